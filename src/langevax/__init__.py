@@ -1,0 +1,34 @@
+"""langevax: optimising and sampling with noisy gradients, in JAX."""
+
+from langevax import data, gradients, integrators, meanfield
+from langevax._version import __version__
+from langevax.algorithm import Algorithm
+from langevax.langevin import Langevin
+from langevax.metropolis import MALA
+from langevax.problems import losses, neurons
+from langevax.problems.affine import affine
+from langevax.problems.finite_sum import FiniteSum
+from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.problem import Problem
+from langevax.run import CheckpointError, DivergenceError, Result, simulate
+
+__all__ = [
+    "MALA",
+    "Algorithm",
+    "CheckpointError",
+    "DivergenceError",
+    "FiniteSum",
+    "Langevin",
+    "MeanFieldRisk",
+    "Problem",
+    "Result",
+    "__version__",
+    "affine",
+    "data",
+    "gradients",
+    "integrators",
+    "losses",
+    "meanfield",
+    "neurons",
+    "simulate",
+]

@@ -1,0 +1,94 @@
+"""Checks of what a user hands over: each names the argument, the value and the remedy.
+
+They look only at concrete values; inside a traced function the same objects are rebuilt unchecked.
+"""
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+_finite: WeakValueDictionary[int, jax.Array] = WeakValueDictionary()
+
+
+def mark_finite(array: jax.Array) -> None:
+    """Spare `array` further looks: its numbers were found finite, such as when a row file was written."""
+    _finite[id(array)] = array
+
+
+def known_finite(array: Any) -> bool:
+    """Whether `mark_finite` was told of this very array."""
+    return array is not None and _finite.get(id(array)) is array
+
+
+def is_concrete(value: Any) -> bool:
+    """False for tracers and abstract shapes, which cannot be looked into."""
+    return not isinstance(value, Tracer | jax.ShapeDtypeStruct)
+
+
+def number(name: str, value: Any, *, positive: bool = False) -> None:
+    """Raise unless `value` is a finite number >= 0 (> 0 with `positive`), an array of such, or a schedule."""
+    if callable(value) or not is_concrete(value):
+        return
+    bound = "> 0" if positive else ">= 0"
+    if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray | np.generic | jax.Array):
+        raise TypeError(f"{name} must be a number or a schedule of the step, got {value!r}; pass a float {bound}.")
+    values = np.asarray(value)
+    good = np.isfinite(values) & (values > 0 if positive else values >= 0)
+    if not good.all():
+        worst = values[~good].flat[0]
+        raise ValueError(f"{name} must be finite and {bound}, got {worst}; pass a number {bound}.")
+
+
+def positive_int(name: str, value: Any, *, minimum: int = 1) -> None:
+    """Raise unless `value` is an int of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an int, got {value!r} of type {type(value).__name__}; pass an int.")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}; pass an int >= {minimum}.")
+
+
+def typed_key(key: Any, name: str = "key") -> None:
+    """Raise unless `key` is one typed key, as `jax.random.key(0)` makes."""
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        kind = "an old-style uint32 key" if getattr(key, "dtype", None) == np.uint32 else f"{type(key).__name__}"
+        remedy = "jax.random.wrap_key_data(old_key)" if kind.startswith("an old") else "jax.random.key(seed)"
+        raise TypeError(f"{name} must be a typed key, got {kind}; pass {remedy}.")
+    if key.shape != ():
+        raise ValueError(f"{name} must be one key, got an array of keys of shape {key.shape}; pass one of them.")
+
+
+def finite(name: str, tree: Any, *, remedy: str) -> None:
+    """Raise if a floating leaf holds NaN or infinity, naming the leaf and where it is."""
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        if not is_concrete(leaf) or known_finite(leaf) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            continue
+        if not bool(jnp.isfinite(jnp.sum(leaf))):  # a sum is one fast pass; only a suspect is looked into
+            bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
+            if len(bad):
+                place = f"{name}{jax.tree_util.keystr(path)}[{', '.join(map(str, bad[0]))}]"
+                found = np.asarray(leaf)[tuple(bad[0])]
+                raise ValueError(f"{place} is {found} ({len(bad)} non-finite entries); {remedy}.")
+
+
+def leading_axis(name: str, tree: Any) -> int:
+    """The common length of axis 0 of all leaves; raise if there are none, they disagree or it is 0."""
+    leaves = jax.tree.leaves_with_path(tree)
+    if not leaves:
+        raise ValueError(f"{name} holds no array, got {tree!r}; pass arrays with one row per component.")
+    lengths = {}
+    for path, leaf in leaves:
+        label = f"{name}{jax.tree_util.keystr(path)}"
+        if not hasattr(leaf, "shape") or leaf.shape == ():
+            raise ValueError(f"{label} must have a leading axis of rows, got {leaf!r}; pass an array.")
+        lengths[label] = leaf.shape[0]
+    if len(set(lengths.values())) > 1:
+        listing = ", ".join(f"{label}: {length}" for label, length in lengths.items())
+        raise ValueError(f"the leading axes of {name} disagree ({listing}); pass the same number of rows in each.")
+    (length,) = set(lengths.values())
+    if length == 0:
+        raise ValueError(f"{name} is empty (0 rows); pass at least one row.")
+    return length

@@ -1,0 +1,6 @@
+"""Tables on disk, and what is cut from them."""
+
+from langevax.data.conversion import write_rows
+from langevax.data.rows import Rows, open_rows
+
+__all__ = ["Rows", "open_rows", "write_rows"]

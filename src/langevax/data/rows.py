@@ -1,0 +1,169 @@
+"""Row files: a table converted once, then trained on from disk without being loaded into memory.
+
+A row file is a folder `NAME.rows/` that holds one standard `.npy` per group of columns, and `rows.json`:
+
+    NAME.rows/inputs.npy   NAME.rows/targets.npy   NAME.rows/rows.json
+
+`write_rows` makes it; `open_rows` maps it. On a CPU the JAX arrays of `Rows` *are* the mapped files:
+`device_put(..., may_alias=True)` does not copy data that start at a multiple of 64 bytes, as those of an
+`.npy` do (`jnp.asarray` would copy). The system reads pages as they are touched and drops them when
+memory is short. Nothing is pickled.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from langevax import checks
+
+VERSION = 1
+DESCRIPTION = "rows.json"
+
+
+class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would then fetch an array to look at it
+    """An open row file: a mapping from the name of a group to all its rows as one JAX array.
+
+    On a CPU, `rows["inputs"]` is the mapped file itself: making it takes no time and no memory, and it stays
+    valid as long as the array lives (leave the files as they are until then). On a GPU or TPU the whole
+    group is copied to the device. The array is made once. Pass it to jitted functions as an argument, as
+    a problem does: an array that is closed over becomes a constant of the program, and that is a copy.
+
+    Attributes:
+        path: the folder.
+        num_rows: the common length of all groups.
+        means, standard_deviations: of each column of the floating groups, over all rows, in float64.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        num_rows: int,
+        maps: Mapping[str, np.memmap],
+        means: Mapping[str, np.ndarray],
+        standard_deviations: Mapping[str, np.ndarray],
+    ):
+        self.path = path
+        self.num_rows = num_rows
+        self.means = dict(means)
+        self.standard_deviations = dict(standard_deviations)
+        self._maps = dict(maps)
+        self._arrays: dict[str, jax.Array] = {}
+
+    def __getitem__(self, name: str) -> jax.Array:
+        if name not in self._arrays:
+            rows = self.numpy(name)
+            narrow = jax.dtypes.canonicalize_dtype(rows.dtype)
+            if narrow != rows.dtype:
+                raise ValueError(
+                    f"{name} is stored as {rows.dtype}, which JAX would cut to {narrow} and copy; convert the table "
+                    "with write_rows(..., dtype=np.float32), or call jax.config.update('jax_enable_x64', True) first."
+                )
+            with jax.ensure_compile_time_eval():  # a concrete array, also where a jitted function asks first
+                array = jax.device_put(rows, may_alias=True)
+            checks.mark_finite(array)
+            self._arrays[name] = array
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._maps)
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._maps
+
+    def numpy(self, name: str) -> np.memmap:
+        """The rows of a group as NumPy's read-only map of the same file."""
+        if name not in self._maps:
+            raise KeyError(f"no group {name!r} in {self.path}; it holds {', '.join(self._maps)}")
+        return self._maps[name]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # Mapping would compare the arrays, row by row
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_rows, (self.path,)  # a copy in another process opens the files, it does not carry the rows
+
+    def __repr__(self) -> str:
+        width = max(map(len, self._maps))
+        groups = "".join(
+            f"\n  {name:<{width}}  {rows.dtype} {rows.shape}, {rows.nbytes / 1e6:,.1f} MB"
+            for name, rows in self._maps.items()
+        )
+        first = next(iter(self._maps))
+        return (
+            f"{self.path.name}: {self.num_rows:,} rows on disk, all finite{groups}\n"
+            f"rows[{first!r}] is a JAX array, rows.numpy({first!r}) NumPy's map of it; "
+            "also .means and .standard_deviations"
+        )
+
+
+def open_rows(path: str | os.PathLike[str]) -> Rows:
+    """Map a row file, after comparing every file's size and header with `rows.json`; reads no row.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> from langevax.data import open_rows, write_rows
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_rows(f"{folder}/table.rows", {"inputs": np.ones((4, 2)), "labels": np.arange(4)})
+        ...     rows = open_rows(f"{folder}/table.rows")
+        >>> rows
+        table.rows: 4 rows on disk, all finite
+          inputs  float32 (4, 2), 0.0 MB
+          labels  int32 (4,), 0.0 MB
+        rows['inputs'] is a JAX array, rows.numpy('inputs') NumPy's map of it; also .means and .standard_deviations
+        >>> rows["inputs"].sum()
+        Array(8., dtype=float32)
+    """
+    path = Path(path).resolve()
+    description = path / DESCRIPTION
+    if not description.is_file():
+        raise FileNotFoundError(f"{path} is not a row file: there is no {description}; make one with write_rows.")
+    try:
+        table = json.loads(description.read_text(encoding="utf-8"))
+        if table["version"] != VERSION or table["finite"] is not True:
+            raise _unreadable(f"{path} is not a table of checked rows in version {VERSION}, the one that is read here")
+        maps = {name: _mapped(path, name, group, table["num_rows"]) for name, group in table["groups"].items()}
+        means, deviations = (
+            {name: np.array(group[key], np.float64) for name, group in table["groups"].items() if key in group}
+            for key in ("mean", "standard_deviation")
+        )
+        return Rows(path, table["num_rows"], maps, means, deviations)
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(f"{description} is damaged ({error!r})") from error
+
+
+def _mapped(path: Path, name: str, group: dict[str, Any], num_rows: int) -> np.memmap:
+    file, expected = path / f"{good_name(name)}.npy", group["bytes"]
+    if not file.is_file():
+        raise _unreadable(f"{file} is missing")
+    if (found := file.stat().st_size) != expected:
+        raise _unreadable(f"{file} should hold {expected:,} bytes and holds {found:,}")
+    try:
+        rows = np.load(file, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise _unreadable(f"{file} is not a .npy file ({error})") from error
+    shape = (num_rows, *group["row_shape"])
+    if rows.shape != shape or rows.dtype != group["dtype"]:
+        raise _unreadable(f"{file} holds {rows.dtype} {rows.shape} instead of {group['dtype']} {shape}")
+    return rows
+
+
+def _unreadable(what: str) -> ValueError:
+    return ValueError(f"{what}; convert the table again with write_rows(..., overwrite=True).")
+
+
+def good_name(name: Any) -> str:
+    """`name` if it can be a file; raise otherwise."""
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise ValueError(f"{name!r} cannot name a group; pass a name of letters, digits and underscores.")
+    return name

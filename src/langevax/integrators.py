@@ -1,0 +1,108 @@
+"""The gains (a, b, c) of one step on a quadratic part with precision p:
+
+    position  <-  a * position  -  b * gradient  +  c * sqrt(temperature) * noise
+
+`gradient` leaves the quadratic part out. Where p = 0 all four agree: a = 1, b = h, c = sqrt(2h).
+Alone (gradient 0) a chain's stationary variance is temperature * c^2 / (1 - a^2), which ought to be
+temperature / p.
+"""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Gains(NamedTuple):
+    a: Float[Array, "..."]
+    b: Float[Array, "..."]
+    c: Float[Array, "..."]
+
+
+class Integrator(eqx.Module):
+    """How a step treats the quadratic part; without arguments."""
+
+    @abstractmethod
+    def gains(self, step_size: Any, precision: Any) -> Gains:
+        """Gains for a step of size h > 0 on precision p >= 0, of one dtype, broadcast together."""
+
+
+class Explicit(Integrator):
+    """Euler-Maruyama: `a = 1 - hp, b = h, c = sqrt(2h)`.
+
+    Stable for h < 2/p. Stationary variance T / (p (1 - hp/2)): too hot.
+
+    Example:
+        >>> import langevax
+        >>> langevax.integrators.Explicit().gains(0.5, 0.0)
+        Gains(a=Array(1., dtype=float32), b=Array(0.5, dtype=float32), c=Array(1., dtype=float32))
+    """
+
+    def gains(self, step_size: Any, precision: Any) -> Gains:
+        h, p = _arrays(step_size, precision)
+        return Gains(1 - h * p, h, jnp.sqrt(2 * h))
+
+
+class SemiImplicit(Integrator):
+    """Implicit in the quadratic part, noise inside the resolvent (Muzellec et al., COLT 2022, eq. 3).
+
+    `s = 1 / (1 + hp): a = s, b = hs, c = sqrt(2h) s`. Stable for any h. Stationary variance
+    T / (p (1 + hp/2)): stiff directions are too cold.
+
+    Example:
+        >>> import langevax
+        >>> langevax.integrators.SemiImplicit().gains(0.5, 2.0).a
+        Array(0.5, dtype=float32)
+    """
+
+    def gains(self, step_size: Any, precision: Any) -> Gains:
+        h, p = _arrays(step_size, precision)
+        resolvent = 1 / (1 + h * p)
+        return Gains(resolvent, h * resolvent, jnp.sqrt(2 * h) * resolvent)
+
+
+class Exponential(Integrator):
+    """The exact Ornstein-Uhlenbeck flow of the quadratic part (recommended where there is one).
+
+    `a = e^{-hp}, b = (1 - e^{-hp}) / p, c = sqrt((1 - e^{-2hp}) / p)`. Stationary variance exactly
+    T / p for any h.
+
+    Example:
+        >>> import langevax
+        >>> a, b, c = langevax.integrators.Exponential().gains(0.5, 2.0)
+        >>> round(float(c**2 / (1 - a**2)), 6)
+        0.5
+    """
+
+    def gains(self, step_size: Any, precision: Any) -> Gains:
+        h, p = _arrays(step_size, precision)
+        some = jnp.where(p > 0, p, 1)
+        b = jnp.where(p > 0, -jnp.expm1(-h * some) / some, h)
+        c = jnp.where(p > 0, jnp.sqrt(-jnp.expm1(-2 * h * some) / some), jnp.sqrt(2 * h))
+        return Gains(jnp.exp(-h * p), b, c)
+
+
+class CrankNicolson(Integrator):
+    """The midpoint rule on the quadratic part.
+
+    `a = (1 - hp/2) / (1 + hp/2), b = h / (1 + hp/2), c = sqrt(2h) / (1 + hp/2)`. Stationary variance
+    exactly T / p for any h, but stiff directions oscillate: a tends to -1.
+
+    Example:
+        >>> import langevax
+        >>> a, b, c = langevax.integrators.CrankNicolson().gains(0.5, 4.0)
+        >>> float(a), float(c**2 / (1 - a**2))
+        (0.0, 0.25)
+    """
+
+    def gains(self, step_size: Any, precision: Any) -> Gains:
+        h, p = _arrays(step_size, precision)
+        resolvent = 1 / (1 + h * p / 2)
+        return Gains(2 * resolvent - 1, h * resolvent, jnp.sqrt(2 * h) * resolvent)
+
+
+def _arrays(step_size: Any, precision: Any) -> tuple[Array, Array]:
+    dtype = jnp.result_type(step_size, precision)
+    return jnp.asarray(step_size, dtype), jnp.asarray(precision, dtype)

@@ -1,0 +1,84 @@
+"""Langevin dynamics with any gradient estimator and any integrator: the one step.
+
+    position  <-  a * position  -  b * v  +  c * sqrt(temperature) * xi,      xi ~ N(0, I)
+
+v estimates the gradient of the problem's mean, (a, b, c) come from the integrator and the problem's
+precision. LD, SGLD, SVRG-LD, SARAH-LD (Kinoshita and Suzuki, NeurIPS 2022, temperature = 1/gamma),
+the semi-implicit scheme in a Hilbert space (Muzellec et al., COLT 2022) and mean-field Langevin
+dynamics (Nitanda, Wu, Suzuki, AISTATS 2022) are all this file. Cost of a step: the estimator's, and
+one normal draw per coordinate.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from langevax import checks, trees
+from langevax.algorithm import Algorithm, Info
+from langevax.gradients import Full, GradientEstimator
+from langevax.integrators import Explicit, Integrator
+from langevax.problems.problem import Problem
+
+
+class LangevinState(NamedTuple):
+    position: PyTree
+    gradient: Any  # the estimator's own
+
+
+class Langevin(Algorithm):
+    """Samples exp(-potential / temperature), or optimises where the temperature is small.
+
+    Args:
+        step_size: h > 0, a float or a schedule of the step (optax's).
+        temperature: T >= 0, a float or a schedule. A posterior has 1/n, see `langevax.posterior`.
+        gradient: a gradient estimator, `langevax.gradients`.
+        integrator: how the quadratic part is treated, `langevax.integrators`.
+
+    Raises:
+        ValueError: step_size <= 0, temperature < 0, or either not finite.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> problem = langevax.FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.ones((10, 2)))
+        >>> langevin = langevax.Langevin(step_size=0.1, temperature=0.01)
+        >>> result = langevax.simulate(langevin, problem, jnp.zeros(2), key=jax.random.key(0), num_steps=100)
+        >>> result.evaluations
+        1000
+    """
+
+    step_size: float | Float[Array, "..."] | Callable[..., Any]
+    temperature: float | Float[Array, ""] | Callable[..., Any]
+    gradient: GradientEstimator = Full()
+    integrator: Integrator = Explicit()
+
+    def __check_init__(self) -> None:
+        checks.number("step_size", self.step_size, positive=True)
+        checks.number("temperature", self.temperature)
+
+    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[LangevinState, Info]:
+        state, used = self.gradient.init(problem, position)
+        return LangevinState(position, state), {"evaluations": used}
+
+    def step(
+        self, problem: Problem, state: LangevinState, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[LangevinState, Info]:
+        gradient_key, noise_key = random.split(key)
+        x = state.position
+        v, gradient_state, used = self.gradient.estimate(problem, x, state.gradient, gradient_key, step)
+        noise = trees.normal_like(noise_key, x)
+        step_size, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
+
+        def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:
+            a, b, c = self.integrator.gains(jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype))
+            return a * x - b * v + c * jnp.sqrt(jnp.asarray(temperature, x.dtype)) * xi
+
+        position = trees.map_prefix(move, problem.precision, x, v, noise)
+        return LangevinState(position, gradient_state), {"evaluations": used}
+
+
+def at_step(value: Any, step: Int[Array, ""]) -> Any:
+    """A schedule's value at a step; a number is its own."""
+    return value(step) if callable(value) else value

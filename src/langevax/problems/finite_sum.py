@@ -1,0 +1,143 @@
+"""The mean of a user's loss over the rows of a table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from langevax import checks, trees
+from langevax.problems import blocks
+from langevax.problems.problem import Problem
+
+BLOCK_SIZE = 16384
+"""Rows of one block of a full pass: large enough to hide the loop, small enough to stay in cache."""
+
+
+class FiniteSum(Problem):
+    """`value(x) = (1/n) sum_i loss(x, row_i) + regularizer(x)`, a mean, never a sum.
+
+    Args:
+        loss: `loss(position, example) -> scalar`, where an example is one row of `data`.
+        data: a pytree of arrays with one row per component along axis 0. Mapped rows
+            (`langevax.data.open_rows`) are used where they lie.
+        regularizer: `regularizer(position) -> scalar`, counted in full in every component.
+        precision: the quadratic part `1/2 <x, precision x>`, a prefix of the position, >= 0. Give a
+            Gaussian prior here rather than in `regularizer`: integrators treat it exactly.
+        weights: one non-negative number per row, scaled to mean one.
+        count: rows in use; the others are padding. It is traced: another count is the same program.
+        block_size: rows of one block of a full pass.
+
+    Raises:
+        ValueError: non-finite or empty data, leading axes that disagree, bad weights, count or
+            precision; at first use, a loss that is not scalar.
+
+    Example:
+        >>> import jax.numpy as jnp, langevax
+        >>> X, y = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([1.0, 2.0])
+        >>> problem = langevax.FiniteSum(lambda w, row: (row[0] @ w - row[1]) ** 2 / 2, (X, y))
+        >>> problem.gradient(jnp.zeros(2))
+        Array([-0.5, -2. ], dtype=float32)
+    """
+
+    loss: Callable[[PyTree, PyTree], Float[Array, ""]]
+    data: PyTree[Array]
+    regularizer: Callable[[PyTree], Float[Array, ""]] | None
+    precision: PyTree
+    weights: Float[Array, " n"] | None
+    count: Int[Array, ""] | None
+    block_size: int
+
+    def __init__(
+        self,
+        loss: Callable[[PyTree, PyTree], Any],
+        data: PyTree,
+        regularizer: Callable[[PyTree], Any] | None = None,
+        precision: PyTree = 0.0,
+        weights: Any = None,
+        count: Any = None,
+        block_size: int = BLOCK_SIZE,
+    ):
+        if not callable(loss):
+            raise TypeError(f"loss must be a function loss(position, example) -> scalar, got {loss!r}.")
+        checks.positive_int("block_size", block_size)
+        for leaf in jax.tree.leaves(precision):
+            checks.number("precision", leaf)
+        rows = jax.tree.map(as_rows, data)
+        size = checks.leading_axis("data", rows)
+        checks.finite("data", rows, remedy="drop or impute these rows")
+        floating = [a.dtype for a in jax.tree.leaves(rows) if jnp.issubdtype(a.dtype, jnp.inexact)]
+        self.loss = loss
+        self.data = rows
+        self.regularizer = regularizer
+        self.precision = precision
+        self.weights = blocks.normalised_weights(weights, size, floating[0] if floating else jnp.float32)
+        self.count = blocks.checked_count(count, size)
+        self.block_size = block_size
+
+    @property
+    def max_size(self) -> int:
+        return blocks.num_rows(self.data)
+
+    @property
+    def size(self) -> Int[Array, ""] | int:
+        return self.max_size if self.count is None else self.count
+
+    def value(self, position: PyTree) -> Float[Array, ""]:
+        mean = blocks.block_sum(lambda rows: self._sum(position, *rows), self._rows(position), self.block_size)
+        return self._regularized(mean / self._divisor(position), position)
+
+    def gradient(self, position: PyTree) -> PyTree:
+        return self.value_and_gradient(position)[1]
+
+    def value_and_gradient(self, position: PyTree) -> tuple[Float[Array, ""], PyTree]:
+        def both(rows: Any) -> Any:
+            return jax.value_and_grad(self._sum)(position, *rows)
+
+        value, gradient = blocks.block_sum(both, self._rows(position), self.block_size)
+        divisor = self._divisor(position)
+        value, gradient = value / divisor, jax.tree.map(lambda g: g / divisor.astype(g.dtype), gradient)
+        if self.regularizer is None:
+            return value, gradient
+        extra, extra_gradient = jax.value_and_grad(self.regularizer)(position)
+        return value + extra, trees.add(gradient, extra_gradient)
+
+    def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
+        def mean(x: PyTree) -> Float[Array, ""]:
+            total = self._sum(x, *blocks.take(self._rows(position), indices))
+            return self._regularized(total / len(indices), x)
+
+        return jax.grad(mean)(position)
+
+    def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
+        def one(example: PyTree, weight: Float[Array, ""] | None) -> PyTree:
+            return jax.grad(lambda x: self._regularized(self._weighted(x, example, weight), x))(position)
+
+        return jax.vmap(one)(*blocks.take(self._rows(position), indices))
+
+    def _rows(self, position: PyTree) -> tuple[PyTree, Float[Array, " n"] | None]:
+        return self.data, blocks.row_weights(self.weights, self.count, self.max_size, trees.dtype_of(position))
+
+    def _divisor(self, position: PyTree) -> Float[Array, ""]:
+        return jnp.asarray(self.size, trees.dtype_of(position))
+
+    def _weighted(self, position: PyTree, example: PyTree, weight: Float[Array, ""] | None) -> Float[Array, ""]:
+        value = self.loss(position, example)
+        if jnp.shape(value) != ():
+            raise ValueError(f"loss must return a scalar, got shape {jnp.shape(value)}; sum or average its entries.")
+        return value if weight is None else value * weight.astype(value.dtype)
+
+    def _sum(self, position: PyTree, data: PyTree, weights: Float[Array, " b"] | None) -> Float[Array, ""]:
+        return jnp.sum(jax.vmap(self._weighted, in_axes=(None, 0, 0))(position, data, weights))
+
+    def _regularized(self, value: Float[Array, ""], position: PyTree) -> Float[Array, ""]:
+        return value if self.regularizer is None else value + self.regularizer(position)
+
+
+def as_rows(array: Any) -> Any:
+    """An array of rows on the device; a mapped file is aliased, not copied, where the device can."""
+    if not checks.is_concrete(array) or isinstance(array, jax.Array):
+        return array
+    array = array if hasattr(array, "dtype") else jnp.asarray(array)
+    return jax.device_put(array, may_alias=True)

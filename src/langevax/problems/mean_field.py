@@ -1,0 +1,212 @@
+"""The risk of a two-layer network of mean-field width: a convex functional of the law of its neurons.
+
+    F(q) = (1/n) sum_i loss(z_i(q), y_i),     z_i(q) = E_q h(theta, x_i),     potential part: ridge |theta|^2
+
+over positions that are clouds of N particles, q = (1/N) sum_r delta_{theta_r}. The gradient is the
+first variation's, N times the gradient of the averaged network's risk (Nitanda, Wu, Suzuki,
+AISTATS 2022, eq. of dF/dq):
+
+    gradient_r = (1/n) sum_i loss'(z_i, y_i) grad h(theta_r, x_i)
+
+so a step size means the same whatever N. Cost of a gradient: 2 n N d multiply-adds and n N
+activations, in blocks of rows; activations lie (particles, samples), which is the fast way round.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+
+from langevax import checks
+from langevax.problems import blocks
+from langevax.problems.finite_sum import FiniteSum, as_rows
+from langevax.problems.losses import Loss, linear
+from langevax.problems.neurons import Neuron
+from langevax.problems.problem import Problem
+
+Cloud = Float[Array, "particles size"]
+Outputs = Shaped[Array, "n ..."]
+
+BLOCK_ELEMENTS = 2**20
+"""Activations (particles x rows) of one block: what keeps them in the caches of a core."""
+
+
+class MeanFieldRisk(Problem):
+    """Mean loss of the network `f(x) = (1/N) sum_r neuron(theta_r, x)`, a position being (N, d) particles.
+
+    Args:
+        neuron: `neuron(particle, input) -> scalar or vector`, see `langevax.neurons`.
+        loss: one of `langevax.losses`, on one output and one target.
+        inputs: (n, ...) array; row i is what the neuron sees.
+        targets: (n,) or (n, C) for squared loss, -1/+1 for margins, integers for softmax.
+        precision: `2 * ridge` for the penalty `ridge |theta|^2`: the prior at a temperature is
+            N(0, temperature / precision).
+        weights, count: as in `FiniteSum`.
+        block_size: rows of one block; None chooses it from the number of particles.
+
+    Raises:
+        ValueError: NaN or infinite inputs, empty or disagreeing rows, targets the loss cannot take.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
+        >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.1)
+        >>> start = risk.prior(temperature=0.1, num_particles=5)
+        >>> risk.gradient(start(jax.random.key(0))).shape
+        (5, 2)
+    """
+
+    neuron: Neuron
+    loss: Loss
+    inputs: Shaped[Array, "n ..."]
+    targets: Shaped[Array, "n ..."]
+    precision: PyTree
+    weights: Float[Array, " n"] | None
+    count: Int[Array, ""] | None
+    block_size: int | None
+
+    def __init__(
+        self,
+        neuron: Neuron,
+        loss: Loss,
+        inputs: Any,
+        targets: Any,
+        precision: Any = 0.0,
+        weights: Any = None,
+        count: Any = None,
+        block_size: int | None = None,
+    ):
+        checks.number("precision", precision)
+        if block_size is not None:
+            checks.positive_int("block_size", block_size)
+        inputs, targets = as_rows(inputs), as_rows(targets)
+        size = checks.leading_axis("(inputs, targets)", {"inputs": inputs, "targets": targets})
+        checks.finite("inputs", inputs, remedy="drop or impute these rows")
+        loss.check_targets(targets, neuron.output_shape)
+        self.neuron = neuron
+        self.loss = loss
+        self.inputs = inputs
+        self.targets = targets
+        self.precision = precision
+        self.weights = blocks.normalised_weights(weights, size, inputs.dtype)
+        self.count = blocks.checked_count(count, size)
+        self.block_size = block_size
+
+    @property
+    def max_size(self) -> int:
+        return self.inputs.shape[0]
+
+    @property
+    def size(self) -> Int[Array, ""] | int:
+        return self.max_size if self.count is None else self.count
+
+    @property
+    def particle_size(self) -> int:
+        """Numbers in one particle."""
+        return self.neuron.particle_size(self.inputs.shape[-1])
+
+    def outputs(self, position: Cloud, inputs: Any = None) -> Outputs:
+        """The network's outputs z, at the training inputs unless others are given."""
+        inputs = self.inputs if inputs is None else as_rows(inputs)
+        return blocks.block_map(lambda x: self._mean(position, x), inputs, self._block(position))
+
+    def dual(self, position: Cloud) -> Outputs:
+        """The dual vector `g_i = loss'(z_i, y_i)`: the whole model as far as one particle sees it."""
+        return jax.vmap(self.loss.derivative)(self.outputs(position), self.targets)
+
+    def linearized(self, dual: Outputs) -> "MeanFieldRisk":
+        """The risk with the dual frozen: particles no longer interact, each sees `of_one_particle(dual)`."""
+        return eqx.tree_at(lambda risk: (risk.loss, risk.targets), self, (linear, dual), is_leaf=_is_loss)
+
+    def of_one_particle(self, dual: Outputs) -> FiniteSum:
+        """One particle's problem: potential `U_g(theta) = (1/n) sum_i <g_i, h(theta, x_i)> + ridge |theta|^2`."""
+        data = (self.inputs, dual)
+        return FiniteSum(DualPotential(self.neuron), data, None, self.precision, self.weights, self.count)
+
+    def prior(self, temperature: Any, num_particles: int) -> "Prior":
+        """Draws clouds of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`."""
+        checks.positive_int("num_particles", num_particles)
+        checks.number("temperature", temperature)
+        if checks.is_concrete(self.precision) and not bool(jnp.all(jnp.asarray(self.precision) > 0)):
+            raise ValueError(f"precision is {self.precision}: there is no prior without a ridge; pass precision > 0.")
+        return Prior(temperature, self.precision, (num_particles, self.particle_size), self.inputs.dtype)
+
+    def value(self, position: Cloud) -> Float[Array, ""]:
+        return self._mean_over_rows(lambda rows: self._losses(position, *rows), position)
+
+    def gradient(self, position: Cloud) -> Cloud:
+        return self._mean_over_rows(lambda rows: self._gradients(position, *rows), position)
+
+    def value_and_gradient(self, position: Cloud) -> tuple[Float[Array, ""], Cloud]:
+        def both(rows: Any) -> Any:
+            return self._losses(position, *rows), self._gradients(position, *rows)
+
+        return self._mean_over_rows(both, position)
+
+    def gradient_at(self, position: Cloud, indices: Int[Array, " batch"]) -> Cloud:
+        rows = blocks.take(self._rows(position), indices)
+        gradient = blocks.block_sum(lambda r: self._gradients(position, *r), rows, self._block(position))
+        return gradient / len(indices)
+
+    def gradients_at(self, position: Cloud, indices: Int[Array, " batch"]) -> Float[Array, "batch particles size"]:
+        def one(row: Any) -> Cloud:
+            return self._gradients(position, *jax.tree.map(lambda a: a[None], row))
+
+        return jax.vmap(one)(blocks.take(self._rows(position), indices))
+
+    def _rows(self, position: Cloud) -> tuple[Array, Array, Float[Array, " n"] | None]:
+        weights = blocks.row_weights(self.weights, self.count, self.max_size, position.dtype)
+        return self.inputs, self.targets, weights
+
+    def _block(self, position: Cloud) -> int:
+        return self.block_size or max(1, BLOCK_ELEMENTS // position.shape[0])
+
+    def _mean(self, position: Cloud, inputs: Array) -> Array:
+        """z at a block of inputs: particles outside, samples inside."""
+        activations = jax.vmap(jax.vmap(self.neuron, in_axes=(None, 0)), in_axes=(0, None))(position, inputs)
+        return jnp.mean(activations, axis=0)
+
+    def _losses(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Float[Array, ""]:
+        losses = jax.vmap(self.loss)(self._mean(position, inputs), targets)
+        return jnp.sum(losses if weights is None else losses * weights)
+
+    def _gradients(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Cloud:
+        """Sum over the rows of the first variation's gradient, N x that of the averaged network."""
+        outputs, pull_back = jax.vjp(lambda cloud: self._mean(cloud, inputs), position)
+        dual = jax.vmap(self.loss.derivative)(outputs, targets)
+        if weights is not None:
+            dual = dual * weights.reshape(-1, *(1,) * (dual.ndim - 1))
+        return pull_back(dual * position.shape[0])[0]
+
+    def _mean_over_rows(self, function: Any, position: Cloud) -> Any:
+        total = blocks.block_sum(function, self._rows(position), self._block(position))
+        return jax.tree.map(lambda t: t / jnp.asarray(self.size, t.dtype), total)
+
+
+class DualPotential(eqx.Module):
+    """`<g_i, h(theta, x_i)>`, the loss of one particle under a frozen dual, as a value."""
+
+    neuron: Neuron
+
+    def __call__(self, particle: Float[Array, " size"], row: tuple[Array, Array]) -> Float[Array, ""]:
+        inputs, dual = row
+        return jnp.sum(dual * self.neuron(particle, inputs))
+
+
+class Prior(eqx.Module):
+    """Draws N particles of N(0, temperature / precision): a start for `simulate`, and exact draws of dual 0."""
+
+    temperature: Any
+    precision: PyTree
+    shape: tuple[int, int] = eqx.field(static=True)
+    dtype: Any = eqx.field(static=True)
+
+    def __call__(self, key: Key[Array, ""]) -> Cloud:
+        variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(self.precision, self.dtype)
+        return jnp.sqrt(variance) * jax.random.normal(key, self.shape, self.dtype)
+
+
+def _is_loss(leaf: Any) -> bool:
+    return isinstance(leaf, Loss)

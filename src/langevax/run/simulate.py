@@ -1,0 +1,344 @@
+"""The one driver: any algorithm on any problem, from any start, for any number of steps."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key, PyTree
+
+from langevax import checks, trees
+from langevax.algorithm import Algorithm
+from langevax.problems.problem import Problem
+from langevax.run import counters, program
+from langevax.run.checkpoint import Checkpoint, describe
+from langevax.run.errors import DivergenceError
+from langevax.run.progress import Progress
+from langevax.run.recording import Recording
+from langevax.run.result import Average, Result, Trace
+
+CHUNK_SECONDS = 0.25  # between two looks at the clock, the callbacks and the finiteness of the position
+FIRST_CHUNK, MAX_GROWTH = 16, 16
+NO_GRID = 2**31 - 1
+MAX_STEPS = 2**31 - 2
+
+Callback = Callable[[Trace | None, Any], bool | None]
+
+
+def position_of(problem: Problem, state: Any) -> PyTree:
+    """The default record: the position."""
+    return state.position
+
+
+def simulate(
+    algorithm: Algorithm,
+    problem: Problem,
+    start: Any,
+    *,
+    key: Key[Array, ""],
+    num_steps: int,
+    num_chains: int | None = None,
+    record: Callable[[Problem, Any], PyTree] | None = position_of,
+    record_every: int | None = None,
+    average: Callable[[Problem, Any], PyTree] | None = None,
+    callbacks: Sequence[Callback] = (),
+    callback_every: int | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+    progress: bool | None = None,
+    sharding: Mesh | NamedSharding | None = None,
+) -> Result:
+    """Run `algorithm` on `problem` for `num_steps` steps.
+
+    Args:
+        start: a position, shared by all chains; or a function `key -> position`, drawn anew for each;
+            or a `Result`, whose chains go on as another phase.
+        key: a typed key. Step s uses fold_in(key, s), split over chains: numbers depend neither on
+            records, callbacks, checkpoints and resumption, nor on devices (up to summation order).
+        num_chains: None runs one chain without a chain axis.
+        record: `record(problem, state) -> pytree` kept after every `record_every` steps.
+        record_every: None records nothing.
+        average: `average(problem, state) -> pytree` whose running mean and variance are kept on the
+            same grid, or over every step where there is none. Needs no memory per step.
+        callbacks: each is called as `callback(trace so far, state)` after every `callback_every`
+            steps; one that returns True stops the run.
+        checkpoint: a directory; the run is saved there every `checkpoint_seconds` and at its end.
+        resume: go on from what `checkpoint` holds, bit for bit; start where it holds nothing.
+        progress: show a progress line; None shows it on a terminal, after a second.
+        sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains); the data are
+            replicated on its devices.
+
+    Returns:
+        A `Result`.
+
+    Raises:
+        DivergenceError: the position turned non-finite; it carries the last finite state.
+        CheckpointError: a checkpoint cannot be written, read, or is of another run.
+        TypeError, ValueError: a mistake in an argument, which the message names with its remedy.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> problem = langevax.FiniteSum(lambda x, a: (x - a) ** 2 / 2, jnp.array([1.0, 3.0]))
+        >>> langevin = langevax.Langevin(step_size=0.1, temperature=0.5)
+        >>> result = langevax.simulate(
+        ...     langevin, problem, jnp.array(0.0), key=jax.random.key(0), num_steps=50, num_chains=4, record_every=10
+        ... )
+        >>> result.positions.shape, result.evaluations, result.outcome
+        ((4, 5), 400, 'Finished all 50 steps.')
+    """
+    _check_arguments(algorithm, problem, key, num_steps, num_chains, record_every, callback_every, checkpoint_seconds)
+    began = time.perf_counter()
+    positions, num_chains = _start_positions(start, key, num_chains)
+    dtype = trees.dtype_of(positions)
+    identity = {}
+    if checkpoint is not None:
+        observed = {"record": record if record_every else None, "record_every": record_every, "average": average}
+        identity = describe((algorithm,), "algorithm") | describe((problem,), "problem") | describe(observed, "")
+        identity |= describe({"key": key, "start": positions, "num_chains": num_chains}, "")
+    algorithm, problem = program.trace_floats(algorithm, dtype), program.trace_floats(problem, dtype)
+    if sharding is not None:
+        positions, problem = _place(positions, problem, sharding)
+
+    observers = program.Observers(record if record_every else None, average)
+    every = record_every or (1 if average is not None else NO_GRID)
+    run = _Run(algorithm, problem, observers, key, num_chains, every)
+    carry = run.begin(positions)
+    saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume)
+    try:
+        if saved is not None:
+            restored = saved.restore(carry, run.recording.empty if run.recording else None)
+            if restored is not None:
+                carry, parts = restored
+                if run.recording is not None:
+                    run.recording.saved = parts
+        return run.go(
+            carry, num_steps, callbacks, callback_every or NO_GRID, saved, checkpoint_seconds, progress, began
+        )
+    finally:
+        if saved is not None:
+            saved.close()
+
+
+class _Run:
+    """The loop between compiled chunks, and what it needs to see of them."""
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        problem: Problem,
+        observers: program.Observers,
+        key: Key[Array, ""],
+        num_chains: int | None,
+        every: int,
+    ):
+        self.algorithm, self.problem, self.observers = algorithm, problem, observers
+        self.key, self.num_chains, self.every = key, num_chains, every
+        self.buffer: Any = None
+        self.recording: Recording | None = None
+
+    def begin(self, positions: PyTree) -> program.Carry:
+        carry = program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.num_chains)
+        self.buffer = program.make_buffer(self.algorithm, self.problem, self.observers, carry, self.num_chains)
+        if self.buffer is not None:
+            self.recording = Recording(self.buffer, self.num_chains)
+        return carry
+
+    def advance(self, carry: program.Carry, stop: int) -> program.Carry:
+        """To `stop`, leaving the records made on the way in the buffer."""
+        carry, self.buffer = program.advance(
+            self.algorithm,
+            self.problem,
+            self.observers,
+            carry,
+            self.buffer,
+            self.key,
+            jnp.int32(stop),
+            jnp.int32(self.every),
+            self.num_chains,
+        )
+        jax.block_until_ready(carry)
+        return carry
+
+    def go(
+        self,
+        carry: program.Carry,
+        num_steps: int,
+        callbacks: Sequence[Callback],
+        callback_every: int,
+        saved: Checkpoint | None,
+        checkpoint_seconds: float,
+        progress: bool | None,
+        began: float,
+    ) -> Result:
+        step = int(carry.step)
+        outcome = f"Finished all {num_steps} steps."
+        line = Progress(type(self.algorithm).__name__, num_steps, step, progress, self.headline)
+        length, last_save = FIRST_CHUNK, time.perf_counter()
+        self.advance(carry, step)  # compiles, so that the first chunk's time is the steps'
+        try:
+            while step < num_steps:
+                stop = min(num_steps, step + length, (step // callback_every + 1) * callback_every)
+                if self.buffer is not None:
+                    stop = min(stop, (step // self.every + (program.num_slots(self.buffer) or 1)) * self.every)
+                clock = time.perf_counter()
+                following = self.advance(carry, stop)
+                if not bool(program.all_finite(following.state.position)):
+                    self.fail(carry, step, stop, began)
+                if self.recording is not None:
+                    self.recording.take(self.buffer, step, stop, self.every)
+                elapsed = time.perf_counter() - clock
+                length = _next_length(stop - step, elapsed, length)
+                carry, step = following, stop
+                line.update(step, carry)
+                if saved is not None and step < num_steps and time.perf_counter() - last_save >= checkpoint_seconds:
+                    self.save(saved, carry)
+                    last_save = time.perf_counter()
+                if step % callback_every == 0:
+                    trace = None if self.recording is None else self.recording.trace()
+                    answers = [callback(trace, carry.state) for callback in callbacks]  # all of them, then the verdict
+                    if any(answer is True for answer in answers):
+                        outcome = f"Stopped by a callback after step {step} of {num_steps}."
+                        break
+        except KeyboardInterrupt:
+            if saved is not None:
+                self.save(saved, carry)
+            raise
+        finally:
+            line.close()
+        if saved is not None:
+            self.save(saved, carry)
+        return self.result(carry, outcome, began)
+
+    def save(self, saved: Checkpoint, carry: program.Carry) -> None:
+        """Write the carry, and the records made since the last time."""
+        saved.save(int(carry.step), carry, self.recording.all_pending() if self.recording else None)
+        if self.recording is not None:
+            self.recording.mark_saved()
+
+    def fail(self, carry: program.Carry, finite: int, broken: int, began: float) -> None:
+        """Find the step between `finite` and `broken` at which the position broke, and raise there.
+
+        Each probe goes on from the last finite state: all of them together cost one chunk.
+        """
+        first, begin = carry, finite
+        while broken - finite > 1:
+            middle = (finite + broken) // 2
+            probe = self.advance(carry, middle)
+            if bool(program.all_finite(probe.state.position)):
+                carry, finite = probe, middle
+            else:
+                broken = middle
+        self.advance(first, finite)  # once more from the chunk's start, for its records
+        if self.recording is not None:
+            self.recording.take(self.buffer, begin, finite, self.every)
+        step_size = getattr(self.algorithm, "step_size", None)
+        number = None if callable(step_size) or step_size is None else float(np.max(np.asarray(step_size)))
+        result = self.result(carry, f"Diverged at step {broken}.", began)
+        raise DivergenceError(broken, carry.state, number, result)
+
+    def headline(self, carry: program.Carry) -> tuple[str, float]:
+        """The one number: the algorithm's first metric, or else the problem's value."""
+        for name, metric in carry.metrics.items():
+            return name, float(np.mean(np.asarray(metric)))
+        return "value", float(program.mean_value(self.problem, carry.state.position, self.num_chains))
+
+    def result(self, carry: program.Carry, outcome: str, began: float) -> Result:
+        moments, average = carry.moments, None
+        if moments is not None:
+            count = int(moments.looks)
+            variance = jax.tree.map(lambda s: np.asarray(s) / max(count, 1), moments.squares)
+            average = Average(jax.tree.map(np.asarray, moments.mean), variance, count)
+        return Result(
+            position=carry.state.position,
+            state=carry.state,
+            trace=None if self.recording is None else self.recording.trace(),
+            average=average,
+            counts_by_chain={name: counters.to_int64(count) for name, count in carry.counts.items()},
+            metrics={name: float(np.mean(np.asarray(metric))) for name, metric in carry.metrics.items()},
+            steps=int(carry.step),
+            num_chains=self.num_chains,
+            seconds=time.perf_counter() - began,
+            outcome=outcome,
+        )
+
+
+def _next_length(steps: int, seconds: float, length: int) -> int:
+    """Steps of the next chunk, so that it takes about CHUNK_SECONDS."""
+    wanted = int(steps * CHUNK_SECONDS / max(seconds, 1e-6))
+    return max(1, min(wanted, MAX_GROWTH * max(steps, length), MAX_STEPS))
+
+
+def _start_positions(start: Any, key: Key[Array, ""], num_chains: int | None) -> tuple[PyTree, int | None]:
+    if isinstance(start, Result):
+        if num_chains is not None and num_chains != start.num_chains:
+            raise ValueError(
+                f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
+            )
+        positions, num_chains = start.position, start.num_chains
+    elif callable(start):
+        positions = program.start_positions(start, key, num_chains)
+    else:
+        positions = jax.tree.map(_as_position, start)
+        if num_chains is not None:
+            positions = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_chains, *x.shape)), positions)
+    leaves = jax.tree.leaves_with_path(positions)
+    if not leaves:
+        raise ValueError(f"start holds no array, got {start!r}; pass a pytree of floating arrays.")
+    for path, leaf in leaves:
+        label = f"start{jax.tree_util.keystr(path)}"
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance start.astype(float).")
+        if leaf.size == 0:
+            raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
+    checks.finite("start", positions, remedy="start from finite numbers")
+    return positions, num_chains
+
+
+def _as_position(leaf: Any) -> Array:
+    leaf = jnp.asarray(leaf)
+    return jnp.asarray(leaf, leaf.dtype)  # given its own dtype, an array is not weakly typed
+
+
+def _place(positions: PyTree, problem: Problem, sharding: Mesh | NamedSharding) -> tuple[PyTree, Problem]:
+    """Positions split along axis 0, the problem's arrays on every device."""
+    if isinstance(sharding, Mesh):
+        sharding = NamedSharding(sharding, PartitionSpec(sharding.axis_names))
+    everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+    devices = sharding.num_devices
+    for leaf in jax.tree.leaves(positions):
+        if leaf.ndim == 0 or leaf.shape[0] % devices:
+            raise ValueError(
+                f"sharding splits axis 0 over {devices} devices, but the position has shape {leaf.shape}; make axis 0 "
+                f"(chains, or particles) a multiple of {devices}."
+            )
+    replicated = jax.tree.map(lambda a: jax.device_put(a, everywhere) if isinstance(a, jax.Array) else a, problem)
+    return jax.device_put(positions, sharding), replicated
+
+
+def _check_arguments(
+    algorithm: Any,
+    problem: Any,
+    key: Any,
+    num_steps: Any,
+    num_chains: Any,
+    record_every: Any,
+    callback_every: Any,
+    checkpoint_seconds: Any,
+) -> None:
+    if not isinstance(algorithm, Algorithm):
+        raise TypeError(f"algorithm must be an Algorithm such as langevax.Langevin(...), got {algorithm!r}.")
+    if not isinstance(problem, Problem):
+        raise TypeError(f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}.")
+    checks.typed_key(key)
+    checks.positive_int("num_steps", num_steps, minimum=0)
+    if num_steps > MAX_STEPS:
+        raise ValueError(f"num_steps must be at most {MAX_STEPS}, got {num_steps}; run further phases from the result.")
+    for name, value in (("num_chains", num_chains), ("record_every", record_every), ("callback_every", callback_every)):
+        if value is not None:
+            checks.positive_int(name, value)
+    checks.number("checkpoint_seconds", checkpoint_seconds)

@@ -1,0 +1,46 @@
+"""Arithmetic on positions: a position is any pytree of floating arrays.
+
+A *prefix* (a precision, a step size) is a pytree that stops early: one leaf of it serves a whole
+branch of the position, and broadcasts against every array there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+
+def map_prefix(function: Callable[..., Any], prefix: PyTree, position: PyTree, *others: PyTree) -> PyTree:
+    """`function(prefix leaf, position leaf, ...)` for every leaf of `position`."""
+    return jax.tree.map(function, jax.tree.broadcast(prefix, position), position, *others)
+
+
+def normal_like(key: Key[Array, ""], position: PyTree) -> PyTree:
+    """Independent standard normal draws of the shape and dtype of every leaf."""
+    leaves, structure = jax.tree.flatten(position)
+    keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
+    draws = [jax.random.normal(k, jnp.shape(leaf), leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, draws)
+
+
+def dot(left: PyTree, right: PyTree) -> Float[Array, ""]:
+    """Inner product of two positions."""
+    products = jax.tree.map(lambda a, b: jnp.sum(a * b), left, right)
+    return jax.tree.reduce(jnp.add, products)
+
+
+def subtract(left: PyTree, right: PyTree) -> PyTree:
+    """`left - right`, leaf by leaf."""
+    return jax.tree.map(jnp.subtract, left, right)
+
+
+def add(left: PyTree, right: PyTree) -> PyTree:
+    """`left + right`, leaf by leaf."""
+    return jax.tree.map(jnp.add, left, right)
+
+
+def dtype_of(position: PyTree) -> jnp.dtype:
+    """The one floating dtype in which a run of this position is computed."""
+    return jnp.result_type(*jax.tree.leaves(position))

@@ -1,0 +1,393 @@
+"""Facts about row files: what is written is what JAX maps, nothing is copied, and no failure leaves a half of one."""
+
+import errno
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from langevax.checks import known_finite
+from langevax.data import Rows, open_rows, write_rows
+
+linux_only = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc/self/status")
+
+
+def table(num_rows=1000, seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "inputs": rng.normal(3.0, 2.0, (num_rows, 5)).astype(np.float32),
+        "targets": rng.integers(0, 2, num_rows).astype(np.int32),
+    }
+
+
+def in_blocks(arrays, size):
+    for start in range(0, len(arrays["inputs"]), size):
+        yield {name: array[start : start + size] for name, array in arrays.items()}
+
+
+def in_a_new_process(script, *arguments):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "table.rows"
+
+
+@pytest.mark.parametrize("row_shape", [(), (1,), (7,), (2, 3, 4)])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "uint32", "float16", "float32", "<i8", "<f8"])
+def test_what_is_written_is_read_bit_for_bit(path, dtype, row_shape):
+    bits = np.random.default_rng(1).integers(0, 2, (37, *row_shape)) * np.random.default_rng(2).normal(size=row_shape)
+    given = (bits * 100).astype(dtype)
+    rows = write_rows(path, {"x": given}, dtype=None)
+    assert rows.numpy("x").dtype == given.dtype
+    np.testing.assert_array_equal(rows.numpy("x"), given)
+    assert np.load(path / "x.npy").tobytes() == given.tobytes()
+    if given.itemsize < 8:
+        assert rows["x"].dtype == given.dtype
+        np.testing.assert_array_equal(rows["x"], given)
+
+
+def test_any_layout_and_byte_order_is_stored_as_plain_rows(path):
+    x = np.arange(60.0).reshape(6, 10)
+    rows = write_rows(path, {"fortran": np.asfortranarray(x), "strided": x[:, ::3], "swapped": x.astype(">f4")})
+    for name, expected in {"fortran": x, "strided": x[:, ::3], "swapped": x}.items():
+        assert rows[name].dtype == np.float32
+        np.testing.assert_array_equal(rows[name], expected)
+
+
+def test_by_default_wide_numbers_are_stored_in_32_bits(path):
+    rows = write_rows(path, {"x": np.linspace(0, 1, 9), "y": np.arange(9), "z": np.arange(9, dtype=np.uint64)})
+    assert {name: rows[name].dtype.name for name in rows} == {"x": "float32", "y": "int32", "z": "uint32"}
+
+
+def test_wide_groups_are_refused_by_jax_without_x64_and_mapped_with_it(path):
+    rows = write_rows(path, {"x": np.linspace(0, 1, 9)}, dtype=None)
+    with pytest.raises(ValueError, match=r"x is stored as float64.*dtype=np\.float32.*jax_enable_x64"):
+        rows["x"]
+    with jax.enable_x64(True):
+        assert rows["x"].unsafe_buffer_pointer() == rows.numpy("x").ctypes.data
+
+
+def test_the_jax_array_is_the_mapped_file(path):
+    write_rows(path, table())
+    rows = open_rows(path)
+    for name in rows:
+        assert isinstance(rows.numpy(name), np.memmap)
+        assert rows[name].unsafe_buffer_pointer() == rows.numpy(name).ctypes.data
+        assert rows[name] is rows[name]
+
+
+def test_an_array_outlives_its_rows_and_the_folder_that_was_replaced(path):
+    old, new = table(seed=0), table(seed=1)
+    inputs = write_rows(path, old)["inputs"]
+    rows = write_rows(path, new, overwrite=True)
+    np.testing.assert_array_equal(inputs, old["inputs"])
+    np.testing.assert_array_equal(rows["inputs"], new["inputs"])
+
+
+def test_rows_asked_for_under_jit_are_concrete_afterwards(path):
+    rows = write_rows(path, table())
+    inside = jax.jit(lambda: jnp.sum(rows["targets"]))()
+    assert inside == rows["targets"].sum()
+
+
+def test_donating_mapped_rows_leaves_the_file_as_it_was(path):
+    rows = write_rows(path, table())
+    jax.jit(lambda x: x + 1.0, donate_argnums=0)(rows["inputs"]).block_until_ready()
+    np.testing.assert_array_equal(rows.numpy("inputs"), table()["inputs"])
+
+
+def test_arrays_of_rows_are_known_to_be_checked_and_others_not(path):
+    rows = write_rows(path, table())
+    assert known_finite(rows["inputs"])
+    assert known_finite(jnp.asarray(rows["inputs"]))
+    assert not known_finite(rows["inputs"] + 1.0)
+    assert not known_finite(jnp.ones(3))
+    assert not known_finite(None)
+
+
+@pytest.mark.parametrize("size", [1, 64, 333, 1000])
+def test_streaming_equals_one_shot(tmp_path, size):
+    arrays = table()
+    once = write_rows(tmp_path / "once.rows", arrays)
+    streamed = write_rows(tmp_path / "streamed.rows", in_blocks(arrays, size))
+    for name in arrays:
+        assert (streamed.path / f"{name}.npy").read_bytes() == (once.path / f"{name}.npy").read_bytes()
+    np.testing.assert_allclose(streamed.means["inputs"], once.means["inputs"], rtol=1e-13)
+    np.testing.assert_allclose(streamed.standard_deviations["inputs"], once.standard_deviations["inputs"], rtol=1e-13)
+
+
+def test_statistics_are_numpys_in_float64_also_far_from_zero_and_over_many_parts(path):
+    rng = np.random.default_rng(3)
+    x = (1e4 + rng.normal(size=(400_000, 2, 3))).astype(np.float32)  # 9.6 MB: three parts
+    rows = write_rows(path, {"x": x, "count": np.arange(len(x))})
+    assert set(rows.means) == set(rows.standard_deviations) == {"x"}
+    assert rows.means["x"].dtype == np.float64
+    np.testing.assert_allclose(rows.means["x"], x.mean(axis=0, dtype=np.float64), rtol=1e-13)
+    np.testing.assert_allclose(rows.standard_deviations["x"], x.astype(np.float64).std(axis=0), rtol=1e-9)
+    np.testing.assert_array_equal(open_rows(path).means["x"], rows.means["x"])
+
+
+def test_blocks_without_rows_are_passed_over(path):
+    arrays = table(10)
+    empty = {name: array[:0] for name, array in arrays.items()}
+    assert write_rows(path, [empty, arrays, empty, arrays]).num_rows == 20
+
+
+def test_rows_are_a_mapping_that_explains_itself(path):
+    rows = write_rows(path, table())
+    assert isinstance(rows, Rows)
+    assert (list(rows), len(rows), rows.num_rows, rows.path) == (["inputs", "targets"], 2, 1000, path.resolve())
+    assert "inputs" in rows
+    assert "weights" not in rows
+    assert set(dict(rows)) == {"inputs", "targets"}
+    assert rows == rows
+    assert rows != open_rows(path)
+    assert len({rows, rows}) == 1
+    assert "1,000 rows" in repr(rows)
+    assert "float32 (1000, 5)" in repr(rows)
+    with pytest.raises(KeyError, match=r"no group 'weights'.*inputs, targets"):
+        rows["weights"]
+
+
+def test_pickled_rows_carry_the_path_and_not_the_rows(path):
+    rows = write_rows(path, table())
+    message = pickle.dumps(rows)
+    assert len(message) < 500
+    np.testing.assert_array_equal(pickle.loads(message)["inputs"], rows["inputs"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_non_finite_number_is_named_by_group_row_and_column_of_the_whole_table(path, value):
+    arrays = table()
+    arrays["inputs"][777, 3] = value
+    with pytest.raises(ValueError, match=f"inputs at row 777, column 3 is {value}; drop or fill"):
+        write_rows(path, in_blocks(arrays, 100))
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("blocks", "error", "message"),
+    [
+        ({"x": np.array([1.0, np.nan])}, ValueError, "x at row 1 is nan; drop or fill"),
+        ({"x": np.full((2, 2, 2), [[0, 0], [0, np.inf]])}, ValueError, r"x at row 0, column \(1, 1\) is inf"),
+        ({"x": np.array([1.0, 1e300])}, ValueError, r"x at row 1 is 1e\+300, which does not fit float32; .*dtype=None"),
+        ({"x": np.array([1, 2**40])}, ValueError, "x at row 1 is 1099511627776, which does not fit int32"),
+        ({"x": np.array(["a"])}, TypeError, "x has dtype <U1; cast it"),
+        ({"x": np.array([None])}, TypeError, "x has dtype object; cast it"),
+        ({"x": np.array([1j])}, TypeError, "x has dtype complex128; cast it"),
+        ({"x": np.ones(3), "y": np.ones(2)}, ValueError, "leading axes of the table disagree.*x.*3.*y.*2"),
+        ([{"x": np.ones(3), "y": np.ones(0)}], ValueError, "leading axes of block 0 disagree"),
+        ({"x": np.float32(1)}, ValueError, "must have a leading axis of rows"),
+        ({"x": np.ones((3, 0))}, ValueError, r"x of the table has shape \(3, 0\), rows without columns"),
+        ([{"x": np.ones(3)}, {"y": np.ones(3)}], ValueError, "at row 3 holds y, the ones before it x; .*same names"),
+        (
+            [{"x": np.ones(3)}, {"x": np.ones((3, 2))}],
+            ValueError,
+            r"x has rows of float32 \(2,\) from row 3 on.*before",
+        ),
+        ([{"x": np.ones(3)}, {"x": np.arange(3)}], ValueError, "rows of int32.*float32.*cast them to one dtype"),
+        ({}, ValueError, "the table holds no array"),
+        ([{"x": np.ones(3)}, {}], ValueError, "block 1 holds no array"),
+        (iter([]), ValueError, "blocks held no rows.*pass at least one"),
+        ({"x": np.ones((0, 2))}, ValueError, "blocks held no rows"),
+        (iter([np.ones(3)]), TypeError, "block 0 must be a dict from names to arrays, got ndarray"),
+        ({"../x": np.ones(3)}, ValueError, "'../x' cannot name a group; .*letters, digits"),
+    ],
+)
+def test_a_bad_table_is_refused_with_its_place_and_remedy(path, blocks, error, message):
+    with pytest.raises(error, match=message):
+        write_rows(path, blocks)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_dtype_that_is_not_floating_is_refused(path):
+    with pytest.raises(TypeError, match=r"dtype must be floating or None, got int32; pass np\.float32"):
+        write_rows(path, table(), dtype=np.int32)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_an_existing_folder_is_replaced_only_when_asked_and_only_if_it_is_a_row_file(path):
+    write_rows(path, table(seed=0))
+    with pytest.raises(FileExistsError, match="exists; pass overwrite=True"):
+        write_rows(path, table(seed=1))
+    np.testing.assert_array_equal(open_rows(path)["inputs"], table(seed=0)["inputs"])
+    other = path.parent / "letters"
+    other.mkdir()
+    (other / "letter.txt").touch()
+    with pytest.raises(FileExistsError, match="not a row file, so it is never replaced"):
+        write_rows(other, table(), overwrite=True)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["letters", "table.rows"]
+
+
+def test_a_missing_parent_folder_is_named_with_a_remedy(path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.*could not be written.*parent folder exists"):
+        write_rows(path.parent / "nowhere" / "table.rows", table())
+
+
+@pytest.mark.parametrize("failure", [ValueError("bad chunk"), FileNotFoundError("table.csv"), KeyboardInterrupt()])
+def test_an_error_of_the_reader_passes_unchanged_and_leaves_the_earlier_rows(path, failure):
+    def failing():
+        yield table(seed=1)
+        raise failure
+
+    write_rows(path, table(seed=0))
+    with pytest.raises(type(failure)) as caught:
+        write_rows(path, failing(), overwrite=True)
+    assert caught.value is failure
+    assert [p.name for p in path.parent.iterdir()] == ["table.rows"]
+    np.testing.assert_array_equal(open_rows(path)["inputs"], table(seed=0)["inputs"])
+
+
+def test_a_failing_rename_gives_the_earlier_rows_their_name_back(path, monkeypatch):
+    write_rows(path, table(seed=0))
+    rename = Path.rename
+
+    def fail_for_the_new_folder(self, target):
+        if Path(target) == path and not self.name.endswith(".old"):
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_folder)
+    with pytest.raises(OSError, match=r"table.rows could not be written \(Input/output error\)"):
+        write_rows(path, table(seed=1), overwrite=True)
+    assert [p.name for p in path.parent.iterdir()] == ["table.rows"]
+    np.testing.assert_array_equal(open_rows(path)["inputs"], table(seed=0)["inputs"])
+
+
+FULL_DISK = """
+import resource, sys
+import numpy as np
+from langevax.data import write_rows
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    block = {"inputs": np.ones((1000, 50)), "targets": np.ones(1000)}
+    write_rows(sys.argv[1], (block for _ in range(10)), overwrite=True)
+except OSError as error:
+    print(error)
+"""
+
+
+@linux_only
+@pytest.mark.parametrize("room", [100, 1_000_000])
+def test_a_full_disk_is_explained_and_leaves_the_earlier_rows(path, room):
+    write_rows(path, table())
+    done = in_a_new_process(FULL_DISK, path, room)
+    assert "table.rows could not be written (File too large); nothing was changed" in done.stdout, done.stderr
+    assert "has space" in done.stdout
+    assert [p.name for p in path.parent.iterdir()] == ["table.rows"]
+    np.testing.assert_array_equal(open_rows(path)["inputs"], table()["inputs"])
+
+
+def test_a_truncated_file_is_named_with_both_sizes(path):
+    write_rows(path, table())
+    file = path / "inputs.npy"
+    os.truncate(file, 10_000)
+    with pytest.raises(ValueError, match=r"inputs\.npy should hold 20,128 bytes and holds 10,000; convert .* again"):
+        open_rows(path)
+    assert write_rows(path, table(), overwrite=True).num_rows == 1000
+
+
+def test_a_missing_piece_is_named(path):
+    with pytest.raises(FileNotFoundError, match="not a row file"):
+        open_rows(path)
+    write_rows(path, table())
+    (path / "targets.npy").unlink()
+    with pytest.raises(ValueError, match=r"targets\.npy is missing; convert"):
+        open_rows(path)
+
+
+def test_a_file_of_the_right_size_that_is_no_npy_is_named(path):
+    write_rows(path, table())
+    (path / "inputs.npy").write_bytes(bytes(20_128))
+    with pytest.raises(ValueError, match=r"inputs\.npy is not a \.npy file .*; convert"):
+        open_rows(path)
+
+
+def change(**entries):
+    return lambda text: json.dumps(json.loads(text) | entries)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (change(version=2), "not a table of checked rows in version 1.*; convert"),
+        (change(finite=False), "not a table of checked rows.*; convert"),
+        (change(groups={"inputs": {}}), r"rows\.json is damaged"),
+        (change(groups=[]), r"rows\.json is damaged"),
+        (change(num_rows=999), r"inputs\.npy holds float32 \(1000, 5\) instead of float32 \(999, 5\); convert"),
+        (lambda text: text.replace("float32", "int32"), r"holds float32 \(1000, 5\) instead of int32"),
+        (lambda text: text[:40], r"rows\.json is damaged"),
+        (lambda text: "[]", r"rows\.json is damaged"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(path, edit, message):
+    write_rows(path, table())
+    description = path / "rows.json"
+    description.write_text(edit(description.read_text()))
+    with pytest.raises(ValueError, match=message):
+        open_rows(path)
+
+
+def test_the_progress_line_is_silent_off_a_terminal_and_shown_when_asked(path, capsys):
+    write_rows(path, table())
+    assert capsys.readouterr().err == ""
+    write_rows(path, table(), overwrite=True, progress=True)
+    assert "table.rows: 1.00k rows" in capsys.readouterr().err
+
+
+MEMORY = """
+import sys
+import jax, jax.numpy as jnp, numpy as np
+from langevax.data import open_rows, write_rows
+
+def anonymous_mb():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("RssAnon")]
+    return int(line.split()[1]) / 1e3
+
+@jax.jit
+def column_sums(x):
+    block = 8192
+    def add(i, total):
+        return total + jax.lax.dynamic_slice(x, (i * block, 0), (block, x.shape[1])).sum(0)
+    return jax.lax.fori_loop(0, len(x) // block, add, jnp.zeros(x.shape[1]))
+
+@jax.jit
+def gather(x, key):
+    def add(i, total):
+        indices = jax.random.randint(jax.random.fold_in(key, i), (64,), 0, len(x))
+        return total + x[indices].sum(0)
+    return jax.lax.fori_loop(0, 1000, add, jnp.zeros(x.shape[1]))
+
+blocks, ones = 200, np.ones((8192, 16), np.float32)
+shape = jax.ShapeDtypeStruct((blocks * len(ones), 16), jnp.float32)
+key = jax.random.key(0)
+column_sums, gather = column_sums.lower(shape).compile(), gather.lower(shape, key).compile()
+start = anonymous_mb()
+rows = write_rows(sys.argv[1], ({"x": ones} for _ in range(blocks)))
+written = anonymous_mb()
+x = rows["x"]
+assert float(column_sums(x)[0]) == len(x)
+assert float(gather(x, key)[0]) == 64_000
+print(rows.numpy("x").nbytes / 1e6, written - start, anonymous_mb() - written)
+"""
+
+
+@linux_only
+def test_neither_writing_nor_training_takes_memory_for_the_rows(path):
+    done = in_a_new_process(MEMORY, path)
+    assert done.returncode == 0, done.stderr
+    size, by_writing, by_reading = map(float, done.stdout.split())
+    assert size > 100
+    assert by_writing < 0.15 * size
+    assert by_reading < 0.15 * size  # a copy would be all of it
