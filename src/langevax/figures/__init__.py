@@ -1,0 +1,1 @@
+"""Pictures: arrays in, figure out, on one theme."""
