@@ -37,3 +37,8 @@ class Algorithm(eqx.Module):
     @abstractmethod
     def step(self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[Any, Info]:
         """One step; `step` is an int32 counted from 0 and shared by all chains."""
+
+
+def at_step(value: Any, step: Int[Array, ""]) -> Any:
+    """A schedule's value at a step; a number is its own."""
+    return value(step) if callable(value) else value

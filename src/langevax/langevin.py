@@ -17,7 +17,7 @@ from jax import random
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from langevax import checks, trees
-from langevax.algorithm import Algorithm, Info
+from langevax.algorithm import Algorithm, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Explicit, Integrator
 from langevax.problems.problem import Problem
@@ -77,8 +77,3 @@ class Langevin(Algorithm):
 
         position = trees.map_prefix(move, problem.precision, x, v, noise)
         return LangevinState(position, gradient_state), {"evaluations": used}
-
-
-def at_step(value: Any, step: Int[Array, ""]) -> Any:
-    """A schedule's value at a step; a number is its own."""
-    return value(step) if callable(value) else value

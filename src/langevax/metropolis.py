@@ -14,8 +14,7 @@ from jax import random
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from langevax import checks, trees
-from langevax.algorithm import Algorithm, Info
-from langevax.langevin import at_step
+from langevax.algorithm import Algorithm, Info, at_step
 from langevax.problems.problem import Problem
 
 

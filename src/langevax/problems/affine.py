@@ -102,7 +102,8 @@ class Affine(Problem):
             return precision
         gram = self.matrix.T @ self.matrix
         lengths = jnp.diagonal(gram)
-        if precision.ndim > 0 or bool(jnp.max(jnp.abs(gram - jnp.diag(lengths))) > 1e-4 * jnp.max(lengths)):
+        skew = jnp.max(jnp.abs(gram - jnp.diag(lengths))) > 1e-4 * jnp.max(lengths)
+        if precision.ndim > 0 or (checks.is_concrete(skew) and bool(skew)):
             raise ValueError(
                 "the quadratic part would not be diagonal in z: with a matrix, the problem's precision must be a "
                 "scalar and the columns of the matrix orthogonal; pass a scaling (d,), or move the quadratic part "

@@ -43,7 +43,7 @@ class MeanFieldRisk(Problem):
         targets: (n,) or (n, C) for squared loss, -1/+1 for margins, integers for softmax.
         precision: `2 * ridge` for the penalty `ridge |theta|^2`: the prior at a temperature is
             N(0, temperature / precision).
-        weights, count: as in `FiniteSum`.
+        weights, count: as in `FiniteSum`; targets of the padding are checked too, so repeat a valid label there.
         block_size: rows of one block; None chooses it from the number of particles.
 
     Raises:

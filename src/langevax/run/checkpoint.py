@@ -5,19 +5,20 @@
     DIRECTORY/state/STEP/            the whole carry, by orbax, the last two kept
 
 Records are written before the state that follows them, each under a temporary name that is renamed
-when complete; records that no state follows are made again and deleted at resume. Nothing is pickled.
+when complete; records that no state follows are made again and deleted at resume. Both carry
+checksums: orbax sees a truncated file, not a changed bit. Nothing is pickled.
 """
 
 import json
 import os
+import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -27,25 +28,7 @@ from langevax.run.recording import Part
 
 FORMAT = 1
 KEPT_STATES = 2
-SAMPLED_BYTES = 2**16
-
-
-def describe(tree: PyTree, label: str) -> dict[str, str]:
-    """Every leaf by name as text: numbers as they are, arrays by shape, dtype and a checksum of a sample."""
-    return {f"{label}{jax.tree_util.keystr(path)}": _leaf_text(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
-
-
-def _leaf_text(leaf: Any) -> str:
-    if isinstance(leaf, jax.Array | np.ndarray):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            data = np.asarray(jax.random.key_data(leaf)).tobytes().hex()
-            return f"{jax.random.key_impl(leaf)} key {data}"
-        stride = max(1, -(-leaf.size * leaf.dtype.itemsize // SAMPLED_BYTES))
-        rows = leaf if leaf.ndim == 0 else leaf[:: min(stride, max(leaf.shape[0], 1))]
-        return f"{leaf.dtype}{list(leaf.shape)} checksum {zlib.crc32(np.asarray(rows).tobytes()):08x}"
-    if callable(leaf):
-        return f"{getattr(leaf, '__module__', '?')}.{getattr(leaf, '__qualname__', type(leaf).__qualname__)}"
-    return repr(leaf)
+PART_NAME = re.compile(r"(\d+)-(\d+)\.nc")
 
 
 class Checkpoint:
@@ -55,37 +38,40 @@ class Checkpoint:
         self.directory = Path(directory).absolute()
         self.traces, self.states = self.directory / "trace", self.directory / "state"
         record = self.directory / "run.json"
-        found = record.exists()
-        if found and not resume:
+        with self._writing():
+            self.traces.mkdir(parents=True, exist_ok=True)
+            self.states.mkdir(exist_ok=True)
+            held = any(path.name.isdigit() for path in self.states.iterdir())
+        if held and not resume:
             raise CheckpointError(
                 f"checkpoint {str(directory)!r} already holds a run; pass resume=True to go on with it, "
                 "or name another directory."
             )
-        if found:
+        if held:
             self._compare(record, identity)
         with self._writing():
-            self.traces.mkdir(parents=True, exist_ok=True)
-            self.states.mkdir(exist_ok=True)
-            if not found:
+            if not held:
                 text = json.dumps({"format": FORMAT, "langevax": __version__, "identity": identity}, indent=1)
-                _write_atomically(record, lambda path: path.write_text(text))
-        import orbax.checkpoint as ocp
+                _write_atomically(record, text.encode())
+            import orbax.checkpoint as ocp
 
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT_STATES, enable_async_checkpointing=False)
-        self._manager = ocp.CheckpointManager(self.states, options=options)
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=KEPT_STATES, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            )
+            self._manager = ocp.CheckpointManager(self.states, options=options)
 
     def _compare(self, record: Path, identity: dict[str, str]) -> None:
         try:
             stored = json.loads(record.read_text())
-            theirs = stored["identity"]
-        except (ValueError, KeyError, OSError) as error:
+            version, written_by, theirs = stored["format"], stored["langevax"], dict(stored["identity"])
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise CheckpointError(
-                f"{record} cannot be read ({error}); it is damaged. Name another directory, or restore this file."
+                f"{record} cannot be read ({_first_line(error)}); it is damaged or gone. Restore this file from a "
+                "copy, or name another directory."
             ) from error
-        if stored.get("format") != FORMAT:
+        if version != FORMAT:
             raise CheckpointError(
-                f"{record} has format {stored.get('format')}, this version reads {FORMAT}; "
-                f"use langevax {stored.get('langevax')}."
+                f"{record} has format {version}, this version reads {FORMAT}; use langevax {written_by}."
             )
         changed = [name for name in sorted(theirs.keys() | identity.keys()) if theirs.get(name) != identity.get(name)]
         if changed:
@@ -98,8 +84,8 @@ class Checkpoint:
                 "or name another directory."
             )
 
-    def restore(self, template: PyTree, empty: Part | None) -> tuple[PyTree, list[Part]] | None:
-        """The last state, on the devices of `template`, and all records before it; None if there is none."""
+    def restore(self, template: PyTree, empty: Part | None, every: int) -> tuple[PyTree, list[Part]] | None:
+        """The last state, on the devices of `template`, and all records up to it; None if there is none."""
         step = self._manager.latest_step()
         if step is None:
             self._delete_orphans(0)
@@ -116,8 +102,20 @@ class Checkpoint:
             ) from error
         self._delete_orphans(step)
         restored = [stored.get(str(i), leaf) for i, leaf in enumerate(leaves)]
-        parts = [] if empty is None else [self._read_part(path, empty) for path in sorted(self.traces.glob("*.nc"))]
+        parts = [] if empty is None else [self._read_part(path, empty) for path, _ in sorted(self._parts())]
+        if empty is not None:
+            self._check_grid(np.concatenate([empty.steps, *(part.steps for part in parts)]), step, every)
         return jax.tree.unflatten(structure, restored), parts
+
+    def _check_grid(self, steps: np.ndarray, last: int, every: int) -> None:
+        wanted = np.arange(every, last + 1, every)
+        if not np.array_equal(steps, wanted):
+            wrong = np.setxor1d(steps, wanted)
+            raise CheckpointError(
+                f"the records in {self.traces} are not those of every {every} steps up to {last}: a file is missing or "
+                f"was added (step {wrong[0] if len(wrong) else 'order'}). Restore it from a copy, or name another "
+                "directory."
+            )
 
     def _restore_state(self, step: int, leaves: list[Any]) -> dict[str, Any]:
         import orbax.checkpoint as ocp
@@ -127,7 +125,12 @@ class Checkpoint:
             for i, leaf in enumerate(leaves)
             if leaf.size
         }
-        return dict(self._manager.restore(step, args=ocp.args.StandardRestore(shapes)))
+        template = {**shapes, "checksum": np.zeros(1, np.uint32)}
+        stored = dict(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
+        found, wanted = _checksum(stored), np.asarray(stored.pop("checksum"))
+        if found != wanted:
+            raise ValueError(f"its checksum is {found[0]:08x}, not {wanted[0]:08x}")
+        return stored
 
     def save(self, step: int, carry: PyTree, pending: Part | None) -> None:
         """Records first, then the state; either is there whole or not at all."""
@@ -138,8 +141,9 @@ class Checkpoint:
         with self._writing():
             if pending is not None and len(pending.steps):
                 name = f"{int(pending.steps[0]):012d}-{int(pending.steps[-1]):012d}.nc"
-                _write_atomically(self.traces / name, lambda path: _write_part(path, pending))
-            leaves = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(carry)) if leaf.size}
+                _write_atomically(self.traces / name, _part_bytes(pending))
+            leaves: dict[str, Any] = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(carry)) if leaf.size}
+            leaves["checksum"] = _checksum(leaves)
             self._manager.save(step, args=ocp.args.StandardSave(leaves))
 
     def close(self) -> None:
@@ -158,9 +162,16 @@ class Checkpoint:
                 "is intact; free space or make the directory writable, and run again with resume=True."
             ) from error
 
-    def _delete_orphans(self, step: int) -> None:
+    def _parts(self) -> Iterator[tuple[Path, int]]:
+        """Record files and the last step in each; whatever else somebody put there is left alone."""
         for path in self.traces.iterdir():
-            if path.suffix != ".nc" or int(path.stem.split("-")[1]) > step:
+            if match := PART_NAME.fullmatch(path.name):
+                yield path, int(match[2])
+
+    def _delete_orphans(self, step: int) -> None:
+        with self._writing():
+            orphans = [path for path, last in self._parts() if last > step]
+            for path in [*orphans, *self.traces.glob("*.nc.part")]:
                 path.unlink()
 
     def _read_part(self, path: Path, empty: Part) -> Part:
@@ -178,7 +189,8 @@ class Checkpoint:
         return Part(steps, columns)
 
 
-def _write_part(path: Path, part: Part) -> None:
+def _part_bytes(part: Part) -> memoryview:
+    """The netCDF file; made in memory, since HDF5 crashes the process some time after a disk was full."""
     import xarray
 
     variables: dict[str, Any] = {"steps": ("draw", part.steps)}
@@ -186,18 +198,27 @@ def _write_part(path: Path, part: Part) -> None:
         storable = column.astype(np.float32) if column.dtype.itemsize == 2 and column.dtype.kind in "fV" else column
         storable = storable.astype(np.int8) if storable.dtype == bool else storable
         variables[name] = (("draw", *(f"{name}_dim_{i}" for i in range(column.ndim - 1))), storable)
-    xarray.Dataset(variables).to_netcdf(path, engine="h5netcdf")
+    dataset = xarray.Dataset(variables)
+    checked = {name: {"fletcher32": True} for name, variable in dataset.items() if variable.size}
+    return dataset.to_netcdf(engine="h5netcdf", encoding=checked)
 
 
-def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+def _checksum(leaves: dict[str, Any]) -> np.ndarray:
+    """Of all leaves that this process has whole, in order of their names."""
+    total = 0
+    for name in sorted(leaves.keys() - {"checksum"}):
+        if leaves[name].is_fully_addressable:
+            total = zlib.crc32(np.asarray(leaves[name]).tobytes(), total)
+    return np.array([total], np.uint32)
+
+
+def _write_atomically(path: Path, content: bytes | memoryview) -> None:
     temporary = path.with_name(path.name + ".part")
     try:
-        write(temporary)
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -206,4 +227,4 @@ def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0][:500]}" if lines else type(error).__name__

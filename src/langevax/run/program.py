@@ -23,6 +23,8 @@ from langevax.run import counters
 
 BUFFER_BYTES = 2**24
 MAX_SLOTS = 1024
+NO_GRID = 2**31 - 1  # an interval that no run reaches
+MAX_STEPS = NO_GRID - 1
 INIT_STEP, START_STEP = 2**32 - 1, 2**32 - 2  # steps that no run reaches, for the keys of `init` and `start`
 
 Observe = Callable[[Problem, Any], PyTree]
@@ -89,7 +91,14 @@ def _split_info(info: Info) -> tuple[dict[str, Array], dict[str, Array]]:
     """(counts, metrics), told apart by dtype."""
     arrays = {name: jnp.asarray(value) for name, value in info.items()}
     counts = {name: value for name, value in arrays.items() if jnp.issubdtype(value.dtype, jnp.integer)}
-    return counts, {name: value for name, value in arrays.items() if name not in counts}
+    return counts, {name: _averageable(value) for name, value in arrays.items() if name not in counts}
+
+
+def _averageable(value: Any) -> Array:
+    """Floating, of 32 bits at least: a running mean in 16 bits stands still after some hundred terms."""
+    array = jnp.asarray(value)
+    wide = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize >= 4
+    return array if wide else array.astype(jnp.float32)
 
 
 @eqx.filter_jit
@@ -118,7 +127,7 @@ def begin(
     state, (counts, metrics) = _over_chains(init, algorithm, num_chains)(positions, keys)
     moments = None
     if observers.average is not None:
-        seen = _observe(observers.average, algorithm, problem, state, num_chains)
+        seen = jax.tree.map(_averageable, _observe(observers.average, algorithm, problem, state, num_chains))
         zeros = jax.tree.map(jnp.zeros_like, seen)
         moments = Moments(jnp.int32(0), zeros, zeros)
     counts = {name: counters.add(counters.zero_like(used), used) for name, used in counts.items()}
@@ -164,12 +173,12 @@ def advance(
         keys = _keys(random.fold_in(key, carry.step), num_chains)
         state, (used, seen) = _over_chains(step, algorithm, num_chains)(carry.state, keys)
         since = carry.since + 1
-        metrics = {name: m + (seen[name] - m) / since.astype(m.dtype) for name, m in carry.metrics.items()}
+        metrics = {name: _running_mean(mean, seen[name], since) for name, mean in carry.metrics.items()}
         counts = {name: counters.add(count, used[name]) for name, count in carry.counts.items()}
         return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
 
     def next_on_grid(carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
-        target = jnp.minimum(stop, every - carry.step % every + carry.step)
+        target = carry.step + jnp.minimum(stop - carry.step, every - carry.step % every)  # no sum beyond int32
         carry = lax.while_loop(lambda c: c.step < target, step_once, carry)
         return carry, carry.step % every == 0
 
@@ -178,7 +187,7 @@ def advance(
         carry, kept = next_on_grid(carry)
         if observers.average is not None and carry.moments is not None:
             seen = _observe(observers.average, algorithm, problem, carry.state, num_chains)
-            carry = carry._replace(moments=_update(carry.moments, seen, kept))
+            carry = carry._replace(moments=_update(carry.moments, jax.tree.map(_averageable, seen), kept))
         if observers.record is not None:
             record = _record(algorithm, problem, observers.record, carry, num_chains)
             last = jax.tree.leaves(buffer)[0].shape[0] - 1
@@ -197,6 +206,11 @@ def advance(
 def all_finite(position: PyTree) -> Bool[Array, ""]:
     """Whether a position is finite; apart from `advance`, so that a sharded step reduces nothing for it."""
     return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(position)]).all()
+
+
+def _running_mean(mean: Array, term: Array, count: Int32[Array, ""]) -> Array:
+    """The mean of `count` terms, `term` the last; the first of them replaces `mean`, even a NaN."""
+    return jnp.where(count == 1, term, mean + (term - mean) / count.astype(mean.dtype))
 
 
 def _observe(observe: Observe, algorithm: Algorithm, problem: Problem, state: Any, num_chains: int | None) -> PyTree:

@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tqdm.auto import tqdm
-
 DELAY = 1.0  # a run shorter than this shows nothing
 HEADLINE_SHARE = 0.05  # of the run's time may go into the one number
 
@@ -21,20 +19,17 @@ class Progress:
         self.headline = headline
         self.spent = 0.0
         self.began = time.perf_counter()
-        self.line = tqdm(
-            desc=name,
-            total=total,
-            initial=done,
-            unit="step",
-            delay=DELAY,
-            disable=not shown,
-            dynamic_ncols=True,
-            leave=True,
-        )
+        self.line = None
+        if shown:
+            from tqdm.auto import tqdm
+
+            self.line = tqdm(
+                desc=name, total=total, initial=done, unit="step", delay=DELAY, miniters=1, dynamic_ncols=True
+            )
 
     def update(self, done: int, carry: Any) -> None:
         """Move to `done`; the number is computed anew while that stays cheap."""
-        if self.line.disable:
+        if self.line is None:
             return
         now = time.perf_counter()
         if now - self.began >= DELAY and self.spent <= HEADLINE_SHARE * (now - self.began):
@@ -45,4 +40,5 @@ class Progress:
 
     def close(self) -> None:
         """Leave the line as it is."""
-        self.line.close()
+        if self.line is not None:
+            self.line.close()

@@ -35,9 +35,11 @@ class Recording:
             record = jax.tree.map(lambda leaf: np.array(np.asarray(leaf)[: len(steps)]), buffer)
             self.pending.append(Part(steps, _columns(record)))
 
-    def all_pending(self) -> Part:
-        """The pending parts as one."""
-        return _concatenate([self.empty, *self.pending])
+    def pending_until(self, step: int) -> Part:
+        """The pending parts as one, without records after `step` (an interrupt can leave some)."""
+        whole = _concatenate([self.empty, *self.pending])
+        kept = int(np.searchsorted(whole.steps, step, side="right"))
+        return Part(whole.steps[:kept], {name: column[:kept] for name, column in whole.columns.items()})
 
     def mark_saved(self) -> None:
         """What was pending is in a checkpoint now."""

@@ -69,7 +69,7 @@ class Result:
     def positions(self) -> PyTree:
         """What was recorded, the positions unless `record` was given."""
         if self.trace is None:
-            raise AttributeError("nothing was recorded; pass record_every=k to simulate to keep every k-th position.")
+            raise ValueError("nothing was recorded; pass record_every=k to simulate to keep every k-th position.")
         return self.trace.values
 
     def __getattr__(self, name: str) -> Any:

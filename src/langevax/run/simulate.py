@@ -8,25 +8,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Key, PyTree
 
-from langevax import checks, trees
+from langevax import trees
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import Problem
-from langevax.run import counters, program
-from langevax.run.checkpoint import Checkpoint, describe
-from langevax.run.errors import DivergenceError
+from langevax.run import arguments, counters, program
+from langevax.run.checkpoint import Checkpoint
+from langevax.run.errors import CheckpointError, DivergenceError
+from langevax.run.identity import describe
+from langevax.run.program import MAX_STEPS, NO_GRID
 from langevax.run.progress import Progress
 from langevax.run.recording import Recording
 from langevax.run.result import Average, Result, Trace
+from langevax.run.start import place, start_positions
 
 CHUNK_SECONDS = 0.25  # between two looks at the clock, the callbacks and the finiteness of the position
 FIRST_CHUNK, MAX_GROWTH = 16, 16
-NO_GRID = 2**31 - 1
-MAX_STEPS = 2**31 - 2
 
-Callback = Callable[[Trace | None, Any], bool | None]
+Callback = Callable[[Trace | None, Any], Any]
 
 
 def position_of(problem: Problem, state: Any) -> PyTree:
@@ -66,7 +67,8 @@ def simulate(
         average: `average(problem, state) -> pytree` whose running mean and variance are kept on the
             same grid, or over every step where there is none. Needs no memory per step.
         callbacks: each is called as `callback(trace so far, state)` after every `callback_every`
-            steps; one that returns True stops the run.
+            steps; one that returns True stops the run. A run that is resumed on this grid calls them
+            there once more, so that one that stopped it stops it again.
         checkpoint: a directory; the run is saved there every `checkpoint_seconds` and at its end.
         resume: go on from what `checkpoint` holds, bit for bit; start where it holds nothing.
         progress: show a progress line; None shows it on a terminal, after a second.
@@ -91,29 +93,36 @@ def simulate(
         >>> result.positions.shape, result.evaluations, result.outcome
         ((4, 5), 400, 'Finished all 50 steps.')
     """
-    _check_arguments(algorithm, problem, key, num_steps, num_chains, record_every, callback_every, checkpoint_seconds)
+    arguments.check_run(algorithm, problem, key, num_steps, num_chains)
+    arguments.check_observers(record, record_every, average, callbacks, callback_every)
+    arguments.check_surroundings(checkpoint, resume, checkpoint_seconds, sharding)
     began = time.perf_counter()
-    positions, num_chains = _start_positions(start, key, num_chains)
+    positions, num_chains = start_positions(start, key, num_chains)
     dtype = trees.dtype_of(positions)
     identity = {}
     if checkpoint is not None:
         observed = {"record": record if record_every else None, "record_every": record_every, "average": average}
-        identity = describe((algorithm,), "algorithm") | describe((problem,), "problem") | describe(observed, "")
-        identity |= describe({"key": key, "start": positions, "num_chains": num_chains}, "")
+        given = {"key": key, "start": positions, "num_chains": num_chains} | observed
+        identity = describe({"algorithm": algorithm, "problem": problem} | given)
     algorithm, problem = program.trace_floats(algorithm, dtype), program.trace_floats(problem, dtype)
     if sharding is not None:
-        positions, problem = _place(positions, problem, sharding)
+        positions, problem = place(positions, problem, sharding)
 
     observers = program.Observers(record if record_every else None, average)
-    every = record_every or (1 if average is not None else NO_GRID)
+    every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     run = _Run(algorithm, problem, observers, key, num_chains, every)
     carry = run.begin(positions)
     saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume)
     try:
         if saved is not None:
-            restored = saved.restore(carry, run.recording.empty if run.recording else None)
+            restored = saved.restore(carry, run.recording.empty if run.recording else None, every)
             if restored is not None:
                 carry, parts = restored
+                if int(carry.step) > num_steps:
+                    raise CheckpointError(
+                        f"num_steps is {num_steps} but checkpoint {str(checkpoint)!r} holds {int(carry.step)} steps "
+                        f"already; pass num_steps >= {int(carry.step)}."
+                    )
                 if run.recording is not None:
                     run.recording.saved = parts
         return run.go(
@@ -176,12 +185,12 @@ class _Run:
         began: float,
     ) -> Result:
         step = int(carry.step)
-        outcome = f"Finished all {num_steps} steps."
+        self.advance(carry, step)  # compiles, so that the first chunk's time is the steps'
         line = Progress(type(self.algorithm).__name__, num_steps, step, progress, self.headline)
         length, last_save = FIRST_CHUNK, time.perf_counter()
-        self.advance(carry, step)  # compiles, so that the first chunk's time is the steps'
+        stopped = step > 0 and step % callback_every == 0 and self.call(callbacks, carry)  # a resumed run
         try:
-            while step < num_steps:
+            while step < num_steps and not stopped:
                 stop = min(num_steps, step + length, (step // callback_every + 1) * callback_every)
                 if self.buffer is not None:
                     stop = min(stop, (step // self.every + (program.num_slots(self.buffer) or 1)) * self.every)
@@ -198,12 +207,7 @@ class _Run:
                 if saved is not None and step < num_steps and time.perf_counter() - last_save >= checkpoint_seconds:
                     self.save(saved, carry)
                     last_save = time.perf_counter()
-                if step % callback_every == 0:
-                    trace = None if self.recording is None else self.recording.trace()
-                    answers = [callback(trace, carry.state) for callback in callbacks]  # all of them, then the verdict
-                    if any(answer is True for answer in answers):
-                        outcome = f"Stopped by a callback after step {step} of {num_steps}."
-                        break
+                stopped = step % callback_every == 0 and self.call(callbacks, carry)
         except KeyboardInterrupt:
             if saved is not None:
                 self.save(saved, carry)
@@ -212,11 +216,21 @@ class _Run:
             line.close()
         if saved is not None:
             self.save(saved, carry)
-        return self.result(carry, outcome, began)
+        finished, halted = (
+            f"Finished all {num_steps} steps.",
+            f"Stopped by a callback after step {step} of {num_steps}.",
+        )
+        return self.result(carry, halted if stopped else finished, began)
+
+    def call(self, callbacks: Sequence[Callback], carry: program.Carry) -> bool:
+        """Call all of them, and say whether one asks to stop."""
+        trace = None if self.recording is None else self.recording.trace()
+        answers = [callback(trace, carry.state) for callback in callbacks]
+        return any(isinstance(answer, bool | np.bool_ | jax.Array) and bool(answer) for answer in answers)
 
     def save(self, saved: Checkpoint, carry: program.Carry) -> None:
         """Write the carry, and the records made since the last time."""
-        saved.save(int(carry.step), carry, self.recording.all_pending() if self.recording else None)
+        saved.save(int(carry.step), carry, self.recording.pending_until(int(carry.step)) if self.recording else None)
         if self.recording is not None:
             self.recording.mark_saved()
 
@@ -271,74 +285,3 @@ def _next_length(steps: int, seconds: float, length: int) -> int:
     """Steps of the next chunk, so that it takes about CHUNK_SECONDS."""
     wanted = int(steps * CHUNK_SECONDS / max(seconds, 1e-6))
     return max(1, min(wanted, MAX_GROWTH * max(steps, length), MAX_STEPS))
-
-
-def _start_positions(start: Any, key: Key[Array, ""], num_chains: int | None) -> tuple[PyTree, int | None]:
-    if isinstance(start, Result):
-        if num_chains is not None and num_chains != start.num_chains:
-            raise ValueError(
-                f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
-            )
-        positions, num_chains = start.position, start.num_chains
-    elif callable(start):
-        positions = program.start_positions(start, key, num_chains)
-    else:
-        positions = jax.tree.map(_as_position, start)
-        if num_chains is not None:
-            positions = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_chains, *x.shape)), positions)
-    leaves = jax.tree.leaves_with_path(positions)
-    if not leaves:
-        raise ValueError(f"start holds no array, got {start!r}; pass a pytree of floating arrays.")
-    for path, leaf in leaves:
-        label = f"start{jax.tree_util.keystr(path)}"
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance start.astype(float).")
-        if leaf.size == 0:
-            raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
-    checks.finite("start", positions, remedy="start from finite numbers")
-    return positions, num_chains
-
-
-def _as_position(leaf: Any) -> Array:
-    leaf = jnp.asarray(leaf)
-    return jnp.asarray(leaf, leaf.dtype)  # given its own dtype, an array is not weakly typed
-
-
-def _place(positions: PyTree, problem: Problem, sharding: Mesh | NamedSharding) -> tuple[PyTree, Problem]:
-    """Positions split along axis 0, the problem's arrays on every device."""
-    if isinstance(sharding, Mesh):
-        sharding = NamedSharding(sharding, PartitionSpec(sharding.axis_names))
-    everywhere = NamedSharding(sharding.mesh, PartitionSpec())
-    devices = sharding.num_devices
-    for leaf in jax.tree.leaves(positions):
-        if leaf.ndim == 0 or leaf.shape[0] % devices:
-            raise ValueError(
-                f"sharding splits axis 0 over {devices} devices, but the position has shape {leaf.shape}; make axis 0 "
-                f"(chains, or particles) a multiple of {devices}."
-            )
-    replicated = jax.tree.map(lambda a: jax.device_put(a, everywhere) if isinstance(a, jax.Array) else a, problem)
-    return jax.device_put(positions, sharding), replicated
-
-
-def _check_arguments(
-    algorithm: Any,
-    problem: Any,
-    key: Any,
-    num_steps: Any,
-    num_chains: Any,
-    record_every: Any,
-    callback_every: Any,
-    checkpoint_seconds: Any,
-) -> None:
-    if not isinstance(algorithm, Algorithm):
-        raise TypeError(f"algorithm must be an Algorithm such as langevax.Langevin(...), got {algorithm!r}.")
-    if not isinstance(problem, Problem):
-        raise TypeError(f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}.")
-    checks.typed_key(key)
-    checks.positive_int("num_steps", num_steps, minimum=0)
-    if num_steps > MAX_STEPS:
-        raise ValueError(f"num_steps must be at most {MAX_STEPS}, got {num_steps}; run further phases from the result.")
-    for name, value in (("num_chains", num_chains), ("record_every", record_every), ("callback_every", callback_every)):
-        if value is not None:
-            checks.positive_int(name, value)
-    checks.number("checkpoint_seconds", checkpoint_seconds)

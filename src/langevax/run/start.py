@@ -1,0 +1,70 @@
+"""Where a run begins: positions from what the user gave, on the devices the user named."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key, PyTree
+
+from langevax import checks
+from langevax.problems.problem import Problem
+from langevax.run import program
+from langevax.run.result import Result
+
+
+def start_positions(start: Any, key: Key[Array, ""], num_chains: int | None) -> tuple[PyTree, int | None]:
+    """(positions, chains first; number of chains) of a position, a function of a key, or a `Result`."""
+    if isinstance(start, Result):
+        if num_chains is not None and num_chains != start.num_chains:
+            raise ValueError(
+                f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
+            )
+        positions, num_chains = start.position, start.num_chains
+    elif callable(start):
+        positions = program.start_positions(start, key, num_chains)
+    else:
+        positions = jax.tree.map_with_path(_as_position, start)
+        if num_chains is not None:
+            positions = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_chains, *x.shape)), positions)
+    leaves = jax.tree.leaves_with_path(positions)
+    if not leaves:
+        raise ValueError(f"start holds no array, got {start!r}; pass a pytree of floating arrays.")
+    for path, leaf in leaves:
+        label = f"start{jax.tree_util.keystr(path)}"
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance start.astype(float).")
+        if leaf.size == 0:
+            raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
+    checks.finite("start", positions, remedy="start from finite numbers")
+    return positions, num_chains
+
+
+def _as_position(path: Any, leaf: Any) -> Array:
+    if not eqx.is_array_like(leaf):
+        label = f"start{jax.tree_util.keystr(path)}"
+        raise TypeError(f"{label} must be an array, got {leaf!r}; pass a pytree of floating arrays.")
+    leaf = jnp.asarray(leaf)
+    return jnp.asarray(leaf, leaf.dtype)  # given its own dtype, an array is not weakly typed
+
+
+def place(positions: PyTree, problem: Problem, sharding: Mesh | NamedSharding) -> tuple[PyTree, Problem]:
+    """Positions split along axis 0 (or as the sharding's spec says), the problem's arrays on every device."""
+    given, spec = (sharding, None) if isinstance(sharding, Mesh) else (sharding.mesh, sharding.spec)
+    names, devices = given.axis_names, np.asarray(given.devices)
+    mesh = Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))  # `jax.make_mesh` makes explicit axes
+    split, everywhere = NamedSharding(mesh, spec or PartitionSpec(names)), NamedSharding(mesh, PartitionSpec())
+
+    def place_one(leaf: Array) -> Array:
+        try:
+            return jax.device_put(leaf, split)
+        except ValueError as error:
+            raise ValueError(
+                f"sharding splits {split.spec} over {devices.size} devices, which does not go into a position of shape "
+                f"{leaf.shape}; make axis 0 (chains, or particles) a multiple of {devices.size}."
+            ) from error
+
+    replicated = jax.tree.map(lambda a: jax.device_put(a, everywhere) if isinstance(a, jax.Array) else a, problem)
+    return jax.tree.map(place_one, positions), replicated
