@@ -18,11 +18,18 @@ def map_prefix(function: Callable[..., Any], prefix: PyTree, position: PyTree, *
 
 
 def normal_like(key: Key[Array, ""], position: PyTree) -> PyTree:
-    """Independent standard normal draws of the shape and dtype of every leaf."""
+    """Independent standard normal draws of the shape and dtype of every leaf.
+
+    Drawn in one dimension, which gives the same numbers and keeps loops long: XLA's are over the last
+    axis, and particles have few coordinates (measured on a CPU: 1.5 ms against 2.0 for 10,240 x 11).
+    """
     leaves, structure = jax.tree.flatten(position)
     keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
-    draws = [jax.random.normal(k, jnp.shape(leaf), leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, draws)
+
+    def draw(key: Key[Array, ""], leaf: Array) -> Array:
+        return jax.random.normal(key, (leaf.size,), leaf.dtype).reshape(leaf.shape)
+
+    return jax.tree.unflatten(structure, [draw(k, leaf) for k, leaf in zip(keys, leaves, strict=True)])
 
 
 def dot(left: PyTree, right: PyTree) -> Float[Array, ""]:
