@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar, Literal, Protocol
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
 from langevax.problems.problem import Problem
@@ -40,5 +41,9 @@ class Algorithm(eqx.Module):
 
 
 def at_step(value: Any, step: Int[Array, ""]) -> Any:
-    """A schedule's value at a step; a number is its own."""
-    return value(step) if callable(value) else value
+    """A schedule's value at a step; a number is its own.
+
+    A compiled schedule that ends at 0, such as `optax.linear_schedule(0.5, 0.0, 10)`, may round to below 0
+    there, where a square root has no value.
+    """
+    return jnp.maximum(jnp.asarray(value(step)), 0) if callable(value) else value

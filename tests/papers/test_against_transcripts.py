@@ -43,13 +43,21 @@ def cauchy_gradient(x, indices):
 
 
 def step_keys():
-    return [jax.random.split(jax.random.fold_in(jax.random.key(KEY), step)) for step in range(STEPS)]
+    """The two keys of every step."""
+    split = lambda step: jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))  # noqa: E731
+    keys = jax.vmap(split)(jnp.arange(STEPS))
+    return keys[:, 0], keys[:, 1]
+
+
+def normals(keys, position):
+    return np.asarray(jax.vmap(lambda key: trees.normal_like(key, position))(keys))
 
 
 def draws(problem, position, replace=False):
     """The library's batches and noises, by its own key scheme."""
-    batch = [np.asarray(batches.draw(key, problem, B, replace)) for key, _ in step_keys()]
-    return batch, [np.asarray(trees.normal_like(key, position)) for _, key in step_keys()]
+    batch_keys, noise_keys = step_keys()
+    batch = jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B, replace)))(batch_keys)
+    return np.asarray(batch), normals(noise_keys, position)
 
 
 def path(algorithm, problem, start):
@@ -92,19 +100,19 @@ def test_sgld():
 
 def test_mala():
     """With a precision, which belongs to the potential; both accepted and rejected proposals occur."""
-    step_size, precision = 0.6, 0.4
+    step_size, precision = 1.2, 0.4
     problem, start = FiniteSum(cauchy, tuple(jnp.asarray(a) for a in rows()), precision=precision), jnp.full(D, 1.5)
     actual, result = path(langevax.MALA(step_size, TEMPERATURE), problem, start)
     features, targets = rows()
-    keys = step_keys()
+    noise_keys, accept_keys = step_keys()
     expected, accepted = transcripts.mala(
         lambda x: np.mean(np.log1p((features @ x - targets) ** 2)) + precision * x @ x / 2,
         lambda x: cauchy_gradient(x, np.arange(N)) + precision * x,
         np.asarray(start),
         step_size,
         TEMPERATURE,
-        [np.asarray(trees.normal_like(key, start)) for key, _ in keys],
-        [float(jax.random.uniform(key, dtype=jnp.float64)) for _, key in keys],
+        normals(noise_keys, start),
+        np.asarray(jax.vmap(lambda key: jax.random.uniform(key, dtype=jnp.float64))(accept_keys)),
     )
     assert_same_path(actual, expected)
     assert 2 <= accepted.sum() <= STEPS - 2

@@ -37,7 +37,7 @@ def assert_close(actual, expected, tolerance=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("name", ["scaling", "matrix"])
 def test_it_is_the_chain_rule(name):
     """Value at A z and A^T gradient, on the whole, a batch, and single components; and back from A z to z."""
     with jax.enable_x64():

@@ -170,13 +170,12 @@ def test_outputs_are_the_mean_of_the_neurons_at_any_inputs():
         assert numbers(risk, cloud)["outputs"].shape == (N, 3)
 
 
-@RISKS
-def test_integer_weights_are_repeated_rows(make):
+def test_integer_weights_are_repeated_rows():
     """Batches are drawn uniformly, so that each component carries its weight: their mean is the gradient still."""
     with jax.enable_x64():
-        repeats, plain = np.array([1, 0, 2, 1, 3, 0, 1]), make()
+        repeats, plain = np.array([1, 0, 2, 1, 3, 0, 1]), scalar_risk()
         cloud = cloud_for(plain)
-        found = numbers(make(weights=repeats.astype(float)), cloud)
+        found = numbers(scalar_risk(weights=repeats.astype(float)), cloud)
         values, jacobian = (np.asarray(a) for a in row_losses(plain, cloud))
         scale = repeats * N / repeats.sum()
         assert_close(found["value"], 2 * (np.average(values, weights=repeats),))
@@ -185,16 +184,13 @@ def test_integer_weights_are_repeated_rows(make):
         assert_close(found["batch"], np.mean(np.asarray(found["components"])[BATCH], axis=0))
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_padding_does_not_matter(weighted):
+def test_padding_does_not_matter():
     """Four rows in use of seven, the others junk, in value, gradients, and one particle's potential."""
     with jax.enable_x64():
-        used, weights = 4, np.random.default_rng(3).uniform(0.1, 1, size=N) if weighted else None
+        used, weights = 4, np.random.default_rng(3).uniform(0.1, 1, size=N)
         full = scalar_risk()
         short = [a[:used] for a in (full.inputs, full.targets)]
-        reference = MeanFieldRisk(
-            full.neuron, full.loss, *short, precision=0.2, weights=None if weights is None else weights[:used]
-        )
+        reference = MeanFieldRisk(full.neuron, full.loss, *short, precision=0.2, weights=weights[:used])
         junk = [a.at[used:].set(1e5) for a in (full.inputs, full.targets)]
         padded = MeanFieldRisk(full.neuron, full.loss, *junk, precision=0.2, weights=weights, count=used, block_size=3)
         cloud, indices = cloud_for(full), jnp.array([3, 0])

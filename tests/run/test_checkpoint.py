@@ -337,9 +337,14 @@ def test_a_changed_bit_in_a_large_state_is_seen(tmp_path):
     path = max((tmp_path / "state").rglob("*"), key=lambda path: path.stat().st_size)
     content = path.read_bytes()
     assert len(content) > start.nbytes // 2
-    path.write_bytes(damaged(content, "flipped"))
-    with pytest.raises(CheckpointError, match=r"state of step 5 .* its checksum is [0-9a-f]{8}, not [0-9a-f]{8}"):
-        resume(tmp_path, 5, **options)
+    messages = []
+    for place in np.linspace(0.3, 0.7, 5):
+        at = int(place * len(content))
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(CheckpointError, match=r"state of step 5 .* is damaged") as error:
+            resume(tmp_path, 5, **options)
+        messages.append(str(error.value))
+    assert any("its checksum is" in message for message in messages)  # the others fell on a part that orbax checks
     path.write_bytes(content)
     assert resume(tmp_path, 5, **options).steps == 5
 

@@ -102,7 +102,8 @@ class Affine(Problem):
             return precision
         gram = self.matrix.T @ self.matrix
         lengths = jnp.diagonal(gram)
-        skew = jnp.max(jnp.abs(gram - jnp.diag(lengths))) > 1e-4 * jnp.max(lengths)
+        cosines = gram / jnp.sqrt(jnp.outer(lengths, lengths))
+        skew = jnp.max(jnp.abs(cosines - jnp.diag(jnp.diagonal(cosines)))) > 1e-3
         if precision.ndim > 0 or (checks.is_concrete(skew) and bool(skew)):
             raise ValueError(
                 "the quadratic part would not be diagonal in z: with a matrix, the problem's precision must be a "

@@ -17,6 +17,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from langevax import checks
@@ -129,9 +130,19 @@ class MeanFieldRisk(Problem):
         """Draws clouds of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`."""
         checks.positive_int("num_particles", num_particles)
         checks.number("temperature", temperature)
-        if checks.is_concrete(self.precision) and not bool(jnp.all(jnp.asarray(self.precision) > 0)):
+        if checks.is_concrete(self.precision) and not np.all(np.asarray(self.precision) > 0):
             raise ValueError(f"precision is {self.precision}: there is no prior without a ridge; pass precision > 0.")
         return Prior(temperature, self.precision, (num_particles, self.particle_size), self.inputs.dtype)
+
+    def row_weights(self) -> Float[Array, " n"]:
+        """What each row counts in a sum over rows: mean one over those in use, 0 for padding."""
+        weights = blocks.row_weights(self.weights, self.count, self.max_size, self.inputs.dtype)
+        return jnp.ones(self.max_size, self.inputs.dtype) if weights is None else weights
+
+    def mean_over_rows(self, values: Float[Array, " n"]) -> Float[Array, ""]:
+        """`(1/n) sum_i weight_i values_i`, as the risk averages its losses; rows of weight 0 may hold anything."""
+        weights = self.row_weights()
+        return jnp.sum(jnp.where(weights > 0, values * weights, 0)) / jnp.asarray(self.size, values.dtype)
 
     def value(self, position: Cloud) -> Float[Array, ""]:
         return self._mean_over_rows(lambda rows: self._losses(position, *rows), position)
