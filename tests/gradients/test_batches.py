@@ -13,7 +13,7 @@ from langevax.theory.moments import batch_variance_factor
 from tests.errorbars import assert_mean
 from tests.jaxprs import primitives, shapes
 
-DRAWS = 200_000
+DRAWS = 2_000_000
 
 
 @jax.jit
@@ -51,14 +51,13 @@ def test_permuted_is_a_bijection(size):
         assert not (found[:, :size] == np.arange(size)).all(axis=1).any()
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, 5, 8, 20])
+@pytest.mark.parametrize("size", [2, 4, 5, 16, 20])
 def test_entries_and_ordered_pairs_are_uniform(size):
-    """Chi-square over 200,000 draws: of each entry on size cells, and of the pair on size (size - 1)."""
+    """Chi-square over two million draws: of each entry on size cells, and of the pair on size (size - 1)."""
     first, second = np.asarray(pairs(jnp.int32(size))).T
     for entry in (first, second):
         assert chi_square_p_value(np.bincount(entry, minlength=size), 1 / size) > 1e-4
-    cells = np.zeros((size, size))
-    np.add.at(cells, (first, second), 1)
+    cells = np.bincount(first * size + second, minlength=size**2).reshape(size, size)
     assert np.diagonal(cells).sum() == 0
     distinct = cells[~np.eye(size, dtype=bool)]
     assert chi_square_p_value(distinct, 1 / (size * (size - 1))) > 1e-4
@@ -67,8 +66,7 @@ def test_entries_and_ordered_pairs_are_uniform(size):
 def test_the_chi_square_tells_a_pair_apart_that_is_a_rotation():
     """A lone rotation has uniform entries, but its pairs are neighbours: what the test above would refuse."""
     first = np.random.default_rng(0).integers(20, size=DRAWS)
-    cells = np.zeros((20, 20))
-    np.add.at(cells, (first, (first + 1) % 20), 1)
+    cells = np.bincount(first * 20 + (first + 1) % 20, minlength=400).reshape(20, 20)
     assert chi_square_p_value(np.bincount(first), 1 / 20) > 1e-4
     assert chi_square_p_value(cells[~np.eye(20, dtype=bool)], 1 / 380) == 0
 

@@ -16,8 +16,9 @@ from jaxtyping import Array, Int, Key, UInt32
 from langevax import checks
 from langevax.problems.problem import Problem
 
-ROUNDS = 6
-"""Mixing rounds of the permutation; at 4 the pairs of a batch are uniform to sampling error already."""
+ROUNDS = 10
+"""Mixing rounds of the permutation. At 10 the pairs of a batch are uniform to the error of 4 million draws; at 6 they
+are off by 1-2 % where n is small."""
 
 
 def draw(key: Key[Array, ""], problem: Problem, batch_size: int, replace: bool) -> Int[Array, " batch"]:
