@@ -1,4 +1,4 @@
-# Two commands do everything: `make demo` and `make test`. Both make .venv first, with the newest Python that is found.
+# Two commands do everything: `make demo` and `make test`. Both make .venv first; another Python: make PYTHON=python3.13 test
 PYTHON ?= $(shell command -v python3 || command -v python)
 VENV := .venv
 BIN := $(VENV)/bin

@@ -152,7 +152,8 @@ def certify(
                 break
         else:
             break
-    return _report(risk, best, kept)
+    # runs that chose between duals flatter their choice, the first one too: D of the best look is too high by an error
+    return _report(risk, look(best.dual, number) if number > 1 else best, kept)
 
 
 def _report(risk: MeanFieldRisk, look: _Look, polish_steps: int) -> Certificate:
@@ -216,9 +217,10 @@ def _newton(risk: MeanFieldRisk, look: _Look, temperature: float) -> Array:
     centred = activations - activations.mean(0)
     covariance = centred.T @ centred / len(centred)
     slope, curvature = (np.asarray(a, np.float64).ravel() for a in _conjugate_derivatives(risk, look.dual))
+    inside = np.isfinite(slope) & np.isfinite(curvature)  # on the border of the domain both are infinite: stay there
     weights = np.repeat(np.asarray(risk.row_weights(), np.float64), int(np.prod(shape[1:])))
-    matrix = np.diag(curvature) + covariance * weights / (temperature * n)
-    step = np.linalg.solve(matrix, activations.mean(0) - slope)
+    matrix = np.diag(np.where(inside, curvature, 1.0)) + covariance * weights / (temperature * n) * inside[:, None]
+    step = np.linalg.solve(matrix, np.where(inside, activations.mean(0) - np.where(inside, slope, 0.0), 0.0))
     return jnp.asarray(step.reshape(shape), look.dual.dtype)
 
 
@@ -230,12 +232,11 @@ def _activations(risk: MeanFieldRisk, particles: Array) -> Float[Array, "particl
 
 @eqx.filter_jit
 def _conjugate_derivatives(risk: MeanFieldRisk, dual: Array) -> tuple[Array, Array]:
-    """loss*' and the diagonal of loss*'' at each dual, held a little inside the domain."""
+    """loss*' and the diagonal of loss*'' at each dual; not finite on the border of the domain."""
 
     def one(g: Array, y: Array) -> tuple[Array, Array]:
-        inside = risk.loss.project(g, y)
-        slope = jax.grad(risk.loss.conjugate)(inside, y)
-        hessian = jax.hessian(risk.loss.conjugate)(inside, y)
+        slope = jax.grad(risk.loss.conjugate)(g, y)
+        hessian = jax.hessian(risk.loss.conjugate)(g, y)
         return slope, hessian if hessian.ndim == 0 else jnp.diagonal(hessian)
 
     return jax.vmap(one)(dual, risk.targets)

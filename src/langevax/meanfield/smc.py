@@ -38,7 +38,7 @@ class GibbsSample(NamedTuple):
     outputs: Float[Array, "n ..."]
     """E_{p_g} h at the training inputs."""
     log_partition: Float[Array, ""]
-    """log E_prior exp(-V_g / T)."""
+    """log E_prior exp(-V_g / T); NaN where MAX_TEMPERATURES were not enough."""
     temperatures: Int[Array, ""]
     """Steps of b that were needed."""
     families: Float[Array, ""]
@@ -110,9 +110,8 @@ def sample_gibbs(
     end = lax.while_loop(lambda walk: (walk.b < 1) & (walk.steps < MAX_TEMPERATURES), temper, first)
     present = jnp.zeros(num_particles, jnp.int32).at[end.ancestors].set(1)
     families = jnp.sum(present).astype(dtype) / num_particles
-    return GibbsSample(
-        end.particles, risk.outputs(end.particles), end.log_partition, end.steps, families, end.acceptance
-    )
+    log_partition = jnp.where(end.b >= 1, end.log_partition, jnp.nan)  # a walk that was cut short knows nothing
+    return GibbsSample(end.particles, risk.outputs(end.particles), log_partition, end.steps, families, end.acceptance)
 
 
 def systematic(key: Key[Array, ""], log_weights: Float[Array, " particles"]) -> Int[Array, " particles"]:

@@ -145,16 +145,16 @@ class MeanFieldRisk(Problem):
         return jnp.sum(jnp.where(weights > 0, values * weights, 0)) / jnp.asarray(self.size, values.dtype)
 
     def value(self, position: Cloud) -> Float[Array, ""]:
-        return self._mean_over_rows(lambda rows: self._losses(position, *rows), position)
+        return self._average_blocks(lambda rows: self._losses(position, *rows), position)
 
     def gradient(self, position: Cloud) -> Cloud:
-        return self._mean_over_rows(lambda rows: self._gradients(position, *rows), position)
+        return self._average_blocks(lambda rows: self._gradients(position, *rows), position)
 
     def value_and_gradient(self, position: Cloud) -> tuple[Float[Array, ""], Cloud]:
         def both(rows: Any) -> Any:
             return self._losses(position, *rows), self._gradients(position, *rows)
 
-        return self._mean_over_rows(both, position)
+        return self._average_blocks(both, position)
 
     def gradient_at(self, position: Cloud, indices: Int[Array, " batch"]) -> Cloud:
         rows = blocks.take(self._rows(position), indices)
@@ -191,7 +191,7 @@ class MeanFieldRisk(Problem):
             dual = dual * weights.reshape(-1, *(1,) * (dual.ndim - 1))
         return pull_back(dual * position.shape[0])[0]
 
-    def _mean_over_rows(self, function: Any, position: Cloud) -> Any:
+    def _average_blocks(self, function: Any, position: Cloud) -> Any:
         total = blocks.block_sum(function, self._rows(position), self._block(position))
         return jax.tree.map(lambda t: t / jnp.asarray(self.size, t.dtype), total)
 

@@ -216,11 +216,10 @@ class _Run:
             line.close()
         if saved is not None:
             self.save(saved, carry)
-        finished, halted = (
-            f"Finished all {num_steps} steps.",
-            f"Stopped by a callback after step {step} of {num_steps}.",
-        )
-        return self.result(carry, halted if stopped else finished, began)
+        outcome = f"Finished all {num_steps} steps."
+        if stopped:
+            outcome = f"Stopped by a callback after step {step} of {num_steps}."
+        return self.result(carry, outcome, began)
 
     def call(self, callbacks: Sequence[Callback], carry: program.Carry) -> bool:
         """Call all of them, and say whether one asks to stop."""
