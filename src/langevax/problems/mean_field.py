@@ -111,7 +111,7 @@ class MeanFieldRisk(Problem):
     def outputs(self, position: Cloud, inputs: Any = None) -> Outputs:
         """The network's outputs z, at the training inputs unless others are given."""
         inputs = self.inputs if inputs is None else as_rows(inputs)
-        return blocks.block_map(lambda x: self._mean(position, x), inputs, self._block(position))
+        return blocks.block_map(lambda x: self.neuron.mean(position, x), inputs, self._block(position))
 
     def dual(self, position: Cloud) -> Outputs:
         """The dual vector `g_i = loss'(z_i, y_i)`: the whole model as far as one particle sees it."""
@@ -174,18 +174,13 @@ class MeanFieldRisk(Problem):
     def _block(self, position: Cloud) -> int:
         return self.block_size or max(1, BLOCK_ELEMENTS // position.shape[0])
 
-    def _mean(self, position: Cloud, inputs: Array) -> Array:
-        """z at a block of inputs: particles outside, samples inside."""
-        activations = jax.vmap(jax.vmap(self.neuron, in_axes=(None, 0)), in_axes=(0, None))(position, inputs)
-        return jnp.mean(activations, axis=0)
-
     def _losses(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Float[Array, ""]:
-        losses = jax.vmap(self.loss)(self._mean(position, inputs), targets)
+        losses = jax.vmap(self.loss)(self.neuron.mean(position, inputs), targets)
         return jnp.sum(losses if weights is None else losses * weights)
 
     def _gradients(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Cloud:
         """Sum over the rows of the first variation's gradient, N x that of the averaged network."""
-        outputs, pull_back = jax.vjp(lambda cloud: self._mean(cloud, inputs), position)
+        outputs, pull_back = jax.vjp(lambda cloud: self.neuron.mean(cloud, inputs), position)
         dual = jax.vmap(self.loss.derivative)(outputs, targets)
         if weights is not None:
             dual = dual * weights.reshape(-1, *(1,) * (dual.ndim - 1))
@@ -203,7 +198,7 @@ class DualPotential(eqx.Module):
 
     def __call__(self, particle: Float[Array, " size"], row: tuple[Array, Array]) -> Float[Array, ""]:
         inputs, dual = row
-        return jnp.sum(dual * self.neuron(particle, inputs))
+        return self.neuron.paired(particle, inputs, dual)
 
 
 class Prior(eqx.Module):

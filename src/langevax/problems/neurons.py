@@ -12,6 +12,7 @@ import math
 from abc import abstractmethod
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -32,9 +33,27 @@ class Neuron(eqx.Module):
     def __call__(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
         """h(particle, x); both of one floating dtype."""
 
+    def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
+        """The network's outputs, `(1/N) sum_r h(theta_r, x_i)`: particles outside, samples inside."""
+        activations = jax.vmap(jax.vmap(self, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs)
+        return jnp.mean(activations, axis=0)
+
+    def paired(self, particle: Particle, x: Input, dual: Float[Array, "*outputs"]) -> Scalar:
+        """`<dual, h(particle, x)>`: what one particle sees of one row under a frozen dual."""
+        return jnp.sum(dual * self(particle, x))
+
     @abstractmethod
     def particle_size(self, num_features: int) -> int:
         """Coordinates of one particle for inputs of `num_features` features."""
+
+    def input_weights(self, num_features: int) -> slice:
+        """Where in a particle the weights of the inputs lie: what turns when the inputs are rotated."""
+        return slice(0, num_features)
+
+    @abstractmethod
+    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        """sup over particles of `mean_i |dh(theta, x_i) / dtheta_j|^2`, from `mean_i x_ik^2`: sets the pace of each
+        coordinate. For vector outputs the largest over outputs."""
 
     @property
     @abstractmethod
@@ -67,6 +86,9 @@ class Tanh(Neuron):
     def __call__(self, particle: Particle, x: Input) -> Scalar:
         return _scaled(self.scale, jnp.tanh(jnp.dot(particle[:-1], x) + particle[-1]))
 
+    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        return _scaled(self.scale, _scaled(self.scale, jnp.append(second_moments, 1.0)))
+
     def particle_size(self, num_features: int) -> int:
         return num_features + 1
 
@@ -91,6 +113,9 @@ class Linear(Neuron):
 
     def __call__(self, particle: Particle, x: Input) -> Scalar:
         return jnp.dot(particle, x)
+
+    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        return second_moments
 
     def particle_size(self, num_features: int) -> int:
         return num_features
@@ -125,11 +150,33 @@ class TanhTanh(Neuron):
             checks.positive_int("num_outputs", self.num_outputs)
 
     def __call__(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
-        if self.num_outputs is None:
-            a, w, b = particle[0], particle[1:-1], particle[-1]
-        else:
-            a, w, b = particle[: self.num_outputs], particle[self.num_outputs : -1], particle[-1]
+        a, w, b = self.split(particle)
         return _scaled(self.scale, jnp.tanh(a) * jnp.tanh(jnp.dot(w, x) + b))
+
+    def input_weights(self, num_features: int) -> slice:
+        first = self.num_outputs or 1
+        return slice(first, first + num_features)
+
+    def split(self, particles: Float[Array, "*particles size"]) -> tuple[Array, Array, Array]:
+        """(a, w, b) of one particle or of many."""
+        if self.num_outputs is None:
+            return particles[..., 0], particles[..., 1:-1], particles[..., -1]
+        return particles[..., : self.num_outputs], particles[..., self.num_outputs : -1], particles[..., -1]
+
+    def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
+        if self.num_outputs is None:
+            return super().mean(cloud, inputs)
+        a, w, b = self.split(cloud)  # as a product of matrices: C x particles x n numbers would take eight times as long
+        features = jnp.tanh(jnp.dot(w, inputs.T) + b[:, None])
+        return _scaled(self.scale, jnp.dot(features.T, jnp.tanh(a)) / len(cloud))
+
+    def paired(self, particle: Particle, x: Input, dual: Float[Array, "*outputs"]) -> Scalar:
+        a, w, b = self.split(particle)
+        return _scaled(self.scale, jnp.sum(dual * jnp.tanh(a)) * jnp.tanh(jnp.dot(w, x) + b))
+
+    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        outer = jnp.ones(self.num_outputs or 1, second_moments.dtype)
+        return _scaled(self.scale, _scaled(self.scale, jnp.concatenate([outer, jnp.append(second_moments, 1.0)])))
 
     def particle_size(self, num_features: int) -> int:
         return num_features + 1 + (1 if self.num_outputs is None else self.num_outputs)
@@ -162,6 +209,10 @@ class Parity(Neuron):
     def __call__(self, particle: Particle, x: Input) -> Scalar:
         w, b, c = particle[:-2], particle[-2], particle[-1]
         return _scaled(self.scale, (jnp.tanh(jnp.dot(w, x) + b) + 2 * jnp.tanh(c)) / 3)
+
+    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        thirds = jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
+        return _scaled(self.scale, _scaled(self.scale, thirds))
 
     def particle_size(self, num_features: int) -> int:
         return num_features + 2
@@ -197,6 +248,9 @@ class ClippedReLU(Neuron):
     def __call__(self, particle: Particle, x: Input) -> Scalar:
         activation = jnp.dot(particle[:-1], x) + particle[-1]
         return _scaled(self.scale, jnp.clip(activation, 0.0, jnp.asarray(self.cap, activation.dtype)))
+
+    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        return _scaled(self.scale, _scaled(self.scale, jnp.append(second_moments, 1.0)))
 
     def particle_size(self, num_features: int) -> int:
         return num_features + 1

@@ -1,0 +1,67 @@
+"""The parameters of the mean-field estimators: what they may be, and what "auto" means."""
+
+import numbers
+from typing import Any
+
+from langevax import checks, neurons
+from langevax.meanfield.steps import relative_step
+from langevax.problems.neurons import Neuron
+from langevax.sklearn.training import Network, Schedule
+
+NEURONS = {"tanh-tanh": neurons.TanhTanh, "tanh": neurons.Tanh}
+CHOICES = {
+    "solver": ("mfld",),
+    "neuron": tuple(NEURONS),
+    "scaling": ("loo", "columns", "global"),
+    "validation": (None, "path"),
+}
+NUMBERS = {"temperature": "loo", "step_size": "auto", "output_scale": None, "prior_variance": None}
+COUNTS = {"num_particles": (), "num_steps": ("auto",), "batch_size": ("auto", None)}
+
+FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all rows
+NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 5000
+BATCH_SHARE = 1 / 3  # of the relative step: a batch's noise heats the particles in proportion to the step
+
+
+def check(parameters: dict[str, Any]) -> None:
+    """Raise ValueError or TypeError naming the first parameter that is out of range, its value and the remedy."""
+    for name, choices in CHOICES.items():
+        if parameters[name] not in choices:
+            listing = ", ".join(map(repr, choices))
+            raise ValueError(f"{name} must be one of {listing}, got {parameters[name]!r}.")
+    for name, word in NUMBERS.items():
+        value = parameters[name]
+        if word is not None and isinstance(value, str) and value == word:
+            continue
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            remedy = "a number > 0" + (f" or {word!r}" if word else "")
+            raise TypeError(f"{name} must be {remedy}, got {value!r}.")
+        checks.number(name, float(value), positive=True)
+    for name, words in COUNTS.items():
+        value = parameters[name]
+        if not any(value is word or (isinstance(value, str) and value == word) for word in words):
+            checks.positive_int(name, value, minimum=2 if name == "num_particles" else 1)
+
+
+def make_neuron(name: str, scale: float, num_outputs: int | None) -> Neuron:
+    """The neuron of that name; raises ValueError where it has one output and more are needed."""
+    if name == "tanh":
+        if num_outputs is not None:
+            raise ValueError(f"neuron='tanh' has one output, but {num_outputs} are needed; use neuron='tanh-tanh'.")
+        return neurons.Tanh(scale)
+    return neurons.TanhTanh(scale, num_outputs)
+
+
+def schedule(parameters: dict[str, Any], network: Network) -> Schedule:
+    """Steps, their relative size and the batch; large tables go in batches."""
+    n, batch_size = len(network.inputs), parameters["batch_size"]
+    if batch_size == "auto":
+        batch_size = None if n * parameters["num_particles"] <= FULL_BATCH else BATCH_SIZE
+    if batch_size is not None and batch_size >= n:
+        batch_size = None
+    relative, num_steps = parameters["step_size"], parameters["num_steps"]
+    if relative == "auto":
+        relative = relative_step(network.task.loss) * (1.0 if batch_size is None else BATCH_SHARE)
+    if num_steps == "auto":
+        num_steps = NUM_STEPS if batch_size is None else BATCH_STEPS
+    return Schedule(num_steps, float(relative), batch_size, parameters["stop_at_plateau"])

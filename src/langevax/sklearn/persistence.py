@@ -1,0 +1,82 @@
+"""Saved models: one safetensors file, arrays and a JSON header; nothing is ever unpickled."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from langevax._version import __version__
+
+FORMAT = 1
+KEY = "langevax"  # of the JSON in the file's metadata
+
+
+class ModelError(ValueError):
+    """A saved model cannot be read: missing, truncated, of another version or not a model."""
+
+
+def write(file: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write under another name first: what was saved before stays whole until the new file is."""
+    from safetensors.numpy import save_file
+
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    whole = json.dumps({"format": FORMAT, "version": __version__} | header)
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, {KEY: whole})
+    os.replace(part, path)
+
+
+def read(file: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(header, arrays).
+
+    Raises:
+        ModelError: saying what is wrong with the file and what to do.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(file).is_file():
+        raise ModelError(f"there is no file {str(file)!r}; pass the one that save() wrote.")
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            header = json.loads((opened.metadata() or {})[KEY])
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+        version = header["format"]
+    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again.") from error
+    if version != FORMAT:
+        raise ModelError(
+            f"{str(file)!r} has format {version}, written by langevax {header.get('version')}; this is langevax "
+            f"{__version__}, which reads format {FORMAT}: fit again, or install that version."
+        )
+    return header, arrays
+
+
+def load(file: str | os.PathLike) -> Any:
+    """The estimator that `save` wrote, ready to predict.
+
+    Raises:
+        ModelError: no such file, a truncated one, or one of another version.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> from langevax.sklearn import MeanFieldRegressor, load
+        >>> X = np.linspace(-1, 1, 40)[:, None]
+        >>> model = MeanFieldRegressor(num_particles=50, num_steps=50, random_state=0).fit(X, X[:, 0] ** 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.safetensors")
+        ...     bool(np.all(load(f"{folder}/model.safetensors").predict(X) == model.predict(X)))
+        True
+    """
+    from langevax.sklearn.classifier import MeanFieldClassifier
+    from langevax.sklearn.regressor import MeanFieldRegressor
+
+    header, arrays = read(file)
+    known = {cls.__name__: cls for cls in (MeanFieldRegressor, MeanFieldClassifier)}
+    if header.get("class") not in known:
+        raise ModelError(f"{str(file)!r} holds a {header.get('class')!r}; known are {', '.join(known)}.")
+    model = known[header["class"]](**header["parameters"])
+    model._restore(header, arrays)
+    return model

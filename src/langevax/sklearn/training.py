@@ -1,0 +1,160 @@
+"""Between a table and `simulate`: the risk in its eigenbasis, padded, the run, and the choice of temperature."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from langevax import gradients
+from langevax.meanfield import MFLD
+from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
+from langevax.meanfield.plateau import stop_at_plateau
+from langevax.meanfield.steps import coordinate_steps
+from langevax.problems.losses import Loss
+from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
+from langevax.problems.neurons import Neuron
+from langevax.problems import blocks
+from langevax.run import Result, simulate
+from langevax.sklearn.table import Rows, Scaling, Standardiser, bucket, eigenbasis, padded
+
+MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
+CLEARLY_BETTER = 0.9  # of the error: pixels gain a quarter from one scale for all, tables nothing but noise
+RECORDS = 100
+RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals: beyond, fewer records
+ROWS_AT_ONCE = 4096  # of a prediction
+
+
+class Task(NamedTuple):
+    """What one kind of estimator makes of its targets."""
+
+    neuron: Neuron
+    loss: Loss
+    targets: np.ndarray
+    """As the loss wants them."""
+    regressands: np.ndarray
+    """(n, outputs): numbers whose regression the kernel limit is asked about."""
+    labels: np.ndarray | None
+    """(n,) class of each row, to stratify folds by; None for a regression."""
+
+    def subset(self, rows: np.ndarray) -> "Task":
+        """Of these rows only."""
+        labels = None if self.labels is None else self.labels[rows]
+        return Task(self.neuron, self.loss, self.targets[rows], self.regressands[rows], labels)
+
+
+@dataclass(frozen=True)
+class Network:
+    """The training problem in the eigenbasis of its inputs, rows padded to a bucket so that few shapes compile."""
+
+    task: Task
+    inputs: np.ndarray
+    """(n, d) float32, standardised, not rotated."""
+    weights: np.ndarray
+    prior_variance: float
+
+    def risk(self, temperature: float) -> MeanFieldRisk:
+        """With the ridge that makes the prior N(0, prior_variance I)."""
+        n, length = len(self.inputs), bucket(len(self.inputs))
+        rotated, targets, weights = self.inputs @ self.basis, self.task.targets, self.weights.astype(np.float32)
+        rows = [padded(array, length) for array in (rotated, targets, weights)]
+        precision = np.float32(temperature / self.prior_variance)
+        return MeanFieldRisk(self.task.neuron, self.task.loss, rows[0], rows[1], precision, rows[2], n)
+
+    @property
+    def basis(self) -> np.ndarray:
+        return eigenbasis(self.inputs, self.weights)
+
+    def turned(self, particles: Any, back: bool = False) -> np.ndarray:
+        """Particles of the standardised columns as particles of the eigenbasis, or `back`."""
+        particles = np.array(particles)
+        weights = self.task.neuron.input_weights(self.inputs.shape[1])
+        particles[..., weights] = particles[..., weights] @ (self.basis.T if back else self.basis)
+        return particles
+
+    def subset(self, rows: np.ndarray) -> "Network":
+        """Of these rows only."""
+        return Network(self.task.subset(rows), self.inputs[rows], self.weights[rows], self.prior_variance)
+
+
+class Schedule(NamedTuple):
+    """How long and how fast to train."""
+
+    num_steps: int
+    relative_step: float
+    batch_size: int | None
+    stop_at_plateau: bool
+
+
+def observe(problem: Any, state: Any) -> dict[str, Array]:
+    """What a run records: the cloud, the dual vector and the value of the risk."""
+    return {
+        "particles": state.position,
+        "dual": problem.dual(state.position),
+        "loss": problem.value(state.position),
+    }
+
+
+def train(
+    risk: MeanFieldRisk, temperature: float, schedule: Schedule, start: Any, key: Key[Array, ""], **run: Any
+) -> Result:
+    """Mean-field Langevin at one temperature, one step size per coordinate."""
+    steps = coordinate_steps(risk, schedule.relative_step)
+    gradient = gradients.Full() if schedule.batch_size is None else gradients.Minibatch(schedule.batch_size)
+    records = int(np.clip(RECORD_ELEMENTS // risk.targets.size, 20, RECORDS))
+    every = max(1, schedule.num_steps // records)
+    if schedule.stop_at_plateau:
+        run |= {"callbacks": [stop_at_plateau], "callback_every": 10 * every}
+    return simulate(
+        MFLD(steps, temperature, gradient),
+        risk,
+        start,
+        key=key,
+        num_steps=schedule.num_steps,
+        record=observe,
+        record_every=every,
+        **run,
+    )
+
+
+def kernel_choice(
+    rows: Rows, task: Task, prior_variance: float, scalings: tuple[Scaling, ...], key: Key[Array, ""]
+) -> tuple[Standardiser, LeaveOneOut]:
+    """The scaling whose kernel limit predicts left-out rows best, the first in doubt, and its errors over the penalties."""
+    chosen = np.arange(len(rows.inputs))
+    if len(chosen) > MAX_ROWS:
+        chosen = np.sort(np.random.default_rng(0).choice(len(chosen), MAX_ROWS, replace=False))
+    best: tuple[Standardiser, LeaveOneOut] | None = None
+    for scaling in scalings:
+        standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
+        inputs = padded(standardiser(rows.inputs[chosen]), bucket(len(chosen)))
+        features = prior_features(task.neuron, jnp.asarray(inputs), prior_variance, NUM_NEURONS, key)
+        features = np.asarray(features)[:, : len(chosen)]
+        errors = leave_one_out(features, task.regressands[chosen], rows.weights[chosen])
+        if best is None or errors.error < CLEARLY_BETTER * best[1].error:
+            best = standardiser, errors
+    assert best is not None, "scalings is empty"
+    return best
+
+
+def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """The network's outputs at (n, d) standardised inputs, (n,) or (n, C), in blocks of few shapes."""
+    parts = []
+    for begin in range(0, len(inputs), ROWS_AT_ONCE):
+        part = inputs[begin : begin + ROWS_AT_ONCE]
+        parts.append(np.asarray(_outputs(neuron, cloud, padded(part, bucket(len(part)))))[: len(part)])
+    return np.concatenate(parts)
+
+
+@eqx.filter_jit
+def _outputs(neuron: Neuron, cloud: Array, inputs: Array) -> Array:
+    block = max(1, BLOCK_ELEMENTS // cloud.shape[0])
+    return blocks.block_map(lambda rows: neuron.mean(cloud, rows), inputs, block)
+
+
+def root_key(seed: int) -> Key[Array, ""]:
+    """The key of a fit."""
+    return jax.random.key(seed)
