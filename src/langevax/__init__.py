@@ -1,5 +1,8 @@
 """langevax: optimising and sampling with noisy gradients, in JAX."""
 
+import importlib
+from typing import Any
+
 from langevax import data, gradients, integrators, meanfield
 from langevax._version import __version__
 from langevax.algorithm import Algorithm
@@ -32,3 +35,11 @@ __all__ = [
     "neurons",
     "simulate",
 ]
+
+LOADED_ON_USE = ("sklearn",)
+
+
+def __getattr__(name: str) -> Any:
+    if name in LOADED_ON_USE:
+        return importlib.import_module(f"langevax.{name}")
+    raise AttributeError(f"module 'langevax' has no attribute {name!r}")

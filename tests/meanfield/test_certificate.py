@@ -8,6 +8,7 @@ import pytest
 import langevax
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import certify
+from langevax.meanfield.looks import Look
 from langevax.meanfield.smc import ESS_FRACTION, _effective_size, _largest_step, sample_gibbs, systematic
 from langevax.theory.mean_field import GridRisk, linear_log_partition
 from tests.errorbars import assert_mean
@@ -21,6 +22,9 @@ class Odd(neurons.Neuron):
 
     def __call__(self, particle, x):
         return 3 * jnp.tanh(jnp.dot(particle, x))
+
+    def slope_bounds(self, second_moments):
+        return 9 * second_moments
 
     def particle_size(self, num_features):
         return num_features
@@ -159,6 +163,25 @@ def test_a_false_certificate_is_seen_through():
     found = certify(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(5), polish=0)
     assert gap > 0.02
     assert found.gap == pytest.approx(gap, rel=0.1)
+
+
+def test_the_rise_of_the_bound_is_told_by_one_cloud():
+    """D(g') - D(g) by weighing the particles of p_g, against quadrature: from both ends, ten runs each."""
+    near, far = 0.9 * grid_risk("squared").optimal_dual(), 0.8 * grid_risk("squared").optimal_dual()
+    expected = exact("squared", near)[0] - exact("squared", far)[0]
+    for start, end, sign in ((far, near, 1), (near, far, -1)):
+        look = Look(risk_of("squared"), jnp.float32(start), TEMPERATURE, jax.random.key(8), 10, SIZE)
+        rises = look.rise_to(jnp.float32(end))
+        assert_mean(rises[:, None], sign * expected, slack=0.02 * expected, wrong=-sign * expected)
+
+
+def test_a_gap_that_says_no_more_than_the_prior_is_not_certified():
+    """Far from the optimum all families live, but P(prior) - D is smaller than the gap: that is said in words."""
+    dual = np.float32(-3 * TARGETS["squared"])
+    found = certify(risk_of("squared"), dual, TEMPERATURE, key=jax.random.key(9), polish=0)
+    assert found.families > 0.05
+    assert not found.trustworthy
+    assert "no more than the untrained prior" in found.verdict
 
 
 def test_a_gap_that_cannot_be_known_is_not_certified():

@@ -222,6 +222,9 @@ class Bend(neurons.Neuron):
     def __call__(self, particle, x):
         return jnp.tanh(particle[0] * x[0])
 
+    def slope_bounds(self, second_moments):
+        return second_moments
+
     def particle_size(self, num_features):
         return 1
 

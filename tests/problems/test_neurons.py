@@ -89,6 +89,43 @@ def test_a_scale_of_another_precision_follows_the_position(neuron):
     np.testing.assert_allclose(outputs, compiled(neuron, particles, inputs), rtol=1e-5)
 
 
+@each
+def test_the_mean_and_the_pairing_are_those_of_the_outputs(neuron):
+    """A shortcut for vector outputs must agree with the definition."""
+    particles, inputs = draws(neuron)
+    outputs = np.asarray(compiled(neuron, particles, inputs), np.float64)
+    np.testing.assert_allclose(jax.jit(neuron.mean)(particles, inputs), outputs.mean(0), rtol=1e-4, atol=1e-5)
+    dual = np.random.default_rng(1).normal(size=outputs.shape[1:]).astype(np.float32)
+    paired = jax.vmap(lambda p: jax.vmap(lambda x, g: neuron.paired(p, x, g))(inputs, dual))(particles)
+    expected = (outputs * dual).reshape(*outputs.shape[:2], -1).sum(-1)
+    np.testing.assert_allclose(paired, expected, rtol=1e-4, atol=1e-4)
+
+
+@each
+def test_slopes_stay_below_their_bounds_and_come_near(neuron):
+    """mean_i (dh/dtheta_j)^2 by autodiff over 4000 particles, some of them tiny: at most the bound, at least half."""
+    rng = np.random.default_rng(2)
+    inputs = rng.normal(size=(30, NUM_FEATURES)).astype(np.float32) * 0.1
+    particles = rng.normal(size=(4000, neuron.particle_size(NUM_FEATURES))).astype(np.float32)
+    slope = jax.jit(jax.vmap(jax.vmap(jax.jacobian(neuron), in_axes=(None, 0)), in_axes=(0, None)))
+    squares = np.asarray(slope(particles, inputs) ** 2)
+    means = squares.mean(1).reshape(-1, squares.shape[-1]) if squares.ndim == 3 else squares.mean(1).max(1)
+    bounds = np.asarray(neuron.slope_bounds(jnp.asarray((inputs**2).mean(0))))
+    assert bounds.shape == (neuron.particle_size(NUM_FEATURES),)
+    assert np.all(means.max(0) <= bounds * (1 + 1e-5))
+    assert np.all(means.max(0) >= 0.5 * bounds)
+
+
+@each
+def test_turned_weights_on_turned_inputs_are_the_same_neuron(neuron):
+    particles, inputs = draws(neuron)
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(NUM_FEATURES, NUM_FEATURES)))[0].astype(np.float32)
+    turned, weights = particles.copy(), neuron.input_weights(NUM_FEATURES)
+    turned[:, weights] = particles[:, weights] @ turn
+    expected = compiled(neuron, particles, inputs)
+    np.testing.assert_allclose(compiled(neuron, turned, inputs @ turn), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_neurons_are_compared_by_value():
     assert neurons.Tanh(2.0) == neurons.Tanh(scale=2.0) != neurons.Tanh(1.0)
     assert neurons.TanhTanh(num_outputs=2) != neurons.TanhTanh(num_outputs=3)

@@ -74,3 +74,33 @@ def particles(axes: Any, x: ArrayLike, y: ArrayLike, pull: ArrayLike, *, pull_la
         )
     axes.figure.colorbar(dots, ax=axes, label=pull_label)
     axes.set(**labels)
+
+
+def band(
+    axes: Any, steps: ArrayLike, bound: ArrayLike, error: ArrayLike, gap: ArrayLike, trustworthy: ArrayLike
+) -> None:
+    """A lower bound with error bars and the band up to `bound + gap`; points not to be trusted are hollow.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> figure, axes = plt.subplots()
+        >>> band(axes, [10, 100], [0.1, 0.2], [0.01, 0.01], [0.3, 0.02], [False, True])
+        >>> axes.get_xscale()
+        'log'
+        >>> plt.close(figure)
+    """
+    from matplotlib.ticker import StrMethodFormatter
+
+    steps, bound, error, gap, good = (np.asarray(a) for a in (steps, bound, error, gap, trustworthy))
+    colour, marker = METHODS["MFLD"]
+    axes.fill_between(steps, bound, bound + gap, color=colour, alpha=0.12, linewidth=0, label="up to $D$ + gap")
+    for chosen, face, label in ((good, colour, "$D$ ± standard error"), (~good, "none", "$D$, gap not certified")):
+        if chosen.any():
+            axes.errorbar(
+                steps[chosen], bound[chosen], error[chosen], fmt=marker, color=colour, markerfacecolor=face, label=label
+            )
+    spread = max(float(np.ptp(bound)), float(gap[-1]), 1e-12)  # a loose band of early steps may leave the picture
+    axes.set(xscale="log", ylim=(bound.min() - 0.1 * spread, bound.max() + gap[-1] + 0.1 * spread))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter("")
+    axes.legend(loc="lower right")

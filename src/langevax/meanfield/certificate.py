@@ -23,7 +23,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key, Shaped
+from jaxtyping import Array, Key, Shaped
 
 from langevax import checks
 from langevax.meanfield.looks import Look
@@ -138,6 +138,7 @@ def _report(look: Look, polish_steps: int) -> Certificate:
     bound, bound_error = float(look.bounds.mean()), float(look.bounds.std(ddof=1) / np.sqrt(runs))
     temperatures = max(int(sample.temperatures) for sample in look.samples)
     doubt = _doubt(look, gap, bound, temperatures)
+    verdict = f"Not certified: {doubt}" if doubt else f"Within {gap:.2g} ± {error:.1g} of the global optimum."
     return Certificate(
         gap=gap,
         standard_error=error,
@@ -146,7 +147,7 @@ def _report(look: Look, polish_steps: int) -> Certificate:
         lower_bound_error=bound_error,
         upper_bound=bound + gap,
         trustworthy=doubt is None,
-        verdict=f"Within {gap:.2g} ± {error:.1g} of the global optimum." if doubt is None else f"Not certified: {doubt}",
+        verdict=verdict,
         families=look.families,
         temperatures=temperatures,
         dual=np.asarray(look.dual),
@@ -163,7 +164,7 @@ def _doubt(look: Look, gap: float, bound: float, temperatures: int) -> str | Non
         how = "useless" if look.families < USELESS else "suspicious"
         return f"{look.families:.1%} of the particles' families survived, which makes the gap {how}; {remedy}"
     if temperatures > LONG:
-        return f"the walk from the prior took {temperatures} temperatures, too many to keep its particles apart; {remedy}"
+        return f"the walk from the prior took {temperatures} temperatures, too many to be believed; {remedy}"
     if gap >= look.prior_objective - bound:
         return f"the gap of {gap:.2g} says no more than the untrained prior does; {remedy}"
     return None

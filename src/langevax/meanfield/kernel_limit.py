@@ -86,7 +86,9 @@ def leave_one_out(
     return LeaveOneOut(alphas, np.array(errors))
 
 
-def _error(shrink: np.ndarray, vectors: np.ndarray, rotated: np.ndarray, squared: np.ndarray, roots: np.ndarray) -> float:
+def _error(
+    shrink: np.ndarray, vectors: np.ndarray, rotated: np.ndarray, squared: np.ndarray, roots: np.ndarray
+) -> float:
     """`shrink` holds alpha / (eigenvalue + alpha)."""
     residuals = vectors @ (shrink[:, None] * rotated) / roots[:, None]
     pulls = 1 - squared @ shrink

@@ -43,7 +43,9 @@ class Look:
         With W = V_dual - V_self,  log Z_dual / Z_self = log E_{p_self} exp(-W / T). An estimate errs upwards
         where the weights are uneven, since few particles then carry the mean.
         """
-        log_ratios = [float(_log_ratio(self.risk, s.particles, dual - self.dual, self.temperature)) for s in self.samples]
+        log_ratios = [
+            float(_log_ratio(self.risk, s.particles, dual - self.dual, self.temperature)) for s in self.samples
+        ]
         return self.conjugate - float(_mean_conjugate(self.risk, dual)) - self.temperature * np.array(log_ratios)
 
 

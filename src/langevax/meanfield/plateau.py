@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 RATIO = 2.0
-FEWEST = 16
+FEWEST = 50
 """Records from which on the rule is asked."""
 
 

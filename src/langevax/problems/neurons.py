@@ -166,7 +166,9 @@ class TanhTanh(Neuron):
     def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
         if self.num_outputs is None:
             return super().mean(cloud, inputs)
-        a, w, b = self.split(cloud)  # as a product of matrices: C x particles x n numbers would take eight times as long
+        a, w, b = self.split(
+            cloud
+        )  # as a product of matrices: C x particles x n numbers would take eight times as long
         features = jnp.tanh(jnp.dot(w, inputs.T) + b[:, None])
         return _scaled(self.scale, jnp.dot(features.T, jnp.tanh(a)) / len(cloud))
 

@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from jax import random
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -14,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from langevax.run import Result
 from langevax.sklearn import parameters, persistence
 from langevax.sklearn.path import anneal, validated_temperature
-from langevax.sklearn.table import Standardiser, distinct_rows
+from langevax.sklearn.table import Rows, Standardiser, Table, distinct_rows
 from langevax.sklearn.training import Network, Task, kernel_choice, outputs, root_key, train
 
 CLOUDS = 8  # kept for predictions, from the last half of the run
@@ -31,7 +30,7 @@ class MeanFieldEstimator(BaseEstimator):
         temperature: float | Literal["loo"] = "loo",
         step_size: float | Literal["auto"] = "auto",
         num_steps: int | Literal["auto"] = "auto",
-        batch_size: int | None | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] | None = "auto",
         neuron: str = "tanh-tanh",
         output_scale: float = 10.0,
         prior_variance: float = 1.0,
@@ -60,7 +59,7 @@ class MeanFieldEstimator(BaseEstimator):
         self.progress = progress
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Table, y: Any, sample_weight: Any = None) -> Self:
         """Choose the temperature, train, keep what predicts.
 
         Args:
@@ -83,41 +82,35 @@ class MeanFieldEstimator(BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         choice_key, path_key, run_key = random.split(root_key(seed), 3)
 
-        previous = (self.standardiser_, self.particles_) if self.warm_start and hasattr(self, "particles_") else None
-        scalings = ("columns", "global") if self.scaling == "loo" else (self.scaling,)
-        standardiser, self.leave_one_out_ = kernel_choice(rows, task, self.prior_variance, scalings, choice_key)
-        if previous is not None:
-            standardiser = previous[0]
+        goes_on = self.warm_start and hasattr(self, "particles_")
+        standardiser, temperature = self._choice(rows, task, goes_on, choice_key)
         network = Network(task, standardiser(rows.inputs), rows.weights, float(self.prior_variance))
-        temperature = self.temperature
-        if isinstance(temperature, str):
-            temperature = self.leave_one_out_.alpha / float(rows.weights.sum())
         schedule = parameters.schedule(given, network)
         start = network.risk(temperature).prior(temperature, self.num_particles)
-        if previous is not None:
-            start = network.turned(self._to_go_on_from(previous[1], network))
-        run: dict[str, Any] = {"progress": self.progress}
+        if goes_on:
+            start = network.turned(self._to_go_on_from(network))
         self.path_ = None
         if self.validation == "path":
-            search = validated_temperature(network, temperature, schedule, self.num_particles, path_key, run)
+            search = validated_temperature(network, temperature, schedule, self.num_particles, path_key, self.progress)
             temperature, self.path_ = search
             hotter = [float(t) for t in self.path_["temperature"] if t > temperature]
-            start = [start, *anneal(network, hotter, schedule, start, path_key, run)][-1]
-        if self.checkpoint is not None:
-            run |= {"checkpoint": self.checkpoint, "resume": True}
-        result = train(network.risk(temperature), temperature, schedule, start, run_key, **run)
+            start = [start, *anneal(network, hotter, schedule, start, path_key, self.progress)][-1]
+        kept = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": True}
+        risk = network.risk(temperature)
+        result = train(risk, temperature, schedule, start, run_key, progress=self.progress, **kept)
         self.standardiser_, self.temperature_ = standardiser, float(temperature)
         self._keep(network, result, rows.places)
+        self.converged_ = self.n_iter_ < schedule.num_steps
         return self
 
-    def outputs(self, X: ArrayLike) -> np.ndarray:
+    def outputs(self, X: Table) -> np.ndarray:
         """The network's outputs, (n,) or (n, C), before they become predictions; float32."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
         return outputs(self.neuron_, cloud, self.standardiser_(X))
 
-    def staged_outputs(self, X: ArrayLike) -> Any:
+    def staged_outputs(self, X: Table) -> Any:
         """The outputs of the cloud at each step of `history_["steps"]`, one after the other."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
@@ -135,7 +128,7 @@ class MeanFieldEstimator(BaseEstimator):
         header = {
             "class": type(self).__name__,
             "parameters": {name: _plain(value) for name, value in self.get_params().items()},
-            "neuron": [self.neuron, self.neuron_.scale, *self.neuron_.output_shape],
+            "neuron": [self.neuron, float(self.output_scale), *self.neuron_.output_shape],
             "temperature": self.temperature_,
             "n_iter": self.n_iter_,
             "feature_names": [str(name) for name in getattr(self, "feature_names_in_", ())],
@@ -174,9 +167,22 @@ class MeanFieldEstimator(BaseEstimator):
         mean_dual = duals[len(duals) // 2 :].mean(0)
         self.dual_ = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[places]  # weight 0: place -1, no pull
         self.n_iter_ = int(result.steps)
-        self.converged_ = self.n_iter_ < result.phases[-1] if result.phases else "callback" in result.outcome
 
-    def _to_go_on_from(self, particles: np.ndarray, network: Network) -> np.ndarray:
+    def _choice(self, rows: Rows, task: Task, goes_on: bool, key: Any) -> tuple[Standardiser, float]:
+        """Standardiser and temperature: as given, or the kernel limit's leave-one-out optimum."""
+        scalings: tuple[Any, ...] = ("columns", "global") if self.scaling == "loo" else (self.scaling,)
+        self.leave_one_out_ = None
+        if self.scaling == "loo" or self.temperature == "loo":
+            standardiser, self.leave_one_out_ = kernel_choice(rows, task, self.prior_variance, scalings, key)
+        else:
+            standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
+        temperature = self.temperature
+        if self.leave_one_out_ is not None and isinstance(temperature, str):
+            temperature = self.leave_one_out_.alpha / float(rows.weights.sum())
+        return (self.standardiser_ if goes_on else standardiser), float(temperature)
+
+    def _to_go_on_from(self, network: Network) -> np.ndarray:
+        particles = self.particles_
         wanted = (self.num_particles, network.task.neuron.particle_size(network.inputs.shape[1]))
         if particles.shape != wanted:
             raise ValueError(
@@ -189,7 +195,7 @@ class MeanFieldEstimator(BaseEstimator):
         return parameters.make_neuron(self.neuron, float(self.output_scale), num_outputs)
 
     @abstractmethod
-    def _validated(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def _validated(self, X: Table, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Checked by scikit-learn, X float64."""
 
     @abstractmethod

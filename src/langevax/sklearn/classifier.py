@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -13,6 +12,7 @@ from sklearn.utils.validation import validate_data
 from langevax.problems import losses
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import Inspection
+from langevax.sklearn.table import Table
 from langevax.sklearn.training import Task
 
 
@@ -26,7 +26,7 @@ class MeanFieldClassifier(ClassifierMixin, Inspection, MeanFieldEstimator):
 
     with the logistic loss for two classes and softmax, one weight `a` per class, for more. The parameters and
     attributes are those of `MeanFieldRegressor`; step_size="auto" is 16 here, since these losses are far from their
-    curvature bound, or 5.3 with batches. In addition:
+    curvature bound, or 10.7 with batches. In addition:
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
@@ -42,30 +42,30 @@ class MeanFieldClassifier(ClassifierMixin, Inspection, MeanFieldEstimator):
         True
     """
 
-    def decision_function(self, X: ArrayLike) -> np.ndarray:
+    def decision_function(self, X: Table) -> np.ndarray:
         """The network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
         return self.outputs(X)
 
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+    def predict_proba(self, X: Table) -> np.ndarray:
         """(n, C), rows summing to one."""
         return _probabilities(self.outputs(X))
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
+    def predict(self, X: Table) -> np.ndarray:
         """(n,) labels."""
         return self._labels(self.outputs(X))
 
-    def staged_predict_proba(self, X: ArrayLike) -> Iterator[np.ndarray]:
+    def staged_predict_proba(self, X: Table) -> Iterator[np.ndarray]:
         """Probabilities of the cloud at each step of `history_["steps"]`."""
         return map(_probabilities, self.staged_outputs(X))
 
-    def staged_predict(self, X: ArrayLike) -> Iterator[np.ndarray]:
+    def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Labels of the cloud at each step of `history_["steps"]`."""
         return map(self._labels, self.staged_outputs(X))
 
     def _labels(self, z: np.ndarray) -> np.ndarray:
         return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(1)]
 
-    def _validated(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def _validated(self, X: Table, y: Any) -> tuple[np.ndarray, np.ndarray]:
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
         return X, y
@@ -82,7 +82,7 @@ class MeanFieldClassifier(ClassifierMixin, Inspection, MeanFieldEstimator):
         labels = targets.astype(np.int32)
         if len(self.classes_) == 2:
             signs = 2.0 * labels - 1
-            return Task(self._make_neuron(None), losses.logistic, np.float32(signs), signs[:, None], labels)
+            return Task(self._make_neuron(None), losses.logistic, signs.astype(np.float32), signs[:, None], labels)
         one_hot = np.eye(len(self.classes_))[labels]
         centred = one_hot - np.average(one_hot, axis=0, weights=weights)
         return Task(self._make_neuron(len(self.classes_)), losses.softmax, labels, centred, labels)

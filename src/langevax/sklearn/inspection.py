@@ -1,6 +1,6 @@
 """What a fitted mean-field network can be asked: its certificate, its kernel limit, its pictures."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
@@ -11,18 +11,34 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from langevax.meanfield import Certificate, certify
+from langevax.meanfield.certificate import SUSPICIOUS
 from langevax.sklearn.kernel_limit import NeuronFeatures
+from langevax.sklearn.plots import Plots
 from langevax.sklearn.training import root_key
 
 PATH_PARTICLES = 1000
 
 
-class Inspection:
+class CertificatePath(NamedTuple):
+    """One number a step of each; the optimum lies in [lower_bound, lower_bound + gap]."""
+
+    steps: np.ndarray
+    lower_bound: np.ndarray
+    lower_bound_error: np.ndarray
+    gap: np.ndarray
+    gap_error: np.ndarray
+    trustworthy: np.ndarray
+
+
+class Inspection(Plots):
     """Questions to a fitted estimator."""
 
     network_: Any
+    neuron_: Any
+    standardiser_: Any
     history_: dict[str, np.ndarray]
     temperature_: float
+    prior_variance: float
     random_state: Any
 
     def certificate(
@@ -53,16 +69,26 @@ class Inspection:
         """
         return self._certified(len(self._duals()), random_state, num_replicates, num_particles, polish)
 
-    def certificate_path(self, num_points: int = 6, random_state: Any = None) -> tuple[np.ndarray, list[Certificate]]:
-        """Certificates along training, without polish: (steps, certificates), at most `num_points` of them.
+    def certificate_path(self, num_points: int = 6, random_state: Any = None) -> "CertificatePath":
+        """What is known of the optimum at steps along training, the last being `certificate()`.
 
-        Each is of the mean dual vector over the last half of the steps so far. D rises; the gap need not fall
-        monotonically, since it is that of a noisy vector's law.
+        At each step D is that of the mean dual vector over the last half of the steps so far, unpolished, and the
+        gap reaches from there to the upper bound of the certificate: all of it holds at every step.
         """
-        records = len(self._duals())
-        places = np.unique(np.geomspace(min(2, records), records, num_points).astype(int))
-        found = [self._certified(int(m), random_state, 4, PATH_PARTICLES, polish=0) for m in places]
-        return self.history_["steps"][places - 1], found
+        records, final = len(self._duals()), self.certificate(random_state=random_state)
+        places = np.unique(np.geomspace(1, records, num_points).astype(int))[:-1]
+        found = [*(self._certified(int(m), random_state, 4, PATH_PARTICLES, polish=0) for m in places), final]
+        bounds = np.array([certificate.lower_bound for certificate in found])
+        errors = np.array([certificate.lower_bound_error for certificate in found])
+        ends = np.hypot(final.lower_bound_error, final.standard_error) * np.ones(len(found) - 1)
+        return CertificatePath(
+            steps=self.history_["steps"][np.append(places, records) - 1],
+            lower_bound=bounds,
+            lower_bound_error=errors,
+            gap=final.upper_bound - bounds,
+            gap_error=np.append(np.hypot(errors[:-1], ends), final.standard_error),
+            trustworthy=np.array([final.trustworthy and c.families >= SUSPICIOUS for c in found]),
+        )
 
     def kernel_limit(self, num_neurons: int = 4000, random_state: Any = None) -> Pipeline:
         """The kernel machine that the network tends to as output_scale grows at fixed n T / output_scale^2, unfitted.

@@ -4,13 +4,12 @@ from typing import Any, Self
 
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from langevax.meanfield.kernel_limit import prior_features
 from langevax.problems.neurons import Neuron
-from langevax.sklearn.table import Standardiser, bucket, padded
+from langevax.sklearn.table import Standardiser, Table, bucket, padded
 from langevax.sklearn.training import root_key
 
 
@@ -26,12 +25,12 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
         self.num_neurons = num_neurons
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: Table, y: Any = None) -> Self:
         """Nothing is learned; the columns are counted."""
         validate_data(self, X, dtype=np.float64)
         return self
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
+    def transform(self, X: Table) -> np.ndarray:
         """(n, num_neurons) float32."""
         X = validate_data(self, X, dtype=np.float64, reset=False)
         inputs = jnp.asarray(padded(self.standardiser(X), bucket(len(X))))

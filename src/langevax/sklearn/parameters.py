@@ -19,8 +19,8 @@ NUMBERS = {"temperature": "loo", "step_size": "auto", "output_scale": None, "pri
 COUNTS = {"num_particles": (), "num_steps": ("auto",), "batch_size": ("auto", None)}
 
 FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all rows
-NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 5000
-BATCH_SHARE = 1 / 3  # of the relative step: a batch's noise heats the particles in proportion to the step
+NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 10_000
+BATCH_SHARE = 2 / 3  # of the relative step: a batch's noise heats the particles in proportion to the step
 
 
 def check(parameters: dict[str, Any]) -> None:

@@ -21,7 +21,12 @@ STAGE_STEPS, FOLDS = 150, 3
 
 
 def anneal(
-    network: Network, temperatures: list[float], schedule: Schedule, start: Any, key: Key[Array, ""], run: dict[str, Any]
+    network: Network,
+    temperatures: list[float],
+    schedule: Schedule,
+    start: Any,
+    key: Key[Array, ""],
+    progress: bool | None,
 ) -> list[Result]:
     """One result for each temperature, each begun where the last one ended."""
     stage = schedule._replace(num_steps=STAGE_STEPS, stop_at_plateau=False)
@@ -29,7 +34,7 @@ def anneal(
     for number, temperature in enumerate(temperatures):
         stage_key = random.fold_in(key, number)
         start = results[-1] if results else start
-        results.append(train(network.risk(temperature), temperature, stage, start, stage_key, **run))
+        results.append(train(network.risk(temperature), temperature, stage, start, stage_key, progress=progress))
     return results
 
 
@@ -39,7 +44,7 @@ def validated_temperature(
     schedule: Schedule,
     num_particles: int,
     key: Key[Array, ""],
-    run: dict[str, Any],
+    progress: bool | None,
 ) -> tuple[float, dict[str, np.ndarray]]:
     """(best temperature, the losses it was chosen by)."""
     temperatures = [around * factor for factor in FACTORS]
@@ -48,7 +53,7 @@ def validated_temperature(
     for f, (kept, left_out) in enumerate(folds):
         fold, held = network.subset(kept), network.subset(left_out)
         start = fold.risk(around).prior(around, num_particles)
-        results = anneal(fold, temperatures, schedule, start, random.fold_in(key, f), run)
+        results = anneal(fold, temperatures, schedule, start, random.fold_in(key, f), progress)
         for t, result in enumerate(results):
             clouds = result.positions["particles"]
             late = fold.turned(np.concatenate(clouds[len(clouds) // 2 :]), back=True)

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 
 from langevax.problems import losses
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import Inspection
+from langevax.sklearn.table import Table
 from langevax.sklearn.training import Task
 
 
@@ -30,8 +30,8 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
         num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
         temperature: T, in units of the standardised targets' variance; "loo" takes the leave-one-out optimum of
             the kernel limit (kernel ridge with alpha = n T), known in closed form.
-        step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 0.5 with batches.
-        num_steps: at most so many; "auto" is 1000, or 5000 with batches.
+        step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with batches.
+        num_steps: at most so many; "auto" is 1000, or 10,000 with batches.
         batch_size: rows of one step, None for all; "auto" takes 512 where rows times neurons exceed 4 million.
         neuron: "tanh-tanh", or "tanh": h = R tanh(<w, x> + b), one output.
         output_scale: R. Towards 3 the network learns features more freely, towards 100 it becomes its kernel.
@@ -60,11 +60,11 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
         True
     """
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
+    def predict(self, X: Table) -> np.ndarray:
         """(n,) or (n, C), in the units of the targets."""
         return self._in_units(self.outputs(X))
 
-    def staged_predict(self, X: ArrayLike) -> Iterator[np.ndarray]:
+    def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Predictions of the cloud at each step of `history_["steps"]`."""
         return map(self._in_units, self.staged_outputs(X))
 
@@ -77,10 +77,8 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
         predictions = self.target_mean_ + self.target_scale_ * z
         return predictions[:, None] if self._column and predictions.ndim == 1 else predictions
 
-    def _validated(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        X, y = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
-        )
+    def _validated(self, X: Table, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2)
         return X, np.asarray(y, np.float64)
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

@@ -5,10 +5,13 @@ problem, the order of the rows does not matter, and a table of few distinct rows
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
+
+Table = Any
+"""(n, d) numbers in whatever scikit-learn's validation takes: NumPy, lists, pandas, polars."""
 
 Scaling = Literal["columns", "global"]
 
@@ -30,7 +33,8 @@ def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray |
     """Merge equal rows, drop those of weight 0, order the rest by their content.
 
     Example:
-        >>> rows = distinct_rows(np.array([[1.0], [2.0], [1.0], [3.0]]), np.array([5.0, 6, 5, 7]), np.array([1.0, 1, 2, 0]))
+        >>> table, targets = np.array([[1.0], [2.0], [1.0], [3.0]]), np.array([5.0, 6.0, 5.0, 7.0])
+        >>> rows = distinct_rows(table, targets, weights=np.array([1.0, 1.0, 2.0, 0.0]))
         >>> sorted(zip(rows.inputs[:, 0].tolist(), rows.weights.tolist()))
         [(1.0, 3.0), (2.0, 1.0)]
     """
@@ -51,7 +55,7 @@ def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     odd = rng.integers(0, 2**63, columns.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     bits = columns.view(np.uint64)
     mixed = (bits ^ (bits >> np.uint64(29))) * odd  # wraps around
-    hashes = np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64)
+    hashes = np.asarray(np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64))
     order = np.argsort(hashes, kind="stable")
     if np.any((np.diff(hashes[order]) == 0) & np.any(np.diff(columns[order], axis=0) != 0, axis=1)):
         order = np.lexsort(columns.T)  # two different rows of one hash: never seen, but then this is exact

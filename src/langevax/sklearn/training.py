@@ -1,6 +1,7 @@
 """Between a table and `simulate`: the risk in its eigenbasis, padded, the run, and the choice of temperature."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,10 +15,10 @@ from langevax.meanfield import MFLD
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
 from langevax.meanfield.plateau import stop_at_plateau
 from langevax.meanfield.steps import coordinate_steps
+from langevax.problems import blocks
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
 from langevax.problems.neurons import Neuron
-from langevax.problems import blocks
 from langevax.run import Result, simulate
 from langevax.sklearn.table import Rows, Scaling, Standardiser, bucket, eigenbasis, padded
 
@@ -64,8 +65,9 @@ class Network:
         precision = np.float32(temperature / self.prior_variance)
         return MeanFieldRisk(self.task.neuron, self.task.loss, rows[0], rows[1], precision, rows[2], n)
 
-    @property
+    @cached_property
     def basis(self) -> np.ndarray:
+        """(d, d), see `eigenbasis`."""
         return eigenbasis(self.inputs, self.weights)
 
     def turned(self, particles: Any, back: bool = False) -> np.ndarray:
@@ -101,13 +103,13 @@ def observe(problem: Any, state: Any) -> dict[str, Array]:
 def train(
     risk: MeanFieldRisk, temperature: float, schedule: Schedule, start: Any, key: Key[Array, ""], **run: Any
 ) -> Result:
-    """Mean-field Langevin at one temperature, one step size per coordinate."""
+    """Mean-field Langevin at one temperature, one step size per coordinate; `run` goes to `simulate`."""
     steps = coordinate_steps(risk, schedule.relative_step)
     gradient = gradients.Full() if schedule.batch_size is None else gradients.Minibatch(schedule.batch_size)
     records = int(np.clip(RECORD_ELEMENTS // risk.targets.size, 20, RECORDS))
     every = max(1, schedule.num_steps // records)
     if schedule.stop_at_plateau:
-        run |= {"callbacks": [stop_at_plateau], "callback_every": 10 * every}
+        run |= {"callbacks": (stop_at_plateau,), "callback_every": 10 * every}
     return simulate(
         MFLD(steps, temperature, gradient),
         risk,
@@ -123,7 +125,7 @@ def train(
 def kernel_choice(
     rows: Rows, task: Task, prior_variance: float, scalings: tuple[Scaling, ...], key: Key[Array, ""]
 ) -> tuple[Standardiser, LeaveOneOut]:
-    """The scaling whose kernel limit predicts left-out rows best, the first in doubt, and its errors over the penalties."""
+    """The scaling whose kernel limit predicts left-out rows best, the first in doubt; its errors over the penalties."""
     chosen = np.arange(len(rows.inputs))
     if len(chosen) > MAX_ROWS:
         chosen = np.sort(np.random.default_rng(0).choice(len(chosen), MAX_ROWS, replace=False))
@@ -150,7 +152,7 @@ def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray
 
 
 @eqx.filter_jit
-def _outputs(neuron: Neuron, cloud: Array, inputs: Array) -> Array:
+def _outputs(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
     block = max(1, BLOCK_ELEMENTS // cloud.shape[0])
     return blocks.block_map(lambda rows: neuron.mean(cloud, rows), inputs, block)
 

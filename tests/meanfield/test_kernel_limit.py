@@ -1,0 +1,69 @@
+"""Leave-one-out errors of the kernel limit, against refits without the row."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.kernel_ridge import KernelRidge
+
+from langevax import neurons
+from langevax.meanfield.kernel_limit import leave_one_out, prior_features
+
+
+def data(n=12, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(30, n)), rng.normal(size=(n, 2))
+
+
+def refitted_errors(features, targets, weights, alpha, left_out):
+    """Mean square error of predicting each row with `left_out[i]` of its weight taken away, by scikit-learn."""
+    kernel = features.T @ features / len(features)
+    errors = []
+    for i in range(len(weights)):
+        remaining = weights.copy()
+        remaining[i] -= left_out[i]
+        kept = remaining > 0
+        machine = KernelRidge(alpha=alpha, kernel="precomputed")
+        machine.fit(kernel[np.ix_(kept, kept)], targets[kept], sample_weight=remaining[kept])
+        errors.append(targets[i] - machine.predict(kernel[[i]][:, kept])[0])
+    return np.mean(np.average(np.square(errors), axis=0, weights=weights))
+
+
+def test_errors_are_those_of_refits():
+    features, targets = data()
+    found = leave_one_out(features, targets, np.ones(12))
+    for k in (20, 40, 60):
+        expected = refitted_errors(features, targets, np.ones(12), found.alphas[k], np.ones(12))
+        np.testing.assert_allclose(found.errors[k], expected, rtol=1e-8)
+
+
+def test_a_row_of_weight_w_is_w_rows_and_a_light_one_is_left_out_whole():
+    features, targets = data()
+    weights = np.array([1, 3, 2, 1, 0.5, 0.2, 1, 1, 4, 1, 0.9, 2.5])
+    found = leave_one_out(features, targets, weights)
+    for k in (20, 50):
+        expected = refitted_errors(features, targets, weights, found.alphas[k], np.minimum(weights, 1))
+        np.testing.assert_allclose(found.errors[k], expected, rtol=1e-8)
+
+
+def test_of_equally_good_penalties_the_largest_is_taken():
+    features, _ = data()
+    found = leave_one_out(features, np.zeros((12, 1)), np.ones(12))
+    assert found.alpha == found.alphas[-1]
+
+
+def test_features_have_the_kernel_of_the_prior():
+    """E tanh(a)^2 E tanh(<w, x> + b) tanh(<w, x'> + b) by quadrature in the two pre-activations; 4.5 standard errors."""
+    inputs, variance, scale = np.array([[0.5, -0.2], [0.3, 0.9]]), 1.3, 2.0
+    features = prior_features(
+        neurons.TanhTanh(scale, 3), jnp.asarray(inputs, jnp.float32), variance, 200_000, jax.random.key(0)
+    )
+    products = np.asarray(features, np.float64)[:, 0] * np.asarray(features, np.float64)[:, 1]
+    nodes, mass = np.polynomial.hermite_e.hermegauss(60)
+    mass = mass / mass.sum()
+    root = np.linalg.cholesky(variance * (inputs @ inputs.T + 1))
+    u = root[0, 0] * nodes[:, None]
+    v = root[1, 0] * nodes[:, None] + root[1, 1] * nodes[None]
+    outer = np.sum(mass * np.tanh(np.sqrt(variance) * nodes) ** 2)
+    expected = scale**2 * outer * np.sum(np.outer(mass, mass) * np.tanh(u) * np.tanh(v))
+    error = products.std() / np.sqrt(len(products))
+    assert abs(products.mean() - expected) < 4.5 * error < 0.05 * abs(expected)
