@@ -52,7 +52,7 @@ def test_of_equally_good_penalties_the_largest_is_taken():
 
 
 def test_features_have_the_kernel_of_the_prior():
-    """E tanh(a)^2 E tanh(<w, x> + b) tanh(<w, x'> + b) by quadrature in the two pre-activations; 4.5 standard errors."""
+    """E tanh(a)^2 E tanh(<w, x> + b) tanh(<w, x'> + b) by quadrature; 4.5 standard errors."""
     inputs, variance, scale = np.array([[0.5, -0.2], [0.3, 0.9]]), 1.3, 2.0
     features = prior_features(
         neurons.TanhTanh(scale, 3), jnp.asarray(inputs, jnp.float32), variance, 200_000, jax.random.key(0)

@@ -132,6 +132,7 @@ class MeanFieldRisk(Problem):
         checks.number("temperature", temperature)
         if checks.is_concrete(self.precision) and not np.all(np.asarray(self.precision) > 0):
             raise ValueError(f"precision is {self.precision}: there is no prior without a ridge; pass precision > 0.")
+        temperature = jnp.asarray(temperature, self.inputs.dtype)  # traced: another temperature is the same program
         return Prior(temperature, self.precision, (num_particles, self.particle_size), self.inputs.dtype)
 
     def row_weights(self) -> Float[Array, " n"]:

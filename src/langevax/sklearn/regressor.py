@@ -10,7 +10,7 @@ from sklearn.utils.validation import validate_data
 from langevax.problems import losses
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import Inspection
-from langevax.sklearn.table import Table
+from langevax.sklearn.table import Table, weighted_moments
 from langevax.sklearn.training import Task
 
 
@@ -86,11 +86,9 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
         return y[:, 0] if self._column else y
 
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> Task:
-        mean = np.average(targets, axis=0, weights=weights)
-        deviation = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weights))
-        tiny = np.finfo(np.float64).eps * np.max(np.abs(targets), axis=0)
-        self.target_mean_, self.target_scale_ = mean, np.where(deviation > 10 * tiny, deviation, 1.0)
-        standardised = (targets - mean) / self.target_scale_
+        self.target_mean_, deviation = weighted_moments(targets, weights)
+        self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
+        standardised = (targets - self.target_mean_) / self.target_scale_
         num_outputs = None if targets.ndim == 1 else targets.shape[1]
         regressands = standardised.reshape(len(targets), -1)
         return Task(self._make_neuron(num_outputs), losses.squared, standardised.astype(np.float32), regressands, None)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 Table = Any
 """(n, d) numbers in whatever scikit-learn's validation takes: NumPy, lists, pandas, polars."""
@@ -76,16 +75,24 @@ class Standardiser:
     @classmethod
     def fit(cls, inputs: np.ndarray, weights: np.ndarray, scaling: Scaling) -> "Standardiser":
         """`scaling="global"` takes one deviation for all columns: right where they share a unit, like pixels."""
-        scaler = StandardScaler().fit(inputs, sample_weight=weights)
-        variance, deviation = np.asarray(scaler.var_), np.asarray(scaler.scale_)
-        varies = variance > 0
+        mean, deviation = weighted_moments(inputs, weights)
+        varies = deviation > 0
         if scaling == "global" and varies.any():
-            deviation = np.full_like(deviation, np.sqrt(variance[varies].mean()))
-        return cls(np.asarray(scaler.mean_), deviation * np.sqrt(max(1, np.count_nonzero(varies))))
+            deviation = np.full_like(deviation, np.sqrt(np.mean(deviation[varies] ** 2)))
+        deviation = np.where(varies, deviation, np.inf)  # a column that was constant is 0, whatever it brings later
+        return cls(mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))))
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """(n, d) float32."""
         return ((inputs - self.mean) / self.scale).astype(np.float32)
+
+
+def weighted_moments(columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, standard deviation) of each column; the deviation of a column that is constant up to rounding is 0."""
+    mean = np.average(columns, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
+    rounding = 10 * np.finfo(np.float64).eps * np.max(np.abs(columns), axis=0)
+    return mean, np.where(deviation > rounding, deviation, 0.0)
 
 
 def eigenbasis(standardised: np.ndarray, weights: np.ndarray) -> np.ndarray:

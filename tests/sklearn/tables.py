@@ -1,0 +1,38 @@
+"""Small tables that the estimator tests share, so that they share compiled programs too."""
+
+import functools
+
+import numpy as np
+from sklearn.datasets import load_diabetes, load_iris
+
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+
+QUICK = {"num_particles": 100, "num_steps": 100, "random_state": 0}
+
+
+@functools.cache
+def diabetes():
+    """(442, 10) and the progression."""
+    return load_diabetes(return_X_y=True)
+
+
+@functools.cache
+def iris():
+    """(150, 4) and three names, shuffled."""
+    bunch = load_iris()
+    order = np.random.default_rng(0).permutation(150)
+    return bunch.data[order], bunch.target_names[bunch.target][order]
+
+
+@functools.cache
+def fitted_regressor():
+    """Not to be changed by a test."""
+    X, y = diabetes()
+    return MeanFieldRegressor(**QUICK).fit(X[:300], y[:300])
+
+
+@functools.cache
+def fitted_classifier():
+    """Not to be changed by a test."""
+    X, y = iris()
+    return MeanFieldClassifier(**QUICK).fit(X[:100], y[:100])
