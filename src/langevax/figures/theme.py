@@ -1,8 +1,11 @@
-"""One look for every picture.
+"""One look for every picture: matplotlib, plotly and the pages' CSS take colours and type from here.
 
 Grammar: measurement is points with error bars, theory a solid line, a bound a dashed line with a light
 fill on its forbidden side, a competitor grey. Colour never carries meaning alone: a marker or a direct
 label says it too.
+
+Figures name their colours as they are in the light; a page looks each up in `IN_THE_DARK` when it is dark,
+so that a figure is made once and dressed where it is shown.
 """
 
 from typing import Any
@@ -12,6 +15,21 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 GREY = "#7A7A7A"
 INK = "#1F2328"
+
+LIGHT = {"paper": "#FFFFFF", "ink": INK, "soft": "#5C656E", "grey": GREY, "grid": "#E6E6E6", "mark": "#B45309"}
+"""What is drawn on, written, said aside, said by others, ruled, and marked as doubtful."""
+
+DARK = {
+    "paper": "#15181B",
+    "ink": "#E3E6E8",
+    "soft": "#9DA6AE",
+    "grey": "#9B9B9B",
+    "grid": "#30363B",
+    "mark": "#F0A95B",
+}
+
+DARK_OKABE_ITO = ("#4A9AE8", "#F28A4B", "#2FC296", "#E0A0C4", "#F2BC45", "#8AD2F5")
+"""The same six, lighter, in the same order."""
 
 METHODS: dict[str, tuple[str, str]] = {
     "SVRG-LD": (OKABE_ITO[0], "o"),
@@ -23,7 +41,49 @@ METHODS: dict[str, tuple[str, str]] = {
 }
 """Colour and marker of each method, the same in every figure."""
 
+SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "x": "x-thin"}
+"""Matplotlib's markers in plotly's words."""
+
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+
+DIVERGING_STOPS = ("#2166AC", "#67A9CF", "#F5F5F4", "#EF8A62", "#B2182B")
+"""`DIVERGING` where a scale is a list of colours; the middle fades into the paper, in the dark too."""
+
+DARK_DIVERGING_STOPS = ("#63B3FF", "#3E7FBA", "#33383D", "#BC5F50", "#FF8573")
+
+IN_THE_DARK: dict[str, str] = {
+    **dict(zip(OKABE_ITO, DARK_OKABE_ITO, strict=True)),
+    **dict(zip(DIVERGING_STOPS, DARK_DIVERGING_STOPS, strict=True)),
+    **{light: DARK[role] for role, light in LIGHT.items()},
+}
+
+FONTS = (
+    '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans", Ubuntu, Cantarell, "Helvetica Neue", Arial, '
+    "sans-serif"
+)
+"""Whatever the reader's system is set in: nothing is loaded."""
+
+
+def faint(colour: str) -> str:
+    """The colour as a light fill.
+
+    Example:
+        >>> faint("#009E73")
+        '#009E7326'
+    """
+    return colour + "26"
+
+
+def css_variables(dark: bool = False) -> str:
+    """The palette as CSS custom properties.
+
+    Example:
+        >>> css_variables().splitlines()[0]
+        '--paper: #FFFFFF;'
+    """
+    ours = METHODS["MFLD"][0]
+    palette = {**DARK, "ours": IN_THE_DARK[ours]} if dark else {**LIGHT, "ours": ours}
+    return "\n".join(f"--{role}: {colour};" for role, colour in palette.items())
 
 
 def style() -> dict[str, Any]:
@@ -49,7 +109,7 @@ def style() -> dict[str, Any]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
-        "grid.color": "#E6E6E6",
+        "grid.color": LIGHT["grid"],
         "grid.linewidth": 0.8,
         "axes.axisbelow": True,
         "text.color": INK,

@@ -26,13 +26,14 @@ from jax import random
 from jaxtyping import Array, Key, Shaped
 
 from langevax import checks
-from langevax.meanfield.looks import Look
+from langevax.meanfield.looks import SUSPICIOUS, USELESS, Look
 from langevax.meanfield.polish import MAX_SIZE, polished
 from langevax.problems.losses import Squared
 from langevax.problems.mean_field import MeanFieldRisk
 
-SUSPICIOUS, USELESS = 0.05, 0.01  # shares of surviving families (measured on tables of 10 to 64 columns)
-LONG = 50  # temperatures: healthy walks took 3 to 35 on the same tables, useless ones 57 to 108
+LONG = 50  # temperatures: healthy walks took 3 to 35 on the same tables, useless ones 57 to 168
+PILOT = 500  # particles of the two walks that find out first whether a certificate is to be had
+SHORT, FEW, MANY = 8, 2000, 8000  # temperatures of a walk that is cheap, and the particles of the others and of those
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Certificate:
     families: float
     """Smallest share of surviving ancestor families over the runs."""
     temperatures: int
-    """Largest number of temperatures over the runs."""
+    """Largest number of temperatures over the runs; of two small ones alone where these were too many already."""
     dual: np.ndarray
     """The dual vector that was certified, polished where that raised D."""
     polish_steps: int
@@ -77,7 +78,7 @@ def certify(
     *,
     key: Key[Array, ""],
     num_replicates: int = 4,
-    num_particles: int = 2000,
+    num_particles: int | None = None,
     polish: int = 2,
 ) -> Certificate:
     """Certify a dual vector: the time average of `risk.dual` over the last half of a run is a good one.
@@ -86,7 +87,8 @@ def certify(
         dual: (n,) or (n, C), feasible; projected to the domain where rounding took it out.
         temperature: that of the training, T.
         num_replicates: independent SMC runs, at least 2; the error bars are over them.
-        num_particles: M of each run.
+        num_particles: M of each run; the gap's upward bias falls like 1 / M. None takes 2000, and 8000 where the law
+            is so near the prior that sampling it is cheap.
         polish: Newton steps on D before certifying; each is kept only if fresh runs show that it raised D.
 
     Raises:
@@ -103,7 +105,8 @@ def certify(
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
     checks.positive_int("num_replicates", num_replicates, minimum=2)
-    checks.positive_int("num_particles", num_particles, minimum=2)
+    if num_particles is not None:
+        checks.positive_int("num_particles", num_particles, minimum=2)
     checks.positive_int("polish", polish, minimum=0)
     dual = jnp.asarray(dual, risk.inputs.dtype)
     wanted = (risk.max_size, *risk.neuron.output_shape)
@@ -120,24 +123,26 @@ def certify(
 
     numbers = count()
 
-    def look_at(dual: Array) -> Look:
-        run_key = random.fold_in(key, next(numbers))
-        return Look(risk, dual, float(temperature), run_key, num_replicates, num_particles)
+    def look(dual: Array, runs: int, size: int) -> Look:
+        return Look(risk, dual, float(temperature), random.fold_in(key, next(numbers)), runs, size)
 
-    first = look_at(dual)
-    if first.families < SUSPICIOUS or dual.size > MAX_SIZE:  # neither the direction nor the test of it would mean much
-        return _report(first, 0)
-    best, kept = polished(first, look_at, polish)
-    # runs that chose between duals flatter their choice, the first one too: fresh ones report it
-    return _report(look_at(best.dual) if polish else best, kept)
+    pilot = look(dual, 2, PILOT)  # temperatures hardly depend on the number of particles
+    if pilot.temperatures > LONG:
+        return _report(pilot, 0)
+    size = num_particles or (MANY if pilot.temperatures <= SHORT else FEW)
+
+    kept = 0
+    if polish and dual.size <= MAX_SIZE:
+        dual, kept = polished(look(dual, 2, size), lambda dual: look(dual, 2, size), polish)
+    # runs that chose between duals flatter their choice: fresh ones report it
+    return _report(look(dual, num_replicates, size), kept)
 
 
 def _report(look: Look, polish_steps: int) -> Certificate:
     runs = len(look.gaps)
     gap, error = float(look.gaps.mean()), float(look.gaps.std(ddof=1) / np.sqrt(runs))
     bound, bound_error = float(look.bounds.mean()), float(look.bounds.std(ddof=1) / np.sqrt(runs))
-    temperatures = max(int(sample.temperatures) for sample in look.samples)
-    doubt = _doubt(look, gap, bound, temperatures)
+    doubt = _doubt(look, gap, bound)
     verdict = f"Not certified: {doubt}" if doubt else f"Within {gap:.2g} ± {error:.1g} of the global optimum."
     return Certificate(
         gap=gap,
@@ -149,13 +154,13 @@ def _report(look: Look, polish_steps: int) -> Certificate:
         trustworthy=doubt is None,
         verdict=verdict,
         families=look.families,
-        temperatures=temperatures,
+        temperatures=look.temperatures,
         dual=np.asarray(look.dual),
         polish_steps=polish_steps,
     )
 
 
-def _doubt(look: Look, gap: float, bound: float, temperatures: int) -> str | None:
+def _doubt(look: Look, gap: float, bound: float) -> str | None:
     """Why the certificate should not be believed, and what to do; None where it may be."""
     remedy = "train longer, or raise the temperature or num_particles."
     if not (np.isfinite(gap) and np.isfinite(bound)):
@@ -163,8 +168,8 @@ def _doubt(look: Look, gap: float, bound: float, temperatures: int) -> str | Non
     if look.families < SUSPICIOUS:
         how = "useless" if look.families < USELESS else "suspicious"
         return f"{look.families:.1%} of the particles' families survived, which makes the gap {how}; {remedy}"
-    if temperatures > LONG:
-        return f"the walk from the prior took {temperatures} temperatures, too many to be believed; {remedy}"
+    if look.temperatures > LONG:
+        return f"the walk from the prior took {look.temperatures} temperatures, too many to be believed; {remedy}"
     if gap >= look.prior_objective - bound:
         return f"the gap of {gap:.2g} says no more than the untrained prior does; {remedy}"
     return None

@@ -13,6 +13,9 @@ from jaxtyping import Array, Float, Key
 from langevax.meanfield.smc import sample_gibbs
 from langevax.problems.mean_field import MeanFieldRisk
 
+SUSPICIOUS, USELESS = 0.05, 0.01
+"""Shares of surviving families below which runs are not to be believed (measured on tables of 10 to 64 columns)."""
+
 
 class Look:
     """`gaps` and `bounds` hold one number for each run; the rest are the runs themselves."""
@@ -36,6 +39,11 @@ class Look:
     def families(self) -> float:
         """Smallest share of surviving ancestor families."""
         return min(float(sample.families) for sample in self.samples)
+
+    @property
+    def temperatures(self) -> int:
+        """Largest number of temperatures of a walk."""
+        return max(int(sample.temperatures) for sample in self.samples)
 
     def rise_to(self, dual: Array) -> np.ndarray:
         """D(dual) - D(self.dual), one estimate a run, by weighing its particles: no log Z of its own is needed.

@@ -16,24 +16,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax.meanfield.looks import Look, project
+from langevax.meanfield.looks import SUSPICIOUS, Look, project
+from langevax.problems.losses import Softmax
 from langevax.problems.mean_field import MeanFieldRisk
 
 DAMPING = (1.0, 0.5, 0.25, 0.125)
 MAX_SIZE = 4000  # outputs times rows up to which the step's matrix is solved
 
 
-def polished(look: Look, look_at: Callable[[Array], Look], steps: int) -> tuple[Look, int]:
-    """The look after at most `steps` Newton steps that raised D, and how many did."""
+def polished(look: Look, look_at: Callable[[Array], Look], steps: int) -> tuple[Array, int]:
+    """The dual after at most `steps` Newton steps that raised D, and how many did."""
     for kept in range(steps):
+        if look.families < SUSPICIOUS:  # neither a direction nor the test of it would mean anything
+            return look.dual, kept
         direction = _direction(look)
         candidates = [project(look.risk, look.dual + damping * direction) for damping in DAMPING]
-        best = max(candidates, key=lambda dual: look.rise_to(dual).mean())
-        candidate = look_at(best)
+        candidate = look_at(max(candidates, key=lambda dual: look.rise_to(dual).mean()))
         if not -candidate.rise_to(look.dual).mean() > 0:  # also where a run broke off and says NaN
-            return look, kept
+            return look.dual, kept
         look = candidate
-    return look, steps
+    return look.dual, steps
 
 
 def _direction(look: Look) -> Array:
@@ -46,7 +48,13 @@ def _direction(look: Look) -> Array:
     inside = np.isfinite(slope) & np.isfinite(curvature)  # on the border of the domain both are infinite: stay there
     weights = np.repeat(np.asarray(risk.row_weights(), np.float64), int(np.prod(shape[1:])))
     matrix = np.diag(np.where(inside, curvature, 1.0)) + covariance * weights / (look.temperature * n) * inside[:, None]
-    step = np.linalg.solve(matrix, np.where(inside, mean - np.where(inside, slope, 0.0), 0.0))
+    ascent = np.where(inside, mean - np.where(inside, slope, 0.0), 0.0)
+    if isinstance(risk.loss, Softmax):  # the shares of a row keep their sum
+        sums = np.repeat(np.eye(shape[0]), shape[1], axis=0) * inside[:, None]
+        solved = np.linalg.solve(matrix, np.column_stack([ascent, sums]))
+        step = solved[:, 0] - solved[:, 1:] @ np.linalg.lstsq(sums.T @ solved[:, 1:], sums.T @ solved[:, 0])[0]
+    else:
+        step = np.linalg.solve(matrix, ascent)
     return jnp.asarray(step.reshape(shape), look.dual.dtype)
 
 

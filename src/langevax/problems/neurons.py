@@ -174,7 +174,8 @@ class TanhTanh(Neuron):
 
     def paired(self, particle: Particle, x: Input, dual: Float[Array, "*outputs"]) -> Scalar:
         a, w, b = self.split(particle)
-        return _scaled(self.scale, jnp.sum(dual * jnp.tanh(a)) * jnp.tanh(jnp.dot(w, x) + b))
+        pull = jnp.dot(jnp.atleast_1d(dual), jnp.atleast_1d(jnp.tanh(a)))  # mapped, again a product of matrices
+        return _scaled(self.scale, pull * jnp.tanh(jnp.dot(w, x) + b))
 
     def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         outer = jnp.ones(self.num_outputs or 1, second_moments.dtype)

@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
@@ -11,12 +13,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.certificate import SUSPICIOUS
+from langevax.meanfield.certificate import PILOT
+from langevax.meanfield.looks import SUSPICIOUS, Look
 from langevax.sklearn.kernel_limit import NeuronFeatures
 from langevax.sklearn.plots import Plots
+from langevax.sklearn.table import bucket, padded
 from langevax.sklearn.training import root_key
-
-PATH_PARTICLES = 1000
 
 
 class CertificatePath(NamedTuple):
@@ -42,7 +44,7 @@ class Inspection(Plots):
     random_state: Any
 
     def certificate(
-        self, num_replicates: int = 4, num_particles: int = 2000, polish: int = 2, random_state: Any = None
+        self, num_replicates: int = 4, num_particles: int | None = None, polish: int = 2, random_state: Any = None
     ) -> Certificate:
         """How far the fit is from the global optimum, with an error bar; see `langevax.meanfield.certify`.
 
@@ -51,7 +53,7 @@ class Inspection(Plots):
 
         Args:
             num_replicates: independent runs, at least 2.
-            num_particles: of each run.
+            num_particles: of each run; None chooses by how far the law is from the prior.
             polish: Newton steps on the dual objective before certifying, kept where they raise it.
             random_state: of the runs; None takes the estimator's.
 
@@ -67,27 +69,41 @@ class Inspection(Plots):
             >>> certificate.trustworthy, certificate.gap < 0.05
             (True, True)
         """
-        return self._certified(len(self._duals()), random_state, num_replicates, num_particles, polish)
+        return certify(
+            self._network().risk(self.temperature_),
+            self._mean_dual(len(self._duals())),
+            self.temperature_,
+            key=self._key(random_state),
+            num_replicates=num_replicates,
+            num_particles=num_particles,
+            polish=polish,
+        )
 
-    def certificate_path(self, num_points: int = 6, random_state: Any = None) -> "CertificatePath":
-        """What is known of the optimum at steps along training, the last being `certificate()`.
+    def certificate_path(
+        self, num_points: int = 6, final: Certificate | None = None, random_state: Any = None
+    ) -> "CertificatePath":
+        """What is known of the optimum at steps along training, the last being `final`, or else `certificate()`.
 
         At each step D is that of the mean dual vector over the last half of the steps so far, unpolished, and the
         gap reaches from there to the upper bound of the certificate: all of it holds at every step.
         """
-        records, final = len(self._duals()), self.certificate(random_state=random_state)
-        places = np.unique(np.geomspace(1, records, num_points).astype(int))[:-1]
-        found = [*(self._certified(int(m), random_state, 4, PATH_PARTICLES, polish=0) for m in places), final]
-        bounds = np.array([certificate.lower_bound for certificate in found])
-        errors = np.array([certificate.lower_bound_error for certificate in found])
-        ends = np.hypot(final.lower_bound_error, final.standard_error) * np.ones(len(found) - 1)
+        records = len(self._duals())
+        final = self.certificate(random_state=random_state) if final is None else final
+        places = np.unique(np.geomspace(1, records, num_points).astype(int))
+        risk, key = self._network().risk(self.temperature_), self._key(random_state)
+        looks = [Look(risk, self._mean_dual(int(m)), self.temperature_, key, 4, PILOT) for m in places[:-1]]
+        bounds = np.array([*(look.bounds.mean() for look in looks), final.lower_bound])
+        errors = np.array([*(look.bounds.std(ddof=1) / 2 for look in looks), final.lower_bound_error])
+        end = np.hypot(final.lower_bound_error, final.standard_error)
         return CertificatePath(
-            steps=self.history_["steps"][np.append(places, records) - 1],
+            steps=self.history_["steps"][places - 1],
             lower_bound=bounds,
             lower_bound_error=errors,
             gap=final.upper_bound - bounds,
-            gap_error=np.append(np.hypot(errors[:-1], ends), final.standard_error),
-            trustworthy=np.array([final.trustworthy and c.families >= SUSPICIOUS for c in found]),
+            gap_error=np.append(np.hypot(errors[:-1], end), final.standard_error),
+            trustworthy=np.array(
+                [final.trustworthy and look.families >= SUSPICIOUS for look in looks] + [final.trustworthy]
+            ),
         )
 
     def kernel_limit(self, num_neurons: int = 4000, random_state: Any = None) -> Pipeline:
@@ -115,18 +131,11 @@ class Inspection(Plots):
         self._network()
         return self.history_["dual"]
 
-    def _certified(self, records: int, random_state: Any, runs: int, particles: int, polish: int) -> Certificate:
-        network, duals = self._network(), self.history_["dual"]
-        risk = network.risk(self.temperature_)
-        mean = duals[records // 2 : records].mean(0)
-        rest = np.repeat(np.asarray(mean[:1]), risk.max_size - len(mean), axis=0)
-        seed = check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1)
-        return certify(
-            risk,
-            np.concatenate([mean, rest]),
-            self.temperature_,
-            key=root_key(seed),
-            num_replicates=runs,
-            num_particles=particles,
-            polish=polish,
-        )
+    def _mean_dual(self, records: int) -> Array:
+        """Mean over the last half of so many records, padded like the risk's rows."""
+        duals = self._duals()
+        return jnp.asarray(padded(duals[records // 2 : records].mean(0), bucket(duals.shape[1])))
+
+    def _key(self, random_state: Any) -> Any:
+        given = self.random_state if random_state is None else random_state
+        return root_key(check_random_state(given).randint(2**31 - 1))

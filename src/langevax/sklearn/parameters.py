@@ -3,8 +3,9 @@
 import numbers
 from typing import Any
 
-from langevax import checks, neurons
+from langevax import checks
 from langevax.meanfield.steps import relative_step
+from langevax.problems import neurons
 from langevax.problems.neurons import Neuron
 from langevax.sklearn.training import Network, Schedule
 

@@ -19,13 +19,13 @@ class ModelError(ValueError):
 
 def write(file: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Write under another name first: what was saved before stays whole until the new file is."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     whole = json.dumps({"format": FORMAT, "version": __version__} | header)
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, {KEY: whole})
+    part.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {KEY: whole}))
     os.replace(part, path)
 
 

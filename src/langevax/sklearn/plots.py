@@ -87,5 +87,5 @@ def _axes(axes: Any) -> Any:
     import matplotlib
     import matplotlib.pyplot as plt
 
-    with matplotlib.rc_context(theme.style()):
+    with matplotlib.rc_context(theme.style()):  # type: ignore[arg-type]
         return plt.subplots(figsize=(4.8, 3.8))[1]

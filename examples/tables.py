@@ -1,0 +1,25 @@
+"""Write a table of scikit-learn's as CSV, to try the command line on.
+
+Run it: `python examples/tables.py diabetes out/diabetes.csv`.
+"""
+
+import sys
+from pathlib import Path
+
+from sklearn import datasets
+
+TABLES = {
+    "diabetes": lambda: datasets.load_diabetes(as_frame=True, scaled=False),
+    "breast_cancer": lambda: datasets.load_breast_cancer(as_frame=True),
+    "wine": lambda: datasets.load_wine(as_frame=True),
+    "digits": lambda: datasets.load_digits(as_frame=True),
+}
+
+if __name__ == "__main__":
+    name, file = sys.argv[1:]
+    bunch = TABLES[name]()
+    frame = bunch.frame.rename(columns={"target": "progression"} if name == "diabetes" else {})
+    if name in ("breast_cancer", "wine"):
+        frame["target"] = bunch.target_names[bunch.target]
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(file, index=False)

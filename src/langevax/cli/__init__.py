@@ -1,0 +1,51 @@
+"""The command `langevax`: fit a mean-field network to a table, certify it, and predict with it."""
+
+from typing import Annotated
+
+import typer
+
+from langevax._version import __version__
+from langevax.cli import fit, predict
+
+HELP = """Train a network on a table, with a certificate of how far it is from the global optimum.
+
+\b
+  langevax fit wine.csv --target quality --out wine
+  langevax predict wine new.csv --out predicted.csv
+
+`langevax COMMAND --help` explains a command, with examples.
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("fit", help=fit.HELP, short_help="Fit a network to a table.")(fit.fit)
+app.command("predict", help=predict.HELP, short_help="Predict with a fitted network.")(predict.predict)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"langevax {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="langevax")
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,114 @@
+"""`langevax fit`: its options, and what its help teaches."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from langevax.cli.errors import exit_codes
+from langevax.cli.request import Request
+
+HELP = """Fit a network to a table, compare it with other methods on rows held out, and certify it.
+
+\b
+Examples:
+  langevax fit wine.csv --target quality --out wine
+  langevax fit adult.csv.gz --target income --out adult --drop fnlwgt
+  langevax fit sales.parquet --target revenue --out sales --num-steps 5000
+  langevax fit wine.csv --target quality --out wine --resume
+
+TABLE is CSV, TSV (also gzipped) or Parquet, with a header. Columns of numbers, dates and words are
+recognised. Empty cells, NA, NaN, None, null and ? are missing values: a missing number is replaced by the
+median and marked, a missing word is a category of its own. Columns that name or number the rows are left out.
+Every such decision is said.
+
+DIR then holds report.html (open it in a browser), model.safetensors, schema.json, result.json and holdout.csv, the
+predictions for the rows held out.
+
+Exit codes: 0 done, 1 the run failed, 2 bad usage or bad input, 130 interrupted.
+"""
+
+
+def fit(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="What to learn from, one row per example.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for model and report; made if need be.")],
+    task: Annotated[
+        Literal["regression", "classification"] | None,
+        typer.Option(
+            metavar="TASK",
+            help="regression or classification. By default words, true/false and few distinct integers are classes, "
+            "other numbers are not.",
+            show_default=False,
+        ),
+    ] = Request.task,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column to use although it names the rows; repeat for more."),
+    ] = None,
+    test_size: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of the rows held out to score on.")
+    ] = Request.test_size,
+    seed: Annotated[
+        int, typer.Option(metavar="INT", min=0, help="Of everything random: the split, the noise, the shuffles.")
+    ] = Request.seed,
+    num_particles: Annotated[
+        int, typer.Option(metavar="INT", min=2, help="Neurons of the network.")
+    ] = Request.num_particles,
+    temperature: Annotated[
+        str, typer.Option(metavar="NUMBER", help="Of the noise; loo has it chosen by leave-one-out.")
+    ] = Request.temperature,
+    validation: Annotated[
+        Literal["path"] | None,
+        typer.Option(
+            metavar="path",
+            help="path has the temperature chosen by cross-validation from hot to cold around --temperature: slower, "
+            "and often better. By default it is taken as it is.",
+            show_default=False,
+        ),
+    ] = Request.validation,
+    num_steps: Annotated[
+        str, typer.Option(metavar="INT", help="At most so many steps; training ends once nothing drifts any more.")
+    ] = Request.num_steps,
+    peers: Annotated[
+        bool, typer.Option("--peers/--no-peers", help="Fit other methods too, on the same rows.")
+    ] = Request.peers,
+    certificate: Annotated[
+        bool,
+        typer.Option(
+            "--certificate/--no-certificate",
+            help="Measure how far the network is from the global optimum: under a minute for a few hundred rows, "
+            "longer in proportion to the rows.",
+        ),
+    ] = Request.certificate,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in DIR; the other options as before.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the model in DIR, or start an interrupted run anew.")
+    ] = False,
+) -> None:
+    with exit_codes():
+        request = Request(
+            table=table,
+            target=target,
+            out=out,
+            task=task,
+            drop=tuple(drop or ()),
+            keep=tuple(keep or ()),
+            test_size=test_size,
+            seed=seed,
+            num_particles=num_particles,
+            temperature=temperature,
+            validation=validation,
+            num_steps=num_steps,
+            peers=peers,
+            certificate=certificate,
+        )
+        from langevax.cli.fitting import run
+
+        run(request, machine=json, resume=resume, force=force)

@@ -1,0 +1,176 @@
+"""What `langevax fit` does: prepare, train, compare, certify, report, put in place."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from langevax.cli import story
+from langevax.cli.compilation import keep_compiled_programs
+from langevax.cli.errors import BadInput, RunFailed
+from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
+from langevax.cli.output import Output, plain
+from langevax.cli.predicting import predictions
+from langevax.cli.preparation import Prepared, prepare
+from langevax.cli.request import Request
+from langevax.report import measure
+from langevax.report.contents import Band, FitContents, Score
+from langevax.report.fit_page import write_fit_page
+from langevax.report.frames import motion_of
+from langevax.report.peers import peers
+from langevax.run import CheckpointError, DivergenceError
+
+OURS = "mean-field network"
+POINTS = 6  # of the certificate along training, fewer where they would take minutes
+AFFORDABLE = 8e5  # rows times temperatures of all of them
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured of a fitted model."""
+
+    scores: tuple[Score, ...]
+    certificate: dict[str, Any]
+    band: Band
+
+
+def run(request: Request, machine: bool, resume: bool, force: bool) -> None:
+    """Fit, and tell of it."""
+    output, folder = Output(machine), Folder(request.out)
+    folder.check(resume, force)
+    prepared = prepare(request)
+    folder.begin(resume, request.settings())
+    story.tell_of_data(output, request, prepared)
+    keep_compiled_programs()
+    try:
+        with output.waiting("Training: choosing the temperature, compiling"):
+            model, seconds = train(request, prepared, folder, resume)
+        story.tell_of_training(output, model, seconds)
+        found = judge(output, request, prepared, model, seconds)
+        story.tell_of_findings(output, prepared, found)
+        with output.progress("Report", 3, "part") as line, folder.filling() as place:
+            result = write(place, request, prepared, model, found, line)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(story.how_to_resume(request, folder)) from None
+    except OSError as error:
+        raise RunFailed(f"{error.filename or request.out} cannot be written ({error.strerror}).") from error
+    story.tell_of_end(output, folder)
+    output.result(result)
+
+
+def estimator_for(request: Request, task: str, **more: Any) -> Any:
+    """The estimator that was asked for, not fitted."""
+    from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+
+    kind = MeanFieldRegressor if task == "regression" else MeanFieldClassifier
+    return kind(**request.estimator_settings, **more)
+
+
+def train(request: Request, prepared: Prepared, folder: Folder, resume: bool) -> tuple[Any, float]:
+    """The fitted estimator and the seconds it took."""
+    split = prepared.split
+    targets = np.array(prepared.schema.classes)[split.train_targets] if split.classes else split.train_targets
+    model = estimator_for(request, split.task, checkpoint=folder.checkpoints)
+    began = time.perf_counter()
+    try:
+        model.fit(split.train_inputs, targets)
+    except DivergenceError as error:
+        folder.forget_training()
+        raise RunFailed(f"the training diverged at step {error.step}; try a higher --temperature.") from error
+    except CheckpointError as error:
+        raise (BadInput if resume else RunFailed)(str(error)) from error
+    return model, time.perf_counter() - began
+
+
+def judge(output: Output, request: Request, prepared: Prepared, model: Any, seconds: float) -> Found:
+    """Scores on the rows held out, beside those of other methods, and the certificate along training."""
+    split = prepared.split
+    value = measure.score_of(split, split.test_targets, measure.predictions(model, split, split.test_inputs))
+    ours = Score(OURS, value, seconds, ours=True, note=story.how_chosen(request))
+    others = []
+    if request.peers:
+        with output.progress("Other methods", len(peers(split.task)), "fit") as line:
+            others = measure.peer_scores(split, request.seed, lambda name, value: line.advance(f"{name} {value:.3f}"))
+    if not request.certificate:
+        return Found((ours, *others), {}, measure.band_of(model, None, 0, request.seed))
+    with output.progress("Certificate", 2, "look") as line:
+        certificate = model.certificate(random_state=request.seed)
+        line.advance(f"gap {certificate.gap:.2g}")
+        points = min(POINTS, int(AFFORDABLE / (len(split.train) * certificate.temperatures)))
+        band = measure.band_of(model, certificate, points, request.seed)
+        line.advance()
+    return Found((ours, *others), measure.certified(certificate), band)
+
+
+def write(place: Path, request: Request, prepared: Prepared, model: Any, found: Found, line: Any) -> dict[str, Any]:
+    """All parts of the folder; the result that --json prints."""
+    split, schema = prepared.split, prepared.schema
+    relevance = measure.relevance_of(model, split, request.seed)
+    line.advance("relevance")
+    motion = motion_of(model, split, relevance)
+    line.advance("frames")
+    result = plain(
+        {
+            "table": str(request.table),
+            "target": request.target,
+            "task": split.task,
+            "classes": schema.classes,
+            "read": prepared.read,
+            "notes": prepared.notes,
+            "score_name": story.score_name(split),
+            "scores": [asdict(score) for score in found.scores],
+            "sentence": story.sentence(split, found),
+            "certificate": found.certificate,
+            "band": asdict(found.band),
+            "relevance": asdict(relevance),
+            "temperature": model.temperature_,
+            "steps": model.n_iter_,
+            "settings": request.settings(),
+            "command": request.command(),
+            "versions": measure.versions(),
+            "report": str(request.out / REPORT),
+        }
+    )
+    contents = FitContents(
+        table=split.table,
+        target=split.target,
+        task=split.task,
+        sentence=story.sentence(split, found),
+        score_name=story.score_name(split),
+        scores=found.scores,
+        certificate=found.certificate,
+        band=found.band,
+        motion=motion,
+        relevance=relevance,
+        observed=split.test_targets,
+        predicted=measure.predictions(model, split, split.test_inputs),
+        classes=split.classes,
+        settings={"command": request.settings(), "estimator": settings_of(model)},
+        command=request.command(),
+        versions=measure.versions(),
+    )
+    write_fit_page(contents, place / REPORT)
+    line.advance("page")
+    model.set_params(checkpoint=None).save(place / MODEL)
+    schema.write(place / SCHEMA)
+    holdout(prepared, model).write_csv(place / HOLDOUT)
+    write_json(place / RESULT, result)
+    return result
+
+
+def settings_of(model: Any) -> dict[str, Any]:
+    """The estimator's parameters, those chosen by fitting among them."""
+    skipped = {"checkpoint", "progress"}
+    given = {name: value for name, value in model.get_params().items() if name not in skipped}
+    return given | {"temperature (fitted)": float(model.temperature_), "steps (done)": int(model.n_iter_)}
+
+
+def holdout(prepared: Prepared, model: Any) -> pl.DataFrame:
+    """The rows held out: their number in the table (1 is the first below the header), observed, predicted."""
+    split, classes = prepared.split, prepared.schema.classes
+    observed = [classes[i] for i in split.test_targets] if classes else split.test_targets
+    rows = pl.DataFrame({"row": prepared.target.rows[split.test] + 1, "observed": observed})
+    return pl.concat([rows, predictions(model, prepared.schema, split.test_inputs)], how="horizontal")

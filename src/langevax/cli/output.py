@@ -1,0 +1,158 @@
+"""What the user sees: sentences, aligned tables, one progress line per long task.
+
+Sentences go to stdout, warnings and progress to stderr. With `--json` stdout is for the result alone.
+A terminal gets bold and faint letters; a pipe or a file plain text, unwrapped.
+"""
+
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+from rich.theme import Theme
+
+INDENT = 13  # of sentences, beside their labels
+WIDEST = 100  # columns of a sentence
+NUMBER = re.compile(r"-?[\d,]+(\.\d*)?|nan|-?inf|")
+
+
+class Output:
+    """Where a command speaks."""
+
+    def __init__(self, machine: bool = False):
+        self.machine = machine
+        style = Theme({"label": "bold", "faint": "dim"})
+        self.stdout = Console(theme=style, highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.stderr = Console(theme=style, highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
+
+    def say(self, label: str, sentence: str = "", style: str = "") -> None:
+        """One line of the story: a label in a column of its own, then a sentence that wraps beside it."""
+        if self.machine:
+            return
+        _beside(self.stdout, label, sentence, style)
+
+    def note(self, sentence: str) -> None:
+        """What is good to know of the data or the run."""
+        self.say("", sentence, "faint")
+
+    def warn(self, sentence: str) -> None:
+        """What the user must see, on stderr."""
+        _beside(self.stderr, "Warning", sentence)
+
+    def blank(self) -> None:
+        """An empty line, between parts."""
+        if not self.machine:
+            self.stdout.print()
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None) -> None:
+        """Words to the left, numbers aligned on the decimal point; one row may stand out."""
+        if self.machine:
+            return
+        for i, line in enumerate(aligned(header, rows)):
+            style = "faint" if i == 0 else "label" if bold is not None and i == bold + 1 else ""
+            self.stdout.print(Text(" " * INDENT + line, style=style), soft_wrap=True)
+
+    def result(self, content: dict[str, Any]) -> None:
+        """The machine-readable result, the only thing on stdout with `--json`."""
+        if self.machine:
+            sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Words on stderr where a line of progress will come, for as long as the block runs."""
+        if not sys.stderr.isatty():
+            yield
+            return
+        sys.stderr.write(f"{what} ...\r")
+        sys.stderr.flush()
+        try:
+            yield
+        finally:
+            sys.stderr.write("\x1b[2K")
+
+    @contextmanager
+    def progress(self, what: str, total: int, unit: str) -> Iterator["Line"]:
+        """A progress line on stderr, where somebody can see it."""
+        line = Line(what, total, unit)
+        try:
+            yield line
+        finally:
+            line.close()
+
+
+class Line:
+    """What, bar, done/total, rate, time left, and the one number that tells how well it goes."""
+
+    def __init__(self, what: str, total: int, unit: str):
+        self.bar = None
+        if sys.stderr.isatty():
+            from tqdm.auto import tqdm
+
+            options: dict[str, Any] = {"miniters": 1, "dynamic_ncols": True, "leave": False}
+            self.bar = tqdm(desc=what, total=total, unit=unit, **options)
+
+    def advance(self, number: str = "") -> None:
+        """One more is done."""
+        if self.bar is not None:
+            if number:
+                self.bar.set_postfix_str(number, refresh=False)
+            self.bar.update(1)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _beside(console: Console, label: str, sentence: str, style: str = "") -> None:
+    lines = [Text(sentence, style=style)]
+    if not console.soft_wrap:
+        lines = lines[0].wrap(console, max(20, min(console.width, WIDEST) - INDENT))
+    for i, line in enumerate(lines):
+        line.rstrip()
+        console.print(Text.assemble((f"{'' if i else label:<{INDENT}}", "label"), line))
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: columns of words to the left, columns of numbers on their decimal points.
+
+    Example:
+        >>> for line in aligned(("", "R2", "seconds"), (("ours", "0.51", "12.5"), ("linear", "-0.487", "0.02"))):
+        ...     print(line)
+                R2      seconds
+        ours     0.51   12.5
+        linear  -0.487   0.02
+    """
+    columns = [_on_the_point([row[i] for row in rows]) for i in range(len(header))]
+    widths = [max(len(cell) for cell in [name, *cells]) for name, cells in zip(header, columns, strict=True)]
+    lines = [header, *zip(*columns, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _on_the_point(cells: Sequence[str]) -> list[str]:
+    if not all(NUMBER.fullmatch(cell) for cell in cells):
+        return list(cells)
+    whole = max(len(cell.partition(".")[0]) for cell in cells)
+    return [" " * (whole - len(cell.partition(".")[0])) + cell for cell in cells]
+
+
+def plain(value: Any) -> Any:
+    """As JSON can hold it: arrays as lists, what is not finite as null.
+
+    Example:
+        >>> plain({"a": np.array([1.5, np.inf]), "b": (np.int64(2),)})
+        {'a': [1.5, None], 'b': [2]}
+    """
+    if isinstance(value, dict):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,282 @@
+"""Interactive charts of a finished fit: arrays in, plotly figure out, in the grammar of the theme."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+from langevax.figures.canvas import axis, canvas, note, shown, span
+from langevax.figures.theme import GREY, INK, LIGHT, METHODS, SYMBOLS, faint
+
+OURS, OUR_SYMBOL = METHODS["MFLD"][0], SYMBOLS[METHODS["MFLD"][1]]
+ROW_HEIGHT, ROW_LABEL = 27, 24  # pixels, characters
+MOST_POINTS = 1500  # more are a blot, and slow to draw
+WORDS = {"size": 13, "color": INK}  # tick labels that are names, not numbers
+SHARES_FIT = 8  # classes up to which a cell has room for a second line
+
+
+def thinned(size: int, most: int = MOST_POINTS) -> np.ndarray:
+    """At most `most` of the indices 0..size-1, evenly spread, the last among them.
+
+    Example:
+        >>> thinned(10, 4)
+        array([0, 3, 6, 9])
+    """
+    return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(int)) if size else np.arange(0)
+
+
+def score_dots(names: Sequence[str], values: ArrayLike, ours: ArrayLike, texts: Sequence[str], label: str) -> go.Figure:
+    """One row a method, in the order given: ours a coloured diamond, the others grey dots, the number at the right.
+
+    Example:
+        >>> figure = score_dots(["MFLD", "ridge"], [0.49, 0.48], [True, False], ["0.49", "0.48"], "R2")
+        >>> len(figure.data)
+        2
+    """
+    values, ours, rows = np.asarray(values, float), np.asarray(ours, bool), np.arange(len(names))
+    bold = [("<b>", "</b>") if our else ("", "") for our in ours]
+    labels = [start + shown(name, ROW_LABEL) + end for name, (start, end) in zip(names, bold, strict=True)]
+    figure = _rows(labels, axis(label, range=span(values, margin=0.12), nticks=4, tickangle=0))
+    for side, colour, symbol, size in ((~ours, GREY, "circle", 10), (ours, OURS, OUR_SYMBOL, 12)):
+        figure.add_scatter(
+            x=values[side],
+            y=rows[side],
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": size},
+            hovertext=[f"{shown(names[int(i)], 200)}: {texts[int(i)]}" for i in rows[side]],
+            hoverinfo="text",
+        )
+    for row, (text, our) in enumerate(zip(texts, ours, strict=True)):
+        start, end = bold[row]
+        colour = OURS if our else LIGHT["soft"]
+        where = {"x": 1, "xref": "paper", "y": row, "xanchor": "right", "xshift": 52}
+        note(figure, start + text + end, font={"size": 13, "color": colour}, **where)
+    figure.update_layout(margin_r=60)
+    return figure
+
+
+def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label: str) -> go.Figure:
+    """One row a column of the table, in the order given, with a bar of one standard deviation.
+
+    Example:
+        >>> len(relevance(["age", "sex"], [0.3, 0.1], [0.02, 0.01], "fall of R2").data)
+        1
+    """
+    mean, deviation = np.asarray(mean, float), np.asarray(deviation, float)
+    figure = _rows([shown(name, ROW_LABEL) for name in names], axis(label, nticks=5, tickangle=0))
+    figure.add_vline(x=0, line={"color": INK, "width": 1}, layer="below")
+    figure.add_scatter(
+        x=mean,
+        y=np.arange(len(names)),
+        error_x={"array": deviation, "color": OURS, "thickness": 1.4, "width": 0},
+        mode="markers",
+        marker={"color": OURS, "symbol": OUR_SYMBOL, "size": 9},
+        hovertext=[f"{shown(n, 200)}: {m:.3g} ± {d:.2g}" for n, m, d in zip(names, mean, deviation, strict=True)],
+        hoverinfo="text",
+    )
+    return figure
+
+
+def band(
+    steps: ArrayLike, lower: ArrayLike, error: ArrayLike, gap: ArrayLike, trusted: ArrayLike, text: str
+) -> go.Figure:
+    """Lower bounds with error bars and the band above them in which the optimum lies; hollow where not to be trusted.
+
+    Example:
+        >>> figure = band([1, 10], [0.1, 0.2], [0.01, 0.01], [0.3, 0.1], [True, True], "gap 0.1")
+        >>> [trace.type for trace in figure.data]
+        ['scatter', 'scatter']
+    """
+    steps, lower, gap, error = np.asarray(steps), *(np.asarray(values, float) for values in (lower, gap, error))
+    upper, places = lower + gap, _places(steps)
+    y = axis(range=span(lower, lower - error, lower + error, upper, margin=0.12))
+    figure = canvas(380, x=_step_axis(steps), y=y, above="objective")
+    for part in _finite_runs(upper):
+        figure.add_scatter(
+            x=np.concatenate([places[part], places[part][::-1]]),
+            y=np.concatenate([lower[part], upper[part][::-1]]),
+            fill="toself",
+            fillcolor=faint(OURS),
+            mode="lines",
+            line={"color": OURS, "width": 1, "dash": "dash"},
+            hoverinfo="skip",
+        )
+    figure.add_scatter(
+        **_measured(places, lower, error, trusted),
+        hovertext=[
+            f"step {step:,}<br>D = {low:.4g}<br>gap {width:.3g}"
+            for step, low, width in zip(steps, lower, gap, strict=True)
+        ],
+    )
+    if np.isfinite(upper[-1]):
+        side, shift = ("right", 8) if len(steps) > 1 else ("left", 12)
+        at = {"x": float(np.log10(places[-1])), "y": upper[-1]}
+        note(figure, text, **at, xanchor=side, yanchor="bottom", xshift=shift, yshift=12)
+    return figure
+
+
+def gaps(steps: ArrayLike, gap: ArrayLike, error: ArrayLike, trusted: ArrayLike) -> go.Figure:
+    """The gap alone on two logarithmic axes; what is not positive or not finite has no place there and is left out.
+
+    Example:
+        >>> figure = gaps([1, 10, 100], [0.3, 0.1, np.nan], [0.01, 0.2, np.nan], [True, True, True])
+        >>> figure.data[0].error_y.arrayminus.tolist()
+        [0.01, 0.098]
+    """
+    steps, gap, error, trusted = (
+        np.asarray(steps),
+        np.asarray(gap, float),
+        np.asarray(error, float),
+        np.asarray(trusted),
+    )
+    drawn = np.isfinite(gap) & (gap > 0)
+    figure = canvas(380, x=_step_axis(steps), y=_power_axis(gap[drawn]), above="gap")
+    measured = _measured(_places(steps)[drawn], gap[drawn], error[drawn], trusted[drawn])
+    measured["error_y"]["arrayminus"] = np.minimum(error, 0.98 * gap)[drawn]  # a bar down to zero has no end here
+    figure.add_scatter(
+        **measured,
+        hovertext=[
+            f"step {s:,}<br>gap {g:.3g} ± {e:.1g}"
+            for s, g, e in zip(steps[drawn], gap[drawn], error[drawn], strict=True)
+        ],
+    )
+    return figure
+
+
+def predictions(observed: ArrayLike, predicted: ArrayLike, label: str) -> go.Figure:
+    """Predicted against observed numbers on equal axes, over the diagonal.
+
+    Example:
+        >>> len(predictions([1.0, 2.0], [1.1, 1.9], "yield").data)
+        2
+    """
+    observed, predicted = np.asarray(observed, float), np.asarray(predicted, float)
+    both = span(observed, predicted)
+    figure = canvas(
+        520,
+        x=axis(f"observed {label}", range=both),
+        y=axis(range=both),
+        above=f"predicted {label}",
+    )
+    figure.add_scatter(x=both, y=both, mode="lines", line={"color": INK, "width": 1}, hoverinfo="skip")
+    drawn = thinned(len(observed))
+    figure.add_scatter(
+        x=observed[drawn],
+        y=predicted[drawn],
+        mode="markers",
+        marker={"color": OURS, "symbol": OUR_SYMBOL, "size": 7, "opacity": 0.65},
+        hovertemplate="observed %{x:.4g}<br>predicted %{y:.4g}<extra></extra>",
+    )
+    return figure
+
+
+def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
+    """Counts of observed class (row) against predicted class (column), shaded by the share of the row.
+
+    Example:
+        >>> figure = confusion([[8, 2], [1, 9]], ["no", "yes"])
+        >>> figure.data[0].text[0][1]
+        '2<br>20 %'
+    """
+    counts = np.asarray(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    few, ticks = len(classes) <= SHARES_FIT, list(range(len(classes)))
+    labels = [shown(name, 18) for name in classes]
+    named = {"tickmode": "array", "tickvals": ticks, "ticktext": labels, "showgrid": False, "tickfont": WORDS}
+    figure = canvas(
+        max(360, 130 + (70 if few else 24) * len(classes)),
+        x=axis("predicted", **named),
+        y=axis(**named, autorange="reversed"),
+        above="observed",
+    )
+    wide = 6.5 * max(map(len, labels)) > 240 / len(classes)  # pixels of the longest name, and of a cell on a phone
+    figure.update_xaxes(tickangle=0 if not wide else -40 if few else -90, ticklabeloverflow="allow")
+    text = [
+        [f"{c:,}<br>{s:.0%}".replace("%", " %") if few else f"{c:,}" if c else "" for c, s in zip(*row, strict=True)]
+        for row in zip(counts, shares, strict=True)
+    ]
+    figure.add_heatmap(
+        z=shares,
+        zmin=0,
+        zmax=1,
+        colorscale=[[0, LIGHT["grid"]], [1, OURS]],
+        opacity=0.6,  # ink stays legible on the darkest cell, in the light and in the dark
+        showscale=False,
+        text=text,
+        texttemplate="%{text}",
+        textfont={"color": INK, "size": 13 if few else 11},
+        xgap=2,
+        ygap=2,
+        customdata=counts,
+        hovertext=[[f"{shown(a, 200)} taken for {shown(b, 200)}" for b in classes] for a in classes],
+        hovertemplate="%{hovertext}: %{customdata}<extra></extra>",
+    )
+    return figure
+
+
+def _rows(labels: list[str], x: dict) -> go.Figure:
+    """Rows from the top, one a label."""
+    count = len(labels)
+    rows = {"tickmode": "array", "tickvals": list(range(count)), "ticktext": labels, "range": [count - 0.4, -0.6]}
+    return canvas(max(70 + ROW_HEIGHT * count, 140), x=x, y=axis(**rows, tickfont=WORDS))
+
+
+def _measured(x: np.ndarray, y: np.ndarray, error: ArrayLike, trusted: ArrayLike) -> dict:
+    """A trace of points with error bars, hollow where not to be trusted."""
+    return {
+        "x": x,
+        "y": y,
+        "error_y": {"array": np.asarray(error, float), "color": OURS, "thickness": 1.4, "width": 0},
+        "mode": "markers",
+        "marker": {
+            "color": OURS,
+            "symbol": [OUR_SYMBOL if sure else f"{OUR_SYMBOL}-open" for sure in np.asarray(trusted)],
+            "size": 9,
+            "line": {"width": 1.6, "color": OURS},
+        },
+        "hoverinfo": "text",
+    }
+
+
+def _places(steps: np.ndarray) -> np.ndarray:
+    """Where steps stand on a logarithmic axis: step 0 left of the first positive one, and labelled 0."""
+    positive = steps[steps > 0]
+    return np.maximum(steps.astype(float), positive.min() / 3 if positive.size else 1.0)
+
+
+def _step_axis(steps: np.ndarray) -> dict:
+    """A logarithmic axis that names steps that were looked at, as many as can be read."""
+    logs = np.log10(_places(steps))
+    ends = span(logs, margin=0.06)
+    named = [len(steps) - 1]
+    for index in range(len(steps) - 2, -1, -1):
+        if logs[named[-1]] - logs[index] > 0.13 * (ends[1] - ends[0]):
+            named.append(index)
+    return axis(
+        "step of training",
+        type="log",
+        range=ends,
+        tickmode="array",
+        tickvals=_places(steps)[named],
+        ticktext=[f"{steps[index]:,}" for index in named],
+    )
+
+
+def _power_axis(values: np.ndarray) -> dict:
+    """A logarithmic axis of at least a decade: powers of ten, and twice and five times these where they are few."""
+    low, high = span(np.log10(values), margin=0.08)
+    air = max(1 - (high - low), 0) / 2
+    low, high = low - air, high + air
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    steps = (1,) if high - low > 3 else (1, 2, 5)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    words = [f"{tick:g}" if tick >= 1e-3 else f"{tick:.0e}".replace("e-0", "e-") for tick in ticks]
+    return axis(type="log", range=[low, high], tickmode="array", tickvals=ticks, ticktext=words)
+
+
+def _finite_runs(values: np.ndarray) -> list[np.ndarray]:
+    """Indices of neighbours that are finite: a band is not drawn over a place where nothing is known."""
+    finite = np.flatnonzero(np.isfinite(values))
+    return [run for run in np.split(finite, np.flatnonzero(np.diff(finite) > 1) + 1) if run.size]

@@ -1,0 +1,1 @@
+"""Pages that open offline: arrays in, one self-contained HTML file out."""

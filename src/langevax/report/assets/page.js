@@ -1,0 +1,166 @@
+// Draws the figures of a page, dresses them for light or dark, and moves those that move.
+"use strict";
+
+const read = (node) => JSON.parse(node.textContent);
+const inTheDark = read(document.querySelector("script.in-the-dark"));
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const MILLISECONDS_A_FRAME = 100;
+
+// A figure's specification with each light colour (#RRGGBB, or with an opacity #RRGGBBAA) turned dark.
+function darkened(value) {
+  if (typeof value === "string") {
+    const colour = value[0] === "#" && inTheDark[value.slice(0, 7).toUpperCase()];
+    return colour ? colour + value.slice(7) : value;
+  }
+  if (Array.isArray(value)) return value.map(darkened);
+  if (value && typeof value === "object") {
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, darkened(inner)]));
+  }
+  return value;
+}
+
+function draw(plot, inDark) {
+  const light = read(plot.parentNode.querySelector("script.figure"));
+  const { data, layout } = inDark ? darkened(light) : light;
+  return Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
+}
+
+// Packed numbers as a function of the frame: flat, or rows of an image.
+function unpacked({ type, low, step, none, shape, data }, names) {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const codes = type === "u2" ? new Uint16Array(bytes.buffer) : bytes;
+  const size = shape.slice(1).reduce((a, b) => a * b, 1);
+  const meaning = (code) => (names.length ? names[code] : code === none ? null : low + step * code);
+  const flat = (frame) => Array.from(codes.subarray(frame * size, (frame + 1) * size), meaning);
+  const rows = (values) => Array.from({ length: shape[1] }, (_, i) => values.slice(i * shape[2], (i + 1) * shape[2]));
+  return { flat, shaped: (frame) => (shape.length > 2 ? rows(flat(frame)) : flat(frame)) };
+}
+
+function csv(header, rows) {
+  const cell = (value) => {
+    if (typeof value === "number") return String(Number(value.toPrecision(6)));
+    const text = value === null ? "" : String(value);
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [header, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
+}
+
+class Player {
+  constructor(figure) {
+    const { steps, pictures } = read(figure.querySelector("script.frames"));
+    const plots = figure.querySelectorAll(".plot");
+    this.figure = figure;
+    this.steps = steps;
+    this.pictures = pictures.map((picture, i) => ({
+      ...picture,
+      plot: plots[i],
+      tracks: picture.tracks.map((track) => ({ ...track, ...unpacked(track.values, track.names) })),
+    }));
+    this.button = figure.querySelector("button.play");
+    this.slider = figure.querySelector("input");
+    this.words = figure.querySelector("output");
+    this.frame = steps.length - 1;
+    this.run = null; // what is playing: a new object each time, so that an old beat sees that it is over
+    this.button.addEventListener("click", () => (this.run ? this.pause() : this.play()));
+    this.slider.addEventListener("input", () => {
+      this.pause();
+      this.show(Number(this.slider.value));
+    });
+    still.addEventListener("change", () => this.pause());
+    figure.querySelectorAll("a[download]").forEach((link, i) => {
+      link.addEventListener("click", () => {
+        link.href = URL.createObjectURL(new Blob([this.table(this.pictures[i])], { type: "text/csv" }));
+      });
+    });
+  }
+
+  // Where figures stand when they have just been drawn.
+  get atTheEnd() {
+    return this.frame === this.steps.length - 1;
+  }
+
+  async show(frame) {
+    this.frame = frame;
+    const words = `step ${this.steps[frame].toLocaleString("en")}`;
+    this.words.textContent = words;
+    this.slider.value = frame;
+    this.slider.setAttribute("aria-valuetext", words);
+    await Promise.all(
+      this.pictures.map(({ plot, traces, tracks }) => {
+        const change = tracks.map((track) => [track.attribute, traces.map(() => track.shaped(frame))]);
+        return Plotly.restyle(plot, Object.fromEntries(change), traces);
+      }),
+    );
+    this.figure.dataset.frame = frame;
+    this.figure.dataset.step = this.steps[frame];
+  }
+
+  // From the start where it stands at the end; stops at the end.
+  play() {
+    if (still.matches) return;
+    const last = this.steps.length - 1;
+    const run = (this.run = {});
+    let next = this.atTheEnd ? 0 : this.frame + 1;
+    const beat = async () => {
+      if (this.run !== run) return;
+      const begun = performance.now();
+      await this.show(next++);
+      if (this.run !== run) return;
+      if (next > last) this.pause();
+      else setTimeout(beat, Math.max(0, MILLISECONDS_A_FRAME - (performance.now() - begun)));
+    };
+    this.button.textContent = "Pause";
+    beat();
+  }
+
+  pause() {
+    this.run = null;
+    this.button.textContent = "Play";
+  }
+
+  // All frames, one row a point.
+  table({ tracks, fixed }) {
+    const told = tracks.filter((track) => track.label);
+    const columns = Object.values(fixed);
+    const rows = this.steps.flatMap((step, frame) => {
+      const moving = told.map((track) => track.flat(frame));
+      return columns[0].map((_, i) => [step, ...columns.map((c) => c[i]), ...moving.map((m) => m[i])]);
+    });
+    return csv(["step", ...Object.keys(fixed), ...told.map((track) => track.label)], rows);
+  }
+}
+
+const plots = [...document.querySelectorAll(".plot")];
+const players = [...document.querySelectorAll("figure[data-frame]")].map((figure) => new Player(figure));
+
+async function dress(inDark) {
+  await Promise.all(plots.map((plot) => draw(plot, inDark)));
+  await Promise.all(players.filter((player) => !player.atTheEnd).map((player) => player.show(player.frame)));
+}
+
+dark.addEventListener("change", () => dress(dark.matches));
+dress(dark.matches).then(() => (document.documentElement.dataset.drawn = "yes"));
+
+// On paper everything is light and unfolded.
+const folded = [];
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details:not([open])")) {
+    details.open = true;
+    folded.push(details);
+  }
+  if (dark.matches) dress(false);
+});
+addEventListener("afterprint", () => {
+  for (const details of folded.splice(0)) details.open = false;
+  if (dark.matches) dress(true);
+});
+
+for (const button of document.querySelectorAll("button.copy")) {
+  const told = button.textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.parentNode.querySelector("code").textContent);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = told), 1500);
+  });
+}

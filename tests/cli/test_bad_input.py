@@ -1,0 +1,86 @@
+"""Every mistake ends in one or two lines on stderr and the code 2, before anything is written."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import QUICK, langevax
+
+GOOD = "x,y\n" + "".join(f"{i % 7},{i * i % 11 / 2}\n" for i in range(30))
+
+
+def fit(tmp_path, content, *words, target="y"):
+    (tmp_path / "t.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return langevax("fit", tmp_path / "t.csv", "--target", target, "--out", tmp_path / "out", *QUICK, *words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        (b"", (), "is empty"),
+        (bytes(range(256)), (), "is not a table"),
+        ("x,y\n", (), "no rows"),
+        ("x,y\n1,2\n", (), "1 row only"),
+        ("x,y\n1,2\n3,4\n5,7\n", (), "at least 10"),
+        (GOOD.replace("x,y", "x,z"), (), "no column of the table; it has 'x' and 'z'"),
+        (GOOD.replace("x,y", "x,Y "), (), "did you mean 'Y'?"),
+        ("x,y\n" + "1,\n2,NA\n" * 10, (), "missing in every row"),
+        ("x,y\n" + "1,3\n2,3\n" * 10, (), "is '3' in every row"),
+        ("x,y\n" + "5,3\n5,4.5\n" * 10, (), "no column to learn 'y' from. Column 'x' is left out: it is 5.0"),
+        ("y\n" + "1\n2\n" * 10, (), "no column to learn 'y' from. It is the only one."),
+        (GOOD + "1,high\n", (), "mixes numbers with 1 value"),
+        (GOOD, ("--temperature", "abc"), "--temperature 'abc' is no positive number"),
+        (GOOD, ("--test-size", "1.5"), "--test-size 1.5"),
+        (GOOD, ("--drop", "X"), "--drop 'X' is no column of the table; did you mean 'x'?"),
+        (GOOD, ("--drop", "y"), "is the target"),
+        (GOOD, ("--num-particles", "0"), "--num-particles"),
+        (GOOD, ("--task", "clustering"), "--task"),
+        (GOOD, ("--resume", "--force"), "pass one of them"),
+    ],
+)
+def test_a_mistake_is_answered_with_its_remedy(tmp_path, content, words, message):
+    answer = fit(tmp_path, content, *words)
+    assert answer.exit_code == 2
+    assert message in answer.stderr.replace("\n", " ")
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_table_and_an_unwritable_folder_are_said(tmp_path):
+    answer = langevax("fit", tmp_path / "none.csv", "--target", "y", "--out", tmp_path / "out")
+    assert (answer.exit_code, "does not exist" in answer.stderr) == (2, True)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "t.csv").write_text(GOOD)
+    for out, words in ((tmp_path / "file", "is a file"), (tmp_path / "file" / "out", "cannot be written")):
+        answer = langevax("fit", tmp_path / "t.csv", "--target", "y", "--out", out)
+        assert (answer.exit_code, words in answer.stderr) == (2, True)
+
+
+def test_options_that_lack_or_are_unknown_end_with_the_usage(tmp_path):
+    assert langevax("fit", tmp_path / "t.csv").exit_code == 2
+    assert langevax("fit", "--no-such-option").exit_code == 2
+    assert langevax("no-such-command").exit_code == 2
+
+
+def test_a_class_of_one_row_and_rows_without_a_target_are_said_and_fitted(tmp_path):
+    rows = ["a", "b"] * 15 + ["rare", ""]
+    answer = fit(tmp_path, "x,y\n" + "".join(f"{i % 5},{label}\n" for i, label in enumerate(rows)))
+    assert answer.exit_code == 0, answer.stderr
+    assert "1 row without a target left out." in answer.stdout
+    assert "The single row of class 'rare' goes to training" in answer.stdout
+
+
+def test_help_and_version_need_no_heavy_package():
+    code = (
+        "import sys; sys.argv = ['langevax', 'fit', '--help']\n"
+        "heavy = {'sklearn', 'polars', 'scipy', 'plotly', 'tqdm', 'pandas'}\n"
+        "from langevax.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+    assert "Examples:\n    langevax fit wine.csv --target quality --out wine\n" in done.stdout
+    for command in ("--version", "--help", "predict --help"):
+        assert langevax(*command.split()).exit_code == 0

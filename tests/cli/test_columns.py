@@ -1,0 +1,70 @@
+"""What a column is taken for."""
+
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from langevax.cli.columns import as_kind, kind_of, read_column
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", " 2.5", "1e3", "-0.1"], "numeric"),
+        (["1", "NA", "?", None, "nan", "inf"], "numeric"),
+        ([1, 2, None], "numeric"),
+        (["1", "two"], "categorical"),
+        (["True", "false", None], "categorical"),
+        ([True, False], "categorical"),
+        (["01.02.2024", "x"], "categorical"),
+        (["2024-01-31", None, "2024-02-01"], "date"),
+        (["2024-01-31 10:00:00", "2024-02-01 11:30:00"], "date"),
+        ([date(2024, 1, 31)], "date"),
+    ],
+)
+def test_the_kind_is_that_of_all_values_that_are_there(values, kind):
+    assert kind_of(pl.Series(values)) == kind
+
+
+def test_infinite_numbers_count_as_missing():
+    reading = read_column(pl.Series(["1", "inf", "-Infinity", "", "2"]))
+    assert reading.values.to_list() == [1.0, None, None, None, 2.0]
+    assert reading.infinite == 2
+
+
+def test_dates_are_days_since_1970_with_their_fraction():
+    half_past = datetime(1970, 1, 3, 12)
+    assert as_kind(pl.Series([half_past]), "date")[0].to_list() == [2.5]
+    assert as_kind(pl.Series(["1970-01-03T12:00:00", "not a date"]), "date")[0].to_list() == [2.5, None]
+    assert as_kind(pl.Series([timedelta(hours=36)]), "date")[0].to_list() == [1.5]
+
+
+def test_true_and_false_are_the_same_words_from_every_source():
+    for values in (["True", "FALSE"], ["true", "false"], [True, False]):
+        assert read_column(pl.Series(values)).values.to_list() == ["true", "false"]
+
+
+def test_words_keep_their_digits():
+    assert as_kind(pl.Series(["01", " 1 "]), "categorical")[0].to_list() == ["01", "1"]
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (["a"] * 5, "it is 'a' in every row"),
+        ([2.0] * 5, "it is 2.0 in every row"),
+        ([None, "NA", ""], "it has no values"),
+        ([f"id-{i}" for i in range(9)], "its words name single rows"),
+        ([3, 1, 2, 4], "it numbers the rows"),
+        (["0", "1", "2"], "it numbers the rows"),
+        ([[1], [2]], "it holds List"),
+    ],
+)
+def test_columns_without_use_say_why(values, why):
+    assert read_column(pl.Series(values)).useless.startswith(why)
+
+
+@pytest.mark.parametrize("values", [[1, 2, 4], [5, 6, 7], ["a", "b", "a"], [2.0, None, 2.0], [1, 2, None]])
+def test_columns_of_use_are_kept(values):
+    assert read_column(pl.Series(values)).useless == ""

@@ -1,0 +1,131 @@
+"""`langevax fit`, from a table to a folder."""
+
+import json
+
+import polars as pl
+import pytest
+
+from langevax.cli import fitting
+from langevax.cli.folder import PARTS
+from tests.cli.conftest import QUICK, langevax
+
+
+@pytest.mark.parametrize("target", ["price", "sold"])
+def test_a_fit_ends_well_and_fills_its_folder(fitted, target):
+    out, answer = fitted[target]
+    assert answer.exit_code == 0, answer.stderr
+    assert sorted(path.name for path in out.iterdir()) == sorted(PARTS)
+    assert answer.stderr == ""
+
+
+def test_it_tells_what_it_read_inferred_and_found(fitted):
+    out, answer = fitted["price"]
+    for words in (
+        "60 rows, 4 columns",
+        "1 of numbers, 1 of words, as 5 inputs; 7 missing values in 'size'",
+        "'id' is left out: it numbers the rows",
+        "'price': regression, its values are",
+        "--task classification overrides",
+        "48 rows to train on, 12 held out",
+        "20 steps at temperature 0.05",
+        "mean-field network",
+        f"{out}/report.html",
+        "\nCertificate  ",
+    ):
+        assert words in answer.stdout
+    assert "\x1b" not in answer.stdout
+    assert "classification into 2 classes, its values are 2 words" in fitted["sold"][1].stdout
+
+
+def test_the_result_holds_every_number_that_was_printed(fitted):
+    out, answer = fitted["price"]
+    result = json.loads((out / "result.json").read_text())
+    score = result["scores"][0]
+    assert f"{score['value']:.3f}" in answer.stdout
+    assert result["score_name"] == "R2"
+    assert result["certificate"]["gap"] >= 0
+    assert len(result["band"]["steps"]) == len(result["band"]["gap"])
+    assert result["command"].startswith("langevax fit ")
+
+
+def test_the_rows_held_out_stand_with_their_predictions(fitted, tables):
+    out, _ = fitted["sold"]
+    held_out, table = pl.read_csv(out / "holdout.csv"), pl.read_csv(tables / "sold.csv")
+    assert held_out.columns == ["row", "observed", "prediction", "probability_no", "probability_yes"]
+    assert held_out["observed"].to_list() == table["sold"][(held_out["row"] - 1).to_list()].to_list()
+    assert (held_out["probability_no"] + held_out["probability_yes"] - 1).abs().max() < 1e-6
+
+
+def test_json_is_all_there_is_on_stdout_and_peers_stand_beside_ours(tables, tmp_path):
+    words = [word for word in QUICK if word != "--no-peers"]
+    answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", "--json", *words)
+    assert answer.exit_code == 0, answer.stderr
+    result = json.loads(answer.stdout)
+    assert result == json.loads((tmp_path / "o" / "result.json").read_text())
+    assert [score["name"] for score in result["scores"]][1:] == ["linear", "kernel machine", "MLP", "boosted trees"]
+
+
+def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
+    words = ["fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK, "--no-certificate"]
+    answer = langevax(*words)
+    assert answer.exit_code == 0, answer.stderr
+    assert "ertificate" not in answer.stdout
+    result = json.loads((tmp_path / "o" / "result.json").read_text())
+    assert (result["certificate"], result["band"]["steps"], len(result["scores"])) == ({}, [], 1)
+    assert result["sentence"].startswith("Not certified; R2 ")
+
+
+def test_where_points_along_training_would_take_minutes_only_the_end_is_certified(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "AFFORDABLE", 1)
+    answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK)
+    assert answer.exit_code == 0, answer.stderr
+    assert json.loads((tmp_path / "o" / "result.json").read_text())["band"]["steps"] == [20]
+
+
+def test_a_finished_model_is_only_replaced_by_force(fitted, tables):
+    out, _ = fitted["price"]
+    words = ["fit", tables / "price.csv", "--target", "price", "--out", out, *QUICK]
+    before = (out / "result.json").read_text()
+    answer = langevax(*words)
+    assert (answer.exit_code, (out / "result.json").read_text()) == (2, before)
+    assert "--force" in answer.stderr
+    assert langevax(*words, "--force").exit_code == 0
+
+
+def test_an_interrupted_fit_goes_on_where_it_was(tables, tmp_path, monkeypatch):
+    words = ["fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK]
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "judge", interrupted)
+        answer = langevax(*words)
+    assert answer.exit_code == 130
+    assert answer.stderr.startswith("Interrupted. What was trained is saved; go on with")
+    assert "--resume" in answer.stderr
+    refused = langevax(*words)
+    assert (refused.exit_code, "--resume" in refused.stderr) == (2, True)
+    other = langevax(*words, "--resume", "--temperature", "0.1")
+    assert other.exit_code == 2
+    assert "--temperature was '0.05' in the interrupted run and is '0.1' now" in other.stderr
+    assert langevax(*words, "--resume").exit_code == 0
+    assert not (tmp_path / "o" / "training").exists()
+
+
+def test_a_fit_is_the_same_from_the_same_seed(fitted, tables, tmp_path):
+    langevax("fit", tables / "sold.csv", "--target", "sold", "--out", tmp_path / "o", *QUICK)
+    assert (tmp_path / "o" / "holdout.csv").read_bytes() == (fitted["sold"][0] / "holdout.csv").read_bytes()
+
+
+def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
+    from langevax import DivergenceError
+    from langevax.sklearn import MeanFieldRegressor
+
+    def diverge(self, X, y):
+        raise DivergenceError(7, None, 0.1, None)
+
+    monkeypatch.setattr(MeanFieldRegressor, "fit", diverge)
+    answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK)
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("Failed: the training diverged at step 7")

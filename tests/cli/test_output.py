@@ -1,0 +1,68 @@
+"""What the user sees, and what a machine reads."""
+
+import json
+
+import pytest
+import typer
+
+from langevax.cli.errors import BadInput, RunFailed, exit_codes, listing, nearest
+from langevax.cli.output import Output, aligned, plain
+from langevax.cli.request import Request
+
+
+def test_numbers_stand_on_their_decimal_points():
+    lines = aligned(("method", "R2"), (("a", "0.5"), ("b", "-10.25"), ("c", "1,000"), ("d", "nan")))
+    points = {line.index(".") for line in lines if "." in line}
+    assert points == {lines[3].index("1,000") + len("1,000")}
+
+
+def test_sentences_go_to_stdout_and_warnings_to_stderr_without_wrapping_or_escapes(capsys):
+    output = Output()
+    output.say("Table", "long " * 60 + "end")
+    output.warn("careful")
+    said = capsys.readouterr()
+    assert said.out == f"{'Table':<13}{'long ' * 60}end\n"
+    assert said.err == f"{'Warning':<13}careful\n"
+
+
+def test_json_is_alone_on_stdout(capsys):
+    output = Output(machine=True)
+    output.say("Table", "x")
+    output.table(("a",), (("b",),))
+    output.result(plain({"gap": float("inf")}))
+    assert json.loads(capsys.readouterr().out) == {"gap": None}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (BadInput("mend it"), 2, "Error: mend it"),
+        (RunFailed("it broke"), 1, "Failed: it broke"),
+        (KeyboardInterrupt("go on"), 130, "Interrupted. go on"),
+        (MemoryError(), 1, "out of memory"),
+    ],
+)
+def test_every_end_has_its_code_and_one_line(capsys, error, code, words):
+    with pytest.raises(typer.Exit) as left, exit_codes():
+        raise error
+    assert left.value.exit_code == code
+    assert words in capsys.readouterr().err
+
+
+def test_names_in_sentences():
+    assert listing(["a"]) == "'a'"
+    assert listing(["a", "b", "c"]) == "'a', 'b' and 'c'"
+    assert listing("abcdefgh", most=2) == "'a', 'b' and 6 more"
+    assert nearest("x", ["apple", "pear"]) == "it has 'apple' and 'pear'."
+
+
+def test_the_command_that_asks_again_names_what_is_not_default(tmp_path):
+    request = Request(tmp_path / "a b.csv", "y", tmp_path / "out", drop=("p", "q"), temperature="0.1", peers=False)
+    words = f"langevax fit '{tmp_path}/a b.csv' --target y --out {tmp_path}/out --drop p --drop q"
+    assert request.command("--resume") == f"{words} --temperature 0.1 --no-peers --resume"
+
+
+@pytest.mark.parametrize("temperature", ["abc", "-1", "0", "inf", "nan"])
+def test_temperatures_that_are_none_are_refused(tmp_path, temperature):
+    with pytest.raises(BadInput, match=f"--temperature '{temperature}'"):
+        Request(tmp_path, "y", tmp_path, temperature=temperature)

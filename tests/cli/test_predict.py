@@ -1,0 +1,99 @@
+"""`langevax predict`: one row out for each row in."""
+
+import io
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+from tests.cli.conftest import langevax
+
+
+def test_numbers_come_in_the_order_of_the_rows(fitted, tables):
+    answer = langevax("predict", fitted["price"][0], tables / "price.csv")
+    assert (answer.exit_code, answer.stderr) == (0, "Warning      Ignored, unknown to the model: 'id'.\n")
+    predicted = pl.read_csv(io.StringIO(answer.stdout))["prediction"]
+    held_out = pl.read_csv(fitted["price"][0] / "holdout.csv")
+    assert len(predicted) == 60
+    again = predicted[(held_out["row"] - 1).to_list()]
+    assert (again - held_out["prediction"]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p.parquet"])
+def test_classes_come_with_their_probabilities_in_any_format(fitted, tables, tmp_path, name):
+    answer = langevax("predict", fitted["sold"][0] / "model.safetensors", tables / "sold.csv", "--out", tmp_path / name)
+    assert (answer.exit_code, answer.stdout) == (0, "")
+    read = pl.read_parquet if name.endswith("parquet") else pl.read_csv
+    options = {"separator": "\t"} if name == "p.tsv" else {}
+    predicted = read(tmp_path / name, **options)
+    assert predicted.columns == ["prediction", "probability_no", "probability_yes"]
+    sure = predicted["probability_yes"] > 0.5
+    assert (predicted["prediction"] == "yes").equals(sure)
+
+
+def test_surprises_in_the_table_are_said_and_survived(fitted, tmp_path):
+    (tmp_path / "t.csv").write_text("colour,size\nred,1\npink,big\n,inf\n")
+    answer = langevax("predict", fitted["price"][0], tmp_path / "t.csv")
+    assert answer.exit_code == 0
+    assert len(answer.stdout.splitlines()) == 4
+    for words in ("1 row with a category unknown to the model ('pink')", "no number", "infinite", "1 missing value"):
+        assert words in answer.stderr
+
+
+def test_missing_columns_are_an_error_that_names_them(fitted, tmp_path):
+    (tmp_path / "t.csv").write_text("color,size\nred,1\n")
+    answer = langevax("predict", fitted["price"][0], tmp_path / "t.csv")
+    assert answer.exit_code == 2
+    assert "lacks 1 column that the model was trained on: 'colour'; did you mean 'color'?" in answer.stderr
+
+
+def damaged(fitted, tmp_path):
+    shutil.copytree(fitted["price"][0], tmp_path / "m")
+    return tmp_path / "m"
+
+
+def refused(model, tables):
+    answer = langevax("predict", model, tables / "price.csv")
+    assert answer.exit_code == 2
+    assert answer.stdout == ""
+    assert answer.stderr.splitlines()[-1].startswith("Error: MODEL ")
+    return answer.stderr
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_truncated_models_are_refused(fitted, tables, tmp_path, share):
+    model = damaged(fitted, tmp_path)
+    for path in (model / "model.safetensors", model / "schema.json"):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+        refused(model, tables)
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"PK\x03\x04" + bytes(100), b"\x02" + bytes(7) + b"{}"])
+def test_foreign_models_are_refused(fitted, tables, tmp_path, content):
+    model = damaged(fitted, tmp_path)
+    (model / "model.safetensors").write_bytes(content)
+    refused(model, tables)
+    (model / "model.safetensors").unlink()
+    refused(model, tables)
+
+
+def test_models_of_another_version_are_refused(fitted, tables, tmp_path):
+    model = damaged(fitted, tmp_path)
+    schema = json.loads((model / "schema.json").read_text())
+    (model / "schema.json").write_text(json.dumps({**schema, "format": 99, "langevax": "9.9"}))
+    assert "langevax 9.9" in refused(model, tables)
+
+
+def test_models_of_another_table_are_refused(fitted, tables, tmp_path):
+    model = damaged(fitted, tmp_path)
+    shutil.copy(fitted["sold"][0] / "schema.json", model / "schema.json")
+    refused(model, tables)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "", "file"])
+def test_what_is_no_model_is_refused(tables, tmp_path, name):
+    (tmp_path / "file").write_text("")
+    refused(tmp_path / name, tables)

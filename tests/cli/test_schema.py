@@ -1,0 +1,106 @@
+"""What training learns of the columns, and what the encoder makes of it."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from langevax.cli.encoder import Encoder
+from langevax.cli.errors import BadInput
+from langevax.cli.schema import MOST_CATEGORIES, Schema, learn, useful
+
+TABLE = pl.DataFrame(
+    {
+        "age": ["30", "", "50", "inf", "40", "60"],
+        "city": ["Kyoto", "Oslo", None, "Kyoto", "Lima", "Oslo"],
+        "day": ["1970-01-02", "1970-01-05", "1970-01-03", "1970-01-02", "1970-01-03", "1970-01-03"],
+        "member": ["true", "false", "true", "true", "false", "true"],
+        "name": list("abcdef"),
+        "one": ["1"] * 6,
+    }
+)
+
+
+def schema_of(table):
+    frame, kinds, _ = useful(table)
+    columns, _ = learn(frame, kinds)
+    return Schema("y", "regression", (), columns), frame
+
+
+def test_numbers_missing_words_and_dates_become_named_inputs():
+    schema, frame = schema_of(TABLE)
+    encoder = Encoder(schema)
+    names = ["age", "day", "age missing", "city=Kyoto", "city=Lima", "city=Oslo", "city missing", "member=false"]
+    assert encoder.names == (*names, "member=true")
+    assert encoder.groups == {"age": [0, 2], "day": [1], "city": [3, 4, 5, 6], "member": [7, 8]}
+    assert encoder.quantities == (0, 1)
+    assert encoder(frame).tolist()[1:3] == [[45, 4, 1, 0, 0, 1, 0, 1, 0], [50, 2, 0, 0, 0, 0, 1, 0, 1]]
+
+
+def test_every_column_left_out_or_changed_is_said():
+    _, kinds, notes = useful(TABLE)
+    assert list(kinds) == ["age", "city", "day", "member"]
+    assert [note for note in notes if "'age': 1 infinite value" in note or "'day' holds dates" in note] == notes[:2]
+    assert "'name' is left out: its words name single rows; --keep name" in notes[2]
+    assert "'one' is left out: it is 1.0 in every row." in notes[3]
+    assert "name" in useful(TABLE, keep=("name", "one"))[1]
+    assert "one" not in useful(TABLE, keep=("name", "one"))[1]
+
+
+def test_a_schema_comes_back_from_its_json_and_encodes_the_same(tmp_path):
+    schema, frame = schema_of(TABLE)
+    schema.write(tmp_path / "schema.json")
+    again = Schema.read(tmp_path / "schema.json")
+    assert again == schema
+    np.testing.assert_array_equal(Encoder(again)(frame), Encoder(schema)(frame))
+
+
+def test_rare_categories_share_the_code_of_unseen_ones():
+    words = [f"w{i:03}" for i in range(MOST_CATEGORIES + 3) for _ in range(2 if i < MOST_CATEGORIES else 1)]
+    frame, kinds, _ = useful(pl.DataFrame({"w": words}))
+    columns, notes = learn(frame, kinds)
+    assert notes[0].startswith(
+        "Column 'w' has 53 categories: the 50 most frequent have an input each, the others (3 rows)"
+    )
+    encoded = Encoder(Schema("y", "regression", (), columns))(pl.DataFrame({"w": ["w000", "w052", "never"]}))
+    assert encoded.sum(1).tolist() == [1, 0, 0]
+
+
+def test_a_new_table_is_read_as_the_training_table_was():
+    schema, _ = schema_of(TABLE)
+    new = {"member": [True], "day": ["1970-01-04"], "city": [7], "age": ["old"], "more": [0]}
+    converted, notes = schema.convert(pl.DataFrame(new))
+    assert converted.to_dicts() == [{"age": None, "city": "7", "day": 3.0, "member": "true"}]
+    assert notes == [
+        "Column 'age': 1 value that is no number counted as missing.",
+        "Column 'city': 1 row with a category unknown to the model ('7'), treated as none of the known ones.",
+    ]
+    assert Encoder(schema)(converted).tolist() == [[45, 3, 1, 0, 0, 0, 0, 0, 1]]
+
+
+def test_missing_columns_are_named_with_the_nearest_ones():
+    schema, _ = schema_of(TABLE)
+    with pytest.raises(BadInput, match="lacks 1 column that the model was trained on: 'city'; did you mean 'City'"):
+        schema.convert(TABLE.rename({"city": "City"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("not json", "damaged or was not written by langevax"),
+        ("[]", "damaged or was not written by langevax"),
+        ('{"format": 1, "langevax": "0.1"}', "damaged or was not written by langevax"),
+        ('{"format": 99, "langevax": "9.9"}', "has format 99; read it with langevax 9.9"),
+    ],
+)
+def test_foreign_damaged_and_newer_schemas_are_refused(tmp_path, content, message):
+    (tmp_path / "schema.json").write_text(content)
+    with pytest.raises(BadInput, match=message):
+        Schema.read(tmp_path / "schema.json")
+
+
+def test_a_schema_is_plain_json(tmp_path):
+    schema_of(TABLE)[0].write(tmp_path / "schema.json")
+    column = json.loads((tmp_path / "schema.json").read_text())["columns"][0]
+    assert column == {"name": "age", "kind": "numeric", "missing": True, "fill": 45.0, "categories": []}

@@ -1,0 +1,83 @@
+"""What is a table, and what is refused as none."""
+
+import gzip
+
+import polars as pl
+import pytest
+
+from langevax.cli.errors import BadInput
+from langevax.cli.tables import read_table, write_table
+
+ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", b"x,y\n1,a b\n,c\n"),
+        ("t.csv", b"x;y\n1;a b\n;c\n"),
+        ("t.csv", b"\xef\xbb\xbfx , y\r\n1,a b\r\n,c\r\n"),
+        ("t.tsv", b"x\ty\n1\ta b\n\tc\n"),
+        ("t.csv.gz", gzip.compress(b"x,y\n1,a b\n,c\n")),
+        ("t.data", b"x|y\n1|a b\n|c\n"),
+    ],
+)
+def test_text_tables_are_read_whatever_their_separator(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert read_table(tmp_path / name).to_dicts() == ROWS
+
+
+def test_text_in_the_western_code_page_is_read(tmp_path):
+    (tmp_path / "t.csv").write_bytes("x,y\n1,Gew\u00fcrztraminer\n".encode("cp1252"))
+    assert read_table(tmp_path / "t.csv")["y"].to_list() == ["Gew\u00fcrztraminer"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_what_is_written_is_read(tmp_path, suffix):
+    frame = pl.DataFrame(ROWS)
+    write_table(frame, tmp_path / f"t{suffix}")
+    assert read_table(tmp_path / f"t{suffix}").equals(frame)
+    assert [path.name for path in tmp_path.iterdir()] == [f"t{suffix}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "is empty"),
+        ("t.csv", b"\n \n", "is empty"),
+        ("t.csv", b"x,y\n", r"has a header \(x, y\) but no rows"),
+        ("t.csv", b"\x89PNG\r\n\x1a\n\x00\x00\x00", "is not a table"),
+        ("t.csv", bytes(range(256)) * 4, "is not a table"),
+        ("t.csv", b"PK\x03\x04rest", "spreadsheet or a zip"),
+        ("t.csv", b"x,y\n1,2,3\n", "cannot be read as columns separated by commas"),
+        ("t.csv", b"x,y,x\n1,2,3\n", "two columns named"),
+        ("t.csv.gz", gzip.compress(b"x,y\n1,2\n" * 99)[:-9], "damaged gzip"),
+        ("t.parquet", b"PAR1 and then nothing", "no readable Parquet"),
+        ("t.parquet", b"x,y\n1,2\n", "no readable Parquet"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match=message) as refusal:
+        read_table(tmp_path / name)
+    assert name in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):
+    (tmp_path / "wine.csv").write_text("x\n1\n")
+    with pytest.raises(BadInput, match=r"does not exist; did you mean 'wine.csv'\?"):
+        read_table(tmp_path / "wnie.csv")
+    with pytest.raises(BadInput, match="no folder"):
+        read_table(tmp_path / "nowhere" / "wine.csv")
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_table(tmp_path)
+
+
+def test_an_unwritable_place_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"--out .* cannot be written"):
+        write_table(pl.DataFrame(ROWS), tmp_path / "file" / "t.csv")

@@ -1,0 +1,102 @@
+"""What is to be predicted, and from which rows."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from langevax.cli.errors import BadInput
+from langevax.cli.preparation import split_rows
+from langevax.cli.target import Target, read_target
+
+
+def target_of(values, task=None):
+    return read_target(pl.DataFrame({"y": values}), "y", task)
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "classes"),
+    [
+        (["a", "b", "a"], "classification", ("a", "b")),
+        ([True, False, True], "classification", ("false", "true")),
+        (["0", "1", "1"], "classification", (0, 1)),
+        (["1.0", "", "2.0", "1.0"], "classification", (1, 2)),
+        ([1, 2, 3] * 5, "classification", (1, 2, 3)),
+        ([1, 2, 3] * 2, "regression", ()),
+        ([0.5, 1.5, 0.5], "regression", ()),
+        (list(range(20)), "regression", ()),
+    ],
+)
+def test_the_task_follows_from_the_values(values, task, classes):
+    target = target_of(values)
+    assert (target.task, target.classes) == (task, classes)
+
+
+def test_the_user_overrules():
+    assert target_of(["0", "1", "1"], "regression").values.tolist() == [0, 1, 1]
+    assert target_of([0.5, 1.5, 0.5], "classification").classes == ("0.5", "1.5")
+    assert target_of(["1", "x", "x", "1"], "classification").classes == ("1", "x")
+
+
+def test_rows_without_a_target_are_left_out():
+    target = target_of(["3.5", "NA", "inf", "4.5"])
+    assert target.rows.tolist() == [0, 3]
+    assert target.values.tolist() == [3.5, 4.5]
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "message"),
+    [
+        ([None, None], None, "missing in every row"),
+        (["1"], None, "in 1 row only"),
+        (["2", "2"], None, "is '2' in every row"),
+        (["a", "a"], None, "is 'a' in every row"),
+        (["1", "2", "much"], None, "mixes numbers with 1 value that are none, such as 'much' in data row 3"),
+        (["a", "b", "a"], "regression", "--task regression needs numbers"),
+        (["a", "b", "c", "d"], None, "4 classes in 4 rows"),
+        (["2024-01-01", "2024-01-02"], None, "holds dates"),
+        ([[1], [2]], None, "holds List"),
+    ],
+)
+def test_targets_without_sense_are_refused(values, task, message):
+    with pytest.raises(BadInput, match=message) as refusal:
+        target_of(values, task)
+    assert "--target 'y'" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_unknown_target_is_answered_with_the_nearest_name():
+    with pytest.raises(BadInput, match=r"no column of the table; did you mean 'Quality'\?"):
+        read_target(pl.DataFrame({"Quality": [1, 2], "x": [1, 2]}), "qualty", None)
+
+
+def classes_of(labels):
+    names, values = np.unique(labels, return_inverse=True)
+    return Target("classification", "", np.arange(len(labels)), values, tuple(names.tolist()), False)
+
+
+def test_every_class_is_held_out_in_its_share():
+    target = classes_of(["a"] * 50 + ["b"] * 10)
+    train, test, notes = split_rows(target, 0.2, 0)
+    assert (target.values[test] == 1).sum() == 2
+    assert sorted([*train, *test]) == list(range(60))
+    assert notes == []
+
+
+def test_a_class_with_one_row_goes_to_training():
+    target = classes_of(["a"] * 20 + ["lonely"] + ["b"] * 20)
+    for seed in range(5):
+        train, _, notes = split_rows(target, 0.2, seed)
+        assert 20 in train
+        assert "class 'lonely' goes to training" in notes[0]
+
+
+def test_too_few_rows_for_every_class_give_a_plain_split():
+    target = classes_of(list("aabbccddeeff"))
+    _, test, notes = split_rows(target, 0.2, 0)
+    assert len(test) == 3
+    assert "without regard to the classes" in notes[0]
+
+
+def test_a_split_that_leaves_nothing_to_learn_is_refused():
+    with pytest.raises(BadInput, match="--test-size"):
+        split_rows(classes_of(["a", "b"] * 5), 0.95, 0)

@@ -1,0 +1,76 @@
+"""Contents that try a page: markup and long words in names, thirty classes, nothing known, the least there can be."""
+
+import dataclasses
+
+import numpy as np
+
+from langevax.report.contents import Band, Relevance
+from tests.report.examples import classification, regression
+
+SMALL = {"num_particles": 24, "num_frames": 8}
+HOSTILE = "<img src=x onerror=alert(1)>"
+LONG = "concentration of low-density lipoproteins in blood serum after fasting (mmol/L)"
+
+
+def changed(contents, **parts):
+    """Contents with some parts replaced; `fit` and other parts of the motion are reached by name."""
+    motion = {
+        name: parts.pop(name) for name in ("steps", "x", "y", "pull", "fit", "x_label", "y_label") if name in parts
+    }
+    return dataclasses.replace(contents, **parts, motion=dataclasses.replace(contents.motion, **motion))
+
+
+def hostile():
+    contents = regression(**SMALL)
+    relevance = dataclasses.replace(contents.relevance, names=(HOSTILE, *contents.relevance.names[1:]))
+    scores = (dataclasses.replace(contents.scores[0], name=HOSTILE, note="</script><script>alert(2)</script>"),)
+    fit = dataclasses.replace(contents.motion.fit, x_label=HOSTILE, y_label="</script><b>y")
+    return changed(
+        contents, table=HOSTILE, target=HOSTILE, relevance=relevance, scores=scores, fit=fit, x_label=HOSTILE
+    )
+
+
+def long_names():
+    contents = classification(classes=(LONG, "1", LONG + " once more"), **SMALL)
+    names = tuple(f"{LONG} {i}" for i in range(30))
+    relevance = Relevance(names, np.linspace(-0.01, 0.2, 30), np.full(30, 0.02))
+    fit = dataclasses.replace(contents.motion.fit, x_label=LONG, y_label=LONG)
+    scores = tuple(dataclasses.replace(score, name=LONG) for score in contents.scores)
+    return changed(contents, target=LONG, relevance=relevance, scores=scores, fit=fit, x_label=LONG, y_label=LONG)
+
+
+def thirty_classes():
+    contents = classification(**SMALL)
+    rng = np.random.default_rng(0)
+    classes = tuple(f"class {i}" for i in range(30))
+    fit = contents.motion.fit
+    wanted = rng.integers(30, size=len(fit.data_x))
+    fit = dataclasses.replace(fit, classes=classes, values=fit.values * 10, data_class=wanted)
+    return changed(contents, classes=classes, observed=wanted, predicted=rng.permutation(wanted), fit=fit)
+
+
+def nothing_known():
+    contents = regression(**SMALL)
+    steps, unknown = np.array([0, 10, 100]), np.array([np.nan, np.inf, np.nan])
+    band = Band(steps, np.array([0.1, np.nan, 0.2]), unknown, unknown, unknown, np.zeros(3, bool))
+    certificate = contents.certificate | {"gap": None, "standard_error": float("nan"), "upper_bound": float("inf")}
+    return changed(contents, band=band, certificate=certificate, settings={}, versions={}, command="")
+
+
+def least():
+    contents = regression(**SMALL)
+    motion, fit = contents.motion, contents.motion.fit
+    one = slice(-1, None)
+    band = Band(*(getattr(contents.band, each.name)[one] for each in dataclasses.fields(Band)))
+    return changed(
+        contents,
+        steps=motion.steps[one],
+        x=motion.x[one],
+        y=motion.x[one],
+        pull=motion.pull[one],
+        y_label=motion.x_label,
+        fit=dataclasses.replace(fit, values=fit.values[one]),
+        scores=contents.scores[:2],
+        band=band,
+        relevance=Relevance((), np.zeros(0), np.zeros(0)),
+    )

@@ -1,0 +1,235 @@
+"""The page of a fit answers first, opens offline, moves when asked to, and survives awkward contents."""
+
+import base64
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from langevax.report.fit_page import write_fit_page
+from tests.report.awkward import HOSTILE, SMALL, hostile, least, long_names, nothing_known, thirty_classes
+from tests.report.browser import browser, opened  # noqa: F401
+from tests.report.examples import classification, regression
+
+PAGES = {
+    "regression": lambda: regression(**SMALL),
+    "classification": lambda: classification(**SMALL),
+    "probability": lambda: classification(classes=("0", "1"), shade="probability", **SMALL),
+    "untrustworthy": lambda: regression(trustworthy=False, **SMALL),
+    "hostile": hostile,
+    "long names": long_names,
+    "thirty classes": thirty_classes,
+    "nothing known": nothing_known,
+    "least": least,
+}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Each page once, written when first asked for."""
+    folder, written = tmp_path_factory.mktemp("pages"), {}
+
+    def page(name):
+        if name not in written:
+            written[name] = folder / f"{name.replace(' ', '_')}.html"
+            write_fit_page(PAGES[name](), written[name])
+        return written[name]
+
+    return page
+
+
+class Elements(HTMLParser):
+    """All start tags, and the text outside scripts and styles."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.tags, self.text, self.inside = [], [], None
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_data(self, data):
+        if self.inside not in ("script", "style"):
+            self.text.append(data)
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_file_asks_for_nothing_and_describes_every_picture(pages, name):
+    elements = Elements(pages(name))
+    assert len(elements.of("h1")) == 1
+    assert elements.of("img") == []
+    places = [attributes[key] for _, attributes in elements.tags for key in ("src", "href") if key in attributes]
+    assert all(place.startswith(("data:", "#")) for place in places), places
+    pictures = [attributes for attributes in elements.of("div") if attributes.get("class") == "plot"]
+    assert len(pictures) >= 6 - (name == "least")
+    assert all(picture["role"] == "img" and len(picture["aria-label"]) > 30 for picture in pictures)
+    assert len(elements.of("details")) == 4
+    assert pages(name).stat().st_size < 6_000_000
+
+
+def test_answer_comes_first(pages):
+    text = " ".join(" ".join(Elements(pages("regression")).text).split())
+    assert re.match(r"diabetes.csv: .* diabetes.csv : disease progression after one year Within 3.1e-4 ± 0.4e-4", text)
+    assert "not to be trusted. " not in text
+
+
+def test_doubt_is_said_in_words_right_below_the_answer(pages):
+    text = " ".join(Elements(pages("untrustworthy")).text)
+    assert text.index("This certificate is not to be trusted.") < text.index("Only 0.4 %") < text.index("as it learns")
+
+
+def test_data_of_a_figure_is_a_table(pages):
+    links = {link["download"]: link["href"] for link in Elements(pages("regression")).of("a")}
+    assert links.keys() == {
+        "particles.csv",
+        "fit.csv",
+        "scores.csv",
+        "certificate.csv",
+        "relevance.csv",
+        "predictions.csv",
+    }
+    text = base64.b64decode(links["scores.csv"].split(",")[1]).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[0]["method"] == "mean-field network"
+    assert float(rows[0]["R2"]) == 0.492
+
+
+@pytest.mark.parametrize(
+    "name", ["regression", "classification", "long names", "thirty classes", "nothing known", "least"]
+)
+def test_narrow_page_opens_whole_and_silent(browser, pages, name):  # noqa: F811
+    seen = opened(browser, pages(name), width=390, scheme="dark")
+    assert seen.complaints == []
+    assert [url for url in seen.requests if not url.startswith(("data:", "blob:"))] == [pages(name).as_uri()]
+    assert seen.overflow() <= 0
+    assert seen.clipped_labels() == []
+    seen.page.close()
+
+
+@pytest.fixture(scope="module")
+def wide(browser, pages):  # noqa: F811
+    seen = opened(browser, pages("regression"))
+    yield seen
+    seen.page.close()
+
+
+def drawn(page):
+    """The step shown, the particles' places on the screen, and the curve."""
+    return page.evaluate(
+        """[document.querySelector("figure output").textContent,
+            [...document.querySelectorAll("figure[data-frame] .plot")[0].querySelectorAll(".points path")]
+              .map((path) => path.getAttribute("transform")).join(),
+            document.querySelectorAll("figure[data-frame] .plot")[1].querySelector(".lines path").getAttribute("d")]"""
+    )
+
+
+def at_frame(page, frame):
+    page.wait_for_selector(f"figure[data-frame='{frame}']", timeout=5000)
+
+
+def test_page_opens_at_the_last_step_and_silent(wide):
+    assert wide.complaints == []
+    assert all(url.startswith(("data:", "blob:")) for url in wide.requests[1:])
+    assert wide.clipped_labels() == []
+    assert drawn(wide.page)[0] == "step 18,000"
+
+
+def test_slider_moves_the_particles_and_the_fit_and_tells_the_step(wide):
+    slider = wide.page.locator("input[type=range]")
+    slider.fill("7")
+    at_frame(wide.page, 7)
+    last = drawn(wide.page)
+    slider.fill("2")
+    at_frame(wide.page, 2)
+    step, particles, fit = drawn(wide.page)
+    assert step != last[0]
+    assert particles != last[1]
+    assert fit != last[2]
+    assert slider.get_attribute("aria-valuetext") == step
+    slider.press("ArrowRight")
+    at_frame(wide.page, 3)
+
+
+def test_axes_stay_while_particles_move(wide):
+    ranges = (
+        """[...document.querySelectorAll("figure[data-frame] .plot")].map((p) => p._fullLayout.xaxis.range.join())"""
+    )
+    wide.page.locator("input[type=range]").fill("0")
+    at_frame(wide.page, 0)
+    first = wide.page.evaluate(ranges)
+    wide.page.locator("input[type=range]").fill("7")
+    at_frame(wide.page, 7)
+    assert wide.page.evaluate(ranges) == first
+
+
+def test_play_runs_once_from_the_start_to_the_end_and_can_pause(wide):
+    button = wide.page.locator("button.play")
+    wide.page.locator("input[type=range]").fill("7")
+    at_frame(wide.page, 7)
+    button.click()
+    at_frame(wide.page, 2)
+    button.click()
+    assert button.text_content() == "Play"
+    wide.page.wait_for_timeout(250)
+    paused = int(wide.page.locator("figure[data-frame]").get_attribute("data-frame"))
+    assert paused < 7
+    button.press("Space")
+    at_frame(wide.page, 7)
+    wide.until("document.querySelector('button.play').textContent === 'Play'")
+
+
+def test_particles_are_downloaded_for_all_steps(wide):
+    with wide.page.expect_download() as download:
+        wide.page.get_by_text("Download the particles").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    contents = regression(**SMALL)
+    assert len(rows) == contents.motion.x.size
+    assert rows[0].keys() == {"step", "particle", "x: weight of bmi", "y: weight of s5", "outer weight"}
+    got = np.array([float(row["x: weight of bmi"]) for row in rows]).reshape(contents.motion.x.shape)
+    np.testing.assert_allclose(got, contents.motion.x, atol=1e-4 * np.ptp(contents.motion.x))
+
+
+def test_page_follows_the_scheme_and_prints_light(wide):
+    ink = "getComputedStyle(document.querySelectorAll('.plot')[2].querySelector('.ytick text')).fill"
+    light = wide.page.evaluate(ink)
+    wide.page.emulate_media(color_scheme="dark")
+    wide.until(f"{ink} !== '{light}'")
+    wide.page.evaluate("addEventListener('beforeprint', () => (window.printed = " + ink + "))")
+    assert len(wide.page.pdf(prefer_css_page_size=True)) > 50_000
+    assert wide.page.evaluate("window.printed") == light
+    wide.page.emulate_media(color_scheme="light")
+    assert wide.page.locator("details[open]").count() == 0
+
+
+def test_reduced_motion_is_a_still_with_a_slider(browser, pages):  # noqa: F811
+    seen = opened(browser, pages("probability"), motion="reduce")
+    assert not seen.page.locator("button.play").is_visible()
+    assert seen.page.get_by_text("Nothing moves by itself").is_visible()
+    before = seen.page.locator("figure[data-frame]").get_attribute("data-frame")
+    seen.page.wait_for_timeout(250)
+    assert seen.page.locator("figure[data-frame]").get_attribute("data-frame") == before == "7"
+    seen.page.locator("input[type=range]").fill("1")
+    at_frame(seen.page, 1)
+    seen.page.close()
+
+
+def test_markup_in_names_is_only_text(browser, pages):  # noqa: F811
+    seen = opened(browser, pages("hostile"), width=390)
+    assert seen.complaints == []
+    assert seen.overflow() <= 0
+    assert seen.page.evaluate("document.images.length") == 0
+    assert seen.page.locator("h1").text_content().startswith(HOSTILE)
+    texts = seen.page.locator(".main-svg text").all_text_contents()
+    assert HOSTILE in texts  # on an axis, in full
+    seen.page.close()

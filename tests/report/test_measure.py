@@ -1,0 +1,141 @@
+"""Relevance and moving frames of a model whose function is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+
+from langevax.meanfield import Certificate
+from langevax.report import frames, measure
+from langevax.report.split import Split
+from langevax.sklearn.inspection import CertificatePath
+
+STEPS = 130
+RANDOM = np.random.default_rng(0)
+
+
+class Known(BaseEstimator):
+    """Pulls -1 and 1, a function 3 x + 2 [k = a] that grows with the step; or the classes it implies."""
+
+    output_scale = 10.0
+
+    def __init__(self, outputs=1, features=4):
+        particles = RANDOM.normal(size=(STEPS, 7, outputs + features + 1))
+        self.history_ = {"steps": 10 * np.arange(STEPS), "particles": particles}
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return 3 * X[:, 0] + 2 * X[:, 2]
+
+    def predict_proba(self, X, share=1.0):
+        p = 1 / (1 + np.exp(-share * self.predict(X)))
+        return np.column_stack([1 - p, p])
+
+    def staged_predict(self, X):
+        return (self.predict(X) * i / STEPS for i in range(STEPS))
+
+    def staged_predict_proba(self, X):
+        return (self.predict_proba(X, i / STEPS) for i in range(STEPS))
+
+
+def split_of(task):
+    inputs = np.column_stack([RANDOM.normal(size=(200, 2)), np.eye(2)[RANDOM.integers(0, 2, 200)]])
+    targets = Known().predict(inputs)
+    targets = targets if task == "regression" else (targets > 0).astype(int)
+    return Split(
+        table="t.csv",
+        target="y",
+        task=task,
+        classes=() if task == "regression" else ("no", "yes"),
+        names=("x", "noise", "k=a", "k=b"),
+        groups={"noise": [1], "k": [2, 3], "x": [0]},
+        quantities=(0, 1),
+        inputs=inputs,
+        targets=targets,
+        train=np.arange(150),
+        test=np.arange(150, 200),
+    )
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_relevance_is_that_of_whole_columns(task):
+    found = measure.relevance_of(Known(), split_of(task), 0)
+    assert found.names == ("noise", "k", "x")
+    assert found.mean[0] == 0
+    assert found.mean[2] > found.mean[1] > 0
+
+
+def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
+    split = split_of("regression")
+    motion = frames.motion_of(Known(), split, measure.relevance_of(Known(), split, 0))
+    assert (motion.x_label, motion.y_label) == ("weight of x", "weight of noise")
+    assert motion.x.shape == motion.y.shape == motion.pull.shape == (100, 7)
+    assert (motion.steps[0], motion.steps[-1]) == (0, 1290)
+    assert np.abs(motion.pull).max() <= 10
+    curve = motion.fit
+    np.testing.assert_allclose(np.diff(curve.values[-1]) / np.diff(curve.grid), 3 * 129 / 130, rtol=1e-5)
+    assert len(curve.data_x) == len(curve.data_y) == 150
+    assert (curve.x_label, curve.y_label) == ("x", "y")
+
+
+def test_the_plane_shows_the_probability_of_the_second_class():
+    split = split_of("classification")
+    motion = frames.motion_of(Known(), split, measure.relevance_of(Known(), split, 0))
+    plane = motion.fit
+    assert plane.values.shape == (100, len(plane.grid_y), len(plane.grid_x))
+    assert np.all(np.diff(plane.values[-1], axis=1) > 0)
+    assert np.ptp(plane.values[-1], axis=0).max() < 1e-12
+    assert motion.pull_label == "pull towards yes"
+
+
+def test_of_several_outputs_the_pull_is_a_contrast_between_classes():
+    split = split_of("classification")
+    motion = frames.motion_of(Known(outputs=2), split, measure.relevance_of(Known(), split, 0))
+    assert motion.pull_label == "pull towards yes"
+
+
+def test_a_table_of_one_column_is_shown_against_the_constant():
+    inputs = RANDOM.normal(size=(30, 1))
+    one = {"names": ("x",), "groups": {"x": [0]}, "quantities": (0,), "inputs": inputs}
+    one |= {"train": np.arange(20), "test": np.arange(20, 30)}
+    model = SimpleNamespace(
+        output_scale=10.0,
+        history_={"steps": np.arange(3), "particles": RANDOM.normal(size=(3, 5, 3))},
+        staged_predict=lambda X: (X[:, 0] for _ in range(3)),
+        staged_predict_proba=lambda X: (np.column_stack([X[:, 0], X[:, 0]]) for _ in range(3)),
+    )
+    relevance = measure.Relevance(("x",), np.ones(1), np.zeros(1))
+    for task, classes, targets in (("regression", (), inputs[:, 0]), ("classification", ("a", "b"), np.arange(30) % 2)):
+        split = Split("t", "y", task, classes, targets=targets, **one)
+        assert frames.motion_of(model, split, relevance).y_label == "weight of the constant"
+
+
+def test_the_scores_are_r2_and_accuracy():
+    regression, classification = split_of("regression"), split_of("classification")
+    assert measure.score_of(regression, np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 1
+    assert measure.score_of(classification, np.array([0, 1]), np.array([1, 1])) == 0.5
+    assert (
+        measure.predictions(Known(), classification, classification.inputs).tolist() == classification.targets.tolist()
+    )
+
+
+def test_the_band_ends_with_the_certificate_that_was_made_already():
+    numbers = {name: float(i) for i, name in enumerate(measure.CERTIFIED[:6])}
+    rest = {"trustworthy": True, "verdict": "", "families": 0.5, "temperatures": 9, "polish_steps": 1}
+    certificate = Certificate(**numbers, **rest, dual=np.zeros(2))
+    assert measure.certified(certificate) == numbers | rest
+
+    class Certified:
+        n_iter_ = 70
+
+        def certificate_path(self, num_points, final, random_state):
+            one = final.gap * np.ones(num_points)
+            return CertificatePath(np.arange(num_points), one, one, one, one, one > 0)
+
+    assert measure.band_of(Certified(), certificate, 3, 0).steps.tolist() == [0, 1, 2]
+    alone = measure.band_of(Certified(), certificate, 1, 0)
+    assert (alone.steps.tolist(), alone.gap.tolist(), alone.gap_error.tolist()) == ([70], [0.0], [1.0])
+    assert len(measure.band_of(Certified(), None, 6, 0).steps) == 0

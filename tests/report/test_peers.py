@@ -1,0 +1,51 @@
+"""The peers choose their settings inside `fit`, quietly, on whatever rows they are given."""
+
+import numpy as np
+import pytest
+from sklearn.base import is_classifier, is_regressor
+from sklearn.model_selection import cross_val_score
+
+from langevax.report.peers import MOST_KERNEL_ROWS, Peer, peers
+
+RANDOM = np.random.default_rng(0)
+INPUTS = RANDOM.normal(size=(120, 3)) * [1, 10, 100] + [0, 5, -1000]
+NUMBERS = 1000 + 50 * np.tanh(INPUTS[:, 0]) + INPUTS[:, 1] + RANDOM.normal(size=120)
+CLASSES = (NUMBERS > 1005).astype(int) + (NUMBERS > 1040)
+
+
+@pytest.mark.parametrize(
+    ("task", "targets", "enough"), [("regression", NUMBERS, 0.8), ("classification", CLASSES, 0.7)]
+)
+def test_every_peer_learns_from_unscaled_columns_and_says_how(task, targets, enough):
+    for name, peer in peers(task).items():
+        peer.fit(INPUTS[:80], targets[:80])
+        assert peer.score(INPUTS[80:], targets[80:]) > enough, name
+        assert peer.note_ == peer.note
+        assert peer.note
+
+
+def test_peers_are_what_scikit_learn_takes_them_for():
+    assert all(is_regressor(peer) for peer in peers("regression").values())
+    assert all(is_classifier(peer) for peer in peers("classification").values())
+    assert cross_val_score(peers("classification")["linear"], INPUTS, CLASSES, cv=2).min() > 0.6
+
+
+def test_classes_of_one_row_and_tiny_tables_are_no_trouble():
+    rare = np.where(np.arange(120) == 7, 9, CLASSES)
+    for peer in peers("classification").values():
+        assert peer.fit(INPUTS, rare).predict(INPUTS).shape == (120,)
+    for task, targets in (("regression", NUMBERS), ("classification", np.array([0, 1, 0, 1, 1]))):
+        for name, peer in peers(task).items():
+            peer.fit(INPUTS[:5], targets[:5])
+            assert name == "linear" or "too few rows" in peer.note_
+
+
+def test_a_kernel_machine_sees_a_subsample_of_many_rows_and_says_so():
+    assert peers("regression")["kernel machine"].most_rows == MOST_KERNEL_ROWS
+    peer = Peer(peers("regression")["linear"].estimator, note="n", most_rows=50).fit(INPUTS, NUMBERS)
+    assert peer.note_ == "n; on 50 of the rows"
+
+
+def test_peers_are_the_same_from_the_same_seed():
+    first, again = (peers("regression", 3)["MLP"].fit(INPUTS[:40], NUMBERS[:40]) for _ in range(2))
+    np.testing.assert_array_equal(first.predict(INPUTS), again.predict(INPUTS))
