@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo test lint types check bench clean
+.PHONY: demo pictures test browser lint types check bench clean
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -13,11 +13,24 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## real posterior and mean-field network, with figures in out/
-	$(BIN)/python examples/first_steps.py
+demo: $(VENV)/.installed  ## a real table: network, certificate, scores of other methods, out/diabetes/report.html
+	$(BIN)/python examples/tables.py diabetes out/diabetes.csv
+	$(BIN)/langevax fit out/diabetes.csv --target progression --out out/diabetes --force
 
-test: $(VENV)/.installed  ## the whole suite
+pictures: $(VENV)/.installed  ## the README's pictures, in out/
+	$(BIN)/python examples/certified_network.py
+	$(BIN)/python examples/posterior.py
+
+test: $(VENV)/.installed browser  ## the whole suite
 	$(BIN)/python -m pytest
+
+BROWSERS := chromium chromium-browser google-chrome
+
+browser:  ## Chromium for the tests of the report, installed where this user may
+	@for name in $(BROWSERS); do command -v $$name > /dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; then echo "Chromium is installed."; \
+	else echo "There is no Chromium and it could not be installed: the browser tests are skipped. Install it by hand to run them."; fi
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

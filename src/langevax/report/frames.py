@@ -102,7 +102,7 @@ class _Frames:
         """The likeliest class, or the second one's probability, in a plane through the mean of all rows."""
         split, data = self.split, self.split.train_inputs
         data = np.column_stack([data, np.zeros(len(data))])  # a second axis where there is but one input
-        grid_x, grid_y = _grid(data[:, x], PLANE), _grid(data[:, y], PLANE)
+        grid_x, grid_y = (_grid(data[:, place], PLANE, tail=0.0) for place in (x, y))  # no row off the plane
         probes = np.tile(data.mean(0), (PLANE * PLANE, 1))
         probes[:, x], probes[:, y] = (axis.ravel() for axis in np.meshgrid(grid_x, grid_y))
         values = [
@@ -129,9 +129,9 @@ class _Frames:
                 yield np.asarray(values)
 
 
-def _grid(values: np.ndarray, points: int) -> np.ndarray:
-    """Evenly over the bulk of the data, and a little beyond."""
-    low, high = np.quantile(values, [0.01, 0.99])
+def _grid(values: np.ndarray, points: int, tail: float = 0.01) -> np.ndarray:
+    """Evenly over the data, without a share of them at both ends, and a little beyond."""
+    low, high = np.quantile(values, [tail, 1 - tail])
     margin = 0.05 * (high - low) or 0.5
     return np.linspace(low - margin, high + margin, points)
 

@@ -1,0 +1,92 @@
+"""What users bring by mistake: a clear error, or documented behaviour."""
+
+import numpy as np
+import pytest
+
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from tests.sklearn.tables import QUICK, diabetes, fitted_regressor, iris
+
+
+def rows(n=300):
+    X, y = diabetes()
+    return X[:n], y[:n]
+
+
+def test_one_row_is_too_few():
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        MeanFieldRegressor(**QUICK).fit(*rows(1))
+
+
+def test_a_constant_column_counts_for_nothing():
+    """Neither in training nor when it brings something else later."""
+    X, y = rows()
+    model = MeanFieldRegressor(**QUICK).fit(np.column_stack([X, np.full(300, 1e20)]), y)
+    same, other = (model.predict(np.column_stack([X, np.full(300, value)])) for value in (1e20, -5.0))
+    np.testing.assert_array_equal(same, other)
+    assert model.score(np.column_stack([X, np.zeros(300)]), y) > 0.45
+
+
+def test_a_constant_target_is_predicted():
+    X, _ = rows()
+    model = MeanFieldRegressor(**QUICK).fit(X, np.full(300, 7.25))
+    np.testing.assert_allclose(model.predict(X), 7.25, atol=2.0)
+
+
+def test_the_number_of_columns_must_stay():
+    with pytest.raises(ValueError, match="X has 3 features, but MeanFieldRegressor is expecting 10"):
+        fitted_regressor().predict(np.zeros((2, 3)))
+
+
+def test_a_class_with_one_member_is_a_class():
+    X, y = iris()
+    rare = y[:100].copy()
+    rare[rare == "setosa"] = "virginica"
+    rare[0] = "setosa"
+    model = MeanFieldClassifier(**QUICK).fit(X[:100], rare)
+    assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
+    assert model.predict_proba(X).shape == (150, 3)
+
+
+def test_one_class_is_too_few():
+    X, _ = iris()
+    with pytest.raises(ValueError, match="y holds one class only"):
+        MeanFieldClassifier(**QUICK).fit(X, np.zeros(150))
+
+
+def test_targets_of_mixed_type_are_refused():
+    X, _ = iris()
+    with pytest.raises((TypeError, ValueError)):
+        MeanFieldClassifier(**QUICK).fit(X, np.array(["a", 1] * 75, dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"solver": "sgd"}, "solver must be one of 'mfld', got 'sgd'"),
+        ({"temperature": "hot"}, "temperature must be a number > 0 or 'loo', got 'hot'"),
+        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0"),
+        ({"step_size": -1.0}, "step_size must be finite and > 0, got -1"),
+        ({"num_particles": 1}, "num_particles must be at least 2, got 1"),
+        ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
+        ({"batch_size": 1.5}, "batch_size must be an int, got 1.5"),
+        ({"neuron": "relu"}, "neuron must be one of 'tanh-tanh', 'tanh', got 'relu'"),
+        ({"scaling": "rows"}, "scaling must be one of 'loo', 'columns', 'global', got 'rows'"),
+        ({"validation": "cv"}, "validation must be one of None, 'path', got 'cv'"),
+    ],
+)
+def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        MeanFieldRegressor(**QUICK | change).fit(*rows())
+
+
+def test_a_neuron_of_one_output_cannot_make_two():
+    X, y = rows()
+    with pytest.raises(ValueError, match=r"neuron='tanh' has one output, but 2 are needed; use neuron='tanh-tanh'"):
+        MeanFieldRegressor(neuron="tanh", **QUICK).fit(X, np.column_stack([y, y]))
+    assert MeanFieldRegressor(neuron="tanh", **QUICK).fit(X, y).score(X, y) > 0.4
+
+
+def test_weights_must_leave_something():
+    X, y = rows()
+    with pytest.raises(ValueError, match="sample_weight is 0 for every row"):
+        MeanFieldRegressor(**QUICK).fit(X, y, np.zeros(300))

@@ -1,0 +1,70 @@
+"""Certificates of fitted networks: the gap, the path along training, refusals, pictures."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from tests.sklearn.tables import QUICK, diabetes, fitted_regressor
+
+
+def test_a_regression_is_certified():
+    """Diabetes, a hundred steps of a hundred neurons: the polish alone makes a gap below .005 of a variance of 1."""
+    certificate = fitted_regressor().certificate()
+    assert certificate.trustworthy
+    assert certificate.unbiased_gap < 0.005
+    assert certificate.gap < 0.01
+    assert certificate.polish_steps >= 1
+    assert "of the global optimum" in certificate.verdict
+
+
+def test_three_classes_are_certified():
+    """Wine, softmax: without keeping each row's shares on the simplex the polish is refused and the gap is 0.03."""
+    X, y = load_wine(return_X_y=True)
+    model = MeanFieldClassifier(num_particles=200, num_steps=300, random_state=0).fit(X, y)
+    certificate = model.certificate()
+    assert certificate.trustworthy
+    assert certificate.gap < 0.003
+    np.testing.assert_allclose(certificate.dual[: len(model.network_.inputs)].sum(1), 0, atol=1e-5)
+
+
+def test_along_training_the_optimum_stays_in_the_band():
+    """D rises, the last point is the certificate itself, and all bands share its upper end."""
+    model = fitted_regressor()
+    final = model.certificate()
+    path = model.certificate_path(4, final)
+    assert path.steps[-1] == model.n_iter_
+    assert path.lower_bound[-1] == final.lower_bound
+    assert path.gap[-1] == pytest.approx(final.gap)
+    np.testing.assert_allclose(path.lower_bound + path.gap, final.upper_bound)
+    assert np.all(np.diff(path.lower_bound) > -4.5 * (path.lower_bound_error[1:] + path.lower_bound_error[:-1]))
+    assert path.gap[0] > 20 * path.gap[-1]
+
+
+def test_ten_times_too_cold_is_refused_by_every_one_of_twenty_seeds():
+    X, y = diabetes()
+    cold = {"temperature": fitted_regressor().temperature_ / 10, "scaling": "columns"}
+    model = MeanFieldRegressor(**QUICK | cold).fit(X[:300], y[:300])
+    for seed in range(20):
+        found = model.certificate(num_particles=500, num_replicates=2, polish=0, random_state=seed)
+        assert not found.trustworthy
+        assert found.verdict.startswith("Not certified: ")
+
+
+@pytest.mark.parametrize("name", ["plot_particles", "plot_training", "plot_certificate", "plot_leave_one_out"])
+def test_pictures_are_drawn_on_the_axes_given(name):
+    figure, axes = plt.subplots()
+    assert getattr(fitted_regressor(), name)(axes=axes) is axes
+    assert axes.get_title(loc="left") or axes.get_title()
+    assert axes.get_xlabel()
+    assert axes.get_ylabel()
+    plt.close(figure)
+
+
+def test_there_is_no_picture_of_a_choice_that_was_not_made():
+    X, y = diabetes()
+    model = MeanFieldRegressor(**QUICK, temperature=0.05, scaling="columns").fit(X[:300], y[:300])
+    assert model.leave_one_out_ is None
+    with pytest.raises(ValueError, match="temperature and scaling were given"):
+        model.plot_leave_one_out()
