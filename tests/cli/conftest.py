@@ -14,7 +14,7 @@ from langevax.sklearn.inspection import Inspection
 QUICK = ["--num-particles", "20", "--num-steps", "20", "--temperature", "0.05", "--no-peers"]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _quick_and_without_the_cache_of_the_user():
     """Small certificates; and commands in this process neither fill the user's cache nor set that of other tests."""
     certificate = Inspection.certificate
@@ -25,7 +25,7 @@ def _quick_and_without_the_cache_of_the_user():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", os.environ.get("JAX_COMPILATION_CACHE_DIR", ""))
         patch.setattr(Inspection, "certificate", small)
-        patch.setattr(inspection, "PATH_PARTICLES", 100)
+        patch.setattr(inspection, "PILOT", 100)
         patch.setattr(fitting, "POINTS", 3)
         yield
 

@@ -184,7 +184,9 @@ def test_warm_start_goes_on_from_the_particles():
 def test_the_path_finds_the_temperature_by_validation():
     X, y = diabetes()
     model = MeanFieldRegressor(validation="path", **QUICK).fit(X[:150], y[:150])
-    assert model.temperature_ == model.path_["temperature"][np.argmin(model.path_["loss"])]
+    losses, chosen = model.path_["loss"], list(model.path_["temperature"]).index(model.temperature_)
+    assert chosen <= np.argmin(losses)  # hotter, and hardly worse: 0.5 is the loss without a network
+    assert losses[chosen] - losses.min() <= 0.002 * (0.51 - losses.min())
     assert np.all(np.diff(model.path_["temperature"]) < 0)
     assert model.score(X[300:], y[300:]) > 0.4
 

@@ -28,7 +28,7 @@ def test_a_loaded_regressor_predicts_the_same(file):
     assert model.temperature_ == fitted_regressor().temperature_
 
 
-@pytest.mark.parametrize("labels", [np.array(["a", "bb", "c"]), np.array([3, 1, 2]), np.array([0.5, 1.0, 2.0])])
+@pytest.mark.parametrize("labels", [np.array(["a", "bb", "c"]), np.array([3, 1, 2]), np.array([1.0, 2.0, 4.0])])
 def test_labels_keep_their_kind(tmp_path, labels):
     X, y = iris()
     given = labels[np.searchsorted(np.unique(y), y)]
@@ -58,7 +58,12 @@ def test_truncated_missing_and_foreign_files_are_named(file, tmp_path):
     save_file({"a": np.zeros(2)}, foreign)
     words = tmp_path / "words"
     words.write_text("no model at all")
-    for path, message in ((short, "truncated"), (foreign, "not a model"), (words, "truncated or not"), ("none", "no file")):
+    for path, message in (
+        (short, "truncated"),
+        (foreign, "not a model"),
+        (words, "truncated or not"),
+        ("none", "no file"),
+    ):
         with pytest.raises(ModelError, match=message):
             load(path)
 

@@ -16,15 +16,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.problems.losses import Loss, Squared
+from langevax.problems.losses import Logistic, Loss, Softmax, Squared
 from langevax.problems.mean_field import MeanFieldRisk
 
-RELATIVE_SQUARED, RELATIVE_CLASSES = 1.5, 16.0
+RELATIVE: dict[type[Loss], float] = {Squared: 1.5, Logistic: 16.0, Softmax: 32.0}
 
 
 def relative_step(loss: Loss) -> float:
     """What `relative` was best for the loss, on tables of 8 to 64 columns."""
-    return RELATIVE_SQUARED if isinstance(loss, Squared) else RELATIVE_CLASSES
+    return RELATIVE.get(type(loss), 1.0)
 
 
 def coordinate_steps(risk: MeanFieldRisk, relative: Any) -> Float[Array, " coordinates"]:
@@ -39,7 +39,7 @@ def coordinate_steps(risk: MeanFieldRisk, relative: Any) -> Float[Array, " coord
         >>> X, y = jnp.array([[1.0, 0.1], [-1.0, 0.1]]), jnp.array([1.0, -1.0])
         >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.1)
         >>> coordinate_steps(risk, 1.1).round(2)
-        Array([ 1.  , 10.  ,  1.  ], dtype=float32)
+        Array([ 1., 10.,  1.], dtype=float32)
     """
     checks.number("relative", relative, positive=True)
     second_moments = jax.vmap(risk.mean_over_rows, in_axes=1)(risk.inputs**2)

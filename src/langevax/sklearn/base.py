@@ -75,8 +75,6 @@ class MeanFieldEstimator(BaseEstimator):
         parameters.check(given)
         X, y = self._validated(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        if weights is not None and not np.any(weights > 0):
-            raise ValueError("sample_weight is 0 for every row; give at least one row a positive weight.")
         rows = distinct_rows(X, self._encode(y, weights), weights)
         task = self._task(rows.targets, rows.weights)
         seed = check_random_state(self.random_state).randint(2**31 - 1)

@@ -25,8 +25,8 @@ class MeanFieldClassifier(ClassifierMixin, Inspection, MeanFieldEstimator):
         1/n sum_i loss(E_q h(theta, x_i), y_i) + T KL(q || N(0, prior_variance I)),    h = R tanh(a) tanh(<w, x> + b)
 
     with the logistic loss for two classes and softmax, one weight `a` per class, for more. The parameters and
-    attributes are those of `MeanFieldRegressor`; step_size="auto" is 16 here, since these losses are far from their
-    curvature bound, or 10.7 with batches. In addition:
+    attributes are those of `MeanFieldRegressor`; step_size="auto" is 16 for two classes and 32 for more, since these
+    losses are far from their curvature bound, and two thirds of it with batches. In addition:
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.

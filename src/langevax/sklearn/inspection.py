@@ -64,7 +64,8 @@ class Inspection(Plots):
             >>> import numpy as np
             >>> from langevax.sklearn import MeanFieldRegressor
             >>> X = np.linspace(-1, 1, 50)[:, None]
-            >>> model = MeanFieldRegressor(num_particles=100, num_steps=200, random_state=0).fit(X, np.sin(3 * X[:, 0]))
+            >>> y = np.sin(3 * X[:, 0]) + np.random.default_rng(0).normal(size=50)
+            >>> model = MeanFieldRegressor(num_particles=100, num_steps=200, random_state=0).fit(X, y)
             >>> certificate = model.certificate(num_particles=500)
             >>> certificate.trustworthy, certificate.gap < 0.05
             (True, True)

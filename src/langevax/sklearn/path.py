@@ -1,6 +1,7 @@
-"""Temperature by validation: anneal from hot to cold on each fold, take the temperature that predicts best.
+"""Temperature by validation: anneal from hot to cold on each fold, take the hottest that predicts as well as any.
 
-Each stage goes on from the last one's particles, so a path costs little more than one fit.
+Each stage goes on from the last one's particles, so a path costs little more than one fit. Held-out losses are flat
+over cold temperatures, and there the hottest is the safest and the easiest to certify.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from jax import random
 from jaxtyping import Array, Key
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from langevax.meanfield.kernel_limit import FLAT
 from langevax.run import Result
 from langevax.sklearn.training import Network, Schedule, outputs, train
 
@@ -61,8 +63,16 @@ def validated_temperature(
             each = jax.vmap(network.task.loss)(jnp.asarray(z), jnp.asarray(held.task.targets))
             losses[f, t] = np.average(np.asarray(each), weights=held.weights)
     mean = losses.mean(0)
+    as_good = mean <= mean.min() + FLAT * (_untrained(network) - mean.min())
     history = {"temperature": np.array(temperatures), "loss": mean, "loss_sd": losses.std(0)}
-    return temperatures[int(np.argmin(mean))], history
+    return temperatures[int(np.argmax(as_good))], history
+
+
+def _untrained(network: Network) -> float:
+    """Mean loss of outputs 0."""
+    targets = jnp.asarray(network.task.targets)
+    zeros = jnp.zeros((len(targets), *network.task.neuron.output_shape))
+    return float(np.average(np.asarray(jax.vmap(network.task.loss)(zeros, targets)), weights=network.weights))
 
 
 def _folds(size: int, labels: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -92,7 +92,7 @@ def weighted_moments(columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarr
     mean = np.average(columns, axis=0, weights=weights)
     deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
     rounding = 10 * np.finfo(np.float64).eps * np.max(np.abs(columns), axis=0)
-    return mean, np.where(deviation > rounding, deviation, 0.0)
+    return mean, np.where(np.ptp(columns, axis=0) > rounding, deviation, 0.0)
 
 
 def eigenbasis(standardised: np.ndarray, weights: np.ndarray) -> np.ndarray:
