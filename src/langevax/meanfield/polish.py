@@ -21,6 +21,7 @@ from langevax.problems.losses import Softmax
 from langevax.problems.mean_field import MeanFieldRisk
 
 DAMPING = (1.0, 0.5, 0.25, 0.125)
+ENOUGH = 0.002  # of the gap that the untrained prior leaves: what is left below that is noise of the runs
 MAX_SIZE = 4000  # outputs times rows up to which the step's matrix is solved
 
 
@@ -28,6 +29,8 @@ def polished(look: Look, look_at: Callable[[Array], Look], steps: int) -> tuple[
     """The dual after at most `steps` Newton steps that raised D, and how many did."""
     for kept in range(steps):
         if look.families < SUSPICIOUS:  # neither a direction nor the test of it would mean anything
+            return look.dual, kept
+        if look.gaps.mean() < ENOUGH * (look.prior_objective - look.bounds.mean()):
             return look.dual, kept
         direction = _direction(look)
         candidates = [project(look.risk, look.dual + damping * direction) for damping in DAMPING]

@@ -1,0 +1,23 @@
+"""The README's first lines of Python run as they stand, and say what the README says they say."""
+
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_estimator_of_the_readme(tmp_path, monkeypatch, capsys):
+    (block,) = (
+        text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "MeanFieldRegressor" in text
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    score, verdict = re.match(r"(\S+) (.*)", capsys.readouterr().out).groups()
+    assert 0.4 < float(score) < 0.5
+    assert re.match(r"Within 0\.00\d+ ± 0\.000\d+ of the global optimum\.", verdict)
+    promised = float(re.search(r'# "Within (\S+)', block).group(1))
+    assert promised == pytest.approx(float(verdict.split()[1]), rel=0.8)
+    plt.close("all")
