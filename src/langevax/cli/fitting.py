@@ -1,7 +1,7 @@
 """What `langevax fit` does: prepare, train, compare, certify, report, put in place."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from langevax.cli.output import Output, plain
 from langevax.cli.predicting import predictions
 from langevax.cli.preparation import Prepared, prepare
 from langevax.cli.request import Request
+from langevax.cli.story import Found
 from langevax.report import measure
-from langevax.report.contents import Band, FitContents, Score
+from langevax.report.contents import FitContents, Score
 from langevax.report.fit_page import write_fit_page
 from langevax.report.frames import motion_of
 from langevax.report.peers import peers
@@ -26,15 +27,6 @@ from langevax.run import CheckpointError, DivergenceError
 OURS = "mean-field network"
 POINTS = 6  # of the certificate along training, fewer where they would take minutes
 AFFORDABLE = 8e5  # rows times temperatures of all of them
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was measured of a fitted model."""
-
-    scores: tuple[Score, ...]
-    certificate: dict[str, Any]
-    band: Band
 
 
 def run(request: Request, machine: bool, resume: bool, force: bool) -> None:

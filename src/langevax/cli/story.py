@@ -2,7 +2,8 @@
 
 import math
 import shlex
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,15 +12,21 @@ from langevax.cli.folder import REPORT, Folder
 from langevax.cli.output import Output
 from langevax.cli.preparation import Prepared
 from langevax.cli.request import Request
-from langevax.report.contents import Band
+from langevax.report.contents import Band, Score
 from langevax.report.numbers import with_error
 from langevax.report.split import Split
 
-if TYPE_CHECKING:
-    from langevax.cli.fitting import Found
-
 KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}
 OTHER_TASK = {"regression": "classification", "classification": "regression"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured of a fitted model."""
+
+    scores: tuple[Score, ...]
+    certificate: dict[str, Any]
+    band: Band
 
 
 def tell_of_data(output: Output, request: Request, prepared: Prepared) -> None:
@@ -46,7 +53,7 @@ def tell_of_training(output: Output, model: Any, seconds: float) -> None:
     output.say("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {seconds:.1f} s")
 
 
-def tell_of_findings(output: Output, prepared: Prepared, found: "Found") -> None:
+def tell_of_findings(output: Output, prepared: Prepared, found: Found) -> None:
     """Scores, and the distance from the optimum."""
     scores = sorted(found.scores, key=lambda score: -score.value)
     output.blank()
@@ -97,7 +104,7 @@ def verdict(certificate: dict[str, Any]) -> str:
     return f"Within {gap} of the global optimum, which lies between {low} and {high}."
 
 
-def sentence(split: Split, found: "Found") -> str:
+def sentence(split: Split, found: Found) -> str:
     """The one sentence on top of the report."""
     score = next(score.value for score in found.scores if score.ours)
     certificate, distance = found.certificate, "Not certified"

@@ -52,31 +52,3 @@ def read(file: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]
             f"{__version__}, which reads format {FORMAT}: fit again, or install that version."
         )
     return header, arrays
-
-
-def load(file: str | os.PathLike) -> Any:
-    """The estimator that `save` wrote, ready to predict.
-
-    Raises:
-        ModelError: no such file, a truncated one, or one of another version.
-
-    Example:
-        >>> import tempfile, numpy as np
-        >>> from langevax.sklearn import MeanFieldRegressor, load
-        >>> X = np.linspace(-1, 1, 40)[:, None]
-        >>> model = MeanFieldRegressor(num_particles=50, num_steps=50, random_state=0).fit(X, X[:, 0] ** 2)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save(f"{folder}/model.safetensors")
-        ...     bool(np.all(load(f"{folder}/model.safetensors").predict(X) == model.predict(X)))
-        True
-    """
-    from langevax.sklearn.classifier import MeanFieldClassifier
-    from langevax.sklearn.regressor import MeanFieldRegressor
-
-    header, arrays = read(file)
-    known = {cls.__name__: cls for cls in (MeanFieldRegressor, MeanFieldClassifier)}
-    if header.get("class") not in known:
-        raise ModelError(f"{str(file)!r} holds a {header.get('class')!r}; known are {', '.join(known)}.")
-    model = known[header["class"]](**header["parameters"])
-    model._restore(header, arrays)
-    return model
