@@ -121,7 +121,7 @@ def test_bound_and_gap_are_those_of_quadrature(loss):
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_a_polished_dual_is_nearer_the_optimum(loss):
-    """One Newton step from half the optimum leaves less than a tenth of what D lacked."""
+    """One climb from half the optimum leaves less than a tenth of what D lacked."""
     best = grid_risk(loss).optimal_dual()
     optimum, before = exact(loss, best)[0], exact(loss, 0.5 * best)[0]
     found = certify(risk_of(loss), 0.5 * best, TEMPERATURE, key=jax.random.key(4), polish=1)
@@ -145,15 +145,33 @@ def test_the_runs_that_choose_a_dual_do_not_certify_it():
     assert 8 * np.std(excess) / np.sqrt(60) < 2.5e-3
 
 
-def test_a_dual_on_the_border_of_its_domain_is_polished_elsewhere():
-    """Shares of exactly 0 and 1 stay, where the conjugate's derivatives are infinite; the others move and D rises."""
+def test_a_dual_leaves_the_border_of_its_domain():
+    """Shares of exactly 0 and 1, where the conjugate's derivatives are infinite, become shares between; D rises."""
     dual = np.float32(-0.3 * TARGETS["logistic"])
     dual[0], dual[1] = 0.0, -TARGETS["logistic"][1]
     before = certify(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(7), polish=0)
     after = certify(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(7), polish=1)
     assert after.polish_steps == 1
-    np.testing.assert_array_equal(after.dual[:2], dual[:2])
+    assert np.all((after.dual * -TARGETS["logistic"] > 0) & (after.dual * -TARGETS["logistic"] < 1))
     assert after.lower_bound - before.lower_bound > 4.5 * (after.lower_bound_error + before.lower_bound_error)
+
+
+def test_runs_together_are_surer_than_each_alone():
+    """At the optimum the gap is the noise of z alone: of 16 runs a fourth of that of 4, within a factor 2."""
+    gaps = {runs: np.mean([found.gap for found in _certificates(1.0, runs)]) for runs in (4, 16)}
+    assert 2 < gaps[4] / gaps[16] < 8
+
+
+def test_the_error_of_a_gap_is_that_of_another_certificate():
+    """Jackknife of 8 runs against the spread of 12 certificates, which is known to a fifth: within a factor 2."""
+    found = _certificates(0.5, 8)
+    assert 0.5 < np.mean([c.standard_error for c in found]) / np.std([c.gap for c in found]) < 2
+
+
+def _certificates(share, runs):
+    dual, options = share * grid_risk("squared").optimal_dual(), {"num_particles": 200, "polish": 0}
+    keys = [jax.random.key(100 + seed) for seed in range(12)]
+    return [certify(risk_of("squared"), dual, TEMPERATURE, key=key, num_replicates=runs, **options) for key in keys]
 
 
 def test_a_false_certificate_is_seen_through():

@@ -7,14 +7,14 @@ import pandas
 import polars
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_linnerud, make_friedman1
+from sklearn.datasets import load_digits, load_linnerud, make_friedman1
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 import langevax
-from langevax.sklearn import MeanFieldRegressor
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from tests.sklearn.tables import QUICK, diabetes, fitted_classifier, fitted_regressor, iris
 
 compiled = []
@@ -181,14 +181,30 @@ def test_warm_start_goes_on_from_the_particles():
         warm.set_params(num_particles=50).fit(X[:300], y[:300])
 
 
-def test_the_path_finds_the_temperature_by_validation():
+def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     X, y = diabetes()
     model = MeanFieldRegressor(validation="path", **QUICK).fit(X[:150], y[:150])
-    losses, chosen = model.path_["loss"], list(model.path_["temperature"]).index(model.temperature_)
-    assert chosen <= np.argmin(losses)  # hotter, and hardly worse: 0.5 is the loss without a network
-    assert losses[chosen] - losses.min() <= 0.002 * (0.51 - losses.min())
-    assert np.all(np.diff(model.path_["temperature"]) < 0)
+    losses, scales = model.path_["loss"].reshape(2, -1), model.path_["output_scale"].reshape(2, -1)
+    temperatures = model.path_["temperature"].reshape(2, -1)
+    scale, chosen = np.argwhere(temperatures == model.temperature_)[0]
+    assert model.neuron_.scale == scales[scale, chosen] == [10.0, 30.0][scale]
+    good = losses - losses.min() <= 0.002 * (0.51 - losses.min())  # 0.51: about the loss without a network
+    assert good[scale, chosen]
+    assert not good[:scale].any()  # no smaller scale
+    assert not good[scale, :chosen].any()  # nothing hotter
+    assert np.all(np.diff(temperatures) < 0)
+    np.testing.assert_allclose(temperatures[1], 9 * temperatures[0])  # so that both have one kernel limit
     assert model.score(X[300:], y[300:]) > 0.4
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(langevax.sklearn.load(tmp_path / "model").predict(X), model.predict(X))
+
+
+def test_a_path_takes_the_scale_that_predicts_better():
+    """On images a larger scale than 1 does."""
+    X, y = load_digits(return_X_y=True)
+    model = MeanFieldClassifier(validation="path", output_scale=1.0, num_particles=100, num_steps=100, random_state=0)
+    model.fit(X[:200], y[:200])
+    assert model.neuron_.scale == 3.0
 
 
 def test_an_interrupted_fit_goes_on_from_its_checkpoint(tmp_path):

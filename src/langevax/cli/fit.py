@@ -65,7 +65,7 @@ def fit(
         Literal["path"] | None,
         typer.Option(
             metavar="path",
-            help="path has the temperature chosen by cross-validation from hot to cold around --temperature: slower, "
+            help="path has temperature and output scale chosen by cross-validation, from hot to cold: slower, "
             "and often better. By default it is taken as it is.",
             show_default=False,
         ),

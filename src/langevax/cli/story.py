@@ -90,7 +90,7 @@ def score_name(split: Split) -> str:
 def how_chosen(request: Request) -> str:
     """How our own settings came about, in a few words."""
     if request.validation == "path":
-        return "temperature by 3-fold path"
+        return "temperature and scale by 3-fold path"
     return "temperature by leave-one-out" if request.temperature == "loo" else "temperature as given"
 
 

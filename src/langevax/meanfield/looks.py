@@ -1,7 +1,5 @@
 """Independent SMC runs at one dual vector, and what they say of it: D, the gap, and D at duals nearby."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,15 +16,23 @@ SUSPICIOUS, USELESS = 0.05, 0.01
 
 
 class Look:
-    """`gaps` and `bounds` hold one number for each run; the rest are the runs themselves."""
+    """`bound` and `gap` are of all runs together, their errors from what each run alone would change.
+
+    The gap is that of the mean outputs of the runs: the noise of z alone makes a gap, since FY is convex, and R runs
+    together make an R-th of what each makes for itself.
+    """
 
     def __init__(self, risk: MeanFieldRisk, dual: Array, temperature: float, key: Key[Array, ""], runs: int, size: int):
         self.risk, self.temperature = risk, temperature
         self.dual = project(risk, dual)
         self.samples = [sample_gibbs(risk, self.dual, temperature, size, k) for k in random.split(key, runs)]
-        self.gaps = np.array([float(_mean_gap(risk, sample.outputs, self.dual)) for sample in self.samples])
         self.conjugate = float(_mean_conjugate(risk, self.dual))
-        self.bounds = np.array([-self.conjugate - temperature * float(s.log_partition) for s in self.samples])
+        bounds = np.array([-self.conjugate - temperature * float(s.log_partition) for s in self.samples])
+        self.bound, self.bound_error = float(bounds.mean()), float(bounds.std(ddof=1) / np.sqrt(runs))
+        outputs = jnp.stack([sample.outputs for sample in self.samples])
+        self.gap = float(_mean_gap(risk, outputs.mean(0), self.dual))
+        without = [float(_mean_gap(risk, jnp.delete(outputs, r, 0).mean(0), self.dual)) for r in range(runs)]
+        self.gap_error = float(np.sqrt(runs - 1) * np.std(without))  # jackknife
 
     @property
     def prior_objective(self) -> float:
@@ -51,10 +57,19 @@ class Look:
         With W = V_dual - V_self,  log Z_dual / Z_self = log E_{p_self} exp(-W / T). An estimate errs upwards
         where the weights are uneven, since few particles then carry the mean.
         """
-        log_ratios = [
-            float(_log_ratio(self.risk, s.particles, dual - self.dual, self.temperature)) for s in self.samples
-        ]
-        return self.conjugate - float(_mean_conjugate(self.risk, dual)) - self.temperature * np.array(log_ratios)
+        temperature = self.temperature
+        log_ratios = [float(_log_mean_exp(-self._shifts(s.particles, dual) / temperature)) for s in self.samples]
+        return self.conjugate - float(_mean_conjugate(self.risk, dual)) - temperature * np.array(log_ratios)
+
+    def importance(self, dual: Array) -> Float[np.ndarray, " particles"]:
+        """Weights, of sum one, with which the particles of all runs stand for those of `dual`."""
+        shifts = np.concatenate([np.asarray(self._shifts(s.particles, dual), np.float64) for s in self.samples])
+        weights = np.exp((shifts.min() - shifts) / self.temperature)
+        return weights / weights.sum()
+
+    def _shifts(self, particles: Array, dual: Array) -> Float[Array, " particles"]:
+        """V_dual - V_self of each."""
+        return _values(self.risk, particles, dual - self.dual)
 
 
 @eqx.filter_jit
@@ -79,7 +94,10 @@ def _mean_conjugate(risk: MeanFieldRisk, dual: Array) -> Float[Array, ""]:
 
 
 @eqx.filter_jit
-def _log_ratio(risk: MeanFieldRisk, particles: Array, difference: Array, temperature: Any) -> Float[Array, ""]:
-    shifts = jax.vmap(risk.of_one_particle(difference).value)(particles)
-    count = jnp.asarray(len(particles), shifts.dtype)
-    return logsumexp(-shifts / jnp.asarray(temperature, shifts.dtype)) - jnp.log(count)
+def _values(risk: MeanFieldRisk, particles: Array, dual: Array) -> Float[Array, " particles"]:
+    return jax.vmap(risk.of_one_particle(dual).value)(particles)
+
+
+@jax.jit
+def _log_mean_exp(numbers: Array) -> Float[Array, ""]:
+    return logsumexp(numbers) - jnp.log(jnp.asarray(len(numbers), numbers.dtype))

@@ -16,7 +16,7 @@ IN_PLAIN_WORDS = {
     "trustworthy": "whether the independent runs kept enough variety for these numbers to mean anything",
     "families": "smallest share of ancestors with descendants at the end of a run; below 5 % is suspicious",
     "temperatures": "intermediate temperatures that the longest run needed",
-    "polish_steps": "Newton steps that raised D before it was certified",
+    "polish_steps": "climbs of D before it was certified",
 }
 NAMES = {
     "lower_bound": "lower bound D",

@@ -26,7 +26,7 @@ def motion_of(model: Any, split: Split, relevance: Relevance) -> Motion:
     kept = np.unique(np.linspace(0, len(steps) - 1, min(MOST_FRAMES, len(steps))).round().astype(int))
     frames = _Frames(model, split, kept, particles.shape[1])
     outer = particles.shape[2] - 1 - split.inputs.shape[1]
-    pull, pull_label = _pull(np.tanh(particles[kept][..., :outer]) * model.output_scale, split)
+    pull, pull_label = _pull(np.tanh(particles[kept][..., :outer]) * model.neuron_.scale, split)
     x, y = _axes(split, relevance, particles[-1], pull[-1], outer)
     weights = particles[kept][..., outer:]
     return Motion(

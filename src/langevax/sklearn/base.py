@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from langevax.run import Result
 from langevax.sklearn import parameters, persistence
-from langevax.sklearn.path import anneal, validated_temperature
+from langevax.sklearn.path import anneal, validated
 from langevax.sklearn.table import Rows, Standardiser, Table, distinct_rows
 from langevax.sklearn.training import Network, Task, kernel_choice, outputs, root_key, train
 
@@ -89,10 +89,9 @@ class MeanFieldEstimator(BaseEstimator):
             start = network.turned(self._to_go_on_from(network))
         self.path_ = None
         if self.validation == "path":
-            search = validated_temperature(network, temperature, schedule, self.num_particles, path_key, self.progress)
-            temperature, self.path_ = search
-            hotter = [float(t) for t in self.path_["temperature"] if t > temperature]
-            start = [start, *anneal(network, hotter, schedule, start, path_key, self.progress)][-1]
+            choice = validated(network, temperature, schedule, self.num_particles, path_key, self.progress)
+            network, temperature, self.path_ = choice.network, choice.temperature, choice.history
+            start = [start, *anneal(network, choice.hotter, schedule, start, path_key, self.progress)][-1]
         kept = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": True}
         risk = network.risk(temperature)
         result = train(risk, temperature, schedule, start, run_key, progress=self.progress, **kept)
@@ -126,7 +125,7 @@ class MeanFieldEstimator(BaseEstimator):
         header = {
             "class": type(self).__name__,
             "parameters": {name: _plain(value) for name, value in self.get_params().items()},
-            "neuron": [self.neuron, float(self.output_scale), *self.neuron_.output_shape],
+            "neuron": [self.neuron, float(self.neuron_.scale), *self.neuron_.output_shape],
             "temperature": self.temperature_,
             "n_iter": self.n_iter_,
             "feature_names": [str(name) for name in getattr(self, "feature_names_in_", ())],

@@ -44,7 +44,7 @@ class Inspection(Plots):
     random_state: Any
 
     def certificate(
-        self, num_replicates: int = 4, num_particles: int | None = None, polish: int = 3, random_state: Any = None
+        self, num_replicates: int = 4, num_particles: int | None = None, polish: int = 2, random_state: Any = None
     ) -> Certificate:
         """How far the fit is from the global optimum, with an error bar; see `langevax.meanfield.certify`.
 
@@ -54,7 +54,7 @@ class Inspection(Plots):
         Args:
             num_replicates: independent runs, at least 2.
             num_particles: of each run; None chooses by how far the law is from the prior.
-            polish: Newton steps on the dual objective before certifying, kept where they raise it.
+            polish: climbs of the dual objective before certifying, kept where they raise it.
             random_state: of the runs; None takes the estimator's.
 
         Raises:
@@ -92,8 +92,8 @@ class Inspection(Plots):
         places = np.unique(np.geomspace(1, records, num_points).astype(int))
         risk, key = self._network().risk(self.temperature_), self._key(random_state)
         looks = [Look(risk, self._mean_dual(int(m)), self.temperature_, key, 4, PILOT) for m in places[:-1]]
-        bounds = np.array([*(look.bounds.mean() for look in looks), final.lower_bound])
-        errors = np.array([*(look.bounds.std(ddof=1) / 2 for look in looks), final.lower_bound_error])
+        bounds = np.array([*(look.bound for look in looks), final.lower_bound])
+        errors = np.array([*(look.bound_error for look in looks), final.lower_bound_error])
         end = np.hypot(final.lower_bound_error, final.standard_error)
         return CertificatePath(
             steps=self.history_["steps"][places - 1],

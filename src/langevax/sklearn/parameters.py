@@ -6,7 +6,6 @@ from typing import Any
 from langevax import checks
 from langevax.meanfield.steps import relative_step
 from langevax.problems import neurons
-from langevax.problems.neurons import Neuron
 from langevax.sklearn.training import Network, Schedule
 
 NEURONS = {"tanh-tanh": neurons.TanhTanh, "tanh": neurons.Tanh}
@@ -44,7 +43,7 @@ def check(parameters: dict[str, Any]) -> None:
             checks.positive_int(name, value, minimum=2 if name == "num_particles" else 1)
 
 
-def make_neuron(name: str, scale: float, num_outputs: int | None) -> Neuron:
+def make_neuron(name: str, scale: float, num_outputs: int | None) -> neurons.Tanh | neurons.TanhTanh:
     """The neuron of that name; raises ValueError where it has one output and more are needed."""
     if name == "tanh":
         if num_outputs is not None:

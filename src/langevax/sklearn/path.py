@@ -1,10 +1,11 @@
-"""Temperature by validation: anneal from hot to cold on each fold, take the hottest that predicts as well as any.
+"""Temperature and output scale by validation: anneal from hot to cold on each fold, take what predicts best.
 
 Each stage goes on from the last one's particles, so a path costs little more than one fit. Held-out losses are flat
-over cold temperatures, and there the hottest is the safest and the easiest to certify.
+over cold temperatures, and there the hottest is the safest and the easiest to certify. A larger output scale brings
+the network nearer to its kernel limit, where tables of images are best off.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,19 @@ from langevax.sklearn.training import Network, Schedule, outputs, train
 
 FACTORS = (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30)
 """Temperatures of the path, in units of the one it is built around."""
+SCALES = (1.0, 3.0)
+"""Output scales of the paths, in units of the one given; temperatures go with their squares."""
 STAGE_STEPS, FOLDS = 150, 3
+
+
+class PathChoice(NamedTuple):
+    """What validation says: the network with its output scale, its temperature, and the losses these were chosen by."""
+
+    network: Network
+    temperature: float
+    hotter: list[float]
+    """Temperatures of the path before it, to anneal through."""
+    history: dict[str, np.ndarray]
 
 
 def anneal(
@@ -40,32 +53,56 @@ def anneal(
     return results
 
 
-def validated_temperature(
+def validated(
     network: Network,
     around: float,
     schedule: Schedule,
     num_particles: int,
     key: Key[Array, ""],
     progress: bool | None,
-) -> tuple[float, dict[str, np.ndarray]]:
-    """(best temperature, the losses it was chosen by)."""
-    temperatures = [around * factor for factor in FACTORS]
+) -> PathChoice:
+    """The hottest temperature that is as good as any, of the first scale that is."""
     folds = _folds(len(network.inputs), network.task.labels)
-    losses = np.zeros((len(folds), len(temperatures)))
-    for f, (kept, left_out) in enumerate(folds):
-        fold, held = network.subset(kept), network.subset(left_out)
-        start = fold.risk(around).prior(around, num_particles)
-        results = anneal(fold, temperatures, schedule, start, random.fold_in(key, f), progress)
-        for t, result in enumerate(results):
-            clouds = result.positions["particles"]
-            late = fold.turned(np.concatenate(clouds[len(clouds) // 2 :]), back=True)
-            z = outputs(network.task.neuron, late, held.inputs)
-            each = jax.vmap(network.task.loss)(jnp.asarray(z), jnp.asarray(held.task.targets))
-            losses[f, t] = np.average(np.asarray(each), weights=held.weights)
-    mean = losses.mean(0)
-    as_good = mean <= mean.min() + FLAT * (_untrained(network) - mean.min())
-    history = {"temperature": np.array(temperatures), "loss": mean, "loss_sd": losses.std(0)}
-    return temperatures[int(np.argmax(as_good))], history
+    scales = np.repeat(SCALES, len(FACTORS))
+    temperatures = around * np.outer(np.square(SCALES), FACTORS)
+    losses = np.zeros((len(folds), *temperatures.shape))
+    for f, rows in enumerate(folds):
+        for s, scale in enumerate(SCALES):
+            rescaled, path_key = network.rescaled(scale), random.fold_in(key, f * len(SCALES) + s)
+            losses[f, s] = _held_out(rescaled, temperatures[s], rows, schedule, num_particles, path_key, progress)
+    mean, best = losses.mean(0), losses.mean(0).min()
+    as_good = mean <= best + FLAT * (_untrained(network) - best)
+    s, t = np.unravel_index(np.argmax(as_good), as_good.shape)
+    history = {
+        "output_scale": scales * float(network.task.neuron.scale),
+        "temperature": temperatures.ravel(),
+        "loss": mean.ravel(),
+        "loss_sd": losses.std(0).ravel(),
+    }
+    hotter = [float(temperature) for temperature in temperatures[s, :t]]
+    return PathChoice(network.rescaled(SCALES[s]), float(temperatures[s, t]), hotter, history)
+
+
+def _held_out(
+    network: Network,
+    temperatures: np.ndarray,
+    rows: tuple[np.ndarray, np.ndarray],
+    schedule: Schedule,
+    num_particles: int,
+    key: Key[Array, ""],
+    progress: bool | None,
+) -> list[float]:
+    """Mean loss of the left-out rows at each temperature of a path."""
+    fold, held = (network.subset(part) for part in rows)
+    start = fold.risk(temperatures[0]).prior(temperatures[0], num_particles)
+    losses = []
+    for result in anneal(fold, list(temperatures), schedule, start, key, progress):
+        clouds = result.positions["particles"]
+        late = fold.turned(np.concatenate(clouds[len(clouds) // 2 :]), back=True)
+        z = outputs(network.task.neuron, late, held.inputs)
+        each = jax.vmap(network.task.loss)(jnp.asarray(z), jnp.asarray(held.task.targets))
+        losses.append(float(np.average(np.asarray(each), weights=held.weights)))
+    return losses
 
 
 def _untrained(network: Network) -> float:

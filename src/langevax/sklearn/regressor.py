@@ -38,7 +38,8 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
         prior_variance: of each weight, for inputs scaled to unit norm.
         scaling: columns by their own deviation, or by one for all ("global", for pixels); "loo" takes whichever
             predicts left-out rows better.
-        validation: "path" chooses the temperature by 3-fold cross-validation instead, on a path from hot to cold.
+        validation: "path" chooses temperature and output scale (the one given, or three times that) by 3-fold
+            cross-validation instead, on paths from hot to cold.
         stop_at_plateau: end once the dual vector no longer drifts.
         warm_start: go on from the last fit's particles.
         checkpoint: directory where the run is saved and from where an interrupted one goes on.

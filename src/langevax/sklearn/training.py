@@ -1,5 +1,6 @@
 """Between a table and `simulate`: the risk in its eigenbasis, padded, the run, and the choice of temperature."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from langevax.meanfield.steps import coordinate_steps
 from langevax.problems import blocks
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
-from langevax.problems.neurons import Neuron
+from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run import Result, simulate
 from langevax.sklearn.table import Rows, Scaling, Standardiser, bucket, eigenbasis, padded
 
@@ -32,7 +33,7 @@ ROWS_AT_ONCE = 4096  # of a prediction
 class Task(NamedTuple):
     """What one kind of estimator makes of its targets."""
 
-    neuron: Neuron
+    neuron: Tanh | TanhTanh
     loss: Loss
     targets: np.ndarray
     """As the loss wants them."""
@@ -76,6 +77,11 @@ class Network:
         weights = self.task.neuron.input_weights(self.inputs.shape[1])
         particles[..., weights] = particles[..., weights] @ (self.basis.T if back else self.basis)
         return particles
+
+    def rescaled(self, factor: float) -> "Network":
+        """With the neurons' output scale times `factor`."""
+        neuron = dataclasses.replace(self.task.neuron, scale=self.task.neuron.scale * factor)
+        return dataclasses.replace(self, task=self.task._replace(neuron=neuron))
 
     def subset(self, rows: np.ndarray) -> "Network":
         """Of these rows only."""
