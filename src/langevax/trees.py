@@ -4,6 +4,7 @@ A *prefix* (a precision, a step size) is a pytree that stops early: one leaf of 
 branch of the position, and broadcasts against every array there.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,15 +22,18 @@ def normal_like(key: Key[Array, ""], position: PyTree) -> PyTree:
     """Independent standard normal draws of the shape and dtype of every leaf.
 
     Drawn in one dimension, which gives the same numbers and keeps loops long: XLA's are over the last
-    axis, and particles have few coordinates (measured on a CPU: 1.5 ms against 2.0 for 10,240 x 11).
+    axis, and particles have few coordinates (measured on a CPU: 1.5 ms against 2.0 for 10,240 x 11, and a quarter of
+    the time to compile).
     """
     leaves, structure = jax.tree.flatten(position)
     keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
+    draws = [normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, draws)
 
-    def draw(key: Key[Array, ""], leaf: Array) -> Array:
-        return jax.random.normal(key, (leaf.size,), leaf.dtype).reshape(leaf.shape)
 
-    return jax.tree.unflatten(structure, [draw(k, leaf) for k, leaf in zip(keys, leaves, strict=True)])
+def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> Array:
+    """One leaf of `normal_like`."""
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
 
 
 def dot(left: PyTree, right: PyTree) -> Float[Array, ""]:

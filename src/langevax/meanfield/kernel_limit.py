@@ -15,9 +15,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 from jaxtyping import Array, Float, Key
 
+from langevax import trees
 from langevax.problems.neurons import Neuron
 
 NUM_NEURONS = 4000
@@ -53,7 +53,7 @@ def prior_features(
 ) -> Float[Array, "neurons n"]:
     """h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output, where there are several."""
     shape = (num_neurons, neuron.particle_size(inputs.shape[-1]))
-    particles = jnp.sqrt(jnp.asarray(prior_variance, inputs.dtype)) * random.normal(key, shape, inputs.dtype)
+    particles = jnp.sqrt(jnp.asarray(prior_variance, inputs.dtype)) * trees.normal(key, shape, inputs.dtype)
     features = jax.vmap(jax.vmap(neuron, in_axes=(None, 0)), in_axes=(0, None))(particles, inputs)
     return features if features.ndim == 2 else features[..., 0]
 

@@ -11,6 +11,7 @@ softmax losses are far from theirs, and take much larger steps.
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -42,6 +43,11 @@ def coordinate_steps(risk: MeanFieldRisk, relative: Any) -> Float[Array, " coord
         Array([ 1., 10.,  1.], dtype=float32)
     """
     checks.number("relative", relative, positive=True)
+    return _coordinate_steps(risk, jnp.asarray(relative, risk.inputs.dtype))
+
+
+@eqx.filter_jit
+def _coordinate_steps(risk: MeanFieldRisk, relative: Array) -> Float[Array, " coordinates"]:
     second_moments = jax.vmap(risk.mean_over_rows, in_axes=1)(risk.inputs**2)
     curvature = jnp.asarray(risk.loss.curvature, risk.inputs.dtype) * risk.neuron.slope_bounds(second_moments)
-    return jnp.asarray(relative, curvature.dtype) / (curvature + jnp.asarray(risk.precision, curvature.dtype))
+    return relative / (curvature + jnp.asarray(risk.precision, curvature.dtype))

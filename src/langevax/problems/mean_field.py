@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
-from langevax import checks
+from langevax import checks, trees
 from langevax.problems import blocks
 from langevax.problems.finite_sum import FiniteSum, as_rows
 from langevax.problems.losses import Loss, linear
@@ -212,7 +212,7 @@ class Prior(eqx.Module):
 
     def __call__(self, key: Key[Array, ""]) -> Cloud:
         variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(self.precision, self.dtype)
-        return jnp.sqrt(variance) * jax.random.normal(key, self.shape, self.dtype)
+        return jnp.sqrt(variance) * trees.normal(key, self.shape, self.dtype)
 
 
 def _is_loss(leaf: Any) -> bool:

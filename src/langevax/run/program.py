@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Bool, Float, Int32, Key, PyTree
 
@@ -143,7 +144,8 @@ def make_buffer(
     one = eqx.filter_eval_shape(_record, algorithm, problem, observers.record, carry, num_chains)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
     slots = max(1, min(MAX_SLOTS, BUFFER_BYTES // max(size, 1)))
-    return jax.tree.map(lambda leaf: jnp.zeros((slots + 1, *leaf.shape), leaf.dtype), one)
+    # NumPy's zeros need no program of their own for each shape
+    return jax.tree.map(lambda leaf: jnp.asarray(np.zeros((slots + 1, *leaf.shape), leaf.dtype)), one)
 
 
 def num_slots(buffer: Any) -> int | None:
