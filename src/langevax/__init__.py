@@ -12,6 +12,7 @@ from langevax.problems import losses, neurons
 from langevax.problems.affine import affine
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.posterior import posterior
 from langevax.problems.problem import Problem
 from langevax.run import CheckpointError, DivergenceError, Result, simulate
 
@@ -33,6 +34,7 @@ __all__ = [
     "losses",
     "meanfield",
     "neurons",
+    "posterior",
     "simulate",
 ]
 

@@ -74,6 +74,17 @@ def finite(name: str, tree: Any, *, remedy: str) -> None:
                 raise ValueError(f"{place} is {found} ({len(bad)} non-finite entries); {remedy}.")
 
 
+def same_structure(name: str, tree: Any, like: Any) -> None:
+    """Raise unless `tree` has the structure and the shapes of the position `like`."""
+    found, wanted = jax.tree.structure(tree), jax.tree.structure(like)
+    if found != wanted:
+        raise ValueError(f"{name} has the structure {found} but the position has {wanted}; pass one of that structure.")
+    for (path, leaf), other in zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True):
+        if jnp.shape(leaf) != jnp.shape(other):
+            label = f"{name}{jax.tree_util.keystr(path)}"
+            raise ValueError(f"{label} has shape {jnp.shape(leaf)} but the position has {jnp.shape(other)} there.")
+
+
 def leading_axis(name: str, tree: Any) -> int:
     """The common length of axis 0 of all leaves; raise if there are none, they disagree or it is 0."""
     leaves = jax.tree.leaves_with_path(tree)

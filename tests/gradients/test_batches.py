@@ -77,7 +77,7 @@ def test_the_variance_of_a_batch_mean_is_xi_times_that_of_the_population(size, b
     """Skewed values; (size - B) / (B (size - 1)) for distinct indices, told apart from 1 / B with replacement."""
     problem, values = table(size), np.random.default_rng(1).exponential(size=size)
     keys = jax.random.split(jax.random.key(2), 50_000)
-    indices = np.asarray(jax.jit(jax.vmap(lambda key: batches.draw(key, problem, batch_size, replace)))(keys))
+    indices = np.asarray(jax.jit(jax.vmap(lambda key: batches.draw(key, problem, batch_size, replace)[0]))(keys))
     distinct = np.array([len(set(batch)) for batch in indices[:2000].tolist()])
     assert (distinct == batch_size).all() == (not replace)
     means = values[indices].mean(axis=1)
@@ -88,7 +88,7 @@ def test_the_variance_of_a_batch_mean_is_xi_times_that_of_the_population(size, b
 
 def test_a_whole_batch_of_distinct_indices_is_every_index_once():
     for key in jax.random.split(jax.random.key(0), 3):
-        assert np.sort(batches.draw(key, table(6), 6, replace=False)).tolist() == [0, 1, 2, 3, 4, 5]
+        assert np.sort(batches.draw(key, table(6), 6, replace=False)[0]).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("replace", [False, True])
@@ -98,7 +98,7 @@ def test_padding_is_never_drawn(replace):
 
     @eqx.filter_jit
     def drawn(problem):
-        return jax.vmap(lambda key: batches.draw(key, problem, 3, replace))(keys)
+        return jax.vmap(lambda key: batches.draw(key, problem, 3, replace)[0])(keys)
 
     for count in (3, 5):
         problem = FiniteSum(lambda x, row: row * x, jnp.arange(8.0), count=count)

@@ -56,7 +56,7 @@ def normals(keys, position):
 def draws(problem, position, replace=False):
     """The library's batches and noises, by its own key scheme."""
     batch_keys, noise_keys = step_keys()
-    batch = jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B, replace)))(batch_keys)
+    batch = jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B, replace)[0]))(batch_keys)
     return np.asarray(batch), normals(noise_keys, position)
 
 

@@ -1,9 +1,10 @@
 """Gradient estimators: how a step's gradient is had from few components."""
 
+from langevax.gradients.control_variate import ControlVariate
 from langevax.gradients.estimator import GradientEstimator
 from langevax.gradients.full import Full
 from langevax.gradients.minibatch import Minibatch
 from langevax.gradients.sarah import SARAH
 from langevax.gradients.svrg import SVRG
 
-__all__ = ["SARAH", "SVRG", "Full", "GradientEstimator", "Minibatch"]
+__all__ = ["SARAH", "SVRG", "ControlVariate", "Full", "GradientEstimator", "Minibatch"]

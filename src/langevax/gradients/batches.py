@@ -21,24 +21,60 @@ ROUNDS = 10
 are off by 1-2 % where n is small."""
 
 
-def draw(key: Key[Array, ""], problem: Problem, batch_size: int, replace: bool) -> Int[Array, " batch"]:
-    """`batch_size` indices, each uniform on 0..size-1; distinct unless `replace`.
+def draw(
+    key: Key[Array, ""], problem: Problem, batch_size: int, replace: bool, deck: Any = (), number: Any = 0
+) -> tuple[Int[Array, " batch"], Any]:
+    """`batch_size` indices, each uniform on 0..size-1, distinct unless `replace`; and the deck for the next batch.
 
     The mean over a batch has variance Xi * population variance, with Xi = (n - B) / (B (n - 1)) for
     distinct indices (Kinoshita and Suzuki, NeurIPS 2022) and Xi = 1 / B with replacement.
+
+    With a deck (`new_deck(True)`), batch `number` 0, 1, 2, ... is a block of one permutation for each n // B batches:
+    Xi of one batch is that of distinct indices, but the means of a whole pass add up to that of all rows (where B
+    divides n; n mod B rows sit a pass out), so that the noise of batches cancels over a pass.
     """
     size = jnp.asarray(problem.size, jnp.int32)
+    places = jnp.arange(batch_size, dtype=jnp.int32)
+    if isinstance(deck, Array):
+        block = jnp.asarray(number, jnp.int32) % (size // batch_size)
+        deck = jnp.where(block == 0, _mixing_bits(key), deck)
+        return _permuted(deck, places + block * batch_size, size), deck
     if replace:
-        return jax.random.randint(key, (batch_size,), 0, size, jnp.int32)
+        return jax.random.randint(key, (batch_size,), 0, size, jnp.int32), deck
     if isinstance(problem.size, int) and batch_size == problem.size:
-        return jnp.arange(batch_size, dtype=jnp.int32)
-    return permuted(key, jnp.arange(batch_size, dtype=jnp.int32), size)
+        return places, deck
+    return permuted(key, places, size), deck
+
+
+def new_deck(reshuffle: bool) -> Any:
+    """What an estimator keeps between batches: the permutation of the pass, or nothing."""
+    return jnp.zeros(2 * ROUNDS + 1, jnp.uint32) if reshuffle else ()
+
+
+def batches_before(step: Int[Array, ""], period: int) -> Int[Array, ""]:
+    """Batches drawn before `step` by an estimator that takes all rows at every `period`-th one."""
+    return step - step // period - 1
+
+
+def check_drawing(replace: bool, reshuffle: bool) -> None:
+    """Raise where both are asked for."""
+    if replace and reshuffle:
+        raise ValueError("replace and reshuffle are both True; blocks of a permutation are drawn without replacement.")
 
 
 def permuted(key: Key[Array, ""], places: Int[Array, " batch"], size: Int[Array, ""]) -> Int[Array, " batch"]:
     """The entries at `places` of a pseudo-random permutation of 0..size-1 that belongs to `key`."""
-    size = jnp.asarray(size, jnp.int32).astype(jnp.uint32)
-    bits = jax.random.bits(key, (2 * ROUNDS + 1,), jnp.uint32)
+    return _permuted(_mixing_bits(key), places, jnp.asarray(size, jnp.int32))
+
+
+def _mixing_bits(key: Key[Array, ""]) -> UInt32[Array, " numbers"]:
+    return jax.random.bits(key, (2 * ROUNDS + 1,), jnp.uint32)
+
+
+def _permuted(
+    bits: UInt32[Array, " numbers"], places: Int[Array, " batch"], size: Int[Array, ""]
+) -> Int[Array, " batch"]:
+    size = size.astype(jnp.uint32)
     width = 32 - lax.clz(jnp.maximum(size, 2) - 1)
     mask = (jnp.uint32(1) << width) - jnp.uint32(1)
     half = (width + 1) // 2

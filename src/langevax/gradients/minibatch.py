@@ -19,6 +19,7 @@ class Minibatch(GradientEstimator):
     Args:
         batch_size: B, components per step.
         replace: draw with replacement; by default the indices of a batch are distinct.
+        reshuffle: take the batches in blocks of one permutation per pass over the data.
 
     Example:
         >>> import langevax
@@ -28,16 +29,18 @@ class Minibatch(GradientEstimator):
 
     batch_size: int
     replace: bool = False
+    reshuffle: bool = False
 
     def __check_init__(self) -> None:
         checks.positive_int("batch_size", self.batch_size)
+        batches.check_drawing(self.replace, self.reshuffle)
 
-    def init(self, problem: Problem, position: PyTree) -> tuple[tuple[()], int]:
+    def init(self, problem: Problem, position: PyTree) -> tuple[Any, int]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
-        return (), 0
+        return batches.new_deck(self.reshuffle), 0
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: tuple[()], key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[PyTree, tuple[()], Any]:
-        indices = batches.draw(key, problem, self.batch_size, self.replace)
-        return problem.gradient_at(position, indices), state, self.batch_size
+        self, problem: Problem, position: PyTree, state: Any, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[PyTree, Any, Any]:
+        indices, deck = batches.draw(key, problem, self.batch_size, self.replace, state, step)
+        return problem.gradient_at(position, indices), deck, self.batch_size

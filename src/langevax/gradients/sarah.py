@@ -20,6 +20,7 @@ from langevax.problems.problem import Problem
 class SARAHState(NamedTuple):
     previous: PyTree
     gradient: PyTree
+    deck: Any = ()
 
 
 class SARAH(GradientEstimator):
@@ -35,6 +36,7 @@ class SARAH(GradientEstimator):
         batch_size: B, components per inner step.
         period: m, steps per epoch.
         replace: draw with replacement; by default the indices of a batch are distinct.
+        reshuffle: take the batches in blocks of one permutation per pass over the data.
 
     Example:
         >>> import langevax
@@ -45,25 +47,29 @@ class SARAH(GradientEstimator):
     batch_size: int
     period: int
     replace: bool = False
+    reshuffle: bool = False
 
     def __check_init__(self) -> None:
         checks.positive_int("batch_size", self.batch_size)
         checks.positive_int("period", self.period)
+        batches.check_drawing(self.replace, self.reshuffle)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[SARAHState, int]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
-        return SARAHState(position, jax.tree.map(jnp.zeros_like, position)), 0  # step 0 takes a full gradient
+        no_gradient = jax.tree.map(jnp.zeros_like, position)  # step 0 takes a full one
+        return SARAHState(position, no_gradient, batches.new_deck(self.reshuffle)), 0
 
     def estimate(
         self, problem: Problem, position: PyTree, state: SARAHState, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[PyTree, SARAHState, Any]:
-        def refresh(_: SARAHState) -> tuple[PyTree, Any]:
-            return problem.gradient(position), jnp.asarray(problem.size, jnp.int32)
+        def refresh(state: SARAHState) -> tuple[PyTree, Any, Any]:
+            return problem.gradient(position), state.deck, jnp.asarray(problem.size, jnp.int32)
 
-        def correct(state: SARAHState) -> tuple[PyTree, Any]:
-            indices = batches.draw(key, problem, self.batch_size, self.replace)
+        def correct(state: SARAHState) -> tuple[PyTree, Any, Any]:
+            number = batches.batches_before(step, self.period)
+            indices, deck = batches.draw(key, problem, self.batch_size, self.replace, state.deck, number)
             change = two_point_change(problem, position, state.previous, indices)
-            return trees.add(change, state.gradient), jnp.int32(2 * self.batch_size)
+            return trees.add(change, state.gradient), deck, jnp.int32(2 * self.batch_size)
 
-        gradient, used = lax.cond(step % self.period == 0, refresh, correct, state)
-        return gradient, SARAHState(position, gradient), used
+        gradient, deck, used = lax.cond(step % self.period == 0, refresh, correct, state)
+        return gradient, SARAHState(position, gradient, deck), used

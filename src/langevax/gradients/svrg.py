@@ -21,6 +21,7 @@ from langevax.problems.problem import Problem
 class SVRGState(NamedTuple):
     anchor: PyTree
     anchor_gradient: PyTree
+    deck: Any = ()
 
 
 class SVRG(GradientEstimator):
@@ -37,6 +38,7 @@ class SVRG(GradientEstimator):
         batch_size: B, components per inner step.
         period: m, steps per epoch.
         replace: draw with replacement; by default the indices of a batch are distinct.
+        reshuffle: take the batches in blocks of one permutation per pass over the data.
 
     Example:
         >>> import langevax
@@ -47,26 +49,30 @@ class SVRG(GradientEstimator):
     batch_size: int
     period: int
     replace: bool = False
+    reshuffle: bool = False
 
     def __check_init__(self) -> None:
         checks.positive_int("batch_size", self.batch_size)
         checks.positive_int("period", self.period)
+        batches.check_drawing(self.replace, self.reshuffle)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[SVRGState, int]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
-        return SVRGState(position, jax.tree.map(jnp.zeros_like, position)), 0  # step 0 takes the first anchor
+        no_gradient = jax.tree.map(jnp.zeros_like, position)  # step 0 takes the first anchor
+        return SVRGState(position, no_gradient, batches.new_deck(self.reshuffle)), 0
 
     def estimate(
         self, problem: Problem, position: PyTree, state: SVRGState, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[PyTree, SVRGState, Any]:
-        def refresh(_: SVRGState) -> tuple[PyTree, SVRGState, Any]:
+        def refresh(state: SVRGState) -> tuple[PyTree, SVRGState, Any]:
             gradient = problem.gradient(position)
-            return gradient, SVRGState(position, gradient), jnp.asarray(problem.size, jnp.int32)
+            return gradient, SVRGState(position, gradient, state.deck), jnp.asarray(problem.size, jnp.int32)
 
         def correct(state: SVRGState) -> tuple[PyTree, SVRGState, Any]:
-            indices = batches.draw(key, problem, self.batch_size, self.replace)
+            number = batches.batches_before(step, self.period)
+            indices, deck = batches.draw(key, problem, self.batch_size, self.replace, state.deck, number)
             change = two_point_change(problem, position, state.anchor, indices)
-            return trees.add(change, state.anchor_gradient), state, jnp.int32(2 * self.batch_size)
+            return trees.add(change, state.anchor_gradient), state._replace(deck=deck), jnp.int32(2 * self.batch_size)
 
         return lax.cond(step % self.period == 0, refresh, correct, state)
 
