@@ -34,7 +34,7 @@ from langevax.problems.mean_field import MeanFieldRisk
 LONG = 50  # temperatures: healthy walks took 3 to 35 on the same tables, useless ones 57 to 168
 TELLING = 0.25  # of the gap that the untrained prior leaves: good certificates had 0.01 of it, useless ones 0.6 to 30
 PILOT = 500  # particles of the two walks that find out first whether a certificate is to be had
-SHORT, FEW, MANY = 8, 1500, 6000  # temperatures of a walk that is cheap, and the particles of the others and of those
+SHORT, FEW, MANY = 8, 1500, 8000  # temperatures of a walk that is cheap, and the particles of the others and of those
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def certify(
         dual: (n,) or (n, C), feasible; projected to the domain where rounding took it out.
         temperature: that of the training, T.
         num_replicates: independent SMC runs, at least 2; the error bars are over them.
-        num_particles: M of each run; the gap's upward bias falls like 1 / M. None takes 1500, and 6000 where the law
+        num_particles: M of each run; the gap's upward bias falls like 1 / M. None takes 1500, and 8000 where the law
             is so near the prior that sampling it is cheap.
         polish: climbs of D before certifying; each is kept only if fresh runs show that it raised D.
 

@@ -115,9 +115,8 @@ def band(contents: FitContents) -> Html:
     if not len(told.steps):
         return element("p", "No certificate was made along training.")
     final = with_error(told.gap[-1], told.gap_error[-1])
-    bounds = interactive.band(
-        told.steps, told.lower_bound, told.lower_bound_error, told.gap, told.trustworthy, f"gap {final}"
-    )
+    label = f"gap {final}" if told.trustworthy[-1] else "a gap not to be trusted"
+    bounds = interactive.band(told.steps, told.lower_bound, told.lower_bound_error, told.gap, told.trustworthy, label)
     alone = interactive.gaps(told.steps, told.gap, told.gap_error, told.trustworthy)
     doubtful = int(np.sum(~np.asarray(told.trustworthy, bool)))
     first, last = whole(told.steps[0]), whole(told.steps[-1])
