@@ -15,6 +15,7 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.posterior import posterior
 from langevax.problems.problem import Problem
 from langevax.run import CheckpointError, DivergenceError, Result, simulate
+from langevax.underdamped import Underdamped
 
 __all__ = [
     "MALA",
@@ -26,6 +27,7 @@ __all__ = [
     "MeanFieldRisk",
     "Problem",
     "Result",
+    "Underdamped",
     "__version__",
     "affine",
     "data",
