@@ -19,7 +19,7 @@ FLOORS = {
     2: {"gradients", "integrators", "algorithm"},
     3: {"run", "langevin", "underdamped", "metropolis"},
     4: {"meanfield", "federated", "teacher_student", "figures"},
-    5: {"sklearn", "sampling", "optimize", "optax", "flower"},
+    5: {"sklearn", "sampling", "optimize", "optax", "numpyro", "flower"},
     6: {"studies", "report"},
     7: {"cli"},
     8: {"__init__"},

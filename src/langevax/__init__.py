@@ -40,10 +40,13 @@ __all__ = [
     "simulate",
 ]
 
-LOADED_ON_USE = ("sklearn",)
+LOADED_ON_USE = ("numpyro", "optax", "sampling", "sklearn", "studies")
+FUNCTIONS_ON_USE = {"sample": "sampling"}
 
 
 def __getattr__(name: str) -> Any:
     if name in LOADED_ON_USE:
         return importlib.import_module(f"langevax.{name}")
+    if name in FUNCTIONS_ON_USE:
+        return getattr(importlib.import_module(f"langevax.{FUNCTIONS_ON_USE[name]}"), name)
     raise AttributeError(f"module 'langevax' has no attribute {name!r}")

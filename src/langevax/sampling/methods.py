@@ -1,0 +1,159 @@
+"""Which dynamics and which gradients `sample` runs, by name, with the settings that are good by default."""
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, Key
+
+from langevax import checks, gradients
+from langevax.algorithm import Algorithm
+from langevax.gradients import GradientEstimator
+from langevax.langevin import Langevin
+from langevax.metropolis import MALA
+from langevax.problems.problem import Problem
+from langevax.run import simulate
+from langevax.theory import bounds
+from langevax.theory.lsi import Target
+from langevax.underdamped import Underdamped
+
+Dynamics = Literal["langevin", "underdamped", "mala"]
+DYNAMICS = ("langevin", "underdamped", "mala")
+GRADIENTS = ("svrg", "sarah", "minibatch", "control-variate", "full")
+SMALL = 512  # components up to which a full gradient is the default: batches would not be cheaper
+LEAST_BATCH, PROBED = 32, 512  # components of a batch at least; and those that tell how much they differ
+STEP, HEAT = 0.25, 0.06  # what batches may add to the variance at this step, in coordinates of unit curvature
+FRICTION = math.sqrt(2)  # of coordinates with unit curvature
+SARAH_PERIOD = 8  # at most: its errors add up over an epoch, where those of SVRG do not
+ACCEPTED = (0.5, 0.8)  # share of MALA's proposals between which its step is left alone
+
+
+class Maker(NamedTuple):
+    """A step size made an algorithm."""
+
+    dynamics: str
+    gradient: GradientEstimator
+    temperature: float
+
+    def __call__(self, step_size: float) -> Algorithm:
+        match self.dynamics:
+            case "mala":
+                return MALA(step_size, self.temperature)
+            case "underdamped":
+                return Underdamped(step_size, self.temperature, FRICTION, self.gradient)
+            case _:
+                return Langevin(step_size, self.temperature, self.gradient)
+
+
+def estimator_of(
+    given: Any,
+    batch_size: int | None,
+    period: int | None,
+    problem: Problem,
+    mode: Array,
+    temperature: float,
+    dynamics: str,
+    key: Key[Array, ""],
+) -> GradientEstimator:
+    """The estimator of that name, on a problem in coordinates of unit curvature."""
+    n = int(problem.size)
+    if isinstance(given, GradientEstimator):
+        return given
+    if given is None:
+        given = "full" if n <= SMALL or dynamics == "mala" else "svrg"
+    one_of("gradient", given, GRADIENTS)
+    if dynamics == "mala" and given != "full":
+        raise ValueError(f"dynamics='mala' accepts by the whole potential; pass gradient='full', not {given!r}.")
+    if given != "full" and n == 1:
+        raise ValueError(
+            f"gradient={given!r} draws batches, but this target is one function without data; pass 'full'."
+        )
+    if given == "full":
+        return gradients.Full()
+    size = quiet_batch(problem, mode, temperature, key) if batch_size is None else batch_size
+    checks.positive_int("batch_size", size)
+    given_period = period is not None
+    period = max(1, round(n / (2 * size))) if period is None else period
+    checks.positive_int("period", period)
+    match given:
+        case "minibatch":
+            return gradients.Minibatch(size)
+        case "control-variate":
+            return gradients.ControlVariate(size, mode)
+        case "sarah":
+            return gradients.SARAH(size, period if given_period else min(period, SARAH_PERIOD))
+        case _:
+            return gradients.SVRG(size, period)
+
+
+def quiet_batch(problem: Problem, mode: Array, temperature: float, key: Key[Array, ""]) -> int:
+    """Components of a batch that heats a variance-reduced chain by HEAT at a step of STEP.
+
+    Where curvature is 1 a batch adds step V / (2 T B) of the variance, V the variance over components of the change of
+    their gradients between two draws, averaged over coordinates: it is looked at for PROBED of them.
+    """
+    n = int(problem.size)
+    row_key, here_key, there_key = random.split(key, 3)
+    spread = jnp.sqrt(jnp.asarray(temperature, mode.dtype))
+    here, there = (mode + spread * random.normal(k, mode.shape, mode.dtype) for k in (here_key, there_key))
+    indices = random.randint(row_key, (min(n, PROBED),), 0, n, jnp.int32)
+    changes = _gradients_at(problem, here, indices) - _gradients_at(problem, there, indices)
+    variance = float(jnp.mean(jnp.var(changes, axis=0)))
+    return min(n, max(LEAST_BATCH, math.ceil(STEP * variance / (2 * temperature * HEAT))))
+
+
+@eqx.filter_jit
+def _gradients_at(problem: Problem, position: Array, indices: Array) -> Array:
+    return problem.gradients_at(position, indices)
+
+
+def accepted_step(
+    make: Maker, problem: Problem, start: Any, num_chains: int, scale: float, size: int, key: Key[Array, ""]
+) -> tuple[float, int]:
+    """MALA's step, by short runs until half to four fifths of its proposals are accepted."""
+    step_size, used = scale / size ** (1 / 3), 0
+    for number in range(12):
+        options = {"key": random.fold_in(key, number), "num_steps": 50, "num_chains": num_chains, "progress": False}
+        run = simulate(make(step_size), problem, start, **options)
+        used += run.evaluations
+        accepted = run.metrics["acceptance"]
+        if ACCEPTED[0] <= accepted <= ACCEPTED[1]:
+            break
+        step_size *= 0.6 if accepted < ACCEPTED[0] else 1.5
+    return step_size, used
+
+
+def theorem_step(
+    gradient: GradientEstimator,
+    dynamics: str,
+    problem: Problem,
+    temperature: float,
+    constants: Target | None,
+    accuracy: float | None,
+) -> float:
+    """The largest step that the method's theorem allows."""
+    if constants is None:
+        raise ValueError(
+            "step_size='theorem' needs constants: smoothness and log-Sobolev constant as a langevax.theory.lsi.Target, "
+            "such as logistic_target gives; or pass step_size='tuned'."
+        )
+    if not math.isclose(constants.temperature, temperature, rel_tol=1e-5):
+        raise ValueError(f"constants are for temperature {constants.temperature}, but this law has {temperature}.")
+    if dynamics == "langevin" and isinstance(gradient, gradients.Full):
+        return bounds.ld_step_size(constants, accuracy)
+    if dynamics == "langevin" and isinstance(gradient, gradients.SVRG | gradients.SARAH):
+        rule = bounds.svrg_step_size if isinstance(gradient, gradients.SVRG) else bounds.sarah_step_size
+        size, replace = int(problem.size), gradient.replace
+        return rule(constants, gradient.batch_size, gradient.period, size, replace, accuracy)
+    raise ValueError(
+        f"there is no theorem for dynamics={dynamics!r} with {type(gradient).__name__}; pass gradient='full', 'svrg' "
+        "or 'sarah' with dynamics='langevin', or step_size='tuned'."
+    )
+
+
+def one_of(name: str, given: Any, known: tuple[Any, ...]) -> None:
+    """Raise unless `given` is among the words `known`."""
+    if given not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {given!r}.")

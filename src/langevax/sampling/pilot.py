@@ -1,0 +1,99 @@
+"""What a short look at a posterior tells of it: a mode, the curvature there, and coordinates in which all is round.
+
+With H the Hessian of the potential at the mode, position = mode-free A z and A A^T = H^-1: a posterior that is nearly
+normal has curvature 1 in every direction of z, and relaxes in 1 / step_size steps whatever its conditioning.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Key
+
+from langevax.problems.problem import Problem
+
+MAX_COORDINATES = 500  # up to which the whole Hessian is formed, d products with it
+PROBES = 50  # of the diagonal, beyond
+FLATTEST = 1e-6  # share of the largest curvature below which one is not believed
+MAX_ITERATIONS = 500
+
+
+class Pilot(NamedTuple):
+    """Of a problem on vectors."""
+
+    mode: Float[Array, " d"]
+    scales: Float[Array, "d ..."] | None
+    """(d,) or (d, d): A. None where no preconditioner was asked for."""
+    evaluations: int
+    """Component gradients used, a product with the Hessian counting as two."""
+
+
+def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array, " d"], int]:
+    """A local minimum of the potential by L-BFGS from `start`, and the passes over the data that it took."""
+    from scipy.optimize import minimize
+
+    def both(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = _potential_and_gradient(problem, jnp.asarray(x, start.dtype))
+        return float(value), np.asarray(gradient, np.float64)
+
+    found = minimize(
+        both, np.asarray(start, np.float64), jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS}
+    )
+    return jnp.asarray(found.x, start.dtype), int(found.nfev)
+
+
+def look(
+    problem: Problem, start: Float[Array, " d"], kind: Literal["full", "diagonal"] | None, key: Key[Array, ""]
+) -> Pilot:
+    """Mode and preconditioner."""
+    mode, passes = find_mode(problem, start)
+    size = int(problem.size)
+    if kind is None:
+        return Pilot(mode, None, passes * size)
+    if kind == "full" and len(mode) > MAX_COORDINATES:
+        raise ValueError(
+            f"preconditioner='full' forms a matrix of {len(mode)}^2 numbers; above {MAX_COORDINATES} coordinates pass "
+            "preconditioner='diagonal'."
+        )
+    if kind == "full" and jnp.ndim(problem.precision) > 0:
+        raise ValueError(
+            "preconditioner='full' needs one precision for all coordinates; pass preconditioner='diagonal', or put the "
+            "prior into log_prior."
+        )
+    if len(mode) > MAX_COORDINATES:
+        curvatures, products = _diagonal(problem, mode, key), PROBES
+        return Pilot(mode, 1 / jnp.sqrt(_believable(jnp.abs(curvatures))), (passes + 2 * products) * size)
+    hessian = _hessian(problem, mode)
+    evaluations = (passes + 2 * len(mode)) * size
+    if kind == "diagonal":
+        return Pilot(mode, 1 / jnp.sqrt(_believable(jnp.abs(jnp.diagonal(hessian)))), evaluations)
+    curvatures, directions = np.linalg.eigh(np.asarray(hessian, np.float64))
+    scales = directions / np.sqrt(_believable(np.abs(curvatures)))
+    return Pilot(mode, jnp.asarray(scales, mode.dtype), evaluations)
+
+
+def _believable(curvatures: Any) -> Any:
+    return curvatures.clip(FLATTEST * curvatures.max())
+
+
+@eqx.filter_jit
+def _potential_and_gradient(problem: Problem, x: Array) -> tuple[Float[Array, ""], Array]:
+    return problem.potential_and_gradient(x)
+
+
+@eqx.filter_jit
+def _hessian(problem: Problem, x: Array) -> Float[Array, "d d"]:
+    product = lambda u: jax.jvp(problem.potential_gradient, (x,), (u,))[1]  # noqa: E731
+    found = lax.map(product, jnp.eye(len(x), dtype=x.dtype))
+    return (found + found.T) / 2
+
+
+@eqx.filter_jit
+def _diagonal(problem: Problem, x: Array, key: Key[Array, ""]) -> Float[Array, " d"]:
+    """Mean of u * H u over random signs u (Hutchinson)."""
+    signs = jax.random.rademacher(key, (PROBES, len(x)), x.dtype)
+    products = lax.map(lambda u: u * jax.jvp(problem.potential_gradient, (x,), (u,))[1], signs)
+    return jnp.mean(products, axis=0)

@@ -1,0 +1,155 @@
+"""What `sample` gives back: draws by name, how good they are, and what they cost."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from langevax.problems.problem import Problem
+from langevax.run import Result
+from langevax.run.result import named_leaves
+from langevax.sampling.stein import stein_discrepancy
+from langevax.sampling.tuning import HalvingReport
+
+if TYPE_CHECKING:
+    import xarray
+
+GOOD_RHAT, FEW = 1.01, 100  # above which, and effective draws below which, a summary warns
+TAIL = 0.05, 0.95  # the quantiles whose effective draws are told
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Draws of `sample`.
+
+    `positions` is a pytree like the start with leading axes (chain, draw); `draws` are the same numbers as
+    (chain, draw, d) in the coordinates that were sampled. `evaluations` counts component gradients: of the pilot, the
+    choice of the step, warm-up and sampling together.
+    """
+
+    positions: Any
+    draws: np.ndarray
+    problem: Problem = field(repr=False)
+    """In the coordinates of `draws`."""
+    temperature: float
+    step_size: float
+    method: str
+    halving: HalvingReport | None
+    result: Result = field(repr=False)
+    evaluations: int
+    seconds: float
+
+    def summary(self) -> "dict[str, np.ndarray]":
+        """Of every number of the position, under its name: mean, sd, mcse_mean, ess_bulk, ess_tail, r_hat.
+
+        R-hat is rank-normalised and split, as in ArviZ, which computes all of it (Vehtari et al. 2021).
+        """
+        from arviz_stats.base.array import array_stats
+
+        names, columns = self._columns()
+        axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
+        return {
+            "name": np.array(names),
+            "mean": columns.mean((0, 1)),
+            "sd": columns.std((0, 1)),
+            "mcse_mean": np.asarray(array_stats.mcse(columns, **axes)),
+            "ess_bulk": np.asarray(array_stats.ess(columns, **axes)),
+            "ess_tail": np.asarray(array_stats.ess(columns, method="tail", prob=TAIL, **axes)),
+            "r_hat": np.asarray(array_stats.rhat(columns, **axes)),
+        }
+
+    @property
+    def ess(self) -> float:
+        """Effective draws of the worst coordinate (bulk)."""
+        return float(np.min(self.summary()["ess_bulk"]))
+
+    @property
+    def ess_per_evaluation(self) -> float:
+        """Of the worst coordinate, for each component gradient spent on sampling, pilot and warm-up excluded."""
+        return self.ess / self.result.evaluations
+
+    @property
+    def warnings(self) -> list[str]:
+        """What speaks against these draws, in words; empty where nothing does."""
+        table, found = self.summary(), []
+        worst = int(np.argmax(table["r_hat"]))
+        if not table["r_hat"][worst] <= GOOD_RHAT:
+            found.append(
+                f"chains disagree: R-hat of {table['name'][worst]} is {table['r_hat'][worst]:.3f} > {GOOD_RHAT}; draw "
+                "more, warm up longer, or look for several modes."
+            )
+        fewest = int(np.argmin(table["ess_bulk"]))
+        if table["ess_bulk"][fewest] < FEW:
+            found.append(
+                f"{table['name'][fewest]} has {table['ess_bulk'][fewest]:.0f} effective draws; draw more, or raise "
+                "thinning."
+            )
+        if self.halving is not None and abs(self.halving.variance_bias) > 0.1 + 2 * self.halving.standard_error:
+            found.append(f"{self.halving}; pass a smaller step_size.")
+        return found
+
+    def energies(self, draws: int = 100) -> Float[np.ndarray, "chain draw"]:
+        """Potential / temperature at so many draws of each chain, evenly spaced: -log density up to a constant."""
+        values, _ = self._potentials(draws)
+        return values / self.temperature
+
+    def stein_discrepancy(self, draws: int = 100) -> float:
+        """KSD over so many draws of each chain, in the coordinates that were sampled; see `stein_discrepancy`.
+
+        Costs a full pass over the data for each of these draws.
+        """
+        _, gradients = self._potentials(draws)
+        points = self.draws[:, self._places(draws)].reshape(-1, self.draws.shape[2])
+        scale = np.sqrt(self.temperature)  # unit scale where the curvature is 1
+        scores = -gradients.reshape(points.shape) / scale
+        return stein_discrepancy(jnp.asarray(points / scale), jnp.asarray(scores))
+
+    def to_datatree(self) -> "xarray.DataTree":
+        """ArviZ's layout: `posterior`, `sample_stats`, and `energy` at a hundred draws of each chain."""
+        import xarray
+
+        tree = self.result.to_datatree()
+        chains, count = self.draws.shape[:2]
+        coordinates = {"chain": np.arange(chains), "draw": np.arange(count)}
+        variables = {
+            name: (["chain", "draw", *(f"{name}_dim_{i}" for i in range(array.ndim - 2))], np.asarray(array))
+            for name, array in named_leaves(self.positions).items()
+        }
+        tree["posterior"] = xarray.DataTree(xarray.Dataset(variables, coordinates))
+        places = self._places(100)
+        energy = {"energy": (["chain", "draw"], self.energies(100))}
+        tree["energy"] = xarray.DataTree(xarray.Dataset(energy, {"chain": np.arange(chains), "draw": places}))
+        attributes = {"step_size": self.step_size, "temperature": self.temperature, "method": self.method}
+        tree.attrs.update(attributes | {"total_evaluations": self.evaluations})
+        return tree
+
+    def _places(self, draws: int) -> np.ndarray:
+        count = self.draws.shape[1]
+        return np.unique(np.linspace(0, count - 1, min(draws, count)).astype(int))
+
+    def _potentials(self, draws: int) -> tuple[np.ndarray, np.ndarray]:
+        points = jnp.asarray(self.draws[:, self._places(draws)])
+        flat = points.reshape(-1, points.shape[2])
+        values, gradients = _each(self.problem, flat)
+        return np.asarray(values).reshape(points.shape[:2]), np.asarray(gradients).reshape(points.shape)
+
+    def _columns(self) -> tuple[list[str], np.ndarray]:
+        names, columns = [], []
+        for name, leaf in named_leaves(self.positions).items():
+            flat = np.asarray(leaf, np.float64).reshape(*leaf.shape[:2], -1)
+            columns.append(flat)
+            inner = leaf.shape[2:]
+            names += [
+                name + (f"[{', '.join(map(str, np.unravel_index(i, inner)))}]" if inner else "")
+                for i in range(flat.shape[2])
+            ]
+        return names, np.concatenate(columns, axis=2)
+
+
+@eqx.filter_jit
+def _each(problem: Problem, points: Float[Array, "m d"]) -> tuple[Array, Array]:
+    return lax.map(problem.potential_and_gradient, points)

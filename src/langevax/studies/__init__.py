@@ -1,0 +1,23 @@
+"""Claims of the papers, each measured by one command: `langevax study NAME`."""
+
+import importlib
+
+from langevax.studies.study import Study, Verdict
+
+NAMES = {
+    "variance-reduction": "variance_reduction",
+    "mixture": "mixture",
+    "concentration": "concentration",
+    "classification": "classification",
+}
+"""Names of studies and their files."""
+
+
+def load(name: str) -> Study:
+    """The study of that name; raises ValueError with the names there are."""
+    if name not in NAMES:
+        raise ValueError(f"there is no study {name!r}; the studies are {', '.join(NAMES)}.")
+    return importlib.import_module(f"langevax.studies.{NAMES[name]}").STUDY
+
+
+__all__ = ["NAMES", "Study", "Verdict", "load"]

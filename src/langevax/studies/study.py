@@ -1,0 +1,63 @@
+"""What a study is: a claim of a paper, the measurement of it, the picture, and the verdict.
+
+Each study is one file with a `STUDY` at its end: `measure` returns a dataset that holds all numbers, `draw` makes the
+figure from the dataset alone, `judge` says in a sentence what was found, and whether the claim held. So a figure can be
+drawn again from the file that was saved, and a verdict cannot know more than the numbers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`holds` is None where there is nothing to judge but to see."""
+
+    holds: bool | None
+    sentence: str
+    """With the measured numbers and their errors."""
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A claim and how it is held against a measurement."""
+
+    name: str
+    claim: str
+    """What the paper says, in our words."""
+    source: str
+    """The paper, with the number of the theorem or equation."""
+    measure: "Callable[..., xarray.Dataset]"
+    """measure(size="full" | "small", seed=0, progress=None): "small" takes seconds, for tests and first looks."""
+    draw: "Callable[[xarray.Dataset], Figure]"
+    judge: "Callable[[xarray.Dataset], Verdict]"
+    see: str
+    """What to look at in the figure."""
+
+    def run(
+        self, size: Literal["full", "small"] = "full", seed: int = 0, progress: bool | None = None
+    ) -> "tuple[xarray.Dataset, Figure, Verdict]":
+        """All three."""
+        data = self.measure(size=size, seed=seed, progress=progress)
+        return data, self.draw(data), self.judge(data)
+
+    def save(self, folder: str | Path, data: "xarray.Dataset", figure: "Figure", verdict: Verdict) -> dict[str, Any]:
+        """Write `data.nc`, `figure.svg`, `figure.png` and `verdict.json` to `folder`, which is made where it is not."""
+        import json
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        data.to_netcdf(folder / "data.nc", engine="h5netcdf")
+        for kind in ("svg", "png"):
+            figure.savefig(folder / f"figure.{kind}", dpi=200, bbox_inches="tight")
+        content = {"study": self.name, "claim": self.claim, "source": self.source, "holds": verdict.holds}
+        content |= {"verdict": verdict.sentence, "numbers": verdict.numbers, "see": self.see}
+        (folder / "verdict.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return content

@@ -1,0 +1,242 @@
+"""`sample`: the posteriors of closed forms, by every dynamics and gradient; what it reports; what it refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax import FiniteSum, gradients
+from langevax.problems.raveled import Raveled
+from langevax.theory import bounds, lsi
+
+N, D = 600, 3
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, D)) * [1.0, 5.0, 0.2]
+Y = X @ [1.0, -0.5, 2.0] + RNG.normal(size=N)
+KEY = jax.random.key(0)
+
+
+def log_likelihood(w, row):
+    x, y = row
+    return -((x @ w - y) ** 2) / 2
+
+
+def regression():
+    return langevax.posterior(None, log_likelihood, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0)
+
+
+def exact():
+    precision = X.T @ X + np.eye(D)
+    return np.linalg.solve(precision, X.T @ Y), np.linalg.inv(precision)
+
+
+def assert_draws(samples, variance_bias):
+    """Means within 5 Monte-Carlo errors of their chains; variances within the bias and 20 % (1,000 effective draws)."""
+    mean, covariance = exact()
+    flat = samples.positions.reshape(-1, D)
+    table = samples.summary()
+    assert table["ess_bulk"].min() > 1000
+    np.testing.assert_array_less(np.abs(flat.mean(0) - mean), 5 * table["mcse_mean"])
+    np.testing.assert_allclose(flat.var(0) / np.diagonal(covariance), 1 + variance_bias, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "variance_bias"),
+    [
+        ({"dynamics": "mala"}, 0.0),
+        ({"gradient": "full"}, 0.05),
+        ({}, 0.06),
+        ({"gradient": "sarah"}, 0.06),
+        ({"gradient": "control-variate"}, 0.06),
+        ({"dynamics": "underdamped"}, 0.03),
+        ({"preconditioner": "diagonal"}, 0.06),
+        ({"gradient": gradients.SVRG(64, 20)}, 0.06),
+    ],
+    ids=str,
+)
+def test_draws_are_those_of_the_conjugate_posterior(options, variance_bias):
+    """Deviations of 0.008 to 0.2, so a wrong factor of n, 2 or sqrt in noise or prior would show."""
+    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=600, **options)
+    assert_draws(samples, variance_bias)
+    assert samples.warnings == []
+    assert samples.evaluations > samples.result.evaluations > 0
+    assert 0 < samples.ess_per_evaluation < 1
+
+
+def test_a_log_density_and_a_problem_are_sampled_too():
+    """N(1, 0.25) as a function, and the same law as a problem at temperature 2."""
+    options = {"key": KEY, "num_samples": 1000, "dynamics": "mala"}
+    found = [
+        langevax.sample(lambda x: -2 * jnp.sum((x - 1) ** 2), jnp.zeros(2), **options),
+        langevax.sample(
+            FiniteSum(lambda x, a: jnp.sum(a * (x - 1) ** 2), jnp.array([3.0, 5.0])),
+            jnp.zeros(2),
+            temperature=2.0,
+            **options,
+        ),
+    ]
+    for samples in found:
+        flat = samples.positions.reshape(-1, 2)
+        np.testing.assert_allclose(flat.mean(0), 1, atol=0.06)
+        np.testing.assert_allclose(flat.var(0), 0.25, atol=0.03)
+
+
+@pytest.mark.parametrize("method", ["svrg", "sarah", "full"])
+def test_the_theorems_step_is_that_of_the_bounds(method):
+    """Logistic regression of 100 rows, B = m = 10, in the coordinates of the position."""
+    rows, labels = X[:100], np.sign(Y[:100])
+    target = langevax.posterior(
+        None,
+        lambda w, row: -jnp.logaddexp(0.0, -row[1] * (row[0] @ w)),
+        (jnp.float32(rows), jnp.float32(labels)),
+        prior_precision=0.5,
+    )
+    constants = lsi.logistic_target(rows, prior_variance=2.0)
+    options = {"key": KEY, "num_samples": 10, "warmup": 5, "thinning": 2, "step_size": "theorem", "gradient": method}
+    samples = langevax.sample(target, jnp.zeros(D), constants=constants, accuracy=0.1, **options)
+    expected = {
+        "full": lambda: bounds.ld_step_size(constants, 0.1),
+        "svrg": lambda: bounds.svrg_step_size(constants, 10, 10, 100, accuracy=0.1),
+        "sarah": lambda: bounds.sarah_step_size(constants, 10, 10, 100, accuracy=0.1),
+    }[method]()
+    assert samples.step_size == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_array_equal(samples.positions, samples.draws)
+    for changes, message in (
+        ({"constants": None}, "needs constants"),
+        ({"constants": lsi.logistic_target(rows[:50], 2.0)}, "constants are for temperature 0.02"),
+        ({"gradient": "minibatch"}, "there is no theorem for dynamics='langevin' with Minibatch"),
+        ({"preconditioner": "full"}, "leave preconditioner out"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            langevax.sample(target, jnp.zeros(D), **({"constants": constants} | options | changes))
+
+
+def test_positions_are_pytrees_as_the_start_is():
+    data = jnp.float32(Y)
+    target = langevax.posterior(
+        None, lambda p, y: -((y - p["a"] - jnp.sum(p["b"])) ** 2) / 2, data, prior_precision={"a": 1.0, "b": 2.0}
+    )
+    start = {"a": jnp.array(0.0), "b": jnp.zeros((2, 1))}
+    samples = langevax.sample(target, start, key=KEY, num_samples=50, num_chains=3)
+    assert samples.positions["b"].shape == (3, 50, 2, 1)
+    assert samples.summary()["name"].tolist() == ["a", "b[0, 0]", "b[1, 0]"]
+
+
+def test_the_report_of_halving_tells_the_bias():
+    """Full gradients on a normal law, h = 0.5 in units of the curvature: 1 / (1 - h/2) - 1 = 33 %, to 4.5 errors."""
+    from langevax.sampling.methods import Maker
+    from langevax.sampling.target import NearMode
+    from langevax.sampling.tuning import halving
+
+    problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
+    start = NearMode(jnp.zeros(20), jnp.float32(1.0))
+    report = halving(Maker("langevin", gradients.Full(), 1.0), problem, start, 8, 0.5, 1, KEY)
+    # at half the step it is 14.3 %, so that the extrapolation says 2 (1.333 / 1.143 - 1)
+    assert abs(report.variance_bias - 2 * (4 / 3 / (8 / 7) - 1)) < 4.5 * report.standard_error < 0.2
+    report = halving(Maker("underdamped", gradients.Full(), 1.0), problem, start, 8, 0.2, 2, KEY)
+    assert abs(report.variance_bias) < 0.01 + 4.5 * report.standard_error
+
+
+def test_minibatches_on_a_posterior_are_reported_as_too_hot():
+    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=200, gradient="minibatch", step_size=0.2)
+    assert samples.positions.reshape(-1, D).var(0).max() > 1.5 * exact()[1].diagonal().max()
+    tuned = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=200, gradient="minibatch", batch_size=1)
+    assert any("variances are off" in warning for warning in tuned.warnings)
+
+
+def test_chains_in_two_modes_are_seen():
+    """Starts of one's own, a mode at +-4 of depth that no chain leaves: R-hat says so."""
+
+    def log_density(x):
+        return jnp.logaddexp(-((x - 4) ** 2) * 2, -((x + 4) ** 2) * 2)
+
+    start = lambda key: 4.0 * jnp.sign(jax.random.normal(key))  # noqa: E731
+    samples = langevax.sample(log_density, start, key=KEY, num_samples=200, num_chains=6)
+    ends = np.sign(samples.positions[:, -1])
+    assert len(np.unique(ends)) == 2
+    assert "chains disagree" in samples.warnings[0]
+
+
+def test_arviz_reads_the_tree():
+    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=100)
+    tree = samples.to_datatree()
+    assert tree["posterior"]["position"].dims == ("chain", "draw", "position_dim_0")
+    np.testing.assert_array_equal(tree["posterior"]["position"], samples.positions)
+    assert tree["energy"]["energy"].shape == (4, 100)
+    assert tree.attrs["step_size"] == samples.step_size
+    energy = np.asarray(tree["energy"]["energy"])
+    assert abs(energy.mean() - energy.min() - D / 2) < 0.5  # the mean of chi-square / 2
+
+
+def test_the_stein_discrepancy_tells_a_wrong_law():
+    """Against draws with their mean moved by one deviation."""
+    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=200)
+    right = samples.stein_discrepancy()
+    object.__setattr__(samples, "draws", samples.draws + np.float32(np.sqrt(samples.temperature)))
+    assert samples.stein_discrepancy() > 3 * right
+
+
+def test_stein_discrepancy_is_that_of_a_double_loop():
+    x, s = RNG.normal(size=(300, 2)), RNG.normal(size=(300, 2))
+    total = 0.0
+    for a, sa in zip(x, s, strict=True):
+        r = a - x
+        u = 1 + (r**2).sum(1)
+        k = u**-0.5
+        gradient_y = r * (u**-1.5)[:, None]
+        trace = 2 * u**-1.5 - 3 * (r**2).sum(1) * u**-2.5
+        total += np.sum((s @ sa) * k + gradient_y @ sa - (s * gradient_y).sum(1) + trace)
+    found = langevax.sampling.stein_discrepancy(jnp.float32(x), jnp.float32(s))
+    assert found == pytest.approx(np.sqrt(total) / 300, rel=1e-4)
+
+
+def test_a_raveled_problem_is_the_same_problem():
+    target = langevax.posterior(
+        lambda p: -jnp.sum(p["b"] ** 2),
+        lambda p, y: -((y - p["a"] - jnp.sum(p["b"])) ** 4),
+        jnp.float32(Y[:9]),
+        prior_precision={"a": 1.0, "b": 2.0},
+    ).problem
+    position = {"a": jnp.array(0.3), "b": jnp.array([[1.0], [-2.0]])}
+    flat = Raveled(target, position)
+    vector = flat.from_position(position)
+    indices = jnp.array([1, 5], jnp.int32)
+    np.testing.assert_allclose(flat.potential(vector), target.potential(position), rtol=1e-6)
+    for of_vector, of_tree in (
+        (flat.potential_gradient(vector), target.potential_gradient(position)),
+        (flat.gradient_at(vector, indices), target.gradient_at(position, indices)),
+    ):
+        np.testing.assert_allclose(of_vector, flat.from_position(of_tree), rtol=1e-5)
+    assert flat.gradients_at(vector, indices).shape == (2, 3)
+    assert jax.tree.structure(flat.to_position(vector)) == jax.tree.structure(position)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"key": jax.random.PRNGKey(0)}, TypeError, "key must be a typed key"),
+        ({"start": jnp.zeros(D, jnp.int32)}, TypeError, "start must be floating, got int32"),
+        ({"start": jnp.full(D, jnp.nan)}, ValueError, "start from finite numbers"),
+        ({"num_samples": 1}, ValueError, "num_samples must be at least 2"),
+        ({"dynamics": "nuts"}, ValueError, "dynamics must be one of 'langevin', 'underdamped', 'mala', got 'nuts'"),
+        ({"gradient": "saga"}, ValueError, "gradient must be one of"),
+        ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "pass gradient='full'"),
+        ({"temperature": 0.1}, ValueError, "temperature is that of the posterior"),
+        ({"step_size": 0.0}, ValueError, "step_size must be finite and > 0"),
+        ({"period": 0}, ValueError, "period must be at least 1"),
+        ({"batch_size": 10_000}, ValueError, "batch_size is 10000 but the problem has 600"),
+        ({"preconditioner": "sparse"}, ValueError, "preconditioner must be one of"),
+        ({"step_size": 1e3}, langevax.DivergenceError, "step"),
+        ({"target": lambda x: jnp.inf * jnp.sum(x)}, ValueError, "log density at start is"),
+        ({"target": lambda x: x}, ValueError, "must return a scalar"),
+        ({"target": lambda x: -jnp.sum(x**2), "gradient": "svrg"}, ValueError, "one function without data"),
+        ({"target": 3.0}, TypeError, "target must be a posterior, a problem or a log density"),
+        ({"target": FiniteSum(lambda x, a: jnp.sum(x) * a, jnp.ones(3))}, ValueError, "temperature is missing"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_named(options, error, message):
+    given = {"target": regression(), "start": jnp.zeros(D), "key": KEY, "num_samples": 20} | options
+    with pytest.raises(error, match=message):
+        langevax.sample(given.pop("target"), given.pop("start"), **given)
