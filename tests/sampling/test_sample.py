@@ -8,7 +8,7 @@ import pytest
 import langevax
 from langevax import FiniteSum, gradients
 from langevax.problems.raveled import Raveled
-from langevax.theory import bounds, lsi
+from langevax.theory import bounds, lsi, moments
 
 N, D = 600, 3
 RNG = np.random.default_rng(0)
@@ -240,3 +240,35 @@ def test_mistakes_are_named(options, error, message):
     given = {"target": regression(), "start": jnp.zeros(D), "key": KEY, "num_samples": 20} | options
     with pytest.raises(error, match=message):
         langevax.sample(given.pop("target"), given.pop("start"), **given)
+
+
+def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
+    """Bit for bit, float32."""
+    arrays = {"x": np.float32(X), "y": np.float32(Y)}
+    rows = langevax.data.write_rows(
+        tmp_path / "table.rows", [{k: a[:250] for k, a in arrays.items()}, {k: a[250:] for k, a in arrays.items()}]
+    )
+    options = {"key": KEY, "num_samples": 20, "step_size": 0.1, "gradient": "svrg"}
+    found = [
+        langevax.sample(langevax.posterior(None, log_likelihood, data, prior_precision=1.0), jnp.zeros(D), **options)
+        for data in ((rows["x"], rows["y"]), (jnp.float32(X), jnp.float32(Y)))
+    ]
+    np.testing.assert_array_equal(found[0].positions, found[1].positions)
+
+
+def test_gradient_noise_is_in_units_of_the_langevin_noise():
+    """Of a minibatch: step * Xi * Var(component gradients) / (2 T), within 15 %; of a full gradient 0; of SVRG a saw."""
+    step, batch = 0.01, 30
+    options = {"key": KEY, "num_samples": 10, "step_size": step, "preconditioner": None}
+    samples = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.Minibatch(batch), **options)
+    found = samples.gradient_noise(200)
+    components = -X * (Y - X @ exact()[0])[:, None]
+    xi = moments.batch_variance_factor(N, batch, replace=False)
+    expected = xi * components.var(0).sum() / (2 * D * samples.temperature / step)
+    assert found.shape == (4, 200)
+    assert found.mean() / expected == pytest.approx(1, abs=0.15)
+    full = langevax.sample(regression(), jnp.zeros(D), gradient="full", **options)
+    np.testing.assert_array_equal(full.gradient_noise(3), 0)
+    saw = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.SVRG(10, 8), **options)
+    teeth = saw.gradient_noise(160).mean(0).reshape(20, 8).mean(0)
+    assert teeth[0] < 0.5 * teeth[4:].mean()

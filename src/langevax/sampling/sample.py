@@ -165,6 +165,7 @@ def sample(
         positions=_back(flat, pilot.scales, run),
         draws=np.asarray(run.positions),
         problem=seen,
+        algorithm=make(step_size),
         temperature=temperature,
         step_size=step_size,
         method=f"{dynamics}, {type(estimator).__name__}" if dynamics != "mala" else "mala",

@@ -1,0 +1,25 @@
+"""The code in the documentation's pages runs, and the numbers in its tables are those of the code."""
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+from langevax.theory.moments import batch_variance_factor
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.parametrize("page", ["conventions.md"])
+def test_the_code_of_a_page_runs(page):
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    with jax.numpy_dtype_promotion("standard"):
+        exec(compile("\n".join(blocks), page, "exec"), {})
+
+
+def test_the_variance_factors_are_those_of_the_theory():
+    text = (DOCS / "conventions.md").read_text(encoding="utf-8")
+    distinct, independent = (batch_variance_factor(1000, 100, replace=replace) for replace in (False, True))
+    assert f"these are {distinct:.5f}, {independent:.2f} and {distinct:.5f}." in text
