@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jax
 import matplotlib.pyplot as plt
 import pytest
 
@@ -21,3 +22,16 @@ def test_the_estimator_of_the_readme(tmp_path, monkeypatch, capsys):
     promised = float(re.search(r'# "Within (\S+)', block).group(1))
     assert promised == pytest.approx(float(verdict.split()[1]), rel=0.8)
     plt.close("all")
+
+
+def test_the_posterior_of_the_readme(capsys):
+    (block,) = (text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "lx.sample(" in text)
+    scope = {}
+    with jax.numpy_dtype_promotion("standard"):
+        exec(block, scope)
+    said = capsys.readouterr().out.strip()
+    shape = r"at step size ([\d.]+) variances are off by [+-][\d.]+% ± [\d.]+%, as told by halving it"
+    assert re.fullmatch(shape, said)
+    promised = re.search(r"# (at step size.*)", block).group(1)
+    assert re.fullmatch(shape, promised).group(1) == re.fullmatch(shape, said).group(1)
+    assert scope["draws"].warnings == []

@@ -16,6 +16,7 @@ temperatures the walk from the prior took, and by whether the gap says much more
 min P <= P(prior), which costs no training.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -141,7 +142,8 @@ def certify(
 
 def _report(look: Look, polish_steps: int) -> Certificate:
     doubt = _doubt(look)
-    within = f"Within {look.gap:.2g} ± {look.gap_error:.1g} of the global optimum."
+    digits = max(0, -math.floor(math.log10(look.gap_error))) if look.gap_error > 0 else 6  # as many as are known
+    within = f"Within {look.gap:.{digits}f} ± {look.gap_error:.{digits}f} of the global optimum."
     return Certificate(
         gap=look.gap,
         standard_error=look.gap_error,
