@@ -257,7 +257,7 @@ def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
 
 
 def test_gradient_noise_is_in_units_of_the_langevin_noise():
-    """Of a minibatch: step * Xi * Var(component gradients) / (2 T), within 15 %; of a full gradient 0; of SVRG a saw."""
+    """Of a minibatch: step * Xi * Var(component gradients) / (2 T), to 15 %; full gradients: 0; SVRG: a saw."""
     step, batch = 0.01, 30
     options = {"key": KEY, "num_samples": 10, "step_size": step, "preconditioner": None}
     samples = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.Minibatch(batch), **options)
