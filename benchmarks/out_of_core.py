@@ -3,8 +3,9 @@
     python -m benchmarks.out_of_core [rows]
 
 Writes a table of 10^7 rows (8 float32 inputs and a target, 360 MB), opens it, and trains logistic regression on
-it: full gradients, then SVRG-LD from mini-batches, through `simulate`. `RssAnon` (Linux) is the memory that a
-process owns itself; mapped pages are the system's cache of the file and go when memory is short.
+it: full gradients, then SVRG-LD from mini-batches, through `simulate`, then draws of the posterior by `sample`.
+`RssAnon` (Linux) is the memory that a process owns itself; mapped pages are the system's cache of the file and go
+when memory is short.
 """
 
 import mmap
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -57,6 +59,17 @@ def timed(label, rows_read, function):
     return result
 
 
+def log_likelihood(w, row):
+    """Of one row."""
+    return -logistic(w, row)
+
+
+class Drawn(NamedTuple):
+    """What `jax.block_until_ready` passes over."""
+
+    samples: Any
+
+
 def main(num_rows=10_000_000):
     """Print seconds, rows per second and memory, with the file's pages cold and warm."""
     print(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, JAX {jax.__version__}, {num_rows:,} rows")
@@ -84,6 +97,14 @@ def main(num_rows=10_000_000):
             if temperature == "cold":
                 drop_from_cache(rows)
             timed(f"SVRG-LD, {STEPS:,} steps, {temperature}", num_rows + 2 * BATCH * STEPS, train)
+
+        del train, problem
+        target = lx.posterior(None, log_likelihood, (rows["inputs"], rows["targets"]), prior_precision=1.0)
+        draws = timed(
+            "sample, 4 x 200 draws, tuned", num_rows, lambda: Drawn(lx.sample(target, start, key=key, num_samples=200))
+        )
+        samples = draws.samples
+        print(f"{samples.halving}; {samples.evaluations / num_rows:.1f} passes, {samples.ess:.0f} effective draws")
 
 
 if __name__ == "__main__":
