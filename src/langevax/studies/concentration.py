@@ -1,0 +1,267 @@
+"""Study (c): how the law exp(-beta F) closes in on the global minimum as beta grows, and how long a chain takes.
+
+(i) E F - min F falls like d / (2 beta) where the minimum is not degenerate: Raginsky, Rakhlin, Telgarsky (COLT 2017);
+Kinoshita and Suzuki (NeurIPS 2022), Theorem 3, whose gamma is beta = 1 / temperature. (ii) Where F has a second well
+the dynamics forget it only at a rate like exp(-beta barrier), so no polynomial time is promised: their Corollary 3.1
+against 3.2, and Kramers' law. Lines are quadrature: integrals for (i), the spectral gap of the generator and the
+density of the chain itself, step by step, for (ii). Points are chains of `simulate`.
+
+Unimodal: F(x) = sum_l x_l^2 / 2 + x_l^4 / 8 in 2 coordinates. Double well: F(x) = x^4 / 4 - x^2 / 2 + x / 10.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from langevax.figures import theme
+from langevax.studies.study import Study, Verdict
+from langevax.theory.quadrature import langevin_kernel_on_grid, poincare_on_grid
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+DIM = 2
+UNIMODAL_BETAS = 2.0 ** np.arange(8)
+UNIMODAL_STEP_SIZE, UNIMODAL_STEPS = 0.01, 800  # the step heats by 0.5 % in theory; 8 units of time forget the start
+STEP_SIZE = 0.02
+WRONG, TOP, RIGHT = np.sort(np.roots([1.0, 0.0, -1.0, 0.1]).real)[::-1]  # the well at 0.95 is the higher one
+GRID = np.linspace(-2.2, 2.2, 2001)
+COARSE = np.linspace(-2.2, 2.2, 441)  # finer than the noise of one step up to beta = 400
+GAP_BETAS = np.arange(4.0, 101.0, 4.0)
+FITTED_FROM = 40.0  # where the exponent is asymptotic
+CHAIN_BETAS = {"full": (8.0, 14.0, 20.0, 26.0, 32.0), "small": (8.0, 11.0, 14.0)}
+NUM_CHAINS = {"full": 8000, "small": 2000}
+MULTIPLES = np.array([1, 3, 8, 16, 24, 32])  # looks at chains, in units of about 0.05 / gap; the rate is from two
+FIRST_LOOK, LAST_LOOK = 1, 4
+
+
+def unimodal(x: Any) -> Any:
+    """Minimum 0 at 0."""
+    return (x**2 / 2 + x**4 / 8).sum()
+
+
+def double_well(x: Any) -> Any:
+    """The well near -1.05 is the global one."""
+    return x**4 / 4 - x**2 / 2 + x / 10
+
+
+BARRIER = float(double_well(TOP) - double_well(WRONG))
+"""From the bottom of the wrong well to the top between the two."""
+
+
+def exact_unimodal_gap(beta: float) -> float:
+    """E F - min F by quadrature, a product of equal coordinates."""
+    x = np.linspace(-8, 8, 4001) / np.sqrt(beta)
+    value = x**2 / 2 + x**4 / 8
+    density = np.exp(-beta * value)
+    return float(DIM * (density @ value) / density.sum())
+
+
+def wrong_mass(beta: float) -> float:
+    """Stationary mass of the wrong well."""
+    density = np.exp(-beta * (double_well(GRID) - double_well(RIGHT)))
+    return float(density[GRID > TOP].sum() / density.sum())
+
+
+def spectral_gap(beta: float) -> float:
+    """Rate per unit of time at which the slowest part of a start is forgotten."""
+    return poincare_on_grid(double_well(GRID), GRID, 1 / beta) / beta
+
+
+def wrong_mass_of_chain(beta: float, unit: int, count: int) -> np.ndarray:
+    """Mass of the wrong well after unit, 2 unit, ... steps from its bottom: the chain's own density, by quadrature."""
+    kernel = langevin_kernel_on_grid(COARSE**3 - COARSE + 0.1, COARSE, STEP_SIZE, 1 / beta)
+    many = np.linalg.matrix_power(kernel, unit)
+    density = np.zeros(len(COARSE))
+    density[np.argmin(np.abs(COARSE - WRONG))] = 1.0  # a point mass, which one step makes smooth
+    masses = []
+    for _ in range(count):
+        density = many @ density
+        masses.append(density[COARSE > TOP].sum() / density.sum())
+    return np.array(masses)
+
+
+def look_steps(beta: float) -> np.ndarray:
+    """Steps at which chains are looked at."""
+    return MULTIPLES * max(1, round(0.05 / (spectral_gap(beta) * STEP_SIZE)))
+
+
+def unimodal_chains(beta: float, num_chains: int, key: Any) -> tuple[float, float]:
+    """Mean of F - min F over chains at their ends, and its standard error."""
+    import jax
+    import jax.numpy as jnp
+
+    from langevax.langevin import Langevin
+    from langevax.problems.function import Function
+    from langevax.run import simulate
+
+    chain = Langevin(step_size=UNIMODAL_STEP_SIZE, temperature=1 / beta)
+    end = simulate(
+        chain, Function(unimodal), jnp.zeros(DIM), key=key, num_steps=UNIMODAL_STEPS, num_chains=num_chains,
+        progress=False,
+    ).position  # fmt: skip
+    values = np.asarray(jax.vmap(unimodal)(end), float)
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(num_chains))
+
+
+def escaping_chains(beta: float, num_chains: int, key: Any) -> np.ndarray:
+    """(chain, look) whether a chain from the bottom of the wrong well is there."""
+    import jax.numpy as jnp
+
+    from langevax.langevin import Langevin
+    from langevax.problems.function import Function
+    from langevax.run import simulate
+
+    chain, problem = Langevin(step_size=STEP_SIZE, temperature=1 / beta), Function(double_well)
+    steps = look_steps(beta)
+    every = int(steps[0])
+    result = simulate(
+        chain, problem, jnp.float32(WRONG), key=key, num_steps=int(steps[-1]), num_chains=num_chains,
+        record_every=every, progress=False,
+    )  # fmt: skip
+    return np.asarray(result.positions)[:, steps // every - 1] > TOP
+
+
+def escape_rate(there: np.ndarray, stationary: float) -> tuple[float, float]:
+    """log of the decay of the excess mass between two looks, and its standard error (by the delta method)."""
+    first, last = there[:, FIRST_LOOK].astype(float), there[:, LAST_LOOK].astype(float)
+    above = first.mean() - stationary, last.mean() - stationary
+    influence = (first - first.mean()) / above[0] - (last - last.mean()) / above[1]
+    return float(np.log(above[0] / above[1])), float(influence.std(ddof=1) / np.sqrt(len(there)))
+
+
+def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+    """Gibbs gaps, spectral gaps, and chains that leave the wrong well."""
+    import jax
+    import xarray
+    from tqdm import tqdm
+
+    betas, num_chains = np.array(CHAIN_BETAS[size]), NUM_CHAINS[size]
+    keys = jax.random.split(jax.random.key(seed), len(UNIMODAL_BETAS) + len(betas))
+    bar = tqdm(total=len(keys), desc="concentration", disable=None if progress is None else not progress)
+    gibbs = []
+    for beta, key in zip(UNIMODAL_BETAS, keys, strict=False):
+        gibbs.append(unimodal_chains(float(beta), num_chains, key))
+        bar.update()
+    masses, curves, rates, units = [], [], [], []
+    for beta, key in zip(betas, keys[len(UNIMODAL_BETAS) :], strict=True):
+        there, steps = escaping_chains(float(beta), num_chains, key), look_steps(float(beta))
+        masses.append(np.stack([there.mean(axis=0), there.std(axis=0) / np.sqrt(num_chains)]))
+        curves.append(wrong_mass_of_chain(float(beta), int(steps[0]), MULTIPLES[-1]))
+        span = STEP_SIZE * (steps[LAST_LOOK] - steps[FIRST_LOOK])
+        rates.append(np.array(escape_rate(there, wrong_mass(float(beta)))) / span)
+        units.append(STEP_SIZE * steps[0])
+        bar.update()
+    bar.close()
+    value, rate, mass = {"units": "units of F"}, {"units": "1 / time"}, {"units": "probability"}
+    looks, curve = ("chain_beta", "look"), ("chain_beta", "point")
+    variables = {
+        "gap": ("unimodal_beta", [g[0] for g in gibbs], value),
+        "gap_error": ("unimodal_beta", [g[1] for g in gibbs], value),
+        "gap_exact": ("unimodal_beta", [exact_unimodal_gap(float(b)) for b in UNIMODAL_BETAS], value),
+        "spectral_gap": ("beta", [spectral_gap(float(b)) for b in GAP_BETAS], rate),
+        "rate": ("chain_beta", [r[0] for r in rates], rate),
+        "rate_error": ("chain_beta", [r[1] for r in rates], rate),
+        "rate_exact": ("chain_beta", [spectral_gap(float(b)) for b in betas], rate),
+        "time": (looks, np.outer(units, MULTIPLES), {"units": "time"}),
+        "curve_time": (curve, np.outer(units, np.arange(1, MULTIPLES[-1] + 1)), {"units": "time"}),
+        "curve": (curve, np.array(curves), mass),
+        "wrong_mass": (looks, np.array([m[0] for m in masses]), mass),
+        "wrong_mass_error": (looks, np.array([m[1] for m in masses]), mass),
+        "wrong_mass_exact": (looks, np.array(curves)[:, MULTIPLES - 1], mass),
+    }
+    inverse = {"units": "1 / units of F"}
+    coordinates = {
+        "unimodal_beta": ("unimodal_beta", UNIMODAL_BETAS, inverse),
+        "beta": ("beta", GAP_BETAS, inverse),
+        "chain_beta": ("chain_beta", betas, inverse),
+    }
+    return xarray.Dataset(
+        variables, coordinates, {"barrier": BARRIER, "dim": DIM, "num_chains": num_chains, "seed": seed}
+    )
+
+
+def fitted_exponent(dataset: "xarray.Dataset") -> float:
+    """-d log(spectral gap) / d beta where beta is large."""
+    far = dataset.sel(beta=slice(FITTED_FROM, None))
+    return -float(np.polyfit(far.beta, np.log(far.spectral_gap), 1)[0])
+
+
+def draw(dataset: "xarray.Dataset") -> "Figure":
+    """The gap of the law, the mass that chains leave in the wrong well, and the rate at which they do."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    colour, marker = theme.METHODS["LD"]
+    dots: dict[str, Any] = {"fmt": marker, "color": colour, "capsize": 2}
+    with matplotlib.rc_context(theme.style()):  # type: ignore[arg-type]
+        figure = Figure(figsize=(12.5, 4.0))
+        left, middle, right = figure.subplots(1, 3)
+        beta = dataset.unimodal_beta.values
+        left.loglog(beta, dataset.gap_exact, color=colour)
+        left.loglog(beta, dataset.attrs["dim"] / (2 * beta), color=theme.GREY, linewidth=0.9)
+        left.errorbar(beta, dataset.gap, dataset.gap_error, **dots)
+        left.annotate(r"$d / (2\beta)$", (beta[1], dataset.attrs["dim"] / (2 * beta[1])), xytext=(8, 8),
+                      textcoords="offset points", color=theme.GREY)  # fmt: skip
+        left.set(xlabel=r"inverse temperature $\beta$", ylabel=r"$E\,F - \min F$ (units of $F$)",
+                 title="One well: the law closes in")  # fmt: skip
+        shades = matplotlib.colormaps[theme.SEQUENTIAL](np.linspace(0, 0.8, dataset.sizes["chain_beta"]))
+        for i, shade in enumerate(shades):
+            row = dataset.isel(chain_beta=i)
+            label = (r"$\beta$ = " if i == 0 else "") + f"{float(row.chain_beta):g}"
+            middle.plot(row.curve_time, row.curve, color=shade)
+            middle.errorbar(row.time, row.wrong_mass, row.wrong_mass_error, fmt=marker, color=shade, capsize=2)
+            middle.annotate(label, (row.time[-1], row.wrong_mass_exact[-1]), xytext=(0, -13),
+                            textcoords="offset points", ha="center", color=shade)  # fmt: skip
+        middle.set(xscale="log", ylim=(0, 1), xlabel="time (steps x step size)", ylabel="mass of the wrong well",
+                   title=r"Two wells: chains wait")  # fmt: skip
+        right.semilogy(dataset.beta, dataset.spectral_gap, color=colour)
+        right.errorbar(dataset.chain_beta, dataset.rate, dataset.rate_error, **dots)
+        right.annotate(f"slope -{dataset.attrs['barrier']:.4f}, the barrier;\nfitted -{fitted_exponent(dataset):.4f}",
+                       (0.42, 0.75), xycoords="axes fraction", color=theme.INK)  # fmt: skip
+        right.set(xlabel=r"inverse temperature $\beta$", ylabel="spectral gap (1 / time)",
+                  title=r"and wait like exp($\beta$ barrier)")  # fmt: skip
+    return figure
+
+
+def judge(dataset: "xarray.Dataset") -> Verdict:
+    """Chains on the quadrature's lines, d / (2 beta) reached, the exponent equal to the barrier."""
+    barrier, slope = dataset.attrs["barrier"], fitted_exponent(dataset)
+    z_gap = (dataset.gap - dataset.gap_exact) / dataset.gap_error
+    z_rate = (dataset.rate - dataset.rate_exact) / dataset.rate_error
+    z_mass = (dataset.wrong_mass - dataset.wrong_mass_exact) / dataset.wrong_mass_error
+    worst = {name: float(abs(z).max()) for name, z in (("gap", z_gap), ("rate", z_rate), ("mass", z_mass))}
+    limit = float((dataset.gap_exact * 2 * dataset.unimodal_beta / dataset.attrs["dim"])[-1])
+    rates = dataset.chain_beta.values, np.log(dataset.rate.values)
+    measured, covariance = np.polyfit(*rates, 1, w=(dataset.rate / dataset.rate_error).values, cov="unscaled")
+    holds = max(worst.values()) < 4 and abs(slope / barrier - 1) < 0.02 and abs(limit - 1) < 0.02
+    numbers = {"barrier": barrier, "fitted exponent": slope, "2 beta gap / d at the largest beta": limit}
+    numbers |= {"exponent of chains": -float(measured[0]), "exponent of chains error": float(covariance[0, 0] ** 0.5)}
+    numbers |= {f"largest |z| {name}": value for name, value in worst.items()}
+    last = dataset.isel(chain_beta=-1)
+    sentence = (
+        f"With one well 2 beta (E F - min F) / d is {limit:.3f} at beta = {dataset.unimodal_beta.values[-1]:g}. With "
+        f"two the spectral gap falls like exp(-{slope:.4f} beta), barrier {barrier:.4f}; chains leave the wrong "
+        f"well at {float(last.rate):.3g} ± {float(last.rate_error):.2g} per unit of time "
+        f"at beta = {float(last.chain_beta):g}, "
+        f"exact {float(last.rate_exact):.3g}. All points lie within {max(worst.values()):.1f} standard errors."
+    )
+    return Verdict(holds=bool(holds), sentence=sentence, numbers=numbers)
+
+
+STUDY = Study(
+    name="concentration",
+    claim=(
+        "As beta grows the law exp(-beta F) closes in on the global minimum, E F - min F = d / (2 beta); a chain in a "
+        "wrong well comes there only after a time like exp(beta barrier)."
+    ),
+    source="Kinoshita and Suzuki (NeurIPS 2022), Theorem 3 and Corollaries 3.1 and 3.2; Raginsky et al. (COLT 2017)",
+    measure=measure,
+    draw=draw,
+    judge=judge,
+    see=(
+        "Left: points on the exact curve, which meets d / (2 beta). Middle: each beta waits longer than the last. "
+        "Right: a straight line on a logarithmic axis, with the barrier for its slope."
+    ),
+)

@@ -1,0 +1,66 @@
+"""The study of costs against n: its claim holds, its exact costs are those of the recursions, and it can fail."""
+
+import numpy as np
+import pytest
+
+from langevax.studies import gaussian_costs, load, variance_reduction
+from langevax.theory import control_variate, moments
+
+STUDY = load("variance-reduction")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return STUDY.measure(size="small", progress=False)
+
+
+def test_the_claim_holds(dataset):
+    verdict = STUDY.judge(dataset)
+    assert verdict.holds, verdict.sentence
+    assert verdict.numbers["points"] == len(variance_reduction.METHODS)
+
+
+def test_numbers_have_units(dataset):
+    names = {"step_size", "steps", "evaluations", "kl_measured", "kl_measured_error", "kl_exact"}
+    names |= {"evaluations_measured", "evaluations_measured_error"}
+    assert names == set(dataset.data_vars)
+    assert all(dataset[name].attrs["units"] for name in names)
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = STUDY.draw(dataset).axes
+    assert [a.get_xlabel() for a in axes] == ["number of components $n$"] * 2
+    assert axes[0].get_ylabel() == "component gradients per chain"
+
+
+@pytest.mark.parametrize(("method", "other"), [("SVRG-LD", "LD"), ("SGLD, T = 1/n", "SGLD, T = 1")])
+def test_costs_of_another_method_are_noticed(dataset, method, other):
+    broken = dataset.copy(deep=True)
+    broken.evaluations.loc[{"method": method}] = dataset.evaluations.sel({"method": other}).values
+    assert STUDY.judge(broken).holds is False
+
+
+def test_chains_off_the_line_are_noticed(dataset):
+    assert STUDY.judge(dataset.assign(kl_measured=dataset.kl_measured + 10 * dataset.kl_measured_error)).holds is False
+
+
+@pytest.mark.parametrize("name", list(variance_reduction.METHODS))
+def test_steps_needed_are_those_of_the_recursions_on_all_components(name):
+    """n = 100 whole components, walked step by step, with no map, power or stand-in."""
+    method, size, step_size, accuracy = variance_reduction.METHODS[name], 100, 0.05, 0.02
+    temperature = 1 / size if method.posterior else 1.0
+    step_size = 0.002 if method.posterior else step_size
+    steps = int(gaussian_costs.steps_needed(method, size, accuracy, np.array([step_size]))[0])
+    a, c = gaussian_costs.components(size, seed=3)
+    batch_size, period = method.batch(size)
+    options = {"step_size": step_size, "temperature": temperature, "num_steps": steps}
+    options |= {} if method.kind == "LD" else {"batch_size": batch_size, "replace": False}
+    options |= {"period": period} if method.kind in ("SVRG", "SARAH") else {}
+    options |= {"center": np.zeros(5)} if method.kind == "CV" else {}
+    function = getattr(moments, f"{method.kind.lower()}_moments", control_variate.control_variate_moments)
+    start = gaussian_costs.START_MEAN * temperature**0.5, gaussian_costs.START_SECOND * temperature
+    run = function(a, c, *start, **options)
+    kl = gaussian_costs.divergence(run.first / temperature**0.5, run.second / temperature)
+    assert np.all(kl[:-1] > accuracy)
+    assert kl[-1] <= accuracy
+    np.testing.assert_allclose(gaussian_costs.exact_divergence(method, size, step_size, steps), kl[-1], rtol=1e-8)
