@@ -14,6 +14,7 @@ from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.posterior import posterior
 from langevax.problems.problem import Problem
+from langevax.reflected import Reflected
 from langevax.run import CheckpointError, DivergenceError, Result, simulate
 from langevax.underdamped import Underdamped
 
@@ -26,6 +27,7 @@ __all__ = [
     "Langevin",
     "MeanFieldRisk",
     "Problem",
+    "Reflected",
     "Result",
     "Underdamped",
     "__version__",
@@ -40,8 +42,8 @@ __all__ = [
     "simulate",
 ]
 
-LOADED_ON_USE = ("numpyro", "optax", "sampling", "sklearn", "studies")
-FUNCTIONS_ON_USE = {"sample": "sampling"}
+LOADED_ON_USE = ("numpyro", "optax", "optimize", "sampling", "sklearn", "studies")
+FUNCTIONS_ON_USE = {"minimize": "optimize", "sample": "sampling"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,599 @@
+"""`minimize`: the laws at a fixed temperature, minima that descents miss, SciPy's habits, honest words, bad input."""
+
+import re
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import optax
+import pytest
+from scipy.integrate import quad
+from scipy.optimize import Bounds, OptimizeResult, brentq
+from scipy.optimize import minimize as scipy_minimize
+
+import langevax
+from langevax import gradients
+from langevax.optimize import Geometric, Logarithmic, minimize
+from langevax.optimize.basins import group, sentence
+from langevax.optimize.descent import Minimum, descend
+from langevax.optimize.schedules import equipartition_temperature
+from langevax.problems.function import Function
+from tests.errorbars import LIMIT, assert_mean
+
+CURVATURES = np.array([1.0, 2.0, 4.0])
+QUICK = {"key": 0, "num_chains": 8, "num_steps": 400}
+
+
+def quadratic(x):
+    """Minimum 3 at (1, 1, 1)."""
+    return 3 + jnp.sum(jnp.asarray(CURVATURES, x.dtype) * (x - 1) ** 2) / 2
+
+
+class TwoWells(eqx.Module):
+    """Of each coordinate, the left one lower; 2^d minima. Stretched by `width`, and `height` times as high."""
+
+    width: float = 1.0
+    height: float = 1.0
+
+    def __call__(self, x):
+        x = x / self.width
+        return self.height * jnp.sum((x**2 - 1) ** 2 + 0.3 * x)
+
+
+two_wells = TwoWells()
+
+
+def walled(x):
+    """A parabola, with walls at 3 that are 1,000 times as curved."""
+    return jnp.sum(x**2 / 2 + 500 * jax.nn.relu(jnp.abs(x) - 3) ** 2)
+
+
+def rastrigin(x):
+    """d = 10 coordinates, each with minima near -3, ..., 3: 3 * 10^8 minima; the best is 0 at 0."""
+    return len(x) + jnp.sum(x**2 - jnp.cos(2 * jnp.pi * x))
+
+
+def bad_starts(key):
+    """All coordinates of all chains on the far side."""
+    return jax.random.uniform(key, (10,), jnp.float32, 2.0, 4.5)
+
+
+# -- laws ---------------------------------------------------------------------------------------------------------
+
+
+def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_above_the_minimum():
+    """E F = F* + sum of (T / 2) / (1 - h c / 2), exactly, over 4,000 chains; twice the temperature is told apart."""
+    temperature, h = 0.4, 0.1
+    found = minimize(
+        quadratic,
+        jnp.ones(3),
+        key=1,
+        num_chains=4000,
+        num_steps=200,
+        schedule=None,
+        temperature=temperature,
+        step_size=h,
+        polish=False,
+    )
+    above = temperature / 2 / (1 - h * CURVATURES / 2)
+    assert_mean(found.fun_chains, 3 + above.sum(), wrong=3 + 2 * above.sum())
+    assert found.gibbs_gap == pytest.approx(3 * temperature / 2)
+    assert found.temperature == pytest.approx(temperature)
+    assert (found.basins, found.success) == ([], True)
+    assert found.fun == pytest.approx(3, abs=0.05)  # the best of what all of them saw
+
+
+def test_shares_of_basins_are_those_of_the_gibbs_law():
+    """A tilted double well of barrier 2 T, 300 chains from both sides, each end by its own descent; quadrature."""
+    temperature, tilt = 0.12, 0.1
+    well = lambda x: x**4 / 4 - x**2 / 2 + tilt * x  # noqa: E731
+    top = brentq(lambda x: x**3 - x + tilt, -0.3, 0.3)
+
+    def share(temperature):
+        mass = [quad(lambda x: np.exp(-well(x) / temperature), *side)[0] for side in ((-4, top), (top, 4))]
+        return mass[0] / sum(mass)
+
+    found = minimize(
+        lambda x: jnp.sum(well(x)),
+        lambda key: jax.random.uniform(key, (1,), jnp.float32, -1.5, 1.5),
+        key=0,
+        num_chains=300,
+        num_steps=8000,
+        schedule=None,
+        temperature=temperature,
+        step_size=0.05,
+    )
+    left, right = found.basins
+    assert left.x[0] < top < right.x[0]
+    assert left.share + right.share == pytest.approx(1)
+    error = np.sqrt(share(temperature) * (1 - share(temperature)) / 300)
+    assert abs(left.share - share(temperature)) < LIMIT * error
+    assert abs(left.share - share(temperature / 2)) > 5 * error  # the test has power
+    assert abs(left.share - 0.5) > 10 * error  # the starts'
+    assert found.message.endswith("the others in a worse one; to be surer, raise num_steps or num_chains.")
+
+
+def test_schedules_and_the_temperature_to_start_from():
+    """Geometric and logarithmic at their ends; for a quadratic, that of the law of its starts."""
+    schedule = Geometric(hot=8.0, cold=0.5, num_steps=1000)
+    np.testing.assert_allclose([schedule(s) for s in (0, 250, 500, 1000, 5000)], [8, 4, 2, 0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose([Logarithmic(2.0)(s) for s in (0, 98)], 2 / np.log([2, 100]), rtol=1e-6)
+    rows = np.random.default_rng(0).normal(size=(4000, 50)) * np.sqrt(0.3 / 2.0)  # at T = 0.3, curvature 2
+    assert equipartition_temperature(np.sum(rows**2, axis=1), 50) == pytest.approx(0.3, rel=0.1)
+    values = np.append(np.sum(rows**2, axis=1), [1e12] * 40)  # a few absurd ones change little
+    assert equipartition_temperature(values, 50) == pytest.approx(0.3, rel=0.1)
+
+
+def test_the_temperature_falls_as_the_schedule_says():
+    """By 1000 unless told; as a pair says; logarithmically; or as optax has it."""
+    end = {}
+    for name, options in {
+        "default": {"temperature": 2.0},
+        "pair": {"temperature": (2.0, 0.5)},
+        "logarithmic": {"temperature": 2.0, "schedule": "logarithmic"},
+        "own": {"temperature": optax.linear_schedule(2.0, 1.0, 400)},
+    }.items():
+        with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix integers and floats
+            end[name] = minimize(two_wells, jnp.zeros(2), **QUICK, **options).temperature
+    last = 399  # the step of the last move
+    assert end["default"] == pytest.approx(2 * 1e-3 ** (last / 400), rel=1e-5)
+    assert end["pair"] == pytest.approx(2 * 0.25 ** (last / 400), rel=1e-5)
+    assert end["logarithmic"] == pytest.approx(2 * np.log(2) / np.log(2 + last), rel=1e-5)
+    assert end["own"] == pytest.approx(2 - last / 400, rel=1e-5)
+
+
+# -- minima -------------------------------------------------------------------------------------------------------
+
+
+def test_it_finds_what_descents_from_the_same_starts_miss():
+    """Rastrigin's function with d = 10 from bad starts: 16 chains reach 0, the best of 16 L-BFGS-B runs 5.7."""
+    box = [(-5.12, 5.12)] * 10
+    found = minimize(rastrigin, bad_starts, key=0, bounds=box, num_steps=50_000)
+    assert found.fun == pytest.approx(0, abs=1e-4)
+    assert found.success
+    np.testing.assert_allclose(found.x, 0, atol=1e-3)
+    assert found.basins[0].share >= 2 / 16
+    assert re.search(r"\d of 16 chains ended in the best basin, the others in \d+ worse ones", found.message)
+
+    both = jax.jit(jax.value_and_grad(rastrigin))
+    plain = lambda x: tuple(np.asarray(a, np.float64) for a in both(jnp.float32(x)))  # noqa: E731
+    descents = [scipy_minimize(plain, x, jac=True, method="L-BFGS-B", bounds=box).fun for x in found.x_starts]
+    assert found.x_starts.min() >= 2
+    assert min(descents) > 4
+
+
+def test_scales_of_position_and_value_do_not_matter():
+    """16 f(x / 4) from 4 x0: 4 x and 16 f, to the last bits; the step size is tuned to it."""
+    options = QUICK | {"key": 3, "bounds": None}
+    one = minimize(two_wells, jnp.full(2, 0.5), spread=1.0, **options)
+    other = minimize(TwoWells(4.0, 16.0), jnp.full(2, 2.0), spread=4.0, **options)
+    assert other.step_size == pytest.approx(one.step_size, rel=1e-5)
+    assert other.temperature == pytest.approx(16 * one.temperature, rel=1e-5)
+    np.testing.assert_allclose(other.x_chains, 4 * one.x_chains, rtol=1e-3)
+    assert [b.share for b in other.basins] == [b.share for b in one.basins]
+
+
+def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
+    """Robust location in two dimensions, 2,000 rows in two clumps of unequal size: two minima, and which is lower."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal([2, 2], 0.3, (1200, 2)), rng.normal([-2, -1], 0.3, (800, 2))])
+    problem = langevax.FiniteSum(lambda x, a: -jnp.exp(-jnp.sum((x - a) ** 2) / 5), jnp.float32(rows))
+    options = {"key": 0, "num_steps": 1500, "num_chains": 8, "spread": 2.0}
+    svrg = minimize(problem, jnp.array([-2.0, -1.0]), **options)
+    full = minimize(problem, jnp.array([-2.0, -1.0]), gradient=gradients.Full(), **options)
+    assert svrg.success
+    assert full.success
+    np.testing.assert_allclose(svrg.x, full.x, atol=2e-3)
+    np.testing.assert_allclose(svrg.x, [2, 2], atol=0.1)
+    assert svrg.fun == pytest.approx(full.fun, rel=1e-5)
+    assert full.nfev > 8 * 1500 * 2000
+    assert svrg.nfev < full.nfev / 5  # some 20 epochs, the looks and the descents
+
+
+def test_a_quadratic_part_is_minimised_with_the_rest():
+    """value + 1/2 <x, precision x>: the minimum moves from 1 to c / (c + p)."""
+    found = minimize(Function(lambda x: jnp.sum(2 * (x - 1) ** 2), precision=4.0), jnp.zeros(2), **QUICK)
+    np.testing.assert_allclose(found.x, 0.5, atol=1e-3)
+    assert found.fun == pytest.approx(2.0, rel=1e-5)
+
+
+def test_a_descent_stays_in_the_basin_where_it_begins():
+    """10,000 wells a thousandth wide: SciPy's first trial step of length one leaves, the descent in chain units not."""
+    width, start = 1e-3, np.float64(2.3e-4)
+    with jax.enable_x64():
+        problem = Function(lambda x: 1 - jnp.cos(2 * jnp.pi * x[0] / width) + x[0] ** 2)
+        found = descend(problem, np.array([start]), 0.25 * (width / 2 / np.pi) ** 2, None)
+    assert found.x[0] == pytest.approx(0, abs=1e-9)
+    plain = scipy_minimize(
+        lambda x: 1 - np.cos(2 * np.pi * x[0] / width) + x[0] ** 2,
+        [start],
+        jac=lambda x: 2 * np.pi / width * np.sin(2 * np.pi * x / width) + 2 * x,
+        method="L-BFGS-B",
+    )
+    assert abs(plain.x[0]) > width / 2
+
+
+def test_in_float64_minima_are_exact():
+    with jax.enable_x64():
+        found = minimize(two_wells, jnp.full(2, 0.9), step_size=0.02, **QUICK)
+    assert found.x.dtype == np.float64
+    np.testing.assert_allclose(4 * found.x * (found.x**2 - 1) + 0.3, 0, atol=1e-7)
+
+
+# -- bounds -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(0.0, 0.7), (None, 0.5), (2.0, np.inf)],
+        Bounds([0.0, -np.inf, 2.0], [0.7, 0.5, np.inf]),
+    ],
+)
+def test_bounds_are_kept_by_chains_and_descents(bounds):
+    """The minimum lies on three walls; float32 rounds into the box, never out of it."""
+    seen = []
+    found = minimize(
+        quadratic,
+        jnp.array([0.35, 0.0, 2.0]),
+        bounds=bounds,
+        callback=lambda intermediate_result: seen.append(intermediate_result.x_chains),
+        **QUICK,
+    )
+    assert found.success
+    np.testing.assert_allclose(found.x, [0.7, 0.5, 2.0], rtol=1e-6)
+    assert found.jac[0] < 0 < found.jac[2]  # what the walls hold
+    assert float(found.x[0]) < 0.7  # the float32 next to 0.7 from below
+    for x in (*seen, found.x_chains, found.x_starts):
+        x = np.asarray(x, np.float64)
+        assert np.all((x >= [0.0, -np.inf, 2.0]) & (x <= [0.7, 0.5, np.inf]))
+
+
+def test_starts_fill_a_box_and_surround_x0_elsewhere():
+    """Uniform on [-3, 5]; standard deviation one around 2 where a bound is missing; x0 itself is the first."""
+    options = {"key": 0, "num_chains": 2000, "num_steps": 1, "polish": False, "step_size": 0.1}
+    flat, box = (lambda x: jnp.sum(x * 1e-3)), [(-3, 5), (None, None)]
+    starts = minimize(flat, jnp.array([4.0, 2.0]), bounds=box, **options).x_starts
+    np.testing.assert_array_equal(starts[0], [4.0, 2.0])
+    assert_mean(starts[1:, 0], 1.0, wrong=4.0)
+    assert_mean((starts[1:, 0] - 1) ** 2, 64 / 12, wrong=1.0)
+    assert_mean(starts[1:, 1], 2.0)
+    assert_mean((starts[1:, 1] - 2) ** 2, 1.0, wrong=2.0)
+    told = minimize(flat, jnp.array([4.0, 2.0]), bounds=box, spread=[0.1, 0.0], **options).x_starts
+    assert told[1:, 0].std() == pytest.approx(0.1, rel=0.1)
+    np.testing.assert_array_equal(told[:, 1], 2.0)
+
+
+# -- SciPy's habits -----------------------------------------------------------------------------------------------
+
+
+def test_the_result_is_scipys_with_ours():
+    found = minimize(two_wells, [0.5, 0.5], **QUICK)
+    assert isinstance(found, OptimizeResult)
+    assert (found.x.shape, found.jac.shape, found.x_chains.shape, found.x_starts.shape) == ((2,), (2,), (8, 2), (8, 2))
+    assert (found.fun_chains.shape, found.nit, found.status, found.success) == ((8,), 400, 0, True)
+    assert isinstance(found.fun, float)
+    assert found.fun == found.fun_chains.min() == found.basins[0].fun
+    np.testing.assert_allclose(found.x, -1.036, atol=1e-3)
+    np.testing.assert_allclose(found.jac, 0, atol=1e-3)
+    assert sum(basin.share for basin in found.basins) == pytest.approx(1)
+    assert [basin.fun for basin in found.basins] == sorted(basin.fun for basin in found.basins)
+    history = found.history
+    assert {name: column.shape for name, column in history.items()} == {
+        "nit": (100,),
+        "nfev": (100,),
+        "fun": (100,),
+        "fun_chains": (100, 8),
+    }
+    assert np.all(np.diff(history["fun"]) <= 0)
+    assert np.all(np.diff(history["nfev"]) == 8 * (4 + 1))  # four steps and a look
+    survey = 32 * (2 + 2 * 30)  # values, gradients, curvatures
+    assert history["nfev"][0] == survey + 40
+    assert found.nfev > history["nfev"][-1] + 8
+    assert "message" in repr(found)
+
+
+def test_callbacks_are_called_as_scipy_does():
+    states, points = [], []
+
+    def stop_by_exception(intermediate_result):
+        states.append(intermediate_result)
+        if len(states) == 3:
+            raise StopIteration
+
+    found = minimize(two_wells, jnp.ones(2), callback=stop_by_exception, **QUICK)
+    assert (found.nit, found.status, found.success) == (12, 99, True)
+    assert found.message.startswith("Stopped by the callback after step 12 of 400.")
+    assert [state.nit for state in states] == [4, 8, 12]
+    assert (states[0].x_chains.shape, states[0].fun_chains.shape) == ((8, 2), (8,))
+    assert states[0].fun >= states[1].fun >= states[2].fun
+    assert states[0].temperature > states[2].temperature
+    assert states[2].nfev == found.history["nfev"][-1]
+
+    def stop_by_answer(x):
+        points.append(x)
+        return len(points) == 2
+
+    assert minimize(two_wells, jnp.ones(2), callback=stop_by_answer, **QUICK).nit == 8
+    assert points[0].shape == (2,)
+    minimize(two_wells, jnp.ones(2), callback=lambda x: points.append(x), **QUICK)
+    assert len(points) == 102
+
+
+@pytest.mark.parametrize("x0", [{"w": jnp.full((2, 2), 0.7), "b": jnp.array(0.8)}, 0.7])
+def test_positions_are_any_pytree(x0):
+    """With bounds, which go leaf after leaf: b first, whose wall is at 0.5."""
+
+    def fun(x):
+        return sum(jnp.sum((leaf - 0.4) ** 2) for leaf in jax.tree.leaves(x))
+
+    size = sum(np.size(leaf) for leaf in jax.tree.leaves(x0))
+    found = minimize(fun, x0, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)], **QUICK)
+    for tree, lead in (
+        (found.x, ()),
+        (found.jac, ()),
+        (found.basins[0].x, ()),
+        (found.x_chains, (8,)),
+        (found.x_starts, (8,)),
+    ):
+        assert jax.tree.structure(tree) == jax.tree.structure(x0)
+        shapes = jax.tree.map(lambda leaf, like, lead=lead: leaf.shape == (*lead, *np.shape(like)), tree, x0)
+        assert all(jax.tree.leaves(shapes))
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found.x)])
+    np.testing.assert_allclose(flat, [0.5, *[0.4] * (size - 1)], atol=1e-3)
+
+
+def test_two_calls_of_one_shape_compile_once():
+    """Whatever the key, the start, the temperature, the bounds, the steps, or how often the step is halved."""
+    traces = []
+
+    def counted(x):
+        traces.append(x)
+        return jnp.sum(x**4 - x**2)
+
+    options = QUICK | {"bounds": [(-3, 3)] * 2}
+    minimize(counted, jnp.array([0.1, 0.2]), **options)
+    first = len(traces)
+    minimize(counted, jnp.array([0.5, 0.7]), **options | {"key": 5, "num_steps": 300, "temperature": 0.7})
+    minimize(counted, jnp.array([0.5, 0.7]), **options | {"bounds": [(-2, 4)] * 2, "temperature": (3.0, 0.1)})
+    assert len(traces) <= first + 4  # two each, which ask for shapes alone
+
+
+def test_the_key_decides():
+    one, same = (minimize(two_wells, jnp.ones(2), **QUICK | {"key": key}) for key in (7, jax.random.key(7)))
+    other = minimize(two_wells, jnp.ones(2), **QUICK | {"key": 8})
+    np.testing.assert_array_equal(one.x_chains, same.x_chains)
+    assert not np.array_equal(one.x_starts, other.x_starts)
+
+
+# -- honest words -------------------------------------------------------------------------------------------------
+
+
+def test_chains_that_diverge_begin_again_with_half_the_step():
+    """The starts see nothing of walls that hot chains run into; the message tells the step that it took."""
+    found = minimize(walled, jnp.zeros(3), spread=0.5, temperature=4.0, **QUICK)
+    said = re.search(
+        r"Chains had diverged with larger steps: step_size was halved once, to ([\d.e-]+)\.", found.message
+    )
+    assert float(said[1]) == pytest.approx(found.step_size, rel=0.01)
+    assert found.success
+    assert found.nit == 400
+    np.testing.assert_allclose(found.x, 0, atol=1e-3)
+    assert len(found.history["nit"]) == 100
+
+
+def test_a_step_size_that_was_given_is_kept():
+    """Chains that diverge with it end the run; the best place until then is polished, and success is False."""
+    found = minimize(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
+    assert (found.success, found.status, found.step_size) == (False, 1, 1.9)
+    assert re.match(r"Chains diverged at step \d+ with step_size=1\.9; pass a smaller one", found.message)
+    assert found.fun == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("fun", "words"), [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")])
+def test_what_is_no_minimum_is_no_success(fun, words):
+    found = minimize(fun, jnp.ones(2), **QUICK)
+    assert (found.success, found.status) == (False, 2)
+    assert "Polishing reached no minimum: the gradient at x has norm 1.41" in found.message
+    assert words in found.message
+
+
+def test_starts_without_a_value_are_replaced_by_x0():
+    """log x - x at x0 = 2, where half of the places drawn are negative."""
+    found = minimize(
+        lambda x: jnp.sum(x - jnp.log(x)), jnp.full(1, 0.3), bounds=[(-0.5, np.inf)], temperature=(1e-4, 1e-6), **QUICK
+    )
+    assert found.x_starts.min() > 0
+    assert found.x == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("places", "values", "num_chains", "words"),
+    [
+        ([0, 0, 0, 0], [1, 1, 1, 1], 3, "All 3 chains ended in one basin."),
+        ([0, 5, 0, 0], [1, 1, 1, 1], 3, "All 3 chains ended at the best value, in 2 distinct minima."),
+        ([0, 0, 5, 0], [1, 1, 2, 1], 3, "2 of 3 chains ended in the best basin, the others in a worse one;"),
+        (
+            [0, 5, 9, 7, 0],
+            [1, 1, 2, 3, 1],
+            4,
+            "2 of 4 chains ended in 2 basins of the best value, the others in 2 worse",
+        ),
+        ([0, 5, 6, 0], [1, 2, 3, 1], 3, "Only 1 of 3 chains ended in the best basin: there may well be a better one;"),
+        ([0, 0, 0, 5], [2, 2, 2, 1], 3, "No chain ended in the best basin, which was only met on the way;"),
+        ([0, 0], [1, 1], 1, "One chain cannot tell whether there is a better basin; raise num_chains."),
+        ([0, 0.05, 0.2, 0], [1, 1.005, 1, 1], 3, "All 3 chains ended at the best value, in 2 distinct minima."),
+        ([0, 0.05, 0.05, 0], [1, 1.2, 1.2, 1], 3, "Only 1 of 3 chains"),
+    ],
+)
+def test_the_message_says_how_far_chains_agree(places, values, num_chains, words):
+    """Minima of the chains and of the best place seen; one basin is within 0.1 in place and 0.01 in value."""
+    minima = [
+        Minimum(np.array([x], np.float64), float(value), np.zeros(1), 0.0, 0.0)
+        for x, value in zip(places, values, strict=True)
+    ]
+    assert sentence(group(minima, num_chains, 0.1, 0.01), num_chains).startswith(words)
+
+
+# -- bad input ----------------------------------------------------------------------------------------------------
+
+
+def refused(fun=two_wells, x0=(0.5, 0.5), **options):
+    return lambda: minimize(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": 0} | options)
+
+
+REFUSED = {
+    "no key": (refused(key=None), TypeError, "key must be a seed or a typed key, got None; pass key=0"),
+    "an old key": (refused(key=np.zeros(2, np.uint32)), TypeError, "key must be a typed key, got an old-style"),
+    "keys": (refused(key=jax.random.split(jax.random.key(0))), ValueError, "key must be one key"),
+    "a float seed": (refused(key=1.5), TypeError, "key must be a typed key, got float"),
+    "fun that is no function": (
+        refused(fun=3.0),
+        TypeError,
+        "fun must be a function of the position or a langevax.Problem",
+    ),
+    "fun that is not scalar": (
+        refused(fun=lambda x: x**2),
+        ValueError,
+        "fun must return a scalar, got shape (2,); sum",
+    ),
+    "fun that is whole": (
+        refused(fun=lambda x: jnp.sum(x).astype(int)),
+        TypeError,
+        "fun must return a floating number",
+    ),
+    "fun in NumPy": (
+        refused(fun=lambda x: np.sum(np.asarray(x))),
+        TypeError,
+        "fun must be a function that JAX can trace",
+    ),
+    "fun of floats": (refused(fun=lambda x: float(x[0])), TypeError, "write it with jax.numpy"),
+    "fun that is NaN": (refused(fun=lambda x: jnp.sum(jnp.log(x - 1))), ValueError, "fun at x0 is nan; start where"),
+    "a gradient that is NaN": (
+        refused(fun=lambda x: jnp.sum(jnp.sqrt(x)), x0=(0.0, 1.0)),
+        ValueError,
+        "the norm of the gradient of fun at x0 is inf",
+    ),
+    "fun that is NaN at every start": (
+        refused(fun=lambda x: jnp.sum(jnp.log(x)), x0=lambda key: -jax.random.uniform(key, (2,))),
+        ValueError,
+        "fun is not finite at any of 32 starts that x0 drew",
+    ),
+    "a measure": (
+        refused(
+            fun=langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, np.ones((3, 1)), np.ones(3)),
+        ),
+        TypeError,
+        "fun is a MeanFieldRisk, which is minimised over laws",
+    ),
+    "a whole x0": (refused(x0=(1, 2)), TypeError, "x0 must be floating, got int32; pass for instance x0.astype(float)"),
+    "a list of whole numbers": (refused(x0=[1, 2]), TypeError, "x0 must be floating, got int32"),
+    "x0 that is NaN": (refused(x0=(0.0, np.nan)), ValueError, "x0[1] is nan (1 non-finite entries); start from"),
+    "x0 that is text": (refused(x0="here"), TypeError, "x0 must be an array, got 'here'"),
+    "no x0": (refused(x0=None), ValueError, "x0 holds no array, got None"),
+    "an empty x0": (refused(x0=jnp.zeros(0)), ValueError, "x0 is empty, of shape (0,)"),
+    "x0 of two dtypes": (
+        refused(x0={"a": jnp.zeros(1), "b": jnp.zeros(1, jnp.float16)}),
+        TypeError,
+        "x0 mixes dtypes",
+    ),
+    "x0 outside": (
+        refused(bounds=[(0, 1), (1, 2)]),
+        ValueError,
+        "x0[1] is 0.5, outside of bounds[1] = (1.0, 2.0); start",
+    ),
+    "starts outside": (
+        refused(x0=lambda key: 3 + jax.random.uniform(key, (2,)), bounds=[(0, 1)] * 2),
+        ValueError,
+        "outside of bounds[0] = (0.0, 1.0)",
+    ),
+    "bounds upside down": (refused(bounds=[(0, 1), (2, -2)]), ValueError, "bounds[1] is (2.0, -2.0), whose lower end"),
+    "bounds that meet": (refused(bounds=[(0, 1), (0.5, 0.5)]), ValueError, "bounds[1] is (0.5, 0.5)"),
+    "bounds of NaN": (refused(bounds=[(0, np.nan), (0, 1)]), ValueError, "bounds[0] is (0.0, nan)"),
+    "bounds too near": (refused(bounds=[(0, 1), (0.5, 0.5 + 1e-12)]), ValueError, "no two numbers of float32"),
+    "too few bounds": (refused(bounds=[(0, 1)]), ValueError, "bounds has 1 pairs but x0 has 2 numbers"),
+    "bounds that are none": (refused(bounds=3.0), TypeError, "bounds must be a scipy.optimize.Bounds or a sequence"),
+    "bounds that do not fit": (
+        refused(bounds=Bounds([0] * 3, [1] * 3)),
+        ValueError,
+        "must broadcast to the shape (2,)",
+    ),
+    "no chains": (refused(num_chains=0), ValueError, "num_chains must be at least 1, got 0; pass an int >= 1."),
+    "no steps": (refused(num_steps=0), ValueError, "num_steps must be at least 1, got 0"),
+    "steps that are not whole": (refused(num_steps=1e3), TypeError, "num_steps must be an int, got 1000.0"),
+    "a negative temperature": (refused(temperature=-1.0), ValueError, "temperature must be finite and > 0, got -1.0"),
+    "a text for a temperature": (refused(temperature="cold"), TypeError, "temperature must be a number or a schedule"),
+    "temperatures": (refused(temperature=jnp.ones(3)), ValueError, "temperature must be one number, got an array"),
+    "a pair that ends at zero": (refused(temperature=(1.0, 0.0)), ValueError, "temperature[1] must be finite and > 0"),
+    "three temperatures": (refused(temperature=(1.0, 0.1, 0.01)), ValueError, "a pair is (hot, cold)"),
+    "a pair kept": (refused(temperature=(1.0, 0.1), schedule=None), ValueError, "otherwise pass one number"),
+    "no temperature to keep": (refused(schedule=None), ValueError, "pass temperature=1/beta"),
+    "two schedules": (
+        refused(temperature=lambda step: 1.0, schedule="logarithmic"),
+        ValueError,
+        "temperature is a schedule itself, beside schedule='logarithmic'",
+    ),
+    "another schedule": (refused(schedule="cosine"), ValueError, "schedule must be 'anneal', 'logarithmic' or None"),
+    "a constant": (
+        refused(fun=lambda x: 0.0 * jnp.sum(x) + 7),
+        ValueError,
+        "chosen from the spread of fun over the starts, but fun is 7 at all of them; pass a temperature",
+    ),
+    "one start": (refused(spread=0.0), ValueError, "pass a temperature, or a larger spread"),
+    "another step size": (
+        refused(step_size="theorem"),
+        ValueError,
+        "step_size must be 'tuned', a float > 0 or a schedule",
+    ),
+    "a step size of zero": (refused(step_size=0.0), ValueError, "step_size must be finite and > 0, got 0.0"),
+    "nothing to tune": (
+        refused(fun=lambda x: 0.0 * jnp.sum(x), schedule=None, temperature=0.0),
+        ValueError,
+        "step_size='tuned' asks for a curvature of fun",
+    ),
+    "a spread of drawn starts": (refused(x0=bad_starts, spread=0.1), ValueError, "spread is 0.1, but x0 is a function"),
+    "a negative spread": (refused(spread=-1.0), ValueError, "spread must be finite and >= 0, got -1.0"),
+    "a spread that does not fit": (
+        refused(spread=np.ones(3)),
+        ValueError,
+        "spread has shape (3,) but x0 has 2 numbers",
+    ),
+    "a gradient that is a function": (
+        refused(gradient=jax.grad(two_wells)),
+        TypeError,
+        "gradient must be one of langevax.grad",
+    ),
+    "a batch that is too large": (
+        refused(gradient=gradients.Minibatch(3)),
+        ValueError,
+        "batch_size is 3 but the problem has 1",
+    ),
+    "a callback that is none": (
+        refused(callback=3),
+        TypeError,
+        "callback must be a function callback(intermediate_result)",
+    ),
+    "a gradient that turns NaN": (
+        refused(fun=lambda x: jnp.sum(jnp.sqrt(x)), x0=(1.0, 1.0), spread=0.1),
+        ValueError,
+        "the gradient of fun is nan at x = [",
+    ),
+}
+
+
+@pytest.fixture
+def without_annotation_checks():
+    """Which are on in tests only: users have none."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("without_annotation_checks")
+@pytest.mark.parametrize("name", REFUSED)
+def test_mistakes_are_named(name):
+    call, error, message = REFUSED[name]
+    with pytest.raises(error, match=re.escape(message)):
+        call()
