@@ -18,7 +18,7 @@ RANDOM = np.random.default_rng(0)
 class Known(BaseEstimator):
     """Pulls -1 and 1, a function 3 x + 2 [k = a] that grows with the step; or the classes it implies."""
 
-    output_scale = 10.0
+    neuron_ = SimpleNamespace(scale=10.0)
 
     def __init__(self, outputs=1, features=4):
         particles = RANDOM.normal(size=(STEPS, 7, outputs + features + 1))
@@ -102,7 +102,7 @@ def test_a_table_of_one_column_is_shown_against_the_constant():
     one = {"names": ("x",), "groups": {"x": [0]}, "quantities": (0,), "inputs": inputs}
     one |= {"train": np.arange(20), "test": np.arange(20, 30)}
     model = SimpleNamespace(
-        output_scale=10.0,
+        neuron_=SimpleNamespace(scale=10.0),
         history_={"steps": np.arange(3), "particles": RANDOM.normal(size=(3, 5, 3))},
         staged_predict=lambda X: (X[:, 0] for _ in range(3)),
         staged_predict_proba=lambda X: (np.column_stack([X[:, 0], X[:, 0]]) for _ in range(3)),

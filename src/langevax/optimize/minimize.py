@@ -7,7 +7,9 @@ and never more than (d T / 2) log((e L / M)(b / (d T) + 1)): so a large beta sta
 Suzuki, NeurIPS 2022, Theorem 3, where beta >= (4d / eps) log(e L / M) for a gap of eps). How soon a chain gets there is
 another matter: from a well behind a barrier B it comes at a rate that falls as exp(-beta B), so that with several wells
 the time grows exponentially in 1 / eps. Neither polynomial time nor a global minimum is promised here; what is given
-instead is how many independent chains agree.
+instead is how many independent chains agree. Measured: Rastrigin's function with barriers of 2 is solved in d = 10 by
+16 x 20,000 steps (0.15 s), where descents from the same starts fail; with its classical barriers of 20 it is not in
+d = 5 by 64 x 10^6. Where wells are that deep and coordinates few, `scipy.optimize.dual_annealing` is the better tool.
 """
 
 from collections.abc import Callable
