@@ -1,17 +1,21 @@
-"""The command `langevax`: fit a mean-field network to a table, certify it, and predict with it."""
+"""The command `langevax`: fit a mean-field network to a table, certify it, predict with it; and measure studies."""
 
 from typing import Annotated
 
 import typer
 
 from langevax._version import __version__
-from langevax.cli import fit, predict
+from langevax.cli import fit, predict, study
 
 HELP = """Train a network on a table, with a certificate of how far it is from the global optimum.
 
 \b
   langevax fit wine.csv --target quality --out wine
   langevax predict wine new.csv --out predicted.csv
+
+\b
+Or see a claim of a paper measured:
+  langevax study mixture
 
 `langevax COMMAND --help` explains a command, with examples.
 """
@@ -26,6 +30,7 @@ app = typer.Typer(
 )
 app.command("fit", help=fit.HELP, short_help="Fit a network to a table.")(fit.fit)
 app.command("predict", help=predict.HELP, short_help="Predict with a fitted network.")(predict.predict)
+app.command("study", help=study.HELP, short_help="Measure a claim of a paper.")(study.study)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,62 @@
+"""The study of a classification risk: its minimum is one, it runs, and it can fail."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from langevax import FiniteSum
+from langevax.studies import classification, load
+
+STUDY = load("classification")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return STUDY.measure(size="small", seed=0, progress=False)
+
+
+def test_it_holds_at_the_small_size(data):
+    verdict = STUDY.judge(data)
+    assert verdict.holds
+    assert "in order" in verdict.sentence
+    assert verdict.numbers["SGLD_late_excess"] > data.attrs["within"] > verdict.numbers["SVRG-LD_late_excess"]
+
+
+def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
+    assert all("units" in variable.attrs for variable in data.data_vars.values())
+    assert STUDY.save(tmp_path, data, STUDY.draw(data), STUDY.judge(data))["holds"] is True
+    import xarray
+
+    with xarray.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as again:
+        assert STUDY.judge(again.load()) == STUDY.judge(data)
+
+
+def test_every_axis_of_the_figure_is_named(data):
+    axes = STUDY.draw(data).axes
+    assert len(axes) == 3
+    assert all(each.get_xlabel() and each.get_ylabel() for each in axes)
+
+
+@pytest.mark.parametrize("broken", ["SVRG-LD", "SARAH-LD"])
+def test_a_method_as_noisy_as_sgld_does_not_hold(data, broken):
+    worse = data.copy(deep=True)
+    for name in ("excess", "gradients"):
+        worse[name].loc[{"sampler": broken}] = data[name].sel(sampler="SGLD").values
+    assert not STUDY.judge(worse).holds
+
+
+def test_nothing_to_tell_apart_does_not_hold(data):
+    better = data.copy(deep=True)
+    for name in ("excess", "gradients"):
+        better[name].loc[{"sampler": "SGLD"}] = data[name].sel(sampler="SVRG-LD").values
+    assert not STUDY.judge(better).holds
+
+
+def test_no_run_goes_below_the_minimum_and_the_risk_is_the_problems_potential(data):
+    assert float(data["excess"].min()) > -1e-6
+    x, y, *_ = classification.split(np.random.default_rng(3))
+    assert np.abs(x[:, :-1].mean(0)).max() < 1e-9
+    assert set(y) == {-1.0, 1.0}
+    theta = np.random.default_rng(4).normal(size=x.shape[1]) / 5
+    problem = FiniteSum(classification.loss, (jnp.asarray(x), jnp.asarray(y)), precision=2.0)
+    assert abs(float(problem.potential(jnp.asarray(theta))) - classification.risk(theta, x, y)) < 1e-5

@@ -1,0 +1,86 @@
+"""The study of a mixture's posterior: its reference is exact, it runs, and it can fail."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.integrate import dblquad
+
+from langevax.studies import load, mixture
+
+STUDY = load("mixture")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return STUDY.measure(size="small", seed=0, progress=False)
+
+
+def test_it_holds_at_the_small_size(data):
+    verdict = STUDY.judge(data)
+    assert verdict.holds
+    assert verdict.numbers["crossed"] == 0
+    assert "spread index" in verdict.sentence
+    assert all(math.isfinite(number) for number in verdict.numbers.values())
+
+
+def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
+    assert all("units" in variable.attrs for variable in data.data_vars.values())
+    content = STUDY.save(tmp_path, data, STUDY.draw(data), STUDY.judge(data))
+    assert content["holds"] is True
+    import xarray
+
+    with xarray.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as again:
+        assert STUDY.judge(again.load()) == STUDY.judge(data)
+
+
+def test_every_axis_of_the_figure_is_named(data):
+    axes = STUDY.draw(data).axes
+    assert len(axes) == 4
+    assert all(each.get_xlabel() and each.get_ylabel() for each in axes)
+
+
+@pytest.mark.parametrize("broken", ["SVRG-LD", "SARAH-LD"])
+def test_a_method_as_wide_as_sgld_does_not_hold(data, broken):
+    worse = data.copy(deep=True)
+    for name in ("ratio", "mode_of"):
+        worse[name].loc[{"sampler": broken}] = data[name].sel(sampler="SGLD").values
+    assert not STUDY.judge(worse).holds
+
+
+def test_sgld_with_the_right_spread_or_chains_that_cross_do_not_hold(data):
+    better = data.copy(deep=True)
+    for name in ("ratio", "mode_of"):
+        better[name].loc[{"sampler": "SGLD"}] = data[name].sel(sampler="SVRG-LD").values
+    assert not STUDY.judge(better).holds
+    crossing = data.copy(deep=True)
+    crossing["mode_of"].loc[{"sampler": "SVRG-LD", "chain": 0}] = np.arange(data.sizes["record"]) % 2
+    crossing["ratio"].loc[{"sampler": "SVRG-LD", "chain": 0}] = 1.0
+    verdict = STUDY.judge(crossing)
+    assert not verdict.holds
+    assert verdict.numbers["crossed"] == 1
+
+
+def test_the_reference_agrees_with_adaptive_quadrature():
+    x = mixture.observations(300, 1)
+    law = mixture.exact(x)
+    top = max(mixture.log_posterior(np.array([[0.0, 1.0], [1.0, -1.0]]), x))
+
+    def mass(low, high, value=lambda a, b: 1.0):
+        def density(b, a):
+            return value(a, b) * np.exp(mixture.log_posterior(np.array([a, b]), x) - top)
+
+        return dblquad(density, -1.5, 2.5, low, high, epsabs=1e-5, epsrel=1e-5)[0]
+
+    above, below = mass(0, 3), mass(-3, 0)
+    assert abs(law["weight"][0] - above / (above + below)) < 0.02  # the grids end where the modes meet
+    assert abs(law["mean"][0, 1] - mass(0, 3, lambda a, b: b) / above) < 0.02
+
+
+def test_exact_draws_have_index_one():
+    random = np.random.default_rng(0)
+    law = mixture.exact(mixture.observations(10_000, 0))
+    draws = np.concatenate([random.multivariate_normal(law["mean"][m], law["covariance"][m], 4000) for m in range(2)])
+    mode, ratio = mixture.distances(draws, law)
+    for m in range(2):
+        assert abs(ratio[mode == m].mean() - 1) < 0.06
