@@ -196,7 +196,7 @@ class _Run:
                     stop = min(stop, (step // self.every + (program.num_slots(self.buffer) or 1)) * self.every)
                 clock = time.perf_counter()
                 following = self.advance(carry, stop)
-                if not bool(program.all_finite(following.state.position)):
+                if not program.all_finite(following.state.position):
                     self.fail(carry, step, stop, began)
                 if self.recording is not None:
                     self.recording.take(self.buffer, step, stop, self.every)
@@ -242,7 +242,7 @@ class _Run:
         while broken - finite > 1:
             middle = (finite + broken) // 2
             probe = self.advance(carry, middle)
-            if bool(program.all_finite(probe.state.position)):
+            if program.all_finite(probe.state.position):
                 carry, finite = probe, middle
             else:
                 broken = middle
