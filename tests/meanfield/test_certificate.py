@@ -10,7 +10,8 @@ from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import certify
 from langevax.meanfield.looks import Look
 from langevax.meanfield.smc import ESS_FRACTION, _effective_size, _largest_step, sample_gibbs, systematic
-from langevax.theory.mean_field import GridRisk, linear_log_partition
+from langevax.theory.grid_risk import GridRisk
+from langevax.theory.mean_field import linear_log_partition
 from tests.errorbars import assert_mean
 
 RIDGE, TEMPERATURE, SIZE = 0.05, 0.1, 2000

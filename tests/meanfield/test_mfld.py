@@ -10,14 +10,8 @@ import langevax
 from langevax import MeanFieldRisk, gradients, integrators, losses, neurons
 from langevax.meanfield import MFLD
 from langevax.theory.gaussian import stationary_variance
-from langevax.theory.mean_field import (
-    GridRisk,
-    kl_on_grid,
-    linear_cloud_variance,
-    linear_flow,
-    linear_optimum,
-    quadrature_weights,
-)
+from langevax.theory.grid_risk import GridRisk, quadrature_weights
+from langevax.theory.mean_field import linear_cloud_variance, linear_flow, linear_optimum
 from tests.errorbars import assert_mean, z_scores
 
 N, D, PARTICLES, CHAINS = 6, 2, 4, 10_000
@@ -275,11 +269,11 @@ def test_the_librarys_losses_obey_the_entropy_sandwich(loss):
     dual = risk.optimal_dual()
     optimum, best = risk.gibbs(dual), risk.dual_objective(dual)
     assert risk.primal_objective(optimum) == pytest.approx(best, abs=1e-11)
-    for density in laws(risk.grid):
+    for density in laws(risk.points):
         own = risk.dual_of(density)
-        primal, to_own_gibbs = risk.primal_objective(density), kl_on_grid(density, risk.gibbs(own), risk.grid)
+        primal, to_own_gibbs = risk.primal_objective(density), risk.kl(density, risk.gibbs(own))
         assert primal - risk.dual_objective(own) == pytest.approx(risk.temperature * to_own_gibbs, abs=1e-11)
-        lower = risk.temperature * kl_on_grid(density, optimum, risk.grid)
+        lower = risk.temperature * risk.kl(density, optimum)
         assert 1e-3 < lower <= primal - best + 1e-11
         assert primal - best <= risk.temperature * to_own_gibbs + 1e-11
 
@@ -325,5 +319,5 @@ def test_a_large_cloud_has_the_outputs_and_the_law_of_the_optimum():
     hot_outputs = hot.outputs(hot.gibbs(hot.optimal_dual()))
     assert_mean(outputs, solved.outputs(optimum), slack=0.005, wrong=hot_outputs)
     squares = np.mean(np.asarray(run.position, np.float64) ** 2, axis=(1, 2))
-    second = quadrature_weights(solved.grid) @ (optimum * solved.grid**2)
+    second = solved.measure @ (optimum * solved.squared_norms)
     assert_mean(squares, second, slack=0.02 * second, wrong=solved.temperature / (2 * solved.ridge))

@@ -7,6 +7,7 @@ import pytest
 
 from langevax.theory import bounds
 from langevax.theory.gaussian import kl_gaussian_diagonal
+from langevax.theory.grid_risk import kl_on_grid, proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.lsi import (
     Target,
     gibbs_gap,
@@ -23,7 +24,6 @@ from langevax.theory.lsi import (
     total_variation_bound,
     wasserstein_bound,
 )
-from langevax.theory.mean_field import kl_on_grid, proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.quadrature import poincare_on_grid
 
 GRID = np.linspace(-9, 9, 1201)

@@ -1,21 +1,16 @@
-"""The solvable mean-field problems against duality, quadrature, direct iteration and simulated clouds."""
+"""The closed forms of linear neurons against duality, quadrature, direct iteration and simulated clouds."""
 
 import numpy as np
 import pytest
-from scipy.special import expit, xlogy
 
 from langevax.theory.gaussian import kl_gaussian
+from langevax.theory.grid_risk import proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.mean_field import (
-    GridRisk,
-    entropy_on_grid,
     finite_particle_gap,
-    kl_on_grid,
     linear_cloud_variance,
     linear_flow,
     linear_log_partition,
     linear_optimum,
-    proximal_gibbs_on_grid,
-    quadrature_weights,
 )
 from tests.papers import transcripts
 
@@ -191,103 +186,3 @@ def test_finite_particle_gap_is_below_the_bound_by_the_neurons_variance(regressi
         ratio = finite_particle_gap(inputs, ridge, TEMPERATURE, 64) / (np.mean(variances) / (2 * 64))
         assert ratio < 1
     assert ratio > 0.99
-
-
-LOSSES = {  # value, derivative, conjugate
-    "squared": (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y),
-    "logistic": (
-        lambda z, y: np.logaddexp(0, -y * z),
-        lambda z, y: -y * expit(-y * z),
-        lambda g, y: xlogy(-y * g, -y * g) + xlogy(1 + y * g, 1 + y * g),
-    ),
-    "smoothed hinge": (
-        lambda z, y: np.where(y * z > 0.5, np.maximum(1 - y * z, 0) ** 2, 0.75 - y * z),
-        lambda z, y: -y * np.clip((1 - y * z) / 0.5, 0, 1),
-        lambda g, y: y * g + 0.5 * g**2 / 2,
-    ),
-}
-
-
-@pytest.fixture(params=LOSSES)
-def risk(request):
-    """Five tanh neurons with a bias on a coarse, uneven grid."""
-    rng = np.random.default_rng(6)
-    grid = np.linspace(-2, 2, 101) ** 3
-    grid = grid + np.linspace(0, 0.5, 101)
-    values = np.tanh(rng.normal(size=(5, 1)) * grid + rng.normal(size=(5, 1)))
-    loss, derivative, conjugate = LOSSES[request.param]
-    targets = np.array([1.0, -1.0, 1.0, 1.0, -1.0])
-    return GridRisk(grid, values, targets, RIDGE, 0.1, loss, derivative, conjugate)
-
-
-def random_density(rng, grid):
-    bumps = np.exp(-((grid - rng.normal(scale=2, size=(3, 1))) ** 2) / rng.uniform(0.5, 3, size=(3, 1)))
-    density = rng.dirichlet(np.ones(3)) @ bumps + 1e-6
-    return density / (quadrature_weights(grid) @ density)
-
-
-def test_grid_strong_duality(risk):
-    dual = risk.optimal_dual()
-    best = risk.dual_objective(dual)
-    assert abs(risk.primal_objective(risk.gibbs(dual)) - best) < 1e-12
-    np.testing.assert_allclose(risk.dual_of(risk.gibbs(dual)), dual, rtol=0, atol=1e-12)
-    rng = np.random.default_rng(7)
-    for _ in range(20):
-        other = random_density(rng, risk.grid)
-        assert risk.primal_objective(other) > best > risk.dual_objective(risk.dual_of(other))
-
-
-def test_grid_gap_of_any_law_at_its_own_dual_is_its_divergence_from_its_gibbs_law(risk):
-    """P(q) - D(g_q) = temperature KL(q || p_q)."""
-    rng = np.random.default_rng(8)
-    for _ in range(20):
-        density = random_density(rng, risk.grid)
-        dual = risk.dual_of(density)
-        gap = risk.primal_objective(density) - risk.dual_objective(dual)
-        kl = kl_on_grid(density, risk.gibbs(dual), risk.grid)
-        assert abs(gap - risk.temperature * kl) < 1e-12
-
-
-def test_grid_sandwich(risk):
-    """temperature KL(q || q*) <= P(q) - P(q*) <= temperature KL(q || p_q)."""
-    rng = np.random.default_rng(9)
-    optimum = risk.gibbs(risk.optimal_dual())
-    for _ in range(20):
-        density = random_density(rng, risk.grid)
-        gap = risk.primal_objective(density) - risk.primal_objective(optimum)
-        lower = risk.temperature * kl_on_grid(density, optimum, risk.grid)
-        upper = risk.temperature * kl_on_grid(density, risk.gibbs(risk.dual_of(density)), risk.grid)
-        assert lower - 1e-12 <= gap <= upper + 1e-12
-        assert lower > 1e-3  # the laws differ: nothing above is empty
-
-
-def test_grid_certificate_needs_no_partition_function(risk):
-    """P(p_g) - D(g) is the Fenchel-Young gap, for any feasible g."""
-    rng = np.random.default_rng(10)
-    for _ in range(20):
-        dual = -risk.targets * rng.uniform(0.05, 0.95, size=5)
-        gap = risk.primal_objective(risk.gibbs(dual)) - risk.dual_objective(dual)
-        assert abs(gap - risk.fenchel_young(dual)) < 1e-12
-        assert gap > 0
-
-
-def test_grid_optimum_of_linear_neurons_is_the_closed_form():
-    inputs, targets = np.array([[0.7], [-1.1], [0.4]]), np.array([1.0, -0.5, 2.0])
-    grid = np.linspace(-12, 12, 801)
-    risk = GridRisk(grid, inputs * grid, targets, RIDGE, TEMPERATURE, *LOSSES["squared"])
-    optimum = linear_optimum(inputs, targets, RIDGE, TEMPERATURE)
-    dual = risk.optimal_dual()
-    np.testing.assert_allclose(dual, optimum.dual, rtol=0, atol=1e-12)
-    assert risk.dual_objective(dual) == pytest.approx(optimum.objective, rel=1e-12)
-    moment = quadrature_weights(grid) @ (risk.gibbs(dual) * (grid - optimum.mean) ** 2)
-    assert moment == pytest.approx(optimum.variance, rel=1e-12)
-
-
-def test_entropy_and_kl_on_a_grid_are_those_of_gaussians():
-    grid = np.linspace(-12, 12, 801)
-    p, log_partition = proximal_gibbs_on_grid((grid - 0.3) ** 2 / 1.6, grid, 1.0)  # variance 0.8
-    q, _ = proximal_gibbs_on_grid((grid + 1) ** 2, grid, 4.0)  # variance 2
-    assert log_partition == pytest.approx(np.log(2 * np.pi * 0.8) / 2, rel=1e-12)
-    assert entropy_on_grid(p, grid) == pytest.approx(np.log(2 * np.pi * np.e * 0.8) / 2, rel=1e-12)
-    expected = kl_gaussian(np.array([0.3]), np.array([[0.8]]), np.array([-1.0]), np.array([[2.0]]))
-    assert kl_on_grid(p, q, grid) == pytest.approx(expected, rel=1e-12)

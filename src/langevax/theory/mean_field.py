@@ -1,4 +1,4 @@
-"""Mean-field Langevin dynamics where it can be solved: the linear neuron, and any neuron on a 1-d grid.
+"""Mean-field Langevin dynamics where it has closed forms: the linear neuron. `grid_risk` has any neuron on a grid.
 
 A law q of particles theta gives outputs z_i = E_q h_i, h_i = h(theta, x_i), and the objective
 
@@ -15,8 +15,6 @@ The closed forms of the linear neuron h = <theta, x> with loss 1/2 (z - y)^2 are
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -161,120 +159,3 @@ def finite_particle_gap(
     x = np.asarray(inputs, float)
     _, log_determinant = np.linalg.slogdet(np.eye(x.shape[1]) + x.T @ x / (len(x) * 2 * ridge))
     return float(temperature / (2 * num_particles) * log_determinant)
-
-
-def quadrature_weights(grid: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " grid"]:
-    """Trapezoidal weights of an increasing grid: the measure against which densities below are meant.
-
-    >>> quadrature_weights(np.array([0.0, 1.0, 3.0]))
-    array([0.5, 1.5, 1. ])
-    """
-    steps = np.diff(np.asarray(grid, float))
-    return (np.append(steps, 0) + np.insert(steps, 0, 0)) / 2
-
-
-def proximal_gibbs_on_grid(
-    potential: Float[np.ndarray, " grid"], grid: Float[np.ndarray, " grid"], temperature: float
-) -> tuple[Float[np.ndarray, " grid"], float]:
-    """Density exp(-potential / temperature) / Z on the grid, and log Z.
-
-    >>> grid = np.linspace(-8, 8, 201)
-    >>> density, log_partition = proximal_gibbs_on_grid(grid**2 / 2, grid, temperature=1.0)
-    >>> round(log_partition / (math.log(2 * math.pi) / 2), 12), round(float(density[100]), 6)
-    (1.0, 0.398942)
-    """
-    from scipy.special import logsumexp
-
-    exponent = -np.asarray(potential, float) / temperature
-    log_partition = float(np.asarray(logsumexp(exponent, b=quadrature_weights(grid))))
-    return np.exp(exponent - log_partition), log_partition
-
-
-def entropy_on_grid(density: Float[np.ndarray, " grid"], grid: Float[np.ndarray, " grid"]) -> float:
-    """Differential entropy -int p log p, in nats.
-
-    >>> round(entropy_on_grid(np.full(3, 0.5), np.array([0.0, 1.0, 2.0])) / math.log(2), 12)
-    1.0
-    """
-    from scipy.special import entr
-
-    return float(quadrature_weights(grid) @ entr(np.asarray(density, float)))
-
-
-def kl_on_grid(
-    density: Float[np.ndarray, " grid"], reference: Float[np.ndarray, " grid"], grid: Float[np.ndarray, " grid"]
-) -> float:
-    """KL(density || reference), in nats; infinite where the reference vanishes under the density.
-
-    >>> round(kl_on_grid(np.array([0.0, 1.0, 0.0]), np.full(3, 0.5), np.array([0.0, 1.0, 2.0])) / math.log(2), 12)
-    1.0
-    """
-    from scipy.special import rel_entr
-
-    return float(quadrature_weights(grid) @ rel_entr(np.asarray(density, float), np.asarray(reference, float)))
-
-
-@dataclass(frozen=True)
-class GridRisk:
-    """The module's P and D for one-dimensional particles whose laws are densities on a grid.
-
-    `values` holds h_i on the grid, (n, grid). `loss(z, y)`, its derivative in z, and its conjugate
-    `conjugate(g, y)` are NumPy functions of (n,) arrays. The identities between P, D and KL hold on the grid
-    to rounding, whatever its spacing: it is a measure of its own.
-
-    >>> risk = GridRisk(
-    ...     grid=np.linspace(-6, 6, 121), values=np.linspace(-6, 6, 121)[None], targets=np.ones(1), ridge=0.5,
-    ...     temperature=0.5, loss=lambda z, y: (z - y) ** 2 / 2, derivative=lambda z, y: z - y,
-    ...     conjugate=lambda g, y: g**2 / 2 + g * y,
-    ... )
-    >>> dual = risk.optimal_dual()
-    >>> dual.round(9), bool(abs(risk.primal_objective(risk.gibbs(dual)) - risk.dual_objective(dual)) < 1e-14)
-    (array([-0.5]), True)
-    """
-
-    grid: Float[np.ndarray, " grid"]
-    values: Float[np.ndarray, "n grid"]
-    targets: Float[np.ndarray, " n"]
-    ridge: float
-    temperature: float
-    loss: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    conjugate: Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-    def outputs(self, density: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " n"]:
-        """z_i = E_q h_i."""
-        return self.values @ (quadrature_weights(self.grid) * density)
-
-    def dual_of(self, density: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " n"]:
-        """g_i = loss'_i(z_i): the dual vector whose Gibbs law is the proximal Gibbs law of q."""
-        return self.derivative(self.outputs(density), self.targets)
-
-    def gibbs(self, dual: Float[np.ndarray, " n"]) -> Float[np.ndarray, " grid"]:
-        """The density p_g."""
-        return proximal_gibbs_on_grid(self._potential(dual), self.grid, self.temperature)[0]
-
-    def primal_objective(self, density: Float[np.ndarray, " grid"]) -> float:
-        """P(q)."""
-        risk = np.mean(self.loss(self.outputs(density), self.targets))
-        second_moment = quadrature_weights(self.grid) @ (density * self.grid**2)
-        return float(risk + self.ridge * second_moment - self.temperature * entropy_on_grid(density, self.grid))
-
-    def dual_objective(self, dual: Float[np.ndarray, " n"]) -> float:
-        """D(g)."""
-        _, log_partition = proximal_gibbs_on_grid(self._potential(dual), self.grid, self.temperature)
-        return float(-np.mean(self.conjugate(dual, self.targets)) - self.temperature * log_partition)
-
-    def fenchel_young(self, dual: Float[np.ndarray, " n"]) -> float:
-        """P(p_g) - D(g) = (1/n) sum_i [loss_i(z_i) + loss*_i(g_i) - g_i z_i] at z = E_{p_g} h, without log Z."""
-        z = self.outputs(self.gibbs(dual))
-        return float(np.mean(self.loss(z, self.targets) + self.conjugate(dual, self.targets) - dual * z))
-
-    def optimal_dual(self) -> Float[np.ndarray, " n"]:
-        """The maximiser of D: the root of g = loss'(E_{p_g} h), found to rounding by Powell's hybrid method."""
-        from scipy.optimize import root
-
-        solution = root(lambda g: g - self.dual_of(self.gibbs(g)), np.zeros(len(self.targets)), tol=1e-14)
-        return self.dual_of(self.gibbs(solution.x))
-
-    def _potential(self, dual: np.ndarray) -> np.ndarray:
-        return dual @ self.values / len(self.targets) + self.ridge * self.grid**2

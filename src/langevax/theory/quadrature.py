@@ -1,14 +1,14 @@
 """One-dimensional Langevin chains evolved exactly, as densities on a uniform grid.
 
 The trapezoidal rule is spectrally accurate for smooth densities that vanish at both ends of the grid, so that
-potentials without any closed form can hold a theorem to account. `mean_field` has the weights, the Gibbs
+potentials without any closed form can hold a theorem to account. `grid_risk` has the weights, the Gibbs
 density and the divergences of laws on a grid. Everything here is derived.
 """
 
 import numpy as np
 from jaxtyping import Float
 
-from langevax.theory.mean_field import quadrature_weights
+from langevax.theory.grid_risk import quadrature_weights
 
 
 def langevin_kernel_on_grid(
