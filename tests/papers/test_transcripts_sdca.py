@@ -126,6 +126,37 @@ def test_refreshes_come_with_the_period_and_with_few_effective_particles():
     assert np.all(path.accepted[path.refreshed] > 0.3)
 
 
+def test_a_refresh_resamples_and_makes_metropolis_moves_for_the_law_of_that_moment():
+    """Rebuilt for all particles at once, from U_g and from differences of it instead of its gradient."""
+    step_size, moves, start = 1.5, 3, tiny.prior_points(60)
+    path = run("logistic", start, [0, 3, 5, 2, 7, 1], period=5, moves=moves, step_size=step_size)
+    dual, theta = path.dual[5], path.particles[5]
+    rng = np.random.default_rng(0)
+    weights = np.exp(path.log_weights[5]) / np.exp(path.log_weights[5]).sum()
+    theta = theta[systematic(weights, rng.uniform())]
+    xis, uniforms = rng.normal(size=(moves, 60, 2)), rng.uniform(size=(moves, 60))
+
+    def potential(theta):
+        values = 3 * np.tanh(theta[:, :1] * tiny.INPUTS + theta[:, 1:])
+        return values @ dual / 8 + RIDGE * np.sum(theta**2, axis=1)
+
+    def gradient(theta):
+        nudges = 1e-5 * np.eye(2)
+        return np.stack([(potential(theta + e) - potential(theta - e)) / 2e-5 for e in nudges], axis=1)
+
+    taken = 0
+    for xi, uniform in zip(xis, uniforms, strict=True):
+        ahead = theta - step_size * gradient(theta) + np.sqrt(2 * step_size * TEMPERATURE) * xi
+        back = theta - ahead + step_size * gradient(ahead)
+        log_ratio = (potential(theta) - potential(ahead)) / TEMPERATURE
+        log_ratio += np.sum(xi**2, axis=1) / 2 - np.sum(back**2, axis=1) / (4 * step_size * TEMPERATURE)
+        accept = np.log(uniform) < log_ratio
+        theta, taken = np.where(accept[:, None], ahead, theta), taken + accept.sum()
+    np.testing.assert_allclose(path.particles[6], theta, rtol=0, atol=1e-8)
+    assert path.accepted[5] == pytest.approx(taken / (60 * moves))
+    assert 0.2 < path.accepted[5] < 0.95
+
+
 def test_the_dual_climbs_to_its_optimum():
     """150 particles: within 4 % of the distance of the start, which SDCA promises for 400 steps."""
     solved = tiny.exact("logistic")
