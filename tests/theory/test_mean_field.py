@@ -11,7 +11,9 @@ from langevax.theory.mean_field import (
     linear_flow,
     linear_log_partition,
     linear_optimum,
+    linear_output_variance,
 )
+from langevax.theory.mean_field_rates import finite_particle_gap_bound
 from tests.papers import transcripts
 
 RIDGE, TEMPERATURE = 0.2, 0.3
@@ -142,6 +144,24 @@ def test_cloud_variance_is_where_the_covariance_of_all_particles_settles(regress
     np.testing.assert_allclose(np.diag(about @ covariance @ about), cloud.within, rtol=1e-12)
 
 
+@pytest.mark.parametrize("integrator", ["explicit", "exponential"])
+def test_output_variance_is_that_of_the_clouds_mean_and_falls_like_one_over_n(regression, integrator):
+    """Along eigenvectors of S by hand; for the exponential step by the settled covariance of the mean alone."""
+    inputs, step_size = regression[0], 0.2
+    p, second = 2 * RIDGE, inputs.T @ inputs / 7
+    if integrator == "explicit":
+        a, b, c = 1 - step_size * p, step_size, np.sqrt(2 * step_size)
+    else:
+        a, b = np.exp(-step_size * p), (1 - np.exp(-step_size * p)) / p
+        c = np.sqrt((1 - a**2) / p)
+    step, covariance = a * np.eye(4) - b * second, np.zeros((4, 4))
+    for _ in range(600):
+        covariance = step @ covariance @ step.T + c**2 * TEMPERATURE * np.eye(4)
+    for num_particles in (1, 50):
+        found = linear_output_variance(inputs, RIDGE, TEMPERATURE, num_particles, step_size, integrator)
+        np.testing.assert_allclose(found * num_particles, np.diag(inputs @ covariance @ inputs.T), rtol=1e-10)
+
+
 def test_cloud_variance_refuses_a_step_that_does_not_settle(regression):
     with pytest.raises(ValueError, match="step_size"):
         linear_cloud_variance(regression[0], RIDGE, TEMPERATURE, 3, step_size=10.0)
@@ -183,6 +203,7 @@ def test_finite_particle_gap_is_below_the_bound_by_the_neurons_variance(regressi
     inputs = regression[0]
     for ridge in (0.01, 0.2, 500.0):
         variances = TEMPERATURE / (2 * ridge) * np.sum(inputs**2, axis=1)
-        ratio = finite_particle_gap(inputs, ridge, TEMPERATURE, 64) / (np.mean(variances) / (2 * 64))
+        bound = finite_particle_gap_bound(variances, convexity=1.0, num_particles=64)
+        ratio = finite_particle_gap(inputs, ridge, TEMPERATURE, 64) / bound
         assert ratio < 1
     assert ratio > 0.99
