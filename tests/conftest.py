@@ -1,7 +1,10 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
+from pathlib import Path
+
 import jax
 import matplotlib
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -9,3 +12,14 @@ matplotlib.use("Agg")
 
 with install_import_hook("langevax", "beartype.beartype"):
     import langevax  # noqa: F401
+
+MAPPED = Path("/proc/self/maps")
+MANY_MAPS = 30_000  # Linux allows a process 65,530 by default; XLA takes some for each program and then crashes
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Forget the compiled programs of earlier files before they are too many for one process."""
+    yield
+    if MAPPED.exists() and MAPPED.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()
