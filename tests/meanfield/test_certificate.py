@@ -9,7 +9,8 @@ import langevax
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import certify
 from langevax.meanfield.looks import Look
-from langevax.meanfield.smc import ESS_FRACTION, _effective_size, _largest_step, sample_gibbs, systematic
+from langevax.meanfield.smc import ESS_FRACTION, _largest_step, sample_gibbs
+from langevax.meanfield.weights import effective_size, systematic
 from langevax.theory.grid_risk import GridRisk
 from langevax.theory.mean_field import linear_log_partition
 from tests.errorbars import assert_mean
@@ -97,7 +98,7 @@ def test_resampling_is_systematic():
 def test_a_temperature_keeps_the_effective_size():
     v = jnp.asarray(np.random.default_rng(2).normal(size=500) * 30, jnp.float32)
     step = _largest_step(v, jnp.float32(1.0))
-    assert float(_effective_size(step * v)) / 500 == pytest.approx(ESS_FRACTION, abs=1e-3)
+    assert float(effective_size(step * v)) / 500 == pytest.approx(ESS_FRACTION, abs=1e-3)
     assert float(_largest_step(v * 1e-3, jnp.float32(0.25))) == 0.25
 
 

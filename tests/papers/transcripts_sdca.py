@@ -22,17 +22,13 @@ def squared(z, g, y, c):
 
 
 def logistic(z, g, y, c):
-    """The same for log(1 + e^{-y z}): g' = -y sigma(u), where u + c sigma(u) + y v = 0, by Newton with a bracket."""
+    """The same for log(1 + e^{-y z}): g' = -y sigma(u), where u + c sigma(u) + y v = 0, by bisection."""
     v = z + c * g
     low, high = -y * v - c, -y * v
-    u = (low + high) / 2
-    for _ in range(100):
+    for _ in range(100):  # Newton would cycle here for large c
+        u = (low + high) / 2
         sigma = 1 / (1 + np.exp(-u)) if u > 0 else np.exp(u) / (1 + np.exp(u))
-        value = u + c * sigma + y * v
-        low, high = (low, u) if value > 0 else (u, high)
-        u = u - value / (1 + c * sigma * (1 - sigma))
-        if not low <= u <= high:
-            u = (low + high) / 2
+        low, high = (low, u) if u + c * sigma + y * v > 0 else (u, high)
     return -y / (1 + np.exp(-u))
 
 
@@ -83,13 +79,16 @@ def psdca(
     normals,
     uniforms,
     threshold=0.5,
+    curvature=None,
+    pace=None,
 ):
     """P-SDCA from g = 0.
 
     `start` (M, d) are draws from N(0, temperature / (2 ridge)), `rows[t]` the coordinate of step t, `bound` is sup |h|.
     Step t > 0 begins with a refresh where t is a multiple of `period` or the effective size lies below
     threshold M: systematic resampling with `resampling_uniform(t)`, then MALA moves by `normals(t)` (k, M, d) and
-    `uniforms(t)` (k, M).
+    `uniforms(t)` (k, M). Ours: `step_size` may depend on t, `pace(gradients)` gives each coordinate a scale, and
+    `curvature(weights, values of the row)` stands in place of bound^2.
     """
     n, theta = len(inputs), np.array(start, float)
     num_particles, d = theta.shape
@@ -125,11 +124,19 @@ def psdca(
             theta = theta[systematic(weights, resampling_uniform(t))]
             xi, uniform = normals(t), uniforms(t)
             moved, share = np.empty_like(theta), 0.0
+            scale = np.ones(d) if pace is None else pace(np.array([gradient(particle) for particle in theta]))
+            h = step_size(t) if callable(step_size) else step_size
             for r in range(num_particles):
                 chain, flags = transcripts.mala(
-                    potential, gradient, theta[r], step_size, temperature, xi[:, r], uniform[:, r]
+                    lambda x, scale=scale: potential(scale * x),
+                    lambda x, scale=scale: scale * gradient(scale * x),
+                    theta[r] / scale,
+                    h,
+                    temperature,
+                    xi[:, r],
+                    uniform[:, r],
                 )
-                moved[r] = chain[-1]
+                moved[r] = scale * chain[-1]
                 share += np.sum(flags) / (num_particles * len(xi))
             theta = moved
             values = _values(neuron, inputs, theta)
@@ -139,6 +146,8 @@ def psdca(
         z = np.zeros(values.shape[2:])
         for r in range(num_particles):
             z = z + weights[r] * values[r, i]
+        if curvature is not None:
+            c = curvature(weights, values[:, i]) / (n * temperature)
         new = coordinate(z, dual[i], targets[i], c)
         change = np.array([np.sum(values[r, i] * (new - dual[i])) for r in range(num_particles)])
         log_weights = log_weights - change / (n * temperature)

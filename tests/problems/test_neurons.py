@@ -90,15 +90,15 @@ def test_a_scale_of_another_precision_follows_the_position(neuron):
 
 
 @each
-def test_the_mean_and_the_pairing_are_those_of_the_outputs(neuron):
+def test_the_mean_and_the_pull_are_those_of_the_outputs(neuron):
     """A shortcut for vector outputs must agree with the definition."""
     particles, inputs = draws(neuron)
     outputs = np.asarray(compiled(neuron, particles, inputs), np.float64)
     np.testing.assert_allclose(jax.jit(neuron.mean)(particles, inputs), outputs.mean(0), rtol=1e-4, atol=1e-5)
-    dual = np.random.default_rng(1).normal(size=outputs.shape[1:]).astype(np.float32)
-    paired = jax.vmap(lambda p: jax.vmap(lambda x, g: neuron.paired(p, x, g))(inputs, dual))(particles)
-    expected = (outputs * dual).reshape(*outputs.shape[:2], -1).sum(-1)
-    np.testing.assert_allclose(paired, expected, rtol=1e-4, atol=1e-4)
+    dual = jnp.asarray(np.random.default_rng(1).normal(size=outputs.shape[1:]), jnp.float32)
+    pulls = jax.vmap(lambda p: neuron.pull(p, jnp.asarray(inputs), dual))(particles)
+    expected = (outputs * dual).reshape(len(outputs), -1).sum(1)
+    np.testing.assert_allclose(pulls, expected, rtol=1e-4, atol=1e-4)
 
 
 @each

@@ -1,15 +1,21 @@
 """Independent SMC runs at one dual vector, and what they say of it: D, the gap, and D at duals nearby."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Key
 
-from langevax.meanfield.smc import sample_gibbs
+from langevax.meanfield.smc import GibbsSample, sample_gibbs
+from langevax.meanfield.weights import log_mean_exp
 from langevax.problems.mean_field import MeanFieldRisk
+
+_log_mean_exp = jax.jit(log_mean_exp)
 
 SUSPICIOUS, USELESS = 0.05, 0.01
 """Shares of surviving families below which runs are not to be believed (measured on tables of 10 to 64 columns)."""
@@ -25,7 +31,7 @@ class Look:
     def __init__(self, risk: MeanFieldRisk, dual: Array, temperature: float, key: Key[Array, ""], runs: int, size: int):
         self.risk, self.temperature = risk, temperature
         self.dual = project(risk, dual)
-        self.samples = [sample_gibbs(risk, self.dual, temperature, size, k) for k in random.split(key, runs)]
+        self.samples = _walks(risk, self.dual, temperature, size, list(random.split(key, runs)))
         self.conjugate = float(_mean_conjugate(risk, self.dual))
         bounds = np.array([-self.conjugate - temperature * float(s.log_partition) for s in self.samples])
         self.bound, self.bound_error = float(bounds.mean()), float(bounds.std(ddof=1) / np.sqrt(runs))
@@ -72,6 +78,18 @@ class Look:
         return _values(self.risk, particles, dual - self.dual)
 
 
+def _walks(risk: MeanFieldRisk, dual: Array, temperature: float, size: int, keys: list[Any]) -> list[GibbsSample]:
+    """One a key, side by side: alone, a walk leaves half of two cores idle."""
+    wide = jax.config.read("jax_enable_x64")
+
+    def walk(key: Any) -> GibbsSample:
+        with jax.enable_x64(wide):  # a thread does not begin in its caller's contexts
+            return jax.block_until_ready(sample_gibbs(risk, dual, temperature, size, key))
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(walk, keys))
+
+
 @eqx.filter_jit
 def project(risk: MeanFieldRisk, dual: Array) -> Array:
     """The nearest feasible dual."""
@@ -96,8 +114,3 @@ def _mean_conjugate(risk: MeanFieldRisk, dual: Array) -> Float[Array, ""]:
 @eqx.filter_jit
 def _values(risk: MeanFieldRisk, particles: Array, dual: Array) -> Float[Array, " particles"]:
     return jax.vmap(risk.of_one_particle(dual).value)(particles)
-
-
-@jax.jit
-def _log_mean_exp(numbers: Array) -> Float[Array, ""]:
-    return logsumexp(numbers) - jnp.log(jnp.asarray(len(numbers), numbers.dtype))

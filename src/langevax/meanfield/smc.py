@@ -18,20 +18,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, Key, Shaped
 
-from langevax.metropolis import MALA, MALAState
-from langevax.problems.affine import affine
+from langevax.meanfield.moves import FIRST_STEP, adapted, moved
+from langevax.meanfield.weights import effective_size, log_mean_exp, systematic
+from langevax.metropolis import MALAState
 from langevax.problems.mean_field import MeanFieldRisk
 
 ESS_FRACTION = 0.9
 MOVES = 6
 BISECTIONS = 30
 MAX_TEMPERATURES = 1000
-SLOW, FAST = 0.5, 0.75  # acceptances below and above which the step of the moves shrinks and grows
-SHRINK, GROW = 0.75, 1.3
-FIRST_STEP = 0.5  # in units of the curvature
 
 
 class GibbsSample(NamedTuple):
@@ -91,33 +88,17 @@ def sample_gibbs(
         v = -walk.values / temperature
         step = _largest_step(v, 1 - walk.b)
         weights = step * v
-        log_partition = walk.log_partition + logsumexp(weights) - jnp.log(jnp.asarray(num_particles, dtype))
+        log_partition = walk.log_partition + log_mean_exp(weights)
         chosen = systematic(resample_key, weights)
         b = jnp.where(step >= 1 - walk.b, jnp.ones_like(walk.b), walk.b + step)
         particles, values, gradients = walk.particles[chosen], walk.values[chosen], walk.gradients[chosen]
         there = MALAState(particles, b * values + ridge(particles), b * gradients + precision * particles)
-        moved, acceptance = moves(there, b, walk.step_size, move_key)
-        values = (moved.potential - ridge(moved.position)) / b
-        gradients = (moved.gradient - precision * moved.position) / b
-        step_size = walk.step_size * jnp.where(acceptance > FAST, GROW, jnp.where(acceptance < SLOW, SHRINK, 1.0))
-        ancestors = walk.ancestors[chosen]
-        steps = walk.steps + 1
-        return _Walk(b, moved.position, values, gradients, log_partition, ancestors, step_size, acceptance, steps)
-
-    def moves(state: MALAState, b: Array, step_size: Array, key: Array) -> tuple[MALAState, Array]:
-        """MALA moves of every particle, each coordinate at the pace of its curvature E (dU)^2 / T."""
-        scale = jnp.sqrt(temperature) / jnp.sqrt(jnp.mean(state.gradient**2, axis=0) + jnp.finfo(dtype).tiny)
-        tempered = affine(risk.of_one_particle(b * dual), scale)  # potential b V_g + ridge
-        mala = MALA(step_size, temperature)
-
-        def move(state: MALAState, step: Array) -> tuple[MALAState, Array]:
-            keys = random.split(random.fold_in(key, step), num_particles)
-            state, info = jax.vmap(lambda s, k: mala.step(tempered, s, k, step))(state, keys)
-            return state, jnp.mean(info["acceptance"])
-
-        scaled = MALAState(state.position / scale, state.potential, state.gradient * scale)
-        end, acceptances = lax.scan(move, scaled, jnp.arange(MOVES, dtype=jnp.int32))
-        return MALAState(end.position * scale, end.potential, end.gradient / scale), jnp.mean(acceptances)
+        tempered = risk.of_one_particle(b * dual)  # its potential is b V_g + ridge
+        end, acceptance = moved(tempered, there, temperature, walk.step_size, move_key, MOVES)
+        values = (end.potential - ridge(end.position)) / b
+        gradients = (end.gradient - precision * end.position) / b
+        step_size, ancestors, steps = adapted(walk.step_size, acceptance), walk.ancestors[chosen], walk.steps + 1
+        return _Walk(b, end.position, values, gradients, log_partition, ancestors, step_size, acceptance, steps)
 
     start = risk.prior(temperature, num_particles)(random.fold_in(key, 2**32 - 1))
     values, gradients = jax.vmap(risk.of_one_particle(dual).value_and_gradient)(start)
@@ -140,21 +121,6 @@ def sample_gibbs(
     return GibbsSample(end.particles, risk.outputs(end.particles), log_partition, end.steps, families, end.acceptance)
 
 
-def systematic(key: Key[Array, ""], log_weights: Float[Array, " particles"]) -> Int[Array, " particles"]:
-    """Indices of a systematic resample: each particle comes floor or ceil of M times its weight."""
-    size = log_weights.shape[0]
-    cumulative = jnp.cumsum(jax.nn.softmax(log_weights))
-    places = (
-        jnp.arange(size, dtype=jnp.int32).astype(log_weights.dtype) + random.uniform(key, (), log_weights.dtype)
-    ) / size
-    return jnp.minimum(jnp.searchsorted(cumulative / cumulative[-1], places), size - 1).astype(jnp.int32)
-
-
-def _effective_size(log_weights: Float[Array, " particles"]) -> Float[Array, ""]:
-    """(sum w)^2 / sum w^2."""
-    return jnp.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights))
-
-
 def _largest_step(v: Float[Array, " particles"], rest: Float[Array, ""]) -> Float[Array, ""]:
     """The largest step of b up to `rest` at which the weights exp(step v) keep their effective size."""
     wanted = ESS_FRACTION * v.shape[0]
@@ -162,8 +128,8 @@ def _largest_step(v: Float[Array, " particles"], rest: Float[Array, ""]) -> Floa
     def halve(_: Any, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
         middle = (low + high) / 2
-        good = _effective_size(middle * v) >= wanted
+        good = effective_size(middle * v) >= wanted
         return jnp.where(good, middle, low), jnp.where(good, high, middle)
 
     low, _ = lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(rest), rest))
-    return jnp.where(_effective_size(rest * v) >= wanted, rest, low)
+    return jnp.where(effective_size(rest * v) >= wanted, rest, low)

@@ -123,8 +123,7 @@ class MeanFieldRisk(Problem):
 
     def of_one_particle(self, dual: Outputs) -> FiniteSum:
         """One particle's problem: potential `U_g(theta) = (1/n) sum_i <g_i, h(theta, x_i)> + ridge |theta|^2`."""
-        data = (self.inputs, dual)
-        return FiniteSum(DualPotential(self.neuron), data, None, self.precision, self.weights, self.count)
+        return OneParticle(self, dual)
 
     def prior(self, temperature: Any, num_particles: int) -> "Prior":
         """Draws clouds of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`."""
@@ -184,7 +183,7 @@ class MeanFieldRisk(Problem):
         outputs, pull_back = jax.vjp(lambda cloud: self.neuron.mean(cloud, inputs), position)
         dual = jax.vmap(self.loss.derivative)(outputs, targets)
         if weights is not None:
-            dual = dual * weights.reshape(-1, *(1,) * (dual.ndim - 1))
+            dual = dual * by_rows(weights, dual)
         return pull_back(dual * position.shape[0])[0]
 
     def _average_blocks(self, function: Any, position: Cloud) -> Any:
@@ -199,7 +198,20 @@ class DualPotential(eqx.Module):
 
     def __call__(self, particle: Float[Array, " size"], row: tuple[Array, Array]) -> Float[Array, ""]:
         inputs, dual = row
-        return self.neuron.paired(particle, inputs, dual)
+        return self.neuron.pull(particle, inputs[None], dual[None])
+
+
+class OneParticle(FiniteSum):
+    """The finite sum of a `DualPotential`, a block of rows at a time."""
+
+    def __init__(self, risk: MeanFieldRisk, dual: Outputs):
+        potential = DualPotential(risk.neuron)
+        super().__init__(potential, (risk.inputs, dual), None, risk.precision, risk.weights, risk.count)
+
+    def _sum(self, position: Any, data: Any, weights: Float[Array, " b"] | None) -> Float[Array, ""]:
+        inputs, dual = data
+        neuron: Neuron = self.loss.neuron  # pyright: ignore[reportFunctionMemberAccess]
+        return neuron.pull(position, inputs, dual if weights is None else by_rows(weights, dual) * dual)
 
 
 class Prior(eqx.Module):
@@ -213,6 +225,11 @@ class Prior(eqx.Module):
     def __call__(self, key: Key[Array, ""]) -> Cloud:
         variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(self.precision, self.dtype)
         return jnp.sqrt(variance) * trees.normal(key, self.shape, self.dtype)
+
+
+def by_rows(values: Float[Array, " n"], like: Outputs) -> Outputs:
+    """One number a row, shaped to multiply duals or outputs."""
+    return values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 def _is_loss(leaf: Any) -> bool:

@@ -38,9 +38,12 @@ class Neuron(eqx.Module):
         activations = jax.vmap(jax.vmap(self, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs)
         return jnp.mean(activations, axis=0)
 
-    def paired(self, particle: Particle, x: Input, dual: Float[Array, "*outputs"]) -> Scalar:
-        """`<dual, h(particle, x)>`: what one particle sees of one row under a frozen dual."""
-        return jnp.sum(dual * self(particle, x))
+    def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
+        """`sum_i <dual_i, h(particle, x_i)>`: what one particle feels of rows under a frozen dual.
+
+        Products, not sums: mapped over particles they are products of matrices, three times as fast.
+        """
+        return jnp.tensordot(dual, jax.vmap(self, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)
 
     @abstractmethod
     def particle_size(self, num_features: int) -> int:
@@ -172,10 +175,10 @@ class TanhTanh(Neuron):
         features = jnp.tanh(jnp.dot(w, inputs.T) + b[:, None])
         return _scaled(self.scale, jnp.dot(features.T, jnp.tanh(a)) / len(cloud))
 
-    def paired(self, particle: Particle, x: Input, dual: Float[Array, "*outputs"]) -> Scalar:
+    def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
         a, w, b = self.split(particle)
-        pull = jnp.dot(jnp.atleast_1d(dual), jnp.atleast_1d(jnp.tanh(a)))  # mapped, again a product of matrices
-        return _scaled(self.scale, pull * jnp.tanh(jnp.dot(w, x) + b))
+        features = jnp.tanh(jnp.dot(inputs, w) + b)  # n of them, where n x C outputs would take twice as long
+        return _scaled(self.scale, jnp.sum(jnp.tanh(a) * jnp.dot(features, dual)))
 
     def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         outer = jnp.ones(self.num_outputs or 1, second_moments.dtype)
