@@ -1,6 +1,6 @@
 """Annealing by rounds: the same network trained at falling temperatures, each round from the last one's cloud.
 
-Suzuki, Wu, Oko, Nitanda, NeurIPS 2023, where temperatures halve. In the KL form of the objective, risk + T KL(q, prior),
+Suzuki, Wu, Oko, Nitanda, NeurIPS 2023, where temperatures halve. In the KL form of the objective, risk + T KL(q|prior),
 the prior N(0, v I) belongs to the problem and stays: its precision T / v falls with T.
 """
 
