@@ -9,6 +9,7 @@ NAMES = {
     "mixture": "mixture",
     "concentration": "concentration",
     "classification": "classification",
+    "entropy-sandwich": "entropy_sandwich",
     "propagation-of-chaos": "propagation_of_chaos",
 }
 """Names of studies and their files."""

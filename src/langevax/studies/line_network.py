@@ -138,6 +138,19 @@ class LineNetwork:
         return density / (risk.measure @ density)
 
 
+def look_of(problem: Any, state: Any) -> Any:
+    """Outputs of a cloud, and its risk with the ridge."""
+    ridge = jnp.mean(jnp.sum(state.position**2, axis=-1)) * jnp.asarray(problem.precision, state.position.dtype) / 2
+    return jnp.append(problem.outputs(state.position), problem.value(state.position) + ridge)
+
+
+def quantities(risk: GridRisk, densities: np.ndarray) -> np.ndarray:
+    """What `look_of` sees, of laws on a grid."""
+    outputs = densities @ (risk.measure * risk.values).T
+    ridge = risk.ridge * densities @ (risk.measure * risk.squared_norms)
+    return np.column_stack([outputs, risk.loss(outputs, risk.targets).mean(axis=1) + ridge])
+
+
 class ChainLaws(NamedTuple):
     """Infinitely many particles of MFLD, axis 0 the step, the start included."""
 
@@ -192,3 +205,24 @@ def resting_covariance(network: LineNetwork, risk: GridRisk, density: Any) -> Fl
     independent, n = risk.covariance(density), len(network.targets)
     bend = EXACT[network.loss].bend(risk.outputs(density), risk.targets) / n
     return independent @ np.linalg.inv(np.eye(n) + bend[:, None] * independent / network.temperature)
+
+
+def linearised_rate(network: LineNetwork, risk: GridRisk) -> float:
+    """Rate of L - L* in the slowest mode of the flow at q*: twice the least eigenvalue of A (T + B) (derived).
+
+    For q = q* (1 + f): d/dt (q* f) = div(q* grad(T f + sum_i loss''_i h_i <h_i, f>_{q*} / n)).
+    """
+    from scipy.linalg import eigh
+
+    density = risk.gibbs(risk.optimal_dual())
+    bend = EXACT[network.loss].bend(risk.outputs(density), risk.targets)
+    kept = density > 1e-10 * density.max()  # where nothing is, nothing relaxes
+    q, x, h = density[kept], risk.points[kept], risk.values[:, kept]
+    mass = q * risk.measure[kept]
+    conductance = np.sqrt(q[1:] * q[:-1]) / np.diff(x)
+    laplacian = np.diag(np.append(conductance, 0) + np.insert(conductance, 0, 0))
+    laplacian -= np.diag(conductance, 1) + np.diag(conductance, -1)
+    weighed = h * mass
+    middle = np.diag(len(bend) * risk.temperature / bend) + weighed @ h.T
+    inner = np.diag(mass) - weighed.T @ np.linalg.solve(middle, weighed)
+    return float(2 * risk.temperature * eigh(laplacian, inner, eigvals_only=True, subset_by_index=[1, 1])[0])

@@ -20,7 +20,7 @@ from langevax.theory.mean_field import linear_cloud_variance, linear_optimum, li
 RIDGE, TEMPERATURE = 0.1, 0.1
 ROWS, DIMENSION = 8, 3
 STEP_SIZE, STEPS, RECORD = 0.1, 200, 40
-GROUPS = 40  # of clouds, for the jackknife
+GROUPS, PARTS = 20, 10  # of clouds, for errors; of a group, for the jackknife
 QUANTITIES = ("output variance", "spread within the cloud", "free energy")
 
 
@@ -47,13 +47,17 @@ def free_energy(covariance: np.ndarray, within: float, inputs: np.ndarray, num_p
     return float(risk + ridge - TEMPERATURE / (2 * num_particles) * entropy)
 
 
-def jackknife(function: Any, *samples: np.ndarray) -> tuple[float, float]:
-    """`function` of all clouds with its bias taken off, and the standard error, by leaving groups out."""
-    groups = np.array_split(np.arange(len(samples[0])), GROUPS)
-    left_out = np.array([function(*(np.delete(s, group, axis=0) for s in samples)) for group in groups])
-    return float(GROUPS * function(*samples) - (GROUPS - 1) * left_out.mean()), float(
-        np.sqrt((GROUPS - 1) * left_out.var())
-    )
+def of_groups(function: Any, *samples: np.ndarray) -> tuple[float, float]:
+    """Mean over groups of `function` with its bias taken off by the jackknife, and its standard error over groups.
+
+    A free energy is flat about its optimum, so that a jackknife's own error bar would not be to be trusted.
+    """
+    values = []
+    for group in np.array_split(np.arange(len(samples[0])), GROUPS):
+        parts = np.array_split(group, PARTS)
+        left_out = [function(*(s[np.setdiff1d(group, part)] for s in samples)) for part in parts]
+        values.append(PARTS * function(*(s[group] for s in samples)) - (PARTS - 1) * np.mean(left_out))
+    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(GROUPS))
 
 
 def linear_point(num_particles: int, num_clouds: int, seed: int, key: Any) -> np.ndarray:
@@ -85,4 +89,4 @@ def linear_point(num_particles: int, num_clouds: int, seed: int, key: Any) -> np
         lambda a, w: float(w.mean()),
         lambda a, w: free_energy(np.einsum("cri,crj->ij", a, a) / a[..., 0].size, w.mean(), inputs, num_particles),
     )
-    return np.array([(*jackknife(f, away, within), e) for f, e in zip(estimates, exact, strict=True)])
+    return np.array([(*of_groups(f, away, within), e) for f, e in zip(estimates, exact, strict=True)])

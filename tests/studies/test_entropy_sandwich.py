@@ -1,0 +1,74 @@
+"""The study of the entropy sandwich: its claim holds, its numbers have units, and it can fail."""
+
+import numpy as np
+import pytest
+
+from langevax.meanfield import MFLD
+from langevax.studies import entropy_sandwich, load
+
+STUDY = load("entropy-sandwich")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return STUDY.measure(size="small", progress=False)
+
+
+def test_the_claim_holds(dataset):
+    verdict = STUDY.judge(dataset)
+    assert verdict.holds, verdict.sentence
+    assert verdict.numbers["comparisons"] == len(entropy_sandwich.LOOKS) * 7
+
+
+def test_numbers_have_units(dataset):
+    names = {"gap", "lower", "upper", "duality_gap", "flow", "chain_gap", "rate", "late_error"}
+    names |= {"measured", "measured_error", "chain", "flow_at_looks"}
+    assert names == set(dataset.data_vars)
+    assert all(dataset[name].attrs["units"] for name in names)
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = STUDY.draw(dataset).axes
+    assert len(axes) == 5
+    assert all(a.get_ylabel() or a.get_yticklabels() for a in axes)
+    assert [a.get_xlabel() for a in axes if a.get_xlabel()] == ["time", "time", "rate of $L - L^*$ (1 / time)", "time"]
+
+
+def scaled(name, kind, factor):
+    return lambda d: d.assign({name: d[name] * (1 + (factor - 1) * (d.kind == kind))})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda d: d.assign(lower=2 * d.lower),
+        lambda d: d.assign(upper=d.upper / 2),
+        lambda d: d.assign(duality_gap=1.001 * d.duality_gap),
+        lambda d: d.assign(gap=d.gap + 0.1 * d.gap[0]),
+        scaled("rate", "late", 1.01),
+        scaled("rate", "path", 2.0),
+        scaled("rate", "printed", 1e6),
+        lambda d: d.assign(measured=d.measured + 0.02),
+    ],
+    ids=["lower", "upper", "identity", "no fall", "late rate", "rate of the path", "printed rate", "clouds"],
+)
+def test_a_wrong_number_is_noticed(dataset, broken):
+    assert STUDY.judge(broken(dataset)).holds is False
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda s, t: MFLD(s, t / 2), lambda s, t: MFLD(1.05 * s, t)],
+    ids=["noise without its factor 2", "a step that is 5 % too long"],
+)
+def test_clouds_of_a_wrong_algorithm_are_noticed(dataset, monkeypatch, wrong):
+    monkeypatch.setattr(entropy_sandwich, "MFLD", lambda step_size, temperature: wrong(step_size, temperature))
+    import jax
+
+    each = entropy_sandwich.clouds(
+        dataset.attrs["num_particles"], dataset.attrs["num_clouds"], dataset.attrs["step_size"], jax.random.key(1)
+    )
+    error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
+    look = ("look", "quantity")
+    broken = dataset.assign(measured=(look, each.mean(axis=0)), measured_error=(look, error))
+    assert STUDY.judge(broken).holds is False

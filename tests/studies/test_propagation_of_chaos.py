@@ -1,0 +1,106 @@
+"""The study of propagation of chaos: its claim holds, its numbers have units, and it can fail."""
+
+import jax
+import numpy as np
+import pytest
+
+from langevax.meanfield import MFLD
+from langevax.studies import linear_clouds, load, propagation_of_chaos
+from langevax.theory.mean_field import finite_particle_gap, linear_cloud_variance
+
+STUDY = load("propagation-of-chaos")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return STUDY.measure(size="small", progress=False)
+
+
+def test_the_claim_holds(dataset):
+    verdict = STUDY.judge(dataset)
+    assert verdict.holds, verdict.sentence
+    assert verdict.numbers["independent / interacting"] > 5
+    assert verdict.numbers["smallest bound / free energy"] > 1
+
+
+def test_numbers_have_units(dataset):
+    names = {"error", "error_error", "limit", "independent", "drift", "drift_error", "rest", "rest_error"}
+    names |= {"linear", "linear_error", "linear_exact", "energy_formula", "energy_bound"}
+    assert names == set(dataset.data_vars)
+    assert all(dataset[name].attrs["units"] for name in names)
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = STUDY.draw(dataset).axes
+    assert len(axes) == 3
+    assert all(a.get_xlabel() and a.get_ylabel() for a in axes)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda d: d.assign(error=d.error * (d.num_particles / 90) ** 0.25),
+        lambda d: d.assign(error=1.2 * d.error),
+        lambda d: d.assign(drift=d.drift + 6 * d.drift_error),
+        lambda d: d.assign(rest=10 * d.rest),
+        lambda d: d.assign(linear=1.1 * d.linear),
+        lambda d: d.assign(energy_bound=0.9 * d.energy_formula),
+    ],
+    ids=["slope", "limit", "growth", "independent draws", "linear", "bound"],
+)
+def test_a_wrong_number_is_noticed(dataset, broken):
+    assert STUDY.judge(broken(dataset)).holds is False
+
+
+def test_tanh_clouds_without_the_factor_2_of_the_noise_are_noticed(dataset, monkeypatch):
+    monkeypatch.setattr(propagation_of_chaos, "MFLD", lambda step_size, temperature: MFLD(step_size, temperature / 2))
+    network, step, particles = propagation_of_chaos.TANH, propagation_of_chaos.STEP_SIZE, dataset.attrs["particles"]
+    horizon = float(dataset.time[-1])
+    laws = propagation_of_chaos.chain_laws(network, propagation_of_chaos.GRID, step, round(horizon / step), False)
+    rows = []
+    for n in dataset.num_particles.values:
+        each = propagation_of_chaos.tanh_errors(int(n), particles // int(n), horizon, laws.outputs, jax.random.key(1))
+        rows.append((each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(len(each))))
+    columns = {
+        name: (("num_particles", "time"), [row[i] for row in rows]) for i, name in enumerate(("error", "error_error"))
+    }
+    assert STUDY.judge(dataset.assign(columns)).holds is False
+
+
+def test_linear_clouds_without_the_factor_2_of_the_noise_are_noticed(dataset, monkeypatch):
+    monkeypatch.setattr(linear_clouds, "MFLD", lambda step_size, temperature: MFLD(step_size, temperature / 2))
+    counts, clouds = dataset.linear_particles.values, propagation_of_chaos.LINEAR_CLOUDS["small"]
+    rows = np.array([linear_clouds.linear_point(int(n), clouds, 0, jax.random.key(1)) for n in counts])
+    look = ("linear_particles", "quantity")
+    broken = dataset.assign(linear=(look, rows[..., 0]), linear_error=(look, rows[..., 1]))
+    assert STUDY.judge(broken).holds is False
+
+
+def test_the_free_energy_of_the_exact_law_is_the_formula_at_small_steps_and_a_minimum():
+    """The step moves it in second order; and other covariances have more."""
+    inputs, (ridge, temperature, count) = (
+        linear_clouds.regression(0)[0],
+        (linear_clouds.RIDGE, linear_clouds.TEMPERATURE, 5),
+    )
+    formula = finite_particle_gap(inputs, ridge, temperature, count)
+    off = []
+    for step_size in (0.2, 0.1, 1e-4):
+        law = linear_cloud_variance(inputs, ridge, temperature, count, step_size, "exponential")
+        off.append(linear_clouds.free_energy(law.of_mean, law.within, inputs, count) / formula - 1)
+    assert off[0] / off[1] == pytest.approx(4, rel=0.2)
+    assert 0 < off[1] < 2e-3
+    assert abs(off[2]) < 1e-8
+    for factor in (0.5, 2.0):
+        assert linear_clouds.free_energy(factor * law.of_mean, law.within, inputs, count) > 1.05 * formula
+        assert linear_clouds.free_energy(law.of_mean, factor * law.within, inputs, count) > 1.05 * formula
+
+
+def test_errors_of_groups_cover_a_flat_functional():
+    """Of mean(x)^2 at mean 0, whose first derivative vanishes: unbiased, and the errors tell its spread."""
+    rng = np.random.default_rng(0)
+    found = np.array(
+        [linear_clouds.of_groups(lambda x: float(x.mean() ** 2), rng.normal(size=1000)) for _ in range(200)]
+    )
+    z = found[:, 0] / found[:, 1]
+    assert abs(z.mean()) < 0.35
+    assert 0.75 < z.std() < 1.35
