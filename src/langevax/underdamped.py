@@ -37,7 +37,8 @@ class Underdamped(Algorithm):
     `Langevin`. Stable for h < 2 / sqrt(largest curvature), about; velocities start from N(0, T).
 
     Args:
-        step_size: h > 0, in units of time, a float or a schedule. h^2 is what compares with `Langevin`'s step.
+        step_size: h > 0, in units of time, a float or a schedule, or one for each coordinate, which changes the pace
+            alone and not the law. h^2 is what compares with `Langevin`'s step.
         temperature: T >= 0, a float or a schedule.
         friction: > 0; the square root of twice the smallest curvature is a good choice for it.
         gradient: a gradient estimator; it is asked at the midpoints.
@@ -102,7 +103,7 @@ def _flow(
     return moved, slowed
 
 
-def flow_gains(time: Array, temperature: Array, friction: Array) -> tuple[Float[Array, ""], ...]:
+def flow_gains(time: Array, temperature: Array, friction: Array) -> tuple[Float[Array, "..."], ...]:
     """(e, (1 - e) / friction, spread of n_v, n_x along the same draw, n_x across it) of U(time)."""
     s = friction * time
     lost = -jnp.expm1(-s)  # 1 - e

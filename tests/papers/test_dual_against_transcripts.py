@@ -124,7 +124,7 @@ def pace(gradients):
 
 
 def spread(weights, values):
-    return weights @ (values - weights @ values) ** 2
+    return 2 * weights @ (values - weights @ values) ** 2
 
 
 @pytest.mark.parametrize("curvature", ["bound", "variance"])

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from langevax.run import Result
 from langevax.sklearn import parameters, persistence
 from langevax.sklearn.path import anneal, validated
+from langevax.sklearn.solvers import SOLVERS
 from langevax.sklearn.table import Rows, Standardiser, Table, distinct_rows
 from langevax.sklearn.training import Network, Task, kernel_choice, outputs, root_key, train
 
@@ -91,7 +92,8 @@ class MeanFieldEstimator(BaseEstimator):
         if self.validation == "path":
             choice = validated(network, temperature, schedule, self.num_particles, path_key, self.progress)
             network, temperature, self.path_ = choice.network, choice.temperature, choice.history
-            start = [start, *anneal(network, choice.hotter, schedule, start, path_key, self.progress)][-1]
+            if not SOLVERS[self.solver].from_prior:
+                start = [start, *anneal(network, choice.hotter, schedule, start, path_key, self.progress)][-1]
         kept = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": True}
         risk = network.risk(temperature)
         result = train(risk, temperature, schedule, start, run_key, progress=self.progress, **kept)

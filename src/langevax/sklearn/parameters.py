@@ -4,23 +4,19 @@ import numbers
 from typing import Any
 
 from langevax import checks
-from langevax.meanfield.steps import relative_step
 from langevax.problems import neurons
-from langevax.sklearn.training import Network, Schedule
+from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
+from langevax.sklearn.training import Network
 
 NEURONS = {"tanh-tanh": neurons.TanhTanh, "tanh": neurons.Tanh}
 CHOICES = {
-    "solver": ("mfld",),
+    "solver": tuple(SOLVERS),
     "neuron": tuple(NEURONS),
     "scaling": ("loo", "columns", "global"),
     "validation": (None, "path"),
 }
 NUMBERS = {"temperature": "loo", "step_size": "auto", "output_scale": None, "prior_variance": None}
 COUNTS = {"num_particles": (), "num_steps": ("auto",), "batch_size": ("auto", None)}
-
-FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all rows
-NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 10_000
-BATCH_SHARE = 2 / 3  # of the relative step: a batch's noise heats the particles in proportion to the step
 
 
 def check(parameters: dict[str, Any]) -> None:
@@ -29,6 +25,10 @@ def check(parameters: dict[str, Any]) -> None:
         if parameters[name] not in choices:
             listing = ", ".join(map(repr, choices))
             raise ValueError(f"{name} must be one of {listing}, got {parameters[name]!r}.")
+    if parameters["warm_start"] and SOLVERS[parameters["solver"]].from_prior:
+        raise ValueError(
+            f"solver={parameters['solver']!r} begins at the prior; set warm_start=False, or solver='mfld'."
+        )
     for name, word in NUMBERS.items():
         value = parameters[name]
         if word is not None and isinstance(value, str) and value == word:
@@ -54,14 +54,14 @@ def make_neuron(name: str, scale: float, num_outputs: int | None) -> neurons.Tan
 
 def schedule(parameters: dict[str, Any], network: Network) -> Schedule:
     """Steps, their relative size and the batch; large tables go in batches."""
-    n, batch_size = len(network.inputs), parameters["batch_size"]
+    n, batch_size, solver = len(network.inputs), parameters["batch_size"], SOLVERS[parameters["solver"]]
     if batch_size == "auto":
         batch_size = None if n * parameters["num_particles"] <= FULL_BATCH else BATCH_SIZE
-    if batch_size is not None and batch_size >= n:
+    if not solver.batches or (batch_size is not None and batch_size >= n):
         batch_size = None
     relative, num_steps = parameters["step_size"], parameters["num_steps"]
     if relative == "auto":
-        relative = relative_step(network.task.loss) * (1.0 if batch_size is None else BATCH_SHARE)
+        relative = solver.relative_step(network.task.loss) * (1.0 if batch_size is None else BATCH_SHARE)
     if num_steps == "auto":
-        num_steps = NUM_STEPS if batch_size is None else BATCH_STEPS
-    return Schedule(num_steps, float(relative), batch_size, parameters["stop_at_plateau"])
+        num_steps = solver.num_steps(n, batch_size)
+    return Schedule(parameters["solver"], num_steps, float(relative), batch_size, parameters["stop_at_plateau"])

@@ -15,8 +15,10 @@ from jaxtyping import Array, Key
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from langevax.meanfield.kernel_limit import FLAT
+from langevax.meanfield.steps import relative_step
 from langevax.run import Result
-from langevax.sklearn.training import Network, Schedule, outputs, train
+from langevax.sklearn.solvers import BATCH_SHARE, Schedule
+from langevax.sklearn.training import Network, outputs, train
 
 FACTORS = (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30)
 """Temperatures of the path, in units of the one it is built around."""
@@ -44,13 +46,21 @@ def anneal(
     progress: bool | None,
 ) -> list[Result]:
     """One result for each temperature, each begun where the last one ended."""
-    stage = schedule._replace(num_steps=STAGE_STEPS, stop_at_plateau=False)
+    stage = _stage(network, schedule)
     results: list[Result] = []
     for number, temperature in enumerate(temperatures):
         stage_key = random.fold_in(key, number)
         start = results[-1] if results else start
         results.append(train(network.risk(temperature), temperature, stage, start, stage_key, progress=progress))
     return results
+
+
+def _stage(network: Network, schedule: Schedule) -> Schedule:
+    """Paths are walked by mean-field Langevin whatever solver ends them: the others begin anew at each temperature."""
+    if schedule.solver != "mfld":
+        share = 1.0 if schedule.batch_size is None else BATCH_SHARE
+        schedule = schedule._replace(solver="mfld", relative_step=relative_step(network.task.loss) * share)
+    return schedule._replace(num_steps=STAGE_STEPS, stop_at_plateau=False)
 
 
 def validated(

@@ -26,12 +26,14 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
     from its global optimum. The noise of temperature T does what early stopping does elsewhere.
 
     Args:
-        solver: "mfld".
+        solver: "mfld", "svrg-mfld", "underdamped", "pda", "psdca" or "fictitious-play": all minimise the same
+            objective, and one certificate serves all. docs/solvers.md says by measurement when which is better.
         num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
         temperature: T, in units of the standardised targets' variance; "loo" takes the leave-one-out optimum of
             the kernel limit (kernel ridge with alpha = n T), known in closed form.
         step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with batches.
-        num_steps: at most so many; "auto" is 1000, or 10,000 with batches.
+        num_steps: at most so many; "auto" is 1000, or 10,000 with batches, of "mfld"; about as many passes over
+            the table of the others, whose steps are rounds ("pda", "fictitious-play") or single rows ("psdca").
         batch_size: rows of one step, None for all; "auto" takes 512 where rows times neurons exceed 4 million.
         neuron: "tanh-tanh", or "tanh": h = R tanh(<w, x> + b), one output.
         output_scale: R. Towards 3 the network learns features more freely, towards 100 it becomes its kernel.

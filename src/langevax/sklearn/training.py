@@ -11,16 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from langevax import gradients
-from langevax.meanfield import MFLD
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
 from langevax.meanfield.plateau import stop_at_plateau
-from langevax.meanfield.steps import coordinate_steps
+from langevax.meanfield.weights import evenly
 from langevax.problems import blocks
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run import Result, simulate
+from langevax.sklearn.solvers import Schedule, algorithm
 from langevax.sklearn.table import Rows, Scaling, Standardiser, bucket, eigenbasis, padded
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
@@ -88,36 +87,25 @@ class Network:
         return Network(self.task.subset(rows), self.inputs[rows], self.weights[rows], self.prior_variance)
 
 
-class Schedule(NamedTuple):
-    """How long and how fast to train."""
-
-    num_steps: int
-    relative_step: float
-    batch_size: int | None
-    stop_at_plateau: bool
-
-
 def observe(problem: Any, state: Any) -> dict[str, Array]:
-    """What a run records: the cloud, the dual vector and the value of the risk."""
-    return {
-        "particles": state.position,
-        "dual": problem.dual(state.position),
-        "loss": problem.value(state.position),
-    }
+    """What a run records: the cloud, evenly weighted, the dual vector and the value of the risk."""
+    cloud = state.position
+    if hasattr(state, "log_weights"):
+        cloud = cloud[evenly(state.log_weights)]
+    dual = state.dual if hasattr(state, "dual") else problem.dual(cloud)
+    return {"particles": cloud, "dual": dual, "loss": problem.value(cloud)}
 
 
 def train(
     risk: MeanFieldRisk, temperature: float, schedule: Schedule, start: Any, key: Key[Array, ""], **run: Any
 ) -> Result:
-    """Mean-field Langevin at one temperature, one step size per coordinate; `run` goes to `simulate`."""
-    steps = coordinate_steps(risk, schedule.relative_step)
-    gradient = gradients.Full() if schedule.batch_size is None else gradients.Minibatch(schedule.batch_size)
+    """The solver's run at one temperature; `run` goes to `simulate`."""
     records = int(np.clip(RECORD_ELEMENTS // risk.targets.size, 20, RECORDS))
     every = max(1, schedule.num_steps // records)
     if schedule.stop_at_plateau:
         run |= {"callbacks": (stop_at_plateau,), "callback_every": 10 * every}
     return simulate(
-        MFLD(steps, temperature, gradient),
+        algorithm(risk, temperature, schedule),
         risk,
         start,
         key=key,

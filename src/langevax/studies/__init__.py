@@ -9,6 +9,7 @@ NAMES = {
     "mixture": "mixture",
     "concentration": "concentration",
     "classification": "classification",
+    "sparse-parity": "sparse_parity",
     "entropy-sandwich": "entropy_sandwich",
     "propagation-of-chaos": "propagation_of_chaos",
 }

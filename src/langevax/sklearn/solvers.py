@@ -1,0 +1,122 @@
+"""The solvers of the mean-field estimators by name: which algorithm, how fast, how long.
+
+All of them minimise the same objective, so that one certificate serves them all. What each costs and reaches is
+measured in docs/solvers.md.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from langevax.algorithm import Algorithm
+from langevax.gradients import SVRG, Full, GradientEstimator, Minibatch
+from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
+from langevax.meanfield.steps import coordinate_steps, relative_step
+from langevax.problems.losses import Loss
+from langevax.problems.mean_field import MeanFieldRisk
+from langevax.underdamped import Underdamped
+
+FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all rows
+NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 10_000
+BATCH_SHARE = 2 / 3  # of the relative step: a batch's noise heats the particles in proportion to the step
+INNER_STEPS = 5
+BATCH_ROWS = 6 * 10**6  # that a method with full passes may see, where others go in batches
+EPOCHS, FEW_EPOCHS, COORDINATE_STEPS = 40, 10, 200_000  # of coordinate ascent
+
+
+class Schedule(NamedTuple):
+    """How long and how fast to train."""
+
+    solver: str
+    num_steps: int
+    relative_step: float
+    batch_size: int | None
+    stop_at_plateau: bool
+
+
+class Solver(NamedTuple):
+    """How an estimator runs an algorithm."""
+
+    make: Callable[[MeanFieldRisk, float, Schedule], Algorithm]
+    relative_step: Callable[[Loss], float]
+    num_steps: Callable[[int, int | None], int]
+    """From the number of rows and the batch, None where every step sees all rows."""
+    batches: bool = True
+    """Whether it can do with a batch of the rows at a time."""
+    from_prior: bool = False
+    """Whether it must begin with exact draws of the prior."""
+
+
+def algorithm(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+    """What `simulate` runs."""
+    return SOLVERS[schedule.solver].make(risk, temperature, schedule)
+
+
+def _gradient(schedule: Schedule) -> GradientEstimator:
+    return Full() if schedule.batch_size is None else Minibatch(schedule.batch_size)
+
+
+def _mfld(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+    return MFLD(coordinate_steps(risk, schedule.relative_step), temperature, _gradient(schedule))
+
+
+def _svrg_mfld(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+    batch_size = schedule.batch_size or max(1, risk.max_size // 8)
+    period = max(2, -(-risk.max_size // (2 * batch_size)))  # as much on full passes as on batches
+    return MFLD(coordinate_steps(risk, schedule.relative_step), temperature, SVRG(batch_size, period))
+
+
+def _underdamped(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+    steps = jnp.sqrt(coordinate_steps(risk, schedule.relative_step))
+    friction = 2 * jnp.sqrt(jnp.asarray(risk.precision, steps.dtype))  # critical where only the prior pulls
+    return Underdamped(steps, temperature, friction, _gradient(schedule))
+
+
+def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
+    """As many as make INNER_STEPS passes."""
+    return INNER_STEPS * (1 if schedule.batch_size is None else max(1, risk.max_size // schedule.batch_size))
+
+
+def _pda(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+    steps = coordinate_steps(risk, schedule.relative_step, frozen=True)
+    return PDA(steps, temperature, _inner_steps(risk, schedule), gradient=_gradient(schedule))
+
+
+def _fictitious_play(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+    steps, inner_steps = coordinate_steps(risk, schedule.relative_step, frozen=True), _inner_steps(risk, schedule)
+    return FictitiousPlay(steps, temperature, inner_steps=inner_steps, gradient=_gradient(schedule))
+
+
+def _psdca(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+    return PSDCA(temperature, moves=INNER_STEPS, curvature="variance")
+
+
+def _frozen(loss: Loss) -> float:
+    return relative_step(loss, frozen=True)
+
+
+def _steps(_rows: int, batch_size: int | None) -> int:
+    return NUM_STEPS if batch_size is None else BATCH_STEPS
+
+
+def _passes(_rows: int, batch_size: int | None) -> int:
+    return NUM_STEPS if batch_size is None else BATCH_STEPS // 3  # two batches a step, and the passes between
+
+
+def _rounds(_rows: int, batch_size: int | None) -> int:
+    return (NUM_STEPS if batch_size is None else BATCH_ROWS // _rows) // (1 + INNER_STEPS)
+
+
+def _coordinates(rows: int, _batch_size: int | None) -> int:
+    return rows * max(FEW_EPOCHS, min(EPOCHS, COORDINATE_STEPS // rows))
+
+
+SOLVERS = {
+    "mfld": Solver(_mfld, relative_step, _steps),
+    "svrg-mfld": Solver(_svrg_mfld, relative_step, _passes),
+    "underdamped": Solver(_underdamped, relative_step, _steps),
+    "pda": Solver(_pda, _frozen, _rounds),
+    "fictitious-play": Solver(_fictitious_play, _frozen, _rounds),
+    "psdca": Solver(_psdca, relative_step, _coordinates, batches=False, from_prior=True),
+}

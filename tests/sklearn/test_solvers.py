@@ -1,0 +1,111 @@
+"""The solvers behind the estimators: scikit-learn's API checks, scores, one certificate, and what must be refused."""
+
+import functools
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import _yield_api_checks
+
+from langevax import losses
+from langevax.gradients import SVRG, Full, Minibatch
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
+from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm
+from tests.sklearn.tables import diabetes, iris
+
+OTHERS = [name for name in SOLVERS if name != "mfld"]
+QUICK = {"num_particles": 20, "num_steps": 20, "progress": False}
+
+
+def checks():
+    """(estimator, check) of the API, for every solver but the default, which passes the whole suite."""
+    kinds = [(MeanFieldRegressor, solver) for solver in OTHERS] + [(MeanFieldClassifier, "psdca")]
+    for kind, solver in kinds:
+        estimator = kind(solver=solver, **QUICK)
+        for check in _yield_api_checks(estimator):
+            name = getattr(check, "__name__", None) or check.func.__name__
+            yield pytest.param(estimator, check, id=f"{kind.__name__}-{solver}-{name}")
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(checks()))
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_accepts_it(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("solver", OTHERS)
+def test_every_solver_reaches_the_score_and_the_certificate_of_the_default(solver):
+    """Diabetes, 300 rows in and 142 out: scores within 0.03 of mean-field Langevin's, a gap of less than 0.05."""
+    X, y = diabetes()
+    model = MeanFieldRegressor(solver=solver, num_particles=300, random_state=0).fit(X[:300], y[:300])
+    assert abs(model.score(X[300:], y[300:]) - reference()) < 0.03
+    certificate = model.certificate(num_particles=1000)
+    assert certificate.trustworthy, certificate.verdict
+    assert certificate.gap < 0.05
+    assert model.dual_.shape == (300,)
+    assert np.all(np.diff(model.history_["steps"]) > 0)
+
+
+@functools.cache
+def reference():
+    X, y = diabetes()
+    return MeanFieldRegressor(num_particles=300, random_state=0).fit(X[:300], y[:300]).score(X[300:], y[300:])
+
+
+@pytest.mark.parametrize("solver", OTHERS)
+def test_three_classes(solver):
+    X, y = iris()
+    model = MeanFieldClassifier(solver=solver, num_particles=100, random_state=0).fit(X[:100], y[:100])
+    assert model.score(X[100:], y[100:]) > 0.9
+    assert model.dual_.shape == (100, 3)
+    np.testing.assert_allclose(model.dual_.sum(1), 0, atol=1e-5)  # duals of softmax
+
+
+def test_a_saved_model_predicts_whatever_its_solver(tmp_path):
+    X, y = diabetes()
+    model = MeanFieldRegressor(solver="psdca", **QUICK, random_state=0).fit(X[:300], y[:300])
+    model.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(load(tmp_path / "model.safetensors").predict(X), model.predict(X))
+
+
+def test_a_path_ends_in_the_solver():
+    X, y = diabetes()
+    settings = {"validation": "path", "random_state": 0, "num_particles": 50, "progress": False}
+    model = MeanFieldRegressor(solver="psdca", num_steps=3000, **settings).fit(X[:100], y[:100])
+    assert model.path_ is not None
+    assert model.n_iter_ <= 3000
+    assert model.score(X[100:], y[100:]) > 0.2
+
+
+def test_ascent_refuses_to_go_on_from_old_particles():
+    X, y = diabetes()
+    with pytest.raises(ValueError, match="solver='psdca' begins at the prior; set warm_start=False"):
+        MeanFieldRegressor(solver="psdca", warm_start=True).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("solver", "batch_size", "estimator"),
+    [
+        ("mfld", None, Full()),
+        ("mfld", 64, Minibatch(64)),
+        ("svrg-mfld", 64, SVRG(64, 4)),
+        ("underdamped", 64, Minibatch(64)),
+        ("pda", 64, Minibatch(64)),
+        ("fictitious-play", None, Full()),
+    ],
+)
+def test_batches_reach_the_gradient(solver, batch_size, estimator):
+    model = MeanFieldRegressor(solver=solver, **QUICK, random_state=0).fit(*diabetes())
+    risk = model.network_.risk(model.temperature_)
+    assert risk.max_size == 448
+    assert algorithm(risk, 0.1, Schedule(solver, 10, 1.0, batch_size, True)).gradient == estimator
+
+
+def test_a_frozen_dual_takes_other_steps_than_an_interacting_cloud():
+    """Neurons that do not see each other bend by 1 / bound of what a cloud of them does."""
+    model = MeanFieldRegressor(**QUICK, random_state=0).fit(*diabetes())
+    risk = model.network_.risk(model.temperature_)
+    together = algorithm(risk, 0.1, Schedule("mfld", 10, 1.0, None, True)).step_size
+    alone = algorithm(risk, 0.1, Schedule("pda", 10, 1.0, None, True)).step_size
+    precision = float(risk.precision)
+    np.testing.assert_allclose(1 / alone - precision, (1 / together - precision) / 10, rtol=1e-4)
+    assert losses.squared.curvature == 1
