@@ -1,0 +1,65 @@
+"""The study of sparse parity: its claim holds, maps have units, and it can fail."""
+
+import numpy as np
+import pytest
+
+from langevax.meanfield import MFLD
+from langevax.studies import load, sparse_parity
+
+STUDY = load("sparse-parity")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return STUDY.measure(size="small", progress=False)
+
+
+def test_the_claim_holds(data):
+    verdict = STUDY.judge(data)
+    assert verdict.holds, verdict.sentence
+    assert "annealing changes accuracy by" in verdict.sentence
+
+
+def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
+    assert all("units" in variable.attrs for variable in data.data_vars.values())
+    assert STUDY.save(tmp_path, data, STUDY.draw(data), STUDY.judge(data))["holds"] is True
+    import xarray
+
+    with xarray.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as again:
+        assert STUDY.judge(again.load()) == STUDY.judge(data)
+
+
+def test_every_axis_of_the_figure_is_named(data):
+    maps, bar = STUDY.draw(data).axes[:4], STUDY.draw(data).axes[4]
+    assert all(each.get_xlabel() for each in maps)
+    assert maps[0].get_ylabel()
+    assert maps[3].get_ylabel()
+    assert bar.get_ylabel() == "test accuracy"
+
+
+@pytest.mark.parametrize("broken", ["noise", "step"])
+def test_a_network_trained_wrongly_does_not_hold(data, monkeypatch, broken):
+    """Eight times the temperature, or a thousandth of the step: on the last cell alone, the kernel as it was."""
+    wrong = {"noise": lambda h, t: MFLD(h, 8 * t), "step": lambda h, t: MFLD(h / 1000, t)}[broken]
+    monkeypatch.setattr(sparse_parity, "MFLD", wrong)
+    monkeypatch.setitem(sparse_parity.SIZES, "small", sparse_parity.SIZES["small"] | {"dims": (30,), "rows": (300,)})
+    monkeypatch.setattr(sparse_parity, "kernel", lambda train, test: 0.5)
+    bad, last = STUDY.measure(size="small", progress=False), {"dim": [30], "rows": [300]}
+    worse = data.copy(deep=True)
+    for name in ("accuracy", "energy"):
+        networks = {"learner" if name == "accuracy" else "network": list(sparse_parity.METHODS[:2])}
+        worse[name].loc[networks | last] = bad[name].loc[networks].values
+    assert not STUDY.judge(worse).holds
+
+
+def test_a_kernel_as_good_as_the_network_or_a_network_without_features_does_not_hold(data):
+    better = data.copy(deep=True)
+    better.accuracy.loc[{"learner": "RBF kernel"}] = data.accuracy.sel(learner="MFLD, fixed").values
+    assert not STUDY.judge(better).holds
+    assert not STUDY.judge(data.assign(energy=1 + (data.energy - data.energy.mean()) / 100)).holds
+
+
+def test_errors_are_at_least_binomial():
+    mean, error = sparse_parity.mean_and_error([0.9, 0.9, 0.9, 0.9], 100)
+    assert (mean, error) == (pytest.approx(0.9), pytest.approx(np.sqrt(0.9 * 0.1 / 400)))
+    assert sparse_parity.mean_and_error([1.0, 1.0], 100)[1] > 0
