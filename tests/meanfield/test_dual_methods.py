@@ -1,0 +1,192 @@
+"""PDA, P-SDCA and fictitious play: to the exact optimum of a grid, their symmetries, their cost, their mistakes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax import MeanFieldRisk, gradients, losses, meanfield, neurons
+from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
+from langevax.problems.finite_sum import FiniteSum
+from tests.jaxprs import shapes
+from tests.papers import tiny
+
+T, RIDGE = tiny.TEMPERATURE, tiny.RIDGE
+N = len(tiny.INPUTS)
+
+
+def risk_of(loss="squared", neuron=None):
+    inputs, targets = jnp.asarray(tiny.INPUTS, jnp.float32)[:, None], jnp.asarray(tiny.TARGETS[loss], jnp.float32)
+    return MeanFieldRisk(neuron or neurons.Tanh(3.0), getattr(losses, loss), inputs, targets, precision=2 * RIDGE)
+
+
+def run(algorithm, num_steps, num_particles, loss="squared", key=0, **options):
+    risk = risk_of(loss)
+    start = risk.prior(T, num_particles)
+    return langevax.simulate(algorithm, risk, start, key=jax.random.key(key), num_steps=num_steps, **options)
+
+
+def true_gap(loss, dual):
+    """D* - D(dual), by quadrature."""
+    exact = tiny.exact(loss)
+    best = exact.dual_objective(exact.optimal_dual())
+    return best - exact.dual_objective(np.asarray(dual, np.float64))
+
+
+def mean_dual(result):
+    """Over the last half of the records."""
+    duals = np.asarray(result.positions)
+    return duals[len(duals) // 2 :].mean(0)
+
+
+def dual_of(_problem, state):
+    return state.dual
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_ascent_reaches_the_exact_optimum(loss):
+    """M = 4000, 1600 steps where kappa is 308 and 83: a true dual gap of less than 1e-4, from 0.1 and 0.6 at dual 0."""
+    result = run(PSDCA(T), 200 * N, 4000, loss, record=dual_of, record_every=N)
+    assert true_gap(loss, np.zeros(N)) > 0.09
+    assert true_gap(loss, mean_dual(result)) < 1e-4
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_averaging_reaches_the_exact_optimum(loss):
+    """N = 2000, 400 rounds of ten steps: below 1e-4, the step's bias and the noise of the cloud included."""
+    assert true_gap(loss, run(PDA(0.1, T), 400, 2000, loss).state.dual) < 1e-4
+
+
+def test_fictitious_play_reaches_the_exact_optimum():
+    result = run(FictitiousPlay(0.1, T), 300, 2000, record=dual_of, record_every=5)
+    assert true_gap("squared", mean_dual(result)) < 1e-4
+
+
+def test_the_log_partition_of_ascent_is_that_of_the_grid():
+    """log E_prior exp(-V / T) at the final dual, one run of 20,000 particles, which err by 0.003."""
+    exact = tiny.exact("squared")
+    state = run(PSDCA(T), 10 * N, 20_000).state
+    expected = exact.log_partition(np.asarray(state.dual, np.float64)) - exact.log_partition(np.zeros(N))
+    assert float(state.log_partition + state.since_refresh) == pytest.approx(expected, abs=0.02)
+    assert abs(expected) > 0.1
+
+
+def test_chains_of_ascent_are_independent_and_begin_at_dual_zero():
+    result = run(PSDCA(T), 3, 50, num_chains=2, record=dual_of, record_every=1)
+    duals = np.asarray(result.positions)
+    assert duals.shape == (2, 3, N)
+    assert np.all((duals[:, 0] != 0).sum(1) == 1)
+    assert np.any(duals[0] != duals[1])
+
+
+# Symmetries.
+
+
+def test_a_constant_in_the_log_weights_changes_nothing():
+    risk, ascent, key = risk_of(), PSDCA(T), jax.random.key(3)
+    state = run(ascent, 5, 100).state
+    shifted = state._replace(log_weights=state.log_weights + 7.0)
+    ends = [ascent.step(risk, s, key, jnp.int32(5))[0] for s in (state, shifted)]
+    np.testing.assert_allclose(ends[0].dual, ends[1].dual, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ends[0].log_weights, ends[1].log_weights, rtol=0, atol=1e-4)
+
+
+def test_the_order_of_particles_does_not_matter_to_the_dual():
+    risk, ascent, key = risk_of(), PSDCA(T), jax.random.key(3)
+    state, order = run(ascent, 5, 100).state, np.random.default_rng(0).permutation(100)
+    other = state._replace(position=state.position[order], log_weights=state.log_weights[order])
+    ends = [ascent.step(risk, s, key, jnp.int32(5))[0] for s in (state, other)]
+    np.testing.assert_allclose(ends[0].dual, ends[1].dual, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ends[0].log_weights[order], ends[1].log_weights, rtol=0, atol=1e-4)
+
+
+def test_a_row_of_weight_two_is_two_rows():
+    """c and the change of the weights go with the row's weight; at M = 4000 errors are about 0.01."""
+
+    def optimal_dual(rows, weights):
+        inputs, targets = jnp.asarray([[0.5], [-1.0]])[rows], jnp.asarray([3.0, -3.0])[rows]
+        risk = MeanFieldRisk(neurons.Tanh(3.0), losses.squared, inputs, targets, 2 * RIDGE, weights)
+        options = {"key": jax.random.key(1), "num_steps": 3000, "record": dual_of, "record_every": 10}
+        return mean_dual(langevax.simulate(PSDCA(T), risk, risk.prior(T, 4000), **options))
+
+    weighted = optimal_dual(jnp.array([0, 1]), jnp.asarray([2.0, 1.0]))
+    twice = optimal_dual(jnp.array([0, 0, 1]), None)
+    np.testing.assert_allclose(weighted, twice[[0, 2]], atol=0.025)
+    assert np.max(np.abs(weighted - optimal_dual(jnp.array([0, 1]), None))) > 0.05
+
+
+def test_rounds_of_annealing_keep_the_prior_and_lower_the_risk():
+    """At dual 0 (targets that pull nothing) the cloud stays the prior at every temperature: variance T / precision."""
+    risk = MeanFieldRisk(neurons.Tanh(1.0), losses.linear, jnp.ones((4, 1)), jnp.zeros(4), precision=2 * RIDGE)
+    rounds = meanfield.anneal(
+        lambda T: MFLD(1.0, T), risk, risk.prior(T, 20_000), meanfield.halving(T, 3), key=jax.random.key(0),
+        num_steps=5,
+    )  # fmt: skip
+    for result in rounds:
+        assert float(jnp.var(result.position)) == pytest.approx(T / (2 * RIDGE), rel=0.03)
+
+
+# Cost.
+
+
+def test_a_coordinate_step_never_holds_neurons_times_rows():
+    """Between refreshes O(M d): nothing of M x n numbers is computed, in a block or whole, outside the refresh."""
+    rows, particles = 97, 53
+    risk = MeanFieldRisk(neurons.Tanh(1.0), losses.squared, jnp.ones((rows, 2)), jnp.zeros(rows), precision=2 * RIDGE)
+    ascent = PSDCA(T)
+    state, _ = ascent.init(risk, risk.prior(T, particles)(jax.random.key(0)), jax.random.key(1))
+    computed = shapes(jax.make_jaxpr(lambda s: ascent._ascended(risk, s, s.dual[3], jnp.int32(3)))(state))
+    assert max(int(np.prod(shape)) for shape in computed) <= particles * 3 + rows
+
+
+def test_evaluations_count_rows_seen_by_the_cloud():
+    assert run(PSDCA(T, moves=2, period=4), 9, 50).evaluations == 9 + 2 * 3 * N
+    assert run(PDA(0.1, T, inner_steps=3), 5, 20).evaluations == 5 * (1 + 3) * N
+    assert run(PDA(0.1, T, inner_steps=3, batch_size=2, gradient=gradients.Minibatch(4)), 5, 20).evaluations == 5 * 14
+    assert run(FictitiousPlay(0.1, T, inner_steps=3), 5, 20).evaluations == N + 5 * 4 * N
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: PSDCA(lambda step: 0.1), TypeError, "temperature is a schedule, but the dual vector"),
+        (lambda: PSDCA(0.0), ValueError, "temperature must be finite and > 0"),
+        (lambda: PSDCA(T, moves=0), ValueError, "moves must be at least 1"),
+        (lambda: PSDCA(T, period=0), ValueError, "period must be at least 1"),
+        (lambda: PDA(0.1, lambda step: 0.1), TypeError, "temperature is a schedule, but the average"),
+        (lambda: PDA(0.0, T), ValueError, "step_size must be finite and > 0"),
+        (lambda: PDA(0.1, T, inner_steps=0), ValueError, "inner_steps must be at least 1"),
+        (lambda: PDA(0.1, T, growth=-1.0), ValueError, "growth must be finite and >= 0"),
+        (lambda: FictitiousPlay(0.1, T, rate=1.5), ValueError, r"rate must lie in \(0, 1\], got 1.5"),
+        (lambda: FictitiousPlay(0.1, T, rate=0.0), ValueError, "rate must be finite and > 0"),
+        (lambda: meanfield.halving(0.1, 0), ValueError, "rounds must be at least 1"),
+        (lambda: run(PDA(0.1, T, batch_size=9), 1, 5), ValueError, "batch_size is 9 but the problem has 8"),
+    ],
+)
+def test_a_mistake_is_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_an_empty_list_of_temperatures_is_named():
+    with pytest.raises(ValueError, match="temperatures is empty; pass one for each round"):
+        meanfield.anneal(
+            lambda T: MFLD(1.0, T), risk_of(), risk_of().prior(T, 5), [], key=jax.random.key(0), num_steps=1
+        )
+
+
+@pytest.mark.parametrize("algorithm", [PSDCA(T), PDA(0.1, T), FictitiousPlay(0.1, T)])
+def test_a_problem_without_a_dual_is_refused(algorithm):
+    problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2), jnp.ones((4, 2)))
+    with pytest.raises(TypeError, match="needs a MeanFieldRisk"):
+        langevax.simulate(algorithm, problem, jnp.zeros(2), key=jax.random.key(0), num_steps=1)
+
+
+def test_ascent_without_a_bound_is_refused():
+    risk = risk_of(neuron=neurons.Linear())
+    with pytest.raises(ValueError, match="Linear is unbounded; use a bounded neuron"):
+        langevax.simulate(PSDCA(T), risk, risk.prior(T, 10), key=jax.random.key(0), num_steps=1)
