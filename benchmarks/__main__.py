@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-TABLES = ("tables", "driver", "mfld_step", "svrg_chains", "sampling", "memory", "import_time", "out_of_core")
+TABLES = ("tables", "solvers", "driver", "mfld_step", "svrg_chains", "sampling", "memory", "import_time", "out_of_core")
 
 
 def main() -> None:

@@ -108,7 +108,7 @@ def test_a_row_of_weight_two_is_two_rows():
         inputs, targets = jnp.asarray([[0.5], [-1.0]])[rows], jnp.asarray([3.0, -3.0])[rows]
         risk = MeanFieldRisk(neurons.Tanh(3.0), losses.squared, inputs, targets, 2 * RIDGE, weights)
         options = {"key": jax.random.key(1), "num_steps": 3000, "record": dual_of, "record_every": 10}
-        return mean_dual(langevax.simulate(PSDCA(T), risk, risk.prior(T, 4000), **options))
+        return mean_dual(langevax.simulate(PSDCA(T, period=100), risk, risk.prior(T, 4000), **options))
 
     weighted = optimal_dual(jnp.array([0, 1]), jnp.asarray([2.0, 1.0]))
     twice = optimal_dual(jnp.array([0, 0, 1]), None)

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int, Key
 from langevax import checks
 from langevax.algorithm import Algorithm, Info
 from langevax.meanfield.moves import FIRST_STEP, adapted, moved
-from langevax.meanfield.weights import LogWeights, effective_size, log_mean_exp, systematic
+from langevax.meanfield.weights import LogWeights, recentred, systematic
 from langevax.metropolis import MALAState
 from langevax.problems.mean_field import MeanFieldRisk
 
@@ -39,6 +39,8 @@ class PSDCAState(NamedTuple):
     position: Float[Array, "particles size"]
     log_weights: LogWeights
     """Of mean weight one."""
+    effective: Float[Array, ""]
+    """(sum w)^2 / sum w^2 over the number of particles."""
     dual: Float[Array, "n ..."]
     """The model: feasible at every step."""
     log_partition: Float[Array, ""]
@@ -103,6 +105,7 @@ class PSDCA(Algorithm):
         state = PSDCAState(
             position=position,
             log_weights=jnp.zeros(len(position), dtype),
+            effective=one,
             dual=dual,
             log_partition=zero,
             since_refresh=zero,
@@ -117,8 +120,7 @@ class PSDCA(Algorithm):
         refresh_key, row_key = random.split(key)
         size = jnp.asarray(problem.size, jnp.int32)
         period = size if self.period is None else jnp.int32(self.period)
-        uneven = effective_size(state.log_weights) < UNEVEN * len(state.position)
-        due = ((step > 0) & (step % period == 0)) | uneven
+        due = ((step > 0) & (step % period == 0)) | (state.effective < UNEVEN)
         dual = state.dual
         # the dual vector stays outside: what passes through a branch may be copied
         state = state._replace(dual=jnp.zeros((0,), dual.dtype))
@@ -128,8 +130,7 @@ class PSDCA(Algorithm):
         state, change = self._ascended(problem, state, dual[row], row)
         state = state._replace(dual=dual.at[row].add(change))
         used = 1 + due.astype(jnp.int32) * (self.moves + 1) * size
-        effective = effective_size(state.log_weights) / len(state.position)
-        info = {"evaluations": used, "refreshes": due.astype(jnp.int32), "effective": effective}
+        info = {"evaluations": used, "refreshes": due.astype(jnp.int32), "effective": state.effective}
         return state, info | {"acceptance": state.acceptance}
 
     def _ascended(
@@ -147,8 +148,9 @@ class PSDCA(Algorithm):
         pull = risk.row_weights()[row] / (jnp.asarray(risk.size, dtype) * jnp.asarray(self.temperature, dtype))
         change = risk.loss.dual_step(z, dual, risk.targets[row], pull * spread) - dual
         shifted = state.log_weights - pull * jnp.tensordot(h, change, axes=change.ndim)
-        mean = log_mean_exp(shifted)  # taken out at every step: small numbers keep their digits
-        return state._replace(log_weights=shifted - mean, since_refresh=state.since_refresh + mean), change
+        log_weights, mean, effective = recentred(shifted)  # at every step: small numbers keep their digits
+        since_refresh = state.since_refresh + mean
+        return state._replace(log_weights=log_weights, effective=effective, since_refresh=since_refresh), change
 
     def _refreshed(self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, key: Key[Array, ""]) -> PSDCAState:
         """The cloud resampled by its weights and moved."""
@@ -162,6 +164,7 @@ class PSDCA(Algorithm):
         return state._replace(
             position=end.position,
             log_weights=jnp.zeros_like(state.log_weights),
+            effective=jnp.ones_like(state.effective),
             log_partition=state.log_partition + state.since_refresh,
             since_refresh=jnp.zeros_like(state.since_refresh),
             step_size=adapted(state.step_size, acceptance),

@@ -30,6 +30,15 @@ def log_mean_exp(log_weights: LogWeights) -> Float[Array, ""]:
     return logsumexp(log_weights) - jnp.log(jnp.asarray(len(log_weights), log_weights.dtype))
 
 
+def recentred(log_weights: LogWeights) -> tuple[LogWeights, Float[Array, ""], Float[Array, ""]]:
+    """The same weights with mean one, the log of the mean they had, and their effective share of the particles."""
+    top = jnp.max(log_weights)
+    weights = jnp.exp(log_weights - top)
+    mean = jnp.mean(weights)
+    log_mean = top + jnp.log(mean)
+    return log_weights - log_mean, log_mean, mean**2 / jnp.mean(weights**2)
+
+
 def _at_places(log_weights: LogWeights, offset: Array) -> Int[Array, " particles"]:
     size = log_weights.shape[0]
     cumulative = jnp.cumsum(jax.nn.softmax(log_weights))
