@@ -167,6 +167,10 @@ def test_arviz_reads_the_tree():
     assert tree.attrs["step_size"] == samples.step_size
     energy = np.asarray(tree["energy"]["energy"])
     assert abs(energy.mean() - energy.min() - D / 2) < 0.5  # the mean of chi-square / 2
+    noise = tree["gradient_noise"]["gradient_noise"]
+    assert (noise.dims, noise.shape) == (("chain", "step"), (4, 50))
+    assert float(noise.max()) > 0
+    assert set(samples.to_datatree(full_passes=False)) == {"posterior", "sample_stats"}
 
 
 def test_the_stein_discrepancy_tells_a_wrong_law():

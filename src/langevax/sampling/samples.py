@@ -120,8 +120,10 @@ class Samples:
         options = {"key": random.key(0), "num_steps": steps, "record_every": 1, "progress": False}
         return simulate(self.algorithm, self.problem, self.result, record=noise, **options).positions
 
-    def to_datatree(self) -> "xarray.DataTree":
-        """ArviZ's layout: `posterior`, `sample_stats`, and `energy` at a hundred draws of each chain."""
+    def to_datatree(self, full_passes: bool = True) -> "xarray.DataTree":
+        """ArviZ's layout: `posterior` and `sample_stats`; with `full_passes` also `energy` at a hundred draws of each
+        chain and `gradient_noise` along fifty steps, which cost a pass over the data for each of their numbers.
+        """
         import xarray
 
         tree = self.result.to_datatree()
@@ -132,9 +134,15 @@ class Samples:
             for name, array in named_leaves(self.positions).items()
         }
         tree["posterior"] = xarray.DataTree(xarray.Dataset(variables, coordinates))
-        places = self._places(100)
-        energy = {"energy": (["chain", "draw"], self.energies(100))}
-        tree["energy"] = xarray.DataTree(xarray.Dataset(energy, {"chain": np.arange(chains), "draw": places}))
+        if full_passes:
+            energy = {"energy": (["chain", "draw"], self.energies(100))}
+            coordinates = {"chain": np.arange(chains), "draw": self._places(100)}
+            tree["energy"] = xarray.DataTree(xarray.Dataset(energy, coordinates))
+        if full_passes and hasattr(self.algorithm, "gradient"):  # MALA has no estimate
+            noise = np.asarray(self.gradient_noise())
+            coordinates = {"chain": np.arange(chains), "step": np.arange(noise.shape[1])}
+            noises = {"gradient_noise": (["chain", "step"], noise)}
+            tree["gradient_noise"] = xarray.DataTree(xarray.Dataset(noises, coordinates))
         attributes = {"step_size": self.step_size, "temperature": self.temperature, "method": self.method}
         tree.attrs.update(attributes | {"total_evaluations": self.evaluations})
         return tree
