@@ -129,3 +129,10 @@ def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
     answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK)
     assert answer.exit_code == 1
     assert answer.stderr.startswith("Failed: the training diverged at step 7")
+
+
+def test_another_solver_trains_it_and_the_command_says_so(tables, tmp_path):
+    words = ("fit", tables / "price.csv", "--target", "price", "--out", tmp_path, *QUICK, "--solver", "psdca")
+    answer = langevax(*words)
+    assert answer.exit_code == 0, answer.stderr
+    assert "--solver psdca" in json.loads((tmp_path / "result.json").read_text())["command"]

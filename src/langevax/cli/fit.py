@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from langevax.cli.errors import exit_codes
-from langevax.cli.request import Request
+from langevax.cli.request import Request, Solver
 
 HELP = """Fit a network to a table, compare it with other methods on rows held out, and certify it.
 
@@ -55,6 +55,14 @@ def fit(
     seed: Annotated[
         int, typer.Option(metavar="INT", min=0, help="Of everything random: the split, the noise, the shuffles.")
     ] = Request.seed,
+    solver: Annotated[
+        Solver,
+        typer.Option(
+            metavar="NAME",
+            help="What trains it, towards the same optimum: mfld, svrg-mfld, underdamped, pda, fictitious-play or "
+            "psdca. underdamped and pda come nearest to it; psdca is worth a try where mfld is not certified.",
+        ),
+    ] = Request.solver,
     num_particles: Annotated[
         int, typer.Option(metavar="INT", min=2, help="Neurons of the network.")
     ] = Request.num_particles,
@@ -102,6 +110,7 @@ def fit(
             keep=tuple(keep or ()),
             test_size=test_size,
             seed=seed,
+            solver=solver,
             num_particles=num_particles,
             temperature=temperature,
             validation=validation,

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from langevax.cli.errors import BadInput
 
+Solver = Literal["mfld", "svrg-mfld", "underdamped", "pda", "fictitious-play", "psdca"]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -20,6 +22,7 @@ class Request:
     keep: tuple[str, ...] = ()
     test_size: float = 0.2
     seed: int = 0
+    solver: Solver = "mfld"
     num_particles: int = 500
     temperature: str = "loo"
     validation: Literal["path"] | None = None
@@ -37,6 +40,7 @@ class Request:
         """As the estimators take them."""
         temperature, steps = self.temperature, self.num_steps
         return {
+            "solver": self.solver,
             "num_particles": self.num_particles,
             "temperature": "loo" if temperature == "loo" else _positive("--temperature", temperature, float, LOO),
             "validation": self.validation,
