@@ -237,6 +237,9 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
     scaled, scaled_error = dataset.rest * dataset.num_particles, dataset.rest_error * dataset.num_particles
     weight = (1 / scaled_error**2).values
     rest, rest_error = float(weight @ scaled.values / weight.sum()), float(weight.sum() ** -0.5)
+    change = (dataset.drift * dataset.num_particles).values @ weight / weight.sum() / rest
+    change_error = float(np.sqrt((((dataset.drift_error * dataset.num_particles).values * weight) ** 2).sum()))
+    change_error /= weight.sum() * rest
     ratio, ratio_error = float(dataset.independent) / rest, float(dataset.independent) / rest**2 * rest_error
     energy = dataset.sel(quantity="free energy")
     room = ((energy.energy_bound - energy.linear) / energy.linear_error).values
@@ -249,6 +252,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
     numbers |= {f"largest |z|, {name}": float(np.abs(values).max()) for name, values in z.items()}
     numbers |= {f"allowed |z|, {name}": value for name, value in allowed.items()}
     numbers |= {"largest growth, in standard errors": float(growth.max()), "N x error at rest": rest}
+    numbers |= {"growth per time, of the error at rest": float(change), "growth, error": float(change_error)}
     numbers |= {"N x error at rest, error": rest_error, "N x error of independent draws": float(dataset.independent)}
     numbers |= {"independent / interacting": ratio, "independent / interacting, error": ratio_error}
     bound = float((energy.energy_bound / energy.linear).min())
@@ -260,7 +264,8 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"From N = {low} to {high} the squared error falls with exponents {told} at times "
         f"{', '.join(f'{t:g}' for t in shown.time.values)}, and N times it stays: {rest:.4f} ± {rest_error:.4f} at "
         f"rest, exact limit {float(dataset.limit[-1]):.4f}, no point further than {np.abs(z['limit']).max():.1f} "
-        f"standard errors from it. N independent draws of q* would have {ratio:.2f} ± {ratio_error:.2f} times as much. "
+        f"standard errors from it; it changes by {100 * change:.2f} ± {100 * change_error:.2f} % per "
+        f"unit of time. N independent draws of q* would have {ratio:.2f} ± {ratio_error:.2f} times as much. "
         f"Linear clouds: all {z['linear'].size} ratios within {np.abs(z['linear']).max():.1f} standard errors of "
         f"exact; Nitanda's bound is {bound:.2f} times the free energy it bounds."
     )
