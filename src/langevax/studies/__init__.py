@@ -10,6 +10,7 @@ NAMES = {
     "concentration": "concentration",
     "classification": "classification",
     "sparse-parity": "sparse_parity",
+    "dual-methods": "dual_methods",
     "entropy-sandwich": "entropy_sandwich",
     "propagation-of-chaos": "propagation_of_chaos",
 }

@@ -1,0 +1,112 @@
+"""The study of dual methods: rates and aims hold, the grid is fine enough, and it can fail."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.integrate import dblquad
+
+from langevax.problems import losses
+from langevax.studies import dual_methods, dual_runs, load
+
+STUDY = load("dual-methods")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return STUDY.measure(size="small", progress=False)
+
+
+def test_the_claim_holds(data):
+    verdict = STUDY.judge(data)
+    assert verdict.holds, verdict.sentence
+    for loss in dual_methods.LOSSES:
+        assert verdict.numbers[f"P-SDCA, {loss}: gap"] < 1e-4
+        assert verdict.numbers[f"P-SDCA, {loss}: rate"] < verdict.numbers[f"P-SDCA, {loss}: rate promised"]
+
+
+def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
+    assert all("units" in variable.attrs for variable in data.data_vars.values())
+    assert STUDY.save(tmp_path, data, STUDY.draw(data), STUDY.judge(data))["holds"] is True
+    import xarray
+
+    with xarray.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as again:
+        assert STUDY.judge(again.load()).numbers == STUDY.judge(data).numbers
+
+
+def test_every_axis_of_the_figure_is_named(data):
+    axes = [each for each in STUDY.draw(data).axes if each.axison]
+    assert len(axes) == 4 + data.sizes["problem"]
+    assert all(each.get_xlabel() and each.get_ylabel() for each in axes)
+
+
+def with_new(data, name, loss):
+    """The dataset with this method measured again."""
+    key = jax.random.fold_in(jax.random.key(0), 7)
+    steps = int(data.iterations.sel(learner=name)[-1])
+    found, worse = dual_methods.in_the_plane(loss, name, data.sizes["run"], steps, key), data.copy(deep=True)
+    at = {"learner": name, "loss": loss}
+    worse.gap.loc[at], worse.gap_last.loc[at], worse.gap_exact.loc[at] = (found[k] for k in ("gap", "last", "exact"))
+    return worse
+
+
+class Timid(losses.Squared):
+    """Coordinate steps of twice the curvature."""
+
+    def dual_step(self, z, dual, target, curvature):
+        return super().dual_step(z, dual, target, 2 * curvature)
+
+
+class Uphill(losses.Squared):
+    """Coordinate steps that see the outputs with the wrong sign."""
+
+    def dual_step(self, z, dual, target, curvature):
+        return super().dual_step(-z, dual, target, curvature)
+
+
+@pytest.mark.parametrize("kind", [losses.Squared, Timid, Uphill])
+def test_wrong_coordinate_steps_do_not_hold(data, monkeypatch, kind):
+    monkeypatch.setattr(losses, "squared", kind())
+    assert STUDY.judge(with_new(data, "P-SDCA", "squared")).holds is (kind is losses.Squared)
+
+
+class Halved(dual_methods.dual_runs.PDA):
+    """Averages whose weights are half of what they should be."""
+
+    def _averaged(self, risk, state, t, key):
+        dual, seen, used = super()._averaged(risk, state, t, key)
+        return dual, seen / 2, used
+
+
+@pytest.mark.parametrize("name", ["online PDA, 1 inner", "PDA, 10 inner"])
+def test_wrong_averages_do_not_hold(data, monkeypatch, name):
+    monkeypatch.setattr(dual_runs, "PDA", Halved)
+    assert not STUDY.judge(with_new(data, name, "logistic")).holds
+
+
+def test_a_certified_gap_that_is_large_or_not_to_be_trusted_does_not_hold(data):
+    assert not STUDY.judge(data.assign(certified=10 * data.certified)).holds
+    assert not STUDY.judge(data.assign(trustworthy=~data.trustworthy)).holds
+
+
+@pytest.mark.parametrize("loss", dual_methods.LOSSES)
+def test_the_grid_is_fine_and_wide_enough(loss):
+    grid = dual_runs.plane_grid(loss)
+    dual = grid.optimal_dual()
+    assert abs(grid.fenchel_young(dual)) < 1e-14
+
+    def density(b, w):
+        h = np.tanh(w * dual_runs.plane_rows(loss)[0][:, 0] + b)
+        return np.exp(-(dual @ h / len(h) + dual_runs.PLANE_RIDGE * (w * w + b * b)) / dual_runs.TEMPERATURE - top)
+
+    top = grid.log_partition(dual)
+    assert dblquad(density, -4, 4, -4, 4, epsabs=1e-7)[0] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", dual_methods.LOSSES)
+def test_coordinates_written_anew_maximise(loss):
+    grid, (z, g, c) = dual_runs.plane_grid(loss), (0.4, -0.3, 2.5)
+    y = 1.0
+    best = dual_runs.COORDINATES[loss](z, g, y, c)
+    u = np.linspace(-0.999, -0.001, 9999) if loss == "logistic" else np.linspace(-2, 2, 9999)
+    values = -grid.conjugate(u, y) + z * u - c / 2 * (u - g) ** 2
+    assert best == pytest.approx(u[values.argmax()], abs=1e-3)
