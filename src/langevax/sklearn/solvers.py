@@ -92,8 +92,12 @@ def _psdca(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algor
     return PSDCA(temperature, moves=INNER_STEPS, curvature="variance")
 
 
+def _with_velocity(loss: Loss) -> float:
+    return relative_step(loss, "underdamped")
+
+
 def _frozen(loss: Loss) -> float:
-    return relative_step(loss, frozen=True)
+    return relative_step(loss, "frozen")
 
 
 def _steps(_rows: int, batch_size: int | None) -> int:
@@ -115,7 +119,7 @@ def _coordinates(rows: int, _batch_size: int | None) -> int:
 SOLVERS = {
     "mfld": Solver(_mfld, relative_step, _steps),
     "svrg-mfld": Solver(_svrg_mfld, relative_step, _passes),
-    "underdamped": Solver(_underdamped, relative_step, _steps),
+    "underdamped": Solver(_underdamped, _with_velocity, _steps),
     "pda": Solver(_pda, _frozen, _rounds),
     "fictitious-play": Solver(_fictitious_play, _frozen, _rounds),
     "psdca": Solver(_psdca, relative_step, _coordinates, batches=False, from_prior=True),
