@@ -23,7 +23,7 @@ from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.langevin import Langevin
 from langevax.meanfield.inner import moved_towards
-from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.mean_field import MeanFieldRisk, check_risk
 
 
 class FictitiousPlayState(NamedTuple):
@@ -73,8 +73,7 @@ class FictitiousPlay(Algorithm):
         checks.positive_int("inner_steps", self.inner_steps)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[FictitiousPlayState, Info]:
-        if not isinstance(problem, MeanFieldRisk):
-            raise TypeError(f"FictitiousPlay needs a MeanFieldRisk, got {type(problem).__name__}; see meanfield.")
+        check_risk(problem, "FictitiousPlay")
         outputs = problem.outputs(position)
         state = FictitiousPlayState(position, outputs, _dual(problem, outputs))
         return state, {"evaluations": jnp.asarray(problem.size, jnp.int32)}

@@ -27,7 +27,7 @@ from langevax.gradients import Full, GradientEstimator, batches
 from langevax.integrators import Exponential, Integrator
 from langevax.langevin import Langevin
 from langevax.meanfield.inner import moved_towards
-from langevax.problems.mean_field import MeanFieldRisk, by_rows
+from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk
 
 
 class PDAState(NamedTuple):
@@ -83,8 +83,7 @@ class PDA(Algorithm):
             checks.positive_int("batch_size", self.batch_size)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[PDAState, Info]:
-        if not isinstance(problem, MeanFieldRisk):
-            raise TypeError(f"PDA needs a MeanFieldRisk, which has a dual, got {type(problem).__name__}.")
+        check_risk(problem, "PDA")
         if self.batch_size is not None:
             batches.check_batch_size(self.batch_size, problem, replace=False)
         dual = jnp.zeros((problem.max_size, *problem.neuron.output_shape), position.dtype)

@@ -29,7 +29,8 @@ from langevax.algorithm import Algorithm, Info
 from langevax.meanfield.moves import FIRST_STEP, adapted, moved
 from langevax.meanfield.weights import LogWeights, recentred, systematic
 from langevax.metropolis import MALAState
-from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.mean_field import MeanFieldRisk, check_risk
+from langevax.problems.neurons import Neuron
 
 CAUTION = 2.0  # times the variance: at 1 the noise of z wore the weights out twice a pass, at 4 the climb took longer
 UNEVEN = 0.5  # effective share of the particles below which the cloud is refreshed
@@ -98,7 +99,9 @@ class PSDCA(Algorithm):
             raise ValueError(f"curvature must be 'bound' or 'variance', got {self.curvature!r}.")
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[PSDCAState, Info]:
-        _check_problem(problem, self.curvature)
+        check_risk(problem, "PSDCA")
+        if self.curvature == "bound":
+            _check_bound(problem.neuron)
         dtype = position.dtype
         zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
         dual = jnp.zeros((problem.max_size, *problem.neuron.output_shape), dtype)
@@ -172,10 +175,7 @@ class PSDCA(Algorithm):
         )
 
 
-def _check_problem(problem: Any, curvature: str) -> None:
-    if not isinstance(problem, MeanFieldRisk):
-        raise TypeError(f"PSDCA needs a MeanFieldRisk, which has a dual, got {type(problem).__name__}.")
-    bound = problem.neuron.bound
-    if curvature == "bound" and checks.is_concrete(bound) and not float(bound) < float("inf"):
-        name = type(problem.neuron).__name__
+def _check_bound(neuron: Neuron) -> None:
+    if checks.is_concrete(neuron.bound) and not float(neuron.bound) < float("inf"):
+        name = type(neuron).__name__
         raise ValueError(f"{name} is unbounded; use a bounded neuron such as TanhTanh, or curvature='variance'.")

@@ -227,6 +227,12 @@ class Prior(eqx.Module):
         return jnp.sqrt(variance) * trees.normal(key, self.shape, self.dtype)
 
 
+def check_risk(problem: Any, algorithm: str) -> None:
+    """Raise unless a method that works on the dual has one."""
+    if not isinstance(problem, MeanFieldRisk):
+        raise TypeError(f"{algorithm} needs a MeanFieldRisk, which has a dual, got {type(problem).__name__}.")
+
+
 def by_rows(values: Float[Array, " n"], like: Outputs) -> Outputs:
     """One number a row, shaped to multiply duals or outputs."""
     return values.reshape(-1, *(1,) * (like.ndim - 1))
