@@ -190,3 +190,11 @@ def test_ascent_without_a_bound_is_refused():
     risk = risk_of(neuron=neurons.Linear())
     with pytest.raises(ValueError, match="Linear is unbounded; use a bounded neuron"):
         langevax.simulate(PSDCA(T), risk, risk.prior(T, 10), key=jax.random.key(0), num_steps=1)
+
+
+@pytest.mark.parametrize("algorithm", [PSDCA(T, moves=2), PDA(0.1, T, inner_steps=2), FictitiousPlay(0.1, T)])
+def test_a_run_that_was_saved_goes_on_bit_for_bit(algorithm, tmp_path):
+    whole = run(algorithm, 20, 30).state
+    run(algorithm, 11, 30, checkpoint=tmp_path)
+    resumed = run(algorithm, 20, 30, checkpoint=tmp_path, resume=True).state
+    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
