@@ -20,9 +20,12 @@ from langevax.optimize.basins import group, sentence
 from langevax.optimize.descent import Minimum, descend
 from langevax.optimize.schedules import equipartition_temperature
 from langevax.problems.function import Function
+from langevax.theory import bounds as theorems
+from langevax.theory.lsi import Target
 from tests.errorbars import LIMIT, assert_mean
 
 CURVATURES = np.array([1.0, 2.0, 4.0])
+UNIT = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=2)
 QUICK = {"key": 0, "num_chains": 8, "num_steps": 400}
 
 
@@ -440,6 +443,22 @@ def test_the_message_says_how_far_chains_agree(places, values, num_chains, words
 # -- bad input ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("estimator", [None, gradients.SVRG(3, 3), gradients.SARAH(3, 3)])
+def test_the_theorems_step_is_that_of_the_bounds(estimator):
+    """The quadratic as a sum of six equal components at temperature 1: L = 4, alpha = 1."""
+    constants = Target(smoothness=4.0, lsi_constant=1.0, temperature=1.0, dim=3)
+    problem = langevax.FiniteSum(lambda x, _: quadratic(x), jnp.zeros(6))
+    options = {"schedule": None, "temperature": 1.0, "constants": constants, "accuracy": 0.5, "gradient": estimator}
+    found = minimize(problem, jnp.zeros(3), step_size="theorem", **QUICK, **options)
+    expected = {
+        type(None): lambda: theorems.ld_step_size(constants, 0.5),
+        gradients.SVRG: lambda: theorems.svrg_step_size(constants, 3, 3, 6, accuracy=0.5),
+        gradients.SARAH: lambda: theorems.sarah_step_size(constants, 3, 3, 6, accuracy=0.5),
+    }[type(estimator)]()
+    assert found.step_size == pytest.approx(expected, rel=1e-5)
+    assert found.fun == pytest.approx(3, abs=1e-3)
+
+
 def refused(fun=two_wells, x0=(0.5, 0.5), **options):
     return lambda: minimize(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": 0} | options)
 
@@ -543,9 +562,31 @@ REFUSED = {
     ),
     "one start": (refused(spread=0.0), ValueError, "pass a temperature, or a larger spread"),
     "another step size": (
-        refused(step_size="theorem"),
+        refused(step_size="largest"),
         ValueError,
-        "step_size must be 'tuned', a float > 0 or a schedule",
+        "step_size must be 'tuned', 'theorem', a float > 0 or a schedule",
+    ),
+    "a theorem along an annealing": (refused(step_size="theorem"), ValueError, "is for one temperature and no bounds"),
+    "a theorem without constants": (
+        refused(step_size="theorem", schedule=None, temperature=0.1),
+        ValueError,
+        "step_size='theorem' needs constants",
+    ),
+    "a theorem at another temperature": (
+        refused(step_size="theorem", schedule=None, temperature=0.1, constants=UNIT),
+        ValueError,
+        "constants are for temperature 1.0, but this law has 0.1",
+    ),
+    "a method without a theorem": (
+        refused(
+            step_size="theorem",
+            schedule=None,
+            temperature=1.0,
+            constants=UNIT,
+            gradient=gradients.Minibatch(1),
+        ),
+        ValueError,
+        "there is no theorem for Minibatch gradients",
     ),
     "a step size of zero": (refused(step_size=0.0), ValueError, "step_size must be finite and > 0, got 0.0"),
     "nothing to tune": (

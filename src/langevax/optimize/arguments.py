@@ -165,8 +165,10 @@ def check_numbers(
             "temperature."
         )
     _check_temperature(temperature, schedule)
-    if isinstance(step_size, str) and step_size != "tuned":
-        raise ValueError(f"step_size must be 'tuned', a float > 0 or a schedule of the step, got {step_size!r}.")
+    if isinstance(step_size, str) and step_size not in ("tuned", "theorem"):
+        raise ValueError(
+            f"step_size must be 'tuned', 'theorem', a float > 0 or a schedule of the step, got {step_size!r}."
+        )
     if not isinstance(step_size, str):
         checks.number("step_size", step_size, positive=True)
     for name, value in (("step_size", step_size), ("temperature", temperature)):

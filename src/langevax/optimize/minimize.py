@@ -12,6 +12,7 @@ instead is how many independent chains agree. Measured: Rastrigin's function wit
 d = 5 by 64 x 10^6. Where wells are that deep and coordinates few, `scipy.optimize.dual_annealing` is the better tool.
 """
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,12 @@ import numpy as np
 from jax import random
 from jaxtyping import Array
 
-from langevax.gradients import GradientEstimator
+from langevax.gradients import SVRG, GradientEstimator
 from langevax.optimize import arguments, outcome, starts
 from langevax.optimize.schedules import COOLING, Geometric, Logarithmic, equipartition_temperature
 from langevax.optimize.search import Look, Plan, Search, default_estimator, tuned_step_size
+from langevax.theory.lsi import Target
+from langevax.theory.step_sizes import theorem_step_size
 
 if TYPE_CHECKING:
     import scipy.optimize
@@ -43,6 +46,8 @@ def minimize(
     temperature: Any = None,
     schedule: str | None = "anneal",
     step_size: Any = "tuned",
+    constants: Target | None = None,
+    accuracy: float | None = None,
     gradient: GradientEstimator | None = None,
     spread: Any = None,
     polish: bool = True,
@@ -69,7 +74,11 @@ def minimize(
         schedule: "anneal" falls geometrically, by a factor of 1000 unless told; "logarithmic" as 1 / log(2 + step);
             None keeps one temperature: the ends are draws from exp(-fun / T).
         step_size: h, in units of position^2 / fun. "tuned" is 0.25 / L with L the largest curvature over the starts,
-            and is halved, up to ten times, where chains diverge. A float or a schedule is kept.
+            and is halved, up to ten times, where chains diverge. A float or a schedule is kept. "theorem" is the
+            largest that Kinoshita and Suzuki allow (with full gradients, Chewi) at the one temperature of
+            schedule=None, without bounds.
+        constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
+        accuracy: for "theorem", the divergence KL(chain || Gibbs law) to stay below in the end; None: any.
         gradient: an estimator of `langevax.gradients`; None: `Full`, or `SVRG` where rows are many.
         spread: standard deviation of the starts around x0, a float or one for each number. None starts uniformly
             where both bounds are finite, and with 1.0 elsewhere. 0.0 starts all chains at x0.
@@ -111,6 +120,9 @@ def minimize(
         (array([-1.04, -1.04], dtype=float32), True, True)
     """
     arguments.check_numbers(num_chains, num_steps, temperature, schedule, step_size, gradient, spread)
+    by_theorem = isinstance(step_size, str) and step_size == "theorem"
+    if by_theorem and (schedule is not None or callable(temperature) or bounds is not None):
+        raise ValueError("step_size='theorem' is for one temperature and no bounds; pass schedule=None, temperature=.")
     follow = arguments.as_callback(callback)
     problem, key = arguments.as_problem(fun), arguments.as_key(key)
     start_key, curvature_key, run_key = random.split(key, 3)
@@ -128,13 +140,17 @@ def minimize(
     if not drawn:
         places = starts.draw(places, spread, box, start_key, number)
     places = places if box is None else jnp.clip(places, *box)  # by rounding only
-    tuned = isinstance(step_size, str)
+    tuned = isinstance(step_size, str) and not by_theorem
     survey = starts.look(problem, places, tuned, curvature_key, "x0 draws" if drawn else "x0")
 
     size = places.shape[1]
     temperature = _temperature(temperature, schedule, survey, size, num_steps)
     hottest = float(np.asarray(temperature(0) if callable(temperature) else temperature))
     estimator = gradient or default_estimator(problem, num_steps)
+    if by_theorem:
+        if gradient is None and isinstance(estimator, SVRG):
+            estimator = SVRG(*[math.isqrt(int(problem.size))] * 2)  # what the theorem takes
+        step_size = _theorem_step(estimator, constants, hottest, int(problem.size), accuracy)
     step_size = tuned_step_size(survey, hottest) if tuned else step_size
     plan = Plan(step_size, temperature, estimator, box, num_steps, tuned, progress)
 
@@ -150,6 +166,14 @@ def minimize(
     search = Search(problem, survey, num_chains, None if follow is None else report)
     plan = search.run(plan, run_key)
     return outcome.result(search, plan, like, polish)
+
+
+def _theorem_step(
+    gradient: GradientEstimator, constants: Target | None, temperature: float, size: int, accuracy: float | None
+) -> float:
+    named: dict[str, Any] = {name: getattr(gradient, name, None) for name in ("batch_size", "period")}
+    named |= {"replace": getattr(gradient, "replace", False), "accuracy": accuracy}
+    return theorem_step_size(type(gradient).__name__, constants, temperature, size, **named)
 
 
 def _temperature(temperature: Any, schedule: str | None, survey: starts.Survey, size: int, num_steps: int) -> Any:

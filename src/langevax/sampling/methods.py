@@ -15,8 +15,8 @@ from langevax.langevin import Langevin
 from langevax.metropolis import MALA
 from langevax.problems.problem import Problem
 from langevax.run import simulate
-from langevax.theory import bounds
 from langevax.theory.lsi import Target
+from langevax.theory.step_sizes import METHODS, theorem_step_size
 from langevax.underdamped import Underdamped
 
 Dynamics = Literal["langevin", "underdamped", "mala"]
@@ -134,23 +134,15 @@ def theorem_step(
     accuracy: float | None,
 ) -> float:
     """The largest step that the method's theorem allows."""
-    if constants is None:
+    kind = type(gradient).__name__
+    if dynamics != "langevin" or kind not in METHODS:
         raise ValueError(
-            "step_size='theorem' needs constants: smoothness and log-Sobolev constant as a langevax.theory.lsi.Target, "
-            "such as logistic_target gives; or pass step_size='tuned'."
+            f"there is no theorem for dynamics={dynamics!r} with {kind}; pass gradient='full', 'svrg' or 'sarah' with "
+            "dynamics='langevin', or step_size='tuned'."
         )
-    if not math.isclose(constants.temperature, temperature, rel_tol=1e-5):
-        raise ValueError(f"constants are for temperature {constants.temperature}, but this law has {temperature}.")
-    if dynamics == "langevin" and isinstance(gradient, gradients.Full):
-        return bounds.ld_step_size(constants, accuracy)
-    if dynamics == "langevin" and isinstance(gradient, gradients.SVRG | gradients.SARAH):
-        rule = bounds.svrg_step_size if isinstance(gradient, gradients.SVRG) else bounds.sarah_step_size
-        size, replace = int(problem.size), gradient.replace
-        return rule(constants, gradient.batch_size, gradient.period, size, replace, accuracy)
-    raise ValueError(
-        f"there is no theorem for dynamics={dynamics!r} with {type(gradient).__name__}; pass gradient='full', 'svrg' "
-        "or 'sarah' with dynamics='langevin', or step_size='tuned'."
-    )
+    named: dict[str, Any] = {name: getattr(gradient, name, None) for name in ("batch_size", "period")}
+    named |= {"replace": getattr(gradient, "replace", False), "accuracy": accuracy}
+    return theorem_step_size(kind, constants, temperature, int(problem.size), **named)
 
 
 def one_of(name: str, given: Any, known: tuple[Any, ...]) -> None:
