@@ -149,7 +149,8 @@ def minimize(
     estimator = gradient or default_estimator(problem, num_steps)
     if by_theorem:
         if gradient is None and isinstance(estimator, SVRG):
-            estimator = SVRG(*[math.isqrt(int(problem.size))] * 2)  # what the theorem takes
+            root = math.isqrt(int(problem.size))
+            estimator = SVRG(root, root)  # what the theorem takes
         step_size = _theorem_step(estimator, constants, hottest, int(problem.size), accuracy)
     step_size = tuned_step_size(survey, hottest) if tuned else step_size
     plan = Plan(step_size, temperature, estimator, box, num_steps, tuned, progress)
