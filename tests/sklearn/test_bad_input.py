@@ -62,7 +62,7 @@ def test_targets_of_mixed_type_are_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"solver": "sgd"}, "solver must be one of 'mfld', got 'sgd'"),
+        ({"solver": "sgd"}, "solver must be one of 'mfld', 'svrg-mfld', .*, 'psdca', got 'sgd'"),
         ({"temperature": "hot"}, "temperature must be a number > 0 or 'loo', got 'hot'"),
         ({"temperature": 0.0}, "temperature must be finite and > 0, got 0"),
         ({"step_size": -1.0}, "step_size must be finite and > 0, got -1"),
