@@ -4,12 +4,14 @@ A *prefix* (a precision, a step size) is a pytree that stops early: one leaf of 
 branch of the position, and broadcasts against every array there.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 
@@ -35,6 +37,18 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> Array:
     """One leaf of `normal_like`; below 32 bits drawn wider and rounded, since JAX's own are biased there."""
     wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
     return jax.random.normal(key, (math.prod(shape),), wide).astype(dtype).reshape(shape)
+
+
+def host_normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """The numbers of `normal` outside of any program, by one program for each power of two instead of each shape."""
+    length = math.prod(shape)
+    drawn = _normals(key, 1 << max(length - 1, 0).bit_length(), jnp.dtype(dtype).name)
+    return np.asarray(drawn)[:length].reshape(shape)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _normals(key: Key[Array, ""], length: int, dtype: str) -> Array:
+    return normal(key, (length,), jnp.dtype(dtype))
 
 
 def dot(left: PyTree, right: PyTree) -> Float[Array, ""]:

@@ -255,3 +255,11 @@ def test_a_mistake_is_named(arguments, message):
 def test_there_is_no_prior_without_a_ridge():
     with pytest.raises(ValueError, match="precision > 0"):
         scalar_risk().prior(temperature=0.1, num_particles=3)
+
+
+def test_a_prior_drawn_on_the_host_has_the_numbers_of_the_program():
+    """Sizes on both sides of a power of two; to the rounding of a square root."""
+    for particles in (1, 3, 5, 8, 13):
+        risk = MeanFieldRisk(neurons.Tanh(), losses.squared, jnp.ones((2, 2)), jnp.ones(2), precision=0.3)
+        prior, key = risk.prior(0.1, particles), jax.random.key(particles)
+        np.testing.assert_allclose(prior.drawn(key), prior(key), rtol=1e-6)

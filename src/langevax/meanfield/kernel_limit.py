@@ -47,13 +47,17 @@ class LeaveOneOut(NamedTuple):
         return float(np.min(self.errors))
 
 
-@eqx.filter_jit
 def prior_features(
     neuron: Neuron, inputs: Float[Array, "n features"], prior_variance: Any, num_neurons: int, key: Key[Array, ""]
 ) -> Float[Array, "neurons n"]:
     """h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output, where there are several."""
-    shape = (num_neurons, neuron.particle_size(inputs.shape[-1]))
-    particles = jnp.sqrt(jnp.asarray(prior_variance, inputs.dtype)) * trees.normal(key, shape, inputs.dtype)
+    shape, dtype = (num_neurons, neuron.particle_size(inputs.shape[-1])), inputs.dtype
+    particles = np.sqrt(np.asarray(prior_variance, dtype)) * trees.host_normal(key, shape, dtype)
+    return _features(neuron, jnp.asarray(particles), inputs)
+
+
+@eqx.filter_jit
+def _features(neuron: Neuron, particles: Array, inputs: Array) -> Float[Array, "neurons n"]:
     features = jax.vmap(jax.vmap(neuron, in_axes=(None, 0)), in_axes=(0, None))(particles, inputs)
     return features if features.ndim == 2 else features[..., 0]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -79,8 +80,10 @@ def normalised_weights(weights: Any, size: int, dtype: Any) -> Float[Array, " n"
         raise ValueError(f"weights must have shape ({size},), one per row, got {weights.shape}.")
     if checks.is_concrete(weights):
         checks.number("weights", weights)
-        if not bool(jnp.sum(weights) > 0):
+        host = np.asarray(weights)  # needs no program for each shape
+        if not host.sum() > 0:
             raise ValueError("weights are all 0; give at least one row a positive weight.")
+        return jnp.asarray(host * (size / host.sum(dtype=np.float64)).astype(host.dtype))
     return weights * (size / jnp.sum(weights))
 
 

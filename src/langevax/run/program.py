@@ -102,10 +102,15 @@ def _averageable(value: Any) -> Array:
     return array if wide else array.astype(jnp.float32)
 
 
+def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """Of the start of a run."""
+    return random.fold_in(key, START_STEP)
+
+
 @eqx.filter_jit
 def start_positions(start: Callable[[Any], PyTree], key: Key[Array, ""], num_chains: int | None) -> PyTree:
     """`start(key)`, one for each chain."""
-    key = random.fold_in(key, START_STEP)
+    key = start_key(key)
     return start(key) if num_chains is None else jax.vmap(start)(_keys(key, num_chains))
 
 

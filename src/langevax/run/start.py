@@ -23,6 +23,8 @@ def start_positions(start: Any, key: Key[Array, ""], num_chains: int | None) -> 
                 f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
             )
         positions, num_chains = start.position, start.num_chains
+    elif num_chains is None and hasattr(start, "drawn"):
+        positions = start.drawn(program.start_key(key))
     elif callable(start):
         positions = program.start_positions(start, key, num_chains)
     else:
