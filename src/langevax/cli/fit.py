@@ -60,7 +60,7 @@ def fit(
         typer.Option(
             metavar="NAME",
             help="What trains it, towards the same optimum: mfld, svrg-mfld, underdamped, pda, fictitious-play or "
-            "psdca. underdamped and pda come nearest to it; psdca is worth a try where mfld is not certified.",
+            "psdca. pda and psdca come nearest to it before the certificate's polish.",
         ),
     ] = Request.solver,
     num_particles: Annotated[

@@ -6,7 +6,8 @@ past laws:
     g_i = loss'(z_i);    the particles move towards p_g;    z_i  <-  (1 - rate) z_i + rate (1/N) sum_r h(theta_r, x_i)
 
 In continuous time the objective's gap falls like exp(-t) whatever the log-Sobolev constant. The mixture is never
-stored: its n outputs are all that the next round asks for. The noise left in z is about sqrt(rate / 2) of one cloud's.
+stored: its n outputs are all that the next round asks for. Were rounds independent, the noise left in z would be
+sqrt(rate / 2) of one cloud's.
 
 Cost of a round: (1 + inner_steps) n N activations.
 """
