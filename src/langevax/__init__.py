@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from langevax import data, gradients, integrators, meanfield
+from langevax import data, gradients, integrators, meanfield, spaces
 from langevax._version import __version__
 from langevax.algorithm import Algorithm
 from langevax.langevin import Langevin
@@ -40,6 +40,7 @@ __all__ = [
     "neurons",
     "posterior",
     "simulate",
+    "spaces",
 ]
 
 LOADED_ON_USE = ("numpyro", "optax", "optimize", "sampling", "sklearn", "studies")

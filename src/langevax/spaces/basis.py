@@ -1,0 +1,154 @@
+"""What an orthonormal basis answers: a function is a vector of coefficients x, f = sum_k x_k f_k.
+
+The f_k are orthonormal in L2(rho), rho the uniform law of the domain (of the sample, of the nodes), a probability
+measure: |x|^2 is the mean square of the function, whatever the unit of its argument. They are ordered from smooth to
+rough, so that a prefix of a vector of coefficients is a coarser view of the same function.
+"""
+
+from abc import abstractmethod
+from typing import Any, Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from langevax import checks
+
+Coefficients = Float[Array, "*batch modes"]
+Values = Float[Array, "*batch grid"]
+
+
+class Basis(eqx.Module):
+    """f_0, ..., f_{N-1}, orthonormal; with a grid of its own between which and coefficients it goes fast."""
+
+    num_modes: eqx.AbstractVar[int]
+
+    @property
+    @abstractmethod
+    def grid(self) -> Any:
+        """The points of `synthesize` and `analyze`: (G,) numbers, or (G, d)."""
+
+    @property
+    @abstractmethod
+    def frequencies(self) -> np.ndarray:
+        """(N,) float64, not decreasing: -Laplacian f_k = frequencies_k^2 f_k, or what comes nearest to it."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Of the domain, 0 for nodes of a graph; with `volume`, what makes eigenvalues of a spectral density."""
+
+    @property
+    @abstractmethod
+    def volume(self) -> float:
+        """Of the domain; number of nodes of a graph."""
+
+    @abstractmethod
+    def evaluate(self, points: Any) -> Float[Array, "points modes"]:
+        """`f_k(points_j)`: the functions at any points of the domain."""
+
+    @abstractmethod
+    def synthesize(self, coefficients: Coefficients) -> Values:
+        """The function on the basis's own grid."""
+
+    @abstractmethod
+    def analyze(self, values: Values) -> Coefficients:
+        """Coefficients of the function with these values on the grid: exact where it is in the span."""
+
+    @abstractmethod
+    def with_modes(self, num_modes: int) -> Self:
+        """The same basis cut off, or extended, to `num_modes`."""
+
+    def at(self, coefficients: Coefficients, points: Any) -> Float[Array, "*batch points"]:
+        """The function at any points of the domain."""
+        return coefficients @ self.evaluate(points).astype(coefficients.dtype).T
+
+
+class Interval(Basis):
+    """A basis on an interval; subclasses say which functions, in the coordinate t in [0, 1]."""
+
+    num_modes: int
+    num_points: int
+    domain: tuple[float, float]
+
+    def __init__(self, num_modes: int, num_points: int | None = None, domain: tuple[float, float] = (0.0, 1.0)):
+        checks.positive_int("num_modes", num_modes)
+        left, right = (float(end) for end in domain)
+        if not (np.isfinite(left) and np.isfinite(right) and left < right):
+            raise ValueError(f"domain must be two finite numbers, the smaller first, got {domain!r}.")
+        least = self._fewest_points(num_modes)
+        num_points = self._default_points(num_modes) if num_points is None else num_points
+        checks.positive_int("num_points", num_points)
+        if num_points < least:
+            raise ValueError(f"num_points must be at least {least} for {num_modes} modes, got {num_points}.")
+        self.num_modes, self.num_points, self.domain = num_modes, num_points, (left, right)
+
+    @property
+    def grid(self) -> np.ndarray:
+        left, right = self.domain
+        return left + (right - left) * self._unit_grid()
+
+    @property
+    def dim(self) -> int:
+        return 1
+
+    @property
+    def volume(self) -> float:
+        return self.domain[1] - self.domain[0]
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        return self._unit_frequencies() / self.volume
+
+    def evaluate(self, points: Any) -> Float[Array, "points modes"]:
+        left, _ = self.domain
+        concrete = checks.is_concrete(points)  # then in float64: arguments of waves are large
+        xp = np if concrete else jnp
+        points = np.asarray(points, np.float64) if concrete else points
+        if points.ndim != 1:
+            raise ValueError(f"points must be a vector of numbers of the domain, got shape {points.shape}.")
+        return jnp.asarray(self._functions(xp, (points - left) / self.volume), jnp.result_type(float))
+
+    def with_modes(self, num_modes: int) -> Self:
+        """With the grid kept where it is fine enough."""
+        checks.positive_int("num_modes", num_modes)
+        num_points = max(self.num_points, self._default_points(num_modes))
+        return type(self)(num_modes, num_points, self.domain)
+
+    def _padded(self, coefficients: Array, length: int) -> Array:
+        check_modes(coefficients, self.num_modes)
+        widths = [(0, 0)] * (coefficients.ndim - 1) + [(0, length - self.num_modes)]
+        return jnp.pad(coefficients, widths)
+
+    @staticmethod
+    @abstractmethod
+    def _fewest_points(num_modes: int) -> int: ...
+
+    @classmethod
+    def _default_points(cls, num_modes: int) -> int:
+        return cls._fewest_points(num_modes)
+
+    @abstractmethod
+    def _unit_grid(self) -> np.ndarray: ...
+
+    @abstractmethod
+    def _unit_frequencies(self) -> np.ndarray: ...
+
+    @abstractmethod
+    def _functions(self, xp: Any, t: Any) -> Any:
+        """(points, N) by the array module xp at t in [0, 1]."""
+
+
+def check_modes(coefficients: Array, num_modes: int) -> None:
+    """Raise unless the last axis holds one coefficient for each mode."""
+    if jnp.ndim(coefficients) == 0 or coefficients.shape[-1] != num_modes:
+        shape = jnp.shape(coefficients)
+        raise ValueError(f"coefficients must have {num_modes} modes on the last axis, got shape {shape}.")
+
+
+def check_values(values: Array, num_points: int) -> None:
+    """Raise unless the last axis holds one value for each point of the grid."""
+    if jnp.ndim(values) == 0 or values.shape[-1] != num_points:
+        shape = jnp.shape(values)
+        raise ValueError(f"values must have the grid's {num_points} points on the last axis, got shape {shape}.")

@@ -1,0 +1,67 @@
+"""Waves: periodic functions, by fast Fourier transforms."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from langevax.spaces.basis import Coefficients, Interval, Values, check_values
+
+
+class Fourier(Interval):
+    """`f_0 = 1, f_{2k-1}(t) = sqrt(2) cos(2 pi k t), f_{2k}(t) = sqrt(2) sin(2 pi k t)`, of period one domain.
+
+    Args:
+        num_modes: N; odd numbers have a sine for every cosine.
+        num_points: of the grid, the left ends of as many cells; the least power of two that resolves all modes where it
+            is not given.
+        domain: one period.
+
+    `synthesize` and `analyze` are one real Fourier transform each, O(G log G).
+
+    Raises:
+        ValueError: no modes, too few points for them, a domain that is none.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from langevax import spaces
+        >>> basis = spaces.Fourier(3)
+        >>> basis.synthesize(jnp.array([1.0, 0.0, 1.0])).round(1)  # 1 + sqrt(2) sin(2 pi t)
+        Array([ 1. ,  2.4,  1. , -0.4], dtype=float32)
+    """
+
+    def synthesize(self, coefficients: Coefficients) -> Values:
+        num_waves = self.num_points // 2
+        padded = self._padded(coefficients, 2 * num_waves + 1)
+        mean, waves = padded[..., :1], padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2)
+        waves = waves * jnp.asarray(np.sqrt(0.5), padded.dtype)
+        spectrum = lax.complex(waves[..., 0], -waves[..., 1])
+        spectrum = jnp.concatenate([lax.complex(mean, jnp.zeros_like(mean)), spectrum], axis=-1)
+        return jnp.fft.irfft(spectrum, self.num_points, norm="forward")
+
+    def analyze(self, values: Values) -> Coefficients:
+        check_values(values, self.num_points)
+        spectrum = jnp.fft.rfft(values, norm="forward")
+        pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * jnp.asarray(np.sqrt(2), values.dtype)
+        waves = pairs[..., 1:, :].reshape(*values.shape[:-1], -1)
+        return jnp.concatenate([spectrum[..., :1].real, waves], axis=-1)[..., : self.num_modes]
+
+    @staticmethod
+    def _fewest_points(num_modes: int) -> int:
+        return num_modes + 1 - num_modes % 2
+
+    @classmethod
+    def _default_points(cls, num_modes: int) -> int:
+        return 1 << (num_modes - num_modes % 2).bit_length()
+
+    def _unit_grid(self) -> np.ndarray:
+        return np.arange(self.num_points) / self.num_points
+
+    def _unit_frequencies(self) -> np.ndarray:
+        return 2 * np.pi * ((np.arange(self.num_modes) + 1) // 2)
+
+    def _functions(self, xp: Any, t: Any) -> Any:
+        j = xp.arange(self.num_modes)
+        angle = 2 * np.pi * ((j + 1) // 2) * t[:, None]
+        return xp.where(j > 0, np.sqrt(2), 1.0) * xp.where((j == 0) | (j % 2 == 1), xp.cos(angle), xp.sin(angle))

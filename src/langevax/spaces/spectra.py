@@ -1,0 +1,63 @@
+"""Eigenvalues of priors by formula: how fast the variance of a mode falls with its frequency.
+
+A stationary covariance with spectral density S has, on a basis of frequencies w_k over a domain of that volume,
+
+    mu_k = S(w_k) / volume
+
+which does not depend on the number of modes: more of them add finer detail and change nothing else.
+"""
+
+from math import gamma
+
+import numpy as np
+
+from langevax import checks
+from langevax.spaces.basis import Basis
+
+
+def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
+    """`mu_k = scale (k + 1)^-decay`, k = 0, ..., the summable spectra of the theorems for decay > 1.
+
+    >>> power(3)
+    array([1.        , 0.25      , 0.11111111])
+    """
+    checks.positive_int("num_modes", num_modes)
+    if not (np.isfinite(decay) and decay > 1):
+        raise ValueError(f"decay must be > 1, or the variances have no finite sum, got {decay}.")
+    checks.number("scale", scale, positive=True)
+    return scale * np.arange(1.0, num_modes + 1) ** -decay
+
+
+def matern(basis: Basis, smoothness: float = 1.5, length_scale: float = 0.2, variance: float = 1.0) -> np.ndarray:
+    """Matern: about `smoothness` derivatives, correlated over `length_scale`, of that `variance` at a point.
+
+        S(w) = variance (4 pi)^{d/2} Gamma(nu + d/2) / Gamma(nu) (l^2 / 2 nu)^{d/2} (1 + l^2 w^2 / 2 nu)^{-(nu + d/2)}
+
+    >>> from langevax import spaces
+    >>> round(float(matern(spaces.Fourier(199), length_scale=0.1).sum()), 2)  # the mean variance over the domain
+    1.0
+
+    On `Cosine` the law is that of a reflected process: its variance is double at the ends.
+    """
+    for name, value in (("smoothness", smoothness), ("length_scale", length_scale), ("variance", variance)):
+        checks.number(name, value, positive=True)
+    half, unit = basis.dim / 2, length_scale**2 / (2 * smoothness)
+    at_zero = variance * (4 * np.pi * unit) ** half * gamma(smoothness + half) / gamma(smoothness)
+    return at_zero * (1 + unit * basis.frequencies**2) ** -(smoothness + half) / basis.volume
+
+
+def squared_exponential(basis: Basis, length_scale: float = 0.2, variance: float = 1.0) -> np.ndarray:
+    """Squared exponential, the limit of `matern` for smooth functions; on a graph, the heat kernel.
+
+        S(w) = variance (2 pi)^{d/2} l^d exp(-l^2 w^2 / 2)
+
+    Eigenvalues fall fast: those below 1e-300 of the first count as that, so that they stay positive.
+
+    >>> from langevax import spaces
+    >>> squared_exponential(spaces.Fourier(3), length_scale=0.5).round(4)
+    array([1.2533, 0.009 , 0.009 ])
+    """
+    for name, value in (("length_scale", length_scale), ("variance", variance)):
+        checks.number(name, value, positive=True)
+    at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume
+    return at_zero * np.exp(-np.minimum((length_scale * basis.frequencies) ** 2 / 2, 690.0))
