@@ -6,7 +6,7 @@ rough, so that a prefix of a vector of coefficients is a coarser view of the sam
 """
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ class Basis(eqx.Module):
         """Coefficients of the function with these values on the grid: exact where it is in the span."""
 
     @abstractmethod
-    def with_modes(self, num_modes: int) -> Self:
+    def with_modes(self, num_modes: int) -> "Basis":
         """The same basis cut off, or extended, to `num_modes`."""
 
     def at(self, coefficients: Coefficients, points: Any) -> Float[Array, "*batch points"]:
@@ -110,7 +110,7 @@ class Interval(Basis):
             raise ValueError(f"points must be a vector of numbers of the domain, got shape {points.shape}.")
         return jnp.asarray(self._functions(xp, (points - left) / self.volume), jnp.result_type(float))
 
-    def with_modes(self, num_modes: int) -> Self:
+    def with_modes(self, num_modes: int) -> "Basis":
         """With the grid kept where it is fine enough."""
         checks.positive_int("num_modes", num_modes)
         num_points = max(self.num_points, self._default_points(num_modes))
