@@ -8,6 +8,7 @@ from langevax._version import __version__
 from langevax.algorithm import Algorithm
 from langevax.langevin import Langevin
 from langevax.metropolis import MALA
+from langevax.pcn import PCN, PCNL
 from langevax.problems import losses, neurons
 from langevax.problems.affine import affine
 from langevax.problems.finite_sum import FiniteSum
@@ -20,6 +21,8 @@ from langevax.underdamped import Underdamped
 
 __all__ = [
     "MALA",
+    "PCN",
+    "PCNL",
     "Algorithm",
     "CheckpointError",
     "DivergenceError",

@@ -31,6 +31,9 @@ class Algorithm(eqx.Module):
     chains: ClassVar[Literal["vmap", "map"]] = "vmap"
     """How several chains run: together, or one after the other where a step branches on its own data."""
 
+    def check(self, problem: Problem) -> None:
+        """Raise, before anything is compiled, where this method cannot run on the problem."""
+
     @abstractmethod
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[Any, Info]:
         """The state before step 0."""

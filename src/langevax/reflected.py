@@ -68,6 +68,9 @@ class Reflected(Algorithm):
         """That of the algorithm."""
         return self.algorithm.step_size
 
+    def check(self, problem: Problem) -> None:
+        self.algorithm.check(problem)
+
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[Any, Info]:
         return self.algorithm.init(problem, self.fold(position)[0], key)
 

@@ -16,6 +16,7 @@ def check_run(algorithm: Any, problem: Any, key: Any, num_steps: Any, num_chains
         raise TypeError(f"algorithm must be an Algorithm such as langevax.Langevin(...), got {algorithm!r}.")
     if not isinstance(problem, Problem):
         raise TypeError(f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}.")
+    algorithm.check(problem)
     checks.typed_key(key)
     checks.positive_int("num_steps", num_steps, minimum=0)
     if num_steps > MAX_STEPS:
