@@ -7,6 +7,8 @@ from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
 from langevax.spaces.cosine import Cosine
 from langevax.spaces.fourier import Fourier
+from langevax.spaces.kernel_eigenbasis import KernelEigenbasis
 from langevax.spaces.prior import GaussianPrior
+from langevax.spaces.tabulated import Tabulated
 
-__all__ = ["Basis", "Cosine", "Fourier", "GaussianPrior", "spectra"]
+__all__ = ["Basis", "Cosine", "Fourier", "GaussianPrior", "KernelEigenbasis", "Tabulated", "spectra"]
