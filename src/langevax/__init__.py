@@ -9,7 +9,7 @@ from langevax.algorithm import Algorithm
 from langevax.langevin import Langevin
 from langevax.metropolis import MALA
 from langevax.pcn import PCN, PCNL
-from langevax.problems import losses, neurons
+from langevax.problems import likelihoods, losses, neurons
 from langevax.problems.affine import affine
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.mean_field import MeanFieldRisk
@@ -38,6 +38,7 @@ __all__ = [
     "data",
     "gradients",
     "integrators",
+    "likelihoods",
     "losses",
     "meanfield",
     "neurons",

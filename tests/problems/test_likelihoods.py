@@ -1,0 +1,138 @@
+"""Likelihoods: their values, curvature and pull, and the problem they make of coefficients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+
+import langevax
+from langevax import likelihoods
+from langevax.problems.likelihoods import LinearPredictor
+
+SCALAR = {
+    "gaussian": likelihoods.Gaussian(0.7),
+    "student": likelihoods.StudentT(0.7, 3.0),
+    "huber": likelihoods.Huber(0.7, 1.2),
+    "bernoulli": likelihoods.Bernoulli(),
+}
+each = pytest.mark.parametrize("name", SCALAR)
+
+
+def rows(name, count=400):
+    """(z, y) in float64, residuals of all sizes."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=count) * 10 ** rng.uniform(-2, 1.5, count)
+    return z, (rng.choice([-1.0, 1.0], count) if name == "bernoulli" else rng.normal(size=count))
+
+
+@each
+def test_values_are_negative_log_densities_up_to_a_constant(name):
+    with jax.enable_x64():
+        z, y = rows(name)
+        found = np.asarray(jax.vmap(SCALAR[name])(z, y))
+        density = {
+            "gaussian": lambda: scipy.stats.norm(0, 0.7).logpdf(z - y),
+            "student": lambda: scipy.stats.t(3.0, 0, 0.7).logpdf(z - y),
+            "huber": lambda: -scipy.special.huber(1.2, (z - y) / 0.7),
+            "bernoulli": lambda: scipy.special.log_expit(y * z),
+        }[name]()
+        np.testing.assert_allclose(np.ptp(found + density), 0, atol=1e-9)
+
+
+@each
+def test_curvature_bounds_the_second_derivative_and_is_reached(name):
+    with jax.enable_x64():
+        z, y = rows(name)
+        z[0] = 0.0 if name == "bernoulli" else y[0]  # where it is greatest
+        second = np.abs(jax.vmap(jax.grad(jax.grad(SCALAR[name])))(z, y))
+        assert second.max() == pytest.approx(float(SCALAR[name].curvature), rel=1e-9)
+
+
+def test_categorical_is_the_log_of_softmax_and_bends_by_one_half_at_most():
+    with jax.enable_x64():
+        z = np.random.default_rng(0).normal(size=(50, 3))
+        z[0] = 0.0, 0.0, -50.0
+        y = np.arange(50, dtype=np.int32) % 3
+        found = jax.vmap(likelihoods.Categorical())(z, y)
+        np.testing.assert_allclose(found, -jax.nn.log_softmax(z)[np.arange(50), y], rtol=1e-12)
+        hessians = jax.vmap(jax.hessian(likelihoods.Categorical()))(z, y)
+        assert np.linalg.eigvalsh(hessians).max() == pytest.approx(likelihoods.Categorical().curvature)
+
+
+def test_far_off_student_lets_go_and_huber_pulls_no_harder():
+    z, y = jnp.asarray([1e1, 1e2, 1e3]), jnp.zeros(3)
+    student, huber, gaussian = (
+        np.asarray(jax.vmap(jax.grad(f))(z, y))
+        for f in (likelihoods.StudentT(1.0), likelihoods.Huber(1.0), likelihoods.Gaussian(1.0))
+    )
+    assert np.all(np.diff(student) < 0)
+    np.testing.assert_allclose(huber, 1.345, rtol=1e-6)
+    np.testing.assert_allclose(gaussian, z, rtol=1e-6)
+
+
+def test_equal_numbers_make_equal_likelihoods():
+    assert likelihoods.Huber(0.5) == likelihoods.Huber(0.5)
+    assert likelihoods.Huber(0.5) != likelihoods.Huber(0.6)
+    assert hash(likelihoods.Bernoulli()) == hash(likelihoods.Bernoulli())
+
+
+def test_the_minimum_of_gaussian_and_prior_is_ridge_regression():
+    """With precision 1/(n mu): the mean of the Gaussian process with noise variance s^2."""
+    rng = np.random.default_rng(1)
+    Phi, y, s = rng.normal(size=(20, 3)), rng.normal(size=20), 0.3
+    mu = np.array([2.0, 1.0, 0.5])
+    ridge = np.linalg.solve(Phi.T @ Phi / s**2 + np.diag(1 / mu), Phi.T @ y / s**2)
+    data = (jnp.asarray(Phi, jnp.float32), jnp.asarray(y, jnp.float32))
+    problem = langevax.FiniteSum(LinearPredictor(likelihoods.Gaussian(s)), data, precision=1 / (20 * mu))
+    gradient = problem.potential_gradient(jnp.asarray(ridge, jnp.float32))
+    scale = problem.potential_gradient(jnp.zeros(3))
+    assert np.abs(gradient).max() < 1e-5 * np.abs(scale).max()
+
+
+def test_several_functions_share_their_features():
+    Phi, y = jnp.asarray([[1.0, 2.0], [0.0, 1.0]]), jnp.asarray([2, 0])
+    x = jnp.asarray([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]])
+    problem = langevax.FiniteSum(LinearPredictor(likelihoods.Categorical()), (Phi, y))
+    expected = -float(jnp.mean(jax.nn.log_softmax(Phi @ x)[jnp.arange(2), y]))
+    assert float(problem.value(x)) == pytest.approx(expected, rel=1e-6)
+    assert problem.gradient(x).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "targets", "shape", "error", "message"),
+    [
+        (likelihoods.Gaussian(1.0), np.zeros((3, 2)), (), ValueError, r"Gaussian must have shape \(n,\), got \(3, 2\)"),
+        (likelihoods.Huber(1.0), np.zeros(3), (2,), ValueError, r"Huber needs function values of shape \(\), got \(2,"),
+        (likelihoods.StudentT(1.0), np.array([1.0, np.nan]), (), ValueError, r"targets\[1\] is nan.*drop or impute"),
+        (likelihoods.Gaussian(1.0), np.array([True, False]), (), TypeError, "dtype bool, but Gaussian needs numbers"),
+        (likelihoods.Bernoulli(), np.array([0.0, 1.0]), (), ValueError, r"-1 or \+1, found 0.0; map 0/1"),
+        (likelihoods.Bernoulli(), np.array([True]), (), ValueError, r"-1 or \+1, found True"),
+        (likelihoods.Categorical(), np.array([0, 3]), (3,), ValueError, r"labels in \[0, 3\), found 3"),
+        (likelihoods.Categorical(), np.array([0.0]), (3,), TypeError, "dtype float64, but Categorical needs integers"),
+        (likelihoods.Categorical(), np.array([0]), (), ValueError, r"of shape \(C,\), got \(\); .* use Bernoulli"),
+    ],
+)
+def test_wrong_targets_are_named_with_the_remedy(likelihood, targets, shape, error, message):
+    with pytest.raises(error, match=message):
+        likelihood.check_targets(targets, shape)
+
+
+def test_right_targets_pass():
+    likelihoods.Gaussian(1.0).check_targets(np.zeros(3))
+    likelihoods.Bernoulli().check_targets(np.array([-1, 1]))
+    likelihoods.Categorical().check_targets(np.array([0, 2]), (3,))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: likelihoods.Gaussian(0.0), "noise must be finite and > 0, got 0.0"),
+        (lambda: likelihoods.StudentT(1.0, -1.0), "degrees must be finite and > 0, got -1.0"),
+        (lambda: likelihoods.Huber(1.0, np.inf), "threshold must be finite and > 0, got inf"),
+    ],
+)
+def test_numbers_out_of_range_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
