@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 LOADED_ON_USE = ("numpyro", "optax", "optimize", "sampling", "sklearn", "studies")
-FUNCTIONS_ON_USE = {"minimize": "optimize", "sample": "sampling"}
+FUNCTIONS_ON_USE = {"inverse_problem": "sampling", "minimize": "optimize", "sample": "sampling"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,23 +11,27 @@ from jaxtyping import Array, Key
 from langevax import checks, gradients
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
+from langevax.integrators import Exponential, Integrator
 from langevax.langevin import Langevin
 from langevax.metropolis import MALA
+from langevax.pcn import PCN, PCNL
 from langevax.problems.problem import Problem
 from langevax.run import simulate
 from langevax.theory.lsi import Target
 from langevax.theory.step_sizes import METHODS, theorem_step_size
 from langevax.underdamped import Underdamped
 
-Dynamics = Literal["langevin", "underdamped", "mala"]
-DYNAMICS = ("langevin", "underdamped", "mala")
+Dynamics = Literal["langevin", "underdamped", "mala", "pcn", "pcnl"]
+DYNAMICS = ("langevin", "underdamped", "mala", "pcn", "pcnl")
 GRADIENTS = ("svrg", "sarah", "minibatch", "control-variate", "full")
 SMALL = 512  # components up to which a full gradient is the default: batches would not be cheaper
 LEAST_BATCH, PROBED = 32, 512  # components of a batch at least; and those that tell how much they differ
 STEP, HEAT = 0.25, 0.06  # what batches may add to the variance at this step, in coordinates of unit curvature
 FRICTION = math.sqrt(2)  # of coordinates with unit curvature
 SARAH_PERIOD = 8  # at most: its errors add up over an epoch, where those of SVRG do not
-ACCEPTED = (0.5, 0.8)  # share of MALA's proposals between which its step is left alone
+ACCEPTED = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
+"""Share of proposals between which a step is left alone; these are exact, and want full gradients."""
+LONGEST = 2.0  # step of pCN and pCNL, at which a proposal forgets where it comes from
 
 
 class Maker(NamedTuple):
@@ -36,15 +40,27 @@ class Maker(NamedTuple):
     dynamics: str
     gradient: GradientEstimator
     temperature: float
+    precision: Any = 0.0
+    """Of the problem in coordinates of unit curvature: the share of the prior in what is known of each."""
+    integrator: Integrator = Exponential()
 
     def __call__(self, step_size: float) -> Algorithm:
         match self.dynamics:
             case "mala":
                 return MALA(step_size, self.temperature)
+            case "pcn":
+                return PCN(crank_nicolson_share(step_size * self.precision), self.temperature)
+            case "pcnl":
+                return PCNL(step_size * self.precision, self.temperature)
             case "underdamped":
                 return Underdamped(step_size, self.temperature, FRICTION, self.gradient)
             case _:
-                return Langevin(step_size, self.temperature, self.gradient)
+                return Langevin(step_size, self.temperature, self.gradient, self.integrator)
+
+
+def crank_nicolson_share(t: Any) -> Any:
+    """The s of pCN that moves as far as a step t of pCNL: sqrt(1 - s^2) = (2 - t) / (2 + t)."""
+    return jnp.sqrt(8 * t) / (2 + t)
 
 
 def estimator_of(
@@ -62,10 +78,10 @@ def estimator_of(
     if isinstance(given, GradientEstimator):
         return given
     if given is None:
-        given = "full" if n <= SMALL or dynamics == "mala" else "svrg"
+        given = "full" if n <= SMALL or dynamics in ACCEPTED else "svrg"
     one_of("gradient", given, GRADIENTS)
-    if dynamics == "mala" and given != "full":
-        raise ValueError(f"dynamics='mala' accepts by the whole potential; pass gradient='full', not {given!r}.")
+    if dynamics in ACCEPTED and given != "full":
+        raise ValueError(f"dynamics={dynamics!r} accepts by the whole potential; pass gradient='full', not {given!r}.")
     if given != "full" and n == 1:
         raise ValueError(
             f"gradient={given!r} draws batches, but this target is one function without data; pass 'full'."
@@ -112,16 +128,19 @@ def _gradients_at(problem: Problem, position: Array, indices: Array) -> Array:
 def accepted_step(
     make: Maker, problem: Problem, start: Any, num_chains: int, scale: float, size: int, key: Key[Array, ""]
 ) -> tuple[float, int]:
-    """MALA's step, by short runs until half to four fifths of its proposals are accepted."""
-    step_size, used = scale / size ** (1 / 3), 0
+    """The step of an exact method, by short runs until the share of its proposals in `ACCEPTED` is accepted."""
+    (least, most), on_functions = ACCEPTED[make.dynamics], make.dynamics != "mala"
+    step_size, used = (1.0 if on_functions else scale / size ** (1 / 3)), 0
     for number in range(12):
         options = {"key": random.fold_in(key, number), "num_steps": 50, "num_chains": num_chains, "progress": False}
         run = simulate(make(step_size), problem, start, **options)
         used += run.evaluations
         accepted = run.metrics["acceptance"]
-        if ACCEPTED[0] <= accepted <= ACCEPTED[1]:
+        if least <= accepted <= most or (on_functions and accepted > most and step_size == LONGEST):
             break
-        step_size *= 0.6 if accepted < ACCEPTED[0] else 1.5
+        step_size *= 0.6 if accepted < least else 1.5
+        if on_functions:
+            step_size = min(step_size, LONGEST)
     return step_size, used
 
 

@@ -13,12 +13,13 @@ from jaxtyping import Array, Key, PyTree
 
 from langevax import checks
 from langevax.gradients import GradientEstimator
-from langevax.problems.affine import affine
+from langevax.integrators import Explicit, Exponential
 from langevax.problems.curvature import ITERATIONS, largest_curvature
-from langevax.problems.raveled import Raveled
+from langevax.problems.problem import Problem
 from langevax.run import Result, simulate
 from langevax.sampling import tuning
 from langevax.sampling.methods import (
+    ACCEPTED,
     DYNAMICS,
     FRICTION,
     Dynamics,
@@ -30,7 +31,7 @@ from langevax.sampling.methods import (
 )
 from langevax.sampling.pilot import MAX_COORDINATES, look
 from langevax.sampling.samples import Samples
-from langevax.sampling.target import Moved, NearMode, check_start, problem_of
+from langevax.sampling.target import Coordinates, Moved, NearMode, check_start, coordinates_of, problem_of, start_of
 from langevax.theory.lsi import Target
 
 RELAXATIONS = 10  # of warm-up
@@ -38,7 +39,7 @@ RELAXATIONS = 10  # of warm-up
 
 def sample(
     target: Any,
-    start: Any,
+    start: Any = None,
     *,
     key: Key[Array, ""],
     temperature: float | None = None,
@@ -66,11 +67,14 @@ def sample(
     halving it tells is below 5 %.
 
     Args:
-        target: a `langevax.posterior`; or a problem, with `temperature`; or a function `log_density(position)`.
-        start: a position to begin the search for a mode from; or a function `key -> position`, from which each chain
-            starts itself (the pilot from one such draw): for laws of several modes.
+        target: a `langevax.posterior` or `langevax.inverse_problem`; or a problem, with `temperature`; or a function
+            `log_density(position)`.
+        start: a position to begin the search for a mode from, which an inverse problem knows by itself; or a function
+            `key -> position`, from which each chain starts itself (the pilot from one such draw): for laws of several
+            modes.
         num_samples: draws kept of each chain.
-        dynamics: "langevin"; "underdamped" has a smaller bias and shorter paths; "mala" is exact, with full gradients.
+        dynamics: "langevin"; "underdamped" has a smaller bias and shorter paths; "mala" is exact, with full gradients,
+            and so are "pcnl" and "pcn" (which takes no gradient), for any number of modes of a function.
         gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. None takes
             SVRG, and full gradients up to 512 components.
         batch_size: None takes the least that heats the chain by 6 % at a step of 0.25, as the pilot tells, at least 32.
@@ -105,31 +109,35 @@ def sample(
     one_of("dynamics", dynamics, DYNAMICS)
     problem, temperature = problem_of(target, temperature)
     pilot_key, start_key, batch_key, tune_key, warm_key, run_key = random.split(key, 6)
+    if start is None:
+        start = start_of(target)
     first = start(start_key) if callable(start) else start
     first = jax.tree.map(jnp.asarray, first)
     check_start(problem, first)
-    flat = Raveled(problem, first)
     given_theorem = step_size == "theorem"
     if given_theorem:
         if preconditioner not in ("auto", None):
             raise ValueError("step_size='theorem' is a step of the position itself; leave preconditioner out.")
         preconditioner, root = None, math.isqrt(int(problem.size))
         batch_size, period = batch_size or root, period or root  # what the theorems take
-    kind = _kind(preconditioner, flat, len(flat.from_position(first)))
-    pilot = look(flat, flat.from_position(first), kind, pilot_key)
-    seen = flat if pilot.scales is None else affine(flat, pilot.scales)
-    mode = pilot.mode if pilot.scales is None else seen.from_position(pilot.mode)  # type: ignore[union-attr]
+    flat = coordinates_of(problem, first, temperature, whiten=preconditioner is not None)
+    kind = _kind(preconditioner, flat.problem, len(flat.from_position(first)))
+    pilot = look(flat.problem, flat.from_position(first), kind, pilot_key)
+    coordinates = flat.through(pilot.scales)
+    seen = coordinates.problem
+    mode = pilot.mode if pilot.scales is None else seen.from_position(pilot.mode)
     begin: Any = NearMode(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
     if callable(start):
-        begin = Moved(start, flat, None if pilot.scales is None else seen)
+        begin = Moved(start, coordinates)
 
     estimator = estimator_of(gradient, batch_size, period, seen, mode, temperature, dynamics, batch_key)
-    make = Maker(dynamics, estimator, temperature)
+    integrator = Explicit() if given_theorem else Exponential()  # the theorems are Euler's
+    make = Maker(dynamics, estimator, temperature, seen.precision, integrator)
     report, spent = None, pilot.evaluations
     if step_size == "tuned":
         curvature = float(largest_curvature(seen, mode, key=tune_key))
         spent += 2 * ITERATIONS * int(problem.size)
-        if dynamics == "mala":
+        if dynamics in ACCEPTED:
             step_size, used = accepted_step(make, seen, begin, num_chains, 1 / curvature, len(mode), tune_key)
             spent += used
         else:
@@ -162,13 +170,13 @@ def sample(
         resume=resume,
     )
     return Samples(
-        positions=_back(flat, pilot.scales, run),
+        positions=_back(coordinates, run),
         draws=np.asarray(run.positions),
         problem=seen,
         algorithm=make(step_size),
         temperature=temperature,
         step_size=step_size,
-        method=f"{dynamics}, {type(estimator).__name__}" if dynamics != "mala" else "mala",
+        method=dynamics if dynamics in ACCEPTED else f"{dynamics}, {type(estimator).__name__}",
         halving=report,
         result=run,
         evaluations=spent + warm.evaluations + run.evaluations,
@@ -176,14 +184,11 @@ def sample(
     )
 
 
-def _back(flat: Raveled, scales: Array | None, run: Result) -> PyTree:
-    draws = jnp.asarray(run.positions)
-    if scales is not None:
-        draws = draws * scales if scales.ndim == 1 else draws @ scales.T
-    return jax.tree.map(np.asarray, jax.vmap(jax.vmap(flat.to_position))(draws))
+def _back(coordinates: Coordinates, run: Result) -> PyTree:
+    return jax.tree.map(np.asarray, jax.vmap(jax.vmap(coordinates.to_position))(jnp.asarray(run.positions)))
 
 
-def _kind(given: str | None, problem: Raveled, size: int) -> Any:
+def _kind(given: str | None, problem: Problem, size: int) -> Any:
     one_of("preconditioner", given, ("auto", "full", "diagonal", None))
     if given != "auto":
         return given

@@ -11,14 +11,16 @@ from jax import random
 from jaxtyping import Array, Float, Key, PyTree
 
 from langevax import checks
+from langevax.problems.affine import affine
 from langevax.problems.function import Function
 from langevax.problems.posterior import Posterior
 from langevax.problems.problem import Problem
 from langevax.problems.raveled import Raveled
+from langevax.sampling.inverse import InverseProblem
 
 
 def problem_of(target: Any, temperature: float | None) -> tuple[Problem, float]:
-    if isinstance(target, Posterior):
+    if isinstance(target, Posterior | InverseProblem):
         if temperature is not None:
             raise ValueError("temperature is that of the posterior, 1/n; leave it out, or pass its problem alone.")
         return target.problem, float(target.temperature)
@@ -32,6 +34,13 @@ def problem_of(target: Any, temperature: float | None) -> tuple[Problem, float]:
     if temperature is not None:
         checks.number("temperature", temperature, positive=True)
     return Function(Negative(target)), 1.0 if temperature is None else float(temperature)
+
+
+def start_of(target: Any) -> Any:
+    """Where to begin if nothing is said of it."""
+    if not isinstance(target, InverseProblem):
+        raise ValueError("start is missing: pass a position to begin the search for a mode from.")
+    return target.start
 
 
 class Negative(eqx.Module):
@@ -62,13 +71,54 @@ class NearMode(eqx.Module):
         return self.mode + self.spread * random.normal(key, self.mode.shape, self.mode.dtype)
 
 
+class Coordinates(eqx.Module):
+    """A problem seen through one change of coordinates after the other."""
+
+    layers: tuple[Any, ...]
+    """Problems, each on the coordinates of the one before it; the first is `Raveled`."""
+
+    @property
+    def problem(self) -> Any:
+        """In the coordinates that are sampled."""
+        return self.layers[-1]
+
+    def through(self, scales: Array | None) -> "Coordinates":
+        """One change more, `position = scales z`; none where there are no scales."""
+        return self if scales is None else Coordinates((*self.layers, affine(self.problem, scales)))
+
+    def to_position(self, z: Float[Array, " d"]) -> PyTree:
+        """The user's position."""
+        for layer in reversed(self.layers):
+            z = layer.to_position(z)
+        return z
+
+    def from_position(self, position: PyTree) -> Float[Array, " d"]:
+        """The coordinates of a user's position."""
+        for layer in self.layers:
+            position = layer.from_position(position)
+        return position
+
+
+def coordinates_of(problem: Problem, like: PyTree, temperature: float, whiten: bool) -> Coordinates:
+    """The position as one vector; with `whiten`, in units of the prior where that has a scale for each coordinate.
+
+    What is white has one precision, so that a pilot may turn the coordinates, and a search for the mode is short
+    however many rough modes a function has.
+    """
+    flat = Raveled(problem, like)
+    here = Coordinates((flat,))
+    if not whiten or jnp.ndim(flat.precision) == 0 or not np.all(np.asarray(flat.precision) > 0):
+        return here
+    level = jnp.asarray(temperature, flat.precision.dtype)
+    white = here.through(jnp.sqrt(level / flat.precision)).problem
+    return Coordinates((flat, eqx.tree_at(lambda problem: problem.precision, white, level)))
+
+
 class Moved(eqx.Module):
     """A user's own starts, in the coordinates that are sampled."""
 
     start: Callable[..., Any]
-    flat: Raveled
-    seen: Any
+    coordinates: Coordinates
 
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
-        vector = self.flat.from_position(self.start(key))
-        return vector if self.seen is None else self.seen.from_position(vector)
+        return self.coordinates.from_position(self.start(key))
