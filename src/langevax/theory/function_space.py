@@ -1,0 +1,253 @@
+"""Langevin chains in a Hilbert space, mode by mode: stability, laws at every step, what a step and a cut-off cost.
+
+Modes k have precision p_k (lambda / mu_k, the penalty over the prior's eigenvalue) and curvature q_k, that of the loss.
+Every integrator is then the linear recursion
+
+    x_k  <-  r_k x_k  +  c_k sqrt(temperature) xi,      r_k = 1 - b_k (p_k + q_k),
+
+about the target's mean, and the target is N(mean, temperature / (p_k + q_k)). All arrays of modes have one entry a
+mode, so that 10^5 modes after 10^9 steps cost what one step costs.
+
+Sources: Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3 (semi-implicit scheme), Proposition 8(i) (contraction)
+and 11 (orders); everything else is derived. `linear_inverse` has the laws where modes mix.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from langevax.theory.gaussian import stationary_variance
+
+Modes = float | np.ndarray
+"""(modes,), or one number for all of them."""
+
+
+def linear_gains(integrator: str, step_size: float, precision: Modes) -> tuple[np.ndarray, np.ndarray]:
+    """(b, c^2) of one step; in all four a = 1 - b p, which is kept unsaid since it loses digits at small steps.
+
+    >>> linear_gains("semi_implicit", 0.5, np.array([0.0, 2.0]))
+    (array([0.5 , 0.25]), array([1.  , 0.25]))
+    """
+    h, p = float(step_size), np.asarray(precision, float)
+    match integrator:
+        case "explicit":
+            return np.full(p.shape, h), np.full(p.shape, 2 * h)
+        case "semi_implicit":
+            return h / (1 + h * p), 2 * h / (1 + h * p) ** 2
+        case "exponential":
+            some = np.where(p > 0, p, 1)
+            b, c2 = -np.expm1(-h * some) / some, -np.expm1(-2 * h * some) / some
+            return np.where(p > 0, b, h), np.where(p > 0, c2, 2 * h)
+        case "crank_nicolson":
+            return h / (1 + h * p / 2), 2 * h / (1 + h * p / 2) ** 2
+    known = "explicit, semi_implicit, exponential, crank_nicolson"
+    raise ValueError(f"integrator is {integrator!r}; pass one of {known}.")
+
+
+def stability_limit(integrator: str, precision: Modes, curvature: Modes) -> float:
+    """The step below which all of these modes settle, |r| < 1; `inf` where every step does (derived).
+
+        explicit          2 / (p + q)
+        semi_implicit     2 / (q - p)                 where q > p, else none
+        exponential       2 artanh(p / q) / p         where q > p, else none
+        crank_nicolson    2 / q                       where q > 0, else none
+
+    So only the explicit scheme is held back by how many modes there are. p + q must be positive.
+
+    >>> precision = 0.01 * np.arange(1.0, 4097) ** 2
+    >>> [float(f"{stability_limit(i, precision, 1.0):.3g}") for i in ("explicit", "semi_implicit", "exponential")]
+    [1.19e-05, 2.02, 2.0]
+    """
+    p, q = np.broadcast_arrays(np.asarray(precision, float), np.asarray(curvature, float))
+    if np.any(p + q <= 0):
+        raise ValueError(f"precision + curvature must be > 0, got {np.min(p + q)}; there is no law to settle to.")
+    limit = np.full(p.shape, np.inf)
+    match integrator:
+        case "explicit":
+            limit = 2 / (p + q)
+        case "semi_implicit":
+            np.divide(2, q - p, out=limit, where=q > p)
+        case "exponential":
+            stiff = np.where(q > p, p, 0) / np.where(q > p, q, 1)
+            # artanh(x) / x, whose limit at x = 0 is 1
+            ratio = np.where(stiff > 0, np.arctanh(stiff) / np.where(stiff > 0, stiff, 1), 1)
+            np.divide(2 * ratio, q, out=limit, where=q > p)
+        case "crank_nicolson":
+            np.divide(2, q, out=limit, where=q > 0)
+        case _:
+            linear_gains(integrator, 1.0, 0.0)  # which names the ones there are
+    return float(limit.min())
+
+
+def mode_moments(
+    integrator: str,
+    step_size: float,
+    precision: Modes,
+    curvature: Modes,
+    temperature: float,
+    steps: int | np.integer | np.ndarray,
+    start_mean: Modes = 0.0,
+    start_variance: Modes = 0.0,
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """Mean, counted from the target's, and variance of every mode after so many steps (derived):
+
+        mean      r^n start_mean
+        variance  r^{2n} start_variance  +  temperature c^2 (1 - r^{2n}) / (1 - r^2)
+
+    Both have the shape of `steps`, then that of the modes. Where the chain diverges they grow up to `inf`.
+
+    >>> mean, variance = mode_moments("explicit", 0.5, 0.0, 1.0, 1.0, np.array([0, 1, 2]), start_mean=1.0)
+    >>> mean, variance
+    (array([1.  , 0.5 , 0.25]), array([0.  , 1.  , 1.25]))
+    """
+    p, q = np.broadcast_arrays(np.asarray(precision, float), np.asarray(curvature, float))
+    b, c2 = linear_gains(integrator, step_size, p)
+    rate = b * (p + q)
+    number = np.asarray(steps)
+    n = number.reshape(number.shape + (1,) * p.ndim)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        # log |r| keeps its digits near r = 1, where 10^9 steps would lose them
+        log_r = np.where(rate < 1, np.log1p(-np.minimum(rate, 1)), np.log(np.abs(rate - 1)))
+        log_power = np.where(n > 0, n * log_r, 0.0)
+        sign = np.where(rate > 1, 1.0 - 2 * (n % 2), 1.0)
+        mean = np.where(start_mean == 0, 0.0, sign * np.exp(log_power) * start_mean)
+        started = np.where(start_variance == 0, 0.0, np.exp(2 * log_power) * start_variance)
+        growth = np.where(rate == 2, n, np.expm1(2 * log_power) / np.where(rate == 2, 1, rate * (rate - 2)))
+        settled = np.asarray(stationary_variance(integrator, step_size, p, q, temperature))
+        settles = np.isfinite(settled)
+        noise = np.where(settles, -np.expm1(2 * log_power) * np.where(settles, settled, 0), temperature * c2 * growth)
+    return mean, started + noise
+
+
+def wasserstein(mean0: Modes, variance0: Modes, mean1: Modes, variance1: Modes) -> float | np.ndarray:
+    """W2 between Gaussians of independent modes, along the last axis; the distance in which these schemes converge.
+
+        W2^2  =  sum_k (mean0_k - mean1_k)^2 + (sqrt(variance0_k) - sqrt(variance1_k))^2
+
+    KL does not serve: the stationary law of the semi-implicit scheme becomes singular to the target (derived).
+
+    >>> wasserstein(np.array([3.0, 0.0]), np.array([1.0, 25.0]), np.zeros(2), np.ones(2))
+    5.0
+    """
+    shift = np.asarray(mean0, float) - mean1
+    spread = np.sqrt(np.asarray(variance0, float)) - np.sqrt(np.asarray(variance1, float))
+    distance = np.sqrt(np.sum(shift**2 + spread**2, axis=-1))
+    return float(distance) if np.ndim(distance) == 0 else distance
+
+
+def steps_to_wasserstein(
+    integrator: str,
+    step_size: float,
+    precision: Float[np.ndarray, " modes"],
+    curvature: Modes,
+    temperature: float,
+    distance: float,
+    start_mean: Modes = 0.0,
+    start_variance: Modes = 0.0,
+) -> float:
+    """Steps after which W2 to the target is `distance`, by bisection; `inf` where the chain settles further away.
+
+    The fewest where W2 falls along the chain, as it does from a point; where it turns, one of the crossings.
+
+    >>> steps_to_wasserstein("explicit", 1e-3, np.ones(1), 0.0, 0.0, distance=0.1, start_mean=1.0)
+    2302.0
+    """
+    target = temperature / (np.asarray(precision, float) + curvature)
+    law = integrator, step_size, precision, curvature, temperature
+
+    def far(steps: int) -> bool:
+        mean, variance = mode_moments(*law, steps, start_mean, start_variance)
+        return not wasserstein(mean, variance, 0.0, target) <= distance
+
+    if not far(0):
+        return 0.0
+    high = 1
+    while far(high):
+        high *= 2
+        if high > 2**50:
+            return np.inf
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if far(middle) else (low, middle)
+    return float(high)
+
+
+def trace_bias(integrator: str, step_size: float, precision: Modes, curvature: Modes, temperature: float) -> float:
+    """E |x - mean|^2 where the chain settles, minus that of the target: the sum over modes (derived).
+
+    >>> precision = np.arange(1.0, 10**5 + 1) ** 2
+    >>> round(trace_bias("semi_implicit", 0.01, precision, 0.0, 1.0), 4)
+    -0.1086
+    >>> abs(trace_bias("exponential", 0.01, precision, 0.0, 1.0)) < 1e-15
+    True
+    """
+    settled = np.asarray(stationary_variance(integrator, step_size, precision, curvature, temperature))
+    return float(np.sum(settled - temperature / (np.asarray(precision, float) + curvature)))
+
+
+def leading_trace_bias(step_size: float, ridge: float, temperature: float, decay: float) -> float:
+    """`trace_bias` of the semi-implicit scheme without a loss, mu_k = (k + 1)^-decay, infinitely many modes.
+
+        - temperature (step_size / 2)^{1 - 1/decay} ridge^{-1/decay} (pi / decay) / sin(pi / decay)
+
+    to leading order in the step (derived); for decay 2, - temperature pi / (2 sqrt 2) sqrt(step_size / ridge).
+
+    >>> round(leading_trace_bias(0.01, 1.0, 1.0, decay=2.0), 4)
+    -0.1111
+    """
+    angle = np.pi / decay
+    scale = (step_size / 2) ** weak_order(decay) * ridge ** (-1 / decay)
+    return float(-temperature * scale * angle / np.sin(angle))
+
+
+def weak_order(decay: float) -> float:
+    """(decay - 1) / decay: the order of the semi-implicit scheme in the step, mu_k like k^-decay (derived).
+
+    Muzellec et al., Proposition 11, has 1/2 - kappa for decay 2, any kappa > 0, for the spectra it allows.
+
+    >>> weak_order(2.0)
+    0.5
+    """
+    if not decay > 1:
+        raise ValueError(f"decay must be > 1, or the variances have no finite sum, got {decay}.")
+    return (decay - 1) / decay
+
+
+def galerkin_tail(
+    eigenvalues: Float[np.ndarray, " modes"], num_modes: int, ridge: float, temperature: float, curvature: Modes = 0.0
+) -> float:
+    """E |x|^2 of the modes that a cut-off after `num_modes` leaves out, of those given: order N^{1 - decay} (derived).
+
+        sum_{k >= num_modes} temperature / (ridge / mu_k + curvature_k)
+
+    >>> round(galerkin_tail(np.arange(1.0, 10**6 + 1) ** -2, 100, ridge=1.0, temperature=1.0), 5)
+    0.00995
+    """
+    mu = np.asarray(eigenvalues, float)
+    variance = temperature * mu / (ridge + np.asarray(curvature, float) * mu)
+    return float(variance[num_modes:].sum())
+
+
+def contraction(step_size: float, smoothness: float, top_precision: float) -> float:
+    """Factor by which one semi-implicit step brings two chains with the same noise together, at worst.
+
+        (1 + step_size M) / (1 + step_size lambda / mu_0)
+
+    Muzellec et al., Proposition 8(i): below 1 where M, the `smoothness`, is below lambda / mu_0, the precision of the
+    widest mode. A bound, attained where a loss bends by -M.
+
+    >>> round(contraction(0.5, smoothness=1.0, top_precision=2.0), 6)
+    0.75
+    """
+    return (1 + step_size * smoothness) / (1 + step_size * top_precision)
+
+
+def spectral_gap_semi_implicit(step_size: float, smoothness: float, top_precision: float) -> float:
+    """(lambda / mu_0 - M) / (1 + step_size lambda / mu_0), the rate Lambda*_eta of Muzellec et al., Proposition 8(i).
+
+    Means of test functions are forgotten at least like exp(-gap step_size steps); below 0 it promises nothing.
+
+    >>> spectral_gap_semi_implicit(0.5, smoothness=1.0, top_precision=2.0)
+    0.5
+    """
+    return (top_precision - smoothness) / (1 + step_size * top_precision)

@@ -1,0 +1,141 @@
+"""Gaussian laws where modes mix, against dense linear algebra, iterated chains and scikit-learn."""
+
+import numpy as np
+import pytest
+
+from langevax.theory import linear_inverse as theory
+
+INTEGRATORS = ("explicit", "semi_implicit", "exponential", "crank_nicolson")
+
+
+def regression(rows=12, modes=7, ridge=0.05, seed=0):
+    """Features mu_k^{1/2} cos(pi k s), targets, precision ridge / mu_k."""
+    rng = np.random.default_rng(seed)
+    points, mu = rng.uniform(size=rows), np.arange(1.0, modes + 1) ** -2
+    features = np.cos(np.pi * np.arange(modes) * points[:, None])
+    return features, np.sin(6 * points) + 0.3 * rng.normal(size=rows), ridge / mu
+
+
+@pytest.mark.parametrize(("data", "modes"), [(4, 9), (9, 4), (5, 5)])
+@pytest.mark.parametrize("noise", [0.3, "per datum"])
+def test_the_inverse_problem_is_solved_by_the_normal_equations(data, modes, noise):
+    rng = np.random.default_rng(2)
+    matrix, values, prior = rng.normal(size=(data, modes)), rng.normal(size=data), rng.uniform(0.1, 2.0, modes)
+    noise = rng.uniform(0.1, 1.0, data) if noise == "per datum" else noise
+    weight = 1 / np.broadcast_to(noise, (data,)) ** 2
+    covariance = np.linalg.inv((matrix.T * weight) @ matrix + np.diag(1 / prior))
+    law = theory.linear_inverse_posterior(matrix, values, noise, prior)
+    np.testing.assert_allclose(law.covariance, covariance, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(law.mean, covariance @ (matrix.T * weight) @ values, rtol=1e-9)
+    mean, variance = theory.linear_inverse_marginals(matrix, values, noise, prior)
+    np.testing.assert_allclose(mean, law.mean)
+    np.testing.assert_allclose(variance, np.diag(law.covariance), rtol=1e-9)
+
+
+def test_modes_of_hardly_any_variance_do_no_harm():
+    """In 100,000 modes: what the first few see is not moved by the others, and theirs is the prior."""
+    rng = np.random.default_rng(3)
+    modes, prior = 10**5, np.arange(1.0, 10**5 + 1) ** -4
+    prior[-1] = 0.0
+    matrix, values = rng.normal(size=(6, modes)), rng.normal(size=6)
+    mean, variance = theory.linear_inverse_marginals(matrix, values, 0.1, prior)
+    few = theory.linear_inverse_posterior(matrix[:, :300], values, 0.1, prior[:300])
+    np.testing.assert_allclose(mean[:300], few.mean, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(variance[300:-1], prior[300:-1], rtol=1e-6)
+    assert mean[-1] == variance[-1] == 0
+
+
+def test_a_prior_or_noise_that_is_none_is_refused():
+    features, targets, precision = regression()
+    with pytest.raises(ValueError, match="precision must be > 0"):
+        theory.linear_regression_posterior(features, targets, 0.0, 1.0)
+    with pytest.raises(ValueError, match="noise > 0"):
+        theory.linear_inverse_posterior(features, targets, 0.0, 1 / precision)
+
+
+def test_the_regression_posterior_is_that_of_the_potential():
+    features, targets, precision = regression()
+    hessian = features.T @ features / len(targets) + np.diag(precision)
+    law = theory.linear_regression_posterior(features, targets, precision, temperature=0.02)
+    np.testing.assert_allclose(law.covariance, 0.02 * np.linalg.inv(hessian), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(law.mean, np.linalg.solve(hessian, features.T @ targets / len(targets)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_the_law_of_a_chain_is_where_its_recursion_settles(integrator):
+    from scipy.linalg import solve_discrete_lyapunov
+
+    from langevax.theory.function_space import linear_gains
+
+    features, targets, precision = regression()
+    h, temperature = 0.25, 0.1
+    b, c2 = linear_gains(integrator, h, precision)
+    hessian = features.T @ features / len(targets)
+    step, offset = np.diag(1 - b * precision) - b[:, None] * hessian, b * (features.T @ targets) / len(targets)
+    mean, covariance = np.zeros(7), np.zeros((7, 7))
+    for _ in range(3000):
+        mean, covariance = step @ mean + offset, step @ covariance @ step.T + temperature * np.diag(c2)
+    law = theory.linear_regression_law(features, targets, precision, temperature, h, integrator)
+    np.testing.assert_allclose(law.mean, mean, rtol=1e-9)
+    np.testing.assert_allclose(law.covariance, covariance, rtol=1e-9, atol=1e-13)
+    lyapunov = solve_discrete_lyapunov(step, temperature * np.diag(c2))
+    np.testing.assert_allclose(law.covariance, lyapunov, rtol=1e-8, atol=1e-12)
+
+
+def test_without_mixing_it_is_the_law_mode_by_mode():
+    from langevax.theory.gaussian import stationary_variance
+
+    features, precision = np.sqrt(3) * np.diag([1.0, 0.7, 0.2]), np.array([0.1, 0.4, 30.0])
+    curvature = np.array([1.0, 0.49, 0.04])
+    for integrator in INTEGRATORS:
+        law = theory.linear_regression_law(features, np.ones(3), precision, 0.5, 0.06, integrator)
+        expected = stationary_variance(integrator, 0.06, precision, curvature, 0.5)
+        np.testing.assert_allclose(np.diag(law.covariance), expected, rtol=1e-12)
+
+
+def test_a_step_at_which_nothing_settles_is_refused():
+    features, targets, precision = regression(modes=40)
+    theory.linear_regression_law(features, targets, precision, 0.1, 0.25, "semi_implicit")
+    with pytest.raises(ValueError, match="take a smaller one"):
+        theory.linear_regression_law(features, targets, precision, 0.1, 0.25, "explicit")
+
+
+def test_the_bias_of_predictions_falls_linearly_in_the_step():
+    features, targets, precision = regression()
+    target = theory.linear_regression_posterior(features, targets, precision, 0.1)
+    errors = [
+        np.trace(theory.linear_regression_law(features, targets, precision, 0.1, h, "semi_implicit").covariance)
+        - np.trace(target.covariance)
+        for h in (2e-3, 1e-3)
+    ]
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.02)
+
+
+def test_a_temperature_of_the_ridge_makes_it_a_gaussian_process():
+    """beta lambda = 1, beta = n / sigma^2: kernel sum_k mu_k phi_k phi_k, noise sigma."""
+    sigma = 0.4
+    features, targets, _ = regression(modes=60)
+    n, mu = len(targets), np.arange(1.0, 61) ** -2
+    new = np.cos(np.pi * np.arange(60) * np.linspace(0, 1, 9)[:, None])
+    temperature = sigma**2 / n
+    law = theory.linear_regression_posterior(features, targets, temperature / mu, temperature)
+    process = theory.gaussian_process(
+        (features * mu) @ features.T, (new * mu) @ features.T, targets, sigma, (new * mu) @ new.T
+    )
+    np.testing.assert_allclose(new @ law.mean, process.mean, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(new @ law.covariance @ new.T, process.covariance, rtol=1e-10, atol=1e-10)
+
+
+def test_the_gaussian_process_is_scikit_learns():
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern
+
+    rng = np.random.default_rng(4)
+    x, new = rng.uniform(size=(15, 1)), np.linspace(0, 1, 6)[:, None]
+    targets = np.sin(5 * x[:, 0])
+    kernel = Matern(length_scale=0.3, nu=1.5)
+    other = GaussianProcessRegressor(kernel, alpha=0.1**2, optimizer=None).fit(x, targets)
+    mean, covariance = other.predict(new, return_cov=True)
+    ours = theory.gaussian_process(kernel(x), kernel(new, x), targets, 0.1, kernel(new))
+    np.testing.assert_allclose(ours.mean, mean, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(ours.covariance, covariance, rtol=1e-9, atol=1e-10)
