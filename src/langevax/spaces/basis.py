@@ -105,7 +105,7 @@ class Interval(Basis):
         left, _ = self.domain
         concrete = checks.is_concrete(points)  # then in float64: arguments of waves are large
         xp = np if concrete else jnp
-        points = np.asarray(points, np.float64) if concrete else points
+        points = np.asarray(points, np.float64) if concrete else jnp.asarray(points, jnp.result_type(float))
         if points.ndim != 1:
             raise ValueError(f"points must be a vector of numbers of the domain, got shape {points.shape}.")
         return jnp.asarray(self._functions(xp, (points - left) / self.volume), jnp.result_type(float))

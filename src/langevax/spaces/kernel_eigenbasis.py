@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.spaces.tabulated import Tabulated, probabilities, with_fixed_signs
-
-LOST = 45  # roundings of the matrix: of a smaller eigenvalue so few digits are right that 1 / mu_k means nothing
+from langevax.spaces.eigenpairs import leading
+from langevax.spaces.tabulated import Tabulated, probabilities
 
 
 class KernelEigenbasis(Tabulated):
@@ -69,9 +68,10 @@ class KernelEigenbasis(Tabulated):
         self.weights = probabilities(weights, len(points))
         self.kernel = HostKernel(kernel)
         roots = np.sqrt(self.weights)
-        gram, rounding = _symmetric(*self.kernel(points, points))
-        self.eigenvalues, vectors = _leading(roots[:, None] * gram * roots, num_modes, LOST * len(points) * rounding)
-        self.matrix = with_fixed_signs(vectors) / roots[:, None]
+        gram, rounding = self.kernel(points, points)
+        weighted = roots[:, None] * _symmetric(gram, rounding) * roots
+        self.eigenvalues, vectors = leading(weighted, num_modes, name="kernel", rounding=rounding)
+        self.matrix = vectors / roots[:, None]
 
     def evaluate(self, points: Any) -> Float[Array, "points modes"]:
         if not (checks.is_concrete(points) and checks.is_concrete(self.matrix)):
@@ -125,7 +125,7 @@ class HostKernel:
         return hash(type(self.function))
 
 
-def _symmetric(gram: np.ndarray, rounding: float) -> tuple[np.ndarray, float]:
+def _symmetric(gram: np.ndarray, rounding: float) -> np.ndarray:
     """The kernel's matrix, looked over; its halves differ by rounding."""
     checks.finite("kernel(points, points)", gram, remedy="pass a kernel that is finite on all pairs of points")
     gaps = np.abs(gram - gram.T)
@@ -135,25 +135,4 @@ def _symmetric(gram: np.ndarray, rounding: float) -> tuple[np.ndarray, float]:
             f"kernel must be symmetric, but K(points[{i}], points[{j}]) = {gram[i, j]} and the other way round "
             f"{gram[j, i]}; pass a covariance."
         )
-    return (gram + gram.T) / 2, rounding
-
-
-def _leading(matrix: np.ndarray, num_modes: int | None, lost: float) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues above `lost` times the greatest, decreasing, at most `num_modes`, and their vectors (n, N)."""
-    from scipy.linalg import eigh
-
-    n = len(matrix)
-    subset = None if num_modes is None or 2 * num_modes >= n else (n - num_modes, n - 1)
-    values, vectors = eigh(matrix, subset_by_index=subset)
-    values, vectors = values[::-1][:num_modes], vectors[:, ::-1][:, :num_modes]
-    if values[0] <= 0 or values[-1] < -np.sqrt(lost) * values[0]:
-        raise ValueError(
-            f"kernel must be positive, but its matrix on the points has the eigenvalue {values[-1]}; pass a covariance."
-        )
-    reached = int(np.sum(values > lost * values[0]))
-    if num_modes is not None and num_modes > reached:
-        raise ValueError(
-            f"num_modes is {num_modes}, but on these {n} points the kernel has {reached} modes above rounding; ask for "
-            f"at most {reached}, or leave num_modes out."
-        )
-    return values[:reached].copy(), vectors[:, :reached]
+    return (gram + gram.T) / 2

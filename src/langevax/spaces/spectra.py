@@ -7,12 +7,14 @@ A stationary covariance with spectral density S has, on a basis of frequencies w
 which does not depend on the number of modes: more of them add finer detail and change nothing else.
 """
 
-from math import gamma
+from math import exp, lgamma
 
 import numpy as np
 
 from langevax import checks
 from langevax.spaces.basis import Basis
+
+DEEPEST = 690.0  # exp(-690) = 1e-300 of the first: smaller eigenvalues count as that, so that they stay positive
 
 
 def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
@@ -42,16 +44,16 @@ def matern(basis: Basis, smoothness: float = 1.5, length_scale: float = 0.2, var
     for name, value in (("smoothness", smoothness), ("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
     half, unit = basis.dim / 2, length_scale**2 / (2 * smoothness)
-    at_zero = variance * (4 * np.pi * unit) ** half * gamma(smoothness + half) / gamma(smoothness)
-    return at_zero * (1 + unit * basis.frequencies**2) ** -(smoothness + half) / basis.volume
+    ratio = exp(lgamma(smoothness + half) - lgamma(smoothness))
+    at_zero = variance * (4 * np.pi * unit) ** half * ratio / basis.volume
+    decay = (smoothness + half) * np.log1p(unit * basis.frequencies**2)
+    return at_zero * np.exp(-np.minimum(decay, DEEPEST))
 
 
 def squared_exponential(basis: Basis, length_scale: float = 0.2, variance: float = 1.0) -> np.ndarray:
     """Squared exponential, the limit of `matern` for smooth functions; on a graph, the heat kernel.
 
         S(w) = variance (2 pi)^{d/2} l^d exp(-l^2 w^2 / 2)
-
-    Eigenvalues fall fast: those below 1e-300 of the first count as that, so that they stay positive.
 
     >>> from langevax import spaces
     >>> squared_exponential(spaces.Fourier(3), length_scale=0.5).round(4)
@@ -60,4 +62,4 @@ def squared_exponential(basis: Basis, length_scale: float = 0.2, variance: float
     for name, value in (("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
     at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume
-    return at_zero * np.exp(-np.minimum((length_scale * basis.frequencies) ** 2 / 2, 690.0))
+    return at_zero * np.exp(-np.minimum((length_scale * basis.frequencies) ** 2 / 2, DEEPEST))

@@ -1,4 +1,4 @@
-"""Bases known by their values on finitely many points, and eigenvectors as such values."""
+"""Bases known by their values on finitely many points."""
 
 from typing import Any, ClassVar
 
@@ -87,17 +87,3 @@ def probabilities(weights: Any, num_points: int) -> np.ndarray:
             f"weights must be finite and > 0, but number {bad[0]} is {weights[bad[0]]}; drop points without weight."
         )
     return weights / weights.sum()
-
-
-def with_fixed_signs(vectors: np.ndarray) -> np.ndarray:
-    """Columns v turned so that their first entry of at least half the greatest size is positive.
-
-    LAPACK leaves the sign of an eigenvector open, and so to the machine.
-
-    >>> with_fixed_signs(np.array([[0.1, 1.0], [-2.0, 3.0]]))
-    array([[-0.1,  1. ],
-           [ 2. ,  3. ]])
-    """
-    sizes = np.abs(vectors)
-    first = np.argmax(sizes >= sizes.max(axis=0) / 2, axis=0)
-    return vectors * np.where(vectors[first, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)

@@ -1,0 +1,128 @@
+"""Functions on the nodes of a graph, by eigenvectors of its Laplacian."""
+
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from langevax import checks
+from langevax.spaces.eigenpairs import with_fixed_signs
+from langevax.spaces.tabulated import Tabulated
+
+DENSE = 1500  # nodes up to which all of the matrix costs less than a second
+
+
+class GraphLaplacian(Tabulated):
+    """`f_k = sqrt(n) v_k, L v_k = lambda_k v_k`: orthonormal in the uniform law of the n nodes, smooth ones first.
+
+        L = D - A,  or normalised  L = 1 - D^{-1/2} A D^{-1/2},      D_ii = sum_j A_ij
+
+    Args:
+        adjacency: A, (n, n) weights >= 0, symmetric; dense, or any matrix of scipy.sparse. Its diagonal does not count.
+        num_modes: N; n where it is not given, which large sparse graphs refuse.
+        normalized: which L. A node without edges has the row 0 in both.
+
+    `frequencies` are `sqrt(lambda_k)` and `dim` is 0: `spectra.squared_exponential` is the heat kernel of the graph,
+    `spectra.matern` its Matern kernel. Where eigenvalues coincide, any rotation among their vectors may come out; these
+    kernels do not see it. Costs O(n^3) where dense; one sparse factorisation and some solves otherwise.
+
+    Raises:
+        ValueError: an adjacency that is not square, symmetric, finite and >= 0; more modes than nodes.
+
+    Example:
+        >>> import numpy as np
+        >>> from langevax import spaces
+        >>> path = np.eye(4, k=1) + np.eye(4, k=-1)
+        >>> basis = spaces.GraphLaplacian(path, normalized=False)
+        >>> (basis.frequencies**2).round(3)
+        array([0.   , 0.586, 2.   , 3.414])
+        >>> basis.evaluate(np.array([0, 3]))[:, :2].round(2)
+        Array([[ 1.  ,  1.31],
+               [ 1.  , -1.31]], dtype=float32)
+    """
+
+    per_mode: ClassVar = ("matrix", "laplacian_eigenvalues")
+
+    laplacian_eigenvalues: Float[np.ndarray, " modes"]
+
+    def __init__(self, adjacency: Any, num_modes: int | None = None, normalized: bool = True):
+        from scipy.sparse.csgraph import laplacian
+
+        adjacency = _checked(adjacency)
+        n = adjacency.shape[0]
+        if num_modes is not None:
+            checks.positive_int("num_modes", num_modes)
+        if num_modes is not None and num_modes > n:
+            raise ValueError(f"num_modes is {num_modes}, but the graph has {n} nodes; ask for at most {n}.")
+        self.laplacian_eigenvalues, vectors = _smallest(laplacian(adjacency, normed=normalized), num_modes)
+        self.points = np.arange(n)
+        self.weights = np.full(n, 1 / n)
+        self.matrix = np.sqrt(n) * with_fixed_signs(vectors)
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        return np.sqrt(self.laplacian_eigenvalues)
+
+    @property
+    def dim(self) -> int:
+        return 0
+
+    @property
+    def volume(self) -> float:
+        return float(len(self.weights))
+
+    def evaluate(self, points: Any) -> Float[Array, "points modes"]:
+        points = np.asarray(points) if checks.is_concrete(points) else points
+        n = len(self.weights)
+        if points.ndim != 1 or not (jnp.issubdtype(points.dtype, jnp.integer)):
+            raise ValueError(f"points must be a vector of ints, nodes, got {points.dtype} of shape {points.shape}.")
+        if checks.is_concrete(points) and len(points) and not (points.min() >= 0 and points.max() < n):
+            raise ValueError(f"points must be nodes from 0 to {n - 1}, got {points.min()} to {points.max()}.")
+        return jnp.asarray(self.matrix, jnp.result_type(float))[points]
+
+
+def _checked(adjacency: Any) -> Any:
+    """Float64, dense or CSR, looked over."""
+    from scipy.sparse import csr_array, issparse
+
+    sparse = issparse(adjacency)
+    adjacency = csr_array(adjacency, dtype=np.float64) if sparse else np.asarray(adjacency, np.float64)
+    if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1] or adjacency.shape[0] == 0:
+        raise ValueError(f"adjacency must have shape (n, n), got {adjacency.shape}.")
+    weights = adjacency.data if sparse else adjacency
+    bad = weights[~(np.isfinite(weights) & (weights >= 0))]
+    if bad.size:
+        raise ValueError(f"adjacency must be finite and >= 0, got {bad.flat[0]} ({bad.size} such); pass weights >= 0.")
+    gap = float(abs(adjacency - adjacency.T).max())
+    if gap > 1e-10 * float(weights.max(initial=0.0)):
+        raise ValueError(
+            f"adjacency must be symmetric, but two entries across the diagonal differ by {gap}; pass (A + A.T) / 2 if "
+            "directions do not matter."
+        )
+    return adjacency
+
+
+def _smallest(matrix: Any, num_modes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, increasing and >= 0, and vectors (n, N) of a Laplacian."""
+    from scipy.linalg import eigh
+    from scipy.sparse import issparse
+    from scipy.sparse.linalg import eigsh
+
+    n = matrix.shape[0]
+    if issparse(matrix) and num_modes is None and n > DENSE:
+        raise ValueError(f"num_modes must be given for a sparse graph of {n} nodes; pass some tens or hundreds.")
+    wanted = n if num_modes is None else num_modes
+    few = 4 * wanted < n
+    if issparse(matrix) and few and n > DENSE:
+        # shifted a little below 0 the matrix can be inverted, which brings the smallest eigenvalues first
+        shift = -1e-3 * float(matrix.diagonal().max())
+        start = np.random.default_rng(0).standard_normal(n)
+        values, vectors = eigsh(matrix.tocsc(), k=wanted, sigma=shift, v0=start)
+        order = np.argsort(values)
+        values, vectors = values[order], vectors[:, order]
+    else:
+        dense = matrix.toarray() if issparse(matrix) else matrix
+        values, vectors = eigh(dense, subset_by_index=(0, wanted - 1) if few else None)
+        values, vectors = values[:wanted], vectors[:, :wanted]
+    return np.maximum(values, 0.0), vectors
