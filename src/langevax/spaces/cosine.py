@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.fft import dct, idct
@@ -32,10 +33,12 @@ class Cosine(Interval):
         Array([ 1.  , -0.57,  0.  , -0.06], dtype=float32)
     """
 
+    @eqx.filter_jit
     def synthesize(self, coefficients: Coefficients) -> Values:
         padded = self._padded(coefficients, self.num_points)
         return idct(padded, norm="ortho") * jnp.asarray(np.sqrt(self.num_points), padded.dtype)
 
+    @eqx.filter_jit
     def analyze(self, values: Values) -> Coefficients:
         check_values(values, self.num_points)
         scale = jnp.asarray(np.sqrt(1 / self.num_points), values.dtype)
@@ -52,5 +55,6 @@ class Cosine(Interval):
         return np.pi * np.arange(self.num_modes)
 
     def _functions(self, xp: Any, t: Any) -> Any:
-        k = xp.arange(self.num_modes)
-        return xp.where(k > 0, np.sqrt(2), 1.0) * xp.cos(np.pi * k * t[:, None])
+        k = np.arange(self.num_modes)
+        heights = xp.asarray(np.where(k > 0, np.sqrt(2), 1.0), t.dtype)
+        return heights * xp.cos(xp.asarray(np.pi * k, t.dtype) * t[:, None])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -31,6 +32,7 @@ class Fourier(Interval):
         Array([ 1. ,  2.4,  1. , -0.4], dtype=float32)
     """
 
+    @eqx.filter_jit
     def synthesize(self, coefficients: Coefficients) -> Values:
         num_waves = self.num_points // 2
         padded = self._padded(coefficients, 2 * num_waves + 1)
@@ -40,6 +42,7 @@ class Fourier(Interval):
         spectrum = jnp.concatenate([lax.complex(mean, jnp.zeros_like(mean)), spectrum], axis=-1)
         return jnp.fft.irfft(spectrum, self.num_points, norm="forward")
 
+    @eqx.filter_jit
     def analyze(self, values: Values) -> Coefficients:
         check_values(values, self.num_points)
         spectrum = jnp.fft.rfft(values, norm="forward")
@@ -62,6 +65,7 @@ class Fourier(Interval):
         return 2 * np.pi * ((np.arange(self.num_modes) + 1) // 2)
 
     def _functions(self, xp: Any, t: Any) -> Any:
-        j = xp.arange(self.num_modes)
-        angle = 2 * np.pi * ((j + 1) // 2) * t[:, None]
-        return xp.where(j > 0, np.sqrt(2), 1.0) * xp.where((j == 0) | (j % 2 == 1), xp.cos(angle), xp.sin(angle))
+        j = np.arange(self.num_modes)
+        heights = xp.asarray(np.where(j > 0, np.sqrt(2), 1.0), t.dtype)
+        angle = xp.asarray(2 * np.pi * ((j + 1) // 2), t.dtype) * t[:, None]
+        return heights * xp.where((j == 0) | (j % 2 == 1), xp.cos(angle), xp.sin(angle))

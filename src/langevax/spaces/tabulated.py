@@ -34,7 +34,7 @@ class Tabulated(Basis):
         return self.matrix.shape[1]
 
     @property
-    def grid(self) -> np.ndarray:
+    def grid(self) -> Any:
         return self.points
 
     @property

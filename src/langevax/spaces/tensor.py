@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -94,6 +95,7 @@ class TensorProduct(Basis):
         factors = [basis.evaluate(points[:, i])[:, modes[i]] for i, basis in enumerate(self.bases)]
         return math.prod(factors[1:], start=factors[0])
 
+    @eqx.filter_jit
     def synthesize(self, coefficients: Coefficients) -> Values:
         check_modes(coefficients, self.num_modes)
         batch = coefficients.shape[:-1]
@@ -103,6 +105,7 @@ class TensorProduct(Basis):
             tensor = basis.synthesize(jnp.moveaxis(tensor, len(batch), -1))
         return tensor.reshape(*batch, -1)
 
+    @eqx.filter_jit
     def analyze(self, values: Values) -> Coefficients:
         check_values(values, math.prod(self.grid_shape))
         batch = values.shape[:-1]
