@@ -3,6 +3,7 @@
 import numpy as np
 
 LOST = 45  # roundings of the matrix: of a smaller eigenvalue so few digits are right that 1 / mu_k means nothing
+SIZABLE = 0.43  # of the greatest entry: the waves of a path or a cycle have no entry just there, as they have at a half
 
 
 def leading(
@@ -33,11 +34,11 @@ def leading(
             f"num_modes is {num_modes}, but the {n} x {n} matrix of {name} has {reached} eigenvalues above rounding; "
             f"ask for at most {reached}, or leave num_modes out."
         )
-    return values[:reached].copy(), with_fixed_signs(vectors[:, :reached])
+    return values[:reached].copy(), vectors[:, :reached]
 
 
 def with_fixed_signs(vectors: np.ndarray) -> np.ndarray:
-    """Columns v turned so that their first entry of at least half the greatest size is positive.
+    """Columns v turned so that their first entry of a sizable part of the greatest size is positive.
 
     LAPACK leaves the sign of an eigenvector open, and so to the machine.
 
@@ -46,5 +47,5 @@ def with_fixed_signs(vectors: np.ndarray) -> np.ndarray:
            [ 2. ,  3. ]])
     """
     sizes = np.abs(vectors)
-    first = np.argmax(sizes >= sizes.max(axis=0) / 2, axis=0)
+    first = np.argmax(sizes >= SIZABLE * sizes.max(axis=0), axis=0)
     return vectors * np.where(vectors[first, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.spaces.eigenpairs import leading
+from langevax.spaces.eigenpairs import leading, with_fixed_signs
 from langevax.spaces.tabulated import Tabulated, probabilities
 
 
@@ -71,7 +71,7 @@ class KernelEigenbasis(Tabulated):
         gram, rounding = self.kernel(points, points)
         weighted = roots[:, None] * _symmetric(gram, rounding) * roots
         self.eigenvalues, vectors = leading(weighted, num_modes, name="kernel", rounding=rounding)
-        self.matrix = vectors / roots[:, None]
+        self.matrix = with_fixed_signs(vectors / roots[:, None])
 
     def evaluate(self, points: Any) -> Float[Array, "points modes"]:
         if not (checks.is_concrete(points) and checks.is_concrete(self.matrix)):

@@ -97,4 +97,4 @@ def _components(deviations: np.ndarray, roots: np.ndarray, num_modes: int | None
     else:
         values, combinations = leading(scaled @ scaled.T, num_modes, name="curves")
         vectors, _ = np.linalg.qr(scaled.T @ combinations)  # of orthogonal columns, but for rounding of the last ones
-    return values, with_fixed_signs(vectors) / roots[:, None]
+    return values, with_fixed_signs(vectors / roots[:, None])
