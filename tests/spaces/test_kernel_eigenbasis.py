@@ -54,10 +54,10 @@ def test_eigenvalues_are_those_of_kernel_pca():
 
 def test_eigenvalues_of_brownian_motion():
     """mu_k = 1 / (pi (k + 1/2))^2, f_k = sqrt(2) sin(pi (k + 1/2) t); points of shape (n,)."""
-    t = (np.arange(400) + 0.5) / 400
+    t = (np.arange(150) + 0.5) / 150
     basis = spaces.KernelEigenbasis(lambda X, Z: np.minimum(X, Z.T), t, num_modes=5)
     frequencies = np.pi * (np.arange(5) + 0.5)
-    np.testing.assert_allclose(basis.eigenvalues, 1 / frequencies**2, rtol=2e-4)
+    np.testing.assert_allclose(basis.eigenvalues, 1 / frequencies**2, rtol=1e-3)
     t = np.array([0.123, 0.77])
     expected = np.sqrt(2) * np.sin(frequencies * t[:, None])
     np.testing.assert_allclose(np.abs(basis.evaluate(t)), np.abs(expected), atol=2e-3)

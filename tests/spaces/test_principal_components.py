@@ -41,13 +41,13 @@ def test_all_components_give_the_curves_back():
 
 def test_the_first_component_of_shifted_curves_is_their_direction():
     """Curves a sin(pi t) on a crowded grid: variance of a, times the mean square 1/2 of the sine over [0, 1]."""
-    grid = np.linspace(0, 1, 400) ** 2
-    heights = RNG.normal(size=(300, 1))
+    grid = np.linspace(0, 1, 150) ** 2
+    heights = RNG.normal(size=(40, 1))
     basis = spaces.PrincipalComponents(heights * np.sin(np.pi * grid), grid)
     assert basis.num_modes == 1
-    np.testing.assert_allclose(basis.eigenvalues, heights.var(ddof=1) / 2, rtol=1e-4)
+    np.testing.assert_allclose(basis.eigenvalues, heights.var(ddof=1) / 2, rtol=1e-3)
     found = basis.evaluate(np.array([0.1, 0.5]))[:, 0]
-    np.testing.assert_allclose(found, np.sqrt(2) * np.sin(np.pi * np.array([0.1, 0.5])), atol=1e-4)
+    np.testing.assert_allclose(found, np.sqrt(2) * np.sin(np.pi * np.array([0.1, 0.5])), atol=1e-3)
 
 
 def test_between_points_it_is_linear_and_beyond_them_constant():
