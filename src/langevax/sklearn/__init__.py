@@ -1,8 +1,17 @@
 """scikit-learn estimators: networks trained to a certified global optimum, by `fit` and `predict`."""
 
 from langevax.sklearn.classifier import MeanFieldClassifier
+from langevax.sklearn.kernel_langevin_classifier import KernelLangevinClassifier
+from langevax.sklearn.kernel_langevin_regressor import KernelLangevinRegressor
 from langevax.sklearn.loading import load
 from langevax.sklearn.persistence import ModelError
 from langevax.sklearn.regressor import MeanFieldRegressor
 
-__all__ = ["MeanFieldClassifier", "MeanFieldRegressor", "ModelError", "load"]
+__all__ = [
+    "KernelLangevinClassifier",
+    "KernelLangevinRegressor",
+    "MeanFieldClassifier",
+    "MeanFieldRegressor",
+    "ModelError",
+    "load",
+]

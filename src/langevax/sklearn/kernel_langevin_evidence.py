@@ -1,0 +1,271 @@
+"""Kernel, amplitude and noise by the marginal likelihood of a Gaussian process, on some hundred rows.
+
+For residuals of a normal law, with row weights w (a row of weight w has noise s^2 / w), whitened by sqrt(w),
+
+    -2 log p(y) = sum_i v_i^2 / (c l_i + s^2) + log(c l_i + s^2) + const
+    sqrt(w) K sqrt(w) = U diag(l) U',      v = U' sqrt(w) y
+
+(Rasmussen and Williams 2006, eq. 5.8): one decomposition a length scale serves all amplitudes c and noises s, and with
+both free c is known in closed form given s^2 / c. For labels it is Laplace's approximation (their algorithm 3.1).
+scikit-learn's estimators climb the same likelihoods by gradients; they know no row weights.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_expit
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
+from threadpoolctl import threadpool_limits
+
+MAX_ROWS, MAX_LABELLED = 400, 200  # rows the evidence is computed on: an eigendecomposition a length scale
+LENGTHS = np.geomspace(0.03, 30, 9)  # looked at first, in units of the root mean square distance of columns
+RATIOS = np.geomspace(1e-6, 1e4, 161)  # noise variance over amplitude
+AMPLITUDES = np.geomspace(0.1, 1e4, 11)  # of log odds
+NEWTON_STEPS = 30
+TUNING, MAD_OF_NORMAL = 1.345, 0.6745  # Huber's threshold; median |r| of a normal law
+ROUNDS = 3  # of robust residuals and their noise
+one_thread = threadpool_limits.wrap(limits=1, user_api="blas")  # matrices so small wait for each other's threads
+KINDS: dict[str, Callable[[float], Any]] = {
+    "rbf": lambda length: RBF(length),
+    "matern": lambda length: Matern(length, nu=1.5),
+}
+
+
+class Evidence(NamedTuple):
+    """What was found best: a kernel, the noise's standard deviation, and -2 log evidence up to a constant."""
+
+    kernel: Any
+    noise: float
+    cost: float
+
+
+@one_thread
+def fit_numbers(
+    kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None
+) -> Evidence:
+    """For normal residuals. A kernel that is no word is taken as it is, a `noise` that is no None too.
+
+    Args:
+        kernel: "auto" (the better of the words), "rbf", "matern", or a function (n, d) -> (n, n), such as a kernel.
+        inputs: (n, d), standardised where the kernel is a word.
+        targets: (n,) of mean near 0.
+
+    Example:
+        >>> X = np.linspace(-1, 1, 100)[:, None]
+        >>> y = np.sin(4 * X[:, 0]) + 0.1 * np.random.default_rng(0).normal(size=100)
+        >>> found = fit_numbers("rbf", X, y, np.ones(100), None)
+        >>> 0.08 < found.noise < 0.12
+        True
+    """
+    rows = some_rows(len(inputs), MAX_ROWS)
+    inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
+    if not isinstance(kernel, str):
+        cost, _, noise = _scales(*_spectrum(kernel, inputs, targets, weights), noise, 1.0)
+        return Evidence(kernel, noise, cost)
+    found = [_best_length(kind, inputs, targets, weights, noise) for kind in _kinds(kernel)]
+    return min(found, key=lambda one: one.cost)
+
+
+@one_thread
+def fit_robust(
+    kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None
+) -> Evidence:
+    """For residuals with outliers: `fit_numbers` on targets drawn in to within two noises of Huber's fit, in turns.
+
+    The noise is that of the bulk, from the median size of residuals over the degrees of freedom that are left.
+    """
+    rows = some_rows(len(inputs), MAX_ROWS)
+    inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
+    centre, spread = robust_moments(targets, weights)
+    drawn_in = np.clip(targets, centre - 3 * spread, centre + 3 * spread)
+    found = fit_numbers(kernel, inputs, drawn_in, weights, noise)
+    fitted, scale = _robust_residuals(found, inputs, targets, weights, noise, 1e-3 * spread)
+    drawn_in = fitted + np.clip(targets - fitted, -2 * scale, 2 * scale)
+    found = fit_numbers(kernel, inputs, drawn_in, weights, noise)
+    _, scale = _robust_residuals(found, inputs, targets, weights, noise, 1e-3 * spread)
+    return found._replace(noise=scale)
+
+
+@one_thread
+def fit_labels(kernel: Any, inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Any:
+    """For classes 0, ..., C-1: length scale of least squares on their indicators, amplitude of Laplace's evidence.
+
+    With more than two classes the evidence is the sum over one class against the rest.
+    """
+    if not isinstance(kernel, str):
+        return kernel
+    rows = some_rows(len(inputs), MAX_LABELLED)
+    inputs, labels, weights = inputs[rows], labels[rows], weights[rows]
+    classes = np.unique(labels)[1 if len(np.unique(labels)) == 2 else 0 :]
+    signs = [np.where(labels == one, 1.0, -1.0) for one in classes]
+    found = []
+    for kind in _kinds(kernel):
+        shape = KINDS[kind](_shared_length(kind, inputs, signs, weights))
+        gram = shape(inputs)
+        costs = [sum(laplace_cost(c * gram, y, weights) for y in signs) for c in AMPLITUDES]
+        best = int(np.argmin(costs))
+        found.append((costs[best], ConstantKernel(AMPLITUDES[best]) * shape))
+    return min(found, key=lambda one: one[0])[1]
+
+
+def laplace_cost(gram: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> float:
+    """-2 log p(y) by Laplace's approximation, logistic likelihood (Rasmussen and Williams 2006, eq. 3.32)."""
+    f, before, value, root_factor = np.zeros(len(signs)), np.inf, np.inf, np.ones(1)
+    for _ in range(NEWTON_STEPS):
+        p = expit(f)
+        bend = np.maximum(weights * p * (1 - p), 1e-12)
+        root = np.sqrt(bend)
+        factor = cho_factor(np.eye(len(f)) + root[:, None] * gram * root, lower=True)
+        b = bend * f + weights * ((signs + 1) / 2 - p)
+        alpha = b - root * cho_solve(factor, root * (gram @ b))
+        f = gram @ alpha
+        root_factor = np.diag(factor[0])
+        value = alpha @ f / 2 - np.sum(weights * log_expit(signs * f))
+        if abs(before - value) < 1e-6 * (1 + abs(value)):
+            break
+        before = value
+    return float(2 * value + 2 * np.sum(np.log(root_factor)))
+
+
+def some_rows(size: int, most: int) -> np.ndarray:
+    """Places of at most so many of the rows, in order, the same ones for the same size."""
+    if size <= most:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
+
+
+def robust_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Median, and the median distance from it in units of a normal law's deviation; that itself where it is 0.
+
+    Example:
+        >>> centre, spread = robust_moments(np.array([1.0, 2.0, 3.0, 4.0, 1e9]), np.ones(5))
+        >>> centre, round(spread, 3)
+        (3.0, 1.483)
+    """
+    centre = _median(targets, weights)
+    spread = _median(np.abs(targets - centre), weights) / MAD_OF_NORMAL
+    return centre, spread or float(np.sqrt(np.average((targets - centre) ** 2, weights=weights)))
+
+
+def _median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    low, high = np.searchsorted(reached, [0.5 - 1e-12, 0.5 + 1e-12])
+    return float(values[order[low]] + values[order[min(high, len(order) - 1)]]) / 2
+
+
+def _kinds(kernel: str) -> tuple[str, ...]:
+    return tuple(KINDS) if kernel == "auto" else (kernel,)
+
+
+def _spectrum(
+    kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(l, v^2), see the top."""
+    root = np.sqrt(weights)
+    values, vectors = np.linalg.eigh(root[:, None] * kernel(inputs) * root)
+    return np.maximum(values, 0.0), (vectors.T @ (root * targets)) ** 2
+
+
+def _scales(
+    values: np.ndarray, squares: np.ndarray, noise: float | None, amplitude: float | None
+) -> tuple[float, float, float]:
+    """(cost, c, s) at their best, those given being kept."""
+    power = float(np.mean(squares)) or 1.0
+    if noise is not None and amplitude is not None:
+        return _cost(values, squares, amplitude, noise**2), amplitude, noise
+    if amplitude is not None:  # the noise is free
+        cost = lambda t: _cost(values, squares, amplitude, power * np.exp(t))  # noqa: E731
+        t, value = _least(cost, np.log(RATIOS[RATIOS <= 10]))
+        return value, amplitude, float(np.sqrt(power * np.exp(t)))
+    if noise is not None:
+        unit = float(np.mean(values)) or 1.0
+        cost = lambda t: _cost(values, squares, power / unit * np.exp(t), noise**2)  # noqa: E731
+        t, value = _least(cost, np.log(RATIOS))
+        return value, float(power / unit * np.exp(t)), noise
+    best = lambda t: float(np.mean(squares / (values + np.exp(t)))) or 1e-300  # noqa: E731
+    t, value = _least(lambda t: _cost(values, squares, best(t), best(t) * np.exp(t)), np.log(RATIOS))
+    return value, best(t), float(np.sqrt(best(t) * np.exp(t)))
+
+
+def _cost(values: np.ndarray, squares: np.ndarray, c: float, variance: float) -> float:
+    total = c * values + variance
+    return float(np.sum(squares / total + np.log(total)))
+
+
+def _least(cost: Callable[[float], float], grid: np.ndarray) -> tuple[float, float]:
+    """(place, value) of the least on a grid, refined between its neighbours."""
+    costs = [cost(t) for t in grid]
+    best = int(np.argmin(costs))
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    refined: Any = minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-2 * (high - low)})
+    if refined.fun < costs[best]:
+        return float(refined.x), float(refined.fun)
+    return float(grid[best]), costs[best]
+
+
+def _best_length(
+    kind: str, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None
+) -> Evidence:
+    def at(log_length: float) -> tuple[float, float, float]:
+        kernel = KINDS[kind](float(np.exp(log_length)))
+        return _scales(*_spectrum(kernel, inputs, targets, weights), noise, None)
+
+    t, cost = _least_length(lambda t: at(t)[0])
+    _, c, s = at(t)
+    return Evidence(ConstantKernel(c) * KINDS[kind](float(np.exp(t))), s, cost)
+
+
+def _shared_length(kind: str, inputs: np.ndarray, signs: list[np.ndarray], weights: np.ndarray) -> float:
+    """The length scale that fits all indicators best, each with its own amplitude and noise."""
+    root = np.sqrt(weights)
+    centred = np.stack([root * (y - np.average(y, weights=weights)) for y in signs])
+
+    def cost(log_length: float) -> float:
+        kernel = KINDS[kind](float(np.exp(log_length)))
+        values, vectors = np.linalg.eigh(root[:, None] * kernel(inputs) * root)
+        values, squares = np.maximum(values, 0.0), (centred @ vectors) ** 2
+        return sum(_scales(values, one, None, None)[0] for one in squares)
+
+    return float(np.exp(_least_length(cost)[0]))
+
+
+def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
+    grid = np.log(LENGTHS)
+    costs = [cost(t) for t in grid]
+    best = int(np.argmin(costs))
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    refined: Any = minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 0.05, "maxiter": 8})
+    return (float(refined.x), float(refined.fun)) if refined.fun < costs[best] else (float(grid[best]), costs[best])
+
+
+def _robust_residuals(
+    found: Evidence, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None, least: float
+) -> tuple[np.ndarray, float]:
+    """Huber's fit of this kernel and the noise of the bulk around it, in turns; a noise that was given is kept."""
+    gram, scale = found.kernel(inputs), found.noise
+    fitted = np.zeros_like(targets)
+    for _ in range(ROUNDS):
+        fitted, freedom = _huber_fit(gram, targets, weights, scale)
+        left = max(1 - freedom / len(targets), 0.1)
+        if noise is None:
+            scale = max(_median(np.abs(targets - fitted), weights) / MAD_OF_NORMAL / np.sqrt(left), least)
+    return fitted, float(scale)
+
+
+def _huber_fit(gram: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
+    """(fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
+    fitted, trust = np.full(len(targets), _median(targets, weights)), np.ones(len(targets))
+    for _ in range(NEWTON_STEPS):
+        trust = np.minimum(1.0, TUNING * noise / np.maximum(np.abs(targets - fitted), 1e-300))
+        before, fitted = fitted, gram @ cho_solve(_trusting(gram, weights * trust, noise), targets)
+        if np.max(np.abs(fitted - before)) < 1e-3 * noise:
+            break
+    return fitted, float(np.trace(cho_solve(_trusting(gram, weights * trust, noise), gram)))
+
+
+def _trusting(gram: np.ndarray, weights: np.ndarray, noise: float) -> Any:
+    return cho_factor(gram + np.diag(noise**2 / np.maximum(weights, 1e-6)))

@@ -1,0 +1,167 @@
+"""Where the unknown function lives: coefficients in the kernel's eigenbasis, and what the basis leaves out.
+
+    f(x) = sum_{k < N} x_k f_k(x) + g(x),      x_k ~ N(0, mu_k),      g ~ GP(0, K - sum_{k < N} mu_k f_k f_k)
+
+The f_k are orthonormal in the law of the training rows (`spaces.KernelEigenbasis`). Where N is the number of rows, g
+vanishes on them and this is the Gaussian process prior itself; else the data are taken to say nothing about g, which
+keeps its prior variance (Seeger, Williams and Lawrence 2003): bands widen away from the rows as they should.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from sklearn.gaussian_process.kernels import Kernel
+
+from langevax.sklearn.kernel_langevin_evidence import some_rows
+from langevax.sklearn.table import Standardiser, bucket
+from langevax.spaces import GaussianPrior, KernelEigenbasis
+
+MAX_LANDMARKS = 2000  # rows whose kernel matrix is decomposed, one to two seconds
+MAX_MODES = 512
+INFORMED = 1e-2  # of the prior's precision: what the data add to a mode that is still taken in
+FEWEST_MODES = 32  # of a bucket of modes
+
+
+class FunctionSpace(Protocol):
+    """What sampling and predictions ask of it; points are the columns of X as the user gave them."""
+
+    @property
+    def eigenvalues(self) -> np.ndarray:
+        """(N,) float64: mu."""
+        ...
+
+    @property
+    def available(self) -> int:
+        """Modes there are above rounding."""
+        ...
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """(n, N) float64: `f_k(x_i)`."""
+        ...
+
+    def leftover(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """(n,) variance of g."""
+        ...
+
+    def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """(n, n) covariance of g."""
+        ...
+
+
+@dataclass(frozen=True)
+class KernelSpace:
+    """Of a kernel of scikit-learn, on standardised columns or on columns as they are."""
+
+    kernel: Kernel
+    standardiser: Standardiser | None
+    landmarks: np.ndarray
+    """(m, d), as the kernel sees them."""
+    projection: np.ndarray
+    """(m, N): `f(x) = K(x, landmarks) projection`."""
+    eigenvalues: np.ndarray
+    available: int
+
+    def inputs(self, X: np.ndarray) -> np.ndarray:
+        """As the kernel sees them."""
+        return X if self.standardiser is None else self.standardiser(X).astype(np.float64)
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        inputs, rows = self.inputs(X), max(1, 2**24 // len(self.landmarks))  # 128 MB of kernel at once
+        cuts = range(0, len(inputs), rows)
+        return np.concatenate([self.kernel(inputs[i : i + rows], self.landmarks) @ self.projection for i in cuts])
+
+    def leftover(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
+        return np.maximum(self.kernel.diag(self.inputs(X)) - features**2 @ self.eigenvalues, 0.0)
+
+    def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
+        return self.kernel(self.inputs(X)) - (features * self.eigenvalues) @ features.T
+
+
+@dataclass(frozen=True)
+class PriorSpace:
+    """Of a user's own prior, which is all there is: nothing is left out of its basis."""
+
+    prior: GaussianPrior
+
+    @property
+    def eigenvalues(self) -> np.ndarray:
+        return np.asarray(self.prior.eigenvalues, np.float64)
+
+    @property
+    def available(self) -> int:
+        return self.prior.num_modes
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        basis = self.prior.basis
+        if np.ndim(basis.grid) > 1:
+            return np.asarray(basis.evaluate(X), np.float64)
+        if X.shape[1] != 1:
+            raise ValueError(
+                f"prior has a basis of functions of one number, but X has {X.shape[1]} columns; pass that one column, "
+                "or a prior on a basis of several, such as spaces.KernelEigenbasis."
+            )
+        points = X[:, 0].astype(int) if basis.dim == 0 else X[:, 0]
+        return np.asarray(basis.evaluate(points), np.float64)
+
+    def covariance(self, X: np.ndarray) -> np.ndarray:
+        """(n, n): the kernel."""
+        features = self.features(X)
+        return (features * self.eigenvalues) @ features.T
+
+    def leftover(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
+        return np.zeros(len(X))
+
+    def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
+        return np.zeros((len(X), len(X)))
+
+
+def kernel_space(
+    kernel: Kernel,
+    standardiser: Standardiser | None,
+    X: np.ndarray,
+    weights: np.ndarray,
+    num_modes: int | str,
+    precision: float,
+) -> KernelSpace:
+    """The kernel's leading eigenfunctions in the law of the rows, or of MAX_LANDMARKS of them.
+
+    Args:
+        X: (n, d), as the user gave them.
+        weights: (n,).
+        num_modes: N, or "auto": modes with precision * mu_k > INFORMED, made up to a bucket.
+        precision: what the data add to the precision of a mode at most, sum of weights / noise^2.
+
+    Raises:
+        ValueError: more modes than there are above rounding; a kernel that is none.
+    """
+    inputs = X if standardiser is None else standardiser(X).astype(np.float64)
+    chosen = some_rows(len(inputs), MAX_LANDMARKS)
+    basis = KernelEigenbasis(kernel, inputs[chosen], weights=weights[chosen])
+    available = basis.num_modes
+    if isinstance(num_modes, str):
+        informed = int(np.sum(precision * basis.eigenvalues > INFORMED))
+        num_modes = min(bucket(max(informed, 1), FEWEST_MODES), available, MAX_MODES)
+    elif num_modes > available:
+        raise ValueError(
+            f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has {available} modes above rounding; "
+            f"pass at most {available}, or 'auto'."
+        )
+    projection = basis.weights[:, None] * basis.matrix / basis.eigenvalues
+    return KernelSpace(
+        kernel, standardiser, inputs[chosen], projection[:, :num_modes], basis.eigenvalues[:num_modes], available
+    )
+
+
+def kernel_of(given: Any) -> Kernel | str:
+    """A word or a kernel of scikit-learn without noise of its own; else raise."""
+    words = ("auto", "matern", "rbf")
+    if isinstance(given, str) and given in words:
+        return given
+    if not isinstance(given, Kernel):
+        listing = ", ".join(map(repr, words))
+        raise ValueError(f"kernel must be {listing} or a kernel of sklearn.gaussian_process, got {given!r}.")
+    parts = [given, *(part for part in given.get_params().values() if isinstance(part, Kernel))]
+    if any(type(part).__name__ == "WhiteKernel" for part in parts):
+        raise ValueError(f"kernel {given} holds a WhiteKernel; take it out, and pass noise= or let it be estimated.")
+    return given
