@@ -223,7 +223,11 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"start": jnp.zeros(D, jnp.int32)}, TypeError, "start must be floating, got int32"),
         ({"start": jnp.full(D, jnp.nan)}, ValueError, "start from finite numbers"),
         ({"num_samples": 1}, ValueError, "num_samples must be at least 2"),
-        ({"dynamics": "nuts"}, ValueError, "dynamics must be one of 'langevin', 'underdamped', 'mala', 'pcn', 'pcnl', got 'nuts'"),
+        (
+            {"dynamics": "nuts"},
+            ValueError,
+            "dynamics must be one of 'langevin', 'underdamped', 'mala', 'pcn', 'pcnl', got 'nuts'",
+        ),
         ({"gradient": "saga"}, ValueError, "gradient must be one of"),
         ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "pass gradient='full'"),
         ({"temperature": 0.1}, ValueError, "temperature is that of the posterior"),

@@ -15,7 +15,6 @@ from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Explicit, Exponential
 from langevax.problems.curvature import ITERATIONS, largest_curvature
-from langevax.problems.problem import Problem
 from langevax.run import Result, simulate
 from langevax.sampling import tuning
 from langevax.sampling.methods import (
@@ -52,7 +51,7 @@ def sample(
     step_size: float | Literal["tuned", "theorem"] = "tuned",
     constants: Target | None = None,
     accuracy: float | None = None,
-    preconditioner: Literal["auto", "full", "diagonal"] | None = "auto",
+    preconditioner: Literal["auto", "full", "diagonal", "low-rank"] | None = "auto",
     warmup: int | None = None,
     thinning: int | None = None,
     progress: bool | None = None,
@@ -83,7 +82,8 @@ def sample(
         constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
         accuracy: for "theorem", the divergence KL(chain || law) to stay below in the end; None: any.
         period: of SVRG and SARAH; None spends as much on full gradients as on batches.
-        preconditioner: "full" (up to 500 coordinates), "diagonal", or None; "auto" takes the first that is possible.
+        preconditioner: "full" (up to 500 coordinates), "low-rank" (for functions: the directions that data inform),
+            "diagonal", or None; "auto" takes the first that is possible.
         warmup: steps before the first draw. thinning: steps between draws; None takes one relaxation time.
         progress, checkpoint, resume: see `langevax.simulate`; what is saved is the sampling itself.
 
@@ -121,11 +121,12 @@ def sample(
         preconditioner, root = None, math.isqrt(int(problem.size))
         batch_size, period = batch_size or root, period or root  # what the theorems take
     flat = coordinates_of(problem, first, temperature, whiten=preconditioner is not None)
-    kind = _kind(preconditioner, flat.problem, len(flat.from_position(first)))
+    kind = _kind(preconditioner, flat, len(flat.from_position(first)))
     pilot = look(flat.problem, flat.from_position(first), kind, pilot_key)
-    coordinates = flat.through(pilot.scales)
-    seen = coordinates.problem
-    mode = pilot.mode if pilot.scales is None else seen.from_position(pilot.mode)
+    coordinates = flat.through(pilot.scales, pilot.directions)
+    seen, mode = coordinates.problem, pilot.mode
+    for layer in coordinates.layers[len(flat.layers) :]:
+        mode = layer.from_position(mode)
     begin: Any = NearMode(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
     if callable(start):
         begin = Moved(start, coordinates)
@@ -188,8 +189,10 @@ def _back(coordinates: Coordinates, run: Result) -> PyTree:
     return jax.tree.map(np.asarray, jax.vmap(jax.vmap(coordinates.to_position))(jnp.asarray(run.positions)))
 
 
-def _kind(given: str | None, problem: Problem, size: int) -> Any:
-    one_of("preconditioner", given, ("auto", "full", "diagonal", None))
+def _kind(given: str | None, coordinates: Coordinates, size: int) -> Any:
+    one_of("preconditioner", given, ("auto", "full", "low-rank", "diagonal", None))
     if given != "auto":
         return given
-    return "full" if size <= MAX_COORDINATES and jnp.ndim(problem.precision) == 0 else "diagonal"
+    if size <= MAX_COORDINATES:
+        return "full" if jnp.ndim(coordinates.problem.precision) == 0 else "diagonal"
+    return "low-rank" if coordinates.white else "diagonal"

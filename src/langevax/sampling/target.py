@@ -16,6 +16,7 @@ from langevax.problems.function import Function
 from langevax.problems.posterior import Posterior
 from langevax.problems.problem import Problem
 from langevax.problems.raveled import Raveled
+from langevax.problems.turned import Turned
 from langevax.sampling.inverse import InverseProblem
 
 
@@ -82,9 +83,17 @@ class Coordinates(eqx.Module):
         """In the coordinates that are sampled."""
         return self.layers[-1]
 
-    def through(self, scales: Array | None) -> "Coordinates":
-        """One change more, `position = scales z`; none where there are no scales."""
-        return self if scales is None else Coordinates((*self.layers, affine(self.problem, scales)))
+    @property
+    def white(self) -> bool:
+        """Whether coordinates are in units of a prior that had a scale for each."""
+        return len(self.layers) > 1
+
+    def through(self, scales: Array | None, directions: Array | None = None) -> "Coordinates":
+        """Further changes: directions to the first axes, then `position = scales z`; none where None is given."""
+        layers = self.layers
+        if directions is not None:
+            layers = (*layers, Turned(layers[-1], directions))
+        return Coordinates(layers if scales is None else (*layers, affine(layers[-1], scales)))
 
     def to_position(self, z: Float[Array, " d"]) -> PyTree:
         """The user's position."""
