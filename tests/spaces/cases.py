@@ -1,4 +1,7 @@
-"""One instance of every basis, with its functions written once more in plain NumPy."""
+"""One instance of every basis, with its functions written once more in plain NumPy.
+
+Nearly all have 9 modes, so that what is done with their coefficients is compiled once for all.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +17,7 @@ LEFT, RIGHT = -1.0, 2.0
 ON_INTERVAL = RNG.uniform(LEFT, RIGHT, 13)
 CLOUD, CLOUD_WEIGHTS, KERNEL = RNG.normal(size=(30, 2)), RNG.uniform(0.5, 2.0, 30), Matern(nu=1.5)
 GRID = np.sort(RNG.uniform(size=25))
-CURVES = RNG.normal(size=(40, 6)) @ np.array([1 / (k + 1) * np.cos(np.pi * k * GRID) for k in range(6)])
+CURVES = RNG.normal(size=(40, 10)) @ np.array([1 / (k + 1) * np.cos(np.pi * k * GRID) for k in range(10)])
 
 
 class Case(NamedTuple):
@@ -59,7 +62,7 @@ def aligned(vectors, reference):
 def nystrom(points):
     w = CLOUD_WEIGHTS / CLOUD_WEIGHTS.sum()
     values, vectors = np.linalg.eigh(np.diag(w**0.5) @ KERNEL(CLOUD) @ np.diag(w**0.5))
-    values, functions = values[::-1][:12], vectors[:, ::-1][:, :12] / w[:, None] ** 0.5
+    values, functions = values[::-1][:9], vectors[:, ::-1][:, :9] / w[:, None] ** 0.5
     return KERNEL(points, CLOUD) @ (w[:, None] * aligned(functions, KERNEL_BASIS.matrix)) / values
 
 
@@ -67,12 +70,12 @@ def components(points):
     gaps = np.diff(GRID)
     w = (np.append(gaps, 0) + np.append(0, gaps)) / 2 / gaps.sum()
     _, _, rows = np.linalg.svd((CURVES - CURVES.mean(axis=0)) * w**0.5, full_matrices=False)
-    functions = aligned(rows[:5].T / w[:, None] ** 0.5, PCA.matrix)
+    functions = aligned(rows[:9].T / w[:, None] ** 0.5, PCA.matrix)
     return np.stack([np.interp(points, GRID, f) for f in functions.T], axis=1)
 
 
-KERNEL_BASIS = spaces.KernelEigenbasis(KERNEL, CLOUD, num_modes=12, weights=CLOUD_WEIGHTS)
-PCA = spaces.PrincipalComponents(CURVES, GRID, num_modes=5)
+KERNEL_BASIS = spaces.KernelEigenbasis(KERNEL, CLOUD, num_modes=9, weights=CLOUD_WEIGHTS)
+PCA = spaces.PrincipalComponents(CURVES, GRID, num_modes=9)
 PATH = np.eye(20, k=1) + np.eye(20, k=-1)
 CASES = {
     "cosine": Case(spaces.Cosine(9, 12, (LEFT, RIGHT)), lambda p: cosines(p, 9), ON_INTERVAL),
@@ -80,8 +83,8 @@ CASES = {
     "fourier even": Case(spaces.Fourier(8, 9, (LEFT, RIGHT)), lambda p: waves(p, 8), ON_INTERVAL),
     "legendre": Case(spaces.Legendre(9, 12, (LEFT, RIGHT)), lambda p: polynomials(p, 9), ON_INTERVAL),
     "tensor": Case(
-        spaces.TensorProduct([spaces.Cosine(5, 6, (LEFT, RIGHT)), spaces.Fourier(7)], 20),
-        lambda p: products(p, 20),
+        spaces.TensorProduct([spaces.Cosine(5, 6, (LEFT, RIGHT)), spaces.Fourier(7)], 9),
+        lambda p: products(p, 9),
         np.stack([ON_INTERVAL, RNG.uniform(size=13)], axis=1),
     ),
     "kernel": Case(KERNEL_BASIS, nystrom, RNG.normal(size=(13, 2))),

@@ -95,3 +95,11 @@ def test_even_numbers_of_waves_end_with_a_cosine():
     with jax.enable_x64():
         last = np.asarray(basis.evaluate(np.array([0.0, 0.25])))[:, -1]
     np.testing.assert_allclose(last, np.sqrt(2) * np.array([1.0, -1.0]), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_whole_numbers_are_points_too(kind):
+    basis = kind(4, domain=(-1.0, 2.0))
+    expected = basis.evaluate(np.array([0.0, 1.0]))
+    np.testing.assert_allclose(basis.evaluate(np.array([0, 1])), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(basis.evaluate)(jnp.array([0, 1])), expected, atol=1e-5)

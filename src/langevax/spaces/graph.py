@@ -80,6 +80,8 @@ class GraphLaplacian(Tabulated):
             raise ValueError(f"points must be a vector of ints, nodes, got {points.dtype} of shape {points.shape}.")
         if checks.is_concrete(points) and len(points) and not (points.min() >= 0 and points.max() < n):
             raise ValueError(f"points must be nodes from 0 to {n - 1}, got {points.min()} to {points.max()}.")
+        if checks.is_concrete(points) and checks.is_concrete(self.matrix):
+            return jnp.asarray(self.matrix[points], jnp.result_type(float))
         return jnp.asarray(self.matrix, jnp.result_type(float))[points]
 
 
@@ -131,12 +133,13 @@ def _lanczos(matrix: Any, num_modes: int) -> tuple[np.ndarray, np.ndarray]:
     """
     from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
+    matrix = matrix.tocsc()
     n = matrix.shape[0]
     start = np.random.default_rng(0).standard_normal(n)
     try:
         values, vectors = eigsh(matrix, num_modes, which="SA", v0=start, ncv=min(max(3 * num_modes, 60), n), maxiter=60)
     except ArpackNoConvergence:
         shift = -1e-3 * float(matrix.diagonal().max())  # below 0, so that what is inverted is positive
-        values, vectors = eigsh(matrix.tocsc(), num_modes, sigma=shift, v0=start)
+        values, vectors = eigsh(matrix, num_modes, sigma=shift, v0=start)
     order = np.argsort(values)
     return values[order], vectors[:, order]

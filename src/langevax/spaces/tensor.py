@@ -91,9 +91,7 @@ class TensorProduct(Basis):
         points = np.asarray(points) if checks.is_concrete(points) else points
         if points.ndim != 2 or points.shape[1] != len(self.bases):
             raise ValueError(f"points must have shape (n, {len(self.bases)}), one column a factor, got {points.shape}.")
-        modes = jnp.unravel_index(jnp.asarray(self.order), self._shape)
-        factors = [basis.evaluate(points[:, i])[:, modes[i]] for i, basis in enumerate(self.bases)]
-        return math.prod(factors[1:], start=factors[0])
+        return self._products([basis.evaluate(points[:, i]) for i, basis in enumerate(self.bases)])
 
     @eqx.filter_jit
     def synthesize(self, coefficients: Coefficients) -> Values:
@@ -117,6 +115,13 @@ class TensorProduct(Basis):
     def with_modes(self, num_modes: int) -> "Basis":
         """The same factors; at most as many modes as they have products."""
         return TensorProduct(self.bases, num_modes)
+
+    @eqx.filter_jit
+    def _products(self, factors: list[Array]) -> Array:
+        """(n, N) of the factors' (n, N_i)."""
+        modes = jnp.unravel_index(jnp.asarray(self.order), self._shape)
+        columns = [factor[:, places] for factor, places in zip(factors, modes, strict=True)]
+        return math.prod(columns[1:], start=columns[0])
 
     @property
     def _shape(self) -> tuple[int, ...]:
