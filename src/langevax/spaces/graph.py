@@ -11,6 +11,7 @@ from langevax.spaces.eigenpairs import with_fixed_signs
 from langevax.spaces.tabulated import Tabulated
 
 DENSE = 1500  # nodes up to which all of the matrix costs less than a second
+RESTARTS = 40  # of Lanczos before the matrix is factorised: random graphs took 15 to 30
 
 
 class GraphLaplacian(Tabulated):
@@ -137,7 +138,9 @@ def _lanczos(matrix: Any, num_modes: int) -> tuple[np.ndarray, np.ndarray]:
     n = matrix.shape[0]
     start = np.random.default_rng(0).standard_normal(n)
     try:
-        values, vectors = eigsh(matrix, num_modes, which="SA", v0=start, ncv=min(max(3 * num_modes, 60), n), maxiter=60)
+        values, vectors = eigsh(
+            matrix, num_modes, which="SA", v0=start, ncv=min(max(3 * num_modes, 60), n), maxiter=RESTARTS
+        )
     except ArpackNoConvergence:
         shift = -1e-3 * float(matrix.diagonal().max())  # below 0, so that what is inverted is positive
         values, vectors = eigsh(matrix, num_modes, sigma=shift, v0=start)
