@@ -3,7 +3,18 @@
 import importlib
 import sys
 
-TABLES = ("tables", "solvers", "driver", "mfld_step", "svrg_chains", "sampling", "memory", "import_time", "out_of_core")
+TABLES = (
+    "tables",
+    "solvers",
+    "driver",
+    "mfld_step",
+    "svrg_chains",
+    "sampling",
+    "function_space",
+    "memory",
+    "import_time",
+    "out_of_core",
+)
 
 
 def main() -> None:

@@ -116,11 +116,6 @@ class Interval(Basis):
         num_points = max(self.num_points, self._default_points(num_modes))
         return type(self)(num_modes, num_points, self.domain)
 
-    def _padded(self, coefficients: Array, length: int) -> Array:
-        check_modes(coefficients, self.num_modes)
-        widths = [(0, 0)] * (coefficients.ndim - 1) + [(0, length - self.num_modes)]
-        return jnp.pad(coefficients, widths)
-
     @staticmethod
     @abstractmethod
     def _fewest_points(num_modes: int) -> int: ...
@@ -152,3 +147,9 @@ def check_values(values: Array, num_points: int) -> None:
     if jnp.ndim(values) == 0 or values.shape[-1] != num_points:
         shape = jnp.shape(values)
         raise ValueError(f"values must have the grid's {num_points} points on the last axis, got shape {shape}.")
+
+
+def pad_modes(coefficients: Array, length: int) -> Array:
+    """Zeros for the modes that are not there, up to `length`."""
+    widths = [(0, 0)] * (coefficients.ndim - 1) + [(0, length - coefficients.shape[-1])]
+    return jnp.pad(coefficients, widths)

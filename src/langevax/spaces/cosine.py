@@ -1,13 +1,14 @@
 """Cosines: functions on an interval without a condition at its ends, by fast cosine transforms."""
 
+import functools
 from typing import Any
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.fft import dct, idct
 
-from langevax.spaces.basis import Coefficients, Interval, Values, check_values
+from langevax.spaces.basis import Coefficients, Interval, Values, check_modes, check_values, pad_modes
 
 
 class Cosine(Interval):
@@ -33,16 +34,13 @@ class Cosine(Interval):
         Array([ 1.  , -0.57,  0.  , -0.06], dtype=float32)
     """
 
-    @eqx.filter_jit
     def synthesize(self, coefficients: Coefficients) -> Values:
-        padded = self._padded(coefficients, self.num_points)
-        return idct(padded, norm="ortho") * jnp.asarray(np.sqrt(self.num_points), padded.dtype)
+        check_modes(coefficients, self.num_modes)
+        return _to_values(coefficients, self.num_points)
 
-    @eqx.filter_jit
     def analyze(self, values: Values) -> Coefficients:
         check_values(values, self.num_points)
-        scale = jnp.asarray(np.sqrt(1 / self.num_points), values.dtype)
-        return dct(values, norm="ortho")[..., : self.num_modes] * scale
+        return _to_coefficients(values, self.num_modes)
 
     @staticmethod
     def _fewest_points(num_modes: int) -> int:
@@ -58,3 +56,15 @@ class Cosine(Interval):
         k = np.arange(self.num_modes)
         heights = xp.asarray(np.where(k > 0, np.sqrt(2), 1.0), t.dtype)
         return heights * xp.cos(xp.asarray(np.pi * k, t.dtype) * t[:, None])
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _to_values(coefficients: Coefficients, num_points: int) -> Values:
+    padded = pad_modes(coefficients, num_points)
+    return idct(padded, norm="ortho") * jnp.asarray(np.sqrt(num_points), padded.dtype)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _to_coefficients(values: Values, num_modes: int) -> Coefficients:
+    scale = jnp.asarray(np.sqrt(1 / values.shape[-1]), values.dtype)
+    return dct(values, norm="ortho")[..., :num_modes] * scale

@@ -1,13 +1,14 @@
 """Waves: periodic functions, by fast Fourier transforms."""
 
+import functools
 from typing import Any
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from langevax.spaces.basis import Coefficients, Interval, Values, check_values
+from langevax.spaces.basis import Coefficients, Interval, Values, check_modes, check_values, pad_modes
 
 
 class Fourier(Interval):
@@ -32,23 +33,13 @@ class Fourier(Interval):
         Array([ 1. ,  2.4,  1. , -0.4], dtype=float32)
     """
 
-    @eqx.filter_jit
     def synthesize(self, coefficients: Coefficients) -> Values:
-        num_waves = self.num_points // 2
-        padded = self._padded(coefficients, 2 * num_waves + 1)
-        mean, waves = padded[..., :1], padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2)
-        waves = waves * jnp.asarray(np.sqrt(0.5), padded.dtype)
-        spectrum = lax.complex(waves[..., 0], -waves[..., 1])
-        spectrum = jnp.concatenate([lax.complex(mean, jnp.zeros_like(mean)), spectrum], axis=-1)
-        return jnp.fft.irfft(spectrum, self.num_points, norm="forward")
+        check_modes(coefficients, self.num_modes)
+        return _to_values(coefficients, self.num_points)
 
-    @eqx.filter_jit
     def analyze(self, values: Values) -> Coefficients:
         check_values(values, self.num_points)
-        spectrum = jnp.fft.rfft(values, norm="forward")
-        pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * jnp.asarray(np.sqrt(2), values.dtype)
-        waves = pairs[..., 1:, :].reshape(*values.shape[:-1], -1)
-        return jnp.concatenate([spectrum[..., :1].real, waves], axis=-1)[..., : self.num_modes]
+        return _to_coefficients(values, self.num_modes)
 
     @staticmethod
     def _fewest_points(num_modes: int) -> int:
@@ -69,3 +60,22 @@ class Fourier(Interval):
         heights = xp.asarray(np.where(j > 0, np.sqrt(2), 1.0), t.dtype)
         angle = xp.asarray(2 * np.pi * ((j + 1) // 2), t.dtype) * t[:, None]
         return heights * xp.where((j == 0) | (j % 2 == 1), xp.cos(angle), xp.sin(angle))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _to_values(coefficients: Coefficients, num_points: int) -> Values:
+    num_waves = num_points // 2
+    padded = pad_modes(coefficients, 2 * num_waves + 1)
+    mean, waves = padded[..., :1], padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2)
+    waves = waves * jnp.asarray(np.sqrt(0.5), padded.dtype)
+    spectrum = lax.complex(waves[..., 0], -waves[..., 1])
+    spectrum = jnp.concatenate([lax.complex(mean, jnp.zeros_like(mean)), spectrum], axis=-1)
+    return jnp.fft.irfft(spectrum, num_points, norm="forward")
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _to_coefficients(values: Values, num_modes: int) -> Coefficients:
+    spectrum = jnp.fft.rfft(values, norm="forward")
+    pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * jnp.asarray(np.sqrt(2), values.dtype)
+    waves = pairs[..., 1:, :].reshape(*values.shape[:-1], -1)
+    return jnp.concatenate([spectrum[..., :1].real, waves], axis=-1)[..., :num_modes]

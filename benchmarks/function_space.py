@@ -1,0 +1,117 @@
+"""Functions as unknowns: what a step costs for many modes, what the semi-implicit step saves, and fast transforms.
+
+A step of Langevin dynamics with a trace-class prior, per integrator, beside drawing its normal numbers alone in a
+compiled loop; the steps that the semi-implicit and the explicit scheme need, exactly, to bring the law of the low modes
+within a Wasserstein distance; `synthesize` and `analyze` beside the bare transforms of JAX.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import langevax as lx
+from benchmarks.timing import in_turns, median, ratio
+from langevax.problems.function import Function
+from langevax.theory.function_space import stability_limit, steps_to_wasserstein
+
+MODES = (1_000, 10_000, 100_000, 1_000_000)
+RIDGE, TEMPERATURE, STEP_SIZE = 0.01, 1.0, 0.1
+LOW, SHARE = 50, 0.1  # the modes whose law counts, and the distance to it as a share of their spread
+
+
+def target(num_modes: int) -> Function:
+    """A quadratic loss of 1 / (k + 1) in each mode, and the penalty of eigenvalues (k + 1)^-2."""
+    basis = lx.spaces.Cosine(num_modes)
+    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.power(num_modes))
+    curvature = jnp.asarray(1 / np.arange(1.0, num_modes + 1), jnp.float32)
+    return Function(lambda x: jnp.vdot(curvature, x * x) / 2, prior.precision(RIDGE))
+
+
+def steps() -> None:
+    """Time of a step, and its ratio to drawing alone."""
+    print("modes | us a step: semi-implicit | exponential | normals alone | ratios")
+    for num_modes in MODES:
+        count = max(20, 4_000_000 // num_modes)
+        problem, start, key = target(num_modes), jnp.zeros(num_modes), jax.random.key(0)
+
+        def run(integrator, problem=problem, start=start, key=key, count=count):
+            chain = lx.Langevin(STEP_SIZE, TEMPERATURE, integrator=integrator)
+            return lambda: lx.simulate(chain, problem, start, key=key, num_steps=count, progress=False)
+
+        @jax.jit
+        def draw(total, key, count):
+            body = lambda i, total: total + jax.random.normal(jax.random.fold_in(key, i), total.shape)  # noqa: E731
+            return jax.lax.fori_loop(0, count, body, total)
+
+        candidates = {
+            "semi-implicit": run(lx.integrators.SemiImplicit()),
+            "exponential": run(lx.integrators.Exponential()),
+            "normals": lambda draw=draw, start=start, key=key, count=count: draw(start, key, count).block_until_ready(),
+        }
+        times = in_turns(candidates)
+        each = [median(times[name]) / count * 1e6 for name in candidates]
+        ratios = [ratio(times, name, "normals") for name in ("semi-implicit", "exponential")]
+        print(f"{num_modes:>9,} | {each[0]:9.1f} | {each[1]:9.1f} | {each[2]:9.1f} | {ratios[0]:.2f} {ratios[1]:.2f}")
+
+
+def wasserstein() -> None:
+    """Steps to the law of the low modes: each scheme at the best step of a grid below its limit."""
+    for num_modes in (64, 512, 4096, 65_536):
+        modes = np.arange(1.0, num_modes + 1)
+        precision, curvature = RIDGE * modes**2, 1 / modes
+        spread = np.sqrt(np.sum(TEMPERATURE / (precision + curvature)[:LOW]))
+        found = {}
+        for name in ("semi_implicit", "explicit"):
+            limit = min(stability_limit(name, precision, curvature), 2.0)
+            tries = [
+                steps_to_wasserstein(name, h, precision[:LOW], curvature[:LOW], TEMPERATURE, SHARE * spread)
+                for h in limit * np.array([0.99, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01])
+            ]
+            found[name] = min(tries)
+        ours, euler = found["semi_implicit"], found["explicit"]
+        print(
+            f"{num_modes:>7,} modes: {ours:,.0f} steps semi-implicit, {euler:,.0f} explicit, ratio {euler / ours:,.0f}"
+        )
+
+
+def transforms() -> None:
+    """The bases' transforms beside JAX's own."""
+    for num_modes in (1024, 16_384, 262_144):
+        cosine, fourier = lx.spaces.Cosine(num_modes), lx.spaces.Fourier(num_modes - 1, num_points=num_modes)
+        x = jnp.ones(num_modes)
+        half = jax.lax.complex(jnp.ones(num_modes // 2 + 1), jnp.zeros(num_modes // 2 + 1))
+        bare_cosine = jax.jit(lambda x: jax.scipy.fft.idct(x, norm="ortho"))
+        bare_fourier = jax.jit(lambda s, n=num_modes: jnp.fft.irfft(s, n))
+        ours = {"cosine": cosine.synthesize, "fourier": fourier.synthesize}  # as a user calls them
+        repeat = max(1, 200_000 // num_modes) * 20
+
+        def many(function, argument, repeat=repeat):
+            def call():
+                for _ in range(repeat):
+                    last = function(argument)
+                last.block_until_ready()
+
+            return call
+
+        times = in_turns(
+            {
+                "cosine": many(ours["cosine"], x),
+                "idct": many(bare_cosine, x),
+                "fourier": many(ours["fourier"], x[1:]),
+                "irfft": many(bare_fourier, half),
+            }
+        )
+        line = ", ".join(f"{name} {median(t) / repeat * 1e6:.0f}" for name, t in times.items())
+        ratios = ratio(times, "cosine", "idct"), ratio(times, "fourier", "irfft")
+        print(f"{num_modes:>8,} points, us: {line}; ratios {ratios[0]:.2f} {ratios[1]:.2f}")
+
+
+def main() -> None:
+    """All three."""
+    steps()
+    wasserstein()
+    transforms()
+
+
+if __name__ == "__main__":
+    main()
