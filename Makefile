@@ -20,6 +20,9 @@ demo: $(VENV)/.installed  ## a real table: network, certificate, scores of other
 pictures: $(VENV)/.installed  ## the README's pictures, in out/
 	$(BIN)/python examples/certified_network.py
 	$(BIN)/python examples/posterior.py
+	$(BIN)/python examples/robust_regression.py
+	$(BIN)/python examples/heat_equation.py
+	$(BIN)/python examples/darcy.py
 
 test: $(VENV)/.installed browser  ## the whole suite
 	$(BIN)/python -m pytest
