@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
 
-FEW = {"num_samples": 100, "num_chains": 2}
+FEW = {"num_samples": 40, "num_chains": 2}
 
 
 @parametrize_with_checks([KernelLangevinRegressor(**FEW), KernelLangevinClassifier(**FEW)])

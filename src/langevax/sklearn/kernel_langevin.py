@@ -58,7 +58,7 @@ class KernelLangevinEstimator(BaseEstimator):
         parameters.check(given)
         X, y = self._validated(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        rows = distinct_rows(X, self._encode(y, weights), weights)
+        rows = sorted_rows(distinct_rows(X, self._encode(y, weights), weights))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         standardiser = None
         if self.prior is None and isinstance(self.kernel, str):
@@ -107,7 +107,7 @@ class KernelLangevinEstimator(BaseEstimator):
 
     def _keep(self, draws: Draws) -> None:
         self.coefficients_, self.step_size_, self.n_iter_ = draws.coefficients, draws.step_size, draws.steps
-        names = ("curvature", "relaxation", "warmup", "thinning", "evaluations", "seconds")
+        names = ("informed", "curvature", "relaxation", "warmup", "thinning", "evaluations", "seconds")
         self.history_ = {name: getattr(draws, name) for name in names} | {"gradient": repr(draws.gradient)}
 
     def _flat(self) -> np.ndarray:
@@ -151,3 +151,10 @@ class KernelLangevinEstimator(BaseEstimator):
     @abstractmethod
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         """Values of functions in the units of `predict`."""
+
+
+def sorted_rows(rows: Rows) -> Rows:
+    """By their inputs, so that the units of the targets change no sign of an eigenfunction."""
+    order = np.lexsort((rows.targets, *rows.inputs.T))
+    place = np.append(np.argsort(order), -1)
+    return Rows(rows.inputs[order], rows.targets[order], rows.weights[order], place[rows.places])

@@ -24,10 +24,11 @@ class KernelLangevinClassifier(ClassifierMixin, Inspection, KernelLangevinEstima
     No approximation of the posterior by a normal law is made, as `GaussianProcessClassifier` does.
 
     Args:
-        kernel: as in `KernelLangevinRegressor`; the length scale of a word is that of least squares on the labels, the
-            amplitude by Laplace's approximation of the marginal likelihood, on at most 200 rows. A kernel's variance is
-            that of log odds.
-        prior, num_modes, num_chains, num_samples, warmup, thinning, step_size, integrator, gradient, progress,
+        kernel: as in `KernelLangevinRegressor`; length scale and amplitude of a word are chosen by Laplace's
+            approximation of the marginal likelihood on at most 200 rows, with more than two classes of one against the
+            rest. A kernel's variance is that of log odds.
+        step_size: as there, but "auto" is 0.2.
+        prior, num_modes, num_chains, num_samples, warmup, thinning, integrator, gradient, steps, progress,
             random_state: as there.
 
     Attributes:
@@ -59,6 +60,7 @@ class KernelLangevinClassifier(ClassifierMixin, Inspection, KernelLangevinEstima
         step_size: float | Literal["auto"] = "auto",
         integrator: str = "exponential",
         gradient: Any = "auto",
+        steps: Literal["auto", "uniform", "informed"] = "auto",
         progress: bool | None = None,
         random_state: Any = None,
     ):
@@ -72,6 +74,7 @@ class KernelLangevinClassifier(ClassifierMixin, Inspection, KernelLangevinEstima
         self.step_size = step_size
         self.integrator = integrator
         self.gradient = gradient
+        self.steps = steps
         self.progress = progress
         self.random_state = random_state
 

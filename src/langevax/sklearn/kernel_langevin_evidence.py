@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 from threadpoolctl import threadpool_limits
@@ -23,7 +23,8 @@ from threadpoolctl import threadpool_limits
 MAX_ROWS, MAX_LABELLED = 400, 200  # rows the evidence is computed on: an eigendecomposition a length scale
 LENGTHS = np.geomspace(0.03, 30, 9)  # looked at first, in units of the root mean square distance of columns
 RATIOS = np.geomspace(1e-6, 1e4, 161)  # noise variance over amplitude
-AMPLITUDES = np.geomspace(0.1, 1e4, 11)  # of log odds
+LABEL_BOUNDS = np.log([[0.03, 0.1], [30, 1e4]])  # of length scale and amplitude
+MOST_CLASSES = 4
 NEWTON_STEPS = 30
 TUNING, MAD_OF_NORMAL = 1.345, 0.6745  # Huber's threshold; median |r| of a normal law
 ROUNDS = 3  # of robust residuals and their noise
@@ -91,24 +92,38 @@ def fit_robust(
 
 @one_thread
 def fit_labels(kernel: Any, inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Any:
-    """For classes 0, ..., C-1: length scale of least squares on their indicators, amplitude of Laplace's evidence.
+    """For classes 0, ..., C-1: length scale and amplitude of the best Laplace approximation of the evidence.
 
-    With more than two classes the evidence is the sum over one class against the rest.
+    With more than two classes the evidence is the sum over one class against the rest, MOST_CLASSES of them at most.
     """
     if not isinstance(kernel, str):
         return kernel
     rows = some_rows(len(inputs), MAX_LABELLED)
     inputs, labels, weights = inputs[rows], labels[rows], weights[rows]
-    classes = np.unique(labels)[1 if len(np.unique(labels)) == 2 else 0 :]
+    classes, counts = np.unique(labels, return_counts=True)
+    classes = classes[np.argsort(-counts, kind="stable")][: 1 if len(classes) <= 2 else MOST_CLASSES]
     signs = [np.where(labels == one, 1.0, -1.0) for one in classes]
-    found = []
-    for kind in _kinds(kernel):
-        shape = KINDS[kind](_shared_length(kind, inputs, signs, weights))
-        gram = shape(inputs)
-        costs = [sum(laplace_cost(c * gram, y, weights) for y in signs) for c in AMPLITUDES]
-        best = int(np.argmin(costs))
-        found.append((costs[best], ConstantKernel(AMPLITUDES[best]) * shape))
-    return min(found, key=lambda one: one[0])[1]
+
+    def cost(kind: str, place: np.ndarray) -> float:
+        length, c = np.exp(np.clip(place, *LABEL_BOUNDS))
+        gram = c * KINDS[kind](float(length))(inputs)
+        return sum(laplace_cost(gram, y, weights) for y in signs)
+
+    coarse = [
+        (kind, np.log([length, c])) for kind in _kinds(kernel) for length in (0.5, 1.5, 5.0) for c in (3, 30, 300)
+    ]
+    kind, place = min(coarse, key=lambda one: cost(*one))
+    options = {
+        "maxfev": 40,
+        "xatol": 0.05,
+        "fatol": 0.05,
+        "initial_simplex": place + np.array([[0, 0], [0.5, 0], [0, 1]]),
+    }
+    found: Any = minimize(lambda place: cost(kind, place), place, method="Nelder-Mead", options=options)
+    length, c = np.exp(np.clip(found.x, *LABEL_BOUNDS))
+    if len(signs) > 1:  # a function against the mean of the others varies more than one alone
+        c *= 1 - 1 / len(signs)
+    return ConstantKernel(float(c)) * KINDS[kind](float(length))
 
 
 def laplace_cost(gram: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> float:
@@ -217,20 +232,6 @@ def _best_length(
     t, cost = _least_length(lambda t: at(t)[0])
     _, c, s = at(t)
     return Evidence(ConstantKernel(c) * KINDS[kind](float(np.exp(t))), s, cost)
-
-
-def _shared_length(kind: str, inputs: np.ndarray, signs: list[np.ndarray], weights: np.ndarray) -> float:
-    """The length scale that fits all indicators best, each with its own amplitude and noise."""
-    root = np.sqrt(weights)
-    centred = np.stack([root * (y - np.average(y, weights=weights)) for y in signs])
-
-    def cost(log_length: float) -> float:
-        kernel = KINDS[kind](float(np.exp(log_length)))
-        values, vectors = np.linalg.eigh(root[:, None] * kernel(inputs) * root)
-        values, squares = np.maximum(values, 0.0), (centred @ vectors) ** 2
-        return sum(_scales(values, one, None, None)[0] for one in squares)
-
-    return float(np.exp(_least_length(cost)[0]))
 
 
 def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from langevax.sklearn.kernel_langevin_space import kernel_of
 from langevax.spaces import GaussianPrior
 
 LOSSES = ("squared", "huber", "student")
+STEPS = ("auto", "uniform", "informed")
 GRADIENTS = ("auto", "full", "svrg")
 COUNTS = {"num_modes": (1, True), "num_chains": (1, False), "num_samples": (4, False), "thinning": (1, True)}
 
@@ -27,7 +28,7 @@ def check(given: dict[str, Any]) -> None:
         raise ValueError(
             f"prior has its own {prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."
         )
-    for name, choices in (("loss", LOSSES), ("integrator", tuple(INTEGRATORS))):
+    for name, choices in (("loss", LOSSES), ("integrator", tuple(INTEGRATORS)), ("steps", STEPS)):
         if name in given and given[name] not in choices:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {given[name]!r}.")
     gradient = given["gradient"]

@@ -51,14 +51,18 @@ class KernelLangevinRegressor(RegressorMixin, Inspection, KernelLangevinEstimato
             "crank-nicolson".
         gradient: "full"; "svrg" with a batch that heats the chains by five percent at most; "auto" is "svrg" above 4096
             distinct rows where it saves anything; or one of `langevax.gradients`.
+        steps: "uniform", one step for all modes, as in the paper; "informed" turns to the directions in which prior and
+            mean curvature of the likelihood are both diagonal, and gives each the step of its own curvature; "auto" is
+            "uniform" unless its slowest direction forgets slowly.
         progress: show a progress line; None shows it on a terminal after a second.
         random_state: int or `numpy.random.RandomState`.
 
     Attributes:
         coefficients_: (chain, draw, N) float32, of the scaled targets.
         eigenvalues_, kernel_, noise_: mu, the kernel and s as chosen, s in the units of y.
-        step_size_, n_iter_: as used, and steps of each chain.
-        history_: "curvature", "relaxation" (steps), "warmup", "thinning", "evaluations", "seconds", "gradient".
+        step_size_, n_iter_: as used, relative to each direction's curvature with informed steps; steps of each chain.
+        history_: "informed", "curvature", "relaxation" (steps), "warmup", "thinning", "evaluations", "seconds",
+            "gradient".
         warnings_: what speaks against the draws, in words; empty where nothing does.
 
     Example:
@@ -88,6 +92,7 @@ class KernelLangevinRegressor(RegressorMixin, Inspection, KernelLangevinEstimato
         step_size: float | Literal["auto"] = "auto",
         integrator: str = "exponential",
         gradient: Any = "auto",
+        steps: Literal["auto", "uniform", "informed"] = "auto",
         progress: bool | None = None,
         random_state: Any = None,
     ):
@@ -104,6 +109,7 @@ class KernelLangevinRegressor(RegressorMixin, Inspection, KernelLangevinEstimato
         self.step_size = step_size
         self.integrator = integrator
         self.gradient = gradient
+        self.steps = steps
         self.progress = progress
         self.random_state = random_state
 

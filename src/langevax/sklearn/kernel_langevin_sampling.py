@@ -11,21 +11,20 @@ import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from langevax import gradients, integrators
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.langevin import Langevin
 from langevax.problems.finite_sum import FiniteSum
-from langevax.problems.likelihoods import Likelihood, LinearPredictor
-from langevax.run import simulate
-from langevax.sklearn.kernel_langevin_evidence import one_thread, some_rows
-from langevax.sklearn.kernel_langevin_space import FEWEST_MODES
+from langevax.problems.likelihoods import Likelihood, LinearPredictor, Residual
+from langevax.run import Result, simulate
+from langevax.sklearn.kernel_langevin_curvature import Coordinates, Curvatures, informed_by, look_around, uniform
+from langevax.sklearn.kernel_langevin_space import width_of
 from langevax.sklearn.table import bucket, padded
 
 INTEGRATORS: dict[str, type[Integrator]] = {
@@ -34,15 +33,15 @@ INTEGRATORS: dict[str, type[Integrator]] = {
     "crank-nicolson": integrators.CrankNicolson,
 }
 STEP = 0.1  # times the inverse curvature: variances are up to 5 % too large
+STEP_OF_LABELS = 0.2  # their curvature falls off away from its mean's place, and posteriors are wide (measured)
 ALL_ROWS = 4096  # up to which every step takes the gradient of all rows
 HEAT, LEAST_BATCH = 0.05, 32  # what batches may add to the variance; and rows of a batch at least
 PROBED = 512  # rows that tell how much batches differ
-LOOKED_AT = 4096  # rows whose curvature tells that of all
-LAPLACE_DRAWS = 8  # that the curvature is averaged over
 SPREAD = 2.0  # of the chains' starts, in deviations of the posterior
 WARMUP = 10.0  # relaxation times
 MAX_THINNING = 50
-MODE_STEPS = 300
+SLOW = 4.0  # relaxation times of the sharpest direction, beyond which steps go by direction; and those then counted on
+PILOT_DRAWS = 40  # of the chains whose curvature is measured, a relaxation time apart
 
 
 class Settings(NamedTuple):
@@ -55,6 +54,7 @@ class Settings(NamedTuple):
     step_size: float | str
     integrator: str
     gradient: Any
+    steps: str
     progress: bool | None
 
 
@@ -64,6 +64,8 @@ class Draws(NamedTuple):
     coefficients: np.ndarray
     """(chain, draw, N) or (chain, draw, N, C) float32."""
     step_size: float
+    """In the kernel's eigenbasis; or relative to each direction's curvature, where `informed`."""
+    informed: bool
     curvature: float
     """M: of the likelihood, averaged over the posterior."""
     relaxation: float
@@ -74,6 +76,15 @@ class Draws(NamedTuple):
     evaluations: int
     gradient: GradientEstimator
     seconds: float
+
+
+class Turn(eqx.Module):
+    """From one set of coordinates to another."""
+
+    matrix: Array
+
+    def __call__(self, position: Array) -> Array:
+        return self.matrix @ position
 
 
 class Spread(eqx.Module):
@@ -96,7 +107,7 @@ def posterior_problem(
 ) -> tuple[FiniteSum, float]:
     """(problem, temperature); positions are (modes,) or (modes, num_outputs), padded."""
     n, num_modes = features.shape
-    total, length, width = float(weights.sum()), bucket(n), bucket(num_modes, FEWEST_MODES)
+    total, length, width = float(weights.sum()), bucket(n), width_of(num_modes)
     wide = np.pad(features.astype(np.float32), [(0, 0), (0, width - num_modes)])
     precision = np.ones(width)  # of modes that meet no data
     precision[:num_modes] = 1 / (total * eigenvalues)
@@ -118,116 +129,92 @@ def sample(
 ) -> Draws:
     """Chains from around the mode, as long as their relaxation asks for."""
     problem, temperature = posterior_problem(features, targets, weights, eigenvalues, likelihood, num_outputs)
-    key = random.key(seed)
-    probe_key, run_key = random.split(key)
+    run_key, pilot_key, probe_key = random.split(random.key(seed), 3)
+    relative = STEP if isinstance(likelihood, Residual) else STEP_OF_LABELS
+    relative = relative if isinstance(settings.step_size, str) else float(settings.step_size)
     look = look_around(problem, likelihood, temperature, num_outputs, seed)
-    relative = STEP if isinstance(settings.step_size, str) else float(settings.step_size)
-    step_size = relative / look.curvature
-    relaxation = 1 / (step_size * look.flattest)
+    relaxation = look.largest / (relative * look.least)
+    informed = settings.steps == "informed" or (settings.steps == "auto" and relaxation > SLOW / relative)
+    evaluations, seconds = 0, 0.0
+    if informed:
+        relaxation, thinning = SLOW / relative * (1 if num_outputs is None else 2), math.ceil(1 / relative)
+        first_look = informed_by(look.hessian, look, problem, temperature)
+        chains = _chains(problem, temperature, first_look, relative, settings, probe_key)
+        pilot = chains.run(_around(first_look), pilot_key, PILOT_DRAWS * thinning, thinning)
+        late = first_look.back(np.asarray(pilot.positions)[:, PILOT_DRAWS // 2 :])
+        hessian = Curvatures(problem, likelihood, num_outputs).at(late.reshape(-1, *late.shape[2:]))
+        coordinates = informed_by(hessian, look, problem, temperature)
+        start: Any = pilot.map(Turn(jnp.asarray(first_look.turn_to(coordinates, problem), jnp.float32)))
+        evaluations, seconds = int(pilot.evaluations), pilot.seconds
+    else:
+        coordinates = uniform(look, problem)
+        start = _around(coordinates)
+    chains = _chains(problem, temperature, coordinates, relative, settings, probe_key)
     thinning, warmup = settings.thinning, settings.warmup
     thinning = int(np.clip(round(relaxation), 1, MAX_THINNING)) if isinstance(thinning, str) else thinning
     warmup = math.ceil(min(WARMUP * relaxation, thinning * settings.num_samples)) if isinstance(warmup, str) else warmup
     first = -(-warmup // thinning)  # draws that are let go
-    gradient = estimator_of(settings.gradient, problem, look, step_size, temperature, probe_key)
-    result = simulate(
-        Langevin(step_size, temperature, gradient, INTEGRATORS[settings.integrator]()),
-        problem,
-        Spread(look.mode, SPREAD * look.deviation),
-        key=run_key,
-        num_steps=(first + settings.num_samples) * thinning,
-        num_chains=settings.num_chains,
-        record_every=thinning,
-        progress=settings.progress,
-    )
-    coefficients = np.asarray(result.positions)[:, first:, : len(eigenvalues)]
+    result = chains.run(start, run_key, (first + settings.num_samples) * thinning, thinning)
+    coefficients = coordinates.back(np.asarray(result.positions)[:, first:])[:, :, : len(eigenvalues)]
     if num_outputs is not None:  # a function common to all classes changes nothing, and wanders slowly
         coefficients = coefficients - coefficients.mean(-1, keepdims=True)
     return Draws(
         coefficients,
-        float(step_size),
-        look.curvature,
+        relative / (look.largest if not informed else 1.0),
+        informed,
+        look.largest,
         relaxation,
         first * thinning,
         thinning,
         int(result.steps),
-        int(result.evaluations),
-        gradient,
-        float(result.seconds),
+        int(result.evaluations) + evaluations,
+        chains.gradient,
+        result.seconds + seconds,
     )
 
 
-class Look(NamedTuple):
-    """A posterior around its mode."""
-
-    mode: Array
-    deviation: Array
-    """Of each coordinate, by Laplace's approximation."""
-    curvature: float
-    flattest: float
-    """The least curvature of the potential, prior included."""
+def _around(coordinates: Coordinates, scale: float = SPREAD) -> Spread:
+    deviation = scale * coordinates.deviation
+    return Spread(jnp.asarray(coordinates.mode, jnp.float32), jnp.asarray(deviation, jnp.float32))
 
 
-@one_thread
-def look_around(
-    problem: FiniteSum, likelihood: Likelihood, temperature: float, num_outputs: int | None, seed: int
-) -> Look:
-    """Mode by L-BFGS, deviations and curvatures by Laplace's approximation, one output at a time."""
-    mode = find_mode(problem, likelihood, num_outputs)
-    features, targets = (np.asarray(array) for array in problem.data)
-    weights, precision = np.asarray(problem.weights), np.asarray(problem.precision, np.float64).reshape(-1)
-    chosen = some_rows(int(problem.size), LOOKED_AT)
-    Phi, w = features[chosen].astype(np.float64), weights[chosen].astype(np.float64)
-    length = bucket(len(chosen))
-    y = padded(targets[chosen], length)
-    outputs = num_outputs or 1
-    at = np.asarray(mode, np.float64).reshape(-1, outputs)
+class _Chains(NamedTuple):
+    problem: FiniteSum
+    temperature: float
+    step_size: Array
+    gradient: GradientEstimator
+    settings: Settings
 
-    def bends(x: np.ndarray) -> np.ndarray:
-        """(rows, outputs) likelihood's curvatures at coefficients x, where positive."""
-        z = padded((Phi @ x).astype(np.float32), length)
-        z = z[:, 0] if num_outputs is None else z
-        found = np.asarray(_bends(likelihood, z, y), np.float64)[: len(chosen)]
-        return np.maximum(found.reshape(len(chosen), outputs), 0.0)
-
-    def hessians(curvatures: np.ndarray) -> list[np.ndarray]:
-        """Of the likelihood, (N, N) for each output."""
-        return [(Phi.T * (w * column)) @ Phi / w.sum() for column in curvatures.T]
-
-    rng = np.random.default_rng(seed)
-    factors = [np.linalg.cholesky(H + np.diag(precision)) for H in hessians(bends(at))]
-    inverses = [np.linalg.inv(factor) for factor in factors]  # H^-1 = inverse' inverse
-    scale = np.sqrt(temperature)
-    mean = np.zeros((len(chosen), outputs))
-    for _ in range(LAPLACE_DRAWS):
-        normal = rng.normal(size=at.shape)
-        mean += bends(at + scale * np.stack([A.T @ u for A, u in zip(inverses, normal.T, strict=True)], 1))
-    likelihoods = hessians(mean / LAPLACE_DRAWS)
-    curvature = max(float(np.linalg.eigvalsh(H)[-1]) for H in likelihoods)
-    flattest = min(float(np.linalg.eigvalsh(H + np.diag(precision))[0]) for H in likelihoods)
-    deviation = scale * np.sqrt(np.stack([np.sum(A**2, axis=0) for A in inverses], 1))
-    return Look(mode, jnp.asarray(deviation.reshape(mode.shape), mode.dtype), curvature, flattest)
+    def run(self, start: Any, key: Key[Array, ""], num_steps: int, thinning: int) -> Result:
+        integrator = INTEGRATORS[self.settings.integrator]()
+        return simulate(
+            Langevin(self.step_size, self.temperature, self.gradient, integrator),
+            self.problem,
+            start,
+            key=key,
+            num_steps=num_steps,
+            num_chains=None if isinstance(start, Result) else self.settings.num_chains,
+            record_every=thinning,
+            progress=self.settings.progress,
+        )
 
 
-def find_mode(problem: FiniteSum, likelihood: Likelihood, num_outputs: int | None) -> Array:
-    """A minimum of the potential by L-BFGS from 0, in coordinates of about unit curvature."""
-    from scipy.optimize import minimize
-
-    precision = np.asarray(problem.precision, np.float64)
-    shape = (len(precision),) if num_outputs is None else (len(precision), num_outputs)
-    bound = float(np.max(np.asarray(likelihood.curvature)))
-    scale = np.broadcast_to(1 / np.sqrt(bound + precision), shape)
-
-    def both(u: np.ndarray) -> tuple[float, np.ndarray]:
-        x = jnp.asarray(u.reshape(shape) * scale, jnp.float32)
-        value, gradient = _potential_and_gradient(problem, x)
-        return float(value), (np.asarray(gradient, np.float64) * scale).reshape(-1)
-
-    found = minimize(both, np.zeros(scale.size), jac=True, method="L-BFGS-B", options={"maxiter": MODE_STEPS})
-    return jnp.asarray(found.x.reshape(shape) * scale, jnp.float32)
+def _chains(
+    problem: FiniteSum,
+    temperature: float,
+    coordinates: Coordinates,
+    relative: float,
+    settings: Settings,
+    key: Key[Array, ""],
+) -> _Chains:
+    turned = coordinates.problem(problem)
+    step_size = jnp.asarray(relative / coordinates.curvatures, jnp.float32)
+    gradient = estimator_of(settings.gradient, turned, coordinates, step_size, temperature, key)
+    return _Chains(turned, temperature, step_size, gradient, settings)
 
 
 def estimator_of(
-    given: Any, problem: FiniteSum, look: Look, step_size: float, temperature: float, key: Key[Array, ""]
+    given: Any, problem: FiniteSum, coordinates: Coordinates, step_size: Array, temperature: float, key: Key[Array, ""]
 ) -> GradientEstimator:
     """All rows where they are few; else SVRG with a batch that heats the chain by HEAT at most.
 
@@ -240,13 +227,13 @@ def estimator_of(
     if given == "full" or (given == "auto" and n <= ALL_ROWS) or n <= 2 * LEAST_BATCH:
         return gradients.Full()
     row_key, here_key, there_key = random.split(key, 3)
-    start = Spread(look.mode, look.deviation)
+    start = _around(coordinates, 1.0)
     indices = random.randint(row_key, (PROBED,), 0, n, jnp.int32)
     changes = np.asarray(_gradients_at(problem, start(here_key), indices))
     changes = changes - np.asarray(_gradients_at(problem, start(there_key), indices))
-    variances = changes.reshape(PROBED, -1).var(axis=0)
-    variance = float(np.mean(variances[variances > 0])) if np.any(variances > 0) else 0.0
-    wanted = max(LEAST_BATCH, step_size * variance / (2 * temperature * HEAT))
+    heats = (np.asarray(step_size) * changes.var(axis=0)).reshape(-1)
+    heat = float(np.mean(heats[heats > 0])) if np.any(heats > 0) else 0.0
+    wanted = max(LEAST_BATCH, heat / (2 * temperature * HEAT))
     batch = 1 << math.ceil(math.log2(wanted))
     if given == "svrg":
         batch = min(batch, 1 << int(math.log2(n / 2)))
@@ -256,21 +243,5 @@ def estimator_of(
 
 
 @eqx.filter_jit
-def _potential_and_gradient(problem: FiniteSum, x: Array) -> tuple[Float[Array, ""], Array]:
-    return problem.potential_and_gradient(x)
-
-
-@eqx.filter_jit
 def _gradients_at(problem: FiniteSum, x: Array, indices: Array) -> Array:
     return problem.gradients_at(x, indices)
-
-
-@eqx.filter_jit
-def _bends(likelihood: Likelihood, z: Any, y: Any) -> Array:
-    """The likelihood's second derivative in each output, row by row."""
-
-    def one(z: Array, y: Array) -> Array:
-        hessian = jax.hessian(likelihood)(z, y)
-        return hessian if hessian.ndim == 0 else jnp.diagonal(hessian)
-
-    return jax.vmap(one)(jnp.asarray(z), jnp.asarray(y))

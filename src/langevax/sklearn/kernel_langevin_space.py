@@ -20,7 +20,7 @@ from langevax.spaces import GaussianPrior, KernelEigenbasis
 MAX_LANDMARKS = 2000  # rows whose kernel matrix is decomposed, one to two seconds
 MAX_MODES = 512
 INFORMED = 1e-2  # of the prior's precision: what the data add to a mode that is still taken in
-FEWEST_MODES = 32  # of a bucket of modes
+FEWEST_MODES = 32  # of a padded basis
 
 
 class FunctionSpace(Protocol):
@@ -129,7 +129,7 @@ def kernel_space(
     Args:
         X: (n, d), as the user gave them.
         weights: (n,).
-        num_modes: N, or "auto": modes with precision * mu_k > INFORMED, made up to a bucket.
+        num_modes: N, or "auto": modes with precision * mu_k > INFORMED, made up to a power of two.
         precision: what the data add to the precision of a mode at most, sum of weights / noise^2.
 
     Raises:
@@ -141,7 +141,7 @@ def kernel_space(
     available = basis.num_modes
     if isinstance(num_modes, str):
         informed = int(np.sum(precision * basis.eigenvalues > INFORMED))
-        num_modes = min(bucket(max(informed, 1), FEWEST_MODES), available, MAX_MODES)
+        num_modes = min(_power_of_two(informed), available, MAX_MODES)
     elif num_modes > available:
         raise ValueError(
             f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has {available} modes above rounding; "
@@ -151,6 +151,20 @@ def kernel_space(
     return KernelSpace(
         kernel, standardiser, inputs[chosen], projection[:, :num_modes], basis.eigenvalues[:num_modes], available
     )
+
+
+def width_of(num_modes: int) -> int:
+    """Modes to store for so many of them.
+
+    Example:
+        >>> [width_of(n) for n in (1, 33, 65, 129, 300)]
+        [32, 64, 128, 160, 320]
+    """
+    return _power_of_two(num_modes) if num_modes <= 128 else bucket(num_modes)
+
+
+def _power_of_two(num_modes: int) -> int:
+    return max(FEWEST_MODES, 1 << max(num_modes - 1, 0).bit_length())
 
 
 def kernel_of(given: Any) -> Kernel | str:

@@ -1,0 +1,194 @@
+"""What users do with the kernel Langevin estimators, and what they bring by mistake."""
+
+import pickle
+
+import jax
+import numpy as np
+import pandas
+import pytest
+from sklearn.base import clone
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from langevax import spaces
+from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
+from tests.sklearn.tables import diabetes, iris
+
+QUICK = {"num_samples": 50, "random_state": 0}
+KERNEL = ConstantKernel(1.0) * RBF(0.3)  # of columns that `diabetes` has scaled to norm 1
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+)
+
+
+def rows(n=120):
+    X, y = diabetes()
+    return X[:n], y[:n]
+
+
+def test_defaults_on_tables_score_and_have_nothing_to_warn_of():
+    X, y = diabetes()
+    model = KernelLangevinRegressor(random_state=0).fit(X[:300], y[:300])
+    assert model.score(X[300:], y[300:]) > 0.5
+    assert model.warnings_ == []
+    assert model.coefficients_.shape == (4, 500, len(model.eigenvalues_))
+    assert model.coefficients_.dtype == np.float32
+    low, high = model.interval(X[300:], 0.9, noise=True).T
+    assert 0.83 < np.mean((low < y[300:]) & (y[300:] < high)) < 0.96
+    X, y = iris()
+    classifier = KernelLangevinClassifier(random_state=0).fit(X[:100], y[:100])
+    assert classifier.score(X[100:], y[100:]) > 0.93
+    np.testing.assert_allclose(classifier.predict_proba(X).sum(1), 1)
+    assert classifier.interval(X[:5]).shape == (5, 3, 2)
+    assert classifier.sample_functions(X[:5], 7).shape == (7, 5, 3)
+
+
+def test_few_draws_are_said_to_be_few():
+    model = KernelLangevinRegressor(KERNEL, noise=30.0, num_samples=10, thinning=1, warmup=0, random_state=0).fit(
+        *rows()
+    )
+    words = " ".join(model.warnings_)
+    assert "chains disagree" in words
+    assert "effective draws; raise num_samples" in words
+
+
+def test_the_seed_decides_all():
+    X, y = rows()
+    same, again, other = (KernelLangevinRegressor(**QUICK | {"random_state": s}).fit(X, y) for s in (0, 0, 1))
+    np.testing.assert_array_equal(same.coefficients_, again.coefficients_)
+    np.testing.assert_array_equal(same.interval(X), again.interval(X))
+    assert np.any(same.coefficients_ != other.coefficients_)
+
+
+def test_order_and_repetition_of_rows_do_not_matter():
+    X, y = rows(40)
+    weights = np.arange(40) % 3
+    weighted = KernelLangevinRegressor(**QUICK).fit(X, y, weights)
+    repeated = KernelLangevinRegressor(**QUICK).fit(np.repeat(X, weights, axis=0)[::-1], np.repeat(y, weights)[::-1])
+    np.testing.assert_array_equal(weighted.coefficients_, repeated.coefficients_)
+
+
+def test_units_of_the_targets_do_not_matter():
+    X, y = rows()
+    for loss in ("squared", "student"):
+        here, there = (KernelLangevinRegressor(loss=loss, **QUICK).fit(X, t) for t in (y, 1e-3 * y + 1e4))
+        np.testing.assert_allclose((there.predict(X) - 1e4) * 1e3, here.predict(X), rtol=1e-3)
+        assert there.noise_ == pytest.approx(1e-3 * here.noise_, rel=1e-3)
+
+
+def test_folds_and_settings_share_their_programs():
+    """Five folds of two noises after one fit of the same bucket: nothing is compiled."""
+    X, y = diabetes()
+    KernelLangevinRegressor(KERNEL, noise=55.0, num_modes=50, **QUICK).fit(X[:350], y[:350]).predict(X[:80])
+    before = len(compiled)
+    search = GridSearchCV(
+        KernelLangevinRegressor(KERNEL, num_modes=50, **QUICK), {"noise": [50.0, 60.0]}, cv=5, refit=False
+    )
+    search.fit(X, y)
+    assert len(compiled) == before
+    assert np.all(search.cv_results_["mean_test_score"] > 0.4)
+
+
+def test_large_tables_go_in_batches():
+    """Above 4096 rows, where that saves half the gradients; the fit is as good."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (6000, 2))
+    truth = np.sin(3 * X[:, 0]) + X[:, 1] ** 2
+    y = truth + 0.5 * rng.normal(size=6000)
+    model = KernelLangevinRegressor(ConstantKernel(1.0) * RBF(0.7), noise=0.5, **QUICK).fit(X, y)
+    assert model.history_["gradient"].startswith("SVRG")
+    assert model.history_["evaluations"] < 0.5 * 6000 * 4 * model.n_iter_
+    mean, deviation = model.predict(X[:200], return_std=True)
+    assert np.mean((mean - truth[:200]) ** 2) < 0.01
+    assert 0.5 < np.sqrt(np.mean(((mean - truth[:200]) / deviation) ** 2)) < 1.5
+
+
+def test_resolution_tells_whether_the_modes_are_enough():
+    X, y = diabetes()
+    settings = {"kernel": KERNEL, "noise": 55.0, "num_samples": 200, "random_state": 0}
+    enough = KernelLangevinRegressor(**settings | {"num_modes": 64}).fit(X[:200], y[:200]).resolution()
+    assert enough.longer == 128
+    assert enough.rms_change < 0.1 + 2 * enough.chance
+    assert "long enough" in str(enough)
+    few = KernelLangevinRegressor(**settings | {"num_modes": 2}).fit(X[:200], y[:200]).resolution(X[200:])
+    assert few.rms_change > 0.5
+    assert "raise num_modes" in str(few)
+    all_there_are = KernelLangevinRegressor(**settings).fit(X[:30], y[:30]).resolution()
+    assert all_there_are.longer == all_there_are.num_modes == 30
+    assert "no more than these 30 modes above rounding" in str(all_there_are)
+
+
+def test_it_lives_in_pipelines_pickles_and_frames():
+    X, y = rows()
+    frame = pandas.DataFrame(X, columns=[f"c{j}" for j in range(10)])
+    model = KernelLangevinRegressor(**QUICK).fit(frame, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).interval(frame), model.interval(frame))
+    assert list(model.feature_names_in_) == list(frame.columns)
+    assert make_pipeline(StandardScaler(), clone(model)).fit(frame, y).score(frame, y) > 0.3
+    tree = model.to_datatree()
+    assert tree["posterior"]["coefficients"].dims == ("chain", "draw", "mode")
+    np.testing.assert_allclose(tree["posterior"]["f"].mean(("chain", "draw")), model.summary()["mean"], atol=1e-4)
+
+
+def test_a_rare_class_is_a_class_and_one_class_is_too_few():
+    X, y = iris()
+    rare = np.where(y[:100] == "setosa", "virginica", y[:100])
+    rare[0] = "setosa"
+    model = KernelLangevinClassifier(**QUICK).fit(X[:100], rare)
+    assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
+    with pytest.raises(ValueError, match="y holds one class only"):
+        KernelLangevinClassifier(**QUICK).fit(X, np.zeros(150))
+
+
+def test_a_constant_target_has_no_noise_to_learn():
+    X, _ = rows()
+    with pytest.raises(ValueError, match=r"y is constant \(7.25\), so noise='auto' .* pass noise"):
+        KernelLangevinRegressor(**QUICK).fit(X, np.full(120, 7.25))
+    model = KernelLangevinRegressor(KERNEL, noise=0.1, **QUICK).fit(X, np.full(120, 7.25))
+    np.testing.assert_allclose(model.predict(X), 7.25, atol=0.1)
+
+
+COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "hinge"}, "loss must be one of 'squared', 'huber', 'student', got 'hinge'"),
+        ({"kernel": "linear"}, "kernel must be 'auto', 'matern', 'rbf' or a kernel of .*, got 'linear'"),
+        ({"kernel": KERNEL + WhiteKernel()}, "holds a WhiteKernel; take it out, and pass noise="),
+        ({"kernel": ConstantKernel(0.0) * RBF()}, "kernel must be positive"),
+        ({"integrator": "leapfrog"}, "integrator must be one of 'exponential', .* got 'leapfrog'"),
+        ({"gradient": "sarah"}, "gradient must be one of 'auto', 'full', 'svrg' or one of langevax.gradients"),
+        ({"steps": "big"}, "steps must be one of 'auto', 'uniform', 'informed', got 'big'"),
+        ({"noise": 0.0}, "noise must be finite and > 0, got 0.0"),
+        ({"noise": "low"}, "noise must be a number > 0 or 'auto', got 'low'"),
+        ({"step_size": -1.0}, "step_size must be finite and > 0, got -1.0"),
+        ({"num_modes": 1000}, "num_modes is 1000, but on 120 rows the kernel has .* modes above rounding"),
+        ({"num_modes": 2.5}, "num_modes must be an int, got 2.5"),
+        ({"num_samples": 3}, "num_samples must be at least 4, got 3"),
+        ({"num_chains": 0}, "num_chains must be at least 1, got 0"),
+        ({"warmup": -1}, "warmup must be at least 0, got -1"),
+        ({"prior": 3}, "prior must be a langevax.spaces.GaussianPrior or None, got 3"),
+        ({"prior": COSINES, "kernel": "rbf"}, "prior and kernel are both given"),
+        ({"prior": COSINES, "num_modes": 4}, "prior has its own 8 modes"),
+        ({"prior": COSINES}, "prior has a basis of functions of one number, but X has 10 columns"),
+    ],
+)
+def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        KernelLangevinRegressor(**QUICK | change).fit(*rows())
+
+
+def test_other_mistakes_are_named():
+    X, y = rows()
+    model = KernelLangevinRegressor(KERNEL, noise=50.0, **QUICK).fit(X, y)
+    with pytest.raises(ValueError, match="X has 3 features, but KernelLangevinRegressor is expecting 10"):
+        model.predict(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"coverage must lie between 0 and 1, got 1\.5"):
+        model.interval(X, 1.5)
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        model.fit(X[:1], y[:1])
