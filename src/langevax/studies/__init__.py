@@ -13,6 +13,7 @@ NAMES = {
     "dual-methods": "dual_methods",
     "entropy-sandwich": "entropy_sandwich",
     "propagation-of-chaos": "propagation_of_chaos",
+    "dimension-free": "dimension_free",
 }
 """Names of studies and their files."""
 

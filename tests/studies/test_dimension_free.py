@@ -1,0 +1,119 @@
+"""The study of functions with any number of modes: its claims hold, its numbers have units, and each can fail."""
+
+import jax
+import numpy as np
+import pytest
+
+from langevax.studies import dimension_free_functions as functions
+from langevax.studies import dimension_free_modes as gaussian
+from langevax.studies import load
+from langevax.theory.function_space import steps_to_wasserstein
+
+STUDY = load("dimension-free")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return STUDY.measure(size="small", progress=False)
+
+
+def test_the_claim_holds(dataset):
+    verdict = STUDY.judge(dataset)
+    assert verdict.holds, verdict.sentence
+    assert verdict.numbers["steps ratio at N = 4096"] > 1000
+    assert "±" in verdict.sentence
+
+
+def test_numbers_have_units(dataset):
+    assert all(dataset[name].attrs["units"] for name in dataset.data_vars)
+    measured = {"w2", "chain_steps", "variance", "bias", "left_out", "correlation", "loss", "acceptance"}
+    assert {f"{name}_error" for name in measured} <= set(dataset.data_vars)
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = STUDY.draw(dataset).axes
+    assert len(axes) == 8
+    assert all(a.get_xlabel() and a.get_ylabel() for a in axes)
+
+
+def changed(name, factor, **where):
+    """The dataset with one variable multiplied, where it is said."""
+
+    def change(dataset):
+        array = dataset[name].copy(deep=True)
+        array.loc[where] = factor * array.loc[where]
+        return dataset.assign({name: array})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        changed("w2", 1.6),
+        changed("chain_steps", 20.0, scheme="semi-implicit"),
+        changed("limit", 0.9, scheme="semi-implicit", modes=65536),
+        changed("limit", 2.0, scheme="explicit Euler", modes=65536),
+        lambda d: d.assign(grows_below=~d.grows_below),
+        lambda d: d.assign(grows_above=~d.grows_above),
+        changed("variance", 1.3, scheme="exponential"),
+        changed("bias", 1.5, case="semi-implicit, p = 5"),
+        lambda d: d.assign(bias_line=d.bias_line**1.1),
+        lambda d: d.assign(left_out=d.left_out * 1.5),
+        lambda d: d.assign(left_out_line=d.left_out_line**1.1),
+        changed("loss", 1.05, mixing_modes=256),
+        changed("correlation", 0.8, mixing_modes=256),
+        lambda d: d.assign(bent_down=0.0 * d.bent_down),
+        changed("acceptance", 0.8, proposal="pCN", proposal_modes=1024),
+        lambda d: d.assign(acceptance=d.acceptance + 0.05, acceptance_exact=d.acceptance_exact + 0.05),
+    ],
+    ids=[
+        "w2", "ratio", "semi-implicit limit", "Euler limit", "unstable below", "stable above", "variance", "bias",
+        "order", "cut-off", "order of the cut-off", "loss", "mixing", "convex", "pCN", "MALA that is accepted",
+    ],
+)  # fmt: skip
+def test_a_wrong_number_is_noticed(dataset, broken):
+    assert STUDY.judge(broken(dataset)).holds is False
+
+
+def test_eulers_steps_are_those_of_its_recursion(dataset):
+    """The fewest over step sizes: none of a finer set does better by more than a step in ten."""
+    low = gaussian.modes(64)
+    low_50, limit = low.first(gaussian.LOW), float(dataset.limit.sel(scheme="explicit Euler", modes=64))
+    fine = [
+        steps_to_wasserstein(
+            "explicit", h, low_50.precision, low_50.curvature, gaussian.TEMPERATURE, gaussian.DISTANCE,
+            start_mean=-low_50.mean,
+        )
+        for h in limit * np.linspace(0.3, 1, 30)
+    ]  # fmt: skip
+    assert float(dataset.steps.sel(scheme="explicit Euler", modes=64)) <= 1.1 * min(fine)
+
+
+def test_what_bends_down_is_what_jax_says():
+    problem = functions.classification(8)
+    x = jax.random.normal(jax.random.key(0), (4, 8)) * 2
+    hessians = jax.vmap(jax.hessian(problem.potential))(x)
+    share, least = functions.bending(np.asarray(x))
+    expected = np.linalg.eigvalsh(np.asarray(hessians, float))[:, 0]
+    assert least == pytest.approx(expected.min(), abs=1e-5)
+    assert share == np.mean(expected < 0)
+
+
+def test_smoothness_bounds_every_second_derivative():
+    features = np.asarray(functions.classification(64).data[0], float)
+    t = np.tanh(np.linspace(-4, 4, 2001))
+    steepest = np.abs(2 * t * (1 - t**2)).max()
+    assert functions.smoothness() == pytest.approx(steepest * np.linalg.norm(features.T @ features / 30, 2), rel=1e-4)
+
+
+def test_acceptance_without_data_is_that_of_a_gaussian(monkeypatch):
+    """pCN and pCNL accept everything; the random walk E 2 Phi(-s |xi| / 2)."""
+    from scipy.stats import norm
+
+    monkeypatch.setattr(functions, "NOISE_VARIANCE", 1e12)
+    assert functions.exact_acceptance("pCN", 64) == pytest.approx(1, abs=1e-5)
+    assert functions.exact_acceptance("pCNL", 64) == pytest.approx(1, abs=1e-5)
+    lengths = np.sqrt(np.random.default_rng(0).chisquare(64, 10**5))
+    expected = 2 * norm.cdf(-functions.PROPOSAL * lengths / 2).mean()
+    assert functions.exact_acceptance("random walk", 64) == pytest.approx(expected, abs=0.003)
