@@ -4,8 +4,12 @@ import re
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+
+import langevax
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -25,7 +29,9 @@ def test_the_estimator_of_the_readme(tmp_path, monkeypatch, capsys):
 
 
 def test_the_posterior_of_the_readme(capsys):
-    (block,) = (text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "lx.sample(" in text)
+    (block,) = (
+        text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "lx.posterior(" in text
+    )
     scope = {}
     with jax.numpy_dtype_promotion("standard"):
         exec(block, scope)
@@ -35,3 +41,18 @@ def test_the_posterior_of_the_readme(capsys):
     promised = re.search(r"# (at step size.*)", block).group(1)
     assert re.fullmatch(shape, promised).group(1) == re.fullmatch(shape, said).group(1)
     assert scope["draws"].warnings == []
+
+
+def test_the_function_of_the_readme():
+    """Sums of a function that is 1 / 6 of the way up at each tenth place: about a straight line of mean 1.07."""
+    (block,) = (
+        text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "lx.inverse_problem(" in text
+    )
+    scope = {"lx": langevax, "jax": jax, "jnp": jnp}
+    with jax.numpy_dtype_promotion("standard"):
+        exec(block, scope)
+    functions = np.asarray(scope["functions"])
+    assert functions.shape == (4, 1000, 64)
+    sums = np.cumsum(functions, axis=-1)[..., 9::10] / 64
+    np.testing.assert_allclose(sums.mean((0, 1)), np.arange(1, 7) / 6, atol=0.05)
+    assert np.all(sums.std((0, 1)) < 0.055)
