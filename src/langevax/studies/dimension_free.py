@@ -34,7 +34,7 @@ STABILITY_MODES = {"full": (8, 64, 512, 4096), "small": (64,)}
 BELOW, ABOVE = 0.95, 1.05
 DISTANCE_MODES: dict[str, dict[str, tuple[int, ...]]] = {
     "full": {
-        "explicit Euler": (8, 64, 512),
+        "explicit Euler": (8, 16, 32, 64, 512),
         "semi-implicit": (8, 64, 512, 4096, 65536),
         "exponential": (8, 512, 65536),
     },

@@ -102,8 +102,8 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
     sentence = (
         f"With {RATIO_AT} modes explicit Euler takes {slow:,.0f} steps to W2 = {DISTANCE:g} of the low {LOW} (by its "
         f"exact recursion), chains of the semi-implicit scheme (of {known} modes) {few}, and no more at any N: its "
-        f"limit stays {limit[1, -1]:.2f}, Euler's falls like N^{fall:.2f}. Orders of the trace's bias at small steps, and "
-        f"slopes of chains at larger ones (in brackets what they should be), for p = 2, 3, 5 and the exponential "
+        f"limit stays {limit[1, -1]:.2f}, Euler's falls like N^{fall:.2f}. Orders of the trace's bias at small steps, "
+        f"and slopes of chains at larger ones (in brackets what they should be), for p = 2, 3, 5 and the exponential "
         f"scheme: {'; '.join(told)}. Of the cut-off: {cut}. Where the potential bends down at "
         f"{100 * float(dataset.bent_down):.0f} % of positions, the mean loss is {losses} for N from {least} to {most}, "
         f"and autocorrelations agree within {np.abs(z['correlation']).max():.1f} standard errors. "
