@@ -40,8 +40,8 @@ class Maker(NamedTuple):
     dynamics: str
     gradient: GradientEstimator
     temperature: float
-    precision: Any = 0.0
-    """Of the problem in coordinates of unit curvature: the share of the prior in what is known of each."""
+    prior_share: Any = 1.0
+    """Of the prior in what is known of each coordinate, at most 1: where data inform, pCN and pCNL step shorter."""
     integrator: Integrator = Exponential()
 
     def __call__(self, step_size: float) -> Algorithm:
@@ -49,16 +49,16 @@ class Maker(NamedTuple):
             case "mala":
                 return MALA(step_size, self.temperature)
             case "pcn":
-                return PCN(crank_nicolson_share(step_size * self.precision), self.temperature)
+                return PCN(as_far(step_size * self.prior_share), self.temperature)
             case "pcnl":
-                return PCNL(step_size * self.precision, self.temperature)
+                return PCNL(step_size * self.prior_share, self.temperature)
             case "underdamped":
                 return Underdamped(step_size, self.temperature, FRICTION, self.gradient)
             case _:
                 return Langevin(step_size, self.temperature, self.gradient, self.integrator)
 
 
-def crank_nicolson_share(t: Any) -> Any:
+def as_far(t: Any) -> Any:
     """The s of pCN that moves as far as a step t of pCNL: sqrt(1 - s^2) = (2 - t) / (2 + t)."""
     return jnp.sqrt(8 * t) / (2 + t)
 

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Explicit, Exponential
 from langevax.problems.curvature import ITERATIONS, largest_curvature
-from langevax.run import Result, simulate
+from langevax.run import simulate
 from langevax.sampling import tuning
 from langevax.sampling.methods import (
     ACCEPTED,
@@ -124,16 +124,15 @@ def sample(
     kind = _kind(preconditioner, flat, len(flat.from_position(first)))
     pilot = look(flat.problem, flat.from_position(first), kind, pilot_key)
     coordinates = flat.through(pilot.scales, pilot.directions)
-    seen, mode = coordinates.problem, pilot.mode
-    for layer in coordinates.layers[len(flat.layers) :]:
-        mode = layer.from_position(mode)
+    seen, mode = coordinates.problem, coordinates.from_position(pilot.mode, len(flat.layers))
     begin: Any = NearMode(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
     if callable(start):
         begin = Moved(start, coordinates)
 
     estimator = estimator_of(gradient, batch_size, period, seen, mode, temperature, dynamics, batch_key)
     integrator = Explicit() if given_theorem else Exponential()  # the theorems are Euler's
-    make = Maker(dynamics, estimator, temperature, seen.precision, integrator)
+    share = 1.0 if pilot.scales is None else jnp.minimum(seen.precision, 1)  # the curvature being 1
+    make = Maker(dynamics, estimator, temperature, share, integrator)
     report, spent = None, pilot.evaluations
     if step_size == "tuned":
         curvature = float(largest_curvature(seen, mode, key=tune_key))
@@ -171,7 +170,7 @@ def sample(
         resume=resume,
     )
     return Samples(
-        positions=_back(coordinates, run),
+        positions=jax.tree.map(np.asarray, coordinates.to_positions(jnp.asarray(run.positions))),
         draws=np.asarray(run.positions),
         problem=seen,
         algorithm=make(step_size),
@@ -183,10 +182,6 @@ def sample(
         evaluations=spent + warm.evaluations + run.evaluations,
         seconds=time.perf_counter() - began,
     )
-
-
-def _back(coordinates: Coordinates, run: Result) -> PyTree:
-    return jax.tree.map(np.asarray, jax.vmap(jax.vmap(coordinates.to_position))(jnp.asarray(run.positions)))
 
 
 def _kind(given: str | None, coordinates: Coordinates, size: int) -> Any:

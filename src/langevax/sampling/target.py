@@ -95,15 +95,22 @@ class Coordinates(eqx.Module):
             layers = (*layers, Turned(layers[-1], directions))
         return Coordinates(layers if scales is None else (*layers, affine(layers[-1], scales)))
 
+    @eqx.filter_jit
     def to_position(self, z: Float[Array, " d"]) -> PyTree:
         """The user's position."""
         for layer in reversed(self.layers):
             z = layer.to_position(z)
         return z
 
-    def from_position(self, position: PyTree) -> Float[Array, " d"]:
-        """The coordinates of a user's position."""
-        for layer in self.layers:
+    @eqx.filter_jit
+    def to_positions(self, z: Float[Array, "chain draw d"]) -> PyTree:
+        """The user's positions, with the same leading axes."""
+        return jax.vmap(jax.vmap(self.to_position))(z)
+
+    @eqx.filter_jit
+    def from_position(self, position: PyTree, after: int = 0) -> Float[Array, " d"]:
+        """The coordinates of a user's position, or of one in the coordinates of the first `after` layers."""
+        for layer in self.layers[after:]:
             position = layer.from_position(position)
         return position
 
