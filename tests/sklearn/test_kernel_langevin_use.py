@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from langevax import spaces
-from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
+from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor, load
 from tests.sklearn.tables import diabetes, iris
 
 QUICK = {"num_samples": 50, "random_state": 0}
@@ -192,3 +192,27 @@ def test_other_mistakes_are_named():
         model.interval(X, 1.5)
     with pytest.raises(ValueError, match="minimum of 2 is required"):
         model.fit(X[:1], y[:1])
+
+
+def test_a_saved_model_comes_back_without_pickle(tmp_path):
+    X, y = rows()
+    model = KernelLangevinRegressor(loss="huber", **QUICK).fit(pandas.DataFrame(X, columns=list("abcdefghij")), y)
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert loaded.get_params() == model.get_params()
+    assert isinstance(loaded, KernelLangevinRegressor)
+    frame = pandas.DataFrame(X, columns=list("abcdefghij"))
+    np.testing.assert_allclose(loaded.interval(frame, noise=True), model.interval(frame, noise=True), rtol=1e-9)
+    np.testing.assert_allclose(loaded.sample_functions(frame, 2, 0), model.sample_functions(frame, 2, 0), atol=1e-4)
+    assert loaded.warnings_ == model.warnings_
+    with pytest.raises(AttributeError, match="a loaded model has no training rows"):
+        loaded.resolution()
+    X, y = iris()
+    classifier = KernelLangevinClassifier(**QUICK).fit(X[:100], y[:100])
+    classifier.save(tmp_path / "classes")
+    np.testing.assert_array_equal(load(tmp_path / "classes").predict(X), classifier.predict(X))
+
+
+def test_a_kernel_of_the_users_own_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="a kernel of your own, which a JSON header cannot hold; use pickle"):
+        KernelLangevinRegressor(KERNEL, noise=50.0, **QUICK).fit(*rows()).save(tmp_path / "model")

@@ -12,11 +12,12 @@ from langevax.problems.likelihoods import Bernoulli, Categorical
 from langevax.sklearn.kernel_langevin import KernelLangevinEstimator, Task
 from langevax.sklearn.kernel_langevin_evidence import fit_labels
 from langevax.sklearn.kernel_langevin_inspection import Inspection
+from langevax.sklearn.kernel_langevin_persistence import Persistence
 from langevax.sklearn.kernel_langevin_regressor import check_coverage
 from langevax.sklearn.table import Rows, Table
 
 
-class KernelLangevinClassifier(ClassifierMixin, Inspection, KernelLangevinEstimator):
+class KernelLangevinClassifier(ClassifierMixin, Inspection, Persistence, KernelLangevinEstimator):
     """Classification with honest probabilities, by Langevin dynamics in infinitely many dimensions.
 
     Two classes have one function as log odds, more have one each as unnormalised log probabilities; each has the prior

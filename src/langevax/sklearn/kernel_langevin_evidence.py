@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 MAX_ROWS, MAX_LABELLED = 400, 200  # rows the evidence is computed on: an eigendecomposition a length scale
 LENGTHS = np.geomspace(0.03, 30, 9)  # looked at first, in units of the root mean square distance of columns
-RATIOS = np.geomspace(1e-6, 1e4, 161)  # noise variance over amplitude
+RATIOS = np.geomspace(1e-6, 1e4, 41)  # noise variance over amplitude
 LABEL_BOUNDS = np.log([[0.03, 0.1], [30, 1e4]])  # of length scale and amplitude
 MOST_CLASSES = 4
 NEWTON_STEPS = 30
@@ -114,7 +114,7 @@ def fit_labels(kernel: Any, inputs: np.ndarray, labels: np.ndarray, weights: np.
     ]
     kind, place = min(coarse, key=lambda one: cost(*one))
     options = {
-        "maxfev": 40,
+        "maxfev": 30,
         "xatol": 0.05,
         "fatol": 0.05,
         "initial_simplex": place + np.array([[0, 0], [0.5, 0], [0, 1]]),
@@ -189,37 +189,39 @@ def _scales(
     values: np.ndarray, squares: np.ndarray, noise: float | None, amplitude: float | None
 ) -> tuple[float, float, float]:
     """(cost, c, s) at their best, those given being kept."""
-    power = float(np.mean(squares)) or 1.0
+    power, unit = float(np.mean(squares)) or 1.0, float(np.mean(values)) or 1.0
+
+    def amplitudes(t: np.ndarray) -> np.ndarray:
+        """The best one at each ratio e^t of noise variance and amplitude."""
+        return np.mean(squares / (values + np.exp(t)[:, None]), axis=1) + 1e-300
+
     if noise is not None and amplitude is not None:
-        return _cost(values, squares, amplitude, noise**2), amplitude, noise
-    if amplitude is not None:  # the noise is free
-        cost = lambda t: _cost(values, squares, amplitude, power * np.exp(t))  # noqa: E731
-        t, value = _least(cost, np.log(RATIOS[RATIOS <= 10]))
-        return value, amplitude, float(np.sqrt(power * np.exp(t)))
+        return float(_costs(values, squares, amplitude, noise**2)), amplitude, noise
+    if amplitude is not None:
+        t, cost = _least(lambda t: _costs(values, squares, amplitude, power * np.exp(t)), np.log(RATIOS[RATIOS <= 10]))
+        return cost, amplitude, float(np.sqrt(power * np.exp(t)))
     if noise is not None:
-        unit = float(np.mean(values)) or 1.0
-        cost = lambda t: _cost(values, squares, power / unit * np.exp(t), noise**2)  # noqa: E731
-        t, value = _least(cost, np.log(RATIOS))
-        return value, float(power / unit * np.exp(t)), noise
-    best = lambda t: float(np.mean(squares / (values + np.exp(t)))) or 1e-300  # noqa: E731
-    t, value = _least(lambda t: _cost(values, squares, best(t), best(t) * np.exp(t)), np.log(RATIOS))
-    return value, best(t), float(np.sqrt(best(t) * np.exp(t)))
+        t, cost = _least(lambda t: _costs(values, squares, power / unit * np.exp(t), noise**2), np.log(RATIOS))
+        return cost, float(power / unit * np.exp(t)), noise
+    t, cost = _least(lambda t: _costs(values, squares, amplitudes(t), amplitudes(t) * np.exp(t)), np.log(RATIOS))
+    c = float(amplitudes(np.array([t]))[0])
+    return cost, c, float(np.sqrt(c * np.exp(t)))
 
 
-def _cost(values: np.ndarray, squares: np.ndarray, c: float, variance: float) -> float:
-    total = c * values + variance
-    return float(np.sum(squares / total + np.log(total)))
+def _costs(values: np.ndarray, squares: np.ndarray, c: Any, variance: Any) -> np.ndarray:
+    """For each of the amplitudes c or noise variances."""
+    total = np.multiply.outer(c, values) + np.asarray(variance)[..., None]
+    return np.sum(squares / total + np.log(total), axis=-1)
 
 
-def _least(cost: Callable[[float], float], grid: np.ndarray) -> tuple[float, float]:
-    """(place, value) of the least on a grid, refined between its neighbours."""
-    costs = [cost(t) for t in grid]
-    best = int(np.argmin(costs))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    refined: Any = minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-2 * (high - low)})
-    if refined.fun < costs[best]:
-        return float(refined.x), float(refined.fun)
-    return float(grid[best]), costs[best]
+def _least(costs: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> tuple[float, float]:
+    """(place, value) of the least on a grid, made finer twice around it."""
+    for _ in range(2):
+        best = int(np.argmin(costs(grid)))
+        grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 21)
+    found = costs(grid)
+    best = int(np.argmin(found))
+    return float(grid[best]), float(found[best])
 
 
 def _best_length(

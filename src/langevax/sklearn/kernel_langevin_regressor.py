@@ -11,13 +11,14 @@ from langevax.problems.likelihoods import Gaussian, Huber, Residual, StudentT
 from langevax.sklearn.kernel_langevin import KernelLangevinEstimator, Task
 from langevax.sklearn.kernel_langevin_evidence import fit_numbers, fit_robust, robust_moments
 from langevax.sklearn.kernel_langevin_inspection import Inspection
+from langevax.sklearn.kernel_langevin_persistence import Persistence
 from langevax.sklearn.kernel_langevin_space import PriorSpace
 from langevax.sklearn.table import Rows, Table, weighted_moments
 
 LIKELIHOODS: dict[str, type[Residual]] = {"squared": Gaussian, "huber": Huber, "student": StudentT}
 
 
-class KernelLangevinRegressor(RegressorMixin, Inspection, KernelLangevinEstimator):
+class KernelLangevinRegressor(RegressorMixin, Inspection, Persistence, KernelLangevinEstimator):
     """Regression with bands, the unknown function in an RKHS, by Langevin dynamics in infinitely many dimensions.
 
     The function is a sum over the kernel's eigenfunctions on the rows, its coefficients a priori normal, and their

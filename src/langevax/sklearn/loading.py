@@ -1,13 +1,19 @@
 """From a saved file back to the estimator that wrote it."""
 
 import os
+from typing import Any
 
 from langevax.sklearn import persistence
 from langevax.sklearn.classifier import MeanFieldClassifier
+from langevax.sklearn.kernel_langevin_classifier import KernelLangevinClassifier
+from langevax.sklearn.kernel_langevin_regressor import KernelLangevinRegressor
 from langevax.sklearn.regressor import MeanFieldRegressor
 
+ESTIMATORS = (MeanFieldRegressor, MeanFieldClassifier, KernelLangevinRegressor, KernelLangevinClassifier)
+Estimator = MeanFieldRegressor | MeanFieldClassifier | KernelLangevinRegressor | KernelLangevinClassifier
 
-def load(file: str | os.PathLike) -> MeanFieldRegressor | MeanFieldClassifier:
+
+def load(file: str | os.PathLike) -> Estimator:
     """The estimator that `save` wrote, ready to predict.
 
     Raises:
@@ -24,7 +30,7 @@ def load(file: str | os.PathLike) -> MeanFieldRegressor | MeanFieldClassifier:
         True
     """
     header, arrays = persistence.read(file)
-    known = {kind.__name__: kind for kind in (MeanFieldRegressor, MeanFieldClassifier)}
+    known: dict[str, Any] = {kind.__name__: kind for kind in ESTIMATORS}
     if header.get("class") not in known:
         raise persistence.ModelError(f"{str(file)!r} holds a {header.get('class')!r}; known are {', '.join(known)}.")
     model = known[header["class"]](**header["parameters"])
