@@ -1,6 +1,7 @@
 """scikit-learn estimators: networks trained to a certified global optimum, by `fit` and `predict`."""
 
 from langevax.sklearn.classifier import MeanFieldClassifier
+from langevax.sklearn.curves import CurveCoefficients
 from langevax.sklearn.kernel_langevin_classifier import KernelLangevinClassifier
 from langevax.sklearn.kernel_langevin_regressor import KernelLangevinRegressor
 from langevax.sklearn.loading import load
@@ -8,6 +9,7 @@ from langevax.sklearn.persistence import ModelError
 from langevax.sklearn.regressor import MeanFieldRegressor
 
 __all__ = [
+    "CurveCoefficients",
     "KernelLangevinClassifier",
     "KernelLangevinRegressor",
     "MeanFieldClassifier",

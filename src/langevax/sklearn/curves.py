@@ -1,0 +1,286 @@
+"""Curves as vectors of coefficients: a scikit-learn transformer on which linear weights are functions.
+
+    z_k = s_k integral (x - mean)(t) f_k(t) dt / |D|,      s_k = (k + 1)^(-decay / 2)
+
+f_k orthonormal for the uniform law of the domain D. A network on z with weights w ~ N(0, I) is a network on curves,
+
+    <w, z> = integral theta(t) (x - mean)(t) dt / |D|,      theta = sum_k s_k w_k f_k ~ N(0, diag (k + 1)^-decay)
+
+whose weights are functions of a trace-class law (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022). Integrals are exact for
+splines through the values, so that finer grids change nothing but the curve.
+"""
+
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from langevax import spaces
+from langevax.sklearn.curve_fits import Interpolation, Regression, cells, functions, gauss_nodes
+from langevax.sklearn.curve_input import Curves, Group, Missing, increasing, read
+from langevax.sklearn.curve_parameters import BASES, check, derivatives
+from langevax.spaces.basis import Basis, Interval
+from langevax.spaces.tabulated import Tabulated
+
+AT_ONCE = 2000  # curves whose values at the nodes of the integrals are in memory
+
+
+class CurveCoefficients(TransformerMixin, BaseEstimator):
+    """Coefficients of curves in an orthonormal basis, scaled so that standard normal weights are smooth functions.
+
+    Args:
+        basis: "cosine", "fourier" (periodic), "legendre", "components" (functional principal components, at most
+            num_modes of them), or a basis of `langevax.spaces` on an interval.
+        num_modes: N, of each channel and derivative.
+        grid: (G,) times of a table's columns, increasing; even steps from 0 to 1 where it is not given.
+        derivative: 0, 1 or 2, or a tuple of them side by side, in the units of the grid.
+        decay: of the variances of the weights' law; 0 is white noise, above 1 they have a finite sum.
+        whiten: every coefficient divided by its standard deviation instead.
+        channels: of each curve.
+        smoothing: standard deviation of the noise in the values, removed by regression on a Gaussian law learned from
+            all curves; None: none; "auto": learned too, where the curves have times of their own or are differentiated.
+        missing: "interpolate" accepts NaN, as a value that is not there.
+
+    With several channels or derivatives, those of a block are divided by their root mean square, so that units do not
+    matter; all decays are kept by an estimator of `scaling="global"`. Curves: tables (n, G), (n, channels G) or (n,
+    channels, G); lists of tuples (t, x) where each has times of its own, however few; FDataGrid, FDataBasis.
+
+    Attributes:
+        domain_: the interval of the training curves, beyond which no curve may go.
+        grid_: (G,) of the training curves where they share one.
+        bases_, means_, scales_: of each block (channel, derivative), in that order: basis, coefficients of the mean,
+            what coefficients are multiplied by.
+
+    Raises:
+        ValueError, TypeError: a parameter out of range, NaN, a grid that does not increase, lengths or channels that do
+            not fit, times outside the training domain.
+
+    Example:
+        >>> t = np.linspace(0, 1, 50)
+        >>> encoder = CurveCoefficients(num_modes=4)
+        >>> X = np.stack([np.cos(np.pi * t), -np.cos(np.pi * t)])
+        >>> abs(encoder.fit_transform(X)[0].round(3))  # cos(pi t) is f_1 / sqrt(2), and s_1 = 1 / 2
+        array([0.   , 0.354, 0.   , 0.   ])
+        >>> encoder.weight_functions([0.0, 1.0, 0.0, 0.0], [0.0, 0.5, 1.0]).round(3)  # s_1 f_1
+        array([ 0.707,  0.   , -0.707])
+    """
+
+    def __init__(
+        self,
+        basis: Literal["cosine", "fourier", "legendre", "components"] | Basis = "cosine",
+        num_modes: int = 32,
+        grid: Any = None,
+        derivative: int | tuple[int, ...] = 0,
+        decay: float = 2.0,
+        whiten: bool = False,
+        channels: int = 1,
+        smoothing: float | Literal["auto"] | None = "auto",
+        missing: Missing = "error",
+    ):
+        self.basis = basis
+        self.num_modes = num_modes
+        self.grid = grid
+        self.derivative = derivative
+        self.decay = decay
+        self.whiten = whiten
+        self.channels = channels
+        self.smoothing = smoothing
+        self.missing = missing
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn domain, grid, mean and, where asked for, components, deviations and noise."""
+        self._fit(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
+        """`fit` and `transform` at the cost of one."""
+        coefficients = self._fit(X)
+        return np.concatenate([(z - m) * s for z, m, s in zip(coefficients, self.means_, self.scales_, strict=True)], 1)
+
+    def transform(self, X: Any, grid: Any = None) -> np.ndarray:
+        """(n, channels * derivatives * N) float64.
+
+        Args:
+            X: curves in any of the forms that `fit` takes.
+            grid: (G,) where a table's columns lie, if not where those of the training table did.
+        """
+        check_is_fitted(self)
+        curves = self._inside(self._read(X, grid, reset=False))
+        blocks = zip(self._blocks(), self.bases_, self.means_, self.scales_, strict=True)
+        return np.concatenate([(self._project(curves, *block, basis) - m) * s for block, basis, m, s in blocks], 1)
+
+    def inverse_transform(self, Z: Any, grid: Any = None) -> np.ndarray:
+        """(n, G), or (n, channels, G), the curves of these coefficients on `grid`; that of training if not given."""
+        check_is_fitted(self)
+        if 0 not in derivatives(self.derivative):
+            raise ValueError(f"derivative={self.derivative!r} forgets the curves' level; include 0 to go back to them.")
+        points = self._points(grid)
+        curves = []
+        parts = zip(self._blocks(), self._split(Z), self.scales_, self.means_, self.bases_, strict=True)
+        for (_, d), z, s, m, basis in parts:
+            if d == 0:
+                table, known = functions(basis, points), np.where(s > 0, s, np.inf)
+                components = isinstance(basis, spaces.PrincipalComponents)  # which do not span their mean
+                mean = np.interp(points, basis.points, basis.mean) if components else m @ table.T
+                curves.append(z / known @ table.T + mean)
+        return curves[0] if self.channels == 1 else np.stack(curves, 1)
+
+    def weight_functions(self, weights: Any, grid: Any = None) -> np.ndarray:
+        """theta(t) of linear weights on the output: `weights @ z = sum of the blocks' mean over D of theta (x - mean)`.
+
+        Args:
+            weights: (..., features).
+            grid: (G,) times; the training grid where it is not given.
+
+        Returns:
+            (..., G), or (..., blocks, G) for several channels or derivatives, in the order of `get_feature_names_out`;
+            the function of a derivative multiplies the derivative of the curve.
+        """
+        check_is_fitted(self)
+        points = self._points(grid)
+        parts = zip(self._split(weights), self.scales_, self.bases_, strict=True)
+        thetas = [(w * s) @ functions(basis, points).T for w, s, basis in parts]
+        return thetas[0] if len(thetas) == 1 else np.stack(thetas, -2)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Such as "cosine3", or "channel1_d2_cosine3" where there are several channels and derivatives."""
+        check_is_fitted(self)
+        word = self.basis if isinstance(self.basis, str) else type(self.basis).__name__.lower()
+        word = "component" if word == "components" else word
+        names = []
+        for (c, d), mean in zip(self._blocks(), self.means_, strict=True):
+            label = f"channel{c}_" * (self.channels > 1) + f"d{d}_" * (d > 0) + word
+            names += [f"{label}{k}" for k in range(len(mean))]
+        return np.array(names, object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "interpolate"
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _fit(self, X: Any) -> list[np.ndarray]:
+        """Fitted attributes; returns the coefficients of each block before mean and scale are taken off."""
+        check(self.get_params(deep=False))
+        curves = self._read(X, self.grid, reset=True)
+        self.grid_, self.domain_ = curves.grid, self._domain(curves)
+        self.fits_ = [self._fit_channel(groups) for groups in curves.channels]
+        self._inside(curves)
+        fitted = [self._fit_block(curves, c, d) for c, d in self._blocks()]
+        self.bases_ = [basis for basis, _ in fitted]
+        coefficients = [z for _, z in fitted]
+        self.means_ = [z.mean(0) for z in coefficients]
+        self.scales_ = [self._scale(z - z.mean(0)) for z in coefficients]
+        return coefficients
+
+    def _fit_channel(self, groups: list[Group]) -> Interpolation | Regression:
+        """Splines where a table shows no noise, or where it may: integrals average it out, derivatives do not."""
+        auto, table = isinstance(self.smoothing, str), len(groups) == 1
+        if table and (self.smoothing is None or (auto and derivatives(self.derivative) == (0,))):
+            return Interpolation()
+        learned = Regression.learn(groups, self.domain_, cast(Any, self.smoothing), self.num_modes)
+        return Interpolation() if table and auto and learned.exact else learned
+
+    def _fit_block(self, curves: Curves, c: int, d: int) -> tuple[Basis, np.ndarray]:
+        if not (isinstance(self.basis, str) and self.basis == "components"):
+            return (basis := self._basis()), self._project(curves, c, d, basis)
+        nodes, weights = gauss_nodes(cells(curves, self.domain_, self.num_modes))
+        values = self.fits_[c](curves.channels[c], nodes, d)
+        whole = spaces.PrincipalComponents(values, nodes, weights=weights)
+        basis = whole.with_modes(min(self.num_modes, whole.num_modes))
+        return basis, self._project(curves, c, d, basis)
+
+    def _project(self, curves: Curves, c: int, d: int, basis: Basis) -> np.ndarray:
+        """(n, N): integrals of the d-th derivative of channel c times the basis."""
+        if isinstance(basis, Tabulated):
+            nodes, weights = basis.points, basis.weights
+        else:
+            nodes, weights = gauss_nodes(cells(curves, self.domain_, basis.num_modes))
+        table, groups = functions(basis, nodes) * weights[:, None], curves.channels[c]
+        if len(groups) > 1:
+            return self.fits_[c](groups, nodes, d) @ table
+        (group,) = groups
+        parts = [group.values[i : i + AT_ONCE] for i in range(0, len(group.values), AT_ONCE)]
+        parts = [Group(group.times, values, np.arange(len(values))) for values in parts]
+        projected = [self.fits_[c]([part], nodes, d) @ table for part in parts]
+        return np.concatenate(projected)[np.argsort(group.rows)]
+
+    def _scale(self, deviations: np.ndarray) -> np.ndarray:
+        """(N,) what coefficients are multiplied by."""
+        if self.whiten:
+            spread = np.std(deviations, axis=0)
+            lost = 1e-10 * spread.max()
+            return np.where(spread > lost, 1 / np.where(spread > lost, spread, 1.0), 0.0)
+        scale = np.arange(1.0, deviations.shape[1] + 1) ** (-self.decay / 2)
+        size = float(np.sqrt(np.mean(np.sum(deviations**2, axis=1))))
+        return scale / size if len(self._blocks()) > 1 and size > 0 else scale
+
+    def _read(self, X: Any, grid: Any, reset: bool) -> Curves:
+        if not reset and grid is None:
+            grid = self.grid_
+
+        def validated(table: Any) -> Any:
+            finite: Any = "allow-nan" if self.missing == "interpolate" else True
+            if reset or (grid is self.grid_ and hasattr(self, "n_features_in_")):
+                return validate_data(
+                    self, table, reset=reset, dtype=np.float64, allow_nd=True, ensure_all_finite=finite
+                )
+            return check_array(table, dtype=cast(Any, np.float64), allow_nd=True, ensure_all_finite=finite)
+
+        return read(X, grid, self.channels, cast(Missing, self.missing), validated)
+
+    def _domain(self, curves: Curves) -> tuple[float, float]:
+        if isinstance(self.basis, Interval):
+            return self.basis.domain
+        left, right = curves.range
+        if left == right:
+            left, right = left - 0.5, right + 0.5
+        return left, right
+
+    def _inside(self, curves: Curves) -> Curves:
+        """Raise where a curve leaves the domain, or where an interpolated one does not reach its ends."""
+        (left, right), (first, last) = self.domain_, curves.range
+        if first < left or last > right:
+            raise ValueError(
+                f"X has times from {first:.6g} to {last:.6g}, outside the domain {left:.6g} to {right:.6g} of the "
+                "training; cut them off there, or fit on curves that reach as far, or with a basis of a wider domain."
+            )
+        for fit, groups in zip(self.fits_, curves.channels, strict=True):
+            if isinstance(fit, Interpolation):
+                for group in groups:
+                    _check_reach(group.times, self.domain_, max(derivatives(self.derivative)))
+        return curves
+
+    def _basis(self) -> Basis:
+        if isinstance(self.basis, Basis):
+            return self.basis
+        return BASES[self.basis](self.num_modes, domain=self.domain_)
+
+    def _points(self, grid: Any) -> np.ndarray:
+        if grid is None and self.grid_ is None:
+            raise ValueError("grid must be given, since the training curves have times of their own; pass (G,) times.")
+        return increasing("grid", self.grid_ if grid is None else grid)
+
+    def _split(self, coefficients: Any) -> list[np.ndarray]:
+        """Of each block, along the last axis."""
+        coefficients = np.asarray(coefficients, np.float64)
+        sizes = [len(mean) for mean in self.means_]
+        if coefficients.ndim == 0 or coefficients.shape[-1] != sum(sizes):
+            raise ValueError(f"expected {sum(sizes)} numbers on the last axis, got shape {coefficients.shape}.")
+        return np.split(coefficients, np.cumsum(sizes)[:-1], axis=-1)
+
+    def _blocks(self) -> list[tuple[int, int]]:
+        """(channel, derivative) of each part of the output."""
+        return [(c, d) for c in range(self.channels) for d in derivatives(self.derivative)]
+
+
+def _check_reach(times: np.ndarray, domain: tuple[float, float], order: int) -> None:
+    """Raise unless a spline through values at these times says something of the whole domain."""
+    (left, right), remedy = domain, "set smoothing to a number > 0, which fills the rest by regression"
+    gap = np.max(np.diff(times)) if len(times) > 1 else right - left
+    if max(times[0] - left, right - times[-1]) > 1.01 * gap:
+        seen = f"from {times[0]:.6g} to {times[-1]:.6g}"
+        raise ValueError(f"a curve is seen {seen} only, of the domain {left:.6g} to {right:.6g}; {remedy}.")
+    if len(times) <= order:
+        raise ValueError(f"derivative={order} needs at least {order + 1} points a curve, got {len(times)}; {remedy}.")
