@@ -22,7 +22,7 @@ def test_the_claim_holds(dataset):
 
 def test_numbers_have_units(dataset):
     names = {"step_size", "steps", "evaluations", "kl_measured", "kl_measured_error", "kl_exact"}
-    names |= {"evaluations_measured", "evaluations_measured_error", "num_chains"}
+    names |= {"evaluations_measured", "evaluations_measured_error"}
     assert names == set(dataset.data_vars)
     assert all(dataset[name].attrs["units"] for name in names)
 
