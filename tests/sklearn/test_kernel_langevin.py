@@ -91,12 +91,13 @@ def test_what_the_basis_leaves_out_keeps_its_prior_variance():
 
 
 def test_functions_are_drawn_jointly():
-    """Their covariance on the grid is that of the Gaussian process, far from the rows too."""
+    """Their covariance is that of the Gaussian process, far from the rows too, where the basis says nothing."""
     X, y = wave()
     process = GaussianProcessRegressor(KERNEL, alpha=(NOISE / y.std()) ** 2, normalize_y=True, optimizer=None)
-    _, covariance = process.fit(X, y).predict(GRID, return_cov=True)
+    grid = 3 * GRID
+    _, covariance = process.fit(X, y).predict(grid, return_cov=True)
     fit = KernelLangevinRegressor(KERNEL, noise=NOISE, num_samples=1000, random_state=0).fit(X, y)
-    drawn = fit.sample_functions(GRID, 4000, random_state=0)
+    drawn = fit.sample_functions(grid, 4000, random_state=0)
     scale = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(np.cov(drawn.T) / scale / scale[:, None], covariance / scale / scale[:, None], atol=0.12)
     assert np.array_equal(fit.sample_functions(GRID, 3, random_state=1), fit.sample_functions(GRID, 3, random_state=1))
@@ -191,6 +192,20 @@ def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     assert_mean(found, exact, slack=0.012)
     milder = by_brute_force(num_classes, X, y, grid, ConstantKernel(2.0) * RBF(0.5))
     assert np.abs(milder - exact).max() > 0.05  # a wrong scale would be seen
+
+
+def test_informed_steps_forget_sooner_where_labels_say_little():
+    """Two classes nearly apart: three times the effective draws of the worst row, from as many steps."""
+    X, y = wave(100)
+    settings = {"kernel": ConstantKernel(100.0) * RBF(0.5), "step_size": 0.1, "thinning": 20, "warmup": 500}
+    worst = {
+        steps: KernelLangevinClassifier(**settings, steps=steps, random_state=0)
+        .fit(X, y > 3)
+        .summary()["ess_bulk"]
+        .min()
+        for steps in ("uniform", "informed")
+    }
+    assert worst["informed"] > 3 * worst["uniform"]
 
 
 def test_probabilities_are_near_those_of_laplace():

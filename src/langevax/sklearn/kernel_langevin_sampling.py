@@ -135,20 +135,17 @@ def sample(
     look = look_around(problem, likelihood, temperature, num_outputs, seed)
     relaxation = look.largest / (relative * look.least)
     informed = settings.steps == "informed" or (settings.steps == "auto" and relaxation > SLOW / relative)
-    evaluations, seconds = 0, 0.0
+    coordinates = uniform(look, problem)
+    start, pilot = _around(coordinates), None
     if informed:
-        relaxation, thinning = SLOW / relative * (1 if num_outputs is None else 2), math.ceil(1 / relative)
+        relaxation = SLOW / relative * (1 if num_outputs is None else 2)  # softmax measured twice as slow
         first_look = informed_by(look.hessian, look, problem, temperature)
         chains = _chains(problem, temperature, first_look, relative, settings, probe_key)
-        pilot = chains.run(_around(first_look), pilot_key, PILOT_DRAWS * thinning, thinning)
+        pilot = _pilot(chains, _around(first_look), relative, pilot_key)
         late = first_look.back(np.asarray(pilot.positions)[:, PILOT_DRAWS // 2 :])
         hessian = Curvatures(problem, likelihood, num_outputs).at(late.reshape(-1, *late.shape[2:]))
         coordinates = informed_by(hessian, look, problem, temperature)
-        start: Any = pilot.map(Turn(jnp.asarray(first_look.turn_to(coordinates, problem), jnp.float32)))
-        evaluations, seconds = int(pilot.evaluations), pilot.seconds
-    else:
-        coordinates = uniform(look, problem)
-        start = _around(coordinates)
+        start = pilot.map(Turn(jnp.asarray(first_look.turn_to(coordinates, problem), jnp.float32)))
     chains = _chains(problem, temperature, coordinates, relative, settings, probe_key)
     thinning, warmup = settings.thinning, settings.warmup
     thinning = int(np.clip(round(relaxation), 1, MAX_THINNING)) if isinstance(thinning, str) else thinning
@@ -160,25 +157,22 @@ def sample(
         coefficients = coefficients - coefficients.mean(-1, keepdims=True)
     return Draws(
         coefficients,
-        relative / (look.largest if not informed else 1.0),
+        relative if informed else relative / look.largest,
         informed,
         look.largest,
         relaxation,
         first * thinning,
         thinning,
         int(result.steps),
-        int(result.evaluations) + evaluations,
+        int(result.evaluations) + (0 if pilot is None else int(pilot.evaluations)),
         chains.gradient,
-        result.seconds + seconds,
+        result.seconds + (0.0 if pilot is None else pilot.seconds),
     )
 
 
-def _around(coordinates: Coordinates, scale: float = SPREAD) -> Spread:
-    deviation = scale * coordinates.deviation
-    return Spread(jnp.asarray(coordinates.mode, jnp.float32), jnp.asarray(deviation, jnp.float32))
-
-
 class _Chains(NamedTuple):
+    """All of a run but its start, its key and its length."""
+
     problem: FiniteSum
     temperature: float
     step_size: Array
@@ -186,6 +180,7 @@ class _Chains(NamedTuple):
     settings: Settings
 
     def run(self, start: Any, key: Key[Array, ""], num_steps: int, thinning: int) -> Result:
+        """From a start for each chain, or from where others ended."""
         integrator = INTEGRATORS[self.settings.integrator]()
         return simulate(
             Langevin(self.step_size, self.temperature, self.gradient, integrator),
@@ -211,6 +206,17 @@ def _chains(
     step_size = jnp.asarray(relative / coordinates.curvatures, jnp.float32)
     gradient = estimator_of(settings.gradient, turned, coordinates, step_size, temperature, key)
     return _Chains(turned, temperature, step_size, gradient, settings)
+
+
+def _around(coordinates: Coordinates, scale: float = SPREAD) -> Any:
+    deviation = scale * coordinates.deviation
+    return Spread(jnp.asarray(coordinates.mode, jnp.float32), jnp.asarray(deviation, jnp.float32))
+
+
+def _pilot(chains: _Chains, start: Any, relative: float, key: Key[Array, ""]) -> Result:
+    """PILOT_DRAWS of them, by which the curvature is measured where Laplace's approximation may be off."""
+    thinning = math.ceil(1 / relative)
+    return chains.run(start, key, PILOT_DRAWS * thinning, thinning)
 
 
 def estimator_of(
