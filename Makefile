@@ -24,8 +24,8 @@ pictures: $(VENV)/.installed  ## the README's pictures, in out/
 	$(BIN)/python examples/heat_equation.py
 	$(BIN)/python examples/darcy.py
 
-test: $(VENV)/.installed browser  ## the whole suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed browser  ## the whole suite, a file at a time on each of two processes: most of it is compiling
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 BROWSERS := chromium chromium-browser google-chrome
 
