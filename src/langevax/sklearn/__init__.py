@@ -2,6 +2,7 @@
 
 from langevax.sklearn.classifier import MeanFieldClassifier
 from langevax.sklearn.curves import CurveCoefficients
+from langevax.sklearn.graphs import GraphFeatures
 from langevax.sklearn.kernel_langevin_classifier import KernelLangevinClassifier
 from langevax.sklearn.kernel_langevin_regressor import KernelLangevinRegressor
 from langevax.sklearn.loading import load
@@ -10,6 +11,7 @@ from langevax.sklearn.regressor import MeanFieldRegressor
 
 __all__ = [
     "CurveCoefficients",
+    "GraphFeatures",
     "KernelLangevinClassifier",
     "KernelLangevinRegressor",
     "MeanFieldClassifier",

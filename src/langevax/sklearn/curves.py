@@ -204,7 +204,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         parts = [group.values[i : i + AT_ONCE] for i in range(0, len(group.values), AT_ONCE)]
         parts = [Group(group.times, values, np.arange(len(values))) for values in parts]
         projected = [self.fits_[c]([part], nodes, d) @ table for part in parts]
-        return np.concatenate(projected)[np.argsort(group.rows)]
+        return np.concatenate(projected)
 
     def _scale(self, deviations: np.ndarray) -> np.ndarray:
         """(N,) what coefficients are multiplied by."""
