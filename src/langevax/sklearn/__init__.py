@@ -8,6 +8,7 @@ from langevax.sklearn.kernel_langevin_regressor import KernelLangevinRegressor
 from langevax.sklearn.loading import load
 from langevax.sklearn.persistence import ModelError
 from langevax.sklearn.regressor import MeanFieldRegressor
+from langevax.sklearn.surfaces import SurfaceCoefficients
 
 __all__ = [
     "CurveCoefficients",
@@ -17,5 +18,6 @@ __all__ = [
     "MeanFieldClassifier",
     "MeanFieldRegressor",
     "ModelError",
+    "SurfaceCoefficients",
     "load",
 ]

@@ -1,0 +1,130 @@
+"""Surfaces and images as vectors of coefficients in a product of cosines or other bases."""
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from langevax import checks, spaces
+from langevax.sklearn.curve_fits import functions
+from langevax.sklearn.curve_parameters import BASES, check
+from langevax.spaces.basis import Basis
+
+
+class SurfaceCoefficients(TransformerMixin, BaseEstimator):
+    """Coefficients of surfaces x(s, t) on a grid of cells, as an image has them, on the unit square:
+
+        z_k = s_k mean over cells of (x - mean) f_k,   f_k = f_i(s) f_j(t) at midpoints,   s_k = (k + 1)^(-decay / 2)
+
+    the N products of lowest frequency, in that order, so that a finer image of the same surface has the same
+    coefficients but for O(1 / H^2 + 1 / W^2); standard normal weights on them are surfaces of variances (k + 1)^-decay.
+
+    Args:
+        shape: (H, W) of each surface; tables have H W columns in C order. None for inputs (n, H, W), and square ones.
+        num_modes: N, at most H W.
+        basis: "cosine", "fourier" or "legendre" along both axes.
+        decay: of the variances of the weights' law; above 1 they have a finite sum.
+
+    Attributes:
+        basis_: `spaces.TensorProduct`.
+        shape_: (H, W) of the training surfaces.
+        mean_: (N,) coefficients of their mean.
+
+    Raises:
+        ValueError, TypeError: a parameter out of range, columns that do not fit the shape, NaN.
+
+    Example:
+        >>> s, t = np.meshgrid((np.arange(8) + 0.5) / 8, (np.arange(6) + 0.5) / 6, indexing="ij")
+        >>> X = np.stack([np.cos(np.pi * s), -np.cos(np.pi * s)])  # the first wave along s is f_2 / sqrt(2)
+        >>> abs(SurfaceCoefficients(num_modes=4, decay=0.0).fit_transform(X)[0].round(3))
+        array([0.   , 0.   , 0.707, 0.   ])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int] | None = None,
+        num_modes: int = 64,
+        basis: str = "cosine",
+        decay: float = 2.0,
+    ):
+        self.shape = shape
+        self.num_modes = num_modes
+        self.basis = basis
+        self.decay = decay
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn shape and mean."""
+        check(self.get_params())
+        if self.basis not in BASES:
+            raise ValueError(f"basis must be one of {', '.join(map(repr, BASES))}, got {self.basis!r}.")
+        surfaces = self._read(X, reset=True)
+        self.shape_ = surfaces.shape[1:]
+        most = max(self.shape_) if self.num_modes >= math.prod(self.shape_) else self.num_modes
+        factors: list[Basis] = [BASES[self.basis](min(most, size)) for size in self.shape_]
+        num_modes = min(self.num_modes, math.prod(factor.num_modes for factor in factors))
+        self.basis_ = spaces.TensorProduct(factors, num_modes)
+        self.scale_ = np.arange(1.0, num_modes + 1) ** (-self.decay / 2)
+        self.mean_ = self._project(surfaces).mean(0)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """(n, N) float64; surfaces (n, H', W') may be finer or coarser than those of training."""
+        check_is_fitted(self)
+        return (self._project(self._read(X, reset=False)) - self.mean_) * self.scale_
+
+    def inverse_transform(self, Z: Any, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """(n, H, W), the surfaces of these coefficients on a grid of that shape; that of training if not given."""
+        check_is_fitted(self)
+        return self._synthesized(np.asarray(Z, np.float64) / self.scale_ + self.mean_, shape)
+
+    def weight_functions(self, weights: Any, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """(..., H, W), theta(s, t) of linear weights on the output: `weights @ z = mean of theta (x - mean)`."""
+        check_is_fitted(self)
+        return self._synthesized(np.asarray(weights, np.float64) * self.scale_, shape)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Such as "cosine_2_0": the numbers of the modes along either axis."""
+        check_is_fitted(self)
+        places = np.unravel_index(self.basis_.order, [factor.num_modes for factor in self.basis_.bases])
+        return np.array([f"{self.basis}_{i}_{j}" for i, j in zip(*places, strict=True)], object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _read(self, X: Any, reset: bool) -> np.ndarray:
+        """(n, H, W)."""
+        if not reset and getattr(X, "ndim", 2) == 3:
+            return check_array(X, dtype=np.float64, allow_nd=True)  # pyright: ignore[reportArgumentType, reportReturnType]
+        table: Any = validate_data(self, X, reset=reset, dtype=np.float64, allow_nd=True)
+        if table.ndim == 3:
+            return table
+        columns, shape = table.shape[1], self.shape if reset else self.shape_
+        if shape is None:
+            side = math.isqrt(columns)
+            shape = (side, side) if side**2 == columns else (1, columns)
+        for size in shape:
+            checks.positive_int("shape", size)
+        if len(shape) != 2 or math.prod(shape) != columns:
+            raise ValueError(
+                f"shape={shape!r} does not fit the {columns} columns of X; pass (H, W) with H W = {columns}."
+            )
+        return table.reshape(len(table), *shape)
+
+    def _project(self, surfaces: np.ndarray) -> np.ndarray:
+        """(n, N) means over cells."""
+        n, height, width = surfaces.shape
+        return surfaces.reshape(n, -1) @ functions(self.basis_, _midpoints((height, width))) / (height * width)
+
+    def _synthesized(self, coefficients: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray:
+        shape = self.shape_ if shape is None else shape
+        return (coefficients @ functions(self.basis_, _midpoints(shape)).T).reshape(*coefficients.shape[:-1], *shape)
+
+
+def _midpoints(shape: tuple[int, int]) -> np.ndarray:
+    """(H W, 2) in C order."""
+    axes = np.meshgrid(*((np.arange(size) + 0.5) / size for size in shape), indexing="ij")
+    return np.stack([axis.ravel() for axis in axes], -1)
