@@ -1,11 +1,13 @@
 """Curves as coefficients: closed forms, grids of all kinds, few and noisy values, weights as functions, bad input."""
 
 import functools
+import pickle
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import eval_legendre
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -170,6 +172,20 @@ def test_new_sparse_curves_have_the_law_of_the_training_curves():
     pairs, truth = sparse(seed=1)
     error = encoder.inverse_transform(encoder.transform(pairs), grid=GRID) - truth
     assert np.sqrt(np.mean(error**2)) < 0.33 * np.std(truth)
+
+
+def test_pairs_can_follow_a_table():
+    encoder = CurveCoefficients(num_modes=K).fit(waves())
+    times = [np.append(0, np.sort(np.random.default_rng(i).uniform(size=60))) for i in range(3)]
+    found = encoder.transform([(t, np.interp(t, FINE, x)) for t, x in zip(times, waves(401), strict=False)])
+    np.testing.assert_allclose(found, encoder.transform(waves())[:3], atol=0.01)
+
+
+def test_a_fit_survives_pickling_and_cloning():
+    encoder = CurveCoefficients(spaces.Legendre(6), missing="interpolate").fit(sparse()[0])
+    copy = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(copy.transform(sparse()[0]), encoder.transform(sparse()[0]))
+    assert clone(encoder).basis.num_modes == 6
 
 
 def test_a_table_can_follow_pairs():

@@ -161,6 +161,7 @@ def test_all_forms_of_a_graph_are_the_same():
         graph.to_directed(),
         (matrix, names),
         (np.triu(matrix), np.array(names)),
+        (np.tril(matrix), names),
         (csr_array(matrix), tuple(names)),
         (matrix + np.eye(4), names),
         (list(graph.edges()), names),
