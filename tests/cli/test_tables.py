@@ -18,7 +18,7 @@ ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
         ("t.csv", b"x;y\n1;a b\n;c\n"),
         ("t.csv", b"\xef\xbb\xbfx , y\r\n1,a b\r\n,c\r\n"),
         ("t.tsv", b"x\ty\n1\ta b\n\tc\n"),
-        ("t.csv.gz", gzip.compress(b"x,y\n1,a b\n,c\n")),
+        ("t.csv.gz", gzip.compress(b"x,y\n1,a b\n,c\n", mtime=0)),
         ("t.data", b"x|y\n1|a b\n|c\n"),
     ],
 )
@@ -51,7 +51,7 @@ def test_what_is_written_is_read(tmp_path, suffix):
         ("t.csv", b"PK\x03\x04rest", "spreadsheet or a zip"),
         ("t.csv", b"x,y\n1,2,3\n", "cannot be read as columns separated by commas"),
         ("t.csv", b"x,y,x\n1,2,3\n", "two columns named"),
-        ("t.csv.gz", gzip.compress(b"x,y\n1,2\n" * 99)[:-9], "damaged gzip"),
+        ("t.csv.gz", gzip.compress(b"x,y\n1,2\n" * 99, mtime=0)[:-9], "damaged gzip"),
         ("t.parquet", b"PAR1 and then nothing", "no readable Parquet"),
         ("t.parquet", b"x,y\n1,2\n", "no readable Parquet"),
     ],
