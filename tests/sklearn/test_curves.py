@@ -263,7 +263,25 @@ class FDataBasis:
         return FDataGrid(np.stack([np.sin(3 * t + phase)[0] for phase in (0.0, 1.0, 2.0)]), points)
 
 
+class FDataIrregular:
+    """As scikit-fda's: all values one below the other, and where each curve begins."""
+
+    domain_range = ((0.0, 1.0),)
+
+    def __init__(self, pairs):
+        self.points = np.concatenate([t for t, _ in pairs])[:, None]
+        self.values = np.concatenate([x for _, x in pairs])[:, None]
+        self.start_indices = np.cumsum([0, *(len(t) for t, _ in pairs[:-1])])
+
+    def to_grid(self, points):
+        raise AssertionError("it has no grid")
+
+
 def test_objects_of_scikit_fda_are_recognised():
+    pairs = sparse()[0]
+    np.testing.assert_array_equal(
+        CurveCoefficients().fit_transform(FDataIrregular(pairs)), CurveCoefficients().fit_transform(pairs)
+    )
     np.testing.assert_array_equal(
         CurveCoefficients().fit_transform(FDataGrid(waves())), CurveCoefficients().fit_transform(waves())
     )

@@ -54,7 +54,7 @@ def read(X: Any, grid: Any, channels: int, missing: Missing, validated: Callable
 
     Args:
         X: (n, G), (n, channels G) or (n, channels, G) numbers on `grid`; a list of tuples (t, x) with t (m,) and x
-            (m,) or (channels, m), or of tuples ((t_1, x_1), ...) of one pair a channel; FDataGrid, FDataBasis.
+            (m,) or (channels, m), or of tuples ((t_1, x_1), ...) of one pair a channel; an object of scikit-fda.
         grid: (G,) increasing; G even steps from 0 to 1 where it is None.
         channels: of each curve.
         missing: what to do about NaN: refuse it, or drop it and interpolate where a table needs a value.
@@ -70,6 +70,8 @@ def read(X: Any, grid: Any, channels: int, missing: Missing, validated: Callable
     (0.0, 0.3)
     """
     if hasattr(X, "to_grid") and hasattr(X, "domain_range"):  # of scikit-fda, with or without a grid of its own
+        if hasattr(X, "start_indices"):  # FDataIrregular
+            return _of_pairs(_pairs(X), channels, missing)
         if not hasattr(X, "data_matrix"):
             left, right = X.domain_range[0]
             X = X.to_grid(np.linspace(left, right, FINE))
@@ -198,6 +200,15 @@ def _of_fda_grid(X: Any, channels: int, missing: Missing) -> Curves:
             f"X has {values.shape[1]} channels (its codomain), but channels={channels}; set channels to it."
         )
     return _on_grid(increasing("grid_points of X", X.grid_points[0]), values, missing)
+
+
+def _pairs(X: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(t, x) of each curve of scikit-fda's FDataIrregular."""
+    if np.shape(X.points)[1] != 1:
+        raise ValueError(f"X holds functions of {np.shape(X.points)[1]} variables; pass curves.")
+    times, values = np.asarray(X.points, np.float64)[:, 0], np.asarray(X.values, np.float64)
+    cuts = np.asarray(X.start_indices)[1:]
+    return [(t, x.T) for t, x in zip(np.split(times, cuts), np.split(values, cuts), strict=True)]
 
 
 def _ragged(X: Sequence[Any]) -> bool:

@@ -44,7 +44,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
 
     With several channels or derivatives, those of a block are divided by their root mean square, so that units do not
     matter; all decays are kept by an estimator of `scaling="global"`. Curves: tables (n, G), (n, channels G) or (n,
-    channels, G); lists of tuples (t, x) where each has times of its own, however few; FDataGrid, FDataBasis.
+    channels, G); lists of tuples (t, x) where each has times of its own, however few; scikit-fda's objects.
 
     Attributes:
         domain_: the interval of the training curves, beyond which no curve may go.
