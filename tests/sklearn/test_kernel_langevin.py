@@ -10,8 +10,8 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteK
 
 from langevax import gradients, spaces
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
-from langevax.sklearn.kernel_langevin_evidence import fit_labels, fit_numbers, fit_robust, laplace_cost
-from langevax.sklearn.kernel_langevin_regressor import _noises
+from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, laplace_cost
+from langevax.sklearn.kernel_langevin.regressor import _noises
 from tests.errorbars import assert_mean
 
 KERNEL = ConstantKernel(1.5) * RBF(0.4)

@@ -3,8 +3,7 @@
 from langevax.sklearn.classifier import MeanFieldClassifier
 from langevax.sklearn.curves import CurveCoefficients
 from langevax.sklearn.graphs import GraphFeatures
-from langevax.sklearn.kernel_langevin_classifier import KernelLangevinClassifier
-from langevax.sklearn.kernel_langevin_regressor import KernelLangevinRegressor
+from langevax.sklearn.kernel_langevin import KernelLangevinClassifier, KernelLangevinRegressor
 from langevax.sklearn.loading import load
 from langevax.sklearn.persistence import ModelError
 from langevax.sklearn.regressor import MeanFieldRegressor

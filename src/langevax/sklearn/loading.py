@@ -5,8 +5,7 @@ from typing import Any
 
 from langevax.sklearn import persistence
 from langevax.sklearn.classifier import MeanFieldClassifier
-from langevax.sklearn.kernel_langevin_classifier import KernelLangevinClassifier
-from langevax.sklearn.kernel_langevin_regressor import KernelLangevinRegressor
+from langevax.sklearn.kernel_langevin import KernelLangevinClassifier, KernelLangevinRegressor
 from langevax.sklearn.regressor import MeanFieldRegressor
 
 ESTIMATORS = (MeanFieldRegressor, MeanFieldClassifier, KernelLangevinRegressor, KernelLangevinClassifier)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel
 
-from langevax.sklearn.kernel_langevin_evidence import some_rows
+from langevax.sklearn.kernel_langevin.evidence import some_rows
 from langevax.sklearn.table import Standardiser, bucket
 from langevax.spaces import GaussianPrior, KernelEigenbasis
 

@@ -9,11 +9,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.problems.likelihoods import Bernoulli, Categorical
-from langevax.sklearn.kernel_langevin import KernelLangevinEstimator, Task
-from langevax.sklearn.kernel_langevin_evidence import fit_labels
-from langevax.sklearn.kernel_langevin_inspection import Inspection
-from langevax.sklearn.kernel_langevin_persistence import Persistence
-from langevax.sklearn.kernel_langevin_regressor import check_coverage
+from langevax.sklearn.kernel_langevin.base import KernelLangevinEstimator, Task
+from langevax.sklearn.kernel_langevin.evidence import fit_labels
+from langevax.sklearn.kernel_langevin.inspection import Inspection
+from langevax.sklearn.kernel_langevin.persistence import Persistence
+from langevax.sklearn.kernel_langevin.regressor import check_coverage
 from langevax.sklearn.table import Rows, Table
 
 

@@ -9,8 +9,8 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.utils.validation import check_is_fitted
 
 from langevax.sklearn import persistence
-from langevax.sklearn.kernel_langevin_evidence import KINDS
-from langevax.sklearn.kernel_langevin_space import KernelSpace
+from langevax.sklearn.kernel_langevin.evidence import KINDS
+from langevax.sklearn.kernel_langevin.space import KernelSpace
 from langevax.sklearn.table import Standardiser
 
 NUMBERS = ("noise_", "target_mean_", "target_scale_")  # of a regressor

@@ -12,10 +12,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from langevax.problems.likelihoods import Likelihood
-from langevax.sklearn import kernel_langevin_parameters as parameters
-from langevax.sklearn.kernel_langevin_evidence import some_rows
-from langevax.sklearn.kernel_langevin_sampling import Draws, sample
-from langevax.sklearn.kernel_langevin_space import FunctionSpace, PriorSpace, kernel_space
+from langevax.sklearn.kernel_langevin import parameters
+from langevax.sklearn.kernel_langevin.evidence import some_rows
+from langevax.sklearn.kernel_langevin.sampling import Draws, sample
+from langevax.sklearn.kernel_langevin.space import FunctionSpace, PriorSpace, kernel_space
 from langevax.sklearn.table import Rows, Standardiser, Table, distinct_rows
 
 VALUES_AT_ONCE = 2**23  # numbers of a block of drawn values, 64 MB

@@ -98,7 +98,7 @@ class Inspection:
         Raises:
             AttributeError: a loaded model, which has no training rows.
         """
-        from langevax.sklearn.kernel_langevin_evidence import some_rows
+        from langevax.sklearn.kernel_langevin.evidence import some_rows
 
         check_is_fitted(self)
         if not hasattr(self, "rows_"):

@@ -23,8 +23,8 @@ from langevax.langevin import Langevin
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.likelihoods import Likelihood, LinearPredictor, Residual
 from langevax.run import Result, simulate
-from langevax.sklearn.kernel_langevin_curvature import Coordinates, Curvatures, informed_by, look_around, uniform
-from langevax.sklearn.kernel_langevin_space import width_of
+from langevax.sklearn.kernel_langevin.curvature import Coordinates, Curvatures, informed_by, look_around, uniform
+from langevax.sklearn.kernel_langevin.space import width_of
 from langevax.sklearn.table import bucket, padded
 
 INTEGRATORS: dict[str, type[Integrator]] = {

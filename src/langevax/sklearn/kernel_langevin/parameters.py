@@ -5,8 +5,8 @@ from typing import Any
 
 from langevax import checks
 from langevax.gradients import GradientEstimator
-from langevax.sklearn.kernel_langevin_sampling import INTEGRATORS, Settings
-from langevax.sklearn.kernel_langevin_space import kernel_of
+from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, Settings
+from langevax.sklearn.kernel_langevin.space import kernel_of
 from langevax.spaces import GaussianPrior
 
 LOSSES = ("squared", "huber", "student")

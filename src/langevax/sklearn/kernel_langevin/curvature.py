@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.likelihoods import Likelihood
-from langevax.sklearn.kernel_langevin_evidence import one_thread, some_rows
+from langevax.sklearn.kernel_langevin.evidence import one_thread, some_rows
 from langevax.sklearn.table import bucket, padded
 
 LOOKED_AT = 4096  # rows whose curvature tells that of all

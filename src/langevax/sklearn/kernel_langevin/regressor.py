@@ -8,11 +8,11 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.problems.likelihoods import Gaussian, Huber, Residual, StudentT
-from langevax.sklearn.kernel_langevin import KernelLangevinEstimator, Task
-from langevax.sklearn.kernel_langevin_evidence import fit_numbers, fit_robust, robust_moments
-from langevax.sklearn.kernel_langevin_inspection import Inspection
-from langevax.sklearn.kernel_langevin_persistence import Persistence
-from langevax.sklearn.kernel_langevin_space import PriorSpace
+from langevax.sklearn.kernel_langevin.base import KernelLangevinEstimator, Task
+from langevax.sklearn.kernel_langevin.evidence import fit_numbers, fit_robust, robust_moments
+from langevax.sklearn.kernel_langevin.inspection import Inspection
+from langevax.sklearn.kernel_langevin.persistence import Persistence
+from langevax.sklearn.kernel_langevin.space import PriorSpace
 from langevax.sklearn.table import Rows, Table, weighted_moments
 
 LIKELIHOODS: dict[str, type[Residual]] = {"squared": Gaussian, "huber": Huber, "student": StudentT}
