@@ -1,13 +1,11 @@
 """scikit-learn estimators: networks trained to a certified global optimum, by `fit` and `predict`."""
 
 from langevax.sklearn.classifier import MeanFieldClassifier
-from langevax.sklearn.curves import CurveCoefficients
-from langevax.sklearn.graphs import GraphFeatures
+from langevax.sklearn.inputs import CurveCoefficients, GraphFeatures, SurfaceCoefficients
 from langevax.sklearn.kernel_langevin import KernelLangevinClassifier, KernelLangevinRegressor
 from langevax.sklearn.loading import load
 from langevax.sklearn.persistence import ModelError
 from langevax.sklearn.regressor import MeanFieldRegressor
-from langevax.sklearn.surfaces import SurfaceCoefficients
 
 __all__ = [
     "CurveCoefficients",

@@ -8,8 +8,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from langevax import checks, spaces
-from langevax.sklearn.curve_fits import functions
-from langevax.sklearn.curve_parameters import BASES, check
+from langevax.sklearn.inputs.curve_fits import functions
+from langevax.sklearn.inputs.curve_parameters import BASES, check
 from langevax.spaces.basis import Basis
 
 

@@ -7,8 +7,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax.sklearn.graph_input import Graph, read
-from langevax.sklearn.graph_patterns import Patterns, heat_traces, num_components, principal_axes
+from langevax.sklearn.inputs.graph_input import Graph, read
+from langevax.sklearn.inputs.graph_patterns import Patterns, heat_traces, num_components, principal_axes
 
 EARLIEST, LATEST = 0.1, 100.0
 SIZES = ("log_nodes", "log_edges", "cycles")

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from langevax import spaces
-from langevax.sklearn.curve_input import Curves, Group
+from langevax.sklearn.inputs.curve_input import Curves, Group
 from langevax.spaces import GaussianPrior
 
 SMOOTHNESS = 2.5  # of the Matern law of curves: it has two derivatives, and its regression is a quintic spline's

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from langevax.sklearn.graph_input import Graph, Label
+from langevax.sklearn.inputs.graph_input import Graph, Label
 from langevax.spaces.eigenpairs import leading, with_fixed_signs
 
 UNKNOWN = -1

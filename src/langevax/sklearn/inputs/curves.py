@@ -17,9 +17,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from langevax import spaces
-from langevax.sklearn.curve_fits import Interpolation, Regression, cells, functions, gauss_nodes
-from langevax.sklearn.curve_input import Curves, Group, Missing, increasing, read
-from langevax.sklearn.curve_parameters import BASES, check, derivatives
+from langevax.sklearn.inputs.curve_fits import Interpolation, Regression, cells, functions, gauss_nodes
+from langevax.sklearn.inputs.curve_input import Curves, Group, Missing, increasing, read
+from langevax.sklearn.inputs.curve_parameters import BASES, check, derivatives
 from langevax.spaces.basis import Basis, Interval
 from langevax.spaces.tabulated import Tabulated
 
