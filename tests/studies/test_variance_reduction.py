@@ -17,7 +17,7 @@ def dataset():
 def test_the_claim_holds(dataset):
     verdict = STUDY.judge(dataset)
     assert verdict.holds, verdict.sentence
-    assert verdict.numbers["points"] == len(variance_reduction.METHODS)
+    assert verdict.numbers["points"] > len(variance_reduction.METHODS)  # all at 1e-2, some at 1e-4
 
 
 def test_numbers_have_units(dataset):
