@@ -150,7 +150,8 @@ def draw(dataset: "xarray.Dataset") -> "Figure":
                 height = max(end, height * LABEL_SPACING)
                 axes.text(1.4 * n[-1], height, text, color=colour, fontsize=9, va="center")
             axes.set(xlabel="number of components $n$", ylim=(60, 2e9))
-        left.set(ylabel="component gradients per chain", title=r"to KL $\leq 10^{-4}$: exact (lines), chains (points, 1 s.e.)")
+        left.set(ylabel="component gradients per chain")
+        left.set(title=r"to KL $\leq 10^{-4}$: exact (lines), chains (points, 1 s.e.)")
         right.set(title=r"to KL $\leq 10^{-2}$")
     return figure
 
