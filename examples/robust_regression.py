@@ -38,7 +38,9 @@ def held_out(X, y, make, band):
 def gaussian_process():
     """scikit-learn's, with its own choice of kernel and noise."""
     kernel = ConstantKernel() * RBF() + WhiteKernel()
-    return make_pipeline(StandardScaler(), GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=2, random_state=0))
+    return make_pipeline(
+        StandardScaler(), GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=2, random_state=0)
+    )
 
 
 def gaussian_band(model, X):

@@ -93,10 +93,8 @@ class Turned(Problem):
 
 def _compact(columns: Float[np.ndarray, "n r"]) -> tuple[np.ndarray, np.ndarray]:
     """(Y, T) of the reflections that take the first axes to the columns, up to sign."""
-    from scipy.linalg import qr
-
-    (packed, tau), _ = qr(columns, mode="raw")
-    reflectors = np.tril(packed, -1)
+    packed, tau = np.linalg.qr(columns, mode="raw")  # as LAPACK has them, transposed
+    reflectors = np.tril(packed.T, -1)
     np.fill_diagonal(reflectors, 1.0)
     weights = np.zeros((len(tau), len(tau)))
     for j, weight in enumerate(tau):
