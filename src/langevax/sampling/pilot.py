@@ -73,10 +73,11 @@ def look(
             "preconditioner='diagonal', or put the prior into log_prior."
         )
     if kind == "low-rank":
-        curvatures, directions = _informed(problem, mode, min(RANK, len(mode)), key)
+        rank = min(RANK, len(mode))
+        curvatures, directions = _informed(problem, mode, rank, key)
         scales = np.full(len(mode), 1 / np.sqrt(float(problem.precision)))
         scales[: len(curvatures)] = 1 / np.sqrt(_believable(np.abs(curvatures)))
-        evaluations = (passes + 2 * TURNS * len(curvatures)) * size
+        evaluations = (passes + 2 * TURNS * rank) * size
         return Pilot(mode, jnp.asarray(scales, mode.dtype), evaluations, jnp.asarray(directions, mode.dtype))
     if len(mode) > MAX_COORDINATES:
         curvatures, products = _diagonal(problem, mode, key), PROBES
