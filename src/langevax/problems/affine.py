@@ -9,13 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from langevax import checks
 from langevax.problems.problem import Problem
+from langevax.problems.reparametrised import Reparametrised
 
 
-class Affine(Problem):
+class Affine(Reparametrised):
     """`problem` in the coordinates z with `position = A z` on the last axis of every leaf.
 
     `matrix` is (d,) for a scaling of each coordinate, or (d, d). The quadratic part stays exact: its
@@ -63,34 +64,10 @@ class Affine(Problem):
             return jax.tree.map(lambda x: x / self.matrix, position)
         return jax.tree.map(lambda x: jnp.linalg.solve(self.matrix, x[..., None])[..., 0], position)
 
-    @property
-    def size(self) -> Int[Array, ""] | int:
-        return self.problem.size
-
-    @property
-    def max_size(self) -> int:
-        return self.problem.max_size
-
-    def value(self, position: PyTree) -> Float[Array, ""]:
-        return self.problem.value(self.to_position(position))
-
-    def gradient(self, position: PyTree) -> PyTree:
-        return self._pull_back(self.problem.gradient(self.to_position(position)))
-
-    def value_and_gradient(self, position: PyTree) -> tuple[Float[Array, ""], PyTree]:
-        value, gradient = self.problem.value_and_gradient(self.to_position(position))
-        return value, self._pull_back(gradient)
-
-    def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        return self._pull_back(self.problem.gradient_at(self.to_position(position), indices))
-
-    def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        return self._pull_back(self.problem.gradients_at(self.to_position(position), indices))
-
     def _forward(self, x: Array) -> Array:
         return x * self.matrix if self.matrix.ndim == 1 else x @ self.matrix.T
 
-    def _pull_back(self, gradient: PyTree) -> PyTree:
+    def pull_back(self, gradient: PyTree) -> PyTree:
         """`A^T gradient`: the chain rule, on the last axis as well."""
         return jax.tree.map(lambda g: g * self.matrix if self.matrix.ndim == 1 else g @ self.matrix, gradient)
 

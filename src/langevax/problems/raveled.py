@@ -7,13 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from langevax import checks, trees
 from langevax.problems.problem import Problem
+from langevax.problems.reparametrised import Reparametrised
 
 
-class Raveled(Problem):
+class Raveled(Reparametrised):
     """`problem` with its position laid out as a vector, leaf after leaf.
 
     Args:
@@ -45,37 +46,16 @@ class Raveled(Problem):
         same = vector.size > 0 and checks.is_concrete(vector) and np.ptp(np.asarray(vector)) == 0
         self.precision = vector[0] if same else vector
 
-    def to_position(self, vector: Float[Array, " d"]) -> PyTree:
+    def to_position(self, z: Float[Array, " d"]) -> PyTree:
         """The pytree of a vector."""
         ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]
-        parts = [part.reshape(shape) for part, shape in zip(jnp.split(vector, ends), self.shapes, strict=True)]
+        parts = [part.reshape(shape) for part, shape in zip(jnp.split(z, ends), self.shapes, strict=True)]
         return jax.tree.unflatten(self.structure, parts)
 
     def from_position(self, position: PyTree) -> Float[Array, " d"]:
         """The vector of a pytree."""
         return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(position)])
 
-    @property
-    def size(self) -> Int[Array, ""] | int:
-        return self.problem.size
-
-    @property
-    def max_size(self) -> int:
-        return self.problem.max_size
-
-    def value(self, position: Array) -> Float[Array, ""]:
-        return self.problem.value(self.to_position(position))
-
-    def gradient(self, position: Array) -> Array:
-        return self.from_position(self.problem.gradient(self.to_position(position)))
-
-    def value_and_gradient(self, position: Array) -> tuple[Float[Array, ""], Array]:
-        value, gradient = self.problem.value_and_gradient(self.to_position(position))
-        return value, self.from_position(gradient)
-
-    def gradient_at(self, position: Array, indices: Int[Array, " batch"]) -> Array:
-        return self.from_position(self.problem.gradient_at(self.to_position(position), indices))
-
-    def gradients_at(self, position: Array, indices: Int[Array, " batch"]) -> Array:
-        gradients = self.problem.gradients_at(self.to_position(position), indices)
-        return jax.vmap(self.from_position)(gradients)
+    def pull_back(self, gradient: PyTree) -> Float[Array, " d"]:
+        """The same layout."""
+        return self.from_position(gradient)

@@ -10,13 +10,14 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from langevax import checks
 from langevax.problems.problem import Problem
+from langevax.problems.reparametrised import Reparametrised
 
 
-class Turned(Problem):
+class Turned(Reparametrised):
     """`problem`, on vectors, in the coordinates z with `position = Q z`.
 
     Args:
@@ -62,33 +63,12 @@ class Turned(Problem):
         return z - self.reflectors @ (self.weights @ (self.reflectors.T @ z))
 
     def from_position(self, position: Float[Array, " n"]) -> Float[Array, " n"]:
-        """`Q^T position`; so are gradients pulled back."""
+        """`Q^T position`."""
         return position - self.reflectors @ (self.weights.T @ (self.reflectors.T @ position))
 
-    @property
-    def size(self) -> Int[Array, ""] | int:
-        return self.problem.size
-
-    @property
-    def max_size(self) -> int:
-        return self.problem.max_size
-
-    def value(self, position: Array) -> Float[Array, ""]:
-        return self.problem.value(self.to_position(position))
-
-    def gradient(self, position: Array) -> Array:
-        return self.from_position(self.problem.gradient(self.to_position(position)))
-
-    def value_and_gradient(self, position: Array) -> tuple[Float[Array, ""], Array]:
-        value, gradient = self.problem.value_and_gradient(self.to_position(position))
-        return value, self.from_position(gradient)
-
-    def gradient_at(self, position: Array, indices: Int[Array, " batch"]) -> Array:
-        return self.from_position(self.problem.gradient_at(self.to_position(position), indices))
-
-    def gradients_at(self, position: Array, indices: Int[Array, " batch"]) -> Array:
-        gradients = self.problem.gradients_at(self.to_position(position), indices)
-        return gradients - ((gradients @ self.reflectors) @ self.weights) @ self.reflectors.T
+    def pull_back(self, gradient: Float[Array, " n"]) -> Float[Array, " n"]:
+        """`Q^T gradient`."""
+        return self.from_position(gradient)
 
 
 def _compact(columns: Float[np.ndarray, "n r"]) -> tuple[np.ndarray, np.ndarray]:
