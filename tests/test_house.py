@@ -17,7 +17,7 @@ FLOORS = {
     0: {"_version", "checks", "trees"},  # the ground that problems stand on
     1: {"problems", "data", "spaces"},
     2: {"gradients", "integrators", "algorithm"},
-    3: {"run", "langevin", "underdamped", "metropolis", "pcn", "reflected"},
+    3: {"run", "langevin", "underdamped", "metropolis", "pcn", "perturbed", "reflected"},
     4: {"meanfield", "federated", "teacher_student", "figures"},
     5: {"sklearn", "sampling", "optimize", "optax", "numpyro", "flower"},
     6: {"studies", "report"},

@@ -39,6 +39,23 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> Array:
     return jax.random.normal(key, (math.prod(shape),), wide).astype(dtype).reshape(shape)
 
 
+def ball_like(key: Key[Array, ""], position: PyTree, radius: Any) -> PyTree:
+    """A point uniform in the ball of that radius around 0, in all coordinates of `position` together.
+
+    Standard normals z over sqrt(|z|^2 + chi^2_2): a uniform point of the sphere in two dimensions more, seen without
+    these two (Barthe, Guedon, Mendelson, Naor, Ann. Probab. 2005). `jax.random.ball` does the same to gamma variates,
+    which it draws by rejection.
+    """
+    normal_key, length_key = jax.random.split(key)
+    z = normal_like(normal_key, position)
+    wide = jnp.promote_types(dtype_of(position), jnp.float32)
+    squares = 2 * jax.random.exponential(length_key, (), wide)
+    for leaf in jax.tree.leaves(z):
+        squares += jnp.sum(jnp.square(leaf.astype(wide)))
+    scale = jnp.asarray(radius, wide) / jnp.sqrt(squares)
+    return jax.tree.map(lambda leaf: (leaf.astype(wide) * scale).astype(leaf.dtype), z)
+
+
 def host_normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """The numbers of `normal` outside of any program, by one program for each power of two instead of each shape."""
     length = math.prod(shape)

@@ -1,0 +1,130 @@
+"""SLEDGE, SAGA, PAGE and STORM against their transcripts, in float64, with the same draws and noises.
+
+Step s has key fold_in(key, s), which `Langevin` splits into one for the estimator, which draws, and one for the noise.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax import FiniteSum, gradients, trees
+from langevax.gradients import tables
+from tests.papers import transcripts_sledge as transcripts
+
+N, D, B, STEPS = 7, 3, 2, 20
+STEP_SIZE, TEMPERATURE, KEY, SEED = 0.15, 0.02, 11, 3
+
+
+@pytest.fixture(autouse=True)
+def in_float64():
+    with jax.enable_x64():
+        yield
+
+
+def rows():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(N, D)), rng.normal(size=N)
+
+
+def cauchy(x, row):
+    """log(1 + residual^2), not convex."""
+    features, target = row
+    return jnp.log1p((features @ x - target) ** 2)
+
+
+def cauchy_gradient(x, indices):
+    features, targets = (a[indices] for a in rows())
+    residuals = features @ x - targets
+    return (2 * residuals / (1 + residuals**2)) @ features / len(indices)
+
+
+def problem(padding=0):
+    data = tuple(jnp.asarray(np.concatenate([a, np.full((padding, *a.shape[1:]), 9.0)])) for a in rows())
+    return FiniteSum(cauchy, data, count=N if padding else None)
+
+
+def run(estimator, problem):
+    start, key = jnp.full(D, 1.5), jax.random.key(KEY)
+    langevin = langevax.Langevin(STEP_SIZE, TEMPERATURE, estimator)
+    result = langevax.simulate(langevin, problem, start, key=key, num_steps=STEPS, record_every=1)
+    return np.concatenate([np.asarray(start)[None], result.positions]), result.evaluations
+
+
+def drawn(draw):
+    """What `draw(key)` gives at every step, and the noises."""
+    split = lambda step: jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))  # noqa: E731
+    keys = jax.vmap(split)(jnp.arange(STEPS))
+    noises = jax.vmap(lambda key: trees.normal_like(key, jnp.zeros(D)))(keys[:, 1])
+    return np.asarray(jax.jit(jax.vmap(draw))(keys[:, 0])), np.sqrt(2 * STEP_SIZE * TEMPERATURE) * np.asarray(noises)
+
+
+def members(problem, table, batch_size):
+    """The components of each entry, as the library has them."""
+    if table == "components":
+        return [[i] for i in range(N)]
+    blocks = tables.Blocks(batch_size, SEED)
+    every = jnp.arange(-(-N // batch_size), dtype=jnp.int32)
+    indices, lengths = jax.jit(jax.vmap(lambda j: blocks.members(problem, j)))(every)
+    found = [row[:length].tolist() for row, length in zip(np.asarray(indices), lengths, strict=True)]
+    assert sorted(np.concatenate(found)) == list(range(N))  # each component is in one block
+    return found
+
+
+def assert_same_path(actual, expected):
+    assert actual.dtype == np.float64
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
+    assert np.abs(np.diff(actual, axis=0)).max() > 0.1  # it moved
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "batch_size", "padding", "start"),
+    [
+        ("sledge", "components", 2, 0, "full"),
+        ("sledge", "components", 2, 2, "batch"),
+        ("sledge", "blocks", 2, 0, "batch"),
+        ("sledge", "blocks", 3, 2, "full"),
+        ("saga", "components", 2, 2, "full"),
+        ("saga", "blocks", 2, 0, "batch"),
+    ],
+)
+def test_the_table(name, table, batch_size, padding, start):
+    """The lazy table is the table written out (o3), whole or padded, its blocks of unequal lengths; and its cost.
+
+    Rounding is all that `resync` changes: with 5 steps from one to the next the path is the same.
+    """
+    finite_sum = problem(padding)
+    make = getattr(gradients, name.upper())
+    entries = tables.entries_for(finite_sum, table, batch_size, SEED)
+    draws, noises = drawn(lambda key: entries.draw(key, finite_sum))
+    actual, used = run(make(batch_size, table, start, resync=5, seed=SEED), finite_sum)
+    groups = members(finite_sum, table, batch_size)
+    expected = getattr(transcripts, name)(
+        cauchy_gradient, groups, np.full(D, 1.5), STEP_SIZE, draws, noises, start == "full"
+    )
+    assert_same_path(actual, expected)
+    points = 2 if name == "sledge" else 1
+    each = batch_size + (table == "blocks")  # one more at each point where b does not divide n
+    assert used == (N if start == "full" else each) + points * each * (STEPS - 1)
+
+
+def test_page():
+    """Coins of both kinds fall, and the default probability is B / (n + B)."""
+    estimator = gradients.PAGE(B, seed=2)
+    draws, noises = drawn(lambda key: gradients.batches.draw(key, problem(), B, False)[0])
+    coins = np.asarray(jax.vmap(lambda step: estimator.coin(problem(), step))(jnp.arange(STEPS, dtype=jnp.int32)))
+    actual, used = run(estimator, problem())
+    expected = transcripts.page(cauchy_gradient, N, np.full(D, 1.5), STEP_SIZE, draws, noises, coins)
+    assert_same_path(actual, expected)
+    full = 1 + coins[1:].sum()
+    assert 2 < full < STEPS - 2
+    assert used == full * N + (STEPS - full) * 2 * B
+
+
+def test_storm():
+    draws, noises = drawn(lambda key: gradients.batches.draw(key, problem(), B, False)[0])
+    actual, used = run(gradients.STORM(B, 0.3), problem())
+    expected = transcripts.storm(cauchy_gradient, np.full(D, 1.5), STEP_SIZE, 0.3, draws, noises)
+    assert_same_path(actual, expected)
+    assert used == B + 2 * B * (STEPS - 1)

@@ -1,0 +1,94 @@
+"""SLEDGE and the estimators it is compared with, in plain NumPy: every entry of a table is written at every step.
+
+Nothing here knows the library. `gradient(x, indices)` is the mean of component gradients over `indices`; `entries[j]`
+are the components of entry j of a table, and entry gradients are means over them, weighed where entries are unequal.
+`draws[t]` are the entries drawn at step t, `noises[t]` what is added to the position after it. All return the
+iterates, start included, along axis 0.
+"""
+
+import numpy as np
+
+
+class Entries:
+    """(M / n) times the sum of an entry's component gradients, whose mean over entries is that over components."""
+
+    def __init__(self, gradient, entries):
+        self.gradient, self.entries = gradient, entries
+        self.size = sum(len(members) for members in entries)
+
+    def __len__(self):
+        return len(self.entries)
+
+    def __call__(self, j, x):
+        members = self.entries[j]
+        return len(self) * len(members) / self.size * self.gradient(x, np.array(members))
+
+
+def sledge(gradient, entries, start, step_size, draws, noises, full_start=True):
+    """SLEDGE, Oko, Akiyama, Murata, Suzuki (OPT 2022), the table written out."""
+    F = Entries(gradient, entries)
+    x = np.array(start, float)
+    iterates = [x]
+    if full_start:
+        y = np.array([F(j, x) for j in range(len(F))])
+    else:
+        y = np.empty((len(F), len(x)))
+        mean = np.mean([F(j, x) for j in draws[0]], axis=0)
+        for j in range(len(F)):
+            y[j] = F(j, x) if j in draws[0] else mean
+    v = np.mean(y, axis=0)
+    x_previous, x = x, x - step_size * v + noises[0]
+    iterates.append(x)
+    for t in range(1, len(noises)):
+        g = {j: F(j, x) for j in draws[t]}
+        h = {j: F(j, x_previous) for j in draws[t]}
+        delta = np.mean([g[j] - h[j] for j in draws[t]], axis=0)
+        for j in range(len(F)):
+            y[j] = g[j] if j in g else y[j] + delta
+        v = np.mean(y, axis=0)
+        x_previous, x = x, x - step_size * v + noises[t]
+        iterates.append(x)
+    return np.array(iterates)
+
+
+def saga(gradient, entries, start, step_size, draws, noises, full_start=True):
+    """Minibatch SAGA, Defazio, Bach, Lacoste-Julien (NIPS 2014); without a full start the table is 0."""
+    F = Entries(gradient, entries)
+    x = np.array(start, float)
+    table = np.array([F(j, x) if full_start else 0 * x for j in range(len(F))])
+    iterates = [x]
+    for t in range(len(noises)):
+        fresh = {j: F(j, x) for j in draws[t]}
+        v = np.mean([fresh[j] - table[j] for j in draws[t]], axis=0) + np.mean(table, axis=0)
+        for j in draws[t]:
+            table[j] = fresh[j]
+        x = x - step_size * v + noises[t]
+        iterates.append(x)
+    return np.array(iterates)
+
+
+def page(gradient, n, start, step_size, draws, noises, coins):
+    """PAGE, Li, Bao, Zhang, Richtarik (ICML 2021); a full gradient where `coins[t]`."""
+    x = x_previous = np.array(start, float)
+    iterates = [x]
+    for t in range(len(noises)):
+        if t == 0 or coins[t]:
+            v = gradient(x, np.arange(n))
+        else:
+            v = v + gradient(x, draws[t]) - gradient(x_previous, draws[t])
+        x_previous, x = x, x - step_size * v + noises[t]
+        iterates.append(x)
+    return np.array(iterates)
+
+
+def storm(gradient, start, step_size, momentum, draws, noises):
+    """STORM, Cutkosky and Orabona (NeurIPS 2019), with a constant weight of the fresh batch."""
+    x = np.array(start, float)
+    v = gradient(x, draws[0])
+    x_previous, x = x, x - step_size * v + noises[0]
+    iterates = [np.array(start, float), x]
+    for t in range(1, len(noises)):
+        v = gradient(x, draws[t]) + (1 - momentum) * (v - gradient(x_previous, draws[t]))
+        x_previous, x = x, x - step_size * v + noises[t]
+        iterates.append(x)
+    return np.array(iterates)
