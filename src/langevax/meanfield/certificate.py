@@ -28,6 +28,7 @@ from jaxtyping import Array, Key, Shaped
 
 from langevax import checks
 from langevax.meanfield.looks import SUSPICIOUS, USELESS, Look
+from langevax.meanfield.moves import Proposal, check_proposal
 from langevax.meanfield.polish import MAX_SIZE, polished
 from langevax.problems.losses import Squared
 from langevax.problems.mean_field import MeanFieldRisk
@@ -82,6 +83,7 @@ def certify(
     num_replicates: int = 4,
     num_particles: int | None = None,
     polish: int = 2,
+    proposal: Proposal = "mala",
 ) -> Certificate:
     """Certify a dual vector: the time average of `risk.dual` over the last half of a run is a good one.
 
@@ -92,9 +94,11 @@ def certify(
         num_particles: M of each run; the gap's upward bias falls like 1 / M. None takes 1500, and 8000 where the law
             is so near the prior that sampling it is cheap.
         polish: climbs of D before certifying; each is kept only if fresh runs show that it raised D.
+        proposal: of the runs' moves, "mala", or "pcnl" for weights that are functions, with a precision for each mode.
 
     Raises:
-        ValueError: a dual of another shape or not finite, an unbounded neuron, fewer than two runs.
+        ValueError: a dual of another shape or not finite, an unbounded neuron, fewer than two runs, a proposal that is
+            none.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -110,6 +114,7 @@ def certify(
     if num_particles is not None:
         checks.positive_int("num_particles", num_particles, minimum=2)
     checks.positive_int("polish", polish, minimum=0)
+    check_proposal(proposal)
     dual = jnp.asarray(dual, risk.inputs.dtype)
     wanted = (risk.max_size, *risk.neuron.output_shape)
     if dual.shape != wanted:
@@ -126,7 +131,7 @@ def certify(
     numbers = count()
 
     def look(dual: Array, runs: int, size: int) -> Look:
-        return Look(risk, dual, float(temperature), random.fold_in(key, next(numbers)), runs, size)
+        return Look(risk, dual, float(temperature), random.fold_in(key, next(numbers)), runs, size, proposal)
 
     pilot = look(dual, 2, PILOT)  # temperatures hardly depend on the number of particles
     if pilot.temperatures > LONG:

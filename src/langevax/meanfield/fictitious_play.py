@@ -23,7 +23,7 @@ from langevax.algorithm import Algorithm, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.langevin import Langevin
-from langevax.meanfield.inner import moved_towards
+from langevax.meanfield.inner import Inner, check_inner, moved_exactly, moved_towards
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
 
 
@@ -39,12 +39,15 @@ class FictitiousPlay(Algorithm):
     """Rounds of best responses, each a few Langevin steps from the last one's particles.
 
     Args:
-        step_size: h of the inner steps, a number or one for each coordinate.
+        step_size: h of the inner steps, a number or one for each coordinate; of pCNL moves t <= 2, times the prior's
+            share of each coordinate's curvature.
         temperature: T, a number or a schedule of the round.
         rate: in (0, 1], a number or a schedule of the round: the share of the mixture that is replaced.
         inner_steps: Langevin steps of a round.
         gradient: estimator of the inner steps.
         integrator: of the ridge.
+        proposal: "langevin", or "pcnl" for exact moves, whose acceptance, then a metric, does not fall with the number
+            of modes.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -64,6 +67,7 @@ class FictitiousPlay(Algorithm):
     inner_steps: int = 10
     gradient: GradientEstimator = Full()
     integrator: Integrator = Exponential()
+    proposal: Inner = "langevin"
 
     def __check_init__(self) -> None:
         checks.number("step_size", self.step_size, positive=True)
@@ -72,24 +76,32 @@ class FictitiousPlay(Algorithm):
         if checks.is_concrete(self.rate) and not callable(self.rate) and float(self.rate) > 1:
             raise ValueError(f"rate must lie in (0, 1], got {self.rate}: it is the share of the mixture replaced.")
         checks.positive_int("inner_steps", self.inner_steps)
+        check_inner(self.proposal, self.step_size, self.gradient)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[FictitiousPlayState, Info]:
         check_risk(problem, "FictitiousPlay")
         outputs = problem.outputs(position)
         state = FictitiousPlayState(position, outputs, _dual(problem, outputs))
-        return state, {"evaluations": jnp.asarray(problem.size, jnp.int32)}
+        info: Info = {"evaluations": jnp.asarray(problem.size, jnp.int32)}
+        return state, info if self.proposal == "langevin" else info | {"acceptance": jnp.ones((), position.dtype)}
 
     def step(
         self, problem: Any, state: FictitiousPlayState, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[FictitiousPlayState, Info]:
         temperature, rate = at_step(self.temperature, step), at_step(self.rate, step)
-        inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
-        frozen = problem.linearized(state.dual)
-        cloud, used = moved_towards(inner, frozen, state.position, key, self.inner_steps)
+        frozen, metrics = problem.linearized(state.dual), {}
+        if self.proposal == "pcnl":
+            cloud, used, acceptance = moved_exactly(
+                self.step_size, temperature, frozen, state.position, key, self.inner_steps
+            )
+            metrics = {"acceptance": acceptance}
+        else:
+            inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
+            cloud, used = moved_towards(inner, frozen, state.position, key, self.inner_steps)
         response = problem.outputs(cloud)
         outputs = state.outputs + jnp.asarray(rate, response.dtype) * (response - state.outputs)
         used = used + jnp.asarray(problem.size, jnp.int32)
-        return FictitiousPlayState(cloud, outputs, _dual(problem, outputs)), {"evaluations": used}
+        return FictitiousPlayState(cloud, outputs, _dual(problem, outputs)), {"evaluations": used} | metrics
 
 
 def _dual(risk: MeanFieldRisk, outputs: Array) -> Float[Array, "n ..."]:

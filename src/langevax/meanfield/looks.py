@@ -11,6 +11,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
+from langevax.meanfield.moves import Proposal
 from langevax.meanfield.smc import GibbsSample, sample_gibbs
 from langevax.meanfield.weights import log_mean_exp
 from langevax.problems.mean_field import MeanFieldRisk
@@ -28,10 +29,19 @@ class Look:
     together make an R-th of what each makes for itself.
     """
 
-    def __init__(self, risk: MeanFieldRisk, dual: Array, temperature: float, key: Key[Array, ""], runs: int, size: int):
+    def __init__(
+        self,
+        risk: MeanFieldRisk,
+        dual: Array,
+        temperature: float,
+        key: Key[Array, ""],
+        runs: int,
+        size: int,
+        proposal: Proposal = "mala",
+    ):
         self.risk, self.temperature = risk, temperature
         self.dual = project(risk, dual)
-        self.samples = _walks(risk, self.dual, temperature, size, list(random.split(key, runs)))
+        self.samples = _walks(risk, self.dual, temperature, size, list(random.split(key, runs)), proposal)
         self.conjugate = float(_mean_conjugate(risk, self.dual))
         bounds = np.array([-self.conjugate - temperature * float(s.log_partition) for s in self.samples])
         self.bound, self.bound_error = float(bounds.mean()), float(bounds.std(ddof=1) / np.sqrt(runs))
@@ -78,13 +88,15 @@ class Look:
         return _values(self.risk, particles, dual - self.dual)
 
 
-def _walks(risk: MeanFieldRisk, dual: Array, temperature: float, size: int, keys: list[Any]) -> list[GibbsSample]:
+def _walks(
+    risk: MeanFieldRisk, dual: Array, temperature: float, size: int, keys: list[Any], proposal: Proposal
+) -> list[GibbsSample]:
     """One a key, side by side: alone, a walk leaves half of two cores idle."""
     wide = jax.config.read("jax_enable_x64")
 
     def walk(key: Any) -> GibbsSample:
         with jax.enable_x64(wide):  # a thread does not begin in its caller's contexts
-            return jax.block_until_ready(sample_gibbs(risk, dual, temperature, size, key))
+            return jax.block_until_ready(sample_gibbs(risk, dual, temperature, size, key, proposal))
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(walk, keys))

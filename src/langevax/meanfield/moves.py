@@ -1,10 +1,10 @@
 """Metropolis moves of independent particles, each coordinate at the pace of its own curvature.
 
 What sequential Monte Carlo, P-SDCA and fictitious play do to keep a cloud at a proximal Gibbs law: the law stays as it
-is whatever the step size, so that step is found on the way.
+is whatever the step size, so that step is found on the way. `pcnl_moves` has those for weights that are functions.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,10 @@ from langevax.problems.problem import Problem
 SLOW, FAST = 0.5, 0.75  # acceptances below and above which the step of the moves shrinks and grows
 SHRINK, GROW = 0.75, 1.3
 FIRST_STEP = 0.5  # in units of the curvature
+
+Proposal = Literal["mala", "pcnl"]
+"""Of the moves: "pcnl" where the weights are functions, whose prior has a precision for each mode."""
+LONGEST = 2.0  # step of pCNL, at which it forgets where it comes from
 
 
 def moved(
@@ -44,6 +48,13 @@ def moved(
     return MALAState(end.position * scale, end.potential, end.gradient / scale), jnp.mean(acceptances)
 
 
-def adapted(step_size: Array, acceptance: Any) -> Array:
+def adapted(step_size: Array, acceptance: Any, proposal: Proposal = "mala") -> Array:
     """The step for the next moves: smaller where too many were refused, larger where hardly any was."""
-    return step_size * jnp.where(acceptance > FAST, GROW, jnp.where(acceptance < SLOW, SHRINK, 1.0))
+    step_size = step_size * jnp.where(acceptance > FAST, GROW, jnp.where(acceptance < SLOW, SHRINK, 1.0))
+    return step_size if proposal == "mala" else jnp.minimum(step_size, LONGEST)
+
+
+def check_proposal(proposal: Any, known: tuple[str, ...] = ("mala", "pcnl")) -> None:
+    """Raise unless it is the name of one."""
+    if proposal not in known:
+        raise ValueError(f"proposal must be {' or '.join(map(repr, known))}, got {proposal!r}.")

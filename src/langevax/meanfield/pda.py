@@ -8,8 +8,10 @@ Nitanda, Wu, Suzuki, NeurIPS 2021. Outer step t = 1, 2, ... with z_i the outputs
 The model never needs a past network, only the n sums A. The dual vector certified is their average with weights t,
 row by row, which is feasible. By default the prior is left as it is, the KL form; `tempered=True` multiplies the ridge
 by t / (t + 2), as the paper has it, whose laws have no limit in infinite dimension and whose gap was 1.1 to 10 times
-larger after 128 exact rounds, by loss. Step sizes are those of the potential itself; the paper divides that by T, so
-that its step is h T.
+larger after 128 exact rounds, by loss. Where weights are functions only the KL form makes sense: priors N(0, C) and
+N(0, C (t + 2) / t) of infinitely many modes are mutually singular, so that no cloud of the one can follow the other; a
+problem with finitely many modes does not show which it is, and `tempered=True` is not refused. Step sizes are those of
+the potential itself; the paper divides that by T, so that its step is h T.
 
 Cost of an outer step: (1 + inner_steps) n M activations.
 """
@@ -27,7 +29,7 @@ from langevax.algorithm import Algorithm, Info
 from langevax.gradients import Full, GradientEstimator, batches
 from langevax.integrators import Exponential, Integrator
 from langevax.langevin import Langevin
-from langevax.meanfield.inner import moved_towards
+from langevax.meanfield.inner import Inner, check_inner, moved_exactly, moved_towards
 from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk
 
 
@@ -43,14 +45,18 @@ class PDA(Algorithm):
     """Dual averaging outside, Langevin dynamics to the law of the average inside, each begun where the last ended.
 
     Args:
-        step_size: h of the inner steps, a number or one for each coordinate.
+        step_size: h of the inner steps, a number or one for each coordinate; of pCNL moves t <= 2, times the prior's
+            share of each coordinate's curvature.
         temperature: T, a number: a schedule of another temperature would be another average.
         inner_steps: of outer step t, ceil(inner_steps t^growth); ten and no growth are enough in practice.
         growth: >= 0; the theorem asks for 2.
         batch_size: rows of an outer step, drawn without replacement (the paper's online form has 1); None for all.
-        tempered: the form of the paper, whose ridge grows with t.
+        tempered: the form of the paper, whose ridge grows with t; not for weights that are functions.
         gradient: estimator of the inner steps.
-        integrator: of the ridge.
+        integrator: of the ridge; `SemiImplicit()` is the scheme for functions of Nishikawa, Suzuki, Nitanda, Wu
+            (NeurIPS 2022).
+        proposal: "langevin", or "pcnl" for exact moves, whose acceptance, then a metric, does not fall with the number
+            of modes.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -72,6 +78,7 @@ class PDA(Algorithm):
     tempered: bool = False
     gradient: GradientEstimator = Full()
     integrator: Integrator = Exponential()
+    proposal: Inner = "langevin"
 
     def __check_init__(self) -> None:
         if callable(self.temperature):
@@ -82,6 +89,7 @@ class PDA(Algorithm):
         checks.number("growth", self.growth)
         if self.batch_size is not None:
             checks.positive_int("batch_size", self.batch_size)
+        check_inner(self.proposal, self.step_size, self.gradient)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[PDAState, Info]:
         check_risk(problem, "PDA")
@@ -89,7 +97,8 @@ class PDA(Algorithm):
             batches.check_batch_size(self.batch_size, problem, replace=False)
         dual = jnp.zeros((problem.max_size, *problem.neuron.output_shape), position.dtype)
         state = PDAState(position, dual, jnp.zeros(problem.max_size, position.dtype))
-        return state, {"evaluations": jnp.int32(0), "inner_steps": jnp.int32(0)}
+        info: Info = {"evaluations": jnp.int32(0), "inner_steps": jnp.int32(0)}
+        return state, info if self.proposal == "langevin" else info | {"acceptance": jnp.ones((), position.dtype)}
 
     def step(self, problem: Any, state: PDAState, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[PDAState, Info]:
         batch_key, inner_key = random.split(key)
@@ -103,11 +112,18 @@ class PDA(Algorithm):
             tempered = jnp.asarray(problem.precision, dtype) * (t / (t + 2))
             frozen = eqx.tree_at(lambda risk: risk.precision, frozen, tempered)
 
-        inner = Langevin(self.step_size, self.temperature, self.gradient, self.integrator)
         number = self.inner_steps * t ** jnp.asarray(self.growth, dtype)
         number = jnp.ceil(number * (1 - 1e-6)).astype(jnp.int32)  # 30 that was rounded up is not 31
-        position, used_inside = moved_towards(inner, frozen, state.position, inner_key, number)
-        return PDAState(position, dual, seen), {"evaluations": used + used_inside, "inner_steps": number}
+        if self.proposal == "pcnl":
+            position, used_inside, acceptance = moved_exactly(
+                self.step_size, self.temperature, frozen, state.position, inner_key, number
+            )
+            metrics: Info = {"acceptance": acceptance}
+        else:
+            inner = Langevin(self.step_size, self.temperature, self.gradient, self.integrator)
+            position, used_inside = moved_towards(inner, frozen, state.position, inner_key, number)
+            metrics = {}
+        return PDAState(position, dual, seen), {"evaluations": used + used_inside, "inner_steps": number} | metrics
 
     def _averaged(
         self, risk: MeanFieldRisk, state: PDAState, t: Array, key: Key[Array, ""]

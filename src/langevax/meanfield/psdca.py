@@ -10,8 +10,9 @@ V_g = (1/n) sum_i <g_i, h(theta, x_i)>, for which M weighted particles stand. On
 with the curvature bound^2 of the paper, for which D cannot fall when z is exact, or twice the variance of h(theta, x_i)
 under the cloud: D bends by the variance at g, and a step as long as that follows the noise of z. Every `period` steps,
 or when the weights have become uneven (our trigger), the cloud is resampled and moved by Metropolis steps that leave
-p_g as it is. Beginning with exact draws of the prior at g = 0 makes the run a sequential Monte Carlo sampler, whose
-weights carry the masses of modes; begun elsewhere its own gap was seen at 2e-7 with a true one of 0.03.
+p_g as it is; pCNL steps where weights are functions (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022). Beginning with
+exact draws of the prior at g = 0 makes the run a sequential Monte Carlo sampler, whose weights carry the masses of
+modes; begun elsewhere its own gap was seen at 2e-7 with a true one of 0.03.
 
 Cost of a step: M activations and one pass over the M weights; of a refresh, (moves + 1) n M. No table of neurons by
 rows is kept.
@@ -26,9 +27,11 @@ from jaxtyping import Array, Float, Int, Key
 
 from langevax import checks
 from langevax.algorithm import Algorithm, Info
-from langevax.meanfield.moves import FIRST_STEP, adapted, moved
+from langevax.meanfield.moves import FIRST_STEP, Proposal, adapted, check_proposal, moved
+from langevax.meanfield.pcnl_moves import moved_as_functions
 from langevax.meanfield.weights import LogWeights, recentred, systematic
 from langevax.metropolis import MALAState
+from langevax.pcn import PCNLState
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
 from langevax.problems.neurons import Neuron
 
@@ -49,7 +52,7 @@ class PSDCAState(NamedTuple):
     since_refresh: Float[Array, ""]
     """What the last stretch of weights adds to `log_partition`."""
     step_size: Float[Array, ""]
-    """Of the Metropolis moves, relative to the curvature."""
+    """Of the Metropolis moves, relative to the curvature; of pCNL at most 2, relative to the prior's share of it."""
     acceptance: Float[Array, ""]
     """Of the last moves."""
 
@@ -64,6 +67,8 @@ class PSDCA(Algorithm):
         moves: Metropolis moves of a refresh.
         period: steps between refreshes; None makes it n, one pass.
         curvature: "bound", the paper's, or "variance", measured on the cloud: steps several times as long.
+        proposal: of the moves, "mala", or "pcnl" for weights that are functions: with a precision for each mode, whose
+            inverses have a finite sum, its acceptance does not fall with their number.
 
     Raises:
         TypeError: a problem without a dual, a temperature that is a schedule.
@@ -87,6 +92,7 @@ class PSDCA(Algorithm):
     moves: int = 15
     period: int | None = None
     curvature: Literal["bound", "variance"] = "bound"
+    proposal: Proposal = "mala"
 
     def __check_init__(self) -> None:
         if callable(self.temperature):
@@ -97,6 +103,7 @@ class PSDCA(Algorithm):
             checks.positive_int("period", self.period)
         if self.curvature not in ("bound", "variance"):
             raise ValueError(f"curvature must be 'bound' or 'variance', got {self.curvature!r}.")
+        check_proposal(self.proposal)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[PSDCAState, Info]:
         check_risk(problem, "PSDCA")
@@ -161,16 +168,20 @@ class PSDCA(Algorithm):
         dtype = state.position.dtype
         chosen = state.position[systematic(resample_key, state.log_weights)]
         problem = risk.of_one_particle(dual)
-        there = MALAState(chosen, *jax.vmap(problem.potential_and_gradient)(chosen))
         temperature = jnp.asarray(self.temperature, dtype)
-        end, acceptance = moved(problem, there, temperature, state.step_size, move_key, self.moves)
+        if self.proposal == "pcnl":
+            there = PCNLState(chosen, *jax.vmap(problem.value_and_gradient)(chosen))
+            end, acceptance = moved_as_functions(problem, there, temperature, state.step_size, move_key, self.moves)
+        else:
+            there = MALAState(chosen, *jax.vmap(problem.potential_and_gradient)(chosen))
+            end, acceptance = moved(problem, there, temperature, state.step_size, move_key, self.moves)
         return state._replace(
             position=end.position,
             log_weights=jnp.zeros_like(state.log_weights),
             effective=jnp.ones_like(state.effective),
             log_partition=state.log_partition + state.since_refresh,
             since_refresh=jnp.zeros_like(state.since_refresh),
-            step_size=adapted(state.step_size, acceptance),
+            step_size=adapted(state.step_size, acceptance, self.proposal),
             acceptance=acceptance,
         )
 

@@ -9,7 +9,8 @@ carry the masses of modes, this gets them right where chains alone would take fo
 Doucet, Jasra 2006, for the sampler; the settings were measured, see `certificate`).
 
 Cost: 6 gradients of M n activations per temperature, 3 to 60 temperatures; a temperature's first values and
-gradients are those of the last, since the tempered potential is b V_g + ridge.
+gradients are those of the last, since the tempered potential is b V_g + ridge. Where weights are functions (a prior of
+finite trace, one precision a mode) pCNL moves keep cost and acceptance apart from the number of modes.
 """
 
 from typing import Any, NamedTuple
@@ -20,9 +21,11 @@ import jax.numpy as jnp
 from jax import lax, random
 from jaxtyping import Array, Float, Int, Key, Shaped
 
-from langevax.meanfield.moves import FIRST_STEP, adapted, moved
+from langevax.meanfield.moves import FIRST_STEP, Proposal, adapted, check_proposal, moved
+from langevax.meanfield.pcnl_moves import moved_as_functions
 from langevax.meanfield.weights import effective_size, log_mean_exp, systematic
 from langevax.metropolis import MALAState
+from langevax.pcn import PCNLState
 from langevax.problems.mean_field import MeanFieldRisk
 
 ESS_FRACTION = 0.9
@@ -63,9 +66,16 @@ class _Walk(NamedTuple):
 
 @eqx.filter_jit
 def sample_gibbs(
-    risk: MeanFieldRisk, dual: Shaped[Array, "n ..."], temperature: Any, num_particles: int, key: Key[Array, ""]
+    risk: MeanFieldRisk,
+    dual: Shaped[Array, "n ..."],
+    temperature: Any,
+    num_particles: int,
+    key: Key[Array, ""],
+    proposal: Proposal = "mala",
 ) -> GibbsSample:
     """M particles of the proximal Gibbs law of `dual`, independent of any training run.
+
+    `proposal` is that of the moves: "mala", or "pcnl" for weights that are functions. ValueError for another one.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -76,6 +86,7 @@ def sample_gibbs(
         >>> bool(sample.outputs[0] > 0.5), bool(sample.families > 0.05)  # a negative dual pushes its output up
         (True, True)
     """
+    check_proposal(proposal)
     dtype = risk.inputs.dtype
     temperature, precision = jnp.asarray(temperature, dtype), jnp.asarray(risk.precision, dtype)
 
@@ -92,12 +103,18 @@ def sample_gibbs(
         chosen = systematic(resample_key, weights)
         b = jnp.where(step >= 1 - walk.b, jnp.ones_like(walk.b), walk.b + step)
         particles, values, gradients = walk.particles[chosen], walk.values[chosen], walk.gradients[chosen]
-        there = MALAState(particles, b * values + ridge(particles), b * gradients + precision * particles)
         tempered = risk.of_one_particle(b * dual)  # its potential is b V_g + ridge
-        end, acceptance = moved(tempered, there, temperature, walk.step_size, move_key, MOVES)
-        values = (end.potential - ridge(end.position)) / b
-        gradients = (end.gradient - precision * end.position) / b
-        step_size, ancestors, steps = adapted(walk.step_size, acceptance), walk.ancestors[chosen], walk.steps + 1
+        if proposal == "pcnl":
+            there = PCNLState(particles, b * values, b * gradients)
+            end, acceptance = moved_as_functions(tempered, there, temperature, walk.step_size, move_key, MOVES)
+            values, gradients = end.value / b, end.gradient / b
+        else:
+            there = MALAState(particles, b * values + ridge(particles), b * gradients + precision * particles)
+            end, acceptance = moved(tempered, there, temperature, walk.step_size, move_key, MOVES)
+            values = (end.potential - ridge(end.position)) / b
+            gradients = (end.gradient - precision * end.position) / b
+        step_size, steps = adapted(walk.step_size, acceptance, proposal), walk.steps + 1
+        ancestors = walk.ancestors[chosen]
         return _Walk(b, end.position, values, gradients, log_partition, ancestors, step_size, acceptance, steps)
 
     start = risk.prior(temperature, num_particles)(random.fold_in(key, 2**32 - 1))
