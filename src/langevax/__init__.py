@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from langevax import data, gradients, integrators, meanfield, spaces
+from langevax import data, federated, gradients, integrators, meanfield, spaces
 from langevax._version import __version__
 from langevax.algorithm import Algorithm
 from langevax.langevin import Langevin
@@ -11,6 +11,7 @@ from langevax.metropolis import MALA
 from langevax.pcn import PCN, PCNL
 from langevax.problems import likelihoods, losses, neurons
 from langevax.problems.affine import affine
+from langevax.problems.federation import Federation
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.posterior import posterior
@@ -26,6 +27,7 @@ __all__ = [
     "Algorithm",
     "CheckpointError",
     "DivergenceError",
+    "Federation",
     "FiniteSum",
     "Langevin",
     "MeanFieldRisk",
@@ -36,6 +38,7 @@ __all__ = [
     "__version__",
     "affine",
     "data",
+    "federated",
     "gradients",
     "integrators",
     "likelihoods",

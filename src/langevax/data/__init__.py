@@ -1,6 +1,7 @@
 """Tables on disk, and what is cut from them."""
 
+from langevax.data import partitions
 from langevax.data.conversion import write_rows
 from langevax.data.rows import Rows, open_rows
 
-__all__ = ["Rows", "open_rows", "write_rows"]
+__all__ = ["Rows", "open_rows", "partitions", "write_rows"]

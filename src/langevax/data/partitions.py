@@ -1,0 +1,140 @@
+"""Which client holds which rows: splits of a labelled table, and the padded stack that a `Federation` takes.
+
+Each split returns one array of row indices per client, every row in exactly one of them:
+
+    parts = by_concentration(labels, num_clients=10, concentration=0.6, seed=0)
+    federation = langevax.Federation(loss, *stack((inputs, labels), parts))
+
+Label skew moves the difference of clients' gradients and that of their Hessians together.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from langevax import checks
+
+Parts = list[np.ndarray]
+TRIES = 1000
+
+
+def evenly(num_rows: int, num_clients: int, *, seed: int) -> Parts:
+    """At random, in parts whose sizes differ by one at most."""
+    checks.positive_int("num_clients", num_clients)
+    checks.positive_int("num_rows", num_rows, minimum=num_clients)
+    return _sorted(np.array_split(np.random.default_rng(seed).permutation(num_rows), num_clients))
+
+
+def by_concentration(labels: Any, num_clients: int, concentration: float, *, seed: int) -> Parts:
+    """A fraction `concentration` of each class goes to one client, the rest evenly to the others (Murata, Suzuki 2021).
+
+    Class c belongs to client c modulo `num_clients`; with more clients than classes it belongs to every client i with
+    i = c modulo the classes, which share the fraction evenly. With ten classes and at least ten clients 0.1 is an even
+    split.
+
+    Raises:
+        ValueError: a concentration outside 0..1, or a client that is left without rows.
+
+    Example:
+        >>> import numpy as np
+        >>> from langevax.data import partitions
+        >>> labels = np.repeat([0, 1], 10)
+        >>> parts = partitions.by_concentration(labels, num_clients=2, concentration=0.8, seed=0)
+        >>> [np.bincount(labels[part]).tolist() for part in parts]
+        [[8, 2], [2, 8]]
+    """
+    labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
+    if not 0 <= concentration <= 1:
+        raise ValueError(f"concentration must lie in 0..1, got {concentration}; 1 gives a class to one client whole.")
+    classes = np.unique(labels)
+    clients = np.arange(num_clients)
+    parts: list[list[np.ndarray]] = [[] for _ in clients]
+    for c, label in enumerate(classes):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        owns = clients % len(classes) == c if num_clients >= len(classes) else clients == c % num_clients
+        others = np.flatnonzero(~owns)
+        cut = round(concentration * len(rows)) if len(others) else len(rows)
+        for mine, share in ((np.flatnonzero(owns), rows[:cut]), (rng.permutation(others), rows[cut:])):
+            for client, piece in zip(mine, np.array_split(share, max(len(mine), 1)), strict=False):
+                parts[client].append(piece)
+    return _filled(parts, "concentration", concentration)
+
+
+def dirichlet(labels: Any, num_clients: int, alpha: float, *, seed: int, min_rows: int = 1) -> Parts:
+    """Each class is split in proportions drawn from Dirichlet(alpha, ..., alpha): the smaller alpha, the more skewed.
+
+    Drawn anew until every client has `min_rows` (Hsu, Qi, Brown 2019; Li et al., ICDE 2022).
+
+    Raises:
+        ValueError: alpha <= 0; no draw in a thousand that gives each client `min_rows`.
+    """
+    labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
+    checks.number("alpha", alpha, positive=True)
+    checks.positive_int("min_rows", min_rows)
+    by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    for _ in range(TRIES):
+        parts: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
+        for rows in by_class:
+            cuts = np.cumsum(rng.dirichlet(np.full(num_clients, alpha)))[:-1] * len(rows)
+            for client, piece in enumerate(np.split(rng.permutation(rows), np.round(cuts).astype(int))):
+                parts[client].append(piece)
+        if min(sum(map(len, part)) for part in parts) >= min_rows:
+            return _filled(parts, "alpha", alpha)
+    raise ValueError(
+        f"alpha is {alpha}: none of {TRIES} draws gave each of {num_clients} clients {min_rows} rows; "
+        "pass a larger alpha, fewer clients or a smaller min_rows."
+    )
+
+
+def shards(labels: Any, num_clients: int, *, seed: int, shards_per_client: int = 2) -> Parts:
+    """Rows sorted by label are cut into equal shards, and each client gets some at random (McMahan et al. 2017)."""
+    labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
+    checks.positive_int("shards_per_client", shards_per_client)
+    number = num_clients * shards_per_client
+    if number > len(labels):
+        raise ValueError(f"{number} shards are more than the {len(labels)} rows; pass fewer clients or shards.")
+    pieces = np.array_split(np.lexsort((rng.permutation(len(labels)), labels)), number)
+    order = rng.permutation(number).reshape(num_clients, shards_per_client)
+    return _sorted([np.concatenate([pieces[s] for s in mine]) for mine in order])
+
+
+def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
+    """(data stacked by client, rows of each): shorter clients are padded with copies of their own rows.
+
+    Raises:
+        ValueError: an empty client, indices beyond the rows, leaves of data that disagree in length.
+    """
+    rows = checks.leading_axis("data", jax.tree.map(np.asarray, data))
+    counts = np.array([len(part) for part in parts])
+    if not len(counts) or counts.min() == 0:
+        empty = int(np.argmin(counts)) if len(counts) else "any"
+        raise ValueError(f"parts[{empty}] has no rows; leave empty clients out.")
+    index = np.stack([np.asarray(part)[np.arange(counts.max()) % len(part)] for part in parts])
+    if index.min() < 0 or index.max() >= rows:
+        raise ValueError(f"parts must hold row indices in 0..{rows - 1}, got {index.min()}..{index.max()}.")
+    return jax.tree.map(lambda a: np.asarray(a)[index], data), counts
+
+
+def _checked(labels: Any, num_clients: int) -> np.ndarray:
+    checks.positive_int("num_clients", num_clients)
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"labels must be one per row, got shape {labels.shape}.")
+    if num_clients > len(labels):
+        raise ValueError(f"num_clients is {num_clients} but there are {len(labels)} rows; pass fewer clients.")
+    return labels
+
+
+def _filled(parts: list[list[np.ndarray]], name: str, value: Any) -> Parts:
+    joined = [np.concatenate(part) if part else np.empty(0, int) for part in parts]
+    empty = [i for i, part in enumerate(joined) if not len(part)]
+    if empty:
+        raise ValueError(f"{name} is {value}, which leaves client {empty[0]} without rows; pass fewer clients.")
+    return _sorted(joined)
+
+
+def _sorted(parts: Sequence[np.ndarray]) -> Parts:
+    return [np.sort(part) for part in parts]

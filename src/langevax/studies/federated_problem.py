@@ -1,0 +1,90 @@
+"""A federation with a dial for each kind of difference between clients, and everything about it known exactly.
+
+    loss(x, (c, h)) = sum_k [ x_k^2 + 3 sin(x_k)^2 ] + 1/2 <x, h x> + <c, x>
+
+The sum of x^2 + 3 sin(x)^2 is not convex (curvatures from -4 to 8) but has one critical point, the minimum 0 at x = 0,
+and satisfies the Polyak-Lojasiewicz condition (Karimi, Nutini, Schmidt 2016). Curvatures h and slopes c are a client's
+plus those of a row in it, and all add up to 0: the mean f is the sum above whatever the dials say.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from langevax.problems.federation import Federation
+
+LOW, HIGH = -4.0, 8.0  # of the curvature of x^2 + 3 sin(x)^2
+
+
+class DialledFederation(NamedTuple):
+    """The federation, and what is known of it."""
+
+    federation: Federation
+    hessian_heterogeneity: float
+    """zeta: the largest |hess f_i - hess f_j|, at every x."""
+    gradient_heterogeneity: float
+    """|gradient f_i(0)| of every client."""
+    smoothness: float
+    """L of every row's loss."""
+
+
+def loss(x: Float[Array, " d"], row: tuple[Float[Array, " d"], Float[Array, " d"]]) -> Float[Array, ""]:
+    """Of one row (slopes, curvatures)."""
+    slopes, curvatures = row
+    return jnp.sum(x**2 + 3 * jnp.sin(x) ** 2 + curvatures * x**2 / 2 + slopes * x)
+
+
+def mean_gradient(x: Float[Array, " d"]) -> Float[Array, " d"]:
+    """Of f, in closed form."""
+    return 2 * x + 3 * jnp.sin(2 * x)
+
+
+def dialled_federation(
+    num_clients: int = 20,
+    rows: int = 32,
+    dim: int = 10,
+    hessian_heterogeneity: float = 1.0,
+    gradient_heterogeneity: float = 2.0,
+    row_heterogeneity: float = 1.0,
+    row_noise: float = 1.0,
+    *,
+    seed: int,
+) -> DialledFederation:
+    """Clients that differ in their Hessians by zeta and in their gradients at the optimum by sigma, independently.
+
+    Args:
+        num_clients, rows: even numbers, since signs are balanced over clients and over rows.
+        hessian_heterogeneity: zeta; client curvatures are +-zeta / 2 in each coordinate, half of the clients each.
+        gradient_heterogeneity: |gradient f_i(0)|, the same for all clients.
+        row_heterogeneity: half the spread of curvatures of rows within a client.
+        row_noise: |slope of a row - that of its client|.
+
+    Raises:
+        ValueError: an odd number of clients or rows.
+    """
+    if num_clients % 2 or rows % 2:
+        raise ValueError(f"num_clients and rows must be even, got {num_clients} and {rows}.")
+    rng = np.random.default_rng(seed)
+
+    def signs(number: int) -> np.ndarray:
+        """(number, dim) of +-1, balanced in each column."""
+        return rng.permuted(np.tile(np.repeat([1.0, -1.0], number // 2)[:, None], (1, dim)), axis=0)
+
+    def directions(number: int) -> np.ndarray:
+        """(number, dim) of unit length that add up to 0: opposite pairs."""
+        half = rng.normal(size=(number // 2, dim))
+        half /= np.linalg.norm(half, axis=1, keepdims=True)
+        return np.concatenate([half, -half])
+
+    zeta, spread = hessian_heterogeneity, row_heterogeneity
+    of_client = zeta / 2 * signs(num_clients)[:, None], gradient_heterogeneity * directions(num_clients)[:, None]
+    of_row = [(spread * signs(rows), row_noise * directions(rows)) for _ in range(num_clients)]
+    curvatures = of_client[0] + np.stack([h for h, _ in of_row])
+    slopes = of_client[1] + np.stack([c for _, c in of_row])
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    federation = Federation(loss, (slopes.astype(dtype), curvatures.astype(dtype)))
+    bend = zeta / 2 + spread
+    return DialledFederation(federation, zeta, gradient_heterogeneity, max(HIGH + bend, -LOW + bend))

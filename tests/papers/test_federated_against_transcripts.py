@@ -1,0 +1,195 @@
+"""The federated methods against NumPy transcripts, round by round with the same draws, in float64.
+
+Five clients of 1 to 6 rows, weighed by size, half of the answers missing: in some exchanges nobody answers. The
+documented keys: round s has key fold_in(key, s), its exchange j fold_in(that, j), split in three for whom to ask, who
+answers and what they draw; client i has fold_in(the last, i), which is split over local steps.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+
+import langevax
+from langevax import Federation, federated, trees
+from langevax.federated import sampling
+from langevax.gradients import batches
+from langevax.run.program import INIT_STEP
+from tests.papers import transcripts_federated as transcripts
+
+COUNTS, D, ASKED, LOCAL_STEPS, B, ROUNDS, PERIOD = (3, 1, 6, 4, 6), 3, 3, 3, 2, 10, 4
+STEP_SIZE, DROPOUT, RADIUS = 0.2, 0.5, 0.05
+KEY, P = 7, len(COUNTS)
+START = np.array([0.5, -1.0, 2.0])
+WEIGHTS = np.array(COUNTS) / sum(COUNTS)
+
+
+@pytest.fixture(autouse=True)
+def in_float64():
+    with jax.enable_x64():
+        yield
+
+
+RNG = np.random.default_rng(0)
+TABLES = [(RNG.normal(size=(n, D)), RNG.normal(size=n) + i) for i, n in enumerate(COUNTS)]
+
+
+def cauchy(x, row):
+    """log(1 + residual^2), not convex."""
+    features, target = row
+    return jnp.log1p((features @ x - target) ** 2)
+
+
+def gradient(i, x, rows):
+    features, targets = TABLES[i] if rows is None else (a[rows] for a in TABLES[i])
+    residuals = features @ x - targets
+    return (2 * residuals / (1 + residuals**2)) @ features / len(residuals)
+
+
+class Draws:
+    """The library's draws, by its key scheme."""
+
+    def __init__(self, roster):
+        self.roster = roster
+        self.drawn = jax.jit(lambda key, p: sampling.draw(key, roster, p), static_argnums=1)
+        self.permuted = jax.jit(batches.permuted)
+        self.ball = jax.jit(lambda key: trees.ball_like(key, jnp.asarray(START), RADIUS))
+
+    def answers(self, round_key, number, asked, draws=lambda i, key: None):
+        """(i, share, draws) of those who answered exchange `number`, in the order they were asked."""
+        select, drop, reply = random.split(random.fold_in(round_key, number), 3)
+        selection = self.drawn(select, asked)
+        ids = np.arange(P) if selection.ids is None else np.asarray(selection.ids)
+        answered = np.asarray(random.uniform(drop, (len(ids),), jnp.float64) >= DROPOUT)
+        shares = np.asarray(selection.shares)
+        chosen = zip(ids.tolist(), shares, answered, strict=True)
+        return [(i, share, draws(i, random.fold_in(reply, i))) for i, share, there in chosen if there]
+
+    def rows(self, i, key, size):
+        """A batch of distinct rows of client i, all where it has no more."""
+        n = COUNTS[i]
+        return np.asarray(self.permuted(key, jnp.arange(min(size, n), dtype=jnp.int32), jnp.int32(n)))
+
+    def local_batches(self, i, key):
+        return [self.rows(i, k, B) for k in random.split(key, LOCAL_STEPS)]
+
+    def local_sarah(self, noisy):
+        def draws(i, key):
+            first, rest = random.split(key)
+            keys = [random.split(k) for k in random.split(rest, LOCAL_STEPS - 1)]
+            noises = [self.ball(k) if noisy else 0.0 for k in (first, *(noise for _, noise in keys))]
+            return [self.rows(i, batch, B) for batch, _ in keys], noises
+
+        return draws
+
+
+ROUND_KEYS = [random.fold_in(random.key(KEY), step) for step in range(ROUNDS)]
+
+
+@pytest.fixture
+def noise_in_float64():
+    """`trees.ball_like` promotes float64 and float32, which strict promotion refuses."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture
+def federation():
+    return Federation.of(cauchy, TABLES)
+
+
+@pytest.fixture
+def draws(federation):
+    return Draws(federation.roster)
+
+
+def path(algorithm, federation):
+    key = random.key(KEY)
+    return langevax.simulate(algorithm, federation, jnp.asarray(START), key=key, num_steps=ROUNDS, record_every=1)
+
+
+def assert_same_path(result, expected, exchanges):
+    """The same numbers, of draws where somebody and nobody answered."""
+    actual = np.concatenate([START[None], result.positions])
+    assert actual.dtype == np.float64
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
+    assert np.abs(np.diff(actual, axis=0)).max() > 0.05
+    assert {0, 1}.issubset({len(answers) for answers in exchanges})
+
+
+def test_fedavg(federation, draws):
+    rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
+    method = federated.FedAvg(STEP_SIZE, LOCAL_STEPS, B, ASKED, 1.5, DROPOUT)
+    expected = transcripts.fedavg(gradient, START, STEP_SIZE, 1.5, rounds)
+    assert_same_path(path(method, federation), expected, rounds)
+
+
+def test_minibatch_sgd(federation, draws):
+    rounds = [draws.answers(key, 0, ASKED, lambda i, k: draws.rows(i, k, B)) for key in ROUND_KEYS]
+    result = path(federated.MinibatchSGD(STEP_SIZE, B, ASKED, DROPOUT), federation)
+    assert_same_path(result, transcripts.minibatch_sgd(gradient, START, STEP_SIZE, rounds), rounds)
+
+
+@pytest.mark.parametrize("option", ["I", "II"])
+def test_scaffold(federation, draws, option):
+    rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
+    method = federated.Scaffold(STEP_SIZE, LOCAL_STEPS, B, ASKED, option, 1.2, DROPOUT)
+    result = path(method, federation)
+    expected, c, controls = transcripts.scaffold(gradient, WEIGHTS, START, STEP_SIZE, 1.2, option, rounds)
+    assert_same_path(result, expected, rounds)
+    np.testing.assert_allclose(result.state.server.control, c, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.state.memories, controls, rtol=0, atol=1e-12)
+
+
+def test_mime_sgd(federation, draws):
+    """The second exchange asks the clients of the first: the same draw of whom to ask."""
+    rounds = []
+    for key in ROUND_KEYS:
+        first = draws.answers(key, 0, ASKED)
+        select = random.split(random.fold_in(key, 0), 3)[0]
+        ids = np.asarray(draws.drawn(select, ASKED).ids).tolist()
+        _, drop, reply = random.split(random.fold_in(key, 1), 3)
+        there = np.asarray(random.uniform(drop, (ASKED,), jnp.float64) >= DROPOUT)
+        shares = dict(zip(ids, np.asarray(draws.drawn(select, ASKED).shares), strict=True))
+        asked = [i for i, answered in zip(ids, there, strict=True) if answered]
+        rounds.append((first, [(i, shares[i], draws.local_batches(i, random.fold_in(reply, i))) for i in asked]))
+    result = path(federated.MimeSGD(STEP_SIZE, LOCAL_STEPS, B, ASKED, DROPOUT), federation)
+    expected = transcripts.mime_sgd(gradient, START, STEP_SIZE, rounds)
+    assert_same_path(result, expected, [answers for one in rounds for answers in one])
+
+
+@pytest.mark.usefixtures("noise_in_float64")
+@pytest.mark.parametrize("noisy", [False, True])
+def test_bvr(federation, draws, noisy):
+    estimate = lambda i, key: draws.rows(i, key, LOCAL_STEPS * B)  # noqa: E731
+    local = draws.local_sarah(noisy)
+    rounds = [(draws.answers(key, 0, None, estimate), draws.answers(key, 1, 1, local)) for key in ROUND_KEYS]
+    if noisy:
+        method = federated.BVRLPSGD(STEP_SIZE, LOCAL_STEPS, B, RADIUS, PERIOD, DROPOUT)
+    else:
+        method = federated.BVRLSGD(STEP_SIZE, LOCAL_STEPS, B, PERIOD, DROPOUT)
+    expected = transcripts.bvr_l_psgd(gradient, START, STEP_SIZE, PERIOD, rounds)
+    assert_same_path(path(method, federation), expected, [answers for one in rounds for answers in one])
+
+
+def test_minibatch_sarah(federation, draws):
+    rounds = [draws.answers(key, 0, None, lambda i, k: draws.rows(i, k, B)) for key in ROUND_KEYS]
+    result = path(federated.MinibatchSARAH(STEP_SIZE, B, PERIOD, DROPOUT), federation)
+    assert_same_path(result, transcripts.minibatch_sarah(gradient, START, STEP_SIZE, PERIOD, rounds), rounds)
+
+
+@pytest.mark.usefixtures("noise_in_float64")
+@pytest.mark.parametrize(("table", "start"), [("server", "mini"), ("client", "full")])
+def test_fledge(federation, draws, table, start):
+    """Both ways to hold the table are the table written out; at the start, too, half of the clients are missing."""
+    init_key = random.fold_in(random.key(KEY), INIT_STEP)
+    opening = draws.answers(init_key, 0, None if start == "full" else ASKED)
+    assert 0 < len(opening) < P
+    local = draws.local_sarah(noisy=True)
+    rounds = [(draws.answers(key, 0, 1, local), draws.answers(key, 1, ASKED)) for key in ROUND_KEYS]
+    method = federated.FLEDGE(STEP_SIZE, LOCAL_STEPS, B, ASKED, table, start, RADIUS, DROPOUT)
+    result = path(method, federation)
+    expected, v = transcripts.fledge(gradient, WEIGHTS, START, STEP_SIZE, opening, rounds)
+    assert_same_path(result, expected, [answers for one in rounds for answers in one])
+    np.testing.assert_allclose(result.state.server.gradient, v, rtol=0, atol=1e-12)
