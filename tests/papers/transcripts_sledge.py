@@ -1,27 +1,27 @@
 """SLEDGE and the estimators it is compared with, in plain NumPy: every entry of a table is written at every step.
 
 Nothing here knows the library. `gradient(x, indices)` is the mean of component gradients over `indices`; `entries[j]`
-are the components of entry j of a table, and entry gradients are means over them, weighed where entries are unequal.
-`draws[t]` are the entries drawn at step t, `noises[t]` what is added to the position after it. All return the
-iterates, start included, along axis 0.
+are the components of entry j of a table, which counts in a mean as many. `draws[t]` are the entries drawn at step t,
+`noises[t]` what is added to the position after it. All return the iterates, start included, along axis 0.
 """
 
 import numpy as np
 
 
 class Entries:
-    """(M / n) times the sum of an entry's component gradients, whose mean over entries is that over components."""
+    """An entry's gradient is the mean of its components', and their number its weight."""
 
     def __init__(self, gradient, entries):
         self.gradient, self.entries = gradient, entries
-        self.size = sum(len(members) for members in entries)
 
     def __len__(self):
         return len(self.entries)
 
     def __call__(self, j, x):
-        members = self.entries[j]
-        return len(self) * len(members) / self.size * self.gradient(x, np.array(members))
+        return self.gradient(x, np.array(self.entries[j]))
+
+    def mean(self, table):
+        return np.average(table, axis=0, weights=[len(members) for members in self.entries])
 
 
 def sledge(gradient, entries, start, step_size, draws, noises, full_start=True):
@@ -36,7 +36,7 @@ def sledge(gradient, entries, start, step_size, draws, noises, full_start=True):
         mean = np.mean([F(j, x) for j in draws[0]], axis=0)
         for j in range(len(F)):
             y[j] = F(j, x) if j in draws[0] else mean
-    v = np.mean(y, axis=0)
+    v = F.mean(y)
     x_previous, x = x, x - step_size * v + noises[0]
     iterates.append(x)
     for t in range(1, len(noises)):
@@ -45,7 +45,7 @@ def sledge(gradient, entries, start, step_size, draws, noises, full_start=True):
         delta = np.mean([g[j] - h[j] for j in draws[t]], axis=0)
         for j in range(len(F)):
             y[j] = g[j] if j in g else y[j] + delta
-        v = np.mean(y, axis=0)
+        v = F.mean(y)
         x_previous, x = x, x - step_size * v + noises[t]
         iterates.append(x)
     return np.array(iterates)
@@ -59,7 +59,7 @@ def saga(gradient, entries, start, step_size, draws, noises, full_start=True):
     iterates = [x]
     for t in range(len(noises)):
         fresh = {j: F(j, x) for j in draws[t]}
-        v = np.mean([fresh[j] - table[j] for j in draws[t]], axis=0) + np.mean(table, axis=0)
+        v = np.mean([fresh[j] - table[j] for j in draws[t]], axis=0) + F.mean(table)
         for j in draws[t]:
             table[j] = fresh[j]
         x = x - step_size * v + noises[t]
@@ -70,7 +70,7 @@ def saga(gradient, entries, start, step_size, draws, noises, full_start=True):
 def page(gradient, n, start, step_size, draws, noises, coins):
     """PAGE, Li, Bao, Zhang, Richtarik (ICML 2021); a full gradient where `coins[t]`."""
     x = x_previous = np.array(start, float)
-    iterates = [x]
+    v, iterates = np.zeros_like(x), [x]
     for t in range(len(noises)):
         if t == 0 or coins[t]:
             v = gradient(x, np.arange(n))

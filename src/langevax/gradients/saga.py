@@ -36,8 +36,6 @@ class SAGA(GradientEstimator):
             one entry each, of which b are drawn.
         start: "full", n component gradients before the first step; or "batch": a table of zeros, and a first
             gradient that is a batch's.
-        resync: steps after which the mean is taken anew, so that rounding does not pile up; no gradients. None takes
-            n/b.
         seed: which permutation of the components the blocks are cut from, the same in each run.
 
     Example:
@@ -49,7 +47,6 @@ class SAGA(GradientEstimator):
     batch_size: int
     table: str = "blocks"
     start: str = "full"
-    resync: int | None = None
     seed: int = 0
 
     def __check_init__(self) -> None:
@@ -68,28 +65,20 @@ class SAGA(GradientEstimator):
     ) -> tuple[PyTree, SAGAState, Any]:
         entries = tables.entries_for(problem, self.table, self.batch_size, self.seed)
         drawn = entries.draw(key, problem)
-        z = tables.rows(state.table, drawn)
+        gradients, z = entries.gradients(problem, drawn), tables.rows(state.table, drawn)
 
         def first() -> tuple[PyTree, Any]:
             """A full table knows its entries; an empty one is 0."""
             if self.start == "full":
                 return jax.tree.map(jnp.zeros_like, z), jnp.int32(0)
-            return entries.gradients(problem, position, drawn), jnp.int32(entries.cost(problem))
+            return gradients(position), jnp.int32(entries.cost(problem))
 
         def changed() -> tuple[PyTree, Any]:
-            g = entries.gradients(problem, position, drawn)
-            return trees.subtract(g, z), jnp.int32(entries.cost(problem))
+            return trees.subtract(gradients(position), z), jnp.int32(entries.cost(problem))
 
-        changes, used = lax.cond(
-            step == 0, first, changed
-        )  # a branch's results are kept: z is not read after the write
+        # what is read of the table is used up in a branch: read again after the write, it would be copied
+        changes, used = lax.cond(step == 0, first, changed)
         change = jax.tree.map(lambda c: jnp.mean(c, axis=0), changes)
-        share = entries.share(problem, trees.dtype_of(position), entries.drawn)  # B / M
+        share = jnp.sum(entries.weights(problem, drawn, trees.dtype_of(position)))
         mean = jax.tree.map(lambda m, c: m + share * c, state.mean, change)
-        table = tables.add(state.table, drawn, changes)
-
-        def resync(_: PyTree) -> PyTree:
-            return tables.mean(entries, problem, table)
-
-        mean = tables.now_and_then(step, entries.period(problem, self.resync), resync, mean)
-        return trees.add(change, state.mean), SAGAState(mean, table), used
+        return trees.add(change, state.mean), SAGAState(mean, tables.add(state.table, drawn, changes)), used

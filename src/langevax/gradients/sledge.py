@@ -6,12 +6,14 @@ Oko, Akiyama, Murata, Suzuki, SLEDGE (OPT 2022), and SILVER (ICML 2024), its lat
     y_j <- g_j  for j in I,      y_j <- y_j + Delta  for the others,      v = mean of all y_j
 
 SARAH has Delta but no table, and its errors add up until a full pass; SAGA has a table but leaves it where it was. Here
-errors die out by 1 - B/M a step, and what they are made of is how components' *changes* differ, |(hess F_i - hess F_j)
+errors die out by 1 - b/n a step, and what they are made of is how components' *changes* differ, |(hess F_i - hess F_j)
 (x_t - x_(t-1))|: nothing where all have one Hessian, however much their gradients differ.
 
-The mean over M entries is never taken: with y_j = z_j + S only the entries that were drawn are touched,
+The mean is never taken: with y_j = z_j + S only the entries that were drawn are touched, W being their share of all,
 
-    v <- v + (1 - B/M) Delta + (1/M) sum_I (g_j - z_j - S),      S <- S + Delta,      z_j <- g_j - S
+    v <- v + (1 - W) Delta + W mean over I of (g_j - z_j - S),      S <- S + Delta,      z_j <- g_j - S
+
+W is b / n, and the share of its components where a block is drawn.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Int, Key, PyTree
 
-from langevax import trees
+from langevax import checks, trees
 from langevax.gradients import tables
 from langevax.gradients.estimator import GradientEstimator
 from langevax.problems.problem import Problem
@@ -77,6 +79,8 @@ class SLEDGE(GradientEstimator):
 
     def __check_init__(self) -> None:
         tables.check(self)
+        if self.resync is not None:
+            checks.positive_int("resync", self.resync)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[SLEDGEState, Any]:
         entries = tables.entries_for(problem, self.table, self.batch_size, self.seed)
@@ -91,31 +95,32 @@ class SLEDGE(GradientEstimator):
     ) -> tuple[PyTree, SLEDGEState, Any]:
         entries = tables.entries_for(problem, self.table, self.batch_size, self.seed)
         drawn = entries.draw(key, problem)
-        z = tables.rows(state.table, drawn)
-        y = jax.tree.map(jnp.add, z, state.shift)
+        gradients = entries.gradients(problem, drawn)
+        y = jax.tree.map(jnp.add, tables.rows(state.table, drawn), state.shift)
 
         def first() -> tuple[PyTree, PyTree, Any]:
             """Nothing has moved: a full table knows its entries, an empty one moves from 0 to the batch's mean."""
             if self.start == "full":
-                return y, y, jnp.int32(0)
-            g = entries.gradients(problem, position, drawn)
-            return g, jax.tree.map(jnp.zeros_like, g), jnp.int32(entries.cost(problem))
+                return jax.tree.map(jnp.zeros_like, state.shift), jax.tree.map(jnp.zeros_like, y), jnp.int32(0)
+            g = gradients(position)
+            return jax.tree.map(mean, g), g, jnp.int32(entries.cost(problem))
 
         def both() -> tuple[PyTree, PyTree, Any]:
-            g = entries.gradients(problem, position, drawn)
-            return g, entries.gradients(problem, state.previous, drawn), jnp.int32(2 * entries.cost(problem))
+            g, h = gradients(position), gradients(state.previous)
+            delta = jax.tree.map(mean, trees.subtract(g, h))
+            return delta, trees.subtract(g, y), jnp.int32(2 * entries.cost(problem))
 
-        g, h, used = lax.cond(step == 0, first, both)
-        delta = jax.tree.map(lambda g, h: jnp.mean(g - h, axis=0), g, h)
+        # what is read of the table is used up in a branch: read again after the write, it would be copied
+        delta, residuals, used = lax.cond(step == 0, first, both)
+        share = jnp.sum(entries.weights(problem, drawn, trees.dtype_of(position)))
 
-        share = entries.share(problem, trees.dtype_of(position), entries.drawn)  # B / M
+        def corrected(v: Array, delta: Array, residuals: Array) -> Array:
+            return v + (1 - share) * delta + share * mean(residuals)
 
-        def corrected(v: Array, delta: Array, g: Array, y: Array) -> Array:
-            return v + (1 - share) * delta + share * jnp.mean(g - y, axis=0)
-
-        v = jax.tree.map(corrected, state.gradient, delta, g, y)
+        v = jax.tree.map(corrected, state.gradient, delta, residuals)
         shift = trees.add(state.shift, delta)
-        table = tables.add(state.table, drawn, jax.tree.map(lambda g, s, z: g - s - z, g, shift, z))
+        # g - shift, as what is added to z = y - the last shift
+        table = tables.add(state.table, drawn, jax.tree.map(lambda r, delta: r - delta, residuals, delta))
 
         def resync(carry: tuple[PyTree, PyTree, PyTree]) -> tuple[PyTree, PyTree, PyTree]:
             _, shift, table = carry
@@ -125,6 +130,11 @@ class SLEDGE(GradientEstimator):
         period = entries.period(problem, self.resync)
         v, shift, table = tables.now_and_then(step, period, resync, (v, shift, table))
         return v, SLEDGEState(position, v, shift, table), used
+
+
+def mean(stack: Array) -> Array:
+    """Over the drawn entries."""
+    return jnp.mean(stack, axis=0)
 
 
 SILVER = SLEDGE

@@ -1,6 +1,6 @@
 """Tables of remembered gradients, one entry for each component or for each fixed block of components.
 
-    value = (1/M) sum_j F_j,      components: M = n, F_j = f_j;      blocks: M = ceil(n/b), F_j = mean of block j
+    value = sum_j w_j F_j,      components: F_j = f_j, w_j = 1/n;      blocks: F_j = mean of block j, w_j its size / n
 
 An estimator reads, corrects and writes a few entries a step, and must not touch the rest: XLA copies a whole table
 where it is written by anything but `add`, or stands in a `cond` or `where`. Hence a full start is made by `full`
@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from langevax import checks
 from langevax.gradients import batches
@@ -37,7 +37,7 @@ class Entries(eqx.Module):
 
     @abstractmethod
     def count(self, problem: Problem) -> Any:
-        """M, the entries in use; traced where the size is."""
+        """Entries in use; traced where the size is."""
 
     @abstractmethod
     def cost(self, problem: Problem) -> int:
@@ -45,24 +45,24 @@ class Entries(eqx.Module):
 
     @abstractmethod
     def draw(self, key: Key[Array, ""], problem: Problem) -> Int[Array, " drawn"]:
-        """Distinct entries, each uniform."""
+        """Distinct entries, each as often as its weight says."""
 
     @abstractmethod
-    def gradients(self, problem: Problem, position: PyTree, entries: Int[Array, " drawn"]) -> PyTree:
-        """Those of F_j, stacked."""
+    def gradients(self, problem: Problem, entries: Int[Array, " drawn"]) -> Callable[[PyTree], PyTree]:
+        """position -> gradients of F_j there, stacked."""
 
     @abstractmethod
     def full(self, problem: Problem, position: PyTree) -> PyTree:
-        """All of them at one position, in n component gradients; padding is 0."""
+        """All of them at one position, in n component gradients."""
 
     @property
     @abstractmethod
     def drawn(self) -> int:
         """Entries of a step."""
 
-    def share(self, problem: Problem, dtype: Any, drawn: int = 1) -> Array:
-        """drawn / M."""
-        return jnp.asarray(drawn, dtype) / jnp.asarray(self.count(problem), dtype)
+    @abstractmethod
+    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: Any) -> Float[Array, " entries"]:
+        """w_j, 0 for padding."""
 
     def period(self, problem: Problem, resync: int | None) -> int:
         """Steps from one pass over the table to the next: by default as many as draw each entry once, on average."""
@@ -88,19 +88,22 @@ class Components(Entries):
     def draw(self, key: Key[Array, ""], problem: Problem) -> Int[Array, " drawn"]:
         return batches.draw(key, problem, self.batch_size, False)[0]
 
-    def gradients(self, problem: Problem, position: PyTree, entries: Int[Array, " drawn"]) -> PyTree:
-        return problem.gradients_at(position, entries)
+    def gradients(self, problem: Problem, entries: Int[Array, " drawn"]) -> Callable[[PyTree], PyTree]:
+        return lambda position: problem.gradients_at(position, entries)
 
     def full(self, problem: Problem, position: PyTree) -> PyTree:
         return _fill(self, problem, position, CHUNK)
+
+    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: Any) -> Float[Array, " entries"]:
+        return (entries < problem.size).astype(dtype) / jnp.asarray(problem.size, dtype)
 
 
 class Blocks(Entries):
     """An entry for each of ceil(n/b) random blocks of the components; a step draws one block.
 
     The blocks are as even as can be and cut from the permutation of number `seed`. Where b does not divide n they have
-    b - 1 or b components (fewer where n is small), filled up to b by the first one, whose surplus is taken off again;
-    F_j is then weighed by the block's share of the components, so that the mean over blocks stays that over components.
+    b - 1 or b components (fewer where n is small), filled up to b by the first one, whose surplus is taken off again,
+    and are drawn as often as they are large: by a component.
     """
 
     seed: int = 0
@@ -119,21 +122,26 @@ class Blocks(Entries):
         return self.batch_size if self._even(problem) else self.batch_size + 1
 
     def draw(self, key: Key[Array, ""], problem: Problem) -> Int[Array, " drawn"]:
-        return jax.random.randint(key, (1,), 0, self.count(problem), jnp.int32)
+        size, count = (jnp.asarray(number, jnp.int32) for number in (problem.size, self.count(problem)))
+        place = jax.random.randint(key, (1,), 0, size, jnp.int32)
+        longer = (size % count) * (size // count + 1)  # places in the blocks that have one more, which come first
+        shorter = size % count + (place - longer) // (size // count)
+        return jnp.where(place < longer, place // (size // count + 1), shorter)
 
-    def gradients(self, problem: Problem, position: PyTree, entries: Int[Array, " drawn"]) -> PyTree:
+    def gradients(self, problem: Problem, entries: Int[Array, " drawn"]) -> Callable[[PyTree], PyTree]:
         members, size = self.members(problem, entries[0])
-        mean = problem.gradient_at(position, members)
-        if self._even(problem):
-            return jax.tree.map(lambda g: g[None], mean)
-        first = problem.gradient_at(position, members[:1])
 
-        def weighed(mean: Array, first: Array) -> Array:
-            surplus = (self.batch_size - size).astype(mean.dtype)
-            per_block = jnp.asarray(problem.size, mean.dtype) * self.share(problem, mean.dtype)
-            return ((self.batch_size * mean - surplus * first) / per_block)[None]
+        def at(position: PyTree) -> PyTree:
+            mean = problem.gradient_at(position, members)
+            if self._even(problem):
+                return jax.tree.map(lambda g: g[None], mean)
+            return jax.tree.map(without_surplus, mean, problem.gradient_at(position, members[:1]))
 
-        return jax.tree.map(weighed, mean, first)
+        def without_surplus(mean: Array, first: Array) -> Array:
+            length = size.astype(mean.dtype)
+            return ((self.batch_size * mean - (self.batch_size - length) * first) / length)[None]
+
+        return at
 
     def full(self, problem: Problem, position: PyTree) -> PyTree:
         return _fill(self, problem, position, None)
@@ -141,11 +149,20 @@ class Blocks(Entries):
     def members(self, problem: Problem, block: Int[Array, ""]) -> tuple[Int[Array, " b"], Int[Array, ""]]:
         """The components of a block, its first one again where they are fewer than b; and how many they are."""
         size, count = (jnp.asarray(number, jnp.int32) for number in (problem.size, self.count(problem)))
+        block = jnp.minimum(block, count - 1)  # the permutation has no entry beyond
         start = block * (size // count) + jnp.minimum(block, size % count)
-        length = size // count + (block < size % count).astype(jnp.int32)
+        length = self._length(problem, block)
         places = jnp.arange(self.batch_size, dtype=jnp.int32)
         key = jax.random.key(self.seed)
         return batches.permuted(key, start + jnp.where(places < length, places, 0), size), length
+
+    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: Any) -> Float[Array, " entries"]:
+        length = jnp.where(entries < self.count(problem), self._length(problem, entries), 0)
+        return length.astype(dtype) / jnp.asarray(problem.size, dtype)
+
+    def _length(self, problem: Problem, block: Int[Array, "..."]) -> Int[Array, "..."]:
+        size, count = (jnp.asarray(number, jnp.int32) for number in (problem.size, self.count(problem)))
+        return size // count + (block < size % count).astype(jnp.int32)
 
     def _even(self, problem: Problem) -> bool:
         return isinstance(problem.size, int) and problem.size % self.batch_size == 0
@@ -161,8 +178,6 @@ def check(estimator: Any) -> None:
     """Raise unless the arguments that estimators with a table share are good."""
     checks.positive_int("batch_size", estimator.batch_size)
     checks.positive_int("seed", estimator.seed, minimum=0)
-    if estimator.resync is not None:
-        checks.positive_int("resync", estimator.resync)
     for name, names in (("table", TABLES), ("start", STARTS)):
         value = getattr(estimator, name)
         if value not in names:
@@ -185,10 +200,13 @@ def add(table: PyTree, entries: Int[Array, " drawn"], changes: PyTree) -> PyTree
 
 
 def mean(entries: Entries, problem: Problem, table: PyTree) -> PyTree:
-    """Over the entries in use."""
+    """sum_j w_j z_j."""
 
-    used = _without_padding(table, entries.count(problem))
-    return jax.tree.map(lambda z: jnp.sum(z, axis=0) * entries.share(problem, z.dtype), used)
+    def one(z: Array) -> Array:
+        w = entries.weights(problem, jnp.arange(z.shape[0], dtype=jnp.int32), z.dtype)
+        return jnp.tensordot(w, z, 1, precision="highest")
+
+    return jax.tree.map(one, table)
 
 
 def now_and_then(step: Int[Array, ""], period: int, function: Callable[[PyTree], PyTree], carry: PyTree) -> PyTree:
@@ -203,19 +221,6 @@ def now_and_then(step: Int[Array, ""], period: int, function: Callable[[PyTree],
 
 def _fill(entries: Entries, problem: Problem, position: PyTree, chunk: int | None) -> PyTree:
     def one(entry: Int[Array, ""]) -> PyTree:
-        return jax.tree.map(lambda g: g[0], entries.gradients(problem, position, entry[None]))
+        return jax.tree.map(lambda g: g[0], entries.gradients(problem, entry[None])(position))
 
-    table = lax.map(one, jnp.arange(entries.stored(problem), dtype=jnp.int32), batch_size=chunk)
-    return _without_padding(table, entries.count(problem))
-
-
-def _without_padding(table: PyTree, count: Any) -> PyTree:
-    """The same where the count is static, since then there is none."""
-    if isinstance(count, int):
-        return table
-
-    def one(z: Array) -> Array:
-        used = jnp.arange(z.shape[0], dtype=jnp.int32) < count
-        return jnp.where(used.reshape(-1, *(1,) * (z.ndim - 1)), z, 0)
-
-    return jax.tree.map(one, table)
+    return lax.map(one, jnp.arange(entries.stored(problem), dtype=jnp.int32), batch_size=chunk)
