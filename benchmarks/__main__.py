@@ -5,10 +5,12 @@ import sys
 
 TABLES = (
     "tables",
+    "curves_and_graphs",
     "solvers",
     "driver",
     "mfld_step",
     "svrg_chains",
+    "sledge_step",
     "sampling",
     "function_space",
     "memory",
