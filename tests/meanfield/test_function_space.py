@@ -12,7 +12,7 @@ import pytest
 
 import langevax
 from langevax import MALA, MeanFieldRisk, gradients, integrators, losses, neurons
-from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay, certify
+from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay, certify, looks
 from langevax.meanfield.inner import check_inner
 from langevax.meanfield.moves import LONGEST, adapted, check_proposal
 from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
@@ -196,8 +196,15 @@ def test_inner_loops_of_pcnl_reach_the_exact_optimum():
     assert 0.4 < played.metrics["acceptance"] < 0.95
 
 
-def test_a_certificate_by_pcnl_is_that_of_quadrature():
-    """At half the optimal dual: D, and the gap with its small upward bias."""
+def test_a_certificate_by_pcnl_is_that_of_quadrature(monkeypatch):
+    """At half the optimal dual: D, and the gap with its small upward bias; every walk moves by pCNL."""
+    proposals = []
+
+    def walk(risk, dual, temperature, size, key, proposal):
+        proposals.append(proposal)
+        return sample_gibbs(risk, dual, temperature, size, key, proposal)
+
+    monkeypatch.setattr(looks, "sample_gibbs", walk)
     dual, grid = 0.5 * np.asarray(optimal_dual()), tiny.exact("squared")
     bound = grid.dual_objective(dual) + T * grid.log_partition(np.zeros(N))
     found = certify(
@@ -207,6 +214,7 @@ def test_a_certificate_by_pcnl_is_that_of_quadrature():
     gap = grid.fenchel_young(dual)
     assert -LIMIT * found.standard_error < found.gap - gap < LIMIT * found.standard_error + 9 / 1000
     assert found.standard_error < 0.1 * gap
+    assert proposals == ["pcnl"] * 10  # two pilots
 
 
 # Modes.

@@ -14,6 +14,7 @@ NAMES = {
     "entropy-sandwich": "entropy_sandwich",
     "propagation-of-chaos": "propagation_of_chaos",
     "dimension-free": "dimension_free",
+    "functional-inputs": "functional_inputs",
 }
 """Names of studies and their files."""
 

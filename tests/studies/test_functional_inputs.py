@@ -1,0 +1,106 @@
+"""The study of networks on curves: its claims hold, its numbers have units, and each can fail."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from langevax.meanfield import PSDCA
+from langevax.studies import functional_inputs_runs as runs
+from langevax.studies import load
+
+STUDY = load("functional-inputs")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return STUDY.measure(size="small", progress=False)
+
+
+def test_the_claim_holds(dataset):
+    verdict = STUDY.judge(dataset)
+    assert verdict.holds, verdict.sentence
+    assert "±" in verdict.sentence
+
+
+def test_numbers_have_units(dataset):
+    assert all(dataset[name].attrs["units"] for name in dataset.data_vars)
+    assert {f"{name}_error" for name in ("dual_value", "gap", "acceptance", "cut_off")} <= set(dataset.data_vars)
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = STUDY.draw(dataset).axes
+    assert len(axes) == 6
+    assert all(a.get_xlabel() and a.get_ylabel() for a in axes)
+
+
+def changed(name, by, times=1.0, **where):
+    """The dataset with something added to one variable, where it is said."""
+
+    def change(dataset):
+        array = dataset[name].copy(deep=True)
+        array.loc[where] = times * array.loc[where] + by
+        return dataset.assign({name: array})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        changed("dual_value", 0.02, learner=runs.ASCENT, modes=64),
+        changed("dual_value", 0.02, learner="PDA, pCNL"),
+        changed("dual_value", -0.02, learner="MFLD, exponential"),
+        changed("gap", 0.004, learner=runs.ASCENT, modes=8),
+        changed("gap", 0.004, learner="PDA, semi-implicit"),
+        changed("trustworthy", 0.0, 0.0, learner=runs.ASCENT, modes=64),
+        changed("cut_off", 0.01, fewer_modes=8),
+        changed("acceptance", -0.15, proposal="pCNL", modes=64),
+        changed("acceptance", 0.5, proposal="MALA, one step", modes=64),
+        changed("acceptance", 0.5, proposal="MALA, own steps", modes=64),
+        lambda d: d.assign(settles_below=~d.settles_below),
+        lambda d: d.assign(settles_above=~d.settles_above),
+        changed("evaluations", 0.0, 2.0, learner=runs.ASCENT, modes=64),
+    ],
+    ids=[
+        "value", "value too high", "value too low", "gap", "gap of another", "not trusted", "cut-off", "pCNL",
+        "MALA that is accepted", "MALA with own steps", "Euler below", "Euler above", "passes",
+    ],
+)  # fmt: skip
+def test_a_wrong_number_is_noticed(dataset, broken):
+    assert STUDY.judge(broken(dataset)).holds is False
+
+
+def test_all_numbers_of_modes_see_the_same_curves():
+    """Rows are beginnings of longer rows; the prior's variances are k^-2, and 1 of the bias, at the temperature."""
+    few, many = runs.risk_of(8), runs.risk_of(64)
+    np.testing.assert_array_equal(few.inputs, many.inputs[:, :8])
+    np.testing.assert_array_equal(few.targets, many.targets)
+    expected = np.append(np.arange(1.0, 9) ** -2, 1.0)
+    np.testing.assert_allclose(runs.TEMPERATURE / np.asarray(few.precision), expected, rtol=1e-6)
+
+
+def test_a_cut_off_that_matters_is_told():
+    """From 2 modes to 1 at a dual of the second, against both partition functions by 200,000 draws of the prior."""
+    dual = -0.5 * np.sign(runs.curves()[0][:, 1])
+    (change, error), *_ = runs.truncations((1,), 2, dual, 500, 8, jax.random.key(0))
+    rng, logs = np.random.default_rng(1), {}
+    draws = rng.normal(size=(200_000, 3)) * [1.0, 2 ** (-runs.DECAY / 2), 1.0]
+    for count in (1, 2):
+        x = runs.curves()[0][:, :count]
+        v = np.tanh(draws[:, :count] @ x.T + draws[:, -1:]) @ dual / len(dual)
+        logs[count] = np.log(np.mean(np.exp(-v / runs.TEMPERATURE)))
+    expected = -runs.TEMPERATURE * (logs[1] - logs[2])
+    assert abs(change - expected) < 5 * error + 2e-4
+    assert abs(expected) > 15 * error + 2e-3
+
+
+def test_ascent_refreshes_by_pcnl():
+    ascent = runs.learners(100)[runs.ASCENT].algorithm
+    assert isinstance(ascent, PSDCA)
+    assert ascent.proposal == "pcnl"
+
+
+def test_eulers_limit_is_that_of_the_stiffest_mode():
+    stiffest = float(jnp.max(runs.risk_of(64).precision))
+    assert runs.euler_limit(64) == pytest.approx(2 / stiffest)
