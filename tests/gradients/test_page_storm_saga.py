@@ -13,7 +13,7 @@ from tests.errorbars import assert_mean
 from tests.gradients.walks import bent_problem
 from tests.jaxprs import equations, shapes
 
-N, D, B = 6, 2, 2
+N, D, B = 7, 2, 2  # blocks of 2 and 4: of sizes 2, 2, 2, 1 and 4, 3
 ROWS = np.random.default_rng(3).normal(size=(N, D))
 
 
@@ -46,7 +46,7 @@ def test_page_tosses_its_coin_b_of_n_plus_b_times():
     first, other = tossed(PAGE(B)), tossed(PAGE(B, seed=1))
     assert_mean(first, B / (N + B), wrong=B / N)
     assert_mean(tossed(PAGE(B, 0.1)), 0.1)
-    assert_mean(first == other, 1 - 2 * 0.25 * 0.75)
+    assert_mean(first == other, 1 - 2 * (B / (N + B)) * (N / (N + B)))
 
 
 def test_page_takes_a_full_pass_as_a_branch_under_vmap():
@@ -88,7 +88,7 @@ def test_storm_forgets_by_one_less_momentum_a_step():
 @pytest.mark.parametrize("table", ["components", "blocks"])
 @pytest.mark.parametrize("batch_size", [2, 4])
 def test_saga_is_unbiased_whatever_its_table(table, batch_size):
-    """From a table made elsewhere, 20,000 keys; blocks of four and two components, too."""
+    """From a table made elsewhere, 20,000 keys; blocks of unequal sizes, too."""
     here, before = jnp.array([0.5, -1.0]), jnp.array([1.0, -0.3])
     estimator = SAGA(batch_size, table)
     state, used = estimator.init(problem(), before)
@@ -106,7 +106,7 @@ def test_the_running_mean_of_saga_is_that_of_its_table(table, batch_size):
         langevin = langevax.Langevin(0.2, 0.1, estimator)
         run = langevax.simulate(langevin, finite_sum, jnp.ones(D), key=jax.random.key(0), num_steps=200)
         state = run.state.gradient
-        weights = np.full(N, 1 / N) if table == "components" else np.array([3, 3]) / N
+        weights = np.full(N, 1 / N) if table == "components" else np.array([4, 3]) / N
         np.testing.assert_allclose(state.mean, weights @ np.asarray(state.table), rtol=0, atol=1e-14)
         assert np.abs(state.mean - finite_sum.gradient(jnp.asarray(run.position))).max() > 1e-3
         assert state.table.shape == ((N if table == "components" else 2), D)
@@ -143,6 +143,6 @@ def test_mistakes_are_named():
             make(B, **options)
     with pytest.raises(TypeError, match="momentum must be a number"):
         STORM(B, lambda step: 0.1)
-    for estimator in (PAGE(7), STORM(7, 0.1)):
-        with pytest.raises(ValueError, match="batch_size is 7 but the problem has 6"):
+    for estimator in (PAGE(8), STORM(8, 0.1)):
+        with pytest.raises(ValueError, match="batch_size is 8 but the problem has 7"):
             estimator.init(problem(), jnp.zeros(D))
