@@ -72,11 +72,13 @@ def main() -> None:
     print(f"\n{'':<42}{heads}   median seconds to fit and predict", flush=True)
     for name in names:
         columns = {data.name: methods[data.name][name] for data in sets if name in methods[data.name]}
-        missing = next((method.missing for method in columns.values() if method.missing), "")
-        if missing:
-            print(f"{name:<42} left out: {missing}", flush=True)
+        missing = sorted({method.missing for method in columns.values()} - {""})
+        note = f"   left out: {'; '.join(missing)}" if missing else ""
+        columns = {key: method for key, method in columns.items() if not method.missing}
+        if not columns:
+            print(f"{name:<42}{note}", flush=True)
             continue
         cells = {data.name: measure(columns[data.name], data) for data in sets if data.name in columns}
         shown = "".join(f"{cells.get(data.name, '')!s:>26}" for data in sets)
         seconds = " / ".join(f"{cells[data.name].seconds:.2g}" if data.name in cells else "-" for data in sets)
-        print(f"{name:<42}{shown}   {seconds}", flush=True)
+        print(f"{name:<42}{shown}   {seconds}{note}", flush=True)
