@@ -123,10 +123,8 @@ class Blocks(Entries):
 
     def draw(self, key: Key[Array, ""], problem: Problem) -> Int[Array, " drawn"]:
         size, count = (jnp.asarray(number, jnp.int32) for number in (problem.size, self.count(problem)))
-        place = jax.random.randint(key, (1,), 0, size, jnp.int32)
-        longer = (size % count) * (size // count + 1)  # places in the blocks that have one more, which come first
-        shorter = size % count + (place - longer) // (size // count)
-        return jnp.where(place < longer, place // (size // count + 1), shorter)
+        # a uniform component modulo M: the first n mod M blocks, which have one component more, as often as that says
+        return jax.random.randint(key, (1,), 0, size, jnp.int32) % count
 
     def gradients(self, problem: Problem, entries: Int[Array, " drawn"]) -> Callable[[PyTree], PyTree]:
         members, size = self.members(problem, entries[0])
