@@ -5,6 +5,9 @@ documented keys: round s has key fold_in(key, s), its exchange j fold_in(that, j
 answers and what they draw; client i has fold_in(the last, i), which is split over local steps.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,26 +112,47 @@ def path(algorithm, federation):
     return langevax.simulate(algorithm, federation, jnp.asarray(START), key=key, num_steps=ROUNDS, record_every=1)
 
 
-def assert_same_path(result, expected, exchanges):
-    """The same numbers, of draws where somebody and nobody answered."""
+class Cost(NamedTuple):
+    """Of one exchange: how many were asked, vectors down and up, answers in each round, gradients of a client."""
+
+    asked: int
+    down: int
+    up: int
+    answers: list
+    gradients: Callable[[int], int]
+
+
+def assert_same_path(result, expected, *costs):
+    """The same numbers, of draws where somebody and nobody answered; and the costs of all exchanges."""
     actual = np.concatenate([START[None], result.positions])
     assert actual.dtype == np.float64
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
     assert np.abs(np.diff(actual, axis=0)).max() > 0.05
-    assert {0, 1}.issubset({len(answers) for answers in exchanges})
+    assert {0, 1}.issubset({len(answers) for cost in costs for answers in cost.answers})
+    exchanges = [(cost, answers) for cost in costs for answers in cost.answers]
+    vectors = sum(cost.asked * cost.down + len(answers) * cost.up for cost, answers in exchanges)
+    assert result.exchanges == len(exchanges)
+    assert result.vectors == vectors
+    assert result.bytes == 8 * D * vectors
+    assert result.evaluations == sum(cost.gradients(COUNTS[i]) for cost, answers in exchanges for i, *_ in answers)
+
+
+LOCAL_ROWS = lambda n: LOCAL_STEPS * min(B, n)  # noqa: E731
+SARAH_ROWS = lambda n: 2 * (LOCAL_STEPS - 1) * min(B, n)  # noqa: E731
 
 
 def test_fedavg(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
     method = federated.FedAvg(STEP_SIZE, LOCAL_STEPS, B, ASKED, 1.5, DROPOUT)
     expected = transcripts.fedavg(gradient, START, STEP_SIZE, 1.5, rounds)
-    assert_same_path(path(method, federation), expected, rounds)
+    assert_same_path(path(method, federation), expected, Cost(ASKED, 1, 1, rounds, LOCAL_ROWS))
 
 
 def test_minibatch_sgd(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, lambda i, k: draws.rows(i, k, B)) for key in ROUND_KEYS]
     result = path(federated.MinibatchSGD(STEP_SIZE, B, ASKED, DROPOUT), federation)
-    assert_same_path(result, transcripts.minibatch_sgd(gradient, START, STEP_SIZE, rounds), rounds)
+    expected = transcripts.minibatch_sgd(gradient, START, STEP_SIZE, rounds)
+    assert_same_path(result, expected, Cost(ASKED, 1, 1, rounds, lambda n: min(B, n)))
 
 
 @pytest.mark.parametrize("option", ["I", "II"])
@@ -137,7 +161,9 @@ def test_scaffold(federation, draws, option):
     method = federated.Scaffold(STEP_SIZE, LOCAL_STEPS, B, ASKED, option, 1.2, DROPOUT)
     result = path(method, federation)
     expected, c, controls = transcripts.scaffold(gradient, WEIGHTS, START, STEP_SIZE, 1.2, option, rounds)
-    assert_same_path(result, expected, rounds)
+    cost = Cost(ASKED, 2, 2, rounds, lambda n: LOCAL_ROWS(n) + (n if option == "I" else 0))
+    assert_same_path(result, expected, cost)
+    np.testing.assert_allclose(c, WEIGHTS @ controls, rtol=0, atol=1e-12)
     np.testing.assert_allclose(result.state.server.control, c, rtol=0, atol=1e-12)
     np.testing.assert_allclose(result.state.memories, controls, rtol=0, atol=1e-12)
 
@@ -156,7 +182,15 @@ def test_mime_sgd(federation, draws):
         rounds.append((first, [(i, shares[i], draws.local_batches(i, random.fold_in(reply, i))) for i in asked]))
     result = path(federated.MimeSGD(STEP_SIZE, LOCAL_STEPS, B, ASKED, DROPOUT), federation)
     expected = transcripts.mime_sgd(gradient, START, STEP_SIZE, rounds)
-    assert_same_path(result, expected, [answers for one in rounds for answers in one])
+    first, second = zip(*rounds, strict=True)
+    costs = Cost(ASKED, 1, 1, first, lambda n: n), Cost(ASKED, 2, 1, second, lambda n: 2 * LOCAL_ROWS(n))
+    assert_same_path(result, expected, *costs)
+
+
+def renewals_and_differences(rounds, batch_size):
+    """x is sent for all rows at the start of a stage; x and x_prev for a batch at both in the other rounds."""
+    others = [answers for t, answers in enumerate(rounds) if t % PERIOD]
+    return Cost(P, 1, 1, rounds[::PERIOD], lambda n: n), Cost(P, 2, 1, others, lambda n: 2 * min(batch_size, n))
 
 
 @pytest.mark.usefixtures("noise_in_float64")
@@ -170,13 +204,16 @@ def test_bvr(federation, draws, noisy):
     else:
         method = federated.BVRLSGD(STEP_SIZE, LOCAL_STEPS, B, PERIOD, DROPOUT)
     expected = transcripts.bvr_l_psgd(gradient, START, STEP_SIZE, PERIOD, rounds)
-    assert_same_path(path(method, federation), expected, [answers for one in rounds for answers in one])
+    estimates, locals_ = zip(*rounds, strict=True)
+    anew, others = renewals_and_differences(estimates, LOCAL_STEPS * B)
+    assert_same_path(path(method, federation), expected, anew, others, Cost(1, 2, 1, locals_, SARAH_ROWS))
 
 
 def test_minibatch_sarah(federation, draws):
     rounds = [draws.answers(key, 0, None, lambda i, k: draws.rows(i, k, B)) for key in ROUND_KEYS]
     result = path(federated.MinibatchSARAH(STEP_SIZE, B, PERIOD, DROPOUT), federation)
-    assert_same_path(result, transcripts.minibatch_sarah(gradient, START, STEP_SIZE, PERIOD, rounds), rounds)
+    expected = transcripts.minibatch_sarah(gradient, START, STEP_SIZE, PERIOD, rounds)
+    assert_same_path(result, expected, *renewals_and_differences(rounds, B))
 
 
 @pytest.mark.usefixtures("noise_in_float64")
@@ -191,5 +228,9 @@ def test_fledge(federation, draws, table, start):
     method = federated.FLEDGE(STEP_SIZE, LOCAL_STEPS, B, ASKED, table, start, RADIUS, DROPOUT)
     result = path(method, federation)
     expected, v = transcripts.fledge(gradient, WEIGHTS, START, STEP_SIZE, opening, rounds)
-    assert_same_path(result, expected, [answers for one in rounds for answers in one])
+    locals_, anchors = zip(*rounds, strict=True)
+    first = Cost(P if start == "full" else ASKED, 1, 1, [opening], lambda n: n)
+    down, up = (2, 2) if table == "server" else (3, 2)
+    anchor = Cost(ASKED, down, up, anchors, lambda n: 2 * n)
+    assert_same_path(result, expected, first, Cost(1, 2, 1, locals_, SARAH_ROWS), anchor)
     np.testing.assert_allclose(result.state.server.gradient, v, rtol=0, atol=1e-12)

@@ -13,7 +13,7 @@ needed. Who keeps the table is `table`: see `fledge_tables.py`. The public text 
 this is the estimator as their abstracts and later papers describe it, derived and checked again.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from jaxtyping import PyTree
 
@@ -63,8 +63,8 @@ class FLEDGE(Federated):
     local_steps: int
     batch_size: int | None = None
     clients_per_round: int | None = None
-    table: Literal["server", "client"] = "server"
-    start: Literal["full", "mini"] = "full"
+    table: str = "server"
+    start: str = "full"
     radius: Any = None
     dropout: Any = 0.0
 

@@ -1,6 +1,6 @@
 """SCAFFOLD: local steps corrected by control variates of the clients (Karimireddy et al., ICML 2020, Algorithm 1)."""
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ class Scaffold(Federated):
     local_steps: int
     batch_size: int | None = None
     clients_per_round: int | None = None
-    option: Literal["I", "II"] = "II"
+    option: str = "II"
     server_step_size: Any = 1.0
     dropout: Any = 0.0
 

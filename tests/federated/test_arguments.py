@@ -1,0 +1,86 @@
+"""What federated methods refuse, before anything is compiled; and how a run that breaks ends."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax import Federation, federated
+
+
+def loss(x, row):
+    return jnp.sum((x - row) ** 2) / 2
+
+
+@pytest.fixture
+def federation():
+    return Federation(loss, np.arange(24.0, dtype=np.float32).reshape(4, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: federated.FedAvg(0.0, 2), "step_size must be finite and > 0, got 0.0"),
+        (lambda: federated.FedAvg(0.1, 0), "local_steps must be at least 1, got 0; pass an int >= 1"),
+        (lambda: federated.FedAvg(0.1, 2, batch_size=0), "batch_size must be at least 1, got 0"),
+        (lambda: federated.FedAvg(0.1, 2, clients_per_round=0), "clients_per_round must be at least 1, got 0"),
+        (lambda: federated.FedAvg(0.1, 2, server_step_size=-1.0), "server_step_size must be finite and > 0, got -1"),
+        (lambda: federated.FedAvg(0.1, 2, dropout=1.0), "dropout must be below 1, or nobody answers; got 1.0"),
+        (lambda: federated.MinibatchSGD(0.1, dropout=-0.1), "dropout must be finite and >= 0, got -0.1"),
+        (lambda: federated.Scaffold(0.1, 2, option="III"), "option must be 'I' or 'II', got 'III'"),
+        (lambda: federated.MimeSGD(0.1, 0), "local_steps must be at least 1"),
+        (lambda: federated.MinibatchSARAH(0.1, period=0), "period must be at least 1, got 0"),
+        (lambda: federated.BVRLSGD(0.1, 0), "local_steps must be at least 1"),
+        (lambda: federated.BVRLPSGD(0.1, 2, radius=-1.0), "radius must be finite and >= 0, got -1"),
+        (lambda: federated.FLEDGE(0.1, 0), "local_steps must be at least 1"),
+        (lambda: federated.FLEDGE(0.1, 2, radius=float("nan")), "radius must be finite"),
+        (lambda: federated.FLEDGE(0.1, 2, table="cloud"), "table must be 'server' or 'client', got 'cloud'"),
+        (lambda: federated.FLEDGE(0.1, 2, start="none"), "start must be 'full' or 'mini', got 'none'"),
+    ],
+)
+def test_arguments_that_are_not_what_they_must_be(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_schedule_of_drop_outs():
+    with pytest.raises(TypeError, match="dropout must be a number"):
+        federated.FedAvg(0.1, 2, dropout=lambda step: 0.5)
+
+
+@pytest.mark.parametrize("make", [federated.FedAvg, federated.Scaffold, federated.MimeSGD, federated.FLEDGE])
+def test_more_clients_a_round_than_there_are(make, federation):
+    with pytest.raises(ValueError, match=r"clients_per_round is 5 but the federation has 4 clients; pass .* <= 4"):
+        make(0.1, 2, clients_per_round=5).check(federation)
+    make(0.1, 2, clients_per_round=4).check(federation)
+
+
+def test_a_problem_without_clients():
+    problem = langevax.FiniteSum(loss, jnp.ones((3, 2)))
+    with pytest.raises(TypeError, match=r"FedAvg needs a langevax\.Federation, got FiniteSum"):
+        langevax.simulate(federated.FedAvg(0.1, 2), problem, jnp.zeros(2), key=jax.random.key(0), num_steps=1)
+
+
+def test_a_client_that_turns_non_finite_ends_the_run_at_its_round():
+    """The mean is not finite either, and the error carries the last state that was."""
+
+    def breaking(x, row):
+        return jnp.sum(jnp.where(x > row, jnp.nan, -1.0) * x)  # x grows by step_size until a client breaks
+
+    federation = Federation(breaking, np.array([[[1e9]], [[1.95]]], np.float32))
+    with pytest.raises(langevax.DivergenceError, match="non-finite at step 21") as caught:
+        langevax.simulate(federated.FedAvg(0.1, 1), federation, jnp.zeros(1), key=jax.random.key(0), num_steps=400)
+    np.testing.assert_allclose(caught.value.state.position, [2.0], rtol=1e-5)
+    assert caught.value.result.exchanges == 20
+
+
+def test_a_round_that_moves_more_bytes_than_can_be_counted():
+    federation = Federation(loss, np.zeros((40, 1, 1), np.float32))
+    huge = jax.ShapeDtypeStruct((2**25,), jnp.float32)
+    method = federated.FedAvg(0.1, 1)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    with pytest.raises(ValueError, match="one exchange moves 10737418240 bytes, more than can be counted"):
+        jax.eval_shape(
+            lambda x, k: method.step(federation, method.init(federation, x, k)[0], k, jnp.int32(0)), huge, key
+        )

@@ -1,0 +1,142 @@
+"""Where federated methods must be gradient descent, or each other; and where an estimate is exact. In float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax import Federation, federated
+from langevax.studies.federated_problem import dialled_federation, mean_gradient
+
+STEP_SIZE, ROUNDS, D = 0.05, 4, 3
+START = np.array([0.7, -1.0, 2.0])
+
+
+@pytest.fixture(autouse=True)
+def in_float64():
+    with jax.enable_x64():
+        yield
+
+
+def path(method, federation, rounds=ROUNDS):
+    result = langevax.simulate(
+        method, federation, jnp.asarray(START), key=jax.random.key(3), num_steps=rounds, record_every=1
+    )
+    return np.concatenate([START[None], result.positions]), result
+
+
+def descent(gradient, steps):
+    """Iterates of gradient descent, every `steps`-th."""
+    x, iterates = START, [START]
+    for _ in range(ROUNDS):
+        for _ in range(steps):
+            x = x - STEP_SIZE * np.asarray(gradient(x))
+        iterates.append(x)
+    return np.array(iterates)
+
+
+def cauchy(x, row):
+    features, target = row
+    return jnp.log1p((features @ x - target) ** 2)
+
+
+def cauchy_gradient(tables):
+    """Of the mean over clients, weighed by size: the mean over all rows."""
+    features, targets = (np.concatenate(arrays) for arrays in zip(*tables, strict=True))
+
+    def gradient(x):
+        residuals = features @ x - targets
+        return (2 * residuals / (1 + residuals**2)) @ features / len(residuals)
+
+    return gradient
+
+
+def tables(counts):
+    rng = np.random.default_rng(0)
+    return [(rng.normal(size=(n, D)), rng.normal(size=n)) for n in counts]
+
+
+METHODS = {
+    "FedAvg": lambda k: federated.FedAvg(STEP_SIZE, k),
+    "MinibatchSGD": lambda k: federated.MinibatchSGD(STEP_SIZE),
+    "Scaffold I": lambda k: federated.Scaffold(STEP_SIZE, k, option="I"),
+    "Scaffold II": lambda k: federated.Scaffold(STEP_SIZE, k, option="II"),
+    "MimeSGD": lambda k: federated.MimeSGD(STEP_SIZE, k),
+    "MinibatchSARAH": lambda k: federated.MinibatchSARAH(STEP_SIZE),
+    "BVRLSGD": lambda k: federated.BVRLSGD(STEP_SIZE, k),
+    "FLEDGE server": lambda k: federated.FLEDGE(STEP_SIZE, k, table="server"),
+    "FLEDGE client": lambda k: federated.FLEDGE(STEP_SIZE, k, table="client"),
+}
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent(name):
+    """Clients of 2, 5 and 3 rows; K = 1."""
+    data = tables((2, 5, 3))
+    actual, result = path(METHODS[name](1), Federation.of(cauchy, data))
+    np.testing.assert_allclose(actual, descent(cauchy_gradient(data), 1), rtol=0, atol=1e-13)
+    if "FLEDGE" in name:  # v is the gradient at the last anchor, where the server is
+        server = result.state.server
+        np.testing.assert_allclose(server.gradient, cauchy_gradient(data)(actual[-1]), rtol=0, atol=1e-14)
+        np.testing.assert_array_equal(server.previous, server.position)
+
+
+@pytest.mark.parametrize("name", ["FedAvg", "Scaffold II", "MimeSGD", "BVRLSGD", "FLEDGE client"])
+def test_one_client_is_centralised_descent(name):
+    """K = 3 local steps with all rows of the only client are three steps of gradient descent."""
+    data = tables((6,))
+    actual, _ = path(METHODS[name](3), Federation.of(cauchy, data))
+    np.testing.assert_allclose(actual, descent(cauchy_gradient(data), 3), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        federated.BVRLSGD(STEP_SIZE, 3),
+        federated.MimeSGD(STEP_SIZE, 3),
+        federated.FLEDGE(STEP_SIZE, 3, clients_per_round=2, table="server"),
+        federated.FLEDGE(STEP_SIZE, 3, clients_per_round=2, table="client"),
+    ],
+    ids=["BVRLSGD", "MimeSGD", "FLEDGE server", "FLEDGE client"],
+)
+def test_with_one_hessian_local_steps_are_global_ones(method):
+    """zeta = 0, clients' gradients far apart: v is exact with few clients, and K local steps are K steps of descent."""
+    federation = dialled_federation(6, 4, D, hessian_heterogeneity=0.0, gradient_heterogeneity=5.0, seed=1).federation
+    actual, result = path(method, federation)
+    np.testing.assert_allclose(actual, descent(mean_gradient, 3), rtol=0, atol=1e-12)
+    if isinstance(method, federated.FLEDGE):
+        exact = mean_gradient(result.state.server.previous)
+        np.testing.assert_allclose(result.state.server.gradient, exact, rtol=0, atol=1e-12)
+
+
+def test_bvr_with_one_local_step_is_minibatch_sarah():
+    """The same batches: the first exchange of a round has the same key in both."""
+    federation = Federation.of(cauchy, tables((2, 5, 3)))
+    local, result = path(federated.BVRLSGD(STEP_SIZE, 1, 2, period=3), federation, 7)
+    plain, other = path(federated.MinibatchSARAH(STEP_SIZE, 2, period=3), federation, 7)
+    np.testing.assert_allclose(local, plain, rtol=0, atol=1e-14)
+    assert (result.exchanges, other.exchanges) == (14, 7)
+
+
+def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
+    """With K = 64, h = 1 / (zeta K) arrives and the step that is right for K = 1 explodes."""
+    dialled = dialled_federation(6, 4, D, hessian_heterogeneity=20.0, row_heterogeneity=0.0, seed=2)
+
+    def distance(local_steps, step_size):
+        _, result = path(federated.BVRLSGD(step_size, local_steps, 1, period=2), dialled.federation, 60)
+        return np.abs(result.position).max()
+
+    assert distance(1, 0.05) < 1e-3
+    assert distance(64, 1 / (20 * 64)) < 1e-3
+    assert distance(64, 0.05) > 1e3
+
+
+def test_a_schedule_is_of_the_round_and_may_end_at_zero():
+    """Control variates of option II are means of gradients: no division by the step size."""
+    data = tables((2, 5, 3))
+    method = federated.Scaffold(lambda step: jnp.where(step < 2, STEP_SIZE, 0.0), 1, option="II")
+    actual, result = path(method, Federation.of(cauchy, data))
+    expected = descent(cauchy_gradient(data), 1)
+    np.testing.assert_allclose(actual, expected[[0, 1, 2, 2, 2]], rtol=0, atol=1e-13)
+    assert np.isfinite(np.asarray(result.state.memories)).all()
