@@ -19,7 +19,6 @@ from langevax.algorithm import Algorithm
 from langevax.meanfield import MFLD, PDA, PSDCA, Certificate, certify
 from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
 from langevax.meanfield.smc import sample_gibbs
-from langevax.meanfield.weights import log_mean_exp
 from langevax.metropolis import MALA, MALAState
 from langevax.pcn import PCNL, PCNLState
 from langevax.problems import losses, neurons
@@ -136,8 +135,8 @@ def truncations(
         row = []
         for num_modes in fewer:  # modes first, the bias last
             cut = jnp.concatenate([particles[:, :num_modes], particles[:, -1:]], axis=1)
-            excess = _values(risk_of(num_modes), g, cut) - there
-            row.append(-TEMPERATURE * float(log_mean_exp(-excess / TEMPERATURE)))
+            excess = np.asarray(_values(risk_of(num_modes), g, cut) - there, np.float64)
+            row.append(-TEMPERATURE * np.log1p(np.mean(np.expm1(-excess / TEMPERATURE))))
         changes.append(row)
     changes = np.array(changes)
     return np.stack([changes.mean(axis=0), changes.std(axis=0, ddof=1) / np.sqrt(num_walks)], axis=1)
