@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 
 from langevax import trees
 from langevax.algorithm import at_step
@@ -22,8 +22,6 @@ class MimeServer(NamedTuple):
     position: PyTree
     gradient: PyTree
     """G, of this round."""
-    known: Bool[Array, ""]
-    """Whether anyone sent a gradient in this round."""
     selection: Selection
 
 
@@ -69,8 +67,7 @@ class MimeSGD(Federated):
             selection = Selection(None, roster.weights)
         else:
             selection = Selection(jnp.zeros((p,), jnp.int32), jnp.zeros((p,), roster.weights.dtype))
-        no_gradient = jax.tree.map(jnp.zeros_like, position)
-        return MimeServer(position, no_gradient, jnp.asarray(False), selection)
+        return MimeServer(position, jax.tree.map(jnp.zeros_like, position), selection)
 
     def exchanges(self, roster: Roster) -> tuple[Exchange, ...]:
         return (FullGradients(self.clients_per_round), MimickingSGD(self.clients_per_round, self))
@@ -91,7 +88,7 @@ class FullGradients(Exchange):
 
     def absorb(self, server: Any, answers: Answers, roster: Roster, step: Int[Array, ""]) -> MimeServer:
         gradient = answers.mean(answers.replies.gradient)
-        return MimeServer(server.position, gradient, answers.anyone, answers.selection)
+        return MimeServer(server.position, gradient, answers.selection)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         return rows
@@ -123,9 +120,8 @@ class MimickingSGD(Exchange):
         return Change(trees.subtract(y, x)), memory
 
     def absorb(self, server: Any, answers: Answers, roster: Roster, step: Int[Array, ""]) -> MimeServer:
-        moved = trees.add(server.position, answers.mean(answers.replies.change))
-        position = jax.tree.map(lambda a, b: jnp.where(server.known, a, b), moved, server.position)
-        return server._replace(position=position)
+        change = answers.mean(answers.replies.change)  # 0, too, where nobody sent a gradient: then G = 0, and y stays
+        return server._replace(position=trees.add(server.position, change))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         return 2 * self.method.local_steps * local.batch_rows(self.method.batch_size, rows)
