@@ -10,7 +10,7 @@ import pytest
 import langevax
 from langevax import Federation, federated
 from langevax.run import program
-from langevax.studies.federated_problem import dialled_federation, loss
+from langevax.studies.federated_problem import WavyLoss, dialled_federation
 
 P, D = 48, 40
 
@@ -79,7 +79,7 @@ def test_a_thousand_clients_of_unequal_size():
     rng = np.random.default_rng(0)
     counts = rng.integers(1, 9, 1000)
     slopes = rng.normal(size=(1000, 8, 2)).astype(np.float32)
-    federation = Federation(loss, (slopes, np.zeros_like(slopes)), counts)
+    federation = Federation(WavyLoss(jnp.ones(2)), (slopes, np.zeros_like(slopes)), counts)
     method = federated.FLEDGE(0.05, 4, 2, clients_per_round=10)
     result = langevax.simulate(method, federation, jnp.ones(2), key=jax.random.key(0), num_steps=40)
     assert float(jnp.linalg.norm(federation.gradient(result.position))) < 1e-3

@@ -1,14 +1,15 @@
 """A federation with a dial for each kind of difference between clients, and everything about it known exactly.
 
-    loss(x, (c, h)) = sum_k [ x_k^2 + 3 sin(x_k)^2 ] + 1/2 <x, h x> + <c, x>
+    loss(x, (c, h)) = sum_k s_k [ x_k^2 + 3 sin(x_k)^2 ] + 1/2 <x, h x> + <c, x>
 
-The sum of x^2 + 3 sin(x)^2 is not convex (curvatures from -4 to 8) but has one critical point, the minimum 0 at x = 0,
-and satisfies the Polyak-Lojasiewicz condition (Karimi, Nutini, Schmidt 2016). Curvatures h and slopes c are a client's
-plus those of a row in it, and all add up to 0: the mean f is the sum above whatever the dials say.
+The sum of s (x^2 + 3 sin(x)^2) is not convex (curvatures from -4 s to 8 s) but has one critical point, the minimum 0
+at x = 0, and satisfies the Polyak-Lojasiewicz condition (Karimi, Nutini, Schmidt 2016). Curvatures h and slopes c are a
+client's plus those of a row in it, and all add up to 0: the mean f is that sum whatever the dials say.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float
 
 from langevax.problems.federation import Federation
 
-LOW, HIGH = -4.0, 8.0  # of the curvature of x^2 + 3 sin(x)^2
+HIGH = 8.0  # the largest curvature of x^2 + 3 sin(x)^2; its least is -4
 
 
 class DialledFederation(NamedTuple):
@@ -29,17 +30,26 @@ class DialledFederation(NamedTuple):
     """|gradient f_i(0)| of every client."""
     smoothness: float
     """L of every row's loss."""
+    scales: np.ndarray
+    """s."""
+
+    def gradient(self, x: Any) -> Any:
+        """Of f, in closed form; NumPy arrays (..., d)."""
+        return self.scales * (2 * x + 3 * np.sin(2 * x))
+
+    def value(self, x: Any) -> Any:
+        """Of f."""
+        return np.sum(self.scales * (x**2 + 3 * np.sin(x) ** 2), axis=-1)
 
 
-def loss(x: Float[Array, " d"], row: tuple[Float[Array, " d"], Float[Array, " d"]]) -> Float[Array, ""]:
-    """Of one row (slopes, curvatures)."""
-    slopes, curvatures = row
-    return jnp.sum(x**2 + 3 * jnp.sin(x) ** 2 + curvatures * x**2 / 2 + slopes * x)
+class WavyLoss(eqx.Module):
+    """The loss of one row (slopes, curvatures)."""
 
+    scales: Float[Array, " d"]
 
-def mean_gradient(x: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Of f, in closed form."""
-    return 2 * x + 3 * jnp.sin(2 * x)
+    def __call__(self, x: Float[Array, " d"], row: tuple[Float[Array, " d"], Float[Array, " d"]]) -> Float[Array, ""]:
+        slopes, curvatures = row
+        return jnp.sum(self.scales * (x**2 + 3 * jnp.sin(x) ** 2) + curvatures * x**2 / 2 + slopes * x)
 
 
 def dialled_federation(
@@ -50,6 +60,7 @@ def dialled_federation(
     gradient_heterogeneity: float = 2.0,
     row_heterogeneity: float = 1.0,
     row_noise: float = 1.0,
+    condition: float = 1.0,
     *,
     seed: int,
 ) -> DialledFederation:
@@ -61,6 +72,7 @@ def dialled_federation(
         gradient_heterogeneity: |gradient f_i(0)|, the same for all clients.
         row_heterogeneity: half the spread of curvatures of rows within a client.
         row_noise: |slope of a row - that of its client|.
+        condition: s falls from 1 to 1 / condition, geometrically over coordinates.
 
     Raises:
         ValueError: an odd number of clients or rows.
@@ -85,6 +97,7 @@ def dialled_federation(
     curvatures = of_client[0] + np.stack([h for h, _ in of_row])
     slopes = of_client[1] + np.stack([c for _, c in of_row])
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
-    federation = Federation(loss, (slopes.astype(dtype), curvatures.astype(dtype)))
+    scales = float(condition) ** -np.linspace(0, 1, dim)
+    federation = Federation(WavyLoss(jnp.asarray(scales, dtype)), (slopes.astype(dtype), curvatures.astype(dtype)))
     bend = zeta / 2 + spread
-    return DialledFederation(federation, zeta, gradient_heterogeneity, max(HIGH + bend, -LOW + bend))
+    return DialledFederation(federation, zeta, gradient_heterogeneity, HIGH + bend, scales)
