@@ -36,6 +36,7 @@ from langevax.problems.mean_field import MeanFieldRisk, check_risk
 from langevax.problems.neurons import Neuron
 
 CAUTION = 2.0  # times the variance: at 1 the noise of z wore the weights out twice a pass, at 4 the climb took longer
+TRUST = 1.0  # deviation of the change of log weights: beyond, the variance here says nothing of the law there
 UNEVEN = 0.5  # effective share of the particles below which the cloud is refreshed
 
 
@@ -157,6 +158,8 @@ class PSDCA(Algorithm):
             spread = jnp.asarray(risk.neuron.bound, dtype) ** 2
         pull = risk.row_weights()[row] / (jnp.asarray(risk.size, dtype) * jnp.asarray(self.temperature, dtype))
         change = risk.loss.dual_step(z, dual, risk.targets[row], pull * spread) - dual
+        if self.curvature == "variance":
+            change = change * _trusted(pull * jnp.sqrt(jnp.sum(change**2) * spread / CAUTION))
         shifted = state.log_weights - pull * jnp.tensordot(h, change, axes=change.ndim)
         log_weights, mean, effective = recentred(shifted)  # at every step: small numbers keep their digits
         since_refresh = state.since_refresh + mean
@@ -184,6 +187,11 @@ class PSDCA(Algorithm):
             step_size=adapted(state.step_size, acceptance, self.proposal),
             acceptance=acceptance,
         )
+
+
+def _trusted(spread: Array) -> Array:
+    """The share of a step that changes log weights by this standard deviation to take: D is concave along it."""
+    return jnp.minimum(1.0, TRUST / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)).astype(spread.dtype)
 
 
 def _check_bound(neuron: Neuron) -> None:

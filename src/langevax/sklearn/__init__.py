@@ -1,6 +1,12 @@
 """scikit-learn estimators: networks trained to a certified global optimum, by `fit` and `predict`."""
 
 from langevax.sklearn.classifier import MeanFieldClassifier
+from langevax.sklearn.encoded import (
+    FunctionalMeanFieldClassifier,
+    FunctionalMeanFieldRegressor,
+    GraphMeanFieldClassifier,
+    GraphMeanFieldRegressor,
+)
 from langevax.sklearn.inputs import CurveCoefficients, GraphFeatures, SurfaceCoefficients
 from langevax.sklearn.kernel_langevin import KernelLangevinClassifier, KernelLangevinRegressor
 from langevax.sklearn.loading import load
@@ -9,7 +15,11 @@ from langevax.sklearn.regressor import MeanFieldRegressor
 
 __all__ = [
     "CurveCoefficients",
+    "FunctionalMeanFieldClassifier",
+    "FunctionalMeanFieldRegressor",
     "GraphFeatures",
+    "GraphMeanFieldClassifier",
+    "GraphMeanFieldRegressor",
     "KernelLangevinClassifier",
     "KernelLangevinRegressor",
     "MeanFieldClassifier",

@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from jax import random
@@ -23,6 +23,8 @@ CLOUDS = 8  # kept for predictions, from the last half of the run
 class MeanFieldEstimator(BaseEstimator):
     """A network of many neurons, trained by mean-field Langevin dynamics; see the regressor and the classifier."""
 
+    automatic: ClassVar[parameters.Automatic] = parameters.Automatic()
+
     def __init__(
         self,
         solver: str = "mfld",
@@ -33,7 +35,7 @@ class MeanFieldEstimator(BaseEstimator):
         num_steps: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] | None = "auto",
         neuron: str = "tanh-tanh",
-        output_scale: float = 10.0,
+        output_scale: float | Literal["auto"] = 10.0,
         prior_variance: float = 1.0,
         scaling: Literal["loo", "columns", "global"] = "loo",
         validation: Literal["path"] | None = None,
@@ -72,8 +74,8 @@ class MeanFieldEstimator(BaseEstimator):
             ValueError, TypeError: no numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: the step size is too large.
         """
-        given = self.get_params()
-        parameters.check(given)
+        given = self.get_params(deep=False)
+        parameters.check(given | {"scaling": self.scaling})
         X, y = self._validated(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         rows = distinct_rows(X, self._encode(y, weights), weights)
@@ -84,7 +86,7 @@ class MeanFieldEstimator(BaseEstimator):
         goes_on = self.warm_start and hasattr(self, "particles_")
         standardiser, temperature = self._choice(rows, task, goes_on, choice_key)
         network = Network(task, standardiser(rows.inputs), rows.weights, float(self.prior_variance))
-        schedule = parameters.schedule(given, network)
+        schedule = parameters.schedule(given, network, self.automatic)
         start = network.risk(temperature).prior(temperature, self.num_particles)
         if goes_on:
             start = network.turned(self._to_go_on_from(network))
@@ -104,17 +106,13 @@ class MeanFieldEstimator(BaseEstimator):
 
     def outputs(self, X: Table) -> np.ndarray:
         """The network's outputs, (n,) or (n, C), before they become predictions; float32."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
-        return outputs(self.neuron_, cloud, self.standardiser_(X))
+        return self._outputs(self._columns(X))
 
     def staged_outputs(self, X: Table) -> Any:
         """The outputs of the cloud at each step of `history_["steps"]`, one after the other."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        columns = self._columns(X)
         for cloud in self.history_["particles"]:
-            yield outputs(self.neuron_, cloud, self.standardiser_(X))
+            yield outputs(self.neuron_, cloud, self.standardiser_(columns))
 
     def save(self, file: str | os.PathLike) -> None:
         """Write the fitted model as one safetensors file: arrays and a JSON header, without the training rows.
@@ -122,18 +120,22 @@ class MeanFieldEstimator(BaseEstimator):
         `langevax.sklearn.load` reads it. A loaded model predicts; certificates need the rows it was fitted on.
         """
         check_is_fitted(self)
+        persistence.write(file, *self._state())
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The JSON header and the arrays that `_restore` makes the model from."""
         arrays = {"clouds": self.clouds_, "particles": self.particles_}
         arrays |= {"input_mean": self.standardiser_.mean, "input_scale": self.standardiser_.scale}
         header = {
             "class": type(self).__name__,
-            "parameters": {name: _plain(value) for name, value in self.get_params().items()},
+            "parameters": {name: _plain(value) for name, value in self.get_params(deep=False).items()},
             "neuron": [self.neuron, float(self.neuron_.scale), *self.neuron_.output_shape],
             "temperature": self.temperature_,
             "n_iter": self.n_iter_,
             "feature_names": [str(name) for name in getattr(self, "feature_names_in_", ())],
             "targets": self._target_header(),
         }
-        persistence.write(file, header, arrays)
+        return header, arrays
 
     def _restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Become the model that `save` wrote."""
@@ -177,7 +179,7 @@ class MeanFieldEstimator(BaseEstimator):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
         temperature = self.temperature
         if self.leave_one_out_ is not None and isinstance(temperature, str):
-            temperature = self.leave_one_out_.alpha / float(rows.weights.sum())
+            temperature = self.automatic.coldness * self.leave_one_out_.alpha / float(rows.weights.sum())
         return (self.standardiser_ if goes_on else standardiser), float(temperature)
 
     def _to_go_on_from(self, network: Network) -> np.ndarray:
@@ -191,7 +193,22 @@ class MeanFieldEstimator(BaseEstimator):
         return particles
 
     def _make_neuron(self, num_outputs: int | None) -> Any:
-        return parameters.make_neuron(self.neuron, float(self.output_scale), num_outputs)
+        scale = self.automatic.output_scale if isinstance(self.output_scale, str) else float(self.output_scale)
+        return parameters.make_neuron(self.neuron, scale, num_outputs)
+
+    def _column_names(self) -> list[str]:
+        """Of the columns that the network sees."""
+        count = len(self.standardiser_.mean)
+        return [str(name) for name in getattr(self, "feature_names_in_", [f"x{j}" for j in range(count)])]
+
+    def _columns(self, X: Table) -> np.ndarray:
+        """What a fitted network sees of X: (n, d) float64, checked by scikit-learn."""
+        check_is_fitted(self)
+        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _outputs(self, columns: np.ndarray) -> np.ndarray:
+        cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
+        return outputs(self.neuron_, cloud, self.standardiser_(columns))
 
     @abstractmethod
     def _validated(self, X: Table, y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -214,7 +231,9 @@ class MeanFieldEstimator(BaseEstimator):
 
 
 def _plain(value: Any) -> Any:
-    """A parameter as JSON: generators and paths become their words."""
-    if isinstance(value, np.generic):
-        return value.item()
+    """A parameter as JSON: generators and paths become their words, tuples and arrays lists."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
     return value if isinstance(value, str | int | float | bool | None) else None if callable(value) else str(value)

@@ -48,7 +48,7 @@ class MeanFieldClassifier(ClassifierMixin, Inspection, MeanFieldEstimator):
 
     def predict_proba(self, X: Table) -> np.ndarray:
         """(n, C), rows summing to one."""
-        return _probabilities(self.outputs(X))
+        return probabilities(self.outputs(X))
 
     def predict(self, X: Table) -> np.ndarray:
         """(n,) labels."""
@@ -56,7 +56,7 @@ class MeanFieldClassifier(ClassifierMixin, Inspection, MeanFieldEstimator):
 
     def staged_predict_proba(self, X: Table) -> Iterator[np.ndarray]:
         """Probabilities of the cloud at each step of `history_["steps"]`."""
-        return map(_probabilities, self.staged_outputs(X))
+        return map(probabilities, self.staged_outputs(X))
 
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Labels of the cloud at each step of `history_["steps"]`."""
@@ -95,7 +95,8 @@ class MeanFieldClassifier(ClassifierMixin, Inspection, MeanFieldEstimator):
         self.classes_ = np.array(header["classes"], dtype)
 
 
-def _probabilities(z: np.ndarray) -> np.ndarray:
+def probabilities(z: np.ndarray) -> np.ndarray:
+    """(n, C) of the outputs (n,) of two classes, or (n, C) of more."""
     if z.ndim == 1:
         return np.column_stack([expit(-z), expit(z)])
     return softmax(z, axis=1)

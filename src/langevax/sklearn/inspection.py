@@ -1,6 +1,6 @@
 """What a fitted mean-field network can be asked: its certificate, its kernel limit, its pictures."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,7 @@ from langevax.meanfield import Certificate, certify
 from langevax.meanfield.certificate import PILOT
 from langevax.meanfield.looks import SUSPICIOUS, Look
 from langevax.sklearn.kernel_limit import NeuronFeatures
+from langevax.sklearn.parameters import Automatic
 from langevax.sklearn.plots import Plots
 from langevax.sklearn.table import bucket, padded
 from langevax.sklearn.training import root_key
@@ -42,6 +43,7 @@ class Inspection(Plots):
     temperature_: float
     prior_variance: float
     random_state: Any
+    automatic: ClassVar[Automatic]
 
     def certificate(
         self, num_replicates: int = 4, num_particles: int | None = None, polish: int = 2, random_state: Any = None
@@ -77,6 +79,7 @@ class Inspection(Plots):
             num_replicates=num_replicates,
             num_particles=num_particles,
             polish=polish,
+            proposal=self.automatic.proposal,
         )
 
     def certificate_path(
@@ -91,7 +94,10 @@ class Inspection(Plots):
         final = self.certificate(random_state=random_state) if final is None else final
         places = np.unique(np.geomspace(1, records, num_points).astype(int))
         risk, key = self._network().risk(self.temperature_), self._key(random_state)
-        looks = [Look(risk, self._mean_dual(int(m)), self.temperature_, key, 4, PILOT) for m in places[:-1]]
+        looks = [
+            Look(risk, self._mean_dual(int(m)), self.temperature_, key, 4, PILOT, self.automatic.proposal)
+            for m in places[:-1]
+        ]
         bounds = np.array([*(look.bound for look in looks), final.lower_bound])
         errors = np.array([*(look.bound_error for look in looks), final.lower_bound_error])
         end = np.hypot(final.lower_bound_error, final.standard_error)

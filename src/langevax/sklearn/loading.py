@@ -5,10 +5,25 @@ from typing import Any
 
 from langevax.sklearn import persistence
 from langevax.sklearn.classifier import MeanFieldClassifier
+from langevax.sklearn.encoded import (
+    FunctionalMeanFieldClassifier,
+    FunctionalMeanFieldRegressor,
+    GraphMeanFieldClassifier,
+    GraphMeanFieldRegressor,
+)
 from langevax.sklearn.kernel_langevin import KernelLangevinClassifier, KernelLangevinRegressor
 from langevax.sklearn.regressor import MeanFieldRegressor
 
-ESTIMATORS = (MeanFieldRegressor, MeanFieldClassifier, KernelLangevinRegressor, KernelLangevinClassifier)
+ESTIMATORS = (
+    MeanFieldRegressor,
+    MeanFieldClassifier,
+    FunctionalMeanFieldRegressor,
+    FunctionalMeanFieldClassifier,
+    GraphMeanFieldRegressor,
+    GraphMeanFieldClassifier,
+    KernelLangevinRegressor,
+    KernelLangevinClassifier,
+)
 Estimator = MeanFieldRegressor | MeanFieldClassifier | KernelLangevinRegressor | KernelLangevinClassifier
 
 

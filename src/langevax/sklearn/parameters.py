@@ -1,9 +1,10 @@
 """The parameters of the mean-field estimators: what they may be, and what "auto" means."""
 
 import numbers
-from typing import Any
+from typing import Any, NamedTuple
 
 from langevax import checks
+from langevax.meanfield.moves import Proposal
 from langevax.problems import neurons
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
 from langevax.sklearn.training import Network
@@ -15,8 +16,20 @@ CHOICES = {
     "scaling": ("loo", "columns", "global"),
     "validation": (None, "path"),
 }
-NUMBERS = {"temperature": "loo", "step_size": "auto", "output_scale": None, "prior_variance": None}
+NUMBERS = {"temperature": "loo", "step_size": "auto", "output_scale": "auto", "prior_variance": None}
 COUNTS = {"num_particles": (), "num_steps": ("auto",), "batch_size": ("auto", None)}
+
+
+class Automatic(NamedTuple):
+    """What "auto" and "loo" mean for one kind of estimator."""
+
+    output_scale: float = 10.0
+    coldness: float = 1.0
+    """Of temperature="loo", in units of the leave-one-out optimum."""
+    patience: float = 1.0
+    """Of num_steps, in units of what the solver takes for a table."""
+    proposal: Proposal = "mala"
+    """Of Metropolis moves, in training and in the certificate."""
 
 
 def check(parameters: dict[str, Any]) -> None:
@@ -52,7 +65,7 @@ def make_neuron(name: str, scale: float, num_outputs: int | None) -> neurons.Tan
     return neurons.TanhTanh(scale, num_outputs)
 
 
-def schedule(parameters: dict[str, Any], network: Network) -> Schedule:
+def schedule(parameters: dict[str, Any], network: Network, automatic: Automatic) -> Schedule:
     """Steps, their relative size and the batch; large tables go in batches."""
     n, batch_size, solver = len(network.inputs), parameters["batch_size"], SOLVERS[parameters["solver"]]
     if batch_size == "auto":
@@ -63,5 +76,6 @@ def schedule(parameters: dict[str, Any], network: Network) -> Schedule:
     if relative == "auto":
         relative = solver.relative_step(network.task.loss) * (1.0 if batch_size is None else BATCH_SHARE)
     if num_steps == "auto":
-        num_steps = solver.num_steps(n, batch_size)
-    return Schedule(parameters["solver"], num_steps, float(relative), batch_size, parameters["stop_at_plateau"])
+        num_steps = int(automatic.patience * solver.num_steps(n, batch_size))
+    plateau, proposal = parameters["stop_at_plateau"], automatic.proposal
+    return Schedule(parameters["solver"], num_steps, float(relative), batch_size, plateau, proposal)

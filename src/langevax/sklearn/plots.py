@@ -15,6 +15,7 @@ class Plots:
     particles_: np.ndarray
     neuron_: Any
     temperature_: float
+    standardiser_: Any
 
     def plot_particles(self, features: tuple[int, int] | None = None, axes: Any = None) -> Any:
         """The neurons in the plane of two weights, by default those the outputs depend on most.
@@ -33,17 +34,17 @@ class Plots:
         if features is None:
             slopes = np.abs(pull @ weights) / len(weights)
             features = tuple(np.argsort(-slopes, kind="stable")[[0, min(1, len(slopes) - 1)]])
-        names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(weights.shape[1])])
+        names = self._column_names()  # type: ignore[attr-defined]
         x, y = (weights[:, j] for j in features)
         labels = {"xlabel": f"weight of {names[features[0]]}", "ylabel": f"weight of {names[features[1]]}"}
-        axes = _axes(axes)
+        axes = new_axes(axes)
         charts.particles(axes, x, y, pull, pull_label="outer weight", title="The neurons", **labels)
         return axes
 
     def plot_training(self, axes: Any = None) -> Any:
         """The risk of the cloud along training; the shaded last half is what predicts and what is certified."""
         check_is_fitted(self)
-        axes, steps = _axes(axes), self.history_["steps"]
+        axes, steps = new_axes(axes), self.history_["steps"]
         axes.plot(steps, self.history_["loss"], color=theme.METHODS["MFLD"][0], marker="D", markevery=0.1)
         axes.axvspan(steps[len(steps) // 2], steps[-1], color=theme.METHODS["MFLD"][0], alpha=0.12, linewidth=0)
         axes.set(xlabel="step", ylabel="mean loss on the training rows", title="Training")
@@ -52,7 +53,7 @@ class Plots:
     def plot_certificate(self, axes: Any = None, num_points: int = 6) -> Any:
         """The dual bound D with its error, and the band [D, D + gap] that holds the optimum, along training."""
         path = self.certificate_path(num_points)  # type: ignore[attr-defined]
-        axes = _axes(axes)
+        axes = new_axes(axes)
         charts.band(axes, path.steps, path.lower_bound, path.lower_bound_error, path.gap, path.trustworthy)
         axes.set(xlabel="step", ylabel="objective", title="The optimum lies in the band")
         return axes
@@ -63,7 +64,7 @@ class Plots:
         choice = getattr(self, "leave_one_out_", None)
         if choice is None:
             raise ValueError("temperature and scaling were given, so nothing was left out; fit with temperature='loo'.")
-        axes = _axes(axes)
+        axes = new_axes(axes)
         rows = choice.alpha / self.temperature_ if self.temperature_ else 1.0
         axes.semilogx(choice.alphas / rows, choice.errors, color=theme.INK)
         axes.plot(self.temperature_, choice.error, color=theme.METHODS["MFLD"][0], marker="D", linestyle="none")
@@ -72,16 +73,17 @@ class Plots:
 
     def _weights_and_pull(self) -> tuple[np.ndarray, np.ndarray]:
         """Weights of the columns (N, d), and each neuron's outer weight (N,): for several outputs the strongest."""
-        size = self.particles_.shape[1]
-        weights = self.particles_[:, self.neuron_.input_weights(self.n_features_in_)]  # type: ignore[attr-defined]
-        outer = size - self.n_features_in_ - 1  # type: ignore[attr-defined]
+        size, num_columns = self.particles_.shape[1], len(self.standardiser_.mean)
+        weights = self.particles_[:, self.neuron_.input_weights(num_columns)]
+        outer = size - num_columns - 1
         if outer == 0:
             return weights, np.full(len(weights), float(self.neuron_.scale))
         pulls = self.neuron_.scale * np.tanh(self.particles_[:, :outer])
         return weights, pulls[np.arange(len(pulls)), np.abs(pulls).argmax(1)]
 
 
-def _axes(axes: Any) -> Any:
+def new_axes(axes: Any) -> Any:
+    """The axes given, or new ones in the house's style."""
     if axes is not None:
         return axes
     import matplotlib

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from langevax.algorithm import Algorithm
 from langevax.gradients import SVRG, Full, GradientEstimator, Minibatch
 from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
+from langevax.meanfield.moves import Proposal
 from langevax.meanfield.steps import coordinate_steps, relative_step
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
@@ -33,6 +34,7 @@ class Schedule(NamedTuple):
     relative_step: float
     batch_size: int | None
     stop_at_plateau: bool
+    proposal: Proposal = "mala"
 
 
 class Solver(NamedTuple):
@@ -89,7 +91,7 @@ def _fictitious_play(risk: MeanFieldRisk, temperature: float, schedule: Schedule
 
 
 def _psdca(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    return PSDCA(temperature, moves=INNER_STEPS, curvature="variance")
+    return PSDCA(temperature, moves=INNER_STEPS, curvature="variance", proposal=schedule.proposal)
 
 
 def _with_velocity(loss: Loss) -> float:

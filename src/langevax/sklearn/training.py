@@ -145,6 +145,24 @@ def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray
     return np.concatenate(parts)
 
 
+def slopes(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """(n, C, d): gradients of the network's outputs by its standardised inputs; C = 1 for a single output."""
+    parts = []
+    for begin in range(0, len(inputs), ROWS_AT_ONCE):
+        part = inputs[begin : begin + ROWS_AT_ONCE]
+        parts.append(np.asarray(_slopes(neuron, cloud, padded(part, bucket(len(part)))))[: len(part)])
+    found = np.concatenate(parts)
+    return found[:, None] if found.ndim == 2 else found
+
+
+@eqx.filter_jit
+def _slopes(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
+    def output(row: Array) -> Array:
+        return neuron.mean(cloud, row[None])[0]
+
+    return jax.lax.map(jax.jacrev(output), jnp.asarray(inputs))
+
+
 @eqx.filter_jit
 def _outputs(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
     block = max(1, BLOCK_ELEMENTS // cloud.shape[0])

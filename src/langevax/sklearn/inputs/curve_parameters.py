@@ -6,7 +6,7 @@ from langevax import checks, spaces
 from langevax.spaces.basis import Basis
 
 BASES = {"cosine": spaces.Cosine, "fourier": spaces.Fourier, "legendre": spaces.Legendre}
-CHOICES = {"whiten": (False, True), "missing": ("error", "interpolate")}
+CHOICES = {"whiten": (False, True), "centre": (True, False), "missing": ("error", "interpolate")}
 
 
 def check(parameters: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         smoothing: standard deviation of the noise in the values, removed by regression on a Gaussian law learned from
             all curves; None: none; "auto": learned too, where the curves have times of their own or are differentiated.
         missing: "interpolate" accepts NaN, as a value that is not there.
+        centre: take the mean off; an estimator that centres its columns anyhow is better off without.
 
     With several channels or derivatives, those of a block are divided by their root mean square, so that units do not
     matter; all decays are kept by an estimator of `scaling="global"`. Curves: tables (n, G), (n, channels G) or (n,
@@ -49,8 +50,8 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
     Attributes:
         domain_: the interval of the training curves, beyond which no curve may go.
         grid_: (G,) of the training curves where they share one.
-        bases_, means_, scales_: of each block (channel, derivative), in that order: basis, coefficients of the mean,
-            what coefficients are multiplied by.
+        bases_, means_, scales_: of each block (channel, derivative), in that order: basis, coefficients of the mean
+            (0 where it stays), what coefficients are multiplied by.
 
     Raises:
         ValueError, TypeError: a parameter out of range, NaN, a grid that does not increase, lengths or channels that do
@@ -77,6 +78,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         channels: int = 1,
         smoothing: float | Literal["auto"] | None = "auto",
         missing: Missing = "error",
+        centre: bool = True,
     ):
         self.basis = basis
         self.num_modes = num_modes
@@ -87,6 +89,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         self.channels = channels
         self.smoothing = smoothing
         self.missing = missing
+        self.centre = centre
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn domain, grid, mean and, where asked for, components, deviations and noise."""
@@ -170,7 +173,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         fitted = [self._fit_block(curves, c, d) for c, d in self._blocks()]
         self.bases_ = [basis for basis, _ in fitted]
         coefficients = [z for _, z in fitted]
-        self.means_ = [z.mean(0) for z in coefficients]
+        self.means_ = [z.mean(0) if self.centre else np.zeros(z.shape[1]) for z in coefficients]
         self.scales_ = [self._scale(z - z.mean(0)) for z in coefficients]
         return coefficients
 

@@ -1,0 +1,243 @@
+"""Networks on curves and graphs: what they see, what their pictures say, refinement, files, bad input."""
+
+import functools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.interpolate import CubicSpline, make_interp_spline
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from langevax import spaces
+from langevax.sklearn import (
+    FunctionalMeanFieldClassifier,
+    FunctionalMeanFieldRegressor,
+    GraphMeanFieldClassifier,
+    GraphMeanFieldRegressor,
+    load,
+)
+from langevax.sklearn.encoded.base import Encoded
+from langevax.sklearn.inputs.saving import state_of
+
+GRID = np.linspace(2.0, 4.0, 81)
+FINE = np.linspace(2.0, 4.0, 321)
+SMALL = {"num_particles": 64, "num_steps": 640, "random_state": 0}
+
+
+@functools.cache
+def waves(n=64):
+    """(curves on GRID, target): the target is the bend at t = 3, times the height."""
+    heights, rates, phases = np.random.default_rng(0).uniform(0.5, 1.5, size=(3, n, 1))
+    X = heights * np.sin(3 * rates * (GRID - 2) + phases)
+    return X, (heights * rates)[:, 0]
+
+
+@functools.cache
+def fitted(derivative=0):
+    X, y = waves()
+    return FunctionalMeanFieldRegressor(grid=GRID, derivative=derivative, num_modes=12, **SMALL).fit(X, y)
+
+
+@functools.cache
+def classifier():
+    X, y = waves()
+    return FunctionalMeanFieldClassifier(grid=GRID, num_modes=12, **SMALL).fit(X, np.where(y > 1, "high", "low"))
+
+
+@functools.cache
+def molecules():
+    """Rings and paths with an odd label, and how many nodes they have."""
+    graphs = []
+    for n in range(4, 24):
+        labels = ["N", *"C" * (n - 1)]
+        graphs += [([(i, (i + 1) % n, "single") for i in range(n)], labels)]
+        graphs += [([(i, i + 1, "double") for i in range(n - 1)], labels)]
+    return graphs, np.repeat(np.arange(4.0, 24.0), 2), np.tile(["ring", "path"], 20)
+
+
+def test_it_learns():
+    X, y = waves()
+    assert fitted().score(X, y) > 0.9
+    assert classifier().score(X, np.where(y > 1, "high", "low")) > 0.9
+
+
+def test_the_certificate_is_that_of_functions():
+    model = fitted()
+    certificate = model.certificate()
+    assert certificate.trustworthy
+    assert -0.01 < certificate.gap < 0.05
+    assert model.automatic.proposal == "pcnl"
+
+
+@pytest.mark.parametrize("derivative", [0, 2])
+def test_a_grid_four_times_finer_changes_predictions_by_less_than_one_percent(derivative):
+    X, y = waves()
+    fine = CubicSpline(GRID, X.T)(FINE).T
+    moved = fitted(derivative).predict(fine, grid=FINE) - fitted(derivative).predict(X)
+    assert np.abs(moved).max() < 0.01 * y.std()
+
+
+def test_classes_on_another_grid():
+    X, _ = waves()
+    fine = CubicSpline(GRID, X.T)(FINE).T
+    for ask in ("predict_proba", "decision_function"):
+        here, there = getattr(classifier(), ask)(X), getattr(classifier(), ask)(fine, grid=FINE)
+        np.testing.assert_allclose(there, here, atol=0.02 * np.abs(here).max())
+    assert (classifier().predict(fine, grid=FINE) == classifier().predict(X)).mean() > 0.95
+
+
+@pytest.mark.parametrize("derivative", [0, 2])
+def test_slope_functions_are_derivatives_of_the_output(derivative):
+    """output(x + e) - output(x - e) = 2 mean of beta e^(derivative), for a smooth small e."""
+    model, (X, _) = fitted(derivative), waves()
+    e = 1e-3 * np.sin(2 * GRID)
+    measured = (model.predict(X[:9] + e) - model.predict(X[:9] - e)) / 2
+    seen = make_interp_spline(GRID, e, k=5)(FINE, nu=derivative)
+    expected = np.trapezoid(model.slope_functions(X[:9], FINE) * seen, FINE, axis=1) / 2  # a mean over [2, 4]
+    np.testing.assert_allclose(measured, expected, rtol=0.02, atol=0.002 * np.abs(expected).max())
+
+
+def test_weight_functions_make_the_neurons():
+    """sum over neurons of R tanh |a| tanh(mean of theta (x - mean) + b) is the output of the cloud at the end."""
+    model, (X, y) = fitted(), waves()
+    a, b = model.particles_[:, 0], model.particles_[:, -1]
+    thetas = model.weight_functions(FINE)
+    curves = CubicSpline(GRID, X.T)(FINE).T
+    mean = model.standardiser_.mean @ model.encoder_.weight_functions(np.eye(12) / model.encoder_.scales_[0] ** 2, FINE)
+    inner = np.trapezoid(thetas[:, None] * (curves - mean), FINE, axis=-1) / 2
+    outputs = 3 * np.mean(np.tanh(abs(a))[:, None] * np.tanh(inner + (np.sign(a) * b)[:, None]), axis=0)
+    *_, last = model.staged_outputs(X)
+    np.testing.assert_allclose(outputs, last, atol=0.02)
+    assert np.std(y) > 0.1
+
+
+def test_the_pictures():
+    model, (X, _) = fitted(), waves()
+    with plt.rc_context({"figure.max_open_warning": 0}):
+        for axes in (model.plot_weight_functions(), model.plot_slopes(X), model.plot_particles()):
+            low, high = axes.get_ylim()
+            assert low < 0 < high
+            plt.close(axes.figure)
+    assert model.plot_particles().get_xlabel().startswith("weight of cosine")
+    plt.close("all")
+
+
+def test_several_channels_and_derivatives_have_a_function_each():
+    X, y = waves()
+    both = np.stack([X, X[:, ::-1]], axis=1)
+    settings = SMALL | {"num_steps": 64}
+    model = FunctionalMeanFieldRegressor(channels=2, derivative=(0, 1), num_modes=6, **settings).fit(both, y)
+    assert model.weight_functions().shape == (64, 4, 81)
+    assert model.slope_functions(both[:3], FINE[:5] * 0.01).shape == (3, 4, 5)
+    plt.close(model.plot_weight_functions(block=3).figure)
+
+
+def test_curves_with_times_of_their_own():
+    X, y = waves()
+    rng = np.random.default_rng(1)
+    places = [np.sort(np.append(rng.choice(np.arange(1, 80), 30, replace=False), [0, 80])) for _ in X]
+    pairs = [(GRID[p], x[p]) for p, x in zip(places, X, strict=True)]
+    model = FunctionalMeanFieldRegressor(num_modes=12, **SMALL).fit(pairs, y)
+    assert model.score(pairs, y) > 0.9
+    plt.close(model.plot_slopes(pairs).figure)
+
+
+def test_the_same_network_behind_any_number_of_modes():
+    X, y = waves()
+    few, many = (
+        FunctionalMeanFieldRegressor(num_modes=k, num_particles=512, random_state=0).fit(X, y) for k in (8, 64)
+    )
+    assert np.sqrt(np.mean((few.predict(X) - many.predict(X)) ** 2)) < 0.1 * y.std()  # noise of the clouds: 0.04
+
+
+def test_parameters_of_the_encoder_are_searched():
+    X, y = waves()
+    search = GridSearchCV(FunctionalMeanFieldRegressor(**SMALL | {"num_steps": 64}), {"num_modes": [2, 12]}, cv=2)
+    assert search.fit(X, y).best_params_["num_modes"] == 12
+
+
+def test_a_warm_start_keeps_the_encoder():
+    X, y = waves()
+    model = FunctionalMeanFieldRegressor("mfld", num_particles=64, num_steps=20, warm_start=True, random_state=0)
+    encoder = model.fit(X, y).encoder_
+    assert model.fit(X + 1, y).encoder_ is encoder
+
+
+@pytest.mark.parametrize("derivative", [0, 2])
+def test_files_give_back_the_same_predictions(tmp_path, derivative):
+    X, _ = waves()
+    fitted(derivative).save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), fitted(derivative).predict(X))
+    np.testing.assert_array_equal(loaded.weight_functions(), fitted(derivative).weight_functions())
+    assert loaded.n_features_in_ == 81
+    assert loaded.grid == pytest.approx(GRID)
+
+
+def test_files_of_components_noise_and_own_times(tmp_path):
+    X, y = waves()
+    noisy = X + 0.05 * np.random.default_rng(2).normal(size=X.shape)
+    model = FunctionalMeanFieldRegressor(basis="components", num_modes=5, smoothing=0.05, derivative=(0, 1), **SMALL)
+    model.set_params(num_steps=64).fit(noisy, y).save(tmp_path / "model")
+    pairs = [(np.linspace(0, 1, 81), x) for x in noisy[:5]]
+    np.testing.assert_array_equal(load(tmp_path / "model").predict(pairs), model.predict(pairs))
+
+
+def test_a_basis_of_ones_own_is_refused_before_anything_is_written(tmp_path):
+    X, y = waves()
+    model = FunctionalMeanFieldRegressor(basis=Own(6), **SMALL | {"num_steps": 64}).fit(X, y)
+    with pytest.raises(ValueError, match="basis of your own \\(Own\\)"):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+class Own(spaces.Cosine):
+    """Cosines that call themselves otherwise."""
+
+
+def test_graphs_are_learned_and_kept(tmp_path):
+    graphs, sizes, kinds = molecules()
+    settings = {"num_particles": 64, "num_steps": 200, "edge_labels": "bond", "random_state": 0}
+    regressor = GraphMeanFieldRegressor(**settings).fit(graphs, sizes)
+    classes = GraphMeanFieldClassifier(**settings).fit(graphs, kinds)
+    assert regressor.score(graphs, sizes) > 0.95
+    assert classes.score(graphs, kinds) > 0.95
+    for model in (regressor, classes):
+        model.save(tmp_path / "model")
+        loaded = load(tmp_path / "model")
+        np.testing.assert_array_equal(loaded.predict(graphs), model.predict(graphs))
+        assert list(loaded.encoder_.get_feature_names_out()) == list(model.encoder_.get_feature_names_out())
+    assert "weight of" in regressor.plot_particles().get_xlabel()
+    plt.close("all")
+    assert isinstance(clone(regressor), GraphMeanFieldRegressor)
+
+
+def test_what_is_said_of_bad_input():
+    X, y = waves()
+    regressor = FunctionalMeanFieldRegressor(**SMALL)
+    cases = [
+        ((regressor, [[1.0, 2.0], [1.0, 2.0, 3.0]], y[:2]), "different lengths without times"),
+        ((clone(regressor).set_params(grid=GRID[::-1]), X, y), "grid must be finite and increasing"),
+        ((regressor, np.where(np.arange(81) == 3, np.nan, X), y), "NaN"),
+        ((regressor, np.stack([X, X], 1), y), "channels=1"),
+        ((regressor, X, y[:-1]), "inconsistent numbers of samples"),
+        ((clone(regressor).set_params(output_scale="big"), X, y), "output_scale"),
+        ((GraphMeanFieldRegressor(), [([], "")] * 3, [1.0, 2.0, 3.0]), "node"),
+        ((GraphMeanFieldRegressor(), [([(0, 1)], "CO")] * 2, [1.0, 2.0, 3.0]), "inconsistent numbers of samples"),
+    ]
+    for (model, inputs, targets), words in cases:
+        with pytest.raises((ValueError, TypeError), match=words):
+            model.fit(inputs, targets)
+    with pytest.raises(ValueError, match="outside the domain 2 to 4"):
+        fitted().predict(X, grid=GRID + 1)
+    with pytest.raises(ValueError, match="at t="):
+        fitted().predict([(GRID, np.where(GRID > 3, np.nan, X[0]))])
+
+
+def test_every_encoder_of_a_door_can_be_kept():
+    assert issubclass(FunctionalMeanFieldRegressor, Encoded)
+    assert issubclass(GraphMeanFieldClassifier, Encoded)
+    described, arrays = state_of(fitted().encoder_)
+    assert described["bases"][0]["kind"] == "Cosine"
+    assert set(arrays) == {"grid", "offset0", "scale0"}

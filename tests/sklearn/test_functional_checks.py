@@ -1,0 +1,14 @@
+"""Every check of scikit-learn's common suite on the estimators of curves, given as plain tables."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor
+
+
+@parametrize_with_checks(
+    [FunctionalMeanFieldRegressor(num_particles=200), FunctionalMeanFieldClassifier(num_particles=200)]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
+def test_scikit_learn_accepts_it(estimator, check):
+    check(estimator)
