@@ -27,6 +27,17 @@ def test_the_noise_is_uniform_in_the_ball(like):
     assert_mean(x, np.zeros(d))
 
 
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.bfloat16])
+def test_the_noise_has_the_dtype_of_the_position(dtype):
+    with jax.enable_x64():
+        position = {"a": jnp.zeros((2, 3), dtype), "b": jnp.zeros(4, dtype)}
+        drawn = jax.vmap(lambda key: trees.ball_like(key, position, 1e-3))(jax.random.split(jax.random.key(0), 1000))
+    assert {leaf.dtype for leaf in drawn.values()} == {jnp.dtype(dtype)}
+    x = np.concatenate([np.asarray(leaf, np.float64).reshape(1000, -1) for leaf in drawn.values()], 1) / 1e-3
+    error = 0.01 if dtype == jnp.bfloat16 else 1e-12  # of rounding
+    assert 0.9 < np.linalg.norm(x, axis=1).max() <= 1 + error
+
+
 GAMMA, STEP_SIZE, N = 0.5, 0.1, 16
 
 

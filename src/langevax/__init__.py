@@ -9,6 +9,7 @@ from langevax.algorithm import Algorithm
 from langevax.langevin import Langevin
 from langevax.metropolis import MALA
 from langevax.pcn import PCN, PCNL
+from langevax.perturbed import PerturbedDescent
 from langevax.problems import likelihoods, losses, neurons
 from langevax.problems.affine import affine
 from langevax.problems.federation import Federation
@@ -31,6 +32,7 @@ __all__ = [
     "FiniteSum",
     "Langevin",
     "MeanFieldRisk",
+    "PerturbedDescent",
     "Problem",
     "Reflected",
     "Result",

@@ -48,7 +48,8 @@ def ball_like(key: Key[Array, ""], position: PyTree, radius: Any) -> PyTree:
     """
     normal_key, length_key = jax.random.split(key)
     z = normal_like(normal_key, position)
-    wide = jnp.promote_types(dtype_of(position), jnp.float32)
+    dtype = dtype_of(position)
+    wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
     squares = 2 * jax.random.exponential(length_key, (), wide)
     for leaf in jax.tree.leaves(z):
         squares += jnp.sum(jnp.square(leaf.astype(wide)))

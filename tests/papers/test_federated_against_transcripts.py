@@ -91,13 +91,6 @@ ROUND_KEYS = [random.fold_in(random.key(KEY), step) for step in range(ROUNDS)]
 
 
 @pytest.fixture
-def noise_in_float64():
-    """`trees.ball_like` promotes float64 and float32, which strict promotion refuses."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
-
-
-@pytest.fixture
 def federation():
     return Federation.of(cauchy, TABLES)
 
@@ -193,7 +186,6 @@ def renewals_and_differences(rounds, batch_size):
     return Cost(P, 1, 1, rounds[::PERIOD], lambda n: n), Cost(P, 2, 1, others, lambda n: 2 * min(batch_size, n))
 
 
-@pytest.mark.usefixtures("noise_in_float64")
 @pytest.mark.parametrize("noisy", [False, True])
 def test_bvr(federation, draws, noisy):
     estimate = lambda i, key: draws.rows(i, key, LOCAL_STEPS * B)  # noqa: E731
@@ -216,7 +208,6 @@ def test_minibatch_sarah(federation, draws):
     assert_same_path(result, expected, *renewals_and_differences(rounds, B))
 
 
-@pytest.mark.usefixtures("noise_in_float64")
 @pytest.mark.parametrize(("table", "start"), [("server", "mini"), ("client", "full")])
 def test_fledge(federation, draws, table, start):
     """Both ways to hold the table are the table written out; at the start, too, half of the clients are missing."""
