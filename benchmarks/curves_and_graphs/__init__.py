@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.curves_and_graphs.data import DATA_SETS, DataSet
 from benchmarks.curves_and_graphs.doors import doors
 from benchmarks.curves_and_graphs.peers import Method, peers
+from benchmarks.curves_and_graphs.questions import certificates, finer_grids
 
 SEEDS = (0, 1, 2)
 
@@ -63,7 +64,7 @@ def caption(sets: list[DataSet]) -> str:
 
 
 def main() -> None:
-    """The table, a row as soon as it is measured."""
+    """The table, a row as soon as it is measured; then what fits can be asked."""
     sets = [load() for load in DATA_SETS.values()]
     methods = {data.name: doors(data) | peers(data) for data in sets}
     names = list(dict.fromkeys(name for found in methods.values() for name in found))
@@ -82,3 +83,5 @@ def main() -> None:
         shown = "".join(f"{cells.get(data.name, '')!s:>26}" for data in sets)
         seconds = " / ".join(f"{cells[data.name].seconds:.2g}" if data.name in cells else "-" for data in sets)
         print(f"{name:<42}{shown}   {seconds}{note}", flush=True)
+    certificates(sets)
+    finer_grids(sets)
