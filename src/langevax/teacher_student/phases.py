@@ -1,0 +1,143 @@
+"""The two phases of two-phase noisy gradient descent, each a problem and an algorithm for `simulate`.
+
+Akiyama and Suzuki, ICLR 2023, Algorithm 1. Phase I explores, on theta = (outer, inner):
+
+    theta <- theta - h grad [ (1/2n) sum_i (y_i - f(x_i; clip(theta)))^2 + ridge |theta|^2 ] + sqrt(2 h T) xi
+
+gradient Langevin dynamics at temperature T = 1 / beta. Phase II converges, with outer = -1, 0 or 1 fixed:
+
+    inner <- inner - h grad (1/2n) sum_i (y_i - f(x_i))^2
+
+Phase II cannot change a sign, and neither can phase I without noise and with short steps: the slope of clip vanishes at
+0, so that an outer weight only ever decays towards it. To settle how many neurons are positive is what noise is for.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from langevax import checks
+from langevax.langevin import Langevin
+from langevax.problems.finite_sum import FiniteSum
+from langevax.teacher_student.networks import ReLUNetwork, clipped, signed
+
+Row = tuple[Float[Array, " d"], Float[Array, ""]]
+
+
+class ClippedError(eqx.Module):
+    """Phase I's loss of one row, `1/2 (f(x; clip(theta)) - y)^2`."""
+
+    bound: Any
+
+    def __call__(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
+        x, y = row
+        return (clipped(position, self.bound).outputs(x) - y) ** 2 / 2
+
+    def network(self, position: ReLUNetwork) -> ReLUNetwork:
+        """What the parameters stand for, with outer weights -1, 0 or 1: the switch to phase II."""
+        return signed(clipped(position, self.bound))
+
+
+class SignedError(eqx.Module):
+    """Phase II's loss of one row, `1/2 (f(x) - y)^2`, whose gradient leaves the outer weights alone."""
+
+    def __call__(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
+        x, y = row
+        return (ReLUNetwork(jax.lax.stop_gradient(position.outer), position.inner).outputs(x) - y) ** 2 / 2
+
+    def network(self, position: ReLUNetwork) -> ReLUNetwork:
+        return position
+
+
+class Cooling(eqx.Module):
+    """`T(step) = hot factor^(-step / num_steps)`; its numbers are traced, so that others do not compile again."""
+
+    hot: Any
+    factor: Any
+    num_steps: Any = eqx.field(converter=lambda n: float(n) if isinstance(n, int) else n)
+
+    def __call__(self, step: Any) -> Float[Array, ""]:
+        hot = jnp.asarray(self.hot)
+        share = jnp.asarray(step, hot.dtype) / jnp.asarray(self.num_steps, hot.dtype)
+        return hot * jnp.asarray(self.factor, hot.dtype) ** -share
+
+
+class Explore(eqx.Module):
+    """Phase I: noisy gradient descent on clipped parameters.
+
+    The defaults suit inputs of unit length and targets of order one. The theorem asks for a fixed temperature, of
+    which log-Sobolev constants are exponential in m / temperature; the paper's own run is `Explore(0.01, 0.01,
+    annealing=1.0, ridge=0.01, num_steps=1000)` from N(0, I), followed by `Converge(0.01, 2000)`.
+
+    Args:
+        step_size: h, in units of theta^2 / loss.
+        temperature: T = 1 / beta at the start.
+        annealing: T falls geometrically to T / annealing; 1 keeps it.
+        ridge: weight of |theta|^2.
+        bound: R of clip, above the largest |outer| |inner| entry that is expected.
+        num_steps: after which phase II begins; 0 goes straight to it.
+        plateau: switch sooner, once the losses of all restarts have stopped falling. Needs annealing=1.
+    """
+
+    step_size: float = 0.2
+    temperature: float = 5e-4
+    annealing: float = 50.0
+    ridge: float = 2e-4
+    bound: float = 5.0
+    num_steps: int = 3000
+    plateau: bool = False
+
+    def __check_init__(self) -> None:
+        checks.number("step_size", self.step_size, positive=True)
+        checks.number("temperature", self.temperature)
+        checks.number("annealing", self.annealing, positive=True)
+        checks.number("ridge", self.ridge)
+        checks.number("bound", self.bound, positive=True)
+        checks.positive_int("num_steps", self.num_steps, minimum=0)
+        if self.plateau and self.annealing != 1:
+            raise ValueError(
+                f"plateau is True but annealing is {self.annealing}: where the temperature falls, so does the loss; "
+                "pass annealing=1.0, or switch by num_steps."
+            )
+
+    def problem(self, inputs: Float[Any, "n d"], targets: Float[Any, " n"]) -> FiniteSum:
+        """Its position is theta, a `ReLUNetwork`; the penalty is the quadratic part."""
+        return FiniteSum(ClippedError(self.bound), (inputs, targets), precision=2 * self.ridge)
+
+    def algorithm(self) -> Langevin:
+        steps = max(self.num_steps, 1)
+        return Langevin(self.step_size, Cooling(self.temperature, self.annealing, steps))
+
+
+class Converge(eqx.Module):
+    """Phase II: gradient descent on the inner weights.
+
+    Args:
+        step_size: h; None takes 2 / (m L), with L the largest eigenvalue of X^T X / n, or d / m times 2 on the unit
+            sphere. The loss has curvature at most m L, and half of it for inputs of a symmetric law.
+        num_steps: of descent.
+    """
+
+    step_size: float | None = None
+    num_steps: int = 8000
+
+    def __check_init__(self) -> None:
+        if self.step_size is not None:
+            checks.number("step_size", self.step_size, positive=True)
+        checks.positive_int("num_steps", self.num_steps, minimum=0)
+
+    def problem(self, inputs: Float[Any, "n d"], targets: Float[Any, " n"]) -> FiniteSum:
+        """Its position is a `ReLUNetwork` whose outer weights stay."""
+        return FiniteSum(SignedError(), (inputs, targets))
+
+    def algorithm(self, inputs: Float[Any, "n d"], num_neurons: int) -> Langevin:
+        step_size = self.step_size
+        if step_size is None:
+            x = np.asarray(inputs, np.float64)
+            largest = float(np.linalg.eigvalsh(x.T @ x / len(x))[-1])
+            step_size = 2 / (num_neurons * largest) if largest > 0 else 1.0
+        return Langevin(step_size, 0.0)
