@@ -4,13 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 import langevax
 from langevax import MeanFieldRisk, gradients, losses, meanfield, neurons
 from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
 from langevax.problems.finite_sum import FiniteSum
+from langevax.theory.grid_risk import GridRisk
 from tests.jaxprs import shapes
 from tests.papers import tiny
+from tests.theory.grids import LOSSES
 
 T, RIDGE = tiny.TEMPERATURE, tiny.RIDGE
 N = len(tiny.INPUTS)
@@ -70,6 +73,28 @@ def test_the_log_partition_of_ascent_is_that_of_the_grid():
     expected = exact.log_partition(np.asarray(state.dual, np.float64)) - exact.log_partition(np.zeros(N))
     assert float(state.log_partition + state.since_refresh) == pytest.approx(expected, abs=0.02)
     assert abs(expected) > 0.1
+
+
+def test_a_step_from_a_cloud_that_has_collapsed_is_taken_in_part():
+    """At dual -0.2 neurons stand at their bound: variance 0.04 where it is 7 at dual 0. The row pulls back, and a step
+    by that variance overshoots, from D - D(0) = -1.1 to -5.4; one deviation of log weights leads to 0.06.
+    """
+    temperature, dual, target, spread = 0.1, -0.2, -3.0, 4.0
+    ridge, axis = temperature / (2 * spread**2), np.linspace(-8 * spread, 8 * spread, 2001)
+    exact = GridRisk(axis, 3 * np.tanh(axis)[None], np.array([target]), ridge, temperature, *LOSSES["squared"])
+    risk = MeanFieldRisk(neurons.Tanh(3.0), losses.squared, jnp.zeros((1, 1)), jnp.array([target]), 2 * ridge)
+    quantiles = jnp.asarray(spread * ndtri((np.arange(4000) + 0.5) / 4000), jnp.float32)
+    ascent, key = PSDCA(temperature, curvature="variance"), jax.random.key(0)
+    state, _ = ascent.init(risk, jnp.stack([jnp.zeros(4000), quantiles], 1), key)
+    log_weights = -dual * 3 * jnp.tanh(quantiles) / temperature
+    state = state._replace(dual=jnp.array([dual]), log_weights=log_weights, effective=jnp.float32(1.0))  # no refresh
+    end = ascent.step(risk, state, key, jnp.int32(0))[0]
+    change = log_weights - end.log_weights
+    weights = jax.nn.softmax(log_weights)
+    assert float(jnp.sqrt(weights @ (change - weights @ change) ** 2)) == pytest.approx(1, abs=0.01)
+    before, after = (exact.dual_objective(np.asarray(s.dual, np.float64)) for s in (state, end))
+    assert before < exact.dual_objective(np.zeros(1)) - 1
+    assert after > exact.dual_objective(np.zeros(1)) + 0.04
 
 
 def test_chains_of_ascent_are_independent_and_begin_at_dual_zero():

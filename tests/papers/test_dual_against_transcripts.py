@@ -153,7 +153,7 @@ def test_stochastic_dual_coordinate_ascent(loss, curvature):
         lambda t: float(jax.random.uniform(refresh_keys[t][0], (), jnp.float64)),
         lambda t: of_moves(t, lambda key: np.asarray(jax.random.normal(key[0], (2,), jnp.float64))),
         lambda t: of_moves(t, lambda key: float(jax.random.uniform(key[1], dtype=jnp.float64))),
-        curvature=None if curvature == "bound" else spread, pace=pace,
+        pace=pace, **({} if curvature == "bound" else {"curvature": spread, "trust": 1.0}),
     )  # fmt: skip
     assert_same(states.dual, expected.dual[1:])
     assert_same(states.position, expected.particles[1:])

@@ -81,14 +81,16 @@ def psdca(
     threshold=0.5,
     curvature=None,
     pace=None,
+    trust=None,
 ):
     """P-SDCA from g = 0.
 
     `start` (M, d) are draws from N(0, temperature / (2 ridge)), `rows[t]` the coordinate of step t, `bound` is sup |h|.
     Step t > 0 begins with a refresh where t is a multiple of `period` or the effective size lies below
     threshold M: systematic resampling with `resampling_uniform(t)`, then MALA moves by `normals(t)` (k, M, d) and
-    `uniforms(t)` (k, M). Ours: `step_size` may depend on t, `pace(gradients)` gives each coordinate a scale, and
-    `curvature(weights, values of the row)` stands in place of bound^2.
+    `uniforms(t)` (k, M). Ours: `step_size` may depend on t, `pace(gradients)` gives each coordinate a scale,
+    `curvature(weights, values of the row)` stands in place of bound^2, and a step that would change the log-weights by
+    more than `trust` standard deviations under the weights is shortened until it changes them by `trust`.
     """
     n, theta = len(inputs), np.array(start, float)
     num_particles, d = theta.shape
@@ -149,6 +151,11 @@ def psdca(
         if curvature is not None:
             c = curvature(weights, values[:, i]) / (n * temperature)
         new = coordinate(z, dual[i], targets[i], c)
+        if trust is not None:
+            ahead = np.array([np.sum(values[r, i] * (new - dual[i])) for r in range(num_particles)]) / (n * temperature)
+            deviation = np.sqrt(weights @ (ahead - weights @ ahead) ** 2)
+            if deviation > trust:
+                new = dual[i] + (new - dual[i]) * trust / deviation
         change = np.array([np.sum(values[r, i] * (new - dual[i])) for r in range(num_particles)])
         log_weights = log_weights - change / (n * temperature)
         dual[i] = new

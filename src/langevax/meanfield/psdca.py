@@ -8,11 +8,17 @@ V_g = (1/n) sum_i <g_i, h(theta, x_i)>, for which M weighted particles stand. On
     log w_r  <-  log w_r - <g_i' - g_i, h(theta_r, x_i)> / (n T)
 
 with the curvature bound^2 of the paper, for which D cannot fall when z is exact, or twice the variance of h(theta, x_i)
-under the cloud: D bends by the variance at g, and a step as long as that follows the noise of z. Every `period` steps,
-or when the weights have become uneven (our trigger), the cloud is resampled and moved by Metropolis steps that leave
-p_g as it is; pCNL steps where weights are functions (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022). Beginning with
-exact draws of the prior at g = 0 makes the run a sequential Monte Carlo sampler, whose weights carry the masses of
-modes; begun elsewhere its own gap was seen at 2e-7 with a true one of 0.03.
+under the cloud: D bends by the variance at g, and a step as long as that follows the noise of z. The variance at g says
+nothing of laws farther away, so that of its step only the share
+
+    min(1, 1 / (pull |g_i' - g_i| sd)),      pull = 1 / (n T),      sd^2 = variance of h(theta, x_i) under the cloud
+
+is taken: log weights change by at most one standard deviation (ours, as the variance is). D is concave, so that where
+the whole step would gain, the share gains too. Every `period` steps, or when the weights have become uneven (our
+trigger), the cloud is resampled and moved by Metropolis steps that leave p_g as it is; pCNL steps where weights are
+functions (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022). Beginning with exact draws of the prior at g = 0 makes the run
+a sequential Monte Carlo sampler, whose weights carry the masses of modes; begun elsewhere its own gap was seen at 2e-7
+with a true one of 0.03.
 
 Cost of a step: M activations and one pass over the M weights; of a refresh, (moves + 1) n M. No table of neurons by
 rows is kept.
@@ -36,7 +42,7 @@ from langevax.problems.mean_field import MeanFieldRisk, check_risk
 from langevax.problems.neurons import Neuron
 
 CAUTION = 2.0  # times the variance: at 1 the noise of z wore the weights out twice a pass, at 4 the climb took longer
-TRUST = 1.0  # deviation of the change of log weights: beyond, the variance here says nothing of the law there
+TRUST = 1.0  # standard deviation of a change of log weights: beyond, the variance here says nothing of the law there
 UNEVEN = 0.5  # effective share of the particles below which the cloud is refreshed
 
 
@@ -67,7 +73,8 @@ class PSDCA(Algorithm):
         temperature: T > 0, a number.
         moves: Metropolis moves of a refresh.
         period: steps between refreshes; None makes it n, one pass.
-        curvature: "bound", the paper's, or "variance", measured on the cloud: steps several times as long.
+        curvature: "bound", the paper's, or "variance", measured on the cloud: steps several times as long, of which
+            the share min(1, 1 / (pull |change| sd)) is taken, at most one standard deviation of log weights (ours).
         proposal: of the moves, "mala", or "pcnl" for weights that are functions: with a precision for each mode, whose
             inverses have a finite sum, its acceptance does not fall with their number.
 
@@ -190,7 +197,7 @@ class PSDCA(Algorithm):
 
 
 def _trusted(spread: Array) -> Array:
-    """The share of a step that changes log weights by this standard deviation to take: D is concave along it."""
+    """The share to take of a step that would change log weights by the standard deviation `spread`."""
     return jnp.minimum(1.0, TRUST / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)).astype(spread.dtype)
 
 
