@@ -9,6 +9,7 @@ import pytest
 from langevax.cli.encoder import Encoder
 from langevax.cli.errors import BadInput
 from langevax.cli.schema import MOST_CATEGORIES, Schema, learn, useful
+from langevax.cli.stored import read_schema, write_schema
 
 TABLE = pl.DataFrame(
     {
@@ -30,7 +31,7 @@ def schema_of(table):
 
 def test_numbers_missing_words_and_dates_become_named_inputs():
     schema, frame = schema_of(TABLE)
-    encoder = Encoder(schema)
+    encoder = Encoder(schema.columns)
     names = ["age", "day", "age missing", "city=Kyoto", "city=Lima", "city=Oslo", "city missing", "member=false"]
     assert encoder.names == (*names, "member=true")
     assert encoder.groups == {"age": [0, 2], "day": [1], "city": [3, 4, 5, 6], "member": [7, 8]}
@@ -50,10 +51,10 @@ def test_every_column_left_out_or_changed_is_said():
 
 def test_a_schema_comes_back_from_its_json_and_encodes_the_same(tmp_path):
     schema, frame = schema_of(TABLE)
-    schema.write(tmp_path / "schema.json")
-    again = Schema.read(tmp_path / "schema.json")
+    write_schema(schema, tmp_path / "schema.json")
+    again = read_schema(tmp_path / "schema.json")
     assert again == schema
-    np.testing.assert_array_equal(Encoder(again)(frame), Encoder(schema)(frame))
+    np.testing.assert_array_equal(Encoder(again.columns)(frame), Encoder(schema.columns)(frame))
 
 
 def test_rare_categories_share_the_code_of_unseen_ones():
@@ -63,7 +64,7 @@ def test_rare_categories_share_the_code_of_unseen_ones():
     assert notes[0].startswith(
         "Column 'w' has 53 categories: the 50 most frequent have an input each, the others (3 rows)"
     )
-    encoded = Encoder(Schema("y", "regression", (), columns))(pl.DataFrame({"w": ["w000", "w052", "never"]}))
+    encoded = Encoder(columns)(pl.DataFrame({"w": ["w000", "w052", "never"]}))
     assert encoded.sum(1).tolist() == [1, 0, 0]
 
 
@@ -76,7 +77,7 @@ def test_a_new_table_is_read_as_the_training_table_was():
         "Column 'age': 1 value that is no number counted as missing.",
         "Column 'city': 1 row with a category unknown to the model ('7'), treated as none of the known ones.",
     ]
-    assert Encoder(schema)(converted).tolist() == [[45, 3, 1, 0, 0, 0, 0, 0, 1]]
+    assert Encoder(schema.columns)(converted).tolist() == [[45, 3, 1, 0, 0, 0, 0, 0, 1]]
 
 
 def test_missing_columns_are_named_with_the_nearest_ones():
@@ -97,10 +98,10 @@ def test_missing_columns_are_named_with_the_nearest_ones():
 def test_foreign_damaged_and_newer_schemas_are_refused(tmp_path, content, message):
     (tmp_path / "schema.json").write_text(content)
     with pytest.raises(BadInput, match=message):
-        Schema.read(tmp_path / "schema.json")
+        read_schema(tmp_path / "schema.json")
 
 
 def test_a_schema_is_plain_json(tmp_path):
-    schema_of(TABLE)[0].write(tmp_path / "schema.json")
+    write_schema(schema_of(TABLE)[0], tmp_path / "schema.json")
     column = json.loads((tmp_path / "schema.json").read_text())["columns"][0]
     assert column == {"name": "age", "kind": "numeric", "missing": True, "fill": 45.0, "categories": []}

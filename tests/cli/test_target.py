@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.preparation import split_rows
+from langevax.cli.prepared import split_rows
 from langevax.cli.target import Target, read_target
 
 

@@ -32,6 +32,20 @@ class Reading:
     infinite: int = 0
 
 
+@dataclass(frozen=True)
+class Column:
+    """An input column as training saw it."""
+
+    name: str
+    kind: Kind
+    missing: bool
+    """Whether a training row had no value; then being absent is an input of its own."""
+    fill: float | None = None
+    """Numbers and dates: the median of the training rows, put where a value is missing."""
+    categories: tuple[str, ...] = ()
+    """Words: those with an input of their own, in alphabetical order."""
+
+
 def read_column(column: pl.Series) -> Reading:
     """Decide what a column is.
 

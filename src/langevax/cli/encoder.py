@@ -1,9 +1,10 @@
-"""From a schema to numbers: the same scikit-learn transformer at training and at prediction.
+"""From columns to numbers: the same scikit-learn transformer at training and at prediction.
 
 It is fitted on a tiny table made from the schema itself, so that nothing learned is stored but the schema's
 JSON: the imputer's median of (m, missing) is m, and a column that never lacked a value gets no indicator.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,26 +13,26 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
-from langevax.cli.schema import Column, Schema
+from langevax.cli.columns import Column
 
 Names = dict[str, list[int]]
 
 
 class Encoder:
-    """A schema as a function from converted tables to a matrix of float64, with a name for each of its columns.
+    """Columns as a function from converted tables to a matrix of float64, with a name for each of its columns.
 
     Example:
         >>> columns = (Column("age", "numeric", True, fill=30.0), Column("sex", "categorical", False, None, ("f", "m")))
-        >>> encoder = Encoder(Schema("y", "regression", (), columns))
+        >>> encoder = Encoder(columns)
         >>> encoder.names
         ('age', 'age missing', 'sex=f', 'sex=m')
         >>> encoder(pl.DataFrame({"age": [None, 40.0], "sex": ["m", "x"]})).tolist()
         [[30.0, 1.0, 0.0, 1.0], [40.0, 0.0, 0.0, 0.0]]
     """
 
-    def __init__(self, schema: Schema):
-        self.numbers = [column for column in schema.columns if column.kind != "categorical"]
-        self.words = [column for column in schema.columns if column.kind == "categorical"]
+    def __init__(self, columns: Sequence[Column]):
+        self.numbers = [column for column in columns if column.kind != "categorical"]
+        self.words = [column for column in columns if column.kind == "categorical"]
         imputer = SimpleImputer(strategy="median", add_indicator=True)
         categories: Any = [_categories(column) for column in self.words]
         one_hot = OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False)

@@ -16,11 +16,17 @@ Examples:
   langevax fit adult.csv.gz --target income --out adult --drop fnlwgt
   langevax fit sales.parquet --target revenue --out sales --num-steps 5000
   langevax fit wine.csv --target quality --out wine --resume
+  langevax fit spectra.csv --target fat --curves wide --derivative 2 --out fat
+  langevax fit readings.csv --target fault --curves long --id machine --time t --value temperature --out fault
 
 TABLE is CSV, TSV (also gzipped) or Parquet, with a header. Columns of numbers, dates and words are
 recognised. Empty cells, NA, NaN, None, null and ? are missing values: a missing number is replaced by the
 median and marked, a missing word is a category of its own. Columns that name or number the rows are left out.
 Every such decision is said.
+
+With --curves wide, columns named by numbers are read at these times (wavelengths, hours), others at even steps
+from 0 to 1, and missing cells are interpolated. With --curves long, times may differ between curves, be few, and be
+dates; the target is one for each id. Other methods are given the same coefficients of the curves.
 
 DIR then holds report.html (open it in a browser), model.safetensors, schema.json, result.json and holdout.csv, the
 predictions for the rows held out.
@@ -56,15 +62,23 @@ def fit(
         int, typer.Option(metavar="INT", min=0, help="Of everything random: the split, the noise, the shuffles.")
     ] = Request.seed,
     solver: Annotated[
-        Solver,
+        Solver | None,
         typer.Option(
             metavar="NAME",
             help="What trains it, towards the same optimum: mfld, svrg-mfld, underdamped, pda, fictitious-play or "
-            "psdca. pda and psdca come nearest to it before the certificate's polish.",
+            "psdca. pda and psdca come nearest to it before the certificate's polish. By default mfld; on curves "
+            "psdca.",
+            show_default=False,
         ),
     ] = Request.solver,
     num_particles: Annotated[
-        int, typer.Option(metavar="INT", min=2, help="Neurons of the network.")
+        int | None,
+        typer.Option(
+            metavar="INT",
+            min=2,
+            help="Neurons of the network; 500 by default, on curves 1000.",
+            show_default=False,
+        ),
     ] = Request.num_particles,
     temperature: Annotated[
         str, typer.Option(metavar="NUMBER", help="Of the noise; loo has it chosen by leave-one-out.")
@@ -92,6 +106,37 @@ def fit(
             "longer in proportion to the rows.",
         ),
     ] = Request.certificate,
+    curves: Annotated[
+        Literal["wide", "long"] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Learn from curves. wide: a row a curve, every column but the target a value of it. long: a row a "
+            "reading, in columns named by --id, --time and --value.",
+            show_default=False,
+        ),
+    ] = Request.curves,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="COLUMN", help="Long tables: which curve a reading is of.")
+    ] = Request.id,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="Long tables: when it was taken.")] = Request.time,
+    value: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Long tables: what was read; repeat for more channels.")
+    ] = None,
+    derivative: Annotated[
+        int,
+        typer.Option(metavar="0|1|2", min=0, max=2, help="Curves: learn from this derivative; spectra want 2."),
+    ] = Request.derivative,
+    modes: Annotated[
+        int, typer.Option(metavar="INT", min=1, help="Curves: waves that a curve is made of, of each channel.")
+    ] = Request.modes,
+    smoothing: Annotated[
+        str,
+        typer.Option(
+            metavar="NUMBER",
+            help="Curves: standard deviation of the noise in the values; auto has it learned where curves have times "
+            "of their own or are differentiated.",
+        ),
+    ] = Request.smoothing,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the interrupted run in DIR; the other options as before.")
@@ -117,6 +162,13 @@ def fit(
             num_steps=num_steps,
             peers=peers,
             certificate=certificate,
+            curves=curves,
+            id=id,
+            time=time,
+            value=tuple(value or ()),
+            derivative=derivative,
+            modes=modes,
+            smoothing=smoothing,
         )
         from langevax.cli.fitting import run
 

@@ -11,14 +11,18 @@ import polars as pl
 from langevax.cli import story
 from langevax.cli.compilation import keep_compiled_programs
 from langevax.cli.errors import BadInput, RunFailed
+from langevax.cli.estimators import estimator_for
 from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
 from langevax.cli.output import Output, plain
 from langevax.cli.predicting import predictions
-from langevax.cli.preparation import Prepared, prepare
+from langevax.cli.preparation import prepare
+from langevax.cli.prepared import Prepared
 from langevax.cli.request import Request
+from langevax.cli.stored import write_schema
 from langevax.cli.story import Found
 from langevax.report import measure
 from langevax.report.contents import FitContents, Score
+from langevax.report.encoded import on_columns
 from langevax.report.fit_page import write_fit_page
 from langevax.report.frames import motion_of
 from langevax.report.peers import peers
@@ -53,22 +57,14 @@ def run(request: Request, machine: bool, resume: bool, force: bool) -> None:
     output.result(result)
 
 
-def estimator_for(request: Request, task: str, **more: Any) -> Any:
-    """The estimator that was asked for, not fitted."""
-    from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
-
-    kind = MeanFieldRegressor if task == "regression" else MeanFieldClassifier
-    return kind(**request.estimator_settings, **more)
-
-
 def train(request: Request, prepared: Prepared, folder: Folder, resume: bool) -> tuple[Any, float]:
     """The fitted estimator and the seconds it took."""
     split = prepared.split
     targets = np.array(prepared.schema.classes)[split.train_targets] if split.classes else split.train_targets
-    model = estimator_for(request, split.task, checkpoint=folder.checkpoints)
+    model = estimator_for(request, prepared.schema, checkpoint=folder.checkpoints)
     began = time.perf_counter()
     try:
-        model.fit(split.train_inputs, targets)
+        model.fit(prepared.take(split.train), targets)
     except DivergenceError as error:
         folder.forget_training()
         raise RunFailed(f"the training diverged at step {error.step}; try a higher --temperature.") from error
@@ -80,7 +76,8 @@ def train(request: Request, prepared: Prepared, folder: Folder, resume: bool) ->
 def judge(output: Output, request: Request, prepared: Prepared, model: Any, seconds: float) -> Found:
     """Scores on the rows held out, beside those of other methods, and the certificate along training."""
     split = prepared.split
-    value = measure.score_of(split, split.test_targets, measure.predictions(model, split, split.test_inputs))
+    predicted = measure.predictions(on_columns(model), split, split.test_inputs)
+    value = measure.score_of(split, split.test_targets, predicted)
     ours = Score(OURS, value, seconds, ours=True, note=story.how_chosen(request))
     others = []
     if request.peers:
@@ -100,9 +97,10 @@ def judge(output: Output, request: Request, prepared: Prepared, model: Any, seco
 def write(place: Path, request: Request, prepared: Prepared, model: Any, found: Found, line: Any) -> dict[str, Any]:
     """All parts of the folder; the result that --json prints."""
     split, schema = prepared.split, prepared.schema
-    relevance = measure.relevance_of(model, split, request.seed)
+    network = on_columns(model)
+    relevance = measure.relevance_of(network, split, request.seed)
     line.advance("relevance")
-    motion = motion_of(model, split, relevance)
+    motion = motion_of(network, split, relevance)
     line.advance("frames")
     result = plain(
         {
@@ -138,7 +136,7 @@ def write(place: Path, request: Request, prepared: Prepared, model: Any, found: 
         motion=motion,
         relevance=relevance,
         observed=split.test_targets,
-        predicted=measure.predictions(model, split, split.test_inputs),
+        predicted=measure.predictions(network, split, split.test_inputs),
         classes=split.classes,
         settings={"command": request.settings(), "estimator": settings_of(model)},
         command=request.command(),
@@ -147,7 +145,7 @@ def write(place: Path, request: Request, prepared: Prepared, model: Any, found: 
     write_fit_page(contents, place / REPORT)
     line.advance("page")
     model.set_params(checkpoint=None).save(place / MODEL)
-    schema.write(place / SCHEMA)
+    write_schema(schema, place / SCHEMA)
     holdout(prepared, model).write_csv(place / HOLDOUT)
     write_json(place / RESULT, result)
     return result
@@ -161,8 +159,8 @@ def settings_of(model: Any) -> dict[str, Any]:
 
 
 def holdout(prepared: Prepared, model: Any) -> pl.DataFrame:
-    """The rows held out: their number in the table (1 is the first below the header), observed, predicted."""
+    """The rows held out: what names them, observed, predicted."""
     split, classes = prepared.split, prepared.schema.classes
     observed = [classes[i] for i in split.test_targets] if classes else split.test_targets
-    rows = pl.DataFrame({"row": prepared.target.rows[split.test] + 1, "observed": observed})
-    return pl.concat([rows, predictions(model, prepared.schema, split.test_inputs)], how="horizontal")
+    named = prepared.named[split.test.tolist()].with_columns(observed=pl.Series(observed))
+    return pl.concat([named, predictions(model, classes, prepared.take(split.test))], how="horizontal")

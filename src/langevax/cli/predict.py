@@ -7,7 +7,8 @@ import typer
 
 from langevax.cli.errors import exit_codes
 
-HELP = """Predict with a fitted model: one row out for each row of the table, in its order.
+HELP = """Predict with a fitted model: one row out for each row of the table, in its order; of curves in a long table,
+for each id, which stands beside its prediction.
 
 \b
 Examples:

@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from langevax.cli.compilation import keep_compiled_programs
-from langevax.cli.encoder import Encoder
-from langevax.cli.errors import BadInput, listing
+from langevax.cli.errors import BadInput
 from langevax.cli.folder import MODEL, SCHEMA
+from langevax.cli.given import AnySchema
 from langevax.cli.output import Output
-from langevax.cli.schema import Schema
+from langevax.cli.stored import read_schema
 from langevax.cli.tables import read_table, write_table
 
 
@@ -24,20 +24,19 @@ def run(model: Path, table: Path, out: Path | None) -> None:
         raise BadInput(f"MODEL {str(model)!r} is no folder; name one made by `langevax fit`.")
     if not (folder / SCHEMA).exists():
         raise BadInput(f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is not there); run `langevax fit` first.")
-    schema = Schema.read(folder / SCHEMA)
-    frame = read_table(table)
-    known = {column.name for column in schema.columns} | {schema.target}
-    extra = [name for name in frame.columns if name not in known]
-    converted, notes = schema.convert(frame)
-    if extra:
-        notes.insert(0, f"Ignored, unknown to the model: {listing(extra)}.")
-    for note in notes:
+    schema = read_schema(folder / SCHEMA)
+    given = schema.given(read_table(table))
+    for note in given.notes:
         output.warn(note)
     keep_compiled_programs()
-    estimator, inputs = load_model(folder / MODEL), Encoder(schema)(converted)
-    if estimator.n_features_in_ != inputs.shape[1] or hasattr(estimator, "classes_") != bool(schema.classes):
+    estimator = load_model(folder / MODEL)
+    if not _of_one_fit(estimator, schema, given.inputs):
         raise BadInput(f"MODEL {str(folder)!r}: {MODEL} and {SCHEMA} are not of one fit; copy the whole folder.")
-    predicted = predictions(estimator, schema, inputs)
+    try:
+        predicted = predictions(estimator, schema.classes, given.inputs)
+    except ValueError as error:  # curves that the encoder refuses
+        raise BadInput(f"TABLE {str(table)!r}: {error}") from error
+    predicted = pl.concat([given.named, predicted], how="horizontal")
     if out is None:
         sys.stdout.write(predicted.write_csv())
     else:
@@ -56,11 +55,20 @@ def load_model(file: Path) -> Any:
         raise BadInput(f"MODEL {str(file)!r} is damaged ({error!r}); copy or fit it again.") from error
 
 
-def predictions(model: Any, schema: Schema, inputs: np.ndarray) -> pl.DataFrame:
+def _of_one_fit(estimator: Any, schema: AnySchema, inputs: Any) -> bool:
+    """As far as both tell: classes, an encoder where the schema is of curves, and as many columns."""
+    if hasattr(estimator, "classes_") != bool(schema.classes):
+        return False
+    if hasattr(estimator, "encoder_") != bool(schema.known):
+        return False
+    return not isinstance(inputs, np.ndarray) or getattr(estimator, "n_features_in_", None) == inputs.shape[1]
+
+
+def predictions(model: Any, classes: tuple[str | int, ...], inputs: Any) -> pl.DataFrame:
     """As a table: the prediction, and each class's probability."""
-    if not schema.classes:
+    if not classes:
         return pl.DataFrame({"prediction": np.asarray(model.predict(inputs), np.float64)})
     probabilities = np.asarray(model.predict_proba(inputs), np.float64)
-    named = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(schema.classes)}
-    best = [schema.classes[i] for i in probabilities.argmax(1)]
+    named = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classes)}
+    best = [classes[i] for i in probabilities.argmax(1)]
     return pl.DataFrame({"prediction": best, **named})

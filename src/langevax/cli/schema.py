@@ -1,39 +1,22 @@
-"""What training learned of a table, small enough to read: schema.json beside the model.
+"""What training learned of a table of numbers, dates and words.
 
 Per input column its kind, the median that stands in for missing numbers, the categories that have a
 column each, and whether training rows lacked it. Everything the encoder does follows from this file.
 """
 
-import json
 from collections.abc import Container
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Self
 
 import polars as pl
 
-from langevax._version import __version__
-from langevax.cli.columns import Kind, as_kind, read_column
-from langevax.cli.errors import BadInput, count, listing, nearest
+from langevax.cli.columns import Column, Kind, as_kind, read_column
+from langevax.cli.encoder import Encoder
+from langevax.cli.errors import count, listing
+from langevax.cli.given import Given, check_columns
+from langevax.cli.target import Task
 
-FORMAT = 1
 MOST_CATEGORIES = 50  # the rest of them share the code of a category never seen: none of the columns
-
-Task = Literal["regression", "classification"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One input column."""
-
-    name: str
-    kind: Kind
-    missing: bool
-    """Whether a training row had no value; then being absent is an input of its own."""
-    fill: float | None = None
-    """Numbers and dates: the median of the training rows, put where a value is missing."""
-    categories: tuple[str, ...] = ()
-    """Words: those with an input of their own, in alphabetical order."""
 
 
 @dataclass(frozen=True)
@@ -46,41 +29,28 @@ class Schema:
     """In the order of the probabilities; empty for regression."""
     columns: tuple[Column, ...]
 
-    def write(self, path: Path) -> None:
-        """As JSON."""
-        content = {"format": FORMAT, "langevax": __version__, **asdict(self)}
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
     @classmethod
-    def read(cls, path: Path) -> "Schema":
-        """From JSON; raise `BadInput` where it is not one of ours."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version, written_by = content["format"], content["langevax"]
-            if version != FORMAT:
-                raise BadInput(f"MODEL {str(path)!r} has format {version}; read it with langevax {written_by}.")
-            columns = [{**column, "categories": tuple(column["categories"])} for column in content["columns"]]
-            known = {field.name: content[field.name] for field in fields(cls)}
-            columns = tuple(Column(**column) for column in columns)
-            return cls(**{**known, "classes": tuple(known["classes"]), "columns": columns})
-        except OSError as error:
-            raise BadInput(f"MODEL {str(path)!r} cannot be read ({error.strerror}).") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, BadInput):
-                raise
-            raise BadInput(
-                f"MODEL {str(path)!r} is damaged or was not written by langevax; name a folder made by `langevax fit`."
-            ) from error
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """From what `asdict` made and JSON kept."""
+        columns = [Column(**{**column, "categories": tuple(column["categories"])}) for column in content["columns"]]
+        return cls(content["target"], content["task"], tuple(content["classes"]), tuple(columns))
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """Nothing: the encoder's columns are all that the estimator sees."""
+        return {}
+
+    def given(self, frame: pl.DataFrame) -> Given:
+        """The rows of a table, encoded."""
+        converted, notes = self.convert(frame)
+        known = {column.name for column in self.columns} | {self.target}
+        if extra := [name for name in frame.columns if name not in known]:
+            notes.insert(0, f"Ignored, unknown to the model: {listing(extra)}.")
+        return Given(Encoder(self.columns)(converted), pl.DataFrame(), notes)
 
     def convert(self, frame: pl.DataFrame, argument: str = "TABLE") -> tuple[pl.DataFrame, list[str]]:
         """The schema's columns of a table as numbers and words, and what the user should know of them."""
-        absent = [column.name for column in self.columns if column.name not in frame.columns]
-        if absent:
-            hint = nearest(absent[0], frame.columns)
-            raise BadInput(
-                f"{argument} lacks {count(len(absent), 'column')} that the model was trained on: {listing(absent)}; "
-                f"{hint if hint.startswith('did') else 'add or rename them.'}"
-            )
+        check_columns(frame, [column.name for column in self.columns], argument)
         notes, converted = [], []
         for column in self.columns:
             values, infinite = as_kind(frame[column.name], column.kind)

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from langevax.cli.errors import count, listing
+from langevax.cli.errors import count
 from langevax.cli.folder import REPORT, Folder
 from langevax.cli.output import Output
-from langevax.cli.preparation import Prepared
+from langevax.cli.prepared import Prepared
 from langevax.cli.request import Request
 from langevax.report.contents import Band, Score
 from langevax.report.numbers import with_error
 from langevax.report.split import Split
 
-KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}
 OTHER_TASK = {"regression": "classification", "classification": "regression"}
 
 
@@ -32,18 +31,14 @@ class Found:
 def tell_of_data(output: Output, request: Request, prepared: Prepared) -> None:
     """What was read, and what was made of it."""
     read, split, target = prepared.read, prepared.split, prepared.target
-    kinds = [f"{number} {KINDS[kind]}" for kind, number in read["used"].items() if number]
-    lacking = "none missing"
-    if read["missing"]:
-        lacking = f"{count(sum(read['missing'].values()), 'missing value')} in {listing(read['missing'], most=3)}"
     what = f"classification into {len(split.classes)} classes" if split.classes else "regression"
     overrides = "" if request.task or not target.numeric else f"; --task {OTHER_TASK[split.task]} overrides"
     output.say("Table", f"{request.table}: {count(read['rows'], 'row')}, {count(read['columns'], 'column')}")
-    output.say("Columns", f"{', '.join(kinds)}, as {count(len(split.names), 'input')}; {lacking}")
+    output.say(*prepared.told)
     for note in prepared.notes:
         output.note(note)
     output.say("Target", f"{request.target!r}: {what}, {target.reason}{overrides}")
-    output.say("Split", f"{count(len(split.train), 'row')} to train on, {len(split.test):,} held out")
+    output.say("Split", f"{count(len(split.train), split.unit)} to train on, {len(split.test):,} held out")
 
 
 def tell_of_training(output: Output, model: Any, seconds: float) -> None:
@@ -111,7 +106,7 @@ def sentence(split: Split, found: Found) -> str:
     if certificate.get("trustworthy"):
         gap = with_error(certificate["gap"], certificate["standard_error"])
         distance = f"Within {gap} of the global optimum"
-    return f"{distance}; {score_name(split)} {score:.2f} on {len(split.test):,} rows held out."
+    return f"{distance}; {score_name(split)} {score:.2f} on {count(len(split.test), split.unit)} held out."
 
 
 def _band(band: Band) -> list[tuple[str, ...]]:

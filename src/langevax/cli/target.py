@@ -1,13 +1,15 @@
 """What is to be predicted: the task, the classes, and the rows that have a target at all."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from langevax.cli.columns import as_kind, as_words, kind_of
 from langevax.cli.errors import BadInput, count, listing, nearest
-from langevax.cli.schema import Task
+
+Task = Literal["regression", "classification"]
 
 FEW_INTEGERS = 10  # distinct integers up to which they are classes
 ROWS_PER_INTEGER = 5  # at least, on average, where there are more than two

@@ -29,6 +29,8 @@ class Split:
     train: np.ndarray
     """Indices of rows."""
     test: np.ndarray
+    unit: str = "row"
+    """What a row is called."""
 
     @property
     def train_inputs(self) -> np.ndarray:
