@@ -110,6 +110,19 @@ def test_kernel_risk_is_the_mean_over_sampled_spheres(dim):
     assert_mean(squares, exact, wrong=exact * 1.1)
 
 
+def test_kernel_risk_survives_coefficients_that_cancel():
+    """A wide Gaussian with a penalty of 1e-7 has coefficients of 1e5; the values at sampled points do not mind."""
+    rng, dim, n = np.random.default_rng(5), 4, 200
+    profile, teacher = lambda t: np.exp((t - 1) / 64), random_network(rng, 3, dim)
+    x, test = sphere(rng, n, dim), sphere(rng, 40_000, dim)
+    y = outputs(teacher, x) + 0.1 * rng.normal(size=n)
+    coefficients = np.linalg.solve(profile(x @ x.T) + 1e-7 * np.eye(n), y)
+    assert np.abs(coefficients).max() > 1e5
+    squares = (profile(test @ x.T) @ coefficients - outputs(teacher, test)) ** 2
+    exact = kernel_excess_risk(profile, x, coefficients, teacher)
+    assert_mean(squares, exact, wrong=1.1 * exact)
+
+
 def test_kernel_risk_asks_for_unit_vectors():
     with pytest.raises(ValueError, match="unit vectors"):
         kernel_excess_risk(relu, 2 * np.eye(2), np.ones(2), (np.ones(1), np.ones((1, 2))))

@@ -1,22 +1,30 @@
 """Two-layer ReLU networks that learn from a network: two-phase training, conic descent, and their competitors."""
 
 from langevax.teacher_student.conic import Conic, spread_neurons, total_variation
-from langevax.teacher_student.matching import Matching, match_neurons
+from langevax.teacher_student.kernels import ArcCosine, Gaussian, Kernel, NeuralTangent, TunedRidge, tuned_ridge
+from langevax.teacher_student.matching import Matching, match_neurons, share_near
 from langevax.teacher_student.networks import ReLUNetwork, orthogonal_teacher, teach
 from langevax.teacher_student.phases import Converge, Explore
 from langevax.teacher_student.two_phase import TwoPhaseFit, two_phase
 
 __all__ = [
+    "ArcCosine",
     "Conic",
     "Converge",
     "Explore",
+    "Gaussian",
+    "Kernel",
     "Matching",
+    "NeuralTangent",
     "ReLUNetwork",
+    "TunedRidge",
     "TwoPhaseFit",
     "match_neurons",
     "orthogonal_teacher",
+    "share_near",
     "spread_neurons",
     "teach",
     "total_variation",
+    "tuned_ridge",
     "two_phase",
 ]

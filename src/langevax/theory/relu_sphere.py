@@ -25,6 +25,7 @@ MAX_DEGREE = 400
 NEGLIGIBLE = 1e-15
 """Share of E k^2 that the degrees left out may have."""
 EXTRA_NODES = 60
+UNIT = 1e-9
 
 Network = tuple[Any, Any]
 """(outer, inner) of shapes (..., m) and (..., m, d)."""
@@ -105,7 +106,9 @@ def kernel_excess_risk(
 ) -> Float[np.ndarray, "*batch"]:
     """E (sum_i c_i k(x_i, x) - f*(x))^2 for k(x, y) = profile(x . y): kernel ridge, NTK, Nystroem.
 
-    Several vectors of coefficients (other penalties) share the work, which is n^2 for each degree that matters.
+    Several vectors of coefficients (other penalties) share the work, which is n^2 for each degree that matters. Where
+    penalties are small, coefficients are huge and cancel: degrees 0, 1, 2 are therefore summed as squares of moments,
+    and inputs must be unit vectors to double precision, the very ones that the coefficients were fitted to.
 
     Raises:
         ValueError: inputs that are not unit vectors.
@@ -118,8 +121,9 @@ def kernel_excess_risk(
     """
     x, c = np.asarray(inputs, float), np.asarray(coefficients, float)
     outer, inner = (np.asarray(a, float) for a in teacher)
-    if not np.allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5):
-        raise ValueError("inputs must be unit vectors, since profile(x . y) is a kernel on the sphere; normalise them.")
+    off = np.max(np.abs(np.linalg.norm(x, axis=1) - 1))
+    if off > UNIT:
+        raise ValueError(f"inputs must be unit vectors, their lengths are off by {off:.1g}; normalise them in float64.")
     dim = x.shape[1]
     kernel, relu = expand(profile, dim), expand(lambda t: np.maximum(t, 0), dim)
     squares = kernel.coefficients**2 / kernel.multiplicities
@@ -129,8 +133,8 @@ def kernel_excess_risk(
     lengths = np.linalg.norm(inner, axis=1)
     directions = inner / np.where(lengths > 0, lengths, 1)[:, None]
     with_teacher = _series(kernel.coefficients * relu.coefficients / kernel.multiplicities, x @ directions.T, dim)
-    with_itself = _series(squares[: degree + 1], x @ x.T, dim)
-    own = np.einsum("...i,...i->...", c @ with_itself, c)
+    above = np.concatenate([np.zeros(3), squares[3 : degree + 1]])
+    own = np.einsum("...i,...i->...", c @ _series(above, x @ x.T, dim), c) + squares[:3] @ _moments(x, c)
     risk = own - 2 * c @ (with_teacher @ (outer * lengths)) + outer @ relu_product(inner, inner) @ outer
     return np.maximum(risk, 0)
 
@@ -175,6 +179,15 @@ def _legendre(t: np.ndarray, dim: int, degree: int) -> Any:
     for k in range(1, degree + 1):
         yield now
         before, now = now, ((2 * k + dim - 2) * t * now - k * before) / (k + dim - 2)
+
+
+def _moments(x: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """sum_ij c_i c_j P_l(x_i . x_j) for l = 0, 1, 2, along axis 0."""
+    dim = x.shape[1]
+    total, mean = c.sum(-1), c @ x
+    second = np.einsum("...i,ij,ik->...jk", c, x, x, optimize=True) - total[..., None, None] / dim * np.eye(dim)
+    spread = dim / (dim - 1) * np.sum(second**2, axis=(-1, -2))
+    return np.stack([total**2, np.sum(mean**2, axis=-1), spread])
 
 
 def _series(coefficients: np.ndarray, t: np.ndarray, dim: int) -> np.ndarray:
