@@ -1,13 +1,16 @@
 """Networks on curves and graphs: what they see, what their pictures say, refinement, files, bad input."""
 
 import functools
+import pickle
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline, make_interp_spline
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
+from sklearn.utils import get_tags
 
 from langevax import spaces
 from langevax.sklearn import (
@@ -210,7 +213,31 @@ def test_graphs_are_learned_and_kept(tmp_path):
         assert list(loaded.encoder_.get_feature_names_out()) == list(model.encoder_.get_feature_names_out())
     assert "weight of" in regressor.plot_particles().get_xlabel()
     plt.close("all")
-    assert isinstance(clone(regressor), GraphMeanFieldRegressor)
+
+
+@pytest.mark.parametrize("door", [GraphMeanFieldRegressor, GraphMeanFieldClassifier])
+def test_graph_doors_keep_scikit_learns_contract(door):
+    """The common suite gives tables, which are no graphs; this is what of it does not."""
+    graphs, sizes, kinds = molecules()
+    targets = sizes if door is GraphMeanFieldRegressor else kinds
+    model = door(num_particles=64, num_steps=200, edge_labels="bond", random_state=0)
+    given = model.get_params()
+    assert (
+        " ".join(repr(model).split())
+        == f"{door.__name__}(edge_labels='bond', num_particles=64, num_steps=200, random_state=0)"
+    )
+    assert clone(model).get_params() == given == door(**given).get_params()
+    assert clone(model).set_params(heat_times=4).get_params() == given | {"heat_times": 4}
+    with pytest.raises(ValueError, match="Invalid parameter 'heat'"):
+        model.set_params(heat=4)
+    with pytest.raises(NotFittedError):
+        model.predict(graphs)
+    assert model.fit(graphs, targets) is model
+    assert model.get_params() == given
+    assert not get_tags(model).input_tags.two_d_array
+    there = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(there.predict(graphs), model.predict(graphs))
+    np.testing.assert_array_equal(clone(model).fit(graphs, targets).predict(graphs), model.predict(graphs))
 
 
 def test_what_is_said_of_bad_input():
