@@ -120,6 +120,12 @@ def test_more_neurons_than_dimensions_and_constant_targets():
     assert np.isfinite(fit.losses).all()
 
 
+def test_whole_numbers_are_taken():
+    X, y = np.array([[1, 0], [0, 1], [-1, 0]]), np.array([1, 0, 0])
+    fit = two_phase(X, y, 1, key=jax.random.key(0), explore=Explore(num_steps=1), converge=Converge(num_steps=1))
+    assert fit.network.inner.dtype == np.float32
+
+
 def test_shapes_are_checked(data):
     X, y = data
     with pytest.raises(ValueError, match=r"inputs must be \(n, d\) and targets \(n,\)"):
