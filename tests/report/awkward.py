@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from langevax.report.contents import Band, Relevance
-from tests.report.examples import classification, regression
+from tests.report.examples import classification, on_curves, regression
 
 SMALL = {"num_particles": 24, "num_frames": 8}
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -28,6 +28,12 @@ def hostile():
     return changed(
         contents, table=HOSTILE, target=HOSTILE, relevance=relevance, scores=scores, fit=fit, x_label=HOSTILE
     )
+
+
+def hostile_curves():
+    contents = on_curves((HOSTILE, LONG), (HOSTILE, LONG, "</script><b>"), **SMALL)
+    curves = dataclasses.replace(contents.curves, time=HOSTILE, answer=HOSTILE)
+    return changed(contents, curves=curves, table=HOSTILE, target=HOSTILE)
 
 
 def long_names():

@@ -1,9 +1,12 @@
 """Contents of two reports, from real tables and a small network trained here in NumPy."""
 
+import dataclasses
+
 import numpy as np
 from sklearn.datasets import load_diabetes, load_wine
 
 from langevax.report.contents import Band, Curve, FitContents, Motion, Relevance, Score, Surface
+from langevax.report.curve_contents import CurveContents, Functions, Group, Sample, Slope
 
 STEPS = 300
 SETTINGS = {
@@ -181,4 +184,34 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
         settings=SETTINGS,
         command="langevax fit wine.csv --target cultivar --seed 0 --report report.html",
         versions=VERSIONS,
+    )
+
+
+def on_curves(
+    channels=("absorbance",), names=("lowest third: 1 to 5", "middle third: 5 to 9", "highest third: 9 to 20"), **size
+):
+    """Bent lines by their targets, with functions that a network might have learned of them."""
+    contents, t = regression(**size), np.linspace(850, 1050, 40)
+    bumps = np.exp(-(((t - 930) / 20) ** 2))
+
+    def sample(label):
+        groups = [Group(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)]) for k, name in enumerate(names)]
+        return Sample(label, tuple(groups), True, 172)
+
+    def functions(label, prior=None):
+        ends = np.array([-1.0, 1.0])[:, None]
+        return Functions(label, t, -3 * bumps, -3 * bumps + 0.2 * ends, -3 * bumps + ends, prior)
+
+    curves = CurveContents(
+        time="wavelength (nm)",
+        answer="fat",
+        given=tuple(map(sample, channels)),
+        seen=tuple(sample(f"derivative of {name}") for name in channels),
+        slopes=tuple(map(functions, channels)),
+        weights=tuple(functions(name, np.ones(40)) for name in channels),
+    )
+    steps = contents.motion.steps
+    slope = Slope(t, -bumps * np.linspace(0, 3, len(steps))[:, None], "wavelength (nm)", channels[0], "fat")
+    return dataclasses.replace(
+        contents, curves=curves, unit="curve", motion=dataclasses.replace(contents.motion, fit=slope)
     )

@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 
 from langevax.report.fit_page import write_fit_page
-from tests.report.awkward import HOSTILE, SMALL, hostile, least, long_names, nothing_known, thirty_classes
-from tests.report.browser import browser, opened  # noqa: F401
-from tests.report.examples import classification, regression
+from tests.report.awkward import (
+    HOSTILE,
+    SMALL,
+    hostile,
+    hostile_curves,
+    least,
+    long_names,
+    nothing_known,
+    thirty_classes,
+)
+from tests.report.browser import opened
+from tests.report.examples import classification, on_curves, regression
 
 PAGES = {
     "regression": lambda: regression(**SMALL),
@@ -24,6 +33,8 @@ PAGES = {
     "thirty classes": thirty_classes,
     "nothing known": nothing_known,
     "least": least,
+    "curves": lambda: on_curves(**SMALL),
+    "hostile curves": hostile_curves,
 }
 
 
@@ -106,9 +117,9 @@ def test_data_of_a_figure_is_a_table(pages):
 
 
 @pytest.mark.parametrize(
-    "name", ["regression", "classification", "long names", "thirty classes", "nothing known", "least"]
+    "name", ["regression", "classification", "long names", "thirty classes", "nothing known", "least", "hostile curves"]
 )
-def test_narrow_page_opens_whole_and_silent(browser, pages, name):  # noqa: F811
+def test_narrow_page_opens_whole_and_silent(browser, pages, name):
     seen = opened(browser, pages(name), width=390, scheme="dark")
     assert seen.complaints == []
     assert [url for url in seen.requests if not url.startswith(("data:", "blob:"))] == [pages(name).as_uri()]
@@ -118,7 +129,7 @@ def test_narrow_page_opens_whole_and_silent(browser, pages, name):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def wide(browser, pages):  # noqa: F811
+def wide(browser, pages):
     seen = opened(browser, pages("regression"))
     yield seen
     seen.page.close()
@@ -221,7 +232,7 @@ def test_page_follows_the_scheme_and_prints_light(wide):
     assert wide.page.locator("details[open]").count() == 0
 
 
-def test_reduced_motion_is_a_still_with_a_slider(browser, pages):  # noqa: F811
+def test_reduced_motion_is_a_still_with_a_slider(browser, pages):
     seen = opened(browser, pages("probability"), motion="reduce")
     assert not seen.page.locator("button.play").is_visible()
     assert seen.page.get_by_text("Nothing moves by itself").is_visible()
@@ -233,8 +244,9 @@ def test_reduced_motion_is_a_still_with_a_slider(browser, pages):  # noqa: F811
     seen.page.close()
 
 
-def test_markup_in_names_is_only_text(browser, pages):  # noqa: F811
-    seen = opened(browser, pages("hostile"), width=390)
+@pytest.mark.parametrize("name", ["hostile", "hostile curves"])
+def test_markup_in_names_is_only_text(browser, pages, name):
+    seen = opened(browser, pages(name), width=390)
     assert seen.complaints == []
     assert seen.overflow() <= 0
     assert seen.page.evaluate("document.images.length") == 0

@@ -29,6 +29,8 @@ class Read(NamedTuple):
     numbers: dict[str, Any]
     """The same for machines."""
     notes: list[str]
+    axes: tuple[str, tuple[str, ...]]
+    """What times are called, and the values of each channel."""
 
 
 def prepare_curves(request: Request, table: pl.DataFrame) -> Prepared:
@@ -37,7 +39,7 @@ def prepare_curves(request: Request, table: pl.DataFrame) -> Prepared:
     check_size(len(read.curves), str(request.table), "curve")
     train, test, why = split_rows(read.target, request.test_size, request.seed)
     encoder, inputs = _encoded(request, read, train)
-    names = tuple(str(name) for name in encoder.get_feature_names_out())
+    names = _wave_names(encoder, read.axes[1])
     split = Split(
         table=request.table.name,
         target=request.target,
@@ -54,7 +56,9 @@ def prepare_curves(request: Request, table: pl.DataFrame) -> Prepared:
     )
     numbers = {"rows": table.height, "columns": table.width, "curves": len(read.curves), **read.numbers}
     told = "Curves", f"{read.words}, as {count(len(names), 'input')}"
-    return Prepared(read.schema, split, read.target, read.notes + why, numbers, told, read.curves, read.named)
+    return Prepared(
+        read.schema, split, read.target, read.notes + why, numbers, told, read.curves, read.named, read.axes
+    )
 
 
 def _wide(request: Request, table: pl.DataFrame) -> Read:
@@ -86,7 +90,8 @@ def _wide(request: Request, table: pl.DataFrame) -> Read:
     words = f"{count(len(values), 'curve')} of {len(times):,} values from {times[0]:g} to {times[-1]:g}"
     words += f"; {count(missing, 'missing value')}" if missing else "; none missing"
     numbers = {"values": len(times), "domain": [times[0], times[-1]], "missing": missing}
-    return Read(schema, values, target, pl.DataFrame({"row": target.rows + 1}), words, numbers, notes)
+    axes = "t, even steps" if grid.times is None else "t, the name of the column", ("value",)
+    return Read(schema, values, target, pl.DataFrame({"row": target.rows + 1}), words, numbers, notes, axes)
 
 
 def _long(request: Request, table: pl.DataFrame) -> Read:
@@ -118,7 +123,8 @@ def _long(request: Request, table: pl.DataFrame) -> Read:
     words = f"{count(len(curves), 'curve')}{channels} of {span} readings from {first:g} to {last:g}"
     numbers = {"readings": sum(sizes), "channels": len(request.value), "domain": list(schema.domain)}
     ids = pl.DataFrame({request.id: [readings.ids[i] for i in target.rows]})
-    return Read(schema, curves, target, ids, words, numbers, notes)
+    time = f"{request.time}, days since the first reading" if readings.dates else request.time
+    return Read(schema, curves, target, ids, words, numbers, notes, (time, request.value))
 
 
 def _of(target: Target, kept: np.ndarray) -> Target:
@@ -160,3 +166,10 @@ def _encoded(request: Request, read: Read, train: np.ndarray) -> tuple[Any, np.n
         return encoder.fit(trained_on), np.asarray(encoder.transform(curves))
     except ValueError as error:
         raise BadInput(f"TABLE {str(request.table)!r}: {error}") from error
+
+
+def _wave_names(encoder: Any, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the coefficients: wave 0 is the level."""
+    several = len(values) > 1
+    parts = zip(values, encoder.means_, strict=True)
+    return tuple(f"wave {k}" + f" of {value}" * several for value, mean in parts for k in range(len(mean)))

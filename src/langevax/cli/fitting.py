@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from langevax.cli.stored import write_schema
 from langevax.cli.story import Found
 from langevax.report import measure
 from langevax.report.contents import FitContents, Score
+from langevax.report.curve_measure import Curves, curves_of, moving_slope
 from langevax.report.encoded import on_columns
 from langevax.report.fit_page import write_fit_page
 from langevax.report.frames import motion_of
@@ -100,7 +102,9 @@ def write(place: Path, request: Request, prepared: Prepared, model: Any, found: 
     network = on_columns(model)
     relevance = measure.relevance_of(network, split, request.seed)
     line.advance("relevance")
-    motion = motion_of(network, split, relevance)
+    curves = None if prepared.axes is None else Curves(prepared.take(split.train), *prepared.axes)
+    slope = None if curves is None else partial(moving_slope, model, curves, split)
+    motion = motion_of(network, split, relevance, slope)
     line.advance("frames")
     result = plain(
         {
@@ -138,9 +142,11 @@ def write(place: Path, request: Request, prepared: Prepared, model: Any, found: 
         observed=split.test_targets,
         predicted=measure.predictions(network, split, split.test_inputs),
         classes=split.classes,
-        settings={"command": request.settings(), "estimator": settings_of(model)},
+        settings={"command": request.said(), "estimator": settings_of(model)},
         command=request.command(),
         versions=measure.versions(),
+        curves=None if curves is None else curves_of(model, curves, split),
+        unit=split.unit,
     )
     write_fit_page(contents, place / REPORT)
     line.advance("page")
@@ -155,6 +161,10 @@ def settings_of(model: Any) -> dict[str, Any]:
     """The estimator's parameters, those chosen by fitting among them."""
     skipped = {"checkpoint", "progress"}
     given = {name: value for name, value in model.get_params().items() if name not in skipped}
+    if not isinstance(basis := given.get("basis", ""), str):
+        given["basis"] = f"{type(basis).__name__.lower()} from {basis.domain[0]:g} to {basis.domain[1]:g}"
+    if isinstance(grid := given.get("grid"), list):
+        given["grid"] = f"{len(grid):,} times from {grid[0]:g} to {grid[-1]:g}"
     return given | {"temperature (fitted)": float(model.temperature_), "steps (done)": int(model.n_iter_)}
 
 

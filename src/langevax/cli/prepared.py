@@ -31,6 +31,8 @@ class Prepared:
     """An entry for each row of `split`, as the estimator takes them."""
     named: pl.DataFrame
     """A row for each of `split`: the number of the row in the table (1 is the first below the header), or an id."""
+    axes: tuple[str, tuple[str, ...]] | None = None
+    """Of curves: what times are called, and the values of each channel."""
 
     def take(self, rows: np.ndarray) -> Any:
         """Inputs of these rows of `split`."""

@@ -75,6 +75,10 @@ class Request:
                 ]
         return shlex.join([*words, *extra])
 
+    def said(self) -> dict[str, Any]:
+        """The options that say something, for the report."""
+        return {name: value for name, value in self.settings().items() if value not in (None, ())}
+
     def settings(self) -> dict[str, Any]:
         """The options as plain values, without the file names."""
         return {field.name: getattr(self, field.name) for field in fields(self)[3:]}

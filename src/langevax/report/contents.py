@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from langevax.report.curve_contents import CurveContents, Slope
+
 
 @dataclass(frozen=True)
 class Score:
@@ -77,7 +79,7 @@ class Motion:
     x_label: str
     y_label: str
     pull_label: str
-    fit: Curve | Surface
+    fit: Curve | Surface | Slope
 
 
 @dataclass(frozen=True)
@@ -117,3 +119,7 @@ class FitContents:
     command: str = ""
     """The command line that makes this page again."""
     versions: dict[str, str] = field(default_factory=dict)
+    curves: CurveContents | None = None
+    """What a fit on curves learned; then columns are coefficients, whose relevance is not drawn."""
+    unit: str = "row"
+    """What a row is called."""

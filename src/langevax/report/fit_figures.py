@@ -4,6 +4,8 @@ import numpy as np
 
 from langevax.figures import interactive, moving
 from langevax.report.contents import Curve, FitContents, Score, Surface
+from langevax.report.curve_contents import Slope
+from langevax.report.curve_figures import moving_slope
 from langevax.report.motion import Moved, frames_of, particles_of, player
 from langevax.report.numbers import number, whole, with_error
 from langevax.report.page import Html, Panel, caption, csv_link, element, figure, join
@@ -38,8 +40,13 @@ def motion(contents: FitContents) -> Html:
         "Each triangle is a neuron: up and red where it pushes the output up, down and blue where it pushes the output "
         f"down.{some}"
     )
-    fit = _curve(told.fit, frames) if isinstance(told.fit, Curve) else _surface(told.fit, frames)
-    return player([Moved("particles", cloud, words, to_see), fit], told.steps[frames])
+    return player([Moved("particles", cloud, words, to_see), _fit(told.fit, frames)], told.steps[frames])
+
+
+def _fit(fit: Curve | Surface | Slope, frames: np.ndarray) -> Moved:
+    if isinstance(fit, Slope):
+        return moving_slope(fit, frames)
+    return _curve(fit, frames) if isinstance(fit, Curve) else _surface(fit, frames)
 
 
 def _curve(curve: Curve, frames: np.ndarray) -> Moved:
@@ -91,10 +98,11 @@ def scores(contents: FitContents) -> Html:
     ranked, word = best_first(contents), score_word(contents)
     values = [score.value for score in ranked]
     texts = [f"{value:.3f}".replace("-", "−") if np.isfinite(value) else "–" for value in values]
+    where = f"{word} on held-out {contents.unit}s"
     dots = interactive.score_dots(
-        [score.name for score in ranked], values, [score.ours for score in ranked], texts, f"{word} on held-out rows"
+        [score.name for score in ranked], values, [score.ours for score in ranked], texts, where
     )
-    words = f"{word} on held-out rows: " + ", ".join(f"{s.name} {t}" for s, t in zip(ranked, texts, strict=True)) + "."
+    words = f"{where}: " + ", ".join(f"{s.name} {t}" for s, t in zip(ranked, texts, strict=True)) + "."
     to_see = join(
         "Further right is better. The ",
         element("span", "green diamond", class_="key"),
@@ -187,12 +195,14 @@ def predictions(contents: FitContents) -> Html:
     """Numbers predicted against numbers observed."""
     observed, predicted = np.asarray(contents.observed, float), np.asarray(contents.predicted, float)
     error = number(np.sqrt(np.mean((predicted - observed) ** 2)) if observed.size else None, 3)
-    words = f"{whole(observed.size)} held-out rows about the diagonal, off by {error} in the root mean square."
+    words = (
+        f"{whole(observed.size)} held-out {contents.unit}s about the diagonal, off by {error} in the root mean square."
+    )
     drawn = len(interactive.thinned(observed.size))
-    some = f" {whole(drawn)} of {whole(observed.size)} rows are drawn." if drawn < observed.size else ""
+    some = f" {whole(drawn)} of {whole(observed.size)} {contents.unit}s are drawn." if drawn < observed.size else ""
     to_see = (
-        "Each point is a row that the network has not seen; on the line, the prediction is right. The typical error "
-        f"(root mean square) is {error}.{some}"
+        f"Each point is a {contents.unit} that the network has not seen; on the line, the prediction is right. "
+        f"The typical error (root mean square) is {error}.{some}"
     )
     points = interactive.predictions(observed, predicted, contents.target)
     link = csv_link("predictions", {"observed": observed, "predicted": predicted})
@@ -214,7 +224,7 @@ def confusion(contents: FitContents) -> Html:
         if wrong.max()
         else ""
     )
-    words = f"{whole(right)} of {whole(counts.sum())} held-out rows are on the diagonal.{worst}"
+    words = f"{whole(right)} of {whole(counts.sum())} held-out {contents.unit}s are on the diagonal.{worst}"
     percent = " and percent of the row" if size <= interactive.SHARES_FIT else ""
     to_see = (
         f"Rows are what was observed, columns what was predicted, in counts{percent}; a fuller shade is a larger share "

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from langevax.report import fit_figures
+from langevax.report import curve_figures, fit_figures
 from langevax.report.contents import FitContents
 from langevax.report.numbers import aligned, number, whole, with_error
 from langevax.report.page import Html, element, folded, join, section, table, write_page
@@ -35,9 +35,10 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         f"{contents.table}: {contents.target}",
         _answer(contents),
         section("The network as it learns", fit_figures.motion(contents)),
+        *_curves(contents),
         section(f"{_capital(fit_figures.score_word(contents))} beside other methods", *_scores(contents)),
         section("How far from the best possible network", fit_figures.band(contents)),
-        section("Which columns matter", fit_figures.relevance(contents)),
+        section("Which columns matter", fit_figures.relevance(contents)) if contents.curves is None else "",
         section(
             "Predicted against observed",
             fit_figures.confusion(contents) if contents.classes else fit_figures.predictions(contents),
@@ -55,6 +56,17 @@ def _answer(contents: FitContents) -> Html:
             "p", element("b", "This certificate is not to be trusted. "), verdict, class_="doubt", role="note"
         )
     return element("header", title, element("p", contents.sentence, class_="answer"), doubt)
+
+
+def _curves(contents: FitContents) -> list[Html]:
+    told = contents.curves
+    if told is None:
+        return []
+    return [
+        section("The curves", curve_figures.curves(told)),
+        section("Which parts of the curve matter", curve_figures.slopes(told)),
+        section("What the neurons look at", curve_figures.weights(told)),
+    ]
 
 
 def _scores(contents: FitContents) -> list[Html]:

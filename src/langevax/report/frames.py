@@ -4,13 +4,14 @@ Axes are the inputs that matter most, quantities before indicators: a curve over
 two inputs name the particle's coordinates that are shown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from langevax.report.contents import Curve, Motion, Relevance, Surface
+from langevax.report.curve_contents import Slope
 from langevax.report.split import Split
 
 MOST_FRAMES = 100
@@ -20,8 +21,14 @@ MOST_ROWS_AVERAGED = 200
 MOST_ACTIVATIONS = 4e8  # of a curve over all frames: a few seconds; fewer rows are averaged where there would be more
 
 
-def motion_of(model: Any, split: Split, relevance: Relevance) -> Motion:
-    """Frames of a fitted mean-field estimator, from its `history_` and `staged_predict`."""
+def motion_of(
+    model: Any, split: Split, relevance: Relevance, fit: Callable[[np.ndarray], Slope] | None = None
+) -> Motion:
+    """Frames of a fitted mean-field estimator, from its `history_` and `staged_predict`.
+
+    `fit` makes what is shown beside the particles from the numbers of the records kept; without it a curve over the
+    input that matters most, or the decisions in the plane of two.
+    """
     steps, particles = np.asarray(model.history_["steps"]), np.asarray(model.history_["particles"])
     kept = np.unique(np.linspace(0, len(steps) - 1, min(MOST_FRAMES, len(steps))).round().astype(int))
     frames = _Frames(model, split, kept, particles.shape[1])
@@ -37,7 +44,7 @@ def motion_of(model: Any, split: Split, relevance: Relevance) -> Motion:
         x_label=f"weight of {_name(split, x)}",
         y_label=f"weight of {_name(split, y)}",
         pull_label=pull_label,
-        fit=frames.surface(x, y) if split.classes else frames.curve(x),
+        fit=fit(kept) if fit else frames.surface(x, y) if split.classes else frames.curve(x),
     )
 
 
@@ -82,13 +89,13 @@ class _Frames:
         """The mean prediction over some rows as one input varies (a partial dependence)."""
         data = self.split.train_inputs
         affordable = int(MOST_ACTIVATIONS / (GRID * self.num_particles * len(self.kept)))
-        rows = data[_some(len(data), max(10, min(MOST_ROWS_AVERAGED, affordable)))]
+        rows = data[some(len(data), max(10, min(MOST_ROWS_AVERAGED, affordable)))]
         grid = _grid(data[:, place], GRID)
         probes = np.repeat(rows[None], GRID, 0)
         probes[:, :, place] = grid[:, None]
         probes = probes.reshape(-1, data.shape[1])
         values = [z.reshape(GRID, len(rows)).mean(1) for z in self._staged("staged_predict", probes)]
-        shown = _some(len(data), MOST_ROWS_SHOWN)
+        shown = some(len(data), MOST_ROWS_SHOWN)
         return Curve(
             grid=grid,
             values=np.stack(values),
@@ -109,7 +116,7 @@ class _Frames:
             (p[:, 1] if len(split.classes) == 2 else p.argmax(1)).reshape(PLANE, PLANE)
             for p in self._staged("staged_predict_proba", probes[:, :-1])
         ]
-        shown = _some(len(data), MOST_ROWS_SHOWN)
+        shown = some(len(data), MOST_ROWS_SHOWN)
         return Surface(
             grid_x=grid_x,
             grid_y=grid_y,
@@ -136,7 +143,7 @@ def _grid(values: np.ndarray, points: int, tail: float = 0.01) -> np.ndarray:
     return np.linspace(low - margin, high + margin, points)
 
 
-def _some(size: int, most: int) -> np.ndarray:
+def some(size: int, most: int) -> np.ndarray:
     """At most so many rows, the same ones every time."""
     if size <= most:
         return np.arange(size)

@@ -21,6 +21,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
+from langevax.report import shades
 
 BESIDE_A_CAPTION = 680  # pixels that a figure has where its caption stands in the margin
 
@@ -150,7 +151,7 @@ def write_page(file: Path, title: str, *blocks: object) -> None:
         f"\n<style>{style}</style>\n</head>\n<body>\n",
         element("main", *blocks),
         "\n<noscript><p>The figures are drawn by JavaScript, which is off.</p></noscript>\n",
-        embedded(IN_THE_DARK, "in-the-dark"),
+        embedded(IN_THE_DARK | shades.IN_THE_DARK, "in-the-dark"),
         *(f"\n<script>{script}</script>" for script in scripts),
         "\n</body>\n</html>\n",
     ]

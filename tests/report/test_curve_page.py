@@ -1,0 +1,78 @@
+"""The page of a fit on curves shows the curves and what was learned of them as functions."""
+
+import base64
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from langevax.report.curve_pictures import strongest
+from langevax.report.fit_page import write_fit_page
+from langevax.report.shades import LOW_TO_HIGH
+from tests.report.awkward import SMALL
+from tests.report.browser import opened
+from tests.report.examples import on_curves
+from tests.report.test_fit_page import Elements
+
+SECTIONS = ["The curves", "Which parts of the curve matter", "What the neurons look at"]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    file = tmp_path_factory.mktemp("page") / "curves.html"
+    write_fit_page(on_curves(**SMALL), file)
+    return file
+
+
+def test_functions_stand_where_columns_do_on_the_page_of_a_table(page):
+    text = " ".join(Elements(page).text)
+    assert "Which columns matter" not in text
+    assert [text.index(each) for each in SECTIONS] == sorted(text.index(each) for each in SECTIONS)
+    assert "12 of 172 training curves, in colour and dash by thirds of the target." in text
+    assert "a linear model would have one line for all" in text
+    assert "Each point is a curve that the network has not seen" in text
+
+
+def test_words_say_where_the_output_answers_most_and_how_far_neurons_left_their_prior(page):
+    labels = [element["aria-label"] for element in Elements(page).of("div") if element.get("class") == "plot"]
+    told = on_curves(**SMALL).curves.slopes[0]
+    assert abs(told.grid[strongest(told)] - 930) < 3
+    assert any("strongest at 932.1, where it is −2.97" in label for label in labels)
+    weights = on_curves(**SMALL).curves.weights[0]
+    share = np.mean((weights.most[1] > 1) | (weights.most[0] < -1))
+    assert any(f"beyond the prior's band over {share:.0%} of the times" in label for label in labels)
+
+
+def test_every_picture_of_functions_has_its_table(page):
+    links = {link["download"]: link["href"] for link in Elements(page).of("a")}
+    assert {"curves.csv", "slopes.csv", "weights.csv"} < links.keys()
+    tables = {
+        name: list(csv.DictReader(io.StringIO(base64.b64decode(links[f"{name}.csv"].split(",")[1]).decode())))
+        for name in ("curves", "weights")
+    }
+    assert len(tables["curves"]) == 12 * 40
+    assert tables["weights"][0].keys() == {
+        *("channel", "t", "twentieth", "nineteen_twentieths", "quarter", "three_quarters", "median", "prior")
+    }
+    assert [float(row["twentieth"]) for row in tables["weights"]] == on_curves(**SMALL).curves.weights[0].most[
+        0
+    ].tolist()
+
+
+def test_it_opens_silent_its_slope_moves_and_its_shades_change_in_the_dark(browser, page):
+    seen = opened(browser, page)
+    assert seen.complaints == []
+    assert all(url.startswith(("data:", "blob:")) for url in seen.requests[1:])
+    assert seen.overflow() <= 0
+    assert seen.clipped_labels() == []
+    line = """document.querySelectorAll("figure[data-frame] .plot")[1].querySelector(".lines path").getAttribute("d")"""
+    last = seen.page.evaluate(line)
+    seen.page.locator("input[type=range]").fill("3")
+    seen.page.wait_for_selector("figure[data-frame='3']", timeout=5000)
+    assert seen.page.evaluate(line) != last
+    stroke = """document.querySelectorAll(".plot")[2]._fullData[2].line.color"""
+    assert seen.page.evaluate(stroke) == LOW_TO_HIGH[2]
+    seen.page.emulate_media(color_scheme="dark")
+    seen.until(f"{stroke} !== '{LOW_TO_HIGH[2]}'")
+    seen.page.close()
