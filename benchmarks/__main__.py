@@ -11,6 +11,7 @@ TABLES = (
     "mfld_step",
     "svrg_chains",
     "sledge_step",
+    "federated",
     "sampling",
     "function_space",
     "memory",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from langevax._version import __version__
-from langevax.cli import fit, predict, study
+from langevax.cli import federated, fit, predict, study
 
 HELP = """Train a network on a table, with a certificate of how far it is from the global optimum.
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command("fit", help=fit.HELP, short_help="Fit a network to a table.")(fit.fit)
 app.command("predict", help=predict.HELP, short_help="Predict with a fitted network.")(predict.predict)
 app.command("study", help=study.HELP, short_help="Measure a claim of a paper.")(study.study)
+app.add_typer(federated.app, name="federated", short_help="Train with clients that keep their rows.")
 
 
 def _show_version(wanted: bool) -> None:

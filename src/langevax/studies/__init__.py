@@ -15,6 +15,7 @@ NAMES = {
     "propagation-of-chaos": "propagation_of_chaos",
     "dimension-free": "dimension_free",
     "functional-inputs": "functional_inputs",
+    "federated": "federated",
 }
 """Names of studies and their files."""
 

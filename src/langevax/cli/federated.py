@@ -1,0 +1,85 @@
+"""`langevax federated simulate`: one federated method on one table, split over clients, with what it cost."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from langevax.cli.errors import exit_codes
+from langevax.cli.output import Output
+
+HELP = """Train one model with many clients that keep their rows, and count what passes between them.
+
+\b
+Examples:
+  langevax federated simulate --method fledge --data digits
+  langevax federated simulate --method fedavg --partition dirichlet:0.3 --clients 50 --per-round 10
+  langevax federated simulate --method bvr-l-sgd --partition concentration:0.6 --rounds 100 --out bvr
+  langevax federated simulate --method fledge --per-round 5 --dropout 0.2 --json > fledge.json
+
+\b
+--method     minibatch-sgd, fedavg, scaffold, mimesgd     descend on clients' gradients
+             minibatch-sarah, bvr-l-sgd                   follow them by differences, all clients each round
+             fledge                                       the same with few clients a round, and a table
+--partition  even                 rows at random, in equal parts
+             concentration:Q      a fraction Q of each class goes to one client
+             dirichlet:ALPHA      class shares drawn from Dirichlet(ALPHA): the smaller, the more skewed
+             shards:N             N pieces of the rows sorted by class for each client
+--data       digits, wine or breast_cancer, of scikit-learn; a fifth of the rows is held out
+
+A round is one exchange with clients (a trip there and back) or two. Methods without local steps take K b rows at once.
+DIR then holds result.json, history.csv, figure.svg, figure.png and animation.html. The same seed gives the same run.
+
+Exit codes: 0 done; 1 the run failed (it diverged), 2 bad usage or bad input, 130 interrupted.
+"""
+
+GROUP_HELP = """Federated optimisation: a server, and clients that keep their rows.
+
+\b
+  langevax federated simulate --method fledge --data digits --partition concentration:0.6
+  langevax study federated
+"""
+
+app = typer.Typer(help=GROUP_HELP, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """So that `simulate` is a command of the group and not the group itself."""
+
+
+@app.command("simulate", help=HELP, short_help="Run one method on one split of a table.")
+def simulate(
+    method: Annotated[str, typer.Option(metavar="NAME", help="Which method; see above.")] = "fledge",
+    data: Annotated[str, typer.Option(metavar="TABLE", help="The table.")] = "digits",
+    partition: Annotated[str, typer.Option(metavar="SPLIT", help="Who holds which rows.")] = "concentration:0.6",
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, how many clients there are.")] = 20,
+    per_round: Annotated[
+        int | None,
+        typer.Option(metavar="INT", min=1, help="p clients a round; by default sqrt(P) for fledge, else all."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(metavar="INT", min=1, help="Rounds.")] = 200,
+    local_steps: Annotated[int, typer.Option(metavar="INT", min=1, help="K steps of a client.")] = 16,
+    batch_size: Annotated[int, typer.Option(metavar="INT", min=1, help="b rows of a step.")] = 4,
+    step_size: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="By default one that suits the method on digits.")
+    ] = None,
+    hidden: Annotated[
+        int, typer.Option(metavar="INT", min=0, help="Neurons of the network; 0 is softmax regression.")
+    ] = 16,
+    dropout: Annotated[float, typer.Option(metavar="NUMBER", help="Chance that a client does not answer.")] = 0.0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/METHOD.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="INT", min=0, help="Of everything random.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
+) -> None:
+    with exit_codes():
+        from langevax.cli.federating import Wanted, run
+
+        folder = Path("out/federated") / method if out is None else out
+        wanted = Wanted(
+            method, data, partition, clients, per_round, rounds, local_steps, batch_size, step_size, hidden, dropout,
+            folder, seed,
+        )  # fmt: skip
+        run(Output(machine=json), wanted)

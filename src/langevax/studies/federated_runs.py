@@ -1,0 +1,137 @@
+"""Federated methods side by side: all step sizes and seeds of one method in one program, and what they needed.
+
+A method is a function of its step size, the only number that is tuned, on one grid of powers of two for all. Rounds run
+in chunks until a step size has brought every seed there, or the exchanges are used up.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+
+from langevax.federated import BVRLSGD, FLEDGE, FedAvg, MimeSGD, MinibatchSARAH, MinibatchSGD, Scaffold
+from langevax.problems.federation import Federation
+
+Maker = Callable[[Any], Any]
+Observe = Callable[[Any, Any], Any]
+START_FOLD = 2**31 - 1  # of the key of the exchanges before the first round
+CHUNK = 50  # rounds between two looks at who has arrived
+
+
+@functools.cache  # the same functions each time, so that programs are not compiled again
+def methods(
+    local_steps: int, batch_size: int, clients_per_round: int, names: tuple[str, ...] | None = None
+) -> dict[str, Maker]:
+    """All methods, or those of these names, as functions of the step size.
+
+    Those without local steps take K b rows at once; FLEDGE asks p clients, the others all.
+    """
+    K, b, p = local_steps, batch_size, clients_per_round
+    if names is not None:
+        return {name: methods(K, b, p)[name] for name in names}
+    return {
+        "minibatch SGD": lambda h: MinibatchSGD(h, K * b),
+        "FedAvg": lambda h: FedAvg(h, K, b),
+        "SCAFFOLD": lambda h: Scaffold(h, K, b),
+        "MimeSGD": lambda h: MimeSGD(h, K, b),
+        "minibatch SARAH": lambda h: MinibatchSARAH(h, K * b),
+        "BVR-L-SGD": lambda h: BVRLSGD(h, K, b),
+        "FLEDGE": lambda h: FLEDGE(h, K, b, p),
+    }
+
+
+class Paths(NamedTuple):
+    """What was seen after every round, (step size, seed, round, ...), and what it had cost by then, (round,)."""
+
+    seen: Any
+    exchanges: np.ndarray
+    vectors: np.ndarray
+    bytes: np.ndarray
+
+
+def paths(
+    make: Maker,
+    federation: Federation,
+    start: Any,
+    step_sizes: Any,
+    keys: Any,
+    num_exchanges: int,
+    observe: Observe,
+    arrived: Callable[[Any], np.ndarray] | None = None,
+) -> Paths:
+    """Until `num_exchanges` are used up, or until `arrived(seen)`, (step size, seed), is true of all seeds of one."""
+    step_sizes = jnp.asarray(step_sizes, jax.tree.leaves(start)[0].dtype)
+    states, opening = _begun(make, federation, start, step_sizes, keys)
+    spent = {name: [int(np.asarray(opening[name])[0, 0])] for name in ("exchanges", "vectors", "bytes")}
+    pieces, done = [], 0
+    while spent["exchanges"][-1] < num_exchanges:
+        states, seen, used = _chunk(make, federation, states, step_sizes, keys, jnp.int32(done), observe)
+        pieces.append(jax.tree.map(np.asarray, seen))
+        for name, total in spent.items():
+            total.extend((total[-1] + np.cumsum(np.asarray(used[name], np.int64)[0, 0])).tolist())
+        done += CHUNK
+        if arrived is not None and arrived(pieces[-1]).all(axis=1).any():
+            break
+    seen = jax.tree.map(lambda *parts: np.concatenate(parts, axis=2), *pieces)
+    kept = int(np.searchsorted(spent["exchanges"][1:], num_exchanges, side="right"))
+    costs = [np.array(spent[name][1 : kept + 1]) for name in ("exchanges", "vectors", "bytes")]
+    return Paths(jax.tree.map(lambda a: a[:, :, :kept], seen), *costs)
+
+
+@eqx.filter_jit
+def _begun(make: Maker, federation: Federation, start: Any, step_sizes: Any, keys: Any) -> Any:
+    def one(h: Any, key: Any) -> Any:
+        return make(h).init(federation, start, random.fold_in(key, START_FOLD))
+
+    return jax.vmap(lambda h: jax.vmap(lambda key: one(h, key))(keys))(step_sizes)
+
+
+@eqx.filter_jit
+def _chunk(
+    make: Maker, federation: Federation, states: Any, step_sizes: Any, keys: Any, first: Any, observe: Observe
+) -> Any:
+    """CHUNK rounds of every lane; the number of the round is common to all, so that a renewal stays a branch."""
+
+    def one(h: Any, key: Any, state: Any) -> Any:
+        algorithm = make(h)
+
+        def body(state: Any, step: Any) -> Any:
+            state, used = algorithm.step(federation, state, random.fold_in(key, step), step)
+            return state, (observe(federation, state.position), used)
+
+        state, (seen, used) = lax.scan(body, state, first + jnp.arange(CHUNK, dtype=jnp.int32))
+        return state, seen, used
+
+    return jax.vmap(lambda h, of: jax.vmap(lambda key, state: one(h, key, state))(keys, of))(step_sizes, states)
+
+
+class Reached(NamedTuple):
+    """Of the best step size: per seed, nan where it did not arrive; and how far all came."""
+
+    exchanges: np.ndarray
+    vectors: np.ndarray
+    step_size: float
+    at_edge: bool
+    floor: float
+    """The least that the seeds' median saw within the exchanges, at any step size."""
+
+
+def reached(found: Paths, step_sizes: np.ndarray, tolerance: float) -> Reached:
+    """First time at which what is seen is at most `tolerance`; the best step size has the least mean over seeds of
+    exchanges, or comes lowest where none brings all seeds there."""
+    hit = found.seen <= tolerance
+    first = np.where(hit.any(axis=2), hit.argmax(axis=2), -1)
+    each = {
+        name: np.where(first >= 0, costs[first].astype(float), np.nan)
+        for name, costs in (("exchanges", found.exchanges), ("vectors", found.vectors))
+    }
+    lowest = np.median(np.where(np.isfinite(found.seen), found.seen, np.inf), axis=1).min(axis=1)
+    means = each["exchanges"].mean(axis=1)
+    best = int(np.nanargmin(means)) if np.isfinite(means).any() else int(np.argmin(lowest))
+    edge = best in (0, len(step_sizes) - 1)
+    return Reached(each["exchanges"][best], each["vectors"][best], float(step_sizes[best]), edge, float(lowest.min()))

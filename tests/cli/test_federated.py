@@ -1,0 +1,105 @@
+"""`langevax federated simulate`: what it tells and saves, and how it refuses."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import langevax
+
+QUICK = ["--data", "wine", "--clients", "4", "--rounds", "6", "--local-steps", "3", "--hidden", "0"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("federated") / "run"
+    words = ["--method", "fledge", "--per-round", 2, "--partition", "concentration:0.6", "--out", out]
+    return out, langevax("federated", "simulate", *words, *QUICK)
+
+
+def test_it_tells_a_table_and_fills_the_folder(done):
+    out, answer = done
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    for word in ("exchanges", "vectors", "megabytes", "accuracy", "FLEDGE, step size 0.0625, 2 clients a round"):
+        assert word in answer.stdout
+    names = {"result.json", "history.csv", "figure.svg", "figure.png", "animation.html"}
+    assert {path.name for path in out.iterdir()} == names
+
+
+def test_what_is_saved_is_counted_as_the_method_costs(done):
+    """One exchange with all at the start, then two a round: 3 vectors of one client and 4 of each of p."""
+    out, _ = done
+    with open(out / "history.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    rounds = np.arange(7)
+    after = rounds > 0  # the exchange before the first round is counted with it
+    assert [int(row["round"]) for row in rows] == rounds.tolist()
+    assert [int(row["exchanges"]) for row in rows] == (2 * rounds + after).tolist()
+    vectors = (4 * 2 + 3) * rounds + 2 * 4 * after
+    assert [int(row["vectors"]) for row in rows] == vectors.tolist()
+    assert [int(row["bytes"]) for row in rows] == (vectors * 4 * (13 * 3 + 3)).tolist()
+    assert float(rows[0]["loss"]) == pytest.approx(np.log(3), abs=1e-6)
+    assert float(rows[-1]["loss"]) < 0.9
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert (result["method"], result["exchanges"], result["per_round"]) == ("fledge", 13, 2)
+    assert result["accuracy"] == pytest.approx(float(rows[-1]["accuracy"]))
+
+
+def test_the_animation_moves_and_says_how_to_make_it_again(done):
+    page = (done[0] / "animation.html").read_text(encoding="utf-8")
+    assert 'type="range"' in page
+    assert "langevax federated simulate --method fledge --data wine" in page
+    assert "src=" not in page.split("</main>")[0]  # nothing is loaded
+
+
+def test_json_is_all_that_is_printed(tmp_path):
+    answer = langevax("federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out",
+                      tmp_path / "r", *QUICK)  # fmt: skip
+    assert json.loads(answer.stdout)["exchanges"] == 6
+
+
+def test_a_run_that_diverges_says_which_step_to_take(tmp_path):
+    answer = langevax("federated", "simulate", "--method", "fedavg", "--partition", "even", "--step-size", "1e38",
+                      "--out", tmp_path / "r", *QUICK)  # fmt: skip
+    assert (answer.exit_code, answer.stdout.count("Found")) == (1, 0)
+    assert "--method fedavg diverged in round" in answer.stderr
+    assert "pass --step-size 2.5e+37." in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--method", "fedag"], "--method 'fedag' is no method; did you mean 'fedavg'?"),
+        (["--data", "mnist"], "--data 'mnist' is not known; there are 'digits', 'wine' and 'breast_cancer'."),
+        (["--per-round", "30"], "--per-round 30 is more than --clients 20; pass at most 20."),
+        (["--method", "bvr-l-sgd", "--per-round", "5"], "--per-round 5 does not go with --method bvr-l-sgd"),
+        (["--dropout", "1"], "--dropout 1 is no probability below 1; pass a number in [0, 1)."),
+        (["--step-size", "-1"], "--step-size -1 must be a number above 0"),
+        (["--partition", "concentrated:0.6"], "did you mean 'concentration'?"),
+        (["--partition", "dirichlet"], "--partition 'dirichlet' must be even, or a name with its number"),
+        (["--partition", "even:3"], "--partition 'even:3' must be even, or a name with its number"),
+        (["--partition", "dirichlet:x"], "'dirichlet:x' with --clients 20 cannot be made: 'x' is no number."),
+        (["--partition", "concentration:2"], "concentration must lie in 0..1"),
+        (["--clients", "0"], "--clients"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_with_the_remedy(words, said, tmp_path):
+    answer = langevax("federated", "simulate", *words, "--out", tmp_path / "r")
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert said in " ".join(answer.stderr.split())
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "f").write_text("")
+    answer = langevax("federated", "simulate", "--out", tmp_path / "f")
+    assert answer.exit_code == 2
+    assert "is a file" in answer.stderr
+
+
+def test_help_teaches():
+    answer = langevax("federated", "simulate", "--help")
+    assert answer.exit_code == 0
+    for word in ("concentration:Q", "langevax federated simulate --method fledge --data digits", "Exit codes"):
+        assert word in answer.stdout
+    assert "simulate" in langevax("federated", "--help").stdout
