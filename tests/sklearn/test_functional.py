@@ -201,7 +201,7 @@ class Own(spaces.Cosine):
 
 def test_graphs_are_learned_and_kept(tmp_path):
     graphs, sizes, kinds = molecules()
-    settings = {"num_particles": 64, "num_steps": 200, "edge_labels": "bond", "random_state": 0}
+    settings = {"num_particles": 64, "edge_labels": "bond", "random_state": 0}
     regressor = GraphMeanFieldRegressor(**settings).fit(graphs, sizes)
     classes = GraphMeanFieldClassifier(**settings).fit(graphs, kinds)
     assert regressor.score(graphs, sizes) > 0.95
