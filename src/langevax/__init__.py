@@ -52,7 +52,7 @@ __all__ = [
     "spaces",
 ]
 
-LOADED_ON_USE = ("numpyro", "optax", "optimize", "sampling", "sklearn", "studies")
+LOADED_ON_USE = ("numpyro", "optax", "optimize", "sampling", "sklearn", "studies", "teacher_student")
 FUNCTIONS_ON_USE = {"inverse_problem": "sampling", "minimize": "optimize", "sample": "sampling"}
 
 
