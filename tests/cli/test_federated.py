@@ -2,10 +2,12 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from langevax.cli.federating import ALL_CLIENTS, STEP_SIZES, Wanted, algorithm_of, parts_of
 from tests.cli.conftest import langevax
 
 QUICK = ["--data", "wine", "--clients", "4", "--rounds", "6", "--local-steps", "3", "--hidden", "0"]
@@ -88,6 +90,35 @@ def test_bad_input_is_one_line_with_the_remedy(words, said, tmp_path):
     answer = langevax("federated", "simulate", *words, "--out", tmp_path / "r")
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert said in " ".join(answer.stderr.split())
+
+
+def wanted(**changed):
+    plain = Wanted("fledge", "wine", "even", 20, None, 5, 3, 2, None, 0, 0.25, Path("out"), 0)
+    return plain._replace(**changed)
+
+
+@pytest.mark.parametrize("method", STEP_SIZES)
+def test_a_method_is_given_what_was_asked_for(method):
+    """By default FLEDGE asks sqrt(P) clients and the others all; what K steps of b rows are, others take at once."""
+    algorithm, step_size = algorithm_of(wanted(method=method))
+    assert (algorithm.step_size, algorithm.dropout) == (step_size, 0.25)
+    at_once = not hasattr(algorithm, "local_steps")
+    assert at_once == method.startswith("minibatch")
+    assert algorithm.batch_size == (6 if at_once else 2)
+    assert getattr(algorithm, "clients_per_round", None) == (4 if method == "fledge" else None)
+    if method not in ALL_CLIENTS:
+        assert algorithm_of(wanted(method=method, per_round=7))[0].clients_per_round == 7
+        assert algorithm_of(wanted(method=method, per_round=20))[0].clients_per_round is None
+
+
+@pytest.mark.parametrize("partition", ["even", "concentration:0.6", "dirichlet:0.5", "shards:2"])
+def test_every_split_gives_each_row_to_one_client(partition):
+    labels = np.resize([0, 1, 2], 150)
+    parts = parts_of(wanted(partition=partition, clients=6), labels)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(150))
+    counts = np.array([np.bincount(labels[part], minlength=3) for part in parts])
+    skewed = counts.max(axis=1) / counts.sum(axis=1)
+    assert (skewed.mean() > 0.45) == (partition != "even")
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -1,5 +1,7 @@
 """The study of federated methods: its claims hold, its numbers have units, and each can fail."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,6 +97,42 @@ def test_paths_are_those_of_simulate():
 
 def _first(federation, x):
     return x[0]
+
+
+class Late:
+    """Arrives in round 40 at step size 1; at 0.5 in round 1 or 60, by the key."""
+
+    def __init__(self, step_size):
+        self.step_size = step_size
+
+    def init(self, federation, position, key):
+        early = jax.random.uniform(key) < 0.5
+        when = jnp.where(self.step_size == 1, 40, jnp.where(early, 1, 60))
+        return Waiting(position, when), self.counted(0)
+
+    def step(self, federation, state, key, step):
+        there = (step + 1 >= state.when).astype(jnp.float32)
+        return Waiting(jnp.full_like(state.position, 1 - there), state.when), self.counted(1)
+
+    def counted(self, number):
+        return {name: jnp.uint32(number) for name in ("exchanges", "vectors", "bytes")}
+
+
+class Waiting(NamedTuple):
+    position: Any
+    when: Any
+
+
+def test_paths_go_on_until_no_step_size_can_arrive_sooner():
+    """The first to bring all seeds there, after 40, is not the soonest in the mean, 30.5."""
+    keys = jax.random.split(jax.random.key(0), 30)
+    fold = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, runs.START_FOLD)))(keys)
+    keys = keys[jnp.asarray([int(np.argmin(fold)), int(np.argmax(fold))])]
+    found = runs.paths(Late, jnp.float32(0), jnp.ones(1), [1.0, 0.5], keys, 200, _first, 0.5)
+    assert len(found.exchanges) == 100
+    best = runs.reached(found, np.array([1.0, 0.5]), 0.5)
+    np.testing.assert_array_equal(best.exchanges, [1, 60])
+    assert len(runs.paths(Late, jnp.float32(0), jnp.ones(1), [1.0], keys, 200, _first, 0.5).exchanges) == 50
 
 
 def test_the_best_step_size_is_the_one_that_brings_all_seeds_there_first():

@@ -61,11 +61,6 @@ def excess(federation: Any, x: Any) -> Any:
     return jnp.sum(federation.loss.scales * (x**2 + 3 * jnp.sin(x) ** 2))
 
 
-def arrived(seen: np.ndarray) -> Any:
-    """Which lanes have been within the tolerance."""
-    return np.any(seen <= TOLERANCE, axis=2)
-
-
 def dialled(zeta: float, seed: int) -> Any:
     """The federation of all parts but the saddle and the digits."""
     return dialled_federation(CLIENTS, ROWS, DIM, zeta, condition=CONDITION, seed=seed).federation
@@ -75,7 +70,7 @@ def needed(make: runs.Maker, zeta: float, num_seeds: int, exchanges: int, seed: 
     """Exchanges and vectors of one method to the tolerance, at its best step size."""
     keys = random.split(random.key(seed), num_seeds)
     start = jnp.full(DIM, 2.0, jnp.float32)
-    found = runs.paths(make, dialled(zeta, seed), start, STEP_SIZES, keys, exchanges, gradient_norm, arrived)
+    found = runs.paths(make, dialled(zeta, seed), start, STEP_SIZES, keys, exchanges, gradient_norm, TOLERANCE)
     return runs.reached(found, STEP_SIZES, TOLERANCE)
 
 

@@ -1,10 +1,11 @@
 """Federated methods side by side: all step sizes and seeds of one method in one program, and what they needed.
 
 A method is a function of its step size, the only number that is tuned, on one grid of powers of two for all. Rounds run
-in chunks until a step size has brought every seed there, or the exchanges are used up.
+in chunks until no other step size can be better, or the exchanges are used up.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -62,25 +63,35 @@ def paths(
     keys: Any,
     num_exchanges: int,
     observe: Observe,
-    arrived: Callable[[Any], np.ndarray] | None = None,
+    tolerance: float | None = None,
 ) -> Paths:
-    """Until `num_exchanges` are used up, or until `arrived(seen)`, (step size, seed), is true of all seeds of one."""
+    """Until `num_exchanges` are used up, or until no step size can bring its seeds to the tolerance any sooner."""
     step_sizes = jnp.asarray(step_sizes, jax.tree.leaves(start)[0].dtype)
     states, opening = _begun(make, federation, start, step_sizes, keys)
     spent = {name: [int(np.asarray(opening[name])[0, 0])] for name in ("exchanges", "vectors", "bytes")}
-    pieces, done = [], 0
+    first, pieces, done = np.full((len(step_sizes), len(keys)), np.inf), [], 0
     while spent["exchanges"][-1] < num_exchanges:
         states, seen, used = _chunk(make, federation, states, step_sizes, keys, jnp.int32(done), observe)
         pieces.append(jax.tree.map(np.asarray, seen))
         for name, total in spent.items():
             total.extend((total[-1] + np.cumsum(np.asarray(used[name], np.int64)[0, 0])).tolist())
         done += CHUNK
-        if arrived is not None and arrived(pieces[-1]).all(axis=1).any():
-            break
+        if tolerance is not None:
+            first = np.minimum(first, _first(pieces[-1], np.array(spent["exchanges"][-CHUNK:]), tolerance))
+            under_way = np.isinf(first).any(axis=1)
+            soonest = np.minimum(first[under_way], spent["exchanges"][-1]).mean(axis=1)
+            if first.mean(axis=1).min() <= soonest.min(initial=math.inf):
+                break
     seen = jax.tree.map(lambda *parts: np.concatenate(parts, axis=2), *pieces)
     kept = int(np.searchsorted(spent["exchanges"][1:], num_exchanges, side="right"))
     costs = [np.array(spent[name][1 : kept + 1]) for name in ("exchanges", "vectors", "bytes")]
     return Paths(jax.tree.map(lambda a: a[:, :, :kept], seen), *costs)
+
+
+def _first(seen: np.ndarray, costs: np.ndarray, tolerance: float) -> np.ndarray:
+    """What it had cost when each lane was first within the tolerance; infinite where it was not."""
+    hit = seen <= tolerance
+    return np.where(hit.any(axis=2), costs[hit.argmax(axis=2)].astype(float), np.inf)
 
 
 @eqx.filter_jit
@@ -124,12 +135,10 @@ class Reached(NamedTuple):
 def reached(found: Paths, step_sizes: np.ndarray, tolerance: float) -> Reached:
     """First time at which what is seen is at most `tolerance`; the best step size has the least mean over seeds of
     exchanges, or comes lowest where none brings all seeds there."""
-    hit = found.seen <= tolerance
-    first = np.where(hit.any(axis=2), hit.argmax(axis=2), -1)
-    each = {
-        name: np.where(first >= 0, costs[first].astype(float), np.nan)
-        for name, costs in (("exchanges", found.exchanges), ("vectors", found.vectors))
-    }
+    each = {}
+    for name, costs in (("exchanges", found.exchanges), ("vectors", found.vectors)):
+        first = _first(found.seen, costs, tolerance)
+        each[name] = np.where(np.isfinite(first), first, np.nan)
     lowest = np.median(np.where(np.isfinite(found.seen), found.seen, np.inf), axis=1).min(axis=1)
     means = each["exchanges"].mean(axis=1)
     best = int(np.nanargmin(means)) if np.isfinite(means).any() else int(np.argmin(lowest))
