@@ -53,9 +53,9 @@ def test_channels_keep_times_of_their_own_and_targets_stand_with_their_ids():
     table = pl.DataFrame(rows, schema=["id", "t", "p", "q"], orient="row")
     target = pl.Series("y", [float(int(id[1:]) ** 2) if t == 2 else None for id, t, _, _ in rows])  # once an id
     request = Request(Path("t.csv"), "y", Path("out"), curves="long", id="id", time="t", value=("p", "q"))
-    prepared = prepare_curves(request, table.with_columns(target)[::-1])
-    assert prepared.named["id"].to_list() == [f"c{i}" for i in reversed(range(12))]
-    np.testing.assert_array_equal(prepared.split.targets, np.arange(12.0)[::-1] ** 2)
-    (t, p), (s, q) = prepared.inputs[0]  # c11: 11 % 3 = 2 has no q
+    prepared = prepare_curves(request, table.with_columns(target))
+    assert prepared.named["id"].to_list() == [f"c{i}" for i in range(12)]
+    np.testing.assert_array_equal(prepared.split.targets, np.arange(12.0) ** 2)
+    (t, p), (s, q) = prepared.inputs[11]  # c11: 11 % 3 = 2 has no q
     assert (t.tolist(), p.tolist(), s.tolist(), q.tolist()) == ([0, 1, 2], [11, 12, 13], [0, 1], [0, -1])
     assert prepared.schema.domain == (0.0, 2.0)

@@ -14,7 +14,7 @@ GRID = np.linspace(10, 20, 60)
 X = np.stack([np.cos(np.pi * k * (GRID - 10) / 10) for k in range(4)], 1) @ np.random.default_rng(0).normal(
     size=(4, 24)
 )
-X, Y = X.T, X[0] + X[20] ** 2
+X, Y = 5 * X.T, X[0] + X[20] ** 2
 SMALL = {"solver": "mfld", "num_particles": 20, "num_steps": 20, "temperature": 0.01, "random_state": 0, "num_modes": 6}
 
 
