@@ -55,6 +55,22 @@ def test_the_animation_moves_and_says_how_to_make_it_again(done):
     assert "src=" not in page.split("</main>")[0]  # nothing is loaded
 
 
+def test_a_file_is_read_as_fit_reads_it(tmp_path):
+    rng = np.random.default_rng(0)
+    sizes, colours = rng.normal(size=90), rng.choice(["red", "blue"], 90)
+    kinds = np.where(sizes + (colours == "red") > 0.5, "big", "small")
+    rows = [f"{size},{colour},{kind}" for size, colour, kind in zip(sizes, colours, kinds, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["size,colour,kind", *rows]) + "\n")
+    words = ["--data", tmp_path / "t.csv", "--target", "kind", "--partition", "even", "--step-size", 0.5, "--json"]
+    answer = langevax("federated", "simulate", "--method", "fedavg", *words, "--out", tmp_path / "r", *QUICK[2:])
+    assert answer.exit_code == 0
+    result = json.loads(answer.stdout)
+    assert result["rows_of_a_client"] == {"least": 18, "most": 18}
+    assert result["accuracy"] > 0.8
+    assert result["target"] == "kind"
+    assert "--target kind" in (tmp_path / "r" / "animation.html").read_text(encoding="utf-8")
+
+
 def test_json_is_all_that_is_printed(tmp_path):
     answer = langevax("federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out",
                       tmp_path / "r", *QUICK)  # fmt: skip
@@ -73,7 +89,10 @@ def test_a_run_that_diverges_says_which_step_to_take(tmp_path):
     ("words", "said"),
     [
         (["--method", "fedag"], "--method 'fedag' is no method; did you mean 'fedavg'?"),
-        (["--data", "mnist"], "--data 'mnist' is not known; there are 'digits', 'wine' and 'breast_cancer'."),
+        (["--data", "mnist"], "--data 'mnist' is no file, and none of the tables known: 'digits', 'wine' and 'breast_cancer'."),
+        (["--data", "x.csv"], "--data 'x.csv' is a file; name its column of classes by --target."),
+        (["--data", "x.csv", "--target", "y"], "'x.csv' does not exist"),
+        (["--target", "y"], "--target 'y' goes with a file; --data digits has its classes, leave it out."),
         (["--per-round", "30"], "--per-round 30 is more than --clients 20; pass at most 20."),
         (["--method", "bvr-l-sgd", "--per-round", "5"], "--per-round 5 does not go with --method bvr-l-sgd"),
         (["--dropout", "1"], "--dropout 1 is no probability below 1; pass a number in [0, 1)."),
@@ -93,7 +112,7 @@ def test_bad_input_is_one_line_with_the_remedy(words, said, tmp_path):
 
 
 def wanted(**changed):
-    plain = Wanted("fledge", "wine", "even", 20, None, 5, 3, 2, None, 0, 0.25, Path("out"), 0)
+    plain = Wanted("fledge", "wine", None, "even", 20, None, 5, 3, 2, None, 0, 0.25, Path("out"), 0)
     return plain._replace(**changed)
 
 

@@ -15,6 +15,7 @@ Examples:
   langevax federated simulate --method fledge --data digits
   langevax federated simulate --method fedavg --partition dirichlet:0.3 --clients 50 --per-round 10
   langevax federated simulate --method bvr-l-sgd --partition concentration:0.6 --rounds 100 --out bvr
+  langevax federated simulate --data adult.csv --target income --clients 100 --partition shards:2
   langevax federated simulate --method fledge --per-round 5 --dropout 0.2 --json > fledge.json
 
 \b
@@ -25,7 +26,8 @@ Examples:
              concentration:Q      a fraction Q of each class goes to one client
              dirichlet:ALPHA      class shares drawn from Dirichlet(ALPHA): the smaller, the more skewed
              shards:N             N pieces of the rows sorted by class for each client
---data       digits, wine or breast_cancer, of scikit-learn; a fifth of the rows is held out
+--data       digits, wine or breast_cancer, of scikit-learn; or CSV, TSV or Parquet, as `langevax fit` reads it, with
+             --target naming the column of classes; a fifth of the rows is held out
 
 A round is one exchange with clients (a trip there and back) or two. Methods without local steps take K b rows at once.
 DIR then holds result.json, history.csv, figure.svg, figure.png and animation.html. The same seed gives the same run.
@@ -52,6 +54,7 @@ def _group() -> None:
 def simulate(
     method: Annotated[str, typer.Option(metavar="NAME", help="Which method; see above.")] = "fledge",
     data: Annotated[str, typer.Option(metavar="TABLE", help="The table.")] = "digits",
+    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a file: the column of classes.")] = None,
     partition: Annotated[str, typer.Option(metavar="SPLIT", help="Who holds which rows.")] = "concentration:0.6",
     clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, how many clients there are.")] = 20,
     per_round: Annotated[
@@ -79,7 +82,7 @@ def simulate(
 
         folder = Path("out/federated") / method if out is None else out
         wanted = Wanted(
-            method, data, partition, clients, per_round, rounds, local_steps, batch_size, step_size, hidden, dropout,
-            folder, seed,
+            method, data, target, partition, clients, per_round, rounds, local_steps, batch_size, step_size, hidden,
+            dropout, folder, seed,
         )  # fmt: skip
         run(Output(machine=json), wanted)

@@ -100,7 +100,7 @@ def _plane(path: np.ndarray, ahead: np.ndarray) -> np.ndarray:
 
 def command(content: dict[str, Any]) -> str:
     """That makes the folder again."""
-    options = ("method", "data", "partition", "clients", "per_round", "rounds", "local_steps", "batch_size",
+    options = ("method", "data", "target", "partition", "clients", "per_round", "rounds", "local_steps", "batch_size",
                "step_size", "hidden", "dropout", "seed", "folder")  # fmt: skip
     words = ["langevax", "federated", "simulate"]
     for name in options:

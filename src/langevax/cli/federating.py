@@ -16,7 +16,6 @@ STEP_SIZES = {
 }  # fmt: skip
 """By method: powers of two that did well on digits split by concentration, K = 16."""
 ALL_CLIENTS = ("minibatch-sarah", "bvr-l-sgd")
-TABLES = ("digits", "wine", "breast_cancer")
 PARTITIONS = ("even", "concentration", "dirichlet", "shards")
 FRAMES, ROWS_SHOWN = 100, 10
 COLUMNS = ("round", "exchanges", "vectors", "bytes", "evaluations", "loss", "accuracy")
@@ -27,6 +26,7 @@ class Wanted(NamedTuple):
 
     method: str
     data: str
+    target: str | None
     partition: str
     clients: int
     per_round: int | None
@@ -43,8 +43,9 @@ class Wanted(NamedTuple):
 def run(output: Output, wanted: Wanted) -> None:
     """Check, split, train, tell and save."""
     algorithm, step_size = algorithm_of(wanted)
-    if wanted.data not in TABLES:
-        raise BadInput(f"--data {wanted.data!r} is not known; {_choice(wanted.data, TABLES)}")
+    from langevax.cli.federated_tables import table_of
+
+    table = table_of(wanted.data, wanted.target, wanted.seed)
     _make(wanted.out)
     from langevax.cli.compilation import keep_compiled_programs
 
@@ -54,7 +55,6 @@ def run(output: Output, wanted: Wanted) -> None:
     from langevax.run import DivergenceError, simulate
     from langevax.studies import federated_classes as classes
 
-    table = classes.table(wanted.data, wanted.seed)
     federation = classes.federation(table, parts_of(wanted, table.labels))
     counts = np.asarray(federation.counts)
     start = classes.start(jax.random.key(wanted.seed), table.inputs.shape[1], wanted.hidden, table.number)
