@@ -14,6 +14,7 @@ def figure(method: str, history: dict[str, np.ndarray]) -> "Figure":
     """Two panels: loss of all rows, accuracy on rows held out."""
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     from langevax.figures import theme
 
@@ -25,6 +26,8 @@ def figure(method: str, history: dict[str, np.ndarray]) -> "Figure":
             axes.plot(history["exchanges"], history[name], color=colour, marker="o", markevery=0.1)
             axes.set(xlabel="exchanges", ylabel=name, title=title)
         left.set_yscale("log")
+        for which in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
+            which(LogFormatter(minor_thresholds=(2, 0.5)))
         right.set_ylim(0, 1.02)
         drawn.suptitle(method, x=0.01, ha="left", fontsize=11)
     return drawn
