@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from langevax.cli import app, fitting
+from langevax.cli import app
+from langevax.cli.fitting import run as fitting
 from langevax.sklearn import inspection
 from langevax.sklearn.inspection import Inspection
 

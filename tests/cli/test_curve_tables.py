@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from langevax.cli.curve_preparation import prepare_curves
-from langevax.cli.curve_tables import grid_of, readings_of
-from langevax.cli.request import Request
+from langevax.cli.fitting.curve_preparation import prepare_curves
+from langevax.cli.fitting.request import Request
+from langevax.cli.tables.curves import grid_of, readings_of
 
 
 def test_columns_named_by_words_stand_at_even_steps_without_those_that_name_the_rows():

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from langevax.cli.curve_preparation import prepare_curves
-from langevax.cli.curve_schema import LongCurves, WideCurves
-from langevax.cli.estimators import estimator_for
-from langevax.cli.request import Request
-from langevax.cli.stored import read_schema, write_schema
-from langevax.cli.tables import read_table
+from langevax.cli.fitting.curve_preparation import prepare_curves
+from langevax.cli.fitting.estimators import estimator_for
+from langevax.cli.fitting.request import Request
+from langevax.cli.fitting.stored import read_schema, write_schema
+from langevax.cli.tables.curve_schema import LongCurves, WideCurves
+from langevax.cli.tables.reading import read_table
 from langevax.report.encoded import on_columns
 from tests.cli.conftest import QUICK, langevax
 

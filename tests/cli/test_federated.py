@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from langevax.cli.federating import ALL_CLIENTS, STEP_SIZES, Wanted, algorithm_of, parts_of
+from langevax.cli.federating.simulate import ALL_CLIENTS, STEP_SIZES, Wanted, algorithm_of, parts_of
 from tests.cli.conftest import langevax
 
 QUICK = ["--data", "wine", "--clients", "4", "--rounds", "6", "--local-steps", "3", "--hidden", "0"]

@@ -5,8 +5,8 @@ import json
 import polars as pl
 import pytest
 
-from langevax.cli import fitting
-from langevax.cli.folder import PARTS
+from langevax.cli.fitting import run as fitting
+from langevax.cli.fitting.folder import PARTS
 from tests.cli.conftest import QUICK, langevax
 
 

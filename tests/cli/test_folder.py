@@ -3,7 +3,7 @@
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.folder import MODEL, PARTS, RESULT, Folder
+from langevax.cli.fitting.folder import MODEL, PARTS, RESULT, Folder
 
 SETTINGS = {"temperature": "loo", "drop": ("a",)}
 

@@ -6,8 +6,8 @@ import pytest
 import typer
 
 from langevax.cli.errors import BadInput, RunFailed, exit_codes, listing, nearest
+from langevax.cli.fitting.request import Request
 from langevax.cli.output import Output, aligned, plain
-from langevax.cli.request import Request
 
 
 def test_numbers_stand_on_their_decimal_points():

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from langevax.cli.encoder import Encoder
 from langevax.cli.errors import BadInput
-from langevax.cli.schema import MOST_CATEGORIES, Schema, learn, useful
-from langevax.cli.stored import read_schema, write_schema
+from langevax.cli.fitting.stored import read_schema, write_schema
+from langevax.cli.tables.encoder import Encoder
+from langevax.cli.tables.schema import MOST_CATEGORIES, Schema, learn, useful
 
 TABLE = pl.DataFrame(
     {

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.tables import read_table, write_table
+from langevax.cli.tables.reading import read_table, write_table
 
 ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
 

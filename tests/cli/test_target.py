@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.prepared import split_rows
-from langevax.cli.target import Target, read_target
+from langevax.cli.fitting.prepared import split_rows
+from langevax.cli.tables.target import Target, read_target
 
 
 def target_of(values, task=None):

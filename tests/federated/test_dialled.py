@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from langevax.studies.federated_problem import dialled_federation
+from langevax.studies.federated.problem import dialled_federation
 
 ZETA, SIGMA, D = 1.5, 3.0, 4
 

@@ -7,7 +7,7 @@ import pytest
 
 import langevax
 from langevax import Federation, federated
-from langevax.studies.federated_problem import dialled_federation
+from langevax.studies.federated.problem import dialled_federation
 
 STEP_SIZE, ROUNDS, D = 0.05, 4, 3
 START = np.array([0.7, -1.0, 2.0])

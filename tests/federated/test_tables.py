@@ -10,7 +10,7 @@ import pytest
 import langevax
 from langevax import Federation, federated
 from langevax.run import program
-from langevax.studies.federated_problem import WavyLoss, dialled_federation
+from langevax.studies.federated.problem import WavyLoss, dialled_federation
 
 P, D = 48, 40
 

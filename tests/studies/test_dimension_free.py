@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from langevax.studies import dimension_free_functions as functions
-from langevax.studies import dimension_free_modes as gaussian
 from langevax.studies import load
+from langevax.studies.dimension_free import functions
+from langevax.studies.dimension_free import modes as gaussian
 from langevax.theory.function_space import steps_to_wasserstein
 
 STUDY = load("dimension-free")

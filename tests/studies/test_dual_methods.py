@@ -6,7 +6,8 @@ import pytest
 from scipy.integrate import dblquad
 
 from langevax.problems import losses
-from langevax.studies import dual_methods, dual_runs, load
+from langevax.studies import dual_methods, load
+from langevax.studies.dual_methods import runs as dual_runs
 
 STUDY = load("dual-methods")
 

@@ -7,11 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from langevax.studies import federated_classes as classes
-from langevax.studies import federated_runs as runs
-from langevax.studies import federated_saddle as saddle
 from langevax.studies import load
-from langevax.studies.federated_problem import dialled_federation
+from langevax.studies.federated import classes, runs, saddle
+from langevax.studies.federated.problem import dialled_federation
 
 STUDY = load("federated")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from langevax.meanfield import PSDCA
-from langevax.studies import functional_inputs_runs as runs
 from langevax.studies import load
+from langevax.studies.functional_inputs import runs
 
 STUDY = load("functional-inputs")
 

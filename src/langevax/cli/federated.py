@@ -78,7 +78,7 @@ def simulate(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
 ) -> None:
     with exit_codes():
-        from langevax.cli.federating import Wanted, run
+        from langevax.cli.federating.simulate import Wanted, run
 
         folder = Path("out/federated") / method if out is None else out
         wanted = Wanted(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from langevax.cli.errors import exit_codes
-from langevax.cli.request import Request, Solver
+from langevax.cli.fitting.request import Request, Solver
 
 HELP = """Fit a network to a table, compare it with other methods on rows held out, and certify it.
 
@@ -170,6 +170,6 @@ def fit(
             modes=modes,
             smoothing=smoothing,
         )
-        from langevax.cli.fitting import run
+        from langevax.cli.fitting.run import run
 
         run(request, machine=json, resume=resume, force=force)

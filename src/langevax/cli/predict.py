@@ -30,6 +30,6 @@ def predict(
     ] = None,
 ) -> None:
     with exit_codes():
-        from langevax.cli.predicting import run
+        from langevax.cli.fitting.predicting import run
 
         run(model, table, out)

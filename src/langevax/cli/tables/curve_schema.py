@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 
 from langevax import spaces
-from langevax.cli.curve_tables import readings_of, table_values
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.given import Given, check_columns
-from langevax.cli.target import Task
+from langevax.cli.tables.curves import readings_of, table_values
+from langevax.cli.tables.given import Given, check_columns
+from langevax.cli.tables.target import Task
 
 
 @dataclass(frozen=True)

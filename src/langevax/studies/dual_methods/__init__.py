@@ -33,9 +33,9 @@ import jax
 import numpy as np
 
 from langevax.meanfield import PSDCA, certify
-from langevax.studies import dual_runs
-from langevax.studies.dual_figure import draw
-from langevax.studies.dual_runs import CONVEXITY, PLANE_SIZE, TEMPERATURE
+from langevax.studies.dual_methods import runs as dual_runs
+from langevax.studies.dual_methods.figure import draw
+from langevax.studies.dual_methods.runs import CONVEXITY, PLANE_SIZE, TEMPERATURE
 from langevax.studies.study import Study, Verdict
 from langevax.theory.mean_field_rates import sdca_condition
 

@@ -11,8 +11,7 @@ import numpy as np
 from jax import random
 
 from langevax.data import partitions
-from langevax.studies import federated_classes as classes
-from langevax.studies import federated_runs as runs
+from langevax.studies.federated import classes, runs
 
 if TYPE_CHECKING:
     import xarray

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 import polars as pl
 
-from langevax.cli.columns import Column, Kind, as_kind, read_column
-from langevax.cli.encoder import Encoder
 from langevax.cli.errors import count, listing
-from langevax.cli.given import Given, check_columns
-from langevax.cli.target import Task
+from langevax.cli.tables.columns import Column, Kind, as_kind, read_column
+from langevax.cli.tables.encoder import Encoder
+from langevax.cli.tables.given import Given, check_columns
+from langevax.cli.tables.target import Task
 
 MOST_CATEGORIES = 50  # the rest of them share the code of a category never seen: none of the columns
 

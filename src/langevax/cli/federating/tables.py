@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from langevax.cli.errors import BadInput, listing
-from langevax.cli.preparation import prepare
-from langevax.cli.request import Request
-from langevax.studies import federated_classes as classes
-from langevax.studies.federated_classes import TABLES, Classes
+from langevax.cli.fitting.preparation import prepare
+from langevax.cli.fitting.request import Request
+from langevax.studies.federated import classes
+from langevax.studies.federated.classes import TABLES, Classes
 
 
 def table_of(data: str, target: str | None, seed: int) -> Classes:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from langevax.federated import BVRLPSGD, FLEDGE
 from langevax.problems.federation import Federation
-from langevax.studies.federated_runs import paths
+from langevax.studies.federated.runs import paths
 
 GAMMA, DIM, CLIENTS, ROWS = 0.5, 10, 20, 32
 LOCAL_STEPS, BATCH, STEP_SIZE, PARTICIPANTS = 16, 4, 0.02, 5

@@ -4,14 +4,14 @@ from typing import Any
 
 import polars as pl
 
-from langevax.cli.curve_preparation import prepare_curves
-from langevax.cli.encoder import Encoder
 from langevax.cli.errors import BadInput, count, listing, nearest
-from langevax.cli.prepared import Prepared, check_size, split_rows
-from langevax.cli.request import Request
-from langevax.cli.schema import Schema, learn, useful
-from langevax.cli.tables import read_table
-from langevax.cli.target import read_target
+from langevax.cli.fitting.curve_preparation import prepare_curves
+from langevax.cli.fitting.prepared import Prepared, check_size, split_rows
+from langevax.cli.fitting.request import Request
+from langevax.cli.tables.encoder import Encoder
+from langevax.cli.tables.reading import read_table
+from langevax.cli.tables.schema import Schema, learn, useful
+from langevax.cli.tables.target import read_target
 from langevax.report.split import Split
 
 KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from langevax.cli.columns import as_words
-from langevax.cli.curve_schema import LongCurves, WideCurves
-from langevax.cli.curve_tables import grid_of, readings_of, table_values
 from langevax.cli.errors import BadInput, count, nearest
-from langevax.cli.given import AnySchema
-from langevax.cli.prepared import Prepared, check_size, split_rows
-from langevax.cli.request import Request
-from langevax.cli.target import Target, read_target
+from langevax.cli.fitting.prepared import Prepared, check_size, split_rows
+from langevax.cli.fitting.request import Request
+from langevax.cli.tables.columns import as_words
+from langevax.cli.tables.curve_schema import LongCurves, WideCurves
+from langevax.cli.tables.curves import grid_of, readings_of, table_values
+from langevax.cli.tables.given import AnySchema
+from langevax.cli.tables.target import Target, read_target
 from langevax.report.split import Split
 
 
@@ -157,7 +157,7 @@ def _rows_with_target(target: pl.Series, codes: np.ndarray, first_rows: np.ndarr
 
 def _encoded(request: Request, read: Read, train: np.ndarray) -> tuple[Any, np.ndarray]:
     """The encoder, fitted on the rows to train on, and the columns it makes of all; as in the estimator."""
-    from langevax.cli.estimators import encoder_for
+    from langevax.cli.fitting.estimators import encoder_for
 
     encoder = encoder_for(request, read.schema)
     curves = read.curves

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from langevax.cli.columns import as_kind, as_words, kind_of
 from langevax.cli.errors import BadInput, count, listing, nearest
+from langevax.cli.tables.columns import as_kind, as_words, kind_of
 
 Task = Literal["regression", "classification"]
 

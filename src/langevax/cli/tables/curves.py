@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from langevax.cli.columns import as_kind, as_words, kind_of, read_column
 from langevax.cli.errors import BadInput, count, listing
+from langevax.cli.tables.columns import as_kind, as_words, kind_of, read_column
 
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from langevax._version import __version__
-from langevax.cli.curve_schema import LongCurves, WideCurves
 from langevax.cli.errors import BadInput
-from langevax.cli.given import AnySchema
-from langevax.cli.schema import Schema
+from langevax.cli.tables.curve_schema import LongCurves, WideCurves
+from langevax.cli.tables.given import AnySchema
+from langevax.cli.tables.schema import Schema
 
 FORMAT = 1
 KINDS: dict[str, Any] = {"columns": Schema, "wide curves": WideCurves, "long curves": LongCurves}

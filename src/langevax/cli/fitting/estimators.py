@@ -3,8 +3,8 @@
 import inspect
 from typing import Any
 
-from langevax.cli.given import AnySchema
-from langevax.cli.request import Request
+from langevax.cli.fitting.request import Request
+from langevax.cli.tables.given import AnySchema
 
 
 def estimator_for(request: Request, schema: AnySchema, **more: Any) -> Any:

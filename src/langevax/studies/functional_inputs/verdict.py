@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from langevax.studies.functional_inputs_runs import ASCENT, PROPOSALS
+from langevax.studies.functional_inputs.runs import ASCENT, PROPOSALS
 from langevax.studies.propagation_of_chaos import limit_of
 from langevax.studies.study import Verdict
 

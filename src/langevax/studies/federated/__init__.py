@@ -22,13 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from langevax.studies import federated_digits as digits
-from langevax.studies import federated_estimators as estimators
-from langevax.studies import federated_runs as runs
-from langevax.studies import federated_saddle as saddle
-from langevax.studies.federated_figure import draw
-from langevax.studies.federated_problem import dialled_federation
-from langevax.studies.federated_verdict import judge
+from langevax.studies.federated import digits, estimators, runs, saddle
+from langevax.studies.federated.figure import draw
+from langevax.studies.federated.problem import dialled_federation
+from langevax.studies.federated.verdict import judge
 from langevax.studies.study import Study
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from langevax.studies import dimension_free_functions as functions
-from langevax.studies import dimension_free_modes as gaussian
-from langevax.studies.dimension_free_figure import draw
-from langevax.studies.dimension_free_verdict import judge
+from langevax.studies.dimension_free import functions
+from langevax.studies.dimension_free import modes as gaussian
+from langevax.studies.dimension_free.figure import draw
+from langevax.studies.dimension_free.verdict import judge
 from langevax.studies.study import Study
 from langevax.theory import function_space as theory
 

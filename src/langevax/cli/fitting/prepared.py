@@ -8,8 +8,8 @@ import polars as pl
 from sklearn.model_selection import train_test_split
 
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.given import AnySchema
-from langevax.cli.target import Target
+from langevax.cli.tables.given import AnySchema
+from langevax.cli.tables.target import Target
 from langevax.report.split import Split
 
 FEWEST_ROWS = 10

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from langevax.figures import theme
-from langevax.studies.functional_inputs_runs import ASCENT, PROPOSALS
-from langevax.studies.functional_inputs_verdict import common_value
+from langevax.studies.functional_inputs.runs import ASCENT, PROPOSALS
+from langevax.studies.functional_inputs.verdict import common_value
 
 if TYPE_CHECKING:
     import xarray

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from langevax.studies import functional_inputs_runs as runs
-from langevax.studies.functional_inputs_figure import draw
-from langevax.studies.functional_inputs_verdict import judge
+from langevax.studies.functional_inputs import runs
+from langevax.studies.functional_inputs.figure import draw
+from langevax.studies.functional_inputs.verdict import judge
 from langevax.studies.study import Study
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from langevax.cli.errors import count
-from langevax.cli.folder import REPORT, Folder
+from langevax.cli.fitting.folder import REPORT, Folder
+from langevax.cli.fitting.prepared import Prepared
+from langevax.cli.fitting.request import Request
 from langevax.cli.output import Output
-from langevax.cli.prepared import Prepared
-from langevax.cli.request import Request
 from langevax.report.contents import Band, Score
 from langevax.report.numbers import with_error
 from langevax.report.split import Split

@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
 def run(output: Output, wanted: Wanted) -> None:
     """Check, split, train, tell and save."""
     algorithm, step_size = algorithm_of(wanted)
-    from langevax.cli.federated_tables import table_of
+    from langevax.cli.federating.tables import table_of
 
     table = table_of(wanted.data, wanted.target, wanted.seed)
     _make(wanted.out)
@@ -53,7 +53,7 @@ def run(output: Output, wanted: Wanted) -> None:
     import jax
 
     from langevax.run import DivergenceError, simulate
-    from langevax.studies import federated_classes as classes
+    from langevax.studies.federated import classes
 
     federation = classes.federation(table, parts_of(wanted, table.labels))
     counts = np.asarray(federation.counts)
@@ -148,7 +148,7 @@ def history_of(federation: Any, table: Any, start: Any, result: Any) -> dict[str
     import jax
     import jax.numpy as jnp
 
-    from langevax.studies import federated_classes as classes
+    from langevax.studies.federated import classes
 
     inputs, labels = jnp.asarray(table.test_inputs), jnp.asarray(table.test_labels)
 
@@ -182,7 +182,7 @@ def _content(
 def _save(
     folder: Path, content: dict[str, Any], history: dict[str, np.ndarray], federation: Any, result: Any, step: float
 ) -> None:
-    from langevax.cli import federated_pictures as pictures
+    from langevax.cli.federating import pictures
 
     lines = [",".join(COLUMNS)]
     lines += [",".join(f"{history[name][i]:.8g}" if name in COLUMNS[5:] else str(history[name][i]) for name in COLUMNS)

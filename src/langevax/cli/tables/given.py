@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from langevax.cli.errors import BadInput, count, listing, nearest
-from langevax.cli.target import Task
+from langevax.cli.tables.target import Task
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
-from langevax.cli.columns import Column
+from langevax.cli.tables.columns import Column
 
 Names = dict[str, list[int]]
 

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from langevax.cli import story
 from langevax.cli.compilation import keep_compiled_programs
 from langevax.cli.errors import BadInput, RunFailed
-from langevax.cli.estimators import estimator_for
-from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
+from langevax.cli.fitting import story
+from langevax.cli.fitting.estimators import estimator_for
+from langevax.cli.fitting.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
+from langevax.cli.fitting.predicting import predictions
+from langevax.cli.fitting.preparation import prepare
+from langevax.cli.fitting.prepared import Prepared
+from langevax.cli.fitting.request import Request
+from langevax.cli.fitting.stored import write_schema
+from langevax.cli.fitting.story import Found
 from langevax.cli.output import Output, plain
-from langevax.cli.predicting import predictions
-from langevax.cli.preparation import prepare
-from langevax.cli.prepared import Prepared
-from langevax.cli.request import Request
-from langevax.cli.stored import write_schema
-from langevax.cli.story import Found
 from langevax.report import measure
 from langevax.report.contents import FitContents, Score
 from langevax.report.curve_measure import Curves, curves_of, moving_slope

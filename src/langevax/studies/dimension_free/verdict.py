@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langevax.studies.dimension_free_modes import DISTANCE, LOW
+from langevax.studies.dimension_free.modes import DISTANCE, LOW
 from langevax.studies.propagation_of_chaos import limit_of
 from langevax.studies.study import Verdict
 from langevax.studies.variance_reduction import GROUPS

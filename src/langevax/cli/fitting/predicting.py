@@ -9,11 +9,11 @@ import polars as pl
 
 from langevax.cli.compilation import keep_compiled_programs
 from langevax.cli.errors import BadInput
-from langevax.cli.folder import MODEL, SCHEMA
-from langevax.cli.given import AnySchema
+from langevax.cli.fitting.folder import MODEL, SCHEMA
+from langevax.cli.fitting.stored import read_schema
 from langevax.cli.output import Output
-from langevax.cli.stored import read_schema
-from langevax.cli.tables import read_table, write_table
+from langevax.cli.tables.given import AnySchema
+from langevax.cli.tables.reading import read_table, write_table
 
 
 def run(model: Path, table: Path, out: Path | None) -> None:

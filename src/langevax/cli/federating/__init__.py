@@ -1,0 +1,1 @@
+"""`langevax federated`: the federation, its run and its pictures."""
