@@ -1,0 +1,210 @@
+"""Hermite coefficients of activations and their Gaussian moments, exact at kinks.
+
+With z ~ N(0, 1) and an activation s,
+
+    mean = E s(z),   linear = E z s(z),   rest^2 = E s(z)^2 - mean^2 - linear^2,   slope_rest^2 = E (s'(z) - linear)^2.
+
+A smooth s is integrated by the trapezoidal rule, whose error falls exponentially; one with kinks by Gauss-Legendre
+between them. Teachers f*(x) = s*(<x, beta>), |beta| = 1, are described by the same numbers.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import erf
+
+WIDTH = 10.0
+"""Gaussian integrals end here: 1e-23 of the mass lies beyond."""
+SPACING = 1 / 16
+PIECE_NODES = 80
+DIFFERENCE = 2e-4
+AGREEMENT = 1e-7
+"""Two quadratures further apart than this do not see the same smooth function."""
+
+_NAMED = {  # in JAX, in NumPy, kinks
+    "erf": (jax.scipy.special.erf, erf, ()),
+    "tanh": (jnp.tanh, np.tanh, ()),
+    "sin": (jnp.sin, np.sin, ()),
+    "softplus": (jax.nn.softplus, lambda x: np.logaddexp(x, 0), ()),
+    "relu": (lambda x: jnp.maximum(x, 0), lambda x: np.maximum(x, 0), (0.0,)),
+}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An elementwise function of one variable, where it bends, what is subtracted from it; see `activation`."""
+
+    function: Callable[[Any], Any]
+    on_host: Callable[[Any], Any]
+    kinks: tuple[float, ...] = ()
+    offset: float = 0.0
+
+    def traced(self, x: jax.Array) -> jax.Array:
+        """Its values as part of a JAX program."""
+        return self.function(x) - self.offset
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """Its values in NumPy; a JAX function serves as well."""
+        with jax.enable_x64():
+            found = np.asarray(self.on_host(x), float)
+        if found.shape != x.shape:
+            raise ValueError(f"the activation maps shape {x.shape} to {found.shape}; pass an elementwise function.")
+        return found - self.offset
+
+
+Function = str | Activation | Callable[[Any], Any]
+"""What students and teachers may be given as."""
+
+
+class Coefficients(NamedTuple):
+    """Of an activation: mu_0, mu_1, mu_2 of the papers, and the root of E (s' - mu_1)^2."""
+
+    mean: float
+    linear: float
+    rest: float
+    slope_rest: float
+
+
+def activation(function: Function, *, centred: bool = False, kinks: Sequence[float] = ()) -> Activation:
+    """An `Activation` from its name or from an elementwise function of JAX or NumPy.
+
+    Names: erf, tanh, sin, softplus, relu, and each with "centred " in front, which subtracts E s(z), as does
+    `centred=True`. `kinks` lists where the function itself bends or jumps; those of named ones are known.
+
+    >>> relu = activation("centred relu")
+    >>> relu.kinks, round(relu.offset, 6)
+    ((0.0,), 0.398942)
+    >>> relu == activation("relu", centred=True)
+    True
+    """
+    if isinstance(function, Activation):
+        made = function if not kinks else replace(function, kinks=_sorted(kinks))
+    elif isinstance(function, str):
+        name = function.removeprefix("centred ")
+        centred = centred or name != function
+        if name not in _NAMED:
+            known = ", ".join(_NAMED)
+            raise ValueError(
+                f'no activation {function!r}; pass one of {known}, with "centred " in front, or a function.'
+            )
+        in_jax, in_numpy, bends = _NAMED[name]
+        made = Activation(in_jax, in_numpy, bends)
+    elif callable(function):
+        made = Activation(function, function, _sorted(kinks))
+    else:
+        raise TypeError(f"an activation must be a name or an elementwise function, got {function!r}.")
+    return replace(made, offset=made.offset + _coefficients(made).mean) if centred else made
+
+
+def hermite_coefficients(function: Function, *, centred: bool = False, kinks: Sequence[float] = ()) -> Coefficients:
+    """Mean, linear and higher part of an activation under N(0, 1), to rounding; arguments as in `activation`.
+
+    Raises:
+        ValueError: a function that two quadratures see differently, as it bends where `kinks` does not say so.
+
+    >>> [round(c, 6) for c in hermite_coefficients("relu")]
+    [0.398942, 0.5, 0.301405, 0.5]
+    >>> [round(c, 6) for c in hermite_coefficients(lambda t: np.abs(t - 1), kinks=[1.0])][:2]
+    [1.166631, -0.682689]
+    """
+    return _coefficients(activation(function, centred=centred, kinks=kinks))
+
+
+@functools.lru_cache(256)
+def _coefficients(made: Activation) -> Coefficients:
+    z, weights = gaussian_nodes(made.kinks)
+    values = made.values(z)
+    first = _moments_of(z, weights, values)
+    second = _moments_of(*(shifted := gaussian_nodes(made.kinks, again=True)), made.values(shifted[0]))
+    off = np.max(np.abs(first - second)) / (1 + np.max(np.abs(first)))
+    if not off < AGREEMENT:
+        raise ValueError(
+            f"two quadratures of the activation differ by {off:.1g}; pass kinks= with all places where it bends or "
+            "jumps, or a function that grows slower and is less steep."
+        )
+    mean, linear, square = (float(v) for v in first)
+    rest = max(float(weights @ (values - mean - linear * z) ** 2), 0.0)
+    slopes = _slopes(made, z)
+    if abs(weights @ slopes - linear) > 1e-6 * (1 + abs(linear)):
+        slope_rest = np.inf  # it jumps, and E s'^2 with it
+    else:
+        slope_rest = float(np.sqrt(weights @ (slopes - linear) ** 2))
+    return Coefficients(mean, linear, float(np.sqrt(rest)) if rest > 1e-28 * square else 0.0, slope_rest)
+
+
+def gaussian_moments(made: Activation, shift: jax.Array, scale: jax.Array) -> tuple[jax.Array, ...]:
+    """E s, E z s, E s^2 and E (z^2 - 1) s / 2 of s(shift + scale z); traced, elementwise in `shift` and `scale` > 0."""
+    z, weights = _moving_nodes(made.kinks, shift, scale, jnp)
+    return _four(z, weights, made.traced(shift[..., None] + scale[..., None] * z))
+
+
+def gaussian_moments_on_host(made: Activation, shift: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, ...]:
+    """`gaussian_moments` for functions that only NumPy knows."""
+    z, weights = _moving_nodes(made.kinks, shift, scale, np)
+    return _four(z, weights, made.values(shift[..., None] + scale[..., None] * z))
+
+
+def gaussian_nodes(kinks: tuple[float, ...], *, again: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights for E f(z) of an f that bends at `kinks`; `again` gives others, to compare."""
+    if kinks:
+        ends = np.clip([-WIDTH, *kinks, WIDTH], -WIDTH, WIDTH)
+        return _between(ends, PIECE_NODES - 16 if again else PIECE_NODES, np)
+    z = np.arange(-WIDTH, WIDTH, SPACING) + (SPACING / 2 if again else 0)
+    return z, SPACING * _density(z, np)
+
+
+def is_traceable(made: Activation) -> bool:
+    """Whether the function can be part of a JAX program."""
+    try:
+        jax.eval_shape(made.traced, jax.ShapeDtypeStruct((2,), np.float32))
+    except (TypeError, jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+        return False
+    return True
+
+
+def _four(z: Any, weights: Any, values: Any) -> tuple[Any, ...]:
+    return tuple((weights * f).sum(-1) for f in (values, z * values, values**2, (z**2 - 1) / 2 * values))
+
+
+def _moving_nodes(kinks: tuple[float, ...], shift: Any, scale: Any, xp: Any) -> tuple[Any, Any]:
+    """Nodes and weights along a last axis for functions of shift + scale z that bend at `kinks`."""
+    if not kinks:
+        return gaussian_nodes(())
+    ends = [xp.clip((kink - shift) / scale, -WIDTH, WIDTH) for kink in kinks]
+    whole = xp.full_like(ends[0], WIDTH)
+    return _between(xp.stack([-whole, *ends, whole], -1), PIECE_NODES, xp)
+
+
+def _between(ends: Any, nodes: int, xp: Any) -> tuple[Any, Any]:
+    """Gauss-Legendre between neighbouring ends of the last axis, times the normal density."""
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    half, middle = (ends[..., 1:] - ends[..., :-1]) / 2, (ends[..., 1:] + ends[..., :-1]) / 2
+    z = middle[..., None] + half[..., None] * points
+    weights = half[..., None] * weights * _density(z, xp)
+    flat = (*z.shape[:-2], z.shape[-2] * nodes)
+    return z.reshape(flat), weights.reshape(flat)
+
+
+def _density(z: Any, xp: Any) -> Any:
+    return xp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+
+
+def _moments_of(z: np.ndarray, weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.array([weights @ values, weights @ (z * values), weights @ values**2])
+
+
+def _slopes(made: Activation, z: np.ndarray) -> np.ndarray:
+    """Five-point differences that never reach over a kink."""
+    reach = np.min([np.abs(z - kink) for kink in made.kinks], axis=0) / 3 if made.kinks else np.inf
+    h = np.minimum(DIFFERENCE, reach)
+    near, far = (made.values(z + k * h) - made.values(z - k * h) for k in (1, 2))
+    return (8 * near - far) / (12 * h)
+
+
+def _sorted(kinks: Sequence[float]) -> tuple[float, ...]:
+    return tuple(sorted(float(k) for k in kinks))

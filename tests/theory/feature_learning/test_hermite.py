@@ -1,0 +1,129 @@
+"""Hermite coefficients and Gaussian moments against integrals in closed form, SciPy's quadrature, and tables."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.special import erf
+
+from langevax.theory.feature_learning import activation, hermite_coefficients, kernel_floor, tau_star
+from langevax.theory.feature_learning.hermite import gaussian_moments, gaussian_moments_on_host, is_traceable
+
+
+def expectation(function, kinks=()):
+    density = lambda z: np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)  # noqa: E731
+    pieces = itertools.pairwise([-12, *kinks, 12])
+    return sum(quad(lambda z: function(z) * density(z), *piece, epsabs=1e-13)[0] for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "linear", "rest", "slope_square"),
+    [
+        ("erf", 0, 2 / np.sqrt(3 * np.pi), np.sqrt(2 / np.pi * np.arcsin(2 / 3) - 4 / (3 * np.pi)), 4 / np.pi / 5**0.5),
+        ("relu", 1 / np.sqrt(2 * np.pi), 0.5, np.sqrt(1 / 4 - 1 / (2 * np.pi)), 0.5),
+        ("centred relu", 0, 0.5, np.sqrt(1 / 4 - 1 / (2 * np.pi)), 0.5),
+        ("sin", 0, np.exp(-0.5), np.sqrt((1 - np.exp(-2)) / 2 - np.exp(-1)), (1 + np.exp(-2)) / 2),
+    ],
+)
+def test_coefficients_are_those_in_closed_form(name, mean, linear, rest, slope_square):
+    found = hermite_coefficients(name)
+    np.testing.assert_allclose(found, (mean, linear, rest, np.sqrt(slope_square - linear**2)), atol=2e-13)
+
+
+def test_coefficients_are_those_of_the_tables():
+    np.testing.assert_allclose(hermite_coefficients("tanh")[:3], (0, 0.605706, 0.165576), atol=5e-7)
+    np.testing.assert_allclose(hermite_coefficients("softplus")[:3], (0.806059, 0.5, 0.146678), atol=5e-7)
+
+
+def test_a_function_with_kinks_is_integrated_between_them():
+    """One in JAX, one in NumPy, one that jumps: the moments of a hat, and no finite E s'^2 of the sign."""
+    expected = [expectation(lambda z: z**k * max(1 - abs(z), 0), (-1, 0, 1)) for k in (0, 1)]  # noqa: B023
+    for hat in (lambda t: jnp.maximum(1 - abs(t), 0), lambda t: np.maximum(1 - np.abs(t), 0)):
+        np.testing.assert_allclose(hermite_coefficients(hat, kinks=[1, 0, -1])[:2], expected, atol=1e-12)
+    sign = hermite_coefficients(np.sign, kinks=[0])
+    assert sign.linear == pytest.approx(np.sqrt(2 / np.pi), rel=1e-12)
+    assert sign.slope_rest == np.inf
+
+
+def test_centring_takes_the_mean_away_and_nothing_else():
+    plain, centred = hermite_coefficients(np.exp), hermite_coefficients(np.exp, centred=True)
+    assert plain.mean == pytest.approx(np.exp(0.5), rel=1e-12)
+    np.testing.assert_allclose(centred, (0, *plain[1:]), atol=1e-11)
+    assert activation("relu", centred=True) == activation("centred relu")
+
+
+def test_kinks_that_are_not_told_are_noticed():
+    with pytest.raises(ValueError, match="pass kinks="):
+        hermite_coefficients(lambda t: np.maximum(t, 0))
+
+
+def test_what_is_no_activation_is_refused():
+    with pytest.raises(ValueError, match=r"'gelo'.*erf, tanh"):
+        hermite_coefficients("gelo")
+    with pytest.raises(TypeError, match="elementwise function, got 3"):
+        hermite_coefficients(3)
+    with pytest.raises(ValueError, match="elementwise"):
+        hermite_coefficients(lambda t: t.sum())
+
+
+@pytest.mark.parametrize("name", ["erf", "centred relu"])
+def test_moments_of_moved_activations_are_integrals(name):
+    made, shift, scale = activation(name), np.array([0.3, -1.2]), np.array([0.7, 1.9])
+    host = gaussian_moments_on_host(made, shift, scale)
+    with jax.enable_x64():
+        traced = jax.jit(functools.partial(gaussian_moments, made))(jnp.asarray(shift), jnp.asarray(scale))
+    np.testing.assert_allclose(traced, host, atol=1e-14)
+    s = {"erf": erf, "centred relu": lambda x: max(x, 0) - 1 / np.sqrt(2 * np.pi)}[name]
+    for i in range(2):
+        factors = (lambda z, v: v, lambda z, v: z * v, lambda z, v: v**2, lambda z, v: (z**2 - 1) / 2 * v)
+        at = -shift[i] / scale[i]
+        expected = [expectation(lambda z: f(z, s(shift[i] + scale[i] * z)), (at,)) for f in factors]  # noqa: B023
+        np.testing.assert_allclose([h[i] for h in host], expected, atol=1e-11)
+
+
+def test_moments_follow_a_kink_that_moves():
+    """d/da E relu(a + z) = P(a + z > 0), through nodes that move with a."""
+    relu = activation("relu")
+    with jax.enable_x64():
+        slope = jax.jit(jax.grad(lambda a: gaussian_moments(relu, a, jnp.ones_like(a))[0]))(jnp.asarray(0.4))
+    assert float(slope) == pytest.approx((1 + erf(0.4 / np.sqrt(2))) / 2, rel=1e-12)
+
+
+def test_functions_of_numpy_are_told_from_those_of_jax():
+    assert is_traceable(activation("relu"))
+    assert is_traceable(activation(lambda t: t**3))
+    assert not is_traceable(activation(np.tanh))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "slope", "tau", "floor"),
+    [
+        ("erf", "erf", np.sqrt(3), 0, 0.0401),
+        ("tanh", "tanh", 1.588, 9.45e-5, 0.0274),
+        ("erf", "tanh", 1.465, 1.46e-4, 0.0274),
+    ],
+)
+def test_large_steps_reach_the_tabled_distance(student, teacher, slope, tau, floor):
+    found = tau_star(student, teacher)
+    assert found.tau == pytest.approx(tau, rel=4e-3, abs=1e-14)
+    assert found.slope == pytest.approx(slope, abs=6e-4)
+    assert kernel_floor(teacher) == pytest.approx(floor, abs=5e-5)
+
+
+def test_large_steps_of_relu_reach_what_scipy_finds():
+    """E relu(k u + v) = k u P(v < k u) + density(k u)."""
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import norm
+
+    def distance(k):
+        smoothed = lambda u: k * u * norm.cdf(k * u) + norm.pdf(k * u)  # noqa: E731
+        return expectation(lambda u: (max(u, 0) - smoothed(u)) ** 2, (0,))
+
+    best = minimize_scalar(distance, bounds=(0.5, 2), method="bounded")
+    found = tau_star("centred relu", "centred relu")
+    assert found.tau == pytest.approx(best.fun, rel=1e-9) == pytest.approx(0.0400557, abs=1e-7)
+    assert found.slope == pytest.approx(best.x, abs=1e-4)
