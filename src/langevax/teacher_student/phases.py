@@ -23,9 +23,11 @@ from jaxtyping import Array, Float
 from langevax import checks
 from langevax.langevin import Langevin
 from langevax.problems.finite_sum import FiniteSum
+from langevax.teacher_student.intercept import CentredErrors
 from langevax.teacher_student.networks import ReLUNetwork, clipped, signed
 
 Row = tuple[Float[Array, " d"], Float[Array, ""]]
+Errors = FiniteSum | CentredErrors
 
 
 class ClippedError(eqx.Module):
@@ -34,8 +36,11 @@ class ClippedError(eqx.Module):
     bound: Any
 
     def __call__(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
+        return self.error(position, row) ** 2 / 2
+
+    def error(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
         x, y = row
-        return (clipped(position, self.bound).outputs(x) - y) ** 2 / 2
+        return clipped(position, self.bound).outputs(x) - y
 
     def network(self, position: ReLUNetwork) -> ReLUNetwork:
         """What the parameters stand for, with outer weights -1, 0 or 1: the switch to phase II."""
@@ -46,8 +51,11 @@ class SignedError(eqx.Module):
     """Phase II's loss of one row, `1/2 (f(x) - y)^2`, whose gradient leaves the outer weights alone."""
 
     def __call__(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
+        return self.error(position, row) ** 2 / 2
+
+    def error(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
         x, y = row
-        return (ReLUNetwork(jax.lax.stop_gradient(position.outer), position.inner).outputs(x) - y) ** 2 / 2
+        return ReLUNetwork(jax.lax.stop_gradient(position.outer), position.inner).outputs(x) - y
 
     def network(self, position: ReLUNetwork) -> ReLUNetwork:
         return position
@@ -104,9 +112,11 @@ class Explore(eqx.Module):
                 "pass annealing=1.0, or switch by num_steps."
             )
 
-    def problem(self, inputs: Float[Any, "n d"], targets: Float[Any, " n"]) -> FiniteSum:
+    def problem(
+        self, inputs: Float[Any, "n d"], targets: Float[Any, " n"], weights: Any = None, intercept: bool = False
+    ) -> Errors:
         """Its position is theta, a `ReLUNetwork`; the penalty is the quadratic part."""
-        return FiniteSum(ClippedError(self.bound), (inputs, targets), precision=2 * self.ridge)
+        return _errors(ClippedError(self.bound), (inputs, targets), 2 * self.ridge, weights, intercept)
 
     def algorithm(self) -> Langevin:
         steps = max(self.num_steps, 1)
@@ -120,24 +130,52 @@ class Converge(eqx.Module):
         step_size: h; None takes 2 / (m L), with L the largest eigenvalue of X^T X / n, or d / m times 2 on the unit
             sphere. The loss has curvature at most m L, and half of it for inputs of a symmetric law.
         num_steps: of descent.
+        ridge: weight of |inner|^2, for noisy tables; the paper has none.
+        tolerance: end sooner, once the second half of the steps so far took away no more than this share of the best
+            restart's loss; 0 makes all steps.
     """
 
     step_size: float | None = None
     num_steps: int = 8000
+    ridge: float = 0.0
+    tolerance: float = 0.0
 
     def __check_init__(self) -> None:
         if self.step_size is not None:
             checks.number("step_size", self.step_size, positive=True)
         checks.positive_int("num_steps", self.num_steps, minimum=0)
+        checks.number("ridge", self.ridge)
+        checks.number("tolerance", self.tolerance)
 
-    def problem(self, inputs: Float[Any, "n d"], targets: Float[Any, " n"]) -> FiniteSum:
+    def problem(
+        self, inputs: Float[Any, "n d"], targets: Float[Any, " n"], weights: Any = None, intercept: bool = False
+    ) -> Errors:
         """Its position is a `ReLUNetwork` whose outer weights stay."""
-        return FiniteSum(SignedError(), (inputs, targets))
+        precision = ReLUNetwork(0.0, 2 * self.ridge)
+        return _errors(SignedError(), (inputs, targets), precision, weights, intercept)
 
-    def algorithm(self, inputs: Float[Any, "n d"], num_neurons: int) -> Langevin:
+    def algorithm(self, inputs: Float[Any, "n d"], num_neurons: int, weights: Any = None) -> Langevin:
         step_size = self.step_size
         if step_size is None:
-            x = np.asarray(inputs, np.float64)
-            largest = float(np.linalg.eigvalsh(x.T @ x / len(x))[-1])
-            step_size = 2 / (num_neurons * largest) if largest > 0 else 1.0
+            bound = curvature_bound(inputs, num_neurons, weights)
+            step_size = 2 / bound if bound > 0 else 1.0
         return Langevin(step_size, 0.0)
+
+
+def curvature_bound(inputs: Float[Any, "n d"], num_neurons: int, weights: Any = None) -> float:
+    """m L, L the largest eigenvalue of X^T X / n with rows by their weights.
+
+    Example:
+        >>> curvature_bound(np.eye(2), 3), curvature_bound(np.eye(2), 3, weights=[3.0, 1.0])
+        (1.5, 2.25)
+    """
+    x = np.asarray(inputs, np.float64)
+    shares = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
+    moments = x.T @ (x * shares[:, None]) / max(shares.sum(), np.finfo(float).tiny)
+    return num_neurons * float(np.linalg.eigvalsh(moments)[-1])
+
+
+def _errors(loss: Any, data: Any, precision: Any, weights: Any, intercept: bool) -> Errors:
+    if intercept:
+        return CentredErrors(loss, data, weights, precision)
+    return FiniteSum(loss, data, precision=precision, weights=weights)

@@ -87,6 +87,8 @@ def two_phase(
     start: Any = None,
     num_restarts: int = NUM_RESTARTS,
     record_every: int | None = None,
+    weights: Any = None,
+    intercept: bool = False,
     progress: bool | None = None,
 ) -> TwoPhaseFit:
     """Train a network of `num_neurons` neurons on `inputs` and `targets`.
@@ -100,6 +102,8 @@ def two_phase(
         start: of phase I: None draws N(0, I), or a `ReLUNetwork` of theta, or a function of a key that draws one.
         num_restarts: independent runs, all in one program.
         record_every: keep networks and training losses after every so many steps.
+        weights: (n,) >= 0, what each row counts; rows of weight 0 are padding.
+        intercept: losses are those of f + b with the best b, the mean of y - f.
 
     Returns:
         A `TwoPhaseFit`.
@@ -127,7 +131,7 @@ def two_phase(
     explore_key, converge_key = random.split(key)
     if start is None:
         start = StandardNormal(num_neurons, inputs.shape[1], str(inputs.dtype))
-    first = explore.problem(inputs, targets)
+    first = explore.problem(inputs, targets, weights, intercept)
     kept = record_every or (max(1, explore.num_steps // LOOKS) if explore.plateau else None)
     watched = {"callbacks": (at_plateau,), "callback_every": kept} if explore.plateau else {}
     common: dict[str, Any] = {"record": network_and_loss, "record_every": kept, "progress": progress}
@@ -141,14 +145,20 @@ def two_phase(
         **watched,
         **common,
     )
-    second = converge.problem(inputs, targets)
+    second = converge.problem(inputs, targets, weights, intercept)
     switched = explored.map(ClippedError(explore.bound).network)
+    watched = {}
+    if converge.tolerance > 0:
+        kept = record_every or max(1, converge.num_steps // LOOKS)
+        watched = {"callbacks": (Settled(converge.tolerance),), "callback_every": kept}
+        common |= {"record_every": kept}
     converged = simulate(
-        converge.algorithm(inputs, num_neurons),
+        converge.algorithm(inputs, num_neurons, weights),
         second,
         switched,
         key=converge_key,
         num_steps=converge.num_steps,
+        **watched,
         **common,
     )
     return TwoPhaseFit(switched.then(converged), _losses(second, converged.position))
@@ -184,6 +194,20 @@ def standing_still(losses: Float[np.ndarray, "restarts looks"]) -> bool:
     between = np.sum((third + fourth - first - second) ** 2) / 4
     within = (np.sum((first - second) ** 2) + np.sum((third - fourth) ** 2)) / 4
     return bool(between <= STANDSTILL * within)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A callback of `simulate`: whether the best restart's loss has changed by `tolerance` of it at most in the second
+    half of the steps so far, of `FEWEST_LOOKS` looks at least."""
+
+    tolerance: float
+
+    def __call__(self, trace: Any, _state: Any) -> bool:
+        if trace is None or len(trace) < FEWEST_LOOKS:
+            return False
+        least = np.min(trace.values["loss"], axis=0)
+        return bool(abs(least[-1] - least[(len(least) - 1) // 2]) <= self.tolerance * least[-1])
 
 
 @eqx.filter_jit
