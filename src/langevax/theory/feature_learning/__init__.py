@@ -7,19 +7,34 @@ teachers are names (erf, tanh, sin, softplus, relu, "centred relu", ...) or func
 from langevax.theory.feature_learning.arguments import Errors
 from langevax.theory.feature_learning.closed import closed_form
 from langevax.theory.feature_learning.floors import LargeStep, kernel_floor, tau_star
+from langevax.theory.feature_learning.gaussian_design import (
+    GaussianDesign,
+    gaussian_design,
+    gaussian_equivalent,
+    risk_gaussian_design,
+)
 from langevax.theory.feature_learning.hermite import Activation, Coefficients, activation, hermite_coefficients
 from langevax.theory.feature_learning.one_step import improvement, risk_one_step
+from langevax.theory.feature_learning.tables import after_step, moments_after_step
+from langevax.theory.feature_learning.unified import unified
 
 __all__ = [
     "Activation",
     "Coefficients",
     "Errors",
+    "GaussianDesign",
     "LargeStep",
     "activation",
+    "after_step",
     "closed_form",
+    "gaussian_design",
+    "gaussian_equivalent",
     "hermite_coefficients",
     "improvement",
     "kernel_floor",
+    "moments_after_step",
+    "risk_gaussian_design",
     "risk_one_step",
     "tau_star",
+    "unified",
 ]

@@ -43,6 +43,15 @@ def nonnegative(**named: Any) -> None:
         _within(name, value, ">= 0", np.asarray(value, float) >= 0)
 
 
+def check_numbers(
+    samples_per_dim: Any, neurons_per_dim: Any, ridge: Any, step_size: Any, noise: Any, gradient_samples_per_dim: Any
+) -> None:
+    """The six numbers of one gradient step and its ridge."""
+    positive(samples_per_dim=samples_per_dim, neurons_per_dim=neurons_per_dim, ridge=ridge)
+    positive(gradient_samples_per_dim=gradient_samples_per_dim)
+    nonnegative(step_size=step_size, noise=noise)
+
+
 def _within(name: str, value: Any, bound: str, good: np.ndarray) -> None:
     good = good & np.isfinite(np.asarray(value, float))
     if not good.all():

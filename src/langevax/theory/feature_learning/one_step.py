@@ -9,11 +9,13 @@ from langevax.theory.feature_learning.arguments import (
     as_numpy,
     broadcast_call,
     centred,
-    nonnegative,
+    check_numbers,
     positive,
 )
 from langevax.theory.feature_learning.closed import ClosedForm, closed_form
 from langevax.theory.feature_learning.hermite import Function
+from langevax.theory.feature_learning.long_step import unified_risk
+from langevax.theory.feature_learning.tables import readout_nodes
 
 _closed_form = jax.jit(closed_form)
 
@@ -27,6 +29,10 @@ def risk_one_step(
     teacher: Function,
     noise: Numbers,
     gradient_samples_per_dim: Numbers | None = None,
+    num_neurons: Numbers | None = None,
+    readout: str = "gaussian",
+    unit_rows: bool = False,
+    method: str = "auto",
 ) -> Errors:
     """Ridge risk on the features after one step of gradient descent on the first layer, as n / d and N / d are fixed.
 
@@ -36,16 +42,42 @@ def risk_one_step(
         w  = argmin 1/n sum_i (y_i - <w, student(W1^T x_i)>)^2 + ridge |w|^2      on n new samples
 
     n0 / d = `gradient_samples_per_dim`, by default that of the ridge. `conventions` translates other papers' step
-    sizes and ridges.
+    sizes and ridges. Of the methods,
+
+        closed    steps of size Theta(1), any `readout`, infinitely many neurons; microseconds a point
+        unified   any step, of order sqrt(num_neurons) as well; milliseconds a point
+        spiked    the same for readouts that are all 1 / sqrt(N), by scalars only
+
+    and "auto" is closed, or with `num_neurons` unified. A `readout` is gaussian, constant or rademacher; `unit_rows` is
+    for neurons that start with length 1 exactly. A teacher without a linear part (s1 = 0) has nothing that one step
+    could find, and the risk is that of initial features but for their spread.
+
+    Raises:
+        ValueError: numbers out of range, a student or teacher whose mean is not 0, an unknown method or readout.
 
     >>> setting = dict(neurons_per_dim=2.0, ridge=1e-3, student="erf", teacher="erf", noise=0.1)
     >>> risk_one_step(np.array([1.0, 4.0]), step_size=1.0, **setting).risk.round(6)
     array([0.308251, 0.14586 ])
+    >>> long = risk_one_step(8.0, step_size=1000**0.5, num_neurons=1000, **setting)
+    >>> round(long.risk, 5)  # below the kernels' floor of 0.04015
+    0.03111
     """
-    found = _closed(
-        samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim
-    )
-    return Errors(found.risk, found.training_error)
+    if method not in ("auto", "closed", "unified", "spiked"):
+        raise ValueError(f"method is {method!r}; pass one of auto, closed, unified, spiked.")
+    readout_nodes(readout)
+    if method == "auto":
+        method = "closed" if num_neurons is None else "unified"
+    if gradient_samples_per_dim is None:
+        gradient_samples_per_dim = samples_per_dim
+    numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
+    if method == "closed":
+        found = _closed(*numbers)
+        return Errors(found.risk, found.training_error)
+    if num_neurons is None:
+        raise ValueError(f'method "{method}" needs num_neurons, got None; pass the number of neurons N.')
+    check_numbers(*numbers[:4], noise, gradient_samples_per_dim)
+    positive(num_neurons=num_neurons)
+    return unified_risk(*numbers, num_neurons, readout, unit_rows)
 
 
 def _closed(
@@ -60,9 +92,7 @@ def _closed(
 ) -> ClosedForm:
     if gradient_samples_per_dim is None:
         gradient_samples_per_dim = samples_per_dim
-    positive(samples_per_dim=samples_per_dim, neurons_per_dim=neurons_per_dim, ridge=ridge)
-    positive(gradient_samples_per_dim=gradient_samples_per_dim)
-    nonnegative(step_size=step_size, noise=noise)
+    check_numbers(samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim)
     (_, of_student), (_, of_teacher) = centred("student", student), centred("teacher", teacher)
     numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim)
     return broadcast_call(
