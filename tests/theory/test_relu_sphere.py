@@ -123,6 +123,25 @@ def test_kernel_risk_survives_coefficients_that_cancel():
     assert_mean(squares, exact, wrong=1.1 * exact)
 
 
+def test_degrees_that_a_kernel_hardly_has_count_where_coefficients_are_huge():
+    """A Gaussian of width 4 and a penalty of 1e-9: degree 6 is 1e-17 of the kernel and most of the risk."""
+    rng, dim, n = np.random.default_rng(6), 3, 60
+    profile, teacher = lambda t: np.exp((t - 1) / 16), random_network(rng, 3, dim)
+    x, test = sphere(rng, n, dim), sphere(rng, 40_000, dim)
+    y = outputs(teacher, x) + 0.1 * rng.normal(size=n)
+    coefficients = np.linalg.solve(profile(x @ x.T) + 1e-9 * np.eye(n), y)
+    squares = (profile(test @ x.T) @ coefficients - outputs(teacher, test)) ** 2
+    exact = kernel_excess_risk(profile, x, coefficients, teacher)
+    assert_mean(squares, exact, wrong=1.1 * exact)
+
+
+def test_many_outer_weights_share_one_inner():
+    rng = np.random.default_rng(7)
+    (_, inner), teacher, outer = random_network(rng, 4, 3), random_network(rng, 2, 3), rng.normal(size=(5, 4))
+    expected = [float(excess_risk((each, inner), teacher)) for each in outer]
+    np.testing.assert_allclose(excess_risk((outer, inner), teacher), expected, rtol=1e-12)
+
+
 def test_kernel_risk_asks_for_unit_vectors():
     with pytest.raises(ValueError, match="unit vectors"):
         kernel_excess_risk(relu, 2 * np.eye(2), np.ones(2), (np.ones(1), np.ones((1, 2))))

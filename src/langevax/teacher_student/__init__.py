@@ -3,8 +3,10 @@
 from langevax.teacher_student.conic import Conic, spread_neurons, total_variation
 from langevax.teacher_student.kernels import ArcCosine, Gaussian, Kernel, NeuralTangent, TunedRidge, tuned_ridge
 from langevax.teacher_student.matching import Matching, match_neurons, share_near
+from langevax.teacher_student.neighbors import TunedNeighbors, tuned_neighbors
 from langevax.teacher_student.networks import ReLUNetwork, orthogonal_teacher, teach
 from langevax.teacher_student.phases import Converge, Explore
+from langevax.teacher_student.random_features import TunedFeatures, tuned_features
 from langevax.teacher_student.two_phase import TwoPhaseFit, two_phase
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "Matching",
     "NeuralTangent",
     "ReLUNetwork",
+    "TunedFeatures",
+    "TunedNeighbors",
     "TunedRidge",
     "TwoPhaseFit",
     "match_neurons",
@@ -25,6 +29,8 @@ __all__ = [
     "spread_neurons",
     "teach",
     "total_variation",
+    "tuned_features",
+    "tuned_neighbors",
     "tuned_ridge",
     "two_phase",
 ]
