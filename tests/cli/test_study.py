@@ -9,12 +9,13 @@ import xarray
 from matplotlib.figure import Figure
 
 from langevax import studies
-from langevax.studies import Study, Verdict
+from langevax.studies import Option, Study, Verdict
+from langevax.studies.study import number
 from tests.cli.conftest import langevax
 
 
-def measure(size="full", seed=0, progress=None):
-    return xarray.Dataset({"height": ((), float(seed), {"units": "m"})}, attrs={"size": size})
+def measure(size="full", seed=0, progress=None, storeys=1.0):
+    return xarray.Dataset({"height": ((), storeys * seed, {"units": "m"})}, attrs={"size": size})
 
 
 def draw(data):
@@ -28,9 +29,12 @@ def judge(data):
     return Verdict(height < 2, f"The tower is {height:g} m high.", {"height": height, "none": float("nan")})
 
 
+STOREYS = {"storeys": Option("how many storeys it has", number)}
+
+
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
-    tiny = Study("tower", "Towers are low.", "Babel, Theorem 11", measure, draw, judge, "Look up.")
+    tiny = Study("tower", "Towers are low.", "Babel, Theorem 11", measure, draw, judge, "Look up.", STOREYS)
     monkeypatch.setattr(studies, "NAMES", {"tower": "tower", "mixture": "mixture"})
     monkeypatch.setattr(studies, "load", lambda name: tiny)
 
@@ -85,6 +89,23 @@ def test_bad_input_is_one_line_with_the_remedy(words, said):
     answer = langevax("study", *words)
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert said in answer.stderr
+
+
+def test_settings_are_parsed_listed_and_refused(tmp_path):
+    found = json.loads(
+        langevax("study", "run", "tower", "--seed", 1, "--set", "storeys=7", "--out", tmp_path, "--json").stdout
+    )
+    assert (found["numbers"]["height"], found["settings"]) == (7.0, ["storeys=7"])
+    assert "how many storeys it has" in langevax("study", "list", "tower").stdout
+    for words, said in {
+        "windows=2": "--set 'windows' is not known to the study 'tower'; it has 'storeys'.",
+        "storeys": "--set 'storeys' has no value; write storeys=VALUE.",
+        "storeys=-1": "--set 'storeys=-1' is refused: positive numbers with commas between them are wanted. "
+        "storeys is how many storeys it has.",
+    }.items():
+        answer = langevax("study", "run", "tower", "--set", words)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert said in " ".join(answer.stderr.split())
 
 
 def test_a_file_is_no_folder(tmp_path):

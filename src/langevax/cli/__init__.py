@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 app.command("fit", help=fit.HELP, short_help="Fit a network to a table.")(fit.fit)
 app.command("predict", help=predict.HELP, short_help="Predict with a fitted network.")(predict.predict)
-app.command("study", help=study.HELP, short_help="Measure a claim of a paper.")(study.study)
+app.add_typer(study.app, name="study", short_help="Measure claims of papers.")
 app.add_typer(federated.app, name="federated", short_help="Train with clients that keep their rows.")
 
 

@@ -2,24 +2,37 @@
 
 import textwrap
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from langevax.cli.errors import BadInput, exit_codes, listing, nearest
 from langevax.cli.output import Output, plain
 
-HELP = """Measure a claim of a paper, draw it, and say whether it held.
+HELP = """Measure claims of papers, draw them, and say whether they held.
 
 \b
 Examples:
-  langevax study
-  langevax study mixture
-  langevax study mixture --size small --seed 1 --out mixture
-  langevax study classification --json > classification.json
+  langevax study list
+  langevax study run mixture
+  langevax study mixture                     the same
+  langevax study run mixture --help
 
-Without NAME the studies are listed with their claims. DIR then holds data.nc (all numbers), figure.svg, figure.png and
-verdict.json. small takes seconds, full minutes.
+Exit codes: 0 done, whether the claim held or not; 1 the run failed, 2 bad usage or bad input, 130 interrupted.
+"""
+
+RUN_HELP = """Measure a claim of a paper, draw it, and say whether it held.
+
+\b
+Examples:
+  langevax study run mixture
+  langevax study run mixture --size small --seed 1 --out mixture
+  langevax study run classification --json > classification.json
+  langevax study run one-step --set teacher=tanh --set neurons_per_dim=1
+
+DIR then holds data.nc (all numbers), figure.svg, figure.png and verdict.json. small takes seconds, full minutes. What
+can be set is shown by `langevax study list NAME`.
 
 Exit codes: 0 done, whether the claim held or not; 1 the run failed, 2 bad usage or bad input, 130 interrupted.
 """
@@ -29,10 +42,34 @@ LINE = 66  # columns of a claim beside its name
 VERDICTS = {True: "It holds.", False: "It does not hold.", None: ""}
 
 
-def study(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Which; all are listed without it.", show_default=False)
-    ] = None,
+class _Group(TyperGroup):
+    """`langevax study NAME` runs that study; without a name the studies are listed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        asked = set(args) & {"-h", "--help"}
+        if not args or args == ["--json"]:
+            args = ["list", *args]
+        elif args[0] not in self.commands and not (args[0].startswith("-") and asked):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(help=HELP, cls=_Group, rich_markup_mode=None)
+
+
+@app.command("list", short_help="List the studies with their claims, or what can be set in one.")
+def list_studies(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one, with what can be set.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON and nothing else.")] = False,
+) -> None:
+    """List the studies with their claims; with NAME, one of them with what can be set in it."""
+    with exit_codes():
+        _list(Output(machine=json), name)
+
+
+@app.command("run", help=RUN_HELP, short_help="Measure one.")
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one.", show_default=False)],
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The folder for numbers and figure; by default out/studies/NAME."),
@@ -41,38 +78,66 @@ def study(
         Literal["full", "small"], typer.Option(metavar="SIZE", help="full, or small for a first look.")
     ] = "full",
     seed: Annotated[int, typer.Option(metavar="INT", min=0, help="Of everything random.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
 ) -> None:
     with exit_codes():
-        output = Output(machine=json)
-        if name is None:
-            _list(output)
-        else:
-            _run(output, name, FOLDER / name if out is None else out, size, seed)
+        _run(Output(machine=json), name, FOLDER / name if out is None else out, size, seed, settings or [])
 
 
-def _list(output: Output) -> None:
+def _list(output: Output, name: str | None) -> None:
     from langevax.studies import NAMES, load
 
-    studies = [load(name) for name in NAMES]
+    if name is not None:
+        _check(name, NAMES)
+    studies = [load(each) for each in (NAMES if name is None else [name])]
     rows = []
     for each in studies:
         lines = textwrap.wrap(each.claim, LINE) + textwrap.wrap(f"({each.source})", LINE)
         rows += [(each.name if i == 0 else "", line) for i, line in enumerate(lines)]
     output.table(("study", "claim (source)"), rows)
     output.blank()
-    output.say("", "Measure one with `langevax study NAME`.")
+    if name is not None and studies[0].options:
+        output.table(("--set", "what it is"), [(key, option.help) for key, option in studies[0].options.items()])
+        output.blank()
+    output.say("", f"Measure {'one' if name is None else 'it'} with `langevax study run {name or 'NAME'}`.")
     output.result({each.name: {"claim": each.claim, "source": each.source, "see": each.see} for each in studies})
 
 
-def _run(output: Output, name: str, folder: Path, size: Literal["full", "small"], seed: int) -> None:
+def _check(name: str, names: Any) -> None:
+    if name not in names:
+        hint = nearest(name, names)
+        asked = f"{hint} The" if hint.startswith("did") else "the"
+        raise BadInput(f"NAME {name!r} is no study; {asked} studies are {listing(names, len(names))}.")
+
+
+def _settings(chosen: Any, words: list[str]) -> dict[str, Any]:
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in chosen.options:
+            known = f"it has {listing(chosen.options, 20)}" if chosen.options else "it has nothing to set"
+            raise BadInput(f"--set {key!r} is not known to the study {chosen.name!r}; {known}.")
+        if not equals:
+            raise BadInput(f"--set {word!r} has no value; write {key}=VALUE.")
+        try:
+            found[key] = chosen.options[key].parse(value)
+        except ValueError as error:
+            raise BadInput(f"--set {word!r} is refused: {error}. {key} is {chosen.options[key].help}.") from error
+    return found
+
+
+def _run(
+    output: Output, name: str, folder: Path, size: Literal["full", "small"], seed: int, settings: list[str]
+) -> None:
     from langevax.cli.compilation import keep_compiled_programs
     from langevax.studies import NAMES, load
 
-    if name not in NAMES:
-        hint = nearest(name, NAMES)
-        asked = f"{hint} The" if hint.startswith("did") else "the"
-        raise BadInput(f"NAME {name!r} is no study; {asked} studies are {listing(NAMES, len(NAMES))}.")
+    _check(name, NAMES)
+    chosen = load(name)
+    changed = _settings(chosen, settings)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"--out {str(folder)!r} is a file; name a folder.")
     try:
@@ -80,12 +145,11 @@ def _run(output: Output, name: str, folder: Path, size: Literal["full", "small"]
     except OSError as error:
         raise BadInput(f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder.") from error
     keep_compiled_programs()
-    chosen = load(name)
     output.say("Claim", chosen.claim)
     output.say("Source", chosen.source)
-    data, figure, verdict = chosen.run(size=size, seed=seed, progress=False if output.machine else None)
+    data, figure, verdict = chosen.run(size=size, seed=seed, progress=False if output.machine else None, **changed)
     content = chosen.save(folder, data, figure, verdict)
     output.say("Found", f"{VERDICTS[verdict.holds]} {verdict.sentence}".strip())
     output.say("To see", chosen.see)
     output.say("Figure", str(folder / "figure.svg"))
-    output.result(plain(content | {"size": size, "seed": seed, "folder": str(folder)}))
+    output.result(plain(content | {"size": size, "seed": seed, "folder": str(folder), "settings": settings}))

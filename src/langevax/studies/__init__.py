@@ -2,7 +2,7 @@
 
 import importlib
 
-from langevax.studies.study import Study, Verdict
+from langevax.studies.study import Option, Study, Verdict
 
 NAMES = {
     "variance-reduction": "variance_reduction",
@@ -16,6 +16,7 @@ NAMES = {
     "dimension-free": "dimension_free",
     "functional-inputs": "functional_inputs",
     "federated": "federated",
+    "teacher-student": "teacher_student",
 }
 """Names of studies and their files."""
 
@@ -27,4 +28,4 @@ def load(name: str) -> Study:
     return importlib.import_module(f"langevax.studies.{NAMES[name]}").STUDY
 
 
-__all__ = ["NAMES", "Study", "Verdict", "load"]
+__all__ = ["NAMES", "Option", "Study", "Verdict", "load"]

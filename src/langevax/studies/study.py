@@ -5,8 +5,8 @@ figure from the dataset alone, `judge` says in a sentence what was found, and wh
 drawn again from the file that was saved, and a verdict cannot know more than the numbers.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,40 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Option:
+    """What a study lets a researcher change, so that a new figure needs no code."""
+
+    help: str
+    """What it is, its units, and what it may be."""
+    parse: Callable[[str], Any]
+    """From the words of the command line; raises ValueError."""
+
+
+def numbers(words: str) -> tuple[float, ...]:
+    """Positive numbers with commas between them.
+
+    >>> numbers("1, 2.5")
+    (1.0, 2.5)
+    """
+    found = tuple(float(word) for word in words.split(","))
+    if not all(0 < value < float("inf") for value in found):
+        raise ValueError("positive numbers with commas between them are wanted")
+    return found
+
+
+def number(words: str) -> float:
+    """One positive number.
+
+    >>> number("1e-3")
+    0.001
+    """
+    found = numbers(words)
+    if len(found) != 1:
+        raise ValueError("one positive number is wanted")
+    return found[0]
+
+
+@dataclass(frozen=True)
 class Study:
     """A claim and how it is held against a measurement."""
 
@@ -35,17 +69,19 @@ class Study:
     source: str
     """The paper, with the number of the theorem or equation."""
     measure: "Callable[..., xarray.Dataset]"
-    """measure(size="full" | "small", seed=0, progress=None): "small" takes seconds, for tests and first looks."""
+    """measure(size="full" | "small", seed=0, progress=None, **options): "small" takes seconds, for tests and looks."""
     draw: "Callable[[xarray.Dataset], Figure]"
     judge: "Callable[[xarray.Dataset], Verdict]"
     see: str
     """What to look at in the figure."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    """Further keywords of `measure`, each with a default of its own."""
 
     def run(
-        self, size: Literal["full", "small"] = "full", seed: int = 0, progress: bool | None = None
+        self, size: Literal["full", "small"] = "full", seed: int = 0, progress: bool | None = None, **options: Any
     ) -> "tuple[xarray.Dataset, Figure, Verdict]":
         """All three."""
-        data = self.measure(size=size, seed=seed, progress=progress)
+        data = self.measure(size=size, seed=seed, progress=progress, **options)
         return data, self.draw(data), self.judge(data)
 
     def save(self, folder: str | Path, data: "xarray.Dataset", figure: "Figure", verdict: Verdict) -> dict[str, Any]:
