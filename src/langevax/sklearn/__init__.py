@@ -12,6 +12,7 @@ from langevax.sklearn.kernel_langevin import KernelLangevinClassifier, KernelLan
 from langevax.sklearn.loading import load
 from langevax.sklearn.persistence import ModelError
 from langevax.sklearn.regressor import MeanFieldRegressor
+from langevax.sklearn.two_phase import TwoPhaseReLURegressor
 
 __all__ = [
     "CurveCoefficients",
@@ -26,5 +27,6 @@ __all__ = [
     "MeanFieldRegressor",
     "ModelError",
     "SurfaceCoefficients",
+    "TwoPhaseReLURegressor",
     "load",
 ]

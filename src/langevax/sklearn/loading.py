@@ -13,6 +13,7 @@ from langevax.sklearn.encoded import (
 )
 from langevax.sklearn.kernel_langevin import KernelLangevinClassifier, KernelLangevinRegressor
 from langevax.sklearn.regressor import MeanFieldRegressor
+from langevax.sklearn.two_phase import TwoPhaseReLURegressor
 
 ESTIMATORS = (
     MeanFieldRegressor,
@@ -23,8 +24,15 @@ ESTIMATORS = (
     GraphMeanFieldClassifier,
     KernelLangevinRegressor,
     KernelLangevinClassifier,
+    TwoPhaseReLURegressor,
 )
-Estimator = MeanFieldRegressor | MeanFieldClassifier | KernelLangevinRegressor | KernelLangevinClassifier
+Estimator = (
+    MeanFieldRegressor
+    | MeanFieldClassifier
+    | KernelLangevinRegressor
+    | KernelLangevinClassifier
+    | TwoPhaseReLURegressor
+)
 
 
 def load(file: str | os.PathLike) -> Estimator:

@@ -151,7 +151,7 @@ class Converge(eqx.Module):
         self, inputs: Float[Any, "n d"], targets: Float[Any, " n"], weights: Any = None, intercept: bool = False
     ) -> Errors:
         """Its position is a `ReLUNetwork` whose outer weights stay."""
-        precision = ReLUNetwork(0.0, 2 * self.ridge)
+        precision = ReLUNetwork(np.zeros(()), np.asarray(2.0 * self.ridge))  # arrays: another decay is no other program
         return _errors(SignedError(), (inputs, targets), precision, weights, intercept)
 
     def algorithm(self, inputs: Float[Any, "n d"], num_neurons: int, weights: Any = None) -> Langevin:

@@ -1,0 +1,191 @@
+"""TwoPhaseReLURegressor: a teacher in the user's units, weights, the choice of decay, why it switched, few programs."""
+
+import functools
+import pickle
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas
+import polars
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from langevax.sklearn import TwoPhaseReLURegressor, load
+from tests.sklearn.tables import diabetes
+
+FEW = {"num_neurons": 3, "num_restarts": 2, "explore_steps": 40, "converge_steps": 80, "random_state": 0}
+FOUND = {"num_restarts": 6, "explore_steps": 300, "converge_steps": 1000, "random_state": 0}
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+)
+
+
+@parametrize_with_checks([TwoPhaseReLURegressor(**{name: FEW[name] for name in FEW if name != "random_state"})])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
+def test_scikit_learn_accepts_it(estimator, check):
+    check(estimator)
+
+
+def taught(noise):
+    """Two neurons with biases on columns of very unlike units: (X, y, what y is without noise)."""
+    rng = np.random.default_rng(0)
+    X = np.array([1e3, 5.0, 0.0]) + np.array([200.0, 0.01, 1.0]) * rng.normal(size=(400, 3))
+    clean = 7.0 + TEACHER[0] @ np.maximum(TEACHER[1] @ np.column_stack([X, np.ones(400)]).T, 0)
+    return X, clean + noise * rng.normal(size=400), clean
+
+
+TEACHER = np.array([4.0, -3.0]), np.array([[5e-3, 0.0, 0.5, -5.0], [0.0, 80.0, -0.6, -400.0]])
+
+
+@functools.cache
+def found():
+    """Not to be changed by a test."""
+    X, y, _ = taught(0.1)
+    return TwoPhaseReLURegressor(2, **FOUND).fit(pandas.DataFrame(X, columns=["far", "near", "unit"]), y)
+
+
+def test_a_teacher_is_found_in_the_users_units():
+    """At the level of least squares: nine numbers, v^2 = 0.01, n = 400."""
+    X, _, clean = taught(0.1)
+    frame = pandas.DataFrame(X, columns=["far", "near", "unit"])
+    assert np.mean((found().predict(frame) - clean) ** 2) < 3 * 9 * 0.01 / 400
+    matching = found().match(TEACHER)
+    assert matching.same_sign.all()
+    assert np.degrees(matching.angles).max() < 3
+    np.testing.assert_allclose(matching.sizes, 1, atol=0.03)
+    assert found().weight_decay_ == 0
+    assert found().num_positive_[found().best_restart_] == 1
+    with pytest.raises(ValueError, match=r"shape \(2, 2\), but the model was fitted on 3 columns"):
+        found().match((np.ones(2), np.ones((2, 2))))
+
+
+def test_what_was_recorded_belongs_together():
+    model = found()
+    assert model.history_["loss"].shape == (6, len(model.history_["steps"]))
+    np.testing.assert_allclose(model.history_["loss"][:, -1], model.restart_losses_, rtol=1e-3)
+    assert model.best_restart_ == np.argmin(model.restart_losses_)
+    X, y, _ = taught(0.1)
+    residual = y - model.predict(pandas.DataFrame(X, columns=["far", "near", "unit"]))
+    assert residual.mean() == pytest.approx(0, abs=1e-5)
+    assert np.mean(residual**2) / 2 / y.var() == pytest.approx(model.restart_losses_.min(), rel=1e-3)
+    assert model.switch_step_ == 300
+    assert model.switch_reason_ == "all 300 steps of exploration were made; the temperature had fallen to 1e-05"
+    assert model.converged_
+    assert 300 < model.n_iter_ < 1300
+
+
+def test_a_weight_is_a_row_repeated_whatever_the_order():
+    X, y = (a[:120] for a in diabetes())
+    weights = np.arange(120) % 3
+    order = np.random.default_rng(0).permutation(weights.sum())
+    one = TwoPhaseReLURegressor(**FEW).fit(X, y, weights)
+    many = TwoPhaseReLURegressor(**FEW).fit(np.repeat(X, weights, 0)[order], np.repeat(y, weights)[order])
+    assert one.held_out_ == many.held_out_ != {}
+    np.testing.assert_array_equal(one.predict(X), many.predict(X))
+
+
+def test_weight_decay_is_taken_where_noise_asks_for_it():
+    X, y = diabetes()
+    model = TwoPhaseReLURegressor(10, **FOUND).fit(X[:300], y[:300])
+    assert model.weight_decay_ == 0.01 == min(model.held_out_, key=model.held_out_.get)
+    bare = TwoPhaseReLURegressor(10, weight_decay=0.0, **FOUND).fit(X[:300], y[:300])
+    assert bare.held_out_ == {}
+    assert model.score(X[300:], y[300:]) > bare.score(X[300:], y[300:]) + 0.03 > 0.45
+    assert np.sum(model.network_.inner**2) < 0.5 * np.sum(bare.network_.inner**2)
+
+
+def test_at_one_temperature_the_plateau_ends_exploration():
+    X, y, _ = taught(0.1)
+    settings = FOUND | {"annealing": 1.0, "weight_decay": 0.0, "explore_steps": 20_000}
+    model = TwoPhaseReLURegressor(2, **settings).fit(X, y)
+    assert model.switch_step_ < 20_000
+    assert model.switch_reason_ == f"the losses of all 6 restarts stood still at step {model.switch_step_:,}"
+    short = TwoPhaseReLURegressor(2, **settings | {"explore_steps": 60}).fit(X, y)
+    assert short.switch_reason_ == "all 60 steps of exploration were made; the losses had not yet stood still"
+
+
+def test_no_program_is_compiled_twice_for_folds_and_settings():
+    """Five folds of two temperatures after one fit of the same bucket: nothing is compiled."""
+    X, y = diabetes()
+    model = make_pipeline(PolynomialFeatures(1, include_bias=False), TwoPhaseReLURegressor(**FEW))
+    grid = {"twophasereluregressor__temperature": [1e-3, 1e-4]}
+    search = GridSearchCV(model, grid, cv=5, refit=False)
+    model.fit(X[:350], y[:350])
+    before = len(compiled)
+    search.fit(X, y)
+    assert len(compiled) == before
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_saved_pickled_and_cloned(tmp_path):
+    X, y, _ = taught(0.1)
+    frame = pandas.DataFrame(X, columns=["far", "near", "unit"])
+    found().save(tmp_path / "m")
+    for model in (load(tmp_path / "m"), pickle.loads(pickle.dumps(found()))):
+        np.testing.assert_array_equal(model.predict(frame), found().predict(frame))
+        assert model.get_params() == found().get_params()
+        assert (model.switch_reason_, model.held_out_, model.n_iter_) == (
+            found().switch_reason_,
+            found().held_out_,
+            found().n_iter_,
+        )
+        np.testing.assert_array_equal(
+            model.plot_neurons().images[0].get_array(), found().plot_neurons().images[0].get_array()
+        )
+        with pytest.raises(ValueError, match="feature names should match"):
+            model.predict(frame.rename(columns={"far": "other"}))
+    plt.close("all")
+    again = clone(found()).fit(polars.DataFrame(X, schema=["far", "near", "unit"]), y)
+    np.testing.assert_array_equal(again.predict(frame), found().predict(frame))
+
+
+def test_pictures_show_all_restarts_and_all_neurons():
+    axes = found().plot_trajectory()
+    assert len(axes.lines) == 6 + 1  # and the switch
+    assert axes.get_legend().get_texts()[0].get_text() == "the one taken of 6 restarts"
+    axes = found().plot_neurons()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["far", "near", "unit", "bias"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["+", "\u2212"]
+    shown = axes.images[0].get_array()
+    assert abs(shown[0, 1]) < 0.1 * abs(shown[0, 0])  # the first neuron sees far and unit only
+    assert shown[0, 0] / shown[0, 2] == pytest.approx(5e-3 * 200 / 0.5, rel=0.1)  # as slopes by deviations
+    plt.close("all")
+
+
+def test_odd_tables():
+    """Constant targets, few rows, one column, more neurons than columns, a constant column that changes later."""
+    X = np.linspace(-1, 1, 12)[:, None]
+    assert np.all(TwoPhaseReLURegressor(**FEW).fit(X, np.full(12, 7.25)).predict(X) == 7.25)
+    model = TwoPhaseReLURegressor(**FEW | {"num_neurons": 20, "converge_steps": 400}).fit(X, np.abs(X[:, 0]))
+    assert model.weight_decay_ == 0.01  # too few rows to choose by
+    assert model.held_out_ == {}
+    assert model.score(X, np.abs(X[:, 0])) > 0.8
+    column = TwoPhaseReLURegressor(**FEW).fit(np.column_stack([X, np.full(12, 1e20)]), X[:, 0])
+    same, other = (column.predict(np.column_stack([X, np.full(12, value)])) for value in (1e20, -5.0))
+    np.testing.assert_array_equal(same, other)
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        TwoPhaseReLURegressor(**FEW).fit(X[:1], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_neurons": 0}, "num_neurons must be at least 1, got 0"),
+        ({"num_restarts": 1.5}, "num_restarts must be an int, got 1.5"),
+        ({"converge_step_size": 2.0}, r"converge_step_size must be below 2, got 2\.0"),
+        ({"temperature": -1.0}, "temperature must be finite and >= 0, got -1"),
+        ({"annealing": 0.0}, "annealing must be finite and > 0, got 0"),
+        ({"weight_decay": "loo"}, "weight_decay must be a number >= 0 or 'auto', got 'loo'"),
+        ({"weight_decay": -0.1}, "weight_decay must be finite and >= 0"),
+        ({"bound": None}, "bound must be a number"),
+    ],
+)
+def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        TwoPhaseReLURegressor(**FEW | change).fit(np.eye(3), np.arange(3.0))
