@@ -16,6 +16,7 @@ NAMES = {
     "dimension-free": "dimension_free",
     "functional-inputs": "functional_inputs",
     "federated": "federated",
+    "one-step": "one_step",
     "teacher-student": "teacher_student",
 }
 """Names of studies and their files."""

@@ -1,0 +1,86 @@
+"""One gradient step on the first layer: the risk of ridge regression afterwards, simulated and predicted.
+
+Ba, Erdogdu, Suzuki, Wang, Wu, Yang (NeurIPS 2022). Every point is the mean of independent networks, trained by
+`langevax.teacher_student.simulate_one_step`; every line is `langevax.theory.feature_learning`'s, with nothing fitted:
+
+samples    risk against n / d without a step, with a small one (step_size 1) and a large one (sqrt(N)), beside the
+           floor that kernels and small steps cannot go below
+neurons    what a small step gains against N / d: networks with and without it, of the same draws
+powers     risk against alpha, step_size = N^alpha: from small to large steps
+spectrum   singular values of the trained first layer: the bulk of the start, and one outlier that points to the teacher
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from langevax.studies.one_step.figure import draw
+from langevax.studies.one_step.runs import DEFAULTS, POWERS, Setting, gains, powers, samples, spectrum
+from langevax.studies.one_step.verdict import judge
+from langevax.studies.study import Option, Study, number, numbers
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def measure(size: str = "full", seed: int = 0, progress: bool | None = None, **changed: object) -> "xarray.Dataset":
+    """All four panels; `changed` are the study's options."""
+    import jax
+    import xarray
+    from tqdm import tqdm
+
+    setting = Setting(**(DEFAULTS[size] | changed))  # type: ignore[arg-type]
+    keys = jax.random.split(jax.random.key(seed), 4)
+    total = 3 * len(setting.samples_per_dim) + 3 * len(setting.widths) + len(POWERS[size]) + 1
+    with tqdm(total=total, desc="one-step", disable=None if progress is None else not progress) as bar:
+        parts = [
+            samples(setting, keys[0], bar.update),
+            gains(setting, keys[1], bar.update),
+            powers(setting, POWERS[size], keys[2], bar.update),
+            spectrum(setting, keys[3], bar.update),
+        ]
+    dataset = xarray.merge([xarray.Dataset(*part) for part in parts])
+    return dataset.assign_attrs(
+        {name: np.asarray(value) if isinstance(value, tuple) else value for name, value in setting._asdict().items()}
+        | {"seed": seed, "size": size}
+    )
+
+
+def _activation(words: str) -> str:
+    from langevax.theory.feature_learning import activation
+
+    activation(words)
+    return words
+
+
+def _whole(words: str) -> int:
+    value = number(words)
+    if value != int(value):
+        raise ValueError("a whole number is wanted")
+    return int(value)
+
+
+STUDY = Study(
+    name="one-step",
+    claim="One gradient step on the first layer improves the features: a small step (size 1) by a predictable amount "
+    "that never passes the floor of linear learning, a large one (size sqrt(N)) below that floor, like d / n.",
+    source="Ba, Erdogdu, Suzuki, Wang, Wu, Yang, NeurIPS 2022, Theorems 3, 5, 7, Corollary 8 and Figure 3; lines by "
+    "the closed and the unified form of langevax.theory.feature_learning",
+    measure=measure,
+    draw=draw,
+    judge=judge,
+    see="Points on their lines. Left above: only the large step crosses the dashed floor, and then falls like d / n. "
+    "Right above: what a small step gains fades as networks widen. Left below: the Gaussian form (dotted) misses large "
+    "steps, which the unified form (solid) meets. Right below: one singular value left the bulk.",
+    options={
+        "student": Option("the activation: erf, tanh, sin, 'centred relu' or 'centred softplus'", _activation),
+        "teacher": Option("the teacher's: the same names", _activation),
+        "samples_per_dim": Option("n / d, several with commas between them", numbers),
+        "neurons_per_dim": Option("N / d of all panels but the second", number),
+        "widths": Option("N / d of the second panel, several with commas between them", numbers),
+        "ridge": Option("the penalty of w^2 beside the mean square", number),
+        "noise": Option("the standard deviation of the labels' noise", number),
+        "dim": Option("d, a whole number", _whole),
+        "num_runs": Option("networks a point, a whole number", _whole),
+    },
+)
