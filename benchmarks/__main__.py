@@ -11,6 +11,7 @@ TABLES = (
     "mfld_step",
     "svrg_chains",
     "sledge_step",
+    "two_phase",
     "federated",
     "sampling",
     "function_space",

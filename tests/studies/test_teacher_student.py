@@ -1,0 +1,92 @@
+"""The study of two-phase training: its claim holds, its numbers have units, and each can fail."""
+
+import numpy as np
+import pytest
+
+from langevax.studies import load
+from langevax.studies.teacher_student import rates, trajectories
+from langevax.studies.teacher_student.verdict import slope
+from langevax.theory.relu_sphere import parametric_risk
+
+STUDY = load("teacher-student")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return STUDY.measure(size="small", progress=False)
+
+
+def test_the_claim_holds(dataset):
+    verdict = STUDY.judge(dataset)
+    assert verdict.holds, verdict.sentence
+    assert "±" in verdict.sentence
+    assert all(np.isfinite(number) for number in verdict.numbers.values())
+
+
+def test_numbers_have_units_and_errors(dataset):
+    assert all(dataset[name].attrs["units"] for name in dataset.data_vars)
+    assert {f"{name}_error" for name in ("mean_excess", "success", "signs")} <= set(dataset.data_vars)
+    assert (dataset.mean_excess_error > 0).all()
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = STUDY.draw(dataset).axes
+    assert len(axes) == 4 + dataset.sizes["dim"]
+    assert all(a.get_xlabel() and a.get_title(loc="left") for a in axes)
+
+
+def changed(name, times, **where):
+    """The dataset with one variable multiplied, where it is said."""
+
+    def change(dataset):
+        array = dataset[name].copy(deep=True)
+        array.loc[where] = times * array.loc[where]
+        return dataset.assign({name: array})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        changed("mean_excess", 4.0, estimator=rates.NET, rows=256),
+        changed("mean_excess", 0.2, estimator="ridge, arc-cosine", rows=256),
+        changed("excess", 6.0, estimator=rates.NET, rows=256),
+        changed("excess", 0.3, estimator="ridge, neural tangent", rows=256),
+        changed("mean_excess", np.nan, estimator=rates.NET, rows=256),
+    ],
+    ids=["level", "separation", "slope of the network", "slope of a kernel", "nothing measured"],
+)
+def test_a_wrong_number_is_noticed(dataset, broken):
+    assert STUDY.judge(broken(dataset)).holds is False
+
+
+def test_restarts_succeed_where_their_signs_are_right(dataset):
+    """None succeeds without; that is what the ablation stands on."""
+    np.testing.assert_array_equal(dataset.both, dataset.success)
+    assert (dataset.success > 0).all()
+    assert (dataset.signs < 1).any()
+
+
+def test_slope_is_that_of_a_power_law(dataset):
+    law = dataset.assign(excess=dataset.excess * 0 + dataset["rows"] ** -0.7)
+    assert slope(law, rates.NET, 6) == pytest.approx((-0.7, 0.0), abs=1e-12)
+
+
+def test_the_picture_has_the_teacher_on_a_circle():
+    corners = trajectories.star(np.eye(5, 7), np.eye(5, 7))
+    np.testing.assert_allclose(np.linalg.norm(corners, axis=1), 1)
+    np.testing.assert_allclose(corners.sum(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(np.diff(corners, axis=0), axis=1), 2 * np.sin(np.pi / 5))
+
+
+def test_a_run_ends_at_the_level_of_least_squares(dataset):
+    """Along the trajectory too, and losses before the switch are those of the network, not of theta."""
+    level = parametric_risk(3, 6, rates.NOISE**2, dataset.attrs["watched"])
+    best = int(dataset.best)
+    assert dataset.along_excess[best, -1] < rates.SUCCESS * level
+    assert dataset.along_loss[best, -1] == pytest.approx(rates.NOISE**2 / 2, rel=0.3)
+    apart = dataset.along_loss - dataset.along_excess / 2 - rates.NOISE**2 / 2
+    assert np.abs(apart / dataset.along_loss).max() < 0.6
+    ends = dataset.place[-1].values
+    np.testing.assert_allclose(np.linalg.norm(ends, axis=1), 1, atol=0.25)
