@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from langevax.theory.feature_learning import kernel_floor, risk_one_step
+from langevax.theory.feature_learning import activation, kernel_floor, risk_one_step
 from langevax.theory.feature_learning.long_step import student_and_teacher, tables_of_point
 from langevax.theory.feature_learning.unified import unified
 from tests.errorbars import assert_mean
@@ -29,11 +29,16 @@ def test_neurons_without_end_leave_the_closed_form():
     assert long.risk[0] == pytest.approx(0.101324, abs=6e-7)
 
 
-def test_equal_readouts_come_to_the_tabled_number():
-    numbers = (8.0, 2.0, 0.01, 2 * np.sqrt(1e7), "erf", "erf", 0.1)
-    constant, signs = (risk_one_step(*numbers, num_neurons=1e7, readout=r) for r in ("constant", "rademacher"))
-    assert constant.risk == pytest.approx(0.024920, abs=6e-7)
-    np.testing.assert_allclose(signs, constant, rtol=1e-9)  # for an odd student the sign is only that of the weight
+@pytest.mark.parametrize("unit_rows", [False, True])
+def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
+    """An odd pair and one that is not; the second derivation has only traces of Marchenko and Pastur."""
+    for student, number in (("erf", 0.024920 if not unit_rows else 0.025087), ("centred softplus", None)):
+        numbers = (np.array([8.0, 3.0]), 2.0, np.array([0.01, 0.1]), 2e4, student, "erf", 0.1)
+        how = {"num_neurons": 1e8, "readout": "constant", "unit_rows": unit_rows}
+        spiked, unified = (risk_one_step(*numbers, **how, method=m) for m in ("spiked", "unified"))
+        np.testing.assert_allclose(spiked, unified, rtol=1e-6)
+        if number is not None:
+            assert spiked.risk[0] == pytest.approx(number, abs=6e-7)
 
 
 def test_functions_of_numpy_and_the_peak_come_through():
@@ -115,7 +120,7 @@ def test_what_has_no_meaning_is_refused():
         risk_one_step(**numbers, method="exact")
     with pytest.raises(ValueError, match="readout is 'uniform'; pass one of gaussian"):
         risk_one_step(**numbers, readout="uniform")
-    from langevax.theory.feature_learning import activation
-
+    with pytest.raises(ValueError, match='"spiked" is for readout="constant", got \'gaussian\''):
+        risk_one_step(**numbers, num_neurons=100, method="spiked")
     with pytest.raises(ValueError, match="student must not jump"):
         risk_one_step(**(numbers | {"student": activation(np.sign, kinks=[0])}), num_neurons=100)

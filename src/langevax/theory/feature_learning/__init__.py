@@ -6,6 +6,7 @@ teachers are names (erf, tanh, sin, softplus, relu, "centred relu", ...) or func
 
 from langevax.theory.feature_learning.arguments import Errors
 from langevax.theory.feature_learning.closed import closed_form
+from langevax.theory.feature_learning.conventions import ridge_from, step_size_from
 from langevax.theory.feature_learning.floors import LargeStep, kernel_floor, tau_star
 from langevax.theory.feature_learning.gaussian_design import (
     GaussianDesign,
@@ -13,8 +14,15 @@ from langevax.theory.feature_learning.gaussian_design import (
     gaussian_equivalent,
     risk_gaussian_design,
 )
+from langevax.theory.feature_learning.given_weights import risk_given_weights
 from langevax.theory.feature_learning.hermite import Activation, Coefficients, activation, hermite_coefficients
 from langevax.theory.feature_learning.one_step import improvement, risk_one_step
+from langevax.theory.feature_learning.random_features import (
+    RandomFeatures,
+    random_feature_equivalent,
+    random_features,
+)
+from langevax.theory.feature_learning.spiked import spiked
 from langevax.theory.feature_learning.tables import after_step, moments_after_step
 from langevax.theory.feature_learning.unified import unified
 
@@ -24,6 +32,7 @@ __all__ = [
     "Errors",
     "GaussianDesign",
     "LargeStep",
+    "RandomFeatures",
     "activation",
     "after_step",
     "closed_form",
@@ -33,8 +42,14 @@ __all__ = [
     "improvement",
     "kernel_floor",
     "moments_after_step",
+    "random_feature_equivalent",
+    "random_features",
+    "ridge_from",
     "risk_gaussian_design",
+    "risk_given_weights",
     "risk_one_step",
+    "spiked",
+    "step_size_from",
     "tau_star",
     "unified",
 ]

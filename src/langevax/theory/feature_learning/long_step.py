@@ -9,11 +9,13 @@ import numpy as np
 
 from langevax.theory.feature_learning.arguments import Errors, Numbers, broadcast_call, centred
 from langevax.theory.feature_learning.hermite import Activation, Coefficients, Function, is_traceable
+from langevax.theory.feature_learning.spiked import spiked
 from langevax.theory.feature_learning.tables import Tables, after_step, moments_after_step, readout_nodes
 from langevax.theory.feature_learning.unified import unified
 
 
-def unified_risk(
+def long_step_risk(
+    method: str,
     samples_per_dim: Numbers,
     neurons_per_dim: Numbers,
     ridge: Numbers,
@@ -26,7 +28,7 @@ def unified_risk(
     readout: str,
     unit_rows: bool,
 ) -> Errors:
-    """`unified` at every point, one after the other; the moments are traced where the functions are."""
+    """`unified` or `spiked` at every point, one after the other; the moments are traced where the functions are."""
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
     is_traced = is_traceable(named[0]) and is_traceable(named[1])
 
@@ -36,7 +38,9 @@ def unified_risk(
         points = (step, total, noise, gradient_samples)
         make = _traced_tables if is_traced else _host_tables
         tables = make(named, *points)
-        return _mapped(tables, samples, neurons, total, ridge, noise)
+        if method == "spiked":
+            return _spiked(tables, samples, neurons, ridge, noise)
+        return _unified(tables, samples, neurons, total, ridge, noise)
 
     numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim, num_neurons)
     return broadcast_call(core, *numbers)
@@ -71,5 +75,10 @@ def _host_tables(named: Any, *points: jax.Array) -> Tables:
 
 
 @jax.jit
-def _mapped(tables: Tables, *numbers: jax.Array) -> Errors:
+def _unified(tables: Tables, *numbers: jax.Array) -> Errors:
     return jax.lax.map(lambda point: unified(*point[:-1], tables=point[-1]), (*numbers, tables))
+
+
+@jax.jit
+def _spiked(tables: Tables, *numbers: jax.Array) -> Errors:
+    return jax.lax.map(lambda point: spiked(*point[:-1], tables=point[-1]), (*numbers, tables))

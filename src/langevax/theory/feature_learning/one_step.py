@@ -14,7 +14,7 @@ from langevax.theory.feature_learning.arguments import (
 )
 from langevax.theory.feature_learning.closed import ClosedForm, closed_form
 from langevax.theory.feature_learning.hermite import Function
-from langevax.theory.feature_learning.long_step import unified_risk
+from langevax.theory.feature_learning.long_step import long_step_risk
 from langevax.theory.feature_learning.tables import readout_nodes
 
 _closed_form = jax.jit(closed_form)
@@ -75,9 +75,11 @@ def risk_one_step(
         return Errors(found.risk, found.training_error)
     if num_neurons is None:
         raise ValueError(f'method "{method}" needs num_neurons, got None; pass the number of neurons N.')
+    if method == "spiked" and readout != "constant":
+        raise ValueError(f'method "spiked" is for readout="constant", got {readout!r}; pass that, or method="unified".')
     check_numbers(*numbers[:4], noise, gradient_samples_per_dim)
     positive(num_neurons=num_neurons)
-    return unified_risk(*numbers, num_neurons, readout, unit_rows)
+    return long_step_risk(method, *numbers, num_neurons, readout, unit_rows)
 
 
 def _closed(

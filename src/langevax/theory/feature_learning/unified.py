@@ -28,12 +28,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from langevax.theory.feature_learning.arguments import Errors
+from langevax.theory.feature_learning.implicit import newton_or_plain, with_derivatives
 from langevax.theory.feature_learning.tables import Tables
 
-MAX_ITERATIONS = 200
-TOLERANCE = 1e-12
-LONGEST, GAIN = 3.0, 0.7
-"""Newton steps are cut at the first, and taken where they shrink the residual to the second."""
+LONGEST = 3.0
+"""Newton steps in log q and log Q are cut at this."""
 
 
 class _Equations(NamedTuple):
@@ -60,9 +59,15 @@ def unified(
 ) -> Errors:
     """Traced, for one point; differentiable up to order three in the numbers and through `tables`."""
     numbers = (samples_per_dim, neurons_per_dim, num_neurons, ridge, noise)
-    x = _solve(*lax.stop_gradient((numbers, tables)))
-    for _ in range(2):  # a Newton step doubles the order to which derivatives are those of the implicit function
-        x = x - _newton_step(x, numbers, tables)
+    stopped = lax.stop_gradient((numbers, tables))
+    start = jnp.concatenate([jnp.log(tables.weights), -jnp.log(ridge + tables.rest @ tables.weights)])
+    solution = newton_or_plain(
+        lambda x: _residual(_equations(x, *stopped), x, stopped[1]),
+        lambda x: _newton_step(x, *stopped),
+        lax.stop_gradient(start),
+        LONGEST,
+    )
+    x = with_derivatives(lambda x: _newton_step(x, numbers, tables), solution)
     found = _equations(x, numbers, tables)
     Q_by_q = -jnp.linalg.solve(
         _unit(found.inverse) + found.inverse_Q / found.inverse[:, None], found.inverse_q / found.inverse[:, None]
@@ -122,30 +127,6 @@ def _newton_step(x: jax.Array, numbers: tuple[jax.Array, ...], tables: Tables) -
     above = jnp.concatenate([found.V_q * q, found.V_Q], 1) / (1 + found.V)[:, None]
     below = jnp.concatenate([found.inverse_q * q, found.inverse_Q], 1) / found.inverse[:, None]
     return jnp.linalg.solve(_unit(x) + jnp.concatenate([above, below]), _residual(found, x, tables))
-
-
-def _solve(numbers: tuple[jax.Array, ...], tables: Tables) -> jax.Array:
-    """log q and log Q, by Newton where it gains and else by the plain iteration, which always ends at the solution."""
-
-    def residual(x: jax.Array) -> jax.Array:
-        return _residual(_equations(x, numbers, tables), x, tables)
-
-    def advance(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        x, value, size, count = state
-        newton = x - jnp.clip(_newton_step(x, numbers, tables), -LONGEST, LONGEST)
-        newton_value = residual(newton)
-        gains = jnp.max(jnp.abs(newton_value)) < GAIN * size
-        x = jnp.where(gains, newton, x - value)
-        value = jnp.where(gains, newton_value, residual(x))
-        return x, value, jnp.max(jnp.abs(value)), count + 1
-
-    def is_open(state: tuple[jax.Array, ...]) -> jax.Array:
-        return (state[2] > TOLERANCE) & (state[3] < MAX_ITERATIONS)
-
-    ridge = numbers[3]
-    x = jnp.concatenate([jnp.log(tables.weights), -jnp.log(ridge + tables.rest @ tables.weights)])
-    value = residual(x)
-    return lax.while_loop(is_open, advance, (x, value, jnp.max(jnp.abs(value)), jnp.asarray(0, jnp.int32)))[0]
 
 
 def _unit(like: jax.Array) -> jax.Array:

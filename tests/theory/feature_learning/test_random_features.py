@@ -1,0 +1,48 @@
+"""Random features of any kernel: two layers as a special case, and simulated features of a spectrum that decays."""
+
+import numpy as np
+import pytest
+
+from langevax.theory.feature_learning import hermite_coefficients, random_feature_equivalent, risk_one_step
+from tests.errorbars import assert_mean
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "ridge"), [(1000, 600, 0.02), (200, 600, 1e-6), (3000, 400, 1e-7), (600, 600, 1e-9)]
+)
+def test_two_layers_at_initial_weights_are_a_flat_spectrum_with_a_tail(n, p, ridge):
+    d, noise = 400, 0.2
+    student, teacher = hermite_coefficients("erf"), hermite_coefficients("tanh")
+    flat = np.full(d, student.linear**2 / d), np.full(d, teacher.linear / d**0.5)
+    tails = {"tail": student.rest**2, "target_tail": teacher.rest**2}
+    found = random_feature_equivalent(*flat, n, p, ridge, noise, **tails)
+    closed = risk_one_step(n / d, p / d, ridge, 0.0, "erf", "tanh", noise)
+    assert (found.risk, found.training_error) == pytest.approx(tuple(closed), rel=1e-7)
+    assert found.bias + found.variance == found.risk
+    if n == 1000:
+        assert found.risk == pytest.approx(0.152952, abs=2e-6)
+
+
+def test_a_spectrum_that_decays_is_simulated():
+    """Gaussian eigenfunctions and features z = xi . g, ridge on p of them, the rest of the target by hand."""
+    rng = np.random.default_rng(0)
+    k = np.arange(1, 201.0)
+    eigenvalues, coefficients = k**-1.5, k**-1.2
+    n, p, ridge, noise = 90, 60, 0.02, 0.3
+    risks = []
+    for _ in range(600):
+        features = rng.normal(size=(p, 200)) * np.sqrt(eigenvalues)
+        x = rng.normal(size=(n, 200))
+        y = x @ coefficients + noise * rng.normal(size=n)
+        z = x @ features.T
+        w = np.linalg.solve(z.T @ z / n + ridge * np.eye(p), z.T @ y / n)
+        risks.append(np.sum((features.T @ w - coefficients) ** 2))
+    found = random_feature_equivalent(eigenvalues, coefficients, n, p, ridge, noise)
+    assert_mean(risks, found.risk, slack=0.02 * found.risk, wrong=1.15 * found.risk)
+
+
+def test_what_has_no_features_is_refused():
+    with pytest.raises(ValueError, match="eigenvalues and tail are all 0"):
+        random_feature_equivalent(np.zeros(2), np.ones(2), 10, 10, 0.1, 0.1)
+    with pytest.raises(ValueError, match="eigenvalues must be finite and >= 0, got -1"):
+        random_feature_equivalent(-np.ones(2), np.ones(2), 10, 10, 0.1, 0.1)
