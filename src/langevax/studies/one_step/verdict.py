@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MEAN, MOST = 0.03, 0.07  # relative deviations from theory: their mean, and the largest
 ERRORS = 3.5  # standard errors that a paired gain may be off
-SPECTRUM = 0.03
+SPECTRUM = 0.03  # relative, beyond two standard errors
 
 
 def judge(dataset: "xarray.Dataset") -> Verdict:
@@ -24,6 +24,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
     gain_error = dataset.gain.std("run", ddof=1) / np.sqrt(dataset.sizes["run"])
     gain_off = np.abs(gain / gain_error).values
     outlier = float(dataset.outlier.mean() / dataset.outlier_predicted) - 1
+    outlier_error = float(dataset.outlier.std("run", ddof=1) / dataset.sizes["run"] ** 0.5 / dataset.outlier_predicted)
     aligned = float(dataset.alignment.mean() / dataset.alignment_predicted) - 1
     large_risk = dataset.risk.sel(step="sqrt(N)").mean("run")
     floor = float(dataset.floor)
@@ -35,7 +36,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         and np.abs(large).mean() <= MEAN + noise
         and max(np.abs(small).max(), np.abs(large).max()) <= MOST + 2 * noise
         and gain_off.max() <= ERRORS
-        and abs(outlier) <= SPECTRUM
+        and abs(outlier) <= SPECTRUM + 2 * outlier_error
         and lazy > floor
         and len(crossed) > 0
     )
@@ -44,8 +45,8 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         "unified, mean deviation": float(np.abs(large).mean()), "unified, largest": float(np.abs(large).max()),
         "Gaussian form at large steps, largest": float(np.abs(gaussian_off).max()),
         "standard error of a point, mean": noise, "gain, largest in standard errors": float(gain_off.max()),
-        "outlier, deviation": outlier, "alignment, deviation": aligned, "floor": floor,
-        "least risk of small steps": lazy, "least risk of large steps": float(large_risk.min()),
+        "outlier, deviation": outlier, "outlier, standard error": outlier_error, "alignment, deviation": aligned,
+        "floor": floor, "least risk of small steps": lazy, "least risk of large steps": float(large_risk.min()),
     }  # fmt: skip
     where = f"from n/d = {crossed.min():g} on" if len(crossed) else "nowhere"
     sentence = (

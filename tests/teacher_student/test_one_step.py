@@ -1,0 +1,109 @@
+"""The one-step experiment against a NumPy transcript that holds all its samples, and what it says of bad input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+
+from langevax.teacher_student import simulate_one_step, staircase
+from langevax.teacher_student.one_step import BLOCK
+
+DIM, NEURONS, NOISE, STEP, RIDGES = 12, 18, 0.3, 2.5, (0.5, 1e-3)
+FIT, GRADIENT, TEST = BLOCK + 80, 600, 2000
+SETTING = {
+    "dim": DIM, "neurons_per_dim": NEURONS / DIM, "samples_per_dim": FIT / DIM, "num_test": TEST, "noise": NOISE,
+    "gradient_samples_per_dim": GRADIENT / DIM, "step_size": STEP, "student": jnp.tanh, "teacher": staircase,
+    "num_directions": 2,
+}  # fmt: skip
+
+
+def drawn(key, size):
+    """`size` inputs with noise, as blocks of the experiment's keys hold them."""
+    x, noise = [], []
+    for block in range(-(-size // BLOCK)):
+        keys = random.split(random.fold_in(key, block))
+        x.append(random.normal(keys[0], (BLOCK, DIM), jnp.float64))
+        noise.append(random.normal(keys[1], (BLOCK,), jnp.float64))
+    return np.concatenate(x)[:size], NOISE * np.concatenate(noise)[:size]
+
+
+def transcript(key, steps):
+    """(weights, risks, training errors) of one network: Ba et al., Section 2, with a step on new samples each."""
+    start, ridge_key, *step_keys = random.split(key, 2 + steps)
+    readout_key, weights_key = random.split(start)
+    W = np.asarray(random.normal(weights_key, (DIM, NEURONS), jnp.float64)) / np.sqrt(DIM)
+    a = np.asarray(random.normal(readout_key, (NEURONS,), jnp.float64)) / np.sqrt(NEURONS)
+    for step_key in step_keys:
+        x, noise = drawn(step_key, GRADIENT)
+        y = x[:, 0] + x[:, 0] * x[:, 1] + noise
+        residual = (y - np.tanh(x @ W) @ a / NEURONS**0.5) / NEURONS**0.5
+        G = x.T @ (np.outer(residual, a) * (1 - np.tanh(x @ W) ** 2)) / GRADIENT  # minus the gradient
+        W = W + STEP * NEURONS**0.5 * G
+    fit_key, test_key = random.split(ridge_key)
+    x, noise = drawn(fit_key, FIT)
+    y, features = x[:, 0] + x[:, 0] * x[:, 1] + noise, np.tanh(x @ W)
+    new, _ = drawn(test_key, TEST)
+    risks, training = [], []
+    for ridge in RIDGES:
+        w = np.linalg.solve(features.T @ features / FIT + ridge * np.eye(NEURONS), features.T @ y / FIT)
+        training.append(np.mean((y - features @ w) ** 2))
+        risks.append(np.mean((np.tanh(new @ W) @ w - new[:, 0] - new[:, 0] * new[:, 1]) ** 2))
+    return W, risks, training, G
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_every_number_is_the_transcripts(steps):
+    runs = simulate_one_step(
+        random.key(3), ridge=RIDGES, num_runs=2, num_steps=steps, spectra=True, keep_weights=True, **SETTING
+    )
+    assert runs.risk.shape == (2, 2)
+    assert runs.risk.dtype == np.float64
+    assert runs.weights is not None
+    assert runs.singular_values is not None
+    assert runs.leading is not None
+    with jax.enable_x64():
+        for i, key in enumerate(random.split(random.key(3), 2)):
+            W, risks, training, G = transcript(key, steps)
+            np.testing.assert_allclose(runs.weights[i], W, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(runs.risk[i], risks, rtol=1e-10)
+            np.testing.assert_allclose(runs.training_error[i], training, rtol=1e-10)
+            cosines = W[:2] / np.linalg.norm(W, axis=0)
+            np.testing.assert_allclose(runs.alignment[i, -1], np.sqrt(np.mean(cosines**2, axis=1)), rtol=1e-12)
+            U, values, _ = np.linalg.svd(W)
+            np.testing.assert_allclose(runs.singular_values[i], values, rtol=1e-7)
+            np.testing.assert_allclose(runs.leading[i], np.abs(U[:2, 0]), rtol=1e-6)
+            norm = NEURONS**0.5 * np.linalg.norm(G, 2)
+            np.testing.assert_allclose(runs.gradient_norm[i, -1], norm, rtol=1e-3)
+
+
+def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
+    common = SETTING | {"ridge": 0.1, "num_runs": 3, "keep_weights": True}
+    still, constant = (
+        simulate_one_step(random.key(0), **common | changed)
+        for changed in ({"step_size": 0.0}, {"step_size": 0.0, "readout": "constant", "unit_rows": True})
+    )
+    assert still.weights is not None
+    assert constant.weights is not None
+    assert still.risk.shape == (3,)
+    assert still.singular_values is None
+    np.testing.assert_allclose(np.linalg.norm(constant.weights, axis=1), 1, rtol=1e-12)
+    lengths = np.linalg.norm(still.weights, axis=1, keepdims=True)
+    np.testing.assert_allclose(constant.weights, still.weights / lengths, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"ridge": 0.0}, "ridge must be a number > 0"),
+        ({"ridge": [[1.0]]}, "ridge must be a number > 0"),
+        ({"readout": "uniform"}, "readout must be one of gaussian, constant, rademacher, got 'uniform'"),
+        ({"num_directions": 20}, "num_directions is 20, but there are only dim = 12 inputs"),
+        ({"samples_per_dim": -1.0}, "samples_per_dim"),
+        ({"num_steps": 0}, "num_steps"),
+    ],
+    ids=["no ridge", "ridges in a matrix", "readout", "directions", "samples", "steps"],
+)
+def test_what_is_said_of_bad_input(changed, said):
+    with pytest.raises(ValueError, match=said):
+        simulate_one_step(random.key(0), **SETTING | {"ridge": 0.1} | changed)
