@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Key
 from langevax import checks, trees
 from langevax.problems.finite_sum import as_rows
 from langevax.run import Result, simulate
+from langevax.run.standstill import standing_still
 from langevax.teacher_student.networks import ReLUNetwork
 from langevax.teacher_student.phases import ClippedError, Converge, Explore
 
@@ -27,11 +28,14 @@ NUM_RESTARTS = 6
 LOOKS = 200
 """Records of phase I by which a plateau is told."""
 FEWEST_LOOKS = 20
-STANDSTILL = 2.0
 
 
 class StandardNormal(eqx.Module):
-    """The paper's start: all numbers of theta independent N(0, 1)."""
+    """The paper's start: all numbers of theta independent N(0, 1).
+
+    Which signs it draws matters little where phase I has noise: at the defaults, from 0, 1, ..., 5 positive neurons of
+    five, .48 to .60 of restarts succeed (d = 10, n = 1024, noise 0.1). So signs are not spread over restarts.
+    """
 
     num_neurons: int
     dim: int
@@ -170,30 +174,10 @@ def network_and_loss(problem: Any, state: Any) -> dict[str, Any]:
 
 
 def at_plateau(trace: Any, _state: Any) -> bool:
-    """A callback of `simulate`: whether the recorded losses of all restarts have stopped falling."""
-    return trace is not None and standing_still(np.log(np.maximum(trace.values["loss"], np.finfo(np.float32).tiny)))
-
-
-def standing_still(losses: Float[np.ndarray, "restarts looks"]) -> bool:
-    """Whether the last half of the looks drifts no more than it fluctuates.
-
-    Cut into four stretches of means g_1, ..., g_4: (g_3 + g_4 - g_1 - g_2)^2 / 4 is twice
-    (g_1 - g_2)^2 / 4 + (g_3 - g_4)^2 / 4 at most, summed over restarts. Noise makes them equal on average, a steady
-    fall makes the first eight times the second.
-
-    Example:
-        >>> still, falling = np.random.default_rng(0).normal(size=(2, 6, 100))
-        >>> standing_still(still), standing_still(falling - 0.1 * np.arange(100))
-        (True, False)
-    """
-    if losses.shape[-1] < FEWEST_LOOKS:
+    """A callback of `simulate`: whether the logarithms of the recorded losses, of all restarts, stand still."""
+    if trace is None:
         return False
-    half = losses[..., losses.shape[-1] // 2 :]
-    stretch = half.shape[-1] // 4
-    first, second, third, fourth = (half[..., k * stretch : (k + 1) * stretch].mean(-1) for k in range(4))
-    between = np.sum((third + fourth - first - second) ** 2) / 4
-    within = (np.sum((first - second) ** 2) + np.sum((third - fourth) ** 2)) / 4
-    return bool(between <= STANDSTILL * within)
+    return standing_still(np.log(np.maximum(trace.values["loss"], np.finfo(np.float32).tiny)).T, FEWEST_LOOKS)
 
 
 @dataclass(frozen=True)
