@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from typing import Any
 
 import jax
 import matplotlib.pyplot as plt
@@ -18,8 +19,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from langevax.sklearn import TwoPhaseReLURegressor, load
 from tests.sklearn.tables import diabetes
 
-FEW = {"num_neurons": 3, "num_restarts": 2, "explore_steps": 40, "converge_steps": 80, "random_state": 0}
-FOUND = {"num_restarts": 6, "explore_steps": 300, "converge_steps": 1000, "random_state": 0}
+FEW: dict[str, Any] = {
+    "num_neurons": 3,
+    "num_restarts": 2,
+    "explore_steps": 40,
+    "converge_steps": 80,
+    "random_state": 0,
+}
+FOUND: dict[str, Any] = {"num_restarts": 6, "explore_steps": 300, "converge_steps": 1000, "random_state": 0}
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
@@ -87,6 +94,8 @@ def test_a_weight_is_a_row_repeated_whatever_the_order():
     one = TwoPhaseReLURegressor(**FEW).fit(X, y, weights)
     many = TwoPhaseReLURegressor(**FEW).fit(np.repeat(X, weights, 0)[order], np.repeat(y, weights)[order])
     assert one.held_out_ == many.held_out_ != {}
+    used = weights > 0
+    assert one.held_out_ != TwoPhaseReLURegressor(**FEW).fit(X[used], y[used]).held_out_
     np.testing.assert_array_equal(one.predict(X), many.predict(X))
 
 

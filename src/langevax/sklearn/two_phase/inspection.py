@@ -77,7 +77,7 @@ class Inspection:
         axes.yaxis.set_minor_formatter("")
         axes.set_title("Training", loc="left")
         if others:
-            axes.legend(loc="upper right", frameon=False)
+            axes.legend(loc="upper right", frameon=True, edgecolor="none", framealpha=1)
         return axes
 
     def plot_neurons(self, axes: Any = None) -> Any:

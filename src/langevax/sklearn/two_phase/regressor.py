@@ -73,7 +73,7 @@ class TwoPhaseReLURegressor(RegressorMixin, Inspection, BaseEstimator):
 
     def __init__(
         self,
-        num_neurons: int = 10,
+        num_neurons: int = 5,
         *,
         num_restarts: int = 12,
         temperature: float = 2e-3,
