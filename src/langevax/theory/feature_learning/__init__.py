@@ -5,6 +5,7 @@ teachers are names (erf, tanh, sin, softplus, relu, "centred relu", ...) or func
 """
 
 from langevax.theory.feature_learning.arguments import Errors
+from langevax.theory.feature_learning.classification import Classification, classify_gaussian_design
 from langevax.theory.feature_learning.closed import closed_form
 from langevax.theory.feature_learning.conventions import ridge_from, step_size_from
 from langevax.theory.feature_learning.floors import LargeStep, kernel_floor, tau_star
@@ -17,6 +18,7 @@ from langevax.theory.feature_learning.gaussian_design import (
 from langevax.theory.feature_learning.given_weights import risk_given_weights
 from langevax.theory.feature_learning.hermite import Activation, Coefficients, activation, hermite_coefficients
 from langevax.theory.feature_learning.one_step import improvement, risk_one_step
+from langevax.theory.feature_learning.optimal import Optimum, optimal_ridge, optimal_step_size
 from langevax.theory.feature_learning.random_features import (
     RandomFeatures,
     random_feature_equivalent,
@@ -28,13 +30,16 @@ from langevax.theory.feature_learning.unified import unified
 
 __all__ = [
     "Activation",
+    "Classification",
     "Coefficients",
     "Errors",
     "GaussianDesign",
     "LargeStep",
+    "Optimum",
     "RandomFeatures",
     "activation",
     "after_step",
+    "classify_gaussian_design",
     "closed_form",
     "gaussian_design",
     "gaussian_equivalent",
@@ -42,6 +47,8 @@ __all__ = [
     "improvement",
     "kernel_floor",
     "moments_after_step",
+    "optimal_ridge",
+    "optimal_step_size",
     "random_feature_equivalent",
     "random_features",
     "ridge_from",

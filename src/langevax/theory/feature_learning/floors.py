@@ -3,7 +3,7 @@
 Ba et al. (NeurIPS 2022), Proposition 1 and Theorem 7. A teacher is f*(x) = s*(<x, beta>), |beta| = 1.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -60,7 +60,7 @@ def tau_star(student: Function, teacher: Function) -> LargeStep:
     grid = np.concatenate([-SLOPES[:0:-1], SLOPES])
     best = int(np.argmin([distance(slope) for slope in grid]))
     around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = minimize_scalar(distance, bounds=around, method="bounded", options={"xatol": 1e-9})
+    found: Any = minimize_scalar(distance, bounds=around, method="bounded", options={"xatol": 1e-9})
     return LargeStep(float(found.fun), float(found.x))
 
 

@@ -30,14 +30,12 @@ def long_step_risk(
 ) -> Errors:
     """`unified` or `spiked` at every point, one after the other; the moments are traced where the functions are."""
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
-    is_traced = is_traceable(named[0]) and is_traceable(named[1])
 
     def core(
         samples: Any, neurons: Any, ridge: Any, step: Any, noise: Any, gradient_samples: Any, total: Any
     ) -> Errors:
         points = (step, total, noise, gradient_samples)
-        make = _traced_tables if is_traced else _host_tables
-        tables = make(named, *points)
+        tables = make_tables(named, *points)
         if method == "spiked":
             return _spiked(tables, samples, neurons, ridge, noise)
         return _unified(tables, samples, neurons, total, ridge, noise)
@@ -62,6 +60,12 @@ def tables_of_point(named: Any, xp: Any, step: Any, total: Any, noise: Any, grad
     readouts, shares = readout_nodes(readout)
     aligned = after_step(of_student, of_teacher, readouts, step, total, noise, gradient_samples, xp)
     return moments_after_step(student, teacher, aligned, shares, unit_rows, xp)
+
+
+def make_tables(named: Any, *points: jax.Array) -> Tables:
+    """Tables of all points (step size, number of neurons, noise, gradient's samples per dimension), stacked."""
+    is_traced = is_traceable(named[0]) and is_traceable(named[1])
+    return (_traced_tables if is_traced else _host_tables)(named, *points)
 
 
 @functools.partial(jax.jit, static_argnums=0)
