@@ -40,7 +40,9 @@ def draw(dataset: "xarray.Dataset") -> "Figure":
         if len(dataset.dim) == 1:
             axes[0, 1].remove()
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), handletextpad=0.2)
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=len(labels), handletextpad=0.3, columnspacing=1.6
+        )
         _along(axes[0, 2], dataset)
         _neurons(axes[1, 0], dataset)
         _ablation(axes[1, 1], dataset)
@@ -54,29 +56,21 @@ def _rates(axes: Any, dataset: "xarray.Dataset", dim: int) -> None:
     n = dataset["rows"].values[np.isfinite(here.mean_excess.sel(estimator=NET).values)]
     here = here.sel(rows=n)
     level = np.array([parametric_risk(of["num_neurons"], dim, of["noise"] ** 2, size) for size in n])
-    axes.loglog(n, level, color=theme.INK, linewidth=1.0, zorder=1)
-    axes.annotate("$m d v^2/n$", (n[0], level[0]), (4, -13), textcoords="offset points", ha="left", va="top")
-    best = here.mean_excess.sel(estimator=[name for name in LOOKS if name != NET]).min("estimator").values
-    guide = 0.62 * best[-1] * (n / n[-1]) ** -linear_rate(dim)
-    axes.plot(n, guide, color=theme.GREY, linestyle="--", linewidth=1.0, zorder=1)
-    middle = len(n) // 2
-    axes.annotate(
-        f"slope $-(d+2)/(2d+2)$ = $-${linear_rate(dim):.2f}", (n[middle], guide[middle]), (-4, -4),
-        textcoords="offset points", ha="right", va="top", color=theme.GREY, fontsize=9,
-    )  # fmt: skip
+    axes.loglog(n, level, color=theme.INK, linewidth=1.0, zorder=1, label="$m d v^2/n$")
+    linear = here.mean_excess.sel(estimator=[name for name in LOOKS if name != NET])
+    guide = 0.62 * linear.min("estimator").values[-1] * (n / n[-1]) ** -linear_rate(dim)
+    axes.plot(n, guide, color=theme.GREY, linestyle="--", linewidth=1.0, zorder=1, label="linear, worst case")
+    _at_the_end(axes, f"slope -{linear_rate(dim):.2f}", n[-1], guide[-1], theme.GREY, va="top")
     for place, (name, (colour, marker, face)) in zip((0, -1.5, -0.5, 0.5, 1.5, 0), LOOKS.items(), strict=True):
         row = here.sel(estimator=name)
         axes.errorbar(
             n * SPACING**place, row.mean_excess, row.mean_excess_error, fmt=marker, color=colour, label=name,
             markerfacecolor=face, capsize=2, zorder=3, elinewidth=0.9,
         )  # fmt: skip
-    for name, shift in ((NET, (0, -14)), ("ridge, neural tangent", (0, 9))):
+    between = 1.2 * float(np.sqrt(linear.min("estimator")[-1] * linear.max("estimator")[-1]))
+    for name, height, side in ((NET, 0.8 * level[-1], "top"), ("ridge, neural tangent", between, "center")):
         value, error = slope(dataset, name, dim)
-        row = here.mean_excess.sel(estimator=name).values
-        axes.annotate(
-            f"slope {value:.2f} ± {error:.2f}".replace("-", "\N{MINUS SIGN}"), (n[-1], row[-1]), shift,
-            textcoords="offset points", ha="right", va="top" if name == NET else "bottom", color=LOOKS[name][0],
-        )  # fmt: skip
+        _at_the_end(axes, f"slope {value:.2f} ± {error:.2f}", n[-1], height, LOOKS[name][0], va=side)
     axes.set_xticks(n, [f"{size:,}" for size in n])
     axes.minorticks_off()
     axes.set(
@@ -84,6 +78,12 @@ def _rates(axes: Any, dataset: "xarray.Dataset", dim: int) -> None:
         ylim=(0.35 * level[-1], 2 * float(here.mean_excess.max())),
         title=f"$d$ = {dim}, $m$ = {of['num_neurons']}, noise {of['noise']:g}",
     )  # fmt: skip
+
+
+def _at_the_end(axes: Any, text: str, x: float, y: float, colour: str, va: str) -> None:
+    shift = {"top": (0, -5), "center": (0, 0)}[va]
+    text = text.replace("-", "\N{MINUS SIGN}")
+    axes.annotate(text, (x, y), shift, textcoords="offset points", ha="right", va=va, color=colour, fontsize=9)
 
 
 def _along(axes: Any, dataset: "xarray.Dataset") -> None:
@@ -101,7 +101,7 @@ def _along(axes: Any, dataset: "xarray.Dataset") -> None:
     axes.annotate("test loss $E(f-f^*)^2/2$", (step[-1], ends[1]), (0, 6), textcoords="offset points", ha="right",
                   va="bottom", color=OURS)  # fmt: skip
     axes.set(xlabel="step", ylabel="loss", ylim=(0.4 * ends[1], None),
-             title=f"Explore, then converge: $n$ = {dataset.attrs['watched']:,}, all restarts")  # fmt: skip
+             title=f"Explore, then converge: $n$ = {dataset.attrs['watched']:,}")  # fmt: skip
 
 
 def _switch(axes: Any, step: float) -> None:
@@ -112,7 +112,7 @@ def _switch(axes: Any, step: float) -> None:
 
 def _neurons(axes: Any, dataset: "xarray.Dataset") -> None:
     m, place, sign = dataset.attrs["num_neurons"], dataset.place.values, dataset.sign.values
-    before = dataset.along_step.values <= float(dataset.switch)
+    first = int(np.sum(dataset.along_step.values <= float(dataset.switch)))
     angles = np.pi / 2 + 2 * np.pi * np.arange(m) / m
     corners = np.stack([np.cos(angles), np.sin(angles)], 1)
     positive = np.arange(m) < -(-m // 2)
@@ -120,23 +120,24 @@ def _neurons(axes: Any, dataset: "xarray.Dataset") -> None:
         axes.plot([0, corner[0]], [0, corner[1]], color=theme.LIGHT["grid"], linewidth=1.0, zorder=0)
     for j in range(m):
         colour = OURS if sign[-1, j] > 0 else LOSS
-        axes.plot(*place[before, j].T, color=colour, linewidth=0.6, alpha=0.55, zorder=2)
-        axes.plot(*place[~before, j].T, color=colour, linewidth=2.2, zorder=3)
+        axes.plot(*place[:first, j].T, color=colour, linewidth=0.6, alpha=0.55, zorder=2)
+        axes.plot(*place[max(first - 1, 0) :, j].T, color=colour, linewidth=2.2, zorder=3)
         axes.plot(*place[0, j], "o", color=colour, markersize=4, markerfacecolor=theme.LIGHT["paper"], zorder=4)
         axes.plot(*place[-1, j], "^" if sign[-1, j] > 0 else "v", color=colour, markersize=6, zorder=5)
     for corner, plus in zip(corners, positive, strict=True):
         colour = OURS if plus else LOSS
         axes.plot(*corner, "o", markersize=13, markerfacecolor="none", markeredgecolor=theme.INK, zorder=4)
-        axes.annotate("+" if plus else "\N{MINUS SIGN}", corner * 1.2, ha="center", va="center", color=colour,
+        axes.annotate("+" if plus else "\N{MINUS SIGN}", corner * 1.27, ha="center", va="center", color=colour,
                       fontsize=13)  # fmt: skip
     axes.set_aspect("equal", "datalim")
     axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set(xlabel="picture of $\\mathbb{R}^d$ with the teacher's neurons (rings) on a circle", ylabel="",
              title="Neurons move onto the teacher's")  # fmt: skip
-    axes.text(0.0, 0.0, "○ early   thin: phase I   thick: phase II   ▲ ▼ end", transform=axes.transAxes, fontsize=9,
-              color=theme.LIGHT["soft"], va="bottom")  # fmt: skip
+    axes.text(0.5, -0.01, "○ early   thin: phase I   thick: phase II   ▲ ▼ end", transform=axes.transAxes, fontsize=9,
+              color=theme.LIGHT["soft"], ha="center", va="bottom")  # fmt: skip
 
 
 def _ablation(axes: Any, dataset: "xarray.Dataset") -> None:
@@ -153,7 +154,7 @@ def _ablation(axes: Any, dataset: "xarray.Dataset") -> None:
     axes.tick_params(axis="y", length=0)
     axes.legend(loc="upper left", handletextpad=0.2)
     axes.set(
-        xlim=(0, 1), ylim=(-0.6, len(rows) + 0.3), xlabel="share of restarts", ylabel="phase I",
+        xlim=(0, 1), ylim=(-0.5, len(rows) + 0.5), xlabel="share of restarts",
         title=f"What phase I is for ({int(dataset.runs)} restarts each)",
     )  # fmt: skip
 

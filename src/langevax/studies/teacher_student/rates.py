@@ -30,14 +30,17 @@ from langevax.theory.relu_sphere import excess_risk, kernel_excess_risk, paramet
 
 NOISE = 0.1
 NET = "two-phase network"
+BANDWIDTHS = (1.0, 4.0, 16.0)
 KERNELS: dict[str, tuple[list[Kernel], np.ndarray]] = {
     "ridge, neural tangent": ([NeuralTangent()], np.logspace(-4, 1, 21)),
     "ridge, arc-cosine": ([ArcCosine()], np.logspace(-4, 1, 21)),
-    "ridge, Gaussian": ([Gaussian(width) for width in (1.0, 4.0, 16.0)], np.logspace(-7, 1, 33)),
+    "ridge, Gaussian": ([Gaussian(width) for width in BANDWIDTHS], np.logspace(-7, 1, 33)),
 }
 """Kernels and penalties, four to a decade; wide Gaussians want little. The Gaussian's width hardly matters."""
 FEATURES, NEIGHBOURS = "random features", "nearest neighbours"
 METHODS = (NET, *KERNELS, FEATURES, NEIGHBOURS)
+LOOKS = 220
+"""Records of every run, so that one program serves runs that are watched and runs that are not."""
 SUCCESS = 3.0
 """A run has succeeded that ends below so many times m d v^2 / n; those that fail are ten times above."""
 
@@ -75,10 +78,11 @@ def draw_data(num_neurons: int, dim: int, size: int, key: Any, noise: float = NO
 
 
 def train(draw: Draw, key: Any, num_restarts: int, explore: Explore, converge: Converge, **options: Any) -> Any:
-    """The `TwoPhaseFit` in float32."""
+    """The `TwoPhaseFit` in float32, with about `LOOKS` records."""
+    every = max(1, (explore.num_steps + converge.num_steps) // LOOKS)
     rows = draw.inputs.astype(np.float32), draw.targets.astype(np.float32)
     given: dict[str, Any] = {"explore": explore, "converge": converge, "num_restarts": num_restarts, "progress": False}
-    return two_phase(*rows, len(draw.teacher[0]), key=key, **(given | options))
+    return two_phase(*rows, len(draw.teacher[0]), key=key, record_every=every, **(given | options))
 
 
 def trained(draw: Draw, key: Any, num_restarts: int, explore: Explore, converge: Converge) -> Trained:

@@ -30,9 +30,9 @@ def _with(explore: Explore, **changes: Any) -> Explore:
     return Explore(**({name: getattr(explore, name) for name in Explore.__dataclass_fields__} | changes))
 
 
-def along(draw: rates.Draw, key: Any, explore: Explore, converge: Converge, restarts: int, every: int) -> dict:
+def along(draw: rates.Draw, key: Any, explore: Explore, converge: Converge, restarts: int) -> dict:
     """Training loss and excess risk of all restarts at every look, and the best restart's neurons on the plane."""
-    fit = rates.train(draw, key, restarts, explore, converge, record_every=every)
+    fit = rates.train(draw, key, restarts, explore, converge)
     trace = fit.result.trace
     networks = trace.values["network"]
     found = {"step": trace.steps, "loss": trace.values["loss"], "excess": excess_risk(networks, draw.teacher)}
@@ -46,14 +46,14 @@ def star(vectors: Float[np.ndarray, "*batch d"], teacher: Float[np.ndarray, "m d
     return np.asarray(vectors) @ teacher.T @ np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def published(num_neurons: int, size: int, key: Any, second: Converge, every: int) -> dict:
+def published(num_neurons: int, size: int, key: Any, second: Converge) -> dict:
     """One run with as many inputs as neurons: losses from step 0 on, in the paper's setting but for phase II."""
     data_key, start_key, run_key = jax.random.split(key, 3)
     draw = rates.draw_data(num_neurons, num_neurons, size, data_key)
     shapes = ReLUNetwork(jnp.zeros(num_neurons, jnp.float32), jnp.zeros((num_neurons, num_neurons), jnp.float32))
     start = trees.normal_like(start_key, shapes)
     explore = PAPER["explore"]
-    fit = rates.train(draw, run_key, 1, explore, second, start=start, record_every=every)
+    fit = rates.train(draw, run_key, 1, explore, second, start=start)
     first = ClippedError(explore.bound).network(start)
     outputs = np.maximum(draw.inputs @ np.asarray(first.inner).T, 0) @ np.asarray(first.outer)
     loss = np.append(np.mean((outputs - draw.targets) ** 2) / 2, fit.result.trace.values["loss"][0])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from langevax.studies.study import Verdict
-from langevax.studies.teacher_student.rates import KERNELS, METHODS, NET
+from langevax.studies.teacher_student.rates import FEATURES, KERNELS, METHODS, NET
 from langevax.theory.relu_sphere import linear_rate, parametric_risk
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
             value, error = slope(dataset, name, other)
             numbers |= {f"slope at d = {other}, {name}": value, f"slope at d = {other}, {name}, error": error}
     numbers |= {f"on the grid's edge, {name}": count for name, count in edges.items()}
+    for name, grid in (("ridge, Gaussian", "bandwidths"), (FEATURES, "features")):
+        tuned, tried = dataset.tuned.sel(estimator=name), np.atleast_1d(of[grid])
+        numbers |= {f"{grid} at the grid's least": float((tuned == tried[0]).sum())}
+        numbers |= {f"{grid} at the grid's largest": float((tuned == tried[-1]).sum())}
     for variant in dataset.variant.values:
         row = dataset.sel(variant=variant)
         numbers |= {f"success, {variant}": float(row.success), f"right signs, {variant}": float(row.signs)}
