@@ -15,6 +15,7 @@ TABLES = (
     "federated",
     "sampling",
     "function_space",
+    "feature_learning",
     "memory",
     "import_time",
     "out_of_core",
