@@ -30,7 +30,8 @@ class ReLUNetwork(NamedTuple):
             >>> network.outputs(jnp.array([[1.0, 1.0], [-1.0, 1.0]]))
             Array([-1., -2.], dtype=float32)
         """
-        return jax.nn.relu(inputs @ self.inner.T) @ self.outer
+        hidden = jax.nn.relu(jnp.tensordot(self.inner, inputs, axes=(-1, -1)))  # neurons outside, rows inside
+        return jnp.tensordot(self.outer, hidden, axes=1)
 
 
 def clip(number: Float[Array, "..."], bound: Any) -> Float[Array, "..."]:
