@@ -7,7 +7,10 @@ from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldR
 
 
 @parametrize_with_checks(
-    [FunctionalMeanFieldRegressor(num_particles=200), FunctionalMeanFieldClassifier(num_particles=200)]
+    [
+        FunctionalMeanFieldRegressor(num_particles=50, num_steps=100),
+        FunctionalMeanFieldClassifier(num_particles=50, num_steps=100),
+    ]
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
