@@ -11,8 +11,8 @@ from scipy.special import erf
 from benchmarks.timing import in_turns, median, ratio
 from langevax.theory.feature_learning import gaussian_equivalent, hermite_coefficients, risk_one_step
 
-SAMPLES = np.linspace(0.5, 8, 10)
-RIDGES = np.geomspace(1e-3, 1, 4)
+SAMPLES = np.linspace(0.5, 8, 20)
+RIDGES = np.geomspace(1e-3, 1, 20)
 DIM, NEURONS_PER_DIM, STEP, NOISE = 300, 2.0, 1.0, 0.1
 TOLERANCE, SWEEPS = 1e-7, 1000
 POINTS = ((0.5, 1), (1, 2), (2.5, 0.5), (3, 1.5), (4, 2), (6, 1), (6, 3), (8, 2), (8, 4))

@@ -2,6 +2,10 @@
 
 Ba, Erdogdu, Suzuki, Wang, Wu, Yang (NeurIPS 2022). Samples n, neurons N and the dimension d grow together; students and
 teachers are names (erf, tanh, sin, softplus, relu, "centred relu", ...) or functions made by `activation`.
+
+`risk_...`, `optimal_...` and `classify_...` compute in float64 whatever the global flag and return NumPy. In one's own
+`jax.jit`, `grad` or `vmap` the traced cores serve, in `jax.enable_x64()`: `closed_form` elementwise; `unified` and
+`spiked` for one point, of `moments_after_step(.., after_step(..))`; `gaussian_design`, `random_features` of a spectrum.
 """
 
 from langevax.theory.feature_learning.arguments import Errors
