@@ -67,6 +67,14 @@ def test_initial_weights_have_the_risk_of_their_gaussian_equivalent():
     np.testing.assert_allclose(found, plain, rtol=5e-3)
 
 
+def test_longer_weights_are_a_steeper_student():
+    rng = np.random.default_rng(3)
+    w, u, beta = rng.normal(size=(D, N)) / np.sqrt(D), rng.normal(size=D), np.eye(D)[0]
+    longer = risk_given_weights(2 * w, u, beta, 240, 0.05, "tanh", "erf", 0.3)
+    steeper = risk_given_weights(w, u, beta, 240, 0.05, lambda t: np.tanh(2 * t), "erf", 0.3)
+    np.testing.assert_allclose(longer, steeper, rtol=1e-9)
+
+
 def test_random_weights_have_the_unified_risk_on_average():
     """Draws of W0 and of the sampled direction, the step as the unified theory sees it."""
     rng = np.random.default_rng(2)
