@@ -43,7 +43,7 @@ def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
 
 def test_functions_of_numpy_and_the_peak_come_through():
     """A teacher with kinks, in NumPy; samples as many as neurons and hardly a ridge."""
-    numbers = (2.0, 2.0, 1e-8, 30.0, np.tanh, "centred relu", 0.1)
+    numbers = (2.0, 2.0, 1e-6, 30.0, np.tanh, "centred relu", 0.1)
     found = risk_one_step(*numbers, num_neurons=1000)
     assert np.all(np.isfinite(found))
     assert found.risk > 0.5
@@ -122,5 +122,7 @@ def test_what_has_no_meaning_is_refused():
         risk_one_step(**numbers, readout="uniform")
     with pytest.raises(ValueError, match='"spiked" is for readout="constant", got \'gaussian\''):
         risk_one_step(**numbers, num_neurons=100, method="spiked")
+    with pytest.raises(RuntimeError, match="not found where ridge is 1e-09"):
+        risk_one_step(2.0, 2.0, 1e-9, 30.0, "erf", "erf", 0.1, num_neurons=1000)
     with pytest.raises(ValueError, match="student must not jump"):
         risk_one_step(**(numbers | {"student": activation(np.sign, kinks=[0])}), num_neurons=100)

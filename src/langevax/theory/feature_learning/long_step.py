@@ -41,7 +41,14 @@ def long_step_risk(
         return _unified(tables, samples, neurons, total, ridge, noise)
 
     numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim, num_neurons)
-    return broadcast_call(core, *numbers)
+    found = broadcast_call(core, *numbers)
+    if np.any(np.isnan(found.risk)):
+        ridges = np.broadcast_to(ridge, np.shape(found.risk))[np.isnan(found.risk)]
+        raise RuntimeError(
+            f"the fixed point was not found where ridge is {np.max(ridges):.3g}, as happens at samples as many as "
+            "neurons and hardly a ridge; pass a larger ridge, or samples_per_dim a little off neurons_per_dim."
+        )
+    return found
 
 
 def student_and_teacher(

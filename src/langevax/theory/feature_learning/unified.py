@@ -31,6 +31,8 @@ from langevax.theory.feature_learning.arguments import Errors
 from langevax.theory.feature_learning.implicit import newton_or_plain, with_derivatives
 from langevax.theory.feature_learning.tables import Tables
 
+SETTLED = 1e-4
+"""A last Newton step longer than this found no root."""
 LONGEST = 3.0
 """Newton steps in log q and log Q are cut at this."""
 
@@ -57,7 +59,7 @@ def unified(
     noise: jax.Array,
     tables: Tables,
 ) -> Errors:
-    """Traced, for one point; differentiable up to order three in the numbers and through `tables`."""
+    """Traced, for one point; differentiable up to order three in the numbers and `tables`, NaN where not settled."""
     numbers = (samples_per_dim, neurons_per_dim, num_neurons, ridge, noise)
     stopped = lax.stop_gradient((numbers, tables))
     start = jnp.concatenate([jnp.log(tables.weights), -jnp.log(ridge + tables.rest @ tables.weights)])
@@ -75,7 +77,9 @@ def unified(
     F_slope, V_slope = found.F_q + found.F_Q @ Q_by_q, found.V_q + found.V_Q @ Q_by_q
     squared = tables.weights / (1 + found.V) ** 2
     e = jnp.linalg.solve(_unit(squared) + V_slope * squared, F_slope)
-    return Errors(tables.weights @ e - noise**2, squared @ e)
+    off = jnp.max(jnp.abs(lax.stop_gradient(_newton_step(x, *stopped))))
+    settled = jnp.where(off < SETTLED, 1.0, jnp.nan)  # a tiny ridge, as many samples as neurons: no root is found
+    return Errors(settled * (tables.weights @ e - noise**2), settled * (squared @ e))
 
 
 def _equations(x: jax.Array, numbers: tuple[jax.Array, ...], tables: Tables) -> _Equations:
