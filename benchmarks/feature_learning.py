@@ -58,7 +58,7 @@ def peer(spectra: list[tuple[np.ndarray, np.ndarray, float]] | None = None) -> n
 
 def ours() -> np.ndarray:
     """The grid by the closed form."""
-    return risk_one_step(SAMPLES[:, None], NEURONS_PER_DIM, RIDGES, STEP, "erf", "erf", NOISE).risk
+    return risk_one_step(SAMPLES[:, None], NEURONS_PER_DIM, RIDGES, STEP, "erf", "erf", NOISE)
 
 
 def network(rng: np.random.Generator, n: int, neurons: int, ridge: float, step: float, dim: int) -> float:
@@ -85,7 +85,7 @@ def agreement(dim: int = 500, draws: int = 4) -> None:
         for eta in STEPS:
             rng = np.random.default_rng(1)
             found = [network(rng, int(n * dim), int(neurons * dim), RIDGE, eta, dim) for _ in range(draws)]
-            closed = risk_one_step(n, neurons, RIDGE, eta, "erf", "erf", NOISE).risk
+            closed = risk_one_step(n, neurons, RIDGE, eta, "erf", "erf", NOISE)
             off.append(abs(np.mean(found) / closed - 1))
             row += f"{np.mean(found):>10.4f}+-{np.std(found, ddof=1) / draws**0.5:.4f} {closed:>8.4f}"
         print(row, flush=True)

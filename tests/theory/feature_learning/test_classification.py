@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from langevax.theory.feature_learning import GaussianDesign, classify_gaussian_design, risk_gaussian_design
+from langevax.theory.feature_learning import GaussianDesign, classify_gaussian_design, errors_gaussian_design
 from tests.errorbars import assert_mean
 
 SIZE, SAMPLES, RIDGE, NOISE = 60, 150, 0.02, 0.3
@@ -23,7 +23,7 @@ def test_the_squared_loss_is_ridge_regression_on_the_labels():
     """E sign(t + noise xi) g = sqrt(2 / pi) Psi / R^(1/2)."""
     design, _ = random_design()
     scale = np.sqrt(2 / np.pi / (design.target_variance + NOISE**2))
-    ridge = risk_gaussian_design(
+    ridge = errors_gaussian_design(
         GaussianDesign(design.covariance, scale * design.target_covariance, 1.0), SAMPLES, RIDGE
     )
     found = classify_gaussian_design(design, SAMPLES, RIDGE, "squared", NOISE)

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from langevax.theory.feature_learning import closed_form, hermite_coefficients, improvement, kernel_floor, risk_one_step
+from langevax.theory.feature_learning import (
+    closed_form,
+    errors_one_step,
+    hermite_coefficients,
+    improvement,
+    kernel_floor,
+)
 from langevax.theory.feature_learning.marchenko_pastur import traces
 
 SETTING: dict[str, Any] = {"neurons_per_dim": 2.0, "ridge": 1e-3, "student": "erf", "teacher": "erf", "noise": 0.1}
@@ -25,10 +31,10 @@ def settings(seed):
 
 
 def test_numbers_are_those_of_the_digest():
-    found = [risk_one_step(RATIOS, step_size=eta, **SETTING).risk for eta in (0.0, 1.0)]
+    found = [errors_one_step(RATIOS, step_size=eta, **SETTING).risk for eta in (0.0, 1.0)]
     expected = [[0.321692, 0.293408, 0.150738, 0.101156], [0.308251, 0.284305, 0.145860, 0.097747]]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert risk_one_step(2.5, 1.5, 0.02, 0.0, "erf", "tanh", 0.2).risk == pytest.approx(0.152953, abs=6e-7)
+    assert errors_one_step(2.5, 1.5, 0.02, 0.0, "erf", "tanh", 0.2).risk == pytest.approx(0.152953, abs=6e-7)
 
 
 @pytest.mark.parametrize("ratio", [0.4, 1.0, 3.0])
@@ -49,7 +55,7 @@ def test_traces_are_those_of_a_sampled_matrix(ratio):
 
 
 def test_a_step_of_nothing_changes_nothing():
-    still, moved = (risk_one_step(RATIOS, step_size=eta, **SETTING).risk for eta in (0.0, 1e-6))
+    still, moved = (errors_one_step(RATIOS, step_size=eta, **SETTING).risk for eta in (0.0, 1e-6))
     np.testing.assert_allclose(moved, still, atol=1e-12, rtol=0)
     gain = improvement(RATIOS, step_size=1e-6, **SETTING)
     assert np.all((gain > 1e-16) & (gain < 1e-12))
@@ -59,12 +65,12 @@ def test_a_step_of_nothing_changes_nothing():
 def test_a_ridge_without_end_learns_nothing():
     teacher = hermite_coefficients("tanh")
     everything = teacher.linear**2 + teacher.rest**2
-    found = risk_one_step(3.0, 2.0, 1e12, 1.0, "erf", "tanh", 0.3)
+    found = errors_one_step(3.0, 2.0, 1e12, 1.0, "erf", "tanh", 0.3)
     np.testing.assert_allclose(found, (everything, everything + 0.09), rtol=1e-10)
 
 
 def test_a_linear_teacher_without_noise_is_learned_by_many_samples_and_neurons():
-    found = risk_one_step(1e6, np.array([1e3, 1e4]), 1e-9, 0.0, "erf", lambda t: t, 0.0)
+    found = errors_one_step(1e6, np.array([1e3, 1e4]), 1e-9, 0.0, "erf", lambda t: t, 0.0)
     assert np.all(found.risk < [3e-4, 3e-5])
 
 
@@ -79,15 +85,15 @@ def test_infinitely_many_neurons_are_linear_ridge_on_the_inputs():
     kappa = (-b + np.sqrt(b**2 + 4 * penalty)) / 2
     df2 = 1 / (ratio * (1 + kappa) ** 2)
     linear = (teacher.linear**2 * (kappa / (1 + kappa)) ** 2 + variance) / (1 - df2) - noise**2
-    found = risk_one_step(ratio, 1e8, 1e-12, 0.0, "erf", "tanh", noise).risk
+    found = errors_one_step(ratio, 1e8, 1e-12, 0.0, "erf", "tanh", noise).risk
     assert found == pytest.approx(linear, rel=1e-6) == pytest.approx(0.057963, abs=6e-7)
 
 
 def test_many_samples_and_neurons_come_down_to_the_floor():
     floor = kernel_floor("tanh")
-    at_floor = risk_one_step(1e12, 1e6, 1e-12, 0.0, "erf", "tanh", 0.0).risk
+    at_floor = errors_one_step(1e12, 1e6, 1e-12, 0.0, "erf", "tanh", 0.0).risk
     assert 0 < at_floor - floor < 4e-6
-    assert risk_one_step(1e9, 2.0, 1e-12, 0.0, "erf", "tanh", 0.0).risk - floor == pytest.approx(0.0295, abs=6e-5)
+    assert errors_one_step(1e9, 2.0, 1e-12, 0.0, "erf", "tanh", 0.0).risk - floor == pytest.approx(0.0295, abs=6e-5)
 
 
 @pytest.mark.parametrize(
@@ -95,10 +101,10 @@ def test_many_samples_and_neurons_come_down_to_the_floor():
 )
 def test_steps_never_harm_and_never_pass_the_floor(student, teacher):
     where = settings(1) | {"student": student, "teacher": teacher}
-    gain, risk = improvement(**where), risk_one_step(**where).risk
+    gain, risk = improvement(**where), errors_one_step(**where).risk
     assert gain.min() > 0
     assert risk.min() > kernel_floor(teacher)
-    still = risk_one_step(**(where | {"step_size": 0.0})).risk
+    still = errors_one_step(**(where | {"step_size": 0.0})).risk
     np.testing.assert_allclose(still - risk, gain, rtol=1e-9, atol=1e-12 * still.max())
 
 
@@ -149,13 +155,13 @@ def test_without_a_linear_part_a_step_gains_nothing(student, teacher):
     """And the risk is that of predicting 0 plus what fitting noise costs: never below the teacher's variance."""
     assert improvement(4.0, 2.0, 0.1, 3.0, student, teacher, 0.1) == pytest.approx(0, abs=1e-30)
     c = hermite_coefficients(teacher)
-    assert risk_one_step(4.0, 2.0, 0.1, 3.0, student, teacher, 0.1).risk > c.linear**2 + c.rest**2
+    assert errors_one_step(4.0, 2.0, 0.1, 3.0, student, teacher, 0.1).risk > c.linear**2 + c.rest**2
 
 
 def test_the_peak_where_samples_are_neurons_is_finite_and_where_it_should_be():
     ratios = np.array([1.8, 2.0, 2.2])
     for ridge in (1e-3, 1e-9, 1e-15):
-        risk, train = risk_one_step(ratios, 2.0, ridge, 1.0, "erf", "erf", 0.1)
+        risk, train = errors_one_step(ratios, 2.0, ridge, 1.0, "erf", "erf", 0.1)
         assert np.all(np.isfinite(risk))
         assert np.all(train >= 0)
         assert ridge > 1e-6 or np.argmax(risk) == 1
@@ -164,10 +170,10 @@ def test_the_peak_where_samples_are_neurons_is_finite_and_where_it_should_be():
 def test_sizes_far_apart_keep_their_digits():
     """Nearly equal settings at the ends of the scale give nearly equal risks."""
     for psi in (1e-8, 1e-3, 1e8):
-        near = risk_one_step(2.0, np.array([psi, psi * (1 + 1e-9)]), 0.1, 1.0, "erf", "tanh", 0.1).risk
+        near = errors_one_step(2.0, np.array([psi, psi * (1 + 1e-9)]), 0.1, 1.0, "erf", "tanh", 0.1).risk
         assert near[0] == pytest.approx(near[1], rel=1e-8)
     nothing = hermite_coefficients("tanh")
-    assert risk_one_step(2.0, 1e-8, 0.1, 0.0, "erf", "tanh", 0.1).risk == pytest.approx(
+    assert errors_one_step(2.0, 1e-8, 0.1, 0.0, "erf", "tanh", 0.1).risk == pytest.approx(
         nothing.linear**2 + nothing.rest**2, rel=1e-6
     )
 
@@ -195,14 +201,14 @@ def test_what_has_no_meaning_is_refused():
     for name, value in [("ridge", 0.0), ("samples_per_dim", -1.0), ("neurons_per_dim", np.inf), ("noise", -0.1)]:
         arguments = {"samples_per_dim": 3.0, "step_size": 1.0, **SETTING, name: value}
         with pytest.raises(ValueError, match=f"{name} must be finite and >=? 0, got"):
-            risk_one_step(**arguments)
+            errors_one_step(**arguments)
     for name in ("student", "teacher"):
         with pytest.raises(ValueError, match=f'{name} must have mean 0.*0.3989; pass "centred relu"'):
-            risk_one_step(samples_per_dim=3.0, step_size=1.0, **(SETTING | {name: "relu"}))
+            errors_one_step(samples_per_dim=3.0, step_size=1.0, **(SETTING | {name: "relu"}))
 
 
 def test_arguments_broadcast():
-    grid = risk_one_step(RATIOS[:, None], step_size=np.array([0.0, 1.0]), **SETTING)
+    grid = errors_one_step(RATIOS[:, None], step_size=np.array([0.0, 1.0]), **SETTING)
     assert grid.risk.shape == grid.training_error.shape == (4, 2)
-    assert grid.risk[2, 1] == risk_one_step(4.0, step_size=1.0, **SETTING).risk
-    assert risk_one_step(np.zeros(0), step_size=1.0, **SETTING).risk.shape == (0,)
+    assert grid.risk[2, 1] == errors_one_step(4.0, step_size=1.0, **SETTING).risk
+    assert errors_one_step(np.zeros(0), step_size=1.0, **SETTING).risk.shape == (0,)

@@ -5,10 +5,10 @@ import pytest
 
 from langevax.theory.feature_learning import (
     GaussianDesign,
+    errors_gaussian_design,
+    errors_one_step,
     gaussian_equivalent,
     hermite_coefficients,
-    risk_gaussian_design,
-    risk_one_step,
 )
 from tests.errorbars import assert_mean
 
@@ -45,7 +45,7 @@ def published_iteration(design, num_samples, ridge, noise):
 def test_risks_are_those_of_the_published_iteration():
     design = random_design(np.random.default_rng(0), 60)
     samples, ridge = np.array([[30], [90]]), np.array([0.01, 0.5])
-    found = risk_gaussian_design(design, samples, ridge, noise=0.3)
+    found = errors_gaussian_design(design, samples, ridge, noise=0.3)
     expected = [[published_iteration(design, n, lam, 0.3) for lam in ridge] for n in samples[:, 0]]
     np.testing.assert_allclose(np.stack(found, -1), expected, rtol=1e-9)
 
@@ -63,7 +63,7 @@ def test_risks_are_those_of_simulated_ridge_regression():
         w = np.linalg.solve(g.T @ g / n + ridge * np.eye(80), g.T @ y / n)
         risks.append((w - best) @ design.covariance @ (w - best) + unexplained)
         trains.append(np.mean((y - g @ w) ** 2))
-    found = risk_gaussian_design(design, n, ridge, noise)
+    found = errors_gaussian_design(design, n, ridge, noise)
     for samples, expected in ((risks, found.risk), (trains, found.training_error)):
         assert_mean(samples, expected, slack=0.01 * expected, wrong=1.1 * expected)
 
@@ -83,9 +83,9 @@ def test_the_closed_form_is_the_limit_of_sampled_weights():
         for eta, found in differences.items():
             u = eta * student.linear * (teacher.linear * beta + sampling)
             design = gaussian_equivalent(w + np.outer(u, a), beta, "erf", "tanh")
-            found.append(risk_gaussian_design(design, n, 0.02, noise).risk)
+            found.append(errors_gaussian_design(design, n, 0.02, noise).risk)
     for eta, found in differences.items():
-        expected = risk_one_step(n / d, N / d, 0.02, eta, "erf", "tanh", noise).risk
+        expected = errors_one_step(n / d, N / d, 0.02, eta, "erf", "tanh", noise).risk
         assert_mean(found, expected, slack=0.01 * expected, wrong=1.25 * expected)
 
 
@@ -95,15 +95,15 @@ def test_isotropic_ridge_is_the_textbook_formula():
     b = 1 - ridge - d / n
     kappa = (-b + np.sqrt(b**2 + 4 * ridge)) / 2
     expected = ((kappa / (1 + kappa)) ** 2 + noise**2) / (1 - d / n / (1 + kappa) ** 2) - noise**2
-    assert risk_gaussian_design(design, n, ridge, noise).risk == pytest.approx(expected, rel=1e-12)
+    assert errors_gaussian_design(design, n, ridge, noise).risk == pytest.approx(expected, rel=1e-12)
 
 
 def test_impossible_designs_are_refused():
     with pytest.raises(ValueError, match="must be symmetric"):
-        risk_gaussian_design(GaussianDesign(np.triu(np.ones((2, 2))), np.ones(2), 1.0), 5, 0.1)
+        errors_gaussian_design(GaussianDesign(np.triu(np.ones((2, 2))), np.ones(2), 1.0), 5, 0.1)
     with pytest.raises(ValueError, match="positive semi-definite, got an eigenvalue -1"):
-        risk_gaussian_design(GaussianDesign(np.diag([1.0, -1.0]), np.ones(2), 1.0), 5, 0.1)
+        errors_gaussian_design(GaussianDesign(np.diag([1.0, -1.0]), np.ones(2), 1.0), 5, 0.1)
     with pytest.raises(ValueError, match="explains 2 of a target of variance 1"):
-        risk_gaussian_design(GaussianDesign(np.eye(2), np.ones(2), 1.0), 5, 0.1)
+        errors_gaussian_design(GaussianDesign(np.eye(2), np.ones(2), 1.0), 5, 0.1)
     with pytest.raises(ValueError, match="num_samples must be finite and > 0"):
-        risk_gaussian_design(GaussianDesign(np.eye(2), np.ones(2), 2.0), 0, 0.1)
+        errors_gaussian_design(GaussianDesign(np.eye(2), np.ones(2), 2.0), 0, 0.1)

@@ -5,11 +5,11 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from langevax.theory.feature_learning import (
+    errors_gaussian_design,
+    errors_given_weights,
+    errors_one_step,
     gaussian_equivalent,
     hermite_coefficients,
-    risk_gaussian_design,
-    risk_given_weights,
-    risk_one_step,
 )
 from tests.errorbars import assert_mean
 
@@ -49,9 +49,9 @@ def test_the_network_itself_has_this_risk():
         outer = np.linalg.solve(features.T @ features / n + ridge * np.eye(N), features.T @ y / n)
         risks.append(np.mean((hidden @ outer - wanted) ** 2))
         trains.append(np.mean((y - features @ outer) ** 2))
-    found = risk_given_weights(w, u, np.eye(D)[0], n, ridge, "centred relu", "centred relu", noise)
+    found = errors_given_weights(w, u, np.eye(D)[0], n, ridge, "centred relu", "centred relu", noise)
     design = gaussian_equivalent(w, np.eye(D)[0], "centred relu", "centred relu")
-    plain = risk_gaussian_design(design, n, ridge, noise)
+    plain = errors_gaussian_design(design, n, ridge, noise)
     assert_mean(risks, found.risk, slack=0.04 * found.risk, wrong=plain.risk)
     assert_mean(trains, found.training_error, slack=0.04 * found.training_error, wrong=plain.training_error)
 
@@ -62,16 +62,16 @@ def test_initial_weights_have_the_risk_of_their_gaussian_equivalent():
     w = rng.normal(size=(D, N))
     w /= np.linalg.norm(w, axis=0)
     beta, u = np.eye(D)[0], np.eye(D)[1]
-    found = risk_given_weights(w, u, beta, 240, 0.05, "tanh", "erf", 0.3)
-    plain = risk_gaussian_design(gaussian_equivalent(w, beta, "tanh", "erf"), 240, 0.05, 0.3)
+    found = errors_given_weights(w, u, beta, 240, 0.05, "tanh", "erf", 0.3)
+    plain = errors_gaussian_design(gaussian_equivalent(w, beta, "tanh", "erf"), 240, 0.05, 0.3)
     np.testing.assert_allclose(found, plain, rtol=5e-3)
 
 
 def test_longer_weights_are_a_steeper_student():
     rng = np.random.default_rng(3)
     w, u, beta = rng.normal(size=(D, N)) / np.sqrt(D), rng.normal(size=D), np.eye(D)[0]
-    longer = risk_given_weights(2 * w, u, beta, 240, 0.05, "tanh", "erf", 0.3)
-    steeper = risk_given_weights(w, u, beta, 240, 0.05, lambda t: np.tanh(2 * t), "erf", 0.3)
+    longer = errors_given_weights(2 * w, u, beta, 240, 0.05, "tanh", "erf", 0.3)
+    steeper = errors_given_weights(w, u, beta, 240, 0.05, lambda t: np.tanh(2 * t), "erf", 0.3)
     np.testing.assert_allclose(longer, steeper, rtol=1e-9)
 
 
@@ -87,9 +87,9 @@ def test_random_weights_have_the_unified_risk_on_average():
         per_neuron = step / np.sqrt(N)
         second = per_neuron * erf.slope_rest * np.sqrt(variance / n) * rng.normal(size=(D, N)) * xi
         w = w + per_neuron * erf.linear * np.outer(u, xi) + second
-        found.append(risk_given_weights(w, u, beta, n, ridge, "erf", "erf", noise))
-    theory = risk_one_step(n / D, N / D, ridge, step, "erf", "erf", noise, num_neurons=N)
-    wrong = risk_one_step(n / D, N / D, ridge, step, "erf", "erf", noise).risk
+        found.append(errors_given_weights(w, u, beta, n, ridge, "erf", "erf", noise))
+    theory = errors_one_step(n / D, N / D, ridge, step, "erf", "erf", noise, num_neurons=N)
+    wrong = errors_one_step(n / D, N / D, ridge, step, "erf", "erf", noise).risk
     risks, trains = zip(*found, strict=True)
     assert_mean(risks, theory.risk, slack=0.05 * theory.risk, wrong=wrong)
     assert_mean(trains, theory.training_error, slack=0.05 * theory.training_error)
@@ -97,4 +97,4 @@ def test_random_weights_have_the_unified_risk_on_average():
 
 def test_what_is_no_direction_is_refused():
     with pytest.raises(ValueError, match="gradient_direction must be a direction"):
-        risk_given_weights(np.eye(2), np.zeros(2), np.ones(2), 4, 0.1, "erf", "erf", 0.1)
+        errors_given_weights(np.eye(2), np.zeros(2), np.ones(2), 4, 0.1, "erf", "erf", 0.1)

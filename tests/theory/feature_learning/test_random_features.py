@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from langevax.theory.feature_learning import hermite_coefficients, random_feature_equivalent, risk_one_step
+from langevax.theory.feature_learning import errors_one_step, hermite_coefficients, random_feature_equivalent
 from tests.errorbars import assert_mean
 
 
@@ -16,7 +16,7 @@ def test_two_layers_at_initial_weights_are_a_flat_spectrum_with_a_tail(n, p, rid
     flat = np.full(d, student.linear**2 / d), np.full(d, teacher.linear / d**0.5)
     tails = {"tail": student.rest**2, "target_tail": teacher.rest**2}
     found = random_feature_equivalent(*flat, n, p, ridge, noise, **tails)
-    closed = risk_one_step(n / d, p / d, ridge, 0.0, "erf", "tanh", noise)
+    closed = errors_one_step(n / d, p / d, ridge, 0.0, "erf", "tanh", noise)
     assert (found.risk, found.training_error) == pytest.approx(tuple(closed), rel=1e-7)
     assert found.bias + found.variance == found.risk
     if n == 1000:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from langevax.theory.feature_learning import activation, kernel_floor, risk_one_step
+from langevax.theory.feature_learning import activation, errors_one_step, kernel_floor
 from langevax.theory.feature_learning.long_step import student_and_teacher, tables_of_point
 from langevax.theory.feature_learning.unified import unified
 from tests.errorbars import assert_mean
@@ -16,15 +16,15 @@ SETTING = {"neurons_per_dim": 2.0, "ridge": 1e-3, "student": "erf", "teacher": "
 
 def test_numbers_are_those_of_the_digest_and_go_below_the_floor():
     ratios = np.array([1, 2.5, 4, 8])
-    found = risk_one_step(ratios, step_size=1000**0.5, num_neurons=1000, **SETTING)
+    found = errors_one_step(ratios, step_size=1000**0.5, num_neurons=1000, **SETTING)
     np.testing.assert_allclose(found.risk, [0.21911, 0.16722, 0.06653, 0.03111], atol=6e-6)
     assert found.risk[-1] < kernel_floor("erf")
 
 
 def test_neurons_without_end_leave_the_closed_form():
     numbers = (np.array([4.0, 1.5]), 2.0, 0.01, np.array([3.0, 0.0]), "erf", "erf", 0.1)
-    long = risk_one_step(*numbers, num_neurons=10**9)
-    closed = risk_one_step(*numbers)
+    long = errors_one_step(*numbers, num_neurons=10**9)
+    closed = errors_one_step(*numbers)
     np.testing.assert_allclose(long, closed, rtol=2e-7)
     assert long.risk[0] == pytest.approx(0.101324, abs=6e-7)
 
@@ -35,7 +35,7 @@ def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
     for student, number in (("erf", 0.024920 if not unit_rows else 0.025087), ("centred softplus", None)):
         numbers = (np.array([8.0, 3.0]), 2.0, np.array([0.01, 0.1]), 2e4, student, "erf", 0.1)
         how = {"num_neurons": 1e8, "readout": "constant", "unit_rows": unit_rows}
-        spiked, unified = (risk_one_step(*numbers, **how, method=m) for m in ("spiked", "unified"))
+        spiked, unified = (errors_one_step(*numbers, **how, method=m) for m in ("spiked", "unified"))
         np.testing.assert_allclose(spiked, unified, rtol=1e-6)
         if number is not None:
             assert spiked.risk[0] == pytest.approx(number, abs=6e-7)
@@ -44,15 +44,15 @@ def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
 def test_functions_of_numpy_and_the_peak_come_through():
     """A teacher with kinks, in NumPy; samples as many as neurons and hardly a ridge."""
     numbers = (2.0, 2.0, 1e-6, 30.0, np.tanh, "centred relu", 0.1)
-    found = risk_one_step(*numbers, num_neurons=1000)
+    found = errors_one_step(*numbers, num_neurons=1000)
     assert np.all(np.isfinite(found))
     assert found.risk > 0.5
-    np.testing.assert_allclose(found, risk_one_step(*numbers[:4], "tanh", *numbers[5:], num_neurons=1000), rtol=1e-6)
+    np.testing.assert_allclose(found, errors_one_step(*numbers[:4], "tanh", *numbers[5:], num_neurons=1000), rtol=1e-6)
 
 
 def test_a_teacher_without_a_linear_part_is_not_found():
     quadratic = lambda t: t**2 - 1  # noqa: E731
-    found = risk_one_step(4.0, 2.0, 0.1, np.array([0.0, 30.0]), "erf", quadratic, 0.1, num_neurons=1000)
+    found = errors_one_step(4.0, 2.0, 0.1, np.array([0.0, 30.0]), "erf", quadratic, 0.1, num_neurons=1000)
     assert np.all(found.risk > 0.9 * 2)
 
 
@@ -82,8 +82,8 @@ def test_the_network_itself_has_this_risk():
         trains.append(np.mean((labels - features @ outer) ** 2))
         x, y = data(3000)
         risks.append(np.mean((erf(x @ w) @ outer - y) ** 2))
-    found = risk_one_step(n / d, N / d, ridge, step, "erf", "erf", noise, num_neurons=N)
-    closed = risk_one_step(n / d, N / d, ridge, step, "erf", "erf", noise)
+    found = errors_one_step(n / d, N / d, ridge, step, "erf", "erf", noise, num_neurons=N)
+    closed = errors_one_step(n / d, N / d, ridge, step, "erf", "erf", noise)
     for samples, expected, wrong in zip((risks, trains), found, closed, strict=True):
         assert_mean(samples, expected, slack=0.05 * expected, wrong=wrong)
 
@@ -115,14 +115,14 @@ def test_gradients_are_those_of_finite_differences():
 def test_what_has_no_meaning_is_refused():
     numbers = {"samples_per_dim": 4.0, "step_size": 1.0, **SETTING}
     with pytest.raises(ValueError, match='"unified" needs num_neurons'):
-        risk_one_step(**numbers, method="unified")
+        errors_one_step(**numbers, method="unified")
     with pytest.raises(ValueError, match="method is 'exact'; pass one of auto"):
-        risk_one_step(**numbers, method="exact")
+        errors_one_step(**numbers, method="exact")
     with pytest.raises(ValueError, match="readout is 'uniform'; pass one of gaussian"):
-        risk_one_step(**numbers, readout="uniform")
+        errors_one_step(**numbers, readout="uniform")
     with pytest.raises(ValueError, match='"spiked" is for readout="constant", got \'gaussian\''):
-        risk_one_step(**numbers, num_neurons=100, method="spiked")
+        errors_one_step(**numbers, num_neurons=100, method="spiked")
     with pytest.raises(RuntimeError, match="not found where ridge is 1e-09"):
-        risk_one_step(2.0, 2.0, 1e-9, 30.0, "erf", "erf", 0.1, num_neurons=1000)
+        errors_one_step(2.0, 2.0, 1e-9, 30.0, "erf", "erf", 0.1, num_neurons=1000)
     with pytest.raises(ValueError, match="student must not jump"):
-        risk_one_step(**(numbers | {"student": activation(np.sign, kinks=[0])}), num_neurons=100)
+        errors_one_step(**(numbers | {"student": activation(np.sign, kinks=[0])}), num_neurons=100)

@@ -6,7 +6,7 @@ import numpy as np
 
 from langevax.figures import theme
 from langevax.studies.one_step.runs import GAIN_RATIO, GAIN_RIDGE, LONG_RATIO, SPECTRUM_STEP
-from langevax.theory.feature_learning.spectrum import bulk_density
+from langevax.theory.feature_learning import bulk_density
 
 if TYPE_CHECKING:
     import xarray

@@ -7,8 +7,7 @@ import numpy as np
 from jax import random
 
 from langevax.teacher_student import simulate_one_step
-from langevax.theory.feature_learning import activation, improvement, kernel_floor, risk_one_step
-from langevax.theory.feature_learning.spectrum import spectrum_one_step
+from langevax.theory.feature_learning import activation, improvement, kernel_floor, risk_one_step, spectrum_one_step
 
 STEPS = ("none", "1", "sqrt(N)")
 GAIN_STEPS = (1.0, 3.0)
@@ -65,7 +64,7 @@ def predicted(setting: Setting, ratio: Any, step_size: Any, finite: bool) -> np.
         ratio, setting.neurons_per_dim, setting.ridge, step_size, setting.student, setting.teacher, setting.noise,
         num_neurons=neurons,
     )  # fmt: skip
-    return np.asarray(found.risk)
+    return np.asarray(found)
 
 
 def samples(setting: Setting, key: Any, done: Done) -> Part:

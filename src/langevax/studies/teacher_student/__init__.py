@@ -55,7 +55,7 @@ class Plan(NamedTuple):
 
 FULL = Plan(
     5, {10: (128, 256, 512, 1024, 2048, 4096), 20: (128, 256, 512, 1024, 2048)}, 8, 3,
-    (64, 256, 1024), 20_000, 6, Explore(), Converge(), 1024, 2, 32, (50, 1000), 3, Converge(0.5, 4000),
+    (512, 2048), 20_000, 6, Explore(), Converge(), 1024, 2, 32, (50, 1000), 3, Converge(0.5, 4000),
     {"aim_level": 1.5, "aim_separation": 10.0, "aim_slope": -0.85, "aim_linear_slope": -0.5, "aim_from": 2048,
      "slope_from": 512},
 )  # fmt: skip

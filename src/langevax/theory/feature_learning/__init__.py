@@ -3,9 +3,10 @@
 Ba, Erdogdu, Suzuki, Wang, Wu, Yang (NeurIPS 2022). Samples n, neurons N and the dimension d grow together; students and
 teachers are names (erf, tanh, sin, softplus, relu, "centred relu", ...) or functions made by `activation`.
 
-`risk_...`, `optimal_...` and `classify_...` compute in float64 whatever the global flag and return NumPy. In one's own
-`jax.jit`, `grad` or `vmap` the traced cores serve, in `jax.enable_x64()`: `closed_form` elementwise; `unified` and
-`spiked` for one point, of `moments_after_step(.., after_step(..))`; `gaussian_design`, `random_features` of a spectrum.
+`risk_...`, `errors_...` (with the training error), `optimal_...` and `classify_...` compute in float64 whatever the
+global flag and return NumPy. In one's own `jax.jit`, `grad` or `vmap` the traced cores serve, in `jax.enable_x64()`:
+`closed_form` elementwise; `unified` and `spiked` for one point, of `moments_after_step(.., after_step(..))`;
+`gaussian_design`, `random_features` of a spectrum.
 """
 
 from langevax.theory.feature_learning.arguments import Errors
@@ -15,19 +16,21 @@ from langevax.theory.feature_learning.conventions import ridge_from, step_size_f
 from langevax.theory.feature_learning.floors import LargeStep, kernel_floor, tau_star
 from langevax.theory.feature_learning.gaussian_design import (
     GaussianDesign,
+    errors_gaussian_design,
     gaussian_design,
     gaussian_equivalent,
     risk_gaussian_design,
 )
-from langevax.theory.feature_learning.given_weights import risk_given_weights
+from langevax.theory.feature_learning.given_weights import errors_given_weights, risk_given_weights
 from langevax.theory.feature_learning.hermite import Activation, Coefficients, activation, hermite_coefficients
-from langevax.theory.feature_learning.one_step import improvement, risk_one_step
+from langevax.theory.feature_learning.one_step import errors_one_step, improvement, risk_one_step
 from langevax.theory.feature_learning.optimal import Optimum, optimal_ridge, optimal_step_size
 from langevax.theory.feature_learning.random_features import (
     RandomFeatures,
     random_feature_equivalent,
     random_features,
 )
+from langevax.theory.feature_learning.spectrum import Spectrum, bulk_density, spectrum_one_step
 from langevax.theory.feature_learning.spiked import spiked
 from langevax.theory.feature_learning.tables import after_step, moments_after_step
 from langevax.theory.feature_learning.unified import unified
@@ -41,10 +44,15 @@ __all__ = [
     "LargeStep",
     "Optimum",
     "RandomFeatures",
+    "Spectrum",
     "activation",
     "after_step",
+    "bulk_density",
     "classify_gaussian_design",
     "closed_form",
+    "errors_gaussian_design",
+    "errors_given_weights",
+    "errors_one_step",
     "gaussian_design",
     "gaussian_equivalent",
     "hermite_coefficients",
@@ -59,6 +67,7 @@ __all__ = [
     "risk_gaussian_design",
     "risk_given_weights",
     "risk_one_step",
+    "spectrum_one_step",
     "spiked",
     "step_size_from",
     "tau_star",

@@ -56,16 +56,25 @@ def gaussian_equivalent(
     return GaussianDesign(covariance, s.linear * target.linear * (w.T @ direction), target.linear**2 + target.rest**2)
 
 
-def risk_gaussian_design(design: GaussianDesign, num_samples: Numbers, ridge: Numbers, noise: Numbers = 0.0) -> Errors:
-    """Ridge risk and training error for num_samples draws of the design with label noise; the numbers broadcast.
+def risk_gaussian_design(
+    design: GaussianDesign, num_samples: Numbers, ridge: Numbers, noise: Numbers = 0.0
+) -> float | np.ndarray:
+    """Ridge risk for num_samples draws of the design with label noise; the numbers broadcast.
 
     Raises:
         ValueError: a covariance that is not symmetric positive semi-definite, or does not allow the target.
 
     >>> design = GaussianDesign(np.eye(100), np.full(100, 0.1), 1.0)
-    >>> risk_gaussian_design(design, np.array([50, 200]), ridge=1e-3).risk.round(4)
+    >>> risk_gaussian_design(design, np.array([50, 200]), ridge=1e-3).round(4)
     array([0.5, 0. ])
     """
+    return errors_gaussian_design(design, num_samples, ridge, noise).risk
+
+
+def errors_gaussian_design(
+    design: GaussianDesign, num_samples: Numbers, ridge: Numbers, noise: Numbers = 0.0
+) -> Errors:
+    """Risk and training error, of which `risk_gaussian_design`, with the same arguments, is the first."""
     positive(num_samples=num_samples, ridge=ridge)
     nonnegative(noise=noise)
     spectrum = spectrum_of(design)

@@ -37,8 +37,8 @@ def risk_given_weights(
     student: Function,
     teacher: Function,
     noise: float,
-) -> Errors:
-    """Risk and training error of ridge regression on student(W^T x), over draws of num_samples new samples.
+) -> float:
+    """Risk of ridge regression on student(W^T x), over draws of num_samples new samples.
 
     `gradient_direction` is u, of any length: the step's X^T y, or where that is gone the top left singular vector of
     W1 - W0. What a student and a teacher that are not odd learn through the second order of the gradient is in W and
@@ -50,9 +50,25 @@ def risk_given_weights(
     >>> rng = np.random.default_rng(0)
     >>> w, beta = rng.normal(size=(50, 100)) / 50**0.5, np.eye(50)[0]
     >>> found = risk_given_weights(w, beta, beta, 200, 0.01, "tanh", "erf", noise=0.1)
-    >>> 0.05 < found.risk < 0.3
+    >>> 0.05 < found < 0.3
     True
     """
+    return errors_given_weights(
+        weights, gradient_direction, teacher_direction, num_samples, ridge, student, teacher, noise
+    ).risk
+
+
+def errors_given_weights(
+    weights: Float[np.ndarray, "d N"],
+    gradient_direction: Float[np.ndarray, " d"],
+    teacher_direction: Float[np.ndarray, " d"],
+    num_samples: int,
+    ridge: float,
+    student: Function,
+    teacher: Function,
+    noise: float,
+) -> Errors:
+    """Risk and training error, of which `risk_given_weights`, with the same arguments, is the first."""
     positive(num_samples=num_samples, ridge=ridge)
     nonnegative(noise=noise)
     (s, _), (target, _) = centred("student", student), centred("teacher", teacher)
