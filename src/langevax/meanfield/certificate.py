@@ -36,7 +36,7 @@ from langevax.problems.mean_field import MeanFieldRisk
 LONG = 50  # temperatures: healthy walks took 3 to 35 on the same tables, useless ones 57 to 168
 TELLING = 0.25  # of the gap that the untrained prior leaves: good certificates had 0.01 of it, useless ones 0.6 to 30
 PILOT = 500  # particles of the two walks that find out first whether a certificate is to be had
-SHORT, FEW, MANY = 8, 1200, 7000  # temperatures of a walk that is cheap, and the particles of the others and of those
+SHORT, FEW, MANY = 8, 1200, 7500  # temperatures of a walk that is cheap, and the particles of the others and of those
 
 
 @dataclass(frozen=True)
