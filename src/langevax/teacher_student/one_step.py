@@ -143,15 +143,16 @@ def simulate_one_step(
         found = _runs(
             setting,
             together,
-            spectra,
-            keep_weights,
+            spectra or keep_weights,
             random.split(key, num_runs),
             jnp.asarray(ridges),
             jnp.asarray(step_size, float),
             jnp.asarray(noise, float),
             (jnp.asarray(first, jnp.int32), jnp.asarray(samples, jnp.int32)),
         )
-    runs = OneStepRuns(*jax.tree.map(np.asarray, found))
+    risk, training, aligned, norms, weights = jax.tree.map(np.asarray, found)
+    values, leading = _spectra(weights, num_directions) if spectra else (None, None)
+    runs = OneStepRuns(risk, training, aligned, norms, values, leading, weights if keep_weights else None)
     return runs if np.ndim(ridge) else runs._replace(risk=runs.risk[:, 0], training_error=runs.training_error[:, 0])
 
 
@@ -241,11 +242,10 @@ def _averaged(block: Callable[[Any, Array], Any], key: Key[Array, ""], samples: 
     return jax.tree.map(lambda part: part / samples.astype(part.dtype), total)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _runs(
     setting: _Setting,
     together: int,
-    spectra: bool,
     keep_weights: bool,
     keys: Key[Array, " runs"],
     ridges: Array,
@@ -264,9 +264,8 @@ def _runs(
             norms.append(root * _norm(gradient))
             aligned.append(_alignment(weights, setting.num_directions))
         risk, training = setting.ridge_errors(ridge_key, weights, samples[1], noise, ridges)
-        values, leading = _spectrum(weights, setting.num_directions) if spectra else (None, None)
         kept = weights if keep_weights else None
-        return risk, training, jnp.stack(aligned), jnp.stack(norms), values, leading, kept
+        return risk, training, jnp.stack(aligned), jnp.stack(norms), kept
 
     return lax.map(run, keys, batch_size=together)
 
@@ -287,7 +286,11 @@ def _norm(gradient: Array) -> Array:
     return jnp.linalg.norm(gradient @ v)
 
 
-def _spectrum(weights: Array, directions: int) -> tuple[Array, Array]:
-    values, vectors = jnp.linalg.eigh(weights @ weights.T)
-    kept = min(weights.shape)
-    return jnp.sqrt(jnp.maximum(values[::-1][:kept], 0)), jnp.abs(vectors[:directions, -1])
+def _spectra(weights: np.ndarray, directions: int) -> tuple[np.ndarray, np.ndarray]:
+    """In NumPy, run by run: several of XLA's eigendecompositions at once hang on two cores (JAX 0.10)."""
+    values, leading = [], []
+    for each in weights:
+        left, singular, _ = np.linalg.svd(each, full_matrices=False)
+        values.append(singular)
+        leading.append(np.abs(left[:directions, 0]))
+    return np.stack(values), np.stack(leading)
