@@ -92,7 +92,7 @@ def _spectrum(axes: Any, dataset: "xarray.Dataset") -> None:
     axes.plot(dataset.outlier, np.full(dataset.sizes["run"], 0.04 * top), "^", color=ORANGE, label="outlier, simulated")
     if np.isfinite(outlier):
         axes.axvline(outlier, ymax=0.48, color=ORANGE, linestyle="--", label="outlier, predicted")
-    told = f"squared cosine with the teacher\n{float(dataset.alignment.mean()):.3f}, predicted "
+    told = f"squared cosine\nwith the teacher\n{float(dataset.alignment.mean()):.3f}, predicted "
     told += f"{float(dataset.alignment_predicted):.3f}"
     axes.text(0.98, 0.5, told, transform=axes.transAxes, ha="right", va="bottom", color=ORANGE)
     axes.set(xlabel="singular values of the first layer", ylabel="density")
