@@ -61,7 +61,7 @@ def test_its_risk_is_the_mean_over_sampled_spheres(data):
 def test_many_features_are_the_arc_cosine_kernel(data):
     """2 d E relu(w . x) relu(w . y) is the kernel; at one penalty the risks meet within the features' 1 / sqrt(p)."""
     x, y = data
-    features = tuned_features([4000], jax.random.key(4), x, y, exact, np.array([0.03]))
+    features = tuned_features([1500], jax.random.key(4), x, y, exact, np.array([0.03]))
     c = np.linalg.solve(ArcCosine()(x) + 0.03 * np.eye(N), y)
     limit = float(kernel_excess_risk(ArcCosine().profile, x, c, TEACHER))
     other = np.linalg.solve(ArcCosine()(x) + 0.06 * np.eye(N), y)

@@ -57,7 +57,7 @@ PASSES = 800
 SIZES: dict[str, dict[str, Any]] = {
     "full": {"runs": 8, "online": 1024, "checks": 4, "certified": CERTIFIED,
              "problems": (dual_runs.cloud_problem, dual_runs.table_problem)},
-    "small": {"runs": 4, "online": 512, "checks": 2, "certified": ("MFLD", "P-SDCA"),
+    "small": {"runs": 2, "online": 512, "checks": 2, "certified": ("MFLD", "P-SDCA"),
               "problems": (dual_runs.cloud_problem,)},
 }  # fmt: skip
 REPLICATES = 8
