@@ -27,7 +27,7 @@ def test_points_are_on_their_lines(dataset):
         {"power_predicted": 1.2},
         {"gain_predicted": 2.0},
         {"outlier_predicted": 1.2},
-        {"floor": 0.2},
+        {"floor": 3.0},
     ],
     ids=lambda broken: next(iter(broken)),
 )
@@ -46,7 +46,7 @@ def test_options_are_parsed():
     options = load("one-step").options
     assert options["samples_per_dim"].parse("1,2") == (1.0, 2.0)
     assert options["student"].parse("centred relu") == "centred relu"
-    for name, words in {"student": "sigmoid", "dim": "1.5", "ridge": "-1"}.items():
-        with pytest.raises(ValueError, match=r"pass one of|whole number|positive"):
+    for name, words in {"student": "sigmoid", "teacher": "relu", "dim": "1.5", "ridge": "-1"}.items():
+        with pytest.raises(ValueError, match=r"pass one of|pass 'centred relu'|whole number|positive"):
             options[name].parse(words)
     assert np.all(np.array(options["widths"].parse("1")) == 1)

@@ -47,16 +47,17 @@ def measure(size: str = "full", seed: int = 0, progress: bool | None = None, **c
 
 
 def _activation(words: str) -> str:
-    from langevax.theory.feature_learning import activation
+    from langevax.theory.feature_learning import hermite_coefficients
 
-    activation(words)
+    if abs(hermite_coefficients(words).mean) > 1e-8:
+        raise ValueError(f"its mean is not 0; pass 'centred {words}'")
     return words
 
 
 def _whole(words: str) -> int:
     value = number(words)
-    if value != int(value):
-        raise ValueError("a whole number is wanted")
+    if value != int(value) or value < 2:
+        raise ValueError("a whole number from 2 on is wanted")
     return int(value)
 
 
@@ -74,13 +75,13 @@ STUDY = Study(
     "steps, which the unified form (solid) meets. Right below: one singular value left the bulk.",
     options={
         "student": Option("the activation: erf, tanh, sin, 'centred relu' or 'centred softplus'", _activation),
-        "teacher": Option("the teacher's: the same names", _activation),
+        "teacher": Option("the teacher's function of one direction: the same names", _activation),
         "samples_per_dim": Option("n / d, several with commas between them", numbers),
         "neurons_per_dim": Option("N / d of all panels but the second", number),
         "widths": Option("N / d of the second panel, several with commas between them", numbers),
         "ridge": Option("the penalty of w^2 beside the mean square", number),
         "noise": Option("the standard deviation of the labels' noise", number),
-        "dim": Option("d, a whole number", _whole),
-        "num_runs": Option("networks a point, a whole number", _whole),
+        "dim": Option("d, a whole number from 2 on", _whole),
+        "num_runs": Option("networks a point, a whole number from 2 on", _whole),
     },
 )

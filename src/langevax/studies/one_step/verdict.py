@@ -29,6 +29,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
     large_risk = dataset.risk.sel(step="sqrt(N)").mean("run")
     floor = float(dataset.floor)
     lazy = float(dataset.risk.sel(step=["none", "1"]).mean("run").min())
+    expected = float(dataset.predicted.sel(step="sqrt(N)").min()) < (1 - MOST) * floor  # not every teacher's is passed
     crossed = large_risk.ratio.values[large_risk.values < floor]
     noise = max(float(error.mean()), float(power_error.mean()))  # of the measurement itself
     holds = bool(
@@ -38,7 +39,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         and gain_off.max() <= ERRORS
         and abs(outlier) <= SPECTRUM + 2 * outlier_error
         and lazy > floor
-        and len(crossed) > 0
+        and (len(crossed) > 0 or not expected)
     )
     numbers = {
         "closed, mean deviation": float(np.abs(small).mean()), "closed, largest": float(np.abs(small).max()),
