@@ -79,6 +79,6 @@ def test_descent_ends_once_it_has_ceased_to_pay():
 
 def test_batches_are_refused():
     problem = Converge().problem(np.ones((3, 2), np.float32), np.ones(3, np.float32), intercept=True)
-    with pytest.raises(NotImplementedError, match="needs all rows"):
+    with pytest.raises(ValueError, match="needs all rows"):
         problem.gradient_at(ReLUNetwork(jnp.ones(1), jnp.ones((1, 2))), jnp.array([0]))
     assert blocks.num_rows(problem.data) == problem.size

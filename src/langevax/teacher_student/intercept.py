@@ -17,6 +17,8 @@ from langevax.problems import blocks
 from langevax.problems.finite_sum import BLOCK_SIZE, as_rows
 from langevax.problems.problem import Problem
 
+ALL_ROWS = "a batch does not know the best intercept, which needs all rows; pass gradient=gradients.Full()."
+
 
 class CentredErrors(Problem):
     """Half the variance of the errors over weighted rows; for gradients over all of them.
@@ -78,10 +80,10 @@ class CentredErrors(Problem):
         return blocks.block_sum(total, (self.data, self.weights), BLOCK_SIZE) / self.max_size
 
     def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        raise NotImplementedError("the best intercept needs all rows; use gradients.Full().")
+        raise ValueError(ALL_ROWS)
 
     def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        raise NotImplementedError("the best intercept needs all rows; use gradients.Full().")
+        raise ValueError(ALL_ROWS)
 
     def _errors(self, position: PyTree, rows: Any) -> Float[Array, " b"]:
         return jax.vmap(self.loss.error, in_axes=(None, 0))(position, rows)

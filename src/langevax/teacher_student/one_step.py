@@ -287,7 +287,7 @@ def _norm(gradient: Array) -> Array:
 
 
 def _spectra(weights: np.ndarray, directions: int) -> tuple[np.ndarray, np.ndarray]:
-    """In NumPy, run by run: several of XLA's eigendecompositions at once hang on two cores (JAX 0.10)."""
+    """Singular values, and cosines of the leading left vector; in NumPy, run by run, so that only weights are kept."""
     values, leading = [], []
     for each in weights:
         left, singular, _ = np.linalg.svd(each, full_matrices=False)
