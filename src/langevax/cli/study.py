@@ -132,7 +132,7 @@ def _settings(chosen: Any, words: list[str]) -> dict[str, Any]:
 def _run(
     output: Output, name: str, folder: Path, size: Literal["full", "small"], seed: int, settings: list[str]
 ) -> None:
-    from langevax.cli.compilation import keep_compiled_programs
+    from langevax.run.compilation import keep_compiled_programs
     from langevax.studies import NAMES, load
 
     _check(name, NAMES)

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from langevax import checks
 from langevax.algorithm import Algorithm, Info
@@ -134,7 +134,7 @@ def carry_out(
     dropout: Any,
 ) -> tuple[FederatedState, Info]:
     """One exchange with all clients that are asked side by side; only their rows are read."""
-    select_key, drop_key, reply_key = random.split(key, 3)
+    select_key, drop_key, reply_key = exchange_keys(key)
     server, roster = state.server, federation.roster
     selection = exchange.select(select_key, server, roster)
     ids = jnp.arange(roster.num_clients, dtype=jnp.int32) if selection.ids is None else selection.ids
@@ -152,11 +152,19 @@ def carry_out(
     kept = gathered(state.memories) if exchange.remembers else ()
     replies, remembered = jax.vmap(reply)(ids, gathered(federation.data), counts, kept)
     answers = Answers(selection, replies, answered, jnp.where(answered, gathered(roster.weights), 0))
-    used = _counts(exchange, state, ids, answers, counts)
+    message = eqx.filter_eval_shape(exchange.message, server, jnp.int32(0))
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), replies)
+    used = cost(exchange, state.position, message, one, answered, counts)
     memories = state.memories
     if exchange.remembers:
         memories = _written(memories, selection.ids, answers.keep(remembered, kept))
     return FederatedState(exchange.absorb(server, answers, roster, step), memories), used
+
+
+def exchange_keys(key: Key[Array, ""]) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]:
+    """Of one exchange: whom to ask, who drops out, and of all replies."""
+    select_key, drop_key, reply_key = random.split(key, 3)
+    return select_key, drop_key, reply_key
 
 
 def client_key(key: Key[Array, ""], client_id: Int[Array, ""]) -> Key[Array, ""]:
@@ -169,22 +177,24 @@ def _written(memories: PyTree, ids: Int[Array, " asked"] | None, new: PyTree) ->
     return new if ids is None else jax.tree.map(lambda a, b: a.at[ids].set(b, unique_indices=True), memories, new)
 
 
-def _counts(
-    exchange: Exchange, state: FederatedState, ids: Int[Array, " asked"], answers: Answers, rows: Int[Array, " asked"]
+def cost(
+    exchange: Exchange, position: PyTree, message: Any, reply: Any, answered: Bool[Array, " asked"], rows: Any
 ) -> Info:
-    """What one exchange costs; a drop-out costs its message."""
-    position = state.position
-    down = eqx.filter_eval_shape(exchange.message, state.server, jnp.int32(0))
-    up = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), answers.replies)
-    most = len(ids) * (num_bytes(down) + num_bytes(up))
+    """What one exchange with clients of so many `rows` costs; a drop-out costs its message.
+
+    `message` and `reply` are those of one client, or their shapes.
+    """
+    asked = answered.shape[0]
+    most = asked * (num_bytes(message) + num_bytes(reply))
     if most > MAX_BYTES:
         raise ValueError(f"one exchange moves {most} bytes, more than can be counted ({MAX_BYTES}); ask fewer clients.")
-    number = jnp.sum(answers.answered, dtype=jnp.uint32)
-    taken = jnp.where(answers.answered, jnp.asarray(exchange.evaluations(rows), jnp.uint32), 0)
+    number = jnp.sum(answered, dtype=jnp.uint32)
+    taken = jnp.where(answered, jnp.asarray(exchange.evaluations(rows), jnp.uint32), 0)
+    vectors_down, vectors_up = num_vectors(message, position), num_vectors(reply, position)
     return {
         "exchanges": jnp.uint32(1),
-        "vectors": jnp.uint32(len(ids) * num_vectors(down, position)) + number * jnp.uint32(num_vectors(up, position)),
-        "bytes": jnp.uint32(len(ids) * num_bytes(down)) + number * jnp.uint32(num_bytes(up)),
+        "vectors": jnp.uint32(asked * vectors_down) + number * jnp.uint32(vectors_up),
+        "bytes": jnp.uint32(asked * num_bytes(message)) + number * jnp.uint32(num_bytes(reply)),
         "evaluations": jnp.sum(taken, dtype=jnp.uint32),
     }
 

@@ -30,6 +30,13 @@ class Roster(NamedTuple):
     equal: bool
     """Whether all weights are known to be the same."""
 
+    @classmethod
+    def of(cls, rows: Any, weights: Any = "size", dtype: Any = jnp.float32) -> "Roster":
+        """The roster of clients with so many rows; `weights` as in `Federation`."""
+        counts = np.asarray(rows, np.int64)
+        shares = _shares(weights, counts)
+        return cls(jnp.asarray(shares, dtype), jnp.asarray(counts, jnp.int32), bool(np.ptp(shares) == 0))
+
     @property
     def num_clients(self) -> int:
         return self.weights.shape[0]
@@ -88,17 +95,17 @@ class Federation(Problem):
         num_clients, max_rows = _two_axes(stacked)
         checks.finite("data", stacked, remedy="drop or impute these rows")
         rows = _checked_counts(counts, num_clients, max_rows)
-        shares = _shares(weights, rows)
         floating = [a.dtype for a in jax.tree.leaves(stacked) if jnp.issubdtype(a.dtype, jnp.inexact)]
+        roster = Roster.of(rows, weights, floating[0] if floating else jnp.float32)
         self.loss = loss
         self.data = stacked
-        self.counts = jnp.asarray(rows, jnp.int32)
+        self.counts = roster.rows
         self.regularizer = regularizer
-        self.weights = jnp.asarray(shares, floating[0] if floating else jnp.float32)
+        self.weights = roster.weights
         self.precision = 0.0
         self.block_size = block_size
         self.padded = bool((rows < max_rows).any())
-        self.equal = bool(np.ptp(shares) == 0)
+        self.equal = roster.equal
 
     @classmethod
     def of(cls, loss: Callable[[PyTree, PyTree], Any], clients: Sequence[PyTree], **options: Any) -> "Federation":

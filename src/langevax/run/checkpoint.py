@@ -52,7 +52,7 @@ class Checkpoint:
         with self._writing():
             if not held:
                 text = json.dumps({"format": FORMAT, "langevax": __version__, "identity": identity}, indent=1)
-                _write_atomically(record, text.encode())
+                write_atomically(record, text.encode())
             import orbax.checkpoint as ocp
 
             options = ocp.CheckpointManagerOptions(
@@ -141,7 +141,7 @@ class Checkpoint:
         with self._writing():
             if pending is not None and len(pending.steps):
                 name = f"{int(pending.steps[0]):012d}-{int(pending.steps[-1]):012d}.nc"
-                _write_atomically(self.traces / name, _part_bytes(pending))
+                write_atomically(self.traces / name, _part_bytes(pending))
             leaves: dict[str, Any] = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(carry)) if leaf.size}
             leaves["checksum"] = _checksum(leaves)
             self._manager.save(step, args=ocp.args.StandardSave(leaves))
@@ -212,7 +212,7 @@ def _checksum(leaves: dict[str, Any]) -> np.ndarray:
     return np.array([total], np.uint32)
 
 
-def _write_atomically(path: Path, content: bytes | memoryview) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     temporary = path.with_name(path.name + ".part")
     try:
         with temporary.open("wb") as file:

@@ -47,7 +47,7 @@ def run(output: Output, wanted: Wanted) -> None:
 
     table = table_of(wanted.data, wanted.target, wanted.seed)
     _make(wanted.out)
-    from langevax.cli.compilation import keep_compiled_programs
+    from langevax.run.compilation import keep_compiled_programs
 
     keep_compiled_programs()
     import jax

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from langevax.cli.compilation import keep_compiled_programs
+from langevax.run.compilation import keep_compiled_programs
 from langevax.cli.errors import BadInput
 from langevax.cli.fitting.folder import MODEL, SCHEMA
 from langevax.cli.fitting.stored import read_schema

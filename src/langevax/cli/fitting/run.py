@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from langevax.cli.compilation import keep_compiled_programs
+from langevax.run.compilation import keep_compiled_programs
 from langevax.cli.errors import BadInput, RunFailed
 from langevax.cli.fitting import story
 from langevax.cli.fitting.estimators import estimator_for

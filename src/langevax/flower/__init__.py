@@ -1,0 +1,24 @@
+"""Federated methods between real machines, on Flower; `pip install 'langevax[flower]'`."""
+
+import importlib
+from typing import Any
+
+try:
+    import flwr  # noqa: F401
+except ImportError as error:
+    raise ImportError("langevax.flower needs Flower; install it by pip install 'langevax[flower]'.") from error
+
+from langevax.flower.client import client_app
+from langevax.flower.serving import server_app
+from langevax.flower.strategy import FederatedStrategy
+from langevax.flower.task import Task
+
+__all__ = ["FederatedStrategy", "Task", "client_app", "server_app", "torch_load", "torch_problem", "torch_start"]
+
+FOR_TORCH = ("torch_load", "torch_problem", "torch_start")
+
+
+def __getattr__(name: str) -> Any:
+    if name in FOR_TORCH:
+        return getattr(importlib.import_module("langevax.flower.torch"), name)
+    raise AttributeError(f"module 'langevax.flower' has no attribute {name!r}")

@@ -1,0 +1,59 @@
+"""What a server and its clients must agree on: the algorithm, the model's start, and each client's rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import PyTree
+
+from langevax.federated.rounds import Federated
+from langevax.problems.finite_sum import FiniteSum
+
+Config = Mapping[str, Any]
+"""Flower's run config: `[tool.flwr.app.config]` of the app, with what `--run-config` changes."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A federated run, written once and imported by the `ServerApp` and the `ClientApp` of one Flower app.
+
+    Args:
+        algorithm: one of `langevax.federated`, or a function of the run config that gives one.
+        start: the position where the run begins, a pytree of floating arrays; or a function of the run config.
+        problem: `problem(context) -> FiniteSum`, this client's rows, called where the client is. `context` is
+            Flower's: `context.node_config["partition-id"]` says which client this is, `context.run_config` has the run
+            config. PyTorch and NumPy come in by `torch_problem` and `langevax.ExternalSum`.
+        evaluate: `evaluate(config) -> function(position) -> dict of numbers`, called where the server is: a table
+            that was held out, say. None for none.
+
+    Example:
+        >>> import jax.numpy as jnp, langevax
+        >>> def problem(context):
+        ...     i = context.node_config["partition-id"]
+        ...     return langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, jnp.arange(4.0) + 4 * i)
+        >>> def algorithm(config):
+        ...     return langevax.federated.FedAvg(step_size=config["step-size"], local_steps=4)
+        >>> task = Task(algorithm, jnp.array(0.0), problem)
+        >>> task.algorithm_of({"step-size": 0.1}).local_steps
+        4
+    """
+
+    algorithm: Federated | Callable[[Config], Federated]
+    start: PyTree
+    problem: Callable[[Any], FiniteSum]
+    evaluate: Callable[[Config], Callable[[PyTree], Mapping[str, float]]] | None = None
+
+    def algorithm_of(self, config: Config) -> Federated:
+        """The algorithm under this config.
+
+        Raises:
+            TypeError: it is no federated method.
+        """
+        made = self.algorithm if isinstance(self.algorithm, Federated) else self.algorithm(config)
+        if not isinstance(made, Federated):
+            raise TypeError(f"algorithm must be one of langevax.federated or a function that gives one, got {made!r}.")
+        return made
+
+    def start_of(self, config: Config) -> PyTree:
+        """The start under this config."""
+        return self.start(config) if callable(self.start) else self.start
