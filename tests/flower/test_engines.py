@@ -1,0 +1,183 @@
+"""Flower's engines as they are started here: whole runs of a plain app, deaths, refusals, and nothing left behind."""
+
+import json
+import os
+import re
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+
+from langevax.flower.engines import Deployment, EngineError, Simulation, make_certificates, make_node_key
+from langevax.flower.engines.superlink import CONNECTION
+from tests.flower.plain import write_plain_app
+
+PATIENCE = 300.0
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    return write_plain_app(tmp_path_factory.mktemp("apps") / "plain")
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory):
+    with Deployment(2, logs=tmp_path_factory.mktemp("logs"), patience=PATIENCE) as engine:
+        yield engine
+    assert_all_is_gone(engine)
+
+
+def assert_all_is_gone(engine):
+    assert engine.family.members() == set()
+    assert engine.family.guardian.returncode == 0
+    assert not engine.home.exists()
+
+
+def listening(pids):
+    """Addresses that these processes listen on, in the kernel's hexadecimal."""
+    sockets = set()
+    for pid in pids:
+        try:
+            links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+        except OSError:
+            continue
+        sockets |= {int(found.group(1)) for link in links if (found := re.fullmatch(r"socket:\[(\d+)\]", link))}
+    rows = [line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
+    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and int(row[9]) in sockets}
+
+
+LOOPBACKS = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'langevax[flower]'")
+def test_a_simulation_runs_an_app_and_leaves_nothing(app, tmp_path):
+    """Three clients on two processes, all on the loopback interface; lines are told as they come; Ray ends with it."""
+    lines, addresses, titles = [], set(), set()
+
+    def watch(line):
+        lines.append(line)
+        pids = engine.family.members()
+        addresses.update(listening(pids))
+        titles.update(Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0] for pid in pids if alive(pid))
+
+    def alive(pid):
+        return Path(f"/proc/{pid}/cmdline").exists()
+
+    settings = {"rounds": 40, "out": str(tmp_path / "out.json")}
+    with Simulation(3, cpus=2, logs=tmp_path / "logs", patience=PATIENCE) as engine:
+        outcome = engine.run(app, settings, on_line=watch, timeout=PATIENCE)
+        assert outcome.finished, outcome
+    assert_all_is_gone(engine)
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [[answer["partition-id"] for answer in answers] for answers in found["rounds"]] == [[0, 1, 2]] * 40
+    answers = [answer for answers in found["rounds"] for answer in answers]
+    assert {answer["num-partitions"] for answer in answers} == {3}
+    assert {answer["FLWR_HOME"] for answer in answers} == {str(engine.home)}
+    assert len({answer["pid"] for answer in answers}) == 2
+    assert [line for line in lines if line.startswith("round")] == [f"round {i} has 3 answers" for i in range(40)]
+    assert outcome.log.read_text().count("round 39 has") == 1
+    assert {"superlink.log", outcome.log.name} == {path.name for path in (tmp_path / "logs").iterdir()}
+    assert any("raylet" in title for title in titles)
+    if Path("/proc/net/tcp").exists():
+        assert addresses
+        assert addresses <= LOOPBACKS
+
+
+def test_a_deployment_runs_an_app_and_a_killed_node_comes_back(app, deployment, tmp_path):
+    """Each client is a process of its own. Without keys a node that is back is another one."""
+    before = {client: node.node_id for client, node in deployment.nodes.items()}
+    deployment.kill_node(1)
+    deployment.start_node(1)
+    assert deployment.nodes[0].node_id == before[0]
+    assert deployment.nodes[1].node_id not in before.values()
+    settings = {"rounds": 1, "enough": 2, "out": str(tmp_path / "out.json")}  # the dead node is asked, too
+    outcome = deployment.run(app, settings, timeout=PATIENCE)
+    assert outcome.finished, outcome
+    [answers] = json.loads((tmp_path / "out.json").read_text())["rounds"]
+    assert [answer["partition-id"] for answer in answers] == [0, 1]
+    assert {answer["node"] for answer in answers} == {str(node.node_id) for node in deployment.nodes.values()}
+    assert len({answer["pid"] for answer in answers}) == 2
+    if Path("/proc/net/tcp").exists():
+        assert listening(deployment.family.members()) <= LOOPBACKS
+
+
+def test_a_server_app_that_fails_is_told(app, deployment):
+    lines = []
+    outcome = deployment.run(app, {"trouble": "raise"}, timeout=PATIENCE, on_line=lines.append)
+    assert (outcome.status, outcome.finished) == ("failed", False)
+    assert "planted trouble" in "\n".join([outcome.details, *lines])
+
+
+def test_a_run_is_stopped_after_its_time_and_on_request(app, deployment):
+    run = deployment.launch(app, {"trouble": "sleep"})
+    while "sleeping" not in run.lines():
+        time.sleep(0.1)
+    outcome = run.wait(timeout=0.5)
+    assert (outcome.status, outcome.details) == ("timed out", "stopped after 0.5 seconds")
+    run = deployment.launch(app, {"trouble": "sleep"})
+    run.stop()
+    assert run.wait(PATIENCE).status == "stopped"
+
+
+def test_only_registered_nodes_are_let_in_and_a_dead_server_is_noticed(app, tmp_path):
+    keys = [make_node_key(tmp_path / "secrets", name) for name in ("known", "unknown")]
+    tls = make_certificates(tmp_path / "secrets")
+    with Deployment(1, tls=tls, keys=keys[:1], patience=PATIENCE) as engine:
+        with pytest.raises(EngineError, match=r"SuperNode 1 ended with exit code 1 before(?s:.*)code: 2004"):
+            engine.start_node(1, keys[1])
+        with pytest.raises(EngineError, match=r"All SuperNodes must be registered"):
+            engine.start_node(1)
+        [node] = json.loads(engine.flwr("supernode", "ls", CONNECTION, "--format", "json"))["nodes"]
+        assert (node["status"], node["node-id"]) == ("online", str(engine.nodes[0].node_id))
+        run = engine.launch(app, {"rounds": 1000, "out": str(tmp_path / "out.json")})
+        while not any("round 0 has 1 answers" in line for line in run.lines()):
+            time.sleep(0.1)
+        engine.stop_node(0)
+        assert str(engine.start_node(0).node_id) == node["node-id"]
+        engine.kill_server()
+        outcome = run.wait(PATIENCE)
+        assert outcome.status == "lost"
+        assert "the SuperLink ended with exit code -9" in outcome.details
+    assert_all_is_gone(engine)
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path):
+    (tmp_path / "ca.crt").write_text("no certificate")
+    tls = make_certificates(tmp_path / "good")._replace(certificate=tmp_path / "ca.crt")
+    engine = Deployment(1, tls=tls, patience=PATIENCE)
+    with pytest.raises(EngineError, match="The SuperLink ended with exit code 1 before it was ready"), engine:
+        pass
+    assert_all_is_gone(engine)
+
+
+def test_mistakes_are_found_before_anything_starts(app, tmp_path):
+    with pytest.raises(ValueError, match="num_clients must be"):
+        Simulation(0)
+    with pytest.raises(ValueError, match="cpus must be"):
+        Simulation(1, cpus_per_client=2, cpus=1)
+    key = make_node_key(tmp_path, "node")
+    with pytest.raises(ValueError, match="keys are given and tls is None"):
+        Deployment(1, keys=[key])
+    with pytest.raises(ValueError, match="keys must be 2, one for each client, got 1"):
+        Deployment(2, tls=make_certificates(tmp_path), keys=[key])
+    with pytest.raises(ValueError, match=r"name is 'node', and .* is there already"):
+        make_node_key(tmp_path, "node")
+    engine = Deployment(1)
+    with pytest.raises(ValueError, match="name the folder of a Flower app"):
+        engine.run(tmp_path / "nothing")
+    with pytest.raises(ValueError, match=r"'round' is no setting of .*\['enough', 'out', 'rounds', 'trouble'\]"):
+        engine.run(app, {"round": 3})
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    with pytest.raises(ValueError, match=r"does not describe a Flower app"):
+        engine.run(tmp_path)
+    with pytest.raises(RuntimeError, match="use it in a `with` block"):
+        engine.flwr("ls")
+
+
+def test_secrets_are_readable_by_their_owner_alone(tmp_path):
+    key, tls = make_node_key(tmp_path, "node"), make_certificates(tmp_path)
+    assert {oct(path.stat().st_mode & 0o777) for path in (key.private, tls.key)} == {"0o600"}
+    assert key.public.read_text().startswith("ecdsa-sha2-nistp384 ")

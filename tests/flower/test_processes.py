@@ -1,0 +1,153 @@
+"""Families of processes end whole: orphans, deaf ones, and when the owner is gone."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+
+from langevax.flower.engines import processes
+from langevax.flower.engines.processes import EngineError, Family, answers, family_of, free_port
+
+LINUX = Path("/proc/self/environ").exists()
+SLEEP = "import time; time.sleep(600)"
+ORPHANS = f"""
+import subprocess
+for detached in (False, True):
+    subprocess.run(["sh", "-c", "sleep 600 & true"], start_new_session=detached)
+print("ready", flush=True)
+{SLEEP}
+"""
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); {SLEEP}"
+POLITE = f"""
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: (print("good bye", flush=True), sys.exit(7)))
+print("ready", flush=True)
+{SLEEP}
+"""
+
+
+@pytest.fixture
+def family(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "GRACE", 0.5)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    family = Family(folder)
+    yield family
+    family.end()
+
+
+def start(family, code, tmp_path, name="member"):
+    member = family.start(name, [sys.executable, "-c", code], dict(os.environ), tmp_path / f"{name}.log")
+    member.wait_for(lambda: "ready" in member.text(), 60, "ready")
+    return member
+
+
+def test_children_end_with_their_parents_orphans_of_other_sessions_included(family, tmp_path):
+    start(family, ORPHANS, tmp_path)
+    assert len(family.members()) == 3  # the member; one whose parent is gone; one in another session
+    assert os.getpid() not in family.members()
+    family.end()
+    assert family.members() == set()
+    assert not family.folder.exists()
+
+
+@pytest.mark.skipif(not LINUX, reason="orphans are found by /proc")
+def test_orphans_are_found_when_the_member_itself_is_gone(family, tmp_path):
+    member = start(family, ORPHANS, tmp_path)
+    os.kill(member.pid, signal.SIGKILL)
+    member.popen.wait()
+    assert len(family.members()) == 2
+    family.end()
+    assert family.members() == set()
+
+
+def test_one_member_is_ended_with_its_children_and_the_others_go_on(family, tmp_path):
+    gone, stays = start(family, ORPHANS, tmp_path, "gone"), start(family, DEAF, tmp_path, "stays")
+    family.kill(gone)
+    assert (gone.exit_code, stays.exit_code) == (-signal.SIGKILL, None)
+    assert stays.pid in family.members()
+
+
+def test_it_asks_before_it_ends(family, tmp_path):
+    polite, deaf = start(family, POLITE, tmp_path, "polite"), start(family, DEAF, tmp_path, "deaf")
+    family.end()
+    assert (polite.exit_code, deaf.exit_code) == (7, -signal.SIGKILL)
+    assert "good bye" in polite.text()
+
+
+def test_another_family_is_left_alone(family, tmp_path):
+    other = Family()
+    member = start(other, DEAF, tmp_path)
+    family.end()
+    assert member.exit_code is None
+    other.kill(member)
+    other.end()
+
+
+@pytest.mark.skipif(not LINUX, reason="the guardian's work is looked up in /proc")
+def test_a_guardian_ends_them_when_the_owner_is_killed(tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    owner = f"""
+import os, pathlib, sys, time
+from langevax.flower.engines.processes import Family
+family = Family(pathlib.Path({str(folder)!r}))
+log = pathlib.Path({str(tmp_path / "log")!r})
+member = family.start("m", [sys.executable, "-c", {ORPHANS!r}], dict(os.environ), log)
+member.wait_for(lambda: "ready" in member.text(), 60, "ready")
+print(family.mark, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True) as process:
+        mark = process.stdout.readline().strip()
+        assert len(family_of(mark, [])) == 3
+        process.kill()
+    until = time.monotonic() + 60
+    while family_of(mark, []) or folder.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_member_that_ends_or_takes_too_long_is_told_with_its_last_words(family, tmp_path):
+    code = "print('no room'); print('\\x1b[91mERROR\\x1b[0m: port taken'); raise SystemExit(3)"
+    member = family.start("The server", [sys.executable, "-c", code], dict(os.environ), tmp_path / "s.log")
+    with pytest.raises(
+        EngineError, match=r"(?s)The server ended with exit code 3 before it was ready.*no room\nERROR: port"
+    ):
+        member.wait_for(lambda: False, 60, "ready")
+    slow = start(family, DEAF, tmp_path, "The clock")
+    with pytest.raises(EngineError, match=r"The clock was not up after 0.1 seconds.*clock\.log"):
+        slow.wait_for(lambda: False, 0.1, "up")
+
+
+def test_words_of_an_earlier_member_in_the_same_log_are_not_its_own(family, tmp_path):
+    family.kill(start(family, "print('ready', flush=True);" + SLEEP, tmp_path))
+    again = family.start("member", [sys.executable, "-c", "pass"], dict(os.environ), tmp_path / "member.log")
+    with pytest.raises(EngineError, match="ended with exit code 0"):
+        again.wait_for(lambda: "ready" in again.text(), 60, "ready")
+
+
+def test_without_proc_the_same_processes_are_found_by_ps(family, tmp_path, monkeypatch):
+    start(family, ORPHANS, tmp_path)
+    found = family.members()
+    monkeypatch.setattr(processes, "_table", processes._table_by_ps)
+    monkeypatch.setattr(processes, "_carries", lambda pid, mark: False)
+    assert family.members() < found  # all but the orphan that left the session
+    assert len(family.members()) == 2
+
+
+def test_free_ports_are_free_and_below_those_of_outgoing_connections():
+    port = free_port()
+    assert port in processes.PORTS
+    assert not answers("127.0.0.1", port)
+    with socket.create_server(("127.0.0.1", port)):
+        assert answers("127.0.0.1", port)
+    with pytest.raises(EngineError, match=r"'192\.0\.2\.77'; is it an address of this machine\?"):
+        free_port("192.0.2.77")
