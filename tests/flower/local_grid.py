@@ -1,4 +1,4 @@
-"""Flower's `Grid` without an engine: messages go straight to `ClientApp`s in this process, through Flower's own bytes."""
+"""Flower's `Grid` without an engine: messages go straight to a `ClientApp` in this process."""
 
 import itertools
 

@@ -151,8 +151,8 @@ class Conductor:
 
     def absorb(self, asked: Asked, replies: Mapping[int, Any]) -> dict[str, int]:
         """Take in the replies by client and go on; what the exchange cost."""
-        turn, ids = asked.turn, np.asarray(asked.clients, np.int32)
-        answered = np.array([client in replies for client in asked.clients])
+        turn, ids = asked.turn, jnp.asarray(asked.clients, jnp.int32)
+        answered = jnp.array([client in replies for client in asked.clients])
         shape = self.reply_shape(asked)
         nothing = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shape)
         each = [replies.get(client, nothing) for client in asked.clients]
@@ -161,9 +161,9 @@ class Conductor:
             turn.exchange, self.state, self.roster, asked.selection, ids, stacked, answered, jnp.int32(asked.step)
         )
         if turn.exchange.remembers:
-            self.stamps[ids[answered]] = asked.number
+            self.stamps[sorted(replies)] = asked.number
         rows = self.roster.rows[ids]
-        used = cost(turn.exchange, self.position, asked.messages[0], shape, jnp.asarray(answered), rows)
+        used = cost(turn.exchange, self.position, asked.messages[0], shape, answered, rows)
         spent = {name: int(value) for name, value in used.items()}
         self.counts = {name: self.counts[name] + spent[name] for name in COUNTS}
         self._turns.popleft()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from langevax._version import __version__
@@ -33,8 +34,8 @@ def save(folder: Path, run: str, words: dict[str, Any], state: Any) -> None:
     """
     from safetensors.numpy import save as as_bytes
 
-    leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(state)]
-    tensors = {f"{i:06d}": leaf.reshape(-1).view(np.uint8) for i, leaf in enumerate(leaves)}
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+    tensors = {f"{i:06d}": np.ascontiguousarray(leaf).reshape(-1).view(np.uint8) for i, leaf in enumerate(leaves)}
     kinds = [[leaf.dtype.name, list(leaf.shape)] for leaf in leaves]
     about = {"format": FORMAT, "langevax": __version__, "run": run, "words": words, "leaves": kinds}
     about["checksum"] = _checksum(tensors)
@@ -78,14 +79,8 @@ def load(folder: Path, run: str) -> Saved:
         raise CheckpointError(f"{path} has format {about['format']}; use langevax {about['langevax']}.")
     if (changed := difference(run, about["run"])) is not None:
         raise CheckpointError(f"the checkpoint in {str(folder)!r} is of another run: {changed}. Name another folder.")
-    leaves = [tensors[f"{i:06d}"].view(np.dtype(_dtype(name))).reshape(shape) for i, (name, shape) in enumerate(kinds)]
+    leaves = [tensors[f"{i:06d}"].view(jnp.dtype(name)).reshape(shape) for i, (name, shape) in enumerate(kinds)]
     return Saved(words, leaves)
-
-
-def _dtype(name: str) -> Any:
-    import jax.numpy as jnp
-
-    return jnp.dtype(name)
 
 
 def _checksum(tensors: dict[str, np.ndarray]) -> int:

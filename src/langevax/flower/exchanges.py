@@ -107,7 +107,7 @@ class Exchanges:
             except Refused as error:
                 refused[place] = str(error)
         refused |= self.inspector.sensible(asked.turn.name, norms)
-        taken = {sent.clients[place]: tree for place, tree in trees.items() if place not in refused}
+        taken = {sent.clients[place]: trees[place] for place in sorted(trees) if place not in refused}
         counts = self.conductor.absorb(asked, taken)
         self.members.note(asked.clients, set(taken))
         names = self.members.partitions

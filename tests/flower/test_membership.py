@@ -1,0 +1,215 @@
+"""Clients that die, start again, come late or leave for good, and a server that dies."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+
+import jax
+
+import langevax
+from langevax import CheckpointError
+from langevax.federated import BVRLSGD, Scaffold
+from tests.flower.setting import (
+    CLIENTS,
+    FEDERATION,
+    FLEDGE_CLIENT,
+    FLEDGE_SERVER,
+    KEY,
+    NUM_CLIENTS,
+    START,
+    grid_of,
+    loss,
+    strategy_of,
+)
+
+LATER_NODE = 2**64 - 1  # more than a float64 can tell from its neighbours
+METHODS = {
+    "FLEDGE server": FLEDGE_SERVER,
+    "FLEDGE client": FLEDGE_CLIENT,
+    "Scaffold": Scaffold(step_size=0.05, local_steps=3, batch_size=2, clients_per_round=4),
+    "BVRLSGD": BVRLSGD(step_size=0.05, local_steps=3, batch_size=2, period=3),
+}
+
+
+def advance(strategy, grid, rounds):
+    strategy.start(grid, num_rounds=rounds, evaluate_every=0)
+
+
+def go_on(strategy, grid, rounds):
+    """Rounds of a strategy that has begun, one by one."""
+    end = strategy.conductor.step + rounds
+    while strategy.conductor.step < end:
+        strategy._settle(grid)
+        strategy._exchange(grid)
+
+
+def node_of(grid, partition):
+    (node,) = [n for n, context in grid.contexts.items() if context.node_config["partition-id"] == partition]
+    return node
+
+
+def assert_same_position(strategy, expected):
+    for ours, theirs in zip(jax.tree.leaves(strategy.conductor.position), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_numbers_and_counts_are_those_of_simulate(name):
+    expected = langevax.simulate(METHODS[name], FEDERATION, START, key=KEY, num_steps=3)
+    strategy = strategy_of(METHODS[name])
+    advance(strategy, grid_of(METHODS[name]), 3)
+    assert_same_position(strategy, expected.position)
+    assert strategy.conductor.counts == {key: int(value) for key, value in expected.counts.items()}
+
+
+def test_the_loss_of_the_clients_is_the_value_of_the_federation():
+    strategy = strategy_of(FLEDGE_SERVER)
+    result = strategy.start(grid_of(FLEDGE_SERVER), num_rounds=2)
+    assert list(result.evaluate_metrics_clientapp) == [1, 2]
+    found = result.evaluate_metrics_clientapp[2]["loss"]
+    assert found == pytest.approx(float(FEDERATION.value(strategy.conductor.position)), rel=1e-5)
+    assert [a.shape for a in result.arrays.to_numpy_ndarrays()] == [(), (3,)]
+
+
+def test_a_loop_of_flower_itself_carries_an_exchange_a_round():
+    """`configure_train` and `aggregate_train`, by Flower's own `Strategy.start`."""
+    from flwr.app import ArrayRecord
+    from flwr.serverapp.strategy import Strategy
+
+    strategy = strategy_of(FLEDGE_SERVER)
+    result = Strategy.start(strategy, grid_of(FLEDGE_SERVER), ArrayRecord([np.zeros(1)]), num_rounds=5)
+    expected = langevax.simulate(FLEDGE_SERVER, FEDERATION, START, key=KEY, num_steps=2)
+    assert_same_position(strategy, expected.position)
+    assert result.train_metrics_clientapp[5]["exchanges"] == expected.exchanges
+
+
+def test_a_client_that_starts_again_as_another_node_goes_on_where_the_server_keeps_the_table():
+    strategy, grid = strategy_of(FLEDGE_SERVER), grid_of(FLEDGE_SERVER)
+    advance(strategy, grid, 2)
+    del grid.contexts[node_of(grid, 1)]
+    grid.connect(LATER_NODE, 1, NUM_CLIENTS)
+    go_on(strategy, grid, 2)
+    expected = langevax.simulate(FLEDGE_SERVER, FEDERATION, START, key=KEY, num_steps=4)
+    assert_same_position(strategy, expected.position)
+    assert strategy.members.nodes[1] == LATER_NODE
+
+
+@pytest.mark.parametrize("name", ["FLEDGE client", "Scaffold"])
+def test_a_client_that_lost_its_memory_makes_the_run_begin_anew(name):
+    strategy, grid = strategy_of(METHODS[name]), grid_of(METHODS[name])
+    advance(strategy, grid, 2)
+    for context in grid.contexts.values():
+        context.state.clear()
+    go_on(strategy, grid, 1)
+    assert strategy.history[-1].lost
+    before = strategy.conductor.position
+    strategy._settle(grid)
+    assert strategy.conductor.openings == 2
+    strategy._exchange(grid)
+    assert not strategy.history[-1].lost
+    if name == "FLEDGE client":
+        exact = FEDERATION.gradient(before)
+        np.testing.assert_allclose(strategy.conductor.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["FLEDGE server", "BVRLSGD"])
+def test_a_client_that_is_gone_is_left_out_and_the_gradient_is_that_of_the_others(name):
+    """The entry of a dead client would bias the estimate for ever; this one is exact at once."""
+    strategy, grid = strategy_of(METHODS[name], patience=2), grid_of(METHODS[name])
+    advance(strategy, grid, 2)
+    del grid.contexts[node_of(grid, 1)]
+    for _ in range(20):
+        strategy._settle(grid)
+        if len(strategy.members.partitions) < NUM_CLIENTS:
+            break
+        strategy._exchange(grid)
+    assert strategy.members.partitions == [0, 2, 3, 4]
+    position = strategy.conductor.position
+    strategy._exchange(grid)
+    assert strategy.history[-1].answered == [0, 2, 3, 4]
+    exact = langevax.Federation.of(loss, [CLIENTS[i] for i in (0, 2, 3, 4)]).gradient(position)
+    np.testing.assert_allclose(strategy.conductor.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_client_that_comes_later_is_taken_in_and_one_that_left_comes_back():
+    strategy, grid = strategy_of(FLEDGE_SERVER, patience=1), grid_of(FLEDGE_SERVER, num_clients=NUM_CLIENTS - 1)
+    strategy.num_clients = NUM_CLIENTS - 1
+    advance(strategy, grid, 1)
+    grid.connect(LATER_NODE, NUM_CLIENTS - 1, NUM_CLIENTS)
+    go_on(strategy, grid, 1)
+    assert strategy.members.partitions == [0, 1, 2, 3, 4]
+    gone = node_of(grid, 0)
+    context = grid.contexts.pop(gone)
+    while 0 in strategy.members.partitions:
+        go_on(strategy, grid, 1)
+    grid.contexts[gone] = context  # a node with a key keeps its id
+    go_on(strategy, grid, 1)
+    assert strategy.members.partitions == [0, 1, 2, 3, 4]
+    assert strategy.conductor.roster.num_clients == NUM_CLIENTS
+
+
+def test_two_nodes_that_say_they_are_the_same_client():
+    grid = grid_of(FLEDGE_SERVER)
+    grid.connect(LATER_NODE, 1, NUM_CLIENTS)
+    strategy = strategy_of(FLEDGE_SERVER)
+    advance(strategy, grid, 1)
+    (why,) = strategy.reception.refused.values()
+    assert "says that it is client 1, which node" in why
+    assert len(strategy.members.partitions) == NUM_CLIENTS
+
+
+def test_a_node_without_a_partition_id_is_told_what_to_do():
+    grid = grid_of(FLEDGE_SERVER)
+    grid.connect(LATER_NODE, -1, NUM_CLIENTS)
+    strategy = strategy_of(FLEDGE_SERVER)
+    advance(strategy, grid, 1)
+    assert "--node-config 'partition-id=N'" in strategy.reception.refused[str(LATER_NODE)]
+
+
+def test_too_few_clients_are_waited_for_and_then_named():
+    with pytest.raises(TimeoutError, match=r"5 of 7 clients introduced themselves within 0.02 s \(\[0, 1, 2, 3, 4\]\)"):
+        advance(strategy_of(FLEDGE_SERVER, num_clients=7, join_seconds=0.02), grid_of(FLEDGE_SERVER), 1)
+
+
+@pytest.mark.parametrize("name", ["FLEDGE server", "BVRLSGD"])
+def test_a_server_that_died_goes_on_as_if_it_had_not(name, tmp_path):
+    advance(strategy_of(METHODS[name], checkpoint=tmp_path), grid_of(METHODS[name]), 2)
+    resumed = strategy_of(METHODS[name], checkpoint=tmp_path, resume=True)
+    advance(resumed, grid_of(METHODS[name], first_node=2**40), 4)
+    whole = strategy_of(METHODS[name])
+    advance(whole, grid_of(METHODS[name]), 4)
+    for ours, theirs in zip(
+        jax.tree.leaves(resumed.conductor.state), jax.tree.leaves(whole.conductor.state), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    assert resumed.conductor.counts == whole.conductor.counts
+
+
+def test_a_server_whose_clients_had_memories_begins_anew_from_its_position(tmp_path):
+    first = strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path)
+    advance(first, grid_of(FLEDGE_CLIENT), 2)
+    resumed, grid = strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_CLIENT)
+    resumed._begin(grid)
+    assert_same_position(resumed, first.conductor.position)
+    go_on(resumed, grid, 0)
+    resumed._settle(grid)
+    resumed._exchange(grid)
+    exact = FEDERATION.gradient(first.conductor.position)
+    np.testing.assert_allclose(resumed.conductor.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+
+
+def test_checkpoints_are_not_mixed_up_nor_trusted_blindly(tmp_path):
+    advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path), grid_of(FLEDGE_SERVER), 1)
+    with pytest.raises(CheckpointError, match="already holds a run; pass resume=True"):
+        advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path), grid_of(FLEDGE_SERVER), 1)
+    with pytest.raises(
+        CheckpointError, match=r"of another run: algorithm is langevax\.federated\.fledge\.FLEDGE there"
+    ):
+        advance(strategy_of(METHODS["BVRLSGD"], checkpoint=tmp_path, resume=True), grid_of(METHODS["BVRLSGD"]), 1)
+    file = tmp_path / "server.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"checksum differs.*it is damaged"):
+        advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_SERVER), 1)
