@@ -12,6 +12,7 @@ from langevax.pcn import PCN, PCNL
 from langevax.perturbed import PerturbedDescent
 from langevax.problems import likelihoods, losses, neurons
 from langevax.problems.affine import affine
+from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Federation
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.mean_field import MeanFieldRisk
@@ -28,6 +29,7 @@ __all__ = [
     "Algorithm",
     "CheckpointError",
     "DivergenceError",
+    "ExternalSum",
     "Federation",
     "FiniteSum",
     "Langevin",
@@ -52,7 +54,7 @@ __all__ = [
     "spaces",
 ]
 
-LOADED_ON_USE = ("numpyro", "optax", "optimize", "sampling", "sklearn", "studies", "teacher_student")
+LOADED_ON_USE = ("flower", "numpyro", "optax", "optimize", "sampling", "sklearn", "studies", "teacher_student")
 FUNCTIONS_ON_USE = {"inverse_problem": "sampling", "minimize": "optimize", "sample": "sampling"}
 
 

@@ -211,3 +211,17 @@ def test_a_mistake_is_named(arguments, error, message):
 def test_a_loss_that_is_not_scalar_is_named_at_first_use():
     with pytest.raises(ValueError, match="scalar"):
         FiniteSum(lambda x, row: x * row, jnp.ones((4, 2))).value(jnp.ones(2))
+
+
+def test_a_sum_over_other_rows_keeps_loss_regularizer_precision_and_blocks():
+    with jax.enable_x64():
+        x, other = position(), rows(seed=5)
+        problem = FiniteSum(logistic, rows(), regularizer, precision=0.5, block_size=3)
+        found = problem.over(other, USED)
+        assert_agree(numbers(found, x), numbers(FiniteSum(logistic, other, regularizer, 0.5, count=USED), x))
+        assert (found.block_size, found.size, problem.over(other).size) == (3, USED, N)
+
+
+def test_weights_are_those_of_their_own_rows():
+    with pytest.raises(ValueError, match="weights, which belong to its own rows; weigh rows in the loss"):
+        FiniteSum(logistic, rows(), weights=np.ones(N)).over(rows())

@@ -31,7 +31,7 @@ def batch(client: FiniteSum, key: Key[Array, ""], batch_size: int | None) -> Fin
     places = jnp.minimum(jnp.arange(batch_size, dtype=jnp.int32), size - 1)  # those beyond `size` count 0 below
     rows = blocks.take(client.data, batches.permuted(key, places, size))
     used = None if client.count is None else jnp.minimum(batch_size, size)
-    return FiniteSum(client.loss, rows, client.regularizer, count=used, block_size=client.block_size)
+    return client.over(rows, used)
 
 
 def batch_rows(batch_size: int | None, rows: Int[Array, "..."]) -> Int[Array, "..."]:

@@ -76,6 +76,16 @@ class FiniteSum(Problem):
         self.count = blocks.checked_count(count, size)
         self.block_size = block_size
 
+    def over(self, rows: PyTree, count: Any = None) -> "FiniteSum":
+        """The same sum over other rows, all counting alike, the first `count` of them in use; None uses all.
+
+        Raises:
+            ValueError: this sum has weights, which are those of its own rows.
+        """
+        if self.weights is not None:
+            raise ValueError("this sum has weights, which belong to its own rows; weigh rows in the loss instead.")
+        return FiniteSum(self.loss, rows, self.regularizer, self.precision, None, count, self.block_size)
+
     @property
     def max_size(self) -> int:
         return blocks.num_rows(self.data)

@@ -1,0 +1,193 @@
+"""A sum over rows whose gradient is not JAX's: a user's function on NumPy arrays, or on what can be made of them.
+
+    value(x) = mean over rows of a loss,      gradient(position, rows) = its gradient over the rows given
+
+Rows are handed over in blocks of `block_size`, so that what a function holds for each row is never whole in memory.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from langevax import trees
+from langevax.problems import blocks, host
+from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
+
+Function = Callable[[PyTree, PyTree], Any]
+
+ONE_AT_A_TIME = threading.RLock()  # few libraries expect that one model is asked from several threads
+
+
+class ExternalSum(FiniteSum):
+    """The finite sum whose gradient is `gradient(position, rows)`, a function on NumPy arrays.
+
+    It takes a client's place in every federated method, and a problem's in every method that asks for gradients (and
+    for values, where `value` is given). The functions are called from within compiled programs, one call at a
+    time: one for each block of rows, of each client or chain of those that run side by side.
+
+    Args:
+        gradient: `gradient(position, rows) -> pytree like position`: a mean over the rows given, never a sum. Position
+            and rows are pytrees of NumPy arrays, rows a batch of those of `data`; all of them are the function's to
+            keep or overwrite. It must depend on nothing else (no dropout, no state) and not call JAX: losses of JAX
+            are for `FiniteSum`. Float64 results are rounded to the position's dtype; what is not finite is passed on.
+            Weight decay belongs here. Another function object is another program to compile: define it once.
+        data: a pytree of arrays with one row per component along axis 0. The function sees rows as JAX keeps them:
+            float64 as float32, int64 as int32, unless `jax_enable_x64` is set.
+        value: `value(position, rows) -> float`, the mean whose gradient it is; None where nobody asks for values.
+        precision: the quadratic part, as in `FiniteSum`.
+        count: rows in use; the functions are never given the others.
+        block_size: most rows handed over at once.
+
+    Raises:
+        TypeError: functions that cannot be called.
+        ValueError: bad data, count or precision, as in `FiniteSum`; values asked for and not given; a result of another
+            structure, shape or kind than the position, which a compiled program raises as a
+            `jax.errors.JaxRuntimeError` that ends with the sentence.
+
+    Example:
+        >>> import jax, numpy as np, langevax
+        >>> def gradient(w, rows):
+        ...     X, y = rows
+        ...     return X.T @ (X @ w - y) / len(y)
+        >>> X, y = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([1.0, 2.0])
+        >>> problem = langevax.ExternalSum(gradient, (X, y))
+        >>> problem.gradient(np.zeros(2, np.float32))
+        Array([-0.5, -2. ], dtype=float32)
+        >>> descent = langevax.Langevin(step_size=0.5, temperature=0.0)
+        >>> langevax.simulate(descent, problem, np.zeros(2), key=jax.random.key(0), num_steps=100).position.round(3)
+        Array([1., 1.], dtype=float32)
+    """
+
+    gradient_function: Function
+    value_function: Function | None
+
+    def __init__(
+        self,
+        gradient: Function,
+        data: PyTree,
+        value: Function | None = None,
+        precision: PyTree = 0.0,
+        count: Any = None,
+        block_size: int = BLOCK_SIZE,
+    ):
+        if not callable(gradient):
+            raise TypeError(f"gradient must be a function gradient(position, rows) -> position, got {gradient!r}.")
+        if value is not None and not callable(value):
+            raise TypeError(f"value must be a function value(position, rows) -> float or None, got {value!r}.")
+        super().__init__(_no_loss, data, precision=precision, count=count, block_size=block_size)
+        self.gradient_function = gradient
+        self.value_function = value
+
+    def over(self, rows: PyTree, count: Any = None) -> "ExternalSum":
+        functions = self.gradient_function, rows, self.value_function
+        return ExternalSum(*functions, self.precision, count, self.block_size)
+
+    def value(self, position: PyTree) -> Float[Array, ""]:
+        if self.value_function is None:
+            raise ValueError(
+                "this ExternalSum has gradients only; pass value=function(position, rows) -> mean loss, a float, "
+                "to ask for values."
+            )
+        mean = partial(_mean_value, self.value_function, self.block_size)
+        return host.call(mean, jax.ShapeDtypeStruct((), trees.dtype_of(position)), position, self.data, self._used())
+
+    def gradient(self, position: PyTree) -> PyTree:
+        return self._gradient(position, self.data, self._used())
+
+    def value_and_gradient(self, position: PyTree) -> tuple[Float[Array, ""], PyTree]:
+        return self.value(position), self.gradient(position)
+
+    def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
+        return self._gradient(position, blocks.take(self.data, indices), np.int32(len(indices)))
+
+    def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
+        each = partial(_gradients, self.gradient_function, len(indices))
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(indices), *x.shape), x.dtype), position)
+        return host.call(each, like, position, blocks.take(self.data, indices))
+
+    def _gradient(self, position: PyTree, rows: PyTree, count: Any) -> PyTree:
+        return host.call(
+            partial(_mean_gradient, self.gradient_function, self.block_size), position, position, rows, count
+        )
+
+    def _used(self) -> Any:
+        return np.int32(self.max_size) if self.count is None else self.count
+
+
+def _no_loss(position: PyTree, example: PyTree) -> Any:
+    raise TypeError("the loss of an ExternalSum is not JAX's; ask for its value and gradient.")
+
+
+def _mean_gradient(function: Function, block_size: int, position: PyTree, rows: PyTree, count: np.ndarray) -> PyTree:
+    total = None
+    for share, block in _shares(rows, int(count), block_size):
+        part = jax.tree.map(lambda g, share=share: g * share, _gradient(function, position, block))
+        total = part if total is None else jax.tree.map(np.add, total, part)
+    return total
+
+
+def _mean_value(function: Function, block_size: int, position: PyTree, rows: PyTree, count: np.ndarray) -> float:
+    return sum(s * _value(function, position, block) for s, block in _shares(rows, int(count), block_size))
+
+
+def _gradients(function: Function, size: int, position: PyTree, rows: PyTree) -> PyTree:
+    each = [_gradient(function, position, _cut(rows, i, i + 1)) for i in range(size)]
+    return jax.tree.map(lambda *parts: np.stack(parts), *each)
+
+
+def _shares(rows: PyTree, count: int, block_size: int) -> Iterator[tuple[float, PyTree]]:
+    """The first `count` rows in blocks, and the part of them that each has."""
+    length = -(-count // -(-count // block_size))  # as even as possible
+    for start in range(0, count, length):
+        stop = min(start + length, count)
+        yield (stop - start) / count, _cut(rows, start, stop)
+
+
+def _cut(rows: PyTree, start: int, stop: int) -> PyTree:
+    return jax.tree.map(lambda a: a[start:stop], rows)
+
+
+def _gradient(function: Function, position: PyTree, rows: PyTree) -> PyTree:
+    """The user's gradient, checked."""
+    found = _called(function, position, rows)
+    structure, wanted = jax.tree.structure(found), jax.tree.structure(position)
+    if structure != wanted:
+        raise ValueError(
+            f"gradient returned the structure {structure} but the position has {wanted}; return one array for each of "
+            "the position's, in the same places."
+        )
+    return jax.tree.map_with_path(_like, position, found)
+
+
+def _like(path: Any, wanted: np.ndarray, leaf: Any) -> np.ndarray:
+    leaf, label = np.asarray(leaf), f"gradient{jax.tree_util.keystr(path)}"
+    if leaf.shape != wanted.shape:
+        raise ValueError(
+            f"{label} was returned with shape {leaf.shape} but the position has {wanted.shape} there; return the mean "
+            "over the rows, in the position's shapes."
+        )
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        raise ValueError(f"{label} was returned with dtype {leaf.dtype}; return floating numbers ({wanted.dtype}).")
+    return leaf
+
+
+def _value(function: Function, position: PyTree, rows: PyTree) -> float:
+    found = np.asarray(_called(function, position, rows))
+    if found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
+        raise ValueError(
+            f"value returned {found.dtype} of shape {found.shape}; return one floating number, the mean over the rows."
+        )
+    return float(found)
+
+
+def _called(function: Function, position: PyTree, rows: PyTree) -> Any:
+    """With copies, since the memory of a program is neither to be kept nor to be written."""
+    own_position, own_rows = jax.tree.map(np.array, (position, rows))
+    with ONE_AT_A_TIME:
+        return function(own_position, own_rows)
