@@ -23,8 +23,13 @@ START = spread_neurons(jax.random.key(1), NEURONS, 4)
 
 
 @pytest.fixture(scope="module")
-def problem():
-    return Converge().problem(*teach(TEACHER, jax.random.key(0), N, noise=0.0))
+def data():
+    return teach(TEACHER, jax.random.key(0), N, noise=0.0)
+
+
+@pytest.fixture(scope="module")
+def problem(data):
+    return Converge().problem(*data)
 
 
 def objective(problem, state):
@@ -67,18 +72,17 @@ def test_dead_neurons_stay_dead_and_signs_stay(problem):
     np.testing.assert_array_equal(end.outer, START.outer)
 
 
-def test_a_step_too_long_kills_a_neuron_and_never_turns_it(problem):
+def test_a_step_too_long_kills_a_neuron_and_never_turns_it(data):
     """The teacher is all negative: a positive neuron's mass is cut at 0, not made negative."""
-    X, _ = problem.data
-    away = Converge().problem(X, -jnp.ones(N))
+    away = Converge().problem(data[0], -jnp.ones(N))
     end = run(away, ReLUNetwork(jnp.ones(NEURONS), START.inner), penalty=50.0, steps=1).position
     np.testing.assert_array_equal(end.inner, 0)
 
 
-def test_mistakes_are_named(problem):
+def test_mistakes_are_named(data):
     with pytest.raises(ValueError, match="direction_step_size must be finite and > 0"):
         Conic(1.0, 0.0, 0.1)
     with pytest.raises(ValueError, match="penalty must be finite and >= 0"):
         Conic(1.0, 1.0, -0.1)
     with pytest.raises(ValueError, match="a problem without precision"):
-        Conic(1.0, 1.0, 0.1).check(langevax.FiniteSum(problem.loss, problem.data, precision=0.1))
+        Conic(1.0, 1.0, 0.1).check(Converge(ridge=0.1).problem(*data))

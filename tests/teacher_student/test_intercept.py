@@ -7,22 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from langevax.problems import blocks
 from langevax.teacher_student import Converge, Explore, ReLUNetwork, orthogonal_teacher, teach, two_phase
-from langevax.teacher_student import intercept as intercepts
 
 WEIGHTS = np.array([1.0, 2.0, 0.0, 3.0, 1.0, 1.0, 0.5])
 
 
 @pytest.mark.parametrize("phase", [Explore(ridge=0.1), Converge(ridge=0.1)], ids=["explore", "converge"])
-def test_value_and_gradient_are_those_of_the_best_intercept(phase, monkeypatch):
+def test_value_and_gradient_are_those_of_the_best_intercept(phase):
     """Against central differences of the weighted variance of the errors in NumPy; in three blocks of rows."""
-    monkeypatch.setattr(intercepts, "BLOCK_SIZE", 3)
     with jax.enable_x64():
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(7, 2)), rng.normal(size=7)
         position = ReLUNetwork(np.array([1.0, -1.0, 1.0]), rng.normal(size=(3, 2)))
-        problem = phase.problem(X, y, weights=WEIGHTS, intercept=True)
+        problem = phase.problem(X, y, weights=WEIGHTS, intercept=True, block_size=3)
 
         def value(inner):
             one = problem.loss.network(ReLUNetwork(jnp.asarray(position.outer), jnp.asarray(inner)))
@@ -81,4 +78,5 @@ def test_batches_are_refused():
     problem = Converge().problem(np.ones((3, 2), np.float32), np.ones(3, np.float32), intercept=True)
     with pytest.raises(ValueError, match="needs all rows"):
         problem.gradient_at(ReLUNetwork(jnp.ones(1), jnp.ones((1, 2))), jnp.array([0]))
-    assert blocks.num_rows(problem.data) == problem.size
+    with pytest.raises(ValueError, match="needs all rows"):
+        problem.gradients_at(ReLUNetwork(jnp.ones(1), jnp.ones((1, 2))), jnp.array([0]))

@@ -22,12 +22,19 @@ from jaxtyping import Array, Float
 
 from langevax import checks
 from langevax.langevin import Langevin
-from langevax.problems.finite_sum import FiniteSum
+from langevax.teacher_student.descent import Descent
+from langevax.teacher_student.errors import NetworkErrors, SquaredErrors
 from langevax.teacher_student.intercept import CentredErrors
 from langevax.teacher_student.networks import ReLUNetwork, clipped, signed
+from langevax.teacher_student.rows import BLOCK_SIZE
 
 Row = tuple[Float[Array, " d"], Float[Array, ""]]
-Errors = FiniteSum | CentredErrors
+
+
+def half_square(network: ReLUNetwork, row: Row) -> Float[Array, ""]:
+    """Of the error of one row."""
+    x, y = row
+    return (network.outputs(x) - y) ** 2 / 2
 
 
 class ClippedError(eqx.Module):
@@ -36,11 +43,11 @@ class ClippedError(eqx.Module):
     bound: Any
 
     def __call__(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
-        return self.error(position, row) ** 2 / 2
+        return half_square(self.effective(position), row)
 
-    def error(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
-        x, y = row
-        return clipped(position, self.bound).outputs(x) - y
+    def effective(self, position: ReLUNetwork) -> ReLUNetwork:
+        """The network whose errors count."""
+        return clipped(position, self.bound)
 
     def network(self, position: ReLUNetwork) -> ReLUNetwork:
         """What the parameters stand for, with outer weights -1, 0 or 1: the switch to phase II."""
@@ -51,11 +58,11 @@ class SignedError(eqx.Module):
     """Phase II's loss of one row, `1/2 (f(x) - y)^2`, whose gradient leaves the outer weights alone."""
 
     def __call__(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
-        return self.error(position, row) ** 2 / 2
+        return half_square(self.effective(position), row)
 
-    def error(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
-        x, y = row
-        return ReLUNetwork(jax.lax.stop_gradient(position.outer), position.inner).outputs(x) - y
+    def effective(self, position: ReLUNetwork) -> ReLUNetwork:
+        """The position, for which outer weights are constants."""
+        return ReLUNetwork(jax.lax.stop_gradient(position.outer), position.inner)
 
     def network(self, position: ReLUNetwork) -> ReLUNetwork:
         return position
@@ -113,10 +120,15 @@ class Explore(eqx.Module):
             )
 
     def problem(
-        self, inputs: Float[Any, "n d"], targets: Float[Any, " n"], weights: Any = None, intercept: bool = False
-    ) -> Errors:
+        self,
+        inputs: Float[Any, "n d"],
+        targets: Float[Any, " n"],
+        weights: Any = None,
+        intercept: bool = False,
+        block_size: int = BLOCK_SIZE,
+    ) -> NetworkErrors:
         """Its position is theta, a `ReLUNetwork`; the penalty is the quadratic part."""
-        return _errors(ClippedError(self.bound), (inputs, targets), 2 * self.ridge, weights, intercept)
+        return _errors(ClippedError(self.bound), (inputs, targets), 2 * self.ridge, weights, intercept, block_size)
 
     def algorithm(self) -> Langevin:
         steps = max(self.num_steps, 1)
@@ -148,18 +160,23 @@ class Converge(eqx.Module):
         checks.number("tolerance", self.tolerance)
 
     def problem(
-        self, inputs: Float[Any, "n d"], targets: Float[Any, " n"], weights: Any = None, intercept: bool = False
-    ) -> Errors:
+        self,
+        inputs: Float[Any, "n d"],
+        targets: Float[Any, " n"],
+        weights: Any = None,
+        intercept: bool = False,
+        block_size: int = BLOCK_SIZE,
+    ) -> NetworkErrors:
         """Its position is a `ReLUNetwork` whose outer weights stay."""
         precision = ReLUNetwork(np.zeros(()), np.asarray(2.0 * self.ridge))  # arrays: another decay is no other program
-        return _errors(SignedError(), (inputs, targets), precision, weights, intercept)
+        return _errors(SignedError(), (inputs, targets), precision, weights, intercept, block_size)
 
-    def algorithm(self, inputs: Float[Any, "n d"], num_neurons: int, weights: Any = None) -> Langevin:
+    def algorithm(self, inputs: Float[Any, "n d"], num_neurons: int, weights: Any = None) -> Descent:
         step_size = self.step_size
         if step_size is None:
             bound = curvature_bound(inputs, num_neurons, weights)
             step_size = 2 / bound if bound > 0 else 1.0
-        return Langevin(step_size, 0.0)
+        return Descent(step_size)
 
 
 def curvature_bound(inputs: Float[Any, "n d"], num_neurons: int, weights: Any = None) -> float:
@@ -175,7 +192,6 @@ def curvature_bound(inputs: Float[Any, "n d"], num_neurons: int, weights: Any = 
     return num_neurons * float(np.linalg.eigvalsh(moments)[-1])
 
 
-def _errors(loss: Any, data: Any, precision: Any, weights: Any, intercept: bool) -> Errors:
-    if intercept:
-        return CentredErrors(loss, data, weights, precision)
-    return FiniteSum(loss, data, precision=precision, weights=weights)
+def _errors(loss: Any, data: Any, precision: Any, weights: Any, intercept: bool, block_size: int) -> NetworkErrors:
+    problem: Any = CentredErrors if intercept else SquaredErrors
+    return problem(loss, data, weights, precision, block_size)

@@ -23,6 +23,7 @@ from langevax.run import Result, simulate
 from langevax.run.standstill import standing_still
 from langevax.teacher_student.networks import ReLUNetwork
 from langevax.teacher_student.phases import ClippedError, Converge, Explore
+from langevax.teacher_student.rows import block_size_for
 
 NUM_RESTARTS = 6
 LOOKS = 200
@@ -135,7 +136,8 @@ def two_phase(
     explore_key, converge_key = random.split(key)
     if start is None:
         start = StandardNormal(num_neurons, inputs.shape[1], str(inputs.dtype))
-    first = explore.problem(inputs, targets, weights, intercept)
+    given = inputs, targets, weights, intercept, block_size_for(num_neurons * num_restarts)
+    first = explore.problem(*given)
     kept = record_every or (max(1, explore.num_steps // LOOKS) if explore.plateau else None)
     watched = {"callbacks": (at_plateau,), "callback_every": kept} if explore.plateau else {}
     common: dict[str, Any] = {"record": network_and_loss, "record_every": kept, "progress": progress}
@@ -149,7 +151,7 @@ def two_phase(
         **watched,
         **common,
     )
-    second = converge.problem(inputs, targets, weights, intercept)
+    second = converge.problem(*given)
     switched = explored.map(ClippedError(explore.bound).network)
     watched = {}
     if converge.tolerance > 0:

@@ -17,6 +17,7 @@ from langevax.run import simulate
 from langevax.sklearn.table import Rows, Standardiser, bucket, padded, weighted_moments
 from langevax.teacher_student import Converge, Explore, ReLUNetwork, TwoPhaseFit, two_phase
 from langevax.teacher_student.phases import curvature_bound
+from langevax.teacher_student.rows import block_size_for
 from langevax.teacher_student.two_phase import Settled, network_and_loss
 
 DECAYS = (1e-3, 1e-4, 0.0, 1e-2)
@@ -167,12 +168,12 @@ def held_out_errors(
         progress=settings.progress,
         **kept.given,
     ).result
-    errors = {}
+    errors, block_size = {}, block_size_for(settings.num_neurons * settings.num_restarts)  # of the fit's program
     for decay in DECAYS:
         converge, key = settings.converge(curvature, decay), random.fold_in(key, 1)
         run = simulate(
             converge.algorithm(kept.inputs, settings.num_neurons),
-            converge.problem(kept.inputs, kept.targets, **kept.given),
+            converge.problem(kept.inputs, kept.targets, **kept.given, block_size=block_size),
             run,
             key=key,
             num_steps=max(1, settings.converge_steps // len(DECAYS)),
