@@ -10,18 +10,8 @@ import jax
 import langevax
 from langevax import CheckpointError
 from langevax.federated import BVRLSGD, Scaffold
-from tests.flower.setting import (
-    CLIENTS,
-    FEDERATION,
-    FLEDGE_CLIENT,
-    FLEDGE_SERVER,
-    KEY,
-    NUM_CLIENTS,
-    START,
-    grid_of,
-    loss,
-    strategy_of,
-)
+from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
+from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER, KEY, grid_of, strategy_of
 
 LATER_NODE = 2**64 - 1  # more than a float64 can tell from its neighbours
 METHODS = {

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
 
 from langevax import trees
 from langevax._version import __version__
@@ -34,13 +35,13 @@ MEMORY = "langevax.memory."  # and the number of the exchange that left it
 CLIENTS_KEPT = 16  # of one process: an actor of a simulation serves many clients
 
 
-def client_app(task: Task) -> ClientApp:
+def client_app(task: Task, mods: list[Mod] | None = None) -> ClientApp:
     """The `ClientApp` of a task: `app = client_app(task)` in the module that pyproject.toml names.
 
-    Flower's deployment engine starts a process for each message, so that compiled programs are kept on disk: in
+    `mods` are Flower's, around every message. Flower's deployment engine starts a process for each message, so that compiled programs are kept on disk: in
     JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder.
     """
-    app = ClientApp()
+    app = ClientApp(mods=mods)
     clients: OrderedDict[str, Client] = OrderedDict()
 
     def client(context: Context) -> Client:
