@@ -137,17 +137,20 @@ def test_several_inputs_and_shared_tied_frozen_and_unused_parameters():
             self.tied.weight = self.first.weight
             self.frozen = nn.Linear(D, 1, bias=False).requires_grad_(False)
             self.unused = nn.Parameter(torch.ones(()))
+            self.scale = self.also = nn.Parameter(torch.ones(()))
 
         def forward(self, left, right):
-            return self.first(left) + self.again(right) + self.tied(right) + self.frozen(right)
+            sums = self.first(left) + self.again(right) + self.tied(right) + self.frozen(right)
+            return self.scale * self.also * sums
 
     module, (inputs, _) = Pair(), rows()
     x = torch_start(module)
-    assert set(x) == {"first.weight", "unused"}
+    assert set(x) == {"first.weight", "scale", "unused"}
     problem = torch_problem(module, F.mse_loss, ((inputs, 2 * inputs), np.zeros((N, 1), np.float32)))
     frozen = module.frozen.weight.numpy()
-    slopes = 2 * inputs @ (5 * x["first.weight"] + 2 * frozen)[0]
-    expected = {"first.weight": (slopes @ (5 * inputs) / N)[None], "unused": np.float32(0)}
+    outputs = inputs @ (5 * x["first.weight"] + 2 * frozen)[0]
+    weight = 2 * outputs @ (5 * inputs) / N
+    expected = {"first.weight": weight[None], "scale": 4 * np.mean(outputs**2), "unused": np.float32(0)}
     for _ in range(2):
         close(problem.gradient(x), expected, 1e-5)
     assert module.again.weight is module.tied.weight is module.first.weight
