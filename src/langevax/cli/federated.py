@@ -1,7 +1,7 @@
-"""`langevax federated simulate`: one federated method on one table, split over clients, with what it cost."""
+"""`langevax federated`: one method on one table, split over clients; and apps of Flower's, written and run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,11 +35,59 @@ DIR then holds result.json, history.csv, figure.svg, figure.png and animation.ht
 Exit codes: 0 done; 1 the run failed (it diverged), 2 bad usage or bad input, 130 interrupted.
 """
 
+RUN_HELP = """Run an app of Flower's on this machine by one command, which starts Flower's engine and ends it.
+
+\b
+Examples:
+  langevax federated run myapp --engine simulation --clients 4
+  langevax federated run myapp --engine deployment --clients 2 --set rounds=20 --set step-size=0.1
+  langevax federated run myapp --engine deployment --clients 2 --tls
+  langevax federated run myapp --engine simulation --clients 50 --timeout 600 --out run --json > run.json
+
+\b
+--engine  simulation   virtual clients, run by Ray on the processors of this machine
+          deployment   a SuperLink, and for each client a SuperNode, all on the loopback interface; each message
+                       takes seconds, as it does between machines
+
+APP is the folder with pyproject.toml; `langevax federated app` writes one. What --set can change is listed there, in
+[tool.flwr.app.config]. Where the app has the keys, `out` is set to DIR and `num-clients` to --clients. Nothing is
+installed, no telemetry is sent, and ~/.flwr is left alone. Every process is ended with the command, on Ctrl-C, too.
+
+DIR then holds what the server app writes (result.json, history.csv and model.safetensors, where it is of langevax) and
+logs/, with what each process said.
+
+Exit codes: 0 done; 1 the run failed or took too long, 2 bad usage or bad input, 130 interrupted.
+"""
+
+APP_HELP = """Write an app of Flower's: three small files, a pyproject.toml and a README, ready for `flwr run`.
+
+\b
+Examples:
+  langevax federated app myapp
+  langevax federated app myapp --framework torch --method fedavg
+  langevax federated app myapp --task mypackage.federated:task
+  langevax federated run myapp --engine simulation --clients 4
+
+By default the app learns handwritten digits by softmax regression, with the gradient written in JAX, PyTorch or NumPy;
+task.py is the file to edit. With --task the app imports a `langevax.flower.Task` of your own package instead, which
+must be installed wherever the server or a client runs.
+
+\b
+--method  minibatch-sgd, fedavg, scaffold, mimesgd, minibatch-sarah, bvr-l-sgd, bvr-l-psgd or fledge
+
+Exit codes: 0 done, 2 bad usage or bad input.
+"""
+
 GROUP_HELP = """Federated optimisation: a server, and clients that keep their rows.
 
 \b
   langevax federated simulate --method fledge --data digits --partition concentration:0.6
   langevax study federated
+
+\b
+Between processes and machines, on Flower (pip install 'langevax[flower]'):
+  langevax federated app myapp
+  langevax federated run myapp --engine simulation --clients 4
 """
 
 app = typer.Typer(help=GROUP_HELP, no_args_is_help=True, rich_markup_mode=None)
@@ -86,3 +134,49 @@ def simulate(
             dropout, folder, seed,
         )  # fmt: skip
         run(Output(machine=json), wanted)
+
+
+@app.command("run", help=RUN_HELP, short_help="Run an app on one of Flower's engines.")
+def run_app(
+    app_folder: Annotated[Path, typer.Argument(metavar="APP", help="The app's folder.", show_default=False)],
+    engine: Annotated[
+        Literal["simulation", "deployment"], typer.Option(metavar="NAME", help="simulation or deployment.")
+    ] = "simulation",
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, how many clients there are.")] = 4,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/APP.")] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Of a deployment: new certificates and registered keys, for this run.")
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop a run that takes longer; by default none is.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
+) -> None:
+    with exit_codes():
+        from langevax.cli.federating.running import Wanted, run
+
+        run(Output(machine=json), Wanted(app_folder, engine, clients, settings or [], out, tls, timeout))
+
+
+@app.command("app", help=APP_HELP, short_help="Write an app for Flower.")
+def write_app(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The app's folder, by which it is named.")],
+    framework: Annotated[
+        Literal["jax", "torch", "numpy"], typer.Option(metavar="NAME", help="Of the gradient: jax, torch or numpy.")
+    ] = "jax",
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which method; by default fledge.", show_default=False)
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="MODULE:NAME", help="Your own task instead of the example.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON and nothing else.")] = False,
+) -> None:
+    with exit_codes():
+        from langevax.cli.federating.scaffolding import write
+
+        write(Output(machine=json), folder, framework, method, task, force)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from langevax.cli.errors import BadInput, RunFailed, listing, nearest
+from langevax.cli.federating.folder import make
 from langevax.cli.output import Output, plain
 
 STEP_SIZES = {
@@ -46,7 +47,7 @@ def run(output: Output, wanted: Wanted) -> None:
     from langevax.cli.federating.tables import table_of
 
     table = table_of(wanted.data, wanted.target, wanted.seed)
-    _make(wanted.out)
+    make(wanted.out)
     from langevax.run.compilation import keep_compiled_programs
 
     keep_compiled_programs()
@@ -214,15 +215,6 @@ def _tell(output: Output, wanted: Wanted, history: dict[str, np.ndarray]) -> Non
                f"{int(history['exchanges'][-1]):,} exchanges.")  # fmt: skip
     output.say("Figure", str(wanted.out / "figure.svg"))
     output.say("Animation", str(wanted.out / "animation.html"))
-
-
-def _make(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"--out {str(folder)!r} is a file; name a folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder.") from error
 
 
 def _choice(name: str, known: Any) -> str:

@@ -1,0 +1,184 @@
+"""`langevax federated run` and `langevax federated app`: one command each, on Flower's real engines."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+
+from langevax.cli.errors import BadInput, RunFailed
+from langevax.cli.federating import extra, running
+from langevax.cli.federating.running import Wanted
+from langevax.cli.output import Output
+from langevax.flower.engines import RunOutcome
+from langevax.flower.engines.processes import _table, kin
+from tests.cli.conftest import langevax
+from tests.flower.plain import write_plain_app
+
+
+@pytest.fixture(scope="module")
+def plain_app(tmp_path_factory):
+    return write_plain_app(tmp_path_factory.mktemp("apps") / "plain")
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'langevax[flower]'")
+def test_an_app_is_written_and_simulated_by_one_command_each(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = langevax("federated", "app", "digits", "--framework", "numpy", "--method", "fedavg")
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert "digits/digits/task.py: the method, the model" in answer.stdout
+    words = shlex.split(next(line for line in answer.stdout.splitlines() if line.startswith("Run")))
+    assert words[1:4] == ["langevax", "federated", "run"]
+    answer = langevax(*words[2:], "--clients", 2, "--set", "rounds=2")
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert "simulation, 2 clients, ready in" in answer.stdout
+    assert re.search(r"loss 0\.\d+, accuracy 0\.\d+ after 2 rounds and 2 exchanges\.", answer.stdout)
+    folder = tmp_path / "out" / "federated" / "digits"
+    assert {path.name for path in folder.iterdir()} == {"result.json", "history.csv", "model.safetensors", "logs"}
+    assert json.loads((folder / "result.json").read_text())["clients"] == [0, 1]
+
+
+def test_a_deployment_with_tls_tells_the_lines_of_the_server_app(plain_app, tmp_path, monkeypatch):
+    """An app without langevax: what its run needs goes by --set, in the kind that its default has."""
+    out = tmp_path / "answers.json"
+    words = ["--engine", "deployment", "--clients", 1, "--tls", "--out", tmp_path / "run"]
+    answer = langevax("federated", "run", plain_app, *words, "--set", "rounds=1", "--set", f"out={out}")
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert "deployment, 1 client, ready in" in answer.stdout
+    assert "with TLS and registered keys" in answer.stdout
+    assert "round 0 has 1 answers\n" in answer.stdout
+    assert "INFO" not in answer.stdout
+    [[one]] = json.loads(out.read_text())["rounds"]
+    assert (one["partition-id"], one["num-partitions"]) == (0, 1)
+    names = {path.name for path in (tmp_path / "run" / "logs").iterdir()}
+    assert names == {"superlink.log", "node-0.log", "run-1.log"}
+    assert (
+        "HTTPS" in (tmp_path / "run" / "logs" / "superlink.log").read_text()
+        or "https" in (tmp_path / "run" / "logs" / "superlink.log").read_text()
+    )
+
+
+def test_ctrl_c_ends_every_process(plain_app, tmp_path):
+    words = ["--engine", "deployment", "--clients", "1", "--set", "trouble=sleep", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "langevax.cli", "federated", "run", str(plain_app), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
+        while "sleeping" not in (line := process.stdout.readline()):
+            assert line, process.stderr.read()
+        family = kin(_table(), {process.pid})
+        names = " ".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in family if Path("/proc").exists())
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert said.startswith("Interrupted.")
+    if Path("/proc").exists():
+        for program in ("flower-superlink", "flower-supernode", "flower-superexec", "flwr-serverapp"):
+            assert program in names
+    assert not family & _table().keys()
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "said"),
+    [
+        ("failed", "no rows", "the run failed: no rows. What its server app said is in 'log'."),
+        ("failed", "", "the run failed: its server app raised an error."),
+        ("lost", "the SuperLink ended with exit code -9", "the run was lost: the SuperLink ended with exit code -9."),
+        ("timed out", "stopped after 9 seconds", "the run did not end within --timeout 9 and was stopped."),
+        ("stopped", "", "the run was stopped."),
+    ],
+)
+def test_how_a_run_ended_is_told(status, details, said, tmp_path):
+    wanted = Wanted(Path("app"), "simulation", 2, [], None, False, 9.0)
+    with pytest.raises(RunFailed, match=re.escape(said)):
+        running._finish(Output(), wanted, tmp_path, {}, RunOutcome("7", status, details, 1.0, Path("log")), 1.0)
+
+
+def test_an_older_result_is_not_taken_for_this_one(tmp_path):
+    (tmp_path / "result.json").write_text("{}")
+    os.utime(tmp_path / "result.json", (1000, 1000))
+    assert running._result(tmp_path, 999.0) == {}
+    assert running._result(tmp_path, 1001.0) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "APP cannot be run: app is 'nowhere'"),
+        (["APP", "--set", "round=3"], "refused: the app has no setting 'round'; did you mean 'rounds'? It has "),
+        (["APP", "--set", "rounds"], "--set 'rounds' has no value; write rounds=VALUE."),
+        (["APP", "--set", "rounds=2.5"], "--set 'rounds=2.5' is refused: rounds is a whole number, such as 2."),
+        (["APP", "--tls", "--engine", "simulation"], "--tls goes with --engine deployment"),
+        (["APP", "--engine", "grpc"], "--engine"),
+        (["APP", "--clients", "0"], "--clients"),
+        (["APP", "--timeout", "0"], "--timeout 0 must be"),
+        (["APP", "--out", "APP/pyproject.toml"], "is a file; name a folder."),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_with_the_remedy(words, said, plain_app, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = langevax("federated", "run", *(word.replace("APP", str(plain_app)) for word in words))
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert said in " ".join(answer.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("default", "value", "parsed"), [("", "a=b", "a=b"), (False, "true", True), (1, "-3", -3), (0.5, "1e-3", 0.001)]
+)
+def test_a_setting_is_of_the_kind_of_its_default(default, value, parsed):
+    found = running._parsed(f"key={value}", "key", value, {"key": default})
+    assert (found, type(found)) == (parsed, type(default))
+
+
+def test_truth_is_spelled_out():
+    with pytest.raises(BadInput, match="resume is true or false"):
+        running._parsed("resume=1", "resume", "1", {"resume": False})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["7"], "the folder is named '7'"),
+        (["app", "--method", "fedag"], "--method 'fedag' is no method; did you mean 'fedavg'?"),
+        (["app", "--method", "sgld"], "--method 'sgld' is no method; "),
+        (["app", "--framework", "tf"], "--framework"),
+        (["app", "--task", "nowhere.here:task"], "'nowhere.here:task' cannot be imported (No module named 'nowhere')"),
+        (["app", "--task", "json"], "--task must be MODULE:NAME"),
+        (["app", "--task", "json:task"], "the module 'json' has no 'task'."),
+        (["app", "--task", "json:loads"], "--task 'json:loads' is a function; it must be a langevax.flower.Task."),
+        (["app", "--task", "json:loads", "--method", "fedavg"], "--method 'fedavg' does not go with --task"),
+        (["full"], "README.md' already; pass --force to write over it."),
+    ],
+)  # fmt: skip
+def test_an_app_that_cannot_be_written_is_told(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("full").mkdir()
+    Path("full", "README.md").write_text("mine")
+    answer = langevax("federated", "app", *words)
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert said in " ".join(answer.stderr.split())
+    assert not Path("app").exists()
+
+
+@pytest.mark.parametrize("words", [["run", "app"], ["app", "app"]])
+def test_without_flower_the_remedy_is_told(words, monkeypatch):
+    monkeypatch.setattr(extra, "find_spec", lambda name: None)
+    answer = langevax("federated", *words)
+    assert answer.exit_code == 2
+    assert "needs Flower, and flwr is not installed; pip install 'langevax[flower]'." in " ".join(answer.stderr.split())
+
+
+def test_help_teaches():
+    for command, said in (("run", "on the loopback interface"), ("app", "--task mypackage.federated:task")):
+        answer = langevax("federated", command, "--help")
+        assert answer.exit_code == 0
+        for word in (said, f"langevax federated {command} myapp", "Exit codes"):
+            assert word in answer.stdout
+        assert command in langevax("federated", "--help").stdout

@@ -1,0 +1,171 @@
+"""The apps that are written: Flower takes them, they run, and the three frameworks have one gradient."""
+
+import importlib
+import io
+import shlex
+import tomllib
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+
+from flwr.app import Context, RecordDict
+from flwr.cli.build import build_fab_from_disk
+from flwr.cli.config_utils import load_and_validate
+
+from langevax.flower.scaffold import METHODS, app_files, package_of, write_app
+from langevax.flower.serving import DEFAULTS, serve
+from tests.flower.local_grid import LocalGrid
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """`written(name, ...)` is the app's folder, its run config, and its client module."""
+
+    def write(name, framework="jax", **options):
+        if framework == "torch":
+            pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+        folder = tmp_path / name
+        write_app(folder, framework=framework, **options)
+        monkeypatch.syspath_prepend(folder)
+        config = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+        return folder, config, importlib.import_module(f"{package_of(name)}.client_app")
+
+    return write
+
+
+def client(number, config, of=3):
+    return Context(1, number + 10, {"partition-id": number, "num-partitions": of}, RecordDict(), config)
+
+
+@pytest.mark.parametrize("framework", ["jax", "numpy", "torch"])
+def test_an_app_learns_digits(written, framework):
+    _, config, module = written(f"learns-{framework}", framework)
+    config |= {"rounds": 3, "num-clients": 3}
+    _, result = serve(module.task, LocalGrid(module.app, 3, config), config)
+    accuracies = [found["accuracy"] for _, found in sorted(result.evaluate_metrics_serverapp.items())]
+    assert accuracies[-1] > 0.8, accuracies
+    losses = [found["loss"] for _, found in sorted(result.evaluate_metrics_clientapp.items())]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_three_frameworks_have_one_gradient_and_one_table(written):
+    """At a position drawn at random; PyTorch keeps a layer's weight transposed."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(size=(64, 10)).astype(np.float32), rng.normal(size=10).astype(np.float32)
+    found = {}
+    for framework in ("jax", "numpy", "torch"):
+        _, config, module = written(f"one_{framework}", framework)
+        problem = module.task.problem(client(1, config))
+        position = {"weight": weight.T if framework == "torch" else weight, "bias": bias}
+        gradient = jax.tree.map(np.asarray, problem.gradient(position))
+        weights = gradient["weight"].T if framework == "torch" else gradient["weight"]
+        measured = module.task.evaluate(config)(position)["accuracy"]
+        found[framework] = problem.size, weights, gradient["bias"], float(problem.value(position)), measured
+    for framework in ("numpy", "torch"):
+        assert found[framework][0] == found["jax"][0]
+        for mine, theirs in zip(found[framework][1:], found["jax"][1:], strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+    assert np.abs(found["jax"][1]).max() > 0.05
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_reads_its_settings_from_the_run(written, method):
+    _, config, module = written(f"method_{method}", method=method)
+    task = module.task
+    algorithm = task.algorithm_of(config | dict.fromkeys(METHODS[method].settings, 7))
+    assert type(algorithm).__name__ == METHODS[method].name
+    names = [key.replace("-", "_") for key in METHODS[method].settings]
+    assert {getattr(algorithm, name) for name in names} == {7}
+    assert task.algorithm_of(config).step_size == METHODS[method].step_size
+    if "clients_per_round" in names:
+        assert task.algorithm_of(config).clients_per_round is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_all_settings_of_the_server_can_be_changed_and_are_as_by_default(method):
+    """A key that pyproject.toml does not list could not be given at all."""
+    config = tomllib.loads(app_files("app", method=method)["pyproject.toml"])["tool"]["flwr"]["app"]["config"]
+    assert config.keys() == DEFAULTS.keys() | set(METHODS[method].settings)
+    server = {key: value for key, value in config.items() if key in DEFAULTS and key != "rounds"}
+    assert server == {key: value for key, value in DEFAULTS.items() if key != "rounds"}
+    assert {key: type(value) for key, value in server.items()} == {key: type(DEFAULTS[key]) for key in server}
+
+
+@pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # Flower's
+@pytest.mark.parametrize("task", [None, "json:loads"])
+def test_flower_takes_the_app_whole_and_without_warnings(tmp_path, task):
+    paths = write_app(tmp_path / "Taken 2", task=task)
+    _, warnings = load_and_validate(tmp_path / "Taken 2" / "pyproject.toml", check_module=True)
+    assert warnings == []
+    bundle = zipfile.ZipFile(io.BytesIO(build_fab_from_disk(tmp_path / "Taken 2")))
+    wanted = {str(path.relative_to(tmp_path / "Taken 2")) for path in paths} - {".gitignore"}
+    assert wanted <= set(bundle.namelist())
+    assert "taken_2/task.py" in wanted
+
+
+def test_the_users_own_task_is_imported(tmp_path, monkeypatch, written):
+    own = tmp_path / "site" / "mine" / "federated.py"
+    own.parent.mkdir(parents=True)
+    (own.parent / "__init__.py").write_text("")
+    own.write_text(
+        "import langevax, numpy as np\nfrom langevax.flower import Task\n"
+        "def problem(context):\n"
+        "    rows = np.arange(3, dtype=np.float32) + context.node_config['partition-id']\n"
+        "    return langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, rows)\n"
+        "task = Task(langevax.federated.FedAvg(step_size=0.5, local_steps=5), np.float32(0), problem)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    folder, config, module = written("owner", task="mine.federated:task")
+    assert module.task is importlib.import_module("mine.federated").task
+    assert config == DEFAULTS | {"rounds": config["rounds"]}
+    strategy, _ = serve(module.task, LocalGrid(module.app, 2, config), config | {"num-clients": 2})
+    np.testing.assert_allclose(strategy.conductor.position, 1.5, atol=0.5)
+    assert 'dependencies = ["langevax[flower]"]' in (folder / "pyproject.toml").read_text()
+
+
+def test_the_commands_of_the_readme_are_flowers_own(tmp_path):
+    """Each is taken by the parser of the program that it calls."""
+    from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink
+    from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
+
+    lines = app_files("app")["README.md"].replace("\\\n", "").splitlines()
+    parsers = {"flower-superlink": _parse_args_run_superlink(), "flower-supernode": _parse_args_run_supernode()}
+    seen = {}
+    for line in lines:
+        if line.startswith("flower-"):
+            program, *words = shlex.split(line)
+            seen[program] = vars(parsers[program].parse_args(words))
+    assert seen["flower-superlink"]["enable_supernode_auth"]
+    assert seen["flower-superlink"]["host"] == "10.0.0.1"
+    assert seen["flower-supernode"]["node_config"] == "partition-id=0 num-partitions=2"
+
+
+def test_files_are_not_written_over_unless_forced(tmp_path):
+    [readme, *_] = write_app(tmp_path / "app")
+    readme.write_text("mine")
+    with pytest.raises(ValueError, match=r"README\.md' already; pass force=True"):
+        write_app(tmp_path / "app")
+    assert readme.read_text() == "mine"
+    write_app(tmp_path / "app", force=True)
+    assert readme.read_text().startswith("# app\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("app", {"framework": "tensorflow"}, "framework must be one of jax, torch, numpy, got 'tensorflow'"),
+        ("app", {"method": "fedprox"}, "method must be one of minibatch-sgd, .*, got 'fedprox'"),
+        ("app", {"task": "mine.federated"}, "task must be MODULE:NAME, .*, got 'mine.federated'"),
+        ("app", {"task": "mine:a-b"}, "got 'mine:a-b'"),
+        ("7", {}, "the folder is named '7'.*begin it with a letter"),
+    ],
+)
+def test_a_mistake_is_told_and_nothing_is_written(tmp_path, name, options, said):
+    with pytest.raises(ValueError, match=said):
+        write_app(tmp_path / name, **options)
+    assert list(tmp_path.iterdir()) == []
