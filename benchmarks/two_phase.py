@@ -2,7 +2,7 @@
 
 The same algorithm and steps on both sides, d = 10, m = 5, six restarts. PyTorch runs on one thread, its best at these
 shapes. A step of all restarts is two products of (n, d) with (d, 6 m), 24 n m d operations of arithmetic; the
-floor is those two alone, compiled.
+floor is those two alone, compiled, on the rows in one piece. Phase I, 600 of the 2,200 steps, also draws its noise.
 """
 
 import functools

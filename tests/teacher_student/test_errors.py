@@ -128,5 +128,6 @@ def test_mistakes_are_named():
         SquaredErrors(SignedError(), (inputs, targets), precision=-1.0)
 
 
-def test_more_neurons_have_shorter_blocks():
-    assert [block_size_for(m) for m in (1, 16, 17, 32, 33, 10_000)] == [2048, 2048, 1024, 1024, 512, 256]
+def test_more_neurons_have_shorter_blocks_and_wide_rows_are_not_cut():
+    assert [block_size_for(m, 16) for m in (1, 16, 17, 32, 33, 10_000)] == [2048, 2048, 1024, 1024, 512, 256]
+    assert {block_size_for(m, 17) for m in (1, 33, 10_000)} == {4096}

@@ -136,7 +136,7 @@ def two_phase(
     explore_key, converge_key = random.split(key)
     if start is None:
         start = StandardNormal(num_neurons, inputs.shape[1], str(inputs.dtype))
-    given = inputs, targets, weights, intercept, block_size_for(num_neurons * num_restarts)
+    given = inputs, targets, weights, intercept, block_size_for(num_neurons * num_restarts, inputs.shape[1])
     first = explore.problem(*given)
     kept = record_every or (max(1, explore.num_steps // LOOKS) if explore.plateau else None)
     watched = {"callbacks": (at_plateau,), "callback_every": kept} if explore.plateau else {}

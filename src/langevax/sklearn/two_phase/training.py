@@ -168,7 +168,8 @@ def held_out_errors(
         progress=settings.progress,
         **kept.given,
     ).result
-    errors, block_size = {}, block_size_for(settings.num_neurons * settings.num_restarts)  # of the fit's program
+    neurons = settings.num_neurons * settings.num_restarts
+    errors, block_size = {}, block_size_for(neurons, kept.inputs.shape[1])  # of the fit's program
     for decay in DECAYS:
         converge, key = settings.converge(curvature, decay), random.fold_in(key, 1)
         run = simulate(
