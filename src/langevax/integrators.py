@@ -66,8 +66,8 @@ class SemiImplicit(Integrator):
 class Exponential(Integrator):
     """The exact Ornstein-Uhlenbeck flow of the quadratic part (recommended where there is one).
 
-    `a = e^{-hp}, b = (1 - e^{-hp}) / p, c = sqrt((1 - e^{-2hp}) / p)`. Stationary variance exactly
-    T / p for any h.
+    `a = e^{-hp}, b = (1 - e^{-hp}) / p, c = sqrt((1 - e^{-2hp}) / p) = sqrt(b (1 + a))`. Stationary
+    variance exactly T / p for any h.
 
     Example:
         >>> import langevax
@@ -78,10 +78,11 @@ class Exponential(Integrator):
 
     def gains(self, step_size: Any, precision: Any) -> Gains:
         h, p = _arrays(step_size, precision)
-        some = jnp.where(p > 0, p, 1)
-        b = jnp.where(p > 0, -jnp.expm1(-h * some) / some, h)
-        c = jnp.where(p > 0, jnp.sqrt(-jnp.expm1(-2 * h * some) / some), jnp.sqrt(2 * h))
-        return Gains(jnp.exp(-h * p), b, c)
+        exponent = h * p
+        a = jnp.exp(-exponent)
+        some = jnp.maximum(exponent, jnp.finfo(exponent.dtype).eps / 8)  # below it (1 - e^{-x}) / x rounds to 1
+        b = h * (-jnp.expm1(-some) / some)
+        return Gains(a, b, jnp.sqrt(b * (1 + a)))
 
 
 class CrankNicolson(Integrator):

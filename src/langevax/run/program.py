@@ -185,9 +185,10 @@ def advance(
         return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
 
     def next_on_grid(carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
-        target = carry.step + jnp.minimum(stop - carry.step, every - carry.step % every)  # no sum beyond int32
+        to_grid = every - lax.rem(carry.step, every)  # what `%` does for negative numbers would be three kernels more
+        target = carry.step + jnp.minimum(stop - carry.step, to_grid)  # no sum beyond int32
         carry = lax.while_loop(lambda c: c.step < target, step_once, carry)
-        return carry, carry.step % every == 0
+        return carry, lax.rem(carry.step, every) == 0
 
     def stretch(loop: tuple[Carry, Any, Int32[Array, ""]]) -> tuple[Carry, Any, Int32[Array, ""]]:
         carry, buffer, slot = loop
