@@ -58,8 +58,10 @@ def test_a_deployment_with_tls_tells_the_lines_of_the_server_app(plain_app, tmp_
     assert "INFO" not in answer.stdout
     [[one]] = json.loads(out.read_text())["rounds"]
     assert (one["partition-id"], one["num-partitions"]) == (0, 1)
-    names = {path.name for path in (tmp_path / "run" / "logs").iterdir()}
-    assert names == {"superlink.log", "node-0.log", "run-1.log"}
+    logs = {path.name: path.read_text() for path in (tmp_path / "run" / "logs").iterdir()}
+    assert logs.keys() == {"superlink.log", "node-0.log", "run-1.log"}
+    assert "running on https://127.0.0.1:" in logs["superlink.log"]
+    assert "authentication is disabled" not in logs["superlink.log"]
     assert (
         "HTTPS" in (tmp_path / "run" / "logs" / "superlink.log").read_text()
         or "https" in (tmp_path / "run" / "logs" / "superlink.log").read_text()
@@ -99,6 +101,15 @@ def test_how_a_run_ended_is_told(status, details, said, tmp_path):
     wanted = Wanted(Path("app"), "simulation", 2, [], None, False, 9.0)
     with pytest.raises(RunFailed, match=re.escape(said)):
         running._finish(Output(), wanted, tmp_path, {}, RunOutcome("7", status, details, 1.0, Path("log")), 1.0)
+
+
+def test_folder_and_clients_are_set_where_an_app_asks_for_them_and_nothing_else_was_said(tmp_path):
+    known = {"rounds": 3, "out": "", "num-clients": 0}
+    wanted = Wanted(Path("app"), "simulation", 5, ["rounds=7"], None, False, None)
+    assert running.settings_for(wanted, known, tmp_path) == {"rounds": 7, "out": str(tmp_path), "num-clients": 5}
+    wanted = wanted._replace(settings=["num-clients=2", "out=mine"])
+    assert running.settings_for(wanted, known, tmp_path) == {"num-clients": 2, "out": "mine"}
+    assert running.settings_for(wanted._replace(settings=[]), {"rounds": 3}, tmp_path) == {}
 
 
 def test_an_older_result_is_not_taken_for_this_one(tmp_path):

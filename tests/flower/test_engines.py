@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 
 pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
 
-from langevax.flower.engines import Deployment, EngineError, Simulation, make_certificates, make_node_key
+from langevax.flower.engines import Deployment, EngineError, Simulation, make_certificates, make_node_key, settings_of
+from langevax.flower.engines import node as node_file
+from langevax.flower.engines.node import Node
+from langevax.flower.engines.processes import Family, _carries
 from langevax.flower.engines.superlink import CONNECTION
 from tests.flower.plain import write_plain_app
 
@@ -49,22 +53,26 @@ def listening(pids):
     return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and int(row[9]) in sockets}
 
 
+def title_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0].strip()
+    except OSError:
+        return ""
+
+
 LOOPBACKS = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'langevax[flower]'")
 def test_a_simulation_runs_an_app_and_leaves_nothing(app, tmp_path):
     """Three clients on two processes, all on the loopback interface; lines are told as they come; Ray ends with it."""
-    lines, addresses, titles = [], set(), set()
+    lines, addresses, marked = [], set(), {}
 
     def watch(line):
         lines.append(line)
         pids = engine.family.members()
         addresses.update(listening(pids))
-        titles.update(Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0] for pid in pids if alive(pid))
-
-    def alive(pid):
-        return Path(f"/proc/{pid}/cmdline").exists()
+        marked.update({title: _carries(pid, engine.family.mark) for pid in pids if (title := title_of(pid))})
 
     settings = {"rounds": 40, "out": str(tmp_path / "out.json")}
     with Simulation(3, cpus=2, logs=tmp_path / "logs", patience=PATIENCE) as engine:
@@ -80,8 +88,13 @@ def test_a_simulation_runs_an_app_and_leaves_nothing(app, tmp_path):
     assert [line for line in lines if line.startswith("round")] == [f"round {i} has 3 answers" for i in range(40)]
     assert outcome.log.read_text().count("round 39 has") == 1
     assert {"superlink.log", outcome.log.name} == {path.name for path in (tmp_path / "logs").iterdir()}
-    assert any("raylet" in title for title in titles)
+    assert {answer["JAX_COMPILATION_CACHE_DIR"] for answer in answers} == {
+        os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    }
     if Path("/proc/net/tcp").exists():
+        assert any("raylet" in title for title in marked)
+        assert [title for title, has_mark in marked.items() if title.startswith("ray::") and not has_mark] == []
+        assert any(title.startswith("ray::") for title in marked)
         assert addresses
         assert addresses <= LOOPBACKS
 
@@ -181,3 +194,40 @@ def test_secrets_are_readable_by_their_owner_alone(tmp_path):
     key, tls = make_node_key(tmp_path, "node"), make_certificates(tmp_path)
     assert {oct(path.stat().st_mode & 0o777) for path in (key.private, tls.key)} == {"0o600"}
     assert key.public.read_text().startswith("ecdsa-sha2-nistp384 ")
+
+
+def test_nested_settings_have_names_with_points(tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.flwr.app.config]\nrounds = 3\nstep.size = 0.5\n")
+    assert settings_of(tmp_path) == {"rounds": 3, "step.size": 0.5}
+
+
+def test_programs_are_told_to_be_quiet_whatever_the_user_has_set(monkeypatch):
+    monkeypatch.setenv("FLWR_TELEMETRY_ENABLED", "1")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+    monkeypatch.setenv("FLWR_HOME", "/home/me/.flwr")
+    monkeypatch.setenv("FLWR_INTERNAL_GRPC_FLEET_API", "1")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    told = Simulation(1).environment
+    names = ("FLWR_TELEMETRY_ENABLED", "RAY_USAGE_STATS_ENABLED", "FLWR_DISABLE_UPDATE_CHECK", "JAX_PLATFORMS")
+    assert [told[name] for name in names] == ["0", "0", "1", "cpu"]
+    assert told["FLWR_HOME"] != "/home/me/.flwr"
+    assert "FLWR_INTERNAL_GRPC_FLEET_API" not in told
+
+
+def test_a_killed_node_is_started_again_until_its_old_heartbeat_is_over(tmp_path, monkeypatch):
+    """A minute with a real SuperLink, so that here two programs say what SuperNodes say."""
+    monkeypatch.setattr(node_file, "BETWEEN", 0.0)
+    codes = ["print('[code: 2004] Failed'); raise SystemExit(1)"] * 2 + [
+        "print('SuperNode ID: 5', flush=True); input()"
+    ]
+    said = iter(codes + codes[:1] + ["print('[code: 2001] Failed'); raise SystemExit(1)"])
+    family = Family()
+    try:
+        node = Node(family, lambda: family.start("n", [sys.executable, "-c", next(said)], {}, tmp_path / "n.log"))
+        node.wait_until_ready(60.0, again=True)
+        assert node.node_id == 5
+        node = Node(family, lambda: family.start("n", [sys.executable, "-c", next(said)], {}, tmp_path / "n.log"))
+        with pytest.raises(EngineError, match="code: 2001"):  # another reason: no third try
+            node.wait_until_ready(60.0, again=True)
+    finally:
+        family.end()

@@ -45,11 +45,9 @@ def run(output: Output, wanted: Wanted) -> None:
     check_flower("langevax federated run", "flwr", *(["ray"] if wanted.engine == "simulation" else []))
     from langevax.flower.engines import EngineError
 
-    known = _known(wanted.app)
-    chosen = {key: _parsed(word, key, value, known) for word, key, value in map(_split, wanted.settings)}
     folder = Path("out/federated") / wanted.app.absolute().name if wanted.out is None else wanted.out
+    settings = settings_for(wanted, _known(wanted.app), folder)
     make(folder)
-    settings = {key: value for key, value in _usual(folder, wanted.clients).items() if key in known} | chosen
     began = time.monotonic()
     with ExitStack() as stack:
         try:
@@ -86,9 +84,11 @@ def _known(app: Path) -> dict[str, Any]:
         raise BadInput(f"APP cannot be run: {error} `langevax federated app DIR` writes one.") from error
 
 
-def _usual(folder: Path, clients: int) -> dict[str, Any]:
-    """What is set in apps that have these keys, unless --set says otherwise."""
-    return {"out": str(folder.absolute()), "num-clients": clients}
+def settings_for(wanted: Wanted, known: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What --set says; else folder and number of clients, of apps that ask for them."""
+    usual = {"out": str(folder.absolute()), "num-clients": wanted.clients}
+    chosen = {key: _parsed(word, key, value, known) for word, key, value in map(_split, wanted.settings)}
+    return {key: value for key, value in usual.items() if key in known} | chosen
 
 
 def _split(word: str) -> tuple[str, str, str]:
