@@ -13,6 +13,7 @@ TABLES = (
     "sledge_step",
     "two_phase",
     "federated",
+    "flower",
     "sampling",
     "function_space",
     "feature_learning",
