@@ -52,9 +52,9 @@ class Evaluation:
         return f"; loss {loss:.6g}"
 
 
-def on_server(evaluate: Evaluate, position: PyTree, done: int, result: Result) -> str:
+def on_server(evaluate: Evaluate, position: ArrayRecord, done: int, result: Result) -> str:
     """The server's own evaluation, the same way."""
-    found = evaluate(done, wire.packed(position))
+    found = evaluate(done, position)
     if found is None:
         return ""
     result.evaluate_metrics_serverapp[done] = found

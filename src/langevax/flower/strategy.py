@@ -102,6 +102,7 @@ class FederatedStrategy(Strategy):
         self.reception = Reception(self.members, described)
         self.evaluation = Evaluation(self.members)
         self.history: list[Carried] = []
+        self.names: list[str] | None = None
         self._sent: Sent | None = None
         self._silent = 0
         self._begin_anew = ""
@@ -121,7 +122,8 @@ class FederatedStrategy(Strategy):
 
         Args:
             grid: Flower's.
-            initial_arrays: numbers to begin with, in place of those of `position`.
+            initial_arrays: numbers to begin with, in place of those of `position`; by its keys where it is a dict of
+                these names, else in the order of its leaves. `evaluate_fn` and the result have them by the same names.
             num_rounds: rounds, each of one exchange or two.
             timeout: seconds for one exchange, in place of `deadline`.
             train_config, evaluate_config: not used; clients read the run config.
@@ -132,7 +134,8 @@ class FederatedStrategy(Strategy):
             Flower's `Result`: `.arrays`, and metrics by round.
         """
         if initial_arrays is not None:
-            self.conductor.start_at(wire.unpacked(initial_arrays, self.conductor.position))
+            self.names = wire.names_of(initial_arrays, self.conductor.position)
+            self.conductor.start_at(wire.unpacked(initial_arrays, self.conductor.position, self.names))
         self.deadline = self.deadline if timeout is None else timeout
         result, began = Result(), time.monotonic()
         self._begin(grid)
@@ -153,12 +156,17 @@ class FederatedStrategy(Strategy):
                 words = self.evaluation.noted(
                     grid, self.conductor.position, self.deadline, self.poll_seconds, done, result
                 )
-                words += "" if evaluate_fn is None else on_server(evaluate_fn, self.conductor.position, done, result)
+                words += "" if evaluate_fn is None else on_server(evaluate_fn, self._arrays, done, result)
             left = (time.monotonic() - began) / (done - first) * (num_rounds - done)
             log(INFO, "[ROUND %d/%d] %s%s; %.0f s left", done, num_rounds, self._told(), words, left)
             result.train_metrics_clientapp[done] = wire.metrics(self.conductor.counts)
-        result.arrays = wire.packed(self.conductor.position)
+        result.arrays = self._arrays
         return result
+
+    @property
+    def _arrays(self) -> ArrayRecord:
+        """The position, as users of Flower see it."""
+        return wire.packed(self.conductor.position, self.names)
 
     def summary(self) -> None:
         """Say what is run."""
@@ -187,7 +195,7 @@ class FederatedStrategy(Strategy):
         found = {places[reply.metadata.src_node_id]: reply for reply in replies if reply.metadata.src_node_id in places}
         self._noted(self.exchanges.take(sent, found))
         self._sent = None
-        return wire.packed(self.conductor.position), wire.metrics(self.conductor.counts)
+        return self._arrays, wire.metrics(self.conductor.counts)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -21,19 +21,27 @@ class Refused(ValueError):
     """What arrived is not taken in; the message says why."""
 
 
-def packed(tree: PyTree) -> ArrayRecord:
-    """The leaves of a tree, in order."""
-    return ArrayRecord({f"{i:06d}": Array(_storable(np.asarray(leaf))) for i, leaf in enumerate(jax.tree.leaves(tree))})
+def packed(tree: PyTree, names: list[str] | None = None) -> ArrayRecord:
+    """The leaves of a tree, in order; numbered, or by `names`."""
+    leaves = [Array(_storable(np.asarray(leaf))) for leaf in jax.tree.leaves(tree)]
+    labels = [f"{i:06d}" for i in range(len(leaves))] if names is None else names
+    return ArrayRecord(dict(zip(labels, leaves, strict=True)))
 
 
-def unpacked(record: ArrayRecord, like: PyTree) -> PyTree:
-    """The tree of the shapes `like` from its leaves, as NumPy arrays.
+def names_of(record: ArrayRecord, like: PyTree) -> list[str]:
+    """Names of arrays that a user hands over, in the order of the leaves of `like`: by its keys where `like` is a dict
+    of these names, such as a module's parameters; else as they stand."""
+    return sorted(record) if isinstance(like, dict) and sorted(like) == sorted(record) else list(record)
+
+
+def unpacked(record: ArrayRecord, like: PyTree, names: list[str] | None = None) -> PyTree:
+    """The tree of the shapes `like` from its leaves, in the order of their numbers or of `names`, as NumPy arrays.
 
     Raises:
         Refused: another number of arrays, a shape or a dtype that differs, bytes that are no array.
     """
     labelled, structure = jax.tree.flatten_with_path(like)
-    names = sorted(record.keys())
+    names = sorted(record.keys()) if names is None else names
     if len(names) != len(labelled):
         raise Refused(f"it has {len(names)} arrays where {len(labelled)} belong")
     pairs = zip(names, labelled, strict=True)

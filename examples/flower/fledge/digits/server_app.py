@@ -1,0 +1,39 @@
+"""The server, which tests on digits that no client has."""
+
+from pathlib import Path
+
+import jax
+import torch
+from flwr.app import ArrayRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+from safetensors.torch import save_file
+
+import langevax as lx
+from digits.client_app import task
+from digits.task import Net, load_all, test
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Train, and write the network to the folder `out`."""
+    torch.manual_seed(0)
+    strategy = lx.flower.FederatedStrategy(task.algorithm, task.start, jax.random.key(0))
+    result = strategy.start(
+        grid=grid,
+        initial_arrays=ArrayRecord(Net().state_dict()),
+        num_rounds=context.run_config["num-server-rounds"],
+        evaluate_fn=evaluate,
+    )
+    if context.run_config["out"]:
+        save_file(result.arrays.to_torch_state_dict(), Path(context.run_config["out"], "model.safetensors"))
+
+
+def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+    """On rows held out."""
+    net = Net()
+    net.load_state_dict(arrays.to_torch_state_dict())
+    _, held_out = load_all()
+    loss, accuracy = test(net, held_out)
+    return MetricRecord({"loss": loss, "accuracy": accuracy})
