@@ -33,7 +33,8 @@ def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
     The module is called in the mode it is in, on the device it lies on; blocks of 4096 rows at most.
 
     Args:
-        module: a `torch.nn.Module` with float32 parameters whose output for a row depends on that row alone.
+        module: a `torch.nn.Module` with float32 parameters whose output for a row depends on that row alone. Build it
+            once in a process: another module is another program to compile.
         loss: `loss(outputs, targets) -> scalar`, the mean over the rows given, such as
             `torch.nn.functional.cross_entropy`. Define it once: another function is another program to compile.
         rows: (inputs, targets), each a NumPy array or tensor with one row per example along axis 0; several inputs as
@@ -116,10 +117,7 @@ class TorchValue:
     """Of the rows' arrays before they were JAX's."""
 
     def __call__(self, position: dict[str, np.ndarray], rows: PyTree) -> float:
-        import torch
-
-        with torch.no_grad():
-            return self.of(self.tensors(position), rows).item()
+        return self.of(self.tensors(position), rows).item()
 
     def tensors(self, position: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         import torch

@@ -28,8 +28,8 @@ class ExternalSum(FiniteSum):
     """The finite sum whose gradient is `gradient(position, rows)`, a function on NumPy arrays.
 
     It takes a client's place in every federated method, and a problem's in every method that asks for gradients (and
-    for values, where `value` is given). The functions are called from within compiled programs, one call at a
-    time: one for each block of rows, of each client or chain of those that run side by side.
+    for values, where `value` is given). The functions are called from within compiled programs, one call at a time:
+    one for each block of rows, of each client or chain of those that run side by side.
 
     Args:
         gradient: `gradient(position, rows) -> pytree like position`: a mean over the rows given, never a sum. Position

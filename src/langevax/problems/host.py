@@ -1,9 +1,10 @@
 """Functions on NumPy arrays, called from compiled programs: in loops, under `vmap`, on any device.
 
 On CPUs they are given the program's own memory (`buffer_callback`). `jax.pure_callback` moves each array through JAX
-first, which waits for a thread of the pool that runs programs: with large arrays and a program on every thread it waits
-for ever (seen on one CPU with five programs of 10^6 numbers under way, JAX 0.10.2), and a call takes 0.3 ms, not 0.01.
-Elsewhere, where numbers must travel to the host anyway, `jax.pure_callback` is what carries them.
+first, and large ones by the threads that run programs: where each of these runs a program that calls a function, all
+wait for ever (JAX 0.10.2 on one CPU, with 10^6 numbers that were still being computed when the program was started).
+It also takes longer, 0.3 ms for each call against 0.01. Elsewhere, where numbers must travel to the host anyway, it is
+what carries them.
 """
 
 from collections.abc import Callable
