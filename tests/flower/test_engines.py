@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -67,16 +68,15 @@ LOOPBACKS = {"0100007F", "0000000000000000FFFF00000100007F", "000000000000000000
 def test_a_simulation_runs_an_app_and_leaves_nothing(app, tmp_path):
     """Three clients on two processes, all on the loopback interface; lines are told as they come; Ray ends with it."""
     lines, addresses, marked = [], set(), {}
-
-    def watch(line):
-        lines.append(line)
-        pids = engine.family.members()
-        addresses.update(listening(pids))
-        marked.update({title: _carries(pid, engine.family.mark) for pid in pids if (title := title_of(pid))})
-
     settings = {"rounds": 40, "out": str(tmp_path / "out.json")}
-    with Simulation(3, cpus=2, logs=tmp_path / "logs", patience=PATIENCE) as engine:
-        outcome = engine.run(app, settings, on_line=watch, timeout=PATIENCE)
+    with Simulation(3, cpus=2, logs=tmp_path / "logs", patience=PATIENCE) as engine, ThreadPoolExecutor() as pool:
+        running = pool.submit(engine.run, app, settings, on_line=lines.append, timeout=PATIENCE)
+        while not running.done():
+            pids = engine.family.members()
+            addresses.update(listening(pids))
+            marked.update({title: _carries(pid, engine.family.mark) for pid in pids if (title := title_of(pid))})
+            time.sleep(0.3)
+        outcome = running.result()
         assert outcome.finished, outcome
     assert_all_is_gone(engine)
     found = json.loads((tmp_path / "out.json").read_text())
@@ -93,8 +93,9 @@ def test_a_simulation_runs_an_app_and_leaves_nothing(app, tmp_path):
     }
     if Path("/proc/net/tcp").exists():
         assert any("raylet" in title for title in marked)
-        assert [title for title, has_mark in marked.items() if title.startswith("ray::") and not has_mark] == []
-        assert any(title.startswith("ray::") for title in marked)
+        workers = {title: has_mark for title, has_mark in marked.items() if title.startswith("ray::")}
+        assert len(workers) > 2
+        assert all(workers.values()), workers
         assert addresses
         assert addresses <= LOOPBACKS
 

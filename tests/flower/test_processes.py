@@ -76,6 +76,14 @@ def test_one_member_is_ended_with_its_children_and_the_others_go_on(family, tmp_
     assert len(family.members()) == (2 if LINUX else 1)  # and the orphan that had left the session, which is not kin
 
 
+def test_a_child_in_a_session_of_its_own_ends_with_the_member_that_started_it(family, tmp_path):
+    child = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True); print('ready', flush=True)"
+    member = start(family, f"{child}; {SLEEP}", tmp_path)
+    assert len(family.members()) == 2
+    family.kill(member)
+    assert family.members() == set()
+
+
 def test_it_asks_before_it_ends(family, tmp_path):
     polite, deaf = start(family, POLITE, tmp_path, "polite"), start(family, DEAF, tmp_path, "deaf")
     family.end()

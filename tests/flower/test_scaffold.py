@@ -117,11 +117,11 @@ def test_the_users_own_task_is_imported(tmp_path, monkeypatch, written):
         "def problem(context):\n"
         "    rows = np.arange(3, dtype=np.float32) + context.node_config['partition-id']\n"
         "    return langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, rows)\n"
-        "task = Task(langevax.federated.FedAvg(step_size=0.5, local_steps=5), np.float32(0), problem)\n"
+        "named = Task(langevax.federated.FedAvg(step_size=0.5, local_steps=5), np.float32(0), problem)\n"
     )
     monkeypatch.syspath_prepend(tmp_path / "site")
-    folder, config, module = written("owner", task="mine.federated:task")
-    assert module.task is importlib.import_module("mine.federated").task
+    folder, config, module = written("owner", task="mine.federated:named")
+    assert module.task is importlib.import_module("mine.federated").named
     assert config == DEFAULTS | {"rounds": config["rounds"]}
     strategy, _ = serve(module.task, LocalGrid(module.app, 2, config), config | {"num-clients": 2})
     np.testing.assert_allclose(strategy.conductor.position, 1.5, atol=0.5)
