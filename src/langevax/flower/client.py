@@ -38,35 +38,41 @@ CLIENTS_KEPT = 16  # of one process: an actor of a simulation serves many client
 def client_app(task: Task, mods: list[Mod] | None = None) -> ClientApp:
     """The `ClientApp` of a task: `app = client_app(task)` in the module that pyproject.toml names.
 
-    `mods` are Flower's, around every message. Flower's deployment engine starts a process for each message, so that compiled programs are kept on disk: in
-    JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder.
+    `mods` are Flower's, around every message. Flower's deployment engine starts a process for each message, so that
+    compiled programs are kept on disk: in JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder.
     """
     app = ClientApp(mods=mods)
-    clients: OrderedDict[str, Client] = OrderedDict()
-
-    def client(context: Context) -> Client:
-        who = str((context.run_id, context.node_id, sorted(context.node_config.items())))
-        if who not in clients:
-            keep_compiled_programs()
-            clients[who] = Client(task, context)
-        clients.move_to_end(who)
-        while len(clients) > CLIENTS_KEPT:
-            clients.popitem(last=False)
-        return clients[who]
 
     @app.query("hello")
     def hello(message: Message, context: Context) -> Message:
-        return _reply(message, lambda: client(context).introduction())
+        return _reply(message, lambda: _client(task, context).introduction())
 
     @app.train("exchange")
     def exchange(message: Message, context: Context) -> Message:
-        return _reply(message, lambda: client(context).answer(message.content, context.state))
+        return _reply(message, lambda: _client(task, context).answer(message.content, context.state))
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _reply(message, lambda: client(context).evaluation(message.content))
+        return _reply(message, lambda: _client(task, context).evaluation(message.content))
 
     return app
+
+
+_clients: OrderedDict[Any, "Client"] = OrderedDict()
+"""Those of this process; not of the app, of which Ray makes a copy for each message."""
+
+
+def _client(task: Task, context: Context) -> "Client":
+    """The client that this process has, or a new one, with its rows."""
+    config = sorted(context.node_config.items()), sorted(context.run_config.items())
+    who = task.problem, str((context.run_id, context.node_id, *config, task.algorithm))
+    if who not in _clients:
+        keep_compiled_programs()
+        _clients[who] = Client(task, context)
+    _clients.move_to_end(who)
+    while len(_clients) > CLIENTS_KEPT:
+        _clients.popitem(last=False)
+    return _clients[who]
 
 
 def _reply(message: Message, answer: Callable[[], RecordDict]) -> Message:
