@@ -33,7 +33,7 @@ METHODS = {
     "FLEDGE mini": FLEDGE(**LOCAL, clients_per_round=2, start="mini", radius=0.1),
 }
 START = jnp.ones(3)
-KEY = random.key(3)
+KEY = random.key(4)
 
 
 def loss(x, row):

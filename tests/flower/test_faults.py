@@ -104,6 +104,13 @@ def test_a_late_reply_is_a_drop_out(dropped_out):
     assert not np.allclose(untouched.conductor.position["w"], dropped_out.conductor.position["w"])
 
 
+def test_a_late_reply_leaves_the_memory_that_the_server_counts_on():
+    strategy = run_with(only_once(RUBBISH["late"][0]), FLEDGE_CLIENT, rounds=6)
+    assert [one.late for one in strategy.history if one.late] == [[FAULTY]]
+    assert any(FAULTY in one.answered for one in strategy.history[FAULTY_NUMBER + 1 :] if one.exchange == "round/1")
+    assert not any(one.lost for one in strategy.history)
+
+
 @pytest.mark.parametrize("name", [name for name in RUBBISH if name != "late"])
 def test_rubbish_is_refused_and_named_and_counts_as_a_drop_out(name, dropped_out):
     fault, reason = RUBBISH[name]
