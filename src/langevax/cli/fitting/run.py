@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from langevax.run.compilation import keep_compiled_programs
 from langevax.cli.errors import BadInput, RunFailed
 from langevax.cli.fitting import story
 from langevax.cli.fitting.estimators import estimator_for
@@ -29,6 +28,7 @@ from langevax.report.fit_page import write_fit_page
 from langevax.report.frames import motion_of
 from langevax.report.peers import peers
 from langevax.run import CheckpointError, DivergenceError
+from langevax.run.compilation import keep_compiled_programs
 
 OURS = "mean-field network"
 POINTS = 6  # of the certificate along training, fewer where they would take minutes
