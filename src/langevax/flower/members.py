@@ -60,7 +60,7 @@ class Members:
             return f"client {said.partition} ({here}) has no rows"
         present = self.nodes.get(said.partition)
         if present is not None and present != node and present in self.connected and not self.missed[said.partition]:
-            self.refused_nodes.add(node)
+            # asked again at every look: the other may be dead, which Flower notices after a minute
             return f"{here} says that it is client {said.partition}, which node {present} is already"
         self.nodes[said.partition], self.rows[said.partition] = node, said.rows
         self.missed[said.partition] = 0

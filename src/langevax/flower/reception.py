@@ -81,6 +81,6 @@ class Reception:
             why = f"node {node}: {error}"
         else:
             why = self.members.welcome(node, said)
-        if why is not None:
+        if why is not None and self.refused.get(str(node)) != why:
             self.refused[str(node)] = why
             log(WARNING, "Refused: %s", why)
