@@ -54,9 +54,14 @@ def test_numbers_and_counts_are_those_of_simulate(name):
 
 
 def test_the_loss_of_the_clients_is_the_value_of_the_federation():
+    from flwr.app import MetricRecord
+
     strategy = strategy_of(FLEDGE_SERVER)
-    result = strategy.start(grid_of(FLEDGE_SERVER), num_rounds=2)
+    grid, seen = grid_of(FLEDGE_SERVER), []
+    result = strategy.start(grid, num_rounds=2, evaluate_fn=lambda done, arrays: seen.append(arrays) or MetricRecord())
     assert list(result.evaluate_metrics_clientapp) == [1, 2]
+    assert list(result.evaluate_metrics_serverapp) == [0, 1, 2]  # as Flower's own strategies
+    np.testing.assert_array_equal(seen[0].to_numpy_ndarrays()[1], START["w"])
     found = result.evaluate_metrics_clientapp[2]["loss"]
     assert found == pytest.approx(float(FEDERATION.value(strategy.conductor.position)), rel=1e-5)
     assert [a.shape for a in result.arrays.to_numpy_ndarrays()] == [(), (3,)]

@@ -78,7 +78,7 @@ class Conductor:
         self.algorithm = trace_floats(algorithm, trees.dtype_of(start))
         self.key = key
         self.step = self.number = self.openings = 0
-        self.counts: dict[str, int] = {name: 0 for name in COUNTS}
+        self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.stamps = np.zeros(0, np.int64)
         self._start = start
         self._shapes: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """Federated methods between real machines, on Flower; `pip install 'langevax[flower]'`."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import flwr  # noqa: F401
@@ -12,6 +12,9 @@ from langevax.flower.client import client_app
 from langevax.flower.serving import server_app
 from langevax.flower.strategy import FederatedStrategy
 from langevax.flower.task import Task
+
+if TYPE_CHECKING:
+    from langevax.flower.torch import torch_load, torch_problem, torch_start
 
 __all__ = ["FederatedStrategy", "Task", "client_app", "server_app", "torch_load", "torch_problem", "torch_start"]
 

@@ -141,6 +141,9 @@ class FederatedStrategy(Strategy):
         self._begin(grid)
         self.summary()
         first = self.conductor.step
+        if evaluate_fn is not None and evaluate_every:
+            words = on_server(evaluate_fn, self._arrays, first, result)
+            log(INFO, "[ROUND %d/%d] at the start%s", first, num_rounds, words)
         while self.conductor.step < num_rounds:
             self._settle(grid)
             before = self.conductor.step
