@@ -48,6 +48,14 @@ def saying(**words):
     return lambda message, reply: with_words(reply, **words)
 
 
+def from_node(node):
+    def change(message, reply):
+        reply.metadata.__dict__["_src_node_id"] = node
+        return reply
+
+    return change
+
+
 RUBBISH = {
     "nan": (on_arrays(at(0, np.nan)), r"\['w'\] is not finite: 1 of 3 numbers, nan at 0"),
     "inf": (on_arrays(at(1, np.inf)), r"\['w'\] is not finite: 1 of 3 numbers, inf at 1"),
@@ -58,6 +66,7 @@ RUBBISH = {
     "other run": (saying(run="0" * 16), "it answers run 0000000000000000, not run"),
     "other number": (saying(number=77), "it answers number 77, not number"),
     "other client": (saying(partition=3), "it answers partition 3, not partition 2"),
+    "other node": (from_node(99), "it comes from node 99, not from"),
     "failed": (
         lambda message, reply: Message(Error(2, "Traceback\nZeroDivisionError: by zero"), reply_to=message),
         "it failed: ZeroDivisionError: by zero",
