@@ -32,7 +32,7 @@ def plain_app(tmp_path_factory):
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'langevax[flower]'")
 def test_an_app_is_written_and_simulated_by_one_command_each(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    answer = langevax("federated", "app", "digits", "--framework", "numpy", "--method", "fedavg")
+    answer = langevax("federated", "app", "digits", "--method", "fedavg")
     assert (answer.exit_code, answer.stderr) == (0, "")
     assert "digits/digits/task.py: the method, the model" in answer.stdout
     words = shlex.split(next(line for line in answer.stdout.splitlines() if line.startswith("Run")))
@@ -40,7 +40,8 @@ def test_an_app_is_written_and_simulated_by_one_command_each(tmp_path, monkeypat
     answer = langevax(*words[2:], "--clients", 2, "--set", "rounds=2")
     assert (answer.exit_code, answer.stderr) == (0, "")
     assert "simulation, 2 clients, ready in" in answer.stdout
-    assert re.search(r"loss 0\.\d+, accuracy 0\.\d+ after 2 rounds and 2 exchanges\.", answer.stdout)
+    found = re.search(r"loss (0\.\d+), accuracy (0\.\d+) after 2 rounds and 2 exchanges\.", answer.stdout)
+    assert float(found.group(2)) > 0.8
     folder = tmp_path / "out" / "federated" / "digits"
     assert {path.name for path in folder.iterdir()} == {"result.json", "history.csv", "model.safetensors", "logs"}
     assert json.loads((folder / "result.json").read_text())["clients"] == [0, 1]

@@ -126,14 +126,13 @@ def test_a_server_app_that_fails_is_told(app, deployment):
 
 
 def test_a_run_is_stopped_after_its_time_and_on_request(app, deployment):
-    run = deployment.launch(app, {"trouble": "sleep"})
-    while "sleeping" not in run.lines():
+    runs = [deployment.launch(app, {"trouble": "sleep"}) for _ in range(2)]
+    while not all("sleeping" in run.lines() for run in runs):
         time.sleep(0.1)
-    outcome = run.wait(timeout=0.5)
+    runs[0].stop()
+    assert runs[0].wait(PATIENCE).status == "stopped"
+    outcome = runs[1].wait(timeout=0.5)
     assert (outcome.status, outcome.details) == ("timed out", "stopped after 0.5 seconds")
-    run = deployment.launch(app, {"trouble": "sleep"})
-    run.stop()
-    assert run.wait(PATIENCE).status == "stopped"
 
 
 def test_only_registered_nodes_are_let_in_and_a_dead_server_is_noticed(app, tmp_path):
