@@ -134,7 +134,9 @@ def test_the_commands_of_the_readme_are_flowers_own(tmp_path):
     from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink
     from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
 
-    lines = app_files("app")["README.md"].replace("\\\n", "").splitlines()
+    readme = app_files("My app")["README.md"]
+    assert "out/federated/My app`" in readme  # as `langevax federated run` has it
+    lines = readme.replace("\\\n", "").splitlines()
     parsers = {"flower-superlink": _parse_args_run_superlink(), "flower-supernode": _parse_args_run_supernode()}
     seen = {}
     for line in lines:

@@ -86,7 +86,13 @@ def app_files(name: str, framework: str = "jax", method: str = "fledge", task: s
         if value not in known:
             raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}.")
     package = package_of(name)
-    words = {"project": package.replace("_", "-"), "package": package, "publisher": "me", "rounds": str(ROUNDS)}
+    words = {
+        "project": package.replace("_", "-"),
+        "package": package,
+        "publisher": "me",
+        "rounds": str(ROUNDS),
+        "folder": name,
+    }
     if task is None:
         chosen = METHODS[method]
         needs, kind = ("scikit-learn>=1.9", *FRAMEWORKS[framework]), f"task_{framework}"
