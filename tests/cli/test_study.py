@@ -3,40 +3,21 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import xarray
 from matplotlib.figure import Figure
 
 from langevax import studies
-from langevax.studies import Option, Study, Verdict
-from langevax.studies.study import number
 from tests.cli.conftest import langevax
-
-
-def measure(size="full", seed=0, progress=None, storeys=1.0):
-    return xarray.Dataset({"height": ((), storeys * seed, {"units": "m"})}, attrs={"size": size})
-
-
-def draw(data):
-    figure = Figure(figsize=(2, 2))
-    figure.subplots().plot([0, float(data["height"])])
-    return figure
-
-
-def judge(data):
-    height = float(data["height"])
-    return Verdict(height < 2, f"The tower is {height:g} m high.", {"height": height, "none": float("nan")})
-
-
-STOREYS = {"storeys": Option("how many storeys it has", number)}
+from tests.cli.tower import TOWER, judge, measure
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
-    tiny = Study("tower", "Towers are low.", "Babel, Theorem 11", measure, draw, judge, "Look up.", STOREYS)
     monkeypatch.setattr(studies, "NAMES", {"tower": "tower", "mixture": "mixture"})
-    monkeypatch.setattr(studies, "load", lambda name: tiny)
+    monkeypatch.setattr(studies, "load", lambda name: TOWER)
 
 
 def test_without_a_name_the_studies_are_listed_with_their_claims():
@@ -106,6 +87,40 @@ def test_settings_are_parsed_listed_and_refused(tmp_path):
         answer = langevax("study", "run", "tower", "--set", words)
         assert (answer.exit_code, answer.stdout) == (2, "")
         assert said in " ".join(answer.stderr.split())
+
+
+def test_a_result_of_the_same_request_is_kept_with_resume(tmp_path, monkeypatch):
+    words = ("study", "run", "tower", "--out", tmp_path, "--seed", 1, "--set", "storeys=7", "--set", "storeys=1")
+    first = json.loads(langevax(*words, "--quick", "--json").stdout)
+    assert first["size"] == "small"
+    monkeypatch.setattr(studies, "load", lambda name: replace(TOWER, measure=None))  # cannot be measured again
+    again = langevax(*words, "--quick", "--json", "--resume")
+    assert json.loads(again.stdout) == first
+    assert "It holds. The tower is 1 m high." in langevax(*words, "--quick", "--resume").stdout
+    for others in (words, (*words, "--quick", "--set", "storeys=7")):
+        with pytest.raises(TypeError):
+            langevax(*others, "--resume")
+
+
+def test_a_verdict_stands_only_beside_its_own_numbers(tmp_path):
+    """A run that ends while it saves leaves no verdict, neither its own nor that of the run before."""
+    langevax("study", "tower", "--out", tmp_path)
+
+    class Torn(Figure):
+        def savefig(self, *_, **__):
+            raise OSError("the disk is full")
+
+    data = measure(seed=1)
+    with pytest.raises(OSError, match="full"):
+        TOWER.save(tmp_path, data, Torn(), judge(data))
+    assert not (tmp_path / "verdict.json").exists()
+
+
+def test_known_times_are_listed(monkeypatch):
+    assert "about" not in langevax("study", "list").stdout
+    monkeypatch.setattr(studies, "QUICK_SECONDS", {"tower": 130.0})
+    assert "--quick: about 2 min" in langevax("study", "list").stdout
+    assert json.loads(langevax("study", "list", "--json").stdout)["tower"]["quick_seconds"] == 130.0
 
 
 def test_a_file_is_no_folder(tmp_path):

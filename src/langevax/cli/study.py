@@ -9,6 +9,8 @@ from typer.core import TyperGroup
 
 from langevax.cli.errors import BadInput, exit_codes, listing, nearest
 from langevax.cli.output import Output, plain
+from langevax.cli.studying.folder import kept, request
+from langevax.cli.studying.pace import roughly
 
 HELP = """Measure claims of papers, draw them, and say whether they held.
 
@@ -17,12 +19,13 @@ Examples:
   langevax study list
   langevax study run mixture
   langevax study mixture                     the same
+  langevax study run all --quick             all of them, in minutes
   langevax study run mixture --help
 
 Exit codes: 0 done, whether the claim held or not; 1 the run failed, 2 bad usage or bad input, 130 interrupted.
 """
 
-RUN_HELP = """Measure a claim of a paper, draw it, and say whether it held.
+RUN_HELP = """Measure a claim of a paper, or all of them, draw it, and say whether it held.
 
 \b
 Examples:
@@ -30,14 +33,21 @@ Examples:
   langevax study run mixture --size small --seed 1 --out mixture
   langevax study run classification --json > classification.json
   langevax study run one-step --set teacher=tanh --set neurons_per_dim=1
+  langevax study run all --quick --jobs 2
+  langevax study run all --quick --jobs 2 --resume
 
-DIR then holds data.nc (all numbers), figure.svg, figure.png and verdict.json. small takes seconds, full minutes. What
-can be set is shown by `langevax study list NAME`.
+DIR then holds data.nc (all numbers), figure.svg, figure.png and verdict.json; with `all`, a folder of these for each
+study. small takes seconds, full minutes. What can be set is shown by `langevax study list NAME`.
+
+With `all` each study has a process of its own: where one crashes, the others go on, and the exit code is 1 at the end.
+Ctrl-C keeps what is measured, and --resume goes on: it measures only what is not there whole, of the same size, seed,
+settings and version.
 
 Exit codes: 0 done, whether the claim held or not; 1 the run failed, 2 bad usage or bad input, 130 interrupted.
 """
 
 FOLDER = Path("out/studies")
+ALL = "all"
 LINE = 66  # columns of a claim beside its name
 VERDICTS = {True: "It holds.", False: "It does not hold.", None: ""}
 
@@ -67,28 +77,43 @@ def list_studies(
         _list(Output(machine=json), name)
 
 
-@app.command("run", help=RUN_HELP, short_help="Measure one.")
+@app.command("run", help=RUN_HELP, short_help="Measure one, or all.")
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one, or all.", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The folder for numbers and figure; by default out/studies/NAME."),
+        typer.Option(
+            metavar="DIR",
+            help="The folder for numbers and figure; by default out/studies/NAME, and out/studies for all.",
+        ),
     ] = None,
     size: Annotated[
-        Literal["full", "small"], typer.Option(metavar="SIZE", help="full, or small for a first look.")
-    ] = "full",
+        Literal["full", "small"] | None,
+        typer.Option(metavar="SIZE", help="full, or small for a first look; full by default.", show_default=False),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The same as --size small.")] = False,
     seed: Annotated[int, typer.Option(metavar="INT", min=0, help="Of everything random.")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated.")
     ] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="With all: so many studies at a time.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep what is already measured in DIR.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
 ) -> None:
     with exit_codes():
-        _run(Output(machine=json), name, FOLDER / name if out is None else out, size, seed, settings or [])
+        if quick and size == "full":
+            raise BadInput("--quick is --size small and cannot go with --size full; leave one of them out.")
+        chosen = "small" if quick else size or "full"
+        if name == ALL:
+            _run_all(Output(machine=json), out or FOLDER, chosen, seed, settings or [], jobs, resume)
+        elif jobs > 1:
+            raise BadInput(f"--jobs {jobs} is for `all`; {name!r} is one study.")
+        else:
+            _run(Output(machine=json), name, out or FOLDER / name, chosen, seed, settings or [], resume)
 
 
 def _list(output: Output, name: str | None) -> None:
-    from langevax.studies import NAMES, load
+    from langevax.studies import NAMES, QUICK_SECONDS, load
 
     if name is not None:
         _check(name, NAMES)
@@ -96,6 +121,8 @@ def _list(output: Output, name: str | None) -> None:
     rows = []
     for each in studies:
         lines = textwrap.wrap(each.claim, LINE) + textwrap.wrap(f"({each.source})", LINE)
+        if each.name in QUICK_SECONDS:
+            lines.append(f"--quick: about {roughly(QUICK_SECONDS[each.name])}")
         rows += [(each.name if i == 0 else "", line) for i, line in enumerate(lines)]
     output.table(("study", "claim (source)"), rows)
     output.blank()
@@ -103,7 +130,10 @@ def _list(output: Output, name: str | None) -> None:
         output.table(("--set", "what it is"), [(key, option.help) for key, option in studies[0].options.items()])
         output.blank()
     output.say("", f"Measure {'one' if name is None else 'it'} with `langevax study run {name or 'NAME'}`.")
-    output.result({each.name: {"claim": each.claim, "source": each.source, "see": each.see} for each in studies})
+    if name is None:
+        output.say("", "Measure all with `langevax study run all`, in minutes with --quick.")
+    told = {each.name: {"claim": each.claim, "source": each.source, "see": each.see} for each in studies}
+    output.result({key: about | {"quick_seconds": QUICK_SECONDS.get(key)} for key, about in told.items()})
 
 
 def _check(name: str, names: Any) -> None:
@@ -129,8 +159,45 @@ def _settings(chosen: Any, words: list[str]) -> dict[str, Any]:
     return found
 
 
+def _run_all(
+    output: Output,
+    out: Path,
+    size: Literal["full", "small"],
+    seed: int,
+    settings: list[str],
+    jobs: int,
+    resume: bool,
+) -> None:
+    from langevax.cli.studying.every import run_all
+    from langevax.studies import NAMES
+
+    if settings:
+        raise BadInput(f"--set {settings[0]!r} is for one study and cannot go with `all`; name the study.")
+    _make(out)
+    again = ["langevax", "study", "run", ALL, *(["--quick"] if size == "small" else [])]
+    again += ["--seed", str(seed)] * (seed != 0) + ["--out", str(out)] * (out != FOLDER)
+    again += ["--jobs", str(jobs)] * (jobs > 1)
+    run_all(output, NAMES, out, request(size, seed, []), jobs, resume, again)
+
+
+def _make(folder: Path) -> None:
+    """Before minutes of work, not after."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"--out {str(folder)!r} is a file; name a folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder.") from error
+
+
 def _run(
-    output: Output, name: str, folder: Path, size: Literal["full", "small"], seed: int, settings: list[str]
+    output: Output,
+    name: str,
+    folder: Path,
+    size: Literal["full", "small"],
+    seed: int,
+    settings: list[str],
+    resume: bool,
 ) -> None:
     from langevax.run.compilation import keep_compiled_programs
     from langevax.studies import NAMES, load
@@ -138,18 +205,19 @@ def _run(
     _check(name, NAMES)
     chosen = load(name)
     changed = _settings(chosen, settings)
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"--out {str(folder)!r} is a file; name a folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)  # before minutes of work, not after
-    except OSError as error:
-        raise BadInput(f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder.") from error
-    keep_compiled_programs()
+    asked = request(size, seed, settings)
+    _make(folder)
     output.say("Claim", chosen.claim)
     output.say("Source", chosen.source)
-    data, figure, verdict = chosen.run(size=size, seed=seed, progress=False if output.machine else None, **changed)
-    content = chosen.save(folder, data, figure, verdict)
-    output.say("Found", f"{VERDICTS[verdict.holds]} {verdict.sentence}".strip())
+    content = kept(folder, asked) if resume else None
+    if content is not None:
+        output.note("Kept from an earlier run of the same request.")
+    else:
+        keep_compiled_programs()
+        progress = False if output.machine else None
+        data, figure, verdict = chosen.run(size=size, seed=seed, progress=progress, **changed)
+        content = chosen.save(folder, data, figure, verdict, request=asked)
+    output.say("Found", f"{VERDICTS[content['holds']]} {content['verdict']}".strip())
     output.say("To see", chosen.see)
     output.say("Figure", str(folder / "figure.svg"))
     output.result(plain(content | {"size": size, "seed": seed, "folder": str(folder), "settings": settings}))

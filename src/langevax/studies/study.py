@@ -84,16 +84,33 @@ class Study:
         data = self.measure(size=size, seed=seed, progress=progress, **options)
         return data, self.draw(data), self.judge(data)
 
-    def save(self, folder: str | Path, data: "xarray.Dataset", figure: "Figure", verdict: Verdict) -> dict[str, Any]:
-        """Write `data.nc`, `figure.svg`, `figure.png` and `verdict.json` to `folder`, which is made where it is not."""
+    def save(
+        self,
+        folder: str | Path,
+        data: "xarray.Dataset",
+        figure: "Figure",
+        verdict: Verdict,
+        request: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Write `data.nc`, `figure.svg`, `figure.png` and `verdict.json` to `folder`, which is made where it is not.
+
+        `verdict.json` is taken away first and put in place last, in one move: where it stands, all else is whole and
+        of the same run. `request`, what was asked for as JSON can hold it, is kept in it and in the data's attributes.
+        """
         import json
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        data.to_netcdf(folder / "data.nc", engine="h5netcdf")
+        last, part = folder / "verdict.json", folder / ".verdict.part"
+        last.unlink(missing_ok=True)
+        asked = {} if request is None else {"request": dict(request)}
+        data.assign_attrs({key: json.dumps(words) for key, words in asked.items()}).to_netcdf(
+            folder / "data.nc", engine="h5netcdf"
+        )
         for kind in ("svg", "png"):
             figure.savefig(folder / f"figure.{kind}", dpi=200, bbox_inches="tight")
         content = {"study": self.name, "claim": self.claim, "source": self.source, "holds": verdict.holds}
-        content |= {"verdict": verdict.sentence, "numbers": verdict.numbers, "see": self.see}
-        (folder / "verdict.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        content |= {"verdict": verdict.sentence, "numbers": verdict.numbers, "see": self.see} | asked
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(last)
         return content
