@@ -13,7 +13,16 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @pytest.mark.parametrize(
     "page",
-    ["conventions.md", "curves_and_graphs.md", "feature_learning.md", "federated.md", "functions.md", "two_phase.md"],
+    [
+        "conventions.md",
+        "curves_and_graphs.md",
+        "feature_learning.md",
+        "federated.md",
+        "functions.md",
+        "papers.md",
+        "two_phase.md",
+        "which_tool.md",
+    ],
 )
 def test_the_code_of_a_page_runs(page):
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
