@@ -131,8 +131,18 @@ def test_another_size_seed_or_version_is_another_request(stand_in, tmp_path, siz
     assert started(tmp_path) == ["low"]
 
 
+@pytest.fixture
+def interruptible():
+    """A shell's background job is deaf to Ctrl-C; the tests in it are not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["sigint", "sigterm"])
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(stand_in, tmp_path, name):
+    before = signal.getsignal(signal.SIGTERM)
     stand_in("low", name, "high")
     answer = run_all(tmp_path, "--seed", 3)
     assert answer.exit_code == 130
@@ -142,7 +152,7 @@ def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(stand_in, tmp_
     with pytest.raises(ProcessLookupError):  # it was ended, and waited for
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert started(tmp_path) == ["low", name]
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
     (tmp_path / "calm").touch()
     assert run_all(tmp_path, "--seed", 3, "--resume").exit_code == 0
     assert started(tmp_path) == [name, "high"]
