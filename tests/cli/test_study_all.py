@@ -33,7 +33,12 @@ if name == "empty":
     sys.exit(0)
 if name in ("sigint", "sigterm") and not (folder.parent / "calm").exists():
     (folder.parent / "pid").write_text(str(os.getpid()))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit((folder.parent / "polite").touch()))
     os.kill(os.getppid(), getattr(signal, name.upper()))
+    time.sleep(60)
+if name == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    (folder / "ready").touch()
     time.sleep(60)
 if name.startswith("meet"):  # ends only beside another
     (folder.parent / name).with_suffix(".here").touch()
@@ -55,6 +60,7 @@ def stand_in(monkeypatch):
     """Studies of these names, whose processes take a few hundredths of a second."""
 
     def named(*names):
+        monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
         monkeypatch.setattr(studies, "NAMES", {name: name for name in names})
         monkeypatch.setattr(
             child,
@@ -144,11 +150,12 @@ def interruptible():
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(stand_in, tmp_path, name):
     before = signal.getsignal(signal.SIGTERM)
     stand_in("low", name, "high")
-    answer = run_all(tmp_path, "--seed", 3)
+    answer = run_all(tmp_path, "--seed", 3, "--jobs", 1)
     assert answer.exit_code == 130
     said = " ".join(answer.stderr.split())
     assert "Interrupted. 1 of 3 studies measured and kept in" in said
     assert f"`langevax study run all --quick --seed 3 --out {tmp_path} --resume`" in said
+    assert (tmp_path / "polite").exists()
     with pytest.raises(ProcessLookupError):  # it was ended, and waited for
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert started(tmp_path) == ["low", name]
@@ -156,6 +163,16 @@ def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(stand_in, tmp_
     (tmp_path / "calm").touch()
     assert run_all(tmp_path, "--seed", 3, "--resume").exit_code == 0
     assert started(tmp_path) == [name, "high"]
+
+
+def test_a_study_that_does_not_end_when_asked_is_ended(stand_in, tmp_path, monkeypatch):
+    stand_in("deaf")
+    monkeypatch.setattr(child, "PATIENCE", 0.1)
+    study = child.Child("deaf", tmp_path, {})
+    while not (tmp_path / "ready").exists():
+        assert not study.ended
+    study.stop()
+    assert study.process.returncode == -signal.SIGKILL
 
 
 def test_jobs_is_how_many_are_measured_at_a_time(stand_in, tmp_path):
@@ -192,7 +209,7 @@ def test_the_time_left_follows_the_pace_of_this_machine():
     known = {"a": 10.0, "b": 20.0, "c": 30.0}
     assert time_left(known, {}, {}, ["a"]) is None
     assert time_left(known, {}, {"a": 4.0}, ["b"], pace=1.0) == 26.0
-    assert time_left(known, {"a": 30.0}, {"b": 100.0}, ["c"], pace=1.0) == 90.0  # b is late, and counts as near its end
+    assert time_left(known, {"a": 30.0}, {"b": 100.0}, ["c", "a"], pace=1.0) == 120.0  # b is late, as if near its end
     assert time_left(known, {"a": 10.0}, {"b": 0.0}, ["c"], jobs=2) == 30.0  # not sooner than the longest
     assert time_left({}, {"a": 7.0}, {}, ["b", "c"]) == 14.0
 
