@@ -148,7 +148,8 @@ def interruptible():
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["sigint", "sigterm"])
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(stand_in, tmp_path, name):
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.SIG_DFL
+    signal.signal(signal.SIGTERM, before)
     stand_in("low", name, "high")
     answer = run_all(tmp_path, "--seed", 3, "--jobs", 1)
     assert answer.exit_code == 130
