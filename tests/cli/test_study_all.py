@@ -150,20 +150,20 @@ def interruptible():
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(stand_in, tmp_path, name):
     before = signal.SIG_DFL
     signal.signal(signal.SIGTERM, before)
-    stand_in("low", name, "high")
+    stand_in("low", "crash", name, "high")
     answer = run_all(tmp_path, "--seed", 3, "--jobs", 1)
     assert answer.exit_code == 130
     said = " ".join(answer.stderr.split())
-    assert "Interrupted. 1 of 3 studies measured and kept in" in said
+    assert "Interrupted. 1 of 4 studies measured and kept in" in said
     assert f"`langevax study run all --quick --seed 3 --out {tmp_path} --resume`" in said
     assert (tmp_path / "polite").exists()
     with pytest.raises(ProcessLookupError):  # it was ended, and waited for
         os.kill(int((tmp_path / "pid").read_text()), 0)
-    assert started(tmp_path) == ["low", name]
+    assert started(tmp_path) == ["low", "crash", name]
     assert signal.getsignal(signal.SIGTERM) is before
     (tmp_path / "calm").touch()
-    assert run_all(tmp_path, "--seed", 3, "--resume").exit_code == 0
-    assert started(tmp_path) == [name, "high"]
+    assert run_all(tmp_path, "--seed", 3, "--resume").exit_code == 1
+    assert started(tmp_path) == ["crash", name, "high"]
 
 
 def test_a_study_that_does_not_end_when_asked_is_ended(stand_in, tmp_path, monkeypatch):
