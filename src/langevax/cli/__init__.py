@@ -1,8 +1,10 @@
 """The command `langevax`: fit a mean-field network to a table, certify it, predict with it; and measure studies."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from langevax._version import __version__
 from langevax.cli import federated, fit, predict, study
@@ -19,6 +21,18 @@ Or see a claim of a paper measured:
 
 `langevax COMMAND --help` explains a command, with examples.
 """
+
+_Context = typer.core.TyperCommand.context_class
+
+
+class _Formatter(_Context.formatter_class):
+    """Plain help: Typer 0.20, which Flower asks for, escapes brackets as if rich were to write them."""
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **options: Any) -> None:
+        super().write_dl([(name, text.replace("\\[", "[")) for name, text in rows], *args, **options)
+
+
+_Context.formatter_class = _Formatter
 
 app = typer.Typer(
     help=HELP,
