@@ -135,7 +135,7 @@ def test_help_teaches():
     answer = langevax("study", "--help")
     assert answer.exit_code == 0
     assert "langevax study mixture" in answer.stdout
-    assert "NAME  [required]" in langevax("study", "run", "--help").stdout  # Typer 0.20 would write a backslash before it
+    assert "NAME  [required]" in langevax("study", "run", "--help").stdout  # not \[required], as of Typer 0.20
 
 
 def test_the_command_line_loads_no_study_before_it_is_asked():
