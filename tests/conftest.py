@@ -1,17 +1,12 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
-import os
 from pathlib import Path
 
 import jax
-import jaxlib
 import matplotlib
 import pytest
 from jaxtyping import install_import_hook
 
-if jaxlib.__version__.startswith("0.10."):
-    # XLA's earlier way to write loops compiles in two thirds of the time; its loops are slower, and tests are short
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("Agg")
 

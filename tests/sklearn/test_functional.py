@@ -66,7 +66,8 @@ def test_it_learns():
 
 
 def test_the_certificate_is_that_of_functions():
-    model = fitted()
+    X, y = waves()  # with 64 particles the gap is 0.02 to 0.3, by their draws
+    model = FunctionalMeanFieldRegressor(grid=GRID, num_modes=12, **SMALL | {"num_particles": 256}).fit(X, y)
     certificate = model.certificate(polish=0)  # P-SDCA's own dual needs none
     assert certificate.trustworthy
     assert -0.01 < certificate.gap < 0.05

@@ -8,8 +8,8 @@ from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldR
 
 @parametrize_with_checks(
     [
-        FunctionalMeanFieldRegressor(num_particles=50, num_steps=100),
-        FunctionalMeanFieldClassifier(num_particles=50, num_steps=100),
+        FunctionalMeanFieldRegressor(num_particles=50, num_steps=400),
+        FunctionalMeanFieldClassifier(num_particles=50, num_steps=400),
     ]
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries

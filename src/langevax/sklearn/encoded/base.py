@@ -12,6 +12,13 @@ from langevax.sklearn.inputs.saving import restored, state_of
 OF_INPUTS = ("n_features_in_", "feature_names_in_")
 
 
+def rounded(columns: Any) -> np.ndarray:
+    """To float32, all that a network sees: a product of matrices has last bits that depend on a row's place among the
+    others and on the processor, so that the same curve twice would be two rows.
+    """
+    return np.asarray(columns, np.float32).astype(np.float64)
+
+
 class Encoded(MeanFieldEstimator):
     """Mixed in before a mean-field estimator, whose columns are those of `encoder_`.
 
@@ -41,13 +48,13 @@ class Encoded(MeanFieldEstimator):
         else:
             self.encoder_ = self._make_encoder()
             columns = self.encoder_.fit_transform(X)
-        columns, y = super()._validated(columns, y)
+        columns, y = super()._validated(rounded(columns), y)
         self._look_like_the_encoder()
         return columns, y
 
     def _columns(self, X: Any, **where: Any) -> np.ndarray:
         check_is_fitted(self)
-        return self.encoder_.transform(X, **where)
+        return rounded(self.encoder_.transform(X, **where))
 
     def _column_names(self) -> list[str]:
         return [str(name) for name in self.encoder_.get_feature_names_out()]
