@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SIZES: dict[str, dict[str, Any]] = {
     "full": {"dims": (10, 20, 40), "rows": (50, 100, 200, 400), "trials": 4, "steps": 2000},
-    "small": {"dims": (10, 30), "rows": (100, 300), "trials": 3, "steps": 1000},
+    "small": {"dims": (10, 30), "rows": (100, 300), "trials": 6, "steps": 1000},
 }
 NUM_PARTICLES, STEP_SIZE, TEMPERATURE, RIDGE, ROUNDS = 400, 2.0, 0.00625, 0.1, 4
 TEST_ROWS = 2000
