@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from langevax.cli.errors import BadInput, exit_codes, listing, nearest
+from langevax.cli.folder import make
 from langevax.cli.output import Output, plain
 from langevax.cli.studying.folder import kept, request
 from langevax.cli.studying.pace import roughly
@@ -173,21 +174,11 @@ def _run_all(
 
     if settings:
         raise BadInput(f"--set {settings[0]!r} is for one study and cannot go with `all`; name the study.")
-    _make(out)
+    make(out)
     again = ["langevax", "study", "run", ALL, *(["--quick"] if size == "small" else [])]
     again += ["--seed", str(seed)] * (seed != 0) + ["--out", str(out)] * (out != FOLDER)
     again += ["--jobs", str(jobs)] * (jobs > 1)
     run_all(output, NAMES, out, request(size, seed, []), jobs, resume, again)
-
-
-def _make(folder: Path) -> None:
-    """Before minutes of work, not after."""
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"--out {str(folder)!r} is a file; name a folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder.") from error
 
 
 def _run(
@@ -206,7 +197,7 @@ def _run(
     chosen = load(name)
     changed = _settings(chosen, settings)
     asked = request(size, seed, settings)
-    _make(folder)
+    make(folder)
     output.say("Claim", chosen.claim)
     output.say("Source", chosen.source)
     content = kept(folder, asked) if resume else None

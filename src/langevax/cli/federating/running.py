@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langevax.cli.errors import BadInput, RunFailed, count, listing, nearest
 from langevax.cli.federating.extra import check_flower
-from langevax.cli.federating.folder import make
+from langevax.cli.folder import make
 from langevax.cli.output import Output, plain
 
 if TYPE_CHECKING:

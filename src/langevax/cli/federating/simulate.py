@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from langevax.cli.errors import BadInput, RunFailed, listing, nearest
-from langevax.cli.federating.folder import make
+from langevax.cli.folder import make
 from langevax.cli.output import Output, plain
 
 STEP_SIZES = {
