@@ -1,0 +1,106 @@
+"""The notation table names keywords that there are, of the things that it says, with the defaults that they have."""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+import langevax
+
+DOCS = Path(__file__).parents[1] / "docs"
+HEAD = ["symbol", "here", "of", "scale and unit", "default"]
+WITHOUT_KEYWORD = {"beta"}  # the page says what to write instead
+
+
+def quoted(cell):
+    """What stands between backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def rows_of(text):
+    """(symbol, keywords, owners, default as text or None) of every row of the tables that have these five columns."""
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
+    assert lines.count(HEAD) == text.count("| here |"), "a table has other columns"
+    for cells in lines:
+        if cells == HEAD or set("".join(cells)) <= set("-"):
+            continue
+        symbol, here, of, _, last = cells
+        (value,) = quoted(last.removeprefix("default ")) if last else (None,)
+        yield symbol, quoted(here), quoted(of), value
+
+
+def found(path):
+    """The thing of that name under `langevax`, its modules imported on the way."""
+
+    def step(thing, name):
+        if not hasattr(thing, name):
+            importlib.import_module(f"{thing.__name__}.{name}")
+        return getattr(thing, name)
+
+    return reduce(step, path.split("."), langevax)
+
+
+def parameters(thing):
+    return inspect.signature(thing).parameters if callable(thing) else {}
+
+
+def knows(thing, name):
+    """Whether `name` is a parameter, an attribute or a field."""
+    fields = {f.name for f in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
+    return name in parameters(thing) or hasattr(thing, name) or name in fields | set(getattr(thing, "_fields", ()))
+
+
+def faults(text):
+    """What the tables say and the code does not, one sentence each."""
+    for symbol, keywords, owners, value in rows_of(text):
+        if not keywords or not owners:
+            yield f"{symbol}: no keyword or no owner"
+        for owner in owners:
+            try:
+                thing = found(owner)
+            except (AttributeError, ImportError):
+                yield f"{symbol}: there is no langevax.{owner}"
+                continue
+            for keyword in keywords:
+                if not knows(thing, keyword):
+                    yield f"{symbol}: {owner} has no {keyword}"
+                    continue
+                default = getattr(parameters(thing).get(keyword), "default", inspect.Parameter.empty)
+                stated = inspect.Parameter.empty if value is None else ast.literal_eval(value)
+                if default != stated:
+                    yield f"{symbol}: {owner} has {keyword}={default!r}, not {value}"
+
+
+def test_keywords_owners_and_defaults_are_those_of_the_code():
+    text = (DOCS / "notation.md").read_text(encoding="utf-8")
+    assert len(list(rows_of(text))) > 60
+    assert list(faults(text)) == []
+
+
+def test_every_name_of_the_design_is_in_a_table():
+    design = (DOCS / "design.md").read_text(encoding="utf-8")
+    names = re.search(r"\*\*Symbols to names\*\*.*?\n- ", design, re.DOTALL).group()
+    tables = {k for _, keys, _, _ in rows_of((DOCS / "notation.md").read_text(encoding="utf-8")) for k in keys}
+    assert set(quoted(names)) - WITHOUT_KEYWORD <= tables
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("| η | `stepsize` | `Langevin` | | |", "Langevin has no stepsize"),
+        ("| η | `step_size` | `Langevine` | | |", "there is no langevax.Langevine"),
+        ("| γ | `friction` | `Underdamped` | | default `2.0` |", "Underdamped has friction=1.0, not 2.0"),
+        ("| γ | `friction` | `Underdamped` | | |", "Underdamped has friction=1.0, not None"),
+        ("| η | `step_size` | `Langevin` | | default `0.1` |", "not 0.1"),
+    ],
+)
+def test_what_is_wrong_in_a_row_is_named(row, fault):
+    (said,) = faults("| symbol | here | of | scale and unit | default |\n|---|---|---|---|---|\n" + row)
+    assert fault in said
