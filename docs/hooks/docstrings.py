@@ -1,0 +1,87 @@
+"""Docstrings of langevax as the site's tools read them: a griffe extension."""
+
+import ast
+import re
+from typing import Any
+
+import griffe
+
+DATA_CLASSES = {"equinox.Module", "typing.NamedTuple"}
+"""Classes whose arguments are their fields, without saying so by a decorator."""
+
+DOCTEST = re.compile(r"(?:^|(?<=\n\n))(?P<indent> *)>>> .*(?:\n(?P=indent)\S.*)*", re.MULTILINE)
+
+
+class Docstrings(griffe.Extension):
+    def on_object(self, *, obj: griffe.Object, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = read_as_markdown(obj.docstring.value)
+
+    def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
+        if pkg.path != "langevax":
+            return
+        _name_the_front_doors(pkg)
+        for module in _modules(pkg):
+            for cls in module.classes.values():
+                if not cls.is_alias and "__init__" not in cls.members and _is_made_of_fields(cls):
+                    _let_fields_be_arguments(cls)
+
+
+def read_as_markdown(text: str) -> str:
+    """The section that griffe knows is "Examples"; examples outside of it are fenced."""
+    text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
+    head, sections, rest = text.partition("\nExamples:\n")
+    return DOCTEST.sub(_fenced, head) + sections + rest
+
+
+def _fenced(match: re.Match) -> str:
+    indent = match["indent"]
+    return f"{indent}```pycon\n{match[0]}\n{indent}```"
+
+
+def _name_the_front_doors(pkg: griffe.Module) -> None:
+    """`langevax.sample` and its kin, which load on use, and `langevax.simulate`, whose file has its name."""
+    rooms = ast.literal_eval(str(pkg["FUNCTIONS_ON_USE"].value)) | {"simulate": "run"}
+    for name, room in rooms.items():
+        pkg.set_member(name, griffe.Alias(name, pkg[room].imports[name]))
+
+
+def _modules(module: griffe.Module) -> list[griffe.Module]:
+    below = [inner for inner in module.modules.values() if not inner.is_alias]
+    return [module, *(found for inner in below for found in _modules(inner))]
+
+
+def _parents(cls: griffe.Class) -> list[griffe.Class]:
+    try:
+        return [cls, *cls.mro()]
+    except (ValueError, griffe.AliasResolutionError):
+        return [cls]
+
+
+def _is_made_of_fields(cls: griffe.Class) -> bool:
+    bases = {base.canonical_path for parent in _parents(cls) for base in parent.bases if not isinstance(base, str)}
+    return bool(bases & DATA_CLASSES)
+
+
+def _let_fields_be_arguments(cls: griffe.Class) -> None:
+    parameters = {"self": griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)}
+    for parent in reversed(_parents(cls)):
+        for field in parent.attributes.values():
+            if field.annotation is not None and "property" not in field.labels and "ClassVar" not in _annotation(field):
+                kind = griffe.ParameterKind.positional_or_keyword
+                parameters[field.name] = griffe.Parameter(
+                    field.name, annotation=field.annotation, kind=kind, default=_default(field)
+                )
+    cls.set_member("__init__", griffe.Function("__init__", parameters=griffe.Parameters(*parameters.values())))
+
+
+def _annotation(field: griffe.Attribute) -> str:
+    return f"{field.annotation} {' '.join(field.labels - {'class-attribute', 'instance-attribute'})}"
+
+
+def _default(field: griffe.Attribute) -> Any:
+    """The value, or what `eqx.field(default=...)` gives."""
+    if isinstance(field.value, griffe.ExprCall) and field.value.canonical_path == "equinox.field":
+        given = {argument.name: argument.value for argument in field.value.arguments}
+        return given.get("default")
+    return field.value
