@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from langevax import studies
 from tests.cli.conftest import langevax
-from tests.cli.tower import TOWER, judge, measure
+from tests.cli.tower import TOWER, Plan
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_a_study_says_what_it_found_and_where_it_is(tmp_path):
     words = ("Towers are low.", "Babel", "It holds. The tower is 1 m high.", "Look up.", str(tmp_path / "t/figure.svg"))
     for word in words:
         assert word in answer.stdout
-    assert {path.name for path in (tmp_path / "t").iterdir()} == {"data.nc", "figure.svg", "figure.png", "verdict.json"}
+    assert {path.name for path in (tmp_path / "t").iterdir()} == {"data.nc", "figure.svg", "figure.pdf", "figure.png", "verdict.json"}
     with xarray.open_dataset(tmp_path / "t/data.nc", engine="h5netcdf") as data:
         assert (data.attrs["size"], float(data["height"])) == ("small", 1.0)
 
@@ -110,9 +110,9 @@ def test_a_verdict_stands_only_beside_its_own_numbers(tmp_path):
         def savefig(self, *_, **__):
             raise OSError("the disk is full")
 
-    data = measure(seed=1)
+    torn = replace(TOWER, draw=lambda data: Torn())
     with pytest.raises(OSError, match="full"):
-        TOWER.save(tmp_path, data, Torn(), judge(data))
+        torn.save(tmp_path, TOWER.run(Plan(seed=1)))
     assert not (tmp_path / "verdict.json").exists()
 
 

@@ -47,7 +47,7 @@ if name.startswith("meet"):  # ends only beside another
         time.sleep(0.01)
         if time.monotonic() > end:
             sys.exit("alone")
-for part in ("data.nc", "figure.svg", "figure.png"):
+for part in ("data.nc", "figure.svg", "figure.pdf", "figure.png"):
     (folder / part).touch()
 holds = {"low": True, "high": False}.get(name)
 content = {"study": name, "holds": holds, "verdict": f"Found {name}.", "numbers": {"n": float("nan")}, "request": asked}

@@ -1,14 +1,22 @@
 """A study that takes no time."""
 
+from dataclasses import dataclass
+
 import xarray
 from matplotlib.figure import Figure
 
-from langevax.studies import Option, Study, Verdict
-from langevax.studies.study import number
+from langevax.studies import Claim, Config, Study, Verdict
+from langevax.studies.study import number, setting
 
 
-def measure(size="full", seed=0, progress=None, storeys=1.0):
-    return xarray.Dataset({"height": ((), storeys * seed, {"units": "m"})}, attrs={"size": size})
+@dataclass(frozen=True)
+class Plan(Config):
+    storeys: float | None = setting("how many storeys it has", number)
+
+
+def measure(config, progress=None):
+    height = config.seed * (1.0 if config.storeys is None else config.storeys)
+    return xarray.Dataset({"height": ((), height, {"units": "m"})}, attrs={"size": config.size})
 
 
 def draw(data):
@@ -19,8 +27,21 @@ def draw(data):
 
 def judge(data):
     height = float(data["height"])
-    return Verdict(height < 2, f"The tower is {height:g} m high.", {"height": height, "none": float("nan")})
+    claim = Claim(
+        "it is low", "Babel, Theorem 11", height, predicted=2.0, tolerance=-1e-9, relation="at most", unit="m"
+    )
+    return Verdict((claim,), f"The tower is {height:g} m high.", {"height": height, "none": float("nan")})
 
 
-STOREYS = {"storeys": Option("how many storeys it has", number)}
-TOWER = Study("tower", "Towers are low.", "Babel, Theorem 11", measure, draw, judge, "Look up.", STOREYS)
+TOWER = Study(
+    name="tower",
+    part="problem",
+    claim="Towers are low.",
+    formula="h < 2",
+    source="Babel, Theorem 11",
+    measure=measure,
+    draw=draw,
+    judge=judge,
+    see="Look up.",
+    config=Plan,
+)

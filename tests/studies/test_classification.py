@@ -6,13 +6,14 @@ import pytest
 
 from langevax import FiniteSum
 from langevax.studies import classification, load
+from langevax.studies.study import Config
 
 STUDY = load("classification")
 
 
 @pytest.fixture(scope="module")
 def data():
-    return STUDY.measure(size="small", seed=0, progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_it_holds_at_the_small_size(data):
@@ -24,7 +25,7 @@ def test_it_holds_at_the_small_size(data):
 
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
     assert all("units" in variable.attrs for variable in data.data_vars.values())
-    assert STUDY.save(tmp_path, data, STUDY.draw(data), STUDY.judge(data))["holds"] is True
+    assert STUDY.save(tmp_path, data)["holds"] is True
     import xarray
 
     with xarray.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as again:

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from langevax.studies import concentration, load
+from langevax.studies.study import Config
 
 STUDY = load("concentration")
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(dataset):

@@ -7,6 +7,7 @@ import pytest
 from langevax.studies import load
 from langevax.studies.dimension_free import functions
 from langevax.studies.dimension_free import modes as gaussian
+from langevax.studies.study import Config
 from langevax.theory.function_space import steps_to_wasserstein
 
 STUDY = load("dimension-free")
@@ -14,7 +15,7 @@ STUDY = load("dimension-free")
 
 @pytest.fixture(scope="module")
 def dataset():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(dataset):

@@ -8,13 +8,14 @@ from scipy.integrate import dblquad
 from langevax.problems import losses
 from langevax.studies import dual_methods, load
 from langevax.studies.dual_methods import runs as dual_runs
+from langevax.studies.study import Config
 
 STUDY = load("dual-methods")
 
 
 @pytest.fixture(scope="module")
 def data():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(data):
@@ -27,7 +28,7 @@ def test_the_claim_holds(data):
 
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
     assert all("units" in variable.attrs for variable in data.data_vars.values())
-    assert STUDY.save(tmp_path, data, STUDY.draw(data), STUDY.judge(data))["holds"] is True
+    assert STUDY.save(tmp_path, data)["holds"] is True
     import xarray
 
     with xarray.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as again:

@@ -5,13 +5,14 @@ import pytest
 
 from langevax.meanfield import MFLD
 from langevax.studies import entropy_sandwich, load
+from langevax.studies.study import Config
 
 STUDY = load("entropy-sandwich")
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(dataset):

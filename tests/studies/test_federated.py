@@ -10,13 +10,14 @@ import pytest
 from langevax.studies import load
 from langevax.studies.federated import classes, runs, saddle
 from langevax.studies.federated.problem import dialled_federation
+from langevax.studies.study import Config
 
 STUDY = load("federated")
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(dataset):
@@ -27,7 +28,7 @@ def test_the_claim_holds(dataset):
 
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(dataset, tmp_path):
     assert all(dataset[name].attrs["units"] for name in dataset.data_vars)
-    assert STUDY.save(tmp_path, dataset, STUDY.draw(dataset), STUDY.judge(dataset))["holds"] is True
+    assert STUDY.save(tmp_path, dataset)["holds"] is True
 
 
 def test_the_figure_has_labelled_axes(dataset):

@@ -8,13 +8,14 @@ import pytest
 from langevax.meanfield import PSDCA
 from langevax.studies import load
 from langevax.studies.functional_inputs import runs
+from langevax.studies.study import Config
 
 STUDY = load("functional-inputs")
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(dataset):

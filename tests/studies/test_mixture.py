@@ -7,13 +7,14 @@ import pytest
 from scipy.integrate import dblquad
 
 from langevax.studies import load, mixture
+from langevax.studies.study import Config
 
 STUDY = load("mixture")
 
 
 @pytest.fixture(scope="module")
 def data():
-    return STUDY.measure(size="small", seed=0, progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_it_holds_at_the_small_size(data):
@@ -26,7 +27,7 @@ def test_it_holds_at_the_small_size(data):
 
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
     assert all("units" in variable.attrs for variable in data.data_vars.values())
-    content = STUDY.save(tmp_path, data, STUDY.draw(data), STUDY.judge(data))
+    content = STUDY.save(tmp_path, data)
     assert content["holds"] is True
     import xarray
 

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from langevax.studies import load
+from langevax.studies.one_step import OneStep
 
-SMALL = {"dim": 80, "num_runs": 6, "samples_per_dim": (1.0, 12.0), "widths": (1.0,), "fine": 4}
+SMALL = {"dim": 80, "num_runs": 6, "samples_per_dim": (1.0, 12.0), "widths": (1.0,)}
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return load("one-step").measure(size="small", seed=1, progress=False, **SMALL)
+    return load("one-step").run(OneStep("small", seed=1, **SMALL), progress=False)
 
 
 def test_points_are_on_their_lines(dataset):
@@ -44,9 +45,9 @@ def test_the_figure_has_its_four_panels(dataset):
 
 def test_options_are_parsed():
     options = load("one-step").options
-    assert options["samples_per_dim"].parse("1,2") == (1.0, 2.0)
-    assert options["student"].parse("centred relu") == "centred relu"
+    assert options["samples_per_dim"]["parse"]("1,2") == (1.0, 2.0)
+    assert options["student"]["parse"]("centred relu") == "centred relu"
     for name, words in {"student": "sigmoid", "teacher": "relu", "dim": "1.5", "ridge": "-1"}.items():
         with pytest.raises(ValueError, match=r"pass one of|pass 'centred relu'|whole number|positive"):
-            options[name].parse(words)
-    assert np.all(np.array(options["widths"].parse("1")) == 1)
+            options[name]["parse"](words)
+    assert np.all(np.array(options["widths"]["parse"]("1")) == 1)

@@ -6,6 +6,7 @@ import pytest
 
 from langevax.meanfield import MFLD
 from langevax.studies import linear_clouds, load, propagation_of_chaos
+from langevax.studies.study import Config
 from langevax.theory.mean_field import finite_particle_gap, linear_cloud_variance
 
 STUDY = load("propagation-of-chaos")
@@ -13,7 +14,7 @@ STUDY = load("propagation-of-chaos")
 
 @pytest.fixture(scope="module")
 def dataset():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(dataset):

@@ -5,13 +5,14 @@ import pytest
 
 from langevax.meanfield import MFLD
 from langevax.studies import load, sparse_parity
+from langevax.studies.study import Config
 
 STUDY = load("sparse-parity")
 
 
 @pytest.fixture(scope="module")
 def data():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(data):
@@ -22,7 +23,7 @@ def test_the_claim_holds(data):
 
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
     assert all("units" in variable.attrs for variable in data.data_vars.values())
-    assert STUDY.save(tmp_path, data, STUDY.draw(data), STUDY.judge(data))["holds"] is True
+    assert STUDY.save(tmp_path, data)["holds"] is True
     import xarray
 
     with xarray.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as again:
@@ -44,7 +45,7 @@ def test_a_network_trained_wrongly_does_not_hold(data, monkeypatch, broken):
     monkeypatch.setattr(sparse_parity, "MFLD", wrong)
     monkeypatch.setitem(sparse_parity.SIZES, "small", sparse_parity.SIZES["small"] | {"dims": (30,), "rows": (300,)})
     monkeypatch.setattr(sparse_parity, "kernel", lambda train, test: 0.5)
-    bad, last = STUDY.measure(size="small", progress=False), {"dim": [30], "rows": [300]}
+    bad, last = STUDY.run(Config("small"), progress=False), {"dim": [30], "rows": [300]}
     worse = data.copy(deep=True)
     for name in ("accuracy", "energy"):
         networks = {"learner" if name == "accuracy" else "network": list(sparse_parity.METHODS[:2])}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from langevax.studies import load
+from langevax.studies.study import Config
 from langevax.studies.teacher_student import rates, trajectories
 from langevax.studies.teacher_student.verdict import slope
 from langevax.theory.relu_sphere import parametric_risk
@@ -13,7 +14,7 @@ STUDY = load("teacher-student")
 
 @pytest.fixture(scope="module")
 def dataset():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(dataset):

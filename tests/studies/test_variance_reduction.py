@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from langevax.studies import gaussian_costs, load, variance_reduction
+from langevax.studies.study import Config
 from langevax.theory import control_variate, moments
 
 STUDY = load("variance-reduction")
@@ -11,7 +12,7 @@ STUDY = load("variance-reduction")
 
 @pytest.fixture(scope="module")
 def dataset():
-    return STUDY.measure(size="small", progress=False)
+    return STUDY.run(Config("small"), progress=False)
 
 
 def test_the_claim_holds(dataset):

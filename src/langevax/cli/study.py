@@ -37,7 +37,7 @@ Examples:
   langevax study run all --quick --jobs 2
   langevax study run all --quick --jobs 2 --resume
 
-DIR then holds data.nc (all numbers), figure.svg, figure.png and verdict.json; with `all`, a folder of these for each
+DIR then holds data.nc (all numbers), figure.svg, .pdf, .png and verdict.json; with `all`, a folder of these for each
 study. small takes seconds, full minutes. What can be set is shown by `langevax study list NAME`.
 
 With `all` each study has a process of its own: where one crashes, the others go on, and the exit code is 1 at the end.
@@ -128,7 +128,7 @@ def _list(output: Output, name: str | None) -> None:
     output.table(("study", "claim (source)"), rows)
     output.blank()
     if name is not None and studies[0].options:
-        output.table(("--set", "what it is"), [(key, option.help) for key, option in studies[0].options.items()])
+        output.table(("--set", "what it is"), [(key, option["about"]) for key, option in studies[0].options.items()])
         output.blank()
     output.say("", f"Measure {'one' if name is None else 'it'} with `langevax study run {name or 'NAME'}`.")
     if name is None:
@@ -154,9 +154,9 @@ def _settings(chosen: Any, words: list[str]) -> dict[str, Any]:
         if not equals:
             raise BadInput(f"--set {word!r} has no value; write {key}=VALUE.")
         try:
-            found[key] = chosen.options[key].parse(value)
+            found[key] = chosen.options[key]["parse"](value)
         except ValueError as error:
-            raise BadInput(f"--set {word!r} is refused: {error}. {key} is {chosen.options[key].help}.") from error
+            raise BadInput(f"--set {word!r} is refused: {error}. {key} is {chosen.options[key]['about']}.") from error
     return found
 
 
@@ -206,8 +206,8 @@ def _run(
     else:
         keep_compiled_programs()
         progress = False if output.machine else None
-        data, figure, verdict = chosen.run(size=size, seed=seed, progress=progress, **changed)
-        content = chosen.save(folder, data, figure, verdict, request=asked)
+        data = chosen.run(chosen.config(size=size, seed=seed, **changed), progress)
+        content = chosen.save(folder, data, request=asked)
     output.say("Found", f"{VERDICTS[content['holds']]} {content['verdict']}".strip())
     output.say("To see", chosen.see)
     output.say("Figure", str(folder / "figure.svg"))

@@ -45,6 +45,27 @@ class Moving:
     """Columns of a download that are the same in each frame, flat."""
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A moving picture, what it says to those who do not see it, and what to see in it."""
+
+    name: str
+    picture: Moving
+    words: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Moving pictures under one slider."""
+
+    pictures: tuple[Moved, ...]
+    steps: np.ndarray
+    """Of each frame, whole numbers."""
+    unit: str = "step of training"
+    """What `steps` counts, in the singular."""
+
+
 def cloud(x: ArrayLike, y: ArrayLike, pull: ArrayLike, *, x_label: str, y_label: str, pull_label: str) -> Moving:
     """Particles as (frame, particle) arrays: triangles point up and are red where `pull` is positive.
 

@@ -4,9 +4,9 @@ import numpy as np
 
 from langevax.figures import moving
 from langevax.figures.interactive import OURS
+from langevax.figures.moving import Moved
 from langevax.report import curve_pictures
 from langevax.report.curve_contents import CurveContents, Functions, Sample, Slope
-from langevax.report.motion import Moved
 from langevax.report.numbers import number, whole
 from langevax.report.page import Html, Panel, caption, csv_link, figure
 

@@ -3,10 +3,11 @@
 import numpy as np
 
 from langevax.figures import interactive, moving
+from langevax.figures.moving import Moved, Scene
 from langevax.report.contents import Curve, FitContents, Score, Surface
 from langevax.report.curve_contents import Slope
 from langevax.report.curve_figures import moving_slope
-from langevax.report.motion import Moved, frames_of, particles_of, player
+from langevax.report.motion import frames_of, particles_of, player
 from langevax.report.numbers import number, whole, with_error
 from langevax.report.page import Html, Panel, caption, csv_link, element, figure, join
 
@@ -40,7 +41,7 @@ def motion(contents: FitContents) -> Html:
         "Each triangle is a neuron: up and red where it pushes the output up, down and blue where it pushes the output "
         f"down.{some}"
     )
-    return player([Moved("particles", cloud, words, to_see), _fit(told.fit, frames)], told.steps[frames])
+    return player(Scene((Moved("particles", cloud, words, to_see), _fit(told.fit, frames)), told.steps[frames]))
 
 
 def _fit(fit: Curve | Surface | Slope, frames: np.ndarray) -> Moved:

@@ -1,14 +1,12 @@
 """Pictures that move together under one slider: frames packed small for the page's script to unpack."""
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from langevax.figures.interactive import thinned
-from langevax.figures.moving import Moving
+from langevax.figures.moving import Scene
 from langevax.report.numbers import whole
 from langevax.report.page import Html, Panel, caption, element, embedded, figure, join
 
@@ -37,20 +35,12 @@ def packed(values: np.ndarray) -> dict[str, Any]:
     return {"type": kind, "low": low, "step": step, "none": levels + 1, "shape": values.shape, "data": _base64(codes)}
 
 
-@dataclass(frozen=True)
-class Moved:
-    """A moving picture, what it says to those who do not see it, and what to see in it."""
-
-    name: str
-    picture: Moving
-    words: str
-    caption: str
-
-
-def player(moved: Sequence[Moved], steps: np.ndarray) -> Html:
+def player(scene: Scene) -> Html:
     """Moving pictures with play, pause and a slider; they stand at the last frame."""
+    moved, steps = scene.pictures, scene.steps
     last = len(steps) - 1
     data = {
+        "word": scene.unit.split()[0],
         "steps": [int(step) for step in steps],
         "pictures": [
             {
@@ -73,7 +63,7 @@ def player(moved: Sequence[Moved], steps: np.ndarray) -> Html:
     return figure(
         [Panel(each.picture.figure, each.words) for each in moved],
         *(caption(each.caption, link) for each, link in zip(moved, links, strict=True)),
-        below=join(_controls(int(steps[-1]), last), embedded(data, "frames")),
+        below=join(_controls(scene, last), embedded(data, "frames")),
         data_frame=last,
         data_step=int(steps[-1]),
     )
@@ -89,11 +79,12 @@ def particles_of(cloud: np.ndarray) -> np.ndarray:
     return thinned(cloud.shape[1], MOST_PARTICLES)
 
 
-def _controls(step: int, last: int) -> Html:
+def _controls(scene: Scene, last: int) -> Html:
+    word, *_ = scene.unit.split()
     button = element("button", "Play", type="button", class_="play", disabled=last == 0)
     slider = element("input", type="range", min=0, max=last, step=1, value=last, disabled=last == 0)
-    words = element("output", f"step {whole(step)}", aria_live="off")
-    label = element("label", element("span", "Step of training", class_="unseen"), slider)
+    words = element("output", f"{word} {whole(scene.steps[-1])}", aria_live="off")
+    label = element("label", element("span", scene.unit.capitalize(), class_="unseen"), slider)
     still = element("p", "Nothing moves by itself, as your system asks; the slider still does.", class_="still")
     return join(element("div", button, label, words, class_="player"), still)
 

@@ -2,7 +2,7 @@
 
 import importlib
 
-from langevax.studies.study import Option, Study, Verdict
+from langevax.studies.study import Claim, Config, Study, Verdict
 
 NAMES = {
     "variance-reduction": "variance_reduction",
@@ -46,4 +46,4 @@ def load(name: str) -> Study:
     return importlib.import_module(f"langevax.studies.{NAMES[name]}").STUDY
 
 
-__all__ = ["NAMES", "QUICK_SECONDS", "Option", "Study", "Verdict", "load"]
+__all__ = ["NAMES", "QUICK_SECONDS", "Claim", "Config", "Study", "Verdict", "load"]

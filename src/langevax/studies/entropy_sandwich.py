@@ -27,7 +27,7 @@ from langevax.figures import theme
 from langevax.meanfield import MFLD
 from langevax.run import simulate
 from langevax.studies.line_network import LineNetwork, chain_laws, linearised_rate, look_of, quantities
-from langevax.studies.study import Study, Verdict
+from langevax.studies.study import Config, Study, Verdict
 from langevax.theory.mean_field_flows import GridFlow, fisher_on_grid, fokker_planck_flow
 from langevax.theory.mean_field_rates import network_lsi, potential_lsi
 from langevax.theory.quadrature import poincare_on_grid
@@ -82,11 +82,12 @@ def late_rate(flow: GridFlow, best: float) -> float:
     return float(np.log(first / last) / (LATE[1] - LATE[0]))
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """The flow at two steps of time, all rates, the exact law of MFLD's steps, and clouds of it."""
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     bar = tqdm(total=4, desc="entropy-sandwich", disable=None if progress is None else not progress)
     T, ridge = NETWORK.temperature, NETWORK.ridge
     risk = NETWORK.grid_risk(np.linspace(-REACH, REACH, GRID[size]))
@@ -276,15 +277,18 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"Clouds of MFLD: {z.size} outputs and risks within {np.abs(z).max():.1f} standard errors of the exact law at "
         f"the same step, which lies within {off:.1g} of the flow's."
     )
-    return Verdict(holds=bool(holds), sentence=sentence, numbers=numbers)
+    return Verdict(claims=(), decided=bool(holds), sentence=sentence, numbers=numbers)
 
 
 STUDY = Study(
     name="entropy-sandwich",
+    part="problem",
     claim=(
         "The objective of mean-field Langevin, less its optimum, lies between T KL(q || q*) and T KL(q || p_q). "
         "It falls exponentially, at least at the rate 2 alpha T of a log-Sobolev constant; particles follow the flow."
     ),
+    formula=r"T\, \mathrm{KL}(q \| q^*) \le L(q) - L(q^*) \le T\, \mathrm{KL}(q \| p_q), "
+    r"\qquad L(q_t) - L(q^*) \le e^{-2 \alpha T t} (L(q_0) - L(q^*))",
     source="Nitanda, Wu, Suzuki (AISTATS 2022): the entropy sandwich, and convergence in continuous time",
     measure=measure,
     draw=draw,

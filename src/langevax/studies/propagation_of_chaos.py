@@ -23,7 +23,7 @@ from langevax.meanfield import MFLD
 from langevax.run import simulate
 from langevax.studies.line_network import LineNetwork, chain_laws
 from langevax.studies.linear_clouds import GROUPS, QUANTITIES, RIDGE, TEMPERATURE, linear_point, regression
-from langevax.studies.study import Study, Verdict
+from langevax.studies.study import Config, Study, Verdict
 from langevax.theory.mean_field import finite_particle_gap
 from langevax.theory.mean_field_rates import finite_particle_gap_bound
 
@@ -65,11 +65,12 @@ def tanh_errors(num_particles: int, num_clouds: int, horizon: float, exact: np.n
     return ((np.asarray(result.positions, float) - exact[every::every]) ** 2).mean(axis=-1)
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """The exact limit, clouds of tanh particles, clouds of linear particles."""
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     counts, linear_counts, horizon = NUM_PARTICLES[size], LINEAR_PARTICLES[size], HORIZON[size]
     keys = jax.random.split(jax.random.key(seed), len(counts) + len(linear_counts))
     bar = tqdm(total=len(keys) + 1, desc="propagation-of-chaos", disable=None if progress is None else not progress)
@@ -269,15 +270,17 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"Linear clouds: all {z['linear'].size} ratios within {np.abs(z['linear']).max():.1f} standard errors of "
         f"exact; Nitanda's bound is {bound:.2f} times the free energy it bounds."
     )
-    return Verdict(holds=bool(holds), sentence=sentence, numbers=numbers)
+    return Verdict(claims=(), decided=bool(holds), sentence=sentence, numbers=numbers)
 
 
 STUDY = Study(
     name="propagation-of-chaos",
+    part="algorithm",
     claim=(
         "N particles of MFLD differ from infinitely many by C / N in mean square, with one C for all times; the "
         "free energy of N particles lies above the optimum by at most half the neurons' variance under q*, over N."
     ),
+    formula=r"\sup_t \ E\, | f_{N,t} - f_t |^2 \le \frac{C}{N}",
     source=(
         "Suzuki, Nitanda, Wu (ICLR 2023), uniform in time; Nitanda (NeurIPS 2024), the bound; the exact limit and "
         "formulas at finite N are ours"

@@ -27,7 +27,7 @@ import numpy as np
 
 from langevax.figures import theme
 from langevax.meanfield import MFLD, anneal, halving
-from langevax.studies.study import Study, Verdict
+from langevax.studies.study import Config, Study, Verdict
 
 if TYPE_CHECKING:
     import xarray
@@ -83,12 +83,13 @@ def kernel(train: Any, test: Any) -> float:
     return float(chosen.score(*test))
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """All methods on the same draws, over the map of d and n."""
     import jax
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     dims, rows, trials, steps = SIZES[size].values()
     cells = [(i, j, t) for j in range(len(rows)) for i in range(len(dims)) for t in range(trials)]
     accuracy = np.zeros((len(METHODS), len(dims), len(rows), trials))
@@ -207,15 +208,17 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"energy of the others. Over the map annealing changes accuracy by {numbers['annealed - fixed']:+.3f} ± "
         f"{numbers['annealed - fixed, error']:.3f} against a fixed temperature in as many steps."
     )
-    return Verdict(bool(all(learned) and all(featured) and fails and falls and better), sentence, numbers)
+    return Verdict((), sentence, numbers, decided=(bool(all(learned) and all(featured) and fails and falls and better)))
 
 
 STUDY = Study(
     name="sparse-parity",
+    part="problem",
     claim=(
         "From n = 10 d rows a mean-field network learns a parity of two coordinates out of d, for all d of the map; a "
         "kernel, which cannot learn the two coordinates, should need rows like d^2, and falls behind as d grows."
     ),
+    formula=r"y = x_1 x_2, \qquad x \in \{-1, 1\}^d / \sqrt{d}, \qquad n = 10\, d",
     source="Suzuki, Wu, Oko, Nitanda (NeurIPS 2023), the experiment on 2-sparse parity and Section on annealing",
     measure=measure,
     draw=draw,

@@ -23,7 +23,7 @@ from langevax.studies.gaussian_costs import (
     exact_divergence,
     langevin_beside,
 )
-from langevax.studies.study import Study, Verdict
+from langevax.studies.study import Config, Study, Verdict
 
 if TYPE_CHECKING:
     import xarray
@@ -86,11 +86,12 @@ def measured_point(
     return kl, error, exact, used + (kl - exact) * per_unit, error * per_unit
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """Exact evaluations for each method, n and accuracy; chains where WORK allows."""
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     sizes, num_chains = SIZES[size], NUM_CHAINS[size]
     shape = (len(METHODS), len(sizes), len(ACCURACIES))
     exact = {name: np.zeros(shape) for name in ("step_size", "steps", "evaluations")}
@@ -178,15 +179,18 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"takes {1 / ahead[-1]:.3g} times fewer than SGLD where T = 1/n, but {behind[-1]:.3g} times more where T = 1. "
         f"Chains at {len(z)} points: KL within {np.abs(z).max():.1f} standard errors of exact."
     )
-    return Verdict(holds=bool(holds), sentence=sentence, numbers=numbers)
+    return Verdict(claims=(), decided=bool(holds), sentence=sentence, numbers=numbers)
 
 
 STUDY = Study(
     name="variance-reduction",
+    part="gradient",
     claim=(
         "With B = m = sqrt(n), SVRG-LD and SARAH-LD need about sqrt(n) component gradients where LD needs n; and so "
         "does SGLD need n where the temperature falls like 1/n. At a temperature of 1 SGLD needs none of this."
     ),
+    formula=r"\mathrm{KL}(q_k \| \pi) \le \varepsilon \ \text{after} \ O\!\left(n + \frac{d "
+    r"\sqrt{n}}{\varepsilon}\right) \ \text{component gradients}, \quad B = m = \sqrt{n}",
     source="Kinoshita and Suzuki (NeurIPS 2022), Corollaries 1.1 and 2.1; Theorems 1 and 2",
     measure=measure,
     draw=draw,

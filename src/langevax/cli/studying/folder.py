@@ -6,7 +6,7 @@ from typing import Any
 
 from langevax._version import __version__
 
-PARTS = ("data.nc", "figure.svg", "figure.png")
+PARTS = ("data.nc", "figure.svg", "figure.pdf", "figure.png")
 LAST = "verdict.json"  # `Study.save` puts it in place when all else is there
 
 

@@ -48,9 +48,10 @@ function csv(header, rows) {
 
 class Player {
   constructor(figure) {
-    const { steps, pictures } = read(figure.querySelector("script.frames"));
+    const { word, steps, pictures } = read(figure.querySelector("script.frames"));
     const plots = figure.querySelectorAll(".plot");
     this.figure = figure;
+    this.word = word;
     this.steps = steps;
     this.pictures = pictures.map((picture, i) => ({
       ...picture,
@@ -82,7 +83,7 @@ class Player {
 
   async show(frame) {
     this.frame = frame;
-    const words = `step ${this.steps[frame].toLocaleString("en")}`;
+    const words = `${this.word} ${this.steps[frame].toLocaleString("en")}`;
     this.words.textContent = words;
     this.slider.value = frame;
     this.slider.setAttribute("aria-valuetext", words);
@@ -127,7 +128,7 @@ class Player {
       const moving = told.map((track) => track.flat(frame));
       return columns[0].map((_, i) => [step, ...columns.map((c) => c[i]), ...moving.map((m) => m[i])]);
     });
-    return csv(["step", ...Object.keys(fixed), ...told.map((track) => track.label)], rows);
+    return csv([this.word, ...Object.keys(fixed), ...told.map((track) => track.label)], rows);
   }
 }
 

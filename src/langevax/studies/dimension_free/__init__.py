@@ -23,7 +23,7 @@ from langevax.studies.dimension_free import functions
 from langevax.studies.dimension_free import modes as gaussian
 from langevax.studies.dimension_free.figure import draw
 from langevax.studies.dimension_free.verdict import judge
-from langevax.studies.study import Study
+from langevax.studies.study import Config, Study
 from langevax.theory import function_space as theory
 
 if TYPE_CHECKING:
@@ -55,11 +55,12 @@ ACCEPTANCE_LINE = np.array([16, 32, 64, 128, 256, 512, 1024, 32768])
 ACCEPTANCE_DRAWS = {"full": 2**24, "small": 2**20}
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """All six, with their exact lines."""
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     root, parts = jax.random.key(seed), (_steps, _variances, _bias, _mixing, _acceptance)
     total = len(gaussian.SCHEMES) * (1 + len(STABILITY_MODES[size])) + sum(map(len, DISTANCE_MODES[size].values()))
     total += 2 + len(gaussian.BIAS_CASES) * len(BIAS_STEPS[size]) + len(CUTS[size]) + len(MIXING_MODES[size])
@@ -204,11 +205,13 @@ def _acceptance(size: str, key: Any, bar: Any) -> dict[str, Any]:
 
 STUDY = Study(
     name="dimension-free",
+    part="integrator",
     claim=(
         "Langevin dynamics on functions, semi-implicit in the prior, may take the same step and mixes in the same "
         "number of steps however many modes there are; explicit steps shrink like N^-2. Its bias is of order "
         "(p - 1) / p in the step for eigenvalues k^-p, that of a cut-off N^-(p - 1)."
     ),
+    formula=r"x \leftarrow (I + \eta \Lambda)^{-1} \left(x - \eta \nabla F(x) + \sqrt{2 \eta T}\, \xi\right)",
     source="Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3, Propositions 8 to 11, Theorem 5; exact laws are ours",
     measure=measure,
     draw=draw,

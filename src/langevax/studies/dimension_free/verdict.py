@@ -109,4 +109,4 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"and autocorrelations agree within {np.abs(z['correlation']).max():.1f} standard errors. "
         f"Accepted at N = {int(last.proposal_modes)}: {accepted}."
     )
-    return Verdict(holds=bool(holds), sentence=sentence, numbers=numbers)
+    return Verdict(claims=(), decided=bool(holds), sentence=sentence, numbers=numbers)

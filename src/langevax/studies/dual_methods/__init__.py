@@ -36,7 +36,7 @@ from langevax.meanfield import PSDCA, certify
 from langevax.studies.dual_methods import runs as dual_runs
 from langevax.studies.dual_methods.figure import draw
 from langevax.studies.dual_methods.runs import CONVEXITY, PLANE_SIZE, TEMPERATURE
-from langevax.studies.study import Study, Verdict
+from langevax.studies.study import Config, Study, Verdict
 from langevax.theory.mean_field_rates import sdca_condition
 
 if TYPE_CHECKING:
@@ -108,11 +108,12 @@ def in_the_plane(loss: str, name: str, runs: int, steps: int, key: Any) -> dict[
     }
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """True gaps in the plane, certified ones elsewhere."""
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     runs, online, checks, certify_these, problems = SIZES[size].values()
     names = list(PLANE_STEPS)
     total = len(LOSSES) * len(names) + len(problems) * len(certify_these)
@@ -279,15 +280,17 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
     sentence += f" Missed, with 10 inner steps and {' and '.join(missed)} loss: {AIMS['PDA']:g}." if missed else ""
     failed = [name for name, fine in good.items() if not fine]
     sentence += f" Not as promised: {', '.join(failed)}." if failed else ""
-    return Verdict(not failed, sentence, numbers)
+    return Verdict((), sentence, numbers, decided=bool(not failed))
 
 
 STUDY = Study(
     name="dual-methods",
+    part="algorithm",
     claim=(
         "In T outer iterations particle dual averaging closes the dual gap like 1/T, and particle coordinate ascent "
         "by a factor 1 - 1/kappa a step, kappa = n + B^2 / (temperature gamma), down to the noise of particles."
     ),
+    formula=r"L(q_T) - D(g_T) = O(1 / T), \qquad P(p_t) - D(g_t) \le C \left(1 - \frac{1}{\kappa}\right)^t",
     source="Nitanda, Wu, Suzuki (NeurIPS 2021), Theorem on PDA; Oko, Suzuki, Nitanda, Wu (ICLR 2022), on P-SDCA",
     measure=measure,
     draw=draw,

@@ -26,7 +26,7 @@ from langevax.studies.federated import digits, estimators, runs, saddle
 from langevax.studies.federated.figure import draw
 from langevax.studies.federated.problem import dialled_federation
 from langevax.studies.federated.verdict import judge
-from langevax.studies.study import Study
+from langevax.studies.study import Config, Study
 
 if TYPE_CHECKING:
     import xarray
@@ -80,11 +80,12 @@ def decay(make: runs.Maker, step_size: float, num_seeds: int, exchanges: int, se
     return found.seen[0], found.exchanges
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """All parts, one after the other."""
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     zetas, counts, num_seeds = ZETAS[size], COUNTS[size], SEEDS[size]
     few = size == "small"
     makers = runs.methods(LOCAL_STEPS, BATCH, PARTICIPANTS, METHODS[size])
@@ -165,9 +166,12 @@ def _common(escapes: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 STUDY = Study(
     name="federated",
+    part="algorithm",
     claim="Where clients' Hessians differ little, methods that reduce variance between clients (BVR-L-SGD, FLEDGE) "
     "need few exchanges, exactly and without full participation; they leave saddle points with a little noise, and "
     "SLEDGE's error stays without a full gradient ever again.",
+    formula=r"\| \nabla^2 f_i - \nabla^2 f_j \| \le \zeta, "
+    r"\qquad \text{exchanges} = O\!\left(\zeta / \varepsilon\right)",
     source="Murata and Suzuki, ICML 2021 and NeurIPS 2022 (BVR-L-SGD, BVR-L-PSGD); Oko, Akiyama, Murata, Suzuki, 2022 "
     "(SLEDGE, FLEDGE) and ICML 2024 (SILVER)",
     measure=measure,

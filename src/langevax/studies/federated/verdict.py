@@ -24,7 +24,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         holds &= held
         sentences.append(sentence)
         numbers |= found
-    return Verdict(holds=bool(holds), sentence=" ".join(sentences), numbers=numbers)
+    return Verdict(claims=(), decided=bool(holds), sentence=" ".join(sentences), numbers=numbers)
 
 
 Part = tuple[bool, str, dict[str, float]]

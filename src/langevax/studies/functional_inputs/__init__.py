@@ -23,7 +23,7 @@ import numpy as np
 from langevax.studies.functional_inputs import runs
 from langevax.studies.functional_inputs.figure import draw
 from langevax.studies.functional_inputs.verdict import judge
-from langevax.studies.study import Study
+from langevax.studies.study import Config, Study
 
 if TYPE_CHECKING:
     import xarray
@@ -38,11 +38,12 @@ WALKS, WALK_PARTICLES = {"full": 8, "small": 4}, {"full": 2000, "small": 500}
 TIMED_PARTICLES = 1000
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """Every method at its numbers of modes, and what breaks beside them."""
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     modes, few, euler = MODES[size], FEW_MODES[size], EULER_MODES[size]
     learners = runs.learners(STEPS[size])
     total = 3 * len(modes) + (len(learners) - 1) * len(few) + len(euler) + 1
@@ -116,9 +117,12 @@ QUANTITIES = {
 
 STUDY = Study(
     name="functional-inputs",
+    part="problem",
     claim="Networks on curves, with weights of a trace-class Gaussian prior, are trained to the same certified optimum "
     "at any number of modes: dual value, acceptance of pCNL and passes stay, a pass costs in proportion to it, where "
     "explicit Euler and MALA break down.",
+    formula=r"f(x) = \int \tanh(\langle \theta, x \rangle)\, q(d\theta), "
+    r"\qquad q_0 = N(0, T C), \quad \mathrm{tr}\, C < \infty",
     source="Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022 (infinite-dimensional PDA and P-SDCA); Cotter, Roberts, "
     "Stuart, White, Statistical Science 2013 (pCNL)",
     measure=measure,

@@ -100,7 +100,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"{modes[-1]} modes it takes {euler:,.0f} steps for one of the others. P-SDCA passes over {passes.min():,.0f} "
         f"to {passes.max():,.0f} curves at any K; seconds of a move grow like K^{growth:.2f} from 64 modes on."
     )
-    return Verdict(holds=holds, sentence=sentence, numbers=numbers)
+    return Verdict(claims=(), decided=bool(holds), sentence=sentence, numbers=numbers)
 
 
 def _pairs(values: np.ndarray, errors: np.ndarray, digits: int) -> str:

@@ -10,6 +10,7 @@ powers     risk against alpha, step_size = N^alpha: from small to large steps
 spectrum   singular values of the trained first layer: the bulk of the start, and one outlier that points to the teacher
 """
 
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,33 +18,10 @@ import numpy as np
 from langevax.studies.one_step.figure import draw
 from langevax.studies.one_step.runs import DEFAULTS, POWERS, Setting, gains, powers, samples, spectrum
 from langevax.studies.one_step.verdict import judge
-from langevax.studies.study import Option, Study, number, numbers
+from langevax.studies.study import Config, Study, number, numbers, setting
 
 if TYPE_CHECKING:
     import xarray
-
-
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None, **changed: object) -> "xarray.Dataset":
-    """All four panels; `changed` are the study's options."""
-    import jax
-    import xarray
-    from tqdm import tqdm
-
-    setting = Setting(**(DEFAULTS[size] | changed))  # type: ignore[arg-type]
-    keys = jax.random.split(jax.random.key(seed), 4)
-    total = 3 * len(setting.samples_per_dim) + 3 * len(setting.widths) + len(POWERS[size]) + 1
-    with tqdm(total=total, desc="one-step", disable=None if progress is None else not progress) as bar:
-        parts = [
-            samples(setting, keys[0], bar.update),
-            gains(setting, keys[1], bar.update),
-            powers(setting, POWERS[size], keys[2], bar.update),
-            spectrum(setting, keys[3], bar.update),
-        ]
-    dataset = xarray.merge([xarray.Dataset(*part) for part in parts])
-    return dataset.assign_attrs(
-        {name: np.asarray(value) if isinstance(value, tuple) else value for name, value in setting._asdict().items()}
-        | {"seed": seed, "size": size}
-    )
 
 
 def _activation(words: str) -> str:
@@ -61,10 +39,55 @@ def _whole(words: str) -> int:
     return int(value)
 
 
+@dataclass(frozen=True)
+class OneStep(Config):
+    """With what a researcher may change for a figure of one's own."""
+
+    student: str | None = setting("the activation: erf, tanh, sin, 'centred relu' or 'centred softplus'", _activation)
+    teacher: str | None = setting("the teacher's function of one direction: the same names", _activation)
+    samples_per_dim: tuple[float, ...] | None = setting("n / d, several with commas between them", numbers)
+    neurons_per_dim: float | None = setting("N / d of all panels but the second", number)
+    widths: tuple[float, ...] | None = setting("N / d of the second panel, several with commas between them", numbers)
+    ridge: float | None = setting("the penalty of w^2 beside the mean square", number)
+    noise: float | None = setting("the standard deviation of the labels' noise", number)
+    dim: int | None = setting("d, a whole number from 2 on", _whole)
+    num_runs: int | None = setting("networks a point, a whole number from 2 on", _whole)
+
+
+OPTIONS = tuple(each.name for each in fields(OneStep) if each.metadata)
+
+
+def measure(config: OneStep, progress: bool | None = None) -> "xarray.Dataset":
+    """All four panels."""
+    import jax
+    import xarray
+    from tqdm import tqdm
+
+    size = config.size
+    changed = {name: value for name in OPTIONS if (value := getattr(config, name)) is not None}
+    chosen = Setting(**(DEFAULTS[size] | changed))
+    keys = jax.random.split(jax.random.key(config.seed), 4)
+    total = 3 * len(chosen.samples_per_dim) + 3 * len(chosen.widths) + len(POWERS[size]) + 1
+    with tqdm(total=total, desc="one-step", disable=None if progress is None else not progress) as bar:
+        parts = [
+            samples(chosen, keys[0], bar.update),
+            gains(chosen, keys[1], bar.update),
+            powers(chosen, POWERS[size], keys[2], bar.update),
+            spectrum(chosen, keys[3], bar.update),
+        ]
+    dataset = xarray.merge([xarray.Dataset(*part) for part in parts])
+    return dataset.assign_attrs(
+        {name: np.asarray(value) if isinstance(value, tuple) else value for name, value in chosen._asdict().items()}
+        | {"seed": config.seed, "size": size}
+    )
+
+
 STUDY = Study(
     name="one-step",
+    part="algorithm",
     claim="One gradient step on the first layer improves the features: a small step (size 1) by a predictable amount "
     "that never passes the floor of linear learning, a large one (size sqrt(N)) below that floor, like d / n.",
+    formula=r"W_1 = W_0 + \eta \sqrt{N}\, G, \qquad \eta = \Theta(1) \ \text{or} \ \Theta(\sqrt{N})",
     source="Ba, Erdogdu, Suzuki, Wang, Wu, Yang, NeurIPS 2022, Theorems 3, 5, 7, Corollary 8 and Figure 3; lines by "
     "the closed and the unified form of langevax.theory.feature_learning",
     measure=measure,
@@ -73,15 +96,5 @@ STUDY = Study(
     see="Points on their lines. Left above: only the large step crosses the dashed floor, and then falls like d / n. "
     "Right above: what a small step gains fades as networks widen. Left below: the Gaussian form (dotted) misses large "
     "steps, which the unified form (solid) meets. Right below: one singular value left the bulk.",
-    options={
-        "student": Option("the activation: erf, tanh, sin, 'centred relu' or 'centred softplus'", _activation),
-        "teacher": Option("the teacher's function of one direction: the same names", _activation),
-        "samples_per_dim": Option("n / d, several with commas between them", numbers),
-        "neurons_per_dim": Option("N / d of all panels but the second", number),
-        "widths": Option("N / d of the second panel, several with commas between them", numbers),
-        "ridge": Option("the penalty of w^2 beside the mean square", number),
-        "noise": Option("the standard deviation of the labels' noise", number),
-        "dim": Option("d, a whole number from 2 on", _whole),
-        "num_runs": Option("networks a point, a whole number from 2 on", _whole),
-    },
+    config=OneStep,
 )

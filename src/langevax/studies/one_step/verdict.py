@@ -59,7 +59,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"{where} ({float(large_risk.min()):.4f} at best). The outlier is off by {outlier:+.1%}, its squared cosine "
         f"with the teacher by {aligned:+.1%}."
     )
-    return Verdict(holds, sentence, numbers)
+    return Verdict((), sentence, numbers, decided=bool(holds))
 
 
 def deviations(risk: "xarray.DataArray", predicted: "xarray.DataArray") -> tuple[np.ndarray, np.ndarray]:

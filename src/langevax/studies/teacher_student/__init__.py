@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from langevax.studies.study import Study
+from langevax.studies.study import Config, Study
 from langevax.studies.teacher_student import rates, trajectories
 from langevax.studies.teacher_student.figure import draw
 from langevax.studies.teacher_student.verdict import judge
@@ -67,11 +67,12 @@ SMALL = Plan(
 )  # fmt: skip
 
 
-def measure(size: str = "full", seed: int = 0, progress: bool | None = None) -> "xarray.Dataset":
+def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     """Excess risks, a trajectory, the ablation, and the published setting."""
     import xarray
     from tqdm import tqdm
 
+    size, seed = config.size, config.seed
     plan, root = {"full": FULL, "small": SMALL}[size], jax.random.key(seed)
     cells = sum(len(sizes) for sizes in plan.sizes.values())
     total = cells * (plan.seeds + plan.linear_seeds) + 1 + plan.ablation_draws + 2 * plan.published_seeds
@@ -189,9 +190,12 @@ def _published(plan: Plan, key: Any, bar: Any) -> dict[str, Any]:
 
 STUDY = Study(
     name="teacher-student",
+    part="algorithm",
     claim="Two-phase noisy gradient descent learns a ReLU teacher from n rows to an excess risk of order m d v^2 / n, "
     "where kernel ridge, random features and nearest neighbours, all linear in y, are stuck above "
     "n^-(d+2)/(2d+2).",
+    formula=r"E (\hat f - f^*)^2 = O\!\left(\frac{m\, d\, v^2}{n}\right) \ "
+    r"\text{against} \ \Omega\!\left(n^{-\frac{d + 2}{2 d + 2}}\right)",
     source="Akiyama, Suzuki, ICLR 2023, Theorems 4.1 and 4.5, Algorithm 1",
     measure=measure,
     draw=draw,

@@ -86,4 +86,4 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
         f"is {phases[0]:.2f} at the start, {phases[1]:.3f} at the switch, {phases[2]:.3f} at the end, {phases[3]:.3f} "
         f"with longer steps in phase II; that of 0 is {float(dataset.published_zero):.3f}."
     )
-    return Verdict(holds=bool(holds), sentence=sentence, numbers=numbers)
+    return Verdict(claims=(), decided=bool(holds), sentence=sentence, numbers=numbers)
