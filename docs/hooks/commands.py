@@ -1,0 +1,37 @@
+"""The page of the command line is what the commands print of themselves."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of Typer 0.20, which Flower pins, with click 8.5
+    import typer
+
+    from langevax.cli import app
+
+PLACE, WIDTH = "<!-- the help of every command -->", 88
+
+
+def on_page_markdown(markdown: str, **kwargs: Any) -> str:
+    if PLACE not in markdown:
+        return markdown
+    return markdown.replace(PLACE, "\n".join(f"## {name}\n\n```text\n{text}\n```\n" for name, text in helps()))
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """Every command with what its `--help` prints, groups before their commands."""
+    yield from _below("langevax", typer.main.get_command(app), None)
+
+
+def _below(name: str, command: click.Command, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+    context = command.context_class(
+        command, parent, name, terminal_width=WIDTH, max_content_width=WIDTH, **command.context_settings
+    )
+    yield context.command_path, command.get_help(context).strip()
+    for inner in command.list_commands(context) if isinstance(command, click.Group) else ():
+        found = command.get_command(context, inner)
+        if found is not None and not found.hidden:
+            yield from _below(inner, found, context)
