@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.integrate import dblquad
 
-from langevax.studies import load, mixture
+from langevax.studies import load
+from langevax.studies.mixture import law as exact_law
 from langevax.studies.study import Config
 
 STUDY = load("mixture")
@@ -63,13 +64,13 @@ def test_sgld_with_the_right_spread_or_chains_that_cross_do_not_hold(data):
 
 
 def test_the_reference_agrees_with_adaptive_quadrature():
-    x = mixture.observations(300, 1)
-    law = mixture.exact(x)
-    top = max(mixture.log_posterior(np.array([[0.0, 1.0], [1.0, -1.0]]), x))
+    x = exact_law.observations(300, 1)
+    law = exact_law.exact(x)
+    top = max(exact_law.log_posterior(np.array([[0.0, 1.0], [1.0, -1.0]]), x))
 
     def mass(low, high, value=lambda a, b: 1.0):
         def density(b, a):
-            return value(a, b) * np.exp(mixture.log_posterior(np.array([a, b]), x) - top)
+            return value(a, b) * np.exp(exact_law.log_posterior(np.array([a, b]), x) - top)
 
         return dblquad(density, -1.5, 2.5, low, high, epsabs=1e-5, epsrel=1e-5)[0]
 
@@ -80,8 +81,8 @@ def test_the_reference_agrees_with_adaptive_quadrature():
 
 def test_exact_draws_have_index_one():
     random = np.random.default_rng(0)
-    law = mixture.exact(mixture.observations(10_000, 0))
+    law = exact_law.exact(exact_law.observations(10_000, 0))
     draws = np.concatenate([random.multivariate_normal(law["mean"][m], law["covariance"][m], 4000) for m in range(2)])
-    mode, ratio = mixture.distances(draws, law)
+    mode, ratio = exact_law.distances(draws, law)
     for m in range(2):
         assert abs(ratio[mode == m].mean() - 1) < 0.06

@@ -18,6 +18,7 @@ from langevax.theory.grid_risk import GridRisk, tensor_grid
 from langevax.theory.mean_field_ascents import coordinate_ascent, dual_averaging
 from langevax.theory.mean_field_flows import fictitious_play_rounds
 
+LOSSES = ("squared", "logistic")
 TEMPERATURE = 0.02
 PLANE_SIZE, PLANE_RIDGE, CLOUD_RIDGE = 20, 0.05, 0.02
 RATE = 0.1
