@@ -18,23 +18,52 @@ def dataset():
 def test_points_are_on_their_lines(dataset):
     verdict = load("one-step").judge(dataset)
     assert verdict.holds, verdict.sentence
-    assert verdict.numbers["Gaussian form at large steps, largest"] > 0.3  # what the unified form is needed for
+    assert all(4 <= len(claim.statement.split()) <= 16 for claim in verdict.claims)
+    (gaussian,) = (claim for claim in verdict.claims if "Gaussian form" in claim.statement)
+    assert gaussian.measured < 0.7  # what the unified form is needed for
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "failing"),
     [
-        {"predicted": 1.2},
-        {"power_predicted": 1.2},
-        {"gain_predicted": 2.0},
-        {"outlier_predicted": 1.2},
-        {"floor": 3.0},
+        ({"predicted": 1.2}, {"risk after the large", "relative distance of mean", "relative distance of the point"}),
+        (
+            {"power_predicted": 1.3},
+            {"relative distance of mean", "relative distance of the point", "risk after the lo"},
+        ),
+        ({"gain_predicted": 2.0}, {"what a small step gains"}),
+        ({"outlier_predicted": 1.2}, {"singular value"}),
+        ({"alignment_predicted": 0.8}, {"squared cosine"}),
+        ({"floor": 3.0}, {"least risk without"}),
     ],
-    ids=lambda broken: next(iter(broken)),
+    ids=lambda broken: next(iter(broken), "") if isinstance(broken, dict) else "",
 )
-def test_the_verdict_can_fail(dataset, broken):
+def test_a_claim_fails_alone(dataset, broken, failing):
+    """Each by its own number; a prediction of risks is in three claims."""
     ((name, factor),) = broken.items()
-    assert not load("one-step").judge(dataset.assign({name: factor * dataset[name]})).holds
+    verdict = load("one-step").judge(dataset.assign({name: factor * dataset[name]}))
+    found = [claim.statement for claim in verdict.claims if not claim.holds]
+    assert len(found) == len(failing)
+    assert all(any(words.startswith(start) for start in failing) for words in found)
+    assert verdict.holds is False
+
+
+def test_a_large_step_that_stays_above_the_floor_is_noticed(dataset):
+    risk = dataset.risk.where(dataset.step != "sqrt(N)", 2 * dataset.floor)
+    failing = [claim.statement for claim in load("one-step").judge(dataset.assign(risk=risk)).claims if not claim.holds]
+    assert any(words.startswith("least risk after") for words in failing)
+
+
+def test_a_floor_that_no_step_is_to_pass_is_not_claimed_to_be_passed(dataset):
+    low = load("one-step").judge(dataset.assign(floor=0.2 * dataset.floor))
+    assert low.holds
+    assert len(low.claims) == len(load("one-step").judge(dataset).claims) - 1
+
+
+def test_nothing_measured_is_no_success(dataset):
+    """A number that is none holds nothing up."""
+    for name in ("risk", "power_risk", "gain", "outlier"):
+        assert load("one-step").judge(dataset.assign({name: np.nan * dataset[name]})).holds is False
 
 
 def test_the_figure_has_its_four_panels(dataset):

@@ -85,9 +85,11 @@ def measure(config: OneStep, progress: bool | None = None) -> "xarray.Dataset":
 STUDY = Study(
     name="one-step",
     part="algorithm",
-    claim="One gradient step on the first layer improves the features: a small step (size 1) by a predictable amount "
-    "that never passes the floor of linear learning, a large one (size sqrt(N)) below that floor, like d / n.",
-    formula=r"W_1 = W_0 + \eta \sqrt{N}\, G, \qquad \eta = \Theta(1) \ \text{or} \ \Theta(\sqrt{N})",
+    claim="One gradient step on the first layer of N neurons, from n rows of d inputs, improves the features: a small "
+    "step (size 1) by a predictable amount that never passes the floor of linear learning, a large one (size sqrt(N)) "
+    "below that floor, like d / n.",
+    formula=r"W_1 = W_0 + \eta \sqrt{N}\, G: \qquad R \ge \|f^*_{>1}\|^2 \ \text{for} \ \eta = \Theta(1), "
+    r"\qquad R = O(d / n) \ \text{for} \ \eta = \Theta(\sqrt{N})",
     source="Ba, Erdogdu, Suzuki, Wang, Wu, Yang, NeurIPS 2022, Theorems 3, 5, 7, Corollary 8 and Figure 3; lines by "
     "the closed and the unified form of langevax.theory.feature_learning",
     measure=measure,

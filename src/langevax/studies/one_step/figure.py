@@ -43,7 +43,7 @@ def _points(axes: Any, x: Any, values: Any, colour: str, marker: str, label: str
 def _samples(axes: Any, dataset: "xarray.Dataset") -> None:
     for step, (colour, marker, label) in LOOKS.items():
         row = dataset.sel(step=step)
-        axes.plot(dataset.fine_ratio, row.line, color=colour)
+        axes.plot(dataset.fine_ratio, row.line, color=colour, label=f"{label}, predicted")
         _points(axes, dataset.ratio, row.risk, colour, marker, label)
     axes.set(xscale="log", yscale="log", xlabel="samples per dimension $n/d$", ylabel="risk")
     axes.set_title(f"Only the large step passes the floor (N/d = {dataset.attrs['neurons_per_dim']:g})")
@@ -53,8 +53,8 @@ def _samples(axes: Any, dataset: "xarray.Dataset") -> None:
     guide = np.array([last / 2.5, last])
     height = float(dataset.line.sel(step="sqrt(N)")[-1]) / 1.5
     axes.plot(guide, height * last / guide, color=theme.INK, linewidth=0.9)
-    axes.text(guide[0], height * 2.5 * 0.9, "$d/n$", ha="right", va="top")
-    axes.legend(loc="upper right")
+    axes.text(guide[1], height, "$d/n$ ", ha="right", va="top")
+    axes.legend(handles=axes.containers, loc="upper right")
     low, high = axes.get_ylim()
     _plain(axes.yaxis, np.array([tick for tick in RISK_TICKS if low < tick < high]))
 
@@ -62,12 +62,12 @@ def _samples(axes: Any, dataset: "xarray.Dataset") -> None:
 def _gains(axes: Any, dataset: "xarray.Dataset") -> None:
     for step, colour, marker in zip(dataset.gain_step.values, (ORANGE, GREEN), ("s", "D"), strict=True):
         row = dataset.sel(gain_step=step)
-        axes.plot(dataset.fine_width, row.gain_line, color=colour)
+        axes.plot(dataset.fine_width, row.gain_line, color=colour, label=f"step ${step:g}$, predicted")
         _points(axes, dataset.width, row.gain, colour, marker, f"step ${step:g}$")
     axes.axhline(0, color=theme.INK, linewidth=0.8)
     axes.set(xlabel="neurons per dimension $N/d$", ylabel="risk without the step less risk with it")
     axes.set_title(f"What a small step gains (n/d = {GAIN_RATIO:g}, ridge {GAIN_RIDGE:g})")
-    axes.legend(loc="upper right")
+    axes.legend(handles=axes.containers, loc="upper right")
 
 
 def _powers(axes: Any, dataset: "xarray.Dataset") -> None:
