@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_hex, to_rgba
 
+PIXELS = 4 / 3  # a point
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 
 
@@ -50,12 +51,11 @@ class Picture:
 
 @dataclass
 class Words:
-    """Words at a place: in the axes' coordinates, or (`share`) as a share of their sides."""
+    """Words at a place, as shares of the axes' sides."""
 
     text: str
     x: float
     y: float
-    share: tuple[bool, bool]
     shift: tuple[float, float]
     """Pixels to the right and up."""
     anchors: tuple[str, str]
@@ -84,11 +84,12 @@ def fills(axes: Any) -> Iterator[Mark]:
             outlines = [path.vertices for path in artist.get_paths()]
             face = artist.get_facecolor()
             yield _outlined(axes, artist, outlines, coloured(face[0]) if len(face) else "")
-    named = {id(patch): _name(each) for each in axes.containers for patch in getattr(each, "patches", ())}
+    groups = [each.patches for each in axes.containers if getattr(each, "patches", ())]
+    named = {id(patch): _name(group[0]) for group in groups for patch in group}
     bars: dict[tuple[str, str], list[np.ndarray]] = {}
     for patch in axes.patches:
         if patch.get_visible():
-            key = coloured(patch.get_facecolor()), named.get(id(patch)) or _name(patch)
+            key = coloured(patch.get_facecolor()), named.get(id(patch), _name(patch))
             bars.setdefault(key, []).append(_data(axes, patch.get_transform(), patch.get_path().to_polygons()[0]))
     for (face, name), corners in bars.items():
         yield Mark(*_chained(corners).T, name=name, fill=face)
@@ -148,17 +149,16 @@ def words(axes: Any) -> Iterator[Words]:
             continue
         anchors = {"left": "left", "right": "right"}.get(text.get_ha(), "center"), _vertical(text.get_va())
         shift = (0.0, 0.0)
-        if isinstance(text, Annotation):
-            (x, x_share), (y, y_share) = _place(axes, text.xy, text.xycoords)
-            if text.anncoords == "offset points":
-                shift = text.xyann[0] * 4 / 3, text.xyann[1] * 4 / 3
-            elif text.xyann != text.xy or text.anncoords != text.xycoords:
-                (x, x_share), (y, y_share) = _place(axes, text.xyann, text.anncoords)
+        if not isinstance(text, Annotation):
+            place = text.get_transform().transform(text.get_position())
+        elif text.anncoords == "offset points":
+            place = _place(axes, text.xy, text.xycoords)
+            shift = text.xyann[0] * PIXELS, text.xyann[1] * PIXELS
         else:
-            x_data, y_data = text.get_transform().contains_branch_seperately(axes.transData)
-            x, y = text.get_position()
-            x_share, y_share = not x_data, not y_data
-        yield Words(text.get_text(), float(x), float(y), (x_share, y_share), shift, anchors, coloured(text.get_color()))
+            place = _place(axes, text.xyann, text.anncoords)
+        x, y = axes.transAxes.inverted().transform(place)
+        if np.isfinite((x, y)).all():
+            yield Words(text.get_text(), float(x), float(y), shift, anchors, coloured(text.get_color()))
 
 
 def _of_line(axes: Any, line: Any) -> Mark:
@@ -221,12 +221,11 @@ def _chained(pieces: Any) -> np.ndarray:
     return np.concatenate([part for piece in pieces for part in (piece, gap)][:-1]) if pieces else np.empty((0, 2))
 
 
-def _place(axes: Any, place: Any, units: Any) -> list[tuple[float, bool]]:
-    """Each coordinate, and whether it is a share of the axes' side."""
-    both = (units, units) if not isinstance(units, tuple) else units
-    if any(each is axes.get_xaxis_transform() for each in both):
-        return [(place[0], False), (place[1], True)]
-    return [(value, each == "axes fraction" or each is axes.transAxes) for value, each in zip(place, both, strict=True)]
+def _place(axes: Any, place: Any, units: Any) -> np.ndarray:
+    """On the canvas, from what annotations are placed in."""
+    known = {"data": axes.transData, "axes fraction": axes.transAxes}
+    along = units if isinstance(units, tuple) else (units, units)
+    return np.array([known.get(each, each).transform(place)[i] for i, each in enumerate(along)])
 
 
 def _vertical(name: str) -> str:

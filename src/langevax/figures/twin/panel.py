@@ -11,7 +11,7 @@ from langevax.figures.theme import LIGHT, SYMBOLS
 from langevax.figures.twin.lettering import lettered, plain
 from langevax.figures.twin.marks import Mark, Picture, Words, fills, images, lines, words
 
-HEIGHT, LEGEND_ROW = 380, 22  # pixels
+HEIGHT, WIDTH, LEGEND_ROW, LETTER = 380, 480, 22, 6.4  # pixels; the width is a guess, for words at the edge
 TOLD = 6  # series that a reader hears of
 MORE_SYMBOLS = {
     "*": "star", "P": "cross", "p": "pentagon", "h": "hexagon", ".": "circle", "|": "line-ns", "<": "triangle-left",
@@ -29,6 +29,8 @@ class Twin:
     """What it shows, for those who do not see it."""
     columns: dict[str, list[Any]]
     """Its data, a row a point."""
+    square: bool = False
+    """Whether a unit is as long on one axis as on the other."""
 
 
 def panels(figure: Any) -> list[Twin]:
@@ -56,26 +58,29 @@ def _panel(axes: Any, legend: bool) -> Twin:
     title = axes.get_title(loc="left") or axes.get_title()
     x, y = _axis(axes, "x"), _axis(axes, "y")
     figure = canvas(HEIGHT, x=x, y=y)
-    figure.update_layout(margin={"t": 34, "l": 8, "r": 14, "b": 8})
-    note(figure, lettered(axes.get_ylabel()), x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom",
+    told = list(words(axes))
+    aside = max((_beyond(each) for each in told), default=0.0)
+    figure.update_layout(margin={"t": 34, "l": 8, "r": 14 + aside, "b": 8})
+    note(figure, lettered(_label(axes, "y")), x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom",
          yshift=10)  # fmt: skip
-    marks = list(lines(axes))
-    for fill in fills(axes):
-        _add_fill(figure, fill)
+    bands, marks = list(fills(axes)), list(lines(axes))
+    for band in bands:
+        _add_fill(figure, band)
     for image in images(axes):
         _add_image(figure, image)
     for mark in marks:
         _add(figure, mark)
-    for each in words(axes):
-        _add_words(figure, axes, each)
-    named = {trace.name for trace in figure.data if trace.name}
+    for each in told:
+        _add_words(figure, each)
+    named = {mark.name for mark in (*bands, *marks) if mark.name}
     if legend and named:
         figure.update_layout(
             showlegend=True, height=HEIGHT + LEGEND_ROW * (1 + len(named) // 3),
             legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "font": {"size": 12},
                     "bgcolor": "rgba(0,0,0,0)"},
         )  # fmt: skip
-    return Twin(plain(title), figure, _told(axes, title, marks), _columns(axes, marks))
+    square = axes.get_aspect() == 1.0 and not axes.images
+    return Twin(plain(title), figure, _told(axes, title, marks), _columns(axes, marks), square)
 
 
 def _axis(axes: Any, which: str) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def _axis(axes: Any, which: str) -> dict[str, Any]:
         ticktext=[label for _, label in ticks], tickangle=0,
     )  # fmt: skip
     if which == "x":
-        found["title"] = {"text": lettered(axes.get_xlabel()), "standoff": 8, "font": {"size": 13}}
+        found["title"] = {"text": lettered(_label(axes, "x")), "standoff": 8, "font": {"size": 13}}
     return found
 
 
@@ -145,25 +150,33 @@ def _add_image(figure: go.Figure, image: Picture) -> None:
     )  # fmt: skip
 
 
-def _add_words(figure: go.Figure, axes: Any, each: Words) -> None:
-    places = {}
-    for which, value, share in (("x", each.x, each.share[0]), ("y", each.y, each.share[1])):
-        log = getattr(axes, f"get_{which}scale")() == "log" and not share
-        if log and value <= 0:
-            return
-        places |= {which: float(np.log10(value)) if log else value, f"{which}ref": "paper" if share else which}
+def _add_words(figure: go.Figure, each: Words) -> None:
     note(
-        figure, lettered(each.text), **places, xanchor=each.anchors[0], yanchor=each.anchors[1],
-        xshift=each.shift[0], yshift=each.shift[1], font={"size": 12, "color": each.colour or LIGHT["ink"]},
-        align=each.anchors[0],
+        figure, lettered(each.text), x=each.x, y=each.y, xref="paper", yref="paper", xanchor=each.anchors[0],
+        yanchor=each.anchors[1], xshift=each.shift[0], yshift=each.shift[1], align=each.anchors[0],
+        font={"size": 12, "color": each.colour or LIGHT["ink"]},
     )  # fmt: skip
+
+
+def _beyond(each: Words) -> float:
+    """Pixels by which words reach over the right edge."""
+    longest = max(len(plain(line)) for line in each.text.split("\n"))
+    share = {"left": 1.0, "center": 0.5, "right": 0.0}[each.anchors[0]]
+    return max(0.0, (each.x - 1) * WIDTH + each.shift[0] + share * LETTER * longest)
+
+
+def _label(axes: Any, which: str) -> str:
+    """The axis's label, or that of the axes it shares its ticks with."""
+    shared = getattr(axes, f"get_shared_{which}_axes")().get_siblings(axes)
+    labels = [getattr(each, f"get_{which}label")() for each in (axes, *shared)]
+    return next(filter(None, labels), "")
 
 
 def _told(axes: Any, title: str, marks: list[Mark]) -> str:
     log = [" (logarithmic)" if scale == "log" else "" for scale in (axes.get_xscale(), axes.get_yscale())]
     told = [plain(title)] if title else []
     told.append(
-        f"{plain(axes.get_ylabel()) or 'values'}{log[1]} against {plain(axes.get_xlabel()) or 'places'}{log[0]}"
+        f"{plain(_label(axes, 'y')) or 'values'}{log[1]} against {plain(_label(axes, 'x')) or 'places'}{log[0]}"
     )
     series = []
     for mark in marks:
@@ -176,7 +189,7 @@ def _told(axes: Any, title: str, marks: list[Mark]) -> str:
 
 
 def _columns(axes: Any, marks: list[Mark]) -> dict[str, list[Any]]:
-    x_name, y_name = plain(axes.get_xlabel()) or "x", plain(axes.get_ylabel()) or "y"
+    x_name, y_name = plain(_label(axes, "x")) or "x", plain(_label(axes, "y")) or "y"
     rows: dict[str, list[Any]] = {"series": [], x_name: [], y_name + " (y)" * (y_name == x_name): [], "error": []}
     series, xs, ys, errors = rows.values()
     for i, mark in enumerate(marks):

@@ -1,0 +1,54 @@
+"""Where the panels of a printed figure stand on paper, in words, so that a caption's "left" is true on a page too."""
+
+from typing import Any
+
+NAMES = {
+    "rows": {2: ("above", "below"), 3: ("above", "in the middle", "below")},
+    "columns": {2: ("left", "right"), 3: ("left", "middle", "right")},
+}
+SIDES = {"rows": ("y0", "y1"), "columns": ("x0", "x1")}
+
+
+def places(figure: Any) -> list[str]:
+    """The place of each panel, in the order of `panels`; empty for one that stands alone.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> printed = Figure(layout="constrained")
+        >>> for axes in printed.subplot_mosaic([["a", "a"], ["b", "c"]]).values():
+        ...     _ = axes.plot([0, 1])
+        >>> places(printed)
+        ['above', 'below, left', 'below, right']
+    """
+    figure.draw_without_rendering()  # which lays it out
+    axes = [each for each in figure.axes if each.axison and each.get_label() != "<colorbar>" and each.has_data()]
+    return [", ".join(words) for words in _places([each.bbox for each in axes])]
+
+
+def _places(boxes: list[Any]) -> list[list[str]]:
+    """Cut into rows where no box is in the way, otherwise into columns, and each of these again."""
+    for way in ("rows", "columns"):
+        groups = _cut(boxes, *SIDES[way])
+        if len(groups) > 1:
+            if way == "rows":
+                groups.reverse()
+            found: list[list[str]] = [[] for _ in boxes]
+            for i, group in enumerate(groups):
+                known = NAMES[way].get(len(groups))
+                name = known[i] if known else f"{way[:-1]} {i + 1}"
+                for place, inner in zip(group, _places([boxes[place] for place in group]), strict=True):
+                    found[place] = [name, *inner]
+            return found
+    return [[] for _ in boxes]
+
+
+def _cut(boxes: list[Any], low: str, high: str) -> list[list[int]]:
+    """Indices of boxes that overlap along one side, from low to high."""
+    groups: list[list[int]] = []
+    end = float("-inf")
+    for i in sorted(range(len(boxes)), key=lambda i: getattr(boxes[i], low)):
+        if getattr(boxes[i], low) >= end:
+            groups.append([])
+        groups[-1].append(i)
+        end = max(end, getattr(boxes[i], high))
+    return groups
