@@ -21,6 +21,7 @@ def test_the_claim_holds(dataset):
     verdict = STUDY.judge(dataset)
     assert verdict.holds, verdict.sentence
     assert "±" in verdict.sentence
+    assert all(4 <= len(claim.statement.split()) <= 16 for claim in verdict.claims)
     assert all(np.isfinite(number) for number in verdict.numbers.values())
 
 
@@ -47,19 +48,49 @@ def changed(name, times, **where):
     return change
 
 
+def added(name, by):
+    return lambda dataset: dataset.assign({name: dataset[name] + by})
+
+
+LEVEL, SLOPE, KERNELS = "network's excess risk", "power of n by which", "steepest power of n"
+APART, TRAINING, SIGNS = "excess risk of the best kernel", "training loss", "restarts that succeed with"
+
+
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "failing"),
     [
-        changed("mean_excess", 4.0, estimator=rates.NET, rows=256),
-        changed("mean_excess", 0.2, estimator="ridge, arc-cosine", rows=256),
-        changed("excess", 6.0, estimator=rates.NET, rows=256),
-        changed("excess", 0.3, estimator="ridge, neural tangent", rows=256),
-        changed("mean_excess", np.nan, estimator=rates.NET, rows=256),
+        (changed("mean_excess", 4.0, estimator=rates.NET, rows=256), {LEVEL, APART}),
+        (changed("mean_excess", 0.2, estimator="ridge, arc-cosine", rows=256), {APART}),
+        (changed("excess", 6.0, estimator=rates.NET, rows=256), {SLOPE}),
+        (changed("excess", 0.3, estimator="ridge, neural tangent", rows=256), {KERNELS}),
+        (changed("mean_excess", np.nan, estimator=rates.NET, rows=256), {LEVEL, APART}),
+        (changed("along_loss", 2.0), {TRAINING}),
+        (added("success", 0.1), {SIGNS}),
     ],
-    ids=["level", "separation", "slope of the network", "slope of a kernel", "nothing measured"],
+    ids=["level", "separation", "slope of the network", "slope of a kernel", "nothing measured", "training", "signs"],
 )
-def test_a_wrong_number_is_noticed(dataset, broken):
-    assert STUDY.judge(broken(dataset)).holds is False
+def test_a_claim_fails_alone(dataset, broken, failing):
+    """Each by its own number; both of the claims that the network's risk is in."""
+    verdict = STUDY.judge(broken(dataset))
+    found = [claim.statement for claim in verdict.claims if not claim.holds]
+    assert len(found) == len(failing)
+    assert all(any(words.startswith(start) for start in failing) for words in found)
+    assert verdict.holds is False
+
+
+def test_neurons_end_in_the_rings_of_their_own_sign(dataset):
+    """What the page plays: from the first look to the last, and the switch between them."""
+    scene = STUDY.move(dataset)
+    neurons, losses = scene.pictures
+    x, y, sign, _ = (track.values for track in neurons.picture.tracks)
+    assert len(scene.steps) <= 60
+    assert (scene.steps[[0, -1]] == dataset.along_step[[0, -1]]).all()
+    assert np.sum(scene.steps <= dataset.switch.values) > 30
+    corners = trajectories.star(np.eye(3), np.eye(3))
+    nearest = np.argmin(np.linalg.norm(np.stack([x[-1], y[-1]], 1)[:, None] - corners, axis=2), axis=1)
+    assert sorted(nearest) == [0, 1, 2]
+    np.testing.assert_array_equal(sign[-1], np.array([1, 1, -1])[nearest])
+    np.testing.assert_allclose(losses.picture.tracks[1].values[-1, 1], dataset.along_loss[int(dataset.best), -1])
 
 
 def test_restarts_succeed_where_their_signs_are_right(dataset):

@@ -20,6 +20,7 @@ import numpy as np
 from langevax.studies.study import Config, Study
 from langevax.studies.teacher_student import rates, trajectories
 from langevax.studies.teacher_student.figure import draw
+from langevax.studies.teacher_student.motion import move
 from langevax.studies.teacher_student.verdict import judge
 from langevax.teacher_student import Converge, Explore
 
@@ -191,11 +192,11 @@ def _published(plan: Plan, key: Any, bar: Any) -> dict[str, Any]:
 STUDY = Study(
     name="teacher-student",
     part="algorithm",
-    claim="Two-phase noisy gradient descent learns a ReLU teacher from n rows to an excess risk of order m d v^2 / n, "
-    "where kernel ridge, random features and nearest neighbours, all linear in y, are stuck above "
-    "n^-(d+2)/(2d+2).",
-    formula=r"E (\hat f - f^*)^2 = O\!\left(\frac{m\, d\, v^2}{n}\right) \ "
-    r"\text{against} \ \Omega\!\left(n^{-\frac{d + 2}{2 d + 2}}\right)",
+    claim="Two-phase noisy gradient descent learns a teacher of m ReLU neurons on d inputs from n rows of noise v to "
+    "an excess risk of order 1 / n, near m d v^2 / n, where kernel ridge, random features and nearest neighbours, all "
+    "linear in y, are stuck above n^-(d+2)/(2d+2).",
+    formula=r"E \, (\hat{f} - f^*)^2 = O\left(\frac{m^5 \log n}{n}\right), "
+    r"\qquad \text{linear in } y: \ \Omega\left(n^{-(d + 2) / (2 d + 2)}\right)",
     source="Akiyama, Suzuki, ICLR 2023, Theorems 4.1 and 4.5, Algorithm 1",
     measure=measure,
     draw=draw,
@@ -204,4 +205,5 @@ STUDY = Study(
     "losses fall through both phases, bold those of the restart chosen. Below: five neurons on their way to the "
     "teacher's, how often a restart succeeds with phase I taken apart, beside how often it finds the right signs, and "
     "the paper's own setting, where m d > n and no training loss helps.",
+    move=move,
 )

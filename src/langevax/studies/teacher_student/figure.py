@@ -34,19 +34,18 @@ def draw(dataset: "xarray.Dataset") -> "Figure":
 
     with matplotlib.rc_context(theme.style()):  # type: ignore[arg-type]
         figure = Figure(figsize=(14.5, 8.8))
-        axes = figure.subplots(2, 3)
-        for each, dim in zip(axes[0], dataset.dim.values, strict=False):
+        grid, dims = figure.add_gridspec(2, 6), dataset.dim.values
+        width = 4 // len(dims)
+        above = [figure.add_subplot(grid[0, width * k : width * (k + 1)]) for k in range(len(dims))]
+        for each, dim in zip(above, dims, strict=True):
             _rates(each, dataset, int(dim))
-        if len(dataset.dim) == 1:
-            axes[0, 1].remove()
-        handles, labels = axes[0, 0].get_legend_handles_labels()
+        handles, labels = above[0].get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside upper center", ncols=len(labels), handletextpad=0.3, columnspacing=1.6
         )
-        _along(axes[0, 2], dataset)
-        _neurons(axes[1, 0], dataset)
-        _ablation(axes[1, 1], dataset)
-        _published(axes[1, 2], dataset)
+        _along(figure.add_subplot(grid[0, 4:]), dataset)
+        for k, panel in enumerate((_neurons, _ablation, _published)):
+            panel(figure.add_subplot(grid[1, 2 * k : 2 * k + 2]), dataset)
         figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # type: ignore[union-attr]
     return figure
 
@@ -81,7 +80,7 @@ def _rates(axes: Any, dataset: "xarray.Dataset", dim: int) -> None:
 
 
 def _at_the_end(axes: Any, text: str, x: float, y: float, colour: str, va: str) -> None:
-    shift = {"top": (0, -5), "center": (0, 0)}[va]
+    shift = {"top": (-6, -5), "center": (-6, 0)}[va]
     text = text.replace("-", "\N{MINUS SIGN}")
     axes.annotate(text, (x, y), shift, textcoords="offset points", ha="right", va=va, color=colour, fontsize=9)
 
@@ -91,8 +90,12 @@ def _along(axes: Any, dataset: "xarray.Dataset") -> None:
     for restart in range(dataset.sizes["restart"]):
         first = restart == best
         options = {"linewidth": 1.8 if first else 0.7, "alpha": 1.0 if first else 0.45, "zorder": 3 if first else 2}
-        axes.semilogy(step, dataset.along_loss[restart], color=LOSS, **options)
-        axes.semilogy(step, dataset.along_excess[restart] / 2, color=OURS, **options)
+        axes.semilogy(
+            step, dataset.along_loss[restart], color=LOSS, label=f"training, restart {restart + 1}", **options
+        )
+        axes.semilogy(
+            step, dataset.along_excess[restart] / 2, color=OURS, label=f"test, restart {restart + 1}", **options
+        )
     _switch(axes, float(dataset.switch))
     floor = dataset.attrs["noise"] ** 2 / 2
     ends = float(dataset.along_loss[best, -1]), float(dataset.along_excess[best, -1]) / 2
@@ -161,10 +164,11 @@ def _ablation(axes: Any, dataset: "xarray.Dataset") -> None:
 
 def _published(axes: Any, dataset: "xarray.Dataset") -> None:
     for k, style in ((0, "-"), (1, "--")):
-        step = dataset.published_step.values[k]
+        step, words = dataset.published_step.values[k], str(dataset.second_phase.values[k])
+        look: dict[str, Any] = {"linestyle": style, "linewidth": 1.1}
         for run in range(dataset.sizes["published_draw"]):
-            axes.semilogy(step, dataset.published_loss[k, run], color=LOSS, linestyle=style, linewidth=1.1)
-            axes.semilogy(step, dataset.published_excess[k, run] / 2, color=OURS, linestyle=style, linewidth=1.1)
+            axes.semilogy(step, dataset.published_loss[k, run], color=LOSS, label=f"training, {words}", **look)
+            axes.semilogy(step, dataset.published_excess[k, run] / 2, color=OURS, label=f"test, {words}", **look)
     _switch(axes, float(dataset.published_switch))
     zero = float(dataset.published_zero) / 2
     axes.axhline(zero, color=theme.GREY, linewidth=0.9)
@@ -173,6 +177,9 @@ def _published(axes: Any, dataset: "xarray.Dataset") -> None:
     axes.set(xlabel="step", ylabel="loss",
              title=f"The paper's setting: $d = m$ = {dataset.attrs['published_dim']}, "
              f"$n$ = {dataset.attrs['published_size']:,}")  # fmt: skip
-    handles = [axes.plot([], [], color=colour, linestyle=style)[0] for colour, style in
-               ((OURS, "-"), (LOSS, "-"), (theme.INK, "--"))]  # fmt: skip
-    axes.legend(handles, ["test", "training", "longer steps in phase II"], loc="lower left")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / (high / low) ** 0.3, high)  # for the words
+    for k, (text, colour) in enumerate(
+        (("test", OURS), ("training", LOSS), ("dashed: longer steps in phase II", theme.INK))
+    ):
+        axes.text(0.02, 0.17 - 0.06 * k, text, transform=axes.transAxes, color=colour)
