@@ -20,6 +20,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "federated.md",
         "functions.md",
         "papers.md",
+        "sampling.md",
         "sharp_bits.md",
         "two_phase.md",
         "which_tool.md",
