@@ -11,7 +11,7 @@ from langevax.flower.members import Introduction, Members
 @pytest.fixture
 def three():
     members = Members("size", patience=2, dtype=np.float32)
-    members.strangers({10, 11, 12})
+    members.connected = {10, 11, 12}
     for node, partition in ((10, 0), (11, 1), (12, 2)):
         assert members.welcome(node, Introduction(partition, rows=4 * (partition + 1), num_partitions=3)) is None
     members.settle()

@@ -9,7 +9,9 @@ import jax
 
 import langevax
 from langevax import CheckpointError
-from langevax.federated import BVRLSGD, Scaffold
+from langevax.federated import BVRLSGD, MinibatchSARAH, Scaffold
+from langevax.flower import reception
+from langevax.flower.reception import HELLO
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
 from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER, KEY, grid_of, strategy_of
 
@@ -88,6 +90,38 @@ def test_a_client_that_starts_again_as_another_node_goes_on_where_the_server_kee
     expected = langevax.simulate(FLEDGE_SERVER, FEDERATION, START, key=KEY, num_steps=4)
     assert_same_position(strategy, expected.position)
     assert strategy.members.nodes[1] == LATER_NODE
+
+
+def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exchange(monkeypatch):
+    """It is greeted meanwhile. Flower still holds its old node for connected, and no answer is there at once."""
+    monkeypatch.setattr(reception, "BETWEEN", 0.0)
+    everybody = MinibatchSARAH(step_size=0.05, batch_size=2, period=3)
+    strategy, grid = strategy_of(everybody, deadline=0.3), grid_of(everybody)
+    advance(strategy, grid, 2)
+    held, push, pull = {}, grid.push_messages, grid.pull_messages
+
+    def pushed(messages):
+        names = push(messages)
+        hellos = {name for name, m in zip(names, messages, strict=True) if m.metadata.message_type == HELLO}
+        held.update({name: grid.replies.pop(name) for name in hellos & grid.replies.keys()})
+        return names
+
+    def pulled(names):
+        found = pull(names)
+        if held.keys().isdisjoint(names):
+            grid.replies.update(held)
+            held.clear()
+        return found
+
+    monkeypatch.setattr(grid, "push_messages", pushed)
+    monkeypatch.setattr(grid, "pull_messages", pulled)
+    strategy._settle(grid)
+    grid.dead.add(node_of(grid, 1))
+    grid.connect(LATER_NODE, 1, NUM_CLIENTS)
+    strategy._exchange(grid)
+    go_on(strategy, grid, 1)
+    assert [one.late for one in strategy.history[-2:]] == [[1], []]
+    assert strategy.history[-1].answered == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name", ["FLEDGE client", "Scaffold"])

@@ -1,6 +1,7 @@
 """One exchange of a federated run over a `Grid`: sent, collected, inspected, taken in, and told."""
 
 import time
+from collections.abc import Callable
 from logging import WARNING, getLogger
 from typing import Any, NamedTuple
 
@@ -59,11 +60,11 @@ class Exchanges:
     def __init__(self, conductor: Conductor, members: Members, described: str, inspector: Inspector):
         self.conductor, self.members, self.described, self.inspector = conductor, members, described, inspector
 
-    def carry(self, grid: Grid, deadline: float, poll_seconds: float) -> Carried:
-        """The next exchange, whole."""
+    def carry(self, grid: Grid, deadline: float, poll_seconds: float, meanwhile: Callable[[], None]) -> Carried:
+        """The next exchange, whole; `meanwhile` is called now and then while replies are waited for."""
         began = time.monotonic()
         sent = self.messages()
-        replies = carried(grid, sent.messages, deadline, poll_seconds)
+        replies = carried(grid, sent.messages, deadline, poll_seconds, meanwhile)
         told = self.take(sent, replies.by_place)
         seconds = time.monotonic() - began
         return told._replace(seconds=seconds, own_seconds=seconds - replies.engine_seconds)

@@ -46,7 +46,6 @@ class Members:
 
     def strangers(self, connected: set[int]) -> list[int]:
         """Nodes that are connected and have not said who they are."""
-        self.connected = connected
         return sorted(connected - set(self.nodes.values()) - self.refused_nodes)
 
     def welcome(self, node: int, said: Introduction) -> str | None:

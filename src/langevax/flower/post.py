@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from flwr.app import Message
@@ -19,8 +19,17 @@ class Replies(NamedTuple):
     engine_seconds: float
 
 
-def carried(grid: Grid, messages: list[Message], deadline: float, poll_seconds: float) -> Replies:
-    """Send messages and wait for their replies, at most `deadline` seconds; what comes later is never looked at."""
+def carried(
+    grid: Grid,
+    messages: list[Message],
+    deadline: float,
+    poll_seconds: float,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Replies:
+    """Send messages and wait for their replies, at most `deadline` seconds; what comes later is never looked at.
+
+    `meanwhile` is called between looks for replies.
+    """
     began = time.monotonic()
     if not messages:
         return Replies({}, 0.0)
@@ -34,6 +43,7 @@ def carried(grid: Grid, messages: list[Message], deadline: float, poll_seconds: 
                 found[places[name]] = reply
         if not waiting or time.monotonic() - began >= deadline:
             break
+        meanwhile()
         time.sleep(poll_seconds)
     return Replies(found, time.monotonic() - began)
 

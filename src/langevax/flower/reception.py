@@ -11,6 +11,7 @@ from langevax.flower.members import Introduction, Members
 from langevax.flower.wire import Refused
 
 HELLO = "query.hello"
+BETWEEN = 1.0  # seconds from one look for new nodes to the next while replies are waited for
 log = getLogger("flwr").log
 
 
@@ -26,22 +27,23 @@ class Reception:
         self.members, self.described = members, described
         self.refused: dict[str, str] = {}
         self._waiting: dict[str, int] = {}
+        self._looked = time.monotonic()
 
     def look(self, grid: Grid) -> None:
         """Greet nodes that are new, and take in what others answered; waits for nobody."""
-        strangers = self.members.strangers(set(grid.get_node_ids()))
-        greeted = set(self._waiting.values())
-        new = [node for node in strangers if node not in greeted]
-        messages = [Message(wire.content({"algorithm": self.described}), node, HELLO) for node in new]
-        if messages:
-            names = grid.push_messages(messages)
-            self._waiting |= {str(name): node for name, node in zip(names, new, strict=True) if name}
+        self.members.connected = set(grid.get_node_ids())
+        self._greet(grid, self.members.connected)
         if self._waiting:
             for reply in grid.pull_messages(set(self._waiting)):
                 node = self._waiting.pop(reply.metadata.reply_to_message_id, None)
                 if node is not None:
                     self._introduced(node, reply)
         self._waiting = {name: node for name, node in self._waiting.items() if node in self.members.connected}
+
+    def greet(self, grid: Grid) -> None:
+        """Greet nodes that are new, now and then: while an exchange waits, so that their answers are there after it."""
+        if time.monotonic() - self._looked >= BETWEEN:
+            self._greet(grid, set(grid.get_node_ids()))
 
     def gather(self, grid: Grid, wanted: int | None, seconds: float, poll_seconds: float) -> None:
         """Wait for `wanted` clients; None waits for as many as they say there are.
@@ -65,6 +67,16 @@ class Reception:
                     f"fewer (num_clients), or wait longer (join_seconds).{refused}"
                 )
             time.sleep(poll_seconds)
+
+    def _greet(self, grid: Grid, connected: set[int]) -> None:
+        self._looked = time.monotonic()
+        greeted = set(self._waiting.values())
+        new = [node for node in self.members.strangers(connected) if node not in greeted]
+        if new:
+            names = grid.push_messages(
+                [Message(wire.content({"algorithm": self.described}), node, HELLO) for node in new]
+            )
+            self._waiting |= {str(name): node for name, node in zip(names, new, strict=True) if name}
 
     def _introduced(self, node: int, reply: Message) -> None:
         try:

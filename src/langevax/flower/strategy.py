@@ -259,7 +259,8 @@ class FederatedStrategy(Strategy):
         if not any(self.members.node_of(client) for client in range(len(self.members.partitions))):
             log(WARNING, "No client is connected; waiting for one")
             self.reception.gather(grid, 1, self.join_seconds, self.poll_seconds)
-        self._noted(self.exchanges.carry(grid, self.deadline, self.poll_seconds))
+        carried = self.exchanges.carry(grid, self.deadline, self.poll_seconds, lambda: self.reception.greet(grid))
+        self._noted(carried)
 
     def _noted(self, carried: Carried) -> None:
         self.history.append(carried)
