@@ -1,6 +1,8 @@
 """`langevax study`: a claim of a paper, measured, drawn and judged."""
 
 import textwrap
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +23,7 @@ Examples:
   langevax study run mixture
   langevax study mixture                     the same
   langevax study run all --quick             all of them, in minutes
+  langevax study report out/studies          a page of them
   langevax study run mixture --help
 
 Exit codes: 0 done, whether the claim held or not; 1 the run failed, 2 bad usage or bad input, 130 interrupted.
@@ -45,6 +48,20 @@ Ctrl-C keeps what is measured, and --resume goes on: it measures only what is no
 settings and version.
 
 Exit codes: 0 done, whether the claim held or not; 1 the run failed, 2 bad usage or bad input, 130 interrupted.
+"""
+
+REPORT_HELP = """Make one page of the studies in DIR: a map of the ideas, and each claim with its numbers and pictures.
+
+\b
+Examples:
+  langevax study run all --quick
+  langevax study report                      reads out/studies, writes out/studies/atlas.html
+  langevax study report out/mine --out mine.html
+
+The page is one file that opens offline. Nothing is measured again: pictures are drawn from data.nc. A study that is
+missing or incomplete is named on the page as not measured.
+
+Exit codes: 0 done, whether claims held or not; 2 bad usage or bad input.
 """
 
 FOLDER = Path("out/studies")
@@ -111,6 +128,20 @@ def run(
             raise BadInput(f"--jobs {jobs} is for `all`; {name!r} is one study.")
         else:
             _run(Output(machine=json), name, out or FOLDER / name, chosen, seed, settings or [], resume)
+
+
+@app.command("report", help=REPORT_HELP, short_help="Make one page of all that was measured.")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="What `run all` filled; out/studies.")] = FOLDER,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page; by default atlas.html in DIR.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print path and counts as JSON and nothing else.")] = False,
+) -> None:
+    from langevax.cli.studying.report import write
+
+    with exit_codes():
+        write(Output(machine=json), folder, out or folder / "atlas.html")
 
 
 def _list(output: Output, name: str | None) -> None:
@@ -206,8 +237,13 @@ def _run(
     else:
         keep_compiled_programs()
         progress = False if output.machine else None
+        began = time.perf_counter()
         data = chosen.run(chosen.config(size=size, seed=seed, **changed), progress)
-        content = chosen.save(folder, data, request=asked)
+        told = {
+            "seconds": round(time.perf_counter() - began, 1),
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        content = chosen.save(folder, data.assign_attrs(told), request=asked)
     output.say("Found", f"{VERDICTS[content['holds']]} {content['verdict']}".strip())
     output.say("To see", chosen.see)
     output.say("Figure", str(folder / "figure.svg"))

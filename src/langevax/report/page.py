@@ -105,7 +105,7 @@ def table(
 def figure(panels: Sequence[Panel], *captions: Html, below: object = "", **attributes: object) -> Html:
     """Pictures side by side, or below one another on a narrow page, with one `caption` or one each."""
     kind = "several" if len(panels) > 1 else "broad" if panels[0].least_width > BESIDE_A_CAPTION else "single"
-    pictures = element("div", *map(_picture, panels), class_="pictures")
+    pictures = element("div", *map(picture, panels), class_="pictures")
     words = element("figcaption", *captions)
     return element("figure", element("div", pictures, below), words, class_=kind, **attributes)
 
@@ -132,14 +132,15 @@ def embedded(data: Any, kind: str) -> Html:
     )
 
 
-def write_page(file: Path, title: str, *blocks: object) -> None:
-    """Write the page; `blocks` are what stands in <main>."""
-    style = (
+def write_page(file: Path, title: str, *blocks: object, before: object = "", style: str = "") -> None:
+    """Write the page; `blocks` are what stands in <main>, `before` stands before it, `style` is CSS of its own."""
+    styles = (
         f":root{{color-scheme:light dark;--fonts:{FONTS};{css_variables()}}}"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{css_variables(dark=True)}}}}}"
-        + files("langevax.report").joinpath("assets/page.css").read_text(encoding="utf-8")
+        + asset("page.css")
+        + style
     )
-    scripts = [get_plotlyjs(), files("langevax.report").joinpath("assets/page.js").read_text(encoding="utf-8")]
+    scripts = [get_plotlyjs(), asset("page.js")]
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
     policy = f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
     parts = [
@@ -148,8 +149,9 @@ def write_page(file: Path, title: str, *blocks: object) -> None:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
         '<link rel="icon" href="data:,">\n',
         element("title", title),
-        f"\n<style>{style}</style>\n</head>\n<body>\n",
-        element("main", *blocks),
+        f"\n<style>{styles}</style>\n</head>\n<body>\n",
+        escaped(before),
+        element("main", *blocks, id="main"),
         "\n<noscript><p>The figures are drawn by JavaScript, which is off.</p></noscript>\n",
         embedded(IN_THE_DARK | shades.IN_THE_DARK, "in-the-dark"),
         *(f"\n<script>{script}</script>" for script in scripts),
@@ -158,7 +160,7 @@ def write_page(file: Path, title: str, *blocks: object) -> None:
     file.write_text("".join(parts), encoding="utf-8", newline="\n")
 
 
-def _picture(panel: Panel) -> Html:
+def picture(panel: Panel) -> Html:
     """A place of the figure's height, and the figure without a height: it fills the place."""
     drawn = go.Figure(panel.figure)
     height = drawn.layout["height"]
@@ -169,6 +171,11 @@ def _picture(panel: Panel) -> Html:
     )
     data = Html(f'<script type="application/json" class="figure">{_json(str(drawn.to_json()))}</script>')
     return element("div", place, data, class_="picture", tabindex=0 if panel.least_width else None)
+
+
+def asset(name: str) -> str:
+    """A file that pages are made of."""
+    return files("langevax.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _json(text: str) -> str:

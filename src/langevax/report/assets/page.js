@@ -20,7 +20,9 @@ function darkened(value) {
   return value;
 }
 
+// What is not drawn yet is drawn; what is drawn takes its new dress.
 function draw(plot, inDark) {
+  plot.dataset.drawn = "yes";
   const light = read(plot.parentNode.querySelector("script.figure"));
   const { data, layout } = inDark ? darkened(light) : light;
   return Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
@@ -83,6 +85,8 @@ class Player {
 
   async show(frame) {
     this.frame = frame;
+    const waiting = this.pictures.filter(({ plot }) => !plot.dataset.drawn);
+    await Promise.all(waiting.map(({ plot }) => draw(plot, dark.matches)));
     const words = `${this.word} ${this.steps[frame].toLocaleString("en")}`;
     this.words.textContent = words;
     this.slider.value = frame;
@@ -135,26 +139,42 @@ class Player {
 const plots = [...document.querySelectorAll(".plot")];
 const players = [...document.querySelectorAll("figure[data-frame]")].map((figure) => new Player(figure));
 
-async function dress(inDark) {
-  await Promise.all(plots.map((plot) => draw(plot, inDark)));
-  await Promise.all(players.filter((player) => !player.atTheEnd).map((player) => player.show(player.frame)));
+async function dress(inDark, which) {
+  await Promise.all(which.map((plot) => draw(plot, inDark)));
+  const moved = players.filter((player) => !player.atTheEnd && player.pictures.some(({ plot }) => which.includes(plot)));
+  await Promise.all(moved.map((player) => player.show(player.frame)));
 }
 
-dark.addEventListener("change", () => dress(dark.matches));
-dress(dark.matches).then(() => (document.documentElement.dataset.drawn = "yes"));
+// A long page marks parts as late: their figures are drawn shortly before they are seen.
+const isDrawn = (plot) => plot.dataset.drawn;
+const late = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      late.unobserve(target);
+      if (!isDrawn(target)) draw(target, dark.matches);
+    }
+  },
+  { rootMargin: "1200px 0px" },
+);
+const atOnce = plots.filter((plot) => !plot.closest("[data-late]"));
+plots.filter((plot) => !atOnce.includes(plot)).forEach((plot) => late.observe(plot));
 
-// On paper everything is light and unfolded.
+dark.addEventListener("change", () => dress(dark.matches, plots.filter(isDrawn)));
+dress(dark.matches, atOnce).then(() => (document.documentElement.dataset.drawn = "yes"));
+
+// On paper everything is drawn, light and unfolded.
 const folded = [];
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details:not([open])")) {
     details.open = true;
     folded.push(details);
   }
-  if (dark.matches) dress(false);
+  dress(false, dark.matches ? plots : plots.filter((plot) => !isDrawn(plot)));
 });
 addEventListener("afterprint", () => {
   for (const details of folded.splice(0)) details.open = false;
-  if (dark.matches) dress(true);
+  if (dark.matches) dress(true, plots);
 });
 
 for (const button of document.querySelectorAll("button.copy")) {
