@@ -6,6 +6,7 @@ import pytest
 from langevax.studies import gaussian_costs, load, variance_reduction
 from langevax.studies.study import Config
 from langevax.theory import control_variate, moments
+from tests.studies.claims import check_failing
 
 STUDY = load("variance-reduction")
 
@@ -34,15 +35,33 @@ def test_the_figure_has_labelled_axes(dataset):
     assert axes[0].get_ylabel() == "component gradients per chain"
 
 
-@pytest.mark.parametrize(("method", "other"), [("SVRG-LD", "LD"), ("SGLD, T = 1/n", "SGLD, T = 1")])
-def test_costs_of_another_method_are_noticed(dataset, method, other):
+@pytest.mark.parametrize(
+    ("method", "other", "fails"),
+    [
+        ("SVRG-LD", "LD", ["power of n in the gradients of SVRG-LD", "SVRG-LD's gradients over SGLD's at T = 1/n"]),
+        ("SARAH-LD", "LD", ["power of n in the gradients of SARAH-LD"]),
+        ("LD", "SVRG-LD", ["power of n in the gradients of LD"]),
+        ("SGLD, T = 1", "CV", ["power of n in the gradients of SGLD at T = 1"]),
+        ("SGLD, T = 1/n", "SGLD, T = 1", ["power of n in the gradients of SGLD at T = 1/n", "SVRG-LD's"]),
+    ],
+)
+def test_costs_of_another_method_are_noticed_by_their_own_claim(dataset, method, other, fails):
     broken = dataset.copy(deep=True)
     broken.evaluations.loc[{"method": method}] = dataset.evaluations.sel({"method": other}).values
-    assert STUDY.judge(broken).holds is False
+    check_failing(STUDY, broken, *fails)
+
+
+@pytest.mark.parametrize(("temperature", "factor"), [("1/n", 0.1), ("1", 1e3)])
+def test_who_is_ahead_is_a_claim_of_its_own(dataset, temperature, factor):
+    """All costs of SGLD by a factor: no exponent changes."""
+    factors = 1 + (factor - 1) * (dataset.method == f"SGLD, T = {temperature}")
+    broken = dataset.assign(evaluations=dataset.evaluations * factors)
+    check_failing(STUDY, broken, f"SVRG-LD's gradients over SGLD's at T = {temperature},")
 
 
 def test_chains_off_the_line_are_noticed(dataset):
-    assert STUDY.judge(dataset.assign(kl_measured=dataset.kl_measured + 10 * dataset.kl_measured_error)).holds is False
+    broken = dataset.assign(kl_measured=dataset.kl_measured + 10 * dataset.kl_measured_error)
+    check_failing(STUDY, broken, "KL divergence of chains")
 
 
 @pytest.mark.parametrize("name", list(variance_reduction.METHODS))

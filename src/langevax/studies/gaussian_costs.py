@@ -30,7 +30,9 @@ class Method:
     colour: str
     marker: str
     exponent: tuple[float, float] | None
-    """Between which the exponent of n must lie."""
+    """Of n, as predicted, and how far the exact costs may be off."""
+    source: str = ""
+    """Of the exponent."""
     posterior: bool = False
     """Temperature 1 / n, as posteriors have it, in place of 1: only SGLD can tell."""
 
