@@ -9,6 +9,7 @@ from scipy.integrate import dblquad
 from langevax.studies import load
 from langevax.studies.mixture import law as exact_law
 from langevax.studies.study import Config
+from tests.studies.claims import check_failing
 
 STUDY = load("mixture")
 
@@ -21,7 +22,7 @@ def data():
 def test_it_holds_at_the_small_size(data):
     verdict = STUDY.judge(data)
     assert verdict.holds
-    assert verdict.numbers["crossed"] == 0
+    assert len(verdict.claims) == 8
     assert "spread index" in verdict.sentence
     assert all(math.isfinite(number) for number in verdict.numbers.values())
 
@@ -47,20 +48,29 @@ def test_a_method_as_wide_as_sgld_does_not_hold(data, broken):
     worse = data.copy(deep=True)
     for name in ("ratio", "mode_of"):
         worse[name].loc[{"sampler": broken}] = data[name].sel(sampler="SGLD").values
-    assert not STUDY.judge(worse).holds
+    check_failing(STUDY, worse, f"spread of {broken}'s")
+
+
+def test_chains_left_between_the_modes_and_a_start_that_does_not_lean_are_noticed(data):
+    ridge = data.copy(deep=True)
+    left = {"sampler": "SVRG-LD", "chain": slice(0, 6)}  # of 64
+    ridge["ratio"].loc[left], ridge["mode_of"].loc[left] = 90.0, data["mode_of"].loc[left][:, -1]
+    check_failing(STUDY, ridge, "share of chains still between")
+    centred = data.copy(deep=True)
+    centred["share"][:, 1] = data["share"][:, 0].values
+    check_failing(STUDY, centred, "share in mode 1 from a leaning start")
 
 
 def test_sgld_with_the_right_spread_or_chains_that_cross_do_not_hold(data):
     better = data.copy(deep=True)
     for name in ("ratio", "mode_of"):
         better[name].loc[{"sampler": "SGLD"}] = data[name].sel(sampler="SVRG-LD").values
-    assert not STUDY.judge(better).holds
+    check_failing(STUDY, better, "spread of SGLD's")
     crossing = data.copy(deep=True)
     crossing["mode_of"].loc[{"sampler": "SVRG-LD", "chain": 0}] = np.arange(data.sizes["record"]) % 2
     crossing["ratio"].loc[{"sampler": "SVRG-LD", "chain": 0}] = 1.0
-    verdict = STUDY.judge(crossing)
-    assert not verdict.holds
-    assert verdict.numbers["crossed"] == 1
+    check_failing(STUDY, crossing, "chains of all methods that crossed")
+    assert next(claim.measured for claim in STUDY.claims(crossing) if "crossed" in claim.statement) == 1
 
 
 def test_the_reference_agrees_with_adaptive_quadrature():

@@ -102,9 +102,10 @@ STUDY = Study(
     name="mixture",
     part="gradient",
     claim="Where SGLD is several times too wide, SVRG-LD and SARAH-LD sample each mode of a mixture's posterior with "
-    "its exact spread after 60 epochs, at the same step; no method of these moves chains between the modes.",
-    formula=r"\theta \leftarrow \theta - \eta v + \sqrt{2 \eta T}\, \xi, "
-    r"\qquad v = \nabla f_B(\theta) - \nabla f_B(\tilde\theta) + \nabla f(\tilde\theta)",
+    "its exact spread after 60 epochs, at the same step: mu and Sigma are a mode's mean and covariance, and the spread "
+    "is 1 for exact draws. No method of these moves chains between the modes.",
+    formula=r"\frac{1}{2}\, E\left[(\theta - \mu_k)^\top \Sigma_k^{-1} (\theta - \mu_k)\right] = 1 \ "
+    r"\text{in mode} \ k = 1, 2",
     source="Kinoshita and Suzuki, NeurIPS 2022, the experiment on the mixture of Welling and Teh (ICML 2011); the "
     "reference by quadrature and the count of crossings are ours.",
     measure=measure,
