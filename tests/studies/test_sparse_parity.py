@@ -6,6 +6,7 @@ import pytest
 from langevax.meanfield import MFLD
 from langevax.studies import load, sparse_parity
 from langevax.studies.study import Config
+from tests.studies.claims import check_failing
 
 STUDY = load("sparse-parity")
 
@@ -56,8 +57,26 @@ def test_a_network_trained_wrongly_does_not_hold(data, monkeypatch, broken):
 def test_a_kernel_as_good_as_the_network_or_a_network_without_features_does_not_hold(data):
     better = data.copy(deep=True)
     better.accuracy.loc[{"learner": "RBF kernel"}] = data.accuracy.sel(learner="MFLD, fixed").values
-    assert not STUDY.judge(better).holds
-    assert not STUDY.judge(data.assign(energy=1 + (data.energy - data.energy.mean()) / 100)).holds
+    check_failing(STUDY, better, "kernel's accuracy at", "what the kernel loses", "network's accuracy less")
+    flat = data.assign(energy=1 + (data.energy - data.energy.mean()) / 100)
+    check_failing(STUDY, flat, "energy of the two coordinates")
+
+
+def test_each_claim_on_the_last_cell_can_fail_alone(data):
+    """A kernel that falls too little, one that was low from the start, a network that learns at the last d alone."""
+    first, last = ({"dim": data.dim[i], "rows": sparse_parity.RATIO * data.dim[i]} for i in (0, -1))
+    kernel = {"learner": "RBF kernel"}
+
+    def with_kernel(start, end):
+        broken = data.copy(deep=True)
+        broken.accuracy.loc[kernel | first], broken.accuracy.loc[kernel | last] = start, end
+        return broken
+
+    check_failing(STUDY, with_kernel(1.0, 0.96), "kernel's accuracy at", "network's accuracy less")
+    check_failing(STUDY, with_kernel(0.8, 0.8), "what the kernel loses")
+    lost = data.copy(deep=True)
+    lost.accuracy.loc[{"learner": "MFLD, annealed"} | first] = 0.9
+    check_failing(STUDY, lost, f"network's accuracy at d = {int(data.dim[0])},")
 
 
 def test_errors_are_at_least_binomial():
