@@ -6,6 +6,7 @@ import pytest
 from langevax.meanfield import MFLD
 from langevax.studies import entropy_sandwich, load
 from langevax.studies.study import Config
+from tests.studies.claims import check_failing
 
 STUDY = load("entropy-sandwich")
 
@@ -40,21 +41,23 @@ def scaled(name, kind, factor):
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "fails"),
     [
-        lambda d: d.assign(lower=2 * d.lower),
-        lambda d: d.assign(upper=d.upper / 2),
-        lambda d: d.assign(duality_gap=1.001 * d.duality_gap),
-        lambda d: d.assign(gap=d.gap + 0.1 * d.gap[0]),
-        scaled("rate", "late", 1.01),
-        scaled("rate", "path", 2.0),
-        scaled("rate", "printed", 1e6),
-        lambda d: d.assign(measured=d.measured + 0.02),
+        (lambda d: d.assign(lower=2 * d.lower), ["T KL(q || q*)"]),
+        (lambda d: d.assign(upper=d.upper / 2, duality_gap=d.duality_gap / 2), ["T KL(q || p_q)"]),
+        (lambda d: d.assign(duality_gap=1.001 * d.duality_gap), ["duality gap"]),
+        (lambda d: d.assign(gap=d.gap + 0.1 * d.gap[0]), ["L - L* over", "T KL(q || p_q)"]),
+        (scaled("rate", "late", 1.01), ["rate of L - L* at late"]),
+        (scaled("rate", "slowest", 0.7), ["slowest rate", "each rate"]),
+        (scaled("rate", "path", 2.0), ["slowest rate", "L - L* over", "each rate"]),
+        (scaled("rate", "printed", 1e6), ["each rate"]),
+        (scaled("rate", "poincare", 2.0), ["each rate"]),
+        (lambda d: d.assign(measured=d.measured + 0.02), ["42 outputs and risks"]),
     ],
-    ids=["lower", "upper", "identity", "no fall", "late rate", "rate of the path", "printed rate", "clouds"],
+    ids=["lower", "upper", "identity", "no fall", "late", "slowest", "path", "printed", "Poincaré", "clouds"],
 )
-def test_a_wrong_number_is_noticed(dataset, broken):
-    assert STUDY.judge(broken(dataset)).holds is False
+def test_a_wrong_number_is_noticed_by_the_claims_that_it_is_in(dataset, broken, fails):
+    check_failing(STUDY, broken(dataset), *fails)
 
 
 @pytest.mark.parametrize(

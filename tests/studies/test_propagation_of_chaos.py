@@ -3,11 +3,14 @@
 import jax
 import numpy as np
 import pytest
+import xarray
 
 from langevax.meanfield import MFLD
 from langevax.studies import linear_clouds, load, propagation_of_chaos
+from langevax.studies.propagation_of_chaos.verdict import slope
 from langevax.studies.study import Config
 from langevax.theory.mean_field import finite_particle_gap, linear_cloud_variance
+from tests.studies.claims import check_failing
 
 STUDY = load("propagation-of-chaos")
 
@@ -38,19 +41,32 @@ def test_the_figure_has_labelled_axes(dataset):
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "fails"),
     [
-        lambda d: d.assign(error=d.error * (d.num_particles / 90) ** 0.25),
-        lambda d: d.assign(error=1.2 * d.error),
-        lambda d: d.assign(drift=d.drift + 6 * d.drift_error),
-        lambda d: d.assign(rest=10 * d.rest),
-        lambda d: d.assign(linear=1.1 * d.linear),
-        lambda d: d.assign(energy_bound=0.9 * d.energy_formula),
+        (lambda d: d.assign(error=d.error * (d.num_particles / 90) ** 0.25), ["power of N", "N times"]),
+        (lambda d: d.assign(error=1.2 * d.error), ["N times the squared error"]),
+        (lambda d: d.assign(drift=d.drift + 6 * d.drift_error), ["growth"]),
+        (lambda d: d.assign(rest=10 * d.rest), ["squared error at rest"]),
+        (lambda d: d.assign(linear=1.1 * d.linear), ["linear clouds"]),
+        (lambda d: d.assign(energy_bound=0.9 * d.energy_formula), ["free energy"]),
     ],
     ids=["slope", "limit", "growth", "independent draws", "linear", "bound"],
 )
-def test_a_wrong_number_is_noticed(dataset, broken):
-    assert STUDY.judge(broken(dataset)).holds is False
+def test_a_wrong_number_is_noticed_by_its_own_claim(dataset, broken, fails):
+    check_failing(STUDY, broken(dataset), *fails)
+
+
+def test_slopes_fail_alone_where_no_point_leaves_its_line_by_much(dataset):
+    """A slope is refused at 3.6 of its errors; tilted by 3.7, no point is farther than that, and 3.9 are allowed it."""
+    tilt = xarray.DataArray([3.7 * slope(dataset.sel(time=t))[1] for t in dataset.time], dims="time")
+    weight = (dataset.error / dataset.error_error) ** 2
+    middle = np.exp((weight * np.log(dataset.num_particles)).sum("num_particles") / weight.sum("num_particles"))
+    tilted = dataset.limit / dataset.num_particles * (dataset.num_particles / middle) ** tilt
+    bars = dataset.error_error / dataset.error * tilted
+    order = ("num_particles", "time")
+    check_failing(
+        STUDY, dataset.assign(error=tilted.transpose(*order), error_error=bars.transpose(*order)), "power of N"
+    )
 
 
 def test_tanh_clouds_without_the_factor_2_of_the_noise_are_noticed(dataset, monkeypatch):
