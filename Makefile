@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo pictures test browser lint types check bench clean
+.PHONY: demo pictures test browser lint docs types check bench clean
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -38,6 +38,9 @@ browser:  ## Chromium for the tests of the report, installed where this user may
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: $(VENV)/.installed  ## the documentation as a site that opens without a server, out/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir out/site
 
 types: $(VENV)/.installed
 	$(BIN)/pyright

@@ -12,7 +12,7 @@ with warnings.catch_warnings():
 
     from langevax.cli import app
 
-PLACE, WIDTH = "<!-- the help of every command -->", 88
+PLACE, WIDTH = "<!-- the help of every command -->", 80
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:

@@ -64,19 +64,20 @@ def _is_made_of_fields(cls: griffe.Class) -> bool:
 
 
 def _let_fields_be_arguments(cls: griffe.Class) -> None:
-    parameters = {"self": griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)}
+    kind = griffe.ParameterKind.positional_or_keyword
+    parameters = {"self": griffe.Parameter("self", kind=kind)}
     for parent in reversed(_parents(cls)):
-        for field in parent.attributes.values():
-            if field.annotation is not None and "property" not in field.labels and "ClassVar" not in _annotation(field):
-                kind = griffe.ParameterKind.positional_or_keyword
-                parameters[field.name] = griffe.Parameter(
-                    field.name, annotation=field.annotation, kind=kind, default=_default(field)
-                )
+        for field in filter(_is_argument, parent.attributes.values()):
+            parameters[field.name] = griffe.Parameter(
+                field.name, annotation=field.annotation, kind=kind, default=_default(field)
+            )
     cls.set_member("__init__", griffe.Function("__init__", parameters=griffe.Parameters(*parameters.values())))
 
 
-def _annotation(field: griffe.Attribute) -> str:
-    return f"{field.annotation} {' '.join(field.labels - {'class-attribute', 'instance-attribute'})}"
+def _is_argument(field: griffe.Attribute) -> bool:
+    """Annotated, and neither a property nor a ClassVar, which griffe knows as an attribute of the class alone."""
+    of_class_alone = "class-attribute" in field.labels and "instance-attribute" not in field.labels
+    return field.annotation is not None and "property" not in field.labels and not of_class_alone
 
 
 def _default(field: griffe.Attribute) -> Any:
