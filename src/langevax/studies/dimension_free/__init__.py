@@ -9,9 +9,10 @@ bias        E |x|^2 of chains against the step size, orders (p - 1) / p for mu_k
 cut-off     what N modes leave out of E |x|^2, order N^-1 (p = 2)
 mixing      mean and autocorrelation of the loss of a problem that is not convex, equal for all N
 acceptance  of one Metropolis proposal of fixed size (Cotter, Roberts, Stuart, White 2013), with its limit
+draws       one chain's functions on their way, at two numbers of modes, to be looked at
 
-Chains are those of `dimension_free_modes` and `dimension_free_functions`, which say what the problems are; lines are
-exact laws. Explicit Euler beyond N = 512 is too slow to run: there its steps are those of the exact recursion.
+Chains are those of `modes`, `functions` and `draws`, which say what the problems are; lines are exact laws. Explicit
+Euler beyond N = 512 is too slow to run: there its steps are those of the exact recursion.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from langevax.studies.dimension_free import functions
+from langevax.studies.dimension_free import draws, functions
 from langevax.studies.dimension_free import modes as gaussian
 from langevax.studies.dimension_free.figure import draw
+from langevax.studies.dimension_free.motion import move
 from langevax.studies.dimension_free.verdict import judge
 from langevax.studies.study import Config, Study
 from langevax.theory import function_space as theory
@@ -56,7 +58,7 @@ ACCEPTANCE_DRAWS = {"full": 2**24, "small": 2**20}
 
 
 def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
-    """All six, with their exact lines."""
+    """All six, with their exact lines, and the draws."""
     import xarray
     from tqdm import tqdm
 
@@ -64,11 +66,13 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     root, parts = jax.random.key(seed), (_steps, _variances, _bias, _mixing, _acceptance)
     total = len(gaussian.SCHEMES) * (1 + len(STABILITY_MODES[size])) + sum(map(len, DISTANCE_MODES[size].values()))
     total += 2 + len(gaussian.BIAS_CASES) * len(BIAS_STEPS[size]) + len(CUTS[size]) + len(MIXING_MODES[size])
-    total += len(functions.METHODS) * len(ACCEPTANCE_MODES[size])
+    total += len(functions.METHODS) * len(ACCEPTANCE_MODES[size]) + 1
     bar = tqdm(total=total, desc="dimension-free", disable=None if progress is None else not progress)
     variables: dict[str, Any] = {}
     for part, key in zip(parts, jax.random.split(root, len(parts)), strict=True):
         variables |= part(size, key, bar)
+    seen, places = draws.measured(jax.random.fold_in(root, len(parts)))
+    bar.update()
     bar.close()
     coordinates = {
         "scheme": list(gaussian.SCHEMES), "modes": ("modes", MODES, {"units": "modes"}),
@@ -83,7 +87,9 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
         "proposal_modes": ("proposal_modes", list(ACCEPTANCE_MODES[size]), {"units": "modes"}),
     }  # fmt: skip
     smoothness, top = functions.smoothness(), functions.RIDGE
-    return xarray.Dataset(variables, coordinates, {"seed": seed, "smoothness": smoothness, "top_precision": top})
+    return xarray.Dataset(
+        variables | seen, coordinates | places, {"seed": seed, "smoothness": smoothness, "top_precision": top}
+    )
 
 
 def _steps(size: str, key: Any, bar: Any) -> dict[str, Any]:
@@ -208,14 +214,16 @@ STUDY = Study(
     part="integrator",
     claim=(
         "Langevin dynamics on functions, semi-implicit in the prior, may take the same step and mixes in the same "
-        "number of steps however many modes there are; explicit steps shrink like N^-2. Its bias is of order "
+        "number of steps however many modes N there are; explicit steps shrink like N^-2. Its bias is of order "
         "(p - 1) / p in the step for eigenvalues k^-p, that of a cut-off N^-(p - 1)."
     ),
-    formula=r"x \leftarrow (I + \eta \Lambda)^{-1} \left(x - \eta \nabla F(x) + \sqrt{2 \eta T}\, \xi\right)",
+    formula=r"x \leftarrow (I + \eta A)^{-1} \left(x - \eta \nabla F(x) + \sqrt{2 \eta T}\, \xi\right), "
+    r"\qquad \eta \le \eta_0 \ \text{for all } N",
     source="Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3, Propositions 8 to 11, Theorem 5; exact laws are ours",
     measure=measure,
     draw=draw,
     judge=judge,
+    move=move,
     see=(
         "Top: explicit Euler's limit falls and its steps climb with slope 2, the others are flat; modes are colder the "
         "stiffer they are; acceptance stays for pCN and pCNL. Bottom: points on lines of the orders that are drawn; "
