@@ -9,6 +9,7 @@ from langevax.problems import losses
 from langevax.studies import dual_methods, load
 from langevax.studies.dual_methods import runs as dual_runs
 from langevax.studies.study import Config
+from tests.studies.claims import check_failing
 
 STUDY = load("dual-methods")
 
@@ -21,9 +22,11 @@ def data():
 def test_the_claim_holds(data):
     verdict = STUDY.judge(data)
     assert verdict.holds, verdict.sentence
+    assert len(verdict.claims) == 9
     for loss in dual_methods.LOSSES:
         assert verdict.numbers[f"P-SDCA, {loss}: gap"] < 1e-4
-        assert verdict.numbers[f"P-SDCA, {loss}: rate"] < verdict.numbers[f"P-SDCA, {loss}: rate promised"]
+        promise = next(claim for claim in verdict.claims if claim.statement.endswith(f"in a step, {loss} loss"))
+        assert promise.measured < promise.predicted < 0
 
 
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
@@ -86,8 +89,35 @@ def test_wrong_averages_do_not_hold(data, monkeypatch, name):
 
 
 def test_a_certified_gap_that_is_large_or_not_to_be_trusted_does_not_hold(data):
-    assert not STUDY.judge(data.assign(certified=10 * data.certified)).holds
-    assert not STUDY.judge(data.assign(trustworthy=~data.trustworthy)).holds
+    check_failing(STUDY, data.assign(certified=10 * data.certified), "certified gap of MFLD")
+    check_failing(STUDY, data.assign(trustworthy=~data.trustworthy), "certified gap of MFLD")
+
+
+def of(data, name, loss):
+    """1 there, 0 elsewhere."""
+    return ((data.learner == name) & (data.loss == loss)).astype(float)
+
+
+@pytest.mark.parametrize("loss", dual_methods.LOSSES)
+def test_each_claim_can_fail_alone_with_either_loss(data, loss):
+    """A promise of more, gaps scaled, or bent in T, so that one claim alone notices."""
+    ascent, t = of(data, "P-SDCA", loss), data.iterations
+    check_failing(STUDY, data.assign_attrs({f"condition_{loss}": 10.0}), "what P-SDCA's log gap")
+    fast = data.assign(gap_exact=data.gap_exact * np.exp(-0.01 * ascent * t))
+    check_failing(STUDY, fast, "P-SDCA's log gap a step")
+    check_failing(STUDY, data.assign(gap=data.gap * (1 + 1e4 * ascent)), "P-SDCA's gap at the end")
+    online = of(data, "online PDA, 1 inner", loss) * t**2
+    bent = {name: data[name] * np.maximum(1, online) for name in ("gap", "gap_exact")}
+    check_failing(STUDY, data.assign(bent), "power of T in the gap of online PDA, 1 inner")
+    off = data.gap_exact * (1 + 3 * of(data, "online PDA, 10 inner", loss))
+    check_failing(STUDY, data.assign(gap_exact=off), "log of the gap of online PDA, 10 inner")
+
+
+def test_exponents_and_aims_of_dual_averaging_can_fail_alone(data):
+    every = of(data, "PDA, 10 inner", "squared") * data.iterations**2
+    check_failing(STUDY, data.assign(gap=data.gap * np.maximum(1, every)), "power of T in the gap of PDA, 10 inner")
+    large = data.gap * (1 + 9 * of(data, "PDA, 10 inner", "logistic"))
+    check_failing(STUDY, data.assign(gap=large), "gap of PDA, 10 inner steps")
 
 
 @pytest.mark.parametrize("loss", dual_methods.LOSSES)

@@ -187,10 +187,12 @@ STUDY = Study(
     name="dual-methods",
     part="algorithm",
     claim=(
-        "In T outer iterations particle dual averaging closes the dual gap like 1/T, and particle coordinate ascent "
-        "by a factor 1 - 1/kappa a step, kappa = n + B^2 / (temperature gamma), down to the noise of particles."
+        "In T outer iterations particle dual averaging closes the gap D* - D(g) of its dual g like 1 / T, and particle "
+        "coordinate ascent by a factor 1 - 1 / kappa a step, kappa = n + B^2 / (temperature gamma) for n rows, down to "
+        "the noise of particles."
     ),
-    formula=r"L(q_T) - D(g_T) = O(1 / T), \qquad P(p_t) - D(g_t) \le C \left(1 - \frac{1}{\kappa}\right)^t",
+    formula=r"D^* - D(g_T) = O\left(\frac{1}{T}\right), \qquad E[D^* - D(g_t)] \le \left(1 - \frac{1}{\kappa}\right)^t "
+    r"(D^* - D(g_0))",
     source="Nitanda, Wu, Suzuki (NeurIPS 2021), Theorem on PDA; Oko, Suzuki, Nitanda, Wu (ICLR 2022), on P-SDCA",
     measure=measure,
     draw=draw,
