@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "conventions.md",
         "curves_and_graphs.md",
         "feature_learning.md",
+        "extending.md",
         "federated.md",
         "functions.md",
         "papers.md",
