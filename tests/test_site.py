@@ -133,17 +133,27 @@ def test_every_public_name_is_documented(pages):
     assert len(names) > 200
 
 
+def text_of(file: Path):
+    return unescape(re.sub("<[^>]*>", "", file.read_text(encoding="utf-8")))
+
+
 def test_the_reference_has_arguments_and_examples(site):
-    page = unescape(re.sub("<[^>]*>", "", (site / "api" / "algorithms.html").read_text(encoding="utf-8")))
-    assert re.search(r"Langevin\(\s*step_size,\s*temperature,\s*gradient=Full\(\),\s*integrator=Explicit\(\)", page)
-    assert "langevax.simulate(langevin, problem, jnp.zeros(2)" in page
-    neurons = unescape(re.sub("<[^>]*>", "", (site / "api" / "losses_and_neurons.html").read_text(encoding="utf-8")))
-    assert "h = scale tanh(<w, x> + b), with particle (w, b)" in neurons  # brackets are no tags
+    page = text_of(site / "api" / "algorithms.html")
+    assert "Langevin(step_size, temperature, gradient=Full(), integrator=Explicit())" in page  # fields are arguments
+    assert ">>> result = langevax.simulate(langevin, problem, jnp.zeros(2)" in page
+    assert "h = scale tanh(<w, x> + b), with particle (w, b)" in text_of(site / "api" / "losses_and_neurons.html")
+    assert "loss*_i(g_i) - g_i z_i] at z = E_{p_g} h" in text_of(site / "api" / "theory.html")
+    assert "<blockquote>" not in "".join(file.read_text(encoding="utf-8") for file in (site / "api").iterdir())
+
+
+def test_links_show_titles_and_paths_in_tables_may_break(site):
+    page = (site / "papers.html").read_text(encoding="utf-8")
+    assert '<a href="conventions.html">Conventions</a> has the conversions' in page
+    assert "<code>theory/<wbr />feature_learning/<wbr />spiked.py</code>" in page
 
 
 def test_the_page_of_the_command_line_is_what_help_prints(site):
-    page = (site / "api" / "command_line.html").read_text(encoding="utf-8")
-    said = unescape(re.sub("<[^>]*>", "", page))
+    said = text_of(site / "api" / "command_line.html")
     commands = [["fit"], ["predict"], ["study"], ["study", "run"], ["study", "list"], ["federated", "simulate"]]
     for command in [[], *commands, ["federated", "run"], ["federated", "app"]]:
         shown = CliRunner().invoke(app, [*command, "--help"], prog_name="langevax", terminal_width=80)

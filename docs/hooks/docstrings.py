@@ -28,7 +28,9 @@ class Docstrings(griffe.Extension):
 
 
 def read_as_markdown(text: str) -> str:
-    """The section that griffe knows is "Examples"; examples outside of it are fenced."""
+    """Examples in their section or in a fence; `> 0` is no quotation and `loss*_i` no emphasis."""
+    text = re.sub(r"^( +[\w, ]+: )>(?!>>)", r"\1\\>", text, flags=re.MULTILINE)
+    text = re.sub(r"(?<=\w)\*_(?=\w)", r"\\*\\_", text)
     text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
     head, sections, rest = text.partition("\nExamples:\n")
     return DOCTEST.sub(_fenced, head) + sections + rest
