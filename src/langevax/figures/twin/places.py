@@ -3,7 +3,7 @@
 from typing import Any
 
 NAMES = {
-    "rows": {2: ("above", "below"), 3: ("above", "in the middle", "below")},
+    "rows": {2: ("above", "below"), 3: ("first row", "second row", "third row")},
     "columns": {2: ("left", "right"), 3: ("left", "middle", "right")},
 }
 SIDES = {"rows": ("y0", "y1"), "columns": ("x0", "x1")}

@@ -1,6 +1,6 @@
 """Claims counted in sentences, and in a table: predicted, measured, how far off it may be, and whether it holds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from langevax.report.atlas.contents import Claimed, Found
 from langevax.report.atlas.marks import worded
@@ -19,10 +19,13 @@ def counted(claims: Iterable[Claimed]) -> str:
         >>> counted([claim]), counted([])
         ('0 of 1 claim holds', 'no claim in numbers')
     """
-    verdicts = [claim.holds for claim in claims]
-    if not verdicts:
-        return "no claim in numbers"
-    return f"{sum(verdicts)} of {len(verdicts)} {'claim holds' if len(verdicts) == 1 else 'claims hold'}"
+    claims = list(claims)
+    return f"{share(claims, True)} hold{'s' * (len(claims) == 1)}" if claims else "no claim in numbers"
+
+
+def share(claims: Sequence[Claimed], holds: bool) -> str:
+    """Those that hold, or do not, of all."""
+    return f"{sum(claim.holds == holds for claim in claims)} of {len(claims)} claim{'s' * (len(claims) != 1)}"
 
 
 def first_sentence(found: Found) -> str:
@@ -38,9 +41,7 @@ def first_sentence(found: Found) -> str:
         return f"This claim is not in numbers; it {said[found.holds]}."
     if not failed:
         return "Its one claim holds." if total == 1 else f"All {total} claims hold."
-    names = "; ".join(
-        f"“{claim.statement}”, {_measured(claim)} where {_wanted(claim)} was predicted" for claim in failed
-    )
+    names = "; ".join(_failing(claim) for claim in failed)
     begin = "Its one claim fails" if total == 1 else f"{len(failed)} of {total} claims fail{'s' * (len(failed) == 1)}"
     return f"{begin}: {names}."
 
@@ -58,7 +59,7 @@ def claims_table(claims: Iterable[Claimed], label: str) -> Html:
 def _row(claim: Claimed) -> Html:
     statement = join(claim.statement, " ", element("small", claim.source) if claim.source else "")
     verdict = worded("holds" if claim.holds else "fails")
-    measured = join(with_error(claim.measured, claim.error), element("small", claim.unit) if claim.unit else "")
+    measured = join(_measured(claim), element("small", claim.unit) if claim.unit else "")
     cells = (statement, _predicted(claim), measured, number(claim.tolerance, 3), verdict)
     return element(
         "tr",
@@ -78,8 +79,9 @@ def _predicted(claim: Claimed) -> str:
 
 
 def _measured(claim: Claimed) -> str:
-    return f"{with_error(claim.measured, claim.error)} {claim.unit}".rstrip()
+    return "no number" if claim.measured is None else with_error(claim.measured, claim.error)
 
 
-def _wanted(claim: Claimed) -> str:
-    return f"{_predicted(claim)} {claim.unit}".rstrip()
+def _failing(claim: Claimed) -> str:
+    unit = f" {claim.unit}" if claim.unit else ""
+    return f"“{claim.statement}”, measured {_measured(claim)}{unit} where {_predicted(claim)}{unit} was predicted"

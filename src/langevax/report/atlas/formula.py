@@ -20,7 +20,8 @@ def formula(latex: str) -> Html:
         >>> print(formula(r"x < 2"))  # doctest: +ELLIPSIS
         <div class="formula"><math ... alttext="x &lt; 2" display="block"><mrow><mi>x</mi><mo>&lt;</mo>...
     """
-    return element("div", *map(_set, re.split(r"\s*\\qquad\s*", latex)), class_="formula")
+    statements = [each for each in re.split(r"\s*\\qquad\s*", latex) if each]
+    return element("div", *map(_set, statements), class_="formula") if statements else Html("")
 
 
 def _set(latex: str) -> Html:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from langevax.figures.theme import IN_THE_DARK, OKABE_ITO
-from langevax.report.atlas.claims import counted
+from langevax.report.atlas.claims import share
 from langevax.report.atlas.contents import Part, Told
 from langevax.report.atlas.marks import WORDS, mark
 from langevax.report.page import Html, element, escaped, join
@@ -90,7 +90,7 @@ def _column(part: Part, studies: list[Told]) -> Html:
 def _stop(told: Told) -> Html:
     words = WORDS[told.verdict]
     if told.found is not None and told.found.claims:
-        words = f"{words}: {counted(told.found.claims).removesuffix('s hold').removesuffix(' holds')}s"
+        words = f"{words}: {share(told.found.claims, told.verdict != 'fails')}"
     return element(
         "li",
         element(

@@ -23,17 +23,15 @@ def study(told: Told, other: str = "") -> Html:
     )
     outcome = first_sentence(told.found) if told.found else f"Not measured: {told.reason}"
     doubt = element("p", f"Measured otherwise than most of this page: {other}.", class_="doubt") if other else ""
-    claim = [
-        element("p", outcome, class_=f"outcome {told.verdict}"),
-        doubt,
-        element("p", told.claim, class_="claim"),
-        formula(told.formula) if told.formula else "",
-        element("p", told.source, class_="source"),
-    ]
+    claim = element("p", told.claim, class_="claim")
+    source = element("p", told.source, class_="source")
+    sentence = element("p", told.found.sentence, class_="sentence") if told.found and told.found.sentence else ""
     return element(
         "section",
         head,
-        *claim,
+        element("p", outcome, class_=f"outcome {told.verdict}"),
+        doubt,
+        element("div", element("div", claim, formula(told.formula), source), sentence, class_="told"),
         *(_found(told, told.found) if told.found else ()),
         element("h3", "To measure it again" if told.found else "To measure it"),
         command(told.command),
@@ -52,7 +50,7 @@ def command(words: str) -> Html:
 
 
 def _found(told: Told, found: Found) -> list[Html]:
-    blocks = [element("p", found.sentence, class_="sentence")] if found.sentence else []
+    blocks = []
     if found.claims:
         blocks += [element("h3", "Predicted and measured"), claims_table(found.claims, f"Claims of {told.name}")]
     blocks += [element("h3", "What to see"), _pictures(told, found)]
@@ -70,7 +68,8 @@ def _pictures(told: Told, found: Found) -> Html:
         shown = [element("img", src=f"data:image/svg+xml;base64,{data}", alt=words)] if found.printed else []
     remark = element("p", found.remark, class_="doubt") if found.remark else ""
     caption = element("figcaption", element("p", told.see), remark)
-    return element("figure", caption, element("div", *shown, class_="panels" if len(shown) > 1 else "panels alone"))
+    kind = "several" if len(found.pictures) > 1 else "alone" if found.pictures else "printed"
+    return element("figure", caption, element("div", *shown, class_=f"panels {kind}"))
 
 
 def _panel(name: str, twin: Twin, place: str) -> Html:
