@@ -7,6 +7,7 @@ import xarray
 
 from langevax.meanfield import MFLD
 from langevax.studies import linear_clouds, load, propagation_of_chaos
+from langevax.studies.propagation_of_chaos import motion
 from langevax.studies.propagation_of_chaos.verdict import slope
 from langevax.studies.study import Config
 from langevax.theory.mean_field import finite_particle_gap, linear_cloud_variance
@@ -30,6 +31,7 @@ def test_the_claim_holds(dataset):
 def test_numbers_have_units(dataset):
     names = {"error", "error_error", "limit", "independent", "drift", "drift_error", "rest", "rest_error"}
     names |= {"linear", "linear_error", "linear_exact", "energy_formula", "energy_bound"}
+    names |= {"weight", "bias", "pull", "made", "moved_step", "row_place", "row_target"}
     assert names == set(dataset.data_vars)
     assert all(dataset[name].attrs["units"] for name in names)
 
@@ -121,3 +123,48 @@ def test_errors_of_groups_cover_a_flat_functional():
     z = found[:, 0] / found[:, 1]
     assert abs(z.mean()) < 0.35
     assert 0.75 < z.std() < 1.35
+
+
+def test_the_motion_is_small_and_spaced_so_that_it_is_seen(dataset):
+    seen = dataset[["weight", "bias", "pull", "made", "moved_step", "place", "row_place", "row_target"]]
+    assert dataset.sizes["look"] <= 60
+    assert dataset.sizes["particle"] == motion.NUM_PARTICLES <= 200
+    assert sum(seen[name].nbytes for name in ("weight", "bias", "pull", "made")) < 200_000
+    steps = dataset.moved_step.values
+    assert steps[0] == 0
+    assert steps[-1] == motion.NUM_STEPS
+    factors = steps[20:] / steps[19:-1]
+    assert 1 < factors.min() <= factors.max() < 1.2
+
+
+def test_the_scene_shows_the_particles_and_what_they_make(dataset):
+    scene = STUDY.move(dataset)
+    particles, function = scene.pictures
+    np.testing.assert_array_equal(scene.steps, dataset.moved_step)
+    for track, name in zip(particles.picture.tracks, ("weight", "bias", "pull"), strict=False):
+        np.testing.assert_array_equal(track.values, dataset[name])
+    np.testing.assert_array_equal(function.picture.tracks[0].values, dataset.made)
+    assert function.picture.tracks[0].values.shape == (dataset.sizes["look"], dataset.sizes["place"])
+    figure = function.picture.figure
+    np.testing.assert_array_equal(figure.data[0].x, dataset.row_place)
+    np.testing.assert_array_equal(figure.data[1].y, dataset.made[-1])
+
+
+@pytest.mark.parametrize("look", [0, 30, -1])
+def test_the_function_is_the_networks_own_output_at_every_look(dataset, look):
+    """From the three numbers of each particle, which are all that the page has."""
+    here = dataset.isel(look=look)
+    neurons = here.pull.values * np.tanh(np.multiply.outer(dataset.place.values, here.weight.values) + here.bias.values)
+    np.testing.assert_allclose(here.made, motion.SCALE * neurons.mean(axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_the_cloud_learns_the_wave_and_starts_at_the_origin(dataset):
+    wave = np.sin(3 * dataset.place.values)
+    inside = np.abs(dataset.place.values) <= motion.REACH
+    errors = ((dataset.made.values - wave)[:, inside] ** 2).mean(axis=1)
+    assert errors[0] > 0.4
+    assert errors[-1] < 0.03
+    assert float(np.abs(dataset.weight[0]).max()) < 1.5 < 2.5 < float(np.abs(dataset.weight[-1]).max())
+    x, y = motion.rows(0)
+    np.testing.assert_array_equal(dataset.row_place, x)
+    np.testing.assert_array_equal(dataset.row_target, y)

@@ -24,6 +24,7 @@ from langevax.studies.chance import limit_of
 from langevax.studies.line_network import LineNetwork, chain_laws
 from langevax.studies.linear_clouds import QUANTITIES, RIDGE, TEMPERATURE, linear_point, regression
 from langevax.studies.propagation_of_chaos.figure import draw
+from langevax.studies.propagation_of_chaos.motion import move, moved
 from langevax.studies.propagation_of_chaos.verdict import judge
 from langevax.studies.study import Config, Study
 from langevax.theory.mean_field import finite_particle_gap
@@ -72,6 +73,7 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     size, seed = config.size, config.seed
     counts, linear_counts, horizon = NUM_PARTICLES[size], LINEAR_PARTICLES[size], HORIZON[size]
     keys = jax.random.split(jax.random.key(seed), len(counts) + len(linear_counts))
+    seen = moved(seed, jax.random.fold_in(jax.random.key(seed), len(keys)))
     bar = tqdm(total=len(keys) + 1, desc="propagation-of-chaos", disable=None if progress is None else not progress)
     laws = chain_laws(TANH, GRID, STEP_SIZE, round(horizon / STEP_SIZE), fluctuations=True)
     risk = TANH.grid_risk(GRID)
@@ -116,6 +118,7 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
         "linear_exact": (("linear_particles", "quantity"), columns[..., 2], mixed),
         "energy_formula": ("linear_particles", np.array(formula), {"units": "1 (of the loss)"}),
         "energy_bound": ("linear_particles", np.array(bounds), {"units": "1 (of the loss)"}),
+        **seen,
     }
     coordinates = {
         "num_particles": ("num_particles", list(counts), {"units": "particles"}),
@@ -149,4 +152,5 @@ STUDY = Study(
         "Left: points lie on lines of slope -1 at every time, far below independent draws (grey). Middle: N times the "
         "error falls to a level and stays there, the same for every N. Right: linear clouds at their closed forms."
     ),
+    move=move,
 )
