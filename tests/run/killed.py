@@ -29,7 +29,7 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "open", "shutil.rmt
 
 def saved_run(directory, num_steps=STEPS, **options):
     """Saved after every chunk of 10 steps."""
-    DRIVER.FIRST_CHUNK, DRIVER._next_length = CHUNK, lambda *_: CHUNK
+    DRIVER.FIRST_CHUNK, DRIVER.next_length = CHUNK, lambda *_: CHUNK
     return simulate(num_steps, checkpoint=directory, checkpoint_seconds=0.0, **options)
 
 

@@ -44,7 +44,7 @@ def simulate(num_steps, algorithm=None, start=None, seed=0, **options):
 def fix_chunks(monkeypatch, length):
     """Every chunk has `length` steps, whatever the clock says."""
     monkeypatch.setattr(DRIVER, "FIRST_CHUNK", length)
-    monkeypatch.setattr(DRIVER, "_next_length", lambda steps, seconds, before: length)
+    monkeypatch.setattr(DRIVER, "next_length", lambda steps, seconds, before: length)
 
 
 def assert_same_bits(left, right):

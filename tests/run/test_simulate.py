@@ -42,7 +42,7 @@ def test_numbers_do_not_depend_on_the_chunks(undisturbed, monkeypatch, length):
 
 
 def test_numbers_do_not_depend_on_the_clock(undisturbed, monkeypatch):
-    monkeypatch.setattr(DRIVER, "CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr("langevax.run.pace.CHUNK_SECONDS", 1e-4)
     assert_same_bits(simulate(STEPS), undisturbed)
 
 

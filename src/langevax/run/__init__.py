@@ -1,7 +1,19 @@
 """The one loop, and what it gives back."""
 
-from langevax.run.errors import CheckpointError, DivergenceError
+from langevax.run.errors import CheckpointError, DivergenceError, PeerError
+from langevax.run.processes import joined, whole
 from langevax.run.result import Average, Result, Trace
 from langevax.run.simulate import position_of, simulate
 
-__all__ = ["Average", "CheckpointError", "DivergenceError", "Result", "Trace", "position_of", "simulate"]
+__all__ = [
+    "Average",
+    "CheckpointError",
+    "DivergenceError",
+    "PeerError",
+    "Result",
+    "Trace",
+    "joined",
+    "position_of",
+    "simulate",
+    "whole",
+]

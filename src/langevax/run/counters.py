@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, UInt32
 
+from langevax.run import processes
+
 
 class Count(NamedTuple):
     low: UInt32[Array, "..."]
@@ -26,5 +28,5 @@ def add(count: Count, increment: Array) -> Count:
 
 def to_int64(count: Any) -> np.ndarray:
     """The counts as NumPy int64."""
-    low, high = np.asarray(count.low), np.asarray(count.high)
+    low, high = processes.whole(count.low), processes.whole(count.high)
     return np.asarray((high.astype(np.int64) << 32) + low.astype(np.int64))

@@ -1,4 +1,4 @@
-"""The two ways a run can fail once it has begun."""
+"""The ways a run can fail once it has begun."""
 
 from typing import Any
 
@@ -31,3 +31,13 @@ class DivergenceError(ArithmeticError):
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be written, read, or continued; the message says which, and what to do."""
+
+
+class PeerError(RuntimeError):
+    """Another process of a run that several share has ended or cannot be reached."""
+
+    def __init__(self, found: str):
+        super().__init__(
+            f"another process of this run has ended or cannot be reached ({found}); this one cannot go on without it. "
+            "Start all of them again, with checkpoint= and resume=True from the last state that was saved."
+        )

@@ -16,11 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int32, Key, PyTree
 
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
-from langevax.run import counters
+from langevax.run import counters, processes
 
 BUFFER_BYTES = 2**24
 MAX_SLOTS = 1024
@@ -151,6 +152,23 @@ def make_buffer(
     slots = max(1, min(MAX_SLOTS, BUFFER_BYTES // max(size, 1)))
     # NumPy's zeros need no program of their own for each shape
     return jax.tree.map(lambda leaf: jnp.asarray(np.zeros((slots + 1, *leaf.shape), leaf.dtype)), one)
+
+
+def spread(
+    buffer: Any, algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, num_chains: int | None
+) -> Any:
+    """The buffer on the devices of all processes, split as the records are: recording then sends nothing."""
+    if observers.record is None:
+        return buffer
+    one = eqx.filter_jit(_record)(algorithm, problem, observers.record, carry, num_chains)
+
+    def split(slots: Array, record: Array) -> Array:
+        sharding = record.sharding
+        if isinstance(sharding, NamedSharding):
+            sharding = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
+        return processes.put(slots, sharding)
+
+    return jax.tree.map(split, buffer, one)
 
 
 def num_slots(buffer: Any) -> int | None:

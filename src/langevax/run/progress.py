@@ -13,7 +13,7 @@ class Progress:
     """A line on stderr; `shown=None` shows it where somebody can see it, `headline` computes the number."""
 
     def __init__(
-        self, name: str, total: int, done: int, shown: bool | None, headline: Callable[[Any], tuple[str, float]]
+        self, name: str, total: int, done: int, shown: bool | None, headline: Callable[[Any], tuple[str, float]] | None
     ):
         shown = sys.stderr.isatty() if shown is None else shown
         self.headline = headline
@@ -32,7 +32,11 @@ class Progress:
         if self.line is None:
             return
         now = time.perf_counter()
-        if now - self.began >= DELAY and self.spent <= HEADLINE_SHARE * (now - self.began):
+        if (
+            self.headline is not None
+            and now - self.began >= DELAY
+            and self.spent <= HEADLINE_SHARE * (now - self.began)
+        ):
             label, number = self.headline(carry)
             self.spent += time.perf_counter() - now
             self.line.set_postfix_str(f"{label} {number:.4g}", refresh=False)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from langevax.run import counters
+from langevax.run import counters, processes
 from langevax.run.result import Trace
 
 
@@ -32,7 +32,7 @@ class Recording:
         """Copy off the device what was recorded after steps first < s <= last on the grid."""
         steps = np.arange(first // every + 1, last // every + 1, dtype=np.int64) * every
         if len(steps):
-            record = jax.tree.map(lambda leaf: np.array(np.asarray(leaf)[: len(steps)]), buffer)
+            record = jax.tree.map(lambda leaf: np.array(processes.whole(leaf)[: len(steps)]), buffer)
             self.pending.append(Part(steps, _columns(record)))
 
     def pending_until(self, step: int) -> Part:

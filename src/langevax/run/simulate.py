@@ -14,18 +14,16 @@ from jaxtyping import Array, Key, PyTree
 from langevax import trees
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import Problem
-from langevax.run import arguments, counters, program
+from langevax.run import arguments, counters, processes, program
 from langevax.run.checkpoint import Checkpoint
-from langevax.run.errors import CheckpointError, DivergenceError
+from langevax.run.errors import CheckpointError, DivergenceError, PeerError
 from langevax.run.identity import describe
-from langevax.run.program import MAX_STEPS, NO_GRID
+from langevax.run.pace import FIRST_CHUNK, next_length
+from langevax.run.program import NO_GRID
 from langevax.run.progress import Progress
 from langevax.run.recording import Recording
 from langevax.run.result import Average, Result, Trace
 from langevax.run.start import place, start_positions
-
-CHUNK_SECONDS = 0.25  # between two looks at the clock, the callbacks and the finiteness of the position
-FIRST_CHUNK, MAX_GROWTH = 16, 16
 
 Callback = Callable[[Trace | None, Any], Any]
 
@@ -73,7 +71,8 @@ def simulate(
         resume: go on from what `checkpoint` holds, bit for bit; start where it holds nothing.
         progress: show a progress line; None shows it on a terminal, after a second.
         sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains); the data are
-            replicated on its devices.
+            replicated on its devices, which may be those of several processes (`langevax.run.joined`). Each
+            process then calls `simulate` with the same arguments; `langevax.run.whole` gathers an end.
 
     Returns:
         A `Result`.
@@ -81,6 +80,7 @@ def simulate(
     Raises:
         DivergenceError: the position turned non-finite; it carries the last finite state.
         CheckpointError: a checkpoint cannot be written, read, or is of another run.
+        PeerError: another of the processes that share the run has ended.
         TypeError, ValueError: a mistake in an argument, which the message names with its remedy.
 
     Example:
@@ -106,13 +106,13 @@ def simulate(
         identity = describe({"algorithm": algorithm, "problem": problem} | given)
     algorithm, problem = program.trace_floats(algorithm, dtype), program.trace_floats(problem, dtype)
     if sharding is not None:
-        positions, problem = place(positions, problem, sharding)
+        positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding)
 
     observers = program.Observers(record if record_every else None, average)
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     run = _Run(algorithm, problem, observers, key, num_chains, every)
     carry = run.begin(positions)
-    saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume)
+    saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.together)
     try:
         if saved is not None:
             restored = saved.restore(carry, run.recording.empty if run.recording else None, every)
@@ -148,30 +148,39 @@ class _Run:
         self.algorithm, self.problem, self.observers = algorithm, problem, observers
         self.key, self.num_chains, self.every = key, num_chains, every
         self.buffer: Any = None
+        self.together = False  # with other processes
         self.recording: Recording | None = None
 
     def begin(self, positions: PyTree) -> program.Carry:
         carry = program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.num_chains)
-        self.buffer = program.make_buffer(self.algorithm, self.problem, self.observers, carry, self.num_chains)
+        self.together = processes.spans(carry.step)
+        looked_at = self.algorithm, self.problem, self.observers, carry, self.num_chains
+        self.buffer = program.make_buffer(*looked_at)
+        if self.buffer is not None and self.together:
+            self.buffer = program.spread(self.buffer, *looked_at)
         if self.buffer is not None:
             self.recording = Recording(self.buffer, self.num_chains)
         return carry
 
     def advance(self, carry: program.Carry, stop: int) -> program.Carry:
         """To `stop`, leaving the records made on the way in the buffer."""
-        carry, self.buffer = program.advance(
-            self.algorithm,
-            self.problem,
-            self.observers,
-            carry,
-            self.buffer,
-            self.key,
-            jnp.int32(stop),
-            jnp.int32(self.every),
-            self.num_chains,
-        )
-        jax.block_until_ready(carry)
+        parts = self.algorithm, self.problem, self.observers, carry, self.buffer, self.key
+        try:
+            carry, self.buffer = program.advance(*parts, self.number(stop), self.number(self.every), self.num_chains)
+            jax.block_until_ready(carry)
+        except jax.errors.JaxRuntimeError as error:
+            if not self.together:
+                raise
+            raise PeerError(processes.first_line(error)) from error
         return carry
+
+    def number(self, value: int) -> Any:
+        """An int32 on the devices of the run."""
+        return np.asarray(value, np.int32) if self.together else jnp.int32(value)
+
+    def agreed(self, seconds: float) -> float:
+        """What every process of the run takes for the time that went by."""
+        return processes.agreed(seconds) if self.together else seconds
 
     def go(
         self,
@@ -186,7 +195,11 @@ class _Run:
     ) -> Result:
         step = int(carry.step)
         self.advance(carry, step)  # compiles, so that the first chunk's time is the steps'
-        line = Progress(type(self.algorithm).__name__, num_steps, step, progress, self.headline)
+        shown = progress if not self.together or processes.first() else False
+        headline = (
+            None if self.together else self.headline
+        )  # a number of all processes, which all would have to ask for
+        line = Progress(type(self.algorithm).__name__, num_steps, step, shown, headline)
         length, last_save = FIRST_CHUNK, time.perf_counter()
         stopped = step > 0 and step % callback_every == 0 and self.call(callbacks, carry)  # a resumed run
         try:
@@ -200,11 +213,12 @@ class _Run:
                     self.fail(carry, step, stop, began)
                 if self.recording is not None:
                     self.recording.take(self.buffer, step, stop, self.every)
-                elapsed = time.perf_counter() - clock
-                length = _next_length(stop - step, elapsed, length)
+                elapsed = self.agreed(time.perf_counter() - clock)
+                length = next_length(stop - step, elapsed, length)
                 carry, step = following, stop
                 line.update(step, carry)
-                if saved is not None and step < num_steps and time.perf_counter() - last_save >= checkpoint_seconds:
+                waited = self.agreed(time.perf_counter() - last_save) if saved is not None else 0.0
+                if saved is not None and step < num_steps and waited >= checkpoint_seconds:
                     self.save(saved, carry)
                     last_save = time.perf_counter()
                 stopped = step % callback_every == 0 and self.call(callbacks, carry)
@@ -257,30 +271,24 @@ class _Run:
     def headline(self, carry: program.Carry) -> tuple[str, float]:
         """The one number: the algorithm's first metric, or else the problem's value."""
         for name, metric in carry.metrics.items():
-            return name, float(np.mean(np.asarray(metric)))
+            return name, float(np.mean(processes.whole(metric)))
         return "value", float(program.mean_value(self.problem, carry.state.position, self.num_chains))
 
     def result(self, carry: program.Carry, outcome: str, began: float) -> Result:
         moments, average = carry.moments, None
         if moments is not None:
             count = int(moments.looks)
-            variance = jax.tree.map(lambda s: np.asarray(s) / max(count, 1), moments.squares)
-            average = Average(jax.tree.map(np.asarray, moments.mean), variance, count)
+            variance = jax.tree.map(lambda s: processes.whole(s) / max(count, 1), moments.squares)
+            average = Average(jax.tree.map(processes.whole, moments.mean), variance, count)
         return Result(
             position=carry.state.position,
             state=carry.state,
             trace=None if self.recording is None else self.recording.trace(),
             average=average,
             counts_by_chain={name: counters.to_int64(count) for name, count in carry.counts.items()},
-            metrics={name: float(np.mean(np.asarray(metric))) for name, metric in carry.metrics.items()},
+            metrics={name: float(np.mean(processes.whole(metric))) for name, metric in carry.metrics.items()},
             steps=int(carry.step),
             num_chains=self.num_chains,
             seconds=time.perf_counter() - began,
             outcome=outcome,
         )
-
-
-def _next_length(steps: int, seconds: float, length: int) -> int:
-    """Steps of the next chunk, so that it takes about CHUNK_SECONDS."""
-    wanted = int(steps * CHUNK_SECONDS / max(seconds, 1e-6))
-    return max(1, min(wanted, MAX_GROWTH * max(steps, length), MAX_STEPS))

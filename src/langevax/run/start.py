@@ -10,8 +10,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from langevax import checks
-from langevax.problems.problem import Problem
-from langevax.run import program
+from langevax.run import processes, program
 from langevax.run.result import Result
 
 
@@ -52,8 +51,8 @@ def _as_position(path: Any, leaf: Any) -> Array:
     return jnp.asarray(leaf, leaf.dtype)  # given its own dtype, an array is not weakly typed
 
 
-def place(positions: PyTree, problem: Problem, sharding: Mesh | NamedSharding) -> tuple[PyTree, Problem]:
-    """Positions split along axis 0 (or as the sharding's spec says), the problem's arrays on every device."""
+def place(positions: PyTree, shared: PyTree, sharding: Mesh | NamedSharding) -> tuple[PyTree, PyTree]:
+    """Positions split along axis 0 (or as the sharding's spec says), the arrays of `shared` on every device."""
     given, spec = (sharding, None) if isinstance(sharding, Mesh) else (sharding.mesh, sharding.spec)
     names, devices = given.axis_names, np.asarray(given.devices)
     mesh = Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))  # `jax.make_mesh` makes explicit axes
@@ -61,12 +60,12 @@ def place(positions: PyTree, problem: Problem, sharding: Mesh | NamedSharding) -
 
     def place_one(leaf: Array) -> Array:
         try:
-            return jax.device_put(leaf, split)
+            return processes.put(leaf, split)
         except ValueError as error:
             raise ValueError(
                 f"sharding splits {split.spec} over {devices.size} devices, which does not go into a position of shape "
                 f"{leaf.shape}; make axis 0 (chains, or particles) a multiple of {devices.size}."
             ) from error
 
-    replicated = jax.tree.map(lambda a: jax.device_put(a, everywhere) if isinstance(a, jax.Array) else a, problem)
+    replicated = jax.tree.map(lambda a: processes.put(a, everywhere) if isinstance(a, jax.Array) else a, shared)
     return jax.tree.map(place_one, positions), replicated

@@ -1,0 +1,118 @@
+"""Several processes share a run: its numbers are those of one, what is saved is anybody's, and all end together."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import langevax
+from tests.run import several
+
+ROOT = Path(__file__).parents[2]
+
+
+def started(count: int, folder: Path, *fault: str) -> list[subprocess.Popen]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.run.several", str(port), str(count), str(index), str(folder), *fault],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for index in range(count)
+    ]
+
+
+def ended(processes: list[subprocess.Popen]) -> list[str]:
+    """What each said."""
+    try:
+        return [process.communicate(timeout=240)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def alone(num_steps: int, **saving):
+    mfld, risk, cloud, options = several.parts()
+    return langevax.simulate(mfld, risk, cloud, num_steps=num_steps, **options, **saving)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of a run that two processes share, going on from one's, and left for one to go on from."""
+    folder = tmp_path_factory.mktemp("several")
+    alone(several.HALF, checkpoint=folder / "of one")
+    processes = started(2, folder)
+    said = ended(processes)
+    assert [process.returncode for process in processes] == [0, 0], said
+    return folder
+
+
+@pytest.fixture(scope="module")
+def facts(folder):
+    return [json.loads((folder / f"{index}.json").read_text()) for index in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def one():
+    return alone(several.STEPS)
+
+
+def test_each_process_has_its_own_particles(facts):
+    for told in facts:
+        assert told["devices"] == 2
+        assert told["own particles"] == [[several.PARTICLES // 2, 4]]
+
+
+def test_numbers_and_records_are_those_of_one_process(facts, one):
+    for told in facts:
+        assert told["recorded"] == one.trace.steps.tolist()
+        assert told["evaluations"] == one.evaluations
+        for name, mine in (("through", one.position), ("records", one.positions), ("mean", one.average.mean)):
+            np.testing.assert_allclose(told[name], mine, atol=2e-6)
+        np.testing.assert_allclose(told["alone"], one.position, atol=2e-6)  # beside the others, by itself
+
+
+def test_chains_are_those_of_one_process(facts):
+    algorithm, problem, start, given = several.chains()
+    mine = langevax.simulate(algorithm, problem, start, **given)
+    for told in facts:
+        np.testing.assert_allclose(told["chains"], mine.position, atol=2e-6)
+        np.testing.assert_allclose(told["chain records"], mine.positions, atol=2e-6)
+
+
+def test_a_resumed_run_is_the_same_bit_for_bit(facts):
+    for told in facts:
+        assert told["resumed"] == told["through"] == facts[0]["through"]
+
+
+def test_what_one_process_saved_two_go_on_from(facts, one):
+    for told in facts:
+        assert told["steps"] == [several.HALF, several.STEPS, several.STEPS]
+        np.testing.assert_allclose(told["of one"], one.position, atol=2e-6)
+
+
+def test_what_two_processes_saved_one_goes_on_from(folder, one):
+    found = alone(several.STEPS, checkpoint=folder / "half", resume=True)
+    np.testing.assert_allclose(found.position, one.position, atol=2e-6)
+    np.testing.assert_allclose(found.positions, one.positions, atol=2e-6)
+
+
+@pytest.mark.parametrize(("fault", "code"), [("killed", -9), ("mistaken", 1)])
+def test_where_one_process_ends_all_end_and_say_why(tmp_path, fault, code):
+    processes = started(2, tmp_path, fault)
+    left, gone = ended(processes)
+    assert [process.returncode for process in processes] == [1, code]
+    assert "Process 0 of 2: another process of this run has ended" in left
+    assert "resume=True" in left
+    assert "Traceback" not in left
+    if fault == "mistaken":
+        assert "a mistake of process 1 alone" in gone
