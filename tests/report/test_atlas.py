@@ -127,16 +127,16 @@ def test_missing_study_is_named_with_its_reason_and_its_command(elements):
 
 def test_each_of_several_versions_and_seeds_is_said(tmp_path):
     other = found(LOW, config={"size": "small", "seed": 7}, versions=VERSIONS | {"jax": "0.9.0"})
-    studies = told("a", found=found(LOW)), told("b", found=found(LOW)), told("c", found=other)
+    studies = told("c", found=other), told("a", found=found(LOW)), told("b", found=found(LOW))
     words = "seed 7 where others have 0, jax 0.9.0 where others have 0.10.2"
     assert doubts(atlas(*studies)) == {"otherwise": f"This page is made of several runs: c ({words})."}
     text = written(tmp_path, *studies).text
     assert f"several runs: c ({words})." in text
     assert text.count(f"Measured otherwise than most of this page: {words}.") == 1
-    assert doubts(atlas(*studies[:2])) == {}
+    assert doubts(atlas(*studies[1:])) == {}
     changed = told("d", found=found(LOW, settings={"teacher": "tanh"}))
     assert (
-        "d (settings teacher=tanh where others have as they are)" in doubts(atlas(*studies[:2], changed))["otherwise"]
+        "d (settings teacher=tanh where others have as they are)" in doubts(atlas(*studies[1:], changed))["otherwise"]
     )
 
 
@@ -266,6 +266,26 @@ def test_slider_moves_the_picture(wide):
     assert wide.page.locator("#pisa output").text_content() == "step 10"
 
 
+def test_lines_of_the_map_are_dressed_for_light_and_dark(wide):
+    line = "getComputedStyle(document.querySelector('.drawing path.algorithm')).stroke"
+    assert wide.page.evaluate(line) == "rgb(0, 114, 178)"
+    wide.page.emulate_media(color_scheme="dark")
+    assert wide.page.evaluate(line) == "rgb(74, 154, 232)"
+    wide.page.emulate_media(color_scheme="light")
+
+
+def test_lines_of_the_drawing_end_where_those_of_the_columns_begin(wide):
+    ends = wide.page.evaluate(
+        """["algorithm", "integrator", "gradient", "problem"].map((part) => {
+          const path = document.querySelector(`.drawing path.${part}`);
+          const end = path.getPointAtLength(path.getTotalLength()).matrixTransform(path.getScreenCTM());
+          const mark = document.querySelector(`.line.${part} .mark`).getBoundingClientRect();
+          return end.x - (mark.left + mark.right) / 2;
+        })"""
+    )
+    assert max(map(abs, ends)) < 1.0
+
+
 def test_page_prints_light_unfolded_and_with_all_pictures(browser, page):
     seen = opened(browser, page, scheme="dark")
     assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 27)"
@@ -291,9 +311,11 @@ def test_narrow_page_is_one_column_and_no_wider_than_the_window(browser, page):
     assert seen.page.locator(".step").bounding_box()["height"] > 20  # the equation as text
     assert not seen.page.locator(".drawing").is_visible()
     cells = seen.page.evaluate(
-        "[...document.querySelectorAll('.claims td')].every((c) => c.getBoundingClientRect().right <= innerWidth)"
+        "[...document.querySelectorAll('#babel .claims td')].map((cell) =>"
+        " [cell.getBoundingClientRect().right <= innerWidth, getComputedStyle(cell, '::before').content])"
     )
-    assert cells
+    named = ["none", '"predicted"', '"measured"', '"tolerance"', '"verdict"']
+    assert cells == [[True, name] for name in named]  # a row is a small list, each number with its name
     seen.page.close()
 
 
