@@ -33,7 +33,8 @@ def test_the_figure_has_labelled_axes(dataset):
     axes = STUDY.draw(dataset).axes
     assert len(axes) == 5
     assert all(a.get_ylabel() or a.get_yticklabels() for a in axes)
-    assert [a.get_xlabel() for a in axes if a.get_xlabel()] == ["time", "time", "rate of $L - L^*$ (1 / time)", "time"]
+    assert [a.get_xlabel() for a in axes] == ["time", "time", "rate of $L - L^*$ (1 / time)", "time", "time"]
+    assert all(a.get_title(loc="left") for a in axes)
 
 
 def scaled(name, kind, factor):

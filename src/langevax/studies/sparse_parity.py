@@ -152,8 +152,7 @@ def draw(dataset: "xarray.Dataset") -> "Figure":
             axes.set_xticks(range(len(dims)), [str(d) for d in dims])
             axes.set_yticks(range(len(rows)), [str(n) for n in rows])
             axes.grid(visible=False)
-            axes.set(xlabel="coordinates $d$", title=method)
-        maps[0].set_ylabel("training rows $n$")
+            axes.set(xlabel="coordinates $d$", ylabel="training rows $n$", title=f"Test accuracy, {method}")
         bar = figure.colorbar(image, ax=maps, pad=0.01, aspect=25)  # pyright: ignore[reportPossiblyUnboundVariable]
         bar.set_label("test accuracy")
         shades = matplotlib.colormaps[theme.SEQUENTIAL](np.linspace(0, 0.75, len(dims)))
@@ -161,14 +160,15 @@ def draw(dataset: "xarray.Dataset") -> "Figure":
             values = dataset.energy.sel(network=METHODS[0], dim=dim).transpose("rows", "trial").values
             error = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
             shown = "osD^v"[k % 5]
-            last.errorbar(rows, values.mean(axis=1), error, fmt=shown + ":", color=shade, linewidth=0.9, capsize=2)
+            last.errorbar(rows, values.mean(axis=1), error, fmt=shown + ":", color=shade, linewidth=0.9, capsize=2,
+                          label=f"d = {dim}")  # fmt: skip
             last.annotate(f"$d = {dim}$", (rows[0], values[0].mean()), (-8, 0), va="center", ha="right",
                           textcoords="offset points", color=shade)  # fmt: skip
         last.axhline(1, color=theme.INK, linewidth=1)
         last.annotate("no features", (1, 1), xycoords=("axes fraction", "data"), xytext=(-2, 4), ha="right",
                       textcoords="offset points")  # fmt: skip
         last.set(xscale="log", yscale="log", xlabel="training rows $n$", ylabel=r"$E\,w_j^2$, relevant / irrelevant",
-                 xlim=(rows[0] / 2, rows[-1] * 1.2), title="Features, MFLD annealed")  # fmt: skip
+                 xlim=(rows[0] / 2, rows[-1] * 1.2), title="Features, MFLD, annealed")  # fmt: skip
         last.set_xticks(rows, [str(n) for n in rows])
         last.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         last.minorticks_off()

@@ -33,8 +33,8 @@ def draw(data: "xarray.Dataset") -> "Figure":
         middle.axhspan(within, middle.get_ylim()[1], color=INK, alpha=0.04, linewidth=0)
         left.set(ylabel="test accuracy, share of rows", ylim=(None, 1))
         left.legend(loc="lower right", handletextpad=0.3)
-        left.set_title("Mean of the splits, bars: one sd")
-        middle.set_title(f"Step {data.attrs['shown']:g}: geometric mean and sd")
+        left.set_title("Test accuracy: mean of the splits, one sd")
+        middle.set_title(f"Risk at step {data.attrs['shown']:g}: geometric mean, sd")
         _draw_arrivals(right, data)
     return figure
 

@@ -88,7 +88,7 @@ def _ascent(axes: Any, dataset: Any) -> None:
         mean, error = mean_and_error(of.gap_last.values)
         colour = LOOKS["P-SDCA"][0]
         face = colour if k == 0 else "white"
-        points(axes, "P-SDCA", t, mean, error, fmt="^", markerfacecolor=face)
+        points(axes, "P-SDCA", t, mean, error, fmt="^", markerfacecolor=face, label=f"P-SDCA, {loss} loss")
         law = of.gap_exact.values.mean(axis=0)
         shown = law > 1e-7
         axes.plot(t[shown], law[shown], color=colour)

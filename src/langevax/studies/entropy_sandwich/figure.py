@@ -28,13 +28,12 @@ def draw(dataset: "xarray.Dataset") -> "Figure":
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(theme.style()):  # type: ignore[arg-type]
-        figure = Figure(figsize=(11.0, 7.6))
-        grid = figure.add_gridspec(3, 2, height_ratios=(3, 1.9, 1.1))
+        figure = Figure(figsize=(11.0, 8.6))
+        grid = figure.add_gridspec(3, 2, height_ratios=(3, 1.9, 1.5))
         _draw_fall(figure.add_subplot(grid[0, 0]), dataset)
         _draw_sandwich(figure.add_subplot(grid[0, 1]), dataset)
         _draw_rates(figure.add_subplot(grid[1:, 0]), dataset)
-        above = figure.add_subplot(grid[1, 1])
-        _draw_clouds(above, figure.add_subplot(grid[2, 1], sharex=above), dataset)
+        _draw_clouds(figure.add_subplot(grid[1, 1]), figure.add_subplot(grid[2, 1]), dataset)
     return figure
 
 
@@ -43,16 +42,18 @@ def _draw_fall(axes: Any, dataset: "xarray.Dataset") -> None:
     names = {"path": "this path", "oscillation": "its oscillation", "printed": "as printed"}
     for name, label in names.items():
         bound = gap[0] * np.exp(-float(dataset.rate.sel(kind=name)) * time)
-        axes.semilogy(time, bound, color=theme.OKABE_ITO[1], linestyle="--", linewidth=1.2)
+        axes.semilogy(time, bound, color=theme.OKABE_ITO[1], linestyle="--", linewidth=1.2, label=f"promised, {label}")
         axes.annotate(label, (time[-1], bound[-1]), xytext=(5, -8 if name == "oscillation" else 3), va="center",
                       textcoords="offset points", color=theme.OKABE_ITO[1], annotation_clip=False)  # fmt: skip
         if name == "path":
             axes.fill_between(time, bound, 3 * gap[0], color=theme.OKABE_ITO[1], alpha=0.1, linewidth=0)
-    axes.semilogy(time, gap, color=theme.INK)
+    axes.semilogy(time, gap, color=theme.INK, label="flow")
     axes.annotate("flow", (time[-1], gap[-1]), xytext=(5, 0), textcoords="offset points", va="center",
                   annotation_clip=False)  # fmt: skip
     colour = theme.METHODS["MFLD"][0]
-    axes.semilogy(dataset.chain_time, dataset.chain_gap, color=colour, linestyle=":", linewidth=2.2)
+    axes.semilogy(
+        dataset.chain_time, dataset.chain_gap, color=colour, linestyle=":", linewidth=2.2, label="law of MFLD"
+    )
     axes.text(0.04, 0.06, f"dotted: the law of MFLD at step {dataset.attrs['step_size']:g}", color=colour,
               transform=axes.transAxes)  # fmt: skip
     axes.set(xlabel="time", ylabel="$L - L^*$ (units of the loss)", title="The objective falls; dashed: bounds",
@@ -73,7 +74,7 @@ def _draw_sandwich(axes: Any, dataset: "xarray.Dataset") -> None:
                       color=theme.OKABE_ITO[0], ha="center", va="center")  # fmt: skip
     axes.axhline(1, color=theme.INK)
     axes.annotate("$L - L^*$", (time[-1] / 2, 1), xytext=(0, 8), textcoords="offset points", ha="center", va="center")
-    axes.set(xlabel="time", ylabel="relative to $L - L^*$", title="between two entropies",
+    axes.set(xlabel="time", ylabel="relative to $L - L^*$", title="It lies between two entropies",
              xlim=(0, time[-1]), ylim=edge)  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def _draw_rates(axes: Any, dataset: "xarray.Dataset") -> None:
         axes.annotate(f"{value:.3g}", (value, row), xytext=(10, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(RATES)), [label for label, _ in RATES.values()])
     axes.set(xscale="log", ylim=(len(RATES) - 0.5, -0.5), xlabel="rate of $L - L^*$ (1 / time)",
-             xlim=(0.2 * float(dataset.rate.min()), 60), title="● measured   | exact   ◀ promised")  # fmt: skip
+             xlim=(0.2 * float(dataset.rate.min()), 60), title="Rates: ● measured,  | exact,  ◀ promised")  # fmt: skip
 
 
 def _draw_clouds(above: Any, below: Any, dataset: "xarray.Dataset") -> None:
@@ -93,8 +94,8 @@ def _draw_clouds(above: Any, below: Any, dataset: "xarray.Dataset") -> None:
     for name, colour, mark in zip(chosen, theme.OKABE_ITO, "s^oDv", strict=False):
         row = dataset.sel(quantity=name)
         time, look = dataset.time.values[1:], dataset.look.values
-        above.plot(time, row.flow.values[1:], color=colour)
-        dots: dict[str, Any] = {"fmt": mark, "color": colour, "capsize": 2}
+        above.plot(time, row.flow.values[1:], color=colour, label=f"{name} of the flow")
+        dots: dict[str, Any] = {"fmt": mark, "color": colour, "capsize": 2, "label": f"{name} of clouds"}
         above.errorbar(look, row.measured, row.measured_error, **dots)
         label = "risk" if name == "risk" else f"${name[0]}_{name[1]}$"
         above.annotate(label, (time[-1], row.flow.values[-1]), xytext=(5, 0), textcoords="offset points", va="center",
@@ -102,9 +103,11 @@ def _draw_clouds(above: Any, below: Any, dataset: "xarray.Dataset") -> None:
         shift = 1.04 ** (chosen.index(name) - 2)
         below.errorbar(look * shift, 1e3 * (row.measured - row.flow_at_looks), 1e3 * row.measured_error, **dots)
     below.axhline(0, color=theme.INK)
-    above.tick_params(labelbottom=False)
-    above.set(xscale="log", xlim=(dataset.look.values[0] / 1.5, dataset.time.values[-1]), ylabel="outputs, risk",
-              title="{num_clouds} clouds of {num_particles} MFLD particles".format(**dataset.attrs))  # fmt: skip
-    below.set(xlabel="time", ylabel="off flow, $10^{-3}$")
-    below.set_xticks([0.2, 0.5, 1, 2, 5, 10], ["0.2", "0.5", "1", "2", "5", "10"])
-    below.minorticks_off()
+    above.set(
+        ylabel="outputs, risk", title="{num_clouds} clouds of {num_particles} MFLD particles".format(**dataset.attrs)
+    )
+    below.set(ylabel="off flow, $10^{-3}$", title="Clouds less the flow")
+    for axes in (above, below):
+        axes.set(xscale="log", xlim=(dataset.look.values[0] / 1.5, dataset.time.values[-1]), xlabel="time")
+        axes.set_xticks([0.2, 0.5, 1, 2, 5, 10], ["0.2", "0.5", "1", "2", "5", "10"])
+        axes.minorticks_off()

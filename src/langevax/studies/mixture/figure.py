@@ -32,7 +32,8 @@ def _draw_mode(axes: Any, data: "xarray.Dataset", mode: int) -> None:
     theta, density = data["theta"].values[mode], data["density"].values[mode]
     for name in ("SGLD", "SVRG-LD"):
         mine = data["end"].sel(sampler=name).values[data["mode_of"].sel(sampler=name)[:, -1] == mode]
-        axes.plot(*mine.T, METHODS[name][1], color=METHODS[name][0], markersize=3, alpha=0.6, markeredgewidth=0)
+        looks = {"color": METHODS[name][0], "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
+        axes.plot(*mine.T, METHODS[name][1], label=name, **looks)
     axes.contour(theta[..., 0], theta[..., 1], density, np.exp([-4.5, -2.0, -0.5]), colors=INK, linewidths=1.0)
     (a, b), weight = data["exact_mean"].values[mode], float(data["exact_weight"][mode])
     da, db = 4.6 * np.sqrt(np.diag(data["exact_covariance"].values[mode]))
@@ -54,12 +55,14 @@ def _draw_index(axes: Any, data: "xarray.Dataset") -> None:
         index, error, _ = zip(*(spread(data, name, slice(k, k + 1)) for k in range(len(x))), strict=True)
         faces, looks = (colour, LIGHT["paper"]), {"color": colour, "fmt": marker + ":", "linewidth": 0.9}
         for shift, face, y, bars in zip((0.988, 1.012), faces, np.transpose(index), np.transpose(error), strict=True):
-            axes.errorbar(x * shift, y, bars, markerfacecolor=face, **looks)
+            label = f"{name}, mode {1 if face == colour else 2}"
+            axes.errorbar(x * shift, y, bars, markerfacecolor=face, label=label, **looks)
         place = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
         axes.annotate(name, (x[-1], index[-1].mean()), (12, labels.get(str(name), 0)), color=colour, **place)
     axes.axhline(1, color=INK)
     axes.set(yscale="log", ylim=(0.6, None), ylabel="spread index, chain / exact")
-    title = "Filled: mode 1, hollow: mode 2; bars: standard error"
+    axes.set_xlim(0, 1.25 * float(data["gradients"].max()) / 1e6)  # with room for the names
+    title = "Spread in mode 1 (filled) and 2 (hollow), standard errors"
     axes.set(xlabel="component gradients per chain (millions)", title=title)
 
 
@@ -69,8 +72,9 @@ def _draw_share(axes: Any, data: "xarray.Dataset") -> None:
         for name, shift in (("SVRG-LD", -0.13), ("MALA", 0.13)):
             p = float(data["share"].sel(compared=name, start=start))
             colour, marker = METHODS[name]
-            axes.errorbar(p, row + shift, xerr=np.sqrt(p * (1 - p) / data.attrs["chains"]), fmt=marker, color=colour)
-            axes.annotate(name, (p, row + shift), (22, 0), textcoords="offset points", color=colour, va="center")
+            error = np.sqrt(p * (1 - p) / data.attrs["chains"])
+            axes.errorbar(p, row + shift, xerr=error, fmt=marker, color=colour)
+            axes.annotate(name, (p + error, row + shift), (5, 0), textcoords="offset points", color=colour, va="center")
     axes.axvline(exact_weight, color=INK)
     axes.annotate(f"exact {exact_weight:.3f}", (exact_weight, 0.5), (5, 0), textcoords="offset points", va="center")
     axes.set(yticks=range(data.sizes["start"]), yticklabels=[f"from {s}" for s in data["start"].values])

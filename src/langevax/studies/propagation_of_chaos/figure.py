@@ -66,7 +66,9 @@ def _draw_times(axes: Any, dataset: "xarray.Dataset") -> None:
     axes.annotate("line: exact, $N \\to \\infty$", (time[-1], limit[-1]), xytext=(0, -28), ha="right",
                   textcoords="offset points", color=theme.INK)  # fmt: skip
     axes.legend(loc="center right", fontsize=9, handletextpad=0.4)
-    axes.set(xlabel="time (steps x step size)", ylabel="$N$ x mean squared error", title="and it does not grow")
+    axes.set(
+        xlabel="time (steps x step size)", ylabel="$N$ x mean squared error", title="$N$ times the error does not grow"
+    )
     axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes.minorticks_off()
     axes.set_ylim(0.6 * limit.min(), 1.4 * float(dataset.independent))
