@@ -13,6 +13,14 @@ DOCS = ROOT / "docs" / "algorithms"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """Problems are tiny, and most of the time of a page is XLA's search for faster code."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def text_of(page: str) -> str:
     return (DOCS / page).read_text(encoding="utf-8")
 
@@ -23,7 +31,7 @@ def blocks_of(page: str) -> list[str]:
 
 @functools.cache
 def names_after(block: str) -> dict[str, Any]:
-    """Of a first block, which pages have in common: one problem for all of them, so that they share compiled programs."""
+    """Of a first block, run once: pages that begin alike have one problem, and so share compiled programs."""
     names: dict[str, Any] = {}
     exec(compile(block, "a page's first block", "exec"), names)
     return names
