@@ -1,4 +1,4 @@
-"""An app of langevax's whose clients do what its run config says: faults planted by client and exchange."""
+"""An app of langevax's whose run config says what goes wrong: methods one after another, faults in the last of them."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ PYPROJECT = """
 [project]
 name = "planted"
 version = "0.1.0"
-description = "A federated run with planted faults"
+description = "Federated runs with planted faults"
 license = "Apache-2.0"
 dependencies = []
 
@@ -18,8 +18,9 @@ serverapp = "planted.server_app:app"
 clientapp = "planted.client_app:app"
 
 [tool.flwr.app.config]
-method = "fledge"
+methods = "sarah"
 faults = ""
+asked = 0
 rounds = 3
 seed = 0
 num-clients = 0
@@ -33,7 +34,8 @@ resume = false
 
 TASK = """
 from langevax.federated import FLEDGE, MinibatchSARAH
-from langevax.flower import Task
+from langevax.flower import Task, wire
+from langevax.run import identity
 from planted.rows import START, problem
 
 METHODS = {
@@ -41,22 +43,30 @@ METHODS = {
     "fledge-client": FLEDGE(step_size=0.05, local_steps=3, batch_size=2, clients_per_round=4, table="client"),
     "sarah": MinibatchSARAH(step_size=0.05, batch_size=2, period=3),
 }
+DESCRIBED = {wire.text(identity.describe({"algorithm": method})): name for name, method in METHODS.items()}
 task = Task(lambda config: METHODS[config["method"]], START, problem)
 """
 
 CLIENT = """
+import os
+
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 
 from langevax.flower import client_app
-from planted.task import task
+from planted.task import DESCRIBED, task
 
 
 def planted(message, context, call_next):
-    reply = call_next(message, context)
-    if message.metadata.message_type != "train.exchange":
+    if message.metadata.message_type == "query.who":
+        return call_next(message, context)
+    words = message.content["words"]
+    method = DESCRIBED[words["algorithm"]]
+    config = {**context.run_config, "method": method}
+    reply = call_next(message, Context(context.run_id, context.node_id, context.node_config, context.state, config))
+    if message.metadata.message_type != "train.exchange" or method != context.run_config["methods"].split()[-1]:
         return reply
-    where = f"{context.node_config['partition-id']}@{message.content['words']['number']}"
+    where = f"{context.node_config['partition-id']}@{words['number']}"
     plan = dict(fault.split(":")[::-1] for fault in context.run_config["faults"].split())
     fault = plan.get(where)
     if fault is None:
@@ -84,13 +94,40 @@ def planted(message, context, call_next):
 
 
 app = client_app(task, mods=[planted])
+SEEN = ("JAX_COMPILATION_CACHE_DIR", "FLWR_HOME")
+
+
+@app.query("who")
+def who(message, context):
+    place = {key: int(context.node_config[key]) for key in ("partition-id", "num-partitions")}
+    kept = {key: os.environ.get(key, "") for key in SEEN}
+    return Message(RecordDict({"who": ConfigRecord({**place, **kept, "pid": os.getpid()})}), reply_to=message)
 """
 
 SERVER = """
+import json
+import pathlib
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import ServerApp
+
 from langevax.flower import server_app
 from planted.task import task
 
-app = server_app(task)
+app = ServerApp()
+
+
+@app.main()
+def main(grid, context):
+    config, out, answers = context.run_config, pathlib.Path(context.run_config["out"]), []
+    for method in config["methods"].split():
+        context.run_config = {**config, "method": method, "out": str(out / method)}
+        server_app(task)(grid, context)
+    for number in range(config["asked"]):
+        replies = grid.send_and_receive([Message(RecordDict(), node, "query.who") for node in grid.get_node_ids()])
+        answers.append([dict(reply.content["who"].items()) for reply in replies])
+        print("asked", number, flush=True)
+    (out / "answers.json").write_text(json.dumps(answers))
 """
 
 

@@ -1,12 +1,12 @@
-"""Flower's engines as they are started here: whole runs of a plain app, deaths, refusals, and nothing left behind."""
+"""Flower's deployment engine as it is started here: a plain app, deaths, refusals, and nothing left behind.
+
+Its simulation engine is tested in test_simulation.py.
+"""
 
 import json
-import os
-import re
+import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,9 @@ pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langev
 from langevax.flower.engines import Deployment, EngineError, Simulation, make_certificates, make_node_key, settings_of
 from langevax.flower.engines import node as node_file
 from langevax.flower.engines.node import Node
-from langevax.flower.engines.processes import Family, _carries
+from langevax.flower.engines.processes import Family
 from langevax.flower.engines.superlink import CONNECTION
+from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening
 from tests.flower.plain import write_plain_app
 
 PATIENCE = 300.0
@@ -32,72 +33,9 @@ def app(tmp_path_factory):
 def deployment(tmp_path_factory):
     with Deployment(2, logs=tmp_path_factory.mktemp("logs"), patience=PATIENCE) as engine:
         yield engine
+        nodes = [node.member for node in engine.nodes.values()]
     assert_all_is_gone(engine)
-
-
-def assert_all_is_gone(engine):
-    assert engine.family.members() == set()
-    assert engine.family.guardian.returncode == 0
-    assert not engine.home.exists()
-
-
-def listening(pids):
-    """Addresses that these processes listen on, in the kernel's hexadecimal."""
-    sockets = set()
-    for pid in pids:
-        try:
-            links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-        except OSError:
-            continue
-        sockets |= {int(found.group(1)) for link in links if (found := re.fullmatch(r"socket:\[(\d+)\]", link))}
-    rows = [line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
-    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and int(row[9]) in sockets}
-
-
-def title_of(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0].strip()
-    except OSError:
-        return ""
-
-
-LOOPBACKS = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
-
-
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'langevax[flower]'")
-def test_a_simulation_runs_an_app_and_leaves_nothing(app, tmp_path):
-    """Three clients on two processes, all on the loopback interface; lines are told as they come; Ray ends with it."""
-    lines, addresses, marked = [], set(), {}
-    settings = {"rounds": 40, "out": str(tmp_path / "out.json")}
-    with Simulation(3, cpus=2, logs=tmp_path / "logs", patience=PATIENCE) as engine, ThreadPoolExecutor() as pool:
-        running = pool.submit(engine.run, app, settings, on_line=lines.append, timeout=PATIENCE)
-        while not running.done():
-            pids = engine.family.members()
-            addresses.update(listening(pids))
-            marked.update({title: _carries(pid, engine.family.mark) for pid in pids if (title := title_of(pid))})
-            time.sleep(0.3)
-        outcome = running.result()
-        assert outcome.finished, outcome
-    assert_all_is_gone(engine)
-    found = json.loads((tmp_path / "out.json").read_text())
-    assert [[answer["partition-id"] for answer in answers] for answers in found["rounds"]] == [[0, 1, 2]] * 40
-    answers = [answer for answers in found["rounds"] for answer in answers]
-    assert {answer["num-partitions"] for answer in answers} == {3}
-    assert {answer["FLWR_HOME"] for answer in answers} == {str(engine.home)}
-    assert len({answer["pid"] for answer in answers}) == 2
-    assert [line for line in lines if line.startswith("round")] == [f"round {i} has 3 answers" for i in range(40)]
-    assert outcome.log.read_text().count("round 39 has") == 1
-    assert {"superlink.log", outcome.log.name} == {path.name for path in (tmp_path / "logs").iterdir()}
-    assert {answer["JAX_COMPILATION_CACHE_DIR"] for answer in answers} == {
-        os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
-    }
-    if Path("/proc/net/tcp").exists():
-        assert any("raylet" in title for title in marked)
-        workers = {title: has_mark for title, has_mark in marked.items() if title.startswith("ray::")}
-        assert len(workers) > 2
-        assert all(workers.values()), workers
-        assert addresses
-        assert addresses <= LOOPBACKS
+    assert [node.exit_code for node in nodes] == [-signal.SIGKILL] * 2  # nobody waits for them to take leave
 
 
 def test_a_deployment_runs_an_app_and_a_killed_node_comes_back(app, deployment, tmp_path):
@@ -114,6 +52,7 @@ def test_a_deployment_runs_an_app_and_a_killed_node_comes_back(app, deployment, 
     assert [answer["partition-id"] for answer in answers] == [0, 1]
     assert {answer["node"] for answer in answers} == {str(node.node_id) for node in deployment.nodes.values()}
     assert len({answer["pid"] for answer in answers}) == 2
+    assert {answer["FLWR_HOME"] for answer in answers} == {str(deployment.home)}
     if Path("/proc/net/tcp").exists():
         assert listening(deployment.family.members()) <= LOOPBACKS
 

@@ -71,6 +71,7 @@ def test_orphans_are_found_when_the_member_itself_is_gone(family, tmp_path):
 def test_one_member_is_ended_with_its_children_and_the_others_go_on(family, tmp_path):
     gone, stays = start(family, ORPHANS, tmp_path, "gone"), start(family, DEAF, tmp_path, "stays")
     family.kill(gone)
+    family.kill(gone)  # once more: nothing happens
     assert (gone.exit_code, stays.exit_code) == (-signal.SIGKILL, None)
     assert stays.pid in family.members()
     assert len(family.members()) == (2 if LINUX else 1)  # and the orphan that had left the session, which is not kin

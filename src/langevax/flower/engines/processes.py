@@ -119,7 +119,7 @@ class Family:
         """End one program with its children: at once, or asking first and waiting for `grace` seconds."""
         end(lambda: kin(_table(), {root.pid}), grace)
         root.popen.wait()
-        self.roots.remove(root)
+        self.roots = [other for other in self.roots if other is not root]
 
     def end(self) -> None:
         """End them all, then the guardian, then the folder; a second time nothing happens."""
