@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from langevax.studies import load
-from langevax.studies.federated import classes, runs, saddle
+from langevax.studies.federated import classes, runs, saddle, watched
 from langevax.studies.federated.problem import dialled_federation
 from langevax.studies.study import Config
 
@@ -24,6 +24,7 @@ def test_the_claim_holds(dataset):
     verdict = STUDY.judge(dataset)
     assert verdict.holds, verdict.sentence
     assert "±" in verdict.sentence
+    assert all(4 <= len(claim.statement.split()) <= 16 for claim in verdict.claims)
 
 
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(dataset, tmp_path):
@@ -48,34 +49,77 @@ def changed(name, by, times=1.0, **where):
     return change
 
 
+BVR, LOST, NEVER, EDGE = (
+    "exchanges of BVR-L-SGD",
+    "heterogeneities at which FLEDGE",
+    "heterogeneities at which Fed",
+    "best",
+)
+FLEDGE, GROWS, SARAH, AHEAD = "exchanges of FLEDGE", "FLEDGE's exchanges", "exchanges of minibatch", "BVR-L-SGD's"
+BEST, STRAIGHT, DEPTH = "factor between", "explained part", "power of ten"
+STAYS, LEAVES, SLEDGE, ADDS, LEAST = "largest distance", "FLEDGE: exchanges", "SLEDGE's", "SARAH's", "least squared"
+
+
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "failing"),
     [
-        changed("exchanges", 30.0, algorithm="FLEDGE", zeta=0.25),
-        changed("exchanges", np.nan, algorithm="BVR-L-SGD", zeta=2.0),
-        changed("exchanges", 70.0, 0.0, algorithm="FLEDGE"),
-        changed("exchanges", 100.0, 0.0, algorithm="FedAvg"),
-        changed("exchanges", 0.0, 0.6, algorithm="minibatch SARAH", zeta=2.0),
-        changed("at_edge", 1, algorithm="FLEDGE", zeta=0.25),
-        changed("vectors_of_count", 5000.0, count=5),
-        changed("count_at_edge", 1, count=1),
-        lambda d: d.assign(excess=np.sqrt(d.excess)),
-        lambda d: d.assign(excess=0 * d.excess + 1e-10 / (1 + d.exchanges_of_round)),
-        changed("distance", 1e-9, radius=0.0),
-        changed("distance", 0.0, 0.5, radius=1e-3),
-        lambda d: d.assign_attrs(growth_per_round=2 * d.attrs["growth_per_round"]),
-        changed("error", 0.0, 1.2, estimator="SLEDGE"),
-        changed("error", 0.5, estimator="SLEDGE", part=5),
-        changed("error", 1.0, 0.0, estimator="SARAH"),
+        (changed("exchanges", 30.0, algorithm="FLEDGE", zeta=0.25), {FLEDGE}),
+        (changed("exchanges", 30.0, algorithm="BVR-L-SGD", zeta=0.25), {BVR}),
+        (changed("exchanges", np.nan, algorithm="BVR-L-SGD", zeta=2.0), {LOST, AHEAD}),
+        (changed("exchanges", 70.0, 0.0, algorithm="FLEDGE"), {GROWS}),
+        (changed("exchanges", 100.0, 0.0, algorithm="FedAvg"), {NEVER}),
+        (changed("exchanges", 0.0, 0.6, algorithm="minibatch SARAH", zeta=2.0), {SARAH}),
+        (changed("exchanges", np.nan, algorithm="minibatch SARAH", zeta=2.0), {SARAH, AHEAD}),
+        (changed("exchanges", 230.0, 0.0, algorithm="BVR-L-SGD", zeta=2.0), {AHEAD}),
+        (changed("at_edge", 1, algorithm="FLEDGE", zeta=0.25), {EDGE}),
+        (changed("vectors_of_count", 5000.0, count=5), {BEST}),
+        (changed("vectors_of_count", np.nan, count=20), {BEST}),
+        (changed("count_at_edge", 1, count=1), {EDGE}),
+        (lambda d: d.assign(excess=np.sqrt(d.excess)), {DEPTH}),
+        (lambda d: d.assign(excess=0 * d.excess + 1e-10 / (1 + d.exchanges_of_round)), {STRAIGHT}),
+        (changed("distance", 1e-9, radius=0.0), {STAYS}),
+        (changed("distance", 0.0, 0.5, radius=1e-3), {LEAVES}),
+        (lambda d: d.assign_attrs(growth_per_round=2 * d.attrs["growth_per_round"]), {LEAVES}),
+        (changed("error", 0.0, 1.2, estimator="SLEDGE"), {SLEDGE}),
+        (changed("error", 0.5, estimator="SLEDGE", part=5), {SLEDGE}),
+        (changed("error", 1.0, 0.0, estimator="SARAH"), {ADDS, LEAST}),
     ],
     ids=[
-        "FLEDGE too late", "BVR never", "FLEDGE flat in zeta", "FedAvg arrives", "SARAH early", "edge of the grid",
-        "most at sqrt(P)", "edge of the grid, p", "does not get there", "1 / t", "leaves without noise", "never leaves",
-        "rate", "error", "one part of the walk", "SARAH flat",
+        "FLEDGE too late", "BVR too late", "BVR never", "FLEDGE flat in zeta", "FedAvg arrives", "SARAH early",
+        "SARAH never", "BVR hardly ahead", "edge of the grid", "most at sqrt(P)", "one p never", "edge of the grid, p",
+        "does not get there", "1 / t", "leaves without noise", "never leaves", "rate", "error", "one part of the walk",
+        "SARAH flat",
     ],
 )  # fmt: skip
-def test_a_wrong_number_is_noticed(dataset, broken):
-    assert STUDY.judge(broken(dataset)).holds is False
+def test_a_claim_fails_alone(dataset, broken, failing):
+    """Or with those of the same number."""
+    verdict = STUDY.judge(broken(dataset))
+    assert verdict.holds is False
+    found = [claim.statement for claim in verdict.claims if not claim.holds]
+    assert {next((start for start in failing if words.startswith(start)), words) for words in found} == failing
+
+
+def test_what_moves_is_where_clients_lead_and_how_steep_it_is(dataset):
+    """Closed forms of gradients, those of the federation; FLEDGE comes to rest where FedAvg does not."""
+    dialled = watched.federation(0)
+    x = dataset.server.sel(watched="FLEDGE").values[3]
+    of_clients = dialled.federation.gradients_at(jnp.asarray(x), jnp.arange(watched.CLIENTS, dtype=jnp.int32))
+    expected = x - watched.LOCAL_STEPS * watched.STEP_SIZE * np.asarray(of_clients)
+    np.testing.assert_allclose(dataset.lead[3], expected, atol=2e-5)
+    slope = float(jnp.linalg.norm(dialled.federation.gradient(jnp.asarray(x))))
+    assert float(dataset.steepness.sel(watched="FLEDGE")[3]) == pytest.approx(slope, abs=2e-5)
+    np.testing.assert_array_equal(dataset.server[:, 0], np.broadcast_to(watched.START, (2, 2)))
+    assert (
+        float(dataset.steepness.sel(watched="FLEDGE")[-1])
+        < 1e-3
+        < float(dataset.steepness.sel(watched="FedAvg")[-5:].min())
+    )
+    scene = STUDY.move(dataset)
+    plane, curves = (each.picture for each in scene.pictures)
+    np.testing.assert_array_equal(scene.steps, dataset.watched_exchanges)
+    np.testing.assert_array_equal(plane.tracks[0].values[:, -1], dataset.server.sel(watched="FedAvg")[:, 0])
+    np.testing.assert_array_equal(plane.tracks[1].values[:, -2], dataset.server.sel(watched="FLEDGE")[:, 1])
+    np.testing.assert_allclose(curves.tracks[1].values, dataset.steepness.transpose(), rtol=1e-6)
 
 
 def test_paths_are_those_of_simulate():

@@ -12,6 +12,7 @@ from langevax.figures.theme import GREY, INK, LIGHT, OKABE_ITO
 
 PLUS, MINUS = OKABE_ITO[0], OKABE_ITO[1]
 SYMBOLS = ("triangle-down", "circle", "triangle-up")
+LAST = 6  # a name stands above the last sixth of its curve
 COLOURS = ((0.0, MINUS), (0.5, GREY), (1.0, PLUS))
 
 
@@ -71,10 +72,11 @@ def along(
     y_label: str,
     marks: Mapping[str, float] | None = None,
     levels: Mapping[str, float] | None = None,
+    colours: Mapping[str, str] | None = None,
 ) -> Moving:
     """Positive quantities (frame,) against `steps` on a logarithmic axis, a point on each; `marks` are steps, named.
 
-    `levels` are values with a name, drawn across.
+    `levels` are values with a name, drawn across; `colours` those of curves, where not the theme's in their order.
 
     Example:
         >>> moving = along([0, 1], {"loss": [1.0, 0.1]}, x_label="step", y_label="loss", marks={"switch": 1})
@@ -96,15 +98,16 @@ def along(
     for name, step in (marks or {}).items():
         figure.add_vline(x=step, line={"color": GREY, "width": 1, "dash": "dot"})
         note(figure, shown(name), x=step, y=1, yref="paper", xanchor="left", yanchor="top", xshift=4)
-    colours = OKABE_ITO[: len(values)]
-    for (name, curve), colour in zip(values.items(), colours, strict=True):
+    chosen = [(colours or {}).get(name, OKABE_ITO[k]) for k, name in enumerate(values)]
+    for (name, curve), colour in zip(values.items(), chosen, strict=True):
         _line(figure, steps, curve, colour, 1.6)
-        note(figure, shown(name), x=across[1], y=np.log10(curve[-1]), xanchor="right", yanchor="bottom", yshift=3,
+        top = np.log10(curve[-1 - len(curve) // LAST :].max())
+        note(figure, shown(name), x=across[1], y=top, xanchor="right", yanchor="bottom", yshift=3,
              font={"size": 13, "color": colour})  # fmt: skip
     together, places = np.stack(list(values.values()), axis=1), np.repeat(steps[:, None], len(values), axis=1)
     figure.add_scatter(
         x=places[-1], y=together[-1], mode="markers", hovertext=list(values), hovertemplate="%{hovertext}: %{y:.3g}",
-        marker={"size": 12, "color": list(colours), "line": {"width": 1, "color": LIGHT["paper"]}},
+        marker={"size": 12, "color": chosen, "line": {"width": 1, "color": LIGHT["paper"]}},
     )  # fmt: skip
     tracks = (Track("x", places), Track("y", together, y_label))
     return Moving(figure, (len(levels or {}) + len(values),), tracks, {"curve": np.arange(len(values))})

@@ -10,9 +10,9 @@ decay         f - min f under the Polyak-Lojasiewicz condition, in double precis
 saddle        |x_0| from a saddle that no client's gradient leaves, against the radius of the noise
 error         of estimators that are never refreshed, over what SLEDGE's should be
 digits        loss and accuracy of a small network on handwritten digits, split by class concentration
+watched       server and clients on a plane, to be looked at
 
-f is not convex in any of them. The problems are in `federated_problem`, `federated_saddle`, `federated_estimators` and
-`federated_classes`.
+f is not convex in any of them. The problems are in `problem`, `saddle`, `estimators` and `classes`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from langevax.studies.federated import digits, estimators, runs, saddle
+from langevax.studies.federated import digits, estimators, runs, saddle, watched
 from langevax.studies.federated.figure import draw
+from langevax.studies.federated.motion import move
 from langevax.studies.federated.problem import dialled_federation
 from langevax.studies.federated.verdict import judge
 from langevax.studies.study import Config, Study
@@ -92,7 +93,7 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
     reduced, noisy = list(DECAY_STEPS)[: 1 if few else None], list(saddle.METHODS)[: 1 if few else None]
     walkers = [name for name in estimators.ESTIMATORS if not few or name in ("SLEDGE", "SARAH")]
     parts = len(counts) + len(reduced) + len(noisy) + len(walkers)
-    total = len(makers) * len(zetas) + parts + digits.number_of_runs(size)
+    total = len(makers) * len(zetas) + parts + digits.number_of_runs(size) + 1
     bar = tqdm(total=total, desc="federated", disable=None if progress is None else not progress)
 
     reach = []
@@ -117,6 +118,8 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
         walks.append(estimators.errors(name, WALK_STEPS[size], WALKS[size], seed))
         bar.update()
     learnt = digits.learnt(size, seed, bar.update)
+    planes, places = watched.measured(seed)
+    bar.update()
     bar.close()
 
     rounds = min(len(exchanges) for _, exchanges in decays)
@@ -155,7 +158,7 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
         "seed": seed, "tolerance": TOLERANCE, "clients": CLIENTS, "most_exchanges": MOST_EXCHANGES[size],
         "growth_per_round": saddle.growth_per_round(), "out": saddle.OUT, "walk_steps": WALK_STEPS[size],
     }  # fmt: skip
-    return xarray.Dataset(variables, coordinates, attributes).merge(learnt)
+    return xarray.Dataset(variables | planes, coordinates | places, attributes).merge(learnt)
 
 
 def _common(escapes: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
@@ -167,16 +170,17 @@ def _common(escapes: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 STUDY = Study(
     name="federated",
     part="algorithm",
-    claim="Where clients' Hessians differ little, methods that reduce variance between clients (BVR-L-SGD, FLEDGE) "
-    "need few exchanges, exactly and without full participation; they leave saddle points with a little noise, and "
-    "SLEDGE's error stays without a full gradient ever again.",
-    formula=r"\| \nabla^2 f_i - \nabla^2 f_j \| \le \zeta, "
-    r"\qquad \text{exchanges} = O\!\left(\zeta / \varepsilon\right)",
+    claim="Where Hessians of the P clients differ by little, zeta, methods that reduce variance between clients "
+    "(BVR-L-SGD, FLEDGE) need few exchanges, exactly and without full participation; they leave saddle points with a "
+    "little noise, and SLEDGE's error stays without a full gradient ever again.",
+    formula=r"\| \nabla^2 f_i - \nabla^2 f_j \| \le \zeta \quad \Rightarrow \quad \| \nabla f \| \le \varepsilon "
+    r"\ \text{after} \ O(\zeta / \varepsilon^2) \ \text{exchanges}",
     source="Murata and Suzuki, ICML 2021 and NeurIPS 2022 (BVR-L-SGD, BVR-L-PSGD); Oko, Akiyama, Murata, Suzuki, 2022 "
     "(SLEDGE, FLEDGE) and ICML 2024 (SILVER)",
     measure=measure,
     draw=draw,
     judge=judge,
+    move=move,
     see="First row: exchanges of FLEDGE fall with zeta while minibatch SARAH's stay, and hollow marks at the top never "
     "arrive; total vectors of FLEDGE are fewest near p = sqrt(P); f falls along straight lines. Second "
     "row: without noise nothing leaves the saddle, with it |x_0| grows at the rate predicted; SLEDGE's error stays on "

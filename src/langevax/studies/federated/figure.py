@@ -87,10 +87,8 @@ def _participants(axes: Any, dataset: "xarray.Dataset") -> None:
     ):
         values = dataset[quantity]
         mean, spread = values.mean("seed").values, values.std("seed", ddof=1).values
-        axes.errorbar(counts, mean, spread, fmt=marker, linestyle="-", color=colour, capsize=2)
-        axes.annotate(
-            label, (counts[-1], mean[-1]), xytext=(-4, 8), textcoords="offset points", ha="right", color=colour
-        )
+        axes.errorbar(counts, mean, spread, fmt=marker, linestyle="-", color=colour, capsize=2, label=label)
+        axes.annotate(label, (counts[0], mean[0]), xytext=(8, 3), textcoords="offset points", color=colour)
     root = dataset.attrs["clients"] ** 0.5
     axes.axvline(root, color=theme.INK, linewidth=0.9)
     axes.text(root * 1.05, 0.96, r"$\sqrt{P}$", transform=axes.get_xaxis_transform(), va="top")
@@ -105,9 +103,11 @@ def _decay(axes: Any, dataset: "xarray.Dataset") -> None:
         colour, _ = LOOKS[name]
         row = dataset.sel(reduced=name)
         for seed in range(dataset.sizes["seed"]):
-            axes.plot(row.exchanges_of_round, row.excess[seed], color=colour, linewidth=0.9)
+            axes.plot(
+                row.exchanges_of_round, row.excess[seed], color=colour, linewidth=0.9, label=f"{name}, seed {seed}"
+            )
         axes.annotate(
-            name, (float(row.exchanges_of_round[-1]), float(row.excess[0, -1])), xytext=(-4, 6),
+            name, (float(row.exchanges_of_round[-1]), float(row.excess[:, -10:].max())), xytext=(-4, 10),
             textcoords="offset points", ha="right", color=colour,
         )  # fmt: skip
     axes.set(yscale="log", xlabel="exchanges", ylabel=r"$f - \min f$", title="Exponential convergence under PL")
@@ -140,7 +140,8 @@ def _errors(axes: Any, dataset: "xarray.Dataset") -> None:
         colour, row = ESTIMATORS[name], dataset.error.sel(estimator=name)
         mean, error = row.mean("walk").values, row.std("walk", ddof=1).values / np.sqrt(row.sizes["walk"])
         marker = "os^vDP"[colour]
-        axes.errorbar(x, mean, error, fmt=marker, linestyle="-", color=theme.OKABE_ITO[colour], linewidth=0.8)
+        axes.errorbar(x, mean, error, fmt=marker, linestyle="-", color=theme.OKABE_ITO[colour], linewidth=0.8,
+                      label=name)  # fmt: skip
         axes.annotate(name, (x[-1], mean[-1]), xytext=(0, 7), textcoords="offset points", ha="right",
                       color=theme.OKABE_ITO[colour])  # fmt: skip
     axes.axhline(1, color=theme.INK, linewidth=1.2)
@@ -154,5 +155,6 @@ def _digits(axes: Any, dataset: "xarray.Dataset", concentration: float) -> None:
         colour, marker = LOOKS[name]
         row = dataset.digits_accuracy.sel(learner=name, concentration=concentration).mean("digits_seed")
         every = max(1, row.sizes["spent"] // MARKS)
-        axes.plot(dataset.spent, row, color=colour, marker=marker, markevery=every, linewidth=1.0, markersize=4)
+        axes.plot(dataset.spent, row, color=colour, marker=marker, markevery=every, linewidth=1.0, markersize=4,
+                  label=name)  # fmt: skip
     axes.set(xlabel="exchanges", ylim=(0, 1.02), ylabel=" ", title=f"Digits, q = {concentration:g}")
