@@ -217,7 +217,7 @@ STUDY = Study(
         "number of steps however many modes N there are; explicit steps shrink like N^-2. Its bias is of order "
         "(p - 1) / p in the step for eigenvalues k^-p, that of a cut-off N^-(p - 1)."
     ),
-    formula=r"x \leftarrow (I + \eta A)^{-1} \left(x - \eta \nabla F(x) + \sqrt{2 \eta T}\, \xi\right), "
+    formula=r"x \leftarrow (I + \eta A)^{-1} (x - \eta \nabla F(x) + \sqrt{2 \eta T}\, \xi), "
     r"\qquad \eta \le \eta_0 \ \text{for all } N",
     source="Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3, Propositions 8 to 11, Theorem 5; exact laws are ours",
     measure=measure,

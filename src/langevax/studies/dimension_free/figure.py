@@ -59,7 +59,7 @@ def _limits(axes: Any, dataset: "xarray.Dataset") -> None:
     n, checked = dataset.modes.values, dataset.stability_modes.values
     for name in ("explicit Euler", "semi-implicit"):  # the exponential scheme's is within one percent of the latter's
         row, look = dataset.sel(scheme=name), SCHEMES[name]
-        axes.loglog(n, row.limit, color=look[0])
+        axes.loglog(n, row.limit, color=look[0], label=name)
         axes.plot(checked, row.limit.sel(modes=checked), linestyle="none", marker=look[1], color=look[0])
     _say(
         axes, "semi-implicit, exponential", n[-1], float(dataset.limit[1, -1]), SCHEMES["semi-implicit"][0], ha="right"
@@ -82,8 +82,8 @@ def _steps(axes: Any, dataset: "xarray.Dataset") -> None:
     n = dataset.modes.values
     for name, look in SCHEMES.items():
         row = dataset.sel(scheme=name)
-        axes.loglog(n, row.steps, color=look[0])
-        _points(axes, n, row.chain_steps, row.chain_steps_error, look)
+        axes.loglog(n, row.steps, color=look[0], label=f"{name}, exact")
+        _points(axes, n, row.chain_steps, row.chain_steps_error, look, label=f"{name}, chains")
     ends = dataset.steps.isel(modes=-1)
     _say(axes, "semi-implicit", n[-1], float(ends[1]), SCHEMES["semi-implicit"][0], ha="right")
     _say(axes, "exponential", n[-1], float(ends[2]), SCHEMES["exponential"][0], ha="right", xytext=(0, -15))
@@ -98,8 +98,8 @@ def _variances(axes: Any, dataset: "xarray.Dataset") -> None:
     shown = np.unique(np.geomspace(1, len(k), 16).round().astype(int)) - 1
     for name in ("semi-implicit", "exponential"):
         row, look = dataset.sel(scheme=name), SCHEMES[name]
-        axes.plot(k, row.variance_exact, color=look[0])
-        _points(axes, k[shown], row.variance[shown], row.variance_error[shown], look)
+        axes.plot(k, row.variance_exact, color=look[0], label=f"{name}, exact")
+        _points(axes, k[shown], row.variance[shown], row.variance_error[shown], look, label=f"{name}, chains")
     middle = len(k) // 4
     _say(axes, "exponential", k[-1], 1.0, SCHEMES["exponential"][0], ha="right", xytext=(0, 26))
     _say(axes, "semi-implicit\n$1/(1 + h(a_k - q_k)/2)$", k[middle], float(dataset.variance_exact[1, middle]),
@@ -140,8 +140,8 @@ def _tail(axes: Any, dataset: "xarray.Dataset") -> None:
     n = np.concatenate([dataset.cut.values, dataset.modes.values])
     line = np.concatenate([dataset.left_out_exact.values, dataset.left_out_line.values])
     order = np.argsort(n)
-    axes.loglog(n[order], line[order], color=look[0])
-    _points(axes, dataset.cut, dataset.left_out, dataset.left_out_error, look)
+    axes.loglog(n[order], line[order], color=look[0], label="exact")
+    _points(axes, dataset.cut, dataset.left_out, dataset.left_out_error, look, label="chains")
     _say(axes, "slope $-1$", float(dataset.modes[3]), float(dataset.left_out_line[3]), look[0], xytext=(8, 4))
     _modes_axis(axes, ylabel="left out of $E|x|^2$", title="and a cut-off leaves $1/N$, $p$ = 2")
 
@@ -171,7 +171,7 @@ def _losses(axes: Any, dataset: "xarray.Dataset") -> None:
     counts, value, error = dataset.mixing_modes.values, dataset.loss.values, dataset.loss_error.values
     shades = matplotlib.colormaps[theme.SEQUENTIAL](np.linspace(0, 0.85, len(counts)))
     for count, v, e, shade, marker in zip(counts, value, error, shades, MARKERS, strict=False):
-        _points(axes, count, v, e, (shade, marker))
+        _points(axes, count, v, e, (shade, marker), label=f"N = {count}")
     mean = float((value / error**2).sum() / (1 / error**2).sum())
     axes.axhline(mean, color=theme.GREY, linewidth=0.9)
     axes.text(0.03, 0.05, "grey: mean over all $N$", transform=axes.transAxes, color=theme.GREY)

@@ -195,8 +195,8 @@ STUDY = Study(
     claim="Two-phase noisy gradient descent learns a teacher of m ReLU neurons on d inputs from n rows of noise v to "
     "an excess risk of order 1 / n, near m d v^2 / n, where kernel ridge, random features and nearest neighbours, all "
     "linear in y, are stuck above n^-(d+2)/(2d+2).",
-    formula=r"E \, (\hat{f} - f^*)^2 = O\left(\frac{m^5 \log n}{n}\right), "
-    r"\qquad \text{linear in } y: \ \Omega\left(n^{-(d + 2) / (2 d + 2)}\right)",
+    formula=r"E \, (\hat{f} - f^*)^2 = O(m^5 \log n / n), "
+    r"\qquad \text{linear in } y: \ \Omega(n^{-(d + 2) / (2 d + 2)})",
     source="Akiyama, Suzuki, ICLR 2023, Theorems 4.1 and 4.5, Algorithm 1",
     measure=measure,
     draw=draw,
