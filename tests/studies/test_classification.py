@@ -3,9 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray
 
 from langevax import FiniteSum
 from langevax.studies import classification, load
+from langevax.studies.classification.verdict import late
 from langevax.studies.study import Config
 from tests.studies.claims import check_failing
 
@@ -27,8 +29,6 @@ def test_it_holds_at_the_small_size(data):
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
     assert all("units" in variable.attrs for variable in data.data_vars.values())
     assert STUDY.save(tmp_path, data)["holds"] is True
-    import xarray
-
     with xarray.open_dataset(tmp_path / "data.nc", engine="h5netcdf") as again:
         assert STUDY.judge(again.load()) == STUDY.judge(data)
 
@@ -59,6 +59,27 @@ def test_an_excess_that_is_not_the_gibbs_laws_is_noticed(data, broken):
     """Twice as much is still within 1 %."""
     factor = 1 + (data.sampler == broken)
     check_failing(STUDY, data.assign(excess=factor * data.excess), f"{broken}'s excess risk at the end, mean")
+
+
+def test_one_split_on_which_a_method_stays_away_is_enough(data):
+    factor = 1 + 4 * ((data.sampler == "SARAH-LD") & (data.repetition == 0))
+    worse = data.assign(excess=data.excess * factor)
+    check_failing(STUDY, worse, "SARAH-LD's excess risk at the end, on the worst split")
+
+
+def test_errors_count_against_sgld(data):
+    """A mean above 1 % does not do where one split alone makes it so."""
+    lucky = data.excess * xarray.where(data.repetition == 0, 4.0, 0.1)
+    assert late(data.assign(excess=lucky))[1, 2].mean() > 0.01
+    check_failing(STUDY, data.assign(excess=data.excess.where(data.sampler != "SGLD", lucky)), "SGLD's excess risk")
+
+
+def test_the_excess_that_is_predicted_is_that_of_the_chains_own_gaussian_law(data):
+    """With curvature 2 that of x <- (1 - 2 h) x + noise, and F - min F = |x|^2."""
+    claim = next(claim for claim in STUDY.claims(data) if claim.statement.startswith("LD's excess"))
+    step, temperature, dim = data.attrs["shown"], 1 / data.attrs["gamma"], 31
+    variance = 2 * step * temperature / (1 - (1 - 2 * step) ** 2)
+    assert claim.predicted * float(np.abs(data["least"]).mean()) == pytest.approx(dim * variance, rel=1e-12)
 
 
 def test_a_method_that_predicts_worse_is_noticed(data):

@@ -8,7 +8,8 @@ from scipy.integrate import dblquad
 from langevax.problems import losses
 from langevax.studies import dual_methods, load
 from langevax.studies.dual_methods import runs as dual_runs
-from langevax.studies.study import Config
+from langevax.studies.dual_methods.verdict import worst
+from langevax.studies.study import Claim, Config
 from tests.studies.claims import check_failing
 
 STUDY = load("dual-methods")
@@ -91,6 +92,15 @@ def test_wrong_averages_do_not_hold(data, monkeypatch, name):
 def test_a_certified_gap_that_is_large_or_not_to_be_trusted_does_not_hold(data):
     check_failing(STUDY, data.assign(certified=10 * data.certified), "certified gap of MFLD")
     check_failing(STUDY, data.assign(trustworthy=~data.trustworthy), "certified gap of MFLD")
+
+
+def test_the_worst_of_some_claims_is_the_one_with_the_least_room():
+    easy, hard, fails = (Claim("", "", measured, 1.0, 0.5, relation="at most") for measured in (0.0, 1.2, 1.6))
+    off, unknown = Claim("", "", 0.4, 1.0, 0.5), Claim("", "", np.nan, 1.0, 0.5)
+    assert worst([easy, hard]) is hard
+    assert worst([easy, hard, off]) is off
+    assert worst([hard, fails, easy]) is fails
+    assert worst([fails, unknown, easy]) is unknown
 
 
 def of(data, name, loss):

@@ -8,6 +8,7 @@ from scipy.integrate import dblquad
 
 from langevax.studies import load
 from langevax.studies.mixture import law as exact_law
+from langevax.studies.mixture import verdict
 from langevax.studies.study import Config
 from tests.studies.claims import check_failing
 
@@ -20,11 +21,11 @@ def data():
 
 
 def test_it_holds_at_the_small_size(data):
-    verdict = STUDY.judge(data)
-    assert verdict.holds
-    assert len(verdict.claims) == 8
-    assert "spread index" in verdict.sentence
-    assert all(math.isfinite(number) for number in verdict.numbers.values())
+    found = STUDY.judge(data)
+    assert found.holds
+    assert len(found.claims) == 8
+    assert "spread index" in found.sentence
+    assert all(math.isfinite(number) for number in found.numbers.values())
 
 
 def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
@@ -59,6 +60,15 @@ def test_chains_left_between_the_modes_and_a_start_that_does_not_lean_are_notice
     centred = data.copy(deep=True)
     centred["share"][:, 1] = data["share"][:, 0].values
     check_failing(STUDY, centred, "share in mode 1 from a leaning start")
+
+
+def test_errors_count_against_sgld(data):
+    """Wide by two chains alone."""
+    lucky = data.copy(deep=True)
+    lucky["ratio"].loc[{"sampler": "SGLD"}] = np.where(np.arange(data.sizes["chain"]) % 32 < 2, 25.0, 0.8)[:, None]
+    lucky["mode_of"].loc[{"sampler": "SGLD"}] = np.arange(data.sizes["chain"])[:, None] % 2
+    assert float(lucky["ratio"].sel(sampler="SGLD").mean()) > verdict.WIDE
+    check_failing(STUDY, lucky, "spread of SGLD's")
 
 
 def test_sgld_with_the_right_spread_or_chains_that_cross_do_not_hold(data):

@@ -51,8 +51,10 @@ def test_the_figure_has_labelled_axes(dataset):
         (lambda d: d.assign(rest=10 * d.rest), ["squared error at rest"]),
         (lambda d: d.assign(linear=1.1 * d.linear), ["linear clouds"]),
         (lambda d: d.assign(energy_bound=0.9 * d.energy_formula), ["free energy"]),
+        (lambda d: d.assign(energy_bound=(d.linear + d.linear_error).sel(quantity="free energy")), ["free energy"]),
+        (lambda d: d.assign(rest=d.independent / d.num_particles - d.rest_error), ["squared error at rest"]),
     ],
-    ids=["slope", "limit", "growth", "independent draws", "linear", "bound"],
+    ids=["slope", "limit", "growth", "draws", "linear", "bound", "a bound within errors", "draws within errors"],
 )
 def test_a_wrong_number_is_noticed_by_its_own_claim(dataset, broken, fails):
     check_failing(STUDY, broken(dataset), *fails)

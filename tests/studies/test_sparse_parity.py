@@ -79,6 +79,19 @@ def test_each_claim_on_the_last_cell_can_fail_alone(data):
     check_failing(STUDY, lost, f"network's accuracy at d = {int(data.dim[0])},")
 
 
+def test_errors_count_against_what_is_learnt(data):
+    """Means that pass, by trials that differ so that they might not."""
+    last = {"dim": data.dim[-1], "rows": sparse_parity.RATIO * data.dim[-1]}
+    trials = np.where(np.arange(data.sizes["trial"]) == 0, 0.8, 1.0)
+    lucky = data.copy(deep=True)
+    lucky.accuracy.loc[{"learner": "MFLD, annealed"} | last] = trials
+    assert trials.mean() > sparse_parity.LEARNED
+    check_failing(STUDY, lucky, f"network's accuracy at d = {int(data.dim[-1])},")
+    lucky = data.copy(deep=True)
+    lucky.energy.loc[{"network": "MFLD, annealed"} | last] = np.where(np.arange(data.sizes["trial"]) == 0, 20.0, 1.0)
+    check_failing(STUDY, lucky, "energy of the two coordinates")
+
+
 def test_errors_are_at_least_binomial():
     mean, error = sparse_parity.mean_and_error([0.9, 0.9, 0.9, 0.9], 100)
     assert (mean, error) == (pytest.approx(0.9), pytest.approx(np.sqrt(0.9 * 0.1 / 400)))
