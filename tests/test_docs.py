@@ -20,6 +20,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "extending.md",
         "federated.md",
         "functions.md",
+        "optimisation.md",
         "papers.md",
         "sampling.md",
         "sharp_bits.md",
