@@ -11,15 +11,17 @@ from langevax.figures.twin.panel import Twin
 from langevax.report.atlas import Atlas, Claimed, Found, Told
 
 VERSIONS = {"langevax": "0.1.0", "jax": "0.10.2", "numpy": "2.4.6", "python": "3.11.7"}
+SCALE = [[0.0, "#440154"], [1.0, "#FDE725"]]
 LOW = Claimed("it is low", "Theorem 1", 1.02, 1.0, 0.05, "equals", 0.01, "m", holds=True)
 FEW = Claimed("storeys", "Theorem 2", 3.0, 2.0, 0.5, "at most", None, "", holds=False)
 NONE = Claimed("windows", "", None, 2.0, 0.5, "at least", None, "", holds=False)
 
 
-def panel(title="Height", rise=1.0):
-    """A line on axes."""
+def panel(title="Height", rise=1.0, colour="#0072B2"):
+    """A line on axes, over a map."""
     figure = canvas(300, x=axis("storeys"), y=axis("height"))
-    figure.add_scatter(x=[0, 1, 2], y=[0, rise, 2 * rise], mode="lines", line={"color": "#0072B2"})
+    figure.add_heatmap(x=[0, 1, 2], y=[0, 1], z=[[0, 1, 2], [2, 1, 0]], colorscale=SCALE, showscale=False)
+    figure.add_scatter(x=[0, 1, 2], y=[0, rise, 2 * rise], mode="lines", line={"color": colour})
     return Twin(title, figure, f"{title}: height against storeys, from 0 to {2 * rise}.", {"x": [0, 1], "y": [0, rise]})
 
 
@@ -40,7 +42,7 @@ def found(*claims, **changes):
         holds,
         "The tower is 1.02 m high.",
         claims,
-        (panel(), panel("Width", 2.0)),
+        (panel(), panel("Width", 2.0, SCALE[0][1])),
         ("left", "right"),
         numbers={"height": 1.02, "count": 3, "none": None},
         config={"size": "small", "seed": 0},

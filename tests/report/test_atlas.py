@@ -6,12 +6,15 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
+from matplotlib.figure import Figure
 
+from langevax.figures.twin import panels
+from langevax.figures.twin.places import places
 from langevax.report.atlas import Found, write_atlas
 from langevax.report.atlas.claims import first_sentence
 from langevax.report.atlas.formula import formula
 from langevax.report.atlas.page import answer, doubts
-from tests.report.atlases import FEW, LOW, NONE, VERSIONS, atlas, found, small, told
+from tests.report.atlases import FEW, LOW, NONE, VERSIONS, atlas, found, scene, small, told
 from tests.report.browser import opened
 
 HOSTILE = "<img src=x onerror=alert(1)></script>&amp;"
@@ -225,14 +228,22 @@ def test_page_opens_silent_and_draws_a_picture_when_it_is_near(wide):
     assert wide.overflow() <= 0
 
 
-def test_far_pictures_wait(browser, tmp_path):
-    write_atlas(atlas(*(told(f"t{i}", found=found(LOW)) for i in range(8))), tmp_path / "atlas.html")
+SLIDE = """() => {
+  const slider = document.querySelector("#t7 input[type=range]");
+  slider.value = 1;
+  slider.dispatchEvent(new Event("input"));
+}"""
+
+
+def test_far_pictures_wait_and_are_drawn_when_they_are_to_move(browser, tmp_path):
+    studies = [told(f"t{i}", found=found(LOW)) for i in range(7)] + [told("t7", found=found(LOW, scene=scene()))]
+    write_atlas(atlas(*studies), tmp_path / "atlas.html")
     seen = opened(browser, tmp_path / "atlas.html")
     seen.page.wait_for_timeout(150)
-    drawn = "document.querySelectorAll('.plot .main-svg').length > 0"
     assert not seen.page.evaluate("document.querySelector('#t7 .plot').dataset.drawn")
-    seen.page.locator("#t7").scroll_into_view_if_needed()
-    seen.until(drawn)
+    seen.page.evaluate(SLIDE)
+    seen.page.wait_for_selector("#t7 figure[data-frame='1'] .lines path", state="attached", timeout=5000)
+    assert seen.complaints == []
     seen.page.close()
 
 
@@ -266,6 +277,19 @@ def test_slider_moves_the_picture(wide):
     assert wide.page.locator("#pisa output").text_content() == "step 10"
 
 
+def test_line_too_dark_for_dark_paper_is_lifted_and_a_scale_keeps_its_colours(browser, page):
+    seen = opened(browser, page, scheme="dark")
+    seen.page.locator("#eiffel .panels").scroll_into_view_if_needed()
+    seen.until("document.querySelectorAll('#eiffel .lines path').length === 2")
+    lines, scale = seen.page.evaluate(
+        """[[...document.querySelectorAll("#eiffel .lines path")].map((path) => path.style.stroke),
+            document.querySelector("#eiffel .plot").data[0].colorscale.map(([_, colour]) => colour)]"""
+    )
+    assert lines == ["rgb(74, 154, 232)", "rgb(133, 90, 144)"]
+    assert scale == ["#440154", "#FDE725"]
+    seen.page.close()
+
+
 def test_lines_of_the_map_are_dressed_for_light_and_dark(wide):
     line = "getComputedStyle(document.querySelector('.drawing path.algorithm')).stroke"
     assert wide.page.evaluate(line) == "rgb(0, 114, 178)"
@@ -289,14 +313,19 @@ def test_lines_of_the_drawing_end_where_those_of_the_columns_begin(wide):
 def test_page_prints_light_unfolded_and_with_all_pictures(browser, page):
     seen = opened(browser, page, scheme="dark")
     assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 27)"
-    count = (
-        "[document.querySelectorAll('.plot .main-svg').length, document.querySelectorAll('details:not([open])').length]"
+    seen.page.evaluate(
+        """addEventListener("beforeprint", () => (window.printed = [
+          document.querySelectorAll(".plot .main-svg").length >= document.querySelectorAll(".plot").length,
+          document.querySelectorAll("details:not([open])").length,
+          ...new Set([...document.querySelectorAll(".xtick text")].map((text) => getComputedStyle(text).fill)),
+        ]))"""
     )
-    seen.page.evaluate(f"addEventListener('beforeprint', () => (window.printed = {count}))")
     paper = seen.page.pdf(prefer_css_page_size=True)
-    pictures, still_folded = seen.page.evaluate("window.printed")
-    assert pictures >= 7
-    assert still_folded == 0
+    assert seen.page.evaluate("window.printed") == [
+        True,
+        0,
+        "rgb(92, 101, 110)",
+    ]  # every figure, none folded, all light
     assert len(re.findall(rb"/Type\s*/Page\b", paper)) > 3
     assert b"/ToUnicode" in paper  # text is text
     seen.page.close()
@@ -324,3 +353,20 @@ def test_reader_who_wants_no_motion_gets_no_smooth_scrolling_and_no_play(browser
     assert seen.page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     assert not seen.page.locator("button.play").is_visible()
     seen.page.close()
+
+
+def test_each_panel_of_a_printed_figure_has_its_place():
+    printed = Figure(layout="constrained")
+    for name, axes in printed.subplot_mosaic([["a", "a", "a"], ["b", "c", "d"], ["e", "e", "f"]]).items():
+        if name == "d":
+            axes.axis("off")
+        elif name != "f":  # which stays empty
+            axes.set_title(name)
+            image = axes.imshow([[0, 1], [1, 0]])
+    printed.colorbar(image)
+    assert dict(zip([twin.title for twin in panels(printed)], places(printed), strict=True)) == {
+        "a": "first row",
+        "b": "second row, left",
+        "c": "second row, right",
+        "e": "third row",
+    }

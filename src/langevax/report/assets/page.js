@@ -7,17 +7,32 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const MILLISECONDS_A_FRAME = 100;
 
-// A figure's specification with each light colour (#RRGGBB, or with an opacity #RRGGBBAA) turned dark.
-function darkened(value) {
+// A figure's specification with each light colour (#RRGGBB, or with an opacity #RRGGBBAA) turned dark. A colour that
+// has no dark twin is lifted until it is seen, but for those of a scale, whose steps must stay apart.
+function darkened(value, inScale = false) {
   if (typeof value === "string") {
-    const colour = value[0] === "#" && inTheDark[value.slice(0, 7).toUpperCase()];
-    return colour ? colour + value.slice(7) : value;
+    if (!/^#([0-9a-f]{6}|[0-9a-f]{8})$/i.test(value)) return value;
+    const light = value.slice(0, 7).toUpperCase();
+    return (inTheDark[light] ?? (inScale ? light : lifted(light))) + value.slice(7);
   }
-  if (Array.isArray(value)) return value.map(darkened);
+  if (Array.isArray(value)) return value.map((inner) => darkened(inner, inScale));
   if (value && typeof value === "object") {
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, darkened(inner)]));
+    const dress = ([key, inner]) => [key, darkened(inner, inScale || key === "colorscale")];
+    return Object.fromEntries(Object.entries(value).map(dress));
   }
   return value;
+}
+
+const SEEN_FROM = 0.13; // relative luminance that contrasts 3:1 with dark paper
+
+function lifted(colour) {
+  const channels = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
+  const linear = (c) => (c <= 10 ? c / 3295 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  let white = 0;
+  const mixed = () => channels.map((c) => Math.round(c + white * (255 - c)));
+  while (luminance(mixed()) < SEEN_FROM) white += 0.05;
+  return "#" + mixed().map((c) => c.toString(16).padStart(2, "0")).join("");
 }
 
 // What is not drawn yet is drawn; what is drawn takes its new dress.
