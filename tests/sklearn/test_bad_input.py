@@ -72,6 +72,8 @@ def test_targets_of_mixed_type_are_refused():
         ({"neuron": "relu"}, "neuron must be one of 'tanh-tanh', 'tanh', got 'relu'"),
         ({"scaling": "rows"}, "scaling must be one of 'loo', 'columns', 'global', got 'rows'"),
         ({"validation": "cv"}, "validation must be one of None, 'path', got 'cv'"),
+        ({"devices": 0}, "devices must be at least 1, got 0"),
+        ({"devices": 99}, "devices is 99, but JAX has 1; .*'jax_num_cpu_devices', 99"),
     ],
 )
 def test_a_parameter_out_of_range_is_named_with_its_value(change, message):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from langevax.cli.errors import exit_codes
+from langevax.cli.fitting.party import party
 from langevax.cli.fitting.request import Request, Solver
 
 HELP = """Fit a network to a table, compare it with other methods on rows held out, and certify it.
@@ -27,6 +28,9 @@ Every such decision is said.
 With --curves wide, columns named by numbers are read at these times (wavelengths, hours), others at even steps
 from 0 to 1, and missing cells are interpolated. With --curves long, times may differ between curves, be few, and be
 dates; the target is one for each id. Other methods are given the same coefficients of the curves.
+
+Several processes, one on each machine or core, share the neurons: start the same command in each, with DIR on a disk
+that all see, and --coordinator, --num-processes and --process-id. The numbers are those of one process.
 
 DIR then holds report.html (open it in a browser), model.safetensors, schema.json, result.json and holdout.csv, the
 predictions for the rows held out.
@@ -137,6 +141,23 @@ def fit(
             "of their own or are differentiated.",
         ),
     ] = Request.smoothing,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Train with several processes, on one machine or many: the address of process 0, the same in all.",
+            show_default=False,
+        ),
+    ] = None,
+    num_processes: Annotated[
+        int | None, typer.Option(metavar="INT", min=1, help="How many processes there are.", show_default=False)
+    ] = None,
+    process_id: Annotated[
+        int | None,
+        typer.Option(
+            metavar="INT", min=0, help="Which of them this is; 0 reads, writes and speaks.", show_default=False
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the interrupted run in DIR; the other options as before.")
@@ -170,6 +191,14 @@ def fit(
             modes=modes,
             smoothing=smoothing,
         )
-        from langevax.cli.fitting.run import run
+        together = party(coordinator, num_processes, process_id)
+        from langevax.cli.fitting.run import follow, run
 
-        run(request, machine=json, resume=resume, force=force)
+        if together is None:
+            run(request, machine=json, resume=resume, force=force)
+            return
+        with together.joined(), exit_codes():
+            if together.first:
+                run(request, machine=json, resume=resume, force=force, together=together)
+            else:
+                follow(request, resume, together)

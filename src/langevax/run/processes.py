@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from jaxtyping import Array
 from langevax.run.errors import PeerError
 
 WAIT = 60  # seconds for all processes to come together
+PATIENCE = 7 * 24 * 3600  # seconds at the end, while the first writes what was found
 SILENCE = 10  # seconds after which a process that says nothing counts as dead
 
 
@@ -26,8 +27,8 @@ SILENCE = 10  # seconds after which a process that says nothing counts as dead
 def joined(coordinator: str, num_processes: int, process_id: int) -> Iterator[None]:
     """Be one of several processes that share runs, as long as the block lasts.
 
-    Nothing may have been computed before. Where one process fails all end with exit code 1 and a sentence, at once:
-    the one that failed does not wait for the others, and these do not wait for it.
+    Nothing may have been computed before. At the end each waits for the others. Where one process fails all end with
+    exit code 1 and a sentence, at once: the one that failed does not wait for the others, and these do not wait for it.
 
         with langevax.run.joined("10.0.0.1:8476", num_processes=2, process_id=0):  # the other has process_id=1
             mesh = jax.make_mesh((jax.device_count(),), ("particles",))
@@ -48,22 +49,46 @@ def joined(coordinator: str, num_processes: int, process_id: int) -> Iterator[No
             process_id,
             initialization_timeout=WAIT,
             heartbeat_timeout_seconds=SILENCE,
+            shutdown_timeout_seconds=PATIENCE,
         )
     except jax.errors.JaxRuntimeError as error:
         raise PeerError(
             f"{num_processes} processes did not come together at {coordinator}: {first_line(error)}"
         ) from error
+    with _stdout_on_stderr():  # where the collectives say that they have met
+        meet("all are here")
     try:
         yield
     except BaseException as error:  # JAX would wait for the others, who wait for this one, and then abort
-        if isinstance(error, PeerError):
-            print(f"Process {process_id} of {num_processes}: {error}", file=sys.stderr)
-        else:
-            traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+        _leave(error, f"Process {process_id} of {num_processes}")
     jax.distributed.shutdown()
+
+
+@contextmanager
+def _stdout_on_stderr() -> Iterator[None]:
+    """What libraries below Python print goes to stderr: stdout is the user's."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _leave(error: BaseException, who: str) -> NoReturn:
+    """End this process as Python would, without what JAX does at the end."""
+    code = 130 if isinstance(error, KeyboardInterrupt) else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 1
+    elif isinstance(error, PeerError):
+        print(f"{who}: {error}", file=sys.stderr)
+    else:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from langevax.sklearn import parameters, persistence
 from langevax.sklearn.path import anneal, validated
 from langevax.sklearn.solvers import SOLVERS
 from langevax.sklearn.table import Rows, Standardiser, Table, distinct_rows
-from langevax.sklearn.training import Network, Task, kernel_choice, outputs, root_key, train
+from langevax.sklearn.training import Network, Task, kernel_choice, mesh_of, outputs, root_key, train
 
 CLOUDS = 8  # kept for predictions, from the last half of the run
 
@@ -42,6 +42,7 @@ class MeanFieldEstimator(BaseEstimator):
         stop_at_plateau: bool = True,
         warm_start: bool = False,
         checkpoint: str | os.PathLike | None = None,
+        devices: int | None = None,
         progress: bool | None = None,
         random_state: Any = None,
     ):
@@ -59,6 +60,7 @@ class MeanFieldEstimator(BaseEstimator):
         self.stop_at_plateau = stop_at_plateau
         self.warm_start = warm_start
         self.checkpoint = checkpoint
+        self.devices = devices
         self.progress = progress
         self.random_state = random_state
 
@@ -97,8 +99,9 @@ class MeanFieldEstimator(BaseEstimator):
             if not SOLVERS[self.solver].from_prior:
                 start = [start, *anneal(network, choice.hotter, schedule, start, path_key, self.progress)][-1]
         kept = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": True}
+        shared = {} if self.devices is None else {"sharding": mesh_of(self.devices, self.num_particles)}
         risk = network.risk(temperature)
-        result = train(risk, temperature, schedule, start, run_key, progress=self.progress, **kept)
+        result = train(risk, temperature, schedule, start, run_key, progress=self.progress, **kept, **shared)
         self.standardiser_, self.temperature_ = standardiser, float(temperature)
         self._keep(network, result, rows.places)
         self.converged_ = self.n_iter_ < schedule.num_steps

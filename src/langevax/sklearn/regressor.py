@@ -45,6 +45,8 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
         stop_at_plateau: end once the dual vector no longer drifts.
         warm_start: go on from the last fit's particles.
         checkpoint: directory where the run is saved and from where an interrupted one goes on.
+        devices: how many of JAX's devices share the particles, those of other processes among them
+            (`langevax.run.joined`); None: one. The numbers are the same up to the order of sums.
         progress: show a progress line; None shows it on a terminal after a second.
         random_state: int or `numpy.random.RandomState`.
 

@@ -1,11 +1,13 @@
 """What `langevax fit` does: prepare, train, compare, certify, report, put in place."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import polars as pl
 
@@ -13,6 +15,7 @@ from langevax.cli.errors import BadInput, RunFailed
 from langevax.cli.fitting import story
 from langevax.cli.fitting.estimators import estimator_for
 from langevax.cli.fitting.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
+from langevax.cli.fitting.party import Party, check_particles
 from langevax.cli.fitting.predicting import predictions
 from langevax.cli.fitting.preparation import prepare
 from langevax.cli.fitting.prepared import Prepared
@@ -35,17 +38,20 @@ POINTS = 6  # of the certificate along training, fewer where they would take min
 AFFORDABLE = 8e5  # rows times temperatures of all of them
 
 
-def run(request: Request, machine: bool, resume: bool, force: bool) -> None:
-    """Fit, and tell of it."""
+def run(request: Request, machine: bool, resume: bool, force: bool, together: Party | None = None) -> None:
+    """Fit, and tell of it; `together` with other processes, the first of which this is."""
     output, folder = Output(machine), Folder(request.out)
-    folder.check(resume, force)
-    prepared = prepare(request)
-    folder.begin(resume, request.settings())
+    with nullcontext() if together is None else together.announced():
+        folder.check(resume, force)
+        prepared = prepare(request)
+        if together is not None:
+            check_particles(estimator_for(request, prepared.schema), jax.device_count())
+        folder.begin(resume, request.settings())
     story.tell_of_data(output, request, prepared)
     keep_compiled_programs()
     try:
         with output.waiting("Training: choosing the temperature, compiling"):
-            model, seconds = train(request, prepared, folder, resume)
+            model, seconds = train(request, prepared, folder, resume, together)
         story.tell_of_training(output, model, seconds)
         found = judge(output, request, prepared, model, seconds)
         story.tell_of_findings(output, prepared, found)
@@ -59,11 +65,21 @@ def run(request: Request, machine: bool, resume: bool, force: bool) -> None:
     output.result(result)
 
 
-def train(request: Request, prepared: Prepared, folder: Folder, resume: bool) -> tuple[Any, float]:
+def follow(request: Request, resume: bool, together: Party) -> None:
+    """The part of a process that is not the first: train with it, and say nothing."""
+    together.wait()
+    keep_compiled_programs()
+    train(request, prepare(request), Folder(request.out), resume, together)
+
+
+def train(
+    request: Request, prepared: Prepared, folder: Folder, resume: bool, together: Party | None = None
+) -> tuple[Any, float]:
     """The fitted estimator and the seconds it took."""
     split = prepared.split
     targets = np.array(prepared.schema.classes)[split.train_targets] if split.classes else split.train_targets
-    model = estimator_for(request, prepared.schema, checkpoint=folder.checkpoints)
+    shared = {} if together is None else {"devices": jax.device_count()}
+    model = estimator_for(request, prepared.schema, checkpoint=folder.checkpoints, **shared)
     began = time.perf_counter()
     try:
         model.fit(prepared.take(split.train), targets)

@@ -53,6 +53,7 @@ class OnCurves(WeightFunctions, Encoded):
         stop_at_plateau: bool = True,
         warm_start: bool = False,
         checkpoint: str | os.PathLike | None = None,
+        devices: int | None = None,
         progress: bool | None = None,
         random_state: Any = None,
     ):
@@ -72,6 +73,7 @@ class OnCurves(WeightFunctions, Encoded):
             stop_at_plateau=stop_at_plateau,
             warm_start=warm_start,
             checkpoint=checkpoint,
+            devices=devices,
             progress=progress,
             random_state=random_state,
         )
@@ -115,7 +117,7 @@ class FunctionalMeanFieldRegressor(OnCurves, MeanFieldRegressor):
         basis, num_modes, grid, derivative, decay, whiten, channels, smoothing, missing: of the encoder, see
             `CurveCoefficients`. Spectra want derivative=2: what tells of the target is in the bends, not in the level.
         num_particles, temperature, step_size, num_steps, batch_size, neuron, prior_variance, validation,
-            stop_at_plateau, warm_start, checkpoint, progress, random_state: see `MeanFieldRegressor`.
+            stop_at_plateau, warm_start, checkpoint, devices, progress, random_state: see `MeanFieldRegressor`.
         output_scale: R; "auto" is 3, at which the few directions that matter in curves are learned.
 
     Attributes:

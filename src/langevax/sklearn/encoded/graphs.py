@@ -37,6 +37,7 @@ class OnGraphs(Encoded):
         stop_at_plateau: bool = True,
         warm_start: bool = False,
         checkpoint: str | os.PathLike | None = None,
+        devices: int | None = None,
         progress: bool | None = None,
         random_state: Any = None,
     ):
@@ -56,6 +57,7 @@ class OnGraphs(Encoded):
             stop_at_plateau=stop_at_plateau,
             warm_start=warm_start,
             checkpoint=checkpoint,
+            devices=devices,
             progress=progress,
             random_state=random_state,
         )
@@ -84,7 +86,8 @@ class GraphMeanFieldRegressor(OnGraphs, MeanFieldRegressor):
         heat_times, wl_depth, wl_components, node_labels, edge_labels: of the encoder, see `GraphFeatures`.
         solver: "psdca", dual ascent, a graph at a time, or another of `MeanFieldRegressor`.
         num_particles, temperature, step_size, num_steps, batch_size, neuron, output_scale, prior_variance,
-            validation, stop_at_plateau, warm_start, checkpoint, progress, random_state: see `MeanFieldRegressor`.
+            validation, stop_at_plateau, warm_start, checkpoint, devices, progress, random_state: see
+            `MeanFieldRegressor`.
 
     Attributes:
         encoder_: the fitted `GraphFeatures`; its columns are what the network sees.
