@@ -12,7 +12,7 @@ acceptance   of one proposal of fixed size, from the law: pCNL, MALA with a step
 steps        whether explicit Euler settles below 2 / precision of the stiffest mode and grows above it
 cost         passes over the rows, and seconds of a pCNL move
 
-The problem and the methods are in `functional_inputs_runs`. Seconds are those of the machine and are not judged.
+The problem and the methods are in `runs`. Seconds are those of the machine and are not judged.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -119,10 +119,10 @@ STUDY = Study(
     name="functional-inputs",
     part="problem",
     claim="Networks on curves, with weights of a trace-class Gaussian prior, are trained to the same certified optimum "
-    "at any number of modes: dual value, acceptance of pCNL and passes stay, a pass costs in proportion to it, where "
+    "at any number of modes K: dual value, acceptance of pCNL and passes stay, a pass costs in proportion to it, where "
     "explicit Euler and MALA break down.",
-    formula=r"f(x) = \int \tanh(\langle \theta, x \rangle)\, q(d\theta), "
-    r"\qquad q_0 = N(0, T C), \quad \mathrm{tr}\, C < \infty",
+    formula=r"f_q(x) = \int \tanh(\langle \theta, x \rangle)\, q(d\theta), \qquad \min_q \; L(f_q) "
+    r"+ T\, \mathrm{KL}(q \, | \, N(0, C)) = \max_g D(g) \ \text{for any } K",
     source="Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022 (infinite-dimensional PDA and P-SDCA); Cotter, Roberts, "
     "Stuart, White, Statistical Science 2013 (pCNL)",
     measure=measure,

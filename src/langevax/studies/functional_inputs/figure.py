@@ -87,7 +87,7 @@ def _gaps(axes: Any, dataset: "xarray.Dataset") -> None:
 
 def _cut_off(axes: Any, dataset: "xarray.Dataset") -> None:
     most = np.abs(dataset.cut_off.values) + 2 * dataset.cut_off_error.values
-    axes.plot(dataset.fewer_modes, most, "v", color=theme.OKABE_ITO[0])
+    axes.plot(dataset.fewer_modes, most, "v", color=theme.OKABE_ITO[0], label="change at most")
     error = common_value(dataset)[1]
     axes.axhline(error, color=theme.GREY, linewidth=1.2)
     axes.annotate("error of one measured $D$", (dataset.modes[0], error), xytext=(0, -13), color=theme.GREY,
@@ -137,12 +137,17 @@ def _steps(axes: Any, dataset: "xarray.Dataset") -> None:
 
 
 def _seconds(axes: Any, dataset: "xarray.Dataset") -> None:
+    from matplotlib.ticker import LogLocator
+
     n, seconds = dataset.modes.values, 1e6 * dataset.seconds.values
-    axes.loglog(n, seconds[-1] * n / n[-1], color=theme.INK, linewidth=0.9)
-    axes.loglog(n, seconds, linestyle="none", marker="o", color=theme.OKABE_ITO[0])
+    axes.loglog(n, seconds[-1] * n / n[-1], color=theme.INK, linewidth=0.9, label="slope 1")
+    axes.loglog(n, seconds, linestyle="none", marker="o", color=theme.OKABE_ITO[0], label="measured")
     axes.text(0.04, 0.94, "line: slope 1", transform=axes.transAxes, va="top")
     passes = dataset.evaluations.sel(learner=ASCENT).values
     axes.text(0.97, 0.06, f"P-SDCA: {passes.min():,.0f} to {passes.max():,.0f} curves\nseen by the cloud at any $K$",
               transform=axes.transAxes, ha="right", color=theme.OKABE_ITO[0])  # fmt: skip
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     _modes_axis(axes, dataset, ylabel="microseconds of one particle's move",
                 title="Cost grows in proportion")  # fmt: skip
