@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,45 +48,54 @@ def test_an_app_is_written_and_simulated_by_one_command_each(tmp_path, monkeypat
     assert json.loads((folder / "result.json").read_text())["clients"] == [0, 1]
 
 
-def test_a_deployment_with_tls_tells_the_lines_of_the_server_app(plain_app, tmp_path, monkeypatch):
-    """An app without langevax: what its run needs goes by --set, in the kind that its default has."""
-    out = tmp_path / "answers.json"
-    words = ["--engine", "deployment", "--clients", 1, "--tls", "--out", tmp_path / "run"]
-    answer = langevax("federated", "run", plain_app, *words, "--set", "rounds=1", "--set", f"out={out}")
-    assert (answer.exit_code, answer.stderr) == (0, "")
-    assert "deployment, 1 client, ready in" in answer.stdout
-    assert "with TLS and registered keys" in answer.stdout
-    assert "round 0 has 1 answers\n" in answer.stdout
-    assert "INFO" not in answer.stdout
-    [[one]] = json.loads(out.read_text())["rounds"]
-    assert (one["partition-id"], one["num-partitions"]) == (0, 1)
-    logs = {path.name: path.read_text() for path in (tmp_path / "run" / "logs").iterdir()}
-    assert logs.keys() == {"superlink.log", "node-0.log", "run-1.log"}
-    assert "running on https://127.0.0.1:" in logs["superlink.log"]
-    assert "authentication is disabled" not in logs["superlink.log"]
-    assert (
-        "HTTPS" in (tmp_path / "run" / "logs" / "superlink.log").read_text()
-        or "https" in (tmp_path / "run" / "logs" / "superlink.log").read_text()
-    )
-
-
-def test_ctrl_c_ends_every_process(plain_app, tmp_path):
-    words = ["--engine", "deployment", "--clients", "1", "--set", "trouble=sleep", "--out", str(tmp_path)]
+@pytest.fixture(scope="module")
+def interrupted(plain_app, tmp_path_factory):
+    """A deployment with TLS of an app without langevax, whose server app sleeps after its round until Ctrl-C."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    temporary, out = folder / "temporary", folder / "answers.json"
+    temporary.mkdir()
+    words = ["--engine", "deployment", "--clients", "1", "--tls", "--out", str(folder / "run")]
+    for setting in ("trouble=sleep afterwards", "rounds=1", f"out={out}"):
+        words += ["--set", setting]
     command = [sys.executable, "-m", "langevax.cli", "federated", "run", str(plain_app), *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(temporary)}
+    with subprocess.Popen(command, **pipes, env=environment) as process:
+        told = []
         while "sleeping" not in (line := process.stdout.readline()):
             assert line, process.stderr.read()
+            told.append(line)
         family = kin(_table(), {process.pid})
         names = " ".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in family if Path("/proc").exists())
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=300)
-    assert process.returncode == 130
-    assert said.startswith("Interrupted.")
+    return SimpleNamespace(
+        told="".join(told), said=said, exit_code=process.returncode, family=family, names=names, temporary=temporary,
+        answers=json.loads(out.read_text()), logs={path.name: path.read_text() for path in folder.glob("run/logs/*")},
+    )  # fmt: skip
+
+
+def test_a_deployment_with_tls_tells_the_lines_of_the_server_app(interrupted):
+    """What a run needs goes by --set, in the kind that its default has."""
+    assert "deployment, 1 client, ready in" in interrupted.told
+    assert "with TLS and registered keys" in interrupted.told
+    assert "round 0 has 1 answers\n" in interrupted.told
+    assert "INFO" not in interrupted.told
+    [[one]] = interrupted.answers["rounds"]
+    assert (one["partition-id"], one["num-partitions"]) == (0, 1)
+    assert interrupted.logs.keys() == {"superlink.log", "node-0.log", "run-1.log"}
+    assert "running on https://127.0.0.1:" in interrupted.logs["superlink.log"]
+    assert "authentication is disabled" not in interrupted.logs["superlink.log"]
+
+
+def test_ctrl_c_ends_every_process_and_leaves_no_keys(interrupted):
+    assert interrupted.exit_code == 130
+    assert interrupted.said.startswith("Interrupted.")
     if Path("/proc").exists():
         for program in ("flower-superlink", "flower-supernode", "flower-superexec", "flwr-serverapp"):
-            assert program in names
-    assert not family & _table().keys()
+            assert program in interrupted.names
+    assert not interrupted.family & _table().keys()
+    assert list(interrupted.temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(
