@@ -18,6 +18,7 @@ TABLES = (
     "function_space",
     "feature_learning",
     "memory",
+    "processes",
     "import_time",
     "out_of_core",
 )
