@@ -153,11 +153,12 @@ def test_what_comes_from_data_is_only_text(tmp_path):
     claim = LOW.__class__(HOSTILE, HOSTILE, 1.0, 1.0, 0.1, "equals", None, HOSTILE, holds=True)
     told_by = found(claim, sentence=HOSTILE, numbers={HOSTILE: 1.0}, versions={"jax": HOSTILE}, remark=HOSTILE)
     study = told("a", found=told_by, claim=HOSTILE, source=HOSTILE, see=HOSTILE, brief=HOSTILE, command=HOSTILE)
-    write_atlas(atlas(study, told("b", reason=HOSTILE)), tmp_path / "atlas.html")
+    studies = study, told("b", reason=HOSTILE), told("c", found=found(LOW))  # which differ, so that it is told how
+    write_atlas(atlas(*studies), tmp_path / "atlas.html")
     text = (tmp_path / "atlas.html").read_text(encoding="utf-8")
     body = text[text.index("<body>") : text.index('<script type="application/json" class="in-the-dark"')]
     assert "<img" not in body
-    assert body.count("&lt;img src=x onerror=alert(1)&gt;&lt;/script&gt;&amp;amp;") >= 13
+    assert body.count("&lt;img src=x onerror=alert(1)&gt;&lt;/script&gt;&amp;amp;") >= 15
 
 
 def test_where_pictures_cannot_be_drawn_the_printed_one_is_shown_and_described(tmp_path):
