@@ -165,8 +165,18 @@ def chain_laws(
 ) -> ChainLaws:
     """The exact law of MFLD's steps. The grid's spacing must resolve the noise of one step, sqrt(2 step T) about.
 
-    With `fluctuations` each step costs three products of grid x grid matrices.
+    With `fluctuations` each step costs three products of grid x grid matrices, on one thread: matrices so small wait
+    for each other's threads, on a busy machine thirty times as long as they are multiplied.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        return _chain_laws(network, points, step_size, num_steps, fluctuations)
+
+
+def _chain_laws(
+    network: LineNetwork, points: Float[np.ndarray, " grid"], step_size: float, num_steps: int, fluctuations: bool
+) -> ChainLaws:
     risk, bend = network.grid_risk(points), EXACT[network.loss].bend
     weights, values, n = risk.measure, risk.values, len(network.targets)
     slopes = np.array(network.slopes)[:, None] * (network.scale - values**2 / network.scale)  # of h_i in w

@@ -50,6 +50,7 @@ def looks() -> np.ndarray:
 def moved(seed: int, key: Any) -> dict[str, Any]:
     """Variables of the dataset: particles, (look, particle), and the function they make, (look, place)."""
     import jax
+    import jax.numpy as jnp
 
     risk = network(seed)
     start = SPREAD * jax.random.normal(key, (NUM_PARTICLES, 3), np.float32)
@@ -57,9 +58,9 @@ def moved(seed: int, key: Any) -> dict[str, Any]:
         MFLD(step_size=STEP_SIZE, temperature=TEMPERATURE), risk, start, key=key, num_steps=NUM_STEPS, record_every=1,
         progress=False,
     )  # fmt: skip
-    clouds = np.concatenate([start[None], run.positions])[looks()]
-    a, w, b = np.moveaxis(clouds, -1, 0)
-    made = np.stack([risk.outputs(cloud, GRID[:, None]) for cloud in clouds])
+    clouds = jnp.concatenate([start[None], run.positions])[looks()]
+    a, w, b = np.moveaxis(np.asarray(clouds), -1, 0)
+    made = np.stack([risk.outputs(cloud, jnp.asarray(GRID)[:, None]) for cloud in clouds])
     x, y = rows(seed)
     one, at = {"units": "1"}, ("look", "particle")
     return {
