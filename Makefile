@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo pictures test browser lint docs types check bench clean
+.PHONY: demo pictures test browser lint docs types check atlas bench clean
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -16,6 +16,13 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed  ## a real table: network, certificate, scores of other methods, out/diabetes/report.html
 	$(BIN)/python examples/tables.py diabetes out/diabetes.csv
 	$(BIN)/langevax fit out/diabetes.csv --target progression --out out/diabetes --force
+
+SIZE ?= small
+JOBS ?= 2
+
+atlas: $(VENV)/.installed  ## every claim measured, out/atlas/atlas.html; in full: make atlas SIZE=full
+	$(BIN)/langevax study run all --size $(SIZE) --jobs $(JOBS) --resume --out out/atlas
+	$(BIN)/langevax study report out/atlas
 
 pictures: $(VENV)/.installed  ## the README's pictures, in out/
 	$(BIN)/python examples/certified_network.py

@@ -24,6 +24,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "papers.md",
         "sampling.md",
         "sharp_bits.md",
+        "scale_out.md",
         "two_phase.md",
         "which_tool.md",
     ],

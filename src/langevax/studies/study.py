@@ -86,12 +86,11 @@ class Verdict:
     """With the measured numbers and their errors."""
     numbers: dict[str, float]
     """Whatever else was measured."""
-    decided: bool | None = None
 
     @property
     def holds(self) -> bool | None:
         """Whether all claims do; None where there is nothing to judge but to see."""
-        return all(claim.holds for claim in self.claims) if self.claims else self.decided
+        return all(claim.holds for claim in self.claims) if self.claims else None
 
 
 def numbers(words: str) -> tuple[float, ...]:
