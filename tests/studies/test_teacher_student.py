@@ -78,6 +78,16 @@ def test_a_claim_fails_alone(dataset, broken, failing):
     assert verdict.holds is False
 
 
+def test_the_worst_number_of_rows_decides(dataset):
+    apart = changed("mean_excess", 20.0, estimator=list(rates.KERNELS), rows=64)(dataset).assign_attrs(aim_from=64)
+    measured = {claim.statement.split(" from")[0]: claim.measured for claim in STUDY.judge(apart).claims}
+    net, levels = apart.mean_excess.sel(dim=6, estimator=rates.NET), [parametric_risk(3, 6, 0.01, n) for n in (64, 256)]
+    assert measured["network's excess risk"] == pytest.approx(float((net / levels).max()))
+    ridge = apart.mean_excess.sel(dim=6, estimator=list(rates.KERNELS)).min("estimator")
+    assert measured["excess risk of the best kernel ridge"] == pytest.approx(float((ridge / net)[1]))
+    assert float((ridge / net)[0]) > float((ridge / net)[1])
+
+
 def test_neurons_end_in_the_rings_of_their_own_sign(dataset):
     """What the page plays: from the first look to the last, and the switch between them."""
     scene = STUDY.move(dataset)
