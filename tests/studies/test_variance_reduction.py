@@ -51,7 +51,7 @@ def test_costs_of_another_method_are_noticed_by_their_own_claim(dataset, method,
     check_failing(STUDY, broken, *fails)
 
 
-@pytest.mark.parametrize(("temperature", "factor"), [("1/n", 0.1), ("1", 1e3)])
+@pytest.mark.parametrize(("temperature", "factor"), [("1/n", 0.1), ("1", 20.0)])
 def test_who_is_ahead_is_a_claim_of_its_own(dataset, temperature, factor):
     """All costs of SGLD by a factor: no exponent changes."""
     factors = 1 + (factor - 1) * (dataset.method == f"SGLD, T = {temperature}")
