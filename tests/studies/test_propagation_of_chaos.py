@@ -136,7 +136,7 @@ def test_the_motion_is_small_and_spaced_so_that_it_is_seen(dataset):
     assert steps[0] == 0
     assert steps[-1] == motion.NUM_STEPS
     factors = steps[20:] / steps[19:-1]
-    assert 1 < factors.min() <= factors.max() < 1.2
+    assert 1.08 < factors.min() <= factors.max() < 1.15
 
 
 def test_the_scene_shows_the_particles_and_what_they_make(dataset):
