@@ -21,6 +21,10 @@ def panel(title="Height", rise=1.0, colour="#0072B2"):
     """A line on axes, over a map."""
     figure = canvas(300, x=axis("storeys"), y=axis("height"))
     figure.add_heatmap(x=[0, 1, 2], y=[0, 1], z=[[0, 1, 2], [2, 1, 0]], colorscale=SCALE, showscale=False)
+    for y in (0.5, 1):
+        figure.add_annotation(
+            text="low", x=0.5, y=y, xref="paper", yref="paper", showarrow=False, font={"color": "#1F2328"}
+        )
     figure.add_scatter(x=[0, 1, 2], y=[0, rise, 2 * rise], mode="lines", line={"color": colour})
     return Twin(title, figure, f"{title}: height against storeys, from 0 to {2 * rise}.", {"x": [0, 1], "y": [0, rise]})
 

@@ -278,16 +278,18 @@ def test_slider_moves_the_picture(wide):
     assert wide.page.locator("#pisa output").text_content() == "step 10"
 
 
-def test_line_too_dark_for_dark_paper_is_lifted_and_a_scale_keeps_its_colours(browser, page):
+def test_line_too_dark_for_dark_paper_is_lifted_and_a_map_keeps_its_colours_and_words(browser, page):
     seen = opened(browser, page, scheme="dark")
     seen.page.locator("#eiffel .panels").scroll_into_view_if_needed()
     seen.until("document.querySelectorAll('#eiffel .lines path').length === 2")
-    lines, scale = seen.page.evaluate(
-        """[[...document.querySelectorAll("#eiffel .lines path")].map((path) => path.style.stroke),
+    words, lines, scale = seen.page.evaluate(
+        """[[...document.querySelector("#eiffel .plot").querySelectorAll(".annotation text")].map((t) => t.style.fill),
+            [...document.querySelectorAll("#eiffel .lines path")].map((path) => path.style.stroke),
             document.querySelector("#eiffel .plot").data[0].colorscale.map(([_, colour]) => colour)]"""
     )
     assert lines == ["rgb(74, 154, 232)", "rgb(133, 90, 144)"]
     assert scale == ["#440154", "#FDE725"]
+    assert words[-2:] == ["rgb(31, 35, 40)", "rgb(227, 230, 232)"]  # on a map that stays as it is, and above it
     seen.page.close()
 
 

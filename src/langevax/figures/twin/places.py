@@ -4,7 +4,7 @@ from typing import Any
 
 NAMES = {
     "rows": {2: ("above", "below"), 3: ("first row", "second row", "third row")},
-    "columns": {2: ("left", "right"), 3: ("left", "middle", "right")},
+    "columns": {2: ("left", "right"), 3: ("left", "middle", "right"), 4: ("left", "second", "third", "right")},
 }
 SIDES = {"rows": ("y0", "y1"), "columns": ("x0", "x1")}
 

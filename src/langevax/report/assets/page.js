@@ -35,11 +35,25 @@ function lifted(colour) {
   return "#" + mixed().map((c) => c.toString(16).padStart(2, "0")).join("");
 }
 
+// Words on a map whose colours stay keep theirs.
+function dressedDark(light) {
+  const stays = ({ type, colorscale }) =>
+    type === "heatmap" && Array.isArray(colorscale) && !colorscale.some(([, c]) => inTheDark[c.slice(0, 7).toUpperCase()]);
+  const figure = darkened(light);
+  if (light.data.some(stays)) {
+    const inside = ({ y, yref }) => yref !== "paper" || (y > 0 && y < 1);
+    light.layout.annotations?.forEach((words, i) => {
+      if (inside(words)) figure.layout.annotations[i] = words;
+    });
+  }
+  return figure;
+}
+
 // What is not drawn yet is drawn; what is drawn takes its new dress.
 function draw(plot, inDark) {
   plot.dataset.drawn = "yes";
   const light = read(plot.parentNode.querySelector("script.figure"));
-  const { data, layout } = inDark ? darkened(light) : light;
+  const { data, layout } = inDark ? dressedDark(light) : light;
   return Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
 }
 
