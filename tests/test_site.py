@@ -31,17 +31,9 @@ NOT_PUBLIC = {"langevax.theory.lsi.require_divergence", "langevax.theory.lsi.req
 def site(tmp_path_factory):
     """The folder of the built site."""
     folder = tmp_path_factory.mktemp("site")
-    quiet = {"NO_MKDOCS_2_WARNING": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "--site-dir",
-        str(folder),
-    ]  # --quiet hears no warning
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | quiet, capture_output=True, text=True)
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]  # with --quiet deaf
+    settings = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(build, cwd=ROOT, env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -153,6 +145,8 @@ def test_the_reference_has_arguments_and_examples(site):
     assert ">>> result = langevax.simulate(langevin, problem, jnp.zeros(2)" in page
     assert "h = scale tanh(<w, x> + b), with particle (w, b)" in text_of(site / "api" / "losses_and_neurons.html")
     assert "loss*_i(g_i) - g_i z_i] at z = E_{p_g} h" in text_of(site / "api" / "theory.html")
+    estimators = " ".join(text_of(site / "api" / "sklearn.html").split())
+    assert "temperature_, n_iter_, converged_ – T, steps made" in estimators  # names together, and no other's type
     assert "<blockquote>" not in "".join(file.read_text(encoding="utf-8") for file in (site / "api").iterdir())
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import partial
 from typing import Any
 
 import griffe
@@ -11,11 +12,14 @@ DATA_CLASSES = {"equinox.Module", "typing.NamedTuple"}
 
 DOCTEST = re.compile(r"(?:^|(?<=\n\n))(?P<indent> *)>>> .*(?:\n(?P=indent)\S.*)*", re.MULTILINE)
 
+ATTRIBUTES = re.compile(r"^Attributes:\n(?:    .*\n?)+", re.MULTILINE)
+
 
 class Docstrings(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = read_as_markdown(obj.docstring.value)
+            text = read_as_markdown(obj.docstring.value)
+            obj.docstring.value = ATTRIBUTES.sub(partial(_own_types, obj), text)
 
     def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
         if pkg.path != "langevax":
@@ -28,7 +32,8 @@ class Docstrings(griffe.Extension):
 
 
 def read_as_markdown(text: str) -> str:
-    """Examples in their section or in a fence; `> 0` is no quotation and `loss*_i` no emphasis."""
+    """Examples in their section or in a fence; several names are one; `> 0` is no quotation, `loss*_i` no emphasis."""
+    text = re.sub(r"^    \w+_?(, \w+)+:", lambda names: names[0].replace(", ", ",\u00a0"), text, flags=re.MULTILINE)
     text = re.sub(r"^( +[\w, ]+: )>(?!>>)", r"\1\\>", text, flags=re.MULTILINE)
     text = re.sub(r"(?<=\w)\*_(?=\w)", r"\\*\\_", text)
     text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
@@ -39,6 +44,17 @@ def read_as_markdown(text: str) -> str:
 def _fenced(match: re.Match) -> str:
     indent = match["indent"]
     return f"{indent}```pycon\n{match[0]}\n{indent}```"
+
+
+def _own_types(obj: griffe.Object, section: re.Match) -> str:
+    """Attributes made by `fit` have no annotation: without a word, griffe gives them that of the one before."""
+    known = {name for parent in _parents(obj) for name in parent.attributes} if obj.is_class else set()
+    return re.sub(
+        r"^    ([\w,\u00a0]+):",
+        lambda name: name[0] if name[1] in known else f"    {name[1]} ():",
+        section[0],
+        flags=re.MULTILINE,
+    )
 
 
 def _name_the_front_doors(pkg: griffe.Module) -> None:
