@@ -256,3 +256,27 @@ def test_unbounded_neurons_are_refused():
     risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.ones((2, 1), np.float32), np.zeros(2, np.float32), 1.0)
     with pytest.raises(ValueError, match="unbounded"):
         certify(risk, np.zeros(2), 0.1, key=jax.random.key(0))
+
+
+traces = []
+
+
+class Counted(neurons.Tanh):
+    """A neuron that leaves a mark whenever it is traced."""
+
+    def __call__(self, particle, x):
+        traces.append(x)
+        return super().__call__(particle, x)
+
+
+def test_another_temperature_or_ridge_is_no_other_program():
+    def look(temperature, precision):
+        before = len(traces)
+        X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
+        risk = langevax.MeanFieldRisk(Counted(), langevax.losses.squared, X, y, precision=precision)
+        langevax.meanfield.certify(risk, -0.4 * y, temperature, key=jax.random.key(0), num_particles=50, polish=0)
+        return len(traces) - before
+
+    assert look(0.1, 0.1) > 0
+    assert look(0.2, 0.1) == 0
+    assert look(0.1, 0.3) == 0

@@ -91,7 +91,7 @@ def certify(
         dual: (n,) or (n, C), feasible; projected to the domain where rounding took it out.
         temperature: that of the training, T.
         num_replicates: independent SMC runs, at least 2; the error bars are over them.
-        num_particles: M of each run; the gap's upward bias falls like 1 / M. None takes 1500, and 8000 where the law
+        num_particles: M of each run; the gap's upward bias falls like 1 / M. None takes 1200, and 7500 where the law
             is so near the prior that sampling it is cheap.
         polish: climbs of D before certifying; each is kept only if fresh runs show that it raised D.
         proposal: of the runs' moves, "mala", or "pcnl" for weights that are functions, with a precision for each mode.

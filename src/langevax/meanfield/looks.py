@@ -15,6 +15,7 @@ from langevax.meanfield.moves import Proposal
 from langevax.meanfield.smc import GibbsSample, sample_gibbs
 from langevax.meanfield.weights import log_mean_exp
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.run.program import trace_floats
 
 _log_mean_exp = jax.jit(log_mean_exp)
 
@@ -39,6 +40,7 @@ class Look:
         size: int,
         proposal: Proposal = "mala",
     ):
+        risk = trace_floats(risk, risk.inputs.dtype)  # another ridge or temperature is no other program
         self.risk, self.temperature = risk, temperature
         self.dual = project(risk, dual)
         self.samples = _walks(risk, self.dual, temperature, size, list(random.split(key, runs)), proposal)
@@ -92,11 +94,11 @@ def _walks(
     risk: MeanFieldRisk, dual: Array, temperature: float, size: int, keys: list[Any], proposal: Proposal
 ) -> list[GibbsSample]:
     """One a key, side by side: alone, a walk leaves half of two cores idle."""
-    wide = jax.config.read("jax_enable_x64")
+    wide, traced = jax.config.read("jax_enable_x64"), jnp.asarray(temperature, risk.inputs.dtype)
 
     def walk(key: Any) -> GibbsSample:
         with jax.enable_x64(wide):  # a thread does not begin in its caller's contexts
-            return jax.block_until_ready(sample_gibbs(risk, dual, temperature, size, key, proposal))
+            return jax.block_until_ready(sample_gibbs(risk, dual, traced, size, key, proposal))
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(walk, keys))

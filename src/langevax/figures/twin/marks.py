@@ -81,7 +81,7 @@ def fills(axes: Any) -> Iterator[Mark]:
 
     for artist in axes.collections:
         if isinstance(artist, PolyCollection) and artist.get_visible():
-            outlines = [path.vertices for path in artist.get_paths()]
+            outlines = [np.asarray(path.vertices) for path in artist.get_paths()]
             face = artist.get_facecolor()
             yield _outlined(axes, artist, outlines, coloured(face[0]) if len(face) else "")
     groups = [each.patches for each in axes.containers if getattr(each, "patches", ())]

@@ -8,7 +8,7 @@ exact law of the same steps on a grid, so that no error of the step is in it; li
 Particles interact through the loss, which damps what chance does to them: N independent draws of q* are much worse.
 linear (`linear_clouds`): outputs, spread and free energy in closed form at every N.
 
-Limits of error bars are those of normal or Student laws, shared over the comparisons of a kind (`studies/chance.py`). The exact
+Limits of error bars are those of normal or Student laws, shared over the comparisons of a kind (`chance.py`). The exact
 line is one of large N: no term for its correction, of relative order 1/N, is allowed for; from N = 32 on none was seen,
 within 1 %. That half the neurons' variance bounds the free energy is held against linear neurons only.
 """
