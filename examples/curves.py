@@ -17,11 +17,16 @@ from benchmarks.curves_and_graphs.data import gunpoint, italy_power_demand, teca
 
 CLASSES = {"GunPoint": {1: "gun", 2: "point"}, "ItalyPowerDemand": {1: "October to March", 2: "April to September"}}
 
-if __name__ == "__main__":
-    name, file = sys.argv[1:]
+
+def main(name: str, file: Path) -> None:
+    """Write the curves of that name."""
     data = {"Tecator": tecator, "GunPoint": gunpoint, "ItalyPowerDemand": italy_power_demand}[name]()
     grid = data.known.get("grid", range(data.inputs.shape[1]))
     frame = pd.DataFrame(data.inputs, columns=[f"{time:.6g}" for time in grid])
     frame["target"] = [CLASSES[name][target] if data.classes else target for target in data.targets]
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(file, index=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
+from _shared import OUT, command, picture
 from arviz_stats.base.array import array_stats
 
 import langevax as lx
@@ -68,29 +67,34 @@ def run(target, dynamics, num_samples, **options):
     return functions
 
 
-if __name__ == "__main__":
-    out = Path("out")
-    out.mkdir(exist_ok=True)
-    target, data = problem(NUM_MODES)
-    reference = run(target, "pcn", 2000, thinning=100)
+def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
+    """Langevin dynamics and pCNL against a long run of pCN."""
+    target, data = problem(16 if quick else NUM_MODES)
+    less = 10 if quick else 1
+    reference = run(target, "pcn", 2000 // less, thinning=100)
     mean, deviation = reference.mean((0, 1)), reference.std((0, 1))
-    found = {name: run(target, name, 1000) for name in ("langevin", "pcnl")}
+    found, off = (
+        {name: run(target, name, 1000 // less) for name in (("langevin",) if quick else ("langevin", "pcnl"))},
+        {},
+    )
     for name, functions in found.items():
         error, ratio = np.abs(functions.mean((0, 1)) - mean) / deviation, functions.std((0, 1)) / deviation
+        off |= {f"{name}: off": error.mean(), f"{name}: sd": ratio.mean()}
         print(
             f"{name} against pcn: mean off by at most {error.max():.2f} sd, sd {ratio.min():.2f} to {ratio.max():.2f}"
         )
     low, high = np.quantile(found["langevin"], [0.05, 0.95], axis=(0, 1))
     truth = true_log_permeability(target.prior.basis.grid)
-    print(f"the 90 % band holds the true log-permeability at {np.mean((low < truth) & (truth < high)):.0%} of places")
-    refined = run(problem(2 * NUM_MODES)[0], "langevin", 1000)
-    change = np.max(np.abs(refined.mean((0, 1)) - found["langevin"].mean((0, 1))) / deviation)
-    print(f"{NUM_MODES} to {2 * NUM_MODES} modes move the mean by at most {change:.2f} sd")
+    inside = np.mean((low < truth) & (truth < high))
+    print(f"the 90 % band holds the true log-permeability at {inside:.0%} of places")
+    if not quick:
+        refined = run(problem(2 * NUM_MODES)[0], "langevin", 1000 // less)
+        change = np.max(np.abs(refined.mean((0, 1)) - found["langevin"].mean((0, 1))) / deviation)
+        print(f"{NUM_MODES} to {2 * NUM_MODES} modes move the mean by at most {change:.2f} sd")
 
     x = target.prior.basis.grid
     pressures = np.asarray(jax.jit(jax.vmap(pressure))(found["langevin"][:, ::10].reshape(-1, CELLS)))
-    with matplotlib.rc_context(theme.style()):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    with picture(out / "darcy.png", figsize=(10, 4)) as (left, right):
         colour = theme.OKABE_ITO[0]
         left.fill_between(x, low, high, color=colour, alpha=0.15)
         left.plot(x, found["langevin"].mean((0, 1)), color=colour)
@@ -105,5 +109,8 @@ if __name__ == "__main__":
         right.plot((np.arange(CELLS) + 1) / CELLS, pressures.mean(0), color=colour)
         right.errorbar(WELLS, data, NOISE, color=theme.INK, fmt=".", capsize=2)
         right.set(xlabel="place", ylabel="pressure $p$", title="What the wells say, and what is predicted")
-        figure.savefig(out / "darcy.png")
-    print("figure: out/darcy.png")
+    return {name: float(value) for name, value in off.items()} | {"inside": float(inside)}
+
+
+if __name__ == "__main__":
+    command(main)

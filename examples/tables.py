@@ -15,11 +15,16 @@ TABLES = {
     "digits": lambda: datasets.load_digits(as_frame=True),
 }
 
-if __name__ == "__main__":
-    name, file = sys.argv[1:]
+
+def main(name: str, file: Path) -> None:
+    """Write the table of that name."""
     bunch = TABLES[name]()
     frame = bunch.frame.rename(columns={"target": "progression"} if name == "diabetes" else {})
     if name in ("breast_cancer", "wine"):
         frame["target"] = bunch.target_names[bunch.target]
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(file, index=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
