@@ -37,7 +37,13 @@ def test_a_study_says_what_it_found_and_where_it_is(tmp_path):
     words = ("Towers are low.", "Babel", "It holds. The tower is 1 m high.", "Look up.", str(tmp_path / "t/figure.svg"))
     for word in words:
         assert word in answer.stdout
-    assert {path.name for path in (tmp_path / "t").iterdir()} == {"data.nc", "figure.svg", "figure.pdf", "figure.png", "verdict.json"}
+    assert {path.name for path in (tmp_path / "t").iterdir()} == {
+        "data.nc",
+        "figure.svg",
+        "figure.pdf",
+        "figure.png",
+        "verdict.json",
+    }
     with xarray.open_dataset(tmp_path / "t/data.nc", engine="h5netcdf") as data:
         assert (data.attrs["size"], float(data["height"])) == ("small", 1.0)
 

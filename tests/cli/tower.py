@@ -36,6 +36,7 @@ def judge(data):
 TOWER = Study(
     name="tower",
     part="problem",
+    brief="Low towers.",
     claim="Towers are low.",
     formula="h < 2",
     source="Babel, Theorem 11",

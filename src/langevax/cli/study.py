@@ -1,8 +1,6 @@
 """`langevax study`: a claim of a paper, measured, drawn and judged."""
 
 import textwrap
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -237,13 +235,8 @@ def _run(
     else:
         keep_compiled_programs()
         progress = False if output.machine else None
-        began = time.perf_counter()
         data = chosen.run(chosen.config(size=size, seed=seed, **changed), progress)
-        told = {
-            "seconds": round(time.perf_counter() - began, 1),
-            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        content = chosen.save(folder, data.assign_attrs(told), request=asked)
+        content = chosen.save(folder, data, request=asked)
     output.say("Found", f"{VERDICTS[content['holds']]} {content['verdict']}".strip())
     output.say("To see", chosen.see)
     output.say("Figure", str(folder / "figure.svg"))

@@ -265,6 +265,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
 STUDY = Study(
     name="concentration",
     part="algorithm",
+    brief="Colder laws close in on the minimum; crossing takes exponentially long.",
     claim=(
         "As beta grows the law exp(-beta F) closes in on the global minimum, E F - min F = d / (2 beta); a chain in a "
         "wrong well comes there only after a time like exp(beta barrier)."

@@ -223,6 +223,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
 STUDY = Study(
     name="sparse-parity",
     part="problem",
+    brief="A network finds two coordinates among d; a kernel falls behind.",
     claim=(
         "From n = 10 d rows a mean-field network learns a parity y of two coordinates of z, out of d, for all d of the "
         "map; a kernel, which cannot learn the two coordinates, should need rows like d^2, and falls behind as d grows."

@@ -8,8 +8,10 @@ than the numbers.
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -124,6 +126,8 @@ class Study:
     name: str
     part: Literal["problem", "gradient", "integrator", "algorithm"]
     """Which of the four parts of a step it is about."""
+    brief: str
+    """The claim in a few words, for a map."""
     claim: str
     """What the paper says, in our words."""
     formula: str
@@ -146,10 +150,13 @@ class Study:
         return {each.name: each.metadata for each in fields(self.config) if each.metadata}
 
     def run(self, config: Config | None = None, progress: bool | None = None) -> "xarray.Dataset":
-        """Measure, by default at full size; the dataset says in its attributes with what, and by which versions."""
+        """Measure, by default at full size; attributes say with what, by which versions, how long and when."""
         config = self.config() if config is None else config
+        began = time.perf_counter()
+        data = self.measure(config, progress)
         told = {"study": self.name, "config": json.dumps(asdict(config)), "versions": json.dumps(_versions())}
-        return self.measure(config, progress).assign_attrs(told)
+        took = {"seconds": round(time.perf_counter() - began, 1)}
+        return data.assign_attrs(told | took | {"ended": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def claims(self, data: "xarray.Dataset") -> tuple[Claim, ...]:
         """Each claim with the number that was predicted and the one that was measured."""

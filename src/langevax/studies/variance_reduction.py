@@ -199,6 +199,7 @@ def judge(dataset: "xarray.Dataset") -> Verdict:
 STUDY = Study(
     name="variance-reduction",
     part="gradient",
+    brief="About √n gradients where plain Langevin needs n.",
     claim=(
         "To a law with d coordinates and a potential that is a mean of n components, SVRG-LD and SARAH-LD with batches "
         "of B = sqrt(n) and epochs of m = sqrt(n) steps come within a KL divergence eps for about sqrt(n) component "

@@ -13,23 +13,6 @@ if TYPE_CHECKING:
     from langevax.report.atlas import Atlas, Found, Told
     from langevax.studies import Study
 
-BRIEF = {
-    "variance-reduction": "About √n gradients where plain Langevin needs n.",
-    "mixture": "The exact spread of each mode, at a step where SGLD is too wide.",
-    "concentration": "Colder laws close in on the minimum; crossing takes exponentially long.",
-    "classification": "Stays within 1 % of the minimum, where SGLD cannot.",
-    "sparse-parity": "A network finds two coordinates among d; a kernel falls behind.",
-    "dual-methods": "Dual gaps close like 1/T, or by a factor a step.",
-    "entropy-sandwich": "The gap to the optimum lies between two entropies.",
-    "propagation-of-chaos": "N particles are off by C/N, at all times.",
-    "dimension-free": "The same step however many modes a function has.",
-    "functional-inputs": "The same certified optimum at any number of a curve's modes.",
-    "federated": "Few exchanges where clients are alike.",
-    "one-step": "One large step passes the floor of linear learning.",
-    "teacher-student": "A risk of order 1/n, where linear estimators are stuck.",
-}
-"""Each study's claim in a few words."""
-
 
 class Unreadable(Exception):
     """Why a folder holds no whole study, as a sentence."""
@@ -67,7 +50,7 @@ def _told(study: "Study", folder: Path) -> "Told":
     return Told(
         name=study.name,
         part=study.part,
-        brief=BRIEF.get(study.name, ""),
+        brief=study.brief,
         claim=study.claim,
         formula=study.formula,
         source=study.source,

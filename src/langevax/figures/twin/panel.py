@@ -10,6 +10,7 @@ from langevax.figures.canvas import axis, canvas, note
 from langevax.figures.theme import LIGHT, SYMBOLS
 from langevax.figures.twin.lettering import lettered, plain
 from langevax.figures.twin.marks import Mark, Picture, Words, fills, images, lines, words
+from langevax.figures.twin.places import axes_of
 
 HEIGHT, WIDTH, LEGEND_ROW, LETTER = 380, 480, 22, 6.4  # pixels; the width is a guess, for words at the edge
 TOLD = 6  # series that a reader hears of
@@ -48,10 +49,9 @@ def panels(figure: Any) -> list[Twin]:
         >>> panel.words
         'It closes. gap against steps (logarithmic). MFLD from 0.5 to 0.25.'
     """
-    figure.draw_without_rendering()
-    own = [axes for axes in figure.axes if axes.axison and axes.get_label() != "<colorbar>"]
+    own = axes_of(figure)
     legend = any(each.get_legend() for each in own) or bool(figure.legends)
-    return [_panel(axes, legend) for axes in own if axes.has_data()]
+    return [_panel(axes, legend) for axes in own]
 
 
 def _panel(axes: Any, legend: bool) -> Twin:

@@ -20,9 +20,13 @@ def places(figure: Any) -> list[str]:
         >>> places(printed)
         ['above', 'below, left', 'below, right']
     """
-    figure.draw_without_rendering()  # which lays it out
-    axes = [each for each in figure.axes if each.axison and each.get_label() != "<colorbar>" and each.has_data()]
-    return [", ".join(words) for words in _places([each.bbox for each in axes])]
+    return [", ".join(words) for words in _places([axes.bbox for axes in axes_of(figure)])]
+
+
+def axes_of(figure: Any) -> list[Any]:
+    """The axes that are panels, after they have been laid out: colour bars belong to their maps."""
+    figure.draw_without_rendering()
+    return [axes for axes in figure.axes if axes.axison and axes.get_label() != "<colorbar>" and axes.has_data()]
 
 
 def _places(boxes: list[Any]) -> list[list[str]]:

@@ -212,6 +212,7 @@ def _acceptance(size: str, key: Any, bar: Any) -> dict[str, Any]:
 STUDY = Study(
     name="dimension-free",
     part="integrator",
+    brief="The same step however many modes a function has.",
     claim=(
         "Langevin dynamics on functions, semi-implicit in the prior, may take the same step and mixes in the same "
         "number of steps however many modes N there are; explicit steps shrink like N^-2. Its bias is of order "

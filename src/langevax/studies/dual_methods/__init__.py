@@ -186,6 +186,7 @@ def _certified(problems: Any, names: Any, checks: int, seed: int, bar: Any) -> d
 STUDY = Study(
     name="dual-methods",
     part="algorithm",
+    brief="Dual gaps close like 1/T, or by a factor a step.",
     claim=(
         "In T outer iterations particle dual averaging closes the gap D* - D(g) of its dual g like 1 / T, and particle "
         "coordinate ascent by a factor 1 - 1 / kappa a step, kappa = n + B^2 / (temperature gamma) for n rows, down to "

@@ -143,6 +143,7 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
 STUDY = Study(
     name="entropy-sandwich",
     part="problem",
+    brief="The gap to the optimum lies between two entropies.",
     claim=(
         "The objective L of mean-field Langevin at temperature T, less its least value L* = L(q*), lies between "
         "T KL(q || q*) and T KL(q || p_q), where p_q is the Gibbs law that q's own gradient has. Along the flow q_t it "

@@ -170,6 +170,7 @@ def _common(escapes: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 STUDY = Study(
     name="federated",
     part="algorithm",
+    brief="Few exchanges where clients are alike.",
     claim="Where Hessians of the P clients differ by little, zeta, methods that reduce variance between clients "
     "(BVR-L-SGD, FLEDGE) need few exchanges, exactly and without full participation; they leave saddle points with a "
     "little noise, and SLEDGE's error stays without a full gradient ever again.",

@@ -118,6 +118,7 @@ QUANTITIES = {
 STUDY = Study(
     name="functional-inputs",
     part="problem",
+    brief="The same certified optimum at any number of a curve's modes.",
     claim="Networks on curves, with weights of a trace-class Gaussian prior, are trained to the same certified optimum "
     "at any number of modes K: dual value, acceptance of pCNL and passes stay, a pass costs in proportion to it, where "
     "explicit Euler and MALA break down.",

@@ -101,6 +101,7 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
 STUDY = Study(
     name="mixture",
     part="gradient",
+    brief="The exact spread of each mode, at a step where SGLD is too wide.",
     claim="Where SGLD is several times too wide, SVRG-LD and SARAH-LD sample each mode of a mixture's posterior with "
     "its exact spread after 60 epochs, at the same step: mu and Sigma are a mode's mean and covariance, and the spread "
     "is 1 for exact draws. No method of these moves chains between the modes.",

@@ -85,6 +85,7 @@ def measure(config: OneStep, progress: bool | None = None) -> "xarray.Dataset":
 STUDY = Study(
     name="one-step",
     part="algorithm",
+    brief="One large step passes the floor of linear learning.",
     claim="One gradient step on the first layer of N neurons, from n rows of d inputs, improves the features: a small "
     "step (size 1) by a predictable amount that never passes the floor of linear learning, a large one (size sqrt(N)) "
     "below that floor, like d / n.",

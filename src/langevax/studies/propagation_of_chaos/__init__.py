@@ -131,6 +131,7 @@ def measure(config: Config, progress: bool | None = None) -> "xarray.Dataset":
 STUDY = Study(
     name="propagation-of-chaos",
     part="problem",
+    brief="N particles are off by C/N, at all times.",
     claim=(
         "The outputs f of N particles of MFLD differ from those of infinitely many by C / N in mean square, with one C "
         "for all times t; the free energy L^N of N particles lies above the optimum L* by at most half the neurons' "

@@ -192,6 +192,7 @@ def _published(plan: Plan, key: Any, bar: Any) -> dict[str, Any]:
 STUDY = Study(
     name="teacher-student",
     part="algorithm",
+    brief="A risk of order 1/n, where linear estimators are stuck.",
     claim="Two-phase noisy gradient descent learns a teacher of m ReLU neurons on d inputs from n rows of noise v to "
     "an excess risk of order 1 / n, near m d v^2 / n, where kernel ridge, random features and nearest neighbours, all "
     "linear in y, are stuck above n^-(d+2)/(2d+2).",
