@@ -151,3 +151,8 @@ def test_it_may_be_made_inside_a_traced_function():
     matrix, z = jnp.asarray(MATRICES["orthogonal"], jnp.float32), jnp.asarray([0.3, -1.0, 0.7])
     np.testing.assert_allclose(potential(matrix, z), problem.potential(matrix @ z), rtol=1e-5)
     np.testing.assert_allclose(potential(jnp.ones(D), z), problem.potential(z), rtol=1e-5)
+
+
+def test_records_are_taken_back_as_they_are():
+    seen = affine(FiniteSum(lambda x, row: ((x - row) ** 2).sum(), jnp.ones((3, 2))), jnp.array([2.0, 3.0]))
+    np.testing.assert_array_equal(seen.to_position(np.ones((4, 2), np.float32)), np.tile([2.0, 3.0], (4, 1)))

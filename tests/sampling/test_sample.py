@@ -237,6 +237,7 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"preconditioner": "sparse"}, ValueError, "preconditioner must be one of"),
         ({"step_size": 1e3}, langevax.DivergenceError, "step"),
         ({"target": lambda x: jnp.inf * jnp.sum(x)}, ValueError, "log density at start is"),
+        ({"target": lambda x: -jnp.sqrt(jnp.abs(x - 1e-30)).sum()}, ValueError, "not smooth, around the mode"),
         ({"target": lambda x: x}, ValueError, "must return a scalar"),
         ({"target": lambda x: -jnp.sum(x**2), "gradient": "svrg"}, ValueError, "one function without data"),
         ({"target": 3.0}, TypeError, "target must be a posterior, a problem or a log density"),

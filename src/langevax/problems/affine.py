@@ -55,8 +55,8 @@ class Affine(Reparametrised):
         self.precision = jax.tree.map(self._precision_in_z, problem.precision)
 
     def to_position(self, z: PyTree) -> PyTree:
-        """`A z`."""
-        return jax.tree.map(self._forward, z)
+        """`A z`; records of a run may be handed over as they are."""
+        return jax.tree.map(lambda leaf: self._forward(jnp.asarray(leaf)), z)
 
     def from_position(self, position: PyTree) -> PyTree:
         """`A^-1 position`."""

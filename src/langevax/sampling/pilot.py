@@ -84,6 +84,11 @@ def look(
         return Pilot(mode, 1 / jnp.sqrt(_believable(jnp.abs(curvatures))), (passes + 2 * products) * size)
     hessian = _hessian(problem, mode)
     evaluations = (passes + 2 * len(mode)) * size
+    if not np.isfinite(np.asarray(hessian)).all():
+        raise ValueError(
+            "the log density is not finite, or not smooth, around the mode that was found from start; start from a "
+            "position where it is (a draw of a wide prior often is none), or pass preconditioner=None."
+        )
     if kind == "diagonal":
         return Pilot(mode, 1 / jnp.sqrt(_believable(jnp.abs(jnp.diagonal(hessian)))), evaluations)
     curvatures, directions = np.linalg.eigh(np.asarray(hessian, np.float64))
