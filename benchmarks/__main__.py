@@ -19,6 +19,7 @@ TABLES = (
     "feature_learning",
     "memory",
     "processes",
+    "growth",
     "import_time",
     "out_of_core",
 )
