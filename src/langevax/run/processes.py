@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
-from jax.sharding import Sharding
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from jaxtyping import Array
 
 from langevax.run.errors import PeerError
@@ -56,12 +56,19 @@ def joined(coordinator: str, num_processes: int, process_id: int) -> Iterator[No
             f"{num_processes} processes did not come together at {coordinator}: {first_line(error)}"
         ) from error
     with _stdout_on_stderr():  # where the collectives say that they have met
-        meet("all are here")
+        _greet()
     try:
         yield
     except BaseException as error:  # JAX would wait for the others, who wait for this one, and then abort
         _leave(error, f"Process {process_id} of {num_processes}")
     jax.distributed.shutdown()
+
+
+def _greet() -> None:
+    """One sum over all devices of all processes."""
+    mesh = jax.make_mesh((jax.device_count(),), ("devices",))
+    ones = put(np.ones(jax.device_count(), np.float32), NamedSharding(mesh, PartitionSpec("devices")))
+    jax.block_until_ready(jax.jit(jax.numpy.sum)(ones))
 
 
 @contextmanager
