@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec, Sharding
+from jax.sharding import Sharding
 from jaxtyping import Array
 
 from langevax.run.errors import PeerError
@@ -55,33 +55,35 @@ def joined(coordinator: str, num_processes: int, process_id: int) -> Iterator[No
         raise PeerError(
             f"{num_processes} processes did not come together at {coordinator}: {first_line(error)}"
         ) from error
-    with _stdout_on_stderr():  # where the collectives say that they have met
-        _greet()
-    try:
-        yield
-    except BaseException as error:  # JAX would wait for the others, who wait for this one, and then abort
-        _leave(error, f"Process {process_id} of {num_processes}")
-    jax.distributed.shutdown()
-
-
-def _greet() -> None:
-    """One sum over all devices of all processes."""
-    mesh = jax.make_mesh((jax.device_count(),), ("devices",))
-    ones = put(np.ones(jax.device_count(), np.float32), NamedSharding(mesh, PartitionSpec("devices")))
-    jax.block_until_ready(jax.jit(jax.numpy.sum)(ones))
+    with _own_stdout():
+        try:
+            yield
+        except BaseException as error:  # JAX would wait for the others, who wait for this one, and then abort
+            _leave(error, f"Process {process_id} of {num_processes}")
+        jax.distributed.shutdown()
 
 
 @contextmanager
-def _stdout_on_stderr() -> Iterator[None]:
-    """What libraries below Python print goes to stderr: stdout is the user's."""
-    sys.stdout.flush()
+def _own_stdout() -> Iterator[None]:
+    """Stdout is Python's alone: what the collectives print there, of how they have met, goes to stderr."""
+    own = sys.stdout
+    try:
+        direct = own.fileno() == 1
+    except (AttributeError, OSError, ValueError):  # a notebook's
+        direct = False
+    if not direct:
+        yield
+        return
+    own.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+    with open(kept, "w", buffering=1, encoding=own.encoding) as sys.stdout:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(kept, 1)
+            sys.stdout = own
 
 
 def _leave(error: BaseException, who: str) -> NoReturn:
