@@ -86,7 +86,7 @@ def svrg(size: int = 10_000, columns: int = 20) -> Run:
 
 def modes(count: int) -> Run:
     prior = lx.spaces.GaussianPrior(lx.spaces.Cosine(count), lx.spaces.spectra.power(count))
-    problem = Function(lambda x: jnp.sum(prior.basis.synthesize(x) ** 2) / 2, prior.precision(0.01))
+    problem = Function(lambda x: jnp.mean(prior.basis.synthesize(x) ** 2) / 2, prior.precision(0.01))
     algorithm = lx.Langevin(0.1, 1.0, integrator=lx.integrators.Exponential())
     return simulated(algorithm, problem, jnp.zeros(count))
 
