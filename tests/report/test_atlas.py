@@ -2,7 +2,6 @@
 
 import base64
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
@@ -16,35 +15,9 @@ from langevax.report.atlas.formula import formula
 from langevax.report.atlas.page import answer, doubts
 from tests.report.atlases import FEW, LOW, NONE, VERSIONS, atlas, found, scene, small, told
 from tests.report.browser import opened
+from tests.report.elements import Elements
 
 HOSTILE = "<img src=x onerror=alert(1)></script>&amp;"
-
-
-class Elements(HTMLParser):
-    """All start tags, and the text outside scripts and styles."""
-
-    def __init__(self, file):
-        super().__init__()
-        self.tags, self.words, self.inside = [], [], None
-        self.feed(file.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.inside = tag
-
-    def handle_data(self, data):
-        if self.inside not in ("script", "style"):
-            self.words.append(data)
-
-    def handle_endtag(self, tag):
-        self.inside = None
-
-    def of(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
 
 
 @pytest.fixture(scope="module")

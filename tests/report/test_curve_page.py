@@ -12,8 +12,8 @@ from langevax.report.fit_page import write_fit_page
 from langevax.report.shades import LOW_TO_HIGH
 from tests.report.awkward import SMALL
 from tests.report.browser import opened
+from tests.report.elements import Elements
 from tests.report.examples import on_curves
-from tests.report.test_fit_page import Elements
 
 SECTIONS = ["The curves", "Which parts of the curve matter", "What the neurons look at"]
 
@@ -26,7 +26,7 @@ def page(tmp_path_factory):
 
 
 def test_functions_stand_where_columns_do_on_the_page_of_a_table(page):
-    text = " ".join(Elements(page).text)
+    text = Elements(page).text
     assert "Which columns matter" not in text
     assert [text.index(each) for each in SECTIONS] == sorted(text.index(each) for each in SECTIONS)
     assert "12 of 172 training curves, in colour and dash by thirds of the target." in text

@@ -4,7 +4,6 @@ import base64
 import csv
 import io
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from tests.report.awkward import (
     thirty_classes,
 )
 from tests.report.browser import opened
+from tests.report.elements import Elements
 from tests.report.examples import classification, on_curves, regression
 
 PAGES = {
@@ -52,29 +52,6 @@ def pages(tmp_path_factory):
     return page
 
 
-class Elements(HTMLParser):
-    """All start tags, and the text outside scripts and styles."""
-
-    def __init__(self, file):
-        super().__init__()
-        self.tags, self.text, self.inside = [], [], None
-        self.feed(file.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.inside = tag
-
-    def handle_data(self, data):
-        if self.inside not in ("script", "style"):
-            self.text.append(data)
-
-    def handle_endtag(self, tag):
-        self.inside = None
-
-    def of(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_file_asks_for_nothing_and_describes_every_picture(pages, name):
     elements = Elements(pages(name))
@@ -90,13 +67,13 @@ def test_file_asks_for_nothing_and_describes_every_picture(pages, name):
 
 
 def test_answer_comes_first(pages):
-    text = " ".join(" ".join(Elements(pages("regression")).text).split())
+    text = Elements(pages("regression")).text
     assert re.match(r"diabetes.csv: .* diabetes.csv : disease progression after one year Within 3.1e-4 ± 0.4e-4", text)
     assert "not to be trusted. " not in text
 
 
 def test_doubt_is_said_in_words_right_below_the_answer(pages):
-    text = " ".join(Elements(pages("untrustworthy")).text)
+    text = Elements(pages("untrustworthy")).text
     assert text.index("This certificate is not to be trusted.") < text.index("Only 0.4 %") < text.index("as it learns")
 
 
