@@ -82,6 +82,22 @@ def _sum_is_finite(leaf: Any) -> bool:
         return bool(np.isfinite(np.sum(np.asarray(leaf))))
 
 
+def integers_fit(name: str, array: Any) -> None:
+    """Raise if a NumPy array holds an integer that JAX would cut: it keeps 32 bits of 64, unless told otherwise."""
+    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.integer) or not array.size:
+        return
+    kept = jax.dtypes.canonicalize_dtype(array.dtype)
+    bounds = np.iinfo(kept)
+    if kept == array.dtype or (bounds.min <= array.min() and array.max() <= bounds.max):
+        return
+    place = tuple(np.argwhere((array < bounds.min) | (array > bounds.max))[0])
+    raise ValueError(
+        f"{name}[{', '.join(map(str, place))}] is {array[place]}, which JAX would cut to {kept}; number ids from 0 "
+        "(np.unique with return_inverse=True), pass measurements as floats, or make the data and run inside "
+        "`with jax.enable_x64():`."
+    )
+
+
 def same_structure(name: str, tree: Any, like: Any) -> None:
     """Raise unless `tree` has the structure and the shapes of the position `like`."""
     found, wanted = jax.tree.structure(tree), jax.tree.structure(like)

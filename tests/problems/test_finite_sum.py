@@ -225,3 +225,35 @@ def test_a_sum_over_other_rows_keeps_loss_regularizer_precision_and_blocks():
 def test_weights_are_those_of_their_own_rows():
     with pytest.raises(ValueError, match="weights, which belong to its own rows; weigh rows in the loss"):
         FiniteSum(logistic, rows(), weights=np.ones(N)).over(rows())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda wide: FiniteSum(logistic, {"id": wide}),
+            r"data\['id'\]\[2, 0\] is 8589934597, which JAX would cut to int32",
+        ),
+        (lambda wide: FiniteSum(logistic, -wide), r"data\[2, 0\] is -8589934597, .* from 0 .* as floats, .*enable_x64"),
+        (lambda wide: FiniteSum(logistic, wide.astype(np.uint64)), r"data\[2, 0\] is 8589934597, .* cut to uint32"),
+        (lambda wide: langevax.Federation(logistic, wide[None]), r"data\[0, 2, 0\] is 8589934597"),
+        (lambda wide: mean_field(wide.tolist(), np.zeros(3)), r"inputs\[2, 0\] is 8589934597"),
+        (lambda wide: mean_field(np.zeros((3, 1)), wide[:, 0]), r"targets\[2\] is 8589934597"),
+        (lambda wide: mean_field(np.zeros((3, 1)), np.zeros(3)).outputs(jnp.zeros((4, 2)), wide), r"inputs\[2, 0\]"),
+    ],
+    ids=["path", "negative", "unsigned", "federation", "list", "targets", "outputs"],
+)
+def test_an_integer_that_would_be_cut_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(np.array([[1], [2**31 - 1], [2**33 + 5]]))
+
+
+def test_integers_that_fit_are_kept():
+    ends = np.array([-(2**31), 2**31 - 1])
+    assert FiniteSum(logistic, ends).data.tolist() == ends.tolist()
+    with jax.enable_x64():
+        assert FiniteSum(logistic, ends * 4).data.tolist() == (ends * 4).tolist()
+
+
+def mean_field(inputs, targets):
+    return langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, inputs, targets)

@@ -38,7 +38,7 @@ class ExternalSum(FiniteSum):
             are for `FiniteSum`. Float64 results are rounded to the position's dtype; what is not finite is passed on.
             Weight decay belongs here. Another function object is another program to compile: define it once.
         data: a pytree of arrays with one row per component along axis 0. The function sees rows as JAX keeps them:
-            float64 as float32, int64 as int32, unless `jax_enable_x64` is set.
+            float64 as float32, int64 as int32 (what is beyond is an error), unless `jax_enable_x64` is set.
         value: `value(position, rows) -> float`, the mean whose gradient it is; None where nobody asks for values.
         precision: the quadratic part, as in `FiniteSum`.
         count: rows in use; the functions are never given the others.

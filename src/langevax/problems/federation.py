@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from langevax import checks
 from langevax.problems import blocks
-from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum, as_rows
+from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum, tree_as_rows
 from langevax.problems.problem import Problem
 
 
@@ -91,7 +91,7 @@ class Federation(Problem):
         if not callable(loss):
             raise TypeError(f"loss must be a function loss(position, example) -> scalar, got {loss!r}.")
         checks.positive_int("block_size", block_size)
-        stacked = jax.tree.map(as_rows, data)
+        stacked = tree_as_rows("data", data)
         num_clients, max_rows = _two_axes(stacked)
         checks.finite("data", stacked, remedy="drop or impute these rows")
         rows = _checked_counts(counts, num_clients, max_rows)

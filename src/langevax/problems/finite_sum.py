@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from langevax import checks, trees
@@ -30,8 +31,8 @@ class FiniteSum(Problem):
         block_size: rows of one block of a full pass.
 
     Raises:
-        ValueError: non-finite or empty data, leading axes that disagree, bad weights, count or
-            precision; at first use, a loss that is not scalar.
+        ValueError: non-finite or empty data, integers beyond 32 bits, leading axes that disagree, bad
+            weights, count or precision; at first use, a loss that is not scalar.
 
     Example:
         >>> import jax.numpy as jnp, langevax
@@ -64,7 +65,7 @@ class FiniteSum(Problem):
         checks.positive_int("block_size", block_size)
         for leaf in jax.tree.leaves(precision):
             checks.number("precision", leaf)
-        rows = jax.tree.map(as_rows, data)
+        rows = tree_as_rows("data", data)
         size = checks.leading_axis("data", rows)
         checks.finite("data", rows, remedy="drop or impute these rows")
         floating = [a.dtype for a in jax.tree.leaves(rows) if jnp.issubdtype(a.dtype, jnp.inexact)]
@@ -145,9 +146,19 @@ class FiniteSum(Problem):
         return value if self.regularizer is None else value + self.regularizer(position)
 
 
-def as_rows(array: Any) -> Any:
-    """An array of rows on the device; a mapped file is aliased, not copied, where the device can."""
+def tree_as_rows(name: str, data: PyTree) -> PyTree:
+    """Every array of a pytree by `as_rows`, each named by its path."""
+    return jax.tree.map_with_path(lambda path, array: as_rows(f"{name}{jax.tree_util.keystr(path)}", array), data)
+
+
+def as_rows(name: str, array: Any) -> Any:
+    """An array of rows on the device; a mapped file is aliased, not copied, where the device can.
+
+    Raises:
+        ValueError: an integer that the device would cut.
+    """
     if not checks.is_concrete(array) or isinstance(array, jax.Array):
         return array
-    array = array if hasattr(array, "dtype") else jnp.asarray(array)
+    array = array if hasattr(array, "dtype") else np.asarray(array)
+    checks.integers_fit(name, array)
     return jax.device_put(array, may_alias=True)

@@ -51,7 +51,8 @@ class MeanFieldRisk(Problem):
         block_size: rows of one block; None chooses it from the number of particles.
 
     Raises:
-        ValueError: NaN or infinite inputs, empty or disagreeing rows, targets the loss cannot take.
+        ValueError: NaN or infinite inputs, integers beyond 32 bits, empty or disagreeing rows, targets the loss
+            cannot take.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -85,7 +86,7 @@ class MeanFieldRisk(Problem):
         checks.number("precision", precision)
         if block_size is not None:
             checks.positive_int("block_size", block_size)
-        inputs, targets = as_rows(inputs), as_rows(targets)
+        inputs, targets = as_rows("inputs", inputs), as_rows("targets", targets)
         size = checks.leading_axis("(inputs, targets)", {"inputs": inputs, "targets": targets})
         checks.finite("inputs", inputs, remedy="drop or impute these rows")
         loss.check_targets(targets, neuron.output_shape)
@@ -113,7 +114,7 @@ class MeanFieldRisk(Problem):
 
     def outputs(self, position: Cloud, inputs: Any = None) -> Outputs:
         """The network's outputs z, at the training inputs unless others are given."""
-        inputs = self.inputs if inputs is None else as_rows(inputs)
+        inputs = self.inputs if inputs is None else as_rows("inputs", inputs)
         return blocks.block_map(lambda x: self.neuron.mean(position, x), inputs, self._block(position))
 
     def dual(self, position: Cloud) -> Outputs:

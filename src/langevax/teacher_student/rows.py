@@ -6,14 +6,13 @@ the two products are neurons x n, which leave the cache; rows outside and column
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from langevax import checks
 from langevax.problems import blocks
-from langevax.problems.finite_sum import as_rows
+from langevax.problems.finite_sum import tree_as_rows
 
 BLOCK_SIZE = 1024
 CACHED = 2**15
@@ -61,7 +60,7 @@ def in_blocks(data: tuple[Any, Any], weights: Any, block_size: int) -> tuple[Row
         ValueError: non-finite or empty data, leading axes that disagree, bad weights or block_size.
     """
     checks.positive_int("block_size", block_size)
-    inputs, targets = jax.tree.map(as_rows, data)
+    inputs, targets = tree_as_rows("data", data)
     size = checks.leading_axis("data", (inputs, targets))
     checks.finite("data", (inputs, targets), remedy="drop or impute these rows")
     dtype = inputs.dtype if jnp.issubdtype(inputs.dtype, jnp.floating) else jnp.result_type(float)

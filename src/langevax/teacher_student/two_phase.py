@@ -128,7 +128,7 @@ def two_phase(
     checks.positive_int("num_neurons", num_neurons)
     checks.positive_int("num_restarts", num_restarts)
     checks.typed_key(key)
-    inputs, targets = as_rows(inputs), as_rows(targets)
+    inputs, targets = as_rows("inputs", inputs), as_rows("targets", targets)
     if np.ndim(inputs) != 2 or np.ndim(targets) != 1:
         raise ValueError(f"inputs must be (n, d) and targets (n,), got {np.shape(inputs)} and {np.shape(targets)}.")
     inputs = inputs if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs.astype(float)
