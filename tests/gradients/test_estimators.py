@@ -8,6 +8,7 @@ import pytest
 import langevax
 from langevax import FiniteSum, gradients
 from langevax.run import program
+from langevax.run.chains import Chains
 from langevax.theory import moments
 from tests.errorbars import LIMIT, assert_mean, z_scores
 from tests.jaxprs import equations, shapes
@@ -213,10 +214,10 @@ def test_the_refresh_is_a_branch_under_vmap_over_chains(make):
     problem = FiniteSum(quartic, jnp.zeros((ROWS, D)))
     langevin = langevax.Langevin(jnp.float32(0.1), jnp.float32(0.1), make(B, PERIOD))
     observers, key = program.Observers(None, None), jax.random.key(0)
-    carry = program.begin(langevin, problem, observers, jnp.zeros((3, D)), key, 3)
+    carry = program.begin(langevin, problem, observers, jnp.zeros((3, D)), key, Chains(3))
 
     def advance(carry):
-        return program.advance(langevin, problem, observers, carry, None, key, jnp.int32(9), jnp.int32(1), 3)[0]
+        return program.advance(langevin, problem, observers, carry, None, key, jnp.int32(9), jnp.int32(1), Chains(3))[0]
 
     jaxpr = jax.make_jaxpr(advance)(carry)
     (refresh,) = [e for e in equations(jaxpr) if e.primitive.name == "cond" and full_passes(e.params["branches"][1])]

@@ -11,6 +11,7 @@ import langevax
 from langevax import FiniteSum, gradients
 from langevax.gradients import SAGA, SARAH, SLEDGE, tables
 from langevax.run import program
+from langevax.run.chains import Chains
 from tests.errorbars import z_scores
 from tests.gradients.walks import bent_problem, errors_along, random_path, squared_errors
 
@@ -200,7 +201,7 @@ def test_rounding_does_not_pile_up():
 # What is compiled.
 
 
-def table_copies(estimator, num_chains):
+def table_copies(estimator, chains):
     """Copies and selections of the whole table in the step that `simulate` runs, by their names in XLA's program.
 
     Left out is the pass over the table once in n/b steps, a loop of its own.
@@ -208,13 +209,11 @@ def table_copies(estimator, num_chains):
     problem = FiniteSum(quartic, jnp.zeros((1012, D)))
     langevin = langevax.Langevin(jnp.float32(0.1), jnp.float32(0.1), estimator)
     observers = program.Observers(None, None)
-    positions = jnp.zeros((D,) if num_chains is None else (num_chains, D))
-    carry = program.begin(langevin, problem, observers, positions, KEY, num_chains)
+    positions = jnp.zeros((D,) if chains is None else (chains.number, D))
+    carry = program.begin(langevin, problem, observers, positions, KEY, chains)
 
     def advance(carry):
-        return program.advance(langevin, problem, observers, carry, None, KEY, jnp.int32(9), jnp.int32(1), num_chains)[
-            0
-        ]
+        return program.advance(langevin, problem, observers, carry, None, KEY, jnp.int32(9), jnp.int32(1), chains)[0]
 
     text = jax.jit(advance).lower(carry).compile().as_text()
     shape = ",".join(map(str, carry.state.gradient.table.shape))
@@ -230,14 +229,14 @@ def table_copies(estimator, num_chains):
     return found
 
 
-@pytest.mark.parametrize("num_chains", [None, 3])
+@pytest.mark.parametrize("chains", [None, Chains(3)], ids=["alone", "chains"])
 @pytest.mark.parametrize(
     "estimator",
     [SLEDGE(4), SLEDGE(4, "components"), SAGA(4), SAGA(4, "components")],
     ids=["sledge-blocks", "sledge-components", "saga-blocks", "saga-components"],
 )
-def test_no_step_copies_the_table(estimator, num_chains):
-    assert table_copies(estimator, num_chains) == []
+def test_no_step_copies_the_table(estimator, chains):
+    assert table_copies(estimator, chains) == []
 
 
 def test_other_ways_are_seen_to_copy_the_table(monkeypatch):

@@ -13,11 +13,13 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import langevax
-from langevax.run import position_of, program
+from langevax.gradients import SVRG
+from langevax.problems.function import Function
+from langevax.run import chains, position_of, program
 from langevax.run.start import place
 from tests.run.setting import squared_distance
 
-SAMPLES, PARTICLES, STEPS = 20, 64, 30
+SAMPLES, PARTICLES, STEPS, BLOCK = 20, 64, 30, 3
 CALL = re.compile(r"= (\S+|\(.*?\)) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
 
 
@@ -25,31 +27,61 @@ def communication(algorithm, problem, positions, mesh, record=None, num_chains=N
     """What one compiled `advance` sends between devices, as `operation shape`."""
     observers = program.Observers(record, None)
     algorithm, problem = program.trace_floats((algorithm, problem), jnp.float32)
-    positions, problem = place(positions, problem, mesh)
-    key, stop, every = jax.random.key(0), jnp.int32(5), jnp.int32(2)
-    carry = program.begin(algorithm, problem, observers, positions, key, num_chains)
-    buffer = program.make_buffer(algorithm, problem, observers, carry, num_chains)
-    lowered = program.advance.lower(algorithm, problem, observers, carry, buffer, key, stop, every, num_chains)
+    positions, problem = place(positions, problem, mesh, num_chains)
+    key, stop, every, many = jax.random.key(0), jnp.int32(5), jnp.int32(2), chains.of(positions, num_chains)
+    carry = program.begin(algorithm, problem, observers, positions, key, many)
+    buffer = program.make_buffer(algorithm, problem, observers, carry, many)
+    lowered = program.advance.lower(algorithm, problem, observers, carry, buffer, key, stop, every, many)
     calls = CALL.findall(lowered.compile().compiled.as_text())
     return [f"{operation} {re.sub('{.*?}', '', shape)}" for shape, operation in calls]
 
 
-def main():
-    mesh = jax.make_mesh((4,), ("particles",))
-    rows = np.random.default_rng(0).normal(size=(SAMPLES, 3)).astype(np.float32)
-    risk = langevax.MeanFieldRisk(
-        langevax.neurons.Tanh(), langevax.losses.squared, rows, np.sign(rows[:, 0]), precision=0.1
+def difference(left, right):
+    """The largest of positions, records and means."""
+    return max(
+        float(np.abs(np.asarray(left.position) - np.asarray(right.position)).max()),
+        float(np.abs(left.positions - right.positions).max()),
+        float(np.abs(left.average.mean - right.average.mean).max()),
     )
+
+
+def refusal(*arguments, **options):
+    """What `simulate` says."""
+    try:
+        langevax.simulate(*arguments, **options)
+    except ValueError as error:
+        return str(error)
+
+
+def main():
+    mesh, by_rows = jax.make_mesh((4,), ("particles",)), jax.make_mesh((4,), ("rows",))
+    both = jax.make_mesh((2, 2), ("particles", "rows"))
+    rows = np.random.default_rng(0).normal(size=(SAMPLES, 3)).astype(np.float32)
+
+    def risk_of(inputs, block_size=None):
+        return langevax.MeanFieldRisk(
+            langevax.neurons.Tanh(), langevax.losses.squared, inputs, np.sign(inputs[:, 0]), 0.1, block_size=block_size
+        )
+
+    risk, in_blocks = risk_of(rows), risk_of(rows, BLOCK)
     cloud = risk.prior(0.1, PARTICLES)(jax.random.key(1))
     mfld = langevax.meanfield.MFLD(step_size=0.1, temperature=0.01)
-    distance, eight = langevax.FiniteSum(squared_distance, rows), jnp.zeros((8, 3))
-    langevin = langevax.Langevin(0.1, 0.5)
+    batches = SVRG(batch_size=4, period=7)
+    svrg_mfld = langevax.meanfield.MFLD(step_size=0.1, temperature=0.01, gradient=batches)
+    distance = langevax.FiniteSum(squared_distance, rows, weights=np.arange(1.0, SAMPLES + 1), block_size=BLOCK)
+    langevin, svrg = langevax.Langevin(0.1, 0.5), langevax.Langevin(0.1, 0.5, batches)
+    ascent = langevax.meanfield.PSDCA(temperature=0.1)
+    eight, clouds = jnp.zeros((8, 3)), jnp.stack([cloud] * 4)
 
     sent = {
         "particles": communication(mfld, risk, cloud, mesh),
         "particles recorded": communication(mfld, risk, cloud, mesh, record=position_of),
-        "chains": communication(langevin, distance, eight, mesh, num_chains=8),
-        "chains recorded": communication(langevin, distance, eight, mesh, record=position_of, num_chains=8),
+        "rows": communication(mfld, in_blocks, cloud, by_rows),
+        "particles and rows": communication(mfld, risk, cloud, both),
+        "chains": communication(svrg, distance, eight, mesh, num_chains=8),
+        "chains recorded": communication(svrg, distance, eight, mesh, record=position_of, num_chains=8),
+        "chains one by one": communication(ascent, risk, clouds, mesh, num_chains=4),
+        "chains and rows": communication(langevin, distance, eight, both, num_chains=8),
     }
 
     options = {"key": jax.random.key(0), "num_steps": STEPS, "record_every": 7, "average": position_of}
@@ -60,25 +92,32 @@ def main():
         langevax.simulate(mfld, risk, cloud, **saving, **options | {"num_steps": 20})
         resumed = langevax.simulate(mfld, risk, cloud, resume=True, **saving, **options)
 
-    def difference(left, right):
-        return max(
-            float(np.abs(np.asarray(left.position) - np.asarray(right.position)).max()),
-            float(np.abs(left.positions - right.positions).max()),
-            float(np.abs(left.average.mean - right.average.mean).max()),
+    runs = {
+        "rows": (mfld, in_blocks, cloud, by_rows, {}),
+        "particles and rows": (svrg_mfld, in_blocks, cloud, both, {}),
+        "chains": (svrg, distance, eight[0], mesh, {"num_chains": 8}),
+        "chains one by one": (ascent, risk, risk.prior(0.1, PARTICLES), mesh, {"num_chains": 4}),
+        "chains and rows": (svrg, distance, eight[0], both, {"num_chains": 8}),
+    }
+    differences = {"particles": difference(alone, shared)}
+    for name, (algorithm, problem, start, devices, more) in runs.items():
+        one = langevax.simulate(algorithm, problem, start, **options, **more)
+        differences[name] = difference(
+            one, langevax.simulate(algorithm, problem, start, sharding=devices, **options, **more)
         )
-
-    try:
-        langevax.simulate(mfld, risk, cloud[:6], sharding=mesh, **options)
-    except ValueError as error:
-        refusal = str(error)
+    _, placed = place(cloud, risk, both)
+    nothing = Function(lambda x: jnp.sum(x**2), 0.0)
     print(
         json.dumps(
             {
                 "sent": sent,
-                "refusal of 6 particles": refusal,
+                "refusal of 6 particles": refusal(mfld, risk, cloud[:6], sharding=mesh, **options),
+                "refusal of 18 rows": refusal(mfld, risk_of(rows[:18]), cloud, sharding=by_rows, **options),
+                "refusal of no rows": refusal(langevin, nothing, eight, sharding=both, **options),
                 "shards": sorted(shard.data.shape for shard in shared.position.addressable_shards),
+                "rows of each device": sorted(shard.data.shape for shard in placed.inputs.addressable_shards),
                 "devices": len(shared.position.sharding.device_set),
-                "difference": difference(alone, shared),
+                "differences": differences,
                 "difference resumed": difference(shared, resumed),
                 "recorded": shared.trace.steps.tolist(),
             }

@@ -28,18 +28,42 @@ def test_recording_sharded_particles_sends_nothing_more(facts):
     assert facts["sent"]["particles recorded"] == facts["sent"]["particles"]
 
 
-def test_sharded_chains_send_nothing(facts):
-    assert facts["sent"]["chains"] == []
-    assert facts["sent"]["chains recorded"] == []
+def test_a_step_over_split_rows_sends_one_sum_of_the_gradients(facts):
+    assert facts["sent"]["rows"] == [f"all-reduce f32[{sharded.PARTICLES},4]"]
 
 
-def test_each_device_keeps_its_own_particles(facts):
+def test_particles_and_rows_send_a_sum_of_each(facts):
+    """Outputs of a device's rows, over particles; gradients of a device's particles, over rows."""
+    outputs, gradients = facts["sent"]["particles and rows"]
+    assert outputs == f"all-reduce f32[1,{sharded.SAMPLES // 2}]"
+    assert gradients == f"all-reduce f32[{sharded.PARTICLES // 2},4]"
+
+
+@pytest.mark.parametrize("chains", ["chains", "chains recorded", "chains one by one"])
+def test_sharded_chains_send_nothing(facts, chains):
+    """Not even whether a loop of theirs has ended."""
+    assert facts["sent"][chains] == []
+
+
+def test_chains_over_split_rows_send_their_gradients(facts):
+    assert facts["sent"]["chains and rows"] == ["all-reduce f32[4,3]"]
+
+
+def test_each_device_keeps_its_own_particles_and_rows(facts):
     assert facts["devices"] == 4
     assert facts["shards"] == [[sharded.PARTICLES // 4, 4]] * 4
+    assert facts["rows of each device"] == [[sharded.SAMPLES // 2, 3]] * 4
 
 
-def test_numbers_and_records_are_those_of_one_device(facts):
-    assert facts["difference"] < 1e-5
+@pytest.mark.parametrize(
+    "run", ["particles", "rows", "particles and rows", "chains", "chains one by one", "chains and rows"]
+)
+def test_numbers_and_records_are_those_of_one_device(facts, run):
+    """float32; the largest number is about 3."""
+    assert facts["differences"][run] < 1e-5
+
+
+def test_records_are_on_their_grid(facts):
     assert facts["recorded"] == [7, 14, 21, 28]
 
 
@@ -50,3 +74,13 @@ def test_a_resumed_sharded_run_is_the_same_bit_for_bit(facts):
 def test_particles_that_do_not_split_are_refused(facts):
     for words in ["over 4 devices", "shape (6, 4)", "make axis 0 (chains, or particles) a multiple of 4"]:
         assert words in facts["refusal of 6 particles"]
+
+
+def test_rows_that_do_not_split_are_refused(facts):
+    for words in ["over 4 devices", "MeanFieldRisk has 18", "drop 2 of them", "fill up to 20", "count=18"]:
+        assert words in facts["refusal of 18 rows"]
+
+
+def test_a_problem_without_rows_is_refused_where_the_mesh_would_split_them(facts):
+    assert "an axis named 'rows'" in facts["refusal of no rows"]
+    assert "call the axis 'particles' or 'chains'" in facts["refusal of no rows"]

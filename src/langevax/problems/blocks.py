@@ -1,7 +1,8 @@
 """Sums over rows in blocks, so that n x (anything) is never whole in memory.
 
 Numbers agree to rounding whatever the block. Blocks are cut by `dynamic_slice` from the arrays as
-they lie, so a mapped table is read where it is and never copied.
+they lie, so a mapped table is read where it is and never copied. Rows that are split over devices are
+taken in parts, one for each device, which cuts its own blocks: a slice across parts would be gathered.
 """
 
 from collections.abc import Callable
@@ -35,12 +36,19 @@ def _cuts(size: int, block_size: int) -> tuple[int, int]:
     return block, size // block
 
 
+def _in_parts(rows: Rows, parts: int) -> Rows:
+    return jax.tree.map(lambda a: a.reshape(parts, -1, *a.shape[1:]), rows)
+
+
 def _slice(rows: Rows, start: Any, length: int) -> Rows:
     return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, length), rows)
 
 
-def block_sum(function: Callable[[Rows], PyTree], rows: Rows, block_size: int) -> PyTree:
+def block_sum(function: Callable[[Rows], PyTree], rows: Rows, block_size: int, parts: int = 1) -> PyTree:
     """`sum over blocks of function(block)`, one scan; a single block runs without a loop."""
+    if parts > 1:
+        sums = jax.vmap(lambda part: block_sum(function, part, block_size))(_in_parts(rows, parts))
+        return jax.tree.map(lambda each: jnp.sum(each, axis=0), sums)
     size = num_rows(rows)
     block, whole = _cuts(size, block_size)
     if whole == 1 and block == size:
@@ -57,8 +65,11 @@ def block_sum(function: Callable[[Rows], PyTree], rows: Rows, block_size: int) -
     return total
 
 
-def block_map(function: Callable[[Rows], Array], rows: Rows, block_size: int) -> Array:
+def block_map(function: Callable[[Rows], Array], rows: Rows, block_size: int, parts: int = 1) -> Array:
     """`function(block)` gives one row for each row of the block; the results are concatenated."""
+    if parts > 1:
+        mapped = jax.vmap(lambda part: block_map(function, part, block_size))(_in_parts(rows, parts))
+        return mapped.reshape(-1, *mapped.shape[2:])
     size = num_rows(rows)
     block, whole = _cuts(size, block_size)
     if whole == 1 and block == size:

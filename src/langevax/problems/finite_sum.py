@@ -1,8 +1,9 @@
 """The mean of a user's loss over the rows of a table."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +43,8 @@ class FiniteSum(Problem):
         Array([-0.5, -2. ], dtype=float32)
     """
 
+    row_fields: ClassVar[tuple[str, ...]] = ("data", "weights")
+
     loss: Callable[[PyTree, PyTree], Float[Array, ""]]
     data: PyTree[Array]
     regularizer: Callable[[PyTree], Float[Array, ""]] | None
@@ -49,6 +52,7 @@ class FiniteSum(Problem):
     weights: Float[Array, " n"] | None
     count: Int[Array, ""] | None
     block_size: int
+    row_parts: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class FiniteSum(Problem):
         self.weights = blocks.normalised_weights(weights, size, floating[0] if floating else jnp.float32)
         self.count = blocks.checked_count(count, size)
         self.block_size = block_size
+        self.row_parts = 1
 
     def over(self, rows: PyTree, count: Any = None) -> "FiniteSum":
         """The same sum over other rows, all counting alike, the first `count` of them in use; None uses all.
@@ -96,8 +101,8 @@ class FiniteSum(Problem):
         return self.max_size if self.count is None else self.count
 
     def value(self, position: PyTree) -> Float[Array, ""]:
-        mean = blocks.block_sum(lambda rows: self._sum(position, *rows), self._rows(position), self.block_size)
-        return self._regularized(mean / self._divisor(position), position)
+        total = self._over_blocks(lambda rows: self._sum(position, *rows), position)
+        return self._regularized(total / self._divisor(position), position)
 
     def gradient(self, position: PyTree) -> PyTree:
         return self.value_and_gradient(position)[1]
@@ -106,7 +111,7 @@ class FiniteSum(Problem):
         def both(rows: Any) -> Any:
             return jax.value_and_grad(self._sum)(position, *rows)
 
-        value, gradient = blocks.block_sum(both, self._rows(position), self.block_size)
+        value, gradient = self._over_blocks(both, position)
         divisor = self._divisor(position)
         value, gradient = value / divisor, jax.tree.map(lambda g: g / divisor.astype(g.dtype), gradient)
         if self.regularizer is None:
@@ -129,6 +134,9 @@ class FiniteSum(Problem):
 
     def _rows(self, position: PyTree) -> tuple[PyTree, Float[Array, " n"] | None]:
         return self.data, blocks.row_weights(self.weights, self.count, self.max_size, trees.dtype_of(position))
+
+    def _over_blocks(self, function: Callable[[Any], Any], position: PyTree) -> Any:
+        return blocks.block_sum(function, self._rows(position), self.block_size, self.row_parts)
 
     def _divisor(self, position: PyTree) -> Float[Array, ""]:
         return jnp.asarray(self.size, trees.dtype_of(position))

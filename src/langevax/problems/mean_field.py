@@ -12,7 +12,7 @@ so a step size means the same whatever N. Cost of a gradient: 2 n N d multiply-a
 activations, in blocks of rows; activations lie (particles, samples), which is the fast way round.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -63,6 +63,8 @@ class MeanFieldRisk(Problem):
         (5, 2)
     """
 
+    row_fields: ClassVar[tuple[str, ...]] = ("inputs", "targets", "weights")
+
     neuron: Neuron
     loss: Loss
     inputs: Shaped[Array, "n ..."]
@@ -71,6 +73,8 @@ class MeanFieldRisk(Problem):
     weights: Float[Array, " n"] | None
     count: Int[Array, ""] | None
     block_size: int | None
+    row_parts: int = eqx.field(static=True)
+    particle_parts: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class MeanFieldRisk(Problem):
         self.weights = blocks.normalised_weights(weights, size, inputs.dtype)
         self.count = blocks.checked_count(count, size)
         self.block_size = block_size
+        self.row_parts = self.particle_parts = 1
 
     @property
     def max_size(self) -> int:
@@ -114,8 +119,9 @@ class MeanFieldRisk(Problem):
 
     def outputs(self, position: Cloud, inputs: Any = None) -> Outputs:
         """The network's outputs z, at the training inputs unless others are given."""
+        parts = self.row_parts if inputs is None else 1
         inputs = self.inputs if inputs is None else as_rows("inputs", inputs)
-        return blocks.block_map(lambda x: self.neuron.mean(position, x), inputs, self._block(position))
+        return blocks.block_map(lambda x: self.neuron.mean(position, x), inputs, self._block(position), parts)
 
     def dual(self, position: Cloud) -> Outputs:
         """The dual vector `g_i = loss'(z_i, y_i)`: the whole model as far as one particle sees it."""
@@ -176,7 +182,7 @@ class MeanFieldRisk(Problem):
         return self.inputs, self.targets, weights
 
     def _block(self, position: Cloud) -> int:
-        particles = position.shape[0]
+        particles = max(1, position.shape[0] // self.particle_parts)  # of one device
         least = min(FEWEST_ROWS, MOST_ELEMENTS // particles)
         return self.block_size or max(1, least, BLOCK_ELEMENTS // particles)
 
@@ -193,7 +199,7 @@ class MeanFieldRisk(Problem):
         return pull_back(dual * position.shape[0])[0]
 
     def _average_blocks(self, function: Any, position: Cloud) -> Any:
-        total = blocks.block_sum(function, self._rows(position), self._block(position))
+        total = blocks.block_sum(function, self._rows(position), self._block(position), self.row_parts)
         return jax.tree.map(lambda t: t / jnp.asarray(self.size, t.dtype), total)
 
 
@@ -213,6 +219,7 @@ class OneParticle(FiniteSum):
     def __init__(self, risk: MeanFieldRisk, dual: Outputs):
         potential = DualPotential(risk.neuron)
         super().__init__(potential, (risk.inputs, dual), None, risk.precision, risk.weights, risk.count)
+        self.row_parts = risk.row_parts
 
     def _sum(self, position: Any, data: Any, weights: Float[Array, " b"] | None) -> Float[Array, ""]:
         inputs, dual = data

@@ -7,6 +7,7 @@ from jax.sharding import Mesh, NamedSharding
 from langevax import checks
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import Problem
+from langevax.problems.products import CHOICES
 from langevax.run.program import MAX_STEPS
 
 
@@ -41,10 +42,12 @@ def check_observers(record: Any, record_every: Any, average: Any, callbacks: Any
         raise ValueError("callback_every is None, so that no callback would ever be called; pass callback_every=k.")
 
 
-def check_surroundings(checkpoint: Any, resume: Any, checkpoint_seconds: Any, sharding: Any) -> None:
-    """Raise unless it is clear where the run is saved and where it computes."""
+def check_surroundings(checkpoint: Any, resume: Any, checkpoint_seconds: Any, sharding: Any, products: Any) -> None:
+    """Raise unless it is clear where the run is saved, where it computes and how precisely."""
     if resume and checkpoint is None:
         raise ValueError("resume is True but checkpoint is None; pass checkpoint=directory, the one to go on from.")
     checks.number("checkpoint_seconds", checkpoint_seconds)
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
         raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {sharding!r}.")
+    if products is not None and products not in CHOICES:
+        raise ValueError(f"products must be None or one of {', '.join(map(repr, CHOICES))}, got {products!r}.")

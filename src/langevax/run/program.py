@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float, Int32, Key, PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
 from langevax.run import counters, processes
+from langevax.run.chains import Chains, keys_of, over
 
 BUFFER_BYTES = 2**24
 MAX_SLOTS = 1024
@@ -76,19 +77,6 @@ def trace_floats(tree: PyTree, dtype: Any) -> PyTree:
     return jax.tree.map(cast, tree)
 
 
-def _over_chains(function: Callable[..., Any], algorithm: Algorithm, num_chains: int | None) -> Callable[..., Any]:
-    """`function(*per chain)` for all chains; `algorithm` says whether together or one by one."""
-    if num_chains is None:
-        return function
-    if algorithm.chains == "map":
-        return lambda *per_chain: lax.map(lambda one: function(*one), per_chain)
-    return jax.vmap(function)
-
-
-def _keys(key: Key[Array, ""], num_chains: int | None) -> Key[Array, "..."]:
-    return key if num_chains is None else random.split(key, num_chains)
-
-
 def _split_info(info: Info) -> tuple[dict[str, Array], dict[str, Array]]:
     """(counts, metrics), told apart by dtype."""
     arrays = {name: jnp.asarray(value) for name, value in info.items()}
@@ -112,7 +100,7 @@ def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
 def start_positions(start: Callable[[Any], PyTree], key: Key[Array, ""], num_chains: int | None) -> PyTree:
     """`start(key)`, one for each chain."""
     key = start_key(key)
-    return start(key) if num_chains is None else jax.vmap(start)(_keys(key, num_chains))
+    return start(key) if num_chains is None else jax.vmap(start)(random.split(key, num_chains))
 
 
 @eqx.filter_jit
@@ -122,7 +110,7 @@ def begin(
     observers: Observers,
     positions: PyTree,
     key: Key[Array, ""],
-    num_chains: int | None,
+    chains: Chains | None,
 ) -> Carry:
     """The carry before step 0."""
 
@@ -130,11 +118,11 @@ def begin(
         state, info = algorithm.init(problem, position, key)
         return state, _split_info(info)
 
-    keys = _keys(random.fold_in(key, INIT_STEP), num_chains)
-    state, (counts, metrics) = _over_chains(init, algorithm, num_chains)(positions, keys)
+    keys = keys_of(random.fold_in(key, INIT_STEP), chains)
+    state, (counts, metrics) = over(init, algorithm, chains)(positions, keys)
     moments = None
     if observers.average is not None:
-        seen = jax.tree.map(_averageable, _observe(observers.average, algorithm, problem, state, num_chains))
+        seen = jax.tree.map(_averageable, _observe(observers.average, algorithm, problem, state, chains))
         zeros = jax.tree.map(jnp.zeros_like, seen)
         moments = Moments(jnp.int32(0), zeros, zeros)
     counts = {name: counters.add(counters.zero_like(used), used) for name, used in counts.items()}
@@ -142,12 +130,12 @@ def begin(
 
 
 def make_buffer(
-    algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, num_chains: int | None
+    algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, chains: Chains | None
 ) -> Any:
     """Slots for as many records as fit in BUFFER_BYTES, and one more for what is not kept."""
     if observers.record is None:
         return None
-    one = eqx.filter_eval_shape(_record, algorithm, problem, observers.record, carry, num_chains)
+    one = eqx.filter_eval_shape(_record, algorithm, problem, observers.record, carry, chains)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
     slots = max(1, min(MAX_SLOTS, BUFFER_BYTES // max(size, 1)))
     # NumPy's zeros need no program of their own for each shape
@@ -155,12 +143,12 @@ def make_buffer(
 
 
 def spread(
-    buffer: Any, algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, num_chains: int | None
+    buffer: Any, algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, chains: Chains | None
 ) -> Any:
     """The buffer on the devices of all processes, split as the records are: recording then sends nothing."""
     if observers.record is None:
         return buffer
-    one = eqx.filter_jit(_record)(algorithm, problem, observers.record, carry, num_chains)
+    one = eqx.filter_jit(_record)(algorithm, problem, observers.record, carry, chains)
 
     def split(slots: Array, record: Array) -> Array:
         sharding = record.sharding
@@ -186,7 +174,7 @@ def advance(
     key: Key[Array, ""],
     stop: Int32[Array, ""],
     every: Int32[Array, ""],
-    num_chains: int | None,
+    chains: Chains | None,
 ) -> tuple[Carry, Any]:
     """Steps until `stop`; records and averages after each step that is a multiple of `every`."""
 
@@ -195,8 +183,8 @@ def advance(
             state, info = algorithm.step(problem, state, key, carry.step)
             return state, _split_info(info)
 
-        keys = _keys(random.fold_in(key, carry.step), num_chains)
-        state, (used, seen) = _over_chains(step, algorithm, num_chains)(carry.state, keys)
+        keys = keys_of(random.fold_in(key, carry.step), chains)
+        state, (used, seen) = over(step, algorithm, chains)(carry.state, keys)
         since = carry.since + 1
         metrics = {name: _running_mean(mean, seen[name], since) for name, mean in carry.metrics.items()}
         counts = {name: counters.add(count, used[name]) for name, count in carry.counts.items()}
@@ -212,10 +200,10 @@ def advance(
         carry, buffer, slot = loop
         carry, kept = next_on_grid(carry)
         if observers.average is not None and carry.moments is not None:
-            seen = _observe(observers.average, algorithm, problem, carry.state, num_chains)
+            seen = _observe(observers.average, algorithm, problem, carry.state, chains)
             carry = carry._replace(moments=_update(carry.moments, jax.tree.map(_averageable, seen), kept))
         if observers.record is not None:
-            record = _record(algorithm, problem, observers.record, carry, num_chains)
+            record = _record(algorithm, problem, observers.record, carry, chains)
             last = jax.tree.leaves(buffer)[0].shape[0] - 1
             place = jnp.where(kept, slot, last)
             buffer = jax.tree.map(lambda b, r: lax.dynamic_update_index_in_dim(b, r, place, 0), buffer, record)
@@ -255,15 +243,15 @@ def _running_mean(mean: Array, term: Array, count: Int32[Array, ""]) -> Array:
     return jnp.where(count == 1, term, mean + (term - mean) / count.astype(mean.dtype))
 
 
-def _observe(observe: Observe, algorithm: Algorithm, problem: Problem, state: Any, num_chains: int | None) -> PyTree:
+def _observe(observe: Observe, algorithm: Algorithm, problem: Problem, state: Any, chains: Chains | None) -> PyTree:
     def one(state: Any) -> PyTree:
         return jax.tree.map(jnp.asarray, observe(problem, state))
 
-    return _over_chains(one, algorithm, num_chains)(state)
+    return over(one, algorithm, chains)(state)
 
 
-def _record(algorithm: Algorithm, problem: Problem, record: Observe, carry: Carry, num_chains: int | None) -> Record:
-    values = _observe(record, algorithm, problem, carry.state, num_chains)
+def _record(algorithm: Algorithm, problem: Problem, record: Observe, carry: Carry, chains: Chains | None) -> Record:
+    values = _observe(record, algorithm, problem, carry.state, chains)
     return Record(values, carry.counts, carry.metrics)
 
 
@@ -279,6 +267,6 @@ def _update(moments: Moments, seen: PyTree, kept: Bool[Array, ""]) -> Moments:
 
 
 @eqx.filter_jit
-def mean_value(problem: Problem, positions: PyTree, num_chains: int | None) -> Float[Array, ""]:
+def mean_value(problem: Problem, positions: PyTree, chains: Chains | None) -> Float[Array, ""]:
     """Mean over chains of the problem's value, for the eye."""
-    return problem.value(positions) if num_chains is None else jnp.mean(jax.vmap(problem.value)(positions))
+    return problem.value(positions) if chains is None else jnp.mean(jax.vmap(problem.value)(positions))

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from langevax.run import processes
+
 if TYPE_CHECKING:
     import xarray
 
@@ -35,6 +37,13 @@ class Average:
     variance: PyTree
     count: int
 
+    @classmethod
+    def of(cls, looks: Any, mean: PyTree, squares: PyTree) -> "Average":
+        """From running moments: how many looks, their mean, and the sum of squared deviations."""
+        count = int(looks)
+        variance = jax.tree.map(lambda s: processes.whole(s) / max(count, 1), squares)
+        return cls(jax.tree.map(processes.whole, mean), variance, count)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -59,6 +68,9 @@ class Result:
     """One sentence: how the run ended."""
     phases: tuple[int, ...] = field(default=())
     """Steps at which a phase ended, where several were joined by `then`."""
+    seconds_to_first_step: float = 0.0
+    """What of `seconds` went by before the first step could begin: placing, tracing, and compiling or loading programs
+    from JAX's persistent cache."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -87,7 +99,8 @@ class Result:
     def then(self, following: "Result") -> "Result":
         """One record of two phases, `following` having started from this result.
 
-        Steps, counts and records go on; the end, metrics and average are those of the last phase.
+        Steps, counts, seconds and records go on; the end, metrics and average are those of the last phase, the seconds
+        to the first step those of the first.
         """
         if self.num_chains != following.num_chains:
             raise ValueError(f"phases have {self.num_chains} and {following.num_chains} chains; they must agree.")
@@ -99,6 +112,7 @@ class Result:
             steps=self.steps + following.steps,
             seconds=self.seconds + following.seconds,
             phases=(*(self.phases or (self.steps,)), self.steps + following.steps),
+            seconds_to_first_step=self.seconds_to_first_step,
         )
 
     def to_datatree(self) -> "xarray.DataTree":
@@ -120,6 +134,7 @@ class Result:
             return xarray.Dataset(variables, coordinates)
 
         attributes = {"outcome": self.outcome, "seconds": self.seconds, "steps": self.steps, **self.counts}
+        attributes["seconds_to_first_step"] = self.seconds_to_first_step
         tree = xarray.DataTree.from_dict(
             {"posterior": dataset(named_leaves(self.trace.values)), "sample_stats": dataset(self.trace.info)}
         )

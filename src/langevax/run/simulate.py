@@ -14,7 +14,8 @@ from jaxtyping import Array, Key, PyTree
 from langevax import trees
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import Problem
-from langevax.run import arguments, counters, processes, program
+from langevax.problems.products import asked_for, computed_in
+from langevax.run import arguments, chains, counters, processes, program
 from langevax.run.checkpoint import Checkpoint
 from langevax.run.errors import CheckpointError, DivergenceError, PeerError
 from langevax.run.identity import describe
@@ -51,6 +52,7 @@ def simulate(
     checkpoint_seconds: float = 30.0,
     progress: bool | None = None,
     sharding: Mesh | NamedSharding | None = None,
+    products: str | None = None,
 ) -> Result:
     """Run `algorithm` on `problem` for `num_steps` steps.
 
@@ -70,9 +72,12 @@ def simulate(
         checkpoint: a directory; the run is saved there every `checkpoint_seconds` and at its end.
         resume: go on from what `checkpoint` holds, bit for bit; start where it holds nothing.
         progress: show a progress line; None shows it on a terminal, after a second.
-        sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains); the data are
-            replicated on its devices, which may be those of several processes (`langevax.run.joined`). Each
-            process then calls `simulate` with the same arguments; `langevax.run.whole` gathers an end.
+        sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains). An axis of the mesh
+            that is named "rows" splits the data, without one they lie on every device whole. Devices may be those
+            of several processes (`langevax.run.joined`): each calls `simulate` with the same arguments, and
+            `langevax.run.whole` gathers an end.
+        products: "bfloat16" rounds the operands of neurons' products (sums stay in float32), "float32" rounds
+            nothing; None leaves it to `jax.default_matmul_precision`, which is what this argument sets.
 
     Returns:
         A `Result`.
@@ -95,42 +100,43 @@ def simulate(
     """
     arguments.check_run(algorithm, problem, key, num_steps, num_chains)
     arguments.check_observers(record, record_every, average, callbacks, callback_every)
-    arguments.check_surroundings(checkpoint, resume, checkpoint_seconds, sharding)
+    arguments.check_surroundings(checkpoint, resume, checkpoint_seconds, sharding, products)
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
     dtype = trees.dtype_of(positions)
     identity = {}
     if checkpoint is not None:
         observed = {"record": record if record_every else None, "record_every": record_every, "average": average}
-        given = {"key": key, "start": positions, "num_chains": num_chains} | observed
+        given = {"key": key, "start": positions, "num_chains": num_chains} | observed | asked_for(products)
         identity = describe({"algorithm": algorithm, "problem": problem} | given)
     algorithm, problem = program.trace_floats(algorithm, dtype), program.trace_floats(problem, dtype)
     if sharding is not None:
-        positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding)
+        positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding, num_chains)
 
     observers = program.Observers(record if record_every else None, average)
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     run = _Run(algorithm, problem, observers, key, num_chains, every)
-    carry = run.begin(positions)
-    saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.together)
-    try:
-        if saved is not None:
-            restored = saved.restore(carry, run.recording.empty if run.recording else None, every)
-            if restored is not None:
-                carry, parts = restored
-                if int(carry.step) > num_steps:
-                    raise CheckpointError(
-                        f"num_steps is {num_steps} but checkpoint {str(checkpoint)!r} holds {int(carry.step)} steps "
-                        f"already; pass num_steps >= {int(carry.step)}."
-                    )
-                if run.recording is not None:
-                    run.recording.saved = parts
-        return run.go(
-            carry, num_steps, callbacks, callback_every or NO_GRID, saved, checkpoint_seconds, progress, began
-        )
-    finally:
-        if saved is not None:
-            saved.close()
+    with computed_in(products):
+        carry = run.begin(positions)
+        saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.together)
+        try:
+            if saved is not None:
+                restored = saved.restore(carry, run.recording.empty if run.recording else None, every)
+                if restored is not None:
+                    carry, parts = restored
+                    if int(carry.step) > num_steps:
+                        raise CheckpointError(
+                            f"num_steps is {num_steps} but checkpoint {str(checkpoint)!r} holds {int(carry.step)} "
+                            f"steps already; pass num_steps >= {int(carry.step)}."
+                        )
+                    if run.recording is not None:
+                        run.recording.saved = parts
+            return run.go(
+                carry, num_steps, callbacks, callback_every or NO_GRID, saved, checkpoint_seconds, progress, began
+            )
+        finally:
+            if saved is not None:
+                saved.close()
 
 
 class _Run:
@@ -147,14 +153,17 @@ class _Run:
     ):
         self.algorithm, self.problem, self.observers = algorithm, problem, observers
         self.key, self.num_chains, self.every = key, num_chains, every
+        self.chains: chains.Chains | None = None
         self.buffer: Any = None
         self.together = False  # with other processes
+        self.first_step = 0.0  # seconds that went by before it
         self.recording: Recording | None = None
 
     def begin(self, positions: PyTree) -> program.Carry:
-        carry = program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.num_chains)
+        self.chains = chains.of(positions, self.num_chains)
+        carry = program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.chains)
         self.together = processes.spans(carry.step)
-        looked_at = self.algorithm, self.problem, self.observers, carry, self.num_chains
+        looked_at = self.algorithm, self.problem, self.observers, carry, self.chains
         self.buffer = program.make_buffer(*looked_at)
         if self.buffer is not None and self.together:
             self.buffer = program.spread(self.buffer, *looked_at)
@@ -166,7 +175,7 @@ class _Run:
         """To `stop`, leaving the records made on the way in the buffer."""
         parts = self.algorithm, self.problem, self.observers, carry, self.buffer, self.key
         try:
-            carry, self.buffer = program.advance(*parts, self.number(stop), self.number(self.every), self.num_chains)
+            carry, self.buffer = program.advance(*parts, self.number(stop), self.number(self.every), self.chains)
             jax.block_until_ready(carry)
         except jax.errors.JaxRuntimeError as error:
             if not self.together:
@@ -195,10 +204,9 @@ class _Run:
     ) -> Result:
         step = int(carry.step)
         self.advance(carry, step)  # compiles, so that the first chunk's time is the steps'
+        self.first_step = time.perf_counter() - began
         shown = progress if not self.together or processes.first() else False
-        headline = (
-            None if self.together else self.headline
-        )  # a number of all processes, which all would have to ask for
+        headline = None if self.together else self.headline  # a number of all processes: all would have to ask
         line = Progress(type(self.algorithm).__name__, num_steps, step, shown, headline)
         length, last_save = FIRST_CHUNK, time.perf_counter()
         stopped = step > 0 and step % callback_every == 0 and self.call(callbacks, carry)  # a resumed run
@@ -272,23 +280,19 @@ class _Run:
         """The one number: the algorithm's first metric, or else the problem's value."""
         for name, metric in carry.metrics.items():
             return name, float(np.mean(processes.whole(metric)))
-        return "value", float(program.mean_value(self.problem, carry.state.position, self.num_chains))
+        return "value", float(program.mean_value(self.problem, carry.state.position, self.chains))
 
     def result(self, carry: program.Carry, outcome: str, began: float) -> Result:
-        moments, average = carry.moments, None
-        if moments is not None:
-            count = int(moments.looks)
-            variance = jax.tree.map(lambda s: processes.whole(s) / max(count, 1), moments.squares)
-            average = Average(jax.tree.map(processes.whole, moments.mean), variance, count)
         return Result(
             position=carry.state.position,
             state=carry.state,
             trace=None if self.recording is None else self.recording.trace(),
-            average=average,
+            average=None if carry.moments is None else Average.of(*carry.moments),
             counts_by_chain={name: counters.to_int64(count) for name, count in carry.counts.items()},
             metrics={name: float(np.mean(processes.whole(metric))) for name, metric in carry.metrics.items()},
             steps=int(carry.step),
             num_chains=self.num_chains,
             seconds=time.perf_counter() - began,
             outcome=outcome,
+            seconds_to_first_step=self.first_step,
         )

@@ -1,5 +1,6 @@
 """Where a run begins: positions from what the user gave, on the devices the user named."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from langevax import checks
+from langevax.problems.parts import in_parts, laid_out
 from langevax.run import processes, program
 from langevax.run.result import Result
 
@@ -51,21 +53,36 @@ def _as_position(path: Any, leaf: Any) -> Array:
     return jnp.asarray(leaf, leaf.dtype)  # given its own dtype, an array is not weakly typed
 
 
-def place(positions: PyTree, shared: PyTree, sharding: Mesh | NamedSharding) -> tuple[PyTree, PyTree]:
-    """Positions split along axis 0 (or as the sharding's spec says), the arrays of `shared` on every device."""
+ROWS = "rows"
+"""The axis of a mesh over which rows are split; the others split particles, or chains."""
+
+
+def place(
+    positions: PyTree, shared: PyTree, sharding: Mesh | NamedSharding, num_chains: int | None = None
+) -> tuple[PyTree, PyTree]:
+    """Positions split along axis 0 (or as the sharding's spec says), rows along the mesh's axis "rows", the other
+    arrays of `shared` on every device."""
     given, spec = (sharding, None) if isinstance(sharding, Mesh) else (sharding.mesh, sharding.spec)
     names, devices = given.axis_names, np.asarray(given.devices)
     mesh = Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))  # `jax.make_mesh` makes explicit axes
-    split, everywhere = NamedSharding(mesh, spec or PartitionSpec(names)), NamedSharding(mesh, PartitionSpec())
+    if spec is None:
+        spec = PartitionSpec(tuple(name for name in names if name != ROWS) or None)
+    axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
+    of_first, of_position = (math.prod(mesh.shape[a] for a in some) for some in (sum(axes[:1], ()), sum(axes, ())))
+    rows = mesh.shape[ROWS] if ROWS in names and ROWS not in sum(axes, ()) else 1
+    split, by_rows, everywhere = (
+        NamedSharding(mesh, each) for each in (spec, PartitionSpec(ROWS if rows > 1 else None), PartitionSpec())
+    )
 
     def place_one(leaf: Array) -> Array:
         try:
             return processes.put(leaf, split)
         except ValueError as error:
             raise ValueError(
-                f"sharding splits {split.spec} over {devices.size} devices, which does not go into a position of shape "
-                f"{leaf.shape}; make axis 0 (chains, or particles) a multiple of {devices.size}."
+                f"sharding splits {split.spec} over {of_position} devices, which does not go into a position of shape "
+                f"{leaf.shape}; make axis 0 (chains, or particles) a multiple of {of_first}."
             ) from error
 
-    replicated = jax.tree.map(lambda a: processes.put(a, everywhere) if isinstance(a, jax.Array) else a, shared)
-    return jax.tree.map(place_one, positions), replicated
+    shared = in_parts(shared, rows, of_first if num_chains is None else 1)
+    shared = laid_out(shared, lambda a: processes.put(a, by_rows), lambda a: processes.put(a, everywhere))
+    return jax.tree.map(place_one, positions), shared

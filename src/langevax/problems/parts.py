@@ -1,0 +1,73 @@
+"""Rows split over devices: a problem in as many parts as there are devices, each of which sums over its own rows.
+
+A sum over rows is then one sum on every device and one all-reduce of the sums. What is taken by index (a batch, the
+row of a dual coordinate) is fetched from where it lies.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, PyTree
+
+from langevax.problems.problem import Problem
+
+
+def in_parts(problem: PyTree, rows: int, particles: int = 1) -> PyTree:
+    """`problem`, or any tree with problems in it, whose rows lie in that many parts, and particles too.
+
+    Raises:
+        ValueError: no problem has rows, or their number is no multiple of `rows`.
+    """
+    found = False
+
+    def one(node: Any) -> Any:
+        nonlocal found
+        if not _has_rows(node):
+            return node
+        found = True
+        if node.max_size % rows:
+            full = -(-node.max_size // rows) * rows
+            raise ValueError(
+                f"sharding splits rows over {rows} devices, but {type(node).__name__} has {node.max_size}; drop "
+                f"{node.max_size % rows} of them, or fill up to {full} with copies and pass count={node.max_size}."
+            )
+        return with_fields(node, row_parts=rows, particle_parts=particles)
+
+    parted = jax.tree.map(one, problem, is_leaf=_has_rows)
+    if rows > 1 and not found:
+        raise ValueError(
+            "sharding has an axis named 'rows', but the problem has no rows that can be split; call the axis "
+            "'particles' or 'chains', or pass a FiniteSum or a MeanFieldRisk."
+        )
+    return parted
+
+
+def laid_out(problem: PyTree, rows: Callable[[Array], Array], others: Callable[[Array], Array]) -> PyTree:
+    """Every array where it belongs: `rows` puts those with one row per component, `others` the rest."""
+
+    def put(tree: PyTree, where: Callable[[Array], Array]) -> PyTree:
+        return jax.tree.map(lambda leaf: where(leaf) if isinstance(leaf, jax.Array) else leaf, tree)
+
+    def one(node: Any) -> Any:
+        if not _has_rows(node):
+            return put(node, others)
+        names = [field.name for field in dataclasses.fields(node) if not field.metadata.get("static", False)]
+        places = {name: rows if name in node.row_fields else others for name in names}
+        return with_fields(node, **{name: put(getattr(node, name), where) for name, where in places.items()})
+
+    return jax.tree.map(one, problem, is_leaf=_has_rows)
+
+
+def with_fields(module: eqx.Module, **changed: Any) -> Any:
+    """The same module with other fields, static ones too, not checked again."""
+    new = object.__new__(type(module))
+    for field in dataclasses.fields(module):
+        object.__setattr__(new, field.name, changed.get(field.name, getattr(module, field.name)))
+    return new
+
+
+def _has_rows(node: Any) -> bool:
+    return isinstance(node, Problem) and hasattr(node, "row_fields")
