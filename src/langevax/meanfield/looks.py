@@ -15,6 +15,7 @@ from langevax.meanfield.moves import Proposal
 from langevax.meanfield.smc import GibbsSample, sample_gibbs
 from langevax.meanfield.weights import log_mean_exp
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.products import in_float32
 from langevax.run.program import trace_floats
 
 _log_mean_exp = jax.jit(log_mean_exp)
@@ -110,6 +111,7 @@ def project(risk: MeanFieldRisk, dual: Array) -> Array:
     return jax.vmap(risk.loss.project)(dual, risk.targets)
 
 
+@in_float32
 @eqx.filter_jit
 def _value(risk: MeanFieldRisk, cloud: Array) -> Float[Array, ""]:
     return risk.value(cloud)
@@ -125,6 +127,7 @@ def _mean_conjugate(risk: MeanFieldRisk, dual: Array) -> Float[Array, ""]:
     return risk.mean_over_rows(jax.vmap(risk.loss.conjugate)(dual, risk.targets))
 
 
+@in_float32
 @eqx.filter_jit
 def _values(risk: MeanFieldRisk, particles: Array, dual: Array) -> Float[Array, " particles"]:
     return jax.vmap(risk.of_one_particle(dual).value)(particles)

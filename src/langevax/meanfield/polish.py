@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from langevax.meanfield.looks import SUSPICIOUS, Look, project
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.products import in_float32
 
 CLIMB, EVEN = 3, 0.1  # Newton steps with one cloud, and the share of effective particles below which it tells no more
 DAMPING = (1.0, 0.5, 0.25, 0.125)
@@ -92,6 +93,7 @@ def _best_dual(look: Look, dual: Array, activations: np.ndarray, importance: np.
     return slopes
 
 
+@in_float32
 @eqx.filter_jit
 def _activations(risk: MeanFieldRisk, particles: Array) -> Float[Array, "particles outputs"]:
     h = jax.vmap(jax.vmap(risk.neuron, in_axes=(None, 0)), in_axes=(0, None))(particles, risk.inputs)

@@ -27,6 +27,7 @@ from langevax.meanfield.weights import effective_size, log_mean_exp, systematic
 from langevax.metropolis import MALAState
 from langevax.pcn import PCNLState
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.products import in_float32
 
 ESS_FRACTION = 0.9
 MOVES = 6
@@ -64,6 +65,7 @@ class _Walk(NamedTuple):
     steps: Int[Array, ""]
 
 
+@in_float32
 @eqx.filter_jit
 def sample_gibbs(
     risk: MeanFieldRisk,

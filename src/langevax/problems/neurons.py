@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax.problems import products
 
 Scalar = Float[Array, ""]
 Particle = Float[Array, " coordinates"]
@@ -43,7 +44,7 @@ class Neuron(eqx.Module):
 
         Products, not sums: mapped over particles they are products of matrices, three times as fast.
         """
-        return jnp.tensordot(dual, jax.vmap(self, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)
+        return products.tensordot(dual, jax.vmap(self, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)
 
     @abstractmethod
     def particle_size(self, num_features: int) -> int:
@@ -87,7 +88,7 @@ class Tanh(Neuron):
         checks.number("scale", self.scale, positive=True)
 
     def __call__(self, particle: Particle, x: Input) -> Scalar:
-        return _scaled(self.scale, jnp.tanh(jnp.dot(particle[:-1], x) + particle[-1]))
+        return _scaled(self.scale, jnp.tanh(products.dot(particle[:-1], x) + particle[-1]))
 
     def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         return _scaled(self.scale, _scaled(self.scale, jnp.append(second_moments, 1.0)))
@@ -115,7 +116,7 @@ class Linear(Neuron):
     """
 
     def __call__(self, particle: Particle, x: Input) -> Scalar:
-        return jnp.dot(particle, x)
+        return products.dot(particle, x)
 
     def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         return second_moments
@@ -154,7 +155,7 @@ class TanhTanh(Neuron):
 
     def __call__(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
         a, w, b = self.split(particle)
-        return _scaled(self.scale, jnp.tanh(a) * jnp.tanh(jnp.dot(w, x) + b))
+        return _scaled(self.scale, jnp.tanh(a) * jnp.tanh(products.dot(w, x) + b))
 
     def input_weights(self, num_features: int) -> slice:
         first = self.num_outputs or 1
@@ -172,13 +173,13 @@ class TanhTanh(Neuron):
         a, w, b = self.split(
             cloud
         )  # as a product of matrices: C x particles x n numbers would take eight times as long
-        features = jnp.tanh(jnp.dot(w, inputs.T) + b[:, None])
-        return _scaled(self.scale, jnp.dot(features.T, jnp.tanh(a)) / len(cloud))
+        features = jnp.tanh(products.dot(w, inputs.T) + b[:, None])
+        return _scaled(self.scale, products.dot(features.T, jnp.tanh(a)) / len(cloud))
 
     def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
         a, w, b = self.split(particle)
-        features = jnp.tanh(jnp.dot(inputs, w) + b)  # n of them, where n x C outputs would take twice as long
-        return _scaled(self.scale, jnp.sum(jnp.tanh(a) * jnp.dot(features, dual)))
+        features = jnp.tanh(products.dot(inputs, w) + b)  # n of them, where n x C outputs would take twice as long
+        return _scaled(self.scale, jnp.sum(jnp.tanh(a) * products.dot(features, dual)))
 
     def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         outer = jnp.ones(self.num_outputs or 1, second_moments.dtype)
@@ -214,7 +215,7 @@ class Parity(Neuron):
 
     def __call__(self, particle: Particle, x: Input) -> Scalar:
         w, b, c = particle[:-2], particle[-2], particle[-1]
-        return _scaled(self.scale, (jnp.tanh(jnp.dot(w, x) + b) + 2 * jnp.tanh(c)) / 3)
+        return _scaled(self.scale, (jnp.tanh(products.dot(w, x) + b) + 2 * jnp.tanh(c)) / 3)
 
     def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         thirds = jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
@@ -252,7 +253,7 @@ class ClippedReLU(Neuron):
         checks.number("cap", self.cap, positive=True)
 
     def __call__(self, particle: Particle, x: Input) -> Scalar:
-        activation = jnp.dot(particle[:-1], x) + particle[-1]
+        activation = products.dot(particle[:-1], x) + particle[-1]
         return _scaled(self.scale, jnp.clip(activation, 0.0, jnp.asarray(self.cap, activation.dtype)))
 
     def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:

@@ -1,0 +1,99 @@
+"""Products of a neuron's weights with its inputs, in bfloat16 where JAX is asked for it.
+
+A product in bfloat16 is that of its operands rounded to 8 bits of mantissa, summed in float32:
+
+    (a b)_ij = sum_k round(a_ik) round(b_kj),     and for the gradient   da = round(dc) round(b)^T
+
+with c = a b: what matrix units do (Micikevicius et al., Mixed precision training, ICLR 2018; no loss is
+scaled, since bfloat16 has the exponents of float32). A product of two numbers of 8 bits is exact in
+float32, so that processors without such units get the same numbers here up to the order of sums, from
+rounded operands multiplied in float32, and tests can see them. Where nothing is asked for, these are jnp.dot and
+jnp.tensordot and nothing else.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+CHOICES = ("bfloat16", "float32")
+ASKED = ("bfloat16", "BF16_BF16_F32")  # JAX's names of it
+EXPONENT_BITS, MANTISSA_BITS = 8, 7  # of bfloat16, the leading one not counted
+
+
+def computed_in(products: str | None) -> AbstractContextManager[Any]:
+    """The context in which products are "bfloat16" or "float32"; None leaves them at JAX's setting.
+
+    It is JAX's own, `jax.default_matmul_precision`: part of what tells compiled programs apart, and a thread's own.
+    """
+    return nullcontext() if products is None else jax.default_matmul_precision(products)
+
+
+def in_float32(function: Function) -> Function:
+    """`function`, whose products are rounded nowhere, whatever its caller has asked for."""
+
+    @wraps(function)
+    def unrounded(*arguments: Any, **options: Any) -> Any:
+        with computed_in("float32"):
+            return function(*arguments, **options)
+
+    return cast(Function, unrounded)
+
+
+def asked_for(products: str | None) -> dict[str, str]:
+    """What `computed_in(products)` comes to, as a part of a run's identity: none where nothing is asked for."""
+    found = products or _setting()
+    return {} if found is None else {"products": found}
+
+
+def dot(a: Array, b: Array) -> Array:
+    """`jnp.dot`, in the precision asked for."""
+    return _product(jnp.dot, a, b)
+
+
+def tensordot(a: Array, b: Array, axes: int) -> Array:
+    """`jnp.tensordot`, in the precision asked for."""
+    return _product(partial(jnp.tensordot, axes=axes), a, b)
+
+
+def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:
+    if _setting() not in ASKED:
+        return product(a, b)
+    dtype = jnp.result_type(a, b)  # of the sums
+    a, b = _rounded(a.astype(dtype)), _rounded(b.astype(dtype))
+    whole = partial(product, precision=lax.Precision.HIGHEST)
+    if dtype != jnp.float32:  # in float64 runs operands have 8 bits all the same
+        return _rounded_back(whole(a, b))
+    by_units = partial(product, precision=lax.DotAlgorithmPreset.BF16_BF16_F32)  # XLA on CPUs may refuse it
+    return _rounded_back(lax.platform_dependent(a, b, cpu=whole, default=by_units))
+
+
+def _setting() -> str | None:
+    return jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _round(x: Array) -> Array:
+    return lax.reduce_precision(x, EXPONENT_BITS, MANTISSA_BITS)
+
+
+@jax.custom_jvp
+def _rounded(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """An operand, rounded; its derivative is the identity, so that a gradient is not rounded after it was summed."""
+    return _round(x)
+
+
+@jax.custom_jvp
+def _rounded_back(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """A product as it is, whose derivative is rounded: it is an operand of the products of the gradient."""
+    return x
+
+
+_rounded.defjvp(lambda primals, tangents: (_rounded(*primals), *tangents))
+_rounded_back.defjvp(lambda primals, tangents: (_rounded_back(*primals), _round(*tangents)))

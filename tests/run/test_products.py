@@ -1,0 +1,113 @@
+"""Runs whose products are in bfloat16: they end as near the optimum, are told apart, and leave certificates alone."""
+
+import jax
+import numpy as np
+import pytest
+
+import langevax
+from langevax.meanfield import certify
+from langevax.meanfield.looks import Look
+from langevax.sklearn import MeanFieldRegressor
+from tests.run.setting import assert_same_bits
+
+TEMPERATURE = 0.1
+
+
+def table():
+    inputs = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    return inputs, np.tanh(2 * inputs[:, 0]).astype(np.float32)
+
+
+def risk(neuron=None):
+    neuron = langevax.neurons.TanhTanh(2.0) if neuron is None else neuron
+    return langevax.MeanFieldRisk(neuron, langevax.losses.squared, *table(), precision=TEMPERATURE)
+
+
+def dual(problem, state):
+    return problem.dual(state.position)
+
+
+def run(num_steps=5, seed=1, start=None, **options):
+    """Mean-field Langevin, its dual averaged."""
+    problem, mfld = risk(), langevax.meanfield.MFLD(step_size=0.3, temperature=TEMPERATURE)
+    start = problem.prior(TEMPERATURE, 400) if start is None else start
+    return langevax.simulate(
+        mfld, problem, start, key=jax.random.key(seed), num_steps=num_steps, average=dual, **options
+    )
+
+
+def trained(products):
+    """The mean dual over 400 steps, after as many."""
+    return run(400, seed=2, start=run(400, products=products), products=products).average.mean
+
+
+def certified(dual, polish=0):
+    return certify(risk(), dual, TEMPERATURE, key=jax.random.key(3), num_particles=500, polish=polish)
+
+
+def bfloat16():
+    return jax.default_matmul_precision("bfloat16")
+
+
+def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
+    fine, coarse = (certified(trained(products)) for products in ("float32", "bfloat16"))
+    assert fine.trustworthy
+    assert coarse.trustworthy
+    assert coarse.gap < 0.01 * np.mean(table()[1] ** 2) / 2  # of what is lost without a network
+    for number, error in (("gap", "standard_error"), ("lower_bound", "lower_bound_error")):
+        apart = getattr(coarse, number) - getattr(fine, number)
+        assert abs(apart) < 3 * np.hypot(getattr(coarse, error), getattr(fine, error)), number
+
+
+def test_the_argument_is_jaxs_own_setting():
+    plain, fine, coarse = (run(products=products) for products in (None, "float32", "bfloat16"))
+    with bfloat16():
+        assert_same_bits(run(), coarse)
+        assert_same_bits(run(products="float32"), fine)
+    assert_same_bits(run(), plain)
+    differences = np.abs(np.asarray(coarse.position - plain.position))
+    assert 1e-5 < differences.max() < 1e-2
+
+
+def test_a_certificate_is_in_float32_whatever_is_asked_for():
+    g = -0.2 * table()[1]
+    fine = certified(g, polish=2)
+    with bfloat16():
+        coarse = certified(g, polish=2)
+        look = Look(risk(), jax.numpy.asarray(g), TEMPERATURE, jax.random.key(4), 2, 500)
+        rise, prior = look.rise_to(look.dual / 2), look.prior_objective
+    assert fine.polish_steps > 0
+    assert (coarse.gap, coarse.lower_bound, coarse.standard_error) == (fine.gap, fine.lower_bound, fine.standard_error)
+    assert np.array_equal(coarse.dual, fine.dual)
+    assert np.array_equal(rise, look.rise_to(look.dual / 2))
+    assert prior == look.prior_objective
+
+
+def test_a_saved_run_goes_on_with_the_products_that_it_had(tmp_path):
+    coarse, plain = tmp_path / "coarse", tmp_path / "plain"
+    run(3, checkpoint=coarse, products="bfloat16")
+    run(3, checkpoint=plain)
+    with pytest.raises(langevax.run.CheckpointError, match="products was 'bfloat16', now absent"):
+        run(5, checkpoint=coarse, resume=True)
+    with pytest.raises(langevax.run.CheckpointError, match="products was absent, now 'bfloat16'"):
+        run(5, checkpoint=plain, resume=True, products="bfloat16")
+    with bfloat16():
+        resumed = run(5, checkpoint=coarse, resume=True)
+    assert_same_bits(resumed, run(5, products="bfloat16"))
+
+
+@pytest.mark.parametrize("products", ["bf16", "BFLOAT16", ""])
+def test_a_mistake_is_named(products):
+    with pytest.raises(ValueError, match=f"products must be None or one of 'bfloat16', 'float32', got {products!r}"):
+        run(products=products)
+
+
+def test_an_estimator_that_is_fitted_in_bfloat16_predicts_as_well():
+    def fitted():
+        return MeanFieldRegressor(num_particles=100, temperature=0.01, num_steps=60, random_state=0).fit(*table())
+
+    fine = fitted()
+    with bfloat16():
+        coarse = fitted()
+    assert not np.array_equal(fine.particles_, coarse.particles_)
+    assert abs(fine.score(*table()) - coarse.score(*table())) < 0.01
