@@ -1,5 +1,6 @@
 """The one loop, and what it gives back."""
 
+from langevax.run.compilation import keep_compiled_programs
 from langevax.run.errors import CheckpointError, DivergenceError, PeerError
 from langevax.run.processes import joined, whole
 from langevax.run.result import Average, Result, Trace
@@ -13,6 +14,7 @@ __all__ = [
     "Result",
     "Trace",
     "joined",
+    "keep_compiled_programs",
     "position_of",
     "simulate",
     "whole",

@@ -1,0 +1,55 @@
+"""Compiled programs are kept where they are asked for, and loaded again."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+import langevax
+
+SCRIPT = """
+import sys, jax, jax.numpy as jnp
+from langevax.run import keep_compiled_programs
+
+events = []
+jax.monitoring.register_event_listener(lambda event, **_: events.append(event.rsplit("/", 1)[-1]))
+program, numbers = jax.jit(lambda x: jnp.sin(x) + 1), jnp.arange(3.0)
+keep_compiled_programs(sys.argv[1])
+for _ in range(2):
+    program(numbers)
+    jax.clear_caches()
+print(events.count("cache_misses"), events.count("cache_hits"))
+"""
+
+
+def test_what_one_compiles_another_loads(tmp_path):
+    env = os.environ | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "kept")]
+    counts = [subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    assert [each.split() for each in counts] == [["1", "1"], ["0", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("directory", "env", "folder"),
+    [
+        ("here", {"XDG_CACHE_HOME": "/caches"}, str(Path("here").absolute())),
+        ("here", {"JAX_COMPILATION_CACHE_DIR": "/set"}, str(Path("here").absolute())),
+        (None, {"JAX_COMPILATION_CACHE_DIR": "/set"}, None),
+        (None, {"XDG_CACHE_HOME": "/caches"}, "/caches/langevax/jax"),
+        (None, {}, str(Path.home() / ".cache/langevax/jax")),
+    ],
+)
+def test_where(directory, env, folder, monkeypatch):
+    """None leaves the folder to JAX, which reads the variable itself."""
+    told = {}
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(type(jax.config), "update", lambda self, name, value: told.update({name: value}))
+    langevax.run.keep_compiled_programs(directory)
+    assert told.pop("jax_persistent_cache_min_compile_time_secs") == 0.2
+    assert told.get("jax_compilation_cache_dir") == folder
