@@ -7,7 +7,7 @@ import typer
 import typer.core
 
 from langevax._version import __version__
-from langevax.cli import federated, fit, predict, study
+from langevax.cli import federated, fit, predict, rows, study
 
 HELP = """Train a network on a table, with a certificate of how far it is from the global optimum.
 
@@ -44,6 +44,7 @@ app = typer.Typer(
 )
 app.command("fit", help=fit.HELP, short_help="Fit a network to a table.")(fit.fit)
 app.command("predict", help=predict.HELP, short_help="Predict with a fitted network.")(predict.predict)
+app.command("rows", help=rows.HELP, short_help="Convert a table beyond memory to a row file.")(rows.rows)
 app.add_typer(study.app, name="study", short_help="Measure claims of papers.")
 app.add_typer(federated.app, name="federated", short_help="Train with clients that keep their rows.")
 

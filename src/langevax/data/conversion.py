@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ def write_rows(
     blocks: Mapping[str, Any] | Iterable[Mapping[str, Any]],
     *,
     dtype: DTypeLike | None = np.float32,
+    columns: Mapping[str, Sequence[str]] | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
+    num_rows: int | None = None,
 ) -> Rows:
     """Write a table as a row file, check it on the way, and open it.
 
@@ -43,8 +45,10 @@ def write_rows(
         dtype: what floating groups are stored as. Up to 32 bits, integers of 64 bits are stored in 32, since JAX
             knows no wider ones by default; a number that does not fit is an error. None stores all as given,
             bit for bit.
+        columns: what the columns of groups are called, kept as `Rows.columns` and said in errors.
         overwrite: replace an earlier row file of this name.
         progress: show a progress line; None shows it when standard error is a terminal.
+        num_rows: how many rows there will be, so that the line shows the time left.
 
     Raises:
         ValueError: a NaN or infinity, named by group, row and column; blocks that disagree; no rows.
@@ -65,13 +69,12 @@ def write_rows(
     """
     from tqdm import tqdm
 
-    path = Path(path).resolve()
-    _refuse_existing(path, overwrite)
-    writer = _TableWriter(path, _floating(dtype))
+    path = refuse_existing(path, overwrite)
+    writer = _TableWriter(path, _floating(dtype), {name: list(known) for name, known in (columns or {}).items()})
     one = isinstance(blocks, Mapping)
     hidden = None if progress is None else not progress  # None: off a terminal
     try:
-        with tqdm(desc=path.name, unit=" rows", unit_scale=True, disable=hidden) as bar:
+        with tqdm(desc=path.name, total=num_rows, unit=" rows", unit_scale=True, disable=hidden) as bar:
             for number, block in enumerate([blocks] if one else blocks):
                 arrays = _arrays("the table" if one else f"block {number}", block)
                 for part in _parts(arrays):
@@ -86,8 +89,9 @@ def write_rows(
 class _TableWriter:
     """Writes a hidden folder beside `path`, and gives it that name in `finish`."""
 
-    def __init__(self, path: Path, dtype: np.dtype | None):
+    def __init__(self, path: Path, dtype: np.dtype | None, columns: dict[str, list[str]]):
         self.path = path
+        self.columns = columns
         self.folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
         self.dtype = dtype
         self.groups: dict[str, _GroupWriter] = {}
@@ -96,8 +100,12 @@ class _TableWriter:
             self.folder.mkdir()
 
     def append(self, arrays: dict[str, np.ndarray]) -> None:
-        stored = {name: _stored(name, rows, self.dtype, self.num_rows) for name, rows in arrays.items()}
+        stored = {
+            name: _stored(name, rows, self.dtype, self.num_rows, self.columns.get(name))
+            for name, rows in arrays.items()
+        }
         if not self.groups:
+            _refuse_other_columns(self.columns, stored)
             with _explained(self.path):
                 self.groups = {name: _GroupWriter(self.folder / f"{name}.npy", rows) for name, rows in stored.items()}
         if stored.keys() != self.groups.keys():
@@ -124,7 +132,7 @@ class _TableWriter:
                 "version": VERSION,
                 "num_rows": self.num_rows,
                 "finite": True,
-                "groups": {name: group.finish() for name, group in self.groups.items()},
+                "groups": {name: group.finish() | self._names(name) for name, group in self.groups.items()},
             }
             with (self.folder / DESCRIPTION).open("w", encoding="utf-8") as file:
                 json.dump(table, file, indent=1)
@@ -132,6 +140,9 @@ class _TableWriter:
             _sync_folder(self.folder)
             _rename(self.folder, self.path, overwrite)
             _sync_folder(self.path.parent)
+
+    def _names(self, name: str) -> dict[str, list[str]]:
+        return {"columns": self.columns[name]} if name in self.columns else {}
 
 
 class _GroupWriter:
@@ -174,7 +185,7 @@ class _GroupWriter:
         return about
 
 
-def _stored(name: str, rows: np.ndarray, dtype: np.dtype | None, start: int) -> np.ndarray:
+def _stored(name: str, rows: np.ndarray, dtype: np.dtype | None, start: int, columns: list[str] | None) -> np.ndarray:
     """`rows` in the dtype in which they are stored, all finite and all as given; `start` counts rows before."""
     if rows.dtype.kind not in "biuf" or (rows.dtype.itemsize > 8 and dtype is None):
         raise TypeError(f"{name} has dtype {rows.dtype}; cast it to bool, an integer or a floating dtype of JAX.")
@@ -192,10 +203,19 @@ def _stored(name: str, rows: np.ndarray, dtype: np.dtype | None, start: int) -> 
         where = f"row {start + row}"
         if column:
             where += f", column {column[0] if len(column) == 1 else tuple(column)}"
+        if columns:
+            where += f" ({columns[column[0] if column else 0]!r})"
         remedy = "rescale it or pass dtype=None" if np.isfinite(value) else "drop or fill such rows before converting"
         problem = f", which does not fit {target}" if np.isfinite(value) else ""
         raise ValueError(f"{name} at {where} is {value}{problem}; {remedy}.")
     return stored
+
+
+def _refuse_other_columns(columns: Mapping[str, Sequence[str]], groups: Mapping[str, np.ndarray]) -> None:
+    for name, known in columns.items():
+        width = groups[name].shape[1] if name in groups and groups[name].ndim > 1 else int(name in groups)
+        if len(known) != width:
+            raise ValueError(f"columns[{name!r}] has {len(known)} names for {width} columns; name each once.")
 
 
 def _arrays(label: str, block: Any) -> dict[str, np.ndarray]:
@@ -227,11 +247,14 @@ def _floating(dtype: DTypeLike | None) -> np.dtype | None:
     return np.dtype(dtype)
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
+def refuse_existing(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """`path` in full if a row file may be written there; raise otherwise."""
+    path = Path(path).resolve()
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another path.")
     if path.exists() and not (path / DESCRIPTION).is_file():
         raise FileExistsError(f"{path} exists and is not a row file, so it is never replaced; pass another path.")
+    return path
 
 
 @contextmanager

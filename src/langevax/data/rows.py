@@ -36,6 +36,7 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
     Attributes:
         path: the folder.
         num_rows: the common length of all groups.
+        columns: the names of the columns of a group, where they are known.
         means, standard_deviations: of each column of the floating groups, over all rows, in float64.
     """
 
@@ -46,11 +47,13 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         maps: Mapping[str, np.memmap],
         means: Mapping[str, np.ndarray],
         standard_deviations: Mapping[str, np.ndarray],
+        columns: Mapping[str, list[str]],
     ):
         self.path = path
         self.num_rows = num_rows
         self.means = dict(means)
         self.standard_deviations = dict(standard_deviations)
+        self.columns = dict(columns)
         self._maps = dict(maps)
         self._arrays: dict[str, jax.Array] = {}
 
@@ -137,7 +140,8 @@ def open_rows(path: str | os.PathLike[str]) -> Rows:
             {name: np.array(group[key], np.float64) for name, group in table["groups"].items() if key in group}
             for key in ("mean", "standard_deviation")
         )
-        return Rows(path, table["num_rows"], maps, means, deviations)
+        columns = {name: list(group["columns"]) for name, group in table["groups"].items() if "columns" in group}
+        return Rows(path, table["num_rows"], maps, means, deviations, columns)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(f"{description} is damaged ({error!r})") from error
 

@@ -1,0 +1,120 @@
+"""CSV and Parquet files as a row file, however many rows they hold: they are read in parts, by polars."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from langevax.data.conversion import refuse_existing, write_rows
+from langevax.data.rows import Rows
+
+if TYPE_CHECKING:
+    from langevax.data.files import TableFile
+
+Path = str | os.PathLike[str]
+
+
+def convert_table(
+    table: Path | Sequence[Path],
+    path: Path,
+    *,
+    target: str,
+    inputs: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    dtype: DTypeLike | None = np.float32,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> Rows:
+    """Convert CSV or Parquet files to a row file of `inputs` (rows, columns) and `targets` (rows,), and open it.
+
+    Takes some hundred MB of memory, however many rows there are, and that of one row group of a Parquet file.
+    Text is read twice: first the target alone, which is stored as integers if it is one in every row, then
+    whole. Needs polars, which comes with `pip install 'langevax[cli]'`.
+
+    Args:
+        table: a file, a pattern such as `"clicks/*.parquet"` or several of these, whose rows follow each other: CSV
+            with a header, also gzipped or with semicolons, tabs or bars, or Parquet.
+        path: the folder to make, as in `write_rows`.
+        target: the column that becomes `targets`; integers and booleans are stored as integers.
+        inputs: the columns of `inputs`, in that order; None takes all but the target and `drop`.
+        drop: columns to leave out.
+        dtype: of `inputs`, and of a target that is not integer; None stores numbers as wide as they are.
+        overwrite, progress: as in `write_rows`.
+
+    Raises:
+        ValueError: a column that holds words, dates or lists, or is not there; a missing or infinite number, named
+            by row (counted from 0) and column; files whose columns differ; a file that cannot be read.
+        OSError: a table that does not exist, and the errors of `write_rows`.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> from langevax.data import convert_table
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (folder / "shop.csv").write_text("age,visits,bought\\n31,2,0\\n54,9,1\\n40,4,1\\n")
+        >>> rows = convert_table(folder / "shop.csv", folder / "shop.rows", target="bought")
+        >>> rows.columns["inputs"], rows["inputs"].shape, rows["targets"]
+        (['age', 'visits'], (3, 2), Array([0, 1, 1], dtype=int32))
+    """
+    try:
+        from langevax.data.files import TableFile, found
+    except ImportError as error:
+        raise ImportError("convert_table needs polars; install it by pip install 'langevax[cli]'.") from error
+
+    refuse_existing(path, overwrite)  # before minutes of counting
+    files = [TableFile(file) for file in found(table)]
+    inputs = _chosen(files, target, inputs, drop)
+    for file in files:
+        file.refuse_words([*inputs, target])
+    lengths, whole = _counted(files, target, progress)
+    starts = np.cumsum([0, *lengths]).tolist()
+    return write_rows(
+        path,
+        _blocks(files, starts, inputs, target, whole),
+        dtype=dtype,
+        columns={"inputs": inputs, "targets": [target]},
+        overwrite=overwrite,
+        progress=progress,
+        num_rows=starts[-1],
+    )
+
+
+def _blocks(
+    files: "list[TableFile]", starts: list[int], inputs: list[str], target: str, whole: bool
+) -> Iterator[dict[str, np.ndarray]]:
+    for file, start in zip(files, starts, strict=False):
+        yield from file.blocks(inputs, target, whole, start)
+
+
+def _counted(files: "list[TableFile]", target: str, progress: bool | None) -> tuple[list[int], bool]:
+    """The number of rows of each file, and whether the target is integer in all of them."""
+    from tqdm import tqdm
+
+    lengths, whole = [0] * len(files), True
+    hidden = None if progress is None else not progress
+    with tqdm(desc="counting rows", unit=" rows", unit_scale=True, disable=hidden, leave=False) as bar:
+        for i, file in enumerate(files):
+            for length, integer in file.lengths_and_wholeness(target):
+                lengths[i] += length
+                whole = whole and integer
+                bar.update(length)
+    return lengths, whole
+
+
+def _chosen(files: "list[TableFile]", target: str, inputs: Sequence[str] | None, drop: Sequence[str]) -> list[str]:
+    """The names of the inputs, once all names are known to be there."""
+    path, names = files[0].path, list(files[0].types)
+    for file in files[1:]:
+        if other := set(file.types) ^ set(names):
+            listed = ", ".join(map(repr, sorted(other)))
+            raise ValueError(f"{file.path} and {path} differ in {listed}; convert files of the same columns.")
+    for argument, wanted in (("target", [target]), ("inputs", inputs or ()), ("drop", drop)):
+        if unknown := [name for name in wanted if name not in names]:
+            raise ValueError(f"{argument} {unknown[0]!r} is no column of {path}; it has {', '.join(map(repr, names))}.")
+    if target in (*(inputs or ()), *drop):
+        raise ValueError(f"the target {target!r} is also in inputs or drop; take it out there.")
+    chosen = [name for name in inputs or names if name != target and name not in drop]
+    if not chosen:
+        raise ValueError(f"no column of {path} is left as an input; drop fewer.")
+    return chosen
