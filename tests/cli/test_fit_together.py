@@ -1,7 +1,6 @@
 """`langevax fit` by several processes: the numbers of one, one voice, and all end alike."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -31,14 +30,12 @@ def together(*words, count=2):
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, "-m", "langevax.cli", "fit", *map(str, words), "--coordinator", address]
-    one_device = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}  # tests.run.sharded sets it
     processes = [
         subprocess.Popen(
             [*command, "--num-processes", str(count), "--process-id", str(index)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=one_device,
         )
         for index in range(count)
     ]

@@ -40,7 +40,18 @@ def chains():
 
     problem = langevax.FiniteSum(lambda x, row: ((x - row) ** 2).sum() / 2, jnp.arange(6.0).reshape(2, 3))
     options = {"key": jax.random.key(1), "num_steps": STEPS, "num_chains": 8, "record_every": 10, "progress": False}
-    return langevax.Langevin(0.1, 0.5), problem, jnp.zeros(3), options
+    return langevax.Langevin(0.1, 0.5, langevax.gradients.SVRG(batch_size=1, period=3)), problem, jnp.zeros(3), options
+
+
+def fitted(devices: int | None):
+    """A regressor that walks its validation paths together with the others, in few steps."""
+    from langevax.sklearn import MeanFieldRegressor, path
+
+    path.STAGE_STEPS, path.FACTORS, path.SCALES = 3, (3.0, 1.0), (1.0, 3.0)
+    rows = np.random.default_rng(0).normal(size=(SAMPLES, 3))
+    options = {"temperature": 0.05, "scaling": "columns", "neuron": "tanh", "num_steps": HALF, "progress": False}
+    model = MeanFieldRegressor(num_particles=PARTICLES, validation="path", devices=devices, random_state=0, **options)
+    return model.fit(rows, np.tanh(2 * rows[:, 0]))
 
 
 def main(port: str, processes: str, index: str, folder: str, fault: str = ""):
@@ -72,6 +83,8 @@ def fail(fault: str, mesh, index: str):
 
 
 def measured(mesh, folder: Path) -> dict:
+    import jax
+
     import langevax
     from langevax.run import processes, whole
 
@@ -86,6 +99,8 @@ def measured(mesh, folder: Path) -> dict:
     alone = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **options)  # of this process, beside the others
     algorithm, problem, start, given = chains()
     many = langevax.simulate(algorithm, problem, start, sharding=mesh, **given)
+    by_rows = jax.make_mesh((len(jax.devices()),), ("rows",))
+    halves = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **options | {"sharding": by_rows})
     theirs = langevax.simulate(
         mfld, risk, cloud, num_steps=STEPS, checkpoint=folder / "of one", resume=True, **shared
     )  # begun by one process
@@ -98,6 +113,9 @@ def measured(mesh, folder: Path) -> dict:
         "through": whole(through.position).tolist(),
         "resumed": whole(resumed.position).tolist(),
         "of one": whole(theirs.position).tolist(),
+        "rows": whole(halves.position).tolist(),
+        "row records": np.asarray(halves.positions).tolist(),
+        "fitted": fitted(2).particles_.tolist(),
         "alone": whole(alone.position).tolist(),
         "chains": whole(many.position).tolist(),
         "chain records": np.asarray(many.positions).tolist(),

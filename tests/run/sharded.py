@@ -1,11 +1,8 @@
 """Runs on four virtual devices, `python -m tests.run.sharded`: facts for `test_sharding.py` as one JSON line."""
 
 import json
-import os
 import re
 import tempfile
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +14,7 @@ from langevax.gradients import SVRG
 from langevax.problems.function import Function
 from langevax.run import chains, position_of, program
 from langevax.run.start import place
+from langevax.sklearn import MeanFieldRegressor
 from tests.run.setting import squared_distance
 
 SAMPLES, PARTICLES, STEPS, BLOCK = 20, 64, 30, 3
@@ -54,6 +52,7 @@ def refusal(*arguments, **options):
 
 
 def main():
+    jax.config.update("jax_num_cpu_devices", 4)
     mesh, by_rows = jax.make_mesh((4,), ("particles",)), jax.make_mesh((4,), ("rows",))
     both = jax.make_mesh((2, 2), ("particles", "rows"))
     rows = np.random.default_rng(0).normal(size=(SAMPLES, 3)).astype(np.float32)
@@ -105,6 +104,12 @@ def main():
         differences[name] = difference(
             one, langevax.simulate(algorithm, problem, start, sharding=devices, **options, **more)
         )
+    fit = {"num_particles": 64, "num_steps": 20, "temperature": 0.05, "scaling": "columns", "random_state": 0}
+    ours, theirs = (
+        MeanFieldRegressor(devices=devices, **fit).fit(rows, rows[:, 0]).particles_
+        for devices in (None, {"particles": 2, "rows": 2})
+    )
+    differences["an estimator"] = float(np.abs(ours - theirs).max())
     _, placed = place(cloud, risk, both)
     nothing = Function(lambda x: jnp.sum(x**2), 0.0)
     print(

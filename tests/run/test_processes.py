@@ -72,11 +72,23 @@ def test_each_process_has_its_own_particles(facts):
         assert told["own particles"] == [[several.PARTICLES // 2, 4]]
 
 
+def test_a_fit_that_walks_its_paths_together_is_that_of_one_process(facts, monkeypatch):
+    from langevax.sklearn import path
+
+    for name in ("STAGE_STEPS", "FACTORS", "SCALES"):  # to come back after `fitted` has changed them
+        monkeypatch.setattr(path, name, getattr(path, name))
+    particles = several.fitted(None).particles_
+    for told in facts:
+        np.testing.assert_allclose(told["fitted"], particles, atol=5e-6)
+
+
 def test_numbers_and_records_are_those_of_one_process(facts, one):
+    particles = {"through": one.position, "records": one.positions, "mean": one.average.mean}
+    rows = {"rows": one.position, "row records": one.positions}
     for told in facts:
         assert told["recorded"] == one.trace.steps.tolist()
         assert told["evaluations"] == one.evaluations
-        for name, mine in (("through", one.position), ("records", one.positions), ("mean", one.average.mean)):
+        for name, mine in (particles | rows).items():
             np.testing.assert_allclose(told[name], mine, atol=2e-6)
         np.testing.assert_allclose(told["alone"], one.position, atol=2e-6)  # beside the others, by itself
 

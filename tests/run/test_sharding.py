@@ -56,7 +56,7 @@ def test_each_device_keeps_its_own_particles_and_rows(facts):
 
 
 @pytest.mark.parametrize(
-    "run", ["particles", "rows", "particles and rows", "chains", "chains one by one", "chains and rows"]
+    "run", ["particles", "rows", "particles and rows", "chains", "chains one by one", "chains and rows", "an estimator"]
 )
 def test_numbers_and_records_are_those_of_one_device(facts, run):
     """float32; the largest number is about 3."""

@@ -73,6 +73,8 @@ def test_targets_of_mixed_type_are_refused():
         ({"scaling": "rows"}, "scaling must be one of 'loo', 'columns', 'global', got 'rows'"),
         ({"validation": "cv"}, "validation must be one of None, 'path', got 'cv'"),
         ({"devices": 0}, "devices must be at least 1, got 0"),
+        ({"devices": {"columns": 2}}, "devices is {'columns': 2}; pass a number, or a dict of 'particles' and 'rows'"),
+        ({"devices": {"rows": 0}}, r"devices\['rows'\] must be at least 1, got 0"),
         ({"devices": 99}, "devices is 99, but JAX has 1; .*'jax_num_cpu_devices', 99"),
     ],
 )

@@ -23,7 +23,7 @@ def start_positions(start: Any, key: Key[Array, ""], num_chains: int | None) -> 
             raise ValueError(
                 f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
             )
-        positions, num_chains = start.position, start.num_chains
+        positions, num_chains = jax.tree.map(_here, start.position), start.num_chains
     elif num_chains is None and hasattr(start, "drawn"):
         positions = start.drawn(program.start_key(key))
     elif callable(start):
@@ -43,6 +43,11 @@ def start_positions(start: Any, key: Key[Array, ""], num_chains: int | None) -> 
             raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
     checks.finite("start", positions, remedy="start from finite numbers")
     return positions, num_chains
+
+
+def _here(leaf: Array) -> Array:
+    """An array that other processes have parts of, whole on this one."""
+    return jnp.asarray(processes.whole(leaf)) if processes.spans(leaf) else leaf
 
 
 def _as_position(path: Any, leaf: Any) -> Array:

@@ -2,6 +2,7 @@
 
 import os
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -12,10 +13,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from langevax.run import Result
 from langevax.sklearn import parameters, persistence
+from langevax.sklearn.devices import sharing
 from langevax.sklearn.path import anneal, validated
 from langevax.sklearn.solvers import SOLVERS
 from langevax.sklearn.table import Rows, Standardiser, Table, distinct_rows
-from langevax.sklearn.training import Network, Task, kernel_choice, mesh_of, outputs, root_key, train
+from langevax.sklearn.training import Network, Task, kernel_choice, outputs, root_key, train
 
 CLOUDS = 8  # kept for predictions, from the last half of the run
 
@@ -42,7 +44,7 @@ class MeanFieldEstimator(BaseEstimator):
         stop_at_plateau: bool = True,
         warm_start: bool = False,
         checkpoint: str | os.PathLike | None = None,
-        devices: int | None = None,
+        devices: int | Mapping[str, int] | None = None,
         progress: bool | None = None,
         random_state: Any = None,
     ):
@@ -82,6 +84,7 @@ class MeanFieldEstimator(BaseEstimator):
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         rows = distinct_rows(X, self._encode(y, weights), weights)
         task = self._task(rows.targets, rows.weights)
+        run = {"progress": self.progress} | sharing(self.devices, self.num_particles)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         choice_key, path_key, run_key = random.split(root_key(seed), 3)
 
@@ -94,14 +97,13 @@ class MeanFieldEstimator(BaseEstimator):
             start = network.turned(self._to_go_on_from(network))
         self.path_ = None
         if self.validation == "path":
-            choice = validated(network, temperature, schedule, self.num_particles, path_key, self.progress)
+            choice = validated(network, temperature, schedule, self.num_particles, path_key, **run)
             network, temperature, self.path_ = choice.network, choice.temperature, choice.history
             if not SOLVERS[self.solver].from_prior:
-                start = [start, *anneal(network, choice.hotter, schedule, start, path_key, self.progress)][-1]
+                start = [start, *anneal(network, choice.hotter, schedule, start, path_key, **run)][-1]
         kept = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": True}
-        shared = {} if self.devices is None else {"sharding": mesh_of(self.devices, self.num_particles)}
         risk = network.risk(temperature)
-        result = train(risk, temperature, schedule, start, run_key, progress=self.progress, **kept, **shared)
+        result = train(risk, temperature, schedule, start, run_key, **kept, **run)
         self.standardiser_, self.temperature_ = standardiser, float(temperature)
         self._keep(network, result, rows.places)
         self.converged_ = self.n_iter_ < schedule.num_steps
@@ -239,4 +241,6 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
     return value if isinstance(value, str | int | float | bool | None) else None if callable(value) else str(value)

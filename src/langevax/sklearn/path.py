@@ -43,15 +43,15 @@ def anneal(
     schedule: Schedule,
     start: Any,
     key: Key[Array, ""],
-    progress: bool | None,
+    **run: Any,
 ) -> list[Result]:
-    """One result for each temperature, each begun where the last one ended."""
+    """One result for each temperature, each begun where the last one ended; `run` goes to `simulate`."""
     stage = _stage(network, schedule)
     results: list[Result] = []
     for number, temperature in enumerate(temperatures):
         stage_key = random.fold_in(key, number)
         start = results[-1] if results else start
-        results.append(train(network.risk(temperature), temperature, stage, start, stage_key, progress=progress))
+        results.append(train(network.risk(temperature), temperature, stage, start, stage_key, **run))
     return results
 
 
@@ -69,7 +69,7 @@ def validated(
     schedule: Schedule,
     num_particles: int,
     key: Key[Array, ""],
-    progress: bool | None,
+    **run: Any,
 ) -> PathChoice:
     """The hottest temperature that is as good as any, of the first scale that is."""
     folds = _folds(len(network.inputs), network.task.labels)
@@ -79,7 +79,7 @@ def validated(
     for f, rows in enumerate(folds):
         for s, scale in enumerate(SCALES):
             rescaled, path_key = network.rescaled(scale), random.fold_in(key, f * len(SCALES) + s)
-            losses[f, s] = _held_out(rescaled, temperatures[s], rows, schedule, num_particles, path_key, progress)
+            losses[f, s] = _held_out(rescaled, temperatures[s], rows, schedule, num_particles, path_key, **run)
     mean, best = losses.mean(0), losses.mean(0).min()
     as_good = mean <= best + FLAT * (_untrained(network) - best)
     s, t = np.unravel_index(np.argmax(as_good), as_good.shape)
@@ -100,13 +100,13 @@ def _held_out(
     schedule: Schedule,
     num_particles: int,
     key: Key[Array, ""],
-    progress: bool | None,
+    **run: Any,
 ) -> list[float]:
     """Mean loss of the left-out rows at each temperature of a path."""
     fold, held = (network.subset(part) for part in rows)
     start = fold.risk(temperatures[0]).prior(temperatures[0], num_particles)
     losses = []
-    for result in anneal(fold, list(temperatures), schedule, start, key, progress):
+    for result in anneal(fold, list(temperatures), schedule, start, key, **run):
         clouds = result.positions["particles"]
         late = fold.turned(np.concatenate(clouds[len(clouds) // 2 :]), back=True)
         z = outputs(network.task.neuron, late, held.inputs)

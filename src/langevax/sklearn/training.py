@@ -9,10 +9,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from langevax import checks
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
 from langevax.meanfield.plateau import stop_at_plateau
 from langevax.meanfield.weights import evenly
@@ -116,22 +114,6 @@ def train(
         record_every=every,
         **run,
     )
-
-
-def mesh_of(devices: int, num_particles: int) -> Mesh:
-    """The first `devices` of JAX's, to split particles over; raises ValueError where there are fewer, or a rest."""
-    checks.positive_int("devices", devices)
-    if devices > jax.device_count():
-        raise ValueError(
-            f"devices is {devices}, but JAX has {jax.device_count()}; pass fewer, or ask for more before anything is "
-            f"computed: jax.config.update('jax_num_cpu_devices', {devices})."
-        )
-    if num_particles % devices:
-        raise ValueError(
-            f"num_particles is {num_particles}, which does not split over devices={devices}; pass for instance "
-            f"num_particles={-(-num_particles // devices) * devices}."
-        )
-    return Mesh(np.array(jax.devices()[:devices]), ("particles",))
 
 
 def kernel_choice(

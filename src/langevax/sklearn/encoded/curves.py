@@ -8,6 +8,7 @@ beyond the first few see little of the curves, so that more modes, or a finer gr
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -53,7 +54,7 @@ class OnCurves(WeightFunctions, Encoded):
         stop_at_plateau: bool = True,
         warm_start: bool = False,
         checkpoint: str | os.PathLike | None = None,
-        devices: int | None = None,
+        devices: int | Mapping[str, int] | None = None,
         progress: bool | None = None,
         random_state: Any = None,
     ):

@@ -1,6 +1,7 @@
 """Mean-field networks on graphs, which enter as vectors of heat traces, sizes and patterns of labels."""
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from langevax.sklearn.base import MeanFieldEstimator
@@ -37,7 +38,7 @@ class OnGraphs(Encoded):
         stop_at_plateau: bool = True,
         warm_start: bool = False,
         checkpoint: str | os.PathLike | None = None,
-        devices: int | None = None,
+        devices: int | Mapping[str, int] | None = None,
         progress: bool | None = None,
         random_state: Any = None,
     ):
