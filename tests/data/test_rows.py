@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,30 @@ def test_pickled_rows_carry_the_path_and_not_the_rows(path):
     message = pickle.dumps(rows)
     assert len(message) < 500
     np.testing.assert_array_equal(pickle.loads(message)["inputs"], rows["inputs"])
+
+
+@linux_only
+@pytest.mark.parametrize(("access", "told"), [("mixed", False), ("random", True)])
+def test_the_system_is_told_of_random_access_and_no_copy_forgets_it(path, access, told):
+    write_rows(path, table())
+    rows = pickle.loads(pickle.dumps(open_rows(path, access=access)))
+    assert rows.access == access
+    for name in rows:
+        assert ("rr" in flags_of(rows[name].unsafe_buffer_pointer())) == told
+    np.testing.assert_array_equal(rows["inputs"], table()["inputs"])
+    with pytest.raises(ValueError, match="access must be 'mixed' or 'random', got 'batches'"):
+        open_rows(path, access="batches")
+
+
+def flags_of(address):
+    """What the kernel keeps of the mapping that holds an address."""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if match := re.match("([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(match[1], 16) <= address < int(match[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            return line.split()[1:]
+    raise LookupError(hex(address))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -11,8 +11,10 @@ memory is short. Nothing is pickled.
 """
 
 import json
+import mmap
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from langevax import checks
 
 VERSION = 1
 DESCRIPTION = "rows.json"
+ACCESS = ("mixed", "random")
 
 
 class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would then fetch an array to look at it
@@ -37,6 +40,7 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         path: the folder.
         num_rows: the common length of all groups.
         columns: the names of the columns of a group, where they are known.
+        access: as given to `open_rows`.
         means, standard_deviations: of each column of the floating groups, over all rows, in float64.
     """
 
@@ -48,12 +52,14 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         means: Mapping[str, np.ndarray],
         standard_deviations: Mapping[str, np.ndarray],
         columns: Mapping[str, list[str]],
+        access: str = "mixed",
     ):
         self.path = path
         self.num_rows = num_rows
         self.means = dict(means)
         self.standard_deviations = dict(standard_deviations)
         self.columns = dict(columns)
+        self.access = access
         self._maps = dict(maps)
         self._arrays: dict[str, jax.Array] = {}
 
@@ -94,7 +100,8 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         return id(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_rows, (self.path,)  # a copy in another process opens the files, it does not carry the rows
+        # a copy in another process opens the files, it does not carry the rows
+        return partial(open_rows, access=self.access), (self.path,)
 
     def __repr__(self) -> str:
         width = max(map(len, self._maps))
@@ -110,8 +117,15 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         )
 
 
-def open_rows(path: str | os.PathLike[str]) -> Rows:
+def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
     """Map a row file, after comparing every file's size and header with `rows.json`; reads no row.
+
+    Args:
+        path: the folder that `write_rows` or `convert_table` made.
+        access: what the system is told of the reading to come. By itself ("mixed") it reads ahead of every page that
+            is not in memory, by what is set for the disk: right for full passes, and for files that fit into
+            memory. "random" has single pages read: for stochastic batches from a file beyond memory, where one
+            row costs megabytes otherwise; a full pass is then slow. Systems without `madvise` are told nothing.
 
     Example:
         >>> import tempfile, numpy as np
@@ -127,6 +141,8 @@ def open_rows(path: str | os.PathLike[str]) -> Rows:
         >>> rows["inputs"].sum()
         Array(8., dtype=float32)
     """
+    if access not in ACCESS:
+        raise ValueError(f"access must be {' or '.join(map(repr, ACCESS))}, got {access!r}.")
     path = Path(path).resolve()
     description = path / DESCRIPTION
     if not description.is_file():
@@ -141,7 +157,10 @@ def open_rows(path: str | os.PathLike[str]) -> Rows:
             for key in ("mean", "standard_deviation")
         )
         columns = {name: list(group["columns"]) for name, group in table["groups"].items() if "columns" in group}
-        return Rows(path, table["num_rows"], maps, means, deviations, columns)
+        if access == "random" and hasattr(mmap, "MADV_RANDOM"):
+            for rows in maps.values():
+                rows.base.madvise(mmap.MADV_RANDOM)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+        return Rows(path, table["num_rows"], maps, means, deviations, columns, access)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(f"{description} is damaged ({error!r})") from error
 
