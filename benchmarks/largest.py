@@ -1,0 +1,226 @@
+"""The largest problem of each method that fits in 16 GB: what its compiled programs ask for, and runs that check it.
+
+Sizes come from programs compiled for arrays without memory (`benchmarks.needs`). One real run of each method, at a size
+where a gigabyte is predicted, in a process of its own, says what it took at its peak. Written to out/largest.json too.
+
+    python -m benchmarks largest              # sizes, and runs of a gigabyte
+    python -m benchmarks.largest --shapes     # sizes alone
+    python -m benchmarks.largest --real       # one step at 95 % of each size, under a limit of 16 GiB
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import langevax as lx
+from benchmarks.driver import logistic
+from benchmarks.needs import Asked, Draw, Parts, asked, drawn, memory
+from langevax.problems.function import Function
+
+LIMIT = 16e9
+ITSELF = 0.5e9  # Python, JAX and their threads
+CHECKED, REAL = 1e9, 0.95  # bytes of a run that checks; share of the largest size that is run in earnest
+GIVEN = 2**34  # bytes of data that a run in earnest may have at all
+CLOSE, TRIES = 0.01, 12
+FILE = Path("out/largest.json")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method and the size that grows."""
+
+    method: str
+    size: str
+    beside: str
+    make: Callable[[int, Draw], Parts]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} in {self.size}"
+
+    def asked(self, size: int) -> Asked:
+        return asked(lambda draw: self.make(size, draw))
+
+
+def cloud(algorithm: Any, rows: int, particles: int, draw: Draw) -> Parts:
+    inputs, targets = draw(rows, 20), draw(rows)
+    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=0.01)
+    return Parts(algorithm, risk, draw(particles, 21))
+
+
+def mfld(rows: int, particles: int, draw: Draw) -> Parts:
+    return cloud(lx.meanfield.MFLD(step_size=0.1, temperature=0.01), rows, particles, draw)
+
+
+def psdca(rows: int, particles: int, draw: Draw) -> Parts:
+    # a refresh at every other step: it is what needs memory, whatever the number of moves
+    return cloud(lx.meanfield.PSDCA(temperature=0.01, moves=2, period=2), rows, particles, draw)
+
+
+def regression(gradient: Any, rows: int, columns: int, draw: Draw) -> Parts:
+    problem = lx.FiniteSum(logistic, (draw(rows, columns), draw(rows)), precision=1e-3)
+    return Parts(lx.Langevin(1e-3, 1e-6, gradient), problem, jnp.zeros(columns))
+
+
+def chains(gradient: Any, count: int, draw: Draw) -> Parts:
+    problem = lx.FiniteSum(lambda x, row: ((x - row) ** 2).sum() / 2, draw(100, 10))
+    return Parts(lx.Langevin(0.1, 0.5, gradient), problem, jnp.zeros((count, 10)), count)
+
+
+def modes(count: int, draw: Draw) -> Parts:
+    basis, precision = lx.spaces.Cosine(count), draw(count) ** 2 + np.float32(1)
+    problem = Function(lambda x: jnp.mean(basis.synthesize(x) ** 2) / 2, precision)
+    return Parts(lx.Langevin(0.1, 1.0, integrator=lx.integrators.Exponential()), problem, jnp.zeros(count))
+
+
+def federated(table: str, clients: int, columns: int, draw: Draw) -> Parts:
+    data = draw(clients, 4, columns), draw(clients, 4)
+    federation = lx.Federation(lambda x, row: (row[0] @ x - row[1]) ** 2 / 2, data)
+    few = max(1, round(clients**0.5))
+    # begun by few clients: all at once would send more bytes than an exchange can count (2^32)
+    method = lx.federated.FLEDGE(1e-6, local_steps=4, batch_size=1, clients_per_round=few, table=table, start="mini")
+    return Parts(method, federation, jnp.zeros(columns))
+
+
+def estimators() -> dict[str, Any]:
+    gradients, batch = lx.gradients, 100
+    return {
+        "LD": gradients.Full(),
+        "SVRG-LD": gradients.SVRG(batch, period=100),
+        "SARAH-LD": gradients.SARAH(batch, period=100),
+        "SAGA-LD, table of blocks": gradients.SAGA(batch),
+        "SAGA-LD, table of components": gradients.SAGA(batch, table="components"),
+        "SLEDGE-LD, table of blocks": gradients.SLEDGE(batch),
+        "SLEDGE-LD, table of components": gradients.SLEDGE(batch, table="components"),
+    }
+
+
+def cases() -> Iterator[Case]:
+    yield Case("MFLD", "particles N", "n = 1,000, d = 20", lambda k, draw: mfld(1_000, k, draw))
+    yield Case("MFLD", "rows n", "N = 100, d = 20", lambda k, draw: mfld(k, 100, draw))
+    yield Case("P-SDCA", "particles M", "n = 1,000, d = 20", lambda k, draw: psdca(1_000, k, draw))
+    yield Case("P-SDCA", "rows n", "M = 100, d = 20", lambda k, draw: psdca(k, 100, draw))
+    for name, gradient in estimators().items():
+        yield Case(name, "rows n", "d = 20", lambda k, draw, g=gradient: regression(g, k, 20, draw))
+        if "table" not in name:
+            yield Case(name, "columns d", "n = 1,000", lambda k, draw, g=gradient: regression(g, 1_000, k, draw))
+        if name in ("LD", "SVRG-LD"):
+            yield Case(f"chains of {name}", "chains", "n = 100, d = 10", lambda k, draw, g=gradient: chains(g, k, draw))
+    yield Case("functions, exponential", "modes K", "as many grid points", modes)
+    for table in ("server", "client"):
+        name, beside = f"FLEDGE, table with the {table}", "d = 100, 4 rows each, √P asked"
+        yield Case(name, "clients P", beside, lambda k, draw, t=table: federated(t, k, 100, draw))
+        beside = "P = 100, 4 rows each, 10 asked"
+        yield Case(name, "columns d", beside, lambda k, draw, t=table: federated(t, 100, k, draw))
+
+
+def largest(case: Case, limit: float = LIMIT - ITSELF, first: int = 1_000) -> tuple[int, Asked]:
+    """The largest size that needs no more, within a hundredth: by the rule of three, which is exact but for blocks."""
+    size = first
+    found = case.asked(size)
+    for _ in range(TRIES):
+        if (1 - CLOSE) * limit <= found.total <= limit:
+            return size, found
+        size = max(1, int(size * (1 - CLOSE / 2) * limit / found.total))
+        found = case.asked(size)
+    raise ValueError(f"{case.name}: {size:,} need {found.total:,} bytes of {limit:,}, and no size came closer.")
+
+
+def run(case: Case, size: int, looks: int, given: int) -> None:
+    """In this process; print bytes before and at the peak, and the seconds of a step."""
+
+    def ran(size: int) -> float:
+        parts = case.make(size, drawn)
+        options = {"num_steps": looks, "callbacks": [lambda trace, state: None], "callback_every": 1}
+        if parts.num_chains is not None:  # a start for each chain, not one for all
+            width = parts.start.shape[1:]
+            parts = replace(parts, start=lambda key: jax.random.normal(key, width))
+        options |= {"key": jax.random.key(0), "num_chains": parts.num_chains, "progress": False}
+        began = time.perf_counter()
+        lx.simulate(parts.algorithm, parts.problem, parts.start, **options)
+        return time.perf_counter() - began
+
+    ran(1_000)
+    before = memory()["VmRSS"]
+    if given:
+        resource.setrlimit(resource.RLIMIT_DATA, (given, given))
+    seconds = ran(size)
+    print(json.dumps({"before": before, "peak": memory()["VmHWM"], "seconds": seconds / looks}))
+
+
+def child(case: Case, size: int, looks: int, given: int = 0) -> dict[str, float] | str:
+    """What `run` says in a process of its own, or why it says nothing."""
+    words = [sys.executable, "-m", "benchmarks.largest", "--run", case.name, str(size), str(looks), str(given)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        return f"exit code {done.returncode}: " + (done.stderr.strip().splitlines() or ["no word"])[-1][:200]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(shapes: bool = False) -> None:
+    """Print a table in Markdown: sizes, what is asked for, and what a run of a gigabyte took over what it asked for."""
+    columns = "method", "grows", "beside it", "largest", "bytes each", "data", "state", "copies and scratch"
+    print(f"| {' | '.join(columns)} | run / predicted |\n" + "|---" * 9 + "|")
+    found = []
+    for case in cases():
+        size, asks = largest(case)
+        scratch = asks.total - asks.problem - asks.state
+        shares = " | ".join(f"{part / asks.total:.0%}" for part in (asks.problem, asks.state, scratch))
+        row = {"method": case.method, "size": case.size, "beside": case.beside, "largest": size, "bytes": asks.total}
+        row |= {"asked": asdict(asks), "took": None}
+        if not shapes:
+            row["took"] = checked(case)
+        ratio = row["took"]["ratio"] if isinstance(row["took"], dict) else row["took"] or ""
+        said = f"{ratio:.2f}" if isinstance(ratio, float) else ratio
+        each = asks.total / size
+        ends = f"{rounded(size)} | {each:,.0f} | {shares} | {said} |"
+        print(f"| {case.method} | {case.size} | {case.beside} | {ends}", flush=True)
+        found.append(row)
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def checked(case: Case) -> dict[str, float] | str:
+    """A run of a gigabyte, and how many times what its programs ask for it took."""
+    size, asks = largest(case, CHECKED)
+    took = child(case, size, looks=2)
+    if isinstance(took, str):
+        return took
+    return took | {"size": size, "ratio": (took["peak"] - took["before"]) / asks.total}
+
+
+def in_earnest() -> None:
+    """One step of each method at 95 % of the largest size that `main` has written."""
+    sizes = {f"{row['method']} in {row['size']}": row["largest"] for row in json.loads(FILE.read_text())}
+    print("| method | grows | size | peak, GB | seconds, drawing left out |\n|---|---|---|---|---|")
+    for case in cases():
+        size = int(REAL * sizes[case.name])
+        took = child(case, size, 1, GIVEN)
+        said = took if isinstance(took, str) else f"{took['peak'] / 1e9:.1f} | {took['seconds']:.1f}"
+        print(f"| {case.method} | {case.size} | {size:,} | {said} |", flush=True)
+
+
+def rounded(size: int) -> str:
+    """Two digits, rounded down: 20,400,018 is 20,000,000."""
+    unit = 10 ** max(0, len(str(size)) - 2)
+    return f"{size // unit * unit:,}"
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["--run", name, size, looks, given]:
+            run({case.name: case for case in cases()}[name], int(size), int(looks), int(given))
+        case ["--real"]:
+            in_earnest()
+        case arguments:
+            main(shapes="--shapes" in arguments)
