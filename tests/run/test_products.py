@@ -1,5 +1,7 @@
 """Runs whose products are in bfloat16: they end as near the optimum, are told apart, and leave certificates alone."""
 
+from contextlib import contextmanager
+
 import jax
 import numpy as np
 import pytest
@@ -49,6 +51,16 @@ def bfloat16():
     return jax.default_matmul_precision("bfloat16")
 
 
+@contextmanager
+def bfloat16_everywhere():
+    """In all threads, which begin outside of their caller's contexts."""
+    jax.config.update("jax_default_matmul_precision", "bfloat16")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
+
+
 def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
     fine, coarse = (certified(trained(products)) for products in ("float32", "bfloat16"))
     assert fine.trustworthy
@@ -72,7 +84,7 @@ def test_the_argument_is_jaxs_own_setting():
 def test_a_certificate_is_in_float32_whatever_is_asked_for():
     g = -0.2 * table()[1]
     fine = certified(g, polish=2)
-    with bfloat16():
+    with bfloat16_everywhere():
         coarse = certified(g, polish=2)
         look = Look(risk(), jax.numpy.asarray(g), TEMPERATURE, jax.random.key(4), 2, 500)
         rise, prior = look.rise_to(look.dual / 2), look.prior_objective
