@@ -1,7 +1,13 @@
-"""Every table, one after the other: `python -m benchmarks`, or `python -m benchmarks driver memory`."""
+"""Every table: `python -m benchmarks`, or `python -m benchmarks driver memory`. First comes the one beside peers.
+
+A file may declare lines of that table (`CASES`), and print a table of its own (`main`).
+"""
 
 import importlib
 import sys
+
+from benchmarks.beside.__main__ import main as beside
+from benchmarks.beside.case import FILES
 
 TABLES = (
     "tables",
@@ -25,15 +31,21 @@ TABLES = (
 )
 
 
-def main() -> None:
-    """Run the named tables, or all of them."""
-    for name in sys.argv[1:] or TABLES:
-        if name not in TABLES:
-            sys.exit(f"no table {name!r}; there are {', '.join(TABLES)}")
-        print(f"\n# {name}", flush=True)
-        sys.argv[1:] = []
-        importlib.import_module(f"benchmarks.{name}").main()
+def main() -> int:
+    """The named tables, or all of them; 1 where a line failed."""
+    names = sys.argv[1:]
+    if unknown := [name for name in names if name not in TABLES]:
+        sys.exit(f"no table {unknown[0]!r}; there are {', '.join(TABLES)}")
+    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names or TABLES}
+    with_lines = tuple(name for name, module in modules.items() if hasattr(module, "CASES"))
+    own = ["--out", f"out/{'-'.join(names)}.json"] if names else []  # the whole table keeps its file
+    failed = beside(own, with_lines if names else FILES) if with_lines else 0
+    for name, module in modules.items():
+        if hasattr(module, "main"):
+            print(f"\n# {name}", flush=True)
+            module.main()
+    return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

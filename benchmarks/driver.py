@@ -1,6 +1,8 @@
 """`simulate` against a `lax.scan` written by hand for the one case: the same numbers, so the same work."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +12,8 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 
 import langevax as lx
+from benchmarks.beside.case import Candidate, Case
 from benchmarks.mfld_step import table
-from benchmarks.timing import in_turns, median, ratio
 
 STEP, RIDGE, TEMPERATURE = 0.05, 1e-3, 1e-3
 
@@ -80,7 +82,7 @@ def svrg_by_hand(X, y, starts, key, steps, batch_size, period):
 def mfld_by_hand(X, y, cloud, key, steps):
     """Mean-field Langevin, exact in the ridge."""
     decay = jnp.exp(-STEP * RIDGE)
-    drift, spread = (1 - decay) / RIDGE, jnp.sqrt((1 - decay**2) / RIDGE)
+    drift, spread = -jnp.expm1(-STEP * RIDGE) / RIDGE, jnp.sqrt(-jnp.expm1(-2 * STEP * RIDGE) / RIDGE)
 
     def body(cloud, step):
         _, noise_key = random.split(random.fold_in(key, step))
@@ -93,44 +95,62 @@ def mfld_by_hand(X, y, cloud, key, steps):
     return lax.scan(body, cloud, jnp.arange(steps, dtype=jnp.int32))[0]
 
 
-def main() -> None:
-    """Print microseconds per step, and the ratio of calls made in turns."""
-    key = random.key(0)
+def simulated(algorithm: Any, problem: Any, start: jax.Array, steps: int, **options: Any) -> Callable[[], jax.Array]:
+    """A run of `simulate`."""
+    return lambda: (
+        lx.simulate(algorithm, problem, start, key=random.key(0), num_steps=steps, progress=False, **options).position
+    )
+
+
+def posterior() -> lx.FiniteSum:
+    """Logistic regression with a ridge."""
+    return lx.FiniteSum(logistic, breast_cancer(), precision=RIDGE)
+
+
+def langevin(steps: int, by_hand: bool) -> Callable[[], jax.Array]:
+    """Full gradients, one chain."""
     X, y = breast_cancer()
-    posterior = lx.FiniteSum(logistic, (X, y), precision=RIDGE)
-    inputs, targets = table(442, 10)
-    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=RIDGE)
-    cloud = 0.3 * random.normal(key, (1024, 11), jnp.float32)
     start = jnp.zeros(X.shape[1], jnp.float32)
-    chains = jnp.zeros((8, X.shape[1]), jnp.float32)
-    svrg = lx.gradients.SVRG(batch_size=16, period=100, replace=True)
+    if by_hand:
+        return lambda: langevin_by_hand(X, y, start, random.key(0), steps).block_until_ready()
+    return simulated(lx.Langevin(STEP, TEMPERATURE), posterior(), start, steps)
 
-    def driver(algorithm, problem, start, steps, **keywords):
-        return lambda: lx.simulate(algorithm, problem, start, key=key, num_steps=steps, **keywords)
 
-    cases = {
-        "Langevin, breast cancer": (
-            100_000,
-            lambda s: driver(lx.Langevin(STEP, TEMPERATURE), posterior, start, s),
-            lambda s: lambda: langevin_by_hand(X, y, start, key, s).block_until_ready(),
+def svrg(steps: int, by_hand: bool) -> Callable[[], jax.Array]:
+    """Eight chains."""
+    X, y = breast_cancer()
+    if by_hand:
+        chains = jnp.zeros((8, X.shape[1]), jnp.float32)
+        return lambda: svrg_by_hand(X, y, chains, random.key(0), steps, 16, 100).block_until_ready()
+    gradient = lx.gradients.SVRG(batch_size=16, period=100, replace=True)
+    start = jnp.zeros(X.shape[1], jnp.float32)
+    return simulated(lx.Langevin(STEP, TEMPERATURE, gradient), posterior(), start, steps, num_chains=8)
+
+
+def mfld(steps: int, by_hand: bool) -> Callable[[], jax.Array]:
+    """A mean-field cloud."""
+    inputs, targets = map(jnp.asarray, table(442, 10))
+    cloud = 0.3 * random.normal(random.key(0), (1024, 11), jnp.float32)
+    if by_hand:
+        return lambda: mfld_by_hand(inputs, targets, cloud, random.key(0), steps).block_until_ready()
+    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=RIDGE)
+    return simulated(lx.meanfield.MFLD(STEP, TEMPERATURE), risk, cloud, steps)
+
+
+def case(name: str, make: Callable[[int, bool], Callable[[], jax.Array]], steps: int) -> Case:
+    """`simulate` and the scan."""
+    return Case(
+        f"simulate: {name}",
+        "a step",
+        (
+            Candidate("langevax", functools.partial(make, by_hand=False), steps, "ours"),
+            Candidate("a scan by hand", functools.partial(make, by_hand=True), steps, "floor", aim=1.05),
         ),
-        "SVRG-LD, 8 chains": (
-            50_000,
-            lambda s: driver(lx.Langevin(STEP, TEMPERATURE, svrg), posterior, start, s, num_chains=8),
-            lambda s: lambda: svrg_by_hand(X, y, chains, key, s, 16, 100).block_until_ready(),
-        ),
-        "MFLD (442, 10, 1024)": (
-            1_000,
-            lambda s: driver(lx.meanfield.MFLD(STEP, TEMPERATURE), risk, cloud, s),
-            lambda s: lambda: mfld_by_hand(risk.inputs, risk.targets, cloud, key, s).block_until_ready(),
-        ),
-    }
-    print(f"{'simulate against a hand-written scan':<38} {'simulate':>10} {'by hand':>10} {'ratio':>6}")
-    for name, (steps, ours, by_hand) in cases.items():
-        times = in_turns({"ours": ours(steps), "hand": by_hand(steps)})
-        first, second = (median(times[which]) / steps * 1e6 for which in ("ours", "hand"))
-        print(f"{name:<38} {first:>8.1f}us {second:>8.1f}us {ratio(times, 'ours', 'hand'):>6.2f}")
+    )
 
 
-if __name__ == "__main__":
-    main()
+CASES = (
+    case("Langevin, breast cancer", langevin, 40_000),
+    case("SVRG-LD, breast cancer, 8 chains", svrg, 20_000),
+    case("mean-field Langevin, n = 442, d = 10, N = 1,024", mfld, 600),
+)

@@ -5,11 +5,17 @@ compiled loop; the steps that the semi-implicit and the explicit scheme need, ex
 within a Wasserstein distance; `synthesize` and `analyze` beside the bare transforms of JAX.
 """
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import langevax as lx
+from benchmarks.beside.case import Candidate, Case
+from benchmarks.driver import simulated
 from benchmarks.timing import in_turns, median, ratio
 from langevax.problems.function import Function
 from langevax.theory.function_space import stability_limit, steps_to_wasserstein
@@ -27,26 +33,79 @@ def target(num_modes: int) -> Function:
     return Function(lambda x: jnp.vdot(curvature, x * x) / 2, prior.precision(RIDGE))
 
 
+def on_a_grid(num_modes: int) -> Function:
+    """Cauchy's loss at each point of a grid, the same penalty: a gradient takes a transform and its transpose."""
+    basis = lx.spaces.Cosine(num_modes)
+    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.power(num_modes))
+    return Function(lambda x: jnp.mean(jnp.log1p(basis.synthesize(x) ** 2)) / 2, prior.precision(RIDGE))
+
+
+def langevin(problem: Callable[[int], Function], num_modes: int, steps: int) -> Callable[[], jax.Array]:
+    """Semi-implicit steps."""
+    chain = lx.Langevin(STEP_SIZE, TEMPERATURE, integrator=lx.integrators.SemiImplicit())
+    return simulated(chain, problem(num_modes), jnp.zeros(num_modes), steps)
+
+
+def compiled(body: Callable[[jax.Array, jax.Array], jax.Array], num_modes: int, steps: int) -> Callable[[], jax.Array]:
+    """body(numbers, i) again and again in a compiled loop."""
+    loop = jax.jit(lambda x: jax.lax.fori_loop(0, steps, lambda i, x: body(x, i), x))
+    start = jnp.ones(num_modes)
+    return lambda: loop(start).block_until_ready()
+
+
+def with_normals(total: jax.Array, i: jax.Array) -> jax.Array:
+    """A draw for each mode."""
+    return total + jax.random.normal(jax.random.fold_in(jax.random.key(0), i), total.shape)
+
+
+def with_transforms(x: jax.Array, i: jax.Array) -> jax.Array:
+    """There and back."""
+    back = jax.scipy.fft.dct(jax.scipy.fft.idct(x, norm="ortho"), norm="ortho")
+    return x - 1e-3 * jax.lax.optimization_barrier(back)
+
+
+def case(name: str, problem: Callable[[int], Function], num_modes: int, floors: dict[str, Any]) -> Case:
+    """A step, and parts of it alone; aims are named with the floors."""
+    steps = max(40, 4_000_000 // num_modes)
+    return Case(
+        f"functions, {name}, {num_modes:,} modes",
+        "a step",
+        (
+            Candidate("langevax", functools.partial(langevin, problem, num_modes), steps, "ours"),
+            *(
+                Candidate(floor, functools.partial(compiled, body, num_modes), steps, "floor", aim=aim)
+                for floor, (body, aim) in floors.items()
+            ),
+        ),
+    )
+
+
+def both(x: jax.Array, i: jax.Array) -> jax.Array:
+    """Transforms and normals."""
+    return with_normals(with_transforms(x, i), i)
+
+
+ALONE = {"its normals alone": (with_normals, 1.5)}
+WITH_TRANSFORMS = {
+    "two transforms alone": (with_transforms, None),
+    "two transforms and normals, together": (both, None),
+}
+CASES = (
+    *(case("loss by modes", target, num_modes, ALONE) for num_modes in (10_000, 1_000_000)),
+    *(case("loss on a grid", on_a_grid, num_modes, WITH_TRANSFORMS) for num_modes in (16_384, 262_144)),
+)
+
+
 def steps() -> None:
-    """Time of a step, and its ratio to drawing alone."""
+    """Time of a step by either integrator, and its ratio to drawing alone."""
     print("modes | us a step: semi-implicit | exponential | normals alone | ratios")
     for num_modes in MODES:
         count = max(20, 4_000_000 // num_modes)
-        problem, start, key = target(num_modes), jnp.zeros(num_modes), jax.random.key(0)
-
-        def run(integrator, problem=problem, start=start, key=key, count=count):
-            chain = lx.Langevin(STEP_SIZE, TEMPERATURE, integrator=integrator)
-            return lambda: lx.simulate(chain, problem, start, key=key, num_steps=count, progress=False)
-
-        @jax.jit
-        def draw(total, key, count):
-            body = lambda i, total: total + jax.random.normal(jax.random.fold_in(key, i), total.shape)  # noqa: E731
-            return jax.lax.fori_loop(0, count, body, total)
-
+        exponential = lx.Langevin(STEP_SIZE, TEMPERATURE, integrator=lx.integrators.Exponential())
         candidates = {
-            "semi-implicit": run(lx.integrators.SemiImplicit()),
-            "exponential": run(lx.integrators.Exponential()),
-            "normals": lambda draw=draw, start=start, key=key, count=count: draw(start, key, count).block_until_ready(),
+            "semi-implicit": langevin(target, num_modes, count),
+            "exponential": simulated(exponential, target(num_modes), jnp.zeros(num_modes), count),
+            "normals": compiled(with_normals, num_modes, count),
         }
         times = in_turns(candidates)
         each = [median(times[name]) / count * 1e6 for name in candidates]

@@ -1,10 +1,16 @@
-"""One step of mean-field Langevin: against an eager PyTorch loop, and against its own floor.
+"""One step of mean-field Langevin: against eager and compiled PyTorch, the step one would write in JAX, and its floor.
 
-The floor is what no implementation of the step can leave out: two matrix products, the tanh of
-N x n numbers and N x (d + 1) normal draws, compiled alone.
+The floor is what no implementation of the step can leave out: two matrix products, the tanh of N x n numbers and
+N x (d + 1) normal draws. It is measured in two ways. Compiled together, XLA may put tanh and products in one, and the
+table of activations may never be written. Each part alone, in a compiled loop of its own, writes and reads its whole
+result; their sum is the more lenient floor.
+
+All take the same step from the same cloud; ours integrates the ridge exactly, which differs by (step x ridge)^2 / 2.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +18,11 @@ import numpy as np
 from jax import lax
 
 import langevax as lx
-from benchmarks.timing import in_turns, median, ratio
+from benchmarks.beside.case import Candidate, Case
 
 SHAPES = [(1000, 20, 1024), (442, 10, 1024), (2000, 50, 2048), (500, 10, 10240)]
+STEP_SIZE, TEMPERATURE, PRECISION = 0.1, 0.01, 0.01
+FUSED = ("torch._dynamo", "torch._inductor.compile_fx")
 
 
 def table(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -24,9 +32,106 @@ def table(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     return inputs, np.tanh(inputs[:, 0] * 3).astype(np.float32)
 
 
+def cloud_of(d: int, num_particles: int) -> np.ndarray:
+    """Where all begin: a draw of the prior."""
+    return np.random.default_rng(1).standard_normal((num_particles, d + 1), np.float32)
+
+
+def spread(temperature: float) -> float:
+    """Of a step's noise."""
+    return (2 * STEP_SIZE * temperature) ** 0.5
+
+
+def langevax(n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE) -> Callable[[], Any]:
+    """Ours, as its users call it."""
+    inputs, targets = table(n, d)
+    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=PRECISION)
+    start = jnp.asarray(cloud_of(d, num_particles))
+    mfld = lx.meanfield.MFLD(step_size=STEP_SIZE, temperature=temperature)
+    return lambda: (
+        lx.simulate(mfld, risk, start, key=jax.random.key(1), num_steps=steps, progress=False, record=None).position
+    )
+
+
+def naive(n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE) -> Callable[[], Any]:
+    """A compiled step with automatic gradients over the whole table of activations, in a Python loop."""
+    inputs, targets = map(jnp.asarray, table(n, d))
+
+    def risk(cloud: jax.Array) -> jax.Array:
+        outputs = jnp.tanh(inputs @ cloud[:, :-1].T + cloud[:, -1]).mean(1)
+        return 0.5 * ((outputs - targets) ** 2).mean() * num_particles + PRECISION / 2 * (cloud**2).sum()
+
+    @jax.jit
+    def step(cloud: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        key, noise_key = jax.random.split(key)
+        noise = jax.random.normal(noise_key, cloud.shape)
+        return cloud - STEP_SIZE * jax.grad(risk)(cloud) + spread(temperature) * noise, key
+
+    def run() -> Any:
+        cloud, key = jnp.asarray(cloud_of(d, num_particles)), jax.random.key(1)
+        for _ in range(steps):
+            cloud, key = step(cloud, key)
+        return cloud.block_until_ready()
+
+    return run
+
+
+def torch_problem(n: int, d: int, num_particles: int) -> tuple[Callable[[Any], Any], Callable[[], Any]]:
+    """The risk of a cloud, and the start, where PyTorch computes fastest."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    inputs, targets = (torch.from_numpy(a).to(device) for a in table(n, d))
+
+    def risk(cloud: Any) -> Any:
+        outputs = torch.tanh(inputs @ cloud[:, :-1].T + cloud[:, -1]).mean(1)
+        return 0.5 * ((outputs - targets) ** 2).mean() * num_particles + PRECISION / 2 * (cloud**2).sum()
+
+    return risk, lambda: torch.from_numpy(cloud_of(d, num_particles)).to(device)
+
+
+def torch_loop(n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE) -> Callable[[], Any]:
+    """The loop that people write: autograd, eager, the usual three lines."""
+    import torch
+
+    risk, start = torch_problem(n, d, num_particles)
+
+    def run() -> Any:
+        cloud = start().requires_grad_()
+        for _ in range(steps):
+            (gradient,) = torch.autograd.grad(risk(cloud), cloud)
+            with torch.no_grad():
+                cloud.add_(gradient, alpha=-STEP_SIZE).add_(torch.randn_like(cloud), alpha=spread(temperature))
+        return cloud.detach().cpu()
+
+    return run
+
+
+def torch_compiled(
+    n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE, backend: str = "inductor"
+) -> Callable[[], Any]:
+    """The whole step, noise and gradient inside, by `torch.compile`; a graph break would be an error."""
+    import torch
+
+    risk, start = torch_problem(n, d, num_particles)
+
+    def step(cloud: Any) -> Any:
+        return cloud - STEP_SIZE * torch.func.grad(risk)(cloud) + spread(temperature) * torch.randn_like(cloud)
+
+    compiled = torch.compile(step, fullgraph=True, backend=backend)
+
+    def run() -> Any:
+        cloud = start()
+        for _ in range(steps):
+            cloud = compiled(cloud)
+        return cloud.cpu()
+
+    return run
+
+
 @functools.partial(jax.jit, static_argnames="steps")
 def floor(cloud: jax.Array, inputs: jax.Array, key: jax.Array, steps: int) -> jax.Array:
-    """`steps` times the work that cannot be left out."""
+    """`steps` times the work that cannot be left out, compiled together."""
     weights = jnp.concatenate([inputs, jnp.ones_like(inputs[:, :1])], 1)
 
     def body(cloud, step):
@@ -37,50 +142,67 @@ def floor(cloud: jax.Array, inputs: jax.Array, key: jax.Array, steps: int) -> ja
     return lax.scan(body, cloud, jnp.arange(steps, dtype=jnp.int32))[0]
 
 
-def torch_loop(n: int, d: int, num_particles: int, steps: int):
-    """The loop that people write: autograd, eager, the usual three lines."""
-    import torch
-
-    inputs, targets = (torch.from_numpy(a) for a in table(n, d))
-    step_size, temperature, ridge = 0.1, 0.01, 0.005
-    cloud = torch.randn(num_particles, d + 1, requires_grad=True)
-
-    def run():
-        for _ in range(steps):
-            outputs = torch.tanh(inputs @ cloud[:, :-1].T + cloud[:, -1]).mean(1)
-            risk = 0.5 * ((outputs - targets) ** 2).mean() * num_particles + ridge * (cloud**2).sum()
-            (gradient,) = torch.autograd.grad(risk, cloud)
-            with torch.no_grad():
-                cloud.add_(gradient, alpha=-step_size).add_(
-                    torch.randn_like(cloud), alpha=(2 * step_size * temperature) ** 0.5
-                )
-
-    return run
+def together(n: int, d: int, num_particles: int, steps: int) -> Callable[[], Any]:
+    """A run of `floor`."""
+    cloud, inputs, key = jnp.asarray(cloud_of(d, num_particles)), jnp.asarray(table(n, d)[0]), jax.random.key(1)
+    return lambda: floor(cloud, inputs, key, steps).block_until_ready()
 
 
-def main() -> None:
-    """Print the table of issue and README: ratios in one run."""
-    print(f"{'(n, d, N)':>18} {'step':>9} {'floor':>9} {'torch':>9} {'step/floor':>11} {'torch/step':>11}")
-    for n, d, num_particles in SHAPES:
-        steps = max(100, int(4e8 / (n * num_particles)))  # long enough that starting a run is nothing
-        inputs, targets = table(n, d)
-        risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=0.01)
-        start = risk.prior(0.01, num_particles)(jax.random.key(0))
-        mfld = lx.meanfield.MFLD(step_size=0.1, temperature=0.01)
-
-        def ours(risk=risk, start=start, mfld=mfld, steps=steps):
-            lx.simulate(mfld, risk, start, key=jax.random.key(1), num_steps=steps)
-
-        def least(start=start, rows=risk.inputs, steps=steps):
-            floor(start, rows, jax.random.key(1), steps).block_until_ready()
-
-        times = in_turns({"ours": ours, "floor": least, "torch": torch_loop(n, d, num_particles, steps)})
-        step, bottom, torch = (median(times[name]) / steps * 1e6 for name in ("ours", "floor", "torch"))
-        print(
-            f"{(n, d, num_particles)!s:>18} {step:>7.0f}us {bottom:>7.0f}us {torch:>7.0f}us "
-            f"{ratio(times, 'ours', 'floor'):>11.2f} {ratio(times, 'torch', 'ours'):>11.1f}"
-        )
+def part(which: str, n: int, d: int, num_particles: int, steps: int) -> Callable[[], Any]:
+    """A run of one part."""
+    loop, arrays = loop_of(which, n, d, num_particles, steps)
+    return lambda: loop(*arrays).block_until_ready()
 
 
-if __name__ == "__main__":
-    main()
+def loop_of(which: str, n: int, d: int, num_particles: int, steps: int) -> tuple[Any, tuple[jax.Array, ...]]:
+    """One part in a compiled loop, and what it is called with; the barrier has its result written whole, and used."""
+    cloud = jnp.asarray(cloud_of(d, num_particles))
+    weights = jnp.concatenate([jnp.asarray(table(n, d)[0]), jnp.ones((n, 1))], 1)
+    activations = jnp.tanh(cloud @ weights.T)
+
+    def used(carry: jax.Array, result: jax.Array) -> jax.Array:
+        return carry + 1e-30 * lax.optimization_barrier(result)[0, 0]
+
+    def normals(step: jax.Array) -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(jax.random.key(1), step), cloud.shape)
+
+    start, body = {
+        "first product": (cloud, lambda cloud, step, weights, _: used(cloud, cloud @ weights.T)),
+        "tanh": (activations, lambda activations, *_: jnp.tanh(activations)),
+        "second product": (weights, lambda weights, step, _, activations: used(weights, activations @ weights)),
+        "normals": (cloud, lambda total, step, *_: total + normals(step)),
+    }[which]
+
+    @jax.jit
+    def loop(start: jax.Array, *arrays: jax.Array) -> jax.Array:
+        return lax.fori_loop(0, steps, lambda step, carry: body(carry, step, *arrays), start)
+
+    return loop, (start, weights, activations)
+
+
+def case(n: int, d: int, num_particles: int) -> Case:
+    """The line of one size."""
+    shape = (n, d, num_particles)
+    steps = max(60, int(3e8 / (n * num_particles)))
+    fewer = max(20, steps // 4)
+
+    def of(function: Callable[..., Any], *words: Any) -> Callable[[int], Any]:
+        return lambda steps: function(*words, *shape, steps)
+
+    names = ("first product", "tanh", "second product", "normals")
+    parts = tuple(Candidate(name, of(part, name), steps, "floor") for name in names)
+    return Case(
+        f"mean-field Langevin, n = {n:,}, d = {d}, N = {num_particles:,}",
+        "a step",
+        (
+            Candidate("langevax", of(langevax), steps, "ours"),
+            Candidate("PyTorch, eager", of(torch_loop), fewer, aim=5, needs=("torch",)),
+            Candidate("PyTorch, torch.compile", of(torch_compiled), fewer, aim=2, needs=("torch", *FUSED)),
+            Candidate("naive JAX, jit of a step", of(naive), fewer),
+            Candidate("its parts, each alone, added", None, role="floor", aim=1.1, parts=parts),
+            Candidate("its parts, compiled together", of(together), steps, "floor", aim=1.1),
+        ),
+    )
+
+
+CASES = tuple(case(*shape) for shape in SHAPES)

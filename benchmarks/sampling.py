@@ -4,31 +4,28 @@ Steps: SGLD with control variates at the mode, 8 chains, batches of 100; BlackJA
 over chains, once in one compiled scan and once as its documentation calls them, a compiled step at a time; eager
 PyTorch for `posteriors` as its documentation writes the loop; and what an SVRG or SARAH step costs over a plain one.
 
-Draws: `sample` with SVRG against NUTS of NumPyro, each with its own preconditioning; errors of mean and deviation are
-held against a long run of MALA.
+Draws: `sample` with SVRG against NUTS of NumPyro, each with its own preconditioning. `main` holds errors of mean and
+deviation against a long run of MALA.
 """
 
+import functools
 import time
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-import blackjax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
-from arviz_stats.base.array import array_stats
-from blackjax.sgmcmc.gradients import control_variates, grad_estimator
 
 import langevax as lx
-from benchmarks.timing import in_turns, median, ratio
+from benchmarks.beside.case import Candidate, Case, Did
 
-N, D, CHAINS, BATCH, STEPS, STEP_SIZE = 100_000, 50, 8, 100, 2000, 0.1
-TORCH_STEPS = 200
+N, D, CHAINS, BATCH, STEPS, STEP_SIZE = 100_000, 50, 8, 100, 4000, 0.1
 NUTS_WARMUP, NUTS_DRAWS = 200, 300
 
 
+@functools.cache
 def table() -> tuple[np.ndarray, np.ndarray]:
     """Correlated columns, labels in {-1, 1}."""
     rng = np.random.default_rng(0)
@@ -43,10 +40,35 @@ def log_likelihood(w: jax.Array, row: Any) -> jax.Array:
     return -jnp.logaddexp(0.0, -y * (x @ w))
 
 
-def blackjax_steps(data: Any, mode: jax.Array, scan: bool) -> Callable[[], Any]:
-    """STEPS steps of BlackJAX's SGLD with its control variate at the mode, TORCH_STEPS where each is called alone."""
+def target() -> Any:
+    """The posterior."""
+    return lx.posterior(None, log_likelihood, table(), prior_precision=1.0)
+
+
+@functools.cache
+def mode() -> jax.Array:
+    """Where the posterior is densest."""
+    from langevax.sampling.pilot import find_mode
+
+    return find_mode(target().problem, jnp.zeros(D))[0]
+
+
+def langevax_steps(gradient: Callable[[], Any], steps: int) -> Callable[[], Any]:
+    """Ours, with one of its gradient estimators."""
+    posterior = target()
+    langevin = lx.Langevin(STEP_SIZE, posterior.temperature, gradient())
+    options = {"key": jax.random.key(0), "num_steps": steps, "num_chains": CHAINS, "progress": False}
+    return lambda: lx.simulate(langevin, posterior.problem, mode(), **options).position
+
+
+def blackjax_steps(scan: bool, steps: int) -> Callable[[], Any]:
+    """BlackJAX's SGLD with its control variate at the mode, in one compiled scan or a compiled step at a time."""
+    import blackjax
+    from blackjax.sgmcmc.gradients import control_variates, grad_estimator
+
+    data = tuple(map(jnp.asarray, table()))
     estimator = grad_estimator(lambda w: -jnp.sum(w**2) / 2, log_likelihood, N)
-    sgld = blackjax.sgld(control_variates(estimator, mode, data))
+    sgld = blackjax.sgld(control_variates(estimator, mode(), data))
 
     def step(positions: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
         def one(position: jax.Array, key: jax.Array) -> jax.Array:
@@ -56,30 +78,30 @@ def blackjax_steps(data: Any, mode: jax.Array, scan: bool) -> Callable[[], Any]:
 
         return jax.vmap(one)(positions, jax.random.split(key, CHAINS)), None
 
-    start, compiled = jnp.tile(mode, (CHAINS, 1)), jax.jit(step)
+    start, compiled = jnp.tile(mode(), (CHAINS, 1)), jax.jit(step)
 
-    def one_by_one() -> None:
+    def one_by_one() -> Any:
         positions, key = start, jax.random.key(0)
-        for _ in range(TORCH_STEPS):
+        for _ in range(steps):
             key, step_key = jax.random.split(key)
             positions, _ = compiled(positions, step_key)
-        positions.block_until_ready()
+        return positions.block_until_ready()
 
     @jax.jit
     def scanned(positions: jax.Array, key: jax.Array) -> jax.Array:
-        return jax.lax.scan(step, positions, jax.random.split(key, STEPS))[0]
+        return jax.lax.scan(step, positions, jax.random.split(key, steps))[0]
 
     return (lambda: scanned(start, jax.random.key(0)).block_until_ready()) if scan else one_by_one
 
 
-def posteriors_steps(X: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
-    """TORCH_STEPS steps of one chain, eager."""
+def posteriors_steps(steps: int) -> Callable[[], Did]:
+    """Steps of one chain, eager; chains would come one after the other."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         import posteriors
         import torch
 
-    inputs, labels = torch.from_numpy(X), torch.from_numpy(y)
+    inputs, labels = map(torch.from_numpy, table())
 
     def log_posterior(w: Any, batch: Any) -> tuple[Any, Any]:
         x, y = batch
@@ -87,55 +109,68 @@ def posteriors_steps(X: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
 
     sgld = posteriors.sgmcmc.sgld.build(log_posterior, lr=STEP_SIZE, temperature=1 / N)
 
-    def run() -> None:
+    def run() -> Did:
         state = sgld.init(torch.zeros(D))
-        for _ in range(TORCH_STEPS):
+        for _ in range(steps):
             rows = torch.randint(N, (BATCH,))
             state, _ = sgld.update(state, (inputs[rows], labels[rows]))
+        return Did(steps / CHAINS)
 
     return run
 
 
-def steps(target: Any, mode: jax.Array, X: np.ndarray, y: np.ndarray) -> None:
-    """The table of steps."""
+def nuts() -> tuple[np.ndarray, float, float]:
+    """Draws of NumPyro's NUTS, one chain; seconds of sampling, and of everything."""
+    import numpyro
 
-    def ours(gradient: Any) -> Callable[[], Any]:
-        langevin = lx.Langevin(STEP_SIZE, target.temperature, gradient)
-        options = {"key": jax.random.key(0), "num_steps": STEPS, "num_chains": CHAINS}
-        return lambda: lx.simulate(langevin, target.problem, mode, **options)
+    X, y = table()
 
-    gradients, data = lx.gradients, (jnp.asarray(X), jnp.asarray(y))
-    never = 10 * STEPS  # a full pass costs what it costs: here only the steps between two of them are compared
-    times = in_turns(
-        {
-            "control variate": ours(gradients.ControlVariate(BATCH, mode, replace=True)),
-            "BlackJAX, one scan": blackjax_steps(data, mode, scan=True),
-            "BlackJAX, step by step": blackjax_steps(data, mode, scan=False),
-            "posteriors": posteriors_steps(X, y),
-            "minibatch": ours(gradients.Minibatch(BATCH)),
-            "SVRG": ours(gradients.SVRG(BATCH, never)),
-            "SARAH": ours(gradients.SARAH(BATCH, never)),
-        },
-        repeats=5,
+    def model(x: jax.Array, y: jax.Array) -> None:
+        w = numpyro.sample("w", numpyro.distributions.Normal(0, 1).expand([D]).to_event(1))
+        with numpyro.plate("rows", N):
+            numpyro.sample("y", numpyro.distributions.Bernoulli(logits=x @ w), obs=y)
+
+    chain = numpyro.infer.MCMC(
+        numpyro.infer.NUTS(model), num_warmup=NUTS_WARMUP, num_samples=NUTS_DRAWS, progress_bar=False
     )
-    share = STEPS / TORCH_STEPS
-    times["posteriors"] = [t * share * CHAINS for t in times["posteriors"]]  # chain after chain
-    times["BlackJAX, step by step"] = [t * share for t in times["BlackJAX, step by step"]]
-    print(f"{'8 chains, batches of 100':<28} {'us a step':>10}")
-    for name, seconds in times.items():
-        print(f"{name:<28} {median(seconds) / STEPS * 1e6:>10.1f}")
-    for name in ("one scan", "step by step"):
-        found = ratio(times, f"BlackJAX, {name}", "control variate")
-        print(f"{f'BlackJAX, {name} / ours':<28} {found:>10.2f}   (aim 1.5)")
-    print(f"posteriors / minibatch       {ratio(times, 'posteriors', 'minibatch'):>10.1f}   (aim 10)")
-    for name in ("SVRG", "SARAH"):
-        print(f"{name + ' / minibatch':<28} {ratio(times, name, 'minibatch'):>10.2f}   (aim at most 2.3)")
+    began = time.perf_counter()
+    chain.warmup(jax.random.key(0), jnp.asarray(X), jnp.asarray((y + 1) / 2))
+    warm = time.perf_counter()
+    chain.run(jax.random.key(1), jnp.asarray(X), jnp.asarray((y + 1) / 2))
+    found = np.asarray(chain.get_samples()["w"])[None]
+    ended = time.perf_counter()
+    return found, ended - warm, ended - began
 
 
-def draws(target: Any, X: np.ndarray, y: np.ndarray) -> None:
-    """The table of effective draws a second."""
+def effective(positions: np.ndarray) -> float:
+    """Effective draws of the worst coordinate."""
+    from arviz_stats.base.array import array_stats
+
+    return float(np.min(array_stats.ess(positions, chain_axis=0, draw_axis=1)))
+
+
+def drawn(dynamics: str) -> Callable[[int], Callable[[], Did]]:
+    """A whole run, compiling, pilot, tuning and warm-up included, counted by its effective draws."""
+
+    def run() -> Did:
+        if dynamics == "NUTS":
+            positions = nuts()[0]
+        else:
+            options = {"key": jax.random.key(0), "num_chains": CHAINS, "num_samples": 500}
+            positions = lx.sample(target(), jnp.zeros(D), progress=False, **options).positions
+        return Did((draws := effective(positions)), said={"draws": draws})
+
+    def make(steps: int) -> Callable[[], Did]:
+        target()  # its rows are no part of it
+        return run
+
+    return make
+
+
+def main() -> None:
+    """Print the table of effective draws a second, and how far off they are."""
     exact = lx.sample(
-        target, jnp.zeros(D), key=jax.random.key(9), dynamics="mala", num_samples=300, num_chains=CHAINS, thinning=4
+        target(), jnp.zeros(D), key=jax.random.key(9), dynamics="mala", num_samples=300, num_chains=CHAINS, thinning=4
     )
     mean, deviation = exact.positions.mean((0, 1)), exact.positions.std((0, 1))
     error = np.max(exact.summary()["mcse_mean"] / deviation)
@@ -144,7 +179,7 @@ def draws(target: Any, X: np.ndarray, y: np.ndarray) -> None:
     print(f"{'':<22} {head}")
 
     def line(name: str, positions: np.ndarray, sampling: float, total: float) -> float:
-        ess = float(np.min(array_stats.ess(positions, chain_axis=0, draw_axis=1)))
+        ess = effective(positions)
         off = np.max(np.abs(positions.mean((0, 1)) - mean) / deviation)
         shares = positions.std((0, 1)) / deviation
         spread = f"{shares.min():.3f}..{shares.max():.3f}"
@@ -158,36 +193,76 @@ def draws(target: Any, X: np.ndarray, y: np.ndarray) -> None:
         "control variate": {"gradient": "control-variate"},
         "underdamped SVRG": {"dynamics": "underdamped"},
     }.items():
-        samples = lx.sample(target, jnp.zeros(D), key=jax.random.key(0), num_chains=CHAINS, num_samples=500, **options)
+        options |= {"key": jax.random.key(0), "num_chains": CHAINS, "num_samples": 500}
+        samples = lx.sample(target(), jnp.zeros(D), **options)
         rates[name] = line(name, samples.positions, samples.result.seconds, samples.seconds)
 
-    def model(x: jax.Array, y: jax.Array) -> None:
-        w = numpyro.sample("w", numpyro.distributions.Normal(0, 1).expand([D]).to_event(1))
-        with numpyro.plate("rows", N):
-            numpyro.sample("y", numpyro.distributions.Bernoulli(logits=x @ w), obs=y)
-
-    nuts = numpyro.infer.MCMC(
-        numpyro.infer.NUTS(model), num_warmup=NUTS_WARMUP, num_samples=NUTS_DRAWS, progress_bar=False
-    )
-    began = time.perf_counter()
-    nuts.warmup(jax.random.key(0), jnp.asarray(X), jnp.asarray((y + 1) / 2))
-    warm = time.perf_counter()
-    nuts.run(jax.random.key(1), jnp.asarray(X), jnp.asarray((y + 1) / 2))
-    found = np.asarray(nuts.get_samples()["w"])[None]
-    ended = time.perf_counter()
-    rates["NUTS"] = line("NUTS, one chain", found, ended - warm, ended - began)
+    rates["NUTS"] = line("NUTS, one chain", *nuts())
     print(f"SVRG-LD / NUTS, everything counted: {rates['SVRG-LD'] / rates['NUTS']:.1f}   (aim 5)")
 
 
-def main() -> None:
-    """Both tables."""
-    X, y = table()
-    target = lx.posterior(None, log_likelihood, (X, y), prior_precision=1.0)
-    from langevax.sampling.pilot import find_mode
+SIZE = f"n = {N:,}, d = {D}, {CHAINS} chains"
+NEVER = 10 * STEPS  # a full pass costs what it costs: here only the steps between two of them are compared
+ESTIMATORS = {
+    "control variate": lambda: lx.gradients.ControlVariate(BATCH, mode(), replace=True),
+    "minibatch": lambda: lx.gradients.Minibatch(BATCH),
+    "SVRG": lambda: lx.gradients.SVRG(BATCH, NEVER),
+    "SARAH": lambda: lx.gradients.SARAH(BATCH, NEVER),
+}
 
-    mode, _ = find_mode(target.problem, jnp.zeros(D))
-    steps(target, mode, X, y)
-    draws(target, X, y)
+
+def ours(name: str) -> Callable[[int], Any]:
+    """A maker of runs with an estimator."""
+    return functools.partial(langevax_steps, ESTIMATORS[name])
+
+
+CASES = (
+    Case(
+        f"Langevin with a control variate, {SIZE}",
+        "a step of all chains",
+        (
+            Candidate("langevax", ours("control variate"), STEPS, "ours"),
+            Candidate(
+                "BlackJAX, a compiled step at a time",
+                functools.partial(blackjax_steps, False),
+                STEPS // 4,
+                aim=1.5,
+                needs=("blackjax",),
+            ),
+            Candidate("BlackJAX, one scan", functools.partial(blackjax_steps, True), STEPS, needs=("blackjax",)),
+        ),
+    ),
+    Case(
+        f"Langevin with minibatches, {SIZE}",
+        "a step of all chains",
+        (
+            Candidate("langevax", ours("minibatch"), STEPS, "ours"),
+            Candidate("posteriors, eager", posteriors_steps, STEPS // 8, aim=10, needs=("torch", "posteriors")),
+        ),
+    ),
+    *(
+        Case(
+            f"{name}-LD between full passes, {SIZE}",
+            "a step of all chains",
+            (
+                Candidate("langevax", ours(name), STEPS, "ours"),
+                Candidate("a step with minibatches", ours("minibatch"), STEPS, "floor", aim=2.3),
+            ),
+        )
+        for name in ("SVRG", "SARAH")
+    ),
+    Case(
+        f"draws of a posterior, n = {N:,}, d = {D}, everything counted",
+        "an effective draw of the worst coordinate",
+        (
+            Candidate("langevax, sample", drawn("SVRG"), role="ours"),
+            Candidate("NUTS of NumPyro", drawn("NUTS"), aim=5, needs=("numpyro",)),
+        ),
+        turns=1,
+        warm=False,
+        limit=240,
+    ),
+)
 
 
 if __name__ == "__main__":

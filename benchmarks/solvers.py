@@ -5,14 +5,17 @@ Scores are of five folds (shuffled, seed 0; stratified for classes), Friedman-1 
 the certificate's polish.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.base import is_classifier
 
 import langevax as lx
+from benchmarks.beside.case import Candidate, Case
 from benchmarks.tables import TABLES, cross_validate, splits
-from benchmarks.timing import in_turns, median, ratio
 from langevax.report.peers import peers
 from langevax.sklearn.solvers import SOLVERS
 
@@ -45,49 +48,71 @@ def scores() -> None:
             print(f"{name:>16}  {peer:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}", flush=True)
 
 
-def coordinate_step() -> None:
-    """A step of coordinate ascent between refreshes, against a full gradient step of the same cloud."""
-    n, d, num_particles = 10_000, 10, 2000
+ROWS, COLUMNS, PARTICLES = 10_000, 10, 2000
+
+
+def risk() -> lx.MeanFieldRisk:
+    """Of the coordinate step."""
     rng = np.random.default_rng(0)
-    inputs = np.float32(rng.normal(size=(n, d)) / np.sqrt(d))
-    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, np.tanh(3 * inputs[:, 0]), precision=1.0)
-    cloud, key, steps = risk.prior(1.0, num_particles)(jax.random.key(0)), jax.random.key(1), 2000
+    inputs = np.float32(rng.normal(size=(ROWS, COLUMNS)) / np.sqrt(COLUMNS))
+    return lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, np.tanh(3 * inputs[:, 0]), precision=1.0)
+
+
+def cloud(problem: lx.MeanFieldRisk) -> jax.Array:
+    """Its particles."""
+    return problem.prior(1.0, PARTICLES)(jax.random.key(0))
+
+
+def coordinate_steps(steps: int) -> Callable[[], Any]:
+    """Coordinate ascent between refreshes."""
+    problem, key = risk(), jax.random.key(1)
     ascent = lx.meanfield.PSDCA(1.0, period=10**6)  # hot, so that no refresh falls into the stretch that is timed
-    assert lx.simulate(ascent, risk, cloud, key=key, num_steps=steps).counts["refreshes"] == 0
-    mfld = lx.meanfield.MFLD(0.1, 1.0)
-    times = in_turns(
-        {
-            "ascent": lambda: lx.simulate(ascent, risk, cloud, key=key, num_steps=steps).state,
-            "full": lambda: lx.simulate(mfld, risk, cloud, key=key, num_steps=10).state,
-        },
-        repeats=5,
-    )
-    one, whole = median(times["ascent"]) / steps * 1e6, median(times["full"]) / 10 * 1e6
-    floor = _activations(risk, cloud)
-    print(f"\nn = {n:,}, {num_particles} particles, d = {d}")
-    print(f"  a coordinate step {one:.1f} us, a full gradient step {whole:.0f} us")
-    print(f"  full / coordinate {ratio(times, 'full', 'ascent') * steps / 10:.0f}   (aim 500)")
-    print(f"  the activations of one row alone, in a compiled loop: {floor:.1f} us")
+    start = cloud(problem)
+    options = {"key": key, "num_steps": steps, "progress": False}
+    assert lx.simulate(ascent, problem, start, **options).counts["refreshes"] == 0
+    return lambda: lx.simulate(ascent, problem, start, **options).state
 
 
-def _activations(risk: lx.MeanFieldRisk, cloud: jax.Array) -> float:
-    """Microseconds of one row's activations and of their weighted mean."""
+def full_steps(steps: int) -> Callable[[], Any]:
+    """Full gradient steps of the same cloud."""
+    problem = risk()
+    start = cloud(problem)
+    options = {"key": jax.random.key(1), "num_steps": steps, "progress": False}
+    return lambda: lx.simulate(lx.meanfield.MFLD(0.1, 1.0), problem, start, **options).state
+
+
+def activations(steps: int) -> Callable[[], Any]:
+    """One row's activations and their weighted mean."""
+    problem = risk()
+    start = cloud(problem)
 
     @jax.jit
     def loop(cloud: jax.Array) -> jax.Array:
         def body(row: jax.Array, total: jax.Array) -> jax.Array:
-            h = jax.vmap(risk.neuron, in_axes=(0, None))(cloud, risk.inputs[row])
+            h = jax.vmap(problem.neuron, in_axes=(0, None))(cloud, problem.inputs[row % ROWS])
             return total + jax.nn.softmax(total * h) @ h
 
-        return jax.lax.fori_loop(0, 5000, body, jnp.zeros((), cloud.dtype))
+        return jax.lax.fori_loop(0, steps, body, jnp.zeros((), cloud.dtype))
 
-    return median(in_turns({"loop": lambda: loop(cloud).block_until_ready()}, repeats=5)["loop"]) / 5000 * 1e6
+    return lambda: loop(start).block_until_ready()
+
+
+CASES = (
+    Case(
+        f"P-SDCA between refreshes, n = {ROWS:,}, d = {COLUMNS}, M = {PARTICLES:,}",
+        "a coordinate step",
+        (
+            Candidate("langevax", coordinate_steps, 5000, "ours"),
+            Candidate("a full gradient step of the cloud", full_steps, 10, aim=500),
+            Candidate("the activations of one row alone", activations, 10_000, "floor"),
+        ),
+    ),
+)
 
 
 def main() -> None:
-    """All of it."""
+    """Print scores, seconds and gaps."""
     scores()
-    coordinate_step()
 
 
 if __name__ == "__main__":

@@ -4,44 +4,62 @@ If a refresh under `vmap` were to become a select, every step would cost a full 
 would be of the order of n / (2 B).
 """
 
-import jax
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
 import langevax as lx
-from benchmarks.driver import logistic
-from benchmarks.timing import in_turns, median, ratio
+from benchmarks.beside.case import Candidate, Case, Did
+from benchmarks.driver import logistic, simulated
 
-STEPS, CHAINS = 20_000, 8
-
-
-def main() -> None:
-    """Print microseconds per step for two sizes of table."""
-    print(f"{'SVRG, 8 chains':<28} {'8 chains':>10} {'8 x one':>10} {'ratio':>6}")
-    rng = np.random.default_rng(0)
-    for size, batch_size in ((10_000, 16), (100_000, 64)):
-        X = rng.standard_normal((size, 20)).astype(np.float32)
-        problem = lx.FiniteSum(logistic, (X, np.sign(X[:, 0]) + np.float32(0)), precision=1 / size)
-        period = 10 * size // (2 * batch_size)  # the full passes are a tenth of the work
-        start = jnp.zeros(20, jnp.float32)
-
-        def run(gradient, chains=None, problem=problem, start=start):
-            langevin = lx.Langevin(0.05, 1 / problem.max_size, gradient)
-            return lambda: lx.simulate(
-                langevin, problem, start, key=jax.random.key(0), num_steps=STEPS, num_chains=chains
-            )
-
-        times = in_turns(
-            {
-                "chains": run(lx.gradients.SVRG(batch_size=batch_size, period=period), CHAINS),
-                "one": run(lx.gradients.Minibatch(batch_size=2 * batch_size)),
-            },
-            repeats=7,
-        )
-        chains, one = (median(times[name]) / STEPS * 1e6 for name in ("chains", "one"))
-        label = f"n = {size:,}, B = {batch_size}"
-        print(f"{label:<28} {chains:>8.1f}us {CHAINS * one:>8.1f}us {ratio(times, 'chains', 'one') / CHAINS:>6.2f}")
+STEPS, CHAINS = 10_000, 8
 
 
-if __name__ == "__main__":
-    main()
+def problem(size: int) -> lx.FiniteSum:
+    """Logistic regression of 20 columns."""
+    X = np.random.default_rng(0).standard_normal((size, 20)).astype(np.float32)
+    return lx.FiniteSum(logistic, (X, np.sign(X[:, 0]) + np.float32(0)), precision=1 / size)
+
+
+def run_of(gradient: Any, size: int, steps: int, chains: int | None) -> Callable[[], Any]:
+    """So many steps of so many chains, or of one."""
+    return simulated(lx.Langevin(0.05, 1 / size, gradient), problem(size), jnp.zeros(20), steps, num_chains=chains)
+
+
+def chains(size: int, batch_size: int, steps: int) -> Callable[[], Any]:
+    """SVRG; the full passes are a tenth of its work."""
+    period = 10 * size // (2 * batch_size)
+    return run_of(lx.gradients.SVRG(batch_size=batch_size, period=period), size, steps, CHAINS)
+
+
+def one_chain(size: int, batch_size: int, steps: int) -> Callable[[], Did]:
+    """One chain's minibatches, as if chains came one after the other."""
+    run = run_of(lx.gradients.Minibatch(batch_size=2 * batch_size), size, steps, None)
+
+    def counted() -> Did:
+        run()
+        return Did(steps / CHAINS)
+
+    return counted
+
+
+CASES = tuple(
+    Case(
+        f"SVRG-LD, 8 chains, n = {size:,}, B = {batch_size}",
+        "a step of all chains",
+        (
+            Candidate("langevax", functools.partial(chains, size, batch_size), STEPS, "ours"),
+            Candidate(
+                "8 x one chain with minibatches",
+                functools.partial(one_chain, size, batch_size),
+                STEPS,
+                "floor",
+                aim=1.3,
+            ),
+        ),
+    )
+    for size, batch_size in ((10_000, 16), (100_000, 64))
+)

@@ -7,16 +7,22 @@ certificates, and certificates of a law ten times too cold, which must all be re
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from sklearn.base import is_classifier
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_friedman1
 from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import langevax as lx
+from benchmarks.beside.case import Candidate, Case, Did
 from langevax.report.peers import peers
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
@@ -73,6 +79,49 @@ def scores() -> None:
         for method, make in rows.items():
             mean, deviation, seconds = cross_validate(make, table, classes, folds)
             print(f"{name:>16}  {method:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}", flush=True)
+
+
+def fits(make: Callable[[], Any], name: str) -> Callable[[int], Callable[[], Did]]:
+    """Fits of a table's training parts, each with its choice of settings, and what they score on the others."""
+
+    def maker(steps: int) -> Callable[[], Did]:
+        load, kind, folds = TABLES[name]
+        table, classes = load(), is_classifier(kind())
+        if isinstance(model := make(), KINDS):
+            model.fit(*next(splits(table, classes, 1))[:2])  # compiles
+
+        def run() -> Did:
+            score, _, seconds = cross_validate(make, table, classes, folds)
+            return Did(1, seconds, {"R2": score})
+
+        return run
+
+    return maker
+
+
+def unsearched() -> Any:
+    """scikit-learn's network on standardised columns and answers, with its default settings."""
+    network = make_pipeline(StandardScaler(), MLPRegressor(max_iter=300, random_state=0))
+    return TransformedTargetRegressor(network, transformer=StandardScaler())
+
+
+CASES = tuple(
+    Case(
+        f"fitting a table: {name}",
+        "a fit, settings chosen in it",
+        (
+            Candidate(
+                "langevax, MeanFieldRegressor", fits(lambda: MeanFieldRegressor(random_state=0), name), role="ours"
+            ),
+            Candidate("scikit-learn's MLP, decay searched", fits(lambda: peers("regression")["MLP"], name)),
+            Candidate("scikit-learn's MLP, its defaults", fits(unsearched, name)),
+        ),
+        turns=2,
+        warm=False,
+        limit=180,
+    )
+    for name in ("friedman 1,000", "friedman 20,640")
+)
 
 
 def adam(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, y_test: np.ndarray, steps: list[int]) -> list[float]:

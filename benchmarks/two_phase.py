@@ -7,29 +7,33 @@ floor is those two alone, compiled, on the rows in one piece. Phase I, 600 of th
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 
-from benchmarks.timing import in_turns, median, ratio
+from benchmarks.beside.case import Candidate, Case, Did
 from langevax.teacher_student import Converge, Explore, orthogonal_teacher, teach, two_phase
 
 DIM, NEURONS, RESTARTS = 10, 5, 6
 EXPLORE, CONVERGE = Explore(num_steps=600), Converge(num_steps=1600)  # a fifth of the defaults
-SIZES = (256, 1024, 4096)
+STEPS = EXPLORE.num_steps + CONVERGE.num_steps
+SIZES = (1024, 4096)
 
 
-def by_torch(X: torch.Tensor, y: torch.Tensor) -> list[float]:
+def by_torch(X: Any, y: Any) -> list[float]:
     """Training losses of restarts, one after the other."""
+    import torch
+
     bound, final = EXPLORE.bound, []
     second = float(CONVERGE.algorithm(X.numpy(), NEURONS).step_size)  # pyright: ignore[reportArgumentType]
 
-    def clip(r: torch.Tensor) -> torch.Tensor:
+    def clip(r: Any) -> Any:
         return bound * torch.tanh(r * r.abs() / (2 * bound))
 
-    def loss(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    def loss(outer: Any, inner: Any) -> Any:
         return ((torch.relu(X @ inner.T) @ outer - y) ** 2).mean() / 2
 
     for _ in range(RESTARTS):
@@ -63,36 +67,56 @@ def products(X: jax.Array, weights: jax.Array, steps: int) -> jax.Array:
     return jax.lax.fori_loop(0, steps, body, weights)
 
 
-def main() -> None:
-    """Print microseconds of a step of all restarts."""
-    torch.set_num_threads(1)
-    steps = EXPLORE.num_steps + CONVERGE.num_steps
-    print(f"{'two-phase, 6 restarts':<22} {'langevax':>10} {'PyTorch':>11} {'ratio':>6} {'floor':>9} {'over it':>8}")
-    for size in SIZES:
-        X, y = teach(orthogonal_teacher(NEURONS, DIM), jax.random.key(0), size, 0.1)
-        rows = torch.tensor(np.asarray(X)), torch.tensor(np.asarray(y))
-        weights = jnp.ones((DIM, NEURONS * RESTARTS), jnp.float32)
-        losses = {"langevax": [], "torch": []}
-
-        def ours(X=X, y=y, losses=losses):
-            options = {"num_restarts": RESTARTS, "explore": EXPLORE, "converge": CONVERGE, "progress": False}
-            losses["langevax"].extend(two_phase(X, y, NEURONS, key=jax.random.key(1), **options).losses)
-
-        def theirs(rows=rows, losses=losses):
-            losses["torch"].extend(by_torch(*rows))
-
-        def floor(X=X, weights=weights):
-            products(X, weights, steps).block_until_ready()
-
-        times = in_turns({"langevax": ours, "torch": theirs, "floor": floor}, repeats=5)
-        of = {name: median(values) / steps * 1e6 for name, values in times.items()}
-        print(
-            f"{f'n = {size:,}':<22} {of['langevax']:>8.0f}us {of['torch']:>9.0f}us "
-            f"{ratio(times, 'torch', 'langevax'):>6.1f} {of['floor']:>7.0f}us {of['langevax'] / of['floor']:>8.1f}"
-        )
-        best = {name: min(values) for name, values in losses.items()}
-        print(f"{'  least training loss':<22} {best['langevax']:>10.5f} {best['torch']:>11.5f}")
+def sample(size: int) -> tuple[jax.Array, jax.Array]:
+    """Rows of a teacher, with noise."""
+    return teach(orthogonal_teacher(NEURONS, DIM), jax.random.key(0), size, 0.1)
 
 
-if __name__ == "__main__":
-    main()
+def langevax(size: int, steps: int) -> Callable[[], Did]:
+    """Ours; a whole training counts its steps."""
+    X, y = sample(size)
+    options = {"num_restarts": RESTARTS, "explore": EXPLORE, "converge": CONVERGE, "progress": False}
+
+    def run() -> Did:
+        found = two_phase(X, y, NEURONS, key=jax.random.key(1), **options)
+        return Did(STEPS, said={"loss": float(min(found.losses))})
+
+    return run
+
+
+def eager(size: int, steps: int) -> Callable[[], Did]:
+    """PyTorch, on one thread."""
+    import torch
+
+    X, y = (torch.tensor(np.asarray(part)) for part in sample(size))
+
+    def run() -> Did:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return Did(STEPS, said={"loss": min(by_torch(X, y))})
+        finally:
+            torch.set_num_threads(threads)
+
+    return run
+
+
+def products_alone(size: int, steps: int) -> Callable[[], jax.Array]:
+    """The floor."""
+    X, weights = sample(size)[0], jnp.ones((DIM, NEURONS * RESTARTS), jnp.float32)
+    return lambda: products(X, weights, steps).block_until_ready()
+
+
+CASES = tuple(
+    Case(
+        f"two-phase training, 6 restarts, n = {size:,}",
+        "a step of all restarts",
+        (
+            Candidate("langevax", functools.partial(langevax, size), role="ours"),
+            Candidate("PyTorch, eager", functools.partial(eager, size), aim=10, needs=("torch",)),
+            Candidate("two products alone", functools.partial(products_alone, size), STEPS, "floor"),
+        ),
+        turns=5,
+    )
+    for size in SIZES
+)

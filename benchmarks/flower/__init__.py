@@ -11,9 +11,16 @@ import csv
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.beside.case import Candidate, Case, Did
 
 APPS = Path(__file__).with_name("apps")
 CLIENTS = {"simulation": 4, "deployment": 2}
@@ -23,11 +30,10 @@ KEPT = 0.25  # of the first rounds, which start processes and compile, nothing i
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the table of exchanges."""
     print(f"load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
         exchanges(Path(folder))
-        averaging(Path(folder))
 
 
 def engine_of(kind: str, clients: int):
@@ -63,37 +69,89 @@ def exchanges(folder: Path) -> None:
         print(f"{'':<12} {'':>8} {'FLEDGE':<8} {one:>11.3f} {several:>8.3f} {own:>12.1f}", flush=True)
 
 
-def averaging(folder: Path) -> None:
-    """Seconds a round of FedAvg: in process, over Ray by langevax's door, and Flower's own."""
-    import sys
+def app(name: str, settings: dict[str, Any], read: Callable[[Path], Did]) -> Callable[[int], Callable[[], Did]]:
+    """Runs of one of the apps, for so many rounds, in a simulation of its own."""
 
+    def make(rounds: int) -> Callable[[], Did]:
+        from flwr.app import ArrayRecord  # noqa: F401 - not installed is said here
+
+        def run() -> Did:
+            with tempfile.TemporaryDirectory() as folder, engine_of("simulation", AVERAGED_CLIENTS) as engine:
+                out = Path(folder) / "out"
+                outcome = engine.run(APPS / name, settings | {"rounds": rounds, "out": str(out)})
+                if not outcome.finished:
+                    raise RuntimeError(f"Flower's app {name!r} did not finish: {outcome}")
+                return read(out)
+
+        return run
+
+    return make
+
+
+def of_flower(out: Path) -> Did:
+    """What Flower's own server noted."""
+    noted = json.loads(out.read_text())
+    return Did(1, settled(np.diff(noted["ends"]).tolist()), {"kB": 2 * AVERAGED_CLIENTS * noted["bytes"] / 1e3})
+
+
+def of_ours(out: Path) -> Did:
+    """What our server noted."""
+    with (out / "history.csv").open(newline="") as file:
+        return Did(1, settled([float(row["seconds"]) for row in csv.DictReader(file)]))
+
+
+def in_process(rounds: int) -> Callable[[], Did]:
+    """The same rounds without an engine; what a run costs at all is left out, as it is on Flower."""
     import jax
-    import numpy as np
 
     import langevax as lx
 
-    print(f"\nFedAvg, {AVERAGED_CLIENTS} clients of digits, 16 local steps; seconds a round")
-    ends, ours = folder / "ends.json", folder / "fedavg"
-    with engine_of("simulation", AVERAGED_CLIENTS) as engine:
-        assert engine.run(APPS / "averaging", {"rounds": AVERAGED_ROUNDS, "out": str(ends)}).finished
-        settings = {"rounds": AVERAGED_ROUNDS, "out": str(ours), "method": "fedavg"}
-        assert engine.run(APPS / "ours", settings).finished
-    flower = settled(np.diff(json.loads(ends.read_text())).tolist())
-    with (ours / "history.csv").open(newline="") as file:
-        door = settled([float(row["seconds"]) for row in csv.DictReader(file)])
     sys.path.insert(0, str(APPS / "ours"))
     from ours.task import METHODS, loss, rows, start
 
     federation = lx.Federation.of(loss, [rows(i, AVERAGED_CLIENTS) for i in range(AVERAGED_CLIENTS)])
 
-    def run(rounds: int) -> float:
-        began = time.monotonic()
-        result = lx.simulate(METHODS["fedavg"], federation, start(), key=jax.random.key(0), num_steps=rounds)
-        jax.block_until_ready(result.position)
-        return time.monotonic() - began
+    def result(rounds: int) -> Any:
+        return lx.simulate(
+            METHODS["fedavg"], federation, start(), key=jax.random.key(0), num_steps=rounds, progress=False
+        )
 
-    run(1)
-    each = statistics.median((run(1001) - run(1)) / 1000 for _ in range(5))
-    print(f"{'Flower, FedAvg, Ray':<28} {flower:>10.4f}")
-    print(f"{'langevax on Flower, Ray':<28} {door:>10.4f}")
-    print(f"{'langevax in process':<28} {each:>10.6f}   {flower / each:,.0f} times faster than Flower's")
+    result(1)  # compiles
+
+    def run() -> Did:
+        began = time.monotonic()
+        few = result(1)
+        middle = time.monotonic()
+        many = result(1 + rounds)
+        seconds = (time.monotonic() - middle) - (middle - began)
+        sent = {"kB": (many.counts["bytes"] - few.counts["bytes"]) / rounds / 1e3}
+        return Did(1, seconds / rounds, sent)
+
+    return run
+
+
+CASES = (
+    Case(
+        f"FedAvg, {AVERAGED_CLIENTS} clients of digits, 16 local steps",
+        "a round",
+        (
+            Candidate("langevax, in process", in_process, 1000, "ours"),
+            Candidate(
+                "Flower's FedAvg, its simulation",
+                app("averaging", {}, of_flower),
+                AVERAGED_ROUNDS,
+                aim=20,
+                one_process=False,
+            ),
+            Candidate(
+                "langevax on Flower's simulation",
+                app("ours", {"method": "fedavg"}, of_ours),
+                AVERAGED_ROUNDS,
+                one_process=False,
+            ),
+        ),
+        turns=1,
+        warm=False,
+        limit=180,
+    ),
+)

@@ -1,0 +1,141 @@
+"""The table, in the terminal and in Markdown: a block for each task, a row for each candidate."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from rich.console import Group, JustifyMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.beside.line import Found, Line
+
+HEAD = ("time", "beside ours", "quartiles", "aim", "", "peak MB", "run MB")
+WIDTHS: tuple[tuple[int, JustifyMethod], ...] = (
+    (48, "left"),
+    (9, "right"),
+    (12, "right"),
+    (11, "right"),
+    (6, "right"),
+    (6, "left"),
+    (7, "right"),
+    (7, "right"),
+)
+UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+
+
+class Row(NamedTuple):
+    """The words of a candidate."""
+
+    name: str
+    time: str = ""
+    ratio: str = ""
+    quartiles: str = ""
+    aim: str = ""
+    met: str = ""
+    peak: str = ""
+    running: str = ""
+    note: str = ""
+
+
+def row(line: Line, found: Found) -> Row:
+    """A candidate in words."""
+    said = ", ".join(
+        f"{key} {value:.3g}" if abs(value) < 10 else f"{key} {figure(value)}" for key, value in found.said.items()
+    )
+    name = ("floor: " if found.role == "floor" else "") + found.name + (f" ({said})" if said else "")
+    if found.seconds is None:
+        return Row(name, note=found.note)
+    ratio, quartiles, met = line.ratio(found), line.quartiles(found), line.met(found)
+    floor = found.role == "floor"
+    return Row(
+        name=name,
+        time=amount(found.seconds),
+        ratio="" if ratio is None else f"ours {figure(ratio)} x" if floor else f"{figure(ratio)} x ours",
+        quartiles="" if quartiles is None else f"{figure(quartiles[0])}-{figure(quartiles[1])}",
+        aim="" if found.aim is None else f"{'≤' if floor else '≥'} {found.aim:g}",
+        met={True: "met", False: "missed", None: ""}[met],
+        peak="" if found.peak is None else megabytes(found.peak),
+        running="" if found.running is None else megabytes(found.running),
+        note=found.note or ", ".join(f"{part} {amount(seconds)}" for part, seconds in found.parts.items()),
+    )
+
+
+def amount(seconds: float) -> str:
+    """Three digits and a unit.
+
+    Example:
+        >>> amount(0.00123), amount(12.0), amount(0.0)
+        ('1.23 ms', '12.0 s', '0.00 ns')
+    """
+    size, unit = next((pair for pair in UNITS if seconds >= pair[0]), UNITS[-1])
+    return f"{figure(seconds / size)} {unit}"
+
+
+def figure(value: float) -> str:
+    """Three digits, and all of them before the point."""
+    decimals = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:,.{decimals}f}"
+
+
+def megabytes(count: float) -> str:
+    """10^6 bytes."""
+    return f"{count / 1e6:,.0f}" if count >= 1e6 else f"{count / 1e6:,.1f}"
+
+
+def shown(lines: Iterable[Line]) -> Group:
+    """For rich's console, 120 columns."""
+    lines = list(lines)
+    blocks: list[RenderableType] = [_table([(Text("task, and who does it"), *HEAD)], "bold")]
+    for line in lines:
+        blocks.append(Text(f"\n{line.name}: {line.unit}", "bold"))
+        if line.note:
+            blocks.append(Text(f"  failed: {line.note}", "red"))
+        for found in line.found:
+            words = row(line, found)
+            style = {"ours": "green", "floor": "cyan"}.get(found.role, "")
+            met = Text(words.met, "green" if words.met == "met" else "bold red")
+            cells = words.time, words.ratio, words.quartiles, words.aim, met, words.peak, words.running
+            blocks.append(_table([(Text(f"  {words.name}", style), *cells)]))
+            if words.note:
+                blocks.append(Text(f"    {words.note}", "red" if found.failed else "dim"))
+    return Group(*blocks, Text(), *(Text(text) for text in summary(lines)))
+
+
+def _table(rows: list[tuple[str | Text, ...]], style: str = "") -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), style=style)
+    for width, justify in WIDTHS:
+        table.add_column(width=width, justify=justify)
+    for cells in rows:
+        table.add_row(*cells)
+    return table
+
+
+def summary(lines: Iterable[Line]) -> Iterator[str]:
+    """How many aims are met, which are not, and what is missing."""
+    lines = list(lines)
+    verdicts = [(line, found, line.met(found)) for line in lines for found in line.found]
+    judged = [verdict for verdict in verdicts if verdict[2] is not None]
+    yield f"{sum(bool(met) for *_, met in judged)} of {len(judged)} aims are met."
+    for line, found, met in judged:
+        if not met:
+            words = row(line, found)
+            yield f"  missed: {line.name}, {words.name}: {words.ratio}, aim {words.aim}"
+    for note in dict.fromkeys(f.note for line in lines for f in line.found if f.note and not f.failed):
+        yield f"  {note}"
+    for line in lines:
+        if line.failed:
+            yield f"  failed: {line.name}"
+
+
+def markdown(lines: Iterable[Line]) -> str:
+    """The same for a page."""
+    head = ["task, and who does it", *HEAD[:4], "met", *HEAD[5:]]
+    text = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for line in lines:
+        text.append(f"| **{line.name}**: {line.unit} |" + " |" * (len(head) - 1))
+        if line.note:
+            text.append(f"| failed: {line.note} |" + " |" * (len(head) - 1))
+        for found in line.found:
+            name, *cells, note = row(line, found)
+            text.append("| " + " | ".join([f"{name}: {note}" if note else name, *cells]) + " |")
+    return "\n".join(text)

@@ -1,0 +1,301 @@
+"""The table of benchmarks: what it derives, how it is shown, and that candidates do the same work."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks import driver, mfld_step
+from benchmarks.beside import __main__ as command
+from benchmarks.beside import children, measure, memory, table
+from benchmarks.beside.case import Candidate, Case, Did, chosen
+from benchmarks.beside.line import Found, Line
+
+OURS = Found("langevax", "ours", times=(1.0, 2.0, 4.0))
+FAST = Found("a peer", "peer", aim=2.0, times=(3.0, 4.0, 4.0))
+FLOOR = Found("its parts", "floor", aim=1.1, times=(1.0, 1.0, 4.0), parts={"products": 0.5, "normals": 0.5})
+LINE = Line("a task of so many rows", "a step", (OURS, FAST, FLOOR))
+
+
+def timed(*times, **options):
+    """A candidate that says what its runs took."""
+    left = list(times)
+    return lambda steps: lambda: Did(1, left.pop(0), **options)
+
+
+# What is derived
+
+
+def test_a_ratio_is_the_median_of_neighbours_and_not_of_medians():
+    assert LINE.ratios(FAST) == [3.0, 2.0, 1.0]
+    assert LINE.ratio(FAST) == 2.0  # of medians too; not so below
+    assert LINE.ratios(FLOOR) == [1.0, 2.0, 1.0]
+    assert LINE.ratio(FLOOR) == 1.0  # of medians 2
+    assert LINE.ratio(OURS) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "aim", "met"), [(FAST, 2.0, True), (FAST, 2.01, False), (FLOOR, 1.0, True), (FLOOR, 0.99, False)]
+)
+def test_peers_are_to_be_slower_and_floors_not_far_below(found, aim, met):
+    assert LINE.met(replace(found, aim=aim)) is met
+
+
+def test_without_an_aim_or_times_nothing_is_judged():
+    assert LINE.met(replace(FAST, aim=None)) is None
+    assert LINE.met(replace(FAST, times=())) is None
+    assert replace(LINE, found=(replace(OURS, times=()), FAST)).met(FAST) is None
+
+
+def test_quartiles_are_those_of_the_ratios():
+    assert LINE.quartiles(FAST) == (1.5, 2.5)
+    assert replace(LINE, found=(replace(OURS, times=(1.0,)),)).quartiles(replace(FAST, times=(3.0,))) is None
+
+
+def test_json_gives_the_line_back_and_derived_numbers_are_not_believed():
+    said = json.loads(json.dumps(LINE.as_json()))
+    assert Line.of_json(said) == LINE
+    assert [f["met"] for f in said["found"]] == [None, True, True]
+    assert [f["ratio"] for f in said["found"]] == [None, 2.0, 1.0]
+    said["found"][1]["met"] = False
+    assert Line.of_json(said).met(FAST) is True
+
+
+# How a case is measured
+
+
+def test_candidates_take_turns_after_one_run_each_that_is_left_out():
+    took = []
+
+    def noting(name):
+        return lambda steps: lambda: took.append((name, steps))
+
+    case = Case("a", "a step", (Candidate("x", noting("x"), 40, "ours"), Candidate("y", noting("y"), 10)), turns=3)
+    found = measure.timed(case, share=0.1)
+    assert took == [("x", 4), ("y", 1)] * 4
+    assert [len(f.times) for f in found] == [3, 3]
+    took.clear()
+    assert len(measure.timed(replace(case, warm=False), most=2)[0].times) == 2
+    assert took == [("x", 40), ("y", 10)] * 2
+    assert len(measure.timed(case, most=9)[0].times) == 3
+
+
+def test_times_are_those_of_a_unit_and_parts_are_added_turn_by_turn():
+    parts = (Candidate("p", timed(1.0, 2.0)), Candidate("q", timed(10.0, 30.0)))
+    case = Case(
+        "a",
+        "a draw",
+        (
+            Candidate("x", lambda steps: lambda: Did(4, 2.0, {"R2": 0.5}), role="ours"),
+            Candidate("sum", None, role="floor", aim=2.0, parts=parts),
+        ),
+        turns=2,
+        warm=False,
+    )
+    ours, whole = measure.timed(case)
+    assert ours == Found("x", "ours", times=(0.5, 0.5), said={"R2": 0.5})
+    assert whole == Found("sum", "floor", 2.0, (11.0, 32.0), parts={"p": 1.5, "q": 20.0})
+
+
+def test_what_is_missing_is_said_and_what_fails_takes_nothing_along():
+    def missing(steps):
+        import no_such_package_of_peers
+
+        return no_such_package_of_peers
+
+    def broken(steps):
+        raise ValueError("of two words\nand a second line")
+
+    candidates = (Candidate("x", timed(1.0), role="ours"), Candidate("y", missing), Candidate("z", broken))
+    ours, absent, failed = measure.timed(Case("a", "a step", candidates, turns=1, warm=False))
+    assert ours.times == (1.0,)
+    assert (absent.note, absent.failed) == (
+        "no_such_package_of_peers is not installed: pip install 'langevax[bench]'",
+        False,
+    )
+    assert (failed.note, failed.failed) == ("ValueError: of two words", True)
+    assert not Line("a", "a step", (ours, absent)).failed
+    assert Line("a", "a step", (ours, failed)).failed
+
+
+def test_slow_turns_end_early(monkeypatch):
+    monkeypatch.setattr(measure, "PATIENCE", -1.0)
+    case = Case("a", "a step", (Candidate("x", timed(*[1.0] * 9), role="ours"),), turns=9, warm=False)
+    assert len(measure.timed(case)[0].times) == measure.LEAST
+
+
+@pytest.mark.skipif(not memory.CLEAR.exists(), reason="memory is read from /proc")
+def test_memory_counts_what_a_run_takes_and_what_it_finds():
+    size = 50_000_000
+
+    def make():
+        held = np.ones(size // 8)
+        return lambda: float((held + 1)[0])
+
+    found = memory._of(make)
+    assert 0.95 * 2 * size < found["peak"] < 1.2 * 2 * size
+    assert 0.95 * size < found["running"] < 1.2 * size
+
+
+def test_a_process_that_takes_too_long_or_ends_badly_is_a_sentence(monkeypatch):
+    assert children.spoken(["driver", "no such case", "1", "1"], 0.2) == {"error": "not done after 0 s"}
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert children.spoken(["driver", "no such case", "1", "1"], 60) == {"error": "the process ended with 1"}
+
+
+def test_a_case_is_measured_in_processes_of_its_own():
+    case = chosen(["simulate: Langevin"])[0]
+    line = children.measured(case, share=0.001, most=1, tell=lambda text: None)
+    assert not line.failed, line
+    assert all(found.seconds for found in line.found)
+    assert line.device
+    if memory.CLEAR.exists():
+        assert all(found.peak > 0 for found in line.found)
+
+
+# How it is shown
+
+ODD = Line(
+    "another with a name that is as long as any that is found in the files of this project",
+    "an effective draw",
+    (
+        replace(OURS, said={"R2": 0.8541}, peak=2.5e9, running=12_345.0),
+        replace(FAST, name="scikit-learn's network of many layers, decay searched", aim=2.5, said={"kB": 123.4}),
+        Found("absent", "peer", note="absent is not installed: pip install 'langevax[bench]'"),
+        Found("broken", "peer", aim=3.0, note="ValueError: [no] such thing", failed=True),
+    ),
+)
+LINES = (LINE, ODD, Line("a third", "a step", note="not done after 120 s"))
+
+
+def rendered(width=120):
+    console = Console(width=width, record=True, color_system=None)
+    console.print(table.shown(LINES))
+    return console.export_text()
+
+
+def test_the_table_fits_and_says_everything():
+    text = rendered()
+    assert max(map(len, text.splitlines())) <= 120
+    for words in (
+        "a task of so many rows: a step",
+        "2.00 x ours",
+        "ours 1.00 x",
+        "1.50-2.50",
+        "≥ 2 met",
+        "≥ 2.5 missed",
+        "≤ 1.1 met",
+        "langevax (R2 0.854)",
+        "products 500 ms, normals 500 ms",
+        "ValueError: [no] such thing",
+        "failed: not done after 120 s",
+        "2 of 3 aims are met.",
+        "absent is not installed: pip install 'langevax[bench]'",
+        "2,500",
+    ):
+        assert words in text, words
+    assert text.count("…") == 0
+
+
+def test_markdown_has_as_many_cells_in_every_row():
+    rows = table.markdown(LINES).splitlines()
+    assert len({row.count("|") for row in rows}) == 1
+    assert len(rows) == 2 + 3 + 3 + 4 + 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(1.234e-6, "1.23 us"), (0.0123, "12.3 ms"), (0.456, "456 ms"), (1234.5, "1,234 s")]
+)
+def test_times_have_three_digits(seconds, words):
+    assert table.amount(seconds) == words
+
+
+def test_the_command_writes_what_there_is_and_fails_where_a_line_failed(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "folder" / "found.json"
+    written = []
+
+    def instead(case, **options):
+        written.append(json.loads(out.read_text())["lines"] if out.exists() else [])
+        return Line(case.name, case.unit, LINE.found, note="" if "SVRG" in case.name else "broke")
+
+    monkeypatch.setattr(command, "measured", instead)
+    assert command.main(["--out", str(out), "simulate: Lang", "SVRG-LD, breast"]) == 1
+    assert [len(lines) for lines in written] == [0, 1]
+    said = json.loads(out.read_text())
+    assert said["machine"]["versions"]["jax"] == jax.__version__
+    assert said["machine"]["cores"] >= 1
+    assert len(said["date"]) == 25
+    assert command.read(out)[1] == Line("simulate: SVRG-LD, breast cancer, 8 chains", "a step", LINE.found)
+    assert command.main(["--out", str(out), "SVRG-LD, breast"]) == 0
+    capsys.readouterr()
+    assert command.main(["--out", str(out), "--show", "--markdown"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].startswith("| **simulate: SVRG-LD")
+    with pytest.raises(SystemExit, match=r"no task has 'nothing like it' in its name; the tasks are\n  mean-field"):
+        command.main(["nothing like it"])
+
+
+# That the comparison is fair
+
+
+def test_every_task_has_a_name_of_its_own_and_ours_first():
+    cases = chosen([])
+    assert len({case.name for case in cases}) == len(cases)
+    for case in cases:
+        assert [c.role for c in case.candidates].index("ours") == 0
+        assert sum(c.role == "ours" for c in case.candidates) == 1
+        assert len({c.name for c in case.candidates}) == len(case.candidates) >= 2
+        assert len(f"{case.name}: {case.unit}") <= 120
+
+
+SMALL = (60, 5, 400)
+STEPS_OF_MFLD = {
+    "langevax": mfld_step.langevax,
+    "naive": mfld_step.naive,
+    "eager": mfld_step.torch_loop,
+    "compiled": lambda *words: mfld_step.torch_compiled(*words, backend="eager"),  # a graph break would be an error
+}
+
+
+@pytest.mark.parametrize("name", STEPS_OF_MFLD)
+def test_all_take_the_same_mean_field_step(name):
+    make = STEPS_OF_MFLD[name]
+    start = mfld_step.cloud_of(*SMALL[1:])
+    still = np.asarray(make(*SMALL, 20, 0.0)())
+    expected = np.asarray(mfld_step.naive(*SMALL, 20, 0.0)())
+    assert np.abs(expected - start).max() > 0.05
+    np.testing.assert_allclose(still, expected, atol=2e-3 * np.abs(expected - start).max(), rtol=0)
+    noise = np.asarray(make(*SMALL, 1, 0.01)()) - np.asarray(make(*SMALL, 1, 0.0)())
+    assert noise.std() == pytest.approx(mfld_step.spread(0.01), rel=0.07)  # of 2,400 numbers: four deviations
+    assert np.abs(noise.mean(0)).max() < 5 * mfld_step.spread(0.01) / 20
+
+
+@pytest.mark.parametrize("make", [driver.langevin, driver.svrg, driver.mfld])
+def test_simulate_and_the_scan_give_the_same_numbers(make):
+    ours, by_hand = (np.asarray(make(30, which)()) for which in (False, True))
+    np.testing.assert_allclose(ours, by_hand, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("which", "work"),
+    [
+        ("first product", "= f32[400,60]{1,0} dot("),
+        ("tanh", "= f32[400,60]{1,0} tanh("),
+        ("second product", "= f32[400,6]{1,0} dot("),
+        ("normals", "= f32[400,6]{1,0} log"),
+    ],
+)
+def test_no_part_of_the_floor_is_left_out_by_the_compiler(which, work):
+    loop, arrays = mfld_step.loop_of(which, *SMALL, 3)
+    assert work in loop.lower(*arrays).compile().as_text()
+    assert np.isfinite(np.asarray(loop(*arrays))).all()
+
+
+def test_sources_of_the_table_are_files():
+    folder = Path(children.__file__).parents[1]
+    for case in chosen([]):
+        assert (folder / f"{case.file}.py").exists() or (folder / case.file / "__init__.py").exists()
