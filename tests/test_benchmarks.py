@@ -1,6 +1,7 @@
 """The table of benchmarks: what it derives, how it is shown, and that candidates do the same work."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -293,6 +294,14 @@ def test_no_part_of_the_floor_is_left_out_by_the_compiler(which, work):
     loop, arrays = mfld_step.loop_of(which, *SMALL, 3)
     assert work in loop.lower(*arrays).compile().as_text()
     assert np.isfinite(np.asarray(loop(*arrays))).all()
+
+
+def test_the_example_of_the_page_runs():
+    text = (Path(__file__).parents[1] / "docs" / "reading_benchmarks.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(compile(block, "reading_benchmarks.md", "exec"), names)
+    assert names["line"].met(names["loop"]) is not None
 
 
 def test_sources_of_the_table_are_files():
