@@ -2,7 +2,8 @@
 
 The f_k are orthonormal in L2(rho), rho the uniform law of the domain (of the sample, of the nodes), a probability
 measure: |x|^2 is the mean square of the function, whatever the unit of its argument. They are ordered from smooth to
-rough, so that a prefix of a vector of coefficients is a coarser view of the same function.
+rough, so that a prefix of a vector of coefficients is a coarser view of the same function (but for products that are
+left in the order of their indices, `TensorProduct(sort=False)`).
 """
 
 from abc import abstractmethod
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax.spaces.transforms import Transform, separably
 
 Coefficients = Float[Array, "*batch modes"]
 Values = Float[Array, "*batch grid"]
@@ -133,6 +135,28 @@ class Interval(Basis):
     @abstractmethod
     def _functions(self, xp: Any, t: Any) -> Any:
         """(points, N) by the array module xp at t in [0, 1]."""
+
+
+class Fast(Interval):
+    """A basis of waves: fast transforms take it to its grid and back, on as many devices as the functions lie on."""
+
+    def synthesize(self, coefficients: Coefficients) -> Values:
+        check_modes(coefficients, self.num_modes)
+        return separably(coefficients, self.to_values)
+
+    def analyze(self, values: Values) -> Coefficients:
+        check_values(values, self.num_points)
+        return separably(values, self.to_coefficients)
+
+    @property
+    @abstractmethod
+    def to_values(self) -> Transform:
+        """`synthesize` on one device, of N numbers on the last axis."""
+
+    @property
+    @abstractmethod
+    def to_coefficients(self) -> Transform:
+        """`analyze` on one device, of G numbers on the last axis."""
 
 
 def check_modes(coefficients: Array, num_modes: int) -> None:

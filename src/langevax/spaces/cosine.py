@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.fft import dct, idct
 
-from langevax.spaces.basis import Coefficients, Interval, Values, check_modes, check_values, pad_modes
+from langevax.spaces.basis import Coefficients, Fast, Values, pad_modes
+from langevax.spaces.transforms import Transform
 
 
-class Cosine(Interval):
+class Cosine(Fast):
     """`f_0 = 1, f_k(t) = sqrt(2) cos(pi k t)`, t in [0, 1] along the domain: eigenfunctions with free ends (Neumann).
 
     Args:
@@ -34,13 +35,13 @@ class Cosine(Interval):
         Array([ 1.  , -0.57,  0.  , -0.06], dtype=float32)
     """
 
-    def synthesize(self, coefficients: Coefficients) -> Values:
-        check_modes(coefficients, self.num_modes)
-        return _to_values(coefficients, self.num_points)
+    @property
+    def to_values(self) -> Transform:
+        return functools.partial(_to_values, num_points=self.num_points)
 
-    def analyze(self, values: Values) -> Coefficients:
-        check_values(values, self.num_points)
-        return _to_coefficients(values, self.num_modes)
+    @property
+    def to_coefficients(self) -> Transform:
+        return functools.partial(_to_coefficients, num_modes=self.num_modes)
 
     @staticmethod
     def _fewest_points(num_modes: int) -> int:
@@ -58,13 +59,13 @@ class Cosine(Interval):
         return heights * xp.cos(xp.asarray(np.pi * k, t.dtype) * t[:, None])
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnames="num_points")
 def _to_values(coefficients: Coefficients, num_points: int) -> Values:
     padded = pad_modes(coefficients, num_points)
     return idct(padded, norm="ortho") * jnp.asarray(np.sqrt(num_points), padded.dtype)
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnames="num_modes")
 def _to_coefficients(values: Values, num_modes: int) -> Coefficients:
     scale = jnp.asarray(np.sqrt(1 / values.shape[-1]), values.dtype)
     return dct(values, norm="ortho")[..., :num_modes] * scale

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from langevax.spaces.basis import Coefficients, Interval, Values, check_modes, check_values, pad_modes
+from langevax.spaces.basis import Coefficients, Fast, Values, pad_modes
+from langevax.spaces.transforms import Transform
 
 
-class Fourier(Interval):
+class Fourier(Fast):
     """`f_0 = 1, f_{2k-1}(t) = sqrt(2) cos(2 pi k t), f_{2k}(t) = sqrt(2) sin(2 pi k t)`, of period one domain.
 
     Args:
@@ -33,13 +34,13 @@ class Fourier(Interval):
         Array([ 1. ,  2.4,  1. , -0.4], dtype=float32)
     """
 
-    def synthesize(self, coefficients: Coefficients) -> Values:
-        check_modes(coefficients, self.num_modes)
-        return _to_values(coefficients, self.num_points)
+    @property
+    def to_values(self) -> Transform:
+        return functools.partial(_to_values, num_points=self.num_points)
 
-    def analyze(self, values: Values) -> Coefficients:
-        check_values(values, self.num_points)
-        return _to_coefficients(values, self.num_modes)
+    @property
+    def to_coefficients(self) -> Transform:
+        return functools.partial(_to_coefficients, num_modes=self.num_modes)
 
     @staticmethod
     def _fewest_points(num_modes: int) -> int:
@@ -62,7 +63,7 @@ class Fourier(Interval):
         return heights * xp.where((j == 0) | (j % 2 == 1), xp.cos(angle), xp.sin(angle))
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnames="num_points")
 def _to_values(coefficients: Coefficients, num_points: int) -> Values:
     num_waves = num_points // 2
     padded = pad_modes(coefficients, 2 * num_waves + 1)
@@ -73,7 +74,7 @@ def _to_values(coefficients: Coefficients, num_points: int) -> Values:
     return jnp.fft.irfft(spectrum, num_points, norm="forward")
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnames="num_modes")
 def _to_coefficients(values: Values, num_modes: int) -> Coefficients:
     spectrum = jnp.fft.rfft(values, norm="forward")
     pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * jnp.asarray(np.sqrt(2), values.dtype)

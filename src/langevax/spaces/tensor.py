@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from langevax import checks
-from langevax.spaces.basis import Basis, Coefficients, Values, check_modes, check_values
+from langevax.spaces.basis import Basis, Coefficients, Fast, Values, check_modes, check_values
+from langevax.spaces.transforms import separably
 
 
 class TensorProduct(Basis):
@@ -22,11 +23,13 @@ class TensorProduct(Basis):
     Args:
         bases: the factors, each of functions of one variable: intervals, or a graph for the nodes at which curves live.
         num_modes: N; all products where it is not given.
+        sort: by frequency; otherwise all products come in the order of their indices. That is how they are best split
+            over devices: fast transforms then exchange them, where sorted ones are summed whole.
 
     `synthesize` and `analyze` do each factor's along its axis. Values are flat: `.reshape(*batch, *basis.grid_shape)`.
 
     Raises:
-        ValueError: no factor, a factor of several variables, more modes than there are products.
+        ValueError: no factor, a factor of several variables, more modes than there are products, fewer and not sorted.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,8 +43,9 @@ class TensorProduct(Basis):
 
     bases: tuple[Basis, ...]
     order: Int[np.ndarray, " modes"]  # of each mode, its place among all products in C order
+    sort: bool
 
-    def __init__(self, bases: Sequence[Basis], num_modes: int | None = None):
+    def __init__(self, bases: Sequence[Basis], num_modes: int | None = None, sort: bool = True):
         self.bases = tuple(bases)
         if not self.bases:
             raise ValueError("bases is empty; pass at least one basis, such as spaces.Cosine(16).")
@@ -58,7 +62,13 @@ class TensorProduct(Basis):
                 f"num_modes is {num_modes}, but factors of {self._shape} modes have {products} products; give the "
                 "factors more modes."
             )
-        self.order = np.argsort(self._squared_frequencies(), kind="stable")[:num_modes]
+        if num_modes < products and not sort:
+            raise ValueError(
+                f"num_modes is {num_modes} of {products} products, but without sort they do not come from smooth to "
+                "rough; pass sort=True, or factors of fewer modes."
+            )
+        self.order = np.argsort(self._squared_frequencies(), kind="stable")[:num_modes] if sort else np.arange(products)
+        self.sort = sort
 
     @property
     def num_modes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -97,8 +107,13 @@ class TensorProduct(Basis):
     def synthesize(self, coefficients: Coefficients) -> Values:
         check_modes(coefficients, self.num_modes)
         batch = coefficients.shape[:-1]
-        products = jnp.zeros((*batch, math.prod(self._shape)), coefficients.dtype)
-        tensor = products.at[..., self.order].set(coefficients).reshape(*batch, *self._shape)
+        if self.sort:
+            products = jnp.zeros((*batch, math.prod(self._shape)), coefficients.dtype)
+            coefficients = products.at[..., self.order].set(coefficients)
+        tensor = coefficients.reshape(*batch, *self._shape)
+        fast = [basis.to_values for basis in self.bases if isinstance(basis, Fast)]
+        if len(fast) == len(self.bases):
+            return separably(tensor, *fast).reshape(*batch, -1)
         for basis in self.bases:  # the first axis becomes the last: after all of them, they are in order again
             tensor = basis.synthesize(jnp.moveaxis(tensor, len(batch), -1))
         return tensor.reshape(*batch, -1)
@@ -108,13 +123,18 @@ class TensorProduct(Basis):
         check_values(values, math.prod(self.grid_shape))
         batch = values.shape[:-1]
         tensor = values.reshape(*batch, *self.grid_shape)
-        for basis in self.bases:
-            tensor = basis.analyze(jnp.moveaxis(tensor, len(batch), -1))
-        return tensor.reshape(*batch, -1)[..., self.order]
+        fast = [basis.to_coefficients for basis in self.bases if isinstance(basis, Fast)]
+        if len(fast) == len(self.bases):
+            tensor = separably(tensor, *fast)
+        else:
+            for basis in self.bases:
+                tensor = basis.analyze(jnp.moveaxis(tensor, len(batch), -1))
+        coefficients = tensor.reshape(*batch, -1)
+        return coefficients[..., self.order] if self.sort else coefficients
 
     def with_modes(self, num_modes: int) -> "Basis":
         """The same factors; at most as many modes as they have products."""
-        return TensorProduct(self.bases, num_modes)
+        return TensorProduct(self.bases, num_modes, self.sort)
 
     @eqx.filter_jit
     def _products(self, factors: list[Array]) -> Array:

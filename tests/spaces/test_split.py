@@ -1,0 +1,74 @@
+"""Functions split over devices: what fast transforms send, and that the numbers stay the same."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from langevax import spaces
+
+ROUNDING = 1e-6  # of the greatest number, after 20 steps in float32
+
+
+@pytest.fixture(scope="module")
+def facts():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.spaces.split"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_particles_that_are_functions_are_transformed_where_they_lie(facts):
+    assert facts["sent"]["particles"] == ["all-reduce f32[5]"]  # the outputs
+
+
+def test_chains_of_functions_send_nothing(facts):
+    assert facts["sent"]["chains"] == []
+
+
+def test_modes_of_a_square_are_exchanged_there_and_back_for_each_of_two_transforms(facts):
+    """Of 8 x 16 and 12 x 16 numbers, and of 12 x 8 and 8 x 8 for the gradient, each of four devices sends quarters."""
+    exchanged = sorted(facts["sent"]["modes"])
+    pieces = ["f32[2,2]", "f32[2,3]", "f32[4,2]", "f32[4,3]"]
+    assert exchanged == [f"all-to-all ({', '.join([piece] * 4)})" for piece in pieces]
+
+
+def test_modes_of_a_line_are_gathered_once_for_a_gradient(facts):
+    assert facts["sent"]["modes of a line"] == ["all-gather f32[32]"]
+
+
+@pytest.mark.parametrize(
+    ("modes", "sent"),
+    [("modes by frequency", "all-reduce f32[64]"), ("modes that do not divide", "all-gather f32[48]")],
+)
+def test_other_modes_are_put_together_once_for_a_gradient(facts, modes, sent):
+    assert facts["sent"][modes] == [sent]
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("split", ["particles", "modes", "modes of a line"])
+def test_numbers_do_not_depend_on_devices(facts, split, devices):
+    assert facts["errors"][f"{split} on {devices}"] < ROUNDING
+
+
+@pytest.mark.parametrize("domain", ["line", "square"])
+def test_derivatives_of_many_functions_do_not_depend_on_devices(facts, domain):
+    """In float64: four functions over two devices, and the modes of each over two."""
+    assert facts["errors"][f"curvature on a {domain}"] < 1e-13
+
+
+@pytest.mark.parametrize("basis", [spaces.Cosine(5, 8), spaces.Fourier(5)])
+def test_one_device_runs_the_transform_alone(basis):
+    x, values = jnp.zeros((3, 5)), jnp.zeros((3, 8))
+    assert str(jax.make_jaxpr(basis.synthesize)(x)) == str(jax.make_jaxpr(basis.to_values)(x))
+    assert str(jax.make_jaxpr(basis.analyze)(values)) == str(jax.make_jaxpr(basis.to_coefficients)(values))
