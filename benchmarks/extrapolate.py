@@ -1,6 +1,6 @@
 """From one machine to a cluster: what a step of mean-field Langevin would take on k devices, from measured constants.
 
-    particles over k devices:   T = (n a + (d + 1) u) N / k + S(n)
+    particles over k devices:   T = (n a + (d + 1) u) N / k + r S(n / r),      r blocks of rows, as N / k has room for
     rows over k devices:        T = (n a / k + (d + 1) u) N + S(N (d + 1))
     a sum of f numbers:         S(f) = (k - 1) l + 2 (k - 1) / k  4 f / w          (0 for k = 1)
 
@@ -18,6 +18,8 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from langevax.problems.mean_field import BLOCK_ELEMENTS, FEWEST_ROWS, MOST_ELEMENTS
 
 ROWS, COLUMNS = 1_000, 20
 PARTICLES, DEVICES = (10**5, 10**6, 10**7, 10**8), (1, 2, 4, 8, 16, 32, 64)
@@ -51,7 +53,12 @@ class Machine:
     def particles_over(self, devices: int, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> float:
         """Seconds of a step whose particles are split."""
         each = rows * self.activation + (columns + 1) * self.coordinate
-        return each * particles / devices + self.sum_of(rows, devices)
+        return each * particles / devices + self.sums_of_outputs(devices, particles, rows)
+
+    def sums_of_outputs(self, devices: int, particles: float, rows: float = ROWS) -> float:
+        """Seconds of the sums of a step whose particles are split: one for each block of rows."""
+        blocks = math.ceil(rows / block(particles / devices))
+        return blocks * self.sum_of(rows / blocks, devices)
 
     def rows_over(self, devices: int, rows: float, particles: float = FEW_PARTICLES, columns: int = COLUMNS) -> float:
         """Seconds of a step whose rows are split: noise and update are made on every device."""
@@ -73,9 +80,17 @@ class Machine:
     def overtaken(self, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> int:
         """The fewest devices whose sum takes longer than what each of them computes."""
         devices = 2
-        while self.sum_of(rows, devices) <= self.particles_over(devices, particles, rows, columns) / 2:
+        while (
+            self.sums_of_outputs(devices, particles, rows) <= self.particles_over(devices, particles, rows, columns) / 2
+        ):
             devices += 1
         return devices
+
+
+def block(particles: float) -> int:
+    """Rows of a block for so many particles on a device, as the risk chooses it."""
+    each = max(1, int(particles))
+    return max(1, min(FEWEST_ROWS, MOST_ELEMENTS // each), BLOCK_ELEMENTS // each)
 
 
 def machine(growth: list[Any], largest: list[Any], processes: dict[str, Any]) -> Machine:
@@ -107,7 +122,7 @@ def show(of: Machine) -> None:
     for particles in PARTICLES:
         cells = [cell(of.particles_over(k, particles), of.holds_particles(k, particles)) for k in DEVICES]
         print(f"| N = {particles:,} | {' | '.join(cells)} | {of.overtaken(particles):,} |")
-    print("| room for N, millions | " + " | ".join(f"{of.most_particles(k) / 1e6:,.0f}" for k in DEVICES) + " | |\n")
+    print("| room for N, millions | " + " | ".join(f"{of.most_particles(k) // 10**6:,}" for k in DEVICES) + " | |\n")
     print(f"| rows split, N = {FEW_PARTICLES:,}, d = {COLUMNS} | {heads} |\n" + "|---" * 8 + "|")
     for rows in MANY_ROWS:
         cells = [cell(of.rows_over(k, rows), of.holds_rows(k, rows)) for k in DEVICES]

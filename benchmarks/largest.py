@@ -9,6 +9,7 @@ where a gigabyte is predicted, in a process of its own, says what it took at its
 """
 
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -125,15 +126,23 @@ def cases() -> Iterator[Case]:
 
 
 def largest(case: Case, limit: float = LIMIT - ITSELF, first: int = 1_000) -> tuple[int, Asked]:
-    """The largest size that needs no more, within a hundredth: by the rule of three, which is exact but for blocks."""
-    size = first
-    found = case.asked(size)
+    """The largest size that needs no more, to a hundredth: by the rule of three, by halves where blocks jump."""
+    fits: tuple[int, Asked] | None = None
+    least_too_much, size = math.inf, first
     for _ in range(TRIES):
-        if (1 - CLOSE) * limit <= found.total <= limit:
-            return size, found
-        size = max(1, int(size * (1 - CLOSE / 2) * limit / found.total))
         found = case.asked(size)
-    raise ValueError(f"{case.name}: {size:,} need {found.total:,} bytes of {limit:,}, and no size came closer.")
+        if found.total > limit:
+            least_too_much = size
+        elif fits is None or size > fits[0]:
+            fits = size, found
+            if found.total >= (1 - CLOSE) * limit:
+                return fits
+        size = max(1, int(size * (1 - CLOSE / 2) * limit / found.total))
+        if not (fits[0] if fits else 0) < size < least_too_much:
+            size = max(1, int((fits[0] if fits else 0) + least_too_much) // 2)
+    if fits is None:
+        raise ValueError(f"{case.name}: {size:,} need {found.total:,} bytes of {limit:,}, and no smaller one did.")
+    return fits
 
 
 def run(case: Case, size: int, looks: int, given: int) -> None:

@@ -1,9 +1,14 @@
 """Exponents of made-up times, constants of made-up tables and the extrapolation beside sums done by hand."""
 
+import re
+from pathlib import Path
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import langevax as lx
 from benchmarks import exponents, extrapolate, growth, largest, needs, processes
 from benchmarks.exponents import Grown
 
@@ -45,9 +50,10 @@ def test_a_clock_that_stands_still_ends():
         exponents.differences(lambda steps: 1.0, 1)
 
 
-def test_steps_are_whole_periods():
+def test_steps_are_whole_periods(monkeypatch):
+    monkeypatch.setattr(exponents, "LEAST", 1e-3)
     asked = []
-    exponents.seconds_of_a_step(lambda steps: asked.append(steps) or sum(range(200_000 * steps)), unit=3)
+    exponents.seconds_of_a_step(lambda steps: asked.append(steps) or sum(range(20_000 * steps)), unit=3)
     assert asked
     assert not any(steps % 3 for steps in asked)
 
@@ -74,7 +80,8 @@ def test_a_sum_over_a_ring():
 def test_a_step_over_devices_beside_sums_done_by_hand():
     # 1000 rows: 2 us, 21 coordinates: .21 us a particle
     assert MACHINE.particles_over(1, 1e6) == pytest.approx(2.21)
-    assert MACHINE.particles_over(4, 1e6) == pytest.approx(2.21 / 4 + 3e-3 + 1.5 * 4_000 / 1e9)
+    # a block of a quarter million particles has 2^25 / 250,000 = 134 rows: 8 sums of 125 outputs
+    assert MACHINE.particles_over(4, 1e6) == pytest.approx(2.21 / 4 + 8 * 3e-3 + 1.5 * 4_000 / 1e9)
     # 1e6 rows: 2 ms, over 4 devices .5 ms; 21 coordinates are everybody's; a sum of 21,000 numbers
     assert MACHINE.rows_over(4, 1e6) == pytest.approx(0.5 + 2.1e-4 + 3e-3 + 1.5 * 84_000 / 1e9)
 
@@ -85,8 +92,8 @@ def test_where_memory_ends_and_where_sums_overtake():
     assert not MACHINE.holds_particles(1, 1.9e6)
     assert MACHINE.holds_rows(4, 4e7)
     assert not MACHINE.holds_rows(2, 4e7)
-    # 1e5 particles: .221 s / k of work against (k - 1) ms: from k = 16 on
-    assert MACHINE.overtaken(1e5) == 16
+    # 1e4 particles: 22.1 ms / k of work against (k - 1) ms, one sum from k = 3 on
+    assert MACHINE.overtaken(1e4) == 6
     assert extrapolate.cell(0.0123456, fits=True) == "12.3 ms"
     assert extrapolate.cell(12.3456, fits=False) == "(12.3 s)"
 
@@ -127,6 +134,13 @@ def test_the_largest_size_is_within_a_hundredth_of_the_limit():
     assert largest.rounded(20_499_018) == "20,000,000"
 
 
+def test_blocks_are_those_of_the_risk():
+    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, np.zeros((4, 2), np.float32), np.zeros(4, np.float32))
+    for particles in (10, 3_000, 100_000, 5_000_000, 10**8):
+        cloud = needs.without_memory(jax.ShapeDtypeStruct((particles, 3), jnp.float32))
+        assert extrapolate.block(particles) == risk._block(cloud)
+
+
 def test_numbers_that_are_drawn_lie_between_minus_one_and_one():
     drawn = needs.drawn(300, 7)
     assert drawn.shape == (300, 7)
@@ -147,3 +161,14 @@ def test_the_figure_has_a_panel_for_each_kind_of_size(tmp_path):
     text = (tmp_path / "growth.svg").read_text()
     assert text.count("expected") == len(found)
     assert "SVRG-LD: 0.90 ± 0.0" in text or "SVRG-LD: 0.91 ± 0.0" in text
+
+
+def test_the_page_of_clusters_has_the_tables_of_its_constants(capsys):
+    page = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(compile(block, "cluster.md", "exec"), names)
+    extrapolate.show(names["here"])
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(printed) == 13
+    assert [line for line in printed if line not in page] == []
