@@ -46,6 +46,7 @@ def test_what_is_saved_is_counted_as_the_method_costs(done):
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert (result["method"], result["exchanges"], result["per_round"]) == ("fledge", 13, 2)
     assert result["accuracy"] == pytest.approx(float(rows[-1]["accuracy"]))
+    assert 0 < result["seconds_to_first_step"] < result["seconds"]
 
 
 def test_the_animation_moves_and_says_how_to_make_it_again(done):

@@ -46,6 +46,8 @@ def test_the_result_holds_every_number_that_was_printed(fitted):
     assert result["certificate"]["gap"] >= 0
     assert len(result["band"]["steps"]) == len(result["band"]["gap"])
     assert result["command"].startswith("langevax fit ")
+    assert 0 < result["seconds_to_first_step"] < score["seconds"]
+    assert f" s, of which {result['seconds_to_first_step']:.1f} compiling" in answer.stdout
 
 
 def test_the_rows_held_out_stand_with_their_predictions(fitted, tables):

@@ -172,7 +172,7 @@ class MeanFieldEstimator(BaseEstimator):
         }
         mean_dual = duals[len(duals) // 2 :].mean(0)
         self.dual_ = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[places]  # weight 0: place -1, no pull
-        self.n_iter_ = int(result.steps)
+        self.n_iter_, self.seconds_to_first_step_ = int(result.steps), result.seconds_to_first_step
 
     def _choice(self, rows: Rows, task: Task, goes_on: bool, key: Any) -> tuple[Standardiser, float]:
         """Standardiser and temperature: as given, or the kernel limit's leave-one-out optimum."""

@@ -56,6 +56,7 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
         dual_: (n,) or (n, C), mean over the last half of loss'(z_i): negative where the output is pulled up.
         history_: arrays over records: "steps", "particles", "dual" (of distinct rows), "loss".
         temperature_, n_iter_, converged_: T, steps made, and whether the plateau ended them.
+        seconds_to_first_step_: what of the fit went into tracing and compiling, or loading, the training's programs.
         leave_one_out_: penalties and errors the temperature was chosen by.
 
     Example:

@@ -177,7 +177,7 @@ def _content(
     end = {name: values[-1] for name, values in history.items()}
     rows = {"least": counts.min(), "most": counts.max()}
     return {**asked, "step_size": step_size, "rows_of_a_client": rows, **end, "seconds": result.seconds,
-            "folder": str(wanted.out)}  # fmt: skip
+            "seconds_to_first_step": result.seconds_to_first_step, "folder": str(wanted.out)}  # fmt: skip
 
 
 def _save(

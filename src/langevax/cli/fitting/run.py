@@ -138,6 +138,7 @@ def write(place: Path, request: Request, prepared: Prepared, model: Any, found: 
             "relevance": asdict(relevance),
             "temperature": model.temperature_,
             "steps": model.n_iter_,
+            "seconds_to_first_step": model.seconds_to_first_step_,
             "settings": request.settings(),
             "command": request.command(),
             "versions": measure.versions(),

@@ -45,7 +45,8 @@ def tell_of_training(output: Output, model: Any, seconds: float) -> None:
     """How long, how hot."""
     until = ", until nothing drifted any more" if model.converged_ else ""
     steps = count(int(model.n_iter_), "step")
-    output.say("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {seconds:.1f} s")
+    took = f"{seconds:.1f} s, of which {model.seconds_to_first_step_:.1f} compiling"
+    output.say("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {took}")
 
 
 def tell_of_findings(output: Output, prepared: Prepared, found: Found) -> None:
