@@ -202,6 +202,7 @@ def case(n: int, d: int, num_particles: int) -> Case:
             Candidate("its parts, each alone, added", None, role="floor", aim=1.1, parts=parts),
             Candidate("its parts, compiled together", of(together), steps, "floor", aim=1.1),
         ),
+        limit=240,  # PyTorch's first compilation on a machine takes a minute
     )
 
 
