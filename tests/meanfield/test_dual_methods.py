@@ -9,6 +9,7 @@ from scipy.special import ndtri
 import langevax
 from langevax import MeanFieldRisk, gradients, losses, meanfield, neurons
 from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
+from langevax.meanfield.psdca import _seen
 from langevax.problems.finite_sum import FiniteSum
 from langevax.theory.grid_risk import GridRisk
 from tests.jaxprs import shapes
@@ -87,8 +88,8 @@ def test_a_step_from_a_cloud_that_has_collapsed_is_taken_in_part():
     ascent, key = PSDCA(temperature, curvature="variance"), jax.random.key(0)
     state, _ = ascent.init(risk, jnp.stack([jnp.zeros(4000), quantiles], 1), key)
     log_weights = -dual * 3 * jnp.tanh(quantiles) / temperature
-    state = state._replace(dual=jnp.array([dual]), log_weights=log_weights, effective=jnp.float32(1.0))  # no refresh
-    end = ascent.step(risk, state, key, jnp.int32(0))[0]
+    state = state._replace(dual=jnp.array([dual]), log_weights=log_weights)
+    end = ascent.step(risk, state, key, jnp.int32(0))[0]  # step 0, which refreshes nothing
     change = log_weights - end.log_weights
     weights = jax.nn.softmax(log_weights)
     assert float(jnp.sqrt(weights @ (change - weights @ change) ** 2)) == pytest.approx(1, abs=0.01)
@@ -161,12 +162,13 @@ def test_a_coordinate_step_never_holds_neurons_times_rows():
     risk = MeanFieldRisk(neurons.Tanh(1.0), losses.squared, jnp.ones((rows, 2)), jnp.zeros(rows), precision=2 * RIDGE)
     ascent = PSDCA(T)
     state, _ = ascent.init(risk, risk.prior(T, particles)(jax.random.key(0)), jax.random.key(1))
-    computed = shapes(jax.make_jaxpr(lambda s: ascent._ascended(risk, s, s.dual[3], jnp.int32(3)))(state))
+    row = jnp.int32(3)
+    computed = shapes(jax.make_jaxpr(lambda s: ascent._ascended(risk, s, _seen(risk, s, row), s.dual[3], row))(state))
     assert max(int(np.prod(shape)) for shape in computed) <= particles * 3 + rows
 
 
 def test_evaluations_count_rows_seen_by_the_cloud():
-    assert run(PSDCA(T, moves=2, period=4), 9, 50).evaluations == 9 + 2 * 3 * N
+    assert run(PSDCA(T, moves=2, period=4), 9, 50).evaluations == 9 + 2 * (3 * N + 1)  # the row seen once more
     assert run(PDA(0.1, T, inner_steps=3), 5, 20).evaluations == 5 * (1 + 3) * N
     assert run(PDA(0.1, T, inner_steps=3, batch_size=2, gradient=gradients.Minibatch(4)), 5, 20).evaluations == 5 * 14
     assert run(FictitiousPlay(0.1, T, inner_steps=3), 5, 20).evaluations == N + 5 * 4 * N

@@ -20,8 +20,10 @@ functions (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022). Beginning with exact d
 a sequential Monte Carlo sampler, whose weights carry the masses of modes; begun elsewhere its own gap was seen at 2e-7
 with a true one of 0.03.
 
-Cost of a step: M activations and one pass over the M weights; of a refresh, (moves + 1) n M. No table of neurons by
-rows is kept.
+Cost of a step: M activations, M exponentials and one sum over the particles of w (1, w, h, |h|^2): an all-reduce of
+C + 3 numbers where they are split over devices, C those of an output. For that, weights are made to have mean one not
+after the step that changed them, but by the next one. Of a refresh: (moves + 1) n M activations, one more row, and what
+`resampling` moves. No table of neurons by rows is kept.
 """
 
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -35,7 +37,8 @@ from langevax import checks
 from langevax.algorithm import Algorithm, Info
 from langevax.meanfield.moves import FIRST_STEP, Proposal, adapted, check_proposal, moved
 from langevax.meanfield.pcnl_moves import moved_as_functions
-from langevax.meanfield.weights import LogWeights, recentred, systematic
+from langevax.meanfield.resampling import resampled
+from langevax.meanfield.weights import LogWeights, log_mean_exp
 from langevax.metropolis import MALAState
 from langevax.pcn import PCNLState
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
@@ -49,19 +52,40 @@ UNEVEN = 0.5  # effective share of the particles below which the cloud is refres
 class PSDCAState(NamedTuple):
     position: Float[Array, "particles size"]
     log_weights: LogWeights
-    """Of mean weight one."""
-    effective: Float[Array, ""]
-    """(sum w)^2 / sum w^2 over the number of particles."""
+    """Of mean one before the last step, less what that step changed them by on average: near 0 always."""
+    removed: Float[Array, ""]
+    """What steps since the last refresh have taken out of all log weights alike."""
+    anchor: Float[Array, " size"]
+    """One of the particles as they were after the last refresh: neurons are averaged as distances from its own."""
     dual: Float[Array, "n ..."]
     """The model: feasible at every step."""
     log_partition: Float[Array, ""]
-    """log E_prior exp(-V_g / T), an estimate from the same particles: D = -mean loss*(g) - T log_partition."""
-    since_refresh: Float[Array, ""]
-    """What the last stretch of weights adds to `log_partition`."""
+    """log E_prior exp(-V_g / T) at the last refresh, an estimate from the same particles; now it is larger by
+    `since_refresh`, and D = -mean loss*(g) - T log E_prior exp(-V_g / T)."""
     step_size: Float[Array, ""]
     """Of the Metropolis moves, relative to the curvature; of pCNL at most 2, relative to the prior's share of it."""
     acceptance: Float[Array, ""]
     """Of the last moves."""
+
+    @property
+    def since_refresh(self) -> Float[Array, "..."]:
+        """What the steps since the last refresh add to `log_partition`."""
+        return self.removed + log_mean_exp(jnp.asarray(self.log_weights))
+
+
+class Seen(NamedTuple):
+    """What the weighted cloud says of one row: its values, and what is summed over the particles."""
+
+    values: Float[Array, "particles ..."]
+    """h(theta_r, x_i)."""
+    mean: Float[Array, "..."]
+    """z_i."""
+    variance: Float[Array, ""]
+    """Of the values; for vectors the trace, which is above each eigenvalue."""
+    log_mean: Float[Array, ""]
+    """Of the weights, which are as they lie in the state."""
+    effective: Float[Array, ""]
+    """(sum w)^2 / sum w^2 over the number of particles."""
 
 
 class PSDCA(Algorithm):
@@ -122,11 +146,11 @@ class PSDCA(Algorithm):
         dual = jnp.zeros((problem.max_size, *problem.neuron.output_shape), dtype)
         state = PSDCAState(
             position=position,
-            log_weights=jnp.zeros(len(position), dtype),
-            effective=one,
+            log_weights=0 * position[:, 0],  # as it is split over devices, which zeros would not be
+            removed=zero,
+            anchor=position[0],
             dual=dual,
             log_partition=zero,
-            since_refresh=zero,
             step_size=jnp.asarray(FIRST_STEP, dtype),
             acceptance=one,
         )
@@ -138,45 +162,49 @@ class PSDCA(Algorithm):
         refresh_key, row_key = random.split(key)
         size = jnp.asarray(problem.size, jnp.int32)
         period = size if self.period is None else jnp.int32(self.period)
-        due = ((step > 0) & (step % period == 0)) | (state.effective < UNEVEN)
-        dual = state.dual
-        # the dual vector stays outside: what passes through a branch may be copied
+        row, dual = random.randint(row_key, (), 0, size, jnp.int32), state.dual
+        # the dual vector stays outside, and its element is read inside: what passes through a branch, or is read
+        # beside one, is copied
         state = state._replace(dual=jnp.zeros((0,), dual.dtype))
-        state = lax.cond(due, lambda s: self._refreshed(problem, s, dual, refresh_key), lambda s: s, state)
+        seen = _seen(problem, state, row)
+        uneven = ~(seen.effective >= UNEVEN)  # NaN, too, of weights beyond all numbers
+        due = (step > 0) & ((step % period == 0) | uneven)
 
-        row = random.randint(row_key, (), 0, size, jnp.int32)
-        state, change = self._ascended(problem, state, dual[row], row)
+        def refreshed(state: PSDCAState, seen: Seen) -> tuple[PSDCAState, Seen, Array]:
+            state = self._refreshed(problem, state, dual, refresh_key)
+            return state, _seen(problem, state, row), dual[row]
+
+        def as_it_is(state: PSDCAState, seen: Seen) -> tuple[PSDCAState, Seen, Array]:
+            return state, seen, dual[row]
+
+        state, seen, own = lax.cond(due, refreshed, as_it_is, state, seen)
+        state, change = self._ascended(problem, state, seen, own, row)
         state = state._replace(dual=dual.at[row].add(change))
-        used = 1 + due.astype(jnp.int32) * (self.moves + 1) * size
-        info = {"evaluations": used, "refreshes": due.astype(jnp.int32), "effective": state.effective}
+        used = 1 + due.astype(jnp.int32) * ((self.moves + 1) * size + 1)
+        info = {"evaluations": used, "refreshes": due.astype(jnp.int32), "effective": seen.effective}
         return state, info | {"acceptance": state.acceptance}
 
     def _ascended(
-        self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, row: Int[Array, ""]
+        self, risk: MeanFieldRisk, state: PSDCAState, seen: Seen, dual: Array, row: Int[Array, ""]
     ) -> tuple[PSDCAState, Float[Array, "..."]]:
         """The weights after the step of one row, and the change of its dual."""
         dtype = state.position.dtype
-        h = jax.vmap(risk.neuron, in_axes=(0, None))(state.position, risk.inputs[row])
-        weights = jax.nn.softmax(state.log_weights)
-        z = jnp.tensordot(weights, h, axes=1)
+        spread = jnp.asarray(risk.neuron.bound, dtype) ** 2
         if self.curvature == "variance":
-            spread = CAUTION * jnp.sum(jnp.tensordot(weights, (h - z) ** 2, axes=1))  # trace: above each eigenvalue
-        else:
-            spread = jnp.asarray(risk.neuron.bound, dtype) ** 2
+            spread = CAUTION * seen.variance
         pull = risk.row_weights()[row] / (jnp.asarray(risk.size, dtype) * jnp.asarray(self.temperature, dtype))
-        change = risk.loss.dual_step(z, dual, risk.targets[row], pull * spread) - dual
+        change = risk.loss.dual_step(seen.mean, dual, risk.targets[row], pull * spread) - dual
         if self.curvature == "variance":
-            change = change * _trusted(pull * jnp.sqrt(jnp.sum(change**2) * spread / CAUTION))
-        shifted = state.log_weights - pull * jnp.tensordot(h, change, axes=change.ndim)
-        log_weights, mean, effective = recentred(shifted)  # at every step: small numbers keep their digits
-        since_refresh = state.since_refresh + mean
-        return state._replace(log_weights=log_weights, effective=effective, since_refresh=since_refresh), change
+            change = change * _trusted(pull * jnp.sqrt(jnp.sum(change**2) * seen.variance))
+        removed = seen.log_mean - pull * jnp.sum(change * seen.mean)
+        log_weights = state.log_weights - (pull * jnp.tensordot(seen.values, change, axes=change.ndim) + removed)
+        return state._replace(log_weights=log_weights, removed=state.removed + removed), change
 
     def _refreshed(self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, key: Key[Array, ""]) -> PSDCAState:
         """The cloud resampled by its weights and moved."""
         resample_key, move_key = random.split(key)
         dtype = state.position.dtype
-        chosen = state.position[systematic(resample_key, state.log_weights)]
+        chosen = resampled(resample_key, state.position, state.log_weights, risk.particle_parts)
         problem = risk.of_one_particle(dual)
         temperature = jnp.asarray(self.temperature, dtype)
         if self.proposal == "pcnl":
@@ -188,12 +216,28 @@ class PSDCA(Algorithm):
         return state._replace(
             position=end.position,
             log_weights=jnp.zeros_like(state.log_weights),
-            effective=jnp.ones_like(state.effective),
+            removed=jnp.zeros_like(state.removed),
+            anchor=end.position[0],
             log_partition=state.log_partition + state.since_refresh,
-            since_refresh=jnp.zeros_like(state.since_refresh),
             step_size=adapted(state.step_size, acceptance, self.proposal),
             acceptance=acceptance,
         )
+
+
+def _seen(risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]) -> Seen:
+    """One pass over the cloud; all sums over particles in one product, which is one all-reduce where they are split.
+
+    Values are measured from that of the anchor, so that a variance far below the mean's square keeps its digits.
+    """
+    neuron, x = risk.neuron, risk.inputs[row]
+    values = jax.vmap(neuron, in_axes=(0, None))(state.position, x)
+    weights, origin = jnp.exp(state.log_weights), neuron(state.anchor, x)
+    from_origin = (values - origin).reshape(len(values), -1)
+    terms = jnp.stack([jnp.ones_like(weights), weights, jnp.sum(from_origin**2, axis=1), *from_origin.T])
+    sums = jnp.dot(terms, weights, precision="highest") / jnp.asarray(len(values), weights.dtype)
+    mean, square, second, first = sums[0], sums[1], sums[2] / sums[0], sums[3:] / sums[0]
+    variance = jnp.maximum(second - jnp.sum(first**2), 0)
+    return Seen(values, origin + first.reshape(origin.shape), variance, jnp.log(mean), mean**2 / square)
 
 
 def _trusted(spread: Array) -> Array:

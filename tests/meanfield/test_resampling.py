@@ -1,0 +1,98 @@
+"""Systematic resampling in parts: the parents of the whole, from halos and from everywhere."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from langevax.meanfield import resampling
+from langevax.meanfield.resampling import resampled
+from langevax.meanfield.weights import evenly, ladder, systematic
+from tests.papers import transcripts_sdca
+
+M = 240
+CLOUD = jnp.arange(2.0 * M).reshape(M, 2)
+
+
+def log_weights(kind):
+    rng = np.random.default_rng(1)
+    weights = {
+        "equal": np.zeros(M),
+        "uneven": rng.normal(size=M),
+        "one has all": np.where(np.arange(M) == 7, 0, -np.inf),
+        "the last has half": np.where(np.arange(M) == M - 1, np.log(M), 0),
+        "a slope": np.linspace(-3, 3, M),
+    }
+    return jnp.asarray(weights[kind], jnp.float32)
+
+
+@pytest.fixture
+def branches(monkeypatch):
+    """Which branch each call took."""
+    taken = []
+
+    def cond(known, near, far, *operands):
+        taken.append("near" if known else "far")
+        return near(*operands) if known else far(*operands)
+
+    monkeypatch.setattr(resampling.lax, "cond", cond)
+    return taken
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 240])
+@pytest.mark.parametrize("kind", ["equal", "uneven", "one has all", "the last has half", "a slope"])
+def test_parts_change_nothing(kind, parts):
+    for seed in range(2):
+        key = jax.random.key(seed)
+        whole = resampled(key, CLOUD, log_weights(kind))
+        np.testing.assert_array_equal(whole, CLOUD[systematic(key, log_weights(kind))])
+        np.testing.assert_array_equal(resampled(key, CLOUD, log_weights(kind), parts), whole)
+
+
+def test_parents_nearby_are_taken_from_neighbours_and_others_from_all(branches):
+    for kind, expected in [("equal", "near"), ("uneven", "near"), ("one has all", "far"), ("a slope", "far")]:
+        resampled(jax.random.key(0), CLOUD, log_weights(kind), 4)
+        assert branches.pop() == expected, kind
+
+
+def test_a_halo_that_is_one_too_short_is_noticed(branches, monkeypatch):
+    """On its left a part must know one particle more than it needs: below the first, nobody knows who stands there."""
+    log = jnp.asarray(np.r_[np.full(44, -60.0), np.zeros(16), np.full(44, np.log(2)), np.zeros(M - 104)], jnp.float32)
+    key, parts, part = jax.random.key(0), 4, M // 4
+    parent, first = np.asarray(systematic(key, log)), np.arange(parts) * part
+    left, right = first - parent[first], parent[first + part - 1] - (first + part - 1)
+    needed = max(int(left.max()) + 1, int(right.max()))
+    assert 2 < needed < part - 1
+    for halo in (needed - 1, needed):
+        monkeypatch.setattr(resampling, "HALO", (halo - 0.5) / np.sqrt(M))
+        np.testing.assert_array_equal(resampled(key, CLOUD, log, parts), CLOUD[parent])
+        assert branches.pop() == ("near" if halo >= needed else "far")
+
+
+@pytest.mark.parametrize("kind", ["equal", "uneven", "the last has half", "a slope"])
+def test_parents_are_those_of_the_transcript(kind):
+    with jax.enable_x64():
+        log = jnp.asarray(log_weights(kind), jnp.float64)
+        key = jax.random.key(3)
+        weights = np.exp(log) / np.sum(np.exp(log))
+        offset = float(jax.random.uniform(key, (), jnp.float64))
+        np.testing.assert_array_equal(systematic(key, log), transcripts_sdca.systematic(weights, offset))
+        np.testing.assert_array_equal(evenly(log), transcripts_sdca.systematic(weights, 0.5))
+
+
+def test_steps_of_a_million_particles_keep_their_height():
+    """Whole numbers to a thousandth of the mean, and no sum beyond int32."""
+    log = jnp.asarray(np.random.default_rng(0).normal(size=10**6), jnp.float32)
+    steps, places = ladder(log, jnp.float32(0.999))
+    weights = np.exp(np.asarray(log, np.float64))
+    one = int(places[1] - places[0])
+    np.testing.assert_allclose(np.asarray(steps) / one, weights / weights.mean(), rtol=1e-5, atol=0.6 / one)
+    assert np.asarray(steps, np.int64).sum() < 2**31
+    assert 0 < int(places[0]) < one
+
+
+def test_a_constant_in_the_log_weights_changes_no_parent():
+    key = jax.random.key(0)
+    log = log_weights("uneven")
+    for shift in (500.0, -500.0):
+        assert np.mean(np.asarray(systematic(key, log + shift)) == np.asarray(systematic(key, log))) > 0.99
