@@ -105,8 +105,8 @@ def test_constants_are_those_of_the_tables():
     grown = [row("MFLD", 1_000 * 2.21e-6), row("MFLD, one row", 1_000 * 2.12e-7)]
     sizes = [{"method": "MFLD", "size": "particles N", "largest": 4, "bytes": 3_000}]
     found = extrapolate.machine(grown, sizes, {"latency": 1e-3, "bandwidth": 1e9})
-    assert found.activation == pytest.approx(2e-9, rel=1e-3)
-    assert found.coordinate == pytest.approx(1e-8, rel=1e-3)
+    assert found.activation == pytest.approx(2e-9, rel=1e-6)
+    assert found.coordinate == pytest.approx(1e-8, rel=1e-6)
     assert (found.latency, found.bandwidth, found.particle) == (1e-3, 1e9, 750)
 
 
