@@ -55,9 +55,11 @@ def test_parents_nearby_are_taken_from_neighbours_and_others_from_all(branches):
         assert branches.pop() == expected, kind
 
 
-def test_a_halo_that_is_one_too_short_is_noticed(branches, monkeypatch):
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_halo_that_is_one_too_short_is_noticed(order, branches, monkeypatch):
     """On its left a part must know one particle more than it needs: below the first, nobody knows who stands there."""
-    log = jnp.asarray(np.r_[np.full(44, -60.0), np.zeros(16), np.full(44, np.log(2)), np.zeros(M - 104)], jnp.float32)
+    log = np.r_[np.full(44, -60.0), np.zeros(16), np.full(44, np.log(2)), np.zeros(M - 104)]
+    log = jnp.asarray(log[::order], jnp.float32)
     key, parts, part = jax.random.key(0), 4, M // 4
     parent, first = np.asarray(systematic(key, log)), np.arange(parts) * part
     left, right = first - parent[first], parent[first + part - 1] - (first + part - 1)
@@ -96,3 +98,13 @@ def test_a_constant_in_the_log_weights_changes_no_parent():
     log = log_weights("uneven")
     for shift in (500.0, -500.0):
         assert np.mean(np.asarray(systematic(key, log + shift)) == np.asarray(systematic(key, log))) > 0.99
+
+
+def test_a_place_beyond_the_last_step_is_the_last_particles(monkeypatch):
+    """Steps are rounded, so that their sum may stay below the last place."""
+    monkeypatch.setattr(resampling.random, "uniform", lambda key, shape, dtype: jnp.asarray(1 - 2**-24, dtype))
+    log = jnp.log(jnp.asarray(1 + np.arange(M) % 7, jnp.float32))
+    steps, places = ladder(log, jnp.float32(1 - 2**-24))
+    assert int(places[-1]) >= int(jnp.sum(steps))
+    for parts in (1, 4):
+        np.testing.assert_array_equal(resampled(jax.random.key(0), CLOUD, log, parts)[-1], CLOUD[-1])
