@@ -35,7 +35,7 @@ def test_a_step_over_split_rows_sends_one_sum_of_the_gradients(facts):
 def test_particles_and_rows_send_a_sum_of_each(facts):
     """Outputs of a device's rows, over particles; gradients of a device's particles, over rows."""
     outputs, gradients = facts["sent"]["particles and rows"]
-    assert outputs == f"all-reduce f32[1,{sharded.SAMPLES // 2}]"
+    assert outputs == f"all-reduce f32[{sharded.SAMPLES // 2}]"
     assert gradients == f"all-reduce f32[{sharded.PARTICLES // 2},4]"
 
 

@@ -52,7 +52,7 @@ class FiniteSum(Problem):
     weights: Float[Array, " n"] | None
     count: Int[Array, ""] | None
     block_size: int
-    row_parts: int = eqx.field(static=True)
+    split_rows: blocks.SplitRows | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class FiniteSum(Problem):
         self.weights = blocks.normalised_weights(weights, size, floating[0] if floating else jnp.float32)
         self.count = blocks.checked_count(count, size)
         self.block_size = block_size
-        self.row_parts = 1
+        self.split_rows = None
 
     def over(self, rows: PyTree, count: Any = None) -> "FiniteSum":
         """The same sum over other rows, all counting alike, the first `count` of them in use; None uses all.
@@ -136,7 +136,7 @@ class FiniteSum(Problem):
         return self.data, blocks.row_weights(self.weights, self.count, self.max_size, trees.dtype_of(position))
 
     def _over_blocks(self, function: Callable[[Any], Any], position: PyTree) -> Any:
-        return blocks.block_sum(function, self._rows(position), self.block_size, self.row_parts)
+        return blocks.block_sum(function, self._rows(position), self.block_size, self.split_rows)
 
     def _divisor(self, position: PyTree) -> Float[Array, ""]:
         return jnp.asarray(self.size, trees.dtype_of(position))

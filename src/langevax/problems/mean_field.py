@@ -73,7 +73,7 @@ class MeanFieldRisk(Problem):
     weights: Float[Array, " n"] | None
     count: Int[Array, ""] | None
     block_size: int | None
-    row_parts: int = eqx.field(static=True)
+    split_rows: blocks.SplitRows | None = eqx.field(static=True)
     particle_parts: int = eqx.field(static=True)
 
     def __init__(
@@ -102,7 +102,7 @@ class MeanFieldRisk(Problem):
         self.weights = blocks.normalised_weights(weights, size, inputs.dtype)
         self.count = blocks.checked_count(count, size)
         self.block_size = block_size
-        self.row_parts = self.particle_parts = 1
+        self.split_rows, self.particle_parts = None, 1
 
     @property
     def max_size(self) -> int:
@@ -119,9 +119,9 @@ class MeanFieldRisk(Problem):
 
     def outputs(self, position: Cloud, inputs: Any = None) -> Outputs:
         """The network's outputs z, at the training inputs unless others are given."""
-        parts = self.row_parts if inputs is None else 1
+        split = self.split_rows if inputs is None else None
         inputs = self.inputs if inputs is None else as_rows("inputs", inputs)
-        return blocks.block_map(lambda x: self.neuron.mean(position, x), inputs, self._block(position), parts)
+        return blocks.block_map(lambda x: self.neuron.mean(position, x), inputs, self._block(position), split)
 
     def dual(self, position: Cloud) -> Outputs:
         """The dual vector `g_i = loss'(z_i, y_i)`: the whole model as far as one particle sees it."""
@@ -199,7 +199,7 @@ class MeanFieldRisk(Problem):
         return pull_back(dual * position.shape[0])[0]
 
     def _average_blocks(self, function: Any, position: Cloud) -> Any:
-        total = blocks.block_sum(function, self._rows(position), self._block(position), self.row_parts)
+        total = blocks.block_sum(function, self._rows(position), self._block(position), self.split_rows)
         return jax.tree.map(lambda t: t / jnp.asarray(self.size, t.dtype), total)
 
 
@@ -218,8 +218,9 @@ class OneParticle(FiniteSum):
 
     def __init__(self, risk: MeanFieldRisk, dual: Outputs):
         potential = DualPotential(risk.neuron)
-        super().__init__(potential, (risk.inputs, dual), None, risk.precision, risk.weights, risk.count)
-        self.row_parts = risk.row_parts
+        rows = risk.inputs, dual  # in small blocks, of which each particle holds one
+        super().__init__(potential, rows, None, risk.precision, risk.weights, risk.count, FEWEST_ROWS)
+        self.split_rows = risk.split_rows
 
     def _sum(self, position: Any, data: Any, weights: Float[Array, " b"] | None) -> Float[Array, ""]:
         inputs, dual = data

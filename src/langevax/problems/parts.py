@@ -1,4 +1,4 @@
-"""Rows split over devices: a problem in as many parts as there are devices, each of which sums over its own rows.
+"""Rows split over devices: a problem of which each device has some rows, and sums over these.
 
 A sum over rows is then one sum on every device and one all-reduce of the sums. What is taken by index (a batch, the
 row of a dual coordinate) is fetched from where it lies.
@@ -12,16 +12,20 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
+from langevax.problems.blocks import SplitRows
 from langevax.problems.problem import Problem
 
+ROWS = "rows"
+"""The axis of a mesh over which rows are split; the others split particles, or chains."""
 
-def in_parts(problem: PyTree, rows: int, particles: int = 1) -> PyTree:
-    """`problem`, or any tree with problems in it, whose rows lie in that many parts, and particles too.
+
+def in_parts(problem: PyTree, split: SplitRows | None, particles: int = 1) -> PyTree:
+    """`problem`, or any tree with problems in it, told how its rows are split, and into how many parts particles are.
 
     Raises:
-        ValueError: no problem has rows, or their number is no multiple of `rows`.
+        ValueError: no problem has rows, or they do not split evenly.
     """
-    found = False
+    found, rows = False, 1 if split is None else split.mesh.shape[split.axis]
 
     def one(node: Any) -> Any:
         nonlocal found
@@ -34,10 +38,10 @@ def in_parts(problem: PyTree, rows: int, particles: int = 1) -> PyTree:
                 f"sharding splits rows over {rows} devices, but {type(node).__name__} has {node.max_size}; drop "
                 f"{node.max_size % rows} of them, or fill up to {full} with copies and pass count={node.max_size}."
             )
-        return with_fields(node, row_parts=rows, particle_parts=particles)
+        return with_fields(node, split_rows=split, particle_parts=particles)
 
     parted = jax.tree.map(one, problem, is_leaf=_has_rows)
-    if rows > 1 and not found:
+    if split is not None and not found:
         raise ValueError(
             "sharding has an axis named 'rows', but the problem has no rows that can be split; call the axis "
             "'particles' or 'chains', or pass a FiniteSum or a MeanFieldRisk."

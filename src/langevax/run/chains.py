@@ -9,10 +9,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from langevax.algorithm import Algorithm
+from langevax.problems.parts import ROWS
 
 
 class Chains(NamedTuple):
-    """How many there are, and the axes of a mesh over which they are split."""
+    """How many there are, and the axes of a mesh over which they are split, where each device has all rows."""
 
     number: int
     mesh: Mesh | None = None
@@ -26,10 +27,11 @@ def of(positions: PyTree, num_chains: int | None) -> Chains | None:
     sharding = jax.tree.leaves(positions)[0].sharding
     if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
         return Chains(num_chains)
-    axes = sharding.spec[0] if len(sharding.spec) else None
-    if axes is None:
+    first = sharding.spec[0] if len(sharding.spec) else None
+    axes: tuple[str, ...] = first if isinstance(first, tuple) else (first,) if isinstance(first, str) else ()
+    if not axes or ROWS in set(sharding.mesh.axis_names).difference(axes):
         return Chains(num_chains)
-    return Chains(num_chains, sharding.mesh, axes if isinstance(axes, tuple) else (axes,))
+    return Chains(num_chains, sharding.mesh, axes)
 
 
 def keys_of(key: Key[Array, ""], chains: Chains | None) -> Key[Array, "..."]:

@@ -103,37 +103,25 @@ def simulate(
     arguments.check_surroundings(checkpoint, resume, checkpoint_seconds, sharding, products)
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
-    dtype = trees.dtype_of(positions)
     identity = {}
     if checkpoint is not None:
-        observed = {"record": record if record_every else None, "record_every": record_every, "average": average}
-        given = {"key": key, "start": positions, "num_chains": num_chains} | observed | asked_for(products)
-        identity = describe({"algorithm": algorithm, "problem": problem} | given)
-    algorithm, problem = program.trace_floats(algorithm, dtype), program.trace_floats(problem, dtype)
+        parts = {"algorithm": algorithm, "problem": problem, "key": key, "num_chains": num_chains, "average": average}
+        parts |= {"record": record if record_every else None, "record_every": record_every}
+        identity = describe({**parts, "start": positions} | asked_for(products))
+    algorithm, problem = program.trace_floats((algorithm, problem), trees.dtype_of(positions))
     if sharding is not None:
         positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding, num_chains)
-
-    observers = program.Observers(record if record_every else None, average)
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
+    observers = program.Observers(record if record_every else None, average)
     run = _Run(algorithm, problem, observers, key, num_chains, every)
     with computed_in(products):
-        carry = run.begin(positions)
+        run.begin(positions)
+        del positions  # what a step leaves behind is not kept: tables of gradients would lie in memory once more
         saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.together)
         try:
             if saved is not None:
-                restored = saved.restore(carry, run.recording.empty if run.recording else None, every)
-                if restored is not None:
-                    carry, parts = restored
-                    if int(carry.step) > num_steps:
-                        raise CheckpointError(
-                            f"num_steps is {num_steps} but checkpoint {str(checkpoint)!r} holds {int(carry.step)} "
-                            f"steps already; pass num_steps >= {int(carry.step)}."
-                        )
-                    if run.recording is not None:
-                        run.recording.saved = parts
-            return run.go(
-                carry, num_steps, callbacks, callback_every or NO_GRID, saved, checkpoint_seconds, progress, began
-            )
+                run.resume(saved, num_steps)
+            return run.go(num_steps, callbacks, callback_every or NO_GRID, saved, checkpoint_seconds, progress, began)
         finally:
             if saved is not None:
                 saved.close()
@@ -153,13 +141,14 @@ class _Run:
     ):
         self.algorithm, self.problem, self.observers = algorithm, problem, observers
         self.key, self.num_chains, self.every = key, num_chains, every
+        self.carry: Any = None  # to begin with
         self.chains: chains.Chains | None = None
         self.buffer: Any = None
         self.together = False  # with other processes
         self.first_step = 0.0  # seconds that went by before it
         self.recording: Recording | None = None
 
-    def begin(self, positions: PyTree) -> program.Carry:
+    def begin(self, positions: PyTree) -> None:
         self.chains = chains.of(positions, self.num_chains)
         carry = program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.chains)
         self.together = processes.spans(carry.step)
@@ -169,7 +158,21 @@ class _Run:
             self.buffer = program.spread(self.buffer, *looked_at)
         if self.buffer is not None:
             self.recording = Recording(self.buffer, self.num_chains)
-        return carry
+        self.carry = carry
+
+    def resume(self, saved: Checkpoint, num_steps: int) -> None:
+        """Begin where `saved` has ended, if it holds anything."""
+        restored = saved.restore(self.carry, self.recording.empty if self.recording else None, self.every)
+        if restored is not None:
+            carry, parts = restored
+            if int(carry.step) > num_steps:
+                raise CheckpointError(
+                    f"num_steps is {num_steps} but checkpoint {str(saved.directory)!r} holds {int(carry.step)} steps "
+                    f"already; pass num_steps >= {int(carry.step)}."
+                )
+            self.carry = carry
+            if self.recording is not None:
+                self.recording.saved = parts
 
     def advance(self, carry: program.Carry, stop: int) -> program.Carry:
         """To `stop`, leaving the records made on the way in the buffer."""
@@ -193,7 +196,6 @@ class _Run:
 
     def go(
         self,
-        carry: program.Carry,
         num_steps: int,
         callbacks: Sequence[Callback],
         callback_every: int,
@@ -202,11 +204,11 @@ class _Run:
         progress: bool | None,
         began: float,
     ) -> Result:
-        step = int(carry.step)
-        self.advance(carry, step)  # compiles, so that the first chunk's time is the steps'
+        step = int(self.carry.step)
+        carry, self.carry = self.advance(self.carry, step), None  # compiles: the first chunk's time is the steps'
         self.first_step = time.perf_counter() - began
         shown = progress if not self.together or processes.first() else False
-        headline = None if self.together else self.headline  # a number of all processes: all would have to ask
+        headline = None if self.together else self.headline
         line = Progress(type(self.algorithm).__name__, num_steps, step, shown, headline)
         length, last_save = FIRST_CHUNK, time.perf_counter()
         stopped = step > 0 and step % callback_every == 0 and self.call(callbacks, carry)  # a resumed run

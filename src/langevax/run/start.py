@@ -11,7 +11,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from langevax import checks
-from langevax.problems.parts import in_parts, laid_out
+from langevax.problems.blocks import SplitRows
+from langevax.problems.parts import ROWS, in_parts, laid_out
 from langevax.run import processes, program
 from langevax.run.result import Result
 
@@ -58,10 +59,6 @@ def _as_position(path: Any, leaf: Any) -> Array:
     return jnp.asarray(leaf, leaf.dtype)  # given its own dtype, an array is not weakly typed
 
 
-ROWS = "rows"
-"""The axis of a mesh over which rows are split; the others split particles, or chains."""
-
-
 def place(
     positions: PyTree, shared: PyTree, sharding: Mesh | NamedSharding, num_chains: int | None = None
 ) -> tuple[PyTree, PyTree]:
@@ -74,9 +71,9 @@ def place(
         spec = PartitionSpec(tuple(name for name in names if name != ROWS) or None)
     axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
     of_first, of_position = (math.prod(mesh.shape[a] for a in some) for some in (sum(axes[:1], ()), sum(axes, ())))
-    rows = mesh.shape[ROWS] if ROWS in names and ROWS not in sum(axes, ()) else 1
+    rows = SplitRows(mesh, ROWS) if ROWS in names and ROWS not in sum(axes, ()) else None
     split, by_rows, everywhere = (
-        NamedSharding(mesh, each) for each in (spec, PartitionSpec(ROWS if rows > 1 else None), PartitionSpec())
+        NamedSharding(mesh, each) for each in (spec, PartitionSpec(None if rows is None else ROWS), PartitionSpec())
     )
 
     def place_one(leaf: Array) -> Array:
