@@ -26,7 +26,9 @@ TABLES = (
     "memory",
     "processes",
     "growth",
+    "largest",
     "import_time",
+    "first_step",
     "out_of_core",
 )
 
