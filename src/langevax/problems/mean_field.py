@@ -36,6 +36,9 @@ BLOCK_ELEMENTS = 2**22
 FEWEST_ROWS, MOST_ELEMENTS = 256, 2**25
 """Rows from which a product of matrices is fast (1.28 times at 100,000 particles), as far as 128 MB go."""
 
+MOST_ROWS = 2048
+"""Beyond, rows of a product are far apart: with 8,192 of them it took twice as long, with 20,000 four times."""
+
 
 class MeanFieldRisk(Problem):
     """Mean loss of the network `f(x) = (1/N) sum_r neuron(theta_r, x)`, a position being (N, d) particles.
@@ -184,7 +187,7 @@ class MeanFieldRisk(Problem):
     def _block(self, position: Cloud) -> int:
         particles = max(1, position.shape[0] // self.particle_parts)  # of one device
         least = min(FEWEST_ROWS, MOST_ELEMENTS // particles)
-        return self.block_size or max(1, least, BLOCK_ELEMENTS // particles)
+        return self.block_size or max(1, least, min(MOST_ROWS, BLOCK_ELEMENTS // particles))
 
     def _losses(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Float[Array, ""]:
         losses = jax.vmap(self.loss)(self.neuron.mean(position, inputs), targets)
