@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from langevax.problems.mean_field import BLOCK_ELEMENTS, FEWEST_ROWS, MOST_ELEMENTS
+from langevax.problems.mean_field import rows_of_a_block
 
 ROWS, COLUMNS = 1_000, 20
 PARTICLES, DEVICES = (10**5, 10**6, 10**7, 10**8), (1, 2, 4, 8, 16, 32, 64)
@@ -57,7 +57,7 @@ class Machine:
 
     def sums_of_outputs(self, devices: int, particles: float, rows: float = ROWS) -> float:
         """Seconds of the sums of a step whose particles are split: one for each block of rows."""
-        blocks = math.ceil(rows / block(particles / devices))
+        blocks = math.ceil(rows / rows_of_a_block(max(1, int(particles / devices)), devices > 1))
         return blocks * self.sum_of(rows / blocks, devices)
 
     def rows_over(self, devices: int, rows: float, particles: float = FEW_PARTICLES, columns: int = COLUMNS) -> float:
@@ -85,12 +85,6 @@ class Machine:
         ):
             devices += 1
         return devices
-
-
-def block(particles: float) -> int:
-    """Rows of a block for so many particles on a device, as the risk chooses it."""
-    each = max(1, int(particles))
-    return max(1, min(FEWEST_ROWS, MOST_ELEMENTS // each), BLOCK_ELEMENTS // each)
 
 
 def machine(growth: list[Any], largest: list[Any], processes: dict[str, Any]) -> Machine:

@@ -106,8 +106,8 @@ def sizes() -> tuple[Size, ...]:
         Size("SARAH-LD", "rows n", f"{root}, d = 20", million, 0.5, lambda k: regression(sarah, size=k)),
         Size("functions", "modes K", "as many grid points", million, 1, modes),
         Size("LD", "chains", "n = 100, d = 10", (10, 100, 1_000, 3_162, 10_000), 1, chains),
-        Size("FLEDGE", "clients P", "d = 100, √P asked", wide, 0.5, lambda k: fledge(clients=k)),
-        Size("FLEDGE", "columns d", "P = 16, 4 asked", (10, 100, 1_000, 3_162, 10_000), 1, lambda k: fledge(columns=k)),
+        Size("FLEDGE", "clients P", "d = 100, √P asked", THREE, 0.5, lambda k: fledge(clients=k)),
+        Size("FLEDGE", "columns d", "P = 16, 4 asked", THREE, 1, lambda k: fledge(columns=k)),
         Size("FLEDGE", "local steps", "P = 16, d = 100", wide, 1, lambda k: fledge(local_steps=k)),
     )
 

@@ -3,12 +3,10 @@
 import re
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import langevax as lx
 from benchmarks import exponents, extrapolate, growth, largest, needs, processes
 from benchmarks.exponents import Grown
 
@@ -132,13 +130,6 @@ def test_the_largest_size_is_within_a_hundredth_of_the_limit():
     assert found.total == pytest.approx(cases["chains of LD in chains"].asked(size).total)
     assert len(cases) == len(list(largest.cases()))
     assert largest.rounded(20_499_018) == "20,000,000"
-
-
-def test_blocks_are_those_of_the_risk():
-    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, np.zeros((4, 2), np.float32), np.zeros(4, np.float32))
-    for particles in (10, 3_000, 100_000, 5_000_000, 10**8):
-        cloud = needs.without_memory(jax.ShapeDtypeStruct((particles, 3), jnp.float32))
-        assert extrapolate.block(particles) == risk._block(cloud)
 
 
 def test_numbers_that_are_drawn_lie_between_minus_one_and_one():

@@ -185,9 +185,8 @@ class MeanFieldRisk(Problem):
         return self.inputs, self.targets, weights
 
     def _block(self, position: Cloud) -> int:
-        particles = max(1, position.shape[0] // self.particle_parts)  # of one device
-        least = min(FEWEST_ROWS, MOST_ELEMENTS // particles)
-        return self.block_size or max(1, least, min(MOST_ROWS, BLOCK_ELEMENTS // particles))
+        particles = max(1, position.shape[0] // self.particle_parts)
+        return self.block_size or rows_of_a_block(particles, self.particle_parts > 1)
 
     def _losses(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Float[Array, ""]:
         losses = jax.vmap(self.loss)(self.neuron.mean(position, inputs), targets)
@@ -247,6 +246,13 @@ class Prior(eqx.Module):
         """The same cloud, without a program for its shape: what `simulate` takes to begin one chain."""
         variance = np.asarray(self.temperature, self.dtype) / np.asarray(self.precision, self.dtype)
         return jnp.asarray(np.sqrt(variance) * trees.host_normal(key, self.shape, self.dtype))
+
+
+def rows_of_a_block(particles: int, shared: bool = False) -> int:
+    """How many rows a device with so many particles takes at once; as many as it can where each block is a sum over
+    devices."""
+    room, near = MOST_ELEMENTS // particles, BLOCK_ELEMENTS // particles
+    return max(1, min(FEWEST_ROWS, room), min(MOST_ROWS, room if shared else near))
 
 
 def check_risk(problem: Any, algorithm: str) -> None:
