@@ -91,6 +91,7 @@ def fledge(clients: int = 16, columns: int = 100, local_steps: int = 4) -> tuple
 def sizes() -> tuple[Size, ...]:
     svrg, sarah = lx.gradients.SVRG, lx.gradients.SARAH
     million, wide = (1_000, 10_000, 100_000, 316_228, 1_000_000), (4, 40, 400, 1_265, 4_000)
+    smooth = (1_000, 10_000, 100_000, 320_000, 1_000_000)  # no large prime factors, for which a transform is slow
     root = "B = m = √n"
     return (
         Size("MFLD", "rows n", "N = 200, d = 20", THREE, 1, lambda k: mfld(size=k)),
@@ -104,7 +105,7 @@ def sizes() -> tuple[Size, ...]:
         Size("SVRG-LD", "rows n", f"{root}, d = 20", million, 0.5, lambda k: regression(svrg, size=k)),
         Size("SVRG-LD", "columns d", f"{root}, n = 10,000", wide, 1, lambda k: regression(svrg, columns=k)),
         Size("SARAH-LD", "rows n", f"{root}, d = 20", million, 0.5, lambda k: regression(sarah, size=k)),
-        Size("functions", "modes K", "as many grid points", million, 1, modes),
+        Size("functions", "modes K", "as many grid points", smooth, 1, modes),
         Size("LD", "chains", "n = 100, d = 10", (10, 100, 1_000, 3_162, 10_000), 1, chains),
         Size("FLEDGE", "clients P", "d = 100, √P asked", THREE, 0.5, lambda k: fledge(clients=k)),
         Size("FLEDGE", "columns d", "P = 16, 4 asked", THREE, 1, lambda k: fledge(columns=k)),
