@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 import langevax
 
@@ -22,9 +21,12 @@ def test_the_estimator_of_the_readme(tmp_path, monkeypatch, capsys):
     exec(block, {})
     score, verdict = re.match(r"(\S+) (.*)", capsys.readouterr().out).groups()
     assert 0.4 < float(score) < 0.5
-    assert re.match(r"Within 0\.00\d+ ± 0\.000\d+ of the global optimum\.", verdict)
-    promised = float(re.search(r'# "Within (\S+)', block).group(1))
-    assert promised == pytest.approx(float(verdict.split()[1]), rel=0.8)
+    within = r"Within (0\.00\d+) ± (0\.00\d+) of the global optimum\."
+    (gap, error), (promised, its_error) = (
+        map(float, re.search(within, words).groups()) for words in (verdict, re.search(r"# (.*Within.*)", block)[1])
+    )
+    assert gap < 0.005  # rounding decides where walks go: over eight seeds gaps are 0.0009, give or take 0.0006
+    assert abs(gap - promised) <= 3 * max(error, its_error)
     plt.close("all")
 
 
