@@ -53,6 +53,7 @@ def refusal(*arguments, **options):
 
 def main():
     jax.config.update("jax_num_cpu_devices", 4)
+    jax.config.update("jax_disable_most_optimizations", True)  # what is sent stays, in two thirds of the time
     mesh, by_rows = jax.make_mesh((4,), ("particles",)), jax.make_mesh((4,), ("rows",))
     both = jax.make_mesh((2, 2), ("particles", "rows"))
     rows = np.random.default_rng(0).normal(size=(SAMPLES, 3)).astype(np.float32)
