@@ -1,6 +1,6 @@
 """From one machine to a cluster: what a step of mean-field Langevin would take on k devices, from measured constants.
 
-    particles over k devices:   T = (n a + (d + 1) u) N / k + r S(n / r),      r blocks of rows, as N / k has room for
+    particles over k devices:   T = (n a + (d + 1) u) N / k + S(n)
     rows over k devices:        T = (n a / k + (d + 1) u) N + S(N (d + 1))
     a sum of f numbers:         S(f) = (k - 1) l + 2 (k - 1) / k  4 f / w          (0 for k = 1)
 
@@ -18,8 +18,6 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from langevax.problems.mean_field import rows_of_a_block
 
 ROWS, COLUMNS = 1_000, 20
 PARTICLES, DEVICES = (10**5, 10**6, 10**7, 10**8), (1, 2, 4, 8, 16, 32, 64)
@@ -53,12 +51,7 @@ class Machine:
     def particles_over(self, devices: int, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> float:
         """Seconds of a step whose particles are split."""
         each = rows * self.activation + (columns + 1) * self.coordinate
-        return each * particles / devices + self.sums_of_outputs(devices, particles, rows)
-
-    def sums_of_outputs(self, devices: int, particles: float, rows: float = ROWS) -> float:
-        """Seconds of the sums of a step whose particles are split: one for each block of rows."""
-        blocks = math.ceil(rows / rows_of_a_block(max(1, int(particles / devices)), devices > 1))
-        return blocks * self.sum_of(rows / blocks, devices)
+        return each * particles / devices + self.sum_of(rows, devices)
 
     def rows_over(self, devices: int, rows: float, particles: float = FEW_PARTICLES, columns: int = COLUMNS) -> float:
         """Seconds of a step whose rows are split: noise and update are made on every device."""
@@ -80,9 +73,7 @@ class Machine:
     def overtaken(self, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> int:
         """The fewest devices whose sum takes longer than what each of them computes."""
         devices = 2
-        while (
-            self.sums_of_outputs(devices, particles, rows) <= self.particles_over(devices, particles, rows, columns) / 2
-        ):
+        while self.sum_of(rows, devices) <= self.particles_over(devices, particles, rows, columns) / 2:
             devices += 1
         return devices
 

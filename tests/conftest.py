@@ -17,6 +17,14 @@ MAPPED = Path("/proc/self/maps")
 MANY_MAPS = 30_000  # Linux allows a process 65,530 by default; XLA takes some for each program and then crashes
 
 
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """Programs that XLA compiles in less time and that run for longer: for files that mostly compile."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def few_programs():
     """Forget the compiled programs of earlier files before they are too many for one process."""

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from langevax import MeanFieldRisk, losses, neurons
+from langevax.problems import clouds, mean_field
 from tests.errorbars import assert_mean
+from tests.jaxprs import shapes
 
 N, D, PARTICLES = 7, 2, 5
 BATCH = [4, 1, 4]
@@ -211,15 +213,54 @@ def test_padding_does_not_matter():
 
 
 @pytest.mark.parametrize(("make", "enabled", "tolerance"), [(scalar_risk, False, 3e-6), (class_risk, True, 1e-13)])
-def test_numbers_do_not_depend_on_the_block(make, enabled, tolerance):
+def test_numbers_do_not_depend_on_the_block(make, enabled, tolerance, monkeypatch):
+    """All at once, three rows at a time, and as large clouds are taken: tiles of two particles and two rows."""
     with jax.enable_x64(enabled):
         cloud, found = cloud_for(make()), []
-        for block_size in (None, 3):
-            found.append(
-                call(lambda risk, c: (risk.outputs(c), *risk.value_and_gradient(c)), make(block_size=block_size), cloud)
-            )
+        weights = np.arange(1.0, N + 1)
+        for block_size in (None, 3, "tiles"):
+            if block_size == "tiles":
+                monkeypatch.setattr(mean_field, "MOST_ELEMENTS", PARTICLES - 1)
+                monkeypatch.setattr(clouds, "ROWS", 2)
+                monkeypatch.setattr(clouds, "PARTICLES", 2)
+                block_size = None
+            risk = make(block_size=block_size, weights=weights)
+            found.append(eqx.filter_jit(_blocked)(risk, cloud))
             assert found[-1][2].dtype == cloud.dtype == (jnp.float64 if enabled else jnp.float32)
-        assert_close(*found, tolerance)
+        for others in found[1:]:
+            assert_close(found[0], others, tolerance)
+
+
+def _blocked(risk, cloud):
+    batch = jnp.array(BATCH, jnp.int32)
+    return risk.outputs(cloud), *risk.value_and_gradient(cloud), risk.gradient_at(cloud, batch)
+
+
+def test_large_clouds_are_taken_in_tiles():
+    """10 million particles and 1,000 rows: nothing is as large as a row of their activations, but the clouds."""
+    many, rows = 10_000_000, 1_000
+    shape = jax.ShapeDtypeStruct((many, D + 1), jnp.float32)
+    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.ones((rows, D), np.float32), np.ones(rows, np.float32))
+    jaxpr = jax.make_jaxpr(lambda cloud: (risk.gradient(cloud), risk.value(cloud), risk.outputs(cloud)))(shape)
+    assert max(np.prod(s, dtype=int) for s in shapes(jaxpr) if s[-1:] != (D + 1,)) <= clouds.ROWS * clouds.PARTICLES
+
+
+@pytest.mark.parametrize(
+    ("particles", "rows", "shared", "expected"),
+    [
+        (1_000, 400, False, 400),
+        (1_000, 10**6, False, 2048),
+        (10_000, 10**6, False, 419),
+        (2**16, 1_000, False, 256),
+        (2**16 + 1, 1_000, False, None),
+        (10**7, 1, False, 1),
+        (2**15, 1_024, True, 1_024),
+        (2**15 + 1, 1_024, True, None),
+        (10, 2_049, True, None),
+    ],
+)
+def test_blocks_hold_what_is_fast_and_no_more(particles, rows, shared, expected):
+    assert mean_field.rows_of_a_block(particles, rows, shared) == expected
 
 
 def test_the_prior_has_variance_temperature_over_precision():

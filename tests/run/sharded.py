@@ -1,9 +1,11 @@
 """Runs on four virtual devices, `python -m tests.run.sharded`: facts for `test_sharding.py` as one JSON line."""
 
+import contextlib
 import json
 import re
 import tempfile
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import langevax
 from langevax.gradients import SVRG
+from langevax.problems import clouds, mean_field
 from langevax.problems.function import Function
 from langevax.run import chains, position_of, program
 from langevax.run.start import place
@@ -43,6 +46,16 @@ def difference(left, right):
     )
 
 
+@contextlib.contextmanager
+def in_tiles():
+    """Clouds of this size taken as large ones are: some particles and some rows at a time."""
+    before = mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, clouds.ROWS, clouds.PARTICLES
+    mean_field.MOST_ELEMENTS = mean_field.SHARED_ELEMENTS = 0
+    clouds.ROWS, clouds.PARTICLES = 8, 7
+    yield
+    mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, clouds.ROWS, clouds.PARTICLES = before
+
+
 def refusal(*arguments, **options):
     """What `simulate` says."""
     try:
@@ -64,14 +77,15 @@ def main():
         )
 
     risk, in_blocks = risk_of(rows), risk_of(rows, BLOCK)
-    cloud = risk.prior(0.1, PARTICLES)(jax.random.key(1))
+    larger = eqx.tree_at(lambda risk: risk.neuron, risk_of(rows[:-4]), langevax.neurons.TanhTanh(2.0))
+    cloud, large_cloud = (r.prior(0.1, PARTICLES)(jax.random.key(1)) for r in (risk, larger))
     mfld = langevax.meanfield.MFLD(step_size=0.1, temperature=0.01)
     batches = SVRG(batch_size=4, period=7)
     svrg_mfld = langevax.meanfield.MFLD(step_size=0.1, temperature=0.01, gradient=batches)
     distance = langevax.FiniteSum(squared_distance, rows, weights=np.arange(1.0, SAMPLES + 1), block_size=BLOCK)
     langevin, svrg = langevax.Langevin(0.1, 0.5), langevax.Langevin(0.1, 0.5, batches)
     ascent = langevax.meanfield.PSDCA(temperature=0.1)
-    eight, clouds = jnp.zeros((8, 3)), jnp.stack([cloud] * 4)
+    eight, four_clouds = jnp.zeros((8, 3)), jnp.stack([cloud] * 4)
 
     sent = {
         "particles": communication(mfld, risk, cloud, mesh),
@@ -80,9 +94,13 @@ def main():
         "particles and rows": communication(mfld, risk, cloud, both),
         "chains": communication(svrg, distance, eight, mesh, num_chains=8),
         "chains recorded": communication(svrg, distance, eight, mesh, record=position_of, num_chains=8),
-        "chains one by one": communication(ascent, risk, clouds, mesh, num_chains=4),
+        "chains one by one": communication(ascent, risk, four_clouds, mesh, num_chains=4),
         "chains and rows": communication(langevin, distance, eight, both, num_chains=8),
     }
+
+    with in_tiles():
+        sent["particles of a large cloud"] = communication(mfld, larger, large_cloud, mesh)
+        sent["particles and rows of a large cloud"] = communication(mfld, larger, large_cloud, both)
 
     options = {"key": jax.random.key(0), "num_steps": STEPS, "record_every": 7, "average": position_of}
     alone = langevax.simulate(mfld, risk, cloud, **options)
@@ -105,6 +123,10 @@ def main():
         differences[name] = difference(
             one, langevax.simulate(algorithm, problem, start, sharding=devices, **options, **more)
         )
+    one = langevax.simulate(mfld, larger, large_cloud, **options)
+    with in_tiles():
+        tiled = langevax.simulate(mfld, larger, large_cloud, sharding=both, **options)
+    differences["particles and rows of a large cloud"] = difference(one, tiled)
     fit = {"num_particles": 64, "num_steps": 20, "temperature": 0.05, "scaling": "columns", "random_state": 0}
     ours, theirs = (
         MeanFieldRegressor(devices=devices, **fit).fit(rows, rows[:, 0]).particles_

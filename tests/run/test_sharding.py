@@ -24,6 +24,14 @@ def test_a_step_of_sharded_particles_sends_one_sum_of_the_outputs(facts):
     assert facts["sent"]["particles"] == [f"all-reduce f32[{sharded.SAMPLES}]"]
 
 
+def test_a_step_of_a_large_cloud_sends_one_sum_of_the_outputs_too(facts):
+    """Whatever number of tiles a device has: 3 x 2 of them here."""
+    assert facts["sent"]["particles of a large cloud"] == [f"all-reduce f32[{sharded.SAMPLES - 4}]"]
+    outputs, gradients = facts["sent"]["particles and rows of a large cloud"]
+    assert outputs == f"all-reduce f32[{(sharded.SAMPLES - 4) // 2}]"
+    assert gradients == f"all-reduce f32[{sharded.PARTICLES // 2},5]"
+
+
 def test_recording_sharded_particles_sends_nothing_more(facts):
     assert facts["sent"]["particles recorded"] == facts["sent"]["particles"]
 
@@ -56,7 +64,17 @@ def test_each_device_keeps_its_own_particles_and_rows(facts):
 
 
 @pytest.mark.parametrize(
-    "run", ["particles", "rows", "particles and rows", "chains", "chains one by one", "chains and rows", "an estimator"]
+    "run",
+    [
+        "particles",
+        "rows",
+        "particles and rows",
+        "particles and rows of a large cloud",
+        "chains",
+        "chains one by one",
+        "chains and rows",
+        "an estimator",
+    ],
 )
 def test_numbers_and_records_are_those_of_one_device(facts, run):
     """float32; the largest number is about 3."""

@@ -53,12 +53,15 @@ def test_draws_are_those_of_the_exact_posterior(num_modes, dynamics):
     mean, deviation = exact(num_modes)
     steps = {"langevin": 0.1, "underdamped": 0.3}
     options = {"step_size": steps[dynamics]} if dynamics in steps else {}
-    draws = langevax.sample(linear(num_modes), key=KEY, dynamics=dynamics, num_samples=250, progress=False, **options)
-    assert draws.positions.shape == (4, 250, num_modes)
+    number = 1000 if dynamics == "pcn" else 250  # without gradients it takes several times as long to forget
+    draws = langevax.sample(
+        linear(num_modes), key=KEY, dynamics=dynamics, num_samples=number, progress=False, **options
+    )
+    assert draws.positions.shape == (4, number, num_modes)
     table = draws.summary()
     z = (table["mean"] - mean) / (deviation / np.sqrt(table["ess_bulk"]))
     assert np.abs(z[:10]).max() < LIMIT
-    assert table["ess_bulk"][:10].min() > 50
+    assert table["ess_bulk"][:10].min() > 100
     np.testing.assert_allclose(table["sd"][:10], deviation[:10], rtol=0.15)
     np.testing.assert_allclose(table["sd"][-10:].mean() / deviation[-10:].mean(), 1, atol=0.05)  # what no datum sees
     prior = np.sqrt(np.asarray(linear(num_modes).prior.eigenvalues))

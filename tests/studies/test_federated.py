@@ -12,6 +12,8 @@ from langevax.studies.federated import classes, runs, saddle, watched
 from langevax.studies.federated.problem import dialled_federation
 from langevax.studies.study import Config
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 STUDY = load("federated")
 
 

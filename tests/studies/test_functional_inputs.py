@@ -10,6 +10,8 @@ from langevax.studies import load
 from langevax.studies.functional_inputs import runs
 from langevax.studies.study import Config
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 STUDY = load("functional-inputs")
 
 

@@ -1,10 +1,11 @@
-"""Sums over rows in blocks, so that n x (anything) is never whole in memory.
+"""Sums over rows in blocks, so that n x (anything) is never whole in memory; a cloud's particles are its rows.
 
 Numbers agree to rounding whatever the block. Blocks are cut by `dynamic_slice` from the arrays as
 they lie, so a mapped table is read where it is and never copied. Where rows are split over devices, each
 cuts blocks of its own: XLA would gather what a slice reaches across.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,27 +21,32 @@ from langevax import checks
 Rows = PyTree[Array]
 
 
-class SplitRows(NamedTuple):
-    """The axis of a mesh over whose devices rows are split."""
+class Split(NamedTuple):
+    """The axes of a mesh over whose devices rows are split."""
 
     mesh: Mesh
-    axis: str
+    axes: tuple[str, ...]
 
-    def __call__(self, function: Callable[[Rows], PyTree], rows: Rows, summed: bool = False) -> PyTree:
-        """`function(own rows)` on every device; the results side by side, or those of any device where all agree.
+    @property
+    def parts(self) -> int:
+        return math.prod(self.mesh.shape[axis] for axis in self.axes)
+
+    def __call__(self, function: Callable[..., PyTree], rows: Rows, *others: PyTree, summed: bool = False) -> PyTree:
+        """`function(own rows, *others)` on every device; the results side by side, or any device's where all agree.
 
         A program of each device, not a batch of parts: XLA computes a batch of one product twenty times as slowly.
         """
-        split, whole = PartitionSpec(self.axis), PartitionSpec()
+        split, whole = PartitionSpec(self.axes), PartitionSpec()
+        inside = not jax.sharding.get_abstract_mesh().empty  # another split, which has the mesh already
         of_a_device = jax.shard_map(
             function,
-            mesh=self.mesh,
-            in_specs=(split,),
+            mesh=None if inside else self.mesh,
+            in_specs=(split, *[whole] * len(others)),
             out_specs=whole if summed else split,
-            axis_names={self.axis},
+            axis_names=set(self.axes),
             check_vma=False,
         )
-        return of_a_device(rows)
+        return of_a_device(rows, *others)
 
 
 def num_rows(rows: Rows) -> int:
@@ -64,12 +70,10 @@ def _slice(rows: Rows, start: Any, length: int) -> Rows:
     return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, length), rows)
 
 
-def block_sum(
-    function: Callable[[Rows], PyTree], rows: Rows, block_size: int, split: SplitRows | None = None
-) -> PyTree:
+def block_sum(function: Callable[[Rows], PyTree], rows: Rows, block_size: int, split: Split | None = None) -> PyTree:
     """`sum over blocks of function(block)`, one scan; a single block runs without a loop."""
     if split is not None:
-        return split(lambda own: lax.psum(block_sum(function, own, block_size), split.axis), rows, summed=True)
+        return split(lambda own: lax.psum(block_sum(function, own, block_size), split.axes), rows, summed=True)
     size = num_rows(rows)
     block, whole = _cuts(size, block_size)
     if whole == 1 and block == size:
@@ -86,7 +90,7 @@ def block_sum(
     return total
 
 
-def block_map(function: Callable[[Rows], Array], rows: Rows, block_size: int, split: SplitRows | None = None) -> Array:
+def block_map(function: Callable[[Rows], Array], rows: Rows, block_size: int, split: Split | None = None) -> Array:
     """`function(block)` gives one row for each row of the block; the results are concatenated."""
     if split is not None:
         return split(lambda own: block_map(function, own, block_size), rows)

@@ -52,7 +52,7 @@ class FiniteSum(Problem):
     weights: Float[Array, " n"] | None
     count: Int[Array, ""] | None
     block_size: int
-    split_rows: blocks.SplitRows | None = eqx.field(static=True)
+    split_rows: blocks.Split | None = eqx.field(static=True)
 
     def __init__(
         self,

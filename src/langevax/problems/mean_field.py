@@ -21,20 +21,19 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from langevax import checks, trees
-from langevax.problems import blocks
+from langevax.problems import blocks, clouds
+from langevax.problems.clouds import Cloud, Outputs
 from langevax.problems.finite_sum import FiniteSum, as_rows
 from langevax.problems.losses import Loss, linear
 from langevax.problems.neurons import Neuron
 from langevax.problems.problem import Problem
 
-Cloud = Float[Array, "particles size"]
-Outputs = Shaped[Array, "n ..."]
-
 BLOCK_ELEMENTS = 2**22
 """Activations (particles x rows) of one block: 16 MB in float32, which stay near the processor."""
 
-FEWEST_ROWS, MOST_ELEMENTS = 256, 2**25
-"""Rows from which a product of matrices is fast (1.28 times at 100,000 particles), as far as 128 MB go."""
+FEWEST_ROWS, MOST_ELEMENTS, SHARED_ELEMENTS = 256, 2**24, 2**25
+"""Rows from which a product of matrices is fast (1.28 times at 100,000 particles), as long as they make no more
+activations than 64 MB; beyond, it is faster to compute them twice, but not faster than two sums over devices."""
 
 MOST_ROWS = 2048
 """Beyond, rows of a product are far apart: with 8,192 of them it took twice as long, with 20,000 four times."""
@@ -76,8 +75,8 @@ class MeanFieldRisk(Problem):
     weights: Float[Array, " n"] | None
     count: Int[Array, ""] | None
     block_size: int | None
-    split_rows: blocks.SplitRows | None = eqx.field(static=True)
-    particle_parts: int = eqx.field(static=True)
+    split_rows: blocks.Split | None = eqx.field(static=True)
+    split_particles: blocks.Split | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -105,7 +104,7 @@ class MeanFieldRisk(Problem):
         self.weights = blocks.normalised_weights(weights, size, inputs.dtype)
         self.count = blocks.checked_count(count, size)
         self.block_size = block_size
-        self.split_rows, self.particle_parts = None, 1
+        self.split_rows = self.split_particles = None
 
     @property
     def max_size(self) -> int:
@@ -120,11 +119,17 @@ class MeanFieldRisk(Problem):
         """Numbers in one particle."""
         return self.neuron.particle_size(self.inputs.shape[-1])
 
+    @property
+    def parts_of_a_cloud(self) -> int:
+        """Devices over which its particles are split."""
+        return 1 if self.split_particles is None else self.split_particles.parts
+
     def outputs(self, position: Cloud, inputs: Any = None) -> Outputs:
         """The network's outputs z, at the training inputs unless others are given."""
         split = self.split_rows if inputs is None else None
         inputs = self.inputs if inputs is None else as_rows("inputs", inputs)
-        return blocks.block_map(lambda x: self.neuron.mean(position, x), inputs, self._block(position), split)
+        block = self._block(position, len(inputs)) or len(inputs)
+        return blocks.block_map(lambda x: self._mean(position, x), inputs, block, split)
 
     def dual(self, position: Cloud) -> Outputs:
         """The dual vector `g_i = loss'(z_i, y_i)`: the whole model as far as one particle sees it."""
@@ -170,9 +175,9 @@ class MeanFieldRisk(Problem):
         return self._average_blocks(both, position)
 
     def gradient_at(self, position: Cloud, indices: Int[Array, " batch"]) -> Cloud:
-        rows = blocks.take(self._rows(position), indices)
-        gradient = blocks.block_sum(lambda r: self._gradients(position, *r), rows, self._block(position))
-        return gradient / len(indices)
+        rows, size = blocks.take(self._rows(position), indices), len(indices)
+        block = self._block(position, size) or size
+        return blocks.block_sum(lambda r: self._gradients(position, *r), rows, block) / size
 
     def gradients_at(self, position: Cloud, indices: Int[Array, " batch"]) -> Float[Array, "batch particles size"]:
         def one(row: Any) -> Cloud:
@@ -184,24 +189,37 @@ class MeanFieldRisk(Problem):
         weights = blocks.row_weights(self.weights, self.count, self.max_size, position.dtype)
         return self.inputs, self.targets, weights
 
-    def _block(self, position: Cloud) -> int:
-        particles = max(1, position.shape[0] // self.particle_parts)
-        return self.block_size or rows_of_a_block(particles, self.particle_parts > 1)
+    def _block(self, position: Cloud, rows: int) -> int | None:
+        """How many of the rows are taken at once, with all particles; None: all, in the tiles of `clouds`."""
+        particles = max(1, position.shape[0] // self.parts_of_a_cloud)
+        return self.block_size or rows_of_a_block(particles, rows, self.parts_of_a_cloud > 1)
+
+    def _mean(self, position: Cloud, inputs: Array) -> Outputs:
+        if self._block(position, len(inputs)) is None:
+            return clouds.mean(position, self.neuron, inputs, self.split_particles)
+        return self.neuron.mean(position, inputs)
 
     def _losses(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Float[Array, ""]:
-        losses = jax.vmap(self.loss)(self.neuron.mean(position, inputs), targets)
+        losses = jax.vmap(self.loss)(self._mean(position, inputs), targets)
         return jnp.sum(losses if weights is None else losses * weights)
 
     def _gradients(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Cloud:
         """Sum over the rows of the first variation's gradient, N x that of the averaged network."""
+
+        def dual_of(outputs: Outputs) -> Outputs:
+            dual = jax.vmap(self.loss.derivative)(outputs, targets)
+            return dual if weights is None else dual * by_rows(weights, dual)
+
+        if self._block(position, len(inputs)) is None:
+            dual = dual_of(self._mean(position, inputs))
+            return clouds.pull(position, self.neuron, inputs, dual, self.split_particles)
         outputs, pull_back = jax.vjp(lambda cloud: self.neuron.mean(cloud, inputs), position)
-        dual = jax.vmap(self.loss.derivative)(outputs, targets)
-        if weights is not None:
-            dual = dual * by_rows(weights, dual)
-        return pull_back(dual * position.shape[0])[0]
+        return pull_back(dual_of(outputs) * position.shape[0])[0]
 
     def _average_blocks(self, function: Any, position: Cloud) -> Any:
-        total = blocks.block_sum(function, self._rows(position), self._block(position), self.split_rows)
+        rows = self.max_size // (1 if self.split_rows is None else self.split_rows.parts)
+        block = self._block(position, rows) or rows
+        total = blocks.block_sum(function, self._rows(position), block, self.split_rows)
         return jax.tree.map(lambda t: t / jnp.asarray(self.size, t.dtype), total)
 
 
@@ -248,11 +266,13 @@ class Prior(eqx.Module):
         return jnp.asarray(np.sqrt(variance) * trees.host_normal(key, self.shape, self.dtype))
 
 
-def rows_of_a_block(particles: int, shared: bool = False) -> int:
-    """How many rows a device with so many particles takes at once; as many as it can where each block is a sum over
-    devices."""
-    room, near = MOST_ELEMENTS // particles, BLOCK_ELEMENTS // particles
-    return max(1, min(FEWEST_ROWS, room), min(MOST_ROWS, room if shared else near))
+def rows_of_a_block(particles: int, rows: int, shared: bool = False) -> int | None:
+    """How many rows a device with so many particles takes at once, all of them if these are shared and each block is a
+    sum over devices; None where that would be too many activations."""
+    fewest, room = (rows, SHARED_ELEMENTS) if shared else (min(rows, FEWEST_ROWS), MOST_ELEMENTS)
+    if fewest * particles > room or fewest > MOST_ROWS:
+        return None
+    return max(fewest, min(rows, MOST_ROWS, BLOCK_ELEMENTS // particles))
 
 
 def check_risk(problem: Any, algorithm: str) -> None:

@@ -12,20 +12,20 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
-from langevax.problems.blocks import SplitRows
+from langevax.problems.blocks import Split
 from langevax.problems.problem import Problem
 
 ROWS = "rows"
 """The axis of a mesh over which rows are split; the others split particles, or chains."""
 
 
-def in_parts(problem: PyTree, split: SplitRows | None, particles: int = 1) -> PyTree:
-    """`problem`, or any tree with problems in it, told how its rows are split, and into how many parts particles are.
+def in_parts(problem: PyTree, split: Split | None, particles: Split | None = None) -> PyTree:
+    """`problem`, or any tree with problems in it, told how its rows are split, and its particles.
 
     Raises:
         ValueError: no problem has rows, or they do not split evenly.
     """
-    found, rows = False, 1 if split is None else split.mesh.shape[split.axis]
+    found, rows = False, 1 if split is None else split.parts
 
     def one(node: Any) -> Any:
         nonlocal found
@@ -38,7 +38,7 @@ def in_parts(problem: PyTree, split: SplitRows | None, particles: int = 1) -> Py
                 f"sharding splits rows over {rows} devices, but {type(node).__name__} has {node.max_size}; drop "
                 f"{node.max_size % rows} of them, or fill up to {full} with copies and pass count={node.max_size}."
             )
-        return with_fields(node, split_rows=split, particle_parts=particles)
+        return with_fields(node, split_rows=split, split_particles=particles)
 
     parted = jax.tree.map(one, problem, is_leaf=_has_rows)
     if split is not None and not found:

@@ -1,6 +1,5 @@
 """Where a run begins: positions from what the user gave, on the devices the user named."""
 
-import math
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +10,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from langevax import checks
-from langevax.problems.blocks import SplitRows
+from langevax.problems.blocks import Split
 from langevax.problems.parts import ROWS, in_parts, laid_out
 from langevax.run import processes, program
 from langevax.run.result import Result
@@ -70,8 +69,9 @@ def place(
     if spec is None:
         spec = PartitionSpec(tuple(name for name in names if name != ROWS) or None)
     axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
-    of_first, of_position = (math.prod(mesh.shape[a] for a in some) for some in (sum(axes[:1], ()), sum(axes, ())))
-    rows = SplitRows(mesh, ROWS) if ROWS in names and ROWS not in sum(axes, ()) else None
+    first, position = Split(mesh, sum(axes[:1], ())), Split(mesh, sum(axes, ()))
+    rows = Split(mesh, (ROWS,)) if ROWS in names and ROWS not in position.axes else None
+    particles = first if num_chains is None and first.parts > 1 else None
     split, by_rows, everywhere = (
         NamedSharding(mesh, each) for each in (spec, PartitionSpec(None if rows is None else ROWS), PartitionSpec())
     )
@@ -81,10 +81,10 @@ def place(
             return processes.put(leaf, split)
         except ValueError as error:
             raise ValueError(
-                f"sharding splits {split.spec} over {of_position} devices, which does not go into a position of shape "
-                f"{leaf.shape}; make axis 0 (chains, or particles) a multiple of {of_first}."
+                f"sharding splits {split.spec} over {position.parts} devices, which does not go into a position of "
+                f"shape {leaf.shape}; make axis 0 (chains, or particles) a multiple of {first.parts}."
             ) from error
 
-    shared = in_parts(shared, rows, of_first if num_chains is None else 1)
+    shared = in_parts(shared, rows, particles)
     shared = laid_out(shared, lambda a: processes.put(a, by_rows), lambda a: processes.put(a, everywhere))
     return jax.tree.map(place_one, positions), shared
