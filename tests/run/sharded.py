@@ -12,20 +12,22 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import langevax
+from langevax import trees
 from langevax.gradients import SVRG
 from langevax.problems import clouds, mean_field
 from langevax.problems.function import Function
 from langevax.run import chains, position_of, program
 from langevax.run.start import place
 from langevax.sklearn import MeanFieldRegressor
+from langevax.sklearn.devices import mesh_of
 from tests.run.setting import squared_distance
 
 SAMPLES, PARTICLES, STEPS, BLOCK = 20, 64, 30, 3
 CALL = re.compile(r"= (\S+|\(.*?\)) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
 
 
-def communication(algorithm, problem, positions, mesh, record=None, num_chains=None):
-    """What one compiled `advance` sends between devices, as `operation shape`."""
+def advancing(algorithm, problem, positions, mesh, record=None, num_chains=None):
+    """The program of a device for one `advance`, compiled."""
     observers = program.Observers(record, None)
     algorithm, problem = program.trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh, num_chains)
@@ -33,8 +35,17 @@ def communication(algorithm, problem, positions, mesh, record=None, num_chains=N
     carry = program.begin(algorithm, problem, observers, positions, key, many)
     buffer = program.make_buffer(algorithm, problem, observers, carry, many)
     lowered = program.advance.lower(algorithm, problem, observers, carry, buffer, key, stop, every, many)
-    calls = CALL.findall(lowered.compile().compiled.as_text())
-    return [f"{operation} {re.sub('{.*?}', '', shape)}" for shape, operation in calls]
+    return lowered.compile().compiled.as_text()
+
+
+def sent_by(program_text):
+    """What it sends to other devices, as `operation shape`."""
+    return [f"{operation} {re.sub('{.*?}', '', shape)}" for shape, operation in CALL.findall(program_text)]
+
+
+def communication(*arguments, **options):
+    """What one compiled `advance` sends between devices."""
+    return sent_by(advancing(*arguments, **options))
 
 
 def difference(left, right):
@@ -48,20 +59,25 @@ def difference(left, right):
 
 @contextlib.contextmanager
 def in_tiles():
-    """Clouds of this size taken as large ones are: some particles and some rows at a time."""
-    before = mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, clouds.ROWS, clouds.PARTICLES
+    """Clouds of this size taken as large ones are: some particles and some rows at a time, and noise drawn apart."""
+    before = mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, clouds.ROWS, clouds.PARTICLES, trees.MANY
     mean_field.MOST_ELEMENTS = mean_field.SHARED_ELEMENTS = 0
-    clouds.ROWS, clouds.PARTICLES = 8, 7
+    clouds.ROWS, clouds.PARTICLES, trees.MANY = 8, 7, 0
     yield
-    mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, clouds.ROWS, clouds.PARTICLES = before
+    mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, clouds.ROWS, clouds.PARTICLES, trees.MANY = before
+
+
+def refused(function, *arguments, **options):
+    """What it says."""
+    try:
+        function(*arguments, **options)
+    except ValueError as error:
+        return str(error)
 
 
 def refusal(*arguments, **options):
     """What `simulate` says."""
-    try:
-        langevax.simulate(*arguments, **options)
-    except ValueError as error:
-        return str(error)
+    return refused(langevax.simulate, *arguments, **options)
 
 
 def main():
@@ -99,7 +115,8 @@ def main():
     }
 
     with in_tiles():
-        sent["particles of a large cloud"] = communication(mfld, larger, large_cloud, mesh)
+        of_device = advancing(mfld, larger, large_cloud, mesh)
+        sent["particles of a large cloud"] = sent_by(of_device)
         sent["particles and rows of a large cloud"] = communication(mfld, larger, large_cloud, both)
 
     options = {"key": jax.random.key(0), "num_steps": STEPS, "record_every": 7, "average": position_of}
@@ -123,6 +140,9 @@ def main():
         differences[name] = difference(
             one, langevax.simulate(algorithm, problem, start, sharding=devices, **options, **more)
         )
+    means = np.arange(1.0, SAMPLES + 1) @ rows / np.arange(1.0, SAMPLES + 1).sum()
+    descent = langevax.Langevin(0.1, 0.0)
+    reached = langevax.simulate(descent, distance, eight[0], sharding=by_rows, **options).position
     one = langevax.simulate(mfld, larger, large_cloud, **options)
     with in_tiles():
         tiled = langevax.simulate(mfld, larger, large_cloud, sharding=both, **options)
@@ -144,6 +164,10 @@ def main():
                 "refusal of no rows": refusal(langevin, nothing, eight, sharding=both, **options),
                 "shards": sorted(shard.data.shape for shard in shared.position.addressable_shards),
                 "rows of each device": sorted(shard.data.shape for shard in placed.inputs.addressable_shards),
+                "draws": [f"f32[{large_cloud.size // share}]" in of_device for share in (1, 4)],
+                "off the closed form": float(np.abs(np.asarray(reached) - (1 - 0.9**STEPS) * means).max()),
+                "meshes of estimators": [dict(mesh_of(asked, 8).shape) for asked in (4, {"rows": 2, "particles": 2})],
+                "refusals of estimators": [refused(mesh_of, asked, 6) for asked in (4, {"rows": 3}, {"rows": 5})],
                 "devices": len(shared.position.sharding.device_set),
                 "differences": differences,
                 "difference resumed": difference(shared, resumed),

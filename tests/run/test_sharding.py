@@ -32,6 +32,11 @@ def test_a_step_of_a_large_cloud_sends_one_sum_of_the_outputs_too(facts):
     assert gradients == f"all-reduce f32[{sharded.PARTICLES // 2},5]"
 
 
+def test_each_device_draws_the_noise_of_its_own_particles(facts):
+    """Nothing in its program has the length of all their noise, something that of its part."""
+    assert facts["draws"] == [False, True]
+
+
 def test_recording_sharded_particles_sends_nothing_more(facts):
     assert facts["sent"]["particles recorded"] == facts["sent"]["particles"]
 
@@ -79,6 +84,23 @@ def test_each_device_keeps_its_own_particles_and_rows(facts):
 def test_numbers_and_records_are_those_of_one_device(facts, run):
     """float32; the largest number is about 3."""
     assert facts["differences"][run] < 1e-5
+
+
+def test_descent_over_split_rows_is_its_closed_form(facts):
+    """Weighted squared distances from 0: x_k = (1 - (1 - h)^k) times the weighted mean; float32, of numbers below 1."""
+    assert facts["off the closed form"] < 1e-6
+
+
+def test_estimators_split_what_they_were_asked_to(facts):
+    assert facts["meshes of estimators"] == [{"particles": 4}, {"rows": 2, "particles": 2}]
+
+
+def test_estimators_refuse_what_does_not_split(facts):
+    particles, rows, devices = facts["refusals of estimators"]
+    assert "num_particles is 6" in particles
+    assert "num_particles=8" in particles
+    assert "devices['rows'] is 3" in rows
+    assert "devices is {'rows': 5}, but JAX has 4" in devices
 
 
 def test_records_are_on_their_grid(facts):

@@ -1,0 +1,44 @@
+"""Normal draws of positions: JAX's own numbers, computed apart from what they are added to where rows are short."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from langevax import trees
+
+SHORT, FEW, LONG, FLAT = (512, 11), (100, 11), (64, 64), (5632,)
+
+
+@jax.jit
+def moved(position, key):
+    return position + trees.normal(key, position.shape, position.dtype)
+
+
+@pytest.mark.parametrize("shape", [SHORT, FEW, LONG, FLAT])
+@pytest.mark.parametrize(("wide", "tolerance"), [(False, 2e-6), (True, 1e-14)])
+def test_draws_are_those_of_jax_in_their_order(shape, wide, tolerance):
+    """In either floating type, within rounding of numbers below 5: vector instructions round as they like."""
+    with jax.enable_x64(wide):
+        key = jax.random.key(3)
+        numbers = moved(jnp.zeros(shape), key)
+        assert numbers.dtype == (jnp.float64 if wide else jnp.float32)
+        expected = jax.random.normal(key, (np.prod(shape, dtype=int),), numbers.dtype).reshape(shape)
+        np.testing.assert_allclose(numbers, expected, rtol=0, atol=tolerance)
+
+
+def test_chains_draw_what_each_would_draw_alone():
+    keys, positions = jax.random.split(jax.random.key(4), 2), jnp.zeros((2, *SHORT))
+    alone = jnp.stack([moved(x, key) for x, key in zip(positions, keys, strict=True)])
+    np.testing.assert_allclose(jax.vmap(moved)(positions, keys), alone, rtol=0, atol=2e-6)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices have no vector instructions to lose")
+@pytest.mark.parametrize(("shape", "apart"), [(SHORT, True), (FEW, False), (LONG, False), (FLAT, False)])
+def test_draws_of_many_short_rows_are_computed_apart(shape, apart):
+    """A branch of their own, in one dimension."""
+    program = moved.lower(jnp.zeros(shape), jax.random.key(0)).compile().as_text()
+    assert (" conditional(" in program) == apart
+    if apart:
+        branch = program.split(" conditional(")[0]
+        assert f"f32[{SHORT[0] * SHORT[1]}]" in branch
