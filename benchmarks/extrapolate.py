@@ -102,7 +102,7 @@ def show(of: Machine) -> None:
         f"An activation takes {1e9 * of.activation:.2f} ns, a coordinate {1e9 * of.coordinate:.1f} ns, a sum over two "
         f"{1e6 * of.latency:.0f} us and {1e-9 * of.bandwidth:.2f} GB/s; a particle needs {of.particle:.0f} bytes.\n"
     )
-    heads = " | ".join(str(k) for k in DEVICES)
+    heads = " | ".join(f"k = {k}" for k in DEVICES)
     print(f"| particles split, n = {ROWS:,}, d = {COLUMNS} | {heads} | sums overtake at |\n" + "|---" * 9 + "|")
     for particles in PARTICLES:
         cells = [cell(of.particles_over(k, particles), of.holds_particles(k, particles)) for k in DEVICES]
@@ -116,7 +116,7 @@ def show(of: Machine) -> None:
 
 def cell(seconds: float, fits: bool) -> str:
     """Three digits, or in brackets what would take so long if there were room for it."""
-    said = f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
+    said = f"{seconds:.3g}\N{NO-BREAK SPACE}s" if seconds >= 1 else f"{1e3 * seconds:.3g}\N{NO-BREAK SPACE}ms"
     return said if fits else f"({said})"
 
 

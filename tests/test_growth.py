@@ -92,8 +92,8 @@ def test_where_memory_ends_and_where_sums_overtake():
     assert not MACHINE.holds_rows(2, 4e7)
     # 1e4 particles: 22.1 ms / k of work against (k - 1) ms
     assert MACHINE.overtaken(1e4) == 6
-    assert extrapolate.cell(0.0123456, fits=True) == "12.3 ms"
-    assert extrapolate.cell(12.3456, fits=False) == "(12.3 s)"
+    assert extrapolate.cell(0.0123456, fits=True) == "12.3\N{NO-BREAK SPACE}ms"
+    assert extrapolate.cell(12.3456, fits=False) == "(12.3\N{NO-BREAK SPACE}s)"
 
 
 def test_constants_are_those_of_the_tables():

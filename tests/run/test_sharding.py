@@ -92,7 +92,7 @@ def test_descent_over_split_rows_is_its_closed_form(facts):
 
 
 def test_estimators_split_what_they_were_asked_to(facts):
-    assert facts["meshes of estimators"] == [{"particles": 4}, {"rows": 2, "particles": 2}]
+    assert facts["meshes of estimators"] == [{"particles": 4}, {"rows": 4, "particles": 1}]
 
 
 def test_estimators_refuse_what_does_not_split(facts):
