@@ -23,6 +23,7 @@ def compiled_quickly():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()  # or later files would go on with some of them, and with others once those are forgotten
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -72,7 +72,9 @@ def test_each_claim_on_the_last_cell_can_fail_alone(data):
         broken.accuracy.loc[kernel | first], broken.accuracy.loc[kernel | last] = start, end
         return broken
 
-    check_failing(STUDY, with_kernel(1.0, 0.96), "kernel's accuracy at", "network's accuracy less")
+    as_good = with_kernel(1.0, 0.97)
+    as_good.accuracy.loc[{"learner": "MFLD, annealed"} | last] = 0.97
+    check_failing(STUDY, as_good, "kernel's accuracy at", "network's accuracy less")
     check_failing(STUDY, with_kernel(0.8, 0.8), "what the kernel loses")
     lost = data.copy(deep=True)
     lost.accuracy.loc[{"learner": "MFLD, annealed"} | first] = 0.9
