@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 SHORT, MANY = 64, 4096
-"""A last axis below which, and numbers from which, a draw pays for a loop of its own."""
+"""A last axis below which, and numbers from which, a draw pays for a branch of its own."""
 
 
 def map_prefix(function: Callable[..., Any], prefix: PyTree, position: PyTree, *others: PyTree) -> PyTree:
