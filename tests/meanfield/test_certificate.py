@@ -264,9 +264,9 @@ traces = []
 class Counted(neurons.Tanh):
     """A neuron that leaves a mark whenever it is traced."""
 
-    def __call__(self, particle, x):
+    def activation(self, particle, x):
         traces.append(x)
-        return super().__call__(particle, x)
+        return super().activation(particle, x)
 
 
 def test_another_temperature_or_ridge_is_no_other_program():

@@ -45,6 +45,12 @@ def products(jaxpr):
             yield from products(inner)
 
 
+def shapes(jaxpr, operation):
+    """Of the results of one operation, inner programs included."""
+    inner = [shapes(inner, operation) for equation in jaxpr.eqns for inner in jaxprs_in_params(equation.params)]
+    return set().union({e.outvars[0].aval.shape for e in jaxpr.eqns if e.primitive.name == operation}, *inner)
+
+
 @each
 def test_neurons_are_their_formulas(neuron):
     particles, inputs = draws(neuron)
@@ -77,6 +83,16 @@ def test_a_layer_is_one_matrix_product_with_samples_inside(neuron):
     (product,) = products(jax.make_jaxpr(lambda p, x: layer(neuron, p, x))(particles, inputs).jaxpr)
     assert product.primitive.name == "dot_general"
     assert product.outvars[0].aval.shape == (400, 50)
+
+
+@pytest.mark.parametrize("neuron", [neurons.Tanh(2.0), neurons.Parity(), neurons.ClippedReLU(2.0, 3.0)])
+def test_a_scale_multiplies_sums_and_not_each_activation(neuron):
+    particles, inputs = draws(neuron)
+    traced = jax.tree.map(jnp.asarray, neuron)
+    for function in (lambda h, p, x: h.mean(p, x), lambda h, p, x: jax.vmap(h.pull, (0, None, None))(p, x, x[:, 0])):
+        program = jax.make_jaxpr(function)(traced, particles, inputs)
+        assert (400, 50) in shapes(program.jaxpr, "add")
+        assert (400, 50) not in shapes(program.jaxpr, "mul")
 
 
 @each

@@ -10,6 +10,7 @@ samples inside particles gives one matrix product with result (particles, sample
 
 import math
 from abc import abstractmethod
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -36,15 +37,11 @@ class Neuron(eqx.Module):
 
     def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
         """The network's outputs, `(1/N) sum_r h(theta_r, x_i)`: particles outside, samples inside."""
-        activations = jax.vmap(jax.vmap(self, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs)
-        return jnp.mean(activations, axis=0)
+        return _mean(self, cloud, inputs)
 
     def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
-        """`sum_i <dual_i, h(particle, x_i)>`: what one particle feels of rows under a frozen dual.
-
-        Products, not sums: mapped over particles they are products of matrices, three times as fast.
-        """
-        return products.tensordot(dual, jax.vmap(self, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)
+        """`sum_i <dual_i, h(particle, x_i)>`: what one particle feels of rows under a frozen dual."""
+        return _pull(self, particle, inputs, dual)
 
     @abstractmethod
     def particle_size(self, num_features: int) -> int:
@@ -70,7 +67,52 @@ class Neuron(eqx.Module):
         """sup |h| over particles and inputs, the Euclidean norm of a vector output; infinity if unbounded."""
 
 
-class Tanh(Neuron):
+class Scaled(Neuron):
+    """h = scale activation(particle, x), where sums over particles and rows are scaled once.
+
+    A scale is an argument of the compiled program, so that another one does not compile again; there it would multiply
+    every activation, a tenth of a step on a table of 10 columns. Raises ValueError unless `scale` > 0.
+    """
+
+    scale: eqx.AbstractVar[float | Scalar]
+
+    def __check_init__(self):
+        checks.number("scale", self.scale, positive=True)
+
+    @abstractmethod
+    def activation(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
+        """h(particle, x) at scale 1."""
+
+    @abstractmethod
+    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        """`slope_bounds` at scale 1."""
+
+    def __call__(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
+        return self._scaled(self.activation(particle, x))
+
+    def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
+        return self._scaled(_mean(self.activation, cloud, inputs))
+
+    def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
+        return self._scaled(_pull(self.activation, particle, inputs, dual))
+
+    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        return self._scaled(self._scaled(self.activation_slopes(second_moments)))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def bound(self) -> float | Scalar:
+        return self.scale
+
+    def _scaled(self, values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        # A traced scale may carry another precision than the position, which rules.
+        return jnp.asarray(self.scale, values.dtype) * values
+
+
+class Tanh(Scaled):
     """h = scale tanh(<w, x> + b), with particle (w, b) of d + 1 coordinates.
 
     The neuron of the experiments on mean-field Langevin dynamics. Raises ValueError unless `scale` > 0.
@@ -84,25 +126,14 @@ class Tanh(Neuron):
 
     scale: float | Scalar = 1.0
 
-    def __check_init__(self):
-        checks.number("scale", self.scale, positive=True)
+    def activation(self, particle: Particle, x: Input) -> Scalar:
+        return jnp.tanh(products.dot(particle[:-1], x) + particle[-1])
 
-    def __call__(self, particle: Particle, x: Input) -> Scalar:
-        return _scaled(self.scale, jnp.tanh(products.dot(particle[:-1], x) + particle[-1]))
-
-    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
-        return _scaled(self.scale, _scaled(self.scale, jnp.append(second_moments, 1.0)))
+    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        return jnp.append(second_moments, 1.0)
 
     def particle_size(self, num_features: int) -> int:
         return num_features + 1
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        return ()
-
-    @property
-    def bound(self) -> float | Scalar:
-        return self.scale
 
 
 class Linear(Neuron):
@@ -133,7 +164,7 @@ class Linear(Neuron):
         return math.inf
 
 
-class TanhTanh(Neuron):
+class TanhTanh(Scaled):
     """h = scale tanh(a) tanh(<w, x> + b), with particle (a, w, b): a trained output weight that stays bounded.
 
     `num_outputs=None` gives a scalar output and d + 2 coordinates; `num_outputs=C` a vector `(C,)` from C
@@ -149,13 +180,12 @@ class TanhTanh(Neuron):
     num_outputs: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        checks.number("scale", self.scale, positive=True)
         if self.num_outputs is not None:
             checks.positive_int("num_outputs", self.num_outputs)
 
-    def __call__(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
+    def activation(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
         a, w, b = self.split(particle)
-        return _scaled(self.scale, jnp.tanh(a) * jnp.tanh(products.dot(w, x) + b))
+        return jnp.tanh(a) * jnp.tanh(products.dot(w, x) + b)
 
     def input_weights(self, num_features: int) -> slice:
         first = self.num_outputs or 1
@@ -174,16 +204,16 @@ class TanhTanh(Neuron):
             cloud
         )  # as a product of matrices: C x particles x n numbers would take eight times as long
         features = jnp.tanh(products.dot(w, inputs.T) + b[:, None])
-        return _scaled(self.scale, products.dot(features.T, jnp.tanh(a)) / len(cloud))
+        return self._scaled(products.dot(features.T, jnp.tanh(a)) / len(cloud))
 
     def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
         a, w, b = self.split(particle)
         features = jnp.tanh(products.dot(inputs, w) + b)  # n of them, where n x C outputs would take twice as long
-        return _scaled(self.scale, jnp.sum(jnp.tanh(a) * products.dot(features, dual)))
+        return self._scaled(jnp.sum(jnp.tanh(a) * products.dot(features, dual)))
 
-    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         outer = jnp.ones(self.num_outputs or 1, second_moments.dtype)
-        return _scaled(self.scale, _scaled(self.scale, jnp.concatenate([outer, jnp.append(second_moments, 1.0)])))
+        return jnp.concatenate([outer, jnp.append(second_moments, 1.0)])
 
     def particle_size(self, num_features: int) -> int:
         return num_features + 1 + (1 if self.num_outputs is None else self.num_outputs)
@@ -197,7 +227,7 @@ class TanhTanh(Neuron):
         return self.scale if self.num_outputs is None else self.scale * math.sqrt(self.num_outputs)
 
 
-class Parity(Neuron):
+class Parity(Scaled):
     """h = scale [tanh(<w, x> + b) + 2 tanh(c)] / 3, with particle (w, b, c) of d + 2 coordinates.
 
     The neuron of the sparse-parity experiments (Suzuki, Wu, Oko, Nitanda, NeurIPS 2023), there with scale
@@ -210,30 +240,18 @@ class Parity(Neuron):
 
     scale: float | Scalar = 15.0
 
-    def __check_init__(self):
-        checks.number("scale", self.scale, positive=True)
-
-    def __call__(self, particle: Particle, x: Input) -> Scalar:
+    def activation(self, particle: Particle, x: Input) -> Scalar:
         w, b, c = particle[:-2], particle[-2], particle[-1]
-        return _scaled(self.scale, (jnp.tanh(products.dot(w, x) + b) + 2 * jnp.tanh(c)) / 3)
+        return (jnp.tanh(products.dot(w, x) + b) + 2 * jnp.tanh(c)) / 3
 
-    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
-        thirds = jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
-        return _scaled(self.scale, _scaled(self.scale, thirds))
+    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        return jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
 
     def particle_size(self, num_features: int) -> int:
         return num_features + 2
 
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        return ()
 
-    @property
-    def bound(self) -> float | Scalar:
-        return self.scale
-
-
-class ClippedReLU(Neuron):
+class ClippedReLU(Scaled):
     """h = scale clip(<w, x> + b, 0, cap), with particle (w, b) of d + 1 coordinates.
 
     A ReLU kept bounded by `cap`. It is never negative, and flat beyond the cap and below zero. Raises
@@ -249,28 +267,27 @@ class ClippedReLU(Neuron):
     cap: float | Scalar = 1.0
 
     def __check_init__(self):
-        checks.number("scale", self.scale, positive=True)
         checks.number("cap", self.cap, positive=True)
 
-    def __call__(self, particle: Particle, x: Input) -> Scalar:
-        activation = products.dot(particle[:-1], x) + particle[-1]
-        return _scaled(self.scale, jnp.clip(activation, 0.0, jnp.asarray(self.cap, activation.dtype)))
+    def activation(self, particle: Particle, x: Input) -> Scalar:
+        inner = products.dot(particle[:-1], x) + particle[-1]
+        return jnp.clip(inner, 0.0, jnp.asarray(self.cap, inner.dtype))
 
-    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
-        return _scaled(self.scale, _scaled(self.scale, jnp.append(second_moments, 1.0)))
+    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+        return jnp.append(second_moments, 1.0)
 
     def particle_size(self, num_features: int) -> int:
         return num_features + 1
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        return ()
 
     @property
     def bound(self) -> float | Scalar:
         return self.scale * self.cap
 
 
-def _scaled(scale: float | Scalar, activation: Float[Array, "*outputs"]) -> Float[Array, "*outputs"]:
-    # A traced scale may carry another precision than the position, which rules.
-    return jnp.asarray(scale, activation.dtype) * activation
+def _mean(h: Any, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
+    return jnp.mean(jax.vmap(jax.vmap(h, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs), axis=0)
+
+
+def _pull(h: Any, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
+    # Products, not sums: mapped over particles they are products of matrices, three times as fast.
+    return products.tensordot(dual, jax.vmap(h, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)

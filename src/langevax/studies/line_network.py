@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Key
 from langevax import trees
 from langevax.problems import losses
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.neurons import Neuron
+from langevax.problems.neurons import Scaled
 from langevax.theory.grid_risk import GridRisk
 
 
@@ -61,7 +61,7 @@ EXACT = {
 }
 
 
-class Line(Neuron):
+class Line(Scaled):
     """h = scale tanh(a w + c), with particle (w,) and input (a, c).
 
     >>> float(Line()(jnp.ones(1), jnp.array([2.0, -2.0])))
@@ -70,22 +70,14 @@ class Line(Neuron):
 
     scale: float | Float[Array, ""] = 1.0
 
-    def __call__(self, particle: Float[Array, "1"], x: Float[Array, "2"]) -> Float[Array, ""]:
-        return jnp.asarray(self.scale, x.dtype) * jnp.tanh(x[0] * particle[0] + x[1])
+    def activation(self, particle: Float[Array, "1"], x: Float[Array, "2"]) -> Float[Array, ""]:
+        return jnp.tanh(x[0] * particle[0] + x[1])
+
+    def activation_slopes(self, second_moments: Float[Array, "2"]) -> Float[Array, "1"]:
+        return second_moments[:1]
 
     def particle_size(self, num_features: int) -> int:
         return 1
-
-    def slope_bounds(self, second_moments: Float[Array, "2"]) -> Float[Array, "1"]:
-        return jnp.asarray(self.scale, second_moments.dtype) ** 2 * second_moments[:1]
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        return ()
-
-    @property
-    def bound(self) -> float | Float[Array, ""]:
-        return self.scale
 
 
 class NormalStart(eqx.Module):
