@@ -250,7 +250,8 @@ def test_large_clouds_are_taken_in_tiles():
     [
         (1_000, 400, False, 400),
         (1_000, 10**6, False, 2048),
-        (10_000, 10**6, False, 419),
+        (5_000, 10**6, False, 419),
+        (10_000, 10**6, False, 256),
         (2**16, 1_000, False, 256),
         (2**16 + 1, 1_000, False, None),
         (10**7, 1, False, 1),
