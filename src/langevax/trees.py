@@ -15,6 +15,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
+from langevax.keys import unrolled
+
 SHORT, MANY = 64, 4096
 """A last axis below which, and numbers from which, a draw pays for a branch of its own."""
 
@@ -38,10 +40,10 @@ def normal_like(key: Key[Array, ""], position: PyTree) -> PyTree:
 def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> Array:
     """One leaf of `normal_like`; below 32 bits drawn wider and rounded, since JAX's own are biased there."""
     wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
-    length = math.prod(shape)
+    straight, length = unrolled(key), math.prod(shape)
 
     def drawn() -> Array:
-        return jax.random.normal(key, (length,), wide)
+        return jax.random.normal(straight, (length,), wide)
 
     short_rows = len(shape) > 1 and shape[-1] < SHORT and length >= MANY
     numbers = lax.platform_dependent(cpu=lambda: _unfused(drawn), default=drawn) if short_rows else drawn()

@@ -25,6 +25,7 @@ from langevax.federated.exchange import Answers, Exchange
 from langevax.federated.rounds import COUNTS, Federated, client_key, cost, exchange_keys
 from langevax.federated.sampling import Selection
 from langevax.federated.turns import Turn
+from langevax.keys import unrolled
 from langevax.problems.federation import Roster
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run.program import trace_floats
@@ -192,7 +193,7 @@ def _drawn(
     exchange: Exchange, server: Any, roster: Roster, key: Key[Array, ""]
 ) -> tuple[Selection, Int[Array, " asked"], Array]:
     """Whom to ask, and the data of the key of each one's reply."""
-    select_key, _, reply_key = exchange_keys(key)
+    select_key, _, reply_key = exchange_keys(unrolled(key))
     selection = exchange.select(select_key, server, roster)
     ids = jnp.arange(roster.num_clients, dtype=jnp.int32) if selection.ids is None else selection.ids
     return selection, ids, random.key_data(jax.vmap(client_key, in_axes=(None, 0))(reply_key, ids))
@@ -227,4 +228,5 @@ def answered(
     exchange: Exchange, client: FiniteSum, memory: Any, message: Any, key_data: Array, impl: str, step: Int[Array, ""]
 ) -> tuple[Any, Any]:
     """(reply, memory) of one client, where it is: one compiled program for each kind of exchange."""
-    return exchange.reply(client, memory, message, random.wrap_key_data(key_data, impl=impl), step)
+    key = unrolled(random.wrap_key_data(key_data, impl=impl))
+    return exchange.reply(client, memory, message, key, step)

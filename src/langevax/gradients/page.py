@@ -13,6 +13,7 @@ from langevax.gradients import batches
 from langevax.gradients.estimator import GradientEstimator
 from langevax.gradients.sarah import SARAHState
 from langevax.gradients.svrg import two_point_change
+from langevax.keys import unrolled
 from langevax.problems.problem import Problem
 
 
@@ -71,7 +72,7 @@ class PAGE(GradientEstimator):
         """Whether `step` takes a full gradient, step 0 aside."""
         size = jnp.asarray(problem.size, jnp.float32)
         probability = self.batch_size / (size + self.batch_size) if self.probability is None else self.probability
-        drawn = random.uniform(random.fold_in(random.key(self.seed), step), (), jnp.float32)
+        drawn = random.uniform(random.fold_in(unrolled(random.key(self.seed)), step), (), jnp.float32)
         return drawn < jnp.asarray(probability, jnp.float32)
 
 

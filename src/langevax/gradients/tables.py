@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from langevax import checks
 from langevax.gradients import batches
+from langevax.keys import unrolled
 from langevax.problems.problem import Problem
 
 TABLES, STARTS = ("blocks", "components"), ("full", "batch")
@@ -151,7 +152,7 @@ class Blocks(Entries):
         start = block * (size // count) + jnp.minimum(block, size % count)
         length = self._length(problem, block)
         places = jnp.arange(self.batch_size, dtype=jnp.int32)
-        key = jax.random.key(self.seed)
+        key = unrolled(jax.random.key(self.seed))
         return batches.permuted(key, start + jnp.where(places < length, places, 0), size), length
 
     def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: Any) -> Float[Array, " entries"]:

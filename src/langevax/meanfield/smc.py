@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax, random
 from jaxtyping import Array, Float, Int, Key, Shaped
 
+from langevax.keys import unrolled
 from langevax.meanfield.moves import FIRST_STEP, Proposal, adapted, check_proposal, moved
 from langevax.meanfield.pcnl_moves import moved_as_functions
 from langevax.meanfield.weights import effective_size, log_mean_exp, systematic
@@ -89,7 +90,7 @@ def sample_gibbs(
         (True, True)
     """
     check_proposal(proposal)
-    dtype = risk.inputs.dtype
+    key, dtype = unrolled(key), risk.inputs.dtype
     temperature, precision = jnp.asarray(temperature, dtype), jnp.asarray(risk.precision, dtype)
 
     def ridge(particles: Array) -> Array:

@@ -20,6 +20,7 @@ from optax import GradientTransformationExtraArgs, safe_increment
 from langevax import checks, trees
 from langevax.algorithm import at_step
 from langevax.integrators import Exponential, Integrator
+from langevax.keys import unrolled
 
 
 class LangevinState(NamedTuple):
@@ -104,7 +105,9 @@ def langevin(
             raise ValueError("params is None but langevin has a precision; pass update(grads, state, params).")
         position = _where_moved(updates, params) if has_precision else jax.tree.map(jnp.zeros_like, updates)
         h, T = at_step(step_size, state.count), at_step(temperature, state.count)
-        _, noise_key = random.split(random.fold_in(state.key, state.count))  # as in `Langevin` under `simulate`
+        _, noise_key = random.split(
+            random.fold_in(unrolled(state.key), state.count)
+        )  # as in `Langevin` under `simulate`
         noise = trees.normal_like(noise_key, jax.tree.map(_wide, updates))
 
         def move(precision: Any, g: Any, x: Any, xi: Array) -> Array:

@@ -11,6 +11,7 @@ from jax import random
 from jaxtyping import Array, Float, Key, PyTree
 
 from langevax import trees
+from langevax.keys import unrolled
 from langevax.optimize import arguments
 from langevax.optimize.arguments import Box
 from langevax.problems.curvature import ITERATIONS, largest_curvature
@@ -63,7 +64,7 @@ def draw(x0: Array, spread: Any, box: Box | None, key: Key[Array, ""], number: i
 def _draw(
     x0: Array, width: Array, lower: Array, upper: Array, key: Key[Array, ""], number: int, fill: bool
 ) -> Float[Array, "places d"]:
-    uniform_key, normal_key = random.split(key)
+    uniform_key, normal_key = random.split(unrolled(key))
     shape = (number - 1, *x0.shape)
     around, _ = fold(x0 + width * trees.normal(normal_key, shape, x0.dtype), lower, upper)
     if fill:
@@ -77,7 +78,7 @@ def _draw(
 @eqx.filter_jit
 def draw_with(start: Callable[[Any], PyTree], key: Key[Array, ""], number: int) -> PyTree:
     """`start(key)`, one for each place, places first."""
-    return jax.vmap(start)(random.split(key, number))
+    return jax.vmap(start)(random.split(unrolled(key), number))
 
 
 def look(problem: Problem, places: Array, tuned: bool, key: Key[Array, ""], name: str) -> Survey:
@@ -121,5 +122,5 @@ def _values_and_slopes(problem: Problem, places: Array) -> tuple[Array, Array]:
 
 @eqx.filter_jit
 def _curvatures(problem: Problem, places: Array, key: Key[Array, ""]) -> Float[Array, " places"]:
-    keys = random.split(key, len(places))
+    keys = random.split(unrolled(key), len(places))
     return jax.vmap(lambda x, key: largest_curvature(problem, x, key=key))(places, keys)

@@ -20,6 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int32, Key, PyTree
 
 from langevax.algorithm import Algorithm, Info
+from langevax.keys import unrolled
 from langevax.problems.problem import Problem
 from langevax.run import counters, processes
 from langevax.run.chains import Chains, keys_of, over
@@ -99,7 +100,7 @@ def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
 @eqx.filter_jit
 def start_positions(start: Callable[[Any], PyTree], key: Key[Array, ""], num_chains: int | None) -> PyTree:
     """`start(key)`, one for each chain."""
-    key = start_key(key)
+    key = start_key(unrolled(key))
     return start(key) if num_chains is None else jax.vmap(start)(random.split(key, num_chains))
 
 
@@ -118,7 +119,7 @@ def begin(
         state, info = algorithm.init(problem, position, key)
         return state, _split_info(info)
 
-    keys = keys_of(random.fold_in(key, INIT_STEP), chains)
+    keys = keys_of(random.fold_in(unrolled(key), INIT_STEP), chains)
     state, (counts, metrics) = over(init, algorithm, chains)(positions, keys)
     moments = None
     if observers.average is not None:
@@ -183,7 +184,7 @@ def advance(
             state, info = algorithm.step(problem, state, key, carry.step)
             return state, _split_info(info)
 
-        keys = keys_of(random.fold_in(key, carry.step), chains)
+        keys = keys_of(random.fold_in(unrolled(key), carry.step), chains)
         state, (used, seen) = over(step, algorithm, chains)(carry.state, keys)
         since = carry.since + 1
         metrics = {name: _running_mean(mean, seen[name], since) for name, mean in carry.metrics.items()}

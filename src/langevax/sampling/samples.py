@@ -10,6 +10,7 @@ from jax import lax, random
 from jaxtyping import Array, Float
 
 from langevax.algorithm import Algorithm
+from langevax.keys import unrolled
 from langevax.problems.problem import Problem
 from langevax.run import Result, simulate
 from langevax.run.result import named_leaves
@@ -179,7 +180,7 @@ class GradientNoise(eqx.Module):
     def __call__(self, problem: Problem, state: Any) -> Float[Array, ""]:
         exact, gradient = problem.gradient(state.position), self.algorithm.gradient
         bits = lax.bitcast_convert_type(jnp.sum(state.position).astype(jnp.float32), jnp.uint32)
-        key = random.fold_in(random.key(0), bits)  # another batch for each chain and step
+        key = random.fold_in(unrolled(random.key(0)), bits)  # another batch for each chain and step
         # any step between two full gradients will do, and an estimator without them does not look at it
         fresh, _, _ = gradient.estimate(problem, state.position, state.gradient, key, jnp.int32(1))
         return jnp.sum((fresh - exact) ** 2) / self.unit

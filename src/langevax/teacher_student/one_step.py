@@ -21,6 +21,7 @@ from jax import lax, random
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
+from langevax.keys import unrolled
 
 BLOCK = 1024
 TEST_SAMPLES = 16_384
@@ -254,7 +255,7 @@ def _runs(
     samples: tuple[Array, Array],
 ) -> tuple[Any, ...]:
     def run(key: Key[Array, ""]) -> tuple[Any, ...]:
-        start_key, ridge_key, *step_keys = random.split(key, 2 + setting.num_steps)
+        start_key, ridge_key, *step_keys = random.split(unrolled(key), 2 + setting.num_steps)
         outer, weights = setting.start(start_key)
         aligned, norms = [_alignment(weights, setting.num_directions)], []
         root = np.sqrt(setting.neurons)

@@ -14,6 +14,7 @@ from jax import lax, random
 from jaxtyping import Array, Float
 
 from langevax.gradients import SAGA, SARAH, SLEDGE, STORM
+from langevax.keys import unrolled
 from langevax.problems.finite_sum import FiniteSum
 
 COMPONENTS, BATCH, STEP, DIM = 256, 4, 0.01, 4
@@ -52,6 +53,8 @@ def _squared_errors(estimator: Any, problem: FiniteSum, keys: Any, num_steps: in
     mean_slope = jnp.mean(problem.data[1], axis=0)  # the gradient everywhere
 
     def walk(key: Any) -> Float[Array, " steps"]:
+        key = unrolled(key)
+
         def body(carry: Any, number: Any) -> Any:
             x, state = carry
             batch_key, walk_key = random.split(random.fold_in(key, number))

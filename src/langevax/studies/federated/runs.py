@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax, random
 
 from langevax.federated import BVRLSGD, FLEDGE, FedAvg, MimeSGD, MinibatchSARAH, MinibatchSGD, Scaffold
+from langevax.keys import unrolled
 from langevax.problems.federation import Federation
 
 Maker = Callable[[Any], Any]
@@ -97,7 +98,7 @@ def _first(seen: np.ndarray, costs: np.ndarray, tolerance: float) -> np.ndarray:
 @eqx.filter_jit
 def _begun(make: Maker, federation: Federation, start: Any, step_sizes: Any, keys: Any) -> Any:
     def one(h: Any, key: Any) -> Any:
-        return make(h).init(federation, start, random.fold_in(key, START_FOLD))
+        return make(h).init(federation, start, random.fold_in(unrolled(key), START_FOLD))
 
     return jax.vmap(lambda h: jax.vmap(lambda key: one(h, key))(keys))(step_sizes)
 
@@ -112,7 +113,7 @@ def _chunk(
         algorithm = make(h)
 
         def body(state: Any, step: Any) -> Any:
-            state, used = algorithm.step(federation, state, random.fold_in(key, step), step)
+            state, used = algorithm.step(federation, state, random.fold_in(unrolled(key), step), step)
             return state, (observe(federation, state.position), used)
 
         state, (seen, used) = lax.scan(body, state, first + jnp.arange(CHUNK, dtype=jnp.int32))
