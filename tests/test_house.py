@@ -14,6 +14,7 @@ SOURCE = ROOT / "src" / "langevax"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = {
+    -1: {"keys"},  # trees draw with them
     0: {"_version", "checks", "trees"},  # the ground that problems stand on
     1: {"problems", "data", "spaces"},
     2: {"gradients", "integrators", "algorithm"},
