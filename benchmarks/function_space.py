@@ -17,6 +17,7 @@ import langevax as lx
 from benchmarks.beside.case import Candidate, Case
 from benchmarks.driver import simulated
 from benchmarks.timing import in_turns, median, ratio
+from langevax.keys import unrolled
 from langevax.problems.function import Function
 from langevax.theory.function_space import stability_limit, steps_to_wasserstein
 
@@ -55,7 +56,7 @@ def compiled(body: Callable[[jax.Array, jax.Array], jax.Array], num_modes: int, 
 
 def with_normals(total: jax.Array, i: jax.Array) -> jax.Array:
     """A draw for each mode."""
-    return total + jax.random.normal(jax.random.fold_in(jax.random.key(0), i), total.shape)
+    return total + jax.random.normal(jax.random.fold_in(unrolled(jax.random.key(0)), i), total.shape)
 
 
 def with_transforms(x: jax.Array, i: jax.Array) -> jax.Array:

@@ -20,6 +20,7 @@ from jax import lax
 import langevax as lx
 from benchmarks.beside.case import Candidate, Case
 from langevax import trees
+from langevax.keys import unrolled
 
 SHAPES = [(1000, 20, 1024), (442, 10, 1024), (2000, 50, 2048), (500, 10, 10240)]
 STEP_SIZE, TEMPERATURE, PRECISION = 0.1, 0.01, 0.01
@@ -137,7 +138,7 @@ def floor(cloud: jax.Array, inputs: jax.Array, key: jax.Array, steps: int) -> ja
 
     def body(cloud, step):
         activations = jnp.tanh(cloud @ weights.T)
-        noise = trees.normal(jax.random.fold_in(key, step), cloud.shape, cloud.dtype)
+        noise = trees.normal(jax.random.fold_in(unrolled(key), step), cloud.shape, cloud.dtype)
         return activations @ weights * 1e-4 + noise * 1e-1, None
 
     return lax.scan(body, cloud, jnp.arange(steps, dtype=jnp.int32))[0]
@@ -166,7 +167,7 @@ def loop_of(which: str, n: int, d: int, num_particles: int, steps: int) -> tuple
         return carry + 1e-30 * lax.optimization_barrier(result)[0, 0]
 
     def normals(step: jax.Array) -> jax.Array:
-        return jax.random.normal(jax.random.fold_in(jax.random.key(1), step), noise.shape)
+        return jax.random.normal(jax.random.fold_in(unrolled(jax.random.key(1)), step), noise.shape)
 
     start, body = {
         "first product": (cloud, lambda cloud, step, weights, _: used(cloud, cloud @ weights.T)),

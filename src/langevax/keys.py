@@ -15,9 +15,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax, random
 from jax.extend.random import define_prng_impl, threefry_prng_impl
-from jaxtyping import Array, Key, UInt32
+from jaxtyping import Array, Float, Key, UInt32
 
 Words = UInt32[Array, "..."]
 
@@ -43,6 +44,11 @@ def unrolled(key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
     return random.wrap_key_data(random.key_data(key), impl=UNROLLED)
 
 
+def is_unrolled(key: Key[Array, "*keys"]) -> bool:
+    """Whether a key is what `unrolled` makes, not what it returns as it is."""
+    return random.key_impl(key) == UNROLLED
+
+
 @jax.jit  # traced once a shape
 def hashed(first: Words, second: Words, left: Words, right: Words) -> tuple[Words, Words]:
     """Threefry-2x32-20 of the words of a count (Salmon, Moraes, Dror, Shaw, SC 2011)."""
@@ -55,6 +61,18 @@ def hashed(first: Words, second: Words, left: Words, right: Words) -> tuple[Word
         left = left + schedule[(group + 1) % 3]
         right = right + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
     return left, right
+
+
+def normal_columns(column_keys: Key[Array, " columns"], length: int) -> Float[Array, "length columns"]:
+    """`jax.random.normal(key, (length,))` in float32 of each unrolled key, one beside the other."""
+    first, second = jnp.moveaxis(random.key_data(column_keys), -1, 0)
+    places = lax.broadcasted_iota(jnp.uint32, (length, len(column_keys)), 0)
+    left, right = hashed(first, second, jnp.zeros_like(places), places)
+    # as JAX does: 23 bits are the digits of a number in [1, 2), moved to (-1, 1), of which a normal is the quantile
+    digits = (left ^ right) >> jnp.uint32(9) | jnp.uint32(0x3F800000)
+    lowest = np.nextafter(np.float32(-1), np.float32(0))
+    uniform = (lax.bitcast_convert_type(digits, jnp.float32) - 1) * (np.float32(1) - lowest) + lowest
+    return np.float32(np.sqrt(2)) * lax.erf_inv(jnp.maximum(uniform, lowest))
 
 
 def _at_places(key: UInt32[Array, "2"], shape: tuple[int, ...]) -> tuple[Words, Words]:

@@ -58,10 +58,15 @@ class MALA(Algorithm):
         self, problem: Problem, state: MALAState, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[MALAState, Info]:
         noise_key, accept_key = random.split(key)
+        return self.moved(problem, state, trees.normal_like(noise_key, state.position), accept_key, step)
+
+    def moved(
+        self, problem: Problem, state: MALAState, noise: PyTree, accept_key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[MALAState, Info]:
+        """A step whose noise, standard normal and shaped like the position, has been drawn."""
         dtype = state.potential.dtype
         h = jnp.asarray(at_step(self.step_size, step), dtype)
         temperature = jnp.asarray(at_step(self.temperature, step), dtype)
-        noise = trees.normal_like(noise_key, state.position)
         scale = jnp.sqrt(2 * h * temperature)
 
         position = jax.tree.map(lambda x, g, xi: x - h * g + scale * xi, state.position, state.gradient, noise)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax, random
 from jaxtyping import Array, Float, Key
 
+from langevax import trees
 from langevax.metropolis import MALA, MALAState
 from langevax.problems.affine import affine
 from langevax.problems.problem import Problem
@@ -36,11 +37,12 @@ def moved(
     dtype = particles.position.dtype
     scale = jnp.sqrt(temperature) / jnp.sqrt(jnp.mean(particles.gradient**2, axis=0) + jnp.finfo(dtype).tiny)
     scaled, mala = affine(problem, scale), MALA(step_size, temperature)
-    size = len(particles.position)
+    size, width = particles.position.shape
 
     def move(state: MALAState, step: Array) -> tuple[MALAState, Array]:
-        keys = random.split(random.fold_in(key, step), size)
-        state, info = jax.vmap(lambda s, k: mala.step(scaled, s, k, step))(state, keys)
+        noise_keys, accept_keys = jax.vmap(random.split, out_axes=1)(random.split(random.fold_in(key, step), size))
+        noise = trees.normal_rows(noise_keys, width, dtype)
+        state, info = jax.vmap(lambda s, xi, k: mala.moved(scaled, s, xi, k, step))(state, noise, accept_keys)
         return state, jnp.mean(info["acceptance"])
 
     start = MALAState(particles.position / scale, particles.potential, particles.gradient * scale)
