@@ -16,6 +16,7 @@ from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, memory, table
 from benchmarks.beside.case import Candidate, Case, Did, chosen
 from benchmarks.beside.line import Found, Line
+from langevax.keys import unrolled
 
 OURS = Found("langevax", "ours", times=(1.0, 2.0, 4.0))
 FAST = Found("a peer", "peer", aim=2.0, times=(3.0, 4.0, 4.0))
@@ -278,8 +279,9 @@ def test_all_take_the_same_mean_field_step(name):
 
 @pytest.mark.parametrize("make", [driver.langevin, driver.svrg, driver.mfld])
 def test_simulate_and_the_scan_give_the_same_numbers(make):
-    ours, by_hand = (np.asarray(make(30, which)()) for which in (False, True))
-    np.testing.assert_allclose(ours, by_hand, rtol=2e-5, atol=2e-6)
+    ours, *by_hand = (np.asarray(make(30, keys)()) for keys in (None, driver.as_it_is, unrolled))
+    for other in by_hand:
+        np.testing.assert_allclose(ours, other, rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize(
