@@ -127,7 +127,7 @@ class Tanh(Scaled):
     scale: float | Scalar = 1.0
 
     def activation(self, particle: Particle, x: Input) -> Scalar:
-        return jnp.tanh(products.dot(particle[:-1], x) + particle[-1])
+        return jnp.tanh(products.affine(particle[:-1], particle[-1], x))
 
     def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         return jnp.append(second_moments, 1.0)
@@ -185,7 +185,7 @@ class TanhTanh(Scaled):
 
     def activation(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
         a, w, b = self.split(particle)
-        return jnp.tanh(a) * jnp.tanh(products.dot(w, x) + b)
+        return jnp.tanh(a) * jnp.tanh(products.affine(w, b, x))
 
     def input_weights(self, num_features: int) -> slice:
         first = self.num_outputs or 1
@@ -242,7 +242,7 @@ class Parity(Scaled):
 
     def activation(self, particle: Particle, x: Input) -> Scalar:
         w, b, c = particle[:-2], particle[-2], particle[-1]
-        return (jnp.tanh(products.dot(w, x) + b) + 2 * jnp.tanh(c)) / 3
+        return (jnp.tanh(products.affine(w, b, x)) + 2 * jnp.tanh(c)) / 3
 
     def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         return jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
@@ -270,7 +270,7 @@ class ClippedReLU(Scaled):
         checks.number("cap", self.cap, positive=True)
 
     def activation(self, particle: Particle, x: Input) -> Scalar:
-        inner = products.dot(particle[:-1], x) + particle[-1]
+        inner = products.affine(particle[:-1], particle[-1], x)
         return jnp.clip(inner, 0.0, jnp.asarray(self.cap, inner.dtype))
 
     def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:

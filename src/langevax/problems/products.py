@@ -27,6 +27,10 @@ CHOICES = ("bfloat16", "float32")
 ASKED = ("bfloat16", "BF16_BF16_F32")  # JAX's names of it
 EXPONENT_BITS, MANTISSA_BITS = 8, 7  # of bfloat16, the leading one not counted
 
+COLUMNS = 8
+"""Products of many columns take a whole number of such tiles, if not more time for fewer: with 30 instead of 32 a third
+more."""
+
 
 def computed_in(products: str | None) -> AbstractContextManager[Any]:
     """The context in which products are "bfloat16" or "float32"; None leaves them at JAX's setting.
@@ -61,6 +65,28 @@ def dot(a: Array, b: Array) -> Array:
 def tensordot(a: Array, b: Array, axes: int) -> Array:
     """`jnp.tensordot`, in the precision asked for."""
     return _product(partial(jnp.tensordot, axes=axes), a, b)
+
+
+def affine(w: Float[Array, " features"], b: Float[Array, ""], x: Float[Array, " features"]) -> Float[Array, ""]:
+    """`<w, x> + b` of one particle and one input, in the precision asked for.
+
+    Mapped over both, the gradient of w and b is one product with inputs that have a column of ones, instead of one
+    product and one sum, for which all activations are read again: a step on 10 columns takes a twelfth less time.
+    """
+    return dot(w, x) + b if _setting() in ASKED else _affine(w, b, x)
+
+
+@jax.custom_jvp
+def _affine(w: Array, b: Array, x: Array) -> Array:
+    return jnp.dot(w, x) + b
+
+
+@_affine.defjvp
+def _affine_slopes(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    (w, _, x), (dw, db, dx) = primals, tangents
+    filled = jnp.zeros(-(len(x) + 1) % COLUMNS, x.dtype)
+    slopes = jnp.concatenate([dw, db[None], filled.astype(dw.dtype)])
+    return _affine(*primals), jnp.dot(slopes, jnp.concatenate([x, jnp.ones(1, x.dtype), filled])) + jnp.dot(w, dx)
 
 
 def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:
