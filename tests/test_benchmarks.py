@@ -16,6 +16,7 @@ from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, memory, table
 from benchmarks.beside.case import Candidate, Case, Did, chosen
 from benchmarks.beside.line import Found, Line
+from langevax import trees
 from langevax.keys import unrolled
 
 OURS = Found("langevax", "ours", times=(1.0, 2.0, 4.0))
@@ -289,14 +290,33 @@ def test_simulate_and_the_scan_give_the_same_numbers(make):
     [
         ("first product", "= f32[400,60]{1,0} dot("),
         ("tanh", "= f32[400,60]{1,0} tanh("),
-        ("second product", "= f32[400,6]{1,0} dot("),
+        ("mean", "= f32[60]{0} reduce("),
+        ("slopes", "= f32[400,60]{1,0} subtract("),
+        ("second product", "= f32[400,8]{1,0} dot("),
         ("normals", "= f32[2400]{0} log"),
     ],
 )
 def test_no_part_of_the_floor_is_left_out_by_the_compiler(which, work):
+    """Nor done for a number of its result only, nor once for all steps: it stands whole in the body of the loop."""
     loop, arrays = mfld_step.loop_of(which, *SMALL, 3)
-    assert work in loop.lower(*arrays).compile().as_text()
+    program = loop.lower(*arrays).compile().as_text()
+    assert work in program
+    of_a_part = next(line for line in program.splitlines() if work in line)
+    assert "while/body" in of_a_part, of_a_part
     assert np.isfinite(np.asarray(loop(*arrays))).all()
+
+
+def test_the_floor_is_a_mean_field_step():
+    """Compiled together, its parts are a step without a ridge: nothing that a step needs is left out."""
+    n, d, num_particles = SMALL
+    start, inputs, targets = mfld_step.cloud_of(d, num_particles), *mfld_step.table(n, d)
+    hidden = np.tanh(start[:, :-1] @ inputs.T + start[:, -1:])
+    slopes = (hidden.mean(0) - targets) / n * (1 - hidden**2)
+    gradient = np.column_stack([slopes @ inputs, slopes.sum(1)])
+    noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (start - mfld_step.STEP_SIZE * gradient)
+    key = jax.random.fold_in(jax.random.key(1), np.int32(0))
+    drawn = np.asarray(trees.normal(key, start.shape, np.float32))
+    np.testing.assert_allclose(noise, mfld_step.spread(mfld_step.TEMPERATURE) * drawn, atol=1e-6)
 
 
 def test_the_example_of_the_page_runs():
