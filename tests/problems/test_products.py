@@ -139,6 +139,8 @@ def test_the_gradient_of_an_affine_product_is_one_product_and_no_sum_over_rows()
     mean, one_product = ("reduce_sum", (N,)), ("dot_general", (PARTICLES, 16))  # 9 features, a bias, 6 that fill tiles
     assert operations(None) == [mean, one_product]
     assert ("reduce_sum", (PARTICLES,)) in operations("bfloat16")
+    risk, cloud = risk_and_cloud(neurons.Tanh(), features=16)  # which leave no room for a bias
+    assert ("reduce_sum", (PARTICLES,)) in operations(None)
 
 
 @pytest.mark.parametrize("name", NEURONS)

@@ -200,10 +200,9 @@ class TanhTanh(Scaled):
     def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
         if self.num_outputs is None:
             return super().mean(cloud, inputs)
-        a, w, b = self.split(
-            cloud
-        )  # as a product of matrices: C x particles x n numbers would take eight times as long
-        features = jnp.tanh(products.dot(w, inputs.T) + b[:, None])
+        a, w, b = self.split(cloud)
+        # a product of matrices: C x particles x n numbers would take eight times as long
+        features = jnp.tanh(jax.vmap(jax.vmap(products.affine, (None, None, 0)), (0, 0, None))(w, b, inputs))
         return self._scaled(products.dot(features.T, jnp.tanh(a)) / len(cloud))
 
     def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
