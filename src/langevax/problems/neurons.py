@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 
 from langevax import checks
 from langevax.problems import products
+from langevax.problems.products import preactivation
 
 Scalar = Float[Array, ""]
 Particle = Float[Array, " coordinates"]
@@ -127,7 +128,7 @@ class Tanh(Scaled):
     scale: float | Scalar = 1.0
 
     def activation(self, particle: Particle, x: Input) -> Scalar:
-        return jnp.tanh(products.affine(particle[:-1], particle[-1], x))
+        return jnp.tanh(preactivation(particle, x))
 
     def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         return jnp.append(second_moments, 1.0)
@@ -184,30 +185,31 @@ class TanhTanh(Scaled):
             checks.positive_int("num_outputs", self.num_outputs)
 
     def activation(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
-        a, w, b = self.split(particle)
-        return jnp.tanh(a) * jnp.tanh(products.affine(w, b, x))
+        a, inner = self.split(particle)
+        return jnp.tanh(a) * jnp.tanh(preactivation(inner, x))
 
     def input_weights(self, num_features: int) -> slice:
         first = self.num_outputs or 1
         return slice(first, first + num_features)
 
-    def split(self, particles: Float[Array, "*particles size"]) -> tuple[Array, Array, Array]:
-        """(a, w, b) of one particle or of many."""
+    def split(self, particles: Float[Array, "*particles size"]) -> tuple[Array, Array]:
+        """a and (w, b) of one particle or of many."""
         if self.num_outputs is None:
-            return particles[..., 0], particles[..., 1:-1], particles[..., -1]
-        return particles[..., : self.num_outputs], particles[..., self.num_outputs : -1], particles[..., -1]
+            return particles[..., 0], particles[..., 1:]
+        return particles[..., : self.num_outputs], particles[..., self.num_outputs :]
 
     def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
         if self.num_outputs is None:
             return super().mean(cloud, inputs)
-        a, w, b = self.split(cloud)
+        a, inner = self.split(cloud)
         # a product of matrices: C x particles x n numbers would take eight times as long
-        features = jnp.tanh(jax.vmap(jax.vmap(products.affine, (None, None, 0)), (0, 0, None))(w, b, inputs))
+        features = jnp.tanh(jax.vmap(jax.vmap(preactivation, (None, 0)), (0, None))(inner, inputs))
         return self._scaled(products.dot(features.T, jnp.tanh(a)) / len(cloud))
 
     def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
-        a, w, b = self.split(particle)
-        features = jnp.tanh(products.dot(inputs, w) + b)  # n of them, where n x C outputs would take twice as long
+        a, inner = self.split(particle)
+        # n of them, where n x C outputs would take twice as long
+        features = jnp.tanh(products.dot(inputs, inner[:-1]) + inner[-1])
         return self._scaled(jnp.sum(jnp.tanh(a) * products.dot(features, dual)))
 
     def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
@@ -240,8 +242,7 @@ class Parity(Scaled):
     scale: float | Scalar = 15.0
 
     def activation(self, particle: Particle, x: Input) -> Scalar:
-        w, b, c = particle[:-2], particle[-2], particle[-1]
-        return (jnp.tanh(products.affine(w, b, x)) + 2 * jnp.tanh(c)) / 3
+        return (jnp.tanh(preactivation(particle[:-1], x)) + 2 * jnp.tanh(particle[-1])) / 3
 
     def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
         return jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
@@ -269,7 +270,7 @@ class ClippedReLU(Scaled):
         checks.number("cap", self.cap, positive=True)
 
     def activation(self, particle: Particle, x: Input) -> Scalar:
-        inner = products.affine(particle[:-1], particle[-1], x)
+        inner = preactivation(particle, x)
         return jnp.clip(inner, 0.0, jnp.asarray(self.cap, inner.dtype))
 
     def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:

@@ -66,28 +66,32 @@ def tensordot(a: Array, b: Array, axes: int) -> Array:
     return _product(partial(jnp.tensordot, axes=axes), a, b)
 
 
-def affine(w: Float[Array, " features"], b: Float[Array, ""], x: Float[Array, " features"]) -> Float[Array, ""]:
-    """`<w, x> + b` of one particle and one input, in the precision asked for.
+def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " features"]) -> Float[Array, ""]:
+    """`<w, x> + b` with weights (w, b), of which most neurons are functions; in the precision asked for.
 
-    Mapped over both, the gradient of w and b is one product, with inputs that have a column of ones and fill their
+    Mapped over weights and inputs, its gradient is one product, with inputs that have a column of ones and fill their
     tiles of columns, instead of a product and a sum for which all slopes are read again: a twelfth less time for a step
     on 10 columns. Where inputs fill their tiles already, the column would cost more than the sum; in bfloat16 it would
     round.
+
+    >>> float(preactivation(jnp.asarray([1.0, 2.0, 0.5]), jnp.asarray([3.0, -1.0])))
+    1.5
     """
-    return dot(w, x) + b if _setting() in ASKED or len(x) % COLUMNS == 0 else _affine(w, b, x)
+    plain = _setting() in ASKED or len(x) % COLUMNS == 0
+    return dot(weights[:-1], x) + weights[-1] if plain else _preactivation(weights, x)
 
 
 @jax.custom_jvp
-def _affine(w: Array, b: Array, x: Array) -> Array:
-    return jnp.dot(w, x) + b
+def _preactivation(weights: Array, x: Array) -> Array:
+    return jnp.dot(weights[:-1], x) + weights[-1]
 
 
-@_affine.defjvp
-def _affine_slopes(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    (w, _, x), (dw, db, dx) = primals, tangents
-    filled = jnp.zeros(-(len(x) + 1) % COLUMNS, x.dtype)
-    slopes = jnp.concatenate([dw, db[None], filled.astype(dw.dtype)])
-    return _affine(*primals), jnp.dot(slopes, jnp.concatenate([x, jnp.ones(1, x.dtype), filled])) + jnp.dot(w, dx)
+@_preactivation.defjvp
+def _preactivation_slopes(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (weights, x), (change, dx) = primals, tangents
+    missing = -len(weights) % COLUMNS
+    filled = jnp.pad(x, (0, 1 + missing), constant_values=1)  # what stands in the last columns meets no change
+    return _preactivation(weights, x), jnp.dot(jnp.pad(change, (0, missing)), filled) + jnp.dot(weights[:-1], dx)
 
 
 def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:
