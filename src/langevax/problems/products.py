@@ -74,7 +74,9 @@ def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " featu
     >>> float(preactivation(jnp.asarray([1.0, 2.0, 0.5]), jnp.asarray([3.0, -1.0])))
     1.5
     """
-    plain = _setting() in ASKED or len(x) % _tile(x) == 0
+    # JAX keeps what it has mapped of a function with a rule of its own, and takes it where it does not belong
+    over_devices = not jax.sharding.get_abstract_mesh().empty
+    plain = over_devices or _setting() in ASKED or len(x) % _tile(x) == 0
     return dot(weights[:-1], x) + weights[-1] if plain else _preactivation(weights, x)
 
 
