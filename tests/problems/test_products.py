@@ -102,9 +102,8 @@ def ours(weights, x):
     return jnp.tanh(products.preactivation(weights, x))
 
 
-@pytest.mark.parametrize(
-    "features", [1, 3, 4, 5, 7, 8, 20]
-)  # 3 or 7 and a bias fill a tile, 4 or 8 leave no room for it
+# 3 or 7 and a bias fill a tile of columns, 4 or 8 leave no room for it
+@pytest.mark.parametrize("features", [1, 3, 4, 5, 7, 8, 20])
 def test_a_preactivation_has_the_derivatives_of_its_formula(features):
     """Of weights and inputs, forwards, backwards and twice, mapped as a layer maps it; float64 to 1e-13."""
     rng = np.random.default_rng(2)
