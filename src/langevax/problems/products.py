@@ -64,14 +64,17 @@ def tensordot(a: Array, b: Array, axes: int) -> Array:
 
 
 def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " features"]) -> Float[Array, ""]:
-    """`<w, x> + b` with weights (w, b), of which most neurons are functions; in the precision asked for.
+    """`<w, x> + b` of weights (w, b), d + 1 numbers, and an input x of d, both of one floating dtype.
+
+    Most neurons are functions of it. It is computed in the precision asked for (`simulate(..., products=)`).
 
     Mapped over weights and inputs, its gradient is one product, with inputs that have a column of ones and fill their
     tiles of columns, instead of a product and a sum for which all slopes are read again: a twelfth less time for a step
     on 10 columns. Where inputs fill their tiles already, the column would cost more than the sum; in bfloat16 it would
-    round.
+    round. JAX's TypeError says which sizes disagree.
 
-    >>> float(preactivation(jnp.asarray([1.0, 2.0, 0.5]), jnp.asarray([3.0, -1.0])))
+    >>> import jax.numpy as jnp, langevax
+    >>> float(langevax.neurons.preactivation(jnp.asarray([1.0, 2.0, 0.5]), jnp.asarray([3.0, -1.0])))
     1.5
     """
     # JAX keeps what it has mapped of a function with a rule of its own, and takes it where it does not belong
