@@ -14,34 +14,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 import langevax as lx
 from benchmarks.beside.case import Candidate, Case
+from benchmarks.mfld_task import PRECISION, SHAPES, STEP_SIZE, TEMPERATURE, cloud_of, spread, table
+from benchmarks.mfld_torch import FUSED, torch_compiled, torch_loop
 from langevax import trees
 from langevax.keys import unrolled
-
-SHAPES = [(1000, 20, 1024), (442, 10, 1024), (2000, 50, 2048), (500, 10, 10240)]
-STEP_SIZE, TEMPERATURE, PRECISION = 0.1, 0.01, 0.01
-FUSED = ("torch._dynamo", "torch._inductor.compile_fx")
-
-
-def table(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """Standard normal inputs over sqrt(d), and a bounded target."""
-    rng = np.random.default_rng(0)
-    inputs = (rng.standard_normal((n, d)) / np.sqrt(d)).astype(np.float32)
-    return inputs, np.tanh(inputs[:, 0] * 3).astype(np.float32)
-
-
-def cloud_of(d: int, num_particles: int) -> np.ndarray:
-    """Where all begin: a draw of the prior."""
-    return np.random.default_rng(1).standard_normal((num_particles, d + 1), np.float32)
-
-
-def spread(temperature: float) -> float:
-    """Of a step's noise."""
-    return (2 * STEP_SIZE * temperature) ** 0.5
 
 
 def langevax(n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE) -> Callable[[], Any]:
@@ -78,68 +58,15 @@ def naive(n: int, d: int, num_particles: int, steps: int, temperature: float = T
     return run
 
 
-def torch_problem(n: int, d: int, num_particles: int) -> tuple[Callable[[Any], Any], Callable[[], Any]]:
-    """The risk of a cloud, and the start, where PyTorch computes fastest."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    inputs, targets = (torch.from_numpy(a).to(device) for a in table(n, d))
-
-    def risk(cloud: Any) -> Any:
-        outputs = torch.tanh(inputs @ cloud[:, :-1].T + cloud[:, -1]).mean(1)
-        return 0.5 * ((outputs - targets) ** 2).mean() * num_particles + PRECISION / 2 * (cloud**2).sum()
-
-    return risk, lambda: torch.from_numpy(cloud_of(d, num_particles)).to(device)
-
-
-def torch_loop(n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE) -> Callable[[], Any]:
-    """The loop that people write: autograd, eager, the usual three lines."""
-    import torch
-
-    risk, start = torch_problem(n, d, num_particles)
-
-    def run() -> Any:
-        cloud = start().requires_grad_()
-        for _ in range(steps):
-            (gradient,) = torch.autograd.grad(risk(cloud), cloud)
-            with torch.no_grad():
-                cloud.add_(gradient, alpha=-STEP_SIZE).add_(torch.randn_like(cloud), alpha=spread(temperature))
-        return cloud.detach().cpu()
-
-    return run
-
-
-def torch_compiled(
-    n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE, backend: str = "inductor"
-) -> Callable[[], Any]:
-    """The whole step, noise and gradient inside, by `torch.compile`; a graph break would be an error."""
-    import torch
-
-    risk, start = torch_problem(n, d, num_particles)
-
-    def step(cloud: Any) -> Any:
-        return cloud - STEP_SIZE * torch.func.grad(risk)(cloud) + spread(temperature) * torch.randn_like(cloud)
-
-    compiled = torch.compile(step, fullgraph=True, backend=backend)
-
-    def run() -> Any:
-        cloud = start()
-        for _ in range(steps):
-            cloud = compiled(cloud)
-        return cloud.cpu()
-
-    return run
-
-
 def hidden(cloud: jax.Array, inputs: jax.Array) -> jax.Array:
     """Activations. With its bias added, XLA computes a tanh in half the time where n is no multiple of 16."""
     return jnp.tanh(cloud[:, :-1] @ inputs.T + cloud[:, -1:])
 
 
 def back(inputs: jax.Array) -> jax.Array:
-    """What slopes are multiplied by: inputs, a one for the bias, zeros up to a multiple of 8 columns."""
+    """What slopes are multiplied by: inputs, a one for the bias, zeros up to a multiple of 8 columns, of 16 if many."""
     n, d = inputs.shape
-    return jnp.concatenate([inputs, jnp.ones((n, 1)), jnp.zeros((n, -(d + 1) % 8))], 1)
+    return jnp.concatenate([inputs, jnp.ones((n, 1)), jnp.zeros((n, -(d + 1) % (8 if d < 40 else 16)))], 1)
 
 
 def slopes(activations: jax.Array, dual: jax.Array) -> jax.Array:
@@ -223,7 +150,7 @@ def case(n: int, d: int, num_particles: int) -> Case:
     fewer = max(20, steps // 4)
 
     def of(function: Callable[..., Any], *words: Any) -> Callable[[int], Any]:
-        return lambda steps: function(*words, *shape, steps)
+        return functools.partial(function, *words, *shape)
 
     parts = tuple(Candidate(name, of(part, name), steps, "floor") for name in PARTS)
     return Case(
@@ -231,8 +158,8 @@ def case(n: int, d: int, num_particles: int) -> Case:
         "a step",
         (
             Candidate("langevax", of(langevax), steps, "ours"),
-            Candidate("PyTorch, eager", of(torch_loop), fewer, aim=5, needs=("torch",)),
-            Candidate("PyTorch, torch.compile", of(torch_compiled), fewer, aim=2, needs=("torch", *FUSED)),
+            Candidate("PyTorch, eager", of(torch_loop), fewer, aim=5, needs=("torch",), apart=True),
+            Candidate("PyTorch, torch.compile", of(torch_compiled), fewer, aim=2, needs=("torch", *FUSED), apart=True),
             Candidate("naive JAX, jit of a step", of(naive), fewer),
             Candidate("its parts, each alone, added", None, role="floor", aim=1.1, parts=parts),
             Candidate("its parts, compiled together", of(together), steps, "floor", aim=1.1),

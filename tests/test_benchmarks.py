@@ -1,7 +1,12 @@
 """The table of benchmarks: what it derives, how it is shown, and that candidates do the same work."""
 
+import functools
+import importlib
 import json
+import os
+import pickle
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import driver, mfld_step
+from benchmarks import driver, mfld_step, mfld_task, mfld_torch
 from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, memory, table
 from benchmarks.beside.case import Candidate, Case, Did, chosen
@@ -124,6 +129,38 @@ def test_what_is_missing_is_said_and_what_fails_takes_nothing_along():
     assert (failed.note, failed.failed) == ("ValueError: of two words", True)
     assert not Line("a", "a step", (ours, absent)).failed
     assert Line("a", "a step", (ours, failed)).failed
+
+
+def of_which_process(steps):
+    """A run that says where it runs."""
+    return lambda: Did(steps, said={"process": os.getpid()})
+
+
+def test_what_is_timed_apart_has_a_process_and_a_clock_of_its_own_and_takes_turns():
+    candidates = (
+        Candidate("x", of_which_process, 10, "ours"),
+        Candidate("y", of_which_process, 10, apart=True),
+        Candidate("z", functools.partial(importlib.import_module, "no_such_package_of_peers"), apart=True),
+    )
+    here, there, absent = measure.timed(Case("a", "a step", candidates, turns=3))
+    assert here.said == {"process": os.getpid()}
+    assert there.said != here.said
+    assert there.said["process"] % 1 == 0  # the same at every turn
+    assert len(there.times) == 3
+    assert max(there.times) < 1e-3 / 10  # sending a message is not counted
+    assert absent.note.startswith("no_such_package_of_peers is not installed")
+    assert not absent.failed
+
+
+def test_the_steps_of_pytorch_are_alone_in_their_process():
+    """As their users have them: not even JAX is imported there."""
+    code = "import sys, benchmarks.mfld_torch, benchmarks.beside.apart; print('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
+    peers = [c for case in mfld_step.CASES for c in case.candidates if c.name.startswith("PyTorch")]
+    assert len(peers) == 8
+    for peer in peers:
+        assert peer.apart
+        assert pickle.loads(pickle.dumps(peer.make)).func.__module__ == "benchmarks.mfld_torch"
 
 
 def test_slow_turns_end_early(monkeypatch):
@@ -260,22 +297,22 @@ SMALL = (60, 5, 400)
 STEPS_OF_MFLD = {
     "langevax": mfld_step.langevax,
     "naive": mfld_step.naive,
-    "eager": mfld_step.torch_loop,
-    "compiled": lambda *words: mfld_step.torch_compiled(*words, backend="eager"),  # a graph break would be an error
+    "eager": mfld_torch.torch_loop,
+    "compiled": lambda *words: mfld_torch.torch_compiled(*words, backend="eager"),  # a graph break would be an error
 }
 
 
 @pytest.mark.parametrize("name", STEPS_OF_MFLD)
 def test_all_take_the_same_mean_field_step(name):
     make = STEPS_OF_MFLD[name]
-    start = mfld_step.cloud_of(*SMALL[1:])
+    start = mfld_task.cloud_of(*SMALL[1:])
     still = np.asarray(make(*SMALL, 20, 0.0)())
     expected = np.asarray(mfld_step.naive(*SMALL, 20, 0.0)())
     assert np.abs(expected - start).max() > 0.05
     np.testing.assert_allclose(still, expected, atol=2e-3 * np.abs(expected - start).max(), rtol=0)
     noise = np.asarray(make(*SMALL, 1, 0.01)()) - np.asarray(make(*SMALL, 1, 0.0)())
-    assert noise.std() == pytest.approx(mfld_step.spread(0.01), rel=0.07)  # of 2,400 numbers: four deviations
-    assert np.abs(noise.mean(0)).max() < 5 * mfld_step.spread(0.01) / 20
+    assert noise.std() == pytest.approx(mfld_task.spread(0.01), rel=0.07)  # of 2,400 numbers: four deviations
+    assert np.abs(noise.mean(0)).max() < 5 * mfld_task.spread(0.01) / 20
 
 
 @pytest.mark.parametrize("make", [driver.langevin, driver.svrg, driver.mfld])
@@ -309,14 +346,14 @@ def test_no_part_of_the_floor_is_left_out_by_the_compiler(which, work):
 def test_the_floor_is_a_mean_field_step():
     """Compiled together, its parts are a step without a ridge: nothing that a step needs is left out."""
     n, d, num_particles = SMALL
-    start, inputs, targets = mfld_step.cloud_of(d, num_particles), *mfld_step.table(n, d)
+    start, inputs, targets = mfld_task.cloud_of(d, num_particles), *mfld_task.table(n, d)
     hidden = np.tanh(start[:, :-1] @ inputs.T + start[:, -1:])
     slopes = (hidden.mean(0) - targets) / n * (1 - hidden**2)
     gradient = np.column_stack([slopes @ inputs, slopes.sum(1)])
-    noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (start - mfld_step.STEP_SIZE * gradient)
+    noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (start - mfld_task.STEP_SIZE * gradient)
     key = jax.random.fold_in(jax.random.key(1), np.int32(0))
     drawn = np.asarray(trees.normal(key, start.shape, np.float32))
-    np.testing.assert_allclose(noise, mfld_step.spread(mfld_step.TEMPERATURE) * drawn, atol=1e-6)
+    np.testing.assert_allclose(noise, mfld_task.spread(mfld_task.TEMPERATURE) * drawn, atol=1e-6)
 
 
 def test_the_example_of_the_page_runs():

@@ -52,6 +52,7 @@ class Candidate:
         aim: what peer / ours is to be at least, ours / floor at most.
         needs: modules to import before memory is counted; one that is not installed is said.
         parts: a floor that is the sum of these, each timed alone; `make` is None then.
+        apart: timed in a process that does nothing else, as its users have it; `make` can be pickled then.
         one_process: False where other processes do the work, whose memory is not seen from here.
     """
 
@@ -62,6 +63,7 @@ class Candidate:
     aim: float | None = None
     needs: tuple[str, ...] = ()
     parts: tuple["Candidate", ...] = ()
+    apart: bool = False
     one_process: bool = True
 
 

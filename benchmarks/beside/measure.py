@@ -1,4 +1,4 @@
-"""Times of a case: its candidates take turns in one process."""
+"""Times of a case: its candidates take turns, in one process where none asks for its own."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.beside.apart import apart
 from benchmarks.beside.case import Candidate, Case, Did, Run
 from benchmarks.beside.line import Found
 from benchmarks.timing import median
@@ -60,7 +61,7 @@ def timed(case: Case, share: float = 1.0, most: int | None = None) -> tuple[Foun
 
 
 def _made(case: Case, candidate: Candidate, steps: int) -> Turns:
-    turns = Turns(candidate.make(steps), steps)
+    turns = Turns(apart(candidate.make, steps) if candidate.apart else candidate.make(steps), steps)
     if case.warm:
         turns.run()
     return turns

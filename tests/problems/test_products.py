@@ -102,8 +102,8 @@ def ours(weights, x):
     return jnp.tanh(products.preactivation(weights, x))
 
 
-# 3 or 7 and a bias fill a tile of columns, 4 or 8 leave no room for it
-@pytest.mark.parametrize("features", [1, 3, 4, 5, 7, 8, 20])
+# 3, 7 or 47 and a bias fill a tile of columns; 4, 8 or 48 leave no room for it
+@pytest.mark.parametrize("features", [1, 3, 4, 5, 7, 8, 20, 47, 48, 50])
 def test_a_preactivation_has_the_derivatives_of_its_formula(features):
     """Of weights and inputs, forwards, backwards and twice, mapped as a layer maps it; float64 to 1e-13."""
     rng = np.random.default_rng(2)
@@ -125,9 +125,9 @@ def test_a_preactivation_has_the_derivatives_of_its_formula(features):
 
 def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
     """Activations (particles x rows) are read once on the way back; in bfloat16, which would round the sum, twice."""
-    risk, cloud = risk_and_cloud(neurons.Tanh(), features=9)
 
-    def operations(context):
+    def operations(features, context=None):
+        risk, cloud = risk_and_cloud(neurons.Tanh(), features)
         with products.computed_in(context):
             program = eqx.filter_make_jaxpr(lambda risk, cloud: risk.gradient(cloud))(risk, cloud)[0]
         read = [e for e in program.eqns if e.invars and e.invars[0].aval.shape == (PARTICLES, N)]
@@ -137,12 +137,13 @@ def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
             if e.primitive.name in ("dot_general", "reduce_sum")
         ]
 
-    mean, one_product = ("reduce_sum", (N,)), ("dot_general", (PARTICLES, 16))  # 9 features, a bias, 6 that fill tiles
-    assert operations(None) == [mean, one_product]
-    assert ("reduce_sum", (PARTICLES,)) in operations("bfloat16")
-    for features in (4, 16):  # which leave no room for a bias
-        risk, cloud = risk_and_cloud(neurons.Tanh(), features)
-        assert ("reduce_sum", (PARTICLES,)) in operations(None)
+    def one_product(columns):
+        return [("reduce_sum", (N,)), ("dot_general", (PARTICLES, columns))]  # the first is the mean over particles
+
+    assert [operations(f) for f in (3, 9, 39, 40, 50)] == [one_product(columns) for columns in (4, 16, 40, 48, 64)]
+    assert ("reduce_sum", (PARTICLES,)) in operations(9, "bfloat16")
+    for features in (4, 16, 48):  # which leave no room for a bias
+        assert ("reduce_sum", (PARTICLES,)) in operations(features)
 
 
 @pytest.mark.parametrize("name", NEURONS)
