@@ -29,7 +29,7 @@ def convert_table(
 ) -> Rows:
     """Convert CSV or Parquet files to a row file of `inputs` (rows, columns) and `targets` (rows,), and open it.
 
-    Takes some hundred MB of memory, however many rows there are, and that of one row group of a Parquet file.
+    Takes some hundred MB of memory, however many rows there are, and a fifth of one row group of a Parquet file.
     Text is read twice: first the target alone, which is stored as integers if it is one in every row, then
     whole. Needs polars, which comes with `pip install 'langevax[cli]'`.
 
