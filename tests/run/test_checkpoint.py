@@ -297,7 +297,7 @@ def test_a_damaged_description_is_said(saved, text):
 def test_another_format_names_the_version_that_reads_it(saved):
     record = saved / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"}))
-    with pytest.raises(CheckpointError, match=r"format 99, this version reads 2; use langevax 7.1"):
+    with pytest.raises(CheckpointError, match=r"format 99, this version reads 1; use langevax 7.1"):
         resume(saved)
 
 

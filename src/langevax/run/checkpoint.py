@@ -27,7 +27,7 @@ from langevax.run import processes
 from langevax.run.errors import CheckpointError
 from langevax.run.recording import Part
 
-FORMAT = 2
+FORMAT = 1
 KEPT_STATES = 2
 SCATTERED = 0  # the checksum of arrays that lie in several processes: none is made
 PART_NAME = re.compile(r"(\d+)-(\d+)\.nc")

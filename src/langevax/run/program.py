@@ -56,7 +56,7 @@ class Carry(NamedTuple):
     state: Any
     counts: dict[str, counters.Count]
     metrics: dict[str, Float[Array, "..."]]  # running means since the last record
-    recorded: Int32[Array, ""]  # the step of the last record
+    since: Int32[Array, ""]  # steps since the last record
     moments: Moments | None
 
 
@@ -186,10 +186,10 @@ def advance(
 
         keys = keys_of(random.fold_in(unrolled(key), carry.step), chains)
         state, (used, seen) = over(step, algorithm, chains)(carry.state, keys)
-        since = carry.step + 1 - carry.recorded
+        since = carry.since + 1
         metrics = {name: _running_mean(mean, seen[name], since) for name, mean in carry.metrics.items()}
         counts = {name: counters.add(count, used[name]) for name, count in carry.counts.items()}
-        return Carry(carry.step + 1, state, counts, metrics, carry.recorded, carry.moments)
+        return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
 
     def next_on_grid(carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
         to_grid = every - lax.rem(carry.step, every)  # what `%` does for negative numbers would be three kernels more
@@ -208,7 +208,7 @@ def advance(
             last = jax.tree.leaves(buffer)[0].shape[0] - 1
             place = jnp.where(kept, slot, last)
             buffer = jax.tree.map(lambda b, r: lax.dynamic_update_index_in_dim(b, r, place, 0), buffer, record)
-            carry = carry._replace(recorded=jnp.where(kept, carry.step, carry.recorded))
+            carry = carry._replace(since=jnp.where(kept, 0, carry.since))
         return carry, buffer, slot + kept.astype(jnp.int32)
 
     if observers.record is None and observers.average is None:
