@@ -19,6 +19,7 @@ from rich.console import Console
 from benchmarks import driver, mfld_step, mfld_task, mfld_torch
 from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, memory, table
+from benchmarks.beside.apart import apart
 from benchmarks.beside.case import Candidate, Case, Did, chosen
 from benchmarks.beside.line import Found, Line
 from langevax import trees
@@ -136,7 +137,7 @@ def of_which_process(steps):
     return lambda: Did(steps, said={"process": os.getpid()})
 
 
-def test_what_is_timed_apart_has_a_process_and_a_clock_of_its_own_and_takes_turns():
+def test_what_is_timed_apart_has_a_process_of_its_own_and_takes_turns():
     candidates = (
         Candidate("x", of_which_process, 10, "ours"),
         Candidate("y", of_which_process, 10, apart=True),
@@ -146,10 +147,20 @@ def test_what_is_timed_apart_has_a_process_and_a_clock_of_its_own_and_takes_turn
     assert here.said == {"process": os.getpid()}
     assert there.said != here.said
     assert there.said["process"] % 1 == 0  # the same at every turn
-    assert len(there.times) == 3
-    assert max(there.times) < 1e-3 / 10  # sending a message is not counted
+    assert len(there.times) == len(here.times) == 3
     assert absent.note.startswith("no_such_package_of_peers is not installed")
     assert not absent.failed
+
+
+def test_seconds_are_of_the_clock_over_there_unless_a_run_says_its_own():
+    """So that sending a message is not counted."""
+    of_nothing, of_units, of_seconds = (
+        apart(functools.partial(functools.partial, *words), 4)() for words in ((int,), (Did,), (Did, 1))
+    )
+    for did in (of_nothing, of_units):
+        assert did.seconds > 0
+        assert did == Did(4, did.seconds)
+    assert of_seconds == Did(1, 4)
 
 
 def test_the_steps_of_pytorch_are_alone_in_their_process():

@@ -9,6 +9,7 @@ import pytest
 import langevax
 from langevax import MeanFieldRisk, gradients, integrators, losses, neurons
 from langevax.meanfield import MFLD
+from langevax.run import program
 from langevax.theory.gaussian import stationary_variance
 from langevax.theory.grid_risk import GridRisk, quadrature_weights
 from langevax.theory.mean_field import linear_cloud_variance, linear_flow, linear_optimum
@@ -321,3 +322,18 @@ def test_a_large_cloud_has_the_outputs_and_the_law_of_the_optimum():
     squares = np.mean(np.asarray(run.position, np.float64) ** 2, axis=(1, 2))
     second = solved.measure @ (optimum * solved.squared_norms)
     assert_mean(squares, second, slack=0.02 * second, wrong=solved.temperature / (2 * solved.ridge))
+
+
+def test_noise_is_drawn_beside_the_mean_and_not_beside_a_product():
+    """XLA's schedule is what decides: a product whose time the draw shares has one core of two, a fifth of a step."""
+    inputs = np.random.default_rng(0).standard_normal((442, 10)).astype(np.float32)
+    problem = MeanFieldRisk(neurons.Tanh(), losses.squared, inputs, inputs[:, 0], precision=0.01)
+    mfld = MFLD(0.1, 0.01)
+    observers, key, one = program.Observers(None, None), jax.random.key(0), jnp.int32(1)
+    cloud = jnp.ones((1024, 11), jnp.float32)
+    carry = program.begin(mfld, problem, observers, cloud, key, None)
+    compiled = program.advance.lower(mfld, problem, observers, carry, None, key, one, one, None).compile().compiled
+    (step,) = (part.splitlines() for part in compiled.as_text().split("\n\n") if " conditional(" in part)
+    (draw,) = (place for place, line in enumerate(step) if " conditional(" in line)
+    *_, slopes = (place for place, line in enumerate(step) if "= f32[1024,442]" in line)
+    assert draw < slopes
