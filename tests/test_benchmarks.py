@@ -258,6 +258,10 @@ def test_markdown_has_as_many_cells_in_every_row():
     rows = table.markdown(LINES).splitlines()
     assert len({row.count("|") for row in rows}) == 1
     assert len(rows) == 2 + 3 + 3 + 4 + 1
+    assert (
+        "| 4.00\N{NO-BREAK SPACE}s | 2.00\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}ours | 1.50\N{NON-BREAKING HYPHEN}2.50 |"
+        in rows[4]
+    )
 
 
 @pytest.mark.parametrize(

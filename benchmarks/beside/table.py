@@ -20,6 +20,7 @@ WIDTHS: tuple[tuple[int, JustifyMethod], ...] = (
     (7, "right"),
     (7, "right"),
 )
+UNBROKEN = ("time", "ratio", "quartiles", "aim")  # columns of a page
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 
@@ -136,6 +137,13 @@ def markdown(lines: Iterable[Line]) -> str:
         if line.note:
             text.append(f"| failed: {line.note} |" + " |" * (len(head) - 1))
         for found in line.found:
-            name, *cells, note = row(line, found)
+            words = row(line, found)
+            words = words._replace(**{column: _unbroken(getattr(words, column)) for column in UNBROKEN})
+            name, *cells, note = words
             text.append("| " + " | ".join([f"{name}: {note}" if note else name, *cells]) + " |")
     return "\n".join(text)
+
+
+def _unbroken(cell: str) -> str:
+    """Kept on one line in a narrow column: a number stays with its unit."""
+    return cell.replace(" ", "\N{NO-BREAK SPACE}").replace("-", "\N{NON-BREAKING HYPHEN}")
