@@ -84,8 +84,8 @@ def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " featu
 
 
 def _tile(x: Array) -> int:
-    """Columns of a product that processors compute together: one with 30 columns takes a third longer than with 32, one
-    with 49 to 63 two thirds longer than with 64."""
+    """Columns of a product that processors compute together: in JAX 0.10 one with 30 columns takes a third longer than
+    with 32, one with 49 to 63 two thirds longer than with 64."""
     return 4 if len(x) <= 4 else 8 if len(x) < 40 else 16
 
 
