@@ -23,7 +23,7 @@ import numpy as np
 
 import langevax as lx
 from benchmarks.driver import logistic
-from benchmarks.out_of_core import anonymous_mb, drop_from_cache
+from benchmarks.pages import anonymous_mb, drop_from_cache
 
 DIMENSION = 31  # with its target a row of 128 bytes
 OWNED = 10**9

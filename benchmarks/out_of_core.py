@@ -10,12 +10,10 @@ The same from mapped rows and from a copy in memory, in turns: the aim is a rati
 when memory is short.
 """
 
-import mmap
 import os
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -24,24 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import langevax as lx
+from benchmarks.beyond_memory import main as beyond
 from benchmarks.driver import logistic
+from benchmarks.pages import anonymous_mb, drop_from_cache
 from benchmarks.timing import in_turns, median, ratio
 
 DIMENSION = 8
 BATCH, STEPS = 64, 10_000
-
-
-def anonymous_mb():
-    """Memory of this process alone, in MB."""
-    return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) / 1e3
-
-
-def drop_from_cache(rows):
-    """Make the system forget the pages of the files, so that the next pass comes from the disk."""
-    for name in rows:
-        rows.numpy(name).base.madvise(mmap.MADV_DONTNEED)
-        with (rows.path / f"{name}.npy").open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def chunks(num_rows, size=100_000):
@@ -134,8 +121,6 @@ def main(num_rows=10_000_000):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["beyond"]:
-        from benchmarks.beyond_memory import main as beyond
-
         beyond()
     else:
         main(*map(int, sys.argv[1:]))
