@@ -146,7 +146,6 @@ def test_what_is_timed_apart_has_a_process_of_its_own_and_takes_turns():
     here, there, absent = measure.timed(Case("a", "a step", candidates, turns=3))
     assert here.said == {"process": os.getpid()}
     assert there.said != here.said
-    assert there.said["process"] % 1 == 0  # the same at every turn
     assert len(there.times) == len(here.times) == 3
     assert absent.note.startswith("no_such_package_of_peers is not installed")
     assert not absent.failed

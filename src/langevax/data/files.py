@@ -3,7 +3,7 @@
 What is a number is decided as `langevax fit` decides it: text is read as text, so that the same file means
 the same whatever its first rows. Parts of a Parquet file are slices of `PART_BYTES`, each read by itself,
 since polars' own stream holds several row groups at once: 2.3 GB where groups have 5 million rows of 21
-columns (480 MB in the file), against 0.25.
+columns (450 to 480 MB in the file), against 0.25.
 """
 
 import glob
