@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.fitting import run as fitting
-from langevax.cli.fitting.folder import PARTS
+from langevax.cli.folder import PARTS
 from tests.cli.conftest import QUICK, langevax
 
 
@@ -113,6 +113,17 @@ def test_an_interrupted_fit_goes_on_where_it_was(tables, tmp_path, monkeypatch):
     assert "--temperature was '0.05' in the interrupted run and is '0.1' now" in other.stderr
     assert langevax(*words, "--resume").exit_code == 0
     assert not (tmp_path / "o" / "training").exists()
+
+
+def test_resuming_deletes_nothing_that_langevax_did_not_write(tables, tmp_path):
+    (tmp_path / "o" / "training").mkdir(parents=True)
+    (tmp_path / "o" / "training" / "thesis.txt").write_text("mine")
+    words = ["fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK]
+    for option in ((), ("--resume",), ("--force",)):
+        answer = langevax(*words, *option)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert "training' holds 'thesis.txt', which langevax did not write" in answer.stderr
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["thesis.txt"]
 
 
 def test_a_fit_is_the_same_from_the_same_seed(fitted, tables, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.fitting.folder import MODEL, PARTS, RESULT, Folder
+from langevax.cli.folder import MODEL, PARTS, RESULT, Folder
 
 SETTINGS = {"temperature": "loo", "drop": ("a",)}
 
@@ -87,3 +87,71 @@ def test_a_run_goes_on_only_with_the_settings_it_had(folder):
         folder.begin(True, {**SETTINGS, "temperature": "0.1"})
     folder.begin(False, {**SETTINGS, "temperature": "0.1"})
     folder.begin(True, {**SETTINGS, "temperature": "0.1"})
+
+
+def foreign_training(folder):
+    folder.training.mkdir(parents=True)
+    (folder.training / "thesis.txt").write_text("mine")
+
+
+def foreign_settings(folder):
+    folder.training.mkdir(parents=True)
+    folder.settings.write_text('{"options": {}}')
+
+
+def foreign_checkpoint(folder):
+    folder.begin(False, SETTINGS)
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / "weights.pt").write_text("mine")
+
+
+def foreign_new_file(folder):
+    folder.new.mkdir(parents=True)
+    (folder.new / "draft.md").write_text("mine")
+
+
+def linked_training(folder):
+    elsewhere = folder.path.parent / "elsewhere"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "thesis.txt").write_text("mine")
+    folder.path.mkdir()
+    folder.training.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (foreign_training, "training' holds 'thesis.txt'"),
+        (foreign_settings, "training' exists"),
+        (foreign_checkpoint, "training' holds 'checkpoints/weights.pt'"),
+        (foreign_new_file, "new' holds 'draft.md'"),
+        (linked_training, "training' holds 'training'"),
+    ],
+)
+def test_files_that_langevax_did_not_write_are_refused_and_stay(folder, make, name, resume):
+    make(folder)
+    before = sorted(folder.path.rglob("*"))
+    for run in (lambda: folder.check(resume, not resume), lambda: folder.begin(False, SETTINGS)):
+        with pytest.raises(BadInput, match=f"{name}.* which langevax did not write .* name another --out"):
+            run()
+    assert sorted(folder.path.rglob("*")) == before
+
+
+def test_a_report_of_another_program_is_replaced_only_by_force(folder):
+    folder.path.mkdir(parents=True)
+    (folder.path / "report.html").write_text("mine")
+    for resume in (True, False):
+        with pytest.raises(BadInput, match=r"already holds 'report.html'; pass --force"):
+            folder.check(resume, False)
+    folder.check(False, True)
+
+
+def test_an_unfinished_checkpoint_counts_as_written_by_langevax(folder):
+    folder.begin(False, SETTINGS)
+    for name in ("trace/000000000001-000000000030.nc.part", "state/30.orbax-checkpoint-tmp-1/default/d/0a", "run.json"):
+        (folder.checkpoints / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.checkpoints / name).write_text("")
+    folder.check(True, False)
+    folder.forget_training()
+    assert not folder.training.exists()

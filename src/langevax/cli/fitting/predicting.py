@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from langevax.cli.errors import BadInput
-from langevax.cli.fitting.folder import MODEL, SCHEMA
 from langevax.cli.fitting.stored import read_schema
+from langevax.cli.folder import MODEL, SCHEMA
 from langevax.cli.output import Output
 from langevax.cli.tables.given import AnySchema
 from langevax.cli.tables.reading import read_table, write_table

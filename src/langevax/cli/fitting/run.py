@@ -14,7 +14,6 @@ import polars as pl
 from langevax.cli.errors import BadInput, RunFailed
 from langevax.cli.fitting import story
 from langevax.cli.fitting.estimators import estimator_for
-from langevax.cli.fitting.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
 from langevax.cli.fitting.party import Party, check_particles
 from langevax.cli.fitting.predicting import predictions
 from langevax.cli.fitting.preparation import prepare
@@ -22,6 +21,7 @@ from langevax.cli.fitting.prepared import Prepared
 from langevax.cli.fitting.request import Request
 from langevax.cli.fitting.stored import write_schema
 from langevax.cli.fitting.story import Found
+from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
 from langevax.cli.output import Output, plain
 from langevax.report import measure
 from langevax.report.contents import FitContents, Score

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from langevax.cli.errors import count
-from langevax.cli.fitting.folder import REPORT, Folder
 from langevax.cli.fitting.prepared import Prepared
 from langevax.cli.fitting.request import Request
+from langevax.cli.folder import REPORT, Folder
 from langevax.cli.output import Output
 from langevax.report.contents import Band, Score
 from langevax.report.numbers import with_error
