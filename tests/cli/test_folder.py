@@ -1,4 +1,4 @@
-"""A folder holds a complete model or none, and says whose turn it is."""
+"""A folder holds a complete model or none, and only files that langevax wrote are deleted."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def folder(tmp_path):
     return Folder(tmp_path / "deep" / "out")
 
 
-def test_all_parts_appear_together_and_the_training_goes(folder):
+def test_all_parts_appear_together_and_the_training_is_deleted(folder):
     folder.begin(False, SETTINGS)
     fill(folder, "new")
     assert folder.finished
@@ -27,14 +27,14 @@ def test_all_parts_appear_together_and_the_training_goes(folder):
     assert sorted(path.name for path in folder.path.iterdir()) == sorted(PARTS)
 
 
-def test_a_model_is_replaced_whole(folder):
+def test_a_model_is_replaced_as_a_whole(folder):
     for text in ("old", "new"):
         folder.begin(False, SETTINGS)
         fill(folder, text)
     assert (folder.path / MODEL).read_text() == "new"
 
 
-def test_what_breaks_while_writing_leaves_the_old_model(folder):
+def test_an_error_while_writing_leaves_the_old_model(folder):
     folder.begin(False, SETTINGS)
     fill(folder, "old")
     with pytest.raises(FileNotFoundError), folder.filling() as place:
@@ -57,7 +57,7 @@ def test_what_breaks_while_writing_leaves_the_old_model(folder):
         (False, False, True, False, None),
     ],
 )
-def test_nothing_is_destroyed_unasked(folder, finished, begun, resume, force, message):
+def test_nothing_is_replaced_without_force(folder, finished, begun, resume, force, message):
     folder.begin(False, SETTINGS)
     if finished:
         fill(folder, "old")
@@ -72,7 +72,7 @@ def test_nothing_is_destroyed_unasked(folder, finished, begun, resume, force, me
         folder.check(resume, force)
 
 
-def test_a_folder_that_cannot_be_is_refused(tmp_path):
+def test_an_impossible_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="is a file"):
         Folder(tmp_path / "file").check(resume=False, force=False)
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path):
         Folder(tmp_path / "file" / "out").begin(False, SETTINGS)
 
 
-def test_a_run_goes_on_only_with_the_settings_it_had(folder):
+def test_a_run_is_resumed_only_with_the_same_settings(folder):
     folder.begin(False, SETTINGS)
     folder.begin(True, SETTINGS)
     with pytest.raises(BadInput, match=r"--temperature was 'loo' in the interrupted run and is '0.1' now"):
