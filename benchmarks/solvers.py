@@ -16,7 +16,7 @@ from sklearn.base import is_classifier
 import langevax as lx
 from benchmarks.beside.case import Candidate, Case
 from benchmarks.tables import TABLES, cross_validate, splits
-from langevax.report.peers import peers
+from langevax.evaluation.peers import peers
 from langevax.sklearn.solvers import SOLVERS
 
 SHOWN = ("diabetes", "breast cancer", "digits", "friedman 20,640")

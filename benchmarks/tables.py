@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 import langevax as lx
 from benchmarks.beside.case import Candidate, Case, Did
-from langevax.report.peers import peers
+from langevax.evaluation.peers import peers
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
 Table = tuple[np.ndarray, np.ndarray]

@@ -14,8 +14,8 @@ from sklearn.metrics import r2_score
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the data sets of the benchmarks
 from benchmarks.curves_and_graphs.data import solubility
+from langevax.evaluation.holdout import on_columns
 from langevax.figures import theme
-from langevax.report.encoded import on_columns
 from langevax.sklearn import GraphMeanFieldRegressor
 
 

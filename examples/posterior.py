@@ -7,13 +7,40 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 from _shared import OUT, command, picture
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 
 import langevax as lx
-from langevax.figures import charts
+from langevax.figures.theme import INK, METHODS
+
+
+def curves(axes: plt.Axes, data: dict[str, tuple[np.ndarray, np.ndarray]], **labels: str) -> None:
+    """Draw log-log lines `name -> (x, y)` with about 20 evenly spaced markers each."""
+    for name, (x, y) in data.items():
+        shown = np.unique(np.geomspace(1, len(x), 20).astype(int)) - 1
+        colour, marker = METHODS[name]
+        axes.loglog(x[shown], y[shown], color=colour, marker=marker, label=name)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter("")
+    axes.set(**labels)
+    axes.legend(loc="lower left")
+
+
+def agreement(
+    axes: plt.Axes, reference: np.ndarray, data: dict[str, tuple[np.ndarray, np.ndarray]], **labels: str
+) -> None:
+    """Draw means with bars of one standard deviation, `name -> (mean, deviation)`, against reference means."""
+    for name, (mean, deviation) in data.items():
+        colour, marker = METHODS[name]
+        axes.errorbar(reference, mean, deviation, fmt=marker, color=colour, label=name, elinewidth=0.8)
+    axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
+    axes.set(**labels)
+    axes.legend(loc="lower right")
 
 
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
@@ -49,9 +76,9 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
 
     with picture(out / "breast_cancer.png") as (left, right):
         axes = {"xlabel": "passes over the 569 patients", "ylabel": "error of one chain's mean, in posterior sd"}
-        charts.curves(left, errors, title="The same cost, a better posterior mean", **axes)
+        curves(left, errors, title="The same cost, a better posterior mean", **axes)
         axes = {"xlabel": "coefficient, long MALA run", "ylabel": "coefficient, mean ± sd"}
-        charts.agreement(right, mean, spreads, title="Means and spreads agree", **axes)
+        agreement(right, mean, spreads, title="Means and spreads agree", **axes)
     mean_svrg, deviation_svrg = spreads["SVRG-LD"]
     off, ratio = np.abs(mean_svrg - mean) / deviation, deviation_svrg / deviation
     print(

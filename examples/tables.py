@@ -1,4 +1,4 @@
-"""Write a table of scikit-learn's as CSV, to try the command line on.
+"""Write a data set of scikit-learn as CSV, to try the command line.
 
 Run it: `python examples/tables.py diabetes out/diabetes.csv`.
 """
@@ -17,7 +17,7 @@ TABLES = {
 
 
 def main(name: str, file: Path) -> None:
-    """Write the table of that name."""
+    """Write the data set with this name."""
     bunch = TABLES[name]()
     frame = bunch.frame.rename(columns={"target": "progression"} if name == "diabetes" else {})
     if name in ("breast_cancer", "wine"):

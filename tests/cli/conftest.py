@@ -1,4 +1,4 @@
-"""One fitted folder for each task, shared by the tests that only look at it."""
+"""One fitted folder for each task, shared by the tests that only read it."""
 
 import os
 
@@ -56,9 +56,9 @@ def tables(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fitted(tables, tmp_path_factory):
-    """The folder and the answer of one fit of each task."""
-    found = {}
+    """The folder and the output of one fit of each task."""
+    fits = {}
     for target in ("price", "sold"):
         out = tmp_path_factory.mktemp("fitted") / target
-        found[target] = out, langevax("fit", tables / f"{target}.csv", "--target", target, "--out", out, *QUICK)
-    return found
+        fits[target] = out, langevax("fit", tables / f"{target}.csv", "--target", target, "--out", out, *QUICK)
+    return fits

@@ -1,4 +1,4 @@
-"""Every mistake ends in one or two lines on stderr and the code 2, before anything is written."""
+"""Mistakes end in one or two lines on stderr and exit code 2, before anything is written."""
 
 import subprocess
 import sys
@@ -23,23 +23,23 @@ def fit(tmp_path, content, *words, target="y"):
         ("x,y\n", (), "no rows"),
         ("x,y\n1,2\n", (), "1 row only"),
         ("x,y\n1,2\n3,4\n5,7\n", (), "at least 10"),
-        (GOOD.replace("x,y", "x,z"), (), "no column of the table; it has 'x' and 'z'"),
+        (GOOD.replace("x,y", "x,z"), (), "not a column of the table; it has 'x' and 'z'"),
         (GOOD.replace("x,y", "x,Y "), (), "did you mean 'Y'?"),
         ("x,y\n" + "1,\n2,NA\n" * 10, (), "missing in every row"),
         ("x,y\n" + "1,3\n2,3\n" * 10, (), "is '3' in every row"),
         ("x,y\n" + "5,3\n5,4.5\n" * 10, (), "no column to learn 'y' from. Column 'x' is left out: it is 5.0"),
         ("y\n" + "1\n2\n" * 10, (), "no column to learn 'y' from. It is the only one."),
-        (GOOD + "1,high\n", (), "mixes numbers with 1 value"),
-        (GOOD, ("--temperature", "abc"), "--temperature 'abc' is no positive number"),
+        (GOOD + "1,high\n", (), "contains 1 non-numeric value"),
+        (GOOD, ("--temperature", "abc"), "--temperature 'abc' is not a positive number"),
         (GOOD, ("--test-size", "1.5"), "--test-size 1.5"),
-        (GOOD, ("--drop", "X"), "--drop 'X' is no column of the table; did you mean 'x'?"),
+        (GOOD, ("--drop", "X"), "--drop 'X' is not a column of the table; did you mean 'x'?"),
         (GOOD, ("--drop", "y"), "is the target"),
         (GOOD, ("--num-particles", "0"), "--num-particles"),
         (GOOD, ("--task", "clustering"), "--task"),
         (GOOD, ("--resume", "--force"), "pass one of them"),
     ],
 )
-def test_a_mistake_is_answered_with_its_remedy(tmp_path, content, words, message):
+def test_mistakes_are_refused_with_a_remedy(tmp_path, content, words, message):
     answer = fit(tmp_path, content, *words)
     assert answer.exit_code == 2
     assert message in answer.stderr.replace("\n", " ")
@@ -47,7 +47,7 @@ def test_a_mistake_is_answered_with_its_remedy(tmp_path, content, words, message
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_table_and_an_unwritable_folder_are_said(tmp_path):
+def test_missing_tables_and_unwritable_folders_are_refused(tmp_path):
     answer = langevax("fit", tmp_path / "none.csv", "--target", "y", "--out", tmp_path / "out")
     assert (answer.exit_code, "does not exist" in answer.stderr) == (2, True)
     (tmp_path / "file").write_text("")
@@ -57,18 +57,18 @@ def test_a_missing_table_and_an_unwritable_folder_are_said(tmp_path):
         assert (answer.exit_code, words in answer.stderr) == (2, True)
 
 
-def test_options_that_lack_or_are_unknown_end_with_the_usage(tmp_path):
+def test_missing_and_unknown_options_are_refused(tmp_path):
     assert langevax("fit", tmp_path / "t.csv").exit_code == 2
     assert langevax("fit", "--no-such-option").exit_code == 2
     assert langevax("no-such-command").exit_code == 2
 
 
-def test_a_class_of_one_row_and_rows_without_a_target_are_said_and_fitted(tmp_path):
+def test_single_row_classes_and_missing_targets_are_reported(tmp_path):
     rows = ["a", "b"] * 15 + ["rare", ""]
     answer = fit(tmp_path, "x,y\n" + "".join(f"{i % 5},{label}\n" for i, label in enumerate(rows)))
     assert answer.exit_code == 0, answer.stderr
     assert "1 row without a target left out." in answer.stdout
-    assert "The single row of class 'rare' goes to training" in answer.stdout
+    assert "The single row of class 'rare' is used for training" in answer.stdout
 
 
 def test_help_and_version_need_no_heavy_package():

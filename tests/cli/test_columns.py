@@ -1,11 +1,11 @@
-"""What a column is taken for."""
+"""Kinds of columns."""
 
 from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
 
-from langevax.cli.tables.columns import as_kind, kind_of, read_column
+from langevax.cli.tables.reading import as_kind, kind_of, read_column
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from langevax.cli.tables.columns import as_kind, kind_of, read_column
         ([date(2024, 1, 31)], "date"),
     ],
 )
-def test_the_kind_is_that_of_all_values_that_are_there(values, kind):
+def test_the_kind_is_that_of_all_values_present(values, kind):
     assert kind_of(pl.Series(values)) == kind
 
 
@@ -55,16 +55,16 @@ def test_words_keep_their_digits():
         (["a"] * 5, "it is 'a' in every row"),
         ([2.0] * 5, "it is 2.0 in every row"),
         ([None, "NA", ""], "it has no values"),
-        ([f"id-{i}" for i in range(9)], "its words name single rows"),
+        ([f"id-{i}" for i in range(9)], "its words identify rows"),
         ([3, 1, 2, 4], "it numbers the rows"),
         (["0", "1", "2"], "it numbers the rows"),
         ([[1], [2]], "it holds List"),
     ],
 )
-def test_columns_without_use_say_why(values, why):
+def test_useless_columns_have_a_reason(values, why):
     assert read_column(pl.Series(values)).useless.startswith(why)
 
 
 @pytest.mark.parametrize("values", [[1, 2, 4], [5, 6, 7], ["a", "b", "a"], [2.0, None, 2.0], [1, 2, None]])
-def test_columns_of_use_are_kept(values):
+def test_useful_columns_have_no_reason(values):
     assert read_column(pl.Series(values)).useless == ""

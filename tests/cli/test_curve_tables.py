@@ -5,30 +5,30 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from langevax.cli.fitting.curve_preparation import prepare_curves
-from langevax.cli.fitting.request import Request
-from langevax.cli.tables.curves import grid_of, readings_of
+from langevax.cli.fit import FitOptions
+from langevax.cli.fitting.data import prepare_curves
+from langevax.cli.tables.curves import curve_columns, readings_of
 
 
-def test_columns_named_by_words_stand_at_even_steps_without_those_that_name_the_rows():
+def test_columns_named_by_words_are_values_at_even_steps():
     values = np.random.default_rng(0).normal(size=(20, 3))
     table = pl.DataFrame({"row": range(20), "a": values[:, 0], "b": values[:, 1], "c": values[:, 2]})
-    assert grid_of(table).names == ("a", "b", "c")
-    assert "'row' is left out: it numbers the rows; --keep row" in grid_of(table).notes[0]
-    assert grid_of(table, ("row",)).names == ("row", "a", "b", "c")
-    request = Request(Path("t.csv"), "y", Path("out"), curves="wide")
+    assert curve_columns(table).names == ("a", "b", "c")
+    assert "'row' is left out: it numbers the rows; use it with --keep row" in curve_columns(table).notes[0]
+    assert curve_columns(table, ("row",)).names == ("row", "a", "b", "c")
+    request = FitOptions(Path("t.csv"), "y", Path("out"), curves="wide")
     prepared = prepare_curves(request, table.with_columns(y=pl.Series(values.sum(1))))
     assert prepared.schema.grid == (0.0, 0.5, 1.0)
     assert any("named by words: they stand at even steps from 0 to 1" in note for note in prepared.notes)
 
 
-def test_rows_without_a_target_or_a_value_are_left_out_and_others_keep_their_numbers():
+def test_incomplete_rows_are_left_out_and_row_numbers_stay():
     values = np.arange(36.0).reshape(12, 3)
     table = pl.DataFrame({"0": values[:, 0], "1": values[:, 1], "2": values[:, 2], "y": np.arange(12.0) / 2})
     empty, lost = pl.int_range(12) == 4, pl.int_range(12) == 7
     table = table.with_columns(*(pl.when(~empty).then(name).alias(name) for name in "012"), y=pl.when(~lost).then("y"))
-    prepared = prepare_curves(Request(Path("t.csv"), "y", Path("out"), curves="wide"), table)
-    assert prepared.named["row"].to_list() == [1, 2, 3, 4, 6, 7, 9, 10, 11, 12]
+    prepared = prepare_curves(FitOptions(Path("t.csv"), "y", Path("out"), curves="wide"), table)
+    assert prepared.names["row"].to_list() == [1, 2, 3, 4, 6, 7, 9, 10, 11, 12]
     np.testing.assert_array_equal(prepared.inputs, np.delete(values, [4, 7], axis=0))
     np.testing.assert_array_equal(prepared.split.targets, np.delete(np.arange(12.0) / 2, [4, 7]))
 
@@ -41,20 +41,20 @@ def test_dates_count_in_days_from_the_first_reading_of_each_id():
             "x": [2.0, 1.0, 3.0, 4.0],
         }
     )
-    found = readings_of(table, "id", "day", ["x"])
-    assert found.dates
-    assert "days since the first reading of each 'id'" in found.notes[0]
-    assert [curve[0][0].tolist() for curve in found.curves] == [[0, 1.5], [0, 3.25]]
-    assert [curve[0][1].tolist() for curve in found.curves] == [[1, 2], [3, 4]]
+    readings = readings_of(table, "id", "day", ["x"])
+    assert readings.dates
+    assert "days since the first reading of each 'id'" in readings.notes[0]
+    assert [curve[0][0].tolist() for curve in readings.curves] == [[0, 1.5], [0, 3.25]]
+    assert [curve[0][1].tolist() for curve in readings.curves] == [[1, 2], [3, 4]]
 
 
-def test_channels_keep_times_of_their_own_and_targets_stand_with_their_ids():
+def test_channels_have_their_own_times_and_ids_their_targets():
     rows = [(f"c{i}", float(t), float(i + t), None if t == i % 3 else float(-t)) for i in range(12) for t in range(3)]
     table = pl.DataFrame(rows, schema=["id", "t", "p", "q"], orient="row")
     target = pl.Series("y", [float(int(id[1:]) ** 2) if t == 2 else None for id, t, _, _ in rows])  # once an id
-    request = Request(Path("t.csv"), "y", Path("out"), curves="long", id="id", time="t", value=("p", "q"))
+    request = FitOptions(Path("t.csv"), "y", Path("out"), curves="long", id="id", time="t", value=("p", "q"))
     prepared = prepare_curves(request, table.with_columns(target))
-    assert prepared.named["id"].to_list() == [f"c{i}" for i in range(12)]
+    assert prepared.names["id"].to_list() == [f"c{i}" for i in range(12)]
     np.testing.assert_array_equal(prepared.split.targets, np.arange(12.0) ** 2)
     (t, p), (s, q) = prepared.inputs[11]  # c11: 11 % 3 = 2 has no q
     assert (t.tolist(), p.tolist(), s.tolist(), q.tolist()) == ([0, 1, 2], [11, 12, 13], [0, 1], [0, -1])

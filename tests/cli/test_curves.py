@@ -7,13 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from langevax.cli.fitting.curve_preparation import prepare_curves
-from langevax.cli.fitting.estimators import estimator_for
-from langevax.cli.fitting.request import Request
-from langevax.cli.fitting.stored import read_schema, write_schema
-from langevax.cli.tables.curve_schema import LongCurves, WideCurves
+from langevax.cli.fit import FitOptions
+from langevax.cli.fitting.data import estimator_for, prepare_curves
+from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.reading import read_table
-from langevax.report.encoded import on_columns
+from langevax.cli.tables.schema import read_schema, write_schema
+from langevax.evaluation.holdout import on_columns
 from tests.cli.conftest import QUICK, langevax
 
 LONG = ["--curves", "long", "--id", "machine", "--time", "hour", "--value", "heat", "--value", "hum"]
@@ -83,16 +82,16 @@ def test_a_wide_table_is_read_at_the_times_that_name_its_columns(fat):
     assert read_schema(out / "schema.json").grid == tuple(range(850, 910, 5))
 
 
-def test_wide_predictions_are_those_of_the_rows_held_out_whatever_the_order_of_the_columns(fat, spectra, tmp_path):
+def test_wide_predictions_do_not_depend_on_the_order_of_columns(fat, spectra, tmp_path):
     held_out = pl.read_csv(fat[0] / "holdout.csv")
     table = pl.read_csv(spectra)
     table.select(sorted(table.columns)).with_columns(extra=1).write_csv(tmp_path / "t.csv")
-    found, said = predicted(fat[0], tmp_path / "t.csv")
-    assert "unknown to the model: 'extra'" in said
-    assert "3 missing values interpolated" in said
-    again = found["prediction"][(held_out["row"] - 1).to_list()]
+    predictions, warnings = predicted(fat[0], tmp_path / "t.csv")
+    assert "unknown to the model: 'extra'" in warnings
+    assert "3 missing values interpolated" in warnings
+    again = predictions["prediction"][(held_out["row"] - 1).to_list()]
     assert (again - held_out["prediction"]).abs().max() < 1e-5
-    assert np.corrcoef(found["prediction"], table["fat"])[0, 1] > 0.8
+    assert np.corrcoef(predictions["prediction"], table["fat"])[0, 1] > 0.8
 
 
 def test_a_long_table_is_a_curve_for_each_id_in_channels(state):
@@ -107,25 +106,25 @@ def test_a_long_table_is_a_curve_for_each_id_in_channels(state):
     )
 
 
-def test_long_predictions_are_one_for_each_id_in_the_order_in_which_they_come(state, readings, tmp_path):
+def test_long_predictions_follow_the_order_of_ids(state, readings, tmp_path):
     held_out = pl.read_csv(state[0] / "holdout.csv")
     assert held_out.columns == ["machine", "observed", "prediction", "probability_hot", "probability_ok"]
     table = pl.read_csv(readings).drop("state").sort("hour")
     table.write_csv(tmp_path / "t.csv")
-    found, _ = predicted(state[0], tmp_path / "t.csv")
-    assert found["machine"].to_list() == table["machine"].unique(maintain_order=True).to_list()
-    both = found.join(held_out, on="machine")
+    predictions, _ = predicted(state[0], tmp_path / "t.csv")
+    assert predictions["machine"].to_list() == table["machine"].unique(maintain_order=True).to_list()
+    both = predictions.join(held_out, on="machine")
     assert both.height == 8
     assert (both["probability_hot"] - both["probability_hot_right"]).abs().max() < 1e-5
-    truth = pl.Series(["hot" if int(name[1:]) % 2 else "ok" for name in found["machine"]])
-    assert (found["prediction"] == truth).mean() > 0.7
+    truth = pl.Series(["hot" if int(name[1:]) % 2 else "ok" for name in predictions["machine"]])
+    assert (predictions["prediction"] == truth).mean() > 0.7
 
 
-def test_peers_and_reports_see_the_columns_of_the_estimators_own_encoder(spectra, readings):
-    long = {"curves": "long", "id": "machine", "time": "hour", "value": ("heat", "hum")}
+def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
+    long = {"curves": "long", "id": "machine", "time": "hour", "value": ["heat", "hum"]}
     for path, request in (
-        (spectra, Request(spectra, "fat", spectra, curves="wide", derivative=1, modes=6)),
-        (readings, Request(readings, "state", readings, **long, modes=6)),
+        (spectra, FitOptions(spectra, "fat", spectra, curves="wide", derivative=1, modes=6)),
+        (readings, FitOptions(readings, "state", readings, **long, modes=6)),
     ):
         prepared = prepare_curves(request, read_table(path))
         split = prepared.split
@@ -138,13 +137,14 @@ def test_peers_and_reports_see_the_columns_of_the_estimators_own_encoder(spectra
         np.testing.assert_allclose(getattr(asked, method)(split.test_inputs), ours, rtol=1e-5, atol=1e-6)
 
 
-def test_the_estimators_own_defaults_stand_where_nothing_is_said(tmp_path):
+def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):
     schema = WideCurves("y", "regression", (), ("0", "1"), (0.0, 1.0))
-    model = estimator_for(Request(tmp_path, "y", tmp_path, curves="wide"), schema)
+    model = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide"), schema)
     assert (model.solver, model.num_particles, model.num_modes) == ("psdca", 1000, 32)
-    other = estimator_for(Request(tmp_path, "y", tmp_path, curves="wide", solver="pda", num_particles=7), schema)
+    other = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide", solver="pda", num_particles=7), schema)
     assert (other.solver, other.num_particles) == ("pda", 7)
-    assert Request(tmp_path, "y", tmp_path).estimator_settings.keys() & {"solver", "num_modes", "smoothing"} == set()
+    parameters = FitOptions(tmp_path, "y", tmp_path).estimator_parameters
+    assert parameters.keys() & {"solver", "num_modes", "smoothing", "temperature"} == set()
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_estimators_own_defaults_stand_where_nothing_is_said(tmp_path):
     ],
     ids=["wide", "long"],
 )
-def test_what_was_learned_of_curves_is_read_back(schema, tmp_path):
+def test_schemas_of_curves_are_read_back(schema, tmp_path):
     write_schema(schema, tmp_path / "schema.json")
     assert read_schema(tmp_path / "schema.json") == schema
 
@@ -171,25 +171,29 @@ IN_LONG = ("--curves", "long", "--id", "id", "--time", "t", "--value", "x")
         (GRID, ("--derivative", 2), "--derivative is for tables of curves; pass --curves wide or --curves long too."),
         (GRID, ("--id", "0"), "--id is for tables of curves"),
         (GRID, ("--curves", "wide", "--time", "0"), "--time is for --curves long"),
-        (GRID, ("--curves", "wide", "--smoothing", "much"), "--smoothing 'much' is no positive number"),
-        (GRID.replace("0,1,2", "0,1,name"), ("--curves", "wide"), "'name': it is no number"),
+        (GRID, ("--curves", "wide", "--smoothing", "much"), "--smoothing 'much' is not a positive number"),
+        (GRID.replace("0,1,2", "0,1,name"), ("--curves", "wide"), "'name' is not numeric"),
         (GRID.replace("0,1,2", "0,1,1.0"), ("--curves", "wide"), "columns '1' and '1.0' have the same time"),
         (GRID.replace("4,2,1", "4,high,1"), ("--curves", "wide"), "column '1' must hold numbers, but holds 'high' in"),
         (GRID, ("--curves", "wide", "--drop", "1", "--drop", "2"), "has 1 column of values"),
         (ROWS, ("--curves", "long", "--id", "id"), "--curves long needs --time and --value too"),
-        (ROWS, (*IN_LONG, "--value", "z"), "--value 'z' is no column of the table"),
-        (ROWS, (*IN_LONG[:4], "--time", "T", "--value", "x"), "--time 'T' is no column of the table; did you mean 't'"),
-        (ROWS, (*IN_LONG, "--value", "t"), "--value 't' is the column of --time already"),
-        (ROWS, (*IN_LONG, "--drop", "x"), "--drop 'x': --curves long reads the columns that it is told of"),
+        (ROWS, (*IN_LONG, "--value", "z"), "--value 'z' is not a column of the table"),
+        (
+            ROWS,
+            (*IN_LONG[:4], "--time", "T", "--value", "x"),
+            "--time 'T' is not a column of the table; did you mean 't'",
+        ),
+        (ROWS, (*IN_LONG, "--value", "t"), "--value 't' is already the column of --time"),
+        (ROWS, (*IN_LONG, "--drop", "x"), "--drop 'x': --curves long reads only the columns named in its options"),
         (ROWS + "c3,9,1,77\n", IN_LONG, "--target 'y' varies within id 'c3': 1.5 and 77"),
         (ROWS + "c3,1.0,1,1.5\n", IN_LONG, "id 'c3' has two readings at t 1; average them, or keep one."),
         (ROWS + "c3,noon,1,1.5\n", IN_LONG, "--time 't' must hold numbers, but holds 'noon' in data row 61"),
         (ROWS + "c3,9,warm,1.5\n", IN_LONG, "--value 'x' must hold numbers, but holds 'warm' in data row 61"),
-        ("\n".join(ROWS.splitlines()[:20]), IN_LONG, "7 curves with a target; a fit and a hold-out need at least 10"),
+        ("\n".join(ROWS.splitlines()[:20]), IN_LONG, "7 curves with a target; training and hold-out need at least 10"),
         ("id,t,x,y\n" + "a,,1,2\nb,1,,3\n" * 10, IN_LONG, "no 'id' has a reading of every --value ('x') at a --time"),
     ],
 )
-def test_a_mistake_is_answered_with_its_remedy(tmp_path, content, words, message):
+def test_mistakes_are_refused_with_a_remedy(tmp_path, content, words, message):
     (tmp_path / "t.csv").write_text(content)
     answer = langevax("fit", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "out", *QUICK, *words)
     assert answer.exit_code == 2
@@ -206,37 +210,37 @@ def test_a_mistake_is_answered_with_its_remedy(tmp_path, content, words, message
         ("machine,hour,heat,hum\nm0,1,60,0\nm0,1,61,0\n", "machine 'm0' has two readings at hour 1"),
     ],
 )
-def test_long_tables_that_the_model_cannot_answer_for_are_refused(state, tmp_path, content, message):
+def test_long_tables_that_do_not_match_the_model_are_refused(state, tmp_path, content, message):
     (tmp_path / "t.csv").write_text(content)
     answer = langevax("predict", state[0], tmp_path / "t.csv")
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert message in answer.stderr.replace("\n", " ")
 
 
-def test_wide_tables_that_the_model_cannot_answer_for_are_refused(fat, spectra, tmp_path):
+def test_wide_tables_that_do_not_match_the_model_are_refused(fat, spectra, tmp_path):
     table = pl.read_csv(spectra)
     for frame, message in (
         (table.drop("850"), "lacks 1 column that the model was trained on: '850'"),
         (table.with_columns(pl.lit("x").alias("850")), "column '850' must hold numbers, but holds 'x' in data row 1"),
-        (table.with_columns(pl.when(pl.int_range(50) != 4).then(pl.all())), "no value at all in 1 row (5)"),
+        (table.with_columns(pl.when(pl.int_range(50) != 4).then(pl.all())), "no value in 1 row (5)"),
     ):
         frame.write_csv(tmp_path / "t.csv")
         answer = langevax("predict", fat[0], tmp_path / "t.csv")
         assert (answer.exit_code, message in answer.stderr.replace("\n", " ")) == (2, True), answer.stderr
 
 
-def test_models_of_columns_and_of_curves_are_not_mixed_up(fat, state, tmp_path, spectra):
+def test_a_model_and_a_schema_of_different_fits_are_refused(fat, state, tmp_path, spectra):
     (tmp_path / "model.safetensors").write_bytes((state[0] / "model.safetensors").read_bytes())
     (tmp_path / "schema.json").write_bytes((fat[0] / "schema.json").read_bytes())
     answer = langevax("predict", tmp_path, spectra)
     assert (answer.exit_code, "are not of one fit" in answer.stderr) == (2, True)
 
 
-def test_gaps_strays_and_single_readings_are_said(state, tmp_path):
+def test_missing_values_and_single_readings_are_reported(state, tmp_path):
     content = "machine,hour,heat,hum\na,2,60,1\nb,3,,1\nb,4,60,1\nb,5,61,2\nc,2,60,\n,3,60,1\nb,,60,1\n"
     (tmp_path / "t.csv").write_text(content)
-    found, said = predicted(state[0], tmp_path / "t.csv")
-    assert found["machine"].to_list() == ["a", "b"]
+    predictions, warnings = predicted(state[0], tmp_path / "t.csv")
+    assert predictions["machine"].to_list() == ["a", "b"]
     for words in (
         "1 row without --id 'machine' left out",
         "1 row without --time 'hour' left out",
@@ -244,4 +248,4 @@ def test_gaps_strays_and_single_readings_are_said(state, tmp_path):
         "'machine' without a reading of every --value left out: 'c'",
         "1 curve of a single reading",
     ):
-        assert words in said.replace("\n", " ")
+        assert words in warnings.replace("\n", " ")

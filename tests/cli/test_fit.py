@@ -6,26 +6,26 @@ import polars as pl
 import pytest
 
 from langevax.cli.fitting import run as fitting
-from langevax.cli.fitting.folder import PARTS
+from langevax.cli.folder import PARTS
 from tests.cli.conftest import QUICK, langevax
 
 
 @pytest.mark.parametrize("target", ["price", "sold"])
-def test_a_fit_ends_well_and_fills_its_folder(fitted, target):
+def test_fit_succeeds_and_fills_its_folder(fitted, target):
     out, answer = fitted[target]
     assert answer.exit_code == 0, answer.stderr
     assert sorted(path.name for path in out.iterdir()) == sorted(PARTS)
     assert answer.stderr == ""
 
 
-def test_it_tells_what_it_read_inferred_and_found(fitted):
+def test_fit_prints_what_it_read_inferred_and_measured(fitted):
     out, answer = fitted["price"]
     for words in (
         "60 rows, 4 columns",
         "1 of numbers, 1 of words, as 5 inputs; 7 missing values in 'size'",
         "'id' is left out: it numbers the rows",
         "'price': regression, its values are",
-        "--task classification overrides",
+        "override with --task classification",
         "48 rows to train on, 12 held out",
         "20 steps at temperature 0.05",
         "mean-field network",
@@ -37,7 +37,7 @@ def test_it_tells_what_it_read_inferred_and_found(fitted):
     assert "classification into 2 classes, its values are 2 words" in fitted["sold"][1].stdout
 
 
-def test_the_result_holds_every_number_that_was_printed(fitted):
+def test_result_contains_the_printed_numbers(fitted):
     out, answer = fitted["price"]
     result = json.loads((out / "result.json").read_text())
     score = result["scores"][0]
@@ -47,10 +47,10 @@ def test_the_result_holds_every_number_that_was_printed(fitted):
     assert len(result["band"]["steps"]) == len(result["band"]["gap"])
     assert result["command"].startswith("langevax fit ")
     assert 0 < result["seconds_to_first_step"] < score["seconds"]
-    assert f" s, of which {result['seconds_to_first_step']:.1f} compiling" in answer.stdout
+    assert f" s, including {result['seconds_to_first_step']:.1f} s of compiling" in answer.stdout
 
 
-def test_the_rows_held_out_stand_with_their_predictions(fitted, tables):
+def test_holdout_contains_observations_and_predictions(fitted, tables):
     out, _ = fitted["sold"]
     held_out, table = pl.read_csv(out / "holdout.csv"), pl.read_csv(tables / "sold.csv")
     assert held_out.columns == ["row", "observed", "prediction", "probability_no", "probability_yes"]
@@ -58,7 +58,7 @@ def test_the_rows_held_out_stand_with_their_predictions(fitted, tables):
     assert (held_out["probability_no"] + held_out["probability_yes"] - 1).abs().max() < 1e-6
 
 
-def test_json_is_all_there_is_on_stdout_and_peers_stand_beside_ours(tables, tmp_path):
+def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
     words = [word for word in QUICK if word != "--no-peers"]
     answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", "--json", *words)
     assert answer.exit_code == 0, answer.stderr
@@ -77,14 +77,14 @@ def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
     assert result["sentence"].startswith("Not certified; R2 ")
 
 
-def test_where_points_along_training_would_take_minutes_only_the_end_is_certified(tables, tmp_path, monkeypatch):
+def test_only_the_end_is_certified_where_more_would_take_minutes(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "AFFORDABLE", 1)
     answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK)
     assert answer.exit_code == 0, answer.stderr
     assert json.loads((tmp_path / "o" / "result.json").read_text())["band"]["steps"] == [20]
 
 
-def test_a_finished_model_is_only_replaced_by_force(fitted, tables):
+def test_a_finished_model_is_replaced_only_by_force(fitted, tables):
     out, _ = fitted["price"]
     words = ["fit", tables / "price.csv", "--target", "price", "--out", out, *QUICK]
     before = (out / "result.json").read_text()
@@ -94,17 +94,17 @@ def test_a_finished_model_is_only_replaced_by_force(fitted, tables):
     assert langevax(*words, "--force").exit_code == 0
 
 
-def test_an_interrupted_fit_goes_on_where_it_was(tables, tmp_path, monkeypatch):
+def test_an_interrupted_fit_is_resumed(tables, tmp_path, monkeypatch):
     words = ["fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK]
 
     def interrupted(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "judge", interrupted)
+        patch.setattr(fitting, "evaluate", interrupted)
         answer = langevax(*words)
     assert answer.exit_code == 130
-    assert answer.stderr.startswith("Interrupted. What was trained is saved; go on with")
+    assert answer.stderr.startswith("Interrupted. The training so far is saved; continue with")
     assert "--resume" in answer.stderr
     refused = langevax(*words)
     assert (refused.exit_code, "--resume" in refused.stderr) == (2, True)
@@ -113,6 +113,17 @@ def test_an_interrupted_fit_goes_on_where_it_was(tables, tmp_path, monkeypatch):
     assert "--temperature was '0.05' in the interrupted run and is '0.1' now" in other.stderr
     assert langevax(*words, "--resume").exit_code == 0
     assert not (tmp_path / "o" / "training").exists()
+
+
+def test_resuming_deletes_nothing_that_langevax_did_not_write(tables, tmp_path):
+    (tmp_path / "o" / "training").mkdir(parents=True)
+    (tmp_path / "o" / "training" / "thesis.txt").write_text("mine")
+    words = ["fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK]
+    for option in ((), ("--resume",), ("--force",)):
+        answer = langevax(*words, *option)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert "training' holds 'thesis.txt', which langevax did not write" in answer.stderr
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["thesis.txt"]
 
 
 def test_a_fit_is_the_same_from_the_same_seed(fitted, tables, tmp_path):
@@ -133,7 +144,7 @@ def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
     assert answer.stderr.startswith("Failed: the training diverged at step 7")
 
 
-def test_another_solver_trains_it_and_the_command_says_so(tables, tmp_path):
+def test_the_solver_is_part_of_the_command(tables, tmp_path):
     words = ("fit", tables / "price.csv", "--target", "price", "--out", tmp_path, *QUICK, "--solver", "psdca")
     answer = langevax(*words)
     assert answer.exit_code == 0, answer.stderr

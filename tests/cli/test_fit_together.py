@@ -1,4 +1,4 @@
-"""`langevax fit` by several processes: the numbers of one, one voice, and all end alike."""
+"""`langevax fit` with several processes: the numbers of one process, one output, the same exit code."""
 
 import json
 import socket
@@ -50,19 +50,19 @@ def together(*words, count=2):
     ]
 
 
-def test_two_processes_train_the_network_that_one_trains(table, tmp_path):
+def test_two_processes_train_the_same_network_as_one(table, tmp_path):
     first, second = together(table, "--target", "height", "--out", tmp_path / "two", "--json", *QUICK)
     assert (first[0], second) == (0, (0, "", ""))
     assert langevax("fit", table, "--target", "height", "--out", tmp_path / "one", *QUICK).exit_code == 0
     one, two = (load(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     np.testing.assert_allclose(two.particles_, one.particles_, atol=1e-5)
-    told = json.loads(first[1])
+    result = json.loads(first[1])
     alone = json.loads((tmp_path / "one/result.json").read_text())
-    assert told["scores"][0]["value"] == pytest.approx(alone["scores"][0]["value"], abs=1e-5)
+    assert result["scores"][0]["value"] == pytest.approx(alone["scores"][0]["value"], abs=1e-5)
     assert not (tmp_path / "two/training").exists()
 
 
-def test_where_the_first_cannot_begin_all_leave_and_one_says_why(table, tmp_path):
+def test_all_processes_exit_if_the_first_cannot_start(table, tmp_path):
     first, second = together(table, "--target", "depth", "--out", tmp_path / "none", *QUICK)
     assert (first[0], second[0]) == (2, 2)
     assert "'depth'" in first[2]
@@ -73,19 +73,19 @@ def test_where_the_first_cannot_begin_all_leave_and_one_says_why(table, tmp_path
     ("words", "complaint"),
     [
         (("--coordinator", "here:1"), "need --num-processes and --process-id too"),
-        (("--coordinator", "here", "--num-processes", 2, "--process-id", 0), "'here' is no HOST:PORT"),
+        (("--coordinator", "here", "--num-processes", 2, "--process-id", 0), "'here' is not HOST:PORT"),
         (("--coordinator", "here:1", "--num-processes", 2, "--process-id", 2), "not below --num-processes 2"),
     ],
     ids=["lacking", "address", "index"],
 )
-def test_what_says_no_party_is_refused(table, tmp_path, words, complaint):
+def test_incomplete_process_groups_are_refused(table, tmp_path, words, complaint):
     answer = langevax("fit", table, "--target", "height", "--out", tmp_path, *words)
     assert answer.exit_code == 2
     assert complaint in answer.stderr
 
 
-def test_neurons_that_do_not_split_are_refused(table, tmp_path):
+def test_neurons_that_do_not_divide_evenly_are_refused(table, tmp_path):
     (answer, other) = together(table, "--target", "height", "--out", tmp_path / "odd", *QUICK[:-1], "33")
     assert (answer[0], other[0]) == (2, 2)
-    assert "--num-particles 33 does not split over 2 devices; pass --num-particles 34" in answer[2]
+    assert "--num-particles 33 does not divide evenly among 2 devices; pass --num-particles 34" in answer[2]
     assert not (tmp_path / "odd").exists()

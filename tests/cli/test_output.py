@@ -1,4 +1,4 @@
-"""What the user sees, and what a machine reads."""
+"""Output for users and for machines."""
 
 import json
 
@@ -6,11 +6,11 @@ import pytest
 import typer
 
 from langevax.cli.errors import BadInput, RunFailed, exit_codes, listing, nearest
-from langevax.cli.fitting.request import Request
+from langevax.cli.fit import FitOptions
 from langevax.cli.output import Output, aligned, plain
 
 
-def test_numbers_stand_on_their_decimal_points():
+def test_numbers_are_aligned_on_decimal_points():
     lines = aligned(("method", "R2"), (("a", "0.5"), ("b", "-10.25"), ("c", "1,000"), ("d", "nan")))
     points = {line.index(".") for line in lines if "." in line}
     assert points == {lines[3].index("1,000") + len("1,000")}
@@ -36,13 +36,13 @@ def test_json_is_alone_on_stdout(capsys):
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (BadInput("mend it"), 2, "Error: mend it"),
+        (BadInput("correct it"), 2, "Error: correct it"),
         (RunFailed("it broke"), 1, "Failed: it broke"),
-        (KeyboardInterrupt("go on"), 130, "Interrupted. go on"),
+        (KeyboardInterrupt("continue"), 130, "Interrupted. continue"),
         (MemoryError(), 1, "out of memory"),
     ],
 )
-def test_every_end_has_its_code_and_one_line(capsys, error, code, words):
+def test_errors_have_exit_codes_and_one_line(capsys, error, code, words):
     with pytest.raises(typer.Exit) as left, exit_codes():
         raise error
     assert left.value.exit_code == code
@@ -56,13 +56,13 @@ def test_names_in_sentences():
     assert nearest("x", ["apple", "pear"]) == "it has 'apple' and 'pear'."
 
 
-def test_the_command_that_asks_again_names_what_is_not_default(tmp_path):
-    request = Request(tmp_path / "a b.csv", "y", tmp_path / "out", drop=("p", "q"), temperature="0.1", peers=False)
+def test_the_command_contains_options_not_at_their_defaults(tmp_path):
+    request = FitOptions(tmp_path / "a b.csv", "y", tmp_path / "out", drop=["p", "q"], temperature="0.1", peers=False)
     words = f"langevax fit '{tmp_path}/a b.csv' --target y --out {tmp_path}/out --drop p --drop q"
     assert request.command("--resume") == f"{words} --temperature 0.1 --no-peers --resume"
 
 
 @pytest.mark.parametrize("temperature", ["abc", "-1", "0", "inf", "nan"])
-def test_temperatures_that_are_none_are_refused(tmp_path, temperature):
+def test_invalid_temperatures_are_refused(tmp_path, temperature):
     with pytest.raises(BadInput, match=f"--temperature '{temperature}'"):
-        Request(tmp_path, "y", tmp_path, temperature=temperature)
+        FitOptions(tmp_path, "y", tmp_path, temperature=temperature)

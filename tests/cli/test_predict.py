@@ -1,4 +1,4 @@
-"""`langevax predict`: one row out for each row in."""
+"""`langevax predict`: one output row for each input row."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import langevax
 
 
-def test_numbers_come_in_the_order_of_the_rows(fitted, tables):
+def test_predictions_are_in_the_order_of_the_rows(fitted, tables):
     answer = langevax("predict", fitted["price"][0], tables / "price.csv")
     assert (answer.exit_code, answer.stderr) == (0, "Warning      Ignored, unknown to the model: 'id'.\n")
     predicted = pl.read_csv(io.StringIO(answer.stdout))["prediction"]
@@ -21,7 +21,7 @@ def test_numbers_come_in_the_order_of_the_rows(fitted, tables):
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p.parquet"])
-def test_classes_come_with_their_probabilities_in_any_format(fitted, tables, tmp_path, name):
+def test_classes_have_probabilities_in_every_format(fitted, tables, tmp_path, name):
     answer = langevax("predict", fitted["sold"][0] / "model.safetensors", tables / "sold.csv", "--out", tmp_path / name)
     assert (answer.exit_code, answer.stdout) == (0, "")
     read = pl.read_parquet if name.endswith("parquet") else pl.read_csv
@@ -32,12 +32,13 @@ def test_classes_come_with_their_probabilities_in_any_format(fitted, tables, tmp
     assert (predicted["prediction"] == "yes").equals(sure)
 
 
-def test_surprises_in_the_table_are_said_and_survived(fitted, tmp_path):
+def test_unknown_values_are_reported_and_predicted(fitted, tmp_path):
     (tmp_path / "t.csv").write_text("colour,size\nred,1\npink,big\n,inf\n")
     answer = langevax("predict", fitted["price"][0], tmp_path / "t.csv")
     assert answer.exit_code == 0
     assert len(answer.stdout.splitlines()) == 4
-    for words in ("1 row with a category unknown to the model ('pink')", "no number", "infinite", "1 missing value"):
+    unknown = "1 row with a category unknown to the model ('pink')"
+    for words in (unknown, "1 non-numeric value", "infinite", "1 missing value"):
         assert words in answer.stderr
 
 
@@ -94,6 +95,6 @@ def test_models_of_another_table_are_refused(fitted, tables, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nowhere", "", "file"])
-def test_what_is_no_model_is_refused(tables, tmp_path, name):
+def test_folders_without_a_model_are_refused(tables, tmp_path, name):
     (tmp_path / "file").write_text("")
     refused(tmp_path / name, tables)

@@ -1,4 +1,4 @@
-"""What training learns of the columns, and what the encoder makes of it."""
+"""The schema of a table and its encoding."""
 
 import json
 
@@ -7,9 +7,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.fitting.stored import read_schema, write_schema
-from langevax.cli.tables.encoder import Encoder
-from langevax.cli.tables.schema import MOST_CATEGORIES, Schema, learn, useful
+from langevax.cli.tables.schema import MAX_CATEGORIES, Encoder, Schema, learn, read_schema, useful, write_schema
 
 TABLE = pl.DataFrame(
     {
@@ -39,17 +37,17 @@ def test_numbers_missing_words_and_dates_become_named_inputs():
     assert encoder(frame).tolist()[1:3] == [[45, 4, 1, 0, 0, 1, 0, 1, 0], [50, 2, 0, 0, 0, 0, 1, 0, 1]]
 
 
-def test_every_column_left_out_or_changed_is_said():
+def test_columns_left_out_or_changed_are_reported():
     _, kinds, notes = useful(TABLE)
     assert list(kinds) == ["age", "city", "day", "member"]
     assert [note for note in notes if "'age': 1 infinite value" in note or "'day' holds dates" in note] == notes[:2]
-    assert "'name' is left out: its words name single rows; --keep name" in notes[2]
+    assert "'name' is left out: its words identify rows; use it with --keep name" in notes[2]
     assert "'one' is left out: it is 1.0 in every row." in notes[3]
     assert "name" in useful(TABLE, keep=("name", "one"))[1]
     assert "one" not in useful(TABLE, keep=("name", "one"))[1]
 
 
-def test_a_schema_comes_back_from_its_json_and_encodes_the_same(tmp_path):
+def test_a_schema_read_from_json_encodes_the_same(tmp_path):
     schema, frame = schema_of(TABLE)
     write_schema(schema, tmp_path / "schema.json")
     again = read_schema(tmp_path / "schema.json")
@@ -57,8 +55,8 @@ def test_a_schema_comes_back_from_its_json_and_encodes_the_same(tmp_path):
     np.testing.assert_array_equal(Encoder(again.columns)(frame), Encoder(schema.columns)(frame))
 
 
-def test_rare_categories_share_the_code_of_unseen_ones():
-    words = [f"w{i:03}" for i in range(MOST_CATEGORIES + 3) for _ in range(2 if i < MOST_CATEGORIES else 1)]
+def test_rare_categories_are_encoded_as_unknown():
+    words = [f"w{i:03}" for i in range(MAX_CATEGORIES + 3) for _ in range(2 if i < MAX_CATEGORIES else 1)]
     frame, kinds, _ = useful(pl.DataFrame({"w": words}))
     columns, notes = learn(frame, kinds)
     assert notes[0].startswith(
@@ -74,8 +72,8 @@ def test_a_new_table_is_read_as_the_training_table_was():
     converted, notes = schema.convert(pl.DataFrame(new))
     assert converted.to_dicts() == [{"age": None, "city": "7", "day": 3.0, "member": "true"}]
     assert notes == [
-        "Column 'age': 1 value that is no number counted as missing.",
-        "Column 'city': 1 row with a category unknown to the model ('7'), treated as none of the known ones.",
+        "Column 'age': 1 non-numeric value counted as missing.",
+        "Column 'city': 1 row with a category unknown to the model ('7'), encoded as none of its categories.",
     ]
     assert Encoder(schema.columns)(converted).tolist() == [[45, 3, 1, 0, 0, 0, 0, 0, 1]]
 

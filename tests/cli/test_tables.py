@@ -1,4 +1,4 @@
-"""What is a table, and what is refused as none."""
+"""Reading and writing of tables."""
 
 import gzip
 
@@ -33,7 +33,7 @@ def test_text_in_the_western_code_page_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
-def test_what_is_written_is_read(tmp_path, suffix):
+def test_written_tables_are_read_back(tmp_path, suffix):
     frame = pl.DataFrame(ROWS)
     write_table(frame, tmp_path / f"t{suffix}")
     assert read_table(tmp_path / f"t{suffix}").equals(frame)
@@ -52,11 +52,11 @@ def test_what_is_written_is_read(tmp_path, suffix):
         ("t.csv", b"x,y\n1,2,3\n", "cannot be read as columns separated by commas"),
         ("t.csv", b"x,y,x\n1,2,3\n", "two columns named"),
         ("t.csv.gz", gzip.compress(b"x,y\n1,2\n" * 99, mtime=0)[:-9], "damaged gzip"),
-        ("t.parquet", b"PAR1 and then nothing", "no readable Parquet"),
-        ("t.parquet", b"x,y\n1,2\n", "no readable Parquet"),
+        ("t.parquet", b"PAR1 and then nothing", "not a valid Parquet"),
+        ("t.parquet", b"x,y\n1,2\n", "not a valid Parquet"),
     ],
 )
-def test_what_is_no_table_is_refused_in_one_line(tmp_path, name, content, message):
+def test_invalid_tables_are_refused_in_one_line(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=message) as refusal:
         read_table(tmp_path / name)
@@ -72,12 +72,12 @@ def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):
         read_table(tmp_path / "nowhere" / "wine.csv")
 
 
-def test_a_folder_is_no_table(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     with pytest.raises(BadInput, match="cannot be read"):
         read_table(tmp_path)
 
 
-def test_an_unwritable_place_is_said(tmp_path):
+def test_an_unwritable_place_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"--out .* cannot be written"):
         write_table(pl.DataFrame(ROWS), tmp_path / "file" / "t.csv")

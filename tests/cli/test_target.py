@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.fitting.prepared import split_rows
-from langevax.cli.tables.target import Target, read_target
+from langevax.cli.fitting.data import split_rows
+from langevax.cli.tables.reading import TargetColumn, read_target
 
 
 def target_of(values, task=None):
@@ -31,7 +31,7 @@ def test_the_task_follows_from_the_values(values, task, classes):
     assert (target.task, target.classes) == (task, classes)
 
 
-def test_the_user_overrules():
+def test_task_overrides_the_inferred_one():
     assert target_of(["0", "1", "1"], "regression").values.tolist() == [0, 1, 1]
     assert target_of([0.5, 1.5, 0.5], "classification").classes == ("0.5", "1.5")
     assert target_of(["1", "x", "x", "1"], "classification").classes == ("1", "x")
@@ -50,14 +50,14 @@ def test_rows_without_a_target_are_left_out():
         (["1"], None, "in 1 row only"),
         (["2", "2"], None, "is '2' in every row"),
         (["a", "a"], None, "is 'a' in every row"),
-        (["1", "2", "much"], None, "mixes numbers with 1 value that are none, such as 'much' in data row 3"),
+        (["1", "2", "much"], None, "contains 1 non-numeric value, such as 'much' in data row 3"),
         (["a", "b", "a"], "regression", "--task regression needs numbers"),
         (["a", "b", "c", "d"], None, "4 classes in 4 rows"),
         (["2024-01-01", "2024-01-02"], None, "holds dates"),
         ([[1], [2]], None, "holds List"),
     ],
 )
-def test_targets_without_sense_are_refused(values, task, message):
+def test_invalid_targets_are_refused(values, task, message):
     with pytest.raises(BadInput, match=message) as refusal:
         target_of(values, task)
     assert "--target 'y'" in str(refusal.value)
@@ -65,13 +65,13 @@ def test_targets_without_sense_are_refused(values, task, message):
 
 
 def test_an_unknown_target_is_answered_with_the_nearest_name():
-    with pytest.raises(BadInput, match=r"no column of the table; did you mean 'Quality'\?"):
+    with pytest.raises(BadInput, match=r"not a column of the table; did you mean 'Quality'\?"):
         read_target(pl.DataFrame({"Quality": [1, 2], "x": [1, 2]}), "qualty", None)
 
 
 def classes_of(labels):
     names, values = np.unique(labels, return_inverse=True)
-    return Target("classification", "", np.arange(len(labels)), values, tuple(names.tolist()), False)
+    return TargetColumn("classification", "", np.arange(len(labels)), values, tuple(names.tolist()), False)
 
 
 def test_every_class_is_held_out_in_its_share():
@@ -87,14 +87,14 @@ def test_a_class_with_one_row_goes_to_training():
     for seed in range(5):
         train, _, notes = split_rows(target, 0.2, seed)
         assert 20 in train
-        assert "class 'lonely' goes to training" in notes[0]
+        assert "class 'lonely' is used for training" in notes[0]
 
 
 def test_too_few_rows_for_every_class_give_a_plain_split():
     target = classes_of(list("aabbccddeeff"))
     _, test, notes = split_rows(target, 0.2, 0)
     assert len(test) == 3
-    assert "without regard to the classes" in notes[0]
+    assert "without regard to classes" in notes[0]
 
 
 def test_a_split_that_leaves_nothing_to_learn_is_refused():

@@ -6,7 +6,7 @@ import numpy as np
 
 from langevax.figures import moving
 from langevax.figures.canvas import axis, canvas
-from langevax.figures.moving import Moved, Scene
+from langevax.figures.moving import MovingPanel, Scene
 from langevax.figures.twin.panel import Twin
 from langevax.report.atlas import Atlas, Claimed, Found, Told
 
@@ -35,7 +35,7 @@ def scene(frames=5):
     values = np.linspace(0, 1, frames)[:, None] * grid
     picture = moving.curve(grid, values, grid, grid, x_label="x", y_label="y")
     return Scene(
-        (Moved("curve", picture, "A line that climbs onto the points.", "It climbs."),), np.arange(frames) * 10
+        (MovingPanel("curve", picture, "A line that climbs onto the points.", "It climbs."),), np.arange(frames) * 10
     )
 
 

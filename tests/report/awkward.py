@@ -1,10 +1,11 @@
-"""Contents that try a page: markup and long words in names, thirty classes, nothing known, the least there can be."""
+"""Awkward contents: markup and long words in names, thirty classes, unknown values, the smallest page."""
 
 import dataclasses
 
 import numpy as np
 
-from langevax.report.contents import Band, Relevance
+from langevax.evaluation.holdout import Relevance
+from langevax.sklearn.inspection import CertificatePath
 from tests.report.examples import classification, on_curves, regression
 
 SMALL = {"num_particles": 24, "num_frames": 8}
@@ -15,7 +16,7 @@ LONG = "concentration of low-density lipoproteins in blood serum after fasting (
 def changed(contents, **parts):
     """Contents with some parts replaced; `fit` and other parts of the motion are reached by name."""
     motion = {
-        name: parts.pop(name) for name in ("steps", "x", "y", "pull", "fit", "x_label", "y_label") if name in parts
+        name: parts.pop(name) for name in ("steps", "x", "y", "outer", "fit", "x_label", "y_label") if name in parts
     }
     return dataclasses.replace(contents, **parts, motion=dataclasses.replace(contents.motion, **motion))
 
@@ -32,7 +33,7 @@ def hostile():
 
 def hostile_curves():
     contents = on_curves((HOSTILE, LONG), (HOSTILE, LONG, "</script><b>"), **SMALL)
-    curves = dataclasses.replace(contents.curves, time=HOSTILE, answer=HOSTILE)
+    curves = dataclasses.replace(contents.curves, time=HOSTILE, response=HOSTILE)
     return changed(contents, curves=curves, table=HOSTILE, target=HOSTILE)
 
 
@@ -50,15 +51,15 @@ def thirty_classes():
     rng = np.random.default_rng(0)
     classes = tuple(f"class {i}" for i in range(30))
     fit = contents.motion.fit
-    wanted = rng.integers(30, size=len(fit.data_x))
-    fit = dataclasses.replace(fit, classes=classes, values=fit.values * 10, data_class=wanted)
-    return changed(contents, classes=classes, observed=wanted, predicted=rng.permutation(wanted), fit=fit)
+    labels = rng.integers(30, size=len(fit.data_x))
+    fit = dataclasses.replace(fit, classes=classes, values=fit.values * 10, data_class=labels)
+    return changed(contents, classes=classes, observed=labels, predicted=rng.permutation(labels), fit=fit)
 
 
 def nothing_known():
     contents = regression(**SMALL)
     steps, unknown = np.array([0, 10, 100]), np.array([np.nan, np.inf, np.nan])
-    band = Band(steps, np.array([0.1, np.nan, 0.2]), unknown, unknown, unknown, np.zeros(3, bool))
+    band = CertificatePath(steps, np.array([0.1, np.nan, 0.2]), unknown, unknown, unknown, np.zeros(3, bool))
     certificate = contents.certificate | {"gap": None, "standard_error": float("nan"), "upper_bound": float("inf")}
     return changed(contents, band=band, certificate=certificate, settings={}, versions={}, command="")
 
@@ -67,13 +68,13 @@ def least():
     contents = regression(**SMALL)
     motion, fit = contents.motion, contents.motion.fit
     one = slice(-1, None)
-    band = Band(*(getattr(contents.band, each.name)[one] for each in dataclasses.fields(Band)))
+    band = CertificatePath(*(values[one] for values in contents.band))
     return changed(
         contents,
         steps=motion.steps[one],
         x=motion.x[one],
         y=motion.x[one],
-        pull=motion.pull[one],
+        outer=motion.outer[one],
         y_label=motion.x_label,
         fit=dataclasses.replace(fit, values=fit.values[one]),
         scores=contents.scores[:2],

@@ -1,4 +1,4 @@
-"""A headless browser for looking at pages, and what is asked of every page that it opens."""
+"""A headless browser, and the checks of every page that it opens."""
 
 import shutil
 import time
@@ -29,7 +29,7 @@ OUTSIDE = """[...document.querySelectorAll(".plot")].flatMap((plot) => {
 
 @dataclass
 class Opened:
-    """A page, and what it said and asked for since it was opened."""
+    """A page with its messages and requests since it was opened."""
 
     page: object
     complaints: list = field(default_factory=list)

@@ -5,8 +5,19 @@ import dataclasses
 import numpy as np
 from sklearn.datasets import load_diabetes, load_wine
 
-from langevax.report.contents import Band, Curve, FitContents, Motion, Relevance, Score, Surface
-from langevax.report.curve_contents import CurveContents, Functions, Group, Sample, Slope
+from langevax.evaluation.holdout import Relevance, Score
+from langevax.report.contents import (
+    CurveContents,
+    CurveGroup,
+    CurveSample,
+    DecisionSurface,
+    FitContents,
+    FittedCurve,
+    FunctionBand,
+    ParticleMotion,
+    SlopeFunction,
+)
+from langevax.sklearn.inspection import CertificatePath
 
 STEPS = 300
 SETTINGS = {
@@ -26,11 +37,11 @@ def train(inputs, targets, num_particles=120, num_frames=40, seed=0, scale=5.0):
     rng = np.random.default_rng(seed)
     size, width, outputs = len(inputs), inputs.shape[1], targets.shape[1]
     inner, outer = rng.normal(size=(num_particles, width)), rng.normal(size=(num_particles, outputs))
-    kept = np.unique(np.geomspace(1, STEPS, num_frames).astype(int)) - 1
+    recorded = np.unique(np.geomspace(1, STEPS, num_frames).astype(int)) - 1
     frames = []
     for step in range(STEPS):
         hidden = np.tanh(inputs @ inner.T)
-        if step in kept:
+        if step in recorded:
             frames.append((inner.copy(), outer.copy()))
         error = scale * hidden @ outer / num_particles - targets
         slope = (error @ outer.T) * (1 - hidden**2)
@@ -41,7 +52,7 @@ def train(inputs, targets, num_particles=120, num_frames=40, seed=0, scale=5.0):
         inner, outer = frames[frame]
         return scale * np.tanh(points @ inner.T) @ outer / num_particles
 
-    return kept + 1, frames, outputs_of
+    return recorded + 1, frames, outputs_of
 
 
 def band(trustworthy=True):
@@ -50,7 +61,7 @@ def band(trustworthy=True):
     bound = 0.262 - 0.9 * gap
     sure = np.ones(len(steps), bool)
     sure[[2, -1] if not trustworthy else [2]] = False
-    return Band(steps, bound, 0.02 * gap + 0.002, gap, 0.134 * gap, sure)
+    return CertificatePath(steps, bound, 0.02 * gap + 0.002, gap, 0.134 * gap, sure)
 
 
 def certificate(trustworthy=True):
@@ -87,7 +98,7 @@ def regression(trustworthy=True, **size):
         slices[:, :, 2] = grid[:, None]
         values.append(centre + width * outputs_of(frame, slices).mean((1, 2)))
     unit = data.data[:, 2].std()
-    motion = Motion(
+    motion = ParticleMotion(
         steps * 60,
         np.array([inner[:, 2] for inner, _ in frames]),
         np.array([inner[:, 8] for inner, _ in frames]),
@@ -95,7 +106,9 @@ def regression(trustworthy=True, **size):
         "weight of bmi",
         "weight of s5",
         "outer weight",
-        Curve(26.4 + 4.4 * grid, np.array(values), 26.4 + 4.4 * data.data[:, 2] / unit, target, "bmi", "progression"),
+        FittedCurve(
+            26.4 + 4.4 * grid, np.array(values), 26.4 + 4.4 * data.data[:, 2] / unit, target, "bmi", "progression"
+        ),
     )
     names = tuple(data.feature_names)
     mean = np.array([0.004, 0.021, 0.163, 0.072, 0.012, 0.006, 0.028, -0.003, 0.148, 0.009])
@@ -131,38 +144,38 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
     """The wine table: the plane of two features, coloured by the likeliest class or by a probability."""
     data = load_wine()
     pair = [12, 9]
-    inputs, wanted = standardised(data.data[:, pair]), np.minimum(data.target, len(classes) - 1)
+    inputs, labels = standardised(data.data[:, pair]), np.minimum(data.target, len(classes) - 1)
     centre, width = data.data[:, pair].mean(0), data.data[:, pair].std(0)
     padded = np.column_stack([inputs, np.ones(len(inputs))])
-    steps, frames, outputs_of = train(padded, np.eye(len(classes))[wanted] - 1 / len(classes), **size)
+    steps, frames, outputs_of = train(padded, np.eye(len(classes))[labels] - 1 / len(classes), **size)
     grid = np.linspace(-2.6, 3.4, 36)
     points = np.stack([*np.meshgrid(grid, grid), np.ones((36, 36))], axis=-1).reshape(-1, 3)
     scores = np.array([outputs_of(frame, points) for frame in range(len(steps))]).reshape(len(steps), 36, 36, -1)
     probability = 1 / (1 + np.exp(-5 * (scores[..., 1] - scores[..., 0])))
-    surface = Surface(
+    surface = DecisionSurface(
         centre[0] + width[0] * grid,
         centre[1] + width[1] * grid,
         probability if shade == "probability" else scores.argmax(-1),
         tuple(classes),
         data.data[:, pair[0]],
         data.data[:, pair[1]],
-        wanted,
+        labels,
         "proline (mg/L)",
         "colour intensity",
     )
-    motion = Motion(
+    motion = ParticleMotion(
         steps * 60,
         np.array([inner[:, 0] for inner, _ in frames]),
         np.array([inner[:, 1] for inner, _ in frames]),
         np.array([outer[:, 0] for _, outer in frames]),
         "weight of proline (mg/L)",
         "weight of colour intensity",
-        f"pull towards {classes[0]}",
+        f"outer weight towards {classes[0]}",
         surface,
     )
     names = tuple(data.feature_names)
     mean = np.linspace(0.21, -0.002, len(names))
-    held_out = np.arange(len(wanted)) % 3 == 0
+    held_out = np.arange(len(labels)) % 3 == 0
     return FitContents(
         table="wine.csv",
         target="cultivar",
@@ -178,7 +191,7 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
         band=band(),
         motion=motion,
         relevance=Relevance(names, mean, np.full(len(names), 0.012)),
-        observed=wanted[held_out],
+        observed=labels[held_out],
         predicted=outputs_of(len(steps) - 1, padded[held_out]).argmax(1),
         classes=tuple(classes),
         settings=SETTINGS,
@@ -195,23 +208,25 @@ def on_curves(
     bumps = np.exp(-(((t - 930) / 20) ** 2))
 
     def sample(label):
-        groups = [Group(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)]) for k, name in enumerate(names)]
-        return Sample(label, tuple(groups), True, 172)
+        groups = [
+            CurveGroup(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)]) for k, name in enumerate(names)
+        ]
+        return CurveSample(label, tuple(groups), True, 172)
 
     def functions(label, prior=None):
         ends = np.array([-1.0, 1.0])[:, None]
-        return Functions(label, t, -3 * bumps, -3 * bumps + 0.2 * ends, -3 * bumps + ends, prior)
+        return FunctionBand(label, t, -3 * bumps, -3 * bumps + 0.2 * ends, -3 * bumps + ends, prior)
 
     curves = CurveContents(
         time="wavelength (nm)",
-        answer="fat",
-        given=tuple(map(sample, channels)),
-        seen=tuple(sample(f"derivative of {name}") for name in channels),
+        response="fat",
+        observed=tuple(map(sample, channels)),
+        encoded=tuple(sample(f"derivative of {name}") for name in channels),
         slopes=tuple(map(functions, channels)),
         weights=tuple(functions(name, np.ones(40)) for name in channels),
     )
     steps = contents.motion.steps
-    slope = Slope(t, -bumps * np.linspace(0, 3, len(steps))[:, None], "wavelength (nm)", channels[0], "fat")
+    slope = SlopeFunction(t, -bumps * np.linspace(0, 3, len(steps))[:, None], "wavelength (nm)", channels[0], "fat")
     return dataclasses.replace(
         contents, curves=curves, unit="curve", motion=dataclasses.replace(contents.motion, fit=slope)
     )

@@ -7,15 +7,15 @@ import io
 import numpy as np
 import pytest
 
-from langevax.report.curve_pictures import strongest
+from langevax.figures.theme import LOW_TO_HIGH
+from langevax.report.curve_figures import strongest
 from langevax.report.fit_page import write_fit_page
-from langevax.report.shades import LOW_TO_HIGH
 from tests.report.awkward import SMALL
 from tests.report.browser import opened
 from tests.report.elements import Elements
 from tests.report.examples import on_curves
 
-SECTIONS = ["The curves", "Which parts of the curve matter", "What the neurons look at"]
+SECTIONS = ["The curves", "Which parts of the curve matter", "What the neurons respond to"]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def page(tmp_path_factory):
     return file
 
 
-def test_functions_stand_where_columns_do_on_the_page_of_a_table(page):
+def test_functions_replace_columns_on_the_page(page):
     text = Elements(page).text
     assert "Which columns matter" not in text
     assert [text.index(each) for each in SECTIONS] == sorted(text.index(each) for each in SECTIONS)
@@ -34,13 +34,13 @@ def test_functions_stand_where_columns_do_on_the_page_of_a_table(page):
     assert "Each point is a curve that the network has not seen" in text
 
 
-def test_words_say_where_the_output_answers_most_and_how_far_neurons_left_their_prior(page):
+def test_descriptions_name_the_strongest_response_and_the_departure_from_the_prior(page):
     labels = [element["aria-label"] for element in Elements(page).of("div") if element.get("class") == "plot"]
-    told = on_curves(**SMALL).curves.slopes[0]
-    assert abs(told.grid[strongest(told)] - 930) < 3
+    band = on_curves(**SMALL).curves.slopes[0]
+    assert abs(band.grid[strongest(band)] - 930) < 3
     assert any("strongest at 932.1, where it is −2.97" in label for label in labels)
     weights = on_curves(**SMALL).curves.weights[0]
-    share = np.mean((weights.most[1] > 1) | (weights.most[0] < -1))
+    share = np.mean((weights.central[1] > 1) | (weights.central[0] < -1))
     assert any(f"beyond the prior's band over {share:.0%} of the times" in label for label in labels)
 
 
@@ -53,14 +53,14 @@ def test_every_picture_of_functions_has_its_table(page):
     }
     assert len(tables["curves"]) == 12 * 40
     assert tables["weights"][0].keys() == {
-        *("channel", "t", "twentieth", "nineteen_twentieths", "quarter", "three_quarters", "median", "prior")
+        *("channel", "t", "quantile_05", "quantile_95", "quantile_25", "quantile_75", "median", "prior")
     }
-    assert [float(row["twentieth"]) for row in tables["weights"]] == on_curves(**SMALL).curves.weights[0].most[
+    assert [float(row["quantile_05"]) for row in tables["weights"]] == on_curves(**SMALL).curves.weights[0].central[
         0
     ].tolist()
 
 
-def test_it_opens_silent_its_slope_moves_and_its_shades_change_in_the_dark(browser, page):
+def test_the_page_opens_without_messages_and_follows_the_colour_scheme(browser, page):
     seen = opened(browser, page)
     assert seen.complaints == []
     assert all(url.startswith(("data:", "blob:")) for url in seen.requests[1:])

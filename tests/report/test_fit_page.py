@@ -1,4 +1,4 @@
-"""The page of a fit answers first, opens offline, moves when asked to, and survives awkward contents."""
+"""The page of a fit starts with the answer, opens offline, plays on request, and copes with awkward contents."""
 
 import base64
 import csv
@@ -53,7 +53,7 @@ def pages(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_file_asks_for_nothing_and_describes_every_picture(pages, name):
+def test_the_file_loads_nothing_and_describes_every_picture(pages, name):
     elements = Elements(pages(name))
     assert len(elements.of("h1")) == 1
     assert elements.of("img") == []
@@ -66,18 +66,18 @@ def test_file_asks_for_nothing_and_describes_every_picture(pages, name):
     assert pages(name).stat().st_size < 6_000_000
 
 
-def test_answer_comes_first(pages):
+def test_the_answer_comes_first(pages):
     text = Elements(pages("regression")).text
     assert re.match(r"diabetes.csv: .* diabetes.csv : disease progression after one year Within 3.1e-4 ± 0.4e-4", text)
     assert "not to be trusted. " not in text
 
 
-def test_doubt_is_said_in_words_right_below_the_answer(pages):
+def test_an_untrustworthy_certificate_is_reported_below_the_answer(pages):
     text = Elements(pages("untrustworthy")).text
     assert text.index("This certificate is not to be trusted.") < text.index("Only 0.4 %") < text.index("as it learns")
 
 
-def test_data_of_a_figure_is_a_table(pages):
+def test_the_data_of_a_figure_is_a_table(pages):
     links = {link["download"]: link["href"] for link in Elements(pages("regression")).of("a")}
     assert links.keys() == {
         "particles.csv",
@@ -96,7 +96,7 @@ def test_data_of_a_figure_is_a_table(pages):
 @pytest.mark.parametrize(
     "name", ["regression", "classification", "long names", "thirty classes", "nothing known", "least", "hostile curves"]
 )
-def test_narrow_page_opens_whole_and_silent(browser, pages, name):
+def test_a_narrow_page_opens_without_messages(browser, pages, name):
     seen = opened(browser, pages(name), width=390, scheme="dark")
     assert seen.complaints == []
     assert [url for url in seen.requests if not url.startswith(("data:", "blob:"))] == [pages(name).as_uri()]
@@ -126,14 +126,14 @@ def at_frame(page, frame):
     page.wait_for_selector(f"figure[data-frame='{frame}']", timeout=5000)
 
 
-def test_page_opens_at_the_last_step_and_silent(wide):
+def test_the_page_opens_at_the_last_step_without_messages(wide):
     assert wide.complaints == []
     assert all(url.startswith(("data:", "blob:")) for url in wide.requests[1:])
     assert wide.clipped_labels() == []
     assert drawn(wide.page)[0] == "step 18,000"
 
 
-def test_slider_moves_the_particles_and_the_fit_and_tells_the_step(wide):
+def test_the_slider_moves_particles_and_fit_and_shows_the_step(wide):
     slider = wide.page.locator("input[type=range]")
     slider.fill("7")
     at_frame(wide.page, 7)

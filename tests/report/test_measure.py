@@ -1,4 +1,4 @@
-"""Relevance and moving frames of a model whose function is known."""
+"""Relevance and frames of a model whose function is known."""
 
 from types import SimpleNamespace
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
+from langevax.evaluation import holdout
+from langevax.evaluation.holdout import TrainTestSplit
 from langevax.meanfield import Certificate
-from langevax.report import frames, measure
-from langevax.report.split import Split
+from langevax.report import measure
 from langevax.sklearn.inspection import CertificatePath
 
 STEPS = 130
@@ -45,7 +46,7 @@ def split_of(task):
     inputs = np.column_stack([RANDOM.normal(size=(200, 2)), np.eye(2)[RANDOM.integers(0, 2, 200)]])
     targets = Known().predict(inputs)
     targets = targets if task == "regression" else (targets > 0).astype(int)
-    return Split(
+    return TrainTestSplit(
         table="t.csv",
         target="y",
         task=task,
@@ -62,19 +63,19 @@ def split_of(task):
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_relevance_is_that_of_whole_columns(task):
-    found = measure.relevance_of(Known(), split_of(task), 0)
-    assert found.names == ("noise", "k", "x")
-    assert found.mean[0] == 0
-    assert found.mean[2] > found.mean[1] > 0
+    relevance = holdout.relevance_of(Known(), split_of(task), 0)
+    assert relevance.names == ("noise", "k", "x")
+    assert relevance.mean[0] == 0
+    assert relevance.mean[2] > relevance.mean[1] > 0
 
 
 def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
     split = split_of("regression")
-    motion = frames.motion_of(Known(), split, measure.relevance_of(Known(), split, 0))
+    motion = measure.motion_of(Known(), split, holdout.relevance_of(Known(), split, 0))
     assert (motion.x_label, motion.y_label) == ("weight of x", "weight of noise")
-    assert motion.x.shape == motion.y.shape == motion.pull.shape == (100, 7)
+    assert motion.x.shape == motion.y.shape == motion.outer.shape == (100, 7)
     assert (motion.steps[0], motion.steps[-1]) == (0, 1290)
-    assert np.abs(motion.pull).max() <= 10
+    assert np.abs(motion.outer).max() <= 10
     curve = motion.fit
     np.testing.assert_allclose(np.diff(curve.values[-1]) / np.diff(curve.grid), 3 * 129 / 130, rtol=1e-5)
     assert len(curve.data_x) == len(curve.data_y) == 150
@@ -83,18 +84,18 @@ def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
 
 def test_the_plane_shows_the_probability_of_the_second_class():
     split = split_of("classification")
-    motion = frames.motion_of(Known(), split, measure.relevance_of(Known(), split, 0))
+    motion = measure.motion_of(Known(), split, holdout.relevance_of(Known(), split, 0))
     plane = motion.fit
     assert plane.values.shape == (100, len(plane.grid_y), len(plane.grid_x))
     assert np.all(np.diff(plane.values[-1], axis=1) > 0)
     assert np.ptp(plane.values[-1], axis=0).max() < 1e-12
-    assert motion.pull_label == "pull towards yes"
+    assert motion.outer_label == "outer weight towards yes"
 
 
-def test_of_several_outputs_the_pull_is_a_contrast_between_classes():
+def test_outer_weights_of_several_outputs_are_contrasts_between_classes():
     split = split_of("classification")
-    motion = frames.motion_of(Known(outputs=2), split, measure.relevance_of(Known(), split, 0))
-    assert motion.pull_label == "pull towards yes"
+    motion = measure.motion_of(Known(outputs=2), split, holdout.relevance_of(Known(), split, 0))
+    assert motion.outer_label == "outer weight towards yes"
 
 
 def test_a_table_of_one_column_is_shown_against_the_constant():
@@ -107,26 +108,27 @@ def test_a_table_of_one_column_is_shown_against_the_constant():
         staged_predict=lambda X: (X[:, 0] for _ in range(3)),
         staged_predict_proba=lambda X: (np.column_stack([X[:, 0], X[:, 0]]) for _ in range(3)),
     )
-    relevance = measure.Relevance(("x",), np.ones(1), np.zeros(1))
+    relevance = holdout.Relevance(("x",), np.ones(1), np.zeros(1))
     for task, classes, targets in (("regression", (), inputs[:, 0]), ("classification", ("a", "b"), np.arange(30) % 2)):
-        split = Split("t", "y", task, classes, targets=targets, **one)
-        assert frames.motion_of(model, split, relevance).y_label == "weight of the constant"
+        split = TrainTestSplit("t", "y", task, classes, targets=targets, **one)
+        assert measure.motion_of(model, split, relevance).y_label == "weight of the constant"
 
 
 def test_the_scores_are_r2_and_accuracy():
     regression, classification = split_of("regression"), split_of("classification")
-    assert measure.score_of(regression, np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 1
-    assert measure.score_of(classification, np.array([0, 1]), np.array([1, 1])) == 0.5
+    assert regression.score(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 1
+    assert classification.score(np.array([0, 1]), np.array([1, 1])) == 0.5
     assert (
-        measure.predictions(Known(), classification, classification.inputs).tolist() == classification.targets.tolist()
+        classification.decide(classification.outputs(Known(), classification.inputs)).tolist()
+        == classification.targets.tolist()
     )
 
 
-def test_the_band_ends_with_the_certificate_that_was_made_already():
-    numbers = {name: float(i) for i, name in enumerate(measure.CERTIFIED[:6])}
+def test_the_path_ends_with_the_existing_certificate():
+    numbers = {name: float(i) for i, name in enumerate(holdout.CERTIFIED[:6])}
     rest = {"trustworthy": True, "verdict": "", "families": 0.5, "temperatures": 9, "polish_steps": 1}
     certificate = Certificate(**numbers, **rest, dual=np.zeros(2))
-    assert measure.certified(certificate) == numbers | rest
+    assert holdout.certified(certificate) == numbers | rest
 
     class Certified:
         n_iter_ = 70
@@ -135,7 +137,7 @@ def test_the_band_ends_with_the_certificate_that_was_made_already():
             one = final.gap * np.ones(num_points)
             return CertificatePath(np.arange(num_points), one, one, one, one, one > 0)
 
-    assert measure.band_of(Certified(), certificate, 3, 0).steps.tolist() == [0, 1, 2]
-    alone = measure.band_of(Certified(), certificate, 1, 0)
+    assert holdout.certificate_path(Certified(), certificate, 3, 0).steps.tolist() == [0, 1, 2]
+    alone = holdout.certificate_path(Certified(), certificate, 1, 0)
     assert (alone.steps.tolist(), alone.gap.tolist(), alone.gap_error.tolist()) == ([70], [0.0], [1.0])
-    assert len(measure.band_of(Certified(), None, 6, 0).steps) == 0
+    assert len(holdout.certificate_path(Certified(), None, 6, 0).steps) == 0

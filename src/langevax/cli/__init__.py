@@ -1,4 +1,4 @@
-"""The command `langevax`: fit a mean-field network to a table, certify it, predict with it; and measure studies."""
+"""The command `langevax`: fit a mean-field network to a table, certify it, predict with it."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import typer
 import typer.core
 
 from langevax._version import __version__
-from langevax.cli import federated, fit, predict, rows, study
+from langevax.cli import convert, federated, fit, predict, study
 
 HELP = """Train a network on a table, with a certificate of how far it is from the global optimum.
 
@@ -26,7 +26,7 @@ _Context = typer.core.TyperCommand.context_class
 
 
 class _Formatter(_Context.formatter_class):
-    """Plain help: Typer 0.20, which Flower asks for, escapes brackets as if rich were to write them."""
+    """Plain help: Typer 0.20, which Flower requires, escapes brackets for rich."""
 
     def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **options: Any) -> None:
         super().write_dl([(name, text.replace("\\[", "[")) for name, text in rows], *args, **options)
@@ -44,13 +44,15 @@ app = typer.Typer(
 )
 app.command("fit", help=fit.HELP, short_help="Fit a network to a table.")(fit.fit)
 app.command("predict", help=predict.HELP, short_help="Predict with a fitted network.")(predict.predict)
-app.command("rows", help=rows.HELP, short_help="Convert a table beyond memory to a row file.")(rows.rows)
+app.command("convert", help=convert.HELP, short_help="Convert a table larger than memory to a row file.")(
+    convert.convert
+)
 app.add_typer(study.app, name="study", short_help="Measure claims of papers.")
 app.add_typer(federated.app, name="federated", short_help="Train with clients that keep their rows.")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"langevax {__version__}")
         raise typer.Exit
 
@@ -58,14 +60,14 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """The entry point."""
+    """Run the command line."""
     app(prog_name="langevax")
 
 

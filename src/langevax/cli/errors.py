@@ -1,6 +1,6 @@
-"""What the user can mend, and how each way of ending becomes an exit code.
+"""Errors that the user can correct, and the exit codes of commands.
 
-0 done; 1 the run failed; 2 bad usage or bad input; 130 interrupted.
+0 success; 1 the run failed; 2 wrong usage or bad input; 130 interrupted.
 """
 
 import difflib
@@ -13,35 +13,35 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class BadInput(ValueError):
-    """A mistake in what was handed over: the message names the argument, the value and the remedy."""
+    """A mistake in the input; the message names the argument, the value and the remedy."""
 
 
 class RunFailed(RuntimeError):
-    """The run began and could not be finished; the message says what happened and what to try."""
+    """The run started and failed; the message says what happened and what to try."""
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn the errors a user can act on into one line on stderr and an exit code; anything else is a bug and shows."""
+    """Report errors that the user can act on in one line on stderr with an exit code; others are bugs and propagate."""
     try:
         yield
     except BadInput as error:
-        _leave(f"Error: {error}", BAD_INPUT, error)
+        _exit(f"Error: {error}", BAD_INPUT, error)
     except RunFailed as error:
-        _leave(f"Failed: {error}", FAILED, error)
+        _exit(f"Failed: {error}", FAILED, error)
     except MemoryError as error:
-        _leave("Failed: out of memory; try fewer particles (--num-particles) or fewer columns (--drop).", FAILED, error)
+        _exit("Failed: out of memory; try fewer particles (--num-particles) or fewer columns (--drop).", FAILED, error)
     except KeyboardInterrupt as error:
-        _leave(f"Interrupted. {error}".rstrip(), INTERRUPTED, error)
+        _exit(f"Interrupted. {error}".rstrip(), INTERRUPTED, error)
 
 
-def _leave(message: str, code: int, cause: BaseException) -> None:
+def _exit(message: str, code: int, cause: BaseException) -> None:
     typer.echo(message, err=True)
     raise typer.Exit(code) from cause
 
 
 def listing(names: Iterable[str], most: int = 6) -> str:
-    """Names in a sentence: 'a', 'b' and 3 more."""
+    """Return names for a sentence: 'a', 'b' and 3 more."""
     quoted = [repr(str(name)) for name in names]
     if len(quoted) > most:
         return f"{', '.join(quoted[:most])} and {len(quoted) - most} more"
@@ -49,7 +49,7 @@ def listing(names: Iterable[str], most: int = 6) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Did you mean: the nearest of `names`, or a list of them."""
+    """Return a hint: the nearest of `names`, or a list of them."""
     names = list(names)
     lowered = {other.lower(): other for other in reversed(names)}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1)
@@ -57,7 +57,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """Count with a noun: 1 row, 1,000 rows.
+    """Return a number with a noun: 1 row, 1,000 rows.
 
     Example:
         >>> count(1, "row"), count(1000, "row"), count(2, "class", "classes")

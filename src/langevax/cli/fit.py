@@ -1,15 +1,18 @@
-"""`langevax fit`: its options, and what its help teaches."""
+"""`langevax fit`: its options and its help."""
 
+import inspect
+import shlex
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from langevax.cli.errors import exit_codes
-from langevax.cli.fitting.party import party
-from langevax.cli.fitting.request import Request, Solver
+from langevax.cli.errors import BadInput, exit_codes, listing
+from langevax.cli.fitting.processes import process_group
 
-HELP = """Fit a network to a table, compare it with other methods on rows held out, and certify it.
+HELP = """Fit a network to a table, compare it with other methods on held-out rows, and certify it.
 
 \b
 Examples:
@@ -20,185 +23,263 @@ Examples:
   langevax fit spectra.csv --target fat --curves wide --derivative 2 --out fat
   langevax fit readings.csv --target fault --curves long --id machine --time t --value temperature --out fault
 
-TABLE is CSV, TSV (also gzipped) or Parquet, with a header. Columns of numbers, dates and words are
-recognised. Empty cells, NA, NaN, None, null and ? are missing values: a missing number is replaced by the
-median and marked, a missing word is a category of its own. Columns that name or number the rows are left out.
-Every such decision is said.
+TABLE is CSV, TSV (also gzipped) or Parquet, with a header. Columns of numbers, dates and words are recognised. Empty
+cells, NA, NaN, None, null and ? are missing values: a missing number is replaced by the median and marked, a missing
+word is a category of its own. Columns that identify or number the rows are left out. Each of these decisions is
+printed.
 
-With --curves wide, columns named by numbers are read at these times (wavelengths, hours), others at even steps
-from 0 to 1, and missing cells are interpolated. With --curves long, times may differ between curves, be few, and be
-dates; the target is one for each id. Other methods are given the same coefficients of the curves.
+With --curves wide, columns named by numbers are values at these times (wavelengths, hours), other columns values at
+even steps from 0 to 1; missing cells are interpolated. With --curves long, times may be few, may be dates and may
+differ between curves; there is one target for each id. Other methods get the same coefficients of the curves.
 
-Several processes, one on each machine or core, share the neurons: start the same command in each, with DIR on a disk
-that all see, and --coordinator, --num-processes and --process-id. The numbers are those of one process.
+Several processes, one on each machine or core, can share the neurons: start the same command in each, with DIR on a
+shared disk, and --coordinator, --num-processes and --process-id. The result is that of one process.
 
 DIR then holds report.html (open it in a browser), model.safetensors, schema.json, result.json and holdout.csv, the
-predictions for the rows held out.
+predictions for the held-out rows.
 
-Exit codes: 0 done, 1 the run failed, 2 bad usage or bad input, 130 interrupted.
+Exit codes: 0 success, 1 the run failed, 2 wrong usage or bad input, 130 interrupted.
 """
 
+Solver = Literal["mfld", "svrg-mfld", "underdamped", "pda", "fictitious-play", "psdca"]
+CURVE_OPTIONS = ("derivative", "modes", "smoothing")
 
-def fit(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="What to learn from, one row per example.")],
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for model and report; made if need be.")],
+
+@dataclass(frozen=True)
+class FitOptions:
+    """The options of `langevax fit`, with their defaults and help."""
+
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="The table to learn from, one row per example.")]
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")]
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for model and report; created if needed.")]
     task: Annotated[
         Literal["regression", "classification"] | None,
         typer.Option(
             metavar="TASK",
             help="regression or classification. By default words, true/false and few distinct integers are classes, "
             "other numbers are not.",
-            show_default=False,
         ),
-    ] = Request.task,
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")
-    ] = None,
+    ] = None
+    drop: Annotated[list[str], typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")] = field(
+        default_factory=list
+    )
     keep: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="A column to use although it names the rows; repeat for more."),
-    ] = None,
-    test_size: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of the rows held out to score on.")
-    ] = Request.test_size,
+        list[str], typer.Option(metavar="COLUMN", help="A column to use although it identifies rows; repeat for more.")
+    ] = field(default_factory=list)
+    test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows held out for the score.")] = 0.2
     seed: Annotated[
-        int, typer.Option(metavar="INT", min=0, help="Of everything random: the split, the noise, the shuffles.")
-    ] = Request.seed,
+        int, typer.Option(metavar="INT", min=0, help="Random seed of the split, the noise and the shuffles.")
+    ] = 0
     solver: Annotated[
         Solver | None,
         typer.Option(
             metavar="NAME",
-            help="What trains it, towards the same optimum: mfld, svrg-mfld, underdamped, pda, fictitious-play or "
-            "psdca. pda and psdca come nearest to it before the certificate's polish. By default mfld; on curves "
-            "psdca.",
-            show_default=False,
+            help="The training algorithm: mfld, svrg-mfld, underdamped, pda, fictitious-play or psdca. All have the "
+            "same optimum; pda and psdca come closest to it without polishing. By default mfld; on curves psdca.",
         ),
-    ] = Request.solver,
+    ] = None
     num_particles: Annotated[
         int | None,
-        typer.Option(
-            metavar="INT",
-            min=2,
-            help="Neurons of the network; 500 by default, on curves 1000.",
-            show_default=False,
-        ),
-    ] = Request.num_particles,
+        typer.Option(metavar="INT", min=2, help="Neurons of the network; 500 by default, 1000 on curves."),
+    ] = None
     temperature: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Of the noise; loo has it chosen by leave-one-out.")
-    ] = Request.temperature,
+        str, typer.Option(metavar="NUMBER", help="Temperature of the noise; auto chooses it by leave-one-out.")
+    ] = "auto"
     validation: Annotated[
         Literal["path"] | None,
         typer.Option(
             metavar="path",
-            help="path has temperature and output scale chosen by cross-validation, from hot to cold: slower, "
-            "and often better. By default it is taken as it is.",
-            show_default=False,
+            help="path chooses temperature and output scale by cross-validation, from hot to cold: slower, and often "
+            "better.",
         ),
-    ] = Request.validation,
+    ] = None
     num_steps: Annotated[
-        str, typer.Option(metavar="INT", help="At most so many steps; training ends once nothing drifts any more.")
-    ] = Request.num_steps,
-    peers: Annotated[
-        bool, typer.Option("--peers/--no-peers", help="Fit other methods too, on the same rows.")
-    ] = Request.peers,
+        str, typer.Option(metavar="INT", help="Largest number of steps; training stops once nothing drifts.")
+    ] = "auto"
+    peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Fit other methods too, on the same rows.")] = True
     certificate: Annotated[
         bool,
         typer.Option(
             "--certificate/--no-certificate",
-            help="Measure how far the network is from the global optimum: under a minute for a few hundred rows, "
-            "longer in proportion to the rows.",
+            help="Measure the distance from the global optimum: under a minute for a few hundred rows, longer in "
+            "proportion to the rows.",
         ),
-    ] = Request.certificate,
+    ] = True
     curves: Annotated[
         Literal["wide", "long"] | None,
         typer.Option(
             metavar="KIND",
-            help="Learn from curves. wide: a row a curve, every column but the target a value of it. long: a row a "
-            "reading, in columns named by --id, --time and --value.",
-            show_default=False,
+            help="Learn from curves. wide: a row per curve, with every column but the target a value of it. long: a "
+            "row per reading, in the columns --id, --time and --value.",
         ),
-    ] = Request.curves,
+    ] = None
     id: Annotated[
-        str | None, typer.Option("--id", metavar="COLUMN", help="Long tables: which curve a reading is of.")
-    ] = Request.id,
-    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="Long tables: when it was taken.")] = Request.time,
+        str | None, typer.Option("--id", metavar="COLUMN", help="Long tables: which curve a reading belongs to.")
+    ] = None
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="Long tables: the time of a reading.")] = None
     value: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Long tables: what was read; repeat for more channels.")
-    ] = None,
+        list[str], typer.Option(metavar="COLUMN", help="Long tables: the value read; repeat for more channels.")
+    ] = field(default_factory=list)
     derivative: Annotated[
         int,
-        typer.Option(metavar="0|1|2", min=0, max=2, help="Curves: learn from this derivative; spectra want 2."),
-    ] = Request.derivative,
+        typer.Option(metavar="0|1|2", min=0, max=2, help="Curves: learn from this derivative; 2 suits spectra."),
+    ] = 0
     modes: Annotated[
-        int, typer.Option(metavar="INT", min=1, help="Curves: waves that a curve is made of, of each channel.")
-    ] = Request.modes,
+        int, typer.Option(metavar="INT", min=1, help="Curves: number of waves that represent a curve, per channel.")
+    ] = 32
     smoothing: Annotated[
         str,
         typer.Option(
             metavar="NUMBER",
-            help="Curves: standard deviation of the noise in the values; auto has it learned where curves have times "
-            "of their own or are differentiated.",
+            help="Curves: standard deviation of the noise in the values; auto estimates it where curves have times of "
+            "their own or are differentiated.",
         ),
-    ] = Request.smoothing,
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_size < 1:
+            raise BadInput(f"--test-size {self.test_size} is not a share of the rows; pass a number such as 0.2.")
+        _ = self.estimator_parameters
+        _check_curve_options(self)
+
+    @property
+    def estimator_parameters(self) -> dict[str, Any]:
+        """Parameters of the estimator, without those left to its defaults."""
+        noise = "pass the standard deviation of the noise, or auto to estimate it"
+        leave_one_out = "pass a number such as 0.01, or auto to choose it by leave-one-out"
+        numbers: dict[str, Any] = {
+            "solver": self.solver,
+            "num_particles": self.num_particles,
+            "temperature": _positive("--temperature", self.temperature, float, leave_one_out),
+            "num_steps": _positive("--num-steps", self.num_steps, int, "pass a number such as 1000, or auto"),
+        }
+        smoothing = _positive("--smoothing", self.smoothing, float, noise) or "auto"
+        curves = {"num_modes": self.modes, "derivative": self.derivative, "smoothing": smoothing}
+        return {
+            **{name: value for name, value in numbers.items() if value is not None},
+            **(curves if self.curves else {}),
+            "validation": self.validation,
+            "random_state": self.seed,
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options as plain values, without the file names and the target."""
+        return {name: value for name, value in asdict(self).items() if name not in ("table", "target", "out")}
+
+    def command(self, *more: str) -> str:
+        """Return the command line, with the options that are not at their defaults."""
+        words = ["langevax", "fit", str(self.table), "--target", self.target, "--out", str(self.out)]
+        for name, value in self.settings.items():
+            option = "--" + name.replace("_", "-")
+            if value == DEFAULTS[name]:
+                continue
+            if isinstance(value, bool):
+                words.append(option if value else option.replace("--", "--no-"))
+            else:
+                words += [w for one in (value if isinstance(value, list) else [value]) for w in (option, str(one))]
+        return shlex.join([*words, *more])
+
+
+def defaults_of(options: type[Any]) -> dict[str, Any]:
+    """Return the defaults of a dataclass, `inspect.Parameter.empty` for a field without one."""
+    return {name: parameter.default for name, parameter in inspect.signature(options).parameters.items()} | {
+        option.name: option.default_factory() for option in fields(options) if option.default_factory is not MISSING
+    }
+
+
+DEFAULTS = defaults_of(FitOptions)
+
+
+def _positive(option: str, text: str, kind: type[int] | type[float], remedy: str) -> int | float | None:
+    """Return a positive number, or None for auto."""
+    if text == "auto":
+        return None
+    try:
+        value = kind(text)
+    except ValueError:
+        value = float("nan")
+    if 0 < value < float("inf"):
+        return value
+    noun = "positive whole number" if kind is int else "positive number"
+    raise BadInput(f"{option} {text!r} is not a {noun}; {remedy}.")
+
+
+def _check_curve_options(options: FitOptions) -> None:
+    """Raise `BadInput` where an option does not apply to the kind of table."""
+    columns = {"--id": options.id, "--time": options.time, "--value": options.value}
+    present = [option for option, value in columns.items() if value]
+    encoding = [f"--{name}" for name in CURVE_OPTIONS if getattr(options, name) != DEFAULTS[name]]
+    if options.curves is None and (present or encoding):
+        raise BadInput(f"{[*present, *encoding][0]} is for tables of curves; pass --curves wide or --curves long too.")
+    if options.curves == "wide" and present:
+        raise BadInput(f"{present[0]} is for --curves long, a row per reading; with --curves wide columns are times.")
+    if options.curves != "long":
+        return
+    if missing := [option for option in columns if option not in present]:
+        raise BadInput(f"--curves long needs {listing(missing)} too: the columns of a reading.".replace("'", ""))
+    for option, names in (("--drop", options.drop), ("--keep", options.keep)):
+        if names:
+            raise BadInput(f"{option} {names[0]!r}: --curves long reads only the columns named in its options.")
+    named = [("--target", options.target), ("--id", options.id), ("--time", options.time)]
+    named += [("--value", name) for name in options.value]
+    for i, (option, name) in enumerate(named):
+        for other, earlier in named[:i]:
+            if name == earlier:
+                raise BadInput(f"{option} {name!r} is already the column of {other}; name another.")
+
+
+def with_fields(options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of a dataclass, its first parameter, as arguments and options."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        def command(**values: Any) -> None:
+            with exit_codes():
+                function(options(**{name: values.pop(name) for name in hints}), **values)
+
+        hints, defaults = get_type_hints(options, include_extras=True), defaults_of(options)
+        parameters = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint)
+            for name, hint in hints.items()
+        ]
+        own = list(inspect.signature(function).parameters.values())[1:]
+        command.__signature__ = inspect.Signature([*parameters, *own])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+@with_fields(FitOptions)
+def fit(
+    options: FitOptions,
+    *,
     coordinator: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
             help="Train with several processes, on one machine or many: the address of process 0, the same in all.",
-            show_default=False,
         ),
     ] = None,
-    num_processes: Annotated[
-        int | None, typer.Option(metavar="INT", min=1, help="How many processes there are.", show_default=False)
-    ] = None,
+    num_processes: Annotated[int | None, typer.Option(metavar="INT", min=1, help="Number of processes.")] = None,
     process_id: Annotated[
-        int | None,
-        typer.Option(
-            metavar="INT", min=0, help="Which of them this is; 0 reads, writes and speaks.", show_default=False
-        ),
+        int | None, typer.Option(metavar="INT", min=0, help="Index of this process; 0 reads, writes and prints.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the interrupted run in DIR; the other options as before.")
+        bool, typer.Option("--resume", help="Continue the interrupted run in DIR, with the other options unchanged.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace the model in DIR, or start an interrupted run anew.")
+        bool, typer.Option("--force", help="Replace the model in DIR, or start an interrupted run again.")
     ] = False,
 ) -> None:
-    with exit_codes():
-        request = Request(
-            table=table,
-            target=target,
-            out=out,
-            task=task,
-            drop=tuple(drop or ()),
-            keep=tuple(keep or ()),
-            test_size=test_size,
-            seed=seed,
-            solver=solver,
-            num_particles=num_particles,
-            temperature=temperature,
-            validation=validation,
-            num_steps=num_steps,
-            peers=peers,
-            certificate=certificate,
-            curves=curves,
-            id=id,
-            time=time,
-            value=tuple(value or ()),
-            derivative=derivative,
-            modes=modes,
-            smoothing=smoothing,
-        )
-        together = party(coordinator, num_processes, process_id)
-        from langevax.cli.fitting.run import follow, run
+    group = process_group(coordinator, num_processes, process_id)
+    from langevax.cli.fitting.run import follow, run
 
-        if together is None:
-            run(request, machine=json, resume=resume, force=force)
-            return
-        with together.joined(), exit_codes():
-            if together.first:
-                run(request, machine=json, resume=resume, force=force, together=together)
-            else:
-                follow(request, resume, together)
+    if group is None:
+        run(options, machine=json, resume=resume, force=force)
+        return
+    with group.joined(), exit_codes():
+        if group.first:
+            run(options, machine=json, resume=resume, force=force, group=group)
+        else:
+            follow(options, resume, group)

@@ -1,7 +1,7 @@
-"""What the user sees: sentences, aligned tables, one progress line per long task.
+"""Output of commands: sentences, aligned tables, one progress line per long task.
 
-Sentences go to stdout, warnings and progress to stderr. With `--json` stdout is for the result alone.
-A terminal gets bold and faint letters; a pipe or a file plain text, unwrapped.
+Sentences go to stdout, warnings and progress to stderr. With `--json` only the result goes to stdout.
+A terminal gets bold and faint letters, a pipe or a file plain text without wrapping.
 """
 
 import json
@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
 
-INDENT = 13  # of sentences, beside their labels
-WIDEST = 100  # columns of a sentence
+INDENT = 13  # of sentences beside their labels
+MAX_WIDTH = 100  # of a sentence
 NUMBER = re.compile(r"-?[\d,]+(\.\d*)?|nan|-?inf|")
 
 
 class Output:
-    """Where a command speaks."""
+    """The terminal, pipe or file that a command writes to."""
 
     def __init__(self, machine: bool = False):
         self.machine = machine
@@ -32,26 +32,26 @@ class Output:
         self.stderr = Console(theme=style, highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
 
     def say(self, label: str, sentence: str = "", style: str = "") -> None:
-        """One line of the story: a label in a column of its own, then a sentence that wraps beside it."""
+        """Print a label in a column of its own and a sentence beside it."""
         if self.machine:
             return
         _beside(self.stdout, label, sentence, style)
 
     def note(self, sentence: str) -> None:
-        """What is good to know of the data or the run."""
+        """Print a remark on the data or the run."""
         self.say("", sentence, "faint")
 
     def warn(self, sentence: str) -> None:
-        """What the user must see, on stderr."""
+        """Print a warning on stderr."""
         _beside(self.stderr, "Warning", sentence)
 
     def blank(self) -> None:
-        """An empty line, between parts."""
+        """Print an empty line."""
         if not self.machine:
             self.stdout.print()
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None) -> None:
-        """Words to the left, numbers aligned on the decimal point; one row may stand out."""
+        """Print words to the left and numbers aligned on the decimal point; row `bold` stands out."""
         if self.machine:
             return
         for i, line in enumerate(aligned(header, rows)):
@@ -59,13 +59,13 @@ class Output:
             self.stdout.print(Text(" " * INDENT + line, style=style), soft_wrap=True)
 
     def result(self, content: dict[str, Any]) -> None:
-        """The machine-readable result, the only thing on stdout with `--json`."""
+        """Write the result as JSON, the only output on stdout with `--json`."""
         if self.machine:
             sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Words on stderr where a line of progress will come, for as long as the block runs."""
+        """Show words on a terminal's stderr while the block runs."""
         if not sys.stderr.isatty():
             yield
             return
@@ -77,17 +77,17 @@ class Output:
             sys.stderr.write("\x1b[2K")
 
     @contextmanager
-    def progress(self, what: str, total: int, unit: str) -> Iterator["Line"]:
-        """A progress line on stderr, where somebody can see it."""
-        line = Line(what, total, unit)
+    def progress(self, what: str, total: int, unit: str) -> Iterator["ProgressLine"]:
+        """Show a progress line on a terminal's stderr."""
+        line = ProgressLine(what, total, unit)
         try:
             yield line
         finally:
             line.close()
 
 
-class Line:
-    """What, bar, done/total, rate, time left, and the one number that tells how well it goes."""
+class ProgressLine:
+    """Task, bar, done/total, rate, time left, and one number that shows how well it goes."""
 
     def __init__(self, what: str, total: int, unit: str):
         self.bar = None
@@ -98,14 +98,14 @@ class Line:
             self.bar = tqdm(desc=what, total=total, unit=unit, **options)
 
     def advance(self, number: str = "") -> None:
-        """One more is done."""
+        """Count one more as done."""
         if self.bar is not None:
             if number:
                 self.bar.set_postfix_str(number, refresh=False)
             self.bar.update(1)
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self.bar is not None:
             self.bar.close()
 
@@ -113,14 +113,14 @@ class Line:
 def _beside(console: Console, label: str, sentence: str, style: str = "") -> None:
     lines = [Text(sentence, style=style)]
     if not console.soft_wrap:
-        lines = lines[0].wrap(console, max(20, min(console.width, WIDEST) - INDENT))
+        lines = lines[0].wrap(console, max(20, min(console.width, MAX_WIDTH) - INDENT))
     for i, line in enumerate(lines):
         line.rstrip()
         console.print(Text.assemble((f"{'' if i else label:<{INDENT}}", "label"), line))
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: columns of words to the left, columns of numbers on their decimal points.
+    """Return the lines of a table: words to the left, numbers aligned on their decimal points.
 
     Example:
         >>> for line in aligned(("", "R2", "seconds"), (("ours", "0.51", "12.5"), ("linear", "-0.487", "0.02"))):
@@ -129,13 +129,13 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         ours     0.51   12.5
         linear  -0.487   0.02
     """
-    columns = [_on_the_point([row[i] for row in rows]) for i in range(len(header))]
+    columns = [_at_decimal_point([row[i] for row in rows]) for i in range(len(header))]
     widths = [max(len(cell) for cell in [name, *cells]) for name, cells in zip(header, columns, strict=True)]
     lines = [header, *zip(*columns, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
-def _on_the_point(cells: Sequence[str]) -> list[str]:
+def _at_decimal_point(cells: Sequence[str]) -> list[str]:
     if not all(NUMBER.fullmatch(cell) for cell in cells):
         return list(cells)
     whole = max(len(cell.partition(".")[0]) for cell in cells)
@@ -143,16 +143,16 @@ def _on_the_point(cells: Sequence[str]) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """As JSON can hold it: arrays as lists, what is not finite as null.
+    """Return values that JSON can store: arrays as lists, numbers that are not finite as None.
 
     Example:
         >>> plain({"a": np.array([1.5, np.inf]), "b": (np.int64(2),)})
         {'a': [1.5, None], 'b': [2]}
     """
     if isinstance(value, dict):
-        return {str(name): plain(each) for name, each in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

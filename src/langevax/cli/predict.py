@@ -1,23 +1,32 @@
 """`langevax predict`: a model and a table in, predictions out."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langevax.cli.errors import exit_codes
+from langevax.cli.errors import BadInput, exit_codes
+from langevax.cli.folder import MODEL, SCHEMA
+from langevax.cli.output import Output
 
-HELP = """Predict with a fitted model: one row out for each row of the table, in its order; of curves in a long table,
-for each id, which stands beside its prediction.
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from langevax.cli.tables.schema import AnySchema
+
+HELP = """Predict with a fitted model: one row for each row of the table, in its order; for curves in a long table, one
+row for each id, which stands beside its prediction.
 
 \b
 Examples:
   langevax predict wine new.csv
   langevax predict wine new.csv --out predicted.parquet
 
-The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Missing values are
-filled as in training; columns that the model does not know are ignored and categories that it does not
-know are treated as none of the known ones, both said on stderr. A missing column is an error.
+The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Missing values are filled as in
+training. Columns unknown to the model are ignored and unknown categories are encoded as none of its categories, both
+with a warning on stderr. A missing column is an error.
 """
 
 
@@ -30,6 +39,70 @@ def predict(
     ] = None,
 ) -> None:
     with exit_codes():
-        from langevax.cli.fitting.predicting import run
-
         run(model, table, out)
+
+
+def run(model: Path, table: Path, out: Path | None) -> None:
+    """Read both, predict, write."""
+    import polars as pl
+
+    from langevax.cli.tables.reading import read_table, write_table
+    from langevax.cli.tables.schema import read_schema
+    from langevax.run.compilation import keep_compiled_programs
+
+    output = Output(machine=True)  # stdout is for the predictions alone
+    folder = model.parent if model.name == MODEL else model
+    if not folder.is_dir():
+        raise BadInput(f"MODEL {str(model)!r} is not a folder; name one made by `langevax fit`.")
+    if not (folder / SCHEMA).exists():
+        raise BadInput(f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first.")
+    schema = read_schema(folder / SCHEMA)
+    examples = schema.examples(read_table(table))
+    for note in examples.notes:
+        output.warn(note)
+    keep_compiled_programs()
+    estimator = load_model(folder / MODEL)
+    if not _match(estimator, schema, examples.inputs):
+        raise BadInput(f"MODEL {str(folder)!r}: {MODEL} and {SCHEMA} are not of one fit; copy the whole folder.")
+    try:
+        outputs = (estimator.predict_proba if schema.classes else estimator.predict)(examples.inputs)
+    except ValueError as error:  # curves that the encoder refuses
+        raise BadInput(f"TABLE {str(table)!r}: {error}") from error
+    predicted = pl.concat([examples.names, prediction_table(outputs, schema.classes)], how="horizontal")
+    if out is None:
+        sys.stdout.write(predicted.write_csv())
+    else:
+        write_table(predicted, out)
+
+
+def load_model(file: Path) -> Any:
+    """Return a saved estimator; raise `BadInput` where this version cannot read it."""
+    from langevax.sklearn import ModelError, load
+
+    try:
+        return load(file)
+    except ModelError as error:
+        raise BadInput(f"MODEL {error}") from error
+    except (KeyError, ValueError, TypeError, AttributeError) as error:  # a file that is valid in part
+        raise BadInput(f"MODEL {str(file)!r} is damaged ({error!r}); copy or fit it again.") from error
+
+
+def _match(estimator: Any, schema: "AnySchema", inputs: Any) -> bool:
+    """Return whether model and schema agree on classes, curves and the number of inputs."""
+    if hasattr(estimator, "classes_") != bool(schema.classes):
+        return False
+    if hasattr(estimator, "encoder_") != bool(schema.parameters):
+        return False
+    return not hasattr(inputs, "shape") or getattr(estimator, "n_features_in_", None) == inputs.shape[1]
+
+
+def prediction_table(outputs: "np.ndarray", classes: tuple[str | int, ...]) -> "pl.DataFrame":
+    """Return predicted numbers, or the likeliest class and the probability of each class."""
+    import numpy as np
+    import polars as pl
+
+    outputs = np.asarray(outputs, np.float64)
+    if not classes:
+        return pl.DataFrame({"prediction": outputs})
+    named = {f"probability_{name}": outputs[:, i] for i, name in enumerate(classes)}
+    return pl.DataFrame({"prediction": [classes[i] for i in outputs.argmax(1)], **named})

@@ -1,1 +1,1 @@
-"""Pictures: arrays in, figure out, on one theme."""
+"""Figures on one theme: arrays in, figures out."""

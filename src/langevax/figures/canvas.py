@@ -1,4 +1,4 @@
-"""The empty plotly figure that all interactive charts start from, and the small things they share."""
+"""The empty plotly figure of all interactive charts, and the helpers that they share."""
 
 import html
 from typing import Any
@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike
 
 from langevax.figures.theme import FONTS, INK, LIGHT
 
-LONGEST_LABEL = 46
-BREATHING_SPACE = 0.05  # of the range of an axis, left free on either side
+MAX_LABEL = 46  # characters
+MARGIN = 0.05  # of the range of an axis, on either side
 
 
-def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
-    """One line of at most `longest` characters, cut in the middle: names differ at their ends, and units stand there.
+def shortened(text: str, longest: int = MAX_LABEL) -> str:
+    """Return one line of at most `longest` characters, cut in the middle: names differ at their ends, as do units.
 
     Example:
         >>> shortened("concentration of serum (mg/L)", 20)
@@ -27,8 +27,8 @@ def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
     return text[: longest - 1 - tail].rstrip() + "…" + text[len(text) - tail :].lstrip()
 
 
-def shown(text: str, longest: int = LONGEST_LABEL) -> str:
-    """`shortened`, with the signs escaped that plotly would read as markup.
+def shown(text: str, longest: int = MAX_LABEL) -> str:
+    """Return a shortened label, with the characters escaped that plotly reads as markup.
 
     Example:
         >>> shown("<b>age")
@@ -37,8 +37,8 @@ def shown(text: str, longest: int = LONGEST_LABEL) -> str:
     return html.escape(shortened(text, longest), quote=False)
 
 
-def span(*arrays: ArrayLike, margin: float = BREATHING_SPACE) -> list[float]:
-    """The range of an axis that holds every finite number of the arrays, with some air.
+def span(*arrays: ArrayLike, margin: float = MARGIN) -> list[float]:
+    """Return the range of an axis that contains every finite number of the arrays, with a margin.
 
     Example:
         >>> span([0.0, 10.0], [np.nan, 20.0])
@@ -51,12 +51,22 @@ def span(*arrays: ArrayLike, margin: float = BREATHING_SPACE) -> list[float]:
     if not values.size:
         return [0.0, 1.0]
     low, high = float(values.min()), float(values.max())
-    air = margin * (high - low) or 0.5
-    return [low - air, high + air]
+    space = margin * (high - low) or 0.5
+    return [low - space, high + space]
+
+
+def thinned(size: int, most: int) -> np.ndarray:
+    """Return at most `most` of the indices 0..size-1, evenly spread, including the last.
+
+    Example:
+        >>> thinned(10, 4)
+        array([0, 3, 6, 9])
+    """
+    return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(int)) if size else np.arange(0)
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
-    """An axis that is ruled lightly, numbered plainly and does not zoom."""
+    """Return an axis with a light grid, plain numbers and no zoom."""
     return {
         "title": {"text": shown(title), "standoff": 8, "font": {"size": 13}},
         "gridcolor": LIGHT["grid"],
@@ -64,7 +74,7 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
         "showline": False,
         "ticks": "outside",
         "ticklen": 6,
-        "tickcolor": "rgba(0,0,0,0)",  # a tick that is air between label and grid
+        "tickcolor": "rgba(0,0,0,0)",  # invisible: space between label and grid
         "separatethousands": True,
         "tickfont": {"size": 12, "color": LIGHT["soft"]},
         "exponentformat": "e",
@@ -76,7 +86,7 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
 
 
 def canvas(height: int, *, x: dict[str, Any], y: dict[str, Any], above: str = "", **layout: Any) -> go.Figure:
-    """An empty figure. `above` names the vertical axis along the top, where long names can be read."""
+    """Return an empty figure; `above` names the vertical axis along the top, where long names can be read."""
     figure = go.Figure(
         layout={
             "template": go.layout.Template(),
@@ -105,5 +115,5 @@ def canvas(height: int, *, x: dict[str, Any], y: dict[str, Any], above: str = ""
 
 
 def note(figure: go.Figure, text: str, **where: Any) -> None:
-    """Words on the figure, without an arrow."""
+    """Write words on a figure, without an arrow."""
     figure.add_annotation(text=text, **{"showarrow": False, "font": {"size": 13, "color": INK}, **where})

@@ -1,4 +1,4 @@
-"""Interactive charts of a finished fit: arrays in, plotly figure out, in the grammar of the theme."""
+"""Interactive charts of a fit: arrays in, plotly figures out."""
 
 import math
 from collections.abc import Sequence
@@ -7,28 +7,18 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from langevax.figures.canvas import axis, canvas, note, shown, span
+from langevax.figures.canvas import axis, canvas, note, shown, span, thinned
 from langevax.figures.theme import GREY, INK, LIGHT, METHODS, SYMBOLS, faint
 
 OURS, OUR_SYMBOL = METHODS["MFLD"][0], SYMBOLS[METHODS["MFLD"][1]]
 ROW_HEIGHT, ROW_LABEL = 27, 24  # pixels, characters
-MOST_POINTS = 1500  # more are a blot, and slow to draw
+MAX_POINTS = 1500  # more overlap and are slow to draw
 WORDS = {"size": 13, "color": INK}  # tick labels that are names, not numbers
-SHARES_FIT = 8  # classes up to which a cell has room for a second line
-
-
-def thinned(size: int, most: int = MOST_POINTS) -> np.ndarray:
-    """At most `most` of the indices 0..size-1, evenly spread, the last among them.
-
-    Example:
-        >>> thinned(10, 4)
-        array([0, 3, 6, 9])
-    """
-    return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(int)) if size else np.arange(0)
+MAX_SHARES = 8  # classes up to which a cell has space for a second line
 
 
 def score_dots(names: Sequence[str], values: ArrayLike, ours: ArrayLike, texts: Sequence[str], label: str) -> go.Figure:
-    """One row a method, in the order given: ours a coloured diamond, the others grey dots, the number at the right.
+    """Draw one row per method: ours a coloured diamond, the others grey dots, the number at the right.
 
     Example:
         >>> figure = score_dots(["MFLD", "ridge"], [0.49, 0.48], [True, False], ["0.49", "0.48"], "R2")
@@ -58,7 +48,7 @@ def score_dots(names: Sequence[str], values: ArrayLike, ours: ArrayLike, texts: 
 
 
 def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label: str) -> go.Figure:
-    """One row a column of the table, in the order given, with a bar of one standard deviation.
+    """Draw one row per column of the table, with a bar of one standard deviation.
 
     Example:
         >>> len(relevance(["age", "sex"], [0.3, 0.1], [0.02, 0.01], "fall of R2").data)
@@ -82,7 +72,7 @@ def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label
 def band(
     steps: ArrayLike, lower: ArrayLike, error: ArrayLike, gap: ArrayLike, trusted: ArrayLike, text: str
 ) -> go.Figure:
-    """Lower bounds with error bars and the band above them in which the optimum lies; hollow where not to be trusted.
+    """Draw lower bounds with error bars and the band that contains the optimum; hollow where not trustworthy.
 
     Example:
         >>> figure = band([1, 10], [0.1, 0.2], [0.01, 0.01], [0.3, 0.1], [True, True], "gap 0.1")
@@ -118,23 +108,19 @@ def band(
 
 
 def gaps(steps: ArrayLike, gap: ArrayLike, error: ArrayLike, trusted: ArrayLike) -> go.Figure:
-    """The gap alone on two logarithmic axes; what is not positive or not finite has no place there and is left out.
+    """Draw the gap alone on logarithmic axes, without values that are not positive or not finite.
 
     Example:
         >>> figure = gaps([1, 10, 100], [0.3, 0.1, np.nan], [0.01, 0.2, np.nan], [True, True, True])
         >>> figure.data[0].error_y.arrayminus.tolist()
         [0.01, 0.098]
     """
-    steps, gap, error, trusted = (
-        np.asarray(steps),
-        np.asarray(gap, float),
-        np.asarray(error, float),
-        np.asarray(trusted),
-    )
+    steps, trusted = np.asarray(steps), np.asarray(trusted)
+    gap, error = np.asarray(gap, float), np.asarray(error, float)
     drawn = np.isfinite(gap) & (gap > 0)
     figure = canvas(380, x=_step_axis(steps), y=_power_axis(gap[drawn]), above="gap")
     measured = _measured(_places(steps)[drawn], gap[drawn], error[drawn], trusted[drawn])
-    measured["error_y"]["arrayminus"] = np.minimum(error, 0.98 * gap)[drawn]  # a bar down to zero has no end here
+    measured["error_y"]["arrayminus"] = np.minimum(error, 0.98 * gap)[drawn]  # a bar to zero would not end
     figure.add_scatter(
         **measured,
         hovertext=[
@@ -146,7 +132,7 @@ def gaps(steps: ArrayLike, gap: ArrayLike, error: ArrayLike, trusted: ArrayLike)
 
 
 def predictions(observed: ArrayLike, predicted: ArrayLike, label: str) -> go.Figure:
-    """Predicted against observed numbers on equal axes, over the diagonal.
+    """Draw predicted against observed numbers on equal axes, over the diagonal.
 
     Example:
         >>> len(predictions([1.0, 2.0], [1.1, 1.9], "yield").data)
@@ -154,14 +140,9 @@ def predictions(observed: ArrayLike, predicted: ArrayLike, label: str) -> go.Fig
     """
     observed, predicted = np.asarray(observed, float), np.asarray(predicted, float)
     both = span(observed, predicted)
-    figure = canvas(
-        520,
-        x=axis(f"observed {label}", range=both),
-        y=axis(range=both),
-        above=f"predicted {label}",
-    )
+    figure = canvas(520, x=axis(f"observed {label}", range=both), y=axis(range=both), above=f"predicted {label}")
     figure.add_scatter(x=both, y=both, mode="lines", line={"color": INK, "width": 1}, hoverinfo="skip")
-    drawn = thinned(len(observed))
+    drawn = thinned(len(observed), MAX_POINTS)
     figure.add_scatter(
         x=observed[drawn],
         y=predicted[drawn],
@@ -173,7 +154,7 @@ def predictions(observed: ArrayLike, predicted: ArrayLike, label: str) -> go.Fig
 
 
 def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
-    """Counts of observed class (row) against predicted class (column), shaded by the share of the row.
+    """Draw counts of observed class (row) against predicted class (column), shaded by the share of the row.
 
     Example:
         >>> figure = confusion([[8, 2], [1, 9]], ["no", "yes"])
@@ -182,7 +163,7 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
     """
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    few, ticks = len(classes) <= SHARES_FIT, list(range(len(classes)))
+    few, ticks = len(classes) <= MAX_SHARES, list(range(len(classes)))
     labels = [shown(name, 18) for name in classes]
     named = {"tickmode": "array", "tickvals": ticks, "ticktext": labels, "showgrid": False, "tickfont": WORDS}
     figure = canvas(
@@ -202,7 +183,7 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
         zmin=0,
         zmax=1,
         colorscale=[[0, LIGHT["grid"]], [1, OURS]],
-        opacity=0.6,  # ink stays legible on the darkest cell, in the light and in the dark
+        opacity=0.6,  # text stays legible on the darkest cell, on light and dark pages
         showscale=False,
         text=text,
         texttemplate="%{text}",
@@ -210,21 +191,21 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
         xgap=2,
         ygap=2,
         customdata=counts,
-        hovertext=[[f"{shown(a, 200)} taken for {shown(b, 200)}" for b in classes] for a in classes],
+        hovertext=[[f"{shown(a, 200)} predicted as {shown(b, 200)}" for b in classes] for a in classes],
         hovertemplate="%{hovertext}: %{customdata}<extra></extra>",
     )
     return figure
 
 
 def _rows(labels: list[str], x: dict) -> go.Figure:
-    """Rows from the top, one a label."""
+    """Return a figure with one row per label, from the top."""
     count = len(labels)
     rows = {"tickmode": "array", "tickvals": list(range(count)), "ticktext": labels, "range": [count - 0.4, -0.6]}
     return canvas(max(70 + ROW_HEIGHT * count, 140), x=x, y=axis(**rows, tickfont=WORDS))
 
 
 def _measured(x: np.ndarray, y: np.ndarray, error: ArrayLike, trusted: ArrayLike) -> dict:
-    """A trace of points with error bars, hollow where not to be trusted."""
+    """Return a trace of points with error bars, hollow where not trustworthy."""
     return {
         "x": x,
         "y": y,
@@ -241,42 +222,35 @@ def _measured(x: np.ndarray, y: np.ndarray, error: ArrayLike, trusted: ArrayLike
 
 
 def _places(steps: np.ndarray) -> np.ndarray:
-    """Where steps stand on a logarithmic axis: step 0 left of the first positive one, and labelled 0."""
+    """Return the places of steps on a logarithmic axis, with step 0 left of the first positive one."""
     positive = steps[steps > 0]
     return np.maximum(steps.astype(float), positive.min() / 3 if positive.size else 1.0)
 
 
 def _step_axis(steps: np.ndarray) -> dict:
-    """A logarithmic axis that names steps that were looked at, as many as can be read."""
+    """Return a logarithmic axis that names as many of the steps as can be read."""
     logs = np.log10(_places(steps))
     ends = span(logs, margin=0.06)
     named = [len(steps) - 1]
     for index in range(len(steps) - 2, -1, -1):
         if logs[named[-1]] - logs[index] > 0.13 * (ends[1] - ends[0]):
             named.append(index)
-    return axis(
-        "step of training",
-        type="log",
-        range=ends,
-        tickmode="array",
-        tickvals=_places(steps)[named],
-        ticktext=[f"{steps[index]:,}" for index in named],
-    )
+    ticks = {"tickvals": _places(steps)[named], "ticktext": [f"{steps[index]:,}" for index in named]}
+    return axis("step of training", type="log", range=ends, tickmode="array", **ticks)
 
 
 def _power_axis(values: np.ndarray) -> dict:
-    """A logarithmic axis of at least a decade: powers of ten, and twice and five times these where they are few."""
+    """Return a logarithmic axis of at least a decade: powers of ten, with 2 and 5 times these where they are few."""
     low, high = span(np.log10(values), margin=0.08)
-    air = max(1 - (high - low), 0) / 2
-    low, high = low - air, high + air
-    powers = range(math.floor(low), math.ceil(high) + 1)
+    space = max(1 - (high - low), 0) / 2
+    low, high = low - space, high + space
     steps = (1,) if high - low > 3 else (1, 2, 5)
-    ticks = [step * 10.0**power for power in powers for step in steps]
+    ticks = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
     words = [f"{tick:g}" if tick >= 1e-3 else f"{tick:.0e}".replace("e-0", "e-") for tick in ticks]
     return axis(type="log", range=[low, high], tickmode="array", tickvals=ticks, ticktext=words)
 
 
 def _finite_runs(values: np.ndarray) -> list[np.ndarray]:
-    """Indices of neighbours that are finite: a band is not drawn over a place where nothing is known."""
+    """Return runs of indices with finite values: a band has a gap where it is unknown."""
     finite = np.flatnonzero(np.isfinite(values))
     return [run for run in np.split(finite, np.flatnonzero(np.diff(finite) > 1) + 1) if run.size]

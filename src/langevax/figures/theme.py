@@ -1,11 +1,9 @@
-"""One look for every picture: matplotlib, plotly and the pages' CSS take colours and type from here.
+"""The theme of every picture: matplotlib, plotly and the CSS of pages take colours and fonts from here.
 
-Grammar: measurement is points with error bars, theory a solid line, a bound a dashed line with a light
-fill on its forbidden side, a competitor grey. Colour never carries meaning alone: a marker or a direct
-label says it too.
+Measurements are points with error bars, theory is a solid line, a bound a dashed line with a light fill on its
+forbidden side, a competitor grey. Colour never carries meaning alone: a marker or a direct label repeats it.
 
-Figures name their colours as they are in the light; a page looks each up in `IN_THE_DARK` when it is dark,
-so that a figure is made once and dressed where it is shown.
+Figures use the colours of light pages; a dark page replaces each by its entry in `IN_THE_DARK`.
 """
 
 from typing import Any
@@ -17,7 +15,7 @@ GREY = "#7A7A7A"
 INK = "#1F2328"
 
 LIGHT = {"paper": "#FFFFFF", "ink": INK, "soft": "#5C656E", "grey": GREY, "grid": "#E6E6E6", "mark": "#B45309"}
-"""What is drawn on, written, said aside, said by others, ruled, and marked as doubtful."""
+"""Colours of paper, text, secondary text, competitors, grid lines, and warnings."""
 
 DARK = {
     "paper": "#15181B",
@@ -42,18 +40,24 @@ METHODS: dict[str, tuple[str, str]] = {
 """Colour and marker of each method, the same in every figure."""
 
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "x": "x-thin"}
-"""Matplotlib's markers in plotly's words."""
+"""Names of Matplotlib's markers in plotly."""
 
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 DIVERGING_STOPS = ("#2166AC", "#67A9CF", "#F5F5F4", "#EF8A62", "#B2182B")
-"""`DIVERGING` where a scale is a list of colours; the middle fades into the paper, in the dark too."""
+"""`DIVERGING` as a list of colours; the middle is close to the paper."""
 
 DARK_DIVERGING_STOPS = ("#63B3FF", "#3E7FBA", "#33383D", "#BC5F50", "#FF8573")
+
+LOW_TO_HIGH = ("#46307E", "#1F8A8C", "#6FB93C")
+"""Three steps of the viridis family that are visible on light and dark paper."""
+
+DARK_LOW_TO_HIGH = ("#A692E0", "#2FB8B0", "#C5E34D")
 
 IN_THE_DARK: dict[str, str] = {
     **dict(zip(OKABE_ITO, DARK_OKABE_ITO, strict=True)),
     **dict(zip(DIVERGING_STOPS, DARK_DIVERGING_STOPS, strict=True)),
+    **dict(zip(LOW_TO_HIGH, DARK_LOW_TO_HIGH, strict=True)),
     **{light: DARK[role] for role, light in LIGHT.items()},
 }
 
@@ -61,11 +65,11 @@ FONTS = (
     '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans", Ubuntu, Cantarell, "Helvetica Neue", Arial, '
     "sans-serif"
 )
-"""Whatever the reader's system is set in: nothing is loaded."""
+"""The fonts of the reader's system: nothing is loaded."""
 
 
 def faint(colour: str) -> str:
-    """The colour as a light fill.
+    """Return a colour as a light fill.
 
     Example:
         >>> faint("#009E73")
@@ -75,7 +79,7 @@ def faint(colour: str) -> str:
 
 
 def css_variables(dark: bool = False) -> str:
-    """The palette as CSS custom properties.
+    """Return the palette as CSS custom properties.
 
     Example:
         >>> css_variables().splitlines()[0]
@@ -87,7 +91,7 @@ def css_variables(dark: bool = False) -> str:
 
 
 def style() -> dict[str, Any]:
-    """Matplotlib settings, for `matplotlib.rc_context(style())`.
+    """Return Matplotlib settings, for `matplotlib.rc_context(style())`.
 
     Example:
         >>> import matplotlib

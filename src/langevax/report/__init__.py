@@ -1,1 +1,1 @@
-"""Pages that open offline: arrays in, one self-contained HTML file out."""
+"""Reports as single HTML files that open offline."""

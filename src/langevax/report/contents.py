@@ -1,47 +1,22 @@
-"""What a report of a fit holds: plain arrays and words, filled by whoever trained, drawn by `fit_page`."""
+"""The contents of a report of a fit, as arrays and words: filled by `langevax fit`, drawn by `figures` and `page`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from langevax.report.curve_contents import CurveContents, Slope
+from langevax.evaluation.holdout import Relevance, Score
+from langevax.evaluation.peers import Task
+from langevax.sklearn.inspection import CertificatePath
 
 
 @dataclass(frozen=True)
-class Score:
-    """One method under the common split."""
-
-    name: str
-    value: float
-    """R2, or accuracy, on the rows held out."""
-    seconds: float
-    """Of fitting, choice of its settings included."""
-    ours: bool = False
-    note: str = ""
-    """How its settings were chosen, in a few words."""
-
-
-@dataclass(frozen=True)
-class Band:
-    """The certificate along training: at each of k steps, D and the gap above it, with standard errors."""
-
-    steps: np.ndarray
-    lower_bound: np.ndarray
-    lower_bound_error: np.ndarray
-    gap: np.ndarray
-    gap_error: np.ndarray
-    trustworthy: np.ndarray
-    """(k,) bool; a gap that is not trustworthy is drawn hollow and said to be so."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The function the network makes as one feature varies, frame by frame, over the rows as data."""
+class FittedCurve:
+    """The network as a function of one input, frame by frame, with rows of the table."""
 
     grid: np.ndarray
     values: np.ndarray
-    """(frame, grid): the mean prediction with that feature set to the grid's value."""
+    """(frame, grid): the mean prediction with the input set to each value of the grid."""
     data_x: np.ndarray
     data_y: np.ndarray
     x_label: str
@@ -49,13 +24,13 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Surface:
-    """The decisions the network makes in a plane of two features, frame by frame, over the rows as data."""
+class DecisionSurface:
+    """The decisions of the network in a plane of two inputs, frame by frame, with rows of the table."""
 
     grid_x: np.ndarray
     grid_y: np.ndarray
     values: np.ndarray
-    """(frame, grid_y, grid_x): two classes, the probability of the second; else the index of the likeliest class."""
+    """(frame, grid_y, grid_x): of two classes, the probability of the second; else the index of the likeliest class."""
     classes: tuple[str, ...]
     data_x: np.ndarray
     data_y: np.ndarray
@@ -66,60 +41,117 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Motion:
-    """The particles as they move, and the fit they make: at most 100 frames."""
+class SlopeFunction:
+    """The median of the slope beta(t) over training curves, frame by frame."""
 
-    steps: np.ndarray
-    x: np.ndarray
-    """(frame, particle): weight of one feature."""
-    y: np.ndarray
-    """(frame, particle): weight of another."""
-    pull: np.ndarray
-    """(frame, particle): signed outer weight, drawn on a diverging colour scale centred at 0."""
-    x_label: str
-    y_label: str
-    pull_label: str
-    fit: Curve | Surface | Slope
+    grid: np.ndarray
+    values: np.ndarray
+    """(frame, grid)."""
+    time: str
+    label: str
+    """Of the channel."""
+    response: str
+    """What beta(t) is the slope of."""
 
 
 @dataclass(frozen=True)
-class Relevance:
-    """How much the held-out score falls when a column is shuffled: mean and standard deviation over shuffles."""
+class ParticleMotion:
+    """The particles in the plane of two weights and the function they represent, in at most 100 frames."""
 
-    names: tuple[str, ...]
-    mean: np.ndarray
-    deviation: np.ndarray
+    steps: np.ndarray
+    x: np.ndarray
+    """(frame, particle): weight of one input."""
+    y: np.ndarray
+    """(frame, particle): weight of another input."""
+    outer: np.ndarray
+    """(frame, particle): signed outer weight."""
+    x_label: str
+    y_label: str
+    outer_label: str
+    fit: FittedCurve | DecisionSurface | SlopeFunction
+
+
+@dataclass(frozen=True)
+class CurveGroup:
+    """Curves of one class, or of one third of the targets."""
+
+    name: str
+    curves: list[tuple[np.ndarray, np.ndarray]]
+    """(times, values) of each."""
+
+
+@dataclass(frozen=True)
+class CurveSample:
+    """A sample of the training curves of one channel, by class or from the lowest targets to the highest."""
+
+    label: str
+    groups: tuple[CurveGroup, ...]
+    ordered: bool
+    """Whether the groups are thirds of the targets."""
+    size: int
+    """Number of all training curves."""
+
+
+@dataclass(frozen=True)
+class FunctionBand:
+    """The distribution of many functions of one channel, at each time of a grid."""
+
+    label: str
+    grid: np.ndarray
+    median: np.ndarray
+    half: np.ndarray
+    """(2, grid): first and third quartile."""
+    central: np.ndarray
+    """(2, grid): quantiles 0.05 and 0.95."""
+    prior: np.ndarray | None = None
+    """(grid,): 90 % of draws from the prior lie within this distance of zero."""
+
+
+@dataclass(frozen=True)
+class CurveContents:
+    """What a fit on curves learned; tuples have an entry for each channel."""
+
+    time: str
+    """Name of the times."""
+    response: str
+    """What the slopes are of: the target, or the log odds of a class."""
+    observed: tuple[CurveSample, ...]
+    encoded: tuple[CurveSample, ...]
+    """The curves as inputs of the network, where these differ: differentiated, or interpolated."""
+    slopes: tuple[FunctionBand, ...]
+    """beta(t) over the training curves."""
+    weights: tuple[FunctionBand, ...]
+    """theta(t) over the neurons."""
 
 
 @dataclass(frozen=True)
 class FitContents:
-    """Everything on the page of a fit, in reading order."""
+    """Everything in the report of a fit, in reading order."""
 
     table: str
     target: str
-    task: Literal["regression", "classification"]
+    task: Task
     sentence: str
     """The one sentence with the number that matters."""
     score_name: str
     """"R2" or "accuracy"."""
     scores: tuple[Score, ...]
     certificate: dict[str, Any]
-    """gap, standard_error, unbiased_gap, lower_bound, lower_bound_error, upper_bound, trustworthy, verdict, families,
-    temperatures, polish_steps."""
-    band: Band
-    motion: Motion
+    """The fields `langevax.evaluation.holdout.CERTIFIED`; empty without a certificate."""
+    band: CertificatePath
+    motion: ParticleMotion
     relevance: Relevance
     observed: np.ndarray
-    """(row held out,) numbers, or indices into `classes`."""
+    """(held-out row,) numbers, or indices into `classes`."""
     predicted: np.ndarray
     classes: tuple[str, ...] = ()
     """Empty for regression."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Every setting that is needed to run it again, nested one level at most."""
+    """Every setting needed to repeat the fit, nested by one level at most."""
     command: str = ""
-    """The command line that makes this page again."""
+    """The command line that repeats the fit."""
     versions: dict[str, str] = field(default_factory=dict)
     curves: CurveContents | None = None
-    """What a fit on curves learned; then columns are coefficients, whose relevance is not drawn."""
+    """Of a fit on curves; the inputs are then coefficients, whose relevance is not drawn."""
     unit: str = "row"
     """What a row is called."""

@@ -1,116 +1,212 @@
-"""The figures of a fit on curves, each with its caption, its words for those who do not see it, and its data."""
+"""The figures of a fit on curves: a sample of them, and the functions that the network learned."""
+
+from collections.abc import Sequence
 
 import numpy as np
+import plotly.graph_objects as go
 
 from langevax.figures import moving
+from langevax.figures.canvas import axis, canvas, note, shown, span
 from langevax.figures.interactive import OURS
-from langevax.figures.moving import Moved
-from langevax.report import curve_pictures
-from langevax.report.curve_contents import CurveContents, Functions, Sample, Slope
+from langevax.figures.moving import LEGEND, MovingPanel
+from langevax.figures.theme import GREY, INK, LIGHT, LOW_TO_HIGH, OKABE_ITO, faint
+from langevax.report.contents import CurveContents, CurveSample, FunctionBand, SlopeFunction
 from langevax.report.numbers import number, whole
-from langevax.report.page import Html, Panel, caption, csv_link, figure
+from langevax.report.page import Caption, Figure, Picture
+
+HEIGHT, DASHES = 400, ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SLOPE = OKABE_ITO[0]
+INNER_OPACITY = "59"
+BAND_MARGIN = 0.09  # of the height of a band, for the label at its strongest place
 
 
-def curves(told: CurveContents) -> Html:
-    """What it learned from: a sample of curves, as they were given, and as the network sees them."""
-    panels = [Panel(curve_pictures.sample(each, told.time), _words(each)) for each in told.given]
-    panels += [Panel(curve_pictures.sample(each, told.time), _words(each, "seen by the network")) for each in told.seen]
-    first = told.given[0]
-    shown = sum(len(group.curves) for group in first.groups)
-    some = f"{whole(shown)} of {whole(first.size)} training curves" if shown < first.size else "All training curves"
-    groups = "by thirds of the target" if first.ordered else "by class"
-    to_see = f"{some}, in colour and dash {groups}."
-    if told.seen:
-        which = "The last picture is" if len(told.seen) == 1 else "The last pictures are"
-        to_see += f" {which} what the network sees of them: sums of smooth waves."
-    return figure(panels, caption(to_see, csv_link("curves", _table(told.given))))
+def figures(curves: CurveContents) -> list[tuple[str, Figure]]:
+    """Return headings and figures."""
+    return [
+        ("The curves", _samples(curves)),
+        ("Which parts of the curve matter", _slopes(curves)),
+        ("What the neurons respond to", _weights(curves)),
+    ]
 
 
-def slopes(told: CurveContents) -> Html:
-    """Which parts of a curve matter."""
-    panels = []
-    for each in told.slopes:
-        place = curve_pictures.strongest(each)
-        words = (
-            f"Median of beta of t, the answer of {told.answer} to a change of the {each.label} at t: strongest at "
-            f"{number(each.grid[place], 4)}, where it is {number(each.median[place], 3)}."
-        )
-        above = f"β(t), answer to {each.label}"
-        panels.append(Panel(curve_pictures.slopes(each, told.time, above), words))
-    what = told.slopes[0].label if len(told.slopes) == 1 else "curve"
-    to_see = (
-        f"How {told.answer} answers to a small change of the {what} at each t: above zero it rises, below it falls, at "
-        "zero it does not care. The line is the median over training curves, the darker band holds half of them, the "
-        "lighter nine tenths: a linear model would have one line for all. The circle marks where the median is "
-        "strongest."
-    )
-    return figure(panels, caption(to_see, csv_link("slopes", _columns(told.slopes))))
-
-
-def weights(told: CurveContents) -> Html:
-    """What the neurons look at."""
-    panels = []
-    for each in told.weights:
-        prior = np.inf if each.prior is None else each.prior
-        beyond = float(np.mean((each.most[1] > prior) | (each.most[0] < -prior)))
-        words = (
-            f"Weight functions theta of t of the neurons on the {each.label}: nine tenths of them reach beyond the "
-            f"prior's band over {beyond:.0%} of the times."
-        )
-        above = f"θ(t), weight of {each.label}"
-        panels.append(Panel(curve_pictures.functions(each, told.time, above, OURS), words))
-    to_see = (
-        "The weights of a neuron are a function of t, and it sees the mean of curve times weight. The line is the "
-        "median over all neurons, each turned so that it pushes the output up; the darker band holds half of them, the "
-        "lighter nine tenths. Between the dashed lines were nine tenths before training: where the band has left them, "
-        "or the median has left zero, the curves have told the neurons something."
-    )
-    return figure(panels, caption(to_see, csv_link("weights", _columns(told.weights))))
-
-
-def moving_slope(slope: Slope, frames: np.ndarray) -> Moved:
-    """The median slope as it comes about."""
-    values, none = np.asarray(slope.values)[frames], np.zeros(0)
-    above = f"β(t), answer to {slope.label}"
-    picture = moving.curve(slope.grid, values, none, none, x_label=slope.time, y_label=above)
-    place = int(np.abs(values[-1]).argmax())
-    words = f"Median of beta of t at the last step: {slope.answer} answers most at {number(slope.grid[place], 4)}."
-    to_see = (
-        f"What the neurons make together: how {slope.answer} answers to a change of the {slope.label} at each t, the "
-        "median over training curves. The weights at the left are of waves that a curve is a sum of: wave k rises and "
-        "falls k times, wave 0 is the level."
-    )
-    return Moved("slopes", picture, words, to_see)
-
-
-def _words(told: Sample, how: str = "given") -> str:
-    groups = "; ".join(f"{len(group.curves)} of {group.name}" for group in told.groups)
-    return f"Training curves, {told.label}, as {how}: {groups}."
-
-
-def _table(samples: tuple[Sample, ...]) -> dict[str, list]:
-    """A row a value."""
-    rows = [
-        (sample.label, group.name, i, t, x)
+def _samples(curves: CurveContents) -> Figure:
+    """A sample of curves as observed, and as encoded."""
+    pictures = [
+        Picture(draw_sample(sample, curves.time), f"Training curves, {sample.label}, {how}: {_sizes(sample)}.")
+        for how, samples in (("as observed", curves.observed), ("as inputs of the network", curves.encoded))
         for sample in samples
+    ]
+    first = curves.observed[0]
+    drawn = sum(len(group.curves) for group in first.groups)
+    text = f"{whole(drawn)} of {whole(first.size)} training curves" if drawn < first.size else "All training curves"
+    text += f", in colour and dash {'by thirds of the target' if first.ordered else 'by class'}."
+    if curves.encoded:
+        which = "The last picture shows" if len(curves.encoded) == 1 else "The last pictures show"
+        text += f" {which} the inputs of the network: sums of smooth waves."
+    values = [
+        (sample.label, group.name, i, t, x)
+        for sample in curves.observed
         for group in sample.groups
         for i, (times, values) in enumerate(group.curves)
         for t, x in zip(times.tolist(), values.tolist(), strict=True)
     ]
-    heads = ("channel", "group", "curve", "t", "value")
-    return {head: [row[i] for row in rows] for i, head in enumerate(heads)}
+    heads: list[str] = ["channel", "group", "curve", "t", "value"]
+    return Figure(pictures, [Caption(text, "curves", dict(zip(heads, zip(*values, strict=True), strict=True)))])
 
 
-def _columns(told: tuple[Functions, ...]) -> dict[str, np.ndarray]:
-    """A row a time."""
-    parts = {"quarter": lambda f: f.half[0], "three_quarters": lambda f: f.half[1]}
-    parts |= {
-        "twentieth": lambda f: f.most[0],
-        "nineteen_twentieths": lambda f: f.most[1],
-        "median": lambda f: f.median,
-    }
-    if told[0].prior is not None:
-        parts["prior"] = lambda f: f.prior
-    columns = {"channel": np.concatenate([np.full(len(f.grid), f.label, object) for f in told])}
-    columns["t"] = np.concatenate([f.grid for f in told])
-    return columns | {name: np.concatenate([part(f) for f in told]) for name, part in parts.items()}
+def _slopes(curves: CurveContents) -> Figure:
+    """Which parts of a curve matter."""
+    pictures = []
+    for band in curves.slopes:
+        place = strongest(band)
+        words = (
+            f"Median of beta of t, the response of {curves.response} to a change of the {band.label} at t: strongest "
+            f"at {number(band.grid[place], 4)}, where it is {number(band.median[place], 3)}."
+        )
+        pictures.append(Picture(draw_slopes(band, curves.time, f"β(t), response to {band.label}"), words))
+    what = curves.slopes[0].label if len(curves.slopes) == 1 else "curve"
+    text = (
+        f"The response of {curves.response} to a small change of the {what} at each t: above zero it rises, below it "
+        "falls, at zero it does not change. The line is the median over training curves, the darker band contains half "
+        "of them, the lighter 90 %: a linear model would have one line for all. The circle marks where the median is "
+        "strongest."
+    )
+    return Figure(pictures, [Caption(text, "slopes", _columns(curves.slopes))])
+
+
+def _weights(curves: CurveContents) -> Figure:
+    """The weight functions of the neurons."""
+    pictures = []
+    for band in curves.weights:
+        prior = np.inf if band.prior is None else band.prior
+        beyond = float(np.mean((band.central[1] > prior) | (band.central[0] < -prior)))
+        words = (
+            f"Weight functions theta of t of the neurons on the {band.label}: their central 90 % reach beyond the "
+            f"prior's band over {beyond:.0%} of the times."
+        )
+        pictures.append(Picture(draw_band(band, curves.time, f"θ(t), weight of {band.label}", OURS), words))
+    text = (
+        "The weights of a neuron are a function of t, and its input is the mean of curve times weight. The line is the "
+        "median over all neurons, with signs such that each pushes the output up; the darker band contains half of "
+        "them, the lighter 90 %. The dashed lines contained 90 % before training: where the band has left them, or the "
+        "median has left zero, the neurons have learned from the curves."
+    )
+    return Figure(pictures, [Caption(text, "weights", _columns(curves.weights))])
+
+
+def moving_slope(slope: SlopeFunction) -> MovingPanel:
+    """Return the median slope as it develops during training."""
+    values, none = slope.values, np.zeros(0)
+    label = f"β(t), response to {slope.label}"
+    picture = moving.curve(slope.grid, values, none, none, x_label=slope.time, y_label=label)
+    place = number(slope.grid[int(np.abs(values[-1]).argmax())], 4)
+    words = f"Median of beta of t at the last step: {slope.response} responds most at {place}."
+    text = (
+        f"What the neurons represent together: the response of {slope.response} to a change of the {slope.label} at "
+        "each t, the median over training curves. The weights at the left are of the waves that a curve is a sum of: "
+        "wave k rises and falls k times, wave 0 is the level."
+    )
+    return MovingPanel("slopes", picture, words, text)
+
+
+def draw_sample(sample: CurveSample, time: str) -> go.Figure:
+    """Draw curves in the colour and dash of their group, with a legend below.
+
+    Example:
+        >>> from langevax.report.contents import CurveGroup
+        >>> one = (np.arange(3), np.ones(3))
+        >>> groups = (CurveGroup("a", [one]), CurveGroup("b", [one, one]))
+        >>> draw_sample(CurveSample("x", groups, False, 3), "t").data[1].line.dash
+        'dash'
+    """
+    curves = [curve for group in sample.groups for curve in group.curves]
+    x, y = axis(time, range=span(*(t for t, _ in curves), margin=0.01)), axis(range=span(*(v for _, v in curves)))
+    figure = canvas(HEIGHT, x=x, y=y, above=sample.label)
+    colours = LOW_TO_HIGH if sample.ordered else OKABE_ITO
+    for group, colour, dash in zip(sample.groups, colours, DASHES, strict=False):
+        times, values = _joined(group.curves)
+        few = max(len(t) for t, _ in group.curves) < 30
+        figure.add_scatter(
+            x=times,
+            y=values,
+            mode="lines+markers" if few else "lines",
+            marker={"size": 3.5, "color": colour},
+            line={"color": colour, "width": 1.3, "dash": dash},
+            opacity=0.75,
+            name=shown(group.name, 40),
+            hoverinfo="name+x+y",
+        )
+    return figure.update_layout(showlegend=True, legend=LEGEND)
+
+
+def draw_band(band: FunctionBand, time: str, label: str, colour: str) -> go.Figure:
+    """Draw the median, bands with half and 90 % of the functions, and 90 % of the prior between dashed lines.
+
+    Example:
+        >>> zero, ends = np.zeros(3), np.array([-np.ones(3), np.ones(3)])
+        >>> band = FunctionBand("x", np.arange(3), zero, ends / 2, ends, np.ones(3))
+        >>> [trace.mode for trace in draw_band(band, "t", "theta", "#009E73").data]
+        ['lines', 'lines', 'lines', 'lines', 'lines']
+    """
+    prior = [] if band.prior is None else [band.prior, -band.prior]
+    reach = span(band.central, band.median, *prior, margin=BAND_MARGIN)
+    y = axis(range=reach, zeroline=True, zerolinecolor=GREY, zerolinewidth=1)
+    figure = canvas(HEIGHT, x=axis(time, range=span(band.grid, margin=0.01)), y=y, above=label)
+    for ends, fill in ((band.central, faint(colour)), (band.half, colour + INNER_OPACITY)):
+        figure.add_scatter(
+            x=np.concatenate([band.grid, band.grid[::-1]]),
+            y=np.concatenate([ends[0], ends[1][::-1]]),
+            fill="toself",
+            fillcolor=fill,
+            mode="lines",
+            line={"width": 0, "color": colour},
+            hoverinfo="skip",
+        )
+    dashed, solid = {"color": GREY, "width": 1.2, "dash": "dash"}, {"color": colour, "width": 2}
+    for bound in prior:
+        figure.add_scatter(x=band.grid, y=bound, mode="lines", line=dashed, hoverinfo="skip")
+    hover = "%{x:.5g}: %{y:.4g}<extra></extra>"
+    return figure.add_scatter(x=band.grid, y=band.median, mode="lines", line=solid, hovertemplate=hover)
+
+
+def draw_slopes(band: FunctionBand, time: str, label: str) -> go.Figure:
+    """Draw a band with the place where the median is strongest marked and named."""
+    figure = draw_band(band, time, label, SLOPE)
+    place = strongest(band)
+    t, value = band.grid[place], band.median[place]
+    marker = {"color": LIGHT["paper"], "size": 8, "symbol": "circle", "line": {"color": SLOPE, "width": 2}}
+    figure.add_scatter(x=[t], y=[value], mode="markers", marker=marker, hoverinfo="skip")
+    share = (place + 0.5) / len(band.grid)
+    side = "left" if share < 0.15 else "right" if share > 0.85 else "center"
+    sign = 1 if value > 0 else -1
+    where = {"x": t, "y": value, "xanchor": side, "yanchor": "bottom" if sign > 0 else "top", "yshift": 9 * sign}
+    note(figure, f"{t:.4g}", font={"size": 13, "color": INK}, **where)
+    return figure
+
+
+def strongest(band: FunctionBand) -> int:
+    """Return where the median is furthest from zero."""
+    return int(np.abs(band.median).argmax())
+
+
+def _sizes(sample: CurveSample) -> str:
+    return "; ".join(f"{len(group.curves)} of {group.name}" for group in sample.groups)
+
+
+def _joined(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[list[float | None], ...]:
+    """Return the times and the values of all curves as one line with gaps."""
+    return tuple(
+        [value for curve in curves for value in (*(float(f"{v:.6g}") for v in curve[i]), None)][:-1] for i in (0, 1)
+    )
+
+
+def _columns(bands: tuple[FunctionBand, ...]) -> dict[str, np.ndarray]:
+    """Return a table with a row per time."""
+    rows = [
+        (np.full(len(b.grid), b.label, object), b.grid, b.central[0], b.half[0], b.median, b.half[1], b.central[1])
+        for b in bands
+    ]
+    names = ("channel", "t", "quantile_05", "quantile_25", "median", "quantile_75", "quantile_95")
+    columns = {name: np.concatenate(parts) for name, parts in zip(names, zip(*rows, strict=True), strict=True)}
+    prior = [band.prior for band in bands if band.prior is not None]
+    return columns | ({"prior": np.concatenate(prior)} if prior else {})

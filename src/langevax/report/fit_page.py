@@ -1,114 +1,257 @@
-"""The page of a fit: how far from the optimum, the particles as they moved, and what the network is worth."""
+"""The page of a fit: how far from the optimum, the particles as they moved, and how well the network predicts.
+
+Each figure has a caption, a description for readers who cannot see it, and its data to download.
+"""
 
 from pathlib import Path
 from typing import Any
 
-from langevax.report import curve_figures, fit_figures
-from langevax.report.contents import FitContents
-from langevax.report.numbers import aligned, number, whole, with_error
-from langevax.report.page import Html, element, folded, join, section, table, write_page
+import numpy as np
 
-IN_PLAIN_WORDS = {
-    "gap": "how far above the optimum the certified network may be, at most, on average over independent runs",
-    "unbiased_gap": "the same without its upward bias; can fall below zero by chance",
+from langevax.figures import interactive, moving
+from langevax.figures.canvas import thinned
+from langevax.figures.moving import MovingPanel, Scene
+from langevax.report import curve_figures
+from langevax.report.contents import DecisionSurface, FitContents, FittedCurve, SlopeFunction
+from langevax.report.numbers import fixed, number, whole, with_error
+from langevax.report.page import Caption, Figure, Picture, moving_figure, write_page
+
+MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
+CELL, SHRINKS_TO = 27, 10  # smallest pixels of a class in a confusion matrix of more than SHRINKS_TO classes
+MEANINGS = {
+    "gap": "upper bound on the distance of the certified network from the optimum, averaged over independent runs",
+    "unbiased_gap": "the same without its upward bias; can be negative by chance",
     "lower_bound": "D: no network of this kind, however trained, has an objective below this",
     "upper_bound": "D plus the gap: the optimum lies at or below this",
-    "trustworthy": "whether the independent runs kept enough variety for these numbers to mean anything",
+    "trustworthy": "whether the independent runs kept enough variety for these numbers to be valid",
     "families": "smallest share of ancestors with descendants at the end of a run; below 5 % is suspicious",
-    "temperatures": "intermediate temperatures that the longest run needed",
-    "polish_steps": "climbs of D before it was certified",
+    "temperatures": "intermediate temperatures of the longest run",
+    "polish_steps": "steps that increased D before the certificate",
 }
 NAMES = {
     "lower_bound": "lower bound D",
-    "upper_bound": "upper bound",
     "unbiased_gap": "gap, unbiased",
     "polish_steps": "polishing steps",
-    "families": "surviving families",
+    "families": "surviving ancestors",
 }
 ERROR_OF = {"gap": "standard_error", "lower_bound": "lower_bound_error"}
 
 
 def write_fit_page(contents: FitContents, file: Path) -> None:
     """Write the report of a fit as one HTML file that opens offline."""
+    ranked = sorted(contents.scores, key=lambda score: np.nan_to_num(score.value, nan=-np.inf), reverse=True)
     write_page(
-        Path(file),
-        f"{contents.table}: {contents.target}",
-        _answer(contents),
-        section("The network as it learns", fit_figures.motion(contents)),
-        *_curves(contents),
-        section(f"{_capital(fit_figures.score_word(contents))} beside other methods", *_scores(contents)),
-        section("How far from the best possible network", fit_figures.band(contents)),
-        section("Which columns matter", fit_figures.relevance(contents)) if contents.curves is None else "",
-        section(
-            "Predicted against observed",
-            fit_figures.confusion(contents) if contents.classes else fit_figures.predictions(contents),
-        ),
-        element("section", element("h2", "In detail"), *_details(contents), class_="details"),
+        file,
+        "fit.html.jinja",
+        title=f"{contents.table}: {contents.target}",
+        contents=contents,
+        score_word=_score_word(contents),
+        motion=_motion(contents),
+        curve_figures=[] if contents.curves is None else curve_figures.figures(contents.curves),
+        scores=_scores(contents, ranked),
+        ranked=ranked,
+        band=_band(contents) if len(contents.band.steps) else None,
+        relevance=_relevance(contents) if contents.relevance.names else None,
+        predictions=_confusion(contents) if contents.classes else _predictions(contents),
+        certificate=[
+            (NAMES.get(key, key.replace("_", " ")), _certified(contents.certificate, key), meaning)
+            for key, meaning in MEANINGS.items()
+            if key in contents.certificate
+        ],
+        setting_groups=_setting_groups(contents.settings),
+        versions=_setting_rows(contents.versions),
     )
 
 
-def _answer(contents: FitContents) -> Html:
-    title = element("h1", element("b", contents.table), ": ", contents.target)
-    doubt = ""
-    if not contents.certificate.get("trustworthy", True):
-        verdict = contents.certificate.get("verdict") or "The independent runs disagree or have lost their variety."
-        doubt = element(
-            "p", element("b", "This certificate is not to be trusted. "), verdict, class_="doubt", role="note"
-        )
-    return element("header", title, element("p", contents.sentence, class_="answer"), doubt)
+def _score_word(contents: FitContents) -> str:
+    """Return the name of the score as readers write it."""
+    return {"R2": "R²"}.get(contents.score_name, contents.score_name)
 
 
-def _curves(contents: FitContents) -> list[Html]:
-    told = contents.curves
-    if told is None:
-        return []
-    return [
-        section("The curves", curve_figures.curves(told)),
-        section("Which parts of the curve matter", curve_figures.slopes(told)),
-        section("What the neurons look at", curve_figures.weights(told)),
-    ]
-
-
-def _scores(contents: FitContents) -> list[Html]:
-    scores = fit_figures.best_first(contents)
-    values = aligned([_fixed(score.value, 3) for score in scores])
-    seconds = aligned([_fixed(score.seconds, 2) for score in scores])
-    rows = [
-        (element("b", score.name) if score.ours else score.name, Html(value), Html(time), element("small", score.note))
-        for score, value, time in zip(scores, values, seconds, strict=True)
-    ]
-    head = ["method", fit_figures.score_word(contents), "seconds to fit", "how its settings were chosen"]
-    return [fit_figures.scores(contents), table(head, rows, numeric=(1, 2), noted=True, label="Scores of all methods")]
-
-
-def _details(contents: FitContents) -> list[Html]:
-    command = element(
-        "div",
-        element("pre", element("code", contents.command)),
-        element("button", "Copy", type="button", class_="copy"),
-        class_="command",
+def _motion(contents: FitContents) -> Figure:
+    """Particles at the left, the function they represent at the right."""
+    motion = contents.motion
+    total = motion.x.shape[1]
+    drawn = thinned(total, MAX_PARTICLES)
+    x, y, outer = (values[:, drawn] for values in (motion.x, motion.y, motion.outer))
+    labels = {"x_label": motion.x_label, "y_label": motion.y_label, "outer_label": motion.outer_label}
+    up, count = int(np.sum(outer[-1] >= 0)), len(drawn)
+    words = (
+        f"{count} particles in the plane of {motion.x_label} and {motion.y_label} at step {whole(motion.steps[-1])}: "
+        f"{up} push the output up and {count - up} push it down."
     )
-    return [
-        folded("The certificate in numbers", _certificate(contents.certificate)),
-        folded("Settings to run it again", _settings(contents.settings)),
-        folded("The command that makes this page", command if contents.command else element("p", "Not recorded.")),
-        folded("Versions", _listed(contents.versions)),
-    ]
+    text = "Each triangle is a neuron: up and red where it pushes the output up, down and blue where it pushes it down."
+    text += f" {count} of {whole(total)} particles are drawn." if count < total else ""
+    particles = MovingPanel("particles", moving.cloud(x, y, outer, **labels), words, text)
+    return moving_figure(Scene((particles, _fit(motion.fit)), motion.steps))
 
 
-def _certificate(certificate: dict[str, Any]) -> Html:
-    """Each number with what it means; an error stands with its number."""
-    rows = [
-        (NAMES.get(key, key.replace("_", " ")), _certified(certificate, key), element("small", meaning))
-        for key, meaning in IN_PLAIN_WORDS.items()
-        if key in certificate
-    ]
-    if not rows:
-        return element("p", "No certificate was made.")
-    return element("div", element("p", certificate.get("verdict", "")), table(["", "", ""], rows, noted=True))
+def _fit(fit: FittedCurve | DecisionSurface | SlopeFunction) -> MovingPanel:
+    if isinstance(fit, SlopeFunction):
+        return curve_figures.moving_slope(fit)
+    return _curve(fit) if isinstance(fit, FittedCurve) else _surface(fit)
+
+
+def _curve(curve: FittedCurve) -> MovingPanel:
+    values = curve.values
+    picture = moving.curve(curve.grid, values, curve.data_x, curve.data_y, x_label=curve.x_label, y_label=curve.y_label)
+    words = (
+        f"Mean prediction of {curve.y_label} for {curve.x_label} from {number(curve.grid[0])} to "
+        f"{number(curve.grid[-1])}: from {number(values[-1][0])} to {number(values[-1][-1])} at the last step, "
+        f"over {whole(len(curve.data_x))} rows."
+    )
+    text = (
+        f"The function that the neurons represent together. The line is the mean prediction with {curve.x_label} set "
+        "to each value; grey dots are rows of the table."
+    )
+    return MovingPanel("fit", picture, words, text)
+
+
+def _surface(surface: DecisionSurface) -> MovingPanel:
+    values, classes = surface.values, surface.classes
+    two = len(classes) == 2
+    picture = moving.surface(
+        surface.grid_x,
+        surface.grid_y,
+        values if two else values.astype(np.uint8),
+        classes,
+        surface.data_x,
+        surface.data_y,
+        surface.data_class,
+        x_label=surface.x_label,
+        y_label=surface.y_label,
+    )
+    if two:
+        share = f"{classes[1]} is the likelier class in {np.mean(values[-1] > 0.5):.0%} of it"
+        shade = "The shade is the probability of each class, and on the line both are equally likely"
+    else:
+        areas = np.bincount(values[-1].astype(int).ravel(), minlength=len(classes))
+        share = f"{classes[int(areas.argmax())]} is the likeliest class in {areas.max() / areas.sum():.0%} of it"
+        shade = "The shade is the likeliest class"
+    words = f"Plane of {surface.x_label} and {surface.y_label} at the last step: {share}."
+    text = f"The decisions of the neurons together. {shade}; markers are rows of the table, a shape for each class."
+    return MovingPanel("fit", picture, words, text)
+
+
+def _scores(contents: FitContents, ranked: list[Any]) -> Figure:
+    """All methods, best first; the template has the text of the caption."""
+    values = [score.value for score in ranked]
+    texts = [fixed(value, 3) for value in values]
+    label = f"{_score_word(contents)} on held-out {contents.unit}s"
+    dots = interactive.score_dots([s.name for s in ranked], values, [s.ours for s in ranked], texts, label)
+    words = f"{label}: " + ", ".join(f"{s.name} {text}" for s, text in zip(ranked, texts, strict=True)) + "."
+    columns = {
+        "method": [s.name for s in ranked],
+        contents.score_name: values,
+        "seconds": [s.seconds for s in ranked],
+        "note": [s.note for s in ranked],
+    }
+    return Figure([Picture(dots, words)], [Caption("", "scores", columns)])
+
+
+def _band(contents: FitContents) -> Figure:
+    """The lower bound with the band that contains the optimum, and the gap alone."""
+    path = contents.band
+    final = with_error(path.gap[-1], path.gap_error[-1])
+    label = f"gap {final}" if path.trustworthy[-1] else "a gap not to be trusted"
+    bounds = interactive.band(path.steps, path.lower_bound, path.lower_bound_error, path.gap, path.trustworthy, label)
+    first, last = whole(path.steps[0]), whole(path.steps[-1])
+    words = (
+        f"Lower bound D from {number(path.lower_bound[0])} at step {first} to {number(path.lower_bound[-1])} at step "
+        f"{last}; the gap above it at the end: {final}."
+    )
+    text = (
+        "Points are the lower bound D with one standard error; the shaded band reaches from D to D plus the gap. The "
+        "best possible objective lies inside the band: the narrower it is, the less is left to gain."
+        + _doubt(int(np.sum(~np.asarray(path.trustworthy, bool))), len(path.steps))
+    )
+    pictures, captions = [Picture(bounds, words)], [Caption(text, "certificate", path._asdict())]
+    undrawn = int(np.sum(~(np.isfinite(path.gap) & (np.asarray(path.gap) > 0))))
+    if undrawn < len(path.steps):
+        alone = interactive.gaps(path.steps, path.gap, path.gap_error, path.trustworthy)
+        words = f"The gap at step {first}: {with_error(path.gap[0], path.gap_error[0])}; at step {last}: {final}."
+        text = "The gap alone, with one standard error; a power of the step would be a straight line."
+        text += f" {undrawn} of {len(path.steps)} gaps are unknown or not positive and not drawn." if undrawn else ""
+        pictures.append(Picture(alone, words))
+        captions.append(Caption(text))
+    return Figure(pictures, captions)
+
+
+def _doubt(doubtful: int, count: int) -> str:
+    if not doubtful:
+        return ""
+    which = "All points are hollow:" if doubtful == count else f"Hollow points ({doubtful} of {count}) are"
+    return f" {which} not to be trusted: too little variety survived in their runs."
+
+
+def _relevance(contents: FitContents) -> Figure:
+    """The columns with the largest fall of the score."""
+    relevance, word = contents.relevance, _score_word(contents)
+    order = np.argsort(-np.nan_to_num(np.asarray(relevance.mean, float), nan=-np.inf), kind="stable")
+    columns = {
+        "column": [relevance.names[i] for i in order],
+        "mean": np.asarray(relevance.mean)[order],
+        "deviation": np.asarray(relevance.deviation)[order],
+    }
+    names, mean, deviation = (values[:MAX_COLUMNS] for values in columns.values())
+    words = (
+        f"{names[0]} matters most: shuffling it lowers {word} by {with_error(mean[0], deviation[0])}. "
+        f"{len(names)} columns are drawn, the last of them {names[-1]} with {with_error(mean[-1], deviation[-1])}."
+    )
+    text = (
+        f"Fall of {word} on held-out rows when one column is shuffled, with one standard deviation over shuffles. A "
+        "column whose bar reaches the line at zero may not matter."
+    )
+    text += f" The first {MAX_COLUMNS} of {len(order)} columns." if len(order) > MAX_COLUMNS else ""
+    dots = interactive.relevance(names, mean, deviation, f"fall in {word}")
+    return Figure([Picture(dots, words)], [Caption(text, "relevance", columns)])
+
+
+def _predictions(contents: FitContents) -> Figure:
+    """Predicted numbers against observed numbers."""
+    observed, predicted = np.asarray(contents.observed, float), np.asarray(contents.predicted, float)
+    error = number(np.sqrt(np.mean((predicted - observed) ** 2)) if observed.size else None, 3)
+    words = f"{whole(observed.size)} held-out {contents.unit}s about the diagonal; root mean square error {error}."
+    text = (
+        f"Each point is a {contents.unit} that the network has not seen; on the line, the prediction is right. "
+        f"The root mean square error is {error}."
+    )
+    drawn = len(thinned(observed.size, interactive.MAX_POINTS))
+    text += f" {whole(drawn)} of {whole(observed.size)} {contents.unit}s are drawn." if drawn < observed.size else ""
+    points = interactive.predictions(observed, predicted, contents.target)
+    columns = {"observed": observed, "predicted": predicted}
+    return Figure([Picture(points, words, square=True)], [Caption(text, "predictions", columns)])
+
+
+def _confusion(contents: FitContents) -> Figure:
+    """Observed classes against predicted classes."""
+    classes, size = contents.classes, len(contents.classes)
+    counts = np.zeros((size, size), int)
+    np.add.at(counts, (np.asarray(contents.observed, int), np.asarray(contents.predicted, int)), 1)
+    right = f"{whole(np.trace(counts))} of {whole(counts.sum())}"
+    wrong = counts * (1 - np.eye(size, dtype=int))
+    row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
+    times = "once" if wrong.max() == 1 else f"{whole(wrong.max())} times"
+    worst = f" The most frequent error: {classes[row]} predicted as {classes[column]}, {times}." if wrong.max() else ""
+    percent = " and percent of the row" if size <= interactive.MAX_SHARES else ""
+    text = (
+        f"Rows are observed classes, columns predicted classes, in counts{percent}; a darker shade is a larger share "
+        f"of the row. On the diagonal, the prediction is right: {right}.{worst}"
+        f"{' On a narrow screen the matrix scrolls sideways.' if size > SHRINKS_TO else ''}"
+    )
+    words = f"{right} held-out {contents.unit}s are on the diagonal.{worst}"
+    columns = {
+        "observed": [name for name in classes for _ in classes],
+        "predicted": list(classes) * size,
+        "count": counts.ravel(),
+    }
+    min_width = 130 + CELL * size if size > SHRINKS_TO else 0
+    picture = Picture(interactive.confusion(counts, classes), words, min_width=min_width)
+    return Figure([picture], [Caption(text, "confusion", columns)])
 
 
 def _certified(certificate: dict[str, Any], key: str) -> str:
+    """Return a number of the certificate, with its error where there is one."""
     value = certificate[key]
     if isinstance(value, str):
         return value
@@ -119,21 +262,15 @@ def _certified(certificate: dict[str, Any], key: str) -> str:
     return with_error(value, certificate.get(ERROR_OF.get(key, "")))
 
 
-def _settings(settings: dict[str, Any]) -> Html:
-    """Plain settings first, then each group of them under its name."""
-    plain = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    groups = {name: value for name, value in settings.items() if isinstance(value, dict)}
-    return element(
-        "div",
-        _listed(plain) if plain or not groups else "",
-        *(join(element("h3", name), _listed(group)) for name, group in groups.items()),
-    )
+def _setting_groups(settings: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return settings without a group first, then each group under its name."""
+    single = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+    groups = [(name, _setting_rows(value)) for name, value in settings.items() if isinstance(value, dict)]
+    return [("", _setting_rows(single)), *groups] if single or not groups else groups
 
 
-def _listed(values: dict[str, Any]) -> Html:
-    if not values:
-        return element("p", "Not recorded.")
-    return table(["", ""], [(name.replace("_", " "), _setting(value)) for name, value in values.items()])
+def _setting_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), _setting(value)) for name, value in values.items()]
 
 
 def _setting(value: Any) -> str:
@@ -142,13 +279,3 @@ def _setting(value: Any) -> str:
     if isinstance(value, int):
         return whole(value) if abs(value) >= 10_000 else str(value)
     return number(value, 6) if isinstance(value, float) else str(value)
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
-def _fixed(value: float, decimals: int) -> str:
-    """With as many decimals as its neighbours, or a dash where there is no number."""
-    text = number(value)
-    return f"{value:.{decimals}f}".replace("-", "−") if text[-1].isdigit() else "–"

@@ -1,98 +1,304 @@
-"""Measure a fitted mean-field estimator on a split table: what the page of a fit, and the command line, tell of it."""
+"""Measurements of a fitted estimator for its report: frames of the training, and the functions learned from curves.
 
-import platform
-import time
-from collections.abc import Callable
-from importlib.metadata import version
+The axes of a moving picture are the inputs that matter most, quantities before indicators: the same two inputs are
+the coordinates in which particles are drawn.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.inspection import permutation_importance
-from sklearn.metrics import accuracy_score, r2_score
 
-from langevax.meanfield import Certificate
-from langevax.report.contents import Band, Relevance, Score
-from langevax.report.peers import peers
-from langevax.report.split import Split
+from langevax.evaluation.holdout import Relevance, TrainTestSplit
+from langevax.figures.canvas import thinned
+from langevax.report.contents import (
+    CurveContents,
+    CurveGroup,
+    CurveSample,
+    DecisionSurface,
+    FittedCurve,
+    FunctionBand,
+    ParticleMotion,
+    SlopeFunction,
+)
+from langevax.report.numbers import number
+from langevax.sklearn.training import slopes
 
-MOST_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
-CERTIFIED = ("gap", "standard_error", "unbiased_gap", "lower_bound", "lower_bound_error", "upper_bound")
-CERTIFIED += ("trustworthy", "verdict", "families", "temperatures", "polish_steps")
-PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
-
-
-def predictions(model: Any, split: Split, inputs: np.ndarray) -> np.ndarray:
-    """Numbers, or indices into the split's classes."""
-    if split.classes:
-        return np.asarray(model.predict_proba(inputs)).argmax(1)
-    return np.asarray(model.predict(inputs))
-
-
-def score_of(split: Split, observed: np.ndarray, predicted: np.ndarray) -> float:
-    """R2, or accuracy."""
-    return float(accuracy_score(observed, predicted) if split.classes else r2_score(observed, predicted))
-
-
-def peer_scores(split: Split, seed: int, each: Callable[[str, float], None] = lambda name, value: None) -> list[Score]:
-    """Every peer, fitted and scored on the same rows; `each` hears of them as they come."""
-    scores = []
-    for name, peer in peers(split.task, seed).items():
-        began = time.perf_counter()
-        peer.fit(split.train_inputs, split.train_targets)
-        seconds = time.perf_counter() - began
-        value = score_of(split, split.test_targets, peer.predict(split.test_inputs))
-        scores.append(Score(name, value, seconds, note=peer.note_))
-        each(name, value)
-    return scores
+MAX_FRAMES = 100
+CURVE_POINTS, PLANE_POINTS = 40, 45  # of a curve, and along each side of a plane
+MAX_ROWS_SHOWN = 400
+MAX_ROWS_AVERAGED = 200
+MAX_ACTIVATIONS = 4e8  # of a curve over all frames, a few seconds; fewer rows are averaged beyond
+MAX_CURVES, MAX_TIMES = 60, 300  # in a picture, and of each of its curves
+MAX_GROUPS = 6
+MAX_SLOPES, MAX_MOVING_SLOPES = 500, 100  # curves whose slopes are computed, and for the moving picture
+DEFAULT_TIMES = 200  # where the curves have no grid in common
+HALF, CENTRAL = (0.25, 0.75), (0.05, 0.95)
+NORMAL_CENTRAL = 1.645  # standard deviations of a normal distribution at CENTRAL
+VALUE = "value"  # the name of the only channel of a wide table
+DERIVATIVES = ("", "derivative", "second derivative")
+THIRDS = ("lowest third", "middle third", "highest third")
 
 
-def relevance_of(model: Any, split: Split, seed: int) -> Relevance:
-    """By how much the held-out score falls when a column of the table is shuffled, its indicators with it.
+def motion_of(
+    model: Any,
+    split: TrainTestSplit,
+    relevance: Relevance,
+    slope: Callable[[np.ndarray], SlopeFunction] | None = None,
+) -> ParticleMotion:
+    """Return frames of a fitted mean-field estimator, from its `history_` and staged predictions.
 
-    scikit-learn shuffles a table whose entries are row numbers, one column per table column; the inputs are
-    then put together from the rows named, so that a column of words moves as a whole.
+    Beside the particles stands the curve over the input that matters most, the decisions in the plane of two inputs,
+    or `slope(frames)`.
     """
-    rows = np.random.default_rng(seed).permutation(len(split.test))[:MOST_SHUFFLED_ROWS]
-    inputs, observed = split.test_inputs[rows], split.test_targets[rows]
-    groups = list(split.groups.values())
-
-    def score(model: Any, numbers: np.ndarray, observed: np.ndarray) -> float:
-        shuffled = np.empty_like(inputs)
-        for column, places in enumerate(groups):
-            shuffled[:, places] = inputs[numbers[:, column]][:, places]
-        return score_of(split, observed, predictions(model, split, shuffled))
-
-    found: Any = permutation_importance(
-        model,
-        np.tile(np.arange(len(rows))[:, None], (1, len(groups))),
-        observed,
-        scoring=score,
-        n_repeats=FEW_SHUFFLES if len(groups) > MANY_COLUMNS else SHUFFLES,
-        random_state=seed,
-    )
-    return Relevance(tuple(split.groups), np.asarray(found.importances_mean), np.asarray(found.importances_std))
-
-
-def band_of(model: Any, certificate: Certificate | None, points: int, seed: int) -> Band:
-    """Certificates at some steps of the training, the last of them given; of none, that one alone."""
-    if certificate is not None and points > 1:
-        return Band(**model.certificate_path(points, certificate, random_state=seed)._asdict())
-    known = [] if certificate is None else [certificate]
-    return Band(
-        steps=np.array([model.n_iter_ for _ in known], int),
-        lower_bound=np.array([end.lower_bound for end in known]),
-        lower_bound_error=np.array([end.lower_bound_error for end in known]),
-        gap=np.array([end.gap for end in known]),
-        gap_error=np.array([end.standard_error for end in known]),
-        trustworthy=np.array([end.trustworthy for end in known], bool),
+    steps, particles = np.asarray(model.history_["steps"]), np.asarray(model.history_["particles"])
+    frames = thinned(len(steps), MAX_FRAMES)
+    num_outer = particles.shape[2] - 1 - split.inputs.shape[1]
+    outer, outer_label = _outer(np.tanh(particles[frames][..., :num_outer]) * model.neuron_.scale, split)
+    x, y = _axes(split, relevance, particles[-1, :, num_outer:-1], outer[-1])
+    weights = particles[frames][..., num_outer:]
+    if slope is not None:
+        fit: FittedCurve | DecisionSurface | SlopeFunction = slope(frames)
+    elif split.classes:
+        fit = _surface(model, split, frames, x, y)
+    else:
+        fit = _curve(model, split, frames, x, particles.shape[1])
+    return ParticleMotion(
+        steps=steps[frames],
+        x=weights[..., x],
+        y=weights[..., y],
+        outer=outer,
+        x_label=f"weight of {_name(split, x)}",
+        y_label=f"weight of {_name(split, y)}",
+        outer_label=outer_label,
+        fit=fit,
     )
 
 
-def certified(certificate: Certificate) -> dict[str, Any]:
-    """A certificate's numbers and words, without its dual."""
-    return {name: getattr(certificate, name) for name in CERTIFIED}
+def sample_rows(size: int, most: int) -> np.ndarray:
+    """Return at most `most` of `size` rows, always the same ones."""
+    if size <= most:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of what computed the fit."""
-    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+def _name(split: TrainTestSplit, place: int) -> str:
+    return split.names[place] if place < len(split.names) else "the constant"
+
+
+def _outer(outer: np.ndarray, split: TrainTestSplit) -> tuple[np.ndarray, str]:
+    """Return one outer weight per particle; of several outputs, that of the class with the largest contrast."""
+    if not split.classes:
+        return outer[..., 0], f"outer weight on {split.target}"
+    if outer.shape[-1] == 1:
+        return outer[..., 0], f"outer weight towards {split.classes[-1]}"
+    contrast = outer - outer.mean(-1, keepdims=True)
+    largest = len(split.classes) - 1 if len(split.classes) == 2 else int(np.abs(contrast[-1]).mean(0).argmax())
+    return contrast[..., largest], f"outer weight towards {split.classes[largest]}"
+
+
+def _axes(split: TrainTestSplit, relevance: Relevance, weights: np.ndarray, outer: np.ndarray) -> tuple[int, int]:
+    """Return the two most important inputs: by relevance of their columns, then by the weights of the particles."""
+    mean = dict(zip(relevance.names, relevance.mean, strict=True))
+    use = np.abs(weights * outer[:, None]).mean(0)
+    best = {}
+    for column, places in split.groups.items():
+        quantities = [place for place in places if place in split.quantities]
+        best[column] = max(quantities or places, key=lambda place: use[place])
+    order = sorted(best, key=lambda column: (best[column] in split.quantities, mean.get(column, 0.0)), reverse=True)
+    first = best[order[0]]
+    return first, best[order[1]] if len(order) > 1 else split.inputs.shape[1]  # a single column: against the constant
+
+
+def _curve(model: Any, split: TrainTestSplit, frames: np.ndarray, place: int, num_particles: int) -> FittedCurve:
+    """Return the mean prediction over a sample of rows as one input varies (a partial dependence)."""
+    data = split.train_inputs
+    affordable = int(MAX_ACTIVATIONS / (CURVE_POINTS * num_particles * len(frames)))
+    rows = data[sample_rows(len(data), max(10, min(MAX_ROWS_AVERAGED, affordable)))]
+    grid = _grid(data[:, place], CURVE_POINTS)
+    probes = np.repeat(rows[None], CURVE_POINTS, 0)
+    probes[:, :, place] = grid[:, None]
+    staged = _staged(model.staged_predict(probes.reshape(-1, data.shape[1])), frames)
+    shown = sample_rows(len(data), MAX_ROWS_SHOWN)
+    return FittedCurve(
+        grid=grid,
+        values=np.stack([values.reshape(CURVE_POINTS, len(rows)).mean(1) for values in staged]),
+        data_x=data[shown, place],
+        data_y=split.train_targets[shown],
+        x_label=_name(split, place),
+        y_label=split.target,
+    )
+
+
+def _surface(model: Any, split: TrainTestSplit, frames: np.ndarray, x: int, y: int) -> DecisionSurface:
+    """Return the likeliest class, or the probability of the second, in a plane through the mean of all rows."""
+    data = np.column_stack([split.train_inputs, np.zeros(len(split.train))])  # a second axis for a single input
+    grid_x, grid_y = (_grid(data[:, place], PLANE_POINTS, tail=0.0) for place in (x, y))  # all rows in the plane
+    probes = np.tile(data.mean(0), (PLANE_POINTS**2, 1))
+    probes[:, x], probes[:, y] = (axis.ravel() for axis in np.meshgrid(grid_x, grid_y))
+    staged = _staged(model.staged_predict_proba(probes[:, :-1]), frames)
+    values = [p[:, 1] if len(split.classes) == 2 else p.argmax(1) for p in staged]
+    shown = sample_rows(len(data), MAX_ROWS_SHOWN)
+    return DecisionSurface(
+        grid_x=grid_x,
+        grid_y=grid_y,
+        values=np.stack(values).reshape(-1, PLANE_POINTS, PLANE_POINTS),
+        classes=split.classes,
+        data_x=data[shown, x],
+        data_y=data[shown, y],
+        data_class=split.train_targets[shown].astype(int),
+        x_label=_name(split, x),
+        y_label=_name(split, y),
+    )
+
+
+def _staged(predictions: Iterator[Any], frames: np.ndarray) -> Iterator[np.ndarray]:
+    chosen = set(frames.tolist())
+    return (np.asarray(values) for i, values in enumerate(predictions) if i in chosen)
+
+
+def _grid(values: np.ndarray, points: int, tail: float = 0.01) -> np.ndarray:
+    """Return even steps from one quantile of the data to the other, and slightly beyond."""
+    low, high = np.quantile(values, [tail, 1 - tail])
+    margin = 0.05 * (high - low) or 0.5
+    return np.linspace(low - margin, high + margin, points)
+
+
+@dataclass(frozen=True)
+class TrainingCurves:
+    """Training curves and the names of their axes."""
+
+    inputs: Any
+    """(n, G), NaN where missing, or a list of n curves, each a pair (t, x) for every channel."""
+    time: str
+    values: tuple[str, ...]
+    """A name for each channel."""
+
+    def take(self, rows: np.ndarray) -> Any:
+        """Return these curves."""
+        return self.inputs[rows] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in rows]
+
+    def channel(self, row: int, c: int, grid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return (times, values) of one channel of one curve, without missing values."""
+        if isinstance(self.inputs, np.ndarray):
+            assert grid is not None
+            present = ~np.isnan(self.inputs[row])
+            return grid[present], self.inputs[row][present]
+        return self.inputs[row][c]
+
+
+def curves_of(model: Any, curves: TrainingCurves, split: TrainTestSplit) -> CurveContents:
+    """Return what an estimator learned from `curves`, its training curves in order."""
+    grid, labels, targets = grid_of(model), block_labels(model, curves.values), split.train_targets
+    groups, ordered = _groups(split, targets, sample_rows(len(targets), MAX_CURVES))
+
+    def sample(label: str, curves_of_rows: Callable[[np.ndarray], Iterable[Any]]) -> CurveSample:
+        chosen = tuple(CurveGroup(name, [_thin(c) for c in curves_of_rows(rows)]) for name, rows in groups)
+        return CurveSample(label, chosen, ordered, len(targets))
+
+    def observed(c: int, rows: np.ndarray) -> Iterable[Any]:
+        return (curves.channel(i, c, model.encoder_.grid_) for i in rows)
+
+    def encoded(c: int, rows: np.ndarray) -> Iterable[Any]:
+        return ((grid, x) for x in _as_encoded(model, split.train_inputs[rows], grid)[c])
+
+    unchanged = model.encoder_.grid_ is not None and _derivative(model) == 0
+    betas = _blocks(model.slope_functions(curves.take(sample_rows(len(targets), MAX_SLOPES)), grid))
+    thetas, prior = _blocks(model.weight_functions(grid)), _blocks(_prior_deviations(model, grid))
+    return CurveContents(
+        time=curves.time,
+        response=response_of(split),
+        observed=tuple(sample(label, partial(observed, c)) for c, label in enumerate(curves.values)),
+        encoded=() if unchanged else tuple(sample(label, partial(encoded, c)) for c, label in enumerate(labels)),
+        slopes=tuple(_band(label, grid, beta) for label, beta in zip(labels, betas, strict=True)),
+        weights=tuple(
+            _band(label, grid, theta, NORMAL_CENTRAL * np.sqrt(np.sum(units**2, 0)))
+            for label, theta, units in zip(labels, thetas, prior, strict=True)
+        ),
+    )
+
+
+def moving_slope(model: Any, curves: TrainingCurves, split: TrainTestSplit, frames: np.ndarray) -> SlopeFunction:
+    """Return the median of beta(t) in these frames of the training, of the channel that changes the output most."""
+    grid, encoder, scale = grid_of(model), model.encoder_, model.standardiser_.scale
+    columns = split.train_inputs[sample_rows(len(split.train), MAX_MOVING_SLOPES)]
+    inputs, clouds = model.standardiser_(columns), np.asarray(model.history_["particles"])[frames]
+    betas = np.stack([slopes(model.neuron_, cloud, inputs) for cloud in clouds])  # (frame, n, C, d)
+    betas = betas[:, :, np.abs(betas[-1]).sum((0, 2)).argmax()]
+    parts = np.split(np.arange(columns.shape[1]), np.cumsum([len(s) for s in encoder.scales_])[:-1])
+    block = int(np.argmax([np.std(np.sum((betas[-1] * inputs)[:, part], 1)) for part in parts]))
+    betas = betas / scale * np.reshape(getattr(model, "target_scale_", 1.0), (-1, 1))
+    values = np.stack([np.median(_blocks(encoder.weight_functions(frame, grid))[block], 0) for frame in betas])
+    return SlopeFunction(grid, values, curves.time, block_labels(model, curves.values)[block], response_of(split))
+
+
+def grid_of(model: Any) -> np.ndarray:
+    """Return the times at which functions are drawn."""
+    if (grid := model.encoder_.grid_) is None:
+        left, right = model.encoder_.domain_
+        return np.linspace(left, right, DEFAULT_TIMES)
+    return grid[thinned(len(grid), MAX_TIMES)]
+
+
+def block_labels(model: Any, values: Sequence[str]) -> list[str]:
+    """Return what the network reads of each channel: the values or a derivative."""
+    order = DERIVATIVES[_derivative(model)]
+    if not order:
+        return list(values)
+    return [order if value == VALUE else f"{order} of {value}" for value in values]
+
+
+def response_of(split: TrainTestSplit) -> str:
+    """Return what beta(t) is the slope of."""
+    if not split.classes:
+        return split.target
+    return f"the log odds of {split.classes[1]}" if len(split.classes) == 2 else "the output of the class that moves"
+
+
+def _derivative(model: Any) -> int:
+    derivative = model.encoder_.derivative
+    return derivative if isinstance(derivative, int) else derivative[0]
+
+
+def _groups(split: TrainTestSplit, targets: np.ndarray, rows: np.ndarray) -> tuple[list[tuple[str, np.ndarray]], bool]:
+    """Return names and rows of thirds of the targets, or of the most frequent classes; whether they are thirds."""
+    if split.classes:
+        sizes = np.bincount(targets.astype(int), minlength=len(split.classes))
+        shown = np.sort(np.argsort(-sizes, kind="stable")[:MAX_GROUPS])
+        groups = [(split.classes[c], rows[targets[rows] == c]) for c in shown]
+    else:
+        low, high = np.quantile(targets, [1 / 3, 2 / 3])
+        places = (targets > low).astype(int) + (targets > high)
+        ends = {i: [number(end(targets[places == i]), 3) for end in (np.min, np.max)] for i in np.unique(places)}
+        groups = [(f"{THIRDS[i]}: {' to '.join(ends[i])}", rows[places[rows] == i]) for i in ends]
+    return [(name, members) for name, members in groups if len(members)], not split.classes
+
+
+def _as_encoded(model: Any, columns: np.ndarray, grid: np.ndarray) -> list[np.ndarray]:
+    """Return the curves, or derivatives, that coefficients represent; encoding and decoding both scale once."""
+    scales = np.concatenate(model.encoder_.scales_)
+    return _blocks(model.encoder_.weight_functions(columns / scales**2, grid))
+
+
+def _prior_deviations(model: Any, grid: np.ndarray) -> np.ndarray:
+    """Return theta(t) of each coordinate of the weights of a neuron, at one standard deviation of the prior."""
+    units = np.sqrt(float(model.prior_variance)) * np.diag(1 / model.standardiser_.scale)
+    return model.encoder_.weight_functions(units, grid)
+
+
+def _blocks(functions: np.ndarray) -> list[np.ndarray]:
+    """Return (n, G) of each channel."""
+    return [functions] if functions.ndim == 2 else list(np.moveaxis(functions, 1, 0))
+
+
+def _band(label: str, grid: np.ndarray, values: np.ndarray, prior: np.ndarray | None = None) -> FunctionBand:
+    half, central = (np.quantile(values, ends, axis=0) for ends in (HALF, CENTRAL))
+    return FunctionBand(label, grid, np.median(values, axis=0), half, central, prior)
+
+
+def _thin(curve: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    times, values = curve
+    places = thinned(len(times), MAX_TIMES)
+    return np.asarray(times)[places], np.asarray(values)[places]

@@ -1,15 +1,14 @@
-"""How reports write numbers: few digits, one exponent for a value and its error, aligned at the decimal point."""
+"""Numbers in reports: few digits, and one exponent for a value and its error."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 MINUS = "−"
-PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e5  # outside, a number is written with an exponent
+PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e5  # other numbers are written with an exponent
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A number in `digits` significant digits; words where there is none.
+    """Return a number in `digits` significant digits, or words where it is not finite.
 
     Example:
         >>> number(0.48712), number(-3.1e-5), number(None), number(float("nan")), number(float("inf"))
@@ -28,7 +27,7 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def with_error(value: Any, error: Any) -> str:
-    """A value and its standard error under one exponent, cut where the error is uncertain.
+    """Return a value and its standard error with one exponent, rounded to the digits that the error allows.
 
     Example:
         >>> with_error(3.14e-4, 0.42e-4), with_error(2.3456, 0.012), with_error(2.0, None)
@@ -47,7 +46,7 @@ def with_error(value: Any, error: Any) -> str:
 
 
 def whole(value: Any) -> str:
-    """A whole number with its thousands apart.
+    """Return a whole number with separated thousands.
 
     Example:
         >>> whole(12000)
@@ -56,21 +55,14 @@ def whole(value: Any) -> str:
     return f"{int(value):,}"
 
 
-def aligned(texts: Sequence[str]) -> list[str]:
-    """Number texts as HTML that stand with their decimal points under one another, in tabular figures.
+def fixed(value: float, places: int) -> str:
+    """Return a number with this many decimals, or a dash where it is not finite.
 
     Example:
-        >>> aligned(["1.5", "12"])[1]
-        '<span class="whole" style="min-width:2ch">12</span><span class="part" style="min-width:1.5ch"></span>'
+        >>> fixed(-0.5, 2), fixed(float("nan"), 2)
+        ('−0.50', '–')
     """
-    parts = [text.partition(".") for text in texts]
-    before = max((len(whole) for whole, _, _ in parts), default=0)
-    after = max((len(point + part) for _, point, part in parts), default=0)
-    return [
-        f'<span class="whole" style="min-width:{before}ch">{whole}</span>'
-        f'<span class="part" style="min-width:{max(after - 0.5, 0):g}ch">{point}{part}</span>'
-        for whole, point, part in parts
-    ]
+    return f"{value:.{places}f}".replace("-", MINUS) if math.isfinite(value) else "–"
 
 
 def _trimmed(text: str) -> str:

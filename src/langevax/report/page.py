@@ -1,183 +1,172 @@
-"""The skeleton of a page: sections, figures, tables and folded details, in one HTML file that needs nothing else.
+"""Pages: Jinja2 templates rendered to one HTML file that opens offline.
 
-What comes from data is escaped here and nowhere else: functions that take `str` escape it, and `Html` is
-what has been escaped. A content security policy names the scripts of the page by their hashes and forbids
-every request, so that a slip here could still not run or load anything.
+Templates escape every value; what is marked as safe there is made here of JSON, of numbers or of the package's own
+files. A content security policy names the scripts of the page by their hashes and forbids every request, so that even
+markup that was not escaped could not run or load anything.
 """
 
 import base64
 import csv
 import hashlib
-import html
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from langevax.figures.moving import Scene
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
-from langevax.report import shades
+from langevax.report.numbers import fixed, whole
 
-BESIDE_A_CAPTION = 680  # pixels that a figure has where its caption stands in the margin
-
-
-class Html(str):
-    """Markup, safe to put on the page as it is."""
-
-    __slots__ = ()
+BESIDE_CAPTION = 680  # pixels that a figure has where its caption stands in the margin
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One picture and what it says to those who do not see it."""
+class Picture:
+    """A plotly figure and its description for readers who cannot see it."""
 
     figure: go.Figure
     words: str
     square: bool = False
-    least_width: int = 0
-    """Pixels below which the picture scrolls sideways and does not shrink."""
+    min_width: int = 0
+    """Pixels below which the picture scrolls sideways instead of shrinking."""
+
+    @property
+    def style(self) -> str:
+        """The size of its place on the page."""
+        height = self.figure.layout["height"]
+        size = f"aspect-ratio:1;max-width:{height}px" if self.square else f"height:{height}px"
+        return f"{size};min-width:{self.min_width}px"
+
+    @property
+    def json(self) -> Markup:
+        """The figure without a height: it fills its place."""
+        return embedded_json(str(go.Figure(self.figure).update_layout(height=None).to_json()))
 
 
-def escaped(value: object) -> Html:
-    """Any value as text.
+@dataclass(frozen=True)
+class Caption:
+    """What to see in a picture, and its data to download."""
 
-    Example:
-        >>> escaped("<b>"), escaped(Html("<b>"))
-        ('&lt;b&gt;', '<b>')
-    """
-    return value if isinstance(value, Html) else Html(html.escape(str(value)))
-
-
-def element(tag: str, *children: object, **attributes: object) -> Html:
-    """An element; attributes that are True stand alone, None and False are left out, `_` in a name becomes `-`.
-
-    Example:
-        >>> element("p", "a < b", class_="note", hidden=True)
-        '<p class="note" hidden>a &lt; b</p>'
-    """
-    words = [tag]
-    for name, value in attributes.items():
-        name = name.rstrip("_").replace("_", "-")
-        if value is not None and value is not False:
-            words.append(name if value is True else f'{name}="{html.escape(str(value))}"')
-    return Html(f"<{' '.join(words)}>{''.join(map(escaped, children))}</{tag}>")
+    text: str
+    name: str = ""
+    columns: Mapping[str, Iterable[Any]] = field(default_factory=dict)
 
 
-def join(*parts: object) -> Html:
-    """Parts in a row, each escaped unless it is `Html`."""
-    return Html("".join(map(escaped, parts)))
+@dataclass(frozen=True)
+class Figure:
+    """Pictures side by side, with one caption or one each."""
+
+    pictures: Sequence[Picture]
+    captions: Sequence[Caption]
+    scene: Scene | None = None
+    """Where the pictures move."""
+
+    @property
+    def kind(self) -> str:
+        """Its layout, a class of the style sheet."""
+        if len(self.pictures) > 1:
+            return "several"
+        return "broad" if self.pictures[0].min_width > BESIDE_CAPTION else "single"
 
 
-def section(heading: str, *blocks: object) -> Html:
-    return element("section", element("h2", heading), *blocks)
+def moving_figure(scene: Scene) -> Figure:
+    """Return moving pictures with play, pause and a slider, standing at the last frame."""
+    pictures = [Picture(panel.picture.figure, panel.words) for panel in scene.pictures]
+    return Figure(pictures, [Caption(panel.caption, panel.name) for panel in scene.pictures], scene)
 
 
-def folded(summary: str, *blocks: object) -> Html:
-    return element("details", element("summary", summary), *blocks)
-
-
-def table(
-    head: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    *,
-    numeric: Sequence[int] = (),
-    noted: bool = False,
-    label: str = "",
-) -> Html:
-    """A table; columns in `numeric` stand at the right. On a narrow page a last column of notes goes below its row."""
-
-    def cells(tag: str, row: Sequence[object], **attributes: object) -> list[Html]:
-        classes = ["number" if column in numeric else None for column in range(len(row))]
-        return [element(tag, cell, class_=kind, **attributes) for cell, kind in zip(row, classes, strict=True)]
-
-    header = element("thead", element("tr", *cells("th", head, scope="col"))) if any(head) else ""
-    body = element("tbody", *(element("tr", *cells("td", row)) for row in rows))
-    return element(
-        "div", element("table", header, body, aria_label=label or None), class_="table noted" if noted else "table"
+def write_page(file: Path, template: str, **context: Any) -> None:
+    """Render a template of `langevax.report`, with `title` among its context, and write it to a file."""
+    scripts = [get_plotlyjs(), _asset("page.js")]
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    style = f":root{{color-scheme:light dark;--fonts:{FONTS};{css_variables()}}}"
+    style += f"@media screen and (prefers-color-scheme:dark){{:root{{{css_variables(dark=True)}}}}}"
+    page = (
+        _environment()
+        .get_template(template)
+        .render(
+            hashes=" ".join(f"'sha256-{digest}'" for digest in digests),
+            style=Markup(style + _asset("page.css")),
+            colours_in_the_dark=IN_THE_DARK,
+            scripts=[Markup(script) for script in scripts],
+            **context,
+        )
     )
+    Path(file).write_text(page, encoding="utf-8", newline="\n")
 
 
-def figure(panels: Sequence[Panel], *captions: Html, below: object = "", **attributes: object) -> Html:
-    """Pictures side by side, or below one another on a narrow page, with one `caption` or one each."""
-    kind = "several" if len(panels) > 1 else "broad" if panels[0].least_width > BESIDE_A_CAPTION else "single"
-    pictures = element("div", *map(picture, panels), class_="pictures")
-    words = element("figcaption", *captions)
-    return element("figure", element("div", pictures, below), words, class_=kind, **attributes)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("langevax.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = {"json": lambda data: embedded_json(json.dumps(data, separators=(",", ":")))}
+    environment.filters.update(filters, csv=csv_url, fixed=fixed, whole=whole, frames=frame_data)
+    return environment
 
 
-def caption(words: object, link: Html | None = None) -> Html:
-    """What to see, and where its data is."""
-    return element("div", element("p", words), element("p", link, class_="download") if link else "")
+def embedded_json(text: str) -> Markup:
+    """Return JSON that cannot end the script element that contains it."""
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def csv_link(name: str, columns: Mapping[str, Iterable[Any]], words: str = "Download the data") -> Html:
-    """A link that holds a table as CSV."""
+def csv_url(columns: Mapping[str, Iterable[Any]]) -> str:
+    """Return a table as CSV in a URL."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
-    data = base64.b64encode(text.getvalue().encode()).decode()
-    return element("a", words, href=f"data:text/csv;charset=utf-8;base64,{data}", download=f"{name}.csv")
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.getvalue().encode()).decode()
 
 
-def embedded(data: Any, kind: str) -> Html:
-    """Data for the page's script, which finds it by `kind`."""
-    return Html(
-        f'<script type="application/json" class="{kind}">{_json(json.dumps(data, separators=(",", ":")))}</script>'
-    )
+def frame_data(scene: Scene) -> dict[str, Any]:
+    """Return everything that moves in a scene, for the script of the page."""
+    return {
+        "word": scene.unit.split()[0],
+        "steps": [int(step) for step in scene.steps],
+        "pictures": [
+            {
+                "traces": panel.picture.traces,
+                "fixed": {name: [float(f"{v:.6g}") for v in column] for name, column in panel.picture.fixed.items()},
+                "tracks": [
+                    {
+                        "attribute": track.attribute,
+                        "label": track.label,
+                        "names": track.names,
+                        "values": packed(np.asarray(track.values)),
+                    }
+                    for track in panel.picture.tracks
+                ],
+            }
+            for panel in scene.pictures
+        ],
+    }
 
 
-def write_page(file: Path, title: str, *blocks: object, before: object = "", style: str = "") -> None:
-    """Write the page; `blocks` are what stands in <main>, `before` stands before it, `style` is CSS of its own."""
-    styles = (
-        f":root{{color-scheme:light dark;--fonts:{FONTS};{css_variables()}}}"
-        f"@media screen and (prefers-color-scheme:dark){{:root{{{css_variables(dark=True)}}}}}"
-        + asset("page.css")
-        + style
-    )
-    scripts = [get_plotlyjs(), asset("page.js")]
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    policy = f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
-    parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-        '<link rel="icon" href="data:,">\n',
-        element("title", title),
-        f"\n<style>{styles}</style>\n</head>\n<body>\n",
-        escaped(before),
-        element("main", *blocks, id="main"),
-        "\n<noscript><p>The figures are drawn by JavaScript, which is off.</p></noscript>\n",
-        embedded(IN_THE_DARK | shades.IN_THE_DARK, "in-the-dark"),
-        *(f"\n<script>{script}</script>" for script in scripts),
-        "\n</body>\n</html>\n",
-    ]
-    file.write_text("".join(parts), encoding="utf-8", newline="\n")
+def packed(values: np.ndarray) -> dict[str, Any]:
+    """Return an array as base64 of bytes or of float32.
+
+    Example:
+        >>> packed(np.array([0.5, np.nan]))
+        {'type': 'f4', 'shape': (2,), 'data': 'AAAAPwAAwH8='}
+    """
+    kind = "u1" if values.dtype == np.uint8 else "f4"
+    data = base64.b64encode(np.ascontiguousarray(values, f"<{kind}").tobytes()).decode()
+    return {"type": kind, "shape": values.shape, "data": data}
 
 
-def picture(panel: Panel) -> Html:
-    """A place of the figure's height, and the figure without a height: it fills the place."""
-    drawn = go.Figure(panel.figure)
-    height = drawn.layout["height"]
-    drawn.update_layout(height=None)
-    size = f"aspect-ratio:1;max-width:{height}px" if panel.square else f"height:{height}px"
-    place = element(
-        "div", class_="plot", role="img", aria_label=panel.words, style=f"{size};min-width:{panel.least_width}px"
-    )
-    data = Html(f'<script type="application/json" class="figure">{_json(str(drawn.to_json()))}</script>')
-    return element("div", place, data, class_="picture", tabindex=0 if panel.least_width else None)
-
-
-def asset(name: str) -> str:
-    """A file that pages are made of."""
+def _asset(name: str) -> str:
     return files("langevax.report").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _json(text: str) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -38,7 +38,7 @@ class Plots:
         x, y = (weights[:, j] for j in features)
         labels = {"xlabel": f"weight of {names[features[0]]}", "ylabel": f"weight of {names[features[1]]}"}
         axes = new_axes(axes)
-        charts.particles(axes, x, y, pull, pull_label="outer weight", title="The neurons", **labels)
+        charts.particles(axes, x, y, pull, outer_label="outer weight", title="The neurons", **labels)
         return axes
 
     def plot_training(self, axes: Any = None) -> Any:

@@ -40,9 +40,8 @@ def write_animation(
     import jax
 
     from langevax.figures import federation as moving
-    from langevax.figures.moving import Moved, Scene
-    from langevax.report.motion import player
-    from langevax.report.page import element, section, write_page
+    from langevax.figures.moving import MovingPanel, Scene
+    from langevax.report.page import moving_figure, write_page
 
     positions, every = result.positions, np.arange(federation.size)
 
@@ -79,18 +78,19 @@ def write_animation(
     )
     each = "How well the server's model serves each client. A few clients far above the rest are what skew costs."
     moved = (
-        Moved("directions", left, words, caption),
-        Moved("losses", right, "The loss of each client at the server's model.", each),
+        MovingPanel("directions", left, words, caption),
+        MovingPanel("losses", right, "The loss of each client at the server's model.", each),
     )
     accuracy, exchanges = float(history["accuracy"][-1]), int(history["exchanges"][-1])
     title = f"{content['method']} on {content['data']}, {content['partition']}"
     said = f"Accuracy {accuracy:.3f} on rows held out after {exchanges:,} exchanges."
     write_page(
         file,
-        title,
-        element("header", element("h1", title), element("p", said, class_="answer")),
-        section("Clients and server", player(Scene(moved, np.asarray(result.trace.steps), unit="round"))),
-        section("Again", element("pre", element("code", command(content)))),
+        "federated.html.jinja",
+        title=title,
+        answer=said,
+        clients=moving_figure(Scene(moved, np.asarray(result.trace.steps), unit="round")),
+        command=command(content),
     )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from langevax.cli.errors import BadInput, listing
-from langevax.cli.fitting.preparation import prepare
-from langevax.cli.fitting.request import Request
+from langevax.cli.fit import FitOptions
+from langevax.cli.fitting.data import prepare
 from langevax.studies.federated import classes
 from langevax.studies.federated.classes import TABLES, Classes
 
@@ -25,7 +25,7 @@ def table_of(data: str, target: str | None, seed: int) -> Classes:
         raise BadInput(f"--data {data!r} is no file, and none of the tables known: {listing(TABLES)}.")
     if target is None:
         raise BadInput(f"--data {data!r} is a file; name its column of classes by --target.")
-    split = prepare(Request(Path(data), target, Path(), task="classification", seed=seed)).split
+    split = prepare(FitOptions(Path(data), target, Path(), task="classification", seed=seed)).split
     centre, scale = split.train_inputs.mean(axis=0), split.train_inputs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     train, test = (((part - centre) / scale).astype(np.float32) for part in (split.train_inputs, split.test_inputs))

@@ -1,1 +1,1 @@
-"""`langevax fit` and `predict`, from the request to the saved model and its page."""
+"""`langevax fit`: from options to the saved model and its report."""

@@ -1,8 +1,8 @@
-"""What `langevax fit` does: prepare, train, compare, certify, report, put in place."""
+"""`langevax fit` after its options: prepare, train, evaluate, certify, report."""
 
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,77 +12,85 @@ import numpy as np
 import polars as pl
 
 from langevax.cli.errors import BadInput, RunFailed
-from langevax.cli.fitting import story
-from langevax.cli.fitting.estimators import estimator_for
-from langevax.cli.fitting.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
-from langevax.cli.fitting.party import Party, check_particles
-from langevax.cli.fitting.predicting import predictions
-from langevax.cli.fitting.preparation import prepare
-from langevax.cli.fitting.prepared import Prepared
-from langevax.cli.fitting.request import Request
-from langevax.cli.fitting.stored import write_schema
-from langevax.cli.fitting.story import Found
-from langevax.cli.output import Output, plain
-from langevax.report import measure
-from langevax.report.contents import FitContents, Score
-from langevax.report.curve_measure import Curves, curves_of, moving_slope
-from langevax.report.encoded import on_columns
+from langevax.cli.fit import FitOptions
+from langevax.cli.fitting import console
+from langevax.cli.fitting.data import FitData, estimator_for, prepare
+from langevax.cli.fitting.processes import ProcessGroup, check_particles
+from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
+from langevax.cli.output import Output, ProgressLine, plain
+from langevax.cli.predict import prediction_table
+from langevax.cli.tables.schema import write_schema
+from langevax.evaluation import holdout
+from langevax.evaluation.holdout import Score
+from langevax.evaluation.peers import peers
+from langevax.report.contents import FitContents
 from langevax.report.fit_page import write_fit_page
-from langevax.report.frames import motion_of
-from langevax.report.peers import peers
+from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
 from langevax.run import CheckpointError, DivergenceError
 from langevax.run.compilation import keep_compiled_programs
+from langevax.sklearn.inspection import CertificatePath
 
 OURS = "mean-field network"
-POINTS = 6  # of the certificate along training, fewer where they would take minutes
+POINTS = 6  # certificates along training, fewer where they would take minutes
 AFFORDABLE = 8e5  # rows times temperatures of all of them
 
 
-def run(request: Request, machine: bool, resume: bool, force: bool, together: Party | None = None) -> None:
-    """Fit, and tell of it; `together` with other processes, the first of which this is."""
-    output, folder = Output(machine), Folder(request.out)
-    with nullcontext() if together is None else together.announced():
+@dataclass(frozen=True)
+class FitEvaluation:
+    """A fitted model on the held-out rows, and its certificate."""
+
+    outputs: np.ndarray
+    """Predicted numbers (row,), or class probabilities (row, class)."""
+    scores: tuple[Score, ...]
+    certificate: dict[str, Any]
+    path: CertificatePath
+
+
+def run(options: FitOptions, machine: bool, resume: bool, force: bool, group: ProcessGroup | None = None) -> None:
+    """Fit and print the results; of a process group, this is process 0."""
+    output, folder = Output(machine), Folder(options.out)
+    with nullcontext() if group is None else group.preparing():
         folder.check(resume, force)
-        prepared = prepare(request)
-        if together is not None:
-            check_particles(estimator_for(request, prepared.schema), jax.device_count())
-        folder.begin(resume, request.settings())
-    story.tell_of_data(output, request, prepared)
+        data = prepare(options)
+        if group is not None:
+            check_particles(estimator_for(options, data.schema), jax.device_count())
+        folder.begin(resume, options.settings)
+    console.print_data(output, options, data)
     keep_compiled_programs()
     try:
         with output.waiting("Training: choosing the temperature, compiling"):
-            model, seconds = train(request, prepared, folder, resume, together)
-        story.tell_of_training(output, model, seconds)
-        found = judge(output, request, prepared, model, seconds)
-        story.tell_of_findings(output, prepared, found)
-        with output.progress("Report", 3, "part") as line, folder.filling() as place:
-            result = write(place, request, prepared, model, found, line)
+            model, seconds = train(options, data, folder, resume, group)
+        console.print_training(output, model, seconds)
+        evaluation = evaluate(output, options, data, model, seconds)
+        console.print_evaluation(output, data, evaluation.scores, evaluation.certificate, evaluation.path)
+        with output.progress("Report", 3, "part") as line, folder.filling() as new:
+            result = write(new, options, data, model, evaluation, line)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(story.how_to_resume(request, folder)) from None
+        raise KeyboardInterrupt(console.how_to_resume(options, folder)) from None
     except OSError as error:
-        raise RunFailed(f"{error.filename or request.out} cannot be written ({error.strerror}).") from error
-    story.tell_of_end(output, folder)
+        raise RunFailed(f"{error.filename or options.out} cannot be written ({error.strerror}).") from error
+    console.print_end(output, folder)
     output.result(result)
 
 
-def follow(request: Request, resume: bool, together: Party) -> None:
-    """The part of a process that is not the first: train with it, and say nothing."""
-    together.wait()
+def follow(options: FitOptions, resume: bool, group: ProcessGroup) -> None:
+    """Train together with process 0, and print nothing."""
+    group.wait()
     keep_compiled_programs()
-    train(request, prepare(request), Folder(request.out), resume, together)
+    train(options, prepare(options), Folder(options.out), resume, group)
 
 
 def train(
-    request: Request, prepared: Prepared, folder: Folder, resume: bool, together: Party | None = None
+    options: FitOptions, data: FitData, folder: Folder, resume: bool, group: ProcessGroup | None = None
 ) -> tuple[Any, float]:
-    """The fitted estimator and the seconds it took."""
-    split = prepared.split
-    targets = np.array(prepared.schema.classes)[split.train_targets] if split.classes else split.train_targets
-    shared = {} if together is None else {"devices": jax.device_count()}
-    model = estimator_for(request, prepared.schema, checkpoint=folder.checkpoints, **shared)
+    """Return the fitted estimator and the seconds it took."""
+    split = data.split
+    targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
+    devices = {} if group is None else {"devices": jax.device_count()}
+    model = estimator_for(options, data.schema, checkpoint=folder.checkpoints, **devices)
     began = time.perf_counter()
     try:
-        model.fit(prepared.take(split.train), targets)
+        model.fit(data.take(split.train), targets)
     except DivergenceError as error:
         folder.forget_training()
         raise RunFailed(f"the training diverged at step {error.step}; try a higher --temperature.") from error
@@ -91,103 +99,96 @@ def train(
     return model, time.perf_counter() - began
 
 
-def judge(output: Output, request: Request, prepared: Prepared, model: Any, seconds: float) -> Found:
-    """Scores on the rows held out, beside those of other methods, and the certificate along training."""
-    split = prepared.split
-    predicted = measure.predictions(on_columns(model), split, split.test_inputs)
-    value = measure.score_of(split, split.test_targets, predicted)
-    ours = Score(OURS, value, seconds, ours=True, note=story.how_chosen(request))
-    others = []
-    if request.peers:
+def evaluate(output: Output, options: FitOptions, data: FitData, model: Any, seconds: float) -> FitEvaluation:
+    """Predict and score the held-out rows, fit other methods, and certify the network along its training."""
+    split = data.split
+    outputs = split.outputs(model, data.take(split.test))
+    value = split.score(split.test_targets, split.decide(outputs))
+    scores = [Score(OURS, value, seconds, ours=True, note=console.how_chosen(options))]
+    if options.peers:
         with output.progress("Other methods", len(peers(split.task)), "fit") as line:
-            others = measure.peer_scores(split, request.seed, lambda name, value: line.advance(f"{name} {value:.3f}"))
-    if not request.certificate:
-        return Found((ours, *others), {}, measure.band_of(model, None, 0, request.seed))
-    with output.progress("Certificate", 2, "look") as line:
-        certificate = model.certificate(random_state=request.seed)
+            scores += holdout.peer_scores(split, options.seed, lambda name, value: line.advance(f"{name} {value:.3f}"))
+    if not options.certificate:
+        return FitEvaluation(outputs, tuple(scores), {}, holdout.certificate_path(model, None, 0, options.seed))
+    with output.progress("Certificate", 2, "evaluation") as line:
+        certificate = model.certificate(random_state=options.seed)
         line.advance(f"gap {certificate.gap:.2g}")
         points = min(POINTS, int(AFFORDABLE / (len(split.train) * certificate.temperatures)))
-        band = measure.band_of(model, certificate, points, request.seed)
+        path = holdout.certificate_path(model, certificate, points, options.seed)
         line.advance()
-    return Found((ours, *others), measure.certified(certificate), band)
+    return FitEvaluation(outputs, tuple(scores), holdout.certified(certificate), path)
 
 
-def write(place: Path, request: Request, prepared: Prepared, model: Any, found: Found, line: Any) -> dict[str, Any]:
-    """All parts of the folder; the result that --json prints."""
-    split, schema = prepared.split, prepared.schema
-    network = on_columns(model)
-    relevance = measure.relevance_of(network, split, request.seed)
+def write(
+    new: Path, options: FitOptions, data: FitData, model: Any, evaluation: FitEvaluation, line: ProgressLine
+) -> dict[str, Any]:
+    """Write all parts of the folder; return the result that --json prints."""
+    split, scores, certificate = data.split, evaluation.scores, evaluation.certificate
+    network = holdout.on_columns(model)
+    relevance = holdout.relevance_of(network, split, options.seed)
     line.advance("relevance")
-    curves = None if prepared.axes is None else Curves(prepared.take(split.train), *prepared.axes)
+    curves = None if data.axes is None else TrainingCurves(data.take(split.train), *data.axes)
     slope = None if curves is None else partial(moving_slope, model, curves, split)
     motion = motion_of(network, split, relevance, slope)
     line.advance("frames")
+    shared: dict[str, Any] = {
+        "target": split.target,
+        "task": split.task,
+        "score_name": split.score_name,
+        "sentence": console.sentence(split, scores, certificate),
+        "certificate": certificate,
+        "command": options.command(),
+        "versions": holdout.versions(),
+    }
     result = plain(
         {
-            "table": str(request.table),
-            "target": request.target,
-            "task": split.task,
-            "classes": schema.classes,
-            "read": prepared.read,
-            "notes": prepared.notes,
-            "score_name": story.score_name(split),
-            "scores": [asdict(score) for score in found.scores],
-            "sentence": story.sentence(split, found),
-            "certificate": found.certificate,
-            "band": asdict(found.band),
+            **shared,
+            "table": str(options.table),
+            "classes": data.schema.classes,
+            "read": data.summary,
+            "notes": data.notes,
+            "scores": [asdict(score) for score in scores],
+            "band": evaluation.path._asdict(),
             "relevance": asdict(relevance),
             "temperature": model.temperature_,
             "steps": model.n_iter_,
             "seconds_to_first_step": model.seconds_to_first_step_,
-            "settings": request.settings(),
-            "command": request.command(),
-            "versions": measure.versions(),
-            "report": str(request.out / REPORT),
+            "settings": options.settings,
+            "report": str(options.out / REPORT),
         }
     )
+    set_options = {name: value for name, value in options.settings.items() if value not in (None, [])}
     contents = FitContents(
+        **shared,
         table=split.table,
-        target=split.target,
-        task=split.task,
-        sentence=story.sentence(split, found),
-        score_name=story.score_name(split),
-        scores=found.scores,
-        certificate=found.certificate,
-        band=found.band,
+        scores=scores,
+        band=evaluation.path,
         motion=motion,
         relevance=relevance,
         observed=split.test_targets,
-        predicted=measure.predictions(network, split, split.test_inputs),
+        predicted=split.decide(evaluation.outputs),
         classes=split.classes,
-        settings={"command": request.said(), "estimator": settings_of(model)},
-        command=request.command(),
-        versions=measure.versions(),
+        settings={"command": set_options, "estimator": estimator_settings(model)},
         curves=None if curves is None else curves_of(model, curves, split),
         unit=split.unit,
     )
-    write_fit_page(contents, place / REPORT)
+    write_fit_page(contents, new / REPORT)
     line.advance("page")
-    model.set_params(checkpoint=None).save(place / MODEL)
-    write_schema(schema, place / SCHEMA)
-    holdout(prepared, model).write_csv(place / HOLDOUT)
-    write_json(place / RESULT, result)
+    model.set_params(checkpoint=None).save(new / MODEL)
+    write_schema(data.schema, new / SCHEMA)
+    classes = data.schema.classes
+    observed = pl.Series([classes[i] for i in split.test_targets] if classes else split.test_targets)
+    named = data.names[split.test.tolist()].with_columns(observed=observed)
+    pl.concat([named, prediction_table(evaluation.outputs, classes)], how="horizontal").write_csv(new / HOLDOUT)
+    write_json(new / RESULT, result)
     return result
 
 
-def settings_of(model: Any) -> dict[str, Any]:
-    """The estimator's parameters, those chosen by fitting among them."""
-    skipped = {"checkpoint", "progress"}
-    given = {name: value for name, value in model.get_params().items() if name not in skipped}
-    if not isinstance(basis := given.get("basis", ""), str):
-        given["basis"] = f"{type(basis).__name__.lower()} from {basis.domain[0]:g} to {basis.domain[1]:g}"
-    if isinstance(grid := given.get("grid"), list):
-        given["grid"] = f"{len(grid):,} times from {grid[0]:g} to {grid[-1]:g}"
-    return given | {"temperature (fitted)": float(model.temperature_), "steps (done)": int(model.n_iter_)}
-
-
-def holdout(prepared: Prepared, model: Any) -> pl.DataFrame:
-    """The rows held out: what names them, observed, predicted."""
-    split, classes = prepared.split, prepared.schema.classes
-    observed = [classes[i] for i in split.test_targets] if classes else split.test_targets
-    named = prepared.named[split.test.tolist()].with_columns(observed=pl.Series(observed))
-    return pl.concat([named, predictions(model, classes, prepared.take(split.test))], how="horizontal")
+def estimator_settings(model: Any) -> dict[str, Any]:
+    """Return the parameters of a fitted estimator, and what fitting chose."""
+    settings = {name: value for name, value in model.get_params().items() if name not in ("checkpoint", "progress")}
+    if not isinstance(basis := settings.get("basis", ""), str):
+        settings["basis"] = f"{type(basis).__name__.lower()} from {basis.domain[0]:g} to {basis.domain[1]:g}"
+    if isinstance(grid := settings.get("grid"), list):
+        settings["grid"] = f"{len(grid):,} times from {grid[0]:g} to {grid[-1]:g}"
+    return settings | {"temperature (fitted)": float(model.temperature_), "steps (done)": int(model.n_iter_)}

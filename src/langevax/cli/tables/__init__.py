@@ -1,1 +1,1 @@
-"""A table on its way to numbers: read, its columns understood, its target found, its schema kept."""
+"""Reading of tables: files, kinds of columns, targets, curves and schemas."""

@@ -1,21 +1,23 @@
-"""From tables to curves: a row a curve, whose columns are times; or a row a reading, with columns id, t and values."""
+"""Tables of curves: a row per curve whose columns are times, or a row per reading with columns id, time and values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
+from langevax import spaces
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.tables.columns import as_kind, as_words, kind_of, read_column
+from langevax.cli.tables.reading import Examples, Task, as_kind, as_words, check_columns, kind_of, read_column
 
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The columns that are values of the curve, in the order of their times."""
+class CurveColumns:
+    """The columns that are values of a curve, in the order of their times."""
 
     names: tuple[str, ...]
     times: np.ndarray | None
@@ -23,12 +25,12 @@ class Grid:
     notes: list[str]
 
 
-def grid_of(frame: pl.DataFrame, keep: Sequence[str] = ()) -> Grid:
-    """Of names that are numbers their order; of words that of the table, without columns that name or number the rows.
+def curve_columns(frame: pl.DataFrame, keep: Sequence[str] = ()) -> CurveColumns:
+    """Order columns by the numbers that name them; keep the order of words, without columns that identify rows.
 
     Example:
-        >>> grid = grid_of(pl.DataFrame({"852": [1.0], "850": [2.0]}))
-        >>> grid.names, grid.times, grid.notes
+        >>> columns = curve_columns(pl.DataFrame({"852": [1.0], "850": [2.0]}))
+        >>> columns.names, columns.times, columns.notes
         (('850', '852'), array([850., 852.]), ['Columns are sorted by the numbers that name them.'])
     """
     names = frame.columns
@@ -37,22 +39,24 @@ def grid_of(frame: pl.DataFrame, keep: Sequence[str] = ()) -> Grid:
     if len(words) == len(names):
         readings = {name: read_column(frame[name]) for name in names if name not in keep}
         left_out = [name for name, reading in readings.items() if reading.identifies_rows]
-        notes = [f"Column {name!r} is left out: {readings[name].useless}; --keep {name} uses it." for name in left_out]
-        return Grid(tuple(name for name in names if name not in left_out), None, notes)
+        notes = [
+            f"Column {name!r} is left out: {readings[name].useless}; use it with --keep {name}." for name in left_out
+        ]
+        return CurveColumns(tuple(name for name in names if name not in left_out), None, notes)
     if words:
-        they = "it is no number, as the names" if len(words) == 1 else "they are no numbers, as those"
+        names_words = f"{listing(words)} {'is' if len(words) == 1 else 'are'} not"
         raise BadInput(
-            f"--curves wide takes every column for a value of the curve and its name for the time, but "
-            f"{listing(words)}: {they} of the others are; pass {' '.join(f'--drop {name}' for name in words[:6])}."
+            f"--curves wide reads the name of every column as a time: {names_words} numeric, but the other names are; "
+            f"pass {' '.join(f'--drop {name}' for name in words[:6])}."
         )
     times = np.array(numbers, float)
     order = np.argsort(times, kind="stable")
     names, times = [names[i] for i in order], times[order]
-    if len(same := np.flatnonzero(np.diff(times) == 0)):
-        pair = names[same[0] : same[0] + 2]
+    if len(equal := np.flatnonzero(np.diff(times) == 0)):
+        pair = names[equal[0] : equal[0] + 2]
         raise BadInput(f"columns {listing(pair)} have the same time; pass --drop with one of them.")
     ordered = np.array_equal(order, np.arange(len(order)))
-    return Grid(tuple(names), times, [] if ordered else ["Columns are sorted by the numbers that name them."])
+    return CurveColumns(tuple(names), times, [] if ordered else ["Columns are sorted by the numbers that name them."])
 
 
 def _number(name: str) -> float | None:
@@ -64,12 +68,12 @@ def _number(name: str) -> float | None:
 
 
 def table_values(frame: pl.DataFrame, names: Sequence[str], remedy: str) -> np.ndarray:
-    """(rows, names) float64, NaN where missing; raise `BadInput` for words. `remedy` has a place {name}."""
+    """Return (rows, names) float64, NaN where missing; raise `BadInput` for words. `remedy` may contain {name}."""
     return np.stack([numbers_of(frame[name], f"column {name!r}", remedy.format(name=name)) for name in names], 1)
 
 
 def numbers_of(column: pl.Series, what: str, remedy: str) -> np.ndarray:
-    """(rows,) float64, NaN where missing."""
+    """Return (rows,) float64, NaN where missing."""
     if kind_of(column) != "numeric":
         words, numbers = as_words(column), as_kind(column, "numeric")[0]
         strange = (words.is_not_null() & numbers.is_null()).arg_true()
@@ -80,29 +84,23 @@ def numbers_of(column: pl.Series, what: str, remedy: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Readings:
-    """Curves of a long table, in the order in which their ids come first."""
+    """Curves of a long table, in the order in which their ids first appear."""
 
     ids: list[str]
     curves: list[Curve]
     first_rows: np.ndarray
-    """(curve,) a row of the table that has the id."""
+    """(curve,) the first row of the table with the id."""
     codes: np.ndarray
-    """(row,) which of the curves each row of the table belongs to; -1 where to none."""
+    """(row,) the curve of each row of the table; -1 for none."""
     dates: bool
     notes: list[str]
 
-    @property
-    def range(self) -> tuple[float, float]:
-        """The first and the last time of all."""
-        ends = [t[[0, -1]] for curve in self.curves for t, _ in curve]
-        return float(np.min(ends)), float(np.max(ends))
-
 
 def readings_of(frame: pl.DataFrame, id: str, time: str, values: Sequence[str]) -> Readings:
-    """Rows (id, t, values...) as curves, sorted by time; dates count in days from each id's first reading.
+    """Return rows (id, time, values...) as curves sorted by time; dates become days since the first reading of each id.
 
     Raises:
-        BadInput: times or values that are words, an id with two rows of the same time, no reading at all.
+        BadInput: times or values that are words, an id with two rows of the same time, no reading.
 
     Example:
         >>> frame = pl.DataFrame({"id": list("baab"), "t": [2, 1, 0, 0], "x": [5.0, 4.0, 3.0, None]})
@@ -114,40 +112,40 @@ def readings_of(frame: pl.DataFrame, id: str, time: str, values: Sequence[str]) 
     place = {name: i for i, name in enumerate(names)}
     codes = np.array([place.get(word, -1) for word in words.to_list()], int)
     times, dates = _times(frame[time], time)
-    remedy = "mend it, or name another column"
+    remedy = "correct it, or name another column"
     table = {name: numbers_of(frame[name], f"--value {name!r}", remedy) for name in values}
-    notes = _dropped(codes, times, table, id, time)
+    notes = _missing(codes, times, table, id, time)
     codes = np.where(np.isnan(times), -1, codes)
     if dates and names:
         first = np.full(len(names), np.inf)
         np.minimum.at(first, codes[codes >= 0], times[codes >= 0])
         times = np.where(codes >= 0, times - np.where(codes >= 0, first[codes], 0.0), np.nan)
         notes.append(f"--time {time!r} holds dates: days since the first reading of each {id!r}.")
-    channels = [_split(codes, times, x, len(names), names, id, time) for x in table.values()]
-    whole = [i for i in range(len(names)) if all(len(channel[i][0]) for channel in channels)]
-    if lost := [names[i] for i in range(len(names)) if i not in set(whole)]:
+    channels = [_channel(codes, times, x, names, id, time) for x in table.values()]
+    complete = [i for i in range(len(names)) if all(len(channel[i][0]) for channel in channels)]
+    if lost := [names[i] for i in range(len(names)) if i not in set(complete)]:
         notes.append(f"{id!r} without a reading of every --value left out: {listing(lost)}.")
-    if not whole:
+    if not complete:
         raise BadInput(f"no {id!r} has a reading of every --value ({listing(values)}) at a --time.")
-    curves = [tuple(channel[i] for channel in channels) for i in whole]
+    curves = [tuple(channel[i] for channel in channels) for i in complete]
     if single := sum(all(len(t) == 1 for t, _ in curve) for curve in curves):
-        notes.append(f"{count(single, 'curve')} of a single reading: what is known of all curves fills in the rest.")
+        notes.append(f"{count(single, 'curve')} of a single reading, completed by what all curves have in common.")
     renumbered = np.full(len(names) + 1, -1)
-    renumbered[whole] = np.arange(len(whole))
+    renumbered[complete] = np.arange(len(complete))
     rows = {code: row for row, code in reversed(list(enumerate(codes.tolist())))}
-    first_rows = np.array([rows[i] for i in whole])
-    return Readings([names[i] for i in whole], curves, first_rows, renumbered[codes], dates, notes)
+    first_rows = np.array([rows[i] for i in complete])
+    return Readings([names[i] for i in complete], curves, first_rows, renumbered[codes], dates, notes)
 
 
 def _times(column: pl.Series, name: str) -> tuple[np.ndarray, bool]:
-    """(rows,) numbers, or days since 1970 of dates, NaN where missing; and whether they are dates."""
+    """Return (rows,) numbers, or days since 1970, NaN where missing, and whether they are dates."""
     if kind_of(column) == "date":
         return as_kind(column, "date")[0].to_numpy().astype(np.float64), True
     return numbers_of(column, f"--time {name!r}", "write numbers, or dates such as 2024-01-31 12:00:00"), False
 
 
-def _dropped(codes: np.ndarray, times: np.ndarray, table: dict[str, np.ndarray], id: str, time: str) -> list[str]:
-    """What is said of rows and cells that hold nothing."""
+def _missing(codes: np.ndarray, times: np.ndarray, table: dict[str, np.ndarray], id: str, time: str) -> list[str]:
+    """Return notes on rows and cells without a value."""
     notes = []
     for number, what in (((codes < 0).sum(), f"--id {id!r}"), (np.isnan(times).sum(), f"--time {time!r}")):
         if number:
@@ -158,17 +156,107 @@ def _dropped(codes: np.ndarray, times: np.ndarray, table: dict[str, np.ndarray],
     return notes
 
 
-def _split(
-    codes: np.ndarray, times: np.ndarray, values: np.ndarray, size: int, names: list[str], id: str, time: str
+def _channel(
+    codes: np.ndarray, times: np.ndarray, values: np.ndarray, names: list[str], id: str, time: str
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(times, values) of each id, by time."""
-    kept = np.flatnonzero((codes >= 0) & ~np.isnan(values))
-    kept = kept[np.lexsort((times[kept], codes[kept]))]
-    codes, times, values = codes[kept], times[kept], values[kept]
-    twice = np.flatnonzero((np.diff(codes) == 0) & (np.diff(times) == 0))
-    if len(twice):
-        where = f"{id} {names[codes[twice[0]]]!r} has two readings at {time} {times[twice[0]]:g}"
-        more = f", and {count(len(twice) - 1, 'other reading')} come twice" if len(twice) > 1 else ""
+    """Return (times, values) of each id, by time."""
+    rows = np.flatnonzero((codes >= 0) & ~np.isnan(values))
+    rows = rows[np.lexsort((times[rows], codes[rows]))]
+    codes, times, values = codes[rows], times[rows], values[rows]
+    repeated = np.flatnonzero((np.diff(codes) == 0) & (np.diff(times) == 0))
+    if len(repeated):
+        where = f"{id} {names[codes[repeated[0]]]!r} has two readings at {time} {times[repeated[0]]:g}"
+        more = f", and {count(len(repeated) - 1, 'other reading')} repeated" if len(repeated) > 1 else ""
         raise BadInput(f"{where}{more}; average them, or keep one.")
-    cuts = np.searchsorted(codes, np.arange(1, size))
+    cuts = np.searchsorted(codes, np.arange(1, len(names)))
     return list(zip(np.split(times, cuts), np.split(values, cuts), strict=True))
+
+
+@dataclass(frozen=True)
+class WideCurves:
+    """The schema of a table with a row per curve."""
+
+    target: str
+    task: Task
+    classes: tuple[str | int, ...]
+    columns: tuple[str, ...]
+    """In the order of their times."""
+    grid: tuple[float, ...]
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read what `asdict` returned and JSON stored."""
+        lists = (tuple(content[name]) for name in ("classes", "columns", "grid"))
+        return cls(content["target"], content["task"], *lists)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the estimator: the times, and that missing values are interpolated."""
+        return {"grid": list(self.grid), "missing": "interpolate"}
+
+    def examples(self, frame: pl.DataFrame) -> Examples:
+        """Return the rows of a table, (n, G), NaN where missing."""
+        check_columns(frame, self.columns)
+        extra = [name for name in frame.columns if name not in {*self.columns, self.target}]
+        values = table_values(frame, self.columns, "correct it")
+        empty = np.flatnonzero(np.isnan(values).all(1))
+        if len(empty):
+            rows = listing(map(str, empty + 1)).replace("'", "")
+            raise BadInput(f"TABLE has no value in {count(len(empty), 'row')} ({rows}); leave out such rows.")
+        notes = [f"Ignored, unknown to the model: {listing(extra)}."] if extra else []
+        if lacking := int(np.isnan(values).sum()):
+            notes.append(f"{count(lacking, 'missing value')} interpolated.")
+        return Examples(values, pl.DataFrame(), notes)
+
+
+@dataclass(frozen=True)
+class LongCurves:
+    """The schema of a table with a row per reading."""
+
+    target: str
+    task: Task
+    classes: tuple[str | int, ...]
+    id: str
+    time: str
+    values: tuple[str, ...]
+    """One for each channel."""
+    domain: tuple[float, float]
+    """First and last time of all curves."""
+    dates: bool
+    modes: int
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read what `asdict` returned and JSON stored."""
+        names = ("target", "task", "classes", "id", "time", "values", "domain", "dates", "modes")
+        values: list[Any] = [content[name] for name in names]
+        return cls(*(tuple(value) if isinstance(value, list) else value for value in values))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the estimator: channels and the domain, since held-out curves may be the longest."""
+        basis = spaces.Cosine(self.modes, self.modes, self.domain)
+        return {"channels": len(self.values), "num_modes": self.modes, "basis": basis}
+
+    def examples(self, frame: pl.DataFrame) -> Examples:
+        """Return a curve for each id, in the order in which the ids first appear."""
+        check_columns(frame, (self.id, self.time, *self.values))
+        readings = readings_of(frame, self.id, self.time, self.values)
+        if readings.dates != self.dates:
+            kinds = ("numbers", "dates") if self.dates else ("dates", "numbers")
+            raise BadInput(
+                f"TABLE has {kinds[0]} in column {self.time!r}, where training had {kinds[1]}; convert them."
+            )
+        left, right = self.domain
+        for name, curve in zip(readings.ids, readings.curves, strict=True):
+            first, last = min(t[0] for t, _ in curve), max(t[-1] for t, _ in curve)
+            if first < left or last > right:
+                raise BadInput(
+                    f"TABLE: {self.id} {name!r} has readings from {self.time} {first:g} to {last:g}, outside the "
+                    f"domain {left:g} to {right:g} of the training; leave out those beyond, or fit on curves "
+                    "that reach as far."
+                )
+        known = {self.id, self.time, *self.values, self.target}
+        extra = [name for name in frame.columns if name not in known]
+        notes = [f"Ignored, unknown to the model: {listing(extra)}."] if extra else []
+        return Examples(readings.curves, pl.DataFrame({self.id: readings.ids}), notes + readings.notes)

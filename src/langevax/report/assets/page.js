@@ -1,4 +1,4 @@
-// Draws the figures of a page, dresses them for light or dark, and moves those that move.
+// Draws the figures of a page in light or dark colours, and plays those that move.
 "use strict";
 
 const read = (node) => JSON.parse(node.textContent);
@@ -7,36 +7,36 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const MILLISECONDS_A_FRAME = 100;
 
-// A figure's specification with each light colour (#RRGGBB, or with an opacity #RRGGBBAA) turned dark. A colour that
-// has no dark twin is lifted until it is seen, but for those of a scale, whose steps must stay apart.
+// The specification of a figure with each light colour (#RRGGBB, or with an opacity #RRGGBBAA) replaced by its dark
+// one. A colour without one is lightened until it is visible, except on a scale, whose steps must stay distinct.
 function darkened(value, inScale = false) {
   if (typeof value === "string") {
     if (!/^#([0-9a-f]{6}|[0-9a-f]{8})$/i.test(value)) return value;
     const light = value.slice(0, 7).toUpperCase();
-    return (inTheDark[light] ?? (inScale ? light : lifted(light))) + value.slice(7);
+    return (inTheDark[light] ?? (inScale ? light : lightened(light))) + value.slice(7);
   }
   if (Array.isArray(value)) return value.map((inner) => darkened(inner, inScale));
   if (value && typeof value === "object") {
-    const dress = ([key, inner]) => [key, darkened(inner, inScale || key === "colorscale")];
-    return Object.fromEntries(Object.entries(value).map(dress));
+    const replaced = ([key, inner]) => [key, darkened(inner, inScale || key === "colorscale")];
+    return Object.fromEntries(Object.entries(value).map(replaced));
   }
   return value;
 }
 
-const SEEN_FROM = 0.13; // relative luminance that contrasts 3:1 with dark paper
+const VISIBLE_LUMINANCE = 0.13; // contrast of 3:1 with dark paper
 
-function lifted(colour) {
+function lightened(colour) {
   const channels = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
   const linear = (c) => (c <= 10 ? c / 3295 : ((c / 255 + 0.055) / 1.055) ** 2.4);
   const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
   let white = 0;
   const mixed = () => channels.map((c) => Math.round(c + white * (255 - c)));
-  while (luminance(mixed()) < SEEN_FROM) white += 0.05;
+  while (luminance(mixed()) < VISIBLE_LUMINANCE) white += 0.05;
   return "#" + mixed().map((c) => c.toString(16).padStart(2, "0")).join("");
 }
 
-// Words on a map whose colours stay keep theirs.
-function dressedDark(light) {
+// Labels on a heat map whose colours stay keep theirs.
+function darkFigure(light) {
   const stays = ({ type, colorscale }) =>
     type === "heatmap" && Array.isArray(colorscale) && !colorscale.some(([, c]) => inTheDark[c.slice(0, 7).toUpperCase()]);
   const figure = darkened(light);
@@ -49,21 +49,21 @@ function dressedDark(light) {
   return figure;
 }
 
-// What is not drawn yet is drawn; what is drawn takes its new dress.
+// Draw a plot, or redraw it in other colours.
 function draw(plot, inDark) {
   plot.dataset.drawn = "yes";
   const light = read(plot.parentNode.querySelector("script.figure"));
-  const { data, layout } = inDark ? dressedDark(light) : light;
+  const { data, layout } = inDark ? darkFigure(light) : light;
   return Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
 }
 
-// Packed numbers as a function of the frame: flat, or rows of an image.
-function unpacked({ type, low, step, none, shape, data }, names) {
+// Unpack numbers as a function of the frame: flat, or rows of an image.
+function unpacked({ type, shape, data }, names) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const codes = type === "u2" ? new Uint16Array(bytes.buffer) : bytes;
+  const numbers = type === "f4" ? new Float32Array(bytes.buffer) : bytes;
   const size = shape.slice(1).reduce((a, b) => a * b, 1);
-  const meaning = (code) => (names.length ? names[code] : code === none ? null : low + step * code);
-  const flat = (frame) => Array.from(codes.subarray(frame * size, (frame + 1) * size), meaning);
+  const meaning = (number) => (names.length ? names[number] : Number.isNaN(number) ? null : number);
+  const flat = (frame) => Array.from(numbers.subarray(frame * size, (frame + 1) * size), meaning);
   const rows = (values) => Array.from({ length: shape[1] }, (_, i) => values.slice(i * shape[2], (i + 1) * shape[2]));
   return { flat, shaped: (frame) => (shape.length > 2 ? rows(flat(frame)) : flat(frame)) };
 }
@@ -93,7 +93,7 @@ class Player {
     this.slider = figure.querySelector("input");
     this.words = figure.querySelector("output");
     this.frame = steps.length - 1;
-    this.run = null; // what is playing: a new object each time, so that an old beat sees that it is over
+    this.run = null; // the current playback: a new object each time, so that an earlier one stops
     this.button.addEventListener("click", () => (this.run ? this.pause() : this.play()));
     this.slider.addEventListener("input", () => {
       this.pause();
@@ -107,7 +107,7 @@ class Player {
     });
   }
 
-  // Where figures stand when they have just been drawn.
+  // Figures are drawn at the last frame.
   get atTheEnd() {
     return this.frame === this.steps.length - 1;
   }
@@ -130,22 +130,22 @@ class Player {
     this.figure.dataset.step = this.steps[frame];
   }
 
-  // From the start where it stands at the end; stops at the end.
+  // Play to the last frame, from the first one if the last is shown.
   play() {
     if (still.matches) return;
     const last = this.steps.length - 1;
     const run = (this.run = {});
     let next = this.atTheEnd ? 0 : this.frame + 1;
-    const beat = async () => {
+    const step = async () => {
       if (this.run !== run) return;
       const begun = performance.now();
       await this.show(next++);
       if (this.run !== run) return;
       if (next > last) this.pause();
-      else setTimeout(beat, Math.max(0, MILLISECONDS_A_FRAME - (performance.now() - begun)));
+      else setTimeout(step, Math.max(0, MILLISECONDS_A_FRAME - (performance.now() - begun)));
     };
     this.button.textContent = "Pause";
-    beat();
+    step();
   }
 
   pause() {
@@ -153,28 +153,28 @@ class Player {
     this.button.textContent = "Play";
   }
 
-  // All frames, one row a point.
+  // All frames, one row per point.
   table({ tracks, fixed }) {
-    const told = tracks.filter((track) => track.label);
+    const labelled = tracks.filter((track) => track.label);
     const columns = Object.values(fixed);
     const rows = this.steps.flatMap((step, frame) => {
-      const moving = told.map((track) => track.flat(frame));
+      const moving = labelled.map((track) => track.flat(frame));
       return columns[0].map((_, i) => [step, ...columns.map((c) => c[i]), ...moving.map((m) => m[i])]);
     });
-    return csv([this.word, ...Object.keys(fixed), ...told.map((track) => track.label)], rows);
+    return csv([this.word, ...Object.keys(fixed), ...labelled.map((track) => track.label)], rows);
   }
 }
 
 const plots = [...document.querySelectorAll(".plot")];
 const players = [...document.querySelectorAll("figure[data-frame]")].map((figure) => new Player(figure));
 
-async function dress(inDark, which) {
+async function redraw(inDark, which) {
   await Promise.all(which.map((plot) => draw(plot, inDark)));
   const moved = players.filter((player) => !player.atTheEnd && player.pictures.some(({ plot }) => which.includes(plot)));
   await Promise.all(moved.map((player) => player.show(player.frame)));
 }
 
-// A long page marks parts as late: their figures are drawn shortly before they are seen.
+// Figures in parts marked as late are drawn shortly before they become visible.
 const isDrawn = (plot) => plot.dataset.drawn;
 const late = new IntersectionObserver(
   (entries) => {
@@ -189,28 +189,28 @@ const late = new IntersectionObserver(
 const atOnce = plots.filter((plot) => !plot.closest("[data-late]"));
 plots.filter((plot) => !atOnce.includes(plot)).forEach((plot) => late.observe(plot));
 
-dark.addEventListener("change", () => dress(dark.matches, plots.filter(isDrawn)));
-dress(dark.matches, atOnce).then(() => (document.documentElement.dataset.drawn = "yes"));
+dark.addEventListener("change", () => redraw(dark.matches, plots.filter(isDrawn)));
+redraw(dark.matches, atOnce).then(() => (document.documentElement.dataset.drawn = "yes"));
 
-// On paper everything is drawn, light and unfolded.
+// On paper all figures are drawn in light colours, and details are unfolded.
 const folded = [];
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details:not([open])")) {
     details.open = true;
     folded.push(details);
   }
-  dress(false, dark.matches ? plots : plots.filter((plot) => !isDrawn(plot)));
+  redraw(false, dark.matches ? plots : plots.filter((plot) => !isDrawn(plot)));
 });
 addEventListener("afterprint", () => {
   for (const details of folded.splice(0)) details.open = false;
-  if (dark.matches) dress(true, plots);
+  if (dark.matches) redraw(true, plots);
 });
 
 for (const button of document.querySelectorAll("button.copy")) {
-  const told = button.textContent;
+  const label = button.textContent;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(button.parentNode.querySelector("code").textContent);
     button.textContent = "Copied";
-    setTimeout(() => (button.textContent = told), 1500);
+    setTimeout(() => (button.textContent = label), 1500);
   });
 }

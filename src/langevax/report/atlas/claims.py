@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from langevax.report.atlas.contents import Claimed, Found
+from langevax.report.atlas.html import Html, element, join
 from langevax.report.atlas.marks import worded
 from langevax.report.numbers import number, with_error
-from langevax.report.page import Html, element, join
 
 HEAD = ("claim", "predicted", "measured", "tolerance", "verdict")
 NUMERIC = (1, 2, 3)

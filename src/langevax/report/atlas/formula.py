@@ -3,7 +3,7 @@
 import re
 from xml.etree import ElementTree
 
-from langevax.report.page import Html, element
+from langevax.report.atlas.html import Html, element
 
 WIDTHS = {"negativethinmathspace": "-0.167em"}  # names that MathML Core leaves out
 FENCES = "⟨⟩"

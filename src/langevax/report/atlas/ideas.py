@@ -10,8 +10,8 @@ from itertools import pairwise
 from langevax.figures.theme import IN_THE_DARK, OKABE_ITO
 from langevax.report.atlas.claims import share
 from langevax.report.atlas.contents import Part, Told
+from langevax.report.atlas.html import Html, element, escaped, join
 from langevax.report.atlas.marks import WORDS, mark
-from langevax.report.page import Html, element, escaped, join
 
 PARTS: dict[Part, str] = {
     "algorithm": "what happens between steps",

@@ -1,7 +1,7 @@
 """A verdict as a symbol and a word, so that it needs no colour."""
 
 from langevax.report.atlas.contents import Verdict
-from langevax.report.page import Html, element, join
+from langevax.report.atlas.html import Html, element, join
 
 WORDS: dict[Verdict, str] = {"holds": "holds", "fails": "fails", "shown": "shown", "missing": "not measured"}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from langevax.report.atlas.agreement import differences, told, usual
 from langevax.report.atlas.claims import counted
 from langevax.report.atlas.contents import Atlas, Told
+from langevax.report.atlas.html import Html, asset, element, join, write_page
 from langevax.report.atlas.ideas import PARTS, colours, ideas, in_order
 from langevax.report.atlas.marks import WORDS, mark, symbols
 from langevax.report.atlas.study import command, study
-from langevax.report.page import Html, asset, element, join, write_page
 
 TITLE = "the atlas of studies"
 

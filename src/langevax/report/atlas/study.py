@@ -8,10 +8,9 @@ from langevax.figures.twin import Twin
 from langevax.report.atlas.claims import claims_table, first_sentence
 from langevax.report.atlas.contents import Found, Told
 from langevax.report.atlas.formula import formula
+from langevax.report.atlas.html import Html, Panel, csv_link, element, escaped, folded, join, picture, player, table
 from langevax.report.atlas.marks import worded
-from langevax.report.motion import player
 from langevax.report.numbers import number
-from langevax.report.page import Html, Panel, csv_link, element, escaped, folded, join, picture, table
 
 
 def study(told: Told, other: str = "") -> Html:

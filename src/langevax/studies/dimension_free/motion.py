@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def move(dataset: "xarray.Dataset") -> "Scene":
     """The chain's present function in the exact band, at each number of modes, on one scale."""
     from langevax.figures.canvas import span
-    from langevax.figures.moving import Moved, Scene
+    from langevax.figures.moving import MovingPanel, Scene
     from langevax.figures.within import within
 
     low, high = (dataset.drawn_mean + sign * 2 * dataset.drawn_deviation for sign in (-1, 1))
@@ -32,5 +32,5 @@ def move(dataset: "xarray.Dataset") -> "Scene":
             x_label="place", y_label=f"function, {count} modes", y_range=(reach[0], reach[1]),
         )  # fmt: skip
         words = f"A function of {count} modes moves at random within a band that narrows where there are data."
-        pictures.append(Moved(f"functions with {count} modes", moving, words, caption))
+        pictures.append(MovingPanel(f"functions with {count} modes", moving, words, caption))
     return Scene(tuple(pictures), dataset.drawn_step.values, "step of the chain")

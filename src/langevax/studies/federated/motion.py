@@ -17,7 +17,7 @@ def move(dataset: "xarray.Dataset") -> "Scene":
     from langevax.figures.beside import beside
     from langevax.figures.canvas import note, span
     from langevax.figures.federation import SERVER, disagreement
-    from langevax.figures.moving import Moved, Scene
+    from langevax.figures.moving import MovingPanel, Scene
     from langevax.figures.paths import along
     from langevax.figures.theme import INK, OKABE_ITO
 
@@ -38,14 +38,14 @@ def move(dataset: "xarray.Dataset") -> "Scene":
     )  # fmt: skip
     return Scene(
         (
-            Moved(
+            MovingPanel(
                 "clients and servers", plane,
                 "Two servers go to the minimum; around one a dot stands where each client's gradient would lead.",
                 f"The orange diamond is FLEDGE's server, and blue dots are where the gradient of each of {clients} "
                 "clients would lead it; green is FedAvg's server, of the same step and the same rows. At the minimum "
                 "clients pull apart as much as before.",
             ),
-            Moved(
+            MovingPanel(
                 "gradients", curves,
                 "The gradient falls with FLEDGE all along; with FedAvg it stays where clients' steps shake it.",
                 f"After {spent[-1]} exchanges |grad f| is {ends}. FLEDGE asks {PARTICIPANTS} clients at a time, knows "

@@ -78,12 +78,12 @@ def moved(seed: int, key: Any) -> dict[str, Any]:
 def move(dataset: "xarray.Dataset") -> "Scene":
     """The cloud in the plane of weight and bias, and the function it makes over the data."""
     from langevax.figures import moving
-    from langevax.figures.moving import Moved, Scene
+    from langevax.figures.moving import MovingPanel, Scene
 
     steps, count = dataset.moved_step.values, dataset.sizes["particle"]
     cloud = moving.cloud(
         dataset.weight, dataset.bias, dataset.pull, x_label="weight w of the input", y_label="bias b",
-        pull_label="output weight tanh(a)",
+        outer_label="output weight tanh(a)",
     )  # fmt: skip
     curve = moving.curve(
         dataset.place, dataset.made, dataset.row_place, dataset.row_target, x_label="input x", y_label="output f(x)"
@@ -95,11 +95,11 @@ def move(dataset: "xarray.Dataset") -> "Scene":
     fit = "The network's output starts as an almost straight line and bends into the wave of the data."
     return Scene(
         (
-            Moved("particles", cloud, words,
+            MovingPanel("particles", cloud, words,
                   "Each triangle is a neuron, tanh(w x + b) times its output weight: up and red where that is "
                   "positive, down and blue where it is negative. Each moves by the gradient and by noise of its own; "
                   "the others act on it through the function alone that all make together."),
-            Moved("function", curve, fit,
+            MovingPanel("function", curve, fit,
                   f"The mean of the {count} neurons, over the data in grey. With more of them it would be the same to "
                   f"within a mean squared error like 1 / N. Steps are spaced evenly in their logarithm."),
         ),

@@ -24,7 +24,7 @@ def frames(steps: np.ndarray, switch: float) -> np.ndarray:
 
 def move(dataset: "xarray.Dataset") -> "Scene":
     """Neurons on the plane on which the teacher's stand on a circle; training and test loss."""
-    from langevax.figures.moving import Moved, Scene
+    from langevax.figures.moving import MovingPanel, Scene
     from langevax.figures.paths import along, arrivals
 
     of, best, switch = dataset.attrs, int(dataset.best), float(dataset.switch)
@@ -42,13 +42,13 @@ def move(dataset: "xarray.Dataset") -> "Scene":
     ends = f"{training[-1]:.2g} in training and {test[-1]:.2g} in the test"
     return Scene(
         (
-            Moved(
+            MovingPanel(
                 "neurons", neurons,
                 f"{m} neurons of the student wander in phase I and go to the {m} neurons of the teacher in phase II.",
                 f"Each of {m} neurons on its path. In phase I noise moves them, and lets signs change: triangles turn "
                 "over. In phase II they go to the teacher's neurons, each to one of its own sign.",
             ),
-            Moved(
+            MovingPanel(
                 "losses", losses, f"Training and test loss fall in both phases; at the end they are {ends}.",
                 f"The same run. Exploring ends at step {switch:,.0f}; then both fall within a few hundred steps, to "
                 f"{ends}: what is left in training is the noise of the rows.",

@@ -1,7 +1,7 @@
-"""What else could have been fitted: scikit-learn's usual methods, with settings chosen as their users would.
+"""The methods that a network is compared with: scikit-learn's usual ones, their settings chosen by cross-validation.
 
-Each peer takes an encoded numeric matrix. The choice of its settings happens inside `fit`, on the rows it is
-given: its time is counted, and cross-validating a peer is honest. Reports and benchmarks take them from here.
+A peer takes an encoded numeric matrix and chooses its settings inside `fit`, so that the time of the choice is counted
+and cross-validating a peer is honest. Reports and benchmarks use the same peers.
 """
 
 import warnings
@@ -26,15 +26,15 @@ from threadpoolctl import threadpool_limits
 Task = Literal["regression", "classification"]
 
 FOLDS = 3
-MOST_KERNEL_ROWS = 5000  # a kernel machine's time grows with the cube of its rows
+SEARCH = f" by {FOLDS}-fold search"
+MAX_KERNEL_ROWS = 5000  # the time of a kernel machine grows with the cube of its rows
 RIDGES = tuple(np.logspace(-3, 5, 33))
 INVERSE_RIDGES = tuple(np.logspace(-3, 3, 7))
-KERNEL_RIDGES, KERNEL_COSTS = (0.01, 0.1, 1.0), (0.3, 3.0, 30.0)
+RIDGES_3, COSTS = (0.01, 0.1, 1.0), (0.3, 3.0, 30.0)
 WIDTHS = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
 DECAYS = (1e-3, 0.1, 10.0)
-THREADS = 1  # waiting for each other, two threads on a busy machine took 145 s for trees that one grows in 0.2 s
-NO_EARLY_STOP: dict[str, Any] = {"early_stopping": False}  # it would need two rows of every class
 TREES = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
+THREADS = 1  # trees that one thread grows in 0.2 s took two threads 145 s on a busy machine, waiting for each other
 
 
 class Peer(BaseEstimator):
@@ -44,7 +44,7 @@ class Peer(BaseEstimator):
         estimator: what is fitted.
         grid: parameters to cross-validate; those named `gamma` are divided by the number of columns.
         note: how the settings are chosen, in a few words; `note_` of a fitted peer adds what its data changed.
-        most_rows: fit on a random subsample of at most so many rows.
+        max_rows: fit on a random subsample of at most this many rows.
         random_state: of the folds and the subsample.
     """
 
@@ -53,13 +53,13 @@ class Peer(BaseEstimator):
         estimator: Any,
         grid: dict[str, tuple[float, ...]] | None = None,
         note: str = "",
-        most_rows: int | None = None,
+        max_rows: int | None = None,
         random_state: int = 0,
     ):
         self.estimator = estimator
         self.grid = grid
         self.note = note
-        self.most_rows = most_rows
+        self.max_rows = max_rows
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
@@ -69,10 +69,10 @@ class Peer(BaseEstimator):
         """Choose the settings and fit."""
         X, y = np.asarray(X), np.asarray(y)
         self.note_ = self.note
-        if self.most_rows is not None and len(X) > self.most_rows:
-            kept = np.random.default_rng(self.random_state).choice(len(X), self.most_rows, replace=False)
-            X, y = X[kept], y[kept]
-            self.note_ += f"; on {self.most_rows:,} of the rows"
+        if self.max_rows is not None and len(X) > self.max_rows:
+            rows = np.random.default_rng(self.random_state).choice(len(X), self.max_rows, replace=False)
+            X, y = X[rows], y[rows]
+            self.note_ += f"; on {self.max_rows:,} of the rows"
         with warnings.catch_warnings(), threadpool_limits(THREADS):
             for kind in (ConvergenceWarning, LinAlgWarning):
                 warnings.simplefilter("ignore", kind)
@@ -81,12 +81,12 @@ class Peer(BaseEstimator):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Numbers or classes."""
+        """Return numbers or classes."""
         with threadpool_limits(THREADS):
             return self.estimator_.predict(np.asarray(X))
 
     def score(self, X: Any, y: Any) -> float:
-        """R2 or accuracy."""
+        """Return R2 or accuracy."""
         with threadpool_limits(THREADS):
             return float(self.estimator_.score(np.asarray(X), y))
 
@@ -109,70 +109,39 @@ class Peer(BaseEstimator):
 
 
 def peers(task: Task, random_state: int = 0) -> dict[str, Peer]:
-    """Linear model, kernel machine, neural network and boosted trees for a task, by name.
+    """Return a linear model, a kernel machine, a neural network and boosted trees for a task, by name.
 
     Example:
         >>> list(peers("regression"))
         ['linear', 'kernel machine', 'MLP', 'boosted trees']
     """
-    return _regressors(random_state) if task == "regression" else _classifiers(random_state)
+    regression = task == "regression"
 
-
-def _regressors(seed: int) -> dict[str, Peer]:
     def scaled(estimator: Any) -> Any:
-        return TransformedTargetRegressor(make_pipeline(StandardScaler(), estimator), transformer=StandardScaler())
+        pipeline = make_pipeline(StandardScaler(), estimator)
+        return TransformedTargetRegressor(pipeline, transformer=StandardScaler()) if regression else pipeline
 
-    kernel = {"regressor__kernelridge__alpha": KERNEL_RIDGES, "regressor__kernelridge__gamma": WIDTHS}
-    decay = {"regressor__mlpregressor__alpha": DECAYS}
+    def searched(estimator: Any, settings: str, max_rows: int | None = None, **grid: tuple[float, ...]) -> Peer:
+        step = ("regressor__" if regression else "") + type(estimator).__name__.lower()
+        named = {f"{step}__{name}": values for name, values in grid.items()}
+        return Peer(scaled(estimator), named, settings + SEARCH, max_rows, random_state)
+
+    network: dict[str, Any] = {"max_iter": 300, "random_state": random_state}
+    trees: dict[str, Any] = {"early_stopping": False, "random_state": random_state}  # it needs two rows of every class
+    if regression:
+        linear = Peer(scaled(RidgeCV(RIDGES)), note="ridge by leave-one-out")
+        kernel = searched(KernelRidge(kernel="rbf"), "ridge and width", MAX_KERNEL_ROWS, alpha=RIDGES_3, gamma=WIDTHS)
+    else:
+        linear = searched(LogisticRegression(max_iter=1000), "ridge", C=INVERSE_RIDGES)
+        kernel = searched(SVC(), "cost and width", MAX_KERNEL_ROWS, C=COSTS, gamma=WIDTHS)
     return {
-        "linear": Peer(scaled(RidgeCV(RIDGES)), note="ridge by leave-one-out"),
-        "kernel machine": Peer(
-            scaled(KernelRidge(kernel="rbf")), kernel, _searched("ridge and width"), MOST_KERNEL_ROWS, seed
-        ),
-        "MLP": Peer(
-            scaled(MLPRegressor(max_iter=300, random_state=seed)), decay, _searched("weight decay"), random_state=seed
-        ),
+        "linear": linear,
+        "kernel machine": kernel,
+        "MLP": searched((MLPRegressor if regression else MLPClassifier)(**network), "weight decay", alpha=DECAYS),
         "boosted trees": Peer(
-            HistGradientBoostingRegressor(**NO_EARLY_STOP, random_state=seed),
+            (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(**trees),
             TREES,
-            _searched("rate and leaves"),
-            random_state=seed,
+            "rate and leaves" + SEARCH,
+            random_state=random_state,
         ),
     }
-
-
-def _classifiers(seed: int) -> dict[str, Peer]:
-    def scaled(estimator: Any) -> Any:
-        return make_pipeline(StandardScaler(), estimator)
-
-    return {
-        "linear": Peer(
-            scaled(LogisticRegression(max_iter=1000)),
-            {"logisticregression__C": INVERSE_RIDGES},
-            _searched("ridge"),
-            random_state=seed,
-        ),
-        "kernel machine": Peer(
-            scaled(SVC()),
-            {"svc__C": KERNEL_COSTS, "svc__gamma": WIDTHS},
-            _searched("cost and width"),
-            MOST_KERNEL_ROWS,
-            seed,
-        ),
-        "MLP": Peer(
-            scaled(MLPClassifier(max_iter=300, random_state=seed)),
-            {"mlpclassifier__alpha": DECAYS},
-            _searched("weight decay"),
-            random_state=seed,
-        ),
-        "boosted trees": Peer(
-            HistGradientBoostingClassifier(**NO_EARLY_STOP, random_state=seed),
-            TREES,
-            _searched("rate and leaves"),
-            random_state=seed,
-        ),
-    }
-
-
-def _searched(what: str) -> str:
-    return f"{what} by {FOLDS}-fold search"

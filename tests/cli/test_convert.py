@@ -1,4 +1,4 @@
-"""`langevax rows`: a table in, a row file out, and nothing left behind by a mistake."""
+"""`langevax convert`: from a table to a row file, with no file left after a mistake."""
 
 import numpy as np
 import pytest
@@ -15,20 +15,20 @@ def table(tmp_path):
     return tmp_path / "shop.csv"
 
 
-def test_a_table_becomes_a_row_file_and_is_told_how_to_open(table, tmp_path):
+def test_a_table_is_converted_and_the_command_to_open_it_printed(table, tmp_path):
     out = tmp_path / "shop.rows"
-    answer = langevax("rows", table, table, "--target", "bought", "--out", out, "--drop", "age")
+    answer = langevax("convert", table, table, "--target", "bought", "--out", out, "--drop", "age")
     assert answer.exit_code == 0, answer.stderr
     story = " ".join(answer.stdout.split())
     assert "6 rows of 1 input and the target 'bought'" in story
-    assert f"open it by langevax.data.open_rows({str(out)!r})" in story
+    assert f"open it with langevax.data.open_rows({str(out)!r})" in story
     rows = open_rows(out)
     np.testing.assert_array_equal(rows["inputs"], [[2.5], [9], [4]] * 2)
     np.testing.assert_array_equal(rows["targets"], [0, 1, 1] * 2)
 
 
-def test_numbers_are_stored_in_64_bits_and_an_earlier_row_file_replaced_only_when_asked(table, tmp_path):
-    command = ["rows", table, "--target", "bought", "--out", tmp_path / "shop.rows"]
+def test_double_and_force(table, tmp_path):
+    command = ["convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"]
     assert langevax(*command).exit_code == 0
     assert open_rows(tmp_path / "shop.rows").numpy("inputs").dtype == np.float32
     answer = langevax(*command, "--double")
@@ -48,10 +48,10 @@ def test_numbers_are_stored_in_64_bits_and_an_earlier_row_file_replaced_only_whe
         ((), ("--out", "nowhere/shop.rows"), "shop.rows could not be written"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(table, tmp_path, change, words, message):
+def test_mistakes_print_one_line_and_leave_no_file(table, tmp_path, change, words, message):
     if change:
         table.write_text(TABLE.replace(*change))
-    answer = langevax("rows", table, "--target", "bought", "--out", tmp_path / "shop.rows", *words)
+    answer = langevax("convert", table, "--target", "bought", "--out", tmp_path / "shop.rows", *words)
     assert answer.exit_code == 2
     assert message in answer.stderr
     assert "Errno" not in answer.stderr
@@ -60,16 +60,16 @@ def test_a_mistake_is_one_line_and_leaves_nothing(table, tmp_path, change, words
 
 
 def test_a_table_that_does_not_exist_is_named(tmp_path):
-    answer = langevax("rows", tmp_path / "no.csv", "--target", "y", "--out", tmp_path / "shop.rows")
+    answer = langevax("convert", tmp_path / "no.csv", "--target", "y", "--out", tmp_path / "shop.rows")
     assert answer.exit_code == 2
     assert "no.csv' does not exist; name CSV or Parquet files" in answer.stderr
 
 
-def test_a_disk_that_fails_is_another_exit_code(table, tmp_path, monkeypatch):
+def test_a_full_disk_has_exit_code_1(table, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "shop.rows could not be written (No space left on device); nothing was changed.")
 
     monkeypatch.setattr("langevax.data.convert_table", full)
-    answer = langevax("rows", table, "--target", "bought", "--out", tmp_path / "shop.rows")
+    answer = langevax("convert", table, "--target", "bought", "--out", tmp_path / "shop.rows")
     assert answer.exit_code == 1
     assert "Failed: shop.rows could not be written (No space left" in answer.stderr

@@ -1,4 +1,4 @@
-"""`langevax rows`: a table beyond memory as a row file."""
+"""`langevax convert`: a table larger than memory to a row file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,31 +7,32 @@ import typer
 
 from langevax.cli.errors import BadInput, RunFailed, count, exit_codes
 
-HELP = """Convert a table of numbers to a row file, which is trained on from disk without being loaded into memory.
+HELP = """Convert a table of numbers to a row file, from which training reads rows without loading the file into memory.
 
 \b
 Examples:
-  langevax rows clicks.parquet --target clicked --out clicks.rows
-  langevax rows 'clicks/*.parquet' --target clicked --out clicks.rows --drop user --drop day
-  langevax rows january.csv.gz february.csv.gz --target delay --out flights.rows
+  langevax convert clicks.parquet --target clicked --out clicks.rows
+  langevax convert 'clicks/*.parquet' --target clicked --out clicks.rows --drop user --drop day
+  langevax convert january.csv.gz february.csv.gz --target delay --out flights.rows
 
-TABLE is CSV, TSV (also gzipped) or Parquet, with a header; of several, rows follow each other. Memory stays at some
-hundred MB, however many rows there are. Every column must be numbers without a gap: a word, a date or a missing
-value is an error that names column and row.
+TABLE is CSV, TSV (also gzipped) or Parquet, with a header; several
+tables are concatenated. Memory stays at a few hundred MB for any number of rows. Every column must hold numbers and
+no missing values: a word, a date or a missing value is an error that names column and row.
 
 \b
-In Python then (FiniteSum, posterior, MeanFieldRisk; `langevax fit` reads tables, not row files):
+Then in Python (FiniteSum, posterior, MeanFieldRisk; `langevax fit` reads tables, not row files):
   rows = langevax.data.open_rows("clicks.rows")
   problem = langevax.FiniteSum(loss, (rows["inputs"], rows["targets"]))
 
-Exit codes: 0 done, 1 the disk is full or failed, 2 bad usage or bad input, 130 interrupted: nothing is left behind.
+Exit codes: 0 success, 1 the disk is full or failed, 2 wrong usage or bad input, 130 interrupted; on failure, no file
+is left.
 """
 
 
-def rows(
-    table: Annotated[list[Path], typer.Argument(metavar="TABLE...", help="One file or several, or a quoted pattern.")],
+def convert(
+    table: Annotated[list[Path], typer.Argument(metavar="TABLE...", help="One or more files, or a quoted pattern.")],
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to learn; integers stay integers.")],
-    out: Annotated[Path, typer.Option(metavar="NAME.rows", help="The row file to make, a folder.")],
+    out: Annotated[Path, typer.Option(metavar="NAME.rows", help="The row file to write, a folder.")],
     drop: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")
     ] = None,
@@ -47,7 +48,7 @@ def rows(
         if out.exists() and not force:
             raise BadInput(f"--out {str(out)!r} exists; replace it with --force, or name another.")
         try:
-            made = convert_table(
+            rows = convert_table(
                 table,
                 out,
                 target=target,
@@ -59,8 +60,8 @@ def rows(
             raise BadInput(getattr(error, "strerror", None) or str(error)) from error
         except OSError as error:
             raise RunFailed(error.strerror or str(error)) from error
-        inputs = made.columns["inputs"]
-        size = sum(made.numpy(name).nbytes for name in made) / 1e6
+        inputs = rows.columns["inputs"]
+        size = sum(rows.numpy(name).nbytes for name in rows) / 1e6
         output = Output()
-        output.say("Rows", f"{count(made.num_rows, 'row')} of {count(len(inputs), 'input')} and the target {target!r}.")
-        output.say("Written", f"{out}, {size:,.1f} MB; open it by langevax.data.open_rows({str(out)!r}).")
+        output.say("Rows", f"{count(rows.num_rows, 'row')} of {count(len(inputs), 'input')} and the target {target!r}.")
+        output.say("Written", f"{out}, {size:,.1f} MB; open it with langevax.data.open_rows({str(out)!r}).")

@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import is_classifier, is_regressor
 from sklearn.model_selection import cross_val_score
 
-from langevax.report.peers import MOST_KERNEL_ROWS, Peer, peers
+from langevax.evaluation.peers import MAX_KERNEL_ROWS, Peer, peers
 
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.normal(size=(120, 3)) * [1, 10, 100] + [0, 5, -1000]
@@ -41,8 +41,8 @@ def test_classes_of_one_row_and_tiny_tables_are_no_trouble():
 
 
 def test_a_kernel_machine_sees_a_subsample_of_many_rows_and_says_so():
-    assert peers("regression")["kernel machine"].most_rows == MOST_KERNEL_ROWS
-    peer = Peer(peers("regression")["linear"].estimator, note="n", most_rows=50).fit(INPUTS, NUMBERS)
+    assert peers("regression")["kernel machine"].max_rows == MAX_KERNEL_ROWS
+    peer = Peer(peers("regression")["linear"].estimator, note="n", max_rows=50).fit(INPUTS, NUMBERS)
     assert peer.note_ == "n; on 50 of the rows"
 
 

@@ -1,0 +1,308 @@
+"""From the options of `langevax fit` to encoded rows: read the table, find target and columns, split, encode."""
+
+import inspect
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sklearn.model_selection import train_test_split
+
+from langevax.cli.errors import BadInput, count, listing, nearest
+from langevax.cli.fit import FitOptions
+from langevax.cli.tables.curves import LongCurves, WideCurves, curve_columns, readings_of, table_values
+from langevax.cli.tables.reading import TargetColumn, as_words, read_table, read_target
+from langevax.cli.tables.schema import AnySchema, Encoder, Schema, learn, useful
+from langevax.evaluation.holdout import TrainTestSplit
+
+MIN_ROWS = 10
+KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}
+
+
+@dataclass(frozen=True)
+class FitData:
+    """The rows or curves to train on and to hold out, and what was read."""
+
+    schema: AnySchema
+    split: TrainTestSplit
+    target: TargetColumn
+    notes: list[str]
+    summary: dict[str, Any]
+    """Rows and columns of the table, their kinds, and missing values."""
+    description: tuple[str, str]
+    """The same in words: a label and a sentence."""
+    inputs: Any
+    """An entry for each row of `split`, as the estimator takes them."""
+    names: pl.DataFrame
+    """For each row of `split`, its number in the table (1 is the first below the header), or its id."""
+    axes: tuple[str, tuple[str, ...]] | None = None
+    """Of curves: the name of the times, and of the values of each channel."""
+
+    def take(self, rows: np.ndarray) -> Any:
+        """Return the inputs of these rows of `split`."""
+        return self.inputs[rows] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in rows]
+
+
+@dataclass(frozen=True)
+class CurveData:
+    """Curves with a target, before the split."""
+
+    schema: WideCurves | LongCurves
+    curves: Any
+    """(n, G), or a list of n."""
+    target: TargetColumn
+    names: pl.DataFrame
+    words: str
+    """A description of the curves."""
+    summary: dict[str, Any]
+    notes: list[str]
+    axes: tuple[str, tuple[str, ...]]
+
+
+def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
+    """Return the estimator that the options ask for, not fitted."""
+    from langevax import sklearn
+
+    curves = (sklearn.FunctionalMeanFieldRegressor, sklearn.FunctionalMeanFieldClassifier)
+    columns = (sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier)
+    kind = (curves if options.curves else columns)[schema.task == "classification"]
+    return kind(**options.estimator_parameters | schema.parameters | more)
+
+
+def prepare(options: FitOptions) -> FitData:
+    """Read and split the table of the options; raise `BadInput` where that is impossible."""
+    table = read_table(options.table)
+    _check_names(table, "--target", [options.target])
+    for option, names in (("--drop", options.drop), ("--keep", options.keep)):
+        _check_names(table, option, names)
+        if options.target in names:
+            raise BadInput(f"{option} {options.target!r} is the target; name an input column.")
+    return prepare_curves(options, table) if options.curves else prepare_columns(options, table)
+
+
+def prepare_columns(options: FitOptions, table: pl.DataFrame) -> FitData:
+    """Prepare columns of numbers, dates and words."""
+    target = read_target(table, options.target, options.task)
+    inputs = table[target.rows.tolist()].drop({options.target, *options.drop})
+    frame, kinds, left_out = useful(inputs, options.keep)
+    if not kinds:
+        reasons = " ".join(left_out) or "It is the only one."
+        raise BadInput(f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}")
+    _check_size(frame.height, options)
+    train, test, split_notes = split_rows(target, options.test_size, options.seed)
+    columns, column_notes = learn(frame[train.tolist()], kinds)
+    encoder = Encoder(columns)
+    encoded = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
+    split = _split(options, target, train, test, inputs=encoder(frame), **encoded)
+    missing = {column.name: column.null_count() for column in frame if column.null_count()}
+    used = {kind: list(kinds.values()).count(kind) for kind in ("numeric", "categorical", "date")}
+    words = ", ".join(f"{number} {KINDS[kind]}" for kind, number in used.items() if number)
+    words += f", as {count(len(split.names), 'input')}; "
+    words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
+    return FitData(
+        schema=Schema(options.target, target.task, target.classes, columns),
+        split=split,
+        target=target,
+        notes=_without_target(table.height - len(target.rows), "row") + left_out + split_notes + column_notes,
+        summary={"rows": table.height, "columns": table.width, "used": used, "missing": missing},
+        description=("Columns", words),
+        inputs=split.inputs,
+        names=pl.DataFrame({"row": target.rows + 1}),
+    )
+
+
+def prepare_curves(options: FitOptions, table: pl.DataFrame) -> FitData:
+    """Prepare a table of curves."""
+    data = _wide(options, table) if options.curves == "wide" else _long(options, table)
+    _check_size(len(data.curves), options, "curve")
+    train, test, notes = split_rows(data.target, options.test_size, options.seed)
+    names, inputs = _wave_columns(options, data, train)
+    groups = {name: [i] for i, name in enumerate(names)}
+    encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
+    return FitData(
+        schema=data.schema,
+        split=_split(options, data.target, train, test, inputs=inputs, unit="curve", **encoded),
+        target=data.target,
+        notes=data.notes + notes,
+        summary={"rows": table.height, "columns": table.width, "curves": len(data.curves), **data.summary},
+        description=("Curves", f"{data.words}, as {count(len(names), 'input')}"),
+        inputs=data.curves,
+        names=data.names,
+        axes=data.axes,
+    )
+
+
+NO_MISSING = "none missing"
+
+
+def _wide(options: FitOptions, table: pl.DataFrame) -> CurveData:
+    target = read_target(table, options.target, options.task)
+    inputs = table.drop({options.target, *options.drop})
+    columns = curve_columns(inputs, options.keep)
+    min_columns = options.derivative + 2
+    if len(columns.names) < min_columns:
+        raise BadInput(
+            f"TABLE {str(options.table)!r} has {count(len(columns.names), 'column')} of values, where --curves wide "
+            f"with --derivative {options.derivative} needs at least {min_columns}."
+        )
+    remedy = "correct it, or pass --drop {name} where it is not a value of the curve"
+    values = table_values(inputs, columns.names, remedy)[target.rows]
+    notes = columns.notes + _without_target(table.height - len(target.rows), "row")
+    present = ~np.isnan(values).all(1)
+    if not present.all():
+        notes.append(f"{count(int((~present).sum()), 'row')} without a value left out.")
+    values, target = values[present], replace(target, rows=target.rows[present], values=target.values[present])
+    missing = int(np.isnan(values).sum())
+    if missing:
+        notes.append(f"{count(missing, 'missing value')} interpolated.")
+    times = np.linspace(0, 1, len(columns.names)) if columns.times is None else columns.times
+    if columns.times is None:
+        notes.append("Columns are named by words: they stand at even steps from 0 to 1.")
+    words = f"{count(len(values), 'curve')} of {len(times):,} values from {times[0]:g} to {times[-1]:g}; "
+    return CurveData(
+        schema=WideCurves(options.target, target.task, target.classes, columns.names, tuple(times.tolist())),
+        curves=values,
+        target=target,
+        names=pl.DataFrame({"row": target.rows + 1}),
+        words=words + (count(missing, "missing value") if missing else NO_MISSING),
+        summary={"values": len(times), "domain": [times[0], times[-1]], "missing": missing},
+        notes=notes,
+        axes=("t, even steps" if columns.times is None else "t, the name of the column", ("value",)),
+    )
+
+
+def _long(options: FitOptions, table: pl.DataFrame) -> CurveData:
+    assert options.id is not None
+    assert options.time is not None
+    for option, names in (("--id", [options.id]), ("--time", [options.time]), ("--value", options.value)):
+        _check_names(table, option, names)
+    readings = readings_of(table, options.id, options.time, options.value)
+    _check_constant(table[options.target], readings.codes, readings.ids, options)
+    rows = _rows_with_target(table[options.target], readings.codes, readings.first_rows)
+    target = read_target(table[rows.tolist()], options.target, options.task)
+    curves = [readings.curves[i] for i in target.rows]
+    sizes = [len(times) for curve in curves for times, _ in curve]
+    first, last = (float(end([t[i] for curve in curves for t, _ in curve])) for end, i in ((min, 0), (max, -1)))
+    domain = (first, last) if first < last else (first - 0.5, last + 0.5)
+    channels = tuple(options.value)
+    span = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+    in_channels = "" if len(channels) == 1 else f" in {len(channels)} channels"
+    return CurveData(
+        schema=LongCurves(
+            *(options.target, target.task, target.classes, options.id, options.time, channels),
+            domain=domain,
+            dates=readings.dates,
+            modes=options.modes,
+        ),
+        curves=curves,
+        target=target,
+        names=pl.DataFrame({options.id: [readings.ids[i] for i in target.rows]}),
+        words=f"{count(len(curves), 'curve')}{in_channels} of {span} readings from {first:g} to {last:g}",
+        summary={"readings": sum(sizes), "channels": len(channels), "domain": list(domain)},
+        notes=readings.notes + _without_target(len(readings.ids) - len(target.rows), "curve"),
+        axes=(f"{options.time}, days since the first reading" if readings.dates else options.time, channels),
+    )
+
+
+def split_rows(target: TargetColumn, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
+
+    A class with a single row is used for training.
+    """
+    rows, notes, single = np.arange(len(target.values)), [], np.zeros(len(target.values), bool)
+    classes = None
+    if target.classes:
+        sizes = np.bincount(target.values, minlength=len(target.classes))
+        single = sizes[target.values] == 1
+        names = [str(name) for name, size in zip(target.classes, sizes, strict=True) if size == 1]
+        if names:
+            noun = "class" if len(names) == 1 else "classes"
+            notes.append(f"The single row of {noun} {listing(names)} is used for training; no score covers it.")
+        classes = target.values[~single]
+    held_out = max(2, int(np.ceil(test_size * len(rows))))
+    others = rows[~single]
+    if classes is not None and min(held_out, len(others) - held_out) < len(np.unique(classes)):
+        notes.append(f"Too few rows to hold out some of every class ({held_out}): split without regard to classes.")
+        classes = None
+    if len(others) - held_out < 2:
+        raise BadInput(f"--test-size {test_size} leaves {len(rows) - held_out} rows to train on; pass a smaller share.")
+    train, test = train_test_split(others, test_size=held_out, random_state=seed, stratify=classes)
+    train = np.sort(np.concatenate([train, rows[single]]))
+    if len(np.unique(target.values[train])) < 2:
+        what = "class" if target.classes else "value of the target"
+        raise BadInput(f"the training rows have a single {what}; pass another --seed or --test-size.")
+    return train, np.sort(test), notes
+
+
+def _split(
+    options: FitOptions, target: TargetColumn, train: np.ndarray, test: np.ndarray, **encoded: Any
+) -> TrainTestSplit:
+    return TrainTestSplit(
+        table=options.table.name,
+        target=options.target,
+        task=target.task,
+        classes=tuple(str(name) for name in target.classes),
+        targets=target.values,
+        train=train,
+        test=test,
+        **encoded,
+    )
+
+
+def _check_names(table: pl.DataFrame, option: str, names: list[str]) -> None:
+    for name in names:
+        if name not in table.columns:
+            raise BadInput(f"{option} {name!r} is not a column of the table; {nearest(name, table.columns)}")
+
+
+def _check_size(number: int, options: FitOptions, noun: str = "row") -> None:
+    if number < MIN_ROWS:
+        raise BadInput(
+            f"TABLE {str(options.table)!r} has {count(number, noun)} with a target; training and hold-out need at "
+            f"least {MIN_ROWS}."
+        )
+
+
+def _without_target(number: int, noun: str) -> list[str]:
+    return [f"{count(number, noun)} without a target left out."] if number else []
+
+
+def _check_constant(target: pl.Series, codes: np.ndarray, ids: list[str], options: FitOptions) -> None:
+    """Raise `BadInput` where an id has two targets."""
+    first: dict[int, str] = {}
+    for code, word in zip(codes.tolist(), as_words(target).to_list(), strict=True):
+        if code >= 0 and word is not None and first.setdefault(code, word) != word:
+            raise BadInput(
+                f"--target {options.target!r} varies within {options.id} {ids[code]!r}: {first[code]} and {word}; it "
+                "must be constant for each curve: name another column, or another --id."
+            )
+
+
+def _rows_with_target(target: pl.Series, codes: np.ndarray, first_rows: np.ndarray) -> np.ndarray:
+    """Return a row of each curve that has the target, or its first row where none has."""
+    rows = first_rows.copy()
+    present = np.flatnonzero((codes >= 0) & as_words(target).is_not_null().to_numpy())[::-1]
+    rows[codes[present]] = present
+    return rows
+
+
+def _wave_columns(options: FitOptions, data: CurveData, train: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return names (wave 0 is the level) and values of the coefficients, encoded as in the estimator."""
+    from langevax.sklearn import CurveCoefficients
+
+    parameters = options.estimator_parameters | data.schema.parameters
+    accepted = inspect.signature(CurveCoefficients).parameters
+    encoder = CurveCoefficients(**{n: value for n, value in parameters.items() if n in accepted}, centre=False)
+    curves = data.curves
+    try:
+        encoder.fit(curves[train] if isinstance(curves, np.ndarray) else [curves[i] for i in train])
+        inputs = np.asarray(encoder.transform(curves))
+    except ValueError as error:
+        raise BadInput(f"TABLE {str(options.table)!r}: {error}") from error
+    channels = data.axes[1]
+    names = tuple(
+        f"wave {k}" + f" of {channel}" * (len(channels) > 1)
+        for channel, mean in zip(channels, encoder.means_, strict=True)
+        for k in range(len(mean))
+    )
+    return names, inputs

@@ -1,0 +1,1 @@
+"""Evaluation of fitted estimators on held-out rows, and the estimators they are compared with."""

@@ -1,0 +1,187 @@
+"""Evaluation of a fitted estimator on held-out rows: score, relevance of columns, certificates along training."""
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import accuracy_score, r2_score
+
+from langevax.evaluation.peers import Task, peers
+from langevax.meanfield import Certificate
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn.inspection import CertificatePath
+
+MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
+CERTIFIED = ("gap", "standard_error", "unbiased_gap", "lower_bound", "lower_bound_error", "upper_bound")
+CERTIFIED += ("trustworthy", "verdict", "families", "temperatures", "polish_steps")
+PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class TrainTestSplit:
+    """An encoded table, split into training rows and held-out rows."""
+
+    table: str
+    target: str
+    task: Task
+    classes: tuple[str, ...]
+    """Empty for regression."""
+    names: tuple[str, ...]
+    """Of the columns of `inputs`."""
+    groups: dict[str, list[int]]
+    """For each column of the table, its columns in `inputs`: a categorical column has several."""
+    quantities: tuple[int, ...]
+    """Columns of `inputs` that are quantities; the others are indicators."""
+    inputs: np.ndarray
+    """(row, input)."""
+    targets: np.ndarray
+    """(row,) numbers, or indices into `classes`."""
+    train: np.ndarray
+    """Indices of rows."""
+    test: np.ndarray
+    unit: str = "row"
+    """What a row is called."""
+
+    @property
+    def train_inputs(self) -> np.ndarray:
+        return self.inputs[self.train]
+
+    @property
+    def train_targets(self) -> np.ndarray:
+        return self.targets[self.train]
+
+    @property
+    def test_inputs(self) -> np.ndarray:
+        return self.inputs[self.test]
+
+    @property
+    def test_targets(self) -> np.ndarray:
+        return self.targets[self.test]
+
+    def outputs(self, model: Any, inputs: Any) -> np.ndarray:
+        """Return predicted numbers (row,), or class probabilities (row, class)."""
+        return np.asarray(model.predict_proba(inputs) if self.classes else model.predict(inputs), np.float64)
+
+    def decide(self, outputs: np.ndarray) -> np.ndarray:
+        """Return numbers as they are, and probabilities as indices into `classes`."""
+        return outputs.argmax(1) if self.classes else outputs
+
+    def score(self, observed: np.ndarray, predicted: np.ndarray) -> float:
+        """Return R2, or the accuracy of indices into `classes`."""
+        return float(accuracy_score(observed, predicted) if self.classes else r2_score(observed, predicted))
+
+    @property
+    def score_name(self) -> str:
+        """The name of the score in results and reports."""
+        return "accuracy" if self.classes else "R2"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method on the held-out rows."""
+
+    name: str
+    value: float
+    """R2 or accuracy."""
+    seconds: float
+    """Of fitting, including the choice of settings."""
+    ours: bool = False
+    note: str = ""
+    """How the settings were chosen, in a few words."""
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Fall of the held-out score when a column is shuffled: mean and standard deviation over shuffles."""
+
+    names: tuple[str, ...]
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+def on_columns(model: Any) -> Any:
+    """Return the network of an estimator with an encoder as an estimator on the columns of its `encoder_`.
+
+    An estimator without an encoder is returned unchanged.
+    """
+    if not hasattr(model, "encoder_"):
+        return model
+    kind: Any = MeanFieldClassifier if hasattr(model, "classes_") else MeanFieldRegressor
+    parameters = kind().get_params()
+    network = kind(**{name: value for name, value in model.get_params().items() if name in parameters})
+    of_inputs = {"encoder_", "n_features_in_", "feature_names_in_"}
+    fitted = {name: value for name, value in vars(model).items() if name not in {*vars(network), *of_inputs}}
+    vars(network).update(fitted, n_features_in_=len(model.standardiser_.mean))
+    return network
+
+
+def peer_scores(
+    split: TrainTestSplit, random_state: int, report: Callable[[str, float], None] = lambda name, value: None
+) -> list[Score]:
+    """Fit and score every peer on the same rows; call `report(name, score)` after each."""
+    scores = []
+    for name, peer in peers(split.task, random_state).items():
+        began = time.perf_counter()
+        peer.fit(split.train_inputs, split.train_targets)
+        seconds = time.perf_counter() - began
+        value = split.score(split.test_targets, peer.predict(split.test_inputs))
+        scores.append(Score(name, value, seconds, note=peer.note_))
+        report(name, value)
+    return scores
+
+
+def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Relevance:
+    """Return the fall of the held-out score when a column of the table is shuffled together with its indicators.
+
+    scikit-learn shuffles a table of row numbers with one column for each column of the table; the inputs are then
+    gathered from these rows, so that all inputs of a categorical column move together.
+    """
+    rows = np.random.default_rng(random_state).permutation(len(split.test))[:MAX_SHUFFLED_ROWS]
+    inputs, observed = split.test_inputs[rows], split.test_targets[rows]
+    groups = list(split.groups.values())
+
+    def score(model: Any, numbers: np.ndarray, observed: np.ndarray) -> float:
+        shuffled = np.empty_like(inputs)
+        for column, places in enumerate(groups):
+            shuffled[:, places] = inputs[numbers[:, column]][:, places]
+        return split.score(observed, split.decide(split.outputs(model, shuffled)))
+
+    importance: Any = permutation_importance(
+        model,
+        np.tile(np.arange(len(rows))[:, None], (1, len(groups))),
+        observed,
+        scoring=score,
+        n_repeats=FEW_SHUFFLES if len(groups) > MANY_COLUMNS else SHUFFLES,
+        random_state=random_state,
+    )
+    return Relevance(tuple(split.groups), importance.importances_mean, importance.importances_std)
+
+
+def certificate_path(model: Any, final: Certificate | None, points: int, random_state: int) -> CertificatePath:
+    """Return certificates at some steps of the training, ending with `final`; of None, an empty path."""
+    if final is not None and points > 1:
+        return model.certificate_path(points, final, random_state=random_state)
+    ends = [] if final is None else [final]
+    return CertificatePath(
+        steps=np.array([model.n_iter_ for _ in ends], int),
+        lower_bound=np.array([end.lower_bound for end in ends]),
+        lower_bound_error=np.array([end.lower_bound_error for end in ends]),
+        gap=np.array([end.gap for end in ends]),
+        gap_error=np.array([end.standard_error for end in ends]),
+        trustworthy=np.array([end.trustworthy for end in ends], bool),
+    )
+
+
+def certified(certificate: Certificate) -> dict[str, Any]:
+    """Return the numbers and words of a certificate, without its dual."""
+    return {name: getattr(certificate, name) for name in CERTIFIED}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that computed the fit."""
+    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
