@@ -82,7 +82,7 @@ def test_a_file_imports_only_from_floors_below(path):
     [
         ("run", "from langevax.problems.problem import Problem", True),
         ("run", "from langevax.run import program", True),
-        ("metropolis", "from langevax.langevin import at_step", False),
+        ("metropolis", "from langevax.samplers import at_step", False),
         ("problems", "def f():\n    from langevax import checks, gradients", False),
         ("checks", "import langevax.trees", False),
         ("gradients", "import langevax", False),

@@ -27,10 +27,10 @@ class Party:
     @contextmanager
     def joined(self) -> Iterator[None]:
         """Together with the others; ends with the code that a command ends with."""
-        from langevax.run import PeerError, joined
+        from langevax.run import PeerError, process_group
 
         try:
-            with joined(self.coordinator, self.num_processes, self.process_id):
+            with process_group(self.coordinator, self.num_processes, self.process_id):
                 try:
                     yield
                 except typer.Exit as leaving:
@@ -47,15 +47,15 @@ class Party:
             yield
         except BaseException:
             with suppress(Exception):
-                processes.agreed(False)
+                processes.from_first(False)
             raise
-        processes.agreed(True)
+        processes.from_first(True)
 
     def wait(self) -> None:
         """For the first; where it could not begin, leave without a word: it has said why."""
         from langevax.run import processes
 
-        if not processes.agreed(False):
+        if not processes.from_first(False):
             raise typer.Exit(BAD_INPUT)
 
 

@@ -13,7 +13,7 @@ from langevax.cli.fitting.stored import read_schema
 from langevax.cli.output import Output
 from langevax.cli.tables.given import AnySchema
 from langevax.cli.tables.reading import read_table, write_table
-from langevax.run.compilation import keep_compiled_programs
+from langevax.run import keep_compiled_programs
 
 
 def run(model: Path, table: Path, out: Path | None) -> None:

@@ -30,8 +30,7 @@ from langevax.report.encoded import on_columns
 from langevax.report.fit_page import write_fit_page
 from langevax.report.frames import motion_of
 from langevax.report.peers import peers
-from langevax.run import CheckpointError, DivergenceError
-from langevax.run.compilation import keep_compiled_programs
+from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
 
 OURS = "mean-field network"
 POINTS = 6  # of the certificate along training, fewer where they would take minutes

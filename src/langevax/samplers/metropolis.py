@@ -1,11 +1,12 @@
-"""Metropolis methods on functions, whose acceptance does not fall with the number of modes: pCN and pCNL.
+"""Metropolis methods: MALA in R^d, pCN and pCNL on functions. Exact, with a full pass over the data at every step.
 
-The law is exp(-value / T) against the Gaussian N(0, C) of the quadratic part, C = T / precision in each mode. Both
-proposals leave that Gaussian as it is, so that accepting weighs `value` alone: refining the grid changes nothing.
-Exact, with the whole of `value` at every step; Cotter, Roberts, Stuart, White (Statistical Science 2013).
+MALA (Roberts and Tweedie, 1996) proposes a Langevin step. pCN and pCNL (Cotter, Roberts, Stuart, White, Statistical
+Science 2013) sample exp(-value / T) against the Gaussian N(0, C) of the quadratic part, C = T / precision in each mode.
+Both proposals leave that Gaussian invariant, so that acceptance depends on `value` alone and does not fall with the
+number of modes.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,83 @@ from jax import random
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from langevax import checks, trees
-from langevax.algorithm import Algorithm, Info, at_step
+from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.problems.problem import Problem
+
+StateT = TypeVar("StateT", bound=tuple)
+
+
+class MALAState(NamedTuple):
+    """Position, potential and its gradient there."""
+
+    position: PyTree
+    potential: Float[Array, ""]
+    gradient: PyTree
+
+
+class MALA(Algorithm):
+    """Metropolis-adjusted Langevin algorithm: samples exp(-potential / temperature) without discretisation error.
+
+        x' = x - h grad U(x) + sqrt(2 h T) xi,      U the potential, quadratic part included
+        log acceptance = (U(x) - U(x')) / T + (|x' - x + h grad U(x)|^2 - |x - x' + h grad U(x')|^2) / (4 h T)
+
+    Args:
+        step_size: h > 0, a float or a schedule; aim at an acceptance of 0.5 to 0.8.
+        temperature: T > 0, a float or a schedule.
+
+    The metric `acceptance` is the mean acceptance probability.
+
+    Raises:
+        ValueError: step_size or temperature <= 0 or not finite.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> problem = langevax.FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.ones((10, 2)))
+        >>> mala = langevax.MALA(step_size=0.5, temperature=1.0)
+        >>> result = langevax.simulate(mala, problem, jnp.zeros(2), key=jax.random.key(0), num_steps=100)
+        >>> result.metrics["acceptance"] > 0.8
+        True
+    """
+
+    step_size: Hyperparameter
+    temperature: Hyperparameter
+
+    def __check_init__(self) -> None:
+        checks.number("step_size", self.step_size, positive=True)
+        checks.number("temperature", self.temperature, positive=True)
+
+    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[MALAState, Info]:
+        potential, gradient = problem.potential_and_gradient(position)
+        info = {"evaluations": problem.size, "acceptance": jnp.ones_like(potential)}
+        return MALAState(position, potential, gradient), info
+
+    def step(
+        self, problem: Problem, state: MALAState, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[MALAState, Info]:
+        noise_key, accept_key = random.split(key)
+        return self.step_with_noise(problem, state, trees.normal_like(noise_key, state.position), accept_key, step)
+
+    def step_with_noise(
+        self, problem: Problem, state: MALAState, noise: PyTree, accept_key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[MALAState, Info]:
+        """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
+        dtype = state.potential.dtype
+        h = jnp.asarray(at_step(self.step_size, step), dtype)
+        temperature = jnp.asarray(at_step(self.temperature, step), dtype)
+        scale = jnp.sqrt(2 * h * temperature)
+
+        position = jax.tree.map(lambda x, g, xi: x - h * g + scale * xi, state.position, state.gradient, noise)
+        potential, gradient = problem.potential_and_gradient(position)
+        # forward residual is scale * xi; backward is x - x' + h grad U(x') = h (grad U(x) + grad U(x')) - scale * xi
+        backward = jax.tree.map(lambda g, new, xi: h * (g + new) - scale * xi, state.gradient, gradient, noise)
+        change = trees.dot(noise, noise) / 2 - trees.dot(backward, backward) / (4 * h * temperature)
+        log_ratio = (state.potential - potential) / temperature + change
+        return _accept(accept_key, log_ratio, MALAState(position, potential, gradient), state, problem)
 
 
 class PCNState(NamedTuple):
+    """Position and value there."""
+
     position: PyTree
     value: Float[Array, ""]
 
@@ -29,11 +102,11 @@ class PCN(Algorithm):
         v = sqrt(1 - s^2) u + s C^{1/2} xi,      accepted with probability min(1, exp((value(u) - value(v)) / T))
 
     Args:
-        step_size: 0 < s <= 1, a number, a schedule, or one for each coordinate: shorter where the data inform. An
-            acceptance of 0.2-0.4 is a good sign.
+        step_size: 0 < s <= 1, a number, a schedule, or one number per coordinate, smaller where the data are
+            informative. Aim at an acceptance of 0.2 to 0.4.
         temperature: T > 0, a number or a schedule.
 
-    Its `acceptance` metric is the mean acceptance probability.
+    The metric `acceptance` is the mean acceptance probability.
 
     Raises:
         ValueError: s outside (0, 1], T <= 0; in `simulate`, a problem with a mode of precision 0.
@@ -50,8 +123,8 @@ class PCN(Algorithm):
         True
     """
 
-    step_size: Any
-    temperature: Any
+    step_size: Hyperparameter
+    temperature: Hyperparameter
 
     def __check_init__(self) -> None:
         _check_step("step_size", self.step_size, 1.0)
@@ -78,29 +151,30 @@ class PCN(Algorithm):
         position = trees.map_prefix(propose, problem.precision, state.position, noise)
         proposal = PCNState(position, problem.value(position))
         log_ratio = (state.value - proposal.value) / jnp.asarray(temperature, state.value.dtype)
-        chosen, acceptance = _accept(accept_key, log_ratio, proposal, state)
-        return chosen, {"evaluations": problem.size, "acceptance": acceptance}
+        return _accept(accept_key, log_ratio, proposal, state, problem)
 
 
 class PCNLState(NamedTuple):
+    """Position, value and its gradient there."""
+
     position: PyTree
     value: Float[Array, ""]
     gradient: PyTree
 
 
 class PCNL(Algorithm):
-    """Preconditioned Crank-Nicolson Langevin (infinity-MALA): pCN that also goes downhill.
+    """Preconditioned Crank-Nicolson Langevin (infinity-MALA): pCN with a gradient step.
 
         v = ((2 - t) u - 2t grad value(u) / precision + sqrt(8t) C^{1/2} xi) / (2 + t)
         log acceptance = rho(u, v) - rho(v, u),      with g = grad value(u),
         T rho(u, v) = value(u) + <v - u, g> / 2 + <t (u + v), g> / 4 + <t g, g / precision> / 4
 
     Args:
-        step_size: 0 < t <= 2, a number, a schedule, or one for each coordinate: shorter where the data inform. An
-            acceptance of 0.5-0.8 is a good sign.
+        step_size: 0 < t <= 2, a number, a schedule, or one number per coordinate, smaller where the data are
+            informative. Aim at an acceptance of 0.5 to 0.8.
         temperature: T > 0, a number or a schedule.
 
-    Its `acceptance` metric is the mean acceptance probability.
+    The metric `acceptance` is the mean acceptance probability.
 
     Raises:
         ValueError: t outside (0, 2], T <= 0; in `simulate`, a problem with a mode of precision 0.
@@ -117,8 +191,8 @@ class PCNL(Algorithm):
         True
     """
 
-    step_size: Any
-    temperature: Any
+    step_size: Hyperparameter
+    temperature: Hyperparameter
 
     def __check_init__(self) -> None:
         _check_step("step_size", self.step_size, 2.0)
@@ -150,27 +224,27 @@ class PCNL(Algorithm):
             h, p = jnp.asarray(t, u.dtype), jnp.asarray(precision, u.dtype)
             return jnp.sum((v - u) * (g + k) / 2 + h / 4 * ((u + v) * (g - k) + (g - k) * (g + k) / p))
 
-        parts = trees.map_prefix(
+        terms = trees.map_prefix(
             forward_less_backward, problem.precision, state.position, state.gradient, position, proposal.gradient
         )
-        change = state.value - proposal.value + jax.tree.reduce(jnp.add, parts)
-        log_ratio = change / jnp.asarray(temperature, change.dtype)
-        chosen, acceptance = _accept(accept_key, log_ratio, proposal, state)
-        return chosen, {"evaluations": problem.size, "acceptance": acceptance}
+        change = state.value - proposal.value + jax.tree.reduce(jnp.add, terms)
+        return _accept(accept_key, change / jnp.asarray(temperature, change.dtype), proposal, state, problem)
 
 
-def _accept(key: Key[Array, ""], log_ratio: Float[Array, ""], proposal: Any, state: Any) -> tuple[Any, Array]:
-    """(the state that is gone on with, the probability of the proposal)."""
-    log_acceptance = jnp.where(jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0))  # NaN is no place to go
+def _accept(
+    key: Key[Array, ""], log_ratio: Float[Array, ""], proposal: StateT, state: StateT, problem: Problem
+) -> tuple[StateT, Info]:
+    """Return the proposal or the old state, and the info of the step; a proposal of NaN is never accepted."""
+    log_acceptance = jnp.where(jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0))
     accept = jnp.log(random.uniform(key, dtype=log_ratio.dtype)) < log_acceptance
     chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
-    return chosen, jnp.exp(log_acceptance)
+    return chosen, {"evaluations": problem.size, "acceptance": jnp.exp(log_acceptance)}
 
 
-def _check_step(name: str, value: Any, most: float) -> None:
+def _check_step(name: str, value: Hyperparameter, largest: float) -> None:
     checks.number(name, value, positive=True)
-    if not callable(value) and checks.is_concrete(value) and np.any(np.asarray(value) > most):
-        raise ValueError(f"{name} must be at most {most:g}, got {np.max(np.asarray(value))}; pass a smaller one.")
+    if not callable(value) and checks.is_concrete(value) and np.any(np.asarray(value) > largest):
+        raise ValueError(f"{name} must be at most {largest:g}, got {np.max(np.asarray(value))}; pass a smaller one.")
 
 
 def _check_precision(name: str, problem: Problem) -> None:
