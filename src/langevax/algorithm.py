@@ -8,8 +8,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
+from langevax._typing import PyTree
 from langevax.problems.problem import Problem
 
 Info: TypeAlias = dict[str, ArrayLike]

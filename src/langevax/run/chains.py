@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import jax
 from jax import lax, random
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
+from langevax._typing import PyTree
 from langevax.algorithm import Algorithm
 from langevax.problems.parts import ROWS
 

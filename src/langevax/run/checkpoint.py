@@ -23,8 +23,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.run import processes
 from langevax.run.result import Records
@@ -48,8 +48,9 @@ class Checkpoint:
     """
 
     def __init__(self, directory: str | os.PathLike[str], identity: dict[str, str], resume: bool, shared: bool = False):
-        self.directory = Path(directory).absolute()
-        self.traces, self.states = self.directory / "trace", self.directory / "state"
+        self.directory: Path = Path(directory).absolute()
+        self.traces: Path = self.directory / "trace"
+        self.states: Path = self.directory / "state"
         record = self.directory / "run.json"
         with self._writing():
             self.traces.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,7 @@ class Checkpoint:
             self._compare(record, identity)
         if shared:
             processes.wait_for_all("checkpoint opened")
-        self.writes = not shared or processes.is_first()
+        self.writes: bool = not shared or processes.is_first()
         with self._writing():
             if not has_run and self.writes:
                 text = json.dumps({"format": FORMAT, "langevax": __version__, "identity": identity}, indent=1)

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int32, Key, PyTree, UInt32
+from jaxtyping import Array, Bool, Float, Int32, Key, UInt32
 
+from langevax._typing import PyTree
 from langevax.algorithm import INIT_STEP, START_STEP, Algorithm, Info
 from langevax.keys import unrolled
 from langevax.problems.problem import Problem

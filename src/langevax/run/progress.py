@@ -21,9 +21,9 @@ class Progress:
         headline: Callable[[Any], tuple[str, float]] | None,
     ):
         self.headline = headline
-        self.spent = 0.0
-        self.started = time.perf_counter()
-        self.bar = None
+        self.spent: float = 0.0
+        self.started: float = time.perf_counter()
+        self.bar: Any = None
         if sys.stderr.isatty() if shown == "auto" else shown:
             from tqdm.auto import tqdm
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax.run import processes
 from langevax.run.program import Moments, Record
 
@@ -177,7 +177,7 @@ class DivergenceError(ArithmeticError):
     def __init__(self, step: int, state: Any, step_size: float | None, result: Result):
         self.step = step
         self.state = state
-        self.suggested_step_size = None if step_size is None else step_size / 10
+        self.suggested_step_size: float | None = None if step_size is None else step_size / 10
         self.result = result
         advice = (
             f"try step_size={self.suggested_step_size:.3g}"
@@ -203,8 +203,8 @@ class Recording:
 
     def __init__(self, buffer: Any, num_chains: int | None):
         record = jax.tree.map(lambda leaf: np.empty((0, *leaf.shape[1:]), leaf.dtype), buffer)
-        self.structure = jax.tree.structure(record.values)
-        self.empty = Records(np.empty(0, np.int64), _columns(record))
+        self.structure: Any = jax.tree.structure(record.values)
+        self.empty: Records = Records(np.empty(0, np.int64), _columns(record))
         self.num_chains = num_chains
         self.saved: list[Records] = []
         self.pending: list[Records] = []

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.problems.blocks import Split
 from langevax.problems.parts import ROWS, in_parts, laid_out
 from langevax.run import processes, program

@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info
 from langevax.gradients import GradientEstimator
 from langevax.problems.problem import Problem

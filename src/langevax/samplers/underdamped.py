@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax import random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.problems.problem import Problem
