@@ -299,7 +299,7 @@ def test_another_format_names_the_version_that_reads_it(saved):
     record.write_text(json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"}))
     with pytest.raises(
         CheckpointError,
-        match=r"format 99, but this version of langevax reads format 2; it was written by langevax 7.1. Continue it with",
+        match=r"format 99, but this version of langevax reads format 2; it was written by langevax 7.1. Continue",
     ):
         resume(saved)
 

@@ -15,7 +15,7 @@ def spend(step):
 
 
 def test_a_count_carries_into_its_high_half():
-    count = program.Count.zero_like(jnp.zeros(2, jnp.int32))
+    count = program.Count.of(jnp.zeros(2, jnp.int32))
     total = np.zeros(2, np.int64)
     for increment in ([MOST, 1], [MOST, 0], [2, 2**32 - 1], [0, 1], [5, 2**32 - 1]):
         count = count.plus(jnp.array(increment, jnp.uint32))

@@ -48,14 +48,14 @@ def over(function: Callable[..., Any], algorithm: Algorithm, chains: Chains | No
     """
     if chains is None:
         return function
-    mapped = jax.vmap(function) if algorithm.chains == "vmap" else _one_by_one(function)
+
+    def one_by_one(*per_chain: Any) -> Any:
+        return lax.map(lambda arguments: function(*arguments), per_chain)
+
+    mapped = jax.vmap(function) if algorithm.chains == "vmap" else one_by_one
     if chains.mesh is None:
         return mapped
     split = PartitionSpec(chains.axes)
     return jax.shard_map(
         mapped, mesh=chains.mesh, in_specs=split, out_specs=split, axis_names=set(chains.axes), check_vma=False
     )
-
-
-def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *per_chain: lax.map(lambda arguments: function(*arguments), per_chain)

@@ -111,8 +111,8 @@ def _exit(error: BaseException, name: str) -> NoReturn:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """Return the kind of an error and the first line of its message."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])[:500]
 
 
 def is_first() -> bool:

@@ -47,10 +47,9 @@ class Count(NamedTuple):
     high: UInt32[Array, "..."]
 
     @classmethod
-    def zero_like(cls, increment: Array) -> "Count":
-        """Return a count of 0 for increments of this shape."""
-        zero = jnp.zeros(increment.shape, jnp.uint32)
-        return cls(zero, zero)
+    def of(cls, increment: Array) -> "Count":
+        """Return a count that starts with an increment in [0, 2^32)."""
+        return cls(increment.astype(jnp.uint32), jnp.zeros(increment.shape, jnp.uint32))
 
     def plus(self, increment: Array) -> "Count":
         """Add an increment in [0, 2^32)."""
@@ -124,7 +123,7 @@ def begin(
         values = jax.tree.map(_averageable, _observe(observers.average, algorithm, problem, state, chains))
         zeros = jax.tree.map(jnp.zeros_like, values)
         moments = Moments(jnp.int32(0), zeros, zeros)
-    counts = {name: Count.zero_like(count).plus(count) for name, count in counts.items()}
+    counts = {name: Count.of(count) for name, count in counts.items()}
     return Carry(jnp.int32(0), state, counts, metrics, jnp.int32(0), moments)
 
 
@@ -145,8 +144,6 @@ def spread_over_processes(
     buffer: Any, algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, chains: Chains | None
 ) -> Any:
     """Put the buffer on the devices of all processes, split as the records are, so that recording sends nothing."""
-    if observers.record is None:
-        return buffer
     record = eqx.filter_jit(_record)(algorithm, problem, observers.record, carry, chains)
 
     def split(slots: Array, leaf: Array) -> Array:
@@ -203,8 +200,7 @@ def advance(
             carry = carry._replace(moments=_update(carry.moments, jax.tree.map(_averageable, values), on_grid))
         if observers.record is not None:
             record = _record(algorithm, problem, observers.record, carry, chains)
-            last = jax.tree.leaves(buffer)[0].shape[0] - 1
-            place = jnp.where(on_grid, slot, last)
+            place = jnp.where(on_grid, slot, num_slots(buffer))
             buffer = jax.tree.map(lambda b, r: lax.dynamic_update_index_in_dim(b, r, place, 0), buffer, record)
             carry = carry._replace(since=jnp.where(on_grid, 0, carry.since))
         return carry, buffer, slot + on_grid.astype(jnp.int32)

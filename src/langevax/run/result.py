@@ -1,7 +1,7 @@
 """Results of a run: where it ended, its records, its costs and its outcome."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -117,7 +117,7 @@ class Result:
     def map(self, function: Callable[[PyTree], PyTree]) -> "Result":
         """Return this result with `function(position)` for every chain: the start of another phase."""
         apply = function if self.num_chains is None else jax.vmap(function)
-        return _replace(self, position=apply(self.position))
+        return replace(self, position=apply(self.position))
 
     def then(self, following: "Result") -> "Result":
         """Join two phases into one result, `following` having started from this one.
@@ -128,7 +128,7 @@ class Result:
         if self.num_chains != following.num_chains:
             raise ValueError(f"phases have {self.num_chains} and {following.num_chains} chains; they must agree.")
         first, second = self.counts_by_chain, following.counts_by_chain
-        return _replace(
+        return replace(
             following,
             trace=_join(self, following),
             counts_by_chain={name: first.get(name, 0) + second.get(name, 0) for name in first | second},
@@ -285,10 +285,6 @@ def _concatenate(records: list[Records]) -> Records:
 
 def _merged(records: list[Records]) -> list[Records]:
     return records if len(records) < 2 else [_concatenate(records)]
-
-
-def _replace(result: Result, **changes: Any) -> Result:
-    return Result(**({field.name: getattr(result, field.name) for field in fields(result)} | changes))
 
 
 def _join(first: Result, second: Result) -> Trace | None:

@@ -1,10 +1,10 @@
-"""Markov chains and descents in R^d: Langevin dynamics, Metropolis methods, and what wraps them."""
+"""Algorithms in R^d: Langevin dynamics, Metropolis methods, reflection at bounds, and perturbed descent."""
 
 from langevax.samplers.langevin import Langevin, LangevinState
-from langevax.samplers.metropolis import MALA, PCN, PCNL, MALAState, PCNLState, PCNState
-from langevax.samplers.perturbed import PerturbedDescent, PerturbedDescentState
-from langevax.samplers.reflected import Reflected, fold
-from langevax.samplers.underdamped import Underdamped, UnderdampedState
+from langevax.samplers.metropolis import MALA, PCN, PCNL, MALAState, PCNLState
+from langevax.samplers.perturbed import PerturbedDescent
+from langevax.samplers.reflected import Reflected
+from langevax.samplers.underdamped import Underdamped
 
 __all__ = [
     "MALA",
@@ -14,11 +14,7 @@ __all__ = [
     "LangevinState",
     "MALAState",
     "PCNLState",
-    "PCNState",
     "PerturbedDescent",
-    "PerturbedDescentState",
     "Reflected",
     "Underdamped",
-    "UnderdampedState",
-    "fold",
 ]

@@ -6,7 +6,7 @@ Both proposals leave that Gaussian invariant, so that acceptance depends on `val
 number of modes.
 """
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -90,6 +90,36 @@ class MALA(Algorithm):
         return _accept(accept_key, log_ratio, MALAState(position, potential, gradient), state, problem)
 
 
+class _PreconditionedCrankNicolson(Algorithm):
+    """Arguments of pCN and pCNL, whose proposals need a Gaussian in every mode."""
+
+    largest_step_size: ClassVar[float]
+
+    step_size: Hyperparameter
+    temperature: Hyperparameter
+
+    def __check_init__(self) -> None:
+        checks.number("step_size", self.step_size, positive=True)
+        checks.number("temperature", self.temperature, positive=True)
+        largest = self.largest_step_size
+        if (
+            not callable(self.step_size)
+            and checks.is_concrete(self.step_size)
+            and np.any(np.asarray(self.step_size) > largest)
+        ):
+            longest = np.max(np.asarray(self.step_size))
+            raise ValueError(f"step_size must be at most {largest:g}, got {longest}; pass a smaller one.")
+
+    def check(self, problem: Problem) -> None:
+        for leaf in jax.tree.leaves(problem.precision):
+            if checks.is_concrete(leaf) and not np.all(np.asarray(leaf) > 0):
+                raise ValueError(
+                    f"{type(self).__name__} proposes from the Gaussian of the quadratic part, but the problem has a "
+                    f"precision of {np.min(np.asarray(leaf))}; pass precision > 0 "
+                    "(`prior.precision(ridge=temperature)`), or use MALA."
+                )
+
+
 class PCNState(NamedTuple):
     """Position and value there."""
 
@@ -97,7 +127,7 @@ class PCNState(NamedTuple):
     value: Float[Array, ""]
 
 
-class PCN(Algorithm):
+class PCN(_PreconditionedCrankNicolson):
     """Preconditioned Crank-Nicolson: exact, without gradients.
 
         v = sqrt(1 - s^2) u + s C^{1/2} xi,      accepted with probability min(1, exp((value(u) - value(v)) / T))
@@ -124,15 +154,7 @@ class PCN(Algorithm):
         True
     """
 
-    step_size: Hyperparameter
-    temperature: Hyperparameter
-
-    def __check_init__(self) -> None:
-        _check_step("step_size", self.step_size, 1.0)
-        checks.number("temperature", self.temperature, positive=True)
-
-    def check(self, problem: Problem) -> None:
-        _check_precision(type(self).__name__, problem)
+    largest_step_size: ClassVar[float] = 1.0
 
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[PCNState, Info]:
         value = problem.value(position)
@@ -163,7 +185,7 @@ class PCNLState(NamedTuple):
     gradient: PyTree
 
 
-class PCNL(Algorithm):
+class PCNL(_PreconditionedCrankNicolson):
     """Preconditioned Crank-Nicolson Langevin (infinity-MALA): pCN with a gradient step.
 
         v = ((2 - t) u - 2t grad value(u) / precision + sqrt(8t) C^{1/2} xi) / (2 + t)
@@ -192,15 +214,7 @@ class PCNL(Algorithm):
         True
     """
 
-    step_size: Hyperparameter
-    temperature: Hyperparameter
-
-    def __check_init__(self) -> None:
-        _check_step("step_size", self.step_size, 2.0)
-        checks.number("temperature", self.temperature, positive=True)
-
-    def check(self, problem: Problem) -> None:
-        _check_precision(type(self).__name__, problem)
+    largest_step_size: ClassVar[float] = 2.0
 
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[PCNLState, Info]:
         value, gradient = problem.value_and_gradient(position)
@@ -240,18 +254,3 @@ def _accept(
     accept = jnp.log(random.uniform(key, dtype=log_ratio.dtype)) < log_acceptance
     chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
     return chosen, {"evaluations": problem.size, "acceptance": jnp.exp(log_acceptance)}
-
-
-def _check_step(name: str, value: Hyperparameter, largest: float) -> None:
-    checks.number(name, value, positive=True)
-    if not callable(value) and checks.is_concrete(value) and np.any(np.asarray(value) > largest):
-        raise ValueError(f"{name} must be at most {largest:g}, got {np.max(np.asarray(value))}; pass a smaller one.")
-
-
-def _check_precision(name: str, problem: Problem) -> None:
-    for leaf in jax.tree.leaves(problem.precision):
-        if checks.is_concrete(leaf) and not np.all(np.asarray(leaf) > 0):
-            raise ValueError(
-                f"{name} proposes from the Gaussian of the quadratic part, but the problem has a precision of "
-                f"{np.min(np.asarray(leaf))}; pass precision > 0 (`prior.precision(ridge=temperature)`), or use MALA."
-            )
