@@ -27,6 +27,7 @@ import numpy as np
 from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.run import processes
+from langevax.run.processes import first_line
 from langevax.run.result import Records
 
 FORMAT = 2
@@ -83,7 +84,7 @@ class Checkpoint:
             version, written_by, saved = stored["format"], stored["langevax"], dict(stored["identity"])
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise CheckpointError(
-                f"{record} cannot be read ({processes.first_line(error)}); it is damaged or missing. Restore this file from a "
+                f"{record} cannot be read ({first_line(error)}); it is damaged or missing. Restore this file from a "
                 "copy, or name another directory."
             ) from error
         if version != FORMAT:
@@ -116,7 +117,7 @@ class Checkpoint:
             remedy = f"to continue from step {max(others)}" if others else "and start again in another directory"
             raise CheckpointError(
                 f"the state of step {step} in {self.states / str(step)} cannot be read; it is damaged. "
-                f"Delete that folder {remedy}; the records in {self.traces} are intact. ({processes.first_line(error)})"
+                f"Delete that folder {remedy}; the records in {self.traces} are intact. ({first_line(error)})"
             ) from error
         self._delete_orphans(step)
         restored = [stored.get(str(i), leaf) for i, leaf in enumerate(leaves)]
@@ -177,7 +178,7 @@ class Checkpoint:
             raise
         except (OSError, ValueError, RuntimeError) as error:  # orbax reports a full disk as any of these
             raise CheckpointError(
-                f"cannot write the checkpoint in {str(self.directory)!r}: {processes.first_line(error)}. What was saved before "
+                f"cannot write the checkpoint in {str(self.directory)!r}: {first_line(error)}. What was saved before "
                 "is intact; free space or make the directory writable, and run again with resume=True."
             ) from error
 
@@ -205,7 +206,7 @@ class Checkpoint:
         except Exception as error:
             raise CheckpointError(
                 f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
-                f"or start again in another directory. ({processes.first_line(error)})"
+                f"or start again in another directory. ({first_line(error)})"
             ) from error
         return Records(steps, columns)
 

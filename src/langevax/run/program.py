@@ -144,6 +144,8 @@ def spread_over_processes(
     buffer: Any, algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, chains: Chains | None
 ) -> Any:
     """Put the buffer on the devices of all processes, split as the records are, so that recording sends nothing."""
+    if observers.record is None:
+        return buffer
     record = eqx.filter_jit(_record)(algorithm, problem, observers.record, carry, chains)
 
     def split(slots: Array, leaf: Array) -> Array:
