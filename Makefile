@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo pictures test browser lint docs types check atlas bench clean
+.PHONY: demo pictures test browser lint docs types check counts atlas bench clean
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -53,6 +53,9 @@ types: $(VENV)/.installed
 	$(BIN)/pyright
 
 check: test lint types
+
+counts: $(VENV)/.installed  ## lines, tokens, files, public names
+	$(BIN)/python -m tools.counts
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

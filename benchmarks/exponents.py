@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.needs import Parts
+from langevax.algorithm import trace_floats
 from langevax.run import chains, program
 
 REPEATS, LEAST = 5, 0.05  # differences at each size, and seconds that the shorter call takes at least
@@ -63,7 +64,7 @@ def on_one_core() -> None:
 
 def steps_of(parts: Parts) -> Callable[[int], Any]:
     """steps -> the carry after so many from the start, by one compiled program."""
-    problem, algorithm = program.trace_floats((parts.problem, parts.algorithm), jnp.float32)
+    problem, algorithm = trace_floats((parts.problem, parts.algorithm), jnp.float32)
     start, number = parts.start, parts.num_chains
     if callable(start):
         start = start(jax.random.key(1))

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from langevax.algorithm import trace_floats
 from langevax.run import chains, program
 
 OWN_PAGES = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
@@ -67,7 +68,7 @@ def asked(make: Callable[[Draw], Parts]) -> Asked:
 
     def built() -> Any:
         parts = make(lambda *shape: jnp.zeros(shape))
-        algorithm, problem = program.trace_floats((parts.algorithm, parts.problem), jnp.float32)
+        algorithm, problem = trace_floats((parts.algorithm, parts.problem), jnp.float32)
         return algorithm, problem, parts.start, parts.num_chains
 
     algorithm, problem, start, num_chains = eqx.filter_eval_shape(built)

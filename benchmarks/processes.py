@@ -85,10 +85,10 @@ def take_part(address: str, count: int, index: int, what: str, *sizes: str) -> N
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[index]})
     import jax
 
-    from langevax.run import joined
+    from langevax.run import process_group
 
     jax.config.update("jax_num_cpu_devices", 1)
-    with joined(address, count, index):
+    with process_group(address, count, index):
         found = step(count, sizes[0], *map(int, sizes[1:])) if what == "step" else [one_sum(k) for k in FLOATS]
         if index == 0:
             print(json.dumps(found))
@@ -108,7 +108,7 @@ def step(count: int, split: str, rows: int, particles: int) -> float:
     mfld = langevax.meanfield.MFLD(step_size=0.1, temperature=0.01)
     options = {"key": jax.random.key(0), "sharding": mesh, "progress": False}
     warm = langevax.simulate(mfld, risk, risk.prior(0.01, particles), num_steps=1, **options)
-    start = langevax.run.whole(warm.position)
+    start = langevax.run.gather(warm.position)
 
     def run(steps: int) -> float:
         began = time.perf_counter()
@@ -125,7 +125,7 @@ def one_sum(floats: int) -> dict[str, float]:
     from jax import lax
     from jax.sharding import NamedSharding, PartitionSpec
 
-    from langevax.run.processes import agreed
+    from langevax.run.processes import from_first
 
     mesh = jax.make_mesh((jax.device_count(),), ("devices",))
     split = PartitionSpec("devices")
@@ -148,7 +148,7 @@ def one_sum(floats: int) -> dict[str, float]:
 
     took(1)
     times = 1
-    while agreed(took(times)) < SECONDS:  # both stop at once
+    while from_first(took(times)) < SECONDS:  # both stop at once
         times *= 4
     seconds = median([(took(3 * times) - took(times)) / (2 * times) for _ in range(REPEATS)])
     return {"floats": floats, "seconds": seconds}

@@ -54,9 +54,9 @@ def test_draws_are_those_of_jax_to_the_last_bit(name):
 
 
 def test_a_draw_too_large_for_places_of_one_word_is_left_to_jax(monkeypatch):
-    monkeypatch.setattr(keys, "MOST", 10)
+    monkeypatch.setattr(keys, "LARGEST_DRAW", 10)
     key, asked = random.key(1), []
-    monkeypatch.setattr(keys, "_at_places", lambda key, shape: asked.append(shape))
+    monkeypatch.setattr(keys, "_hash_of_indices", lambda key, shape: asked.append(shape))
     drawn = random.bits(unrolled(key), (11,), jnp.uint32)
     np.testing.assert_array_equal(drawn, random.bits(key, (11,), jnp.uint32))
     assert not asked

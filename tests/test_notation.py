@@ -1,4 +1,4 @@
-"""The notation table names keywords that there are, of the things that it says, with the defaults that they have."""
+"""The keywords, owners and defaults of the notation tables are those of the code."""
 
 import ast
 import dataclasses
@@ -13,12 +13,12 @@ import pytest
 import langevax
 
 DOCS = Path(__file__).parents[1] / "docs"
-HEAD = ["symbol", "here", "of", "scale and unit", "default"]
+HEAD = ["symbol", "keyword", "owner", "scale and unit", "default"]
 WITHOUT_KEYWORD = {"beta"}  # the page says what to write instead
 
 
 def quoted(cell):
-    """What stands between backticks."""
+    """Return the code between backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -27,7 +27,7 @@ def rows_of(text):
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
     ]
-    assert lines.count(HEAD) == text.count("| here |"), "a table has other columns"
+    assert lines.count(HEAD) == text.count("| keyword |"), "a table has other columns"
     for cells in lines:
         if cells == HEAD or set("".join(cells)) <= set("-"):
             continue
@@ -102,5 +102,5 @@ def test_every_name_of_the_design_is_in_a_table():
     ],
 )
 def test_what_is_wrong_in_a_row_is_named(row, fault):
-    (said,) = faults("| symbol | here | of | scale and unit | default |\n|---|---|---|---|---|\n" + row)
+    (said,) = faults("| symbol | keyword | owner | scale and unit | default |\n|---|---|---|---|---|\n" + row)
     assert fault in said

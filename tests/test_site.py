@@ -85,8 +85,8 @@ def test_every_page_of_the_documentation_is_in_the_site_and_can_be_searched(site
 
 def rooms():
     """Public modules: what `langevax` holds or loads on use, what these hold, and the files of theory."""
-    names = [*langevax.__all__, *langevax.LOADED_ON_USE]
-    first = {f"langevax.{name}": value for name in names if inspect.ismodule(value := getattr(langevax, name))}
+    public = {f"langevax.{name}": getattr(langevax, name) for name in langevax.__all__}
+    first = {path: value for path, value in public.items() if inspect.ismodule(value)}
     inner = {
         f"{path}.{name}": value
         for path, room in first.items()
@@ -103,8 +103,7 @@ def rooms():
 def public_names(room: ModuleType):
     """What a module exports, or defines under a name that is no one's secret."""
     own = [name for name, value in vars(room).items() if getattr(value, "__module__", None) == room.__name__]
-    names = getattr(room, "__all__", [name for name in own if not name.startswith("_")])
-    return [*names, *(langevax.FUNCTIONS_ON_USE if room is langevax else ())]
+    return getattr(room, "__all__", [name for name in own if not name.startswith("_")])
 
 
 def found(path: str):

@@ -59,7 +59,7 @@ def _own_types(obj: griffe.Object, section: re.Match) -> str:
 
 def _name_the_front_doors(pkg: griffe.Module) -> None:
     """`langevax.sample` and its kin, which load on use, and `langevax.simulate`, whose file has its name."""
-    rooms = ast.literal_eval(str(pkg["FUNCTIONS_ON_USE"].value)) | {"simulate": "run"}
+    rooms = ast.literal_eval(str(pkg["_FUNCTIONS_ON_USE"].value)) | {"simulate": "run"}
     for name, room in rooms.items():
         pkg.set_member(name, griffe.Alias(name, pkg[room].imports[name]))
 

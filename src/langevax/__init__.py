@@ -1,26 +1,36 @@
-"""langevax: optimising and sampling with noisy gradients, in JAX."""
+"""Optimisation and sampling with noisy gradients, in JAX."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-from langevax import data, federated, gradients, integrators, meanfield, spaces
+from langevax import data, federated, gradients, integrators, meanfield, run, spaces
 from langevax._version import __version__
 from langevax.algorithm import Algorithm
-from langevax.langevin import Langevin
-from langevax.metropolis import MALA
-from langevax.pcn import PCN, PCNL
-from langevax.perturbed import PerturbedDescent
 from langevax.problems import likelihoods, losses, neurons
 from langevax.problems.affine import affine
 from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Federation
 from langevax.problems.finite_sum import FiniteSum
+from langevax.problems.function import Function
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.posterior import posterior
 from langevax.problems.problem import Problem
-from langevax.reflected import Reflected
-from langevax.run import CheckpointError, DivergenceError, Result, simulate
-from langevax.underdamped import Underdamped
+from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simulate
+from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, Underdamped
+
+if TYPE_CHECKING:
+    from langevax import (
+        flower,
+        numpyro,
+        optax,
+        optimize,
+        sampling,
+        sklearn,
+        studies,
+        teacher_student,
+        theory,
+    )
+    from langevax.optimize import minimize
+    from langevax.sampling import inverse_problem, sample
 
 __all__ = [
     "MALA",
@@ -32,35 +42,57 @@ __all__ = [
     "ExternalSum",
     "Federation",
     "FiniteSum",
+    "Function",
     "Langevin",
     "MeanFieldRisk",
     "PerturbedDescent",
     "Problem",
     "Reflected",
     "Result",
+    "Stacked",
     "Underdamped",
     "__version__",
     "affine",
     "data",
     "federated",
+    "flower",
     "gradients",
     "integrators",
+    "inverse_problem",
     "likelihoods",
     "losses",
     "meanfield",
+    "minimize",
     "neurons",
+    "numpyro",
+    "optax",
+    "optimize",
     "posterior",
+    "run",
+    "sample",
+    "sampling",
     "simulate",
+    "sklearn",
     "spaces",
+    "studies",
+    "teacher_student",
+    "theory",
 ]
 
-LOADED_ON_USE = ("flower", "numpyro", "optax", "optimize", "sampling", "sklearn", "studies", "teacher_student")
-FUNCTIONS_ON_USE = {"inverse_problem": "sampling", "minimize": "optimize", "sample": "sampling"}
+_FUNCTIONS_ON_USE = {"inverse_problem": "sampling", "minimize": "optimize", "sample": "sampling"}
+
+if not TYPE_CHECKING:  # with it, type checkers would accept every name
+
+    def __getattr__(name: str) -> object:
+        """Import what is not needed by every program at its first use."""
+        import importlib
+
+        if name in _FUNCTIONS_ON_USE:
+            return getattr(importlib.import_module(f"langevax.{_FUNCTIONS_ON_USE[name]}"), name)
+        if name in __all__:
+            return importlib.import_module(f"langevax.{name}")
+        raise AttributeError(f"module 'langevax' has no attribute {name!r}")
 
 
-def __getattr__(name: str) -> Any:
-    if name in LOADED_ON_USE:
-        return importlib.import_module(f"langevax.{name}")
-    if name in FUNCTIONS_ON_USE:
-        return getattr(importlib.import_module(f"langevax.{FUNCTIONS_ON_USE[name]}"), name)
-    raise AttributeError(f"module 'langevax' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return __all__

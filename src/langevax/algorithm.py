@@ -1,52 +1,69 @@
-"""The contract of algorithms: everything that `simulate` runs has `init` and `step`."""
+"""The interface of algorithms: everything that `simulate` runs has `init` and `step`."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key, PyTree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Int, Key
 
+from langevax._typing import PyTree
 from langevax.problems.problem import Problem
 
-Info = dict[str, Any]
-"""Scalars of one step, the same names from `init` and `step`: integers are counts, summed over the
-run in 64 bits; floats are metrics, averaged between records."""
+Info: TypeAlias = dict[str, ArrayLike]
+"""Scalars of one step, the same names from `init` and `step`. Integers are counts, summed over the run in 64 bits;
+floats are metrics, averaged between records."""
 
+Schedule: TypeAlias = Callable[[Any], Any]
+"""A function of the step such as optax's: int32 in, scalar out."""
 
-class State(Protocol):
-    """A named tuple of arrays with at least a position; it holds no key and no step counter."""
+Hyperparameter: TypeAlias = ArrayLike | Schedule
+"""A number, an array that broadcasts against the position, or a schedule."""
 
-    @property
-    def position(self) -> PyTree: ...
+INIT_STEP, START_STEP = 2**32 - 1, 2**32 - 2
+"""Steps that no run reaches: the keys of `init` and of the start are `fold_in(key, ...)` of these."""
 
 
 class Algorithm(eqx.Module):
-    """A method as two pure functions of one chain; `simulate` adds chains, records and everything else.
+    """A method as two pure functions of one chain; `simulate` adds chains, records, checkpoints and progress.
 
-    Floats (`step_size`, `temperature`) are traced, so another value does not compile again; ints are
-    static. Either float may be a schedule, a function of the step such as optax's.
+    The state is a named tuple of arrays with at least a `position`; it holds neither a key nor a step counter. Floats
+    (`step_size`, `temperature`) are traced, so that another value does not compile again; ints are static. Either float
+    may be a schedule.
     """
 
     chains: ClassVar[Literal["vmap", "map"]] = "vmap"
     """How several chains run: together, or one after the other where a step branches on its own data."""
 
     def check(self, problem: Problem) -> None:
-        """Raise, before anything is compiled, where this method cannot run on the problem."""
+        """Raise, before anything is compiled, if this method cannot run on the problem."""
 
     @abstractmethod
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[Any, Info]:
-        """The state before step 0."""
+        """Return the state before step 0, and what it cost."""
 
     @abstractmethod
     def step(self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[Any, Info]:
-        """One step; `step` is an int32 counted from 0 and shared by all chains."""
+        """Return the state after one step; `step` is an int32 counted from 0 and shared by all chains."""
 
 
 def at_step(value: Any, step: Int[Array, ""]) -> Any:
-    """A schedule's value at a step; a number is its own.
+    """Return a schedule's value at a step, or a number as it is.
 
     A compiled schedule that ends at 0, such as `optax.linear_schedule(0.5, 0.0, 10)`, may round to below 0
     there, where a square root has no value.
     """
     return jnp.maximum(jnp.asarray(value(step)), 0) if callable(value) else value
+
+
+def trace_floats(tree: PyTree, dtype: Any) -> PyTree:
+    """Return `tree` with floats and floating arrays as arrays of `dtype`, on whose values no program depends."""
+
+    def cast(leaf: Any) -> Any:
+        is_float = eqx.is_array_like(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return jnp.asarray(leaf, dtype) if is_float else leaf
+
+    return jax.tree.map(cast, tree)

@@ -1,13 +1,13 @@
-"""Keys whose numbers come from straight code instead of a loop.
+"""Random keys whose draws compile to straight-line code instead of a loop.
 
 JAX lowers Threefry on processors to a loop over its five groups of rounds. A draw is then a loop within the loop of a
-run, through which all its numbers go five times, with twelve bytes a number on the way. Written out, the 20 rounds are
-one pass that XLA fuses with what makes numbers of the bits: 4.3 instead of 6 ns a normal, 5.9 instead of 12.3 where
-there are two millions, and a step of eight chains of SVRG-LD on a small table, as a scan by hand, 7.9 instead of 17 us.
-It compiles in less time, too. Bits are the same to the last.
+run, which passes five times over all its numbers and moves twelve bytes per number. Written out, the 20 rounds are one
+pass that XLA fuses with the conversion of the bits: 4.3 instead of 6 ns per normal, 5.9 instead of 12.3 for two million
+of them, and 7.9 instead of 17 us for a step of eight chains of SVRG-LD on a small table, written as a scan. It also
+compiles in less time. All bits are the same.
 
-Barriers keep XLA from looking through a key at what made it: without them it took twice as long to compile a step, and
-a quarter longer to run it.
+Barriers keep XLA from looking through a key at its derivation: without them a step took twice as long to compile, and a
+quarter longer to run.
 """
 
 import math
@@ -24,15 +24,15 @@ Words = UInt32[Array, "..."]
 
 ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
 PARITY = 0x1BD11BDA
-MOST = 2**32
-"""Numbers of one draw whose place is one word."""
+LARGEST_DRAW = 2**32
+"""Numbers of one draw whose index fits in one word."""
 
 
 def unrolled(key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
-    """The same key with the same draws, for use inside of a compiled program.
+    """Return the same key with the same draws, for use inside a compiled program.
 
-    Keys of another kind than `threefry2x32` are returned as they are, and so are all on accelerators, where JAX has
-    no such loop, or where it is told to draw in another order (`jax_threefry_partitionable=False`).
+    Keys of another kind than `threefry2x32` are returned unchanged, and so are all keys on accelerators, where JAX has
+    no such loop, and if JAX draws in another order (`jax_threefry_partitionable=False`).
 
     >>> key = jax.random.key(0)
     >>> bool(jnp.all(jax.random.normal(unrolled(key), (3,)) == jax.random.normal(key, (3,))))
@@ -45,13 +45,13 @@ def unrolled(key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
 
 
 def is_unrolled(key: Key[Array, "*keys"]) -> bool:
-    """Whether a key is what `unrolled` makes, not what it returns as it is."""
+    """Return whether a key was made by `unrolled`, not returned unchanged."""
     return random.key_impl(key) == UNROLLED
 
 
-@jax.jit  # traced once a shape
+@jax.jit  # traced once per shape
 def hashed(first: Words, second: Words, left: Words, right: Words) -> tuple[Words, Words]:
-    """Threefry-2x32-20 of the words of a count (Salmon, Moraes, Dror, Shaw, SC 2011)."""
+    """Return Threefry-2x32-20 of the words of a counter (Salmon, Moraes, Dror, Shaw, SC 2011)."""
     schedule = first, second, first ^ second ^ jnp.uint32(PARITY)
     left, right = left + first, right + second
     for group in range(5):
@@ -64,24 +64,24 @@ def hashed(first: Words, second: Words, left: Words, right: Words) -> tuple[Word
 
 
 def normal_columns(column_keys: Key[Array, " columns"], length: int) -> Float[Array, "length columns"]:
-    """`jax.random.normal(key, (length,))` in float32 of each unrolled key, one beside the other."""
+    """Return `jax.random.normal(key, (length,))` in float32 of each unrolled key, as columns."""
     first, second = jnp.moveaxis(random.key_data(column_keys), -1, 0)
-    places = lax.broadcasted_iota(jnp.uint32, (length, len(column_keys)), 0)
-    left, right = hashed(first, second, jnp.zeros_like(places), places)
-    # as JAX does: 23 bits are the digits of a number in [1, 2), moved to (-1, 1), of which a normal is the quantile
-    digits = (left ^ right) >> jnp.uint32(9) | jnp.uint32(0x3F800000)
-    lowest = np.nextafter(np.float32(-1), np.float32(0))
-    uniform = (lax.bitcast_convert_type(digits, jnp.float32) - 1) * (np.float32(1) - lowest) + lowest
-    return np.float32(np.sqrt(2)) * lax.erf_inv(jnp.maximum(uniform, lowest))
+    indices = lax.broadcasted_iota(jnp.uint32, (length, len(column_keys)), 0)
+    left, right = hashed(first, second, jnp.zeros_like(indices), indices)
+    # as in JAX: 23 bits are the mantissa of a number in [1, 2), shifted to (-1, 1) and mapped by the normal quantile
+    mantissa = (left ^ right) >> jnp.uint32(9) | jnp.uint32(0x3F800000)
+    least = np.nextafter(np.float32(-1), np.float32(0))
+    uniform = (lax.bitcast_convert_type(mantissa, jnp.float32) - 1) * (np.float32(1) - least) + least
+    return np.float32(np.sqrt(2)) * lax.erf_inv(jnp.maximum(uniform, least))
 
 
-def _at_places(key: UInt32[Array, "2"], shape: tuple[int, ...]) -> tuple[Words, Words]:
-    places = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    return hashed(key[0], key[1], jnp.zeros_like(places), places)
+def _hash_of_indices(key: UInt32[Array, "2"], shape: tuple[int, ...]) -> tuple[Words, Words]:
+    indices = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    return hashed(key[0], key[1], jnp.zeros_like(indices), indices)
 
 
 def _split(key: UInt32[Array, "2"], shape: tuple[int, ...]) -> UInt32[Array, "*shape 2"]:
-    return lax.optimization_barrier(jnp.stack(_at_places(key, shape), axis=-1))
+    return lax.optimization_barrier(jnp.stack(_hash_of_indices(key, shape), axis=-1))
 
 
 def _fold_in(key: UInt32[Array, "2"], data: Any) -> UInt32[Array, "2"]:
@@ -89,9 +89,9 @@ def _fold_in(key: UInt32[Array, "2"], data: Any) -> UInt32[Array, "2"]:
 
 
 def _bits(key: UInt32[Array, "2"], width: int, shape: tuple[int, ...]) -> Array:
-    if math.prod(shape) >= MOST:
+    if math.prod(shape) >= LARGEST_DRAW:
         return threefry_prng_impl.random_bits(key, width, shape)
-    left, right = lax.optimization_barrier(_at_places(key, shape))
+    left, right = lax.optimization_barrier(_hash_of_indices(key, shape))
     if width == 64:
         return left.astype(jnp.uint64) << jnp.uint64(32) | right.astype(jnp.uint64)
     return (left ^ right).astype(f"uint{width}")

@@ -9,6 +9,7 @@ import pytest
 
 import langevax
 from langevax import Federation, federated
+from langevax.algorithm import trace_floats
 from langevax.run import program
 from langevax.studies.federated.problem import WavyLoss, dialled_federation
 
@@ -27,7 +28,7 @@ P, D = 48, 40
 def test_a_round_copies_no_table_and_computes_for_those_asked_alone(method):
     """In the compiled loop: no copy of anything of P x D but the arguments at the start, and no P x D gradients."""
     federation = dialled_federation(P, 2, D, seed=0).federation
-    method = program.trace_floats(method, jnp.float32)
+    method = trace_floats(method, jnp.float32)
     carry = program.begin(method, federation, program.Observers(None, None), jnp.zeros(D), jax.random.key(0), None)
     arguments = (method, federation, program.Observers(None, None), carry, None, jax.random.key(0))
     compiled = program.advance.lower(*arguments, jnp.int32(5), jnp.int32(2**31 - 1), None).compile()

@@ -35,7 +35,7 @@ resume = false
 TASK = """
 from langevax.federated import FLEDGE, MinibatchSARAH
 from langevax.flower import Task, wire
-from langevax.run import identity
+from langevax.run.checkpoint import describe
 from planted.rows import START, problem
 
 METHODS = {
@@ -43,7 +43,7 @@ METHODS = {
     "fledge-client": FLEDGE(step_size=0.05, local_steps=3, batch_size=2, clients_per_round=4, table="client"),
     "sarah": MinibatchSARAH(step_size=0.05, batch_size=2, period=3),
 }
-DESCRIBED = {wire.text(identity.describe({"algorithm": method})): name for name, method in METHODS.items()}
+DESCRIBED = {wire.text(describe({"algorithm": method})): name for name, method in METHODS.items()}
 task = Task(lambda config: METHODS[config["method"]], START, problem)
 """
 

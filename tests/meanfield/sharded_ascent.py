@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import langevax
+from langevax.algorithm import trace_floats
 from langevax.meanfield import PSDCA
 from langevax.meanfield.resampling import resampled
 from langevax.run import program
@@ -50,7 +51,7 @@ def sent(text):
 def of_advance(algorithm, problem, positions, mesh):
     """What a compiled stretch of steps sends, and whether weights lie where particles do from the start."""
     observers = program.Observers(None, None)
-    algorithm, problem = program.trace_floats((algorithm, problem), jnp.float32)
+    algorithm, problem = trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh)
     key, stop, every = jax.random.key(0), jnp.int32(5), jnp.int32(program.NO_GRID)
     carry = program.begin(algorithm, problem, observers, positions, key, None)

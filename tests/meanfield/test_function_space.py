@@ -18,7 +18,7 @@ from langevax.meanfield.moves import LONGEST, adapted, check_proposal
 from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
 from langevax.meanfield.smc import sample_gibbs
 from langevax.meanfield.steps import coordinate_steps
-from langevax.pcn import PCNLState
+from langevax.samplers import PCNLState
 from tests.errorbars import LIMIT, assert_mean
 from tests.papers import tiny
 

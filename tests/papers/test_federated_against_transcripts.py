@@ -16,9 +16,9 @@ from jax import random
 
 import langevax
 from langevax import Federation, federated, trees
+from langevax.algorithm import INIT_STEP
 from langevax.federated import sampling
 from langevax.gradients import batches
-from langevax.run.program import INIT_STEP
 from tests.papers import transcripts_federated as transcripts
 
 COUNTS, D, ASKED, LOCAL_STEPS, B, ROUNDS, PERIOD = (3, 1, 7, 4, 7), 3, 3, 3, 2, 10, 4

@@ -304,4 +304,4 @@ def test_a_prior_drawn_on_the_host_has_the_numbers_of_the_program():
     for particles in (1, 3, 5, 8, 13):
         risk = MeanFieldRisk(neurons.Tanh(), losses.squared, jnp.ones((2, 2)), jnp.ones(2), precision=0.3)
         prior, key = risk.prior(0.1, particles), jax.random.key(particles)
-        np.testing.assert_allclose(prior.drawn(key), prior(key), rtol=1e-6)
+        np.testing.assert_allclose(prior.draw_on_host(key), prior(key), rtol=1e-6)

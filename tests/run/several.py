@@ -57,10 +57,10 @@ def fitted(devices: int | None):
 def main(port: str, processes: str, index: str, folder: str, fault: str = ""):
     import jax
 
-    from langevax.run import joined
+    from langevax.run import process_group
 
     jax.config.update("jax_num_cpu_devices", 1)
-    with joined(f"127.0.0.1:{port}", int(processes), int(index)):
+    with process_group(f"127.0.0.1:{port}", int(processes), int(index)):
         mesh = jax.make_mesh((int(processes),), ("particles",))
         if fault:
             fail(fault, mesh, index)
@@ -86,14 +86,14 @@ def measured(mesh, folder: Path) -> dict:
     import jax
 
     import langevax
-    from langevax.run import processes, whole
+    from langevax.run import gather, processes
 
     mfld, risk, cloud, options = parts()
     shared, saved = {"sharding": mesh, **options}, folder / "saved"
     first = langevax.simulate(mfld, risk, cloud, num_steps=HALF, checkpoint=saved, **shared)
-    if processes.first():  # for one process to go on from
+    if processes.is_first():  # for one process to go on from
         shutil.copytree(saved, folder / "half")
-    processes.meet("copied")
+    processes.wait_for_all("copied")
     resumed = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, checkpoint=saved, resume=True, **shared)
     through = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **shared)
     alone = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **options)  # of this process, beside the others
@@ -110,14 +110,14 @@ def measured(mesh, folder: Path) -> dict:
         "steps": [first.steps, resumed.steps, theirs.steps],
         "recorded": through.trace.steps.tolist(),
         "evaluations": through.evaluations,
-        "through": whole(through.position).tolist(),
-        "resumed": whole(resumed.position).tolist(),
-        "of one": whole(theirs.position).tolist(),
-        "rows": whole(halves.position).tolist(),
+        "through": gather(through.position).tolist(),
+        "resumed": gather(resumed.position).tolist(),
+        "of one": gather(theirs.position).tolist(),
+        "rows": gather(halves.position).tolist(),
         "row records": np.asarray(halves.positions).tolist(),
         "fitted": fitted(2).particles_.tolist(),
-        "alone": whole(alone.position).tolist(),
-        "chains": whole(many.position).tolist(),
+        "alone": gather(alone.position).tolist(),
+        "chains": gather(many.position).tolist(),
         "chain records": np.asarray(many.positions).tolist(),
         "records": np.asarray(resumed.positions).tolist(),
         "mean": np.asarray(through.average.mean).tolist(),

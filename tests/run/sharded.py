@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import langevax
 from langevax import trees
+from langevax.algorithm import trace_floats
 from langevax.gradients import SVRG
 from langevax.problems import clouds, mean_field
 from langevax.problems.function import Function
@@ -29,7 +30,7 @@ CALL = re.compile(r"= (\S+|\(.*?\)) (all-reduce|all-gather|all-to-all|collective
 def advancing(algorithm, problem, positions, mesh, record=None, num_chains=None):
     """The program of a device for one `advance`, compiled."""
     observers = program.Observers(record, None)
-    algorithm, problem = program.trace_floats((algorithm, problem), jnp.float32)
+    algorithm, problem = trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh, num_chains)
     key, stop, every, many = jax.random.key(0), jnp.int32(5), jnp.int32(2), chains.of(positions, num_chains)
     carry = program.begin(algorithm, problem, observers, positions, key, many)

@@ -196,6 +196,40 @@ REFUSED = {
         ValueError,
         ["checkpoint_seconds must be finite and >= 0, got -1.0", "pass"],
     ),
+    "a precision of products that is not one": (
+        plainly(matmul_precision="bf16"),
+        ValueError,
+        ["matmul_precision must be None or one of 'bfloat16', 'float32', got 'bf16'"],
+    ),
+    "another spelling of a precision": (plainly(matmul_precision="BFLOAT16"), ValueError, ["got 'BFLOAT16'"]),
+    "an empty precision": (plainly(matmul_precision=""), ValueError, ["matmul_precision", "got ''"]),
+    "words as progress": (
+        plainly(progress="yes"),
+        TypeError,
+        ["progress must be True, False or 'auto', got 'yes'"],
+    ),
+    "stacked scalars": (
+        plainly(start=langevax.Stacked({"w": jnp.zeros(2), "b": jnp.array(0.0)})),
+        ValueError,
+        ["start['b'] is a scalar, but Stacked positions have the chains along axis 0", "pass an array"],
+    ),
+    "stacked leaves that disagree": (
+        plainly(start=langevax.Stacked({"w": jnp.zeros((2, SIZE)), "x": jnp.zeros((3, SIZE))})),
+        ValueError,
+        ["start['x'] has shape (3, 3), so 3 chains along axis 0, but another leaf has 2", "one position per chain"],
+    ),
+    "stacked positions of another number of chains": (
+        plainly(start=langevax.Stacked(jnp.zeros((2, SIZE))), num_chains=4),
+        ValueError,
+        ["start has shape (2, 3), so 2 chains along axis 0, but num_chains is 4", "one position per chain"],
+    ),
+    "stacked nothing": (plainly(start=langevax.Stacked(())), ValueError, ["start holds no array", "pass a pytree"]),
+    "stacked words": (plainly(start=langevax.Stacked("zero")), TypeError, ["start must be an array, got 'zero'"]),
+    "no stacked chain": (
+        plainly(start=langevax.Stacked(jnp.zeros((0, SIZE)))),
+        ValueError,
+        ["start is empty, of shape (0, 3)"],
+    ),
     "a number of devices as sharding": (
         plainly(sharding=4),
         TypeError,
@@ -223,9 +257,36 @@ def test_chains_that_disagree_with_the_start():
 def test_a_start_that_does_not_split_over_the_devices():
     mesh = jax.make_mesh((1,), ("particles",))
     with pytest.raises(
-        ValueError, match=r"over 1 devices, which does not go into a position of shape \(\); make axis 0"
+        ValueError, match=r"over 1 devices, which does not divide a position of shape \(\); make axis 0"
     ):
         plainly(start=jnp.array(0.0), sharding=mesh)()
+
+
+def end(start=None, key=None, **options):
+    start, key = jnp.zeros(SIZE) if start is None else start, jax.random.key(0) if key is None else key
+    return langevax.simulate(langevin(), options.get("problem", problem()), start, key=key, num_steps=2).position
+
+
+TRANSFORMED = {
+    "jit over the start": lambda: jax.jit(end)(jnp.zeros(SIZE)),
+    "jit over nothing": lambda: jax.jit(lambda: end())(),
+    "jit over the key": lambda: jax.jit(lambda key: end(key=key))(jax.random.key(0)),
+    "vmap over keys": lambda: jax.vmap(lambda key: end(key=key))(jax.random.split(jax.random.key(0), 2)),
+    "vmap over starts": lambda: jax.vmap(end)(jnp.zeros((2, SIZE))),
+    "vmap over stacked starts": lambda: jax.vmap(lambda x: end(langevax.Stacked(x)))(jnp.zeros((2, 2, SIZE))),
+    "grad by the start": lambda: jax.grad(lambda x: end(x).sum())(jnp.zeros(SIZE)),
+    "grad by the data": lambda: jax.grad(lambda rows: end(problem=langevax.FiniteSum(squared_distance, rows)).sum())(
+        ROWS
+    ),
+}
+
+
+@pytest.mark.parametrize("call", TRANSFORMED.values(), ids=TRANSFORMED)
+def test_a_run_inside_a_transformation_is_refused_in_a_sentence(call):
+    with pytest.raises(
+        TypeError, match=r"simulate cannot be called inside jax.jit, jax.vmap or jax.grad: .*num_chains="
+    ):
+        call()
 
 
 def test_a_refused_run_does_not_occupy_its_checkpoint(tmp_path):

@@ -140,7 +140,7 @@ def test_an_interrupt_at_a_bad_moment_loses_nothing(tmp_path, monkeypatch, place
 
         return call
 
-    owner, name = (DRIVER.Recording, "take") if place.startswith("after") else (Checkpoint, "save")
+    owner, name = (DRIVER.Recording, "copy_from") if place.startswith("after") else (Checkpoint, "save")
     monkeypatch.setattr(owner, name, interrupted(getattr(owner, name)))
     with pytest.raises(KeyboardInterrupt):
         simulate(STEPS, checkpoint=tmp_path, checkpoint_seconds=1e9 if owner is DRIVER.Recording else 0.0)
@@ -239,7 +239,7 @@ def test_a_directory_without_a_state_is_free(tmp_path):
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_a_checkpoint_of_another_run_names_what_differs(shared, changed, named):
-    with pytest.raises(CheckpointError, match=r"is of another run: .*" + named + r".*name another directory"):
+    with pytest.raises(CheckpointError, match=r"belongs to another run: .*" + named + r".*name another directory"):
         resume(shared, **changed)
     assert_same_bits(resume(shared), uninterrupted())
 
@@ -288,7 +288,7 @@ def test_a_damaged_description_is_said(saved, text):
     record = saved / "run.json"
     good = record.read_text()
     record.unlink() if text is None else record.write_text(text)
-    with pytest.raises(CheckpointError, match=r"run.json cannot be read .* damaged or gone. Restore this file"):
+    with pytest.raises(CheckpointError, match=r"run.json cannot be read .* damaged or missing. Restore this file"):
         resume(saved)
     record.write_text(good)
     assert_same_bits(resume(saved), uninterrupted())
@@ -297,7 +297,10 @@ def test_a_damaged_description_is_said(saved, text):
 def test_another_format_names_the_version_that_reads_it(saved):
     record = saved / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"}))
-    with pytest.raises(CheckpointError, match=r"format 99, this version reads 1; use langevax 7.1"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"format 99, but this version of langevax reads format 2; it was written by langevax 7.1. Continue",
+    ):
         resume(saved)
 
 
@@ -321,7 +324,7 @@ def test_no_damaged_state_is_taken_for_a_good_one(saved, kind):
     assert len(refusals) >= 3
     for message in refusals:
         assert f"state of step 40 in {saved / 'state' / '40'} cannot be read" in message
-        assert "Delete that folder to go on from step 30" in message
+        assert "Delete that folder to continue from step 30" in message
     path = next((saved / "state" / "40").rglob("manifest.ocdbt"))
     path.write_bytes(b"")
     shutil.rmtree(saved / "state" / "40")  # the remedy

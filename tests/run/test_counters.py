@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from langevax.run import counters, program
+from langevax.run import program
 from tests.run.setting import SIZE, Script, problem, simulate
 
 MOST = 2**31 - 1
@@ -15,13 +15,13 @@ def spend(step):
 
 
 def test_a_count_carries_into_its_high_half():
-    count = counters.zero_like(jnp.zeros(2, jnp.int32))
+    count = program.Count.of(jnp.zeros(2, jnp.int32))
     total = np.zeros(2, np.int64)
     for increment in ([MOST, 1], [MOST, 0], [2, 2**32 - 1], [0, 1], [5, 2**32 - 1]):
-        count = counters.add(count, jnp.array(increment, jnp.uint32))
+        count = count.plus(jnp.array(increment, jnp.uint32))
         total += np.array(increment, np.int64)
-        assert counters.to_int64(count).tolist() == total.tolist()
-    assert counters.to_int64(count).dtype == np.int64
+        assert count.to_int64().tolist() == total.tolist()
+    assert count.to_int64().dtype == np.int64
 
 
 def test_totals_of_a_run_pass_2_to_the_32():

@@ -72,7 +72,7 @@ def test_the_error_says_where_and_what_to_do():
     error = broken()
     assert isinstance(error, ArithmeticError)
     assert error.suggested_step_size == pytest.approx(STEP_SIZE / 10)
-    for words in [f"non-finite at step {error.step}", "try step_size=1.1", ".state", "saved checkpoints stay"]:
+    for words in [f"non-finite at step {error.step}", "try step_size=1.1", ".state", "saved checkpoints are unchanged"]:
         assert words in str(error)
     assert np.all(np.isfinite(run(200, algorithm=too_large(error.suggested_step_size)).position))
 

@@ -42,7 +42,7 @@ def test_numbers_do_not_depend_on_the_chunks(undisturbed, monkeypatch, length):
 
 
 def test_numbers_do_not_depend_on_the_clock(undisturbed, monkeypatch):
-    monkeypatch.setattr("langevax.run.pace.CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr(DRIVER, "CHUNK_SECONDS", 1e-4)
     assert_same_bits(simulate(STEPS), undisturbed)
 
 
@@ -59,6 +59,36 @@ def test_numbers_do_not_depend_on_being_looked_at(undisturbed):
     for options in [{"record_every": None, "average": None}, {"record": None}]:
         assert_same_tree(simulate(STEPS, **options).state, undisturbed.state)
     assert_same_bits(simulate(STEPS, callbacks=[lambda trace, state: None], callback_every=5), undisturbed)
+
+
+def test_stacked_starts_are_positions_of_the_chains():
+    """Without a step each chain is where it was put; shared, drawn and stacked starts of equal numbers are one run."""
+    positions = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    squares = langevax.Function(lambda x: jnp.sum(x["w"] ** 2) / 2)
+    options = {"key": jax.random.key(0), "num_steps": 0}
+    ends = langevax.simulate(langevax.Langevin(0.1, 0.5), squares, langevax.Stacked(positions), **options)
+    assert ends.num_chains == 2
+    assert_same_tree(ends.position, positions)
+    row = np.full(SIZE, 0.5, np.float32)
+    assert_same_bits(
+        simulate(STEPS, start=langevax.Stacked(np.stack([row] * CHAINS)), num_chains=None), simulate(STEPS, start=row)
+    )
+
+
+def test_the_repr_of_a_result_is_a_summary(undisturbed):
+    text = repr(undisturbed)
+    for words in [
+        f"Finished all {STEPS} steps.",
+        "position (2, 3)",
+        "2 chains",
+        "10 records",
+        "evaluations=",
+        "seconds=",
+    ]:
+        assert words in text, text
+    assert len(text) < 250
+    assert "array" not in text.lower()
+    assert repr(undisturbed.trace).startswith("Trace(10 records up to step 40; info: evaluations")
 
 
 def test_steps_are_the_hand_written_loop_with_the_documented_keys(undisturbed):
@@ -133,8 +163,8 @@ def test_more_records_than_the_buffer_holds(monkeypatch, name, limit, slots):
     monkeypatch.setattr(program, name, limit)
     fix_chunks(monkeypatch, 10**6)
     lengths = []
-    take = DRIVER.Recording.take
-    monkeypatch.setattr(DRIVER.Recording, "take", lambda *a: (lengths.append(a[3] - a[2]), take(*a)))
+    take = DRIVER.Recording.copy_from
+    monkeypatch.setattr(DRIVER.Recording, "copy_from", lambda *a: (lengths.append(a[3] - a[2]), take(*a)))
     result = simulate(STEPS, Script(count_up), num_chains=None, average=None)
     grid = np.arange(4, STEPS + 1, 4)
     assert max(lengths) == 4 * slots

@@ -48,7 +48,7 @@ def run(model: Path, table: Path, out: Path | None) -> None:
 
     from langevax.cli.tables.reading import read_table, write_table
     from langevax.cli.tables.schema import read_schema
-    from langevax.run.compilation import keep_compiled_programs
+    from langevax.run import keep_compiled_programs
 
     output = Output(machine=True)  # stdout is for the predictions alone
     folder = model.parent if model.name == MODEL else model

@@ -219,7 +219,7 @@ def _run(
     settings: list[str],
     resume: bool,
 ) -> None:
-    from langevax.run.compilation import keep_compiled_programs
+    from langevax.run import keep_compiled_programs
     from langevax.studies import NAMES, load
 
     _check(name, NAMES)

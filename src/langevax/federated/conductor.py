@@ -20,6 +20,7 @@ from jax import random
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from langevax import trees
+from langevax.algorithm import trace_floats
 from langevax.federated import turns
 from langevax.federated.exchange import Answers, Exchange
 from langevax.federated.rounds import COUNTS, Federated, client_key, cost, exchange_keys
@@ -28,7 +29,6 @@ from langevax.federated.turns import Turn
 from langevax.keys import unrolled
 from langevax.problems.federation import Roster
 from langevax.problems.finite_sum import FiniteSum
-from langevax.run.program import trace_floats
 
 
 class Asked(NamedTuple):

@@ -18,6 +18,7 @@ from flwr.clientapp.typing import Mod
 
 from langevax import trees
 from langevax._version import __version__
+from langevax.algorithm import trace_floats
 from langevax.federated import turns
 from langevax.federated.conductor import answered
 from langevax.federated.exchange import Exchange
@@ -26,9 +27,8 @@ from langevax.flower.task import Task
 from langevax.flower.wire import Refused
 from langevax.problems.federation import Roster
 from langevax.problems.finite_sum import FiniteSum
-from langevax.run import identity
-from langevax.run.compilation import keep_compiled_programs
-from langevax.run.program import trace_floats
+from langevax.run import keep_compiled_programs
+from langevax.run.checkpoint import describe
 
 SEEN = "langevax.seen"
 MEMORY = "langevax.memory."  # and the number of the exchange that left it
@@ -91,7 +91,7 @@ class Client:
         self.num_partitions = int(context.node_config.get("num-partitions", 0))
         algorithm = task.algorithm_of(context.run_config)
         self.start = jax.tree.map(jnp.asarray, task.start_of(context.run_config))
-        self.described = wire.text(identity.describe({"algorithm": algorithm}))
+        self.described = wire.text(describe({"algorithm": algorithm}))
         self.problem = task.problem(context)
         if not isinstance(self.problem, FiniteSum):
             raise TypeError(

@@ -17,8 +17,8 @@ from langevax.flower import wire
 from langevax.flower.evaluation import Evaluate
 from langevax.flower.strategy import FederatedStrategy
 from langevax.flower.task import Task
+from langevax.run import keep_compiled_programs
 from langevax.run.checkpoint import write_atomically
-from langevax.run.compilation import keep_compiled_programs
 
 DEFAULTS: dict[str, Any] = {
     "rounds": 3, "seed": 0, "num-clients": 0, "weights": "size", "deadline": 60.0, "join-seconds": 120.0,

@@ -23,7 +23,8 @@ from langevax.flower.exchanges import Carried, Exchanges, Sent
 from langevax.flower.members import Members
 from langevax.flower.post import Inspector
 from langevax.flower.reception import Reception
-from langevax.run import CheckpointError, identity
+from langevax.run import CheckpointError
+from langevax.run.checkpoint import describe
 
 log = getLogger("flwr").log
 SILENT = 3  # exchanges in a row without an answer that end a run
@@ -92,8 +93,8 @@ class FederatedStrategy(Strategy):
             raise ValueError(f"weights must be 'size' or 'uniform', got {weights!r}.")
         self.conductor = Conductor(algorithm, key, position)
         self.members = Members(weights, patience, trees.dtype_of(self.conductor.position))
-        described = wire.text(identity.describe({"algorithm": algorithm}))
-        self.identity = wire.text(identity.describe({"algorithm": algorithm, "key": key}) | _shapes(position))
+        described = wire.text(describe({"algorithm": algorithm}))
+        self.identity = wire.text(describe({"algorithm": algorithm, "key": key}) | _shapes(position))
         self.num_clients, self.deadline, self.join_seconds = num_clients, deadline, join_seconds
         self.folder = None if checkpoint is None else Path(checkpoint)
         self.resume, self.poll_seconds = resume, poll_seconds

@@ -22,9 +22,9 @@ from langevax import checks
 from langevax.algorithm import Algorithm, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
-from langevax.langevin import Langevin
 from langevax.meanfield.inner import Inner, check_inner, moved_exactly, moved_towards
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
+from langevax.samplers import Langevin
 
 
 class FictitiousPlayState(NamedTuple):

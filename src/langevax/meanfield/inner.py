@@ -12,11 +12,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from langevax import checks
 from langevax.gradients import Full
-from langevax.langevin import Langevin, LangevinState
 from langevax.meanfield.moves import LONGEST, check_proposal
 from langevax.meanfield.pcnl_moves import moved_as_functions
-from langevax.pcn import PCNLState
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.samplers import Langevin, LangevinState, PCNLState
 
 Cloud = Float[Array, "particles size"]
 Inner = Literal["langevin", "pcnl"]

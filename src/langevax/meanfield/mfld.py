@@ -12,7 +12,7 @@ from typing import Any
 
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
-from langevax.langevin import Langevin
+from langevax.samplers import Langevin
 
 
 def MFLD(

@@ -12,9 +12,9 @@ from jax import lax, random
 from jaxtyping import Array, Float, Key
 
 from langevax import trees
-from langevax.metropolis import MALA, MALAState
 from langevax.problems.affine import affine
 from langevax.problems.problem import Problem
+from langevax.samplers import MALA, MALAState
 
 SLOW, FAST = 0.5, 0.75  # acceptances below and above which the step of the moves shrinks and grows
 SHRINK, GROW = 0.75, 1.3
@@ -42,7 +42,7 @@ def moved(
     def move(state: MALAState, step: Array) -> tuple[MALAState, Array]:
         noise_keys, accept_keys = jax.vmap(random.split, out_axes=1)(random.split(random.fold_in(key, step), size))
         noise = trees.normal_rows(noise_keys, width, dtype)
-        state, info = jax.vmap(lambda s, xi, k: mala.moved(scaled, s, xi, k, step))(state, noise, accept_keys)
+        state, info = jax.vmap(lambda s, xi, k: mala.step_with_noise(scaled, s, xi, k, step))(state, noise, accept_keys)
         return state, jnp.mean(info["acceptance"])
 
     start = MALAState(particles.position / scale, particles.potential, particles.gradient * scale)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import lax, random
 from jaxtyping import Array, Float, Key
 
-from langevax.pcn import PCNL, PCNLState
 from langevax.problems.problem import Problem
+from langevax.samplers import PCNL, PCNLState
 
 
 def moved_as_functions(

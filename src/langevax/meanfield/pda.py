@@ -28,9 +28,9 @@ from langevax import checks
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import Full, GradientEstimator, batches
 from langevax.integrators import Exponential, Integrator
-from langevax.langevin import Langevin
 from langevax.meanfield.inner import Inner, check_inner, moved_exactly, moved_towards
 from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk
+from langevax.samplers import Langevin
 
 
 class PDAState(NamedTuple):

@@ -1,10 +1,10 @@
-"""When a run has arrived: its dual vector stands still, by the rule of `langevax.run.standstill`."""
+"""When a run has arrived: its dual vector stands still, by the rule of `langevax.run.result.is_stationary`."""
 
 from typing import Any
 
 import numpy as np
 
-from langevax.run.standstill import standing_still
+from langevax.run.result import is_stationary
 
 FEWEST = 50
 """Records from which on the rule is asked."""
@@ -18,7 +18,7 @@ def arrived(duals: np.ndarray) -> bool:
         >>> arrived(still), arrived(drifting + 0.1 * np.arange(100)[:, None])
         (True, False)
     """
-    return standing_still(duals, FEWEST)
+    return is_stationary(duals, FEWEST)
 
 
 def stop_at_plateau(trace: Any, _state: Any) -> bool:

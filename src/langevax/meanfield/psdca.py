@@ -39,10 +39,9 @@ from langevax.meanfield.moves import FIRST_STEP, Proposal, adapted, check_propos
 from langevax.meanfield.pcnl_moves import moved_as_functions
 from langevax.meanfield.resampling import resampled
 from langevax.meanfield.weights import LogWeights, log_mean_exp
-from langevax.metropolis import MALAState
-from langevax.pcn import PCNLState
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
 from langevax.problems.neurons import Neuron
+from langevax.samplers import MALAState, PCNLState
 
 CAUTION = 2.0  # times the variance: at 1 the noise of z wore the weights out twice a pass, at 4 the climb took longer
 TRUST = 1.0  # standard deviation of a change of log weights: beyond, the variance here says nothing of the law there

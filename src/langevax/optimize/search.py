@@ -13,12 +13,11 @@ from jaxtyping import Array, Float, Key
 from langevax.algorithm import at_step
 from langevax.gradients import SVRG, Full, GradientEstimator
 from langevax.integrators import Explicit, Exponential
-from langevax.langevin import Langevin
 from langevax.optimize.arguments import Box
 from langevax.optimize.starts import Survey
 from langevax.problems.problem import Problem
-from langevax.reflected import Reflected
-from langevax.run import DivergenceError, Result, Trace, simulate
+from langevax.run import DivergenceError, Result, Stacked, Trace, simulate
+from langevax.samplers import Langevin, Reflected
 
 LOOKS = 100
 """Looks at the values of all chains in a run."""
@@ -93,7 +92,7 @@ class Search:
                 result = simulate(
                     algorithm,
                     self.problem,
-                    _chains_at(self.starts),
+                    Stacked(self.starts),
                     key=key,
                     num_steps=plan.num_steps,
                     record=potential_of,
@@ -204,8 +203,3 @@ def _gradients(problem: Problem, positions: Array) -> Float[Array, "chains d"]:
 @jax.jit
 def _row(positions: Array, i: Array) -> Array:
     return positions[i]
-
-
-def _chains_at(positions: Array) -> Result:
-    """Chains that begin at given places, as `simulate` takes them."""
-    return Result(positions, None, None, None, {}, {}, 0, len(positions), 0.0, "Not run.")

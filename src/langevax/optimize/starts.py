@@ -16,7 +16,7 @@ from langevax.optimize import arguments
 from langevax.optimize.arguments import Box
 from langevax.problems.curvature import ITERATIONS, largest_curvature
 from langevax.problems.problem import Problem
-from langevax.reflected import fold
+from langevax.samplers.reflected import fold
 
 MIN_PLACES = 32
 """Places that are looked at, at the least, however few the chains: a spread of values is to be told from them."""

@@ -260,7 +260,7 @@ class Prior(eqx.Module):
         variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(self.precision, self.dtype)
         return jnp.sqrt(variance) * trees.normal(key, self.shape, self.dtype)
 
-    def drawn(self, key: Key[Array, ""]) -> Cloud:
+    def draw_on_host(self, key: Key[Array, ""]) -> Cloud:
         """The same cloud, without a program for its shape: what `simulate` takes to begin one chain."""
         variance = np.asarray(self.temperature, self.dtype) / np.asarray(self.precision, self.dtype)
         return jnp.asarray(np.sqrt(variance) * trees.host_normal(key, self.shape, self.dtype))

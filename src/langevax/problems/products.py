@@ -50,7 +50,7 @@ def in_float32(function: Function) -> Function:
 def asked_for(products: str | None) -> dict[str, str]:
     """What `computed_in(products)` comes to, as a part of a run's identity: none where nothing is asked for."""
     found = products or _setting()
-    return {} if found is None else {"products": found}
+    return {} if found is None else {"matmul_precision": found}
 
 
 def dot(a: Array, b: Array) -> Array:
@@ -66,7 +66,7 @@ def tensordot(a: Array, b: Array, axes: int) -> Array:
 def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " features"]) -> Float[Array, ""]:
     """`<w, x> + b` of weights (w, b), d + 1 numbers, and an input x of d, both of one floating dtype.
 
-    Most neurons are functions of it. It is computed in the precision asked for (`simulate(..., products=)`).
+    Most neurons are functions of it. It is computed in the precision asked for (`simulate(..., matmul_precision=)`).
 
     Mapped over weights and inputs, its gradient is one product, with inputs that have a column of ones and fill their
     tiles of columns, instead of a product and a sum for which all slopes are read again: a twelfth less time for a step

@@ -1,10 +1,10 @@
-"""The one loop, and what it gives back."""
+"""The driver `simulate`, its results, and runs that several processes share."""
 
-from langevax.run.compilation import keep_compiled_programs
-from langevax.run.errors import CheckpointError, DivergenceError, PeerError
-from langevax.run.processes import joined, whole
-from langevax.run.result import Average, Result, Trace
+from langevax.run.checkpoint import CheckpointError
+from langevax.run.processes import PeerError, gather, keep_compiled_programs, process_group
+from langevax.run.result import Average, DivergenceError, Result, Trace
 from langevax.run.simulate import position_of, simulate
+from langevax.run.start import Stacked
 
 __all__ = [
     "Average",
@@ -12,10 +12,11 @@ __all__ = [
     "DivergenceError",
     "PeerError",
     "Result",
+    "Stacked",
     "Trace",
-    "joined",
+    "gather",
     "keep_compiled_programs",
     "position_of",
+    "process_group",
     "simulate",
-    "whole",
 ]

@@ -1,4 +1,4 @@
-"""Many chains, one step: together, one by one, and over devices without a word between them."""
+"""Several chains of one step: together or one by one, and split over devices without communication."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 import jax
 from jax import lax, random
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
+from langevax._typing import PyTree
 from langevax.algorithm import Algorithm
 from langevax.problems.parts import ROWS
 
 
 class Chains(NamedTuple):
-    """How many there are, and the axes of a mesh over which they are split, where each device has all rows."""
+    """The number of chains, and the axes of a mesh over which they are split if every device has all rows."""
 
     number: int
     mesh: Mesh | None = None
@@ -21,7 +22,7 @@ class Chains(NamedTuple):
 
 
 def of(positions: PyTree, num_chains: int | None) -> Chains | None:
-    """The chains of positions that lie where they are to run; None for a run without a chain axis."""
+    """Return the chains of positions that lie on the devices of the run; None for a run without a chain axis."""
     if num_chains is None:
         return None
     sharding = jax.tree.leaves(positions)[0].sharding
@@ -35,26 +36,26 @@ def of(positions: PyTree, num_chains: int | None) -> Chains | None:
 
 
 def keys_of(key: Key[Array, ""], chains: Chains | None) -> Key[Array, "..."]:
-    """One for each chain."""
+    """Return one key per chain."""
     return key if chains is None else random.split(key, chains.number)
 
 
 def over(function: Callable[..., Any], algorithm: Algorithm, chains: Chains | None) -> Callable[..., Any]:
-    """`function(*per chain)` for all chains; `algorithm` says whether together or one by one.
+    """Map `function` of one chain over all chains, together or one by one as `algorithm.chains` says.
 
-    Split chains run as a program of each device: XLA would ask all of them whether a loop of one has ended, and would
-    gather what goes one by one.
+    Split chains run as a program of each device: XLA would synchronise the devices to decide whether a loop of one
+    chain has ended, and would gather chains that go one by one.
     """
     if chains is None:
         return function
-    together = jax.vmap(function) if algorithm.chains == "vmap" else _one_by_one(function)
+
+    def one_by_one(*per_chain: Any) -> Any:
+        return lax.map(lambda arguments: function(*arguments), per_chain)
+
+    mapped = jax.vmap(function) if algorithm.chains == "vmap" else one_by_one
     if chains.mesh is None:
-        return together
+        return mapped
     split = PartitionSpec(chains.axes)
     return jax.shard_map(
-        together, mesh=chains.mesh, in_specs=split, out_specs=split, axis_names=set(chains.axes), check_vma=False
+        mapped, mesh=chains.mesh, in_specs=split, out_specs=split, axis_names=set(chains.axes), check_vma=False
     )
-
-
-def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *per_chain: lax.map(lambda one: function(*one), per_chain)

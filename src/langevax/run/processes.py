@@ -1,7 +1,7 @@
-"""Several processes, one run: arrays that lie in all of them, and what only one of them may decide or write.
+"""Several processes that share a run: arrays that span all of them, and what only one of them may decide or write.
 
-Started by `jax.distributed.initialize`, every process runs the same program on its own devices. What comes from a
-clock is decided by the first process, files are written by it, and it alone shows progress.
+Started by `jax.distributed.initialize`, every process runs the same program on its own devices. Decisions that depend
+on a clock are made by the first process; it writes the files, and it alone shows progress.
 """
 
 import os
@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
@@ -16,28 +17,37 @@ import numpy as np
 from jax.sharding import Sharding
 from jaxtyping import Array
 
-from langevax.run.errors import PeerError
+JOIN_SECONDS = 60  # for all processes to come together
+SHUTDOWN_SECONDS = 7 * 24 * 3600  # at the end, while the first writes results
+HEARTBEAT_SECONDS = 10  # without a heartbeat, after which a process counts as dead
+SHORTEST_COMPILATION = 0.2  # seconds of compilation worth keeping
 
-WAIT = 60  # seconds for all processes to come together
-PATIENCE = 7 * 24 * 3600  # seconds at the end, while the first writes what was found
-SILENCE = 10  # seconds after which a process that says nothing counts as dead
+
+class PeerError(RuntimeError):
+    """Another process of a shared run has ended or cannot be reached."""
+
+    def __init__(self, reason: str):
+        super().__init__(
+            f"another process of this run has ended or cannot be reached ({reason}); this one cannot continue without "
+            "it. Start all of them again, with checkpoint= and resume=True from the last state that was saved."
+        )
 
 
 @contextmanager
-def joined(coordinator: str, num_processes: int, process_id: int) -> Iterator[None]:
-    """Be one of several processes that share runs, as long as the block lasts.
+def process_group(coordinator: str, num_processes: int, process_id: int) -> Iterator[None]:
+    """Join the processes that share runs, for the duration of the block.
 
-    Nothing may have been computed before. At the end each waits for the others. Where one process fails all end with
-    exit code 1 and a sentence, at once: the one that failed does not wait for the others, and these do not wait for it.
+    Enter it before anything is computed. At the end each process waits for the others. If one fails, all end at once
+    with exit code 1 and an error message, without waiting for each other.
 
-        with langevax.run.joined("10.0.0.1:8476", num_processes=2, process_id=0):  # the other has process_id=1
+        with langevax.run.process_group("10.0.0.1:8476", num_processes=2, process_id=0):  # the other has process_id=1
             mesh = jax.make_mesh((jax.device_count(),), ("particles",))
             result = langevax.simulate(mfld, risk, start, key=key, num_steps=1000, sharding=mesh)
 
     Args:
-        coordinator: "HOST:PORT" of process 0, the same for all.
+        coordinator: "HOST:PORT" of process 0, the same in all processes.
         num_processes: how many there are.
-        process_id: which of them this is, from 0 on.
+        process_id: index of this process, from 0.
 
     Raises:
         PeerError: not all processes came together within a minute.
@@ -47,52 +57,52 @@ def joined(coordinator: str, num_processes: int, process_id: int) -> Iterator[No
             coordinator,
             num_processes,
             process_id,
-            initialization_timeout=WAIT,
-            heartbeat_timeout_seconds=SILENCE,
-            shutdown_timeout_seconds=PATIENCE,
+            initialization_timeout=JOIN_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
         )
     except jax.errors.JaxRuntimeError as error:
         raise PeerError(
             f"{num_processes} processes did not come together at {coordinator}: {first_line(error)}"
         ) from error
-    with _own_stdout():
+    with _python_stdout():
         try:
             yield
         except BaseException as error:  # JAX would wait for the others, who wait for this one, and then abort
-            _leave(error, f"Process {process_id} of {num_processes}")
+            _exit(error, f"Process {process_id} of {num_processes}")
         jax.distributed.shutdown()
 
 
 @contextmanager
-def _own_stdout() -> Iterator[None]:
-    """Stdout is Python's alone: what the collectives print there, of how they have met, goes to stderr."""
-    own = sys.stdout
+def _python_stdout() -> Iterator[None]:
+    """Reserve stdout for Python: messages that the collectives print there go to stderr."""
+    stdout = sys.stdout
     try:
-        direct = own.fileno() == 1
-    except (AttributeError, OSError, ValueError):  # a notebook's
+        direct = stdout.fileno() == 1
+    except (AttributeError, OSError, ValueError):  # in a notebook
         direct = False
     if not direct:
         yield
         return
-    own.flush()
-    kept = os.dup(1)
+    stdout.flush()
+    copy = os.dup(1)
     os.dup2(2, 1)
-    with open(kept, "w", buffering=1, encoding=own.encoding) as sys.stdout:
+    with open(copy, "w", buffering=1, encoding=stdout.encoding) as sys.stdout:
         try:
             yield
         finally:
             sys.stdout.flush()
-            os.dup2(kept, 1)
-            sys.stdout = own
+            os.dup2(copy, 1)
+            sys.stdout = stdout
 
 
-def _leave(error: BaseException, who: str) -> NoReturn:
-    """End this process as Python would, without what JAX does at the end."""
+def _exit(error: BaseException, name: str) -> NoReturn:
+    """End this process as Python would, without JAX's shutdown."""
     code = 130 if isinstance(error, KeyboardInterrupt) else 1
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
     elif isinstance(error, PeerError):
-        print(f"{who}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
     else:
         traceback.print_exc()
     sys.stdout.flush()
@@ -101,23 +111,18 @@ def _leave(error: BaseException, who: str) -> NoReturn:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without what follows."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """Return the kind of an error and the first line of its message."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])[:500]
 
 
-def alone() -> bool:
-    """Whether this process is the only one."""
-    return jax.process_count() == 1
-
-
-def first() -> bool:
-    """Whether this process writes and speaks for those of its run."""
+def is_first() -> bool:
+    """Return whether this process writes files and shows progress for all."""
     return jax.process_index() == 0
 
 
 def put(array: Any, sharding: Sharding) -> Array:
-    """An array that all processes have, laid on the devices of all: each takes its part, and nothing is sent."""
-    if alone():
+    """Put an array that all processes have on the devices of all: each takes its part, and nothing is sent."""
+    if jax.process_count() == 1:
         return jax.device_put(array, sharding)
     if jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
         data = put(jax.random.key_data(array), sharding)
@@ -126,8 +131,8 @@ def put(array: Any, sharding: Sharding) -> Array:
     return jax.make_array_from_callback(host.shape, sharding, lambda part: host[part])
 
 
-def whole(array: Any) -> np.ndarray:
-    """An array of which this process may have a part only, on its host; all processes must ask."""
+def gather(array: Any) -> np.ndarray:
+    """Gather an array of which this process may hold a part only; all processes must call it."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         if not array.is_fully_replicated:
             from jax.experimental import multihost_utils
@@ -137,20 +142,44 @@ def whole(array: Any) -> np.ndarray:
     return np.asarray(array)
 
 
-def agreed(number: float) -> float:
-    """The number of the first process, where each has its own; all processes must ask."""
+def from_first(number: float) -> float:
+    """Return the number of the first process in all of them; all processes must call it."""
     from jax.experimental import multihost_utils
 
     return float(multihost_utils.broadcast_one_to_all(np.float64(number)))
 
 
-def meet(name: str) -> None:
-    """Wait until all processes are here."""
+def wait_for_all(name: str) -> None:
+    """Wait until all processes have reached this call."""
     from jax.experimental import multihost_utils
 
     multihost_utils.sync_global_devices(name)
 
 
-def spans(array: Array) -> bool:
-    """Whether an array lies on devices of other processes too."""
+def spans_processes(array: Array) -> bool:
+    """Return whether an array also lies on devices of other processes."""
     return not array.is_fully_addressable
+
+
+def keep_compiled_programs(directory: str | os.PathLike[str] | None = None) -> None:
+    """Enable JAX's persistent compilation cache, so that another process loads programs instead of compiling them.
+
+        langevax.run.keep_compiled_programs()  # at the top of a script; a second start saves most of the compilation
+        result = langevax.simulate(...)
+        result.seconds_to_first_step  # how long it still took
+
+    Args:
+        directory: the cache; any number of processes may share it. None uses JAX_COMPILATION_CACHE_DIR if that is set,
+            and the user's cache folder otherwise, as the command line does.
+
+    A program is identified by shapes, dtypes, code, the versions of JAX and the kind of device; if any of them has
+    changed it is compiled again. The folder only grows; it may be deleted at any time. `import langevax` does not
+    enable the cache.
+    """
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION)
+    if directory is not None:
+        jax.config.update("jax_compilation_cache_dir", str(Path(directory).expanduser().absolute()))
+    elif "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(caches / "langevax" / "jax"))

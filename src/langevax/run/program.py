@@ -1,11 +1,10 @@
-"""What is compiled: one program advances any algorithm by any number of steps.
+"""The compiled loop: one program advances any algorithm by any number of steps.
 
-Two nested while-loops with traced bounds: the inner one steps, the outer one records. Neither a
-length, nor an interval, nor a float of the algorithm or problem is part of the program, so none
-compiles again. The key of a step is fold_in(key, step), split over chains: numbers do not depend on
-where a run is cut. Records go into a buffer whose size depends on the record alone; its last slot
-takes what is computed where the grid says nothing is to be kept, which leaves the loop without a
-branch around the state (a branch would copy it).
+Two nested while-loops with traced bounds: the inner one steps, the outer one records. Neither a length, nor an
+interval, nor a float of the algorithm or problem is part of the program, so none compiles again. The key of a step is
+fold_in(key, step), split over chains: numbers do not depend on where a run is cut. Records go into a buffer whose size
+depends on the record alone; its last slot takes what is computed off the grid, which leaves the loop without a branch
+around the state (a branch would copy it).
 """
 
 from collections.abc import Callable
@@ -17,44 +16,66 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int32, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int32, Key, UInt32
 
-from langevax.algorithm import Algorithm, Info
+from langevax._typing import PyTree
+from langevax.algorithm import INIT_STEP, START_STEP, Algorithm, Info
 from langevax.keys import unrolled
 from langevax.problems.problem import Problem
-from langevax.run import counters, processes
+from langevax.run import processes
 from langevax.run.chains import Chains, keys_of, over
 
 BUFFER_BYTES = 2**24
 MAX_SLOTS = 1024
 NO_GRID = 2**31 - 1  # an interval that no run reaches
 MAX_STEPS = NO_GRID - 1
-INIT_STEP, START_STEP = 2**32 - 1, 2**32 - 2  # steps that no run reaches, for the keys of `init` and `start`
 
 Observe = Callable[[Problem, Any], PyTree]
 
 
 class Observers(NamedTuple):
-    """What is looked at on the grid: recorded, averaged, or neither."""
+    """Functions of the state that are recorded and averaged on the grid."""
 
     record: Observe | None
     average: Observe | None
 
 
+class Count(NamedTuple):
+    """A count of 64 bits on devices that have 32: two uint32 limbs with a carry."""
+
+    low: UInt32[Array, "..."]
+    high: UInt32[Array, "..."]
+
+    @classmethod
+    def of(cls, increment: Array) -> "Count":
+        """Return a count that starts with an increment in [0, 2^32)."""
+        return cls(increment.astype(jnp.uint32), jnp.zeros(increment.shape, jnp.uint32))
+
+    def plus(self, increment: Array) -> "Count":
+        """Add an increment in [0, 2^32)."""
+        low = self.low + increment.astype(jnp.uint32)
+        return Count(low, self.high + (low < self.low).astype(jnp.uint32))
+
+    def to_int64(self) -> np.ndarray:
+        """Return the counts as NumPy int64."""
+        low, high = processes.gather(self.low), processes.gather(self.high)
+        return np.asarray((high.astype(np.int64) << 32) + low.astype(np.int64))
+
+
 class Moments(NamedTuple):
     """Running mean and sum of squared deviations (Welford), per chain."""
 
-    looks: Int32[Array, ""]
+    num_terms: Int32[Array, ""]
     mean: PyTree
     squares: PyTree
 
 
 class Carry(NamedTuple):
-    """All that a run is between two steps; what a checkpoint holds."""
+    """The whole state of a run between two steps, and the content of a checkpoint."""
 
     step: Int32[Array, ""]
     state: Any
-    counts: dict[str, counters.Count]
+    counts: dict[str, Count]
     metrics: dict[str, Float[Array, "..."]]  # running means since the last record
     since: Int32[Array, ""]  # steps since the last record
     moments: Moments | None
@@ -64,42 +85,18 @@ class Record(NamedTuple):
     """One slot of the buffer."""
 
     values: PyTree
-    counts: dict[str, counters.Count]
+    counts: dict[str, Count]
     metrics: dict[str, Float[Array, "..."]]
 
 
-def trace_floats(tree: PyTree, dtype: Any) -> PyTree:
-    """Python and NumPy floats, and floating arrays of an algorithm, as arrays of the run's dtype."""
-
-    def cast(leaf: Any) -> Any:
-        is_float = eqx.is_array_like(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-        return jnp.asarray(leaf, dtype) if is_float else leaf
-
-    return jax.tree.map(cast, tree)
-
-
-def _split_info(info: Info) -> tuple[dict[str, Array], dict[str, Array]]:
-    """(counts, metrics), told apart by dtype."""
-    arrays = {name: jnp.asarray(value) for name, value in info.items()}
-    counts = {name: value for name, value in arrays.items() if jnp.issubdtype(value.dtype, jnp.integer)}
-    return counts, {name: _averageable(value) for name, value in arrays.items() if name not in counts}
-
-
-def _averageable(value: Any) -> Array:
-    """Floating, of 32 bits at least: a running mean in 16 bits stands still after some hundred terms."""
-    array = jnp.asarray(value)
-    wide = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize >= 4
-    return array if wide else array.astype(jnp.float32)
-
-
 def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
-    """Of the start of a run."""
+    """Return the key from which the start is drawn."""
     return random.fold_in(key, START_STEP)
 
 
 @eqx.filter_jit
 def start_positions(start: Callable[[Any], PyTree], key: Key[Array, ""], num_chains: int | None) -> PyTree:
-    """`start(key)`, one for each chain."""
+    """Return `start(key)`, or one per chain."""
     key = start_key(unrolled(key))
     return start(key) if num_chains is None else jax.vmap(start)(random.split(key, num_chains))
 
@@ -113,7 +110,7 @@ def begin(
     key: Key[Array, ""],
     chains: Chains | None,
 ) -> Carry:
-    """The carry before step 0."""
+    """Return the carry before step 0."""
 
     def init(position: PyTree, key: Key[Array, ""]) -> tuple[Any, Any]:
         state, info = algorithm.init(problem, position, key)
@@ -123,46 +120,46 @@ def begin(
     state, (counts, metrics) = over(init, algorithm, chains)(positions, keys)
     moments = None
     if observers.average is not None:
-        seen = jax.tree.map(_averageable, _observe(observers.average, algorithm, problem, state, chains))
-        zeros = jax.tree.map(jnp.zeros_like, seen)
+        values = jax.tree.map(_averageable, _observe(observers.average, algorithm, problem, state, chains))
+        zeros = jax.tree.map(jnp.zeros_like, values)
         moments = Moments(jnp.int32(0), zeros, zeros)
-    counts = {name: counters.add(counters.zero_like(used), used) for name, used in counts.items()}
+    counts = {name: Count.of(count) for name, count in counts.items()}
     return Carry(jnp.int32(0), state, counts, metrics, jnp.int32(0), moments)
 
 
 def make_buffer(
     algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, chains: Chains | None
 ) -> Any:
-    """Slots for as many records as fit in BUFFER_BYTES, and one more for what is not kept."""
+    """Return slots for as many records as fit in BUFFER_BYTES, and one more for what is off the grid."""
     if observers.record is None:
         return None
-    one = eqx.filter_eval_shape(_record, algorithm, problem, observers.record, carry, chains)
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
+    record = eqx.filter_eval_shape(_record, algorithm, problem, observers.record, carry, chains)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(record))
     slots = max(1, min(MAX_SLOTS, BUFFER_BYTES // max(size, 1)))
     # NumPy's zeros need no program of their own for each shape
-    return jax.tree.map(lambda leaf: jnp.asarray(np.zeros((slots + 1, *leaf.shape), leaf.dtype)), one)
+    return jax.tree.map(lambda leaf: jnp.asarray(np.zeros((slots + 1, *leaf.shape), leaf.dtype)), record)
 
 
-def spread(
+def spread_over_processes(
     buffer: Any, algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, chains: Chains | None
 ) -> Any:
-    """The buffer on the devices of all processes, split as the records are: recording then sends nothing."""
+    """Put the buffer on the devices of all processes, split as the records are, so that recording sends nothing."""
     if observers.record is None:
         return buffer
-    one = eqx.filter_jit(_record)(algorithm, problem, observers.record, carry, chains)
+    record = eqx.filter_jit(_record)(algorithm, problem, observers.record, carry, chains)
 
-    def split(slots: Array, record: Array) -> Array:
-        sharding = record.sharding
+    def split(slots: Array, leaf: Array) -> Array:
+        sharding = leaf.sharding
         if isinstance(sharding, NamedSharding):
             sharding = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
         return processes.put(slots, sharding)
 
-    return jax.tree.map(split, buffer, one)
+    return jax.tree.map(split, buffer, record)
 
 
-def num_slots(buffer: Any) -> int | None:
-    """Records that fit; None where nothing is recorded."""
-    return None if buffer is None else jax.tree.leaves(buffer)[0].shape[0] - 1
+def num_slots(buffer: Any) -> int:
+    """Return the number of records that fit."""
+    return jax.tree.leaves(buffer)[0].shape[0] - 1
 
 
 @eqx.filter_jit
@@ -177,7 +174,7 @@ def advance(
     every: Int32[Array, ""],
     chains: Chains | None,
 ) -> tuple[Carry, Any]:
-    """Steps until `stop`; records and averages after each step that is a multiple of `every`."""
+    """Run steps until `stop`; record and average after each step that is a multiple of `every`."""
 
     def step_once(carry: Carry) -> Carry:
         def step(state: Any, key: Key[Array, ""]) -> tuple[Any, Any]:
@@ -185,10 +182,10 @@ def advance(
             return state, _split_info(info)
 
         keys = keys_of(random.fold_in(unrolled(key), carry.step), chains)
-        state, (used, seen) = over(step, algorithm, chains)(carry.state, keys)
+        state, (increments, terms) = over(step, algorithm, chains)(carry.state, keys)
         since = carry.since + 1
-        metrics = {name: _running_mean(mean, seen[name], since) for name, mean in carry.metrics.items()}
-        counts = {name: counters.add(count, used[name]) for name, count in carry.counts.items()}
+        metrics = {name: _running_mean(mean, terms[name], since) for name, mean in carry.metrics.items()}
+        counts = {name: count.plus(increments[name]) for name, count in carry.counts.items()}
         return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
 
     def next_on_grid(carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
@@ -197,39 +194,34 @@ def advance(
         carry = lax.while_loop(lambda c: c.step < target, step_once, carry)
         return carry, lax.rem(carry.step, every) == 0
 
-    def stretch(loop: tuple[Carry, Any, Int32[Array, ""]]) -> tuple[Carry, Any, Int32[Array, ""]]:
+    def to_next_record(loop: tuple[Carry, Any, Int32[Array, ""]]) -> tuple[Carry, Any, Int32[Array, ""]]:
         carry, buffer, slot = loop
-        carry, kept = next_on_grid(carry)
+        carry, on_grid = next_on_grid(carry)
         if observers.average is not None and carry.moments is not None:
-            seen = _observe(observers.average, algorithm, problem, carry.state, chains)
-            carry = carry._replace(moments=_update(carry.moments, jax.tree.map(_averageable, seen), kept))
+            values = _observe(observers.average, algorithm, problem, carry.state, chains)
+            carry = carry._replace(moments=_update(carry.moments, jax.tree.map(_averageable, values), on_grid))
         if observers.record is not None:
             record = _record(algorithm, problem, observers.record, carry, chains)
-            last = jax.tree.leaves(buffer)[0].shape[0] - 1
-            place = jnp.where(kept, slot, last)
+            place = jnp.where(on_grid, slot, num_slots(buffer))
             buffer = jax.tree.map(lambda b, r: lax.dynamic_update_index_in_dim(b, r, place, 0), buffer, record)
-            carry = carry._replace(since=jnp.where(kept, 0, carry.since))
-        return carry, buffer, slot + kept.astype(jnp.int32)
+            carry = carry._replace(since=jnp.where(on_grid, 0, carry.since))
+        return carry, buffer, slot + on_grid.astype(jnp.int32)
 
     if observers.record is None and observers.average is None:
         return lax.while_loop(lambda c: c.step < stop, step_once, carry), buffer
-    carry, buffer, _ = lax.while_loop(lambda loop: loop[0].step < stop, stretch, (carry, buffer, jnp.int32(0)))
+    carry, buffer, _ = lax.while_loop(lambda loop: loop[0].step < stop, to_next_record, (carry, buffer, jnp.int32(0)))
     return carry, buffer
 
 
 def all_finite(position: PyTree) -> bool:
-    """Whether a position is finite; apart from `advance`, so that a sharded step reduces nothing for it.
-
-    NumPy looks at numbers that lie on the host: it needs no program for each shape.
-    """
+    """Return whether a position is finite; apart from `advance`, so that a sharded step reduces nothing for it."""
     leaves = jax.tree.leaves(position)
-    if all(on_host(leaf) for leaf in leaves):
+    if all(_on_host(leaf) for leaf in leaves):  # NumPy needs no program for each shape
         return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in leaves)
     return bool(_all_finite(leaves))
 
 
-def on_host(array: Array) -> bool:
-    """Whether an array lies in the memory of one CPU."""
+def _on_host(array: Array) -> bool:
     devices = array.devices()
     return len(devices) == 1 and next(iter(devices)).platform == "cpu"
 
@@ -239,16 +231,36 @@ def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
     return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]).all()
 
 
+@eqx.filter_jit
+def mean_value(problem: Problem, positions: PyTree, chains: Chains | None) -> Float[Array, ""]:
+    """Return the mean over chains of the problem's value, for the progress bar."""
+    return problem.value(positions) if chains is None else jnp.mean(jax.vmap(problem.value)(positions))
+
+
+def _split_info(info: Info) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return counts and metrics, which differ by dtype."""
+    arrays = {name: jnp.asarray(value) for name, value in info.items()}
+    counts = {name: value for name, value in arrays.items() if jnp.issubdtype(value.dtype, jnp.integer)}
+    return counts, {name: _averageable(value) for name, value in arrays.items() if name not in counts}
+
+
+def _averageable(value: Any) -> Array:
+    """Return a floating array of at least 32 bits: a running mean in 16 bits stagnates after some hundred terms."""
+    array = jnp.asarray(value)
+    wide = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize >= 4
+    return array if wide else array.astype(jnp.float32)
+
+
 def _running_mean(mean: Array, term: Array, count: Int32[Array, ""]) -> Array:
-    """The mean of `count` terms, `term` the last; the first of them replaces `mean`, even a NaN."""
+    """Return the mean of `count` terms, `term` the last; the first of them replaces `mean`, even a NaN."""
     return jnp.where(count == 1, term, mean + (term - mean) / count.astype(mean.dtype))
 
 
 def _observe(observe: Observe, algorithm: Algorithm, problem: Problem, state: Any, chains: Chains | None) -> PyTree:
-    def one(state: Any) -> PyTree:
+    def observe_chain(state: Any) -> PyTree:
         return jax.tree.map(jnp.asarray, observe(problem, state))
 
-    return over(one, algorithm, chains)(state)
+    return over(observe_chain, algorithm, chains)(state)
 
 
 def _record(algorithm: Algorithm, problem: Problem, record: Observe, carry: Carry, chains: Chains | None) -> Record:
@@ -256,18 +268,14 @@ def _record(algorithm: Algorithm, problem: Problem, record: Observe, carry: Carr
     return Record(values, carry.counts, carry.metrics)
 
 
-def _update(moments: Moments, seen: PyTree, kept: Bool[Array, ""]) -> Moments:
-    looks = moments.looks + kept.astype(jnp.int32)
-    mean = jax.tree.map(
-        lambda m, x: jnp.where(kept, m + (x - m) / jnp.maximum(looks, 1).astype(m.dtype), m), moments.mean, seen
-    )
-    squares = jax.tree.map(
-        lambda s, x, old, new: jnp.where(kept, s + (x - old) * (x - new), s), moments.squares, seen, moments.mean, mean
-    )
-    return Moments(looks, mean, squares)
+def _update(moments: Moments, values: PyTree, on_grid: Bool[Array, ""]) -> Moments:
+    num_terms = moments.num_terms + on_grid.astype(jnp.int32)
 
+    def next_mean(mean: Array, x: Array) -> Array:
+        return jnp.where(on_grid, mean + (x - mean) / jnp.maximum(num_terms, 1).astype(mean.dtype), mean)
 
-@eqx.filter_jit
-def mean_value(problem: Problem, positions: PyTree, chains: Chains | None) -> Float[Array, ""]:
-    """Mean over chains of the problem's value, for the eye."""
-    return problem.value(positions) if chains is None else jnp.mean(jax.vmap(problem.value)(positions))
+    def next_squares(squares: Array, x: Array, old: Array, new: Array) -> Array:
+        return jnp.where(on_grid, squares + (x - old) * (x - new), squares)
+
+    mean = jax.tree.map(next_mean, moments.mean, values)
+    return Moments(num_terms, mean, jax.tree.map(next_squares, moments.squares, values, moments.mean, mean))

@@ -1,22 +1,26 @@
-"""What a run gives back: the end of it, what was recorded on the way, what it cost, how it ended."""
+"""Results of a run: where it ended, its records, its costs and its outcome."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax.run import processes
+from langevax.run.program import Moments, Record
 
 if TYPE_CHECKING:
     import xarray
 
+DRIFT_RATIO = 2.0
+"""Largest ratio of movement between stretches of time to movement within them that is put down to noise."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Trace:
-    """Records on the grid. Arrays are (draw, ...), or (chain, draw, ...) where the run has chains."""
+    """Records on the grid. Arrays are (draw, ...), or (chain, draw, ...) if the run has chains."""
 
     steps: np.ndarray
     """(draw,) steps done when each record was taken."""
@@ -28,49 +32,60 @@ class Trace:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def __repr__(self) -> str:
+        last = f" up to step {self.steps[-1]}" if len(self) else ""
+        return f"Trace({len(self)} records{last}; info: {', '.join(self.info) or 'none'})"
+
 
 @dataclass(frozen=True)
 class Average:
-    """Mean and variance (over `count` looks, divided by count) of what `average` returned, per chain."""
+    """Mean and variance (over `count` evaluations, divided by count) of what `average` returned, per chain."""
 
     mean: PyTree
     variance: PyTree
     count: int
 
     @classmethod
-    def of(cls, looks: Any, mean: PyTree, squares: PyTree) -> "Average":
-        """From running moments: how many looks, their mean, and the sum of squared deviations."""
-        count = int(looks)
-        variance = jax.tree.map(lambda s: processes.whole(s) / max(count, 1), squares)
-        return cls(jax.tree.map(processes.whole, mean), variance, count)
+    def of(cls, moments: Moments) -> "Average":
+        """Return the average of running moments."""
+        count = int(moments.num_terms)
+        variance = jax.tree.map(lambda s: processes.gather(s) / max(count, 1), moments.squares)
+        return cls(jax.tree.map(processes.gather, moments.mean), variance, count)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """The end of a run, and its record.
+    """The end of a run, and its records.
 
-    `position` is (chain, ...) where the run has chains. `positions` are the records, (chain, draw, ...)
-    or (draw, ...). Every count is an attribute too: `result.evaluations` is the total over chains of
-    component gradients.
+    `position` is (chain, ...) if the run has chains. `positions` are the records, (chain, draw, ...) or (draw, ...).
+    Every count is an attribute too: `result.evaluations` is the number of component gradients, summed over chains.
     """
 
     position: PyTree
+    """Last position."""
     state: Any
+    """Last state of the algorithm."""
     trace: Trace | None
+    """The records; None if nothing was recorded."""
     average: Average | None
+    """Mean and variance of what `average` returned; None if there was no `average`."""
     counts_by_chain: dict[str, np.ndarray]
+    """Counts of each chain, int64."""
     metrics: dict[str, float]
-    """Means over chains of each metric since the last record, or over the run where nothing is recorded."""
+    """Means over chains of each metric since the last record, or over the run if nothing is recorded."""
     steps: int
+    """Steps done."""
     num_chains: int | None
+    """Number of chains; None for a run without a chain axis."""
     seconds: float
+    """Duration of the run, compilation included."""
     outcome: str
     """One sentence: how the run ended."""
-    phases: tuple[int, ...] = field(default=())
-    """Steps at which a phase ended, where several were joined by `then`."""
+    phases: tuple[int, ...] = ()
+    """Steps at which a phase ended, if several were joined by `then`."""
     seconds_to_first_step: float = 0.0
-    """What of `seconds` went by before the first step could begin: placing, tracing, and compiling or loading programs
-    from JAX's persistent cache."""
+    """Part of `seconds` before the first step: placing arrays, tracing, and compiling or loading programs from JAX's
+    persistent cache."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -79,10 +94,8 @@ class Result:
 
     @property
     def positions(self) -> PyTree:
-        """What was recorded, the positions unless `record` was given."""
-        if self.trace is None:
-            raise ValueError("nothing was recorded; pass record_every=k to simulate to keep every k-th position.")
-        return self.trace.values
+        """The records: positions unless `record` was passed."""
+        return self._recorded().values
 
     def __getattr__(self, name: str) -> Any:
         counts = self.__dict__.get("counts_by_chain", {})
@@ -91,21 +104,31 @@ class Result:
         known = ", ".join(counts) or "none"
         raise AttributeError(f"this result has no attribute or count {name!r}; its counts are: {known}.")
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {np.shape(leaf)}" for name, leaf in named_leaves(self.position).items())
+        chains = "no chain axis" if self.num_chains is None else f"{self.num_chains} chains"
+        numbers = [f"{name}={count}" for name, count in self.counts.items()]
+        numbers += [f"{name}={metric:.4g}" for name, metric in self.metrics.items()]
+        return (
+            f"Result({self.outcome} {shapes}; {chains}; {0 if self.trace is None else len(self.trace)} records; "
+            f"{', '.join([*numbers, f'seconds={self.seconds:.3g}'])})"
+        )
+
     def map(self, function: Callable[[PyTree], PyTree]) -> "Result":
-        """The same end with `function(position)` for every chain: the start of another phase."""
+        """Return this result with `function(position)` for every chain: the start of another phase."""
         apply = function if self.num_chains is None else jax.vmap(function)
-        return _replace(self, position=apply(self.position))
+        return replace(self, position=apply(self.position))
 
     def then(self, following: "Result") -> "Result":
-        """One record of two phases, `following` having started from this result.
+        """Join two phases into one result, `following` having started from this one.
 
-        Steps, counts, seconds and records go on; the end, metrics and average are those of the last phase, the seconds
-        to the first step those of the first.
+        Steps, counts, seconds and records accumulate; position, metrics and average are those of the last phase, the
+        seconds to the first step those of the first.
         """
         if self.num_chains != following.num_chains:
             raise ValueError(f"phases have {self.num_chains} and {following.num_chains} chains; they must agree.")
         first, second = self.counts_by_chain, following.counts_by_chain
-        return _replace(
+        return replace(
             following,
             trace=_join(self, following),
             counts_by_chain={name: first.get(name, 0) + second.get(name, 0) for name in first | second},
@@ -116,58 +139,168 @@ class Result:
         )
 
     def to_datatree(self) -> "xarray.DataTree":
-        """The records in ArviZ's layout: groups `posterior` and `sample_stats`, dims (chain, draw, ...)."""
+        """Return the records in ArviZ's layout: groups `posterior` and `sample_stats`, dims (chain, draw, ...)."""
         import xarray
 
-        if self.trace is None:
-            raise ValueError("nothing was recorded; pass record_every=k to simulate to keep every k-th position.")
-        steps = {"step": ("draw", self.trace.steps)}
-        chained = (lambda a: a[None]) if self.num_chains is None else (lambda a: a)
+        trace = self._recorded()
 
         def dataset(arrays: dict[str, np.ndarray]) -> "xarray.Dataset":
             variables = {}
             for name, array in arrays.items():
-                array = chained(np.asarray(array))
-                dims = ["chain", "draw", *(f"{name}_dim_{i}" for i in range(array.ndim - 2))]
-                variables[name] = (dims, array)
-            coordinates = {"chain": np.arange(self.num_chains or 1), "draw": np.arange(len(self.trace or ())), **steps}
-            return xarray.Dataset(variables, coordinates)
+                array = np.asarray(array) if self.num_chains is not None else np.asarray(array)[None]
+                variables[name] = (["chain", "draw", *(f"{name}_dim_{i}" for i in range(array.ndim - 2))], array)
+            coordinates = {"chain": np.arange(self.num_chains or 1), "draw": np.arange(len(trace))}
+            return xarray.Dataset(variables, coordinates | {"step": ("draw", trace.steps)})
 
-        attributes = {"outcome": self.outcome, "seconds": self.seconds, "steps": self.steps, **self.counts}
-        attributes["seconds_to_first_step"] = self.seconds_to_first_step
-        tree = xarray.DataTree.from_dict(
-            {"posterior": dataset(named_leaves(self.trace.values)), "sample_stats": dataset(self.trace.info)}
-        )
-        tree.attrs.update(attributes)
+        groups = {"posterior": dataset(named_leaves(trace.values)), "sample_stats": dataset(trace.info)}
+        tree = xarray.DataTree.from_dict(groups)
+        tree.attrs.update(outcome=self.outcome, seconds=self.seconds, steps=self.steps, **self.counts)
+        tree.attrs["seconds_to_first_step"] = self.seconds_to_first_step
         return tree
+
+    def _recorded(self) -> Trace:
+        if self.trace is None:
+            raise ValueError("nothing was recorded; pass record_every=k to simulate to keep every k-th position.")
+        return self.trace
+
+
+class DivergenceError(ArithmeticError):
+    """The position became non-finite.
+
+    Attributes:
+        step: steps done when it was first non-finite.
+        state: the algorithm's state one step earlier, the last finite one.
+        suggested_step_size: a step size to try, or None if the algorithm has none.
+        result: the run up to there, with all records.
+    """
+
+    def __init__(self, step: int, state: Any, step_size: float | None, result: Result):
+        self.step = step
+        self.state = state
+        self.suggested_step_size: float | None = None if step_size is None else step_size / 10
+        self.result = result
+        advice = (
+            f"try step_size={self.suggested_step_size:.3g}"
+            if self.suggested_step_size is not None
+            else "scale the step-size schedule down, for example by 10"
+        )
+        super().__init__(
+            f"the position became non-finite at step {step}; {advice}. The last finite state and all records up to "
+            "there are in .state and .result of this error; saved checkpoints are unchanged."
+        )
+
+
+class Records(NamedTuple):
+    """Consecutive records on the host, draws along axis 0."""
+
+    steps: np.ndarray
+    columns: dict[str, np.ndarray]
+    """`value_<leaf>`, `count_<name>` (int64 totals), `metric_<name>`."""
+
+
+class Recording:
+    """All records of a run so far; `pending` are those that no checkpoint holds yet."""
+
+    def __init__(self, buffer: Any, num_chains: int | None):
+        record = jax.tree.map(lambda leaf: np.empty((0, *leaf.shape[1:]), leaf.dtype), buffer)
+        self.structure: Any = jax.tree.structure(record.values)
+        self.empty: Records = Records(np.empty(0, np.int64), _columns(record))
+        self.num_chains = num_chains
+        self.saved: list[Records] = []
+        self.pending: list[Records] = []
+
+    def copy_from(self, buffer: Any, first: int, last: int, every: int) -> None:
+        """Copy from the device the records of steps first < s <= last on the grid."""
+        steps = np.arange(first // every + 1, last // every + 1, dtype=np.int64) * every
+        if len(steps):
+            record = jax.tree.map(lambda leaf: np.array(processes.gather(leaf)[: len(steps)]), buffer)
+            self.pending.append(Records(steps, _columns(record)))
+
+    def pending_until(self, step: int) -> Records:
+        """Return the pending records as one, without those after `step` (an interrupt can leave some)."""
+        pending = _concatenate([self.empty, *self.pending])
+        length = int(np.searchsorted(pending.steps, step, side="right"))
+        return Records(pending.steps[:length], {name: column[:length] for name, column in pending.columns.items()})
+
+    def mark_saved(self) -> None:
+        """Note that a checkpoint holds the pending records."""
+        self.saved, self.pending = self.saved + self.pending, []
+
+    def trace(self) -> Trace:
+        """Return all records, chains first."""
+        records = _concatenate([self.empty, *self.saved, *self.pending])
+        self.saved, self.pending = _merged(self.saved), _merged(self.pending)
+        chains_first = (lambda a: a) if self.num_chains is None else (lambda a: np.moveaxis(a, 0, 1))
+        columns = {name: chains_first(column) for name, column in records.columns.items()}
+        leaves = [columns[f"value_{i}"] for i in range(self.structure.num_leaves)]
+        info = {name.split("_", 1)[1]: a for name, a in columns.items() if not name.startswith("value_")}
+        return Trace(records.steps, jax.tree.unflatten(self.structure, leaves), info)
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:
-    """Leaves by name: dict keys and field names joined by `_`; a lone array is `position`."""
+    """Return leaves by name: dict keys and field names joined by `_`; a lone array is `position`."""
     leaves = jax.tree.leaves_with_path(tree)
     names = [jax.tree_util.keystr(path, simple=True, separator="_") or "position" for path, _ in leaves]
     return dict(zip(names, (leaf for _, leaf in leaves), strict=True))
 
 
-def _replace(result: Result, **changes: Any) -> Result:
-    values = {name: getattr(result, name) for name in Result.__dataclass_fields__}
-    return Result(**(values | changes))
+def is_stationary(records: np.ndarray, min_records: int) -> bool:
+    """Return whether `records`, (record, ...), have stopped drifting; never with fewer than `min_records`.
+
+    The records of the last half are cut into four stretches with means g_1, ..., g_4. Noise alone makes
+
+        |g_3 + g_4 - g_1 - g_2|^2 / 4    and    (|g_1 - g_2|^2 + |g_3 - g_4|^2) / 4
+
+    equal on average; a steady drift makes the first eight times the second. The noise of the records is measured along
+    with the drift, so that the rule has no scale to tune.
+
+    Example:
+        >>> still, drifting = np.random.default_rng(0).normal(size=(2, 100, 50))
+        >>> is_stationary(still, 50), is_stationary(drifting + 0.1 * np.arange(100)[:, None], 50)
+        (True, False)
+        >>> is_stationary(still, 101)
+        False
+    """
+    if len(records) < min_records:
+        return False
+    half = np.asarray(records[len(records) // 2 :])
+    length = len(half) // 4
+    first, second, third, fourth = (half[k * length : (k + 1) * length].mean(0) for k in range(4))
+    between = np.sum((third + fourth - first - second) ** 2) / 4
+    within = (np.sum((first - second) ** 2) + np.sum((third - fourth) ** 2)) / 4
+    return bool(between <= DRIFT_RATIO * within)
+
+
+def _columns(record: Record) -> dict[str, np.ndarray]:
+    values = {f"value_{i}": leaf for i, leaf in enumerate(jax.tree.leaves(record.values))}
+    counts = {f"count_{name}": count.to_int64() for name, count in record.counts.items()}
+    metrics = {f"metric_{name}": np.asarray(metric) for name, metric in record.metrics.items()}
+    return values | counts | metrics
+
+
+def _concatenate(records: list[Records]) -> Records:
+    columns = {name: np.concatenate([part.columns[name] for part in records]) for name in records[0].columns}
+    return Records(np.concatenate([part.steps for part in records]), columns)
+
+
+def _merged(records: list[Records]) -> list[Records]:
+    return records if len(records) < 2 else [_concatenate(records)]
 
 
 def _join(first: Result, second: Result) -> Trace | None:
-    one, two = first.trace, second.trace
-    if one is None or two is None:
-        return one or two
+    before, after = first.trace, second.trace
+    if before is None or after is None:
+        return after if before is None else before
     axis = 0 if first.num_chains is None else 1
 
     def info(name: str) -> np.ndarray:
-        before, after = one.info[name], two.info[name]
-        if name in first.counts_by_chain:  # totals go on from the first phase's end
-            after = after + np.expand_dims(first.counts_by_chain[name], axis)
-        return np.concatenate([before, after], axis)
+        early, late = before.info[name], after.info[name]
+        if name in first.counts_by_chain:  # totals continue from the end of the first phase
+            late = late + np.expand_dims(first.counts_by_chain[name], axis)
+        return np.concatenate([early, late], axis)
 
     return Trace(
-        np.concatenate([one.steps, two.steps + first.steps]),
-        jax.tree.map(lambda a, b: np.concatenate([a, b], axis), one.values, two.values),
-        {name: info(name) for name in one.info if name in two.info},
+        np.concatenate([before.steps, after.steps + first.steps]),
+        jax.tree.map(lambda a, b: np.concatenate([a, b], axis), before.values, after.values),
+        {name: info(name) for name in before.info if name in after.info},
     )

@@ -1,92 +1,97 @@
-"""The one driver: any algorithm on any problem, from any start, for any number of steps."""
+"""The driver: any algorithm on any problem, from any start, for any number of steps."""
 
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
-from langevax import trees
-from langevax.algorithm import Algorithm
+from langevax import checks, trees
+from langevax._typing import PyTree
+from langevax.algorithm import Algorithm, trace_floats
 from langevax.problems.problem import Problem
-from langevax.problems.products import asked_for, computed_in
-from langevax.run import arguments, chains, counters, processes, program
-from langevax.run.checkpoint import Checkpoint
-from langevax.run.errors import CheckpointError, DivergenceError, PeerError
-from langevax.run.identity import describe
-from langevax.run.pace import FIRST_CHUNK, next_length
-from langevax.run.program import NO_GRID
+from langevax.problems.products import CHOICES, asked_for, computed_in
+from langevax.run import chains, processes, program
+from langevax.run.checkpoint import Checkpoint, CheckpointError, describe
+from langevax.run.processes import PeerError
+from langevax.run.program import MAX_STEPS, NO_GRID, Observe
 from langevax.run.progress import Progress
-from langevax.run.recording import Recording
-from langevax.run.result import Average, Result, Trace
-from langevax.run.start import place, start_positions
+from langevax.run.result import Average, DivergenceError, Recording, Result, Trace
+from langevax.run.start import Stacked, Start, place, start_positions
 
-Callback = Callable[[Trace | None, Any], Any]
+Callback: TypeAlias = Callable[[Trace | None, Any], Any]
+"""`callback(trace, state)`: the records so far (None if nothing is recorded) and the algorithm's state; True stops."""
+
+CHUNK_SECONDS = 0.25
+"""Duration of a chunk of steps, between which the driver reads the clock, calls callbacks and checks for divergence."""
+FIRST_CHUNK, MAX_GROWTH = 16, 16
 
 
 def position_of(problem: Problem, state: Any) -> PyTree:
-    """The default record: the position."""
+    """Return the position: the default record."""
     return state.position
 
 
 def simulate(
     algorithm: Algorithm,
     problem: Problem,
-    start: Any,
+    start: Start,
     *,
     key: Key[Array, ""],
     num_steps: int,
     num_chains: int | None = None,
-    record: Callable[[Problem, Any], PyTree] | None = position_of,
+    record: Observe | None = position_of,
     record_every: int | None = None,
-    average: Callable[[Problem, Any], PyTree] | None = None,
+    average: Observe | None = None,
     callbacks: Sequence[Callback] = (),
     callback_every: int | None = None,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 30.0,
-    progress: bool | None = None,
+    progress: bool | Literal["auto"] | None = "auto",
     sharding: Mesh | NamedSharding | None = None,
-    products: str | None = None,
+    matmul_precision: Literal["bfloat16", "float32"] | None = None,
 ) -> Result:
     """Run `algorithm` on `problem` for `num_steps` steps.
 
     Args:
-        start: a position, shared by all chains; or a function `key -> position`, drawn anew for each;
-            or a `Result`, whose chains go on as another phase.
-        key: a typed key. Step s uses fold_in(key, s), split over chains: numbers depend neither on
-            records, callbacks, checkpoints and resumption, nor on devices (up to summation order).
-        num_chains: None runs one chain without a chain axis.
-        record: `record(problem, state) -> pytree` kept after every `record_every` steps.
+        start: a position, shared by all chains; a function `key -> position`, called once per chain; a `Result`, whose
+            chains continue as another phase; or `Stacked(positions)`, one position per chain along axis 0.
+        key: a typed key. Step s uses fold_in(key, s), split over chains: numbers depend neither on records, callbacks,
+            checkpoints and resumption, nor on devices (up to summation order).
+        num_chains: None runs one chain without a chain axis, or the chains of a `Result` or of `Stacked`.
+        record: `record(problem, state) -> pytree`, evaluated after every `record_every` steps.
         record_every: None records nothing.
-        average: `average(problem, state) -> pytree` whose running mean and variance are kept on the
-            same grid, or over every step where there is none. Needs no memory per step.
-        callbacks: each is called as `callback(trace so far, state)` after every `callback_every`
-            steps; one that returns True stops the run. A run that is resumed on this grid calls them
-            there once more, so that one that stopped it stops it again.
-        checkpoint: a directory; the run is saved there every `checkpoint_seconds` and at its end.
-        resume: go on from what `checkpoint` holds, bit for bit; start where it holds nothing.
-        progress: show a progress line; None shows it on a terminal, after a second.
-        sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains). An axis of the mesh
-            that is named "rows" splits the data, without one they lie on every device whole. Devices may be those
-            of several processes (`langevax.run.joined`): each calls `simulate` with the same arguments, and
-            `langevax.run.whole` gathers an end.
-        products: "bfloat16" rounds the operands of neurons' products (sums stay in float32), "float32" rounds
-            nothing; None leaves it to `jax.default_matmul_precision`, which is what this argument sets.
+        average: `average(problem, state) -> pytree` whose running mean and variance are computed on the same grid, or
+            over every step if `record_every` is None. Needs no memory per step.
+        callbacks: each is called as `callback(trace, state)` after every `callback_every` steps, with the records so
+            far; a callback that returns True stops the run. A run resumed on this grid calls them there again, so that
+            one that stopped it stops it again.
+        checkpoint: a directory, to which the run is saved every `checkpoint_seconds` and at its end.
+        resume: continue from what `checkpoint` holds, bit for bit; start if it holds nothing.
+        progress: show a progress bar; "auto" shows it on a terminal, after a second.
+        sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains). An axis of the mesh that is
+            named "rows" splits the data; without one, every device holds all rows. Devices may be those of several
+            processes (`langevax.run.process_group`): each calls `simulate` with the same arguments, and
+            `langevax.run.gather` gathers an array of the result.
+        matmul_precision: "bfloat16" rounds the operands of neurons' matrix products (sums stay in float32), "float32"
+            rounds nothing; None leaves it to `jax.default_matmul_precision`, which is what this argument sets.
 
     Returns:
         A `Result`.
 
     Raises:
-        DivergenceError: the position turned non-finite; it carries the last finite state.
-        CheckpointError: a checkpoint cannot be written, read, or is of another run.
+        DivergenceError: the position became non-finite; it carries the last finite state.
+        CheckpointError: a checkpoint cannot be written, read, or belongs to another run.
         PeerError: another of the processes that share the run has ended.
-        TypeError, ValueError: a mistake in an argument, which the message names with its remedy.
+        TypeError, ValueError: a wrong argument, which the message names with its remedy; also a call inside
+            `jax.jit`, `vmap` or `grad`.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -98,37 +103,37 @@ def simulate(
         >>> result.positions.shape, result.evaluations, result.outcome
         ((4, 5), 400, 'Finished all 50 steps.')
     """
-    arguments.check_run(algorithm, problem, key, num_steps, num_chains)
-    arguments.check_observers(record, record_every, average, callbacks, callback_every)
-    arguments.check_surroundings(checkpoint, resume, checkpoint_seconds, sharding, products)
+    _check_run(algorithm, problem, start, key, num_steps, num_chains)
+    _check_observers(record, record_every, average, callbacks, callback_every)
+    _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding, matmul_precision)
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
-    identity = {}
+    identity: dict[str, str] = {}
     if checkpoint is not None:
         parts = {"algorithm": algorithm, "problem": problem, "key": key, "num_chains": num_chains, "average": average}
         parts |= {"record": record if record_every else None, "record_every": record_every}
-        identity = describe({**parts, "start": positions} | asked_for(products))
-    algorithm, problem = program.trace_floats((algorithm, problem), trees.dtype_of(positions))
+        identity = describe({**parts, "start": positions} | asked_for(matmul_precision))
+    algorithm, problem = trace_floats((algorithm, problem), trees.dtype_of(positions))
     if sharding is not None:
         positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding, num_chains)
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     observers = program.Observers(record if record_every else None, average)
-    run = _Run(algorithm, problem, observers, key, num_chains, every)
-    with computed_in(products):
+    run = _Run(algorithm, problem, observers, key, num_chains, every, began)
+    with computed_in(matmul_precision):
         run.begin(positions)
-        del positions  # what a step leaves behind is not kept: tables of gradients would lie in memory once more
-        saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.together)
+        del positions  # the run replaces it: tables of gradients would be in memory twice
+        saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.shared)
         try:
             if saved is not None:
                 run.resume(saved, num_steps)
-            return run.go(num_steps, callbacks, callback_every or NO_GRID, saved, checkpoint_seconds, progress, began)
+            return run.run(num_steps, callbacks, callback_every or NO_GRID, saved, checkpoint_seconds, progress)
         finally:
             if saved is not None:
                 saved.close()
 
 
 class _Run:
-    """The loop between compiled chunks, and what it needs to see of them."""
+    """The loop over compiled chunks."""
 
     def __init__(
         self,
@@ -138,95 +143,95 @@ class _Run:
         key: Key[Array, ""],
         num_chains: int | None,
         every: int,
+        began: float,
     ):
         self.algorithm, self.problem, self.observers = algorithm, problem, observers
         self.key, self.num_chains, self.every = key, num_chains, every
-        self.carry: Any = None  # to begin with
+        self.began, self.seconds_to_first_step = began, 0.0
+        self.carry: Any = None  # at the start of `run`
         self.chains: chains.Chains | None = None
         self.buffer: Any = None
-        self.together = False  # with other processes
-        self.first_step = 0.0  # seconds that went by before it
         self.recording: Recording | None = None
+        self.shared = False  # with other processes
 
     def begin(self, positions: PyTree) -> None:
         self.chains = chains.of(positions, self.num_chains)
         carry = program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.chains)
-        self.together = processes.spans(carry.step)
-        looked_at = self.algorithm, self.problem, self.observers, carry, self.chains
-        self.buffer = program.make_buffer(*looked_at)
-        if self.buffer is not None and self.together:
-            self.buffer = program.spread(self.buffer, *looked_at)
+        self.shared = processes.spans_processes(carry.step)
+        arguments = self.algorithm, self.problem, self.observers, carry, self.chains
+        self.buffer = program.make_buffer(*arguments)
         if self.buffer is not None:
+            if self.shared:
+                self.buffer = program.spread_over_processes(self.buffer, *arguments)
             self.recording = Recording(self.buffer, self.num_chains)
         self.carry = carry
 
     def resume(self, saved: Checkpoint, num_steps: int) -> None:
-        """Begin where `saved` has ended, if it holds anything."""
+        """Begin where `saved` ends, if it holds anything."""
         restored = saved.restore(self.carry, self.recording.empty if self.recording else None, self.every)
         if restored is not None:
-            carry, parts = restored
-            if int(carry.step) > num_steps:
+            self.carry, records = restored
+            if int(self.carry.step) > num_steps:
                 raise CheckpointError(
-                    f"num_steps is {num_steps} but checkpoint {str(saved.directory)!r} holds {int(carry.step)} steps "
-                    f"already; pass num_steps >= {int(carry.step)}."
+                    f"num_steps is {num_steps} but checkpoint {str(saved.directory)!r} holds {int(self.carry.step)} "
+                    f"steps already; pass num_steps >= {int(self.carry.step)}."
                 )
-            self.carry = carry
             if self.recording is not None:
-                self.recording.saved = parts
+                self.recording.saved = records
 
     def advance(self, carry: program.Carry, stop: int) -> program.Carry:
-        """To `stop`, leaving the records made on the way in the buffer."""
-        parts = self.algorithm, self.problem, self.observers, carry, self.buffer, self.key
+        """Run to `stop`, leaving the records in the buffer."""
+        arguments = self.algorithm, self.problem, self.observers, carry, self.buffer, self.key
+        bounds = self.number(stop), self.number(self.every)
         try:
-            carry, self.buffer = program.advance(*parts, self.number(stop), self.number(self.every), self.chains)
+            carry, self.buffer = program.advance(*arguments, *bounds, self.chains)
             jax.block_until_ready(carry)
         except jax.errors.JaxRuntimeError as error:
-            if not self.together:
+            if not self.shared:
                 raise
             raise PeerError(processes.first_line(error)) from error
         return carry
 
     def number(self, value: int) -> Any:
-        """An int32 on the devices of the run."""
-        return np.asarray(value, np.int32) if self.together else jnp.int32(value)
+        """Return an int32 on the devices of the run."""
+        return np.asarray(value, np.int32) if self.shared else jnp.int32(value)
 
     def agreed(self, seconds: float) -> float:
-        """What every process of the run takes for the time that went by."""
-        return processes.agreed(seconds) if self.together else seconds
+        """Return a duration on which all processes of the run agree."""
+        return processes.from_first(seconds) if self.shared else seconds
 
-    def go(
+    def run(
         self,
         num_steps: int,
         callbacks: Sequence[Callback],
         callback_every: int,
         saved: Checkpoint | None,
         checkpoint_seconds: float,
-        progress: bool | None,
-        began: float,
+        progress: bool | Literal["auto"] | None,
     ) -> Result:
         step = int(self.carry.step)
-        carry, self.carry = self.advance(self.carry, step), None  # compiles: the first chunk's time is the steps'
-        self.first_step = time.perf_counter() - began
-        shown = progress if not self.together or processes.first() else False
-        headline = None if self.together else self.headline
-        line = Progress(type(self.algorithm).__name__, num_steps, step, shown, headline)
+        carry, self.carry = self.advance(self.carry, step), None  # compiles: later chunks time the steps alone
+        self.seconds_to_first_step = time.perf_counter() - self.began
+        shown = progress if not self.shared or processes.is_first() else False
+        headline = None if self.shared else self.headline
+        bar = Progress(type(self.algorithm).__name__, num_steps, step, shown, headline)
         length, last_save = FIRST_CHUNK, time.perf_counter()
         stopped = step > 0 and step % callback_every == 0 and self.call(callbacks, carry)  # a resumed run
         try:
             while step < num_steps and not stopped:
                 stop = min(num_steps, step + length, (step // callback_every + 1) * callback_every)
                 if self.buffer is not None:
-                    stop = min(stop, (step // self.every + (program.num_slots(self.buffer) or 1)) * self.every)
+                    stop = min(stop, (step // self.every + program.num_slots(self.buffer)) * self.every)
                 clock = time.perf_counter()
                 following = self.advance(carry, stop)
                 if not program.all_finite(following.state.position):
-                    self.fail(carry, step, stop, began)
+                    self.raise_divergence(carry, step, stop)
                 if self.recording is not None:
-                    self.recording.take(self.buffer, step, stop, self.every)
+                    self.recording.copy_from(self.buffer, step, stop, self.every)
                 elapsed = self.agreed(time.perf_counter() - clock)
                 length = next_length(stop - step, elapsed, length)
                 carry, step = following, stop
-                line.update(step, carry)
+                bar.update(step, carry)
                 waited = self.agreed(time.perf_counter() - last_save) if saved is not None else 0.0
                 if saved is not None and step < num_steps and waited >= checkpoint_seconds:
                     self.save(saved, carry)
@@ -237,30 +242,30 @@ class _Run:
                 self.save(saved, carry)
             raise
         finally:
-            line.close()
+            bar.close()
         if saved is not None:
             self.save(saved, carry)
         outcome = f"Finished all {num_steps} steps."
         if stopped:
             outcome = f"Stopped by a callback after step {step} of {num_steps}."
-        return self.result(carry, outcome, began)
+        return self.result(carry, outcome)
 
     def call(self, callbacks: Sequence[Callback], carry: program.Carry) -> bool:
-        """Call all of them, and say whether one asks to stop."""
+        """Call all callbacks; return whether one of them stops the run."""
         trace = None if self.recording is None else self.recording.trace()
         answers = [callback(trace, carry.state) for callback in callbacks]
         return any(isinstance(answer, bool | np.bool_ | jax.Array) and bool(answer) for answer in answers)
 
     def save(self, saved: Checkpoint, carry: program.Carry) -> None:
-        """Write the carry, and the records made since the last time."""
+        """Write the carry, and the records made since the last save."""
         saved.save(int(carry.step), carry, self.recording.pending_until(int(carry.step)) if self.recording else None)
         if self.recording is not None:
             self.recording.mark_saved()
 
-    def fail(self, carry: program.Carry, finite: int, broken: int, began: float) -> None:
-        """Find the step between `finite` and `broken` at which the position broke, and raise there.
+    def raise_divergence(self, carry: program.Carry, finite: int, broken: int) -> None:
+        """Bisect between the steps `finite` and `broken` for the first non-finite position, and raise there.
 
-        Each probe goes on from the last finite state: all of them together cost one chunk.
+        Each probe starts from the last finite state: all of them together cost one chunk.
         """
         first, begin = carry, finite
         while broken - finite > 1:
@@ -270,31 +275,98 @@ class _Run:
                 carry, finite = probe, middle
             else:
                 broken = middle
-        self.advance(first, finite)  # once more from the chunk's start, for its records
+        self.advance(first, finite)  # again from the start of the chunk, for its records
         if self.recording is not None:
-            self.recording.take(self.buffer, begin, finite, self.every)
+            self.recording.copy_from(self.buffer, begin, finite, self.every)
         step_size = getattr(self.algorithm, "step_size", None)
         number = None if callable(step_size) or step_size is None else float(np.max(np.asarray(step_size)))
-        result = self.result(carry, f"Diverged at step {broken}.", began)
+        result = self.result(carry, f"Diverged at step {broken}.")
         raise DivergenceError(broken, carry.state, number, result)
 
     def headline(self, carry: program.Carry) -> tuple[str, float]:
-        """The one number: the algorithm's first metric, or else the problem's value."""
+        """Return the number of the progress bar: the algorithm's first metric, or else the problem's value."""
         for name, metric in carry.metrics.items():
-            return name, float(np.mean(processes.whole(metric)))
+            return name, float(np.mean(processes.gather(metric)))
         return "value", float(program.mean_value(self.problem, carry.state.position, self.chains))
 
-    def result(self, carry: program.Carry, outcome: str, began: float) -> Result:
+    def result(self, carry: program.Carry, outcome: str) -> Result:
         return Result(
             position=carry.state.position,
             state=carry.state,
             trace=None if self.recording is None else self.recording.trace(),
-            average=None if carry.moments is None else Average.of(*carry.moments),
-            counts_by_chain={name: counters.to_int64(count) for name, count in carry.counts.items()},
-            metrics={name: float(np.mean(processes.whole(metric))) for name, metric in carry.metrics.items()},
+            average=None if carry.moments is None else Average.of(carry.moments),
+            counts_by_chain={name: count.to_int64() for name, count in carry.counts.items()},
+            metrics={name: float(np.mean(processes.gather(metric))) for name, metric in carry.metrics.items()},
             steps=int(carry.step),
             num_chains=self.num_chains,
-            seconds=time.perf_counter() - began,
+            seconds=time.perf_counter() - self.began,
             outcome=outcome,
-            seconds_to_first_step=self.first_step,
+            seconds_to_first_step=self.seconds_to_first_step,
         )
+
+
+def next_length(steps: int, seconds: float, length: int) -> int:
+    """Return the length of the next chunk, of about CHUNK_SECONDS, after one of `steps` steps planned with `length`.
+
+    Example:
+        >>> next_length(100, 0.5, 100), next_length(16, 1e-6, 16)
+        (50, 256)
+    """
+    fitting = int(steps * CHUNK_SECONDS / max(seconds, 1e-6))
+    return max(1, min(fitting, MAX_GROWTH * max(steps, length), MAX_STEPS))
+
+
+def _check_run(algorithm: Any, problem: Any, start: Any, key: Any, num_steps: Any, num_chains: Any) -> None:
+    """Raise unless there is an algorithm, a problem, a key and a length, outside any transformation of JAX."""
+    if not isinstance(algorithm, Algorithm):
+        raise TypeError(f"algorithm must be an Algorithm such as langevax.Langevin(...), got {algorithm!r}.")
+    if not isinstance(problem, Problem):
+        raise TypeError(f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}.")
+    positions = (
+        start.position if isinstance(start, Result) else start.positions if isinstance(start, Stacked) else start
+    )
+    leaves = jax.tree.leaves((algorithm, problem, positions, key, jnp.asarray(np.float32(0))))  # the last is one in jit
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
+        raise TypeError(
+            "simulate cannot be called inside jax.jit, jax.vmap or jax.grad: it compiles and runs its own loop. Call "
+            "it outside; for several chains pass num_chains= or Stacked(positions)."
+        )
+    algorithm.check(problem)
+    checks.typed_key(key)
+    checks.positive_int("num_steps", num_steps, minimum=0)
+    if num_steps > MAX_STEPS:
+        raise ValueError(f"num_steps must be at most {MAX_STEPS}, got {num_steps}; run further phases from the result.")
+    if num_chains is not None:
+        checks.positive_int("num_chains", num_chains)
+
+
+def _check_observers(record: Any, record_every: Any, average: Any, callbacks: Any, callback_every: Any) -> None:
+    """Raise unless observers and callbacks can be called, and their grids are intervals."""
+    for name, value in (("record_every", record_every), ("callback_every", callback_every)):
+        if value is not None:
+            checks.positive_int(name, value)
+    for name, value in (("record", record), ("average", average)):
+        if value is not None and not callable(value):
+            raise TypeError(f"{name} must be a function {name}(problem, state) -> pytree, got {value!r}.")
+    if not isinstance(callbacks, list | tuple) or not all(callable(callback) for callback in callbacks):
+        raise TypeError(
+            f"callbacks must be a list of functions callback(trace, state), got {callbacks!r}; pass [callback]."
+        )
+    if callbacks and callback_every is None:
+        raise ValueError("callback_every is None, so that no callback would ever be called; pass callback_every=k.")
+
+
+def _check_surroundings(
+    checkpoint: Any, resume: Any, checkpoint_seconds: Any, progress: Any, sharding: Any, matmul_precision: Any
+) -> None:
+    """Raise unless it is clear where the run is saved and computed, how precisely, and whether it shows progress."""
+    if resume and checkpoint is None:
+        raise ValueError("resume is True but checkpoint is None; pass checkpoint=directory, the one to continue.")
+    checks.number("checkpoint_seconds", checkpoint_seconds)
+    if progress is not None and not isinstance(progress, bool) and progress != "auto":
+        raise TypeError(f"progress must be True, False or 'auto', got {progress!r}.")
+    if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
+        raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {sharding!r}.")
+    if matmul_precision is not None and matmul_precision not in CHOICES:
+        choices = ", ".join(map(repr, CHOICES))
+        raise ValueError(f"matmul_precision must be None or one of {choices}, got {matmul_precision!r}.")

@@ -1,31 +1,76 @@
-"""Where a run begins: positions from what the user gave, on the devices the user named."""
+"""Starting positions of a run, and their placement on devices."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.problems.blocks import Split
 from langevax.problems.parts import ROWS, in_parts, laid_out
 from langevax.run import processes, program
 from langevax.run.result import Result
 
 
-def start_positions(start: Any, key: Key[Array, ""], num_chains: int | None) -> tuple[PyTree, int | None]:
-    """(positions, chains first; number of chains) of a position, a function of a key, or a `Result`."""
+@dataclass(frozen=True)
+class Stacked:
+    """Starting positions of several chains, one per chain along axis 0 of every leaf.
+
+    A bare position is shared by all chains; wrapped in `Stacked`, its leading axis is the chain axis, and `num_chains`
+    may be left out.
+
+    Raises:
+        ValueError: in `simulate`, leaves whose leading axes disagree with each other or with `num_chains`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> problem = langevax.Function(lambda x: jnp.sum(x**2))
+        >>> starts = langevax.Stacked(jnp.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]))
+        >>> descent = langevax.Langevin(step_size=0.1, temperature=0.0)
+        >>> result = langevax.simulate(descent, problem, starts, key=jax.random.key(0), num_steps=50)
+        >>> result.num_chains, result.position.shape
+        (3, (3, 2))
+    """
+
+    positions: PyTree
+
+
+@runtime_checkable
+class HostDraw(Protocol):
+    """A function `key -> position` that can also draw on the host, without compiling a program for its shape.
+
+    `simulate` calls `draw_on_host` to start a single chain. Both must return the same numbers for a key.
+    """
+
+    def __call__(self, key: Key[Array, ""]) -> PyTree: ...
+
+    def draw_on_host(self, key: Key[Array, ""]) -> PyTree: ...
+
+
+Start: TypeAlias = PyTree | Callable[[Key[Array, ""]], PyTree] | Result | Stacked
+"""A position shared by all chains, a function `key -> position`, the end of another run, or one position per chain."""
+
+
+def start_positions(start: Start, key: Key[Array, ""], num_chains: int | None) -> tuple[PyTree, int | None]:
+    """Return the positions, chains first, and the number of chains."""
     if isinstance(start, Result):
         if num_chains is not None and num_chains != start.num_chains:
             raise ValueError(
                 f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
             )
-        positions, num_chains = jax.tree.map(_here, start.position), start.num_chains
-    elif num_chains is None and hasattr(start, "drawn"):
-        positions = start.drawn(program.start_key(key))
+        positions, num_chains = jax.tree.map(_on_this_process, start.position), start.num_chains
+    elif isinstance(start, Stacked):
+        positions = jax.tree.map_with_path(_as_position, start.positions)
+        num_chains = _stacked_length(positions, num_chains)
+    elif num_chains is None and isinstance(start, HostDraw):
+        positions = start.draw_on_host(program.start_key(key))
     elif callable(start):
         positions = program.start_positions(start, key, num_chains)
     else:
@@ -45,9 +90,24 @@ def start_positions(start: Any, key: Key[Array, ""], num_chains: int | None) -> 
     return positions, num_chains
 
 
-def _here(leaf: Array) -> Array:
-    """An array that other processes have parts of, whole on this one."""
-    return jnp.asarray(processes.whole(leaf)) if processes.spans(leaf) else leaf
+def _stacked_length(positions: PyTree, num_chains: int | None) -> int | None:
+    length = num_chains
+    for path, leaf in jax.tree.leaves_with_path(positions):
+        label = f"start{jax.tree_util.keystr(path)}"
+        if leaf.ndim == 0:
+            raise ValueError(f"{label} is a scalar, but Stacked positions have the chains along axis 0; pass an array.")
+        if length is not None and leaf.shape[0] != length:
+            expected = f"num_chains is {num_chains}" if num_chains is not None else f"another leaf has {length}"
+            raise ValueError(
+                f"{label} has shape {leaf.shape}, so {leaf.shape[0]} chains along axis 0, but {expected}; "
+                "pass one position per chain."
+            )
+        length = leaf.shape[0]
+    return length
+
+
+def _on_this_process(leaf: Array) -> Array:
+    return jnp.asarray(processes.gather(leaf)) if processes.spans_processes(leaf) else leaf
 
 
 def _as_position(path: Any, leaf: Any) -> Array:
@@ -55,16 +115,19 @@ def _as_position(path: Any, leaf: Any) -> Array:
         label = f"start{jax.tree_util.keystr(path)}"
         raise TypeError(f"{label} must be an array, got {leaf!r}; pass a pytree of floating arrays.")
     leaf = jnp.asarray(leaf)
-    return jnp.asarray(leaf, leaf.dtype)  # given its own dtype, an array is not weakly typed
+    return jnp.asarray(leaf, leaf.dtype)  # an explicit dtype makes it strongly typed
 
 
 def place(
     positions: PyTree, shared: PyTree, sharding: Mesh | NamedSharding, num_chains: int | None = None
 ) -> tuple[PyTree, PyTree]:
-    """Positions split along axis 0 (or as the sharding's spec says), rows along the mesh's axis "rows", the other
-    arrays of `shared` on every device."""
-    given, spec = (sharding, None) if isinstance(sharding, Mesh) else (sharding.mesh, sharding.spec)
-    names, devices = given.axis_names, np.asarray(given.devices)
+    """Put a run's arrays on devices.
+
+    Positions are split along axis 0, or as the sharding's spec says; rows along the mesh's axis "rows"; the other
+    arrays of `shared` are replicated.
+    """
+    user_mesh, spec = (sharding, None) if isinstance(sharding, Mesh) else (sharding.mesh, sharding.spec)
+    names, devices = user_mesh.axis_names, np.asarray(user_mesh.devices)
     mesh = Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))  # `jax.make_mesh` makes explicit axes
     if spec is None:
         spec = PartitionSpec(tuple(name for name in names if name != ROWS) or None)
@@ -72,19 +135,18 @@ def place(
     first, position = Split(mesh, sum(axes[:1], ())), Split(mesh, sum(axes, ()))
     rows = Split(mesh, (ROWS,)) if ROWS in names and ROWS not in position.axes else None
     particles = first if num_chains is None and first.parts > 1 else None
-    split, by_rows, everywhere = (
-        NamedSharding(mesh, each) for each in (spec, PartitionSpec(None if rows is None else ROWS), PartitionSpec())
-    )
+    split, by_rows = NamedSharding(mesh, spec), NamedSharding(mesh, PartitionSpec(None if rows is None else ROWS))
+    replicated = NamedSharding(mesh, PartitionSpec())
 
-    def place_one(leaf: Array) -> Array:
+    def place_position(leaf: Array) -> Array:
         try:
             return processes.put(leaf, split)
         except ValueError as error:
             raise ValueError(
-                f"sharding splits {split.spec} over {position.parts} devices, which does not go into a position of "
+                f"sharding splits {split.spec} over {position.parts} devices, which does not divide a position of "
                 f"shape {leaf.shape}; make axis 0 (chains, or particles) a multiple of {first.parts}."
             ) from error
 
     shared = in_parts(shared, rows, particles)
-    shared = laid_out(shared, lambda a: processes.put(a, by_rows), lambda a: processes.put(a, everywhere))
-    return jax.tree.map(place_one, positions), shared
+    shared = laid_out(shared, lambda a: processes.put(a, by_rows), lambda a: processes.put(a, replicated))
+    return jax.tree.map(place_position, positions), shared

@@ -12,14 +12,11 @@ from langevax import checks, gradients
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
-from langevax.langevin import Langevin
-from langevax.metropolis import MALA
-from langevax.pcn import PCN, PCNL
 from langevax.problems.problem import Problem
 from langevax.run import simulate
+from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
 from langevax.theory.lsi import Target
 from langevax.theory.step_sizes import METHODS, theorem_step_size
-from langevax.underdamped import Underdamped
 
 Dynamics = Literal["langevin", "underdamped", "mala", "pcn", "pcnl"]
 DYNAMICS = ("langevin", "underdamped", "mala", "pcn", "pcnl")

@@ -46,7 +46,7 @@ class MeanFieldRegressor(RegressorMixin, Inspection, MeanFieldEstimator):
         warm_start: go on from the last fit's particles.
         checkpoint: directory where the run is saved and from where an interrupted one goes on.
         devices: how many of JAX's devices share the particles, those of other processes among them
-            (`langevax.run.joined`); or {"particles": 2, "rows": 2}, where each has half of both; None: one. The
+            (`langevax.run.process_group`); or {"particles": 2, "rows": 2}, where each has half of both; None: one. The
             numbers are the same up to the order of sums.
         progress: show a progress line; None shows it on a terminal after a second.
         random_state: int or `numpy.random.RandomState`.

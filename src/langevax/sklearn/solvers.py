@@ -16,7 +16,7 @@ from langevax.meanfield.moves import Proposal
 from langevax.meanfield.steps import coordinate_steps, relative_step
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.underdamped import Underdamped
+from langevax.samplers import Underdamped
 
 FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all rows
 NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 10_000

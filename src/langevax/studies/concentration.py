@@ -92,9 +92,9 @@ def unimodal_chains(beta: float, num_chains: int, key: Any) -> tuple[float, floa
     import jax
     import jax.numpy as jnp
 
-    from langevax.langevin import Langevin
     from langevax.problems.function import Function
     from langevax.run import simulate
+    from langevax.samplers import Langevin
 
     chain = Langevin(step_size=UNIMODAL_STEP_SIZE, temperature=1 / beta)
     end = simulate(
@@ -109,9 +109,9 @@ def escaping_chains(beta: float, num_chains: int, key: Any) -> np.ndarray:
     """(chain, look) whether a chain from the bottom of the wrong well is there."""
     import jax.numpy as jnp
 
-    from langevax.langevin import Langevin
     from langevax.problems.function import Function
     from langevax.run import simulate
+    from langevax.samplers import Langevin
 
     chain, problem = Langevin(step_size=STEP_SIZE, temperature=1 / beta), Function(double_well)
     steps = look_steps(beta)

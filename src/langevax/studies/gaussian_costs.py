@@ -201,8 +201,8 @@ def _run(
     import jax
     import jax.numpy as jnp
 
-    from langevax.langevin import Langevin
     from langevax.run import simulate
+    from langevax.samplers import Langevin
 
     temperature = 1 / size if method.posterior else 1.0
     scale = temperature**0.5

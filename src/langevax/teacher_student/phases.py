@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.langevin import Langevin
+from langevax.samplers import Langevin
 from langevax.teacher_student.descent import Descent
 from langevax.teacher_student.errors import NetworkErrors, SquaredErrors
 from langevax.teacher_student.intercept import CentredErrors

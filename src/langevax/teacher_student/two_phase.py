@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Key
 from langevax import checks, trees
 from langevax.problems.finite_sum import as_rows
 from langevax.run import Result, simulate
-from langevax.run.standstill import standing_still
+from langevax.run.result import is_stationary
 from langevax.teacher_student.networks import ReLUNetwork
 from langevax.teacher_student.phases import ClippedError, Converge, Explore
 from langevax.teacher_student.rows import block_size_for
@@ -179,7 +179,7 @@ def at_plateau(trace: Any, _state: Any) -> bool:
     """A callback of `simulate`: whether the logarithms of the recorded losses, of all restarts, stand still."""
     if trace is None:
         return False
-    return standing_still(np.log(np.maximum(trace.values["loss"], np.finfo(np.float32).tiny)).T, FEWEST_LOOKS)
+    return is_stationary(np.log(np.maximum(trace.values["loss"], np.finfo(np.float32).tiny)).T, FEWEST_LOOKS)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def run(output: Output, wanted: Wanted) -> None:
 
     table = table_of(wanted.data, wanted.target, wanted.seed)
     make(wanted.out)
-    from langevax.run.compilation import keep_compiled_programs
+    from langevax.run import keep_compiled_programs
 
     keep_compiled_programs()
     import jax

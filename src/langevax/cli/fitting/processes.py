@@ -27,10 +27,10 @@ class ProcessGroup:
     @contextmanager
     def joined(self) -> Iterator[None]:
         """Join the other processes, and end with the exit code of the command."""
-        from langevax.run import PeerError, joined
+        from langevax.run import PeerError, process_group
 
         try:
-            with joined(self.coordinator, self.num_processes, self.process_id):
+            with process_group(self.coordinator, self.num_processes, self.process_id):
                 try:
                     yield
                 except typer.Exit as error:
@@ -47,15 +47,15 @@ class ProcessGroup:
             yield
         except BaseException:
             with suppress(Exception):
-                processes.agreed(False)
+                processes.from_first(False)
             raise
-        processes.agreed(True)
+        processes.from_first(True)
 
     def wait(self) -> None:
         """Wait for process 0; if it failed, exit silently, as process 0 has reported the error."""
         from langevax.run import processes
 
-        if not processes.agreed(False):
+        if not processes.from_first(False):
             raise typer.Exit(BAD_INPUT)
 
 

@@ -26,8 +26,7 @@ from langevax.evaluation.peers import peers
 from langevax.report.contents import FitContents
 from langevax.report.fit_page import write_fit_page
 from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
-from langevax.run import CheckpointError, DivergenceError
-from langevax.run.compilation import keep_compiled_programs
+from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
 from langevax.sklearn.inspection import CertificatePath
 
 OURS = "mean-field network"

@@ -19,10 +19,10 @@ from jaxtyping import Array, Key
 from langevax import gradients, integrators
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
-from langevax.langevin import Langevin
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.likelihoods import Likelihood, LinearPredictor, Residual
 from langevax.run import Result, simulate
+from langevax.samplers import Langevin
 from langevax.sklearn.kernel_langevin.curvature import Coordinates, Curvatures, informed_by, look_around, uniform
 from langevax.sklearn.kernel_langevin.space import width_of
 from langevax.sklearn.table import bucket, padded

@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from langevax import gradients
-from langevax.langevin import Langevin
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
+from langevax.samplers import Langevin
 from langevax.studies.classification.figure import draw
 from langevax.studies.classification.verdict import judge
 from langevax.studies.study import Config, Study

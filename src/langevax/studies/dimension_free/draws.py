@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from langevax.integrators import SemiImplicit
-from langevax.langevin import Langevin
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
+from langevax.samplers import Langevin
 from langevax.studies.dimension_free.functions import prior_of, squared
 
 MODES = (16, 256)

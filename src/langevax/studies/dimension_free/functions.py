@@ -21,13 +21,11 @@ from jaxtyping import Array, Float, Key
 from langevax import trees
 from langevax.algorithm import Algorithm, Info
 from langevax.integrators import SemiImplicit
-from langevax.langevin import Langevin
-from langevax.metropolis import MALA
-from langevax.pcn import PCN, PCNL
 from langevax.problems.affine import affine
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
 from langevax.run import simulate
+from langevax.samplers import MALA, PCN, PCNL, Langevin
 from langevax.spaces import Cosine, GaussianPrior, spectra
 from langevax.studies.variance_reduction import jackknife
 

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import integrators
-from langevax.langevin import Langevin
 from langevax.problems.function import Function
 from langevax.run import DivergenceError, simulate
+from langevax.samplers import Langevin
 from langevax.studies.variance_reduction import jackknife
 from langevax.theory import function_space as theory
 

@@ -19,12 +19,11 @@ from langevax.algorithm import Algorithm
 from langevax.meanfield import MFLD, PDA, PSDCA, Certificate, certify
 from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
 from langevax.meanfield.smc import sample_gibbs
-from langevax.metropolis import MALA, MALAState
-from langevax.pcn import PCNL, PCNLState
 from langevax.problems import losses, neurons
 from langevax.problems.affine import affine
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import DivergenceError, simulate
+from langevax.samplers import MALA, PCNL, MALAState, PCNLState
 
 NUM_CURVES, TEMPERATURE, SCALE = 60, 0.03, 1.0
 MOST = 1024

@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from langevax import gradients
-from langevax.langevin import Langevin
-from langevax.metropolis import MALA
 from langevax.problems.posterior import posterior
 from langevax.run import simulate
+from langevax.samplers import MALA, Langevin
 from langevax.studies.mixture.figure import draw
 from langevax.studies.mixture.law import PRIOR_VARIANCES, distances, exact, log_likelihood, observations
 from langevax.studies.mixture.verdict import judge

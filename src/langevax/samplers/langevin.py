@@ -1,41 +1,42 @@
-"""Langevin dynamics with any gradient estimator and any integrator: the one step.
+"""Langevin dynamics with any gradient estimator and any integrator.
 
     position  <-  a * position  -  b * v  +  c * sqrt(temperature) * xi,      xi ~ N(0, I)
 
-v estimates the gradient of the problem's mean, (a, b, c) come from the integrator and the problem's
-precision. LD, SGLD, SVRG-LD, SARAH-LD (Kinoshita and Suzuki, NeurIPS 2022, temperature = 1/gamma),
-the semi-implicit scheme in a Hilbert space (Muzellec et al., COLT 2022) and mean-field Langevin
-dynamics (Nitanda, Wu, Suzuki, AISTATS 2022) are all this file. Cost of a step: the estimator's, and
-one normal draw per coordinate.
+v estimates the gradient of the problem's mean; (a, b, c) come from the integrator and the problem's precision.
+This one step is LD, SGLD, SVRG-LD and SARAH-LD (Kinoshita and Suzuki, NeurIPS 2022, temperature = 1/gamma), the
+semi-implicit scheme in a Hilbert space (Muzellec et al., COLT 2022) and mean-field Langevin dynamics (Nitanda, Wu,
+Suzuki, AISTATS 2022). Cost of a step: the estimator's, and one normal draw per coordinate.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import random
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from langevax import checks, trees
-from langevax.algorithm import Algorithm, Info, at_step
+from langevax._typing import PyTree
+from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Explicit, Integrator
 from langevax.problems.problem import Problem
 
 
 class LangevinState(NamedTuple):
+    """Position, and the state of the gradient estimator."""
+
     position: PyTree
-    gradient: Any  # the estimator's own
+    gradient: Any
 
 
 class Langevin(Algorithm):
-    """Samples exp(-potential / temperature), or optimises where the temperature is small.
+    """Langevin dynamics: samples exp(-potential / temperature), or optimises if the temperature is small.
 
     Args:
-        step_size: h > 0, a float or a schedule of the step (optax's).
-        temperature: T >= 0, a float or a schedule. A posterior has 1/n, see `langevax.posterior`.
-        gradient: a gradient estimator, `langevax.gradients`.
-        integrator: how the quadratic part is treated, `langevax.integrators`.
+        step_size: h > 0, a float or a schedule of the step such as optax's.
+        temperature: T >= 0, a float or a schedule. For a posterior it is 1/n, see `langevax.posterior`.
+        gradient: a gradient estimator of `langevax.gradients`.
+        integrator: how the quadratic part is integrated, one of `langevax.integrators`.
 
     Raises:
         ValueError: step_size <= 0, temperature < 0, or either not finite.
@@ -49,8 +50,8 @@ class Langevin(Algorithm):
         1000
     """
 
-    step_size: float | Float[Array, "..."] | Callable[..., Any]
-    temperature: float | Float[Array, ""] | Callable[..., Any]
+    step_size: Hyperparameter
+    temperature: Hyperparameter
     gradient: GradientEstimator = Full()
     integrator: Integrator = Explicit()
 

@@ -1,61 +1,61 @@
-"""Gradient descent that is shaken a little at each step, so that it leaves saddle points.
+"""Gradient descent with a small random perturbation at each step, so that it leaves saddle points.
 
     position  <-  a * position  -  b * v  +  xi,      xi ~ uniform in the ball of radius r
 
 The noise of the second-order methods SSRGD (Li, NeurIPS 2019), SLEDGE (Oko, Akiyama, Murata, Suzuki, OPT 2022) and
-BVR-L-PSGD (Murata and Suzuki, NeurIPS 2022), here at every step. It moves the position and never v, whose recursion
-would remember it. Along a direction of curvature -gamma the distance from a saddle grows as r exp(step_size gamma t),
-so that leaving takes log(distance / r) / (step_size gamma) steps: any r will do, and a small one costs little. What it
-costs is that gradients do not fall below a fraction of r / step_size.
+BVR-L-PSGD (Murata and Suzuki, NeurIPS 2022), here at every step. It is added to the position and never to v, whose
+recursion would accumulate it. Along a direction of curvature -gamma the distance from a saddle grows as
+r exp(step_size gamma t), so that escaping takes log(distance / r) / (step_size gamma) steps: any r works, and a small
+one costs little. The cost is that gradients do not fall below a fraction of r / step_size.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import random
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from langevax import checks, trees
-from langevax.algorithm import Algorithm, Info, at_step
+from langevax._typing import PyTree
+from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Explicit, Integrator
 from langevax.problems.problem import Problem
 
 
 class PerturbedDescentState(NamedTuple):
+    """Position, and the state of the gradient estimator."""
+
     position: PyTree
-    gradient: Any  # the estimator's own
+    gradient: Any
 
 
 class PerturbedDescent(Algorithm):
-    """Finds minima: points of small gradient, and of no direction of descent to second order.
+    """Perturbed gradient descent: finds second-order stationary points.
 
-    For samples, or minima beyond barriers, take `Langevin`: its noise is sqrt(2 step_size temperature) a coordinate,
-    which no radius here is meant to be.
+    For samples, or for minima beyond barriers, use `Langevin`, whose noise is sqrt(2 step_size temperature) per
+    coordinate and much larger than a radius here.
 
     Args:
-        step_size: h > 0, a float or a schedule of the step (optax's).
-        radius: r >= 0, of the ball of all coordinates together; a float or a schedule. 0 is plain descent.
-        gradient: a gradient estimator, `langevax.gradients`.
-        integrator: how the quadratic part is treated, `langevax.integrators`.
+        step_size: h > 0, a float or a schedule of the step such as optax's.
+        radius: r >= 0 of the ball, over all coordinates together; a float or a schedule. 0 is plain descent.
+        gradient: a gradient estimator of `langevax.gradients`.
+        integrator: how the quadratic part is integrated, one of `langevax.integrators`.
 
     Raises:
         ValueError: step_size <= 0, radius < 0, or either not finite.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
-        >>> from langevax.perturbed import PerturbedDescent
-        >>> from langevax.problems.function import Function
-        >>> problem = Function(lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2)  # a saddle at 0
-        >>> descent = PerturbedDescent(step_size=0.1, radius=1e-6)
+        >>> problem = langevax.Function(lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2)  # a saddle at 0
+        >>> descent = langevax.PerturbedDescent(step_size=0.1, radius=1e-6)
         >>> result = langevax.simulate(descent, problem, jnp.zeros(2), key=jax.random.key(0), num_steps=100)
         >>> jnp.abs(result.position).round(3)
         Array([1., 0.], dtype=float32)
     """
 
-    step_size: float | Float[Array, "..."] | Callable[..., Any]
-    radius: float | Float[Array, ""] | Callable[..., Any]
+    step_size: Hyperparameter
+    radius: Hyperparameter
     gradient: GradientEstimator = Full()
     integrator: Integrator = Explicit()
 

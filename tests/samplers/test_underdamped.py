@@ -8,7 +8,7 @@ from scipy.linalg import solve_discrete_lyapunov
 
 import langevax
 from langevax import FiniteSum, Underdamped, gradients
-from langevax.underdamped import flow_gains
+from langevax.samplers.underdamped import flow_gains
 from tests.errorbars import assert_mean
 
 H, T, FRICTION = 0.7, 0.3, 1.3

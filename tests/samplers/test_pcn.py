@@ -9,7 +9,7 @@ import langevax
 from langevax import MALA, PCN, PCNL, FiniteSum, spaces
 from langevax.theory.linear_inverse import linear_regression_posterior
 from tests.errorbars import LIMIT, assert_mean
-from tests.test_metropolis import CHAINS, MOMENTS, TEMPERATURE, mean_of, problem, spread
+from tests.samplers.test_metropolis import CHAINS, MOMENTS, TEMPERATURE, mean_of, problem, spread
 
 FEATURES = np.random.default_rng(0).normal(size=(12, 4))
 TARGETS = FEATURES @ np.array([1.0, -1.0, 0.5, 2.0]) + np.random.default_rng(1).normal(size=12)

@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 import langevax
 from langevax import MALA, Langevin, Underdamped, gradients
 from langevax.problems.function import Function
-from langevax.reflected import Reflected, fold
+from langevax.samplers.reflected import Reflected, fold
 from tests.errorbars import assert_mean
 
 LOWER, UPPER = jnp.array([-1.0, 0.0]), jnp.array([2.0, 0.5])
@@ -108,13 +108,13 @@ def test_estimators_and_starts_see_positions_in_the_box():
 
 def test_mistakes_are_named():
     langevin = Langevin(0.1, 0.1)
-    with pytest.raises(TypeError, match=r"algorithm must estimate its gradient anew .* pass langevax.Langevin"):
+    with pytest.raises(TypeError, match=r"algorithm must evaluate its gradient .* pass langevax.Langevin"):
         Reflected(MALA(0.1, 0.1), 0.0, 1.0)
     with pytest.raises(ValueError, match=r"lower\['a'\] must be below upper\['a'\], got 1.0 and 1.0"):
         Reflected(langevin, {"a": 1.0}, {"a": 1.0})
     with pytest.raises(ValueError, match="must be below"):
         Reflected(langevin, np.nan, 1.0)
-    with pytest.raises(ValueError, match="pass two of one structure"):
+    with pytest.raises(ValueError, match="pass two trees of the same structure"):
         Reflected(langevin, 0.0, {"a": 1.0})
     with pytest.raises(TypeError, match="upper must be a number or an array, got 'one'"):
         Reflected(langevin, 0.0, "one")

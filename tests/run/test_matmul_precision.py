@@ -1,4 +1,4 @@
-"""Runs whose products are in bfloat16: they end as near the optimum, are told apart, and leave certificates alone."""
+"""Runs with matrix products in bfloat16: they end as near the optimum, differ, and leave certificates alone."""
 
 from contextlib import contextmanager
 
@@ -38,9 +38,9 @@ def run(num_steps=5, seed=1, start=None, **options):
     )
 
 
-def trained(products):
+def trained(precision):
     """The mean dual over 400 steps, after as many."""
-    return run(400, seed=2, start=run(400, products=products), products=products).average.mean
+    return run(400, seed=2, start=run(400, matmul_precision=precision), matmul_precision=precision).average.mean
 
 
 def certified(dual, polish=0):
@@ -62,7 +62,7 @@ def bfloat16_everywhere():
 
 
 def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
-    fine, coarse = (certified(trained(products)) for products in ("float32", "bfloat16"))
+    fine, coarse = (certified(trained(precision)) for precision in ("float32", "bfloat16"))
     assert fine.trustworthy
     assert coarse.trustworthy
     assert coarse.gap < 0.01 * np.mean(table()[1] ** 2) / 2  # of what is lost without a network
@@ -72,10 +72,10 @@ def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
 
 
 def test_the_argument_is_jaxs_own_setting():
-    plain, fine, coarse = (run(products=products) for products in (None, "float32", "bfloat16"))
+    plain, fine, coarse = (run(matmul_precision=precision) for precision in (None, "float32", "bfloat16"))
     with bfloat16():
         assert_same_bits(run(), coarse)
-        assert_same_bits(run(products="float32"), fine)
+        assert_same_bits(run(matmul_precision="float32"), fine)
     assert_same_bits(run(), plain)
     differences = np.abs(np.asarray(coarse.position - plain.position))
     assert 1e-5 < differences.max() < 1e-2
@@ -95,23 +95,17 @@ def test_a_certificate_is_in_float32_whatever_is_asked_for():
     assert prior == look.prior_objective
 
 
-def test_a_saved_run_goes_on_with_the_products_that_it_had(tmp_path):
+def test_a_saved_run_continues_with_the_precision_that_it_had(tmp_path):
     coarse, plain = tmp_path / "coarse", tmp_path / "plain"
-    run(3, checkpoint=coarse, products="bfloat16")
+    run(3, checkpoint=coarse, matmul_precision="bfloat16")
     run(3, checkpoint=plain)
-    with pytest.raises(langevax.run.CheckpointError, match="products was 'bfloat16', now absent"):
+    with pytest.raises(langevax.run.CheckpointError, match="matmul_precision was 'bfloat16', now absent"):
         run(5, checkpoint=coarse, resume=True)
-    with pytest.raises(langevax.run.CheckpointError, match="products was absent, now 'bfloat16'"):
-        run(5, checkpoint=plain, resume=True, products="bfloat16")
+    with pytest.raises(langevax.run.CheckpointError, match="matmul_precision was absent, now 'bfloat16'"):
+        run(5, checkpoint=plain, resume=True, matmul_precision="bfloat16")
     with bfloat16():
         resumed = run(5, checkpoint=coarse, resume=True)
-    assert_same_bits(resumed, run(5, products="bfloat16"))
-
-
-@pytest.mark.parametrize("products", ["bf16", "BFLOAT16", ""])
-def test_a_mistake_is_named(products):
-    with pytest.raises(ValueError, match=f"products must be None or one of 'bfloat16', 'float32', got {products!r}"):
-        run(products=products)
+    assert_same_bits(resumed, run(5, matmul_precision="bfloat16"))
 
 
 def test_an_estimator_that_is_fitted_in_bfloat16_predicts_as_well():

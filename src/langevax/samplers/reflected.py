@@ -1,0 +1,121 @@
+"""Langevin dynamics in a box: after each step the position is reflected at the bounds.
+
+    w = upper - lower,      z = (x - lower) mod 2w,      fold(x) = lower + w - |z - w|
+
+Mirror images of the box tile the line with period 2w, and the fold maps a point to its original: it is exact for
+steps of any length. With one bound it is lower + |x - lower|, or upper - |upper - x|. This is the symmetrised Euler
+scheme, of weak order one (Bossy, Gobet and Talay, J. Appl. Probab. 2004); without a force it leaves the uniform law
+invariant, whatever the step size. A velocity changes sign with each reflection: where z > w.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from langevax import checks, trees
+from langevax._typing import PyTree
+from langevax.algorithm import Algorithm, Hyperparameter, Info
+from langevax.gradients import GradientEstimator
+from langevax.problems.problem import Problem
+
+
+class Reflected(Algorithm):
+    """An algorithm whose position is reflected into `lower <= position <= upper`.
+
+    Samples exp(-potential / temperature) restricted to the box. A start outside is reflected into it.
+
+    Args:
+        algorithm: `Langevin` or `Underdamped`, which evaluate their gradient at each step. Metropolis methods keep the
+            gradient at their proposal, which would belong to a position before reflection.
+        lower: a prefix of the position, -inf where there is no bound.
+        upper: a tree of the same structure, inf where there is no bound.
+
+    Raises:
+        TypeError: an algorithm without a gradient estimator, or bounds that are not numbers.
+        ValueError: NaN, a lower bound that is not below its upper bound, or bounds of different structures.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> problem = langevax.FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.full((1, 2), 5.0))
+        >>> langevin = langevax.Reflected(langevax.Langevin(step_size=0.1, temperature=0.1), lower=-1.0, upper=1.0)
+        >>> result = langevax.simulate(langevin, problem, jnp.zeros(2), key=jax.random.key(0), num_steps=100)
+        >>> bool(jnp.all(jnp.abs(result.position) <= 1))
+        True
+    """
+
+    algorithm: Algorithm
+    lower: PyTree
+    upper: PyTree
+
+    def __check_init__(self) -> None:
+        if not isinstance(getattr(self.algorithm, "gradient", None), GradientEstimator):
+            raise TypeError(
+                f"algorithm must evaluate its gradient at each step, got {self.algorithm!r}; "
+                "pass langevax.Langevin(...) or langevax.Underdamped(...)."
+            )
+        if jax.tree.structure(self.lower) != jax.tree.structure(self.upper):
+            raise ValueError(
+                f"lower has the structure {jax.tree.structure(self.lower)} but upper {jax.tree.structure(self.upper)}; "
+                "pass two trees of the same structure."
+            )
+        jax.tree.map_with_path(_check_bounds, self.lower, self.upper)
+
+    @property
+    def step_size(self) -> Hyperparameter | None:
+        """Step size of the algorithm."""
+        return getattr(self.algorithm, "step_size", None)
+
+    def check(self, problem: Problem) -> None:
+        self.algorithm.check(problem)
+
+    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[Any, Info]:
+        return self.algorithm.init(problem, self.fold(position)[0], key)
+
+    def step(self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[Any, Info]:
+        state, info = self.algorithm.step(problem, state, key, step)
+        position, signs = self.fold(state.position)
+        state = state._replace(position=position)
+        if hasattr(state, "velocity"):
+            state = state._replace(velocity=jax.tree.map(jnp.multiply, signs, state.velocity))
+        return state, info
+
+    def fold(self, position: PyTree) -> tuple[PyTree, PyTree]:
+        """Return the position in the box, and -1 for each coordinate reflected an odd number of times, else 1."""
+        upper = jax.tree.broadcast(self.upper, position)
+        pairs = trees.map_prefix(lambda low, x, high: fold(x, low, high), self.lower, position, upper)
+        outer = jax.tree.structure(position)
+        return jax.tree.transpose(outer, jax.tree.structure((0, 0)), pairs)
+
+
+def fold(x: Array, lower: Any, upper: Any) -> tuple[Array, Array]:
+    """Return x in the box, and the slope of the fold there, -1 or 1; numbers that are not finite stay so."""
+    lower, upper = jnp.asarray(lower, x.dtype), jnp.asarray(upper, x.dtype)
+    left, right = jnp.isfinite(lower), jnp.isfinite(upper)
+    low, high = jnp.where(left, lower, 0), jnp.where(right, upper, 0)
+    w = jnp.where(left & right, high - low, 1)
+    z = jnp.mod(x - low, 2 * w)
+    between = low + w - jnp.abs(z - w)
+    at_one_bound = jnp.where(left, low + jnp.abs(x - low), high - jnp.abs(high - x))
+    folded = jnp.clip(jnp.where(left & right, between, at_one_bound), lower, upper)  # rounding stays inside too
+    inside = (x >= lower) & (x <= upper)
+    reflected = jnp.where(left & right, z > w, True) & ~inside
+    return jnp.where(inside, x, folded), jnp.where(reflected, -1, 1).astype(x.dtype)
+
+
+def _check_bounds(path: Any, lower: Any, upper: Any) -> None:
+    where = jax.tree_util.keystr(path)
+    if not (checks.is_concrete(lower) and checks.is_concrete(upper)):
+        return
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if isinstance(bound, bool) or not isinstance(bound, int | float | np.ndarray | np.generic | jax.Array):
+            raise TypeError(f"{name}{where} must be a number or an array, got {bound!r}.")
+    low, high = np.broadcast_arrays(np.asarray(lower), np.asarray(upper))
+    wrong = ~(low < high)  # NaN, too
+    if wrong.any():
+        raise ValueError(
+            f"lower{where} must be below upper{where}, got {low[wrong].flat[0]} and {high[wrong].flat[0]}; "
+            "pass -inf or inf where there is no bound."
+        )
