@@ -7,8 +7,10 @@ import pandas
 import polars
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_linnerud, make_friedman1
+from sklearn.datasets import load_breast_cancer, load_digits, load_linnerud, make_friedman1
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
@@ -168,6 +170,24 @@ def test_a_plateau_ends_the_run():
     assert model.converged_
     assert model.n_iter_ < 3000
     assert model.history_["steps"][-1] == model.n_iter_
+
+
+def test_a_swing_of_period_two_is_not_convergence():
+    """Where classes overlap the default step is too long: outputs alternate, which every tenth step does not show."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2400, 7))
+    y = rng.uniform(size=2400) < 1 / (1 + np.exp(-(X[:, 0] - 0.7)))
+    with pytest.warns(ConvergenceWarning, match="step_size=16 is too long .* such as step_size=4"):
+        model = MeanFieldClassifier(random_state=0).fit(X[:400], y[:400])
+    assert not model.converged_
+    shorter = MeanFieldClassifier(step_size=4.0, random_state=0).fit(X[:400], y[:400])
+    assert shorter.converged_
+    assert log_loss(y[400:], shorter.predict_proba(X[400:])) < log_loss(y[400:], model.predict_proba(X[400:])) - 0.05
+
+
+def test_fits_that_settle_are_said_to():
+    assert MeanFieldClassifier(random_state=0).fit(*load_breast_cancer(return_X_y=True)).converged_
+    assert MeanFieldRegressor(random_state=0).fit(*diabetes()).converged_
 
 
 def test_warm_start_goes_on_from_the_particles():

@@ -1,6 +1,7 @@
 """What the mean-field estimators share: their parameters, the fit, the outputs, and how they are kept."""
 
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
@@ -8,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from jax import random
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -17,7 +19,7 @@ from langevax.sklearn.devices import sharing
 from langevax.sklearn.path import anneal, validated
 from langevax.sklearn.solvers import SOLVERS
 from langevax.sklearn.table import Rows, Standardiser, Table, distinct_rows
-from langevax.sklearn.training import Network, Task, kernel_choice, outputs, root_key, train
+from langevax.sklearn.training import Network, Task, kernel_choice, outputs, root_key, swings, train
 
 CLOUDS = 8  # kept for predictions, from the last half of the run
 
@@ -106,7 +108,16 @@ class MeanFieldEstimator(BaseEstimator):
         result = train(risk, temperature, schedule, start, run_key, **kept, **run)
         self.standardiser_, self.temperature_ = standardiser, float(temperature)
         self._keep(network, result, rows.places)
-        self.converged_ = self.n_iter_ < schedule.num_steps
+        swinging = swings(risk, temperature, schedule, result, random.fold_in(run_key, 0), **run)
+        self.converged_ = self.n_iter_ < schedule.num_steps and not swinging
+        if swinging:
+            step = schedule.relative_step
+            warnings.warn(
+                f"the outputs swing between two values from one step to the next: step_size={step:g} is too long for "
+                f"this table, and the fit has not converged; pass a shorter one, such as step_size={step / 4:g}.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def outputs(self, X: Table) -> np.ndarray:
