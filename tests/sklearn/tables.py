@@ -8,7 +8,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
 QUICK = {"num_particles": 100, "num_steps": 100, "random_state": 0}
-CLASSES = QUICK | {"step_size": 8.0}  # the default swings with period two on iris, and warns
+CLASSES = QUICK | {"relative_step_size": 8.0}  # the default swings with period two on iris, and warns
 
 
 @functools.cache

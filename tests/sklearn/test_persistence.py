@@ -75,6 +75,14 @@ def test_a_file_of_another_version_says_which(file, tmp_path):
         load(tmp_path / "later")
 
 
+def test_a_file_of_the_first_format_is_refused(file, tmp_path):
+    _, arrays = read(file)
+    old = {"format": 1, "version": "0.1", "class": "MeanFieldRegressor", "parameters": {"temperature": "loo"}}
+    save_file(arrays, tmp_path / "old", {KEY: json.dumps(old)})
+    with pytest.raises(ModelError, match=r"format 1, written by langevax 0\.1; .* reads format 2: fit again"):
+        load(tmp_path / "old")
+
+
 def test_what_was_saved_before_stays_when_writing_fails(file, monkeypatch):
     before = file.read_bytes()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))

@@ -85,7 +85,7 @@ def fit(
         ),
     ] = Request.num_particles,
     temperature: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Of the noise; loo has it chosen by leave-one-out.")
+        str, typer.Option(metavar="NUMBER", help="Of the noise; auto chooses it by leave-one-out.")
     ] = Request.temperature,
     validation: Annotated[
         Literal["path"] | None,

@@ -148,7 +148,7 @@ def _as_seen(model: Any, columns: np.ndarray, grid: np.ndarray) -> list[np.ndarr
 
 def _prior_deviations(model: Any, grid: np.ndarray) -> np.ndarray:
     """theta(t) of each coordinate of a neuron's weights, at one deviation of the prior."""
-    units = np.sqrt(float(model.prior_variance)) * np.diag(1 / model.standardiser_.scale)
+    units = np.diag(1 / model.standardiser_.scale) / np.sqrt(float(model.prior_precision))
     return model.encoder_.weight_functions(units, grid)
 
 

@@ -24,7 +24,7 @@ class Request:
     seed: int = 0
     solver: Solver | None = None
     num_particles: int | None = None
-    temperature: str = "loo"
+    temperature: str = "auto"
     validation: Literal["path"] | None = None
     num_steps: str = "auto"
     peers: bool = True
@@ -54,7 +54,9 @@ class Request:
         return {
             **{name: value for name, value in chosen.items() if value is not None},
             **(encoder if self.curves else {}),
-            "temperature": "loo" if temperature == "loo" else _positive("--temperature", temperature, float, LOO),
+            "temperature": "auto"
+            if temperature == "auto"
+            else _positive("--temperature", temperature, float, LEAVE_ONE_OUT),
             "validation": self.validation,
             "num_steps": "auto" if steps == "auto" else _positive("--num-steps", steps, int, AUTO),
             "random_state": self.seed,
@@ -85,7 +87,7 @@ class Request:
 
 
 NOISE = "pass the standard deviation of the noise, or auto to have it learned"
-LOO = "pass one such as 0.01, or loo to have it chosen by leave-one-out"
+LEAVE_ONE_OUT = "pass one such as 0.01, or auto to choose it by leave-one-out"
 AUTO = "pass one such as 1000, or auto"
 
 

@@ -87,7 +87,7 @@ def how_chosen(request: Request) -> str:
     """How our own settings came about, in a few words."""
     if request.validation == "path":
         return "temperature and scale by 3-fold path"
-    return "temperature by leave-one-out" if request.temperature == "loo" else "temperature as given"
+    return "temperature by leave-one-out" if request.temperature == "auto" else "temperature as given"
 
 
 def verdict(certificate: dict[str, Any]) -> str:
