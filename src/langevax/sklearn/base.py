@@ -17,17 +17,7 @@ from langevax.meanfield.moves import Proposal
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.run import Result
 from langevax.sklearn.model_selection import anneal, choose_by_validation, kernel_choice
-from langevax.sklearn.parameters import (
-    FLAG,
-    SHARED_CONSTRAINTS,
-    Auto,
-    Progress,
-    RandomState,
-    count,
-    one_of,
-    positive,
-    shown,
-)
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
 from langevax.sklearn.table import Rows, Scaling, Standardiser, Table, TableEstimator
 from langevax.sklearn.training import Network, Task, mesh_of, outputs, root_key, swings, train
@@ -88,7 +78,7 @@ class MeanFieldEstimator(TableEstimator):
         "stop_at_plateau": FLAG,
         "warm_start": FLAG,
         "resume": FLAG,
-        **SHARED_CONSTRAINTS,
+        **SHARED,
     }
 
     def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:

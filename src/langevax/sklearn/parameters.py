@@ -39,7 +39,7 @@ def one_of(*words: str) -> list[Any]:
 
 
 FLAG: list[Any] = ["boolean"]
-SHARED_CONSTRAINTS: dict[str, list[Any]] = {"progress": [*FLAG, *one_of("auto")], "random_state": ["random_state"]}
+SHARED: dict[str, list[Any]] = {"progress": [*FLAG, *one_of("auto")], "random_state": ["random_state"]}
 
 
 def shown(progress: Progress) -> bool | None:

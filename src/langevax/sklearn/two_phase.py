@@ -20,7 +20,7 @@ from langevax.figures import theme
 from langevax.run import simulate
 from langevax.sklearn.inspection import new_axes
 from langevax.sklearn.parameters import (
-    SHARED_CONSTRAINTS,
+    SHARED,
     Auto,
     Number,
     Progress,
@@ -166,7 +166,7 @@ class TwoPhaseReLURegressor(NumberTargets, TableEstimator):
         "relative_explore_step_size": positive(),
         "relative_converge_step_size": [Number(Real, 0, 2, closed="neither")],
         "tolerance": non_negative(),
-        **SHARED_CONSTRAINTS,
+        **SHARED,
     }
 
     def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -200,7 +200,8 @@ class TwoPhaseReLURegressor(NumberTargets, TableEstimator):
 
     def predict(self, X: Table) -> np.ndarray:
         """Return (n,), in the units of the targets."""
-        z = outputs(self.network_, self.units_.prepared(self._columns(X))) + self.intercept_
+        columns = self._columns(X)
+        z = self.intercept_ + outputs(self.network_, self.units_.prepared(columns))
         return self.units_.target_mean + self.units_.target_scale * z
 
     def match(self, teacher: ReLUNetwork | tuple[ArrayLike, ArrayLike]) -> Matching:

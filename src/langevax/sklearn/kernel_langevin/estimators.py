@@ -21,17 +21,7 @@ from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnosti
 from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, robust_moments
 from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, sample
 from langevax.sklearn.kernel_langevin.space import FunctionSpace, PriorSpace, checked_kernel, kernel_space
-from langevax.sklearn.parameters import (
-    FLAG,
-    SHARED_CONSTRAINTS,
-    Auto,
-    Progress,
-    RandomState,
-    count,
-    one_of,
-    positive,
-    shown,
-)
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
 from langevax.sklearn.table import (
     LabelTargets,
     NumberTargets,
@@ -94,7 +84,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, TableEstimator):
         "loss": [*one_of(*LIKELIHOODS), *LIKELIHOODS.values()],
         "noise": positive("auto"),
         "normalize_y": FLAG,
-        **SHARED_CONSTRAINTS,
+        **SHARED,
     }
 
     def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -396,7 +386,8 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
 
     def predict(self, X: Table) -> np.ndarray:
         """Return (n,) labels: the most probable."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        probabilities = self.predict_proba(X)  # first: raises NotFittedError
+        return self.classes_[probabilities.argmax(1)]
 
     def interval(self, X: Table, coverage: float = 0.9) -> np.ndarray:
         """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""
