@@ -27,8 +27,8 @@ from langevax.sklearn import TwoPhaseReLURegressor
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """R2 on held-out folds, and the neurons of a fit to all patients."""
     X, y = load_diabetes(return_X_y=True, as_frame=True)
-    few = {"num_restarts": 6, "explore_steps": 300, "converge_steps": 600} if quick else {}
-    network = TwoPhaseReLURegressor(num_neurons=5, random_state=0, **few)
+    few = {"num_restarts": 6, "num_explore_steps": 300, "num_converge_steps": 600} if quick else {}
+    network = TwoPhaseReLURegressor(num_particles=5, random_state=0, **few)
     mlp = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=5, max_iter=2000, random_state=0))
     regressors = {
         "two phases, 5 neurons": network,

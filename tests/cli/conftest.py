@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from langevax.cli import app
 from langevax.cli.fitting import run as fitting
 from langevax.sklearn import inspection
-from langevax.sklearn.inspection import Inspection
+from langevax.sklearn.inspection import MeanFieldInspection
 
 QUICK = ["--num-particles", "20", "--num-steps", "20", "--temperature", "0.05", "--no-peers"]
 
@@ -18,14 +18,14 @@ QUICK = ["--num-particles", "20", "--num-steps", "20", "--temperature", "0.05", 
 @pytest.fixture(scope="package", autouse=True)
 def _quick_and_without_the_cache_of_the_user():
     """Small certificates; and commands in this process neither fill the user's cache nor set that of other tests."""
-    certificate = Inspection.certificate
+    certificate = MeanFieldInspection.certificate
 
     def small(self, random_state=None):
         return certificate(self, num_replicates=2, num_particles=100, polish=0, random_state=random_state)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", os.environ.get("JAX_COMPILATION_CACHE_DIR", ""))
-        patch.setattr(Inspection, "certificate", small)
+        patch.setattr(MeanFieldInspection, "certificate", small)
         patch.setattr(inspection, "PILOT", 100)
         patch.setattr(fitting, "POINTS", 3)
         yield

@@ -5,7 +5,7 @@ import pytest
 from langevax.cli.errors import BadInput
 from langevax.cli.folder import MODEL, PARTS, RESULT, Folder
 
-SETTINGS = {"temperature": "loo", "drop": ("a",)}
+SETTINGS = {"temperature": "auto", "drop": ("a",)}
 
 
 def fill(folder, text):
@@ -83,7 +83,7 @@ def test_an_impossible_folder_is_refused(tmp_path):
 def test_a_run_is_resumed_only_with_the_same_settings(folder):
     folder.begin(False, SETTINGS)
     folder.begin(True, SETTINGS)
-    with pytest.raises(BadInput, match=r"--temperature was 'loo' in the interrupted run and is '0.1' now"):
+    with pytest.raises(BadInput, match=r"--temperature was 'auto' in the interrupted run and is '0.1' now"):
         folder.begin(True, {**SETTINGS, "temperature": "0.1"})
     folder.begin(False, {**SETTINGS, "temperature": "0.1"})
     folder.begin(True, {**SETTINGS, "temperature": "0.1"})

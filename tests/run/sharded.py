@@ -20,7 +20,7 @@ from langevax.problems.function import Function
 from langevax.run import chains, position_of, program
 from langevax.run.start import place
 from langevax.sklearn import MeanFieldRegressor
-from langevax.sklearn.devices import mesh_of
+from langevax.sklearn.training import mesh_of
 from tests.run.setting import squared_distance
 
 SAMPLES, PARTICLES, STEPS, BLOCK = 20, 64, 30, 3

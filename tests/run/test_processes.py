@@ -73,10 +73,9 @@ def test_each_process_has_its_own_particles(facts):
 
 
 def test_a_fit_that_walks_its_paths_together_is_that_of_one_process(facts, monkeypatch):
-    from langevax.sklearn import path
 
     for name in ("STAGE_STEPS", "FACTORS", "SCALES"):  # to come back after `fitted` has changed them
-        monkeypatch.setattr(path, name, getattr(path, name))
+        monkeypatch.setattr(model_selection, name, getattr(model_selection, name))
     particles = several.fitted(None).particles_
     for told in facts:
         np.testing.assert_allclose(told["fitted"], particles, atol=5e-6)

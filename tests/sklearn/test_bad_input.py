@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
-from tests.sklearn.tables import QUICK, diabetes, fitted_regressor, iris
+from tests.sklearn.tables import CLASSES, QUICK, diabetes, fitted_regressor, iris
 
 
 def rows(n=300):
@@ -42,7 +42,7 @@ def test_a_class_with_one_member_is_a_class():
     rare = y[:100].copy()
     rare[rare == "setosa"] = "virginica"
     rare[0] = "setosa"
-    model = MeanFieldClassifier(**QUICK).fit(X[:100], rare)
+    model = MeanFieldClassifier(**CLASSES).fit(X[:100], rare)
     assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
     assert model.predict_proba(X).shape == (150, 3)
 
@@ -62,16 +62,24 @@ def test_targets_of_mixed_type_are_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"solver": "sgd"}, "solver must be one of 'mfld', 'svrg-mfld', .*, 'psdca', got 'sgd'"),
-        ({"temperature": "hot"}, "temperature must be a number > 0 or 'loo', got 'hot'"),
-        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0"),
-        ({"step_size": -1.0}, "step_size must be finite and > 0, got -1"),
-        ({"num_particles": 1}, "num_particles must be at least 2, got 1"),
-        ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
-        ({"batch_size": 1.5}, "batch_size must be an int, got 1.5"),
-        ({"neuron": "relu"}, "neuron must be one of 'tanh-tanh', 'tanh', got 'relu'"),
-        ({"scaling": "rows"}, "scaling must be one of 'loo', 'columns', 'global', got 'rows'"),
-        ({"validation": "cv"}, "validation must be one of None, 'path', got 'cv'"),
+        ({"solver": "sgd"}, "'solver' parameter of MeanFieldRegressor must be a str among {.*'mfld'.*}. Got 'sgd'"),
+        (
+            {"temperature": "hot"},
+            "'temperature' parameter .* range .* or a str among {'auto'}. Got 'hot'",
+        ),
+        ({"temperature": 0.0}, "'temperature' parameter .* range .0.0, inf. .* Got 0.0"),
+        ({"relative_step_size": -1.0}, "'relative_step_size' parameter .* Got -1.0"),
+        ({"num_particles": 1}, "'num_particles' parameter .* an int in the range .2, inf.. Got 1"),
+        ({"num_steps": 0}, "'num_steps' parameter .* an int in the range .1, inf. .* Got 0"),
+        ({"batch_size": 1.5}, "'batch_size' parameter .* an int .* or None. Got 1.5"),
+        ({"neuron": "relu"}, "'neuron' parameter .* a str among {.*'tanh-tanh'.*}. Got 'relu'"),
+        ({"scaling": "rows"}, "'scaling' parameter .* among {.*'auto'.*'columns'.*}. Got 'rows'"),
+        ({"validation": "cv"}, "'validation' parameter .* among {'path'} or None. Got 'cv'"),
+        ({"temperature": float("nan")}, "'temperature' parameter .* Got nan"),
+        ({"prior_precision": float("inf")}, "'prior_precision' parameter .* Got inf"),
+        ({"num_steps": True}, "'num_steps' parameter .* Got True"),
+        ({"output_scale": True}, "'output_scale' parameter .* Got True"),
+        ({"progress": None}, "'progress' parameter .* Got None"),
         ({"devices": 0}, "devices must be at least 1, got 0"),
         ({"devices": {"columns": 2}}, "devices is {'columns': 2}; pass a number, or a dict of 'particles' and 'rows'"),
         ({"devices": {"rows": 0}}, r"devices\['rows'\] must be at least 1, got 0"),

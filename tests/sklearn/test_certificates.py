@@ -66,5 +66,5 @@ def test_there_is_no_picture_of_a_choice_that_was_not_made():
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK, temperature=0.05, scaling="columns").fit(X[:300], y[:300])
     assert model.leave_one_out_ is None
-    with pytest.raises(ValueError, match="temperature and scaling were given"):
+    with pytest.raises(ValueError, match="leave-one-out chose neither temperature nor scaling"):
         model.plot_leave_one_out()

@@ -7,8 +7,10 @@ import pandas
 import polars
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_linnerud, make_friedman1
+from sklearn.datasets import load_breast_cancer, load_digits, load_linnerud, make_friedman1
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
@@ -170,6 +172,24 @@ def test_a_plateau_ends_the_run():
     assert model.history_["steps"][-1] == model.n_iter_
 
 
+def test_a_swing_of_period_two_is_not_convergence():
+    """Where classes overlap the default step is too long: outputs alternate, which every tenth step does not show."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2400, 7))
+    y = rng.uniform(size=2400) < 1 / (1 + np.exp(-(X[:, 0] - 0.7)))
+    with pytest.warns(ConvergenceWarning, match="relative_step_size=16 is too large .* such as relative_step_size=4"):
+        model = MeanFieldClassifier(random_state=0).fit(X[:400], y[:400])
+    assert not model.converged_
+    shorter = MeanFieldClassifier(relative_step_size=4.0, random_state=0).fit(X[:400], y[:400])
+    assert shorter.converged_
+    assert log_loss(y[400:], shorter.predict_proba(X[400:])) < log_loss(y[400:], model.predict_proba(X[400:])) - 0.05
+
+
+def test_fits_that_settle_are_said_to():
+    assert MeanFieldClassifier(random_state=0).fit(*load_breast_cancer(return_X_y=True)).converged_
+    assert MeanFieldRegressor(random_state=0).fit(*diabetes()).converged_
+
+
 def test_warm_start_goes_on_from_the_particles():
     """One step after a long fit is near it, one step from the prior is not."""
     X, y = diabetes()
@@ -177,7 +197,7 @@ def test_warm_start_goes_on_from_the_particles():
     warm = MeanFieldRegressor(**QUICK, warm_start=True).fit(X[:300], y[:300]).set_params(**short).fit(X[:300], y[:300])
     cold = MeanFieldRegressor(**short).fit(X[:300], y[:300])
     assert warm.score(X[300:], y[300:]) > cold.score(X[300:], y[300:]) + 0.1
-    with pytest.raises(ValueError, match="warm_start goes on from particles of shape"):
+    with pytest.raises(ValueError, match="warm_start continues from particles of shape"):
         warm.set_params(num_particles=50).fit(X[:300], y[:300])
 
 
@@ -219,5 +239,5 @@ def test_an_interrupted_fit_goes_on_from_its_checkpoint(tmp_path):
 def test_batches_reach_what_all_rows_reach():
     X, y = diabetes()
     whole = MeanFieldRegressor(num_particles=100, num_steps=400, random_state=0).fit(X[:300], y[:300])
-    batches = clone(whole).set_params(batch_size=64, step_size=1.0).fit(X[:300], y[:300])
+    batches = clone(whole).set_params(batch_size=64, relative_step_size=1.0).fit(X[:300], y[:300])
     assert batches.score(X[300:], y[300:]) == pytest.approx(whole.score(X[300:], y[300:]), abs=0.03)

@@ -20,8 +20,8 @@ from langevax.sklearn import (
     GraphMeanFieldRegressor,
     load,
 )
-from langevax.sklearn.encoded.base import Encoded
-from langevax.sklearn.inputs.saving import state_of
+from langevax.sklearn.encoded import EncodedEstimator
+from langevax.sklearn.persistence import read
 
 GRID = np.linspace(2.0, 4.0, 81)
 FINE = np.linspace(2.0, 4.0, 321)
@@ -216,18 +216,18 @@ def test_graphs_are_learned_and_kept(tmp_path):
     plt.close("all")
 
 
-@pytest.mark.parametrize("door", [GraphMeanFieldRegressor, GraphMeanFieldClassifier])
-def test_graph_doors_keep_scikit_learns_contract(door):
+@pytest.mark.parametrize("kind", [GraphMeanFieldRegressor, GraphMeanFieldClassifier])
+def test_graph_estimators_keep_scikit_learns_contract(kind):
     """The common suite gives tables, which are no graphs; this is what of it does not."""
     graphs, sizes, kinds = molecules()
-    targets = sizes if door is GraphMeanFieldRegressor else kinds
-    model = door(num_particles=64, num_steps=200, edge_labels="bond", random_state=0)
+    targets = sizes if kind is GraphMeanFieldRegressor else kinds
+    model = kind(num_particles=64, num_steps=200, edge_labels="bond", random_state=0)
     given = model.get_params()
     assert (
         " ".join(repr(model).split())
-        == f"{door.__name__}(edge_labels='bond', num_particles=64, num_steps=200, random_state=0)"
+        == f"{kind.__name__}(edge_labels='bond', num_particles=64, num_steps=200, random_state=0)"
     )
-    assert clone(model).get_params() == given == door(**given).get_params()
+    assert clone(model).get_params() == given == kind(**given).get_params()
     assert clone(model).set_params(heat_times=4).get_params() == given | {"heat_times": 4}
     with pytest.raises(ValueError, match="Invalid parameter 'heat'"):
         model.set_params(heat=4)
@@ -263,9 +263,12 @@ def test_what_is_said_of_bad_input():
         fitted().predict([(GRID, np.where(GRID > 3, np.nan, X[0]))])
 
 
-def test_every_encoder_of_a_door_can_be_kept():
-    assert issubclass(FunctionalMeanFieldRegressor, Encoded)
-    assert issubclass(GraphMeanFieldClassifier, Encoded)
-    described, arrays = state_of(fitted().encoder_)
-    assert described["bases"][0]["kind"] == "Cosine"
-    assert set(arrays) == {"grid", "offset0", "scale0"}
+def test_the_encoder_is_saved_with_its_network(tmp_path):
+    assert issubclass(FunctionalMeanFieldRegressor, EncodedEstimator)
+    assert issubclass(GraphMeanFieldClassifier, EncodedEstimator)
+    fitted().save(tmp_path / "model")
+    header, arrays = read(tmp_path / "model")
+    encoder = header["fitted"]["encoder_"]
+    assert encoder["object"] == "CurveCoefficients"
+    assert encoder["attributes"]["bases_"]["list"][0]["object"] == "Cosine"
+    np.testing.assert_array_equal(arrays[encoder["attributes"]["grid_"]["array"]], GRID)

@@ -10,8 +10,8 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteK
 
 from langevax import gradients, spaces
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
+from langevax.sklearn.kernel_langevin.estimators import LIKELIHOODS, draw_noise
 from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, laplace_cost
-from langevax.sklearn.kernel_langevin.regressor import _noises
 from tests.errorbars import assert_mean
 
 KERNEL = ConstantKernel(1.5) * RBF(0.4)
@@ -43,10 +43,10 @@ def replicates(count=8, seed=0, **settings):
     return (np.stack(part) for part in zip(*(fit.predict(GRID, return_std=True) for fit in fits), strict=True))
 
 
-@pytest.mark.parametrize("steps", ["uniform", "informed"])
-def test_squared_loss_is_gaussian_process_regression(steps):
+@pytest.mark.parametrize("preconditioner", [None, "hessian"])
+def test_squared_loss_is_gaussian_process_regression(preconditioner):
     """The mean to within its error bar; the deviation too, give or take the step's 2.6 % (variance 1/(1 - .1/2))."""
-    means, deviations = replicates(steps=steps)
+    means, deviations = replicates(preconditioner=preconditioner)
     mean, deviation = closed_form()
     other_mean, other_deviation = closed_form(noise=np.sqrt(2) * NOISE)
     assert_mean(means, mean, wrong=other_mean)
@@ -63,14 +63,14 @@ def test_batches_sample_the_same_law(estimator):
 
 def test_the_semi_implicit_scheme_of_the_paper_is_cold_in_rough_modes_only():
     """Which is nothing among the rows, and half of the deviation away from them."""
-    means, deviations = replicates(integrator="semi-implicit", steps="uniform")
+    means, deviations = replicates(integrator="semi-implicit", preconditioner=None)
     mean, deviation = closed_form()
     assert_mean(means, mean)
     inside = slice(2, -2)
     assert_mean(deviations[:, inside], deviation[inside], slack=0.03 * deviation[inside])
     assert np.all(deviations.mean(0)[[0, -1]] < 0.6 * deviation[[0, -1]])
     X, y = wave()
-    settings = {"kernel": KERNEL, "noise": NOISE, "steps": "uniform", "random_state": 0}
+    settings = {"kernel": KERNEL, "noise": NOISE, "preconditioner": None, "random_state": 0}
     rough = {
         name: KernelLangevinRegressor(integrator=name, **settings).fit(X, y).coefficients_[..., 15].var()
         for name in ("semi-implicit", "exponential")
@@ -153,7 +153,7 @@ def test_bands_hold_the_function_as_often_as_they_say():
 
 @pytest.mark.parametrize("loss", ["huber", "student"])
 def test_bands_of_observations_have_the_noise_of_the_loss(loss):
-    drawn = _noises(loss, np.random.default_rng(0), (200_000,))
+    drawn = draw_noise(LIKELIHOODS[loss](1.0), np.random.default_rng(0), (200_000,))
     density = scipy.stats.t(4.0).pdf
     if loss == "huber":
         raw = lambda r: np.exp(-scipy.special.huber(1.345, r))  # noqa: E731
@@ -187,25 +187,30 @@ def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     y = np.array([0, 0, 1, 1, 0, 1] if num_classes == 2 else [0, 0, 1, 1, 2, 2])
     grid, kernel = np.linspace(-1, 1.5, 6)[:, None], ConstantKernel(9.0) * RBF(0.5)
     exact = by_brute_force(num_classes, X, y, grid, kernel)
-    fits = [KernelLangevinClassifier(kernel, step_size=0.1, random_state=i).fit(X, y) for i in range(8)]
+    fits = [KernelLangevinClassifier(kernel, relative_step_size=0.1, random_state=i).fit(X, y) for i in range(8)]
     found = np.stack([fit.predict_proba(grid)[:, 1] for fit in fits])
     assert_mean(found, exact, slack=0.012)
     milder = by_brute_force(num_classes, X, y, grid, ConstantKernel(2.0) * RBF(0.5))
     assert np.abs(milder - exact).max() > 0.05  # a wrong scale would be seen
 
 
-def test_informed_steps_forget_sooner_where_labels_say_little():
+def test_preconditioned_chains_mix_faster_where_labels_say_little():
     """Two classes nearly apart: three times the effective draws of the worst row, from as many steps."""
     X, y = wave(100)
-    settings = {"kernel": ConstantKernel(100.0) * RBF(0.5), "step_size": 0.1, "thinning": 20, "warmup": 500}
+    settings = {
+        "kernel": ConstantKernel(100.0) * RBF(0.5),
+        "relative_step_size": 0.1,
+        "thinning": 20,
+        "num_warmup": 500,
+    }
     worst = {
-        steps: KernelLangevinClassifier(**settings, steps=steps, random_state=0)
+        name: KernelLangevinClassifier(**settings, preconditioner=name, random_state=0)
         .fit(X, y > 3)
         .summary()["ess_bulk"]
         .min()
-        for steps in ("uniform", "informed")
+        for name in (None, "hessian")
     }
-    assert worst["informed"] > 3 * worst["uniform"]
+    assert worst["hessian"] > 3 * worst[None]
 
 
 def test_probabilities_are_near_those_of_laplace():

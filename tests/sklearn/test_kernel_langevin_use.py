@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from langevax import spaces
+from langevax import integrators, likelihoods, spaces
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor, load
 from tests.sklearn.tables import diabetes, iris
 
@@ -47,7 +47,7 @@ def test_defaults_on_tables_score_and_have_nothing_to_warn_of():
 
 
 def test_few_draws_are_said_to_be_few():
-    model = KernelLangevinRegressor(KERNEL, noise=30.0, num_samples=10, thinning=1, warmup=0, random_state=0).fit(
+    model = KernelLangevinRegressor(KERNEL, noise=30.0, num_samples=10, thinning=1, num_warmup=0, random_state=0).fit(
         *rows()
     )
     words = " ".join(model.warnings_)
@@ -110,14 +110,14 @@ def test_resolution_tells_whether_the_modes_are_enough():
     X, y = diabetes()
     settings = {"kernel": KERNEL, "noise": 55.0, "num_samples": 200, "random_state": 0}
     enough = KernelLangevinRegressor(**settings | {"num_modes": 64}).fit(X[:200], y[:200]).resolution()
-    assert enough.longer == 128
+    assert enough.more_modes == 128
     assert enough.rms_change < 0.1 + 2 * enough.chance
     assert "long enough" in str(enough)
     few = KernelLangevinRegressor(**settings | {"num_modes": 2}).fit(X[:200], y[:200]).resolution(X[200:])
     assert few.rms_change > 0.5
     assert "raise num_modes" in str(few)
     all_there_are = KernelLangevinRegressor(**settings).fit(X[:30], y[:30]).resolution()
-    assert all_there_are.longer == all_there_are.num_modes == 30
+    assert all_there_are.more_modes == all_there_are.num_modes == 30
     assert "no more than these 30 modes above rounding" in str(all_there_are)
 
 
@@ -145,7 +145,7 @@ def test_a_rare_class_is_a_class_and_one_class_is_too_few():
 
 def test_a_constant_target_has_no_noise_to_learn():
     X, _ = rows()
-    with pytest.raises(ValueError, match=r"y is constant \(7.25\), so noise='auto' .* pass noise"):
+    with pytest.raises(ValueError, match=r"y is constant \(7.25\), so that noise='auto' .* pass noise"):
         KernelLangevinRegressor(**QUICK).fit(X, np.full(120, 7.25))
     model = KernelLangevinRegressor(KERNEL, noise=0.1, **QUICK).fit(X, np.full(120, 7.25))
     np.testing.assert_allclose(model.predict(X), 7.25, atol=0.1)
@@ -157,23 +157,23 @@ COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": "hinge"}, "loss must be one of 'squared', 'huber', 'student', got 'hinge'"),
-        ({"kernel": "linear"}, "kernel must be 'auto', 'matern', 'rbf' or a kernel of .*, got 'linear'"),
+        ({"loss": "hinge"}, "'loss' parameter .* among {.*'huber'.*} or an instance of .* Got 'hinge'"),
+        ({"kernel": "linear"}, "'kernel' parameter .* among {.*'matern'.*} or an instance of .*Kernel'. Got 'linear'"),
         ({"kernel": KERNEL + WhiteKernel()}, "holds a WhiteKernel; take it out, and pass noise="),
         ({"kernel": ConstantKernel(0.0) * RBF()}, "kernel must be positive"),
-        ({"integrator": "leapfrog"}, "integrator must be one of 'exponential', .* got 'leapfrog'"),
-        ({"gradient": "sarah"}, "gradient must be one of 'auto', 'full', 'svrg' or one of langevax.gradients"),
-        ({"steps": "big"}, "steps must be one of 'auto', 'uniform', 'informed', got 'big'"),
-        ({"noise": 0.0}, "noise must be finite and > 0, got 0.0"),
-        ({"noise": "low"}, "noise must be a number > 0 or 'auto', got 'low'"),
-        ({"step_size": -1.0}, "step_size must be finite and > 0, got -1.0"),
+        ({"integrator": "leapfrog"}, "'integrator' parameter .*'exponential'.* Got 'leapfrog'"),
+        ({"gradient": "sarah"}, "'gradient' parameter .*'svrg'.* or an instance of .*GradientEstimator'. Got 'sarah'"),
+        ({"preconditioner": "big"}, "'preconditioner' parameter .*'hessian'.* or None. Got 'big'"),
+        ({"noise": 0.0}, "'noise' parameter .* Got 0.0"),
+        ({"noise": "low"}, "'noise' parameter .* a str among {'auto'}. Got 'low'"),
+        ({"relative_step_size": -1.0}, "'relative_step_size' parameter .* Got -1.0"),
         ({"num_modes": 1000}, "num_modes is 1000, but on 120 rows the kernel has .* modes above rounding"),
-        ({"num_modes": 2.5}, "num_modes must be an int, got 2.5"),
-        ({"num_samples": 3}, "num_samples must be at least 4, got 3"),
-        ({"num_chains": 0}, "num_chains must be at least 1, got 0"),
-        ({"warmup": -1}, "warmup must be at least 0, got -1"),
-        ({"prior": 3}, "prior must be a langevax.spaces.GaussianPrior or None, got 3"),
-        ({"prior": COSINES, "kernel": "rbf"}, "prior and kernel are both given"),
+        ({"num_modes": 2.5}, "'num_modes' parameter .* an int .* Got 2.5"),
+        ({"num_samples": 3}, "'num_samples' parameter .* range .4, inf.. Got 3"),
+        ({"num_chains": 0}, "'num_chains' parameter .* range .1, inf.. Got 0"),
+        ({"num_warmup": -1}, "'num_warmup' parameter .* range .0, inf. .* Got -1"),
+        ({"prior": 3}, "'prior' parameter .* an instance of .*GaussianPrior' or None. Got 3"),
+        ({"prior": COSINES, "kernel": "rbf"}, "prior and kernel are both passed"),
         ({"prior": COSINES, "num_modes": 4}, "prior has its own 8 modes"),
         ({"prior": COSINES}, "prior has a basis of functions of one number, but X has 10 columns"),
     ],
@@ -211,6 +211,20 @@ def test_a_saved_model_comes_back_without_pickle(tmp_path):
     classifier = KernelLangevinClassifier(**QUICK).fit(X[:100], y[:100])
     classifier.save(tmp_path / "classes")
     np.testing.assert_array_equal(load(tmp_path / "classes").predict(X), classifier.predict(X))
+
+
+def test_losses_and_integrators_are_words_or_objects(tmp_path):
+    X, y = rows()
+    settings = {"kernel": "rbf", "noise": 50.0, **QUICK}
+    words = KernelLangevinRegressor(loss="student", integrator="crank-nicolson", **settings).fit(X, y)
+    student, scheme = likelihoods.StudentT(1.0), integrators.CrankNicolson()
+    objects = KernelLangevinRegressor(loss=student, integrator=scheme, **settings).fit(X, y)
+    np.testing.assert_array_equal(objects.coefficients_, words.coefficients_)
+    light = KernelLangevinRegressor(loss=likelihoods.StudentT(1.0, degrees=50.0), **settings).fit(X, y)
+    widths = [np.diff(model.interval(X, 0.99, noise=True)).mean() for model in (light, objects)]
+    assert widths[0] < 0.8 * widths[1]
+    light.save(tmp_path / "model")
+    np.testing.assert_allclose(load(tmp_path / "model").interval(X, noise=True), light.interval(X, noise=True))
 
 
 def test_a_kernel_of_the_users_own_is_not_saved(tmp_path):

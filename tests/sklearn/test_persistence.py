@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from langevax.sklearn import MeanFieldRegressor, ModelError, load
 from langevax.sklearn.persistence import KEY, read
-from tests.sklearn.tables import QUICK, diabetes, fitted_classifier, fitted_regressor, iris
+from tests.sklearn.tables import CLASSES, QUICK, diabetes, fitted_classifier, fitted_regressor, iris
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_a_loaded_regressor_predicts_the_same(file):
 def test_labels_keep_their_kind(tmp_path, labels):
     X, y = iris()
     given = labels[np.searchsorted(np.unique(y), y)]
-    model = fitted_classifier().__class__(**QUICK).fit(X[:100], given[:100])
+    model = fitted_classifier().__class__(**CLASSES).fit(X[:100], given[:100])
     model.save(tmp_path / "m")
     np.testing.assert_array_equal(load(tmp_path / "m").predict(X), model.predict(X))
     assert load(tmp_path / "m").predict(X).dtype == model.predict(X).dtype
@@ -73,6 +73,14 @@ def test_a_file_of_another_version_says_which(file, tmp_path):
     save_file(arrays, tmp_path / "later", {KEY: json.dumps(header | {"format": 99, "version": "9.9"})})
     with pytest.raises(ModelError, match=r"format 99, written by langevax 9\.9"):
         load(tmp_path / "later")
+
+
+def test_a_file_of_the_first_format_is_refused(file, tmp_path):
+    _, arrays = read(file)
+    old = {"format": 1, "version": "0.1", "class": "MeanFieldRegressor", "parameters": {"temperature": "loo"}}
+    save_file(arrays, tmp_path / "old", {KEY: json.dumps(old)})
+    with pytest.raises(ModelError, match=r"format 1, written by langevax 0\.1; .* reads format 2: fit again"):
+        load(tmp_path / "old")
 
 
 def test_what_was_saved_before_stays_when_writing_fails(file, monkeypatch):

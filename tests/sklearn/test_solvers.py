@@ -54,7 +54,9 @@ def reference():
 @pytest.mark.parametrize("solver", OTHERS)
 def test_three_classes(solver):
     X, y = iris()
-    model = MeanFieldClassifier(solver=solver, num_particles=100, random_state=0).fit(X[:100], y[:100])
+    model = MeanFieldClassifier(solver=solver, num_particles=100, relative_step_size=8.0, random_state=0).fit(
+        X[:100], y[:100]
+    )
     assert model.score(X[100:], y[100:]) > 0.9
     assert model.dual_.shape == (100, 3)
     np.testing.assert_allclose(model.dual_.sum(1), 0, atol=1e-5)  # duals of softmax

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import langevax.sklearn
 from langevax.sklearn.table import Standardiser, bucket, distinct_rows, eigenbasis, padded
 
 
@@ -71,3 +72,9 @@ def test_buckets_waste_at_most_a_quarter():
 
 def test_padding_repeats_a_valid_row():
     np.testing.assert_array_equal(padded(np.array([3, 4]), 5), [3, 4, 3, 3, 3])
+
+
+def test_the_public_names_are_listed():
+    assert dir(langevax.sklearn) == langevax.sklearn.__all__
+    for name in langevax.sklearn.__all__:
+        assert getattr(langevax.sklearn, name).__doc__

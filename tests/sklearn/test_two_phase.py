@@ -20,13 +20,13 @@ from langevax.sklearn import TwoPhaseReLURegressor, load
 from tests.sklearn.tables import diabetes
 
 FEW: dict[str, Any] = {
-    "num_neurons": 3,
+    "num_particles": 3,
     "num_restarts": 2,
-    "explore_steps": 40,
-    "converge_steps": 80,
+    "num_explore_steps": 40,
+    "num_converge_steps": 80,
     "random_state": 0,
 }
-FOUND: dict[str, Any] = {"num_restarts": 6, "explore_steps": 300, "converge_steps": 1000, "random_state": 0}
+FOUND: dict[str, Any] = {"num_restarts": 6, "num_explore_steps": 300, "num_converge_steps": 1000, "random_state": 0}
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
@@ -87,7 +87,7 @@ def test_what_was_recorded_belongs_together():
     assert residual.mean() == pytest.approx(0, abs=1e-5)
     assert np.mean(residual**2) / 2 / y.var() == pytest.approx(model.restart_losses_.min(), rel=1e-3)
     assert model.switch_step_ == 300
-    assert model.switch_reason_ == "all 300 steps of exploration were made; the temperature had fallen to 1e-05"
+    assert model.switch_reason_ == "all 300 exploration steps were made; the temperature had fallen to 1e-05"
     assert model.converged_
     assert 300 < model.n_iter_ < 1300
 
@@ -117,12 +117,12 @@ def test_weight_decay_is_taken_where_noise_asks_for_it():
 
 def test_at_one_temperature_the_plateau_ends_exploration():
     X, y, _ = taught(0.1)
-    settings = FOUND | {"annealing": 1.0, "weight_decay": 0.0, "explore_steps": 20_000}
+    settings = FOUND | {"annealing": 1.0, "weight_decay": 0.0, "num_explore_steps": 20_000}
     model = TwoPhaseReLURegressor(2, **settings).fit(X, y)
     assert model.switch_step_ < 20_000
-    assert model.switch_reason_ == f"the losses of all 6 restarts stood still at step {model.switch_step_:,}"
-    short = TwoPhaseReLURegressor(2, **settings | {"explore_steps": 60}).fit(X, y)
-    assert short.switch_reason_ == "all 60 steps of exploration were made; the losses had not yet stood still"
+    assert model.switch_reason_ == f"the losses of all 6 restarts stopped falling by step {model.switch_step_:,}"
+    short = TwoPhaseReLURegressor(2, **settings | {"num_explore_steps": 60}).fit(X, y)
+    assert short.switch_reason_ == "all 60 exploration steps were made; the losses were still falling"
 
 
 def test_no_program_is_compiled_twice_for_folds_and_settings():
@@ -163,7 +163,7 @@ def test_saved_pickled_and_cloned(tmp_path):
 def test_pictures_show_all_restarts_and_all_neurons():
     axes = found().plot_trajectory()
     assert len(axes.lines) == 6 + 1  # and the switch
-    assert axes.get_legend().get_texts()[0].get_text() == "the one taken of 6 restarts"
+    assert axes.get_legend().get_texts()[0].get_text() == "the best of 6 restarts"
     axes = found().plot_neurons()
     assert [label.get_text() for label in axes.get_xticklabels()] == ["far", "near", "unit", "bias"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["+", "\u2212"]
@@ -177,7 +177,7 @@ def test_odd_tables():
     """Constant targets, few rows, one column, more neurons than columns, a constant column that changes later."""
     X = np.linspace(-1, 1, 12)[:, None]
     assert np.all(TwoPhaseReLURegressor(**FEW).fit(X, np.full(12, 7.25)).predict(X) == 7.25)
-    model = TwoPhaseReLURegressor(**FEW | {"num_neurons": 20, "converge_steps": 400}).fit(X, np.abs(X[:, 0]))
+    model = TwoPhaseReLURegressor(**FEW | {"num_particles": 20, "num_converge_steps": 400}).fit(X, np.abs(X[:, 0]))
     assert model.weight_decay_ == 0.01  # too few rows to choose by
     assert model.held_out_ == {}
     assert model.score(X, np.abs(X[:, 0])) > 0.8
@@ -191,14 +191,17 @@ def test_odd_tables():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_neurons": 0}, "num_neurons must be at least 1, got 0"),
-        ({"num_restarts": 1.5}, "num_restarts must be an int, got 1.5"),
-        ({"converge_step_size": 2.0}, r"converge_step_size must be below 2, got 2\.0"),
-        ({"temperature": -1.0}, "temperature must be finite and >= 0, got -1"),
-        ({"annealing": 0.0}, "annealing must be finite and > 0, got 0"),
-        ({"weight_decay": "loo"}, "weight_decay must be a number >= 0 or 'auto', got 'loo'"),
-        ({"weight_decay": -0.1}, "weight_decay must be finite and >= 0"),
-        ({"bound": None}, "bound must be a number"),
+        ({"num_particles": 0}, "'num_particles' parameter .* range .1, inf.. Got 0"),
+        ({"num_restarts": 1.5}, "'num_restarts' parameter .* an int .* Got 1.5"),
+        (
+            {"relative_converge_step_size": 2.0},
+            "'relative_converge_step_size' parameter .*0.0, 2.0.. Got 2.0",
+        ),
+        ({"temperature": -1.0}, "'temperature' parameter .* Got -1"),
+        ({"annealing": 0.0}, "'annealing' parameter .* Got 0"),
+        ({"weight_decay": "loo"}, "'weight_decay' parameter .* a str among {'auto'}. Got 'loo'"),
+        ({"weight_decay": -0.1}, "'weight_decay' parameter .* Got -0.1"),
+        ({"bound": None}, "'bound' parameter .* Got None"),
     ],
 )
 def test_a_parameter_out_of_range_is_named_with_its_value(change, message):

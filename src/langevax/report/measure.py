@@ -284,7 +284,7 @@ def _as_encoded(model: Any, columns: np.ndarray, grid: np.ndarray) -> list[np.nd
 
 def _prior_deviations(model: Any, grid: np.ndarray) -> np.ndarray:
     """Return theta(t) of each coordinate of the weights of a neuron, at one standard deviation of the prior."""
-    units = np.sqrt(float(model.prior_variance)) * np.diag(1 / model.standardiser_.scale)
+    units = np.diag(1 / model.standardiser_.scale) / np.sqrt(float(model.prior_precision))
     return model.encoder_.weight_functions(units, grid)
 
 

@@ -1,17 +1,17 @@
 """scikit-learn estimators: networks trained to a certified global optimum, by `fit` and `predict`."""
 
-from langevax.sklearn.classifier import MeanFieldClassifier
 from langevax.sklearn.encoded import (
     FunctionalMeanFieldClassifier,
     FunctionalMeanFieldRegressor,
     GraphMeanFieldClassifier,
     GraphMeanFieldRegressor,
 )
-from langevax.sklearn.inputs import CurveCoefficients, GraphFeatures, SurfaceCoefficients
-from langevax.sklearn.kernel_langevin import KernelLangevinClassifier, KernelLangevinRegressor
-from langevax.sklearn.loading import load
-from langevax.sklearn.persistence import ModelError
-from langevax.sklearn.regressor import MeanFieldRegressor
+from langevax.sklearn.inputs.curves import CurveCoefficients
+from langevax.sklearn.inputs.graphs import GraphFeatures
+from langevax.sklearn.inputs.surfaces import SurfaceCoefficients
+from langevax.sklearn.kernel_langevin.estimators import KernelLangevinClassifier, KernelLangevinRegressor
+from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn.persistence import ModelError, load
 from langevax.sklearn.two_phase import TwoPhaseReLURegressor
 
 __all__ = [
@@ -30,3 +30,7 @@ __all__ = [
     "TwoPhaseReLURegressor",
     "load",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

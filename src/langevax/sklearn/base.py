@@ -1,246 +1,221 @@
-"""What the mean-field estimators share: their parameters, the fit, the outputs, and how they are kept."""
+"""The mean-field estimators' parameters, their fit, and the outputs of the fitted network."""
 
 import os
+import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from jax import random
-from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from jaxtyping import Array, Key
+from numpy.typing import ArrayLike
+from sklearn.exceptions import ConvergenceWarning
 
+from langevax.meanfield.moves import Proposal
+from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.run import Result
-from langevax.sklearn import parameters, persistence
-from langevax.sklearn.devices import sharing
-from langevax.sklearn.path import anneal, validated
-from langevax.sklearn.solvers import SOLVERS
-from langevax.sklearn.table import Rows, Standardiser, Table, distinct_rows
-from langevax.sklearn.training import Network, Task, kernel_choice, outputs, root_key, train
+from langevax.sklearn.model_selection import anneal, choose_by_validation, kernel_choice
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
+from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
+from langevax.sklearn.table import Rows, Scaling, Standardiser, Table, TableEstimator
+from langevax.sklearn.training import Network, Task, mesh_of, outputs, root_key, swings, train
 
-CLOUDS = 8  # kept for predictions, from the last half of the run
+NUM_CLOUDS = 8  # kept for predictions, from the last half of the run
 
 
-class MeanFieldEstimator(BaseEstimator):
+class Automatic(NamedTuple):
+    """What "auto" means for one kind of estimator."""
+
+    output_scale: float = 10.0
+    temperature_multiplier: float = 1.0
+    """Of the leave-one-out optimum."""
+    num_steps_multiplier: float = 1.0
+    """Of the steps that the solver takes for a table."""
+    proposal: Proposal = "mala"
+    """Of Metropolis moves, in training and in the certificate."""
+
+
+@dataclass(eq=False, repr=False)
+class MeanFieldEstimator(TableEstimator):
     """A network of many neurons, trained by mean-field Langevin dynamics; see the regressor and the classifier."""
 
-    automatic: ClassVar[parameters.Automatic] = parameters.Automatic()
+    solver: str = "mfld"
+    _: KW_ONLY
+    num_particles: int = 500
+    temperature: float | Auto = "auto"
+    relative_step_size: float | Auto = "auto"
+    num_steps: int | Auto = "auto"
+    batch_size: int | Auto | None = "auto"
+    neuron: str = "tanh-tanh"
+    output_scale: float | Auto = "auto"
+    prior_precision: float = 1.0
+    scaling: Scaling | Auto = "auto"
+    validation: Literal["path"] | None = None
+    stop_at_plateau: bool = True
+    warm_start: bool = False
+    checkpoint: str | os.PathLike[str] | None = None
+    resume: bool = True
+    devices: int | Mapping[str, int] | None = None
+    progress: Progress = "auto"
+    random_state: RandomState = None
 
-    def __init__(
-        self,
-        solver: str = "mfld",
-        *,
-        num_particles: int = 500,
-        temperature: float | Literal["loo"] = "loo",
-        step_size: float | Literal["auto"] = "auto",
-        num_steps: int | Literal["auto"] = "auto",
-        batch_size: int | Literal["auto"] | None = "auto",
-        neuron: str = "tanh-tanh",
-        output_scale: float | Literal["auto"] = 10.0,
-        prior_variance: float = 1.0,
-        scaling: Literal["loo", "columns", "global"] = "loo",
-        validation: Literal["path"] | None = None,
-        stop_at_plateau: bool = True,
-        warm_start: bool = False,
-        checkpoint: str | os.PathLike | None = None,
-        devices: int | Mapping[str, int] | None = None,
-        progress: bool | None = None,
-        random_state: Any = None,
-    ):
-        self.solver = solver
-        self.num_particles = num_particles
-        self.temperature = temperature
-        self.step_size = step_size
-        self.num_steps = num_steps
-        self.batch_size = batch_size
-        self.neuron = neuron
-        self.output_scale = output_scale
-        self.prior_variance = prior_variance
-        self.scaling = scaling
-        self.validation = validation
-        self.stop_at_plateau = stop_at_plateau
-        self.warm_start = warm_start
-        self.checkpoint = checkpoint
-        self.devices = devices
-        self.progress = progress
-        self.random_state = random_state
+    automatic: ClassVar[Automatic] = Automatic()
+    unsaved_attributes = ("network_", "history_", "dual_", "path_", "leave_one_out_", "seconds_to_first_step_")
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "solver": one_of(*SOLVERS),
+        "num_particles": count(2),
+        "temperature": positive("auto"),
+        "relative_step_size": positive("auto"),
+        "num_steps": count(1, "auto"),
+        "batch_size": [*count(1, "auto"), None],
+        "neuron": one_of("tanh", "tanh-tanh"),
+        "output_scale": positive("auto"),
+        "prior_precision": positive(),
+        "scaling": one_of("auto", "columns", "global"),
+        "validation": [*one_of("path"), None],
+        "stop_at_plateau": FLAG,
+        "warm_start": FLAG,
+        "resume": FLAG,
+        **SHARED,
+    }
 
-    def fit(self, X: Table, y: Any, sample_weight: Any = None) -> Self:
-        """Choose the temperature, train, keep what predicts.
+    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Choose the temperature and train.
 
         Args:
             X: (n, d) numbers, at least two rows; NumPy, pandas or polars.
             y: (n,), or (n, C) for several outputs of a regression.
             sample_weight: (n,) >= 0; a row of weight 2 counts as two rows, in the temperature too.
 
-        Raises:
-            ValueError, TypeError: no numbers, NaN or infinity, fewer than two rows, a parameter out of range.
-            DivergenceError: the step size is too large.
-        """
-        given = self.get_params(deep=False)
-        parameters.check(given | {"scaling": self.scaling})
-        X, y = self._validated(X, y)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        rows = distinct_rows(X, self._encode(y, weights), weights)
-        task = self._task(rows.targets, rows.weights)
-        run = {"progress": self.progress} | sharing(self.devices, self.num_particles)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        choice_key, path_key, run_key = random.split(root_key(seed), 3)
+        Warns:
+            ConvergenceWarning: the outputs alternate between two values, since the step size is too large.
 
-        goes_on = self.warm_start and hasattr(self, "particles_")
-        standardiser, temperature = self._choice(rows, task, goes_on, choice_key)
-        network = Network(task, standardiser(rows.inputs), rows.weights, float(self.prior_variance))
-        schedule = parameters.schedule(given, network, self.automatic)
+        Raises:
+            ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
+            DivergenceError: the step size is too large.
+            CheckpointError: the checkpoint is of another fit, or holds a run and `resume` is False.
+        """
+        self._validate_params()
+        if self.warm_start and SOLVERS[self.solver].from_prior:
+            raise ValueError(f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'.")
+        rows = self._training_rows(X, y, sample_weight)
+        task = self._task(rows.targets, rows.weights)
+        run = {"progress": shown(self.progress), "sharding": mesh_of(self.devices, self.num_particles)}
+        choice_key, path_key, run_key = random.split(root_key(self._seed()), 3)
+
+        continued = self.warm_start and hasattr(self, "particles_")
+        standardiser, temperature = self._choice(rows, task, continued, choice_key)
+        network = Network(task, standardiser(rows.inputs), rows.weights, float(self.prior_precision))
+        schedule = self._schedule(network)
         start = network.risk(temperature).prior(temperature, self.num_particles)
-        if goes_on:
-            start = network.turned(self._to_go_on_from(network))
+        if continued:
+            start = network.rotated(self._previous_particles(network))
         self.path_ = None
         if self.validation == "path":
-            choice = validated(network, temperature, schedule, self.num_particles, path_key, **run)
+            choice = choose_by_validation(network, temperature, schedule, self.num_particles, path_key, **run)
             network, temperature, self.path_ = choice.network, choice.temperature, choice.history
             if not SOLVERS[self.solver].from_prior:
                 start = [start, *anneal(network, choice.hotter, schedule, start, path_key, **run)][-1]
-        kept = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": True}
+        saving = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": self.resume}
         risk = network.risk(temperature)
-        result = train(risk, temperature, schedule, start, run_key, **kept, **run)
+        result = train(risk, temperature, schedule, start, run_key, **saving, **run)
         self.standardiser_, self.temperature_ = standardiser, float(temperature)
-        self._keep(network, result, rows.places)
-        self.converged_ = self.n_iter_ < schedule.num_steps
+        self._record(network, result, rows.places)
+        swinging = swings(risk, temperature, schedule, result, random.fold_in(run_key, 0), **run)
+        self.converged_ = self.n_iter_ < schedule.num_steps and not swinging
+        if swinging:
+            step = schedule.relative_step_size
+            warnings.warn(
+                f"the outputs alternate between two values: relative_step_size={step:g} is too large for this table, "
+                f"and the fit has not converged; pass a smaller one, such as relative_step_size={step / 4:g}.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def outputs(self, X: Table) -> np.ndarray:
-        """The network's outputs, (n,) or (n, C), before they become predictions; float32."""
+        """Return the network's outputs, (n,) or (n, C) float32, before they become predictions."""
         return self._outputs(self._columns(X))
 
-    def staged_outputs(self, X: Table) -> Any:
-        """The outputs of the cloud at each step of `history_["steps"]`, one after the other."""
+    def staged_outputs(self, X: Table) -> Iterator[np.ndarray]:
+        """Yield the outputs of the particles at each step of `history_["steps"]`."""
         columns = self._columns(X)
         for cloud in self.history_["particles"]:
             yield outputs(self.neuron_, cloud, self.standardiser_(columns))
 
-    def save(self, file: str | os.PathLike) -> None:
-        """Write the fitted model as one safetensors file: arrays and a JSON header, without the training rows.
-
-        `langevax.sklearn.load` reads it. A loaded model predicts; certificates need the rows it was fitted on.
-        """
-        check_is_fitted(self)
-        persistence.write(file, *self._state())
-
-    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The JSON header and the arrays that `_restore` makes the model from."""
-        arrays = {"clouds": self.clouds_, "particles": self.particles_}
-        arrays |= {"input_mean": self.standardiser_.mean, "input_scale": self.standardiser_.scale}
-        header = {
-            "class": type(self).__name__,
-            "parameters": {name: _plain(value) for name, value in self.get_params(deep=False).items()},
-            "neuron": [self.neuron, float(self.neuron_.scale), *self.neuron_.output_shape],
-            "temperature": self.temperature_,
-            "n_iter": self.n_iter_,
-            "feature_names": [str(name) for name in getattr(self, "feature_names_in_", ())],
-            "targets": self._target_header(),
-        }
-        return header, arrays
-
-    def _restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Become the model that `save` wrote."""
-        self.clouds_, self.particles_ = arrays["clouds"], arrays["particles"]
-        self.standardiser_ = Standardiser(arrays["input_mean"], arrays["input_scale"])
-        name, scale, *shape = header["neuron"]
-        self.neuron_ = parameters.make_neuron(name, scale, *(shape or [None]))
-        self.temperature_, self.n_iter_ = header["temperature"], header["n_iter"]
-        self.n_features_in_ = len(self.standardiser_.mean)
-        if header["feature_names"]:
-            self.feature_names_in_ = np.array(header["feature_names"], object)
-        self._restore_targets(header["targets"])
-
-    def _keep(self, network: Network, result: Result, places: np.ndarray) -> None:
-        """Fitted attributes of the run, with particles turned back to the standardised columns."""
+    def _record(self, network: Network, result: Result, places: np.ndarray) -> None:
+        """Set the fitted attributes of the run; particles are rotated back to the standardised columns."""
         values, n = result.positions, len(network.inputs)
-        particles = network.turned(values["particles"], back=True)
+        particles = network.rotated(values["particles"], back=True)
         late = particles[len(particles) // 2 :]
         duals = np.asarray(values["dual"])[:, :n]
         assert result.trace is not None
         self.network_, self.neuron_ = network, network.task.neuron
-        self.clouds_ = late[np.unique(np.linspace(0, len(late) - 1, CLOUDS).astype(int))]
+        self.clouds_ = late[np.unique(np.linspace(0, len(late) - 1, NUM_CLOUDS).astype(int))]
         self.particles_ = particles[-1]
-        self.history_ = {
-            "steps": result.trace.steps,
-            "particles": particles,
-            "dual": duals,
-            "loss": np.asarray(values["loss"]),
-        }
+        loss = np.asarray(values["loss"])
+        self.history_ = {"steps": result.trace.steps, "particles": particles, "dual": duals, "loss": loss}
         mean_dual = duals[len(duals) // 2 :].mean(0)
-        self.dual_ = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[places]  # weight 0: place -1, no pull
+        self.dual_ = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[places]  # 0 at place -1, weight 0
         self.n_iter_, self.seconds_to_first_step_ = int(result.steps), result.seconds_to_first_step
 
-    def _choice(self, rows: Rows, task: Task, goes_on: bool, key: Any) -> tuple[Standardiser, float]:
-        """Standardiser and temperature: as given, or the kernel limit's leave-one-out optimum."""
-        scalings: tuple[Any, ...] = ("columns", "global") if self.scaling == "loo" else (self.scaling,)
+    def _choice(self, rows: Rows, task: Task, continued: bool, key: Key[Array, ""]) -> tuple[Standardiser, float]:
+        """Return standardiser and temperature, as passed or by the kernel limit's leave-one-out errors."""
+        scalings: tuple[Scaling, ...] = ("columns", "global") if self.scaling == "auto" else (self.scaling,)
         self.leave_one_out_ = None
-        if self.scaling == "loo" or self.temperature == "loo":
-            standardiser, self.leave_one_out_ = kernel_choice(rows, task, self.prior_variance, scalings, key)
+        if self.scaling == "auto" or self.temperature == "auto":
+            standardiser, self.leave_one_out_ = kernel_choice(rows, task, self.prior_precision, scalings, key)
         else:
             standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
         temperature = self.temperature
         if self.leave_one_out_ is not None and isinstance(temperature, str):
-            temperature = self.automatic.coldness * self.leave_one_out_.alpha / float(rows.weights.sum())
-        return (self.standardiser_ if goes_on else standardiser), float(temperature)
+            multiplier = self.automatic.temperature_multiplier
+            temperature = multiplier * self.leave_one_out_.alpha / float(rows.weights.sum())
+        return (self.standardiser_ if continued else standardiser), float(temperature)
 
-    def _to_go_on_from(self, network: Network) -> np.ndarray:
-        particles = self.particles_
-        wanted = (self.num_particles, network.task.neuron.particle_size(network.inputs.shape[1]))
-        if particles.shape != wanted:
+    def _schedule(self, network: Network) -> Schedule:
+        """Return steps, their relative size and the batch; large tables are visited in batches."""
+        n, solver, batch_size = len(network.inputs), SOLVERS[self.solver], self.batch_size
+        if isinstance(batch_size, str):
+            batch_size = None if n * self.num_particles <= FULL_BATCH else BATCH_SIZE
+        if not solver.batches or (batch_size is not None and batch_size >= n):
+            batch_size = None
+        relative, num_steps = self.relative_step_size, self.num_steps
+        if isinstance(relative, str):
+            relative = solver.relative_step_size(network.task.loss) * (1.0 if batch_size is None else BATCH_SHARE)
+        if isinstance(num_steps, str):
+            num_steps = int(self.automatic.num_steps_multiplier * solver.num_steps(n, batch_size))
+        proposal = self.automatic.proposal
+        return Schedule(self.solver, num_steps, float(relative), batch_size, self.stop_at_plateau, proposal)
+
+    def _previous_particles(self, network: Network) -> np.ndarray:
+        shape = (self.num_particles, network.task.neuron.particle_size(network.inputs.shape[1]))
+        if self.particles_.shape != shape:
             raise ValueError(
-                f"warm_start goes on from particles of shape {particles.shape}, but this fit needs {wanted}; keep "
-                "num_particles, the columns and the classes as they were, or set warm_start=False."
+                f"warm_start continues from particles of shape {self.particles_.shape}, but this fit needs {shape}; "
+                "leave num_particles, the columns and the classes as they were, or set warm_start=False."
             )
-        return particles
+        return self.particles_
 
-    def _make_neuron(self, num_outputs: int | None) -> Any:
+    def _make_neuron(self, num_outputs: int | None) -> Tanh | TanhTanh:
         scale = self.automatic.output_scale if isinstance(self.output_scale, str) else float(self.output_scale)
-        return parameters.make_neuron(self.neuron, scale, num_outputs)
+        if self.neuron == "tanh-tanh":
+            return TanhTanh(scale, num_outputs)
+        if num_outputs is not None:
+            raise ValueError(f"neuron='tanh' has one output, but {num_outputs} are needed; use neuron='tanh-tanh'.")
+        return Tanh(scale)
 
     def _column_names(self) -> list[str]:
-        """Of the columns that the network sees."""
-        count = len(self.standardiser_.mean)
-        return [str(name) for name in getattr(self, "feature_names_in_", [f"x{j}" for j in range(count)])]
-
-    def _columns(self, X: Table) -> np.ndarray:
-        """What a fitted network sees of X: (n, d) float64, checked by scikit-learn."""
-        check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+        """Return the names of the columns that the network sees."""
+        unnamed = [f"x{j}" for j in range(len(self.standardiser_.mean))]
+        return [str(name) for name in getattr(self, "feature_names_in_", unnamed)]
 
     def _outputs(self, columns: np.ndarray) -> np.ndarray:
         cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
         return outputs(self.neuron_, cloud, self.standardiser_(columns))
 
     @abstractmethod
-    def _validated(self, X: Table, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Checked by scikit-learn, X float64."""
-
-    @abstractmethod
-    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        """Targets as numbers, one row each, before equal rows are merged."""
-
-    @abstractmethod
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> Task:
-        """Neuron, loss and targets of the training problem."""
-
-    @abstractmethod
-    def _target_header(self) -> dict[str, Any]:
-        """What a saved model must remember of the targets, as JSON."""
-
-    @abstractmethod
-    def _restore_targets(self, header: dict[str, Any]) -> None: ...
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON: generators and paths become their words, tuples and arrays lists."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
-    return value if isinstance(value, str | int | float | bool | None) else None if callable(value) else str(value)
+        """Return neuron, loss and targets of the training problem."""

@@ -1,29 +1,38 @@
-"""What a fitted mean-field network can be asked: its certificate, its kernel limit, its pictures."""
+"""Certificates, kernel limit and figures of a fitted mean-field network."""
 
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Key
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from langevax.figures import charts, theme
 from langevax.meanfield import Certificate, certify
 from langevax.meanfield.certificate import PILOT
+from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.meanfield.looks import SUSPICIOUS, Look
-from langevax.sklearn.kernel_limit import NeuronFeatures
-from langevax.sklearn.parameters import Automatic
-from langevax.sklearn.plots import Plots
-from langevax.sklearn.table import bucket, padded
-from langevax.sklearn.training import root_key
+from langevax.problems.neurons import Neuron, Tanh, TanhTanh
+from langevax.sklearn.parameters import Auto, RandomState
+from langevax.sklearn.table import Standardiser, Table, bucket, padded
+from langevax.sklearn.training import Network, root_key
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from langevax.sklearn.base import Automatic
 
 
 class CertificatePath(NamedTuple):
-    """One number a step of each; the optimum lies in [lower_bound, lower_bound + gap]."""
+    """Bounds along training, one entry a step; the optimum lies in [lower_bound, lower_bound + gap]."""
 
     steps: np.ndarray
     lower_bound: np.ndarray
@@ -33,31 +42,37 @@ class CertificatePath(NamedTuple):
     trustworthy: np.ndarray
 
 
-class Inspection(Plots):
-    """Questions to a fitted estimator."""
+class MeanFieldInspection:
+    """Certificates, kernel limit and `plot_*` methods, each of which returns the axes it drew on."""
 
-    network_: Any
-    neuron_: Any
-    standardiser_: Any
+    automatic: ClassVar["Automatic"]
+    prior_precision: float
+    random_state: RandomState
+    network_: Network
+    neuron_: Tanh | TanhTanh
+    standardiser_: Standardiser
+    particles_: np.ndarray
     history_: dict[str, np.ndarray]
     temperature_: float
-    prior_variance: float
-    random_state: Any
-    automatic: ClassVar[Automatic]
+    leave_one_out_: LeaveOneOut | None
 
     def certificate(
-        self, num_replicates: int = 4, num_particles: int | None = None, polish: int = 2, random_state: Any = None
+        self,
+        num_replicates: int = 4,
+        num_particles: int | Auto = "auto",
+        polish: int = 2,
+        random_state: RandomState = None,
     ) -> Certificate:
-        """How far the fit is from the global optimum, with an error bar; see `langevax.meanfield.certify`.
+        """Bound how far the fit is from the global optimum, with an error bar; see `langevax.meanfield.certify`.
 
         Certified is the dual vector averaged over the last half of training, by fresh sequential Monte Carlo runs
         from the prior: never on the training particles. In units of the loss of standardised targets.
 
         Args:
             num_replicates: independent runs, at least 2.
-            num_particles: of each run; None chooses by how far the law is from the prior.
-            polish: climbs of the dual objective before certifying, kept where they raise it.
-            random_state: of the runs; None takes the estimator's.
+            num_particles: of each run; "auto" chooses by how far the law is from the prior.
+            polish: ascents of the dual objective before certifying, accepted where they raise it.
+            random_state: of the runs; None uses the estimator's.
 
         Raises:
             AttributeError: a model that was loaded, which has no training rows.
@@ -72,76 +87,176 @@ class Inspection(Plots):
             (True, True)
         """
         return certify(
-            self._network().risk(self.temperature_),
-            self._mean_dual(len(self._duals())),
+            self._fitted_network().risk(self.temperature_),
+            self._mean_dual(len(self.history_["dual"])),
             self.temperature_,
             key=self._key(random_state),
             num_replicates=num_replicates,
-            num_particles=num_particles,
+            num_particles=None if isinstance(num_particles, str) else num_particles,
             polish=polish,
             proposal=self.automatic.proposal,
         )
 
     def certificate_path(
-        self, num_points: int = 6, final: Certificate | None = None, random_state: Any = None
-    ) -> "CertificatePath":
-        """What is known of the optimum at steps along training, the last being `final`, or else `certificate()`.
+        self, num_points: int = 6, final: Certificate | None = None, random_state: RandomState = None
+    ) -> CertificatePath:
+        """Return bounds of the optimum at steps along training, the last being `final`, or else `certificate()`.
 
         At each step D is that of the mean dual vector over the last half of the steps so far, unpolished, and the
         gap reaches from there to the upper bound of the certificate: all of it holds at every step.
         """
-        records = len(self._duals())
+        risk, key = self._fitted_network().risk(self.temperature_), self._key(random_state)
+        records = len(self.history_["dual"])
         final = self.certificate(random_state=random_state) if final is None else final
         places = np.unique(np.geomspace(1, records, num_points).astype(int))
-        risk, key = self._network().risk(self.temperature_), self._key(random_state)
-        looks = [
+        estimates = [
             Look(risk, self._mean_dual(int(m)), self.temperature_, key, 4, PILOT, self.automatic.proposal)
             for m in places[:-1]
         ]
-        bounds = np.array([*(look.bound for look in looks), final.lower_bound])
-        errors = np.array([*(look.bound_error for look in looks), final.lower_bound_error])
+        bounds = np.array([*(estimate.bound for estimate in estimates), final.lower_bound])
+        errors = np.array([*(estimate.bound_error for estimate in estimates), final.lower_bound_error])
         end = np.hypot(final.lower_bound_error, final.standard_error)
+        trusted = [final.trustworthy and estimate.families >= SUSPICIOUS for estimate in estimates]
         return CertificatePath(
             steps=self.history_["steps"][places - 1],
             lower_bound=bounds,
             lower_bound_error=errors,
             gap=final.upper_bound - bounds,
             gap_error=np.append(np.hypot(errors[:-1], end), final.standard_error),
-            trustworthy=np.array(
-                [final.trustworthy and look.families >= SUSPICIOUS for look in looks] + [final.trustworthy]
-            ),
+            trustworthy=np.array([*trusted, final.trustworthy]),
         )
 
-    def kernel_limit(self, num_neurons: int = 4000, random_state: Any = None) -> Pipeline:
-        """The kernel machine that the network tends to as output_scale grows at fixed n T / output_scale^2, unfitted.
+    def kernel_limit(self, num_features: int = 4000, random_state: RandomState = None) -> Pipeline:
+        """Return the kernel machine, not fitted, that the network tends to as output_scale grows at fixed n T / R^2.
 
         Random features of the prior, then ridge regression with alpha = n T, or logistic regression with
-        C = 1 / (n T). Fit it on the same table: what the network scores above it is what feature learning adds.
+        C = 1 / (n T). Fit it on the same table: the network's score above it is the gain of feature learning.
         """
         check_is_fitted(self)
-        penalty = float(self._network().weights.sum()) * self.temperature_
+        penalty = float(self._fitted_network().weights.sum()) * self.temperature_
         seed = check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1)
-        features = NeuronFeatures(self.neuron_, self.standardiser_, self.prior_variance, num_neurons, seed)
-        machine: Any = TransformedTargetRegressor(Ridge(penalty, fit_intercept=False), transformer=StandardScaler())
+        features = NeuronFeatures(self.neuron_, self.standardiser_, self.prior_precision, num_features, seed)
         if hasattr(self, "classes_"):
-            machine = LogisticRegression(C=1 / penalty, fit_intercept=False, max_iter=2000)
+            machine: BaseEstimator = LogisticRegression(C=1 / penalty, fit_intercept=False, max_iter=2000)
+        else:
+            machine = TransformedTargetRegressor(Ridge(penalty, fit_intercept=False), transformer=StandardScaler())
         return Pipeline([("features", features), ("machine", machine)])
 
-    def _network(self) -> Any:
+    def plot_particles(self, features: tuple[int, int] | None = None, axes: "Axes | None" = None) -> "Axes":
+        """Plot the neurons in the plane of two weights, by default those the outputs depend on most.
+
+        Example:
+            >>> import matplotlib, numpy as np
+            >>> matplotlib.use("agg")
+            >>> from langevax.sklearn import MeanFieldRegressor
+            >>> X = np.random.default_rng(0).normal(size=(60, 3))
+            >>> model = MeanFieldRegressor(num_particles=50, num_steps=50, random_state=0).fit(X, X[:, 1] - X[:, 2])
+            >>> model.plot_particles().get_xlabel() in ("weight of x1", "weight of x2")
+            True
+        """
+        check_is_fitted(self)
+        weights, outer = self._inner_and_outer_weights()
+        if features is None:
+            slopes = np.abs(outer @ weights) / len(weights)
+            first, second = np.argsort(-slopes, kind="stable")[[0, min(1, len(slopes) - 1)]]
+        else:
+            first, second = features
+        names = self._column_names()  # type: ignore[attr-defined]
+        labels = {"xlabel": f"weight of {names[first]}", "ylabel": f"weight of {names[second]}"}
+        axes = new_axes(axes)
+        x, y = weights[:, first], weights[:, second]
+        charts.particles(axes, x, y, outer, outer_label="outer weight", title="The neurons", **labels)
+        return axes
+
+    def plot_training(self, axes: "Axes | None" = None) -> "Axes":
+        """Plot the loss of the particles along training; the shaded last half predicts and is certified."""
+        check_is_fitted(self)
+        axes, steps, colour = new_axes(axes), self.history_["steps"], theme.METHODS["MFLD"][0]
+        axes.plot(steps, self.history_["loss"], color=colour, marker="D", markevery=0.1)
+        axes.axvspan(steps[len(steps) // 2], steps[-1], color=colour, alpha=0.12, linewidth=0)
+        axes.set(xlabel="step", ylabel="mean loss on the training rows", title="Training")
+        return axes
+
+    def plot_certificate(self, axes: "Axes | None" = None, num_points: int = 6) -> "Axes":
+        """Plot the dual bound D with its error, and the band [D, D + gap] that holds the optimum, along training."""
+        path = self.certificate_path(num_points)
+        axes = new_axes(axes)
+        charts.band(axes, path.steps, path.lower_bound, path.lower_bound_error, path.gap, path.trustworthy)
+        axes.set(xlabel="step", ylabel="objective", title="The optimum lies in the band")
+        return axes
+
+    def plot_leave_one_out(self, axes: "Axes | None" = None) -> "Axes":
+        """Plot leave-one-out errors of the kernel limit over temperatures, and the temperature that was chosen."""
+        check_is_fitted(self)
+        choice = getattr(self, "leave_one_out_", None)
+        if choice is None:
+            raise ValueError("leave-one-out chose neither temperature nor scaling; fit with temperature='auto'.")
+        axes = new_axes(axes)
+        rows = choice.alpha / self.temperature_ if self.temperature_ else 1.0
+        axes.semilogx(choice.alphas / rows, choice.errors, color=theme.INK)
+        axes.plot(self.temperature_, choice.error, color=theme.METHODS["MFLD"][0], marker="D", linestyle="none")
+        axes.set(xlabel="temperature $T$", ylabel="mean square error of rows left out", title="Choice of temperature")
+        return axes
+
+    def _inner_and_outer_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each neuron's weights of the columns (N, d), and its outer weight (N,), the largest of several."""
+        num_columns = len(self.standardiser_.mean)
+        weights = self.particles_[:, self.neuron_.input_weights(num_columns)]
+        num_outer = self.particles_.shape[1] - num_columns - 1
+        if num_outer == 0:
+            return weights, np.full(len(weights), float(self.neuron_.scale))
+        outer = float(self.neuron_.scale) * np.tanh(self.particles_[:, :num_outer])
+        return weights, outer[np.arange(len(outer)), np.abs(outer).argmax(1)]
+
+    def _fitted_network(self) -> Network:
         check_is_fitted(self)
         if not hasattr(self, "network_"):
             raise AttributeError("a model that was loaded has no training rows to certify it on; fit it again.")
         return self.network_
 
-    def _duals(self) -> np.ndarray:
-        self._network()
-        return self.history_["dual"]
-
     def _mean_dual(self, records: int) -> Array:
-        """Mean over the last half of so many records, padded like the risk's rows."""
-        duals = self._duals()
+        """Return the mean over the last half of the first `records` records, padded like the risk's rows."""
+        duals = self.history_["dual"]
         return jnp.asarray(padded(duals[records // 2 : records].mean(0), bucket(duals.shape[1])))
 
-    def _key(self, random_state: Any) -> Any:
-        given = self.random_state if random_state is None else random_state
-        return root_key(check_random_state(given).randint(2**31 - 1))
+    def _key(self, random_state: RandomState) -> Key[Array, ""]:
+        state = self.random_state if random_state is None else random_state
+        return root_key(check_random_state(state).randint(2**31 - 1))
+
+
+@dataclass(eq=False, repr=False)
+class NeuronFeatures(TransformerMixin, BaseEstimator):
+    """Features `h(theta_r, x) / sqrt(num_features)` of neurons from the prior; inner products tend to E[h(x) h(x')]."""
+
+    neuron: Neuron
+    standardiser: Standardiser
+    prior_precision: float
+    num_features: int
+    random_state: int
+
+    def fit(self, X: Table, y: ArrayLike | None = None) -> Self:
+        """Count the columns."""
+        validate_data(self, X, dtype=np.float64)
+        return self
+
+    def transform(self, X: Table) -> np.ndarray:
+        """Return (n, num_features) float32."""
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        inputs = jnp.asarray(padded(self.standardiser(X), bucket(len(X))))
+        key = root_key(self.random_state)
+        features = prior_features(self.neuron, inputs, 1 / self.prior_precision, self.num_features, key)
+        return np.asarray(features).T[: len(X)] / np.float32(np.sqrt(self.num_features))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_features_in_")
+
+
+def new_axes(axes: "Axes | None") -> "Axes":
+    """Return `axes`, or new ones in the style of langevax."""
+    if axes is not None:
+        return axes
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    with matplotlib.rc_context(theme.style()):  # type: ignore[arg-type]
+        return plt.subplots(figsize=(4.8, 3.8))[1]

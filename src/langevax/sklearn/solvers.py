@@ -1,7 +1,7 @@
-"""The solvers of the mean-field estimators by name: which algorithm, how fast, how long.
+"""The solvers of the mean-field estimators by name: algorithm, step size and number of steps.
 
-All of them minimise the same objective, so that one certificate serves them all. What each costs and reaches is
-measured in docs/solvers.md.
+All of them minimise the same objective, so that one certificate serves them all. docs/solvers.md has their costs and
+gaps, measured.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all r
 NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 10_000
 BATCH_SHARE = 2 / 3  # of the relative step: a batch's noise heats the particles in proportion to the step
 INNER_STEPS = 5
-BATCH_ROWS = 6 * 10**6  # that a method with full passes may see, where others go in batches
-EPOCHS, FEW_EPOCHS, COORDINATE_STEPS = 40, 10, 200_000  # of coordinate ascent
+BATCH_ROWS = 6 * 10**6  # row gradients of a method with full passes, where others use batches
+EPOCHS, FEWEST_EPOCHS, COORDINATE_STEPS = 40, 10, 200_000  # of coordinate ascent
 
 
 class Schedule(NamedTuple):
@@ -31,7 +31,7 @@ class Schedule(NamedTuple):
 
     solver: str
     num_steps: int
-    relative_step: float
+    relative_step_size: float
     batch_size: int | None
     stop_at_plateau: bool
     proposal: Proposal = "mala"
@@ -41,17 +41,17 @@ class Solver(NamedTuple):
     """How an estimator runs an algorithm."""
 
     make: Callable[[MeanFieldRisk, float, Schedule], Algorithm]
-    relative_step: Callable[[Loss], float]
+    relative_step_size: Callable[[Loss], float]
     num_steps: Callable[[int, int | None], int]
     """From the number of rows and the batch, None where every step sees all rows."""
     batches: bool = True
-    """Whether it can do with a batch of the rows at a time."""
+    """Whether a step may see a batch of the rows."""
     from_prior: bool = False
-    """Whether it must begin with exact draws of the prior."""
+    """Whether it has to begin with exact draws of the prior."""
 
 
 def algorithm(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    """What `simulate` runs."""
+    """Return what `simulate` runs."""
     return SOLVERS[schedule.solver].make(risk, temperature, schedule)
 
 
@@ -60,33 +60,33 @@ def _gradient(schedule: Schedule) -> GradientEstimator:
 
 
 def _mfld(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    return MFLD(coordinate_steps(risk, schedule.relative_step), temperature, _gradient(schedule))
+    return MFLD(coordinate_steps(risk, schedule.relative_step_size), temperature, _gradient(schedule))
 
 
 def _svrg_mfld(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
     batch_size = schedule.batch_size or max(1, risk.max_size // 8)
     period = max(2, -(-risk.max_size // (2 * batch_size)))  # as much on full passes as on batches
-    return MFLD(coordinate_steps(risk, schedule.relative_step), temperature, SVRG(batch_size, period))
+    return MFLD(coordinate_steps(risk, schedule.relative_step_size), temperature, SVRG(batch_size, period))
 
 
 def _underdamped(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    steps = jnp.sqrt(coordinate_steps(risk, schedule.relative_step))
+    steps = jnp.sqrt(coordinate_steps(risk, schedule.relative_step_size))
     friction = 2 * jnp.sqrt(jnp.asarray(risk.precision, steps.dtype))  # critical where only the prior pulls
     return Underdamped(steps, temperature, friction, _gradient(schedule))
 
 
 def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
-    """As many as make INNER_STEPS passes."""
+    """Return as many steps as make INNER_STEPS passes."""
     return INNER_STEPS * (1 if schedule.batch_size is None else max(1, risk.max_size // schedule.batch_size))
 
 
 def _pda(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    steps = coordinate_steps(risk, schedule.relative_step, frozen=True)
+    steps = coordinate_steps(risk, schedule.relative_step_size, frozen=True)
     return PDA(steps, temperature, _inner_steps(risk, schedule), gradient=_gradient(schedule))
 
 
 def _fictitious_play(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    steps, inner_steps = coordinate_steps(risk, schedule.relative_step, frozen=True), _inner_steps(risk, schedule)
+    steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size, frozen=True), _inner_steps(risk, schedule)
     return FictitiousPlay(steps, temperature, inner_steps=inner_steps, gradient=_gradient(schedule))
 
 
@@ -110,12 +110,12 @@ def _passes(_rows: int, batch_size: int | None) -> int:
     return NUM_STEPS if batch_size is None else BATCH_STEPS // 3  # two batches a step, and the passes between
 
 
-def _rounds(_rows: int, batch_size: int | None) -> int:
-    return (NUM_STEPS if batch_size is None else BATCH_ROWS // _rows) // (1 + INNER_STEPS)
+def _rounds(rows: int, batch_size: int | None) -> int:
+    return (NUM_STEPS if batch_size is None else BATCH_ROWS // rows) // (1 + INNER_STEPS)
 
 
 def _coordinates(rows: int, _batch_size: int | None) -> int:
-    return rows * max(FEW_EPOCHS, min(EPOCHS, COORDINATE_STEPS // rows))
+    return rows * max(FEWEST_EPOCHS, min(EPOCHS, COORDINATE_STEPS // rows))
 
 
 SOLVERS = {

@@ -1,35 +1,44 @@
-"""From a user's table to what a network trains on: distinct weighted rows, standardised, in a canonical order.
+"""From a user's table to the rows that a model is trained on: distinct, weighted, standardised, in a canonical order.
 
-Equal rows are merged and their weights added. So a row of weight 2 and the same row given twice are one
-problem, the order of the rows does not matter, and a table of few distinct rows costs what those cost.
+Equal rows are merged and their weights added. A row of weight 2 and the same row twice are therefore one problem, the
+order of the rows does not matter, and the cost is that of the distinct rows.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from langevax.sklearn.parameters import RandomState
+from langevax.sklearn.persistence import SavedEstimator, saved_class
 
 Table = Any
-"""(n, d) numbers in whatever scikit-learn's validation takes: NumPy, lists, pandas, polars."""
+"""(n, d) numbers in any form that scikit-learn's validation accepts: NumPy, lists, pandas, polars."""
 
 Scaling = Literal["columns", "global"]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Distinct rows, float64, and where each row that was given went."""
+    """Distinct rows, float64, and the place of each row of the table among them."""
 
     inputs: np.ndarray
     targets: np.ndarray
     """(n,) or (n, C)."""
     weights: np.ndarray
-    """What each row counts; their sum is the number of rows that temperatures refer to."""
+    """Multiplicity of each row; the sum is the number of rows n in temperatures."""
     places: np.ndarray
-    """(rows given,) index of each among the distinct ones; -1 where its weight is 0."""
+    """(rows of the table,) index of each among the distinct ones; -1 where its weight is 0."""
 
 
 def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> Rows:
-    """Merge equal rows, drop those of weight 0, order the rest by their content.
+    """Merge equal rows, drop those of weight 0, and order the rest by their content.
 
     Example:
         >>> table, targets = np.array([[1.0], [2.0], [1.0], [3.0]]), np.array([5.0, 6.0, 5.0, 7.0])
@@ -44,12 +53,12 @@ def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray |
     places = np.full(len(inputs), -1)
     places[used[order]] = group
     merged = np.bincount(group, weights[used[order]])
-    kept = used[order[first]]
-    return Rows(inputs[kept] + 0.0, targets[kept], merged, places)
+    distinct = used[order[first]]
+    return Rows(inputs[distinct] + 0.0, targets[distinct], merged, places)
 
 
 def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(an order that brings equal rows together, places in it where a group begins, group of each place)."""
+    """Return (an order that puts equal rows together, places in it where a group begins, group of each place)."""
     rng = np.random.default_rng(0)
     odd = rng.integers(0, 2**63, columns.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     bits = columns.view(np.uint64)
@@ -57,11 +66,12 @@ def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     hashes = np.asarray(np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64))
     order = np.argsort(hashes, kind="stable")
     if np.any((np.diff(hashes[order]) == 0) & np.any(np.diff(columns[order], axis=0) != 0, axis=1)):
-        order = np.lexsort(columns.T)  # two different rows of one hash: never seen, but then this is exact
+        order = np.lexsort(columns.T)  # two different rows share a hash: sort exactly
     new = np.append(True, np.any(np.diff(columns[order], axis=0) != 0, axis=1))
     return order, np.flatnonzero(new), np.cumsum(new) - 1
 
 
+@saved_class
 @dataclass(frozen=True)
 class Standardiser:
     """Columns centred, over their standard deviation and over sqrt(number of columns that vary).
@@ -74,21 +84,21 @@ class Standardiser:
 
     @classmethod
     def fit(cls, inputs: np.ndarray, weights: np.ndarray, scaling: Scaling) -> "Standardiser":
-        """`scaling="global"` takes one deviation for all columns: right where they share a unit, like pixels."""
+        """Fit to weighted rows; `scaling="global"` uses one deviation for all columns, as for pixels."""
         mean, deviation = weighted_moments(inputs, weights)
         varies = deviation > 0
         if scaling == "global" and varies.any():
             deviation = np.full_like(deviation, np.sqrt(np.mean(deviation[varies] ** 2)))
-        deviation = np.where(varies, deviation, np.inf)  # a column that was constant is 0, whatever it brings later
+        deviation = np.where(varies, deviation, np.inf)  # a constant column becomes 0, also on later rows
         return cls(mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))))
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """(n, d) float32."""
+        """Return (n, d) float32."""
         return ((inputs - self.mean) / self.scale).astype(np.float32)
 
 
 def weighted_moments(columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, standard deviation) of each column; the deviation of a column that is constant up to rounding is 0."""
+    """Return (mean, standard deviation) of each column; the deviation is 0 if it is constant up to rounding."""
     mean = np.average(columns, axis=0, weights=weights)
     deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
     rounding = 10 * np.finfo(np.float64).eps * np.max(np.abs(columns), axis=0)
@@ -96,14 +106,14 @@ def weighted_moments(columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarr
 
 
 def eigenbasis(standardised: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(d, d) float32: columns are the principal directions, in which each coordinate takes its own step."""
+    """Return (d, d) float32 whose columns are the principal directions; each coordinate has its own step there."""
     weighted = standardised.astype(np.float64) * weights[:, None]
     _, vectors = np.linalg.eigh(standardised.T @ weighted / weights.sum())
     return vectors.astype(np.float32)
 
 
 def bucket(size: int, smallest: int = 128) -> int:
-    """Rows to store for `size` of them: at most a quarter is padding, and few sizes are ever compiled.
+    """Return how many rows to store for `size` of them: at most a quarter is padding, and few sizes are compiled.
 
     Example:
         >>> [bucket(n) for n in (1, 128, 129, 350, 354, 1000)]
@@ -117,5 +127,71 @@ def bucket(size: int, smallest: int = 128) -> int:
 
 
 def padded(array: np.ndarray, length: int) -> np.ndarray:
-    """Rows repeated at the end (the first one, a valid one) up to `length`."""
+    """Append copies of the first row up to `length`."""
     return np.concatenate([array, np.repeat(array[:1], length - len(array), axis=0)])
+
+
+def subsample(size: int, most: int) -> np.ndarray:
+    """Return the places of at most `most` of `size` rows, in order, the same ones for the same size."""
+    if size <= most:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
+
+
+class TableEstimator(SavedEstimator):
+    """An estimator that is fitted to distinct rows of a table."""
+
+    random_state: RandomState
+    n_features_in_: int
+
+    def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Rows:
+        X, y = self._validated(X, y)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        return distinct_rows(X, self._encode(y, weights), weights)
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _columns(self, X: Any) -> np.ndarray:
+        """Return the columns (n, d) float64 of a table with which to predict."""
+        check_is_fitted(self)
+        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+
+    @abstractmethod
+    def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return (X, y) as scikit-learn's validation leaves them, X float64."""
+
+    @abstractmethod
+    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        """Return targets as numbers, one row each, before equal rows are merged."""
+
+
+class NumberTargets(RegressorMixin):
+    """Targets of a regression."""
+
+    def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        several: Any = self.__sklearn_tags__().target_tags.multi_output
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=several, y_numeric=True, ensure_min_samples=2)
+        return X, np.asarray(y, np.float64)
+
+    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        return y
+
+
+class LabelTargets(ClassifierMixin):
+    """Targets of a classification; sets `classes_`."""
+
+    classes_: np.ndarray
+
+    def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(y)
+        return X, np.asarray(y)
+
+    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        self.classes_ = np.unique(y if weights is None else y[weights > 0])
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y holds one class only, {self.classes_[0]!r} (rows of weight 0 left out); pass at least two classes."
+            )
+        return np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)

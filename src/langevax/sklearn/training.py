@@ -1,6 +1,8 @@
-"""Between a table and `simulate`: the risk in its eigenbasis, padded, the run, and the choice of temperature."""
+"""From a table to `simulate`: the risk in the eigenbasis of its inputs, padded, and its run."""
 
 import dataclasses
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -9,40 +11,43 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
+from langevax import checks
 from langevax.meanfield.plateau import stop_at_plateau
 from langevax.meanfield.weights import evenly
-from langevax.problems import blocks
+from langevax.problems.blocks import block_map
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run import Result, simulate
-from langevax.sklearn.solvers import Schedule, algorithm
-from langevax.sklearn.table import Rows, Scaling, Standardiser, bucket, eigenbasis, padded
+from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm
+from langevax.sklearn.table import bucket, eigenbasis, padded
 
-MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
-CLEARLY_BETTER = 0.9  # of the error: pixels gain a quarter from one scale for all, tables nothing but noise
 RECORDS = 100
 RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals: beyond, fewer records
+PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
 ROWS_AT_ONCE = 4096  # of a prediction
+STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
+SWING_STEPS = 16  # consecutive steps whose outputs are examined for a swing
+SWING_SHARE = 0.5  # of their variance that alternates: 0.96 in a swing, at most 0.1 in fits that settled (measured)
 
 
 class Task(NamedTuple):
-    """What one kind of estimator makes of its targets."""
+    """Neuron, loss and targets of a training problem."""
 
     neuron: Tanh | TanhTanh
     loss: Loss
     targets: np.ndarray
-    """As the loss wants them."""
+    """Targets of the loss."""
     regressands: np.ndarray
-    """(n, outputs): numbers whose regression the kernel limit is asked about."""
+    """(n, outputs): numbers whose regression chooses the temperature in the kernel limit."""
     labels: np.ndarray | None
-    """(n,) class of each row, to stratify folds by; None for a regression."""
+    """(n,) class of each row, by which folds are stratified; None for a regression."""
 
     def subset(self, rows: np.ndarray) -> "Task":
-        """Of these rows only."""
+        """Return the problem of these rows."""
         labels = None if self.labels is None else self.labels[rows]
         return Task(self.neuron, self.loss, self.targets[rows], self.regressands[rows], labels)
 
@@ -55,40 +60,40 @@ class Network:
     inputs: np.ndarray
     """(n, d) float32, standardised, not rotated."""
     weights: np.ndarray
-    prior_variance: float
+    prior_precision: float
 
     def risk(self, temperature: float) -> MeanFieldRisk:
-        """With the ridge that makes the prior N(0, prior_variance I)."""
+        """Return the risk with the quadratic penalty that makes the prior N(0, I / prior_precision)."""
         n, length = len(self.inputs), bucket(len(self.inputs))
         rotated, targets, weights = self.inputs @ self.basis, self.task.targets, self.weights.astype(np.float32)
         rows = [padded(array, length) for array in (rotated, targets, weights)]
-        precision = np.float32(temperature / self.prior_variance)
+        precision = np.float32(temperature * self.prior_precision)
         return MeanFieldRisk(self.task.neuron, self.task.loss, rows[0], rows[1], precision, rows[2], n)
 
     @cached_property
     def basis(self) -> np.ndarray:
-        """(d, d), see `eigenbasis`."""
+        """Principal directions (d, d) of the inputs."""
         return eigenbasis(self.inputs, self.weights)
 
-    def turned(self, particles: Any, back: bool = False) -> np.ndarray:
-        """Particles of the standardised columns as particles of the eigenbasis, or `back`."""
+    def rotated(self, particles: Any, back: bool = False) -> np.ndarray:
+        """Return particles of the standardised columns as particles of the eigenbasis, or `back`."""
         particles = np.array(particles)
         weights = self.task.neuron.input_weights(self.inputs.shape[1])
         particles[..., weights] = particles[..., weights] @ (self.basis.T if back else self.basis)
         return particles
 
     def rescaled(self, factor: float) -> "Network":
-        """With the neurons' output scale times `factor`."""
+        """Return the problem with the neurons' output scale times `factor`."""
         neuron = dataclasses.replace(self.task.neuron, scale=self.task.neuron.scale * factor)
         return dataclasses.replace(self, task=self.task._replace(neuron=neuron))
 
     def subset(self, rows: np.ndarray) -> "Network":
-        """Of these rows only."""
-        return Network(self.task.subset(rows), self.inputs[rows], self.weights[rows], self.prior_variance)
+        """Return the problem of these rows, in an eigenbasis of their own."""
+        return Network(self.task.subset(rows), self.inputs[rows], self.weights[rows], self.prior_precision)
 
 
 def observe(problem: Any, state: Any) -> dict[str, Array]:
-    """What a run records: the cloud, evenly weighted, the dual vector and the value of the risk."""
+    """Return what a run records: the particles, evenly weighted, the dual vector and the value of the risk."""
     cloud = state.position
     if hasattr(state, "log_weights"):
         cloud = cloud[evenly(state.log_weights)]
@@ -99,7 +104,7 @@ def observe(problem: Any, state: Any) -> dict[str, Array]:
 def train(
     risk: MeanFieldRisk, temperature: float, schedule: Schedule, start: Any, key: Key[Array, ""], **run: Any
 ) -> Result:
-    """The solver's run at one temperature; `run` goes to `simulate`."""
+    """Return the solver's run at one temperature; `run` is passed to `simulate`."""
     records = int(np.clip(RECORD_ELEMENTS // risk.targets.size, 20, RECORDS))
     every = max(1, schedule.num_steps // records)
     if schedule.stop_at_plateau:
@@ -116,43 +121,63 @@ def train(
     )
 
 
-def kernel_choice(
-    rows: Rows, task: Task, prior_variance: float, scalings: tuple[Scaling, ...], key: Key[Array, ""]
-) -> tuple[Standardiser, LeaveOneOut]:
-    """The scaling whose kernel limit predicts left-out rows best, the first in doubt; its errors over the penalties."""
-    chosen = np.arange(len(rows.inputs))
-    if len(chosen) > MAX_ROWS:
-        chosen = np.sort(np.random.default_rng(0).choice(len(chosen), MAX_ROWS, replace=False))
-    best: tuple[Standardiser, LeaveOneOut] | None = None
-    for scaling in scalings:
-        standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
-        inputs = padded(standardiser(rows.inputs[chosen]), bucket(len(chosen)))
-        features = prior_features(task.neuron, jnp.asarray(inputs), prior_variance, NUM_NEURONS, key)
-        features = np.asarray(features)[:, : len(chosen)]
-        errors = leave_one_out(features, task.regressands[chosen], rows.weights[chosen])
-        if best is None or errors.error < CLEARLY_BETTER * best[1].error:
-            best = standardiser, errors
-    assert best is not None, "scalings is empty"
-    return best
+def swings(
+    risk: MeanFieldRisk, temperature: float, schedule: Schedule, result: Result, key: Key[Array, ""], **run: Any
+) -> bool:
+    """Return whether the outputs at the end of `result` swing with period two.
+
+    Records lie several steps apart and may hide it, so that the run is continued for `SWING_STEPS` consecutive steps.
+    """
+    if SOLVERS[schedule.solver].from_prior or schedule.relative_step_size <= STABLE_STEP:
+        return False
+    after = simulate(
+        algorithm(risk, temperature, schedule),
+        risk,
+        result,
+        key=key,
+        num_steps=SWING_STEPS,
+        record=_dual,
+        record_every=1,
+        **{**run, "progress": False},
+    )
+    return alternation(np.asarray(after.positions)) > SWING_SHARE
+
+
+def alternation(values: np.ndarray) -> float:
+    """Return the share of the variance of values (steps, ...) that changes sign from one step to the next.
+
+        K |1/K sum_t (-1)^t v_t|^2 / sum_t |v_t - mean|^2,      about 1 / (K - 1) for white noise
+
+    Example:
+        >>> signs, noise = (-1.0) ** np.arange(16)[:, None], np.random.default_rng(0).normal(size=(16, 50))
+        >>> alternation(noise) < 0.1, alternation(noise + 10 * signs) > 0.9
+        (True, True)
+    """
+    centred = (values - values.mean(0)).reshape(len(values), -1).astype(np.float64)
+    signs = (-1.0) ** np.arange(len(values))
+    total = float(np.sum(centred**2))
+    return float(np.sum((signs @ centred) ** 2)) / len(values) / total if total > 0 else 0.0
+
+
+def _dual(problem: Any, state: Any) -> Array:
+    return state.dual if hasattr(state, "dual") else problem.dual(state.position)
 
 
 def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """The network's outputs at (n, d) standardised inputs, (n,) or (n, C), in blocks of few shapes."""
-    parts = []
-    for begin in range(0, len(inputs), ROWS_AT_ONCE):
-        part = inputs[begin : begin + ROWS_AT_ONCE]
-        parts.append(np.asarray(_outputs(neuron, cloud, padded(part, bucket(len(part)))))[: len(part)])
-    return np.concatenate(parts)
+    """Return the network's outputs at (n, d) standardised inputs, (n,) or (n, C), in blocks of few shapes."""
+    return _in_blocks(lambda rows: _outputs(neuron, cloud, rows), inputs)
 
 
 def slopes(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """(n, C, d): gradients of the network's outputs by its standardised inputs; C = 1 for a single output."""
-    parts = []
-    for begin in range(0, len(inputs), ROWS_AT_ONCE):
-        part = inputs[begin : begin + ROWS_AT_ONCE]
-        parts.append(np.asarray(_slopes(neuron, cloud, padded(part, bucket(len(part)))))[: len(part)])
-    found = np.concatenate(parts)
-    return found[:, None] if found.ndim == 2 else found
+    """Return (n, C, d): gradients of the network's outputs by its standardised inputs; C = 1 for a single output."""
+    gradients = _in_blocks(lambda rows: _slopes(neuron, cloud, rows), inputs)
+    return gradients[:, None] if gradients.ndim == 2 else gradients
+
+
+def _in_blocks(function: Callable[[np.ndarray], Array], inputs: np.ndarray) -> np.ndarray:
+    """Return `function` of at most ROWS_AT_ONCE rows at a time, padded so that few shapes compile."""
+    blocks = [inputs[i : i + ROWS_AT_ONCE] for i in range(0, len(inputs), ROWS_AT_ONCE)]
+    return np.concatenate([np.asarray(function(padded(rows, bucket(len(rows)))))[: len(rows)] for rows in blocks])
 
 
 @eqx.filter_jit
@@ -166,9 +191,43 @@ def _slopes(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
 @eqx.filter_jit
 def _outputs(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
     block = max(1, BLOCK_ELEMENTS // cloud.shape[0])
-    return blocks.block_map(lambda rows: neuron.mean(cloud, rows), inputs, block)
+    return block_map(lambda rows: neuron.mean(cloud, rows), inputs, block)
 
 
 def root_key(seed: int) -> Key[Array, ""]:
-    """The key of a fit."""
+    """Return the key of a fit."""
     return jax.random.key(seed)
+
+
+def mesh_of(devices: int | Mapping[str, int] | None, num_particles: int) -> Mesh | None:
+    """Return the first of JAX's devices as a mesh: a number of them shares particles, {"particles": P, "rows": R} both.
+
+    Raises:
+        TypeError, ValueError: counts that are not integers >= 1, more devices than there are, particles or rows that do
+            not split.
+    """
+    if devices is None:
+        return None
+    counts = devices if isinstance(devices, Mapping) else {PARTICLES: devices}
+    if not counts or not counts.keys() <= {PARTICLES, ROWS}:
+        raise ValueError(
+            f"devices is {devices!r}; pass a number, or a dict of 'particles' and 'rows' such as "
+            "{'particles': 2, 'rows': 2}."
+        )
+    for name, number in counts.items():
+        checks.positive_int("devices" if devices is number else f"devices[{name!r}]", number)
+    total, particles, rows = math.prod(counts.values()), counts.get(PARTICLES, 1), counts.get(ROWS, 1)
+    if total > jax.device_count():
+        raise ValueError(
+            f"devices is {devices}, but JAX has {jax.device_count()}; pass fewer, or ask for more before anything is "
+            f"computed: jax.config.update('jax_num_cpu_devices', {total})."
+        )
+    if num_particles % particles:
+        raise ValueError(
+            f"num_particles is {num_particles}, which does not split over devices={devices}; pass for instance "
+            f"num_particles={-(-num_particles // particles) * particles}."
+        )
+    step = bucket(bucket(1) + 1) - bucket(1)  # what every number of stored rows is a multiple of
+    if step % rows:
+        raise ValueError(f"devices['rows'] is {rows}, over which rows do not split evenly; pass a divisor of {step}.")
+    return Mesh(np.array(jax.devices()[:total]).reshape(tuple(counts.values())), tuple(counts))

@@ -10,22 +10,42 @@ whose weights are functions of a trace-class law (Nishikawa, Suzuki, Nitanda, Wu
 splines through the values, so that finer grids change nothing but the curve.
 """
 
-from typing import Any, Literal, Self, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from langevax import spaces
-from langevax.sklearn.inputs.curve_fits import Interpolation, Regression, cells, functions, gauss_nodes
-from langevax.sklearn.inputs.curve_input import Curves, Group, Missing, increasing, read
-from langevax.sklearn.inputs.curve_parameters import BASES, check, derivatives
+from langevax.sklearn.inputs.curve_values import (
+    AnyCurves,
+    Curves,
+    Group,
+    Interpolation,
+    Missing,
+    Regression,
+    cells,
+    functions,
+    gauss_nodes,
+    increasing,
+    read_curves,
+)
+from langevax.sklearn.parameters import FLAG, Auto, count, non_negative, one_of, positive
+from langevax.sklearn.persistence import saved_class
 from langevax.spaces.basis import Basis, Interval
 from langevax.spaces.tabulated import Tabulated
 
-AT_ONCE = 2000  # curves whose values at the nodes of the integrals are in memory
+BasisName = Literal["cosine", "fourier", "legendre", "components"]
+
+BASES = {"cosine": spaces.Cosine, "fourier": spaces.Fourier, "legendre": spaces.Legendre}
+CURVES_AT_ONCE = 2000  # curves whose values at the nodes of the integrals are in memory
 
 
+@saved_class
+@dataclass(eq=False, repr=False)
 class CurveCoefficients(TransformerMixin, BaseEstimator):
     """Coefficients of curves in an orthonormal basis, scaled so that standard normal weights are smooth functions.
 
@@ -33,25 +53,25 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         basis: "cosine", "fourier" (periodic), "legendre", "components" (functional principal components, at most
             num_modes of them), or a basis of `langevax.spaces` on an interval.
         num_modes: N, of each channel and derivative.
-        grid: (G,) times of a table's columns, increasing; even steps from 0 to 1 where it is not given.
+        grid: (G,) times of a table's columns, increasing; None for even steps from 0 to 1.
         derivative: 0, 1 or 2, or a tuple of them side by side, in the units of the grid.
         decay: of the variances of the weights' law; 0 is white noise, above 1 they have a finite sum.
         whiten: every coefficient divided by its standard deviation instead.
         channels: of each curve.
         smoothing: standard deviation of the noise in the values, removed by regression on a Gaussian law learned from
             all curves; None: none; "auto": learned too, where the curves have times of their own or are differentiated.
-        missing: "interpolate" accepts NaN, as a value that is not there.
-        centre: take the mean off; an estimator that centres its columns anyhow is better off without.
+        missing: "interpolate" accepts NaN, as a missing value.
+        centre: subtract the mean; not needed in front of an estimator that centres its columns.
 
-    With several channels or derivatives, those of a block are divided by their root mean square, so that units do not
-    matter; all decays are kept by an estimator of `scaling="global"`. Curves: tables (n, G), (n, channels G) or (n,
-    channels, G); lists of tuples (t, x) where each has times of its own, however few; scikit-fda's objects.
+    With several channels or derivatives, the coefficients of each are divided by their root mean square, so that units
+    do not matter; an estimator with `scaling="global"` preserves the decays. Curves: tables (n, G), (n, channels G) or
+    (n, channels, G); lists of tuples (t, x) where each has times of its own, however few; scikit-fda's objects.
 
     Attributes:
-        domain_: the interval of the training curves, beyond which no curve may go.
+        domain_: the interval of the training curves, beyond which a curve may not extend.
         grid_: (G,) of the training curves where they share one.
         bases_, means_, scales_: of each block (channel, derivative), in that order: basis, coefficients of the mean
-            (0 where it stays), what coefficients are multiplied by.
+            (0 without `centre`), and the factors of the coefficients.
 
     Raises:
         ValueError, TypeError: a parameter out of range, NaN, a grid that does not increase, lengths or channels that do
@@ -67,74 +87,74 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         array([ 0.707,  0.   , -0.707])
     """
 
-    def __init__(
-        self,
-        basis: Literal["cosine", "fourier", "legendre", "components"] | Basis = "cosine",
-        num_modes: int = 32,
-        grid: Any = None,
-        derivative: int | tuple[int, ...] = 0,
-        decay: float = 2.0,
-        whiten: bool = False,
-        channels: int = 1,
-        smoothing: float | Literal["auto"] | None = "auto",
-        missing: Missing = "error",
-        centre: bool = True,
-    ):
-        self.basis = basis
-        self.num_modes = num_modes
-        self.grid = grid
-        self.derivative = derivative
-        self.decay = decay
-        self.whiten = whiten
-        self.channels = channels
-        self.smoothing = smoothing
-        self.missing = missing
-        self.centre = centre
+    basis: BasisName | Basis = "cosine"
+    num_modes: int = 32
+    grid: ArrayLike | None = None
+    derivative: int | tuple[int, ...] = 0
+    decay: float = 2.0
+    whiten: bool = False
+    channels: int = 1
+    smoothing: float | Auto | None = "auto"
+    missing: Missing = "error"
+    centre: bool = True
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn domain, grid, mean and, where asked for, components, deviations and noise."""
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "basis": [*one_of(*BASES, "components"), Basis],
+        "num_modes": count(1),
+        "decay": non_negative(),
+        "whiten": FLAG,
+        "channels": count(1),
+        "smoothing": [*positive("auto"), None],
+        "missing": one_of("error", "interpolate"),
+        "centre": FLAG,
+    }
+
+    def fit(self, X: AnyCurves, y: ArrayLike | None = None) -> Self:
+        """Learn domain, grid and mean, and components, deviations and noise where needed."""
         self._fit(X)
         return self
 
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
-        """`fit` and `transform` at the cost of one."""
+    def fit_transform(self, X: AnyCurves, y: ArrayLike | None = None, **fit_params: Any) -> np.ndarray:
+        """Return `fit(X).transform(X)` at the cost of one of them."""
         coefficients = self._fit(X)
         return np.concatenate([(z - m) * s for z, m, s in zip(coefficients, self.means_, self.scales_, strict=True)], 1)
 
-    def transform(self, X: Any, grid: Any = None) -> np.ndarray:
-        """(n, channels * derivatives * N) float64.
+    def transform(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
+        """Return (n, channels * derivatives * N) float64.
 
         Args:
-            X: curves in any of the forms that `fit` takes.
-            grid: (G,) where a table's columns lie, if not where those of the training table did.
+            X: curves in any of the forms that `fit` accepts.
+            grid: (G,) times of a table's columns, if not those of the training table.
         """
         check_is_fitted(self)
         curves = self._inside(self._read(X, grid, reset=False))
         blocks = zip(self._blocks(), self.bases_, self.means_, self.scales_, strict=True)
         return np.concatenate([(self._project(curves, *block, basis) - m) * s for block, basis, m, s in blocks], 1)
 
-    def inverse_transform(self, Z: Any, grid: Any = None) -> np.ndarray:
-        """(n, G), or (n, channels, G), the curves of these coefficients on `grid`; that of training if not given."""
+    def inverse_transform(self, Z: ArrayLike, grid: ArrayLike | None = None) -> np.ndarray:
+        """Return the curves of these coefficients, (n, G) or (n, channels, G), on `grid`; None: that of training."""
         check_is_fitted(self)
-        if 0 not in derivatives(self.derivative):
-            raise ValueError(f"derivative={self.derivative!r} forgets the curves' level; include 0 to go back to them.")
+        if 0 not in self._orders():
+            raise ValueError(
+                f"derivative={self.derivative!r} does not determine the curves' level; include 0 for an inverse."
+            )
         points = self._points(grid)
         curves = []
         parts = zip(self._blocks(), self._split(Z), self.scales_, self.means_, self.bases_, strict=True)
         for (_, d), z, s, m, basis in parts:
             if d == 0:
-                table, known = functions(basis, points), np.where(s > 0, s, np.inf)
+                table, divisor = functions(basis, points), np.where(s > 0, s, np.inf)
                 components = isinstance(basis, spaces.PrincipalComponents)  # which do not span their mean
                 mean = np.interp(points, basis.points, basis.mean) if components else m @ table.T
-                curves.append(z / known @ table.T + mean)
+                curves.append(z / divisor @ table.T + mean)
         return curves[0] if self.channels == 1 else np.stack(curves, 1)
 
-    def weight_functions(self, weights: Any, grid: Any = None) -> np.ndarray:
-        """theta(t) of linear weights on the output: `weights @ z = sum of the blocks' mean over D of theta (x - mean)`.
+    def weight_functions(self, weights: ArrayLike, grid: ArrayLike | None = None) -> np.ndarray:
+        """Return theta(t) of linear weights: `weights @ z = sum of the blocks' mean over D of theta (x - mean)`.
 
         Args:
             weights: (..., features).
-            grid: (G,) times; the training grid where it is not given.
+            grid: (G,) times; None for the training grid.
 
         Returns:
             (..., G), or (..., blocks, G) for several channels or derivatives, in the order of `get_feature_names_out`;
@@ -146,26 +166,33 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         thetas = [(w * s) @ functions(basis, points).T for w, s, basis in parts]
         return thetas[0] if len(thetas) == 1 else np.stack(thetas, -2)
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Such as "cosine3", or "channel1_d2_cosine3" where there are several channels and derivatives."""
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return names such as "cosine3", or "channel1_d2_cosine3" where there are several channels and derivatives."""
         check_is_fitted(self)
-        word = self.basis if isinstance(self.basis, str) else type(self.basis).__name__.lower()
-        word = "component" if word == "components" else word
+        basis = self.basis if isinstance(self.basis, str) else type(self.basis).__name__.lower()
+        basis = "component" if basis == "components" else basis
         names = []
         for (c, d), mean in zip(self._blocks(), self.means_, strict=True):
-            label = f"channel{c}_" * (self.channels > 1) + f"d{d}_" * (d > 0) + word
+            label = f"channel{c}_" * (self.channels > 1) + f"d{d}_" * (d > 0) + basis
             names += [f"{label}{k}" for k in range(len(mean))]
         return np.array(names, object)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "interpolate"
         tags.input_tags.three_d_array = True
         return tags
 
     def _fit(self, X: Any) -> list[np.ndarray]:
-        """Fitted attributes; returns the coefficients of each block before mean and scale are taken off."""
-        check(self.get_params(deep=False))
+        """Set the fitted attributes; return the coefficients of each block before centring and scaling."""
+        self._validate_params()
+        if isinstance(self.basis, Basis) and self.basis.dim != 1:
+            raise ValueError(
+                f"basis must be one of functions of one variable, got {self.basis.dim}; see SurfaceCoefficients."
+            )
+        orders = self._orders()
+        if not orders or any(isinstance(d, bool) or d not in (0, 1, 2) for d in orders):
+            raise ValueError(f"derivative must be 0, 1, 2 or a tuple of them, got {self.derivative!r}.")
         curves = self._read(X, self.grid, reset=True)
         self.grid_, self.domain_ = curves.grid, self._domain(curves)
         self.fits_ = [self._fit_channel(groups) for groups in curves.channels]
@@ -178,12 +205,12 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         return coefficients
 
     def _fit_channel(self, groups: list[Group]) -> Interpolation | Regression:
-        """Splines where a table shows no noise, or where it may: integrals average it out, derivatives do not."""
+        """Return splines where a table shows no noise, or may: integrals average it out, derivatives do not."""
         auto, table = isinstance(self.smoothing, str), len(groups) == 1
-        if table and (self.smoothing is None or (auto and derivatives(self.derivative) == (0,))):
+        if table and (self.smoothing is None or (auto and self._orders() == (0,))):
             return Interpolation()
-        learned = Regression.learn(groups, self.domain_, cast(Any, self.smoothing), self.num_modes)
-        return Interpolation() if table and auto and learned.exact else learned
+        regression = Regression.learn(groups, self.domain_, self.smoothing, self.num_modes)
+        return Interpolation() if table and auto and regression.exact else regression
 
     def _fit_block(self, curves: Curves, c: int, d: int) -> tuple[Basis, np.ndarray]:
         if not (isinstance(self.basis, str) and self.basis == "components"):
@@ -195,7 +222,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         return basis, self._project(curves, c, d, basis)
 
     def _project(self, curves: Curves, c: int, d: int, basis: Basis) -> np.ndarray:
-        """(n, N): integrals of the d-th derivative of channel c times the basis."""
+        """Return (n, N): integrals of the d-th derivative of channel c times the basis."""
         if isinstance(basis, Tabulated):
             nodes, weights = basis.points, basis.weights
         else:
@@ -204,17 +231,17 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         if len(groups) > 1:
             return self.fits_[c](groups, nodes, d) @ table
         (group,) = groups
-        parts = [group.values[i : i + AT_ONCE] for i in range(0, len(group.values), AT_ONCE)]
+        parts = [group.values[i : i + CURVES_AT_ONCE] for i in range(0, len(group.values), CURVES_AT_ONCE)]
         parts = [Group(group.times, values, np.arange(len(values))) for values in parts]
         projected = [self.fits_[c]([part], nodes, d) @ table for part in parts]
         return np.concatenate(projected)
 
     def _scale(self, deviations: np.ndarray) -> np.ndarray:
-        """(N,) what coefficients are multiplied by."""
+        """Return the factors (N,) of the coefficients."""
         if self.whiten:
             spread = np.std(deviations, axis=0)
-            lost = 1e-10 * spread.max()
-            return np.where(spread > lost, 1 / np.where(spread > lost, spread, 1.0), 0.0)
+            varies = spread > 1e-10 * spread.max()
+            return np.where(varies, 1 / np.where(varies, spread, 1.0), 0.0)
         scale = np.arange(1.0, deviations.shape[1] + 1) ** (-self.decay / 2)
         size = float(np.sqrt(np.mean(np.sum(deviations**2, axis=1))))
         return scale / size if len(self._blocks()) > 1 and size > 0 else scale
@@ -229,9 +256,10 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
                 return validate_data(
                     self, table, reset=reset, dtype=np.float64, allow_nd=True, ensure_all_finite=finite
                 )
-            return check_array(table, dtype=cast(Any, np.float64), allow_nd=True, ensure_all_finite=finite)
+            float64: Any = np.float64
+            return check_array(table, dtype=float64, allow_nd=True, ensure_all_finite=finite)
 
-        return read(X, grid, self.channels, cast(Missing, self.missing), validated)
+        return read_curves(X, grid, self.channels, self.missing, validated)
 
     def _domain(self, curves: Curves) -> tuple[float, float]:
         if isinstance(self.basis, Interval):
@@ -242,7 +270,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         return left, right
 
     def _inside(self, curves: Curves) -> Curves:
-        """Raise where a curve leaves the domain, or where an interpolated one does not reach its ends."""
+        """Raise where a curve leaves the domain, or an interpolated one does not reach its ends."""
         (left, right), (first, last) = self.domain_, curves.range
         if first < left or last > right:
             raise ValueError(
@@ -252,7 +280,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         for fit, groups in zip(self.fits_, curves.channels, strict=True):
             if isinstance(fit, Interpolation):
                 for group in groups:
-                    _check_reach(group.times, self.domain_, max(derivatives(self.derivative)))
+                    _check_reach(group.times, self.domain_, max(self._orders()))
         return curves
 
     def _basis(self) -> Basis:
@@ -262,11 +290,11 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
 
     def _points(self, grid: Any) -> np.ndarray:
         if grid is None and self.grid_ is None:
-            raise ValueError("grid must be given, since the training curves have times of their own; pass (G,) times.")
+            raise ValueError("the training curves share no grid; pass grid, (G,) times.")
         return increasing("grid", self.grid_ if grid is None else grid)
 
     def _split(self, coefficients: Any) -> list[np.ndarray]:
-        """Of each block, along the last axis."""
+        """Split coefficients into blocks along the last axis."""
         coefficients = np.asarray(coefficients, np.float64)
         sizes = [len(mean) for mean in self.means_]
         if coefficients.ndim == 0 or coefficients.shape[-1] != sum(sizes):
@@ -274,16 +302,21 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         return np.split(coefficients, np.cumsum(sizes)[:-1], axis=-1)
 
     def _blocks(self) -> list[tuple[int, int]]:
-        """(channel, derivative) of each part of the output."""
-        return [(c, d) for c in range(self.channels) for d in derivatives(self.derivative)]
+        """Return (channel, derivative) of each part of the output."""
+        return [(c, d) for c in range(self.channels) for d in self._orders()]
+
+    def _orders(self) -> tuple[int, ...]:
+        return tuple(self.derivative) if isinstance(self.derivative, tuple | list) else (self.derivative,)
 
 
 def _check_reach(times: np.ndarray, domain: tuple[float, float], order: int) -> None:
-    """Raise unless a spline through values at these times says something of the whole domain."""
+    """Raise unless a spline through values at these times determines the curve on the whole domain."""
     (left, right), remedy = domain, "set smoothing to a number > 0, which fills the rest by regression"
     gap = np.max(np.diff(times)) if len(times) > 1 else right - left
     if max(times[0] - left, right - times[-1]) > 1.01 * gap:
-        seen = f"from {times[0]:.6g} to {times[-1]:.6g}"
-        raise ValueError(f"a curve is seen {seen} only, of the domain {left:.6g} to {right:.6g}; {remedy}.")
+        raise ValueError(
+            f"a curve is observed from {times[0]:.6g} to {times[-1]:.6g} only, but the domain is {left:.6g} to "
+            f"{right:.6g}; {remedy}."
+        )
     if len(times) <= order:
         raise ValueError(f"derivative={order} needs at least {order + 1} points a curve, got {len(times)}; {remedy}.")

@@ -1,18 +1,23 @@
 """Surfaces and images as vectors of coefficients in a product of cosines or other bases."""
 
 import math
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from langevax import checks, spaces
-from langevax.sklearn.inputs.curve_fits import functions
-from langevax.sklearn.inputs.curve_parameters import BASES, check
+from langevax.sklearn.inputs.curve_values import functions
+from langevax.sklearn.inputs.curves import BASES
+from langevax.sklearn.parameters import count, non_negative, one_of
 from langevax.spaces.basis import Basis
 
 
+@dataclass(eq=False, repr=False)
 class SurfaceCoefficients(TransformerMixin, BaseEstimator):
     """Coefficients of surfaces x(s, t) on a grid of cells, as an image has them, on the unit square:
 
@@ -42,23 +47,20 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
         array([0.   , 0.   , 0.707, 0.   ])
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int] | None = None,
-        num_modes: int = 64,
-        basis: str = "cosine",
-        decay: float = 2.0,
-    ):
-        self.shape = shape
-        self.num_modes = num_modes
-        self.basis = basis
-        self.decay = decay
+    shape: tuple[int, int] | None = None
+    num_modes: int = 64
+    basis: Literal["cosine", "fourier", "legendre"] = "cosine"
+    decay: float = 2.0
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "num_modes": count(1),
+        "basis": one_of(*BASES),
+        "decay": non_negative(),
+    }
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn shape and mean."""
-        check(self.get_params())
-        if self.basis not in BASES:
-            raise ValueError(f"basis must be one of {', '.join(map(repr, BASES))}, got {self.basis!r}.")
+        self._validate_params()
         surfaces = self._read(X, reset=True)
         self.shape_ = surfaces.shape[1:]
         most = max(self.shape_) if self.num_modes >= math.prod(self.shape_) else self.num_modes
@@ -69,34 +71,34 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
         self.mean_ = self._project(surfaces).mean(0)
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
-        """(n, N) float64; surfaces (n, H', W') may be finer or coarser than those of training."""
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return (n, N) float64; surfaces (n, H', W') may be finer or coarser than those of training."""
         check_is_fitted(self)
         return (self._project(self._read(X, reset=False)) - self.mean_) * self.scale_
 
-    def inverse_transform(self, Z: Any, shape: tuple[int, int] | None = None) -> np.ndarray:
-        """(n, H, W), the surfaces of these coefficients on a grid of that shape; that of training if not given."""
+    def inverse_transform(self, Z: ArrayLike, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """Return (n, H, W), the surfaces of these coefficients on a grid of that shape, by default that of training."""
         check_is_fitted(self)
         return self._synthesized(np.asarray(Z, np.float64) / self.scale_ + self.mean_, shape)
 
-    def weight_functions(self, weights: Any, shape: tuple[int, int] | None = None) -> np.ndarray:
-        """(..., H, W), theta(s, t) of linear weights on the output: `weights @ z = mean of theta (x - mean)`."""
+    def weight_functions(self, weights: ArrayLike, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """Return (..., H, W), theta(s, t) of linear weights on the output: `weights @ z = mean of theta (x - mean)`."""
         check_is_fitted(self)
         return self._synthesized(np.asarray(weights, np.float64) * self.scale_, shape)
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Such as "cosine_2_0": the numbers of the modes along either axis."""
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return names such as "cosine_2_0": the numbers of the modes along either axis."""
         check_is_fitted(self)
         places = np.unravel_index(self.basis_.order, [factor.num_modes for factor in self.basis_.bases])
         return np.array([f"{self.basis}_{i}_{j}" for i, j in zip(*places, strict=True)], object)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
 
     def _read(self, X: Any, reset: bool) -> np.ndarray:
-        """(n, H, W)."""
+        """Return (n, H, W)."""
         if not reset and getattr(X, "ndim", 2) == 3:
             return check_array(X, dtype=np.float64, allow_nd=True)  # pyright: ignore[reportArgumentType, reportReturnType]
         table: Any = validate_data(self, X, reset=reset, dtype=np.float64, allow_nd=True)
@@ -115,7 +117,7 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
         return table.reshape(len(table), *shape)
 
     def _project(self, surfaces: np.ndarray) -> np.ndarray:
-        """(n, N) means over cells."""
+        """Return (n, N) means over cells."""
         n, height, width = surfaces.shape
         return surfaces.reshape(n, -1) @ functions(self.basis_, _midpoints((height, width))) / (height * width)
 
@@ -125,6 +127,6 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
 
 
 def _midpoints(shape: tuple[int, int]) -> np.ndarray:
-    """(H W, 2) in C order."""
+    """Return midpoints (H W, 2) in C order."""
     axes = np.meshgrid(*((np.arange(size) + 0.5) / size for size in shape), indexing="ij")
     return np.stack([axis.ravel() for axis in axes], -1)

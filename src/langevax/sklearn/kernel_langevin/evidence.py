@@ -20,8 +20,10 @@ from scipy.special import expit, log_expit
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 from threadpoolctl import threadpool_limits
 
+from langevax.sklearn.table import subsample
+
 MAX_ROWS, MAX_LABELLED = 400, 200  # rows the evidence is computed on: an eigendecomposition a length scale
-LENGTHS = np.geomspace(0.03, 30, 9)  # looked at first, in units of the root mean square distance of columns
+LENGTHS = np.geomspace(0.03, 30, 9)  # tried first, in units of the root mean square distance of columns
 RATIOS = np.geomspace(1e-6, 1e4, 41)  # noise variance over amplitude
 LABEL_BOUNDS = np.log([[0.03, 0.1], [30, 1e4]])  # of length scale and amplitude
 MOST_CLASSES = 4
@@ -36,7 +38,7 @@ KINDS: dict[str, Callable[[float], Any]] = {
 
 
 class Evidence(NamedTuple):
-    """What was found best: a kernel, the noise's standard deviation, and -2 log evidence up to a constant."""
+    """A kernel, the noise's standard deviation, and -2 log evidence up to a constant."""
 
     kernel: Any
     noise: float
@@ -47,62 +49,63 @@ class Evidence(NamedTuple):
 def fit_numbers(
     kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None
 ) -> Evidence:
-    """For normal residuals. A kernel that is no word is taken as it is, a `noise` that is no None too.
+    """Maximise the evidence for normal residuals; a kernel that is not a word, and a noise, stay as they are.
 
     Args:
-        kernel: "auto" (the better of the words), "rbf", "matern", or a function (n, d) -> (n, n), such as a kernel.
+        kernel: "auto" (the better of the words), "rbf", "matern", or a function (n, d) -> (n, n), such as a kernel of
+            scikit-learn.
         inputs: (n, d), standardised where the kernel is a word.
         targets: (n,) of mean near 0.
 
     Example:
         >>> X = np.linspace(-1, 1, 100)[:, None]
         >>> y = np.sin(4 * X[:, 0]) + 0.1 * np.random.default_rng(0).normal(size=100)
-        >>> found = fit_numbers("rbf", X, y, np.ones(100), None)
-        >>> 0.08 < found.noise < 0.12
+        >>> evidence = fit_numbers("rbf", X, y, np.ones(100), None)
+        >>> 0.08 < evidence.noise < 0.12
         True
     """
-    rows = some_rows(len(inputs), MAX_ROWS)
+    rows = subsample(len(inputs), MAX_ROWS)
     inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
     if not isinstance(kernel, str):
         cost, _, noise = _scales(*_spectrum(kernel, inputs, targets, weights), noise, 1.0)
         return Evidence(kernel, noise, cost)
-    found = [_best_length(kind, inputs, targets, weights, noise) for kind in _kinds(kernel)]
-    return min(found, key=lambda one: one.cost)
+    evidences = [_best_length(kind, inputs, targets, weights, noise) for kind in _kinds(kernel)]
+    return min(evidences, key=lambda evidence: evidence.cost)
 
 
 @one_thread
 def fit_robust(
     kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None
 ) -> Evidence:
-    """For residuals with outliers: `fit_numbers` on targets drawn in to within two noises of Huber's fit, in turns.
+    """Fit residuals with outliers: alternate `fit_numbers` with clipping targets to two noises around Huber's fit.
 
-    The noise is that of the bulk, from the median size of residuals over the degrees of freedom that are left.
+    The noise is that of the bulk, from the median size of residuals over the remaining degrees of freedom.
     """
-    rows = some_rows(len(inputs), MAX_ROWS)
+    rows = subsample(len(inputs), MAX_ROWS)
     inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
     centre, spread = robust_moments(targets, weights)
-    drawn_in = np.clip(targets, centre - 3 * spread, centre + 3 * spread)
-    found = fit_numbers(kernel, inputs, drawn_in, weights, noise)
-    fitted, scale = _robust_residuals(found, inputs, targets, weights, noise, 1e-3 * spread)
-    drawn_in = fitted + np.clip(targets - fitted, -2 * scale, 2 * scale)
-    found = fit_numbers(kernel, inputs, drawn_in, weights, noise)
-    _, scale = _robust_residuals(found, inputs, targets, weights, noise, 1e-3 * spread)
-    return found._replace(noise=scale)
+    clipped = np.clip(targets, centre - 3 * spread, centre + 3 * spread)
+    evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
+    fitted, scale = _robust_residuals(evidence, inputs, targets, weights, noise, 1e-3 * spread)
+    clipped = fitted + np.clip(targets - fitted, -2 * scale, 2 * scale)
+    evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
+    _, scale = _robust_residuals(evidence, inputs, targets, weights, noise, 1e-3 * spread)
+    return evidence._replace(noise=scale)
 
 
 @one_thread
 def fit_labels(kernel: Any, inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Any:
-    """For classes 0, ..., C-1: length scale and amplitude of the best Laplace approximation of the evidence.
+    """Return the kernel whose length scale and amplitude maximise Laplace's approximation for classes 0, ..., C-1.
 
     With more than two classes the evidence is the sum over one class against the rest, MOST_CLASSES of them at most.
     """
     if not isinstance(kernel, str):
         return kernel
-    rows = some_rows(len(inputs), MAX_LABELLED)
+    rows = subsample(len(inputs), MAX_LABELLED)
     inputs, labels, weights = inputs[rows], labels[rows], weights[rows]
     classes, counts = np.unique(labels, return_counts=True)
     classes = classes[np.argsort(-counts, kind="stable")][: 1 if len(classes) <= 2 else MOST_CLASSES]
-    signs = [np.where(labels == one, 1.0, -1.0) for one in classes]
+    signs = [np.where(labels == label, 1.0, -1.0) for label in classes]
 
     def cost(kind: str, place: np.ndarray) -> float:
         length, c = np.exp(np.clip(place, *LABEL_BOUNDS))
@@ -112,29 +115,29 @@ def fit_labels(kernel: Any, inputs: np.ndarray, labels: np.ndarray, weights: np.
     coarse = [
         (kind, np.log([length, c])) for kind in _kinds(kernel) for length in (0.5, 1.5, 5.0) for c in (3, 30, 300)
     ]
-    kind, place = min(coarse, key=lambda one: cost(*one))
+    kind, place = min(coarse, key=lambda candidate: cost(*candidate))
     options = {
         "maxfev": 30,
         "xatol": 0.05,
         "fatol": 0.05,
         "initial_simplex": place + np.array([[0, 0], [0.5, 0], [0, 1]]),
     }
-    found: Any = minimize(lambda place: cost(kind, place), place, method="Nelder-Mead", options=options)
-    length, c = np.exp(np.clip(found.x, *LABEL_BOUNDS))
+    optimum: Any = minimize(lambda place: cost(kind, place), place, method="Nelder-Mead", options=options)
+    length, c = np.exp(np.clip(optimum.x, *LABEL_BOUNDS))
     if len(signs) > 1:  # a function against the mean of the others varies more than one alone
         c *= 1 - 1 / len(signs)
     return ConstantKernel(float(c)) * KINDS[kind](float(length))
 
 
 def laplace_cost(gram: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> float:
-    """-2 log p(y) by Laplace's approximation, logistic likelihood (Rasmussen and Williams 2006, eq. 3.32)."""
+    """Return -2 log p(y) by Laplace's approximation, logistic likelihood (Rasmussen and Williams 2006, eq. 3.32)."""
     f, before, value, root_factor = np.zeros(len(signs)), np.inf, np.inf, np.ones(1)
     for _ in range(NEWTON_STEPS):
         p = expit(f)
-        bend = np.maximum(weights * p * (1 - p), 1e-12)
-        root = np.sqrt(bend)
+        curvature = np.maximum(weights * p * (1 - p), 1e-12)
+        root = np.sqrt(curvature)
         factor = cho_factor(np.eye(len(f)) + root[:, None] * gram * root, lower=True)
-        b = bend * f + weights * ((signs + 1) / 2 - p)
+        b = curvature * f + weights * ((signs + 1) / 2 - p)
         alpha = b - root * cho_solve(factor, root * (gram @ b))
         f = gram @ alpha
         root_factor = np.diag(factor[0])
@@ -145,15 +148,8 @@ def laplace_cost(gram: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> fl
     return float(2 * value + 2 * np.sum(np.log(root_factor)))
 
 
-def some_rows(size: int, most: int) -> np.ndarray:
-    """Places of at most so many of the rows, in order, the same ones for the same size."""
-    if size <= most:
-        return np.arange(size)
-    return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
-
-
 def robust_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Median, and the median distance from it in units of a normal law's deviation; that itself where it is 0.
+    """Return the median, and the median distance from it over that of N(0, 1), or the deviation where it is 0.
 
     Example:
         >>> centre, spread = robust_moments(np.array([1.0, 2.0, 3.0, 4.0, 1e9]), np.ones(5))
@@ -179,7 +175,7 @@ def _kinds(kernel: str) -> tuple[str, ...]:
 def _spectrum(
     kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(l, v^2), see the top."""
+    """Return (l, v^2), see the module."""
     root = np.sqrt(weights)
     values, vectors = np.linalg.eigh(root[:, None] * kernel(inputs) * root)
     return np.maximum(values, 0.0), (vectors.T @ (root * targets)) ** 2
@@ -188,40 +184,41 @@ def _spectrum(
 def _scales(
     values: np.ndarray, squares: np.ndarray, noise: float | None, amplitude: float | None
 ) -> tuple[float, float, float]:
-    """(cost, c, s) at their best, those given being kept."""
+    """Return (cost, c, s) at the minimum over those that are None."""
     power, unit = float(np.mean(squares)) or 1.0, float(np.mean(values)) or 1.0
 
-    def amplitudes(t: np.ndarray) -> np.ndarray:
-        """The best one at each ratio e^t of noise variance and amplitude."""
-        return np.mean(squares / (values + np.exp(t)[:, None]), axis=1) + 1e-300
+    def scales(t: Any) -> tuple[Any, Any]:
+        """Return (amplitude, noise variance) at e^t, their ratio or that of the free one to its scale."""
+        free = np.exp(t)
+        if amplitude is not None:
+            return amplitude, power * free if noise is None else noise**2
+        if noise is not None:
+            return power / unit * free, noise**2
+        c = np.mean(squares / (values + np.asarray(free)[..., None]), axis=-1) + 1e-300  # the best one
+        return c, c * free
 
     if noise is not None and amplitude is not None:
-        return float(_costs(values, squares, amplitude, noise**2)), amplitude, noise
-    if amplitude is not None:
-        t, cost = _least(lambda t: _costs(values, squares, amplitude, power * np.exp(t)), np.log(RATIOS[RATIOS <= 10]))
-        return cost, amplitude, float(np.sqrt(power * np.exp(t)))
-    if noise is not None:
-        t, cost = _least(lambda t: _costs(values, squares, power / unit * np.exp(t), noise**2), np.log(RATIOS))
-        return cost, float(power / unit * np.exp(t)), noise
-    t, cost = _least(lambda t: _costs(values, squares, amplitudes(t), amplitudes(t) * np.exp(t)), np.log(RATIOS))
-    c = float(amplitudes(np.array([t]))[0])
-    return cost, c, float(np.sqrt(c * np.exp(t)))
+        return float(_costs(values, squares, *scales(0.0))), amplitude, noise
+    grid = np.log(RATIOS if amplitude is None else RATIOS[RATIOS <= 10])
+    t, cost = _least(lambda t: _costs(values, squares, *scales(t)), grid)
+    c, variance = scales(t)
+    return cost, float(c), float(np.sqrt(variance))
 
 
 def _costs(values: np.ndarray, squares: np.ndarray, c: Any, variance: Any) -> np.ndarray:
-    """For each of the amplitudes c or noise variances."""
+    """Return the cost of each of the amplitudes c or noise variances."""
     total = np.multiply.outer(c, values) + np.asarray(variance)[..., None]
     return np.sum(squares / total + np.log(total), axis=-1)
 
 
 def _least(costs: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> tuple[float, float]:
-    """(place, value) of the least on a grid, made finer twice around it."""
+    """Return (place, value) of the minimum on a grid, refined twice around it."""
     for _ in range(2):
         best = int(np.argmin(costs(grid)))
         grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 21)
-    found = costs(grid)
-    best = int(np.argmin(found))
-    return float(grid[best]), float(found[best])
+    values = costs(grid)
+    best = int(np.argmin(values))
+    return float(grid[best]), float(values[best])
 
 
 def _best_length(
@@ -246,10 +243,10 @@ def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
 
 
 def _robust_residuals(
-    found: Evidence, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None, least: float
+    evidence: Evidence, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None, least: float
 ) -> tuple[np.ndarray, float]:
-    """Huber's fit of this kernel and the noise of the bulk around it, in turns; a noise that was given is kept."""
-    gram, scale = found.kernel(inputs), found.noise
+    """Alternate Huber's fit of this kernel and the noise of the bulk around it; a noise that is passed stays."""
+    gram, scale = evidence.kernel(inputs), evidence.noise
     fitted = np.zeros_like(targets)
     for _ in range(ROUNDS):
         fitted, freedom = _huber_fit(gram, targets, weights, scale)
@@ -260,15 +257,15 @@ def _robust_residuals(
 
 
 def _huber_fit(gram: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
-    """(fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
-    fitted, trust = np.full(len(targets), _median(targets, weights)), np.ones(len(targets))
+    """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
+    fitted, reweights = np.full(len(targets), _median(targets, weights)), np.ones(len(targets))
     for _ in range(NEWTON_STEPS):
-        trust = np.minimum(1.0, TUNING * noise / np.maximum(np.abs(targets - fitted), 1e-300))
-        before, fitted = fitted, gram @ cho_solve(_trusting(gram, weights * trust, noise), targets)
+        reweights = np.minimum(1.0, TUNING * noise / np.maximum(np.abs(targets - fitted), 1e-300))
+        before, fitted = fitted, gram @ cho_solve(_weighted_factor(gram, weights * reweights, noise), targets)
         if np.max(np.abs(fitted - before)) < 1e-3 * noise:
             break
-    return fitted, float(np.trace(cho_solve(_trusting(gram, weights * trust, noise), gram)))
+    return fitted, float(np.trace(cho_solve(_weighted_factor(gram, weights * reweights, noise), gram)))
 
 
-def _trusting(gram: np.ndarray, weights: np.ndarray, noise: float) -> Any:
+def _weighted_factor(gram: np.ndarray, weights: np.ndarray, noise: float) -> Any:
     return cho_factor(gram + np.diag(noise**2 / np.maximum(weights, 1e-6)))

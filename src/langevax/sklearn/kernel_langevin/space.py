@@ -8,79 +8,58 @@ keeps its prior variance (Seeger, Williams and Lawrence 2003): bands widen away 
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
-from sklearn.gaussian_process.kernels import Kernel
+from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
 
-from langevax.sklearn.kernel_langevin.evidence import some_rows
-from langevax.sklearn.table import Standardiser, bucket
+from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.table import Standardiser, bucket, subsample
 from langevax.spaces import GaussianPrior, KernelEigenbasis
 
 MAX_LANDMARKS = 2000  # rows whose kernel matrix is decomposed, one to two seconds
 MAX_MODES = 512
-INFORMED = 1e-2  # of the prior's precision: what the data add to a mode that is still taken in
+INFORMED = 1e-2  # share of the prior's precision that data add to a mode of the basis at least
 FEWEST_MODES = 32  # of a padded basis
 
 
-class FunctionSpace(Protocol):
-    """What sampling and predictions ask of it; points are the columns of X as the user gave them."""
-
-    @property
-    def eigenvalues(self) -> np.ndarray:
-        """(N,) float64: mu."""
-        ...
-
-    @property
-    def available(self) -> int:
-        """Modes there are above rounding."""
-        ...
-
-    def features(self, X: np.ndarray) -> np.ndarray:
-        """(n, N) float64: `f_k(x_i)`."""
-        ...
-
-    def leftover(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """(n,) variance of g."""
-        ...
-
-    def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """(n, n) covariance of g."""
-        ...
-
-
+@saved_class
 @dataclass(frozen=True)
 class KernelSpace:
-    """Of a kernel of scikit-learn, on standardised columns or on columns as they are."""
+    """The eigenbasis of a kernel of scikit-learn, on standardised columns or on columns as they are."""
 
     kernel: Kernel
     standardiser: Standardiser | None
     landmarks: np.ndarray
-    """(m, d), as the kernel sees them."""
+    """(m, d), inputs of the kernel."""
     projection: np.ndarray
     """(m, N): `f(x) = K(x, landmarks) projection`."""
     eigenvalues: np.ndarray
+    """(N,): mu."""
     available: int
+    """Number of modes above rounding."""
 
     def inputs(self, X: np.ndarray) -> np.ndarray:
-        """As the kernel sees them."""
+        """Return the inputs of the kernel."""
         return X if self.standardiser is None else self.standardiser(X).astype(np.float64)
 
     def features(self, X: np.ndarray) -> np.ndarray:
+        """Return (n, N) float64: `f_k(x_i)`."""
         inputs, rows = self.inputs(X), max(1, 2**24 // len(self.landmarks))  # 128 MB of kernel at once
         cuts = range(0, len(inputs), rows)
         return np.concatenate([self.kernel(inputs[i : i + rows], self.landmarks) @ self.projection for i in cuts])
 
     def leftover(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Return (n,) variance of g."""
         return np.maximum(self.kernel.diag(self.inputs(X)) - features**2 @ self.eigenvalues, 0.0)
 
     def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Return (n, n) covariance of g."""
         return self.kernel(self.inputs(X)) - (features * self.eigenvalues) @ features.T
 
 
 @dataclass(frozen=True)
 class PriorSpace:
-    """Of a user's own prior, which is all there is: nothing is left out of its basis."""
+    """The basis of a user's own prior, which leaves nothing out."""
 
     prior: GaussianPrior
 
@@ -105,7 +84,7 @@ class PriorSpace:
         return np.asarray(basis.evaluate(points), np.float64)
 
     def covariance(self, X: np.ndarray) -> np.ndarray:
-        """(n, n): the kernel."""
+        """Return the kernel matrix (n, n)."""
         features = self.features(X)
         return (features * self.eigenvalues) @ features.T
 
@@ -116,6 +95,10 @@ class PriorSpace:
         return np.zeros((len(X), len(X)))
 
 
+FunctionSpace = KernelSpace | PriorSpace
+"""A basis with its prior; points are the columns of X in the user's units."""
+
+
 def kernel_space(
     kernel: Kernel,
     standardiser: Standardiser | None,
@@ -124,19 +107,19 @@ def kernel_space(
     num_modes: int | str,
     precision: float,
 ) -> KernelSpace:
-    """The kernel's leading eigenfunctions in the law of the rows, or of MAX_LANDMARKS of them.
+    """Return the kernel's leading eigenfunctions in the law of the rows, or of MAX_LANDMARKS of them.
 
     Args:
-        X: (n, d), as the user gave them.
+        X: (n, d), in the user's units.
         weights: (n,).
-        num_modes: N, or "auto": modes with precision * mu_k > INFORMED, made up to a power of two.
+        num_modes: N, or "auto": modes with precision * mu_k > INFORMED, rounded up to a power of two.
         precision: what the data add to the precision of a mode at most, sum of weights / noise^2.
 
     Raises:
-        ValueError: more modes than there are above rounding; a kernel that is none.
+        ValueError: more modes than there are above rounding; a kernel that is not positive.
     """
     inputs = X if standardiser is None else standardiser(X).astype(np.float64)
-    chosen = some_rows(len(inputs), MAX_LANDMARKS)
+    chosen = subsample(len(inputs), MAX_LANDMARKS)
     basis = KernelEigenbasis(kernel, inputs[chosen], weights=weights[chosen])
     available = basis.num_modes
     if isinstance(num_modes, str):
@@ -154,7 +137,7 @@ def kernel_space(
 
 
 def width_of(num_modes: int) -> int:
-    """Modes to store for so many of them.
+    """Return how many modes to store for `num_modes` of them.
 
     Example:
         >>> [width_of(n) for n in (1, 33, 65, 129, 300)]
@@ -167,15 +150,12 @@ def _power_of_two(num_modes: int) -> int:
     return max(FEWEST_MODES, 1 << max(num_modes - 1, 0).bit_length())
 
 
-def kernel_of(given: Any) -> Kernel | str:
-    """A word or a kernel of scikit-learn without noise of its own; else raise."""
-    words = ("auto", "matern", "rbf")
-    if isinstance(given, str) and given in words:
-        return given
-    if not isinstance(given, Kernel):
-        listing = ", ".join(map(repr, words))
-        raise ValueError(f"kernel must be {listing} or a kernel of sklearn.gaussian_process, got {given!r}.")
-    parts = [given, *(part for part in given.get_params().values() if isinstance(part, Kernel))]
-    if any(type(part).__name__ == "WhiteKernel" for part in parts):
-        raise ValueError(f"kernel {given} holds a WhiteKernel; take it out, and pass noise= or let it be estimated.")
-    return given
+def checked_kernel(kernel: Kernel | str) -> Kernel | str:
+    """Return a word, or a kernel without noise of its own; raise ValueError for one with noise."""
+    if isinstance(kernel, Kernel):
+        parts = [kernel, *(part for part in kernel.get_params().values() if isinstance(part, Kernel))]
+        if any(isinstance(part, WhiteKernel) for part in parts):
+            raise ValueError(
+                f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or let it be estimated."
+            )
+    return kernel

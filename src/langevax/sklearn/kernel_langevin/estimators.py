@@ -1,0 +1,449 @@
+"""The kernel Langevin regressor and classifier: parameters, fit, and functions drawn from the posterior."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit, softmax
+from sklearn.gaussian_process.kernels import Kernel
+from sklearn.utils import check_random_state
+
+from langevax.gradients import GradientEstimator
+from langevax.integrators import Integrator
+from langevax.problems.likelihoods import Bernoulli, Categorical, Gaussian, Huber, Likelihood, Residual, StudentT
+from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
+from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, robust_moments
+from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, sample
+from langevax.sklearn.kernel_langevin.space import FunctionSpace, PriorSpace, checked_kernel, kernel_space
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
+from langevax.sklearn.table import (
+    LabelTargets,
+    NumberTargets,
+    Rows,
+    Standardiser,
+    Table,
+    TableEstimator,
+    subsample,
+    weighted_moments,
+)
+from langevax.spaces import GaussianPrior
+
+VALUES_AT_ONCE = 2**23  # numbers of a block of drawn values, 64 MB
+INSPECTED_ROWS = 64  # training rows at which convergence of the chains is measured
+LIKELIHOODS: dict[str, type[Residual]] = {"squared": Gaussian, "huber": Huber, "student": StudentT}
+
+
+class FunctionTask(NamedTuple):
+    """Likelihood and targets of a posterior."""
+
+    likelihood: Likelihood
+    targets: np.ndarray
+    """Targets of the likelihood."""
+    num_outputs: int | None
+    """Number of functions; None for one."""
+
+
+@dataclass(eq=False, repr=False)
+class KernelLangevinEstimator(KernelLangevinDiagnostics, TableEstimator):
+    """A function with a Gaussian prior, its posterior sampled by Langevin dynamics; see regressor and classifier."""
+
+    kernel: Literal["auto", "rbf", "matern"] | Kernel = "auto"
+    _: KW_ONLY
+    prior: GaussianPrior | None = None
+    num_modes: int | Auto = "auto"
+    num_chains: int = 4
+    num_samples: int = 500
+    num_warmup: int | Auto = "auto"
+    thinning: int | Auto = "auto"
+    relative_step_size: float | Auto = "auto"
+    integrator: str | Integrator = "exponential"
+    gradient: Literal["auto", "full", "svrg"] | GradientEstimator = "auto"
+    preconditioner: Literal["auto", "hessian"] | None = "auto"
+    progress: Progress = "auto"
+    random_state: RandomState = None
+
+    unsaved_attributes = ("rows_",)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
+        "prior": [GaussianPrior, None],
+        "num_modes": count(1, "auto"),
+        "num_chains": count(1),
+        "num_samples": count(4),
+        "num_warmup": count(0, "auto"),
+        "thinning": count(1, "auto"),
+        "relative_step_size": positive("auto"),
+        "integrator": [*one_of(*INTEGRATORS), Integrator],
+        "gradient": [*one_of("auto", "full", "svrg"), GradientEstimator],
+        "preconditioner": [*one_of("auto", "hessian"), None],
+        "loss": [*one_of(*LIKELIHOODS), *LIKELIHOODS.values()],
+        "noise": positive("auto"),
+        "normalize_y": FLAG,
+        **SHARED,
+    }
+
+    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Choose the kernel, compute the eigenbasis, and sample.
+
+        Args:
+            X: (n, d) numbers, at least two rows; NumPy, pandas or polars.
+            y: (n,).
+            sample_weight: (n,) >= 0; a row of weight 2 counts as two rows.
+
+        Raises:
+            ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
+            DivergenceError: the step size is too large.
+        """
+        self._validate_params()
+        kernel = checked_kernel(self.kernel)
+        if self.prior is not None and kernel != "auto":
+            raise ValueError("prior and kernel are both passed, but a prior has its own kernel; leave one of them out.")
+        if self.prior is not None and self.num_modes != "auto":
+            raise ValueError(
+                f"prior has its own {self.prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."
+            )
+        rows = _sorted(self._training_rows(X, y, sample_weight))
+        self.seed_ = self._seed()
+        standardiser = None
+        if self.prior is None and isinstance(self.kernel, str):
+            standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
+        self._choose(rows, rows.inputs if standardiser is None else standardiser(rows.inputs).astype(np.float64))
+        self.rows_, self.space_ = rows, self._space(rows, standardiser, self.num_modes)
+        self.eigenvalues_ = self.space_.eigenvalues
+        self.inspected_ = rows.inputs[subsample(len(rows.inputs), INSPECTED_ROWS)]
+        self._record(self._sampled(self.space_))
+        return self
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write the fitted model as one safetensors file: arrays and a JSON header, with landmarks but no targets.
+
+        `langevax.sklearn.load` reads it. A loaded model does all but `resolution`, which needs the targets.
+
+        Raises:
+            ValueError: a kernel or prior of the user's own, which JSON cannot hold; pickle such a model.
+        """
+        for name, own in (("kernel", not isinstance(self.kernel, str)), ("prior", self.prior is not None)):
+            if own:
+                raise ValueError(
+                    f"this model has a {name} of your own, which a JSON header cannot hold; use pickle instead."
+                )
+        super().save(file)
+
+    def sample_functions(self, X: Table, num_samples: int = 10, random_state: RandomState = None) -> np.ndarray:
+        """Return functions drawn from the posterior, jointly at all rows: (num_samples, n), or (num_samples, n, C).
+
+        Costs O(n^3) where the basis is truncated. In the units of `predict`, or log odds, or unnormalised log
+        probabilities.
+        """
+        X = self._columns(X)
+        rng = check_random_state(random_state)
+        draws = self._pooled_draws()
+        chosen = rng.choice(len(draws), num_samples, replace=num_samples > len(draws))
+        features = self.space_.features(X)
+        values = np.tensordot(draws[chosen], features, (1, 1))  # (samples, n) or (samples, C, n)
+        variances, directions = np.linalg.eigh(self.space_.leftover_covariance(X, features))
+        root = directions * np.sqrt(np.maximum(variances, 0.0))
+        values = values + rng.normal(size=values.shape) @ root.T
+        return self._in_units(values if values.ndim == 2 else np.moveaxis(values, 1, 2))
+
+    def _space(self, rows: Rows, standardiser: Standardiser | None, num_modes: int | Auto) -> FunctionSpace:
+        if self.kernel_ is None:
+            assert self.prior is not None
+            return PriorSpace(self.prior)
+        bound = float(np.max(np.asarray(self._task(rows).likelihood.curvature)))
+        precision = bound * float(rows.weights.sum())
+        return kernel_space(self.kernel_, standardiser, rows.inputs, rows.weights, num_modes, precision)
+
+    def _sampled(self, space: FunctionSpace) -> Draws:
+        rows, task = self.rows_, self._task(self.rows_)
+        parameters: dict[str, Any] = self.get_params(deep=False) | {"progress": shown(self.progress)}
+        options = ChainOptions(**{name: parameters[name] for name in ChainOptions._fields})
+        likelihood = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), task.likelihood)  # traced
+        features, eigenvalues = space.features(rows.inputs), space.eigenvalues
+        return sample(
+            features, task.targets, rows.weights, eigenvalues, likelihood, task.num_outputs, options, self.seed_
+        )
+
+    def _record(self, draws: Draws) -> None:
+        self.coefficients_, self.step_size_, self.n_iter_, self.history_ = draws
+
+    def _pooled_draws(self) -> np.ndarray:
+        """Return the draws of all chains, (draws, N) or (draws, N, C) float64."""
+        return self.coefficients_.reshape(-1, *self.coefficients_.shape[2:]).astype(np.float64)
+
+    def _blocks(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (drawn values (rows, draws) or (rows, draws, C); variance (rows,) of what the basis leaves out)."""
+        draws = self._pooled_draws()
+        size = max(1, VALUES_AT_ONCE // (draws.size // draws.shape[1]))
+        for begin in range(0, len(X), size):
+            rows = X[begin : begin + size]
+            features = self.space_.features(rows)
+            yield np.tensordot(features, draws, (1, 1)), self.space_.leftover(rows, features)
+
+    def _moments(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return posterior mean and standard deviation of the function, (n,) or (n, C)."""
+        means, deviations = [], []
+        for values, leftover in self._blocks(X):
+            means.append(values.mean(axis=1))
+            variance = values.var(axis=1)
+            deviations.append(np.sqrt(variance + _along_rows(leftover, variance)))
+        return np.concatenate(means), np.concatenate(deviations)
+
+    def _quantiles(self, X: Table, coverage: float, observe: Callable[..., np.ndarray]) -> np.ndarray:
+        """Return the ends (n, ..., 2) of central intervals of `observe(values, rng)`, the same at every call."""
+        X = self._columns(X)
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual.")
+        tail, intervals = (1 - coverage) / 2, []
+        for number, (values, leftover) in enumerate(self._blocks(X)):
+            rng = np.random.default_rng([self.seed_, number])
+            values = values + np.sqrt(_along_rows(leftover, values)) * rng.normal(size=values.shape)
+            intervals.append(np.moveaxis(np.quantile(observe(values, rng), [tail, 1 - tail], axis=1), 0, -1))
+        return np.concatenate(intervals)
+
+    @abstractmethod
+    def _choose(self, rows: Rows, inputs: np.ndarray) -> None:
+        """Set `kernel_` (None with a prior) and what targets need; `inputs` are those of the kernel."""
+
+    @abstractmethod
+    def _task(self, rows: Rows) -> FunctionTask:
+        """Return likelihood and targets as chosen."""
+
+    @abstractmethod
+    def _in_units(self, values: np.ndarray) -> np.ndarray:
+        """Return values of functions in the units of `predict`."""
+
+
+@dataclass(eq=False, repr=False)
+class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
+    """Regression with bands, the unknown function in an RKHS, by Langevin dynamics in infinitely many dimensions.
+
+    The function is a sum over the kernel's eigenfunctions on the rows, its coefficients a priori normal, and their
+    posterior is sampled (Muzellec, Sato, Massias, Suzuki, COLT 2022):
+
+        f = sum_k x_k f_k,      x_k ~ N(0, mu_k),      y_i = f(x_i) + noise
+        potential = 1/n sum_i -log p(y_i | f(x_i)) + 1/2 sum_k x_k^2 / (n mu_k),      temperature = 1/n
+
+    With loss="squared" that is Gaussian process regression, which scikit-learn solves in closed form; sampling pays off
+    with outliers ("huber", "student") and with more rows than O(n^3) allows.
+
+    Args:
+        kernel: "rbf", "matern" (smoothness 1.5), one length scale for all standardised columns, chosen with amplitude
+            and noise by marginal likelihood on at most 400 rows; "auto" uses the better of the two. Or a kernel of
+            `sklearn.gaussian_process.kernels`, used unchanged, on the columns as they are, its variance in units of
+            the targets' where `normalize_y`.
+        prior: a `langevax.spaces.GaussianPrior` instead of a kernel; the columns of X are its points.
+        loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
+            gross outliers. Or `langevax.likelihoods.Gaussian`, `Huber` or `StudentT`, for another threshold or other
+            degrees; its noise is replaced by `noise`.
+        noise: s, in the units of y: the standard deviation, or of the robust losses that of the bulk; "auto" estimates
+            it.
+        normalize_y: targets are centred and scaled first, by median and median distance for the robust losses. False
+            leaves them: then a kernel's variance is in the units of y, squared.
+        num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512. Modes that are left out
+            have their prior variance. `resolution()` says whether N was enough.
+        num_chains, num_samples: draws are num_chains times num_samples.
+        num_warmup: steps before the first draw; "auto" is ten relaxation times.
+        thinning: steps between draws; "auto" is the relaxation time, at most 50.
+        relative_step_size: times the inverse curvature of the likelihood; "auto" is 0.1: variances are at most 5 % too
+            large, by the factor 1 / (1 - relative_step_size q / 2) for a mode of curvature q relative to the largest.
+        integrator: "exponential", exact for the prior; "semi-implicit" as in the paper, too cold in rough modes;
+            "crank-nicolson"; or one of `langevax.integrators`.
+        gradient: "full"; "svrg" with a batch that adds at most five percent to the variance; "auto" is "svrg" above
+            4096 distinct rows where it saves anything; or one of `langevax.gradients`.
+        preconditioner: None, one step for all modes, as in the paper; "hessian" changes to coordinates in which prior
+            and mean Hessian of the likelihood are both diagonal, and gives each the step of its own curvature; "auto"
+            is None unless the slowest mode relaxes slowly.
+        progress: show a progress line; "auto" shows it on a terminal after a second.
+        random_state: int or `numpy.random.RandomState`.
+
+    Attributes:
+        coefficients_: (chain, draw, N) float32, of the scaled targets.
+        eigenvalues_, kernel_, noise_: mu, the kernel and s as chosen, s in the units of y.
+        step_size_: as used; relative to the curvature of each coordinate where preconditioned.
+        n_iter_: steps of each chain.
+        history_: "preconditioned", "curvature", "relaxation" (steps), "num_warmup", "thinning", "evaluations",
+            "seconds", "gradient".
+        warnings_: signs of poor convergence, in sentences; empty where there are none.
+
+    Example:
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> model = KernelLangevinRegressor(num_samples=100, random_state=0).fit(X[:300], y[:300])
+        >>> 0.4 < model.score(X[300:], y[300:]) < 0.6
+        True
+        >>> low, high = model.interval(X[300:], coverage=0.9, noise=True).T
+        >>> 0.85 < float(((low < y[300:]) & (y[300:] < high)).mean()) < 0.95
+        True
+    """
+
+    _: KW_ONLY
+    loss: Literal["squared", "huber", "student"] | Residual = "squared"
+    noise: float | Auto = "auto"
+    normalize_y: bool = True
+
+    @overload
+    def predict(self, X: Table, return_std: Literal[False] = False) -> np.ndarray: ...
+    @overload
+    def predict(self, X: Table, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(self, X: Table, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return (n,) posterior mean of the function; with `return_std` also (n,) its deviation, without noise."""
+        X = self._columns(X)
+        if not return_std:
+            return self._in_units(self.space_.features(X) @ self._pooled_draws().mean(axis=0))
+        mean, deviation = self._moments(X)
+        return self._in_units(mean), self.target_scale_ * deviation
+
+    def interval(self, X: Table, coverage: float = 0.9, noise: bool = False) -> np.ndarray:
+        """Return (n, 2): the ends of intervals that hold the function with that probability, or a new observation.
+
+        Quantiles over the draws, the same at every call.
+
+        Args:
+            coverage: the probability.
+            noise: intervals are of new observations, that is with noise.
+        """
+
+        def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            if not noise:
+                return values
+            return values + self.noise_ / self.target_scale_ * draw_noise(self._likelihood(1.0), rng, values.shape)
+
+        return self._in_units(self._quantiles(X, coverage, observe))
+
+    def _likelihood(self, noise: float | jax.Array) -> Residual:
+        """Return the loss with this noise."""
+        return LIKELIHOODS[self.loss](noise) if isinstance(self.loss, str) else replace(self.loss, noise=noise)
+
+    def _in_units(self, values: np.ndarray) -> np.ndarray:
+        return self.target_mean_ + self.target_scale_ * values
+
+    def _choose(self, rows: Rows, inputs: np.ndarray) -> None:
+        mean, deviation = weighted_moments(rows.targets, rows.weights)
+        constant, robust = not deviation > 0, not isinstance(self._likelihood(1.0), Gaussian)
+        if constant and isinstance(self.noise, str):
+            raise ValueError(
+                f"y is constant ({rows.targets[0]}), so that noise='auto' cannot estimate the noise; pass noise, a "
+                "number > 0 in the units of y."
+            )
+        if robust and not constant:
+            mean, deviation = robust_moments(rows.targets, rows.weights)
+        mean, scale = (float(mean), 1.0 if constant else float(deviation)) if self.normalize_y else (0.0, 1.0)
+        noise = None if isinstance(self.noise, str) else float(self.noise) / scale
+        kernel = None if self.prior is not None else self.kernel
+        if kernel is not None or noise is None:
+            covariance = kernel if self.prior is None else PriorSpace(self.prior).covariance
+            fit = fit_robust if robust else fit_numbers
+            best = fit(covariance, inputs, (rows.targets - mean) / scale, rows.weights, noise)
+            kernel, noise = None if kernel is None else best.kernel, best.noise
+        self.kernel_, self.target_mean_, self.target_scale_, self.noise_ = kernel, mean, scale, scale * noise
+
+    def _task(self, rows: Rows) -> FunctionTask:
+        likelihood = self._likelihood(jnp.float32(self.noise_ / self.target_scale_))
+        targets = (rows.targets - self.target_mean_) / self.target_scale_
+        return FunctionTask(likelihood, targets.astype(np.float32), None)
+
+
+class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
+    """Classification with calibrated probabilities, by Langevin dynamics in infinitely many dimensions.
+
+    Two classes have one function as log odds, more have one each as unnormalised log probabilities; each has the prior
+    of `KernelLangevinRegressor`, and their posterior is sampled as there (Muzellec, Sato, Massias, Suzuki, COLT 2022).
+    The posterior is not approximated by a normal law, as it is by `GaussianProcessClassifier`.
+
+    Args:
+        kernel: as in `KernelLangevinRegressor`; length scale and amplitude of a named kernel are chosen by Laplace's
+            approximation of the marginal likelihood on at most 200 rows, with more than two classes of one against the
+            rest. A kernel's variance is that of log odds.
+        relative_step_size: as there, but "auto" is 0.2.
+        prior, num_modes, num_chains, num_samples, num_warmup, thinning, integrator, gradient, preconditioner, progress,
+            random_state: as there.
+
+    Attributes:
+        classes_: the labels, in the order of `predict_proba`'s columns.
+        coefficients_: (chain, draw, N), or (chain, draw, N, C) of mean 0 over classes, float32.
+        eigenvalues_, kernel_, step_size_, n_iter_, history_, warnings_: as there.
+
+    Raises:
+        ValueError: one class only.
+
+    Example:
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = KernelLangevinClassifier(num_samples=100, random_state=0).fit(X[:400], y[:400])
+        >>> model.score(X[400:], y[400:]) > 0.95
+        True
+    """
+
+    def predict_proba(self, X: Table) -> np.ndarray:
+        """Return (n, C), rows summing to one: averages over the draws."""
+        return np.concatenate([_mean_probabilities(*block).mean(axis=1) for block in self._blocks(self._columns(X))])
+
+    def predict(self, X: Table) -> np.ndarray:
+        """Return (n,) labels: the most probable."""
+        probabilities = self.predict_proba(X)  # first: raises NotFittedError
+        return self.classes_[probabilities.argmax(1)]
+
+    def interval(self, X: Table, coverage: float = 0.9) -> np.ndarray:
+        """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""
+        return self._quantiles(X, coverage, lambda values, _rng: _class_probabilities(values))
+
+    def _in_units(self, values: np.ndarray) -> np.ndarray:
+        return values
+
+    def _choose(self, rows: Rows, inputs: np.ndarray) -> None:
+        self.kernel_ = None
+        if self.prior is None:
+            self.kernel_ = fit_labels(self.kernel, inputs, rows.targets, rows.weights)
+
+    def _task(self, rows: Rows) -> FunctionTask:
+        if len(self.classes_) == 2:
+            return FunctionTask(Bernoulli(), (2.0 * rows.targets - 1).astype(np.float32), None)
+        return FunctionTask(Categorical(), rows.targets.astype(np.int32), len(self.classes_))
+
+
+def draw_noise(loss: Residual, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return draws of the noise of that loss, in units of s."""
+    if isinstance(loss, StudentT):
+        return rng.standard_t(loss.degrees, size=shape)
+    if not isinstance(loss, Huber):
+        return rng.normal(size=shape)
+    # density e^{-r^2/2} within k and e^{k^2/2 - k|r|} beyond: truncated normal draws, or exponential ones beyond
+    from scipy.stats import norm, truncnorm
+
+    k = loss.threshold
+    inside = np.sqrt(2 * np.pi) * (1 - 2 * norm.sf(k))
+    beyond = 2 * np.exp(-(k**2) / 2) / k
+    tails = (k + rng.exponential(1 / k, size=shape)) * rng.choice([-1.0, 1.0], size=shape)
+    core = truncnorm.ppf(rng.uniform(size=shape), -k, k)
+    return np.where(rng.uniform(size=shape) < beyond / (inside + beyond), tails, core)
+
+
+def _class_probabilities(values: np.ndarray) -> np.ndarray:
+    """Return (n, draws, C) of log odds (n, draws), or of (n, draws, C) unnormalised log probabilities."""
+    return np.stack([expit(-values), expit(values)], axis=-1) if values.ndim == 2 else softmax(values, axis=-1)
+
+
+def _mean_probabilities(values: np.ndarray, leftover: np.ndarray) -> np.ndarray:
+    """Return (n, draws, C) for functions with these values and variance (n,) left out of them.
+
+    The mean of sigmoid(z + sqrt(v) xi) is about sigmoid(z / sqrt(1 + pi v / 8)) (MacKay, Neural Computation 1992).
+    """
+    return _class_probabilities(values / np.sqrt(1 + np.pi / 8 * _along_rows(leftover, values)))
+
+
+def _along_rows(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return (n,) numbers with as many axes as `values` (n, ...)."""
+    return numbers.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _sorted(rows: Rows) -> Rows:
+    """Order rows by their inputs, so that the units of the targets change the sign of no eigenfunction."""
+    order = np.lexsort((rows.targets, *rows.inputs.T))
+    place = np.append(np.argsort(order), -1)
+    return Rows(rows.inputs[order], rows.targets[order], rows.weights[order], place[rows.places])

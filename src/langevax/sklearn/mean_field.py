@@ -1,0 +1,174 @@
+"""Regression and classification of tables by a mean-field network."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.utils import Tags
+
+from langevax.problems import losses
+from langevax.sklearn.base import MeanFieldEstimator
+from langevax.sklearn.inspection import MeanFieldInspection
+from langevax.sklearn.table import LabelTargets, NumberTargets, Table, weighted_moments
+from langevax.sklearn.training import Task
+
+
+class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator):
+    """Least squares by a two-layer network in the mean-field limit, without early stopping or tuning.
+
+    Minimises over laws q of neurons theta, by Langevin dynamics on `num_particles` of them
+    (Nitanda, Wu, Suzuki, AISTATS 2022),
+
+        1/(2n) sum_i |E_q h(theta, x_i) - y_i|^2 + T KL(q || N(0, I / prior_precision)),
+        h = R tanh(a) tanh(<w, x> + b)
+
+    with columns and targets standardised. The problem is convex in q: `certificate()` says how far the fit is
+    from its global optimum. The noise of temperature T does what early stopping does elsewhere.
+
+    Args:
+        solver: "mfld", "svrg-mfld", "underdamped", "pda", "psdca" or "fictitious-play": all minimise the same
+            objective, and one certificate serves all. docs/solvers.md compares them by measurement.
+        num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
+        temperature: T, in units of the standardised targets' variance; "auto" is the leave-one-out optimum of
+            the kernel limit (kernel ridge with alpha = n T), known in closed form.
+        relative_step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with batches.
+        num_steps: at most so many; "auto" is 1000, or 10,000 with batches, of "mfld"; about as many passes over
+            the table of the others, whose steps are rounds ("pda", "fictitious-play") or single rows ("psdca").
+        batch_size: rows of one step, None for all; "auto" uses 512 where rows times neurons exceed 4 million.
+        neuron: "tanh-tanh", or "tanh": h = R tanh(<w, x> + b), one output.
+        output_scale: R; "auto" is 10. Towards 3 the network learns features more freely, towards 100 it becomes its
+            kernel.
+        prior_precision: inverse variance of each weight, for inputs scaled to unit norm.
+        scaling: "columns" divides each column by its own deviation, "global" all columns by one, which suits pixels;
+            "auto" chooses the better by leave-one-out errors.
+        validation: "path" chooses temperature and output scale (the one passed, or three times that) by 3-fold
+            cross-validation instead, on paths from hot to cold.
+        stop_at_plateau: end once the dual vector no longer drifts.
+        warm_start: continue from the last fit's particles.
+        checkpoint: directory where the run is saved, every 30 seconds and at its end.
+        resume: continue the run that `checkpoint` holds, bit for bit, or start where it holds none; another problem
+            or other parameters are refused. False refuses a directory that holds a run.
+        devices: how many of JAX's devices share the particles, those of other processes among them
+            (`langevax.run.process_group`); or {"particles": 2, "rows": 2}, where each has half of both; None: one. The
+            numbers are the same up to the order of sums.
+        progress: show a progress line; "auto" shows it on a terminal after a second.
+        random_state: int or `numpy.random.RandomState`.
+
+    Attributes:
+        particles_: (N, size) at the end: (a, w, b), w on standardised columns over sqrt(number of columns).
+        dual_: (n,) or (n, C), mean over the last half of loss'(z_i): negative where the output is pulled up.
+        history_: arrays over records: "steps", "particles", "dual" (of distinct rows), "loss".
+        temperature_, n_iter_: T, and steps made.
+        converged_: whether the plateau ended training, and outputs do not alternate from step to step.
+        seconds_to_first_step_: seconds of the fit that went into tracing and compiling, or loading, its programs.
+        leave_one_out_: penalties and errors the temperature was chosen by.
+
+    Example:
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> model = MeanFieldRegressor(num_particles=100, num_steps=100, random_state=0).fit(X[:300], y[:300])
+        >>> 0.4 < model.score(X[300:], y[300:]) < 0.6
+        True
+    """
+
+    def predict(self, X: Table) -> np.ndarray:
+        """Return (n,) or (n, C), in the units of the targets."""
+        return self._in_units(self.outputs(X))
+
+    def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
+        """Yield the predictions of the particles at each step of `history_["steps"]`."""
+        return map(self._in_units, self.staged_outputs(X))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _in_units(self, z: np.ndarray) -> np.ndarray:
+        predictions = self.target_mean_ + self.target_scale_ * z
+        return predictions[:, None] if self.single_column_ and predictions.ndim == 1 else predictions
+
+    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        self.single_column_ = y.ndim == 2 and y.shape[1] == 1
+        return y[:, 0] if self.single_column_ else y
+
+    def _task(self, targets: np.ndarray, weights: np.ndarray) -> Task:
+        self.target_mean_, deviation = weighted_moments(targets, weights)
+        self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
+        standardised = (targets - self.target_mean_) / self.target_scale_
+        neuron = self._make_neuron(None if targets.ndim == 1 else targets.shape[1])
+        regressands = standardised.reshape(len(targets), -1)
+        return Task(neuron, losses.squared, standardised.astype(np.float32), regressands, None)
+
+
+class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator):
+    """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
+
+    Minimises over laws q of neurons theta, by Langevin dynamics on `num_particles` of them
+    (Nitanda, Wu, Suzuki, AISTATS 2022),
+
+        1/n sum_i loss(E_q h(theta, x_i), y_i) + T KL(q || N(0, I / prior_precision)),
+        h = R tanh(a) tanh(<w, x> + b)
+
+    with the logistic loss for two classes and softmax, one weight `a` per class, for more.
+
+    Args:
+        relative_step_size: in units of the inverse curvature; "auto" is 16 for two classes and 32 for more, since these
+            losses are far from their curvature bound, and two thirds of it with batches. Where classes overlap that is
+            too large: outputs alternate, and a warning names a smaller one.
+        solver, num_particles, temperature, num_steps, batch_size, neuron, output_scale, prior_precision, scaling,
+            validation, stop_at_plateau, warm_start, checkpoint, resume, devices, progress, random_state: see
+            `MeanFieldRegressor`.
+
+    Attributes:
+        classes_: the labels, in the order of `predict_proba`'s columns.
+        particles_, dual_, history_, temperature_, n_iter_, converged_, seconds_to_first_step_, leave_one_out_: see
+            `MeanFieldRegressor`.
+
+    Raises:
+        ValueError: one class only.
+
+    Example:
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = MeanFieldClassifier(num_particles=100, num_steps=100, random_state=0).fit(X[:400], y[:400])
+        >>> model.score(X[400:], y[400:]) > 0.95
+        True
+    """
+
+    def decision_function(self, X: Table) -> np.ndarray:
+        """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
+        return self.outputs(X)
+
+    def predict_proba(self, X: Table) -> np.ndarray:
+        """Return (n, C), rows summing to one."""
+        return probabilities(self.outputs(X))
+
+    def predict(self, X: Table) -> np.ndarray:
+        """Return (n,) labels."""
+        return self._labels(self.outputs(X))
+
+    def staged_predict_proba(self, X: Table) -> Iterator[np.ndarray]:
+        """Yield the probabilities by the particles at each step of `history_["steps"]`."""
+        return map(probabilities, self.staged_outputs(X))
+
+    def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
+        """Yield the labels by the particles at each step of `history_["steps"]`."""
+        return map(self._labels, self.staged_outputs(X))
+
+    def _labels(self, z: np.ndarray) -> np.ndarray:
+        return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(1)]
+
+    def _task(self, targets: np.ndarray, weights: np.ndarray) -> Task:
+        labels = targets.astype(np.int32)
+        if len(self.classes_) == 2:
+            signs = 2.0 * labels - 1
+            return Task(self._make_neuron(None), losses.logistic, signs.astype(np.float32), signs[:, None], labels)
+        one_hot = np.eye(len(self.classes_))[labels]
+        centred = one_hot - np.average(one_hot, axis=0, weights=weights)
+        return Task(self._make_neuron(len(self.classes_)), losses.softmax, labels, centred, labels)
+
+
+def probabilities(z: np.ndarray) -> np.ndarray:
+    """Return (n, C) of the outputs (n,) of two classes, or (n, C) of more."""
+    return np.stack([expit(-z), expit(z)], axis=-1) if z.ndim == 1 else softmax(z, axis=-1)

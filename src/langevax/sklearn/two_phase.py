@@ -1,0 +1,435 @@
+"""Regression by a small ReLU network, trained in two phases from several starts.
+
+Inputs are standardised columns over sqrt(d) and a constant column of the same size, 1 / sqrt(d): rows of about length
+1, as on the sphere, whose last weight is a neuron's bias. Targets are standardised. Rows are padded by rows of weight
+0, and held out by weight 0 too, so that folds and the choice of weight decay run the programs of the fit.
+"""
+
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import jax
+import numpy as np
+from jax import random
+from jaxtyping import Array, Key
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
+
+from langevax.figures import theme
+from langevax.run import simulate
+from langevax.sklearn.inspection import new_axes
+from langevax.sklearn.parameters import (
+    SHARED,
+    Auto,
+    Number,
+    Progress,
+    RandomState,
+    count,
+    non_negative,
+    positive,
+    shown,
+)
+from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.table import (
+    NumberTargets,
+    Rows,
+    Standardiser,
+    Table,
+    TableEstimator,
+    bucket,
+    padded,
+    weighted_moments,
+)
+from langevax.sklearn.training import root_key
+from langevax.teacher_student import Converge, Explore, Matching, ReLUNetwork, TwoPhaseFit, match_neurons, two_phase
+from langevax.teacher_student.phases import curvature_bound
+from langevax.teacher_student.rows import block_size_for
+from langevax.teacher_student.two_phase import Settled, network_and_loss
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DECAYS = (1e-3, 1e-4, 0.0, 1e-2)
+"""Tried by weight_decay="auto", each from where the one before ended. Strong ones compensate for a poor exploration;
+the strongest comes last, since a neuron that decayed to 0 stays there."""
+HELD_OUT = 0.2
+FEWEST_ROWS = 20
+"""To choose a weight decay by; for fewer, the strongest is used."""
+NUM_RECORDS = 50  # of phase I, and of phase II at the same interval
+SIGNS = {1: "+", 0: "0", -1: "\u2212"}
+SHOWN_COLUMNS = 12  # in a figure of the neurons, those of the largest weights
+
+
+@saved_class
+@dataclass(frozen=True)
+class NetworkUnits:
+    """Map from the user's columns and targets to those of the network, and back."""
+
+    inputs: Standardiser
+    constant: float
+    """Value of the last column."""
+    target_mean: float
+    target_scale: float
+
+    @classmethod
+    def fit(cls, rows: Rows) -> "NetworkUnits":
+        mean, deviation = weighted_moments(rows.targets, rows.weights)
+        inputs = Standardiser.fit(rows.inputs, rows.weights, "columns")
+        varying = np.count_nonzero(np.isfinite(inputs.scale))
+        return cls(inputs, float(max(1, varying) ** -0.5), float(mean), float(deviation))
+
+    def prepared(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the network's inputs (n, d + 1) float32."""
+        standardised = self.inputs(inputs)
+        return np.column_stack([standardised, np.full(len(inputs), self.constant, np.float32)])
+
+
+@dataclass(eq=False, repr=False)
+class TwoPhaseReLURegressor(NumberTargets, TableEstimator):
+    """Least squares by a small ReLU network, trained in two phases from several starts.
+
+    The network sees standardised columns and a constant one, and learns standardised targets (Akiyama and Suzuki, ICLR
+    2023, Algorithm 1):
+
+        f(x) = b + sum_j outer_j relu(inner_j . x)
+        I   theta <- theta - h grad [ error(clip(theta)) + precision / 2 |theta|^2 ] + sqrt(2 h T) xi
+        II  inner <- inner - h grad [ error + weight_decay |inner|^2 ],           outer = -1, 0 or 1 fixed
+
+    with theta = (outer, inner), error half the mean square and b the best intercept at every step. Phase I explores:
+    noise determines the signs of the neurons, which phase II cannot change. All restarts are one program; the one of
+    least training loss is returned.
+
+    Args:
+        num_particles: neurons m; the theorem asks for at most as many as columns, the code does not.
+        num_restarts: independent starts.
+        temperature: T at the start of phase I, in units of the targets' variance.
+        annealing: T falls geometrically to T / annealing in `num_explore_steps`. 1 leaves it constant, as in the paper;
+            then phase I ends sooner, once the losses of all restarts have stopped falling.
+        precision: of the quadratic penalty of phase I.
+        weight_decay: of phase II. The paper has 0, which overfits where targets are noisy: "auto" uses the best of
+            0, 1e-4, 1e-3 and 1e-2 on a fifth of the rows, then trains on all; with fewer than 20 distinct rows it is
+            1e-2.
+        bound: R of clip(r) = R tanh(r |r| / 2R), above the largest expected weight.
+        num_explore_steps, num_converge_steps: of the phases, at most.
+        relative_explore_step_size, relative_converge_step_size: in units of the inverse curvature bound; the second
+            must be below 2.
+        tolerance: phase II ends once its second half reduced the best restart's loss by no more than this share.
+        progress: show a progress line; "auto" shows it on a terminal after a second.
+        random_state: int or `numpy.random.RandomState`.
+
+    Attributes:
+        network_: `ReLUNetwork`, `outer` (m,) and `inner` (m, d + 1), on the standardised columns over sqrt(d) and a
+            constant 1 / sqrt(d) after them, whose weights are biases.
+        intercept_: b, of the standardised targets.
+        history_: "steps" (records,) and "loss" (restarts, records) through both phases: half the mean square error.
+        switch_step_, switch_reason_: the step where phase II began, and a sentence that says why.
+        restart_losses_, best_restart_: training losses at the end, and the index of the least.
+        num_positive_: (restarts,) neurons with a positive outer weight.
+        weight_decay_, held_out_: the decay used, and the mean square errors that it was chosen by.
+        n_iter_, converged_: steps of both phases, and whether phase II ended before it ran out of steps.
+
+    Example:
+        >>> from sklearn.datasets import make_friedman1
+        >>> X, y = make_friedman1(300, 5, noise=0.5, random_state=0)
+        >>> model = TwoPhaseReLURegressor(5, random_state=0).fit(X[:200], y[:200])
+        >>> model.score(X[200:], y[200:]) > 0.9
+        True
+    """
+
+    num_particles: int = 5
+    _: KW_ONLY
+    num_restarts: int = 12
+    temperature: float = 2e-3
+    annealing: float = 200.0
+    precision: float = 4e-4
+    weight_decay: float | Auto = "auto"
+    bound: float = 5.0
+    num_explore_steps: int = 1000
+    num_converge_steps: int = 4000
+    relative_explore_step_size: float = 0.1
+    relative_converge_step_size: float = 1.5
+    tolerance: float = 1e-3
+    progress: Progress = "auto"
+    random_state: RandomState = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "num_particles": count(1),
+        "num_restarts": count(1),
+        "temperature": non_negative(),
+        "annealing": positive(),
+        "precision": non_negative(),
+        "weight_decay": non_negative("auto"),
+        "bound": positive(),
+        "num_explore_steps": count(0),
+        "num_converge_steps": count(0),
+        "relative_explore_step_size": positive(),
+        "relative_converge_step_size": [Number(Real, 0, 2, closed="neither")],
+        "tolerance": non_negative(),
+        **SHARED,
+    }
+
+    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Choose the weight decay, explore, converge.
+
+        Args:
+            X: (n, d) numbers, at least two rows; NumPy, pandas or polars.
+            y: (n,).
+            sample_weight: (n,) >= 0; a row of weight 2 is the same row twice, to the last bit.
+
+        Raises:
+            ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
+            DivergenceError: a step size is too large.
+        """
+        self._validate_params()
+        rows, seed = self._training_rows(X, y, sample_weight), self._seed()
+        self.units_ = NetworkUnits.fit(rows)
+        if self.units_.target_scale == 0:
+            return self._fit_constant()
+        fit, self.intercept_, self.weight_decay_, self.held_out_ = train(self, rows, root_key(seed))
+        self.network_ = fit.network
+        self.restart_losses_, self.best_restart_ = fit.losses, fit.best
+        self.num_positive_ = fit.num_positive
+        self.switch_step_, self.n_iter_ = fit.switch, int(fit.result.steps)
+        self.switch_reason_ = self._reason(fit.switch)
+        self.converged_ = self.n_iter_ - self.switch_step_ < self.num_converge_steps
+        self.history_ = {"steps": np.empty(0, int), "loss": np.empty((self.num_restarts, 0))}
+        if (trace := fit.result.trace) is not None:
+            self.history_ = {"steps": trace.steps, "loss": np.asarray(trace.values["loss"])}
+        return self
+
+    def predict(self, X: Table) -> np.ndarray:
+        """Return (n,), in the units of the targets."""
+        columns = self._columns(X)
+        z = self.intercept_ + outputs(self.network_, self.units_.prepared(columns))
+        return self.units_.target_mean + self.units_.target_scale * z
+
+    def match(self, teacher: ReLUNetwork | tuple[ArrayLike, ArrayLike]) -> Matching:
+        """Match neurons with those of a teacher, in the units of the network's inputs and targets.
+
+        Args:
+            teacher: (outer (k,), inner (k, d) or (k, d + 1)) in the user's columns, with biases last if any.
+
+        Raises:
+            ValueError: a teacher of other columns.
+
+        Example:
+            >>> from langevax.sklearn import TwoPhaseReLURegressor
+            >>> from langevax.teacher_student import orthogonal_teacher, teach
+            >>> import jax
+            >>> teacher = orthogonal_teacher(2, 3)
+            >>> X, y = (np.asarray(array) for array in teach(teacher, jax.random.key(0), 300, noise=0.02))
+            >>> matching = TwoPhaseReLURegressor(2, random_state=0).fit(X, y).match(teacher)
+            >>> bool(matching.same_sign.all()), bool(np.degrees(matching.angles).max() < 5)
+            (True, True)
+        """
+        check_is_fitted(self)
+        outer, inner = (np.asarray(leaf, np.float64) for leaf in teacher)
+        d = len(self.units_.inputs.mean)
+        if inner.ndim != 2 or inner.shape[1] not in (d, d + 1):
+            raise ValueError(
+                f"the inner weights of the teacher have shape {inner.shape}, but the model was fitted on {d} columns; "
+                f"pass (neurons, {d}), or (neurons, {d + 1}) with biases last."
+            )
+        biases = inner[:, d] if inner.shape[1] > d else np.zeros(len(inner))
+        used = np.where(np.isfinite(self.units_.inputs.scale), self.units_.inputs.scale, 0.0)
+        biases = (biases + inner[:, :d] @ self.units_.inputs.mean) / self.units_.constant
+        size = self.units_.target_scale or 1.0
+        return match_neurons(self.network_, (outer / size, np.column_stack([inner[:, :d] * used, biases])))
+
+    def plot_trajectory(self, axes: "Axes | None" = None) -> "Axes":
+        """Plot the training loss of every restart through both phases, the returned one in colour, and the switch."""
+        from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+        check_is_fitted(self)
+        axes, steps, losses = new_axes(axes), self.history_["steps"], self.history_["loss"]
+        others = [losses[restart] for restart in range(len(losses)) if restart != self.best_restart_]
+        for loss in others:
+            axes.plot(steps, loss, color=theme.GREY, linewidth=0.8, alpha=0.6)
+        label = f"the best of {len(losses)} restarts" if others else None
+        axes.plot(steps, losses[self.best_restart_], color=theme.OKABE_ITO[0], label=label, zorder=3)
+        axes.axvline(self.switch_step_, color=theme.INK, linestyle="--", linewidth=0.8)
+        above = {"xy": (self.switch_step_, 1), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        axes.annotate("explore", xytext=(-4, 3), ha="right", **above)
+        axes.annotate("converge", xytext=(4, 3), ha="left", **above)
+        axes.set(xlabel="step", ylabel="half the mean square error", yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter("")
+        axes.set_title("Training", loc="left")
+        if others:
+            axes.legend(loc="upper right", frameon=True, edgecolor="none", framealpha=1)
+        return axes
+
+    def plot_neurons(self, axes: "Axes | None" = None) -> "Axes":
+        """Plot the weights of every neuron as colours: one row a neuron, positive ones first, largest first.
+
+        The columns of the largest weights, at most twelve, and the bias; for columns in units of their deviation and
+        targets in units of theirs.
+        """
+        check_is_fitted(self)
+        axes = new_axes(axes)
+        names, signs, weights = self._neurons()
+        limit = float(np.abs(weights).max()) or 1.0
+        image = axes.imshow(weights, cmap=theme.DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(signs)), [SIGNS[int(sign)] for sign in signs])
+        axes.set_ylabel("neurons, by the sign of their outer weight")
+        axes.set_title("The neurons", loc="left")
+        axes.grid(visible=False)
+        axes.figure.colorbar(image, ax=axes, label="inner weight")
+        return axes
+
+    def _neurons(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Return column names, signs, and weights (neurons, columns) of standardised columns, in the figure's order."""
+        outer, inner = (np.asarray(leaf, np.float64) for leaf in self.network_)
+        weights = inner * self.units_.constant  # prepared columns are the standardised ones times 1 / sqrt(d)
+        order = np.lexsort((-np.linalg.norm(weights, axis=1), -np.sign(outer)))
+        weights, d = weights[order], weights.shape[1] - 1
+        shown = np.sort(np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:SHOWN_COLUMNS])
+        names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(d)])
+        return [*(str(names[j]) for j in shown), "bias"], np.sign(outer[order]), weights[:, [*shown, d]]
+
+    @property
+    def record_every(self) -> int:
+        """Steps between records."""
+        return max(1, (self.num_explore_steps or self.num_converge_steps) // NUM_RECORDS)
+
+    def converge_phase(self, curvature: float, decay: float) -> Converge:
+        """Return phase II, to whose curvature the weight decay is added."""
+        step_size = self.relative_converge_step_size / (curvature + 2 * decay)
+        return Converge(step_size, self.num_converge_steps, decay, self.tolerance)
+
+    def _fit_constant(self) -> Self:
+        """Predict targets that do not vary as they are."""
+        m, d = self.num_particles, self.n_features_in_
+        self.network_, self.intercept_ = ReLUNetwork(np.ones(m, np.float32), np.zeros((m, d + 1), np.float32)), 0.0
+        self.restart_losses_, self.best_restart_ = np.zeros(self.num_restarts, np.float32), 0
+        self.num_positive_ = np.full(self.num_restarts, m)
+        self.switch_step_, self.n_iter_, self.converged_ = 0, 0, True
+        self.switch_reason_ = "all targets are equal"
+        self.weight_decay_, self.held_out_ = 0.0, {}
+        self.history_ = {"steps": np.empty(0, int), "loss": np.empty((self.num_restarts, 0), np.float32)}
+        return self
+
+    def _reason(self, switch: int) -> str:
+        if switch < self.num_explore_steps:
+            return f"the losses of all {self.num_restarts} restarts stopped falling by step {switch:,}"
+        if self.annealing == 1:
+            return f"all {switch:,} exploration steps were made; the losses were still falling"
+        cold = self.temperature / self.annealing
+        return f"all {switch:,} exploration steps were made; the temperature had fallen to {cold:.2g}"
+
+
+class TrainedNetwork(NamedTuple):
+    """Result of both phases, with the choice of weight decay."""
+
+    fit: TwoPhaseFit
+    intercept: float
+    decay: float
+    errors: dict[float, float]
+    """Mean square error on held-out rows by weight decay; empty where none was chosen."""
+
+
+class PaddedRows(NamedTuple):
+    """Rows of the network, padded."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+def train(model: TwoPhaseReLURegressor, rows: Rows, key: Key[Array, ""]) -> TrainedNetwork:
+    """Choose the weight decay where it is "auto", then run both phases on all rows."""
+    split_key, choice_key, fit_key = random.split(key, 3)
+    units, length = model.units_, bucket(len(rows.inputs))
+    targets = ((rows.targets - units.target_mean) / units.target_scale).astype(np.float32)
+    weights = np.zeros(length, np.float32)
+    weights[: len(rows.weights)] = rows.weights
+    problem = PaddedRows(padded(units.prepared(rows.inputs), length), padded(targets, length), weights)
+    curvature = curvature_bound(problem.inputs, model.num_particles, problem.weights)
+    decay, errors = model.weight_decay, {}
+    if isinstance(decay, str):
+        decay = max(DECAYS)
+        if len(rows.inputs) >= FEWEST_ROWS:
+            chosen = np.asarray(random.permutation(split_key, length))  # of a length that is compiled once
+            held_out = chosen[chosen < len(rows.inputs)][: int(HELD_OUT * len(rows.inputs))]
+            errors = held_out_errors(model, problem, held_out, curvature, choice_key)
+            decay = min(errors, key=lambda decay: errors[decay])
+    fit = run_phases(model, problem, curvature, model.converge_phase(curvature, decay), fit_key)
+    return TrainedNetwork(fit, intercept(fit.network, problem), float(decay), errors)
+
+
+def run_phases(
+    model: TwoPhaseReLURegressor, rows: PaddedRows, curvature: float, converge: Converge, key: Key[Array, ""]
+) -> TwoPhaseFit:
+    """Run both phases on these rows; phase I ends at a plateau where the temperature is constant."""
+    explore = Explore(
+        step_size=model.relative_explore_step_size / curvature,
+        temperature=model.temperature,
+        annealing=model.annealing,
+        ridge=model.precision / 2,
+        bound=model.bound,
+        num_steps=model.num_explore_steps,
+        plateau=model.annealing == 1,
+    )
+    return two_phase(
+        rows.inputs,
+        rows.targets,
+        model.num_particles,
+        key=key,
+        explore=explore,
+        converge=converge,
+        num_restarts=model.num_restarts,
+        record_every=model.record_every,
+        weights=rows.weights,
+        intercept=True,
+        progress=shown(model.progress),
+    )
+
+
+def held_out_errors(
+    model: TwoPhaseReLURegressor, problem: PaddedRows, held_out: np.ndarray, curvature: float, key: Key[Array, ""]
+) -> dict[float, float]:
+    """Return errors on held-out rows by decay: one exploration, then phase II at one decay after the other.
+
+    Each is that of the restart of least training loss, as in the fit.
+    """
+    weights = problem.weights.copy()
+    weights[held_out] = 0
+    training = problem._replace(weights=weights)
+    key, explore_key = random.split(key)
+    run = run_phases(model, training, curvature, Converge(num_steps=0), explore_key).result
+    neurons = model.num_particles * model.num_restarts
+    errors, block_size = {}, block_size_for(neurons, training.inputs.shape[1])  # of the fit's program
+    for decay in DECAYS:
+        converge, key = model.converge_phase(curvature, decay), random.fold_in(key, 1)
+        run = simulate(
+            converge.algorithm(training.inputs, model.num_particles),
+            converge.problem(*training, intercept=True, block_size=block_size),
+            run,
+            key=key,
+            num_steps=max(1, model.num_converge_steps // len(DECAYS)),
+            record=network_and_loss,
+            record_every=model.record_every,
+            callbacks=(Settled(model.tolerance),),
+            callback_every=model.record_every,
+            progress=shown(model.progress),
+        )
+        assert run.trace is not None
+        best = int(np.argmin(run.trace.values["loss"][:, -1]))
+        network = jax.tree.map(lambda leaf, best=best: np.asarray(leaf)[best], run.position)
+        residuals = problem.targets - outputs(network, problem.inputs) - intercept(network, training)
+        errors[decay] = float(np.average(residuals[held_out] ** 2, weights=problem.weights[held_out]))
+    return errors
+
+
+def intercept(network: ReLUNetwork, problem: PaddedRows) -> float:
+    """Return the mean residual of the network."""
+    return float(np.average(problem.targets - outputs(network, problem.inputs), weights=problem.weights))
+
+
+def outputs(network: ReLUNetwork, prepared: np.ndarray) -> np.ndarray:
+    """Return the outputs (n,) float64 without the intercept."""
+    outer, inner = (np.asarray(leaf, np.float64) for leaf in network)
+    return np.maximum(prepared @ inner.T, 0) @ outer

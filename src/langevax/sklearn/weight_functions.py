@@ -1,0 +1,131 @@
+"""What a network on curves has learned, as functions: weights of its neurons, and which parts of a curve matter."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
+
+from langevax.figures import theme
+from langevax.problems.neurons import Neuron
+from langevax.sklearn.inputs.curve_values import AnyCurves
+from langevax.sklearn.inputs.curves import CurveCoefficients
+from langevax.sklearn.inspection import new_axes
+from langevax.sklearn.table import Standardiser
+from langevax.sklearn.training import slopes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DEFAULT_GRID = 200  # times of a figure, where the curves have no grid in common
+HEADROOM = 0.3
+INNER, OUTER = (0.25, 0.75), (0.05, 0.95)
+
+
+class WeightFunctions:
+    """Functions and figures of a fitted estimator on curves."""
+
+    prior_precision: float
+    encoder_: CurveCoefficients
+    standardiser_: Standardiser
+    clouds_: np.ndarray
+    neuron_: Neuron
+
+    def weight_functions(self, grid: ArrayLike | None = None) -> np.ndarray:
+        """Return theta(t) of every neuron at the end, its sign chosen so that the outer weight is positive.
+
+            neuron(x) = R tanh(|a|) tanh(mean over D of theta (x - mean) + b)
+
+        Args:
+            grid: (G,) times; None uses the training grid, or 200 times where the curves share none.
+
+        Returns:
+            (N, G), or (N, blocks, G) for several channels or derivatives.
+        """
+        check_is_fitted(self)
+        weights, outer = self._inner_and_outer_weights()  # type: ignore[attr-defined]
+        signs = np.where(outer < 0, -1.0, 1.0)[:, None]
+        return self.encoder_.weight_functions(signs * weights / self.standardiser_.scale, self._times(grid))
+
+    def slope_functions(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
+        """Return beta(t) of every curve: the response of the output to a small change of the curve at t.
+
+            output(x + e) - output(x) = mean over D of beta e        for small e
+
+        Functional linear regression has one beta for all curves. In units of the targets for a regression, of the
+        log odds for two classes, and those of the class that responds most for several.
+
+        Args:
+            X: curves.
+            grid: (G,) times, as in `weight_functions`.
+
+        Returns:
+            (n, G), or (n, blocks, G) for several channels or derivatives.
+        """
+        columns = self._columns(X)  # type: ignore[attr-defined]
+        gradients = slopes(self.neuron_, self.clouds_.reshape(-1, self.clouds_.shape[-1]), self.standardiser_(columns))
+        gradients = gradients / self.standardiser_.scale * np.reshape(getattr(self, "target_scale_", 1.0), (-1, 1))
+        strongest = np.abs(gradients).sum((0, 2)).argmax()
+        return self.encoder_.weight_functions(gradients[:, strongest], self._times(grid))
+
+    def plot_weight_functions(
+        self, block: int = 0, grid: ArrayLike | None = None, axes: "Axes | None" = None
+    ) -> "Axes":
+        """Plot the median of the neurons' weight functions, bands of half and nine tenths of them, and of the prior.
+
+        Args:
+            block: which, for several channels or derivatives.
+            grid: (G,) times.
+            axes: to draw on; None for new ones.
+
+        Example:
+            >>> import matplotlib
+            >>> matplotlib.use("agg")
+            >>> from langevax.sklearn import FunctionalMeanFieldRegressor
+            >>> X = np.random.default_rng(0).normal(size=(30, 20)).cumsum(1)
+            >>> model = FunctionalMeanFieldRegressor(num_modes=8, num_steps=60, random_state=0).fit(X, X[:, -1])
+            >>> model.plot_weight_functions().get_xlabel()
+            't'
+        """
+        times, axes = self._times(grid), new_axes(axes)
+        _bands(axes, times, _block(self.weight_functions(grid), block), theme.METHODS["MFLD"][0], "neurons")
+        units = np.eye(len(self.standardiser_.scale)) / np.sqrt(float(self.prior_precision))
+        prior = _block(self.encoder_.weight_functions(units / self.standardiser_.scale, times), block)
+        spread = 1.645 * np.sqrt(np.sum(prior**2, axis=0))
+        for sign, label in ((1, "9 in 10 of the prior"), (-1, None)):
+            axes.plot(times, sign * spread, color=theme.GREY, linestyle="--", linewidth=1.0, label=label)
+        return _labelled(axes, r"weight function $\theta(t)$", "Weight functions of the neurons")
+
+    def plot_slopes(
+        self, X: AnyCurves, block: int = 0, grid: ArrayLike | None = None, axes: "Axes | None" = None
+    ) -> "Axes":
+        """Plot the median of beta(t) over these curves, and bands of half and of nine tenths of them."""
+        axes = new_axes(axes)
+        _bands(axes, self._times(grid), _block(self.slope_functions(X, grid), block), theme.OKABE_ITO[0], "curves")
+        return _labelled(axes, r"response of the output $\beta(t)$", "Which parts of the curve matter")
+
+    def _times(self, grid: ArrayLike | None) -> np.ndarray:
+        if grid is None and self.encoder_.grid_ is None:
+            return np.linspace(*self.encoder_.domain_, DEFAULT_GRID)
+        return np.asarray(self.encoder_.grid_ if grid is None else grid, np.float64)
+
+
+def _block(functions: np.ndarray, block: int) -> np.ndarray:
+    return functions if functions.ndim == 2 else functions[:, block]
+
+
+def _bands(axes: Any, times: np.ndarray, functions: np.ndarray, colour: str, name: str) -> None:
+    for (low, high), alpha, label in ((OUTER, 0.15, f"9 in 10 {name}"), (INNER, 0.35, "half of them")):
+        edges = np.quantile(functions, (low, high), axis=0)
+        axes.fill_between(times, *edges, color=colour, alpha=alpha, linewidth=0, label=label)
+    axes.plot(times, np.median(functions, axis=0), color=colour, linewidth=1.6, label="median")
+
+
+def _labelled(axes: Any, label: str, title: str) -> Any:
+    """Add labels, and room for the legend above the bands."""
+    low, high = axes.get_ylim()
+    axes.axhline(0, color=theme.INK, linewidth=0.8, zorder=0)
+    axes.set(xlabel="t", ylabel=label, title=title, ylim=(low, high + HEADROOM * (high - low)))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
+    axes.legend(loc="upper center", ncols=2, frameon=False)
+    return axes
