@@ -10,12 +10,17 @@ HEADLINE_SHARE = 0.05  # of the run's time may go into the one number
 
 
 class Progress:
-    """A line on stderr; `shown=None` shows it where somebody can see it, `headline` computes the number."""
+    """A line on stderr; `shown="auto"` shows it where somebody can see it, `headline` computes the number."""
 
     def __init__(
-        self, name: str, total: int, done: int, shown: bool | None, headline: Callable[[Any], tuple[str, float]] | None
+        self,
+        name: str,
+        total: int,
+        done: int,
+        shown: bool | str | None,
+        headline: Callable[[Any], tuple[str, float]] | None,
     ):
-        shown = sys.stderr.isatty() if shown is None else shown
+        shown = sys.stderr.isatty() if shown in (None, "auto") else shown
         self.headline = headline
         self.spent = 0.0
         self.began = time.perf_counter()

@@ -50,7 +50,7 @@ def simulate(
     checkpoint: str | os.PathLike | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 30.0,
-    progress: bool | None = None,
+    progress: bool | str | None = "auto",
     sharding: Mesh | NamedSharding | None = None,
     products: str | None = None,
 ) -> Result:
@@ -71,7 +71,7 @@ def simulate(
             there once more, so that one that stopped it stops it again.
         checkpoint: a directory; the run is saved there every `checkpoint_seconds` and at its end.
         resume: go on from what `checkpoint` holds, bit for bit; start where it holds nothing.
-        progress: show a progress line; None shows it on a terminal, after a second.
+        progress: show a progress line; "auto" shows it on a terminal, after a second.
         sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains). An axis of the mesh
             that is named "rows" splits the data, without one they lie on every device whole. Devices may be those
             of several processes (`langevax.run.joined`): each calls `simulate` with the same arguments, and
@@ -201,7 +201,7 @@ class _Run:
         callback_every: int,
         saved: Checkpoint | None,
         checkpoint_seconds: float,
-        progress: bool | None,
+        progress: bool | str | None,
         began: float,
     ) -> Result:
         step = int(self.carry.step)
