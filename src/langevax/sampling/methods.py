@@ -66,7 +66,7 @@ class Method(NamedTuple):
 
     @property
     def order(self) -> int:
-        """Order of the scheme; the time step is the `order`-th root of the step size."""
+        """Order of the scheme in the step size."""
         return 2 if self.dynamics == "underdamped" else 1
 
     def __call__(self, step_size: float) -> Algorithm:
@@ -201,12 +201,12 @@ class StepSizeBias(NamedTuple):
 def estimate_bias(
     method: Method, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
 ) -> StepSizeBias:
-    """Compare runs of equal time at `step_size` and at half of the time step."""
+    """Compare runs of equal time at `step_size` and at half of it."""
     runs, evaluations = [], 0
-    spacing = max(1, round(RELAXATION_TIMES / step_size ** (1 / method.order)))
+    spacing = max(1, round(RELAXATION_TIMES / step_size))
     for i, factor in enumerate((1, 2)):
         run = simulate(
-            method(step_size / factor**method.order),
+            method(step_size / factor),
             problem,
             start,
             key=random.fold_in(key, i),
