@@ -40,7 +40,8 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     some = pixels[np.random.default_rng(0).choice(len(pixels), 2000, replace=False)]
     problem = lx.FiniteSum(squared_distance, some)
     starts = lambda key: jax.random.choice(key, some, (COLOURS,))  # noqa: E731 - six pixels
-    options = {"key": 0, "bounds": [(0, 1)] * (3 * COLOURS), "num_chains": 16 if quick else 32, "progress": False}
+    options = {"bounds": [(0, 1)] * (3 * COLOURS), "num_chains": 16 if quick else 32, "progress": False}
+    options["key"] = jax.random.key(0)
     options["gradient"] = lx.gradients.SVRG(batch_size=32, period=62)  # a pass over the pixels
     annealed = lx.minimize(problem, starts, num_steps=4_000 if quick else 20_000, temperature=HOT, **options)
     descent = lx.minimize(problem, starts, num_steps=1, temperature=1e-12, **options)

@@ -16,9 +16,8 @@ from scipy.optimize import minimize as scipy_minimize
 import langevax
 from langevax import gradients
 from langevax.optimize import Geometric, Logarithmic, minimize
-from langevax.optimize.basins import group, sentence
-from langevax.optimize.descent import Minimum, descend
-from langevax.optimize.schedules import equipartition_temperature
+from langevax.optimize.minima import Minimum, agreement, descend, group
+from langevax.optimize.search import equipartition_temperature
 from langevax.problems.function import Function
 from langevax.theory import bounds as theorems
 from langevax.theory.lsi import Target
@@ -26,7 +25,8 @@ from tests.errorbars import LIMIT, assert_mean
 
 CURVATURES = np.array([1.0, 2.0, 4.0])
 UNIT = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=2)
-QUICK = {"key": 0, "num_chains": 8, "num_steps": 400}
+KEY = jax.random.key(0)
+QUICK = {"key": KEY, "num_chains": 8, "num_steps": 400}
 
 
 def quadratic(x):
@@ -72,7 +72,7 @@ def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_abo
     found = minimize(
         quadratic,
         jnp.ones(3),
-        key=1,
+        key=jax.random.key(1),
         num_chains=4000,
         num_steps=200,
         schedule=None,
@@ -101,7 +101,7 @@ def test_shares_of_basins_are_those_of_the_gibbs_law():
     found = minimize(
         lambda x: jnp.sum(well(x)),
         lambda key: jax.random.uniform(key, (1,), jnp.float32, -1.5, 1.5),
-        key=0,
+        key=KEY,
         num_chains=300,
         num_steps=8000,
         schedule=None,
@@ -153,7 +153,7 @@ def test_the_temperature_falls_as_the_schedule_says():
 def test_it_finds_what_descents_from_the_same_starts_miss():
     """Rastrigin's function with d = 10 from bad starts: 16 chains reach 0, the best of 16 L-BFGS-B runs 5.7."""
     box = [(-5.12, 5.12)] * 10
-    found = minimize(rastrigin, bad_starts, key=0, bounds=box, num_steps=50_000)
+    found = minimize(rastrigin, bad_starts, key=KEY, bounds=box, num_steps=50_000)
     assert found.fun == pytest.approx(0, abs=1e-4)
     assert found.success
     np.testing.assert_allclose(found.x, 0, atol=1e-3)
@@ -169,7 +169,7 @@ def test_it_finds_what_descents_from_the_same_starts_miss():
 
 def test_scales_of_position_and_value_do_not_matter():
     """16 f(x / 4) from 4 x0: 4 x and 16 f, to the last bits; the step size is tuned to it."""
-    options = QUICK | {"key": 3, "bounds": None}
+    options = QUICK | {"key": jax.random.key(3), "bounds": None}
     one = minimize(two_wells, jnp.full(2, 0.5), spread=1.0, **options)
     other = minimize(TwoWells(4.0, 16.0), jnp.full(2, 2.0), spread=4.0, **options)
     assert other.step_size == pytest.approx(one.step_size, rel=1e-5)
@@ -183,7 +183,7 @@ def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal([2, 2], 0.3, (1200, 2)), rng.normal([-2, -1], 0.3, (800, 2))])
     problem = langevax.FiniteSum(lambda x, a: -jnp.exp(-jnp.sum((x - a) ** 2) / 5), jnp.float32(rows))
-    options = {"key": 0, "num_steps": 1500, "num_chains": 8, "spread": 2.0}
+    options = {"key": KEY, "num_steps": 1500, "num_chains": 8, "spread": 2.0}
     svrg = minimize(problem, jnp.array([-2.0, -1.0]), **options)
     full = minimize(problem, jnp.array([-2.0, -1.0]), gradient=gradients.Full(), **options)
     assert svrg.success
@@ -256,7 +256,7 @@ def test_bounds_are_kept_by_chains_and_descents(bounds):
 
 def test_starts_fill_a_box_and_surround_x0_elsewhere():
     """Uniform on [-3, 5]; standard deviation one around 2 where a bound is missing; x0 itself is the first."""
-    options = {"key": 0, "num_chains": 2000, "num_steps": 1, "polish": False, "step_size": 0.1}
+    options = {"key": KEY, "num_chains": 2000, "num_steps": 1, "polish": False, "step_size": 0.1}
     flat, box = (lambda x: jnp.sum(x * 1e-3)), [(-3, 5), (None, None)]
     starts = minimize(flat, jnp.array([4.0, 2.0]), bounds=box, **options).x_starts
     np.testing.assert_array_equal(starts[0], [4.0, 2.0])
@@ -359,14 +359,16 @@ def test_two_calls_of_one_shape_compile_once():
     options = QUICK | {"bounds": [(-3, 3)] * 2}
     minimize(counted, jnp.array([0.1, 0.2]), **options)
     first = len(traces)
-    minimize(counted, jnp.array([0.5, 0.7]), **options | {"key": 5, "num_steps": 300, "temperature": 0.7})
+    minimize(
+        counted, jnp.array([0.5, 0.7]), **options | {"key": jax.random.key(5), "num_steps": 300, "temperature": 0.7}
+    )
     minimize(counted, jnp.array([0.5, 0.7]), **options | {"bounds": [(-2, 4)] * 2, "temperature": (3.0, 0.1)})
     assert len(traces) <= first + 4  # two each, which ask for shapes alone
 
 
 def test_the_key_decides():
-    one, same = (minimize(two_wells, jnp.ones(2), **QUICK | {"key": key}) for key in (7, jax.random.key(7)))
-    other = minimize(two_wells, jnp.ones(2), **QUICK | {"key": 8})
+    one, same = (minimize(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(7)}) for _ in range(2))
+    other = minimize(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(8)})
     np.testing.assert_array_equal(one.x_chains, same.x_chains)
     assert not np.array_equal(one.x_starts, other.x_starts)
 
@@ -437,21 +439,27 @@ def test_the_message_says_how_far_chains_agree(places, values, num_chains, words
         Minimum(np.array([x], np.float64), float(value), np.zeros(1), 0.0, 0.0)
         for x, value in zip(places, values, strict=True)
     ]
-    assert sentence(group(minima, num_chains, 0.1, 0.01), num_chains).startswith(words)
+    assert agreement(group(minima, num_chains, 0.1, 0.01), num_chains).startswith(words)
 
 
 # -- bad input ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("estimator", [None, gradients.SVRG(3, 3), gradients.SARAH(3, 3)])
+@pytest.mark.parametrize("estimator", ["auto", gradients.SVRG(3, 3), gradients.SARAH(3, 3)])
 def test_the_theorems_step_is_that_of_the_bounds(estimator):
     """The quadratic as a sum of six equal components at temperature 1: L = 4, alpha = 1."""
     constants = Target(smoothness=4.0, lsi_constant=1.0, temperature=1.0, dim=3)
     problem = langevax.FiniteSum(lambda x, _: quadratic(x), jnp.zeros(6))
-    options = {"schedule": None, "temperature": 1.0, "constants": constants, "accuracy": 0.5, "gradient": estimator}
+    options = {
+        "schedule": None,
+        "temperature": 1.0,
+        "theorem_constants": constants,
+        "kl_tolerance": 0.5,
+        "gradient": estimator,
+    }
     found = minimize(problem, jnp.zeros(3), step_size="theorem", **QUICK, **options)
     expected = {
-        type(None): lambda: theorems.ld_step_size(constants, 0.5),
+        str: lambda: theorems.ld_step_size(constants, 0.5),
         gradients.SVRG: lambda: theorems.svrg_step_size(constants, 3, 3, 6, accuracy=0.5),
         gradients.SARAH: lambda: theorems.sarah_step_size(constants, 3, 3, 6, accuracy=0.5),
     }[type(estimator)]()
@@ -460,11 +468,12 @@ def test_the_theorems_step_is_that_of_the_bounds(estimator):
 
 
 def refused(fun=two_wells, x0=(0.5, 0.5), **options):
-    return lambda: minimize(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": 0} | options)
+    return lambda: minimize(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": KEY} | options)
 
 
 REFUSED = {
-    "no key": (refused(key=None), TypeError, "key must be a seed or a typed key, got None; pass key=0"),
+    "no key": (refused(key=None), TypeError, "key must be a typed key, got NoneType; pass jax.random.key(seed)"),
+    "a seed": (refused(key=0), TypeError, "key must be a typed key, got int; pass jax.random.key(seed)"),
     "an old key": (refused(key=np.zeros(2, np.uint32)), TypeError, "key must be a typed key, got an old-style"),
     "keys": (refused(key=jax.random.split(jax.random.key(0))), ValueError, "key must be one key"),
     "a float seed": (refused(key=1.5), TypeError, "key must be a typed key, got float"),
@@ -564,25 +573,25 @@ REFUSED = {
     "another step size": (
         refused(step_size="largest"),
         ValueError,
-        "step_size must be 'tuned', 'theorem', a float > 0 or a schedule",
+        "step_size must be 'auto', 'theorem', a float > 0 or a schedule",
     ),
     "a theorem along an annealing": (refused(step_size="theorem"), ValueError, "is for one temperature and no bounds"),
     "a theorem without constants": (
         refused(step_size="theorem", schedule=None, temperature=0.1),
         ValueError,
-        "step_size='theorem' needs constants",
+        "step_size='theorem' needs theorem_constants",
     ),
     "a theorem at another temperature": (
-        refused(step_size="theorem", schedule=None, temperature=0.1, constants=UNIT),
+        refused(step_size="theorem", schedule=None, temperature=0.1, theorem_constants=UNIT),
         ValueError,
-        "constants are for temperature 1.0, but this law has 0.1",
+        "theorem_constants are for temperature 1.0, but this law has 0.1",
     ),
     "a method without a theorem": (
         refused(
             step_size="theorem",
             schedule=None,
             temperature=1.0,
-            constants=UNIT,
+            theorem_constants=UNIT,
             gradient=gradients.Minibatch(1),
         ),
         ValueError,
@@ -592,7 +601,7 @@ REFUSED = {
     "nothing to tune": (
         refused(fun=lambda x: 0.0 * jnp.sum(x), schedule=None, temperature=0.0),
         ValueError,
-        "step_size='tuned' asks for a curvature of fun",
+        "step_size='auto' needs the curvature of fun",
     ),
     "a spread of drawn starts": (refused(x0=bad_starts, spread=0.1), ValueError, "spread is 0.1, but x0 is a function"),
     "a negative spread": (refused(spread=-1.0), ValueError, "spread must be finite and >= 0, got -1.0"),

@@ -118,7 +118,13 @@ def test_the_running_mean_of_saga_is_that_of_its_table(table, batch_size):
 def test_they_serve_minimize(estimator):
     """A convex sum of 2048 rows in a box: the minimum is found and reached."""
     found = minimize(
-        problem(2048), jnp.ones(D), key=0, bounds=[(-3, 3)] * D, num_chains=4, num_steps=200, gradient=estimator
+        problem(2048),
+        jnp.ones(D),
+        key=jax.random.key(0),
+        bounds=[(-3, 3)] * D,
+        num_chains=4,
+        num_steps=200,
+        gradient=estimator,
     )
     assert found.success
     assert found.fun == pytest.approx(minimum(), abs=1e-4)

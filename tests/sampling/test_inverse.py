@@ -9,8 +9,7 @@ import pytest
 
 import langevax
 from langevax import spaces
-from langevax.sampling.pilot import look
-from langevax.sampling.target import coordinates_of
+from langevax.sampling.preconditioning import coordinates_of, run_pilot
 from langevax.theory.linear_inverse import linear_inverse_marginals
 from tests.errorbars import LIMIT
 
@@ -114,8 +113,8 @@ def test_coordinates_are_round_whatever_the_modes():
     for num_modes, kind in ((40, "full"), (600, "low-rank")):
         target = linear(num_modes)
         flat = coordinates_of(target.problem, target.start, target.temperature, whiten=True)
-        pilot = look(flat.problem, flat.from_position(target.start), kind, KEY)
-        seen = flat.through(pilot.scales, pilot.directions)
+        pilot = run_pilot(flat.problem, flat.from_position(target.start), kind, KEY)
+        seen = flat.preconditioned(pilot.scales, pilot.directions)
         at, slope = jnp.zeros(num_modes, jnp.float32), seen.problem.potential_gradient
         hessian = jax.jit(jax.vmap(lambda u, at=at, slope=slope: jax.jvp(slope, (at,), (u,))[1]))(
             np.eye(num_modes, dtype="f")
@@ -132,7 +131,7 @@ def test_coordinates_are_round_whatever_the_modes():
         ({"forward_map": 3.0}, TypeError, "forward_map must be a function"),
         ({"prior": 1.0}, TypeError, "prior must be a langevax.spaces.GaussianPrior, got float"),
         ({"data": []}, ValueError, "data is empty"),
-        ({"data": [1.0, np.nan]}, ValueError, r"data\[1\] is nan .* drop what was not measured"),
+        ({"data": [1.0, np.nan]}, ValueError, r"data\[1\] is nan .* drop missing measurements"),
         ({"noise": 0.0}, ValueError, "noise must be finite and > 0"),
         ({"noise": [0.1, 0.1, 0.1]}, ValueError, r"noise must be one number or of the data's shape \(2,\)"),
     ],

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import solve_discrete_lyapunov
 
 import langevax
 from langevax import FiniteSum, gradients
@@ -93,8 +94,15 @@ def test_the_theorems_step_is_that_of_the_bounds(method):
         prior_precision=0.5,
     )
     constants = lsi.logistic_target(rows, prior_variance=2.0)
-    options = {"key": KEY, "num_samples": 10, "warmup": 5, "thinning": 2, "step_size": "theorem", "gradient": method}
-    samples = langevax.sample(target, jnp.zeros(D), constants=constants, accuracy=0.1, **options)
+    options = {
+        "key": KEY,
+        "num_samples": 10,
+        "num_warmup": 5,
+        "thinning": 2,
+        "step_size": "theorem",
+        "gradient": method,
+    }
+    samples = langevax.sample(target, jnp.zeros(D), theorem_constants=constants, kl_tolerance=0.1, **options)
     expected = {
         "full": lambda: bounds.ld_step_size(constants, 0.1),
         "svrg": lambda: bounds.svrg_step_size(constants, 10, 10, 100, accuracy=0.1),
@@ -103,13 +111,38 @@ def test_the_theorems_step_is_that_of_the_bounds(method):
     assert samples.step_size == pytest.approx(expected, rel=1e-6)
     np.testing.assert_array_equal(samples.positions, samples.draws)
     for changes, message in (
-        ({"constants": None}, "needs constants"),
-        ({"constants": lsi.logistic_target(rows[:50], 2.0)}, "constants are for temperature 0.02"),
-        ({"gradient": "minibatch"}, "there is no theorem for dynamics='langevin' with Minibatch"),
+        ({"theorem_constants": None}, "needs theorem_constants"),
+        ({"theorem_constants": lsi.logistic_target(rows[:50], 2.0)}, "theorem_constants are for temperature 0.02"),
+        ({"gradient": "minibatch"}, "there is no theorem for Minibatch gradients"),
         ({"preconditioner": "full"}, "leave preconditioner out"),
     ):
         with pytest.raises(ValueError, match=message):
-            langevax.sample(target, jnp.zeros(D), **({"constants": constants} | options | changes))
+            langevax.sample(target, jnp.zeros(D), **({"theorem_constants": constants} | options | changes))
+
+
+class Full(gradients.Minibatch):
+    """Minibatches under another estimator's name."""
+
+
+def test_an_estimator_has_its_own_theorem_whatever_its_name():
+    constants = lsi.Target(smoothness=30.0, lsi_constant=1.0, temperature=1 / N, dim=D)
+    options = {"key": KEY, "step_size": "theorem", "theorem_constants": constants}
+    with pytest.raises(ValueError, match="there is no theorem for Full gradients; pass Full, SVRG or SARAH"):
+        langevax.sample(regression(), jnp.zeros(D), gradient=Full(10), **options)
+
+
+def test_a_result_prints_as_a_summary():
+    """A line for the result, a row of a data frame for each number of the position."""
+    options = {"num_samples": 30, "step_size": 0.1, "batch_size": None, "gradient": "minibatch"}
+    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, **options)
+    assert samples.algorithm.gradient.batch_size == N
+    text = repr(samples)
+    assert text.startswith("Samples(4 chains, 30 draws of 3 coordinates; langevin, Minibatch; step size 0.1; ")
+    assert len(text) < 160
+    table = samples.summary()
+    assert table.columns.tolist() == ["mean", "sd", "mcse_mean", "ess_bulk", "ess_tail", "r_hat"]
+    assert "position[2]" in repr(table)
+    np.testing.assert_allclose(table.loc["position[1]", "mean"], samples.positions[..., 1].mean(), rtol=1e-6)
 
 
 def test_positions_are_pytrees_as_the_start_is():
@@ -120,22 +153,40 @@ def test_positions_are_pytrees_as_the_start_is():
     start = {"a": jnp.array(0.0), "b": jnp.zeros((2, 1))}
     samples = langevax.sample(target, start, key=KEY, num_samples=50, num_chains=3)
     assert samples.positions["b"].shape == (3, 50, 2, 1)
-    assert samples.summary()["name"].tolist() == ["a", "b[0, 0]", "b[1, 0]"]
+    assert samples.summary().index.tolist() == ["a", "b[0, 0]", "b[1, 0]"]
 
 
-def test_the_report_of_halving_tells_the_bias():
+def test_halving_the_step_estimates_its_bias():
     """Full gradients on a normal law, h = 0.5 in units of the curvature: 1 / (1 - h/2) - 1 = 33 %, to 4.5 errors."""
-    from langevax.sampling.methods import Maker
-    from langevax.sampling.target import NearMode
-    from langevax.sampling.tuning import halving
+    from langevax.sampling.methods import Method, estimate_bias
+    from langevax.sampling.sample import NormalStart
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
-    start = NearMode(jnp.zeros(20), jnp.float32(1.0))
-    report = halving(Maker("langevin", gradients.Full(), 1.0), problem, start, 8, 0.5, 1, KEY)
+    start = NormalStart(jnp.zeros(20), jnp.float32(1.0))
+    report = estimate_bias(Method("langevin", gradients.Full(), 1.0), problem, start, 8, 0.5, KEY)
     # at half the step it is 14.3 %, so that the extrapolation says 2 (1.333 / 1.143 - 1)
     assert abs(report.variance_bias - 2 * (4 / 3 / (8 / 7) - 1)) < 4.5 * report.standard_error < 0.2
-    report = halving(Maker("underdamped", gradients.Full(), 1.0), problem, start, 8, 0.2, 2, KEY)
-    assert abs(report.variance_bias) < 0.01 + 4.5 * report.standard_error
+
+
+def test_the_bias_of_a_scheme_of_second_order_is_extrapolated_by_four_thirds():
+    """UBU on a normal law with a step of 0.9: the variances of the Lyapunov equation at 0.9 and at half of it."""
+    from langevax.sampling.methods import FRICTION, Method, estimate_bias
+    from langevax.sampling.sample import NormalStart
+
+    def variance(h):
+        e, t = np.exp(-FRICTION * h / 2), h / 2
+        covariance = (1 - e) ** 2 / FRICTION
+        noise = np.array([[(2 * FRICTION * t - 3 + 4 * e - e**2) / FRICTION**2, covariance], [covariance, 1 - e**2]])
+        flow, kick = np.array([[1, (1 - e) / FRICTION], [0, e]]), np.array([[1, 0], [-h, 1]])
+        half = flow @ kick
+        return solve_discrete_lyapunov(half @ flow, half @ noise @ half.T + noise)[0, 0]
+
+    problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
+    start = NormalStart(jnp.zeros(20), jnp.float32(1.0))
+    report = estimate_bias(Method("underdamped", gradients.Full(), 1.0), problem, start, 60, 0.9, KEY)
+    expected, quarter = (4 / 3 * (variance(0.9) / variance(0.9 / factor) - 1) for factor in (2, 4))
+    assert abs(report.variance_bias - expected) < 4.5 * report.standard_error
+    assert abs(report.variance_bias - quarter) > 4.5 * report.standard_error  # the test has power
 
 
 def test_minibatches_on_a_posterior_are_reported_as_too_hot():
@@ -232,6 +283,9 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "pass gradient='full'"),
         ({"temperature": 0.1}, ValueError, "temperature is that of the posterior"),
         ({"step_size": 0.0}, ValueError, "step_size must be finite and > 0"),
+        ({"num_warmup": 0}, ValueError, "num_warmup must be at least 1"),
+        ({"gradient": None}, ValueError, "gradient must be one of 'auto'"),
+        ({"batch_size": "small", "gradient": "svrg"}, TypeError, "batch_size must be an int"),
         ({"period": 0}, ValueError, "period must be at least 1"),
         ({"batch_size": 10_000}, ValueError, "batch_size is 10000 but the problem has 600"),
         ({"preconditioner": "sparse"}, ValueError, "preconditioner must be one of"),

@@ -26,3 +26,13 @@ class GradientEstimator(eqx.Module):
         self, problem: Problem, position: PyTree, state: Any, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[PyTree, Any, Any]:
         """The gradient for this step, the next state, and the component gradients used."""
+
+    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
+        """Name and arguments of the theorem that bounds the step size, for `theory.step_sizes.theorem_step_size`.
+
+        Raises:
+            ValueError: there is no theorem for this estimator.
+        """
+        raise ValueError(
+            f"there is no theorem for {type(self).__name__} gradients; pass Full, SVRG or SARAH, or step_size='auto'."
+        )

@@ -24,3 +24,6 @@ class Full(GradientEstimator):
         self, problem: Problem, position: PyTree, state: tuple[()], key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[PyTree, tuple[()], Any]:
         return problem.gradient(position), state, problem.size
+
+    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
+        return "Full", {}

@@ -73,3 +73,6 @@ class SARAH(GradientEstimator):
 
         gradient, deck, used = lax.cond(step % self.period == 0, refresh, correct, state)
         return gradient, SARAHState(position, gradient, deck), used
+
+    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
+        return "SARAH", {"batch_size": self.batch_size, "period": self.period, "replace": self.replace}

@@ -76,6 +76,9 @@ class SVRG(GradientEstimator):
 
         return lax.cond(step % self.period == 0, refresh, correct, state)
 
+    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
+        return "SVRG", {"batch_size": self.batch_size, "period": self.period, "replace": self.replace}
+
 
 def two_point_change(problem: Problem, here: PyTree, there: PyTree, indices: Int[Array, " batch"]) -> PyTree:
     """`gradient_I(here) - gradient_I(there)` on one batch."""

@@ -1,6 +1,6 @@
-"""The door for optimisers: a function in, SciPy's `OptimizeResult` out, and how far to believe it."""
+"""Global optimisation: a function in, SciPy's `OptimizeResult` out, with a statement of how far chains agree."""
 
-from langevax.optimize.basins import Basin
+from langevax.optimize.minima import Basin
 from langevax.optimize.minimize import minimize
 from langevax.optimize.schedules import Geometric, Logarithmic
 

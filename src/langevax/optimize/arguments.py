@@ -1,12 +1,13 @@
-"""What a user of `minimize` hands over, checked and brought into one form: a problem on vectors, a key, a box."""
+"""The arguments of `minimize`, checked and converted: a problem on vectors, a position, bounds, a callback."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from langevax import checks, trees
 from langevax.gradients import GradientEstimator
@@ -15,7 +16,15 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Problem
 from langevax.problems.raveled import Raveled
 
+if TYPE_CHECKING:
+    from scipy.optimize import Bounds, OptimizeResult
+
 SCHEDULES = ("anneal", "logarithmic", None)
+Objective = Callable[[PyTree], Float[Array, ""]] | Problem
+Schedule = Callable[[ArrayLike], ArrayLike]
+"""A function of the step, such as optax's schedules."""
+BoundsLike: TypeAlias = "Bounds | Sequence[tuple[float | None, float | None]] | None"
+Callback: TypeAlias = "Callable[[OptimizeResult], bool | None] | Callable[[PyTree], bool | None] | None"
 
 
 class Box(NamedTuple):
@@ -25,18 +34,8 @@ class Box(NamedTuple):
     upper: Float[np.ndarray, " d"]
 
 
-def as_key(key: Any) -> Key[Array, ""]:
-    """A typed key, or the one of an int seed."""
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
-        return jax.random.key(int(key))
-    if key is None:
-        raise TypeError("key must be a seed or a typed key, got None; pass key=0 or key=jax.random.key(0).")
-    checks.typed_key(key)
-    return jnp.asarray(key)
-
-
-def as_problem(fun: Any) -> Problem:
-    """A problem as it is, a function as one of one component."""
+def as_problem(fun: Objective) -> Problem:
+    """Return a problem unchanged, and a function as a problem of one component."""
     if isinstance(fun, MeanFieldRisk):
         raise TypeError(
             "fun is a MeanFieldRisk, which is minimised over laws, not over one position; use "
@@ -49,8 +48,8 @@ def as_problem(fun: Any) -> Problem:
     return Function(fun)
 
 
-def as_position(x0: Any) -> PyTree[Array]:
-    """`x0` as arrays of one floating dtype; a list of numbers is one array, as for SciPy."""
+def as_position(x0: PyTree[ArrayLike]) -> PyTree[Array]:
+    """Return `x0` as arrays of one floating dtype; a list of numbers is one array, as in SciPy."""
     plain = isinstance(x0, list | tuple) and not hasattr(x0, "_fields")
     if plain and all(isinstance(leaf, int | float) for leaf in jax.tree.leaves(x0)):
         x0 = np.asarray(x0)
@@ -70,37 +69,29 @@ def as_position(x0: Any) -> PyTree[Array]:
         dtypes[label] = array.dtype
     if len(set(dtypes.values())) > 1:
         raise TypeError(f"x0 mixes dtypes ({dtypes}); pass one floating dtype throughout.")
-    # given its own dtype, an array is not weakly typed
+    # an array with an explicit dtype is not weakly typed
     position = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), x0)
     checks.finite("x0", position, remedy="start from finite numbers")
     return position
 
 
-def on_vectors(problem: Problem, like: PyTree) -> Problem:
-    """The problem whose position is `like` laid out as a vector; itself where that is one already."""
+def on_vectors(problem: Problem, like: PyTree[Array]) -> Problem:
+    """Return the problem whose position is `like` as a vector; itself where that is one already."""
     return problem if isinstance(like, jax.Array) and like.ndim == 1 else Raveled(problem, like)
 
 
-def to_position(vectors: Any, like: PyTree) -> PyTree[np.ndarray]:
-    """NumPy arrays like `like` from vectors (..., d), leading axes kept."""
-    leaves, structure = jax.tree.flatten(like)
-    vectors = np.asarray(vectors)
-    parts = np.split(vectors, np.cumsum([leaf.size for leaf in leaves])[:-1], axis=-1)
-    shaped = [part.reshape((*part.shape[:-1], *leaf.shape)) for part, leaf in zip(parts, leaves, strict=True)]
-    return jax.tree.unflatten(structure, shaped)
+def to_position(vectors: Float[ArrayLike, "*batch d"], like: PyTree[Array]) -> PyTree[np.ndarray]:
+    """Return NumPy arrays like `like` from one vector, or from one for each chain."""
+    unravel = ravel_pytree(like)[1]
+    vectors = jnp.asarray(vectors)
+    return jax.tree.map(np.array, unravel(vectors) if vectors.ndim == 1 else jax.vmap(unravel)(vectors))
 
 
-def to_vector(position: PyTree[Array]) -> Float[Array, " d"]:
-    """Leaf after leaf, as `Raveled` has it."""
-    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(position)])
-
-
-def as_box(bounds: Any, like: PyTree) -> Box | None:
-    """SciPy's bounds, `Bounds` or a sequence of (lower, upper), for each number of the position; None without any."""
+def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
+    """Return SciPy's bounds for each number of the position; None where all are infinite."""
     if bounds is None:
         return None
-    size, dtype = sum(leaf.size for leaf in jax.tree.leaves(like)), trees.dtype_of(like)
-    lower, upper = _sides(bounds, like, size)
+    lower, upper = _sides(bounds, like)
     for i in np.flatnonzero(~(lower < upper)):  # NaN, too
         raise ValueError(
             f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose lower end is not below its upper one; swap them, or put a "
@@ -108,6 +99,7 @@ def as_box(bounds: Any, like: PyTree) -> Box | None:
         )
     if np.all(np.isinf(lower) & np.isinf(upper)):
         return None
+    dtype = trees.dtype_of(like)
     low, high = lower.astype(dtype), upper.astype(dtype)
     low = np.where(low < lower, np.nextafter(low, np.array(np.inf, dtype)), low)
     high = np.where(high > upper, np.nextafter(high, np.array(-np.inf, dtype)), high)
@@ -116,18 +108,19 @@ def as_box(bounds: Any, like: PyTree) -> Box | None:
     return Box(low, high)
 
 
-def _sides(bounds: Any, like: PyTree, size: int) -> tuple[np.ndarray, np.ndarray]:
-    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndarray]:
+    size = sum(leaf.size for leaf in jax.tree.leaves(like))
+    lower, upper = getattr(bounds, "lb", None), getattr(bounds, "ub", None)
+    if lower is not None and upper is not None:
         shape = like.shape if isinstance(like, jax.Array) else (size,)
         try:
-            lower, upper = (
-                np.broadcast_to(np.asarray(side, np.float64), shape).ravel() for side in (bounds.lb, bounds.ub)
-            )
+            lower, upper = (np.broadcast_to(np.asarray(side, np.float64), shape).ravel() for side in (lower, upper))
         except ValueError as error:
             raise ValueError(f"bounds.lb and bounds.ub must broadcast to the shape {shape} of x0: {error}.") from error
         return lower, upper
     try:
-        pairs = [(-np.inf if low is None else low, np.inf if high is None else high) for low, high in bounds]
+        ends = [(low, high) for low, high in bounds]  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+        pairs = [(-np.inf if low is None else low, np.inf if high is None else high) for low, high in ends]
         sides = np.asarray(pairs, np.float64).reshape(len(pairs), 2)
     except (TypeError, ValueError) as error:
         raise TypeError(
@@ -138,25 +131,29 @@ def _sides(bounds: Any, like: PyTree, size: int) -> tuple[np.ndarray, np.ndarray
     return sides[:, 0], sides[:, 1]
 
 
-def check_inside(name: str, vectors: np.ndarray, box: Box | None) -> None:
+def check_inside(vectors: Float[np.ndarray, "*batch d"], box: Box | None) -> None:
     """Raise where a start lies outside the box by more than rounding."""
     if box is None:
         return
     low, high = np.nextafter(box.lower, -np.inf, dtype=box.lower.dtype), np.nextafter(box.upper, np.inf)
-    outside = (vectors < low) | (vectors > high)
-    if outside.any():
-        i = int(np.argwhere(outside)[0][-1])
-        found = vectors[tuple(np.argwhere(outside)[0])]
+    for place in np.argwhere((vectors < low) | (vectors > high)):
+        i = place[-1]
         raise ValueError(
-            f"{name}[{i}] is {found}, outside of bounds[{i}] = ({box.lower[i]}, {box.upper[i]}); start inside, or "
-            "widen the bounds."
+            f"x0[{i}] is {vectors[tuple(place)]}, outside of bounds[{i}] = ({box.lower[i]}, {box.upper[i]}); start "
+            "inside, or widen the bounds."
         )
 
 
-def check_numbers(
-    num_chains: Any, num_steps: Any, temperature: Any, schedule: Any, step_size: Any, gradient: Any, spread: Any
+def check_options(
+    num_chains: object,
+    num_steps: object,
+    temperature: object,
+    schedule: object,
+    step_size: object,
+    gradient: object,
+    spread: object,
 ) -> None:
-    """Raise unless there is something to run, at a temperature and a step size that can be had."""
+    """Raise unless there is something to run, with a valid temperature and step size."""
     checks.positive_int("num_chains", num_chains)
     checks.positive_int("num_steps", num_steps)
     if schedule not in SCHEDULES:
@@ -164,44 +161,42 @@ def check_numbers(
             f"schedule must be 'anneal', 'logarithmic' or None, got {schedule!r}; a schedule of your own is passed as "
             "temperature."
         )
-    _check_temperature(temperature, schedule)
-    if isinstance(step_size, str) and step_size not in ("tuned", "theorem"):
-        raise ValueError(
-            f"step_size must be 'tuned', 'theorem', a float > 0 or a schedule of the step, got {step_size!r}."
-        )
-    if not isinstance(step_size, str):
-        checks.number("step_size", step_size, positive=True)
-    for name, value in (("step_size", step_size), ("temperature", temperature)):
-        if isinstance(value, np.ndarray | jax.Array) and value.ndim:
-            raise ValueError(f"{name} must be one number, got an array of shape {value.shape}; pass a float.")
-    if gradient is not None and not isinstance(gradient, GradientEstimator):
-        raise TypeError(
-            f"gradient must be one of langevax.gradients or None, got {gradient!r}; fun is differentiated by JAX."
-        )
-    if spread is not None:
-        checks.number("spread", np.asarray(spread) if isinstance(spread, list | tuple) else spread)
-
-
-def _check_temperature(temperature: Any, schedule: Any) -> None:
     if isinstance(temperature, tuple | list):
         if schedule != "anneal" or len(temperature) != 2:
             raise ValueError(
                 f"temperature is {temperature!r} with schedule={schedule!r}; a pair is (hot, cold) for "
                 "schedule='anneal', otherwise pass one number."
             )
-        for name, value in zip(("temperature[0]", "temperature[1]"), temperature, strict=True):
-            checks.number(name, value, positive=True)
-    elif temperature is None:
+        for i, value in enumerate(temperature):
+            checks.number(f"temperature[{i}]", value, positive=True)
+    elif isinstance(temperature, str) and temperature == "auto":
         if schedule is None:
-            raise ValueError("schedule=None keeps one temperature, but temperature is None; pass temperature=1/beta.")
-    elif callable(temperature):
-        if schedule == "logarithmic":
-            raise ValueError("temperature is a schedule itself, beside schedule='logarithmic'; pass one of them.")
+            raise ValueError("schedule=None keeps one temperature, but temperature is 'auto'; pass temperature=1/beta.")
+    elif callable(temperature) and schedule == "logarithmic":
+        raise ValueError("temperature is a schedule itself, beside schedule='logarithmic'; pass one of them.")
     else:
-        checks.number("temperature", temperature, positive=schedule is not None)
+        _check_one_number("temperature", temperature, positive=schedule is not None)
+    if not isinstance(step_size, str):
+        _check_one_number("step_size", step_size, positive=True)
+    elif step_size not in ("auto", "theorem"):
+        raise ValueError(
+            f"step_size must be 'auto', 'theorem', a float > 0 or a schedule of the step, got {step_size!r}."
+        )
+    if not isinstance(gradient, GradientEstimator) and gradient != "auto":
+        raise TypeError(
+            f"gradient must be one of langevax.gradients or 'auto', got {gradient!r}; fun is differentiated by JAX."
+        )
+    if not (isinstance(spread, str) and spread == "auto"):
+        checks.number("spread", np.asarray(spread) if isinstance(spread, list | tuple) else spread)
 
 
-def check_scalar(problem: Problem, position: Array) -> None:
+def _check_one_number(name: str, value: object, positive: bool) -> None:
+    checks.number(name, value, positive=positive)
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim:
+        raise ValueError(f"{name} must be one number, got an array of shape {value.shape}; pass a float.")
+
+
+def check_scalar(problem: Problem, position: Float[Array, " d"]) -> None:
     """Raise unless `fun` can be traced by JAX and returns one real number."""
     try:
         value = jax.eval_shape(problem.value, position)
@@ -214,8 +209,11 @@ def check_scalar(problem: Problem, position: Array) -> None:
         raise TypeError(f"fun must return a floating number, got {value.dtype}; it has no gradient otherwise.")
 
 
-def as_callback(callback: Any) -> Callable[[Any], Any] | None:
-    """SciPy's convention: one that names its parameter `intermediate_result` gets all of it, any other one x."""
+def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None":
+    """Apply SciPy's convention: `callback(intermediate_result)` with that name gets all of it, any other one x.
+
+    The function returned says whether to stop.
+    """
     if callback is None:
         return None
     if not callable(callback):
@@ -223,7 +221,15 @@ def as_callback(callback: Any) -> Callable[[Any], Any] | None:
     import inspect
 
     try:
-        named = set(inspect.signature(callback).parameters) == {"intermediate_result"}
+        by_name = set(inspect.signature(callback).parameters) == {"intermediate_result"}
     except ValueError:  # a built-in without a signature
-        named = False
-    return (lambda state: callback(intermediate_result=state)) if named else (lambda state: callback(state.x))
+        by_name = False
+
+    def stops(state: "OptimizeResult") -> bool:
+        try:
+            answer = callback(intermediate_result=state) if by_name else callback(state.x)  # pyright: ignore
+        except StopIteration:
+            return True
+        return isinstance(answer, bool | np.bool_) and bool(answer)
+
+    return stops

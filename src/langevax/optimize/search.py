@@ -1,144 +1,270 @@
-"""The chains of `minimize`: run, looked at on a grid, and begun again with half the step where they diverge."""
+"""The chains of `minimize`: starts, default options, the run, and restarts with half the step where they diverge."""
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jax import random
+from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
-from langevax.algorithm import at_step
+from langevax import trees
+from langevax.algorithm import State, at_step
 from langevax.gradients import SVRG, Full, GradientEstimator
 from langevax.integrators import Explicit, Exponential
-from langevax.optimize.arguments import Box
-from langevax.optimize.starts import Survey
+from langevax.keys import unrolled
+from langevax.optimize import arguments
+from langevax.optimize.arguments import Box, Schedule
+from langevax.problems.curvature import ITERATIONS
 from langevax.problems.problem import Problem
 from langevax.run import DivergenceError, Result, Stacked, Trace, simulate
 from langevax.samplers import Langevin, Reflected
+from langevax.samplers.reflected import fold
 
-LOOKS = 100
-"""Looks at the values of all chains in a run."""
-SMALL = 1024
-"""Components up to which a step takes them all."""
-BATCH_SIZE, EPOCHS = 32, 20
-"""Of the default SVRG: components of a batch, and full passes in a run, at the least."""
+MIN_PLACES = 32
+"""Places that are evaluated however few the chains, to estimate the spread of the values."""
+MAX_EVALUATIONS = 20_000_000
+"""Component gradients that the curvatures may cost; where rows are many, they are computed at fewer places."""
+SPREAD = 1.0  # standard deviation of starts around x0 where bounds are missing
+INTERQUARTILE = 1.349  # range of a normal law of unit variance
+NUM_RECORDS = 100  # evaluations of all chains in a run
+FEW_COMPONENTS = 1024  # up to which full gradients are the default
+BATCH_SIZE, MIN_EPOCHS = 32, 20  # of the default SVRG
 FRACTION = 0.25
-"""Of 1 / largest curvature: a chain is a seventh too hot in the stiffest direction, and less elsewhere."""
+"""Step size in units of 1 / largest curvature: a chain is a seventh too hot in the stiffest direction."""
 MAX_HALVINGS = 10
 FAR = 1e3
-"""Scales of the starts beyond which a gradient that is not finite is put down to the step size, not to `fun`."""
+"""Scales of the starts beyond which a gradient that is NaN is blamed on the step size, not on `fun`."""
 
 
-class Plan(NamedTuple):
-    """How to run; `temperature` and `step_size` are numbers or functions of the step."""
+class Survey(NamedTuple):
+    """Values and derivatives at places drawn like the starts; the first of them are the starts."""
 
-    step_size: Any
-    temperature: Any
-    estimator: GradientEstimator
-    box: Box | None
-    num_steps: int
-    retry: bool
-    """Whether the step size may be halved."""
-    progress: bool | None
+    places: Float[Array, "places d"]
+    values: Float[np.ndarray, " places"]
+    curvature: float
+    """The largest over the places where it was computed; 0 where it was not."""
+    scale: float
+    """Root mean square distance of a coordinate from its mean over the places."""
+    evaluations: int
+
+    @property
+    def size_of_values(self) -> float:
+        """Absolute size of the values, without the largest quarter."""
+        return float(np.quantile(np.abs(self.values), 0.75))
+
+    def spread_above(self, lowest: float) -> float:
+        """Return by how much the upper quartile of the values exceeds the lowest known value."""
+        return max(0.0, float(np.quantile(self.values, 0.75)) - lowest)
 
 
-class Look(NamedTuple):
+def draw(
+    x0: Float[Array, " d"], spread: ArrayLike | None, box: Box | None, key: Key[Array, ""], number: int
+) -> Float[Array, "places d"]:
+    """Draw places around x0, which is the first; with spread=None uniformly between two finite bounds."""
+    if spread is not None and np.shape(spread) not in ((), x0.shape):
+        raise ValueError(
+            f"spread has shape {np.shape(spread)} but x0 has {len(x0)} numbers; pass a float, or one for each of them."
+        )
+    infinite = jnp.full(x0.shape, jnp.inf, x0.dtype)
+    lower, upper = (-infinite, infinite) if box is None else (jnp.asarray(side) for side in box)
+    width = jnp.asarray(np.asarray(SPREAD if spread is None else spread), x0.dtype)
+    return _draw(x0, width, lower, upper, key, number, spread is None)
+
+
+@eqx.filter_jit
+def _draw(
+    x0: Array, width: Array, lower: Array, upper: Array, key: Key[Array, ""], number: int, fill: bool
+) -> Float[Array, "places d"]:
+    uniform_key, normal_key = random.split(unrolled(key))
+    shape = (number - 1, *x0.shape)
+    places, _ = fold(x0 + width * trees.normal(normal_key, shape, x0.dtype), lower, upper)
+    if fill:
+        bounded = jnp.isfinite(upper - lower)
+        low, high = jnp.where(bounded, lower, 0), jnp.where(bounded, upper, 1)
+        inside = low + (high - low) * random.uniform(uniform_key, shape, x0.dtype)
+        places = jnp.where(bounded, jnp.minimum(inside, high), places)
+    return jnp.concatenate([x0[None], places])
+
+
+@eqx.filter_jit
+def draw_with(start: Callable[[Key[Array, ""]], PyTree], key: Key[Array, ""], number: int) -> PyTree[Array]:
+    """Draw this many places as `start(key)`, stacked."""
+    return jax.vmap(start)(random.split(unrolled(key), number))
+
+
+def survey(
+    problem: Problem, places: Float[Array, "places d"], with_curvature: bool, key: Key[Array, ""], drawn: bool
+) -> Survey:
+    """Evaluate the places; one without a finite value and gradient is replaced by the first that has them.
+
+    Raises:
+        ValueError: x0, or every place if they are `drawn` by a function, is not finite.
+    """
+    arguments.check_scalar(problem, places[0])
+    size = int(problem.size)
+    values, gradients = (np.asarray(a, np.float64) for a in _evaluate(problem, places))
+    slopes = np.linalg.norm(gradients, axis=1)
+    good = np.isfinite(values) & np.isfinite(slopes)
+    if not (drawn or good[0]):
+        by_value = not np.isfinite(values[0])
+        what, number = ("fun", values[0]) if by_value else ("the norm of the gradient of fun", slopes[0])
+        raise ValueError(f"{what} at x0 is {number}; start where fun and its gradient are finite.")
+    if not good.any():
+        raise ValueError(f"fun is not finite at any of {len(places)} starts that x0 drew; draw them where it is.")
+    if not good.all():
+        substitutes = np.where(good, np.arange(len(good)), np.argmax(good))
+        places, values = places[jnp.asarray(substitutes)], values[substitutes]
+    evaluations, curvature = 2 * size * len(places), 0.0
+    if with_curvature:
+        number = min(len(places), max(1, MAX_EVALUATIONS // (2 * ITERATIONS * size)))
+        curvatures = np.asarray(_curvatures(problem, places[:number], key), np.float64)
+        curvature = float(np.max(curvatures[np.isfinite(curvatures)], initial=0.0))
+        evaluations += 2 * ITERATIONS * size * number
+    scale = float(np.sqrt(np.mean(np.var(np.asarray(places, np.float64), axis=0))))
+    return Survey(places, values, curvature, scale, evaluations)
+
+
+def equipartition_temperature(values: Float[np.ndarray, " places"], dimension: int) -> float:
+    """Return the temperature at which `fun` fluctuates as much as these values: `T = sqrt(2 / d) * their spread`.
+
+    Near a minimum, at temperature T, a function of d coordinates has mean d T / 2 and standard deviation
+    sqrt(d / 2) T. The spread is that between the quartiles, which a few very large values do not change.
+    """
+    low, high = np.quantile(values, [0.25, 0.75])
+    spread = (high - low) / INTERQUARTILE or np.std(values)
+    return float(np.sqrt(2 / dimension) * spread)
+
+
+def choose_gradient(problem: Problem, num_steps: int) -> GradientEstimator:
+    """Return full gradients for few components; else SVRG with small batches and n / B steps from anchor to anchor.
+
+    An epoch then costs about three passes. It is shorter where a run would have fewer than MIN_EPOCHS of them.
+    """
+    size = int(problem.size)
+    if size <= FEW_COMPONENTS:
+        return Full()
+    return SVRG(BATCH_SIZE, max(1, min(size // BATCH_SIZE, num_steps // MIN_EPOCHS)))
+
+
+def choose_step_size(survey: Survey, hottest: float) -> float:
+    """Return `FRACTION / L`, or less where the noise would move a coordinate by the scale of the starts in one step.
+
+    L is the largest curvature over the starts; the second bound serves functions without curvature.
+    """
+    stable = FRACTION / survey.curvature if survey.curvature > 0 else math.inf
+    wide = survey.scale**2 / (2 * hottest) if hottest > 0 and survey.scale > 0 else math.inf
+    if not math.isfinite(min(stable, wide)):
+        raise ValueError(
+            "step_size='auto' needs the curvature of fun, which is 0 at the starts; pass a float, or start elsewhere."
+        )
+    return min(stable, wide)
+
+
+class SearchState(NamedTuple):
     """All chains at one step."""
 
     step: int
     evaluations: int
-    """So far, whatever was tried before included."""
+    """So far, diverged runs included."""
     values: Float[np.ndarray, " chains"]
     best_value: float
 
 
+@dataclass
 class Search:
-    """The chains of one call, and the best that they have seen.
+    """The chains of one call, and the best position that any of them has visited."""
 
-    `follow(look, positions)` is asked after each look whether to stop.
-    """
+    problem: Problem
+    survey: Survey
+    num_chains: int
+    num_steps: int
+    step_size: float | Schedule
+    temperature: float | Schedule
+    gradient: GradientEstimator
+    box: Box | None
+    stops: Callable[[SearchState, Array], bool]
+    """`stops(state, positions)` is called after each record and says whether to stop."""
+    steps: int = 0
+    num_halvings: int = 0
+    diverged_at: int | None = None
+    stopped: bool = False
 
-    def __init__(
-        self,
-        problem: Problem,
-        survey: Survey,
-        num_chains: int,
-        follow: Callable[[Look, Array], bool] | None,
-    ):
-        self.problem, self.survey, self.follow = problem, survey, follow
-        self.starts, self.size = survey.places[:num_chains], int(problem.size)
-        best = int(np.argmin(survey.values))
-        self.best, self.best_value = survey.places[best], float(survey.values[best])
-        self.positions, self.steps = self.starts, 0
-        self.evaluations, self.before = survey.evaluations, survey.evaluations
-        self.looks: list[Look] = []
-        self.halvings, self.diverged_at = 0, None
-        self.stopped = False
+    def __post_init__(self) -> None:
+        self.starts, self.size = self.survey.places[: self.num_chains], int(self.problem.size)
+        best = int(np.argmin(self.survey.values))
+        self.best, self.best_value = self.survey.places[best], float(self.survey.values[best])
+        self.positions = self.starts
+        self.evaluations = self.evaluations_before = self.survey.evaluations
+        self.history: list[SearchState] = []
 
-    def run(self, plan: Plan, key: Key[Array, ""]) -> Plan:
-        """To the end, whatever it is; gives back the plan with the step size that it took."""
+    def run(self, key: Key[Array, ""], may_halve: bool, progress: bool | str) -> None:
+        """Run the chains to their end; with `may_halve` again with half the step size where they diverge."""
         curved = any(np.any(np.asarray(p)) for p in jax.tree.leaves(self.problem.precision))
         integrator = Exponential() if curved else Explicit()
-        every = max(math.ceil(plan.num_steps / LOOKS), min(getattr(plan.estimator, "period", 1), plan.num_steps))
+        every = max(math.ceil(self.num_steps / NUM_RECORDS), min(getattr(self.gradient, "period", 1), self.num_steps))
         while True:
-            algorithm: Any = Langevin(plan.step_size, plan.temperature, plan.estimator, integrator)
-            if plan.box is not None:
-                algorithm = Reflected(algorithm, plan.box.lower, plan.box.upper)
-            self.looks, self.before = [], self.evaluations
+            algorithm = Langevin(self.step_size, self.temperature, self.gradient, integrator)
+            if self.box is not None:
+                algorithm = Reflected(algorithm, self.box.lower, self.box.upper)
+            self.history, self.evaluations_before = [], self.evaluations
             try:
                 result = simulate(
                     algorithm,
                     self.problem,
                     Stacked(self.starts),
                     key=key,
-                    num_steps=plan.num_steps,
+                    num_steps=self.num_steps,
                     record=potential_of,
                     record_every=every,
-                    callbacks=[self.look],
+                    callbacks=[self.record],
                     callback_every=every,
-                    progress=plan.progress,
+                    progress=progress,
                 )
             except DivergenceError as error:
-                self.take(error.result)
-                if plan.retry and self.halvings < MAX_HALVINGS:
-                    self.halvings += 1
-                    plan = plan._replace(step_size=plan.step_size / 2)
-                    continue
-                self.check_gradient(error)
-                self.diverged_at = error.step
-                return plan
-            self.take(result)
-            self.stopped = self.steps < plan.num_steps
-            return plan
+                self.finish(error.result)
+                if not (may_halve and self.num_halvings < MAX_HALVINGS):
+                    self.check_gradient(error)
+                    self.diverged_at = error.step
+                    return
+                self.num_halvings += 1
+                self.step_size = value_at(self.step_size, 0) / 2
+                continue
+            self.finish(result)
+            self.stopped = self.steps < self.num_steps
+            return
 
-    def look(self, trace: Trace | None, state: Any) -> bool:
-        """A callback of `simulate`: keep the values, and the best position so far."""
+    def record(self, trace: Trace | None, state: State) -> bool:
+        """Keep the values and the best position so far; a callback of `simulate`."""
         assert trace is not None
         values = np.asarray(trace.values[:, -1], np.float64)
-        self.consider(values, state.position)
+        self.update_best(values, state.position)
         in_run = int(trace.info["evaluations"][:, -1].sum()) + len(trace) * values.size * self.size
-        self.looks.append(Look(int(trace.steps[-1]), self.before + in_run, values, self.best_value))
-        return self.follow is not None and self.follow(self.looks[-1], state.position)
+        evaluations = self.evaluations_before + in_run
+        self.history.append(SearchState(int(trace.steps[-1]), evaluations, values, self.best_value))
+        return self.stops(self.history[-1], state.position)
 
-    def consider(self, values: np.ndarray, positions: Array) -> None:
-        """Keep the best of these if it is the best so far."""
+    def update_best(self, values: Float[np.ndarray, " chains"], positions: Array) -> None:
+        """Keep the best of these positions if it is the best so far."""
         if np.isfinite(values).any() and np.nanmin(values) < self.best_value:
             self.best_value, self.best = float(np.nanmin(values)), _row(positions, jnp.int32(np.nanargmin(values)))
 
-    def take(self, result: Result) -> None:
-        """The end of a run, and what it cost."""
+    def finish(self, result: Result) -> None:
+        """Take over the end of a run and its cost."""
         self.positions, self.steps = result.position, result.steps
-        self.evaluations = self.before + result.evaluations + len(self.looks) * len(self.starts) * self.size
+        records = len(self.history) * self.num_chains * self.size
+        self.evaluations = self.evaluations_before + result.evaluations + records
 
     def check_gradient(self, error: DivergenceError) -> None:
         """Raise where the gradient is NaN at a position that is finite and not far from the starts."""
         positions = np.asarray(error.state.position, np.float64)
         starts = np.asarray(self.starts, np.float64)
         near = np.abs(positions - starts).max(1) <= FAR * (self.survey.scale + np.abs(starts).max(1))
-        gradients = np.asarray(_gradients(self.problem, error.state.position))
+        gradients = np.asarray(_evaluate(self.problem, error.state.position)[1])
         wrong = np.flatnonzero(near & np.isnan(gradients).any(1))
         if len(wrong):
             where = np.array2string(positions[wrong[0]], precision=4, threshold=6)
@@ -148,58 +274,11 @@ class Search:
             ) from error
 
 
-def number_at(value: Any, step: int) -> float:
-    """A schedule's value at a step; a number is its own."""
+def value_at(value: float | Schedule, step: int) -> float:
+    """Return the value of a schedule at a step, or the number itself."""
     return float(np.asarray(at_step(value, jnp.int32(step))))
 
 
-def default_estimator(problem: Problem, num_steps: int) -> GradientEstimator:
-    """All components where they are few; else SVRG with small batches and n / B steps from anchor to anchor.
-
-    An epoch then costs about three passes. A shorter one is taken where a run would not have `EPOCHS` of them.
-    """
-    size = int(problem.size)
-    if size <= SMALL:
-        return Full()
-    return SVRG(BATCH_SIZE, max(1, min(size // BATCH_SIZE, num_steps // EPOCHS)))
-
-
-def tuned_step_size(survey: Survey, hottest: float) -> float:
-    """`FRACTION / L`, and no larger than what moves a coordinate by the scale of the starts at the hottest.
-
-    L is the largest curvature over the starts; the second bound is what there is for functions with no curvature.
-    """
-    stable = FRACTION / survey.curvature if survey.curvature > 0 else math.inf
-    wide = survey.scale**2 / (2 * hottest) if hottest > 0 and survey.scale > 0 else math.inf
-    step_size = min(stable, wide)
-    if not math.isfinite(step_size):
-        raise ValueError(
-            "step_size='tuned' asks for a curvature of fun, and there is none at the starts; pass a float, or start "
-            "elsewhere."
-        )
-    return step_size
-
-
-def potential_of(problem: Problem, state: Any) -> Array:
-    """What is recorded."""
+def potential_of(problem: Problem, state: State) -> Float[Array, ""]:
+    """Return the value of a chain, to be recorded."""
     return problem.potential(state.position)
-
-
-def potentials(problem: Problem, positions: Array) -> Float[np.ndarray, " chains"]:
-    """Of all chains."""
-    return np.asarray(_potentials(problem, positions), np.float64)
-
-
-@eqx.filter_jit
-def _potentials(problem: Problem, positions: Array) -> Float[Array, " chains"]:
-    return jax.vmap(problem.potential)(positions)
-
-
-@eqx.filter_jit
-def _gradients(problem: Problem, positions: Array) -> Float[Array, "chains d"]:
-    return jax.vmap(problem.potential_gradient)(positions)
-
-
-@jax.jit
-def _row(positions: Array, i: Array) -> Array:
-    return positions[i]

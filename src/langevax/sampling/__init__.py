@@ -1,8 +1,7 @@
-"""The door for Bayesians: a posterior in, draws with diagnostics out."""
+"""Bayesian sampling: a posterior in, draws with diagnostics out."""
 
 from langevax.sampling.inverse import InverseProblem, inverse_problem
 from langevax.sampling.sample import sample
-from langevax.sampling.samples import Samples
-from langevax.sampling.stein import stein_discrepancy
+from langevax.sampling.samples import Samples, stein_discrepancy
 
 __all__ = ["InverseProblem", "Samples", "inverse_problem", "sample", "stein_discrepancy"]

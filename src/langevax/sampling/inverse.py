@@ -1,55 +1,58 @@
-"""Inverse problems: an unknown function, a user's forward map, noisy data, and a Gaussian prior of functions.
+"""Inverse problems: an unknown function, a forward map, noisy data and a Gaussian process prior.
 
     y = G(f) + noise xi,      f ~ prior;      the posterior of f is exp(-potential(x) / temperature),
     potential(x) = (1/m) sum_j (G(f)_j - y_j)^2 / (2 noise_j^2) + 1/2 <x, x / mu> / m,      temperature = 1/m
 
-with m data, x the coefficients of f in the prior's basis. No mesh: the number of modes changes the detail of f and
-neither steps nor mixing (Muzellec, Sato, Massias, Suzuki, COLT 2022; Cotter et al., Statistical Science 2013).
+with m data and x the coefficients of f in the basis of the prior. More modes add detail to f without changing the step
+size or the mixing time (Muzellec, Sato, Massias, Suzuki, COLT 2022; Cotter et al., Statistical Science 2013).
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks
 from langevax.problems.function import Function
 from langevax.spaces import GaussianPrior
 
+ForwardMap = Callable[[Float[Array, " grid"]], Array]
+
 
 class InverseProblem(NamedTuple):
-    """What `sample` wants to know of an inverse problem; its positions are coefficients (N,)."""
+    """A target of `sample` whose positions are coefficients (N,)."""
 
     problem: Function
     temperature: float
     """1/m, m the number of data."""
     prior: GaussianPrior
+    forward_map: ForwardMap
 
     @property
     def start(self) -> Float[Array, " modes"]:
-        """The prior's mean."""
+        """The mean of the prior."""
         return jnp.zeros(self.prior.num_modes, self.prior.eigenvalues.dtype)
 
-    def functions(self, positions: Any) -> Float[Array, "*batch grid"]:
-        """Draws as functions on the grid of the basis."""
+    def functions(self, positions: ArrayLike) -> Float[Array, "*batch grid"]:
+        """Values of the drawn functions on the grid of the basis."""
         return self.prior.basis.synthesize(jnp.asarray(positions))
 
-    def predictions(self, positions: Any) -> Any:
-        """What the forward map makes of draws with one leading axis, or with (chain, draw)."""
+    def predictions(self, positions: ArrayLike) -> Array:
+        """Predicted data of draws with one leading axis, or with (chain, draw)."""
         positions = jnp.asarray(positions)
         flat = positions.reshape(-1, positions.shape[-1])
-        found = jax.lax.map(lambda x: self.problem.fun.forward_map(self.functions(x)), flat, batch_size=64)  # type: ignore[attr-defined]
-        return jax.tree.map(lambda a: a.reshape(*positions.shape[:-1], *a.shape[1:]), found)
+        predicted = jax.lax.map(lambda x: self.forward_map(self.functions(x)), flat, batch_size=64)
+        return jax.tree.map(lambda a: a.reshape(*positions.shape[:-1], *a.shape[1:]), predicted)
 
 
 class Misfit(eqx.Module):
-    """`(1/m) sum_j (G(f)_j - y_j)^2 / (2 noise_j^2)` of the coefficients of f."""
+    """`(1/m) sum_j (G(f)_j - y_j)^2 / (2 noise_j^2)` as a function of the coefficients of f."""
 
-    forward_map: Callable[..., Any]
+    forward_map: ForwardMap
     data: Float[Array, "..."]
     noise: Float[Array, "..."]
     prior: GaussianPrior
@@ -65,22 +68,22 @@ class Misfit(eqx.Module):
         return jnp.mean(residuals**2) / 2
 
 
-def inverse_problem(forward_map: Callable[..., Any], data: Any, noise: Any, prior: GaussianPrior) -> InverseProblem:
-    """The posterior of a function given noisy data of it, ready for `sample`.
+def inverse_problem(
+    forward_map: ForwardMap, data: ArrayLike, noise: float | ArrayLike, prior: GaussianPrior
+) -> InverseProblem:
+    """Return the posterior of a function given noisy data, ready for `sample`.
 
     Args:
-        forward_map: `forward_map(values) -> predictions`, from the function's values on `prior.basis.grid` to what is
-            measured, in JAX; linear or not. Of the shape of `data`.
+        forward_map: `forward_map(values) -> predictions`, from the values of the function on `prior.basis.grid` to
+            predictions with the shape of `data`; written in JAX, linear or not.
         data: the measurements y, an array without NaN.
-        noise: their standard deviation > 0, one number or one for each.
+        noise: their standard deviation > 0, one number or an array like `data`.
         prior: `langevax.spaces.GaussianPrior`.
 
-    Returns:
-        `InverseProblem`: `problem, temperature, prior`; `.functions(draws.positions)` are draws on the grid.
-
     Raises:
-        TypeError: a forward map that is no function, a prior that is none. ValueError: data that are empty or not
-            finite, noise of another shape or not > 0; at first use, predictions of another shape than the data.
+        TypeError: `forward_map` is not a function, or `prior` is not a `GaussianPrior`.
+        ValueError: data that are empty or not finite; noise of another shape or not > 0; at the first evaluation,
+            predictions whose shape is not that of the data.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -99,13 +102,13 @@ def inverse_problem(forward_map: Callable[..., Any], data: Any, noise: Any, prio
         raise TypeError(f"forward_map must be a function of the unknown function's values, got {forward_map!r}.")
     if not isinstance(prior, GaussianPrior):
         raise TypeError(f"prior must be a langevax.spaces.GaussianPrior, got {type(prior).__name__}.")
-    data = jnp.asarray(data, prior.eigenvalues.dtype)
-    if data.size == 0:
+    y = jnp.asarray(data, prior.eigenvalues.dtype)
+    if y.size == 0:
         raise ValueError("data is empty; pass at least one measurement.")
-    checks.finite("data", data, remedy="drop what was not measured, from the forward map too")
+    checks.finite("data", y, remedy="drop missing measurements, and their predictions from forward_map")
     checks.number("noise", noise, positive=True)
-    if np.shape(noise) not in ((), data.shape):
-        raise ValueError(f"noise must be one number or of the data's shape {data.shape}, got shape {np.shape(noise)}.")
-    temperature = 1 / data.size
-    misfit = Misfit(forward_map, data, jnp.asarray(noise, data.dtype), prior)
-    return InverseProblem(Function(misfit, prior.precision(ridge=temperature)), temperature, prior)
+    if np.shape(noise) not in ((), y.shape):
+        raise ValueError(f"noise must be one number or of the data's shape {y.shape}, got shape {np.shape(noise)}.")
+    temperature = 1 / y.size
+    misfit = Misfit(forward_map, y, jnp.asarray(noise, y.dtype), prior)
+    return InverseProblem(Function(misfit, prior.precision(ridge=temperature)), temperature, prior, forward_map)

@@ -1,52 +1,78 @@
-"""Which dynamics and which gradients `sample` runs, by name, with the settings that are good by default."""
+"""The methods of `sample`: dynamics and gradient estimators by name, and the choice of their step size.
+
+The bias of a step size h shows in the variances s^2(h) of the chain, in coordinates of unit curvature:
+
+    bias(h)  =  2 (mean s^2(h) - mean s^2(h/2)) / mean s^2(h/2)
+
+for a scheme of first order, and 4/3 of the difference for one of second order. Averaged over coordinates and chains it
+is known to a percent after some hundred effective draws. Exact methods (MALA, pCN, pCNL) are tuned by their acceptance.
+"""
 
 import math
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import random
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from langevax import checks, gradients
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.problems.problem import Problem
-from langevax.run import simulate
+from langevax.run import DivergenceError, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
-from langevax.theory.lsi import Target
-from langevax.theory.step_sizes import METHODS, theorem_step_size
 
 Dynamics = Literal["langevin", "underdamped", "mala", "pcn", "pcnl"]
-DYNAMICS = ("langevin", "underdamped", "mala", "pcn", "pcnl")
-GRADIENTS = ("svrg", "sarah", "minibatch", "control-variate", "full")
-SMALL = 512  # components up to which a full gradient is the default: batches would not be cheaper
-LEAST_BATCH, PROBED = 32, 512  # components of a batch at least; and those that tell how much they differ
-STEP, HEAT = 0.25, 0.06  # what batches may add to the variance at this step, in coordinates of unit curvature
-FRICTION = math.sqrt(2)  # of coordinates with unit curvature
-SARAH_PERIOD = 8  # at most: its errors add up over an epoch, where those of SVRG do not
-ACCEPTED = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
-"""Share of proposals between which a step is left alone; these are exact, and want full gradients."""
-LONGEST = 2.0  # step of pCN and pCNL, at which a proposal forgets where it comes from
+Gradient = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
+Start = Callable[[Key[Array, ""]], Float[Array, " d"]]
+FEW_COMPONENTS = 512  # up to which full gradients are the default: batches would not be cheaper
+MIN_BATCH, NUM_PROBED = 32, 512  # smallest batch; components from which the variance of a batch is estimated
+BATCH_STEP, BATCH_BIAS = 0.25, 0.06  # relative variance that batches may add at this step, in units of the curvature
+FRICTION = math.sqrt(2)  # in coordinates of unit curvature
+SARAH_PERIOD = 8  # longest default: its errors add up over an epoch, where those of SVRG do not
+
+ACCEPTANCE = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
+"""Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
+MAX_STEP = 2.0  # of pCN and pCNL: proposals there are independent of the state
+
+FIRST_STEP = {1: 0.1, 2: 0.25}
+"""First step size tried, by the order of the scheme, in units of 1 / curvature or of its root; for a normal law the
+explicit scheme then has a bias of 1 / (1 - h / 2) - 1, five percent."""
+MAX_BIAS = 0.05  # largest acceptable relative bias of the variance
+NUM_DRAWS, RELAXATION_TIMES = 200, 2.0  # of a run that measures the bias: draws, and relaxation times between them
+MAX_HALVINGS = 6
 
 
-class Maker(NamedTuple):
-    """A step size made an algorithm."""
+class Method(NamedTuple):
+    """A dynamics with a gradient estimator, for any step size."""
 
-    dynamics: str
+    dynamics: Dynamics
     gradient: GradientEstimator
     temperature: float
-    prior_share: Any = 1.0
-    """Of the prior in what is known of each coordinate, at most 1: where data inform, pCN and pCNL step shorter."""
+    prior_share: Float[Array, "..."] | float = 1.0
+    """Share of the prior in the curvature of each coordinate: where data inform, pCN and pCNL take shorter steps."""
     integrator: Integrator = Exponential()
+
+    @property
+    def is_exact(self) -> bool:
+        return self.dynamics in ACCEPTANCE
+
+    @property
+    def order(self) -> int:
+        """Order of the scheme in the step size."""
+        return 2 if self.dynamics == "underdamped" else 1
 
     def __call__(self, step_size: float) -> Algorithm:
         match self.dynamics:
             case "mala":
                 return MALA(step_size, self.temperature)
             case "pcn":
-                return PCN(as_far(step_size * self.prior_share), self.temperature)
+                t = step_size * self.prior_share
+                return PCN(jnp.sqrt(8 * t) / (2 + t), self.temperature)  # moves as far as PCNL(t)
             case "pcnl":
                 return PCNL(step_size * self.prior_share, self.temperature)
             case "underdamped":
@@ -55,66 +81,64 @@ class Maker(NamedTuple):
                 return Langevin(step_size, self.temperature, self.gradient, self.integrator)
 
 
-def as_far(t: Any) -> Any:
-    """The s of pCN that moves as far as a step t of pCNL: sqrt(1 - s^2) = (2 - t) / (2 + t)."""
-    return jnp.sqrt(8 * t) / (2 + t)
-
-
-def estimator_of(
-    given: Any,
-    batch_size: int | None,
-    period: int | None,
+def choose_gradient(
+    gradient: Gradient | GradientEstimator,
+    batch_size: int | Literal["auto"] | None,
+    period: int | Literal["auto"],
     problem: Problem,
-    mode: Array,
+    mode: Float[Array, " d"],
     temperature: float,
-    dynamics: str,
+    dynamics: Dynamics,
     key: Key[Array, ""],
 ) -> GradientEstimator:
-    """The estimator of that name, on a problem in coordinates of unit curvature."""
+    """Return the estimator of this name, for a problem in coordinates of unit curvature."""
     n = int(problem.size)
-    if isinstance(given, GradientEstimator):
-        return given
-    if given is None:
-        given = "full" if n <= SMALL or dynamics in ACCEPTED else "svrg"
-    one_of("gradient", given, GRADIENTS)
-    if dynamics in ACCEPTED and given != "full":
-        raise ValueError(f"dynamics={dynamics!r} accepts by the whole potential; pass gradient='full', not {given!r}.")
-    if given != "full" and n == 1:
-        raise ValueError(
-            f"gradient={given!r} draws batches, but this target is one function without data; pass 'full'."
-        )
-    if given == "full":
+    if isinstance(gradient, GradientEstimator):
+        return gradient
+    check_choice("gradient", gradient, get_args(Gradient))
+    if gradient == "auto":
+        gradient = "full" if n <= FEW_COMPONENTS or dynamics in ACCEPTANCE else "svrg"
+    if gradient == "full":
         return gradients.Full()
-    size = quiet_batch(problem, mode, temperature, key) if batch_size is None else batch_size
+    if dynamics in ACCEPTANCE:
+        raise ValueError(f"dynamics={dynamics!r} needs the exact potential; pass gradient='full', not {gradient!r}.")
+    if n == 1:
+        raise ValueError(
+            f"gradient={gradient!r} draws batches, but this target is one function without data; pass 'full'."
+        )
+    size = n if batch_size is None else batch_size
+    if size == "auto":
+        size = choose_batch_size(problem, mode, temperature, key)
     checks.positive_int("batch_size", size)
-    given_period = period is not None
-    period = max(1, round(n / (2 * size))) if period is None else period
-    checks.positive_int("period", period)
-    match given:
+    longest = SARAH_PERIOD if gradient == "sarah" else n
+    length = max(1, min(longest, round(n / (2 * size)))) if period == "auto" else period
+    checks.positive_int("period", length)
+    match gradient:
         case "minibatch":
             return gradients.Minibatch(size)
         case "control-variate":
             return gradients.ControlVariate(size, mode)
         case "sarah":
-            return gradients.SARAH(size, period if given_period else min(period, SARAH_PERIOD))
+            return gradients.SARAH(size, length)
         case _:
-            return gradients.SVRG(size, period)
+            return gradients.SVRG(size, length)
 
 
-def quiet_batch(problem: Problem, mode: Array, temperature: float, key: Key[Array, ""]) -> int:
-    """Components of a batch that heats a variance-reduced chain by HEAT at a step of STEP.
+def choose_batch_size(problem: Problem, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> int:
+    """Return the batch size at which a variance-reduced chain is BATCH_BIAS too hot at a step of BATCH_STEP.
 
-    Where curvature is 1 a batch adds step V / (2 T B) of the variance, V the variance over components of the change of
-    their gradients between two draws, averaged over coordinates: it is looked at for PROBED of them.
+    Where the curvature is 1, batches of B add step V / (2 T B) to the relative variance, with V the variance over
+    components of the change of their gradients between two draws, averaged over coordinates; estimated from NUM_PROBED
+    components.
     """
     n = int(problem.size)
-    row_key, here_key, there_key = random.split(key, 3)
-    spread = jnp.sqrt(jnp.asarray(temperature, mode.dtype))
-    here, there = (mode + spread * random.normal(k, mode.shape, mode.dtype) for k in (here_key, there_key))
-    indices = random.randint(row_key, (min(n, PROBED),), 0, n, jnp.int32)
-    changes = _gradients_at(problem, here, indices) - _gradients_at(problem, there, indices)
+    row_key, *point_keys = random.split(key, 3)
+    scale = jnp.sqrt(jnp.asarray(temperature, mode.dtype))
+    first, second = (mode + scale * random.normal(k, mode.shape, mode.dtype) for k in point_keys)
+    indices = random.randint(row_key, (min(n, NUM_PROBED),), 0, n, jnp.int32)
+    changes = _gradients_at(problem, first, indices) - _gradients_at(problem, second, indices)
     variance = float(jnp.mean(jnp.var(changes, axis=0)))
-    return min(n, max(LEAST_BATCH, math.ceil(STEP * variance / (2 * temperature * HEAT))))
+    return min(n, max(MIN_BATCH, math.ceil(BATCH_STEP * variance / (2 * temperature * BATCH_BIAS))))
 
 
 @eqx.filter_jit
@@ -122,46 +146,129 @@ def _gradients_at(problem: Problem, position: Array, indices: Array) -> Array:
     return problem.gradients_at(position, indices)
 
 
-def accepted_step(
-    make: Maker, problem: Problem, start: Any, num_chains: int, scale: float, size: int, key: Key[Array, ""]
+def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
+    """Raise unless `value` is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def tune_acceptance(
+    method: Method, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
 ) -> tuple[float, int]:
-    """The step of an exact method, by short runs until the share of its proposals in `ACCEPTED` is accepted."""
-    (least, most), on_functions = ACCEPTED[make.dynamics], make.dynamics != "mala"
-    step_size, used = (1.0 if on_functions else scale / size ** (1 / 3)), 0
-    for number in range(12):
-        options = {"key": random.fold_in(key, number), "num_steps": 50, "num_chains": num_chains, "progress": False}
-        run = simulate(make(step_size), problem, start, **options)
-        used += run.evaluations
-        accepted = run.metrics["acceptance"]
-        if least <= accepted <= most or (on_functions and accepted > most and step_size == LONGEST):
+    """Return a step size with an acceptance rate in `ACCEPTANCE`, and the evaluations of the short runs to find it.
+
+    Starts from `step_size` for MALA, and from 1 for pCN and pCNL.
+    """
+    lowest, highest = ACCEPTANCE[method.dynamics]
+    limit = math.inf
+    if method.dynamics != "mala":
+        step_size, limit = 1.0, MAX_STEP
+    evaluations = 0
+    for i in range(12):
+        options = {"key": random.fold_in(key, i), "num_steps": 50, "num_chains": num_chains, "progress": False}
+        run = simulate(method(step_size), problem, start, **options)
+        evaluations += run.evaluations
+        rate = run.metrics["acceptance"]
+        if lowest <= rate <= highest or (rate > highest and step_size == limit):
             break
-        step_size *= 0.6 if accepted < least else 1.5
-        if on_functions:
-            step_size = min(step_size, LONGEST)
-    return step_size, used
+        step_size = min(limit, step_size * (0.6 if rate < lowest else 1.5))
+    return step_size, evaluations
 
 
-def theorem_step(
-    gradient: GradientEstimator,
-    dynamics: str,
-    problem: Problem,
-    temperature: float,
-    constants: Target | None,
-    accuracy: float | None,
-) -> float:
-    """The largest step that the method's theorem allows."""
-    kind = type(gradient).__name__
-    if dynamics != "langevin" or kind not in METHODS:
-        raise ValueError(
-            f"there is no theorem for dynamics={dynamics!r} with {kind}; pass gradient='full', 'svrg' or 'sarah' with "
-            "dynamics='langevin', or step_size='tuned'."
+class StepSizeBias(NamedTuple):
+    """The bias of a step size, estimated from draws at that step size and at half of it."""
+
+    step_size: float
+    variance_bias: float
+    """Relative bias of the variances at `step_size`, extrapolated; positive where the chain is too hot."""
+    standard_error: float
+    mean_shift: float
+    """Largest change of a coordinate's mean between the two, in standard deviations, Monte Carlo noise included."""
+    mean_shift_error: float
+    """The Monte Carlo error of that change, for the same coordinate."""
+    evaluations: int
+
+    def __str__(self) -> str:
+        return (
+            f"at step size {self.step_size:.3g} variances are off by {self.variance_bias:+.1%} "
+            f"± {self.standard_error:.1%}, estimated by halving it"
         )
-    named: dict[str, Any] = {name: getattr(gradient, name, None) for name in ("batch_size", "period")}
-    named |= {"replace": getattr(gradient, "replace", False), "accuracy": accuracy}
-    return theorem_step_size(kind, constants, temperature, int(problem.size), **named)
 
 
-def one_of(name: str, given: Any, known: tuple[Any, ...]) -> None:
-    """Raise unless `given` is among the words `known`."""
-    if given not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {given!r}.")
+def estimate_bias(
+    method: Method, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
+) -> StepSizeBias:
+    """Compare runs of equal time at `step_size` and at half of it."""
+    runs, evaluations = [], 0
+    spacing = max(1, round(RELAXATION_TIMES / step_size))
+    for i, factor in enumerate((1, 2)):
+        run = simulate(
+            method(step_size / factor),
+            problem,
+            start,
+            key=random.fold_in(key, i),
+            num_steps=factor * spacing * NUM_DRAWS,
+            num_chains=num_chains,
+            record_every=factor * spacing,
+            progress=False,
+        )
+        runs.append(Moments.of(np.asarray(run.positions, np.float64)[:, NUM_DRAWS // 4 :]))
+        evaluations += run.evaluations
+    coarse, fine = runs
+    extrapolation = 2.0 if method.order == 1 else 4 / 3
+    ratio = coarse.variance.mean() / fine.variance.mean()
+    ratio_error = ratio * np.hypot(coarse.relative_error, fine.relative_error)
+    shifts, errors = np.abs(coarse.mean - fine.mean), np.hypot(coarse.mean_error, fine.mean_error)
+    worst = int(np.argmax(shifts / np.maximum(errors, 1e-30)))
+    deviation = np.sqrt(fine.variance[worst])
+    return StepSizeBias(
+        step_size,
+        float(extrapolation * (ratio - 1)),
+        float(extrapolation * ratio_error),
+        float(shifts[worst] / deviation),
+        float(errors[worst] / deviation),
+        evaluations,
+    )
+
+
+def tune_bias(
+    method: Method, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
+) -> StepSizeBias:
+    """Halve `step_size` until the bias is below MAX_BIAS or lost in its error."""
+    evaluations = 0
+    bias: StepSizeBias | None = None
+    for i in range(MAX_HALVINGS):
+        try:
+            bias = estimate_bias(method, problem, start, num_chains, step_size, random.fold_in(key, i))
+        except DivergenceError:
+            step_size /= 2
+            continue
+        evaluations += bias.evaluations
+        if abs(bias.variance_bias) < max(MAX_BIAS, 2 * bias.standard_error):
+            break
+        step_size /= 2
+    if bias is None:
+        raise ValueError(
+            f"chains diverge even at a step size of {2 * step_size:.3g}; pass step_size=, start elsewhere, or check "
+            "the density far from its mode."
+        )
+    return bias._replace(evaluations=evaluations)
+
+
+class Moments(NamedTuple):
+    """Mean and variance of each coordinate, with standard errors from the spread between independent chains."""
+
+    mean: np.ndarray
+    mean_error: np.ndarray
+    variance: np.ndarray
+    relative_error: float
+    """Of the variance, averaged over coordinates."""
+
+    @classmethod
+    def of(cls, draws: Float[np.ndarray, "chains draws d"]) -> "Moments":
+        root = np.sqrt(len(draws))
+        mean = draws.mean((0, 1))
+        by_chain = ((draws - mean) ** 2).mean(1)  # (chain, d)
+        variance = by_chain.mean(0)
+        relative = by_chain.mean(1) / variance.mean()
+        return cls(mean, draws.mean(1).std(0, ddof=1) / root, variance, float(relative.std(ddof=1) / root))

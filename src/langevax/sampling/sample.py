@@ -1,97 +1,105 @@
-"""`sample`: chains of any Langevin method on a posterior, tuned, with what is known of their quality."""
+"""`sample`: draw from a posterior with any Langevin method, tuned, with diagnostics."""
 
 import math
 import os
 import time
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal, get_args
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Explicit, Exponential
 from langevax.problems.curvature import ITERATIONS, largest_curvature
+from langevax.problems.function import Function
+from langevax.problems.posterior import Posterior
+from langevax.problems.problem import Problem
 from langevax.run import simulate
-from langevax.sampling import tuning
+from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.methods import (
-    ACCEPTED,
-    DYNAMICS,
+    FIRST_STEP,
     FRICTION,
     Dynamics,
-    Maker,
-    accepted_step,
-    estimator_of,
-    one_of,
-    theorem_step,
+    Gradient,
+    Method,
+    check_choice,
+    choose_gradient,
+    tune_acceptance,
+    tune_bias,
 )
-from langevax.sampling.pilot import MAX_COORDINATES, look
+from langevax.sampling.preconditioning import MAX_COORDINATES, Coordinates, Preconditioner, coordinates_of, run_pilot
 from langevax.sampling.samples import Samples
-from langevax.sampling.target import Coordinates, Moved, NearMode, check_start, coordinates_of, problem_of, start_of
 from langevax.theory.lsi import Target
+from langevax.theory.step_sizes import theorem_step_size
 
-RELAXATIONS = 10  # of warm-up
+SampleTarget = Posterior | InverseProblem | Problem | Callable[[PyTree], Float[Array, ""]]
+WARMUP = 10  # relaxation times
 
 
 def sample(
-    target: Any,
-    start: Any = None,
+    target: SampleTarget,
+    start: PyTree | Callable[[Key[Array, ""]], PyTree] | None = None,
     *,
     key: Key[Array, ""],
-    temperature: float | None = None,
+    temperature: float | Literal["auto"] = "auto",
     num_samples: int = 1000,
     num_chains: int = 4,
     dynamics: Dynamics = "langevin",
-    gradient: str | GradientEstimator | None = None,
-    batch_size: int | None = None,
-    period: int | None = None,
-    step_size: float | Literal["tuned", "theorem"] = "tuned",
-    constants: Target | None = None,
-    accuracy: float | None = None,
-    preconditioner: Literal["auto", "full", "diagonal", "low-rank"] | None = "auto",
-    warmup: int | None = None,
-    thinning: int | None = None,
-    progress: bool | None = None,
+    gradient: Gradient | GradientEstimator = "auto",
+    batch_size: int | Literal["auto"] | None = "auto",
+    period: int | Literal["auto"] = "auto",
+    step_size: float | Literal["auto", "theorem"] = "auto",
+    theorem_constants: Target | None = None,
+    kl_tolerance: float | None = None,
+    preconditioner: Preconditioner | Literal["auto"] | None = "auto",
+    num_warmup: int | Literal["auto"] = "auto",
+    thinning: int | Literal["auto"] = "auto",
+    progress: bool | Literal["auto"] = "auto",
     checkpoint: str | os.PathLike | None = None,
     resume: bool = False,
 ) -> Samples:
-    """Draws from exp(-potential / temperature).
+    """Draw from exp(-potential / temperature).
 
-    A pilot finds a mode and the curvature there; chains run in coordinates in which that curvature is 1, begin spread
-    as a normal law about the mode would be, and warm up for ten relaxation times. With `step_size="tuned"` the step is
-    0.1 / L, L the largest curvature by power iteration (0.25 / sqrt(L) with a velocity), halved until the bias that
-    halving it tells is below 5 %.
+    A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
+    as draws of a normal law about the mode.
 
     Args:
-        target: a `langevax.posterior` or `langevax.inverse_problem`; or a problem, with `temperature`; or a function
-            `log_density(position)`.
-        start: a position to begin the search for a mode from, which an inverse problem knows by itself; or a function
-            `key -> position`, from which each chain starts itself (the pilot from one such draw): for laws of several
-            modes.
-        num_samples: draws kept of each chain.
-        dynamics: "langevin"; "underdamped" has a smaller bias and shorter paths; "mala" is exact, with full gradients,
-            and so are "pcnl" and "pcn" (which takes no gradient), for any number of modes of a function.
-        gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. None takes
-            SVRG, and full gradients up to 512 components.
-        batch_size: None takes the least that heats the chain by 6 % at a step of 0.25, as the pilot tells, at least 32.
-        step_size: "tuned"; "theorem", the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in the
-            coordinates of the position: safe, and often a thousand times too small; or a number.
-        constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
-        accuracy: for "theorem", the divergence KL(chain || law) to stay below in the end; None: any.
-        period: of SVRG and SARAH; None spends as much on full gradients as on batches.
+        target: a `langevax.posterior` or `langevax.inverse_problem`; a function `log_density(position)`; or a problem,
+            with `temperature`.
+        start: a position from which to search for a mode; or a function `key -> position` from which each chain starts
+            (the pilot from one such draw), for laws with several modes. An inverse problem starts at its prior's mean.
+        temperature: "auto" is that of the posterior, 1/n, and 1 for a log density.
+        num_samples: draws of each chain.
+        dynamics: "langevin"; "underdamped", with a smaller bias and shorter paths; "mala", exact, with full gradients;
+            "pcnl" and "pcn" (which takes no gradient), exact, for functions with any number of modes.
+        gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. "auto" takes
+            SVRG, and full gradients for at most 512 components.
+        batch_size: "auto" takes the smallest, at least 32, that makes the chain at most 6 % too hot at a step of 0.25,
+            estimated by the pilot; None takes all rows.
+        period: of SVRG and SARAH; "auto" spends as much on full gradients as on batches.
+        step_size: "auto" is 0.1 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
+            step-halving bias estimate is below 5 %; for exact methods it follows the acceptance rate. "theorem" is the
+            largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in the coordinates of the position:
+            safe, and often a thousand times too small.
+        theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
+        kl_tolerance: for "theorem", the largest acceptable KL(chain || law) in the end; None: any.
         preconditioner: "full" (up to 500 coordinates), "low-rank" (for functions: the directions that data inform),
             "diagonal", or None; "auto" takes the first that is possible.
-        warmup: steps before the first draw. thinning: steps between draws; None takes one relaxation time.
-        progress, checkpoint, resume: see `langevax.simulate`; what is saved is the sampling itself.
+        num_warmup: steps before the first draw; "auto" is ten relaxation times.
+        thinning: steps between draws; "auto" is one relaxation time.
+        progress, checkpoint, resume: see `langevax.simulate`; the sampling itself is saved, not the tuning.
 
     Returns:
         `Samples`: `.positions`, `.summary()`, `.warnings`, `.to_datatree()` for ArviZ.
 
     Raises:
-        ValueError, TypeError: a mistake in an argument; a log density that is not finite at the start.
+        TypeError, ValueError: an invalid argument; a log density that is not finite at the start.
         DivergenceError: the step size is too large.
 
     Example:
@@ -106,61 +114,72 @@ def sample(
     checks.typed_key(key)
     for name, count in (("num_samples", num_samples), ("num_chains", num_chains)):
         checks.positive_int(name, count, minimum=2)
-    one_of("dynamics", dynamics, DYNAMICS)
-    problem, temperature = problem_of(target, temperature)
+    check_choice("dynamics", dynamics, get_args(Dynamics))
+    check_choice("preconditioner", preconditioner, ("auto", *get_args(Preconditioner), None))
+    problem, temperature = _problem_of(target, temperature)
     pilot_key, start_key, batch_key, tune_key, warm_key, run_key = random.split(key, 6)
     if start is None:
-        start = start_of(target)
-    first = start(start_key) if callable(start) else start
-    first = jax.tree.map(jnp.asarray, first)
-    check_start(problem, first)
-    given_theorem = step_size == "theorem"
-    if given_theorem:
+        if not isinstance(target, InverseProblem):
+            raise ValueError("start is missing: pass a position from which to search for a mode.")
+        start = target.start
+    first = jax.tree.map(jnp.asarray, start(start_key) if callable(start) else start)
+    _check_start(problem, first)
+    by_theorem = isinstance(step_size, str) and step_size == "theorem"
+    if by_theorem:
         if preconditioner not in ("auto", None):
             raise ValueError("step_size='theorem' is a step of the position itself; leave preconditioner out.")
-        preconditioner, root = None, math.isqrt(int(problem.size))
-        batch_size, period = batch_size or root, period or root  # what the theorems take
-    flat = coordinates_of(problem, first, temperature, whiten=preconditioner is not None)
-    kind = _kind(preconditioner, flat, len(flat.from_position(first)))
-    pilot = look(flat.problem, flat.from_position(first), kind, pilot_key)
-    coordinates = flat.through(pilot.scales, pilot.directions)
-    seen, mode = coordinates.problem, coordinates.from_position(pilot.mode, len(flat.layers))
-    begin: Any = NearMode(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
-    if callable(start):
-        begin = Moved(start, coordinates)
+        preconditioner, root = None, math.isqrt(int(problem.size))  # B = m = sqrt(n) in the theorems
+        batch_size = root if batch_size == "auto" else batch_size
+        period = root if period == "auto" else period
 
-    estimator = estimator_of(gradient, batch_size, period, seen, mode, temperature, dynamics, batch_key)
-    integrator = Explicit() if given_theorem else Exponential()  # the theorems are Euler's
-    share = 1.0 if pilot.scales is None else jnp.minimum(seen.precision, 1)  # the curvature being 1
-    make = Maker(dynamics, estimator, temperature, share, integrator)
-    report, spent = None, pilot.evaluations
-    if step_size == "tuned":
-        curvature = float(largest_curvature(seen, mode, key=tune_key))
-        spent += 2 * ITERATIONS * int(problem.size)
-        if dynamics in ACCEPTED:
-            step_size, used = accepted_step(make, seen, begin, num_chains, 1 / curvature, len(mode), tune_key)
-            spent += used
+    flat = coordinates_of(problem, first, temperature, whiten=preconditioner is not None)
+    vector = flat.from_position(first)
+    if preconditioner == "auto":
+        preconditioner = _choose_preconditioner(flat, len(vector))
+    pilot = run_pilot(flat.problem, vector, preconditioner, pilot_key)
+    coordinates = flat.preconditioned(pilot.scales, pilot.directions)
+    problem, mode = coordinates.problem, coordinates.from_position(pilot.mode, len(flat.layers))
+    chain_start = NormalStart(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
+    if callable(start):
+        chain_start = TransformedStart(start, coordinates)
+    estimator = choose_gradient(gradient, batch_size, period, problem, mode, temperature, dynamics, batch_key)
+    integrator = Explicit() if by_theorem else Exponential()  # the theorems are about Euler's scheme
+    prior_share = 1.0 if pilot.scales is None else jnp.minimum(problem.precision, 1)  # the curvature is 1
+    method = Method(dynamics, estimator, temperature, prior_share, integrator)
+
+    bias, evaluations, slowest = None, pilot.evaluations, 1.0
+    if by_theorem:
+        if dynamics != "langevin":
+            raise ValueError(f"there is no theorem for dynamics={dynamics!r}; pass 'langevin', or step_size='auto'.")
+        theorem, options = estimator.step_size_theorem()
+        options |= {"temperature": temperature, "size": int(problem.size), "accuracy": kl_tolerance}
+        step_size = theorem_step_size(theorem, theorem_constants, **options)
+        slowest = theorem_constants.lsi_constant * temperature if theorem_constants else 1.0
+    elif isinstance(step_size, str) and step_size == "auto":
+        curvature = float(largest_curvature(problem, mode, key=tune_key))
+        evaluations += 2 * ITERATIONS * int(problem.size)
+        if method.is_exact:
+            first_step = 1 / curvature / len(mode) ** (1 / 3)
+            step_size, spent = tune_acceptance(method, problem, chain_start, num_chains, first_step, tune_key)
         else:
-            order = 1 if dynamics == "langevin" else 2
-            scale = curvature if order == 1 else math.sqrt(curvature)
-            report = tuning.tuned(make, seen, begin, num_chains, scale, order, tune_key)
-            step_size, spent = report.step_size, spent + report.evaluations
-    if given_theorem:
-        step_size = theorem_step(estimator, dynamics, seen, temperature, constants, accuracy)
+            first_step = FIRST_STEP[method.order] / curvature ** (1 / method.order)
+            bias = tune_bias(method, problem, chain_start, num_chains, first_step, tune_key)
+            step_size, spent = bias.step_size, bias.evaluations
+        evaluations += spent
     checks.number("step_size", step_size, positive=True)
     step_size = float(step_size)
-    slowest = constants.lsi_constant * temperature if given_theorem and constants else 1.0
     relaxation = max(1, round((FRICTION if dynamics == "underdamped" else 1) / (step_size * slowest)))
-    warmup, thinning = warmup or RELAXATIONS * relaxation, thinning or relaxation
-    checks.positive_int("warmup", warmup)
+    num_warmup = WARMUP * relaxation if num_warmup == "auto" else num_warmup
+    thinning = relaxation if thinning == "auto" else thinning
+    checks.positive_int("num_warmup", num_warmup)
     checks.positive_int("thinning", thinning)
 
-    warm = simulate(
-        make(step_size), seen, begin, key=warm_key, num_steps=warmup, num_chains=num_chains, progress=progress
-    )
+    algorithm = method(step_size)
+    options = {"num_steps": num_warmup, "num_chains": num_chains, "progress": progress}
+    warm = simulate(algorithm, problem, chain_start, key=warm_key, **options)
     run = simulate(
-        make(step_size),
-        seen,
+        algorithm,
+        problem,
         warm,
         key=run_key,
         num_steps=num_samples * thinning,
@@ -172,22 +191,76 @@ def sample(
     return Samples(
         positions=jax.tree.map(np.asarray, coordinates.to_positions(jnp.asarray(run.positions))),
         draws=np.asarray(run.positions),
-        problem=seen,
-        algorithm=make(step_size),
+        problem=problem,
+        algorithm=algorithm,
         temperature=temperature,
         step_size=step_size,
-        method=dynamics if dynamics in ACCEPTED else f"{dynamics}, {type(estimator).__name__}",
-        halving=report,
+        method=dynamics if method.is_exact else f"{dynamics}, {type(estimator).__name__}",
+        step_size_bias=bias,
         result=run,
-        evaluations=spent + warm.evaluations + run.evaluations,
+        evaluations=evaluations + warm.evaluations + run.evaluations,
         seconds=time.perf_counter() - began,
     )
 
 
-def _kind(given: str | None, coordinates: Coordinates, size: int) -> Any:
-    one_of("preconditioner", given, ("auto", "full", "low-rank", "diagonal", None))
-    if given != "auto":
-        return given
-    if size <= MAX_COORDINATES:
+def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> tuple[Problem, float]:
+    chosen = isinstance(temperature, str) and temperature == "auto"
+    if not chosen:
+        checks.number("temperature", temperature, positive=True)
+    if isinstance(target, Posterior | InverseProblem):
+        if not chosen:
+            raise ValueError("temperature is that of the posterior, 1/n; leave it out, or pass its problem alone.")
+        return target.problem, float(target.temperature)
+    if isinstance(target, Problem):
+        if chosen:
+            raise ValueError("temperature is missing: a problem has none of its own (a posterior has 1/n); pass it.")
+        return target, float(temperature)
+    if not callable(target):
+        raise TypeError(f"target must be a posterior, a problem or a log density, got {target!r}.")
+    return Function(Negative(target)), 1.0 if chosen else float(temperature)
+
+
+def _check_start(problem: Problem, first: PyTree[Array]) -> None:
+    for path, leaf in jax.tree.leaves_with_path(first):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            label = f"start{jax.tree_util.keystr(path)}"
+            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance start.astype(float).")
+    checks.finite("start", first, remedy="start from finite numbers")
+    value = float(problem.potential(first))
+    if not np.isfinite(value):
+        raise ValueError(f"the log density at start is {-value}; start where it is finite.")
+
+
+def _choose_preconditioner(coordinates: Coordinates, dimension: int) -> Preconditioner:
+    if dimension <= MAX_COORDINATES:
         return "full" if jnp.ndim(coordinates.problem.precision) == 0 else "diagonal"
-    return "low-rank" if coordinates.white else "diagonal"
+    return "low-rank" if coordinates.is_whitened else "diagonal"
+
+
+class Negative(eqx.Module):
+    """The potential of a log density."""
+
+    log_density: Callable[[PyTree], Float[Array, ""]]
+
+    def __call__(self, position: PyTree) -> Float[Array, ""]:
+        return -self.log_density(position)
+
+
+class NormalStart(eqx.Module):
+    """Draws from N(mode, scale^2), the law of chains about a mode of unit curvature."""
+
+    mode: Float[Array, " d"]
+    scale: Float[Array, ""]
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
+        return self.mode + self.scale * random.normal(key, self.mode.shape, self.mode.dtype)
+
+
+class TransformedStart(eqx.Module):
+    """A user's start function, in the coordinates that are sampled."""
+
+    start: Callable[[Key[Array, ""]], PyTree]
+    coordinates: Coordinates
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
+        return self.coordinates.from_position(self.start(key))

@@ -1,191 +1,237 @@
-"""What `sample` gives back: draws by name, how good they are, and what they cost."""
+"""The result of `sample`: draws, their diagnostics and their cost."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from langevax.algorithm import Algorithm
+from langevax.algorithm import Algorithm, State
 from langevax.keys import unrolled
+from langevax.problems import blocks
 from langevax.problems.problem import Problem
 from langevax.run import Result, simulate
 from langevax.run.result import named_leaves
-from langevax.sampling.stein import stein_discrepancy
-from langevax.sampling.tuning import HalvingReport
+from langevax.sampling.methods import StepSizeBias
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
-GOOD_RHAT, FEW = 1.01, 100  # above which, and effective draws below which, a summary warns
-TAIL = 0.05, 0.95  # the quantiles whose effective draws are told
+MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
+TAIL = 0.05, 0.95  # quantiles of `ess_tail`
+STEIN_BLOCK = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Samples:
     """Draws of `sample`.
 
     `positions` is a pytree like the start with leading axes (chain, draw); `draws` are the same numbers as
-    (chain, draw, d) in the coordinates that were sampled. `evaluations` counts component gradients: of the pilot, the
-    choice of the step, warm-up and sampling together.
+    (chain, draw, d) in the coordinates that were sampled. `evaluations` counts the component gradients of the pilot,
+    the choice of the step size, warm-up and sampling together.
     """
 
-    positions: Any
-    draws: np.ndarray
-    problem: Problem = field(repr=False)
+    positions: PyTree[np.ndarray]
+    draws: Float[np.ndarray, "chain draw d"]
+    problem: Problem
     """In the coordinates of `draws`."""
-    algorithm: Algorithm = field(repr=False)
+    algorithm: Algorithm
     temperature: float
     step_size: float
     method: str
-    halving: HalvingReport | None
-    result: Result = field(repr=False)
+    step_size_bias: StepSizeBias | None
+    """What the choice of the step size measured; None where it was given, and for exact methods."""
+    result: Result
     evaluations: int
     seconds: float
 
-    def summary(self) -> "dict[str, np.ndarray]":
-        """Of every number of the position, under its name: mean, sd, mcse_mean, ess_bulk, ess_tail, r_hat.
+    def __repr__(self) -> str:
+        chains, draws, dimension = self.draws.shape
+        return (
+            f"Samples({chains} chains, {draws:,} draws of {dimension:,} coordinates; {self.method}; step size "
+            f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s)"
+        )
 
-        R-hat is rank-normalised and split, as in ArviZ, which computes all of it (Vehtari et al. 2021).
+    def summary(self) -> "pandas.DataFrame":
+        """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of every number of the position, a row each.
+
+        Computed by ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021).
         """
+        import pandas as pd
         from arviz_stats.base.array import array_stats
 
-        names, columns = self._columns()
-        axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
-        return {
-            "name": np.array(names),
-            "mean": columns.mean((0, 1)),
-            "sd": columns.std((0, 1)),
-            "mcse_mean": np.asarray(array_stats.mcse(columns, **axes)),
-            "ess_bulk": np.asarray(array_stats.ess(columns, **axes)),
-            "ess_tail": np.asarray(array_stats.ess(columns, method="tail", prob=TAIL, **axes)),
-            "r_hat": np.asarray(array_stats.rhat(columns, **axes)),
+        names, columns = [], []
+        for name, leaf in named_leaves(self.positions).items():
+            columns.append(np.asarray(leaf, np.float64).reshape(*leaf.shape[:2], -1))
+            indices = map(list, np.ndindex(leaf.shape[2:]))
+            names += [f"{name}{index or ''}" for index in indices]
+        values = np.concatenate(columns, axis=2)
+        table = {
+            "mean": values.mean((0, 1)),
+            "sd": values.std((0, 1)),
+            "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
+            "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
+            "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL),
+            "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
         }
+        return pd.DataFrame(table, index=pd.Index(names, name="name"))
 
     @property
     def ess(self) -> float:
-        """Effective draws of the worst coordinate (bulk)."""
-        return float(np.min(self.summary()["ess_bulk"]))
+        """Effective sample size (bulk) of the worst coordinate."""
+        return float(np.min(self.summary()["ess_bulk"].to_numpy()))
 
     @property
     def ess_per_evaluation(self) -> float:
-        """Of the worst coordinate, for each component gradient spent on sampling, pilot and warm-up excluded."""
+        """`ess` for each component gradient spent on sampling, without pilot and warm-up."""
         return self.ess / self.result.evaluations
 
     @property
     def warnings(self) -> list[str]:
-        """What speaks against these draws, in words; empty where nothing does."""
-        table, found = self.summary(), []
-        worst = int(np.argmax(table["r_hat"]))
-        if not table["r_hat"][worst] <= GOOD_RHAT:
-            found.append(
-                f"chains disagree: R-hat of {table['name'][worst]} is {table['r_hat'][worst]:.3f} > {GOOD_RHAT}; draw "
-                "more, warm up longer, or look for several modes."
+        """Reasons to doubt these draws, a sentence each; empty where there are none."""
+        table, messages = self.summary(), []
+        rhat, ess = table["r_hat"].to_numpy(), table["ess_bulk"].to_numpy()
+        worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
+        if not rhat[worst] <= MAX_RHAT:
+            messages.append(
+                f"chains disagree: R-hat of {table.index[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
+                "longer, or look for several modes."
             )
-        fewest = int(np.argmin(table["ess_bulk"]))
-        if table["ess_bulk"][fewest] < FEW:
-            found.append(
-                f"{table['name'][fewest]} has {table['ess_bulk'][fewest]:.0f} effective draws; draw more, or raise "
-                "thinning."
+        if ess[fewest] < MIN_ESS:
+            messages.append(
+                f"{table.index[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
             )
-        if self.halving is not None and abs(self.halving.variance_bias) > 0.1 + 2 * self.halving.standard_error:
-            found.append(f"{self.halving}; pass a smaller step_size.")
-        return found
+        bias = self.step_size_bias
+        if bias is not None and abs(bias.variance_bias) > 0.1 + 2 * bias.standard_error:
+            messages.append(f"{bias}; pass a smaller step_size.")
+        return messages
 
-    def energies(self, draws: int = 100) -> Float[np.ndarray, "chain draw"]:
-        """Potential / temperature at so many draws of each chain, evenly spaced: -log density up to a constant."""
-        values, _ = self._potentials(draws)
+    def energies(self, num_draws: int = 100) -> Float[np.ndarray, "chain draw"]:
+        """Return -log density, up to a constant, at this many evenly spaced draws of each chain."""
+        _, values, _ = self._evaluate(num_draws)
         return values / self.temperature
 
-    def stein_discrepancy(self, draws: int = 100) -> float:
-        """KSD over so many draws of each chain, in the coordinates that were sampled; see `stein_discrepancy`.
+    def stein_discrepancy(self, num_draws: int = 100) -> float:
+        """Return the kernel Stein discrepancy of this many draws of each chain, in the coordinates of `draws`.
 
-        Costs a full pass over the data for each of these draws.
+        Costs a full pass over the data for each of these draws; see `stein_discrepancy`.
         """
-        _, gradients = self._potentials(draws)
-        points = self.draws[:, self._places(draws)].reshape(-1, self.draws.shape[2])
-        scale = np.sqrt(self.temperature)  # unit scale where the curvature is 1
-        scores = -gradients.reshape(points.shape) / scale
-        return stein_discrepancy(jnp.asarray(points / scale), jnp.asarray(scores))
+        points, _, gradients = self._evaluate(num_draws)
+        scale, dimension = np.sqrt(self.temperature), points.shape[2]  # unit scale where the curvature is 1
+        points, scores = (a.reshape(-1, dimension) / scale for a in (points, -gradients))
+        return stein_discrepancy(jnp.asarray(points), jnp.asarray(scores))
 
-    def gradient_noise(self, steps: int = 50) -> Float[np.ndarray, "chain step"]:
-        """|v - gradient|^2 of the estimates v, step by step as the chains go on, in units of 2 d T / step_size.
+    def gradient_noise(self, num_steps: int = 50) -> Float[np.ndarray, "chain step"]:
+        """Return |v - gradient|^2 of the estimates v along further steps, in units of 2 d T / step_size.
 
-        That unit is what the Langevin noise amounts to: 0.05 of it heats a chain by 5 %. Of SVRG it is a saw-tooth,
-        nought after every full gradient. Costs a full pass for every step and chain.
+        That unit is the size of the Langevin noise: 0.05 of it makes a chain 5 % too hot. Costs a full pass over the
+        data for every step and chain.
         """
         noise = GradientNoise(self.algorithm, self.draws.shape[2] * 2 * self.temperature / self.step_size)
-        options = {"key": random.key(0), "num_steps": steps, "record_every": 1, "progress": False}
+        options = {"key": random.key(0), "num_steps": num_steps, "record_every": 1, "progress": False}
         return simulate(self.algorithm, self.problem, self.result, record=noise, **options).positions
 
     def to_datatree(self, full_passes: bool = True) -> "xarray.DataTree":
-        """ArviZ's layout: `posterior` and `sample_stats`; with `full_passes` also `energy` at a hundred draws of each
-        chain and `gradient_noise` along fifty steps, which cost a pass over the data for each of their numbers.
+        """Return the groups `posterior` and `sample_stats` in ArviZ's layout.
+
+        With `full_passes` also `energy` at a hundred draws of each chain and `gradient_noise` along fifty steps, each
+        number of which costs a pass over the data.
         """
         import xarray
 
+        def dataset(arrays: dict[str, np.ndarray], axis: str, index: np.ndarray) -> "xarray.DataTree":
+            variables = {
+                name: (["chain", axis, *(f"{name}_dim_{i}" for i in range(array.ndim - 2))], np.asarray(array))
+                for name, array in arrays.items()
+            }
+            return xarray.DataTree(xarray.Dataset(variables, {"chain": np.arange(len(self.draws)), axis: index}))
+
         tree = self.result.to_datatree()
-        chains, count = self.draws.shape[:2]
-        coordinates = {"chain": np.arange(chains), "draw": np.arange(count)}
-        variables = {
-            name: (["chain", "draw", *(f"{name}_dim_{i}" for i in range(array.ndim - 2))], np.asarray(array))
-            for name, array in named_leaves(self.positions).items()
-        }
-        tree["posterior"] = xarray.DataTree(xarray.Dataset(variables, coordinates))
+        tree["posterior"] = dataset(named_leaves(self.positions), "draw", np.arange(self.draws.shape[1]))
         if full_passes:
-            energy = {"energy": (["chain", "draw"], self.energies(100))}
-            coordinates = {"chain": np.arange(chains), "draw": self._places(100)}
-            tree["energy"] = xarray.DataTree(xarray.Dataset(energy, coordinates))
-        if full_passes and hasattr(self.algorithm, "gradient"):  # MALA has no estimate
+            tree["energy"] = dataset({"energy": self.energies(100)}, "draw", self._spaced(100))
+        if full_passes and hasattr(self.algorithm, "gradient"):  # exact methods have no estimate
             noise = np.asarray(self.gradient_noise())
-            coordinates = {"chain": np.arange(chains), "step": np.arange(noise.shape[1])}
-            noises = {"gradient_noise": (["chain", "step"], noise)}
-            tree["gradient_noise"] = xarray.DataTree(xarray.Dataset(noises, coordinates))
-        attributes = {"step_size": self.step_size, "temperature": self.temperature, "method": self.method}
-        tree.attrs.update(attributes | {"total_evaluations": self.evaluations})
+            tree["gradient_noise"] = dataset({"gradient_noise": noise}, "step", np.arange(noise.shape[1]))
+        tree.attrs |= {"step_size": self.step_size, "temperature": self.temperature, "method": self.method}
+        tree.attrs |= {"total_evaluations": self.evaluations}
         return tree
 
-    def _places(self, draws: int) -> np.ndarray:
+    def _spaced(self, num_draws: int) -> np.ndarray:
+        """Return the indices of this many evenly spaced draws."""
         count = self.draws.shape[1]
-        return np.unique(np.linspace(0, count - 1, min(draws, count)).astype(int))
+        return np.unique(np.linspace(0, count - 1, min(num_draws, count)).astype(int))
 
-    def _potentials(self, draws: int) -> tuple[np.ndarray, np.ndarray]:
-        points = jnp.asarray(self.draws[:, self._places(draws)])
-        flat = points.reshape(-1, points.shape[2])
-        values, gradients = _each(self.problem, flat)
-        return np.asarray(values).reshape(points.shape[:2]), np.asarray(gradients).reshape(points.shape)
-
-    def _columns(self) -> tuple[list[str], np.ndarray]:
-        names, columns = [], []
-        for name, leaf in named_leaves(self.positions).items():
-            flat = np.asarray(leaf, np.float64).reshape(*leaf.shape[:2], -1)
-            columns.append(flat)
-            inner = leaf.shape[2:]
-            names += [
-                name + (f"[{', '.join(map(str, np.unravel_index(i, inner)))}]" if inner else "")
-                for i in range(flat.shape[2])
-            ]
-        return names, np.concatenate(columns, axis=2)
+    def _evaluate(self, num_draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return this many draws of each chain, their potentials and their gradients."""
+        points = self.draws[:, self._spaced(num_draws)]
+        flat = jnp.asarray(points.reshape(-1, points.shape[2]))
+        values, gradients = map(np.asarray, _potentials_and_gradients(self.problem, flat))
+        return points, values.reshape(points.shape[:2]), gradients.reshape(points.shape)
 
 
 class GradientNoise(eqx.Module):
-    """What `gradient_noise` records: the error of a fresh estimate from the state a chain is in."""
+    """The record of `Samples.gradient_noise`: the squared error of a fresh estimate from the state of a chain."""
 
-    algorithm: Any
+    algorithm: Algorithm
     unit: float
 
-    def __call__(self, problem: Problem, state: Any) -> Float[Array, ""]:
-        exact, gradient = problem.gradient(state.position), self.algorithm.gradient
+    def __call__(self, problem: Problem, state: State) -> Float[Array, ""]:
+        exact, estimator = problem.gradient(state.position), self.algorithm.gradient  # pyright: ignore
         bits = lax.bitcast_convert_type(jnp.sum(state.position).astype(jnp.float32), jnp.uint32)
         key = random.fold_in(unrolled(random.key(0)), bits)  # another batch for each chain and step
-        # any step between two full gradients will do, and an estimator without them does not look at it
-        fresh, _, _ = gradient.estimate(problem, state.position, state.gradient, key, jnp.int32(1))
+        # step 1 lies between two full gradients, and an estimator without them does not use the number
+        fresh, _, _ = estimator.estimate(problem, state.position, state.gradient, key, jnp.int32(1))  # pyright: ignore
         return jnp.sum((fresh - exact) ** 2) / self.unit
 
 
 @eqx.filter_jit
-def _each(problem: Problem, points: Float[Array, "m d"]) -> tuple[Array, Array]:
+def _potentials_and_gradients(problem: Problem, points: Float[Array, "m d"]) -> tuple[Array, Array]:
     return lax.map(problem.potential_and_gradient, points)
+
+
+def stein_discrepancy(points: Float[Array, "m d"], scores: Float[Array, "m d"]) -> float:
+    """Return the kernel Stein discrepancy of M draws from a law of which only the score s = grad log p is known.
+
+        KSD^2 = mean over pairs of  <s(x), s(y)> k + <s(x), grad_y k> + <s(y), grad_x k> + tr grad_x grad_y k
+
+    with the inverse multiquadric k = (1 + |x - y|^2)^(-1/2), for which KSD tends to 0 exactly where the draws tend to p
+    (Gorham and Mackey, ICML 2017). All pairs are included, so it is never negative. Cost: M^2 d; memory: M in blocks.
+
+    Args:
+        points: (M, d), best in coordinates in which the law is about round and of unit scale.
+        scores: (M, d): -grad potential / temperature at each point, in the same coordinates.
+
+    Raises:
+        ValueError: shapes that are not one (M, d).
+
+    Example:
+        >>> import jax
+        >>> x = jax.random.normal(jax.random.key(0), (200, 2))
+        >>> stein_discrepancy(x, -x) < stein_discrepancy(x + 1, -(x + 1)) / 3
+        True
+    """
+    if points.ndim != 2 or points.shape != scores.shape:
+        raise ValueError(f"points and scores must have one shape (M, d), got {points.shape} and {scores.shape}.")
+    return float(_discrepancy(points, scores))
+
+
+@eqx.filter_jit
+def _discrepancy(points: Array, scores: Array) -> Float[Array, ""]:
+    dimension = jnp.asarray(points.shape[1], points.dtype)
+
+    def row(x: Array, s: Array) -> Float[Array, ""]:
+        r = x - points
+        square = jnp.sum(r * r, axis=1)
+        k = lax.rsqrt(1 + square)
+        # grad_x k = -r k^3, grad_y k = r k^3, tr grad_x grad_y k = d k^3 - 3 |r|^2 k^5
+        slope = k**3 * (r @ s - jnp.sum(r * scores, axis=1))
+        return jnp.mean(scores @ s * k + slope + dimension * k**3 - 3 * square * k**5)
+
+    rows = blocks.block_map(lambda pair: jax.vmap(row)(*pair), (points, scores), STEIN_BLOCK)
+    return jnp.sqrt(jnp.maximum(jnp.mean(rows), 0))

@@ -32,14 +32,14 @@ def theorem_step_size(
     """
     if target is None:
         raise ValueError(
-            "step_size='theorem' needs constants: smoothness and log-Sobolev constant as a langevax.theory.lsi.Target, "
-            "such as logistic_target gives; or pass step_size='tuned'."
+            "step_size='theorem' needs theorem_constants: smoothness and log-Sobolev constant as a "
+            "langevax.theory.lsi.Target, such as logistic_target gives; or pass step_size='auto'."
         )
     if not math.isclose(target.temperature, temperature, rel_tol=1e-5):
-        raise ValueError(f"constants are for temperature {target.temperature}, but this law has {temperature}.")
+        raise ValueError(f"theorem_constants are for temperature {target.temperature}, but this law has {temperature}.")
     if method == "Full":
         return bounds.ld_step_size(target, accuracy)
     if method not in METHODS or batch_size is None or period is None:
-        raise ValueError(f"there is no theorem for {method} gradients; take full, SVRG or SARAH ones, or 'tuned'.")
+        raise ValueError(f"there is no theorem for {method} gradients; take full, SVRG or SARAH ones, or 'auto'.")
     rule = bounds.svrg_step_size if method == "SVRG" else bounds.sarah_step_size
     return rule(target, batch_size, period, size, replace, accuracy)
