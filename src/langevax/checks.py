@@ -3,6 +3,7 @@
 They look only at concrete values; inside a traced function the same objects are rebuilt unchecked.
 """
 
+import os
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -49,6 +50,23 @@ def positive_int(name: str, value: Any, *, minimum: int = 1) -> None:
         raise TypeError(f"{name} must be an int, got {value!r} of type {type(value).__name__}; pass an int.")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}; pass an int >= {minimum}.")
+
+
+def fits_memory(name: str, count: int, bytes_each: int) -> None:
+    """Raise unless `count` items of `bytes_each` fit the memory of this machine's processes or devices."""
+    needed = count * bytes_each
+    if needed <= 2**28:  # too small to measure anything
+        return
+    host = 0
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    devices = sum((device.memory_stats() or {}).get("bytes_limit", 0) for device in jax.local_devices())
+    memory = max(host, devices) * jax.process_count()
+    if memory and needed > memory:
+        raise ValueError(
+            f"{name} is {count}, which needs {needed / 1e9:,.0f} GB of memory where there are {memory / 1e9:,.0f} GB; "
+            f"pass at most {memory // bytes_each}, and fewer in practice."
+        )
 
 
 def typed_key(key: Any, name: str = "key") -> None:

@@ -146,6 +146,7 @@ class MeanFieldRisk(Problem):
     def prior(self, temperature: Any, num_particles: int) -> "Prior":
         """Draws clouds of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`."""
         checks.positive_int("num_particles", num_particles)
+        checks.fits_memory("num_particles", num_particles, self.particle_size * self.inputs.dtype.itemsize)
         checks.number("temperature", temperature)
         if checks.is_concrete(self.precision) and not np.all(np.asarray(self.precision) > 0):
             raise ValueError(f"precision is {self.precision}: there is no prior without a ridge; pass precision > 0.")
