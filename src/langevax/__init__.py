@@ -14,9 +14,8 @@ from langevax.problems import likelihoods, losses, neurons
 from langevax.problems.affine import affine
 from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Federation
-from langevax.problems.finite_sum import FiniteSum
+from langevax.problems.finite_sum import FiniteSum, posterior
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.posterior import posterior
 from langevax.problems.problem import Problem
 from langevax.reflected import Reflected
 from langevax.run import CheckpointError, DivergenceError, Result, simulate

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from langevax import checks
 from langevax.problems.affine import affine
+from langevax.problems.finite_sum import Posterior
 from langevax.problems.function import Function
-from langevax.problems.posterior import Posterior
 from langevax.problems.problem import Problem
 from langevax.problems.raveled import Raveled
 from langevax.problems.turned import Turned

@@ -19,7 +19,7 @@ import numpy as np
 from langevax import gradients
 from langevax.langevin import Langevin
 from langevax.metropolis import MALA
-from langevax.problems.posterior import posterior
+from langevax.problems.finite_sum import posterior
 from langevax.run import simulate
 from langevax.studies.mixture.figure import draw
 from langevax.studies.mixture.law import PRIOR_VARIANCES, distances, exact, log_likelihood, observations
