@@ -19,7 +19,7 @@ from langevax.optimize import Geometric, Logarithmic, minimize
 from langevax.optimize.basins import group, sentence
 from langevax.optimize.descent import Minimum, descend
 from langevax.optimize.schedules import equipartition_temperature
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 from langevax.theory import bounds as theorems
 from langevax.theory.lsi import Target
 from tests.errorbars import LIMIT, assert_mean

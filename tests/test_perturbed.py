@@ -8,7 +8,7 @@ import pytest
 import langevax
 from langevax import FiniteSum, gradients, integrators, trees
 from langevax.perturbed import PerturbedDescent
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 from tests.errorbars import assert_mean
 
 

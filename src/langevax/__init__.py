@@ -11,7 +11,7 @@ from langevax.metropolis import MALA
 from langevax.pcn import PCN, PCNL
 from langevax.perturbed import PerturbedDescent
 from langevax.problems import likelihoods, losses, neurons
-from langevax.problems.affine import affine
+from langevax.problems.coordinates import affine
 from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Federation
 from langevax.problems.finite_sum import FiniteSum, posterior

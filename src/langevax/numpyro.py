@@ -26,7 +26,8 @@ from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.util import compute_log_probs, potential_energy
 
 from langevax import checks
-from langevax.problems.finite_sum import FiniteSum, Posterior, tree_as_rows
+from langevax.problems.blocks import tree_as_rows
+from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 
 Position = dict[str, Array]

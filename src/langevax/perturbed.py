@@ -46,7 +46,7 @@ class PerturbedDescent(Algorithm):
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> from langevax.perturbed import PerturbedDescent
-        >>> from langevax.problems.function import Function
+        >>> from langevax.problems.problem import Function
         >>> problem = Function(lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2)  # a saddle at 0
         >>> descent = PerturbedDescent(step_size=0.1, radius=1e-6)
         >>> result = langevax.simulate(descent, problem, jnp.zeros(2), key=jax.random.key(0), num_steps=100)

@@ -7,7 +7,7 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, gradients
-from langevax.problems.raveled import Raveled
+from langevax.problems.coordinates import Raveled
 from langevax.theory import bounds, lsi, moments
 
 N, D = 600, 3

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Key
 from langevax.meanfield.moves import Proposal
 from langevax.meanfield.smc import GibbsSample, sample_gibbs
 from langevax.meanfield.weights import log_mean_exp
+from langevax.problems.matmul import in_float32
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.products import in_float32
 from langevax.run.program import trace_floats
 
 _log_mean_exp = jax.jit(log_mean_exp)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from langevax import trees
 from langevax.metropolis import MALA, MALAState
-from langevax.problems.affine import affine
+from langevax.problems.coordinates import affine
 from langevax.problems.problem import Problem
 
 SLOW, FAST = 0.5, 0.75  # acceptances below and above which the step of the moves shrinks and grows

@@ -27,8 +27,8 @@ from langevax.meanfield.pcnl_moves import moved_as_functions
 from langevax.meanfield.weights import effective_size, log_mean_exp, systematic
 from langevax.metropolis import MALAState
 from langevax.pcn import PCNLState
+from langevax.problems.matmul import in_float32
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.products import in_float32
 
 ESS_FRACTION = 0.9
 MOVES = 6

@@ -14,8 +14,7 @@ from langevax import trees
 from langevax.keys import unrolled
 from langevax.optimize import arguments
 from langevax.optimize.arguments import Box
-from langevax.problems.curvature import ITERATIONS, largest_curvature
-from langevax.problems.problem import Problem
+from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
 from langevax.reflected import fold
 
 MIN_PLACES = 32
@@ -89,7 +88,7 @@ def look(problem: Problem, places: Array, tuned: bool, key: Key[Array, ""], name
     """
     arguments.check_scalar(problem, places[0])
     size = int(problem.size)
-    asked = min(len(places), max(1, MAX_EVALUATIONS // (2 * ITERATIONS * size)))
+    asked = min(len(places), max(1, MAX_EVALUATIONS // (2 * CURVATURE_ITERATIONS * size)))
     values, slopes = (np.asarray(a, np.float64) for a in _values_and_slopes(problem, places))
     good = np.isfinite(values) & np.isfinite(slopes)
     if name == "x0" and not good[0]:
@@ -106,7 +105,7 @@ def look(problem: Problem, places: Array, tuned: bool, key: Key[Array, ""], name
     if tuned:
         curvatures = np.asarray(_curvatures(problem, places[:asked], key), np.float64)
         curvature = float(np.max(curvatures[np.isfinite(curvatures)], initial=0.0))
-        evaluations += 2 * ITERATIONS * size * asked
+        evaluations += 2 * CURVATURE_ITERATIONS * size * asked
     scale = float(np.sqrt(np.mean(np.var(np.asarray(places, np.float64), axis=0))))
     return Survey(places, values, slopes, curvature, scale, evaluations)
 

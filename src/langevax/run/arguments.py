@@ -6,8 +6,8 @@ from jax.sharding import Mesh, NamedSharding
 
 from langevax import checks
 from langevax.algorithm import Algorithm
+from langevax.problems.matmul import PRECISIONS
 from langevax.problems.problem import Problem
-from langevax.problems.products import CHOICES
 from langevax.run.program import MAX_STEPS
 
 
@@ -49,5 +49,5 @@ def check_surroundings(checkpoint: Any, resume: Any, checkpoint_seconds: Any, sh
     checks.number("checkpoint_seconds", checkpoint_seconds)
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
         raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {sharding!r}.")
-    if products is not None and products not in CHOICES:
-        raise ValueError(f"products must be None or one of {', '.join(map(repr, CHOICES))}, got {products!r}.")
+    if products is not None and products not in PRECISIONS:
+        raise ValueError(f"products must be None or one of {', '.join(map(repr, PRECISIONS))}, got {products!r}.")

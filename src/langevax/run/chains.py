@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from langevax.algorithm import Algorithm
-from langevax.problems.parts import ROWS
+from langevax.problems.sharding import ROWS
 
 
 class Chains(NamedTuple):

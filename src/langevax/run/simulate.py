@@ -13,8 +13,8 @@ from jaxtyping import Array, Key, PyTree
 
 from langevax import trees
 from langevax.algorithm import Algorithm
+from langevax.problems.matmul import describe_precision, matmul_precision
 from langevax.problems.problem import Problem
-from langevax.problems.products import asked_for, computed_in
 from langevax.run import arguments, chains, counters, processes, program
 from langevax.run.checkpoint import Checkpoint
 from langevax.run.errors import CheckpointError, DivergenceError, PeerError
@@ -107,14 +107,14 @@ def simulate(
     if checkpoint is not None:
         parts = {"algorithm": algorithm, "problem": problem, "key": key, "num_chains": num_chains, "average": average}
         parts |= {"record": record if record_every else None, "record_every": record_every}
-        identity = describe({**parts, "start": positions} | asked_for(products))
+        identity = describe({**parts, "start": positions} | describe_precision(products))
     algorithm, problem = program.trace_floats((algorithm, problem), trees.dtype_of(positions))
     if sharding is not None:
         positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding, num_chains)
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     observers = program.Observers(record if record_every else None, average)
     run = _Run(algorithm, problem, observers, key, num_chains, every)
-    with computed_in(products):
+    with matmul_precision(products):
         run.begin(positions)
         del positions  # what a step leaves behind is not kept: tables of gradients would lie in memory once more
         saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.together)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Explicit, Exponential
-from langevax.problems.curvature import ITERATIONS, largest_curvature
+from langevax.problems.problem import CURVATURE_ITERATIONS, largest_curvature
 from langevax.run import simulate
 from langevax.sampling import tuning
 from langevax.sampling.methods import (
@@ -136,7 +136,7 @@ def sample(
     report, spent = None, pilot.evaluations
     if step_size == "tuned":
         curvature = float(largest_curvature(seen, mode, key=tune_key))
-        spent += 2 * ITERATIONS * int(problem.size)
+        spent += 2 * CURVATURE_ITERATIONS * int(problem.size)
         if dynamics in ACCEPTED:
             step_size, used = accepted_step(make, seen, begin, num_chains, 1 / curvature, len(mode), tune_key)
             spent += used

@@ -11,12 +11,9 @@ from jax import random
 from jaxtyping import Array, Float, Key, PyTree
 
 from langevax import checks
-from langevax.problems.affine import affine
+from langevax.problems.coordinates import Raveled, Rotated, affine
 from langevax.problems.finite_sum import Posterior
-from langevax.problems.function import Function
-from langevax.problems.problem import Problem
-from langevax.problems.raveled import Raveled
-from langevax.problems.turned import Turned
+from langevax.problems.problem import Function, Problem
 from langevax.sampling.inverse import InverseProblem
 
 
@@ -92,7 +89,7 @@ class Coordinates(eqx.Module):
         """Further changes: directions to the first axes, then `position = scales z`; none where None is given."""
         layers = self.layers
         if directions is not None:
-            layers = (*layers, Turned(layers[-1], directions))
+            layers = (*layers, Rotated(layers[-1], directions))
         return Coordinates(layers if scales is None else (*layers, affine(layers[-1], scales)))
 
     @eqx.filter_jit

@@ -93,7 +93,7 @@ def unimodal_chains(beta: float, num_chains: int, key: Any) -> tuple[float, floa
     import jax.numpy as jnp
 
     from langevax.langevin import Langevin
-    from langevax.problems.function import Function
+    from langevax.problems.problem import Function
     from langevax.run import simulate
 
     chain = Langevin(step_size=UNIMODAL_STEP_SIZE, temperature=1 / beta)
@@ -110,7 +110,7 @@ def escaping_chains(beta: float, num_chains: int, key: Any) -> np.ndarray:
     import jax.numpy as jnp
 
     from langevax.langevin import Langevin
-    from langevax.problems.function import Function
+    from langevax.problems.problem import Function
     from langevax.run import simulate
 
     chain, problem = Langevin(step_size=STEP_SIZE, temperature=1 / beta), Function(double_well)

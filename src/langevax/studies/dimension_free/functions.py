@@ -24,7 +24,7 @@ from langevax.integrators import SemiImplicit
 from langevax.langevin import Langevin
 from langevax.metropolis import MALA
 from langevax.pcn import PCN, PCNL
-from langevax.problems.affine import affine
+from langevax.problems.coordinates import affine
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
 from langevax.run import simulate

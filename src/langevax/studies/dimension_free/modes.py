@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from langevax import integrators
 from langevax.langevin import Langevin
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 from langevax.run import DivergenceError, simulate
 from langevax.studies.variance_reduction import jackknife
 from langevax.theory import function_space as theory

@@ -22,7 +22,7 @@ from langevax.meanfield.smc import sample_gibbs
 from langevax.metropolis import MALA, MALAState
 from langevax.pcn import PCNL, PCNLState
 from langevax.problems import losses, neurons
-from langevax.problems.affine import affine
+from langevax.problems.coordinates import affine
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import DivergenceError, simulate
 
