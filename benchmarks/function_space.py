@@ -18,7 +18,7 @@ from benchmarks.beside.case import Candidate, Case
 from benchmarks.driver import simulated
 from benchmarks.timing import in_turns, median, ratio
 from langevax.keys import unrolled
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 from langevax.theory.function_space import stability_limit, steps_to_wasserstein
 
 MODES = (1_000, 10_000, 100_000, 1_000_000)

@@ -19,7 +19,7 @@ import langevax as lx
 from benchmarks.driver import logistic
 from benchmarks.exponents import Grown, on_one_core, seconds_of_a_step, steps_of
 from benchmarks.needs import Parts
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 
 FILE = Path("out/growth.json")
 THREE = (100, 1_000, 10_000, 31_623, 100_000)

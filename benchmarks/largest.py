@@ -26,7 +26,7 @@ import numpy as np
 import langevax as lx
 from benchmarks.driver import logistic
 from benchmarks.needs import Asked, Draw, Parts, asked, drawn, memory
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 
 LIMIT = 16e9
 ITSELF = 0.5e9  # Python, JAX and their threads

@@ -55,7 +55,7 @@ def train(optimizer: Any, X: jax.Array, y: jax.Array, unseen: jax.Array, steps: 
 
 def sampler(colder: float) -> Any:
     """SVRG-LD: a posterior of n rows has temperature 1/n, and its prior N(0, I) the precision 1/n."""
-    noise = langevax.optax.langevin(0.2, colder / ROWS, jax.random.key(2), precision=1 / ROWS)
+    noise = langevax.optax.langevin(0.2, colder / ROWS, key=jax.random.key(2), precision=1 / ROWS)
     return optax.chain(langevax.optax.svrg(PERIOD), noise)
 
 

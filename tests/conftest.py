@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import jaxtyping
 import matplotlib
 import pytest
 from jaxtyping import install_import_hook
@@ -24,6 +25,14 @@ def compiled_quickly():
     yield
     jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()  # or later files would go on with some of them, and with others once those are forgotten
+
+
+@pytest.fixture
+def unchecked_types():
+    """Arguments reach the library's own checks, as they do outside of tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True, scope="module")

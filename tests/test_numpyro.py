@@ -9,6 +9,7 @@ import langevax
 
 numpyro = pytest.importorskip("numpyro")
 dist = pytest.importorskip("numpyro.distributions")
+handlers = pytest.importorskip("numpyro.handlers")
 import langevax.numpyro  # noqa: E402  after the skip
 
 RNG = np.random.default_rng(0)
@@ -28,22 +29,22 @@ def test_the_log_density_is_numpyros():
     """Up to a constant, at 5 unconstrained points; NumPyro's own potential over all rows at once."""
     from numpyro.infer.util import potential_energy
 
-    found = langevax.numpyro.posterior(regression, X, Y)
+    adapted = langevax.numpyro.posterior(regression, X, Y)
     keys = jax.random.split(jax.random.key(0), 5)
-    points = [found.start(key) for key in keys]
+    points = [adapted.start(key) for key in keys]
     with jax.numpy_dtype_promotion("standard"):
         theirs = np.array([potential_energy(regression, (X, Y), {}, p) for p in points])
-        ours = np.array([found.problem.potential(p) for p in points]) / found.target.temperature
+        ours = np.array([adapted.problem.potential(p) for p in points]) / adapted.target.temperature
     np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=1e-4)
     assert np.ptp(theirs) > 100
 
 
 def test_draws_have_the_moments_of_nuts():
     """Means within 0.15 deviations, deviations within 15 %; 2,000 draws of NUTS."""
-    found = langevax.numpyro.posterior(regression, X, Y)
+    adapted = langevax.numpyro.posterior(regression, X, Y)
     with jax.numpy_dtype_promotion("standard"):
-        draws = langevax.sample(found.target, found.start, key=jax.random.key(1), num_samples=500, dynamics="mala")
-        ours = found.constrain(draws.positions)
+        draws = langevax.sample(adapted.target, adapted.start, key=jax.random.key(1), num_samples=500, dynamics="mala")
+        ours = adapted.constrain(draws.positions)
         nuts = numpyro.infer.MCMC(numpyro.infer.NUTS(regression), num_warmup=300, num_samples=2000, progress_bar=False)
         nuts.run(jax.random.PRNGKey(0), X, Y)
     for name, theirs in nuts.get_samples().items():
@@ -51,6 +52,218 @@ def test_draws_have_the_moments_of_nuts():
         sd = theirs.std(0)
         assert np.all(np.abs(mine.mean(0) - theirs.mean(0)) < 0.15 * sd)
         np.testing.assert_allclose(mine.std(0), sd, rtol=0.15)
+
+
+HALF = np.arange(200) < 100
+GROUPS = np.arange(200) % 4
+
+
+def row_noise(y, loc, scale=1.0):
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.Normal(loc, scale), obs=y)
+
+
+def global_factor(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    numpyro.factor("pull", -10 * (mean - 3) ** 2)
+    row_noise(y, mean)
+
+
+def row_factor(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with numpyro.plate("rows", len(y)):
+        numpyro.factor("y", -jnp.abs(y - mean))
+
+
+def summed_factor(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    numpyro.factor("y", -jnp.sum(jnp.abs(y - mean)))
+
+
+def scaled_likelihood(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with handlers.scale(scale=0.1):
+        row_noise(y, mean)
+
+
+def scaled_prior(y):
+    """NumPyro scales the Jacobian, too."""
+    with handlers.scale(scale=5.0):
+        scale = numpyro.sample("scale", dist.HalfNormal(2))
+    row_noise(y, 0.0, scale)
+
+
+def masked_rows(y, used):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with handlers.mask(mask=used):
+        row_noise(y, mean)
+
+
+def masked_prior(y):
+    with handlers.mask(mask=False):
+        mean = numpyro.sample("mean", dist.Normal(0, 0.01))
+    row_noise(y, mean)
+
+
+def two_tables(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with numpyro.plate("other rows", 50):
+        numpyro.sample("other", dist.Normal(mean, 0.5), obs=Y[:50])
+    row_noise(y, mean)
+
+
+def two_outcomes(y, x):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.Normal(mean, 1), obs=y)
+        numpyro.sample("sign", dist.Bernoulli(logits=mean * x), obs=(x > 0).astype(jnp.int32))
+
+
+def improper(y):
+    mean = numpyro.sample("mean", dist.ImproperUniform(dist.constraints.real, (), ()))
+    scale = numpyro.sample("scale", dist.ImproperUniform(dist.constraints.positive, (), ()))
+    row_noise(y, mean, scale)
+
+
+def with_deterministic(y):
+    log_scale = numpyro.sample("log_scale", dist.Normal(0, 1))
+    row_noise(y, 0.0, numpyro.deterministic("scale", jnp.exp(log_scale)))
+
+
+def constrained(y):
+    """A simplex, an ordered vector, a Cholesky factor, and bounds that are themselves drawn."""
+    weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(3)))
+    places = numpyro.sample(
+        "places",
+        dist.TransformedDistribution(dist.Normal(0, 1).expand([3]).to_event(1), dist.transforms.OrderedTransform()),
+    )
+    factor = numpyro.sample("factor", dist.LKJCholesky(2, 1.5))
+    low = numpyro.sample("low", dist.Normal(0, 1))
+    high = numpyro.sample("high", dist.Uniform(low, low + 3))
+    row_noise(y, weights @ places + factor[1, 0], 0.1 + high - low)
+
+
+def grouped(y, group):
+    with numpyro.plate("groups", 4):
+        effect = numpyro.sample("effect", dist.Normal(0, 1))
+    row_noise(y, effect[group])
+
+
+conditioned = handlers.condition(
+    lambda y: row_noise(y, numpyro.sample("mean", dist.Normal(numpyro.sample("centre", dist.Normal(0, 1)), 0.1))),
+    {"mean": 2.0},
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        *((model, (Y,)) for model in (global_factor, row_factor, summed_factor, scaled_likelihood, scaled_prior)),
+        *((model, (Y,)) for model in (masked_prior, two_tables, improper, with_deterministic, constrained)),
+        (masked_rows, (Y, HALF)),
+        (two_outcomes, (Y, X[:, 0])),
+        (grouped, (Y, GROUPS)),
+        (conditioned, (Y,)),
+        (regression, (X, Y)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_law_is_numpyros(model, data):
+    """Potentials agree, constants included, at draws of `start` that the adapter itself did not look at."""
+    from numpyro.infer.util import potential_energy
+
+    with jax.numpy_dtype_promotion("standard"):
+        adapted = langevax.numpyro.posterior(model, *data)
+        for seed in range(2):
+            point = adapted.start(jax.random.key(seed))
+            ours = adapted.problem.potential(point) / adapted.target.temperature
+            np.testing.assert_allclose(ours, potential_energy(model, data, {}, point), rtol=2e-5)
+        assert adapted.constrain(point).keys() == point.keys()
+    assert not jax.config.jax_enable_x64
+
+
+def test_of_a_long_table_the_first_rows_are_compared(monkeypatch):
+    """The law is that of all rows all the same."""
+    from numpyro.infer.util import potential_energy
+
+    monkeypatch.setattr(langevax.numpyro, "CHECKED_ROWS", 50)
+    with jax.numpy_dtype_promotion("standard"):
+        adapted = langevax.numpyro.posterior(global_factor, Y)
+        point = {"mean": jnp.asarray(0.3)}
+        ours = adapted.problem.potential(point) / adapted.target.temperature
+        np.testing.assert_allclose(ours, potential_energy(global_factor, (Y,), {}, point), rtol=2e-5)
+
+
+def subsampled(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with numpyro.plate("rows", len(Y), subsample_size=20) as indices:
+        numpyro.sample("y", dist.Normal(mean, 1), obs=jnp.asarray(Y)[indices])
+
+
+def fixed_plate(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with numpyro.plate("rows", len(Y)):
+        numpyro.sample("y", dist.Normal(mean, 1), obs=y)
+
+
+def fixed_mask(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with handlers.mask(mask=HALF):
+        numpyro.sample("y", dist.Normal(mean, 1), obs=y)
+
+
+def fixed_weights(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with handlers.scale(scale=jnp.where(HALF, 2.0, 1.0)):
+        numpyro.sample("y", dist.Normal(mean, 1), obs=y)
+
+
+def prior_of_rows(y):
+    mean = numpyro.sample("mean", dist.Normal(jnp.mean(y), 1))
+    row_noise(y, mean)
+
+
+def coupled(y):
+    length = numpyro.sample("length", dist.HalfNormal(1))
+    covariance = jnp.eye(len(y)) + length * jnp.ones((len(y), len(y)))
+    numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(len(y)), covariance), obs=y)
+
+
+def autoregressive(y):
+    slope = numpyro.sample("slope", dist.Normal(0, 1))
+    before = jnp.concatenate([jnp.zeros(1), y[:-1]])
+    row_noise(y, slope * before)
+
+
+def standardised(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    row_noise(y, mean * jnp.max(jnp.abs(y)))
+
+
+def divided_factor(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    numpyro.factor("penalty", -jnp.square(mean) / len(y))
+    row_noise(y, mean)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (subsampled, "plate 'rows' takes a subsample of 20 of its 200 rows.*use full-data log density by leaving"),
+        (fixed_plate, "site 'y' has the log density .*taking the sizes of plates from the data"),
+        (fixed_mask, "site 'y' has the log density .*use full-data log density by passing everything"),
+        (fixed_weights, "site 'y' has the log density"),
+        (prior_of_rows, "site 'mean' has the log density"),
+        (coupled, "site 'y' has the log density .*use numpyro.infer.NUTS"),
+        (autoregressive, "site 'y' has the log density"),
+        (standardised, "site 'y' has the log density"),
+        (divided_factor, "site 'penalty' has the log density"),
+    ],
+)
+def test_another_law_is_refused(model, message):
+    with pytest.raises(ValueError, match=message), jax.numpy_dtype_promotion("standard"):
+        langevax.numpyro.posterior(model, Y)
+    assert not jax.config.jax_enable_x64
 
 
 def test_models_that_are_not_rows_are_refused():

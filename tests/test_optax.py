@@ -67,7 +67,7 @@ def test_stationary_variance_is_that_of_the_theory(precision, integrator, name):
     """Of three modes, the last position of 20,000 chains; without the factor 2 of the noise it would be half."""
 
     def last(key):
-        optimizer = langevax.optax.langevin(H, T, key, precision=precision, integrator=integrator)
+        optimizer = langevax.optax.langevin(H, T, key=key, precision=precision, integrator=integrator)
         curvatures = jnp.asarray(CURVATURES, jnp.float32)
         return chain(optimizer, lambda x: curvatures * x, jnp.zeros(3), 60)[-1]
 
@@ -85,7 +85,7 @@ def test_it_is_the_chain_of_simulate_with_the_same_key():
         problem = FiniteSum(lambda x, row: jnp.sum((x["a"] - row) ** 4) + x["b"] ** 4, rows, precision=precision)
         sampler = langevax.Langevin(0.05, T, integrator=integrators.Exponential())
         result = langevax.simulate(sampler, problem, start, key=KEY, num_steps=30, record_every=1)
-        optimizer = langevax.optax.langevin(0.05, T, KEY, precision=precision)
+        optimizer = langevax.optax.langevin(0.05, T, key=KEY, precision=precision)
         assert_close(chain(optimizer, problem.gradient, start, 30), result.positions)
 
 
@@ -93,9 +93,9 @@ def test_it_is_the_chain_of_simulate_with_the_same_key():
 def test_one_update_is_one_step_of_every_integrator(name):
     """params + updates = a params - b gradient + c sqrt(T) xi."""
     integrator, params, gradient = getattr(integrators, name)(), np.array([0.5, -1, 2]), np.array([2.0, 0.3, -1])
-    optimizer = langevax.optax.langevin(H, T, KEY, precision=PRECISION, integrator=integrator)
+    optimizer = langevax.optax.langevin(H, T, key=KEY, precision=PRECISION, integrator=integrator)
     updates, _ = optimizer.update(jnp.float32(gradient), optimizer.init(params), jnp.float32(params))
-    xi = noise_of(langevax.optax.langevin(0.5, 1.0, KEY), jnp.zeros(3))[0]
+    xi = noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), jnp.zeros(3))[0]
     a, b, c = (float(gain) for gain in integrator.gains(H, PRECISION))
     assert_close(params + np.asarray(updates), a * params - b * gradient + c * np.sqrt(T) * xi, 1e-6)
 
@@ -106,16 +106,16 @@ def test_schedules_scale_the_noise_and_the_drift_of_their_step():
     s = np.arange(25)
     expected_h, expected_t = 0.05 * (1 + np.cos(np.pi * np.minimum(s, 20) / 20)), 0.5 * np.maximum(1 - s / 10, 0)
     with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix integers and floats
-        noise = noise_of(langevax.optax.langevin(h, t, KEY), jnp.zeros(3), 25)
-        xi = noise_of(langevax.optax.langevin(0.5, 1.0, KEY), jnp.zeros(3), 25)
+        noise = noise_of(langevax.optax.langevin(h, t, key=KEY), jnp.zeros(3), 25)
+        xi = noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), jnp.zeros(3), 25)
         assert_close(noise, np.sqrt(2 * expected_h * expected_t)[:, None] * xi, 1e-5)
-        drift = np.diff(chain(langevax.optax.langevin(h, 0.0, KEY), jnp.ones_like, jnp.zeros(3), 25), axis=0)
+        drift = np.diff(chain(langevax.optax.langevin(h, 0.0, key=KEY), jnp.ones_like, jnp.zeros(3), 25), axis=0)
         assert_close(drift, np.tile(-expected_h[1:, None], 3), 1e-6)
 
 
 def test_at_temperature_zero_it_is_sgd():
     gradient = jax.grad(lambda x: jnp.sum(x**4))
-    ours = chain(langevax.optax.langevin(0.05, 0.0, KEY), gradient, jnp.ones(3), 10)
+    ours = chain(langevax.optax.langevin(0.05, 0.0, key=KEY), gradient, jnp.ones(3), 10)
     assert_close(ours, chain(optax.sgd(0.05), gradient, jnp.ones(3), 10), 1e-6)
 
 
@@ -131,7 +131,7 @@ MIXED = {
 
 @pytest.mark.parametrize("precision", [0.0, {"half": 1.0, "single": 2.0, "none": 0.0, "list": 0.5}])
 def test_every_leaf_keeps_its_dtype_and_the_state_its_own(precision):
-    optimizer = langevax.optax.langevin(H, T, KEY, precision=precision)
+    optimizer = langevax.optax.langevin(H, T, key=KEY, precision=precision)
     state = optimizer.init(MIXED)
     updates, after = jax.jit(optimizer.update)(MIXED, state, MIXED)
     assert dtypes(updates) == dtypes(MIXED)
@@ -144,7 +144,7 @@ def test_every_leaf_keeps_its_dtype_and_the_state_its_own(precision):
 
 def test_float64_noise_is_float64():
     with jax.enable_x64():
-        (updates,) = noise_of(langevax.optax.langevin(H, T, KEY), jnp.zeros(3))
+        (updates,) = noise_of(langevax.optax.langevin(H, T, key=KEY), jnp.zeros(3))
         assert updates.dtype == np.float64
         assert np.abs(np.asarray(updates) - np.asarray(updates, np.float32)).max() > 0
 
@@ -152,7 +152,7 @@ def test_float64_noise_is_float64():
 def test_bfloat16_noise_has_mean_zero_and_variance_one():
     """Of four million moves; JAX's own bfloat16 normals have mean -0.011, variance 0.994 and end at 2.9."""
     like = jnp.zeros(4_000_000, jnp.bfloat16)
-    noise = np.asarray(noise_of(langevax.optax.langevin(0.5, 1.0, KEY), like)[0], np.float64)
+    noise = np.asarray(noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), like)[0], np.float64)
     own = np.asarray(jax.random.normal(KEY, like.shape, like.dtype), np.float64)
     assert_mean(noise, 0.0, wrong=own.mean())
     assert_mean(noise**2, 1.0)
@@ -164,11 +164,11 @@ def test_leaves_without_a_gradient_are_passed_over():
     params = {"w": jnp.ones(2), "steps": jnp.array(3), "activation": jax.nn.relu}
     grads = {"w": jnp.ones(2), "steps": None, "activation": None}
     for precision in (0.0, PRECISION):
-        optimizer = langevax.optax.langevin(H, T, KEY, precision=precision)
+        optimizer = langevax.optax.langevin(H, T, key=KEY, precision=precision)
         updates, _ = optimizer.update(grads, optimizer.init(params), params)
         assert updates["steps"] is None
         assert updates["activation"] is None
-    masked = optax.masked(langevax.optax.langevin(H, T, KEY), {"a": True, "b": False})
+    masked = optax.masked(langevax.optax.langevin(H, T, key=KEY), {"a": True, "b": False})
     updates, _ = masked.update(params := {"a": jnp.ones(2), "b": jnp.ones(2)}, masked.init(params))
     np.testing.assert_array_equal(updates["b"], params["b"])
     assert np.abs(updates["a"] - params["a"]).min() > 0
@@ -180,17 +180,17 @@ def test_leaves_without_a_gradient_are_passed_over():
 def test_clipping_and_weight_decay_before_it_leave_the_noise_alone():
     grads, params = {"a": jnp.array([3.0, 4.0, 0.0])}, {"a": jnp.array([1.0, -2.0, 3.0])}
     optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.5), langevax.optax.langevin(H, T, KEY)
+        optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.5), langevax.optax.langevin(H, T, key=KEY)
     )
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
-    noise = noise_of(langevax.optax.langevin(H, T, KEY), params["a"])[0]
+    noise = noise_of(langevax.optax.langevin(H, T, key=KEY), params["a"])[0]
     assert_close(updates["a"], -H * (np.array([0.6, 0.8, 0.0]) + 0.5 * np.array([1.0, -2.0, 3.0])) + noise, 1e-6)
 
 
 def test_weight_decay_before_it_is_a_precision_treated_explicitly():
     grads, params = jnp.array([3.0, 4.0, 0.0]), jnp.array([1.0, -2.0, 3.0])
-    decayed = optax.chain(optax.add_decayed_weights(PRECISION), langevax.optax.langevin(H, T, KEY))
-    precise = langevax.optax.langevin(H, T, KEY, precision=PRECISION, integrator=integrators.Explicit())
+    decayed = optax.chain(optax.add_decayed_weights(PRECISION), langevax.optax.langevin(H, T, key=KEY))
+    precise = langevax.optax.langevin(H, T, key=KEY, precision=PRECISION, integrator=integrators.Explicit())
     updates = [optimizer.update(grads, optimizer.init(params), params)[0] for optimizer in (decayed, precise)]
     np.testing.assert_allclose(*updates, rtol=1e-6)
 
@@ -201,19 +201,19 @@ def test_a_jitted_step_is_compiled_once_whatever_the_step_and_the_key():
     @jax.jit
     def step(params, state):
         traces.append(1)
-        updates, state = langevax.optax.langevin(H, T, KEY).update(params, state, params)
+        updates, state = langevax.optax.langevin(H, T, key=KEY).update(params, state, params)
         return optax.apply_updates(params, updates), state
 
     for seed in range(2):
         params = jnp.ones(3)
-        state = langevax.optax.langevin(H, T, jax.random.key(seed)).init(params)
+        state = langevax.optax.langevin(H, T, key=jax.random.key(seed)).init(params)
         for _ in range(5):
             params, state = step(params, state)
     assert len(traces) == 1
 
 
 def test_the_state_can_be_donated_and_made_again():
-    optimizer = optax.chain(langevax.optax.svrg(2), langevax.optax.langevin(H, T, KEY))
+    optimizer = optax.chain(langevax.optax.svrg(2), langevax.optax.langevin(H, T, key=KEY))
 
     def step(params, state):
         functions = {"value_fn": jnp.sum, "full_value_fn": jnp.sum}
@@ -239,7 +239,7 @@ def test_step_size_and_temperature_can_be_injected():
     plain, _ = optimizer.update(params, state, params)
     state.hyperparams["temperature"] = jnp.float32(4 * T)
     hotter, _ = optimizer.update(params, state, params)
-    assert_close(plain, noise_of(langevax.optax.langevin(H, T, KEY), params)[0], 1e-6)
+    assert_close(plain, noise_of(langevax.optax.langevin(H, T, key=KEY), params)[0], 1e-6)
     assert_close(hotter, 2 * plain, 1e-6)
 
 
@@ -263,7 +263,7 @@ def loss(x, rows):
 def reduced(reduce, indices, key=KEY, full_loss=loss):
     """Iterates of the chain that `reduce` and `langevin` make, start left out, on the batches of `indices`."""
     data = jnp.asarray(ROWS, jnp.result_type(float))
-    optimizer = optax.chain(reduce, langevax.optax.langevin(0.05, T, key))
+    optimizer = optax.chain(reduce, langevax.optax.langevin(0.05, T, key=key))
 
     def step(carry, batch):
         params, state = carry
@@ -290,7 +290,7 @@ def test_svrg_and_sarah_are_the_papers_algorithms_and_those_of_the_library(name)
     with jax.enable_x64():
         indices = drawn()
         ours = reduced(getattr(langevax.optax, name)(PERIOD), indices)
-        noises = noise_of(langevax.optax.langevin(0.5, 1.0, KEY), jnp.asarray(START), STEPS)
+        noises = noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), jnp.asarray(START), STEPS)
         paper = getattr(transcripts, f"{name}_ld")(
             lambda x, batch: ((x - ROWS[batch]) ** 3).mean(axis=0),
             N,
@@ -383,7 +383,7 @@ def test_an_equinox_network_learns():
     def loss(params, inputs, targets):
         return jnp.mean((jax.vmap(eqx.combine(params, static))(inputs) - targets) ** 2)
 
-    optimizer = optax.chain(langevax.optax.svrg(20), langevax.optax.langevin(0.1, 1e-4, KEY, precision=1e-3))
+    optimizer = optax.chain(langevax.optax.svrg(20), langevax.optax.langevin(0.1, 1e-4, key=KEY, precision=1e-3))
     before, after = train(params, loss, optimizer)
     assert after < 0.25 * before
 
@@ -396,7 +396,7 @@ def test_a_flax_network_learns():
     def loss(params, inputs, targets):
         return jnp.mean((model.apply(params, inputs)[:, 0] - targets) ** 2)
 
-    optimizer = optax.chain(langevax.optax.svrg(20), langevax.optax.langevin(0.1, 1e-4, KEY, precision=1e-3))
+    optimizer = optax.chain(langevax.optax.svrg(20), langevax.optax.langevin(0.1, 1e-4, key=KEY, precision=1e-3))
     before, after = train(params, loss, optimizer)
     assert after < 0.25 * before
 
@@ -420,7 +420,7 @@ def test_a_flax_network_learns():
         ({"key": jax.random.split(KEY, 3)}, ValueError, "key must be one key, got an array of keys of shape (3,)"),
     ],
 )
-def test_a_mistaken_argument_is_named(arguments, error, message):
+def test_a_mistaken_argument_is_named(arguments, error, message, unchecked_types):
     with pytest.raises(error, match=re.escape(message)):
         langevax.optax.langevin(**({"step_size": H, "temperature": T, "key": KEY} | arguments))
 
@@ -431,32 +431,32 @@ def test_there_is_no_default_key():
 
 
 @pytest.mark.parametrize("make", [langevax.optax.svrg, langevax.optax.sarah])
-def test_a_mistaken_period_or_missing_function_is_named(make):
+def test_a_mistaken_period_or_missing_function_is_named(make, unchecked_types):
     with pytest.raises(ValueError, match="period must be at least 1, got 0; pass an int >= 1"):
         make(0)
     with pytest.raises(TypeError, match=r"period must be an int, got 2\.5"):
         make(2.5)
     params = jnp.ones(2)
-    optimizer = optax.chain(make(2), langevax.optax.langevin(H, T, KEY))
+    optimizer = optax.chain(make(2), langevax.optax.langevin(H, T, key=KEY))
     state = optimizer.init(params)
     both = {"value_fn": jnp.sum, "full_value_fn": jnp.sum}
     with pytest.raises(ValueError, match=r"params is None .* pass update\(grads, state, params\)"):
         optimizer.update(params, state, **both)
     for missing in both:
-        given = {name: function for name, function in both.items() if name != missing}
+        others = {name: function for name, function in both.items() if name != missing}
         message = rf"^{missing} must be a function of params, got None; pass {missing}=lambda params: loss"
         with pytest.raises(TypeError, match=message):
-            optimizer.update(params, state, params, **given)
+            optimizer.update(params, state, params, **others)
 
 
 def test_a_precision_asks_for_params():
-    optimizer = langevax.optax.langevin(H, T, KEY, precision=PRECISION)
+    optimizer = langevax.optax.langevin(H, T, key=KEY, precision=PRECISION)
     with pytest.raises(ValueError, match=r"params is None but langevin has a precision; pass update\(grads, state, pa"):
         optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)))
 
 
 @pytest.mark.parametrize("leaf", [jnp.arange(3), jnp.ones(2, jnp.complex64), np.zeros(2, jax.dtypes.float0)])
 def test_a_gradient_that_is_not_real_and_floating_is_named(leaf):
-    optimizer = langevax.optax.langevin(H, T, KEY)
+    optimizer = langevax.optax.langevin(H, T, key=KEY)
     with pytest.raises(TypeError, match=r"updates\['a'\] must be real floating gradients, got dtype"):
         optimizer.update({"a": leaf}, optimizer.init({"a": leaf}))

@@ -77,11 +77,11 @@ def test_mistakes_are_named():
     x = jnp.ones(2)
     for name, reduce in REDUCERS.items():
         missing = "block" if name == "saga" else "value_fn"
-        with pytest.raises(TypeError, match=f"{missing} is None; pass {missing}="):
+        with pytest.raises(TypeError, match=f"{missing} must be .*, got None; pass {missing}="):
             reduce.update(x, reduce.init(x), x)
         with pytest.raises(ValueError, match=f"params is None but {name} compares"):
             reduce.update(x, reduce.init(x), value_fn=jnp.sum, block=0)
-    with pytest.raises(TypeError, match="block is None"):
+    with pytest.raises(TypeError, match="block must be an int, got None"):
         REDUCERS["sledge"].update(x, REDUCERS["sledge"].init(x), x, value_fn=jnp.sum)
     with pytest.raises(ValueError, match="num_blocks must be at least 1, got 0"):
         langevax.optax.sledge(0)

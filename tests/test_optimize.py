@@ -18,7 +18,7 @@ from langevax import gradients
 from langevax.optimize import Geometric, Logarithmic, minimize
 from langevax.optimize.minima import Minimum, agreement, descend, group
 from langevax.optimize.search import equipartition_temperature
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 from langevax.theory import bounds as theorems
 from langevax.theory.lsi import Target
 from tests.errorbars import LIMIT, assert_mean

@@ -6,14 +6,12 @@ from langevax import data, federated, gradients, integrators, meanfield, run, sp
 from langevax._version import __version__
 from langevax.algorithm import Algorithm
 from langevax.problems import likelihoods, losses, neurons
-from langevax.problems.affine import affine
+from langevax.problems.coordinates import affine
 from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Federation
 from langevax.problems.finite_sum import FiniteSum
-from langevax.problems.function import Function
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.posterior import posterior
-from langevax.problems.problem import Problem
+from langevax.problems.problem import Function, Problem
 from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, Underdamped
 

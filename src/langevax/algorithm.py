@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import equinox as eqx
 import jax
@@ -27,12 +27,18 @@ INIT_STEP, START_STEP = 2**32 - 1, 2**32 - 2
 """Steps that no run reaches: the keys of `init` and of the start are `fold_in(key, ...)` of these."""
 
 
+class State(Protocol):
+    """A named tuple of arrays with at least a position; it holds neither a key nor a step counter."""
+
+    @property
+    def position(self) -> PyTree: ...
+
+
 class Algorithm(eqx.Module):
     """A method as two pure functions of one chain; `simulate` adds chains, records, checkpoints and progress.
 
-    The state is a named tuple of arrays with at least a `position`; it holds neither a key nor a step counter. Floats
-    (`step_size`, `temperature`) are traced, so that another value does not compile again; ints are static. Either float
-    may be a schedule.
+    Floats (`step_size`, `temperature`) are traced, so that another value does not compile again; ints are static.
+    Either float may be a schedule.
     """
 
     chains: ClassVar[Literal["vmap", "map"]] = "vmap"

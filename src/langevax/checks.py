@@ -1,32 +1,35 @@
-"""Checks of what a user hands over: each names the argument, the value and the remedy.
+"""Checks of a user's arguments: each names the argument, the value and the remedy.
 
-They look only at concrete values; inside a traced function the same objects are rebuilt unchecked.
+They read only concrete values; inside a traced function the same objects are rebuilt unchecked.
 """
 
 import os
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
+
+Value = TypeVar("Value", bound=ArrayLike)
 
 _finite: WeakValueDictionary[int, jax.Array] = WeakValueDictionary()
 
 
 def mark_finite(array: jax.Array) -> None:
-    """Spare `array` further looks: its numbers were found finite, such as when a row file was written."""
+    """Record that all numbers of `array` are finite, so that they are not checked again."""
     _finite[id(array)] = array
 
 
 def known_finite(array: Any) -> bool:
-    """Whether `mark_finite` was told of this very array."""
+    """True if `mark_finite` was called with this very array."""
     return array is not None and _finite.get(id(array)) is array
 
 
 def is_concrete(value: Any) -> bool:
-    """False for tracers and abstract shapes, which cannot be looked into."""
+    """False for tracers and abstract shapes, which have no values."""
     return not isinstance(value, Tracer | jax.ShapeDtypeStruct)
 
 
@@ -42,6 +45,33 @@ def number(name: str, value: Any, *, positive: bool = False) -> None:
     if not good.all():
         worst = values[~good].flat[0]
         raise ValueError(f"{name} must be finite and {bound}, got {worst}; pass a number {bound}.")
+
+
+def numbers(name: str, tree: Any) -> None:
+    """Raise unless every leaf is a finite number >= 0, an array of such, or a schedule."""
+    for leaf in jax.tree.leaves(tree):
+        number(name, leaf)
+
+
+def scalar(name: str, value: Value, remedy: str) -> Value:
+    """Return what a user's function returned; raise unless it is a scalar."""
+    if jnp.shape(value) != ():
+        raise ValueError(f"{name} must return a scalar, got shape {jnp.shape(value)}; {remedy}.")
+    return value
+
+
+def fraction(name: str, value: Any) -> None:
+    """Raise unless `value` is a number in (0, 1]."""
+    if callable(value):
+        raise TypeError(f"{name} must be a number in (0, 1], got {value!r}.")
+    number(name, value, positive=True)
+    if is_concrete(value) and not np.all(np.asarray(value) <= 1):
+        raise ValueError(f"{name} must be at most 1, got {value}; pass a number in (0, 1].")
+
+
+def is_auto(value: Any) -> bool:
+    """True for "auto", by which a user leaves a choice to the library."""
+    return isinstance(value, str) and value == "auto"
 
 
 def positive_int(name: str, value: Any, *, minimum: int = 1) -> None:
@@ -84,12 +114,12 @@ def finite(name: str, tree: Any, *, remedy: str) -> None:
     for path, leaf in jax.tree.leaves_with_path(tree):
         if not is_concrete(leaf) or known_finite(leaf) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
             continue
-        if not _sum_is_finite(leaf):  # a sum is one fast pass; only a suspect is looked into
+        if not _sum_is_finite(leaf):  # a sum is one fast pass; only where it is not finite are entries searched
             bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
             if len(bad):
                 place = f"{name}{jax.tree_util.keystr(path)}[{', '.join(map(str, bad[0]))}]"
-                found = np.asarray(leaf)[tuple(bad[0])]
-                raise ValueError(f"{place} is {found} ({len(bad)} non-finite entries); {remedy}.")
+                value = np.asarray(leaf)[tuple(bad[0])]
+                raise ValueError(f"{place} is {value} ({len(bad)} non-finite entries); {remedy}.")
 
 
 def _sum_is_finite(leaf: Any) -> bool:
@@ -101,16 +131,16 @@ def _sum_is_finite(leaf: Any) -> bool:
 
 
 def integers_fit(name: str, array: Any) -> None:
-    """Raise if a NumPy array holds an integer that JAX would cut: it keeps 32 bits of 64, unless told otherwise."""
+    """Raise if a NumPy array holds an integer that JAX would cut to 32 bits, as it does outside of `jax.enable_x64`."""
     if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.integer) or not array.size:
         return
-    kept = jax.dtypes.canonicalize_dtype(array.dtype)
-    bounds = np.iinfo(kept)
-    if kept == array.dtype or (bounds.min <= array.min() and array.max() <= bounds.max):
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+    bounds = np.iinfo(dtype)
+    if dtype == array.dtype or (bounds.min <= array.min() and array.max() <= bounds.max):
         return
     place = tuple(np.argwhere((array < bounds.min) | (array > bounds.max))[0])
     raise ValueError(
-        f"{name}[{', '.join(map(str, place))}] is {array[place]}, which JAX would cut to {kept}; number ids from 0 "
+        f"{name}[{', '.join(map(str, place))}] is {array[place]}, which JAX would cut to {dtype}; number ids from 0 "
         "(np.unique with return_inverse=True), pass measurements as floats, or make the data and run inside "
         "`with jax.enable_x64():`."
     )
@@ -118,9 +148,11 @@ def integers_fit(name: str, array: Any) -> None:
 
 def same_structure(name: str, tree: Any, like: Any) -> None:
     """Raise unless `tree` has the structure and the shapes of the position `like`."""
-    found, wanted = jax.tree.structure(tree), jax.tree.structure(like)
-    if found != wanted:
-        raise ValueError(f"{name} has the structure {found} but the position has {wanted}; pass one of that structure.")
+    structure, expected = jax.tree.structure(tree), jax.tree.structure(like)
+    if structure != expected:
+        raise ValueError(
+            f"{name} has the structure {structure} but the position has {expected}; pass one of that structure."
+        )
     for (path, leaf), other in zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True):
         if jnp.shape(leaf) != jnp.shape(other):
             label = f"{name}{jax.tree_util.keystr(path)}"

@@ -108,6 +108,11 @@ def dot(left: PyTree, right: PyTree) -> Float[Array, ""]:
     return jax.tree.reduce(jnp.add, products)
 
 
+def zeros_like(tree: PyTree) -> PyTree:
+    """Zeros of the shape and dtype of every leaf."""
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
 def subtract(left: PyTree, right: PyTree) -> PyTree:
     """`left - right`, leaf by leaf."""
     return jax.tree.map(jnp.subtract, left, right)

@@ -43,12 +43,12 @@ def permutations(size):
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 20, 64, 1000])
 def test_permuted_is_a_bijection(size):
     """Each of eight permutations is all of 0..size-1 in another order, and an entry is a function of its place."""
-    found = np.asarray(permutations(jnp.int32(size)))
-    np.testing.assert_array_equal(np.sort(found[:, :size], axis=1), np.tile(np.arange(size), (8, 1)))
-    np.testing.assert_array_equal(found, found[:, np.arange(1000) % size])
+    actual = np.asarray(permutations(jnp.int32(size)))
+    np.testing.assert_array_equal(np.sort(actual[:, :size], axis=1), np.tile(np.arange(size), (8, 1)))
+    np.testing.assert_array_equal(actual, actual[:, np.arange(1000) % size])
     if size >= 20:
-        assert len(np.unique(found, axis=0)) == 8
-        assert not (found[:, :size] == np.arange(size)).all(axis=1).any()
+        assert len(np.unique(actual, axis=0)) == 8
+        assert not (actual[:, :size] == np.arange(size)).all(axis=1).any()
 
 
 @pytest.mark.parametrize("size", [2, 4, 5, 16, 20])

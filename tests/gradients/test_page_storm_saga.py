@@ -40,13 +40,23 @@ def test_page_of_probability_one_is_the_full_gradient():
 
 
 def test_page_tosses_its_coin_b_of_n_plus_b_times():
-    """Over 20,000 steps, for the default, for a probability of its own and for another seed."""
+    """Over 20,000 steps, for the default, for a probability of its own and for another key."""
     steps = jnp.arange(20_000, dtype=jnp.int32)
     tossed = lambda estimator: jax.jit(jax.vmap(lambda t: estimator.coin(problem(), t)))(steps)  # noqa: E731
-    first, other = tossed(PAGE(B)), tossed(PAGE(B, seed=1))
+    first, other = tossed(PAGE(B)), tossed(PAGE(B, key=jax.random.key(1)))
     assert_mean(first, B / (N + B), wrong=B / N)
     assert_mean(tossed(PAGE(B, 0.1)), 0.1)
     assert_mean(first == other, 1 - 2 * (B / (N + B)) * (N / (N + B)))
+
+
+def test_keys_of_schedules_are_arguments_of_a_run():
+    """Another key tosses other coins and cuts other blocks, in the same run otherwise; the default is key 0."""
+    for make in (PAGE, SAGA, SLEDGE):
+        default, same, other = (
+            path(make(B, **options)) for options in ({}, *({"key": jax.random.key(i)} for i in (0, 1)))
+        )
+        np.testing.assert_array_equal(default.positions, same.positions)
+        assert np.abs(default.positions - other.positions).max() > 1e-4
 
 
 def test_page_takes_a_full_pass_as_a_branch_under_vmap():
@@ -74,15 +84,15 @@ def test_storm_of_momentum_one_is_the_minibatch_gradient():
 def test_storm_forgets_by_one_less_momentum_a_step():
     """From any v, over 20,000 keys: (1 - a) times what was wrong is left, and a of the noise of a batch."""
     here, before = np.array([0.5, -1.0]), np.array([0.3, -0.8])
-    state = gradients.storm.STORMState(jnp.float32(before), jnp.array([3.0, 7.0]))
+    state = gradients.sarah.RunningState(jnp.float32(before), jnp.array([3.0, 7.0]))
     estimate = lambda key: STORM(B, 0.3).estimate(problem(), jnp.float32(here), state, key, jnp.int32(1))[0]  # noqa: E731
-    found = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 20_000))
+    actual = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 20_000))
     g, h = ((x - ROWS) ** 3 for x in (here, before))
     mean = g.mean(0) + 0.7 * (np.array([3.0, 7.0]) - h.mean(0))
-    assert_mean(found, mean, wrong=g.mean(0) + 0.3 * (np.array([3.0, 7.0]) - h.mean(0)))
+    assert_mean(actual, mean, wrong=g.mean(0) + 0.3 * (np.array([3.0, 7.0]) - h.mean(0)))
     xi = (N - B) / (B * (N - 1))
     variance = (g - 0.7 * h).var(0)
-    assert_mean((np.asarray(found) - mean) ** 2, xi * variance, wrong=variance / B)
+    assert_mean((np.asarray(actual) - mean) ** 2, xi * variance, wrong=variance / B)
 
 
 @pytest.mark.parametrize("table", ["components", "blocks"])
@@ -94,8 +104,8 @@ def test_saga_is_unbiased_whatever_its_table(table, batch_size):
     state, used = estimator.init(problem(), before)
     assert used == N
     estimate = lambda key: estimator.estimate(problem(), here, state, key, jnp.int32(1))[0]  # noqa: E731
-    found = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 20_000))
-    assert_mean(found, ((np.asarray(here) - ROWS) ** 3).mean(0), wrong=((np.asarray(before) - ROWS) ** 3).mean(0))
+    actual = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 20_000))
+    assert_mean(actual, ((np.asarray(here) - ROWS) ** 3).mean(0), wrong=((np.asarray(before) - ROWS) ** 3).mean(0))
 
 
 @pytest.mark.parametrize(("table", "batch_size"), [("components", 2), ("blocks", 4)])
@@ -117,7 +127,7 @@ def test_the_running_mean_of_saga_is_that_of_its_table(table, batch_size):
 )
 def test_they_serve_minimize(estimator):
     """A convex sum of 2048 rows in a box: the minimum is found and reached."""
-    found = minimize(
+    actual = minimize(
         problem(2048),
         jnp.ones(D),
         key=jax.random.key(0),
@@ -126,8 +136,8 @@ def test_they_serve_minimize(estimator):
         num_steps=200,
         gradient=estimator,
     )
-    assert found.success
-    assert found.fun == pytest.approx(minimum(), abs=1e-4)
+    assert actual.success
+    assert actual.fun == pytest.approx(minimum(), abs=1e-4)
 
 
 def minimum():
@@ -137,16 +147,17 @@ def minimum():
     return scipy_minimize(lambda x: np.mean(np.sum((x - rows) ** 4, axis=1)) / 4, np.zeros(D)).fun
 
 
-def test_mistakes_are_named():
+def test_mistakes_are_named(unchecked_types):
     for make, options, message in (
         (PAGE, {"probability": 1.5}, "probability must be at most 1, got 1.5"),
         (PAGE, {"probability": 0.0}, "probability must be finite and > 0"),
-        (PAGE, {"seed": -1}, "seed must be at least 0"),
         (STORM, {"momentum": 2.0}, "momentum must be at most 1, got 2.0"),
         (STORM, {"momentum": np.nan}, "momentum must be finite"),
     ):
         with pytest.raises(ValueError, match=message):
             make(B, **options)
+    with pytest.raises(TypeError, match="key must be a typed key, got int"):
+        PAGE(B, key=0)
     with pytest.raises(TypeError, match="momentum must be a number"):
         STORM(B, lambda step: 0.1)
     for estimator in (PAGE(8), STORM(8, 0.1)):

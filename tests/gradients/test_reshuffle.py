@@ -24,19 +24,19 @@ def rows_of(estimator, num_steps):
     problem = FiniteSum(one_hot, jnp.eye(N))
     here, there = jnp.full(N, 2.0), jnp.full(N, 1.0)
     state, _ = estimator.init(problem, there)
-    found = []
+    actual = []
     for step in range(num_steps):
         key = jax.random.fold_in(jax.random.key(5), step)
         full = isinstance(estimator, gradients.SVRG | gradients.SARAH) and step % estimator.period == 0
         before = state
         gradient, state, _ = estimator.estimate(problem, there if full else here, state, key, jnp.int32(step))
         if isinstance(estimator, gradients.SARAH) and not full:  # its own last gradient, and one point back
-            found.append((gradient - before.gradient) * B)
+            actual.append((gradient - before.gradient) * B)
             state = state._replace(previous=there)
         elif not full:
-            found.append((gradient - (0 if isinstance(estimator, gradients.Minibatch) else 1 / N)) * B)
+            actual.append((gradient - (0 if isinstance(estimator, gradients.Minibatch) else 1 / N)) * B)
     scale = 2 if isinstance(estimator, gradients.Minibatch) else 1
-    return np.round(np.array(found) / scale, 4)
+    return np.round(np.array(actual) / scale, 4)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def rows_of(estimator, num_steps):
 )
 def test_each_pass_takes_every_row_once(estimator):
     """Three passes of N / B batches, wherever full gradients come in between; each pass in another order."""
-    found = rows_of(estimator, 16)[: 3 * (N // B)].reshape(3, N // B, N)
-    assert set(np.unique(found)) == {0.0, 1.0}
-    np.testing.assert_array_equal(found.sum(1), np.ones((3, N)))
-    assert not np.array_equal(found[0], found[1])
+    actual = rows_of(estimator, 16)[: 3 * (N // B)].reshape(3, N // B, N)
+    assert set(np.unique(actual)) == {0.0, 1.0}
+    np.testing.assert_array_equal(actual.sum(1), np.ones((3, N)))
+    assert not np.array_equal(actual[0], actual[1])
 
 
 def test_rows_that_do_not_fill_a_batch_sit_out():
-    found = rows_of(gradients.Minibatch(5, reshuffle=True), 6) * 5 / B
-    np.testing.assert_array_equal(found.reshape(3, 2, N).sum((1, 2)), [10, 10, 10])
-    assert found.reshape(3, 2, N).sum(1).max() == 1
+    actual = rows_of(gradients.Minibatch(5, reshuffle=True), 6) * 5 / B
+    np.testing.assert_array_equal(actual.reshape(3, 2, N).sum((1, 2)), [10, 10, 10])
+    assert actual.reshape(3, 2, N).sum(1).max() == 1
 
 
 def test_a_block_is_a_batch_of_distinct_indices():
@@ -69,9 +69,9 @@ def test_a_block_is_a_batch_of_distinct_indices():
     problem = FiniteSum(lambda x, row: row * x, jnp.asarray(values, jnp.float32))
 
     def one_pass(key):
-        deck, means = batches.new_deck(True), []
+        permutation, means = batches.permutation_state(True), []
         for number in range(N // B):
-            indices, deck = batches.draw(jax.random.fold_in(key, number), problem, B, False, deck, number)
+            indices, permutation = batches.draw(jax.random.fold_in(key, number), problem, B, False, permutation, number)
             means.append(problem.data[indices].mean())
         return jnp.stack(means)
 
@@ -94,12 +94,12 @@ def test_noise_that_cancels_over_a_pass_heats_a_chain_far_less():
     problem = FiniteSum(lambda x, c: x**2 / 2 + c * x, jnp.asarray(slopes, jnp.float32))
     langevin = langevax.Langevin(h, 0.0, gradients.Minibatch(B, reshuffle=True))
     options = {"key": jax.random.key(4), "num_steps": blocks * passes, "num_chains": 20_000}
-    found = np.asarray(langevax.simulate(langevin, problem, jnp.array(0.0), **options).position)
+    actual = np.asarray(langevax.simulate(langevin, problem, jnp.array(0.0), **options).position)
     variance = moments.batch_variance_factor(N, B, replace=False) * slopes.var()
     weights = h * (1 - h) ** np.arange(blocks)
     one_pass = variance * (np.sum(weights**2) - (np.sum(weights) ** 2 - np.sum(weights**2)) / (blocks - 1))
     exact = one_pass / (1 - (1 - h) ** (2 * blocks))
-    assert_mean(found**2, exact, slack=1e-3 * exact, wrong=variance * h / (2 - h))
+    assert_mean(actual**2, exact, slack=1e-3 * exact, wrong=variance * h / (2 - h))
 
 
 def test_replace_and_reshuffle_exclude_each_other():

@@ -37,13 +37,15 @@ def errors(estimator, problem, num_steps=12, step=0.3):
 # Where it is exact.
 
 
-@pytest.mark.parametrize(("table", "start"), [("components", "full"), ("components", "batch"), ("blocks", "full")])
-def test_a_batch_of_all_is_the_full_gradient(table, start):
+@pytest.mark.parametrize(
+    ("table", "initial_table"), [("components", "full"), ("components", "batch"), ("blocks", "full")]
+)
+def test_a_batch_of_all_is_the_full_gradient(table, initial_table):
     """(o1), on a quartic in float64; half of them is told apart."""
     with jax.enable_x64():
         problem = cubes(6)
-        assert errors(SLEDGE(6, table, start), problem).max() < 1e-13
-        assert errors(SLEDGE(3, table, start), problem)[1:].min() > 1e-3
+        assert errors(SLEDGE(6, table, initial_table), problem).max() < 1e-13
+        assert errors(SLEDGE(3, table, initial_table), problem)[1:].min() > 1e-3
 
 
 @pytest.mark.parametrize(("table", "batch_size"), [("components", 2), ("blocks", 3)])
@@ -88,7 +90,7 @@ def test_the_steady_error_is_that_of_the_recursion(size, batch_size, heterogenei
 def test_blocks_have_the_same_error():
     """That of n/b components with the heterogeneity of the blocks, which is zeta / sqrt(b) on average over cuts."""
     problem, batch_size = bent_problem(256, 1.0, D), 4
-    blocks = tables.Blocks(batch_size, 0)
+    blocks = tables.Blocks(batch_size)
     members = jax.vmap(lambda j: blocks.members(problem, j)[0])(jnp.arange(64, dtype=jnp.int32))
     variance = np.var(np.asarray(problem.data[0])[members].mean(1))
     assert variance == pytest.approx(1 / batch_size, rel=0.4)
@@ -128,12 +130,12 @@ def rms_errors():
     with jax.enable_x64():
         problem = bent_problem(20, 1.0, 8, curvature=3.0, slope=0.05)
         path = random_path(KEY, jnp.zeros(8, jnp.float64), 0.1, 400)
-        found = {}
+        actual = {}
         mistakes = {name: Naive(5, name) for name in ("frozen", "moved", "batches", "stale", "repeats")}
         for name, estimator in ({"sledge": SLEDGE(5, "components"), "naive": Naive(5)} | mistakes).items():
             run = jax.jit(lambda path, estimator=estimator: errors_along(estimator, problem, path, KEY)[0])
-            found[name] = np.asarray(run(path))
-        return found
+            actual[name] = np.asarray(run(path))
+        return actual
 
 
 def rms(errors):
@@ -193,7 +195,7 @@ def drift(resync, num_steps=20_000):
 
 def test_rounding_does_not_pile_up():
     """20,000 steps in float32; without a pass over the table now and then it does, ten times as far and more."""
-    kept, lost = drift(None), drift(10**6)
+    kept, lost = drift("auto"), drift(10**6)
     assert kept < 1e-5
     assert lost > 10 * kept
 
@@ -218,15 +220,15 @@ def table_copies(estimator, chains):
     text = jax.jit(advance).lower(carry).compile().as_text()
     shape = ",".join(map(str, carry.state.gradient.table.shape))
     made = re.compile(rf"= f32\[{shape}\]\S* (copy|select|fusion|scatter)\(")
-    found, steps = [], 0
+    actual, steps = [], 0
     for computation in text.split("\n\n"):
         lines = [line.strip() for line in computation.splitlines() if made.search(line)]
         of_a_step = any("scatter" in line or "dynamic-update-slice" in line for line in lines)  # it writes entries
         steps += of_a_step
         if of_a_step or computation.startswith("%fused"):
-            found += [line for line in lines if "fusion(" not in line and "scatter(" not in line]
+            actual += [line for line in lines if "fusion(" not in line and "scatter(" not in line]
     assert steps
-    return found
+    return actual
 
 
 @pytest.mark.parametrize("chains", [None, Chains(3)], ids=["alone", "chains"])
@@ -240,13 +242,13 @@ def test_no_step_copies_the_table(estimator, chains):
 
 
 def test_other_ways_are_seen_to_copy_the_table(monkeypatch):
-    """A selection between two tables; the seeds are other programs than those above."""
+    """A selection between two tables; the key makes another program than those above."""
 
     def select(table, entries, changes):
         return jnp.where(jnp.sum(changes) == 0, table, table.at[entries].add(changes))
 
     monkeypatch.setattr(tables, "add", select)
-    assert table_copies(SLEDGE(4, "components", seed=1), None) != []
+    assert table_copies(SLEDGE(4, "components", key=jax.random.key(1)), None) != []
 
 
 # In use.
@@ -261,11 +263,11 @@ def test_descent_converges_linearly_without_a_full_gradient():
         problem = bent_problem(64, 2.0, D, curvature=1.0)
         options = {"key": KEY, "num_steps": 400}
         ends = []
-        for estimator in (SLEDGE(8, start="batch"), gradients.Minibatch(8)):
+        for estimator in (SLEDGE(8, initial_table="batch"), gradients.Minibatch(8)):
             langevin = langevax.Langevin(0.2, 0.0, estimator)
-            found = langevax.simulate(langevin, problem, jnp.ones(D), **options)
-            ends.append(float(jnp.linalg.norm(problem.gradient(jnp.asarray(found.position)))))
-            assert found.evaluations <= 100 * 64
+            actual = langevax.simulate(langevin, problem, jnp.ones(D), **options)
+            ends.append(float(jnp.linalg.norm(problem.gradient(jnp.asarray(actual.position)))))
+            assert actual.evaluations <= 100 * 64
         assert ends[0] < 1e-10
         assert ends[1] > 1e-3
 
@@ -291,20 +293,17 @@ def test_chains_and_trees():
     np.testing.assert_allclose(state.gradient["a"][0], problem.gradient(at(start, 0))["a"], rtol=1e-5)
 
 
-def test_silver_is_another_name():
-    assert gradients.SILVER is SLEDGE
-
-
 @pytest.mark.parametrize("make", [SLEDGE, SAGA])
-def test_mistakes_are_named(make):
+def test_mistakes_are_named(make, unchecked_types):
     for options, message in (
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"batch_size": 2, "table": "scalars"}, r"table must be one of \('blocks', 'components'\), got 'scalars'"),
-        ({"batch_size": 2, "start": "zero"}, "start must be one of"),
-        ({"batch_size": 2, "seed": -1}, "seed must be at least 0"),
+        ({"batch_size": 2, "initial_table": "zero"}, "initial_table must be one of"),
     ):
         with pytest.raises(ValueError, match=message):
             make(**options)
+    with pytest.raises(TypeError, match="key must be a typed key, got int"):
+        make(2, key=0)
     with pytest.raises(ValueError, match="resync must be at least 1, got 0"):
         SLEDGE(2, resync=0)
     with pytest.raises(ValueError, match="batch_size is 7 but the problem has 6 components"):

@@ -112,7 +112,7 @@ def test_the_table(name, table, batch_size, padding, start):
 
 def test_page():
     """Coins of both kinds fall, and the default probability is B / (n + B)."""
-    estimator = gradients.PAGE(B, seed=2)
+    estimator = gradients.PAGE(B, key=jax.random.key(2))
     draws, noises = drawn(lambda key: gradients.batches.draw(key, problem(), B, False)[0])
     coins = np.asarray(jax.vmap(lambda step: estimator.coin(problem(), step))(jnp.arange(STEPS, dtype=jnp.int32)))
     actual, used = run(estimator, problem())

@@ -42,22 +42,22 @@ def test_it_is_the_chain_rule(name):
     """Value at A z and A^T gradient, on the whole, a batch, and single components; and back from A z to z."""
     with jax.enable_x64():
         problem, z, indices = FiniteSum(quartic, table()), jnp.asarray([0.3, -1.0, 0.7]), jnp.array([5, 2])
-        seen, a = affine(problem, jnp.asarray(MATRICES[name])), dense(name)
+        scaled, a = affine(problem, jnp.asarray(MATRICES[name])), dense(name)
         x = jnp.asarray(a @ z)
-        assert_close(seen.to_position(z), x)
-        assert_close(seen.from_position(x), z)
-        assert seen.size == seen.max_size == 6
+        assert_close(scaled.to_position(z), x)
+        assert_close(scaled.from_position(x), z)
+        assert scaled.size == scaled.max_size == 6
 
         def numbers(problem, x):
             value, gradient = problem.value_and_gradient(x)
             gradients = problem.gradient(x), gradient, problem.gradient_at(x, indices), problem.gradients_at(x, indices)
             return (problem.value(x), value), gradients
 
-        (values, gradients), (inner, inner_gradients) = call(numbers, seen, z), call(numbers, problem, x)
+        (values, gradients), (inner, inner_gradients) = call(numbers, scaled, z), call(numbers, problem, x)
         assert_close(values, inner)
         for gradient, expected in zip(gradients, inner_gradients, strict=True):
             assert_close(gradient, np.asarray(expected) @ a)  # A^T on the last axis
-        assert_close(gradients[0], call(jax.grad(seen.value), z))
+        assert_close(gradients[0], call(jax.grad(scaled.value), z))
 
 
 @pytest.mark.parametrize(
@@ -67,22 +67,22 @@ def test_it_is_the_chain_rule(name):
 def test_the_quadratic_part_is_the_same_function(name, precision):
     with jax.enable_x64():
         problem, z = FiniteSum(quartic, table(), precision=precision), jnp.asarray([0.3, -1.0, 0.7])
-        seen = affine(problem, jnp.asarray(MATRICES[name]))
+        scaled = affine(problem, jnp.asarray(MATRICES[name]))
         expected = dense(name).T @ np.diag(np.broadcast_to(precision, D)) @ dense(name)
-        assert_close(np.diag(np.broadcast_to(seen.precision, D)), expected)
-        assert_close(call(seen.potential, z), call(problem.potential, jnp.asarray(dense(name) @ z)))
+        assert_close(np.diag(np.broadcast_to(scaled.precision, D)), expected)
+        assert_close(call(scaled.potential, z), call(problem.potential, jnp.asarray(dense(name) @ z)))
 
 
 def test_a_scaling_acts_on_the_last_axis_of_every_leaf():
     problem = FiniteSum(
         lambda x, row: jnp.sum(x["u"] * row) + jnp.sum(x["v"]), jnp.ones((2, D)), precision={"u": 1.0, "v": 2.0}
     )
-    seen = affine(problem, jnp.asarray(SCALES, jnp.float32))
+    scaled = affine(problem, jnp.asarray(SCALES, jnp.float32))
     z = {"u": jnp.ones(D), "v": jnp.ones((2, D))}
-    np.testing.assert_allclose(seen.to_position(z)["v"], np.tile(SCALES, (2, 1)))
-    np.testing.assert_allclose(seen.gradient(z)["v"], np.tile(SCALES, (2, 1)))
-    np.testing.assert_allclose(seen.precision["u"], SCALES**2)
-    np.testing.assert_allclose(seen.precision["v"], 2 * SCALES**2)
+    np.testing.assert_allclose(scaled.to_position(z)["v"], np.tile(SCALES, (2, 1)))
+    np.testing.assert_allclose(scaled.gradient(z)["v"], np.tile(SCALES, (2, 1)))
+    np.testing.assert_allclose(scaled.precision["u"], SCALES**2)
+    np.testing.assert_allclose(scaled.precision["v"], 2 * SCALES**2)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,16 @@ def test_a_chain_in_z_is_the_preconditioned_chain_in_x(name, precision, integrat
     h, temperature, steps = 0.05, 0.4, 25
     with jax.enable_x64():
         problem = FiniteSum(quartic, table(), precision=precision)
-        seen, a = affine(problem, jnp.asarray(MATRICES[name])), dense(name)
+        scaled, a = affine(problem, jnp.asarray(MATRICES[name])), dense(name)
         start, key = jnp.asarray([0.5, -0.5, 1.0]), jax.random.key(3)
         result = langevax.simulate(
             langevax.Langevin(h, temperature, integrator=integrator),
-            seen, seen.from_position(start), key=key, num_steps=steps, record_every=1,
-        )  # fmt: skip
+            scaled,
+            scaled.from_position(start),
+            key=key,
+            num_steps=steps,
+            record_every=1,
+        )
         noises = [
             np.asarray(trees.normal_like(jax.random.split(jax.random.fold_in(key, s))[1], start)) for s in range(steps)
         ]
@@ -154,5 +158,5 @@ def test_it_may_be_made_inside_a_traced_function():
 
 
 def test_records_are_taken_back_as_they_are():
-    seen = affine(FiniteSum(lambda x, row: ((x - row) ** 2).sum(), jnp.ones((3, 2))), jnp.array([2.0, 3.0]))
-    np.testing.assert_array_equal(seen.to_position(np.ones((4, 2), np.float32)), np.tile([2.0, 3.0], (4, 1)))
+    scaled = affine(FiniteSum(lambda x, row: ((x - row) ** 2).sum(), jnp.ones((3, 2))), jnp.array([2.0, 3.0]))
+    np.testing.assert_array_equal(scaled.to_position(np.ones((4, 2), np.float32)), np.tile([2.0, 3.0], (4, 1)))

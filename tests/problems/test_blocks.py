@@ -14,7 +14,7 @@ SIZES = [(1, 1), (1, 8), (7, 1), (7, 3), (7, 6), (7, 7), (7, 100), (12, 4), (13,
 @pytest.mark.parametrize(("size", "block_size"), SIZES)
 def test_cuts_are_even_and_no_larger_than_asked(size, block_size):
     """`whole` blocks and a remainder smaller than a block by no more than the number of blocks."""
-    block, whole = blocks._cuts(size, block_size)
+    block, whole = blocks._block_sizes(size, block_size)
     assert block <= block_size
     remainder = size - whole * block
     assert 0 <= remainder < block

@@ -77,8 +77,8 @@ def assert_close(actual, expected, tolerance=1e-13):
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected)
 
 
-def assert_agree(found, expected, tolerance=1e-13):
-    assert_close({name: found[name] for name in expected}, expected, tolerance)
+def assert_agree(measured, expected, tolerance=1e-13):
+    assert_close({name: measured[name] for name in expected}, expected, tolerance)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -111,12 +111,12 @@ def test_the_potential_is_the_value_and_half_the_precision_times_the_square():
     with jax.enable_x64():
         data, x = rows(), position()
         precision = {"w": np.array([0.5, 2.0, 0.0]), "b": np.array(3.0)}
-        found, plain = numbers(FiniteSum(logistic, data, regularizer, precision), x), expected(x, data)
-        assert_agree(found, plain)  # which leave the quadratic part out
+        measured, plain = numbers(FiniteSum(logistic, data, regularizer, precision), x), expected(x, data)
+        assert_agree(measured, plain)  # which leave the quadratic part out
         quadratic = (0.5 * x["w"][0] ** 2 + 2.0 * x["w"][1] ** 2 + 3.0 * x["b"] ** 2) / 2
-        assert_close(found["potential"], 2 * (plain["value"][0] + quadratic,))
+        assert_close(measured["potential"], 2 * (plain["value"][0] + quadratic,))
         gradient = jax.tree.map(lambda g, p, x: g + p * x, plain["gradient"][0], precision, x)
-        assert_close(found["potential_gradient"], 2 * (gradient,))
+        assert_close(measured["potential_gradient"], 2 * (gradient,))
 
 
 def test_integer_weights_are_repeated_rows():
@@ -124,9 +124,9 @@ def test_integer_weights_are_repeated_rows():
         data, x = rows(), position()
         repeats = np.array([1, 0, 2, 1, 3, 0, 0, 1, 1, 5, 1])
         repeated = jax.tree.map(lambda a: jnp.asarray(np.repeat(a, repeats, axis=0)), data)
-        found, plain = numbers(FiniteSum(logistic, data, regularizer, weights=repeats), x), expected(x, repeated)
-        assert_close(found["value"], plain["value"])
-        assert_close(found["gradient"], plain["gradient"])
+        measured, plain = numbers(FiniteSum(logistic, data, regularizer, weights=repeats), x), expected(x, repeated)
+        assert_close(measured["value"], plain["value"])
+        assert_close(measured["gradient"], plain["gradient"])
 
 
 @pytest.mark.parametrize(("weighted", "block_size"), [(False, 4), (True, 16384)])
@@ -217,9 +217,9 @@ def test_a_sum_over_other_rows_keeps_loss_regularizer_precision_and_blocks():
     with jax.enable_x64():
         x, other = position(), rows(seed=5)
         problem = FiniteSum(logistic, rows(), regularizer, precision=0.5, block_size=3)
-        found = problem.over(other, USED)
-        assert_agree(numbers(found, x), numbers(FiniteSum(logistic, other, regularizer, 0.5, count=USED), x))
-        assert (found.block_size, found.size, problem.over(other).size) == (3, USED, N)
+        measured = problem.over(other, USED)
+        assert_agree(numbers(measured, x), numbers(FiniteSum(logistic, other, regularizer, 0.5, count=USED), x))
+        assert (measured.block_size, measured.size, problem.over(other).size) == (3, USED, N)
 
 
 def test_weights_are_those_of_their_own_rows():

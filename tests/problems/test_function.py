@@ -7,7 +7,7 @@ import pytest
 
 import langevax
 from langevax import gradients
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 
 X = {"w": jnp.array([1.0, -2.0]), "b": jnp.array(0.5)}
 
@@ -26,8 +26,8 @@ def test_value_and_gradients_are_those_of_the_function():
     assert (problem.size, problem.max_size) == (1, 1)
     value, both = problem.value_and_gradient(X)
     assert float(value) == float(problem.value(X)) == -6.75
-    for found in (both, problem.gradient(X), problem.gradient_at(X, jnp.array([0, 0, 0]))):
-        assert_close(found, gradient)
+    for measured in (both, problem.gradient(X), problem.gradient_at(X, jnp.array([0, 0, 0]))):
+        assert_close(measured, gradient)
     assert_close(problem.gradients_at(X, jnp.array([0, 0])), jax.tree.map(lambda g: np.stack([g, g]), gradient))
 
 
@@ -52,7 +52,7 @@ def test_every_estimator_gives_the_same_chain():
     assert [run.evaluations for run in runs] == [7, 7, 11, 11]
 
 
-def test_mistakes_are_named():
+def test_mistakes_are_named(unchecked_types):
     with pytest.raises(TypeError, match=r"fun must be a function of the position, got 3\.0"):
         Function(3.0)  # pyright: ignore
     with pytest.raises(ValueError, match="precision must be finite and >= 0"):

@@ -31,14 +31,14 @@ def rows(name, count=400):
 def test_values_are_negative_log_densities_up_to_a_constant(name):
     with jax.enable_x64():
         z, y = rows(name)
-        found = np.asarray(jax.vmap(SCALAR[name])(z, y))
+        actual = np.asarray(jax.vmap(SCALAR[name])(z, y))
         density = {
             "gaussian": lambda: scipy.stats.norm(0, 0.7).logpdf(z - y),
             "student": lambda: scipy.stats.t(3.0, 0, 0.7).logpdf(z - y),
             "huber": lambda: -scipy.special.huber(1.2, (z - y) / 0.7),
             "bernoulli": lambda: scipy.special.log_expit(y * z),
         }[name]()
-        np.testing.assert_allclose(np.ptp(found + density), 0, atol=1e-9)
+        np.testing.assert_allclose(np.ptp(actual + density), 0, atol=1e-9)
 
 
 @each
@@ -55,8 +55,8 @@ def test_categorical_is_the_log_of_softmax_and_bends_by_one_half_at_most():
         z = np.random.default_rng(0).normal(size=(50, 3))
         z[0] = 0.0, 0.0, -50.0
         y = np.arange(50, dtype=np.int32) % 3
-        found = jax.vmap(likelihoods.Categorical())(z, y)
-        np.testing.assert_allclose(found, -jax.nn.log_softmax(z)[np.arange(50), y], rtol=1e-12)
+        actual = jax.vmap(likelihoods.Categorical())(z, y)
+        np.testing.assert_allclose(actual, -jax.nn.log_softmax(z)[np.arange(50), y], rtol=1e-12)
         hessians = jax.vmap(jax.hessian(likelihoods.Categorical()))(z, y)
         assert np.linalg.eigvalsh(hessians).max() == pytest.approx(likelihoods.Categorical().curvature)
 

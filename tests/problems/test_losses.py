@@ -80,9 +80,9 @@ def test_a_traced_width_of_another_precision_follows_the_position():
 
     z, dual, y = (np.float32(v) for v in (0.8, -0.4, 1.0))
     with jax.enable_x64():
-        found = everything(losses.SmoothedHinge(jnp.asarray(0.3, jnp.float64)), z, dual, y)
-        assert {v.dtype for v in found} == {np.dtype(np.float32)}
-        value, conjugate, step, gap = found
+        actual = everything(losses.SmoothedHinge(jnp.asarray(0.3, jnp.float64)), z, dual, y)
+        assert {v.dtype for v in actual} == {np.dtype(np.float32)}
+        value, conjugate, step, gap = actual
         z, dual, y, c = (np.array([v], np.float64) for v in (z, dual, y, 2.0))
         np.testing.assert_allclose([value], rows("hinge")(z, y), rtol=1e-5)
         np.testing.assert_allclose([conjugate], rows("hinge", "conjugate")(dual, y), rtol=1e-5)
@@ -94,8 +94,8 @@ def test_a_traced_width_of_another_precision_follows_the_position():
 def test_integer_targets_serve_where_numbers_do(name):
     z, dual, y = examples(name, np.float32, count=20)
     y = np.where(y > 0, 1, -1).astype(np.int32)
-    found, expected = alone(name, "fenchel_young")(z, dual, y), rows(name, "fenchel_young")
-    np.testing.assert_allclose(found, expected(z, dual, y.astype(np.float32)), rtol=1e-5, atol=1e-12)
+    actual, expected = alone(name, "fenchel_young")(z, dual, y), rows(name, "fenchel_young")
+    np.testing.assert_allclose(actual, expected(z, dual, y.astype(np.float32)), rtol=1e-5, atol=1e-12)
 
 
 def test_width_must_be_positive():

@@ -29,8 +29,8 @@ def test_dual_step_is_the_maximiser(name, c):
             return -rows(name, "conjugate")(-y * s, y) - z * y * s - c / 2 * (s - share) ** 2
 
         best = maximisers(objective, np.full(len(z), low), np.full(len(z), high))
-        found = -y * rows(name, "dual_step")(z, -y * share, y, np.full(len(z), c))
-        np.testing.assert_allclose(found, best, rtol=0, atol=1e-6)
+        actual = -y * rows(name, "dual_step")(z, -y * share, y, np.full(len(z), c))
+        np.testing.assert_allclose(actual, best, rtol=0, atol=1e-6)
 
 
 @each

@@ -38,7 +38,7 @@ from langevax.problems import losses
         (losses.squared, np.array([0.0, np.nan]), (), ValueError, r"targets\[1\] is nan.*Squared needs finite"),
         (losses.squared, np.ones((4, 2)), (3,), ValueError, r"Squared must have shape \(n, 3\), got \(4, 2\)"),
         (losses.squared, np.array(["a"]), (), TypeError, "Squared needs numbers"),
-        (losses.linear, np.array([np.inf]), (), ValueError, "Linear needs a finite dual"),
+        (losses.linear, np.array([np.inf]), (), ValueError, "LinearLoss needs a finite dual"),
     ],
 )
 def test_unsuitable_targets_are_refused(loss, targets, output_shape, error, message):

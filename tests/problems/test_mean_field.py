@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from langevax import MeanFieldRisk, losses, neurons
-from langevax.problems import clouds, mean_field
+from langevax.problems import mean_field, tiling
 from tests.errorbars import assert_mean
 from tests.jaxprs import shapes
 
@@ -74,12 +74,12 @@ def test_gradients_are_num_particles_times_those_of_the_averaged_network(make):
     with jax.enable_x64():
         risk = make()
         cloud = cloud_for(risk)
-        found = numbers(risk, cloud)
+        measured = numbers(risk, cloud)
         values, jacobian = (np.asarray(a) for a in row_losses(risk, cloud))
-        assert_close(found["value"], 2 * (values.mean(),))
-        assert_close(found["gradient"], 2 * (PARTICLES * jacobian.mean(axis=0),))
-        assert_close(found["components"], PARTICLES * jacobian)
-        assert_close(found["batch"], PARTICLES * jacobian[BATCH].mean(axis=0))
+        assert_close(measured["value"], 2 * (values.mean(),))
+        assert_close(measured["gradient"], 2 * (PARTICLES * jacobian.mean(axis=0),))
+        assert_close(measured["components"], PARTICLES * jacobian)
+        assert_close(measured["batch"], PARTICLES * jacobian[BATCH].mean(axis=0))
         assert risk.size == risk.max_size == N
 
 
@@ -88,13 +88,13 @@ def test_the_gradient_is_the_first_variation_in_numpy():
     with jax.enable_x64():
         risk = scalar_risk()
         cloud = np.asarray(cloud_for(risk))
-        found = numbers(risk, jnp.asarray(cloud))
+        measured = numbers(risk, jnp.asarray(cloud))
         activations = np.tanh(cloud[:, :D] @ inputs().T + cloud[:, D:])  # (particles, rows)
         dual = 2 * activations.mean(axis=0) - np.asarray(risk.targets)
         features = np.concatenate([inputs(), np.ones((N, 1))], axis=1)
-        assert_close(found["gradient"][0], (2 * (1 - activations**2) * dual) @ features / N)
-        assert_close(found["dual"], dual)
-        assert_close(found["outputs"], 2 * activations.mean(axis=0))
+        assert_close(measured["gradient"][0], (2 * (1 - activations**2) * dual) @ features / N)
+        assert_close(measured["dual"], dual)
+        assert_close(measured["outputs"], 2 * activations.mean(axis=0))
 
 
 @RISKS
@@ -147,19 +147,19 @@ def test_particles_are_exchangeable(make):
     with jax.enable_x64():
         risk, order = make(), np.array([3, 0, 4, 1, 2])
         cloud = cloud_for(risk)
-        found, permuted = numbers(risk, cloud), numbers(risk, cloud[order])
-        assert_close(permuted["outputs"], found["outputs"])
-        assert_close(permuted["gradient"][0], np.asarray(found["gradient"][0])[order])
-        assert_close(permuted["components"], np.asarray(found["components"])[:, order])
+        measured, permuted = numbers(risk, cloud), numbers(risk, cloud[order])
+        assert_close(permuted["outputs"], measured["outputs"])
+        assert_close(permuted["gradient"][0], np.asarray(measured["gradient"][0])[order])
+        assert_close(permuted["components"], np.asarray(measured["components"])[:, order])
 
 
 def test_a_doubled_cloud_has_the_same_gradient_twice_over():
     with jax.enable_x64():
         risk = scalar_risk()
         cloud = cloud_for(risk)
-        found, doubled = numbers(risk, cloud), numbers(risk, jnp.concatenate([cloud, cloud]))
-        assert_close(doubled["outputs"], found["outputs"])
-        assert_close(doubled["gradient"][0], np.tile(found["gradient"][0], (2, 1)))
+        measured, doubled = numbers(risk, cloud), numbers(risk, jnp.concatenate([cloud, cloud]))
+        assert_close(doubled["outputs"], measured["outputs"])
+        assert_close(doubled["gradient"][0], np.tile(measured["gradient"][0], (2, 1)))
 
 
 def test_outputs_are_the_mean_of_the_neurons_at_any_inputs():
@@ -177,13 +177,13 @@ def test_integer_weights_are_repeated_rows():
     with jax.enable_x64():
         repeats, plain = np.array([1, 0, 2, 1, 3, 0, 1]), scalar_risk()
         cloud = cloud_for(plain)
-        found = numbers(scalar_risk(weights=repeats.astype(float)), cloud)
+        measured = numbers(scalar_risk(weights=repeats.astype(float)), cloud)
         values, jacobian = (np.asarray(a) for a in row_losses(plain, cloud))
         scale = repeats * N / repeats.sum()
-        assert_close(found["value"], 2 * (np.average(values, weights=repeats),))
-        assert_close(found["gradient"], 2 * (PARTICLES * np.average(jacobian, axis=0, weights=repeats),))
-        assert_close(found["components"], PARTICLES * scale[:, None, None] * jacobian)
-        assert_close(found["batch"], np.mean(np.asarray(found["components"])[BATCH], axis=0))
+        assert_close(measured["value"], 2 * (np.average(values, weights=repeats),))
+        assert_close(measured["gradient"], 2 * (PARTICLES * np.average(jacobian, axis=0, weights=repeats),))
+        assert_close(measured["components"], PARTICLES * scale[:, None, None] * jacobian)
+        assert_close(measured["batch"], np.mean(np.asarray(measured["components"])[BATCH], axis=0))
 
 
 def test_padding_does_not_matter():
@@ -216,19 +216,19 @@ def test_padding_does_not_matter():
 def test_numbers_do_not_depend_on_the_block(make, enabled, tolerance, monkeypatch):
     """All at once, three rows at a time, and as large clouds are taken: tiles of two particles and two rows."""
     with jax.enable_x64(enabled):
-        cloud, found = cloud_for(make()), []
+        cloud, measured = cloud_for(make()), []
         weights = np.arange(1.0, N + 1)
         for block_size in (None, 3, "tiles"):
             if block_size == "tiles":
                 monkeypatch.setattr(mean_field, "MOST_ELEMENTS", PARTICLES - 1)
-                monkeypatch.setattr(clouds, "ROWS", 2)
-                monkeypatch.setattr(clouds, "PARTICLES", 2)
+                monkeypatch.setattr(tiling, "ROWS", 2)
+                monkeypatch.setattr(tiling, "PARTICLES", 2)
                 block_size = None
             risk = make(block_size=block_size, weights=weights)
-            found.append(eqx.filter_jit(lambda risk, cloud: _blocked(risk, cloud))(risk, cloud))  # traced each time
-            assert found[-1][2].dtype == cloud.dtype == (jnp.float64 if enabled else jnp.float32)
-        for others in found[1:]:
-            assert_close(found[0], others, tolerance)
+            measured.append(eqx.filter_jit(lambda risk, cloud: _blocked(risk, cloud))(risk, cloud))  # traced each time
+            assert measured[-1][2].dtype == cloud.dtype == (jnp.float64 if enabled else jnp.float32)
+        for others in measured[1:]:
+            assert_close(measured[0], others, tolerance)
 
 
 def _blocked(risk, cloud):
@@ -242,7 +242,7 @@ def test_large_clouds_are_taken_in_tiles():
     shape = jax.ShapeDtypeStruct((many, D + 1), jnp.float32)
     risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.ones((rows, D), np.float32), np.ones(rows, np.float32))
     jaxpr = jax.make_jaxpr(lambda cloud: (risk.gradient(cloud), risk.value(cloud), risk.outputs(cloud)))(shape)
-    assert max(np.prod(s, dtype=int) for s in shapes(jaxpr) if s[-1:] != (D + 1,)) <= clouds.ROWS * clouds.PARTICLES
+    assert max(np.prod(s, dtype=int) for s in shapes(jaxpr) if s[-1:] != (D + 1,)) <= tiling.ROWS * tiling.PARTICLES
 
 
 @pytest.mark.parametrize(

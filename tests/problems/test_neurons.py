@@ -89,7 +89,7 @@ def test_a_layer_is_one_matrix_product_with_samples_inside(neuron):
 def test_a_scale_multiplies_sums_and_not_each_activation(neuron):
     particles, inputs = draws(neuron)
     traced = jax.tree.map(jnp.asarray, neuron)
-    for function in (lambda h, p, x: h.mean(p, x), lambda h, p, x: jax.vmap(h.pull, (0, None, None))(p, x, x[:, 0])):
+    for function in (lambda h, p, x: h.mean(p, x), lambda h, p, x: jax.vmap(h.vjp, (0, None, None))(p, x, x[:, 0])):
         program = jax.make_jaxpr(function)(traced, particles, inputs)
         assert (400, 50) in shapes(program.jaxpr, "add")
         assert (400, 50) not in shapes(program.jaxpr, "mul")
@@ -112,9 +112,9 @@ def test_the_mean_and_the_pull_are_those_of_the_outputs(neuron):
     outputs = np.asarray(compiled(neuron, particles, inputs), np.float64)
     np.testing.assert_allclose(jax.jit(neuron.mean)(particles, inputs), outputs.mean(0), rtol=1e-4, atol=1e-5)
     dual = jnp.asarray(np.random.default_rng(1).normal(size=outputs.shape[1:]), jnp.float32)
-    pulls = jax.vmap(lambda p: neuron.pull(p, jnp.asarray(inputs), dual))(particles)
+    potentials = jax.vmap(lambda p: neuron.vjp(p, jnp.asarray(inputs), dual))(particles)
     expected = (outputs * dual).reshape(len(outputs), -1).sum(1)
-    np.testing.assert_allclose(pulls, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(potentials, expected, rtol=1e-4, atol=1e-4)
 
 
 @each

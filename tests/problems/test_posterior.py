@@ -7,7 +7,7 @@ import pytest
 
 import langevax
 from langevax import posterior
-from langevax.problems.curvature import largest_curvature
+from langevax.problems.problem import largest_curvature
 
 Y = np.array([1.0, 3.0, 2.5, -0.5])
 
@@ -28,9 +28,9 @@ def test_potential_over_temperature_is_minus_the_log_posterior(gaussian, weights
         prior[0], log_likelihood, jnp.float32(Y), prior_precision=prior[1], weights=weights
     )
     for m in (-1.0, 0.5, 2.0):
-        found = float(problem.potential(jnp.float32(m)) - problem.potential(jnp.float32(0.0))) / temperature
+        actual = float(problem.potential(jnp.float32(m)) - problem.potential(jnp.float32(0.0))) / temperature
         counts = 1.0 if weights is None else weights
-        assert found == pytest.approx(log_density(0.0, counts) - log_density(m, counts), rel=1e-5)
+        assert actual == pytest.approx(log_density(0.0, counts) - log_density(m, counts), rel=1e-5)
 
 
 def test_chains_have_the_conjugate_posterior():
@@ -51,8 +51,8 @@ def test_the_largest_curvature_is_that_of_numpy():
     X = rng.normal(size=(50, 6)) * np.arange(1, 7)
     problem, _ = posterior(None, lambda w, x: -((x @ w) ** 2) / 2, jnp.float32(X), prior_precision=40.0)
     expected = np.linalg.eigvalsh(X.T @ X / 50 + 40 / 50 * np.eye(6)).max()
-    found = float(largest_curvature(problem, jnp.zeros(6), key=jax.random.key(0), iterations=100))
-    assert found == pytest.approx(expected, rel=1e-3)
+    actual = float(largest_curvature(problem, jnp.zeros(6), key=jax.random.key(0), iterations=100))
+    assert actual == pytest.approx(expected, rel=1e-3)
     concave, _ = posterior(lambda w: 0.0, lambda w, x: (x @ w) ** 2 / 2, jnp.float32(X))
     expected = np.linalg.eigvalsh(X.T @ X / 50).max()
     assert float(largest_curvature(concave, jnp.zeros(6), key=jax.random.key(0), iterations=100)) == pytest.approx(
@@ -72,7 +72,7 @@ def test_the_largest_curvature_is_that_of_numpy():
         ((lambda m: 0.0, log_likelihood, jnp.ones(3)), {"weights": np.ones(2)}, ValueError, "weights"),
     ],
 )
-def test_mistakes_are_named(arguments, options, error, message):
+def test_mistakes_are_named(arguments, options, error, message, unchecked_types):
     with pytest.raises(error, match=message):
         posterior(*arguments, **options)
 

@@ -15,8 +15,8 @@ import langevax
 from langevax import trees
 from langevax.algorithm import trace_floats
 from langevax.gradients import SVRG
-from langevax.problems import clouds, mean_field
-from langevax.problems.function import Function
+from langevax.problems import mean_field, tiling
+from langevax.problems.problem import Function
 from langevax.run import chains, position_of, program
 from langevax.run.start import place
 from langevax.sklearn import MeanFieldRegressor
@@ -61,11 +61,11 @@ def difference(left, right):
 @contextlib.contextmanager
 def in_tiles():
     """Clouds of this size taken as large ones are: some particles and some rows at a time, and noise drawn apart."""
-    before = mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, clouds.ROWS, clouds.PARTICLES, trees.MANY
+    before = mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, tiling.ROWS, tiling.PARTICLES, trees.MANY
     mean_field.MOST_ELEMENTS = mean_field.SHARED_ELEMENTS = 0
-    clouds.ROWS, clouds.PARTICLES, trees.MANY = 8, 7, 0
+    tiling.ROWS, tiling.PARTICLES, trees.MANY = 8, 7, 0
     yield
-    mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, clouds.ROWS, clouds.PARTICLES, trees.MANY = before
+    mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, tiling.ROWS, tiling.PARTICLES, trees.MANY = before
 
 
 def refused(function, *arguments, **options):

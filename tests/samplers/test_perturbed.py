@@ -7,7 +7,7 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, gradients, integrators, trees
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 from langevax.samplers import PerturbedDescent
 from tests.errorbars import assert_mean
 

@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 
 import langevax
 from langevax import MALA, Langevin, Underdamped, gradients
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 from langevax.samplers.reflected import Reflected, fold
 from tests.errorbars import assert_mean
 

@@ -8,7 +8,7 @@ from scipy.linalg import solve_discrete_lyapunov
 
 import langevax
 from langevax import FiniteSum, gradients
-from langevax.problems.raveled import Raveled
+from langevax.problems.coordinates import Raveled
 from langevax.theory import bounds, lsi, moments
 
 N, D = 600, 3

@@ -2,11 +2,9 @@
 
 Sorting n random numbers, as `jax.random.choice(replace=False)` does, costs 39 ms at n = 10^4; a step
 costs microseconds. Distinct indices come instead from a keyed permutation of 0..n-1 that is computed
-only where it is asked for: rounds of invertible mixing on the smallest power of two >= n, repeated on
+only at the places needed: rounds of invertible mixing on the smallest power of two >= n, repeated on
 the few values that fall outside (cycle walking, Black and Rogaway 2002).
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +12,10 @@ from jax import lax
 from jaxtyping import Array, Int, Key, UInt32
 
 from langevax import checks
-from langevax.problems.problem import Problem
+from langevax.problems.problem import Indices, Problem, Size
+
+MixingBits = UInt32[Array, " numbers"]
+Permutation = MixingBits | tuple[()]
 
 ROUNDS = 10
 """Mixing rounds of the permutation. At 10 the pairs of a batch are uniform to the error of 4 million draws; at 6 they
@@ -22,32 +23,37 @@ are off by 1-2 % where n is small."""
 
 
 def draw(
-    key: Key[Array, ""], problem: Problem, batch_size: int, replace: bool, deck: Any = (), number: Any = 0
-) -> tuple[Int[Array, " batch"], Any]:
-    """`batch_size` indices, each uniform on 0..size-1, distinct unless `replace`; and the deck for the next batch.
+    key: Key[Array, ""],
+    problem: Problem,
+    batch_size: int,
+    replace: bool,
+    permutation: Permutation = (),
+    number: Size = 0,
+) -> tuple[Indices, Permutation]:
+    """`batch_size` indices, each uniform on 0..size-1, distinct unless `replace`; and the next batch's permutation.
 
     The mean over a batch has variance Xi * population variance, with Xi = (n - B) / (B (n - 1)) for
     distinct indices (Kinoshita and Suzuki, NeurIPS 2022) and Xi = 1 / B with replacement.
 
-    With a deck (`new_deck(True)`), batch `number` 0, 1, 2, ... is a block of one permutation for each n // B batches:
-    Xi of one batch is that of distinct indices, but the means of a whole pass add up to that of all rows (where B
-    divides n; n mod B rows sit a pass out), so that the noise of batches cancels over a pass.
+    With a permutation (`permutation_state(True)`), batch `number` 0, 1, 2, ... is a block of one permutation for each
+    n // B batches: Xi of one batch is that of distinct indices, but the means of a whole pass add up to that of all
+    rows (where B divides n; n mod B rows sit a pass out), so that the noise of batches cancels over a pass.
     """
     size = jnp.asarray(problem.size, jnp.int32)
     places = jnp.arange(batch_size, dtype=jnp.int32)
-    if isinstance(deck, Array):
+    if isinstance(permutation, Array):
         block = jnp.asarray(number, jnp.int32) % (size // batch_size)
-        deck = jnp.where(block == 0, _mixing_bits(key), deck)
-        return _permuted(deck, places + block * batch_size, size), deck
+        permutation = jnp.where(block == 0, _mixing_bits(key), permutation)
+        return _permuted(permutation, places + block * batch_size, size), permutation
     if replace:
-        return jax.random.randint(key, (batch_size,), 0, size, jnp.int32), deck
+        return jax.random.randint(key, (batch_size,), 0, size, jnp.int32), permutation
     if isinstance(problem.size, int) and batch_size == problem.size:
-        return places, deck
-    return permuted(key, places, size), deck
+        return places, permutation
+    return permuted(key, places, size), permutation
 
 
-def new_deck(reshuffle: bool) -> Any:
-    """What an estimator keeps between batches: the permutation of the pass, or nothing."""
+def permutation_state(reshuffle: bool) -> Permutation:
+    """The state of an estimator between batches: the permutation of the pass, or nothing."""
     return jnp.zeros(2 * ROUNDS + 1, jnp.uint32) if reshuffle else ()
 
 
@@ -56,24 +62,32 @@ def batches_before(step: Int[Array, ""], period: int) -> Int[Array, ""]:
     return step - step // period - 1
 
 
-def check_drawing(replace: bool, reshuffle: bool) -> None:
-    """Raise where both are asked for."""
+def schedule_key(key: Key[Array, ""] | None) -> Key[Array, ""]:
+    """The key of what all chains of a run share, such as the blocks of a table: `jax.random.key(0)` by default."""
+    return jax.random.key(0) if key is None else key
+
+
+def check_drawing(
+    batch_size: int, replace: bool = False, reshuffle: bool = False, *, key: Key[Array, ""] | None = None
+) -> None:
+    """Raise unless the arguments that estimators share are valid."""
+    checks.positive_int("batch_size", batch_size)
+    if key is not None:
+        checks.typed_key(key)
     if replace and reshuffle:
         raise ValueError("replace and reshuffle are both True; blocks of a permutation are drawn without replacement.")
 
 
-def permuted(key: Key[Array, ""], places: Int[Array, " batch"], size: Int[Array, ""]) -> Int[Array, " batch"]:
+def permuted(key: Key[Array, ""], places: Indices, size: Int[Array, ""]) -> Indices:
     """The entries at `places` of a pseudo-random permutation of 0..size-1 that belongs to `key`."""
     return _permuted(_mixing_bits(key), places, jnp.asarray(size, jnp.int32))
 
 
-def _mixing_bits(key: Key[Array, ""]) -> UInt32[Array, " numbers"]:
+def _mixing_bits(key: Key[Array, ""]) -> MixingBits:
     return jax.random.bits(key, (2 * ROUNDS + 1,), jnp.uint32)
 
 
-def _permuted(
-    bits: UInt32[Array, " numbers"], places: Int[Array, " batch"], size: Int[Array, ""]
-) -> Int[Array, " batch"]:
+def _permuted(bits: MixingBits, places: Indices, size: Int[Array, ""]) -> Indices:
     size = size.astype(jnp.uint32)
     width = 32 - lax.clz(jnp.maximum(size, 2) - 1)
     mask = (jnp.uint32(1) << width) - jnp.uint32(1)
@@ -92,7 +106,7 @@ def _permuted(
     return ((inside + shift) % size).astype(jnp.int32)
 
 
-def check_batch_size(batch_size: Any, problem: Problem, replace: bool) -> None:
+def check_batch_size(batch_size: int, problem: Problem, replace: bool) -> None:
     """Raise if a batch of distinct indices cannot be drawn from this problem."""
     bound = problem.max_size
     if checks.is_concrete(problem.size):

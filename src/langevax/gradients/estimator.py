@@ -1,4 +1,4 @@
-"""The contract of gradient estimators: how a step's gradient is had from few components."""
+"""The contract of gradient estimators, and the two that remember nothing: all components, or a batch of them."""
 
 from abc import abstractmethod
 from typing import Any
@@ -6,25 +6,29 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Int, Key, PyTree
 
-from langevax.problems.problem import Problem
+from langevax.gradients import batches
+from langevax.problems.problem import Problem, Size
+
+RandomKey = Key[Array, ""]
+Step = Int[Array, ""]
 
 
 class GradientEstimator(eqx.Module):
     """Estimates `problem.gradient(position)`, and counts what it costs.
 
-    `used` counts component gradients: n for a full pass, B for a batch at one point, 2B at two. `step`
+    The count is of component gradients: n for a full pass, B for a batch at one point, 2B at two. `step`
     is an int32 counted from `init` and shared by all chains, so that a periodic full pass stays a true
     branch under `vmap`.
     """
 
     @abstractmethod
-    def init(self, problem: Problem, position: PyTree) -> tuple[Any, Any]:
+    def init(self, problem: Problem, position: PyTree) -> tuple[PyTree, Size]:
         """The state before step 0, and the component gradients used to make it."""
 
     @abstractmethod
     def estimate(
-        self, problem: Problem, position: PyTree, state: Any, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[PyTree, Any, Any]:
+        self, problem: Problem, position: PyTree, state: PyTree, key: RandomKey, step: Step
+    ) -> tuple[PyTree, PyTree, Size]:
         """The gradient for this step, the next state, and the component gradients used."""
 
     def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
@@ -36,3 +40,59 @@ class GradientEstimator(eqx.Module):
         raise ValueError(
             f"there is no theorem for {type(self).__name__} gradients; pass Full, SVRG or SARAH, or step_size='auto'."
         )
+
+
+class Full(GradientEstimator):
+    """The exact gradient, `v = gradient(x)`; cost n.
+
+    Example:
+        >>> import langevax
+        >>> langevax.Langevin(step_size=0.1, temperature=1.0, gradient=langevax.gradients.Full())
+        Langevin(step_size=0.1, temperature=1.0, gradient=Full())
+    """
+
+    def init(self, problem: Problem, position: PyTree) -> tuple[tuple[()], Size]:
+        return (), 0
+
+    def estimate(
+        self, problem: Problem, position: PyTree, state: tuple[()], key: RandomKey, step: Step
+    ) -> tuple[PyTree, tuple[()], Size]:
+        return problem.gradient(position), state, problem.size
+
+    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
+        return "Full", {}
+
+
+class Minibatch(GradientEstimator):
+    """`v = (1/B) sum_{i in I} gradient_i(x)` with a fresh uniform batch I each step; cost B (SGLD).
+
+    Welling and Teh, ICML 2011. Its variance is Xi times that of the component gradients, see `batches.draw`, and heats
+    the chain: at small temperatures (posteriors have 1/n) it dominates the noise, and `SVRG` is the remedy.
+
+    Args:
+        batch_size: B, components per step.
+        replace: draw with replacement; by default the indices of a batch are distinct.
+        reshuffle: take the batches in blocks of one permutation per pass over the data.
+
+    Example:
+        >>> import langevax
+        >>> langevax.gradients.Minibatch(batch_size=32)
+        Minibatch(batch_size=32)
+    """
+
+    batch_size: int
+    replace: bool = False
+    reshuffle: bool = False
+
+    def __check_init__(self) -> None:
+        batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
+
+    def init(self, problem: Problem, position: PyTree) -> tuple[batches.Permutation, Size]:
+        batches.check_batch_size(self.batch_size, problem, self.replace)
+        return batches.permutation_state(self.reshuffle), 0
+
+    def estimate(
+        self, problem: Problem, position: PyTree, state: batches.Permutation, key: RandomKey, step: Step
+    ) -> tuple[PyTree, batches.Permutation, Size]:
+        indices, permutation = batches.draw(key, problem, self.batch_size, self.replace, state, step)
+        return problem.gradient_at(position, indices), permutation, self.batch_size

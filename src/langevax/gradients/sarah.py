@@ -1,26 +1,29 @@
-"""SARAH: a running gradient, corrected at each step by the change since the last one.
+"""Running gradients, corrected at each step by the change on one batch since the last step.
 
-Kinoshita and Suzuki, NeurIPS 2022, Algorithm SARAH-LD; Nguyen et al., ICML 2017.
+They differ in how errors end: SARAH takes a full pass at the end of each epoch, PAGE takes one at random, and STORM
+lets errors fade.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Int, Key, PyTree
+from jax import lax, random
+from jaxtyping import Array, Bool, PyTree
 
 from langevax import checks, trees
 from langevax.gradients import batches
-from langevax.gradients.estimator import GradientEstimator
+from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
 from langevax.gradients.svrg import two_point_change
-from langevax.problems.problem import Problem
+from langevax.keys import unrolled
+from langevax.problems.problem import Number, Problem, Size
 
 
-class SARAHState(NamedTuple):
+class RunningState(NamedTuple):
     previous: PyTree
     gradient: PyTree
-    deck: Any = ()
+    permutation: batches.Permutation = ()
 
 
 class SARAH(GradientEstimator):
@@ -29,8 +32,9 @@ class SARAH(GradientEstimator):
         step % m == 0:   v = gradient(x)                                        cost n
         otherwise:       v = gradient_I(x) - gradient_I(x_previous) + v         cost 2B
 
-    n + 2B(m - 1) component gradients per epoch. On quadratics its stationary variance in excess of
-    full-gradient Langevin is (2m - 1)/3 times that of `SVRG`: Xi Var(curvatures) step_size^2 (m-1)(2m-1)/6.
+    Kinoshita and Suzuki, NeurIPS 2022, Algorithm SARAH-LD; Nguyen et al., ICML 2017. n + 2B(m - 1) component gradients
+    per epoch. On quadratics its stationary variance in excess of full-gradient Langevin is (2m - 1)/3 times that of
+    `SVRG`: Xi Var(curvatures) step_size^2 (m-1)(2m-1)/6.
 
     Args:
         batch_size: B, components per inner step.
@@ -50,29 +54,140 @@ class SARAH(GradientEstimator):
     reshuffle: bool = False
 
     def __check_init__(self) -> None:
-        checks.positive_int("batch_size", self.batch_size)
+        batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
         checks.positive_int("period", self.period)
-        batches.check_drawing(self.replace, self.reshuffle)
 
-    def init(self, problem: Problem, position: PyTree) -> tuple[SARAHState, int]:
+    def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
-        no_gradient = jax.tree.map(jnp.zeros_like, position)  # step 0 takes a full one
-        return SARAHState(position, no_gradient, batches.new_deck(self.reshuffle)), 0
+        # step 0 takes a full gradient
+        return RunningState(position, trees.zeros_like(position), batches.permutation_state(self.reshuffle)), 0
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: SARAHState, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[PyTree, SARAHState, Any]:
-        def refresh(state: SARAHState) -> tuple[PyTree, Any, Any]:
-            return problem.gradient(position), state.deck, jnp.asarray(problem.size, jnp.int32)
+        self, problem: Problem, position: PyTree, state: RunningState, key: RandomKey, step: Step
+    ) -> tuple[PyTree, RunningState, Size]:
+        def refresh(state: RunningState) -> tuple[PyTree, batches.Permutation, Size]:
+            return problem.gradient(position), state.permutation, jnp.asarray(problem.size, jnp.int32)
 
-        def correct(state: SARAHState) -> tuple[PyTree, Any, Any]:
+        def correct(state: RunningState) -> tuple[PyTree, batches.Permutation, Size]:
             number = batches.batches_before(step, self.period)
-            indices, deck = batches.draw(key, problem, self.batch_size, self.replace, state.deck, number)
+            indices, permutation = batches.draw(key, problem, self.batch_size, self.replace, state.permutation, number)
             change = two_point_change(problem, position, state.previous, indices)
-            return trees.add(change, state.gradient), deck, jnp.int32(2 * self.batch_size)
+            return trees.add(change, state.gradient), permutation, jnp.int32(2 * self.batch_size)
 
-        gradient, deck, used = lax.cond(step % self.period == 0, refresh, correct, state)
-        return gradient, SARAHState(position, gradient, deck), used
+        gradient, permutation, used = lax.cond(step % self.period == 0, refresh, correct, state)
+        return gradient, RunningState(position, gradient, permutation), used
 
     def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
         return "SARAH", {"batch_size": self.batch_size, "period": self.period, "replace": self.replace}
+
+
+class PAGE(GradientEstimator):
+    """`SARAH` whose epochs have a random length; its errors persist through one of them.
+
+        with probability p, and at step 0:   v = gradient(x)                                    cost n
+        otherwise:                           v = gradient_I(x) - gradient_I(x_previous) + v     cost 2B
+
+    Li, Bao, Zhang, Richtarik, ICML 2021. With p = B / (n + B) a step costs about 2B on average. The coin belongs to the
+    step, not to the chain: it is `uniform(fold_in(key, step)) < p`, the same in each run and for all chains of one, so
+    that a full pass is a branch and not taken at every step by all (a condition that differs between chains is a
+    selection under `vmap`). Each chain still has the law of PAGE.
+
+    Args:
+        batch_size: B, components per step.
+        probability: p, in (0, 1]; "auto" takes B / (n + B). 1 is the full gradient.
+        replace: draw with replacement; by default the indices of a batch are distinct.
+        key: of another schedule of coins; None is `jax.random.key(0)`.
+
+    Example:
+        >>> import langevax
+        >>> langevax.gradients.PAGE(batch_size=8)
+        PAGE(batch_size=8)
+    """
+
+    batch_size: int
+    probability: Number | Literal["auto"] = "auto"
+    replace: bool = False
+    key: RandomKey | None = eqx.field(default=None, kw_only=True)
+
+    def __check_init__(self) -> None:
+        batches.check_drawing(self.batch_size, key=self.key)
+        if not checks.is_auto(self.probability):
+            checks.fraction("probability", self.probability)
+
+    def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
+        batches.check_batch_size(self.batch_size, problem, self.replace)
+        return RunningState(position, trees.zeros_like(position)), 0  # step 0 takes a full gradient
+
+    def estimate(
+        self, problem: Problem, position: PyTree, state: RunningState, key: RandomKey, step: Step
+    ) -> tuple[PyTree, RunningState, Size]:
+        def refresh() -> tuple[PyTree, Size]:
+            return problem.gradient(position), jnp.asarray(problem.size, jnp.int32)
+
+        def correct() -> tuple[PyTree, Size]:
+            indices, _ = batches.draw(key, problem, self.batch_size, self.replace)
+            change = two_point_change(problem, position, state.previous, indices)
+            return trees.add(change, state.gradient), jnp.int32(2 * self.batch_size)
+
+        v, used = lax.cond((step == 0) | self.coin(problem, step), refresh, correct)
+        return v, RunningState(position, v), used
+
+    def coin(self, problem: Problem, step: Step) -> Bool[Array, ""]:
+        """True where `step` takes a full gradient, step 0 aside."""
+        size = jnp.asarray(problem.size, jnp.float32)
+        chosen = self.batch_size / (size + self.batch_size)
+        probability = chosen if checks.is_auto(self.probability) else self.probability
+        drawn = random.uniform(random.fold_in(unrolled(batches.schedule_key(self.key)), step), (), jnp.float32)
+        return drawn < jnp.asarray(probability, jnp.float32)
+
+
+class STORM(GradientEstimator):
+    """Biased given the past, with no full pass and no table; cost B at the first step, 2B at the others.
+
+        v = gradient_I(x) + (1 - a) (v - gradient_I(x_previous)),      at step 0 v = gradient_I(x)
+
+    Cutkosky and Orabona, NeurIPS 2019. a = 1 is `Minibatch`; a = 0 would be `SARAH` that never refreshes. In between,
+    errors fade by 1 - a a step, and each step adds a times the noise of a batch, which does not vanish at a minimum.
+
+    Args:
+        batch_size: B, components per step.
+        momentum: a, the weight of the fresh batch, in (0, 1]; the theory takes a constant times step_size^2.
+        replace: draw with replacement; by default the indices of a batch are distinct.
+
+    Example:
+        >>> import langevax
+        >>> langevax.gradients.STORM(batch_size=8, momentum=0.1)
+        STORM(batch_size=8, momentum=0.1)
+    """
+
+    batch_size: int
+    momentum: Number
+    replace: bool = False
+
+    def __check_init__(self) -> None:
+        batches.check_drawing(self.batch_size)
+        checks.fraction("momentum", self.momentum)
+
+    def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
+        batches.check_batch_size(self.batch_size, problem, self.replace)
+        return RunningState(position, trees.zeros_like(position)), 0  # step 0 takes a batch alone
+
+    def estimate(
+        self, problem: Problem, position: PyTree, state: RunningState, key: RandomKey, step: Step
+    ) -> tuple[PyTree, RunningState, Size]:
+        indices, _ = batches.draw(key, problem, self.batch_size, self.replace)
+        g = problem.gradient_at(position, indices)
+
+        def first() -> tuple[PyTree, Size]:
+            return g, jnp.int32(self.batch_size)
+
+        def correct() -> tuple[PyTree, Size]:
+            h = problem.gradient_at(state.previous, indices)
+
+            def corrected(g: Array, v: Array, h: Array) -> Array:
+                return g + (1 - jnp.asarray(self.momentum, v.dtype)) * (v - h)
+
+            return jax.tree.map(corrected, g, state.gradient, h), jnp.int32(2 * self.batch_size)
+
+        v, used = lax.cond(step == 0, first, correct)
+        return v, RunningState(position, v), used

@@ -1,13 +1,17 @@
-"""SLEDGE: a table of gradients whose unsampled entries move along, so that no full pass is ever needed again.
+"""Estimators with a table of gradients: entries that stay as they were when last drawn, or that move along.
 
-Oko, Akiyama, Murata, Suzuki, SLEDGE (OPT 2022), and SILVER (ICML 2024), its later name. Between steps t - 1 and t
+SAGA (Defazio, Bach, Lacoste-Julien, NIPS 2014; minibatches and nonconvex sums: Reddi, Sra, Poczos, Smola, NIPS 2016):
+
+    v = mean over I of (g_j - z_j) + mean of all z_j,      then z_j <- g_j  for j in I,      g_j = grad F_j(x)
+
+SLEDGE (Oko, Akiyama, Murata, Suzuki, OPT 2022), later SILVER (ICML 2024). Between steps t - 1 and t
 
     g_j = grad F_j(x_t),   h_j = grad F_j(x_(t-1))   for j in I,      Delta = mean over I of g_j - h_j
     y_j <- g_j  for j in I,      y_j <- y_j + Delta  for the others,      v = mean of all y_j
 
-SARAH has Delta but no table, and its errors add up until a full pass; SAGA has a table but leaves it where it was. Here
-errors die out by 1 - b/n a step, and what they are made of is how components' *changes* differ, |(hess F_i - hess F_j)
-(x_t - x_(t-1))|: nothing where all have one Hessian, however much their gradients differ.
+SARAH has Delta but no table, and its errors add up until a full pass. Here errors die out by 1 - b/n a step, and they
+are made of how components' *changes* differ, |(hess F_i - hess F_j) (x_t - x_(t-1))|: nothing where all have one
+Hessian, however much their gradients differ.
 
 The mean is never taken: with y_j = z_j + S only the entries that were drawn are touched, W being their share of all,
 
@@ -16,17 +20,105 @@ The mean is never taken: with y_j = z_j + S only the entries that were drawn are
 W is b / n, and the share of its components where a block is drawn.
 """
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, PyTree
 
 from langevax import checks, trees
-from langevax.gradients import tables
-from langevax.gradients.estimator import GradientEstimator
-from langevax.problems.problem import Problem
+from langevax.gradients import batches, tables
+from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
+from langevax.problems.problem import Problem, Size
+
+TABLES, INITIAL_TABLES = ("blocks", "components"), ("full", "batch")
+
+
+class TableEstimator(GradientEstimator):
+    """The arguments that estimators with a table share."""
+
+    batch_size: int
+    table: Literal["blocks", "components"] = "blocks"
+    initial_table: Literal["full", "batch"] = "full"
+    key: RandomKey | None = eqx.field(default=None, kw_only=True)
+
+    def __check_init__(self) -> None:
+        batches.check_drawing(self.batch_size, key=self.key)
+        for name, names in (("table", TABLES), ("initial_table", INITIAL_TABLES)):
+            value = getattr(self, name)
+            if value not in names:
+                raise ValueError(f"{name} must be one of {names}, got {value!r}.")
+
+    def entries(self, problem: Problem) -> tables.Entries:
+        """Raise where the problem has fewer components than a batch."""
+        batches.check_batch_size(self.batch_size, problem, False)
+        is_blocks = self.table == "blocks"
+        return tables.Blocks(self.batch_size, self.key) if is_blocks else tables.Components(self.batch_size)
+
+    def initial(self, problem: Problem, position: PyTree) -> tuple[PyTree, PyTree, Size]:
+        """The mean of the table, the table, and the component gradients used."""
+        entries = self.entries(problem)
+        if self.initial_table == "batch":
+            return trees.zeros_like(position), tables.empty(entries.num_stored(problem), position), 0
+        table = entries.full(problem, position)
+        return tables.mean(entries, problem, table), table, problem.size
+
+
+class SAGAState(NamedTuple):
+    mean: PyTree
+    table: PyTree
+    """z, an axis of entries before those of the position."""
+
+
+class SAGA(TableEstimator):
+    """Unbiased, with a variance that vanishes as the table's points come together; cost b a step, without full passes.
+
+    Half the cost of `SLEDGE`, which also takes gradients at the last position; but an entry is as old as the draws
+    since it was drawn, so that the variance is that of changes over n/b steps.
+
+    Args:
+        batch_size: b, components per step.
+        table: "blocks", means over fixed random blocks of b components, one of which is drawn a step; or "components",
+            one entry each, of which b are drawn.
+        initial_table: "full", n component gradients before the first step; or "batch": a table of zeros, and a first
+            gradient that is a batch's.
+        key: of another permutation from which blocks are cut, shared by all chains; None is `jax.random.key(0)`.
+
+    Example:
+        >>> import langevax
+        >>> langevax.gradients.SAGA(batch_size=8, table="components")
+        SAGA(batch_size=8, table='components')
+    """
+
+    def init(self, problem: Problem, position: PyTree) -> tuple[SAGAState, Size]:
+        mean, table, used = self.initial(problem, position)
+        return SAGAState(mean, table), used
+
+    def estimate(
+        self, problem: Problem, position: PyTree, state: SAGAState, key: RandomKey, step: Step
+    ) -> tuple[PyTree, SAGAState, Size]:
+        entries = self.entries(problem)
+        drawn = entries.draw(key, problem)
+        gradients, z = entries.gradients(problem, drawn), tables.rows(state.table, drawn)
+
+        def first() -> tuple[PyTree, Size]:
+            """A full table knows its entries; an empty one is 0."""
+            if self.initial_table == "full":
+                return trees.zeros_like(z), jnp.int32(0)
+            return gradients(position), jnp.int32(entries.cost(problem))
+
+        def changed() -> tuple[PyTree, Size]:
+            return trees.subtract(gradients(position), z), jnp.int32(entries.cost(problem))
+
+        # what is read of the table is used up in a branch: read again after the write, it would be copied
+        changes, used = lax.cond(step == 0, first, changed)
+        change = jax.tree.map(_mean, changes)
+        share = jnp.sum(entries.weights(problem, drawn, trees.dtype_of(position)))
+        mean = jax.tree.map(lambda m, c: m + share * c, state.mean, change)
+        return trees.add(change, state.mean), SAGAState(mean, tables.add(state.table, drawn, changes)), used
 
 
 class SLEDGEState(NamedTuple):
@@ -38,7 +130,7 @@ class SLEDGEState(NamedTuple):
     """z, an axis of entries before those of the position."""
 
 
-class SLEDGE(GradientEstimator):
+class SLEDGE(TableEstimator):
     """Biased given the past, with an error that stays small without full gradients; cost 2b a step.
 
     With random steps of length s and components whose Hessians differ by zeta, the squared error stays at
@@ -50,18 +142,17 @@ class SLEDGE(GradientEstimator):
     which one was last drawn. Those S alone are more vectors than there are blocks (n = 10^5, b = 316: 2,025 times
     against 317 blocks), so that "blocks" is the small table for linear models, too.
 
-    The papers SLEDGE and SILVER describe this estimator under two names, as far as their public text tells:
-    `gradients.SILVER` is the same class.
+    The papers SLEDGE and SILVER describe this estimator under two names, as far as their public text tells.
 
     Args:
         batch_size: b, components per step; sqrt(n) serves where nothing is known.
         table: "blocks", means over fixed random blocks of b components, one of which is drawn a step; or "components",
             one entry each, of which b are drawn.
-        start: "full", n component gradients before the first step; or "batch", none: all entries begin as the mean of
-            the first batch, and the error fades over n/b steps.
+        initial_table: "full", n component gradients before the first step; or "batch", none: all entries begin as the
+            mean of the first batch, and the error fades over n/b steps.
         resync: steps after which S is added to the table and v is again the table's mean, so that rounding does not
-            pile up; no gradients. None takes n/b, the time in which each entry is drawn once.
-        seed: which permutation of the components the blocks are cut from, the same in each run.
+            accumulate; no gradients. "auto" takes n/b, the time in which each entry is drawn once.
+        key: of another permutation from which blocks are cut, shared by all chains; None is `jax.random.key(0)`.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -72,43 +163,34 @@ class SLEDGE(GradientEstimator):
         (Array([49.5], dtype=float32), 4100)
     """
 
-    batch_size: int
-    table: str = "blocks"
-    start: str = "full"
-    resync: int | None = None
-    seed: int = 0
+    resync: int | Literal["auto"] = "auto"
 
     def __check_init__(self) -> None:
-        tables.check(self)
-        if self.resync is not None:
+        if not checks.is_auto(self.resync):
             checks.positive_int("resync", self.resync)
 
-    def init(self, problem: Problem, position: PyTree) -> tuple[SLEDGEState, Any]:
-        entries = tables.entries_for(problem, self.table, self.batch_size, self.seed)
-        zeros = jax.tree.map(jnp.zeros_like, position)
-        if self.start == "batch":
-            return SLEDGEState(position, zeros, zeros, tables.empty(entries, problem, position)), 0
-        table = entries.full(problem, position)
-        return SLEDGEState(position, tables.mean(entries, problem, table), zeros, table), problem.size
+    def init(self, problem: Problem, position: PyTree) -> tuple[SLEDGEState, Size]:
+        mean, table, used = self.initial(problem, position)
+        return SLEDGEState(position, mean, trees.zeros_like(position), table), used
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: SLEDGEState, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[PyTree, SLEDGEState, Any]:
-        entries = tables.entries_for(problem, self.table, self.batch_size, self.seed)
+        self, problem: Problem, position: PyTree, state: SLEDGEState, key: RandomKey, step: Step
+    ) -> tuple[PyTree, SLEDGEState, Size]:
+        entries = self.entries(problem)
         drawn = entries.draw(key, problem)
         gradients = entries.gradients(problem, drawn)
         y = jax.tree.map(jnp.add, tables.rows(state.table, drawn), state.shift)
 
-        def first() -> tuple[PyTree, PyTree, Any]:
+        def first() -> tuple[PyTree, PyTree, Size]:
             """Nothing has moved: a full table knows its entries, an empty one moves from 0 to the batch's mean."""
-            if self.start == "full":
-                return jax.tree.map(jnp.zeros_like, state.shift), jax.tree.map(jnp.zeros_like, y), jnp.int32(0)
+            if self.initial_table == "full":
+                return trees.zeros_like(state.shift), trees.zeros_like(y), jnp.int32(0)
             g = gradients(position)
-            return jax.tree.map(mean, g), g, jnp.int32(entries.cost(problem))
+            return jax.tree.map(_mean, g), g, jnp.int32(entries.cost(problem))
 
-        def both() -> tuple[PyTree, PyTree, Any]:
+        def both() -> tuple[PyTree, PyTree, Size]:
             g, h = gradients(position), gradients(state.previous)
-            delta = jax.tree.map(mean, trees.subtract(g, h))
+            delta = jax.tree.map(_mean, trees.subtract(g, h))
             return delta, trees.subtract(g, y), jnp.int32(2 * entries.cost(problem))
 
         # what is read of the table is used up in a branch: read again after the write, it would be copied
@@ -116,26 +198,21 @@ class SLEDGE(GradientEstimator):
         share = jnp.sum(entries.weights(problem, drawn, trees.dtype_of(position)))
 
         def corrected(v: Array, delta: Array, residuals: Array) -> Array:
-            return v + (1 - share) * delta + share * mean(residuals)
+            return v + (1 - share) * delta + share * _mean(residuals)
 
         v = jax.tree.map(corrected, state.gradient, delta, residuals)
         shift = trees.add(state.shift, delta)
         # g - shift, as what is added to z = y - the last shift
         table = tables.add(state.table, drawn, jax.tree.map(lambda r, delta: r - delta, residuals, delta))
 
-        def resync(carry: tuple[PyTree, PyTree, PyTree]) -> tuple[PyTree, PyTree, PyTree]:
-            _, shift, table = carry
-            table = jax.tree.map(jnp.add, table, shift)
-            return tables.mean(entries, problem, table), jax.tree.map(jnp.zeros_like, shift), table
-
-        period = entries.period(problem, self.resync)
-        v, shift, table = tables.now_and_then(step, period, resync, (v, shift, table))
+        # as many steps as draw each entry once, on average
+        chosen = -(-entries.num_stored(problem) // entries.num_drawn)
+        period = chosen if isinstance(self.resync, str) else self.resync
+        resync = partial(tables.fold_shift, lambda table: tables.mean(entries, problem, table))
+        v, shift, table = tables.every(period, step, resync, (v, shift, table))
         return v, SLEDGEState(position, v, shift, table), used
 
 
-def mean(stack: Array) -> Array:
+def _mean(stack: Array) -> Array:
     """Over the drawn entries."""
     return jnp.mean(stack, axis=0)
-
-
-SILVER = SLEDGE

@@ -3,131 +3,93 @@
     value = sum_j w_j F_j,      components: F_j = f_j, w_j = 1/n;      blocks: F_j = mean of block j, w_j its size / n
 
 An estimator reads, corrects and writes a few entries a step, and must not touch the rest: XLA copies a whole table
-where it is written by anything but `add`, or stands in a `cond` or `where`. Hence a full start is made by `full`
-before the first step, and passes over the table run in a `while_loop` of no or one trip (`recenter`).
+where it is written by anything but `add`, or stands in a `cond` or `where`. Hence a full table is made by `full`
+before the first step, and passes over the table run in a `while_loop` of no or one trip (`every`).
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, PyTree
 
-from langevax import checks
+from langevax import trees
 from langevax.gradients import batches
+from langevax.gradients.estimator import RandomKey, Step
 from langevax.keys import unrolled
 from langevax.problems.problem import Problem
 
-TABLES, STARTS = ("blocks", "components"), ("full", "batch")
 CHUNK = 4096
 """Component gradients that are computed together where a table of components is filled."""
 
+Drawn = Int[Array, " drawn"]
 
-class Entries(eqx.Module):
-    """What a table's entries are: how many, which are drawn for a step, and their gradients."""
+
+class Components(eqx.Module):
+    """An entry for each of the n components; a step draws a batch of b of them without replacement."""
 
     batch_size: int
 
-    @abstractmethod
-    def stored(self, problem: Problem) -> int:
-        """Entries of the table, padding included."""
-
-    @abstractmethod
-    def count(self, problem: Problem) -> Any:
-        """Entries in use; traced where the size is."""
-
-    @abstractmethod
-    def cost(self, problem: Problem) -> int:
-        """Component gradients of a step's entries at one position."""
-
-    @abstractmethod
-    def draw(self, key: Key[Array, ""], problem: Problem) -> Int[Array, " drawn"]:
-        """Distinct entries, each as often as its weight says."""
-
-    @abstractmethod
-    def gradients(self, problem: Problem, entries: Int[Array, " drawn"]) -> Callable[[PyTree], PyTree]:
-        """position -> gradients of F_j there, stacked."""
-
-    @abstractmethod
-    def full(self, problem: Problem, position: PyTree) -> PyTree:
-        """All of them at one position, in n component gradients."""
-
     @property
-    @abstractmethod
-    def drawn(self) -> int:
+    def num_drawn(self) -> int:
         """Entries of a step."""
-
-    @abstractmethod
-    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: Any) -> Float[Array, " entries"]:
-        """w_j, 0 for padding."""
-
-    def period(self, problem: Problem, resync: int | None) -> int:
-        """Steps from one pass over the table to the next: by default as many as draw each entry once, on average."""
-        return resync or -(-self.stored(problem) // self.drawn)
-
-
-class Components(Entries):
-    """An entry for each of the n components; a batch draws b of them without replacement."""
-
-    @property
-    def drawn(self) -> int:
         return self.batch_size
 
-    def stored(self, problem: Problem) -> int:
+    def num_stored(self, problem: Problem) -> int:
+        """Entries of the table, padding included."""
         return problem.max_size
 
-    def count(self, problem: Problem) -> Any:
-        return problem.size
-
     def cost(self, problem: Problem) -> int:
+        """Component gradients of a step's entries at one position."""
         return self.batch_size
 
-    def draw(self, key: Key[Array, ""], problem: Problem) -> Int[Array, " drawn"]:
+    def draw(self, key: RandomKey, problem: Problem) -> Drawn:
+        """Distinct entries, with probabilities in proportion to their weights."""
         return batches.draw(key, problem, self.batch_size, False)[0]
 
-    def gradients(self, problem: Problem, entries: Int[Array, " drawn"]) -> Callable[[PyTree], PyTree]:
+    def gradients(self, problem: Problem, entries: Drawn) -> Callable[[PyTree], PyTree]:
+        """position -> gradients of F_j there, stacked."""
         return lambda position: problem.gradients_at(position, entries)
 
     def full(self, problem: Problem, position: PyTree) -> PyTree:
+        """All of them at one position, in n component gradients."""
         return _fill(self, problem, position, CHUNK)
 
-    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: Any) -> Float[Array, " entries"]:
+    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike) -> Float[Array, " entries"]:
+        """w_j, 0 for padding."""
         return (entries < problem.size).astype(dtype) / jnp.asarray(problem.size, dtype)
 
 
-class Blocks(Entries):
+class Blocks(eqx.Module):
     """An entry for each of ceil(n/b) random blocks of the components; a step draws one block.
 
-    The blocks are as even as can be and cut from the permutation of number `seed`. Where b does not divide n they have
-    b - 1 or b components (fewer where n is small), filled up to b by the first one, whose surplus is taken off again,
-    and are drawn as often as they are large: by a component.
+    The blocks are as even as can be and cut from one permutation. Where b does not divide n they have b - 1 or b
+    components (fewer where n is small), filled up to b by the first one, whose surplus is taken off again, and are
+    drawn in proportion to their sizes: by a component. The methods are those of `Components`.
     """
 
-    seed: int = 0
+    batch_size: int
+    key: RandomKey | None = None
 
     @property
-    def drawn(self) -> int:
+    def num_drawn(self) -> int:
         return 1
 
-    def stored(self, problem: Problem) -> int:
+    def num_stored(self, problem: Problem) -> int:
         return -(-problem.max_size // self.batch_size)
-
-    def count(self, problem: Problem) -> Any:
-        return -(-problem.size // self.batch_size)
 
     def cost(self, problem: Problem) -> int:
         return self.batch_size if self._even(problem) else self.batch_size + 1
 
-    def draw(self, key: Key[Array, ""], problem: Problem) -> Int[Array, " drawn"]:
-        size, count = (jnp.asarray(number, jnp.int32) for number in (problem.size, self.count(problem)))
+    def draw(self, key: RandomKey, problem: Problem) -> Drawn:
+        size, count = self._counts(problem)
         # a uniform component modulo M: the first n mod M blocks, which have one component more, as often as that says
         return jax.random.randint(key, (1,), 0, size, jnp.int32) % count
 
-    def gradients(self, problem: Problem, entries: Int[Array, " drawn"]) -> Callable[[PyTree], PyTree]:
+    def gradients(self, problem: Problem, entries: Drawn) -> Callable[[PyTree], PyTree]:
         members, size = self.members(problem, entries[0])
 
         def at(position: PyTree) -> PyTree:
@@ -147,53 +109,45 @@ class Blocks(Entries):
 
     def members(self, problem: Problem, block: Int[Array, ""]) -> tuple[Int[Array, " b"], Int[Array, ""]]:
         """The components of a block, its first one again where they are fewer than b; and how many they are."""
-        size, count = (jnp.asarray(number, jnp.int32) for number in (problem.size, self.count(problem)))
+        size, count = self._counts(problem)
         block = jnp.minimum(block, count - 1)  # the permutation has no entry beyond
         start = block * (size // count) + jnp.minimum(block, size % count)
         length = self._length(problem, block)
         places = jnp.arange(self.batch_size, dtype=jnp.int32)
-        key = unrolled(jax.random.key(self.seed))
+        key = unrolled(batches.schedule_key(self.key))
         return batches.permuted(key, start + jnp.where(places < length, places, 0), size), length
 
-    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: Any) -> Float[Array, " entries"]:
-        length = jnp.where(entries < self.count(problem), self._length(problem, entries), 0)
+    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike) -> Float[Array, " entries"]:
+        count = -(-problem.size // self.batch_size)
+        length = jnp.where(entries < count, self._length(problem, entries), 0)
         return length.astype(dtype) / jnp.asarray(problem.size, dtype)
 
+    def _counts(self, problem: Problem) -> tuple[Int[Array, ""], Int[Array, ""]]:
+        """Components and blocks in use."""
+        return jnp.asarray(problem.size, jnp.int32), jnp.asarray(-(-problem.size // self.batch_size), jnp.int32)
+
     def _length(self, problem: Problem, block: Int[Array, "..."]) -> Int[Array, "..."]:
-        size, count = (jnp.asarray(number, jnp.int32) for number in (problem.size, self.count(problem)))
+        size, count = self._counts(problem)
         return size // count + (block < size % count).astype(jnp.int32)
 
     def _even(self, problem: Problem) -> bool:
         return isinstance(problem.size, int) and problem.size % self.batch_size == 0
 
 
-def entries_for(problem: Problem, table: str, batch_size: int, seed: int) -> Entries:
-    """By the name that the estimators take; raise where the problem has fewer components than a batch."""
-    batches.check_batch_size(batch_size, problem, False)
-    return Blocks(batch_size, seed) if table == "blocks" else Components(batch_size)
+Entries = Components | Blocks
 
 
-def check(estimator: Any) -> None:
-    """Raise unless the arguments that estimators with a table share are good."""
-    checks.positive_int("batch_size", estimator.batch_size)
-    checks.positive_int("seed", estimator.seed, minimum=0)
-    for name, names in (("table", TABLES), ("start", STARTS)):
-        value = getattr(estimator, name)
-        if value not in names:
-            raise ValueError(f"{name} must be one of {names}, got {value!r}.")
-
-
-def empty(entries: Entries, problem: Problem, position: PyTree) -> PyTree:
+def empty(num_entries: int, position: PyTree) -> PyTree:
     """A table of zeros."""
-    return jax.tree.map(lambda x: jnp.zeros((entries.stored(problem), *x.shape), x.dtype), position)
+    return jax.tree.map(lambda x: jnp.zeros((num_entries, *jnp.shape(x)), jnp.result_type(x)), position)
 
 
-def rows(table: PyTree, entries: Int[Array, " drawn"]) -> PyTree:
+def rows(table: PyTree, entries: Drawn) -> PyTree:
     """The entries that were drawn, stacked."""
     return jax.tree.map(lambda z: z[entries], table)
 
 
-def add(table: PyTree, entries: Int[Array, " drawn"], changes: PyTree) -> PyTree:
+def add(table: PyTree, entries: Drawn, changes: PyTree) -> PyTree:
     """The only way to write that XLA does in place: what is added was made of what was read."""
     return jax.tree.map(lambda z, change: z.at[entries].add(change), table, changes)
 
@@ -201,25 +155,32 @@ def add(table: PyTree, entries: Int[Array, " drawn"], changes: PyTree) -> PyTree
 def mean(entries: Entries, problem: Problem, table: PyTree) -> PyTree:
     """sum_j w_j z_j."""
 
-    def one(z: Array) -> Array:
+    def weighted_sum(z: Array) -> Array:
         w = entries.weights(problem, jnp.arange(z.shape[0], dtype=jnp.int32), z.dtype)
         return jnp.tensordot(w, z, 1, precision="highest")
 
-    return jax.tree.map(one, table)
+    return jax.tree.map(weighted_sum, table)
 
 
-def now_and_then(step: Int[Array, ""], period: int, function: Callable[[PyTree], PyTree], carry: PyTree) -> PyTree:
+def fold_shift(mean: Callable[[PyTree], PyTree], carry: tuple[PyTree, PyTree, PyTree]) -> tuple[PyTree, PyTree, PyTree]:
+    """(v, S, z) with S added to the table and v its mean again, against rounding."""
+    _, shift, table = carry
+    table = trees.add(table, shift)
+    return mean(table), trees.zeros_like(shift), table
+
+
+def every(period: int, step: Step, function: Callable[[PyTree], PyTree], carry: PyTree) -> PyTree:
     """`function(carry)` at the last step of each period: a loop of one trip, around which a table is not copied."""
     due = (step % period == period - 1).astype(jnp.int32)
 
-    def once(loop: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
+    def body(loop: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
         return loop[0] - 1, function(loop[1])
 
-    return lax.while_loop(lambda loop: loop[0] > 0, once, (due, carry))[1]
+    return lax.while_loop(lambda loop: loop[0] > 0, body, (due, carry))[1]
 
 
 def _fill(entries: Entries, problem: Problem, position: PyTree, chunk: int | None) -> PyTree:
-    def one(entry: Int[Array, ""]) -> PyTree:
+    def gradient(entry: Int[Array, ""]) -> PyTree:
         return jax.tree.map(lambda g: g[0], entries.gradients(problem, entry[None])(position))
 
-    return lax.map(one, jnp.arange(entries.stored(problem), dtype=jnp.int32), batch_size=chunk)
+    return lax.map(gradient, jnp.arange(entries.num_stored(problem), dtype=jnp.int32), batch_size=chunk)

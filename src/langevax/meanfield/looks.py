@@ -15,8 +15,8 @@ from langevax.algorithm import trace_floats
 from langevax.meanfield.moves import Proposal
 from langevax.meanfield.smc import GibbsSample, sample_gibbs
 from langevax.meanfield.weights import log_mean_exp
+from langevax.problems.matmul import in_float32
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.products import in_float32
 
 _log_mean_exp = jax.jit(log_mean_exp)
 

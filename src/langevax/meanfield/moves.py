@@ -12,7 +12,7 @@ from jax import lax, random
 from jaxtyping import Array, Float, Key
 
 from langevax import trees
-from langevax.problems.affine import affine
+from langevax.problems.coordinates import affine
 from langevax.problems.problem import Problem
 from langevax.samplers import MALA, MALAState
 

@@ -21,8 +21,8 @@ from jaxtyping import Array, Float
 
 from langevax.meanfield.looks import SUSPICIOUS, Look, project
 from langevax.problems.losses import Loss
+from langevax.problems.matmul import in_float32
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.products import in_float32
 
 CLIMB, EVEN = 3, 0.1  # Newton steps with one cloud, and the share of effective particles below which it tells no more
 DAMPING = (1.0, 0.5, 0.25, 0.125)

@@ -203,7 +203,7 @@ class PSDCA(Algorithm):
         """The cloud resampled by its weights and moved."""
         resample_key, move_key = random.split(key)
         dtype = state.position.dtype
-        chosen = resampled(resample_key, state.position, state.log_weights, risk.parts_of_a_cloud)
+        chosen = resampled(resample_key, state.position, state.log_weights, risk.num_particle_shards)
         problem = risk.of_one_particle(dual)
         temperature = jnp.asarray(self.temperature, dtype)
         if self.proposal == "pcnl":

@@ -25,8 +25,8 @@ from langevax.keys import unrolled
 from langevax.meanfield.moves import FIRST_STEP, Proposal, adapted, check_proposal, moved
 from langevax.meanfield.pcnl_moves import moved_as_functions
 from langevax.meanfield.weights import effective_size, log_mean_exp, systematic
+from langevax.problems.matmul import in_float32
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.products import in_float32
 from langevax.samplers import MALAState, PCNLState
 
 ESS_FRACTION = 0.9

@@ -11,10 +11,9 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from langevax import checks, trees
 from langevax.gradients import GradientEstimator
-from langevax.problems.function import Function
+from langevax.problems.coordinates import Raveled
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.problem import Problem
-from langevax.problems.raveled import Raveled
+from langevax.problems.problem import Function, Problem
 
 if TYPE_CHECKING:
     from scipy.optimize import Bounds, OptimizeResult

@@ -19,8 +19,7 @@ from langevax.integrators import Explicit, Exponential
 from langevax.keys import unrolled
 from langevax.optimize import arguments
 from langevax.optimize.arguments import Box, Schedule
-from langevax.problems.curvature import ITERATIONS
-from langevax.problems.problem import Problem
+from langevax.problems.problem import CURVATURE_ITERATIONS, Problem
 from langevax.run import DivergenceError, Result, Stacked, Trace, simulate
 from langevax.samplers import Langevin, Reflected
 from langevax.samplers.reflected import fold
@@ -121,10 +120,10 @@ def survey(
         places, values = places[jnp.asarray(substitutes)], values[substitutes]
     evaluations, curvature = 2 * size * len(places), 0.0
     if with_curvature:
-        number = min(len(places), max(1, MAX_EVALUATIONS // (2 * ITERATIONS * size)))
+        number = min(len(places), max(1, MAX_EVALUATIONS // (2 * CURVATURE_ITERATIONS * size)))
         curvatures = np.asarray(_curvatures(problem, places[:number], key), np.float64)
         curvature = float(np.max(curvatures[np.isfinite(curvatures)], initial=0.0))
-        evaluations += 2 * ITERATIONS * size * number
+        evaluations += 2 * CURVATURE_ITERATIONS * size * number
     scale = float(np.sqrt(np.mean(np.var(np.asarray(places, np.float64), axis=0))))
     return Survey(places, values, curvature, scale, evaluations)
 
@@ -282,3 +281,25 @@ def value_at(value: float | Schedule, step: int) -> float:
 def potential_of(problem: Problem, state: State) -> Float[Array, ""]:
     """Return the value of a chain, to be recorded."""
     return problem.potential(state.position)
+
+
+@eqx.filter_jit
+def potentials(problem: Problem, positions: Float[Array, "chains d"]) -> Float[Array, " chains"]:
+    """Return the values of all chains."""
+    return jax.vmap(problem.potential)(positions)
+
+
+@eqx.filter_jit
+def _evaluate(problem: Problem, places: Array) -> tuple[Float[Array, " places"], Float[Array, "places d"]]:
+    return jax.vmap(problem.potential_and_gradient)(places)
+
+
+@eqx.filter_jit
+def _curvatures(problem: Problem, places: Array, key: Key[Array, ""]) -> Float[Array, " places"]:
+    keys = random.split(unrolled(key), len(places))
+    return jax.vmap(lambda x, key: largest_curvature(problem, x, key=key))(places, keys)
+
+
+@jax.jit
+def _row(positions: Array, i: Array) -> Array:
+    return positions[i]

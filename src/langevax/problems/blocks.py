@@ -1,52 +1,27 @@
-"""Sums over rows in blocks, so that n x (anything) is never whole in memory; a cloud's particles are its rows.
+"""Sums over rows in blocks, so that n x (anything) is never whole in memory; particles are rows, too.
 
 Numbers agree to rounding whatever the block. Blocks are cut by `dynamic_slice` from the arrays as
 they lie, so a mapped table is read where it is and never copied. Where rows are split over devices, each
-cuts blocks of its own: XLA would gather what a slice reaches across.
+cuts its own blocks: XLA would gather what a slice reaches across.
 """
 
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from langevax import checks
+from langevax.problems.problem import Indices, Numbers, Size
+from langevax.problems.sharding import RowSharding
 
 Rows = PyTree[Array]
-
-
-class Split(NamedTuple):
-    """The axes of a mesh over whose devices rows are split."""
-
-    mesh: Mesh
-    axes: tuple[str, ...]
-
-    @property
-    def parts(self) -> int:
-        return math.prod(self.mesh.shape[axis] for axis in self.axes)
-
-    def __call__(self, function: Callable[..., PyTree], rows: Rows, *others: PyTree, summed: bool = False) -> PyTree:
-        """`function(own rows, *others)` on every device; the results side by side, or any device's where all agree.
-
-        A program of each device, not a batch of parts: XLA computes a batch of one product twenty times as slowly.
-        """
-        split, whole = PartitionSpec(self.axes), PartitionSpec()
-        inside = not jax.sharding.get_abstract_mesh().empty  # another split, which has the mesh already
-        of_a_device = jax.shard_map(
-            function,
-            mesh=None if inside else self.mesh,
-            in_specs=(split, *[whole] * len(others)),
-            out_specs=whole if summed else split,
-            axis_names=set(self.axes),
-            check_vma=False,
-        )
-        return of_a_device(rows, *others)
+Weights = Float[Array, " n"] | None
+Count = Int[Array, ""] | None
 
 
 def num_rows(rows: Rows) -> int:
@@ -54,28 +29,30 @@ def num_rows(rows: Rows) -> int:
     return jax.tree.leaves(rows)[0].shape[0]
 
 
-def take(rows: Rows, indices: Int[Array, " batch"]) -> Rows:
+def take(rows: Rows, indices: Indices) -> Rows:
     """The rows at `indices`, which are within bounds."""
     return jax.tree.map(lambda a: jnp.take(a, indices, axis=0, mode="clip"), rows)
 
 
-def _cuts(size: int, block_size: int) -> tuple[int, int]:
+def _block_sizes(size: int, block_size: int) -> tuple[int, int]:
     """(block, whole blocks): as even as possible, so that the remainder is small or none."""
     blocks = -(-size // block_size)
     block = -(-size // blocks)
     return block, size // block
 
 
-def _slice(rows: Rows, start: Any, length: int) -> Rows:
+def _slice(rows: Rows, start: ArrayLike, length: int) -> Rows:
     return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, length), rows)
 
 
-def block_sum(function: Callable[[Rows], PyTree], rows: Rows, block_size: int, split: Split | None = None) -> PyTree:
+def block_sum(
+    function: Callable[[Rows], PyTree], rows: Rows, block_size: int, sharding: RowSharding | None = None
+) -> PyTree:
     """`sum over blocks of function(block)`, one scan; a single block runs without a loop."""
-    if split is not None:
-        return split(lambda own: lax.psum(block_sum(function, own, block_size), split.axes), rows, summed=True)
+    if sharding is not None:
+        return sharding(lambda own: lax.psum(block_sum(function, own, block_size), sharding.axes), rows, summed=True)
     size = num_rows(rows)
-    block, whole = _cuts(size, block_size)
+    block, whole = _block_sizes(size, block_size)
     if whole == 1 and block == size:
         return function(rows)
 
@@ -90,12 +67,14 @@ def block_sum(function: Callable[[Rows], PyTree], rows: Rows, block_size: int, s
     return total
 
 
-def block_map(function: Callable[[Rows], Array], rows: Rows, block_size: int, split: Split | None = None) -> Array:
-    """`function(block)` gives one row for each row of the block; the results are concatenated."""
-    if split is not None:
-        return split(lambda own: block_map(function, own, block_size), rows)
+def block_map(
+    function: Callable[[Rows], Array], rows: Rows, block_size: int, sharding: RowSharding | None = None
+) -> Array:
+    """Concatenate `function(block)`, which has one row for each row of the block."""
+    if sharding is not None:
+        return sharding(lambda own: block_map(function, own, block_size), rows)
     size = num_rows(rows)
-    block, whole = _cuts(size, block_size)
+    block, whole = _block_sizes(size, block_size)
     if whole == 1 and block == size:
         return function(rows)
     starts = jnp.arange(whole, dtype=jnp.int32) * block
@@ -106,8 +85,8 @@ def block_map(function: Callable[[Rows], Array], rows: Rows, block_size: int, sp
     return jnp.concatenate([head, function(_slice(rows, whole * block, size - whole * block))])
 
 
-def normalised_weights(weights: Any, size: int, dtype: Any) -> Float[Array, " n"] | None:
-    """Row weights scaled to mean one, or None; raise where they are no weights."""
+def normalised_weights(weights: Numbers | None, size: int, dtype: DTypeLike) -> Weights:
+    """Row weights scaled to mean one, or None; raise unless they are non-negative numbers, one per row."""
     if weights is None:
         return None
     weights = jnp.asarray(weights, dtype)
@@ -122,7 +101,7 @@ def normalised_weights(weights: Any, size: int, dtype: Any) -> Float[Array, " n"
     return weights * (size / jnp.sum(weights))
 
 
-def checked_count(count: Any, size: int) -> Int[Array, ""] | None:
+def checked_count(count: Size | None, size: int) -> Count:
     """Rows in use as an int32, so that another count is not another program; None means all."""
     if count is None:
         return None
@@ -131,12 +110,28 @@ def checked_count(count: Any, size: int) -> Int[Array, ""] | None:
     return jnp.asarray(count, jnp.int32)
 
 
-def row_weights(
-    weights: Float[Array, " n"] | None, count: Int[Array, ""] | None, size: int, dtype: Any
-) -> Float[Array, " n"] | None:
-    """What each row counts in a sum over rows: 0 for padding; None where all count 1."""
+def row_weights(weights: Weights, count: Count, size: int, dtype: DTypeLike) -> Weights:
+    """The weight of each row in a sum over rows: 0 for padding; None where all are 1."""
     if count is None:
         return weights
     used = (jnp.arange(size, dtype=jnp.int32) < count).astype(dtype)
     # weights are of mean one over the stored rows; here they are made so over the rows in use
     return used if weights is None else weights * used * (count.astype(dtype) / jnp.sum(weights * used))
+
+
+def tree_as_rows(name: str, data: PyTree) -> PyTree:
+    """Every array of a pytree by `as_rows`, each named by its path."""
+    return jax.tree.map_with_path(lambda path, array: as_rows(f"{name}{jax.tree_util.keystr(path)}", array), data)
+
+
+def as_rows(name: str, array: Numbers) -> Array:
+    """An array of rows on the device; a mapped file is aliased, not copied, where the device can.
+
+    Raises:
+        ValueError: an integer that the device would cut.
+    """
+    if not checks.is_concrete(array) or isinstance(array, jax.Array):
+        return cast(Array, array)
+    array = array if hasattr(array, "dtype") else np.asarray(array)
+    checks.integers_fit(name, array)
+    return jax.device_put(array, may_alias=True)

@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from langevax import checks
 from langevax.problems import blocks
-from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum, tree_as_rows
+from langevax.problems.blocks import tree_as_rows
+from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
 from langevax.problems.problem import Problem
 
 

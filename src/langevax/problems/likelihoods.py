@@ -1,13 +1,12 @@
-"""Negative log-likelihoods of one observation, given the value there of the unknown function.
+"""Negative log-likelihoods of one observation, given the value of the unknown function there.
 
 Terms that do not depend on the function are left out: -log sqrt(2 pi s^2) of a normal law, and the like. They change
 neither a posterior nor its gradient, but values with different noises cannot be compared.
 
-`LinearPredictor` makes of them the loss of a `FiniteSum`, where the function is linear in its coefficients.
+`LinearPredictor` turns one into the loss of a `FiniteSum`, where the function is linear in its coefficients.
 """
 
 from abc import abstractmethod
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,9 +14,9 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from langevax import checks
-from langevax.problems.losses import logistic, softmax
+from langevax.problems.losses import Shape, Targets, logistic, softmax
+from langevax.problems.problem import Number, Scalar
 
-Scalar = Float[Array, ""]
 Value = Float[Array, "*outputs"]
 Observation = Num[Array, ""]
 
@@ -31,27 +30,30 @@ class Likelihood(eqx.Module):
 
     @property
     @abstractmethod
-    def curvature(self) -> Any:
+    def curvature(self) -> Number:
         """Upper bound of |second derivative in z| (of the largest eigenvalue, for several outputs)."""
 
     @abstractmethod
-    def check_targets(self, targets: Any, output_shape: tuple[int, ...] = ()) -> None:
+    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         """Raise ValueError or TypeError unless `targets` (n,) can be observed of function values of that shape.
 
-        Values are looked at, unless they are traced.
+        Values are checked, unless they are traced.
         """
 
 
 class Residual(Likelihood):
     """A function of the residual in units of the noise, `r = (z - y) / noise`, whose curvature is greatest at 0."""
 
-    noise: eqx.AbstractVar[Any]
+    noise: eqx.AbstractVar[Number]
+
+    def __check_init__(self) -> None:
+        checks.number("noise", self.noise, positive=True)
 
     def residual(self, z: Scalar, y: Observation) -> Scalar:
         """r."""
         return (z - y.astype(z.dtype)) / jnp.asarray(self.noise, z.dtype)
 
-    def check_targets(self, targets: Any, output_shape: tuple[int, ...] = ()) -> None:
+    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         name = type(self).__name__
         _check_shapes(name, targets, output_shape, ())
         if not (jnp.issubdtype(targets.dtype, jnp.floating) or jnp.issubdtype(targets.dtype, jnp.integer)):
@@ -76,24 +78,21 @@ class Gaussian(Residual):
         (2.0, 4.0)
     """
 
-    noise: Any
-
-    def __check_init__(self) -> None:
-        checks.number("noise", self.noise, positive=True)
+    noise: Number
 
     def __call__(self, z: Scalar, y: Observation) -> Scalar:
         return self.residual(z, y) ** 2 / 2
 
     @property
-    def curvature(self) -> Any:
+    def curvature(self) -> Number:
         return 1 / self.noise**2
 
 
 class StudentT(Residual):
     """Noise with heavy tails: `(nu + 1) / 2 log(1 + r^2 / nu)`, `r = (z - y) / noise`; not convex in z.
 
-    An observation far off pulls with (nu + 1) / r, less the farther it is: gross outliers are given up. Curvature is
-    (nu + 1) / (nu s^2) at r = 0 and negative beyond r = sqrt(nu), down to an eighth of that.
+    An observation far off has the derivative (nu + 1) / r, the smaller the farther it is: gross outliers are ignored.
+    Curvature is (nu + 1) / (nu s^2) at r = 0 and negative beyond r = sqrt(nu), down to an eighth of that.
 
     Args:
         noise: s > 0, the scale of the bulk; the standard deviation is s sqrt(nu / (nu - 2)).
@@ -105,16 +104,15 @@ class StudentT(Residual):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from langevax import likelihoods
-        >>> pull = jax.grad(likelihoods.StudentT(noise=1.0))
-        >>> [round(float(pull(jnp.asarray(z), jnp.asarray(0.0))), 2) for z in (1.0, 2.0, 100.0)]
+        >>> derivative = jax.grad(likelihoods.StudentT(noise=1.0))
+        >>> [round(float(derivative(jnp.asarray(z), jnp.asarray(0.0))), 2) for z in (1.0, 2.0, 100.0)]
         [1.0, 1.25, 0.05]
     """
 
-    noise: Any
-    degrees: Any = 4.0
+    noise: Number
+    degrees: Number = 4.0
 
     def __check_init__(self) -> None:
-        checks.number("noise", self.noise, positive=True)
         checks.number("degrees", self.degrees, positive=True)
 
     def __call__(self, z: Scalar, y: Observation) -> Scalar:
@@ -122,15 +120,15 @@ class StudentT(Residual):
         return (nu + 1) / 2 * jnp.log1p(self.residual(z, y) ** 2 / nu)
 
     @property
-    def curvature(self) -> Any:
+    def curvature(self) -> Number:
         return (self.degrees + 1) / (self.degrees * self.noise**2)
 
 
 class Huber(Residual):
     """Normal noise with exponential tails: `r^2 / 2` up to `|r| = k`, then `k |r| - k^2 / 2`; convex.
 
-    No observation pulls with more than k / s. It is the density for which the least favourable errors within a share
-    of the normal law are as bad as they can be (Huber, Annals of Mathematical Statistics 1964).
+    No observation has a derivative of more than k / s. It is the least favourable density near a normal law (Huber,
+    Annals of Mathematical Statistics 1964).
 
     Args:
         noise: s > 0, the standard deviation of the bulk.
@@ -147,11 +145,10 @@ class Huber(Residual):
         [0.5, 2.5]
     """
 
-    noise: Any
-    threshold: Any = 1.345
+    noise: Number
+    threshold: Number = 1.345
 
     def __check_init__(self) -> None:
-        checks.number("noise", self.noise, positive=True)
         checks.number("threshold", self.threshold, positive=True)
 
     def __call__(self, z: Scalar, y: Observation) -> Scalar:
@@ -160,7 +157,7 @@ class Huber(Residual):
         return inner * (r - inner / 2)
 
     @property
-    def curvature(self) -> Any:
+    def curvature(self) -> Number:
         return 1 / self.noise**2
 
 
@@ -181,7 +178,7 @@ class Bernoulli(Likelihood):
     def curvature(self) -> float:
         return logistic.curvature
 
-    def check_targets(self, targets: Any, output_shape: tuple[int, ...] = ()) -> None:
+    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         _check_shapes("Bernoulli", targets, output_shape, ())
         rows = np.asarray(targets) if checks.is_concrete(targets) else np.empty(0)
         wrong = rows[np.abs(rows) != 1] if rows.dtype != bool else rows
@@ -208,7 +205,7 @@ class Categorical(Likelihood):
     def curvature(self) -> float:
         return softmax.curvature
 
-    def check_targets(self, targets: Any, output_shape: tuple[int, ...] = ()) -> None:
+    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         if len(output_shape) != 1:
             raise ValueError(
                 f"Categorical needs function values of shape (C,), got {output_shape}; pass coefficients of shape "
@@ -230,7 +227,7 @@ class LinearPredictor(eqx.Module):
     (N,), or (N, C) for C functions at once (Muzellec et al., COLT 2022, section 4).
 
     Args:
-        likelihood: of this file.
+        likelihood: one of `langevax.likelihoods`.
 
     Example:
         >>> import jax.numpy as jnp, langevax
@@ -243,14 +240,14 @@ class LinearPredictor(eqx.Module):
 
     likelihood: Likelihood
 
-    def __call__(self, position: Float[Array, "modes *outputs"], example: Any) -> Scalar:
+    def __call__(self, position: Float[Array, "modes *outputs"], example: tuple[Array, Array]) -> Scalar:
         features, target = example
         return self.likelihood(features.astype(position.dtype) @ position, target)
 
 
-def _check_shapes(name: str, targets: Any, output_shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    if tuple(output_shape) != wanted:
+def _check_shapes(name: str, targets: Targets, output_shape: Shape, expected: Shape) -> None:
+    if tuple(output_shape) != expected:
         shape = tuple(output_shape)
-        raise ValueError(f"{name} needs function values of shape {wanted}, got {shape}; pass coefficients (N,).")
+        raise ValueError(f"{name} needs function values of shape {expected}, got {shape}; pass coefficients (N,).")
     if len(targets.shape) != 1:
         raise ValueError(f"targets of {name} must have shape (n,), got {tuple(targets.shape)}; pass one per row.")

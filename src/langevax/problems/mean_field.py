@@ -2,7 +2,7 @@
 
     F(q) = (1/n) sum_i loss(z_i(q), y_i),     z_i(q) = E_q h(theta, x_i),     potential part: ridge |theta|^2
 
-over positions that are clouds of N particles, q = (1/N) sum_r delta_{theta_r}. The gradient is the
+over positions of N particles, q = (1/N) sum_r delta_{theta_r}. The gradient is the
 first variation's, N times the gradient of the averaged network's risk (Nitanda, Wu, Suzuki,
 AISTATS 2022, eq. of dF/dq):
 
@@ -12,21 +12,25 @@ so a step size means the same whatever N. Cost of a gradient: 2 n N d multiply-a
 activations, in blocks of rows; activations lie (particles, samples), which is the fast way round.
 """
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+from jax.typing import ArrayLike, DTypeLike
+from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from langevax import checks, trees
-from langevax.problems import blocks, clouds
-from langevax.problems.clouds import Cloud, Outputs
-from langevax.problems.finite_sum import FiniteSum, as_rows
+from langevax.problems import blocks, tiling
+from langevax.problems.blocks import Count, Rows, Weights, as_rows
+from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.losses import Loss, linear
 from langevax.problems.neurons import Neuron
-from langevax.problems.problem import Problem
+from langevax.problems.problem import Indices, Numbers, Problem, Scalar, Size
+from langevax.problems.sharding import RowProblem, RowSharding
+from langevax.problems.tiling import Cloud, Outputs
 
 BLOCK_ELEMENTS = 2**21
 """Activations (particles x rows) of one block: 8 MB in float32. With 16 MB a step took 1.1 times as long."""
@@ -39,7 +43,7 @@ MOST_ROWS = 2048
 """Beyond, rows of a product are far apart: with 8,192 of them it took twice as long, with 20,000 four times."""
 
 
-class MeanFieldRisk(Problem):
+class MeanFieldRisk(RowProblem):
     """Mean loss of the network `f(x) = (1/N) sum_r neuron(theta_r, x)`, a position being (N, d) particles.
 
     Args:
@@ -72,21 +76,21 @@ class MeanFieldRisk(Problem):
     inputs: Shaped[Array, "n ..."]
     targets: Shaped[Array, "n ..."]
     precision: PyTree
-    weights: Float[Array, " n"] | None
-    count: Int[Array, ""] | None
+    weights: Weights
+    count: Count
     block_size: int | None
-    split_rows: blocks.Split | None = eqx.field(static=True)
-    split_particles: blocks.Split | None = eqx.field(static=True)
+    row_sharding: RowSharding | None = eqx.field(static=True)
+    particle_sharding: RowSharding | None = eqx.field(static=True)
 
     def __init__(
         self,
         neuron: Neuron,
         loss: Loss,
-        inputs: Any,
-        targets: Any,
-        precision: Any = 0.0,
-        weights: Any = None,
-        count: Any = None,
+        inputs: Numbers,
+        targets: Numbers,
+        precision: ArrayLike = 0.0,
+        weights: Numbers | None = None,
+        count: Size | None = None,
         block_size: int | None = None,
     ):
         checks.number("precision", precision)
@@ -104,15 +108,11 @@ class MeanFieldRisk(Problem):
         self.weights = blocks.normalised_weights(weights, size, inputs.dtype)
         self.count = blocks.checked_count(count, size)
         self.block_size = block_size
-        self.split_rows = self.split_particles = None
+        self.row_sharding = self.particle_sharding = None
 
     @property
     def max_size(self) -> int:
         return self.inputs.shape[0]
-
-    @property
-    def size(self) -> Int[Array, ""] | int:
-        return self.max_size if self.count is None else self.count
 
     @property
     def particle_size(self) -> int:
@@ -120,91 +120,92 @@ class MeanFieldRisk(Problem):
         return self.neuron.particle_size(self.inputs.shape[-1])
 
     @property
-    def parts_of_a_cloud(self) -> int:
-        """Devices over which its particles are split."""
-        return 1 if self.split_particles is None else self.split_particles.parts
+    def num_particle_shards(self) -> int:
+        """Devices over which particles are split."""
+        return 1 if self.particle_sharding is None else self.particle_sharding.num_devices
 
-    def outputs(self, position: Cloud, inputs: Any = None) -> Outputs:
-        """The network's outputs z, at the training inputs unless others are given."""
-        split = self.split_rows if inputs is None else None
+    def outputs(self, position: Cloud, inputs: Numbers | None = None) -> Outputs:
+        """The network's outputs z, by default at the training inputs."""
+        sharding = self.row_sharding if inputs is None else None
         inputs = self.inputs if inputs is None else as_rows("inputs", inputs)
         block = self._block(position, len(inputs)) or len(inputs)
-        return blocks.block_map(lambda x: self._mean(position, x), inputs, block, split)
+        return blocks.block_map(lambda x: self._mean(position, x), inputs, block, sharding)
 
     def dual(self, position: Cloud) -> Outputs:
-        """The dual vector `g_i = loss'(z_i, y_i)`: the whole model as far as one particle sees it."""
+        """The dual vector `g_i = loss'(z_i, y_i)`: all that one particle depends on."""
         return jax.vmap(self.loss.derivative)(self.outputs(position), self.targets)
 
     def linearized(self, dual: Outputs) -> "MeanFieldRisk":
-        """The risk with the dual frozen: particles no longer interact, each sees `of_one_particle(dual)`."""
+        """The risk with the dual frozen: particles do not interact, the problem of each is `of_one_particle(dual)`."""
         return eqx.tree_at(lambda risk: (risk.loss, risk.targets), self, (linear, dual), is_leaf=_is_loss)
 
     def of_one_particle(self, dual: Outputs) -> FiniteSum:
         """One particle's problem: potential `U_g(theta) = (1/n) sum_i <g_i, h(theta, x_i)> + ridge |theta|^2`."""
         return OneParticle(self, dual)
 
-    def prior(self, temperature: Any, num_particles: int) -> "Prior":
-        """Draws clouds of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`."""
+    def prior(self, temperature: ArrayLike, num_particles: int) -> "Prior":
+        """Draws of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`."""
         checks.positive_int("num_particles", num_particles)
         checks.fits_memory("num_particles", num_particles, self.particle_size * self.inputs.dtype.itemsize)
         checks.number("temperature", temperature)
         if checks.is_concrete(self.precision) and not np.all(np.asarray(self.precision) > 0):
-            raise ValueError(f"precision is {self.precision}: there is no prior without a ridge; pass precision > 0.")
+            raise ValueError(
+                f"precision is {self.precision}: there is no prior without a quadratic part; pass precision > 0."
+            )
         temperature = jnp.asarray(temperature, self.inputs.dtype)  # traced: another temperature is the same program
         return Prior(temperature, self.precision, (num_particles, self.particle_size), self.inputs.dtype)
 
     def row_weights(self) -> Float[Array, " n"]:
-        """What each row counts in a sum over rows: mean one over those in use, 0 for padding."""
+        """The weight of each row in a sum over rows: mean one over those in use, 0 for padding."""
         weights = blocks.row_weights(self.weights, self.count, self.max_size, self.inputs.dtype)
         return jnp.ones(self.max_size, self.inputs.dtype) if weights is None else weights
 
-    def mean_over_rows(self, values: Float[Array, " n"]) -> Float[Array, ""]:
+    def mean_over_rows(self, values: Float[Array, " n"]) -> Scalar:
         """`(1/n) sum_i weight_i values_i`, as the risk averages its losses; rows of weight 0 may hold anything."""
         weights = self.row_weights()
         return jnp.sum(jnp.where(weights > 0, values * weights, 0)) / jnp.asarray(self.size, values.dtype)
 
-    def value(self, position: Cloud) -> Float[Array, ""]:
+    def value(self, position: Cloud) -> Scalar:
         return self._average_blocks(lambda rows: self._losses(position, *rows), position)
 
     def gradient(self, position: Cloud) -> Cloud:
         return self._average_blocks(lambda rows: self._gradients(position, *rows), position)
 
-    def value_and_gradient(self, position: Cloud) -> tuple[Float[Array, ""], Cloud]:
-        def both(rows: Any) -> Any:
-            return self._losses(position, *rows), self._gradients(position, *rows)
+    def value_and_gradient(self, position: Cloud) -> tuple[Scalar, Cloud]:
+        return self._average_blocks(
+            lambda rows: (self._losses(position, *rows), self._gradients(position, *rows)), position
+        )
 
-        return self._average_blocks(both, position)
-
-    def gradient_at(self, position: Cloud, indices: Int[Array, " batch"]) -> Cloud:
+    def gradient_at(self, position: Cloud, indices: Indices) -> Cloud:
         rows, size = blocks.take(self._rows(position), indices), len(indices)
         block = self._block(position, size) or size
         return blocks.block_sum(lambda r: self._gradients(position, *r), rows, block) / size
 
-    def gradients_at(self, position: Cloud, indices: Int[Array, " batch"]) -> Float[Array, "batch particles size"]:
-        def one(row: Any) -> Cloud:
+    def gradients_at(self, position: Cloud, indices: Indices) -> Float[Array, "batch particles size"]:
+        def at_row(row: Rows) -> Cloud:
             return self._gradients(position, *jax.tree.map(lambda a: a[None], row))
 
-        return jax.vmap(one)(blocks.take(self._rows(position), indices))
+        return jax.vmap(at_row)(blocks.take(self._rows(position), indices))
 
-    def _rows(self, position: Cloud) -> tuple[Array, Array, Float[Array, " n"] | None]:
+    def _rows(self, position: Cloud) -> tuple[Array, Array, Weights]:
         weights = blocks.row_weights(self.weights, self.count, self.max_size, position.dtype)
         return self.inputs, self.targets, weights
 
     def _block(self, position: Cloud, rows: int) -> int | None:
-        """How many of the rows are taken at once, with all particles; None: all, in the tiles of `clouds`."""
-        particles = max(1, position.shape[0] // self.parts_of_a_cloud)
-        return self.block_size or rows_of_a_block(particles, rows, self.parts_of_a_cloud > 1)
+        """Rows that are computed at once, with all particles; None: all, in tiles."""
+        particles = max(1, position.shape[0] // self.num_particle_shards)
+        return self.block_size or rows_of_a_block(particles, rows, self.num_particle_shards > 1)
 
     def _mean(self, position: Cloud, inputs: Array) -> Outputs:
         if self._block(position, len(inputs)) is None:
-            return clouds.mean(position, self.neuron, inputs, self.split_particles)
+            return tiling.mean(position, self.neuron, inputs, self.particle_sharding)
         return self.neuron.mean(position, inputs)
 
-    def _losses(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Float[Array, ""]:
+    def _losses(self, position: Cloud, inputs: Array, targets: Array, weights: Weights) -> Scalar:
         losses = jax.vmap(self.loss)(self._mean(position, inputs), targets)
         return jnp.sum(losses if weights is None else losses * weights)
 
-    def _gradients(self, position: Cloud, inputs: Array, targets: Array, weights: Array | None) -> Cloud:
+    def _gradients(self, position: Cloud, inputs: Array, targets: Array, weights: Weights) -> Cloud:
         """Sum over the rows of the first variation's gradient, N x that of the averaged network."""
 
         def dual_of(outputs: Outputs) -> Outputs:
@@ -213,14 +214,14 @@ class MeanFieldRisk(Problem):
 
         if self._block(position, len(inputs)) is None:
             dual = dual_of(self._mean(position, inputs))
-            return clouds.pull(position, self.neuron, inputs, dual, self.split_particles)
-        outputs, pull_back = jax.vjp(lambda cloud: self.neuron.mean(cloud, inputs), position)
-        return pull_back(dual_of(outputs) * position.shape[0])[0]
+            return tiling.vjp(position, self.neuron, inputs, dual, self.particle_sharding)
+        outputs, outputs_vjp = jax.vjp(lambda cloud: self.neuron.mean(cloud, inputs), position)
+        return outputs_vjp(dual_of(outputs) * position.shape[0])[0]
 
-    def _average_blocks(self, function: Any, position: Cloud) -> Any:
-        rows = self.max_size // (1 if self.split_rows is None else self.split_rows.parts)
+    def _average_blocks(self, function: Callable[[Rows], PyTree], position: Cloud) -> PyTree:
+        rows = self.max_size // (1 if self.row_sharding is None else self.row_sharding.num_devices)
         block = self._block(position, rows) or rows
-        total = blocks.block_sum(function, self._rows(position), block, self.split_rows)
+        total = blocks.block_sum(function, self._rows(position), block, self.row_sharding)
         return jax.tree.map(lambda t: t / jnp.asarray(self.size, t.dtype), total)
 
 
@@ -229,9 +230,9 @@ class DualPotential(eqx.Module):
 
     neuron: Neuron
 
-    def __call__(self, particle: Float[Array, " size"], row: tuple[Array, Array]) -> Float[Array, ""]:
+    def __call__(self, particle: Float[Array, " size"], row: tuple[Array, Array]) -> Scalar:
         inputs, dual = row
-        return self.neuron.pull(particle, inputs[None], dual[None])
+        return self.neuron.vjp(particle, inputs[None], dual[None])
 
 
 class OneParticle(FiniteSum):
@@ -241,21 +242,21 @@ class OneParticle(FiniteSum):
         potential = DualPotential(risk.neuron)
         rows = risk.inputs, dual  # in small blocks, of which each particle holds one
         super().__init__(potential, rows, None, risk.precision, risk.weights, risk.count, FEWEST_ROWS)
-        self.split_rows = risk.split_rows
+        self.row_sharding = risk.row_sharding
 
-    def _sum(self, position: Any, data: Any, weights: Float[Array, " b"] | None) -> Float[Array, ""]:
+    def _sum(self, position: Float[Array, " size"], data: Rows, weights: Weights) -> Scalar:
         inputs, dual = data
         neuron: Neuron = self.loss.neuron  # pyright: ignore[reportFunctionMemberAccess]
-        return neuron.pull(position, inputs, dual if weights is None else by_rows(weights, dual) * dual)
+        return neuron.vjp(position, inputs, dual if weights is None else by_rows(weights, dual) * dual)
 
 
 class Prior(eqx.Module):
     """Draws N particles of N(0, temperature / precision): a start for `simulate`, and exact draws of dual 0."""
 
-    temperature: Any
+    temperature: ArrayLike
     precision: PyTree
     shape: tuple[int, int] = eqx.field(static=True)
-    dtype: Any = eqx.field(static=True)
+    dtype: DTypeLike = eqx.field(static=True)
 
     def __call__(self, key: Key[Array, ""]) -> Cloud:
         variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(self.precision, self.dtype)
@@ -268,15 +269,17 @@ class Prior(eqx.Module):
 
 
 def rows_of_a_block(particles: int, rows: int, shared: bool = False) -> int | None:
-    """How many rows a device with so many particles takes at once, all of them if these are shared and each block is a
-    sum over devices; None where that would be too many activations."""
-    fewest, room = (rows, SHARED_ELEMENTS) if shared else (min(rows, FEWEST_ROWS), MOST_ELEMENTS)
-    if fewest * particles > room or fewest > MOST_ROWS:
+    """Rows that a device with so many particles computes at once; None where they make too many activations.
+
+    All of them if particles are shared between devices, where each block is a sum over these.
+    """
+    fewest, limit = (rows, SHARED_ELEMENTS) if shared else (min(rows, FEWEST_ROWS), MOST_ELEMENTS)
+    if fewest * particles > limit or fewest > MOST_ROWS:
         return None
     return max(fewest, min(rows, MOST_ROWS, BLOCK_ELEMENTS // particles))
 
 
-def check_risk(problem: Any, algorithm: str) -> None:
+def check_risk(problem: Problem, algorithm: str) -> None:
     """Raise unless a method that works on the dual has one."""
     if not isinstance(problem, MeanFieldRisk):
         raise TypeError(f"{algorithm} needs a MeanFieldRisk, which has a dual, got {type(problem).__name__}.")
@@ -287,5 +290,5 @@ def by_rows(values: Float[Array, " n"], like: Outputs) -> Outputs:
     return values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
-def _is_loss(leaf: Any) -> bool:
+def _is_loss(leaf: object) -> bool:
     return isinstance(leaf, Loss)

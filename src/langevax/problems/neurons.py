@@ -10,7 +10,7 @@ samples inside particles gives one matrix product with result (particles, sample
 
 import math
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -18,12 +18,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.problems import products
-from langevax.problems.products import preactivation
+from langevax.problems import matmul
+from langevax.problems.matmul import preactivation
 
 Scalar = Float[Array, ""]
 Particle = Float[Array, " coordinates"]
 Input = Float[Array, " features"]
+Cloud = Float[Array, "particles size"]
+Inputs = Float[Array, "n ..."]
+Outputs = Float[Array, "n *outputs"]
+SecondMoments = Float[Array, " features"]
+Slopes = Float[Array, " coordinates"]
+Function = Callable[[Particle, Input], Float[Array, "*outputs"]]
 
 
 class Neuron(eqx.Module):
@@ -36,25 +42,25 @@ class Neuron(eqx.Module):
     def __call__(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
         """h(particle, x); both of one floating dtype."""
 
-    def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
+    def mean(self, cloud: Cloud, inputs: Inputs) -> Outputs:
         """The network's outputs, `(1/N) sum_r h(theta_r, x_i)`: particles outside, samples inside."""
         return _mean(self, cloud, inputs)
 
-    def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
-        """`sum_i <dual_i, h(particle, x_i)>`: what one particle feels of rows under a frozen dual."""
-        return _pull(self, particle, inputs, dual)
+    def vjp(self, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
+        """`sum_i <dual_i, h(particle, x_i)>`: the potential of one particle under a frozen dual."""
+        return _vjp(self, particle, inputs, dual)
 
     @abstractmethod
     def particle_size(self, num_features: int) -> int:
         """Coordinates of one particle for inputs of `num_features` features."""
 
     def input_weights(self, num_features: int) -> slice:
-        """Where in a particle the weights of the inputs lie: what turns when the inputs are rotated."""
+        """The slice of a particle that holds the weights of the inputs, which rotate with these."""
         return slice(0, num_features)
 
     @abstractmethod
-    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
-        """sup over particles of `mean_i |dh(theta, x_i) / dtheta_j|^2`, from `mean_i x_ik^2`: sets the pace of each
+    def slope_bounds(self, second_moments: SecondMoments) -> Slopes:
+        """sup over particles of `mean_i |dh(theta, x_i) / dtheta_j|^2`, from `mean_i x_ik^2`: sets the step of each
         coordinate. For vector outputs the largest over outputs."""
 
     @property
@@ -85,19 +91,19 @@ class Scaled(Neuron):
         """h(particle, x) at scale 1."""
 
     @abstractmethod
-    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+    def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         """`slope_bounds` at scale 1."""
 
     def __call__(self, particle: Particle, x: Input) -> Float[Array, "*outputs"]:
         return self._scaled(self.activation(particle, x))
 
-    def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
+    def mean(self, cloud: Cloud, inputs: Inputs) -> Outputs:
         return self._scaled(_mean(self.activation, cloud, inputs))
 
-    def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
-        return self._scaled(_pull(self.activation, particle, inputs, dual))
+    def vjp(self, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
+        return self._scaled(_vjp(self.activation, particle, inputs, dual))
 
-    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+    def slope_bounds(self, second_moments: SecondMoments) -> Slopes:
         return self._scaled(self._scaled(self.activation_slopes(second_moments)))
 
     @property
@@ -130,7 +136,7 @@ class Tanh(Scaled):
     def activation(self, particle: Particle, x: Input) -> Scalar:
         return jnp.tanh(preactivation(particle, x))
 
-    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+    def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         return jnp.append(second_moments, 1.0)
 
     def particle_size(self, num_features: int) -> int:
@@ -148,9 +154,9 @@ class Linear(Neuron):
     """
 
     def __call__(self, particle: Particle, x: Input) -> Scalar:
-        return products.dot(particle, x)
+        return matmul.dot(particle, x)
 
-    def slope_bounds(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+    def slope_bounds(self, second_moments: SecondMoments) -> Slopes:
         return second_moments
 
     def particle_size(self, num_features: int) -> int:
@@ -198,21 +204,21 @@ class TanhTanh(Scaled):
             return particles[..., 0], particles[..., 1:]
         return particles[..., : self.num_outputs], particles[..., self.num_outputs :]
 
-    def mean(self, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
+    def mean(self, cloud: Cloud, inputs: Inputs) -> Outputs:
         if self.num_outputs is None:
             return super().mean(cloud, inputs)
         a, inner = self.split(cloud)
         # a product of matrices: C x particles x n numbers would take eight times as long
         features = jnp.tanh(jax.vmap(jax.vmap(preactivation, (None, 0)), (0, None))(inner, inputs))
-        return self._scaled(products.dot(features.T, jnp.tanh(a)) / len(cloud))
+        return self._scaled(matmul.dot(features.T, jnp.tanh(a)) / len(cloud))
 
-    def pull(self, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
+    def vjp(self, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
         a, inner = self.split(particle)
         # n of them, where n x C outputs would take twice as long
-        features = jnp.tanh(products.dot(inputs, inner[:-1]) + inner[-1])
-        return self._scaled(jnp.sum(jnp.tanh(a) * products.dot(features, dual)))
+        features = jnp.tanh(matmul.dot(inputs, inner[:-1]) + inner[-1])
+        return self._scaled(jnp.sum(jnp.tanh(a) * matmul.dot(features, dual)))
 
-    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+    def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         outer = jnp.ones(self.num_outputs or 1, second_moments.dtype)
         return jnp.concatenate([outer, jnp.append(second_moments, 1.0)])
 
@@ -244,7 +250,7 @@ class Parity(Scaled):
     def activation(self, particle: Particle, x: Input) -> Scalar:
         return (jnp.tanh(preactivation(particle[:-1], x)) + 2 * jnp.tanh(particle[-1])) / 3
 
-    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+    def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         return jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
 
     def particle_size(self, num_features: int) -> int:
@@ -273,7 +279,7 @@ class ClippedReLU(Scaled):
         inner = preactivation(particle, x)
         return jnp.clip(inner, 0.0, jnp.asarray(self.cap, inner.dtype))
 
-    def activation_slopes(self, second_moments: Float[Array, " features"]) -> Float[Array, " coordinates"]:
+    def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         return jnp.append(second_moments, 1.0)
 
     def particle_size(self, num_features: int) -> int:
@@ -284,10 +290,10 @@ class ClippedReLU(Scaled):
         return self.scale * self.cap
 
 
-def _mean(h: Any, cloud: Float[Array, "particles size"], inputs: Float[Array, "n ..."]) -> Float[Array, "n *outputs"]:
+def _mean(h: Function, cloud: Cloud, inputs: Inputs) -> Outputs:
     return jnp.mean(jax.vmap(jax.vmap(h, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs), axis=0)
 
 
-def _pull(h: Any, particle: Particle, inputs: Float[Array, "n ..."], dual: Float[Array, "n *outputs"]) -> Scalar:
+def _vjp(h: Function, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
     # Products, not sums: mapped over particles they are products of matrices, three times as fast.
-    return products.tensordot(dual, jax.vmap(h, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)
+    return matmul.tensordot(dual, jax.vmap(h, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm
-from langevax.problems.parts import ROWS
+from langevax.problems.sharding import ROWS
 
 
 class Chains(NamedTuple):

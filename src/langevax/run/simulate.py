@@ -15,8 +15,8 @@ from jaxtyping import Array, Key
 from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, trace_floats
+from langevax.problems import matmul
 from langevax.problems.problem import Problem
-from langevax.problems.products import CHOICES, asked_for, computed_in
 from langevax.run import chains, processes, program
 from langevax.run.checkpoint import Checkpoint, CheckpointError, describe
 from langevax.run.processes import PeerError
@@ -112,14 +112,14 @@ def simulate(
     if checkpoint is not None:
         parts = {"algorithm": algorithm, "problem": problem, "key": key, "num_chains": num_chains, "average": average}
         parts |= {"record": record if record_every else None, "record_every": record_every}
-        identity = describe({**parts, "start": positions} | asked_for(matmul_precision))
+        identity = describe({**parts, "start": positions} | matmul.describe_precision(matmul_precision))
     algorithm, problem = trace_floats((algorithm, problem), trees.dtype_of(positions))
     if sharding is not None:
         positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding, num_chains)
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     observers = program.Observers(record if record_every else None, average)
     run = _Run(algorithm, problem, observers, key, num_chains, every, began)
-    with computed_in(matmul_precision):
+    with matmul.matmul_precision(matmul_precision):
         run.begin(positions)
         del positions  # the run replaces it: tables of gradients would be in memory twice
         saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.shared)
@@ -367,6 +367,6 @@ def _check_surroundings(
         raise TypeError(f"progress must be True, False or 'auto', got {progress!r}.")
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
         raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {sharding!r}.")
-    if matmul_precision is not None and matmul_precision not in CHOICES:
-        choices = ", ".join(map(repr, CHOICES))
+    if matmul_precision is not None and matmul_precision not in matmul.PRECISIONS:
+        choices = ", ".join(map(repr, matmul.PRECISIONS))
         raise ValueError(f"matmul_precision must be None or one of {choices}, got {matmul_precision!r}.")

@@ -13,8 +13,7 @@ from jaxtyping import Array, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.problems.blocks import Split
-from langevax.problems.parts import ROWS, in_parts, laid_out
+from langevax.problems.sharding import ROWS, RowSharding, place_arrays, shard_problem
 from langevax.run import processes, program
 from langevax.run.result import Result
 
@@ -132,9 +131,9 @@ def place(
     if spec is None:
         spec = PartitionSpec(tuple(name for name in names if name != ROWS) or None)
     axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
-    first, position = Split(mesh, sum(axes[:1], ())), Split(mesh, sum(axes, ()))
-    rows = Split(mesh, (ROWS,)) if ROWS in names and ROWS not in position.axes else None
-    particles = first if num_chains is None and first.parts > 1 else None
+    first, position = RowSharding(mesh, sum(axes[:1], ())), RowSharding(mesh, sum(axes, ()))
+    rows = RowSharding(mesh, (ROWS,)) if ROWS in names and ROWS not in position.axes else None
+    particles = first if num_chains is None and first.num_devices > 1 else None
     split, by_rows = NamedSharding(mesh, spec), NamedSharding(mesh, PartitionSpec(None if rows is None else ROWS))
     replicated = NamedSharding(mesh, PartitionSpec())
 
@@ -143,10 +142,10 @@ def place(
             return processes.put(leaf, split)
         except ValueError as error:
             raise ValueError(
-                f"sharding splits {split.spec} over {position.parts} devices, which does not divide a position of "
-                f"shape {leaf.shape}; make axis 0 (chains, or particles) a multiple of {first.parts}."
+                f"sharding splits {split.spec} over {position.num_devices} devices, which does not divide a position "
+                f"of shape {leaf.shape}; make axis 0 (chains, or particles) a multiple of {first.num_devices}."
             ) from error
 
-    shared = in_parts(shared, rows, particles)
-    shared = laid_out(shared, lambda a: processes.put(a, by_rows), lambda a: processes.put(a, replicated))
+    shared = shard_problem(shared, rows, particles)
+    shared = place_arrays(shared, lambda a: processes.put(a, by_rows), lambda a: processes.put(a, replicated))
     return jax.tree.map(place_position, positions), shared

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks
-from langevax.problems.function import Function
+from langevax.problems.problem import Function
 from langevax.spaces import GaussianPrior
 
 ForwardMap = Callable[[Float[Array, " grid"]], Array]

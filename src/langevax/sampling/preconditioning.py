@@ -15,10 +15,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
-from langevax.problems.affine import Affine, affine
+from langevax.problems.coordinates import Affine, Raveled, Rotated, affine
 from langevax.problems.problem import Problem
-from langevax.problems.raveled import Raveled
-from langevax.problems.turned import Turned
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
 MAX_COORDINATES = 500  # up to which the whole Hessian is formed, from d products with it
@@ -32,11 +30,11 @@ MAX_ITERATIONS = 500
 class Coordinates(eqx.Module):
     """A problem in changed coordinates: each layer is a problem in the coordinates of the layer before it."""
 
-    layers: tuple[Raveled | Turned | Affine, ...]
+    layers: tuple[Raveled | Rotated | Affine, ...]
     """The first is `Raveled`."""
 
     @property
-    def problem(self) -> Raveled | Turned | Affine:
+    def problem(self) -> Raveled | Rotated | Affine:
         """The problem in the coordinates that are sampled."""
         return self.layers[-1]
 
@@ -49,7 +47,7 @@ class Coordinates(eqx.Module):
         """Rotate `directions` to the first axes, then scale; None leaves out either change."""
         layers = self.layers
         if directions is not None:
-            layers = (*layers, Turned(layers[-1], directions))
+            layers = (*layers, Rotated(layers[-1], directions))
         return Coordinates(layers if scales is None else (*layers, affine(layers[-1], scales)))
 
     @eqx.filter_jit

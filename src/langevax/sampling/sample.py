@@ -16,10 +16,8 @@ from jaxtyping import Array, Float, Key, PyTree
 from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Explicit, Exponential
-from langevax.problems.curvature import ITERATIONS, largest_curvature
-from langevax.problems.function import Function
-from langevax.problems.posterior import Posterior
-from langevax.problems.problem import Problem
+from langevax.problems.finite_sum import Posterior
+from langevax.problems.problem import CURVATURE_ITERATIONS, Function, Problem, largest_curvature
 from langevax.run import simulate
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.methods import (
@@ -157,7 +155,7 @@ def sample(
         slowest = theorem_constants.lsi_constant * temperature if theorem_constants else 1.0
     elif isinstance(step_size, str) and step_size == "auto":
         curvature = float(largest_curvature(problem, mode, key=tune_key))
-        evaluations += 2 * ITERATIONS * int(problem.size)
+        evaluations += 2 * CURVATURE_ITERATIONS * int(problem.size)
         if method.is_exact:
             first_step = 1 / curvature / len(mode) ** (1 / 3)
             step_size, spent = tune_acceptance(method, problem, chain_start, num_chains, first_step, tune_key)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from langevax import checks
 from langevax.problems import blocks
-from langevax.problems.finite_sum import tree_as_rows
+from langevax.problems.blocks import tree_as_rows
 
 BLOCK_SIZE = 1024
 CACHED = 2**15

@@ -18,7 +18,7 @@ from jax import random
 from jaxtyping import Array, Float, Key
 
 from langevax import checks, trees
-from langevax.problems.finite_sum import as_rows
+from langevax.problems.blocks import as_rows
 from langevax.run import Result, simulate
 from langevax.run.result import is_stationary
 from langevax.teacher_student.networks import ReLUNetwork

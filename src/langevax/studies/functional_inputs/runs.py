@@ -20,7 +20,7 @@ from langevax.meanfield import MFLD, PDA, PSDCA, Certificate, certify
 from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
 from langevax.meanfield.smc import sample_gibbs
 from langevax.problems import losses, neurons
-from langevax.problems.affine import affine
+from langevax.problems.coordinates import affine
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import DivergenceError, simulate
 from langevax.samplers import MALA, PCNL, MALAState, PCNLState

@@ -1,4 +1,4 @@
-"""Products of a neuron's weights with its inputs, in bfloat16 where JAX is asked for it.
+"""Products of a neuron's weights with its inputs, in bfloat16 where JAX's matmul precision says so.
 
 A product in bfloat16 is that of its operands rounded to 8 bits of mantissa, summed in float32:
 
@@ -7,66 +7,67 @@ A product in bfloat16 is that of its operands rounded to 8 bits of mantissa, sum
 with c = a b: what matrix units do (Micikevicius et al., Mixed precision training, ICLR 2018; no loss is
 scaled, since bfloat16 has the exponents of float32). A product of two numbers of 8 bits is exact in
 float32, so that processors without such units get the same numbers here up to the order of sums, from
-rounded operands multiplied in float32, and tests can see them. Where nothing is asked for, these are jnp.dot and
+rounded operands multiplied in float32, and tests can see them. At JAX's own default these are jnp.dot and
 jnp.tensordot and nothing else.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial, wraps
-from typing import Any, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
-CHOICES = ("bfloat16", "float32")
-ASKED = ("bfloat16", "BF16_BF16_F32")  # JAX's names of it
+PRECISIONS = ("bfloat16", "float32")
+BFLOAT16 = ("bfloat16", "BF16_BF16_F32")  # JAX's names of it
 EXPONENT_BITS, MANTISSA_BITS = 8, 7  # of bfloat16, the leading one not counted
 
 
-def computed_in(products: str | None) -> AbstractContextManager[Any]:
+def matmul_precision(precision: str | None) -> AbstractContextManager[object]:
     """The context in which products are "bfloat16" or "float32"; None leaves them at JAX's setting.
 
-    It is JAX's own, `jax.default_matmul_precision`: part of what tells compiled programs apart, and a thread's own.
+    It is `jax.default_matmul_precision`: part of what distinguishes compiled programs, and local to a thread.
     """
-    return nullcontext() if products is None else jax.default_matmul_precision(products)
+    return nullcontext() if precision is None else jax.default_matmul_precision(precision)
 
 
-def in_float32(function: Function) -> Function:
-    """`function`, whose products are rounded nowhere, whatever its caller has asked for."""
+def in_float32(function: Callable[P, R]) -> Callable[P, R]:
+    """`function` with unrounded products, whatever the precision of its caller."""
 
     @wraps(function)
-    def unrounded(*arguments: Any, **options: Any) -> Any:
-        with computed_in("float32"):
+    def unrounded(*arguments: P.args, **options: P.kwargs) -> R:
+        with matmul_precision("float32"):
             return function(*arguments, **options)
 
-    return cast(Function, unrounded)
+    return unrounded
 
 
-def asked_for(products: str | None) -> dict[str, str]:
-    """What `computed_in(products)` comes to, as a part of a run's identity: none where nothing is asked for."""
-    found = products or _setting()
-    return {} if found is None else {"matmul_precision": found}
+def describe_precision(precision: str | None) -> dict[str, str]:
+    """The part of a run's identity that `matmul_precision(precision)` makes: none at JAX's own default."""
+    setting = precision or _setting()
+    return {} if setting is None else {"matmul_precision": setting}
 
 
 def dot(a: Array, b: Array) -> Array:
-    """`jnp.dot`, in the precision asked for."""
+    """`jnp.dot`, in the current matmul precision."""
     return _product(jnp.dot, a, b)
 
 
 def tensordot(a: Array, b: Array, axes: int) -> Array:
-    """`jnp.tensordot`, in the precision asked for."""
+    """`jnp.tensordot`, in the current matmul precision."""
     return _product(partial(jnp.tensordot, axes=axes), a, b)
 
 
 def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " features"]) -> Float[Array, ""]:
     """`<w, x> + b` of weights (w, b), d + 1 numbers, and an input x of d, both of one floating dtype.
 
-    Most neurons are functions of it. It is computed in the precision asked for (`simulate(..., matmul_precision=)`).
+    Most neurons are functions of it. It follows the current precision (`simulate(..., matmul_precision=)`).
 
     Mapped over weights and inputs, its gradient is one product, with inputs that have a column of ones and fill their
     tiles of columns, instead of a product and a sum for which all slopes are read again: a twelfth less time for a step
@@ -77,9 +78,9 @@ def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " featu
     >>> float(langevax.neurons.preactivation(jnp.asarray([1.0, 2.0, 0.5]), jnp.asarray([3.0, -1.0])))
     1.5
     """
-    # JAX keeps what it has mapped of a function with a rule of its own, and takes it where it does not belong
+    # JAX caches the mapped form of a function with a rule of its own, and reuses it where it does not belong
     over_devices = not jax.sharding.get_abstract_mesh().empty
-    plain = over_devices or _setting() in ASKED or len(x) % _tile(x) == 0
+    plain = over_devices or _setting() in BFLOAT16 or len(x) % _tile(x) == 0
     return dot(weights[:-1], x) + weights[-1] if plain else _preactivation(weights, x)
 
 
@@ -98,14 +99,14 @@ def _preactivation(weights: Array, x: Array) -> Array:
 def _preactivation_slopes(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (weights, x), (change, dx) = primals, tangents
     missing = jnp.zeros(-len(weights) % _tile(x), x.dtype)
-    # of three parts: what XLA takes for padding it copies number by number, six times as slowly
+    # of three parts: XLA copies what it recognises as padding number by number, six times as slowly
     filled = jnp.concatenate([x, jnp.ones(1, x.dtype), missing])
     slopes = jnp.concatenate([change, missing.astype(change.dtype)])
     return _preactivation(weights, x), jnp.dot(slopes, filled) + jnp.dot(weights[:-1], dx)
 
 
 def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:
-    if _setting() not in ASKED:
+    if _setting() not in BFLOAT16:
         return product(a, b)
     dtype = jnp.result_type(a, b)  # of the sums
     a, b = _rounded(a.astype(dtype)), _rounded(b.astype(dtype))

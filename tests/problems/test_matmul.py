@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from langevax import MeanFieldRisk, losses, neurons
-from langevax.problems import products
+from langevax.problems import matmul
 
 D, N, PARTICLES = 4096, 24, 16  # so long that sums in bfloat16 are seen: they lose a bit for each factor of four
 COARSE = (2**-12, 2**-7)  # relative errors of rounded operands; those of float32 are below 1e-5
@@ -33,10 +33,10 @@ def rounded(x):
     return np.asarray(x, np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
 
 
-def off(found, exact):
+def off(actual, exact):
     """Relative error of an array."""
-    found, exact = np.asarray(found, np.float64), np.asarray(exact, np.float64)
-    return np.linalg.norm(found - exact) / np.linalg.norm(exact)
+    actual, exact = np.asarray(actual, np.float64), np.asarray(exact, np.float64)
+    return np.linalg.norm(actual - exact) / np.linalg.norm(exact)
 
 
 def matrices(seed=0):
@@ -56,9 +56,9 @@ def risk_and_cloud(neuron, features=D):
 def test_a_product_and_its_gradient_are_those_of_rounded_operands_summed_in_float32():
     a, b, back = matrices()
     with bfloat16():
-        found, pull = jax.vjp(products.dot, a, b)
-        of_a, of_b = pull(back)
-    exact = {"a b": (found, a, b), "da": (of_a, back, b.T), "db": (of_b, a.T, back)}
+        actual, vjp = jax.vjp(matmul.dot, a, b)
+        of_a, of_b = vjp(back)
+    exact = {"a b": (actual, a, b), "da": (of_a, back, b.T), "db": (of_b, a.T, back)}
     for name, (array, left, right) in exact.items():
         assert array.dtype == np.float32, name
         assert off(array, rounded(left) @ rounded(right)) < 2e-6, name
@@ -68,18 +68,18 @@ def test_a_product_and_its_gradient_are_those_of_rounded_operands_summed_in_floa
 def test_a_derivative_forwards_is_that_of_the_same_product():
     a, b, _ = matrices()
     with bfloat16():
-        found, slope = jax.jvp(lambda a: products.dot(a, b), (a,), (a,))
-    assert off(slope, found) < 2**-7
+        actual, slope = jax.jvp(lambda a: matmul.dot(a, b), (a,), (a,))
+    assert off(slope, actual) < 2**-7
 
 
 def test_other_shapes_round_alike():
     a, b, _ = matrices()
     with bfloat16():
-        assert off(products.dot(a[0], b[:, 0]), rounded(a[0]) @ rounded(b[:, 0])) < 2e-5
-        found = products.tensordot(a, a * 2, 2)
-        assert off(found, np.sum(rounded(a) * rounded(2 * a))) < 2e-6
+        assert off(matmul.dot(a[0], b[:, 0]), rounded(a[0]) @ rounded(b[:, 0])) < 2e-5
+        actual = matmul.tensordot(a, a * 2, 2)
+        assert off(actual, np.sum(rounded(a) * rounded(2 * a))) < 2e-6
         with jax.numpy_dtype_promotion("standard"):
-            mixed = products.dot(a, jnp.arange(D))
+            mixed = matmul.dot(a, jnp.arange(D))
         assert off(mixed, rounded(a) @ rounded(np.arange(D))) < 2e-6
         assert mixed.dtype == jnp.float32
 
@@ -88,10 +88,10 @@ def test_in_float64_runs_operands_have_8_bits_and_sums_64():
     a, b, back = matrices()
     with jax.enable_x64(), bfloat16():
         wide = [jnp.asarray(array, jnp.float64) for array in (a, b, back)]
-        found, pull = jax.vjp(products.dot, *wide[:2])
-        assert found.dtype == jnp.float64
-        assert off(found, rounded(a) @ rounded(b)) < 1e-14
-        assert off(pull(wide[2])[0], rounded(back) @ rounded(b).T) < 1e-14
+        actual, vjp = jax.vjp(matmul.dot, *wide[:2])
+        assert actual.dtype == jnp.float64
+        assert off(actual, rounded(a) @ rounded(b)) < 1e-14
+        assert off(vjp(wide[2])[0], rounded(back) @ rounded(b).T) < 1e-14
 
 
 def plain(weights, x):
@@ -99,7 +99,7 @@ def plain(weights, x):
 
 
 def ours(weights, x):
-    return jnp.tanh(products.preactivation(weights, x))
+    return jnp.tanh(matmul.preactivation(weights, x))
 
 
 # 3, 7 or 47 and a bias fill a tile of columns; 4, 8 or 48 leave no room for it
@@ -119,8 +119,8 @@ def test_a_preactivation_has_the_derivatives_of_its_formula(features):
             return jax.jvp(slope, here, there)
 
         forwards = [jax.jvp(layer(function), here, there) for function in (ours, plain)]
-        for found, wanted in (forwards, (twice(ours), twice(plain))):
-            jax.tree.map(lambda f, w: np.testing.assert_allclose(f, w, rtol=1e-13, atol=1e-13), found, wanted)
+        for actual, expected in (forwards, (twice(ours), twice(plain))):
+            jax.tree.map(lambda f, w: np.testing.assert_allclose(f, w, rtol=1e-13, atol=1e-13), actual, expected)
 
 
 def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
@@ -128,7 +128,7 @@ def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
 
     def operations(features, context=None):
         risk, cloud = risk_and_cloud(neurons.Tanh(), features)
-        with products.computed_in(context):
+        with matmul.matmul_precision(context):
             program = eqx.filter_make_jaxpr(lambda risk, cloud: risk.gradient(cloud))(risk, cloud)[0]
         read = [e for e in program.eqns if e.invars and e.invars[0].aval.shape == (PARTICLES, N)]
         return [
@@ -154,10 +154,10 @@ def test_outputs_and_gradients_are_off_by_the_rounding_of_operands(name):
         position = jnp.asarray(cloud, jnp.float64)
         exact = [np.asarray(quantity) for quantity in quantities(wide, position)]
     for low, high, context in ((*COARSE, "bfloat16"), (0.0, 1e-5, None)):
-        with products.computed_in(context):
-            for found, wanted in zip(quantities(risk, cloud), exact, strict=True):
-                assert found.dtype == jnp.float32
-                assert low < off(found, wanted) < high, context
+        with matmul.matmul_precision(context):
+            for actual, expected in zip(quantities(risk, cloud), exact, strict=True):
+                assert actual.dtype == jnp.float32
+                assert low < off(actual, expected) < high, context
 
 
 @eqx.filter_jit
@@ -168,7 +168,7 @@ def quantities(risk, cloud):
 
 
 @pytest.mark.parametrize("name", NEURONS)
-def test_matrix_units_are_asked_for_every_product_of_a_gradient(name):
+def test_matrix_units_compute_every_product_of_a_gradient(name):
     risk, cloud = risk_and_cloud(NEURONS[name], features=5)
     with bfloat16():
         traced = jax.jit(lambda x: quantities(risk, x)).trace(cloud)
@@ -176,11 +176,11 @@ def test_matrix_units_are_asked_for_every_product_of_a_gradient(name):
         text = traced.lower(lowering_platforms=(platform,)).as_text()
         asked = [re.search("lhs_precision_type = (\\w+)", line) for line in text.splitlines() if "dot_general" in line]
         assert len(asked) >= 5
-        assert {found and found[1] for found in asked} == {algorithm}
+        assert {actual and actual[1] for actual in asked} == {algorithm}
 
 
 @pytest.mark.parametrize("setting", [None, "float32", "tensorfloat32"])
-def test_unless_asked_for_the_program_is_that_of_plain_products(setting, monkeypatch):
+def test_at_other_precisions_the_program_is_that_of_plain_products(setting, monkeypatch):
     risk, cloud = risk_and_cloud(NEURONS["three outputs"], features=5)
 
     def program():
@@ -188,8 +188,8 @@ def test_unless_asked_for_the_program_is_that_of_plain_products(setting, monkeyp
             return str(jax.make_jaxpr(lambda x: quantities.__wrapped__(risk, x))(cloud))
 
     ours = program()
-    monkeypatch.setattr(products, "dot", jnp.dot)
-    monkeypatch.setattr(products, "tensordot", lambda a, b, axes: jnp.tensordot(a, b, axes=axes))
+    monkeypatch.setattr(matmul, "dot", jnp.dot)
+    monkeypatch.setattr(matmul, "tensordot", lambda a, b, axes: jnp.tensordot(a, b, axes=axes))
     assert program() == ours
     assert "reduce_precision" not in ours
 

@@ -1,0 +1,460 @@
+"""Langevin dynamics for optax: noise that samples, and variance-reduced gradients to chain before it.
+
+`langevin` is the step of `langevax.Langevin`: any network trained by optax becomes a sampler. The others take minibatch
+gradients and return better ones, by the formulas of `langevax.gradients`. What differs is who draws the batches: here
+the training loop, which gives `update` its functions, as optax's line searches have it:
+
+    value_fn(params)       the mean loss of this step's batch, whose gradient `updates` is
+    full_value_fn(params)  the mean loss of all n examples, on the same scale (`svrg`, `sarah`)
+    block                  the number of this step's block of examples, in 0..num_blocks - 1 (`sledge`, `saga`)
+
+All are closures over their data. `full_value_fn` is evaluated in one step of a period only, under `lax.cond`; data that
+are too many for one pass go through `jax.lax.map(jax.checkpoint(loss_of_block), blocks).mean()`. Blocks are cut once,
+of one size, and come in any order, such as a new permutation each pass; batches that are augmented or drawn anew belong
+to no block, and `storm` takes them.
+
+A variance-reduced gradient v replaces `updates`, so that these transformations come first in a chain; v has the dtypes
+of params. Their updates take (updates, state, params, *, and the functions that they name), and ignore other extra
+arguments. They raise TypeError where one of these is missing, and ValueError without params.
+
+Chains are cheap as `jax.vmap` of a whole loop, which leaves the count common to all. Where the state itself
+is mapped over, `lax.cond` becomes a selection and every step pays the full gradient.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax, random
+from jax.typing import ArrayLike
+from jaxtyping import Array, Int, Key, PyTree
+from optax import GradientTransformationExtraArgs, safe_increment
+
+from langevax import checks, trees
+from langevax.algorithm import at_step
+from langevax.gradients import tables
+from langevax.gradients.sarah import RunningState
+from langevax.gradients.sledge import SAGAState, SLEDGEState
+from langevax.gradients.svrg import AnchorState
+from langevax.integrators import Exponential, Integrator
+from langevax.keys import unrolled
+
+Step = Int[Array, ""]
+ValueFn = Callable[[PyTree], Array]
+ScalarOrSchedule = ArrayLike | Callable[[Step], ArrayLike]
+
+REMEDIES = {
+    "value_fn": "lambda params: loss(params, batch)",
+    "full_value_fn": "lambda params: loss(params, all_data)",
+    "block": "the number of this step's block",
+}
+
+
+class NoiseState(NamedTuple):
+    count: Any  # int32; a field of optax's name, which hides a method of tuples
+    key: Key[Array, ""]
+    """The key of the run; step s draws from fold_in(key, s)."""
+
+
+class ReductionState(NamedTuple):
+    """The state of an estimator of `langevax.gradients`, and the steps taken."""
+
+    count: Any  # int32
+    estimator: PyTree
+
+
+def langevin(
+    step_size: ScalarOrSchedule,
+    temperature: ScalarOrSchedule,
+    *,
+    key: Key[Array, ""],
+    precision: PyTree = 0.0,
+    integrator: Integrator = Exponential(),  # noqa: B008 - immutable
+) -> GradientTransformationExtraArgs:
+    """Sample exp(-loss / temperature) by adding `updates` to `params`, or anneal to a minimum of the loss.
+
+        updates  =  -b (gradient + precision params)  +  c sqrt(temperature) xi,      xi ~ N(0, I)
+
+    with the gains (b, c) of `langevax.integrators`; where precision = 0 that is -h gradient + sqrt(2 h T) xi: SGLD
+    (Welling and Teh, ICML 2011) with minibatch gradients, after `svrg` or `sarah` the algorithms of Kinoshita and
+    Suzuki (NeurIPS 2022). The noise is that of one chain of `langevax.simulate` for the same key: for all four
+    integrators a = 1 - b precision, so that adding `updates` to `params` is their step. Cost: one normal draw per
+    coordinate.
+
+    **Scale.** The gradient is of the *mean* loss over n examples, and a posterior has temperature 1/n; its
+    log prior is then divided by n as well: N(0, s^2) is precision = 1 / (n s^2). With the gradient of a *sum*
+    of losses temperature = 1, and the same chain has a step size n times smaller.
+
+    **In a chain** it comes last, and it has the step size. What scales, clips or averages updates after it (a
+    learning rate, momentum) does so to the noise too, and another law is sampled, without an error. Before it
+    belong estimates of the gradient: `svrg`, `sarah`, weight decay. Clipping biases the drift
+    where it acts; after Adam or momentum the law is not that of the loss.
+
+    Moves are computed and noise is drawn in float32 at least and then rounded to the dtype of the gradient:
+    JAX's own bfloat16 normals have mean -0.011, which drifts. Parameters in bfloat16 still lose moves smaller
+    than 1/512 of themselves when these are added; sample in float32.
+
+    Args:
+        step_size: h > 0, a float or an optax schedule of the step, counted from 0.
+        temperature: T >= 0, a float or a schedule; 0 is gradient descent.
+        key: a typed key, `jax.random.key(seed)`. For several chains give each its own, such as
+            `jax.vmap(run)(jax.random.split(key, chains))` where `run(key)` makes the optimizer and loops.
+        precision: >= 0, of the quadratic part 1/2 <params, precision params> that the loss leaves out: a Gaussian
+            prior, a weight decay. A prefix of params, and `update` then needs these.
+        integrator: how that part is treated. The default is exact in it; `integrators.Explicit()` is what
+            `optax.add_decayed_weights(precision)` before it does.
+
+    Returns:
+        A transformation whose state holds count (int32) and key. Leaves that are None or masked stay so.
+
+    Raises:
+        TypeError: a key that is missing or old-style; a value that is not a number; at `update`, a gradient that
+            is not real and floating.
+        ValueError: step_size <= 0, temperature < 0, precision < 0, any of them not finite, or the first two not
+            scalar; at `update`, no params where there is a precision.
+
+    Example:
+        The mean of a normal sample of variance 1, whose posterior has the standard deviation 1/sqrt(n) = 0.1.
+
+        >>> import jax, jax.numpy as jnp, langevax.optax, optax
+        >>> data = jnp.linspace(-1.0, 1.0, 100)
+        >>> optimizer = langevax.optax.langevin(0.1, temperature=1 / 100, key=jax.random.key(0))
+        >>> def step(carry, _):
+        ...     params, state = carry
+        ...     grads = jax.grad(lambda mean: jnp.mean((mean - data) ** 2) / 2)(params)
+        ...     updates, state = optimizer.update(grads, state, params)
+        ...     params = optax.apply_updates(params, updates)
+        ...     return (params, state), params
+        >>> start = jnp.zeros(())
+        >>> _, draws = jax.lax.scan(step, (start, optimizer.init(start)), length=10_000)
+        >>> print(f"{draws.std():.2f}")
+        0.10
+    """
+    _check_number("step_size", step_size, positive=True)
+    _check_number("temperature", temperature)
+    checks.typed_key(key)
+    checks.numbers("precision", precision)
+    has_precision = not (isinstance(precision, int | float) and precision == 0)
+
+    def init(params: PyTree) -> NoiseState:
+        del params
+        return NoiseState(jnp.zeros((), jnp.int32), random.clone(key))  # a copy: the state may be donated
+
+    def update(updates: PyTree, state: Any, params: PyTree = None, **_: Any) -> tuple[PyTree, NoiseState]:
+        _check_gradient(updates)
+        if has_precision and params is None:
+            raise ValueError("params is None but langevin has a precision; pass update(grads, state, params).")
+        position = _where_moved(updates, params) if has_precision else trees.zeros_like(updates)
+        h, T = at_step(step_size, state.count), at_step(temperature, state.count)
+        # as in `Langevin` under `simulate`
+        _, noise_key = random.split(random.fold_in(unrolled(state.key), state.count))
+        noise = trees.normal_like(noise_key, jax.tree.map(_wide, updates))
+
+        def move(precision: ArrayLike, g: ArrayLike, x: ArrayLike, xi: Array) -> Array:
+            wide = xi.dtype
+            p = jnp.asarray(precision, wide)
+            _, b, c = integrator.gains(jnp.asarray(h, wide), p)
+            drift = jnp.asarray(g, wide) + p * jnp.asarray(x, wide)
+            return (c * jnp.sqrt(jnp.asarray(T, wide)) * xi - b * drift).astype(jnp.result_type(g))
+
+        moves = trees.map_prefix(move, precision, updates, position, noise)
+        return moves, NoiseState(safe_increment(state.count), state.key)
+
+    return GradientTransformationExtraArgs(init, update)
+
+
+def svrg(period: int) -> GradientTransformationExtraArgs:
+    """A full gradient at an anchor every `period` steps, corrected by the batches in between.
+
+        step % m == 0:   s = params,  v = grad full_value_fn(s)
+        otherwise:       v = updates - grad value_fn(s) + grad full_value_fn(s)
+
+    Unbiased, with a variance that vanishes as params stay near the anchor. The state holds two copies of params.
+
+    Args:
+        period: m, steps from one full gradient to the next.
+
+    Raises:
+        TypeError: period is not an int.
+        ValueError: period < 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax.optax, optax
+        >>> data = jnp.linspace(-1.0, 1.0, 100)
+        >>> optimizer = optax.chain(
+        ...     langevax.optax.svrg(period=10), langevax.optax.langevin(0.1, 1 / 100, key=jax.random.key(0))
+        ... )
+        >>> def loss(params, rows):
+        ...     return jnp.mean((params - rows) ** 4)
+        >>> def step(carry, rows):
+        ...     params, state = carry
+        ...     updates, state = optimizer.update(
+        ...         jax.grad(loss)(params, rows), state, params,
+        ...         value_fn=lambda p: loss(p, rows), full_value_fn=lambda p: loss(p, data),
+        ...     )
+        ...     return (optax.apply_updates(params, updates), state), None
+        >>> batches = jax.random.choice(jax.random.key(1), data, (1000, 4))
+        >>> start = jnp.zeros(())
+        >>> (params, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), batches)
+        >>> bool(abs(params) < 0.5)
+        True
+    """
+    checks.positive_int("period", period)
+
+    def estimate(
+        count: Step, state: AnchorState, params: PyTree, updates: PyTree, value_fn: ValueFn, full_value_fn: ValueFn
+    ) -> tuple[PyTree, AnchorState]:
+        def refresh(_: AnchorState) -> tuple[PyTree, AnchorState]:
+            gradient = jax.grad(full_value_fn)(params)
+            return gradient, AnchorState(params, gradient)
+
+        def correct(state: AnchorState) -> tuple[PyTree, AnchorState]:
+            change = trees.subtract(updates, jax.grad(value_fn)(state.anchor))
+            return trees.add(change, state.anchor_gradient), state
+
+        return lax.cond(count % period == 0, refresh, correct, state)
+
+    # step 0 takes the first anchor
+    return _reduction("svrg", lambda params: AnchorState(trees.zeros_like(params), trees.zeros_like(params)), estimate)
+
+
+def sarah(period: int) -> GradientTransformationExtraArgs:
+    """A running gradient, corrected at each step by the change since the last one.
+
+        step % m == 0:   v = grad full_value_fn(params)
+        otherwise:       v = updates - grad value_fn(previous params) + v
+
+    Biased given the past: its errors persist through a period, and near a minimum it adds (2m - 1)/3 times the
+    variance that `svrg` adds. The state holds two copies of params.
+
+    Args:
+        period: m, steps from one full gradient to the next.
+
+    Raises:
+        TypeError: period is not an int.
+        ValueError: period < 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax.optax
+        >>> optimizer = langevax.optax.sarah(period=10)
+        >>> value_fn, full_value_fn = (lambda x: jnp.sum((x - 1) ** 2), lambda x: jnp.sum(x**2))
+        >>> params = jnp.ones(2)
+        >>> gradient, state = optimizer.update(
+        ...     jax.grad(value_fn)(params), optimizer.init(params), params,
+        ...     value_fn=value_fn, full_value_fn=full_value_fn,
+        ... )
+        >>> gradient
+        Array([2., 2.], dtype=float32)
+    """
+    checks.positive_int("period", period)
+
+    def estimate(
+        count: Step, state: RunningState, params: PyTree, updates: PyTree, value_fn: ValueFn, full_value_fn: ValueFn
+    ) -> tuple[PyTree, RunningState]:
+        def correct(state: RunningState) -> PyTree:
+            return trees.add(trees.subtract(updates, jax.grad(value_fn)(state.previous)), state.gradient)
+
+        v = lax.cond(count % period == 0, lambda _: jax.grad(full_value_fn)(params), correct, state)
+        return v, RunningState(params, v)
+
+    # step 0 takes a full gradient
+    return _reduction("sarah", lambda params: RunningState(params, trees.zeros_like(params)), estimate)
+
+
+def storm(momentum: float | Array) -> GradientTransformationExtraArgs:
+    """A running gradient that is drawn a little towards each fresh batch.
+
+        v = updates + (1 - a) (v - grad value_fn(previous params)),      at the first step v = updates
+
+    The state holds two copies of params. Batches may be any.
+
+    Args:
+        momentum: a, the weight of the fresh batch, in (0, 1].
+
+    Raises:
+        TypeError: momentum is not a number.
+        ValueError: momentum outside of (0, 1].
+
+    Example:
+        >>> import jax.numpy as jnp, langevax.optax
+        >>> optimizer = langevax.optax.storm(momentum=0.1)
+        >>> params = jnp.ones(2)
+        >>> v, state = optimizer.update(2 * params, optimizer.init(params), params, value_fn=lambda x: jnp.sum(x**2))
+        >>> v
+        Array([2., 2.], dtype=float32)
+    """
+    checks.fraction("momentum", momentum)
+
+    def estimate(
+        count: Step, state: RunningState, params: PyTree, updates: PyTree, value_fn: ValueFn
+    ) -> tuple[PyTree, RunningState]:
+        def corrected(g: Array, v: Array, h: Array) -> Array:
+            return g + jnp.where(count > 0, 1 - jnp.asarray(momentum, g.dtype), 0).astype(g.dtype) * (v - h)
+
+        v = jax.tree.map(corrected, updates, state.gradient, jax.grad(value_fn)(state.previous))
+        return v, RunningState(params, v)
+
+    return _reduction("storm", lambda params: RunningState(params, trees.zeros_like(params)), estimate)
+
+
+def sledge(num_blocks: int) -> GradientTransformationExtraArgs:
+    """Gradients of blocks as a table that moves along, with errors that stay small and no full gradient.
+
+        Delta = updates - grad value_fn(previous params),      v = v + (1 - 1/M) Delta + (updates - z_block - S) / M
+        S = S + Delta,      z_block = updates - S
+
+    At the first step v = updates. Every `num_blocks` steps S is added to the table and v is its mean, against rounding.
+    The state holds num_blocks + 3 copies of params.
+
+    Args:
+        num_blocks: M; sqrt(n) blocks of sqrt(n) examples serve where nothing is known.
+
+    Raises:
+        TypeError: num_blocks is not an int.
+        ValueError: num_blocks < 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax.optax, optax
+        >>> blocks = jnp.arange(12.0).reshape(4, 3)
+        >>> optimizer = optax.chain(langevax.optax.sledge(num_blocks=4), optax.sgd(0.2))
+        >>> def loss(params, rows):
+        ...     return jnp.mean((params - rows) ** 2) / 2
+        >>> def step(carry, block):
+        ...     params, state = carry
+        ...     value_fn = lambda p: loss(p, blocks[block])
+        ...     updates, state = optimizer.update(
+        ...         jax.grad(value_fn)(params), state, params, value_fn=value_fn, block=block
+        ...     )
+        ...     return (optax.apply_updates(params, updates), state), None
+        >>> order = jnp.concatenate([jax.random.permutation(jax.random.key(i), 4) for i in range(30)])
+        >>> start = jnp.zeros(())
+        >>> (params, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), order)
+        >>> bool(abs(params - 5.5) < 1e-3)
+        True
+    """
+    checks.positive_int("num_blocks", num_blocks)
+
+    def init(params: PyTree) -> SLEDGEState:
+        zeros = trees.zeros_like(params)
+        return SLEDGEState(params, zeros, zeros, tables.empty(num_blocks, params))
+
+    def estimate(
+        count: Step, state: SLEDGEState, params: PyTree, updates: PyTree, value_fn: ValueFn, block: Step
+    ) -> tuple[PyTree, SLEDGEState]:
+        h = jax.grad(value_fn)(state.previous)
+        # at first nothing has moved: from an empty table all entries move to the gradient
+        delta = jax.tree.map(lambda g, h: g - jnp.where(count > 0, h, 0).astype(g.dtype), updates, h)
+        residual = jax.tree.map(lambda g, z, s: g - (z[block] + s), updates, state.table, state.shift)
+        v = jax.tree.map(
+            lambda v, delta, r: v + (1 - 1 / num_blocks) * delta + r / num_blocks, state.gradient, delta, residual
+        )
+        shift = trees.add(state.shift, delta)
+        table = jax.tree.map(lambda z, r, delta: z.at[block].add(r - delta), state.table, residual, delta)
+
+        resync = partial(tables.fold_shift, partial(jax.tree.map, lambda z: jnp.mean(z, axis=0)))
+        v, shift, table = tables.every(num_blocks, count, resync, (v, shift, table))
+        return v, SLEDGEState(params, v, shift, table)
+
+    return _reduction("sledge", init, estimate)
+
+
+def saga(num_blocks: int) -> GradientTransformationExtraArgs:
+    """Gradients of blocks as a table of their last gradients.
+
+        v = updates - z_block + mean of all z,      z_block = updates
+
+    Unbiased where blocks are drawn uniformly. The table begins as zeros: blocks not seen yet contribute nothing. The
+    state holds num_blocks + 1 copies of params.
+
+    Args:
+        num_blocks: M.
+
+    Raises:
+        TypeError: num_blocks is not an int.
+        ValueError: num_blocks < 1.
+
+    Example:
+        >>> import jax.numpy as jnp, langevax.optax
+        >>> optimizer = langevax.optax.saga(num_blocks=2)
+        >>> params = jnp.ones(2)
+        >>> v, state = optimizer.update(2 * params, optimizer.init(params), params, block=1)
+        >>> v, state.estimator.mean
+        (Array([2., 2.], dtype=float32), Array([1., 1.], dtype=float32))
+    """
+    checks.positive_int("num_blocks", num_blocks)
+
+    def estimate(
+        count: Step, state: SAGAState, params: PyTree, updates: PyTree, block: Step
+    ) -> tuple[PyTree, SAGAState]:
+        change = jax.tree.map(lambda g, z: g - z[block], updates, state.table)
+        mean = jax.tree.map(lambda m, c: m + c / num_blocks, state.mean, change)
+        table = jax.tree.map(lambda z, c: z.at[block].add(c), state.table, change)
+        return trees.add(change, state.mean), SAGAState(mean, table)
+
+    return _reduction(
+        "saga", lambda params: SAGAState(trees.zeros_like(params), tables.empty(num_blocks, params)), estimate
+    )
+
+
+def _reduction(
+    name: str, start: Callable[[PyTree], PyTree], estimate: Callable[..., tuple[PyTree, PyTree]]
+) -> GradientTransformationExtraArgs:
+    """A transformation that replaces `updates` by `estimate(count, state, params, updates, *functions)`."""
+    needed = [argument for argument in REMEDIES if argument in inspect.signature(estimate).parameters]
+
+    def init(params: PyTree) -> ReductionState:
+        return ReductionState(jnp.zeros((), jnp.int32), start(params))
+
+    def update(updates: PyTree, state: Any, params: PyTree = None, **extra: Any) -> tuple[PyTree, ReductionState]:
+        if params is None:
+            raise ValueError(
+                f"params is None but {name} compares gradients at params; pass update(grads, state, params)."
+            )
+        for argument in needed:
+            value = extra.get(argument)
+            if value is None or (argument != "block" and not callable(value)):
+                kind = "a function of params" if argument != "block" else "an int"
+                raise TypeError(
+                    f"{argument} must be {kind}, got {value!r}; pass {argument}={REMEDIES[argument]} to the update "
+                    f"of {name}, or of the chain that it is in."
+                )
+        gradients = jax.tree.map(lambda x, g: jnp.asarray(g, x.dtype), params, updates)
+        functions = [extra[argument] for argument in needed]
+        v, estimator = estimate(state.count, state.estimator, params, gradients, *functions)
+        return v, ReductionState(safe_increment(state.count), estimator)
+
+    return GradientTransformationExtraArgs(init, update)
+
+
+def _wide(leaf: ArrayLike) -> jax.ShapeDtypeStruct:
+    """The shape of a leaf, and the dtype in which its move is computed: float32, or its own where that is wider."""
+    dtype = jnp.result_type(leaf)
+    return jax.ShapeDtypeStruct(jnp.shape(leaf), dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32)
+
+
+def _where_moved(updates: PyTree, params: PyTree) -> PyTree:
+    """`params`, None where `updates` has None."""
+    return jax.tree.map(lambda g, x: None if g is None else x, updates, params, is_leaf=lambda leaf: leaf is None)
+
+
+def _check_number(name: str, value: ScalarOrSchedule, *, positive: bool = False) -> None:
+    checks.number(name, value, positive=positive)
+    if not callable(value) and jnp.ndim(value) != 0:
+        raise ValueError(f"{name} must be one number, got an array of shape {jnp.shape(value)}; pass a float.")
+
+
+def _check_gradient(updates: PyTree) -> None:
+    for path, leaf in jax.tree.leaves_with_path(updates):
+        dtype = getattr(leaf, "dtype", None) or jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(
+                f"updates{jax.tree_util.keystr(path)} must be real floating gradients, got dtype {dtype.name}; "
+                "differentiate floating parameters only, such as those of equinox.filter(model, "
+                "equinox.is_inexact_array), and give real and imaginary parts apart."
+            )
+
+
+__all__ = ["langevin", "saga", "sarah", "sledge", "storm", "svrg"]
