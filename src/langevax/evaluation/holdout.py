@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import accuracy_score, r2_score
 
-from langevax.evaluation.peers import Task, peers
+from langevax.evaluation import Task
+from langevax.evaluation.peers import peers
 from langevax.meanfield import Certificate
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.inspection import CertificatePath

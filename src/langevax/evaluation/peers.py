@@ -5,7 +5,7 @@ and cross-validating a peer is honest. Reports and benchmarks use the same peers
 """
 
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgWarning
@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
-Task = Literal["regression", "classification"]
+from langevax.evaluation import Task
 
 FOLDS = 3
 SEARCH = f" by {FOLDS}-fold search"

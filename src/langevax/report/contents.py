@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from langevax.evaluation import Task
 from langevax.evaluation.holdout import Relevance, Score
-from langevax.evaluation.peers import Task
 from langevax.sklearn.inspection import CertificatePath
 
 

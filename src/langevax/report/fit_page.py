@@ -170,7 +170,7 @@ def _band(contents: FitContents) -> Figure:
     if undrawn < len(path.steps):
         alone = interactive.gaps(path.steps, path.gap, path.gap_error, path.trustworthy)
         words = f"The gap at step {first}: {with_error(path.gap[0], path.gap_error[0])}; at step {last}: {final}."
-        text = "The gap alone, with one standard error; a power of the step would be a straight line."
+        text = "The gap alone, with one standard error; a power law in the step is a straight line."
         text += f" {undrawn} of {len(path.steps)} gaps are unknown or not positive and not drawn." if undrawn else ""
         pictures.append(Picture(alone, words))
         captions.append(Caption(text))

@@ -9,7 +9,8 @@ import polars as pl
 
 from langevax import spaces
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.tables.reading import Examples, Task, as_kind, as_words, check_columns, kind_of, read_column
+from langevax.cli.tables.reading import Examples, as_kind, as_words, check_columns, kind_of, read_column
+from langevax.evaluation import Task
 
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""
@@ -229,8 +230,9 @@ class LongCurves:
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
         names = ("target", "task", "classes", "id", "time", "values", "domain", "dates", "modes")
-        values: list[Any] = [content[name] for name in names]
-        return cls(*(tuple(value) if isinstance(value, list) else value for value in values))
+        values: dict[str, Any] = {name: content[name] for name in names}
+        values |= {name: tuple(values[name]) for name in ("classes", "values", "domain")}
+        return cls(**values)
 
     @property
     def parameters(self) -> dict[str, Any]:

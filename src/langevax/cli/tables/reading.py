@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from langevax.cli.errors import BadInput, count, listing, nearest
+from langevax.evaluation import Task
 
 SUFFIXES = ".csv, .tsv, .csv.gz or .parquet"
 SEPARATORS = ",;\t|"
@@ -37,7 +38,6 @@ ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
 MAX_CLASS_SHARE = 0.5  # of the rows: a target with more distinct words identifies its rows
 
 Kind = Literal["numeric", "date", "categorical"]
-Task = Literal["regression", "classification"]
 
 
 def read_table(path: Path, argument: str = "TABLE") -> pl.DataFrame:

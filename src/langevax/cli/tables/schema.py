@@ -19,7 +19,8 @@ from sklearn.preprocessing import OneHotEncoder
 from langevax._version import __version__
 from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.curves import LongCurves, WideCurves
-from langevax.cli.tables.reading import Examples, Kind, Task, as_kind, check_columns, read_column
+from langevax.cli.tables.reading import Examples, Kind, as_kind, check_columns, read_column
+from langevax.evaluation import Task
 
 FORMAT = 1
 MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
