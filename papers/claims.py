@@ -39,6 +39,7 @@ import matplotlib
 import numpy as np
 import xarray
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 import langevax
@@ -48,6 +49,9 @@ from langevax.run import keep_compiled_programs
 
 Size = Literal["small", "full"]
 """Of a run: small takes seconds to a minute, full is what the paper's figures need."""
+
+Variables = dict[str, tuple[str | tuple[str, ...], ArrayLike, dict[str, str]]]
+"""Of a dataset: dimensions, values and attributes."""
 
 RESULT, DATA, FIGURE = "result.json", "data.nc", "figure.svg"
 OUT = Path("out/atlas")
@@ -219,6 +223,16 @@ def table(checks: Iterable[dict[str, Any]]) -> list[str]:
         cells += [number(check["tolerance"], 3), "holds" if check["holds"] else "**fails**"]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return lines
+
+
+def variables(dims: str | tuple[str, ...], units: str, **arrays: ArrayLike) -> Variables:
+    """Return variables of a dataset that have the same dimensions and units.
+
+    Example:
+        >>> variables("step", "norm of x", distance=[1.0, 0.5])
+        {'distance': ('step', [1.0, 0.5], {'units': 'norm of x'})}
+    """
+    return {name: (dims, array, {"units": units}) for name, array in arrays.items()}
 
 
 def critical_value(comparisons: int, replicates: float = np.inf) -> float:
