@@ -21,6 +21,8 @@ independent modes  with exact laws (`independent_modes.py`): stability, steps to
                    steps are those of the exact recursion.
 classification     not convex: mean and autocorrelation of its loss are compared between N (`function_targets.py`).
 regression         one Metropolis proposal of fixed size, from draws of the posterior.
+
+The script is long as the claim has seven measurements and eight panels.
 """
 
 from typing import Any, NamedTuple

@@ -20,6 +20,8 @@ excess        E (f - f*)^2 of the network and of five linear estimators at d = 1
 along         training loss and excess risk through both phases, and the neurons on their way
 ablation      how many restarts succeed without phase I, without its noise, with other temperatures
 published     the paper's own run, d = m = 50, n = 1000, and longer steps in phase II
+
+The script is long as the claim has four experiments and six panels.
 """
 
 from typing import Any, NamedTuple
