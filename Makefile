@@ -20,9 +20,8 @@ demo: $(VENV)/.installed  ## a real table: network, certificate, scores of other
 SIZE ?= small
 JOBS ?= 2
 
-atlas: $(VENV)/.installed  ## every claim measured, out/atlas/atlas.html; in full: make atlas SIZE=full
-	$(BIN)/langevax study run all --size $(SIZE) --jobs $(JOBS) --resume --out out/atlas
-	$(BIN)/langevax study report out/atlas
+atlas: $(VENV)/.installed  ## every claim measured, out/atlas/atlas.md; in full: make atlas SIZE=full; again: FORCE=1
+	$(BIN)/python papers/atlas.py --size $(SIZE) --jobs $(JOBS) $(if $(FORCE),--force) --out out/atlas
 
 pictures: $(VENV)/.installed  ## the README's pictures, in out/
 	$(BIN)/python examples/certified_network.py

@@ -1,0 +1,275 @@
+"""Claims of the papers: what every script in this folder shares.
+
+Each script holds one claim of a paper against a measurement, in four parts:
+
+docstring   the claim, its formula, the paper with the number of the theorem, and what the figure shows
+measure     all numbers, as an xarray dataset with units
+draw        a figure, from the dataset alone
+judge       each measured number beside the predicted one, and a verdict that can fail, from the dataset alone
+
+It ends with `CLAIM = Claim(__file__, __doc__, measure, draw, judge)` and runs by `python papers/NAME.py`. The docstring
+is also the text on the page of all claims (`papers/atlas.py`), so it has these paragraphs, in plain text:
+
+    Claim: what the paper says, in our words.
+
+    Formula:
+        the same as a formula
+
+    Source: the paper, with the number of the theorem or equation.
+
+    Figure: what to look at in the figure.
+"""
+
+import argparse
+import hashlib
+import inspect
+import json
+import math
+import platform
+import textwrap
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import matplotlib
+import numpy as np
+import xarray
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from scipy.stats import t as student_t
+
+import langevax
+from langevax.figures.theme import style
+from langevax.report.numbers import number, with_error
+from langevax.run import keep_compiled_programs
+
+Size = Literal["small", "full"]
+"""Of a run: small takes seconds to a minute, full is what the paper's figures need."""
+
+Variables = dict[str, tuple[str | tuple[str, ...], ArrayLike, dict[str, str]]]
+"""Of a dataset: dimensions, values and attributes."""
+
+RESULT, DATA, FIGURE = "result.json", "data.nc", "figure.svg"
+OUT = Path("out/atlas")
+SECTIONS = ("Claim", "Formula", "Source", "Figure")
+ROUNDING = 1e-9  # of a tolerance: a number below it is printed as zero
+FALSE_ALARM = 1e-3  # probability that a true claim is refused, shared over all comparisons of a kind
+
+
+@dataclass(frozen=True)
+class Check:
+    """A measured number beside the predicted one.
+
+    Example:
+        >>> check = Check("the law has variance T", "Theorem 1", measured=1.02, predicted=1.0, tolerance=0.05)
+        >>> check.holds, Check("passes of SVRG-LD", "Theorem 2", 3.0, 2.0, 0.5, relation="at most").holds
+        (True, False)
+    """
+
+    statement: str
+    """What the numbers are, in plain words."""
+    source: str
+    """The theorem, equation or exact law that predicts it."""
+    measured: float
+    predicted: float
+    tolerance: float
+    """How far `measured` may be from `predicted`, or on the wrong side of it; in their unit."""
+    relation: Literal["equals", "at most", "at least"] = "equals"
+    error: float | None = None
+    """Standard error of `measured`, where it has one."""
+    unit: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """False for NaN."""
+        excess = self.measured - self.predicted
+        deviation = {"equals": abs(excess), "at most": excess, "at least": -excess}[self.relation]
+        return bool(deviation <= self.tolerance)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks of a claim, and the result in words."""
+
+    checks: tuple[Check, ...]
+    summary: str
+    """With the measured numbers and their errors."""
+    numbers: dict[str, float]
+    """Other measured numbers."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether there are checks and all of them hold."""
+        return bool(self.checks) and all(check.holds for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a paper and the functions that measure, draw and judge it."""
+
+    file: str
+    docstring: str | None
+    measure: Callable[[Size, int], xarray.Dataset]
+    """measure(size, seed)"""
+    draw: Callable[[xarray.Dataset], Figure]
+    judge: Callable[[xarray.Dataset], Verdict]
+
+    @property
+    def name(self) -> str:
+        """Of the script."""
+        return Path(self.file).stem
+
+    def run(self, size: Size = "small", seed: int = 0) -> xarray.Dataset:
+        """Measure; attributes of the dataset record the request, the versions, the seconds and the time."""
+        start = time.perf_counter()
+        data = self.measure(size, seed)
+        attributes = {"request": json.dumps(request(self.file, size, seed)), "versions": json.dumps(versions())}
+        attributes |= {"seconds": round(time.perf_counter() - start, 1)}
+        return data.assign_attrs(attributes | {"ended": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def figure(self, data: xarray.Dataset) -> Figure:
+        """The figure in the style of this library."""
+        with matplotlib.rc_context(style()):  # type: ignore[arg-type]
+            return self.draw(data)
+
+    def save(self, folder: Path, data: xarray.Dataset) -> dict[str, Any]:
+        """Write `data.nc`, `figure.svg` and `result.json` to `folder`, and return what `result.json` holds.
+
+        `result.json` is removed first and moved into place last: where it exists, the other files are complete and of
+        the same run. Raises ValueError where a section of the docstring is missing.
+        """
+        figure, verdict, about = self.figure(data), self.judge(data), sections(self.docstring)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RESULT).unlink(missing_ok=True)
+        data.to_netcdf(folder / DATA, engine="h5netcdf")
+        with matplotlib.rc_context({"svg.hashsalt": self.name}):  # the same numbers give the same file
+            figure.savefig(folder / FIGURE, bbox_inches="tight", dpi=200, metadata={"Date": None})
+        result = {"name": self.name, **about, "holds": verdict.holds, "summary": verdict.summary}
+        result |= {"checks": [_as_json(check) for check in verdict.checks], "numbers": verdict.numbers}
+        result |= {key: json.loads(data.attrs[key]) for key in ("request", "versions")}
+        result |= {key: data.attrs[key] for key in ("seconds", "ended")}
+        part = folder / f".{RESULT}.part"
+        part.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(folder / RESULT)
+        return result
+
+    def main(self, arguments: list[str] | None = None) -> None:
+        """Run from the command line: measure, save, and print the table of checks."""
+        parser = argparse.ArgumentParser(description=(self.docstring or "").partition("\n")[0])
+        add_options(parser)
+        options = parser.parse_args(arguments)
+        keep_compiled_programs()
+        folder = options.out / self.name
+        result = self.save(folder, self.run(options.size, options.seed))
+        print(f"Claim: {result['Claim']}\nSource: {result['Source']}\n")
+        print("\n".join(table(result["checks"])))
+        print(f"\n{'It holds.' if result['holds'] else 'It does not hold.'} {result['summary']}\n\n{folder / FIGURE}")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add --size, --seed and --out."""
+    parser.add_argument("--size", choices=get_args(Size), default="small", help="small: seconds to a minute (default)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"a folder a claim (default {OUT})")
+
+
+def request(file: str | Path, size: str, seed: int) -> dict[str, str | int]:
+    """What a result depends on. An edited script is another request."""
+    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    return {"size": size, "seed": seed, "version": langevax.__version__, "script": digest}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that numbers depend on."""
+    libraries = {name: version(name) for name in ("jax", "jaxlib", "numpy", "xarray")}
+    return {"langevax": langevax.__version__, "python": platform.python_version()} | libraries
+
+
+def sections(docstring: str | None) -> dict[str, str]:
+    """Return the title of a script's docstring and its sections; raises ValueError where one is missing.
+
+    Example:
+        >>> sections("Low towers.\\n\\nClaim: low.\\n\\nFormula:\\n    h < 2\\n\\nSource: us.\\n\\nFigure: look\\nup.")
+        {'title': 'Low towers.', 'Claim': 'low.', 'Formula': 'h < 2', 'Source': 'us.', 'Figure': 'look up.'}
+    """
+    title, *paragraphs = inspect.cleandoc(docstring or "").split("\n\n")
+    texts = {"title": " ".join(title.split())}
+    for name in SECTIONS:
+        matches = [text.removeprefix(f"{name}:") for text in paragraphs if text.startswith(f"{name}:")]
+        if len(matches) != 1:
+            raise ValueError(f"the docstring has {len(matches)} paragraphs that begin with '{name}:'; write one.")
+        texts[name] = textwrap.dedent(matches[0].strip("\n")) if name == "Formula" else " ".join(matches[0].split())
+    return texts
+
+
+def table(checks: Iterable[dict[str, Any]]) -> list[str]:
+    """Lines of a Markdown table of checks: predicted, measured with its standard error, tolerance, verdict.
+
+    Example:
+        >>> table([asdict(Check("height", "Theorem 11", 3.0, 2.0, 0.5, "at most", unit="m")) | {"holds": False}])[-1]
+        '| height (Theorem 11) | at most 2 | 3 m | 0.5 | **fails** |'
+    """
+    lines = ["| measured (what predicts it) | predicted | measured | tolerance | verdict |", "|---|---|---|---|---|"]
+    for check in checks:
+        relation = "" if check["relation"] == "equals" else check["relation"] + " "
+        rounding = ROUNDING * (check["tolerance"] or 0.0)
+        value, error = (0.0 if v is not None and abs(v) < rounding else v for v in (check["measured"], check["error"]))
+        measured = f"{with_error(value, error)} {check['unit']}".strip()
+        cells = [f"{check['statement']} ({check['source']})", relation + number(check["predicted"]), measured]
+        cells += [number(check["tolerance"], 3), "holds" if check["holds"] else "**fails**"]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return lines
+
+
+def variables(dims: str | tuple[str, ...], units: str, **arrays: ArrayLike) -> Variables:
+    """Return variables of a dataset that have the same dimensions and units.
+
+    Example:
+        >>> variables("step", "norm of x", distance=[1.0, 0.5])
+        {'distance': ('step', [1.0, 0.5], {'units': 'norm of x'})}
+    """
+    return {name: (dims, array, {"units": units}) for name, array in arrays.items()}
+
+
+def critical_value(comparisons: int, replicates: float = np.inf) -> float:
+    """Standard errors that a true claim exceeds in one of so many comparisons with probability `FALSE_ALARM`.
+
+    Errors come from `replicates` runs: Student's t with a Bonferroni correction.
+
+    Example:
+        >>> round(critical_value(1), 2), round(critical_value(6, 20), 2)
+        (3.29, 4.67)
+    """
+    return float(student_t.isf(FALSE_ALARM / (2 * comparisons), replicates - 1))
+
+
+def jackknife(
+    samples: np.ndarray, statistic: Callable[[np.ndarray], float | np.ndarray], groups: int = 40
+) -> tuple[float, float]:
+    """Return the statistic of all samples without its bias, and its standard error, by leaving groups out."""
+    parts = np.array_split(np.arange(len(samples)), groups)
+    left_out = np.array([statistic(np.delete(samples, part, axis=0)) for part in parts])
+    value = groups * statistic(samples) - (groups - 1) * left_out.mean()
+    return float(value), float(np.sqrt((groups - 1) * left_out.var()))
+
+
+def exponent(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope of log y in log x by least squares, and its standard error from the residuals.
+
+    Example:
+        >>> round(exponent(np.array([1.0, 2.0, 4.0]), np.array([3.0, 12.0, 48.0]))[0], 6)
+        2.0
+    """
+    x, y = np.log(x) - np.log(x).mean(), np.log(y)
+    slope = float(x @ y / (x @ x))
+    residual = y - y.mean() - slope * x
+    return slope, float(np.sqrt(residual @ residual / max(len(x) - 2, 1) / (x @ x)))
+
+
+def _as_json(check: Check) -> dict[str, Any]:
+    values = asdict(check) | {"holds": check.holds}
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}

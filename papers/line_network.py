@@ -1,0 +1,231 @@
+"""Networks whose neurons have one weight, and the exact law of their MFLD at its own step size, on a grid.
+
+    h(w, x) = scale tanh(a w + c),     x = (a, c);     mean loss + ridge E w^2 + temperature E_q log q
+
+One step moves a particle to a w - b grad V_g(w) + c sqrt(temperature) xi (`Exponential`, g the dual vector of the law
+it is at), so that the law of infinitely many particles is pushed by a matrix which depends on the law itself.
+N particles fluctuate about it: eta = sqrt(N) (empirical - law) has in the limit of large N the covariance
+
+    S  <-  A S A' + diag(law') - K diag(law) K',      A = K + (derivative of K law in g) diag(loss'') h'
+
+(the central limit theorem of interacting Markov chains; derived). At rest and for small steps the outputs' covariance
+times N is C (I + W C / temperature)^{-1}, with C = Cov_{q*}(h), W = diag(loss'') / n, where independent draws have C.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+from scipy.linalg import eigh
+from scipy.special import xlogy
+from threadpoolctl import threadpool_limits
+
+from langevax import trees
+from langevax.algorithm import State
+from langevax.problems import losses
+from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.neurons import Scaled
+from langevax.theory.grid_risk import GridRisk
+
+
+class ExactLoss(NamedTuple):
+    """A loss in NumPy, for the laws on a grid."""
+
+    loss: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    conjugate: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    second_derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    """In z."""
+
+
+def _sigmoid(t: np.ndarray) -> np.ndarray:
+    return (1 + np.tanh(t / 2)) / 2
+
+
+def _entropy(s: np.ndarray) -> np.ndarray:
+
+    return xlogy(s, s) + xlogy(1 - s, 1 - s)
+
+
+EXACT = {
+    "squared": ExactLoss(
+        lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y, lambda z, y: np.ones_like(z)
+    ),
+    "logistic": ExactLoss(
+        lambda z, y: np.logaddexp(0, -y * z),
+        lambda z, y: -y * _sigmoid(-y * z),
+        lambda g, y: _entropy(-y * g),
+        lambda z, y: _sigmoid(z) * _sigmoid(-z),
+    ),
+}
+
+
+class Line(Scaled):
+    """h = scale tanh(a w + c), with particle (w,) and input (a, c).
+
+    >>> float(Line()(jnp.ones(1), jnp.array([2.0, -2.0])))
+    0.0
+    """
+
+    scale: float | Float[Array, ""] = 1.0
+
+    def activation(self, particle: Float[Array, "1"], x: Float[Array, "2"]) -> Float[Array, ""]:
+        return jnp.tanh(x[0] * particle[0] + x[1])
+
+    def activation_slopes(self, second_moments: Float[Array, "2"]) -> Float[Array, "1"]:
+        return second_moments[:1]
+
+    def particle_size(self, num_features: int) -> int:
+        return 1
+
+
+class NormalStart(eqx.Module):
+    """Draws particles from N(mean, deviation^2)."""
+
+    mean: float
+    deviation: float
+    num_particles: int = eqx.field(static=True)
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, "particles 1"]:
+        return self.mean + self.deviation * trees.normal(key, (self.num_particles, 1), jnp.float32)
+
+
+@dataclass(frozen=True)
+class LineNetwork:
+    """The same problem for particles and for the grid, and the normal law it starts from."""
+
+    slopes: tuple[float, ...]
+    shifts: tuple[float, ...]
+    targets: tuple[float, ...]
+    scale: float
+    ridge: float
+    temperature: float
+    loss: str
+    start_mean: float
+    start_deviation: float
+
+    def risk(self) -> MeanFieldRisk:
+        """Return the problem of particles."""
+        inputs = jnp.asarray(np.stack([self.slopes, self.shifts], 1), jnp.float32)
+        targets = jnp.asarray(self.targets, jnp.float32)
+        return MeanFieldRisk(Line(self.scale), getattr(losses, self.loss), inputs, targets, 2 * self.ridge)
+
+    def start(self, num_particles: int) -> NormalStart:
+        """Return the start of particles."""
+        return NormalStart(self.start_mean, self.start_deviation, num_particles)
+
+    def values(self, points: Float[np.ndarray, " grid"]) -> Float[np.ndarray, "n grid"]:
+        """Return h_i on the grid."""
+        return self.scale * np.tanh(np.outer(self.slopes, points) + np.array(self.shifts)[:, None])
+
+    def grid_risk(self, points: Float[np.ndarray, " grid"]) -> GridRisk:
+        """Return the problem of laws on the grid."""
+        exact, targets = EXACT[self.loss], np.array(self.targets)
+        return GridRisk(points, self.values(points), targets, self.ridge, self.temperature, *exact[:3])
+
+    def start_density(self, risk: GridRisk) -> Float[np.ndarray, " grid"]:
+        """Return the start as a density on the grid."""
+        density = np.exp(-(((risk.points - self.start_mean) / self.start_deviation) ** 2) / 2)
+        return density / (risk.measure @ density)
+
+
+def outputs_and_risk(problem: MeanFieldRisk, state: State) -> Array:
+    """Return the outputs of particles, and their risk with the ridge."""
+    ridge = jnp.mean(jnp.sum(state.position**2, axis=-1)) * jnp.asarray(problem.precision, state.position.dtype) / 2
+    return jnp.append(problem.outputs(state.position), problem.value(state.position) + ridge)
+
+
+def quantities(risk: GridRisk, densities: np.ndarray) -> np.ndarray:
+    """Return what `outputs_and_risk` records, for laws on a grid."""
+    outputs = densities @ (risk.measure * risk.values).T
+    ridge = risk.ridge * densities @ (risk.measure * risk.squared_norms)
+    return np.column_stack([outputs, risk.loss(outputs, risk.targets).mean(axis=1) + ridge])
+
+
+class ChainLaws(NamedTuple):
+    """Infinitely many particles of MFLD, axis 0 the step, the start included."""
+
+    density: Float[np.ndarray, "steps grid"]
+    outputs: Float[np.ndarray, "steps n"]
+    fluctuation: Float[np.ndarray, "steps n"]
+    """The limit of N Var z_i; NaN where it was not asked for."""
+
+
+def chain_laws(
+    network: LineNetwork, points: Float[np.ndarray, " grid"], step_size: float, num_steps: int, fluctuations: bool
+) -> ChainLaws:
+    """The exact law of MFLD's steps. The grid's spacing must resolve the noise of one step, sqrt(2 step T) about.
+
+    With `fluctuations` each step costs three products of grid x grid matrices, on one thread: with several, products
+    this small take up to thirty times as long on a busy machine.
+    """
+
+    with threadpool_limits(1, user_api="blas"):
+        return _chain_laws(network, points, step_size, num_steps, fluctuations)
+
+
+def _chain_laws(
+    network: LineNetwork, points: Float[np.ndarray, " grid"], step_size: float, num_steps: int, fluctuations: bool
+) -> ChainLaws:
+    risk, second_derivative = network.grid_risk(points), EXACT[network.loss].second_derivative
+    weights, values, n = risk.measure, risk.values, len(network.targets)
+    slopes = np.array(network.slopes)[:, None] * (network.scale - values**2 / network.scale)  # of h_i in w
+    precision = 2 * network.ridge
+    a = np.exp(-step_size * precision)
+    b, variance = (1 - a) / precision, network.temperature * (1 - a**2) / precision
+    if np.max(np.diff(points)) > np.sqrt(variance):
+        raise ValueError(f"the grid is coarser than the noise of one step, {np.sqrt(variance):.3g}; pass a finer one.")
+    mass = weights * network.start_density(risk)
+    covariance = np.diag(mass) - np.outer(mass, mass)
+    masses, spread = (
+        [mass],
+        [np.einsum("ij,jk,ik->i", values, covariance, values) if fluctuations else np.full(n, np.nan)],
+    )
+    for _ in range(num_steps):
+        z = values @ mass
+        dual = risk.derivative(z, risk.targets)
+        moves = points[:, None] - (a * points - b * (dual @ slopes) / n)[None, :]
+        kernel = weights[:, None] * np.exp(-(moves**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+        pushed = kernel @ mass
+        if fluctuations:
+            transported = -b / n * (kernel * moves / variance) @ (mass * slopes).T
+            response = kernel + transported * second_derivative(z, risk.targets) @ values
+            covariance = response @ covariance @ response.T + np.diag(pushed) - kernel * mass @ kernel.T
+            spread.append(np.einsum("ij,jk,ik->i", values, covariance, values))
+        else:
+            spread.append(spread[0])
+        mass = pushed
+        masses.append(mass)
+    law = np.array(masses)
+    return ChainLaws(law / weights, law @ values.T, np.array(spread))
+
+
+def resting_covariance(network: LineNetwork, risk: GridRisk, density: np.ndarray) -> Float[np.ndarray, "n n"]:
+    """C (I + W C / temperature)^{-1}: N times the covariance of the outputs of N interacting particles at rest."""
+    independent, n = risk.covariance(density), len(network.targets)
+    curvature = EXACT[network.loss].second_derivative(risk.outputs(density), risk.targets) / n
+    return independent @ np.linalg.inv(np.eye(n) + curvature[:, None] * independent / network.temperature)
+
+
+def linearised_rate(network: LineNetwork, risk: GridRisk) -> float:
+    """Rate of L - L* in the slowest mode of the flow at q*: twice the least eigenvalue of A (T + B) (derived).
+
+    For q = q* (1 + f): d/dt (q* f) = div(q* grad(T f + sum_i loss''_i h_i <h_i, f>_{q*} / n)).
+    """
+
+    density = risk.gibbs(risk.optimal_dual())
+    curvature = EXACT[network.loss].second_derivative(risk.outputs(density), risk.targets)
+    dense = density > 1e-10 * density.max()  # elsewhere there is no mass to relax
+    q, x, h = density[dense], risk.points[dense], risk.values[:, dense]
+    mass = q * risk.measure[dense]
+    conductance = np.sqrt(q[1:] * q[:-1]) / np.diff(x)
+    laplacian = np.diag(np.append(conductance, 0) + np.insert(conductance, 0, 0))
+    laplacian -= np.diag(conductance, 1) + np.diag(conductance, -1)
+    weighted = h * mass
+    middle = np.diag(len(curvature) * risk.temperature / curvature) + weighted @ h.T
+    inner = np.diag(mass) - weighted.T @ np.linalg.solve(middle, weighted)
+    return float(2 * risk.temperature * eigh(laplacian, inner, eigvals_only=True, subset_by_index=[1, 1])[0])

@@ -1,0 +1,347 @@
+"""Variance-reduced chains spread exactly in each mode of a posterior, where SGLD is too wide; none crosses.
+
+Claim: Where SGLD is several times too wide, SVRG-LD and SARAH-LD sample each mode of a mixture's posterior with its
+exact spread after 60 epochs, at the same step: mu_k and Sigma_k are a mode's mean and covariance, and the spread is 1
+for exact draws. None of these methods moves chains between the modes.
+
+Formula:
+    E[(theta - mu_k)' Sigma_k^-1 (theta - mu_k)] / 2 = 1   in mode k = 1, 2
+
+Source: Kinoshita and Suzuki (NeurIPS 2022), the experiment on the mixture of Welling and Teh (ICML 2011); the reference
+by quadrature and the count of crossings are ours.
+
+Figure: Left: ends of chains on the exact density of either mode; SGLD's lie far outside. Right: the spread index falls
+to 1 for SVRG-LD and SARAH-LD and stays above 2 for SGLD. Below: the share of chains in mode 1 depends on the start;
+SVRG-LD and MALA from one start agree, so MALA as a reference hides the error.
+
+The posterior, with variances in the second place:
+
+    theta1 ~ N(0, 10),  theta2 ~ N(0, 1),  x_i ~ N(theta1, 2) / 2 + N(theta1 + theta2, 2) / 2
+
+with n = 10^4 observations at theta = (0, 1). The paper samples exp(-sum_i ...) at eta = 1e-5. Here the potential is a
+mean and the temperature 1/n, and the same chain has step_size = eta n = 0.1: step times gradient is eta n times the
+mean, and the noise is sqrt(2 eta n / n) = sqrt(2 eta). The paper compares with MALA from the same start; here the
+reference is the posterior itself, by quadrature, one mode at a time.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.optimize import minimize
+
+from claims import Check, Claim, Size, Verdict
+from langevax import gradients
+from langevax.figures.theme import INK, LIGHT, METHODS
+from langevax.langevin import Langevin
+from langevax.metropolis import MALA
+from langevax.problems.posterior import posterior
+from langevax.run import Result, simulate
+
+TRUTH = np.array([0.0, 1.0])
+PRIOR_VARIANCES, VARIANCE = np.array([10.0, 1.0]), 2.0
+GRID, REACH = 81, 7.0  # of the quadrature: points a side, and standard deviations to either side
+
+STEP_SIZE = 0.1  # eta n, with the paper's eta = 1e-5 at its n = 10^4
+MALA_STEP_SIZE = 1.0  # eta n, with the paper's 1e-4
+SIZES: dict[Size, dict[str, int]] = {  # n stays: at n = 1000 the barrier is low, and chains cross
+    "full": {"n": 10_000, "batch": 100, "chains": 512, "epochs": 60, "mala_steps": 300},
+    "small": {"n": 10_000, "batch": 100, "chains": 64, "epochs": 36, "mala_steps": 48},
+}
+PERIOD, RECORDS = 100, 12
+STARTS = {"N(0, I)": (0.0, 0.0), "N((0, 1), I)": (0.0, 1.0)}  # the paper's, and one that leans to a mode
+
+TOLERANCE, SIGMAS = 0.1, 3.0  # an index is 1 within both together: discretisation at this step is 0.015 of it
+BETWEEN, WIDE = 0.05, 1.5  # share of chains that may be in neither mode; an index that is far from 1
+REDUCED = ("SVRG-LD", "SARAH-LD")
+LATE, INSIDE = 3, 40.0  # records that are judged; half the squared distance within a mode: 9 sd (the ridge: 90)
+
+
+# ---- the posterior
+
+
+def log_likelihood(theta: jax.Array, x: jax.Array) -> jax.Array:
+    """Of one observation, up to a constant."""
+    return jnp.logaddexp(-((x - theta[0]) ** 2) / (2 * VARIANCE), -((x - theta[0] - theta[1]) ** 2) / (2 * VARIANCE))
+
+
+def observations(n: int, seed: int) -> np.ndarray:
+    """Draw n observations at the truth."""
+    random = np.random.default_rng(seed)
+    return TRUTH[0] + TRUTH[1] * (random.random(n) < 0.5) + np.sqrt(VARIANCE) * random.normal(size=n)
+
+
+def log_posterior(theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """At each of `theta` (..., 2), in float64 and up to a constant."""
+    flat = theta.reshape(-1, 2)
+    values = -(flat**2 / (2 * PRIOR_VARIANCES)).sum(-1)
+    for i, (a, b) in enumerate(flat):
+        first, second = (x - a) ** 2 / (2 * VARIANCE), (x - a - b) ** 2 / (2 * VARIANCE)
+        low = np.minimum(first, second)
+        values[i] += (np.log1p(np.exp(-np.abs(first - second))) - low).sum()
+    return values.reshape(theta.shape[:-1])
+
+
+class Modes(NamedTuple):
+    """The exact law, by quadrature; the mode with theta2 > 0 comes first."""
+
+    weight: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+    density: np.ndarray
+    """On the grid, in units of the mode's highest."""
+    theta: np.ndarray
+    """The grid, (mode, u, v, coordinate)."""
+
+
+def exact_modes(x: np.ndarray) -> Modes:
+    """Weight, mean and covariance of either mode, and the density on a grid about it.
+
+    The grid follows the Hessian at the mode's top; the trapezium rule on a law that has died away at the grid's edge
+    is exact to rounding. theta2 = 0 parts the modes: it is the axis of the likelihood's symmetry.
+    """
+    ticks = np.linspace(-REACH, REACH, GRID)
+    whitened = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1)
+    points, logs, cells = [], [], []
+    for start in (TRUTH, np.array([TRUTH.sum(), -TRUTH[1]])):
+        top = minimize(lambda t: -log_posterior(t, x) / len(x), start, method="Nelder-Mead", options={"xatol": 1e-8})
+        step = 3e-3
+        moves = step * np.array([[1, 1], [1, -1], [-1, 1], [-1, -1], [1, 0], [-1, 0], [0, 1], [0, -1], [0, 0]])
+        pp, pm, mp, mm, right, left, up, down, middle = log_posterior(top.x + moves, x)
+        cross = (pp - pm - mp + mm) / 4
+        hessian = -np.array([[right + left - 2 * middle, cross], [cross, up + down - 2 * middle]]) / step**2
+        root = np.linalg.cholesky(np.linalg.inv(hessian))
+        points.append(top.x + whitened @ root.T)
+        logs.append(log_posterior(points[-1], x))
+        cells.append(np.linalg.det(root))
+    theta, height = np.stack(points), np.stack(logs)
+    density = np.exp(height - height.max())
+    own_side = np.sign(theta[..., 1]) == np.array([1, -1])[:, None, None]
+    mass = density * own_side * np.array(cells)[:, None, None]
+    weight = mass.sum((1, 2))
+    share = mass / weight[:, None, None]
+    mean = np.einsum("muv,muvi->mi", share, theta)
+    centred = theta - mean[:, None, None]
+    covariance = np.einsum("muv,muvi,muvj->mij", share, centred, centred)
+    return Modes(weight / weight.sum(), mean, covariance, density / density.max((1, 2), keepdims=True), theta)
+
+
+def distances(positions: np.ndarray, law: Modes) -> tuple[np.ndarray, np.ndarray]:
+    """The mode of each position, and half its squared distance from that mode's mean in units of its covariance."""
+    mode = (positions[..., 1] < 0).astype(int)
+    away = positions - law.mean[mode]
+    return mode, np.einsum("...i,...ij,...j->...", away, np.linalg.inv(law.covariance)[mode], away) / 2
+
+
+# ---- measure
+
+
+def measure(size: Size, seed: int) -> xarray.Dataset:
+    """Four methods at one step size and budget of component gradients, from N(0, I); two of them, MALA one, leaning."""
+    n, batch, chains, epochs, mala_steps = SIZES[size].values()
+    x = observations(n, seed)
+    law = exact_modes(x)
+    rows, precision = jnp.asarray(x, jnp.float32), jnp.asarray(1 / PRIOR_VARIANCES, jnp.float32)
+    problem, temperature = posterior(None, log_likelihood, rows, prior_precision=precision)
+    cost = n + 2 * batch * (PERIOD - 1)  # of an epoch
+    estimators = {
+        "LD": (gradients.Full(), epochs * cost // n),
+        "SGLD": (gradients.Minibatch(batch_size=batch), epochs * cost // batch),
+        "SVRG-LD": (gradients.SVRG(batch_size=batch, period=PERIOD), epochs * PERIOD),
+        "SARAH-LD": (gradients.SARAH(batch_size=batch, period=PERIOD), epochs * PERIOD),
+    }
+    langevin = {name: Langevin(STEP_SIZE, temperature, gradient) for name, (gradient, _) in estimators.items()}
+
+    def simulated(algorithm: Langevin | MALA, start: str, steps: int, stream: int) -> Result:
+        every, centre = steps // RECORDS, jnp.asarray(STARTS[start], jnp.float32)
+
+        def draw_start(key: jax.Array) -> jax.Array:
+            return centre + jax.random.normal(key, (2,), jnp.float32)
+
+        key = jax.random.fold_in(jax.random.key(seed), stream)
+        steps = every * RECORDS
+        return simulate(algorithm, problem, draw_start, key=key, num_steps=steps, record_every=every, num_chains=chains)
+
+    (centred, leaning), mala = STARTS, MALA(MALA_STEP_SIZE, temperature)
+    runs = {
+        name: simulated(langevin[name], centred, steps, i) for i, (name, (_, steps)) in enumerate(estimators.items())
+    }
+    used = np.stack([np.asarray(run.trace.info["evaluations"])[0] for run in runs.values() if run.trace])
+    positions = np.stack([np.asarray(run.positions, np.float64) for run in runs.values()])
+    mode, ratio = distances(positions, law)
+    ends = [
+        [runs["SVRG-LD"], simulated(langevin["SVRG-LD"], leaning, epochs * PERIOD // 3, 5)],
+        [simulated(mala, centred, mala_steps, 4), simulated(mala, leaning, mala_steps, 6)],
+    ]
+    share = [[(np.asarray(run.position)[:, 1] > 0).mean() for run in of_method] for of_method in ends]
+    theta, count, one = {"units": "1 (location)"}, {"units": "component gradients per chain"}, {"units": "1"}
+    return xarray.Dataset(
+        {
+            "gradients": (("sampler", "record"), used.astype(float), count),
+            "ratio": (("sampler", "chain", "record"), ratio, one | {"long_name": "half the squared distance"}),
+            "mode_of": (("sampler", "chain", "record"), mode, one | {"long_name": "0 where theta2 > 0, else 1"}),
+            "end": (("sampler", "chain", "coordinate"), positions[:, :, -1], theta),
+            "share": (("compared", "start"), np.array(share), one | {"long_name": "share of chains with theta2 > 0"}),
+            "exact_weight": (("mode",), law.weight, one),
+            "exact_mean": (("mode", "coordinate"), law.mean, theta),
+            "exact_covariance": (("mode", "coordinate", "other"), law.covariance, {"units": "1 (location squared)"}),
+            "density": (("mode", "u", "v"), law.density, {"units": "1 (of the mode's top)"}),
+            "theta": (("mode", "u", "v", "coordinate"), law.theta, theta),
+        },
+        coords={"sampler": list(runs), "compared": ["SVRG-LD", "MALA"], "start": list(STARTS)}
+        | {"mode": ["theta2 > 0", "theta2 < 0"], "coordinate": ["theta1", "theta2"]},
+        attrs={"n": n, "batch_size": batch, "period": PERIOD, "chains": chains, "step_size": STEP_SIZE, "seed": seed}
+        | {"eta_of_the_paper": STEP_SIZE / n, "temperature": temperature, "epochs": epochs, "size": size},
+    )
+
+
+def spread(data: xarray.Dataset, name: str, records: slice) -> tuple[np.ndarray, np.ndarray, int]:
+    """Per mode the spread index over these records, its standard error over chains, and the chains left out.
+
+    The index is tr(exact covariance^-1 second moment about the exact mean) / 2: 1 for exact draws, else the mean ratio
+    of variances over the two principal directions. A few chains are still on the ridge between the modes when a run
+    ends; they are in neither and are left out, unless they are many.
+    """
+    ratio, mode = data["ratio"].sel(sampler=name).values, data["mode_of"].sel(sampler=name).values[:, -1]
+    arrived = np.all(ratio[:, -LATE:] < INSIDE, axis=1)
+    if arrived.mean() < 0.9:
+        arrived = np.ones(len(ratio), bool)
+    by_mode = [ratio[arrived & (mode == m), records].mean(1) for m in range(2)]
+    errors = [ratios.std(ddof=1) / np.sqrt(len(ratios)) for ratios in by_mode]
+    return np.array([ratios.mean() for ratios in by_mode]), np.array(errors), int((~arrived).sum())
+
+
+# ---- draw
+
+
+def draw(data: xarray.Dataset) -> Figure:
+    """Chains on the exact density, mode by mode; the spread index along the run; where chains ended by their start."""
+    figure = Figure(figsize=(10.5, 6.2))
+    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.25), height_ratios=(1.55, 1))
+    cells = grid[:, 0].subgridspec(2, 1)  # one for both: layouts of two would overlap
+    for mode in range(2):
+        draw_mode(figure.add_subplot(cells[mode]), data, mode)
+    draw_index(figure.add_subplot(grid[0, 1]), data)
+    draw_share(figure.add_subplot(grid[1, 1]), data)
+    return figure
+
+
+def draw_mode(axes: Axes, data: xarray.Dataset, mode: int) -> None:
+    theta, density = data["theta"].values[mode], data["density"].values[mode]
+    for name in ("SGLD", "SVRG-LD"):
+        ends = data["end"].sel(sampler=name).values[data["mode_of"].sel(sampler=name)[:, -1] == mode]
+        colour, marker = METHODS[name]
+        axes.plot(*ends.T, marker, label=name, color=colour, markersize=3, alpha=0.6, markeredgewidth=0)
+    axes.contour(theta[..., 0], theta[..., 1], density, np.exp([-4.5, -2.0, -0.5]), colors=INK, linewidths=1.0)
+    (a, b), weight = data["exact_mean"].values[mode], float(data["exact_weight"][mode])
+    da, db = 4.6 * np.sqrt(np.diag(data["exact_covariance"].values[mode]))
+    axes.locator_params(axis="x", nbins=5)
+    axes.set(xlim=(a - da, a + da), ylim=(b - db, b + db), xlabel="$\\theta_1$, first location")
+    axes.set(ylabel="$\\theta_2$, shift of the second", title=f"Mode {mode + 1}, exact weight {weight:.3f}")
+    if mode == 0:
+        for k, (name, mark) in enumerate({"SGLD": "▲", "SVRG-LD": "●"}.items()):
+            place = {"transform": axes.transAxes, "ha": "right", "va": "top"}
+            axes.text(0.98, 0.95 - 0.11 * k, f"{mark} {name}", color=METHODS[name][0], **place)
+        axes.text(0.02, 0.04, "lines: exact, 1, 2, 3 sd", transform=axes.transAxes)
+
+
+def draw_index(axes: Axes, data: xarray.Dataset) -> None:
+    shifts = {"SVRG-LD": -9, "SARAH-LD": 9}  # of labels, in points
+    for name in data["sampler"].values:
+        colour, marker = METHODS[str(name)]
+        x = data["gradients"].sel(sampler=name).values / 1e6
+        index, error, _ = zip(*(spread(data, name, slice(k, k + 1)) for k in range(len(x))), strict=True)
+        index, error = np.array(index), np.array(error)
+        for mode, (shift, face) in enumerate(((0.988, colour), (1.012, LIGHT["paper"]))):
+            label, line = f"{name}, mode {mode + 1}", {"color": colour, "fmt": marker + ":", "linewidth": 0.9}
+            axes.errorbar(x * shift, index[:, mode], error[:, mode], markerfacecolor=face, label=label, **line)
+        place = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+        axes.annotate(name, (x[-1], index[-1].mean()), (12, shifts.get(str(name), 0)), color=colour, **place)
+    axes.axhline(1, color=INK)
+    axes.set(yscale="log", ylim=(0.6, None), ylabel="spread index, chain / exact")
+    axes.set_xlim(0, 1.25 * float(data["gradients"].max()) / 1e6)  # with room for the names
+    title = "Spread in mode 1 (filled) and 2 (hollow), standard errors"
+    axes.set(xlabel="component gradients per chain (millions)", title=title)
+
+
+def draw_share(axes: Axes, data: xarray.Dataset) -> None:
+    exact_weight = float(data["exact_weight"][0])
+    for row, start in enumerate(data["start"].values):
+        for name, shift in (("SVRG-LD", -0.13), ("MALA", 0.13)):
+            p = float(data["share"].sel(compared=name, start=start))
+            colour, marker = METHODS[name]
+            error = np.sqrt(p * (1 - p) / data.attrs["chains"])
+            axes.errorbar(p, row + shift, xerr=error, fmt=marker, color=colour)
+            axes.annotate(name, (p + error, row + shift), (5, 0), textcoords="offset points", color=colour, va="center")
+    axes.axvline(exact_weight, color=INK)
+    axes.annotate(f"exact {exact_weight:.3f}", (exact_weight, 0.5), (5, 0), textcoords="offset points", va="center")
+    axes.set(yticks=range(data.sizes["start"]), yticklabels=[f"from {s}" for s in data["start"].values])
+    axes.set(ylim=(1.5, -0.5), xlim=(0.4, 1.0), xlabel="share of chains that end in mode 1")
+    axes.set(ylabel="start", title="No chain crosses: the start decides the share, for MALA too")
+
+
+# ---- judge
+
+
+def judge(data: xarray.Dataset) -> Verdict:
+    """SVRG-LD and SARAH-LD at 1 in both modes, SGLD far above it, and no chain that crossed."""
+    chains, weight = data.attrs["chains"], float(data["exact_weight"][0])
+    index, error, left_out = {}, {}, {}
+    for name in (str(name) for name in data["sampler"].values):
+        index[name], error[name], left_out[name] = spread(data, name, slice(-LATE, None))
+    inside, mode = data["ratio"].values < INSIDE, data["mode_of"].values
+    crossed = int((inside & inside[..., -1:] & (mode != mode[..., -1:])).any(-1).sum())
+    share = data["share"].values
+    share_error = np.sqrt(share * (1 - share) / chains)
+
+    checks = []
+    for name in REDUCED:
+        for m in range(2):
+            statement = f"spread of {name}'s chains in mode {m + 1}, over the exact one"
+            value, one_error = float(index[name][m]), float(error[name][m])
+            tolerance = TOLERANCE + SIGMAS * one_error
+            checks.append(Check(statement, "exact law, by quadrature", value, 1.0, tolerance, error=one_error))
+    statement = "share of chains still between the modes, SVRG-LD's or SARAH-LD's"
+    between = max(left_out[name] for name in REDUCED) / chains
+    checks.append(Check(statement, "our aim", between, 0.0, BETWEEN, "at most"))
+    statement, source = "spread of SGLD's chains over the exact one, less three errors", "our aim: too wide by half"
+    value = float(index["SGLD"].mean() - SIGMAS * np.linalg.norm(error["SGLD"]) / 2)
+    checks.append(Check(statement, f"{source} at least", value, WIDE, 0.0, "at least"))
+    statement = "chains of all methods that crossed between the modes"
+    checks.append(Check(statement, "the barrier between them", float(crossed), 0.0, 0.0, "at most", unit="chains"))
+    statement = "share in mode 1 from a leaning start, less three errors: above its weight"
+    value = float((share - SIGMAS * share_error)[:, 1].min())
+    checks.append(Check(statement, "no chain crosses", value, weight, 0.0, "at least"))
+
+    def pair(values: np.ndarray, errors: np.ndarray, digits: int) -> str:
+        return " and ".join(f"{v:.{digits}f} ± {e:.{digits}f}" for v, e in zip(values, errors, strict=True))
+
+    used = data["gradients"].values[-1, -1]
+    spreads = ", ".join(
+        f"{name} {pair(index[name], error[name], 2)} ({left_out[name]} left out)" for name in (*REDUCED, "SGLD")
+    )
+    ends = [pair(*values, 3) for values in zip(share, share_error, strict=True)]
+    summary = (
+        f"After {used:.3g} component gradients the spread index of the two modes is {spreads}; exact is 1, and "
+        f"chains still on the ridge, of {chains}, are left out. LD, with few steps for so many gradients, is at "
+        f"{index['LD'].mean():.2g}. {crossed or 'No'} chain{'s' * (crossed > 1)} crossed between the modes: from a "
+        f"centred and a leaning start SVRG-LD has {ends[0]} of its chains in the mode of exact weight {weight:.3f}, "
+        f"MALA {ends[1]}."
+    )
+    numbers = {}
+    for i, j in np.ndindex(2, 2):
+        which = f"{data['compared'].values[i]}_{('centred', 'leaning')[j]}"
+        numbers |= {f"{which}_share": float(share[i, j]), f"{which}_share_error": float(share_error[i, j])}
+        for name in ("LD", "SGLD"):
+            numbers |= {f"{name}_index_{j + 1}": float(index[name][j]), f"{name}_error_{j + 1}": float(error[name][j])}
+    return Verdict(tuple(checks), summary, numbers)
+
+
+CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+
+if __name__ == "__main__":
+    CLAIM.main()

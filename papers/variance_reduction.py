@@ -1,0 +1,398 @@
+"""What a sample costs as the data grow: with variance reduction about sqrt(n) gradients where plain Langevin needs n.
+
+Claim: To a law with d coordinates and a potential that is a mean of n components, SVRG-LD and SARAH-LD with batches of
+B = sqrt(n) and epochs of m = sqrt(n) steps come within a KL divergence eps for about sqrt(n) component gradients where
+LD needs n; and so does SGLD need n where the temperature T falls like 1/n. At T = 1 SGLD needs none of this.
+
+Formula:
+    KL <= eps  after  O~((n + d sqrt(n) / eps) kappa^2)  component gradients,  and  O~(d n / eps)  of LD
+
+Source: Kinoshita and Suzuki (NeurIPS 2022), Corollaries 1.1 and 2.1; Theorems 1 and 2.
+
+Figure: Left: LD and SGLD at T = 1/n climb with slope 1, SVRG-LD and SARAH-LD with slope about 1/2, SGLD at T = 1 is
+flat and below them all; a control variate at the mode pays its one full pass. Chains lie on the lines.
+
+The targets are Gaussian, on which first and second moments follow exact recursions (`theory.moments`): the lines are
+theirs, at each method's best step size, and KL is that of a Gaussian with the same moments (a lower bound, as chains
+with noisy gradients are not quite Gaussian). The points are chains of `simulate`. The components are
+
+    f_i(x) = sum_l a_il x_l^2 / 2 + c_il x_l
+
+with mean curvatures h_l from 0.5 to 1.5 in 5 coordinates; over components, a has standard deviation h_l / 2 and c has
+1, uncorrelated, and the mode is 0. Chains start at N(3 sd, T / L), sd those of the target. A mode for the control
+variate is given, not paid for.
+"""
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from claims import Check, Claim, Size, Verdict, exponent, jackknife
+from langevax import gradients
+from langevax.figures import theme
+from langevax.gradients.estimator import GradientEstimator
+from langevax.langevin import Langevin
+from langevax.problems.finite_sum import FiniteSum
+from langevax.run import simulate
+from langevax.theory import control_variate, moments
+from langevax.theory.bounds import variance_reduced_evaluations
+
+CURVATURES = np.linspace(0.5, 1.5, 5)
+CURVATURE_DEVIATIONS, SLOPE_DEVIATIONS = CURVATURES / 2, np.ones(5)
+START_MEAN, START_SECOND = 3 / np.sqrt(CURVATURES), 9 / CURVATURES + 1 / CURVATURES.max()  # in units of sqrt(T)
+STEP_SIZES = np.geomspace(1e-8, 1.0, 321)
+DOUBLINGS = 36  # no run is longer than 2^36 epochs
+
+ACCURACIES = (1e-4, 1e-2)
+COARSE = 1e-2  # what thousands of chains resolve of LD, which has no control variate but itself
+SIZES = {"full": 100 * 4 ** np.arange(7), "small": 100 * 4 ** np.arange(4)}
+NUM_CHAINS = {"full": 8000, "small": 1000}
+WORK = {"full": (6e9, 1e9), "small": (1.5e8, 3e7)}  # component gradients times coordinates of a point, by accuracy
+LARGEST_MEASURED = {"full": 409_600, "small": 100}  # each n compiles anew
+LABEL_SPACING = 2.1  # factor between labels of lines that end close together
+NOISE = "our argument: noise of batches heats by step size / T"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table: a chain, its temperature and batches, and the predicted exponent."""
+
+    kind: str
+    colour: str
+    marker: str
+    exponent: tuple[float, float] | None
+    """Of n, as predicted, and how far the exact costs may be off."""
+    source: str = ""
+    """Of the exponent."""
+    posterior: bool = False
+    """Temperature 1 / n, as posteriors have it, in place of 1: only SGLD can tell."""
+
+    def batch(self, size: int) -> tuple[int, int]:
+        """Batch size and steps per epoch."""
+        return {"LD": (size, 1), "SGLD": (1, 1), "CV": (1, 1)}.get(self.kind, (isqrt(size), isqrt(size)))
+
+    def evaluations(self, num_steps: int, size: int) -> int:
+        """Component gradients per chain."""
+        batch_size, period = self.batch(size)
+        if self.kind in ("SVRG", "SARAH"):
+            return variance_reduced_evaluations(num_steps, batch_size, period, size)
+        return size + 2 * num_steps if self.kind == "CV" else batch_size * num_steps
+
+
+METHODS: dict[str, Method] = {
+    "LD": Method("LD", *theme.METHODS["LD"], (1.0, 0.03), "n gradients a step"),
+    "SGLD, T = 1/n": Method("SGLD", *theme.METHODS["SGLD"], (1.0, 0.05), NOISE, True),
+    "SGLD, T = 1": Method("SGLD", theme.METHODS["SGLD"][0], "<", (0.0, 0.05), NOISE),
+    "SVRG-LD": Method("SVRG", *theme.METHODS["SVRG-LD"], (0.5, 0.1), "Corollary 1.1"),
+    "SARAH-LD": Method("SARAH", *theme.METHODS["SARAH-LD"], (0.5, 0.1), "Corollary 2.1"),
+    "CV": Method("CV", theme.OKABE_ITO[5], "P", None),
+}
+
+
+# ---- exact costs, by the recursions of moments
+
+
+def epoch_moments(
+    method: Method, size: int, step_sizes: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """E x and E x^2 over one epoch, (period + 1, step sizes, d), in units where the temperature is 1.
+
+    One call of `theory.moments` for all step sizes eta: in units of sqrt(eta) for x, a step of eta is a step of 1
+    with curvatures eta a and slopes sqrt(eta) c. Of the components the recursions see only means and Xi times
+    variances, so four components with Xi in their deviations stand for all n.
+    """
+    batch_size, period = method.batch(size)
+    temperature = 1 / size if method.posterior else 1.0
+    factor = np.sqrt(moments.batch_variance_factor(size, batch_size, replace=False))
+    eta = step_sizes[:, None]
+    signs = np.array([[1, 1, -1, -1], [1, -1, 1, -1]])[:, :, None]
+    a = (eta * CURVATURES).ravel() + signs[0] * (eta * factor * CURVATURE_DEVIATIONS).ravel()
+    c = signs[1] * (np.sqrt(eta / temperature) * factor * SLOPE_DEVIATIONS).ravel()
+    start = (first / np.sqrt(eta)).ravel(), (second / eta).ravel()
+    options: dict[str, Any] = {"step_size": 1.0, "temperature": 1.0, "num_steps": period}
+    noisy = options | {"batch_size": 1, "replace": True}
+    match method.kind:
+        case "LD":
+            run = moments.ld_moments(a, c, *start, **options)
+        case "SGLD":
+            run = moments.sgld_moments(a, c, *start, **noisy)
+        case "CV":
+            run = control_variate.control_variate_moments(a, c, *start, center=np.zeros_like(start[0]), **noisy)
+        case "SVRG":
+            run = moments.svrg_moments(a, c, *start, period=period, **noisy)
+        case _:
+            run = moments.sarah_moments(a, c, *start, period=period, **noisy)
+    shape = (period + 1, len(step_sizes), len(CURVATURES))
+    return run.first.reshape(shape) * np.sqrt(eta), run.second.reshape(shape) * eta
+
+
+def divergence(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """KL of the Gaussian with these moments from the target, over the last axis; temperature 1."""
+    excess = (second - first**2) * CURVATURES - 1
+    return np.sum(excess - np.log1p(excess) + first**2 * CURVATURES, axis=-1) / 2
+
+
+def epoch_map(method: Method, size: int, step_sizes: np.ndarray) -> np.ndarray:
+    """(step sizes, d, 3, 3): what one epoch does to (1, E x, E x^2), a linear map."""
+    shape = (len(step_sizes), len(CURVATURES))
+    ends = []
+    for first, second in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
+        run = epoch_moments(method, size, step_sizes, np.full(shape, first), np.full(shape, second))
+        ends.append(np.stack([np.ones(shape), run[0][-1], run[1][-1]], axis=-1))
+    return np.stack([ends[0], ends[1] - ends[0], ends[2] - ends[0]], axis=-1)
+
+
+def start_state(count: int) -> np.ndarray:
+    """(1, E x, E x^2) at the start, (count, d, 3)."""
+    return np.tile(np.stack([np.ones_like(START_MEAN), START_MEAN, START_SECOND], axis=-1), (count, 1, 1))
+
+
+def steps_needed(method: Method, size: int, accuracy: float, step_sizes: np.ndarray = STEP_SIZES) -> np.ndarray:
+    """Steps until KL <= accuracy for each step size, `inf` where never.
+
+    Powers of two of the epoch's map are made by squaring: the last epoch that ends above the accuracy is found bit by
+    bit, and the step in the one after it by walking.
+    """
+    with np.errstate(all="ignore"):  # step sizes too long overflow, and never arrive
+        powers = [epoch_map(method, size, step_sizes)]
+        for _ in range(DOUBLINGS):
+            powers.append(powers[-1] @ powers[-1])
+        state, epochs = start_state(len(step_sizes)), np.zeros(len(step_sizes))
+        for doubling in reversed(range(DOUBLINGS + 1)):
+            ahead = (powers[doubling] @ state[..., None])[..., 0]
+            above = ~(divergence(ahead[..., 1], ahead[..., 2]) <= accuracy)
+            state = np.where(above[:, None, None], ahead, state)
+            epochs += above * 2.0**doubling
+        there = divergence(*epoch_moments(method, size, step_sizes, state[..., 1], state[..., 2])) <= accuracy
+    steps = epochs * (len(there) - 1) + there.argmax(axis=0)
+    return np.where(there.any(axis=0), steps, np.inf)
+
+
+def exact_divergence(method: Method, size: int, step_size: float, num_steps: int) -> float:
+    """KL after so many steps."""
+    step_sizes, period = np.array([step_size]), method.batch(size)[1]
+    power = np.linalg.matrix_power(epoch_map(method, size, step_sizes), num_steps // period)
+    state = (power @ start_state(1)[..., None])[..., 0]
+    walk = epoch_moments(method, size, step_sizes, state[..., 1], state[..., 2])
+    return float(divergence(*walk)[num_steps % period, 0])
+
+
+def best(method: Method, size: int, accuracy: float) -> tuple[float, int, int]:
+    """The step size that needs the fewest evaluations, its steps and evaluations."""
+    steps = steps_needed(method, size, accuracy)
+    arriving = np.flatnonzero(np.isfinite(steps))
+    costs = [method.evaluations(int(steps[i]), size) for i in arriving]
+    chosen = arriving[int(np.argmin(costs))]
+    return float(STEP_SIZES[chosen]), int(steps[chosen]), min(costs)
+
+
+# ---- chains
+
+
+def components(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Curvatures and slopes (size, d), random, with exactly the means, deviations and zero covariance stated above."""
+    a, c = np.random.default_rng([seed, size]).normal(size=(2, size, len(CURVATURES)))
+    a = (a - a.mean(axis=0)) / a.std(axis=0)
+    c = c - c.mean(axis=0)
+    c = c - a * np.mean(a * c, axis=0)
+    return CURVATURES + CURVATURE_DEVIATIONS * a, SLOPE_DEVIATIONS * c / c.std(axis=0)
+
+
+def quadratic(x: jax.Array, row: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """One component."""
+    return (row[0] * x**2 / 2 + row[1] * x).sum()
+
+
+def estimator(method: Method, size: int) -> GradientEstimator:
+    """A batch of one has the same law either way, and is cheaper to draw with replacement."""
+    batch_size, period = method.batch(size)
+    match method.kind:
+        case "LD":
+            return gradients.Full()
+        case "SGLD":
+            return gradients.Minibatch(batch_size=1, replace=True)
+        case "CV":
+            return gradients.ControlVariate(batch_size=1, center=jnp.zeros(len(CURVATURES)), replace=True)
+        case "SVRG":
+            return gradients.SVRG(batch_size=batch_size, period=period)
+        case _:
+            return gradients.SARAH(batch_size=batch_size, period=period)
+
+
+class Run(NamedTuple):
+    """Chains of a method; positions are in units of sqrt(temperature)."""
+
+    method: Method
+    size: int
+    step_size: float
+    num_steps: int
+    num_chains: int
+    seed: int
+
+    def simulate(self, problem: FiniteSum, gradient: GradientEstimator) -> tuple[np.ndarray, float]:
+        """Positions at the end, and evaluations per chain."""
+        temperature = 1 / self.size if self.method.posterior else 1.0
+        scale = temperature**0.5
+        mean = jnp.asarray(START_MEAN * scale, jnp.float32)
+        deviation = float(scale / np.sqrt(CURVATURES.max()))
+        result = simulate(
+            Langevin(step_size=self.step_size, temperature=temperature, gradient=gradient),
+            problem,
+            lambda key: mean + deviation * jax.random.normal(key, mean.shape, mean.dtype),
+            key=jax.random.fold_in(jax.random.key(self.seed), self.size),
+            num_steps=self.num_steps,
+            num_chains=self.num_chains,
+        )
+        used = int(result.counts_by_chain["evaluations"].sum()) / self.num_chains
+        return np.asarray(result.position, float) / scale, used
+
+    def chains(self) -> tuple[np.ndarray, float]:
+        """Ends of the method's chains, and evaluations per chain."""
+        rows = tuple(jnp.asarray(values, jnp.float32) for values in components(self.size, self.seed))
+        return self.simulate(FiniteSum(quadratic, rows), estimator(self.method, self.size))
+
+    def without_batches(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ends of chains with the mean gradient, of the starts and noises of `chains`, and their exact E x and E x^2.
+
+        `chains` differ from them by the noise of batches alone: so small a difference is measured well.
+        """
+        problem = FiniteSum(quadratic, (jnp.asarray(CURVATURES[None], jnp.float32), jnp.zeros((1, len(CURVATURES)))))
+        ends, _ = self.simulate(problem, gradients.Full())
+        factor = 1 - self.step_size * CURVATURES
+        faded = factor ** (2 * self.num_steps)
+        second = faded * START_SECOND + 2 * self.step_size * (1 - faded) / (1 - factor**2)
+        return ends, factor**self.num_steps * START_MEAN, second
+
+
+def measured_point(run: Run) -> tuple[float, float, float, float, float]:
+    """KL of chains, its error, KL exact, evaluations that the chains need, and their error.
+
+    The chains' KL is read off at the exact number of steps and turned into evaluations by the exact line's own slope.
+    What chains of the same noise without batches do, which is known exactly, is taken off as a control variate.
+    """
+    x, used = run.chains()
+    pairs, first, second = np.stack([x, np.zeros_like(x)], axis=1), np.zeros(1), np.zeros(1)
+    if run.method.kind != "LD":
+        pairs[:, 1], first, second = run.without_batches()
+
+    def kl_of(pairs: np.ndarray) -> np.ndarray:
+        x, beside = pairs[:, 0], pairs[:, 1]
+        return divergence((x - beside).mean(axis=0) + first, np.mean(x**2 - beside**2, axis=0) + second)
+
+    kl, error = jackknife(pairs, kl_of)
+    exact = exact_divergence(run.method, run.size, run.step_size, run.num_steps)
+    before = exact_divergence(run.method, run.size, run.step_size, round(0.9 * run.num_steps))
+    per_unit = used / (exact * np.log(before / exact) / np.log(1 / 0.9))
+    return kl, error, exact, used + (kl - exact) * per_unit, error * per_unit
+
+
+# ---- measure
+
+
+def measure(size: Size, seed: int) -> xarray.Dataset:
+    """Exact evaluations for each method, n and accuracy; chains where WORK allows."""
+    sizes, num_chains = SIZES[size], NUM_CHAINS[size]
+    shape = (len(METHODS), len(sizes), len(ACCURACIES))
+    exact = {name: np.zeros(shape) for name in ("step_size", "steps", "evaluations")}
+    names = ("kl_measured", "kl_measured_error", "kl_exact", "evaluations_measured", "evaluations_measured_error")
+    points = {name: np.full(shape, np.nan) for name in names}
+    tasks = list(np.ndindex(shape))
+    for i, j, k in tqdm(tasks, desc="variance_reduction", disable=None):
+        method, n = list(METHODS.values())[i], int(sizes[j])
+        cheapest = best(method, n, ACCURACIES[k])
+        for name, value in zip(exact, cheapest, strict=True):
+            exact[name][i, j, k] = value
+        resolved = method.kind != "LD" or ACCURACIES[k] >= COARSE
+        affordable = cheapest[2] * num_chains * len(CURVATURES) <= WORK[size][k] and n <= LARGEST_MEASURED[size]
+        if resolved and affordable:
+            run = Run(method, n, *cheapest[:2], num_chains, seed)
+            for name, value in zip(names, measured_point(run), strict=True):
+                points[name][i, j, k] = value
+    units = {"step_size": "1 / curvature", "steps": "1", "evaluations": "component gradients per chain"}
+    units |= {name: "nat" if name.startswith("kl") else units["evaluations"] for name in names}
+    variables = {name: (("method", "n", "accuracy"), v, {"units": units[name]}) for name, v in exact.items()}
+    variables |= {name: (("method", "n", "accuracy"), v, {"units": units[name]}) for name, v in points.items()}
+    coordinates = {"method": list(METHODS), "n": ("n", sizes, {"units": "components"})}
+    coordinates["accuracy"] = ("accuracy", list(ACCURACIES), {"units": "nat"})
+    return xarray.Dataset(variables, coordinates, {"num_chains": num_chains, "seed": seed})
+
+
+# ---- draw
+
+
+def draw(data: xarray.Dataset) -> Figure:
+    """Evaluations against n, to a tight accuracy and to a looser one: exact, and measured."""
+    figure = Figure(figsize=(10.5, 4.6))
+    left, right = figure.subplots(1, 2, sharex=True)
+    n = data.n.values
+    for axes, accuracy in zip((left, right), ACCURACIES, strict=True):
+        labels: list[tuple[float, str, str]] = []
+        for name, method in METHODS.items():
+            row = data.sel({"method": name, "accuracy": accuracy})
+            line = row.evaluations.values
+            axes.loglog(n, line, color=method.colour, linestyle="-", label=f"{name}, exact")
+            style: dict[str, Any] = {"color": method.colour, "marker": method.marker, "linestyle": "none"}
+            axes.errorbar(n, row.evaluations_measured, row.evaluations_measured_error, capsize=2, label=name, **style)
+            slope, text = exponent(n, line)[0], name
+            if axes is left and method.exponent:
+                text += f"   $n^{{{abs(slope) if abs(slope) < 0.005 else slope:.2f}}}$"
+            labels.append((line[-1], text, method.colour))
+        height = 0.0
+        for end, text, colour in sorted(labels):
+            height = max(end, height * LABEL_SPACING)
+            axes.text(1.4 * n[-1], height, text, color=colour, fontsize=9, va="center")
+        axes.set(xlabel="number of components $n$", ylabel="component gradients per chain")
+        axes.set_ylim(float(data.evaluations.min()) / 2, 3 * float(data.evaluations.max()))
+    left.set(title=r"To KL $\leq 10^{-4}$: exact (lines), chains (points, 1 s.e.)")
+    right.set(title=r"To KL $\leq 10^{-2}$")
+    return figure
+
+
+# ---- judge
+
+
+def judge(data: xarray.Dataset) -> Verdict:
+    """Exponents as predicted, SVRG-LD ahead of SGLD at T = 1/n and behind at T = 1, chains on the lines."""
+    n, tight = data.n.values, data.evaluations.sel(accuracy=ACCURACIES[0])
+    slopes = {name: exponent(n, tight.sel({"method": name}).values) for name in METHODS}
+    svrg = tight.sel({"method": "SVRG-LD"}).values
+    ahead, behind = (svrg / tight.sel({"method": f"SGLD, T = {T}"}).values for T in ("1/n", "1"))
+    z = ((data.kl_measured - data.kl_exact) / data.kl_measured_error).values
+    z = z[np.isfinite(z)]
+    checks, powers = [], []
+    for name, method in METHODS.items():
+        if method.exponent is None:
+            continue
+        (predicted, tolerance), (slope, error) = method.exponent, slopes[name]
+        statement = f"power of n in the gradients of {name.replace(', ', ' at ')}"
+        checks.append(Check(statement, method.source, slope, predicted, tolerance, error=error))
+        powers.append(f"{round(slope, 3) + 0.0:.3f} ± {error:.3f} ({name})")
+    statement, source = "SVRG-LD's gradients over SGLD's at T = 1/n, the most of all n", "Corollary 1.1 against SGLD's"
+    checks.append(Check(statement, source, float(ahead.max()), 1.0, 0.0, "at most"))
+    statement, source = "SVRG-LD's gradients over SGLD's at T = 1, the least of all n", "no gain is promised there"
+    checks.append(Check(statement, source, float(behind.min()), 1.0, 0.0, "at least"))
+    statement = f"KL divergence of chains, {len(z)} points: the farthest from its line"
+    value, source = float(np.abs(z).max()), "exact recursions of moments"
+    checks.append(Check(statement, source, value, 0.0, 4.0, "at most", unit="standard errors"))
+    numbers = {"exponent CV": slopes["CV"][0], "exponent error CV": slopes["CV"][1]}
+    numbers |= {"speed-up over SGLD at T = 1/n": float(1 / ahead[-1]), "loss to SGLD at T = 1": float(behind[-1])}
+    numbers |= {"mean z^2": float(np.mean(z**2)), "points": float(len(z))}
+    summary = (
+        f"Evaluations to KL <= {ACCURACIES[0]:g} grow as n to the power {', '.join(powers)}. At n = {n[-1]:,} SVRG-LD "
+        f"takes {1 / ahead[-1]:.3g} times fewer than SGLD where T = 1/n, but {behind[-1]:.3g} times more where T = 1. "
+        f"Chains at {len(z)} points: KL within {np.abs(z).max():.1f} standard errors of exact."
+    )
+    return Verdict(tuple(checks), summary, numbers)
+
+
+CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+
+if __name__ == "__main__":
+    CLAIM.main()

@@ -1,0 +1,55 @@
+"""The claim on concentration: its claim holds, its numbers have units, and it can fail."""
+
+import numpy as np
+import pytest
+
+import concentration
+from concentration import CLAIM
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return CLAIM.run("small")
+
+
+def test_the_claim_holds(dataset):
+    verdict = CLAIM.judge(dataset)
+    assert verdict.holds, verdict.summary
+
+
+def test_numbers_have_units(dataset):
+    names = {"gap", "gap_error", "gap_exact", "spectral_gap", "rate", "rate_error", "rate_exact", "time"}
+    names |= {"wrong_mass", "wrong_mass_error", "wrong_mass_exact", "curve_time", "curve"}
+    assert names == set(dataset.data_vars)
+    assert all(dataset[name].attrs["units"] for name in names)
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = CLAIM.figure(dataset).axes
+    assert len(axes) == 3
+    assert all(a.get_xlabel() and a.get_ylabel() for a in axes)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda d: d.assign(gap=1.2 * d.gap),
+        lambda d: d.assign(rate=1.5 * d.rate),
+        lambda d: d.assign(wrong_mass=d.wrong_mass**1.5),
+        lambda d: d.assign(spectral_gap=d.spectral_gap**0.9),
+    ],
+    ids=["gap", "rate", "mass", "exponent"],
+)
+def test_a_wrong_number_is_noticed(dataset, broken):
+    assert CLAIM.judge(broken(dataset)).holds is False
+
+
+def test_the_gap_agrees_with_kramers_law():
+    """Both escapes at rate sqrt(F''(well) |F''(top)|) / (2 pi) exp(-beta barrier), up to O(1 / beta)."""
+    beta, curvature = 60.0, lambda x: 3 * x**2 - 1
+    top, value = concentration.TOP, concentration.double_well
+    rates = [
+        np.sqrt(curvature(well) * -curvature(top)) / (2 * np.pi) * np.exp(-beta * (value(top) - value(well)))
+        for well in (concentration.WRONG, concentration.RIGHT)
+    ]
+    assert concentration.spectral_gap(beta) == pytest.approx(sum(rates), rel=0.05)

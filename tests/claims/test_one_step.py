@@ -1,0 +1,59 @@
+"""The claim on one gradient step: points on lines that nothing was fitted to, and checks that can fail."""
+
+import numpy as np
+import pytest
+
+from one_step import CLAIM
+from tests.claims.failing import check_failing, failing
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return CLAIM.run("small")
+
+
+def test_points_are_on_their_lines(dataset):
+    verdict = CLAIM.judge(dataset)
+    assert verdict.holds, verdict.summary
+    (gaussian,) = (check for check in verdict.checks if "Gaussian form" in check.statement)
+    assert gaussian.measured < 0.7  # what the unified form is needed for
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "beginnings"),
+    [
+        ("predicted", 1.2, ("risk after the large", "relative distance of mean", "relative distance of the point")),
+        ("power_predicted", 1.3, ("relative distance of mean", "relative distance of the point", "risk after the lo")),
+        ("gain_predicted", 2.0, ("what a small step gains",)),
+        ("outlier_predicted", 1.2, ("singular value",)),
+        ("alignment_predicted", 0.8, ("squared cosine",)),
+        ("floor", 3.0, ("least risk without",)),
+    ],
+)
+def test_a_check_fails_alone(dataset, name, factor, beginnings):
+    """By its own number; a prediction of risks is in three checks."""
+    broken = dataset.assign({name: factor * dataset[name]})
+    check_failing(CLAIM, broken, *beginnings)
+    assert len(failing(CLAIM, broken)) == len(beginnings)
+
+
+def test_a_large_step_that_stays_above_the_floor_is_noticed(dataset):
+    broken = dataset.assign(risk=dataset.risk.where(dataset.step != "sqrt(N)", 2 * dataset.floor))
+    assert any(statement.startswith("least risk after") for statement in failing(CLAIM, broken))
+
+
+def test_a_floor_that_no_step_is_to_pass_is_not_claimed_to_be_passed(dataset):
+    low = CLAIM.judge(dataset.assign(floor=0.2 * dataset.floor))
+    assert low.holds
+    assert len(low.checks) == len(CLAIM.judge(dataset).checks) - 1
+
+
+def test_nothing_measured_is_no_success(dataset):
+    for name in ("risk", "power_risk", "gain", "outlier"):
+        assert CLAIM.judge(dataset.assign({name: np.nan * dataset[name]})).holds is False
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = CLAIM.figure(dataset).axes
+    assert len(axes) == 4
+    assert all(panel.get_xlabel() and panel.get_ylabel() for panel in axes)
