@@ -29,7 +29,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((CLIENTS, ROWS, DIM), np.float32) / np.float32(DIM**0.5)
     federation = lx.Federation(squared, (inputs, inputs[..., 0] + np.float32(1)))
-    common = {"step_size": 0.1, "local_steps": LOCAL_STEPS, "batch_size": 1, "clients_per_round": ASKED}
+    common = {"step_size": 0.1, "num_local_steps": LOCAL_STEPS, "batch_size": 1, "clients_per_round": ASKED}
     methods = {
         "FLEDGE, server's table": lx.federated.FLEDGE(**common),
         "FLEDGE, clients' table": lx.federated.FLEDGE(**common, table="client"),

@@ -80,11 +80,11 @@ def chains(count: int) -> tuple[Parts, int]:
     return Parts(lx.Langevin(0.1, 0.5), problem, jnp.zeros(10), count), 1
 
 
-def fledge(clients: int = 16, columns: int = 100, local_steps: int = 4) -> tuple[Parts, int]:
+def fledge(clients: int = 16, columns: int = 100, num_local_steps: int = 4) -> tuple[Parts, int]:
     inputs = rows_of(clients * 4, columns).reshape(clients, 4, columns)
     federation = lx.Federation(lambda x, row: (row[0] @ x - row[1]) ** 2 / 2, (inputs, inputs[..., 0] + np.float32(1)))
     few = max(1, round(clients**0.5))
-    method = lx.federated.FLEDGE(1e-3, local_steps, batch_size=1, clients_per_round=few)
+    method = lx.federated.FLEDGE(1e-3, num_local_steps, batch_size=1, clients_per_round=few)
     return Parts(method, federation, jnp.zeros(columns)), -(-clients // few)  # after which its table is folded
 
 
@@ -109,7 +109,7 @@ def sizes() -> tuple[Size, ...]:
         Size("LD", "chains", "n = 100, d = 10", (10, 100, 1_000, 3_162, 10_000), 1, chains),
         Size("FLEDGE", "clients P", "d = 100, √P asked", THREE, 0.5, lambda k: fledge(clients=k)),
         Size("FLEDGE", "columns d", "P = 16, 4 asked", THREE, 1, lambda k: fledge(columns=k)),
-        Size("FLEDGE", "local steps", "P = 16, d = 100", wide, 1, lambda k: fledge(local_steps=k)),
+        Size("FLEDGE", "local steps", "P = 16, d = 100", wide, 1, lambda k: fledge(num_local_steps=k)),
     )
 
 

@@ -89,7 +89,9 @@ def federated(table: str, clients: int, columns: int, draw: Draw) -> Parts:
     federation = lx.Federation(lambda x, row: (row[0] @ x - row[1]) ** 2 / 2, data)
     few = max(1, round(clients**0.5))
     # begun by few clients: all at once would send more bytes than an exchange can count (2^32)
-    method = lx.federated.FLEDGE(1e-6, local_steps=4, batch_size=1, clients_per_round=few, table=table, start="mini")
+    method = lx.federated.FLEDGE(
+        1e-6, num_local_steps=4, batch_size=1, clients_per_round=few, table=table, initial_table="mini"
+    )
     return Parts(method, federation, jnp.zeros(columns))
 
 

@@ -22,7 +22,7 @@ import langevax as lx
 from langevax.data import partitions
 from langevax.figures import theme
 
-RIDGE, LOCAL = 1e-2, {"local_steps": 16, "batch_size": 16}
+RIDGE, LOCAL = 1e-2, {"num_local_steps": 16, "batch_size": 16}
 METHODS = {
     "FedAvg, step 0.1": (lx.federated.FedAvg(0.1, **LOCAL), 1, (theme.GREY, "x")),
     "FedAvg, step 0.03": (lx.federated.FedAvg(0.03, **LOCAL), 1, (theme.OKABE_ITO[4], "v")),

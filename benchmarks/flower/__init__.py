@@ -3,8 +3,8 @@
     python -m benchmarks flower
 
 The floor of an exchange is the bare engine: the same vectors there and back by a loop that looks for replies as often,
-with clients that compute nothing. `own work` is what the door itself takes: everything between two exchanges and around
-the engine's calls. Run it on a machine that does nothing else: an engine starts a process for each message.
+with clients that compute nothing. `own work` is the time of langevax's server: everything between two exchanges and
+around the engine's calls. Run it on an otherwise idle machine: an engine starts a process for each message.
 """
 
 import csv
@@ -65,7 +65,7 @@ def exchanges(folder: Path) -> None:
         with (ours / "history.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["exchange"].startswith("round")]
         one, several = (settled([float(r["seconds"]) for r in rows if r["exchange"] == f"round/{i}"]) for i in (0, 1))
-        own = settled([1000 * float(row["own_seconds"]) for row in rows])
+        own = settled([1000 * float(row["server_seconds"]) for row in rows])
         print(f"{'':<12} {'':>8} {'FLEDGE':<8} {one:>11.3f} {several:>8.3f} {own:>12.1f}", flush=True)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from langevax.cli.federating.simulate import ALL_CLIENTS, STEP_SIZES, Wanted, algorithm_of, parts_of
+from langevax.cli.federating.simulate import SimulationOptions, algorithm_of, split
+from langevax.federated.defaults import METHODS
 from tests.cli.conftest import langevax
 
-QUICK = ["--data", "wine", "--clients", "4", "--rounds", "6", "--local-steps", "3", "--hidden", "0"]
+QUICK = ["--data", "wine", "--clients", "4", "--rounds", "6", "--num-local-steps", "3", "--hidden", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_json_is_all_that_is_printed(tmp_path):
 def test_a_run_that_diverges_says_which_step_to_take(tmp_path):
     answer = langevax("federated", "simulate", "--method", "fedavg", "--partition", "even", "--step-size", "1e38",
                       "--out", tmp_path / "r", *QUICK)  # fmt: skip
-    assert (answer.exit_code, answer.stdout.count("Found")) == (1, 0)
+    assert (answer.exit_code, answer.stdout.count("Result")) == (1, 0)
     assert "--method fedavg diverged in round" in answer.stderr
     assert "pass --step-size 2.5e+37." in answer.stderr
 
@@ -89,19 +90,19 @@ def test_a_run_that_diverges_says_which_step_to_take(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--method", "fedag"], "--method 'fedag' is no method; did you mean 'fedavg'?"),
-        (["--data", "mnist"], "--data 'mnist' is no file, and none of the tables known: 'digits', 'wine' and"),
+        (["--method", "fedag"], "--method 'fedag' is not a method; did you mean 'fedavg'?"),
+        (["--data", "mnist"], "--data 'mnist' is not a file, nor one of the known tables: 'digits', 'wine' and"),
         (["--data", "x.csv"], "--data 'x.csv' is a file; name its column of classes by --target."),
         (["--data", "x.csv", "--target", "y"], "'x.csv' does not exist"),
         (["--target", "y"], "--target 'y' goes with a file; --data digits has its classes, leave it out."),
         (["--per-round", "30"], "--per-round 30 is more than --clients 20; pass at most 20."),
         (["--method", "bvr-l-sgd", "--per-round", "5"], "--per-round 5 does not go with --method bvr-l-sgd"),
-        (["--dropout", "1"], "--dropout 1 is no probability below 1; pass a number in [0, 1)."),
+        (["--dropout", "1"], "--dropout 1 is not a probability below 1; pass a number in [0, 1)."),
         (["--step-size", "-1"], "--step-size -1 must be a number above 0"),
         (["--partition", "concentrated:0.6"], "did you mean 'concentration'?"),
         (["--partition", "dirichlet"], "--partition 'dirichlet' must be even, or a name with its number"),
         (["--partition", "even:3"], "--partition 'even:3' must be even, or a name with its number"),
-        (["--partition", "dirichlet:x"], "'dirichlet:x' with --clients 20 cannot be made: 'x' is no number."),
+        (["--partition", "dirichlet:x"], "'dirichlet:x' with --clients 20 cannot be made: 'x' is not a number."),
         (["--partition", "concentration:2"], "concentration must lie in 0..1"),
         (["--clients", "0"], "--clients"),
     ],
@@ -112,29 +113,29 @@ def test_bad_input_is_one_line_with_the_remedy(words, said, tmp_path):
     assert said in " ".join(answer.stderr.split())
 
 
-def wanted(**changed):
-    plain = Wanted("fledge", "wine", None, "even", 20, None, 5, 3, 2, None, 0, 0.25, Path("out"), 0)
+def options(**changed):
+    plain = SimulationOptions("fledge", "wine", None, "even", 20, None, 5, 3, 2, None, 0, 0.25, Path("out"), 0)
     return plain._replace(**changed)
 
 
-@pytest.mark.parametrize("method", STEP_SIZES)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_method_is_given_what_was_asked_for(method):
     """By default FLEDGE asks sqrt(P) clients and the others all; what K steps of b rows are, others take at once."""
-    algorithm, step_size = algorithm_of(wanted(method=method))
-    assert (algorithm.step_size, algorithm.dropout) == (step_size, 0.25)
-    at_once = not hasattr(algorithm, "local_steps")
+    algorithm = algorithm_of(options(method=method))
+    assert (algorithm.step_size, algorithm.dropout) == (METHODS[method].step_size, 0.25)
+    at_once = not hasattr(algorithm, "num_local_steps")
     assert at_once == method.startswith("minibatch")
     assert algorithm.batch_size == (6 if at_once else 2)
     assert getattr(algorithm, "clients_per_round", None) == (4 if method == "fledge" else None)
-    if method not in ALL_CLIENTS:
-        assert algorithm_of(wanted(method=method, per_round=7))[0].clients_per_round == 7
-        assert algorithm_of(wanted(method=method, per_round=20))[0].clients_per_round is None
+    if METHODS[method].has("clients_per_round"):
+        assert algorithm_of(options(method=method, per_round=7)).clients_per_round == 7
+        assert algorithm_of(options(method=method, per_round=20)).clients_per_round is None
 
 
 @pytest.mark.parametrize("partition", ["even", "concentration:0.6", "dirichlet:0.5", "shards:2"])
 def test_every_split_gives_each_row_to_one_client(partition):
     labels = np.resize([0, 1, 2], 150)
-    parts = parts_of(wanted(partition=partition, clients=6), labels)
+    parts = split(options(partition=partition, clients=6), labels)
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(150))
     counts = np.array([np.bincount(labels[part], minlength=3) for part in parts])
     skewed = counts.max(axis=1) / counts.sum(axis=1)

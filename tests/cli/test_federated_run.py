@@ -15,12 +15,14 @@ import pytest
 
 pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
 
+import psutil
+
 from langevax.cli.errors import BadInput, RunFailed
-from langevax.cli.federating import extra, running
-from langevax.cli.federating.running import Wanted
+from langevax.cli.federating import apps
+from langevax.cli.federating.apps import RunOptions
 from langevax.cli.output import Output
 from langevax.flower.engines import RunOutcome
-from langevax.flower.engines.processes import _table, kin
+from langevax.flower.engines.processes import MARK, marked
 from tests.cli.conftest import langevax
 from tests.flower.plain import write_plain_app
 
@@ -65,12 +67,13 @@ def interrupted(plain_app, tmp_path_factory):
         while "sleeping" not in (line := process.stdout.readline()):
             assert line, process.stderr.read()
             told.append(line)
-        family = kin(_table(), {process.pid})
-        names = " ".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in family if Path("/proc").exists())
+        children = psutil.Process(process.pid).children()
+        mark = next(m for child in children if (m := child.environ().get(MARK))).partition("-")[0]
+        names = " ".join(" ".join(one.cmdline()) for one in marked(mark))
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=300)
     return SimpleNamespace(
-        told="".join(told), said=said, exit_code=process.returncode, family=family, names=names, temporary=temporary,
+        told="".join(told), said=said, exit_code=process.returncode, mark=mark, names=names, temporary=temporary,
         answers=json.loads(out.read_text()), logs={path.name: path.read_text() for path in folder.glob("run/logs/*")},
     )  # fmt: skip
 
@@ -91,17 +94,16 @@ def test_a_deployment_with_tls_tells_the_lines_of_the_server_app(interrupted):
 def test_ctrl_c_ends_every_process_and_leaves_no_keys(interrupted):
     assert interrupted.exit_code == 130
     assert interrupted.said.startswith("Interrupted.")
-    if Path("/proc").exists():
-        for program in ("flower-superlink", "flower-supernode", "flower-superexec", "flwr-serverapp"):
-            assert program in interrupted.names
-    assert not interrupted.family & _table().keys()
+    for program in ("flower-superlink", "flower-supernode", "flower-superexec", "flwr-serverapp"):
+        assert program in interrupted.names
+    assert list(marked(interrupted.mark)) == []
     assert list(interrupted.temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("status", "details", "said"),
     [
-        ("failed", "no rows", "the run failed: no rows. What its server app said is in 'log'."),
+        ("failed", "no rows", "the run failed: no rows. The log of its server app is 'log'."),
         ("failed", "", "the run failed: its server app raised an error."),
         ("lost", "the SuperLink ended with exit code -9", "the run was lost: the SuperLink ended with exit code -9."),
         ("timed out", "stopped after 9 seconds", "the run did not end within --timeout 9 and was stopped."),
@@ -109,25 +111,25 @@ def test_ctrl_c_ends_every_process_and_leaves_no_keys(interrupted):
     ],
 )
 def test_how_a_run_ended_is_told(status, details, said, tmp_path):
-    wanted = Wanted(Path("app"), "simulation", 2, [], None, False, 9.0)
+    options = RunOptions(Path("app"), "simulation", 2, [], None, False, 9.0)
     with pytest.raises(RunFailed, match=re.escape(said)):
-        running._finish(Output(), wanted, tmp_path, {}, RunOutcome("7", status, details, 1.0, Path("log")), 1.0)
+        apps._finish(Output(), options, tmp_path, {}, RunOutcome("7", status, details, 1.0, Path("log")), 1.0)
 
 
 def test_folder_and_clients_are_set_where_an_app_asks_for_them_and_nothing_else_was_said(tmp_path):
     known = {"rounds": 3, "out": "", "num-clients": 0}
-    wanted = Wanted(Path("app"), "simulation", 5, ["rounds=7"], None, False, None)
-    assert running.settings_for(wanted, known, tmp_path) == {"rounds": 7, "out": str(tmp_path), "num-clients": 5}
-    wanted = wanted._replace(settings=["num-clients=2", "out=mine"])
-    assert running.settings_for(wanted, known, tmp_path) == {"num-clients": 2, "out": "mine"}
-    assert running.settings_for(wanted._replace(settings=[]), {"rounds": 3}, tmp_path) == {}
+    options = RunOptions(Path("app"), "simulation", 5, ["rounds=7"], None, False, None)
+    assert apps.settings_for(options, known, tmp_path) == {"rounds": 7, "out": str(tmp_path), "num-clients": 5}
+    options = options._replace(settings=["num-clients=2", "out=mine"])
+    assert apps.settings_for(options, known, tmp_path) == {"num-clients": 2, "out": "mine"}
+    assert apps.settings_for(options._replace(settings=[]), {"rounds": 3}, tmp_path) == {}
 
 
 def test_an_older_result_is_not_taken_for_this_one(tmp_path):
     (tmp_path / "result.json").write_text("{}")
     os.utime(tmp_path / "result.json", (1000, 1000))
-    assert running._result(tmp_path, 999.0) == {}
-    assert running._result(tmp_path, 1001.0) is None
+    assert apps._result(tmp_path, 999.0) == {}
+    assert apps._result(tmp_path, 1001.0) is None
 
 
 @pytest.mark.parametrize(
@@ -155,21 +157,21 @@ def test_bad_input_is_one_line_with_the_remedy(words, said, plain_app, tmp_path,
     ("default", "value", "parsed"), [("", "a=b", "a=b"), (False, "true", True), (1, "-3", -3), (0.5, "1e-3", 0.001)]
 )
 def test_a_setting_is_of_the_kind_of_its_default(default, value, parsed):
-    found = running._parsed(f"key={value}", "key", value, {"key": default})
+    found = apps._parsed(f"key={value}", "key", value, {"key": default})
     assert (found, type(found)) == (parsed, type(default))
 
 
 def test_truth_is_spelled_out():
     with pytest.raises(BadInput, match="resume is true or false"):
-        running._parsed("resume=1", "resume", "1", {"resume": False})
+        apps._parsed("resume=1", "resume", "1", {"resume": False})
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["7"], "the folder is named '7'"),
-        (["app", "--method", "fedag"], "--method 'fedag' is no method; did you mean 'fedavg'?"),
-        (["app", "--method", "sgld"], "--method 'sgld' is no method; "),
+        (["app", "--method", "fedag"], "--method 'fedag' is not a method; did you mean 'fedavg'?"),
+        (["app", "--method", "sgld"], "--method 'sgld' is not a method; "),
         (["app", "--framework", "tf"], "--framework"),
         (["app", "--task", "nowhere.here:task"], "'nowhere.here:task' cannot be imported (No module named 'nowhere')"),
         (["app", "--task", "json"], "--task must be MODULE:NAME"),
@@ -191,7 +193,7 @@ def test_an_app_that_cannot_be_written_is_told(words, said, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("words", [["run", "app"], ["app", "app"]])
 def test_without_flower_the_remedy_is_told(words, monkeypatch):
-    monkeypatch.setattr(extra, "find_spec", lambda name: None)
+    monkeypatch.setattr(apps, "find_spec", lambda name: None)
     answer = langevax("federated", *words)
     assert answer.exit_code == 2
     assert "needs Flower, and flwr is not installed; pip install 'langevax[flower]'." in " ".join(answer.stderr.split())

@@ -22,21 +22,21 @@ def federation():
     ("make", "message"),
     [
         (lambda: federated.FedAvg(0.0, 2), "step_size must be finite and > 0, got 0.0"),
-        (lambda: federated.FedAvg(0.1, 0), "local_steps must be at least 1, got 0; pass an int >= 1"),
+        (lambda: federated.FedAvg(0.1, 0), "num_local_steps must be at least 1, got 0; pass an int >= 1"),
         (lambda: federated.FedAvg(0.1, 2, batch_size=0), "batch_size must be at least 1, got 0"),
         (lambda: federated.FedAvg(0.1, 2, clients_per_round=0), "clients_per_round must be at least 1, got 0"),
         (lambda: federated.FedAvg(0.1, 2, server_step_size=-1.0), "server_step_size must be finite and > 0, got -1"),
         (lambda: federated.FedAvg(0.1, 2, dropout=1.0), "dropout must be below 1, or nobody answers; got 1.0"),
         (lambda: federated.MinibatchSGD(0.1, dropout=-0.1), "dropout must be finite and >= 0, got -0.1"),
-        (lambda: federated.Scaffold(0.1, 2, option="III"), "option must be 'I' or 'II', got 'III'"),
-        (lambda: federated.MimeSGD(0.1, 0), "local_steps must be at least 1"),
+        (lambda: federated.SCAFFOLD(0.1, 2, option="III"), "option must be 'I' or 'II', got 'III'"),
+        (lambda: federated.MimeSGD(0.1, 0), "num_local_steps must be at least 1"),
         (lambda: federated.MinibatchSARAH(0.1, period=0), "period must be at least 1, got 0"),
-        (lambda: federated.BVRLSGD(0.1, 0), "local_steps must be at least 1"),
+        (lambda: federated.BVRLSGD(0.1, 0), "num_local_steps must be at least 1"),
         (lambda: federated.BVRLPSGD(0.1, 2, radius=-1.0), "radius must be finite and >= 0, got -1"),
-        (lambda: federated.FLEDGE(0.1, 0), "local_steps must be at least 1"),
+        (lambda: federated.FLEDGE(0.1, 0), "num_local_steps must be at least 1"),
         (lambda: federated.FLEDGE(0.1, 2, radius=float("nan")), "radius must be finite"),
         (lambda: federated.FLEDGE(0.1, 2, table="cloud"), "table must be 'server' or 'client', got 'cloud'"),
-        (lambda: federated.FLEDGE(0.1, 2, start="none"), "start must be 'full' or 'mini', got 'none'"),
+        (lambda: federated.FLEDGE(0.1, 2, initial_table="none"), "initial_table must be 'full' or 'mini', got 'none'"),
     ],
 )
 def test_arguments_that_are_not_what_they_must_be(make, message):
@@ -49,7 +49,7 @@ def test_a_schedule_of_drop_outs():
         federated.FedAvg(0.1, 2, dropout=lambda step: 0.5)
 
 
-@pytest.mark.parametrize("make", [federated.FedAvg, federated.Scaffold, federated.MimeSGD, federated.FLEDGE])
+@pytest.mark.parametrize("make", [federated.FedAvg, federated.SCAFFOLD, federated.MimeSGD, federated.FLEDGE])
 def test_more_clients_a_round_than_there_are(make, federation):
     with pytest.raises(ValueError, match=r"clients_per_round is 5 but the federation has 4 clients; pass .* <= 4"):
         make(0.1, 2, clients_per_round=5).check(federation)

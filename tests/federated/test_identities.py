@@ -60,8 +60,8 @@ def tables(counts):
 METHODS = {
     "FedAvg": lambda k: federated.FedAvg(STEP_SIZE, k),
     "MinibatchSGD": lambda k: federated.MinibatchSGD(STEP_SIZE),
-    "Scaffold I": lambda k: federated.Scaffold(STEP_SIZE, k, option="I"),
-    "Scaffold II": lambda k: federated.Scaffold(STEP_SIZE, k, option="II"),
+    "SCAFFOLD I": lambda k: federated.SCAFFOLD(STEP_SIZE, k, option="I"),
+    "SCAFFOLD II": lambda k: federated.SCAFFOLD(STEP_SIZE, k, option="II"),
     "MimeSGD": lambda k: federated.MimeSGD(STEP_SIZE, k),
     "MinibatchSARAH": lambda k: federated.MinibatchSARAH(STEP_SIZE),
     "BVRLSGD": lambda k: federated.BVRLSGD(STEP_SIZE, k),
@@ -82,7 +82,7 @@ def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent
         np.testing.assert_array_equal(server.previous, server.position)
 
 
-@pytest.mark.parametrize("name", ["FedAvg", "Scaffold II", "MimeSGD", "BVRLSGD", "FLEDGE client"])
+@pytest.mark.parametrize("name", ["FedAvg", "SCAFFOLD II", "MimeSGD", "BVRLSGD", "FLEDGE client"])
 def test_one_client_is_centralised_descent(name):
     """K = 3 local steps with all rows of the only client are three steps of gradient descent."""
     data = tables((6,))
@@ -123,8 +123,8 @@ def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
     """With K = 64, h = 1 / (zeta K) arrives and the step that is right for K = 1 explodes."""
     dialled = dialled_federation(6, 4, D, hessian_heterogeneity=20.0, row_heterogeneity=0.0, seed=2)
 
-    def distance(local_steps, step_size):
-        _, result = path(federated.BVRLSGD(step_size, local_steps, 1, period=2), dialled.federation, 60)
+    def distance(num_local_steps, step_size):
+        _, result = path(federated.BVRLSGD(step_size, num_local_steps, 1, period=2), dialled.federation, 60)
         return np.abs(result.position).max()
 
     assert distance(1, 0.05) < 1e-3
@@ -135,7 +135,7 @@ def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
 def test_a_schedule_is_of_the_round_and_may_end_at_zero():
     """Control variates of option II are means of gradients: no division by the step size."""
     data = tables((2, 5, 3))
-    method = federated.Scaffold(lambda step: jnp.where(step < 2, STEP_SIZE, 0.0), 1, option="II")
+    method = federated.SCAFFOLD(lambda step: jnp.where(step < 2, STEP_SIZE, 0.0), 1, option="II")
     actual, result = path(method, Federation.of(cauchy, data))
     expected = descent(cauchy_gradient(data), 1)
     np.testing.assert_allclose(actual, expected[[0, 1, 2, 2, 2]], rtol=0, atol=1e-13)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from langevax.federated import sampling
-from langevax.federated.exchange import Answers
-from langevax.problems.federation import Roster
+from langevax.federated.exchange import Replies
+from langevax.problems.federation import Clients
 from tests.errorbars import assert_mean
 
 DRAWS = 20_000
@@ -17,9 +17,9 @@ ROWS = np.array([40, 1, 5, 5, 20, 9])  # with three asked the first is always th
 def drawn(rows, clients_per_round, equal=False):
     """(draws, asked): ids and shares."""
     weights = rows / rows.sum()
-    roster = Roster(jnp.asarray(weights, jnp.float32), jnp.asarray(rows, jnp.int32), equal)
+    clients = Clients(jnp.asarray(weights, jnp.float32), jnp.asarray(rows, jnp.int32), equal)
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    selection = jax.jit(jax.vmap(lambda key: sampling.draw(key, roster, clients_per_round)))(keys)
+    selection = jax.jit(jax.vmap(lambda key: sampling.draw(key, clients, clients_per_round)))(keys)
     return np.asarray(selection.ids), np.asarray(selection.shares), weights
 
 
@@ -73,29 +73,28 @@ def test_systematic_draws_of_equal_weights_are_uniform_too():
 @pytest.mark.parametrize("asked", [None, 6])
 def test_all_clients_are_asked_in_order_with_their_weights(asked):
     weights = jnp.asarray(ROWS / ROWS.sum(), jnp.float32)
-    ids, shares = sampling.draw(jax.random.key(0), Roster(weights, jnp.asarray(ROWS), False), asked)
+    ids, shares = sampling.draw(jax.random.key(0), Clients(weights, jnp.asarray(ROWS), False), asked)
     assert ids is None
     np.testing.assert_array_equal(shares, weights)
 
 
-def answers(answered, shares, weights):
+def replies(answered, shares, weights):
     selection = sampling.Selection(jnp.arange(3, dtype=jnp.int32), jnp.asarray(shares, jnp.float32))
     there = jnp.asarray(answered)
-    return Answers(selection, None, there, jnp.where(there, jnp.asarray(weights, jnp.float32), 0))
+    return Replies(selection, None, there, jnp.where(there, jnp.asarray(weights, jnp.float32), 0))
 
 
 def test_numbers_of_drop_outs_are_never_used():
     """Not even where they are NaN; their shares go to the others in proportion."""
-    some = answers([True, False, True], [0.5, 0.3, 0.2], [0.1, 0.4, 0.2])
+    some = replies([True, False, True], [0.5, 0.3, 0.2], [0.1, 0.4, 0.2])
     numbers = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf], [4.0, 8.0]])
     np.testing.assert_allclose(some.mean(numbers), [(0.5 + 0.8) / 0.7, (1.0 + 1.6) / 0.7], rtol=1e-6)
-    np.testing.assert_allclose(some.weighed(numbers), [0.9, 1.8], rtol=1e-6)
-    np.testing.assert_array_equal(some.keep(numbers, jnp.zeros((3, 2))), [[1, 2], [0, 0], [4, 8]])
+    np.testing.assert_allclose(some.weighted_sum(numbers), [0.9, 1.8], rtol=1e-6)
+    np.testing.assert_array_equal(some.where_answered(numbers, jnp.zeros((3, 2))), [[1, 2], [0, 0], [4, 8]])
 
 
 def test_where_nobody_answers_means_are_zero_and_states_stay():
-    nobody = answers([False] * 3, [0.5, 0.3, 0.2], [0.1, 0.4, 0.2])
+    nobody = replies([False] * 3, [0.5, 0.3, 0.2], [0.1, 0.4, 0.2])
     numbers = jnp.full((3, 2), jnp.nan)
     np.testing.assert_array_equal(nobody.mean(numbers), [0, 0])
-    np.testing.assert_array_equal(nobody.if_anyone(jnp.ones(2), jnp.full(2, 7.0)), [7, 7])
-    assert not nobody.anyone
+    np.testing.assert_array_equal(nobody.if_any(jnp.ones(2), jnp.full(2, 7.0)), [7, 7])

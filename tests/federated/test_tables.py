@@ -20,9 +20,9 @@ P, D = 48, 40
     [
         federated.FLEDGE(0.1, 2, 1, clients_per_round=4, table="server", dropout=0.1),
         federated.FLEDGE(0.1, 2, 1, clients_per_round=4, table="client", dropout=0.1),
-        federated.Scaffold(0.1, 2, 1, clients_per_round=4),
+        federated.SCAFFOLD(0.1, 2, 1, clients_per_round=4),
     ],
-    ids=["FLEDGE server", "FLEDGE client", "Scaffold"],
+    ids=["FLEDGE server", "FLEDGE client", "SCAFFOLD"],
 )
 def test_a_round_copies_no_table_and_computes_for_those_asked_alone(method):
     """In the compiled loop: no copy of anything of P x D but the arguments at the start, and no P x D gradients."""
@@ -46,7 +46,7 @@ def test_the_servers_table_does_not_drift_in_float32():
     method = federated.FLEDGE(0.01, 1, clients_per_round=5, radius=0.05)
     result = langevax.simulate(method, federation, jnp.ones(5), key=jax.random.key(0), num_steps=2000)
     server = result.state.server
-    table = np.asarray(server.table, np.float64) + np.asarray(server.moved, np.float64)
+    table = np.asarray(server.table, np.float64) + np.asarray(server.shift, np.float64)
     np.testing.assert_allclose(server.gradient, table.mean(axis=0), rtol=0, atol=3e-7)
 
 

@@ -1,4 +1,4 @@
-"""Tests of the Flower door say nothing of the rounds."""
+"""Silence Flower's log in these tests."""
 
 import logging
 

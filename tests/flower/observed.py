@@ -8,7 +8,7 @@ LOOPBACKS = {"0100007F", "0000000000000000FFFF00000100007F", "000000000000000000
 
 
 def assert_all_is_gone(engine):
-    assert engine.family.members() == set()
+    assert engine.family.processes() == set()
     assert engine.family.guardian.returncode == 0
     assert not engine.home.exists()
 

@@ -35,15 +35,14 @@ resume = false
 TASK = """
 from langevax.federated import FLEDGE, MinibatchSARAH
 from langevax.flower import Task, wire
-from langevax.run import identity
 from planted.rows import START, problem
 
 METHODS = {
-    "fledge": FLEDGE(step_size=0.05, local_steps=3, batch_size=2, clients_per_round=4),
-    "fledge-client": FLEDGE(step_size=0.05, local_steps=3, batch_size=2, clients_per_round=4, table="client"),
+    "fledge": FLEDGE(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4),
+    "fledge-client": FLEDGE(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4, table="client"),
     "sarah": MinibatchSARAH(step_size=0.05, batch_size=2, period=3),
 }
-DESCRIBED = {wire.text(identity.describe({"algorithm": method})): name for name, method in METHODS.items()}
+DESCRIBED = {wire.description(algorithm=method): name for name, method in METHODS.items()}
 task = Task(lambda config: METHODS[config["method"]], START, problem)
 """
 
@@ -60,18 +59,18 @@ from planted.task import DESCRIBED, task
 def planted(message, context, call_next):
     if message.metadata.message_type == "query.who":
         return call_next(message, context)
-    words = message.content["words"]
-    method = DESCRIBED[words["algorithm"]]
+    fields = message.content["fields"]
+    method = DESCRIBED[fields["algorithm"]]
     config = {**context.run_config, "method": method}
     reply = call_next(message, Context(context.run_id, context.node_id, context.node_config, context.state, config))
     if message.metadata.message_type != "train.exchange" or method != context.run_config["methods"].split()[-1]:
         return reply
-    where = f"{context.node_config['partition-id']}@{words['number']}"
+    where = f"{context.node_config['partition-id']}@{fields['number']}"
     plan = dict(fault.split(":")[::-1] for fault in context.run_config["faults"].split())
     fault = plan.get(where)
     if fault is None:
         return reply
-    words = dict(reply.content["words"].items())
+    fields = dict(reply.content["fields"].items())
     arrays = {name: array.numpy() for name, array in reply.content["arrays"].items()}
     last = max(arrays)
     if fault == "nan":
@@ -83,13 +82,13 @@ def planted(message, context, call_next):
     elif fault == "norm":
         arrays[last] = arrays[last] * np.float32(1e6) + np.float32(1e6)
     elif fault == "replay":
-        words["number"] -= 1
+        fields["number"] -= 1
     elif fault == "foreign":
-        words["run"] = "another"
+        fields["run"] = "another"
     elif fault == "error":
         raise RuntimeError("planted trouble")
     content = ArrayRecord({name: Array(array) for name, array in arrays.items()})
-    reply.content = RecordDict({"words": ConfigRecord(words), "arrays": content})
+    reply.content = RecordDict({"fields": ConfigRecord(fields), "arrays": content})
     return reply
 
 

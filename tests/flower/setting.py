@@ -1,4 +1,4 @@
-"""The small federation that tests of the Flower door share, without an engine."""
+"""The small federation that the tests of langevax.flower share, without an engine."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from tests.flower.local_grid import LocalGrid
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss, problem
 
 KEY = jax.random.key(3)
-FLEDGE_SERVER = FLEDGE(step_size=0.05, local_steps=3, batch_size=2, clients_per_round=4)
+FLEDGE_SERVER = FLEDGE(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4)
 FLEDGE_CLIENT = dataclasses.replace(FLEDGE_SERVER, table="client")
 FEDERATION = langevax.Federation.of(loss, CLIENTS[:NUM_CLIENTS])
 
@@ -22,4 +22,4 @@ def grid_of(algorithm, num_clients=NUM_CLIENTS, **options):
 
 def strategy_of(algorithm, **options):
     options = {"poll_seconds": 0.001, "deadline": 0.05, "join_seconds": 5.0} | options
-    return FederatedStrategy(algorithm, START, KEY, **options)
+    return FederatedStrategy(algorithm, START, key=KEY, **options)

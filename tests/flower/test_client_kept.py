@@ -60,7 +60,7 @@ def test_another_algorithm_in_the_same_process_is_another_client():
 
 
 def test_of_many_clients_the_latest_are_kept(monkeypatch):
-    monkeypatch.setattr(clients, "CLIENTS_KEPT", 2)
+    monkeypatch.setattr(clients, "MAX_CLIENTS", 2)
     run(FLEDGE_SERVER)
     assert len(clients._clients) == 2
     assert len(made) > NUM_CLIENTS

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 
 import langevax
 from langevax.federated import MinibatchSARAH
-from langevax.federated.conductor import Conductor, answered
-from langevax.flower.engines import Deployment
+from langevax.federated.server_loop import ServerLoop, client_reply
+from tests.flower.faulty import FaultyDeployment
 from tests.flower.planted import write_planted_app
 from tests.flower.rows import CLIENTS, START, loss
 
@@ -30,16 +30,17 @@ KEY = jax.random.key(0)
 
 def in_process(rounds):
     """The server after rounds in which these clients answered."""
-    conductor = Conductor(SARAH, KEY, START)
-    conductor.open(FEDERATION.roster)
+    loop = ServerLoop(SARAH, START, key=KEY)
+    loop.restart(FEDERATION.clients)
     for who in rounds:
-        asked, replies = conductor.next(), {}
-        for client, message, key in zip(asked.clients, asked.messages, asked.keys, strict=True):
+        request, replies = loop.next(), {}
+        for client, message, key in zip(request.clients, request.messages, request.keys, strict=True):
             if client in who:
-                problem, key, step = FEDERATION.client(client), jnp.asarray(key), jnp.int32(asked.step)
-                replies[client], _ = answered(asked.turn.exchange, problem, (), message, key, "threefry2x32", step)
-        conductor.absorb(asked, replies)
-    return conductor
+                problem, key, step = FEDERATION.client(client), jnp.asarray(key), jnp.int32(request.step)
+                exchange = request.scheduled.exchange
+                replies[client], _ = client_reply(exchange, problem, (), message, key, "threefry2x32", step)
+        loop.receive(request, replies)
+    return loop
 
 
 def assert_same(position, counts, expected):
@@ -50,8 +51,8 @@ def assert_same(position, counts, expected):
 
 
 def test_the_numbers_that_a_deployment_must_have_are_those_of_simulate_where_all_answer():
-    conductor = in_process([[0, 1]] * 3)
-    assert_same(conductor.position, conductor.counts, langevax.simulate(SARAH, FEDERATION, START, key=KEY, num_steps=3))
+    loop = in_process([[0, 1]] * 3)
+    assert_same(loop.position, loop.counts, langevax.simulate(SARAH, FEDERATION, START, key=KEY, num_steps=3))
 
 
 def wait_for(run, words, after=0):
@@ -71,17 +72,17 @@ def answered_in(lines):
 def test_a_deployment_survives_a_killed_client_and_a_dead_server_and_has_the_same_numbers(tmp_path):
     app, saved = write_planted_app(tmp_path / "planted"), tmp_path / "saved"
     settings = {"checkpoint": str(saved), "deadline": DEADLINE, "num-clients": 2, "patience": 20}
-    with Deployment(2, logs=tmp_path / "logs-1", patience=PATIENCE) as engine:
+    with FaultyDeployment(2, logs=tmp_path / "logs-1", patience=PATIENCE) as engine:
         run = engine.launch(app, {**settings, "rounds": 50})
-        wait_for(run, "2 clients are there")
+        wait_for(run, "2 clients are connected")
         engine.kill_node(1)
-        engine.start_node(1)
+        engine.restart_node(1)
         wait_for(run, "1 of 2 answered")
         wait_for(run, "2 of 2 answered", after=len(run.lines()))
         engine.kill_server()
         assert run.wait(PATIENCE).status == "lost"
     rounds = answered_in(run.lines())
-    with Deployment(2, logs=tmp_path / "logs-2", patience=PATIENCE) as engine:
+    with FaultyDeployment(2, logs=tmp_path / "logs-2", patience=PATIENCE) as engine:
         settings |= {"rounds": len(rounds) + 1, "resume": True, "out": str(tmp_path / "out")}
         outcome = engine.run(app, settings, timeout=PATIENCE)
         assert outcome.finished, outcome

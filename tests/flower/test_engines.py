@@ -5,7 +5,6 @@ Its simulation engine is tested in test_simulation.py.
 
 import json
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -13,11 +12,9 @@ import pytest
 
 pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
 
-from langevax.flower.engines import Deployment, EngineError, Simulation, make_certificates, make_node_key, settings_of
-from langevax.flower.engines import node as node_file
-from langevax.flower.engines.node import Node
-from langevax.flower.engines.processes import Family
-from langevax.flower.engines.superlink import CONNECTION
+from langevax.flower.engines import Deployment, EngineError, Simulation, app_config, make_certificates, make_node_key
+from langevax.flower.engines.engine import CONNECTION
+from tests.flower.faulty import FaultyDeployment
 from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening
 from tests.flower.plain import write_plain_app
 
@@ -31,30 +28,29 @@ def app(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory):
-    with Deployment(2, logs=tmp_path_factory.mktemp("logs"), patience=PATIENCE) as engine:
+    with FaultyDeployment(2, logs=tmp_path_factory.mktemp("logs"), patience=PATIENCE) as engine:
         yield engine
-        nodes = [node.member for node in engine.nodes.values()]
+        nodes = list(engine.nodes.values())
     assert_all_is_gone(engine)
     assert [node.exit_code for node in nodes] == [-signal.SIGKILL] * 2  # nobody waits for them to take leave
 
 
 def test_a_deployment_runs_an_app_and_a_killed_node_comes_back(app, deployment, tmp_path):
     """Each client is a process of its own. Without keys a node that is back is another one."""
-    before = {client: node.node_id for client, node in deployment.nodes.items()}
+    before = dict(deployment.node_ids)
     deployment.kill_node(1)
-    deployment.start_node(1)
-    assert deployment.nodes[0].node_id == before[0]
-    assert deployment.nodes[1].node_id not in before.values()
+    deployment.restart_node(1)
+    assert deployment.node_ids[1] not in before.values()
     settings = {"rounds": 1, "enough": 2, "out": str(tmp_path / "out.json")}  # the dead node is asked, too
     outcome = deployment.run(app, settings, timeout=PATIENCE)
     assert outcome.finished, outcome
     [answers] = json.loads((tmp_path / "out.json").read_text())["rounds"]
     assert [answer["partition-id"] for answer in answers] == [0, 1]
-    assert {answer["node"] for answer in answers} == {str(node.node_id) for node in deployment.nodes.values()}
+    assert {answer["node"] for answer in answers} == set(map(str, deployment.node_ids.values()))
     assert len({answer["pid"] for answer in answers}) == 2
     assert {answer["FLWR_HOME"] for answer in answers} == {str(deployment.home)}
     if Path("/proc/net/tcp").exists():
-        assert listening(deployment.family.members()) <= LOOPBACKS
+        assert listening(deployment.family.processes()) <= LOOPBACKS
 
 
 def test_a_server_app_that_fails_is_told(app, deployment):
@@ -77,18 +73,19 @@ def test_a_run_is_stopped_after_its_time_and_on_request(app, deployment):
 def test_only_registered_nodes_are_let_in_and_a_dead_server_is_noticed(app, tmp_path):
     keys = [make_node_key(tmp_path / "secrets", name) for name in ("known", "unknown")]
     tls = make_certificates(tmp_path / "secrets")
-    with Deployment(1, tls=tls, keys=keys[:1], patience=PATIENCE) as engine:
+    with FaultyDeployment(1, tls=tls, keys=keys[:1], patience=PATIENCE) as engine:
         with pytest.raises(EngineError, match=r"SuperNode 1 ended with exit code 1 before(?s:.*)code: 2004"):
-            engine.start_node(1, keys[1])
+            engine.restart_node(1, keys[1])
         with pytest.raises(EngineError, match=r"All SuperNodes must be registered"):
-            engine.start_node(1)
+            engine.restart_node(1)
         [node] = json.loads(engine.flwr("supernode", "ls", CONNECTION, "--format", "json"))["nodes"]
-        assert (node["status"], node["node-id"]) == ("online", str(engine.nodes[0].node_id))
+        assert (node["status"], node["node-id"]) == ("online", str(engine.node_ids[0]))
         run = engine.launch(app, {"trouble": "sleep"})
         while "sleeping" not in run.lines():
             time.sleep(0.1)
         engine.stop_node(0)
-        assert str(engine.start_node(0).node_id) == node["node-id"]
+        engine.restart_node(0, keys[0])
+        assert str(engine.node_ids[0]) == node["node-id"]
         engine.kill_server()
         outcome = run.wait(PATIENCE)
         assert outcome.status == "lost"
@@ -120,7 +117,7 @@ def test_mistakes_are_found_before_anything_starts(app, tmp_path):
     engine = Deployment(1)
     with pytest.raises(ValueError, match="name the folder of a Flower app"):
         engine.run(tmp_path / "nothing")
-    with pytest.raises(ValueError, match=r"'round' is no setting of .*\['enough', 'out', 'rounds', 'trouble'\]"):
+    with pytest.raises(ValueError, match=r"'round' is not a setting of .*\['enough', 'out', 'rounds', 'trouble'\]"):
         engine.run(app, {"round": 3})
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     with pytest.raises(ValueError, match=r"does not describe a Flower app"):
@@ -137,7 +134,7 @@ def test_secrets_are_readable_by_their_owner_alone(tmp_path):
 
 def test_nested_settings_have_names_with_points(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.flwr.app.config]\nrounds = 3\nstep.size = 0.5\n")
-    assert settings_of(tmp_path) == {"rounds": 3, "step.size": 0.5}
+    assert app_config(tmp_path) == {"rounds": 3, "step.size": 0.5}
 
 
 def test_programs_are_told_to_be_quiet_whatever_the_user_has_set(monkeypatch):
@@ -151,22 +148,3 @@ def test_programs_are_told_to_be_quiet_whatever_the_user_has_set(monkeypatch):
     assert [told[name] for name in names] == ["0", "0", "1", "cpu"]
     assert told["FLWR_HOME"] != "/home/me/.flwr"
     assert "FLWR_INTERNAL_GRPC_FLEET_API" not in told
-
-
-def test_a_killed_node_is_started_again_until_its_old_heartbeat_is_over(tmp_path, monkeypatch):
-    """A minute with a real SuperLink, so that here two programs say what SuperNodes say."""
-    monkeypatch.setattr(node_file, "BETWEEN", 0.0)
-    codes = ["print('[code: 2004] Failed'); raise SystemExit(1)"] * 2 + [
-        "print('SuperNode ID: 5', flush=True); input()"
-    ]
-    said = iter(codes + codes[:1] + ["print('[code: 2001] Failed'); raise SystemExit(1)"])
-    family = Family()
-    try:
-        node = Node(family, lambda: family.start("n", [sys.executable, "-c", next(said)], {}, tmp_path / "n.log"))
-        node.wait_until_ready(60.0, again=True)
-        assert node.node_id == 5
-        node = Node(family, lambda: family.start("n", [sys.executable, "-c", next(said)], {}, tmp_path / "n.log"))
-        with pytest.raises(EngineError, match="code: 2001"):  # another reason: no third try
-            node.wait_until_ready(60.0, again=True)
-    finally:
-        family.end()

@@ -1,4 +1,4 @@
-"""Clients that send rubbish, come late, die, come back or are new, through Flower's own messages."""
+"""Clients that send bad replies, or send them too late, through Flower's own messages."""
 
 import dataclasses
 import re
@@ -14,10 +14,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 from tests.flower.setting import FLEDGE_CLIENT, FLEDGE_SERVER, grid_of, strategy_of
 
 
-def with_words(reply, **words):
-    """The reply with some of its words changed."""
-    record = ConfigRecord(dict(reply.content["words"].items()) | words)
-    reply.content = RecordDict({"words": record, "arrays": reply.content["arrays"]})
+def with_fields(reply, **fields):
+    """The reply with some of its fields changed."""
+    record = ConfigRecord(dict(reply.content["fields"].items()) | fields)
+    reply.content = RecordDict({"fields": record, "arrays": reply.content["arrays"]})
     return reply
 
 
@@ -27,7 +27,7 @@ def with_array(reply, change):
     last = max(arrays)
     arrays[last] = change(arrays[last])
     kept = ArrayRecord({name: Array(a) for name, a in arrays.items() if a is not None})
-    reply.content = RecordDict({"words": reply.content["words"], "arrays": kept})
+    reply.content = RecordDict({"fields": reply.content["fields"], "arrays": kept})
     return reply
 
 
@@ -44,8 +44,8 @@ def on_arrays(change):
     return lambda message, reply: with_array(reply, change)
 
 
-def saying(**words):
-    return lambda message, reply: with_words(reply, **words)
+def saying(**fields):
+    return lambda message, reply: with_fields(reply, **fields)
 
 
 def from_node(node):
@@ -56,24 +56,24 @@ def from_node(node):
     return change
 
 
-RUBBISH = {
+BAD_REPLIES = {
     "nan": (on_arrays(at(0, np.nan)), r"\['w'\] is not finite: 1 of 3 numbers, nan at 0"),
     "inf": (on_arrays(at(1, np.inf)), r"\['w'\] is not finite: 1 of 3 numbers, inf at 1"),
     "norm": (on_arrays(lambda a: a * 1e6 + 1e6), "more than 1000 times the usual"),
     "shape": (on_arrays(lambda a: a[:2]), r"has shape \(2,\) and dtype float32, not \(3,\) and float32"),
     "dtype": (on_arrays(lambda a: a.astype(np.float64)), "dtype float64, not"),
-    "missing": (on_arrays(lambda a: None), "it has 3 arrays where 4 belong"),
+    "missing": (on_arrays(lambda a: None), "it has 3 arrays instead of 4"),
     "other run": (saying(run="0" * 16), "it answers run 0000000000000000, not run"),
     "other number": (saying(number=77), "it answers number 77, not number"),
     "other client": (saying(partition=3), "it answers partition 3, not partition 2"),
-    "other node": (from_node(99), "it comes from node 99, not from"),
+    "other node": (from_node(99), "it comes from node 99, not from node"),
     "failed": (
         lambda message, reply: Message(Error(2, "Traceback\nZeroDivisionError: by zero"), reply_to=message),
         "it failed: ZeroDivisionError: by zero",
     ),
     "foreign": (
         lambda message, reply: Message(RecordDict({"x": ConfigRecord({"a": 1})}), reply_to=message),
-        "it is no message of langevax's",
+        "it is not a langevax message",
     ),
     "late": (lambda message, reply: None, None),
 }
@@ -91,9 +91,9 @@ def only_once(fault):
     """`fault` in one reply of one client."""
 
     def tamper(node, message, reply):
-        words = message.content["words"]
-        faulty = message.metadata.message_type == "train.exchange" and words["number"] == FAULTY_NUMBER
-        return fault(message, reply) if faulty and words["partition"] == FAULTY else reply
+        fields = message.content["fields"]
+        faulty = message.metadata.message_type == "train.exchange" and fields["number"] == FAULTY_NUMBER
+        return fault(message, reply) if faulty and fields["partition"] == FAULTY else reply
 
     return tamper
 
@@ -101,56 +101,54 @@ def only_once(fault):
 @pytest.fixture(scope="module")
 def dropped_out():
     """The run in which that client's reply never comes."""
-    return run_with(only_once(RUBBISH["late"][0]))
+    return run_with(only_once(BAD_REPLIES["late"][0]))
 
 
 def test_a_late_reply_is_a_drop_out(dropped_out):
     (late,) = [one for one in dropped_out.history if one.late]
-    assert (late.number, late.late, late.refused) == (FAULTY_NUMBER, [FAULTY], {})
+    assert (late.number, late.late, late.rejected) == (FAULTY_NUMBER, [FAULTY], {})
     assert FAULTY not in late.answered
     assert len(late.answered) == 3
     untouched = run_with(None)
-    assert not np.allclose(untouched.conductor.position["w"], dropped_out.conductor.position["w"])
+    assert not np.allclose(untouched.loop.position["w"], dropped_out.loop.position["w"])
 
 
 def test_a_late_reply_leaves_the_memory_that_the_server_counts_on():
-    strategy = run_with(only_once(RUBBISH["late"][0]), FLEDGE_CLIENT, rounds=6)
+    strategy = run_with(only_once(BAD_REPLIES["late"][0]), FLEDGE_CLIENT, rounds=6)
     assert [one.late for one in strategy.history if one.late] == [[FAULTY]]
     assert any(FAULTY in one.answered for one in strategy.history[FAULTY_NUMBER + 1 :] if one.exchange == "round/1")
-    assert not any(one.lost for one in strategy.history)
+    assert not any(one.memory_lost for one in strategy.history)
 
 
-@pytest.mark.parametrize("name", [name for name in RUBBISH if name != "late"])
-def test_rubbish_is_refused_and_named_and_counts_as_a_drop_out(name, dropped_out):
-    fault, reason = RUBBISH[name]
+@pytest.mark.parametrize("name", [name for name in BAD_REPLIES if name != "late"])
+def test_a_bad_reply_is_rejected_and_named_and_counts_as_a_drop_out(name, dropped_out):
+    fault, reason = BAD_REPLIES[name]
     strategy = run_with(only_once(fault))
-    (wrong,) = [one for one in strategy.history if one.refused]
-    assert (wrong.number, list(wrong.refused)) == (FAULTY_NUMBER, [FAULTY])
-    assert re.search(reason, wrong.refused[FAULTY])
-    for ours, theirs in zip(
-        jax.tree.leaves(strategy.conductor.state), jax.tree.leaves(dropped_out.conductor.state), strict=True
-    ):
+    (wrong,) = [one for one in strategy.history if one.rejected]
+    assert (wrong.number, list(wrong.rejected)) == (FAULTY_NUMBER, [FAULTY])
+    assert re.search(reason, wrong.rejected[FAULTY])
+    for ours, theirs in zip(jax.tree.leaves(strategy.loop.state), jax.tree.leaves(dropped_out.loop.state), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_reply_sent_again_is_refused():
+def test_a_reply_sent_again_is_rejected():
     """A client that answers with what it sent before: right arrays, another exchange."""
     kept = []
 
     def tamper(node, message, reply):
-        mine = message.metadata.message_type == "train.exchange" and message.content["words"]["partition"] == FAULTY
+        mine = message.metadata.message_type == "train.exchange" and message.content["fields"]["partition"] == FAULTY
         if mine:
             kept.append(reply.content)
             reply.content = kept[0]
         return reply
 
     strategy = run_with(tamper)
-    reasons = [why for one in strategy.history for why in one.refused.values()]
+    reasons = [why for one in strategy.history for why in one.rejected.values()]
     assert reasons
     assert all("it answers number" in why for why in reasons)
 
 
-def test_a_message_sent_again_is_refused_by_the_client():
+def test_a_message_sent_again_is_rejected_by_the_client():
     grid = grid_of(FLEDGE_CLIENT)
     strategy = strategy_of(FLEDGE_CLIENT)
     sent = []
@@ -161,11 +159,11 @@ def test_a_message_sent_again_is_refused_by_the_client():
     context = grid.contexts[again.metadata.dst_node_id]
     kept = {name: record for name, record in context.state.items() if name.startswith("langevax.memory")}
     reply = grid.app(again, context)
-    assert "was answered before" in reply.content["words"]["refused"]
+    assert "was answered before" in reply.content["fields"]["rejected"]
     assert {name: record for name, record in context.state.items() if name.startswith("langevax.memory")} == kept
 
 
-def test_another_algorithm_is_refused_on_both_sides():
+def test_another_algorithm_is_rejected_on_both_sides():
     other = dataclasses.replace(FLEDGE_SERVER, step_size=0.1)
     grid = grid_of(other)
     with pytest.raises(TimeoutError, match=r"0 clients introduced .* algorithm.step_size is 0.1 there and 0.05 here"):

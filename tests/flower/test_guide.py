@@ -139,9 +139,9 @@ def test_tests_and_keys_that_the_guide_names_are_there():
     assert len(named) > 10
     assert [name for name in named if f"def {name}(" not in written] == []
     pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
-    from langevax.flower.serving import DEFAULTS
+    from langevax.flower.server import DEFAULTS
 
-    table = guide().partition("## What a run reads")[2].partition("\n## ")[0]
+    table = guide().partition("## Settings of a run")[2].partition("\n## ")[0]
     assert set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)))) == set(DEFAULTS)
 
 
@@ -170,4 +170,4 @@ def test_arrays_come_out_by_the_names_that_they_went_in_by():
     assert list(by_key.values()) == list(in_order.values())
     many = ArrayRecord([np.float32([i]) for i in range(12)])
     like = [np.zeros(1, np.float32)] * 12
-    assert [a.item() for a in wire.unpacked(many, like, wire.names_of(many, like))] == list(range(12))
+    assert [a.item() for a in wire.unpack(many, like, wire.names_of(many, like))] == list(range(12))

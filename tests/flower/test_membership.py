@@ -9,9 +9,9 @@ import jax
 
 import langevax
 from langevax import CheckpointError
-from langevax.federated import BVRLSGD, MinibatchSARAH, Scaffold
-from langevax.flower import reception
-from langevax.flower.reception import HELLO
+from langevax.federated import BVRLSGD, SCAFFOLD, MinibatchSARAH
+from langevax.flower import transport
+from langevax.flower.transport import HELLO
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
 from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER, KEY, grid_of, strategy_of
 
@@ -19,8 +19,8 @@ LATER_NODE = 2**64 - 1  # more than a float64 can tell from its neighbours
 METHODS = {
     "FLEDGE server": FLEDGE_SERVER,
     "FLEDGE client": FLEDGE_CLIENT,
-    "Scaffold": Scaffold(step_size=0.05, local_steps=3, batch_size=2, clients_per_round=4),
-    "BVRLSGD": BVRLSGD(step_size=0.05, local_steps=3, batch_size=2, period=3),
+    "SCAFFOLD": SCAFFOLD(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4),
+    "BVRLSGD": BVRLSGD(step_size=0.05, num_local_steps=3, batch_size=2, period=3),
 }
 
 
@@ -30,10 +30,10 @@ def advance(strategy, grid, rounds):
 
 def go_on(strategy, grid, rounds):
     """Rounds of a strategy that has begun, one by one."""
-    end = strategy.conductor.step + rounds
-    while strategy.conductor.step < end:
-        strategy._settle(grid)
-        strategy._exchange(grid)
+    end = strategy.loop.step + rounds
+    while strategy.loop.step < end:
+        strategy._update_clients(grid)
+        strategy._run_exchange(grid)
 
 
 def node_of(grid, partition):
@@ -42,7 +42,7 @@ def node_of(grid, partition):
 
 
 def assert_same_position(strategy, expected):
-    for ours, theirs in zip(jax.tree.leaves(strategy.conductor.position), jax.tree.leaves(expected), strict=True):
+    for ours, theirs in zip(jax.tree.leaves(strategy.loop.position), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
 
 
@@ -52,7 +52,7 @@ def test_numbers_and_counts_are_those_of_simulate(name):
     strategy = strategy_of(METHODS[name])
     advance(strategy, grid_of(METHODS[name]), 3)
     assert_same_position(strategy, expected.position)
-    assert strategy.conductor.counts == {key: int(value) for key, value in expected.counts.items()}
+    assert strategy.loop.counts == {key: int(value) for key, value in expected.counts.items()}
 
 
 def test_the_loss_of_the_clients_is_the_value_of_the_federation():
@@ -65,7 +65,7 @@ def test_the_loss_of_the_clients_is_the_value_of_the_federation():
     assert list(result.evaluate_metrics_serverapp) == [0, 1, 2]  # as Flower's own strategies
     np.testing.assert_array_equal(seen[0].to_numpy_ndarrays()[1], START["w"])
     found = result.evaluate_metrics_clientapp[2]["loss"]
-    assert found == pytest.approx(float(FEDERATION.value(strategy.conductor.position)), rel=1e-5)
+    assert found == pytest.approx(float(FEDERATION.value(strategy.loop.position)), rel=1e-5)
     assert [a.shape for a in result.arrays.to_numpy_ndarrays()] == [(), (3,)]
 
 
@@ -81,7 +81,7 @@ def test_a_loop_of_flower_itself_carries_an_exchange_a_round():
     assert result.train_metrics_clientapp[5]["exchanges"] == expected.exchanges
 
 
-def test_a_client_that_starts_again_as_another_node_goes_on_where_the_server_keeps_the_table():
+def test_a_client_that_starts_again_as_another_node_continues_where_the_server_keeps_the_table():
     strategy, grid = strategy_of(FLEDGE_SERVER), grid_of(FLEDGE_SERVER)
     advance(strategy, grid, 2)
     del grid.contexts[node_of(grid, 1)]
@@ -89,12 +89,12 @@ def test_a_client_that_starts_again_as_another_node_goes_on_where_the_server_kee
     go_on(strategy, grid, 2)
     expected = langevax.simulate(FLEDGE_SERVER, FEDERATION, START, key=KEY, num_steps=4)
     assert_same_position(strategy, expected.position)
-    assert strategy.members.nodes[1] == LATER_NODE
+    assert strategy.registry.nodes[1] == LATER_NODE
 
 
 def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exchange(monkeypatch):
     """It is greeted meanwhile. Flower still holds its old node for connected, and no answer is there at once."""
-    monkeypatch.setattr(reception, "BETWEEN", 0.0)
+    monkeypatch.setattr(transport, "GREETING_INTERVAL", 0.0)
     everybody = MinibatchSARAH(step_size=0.05, batch_size=2, period=3)
     strategy, grid = strategy_of(everybody, deadline=0.3), grid_of(everybody)
     advance(strategy, grid, 2)
@@ -115,85 +115,85 @@ def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exc
 
     monkeypatch.setattr(grid, "push_messages", pushed)
     monkeypatch.setattr(grid, "pull_messages", pulled)
-    strategy._settle(grid)
+    strategy._update_clients(grid)
     grid.dead.add(node_of(grid, 1))
     grid.connect(LATER_NODE, 1, NUM_CLIENTS)
-    strategy._exchange(grid)
+    strategy._run_exchange(grid)
     go_on(strategy, grid, 1)
     assert [one.late for one in strategy.history[-2:]] == [[1], []]
     assert strategy.history[-1].answered == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("name", ["FLEDGE client", "Scaffold"])
-def test_a_client_that_lost_its_memory_makes_the_run_begin_anew(name):
+@pytest.mark.parametrize("name", ["FLEDGE client", "SCAFFOLD"])
+def test_a_client_that_lost_its_memory_makes_the_run_restart(name):
     strategy, grid = strategy_of(METHODS[name]), grid_of(METHODS[name])
     advance(strategy, grid, 2)
     for context in grid.contexts.values():
         context.state.clear()
     go_on(strategy, grid, 1)
-    assert strategy.history[-1].lost
-    before = strategy.conductor.position
-    strategy._settle(grid)
-    assert strategy.conductor.openings == 2
-    strategy._exchange(grid)
-    assert not strategy.history[-1].lost
+    assert strategy.history[-1].memory_lost
+    before = strategy.loop.position
+    strategy._update_clients(grid)
+    assert strategy.loop.num_restarts == 2
+    strategy._run_exchange(grid)
+    assert not strategy.history[-1].memory_lost
     if name == "FLEDGE client":
         exact = FEDERATION.gradient(before)
-        np.testing.assert_allclose(strategy.conductor.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(strategy.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["FLEDGE server", "BVRLSGD"])
-def test_a_client_that_is_gone_is_left_out_and_the_gradient_is_that_of_the_others(name):
+def test_a_client_that_is_gone_is_removed_and_the_gradient_is_that_of_the_others(name):
     """The entry of a dead client would bias the estimate for ever; this one is exact at once."""
     strategy, grid = strategy_of(METHODS[name], patience=2), grid_of(METHODS[name])
     advance(strategy, grid, 2)
     del grid.contexts[node_of(grid, 1)]
     for _ in range(20):
-        strategy._settle(grid)
-        if len(strategy.members.partitions) < NUM_CLIENTS:
+        strategy._update_clients(grid)
+        if len(strategy.registry.partitions) < NUM_CLIENTS:
             break
-        strategy._exchange(grid)
-    assert strategy.members.partitions == [0, 2, 3, 4]
-    position = strategy.conductor.position
-    strategy._exchange(grid)
+        strategy._run_exchange(grid)
+    assert strategy.registry.partitions == [0, 2, 3, 4]
+    position = strategy.loop.position
+    strategy._run_exchange(grid)
     assert strategy.history[-1].answered == [0, 2, 3, 4]
     exact = langevax.Federation.of(loss, [CLIENTS[i] for i in (0, 2, 3, 4)]).gradient(position)
-    np.testing.assert_allclose(strategy.conductor.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(strategy.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
 
 
-def test_a_client_that_comes_later_is_taken_in_and_one_that_left_comes_back():
+def test_a_client_that_comes_later_joins_and_one_that_left_comes_back():
     strategy, grid = strategy_of(FLEDGE_SERVER, patience=1), grid_of(FLEDGE_SERVER, num_clients=NUM_CLIENTS - 1)
     strategy.num_clients = NUM_CLIENTS - 1
     advance(strategy, grid, 1)
     grid.connect(LATER_NODE, NUM_CLIENTS - 1, NUM_CLIENTS)
     go_on(strategy, grid, 1)
-    assert strategy.members.partitions == [0, 1, 2, 3, 4]
+    assert strategy.registry.partitions == [0, 1, 2, 3, 4]
     gone = node_of(grid, 0)
     context = grid.contexts.pop(gone)
-    while 0 in strategy.members.partitions:
+    while 0 in strategy.registry.partitions:
         go_on(strategy, grid, 1)
     grid.contexts[gone] = context  # a node with a key keeps its id
     go_on(strategy, grid, 1)
-    assert strategy.members.partitions == [0, 1, 2, 3, 4]
-    assert strategy.conductor.roster.num_clients == NUM_CLIENTS
+    assert strategy.registry.partitions == [0, 1, 2, 3, 4]
+    assert strategy.loop.clients.num_clients == NUM_CLIENTS
 
 
-def test_two_nodes_that_say_they_are_the_same_client():
+def test_two_nodes_with_the_same_partition_id():
     grid = grid_of(FLEDGE_SERVER)
     grid.connect(LATER_NODE, 1, NUM_CLIENTS)
     strategy = strategy_of(FLEDGE_SERVER)
     advance(strategy, grid, 1)
-    (why,) = strategy.reception.refused.values()
-    assert "says that it is client 1, which node" in why
-    assert len(strategy.members.partitions) == NUM_CLIENTS
+    (why,) = strategy.registry.rejected.values()
+    assert "has the partition id 1 of node" in why
+    assert len(strategy.registry.partitions) == NUM_CLIENTS
 
 
-def test_a_node_without_a_partition_id_is_told_what_to_do():
+def test_a_node_without_a_partition_id_is_rejected_with_the_remedy():
     grid = grid_of(FLEDGE_SERVER)
     grid.connect(LATER_NODE, -1, NUM_CLIENTS)
     strategy = strategy_of(FLEDGE_SERVER)
     advance(strategy, grid, 1)
-    assert "--node-config 'partition-id=N'" in strategy.reception.refused[str(LATER_NODE)]
+    assert "--node-config 'partition-id=N'" in strategy.registry.rejected[LATER_NODE]
 
 
 def test_too_few_clients_are_waited_for_and_then_named():
@@ -202,30 +202,28 @@ def test_too_few_clients_are_waited_for_and_then_named():
 
 
 @pytest.mark.parametrize("name", ["FLEDGE server", "BVRLSGD"])
-def test_a_server_that_died_goes_on_as_if_it_had_not(name, tmp_path):
+def test_a_server_that_died_continues_as_if_it_had_not(name, tmp_path):
     advance(strategy_of(METHODS[name], checkpoint=tmp_path), grid_of(METHODS[name]), 2)
     resumed = strategy_of(METHODS[name], checkpoint=tmp_path, resume=True)
     advance(resumed, grid_of(METHODS[name], first_node=2**40), 4)
     whole = strategy_of(METHODS[name])
     advance(whole, grid_of(METHODS[name]), 4)
-    for ours, theirs in zip(
-        jax.tree.leaves(resumed.conductor.state), jax.tree.leaves(whole.conductor.state), strict=True
-    ):
+    for ours, theirs in zip(jax.tree.leaves(resumed.loop.state), jax.tree.leaves(whole.loop.state), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert resumed.conductor.counts == whole.conductor.counts
+    assert resumed.loop.counts == whole.loop.counts
 
 
-def test_a_server_whose_clients_had_memories_begins_anew_from_its_position(tmp_path):
+def test_a_server_whose_clients_had_memories_restarts_from_its_position(tmp_path):
     first = strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path)
     advance(first, grid_of(FLEDGE_CLIENT), 2)
     resumed, grid = strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_CLIENT)
     resumed._begin(grid)
-    assert_same_position(resumed, first.conductor.position)
+    assert_same_position(resumed, first.loop.position)
     go_on(resumed, grid, 0)
-    resumed._settle(grid)
-    resumed._exchange(grid)
-    exact = FEDERATION.gradient(first.conductor.position)
-    np.testing.assert_allclose(resumed.conductor.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+    resumed._update_clients(grid)
+    resumed._run_exchange(grid)
+    exact = FEDERATION.gradient(first.loop.position)
+    np.testing.assert_allclose(resumed.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
 
 
 def test_checkpoints_are_not_mixed_up_nor_trusted_blindly(tmp_path):

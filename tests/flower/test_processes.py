@@ -6,16 +6,14 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
 
 from langevax.flower.engines import processes
-from langevax.flower.engines.processes import EngineError, Family, answers, family_of, free_port
+from langevax.flower.engines.processes import EngineError, ProcessFamily, free_port, is_listening, marked
 
-LINUX = Path("/proc/self/environ").exists()
 SLEEP = "import time; time.sleep(600)"
 ORPHANS = f"""
 import subprocess
@@ -38,7 +36,7 @@ def family(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "GRACE", 0.5)
     folder = tmp_path / "home"
     folder.mkdir()
-    family = Family(folder)
+    family = ProcessFamily(folder)
     yield family
     family.end()
 
@@ -51,21 +49,20 @@ def start(family, code, tmp_path, name="member"):
 
 def test_children_end_with_their_parents_orphans_of_other_sessions_included(family, tmp_path):
     start(family, ORPHANS, tmp_path)
-    assert len(family.members()) == 3  # the member; one whose parent is gone; one in another session
-    assert os.getpid() not in family.members()
+    assert len(family.processes()) == 3  # the member; one whose parent is gone; one in another session
+    assert os.getpid() not in family.processes()
     family.end()
-    assert family.members() == set()
+    assert family.processes() == set()
     assert not family.folder.exists()
 
 
-@pytest.mark.skipif(not LINUX, reason="orphans are found by /proc")
 def test_orphans_are_found_when_the_member_itself_is_gone(family, tmp_path):
     member = start(family, ORPHANS, tmp_path)
-    os.kill(member.pid, signal.SIGKILL)
+    os.kill(member.popen.pid, signal.SIGKILL)
     member.popen.wait()
-    assert len(family.members()) == 2
+    assert len(family.processes()) == 2
     family.end()
-    assert family.members() == set()
+    assert family.processes() == set()
 
 
 def test_one_member_is_ended_with_its_children_and_the_others_go_on(family, tmp_path):
@@ -73,16 +70,16 @@ def test_one_member_is_ended_with_its_children_and_the_others_go_on(family, tmp_
     family.kill(gone)
     family.kill(gone)  # once more: nothing happens
     assert (gone.exit_code, stays.exit_code) == (-signal.SIGKILL, None)
-    assert stays.pid in family.members()
-    assert len(family.members()) == (2 if LINUX else 1)  # and the orphan that had left the session, which is not kin
+    assert stays.popen.pid in family.processes()
+    assert len(family.processes()) == 1
 
 
 def test_a_child_in_a_session_of_its_own_ends_with_the_member_that_started_it(family, tmp_path):
     child = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True); print('ready', flush=True)"
     member = start(family, f"{child}; {SLEEP}", tmp_path)
-    assert len(family.members()) == 2
+    assert len(family.processes()) == 2
     family.kill(member)
-    assert family.members() == set()
+    assert family.processes() == set()
 
 
 def test_it_asks_before_it_ends(family, tmp_path):
@@ -93,7 +90,7 @@ def test_it_asks_before_it_ends(family, tmp_path):
 
 
 def test_another_family_is_left_alone(family, tmp_path):
-    other = Family()
+    other = ProcessFamily()
     member = start(other, DEAF, tmp_path)
     family.end()
     assert member.exit_code is None
@@ -101,14 +98,13 @@ def test_another_family_is_left_alone(family, tmp_path):
     other.end()
 
 
-@pytest.mark.skipif(not LINUX, reason="the guardian's work is looked up in /proc")
 def test_a_guardian_ends_them_when_the_owner_is_killed(tmp_path):
     folder = tmp_path / "home"
     folder.mkdir()
     owner = f"""
 import os, pathlib, sys, time
-from langevax.flower.engines.processes import Family
-family = Family(pathlib.Path({str(folder)!r}))
+from langevax.flower.engines.processes import ProcessFamily
+family = ProcessFamily(pathlib.Path({str(folder)!r}))
 log = pathlib.Path({str(tmp_path / "log")!r})
 member = family.start("m", [sys.executable, "-c", {ORPHANS!r}], dict(os.environ), log)
 member.wait_for(lambda: "ready" in member.text(), 60, "ready")
@@ -117,10 +113,10 @@ time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True) as process:
         mark = process.stdout.readline().strip()
-        assert len(family_of(mark, [])) == 3
+        assert len(list(marked(mark))) == 3
         process.kill()
     until = time.monotonic() + 60
-    while family_of(mark, []) or folder.exists():
+    while list(marked(mark)) or folder.exists():
         assert time.monotonic() < until
         time.sleep(0.05)
 
@@ -144,20 +140,11 @@ def test_words_of_an_earlier_member_in_the_same_log_are_not_its_own(family, tmp_
         again.wait_for(lambda: "ready" in again.text(), 60, "ready")
 
 
-def test_without_proc_the_same_processes_are_found_by_ps(family, tmp_path, monkeypatch):
-    start(family, ORPHANS, tmp_path)
-    found = family.members()
-    monkeypatch.setattr(processes, "_table", processes._table_by_ps)
-    monkeypatch.setattr(processes, "_carries", lambda pid, mark: False)
-    assert family.members() < found  # all but the orphan that left the session
-    assert len(family.members()) == 2
-
-
 def test_free_ports_are_free_and_below_those_of_outgoing_connections():
     port = free_port()
     assert port in processes.PORTS
-    assert not answers("127.0.0.1", port)
+    assert not is_listening("127.0.0.1", port)
     with socket.create_server(("127.0.0.1", port)):
-        assert answers("127.0.0.1", port)
+        assert is_listening("127.0.0.1", port)
     with pytest.raises(EngineError, match=r"'192\.0\.2\.77'; is it an address of this machine\?"):
         free_port("192.0.2.77")

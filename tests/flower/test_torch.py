@@ -70,13 +70,13 @@ def test_a_client_made_of_a_module_replies_as_one_of_jax():
     module, (inputs, targets) = network(), rows()
     problem, x = torch_problem(module, F.cross_entropy, (inputs, targets)), torch_start(module)
     same = langevax.FiniteSum(jax_loss, (inputs, targets.astype(np.int32)))
-    roster = langevax.Federation(jax_loss, jax.tree.map(lambda a: a[None], same.data)).roster
+    clients = langevax.Federation(jax_loss, jax.tree.map(lambda a: a[None], same.data)).clients
     fledge = federated.FLEDGE(0.1, 4, batch_size=8)
-    local = fledge.exchanges(roster)[0]
+    local = fledge.exchanges(clients)[0]
 
     @eqx.filter_jit
     def reply(client):
-        server = fledge.server(jax.tree.map(jnp.asarray, x), roster)._replace(gradient=client.gradient(x))
+        server = fledge.server(jax.tree.map(jnp.asarray, x), clients)._replace(gradient=client.gradient(x))
         return local.reply(client, (), local.message(server, jnp.int32(0)), jax.random.key(0), jnp.int32(0))[0]
 
     close(reply(problem), reply(same))
@@ -247,12 +247,12 @@ REFUSED = {
     "a sum": (
         lambda: torch_problem(network(), sums, rows()),
         ValueError,
-        "loss over the first 16 rows is .* no mean over rows. Pass one that is: reduction='mean'",
+        "loss over the first 16 rows is .* not a mean over rows. Pass one that is: reduction='mean'",
     ),
     "class weights": (
         lambda: torch_problem(network(), nn.CrossEntropyLoss(torch.tensor([1.0, 5.0, 25.0])), rows()),
         ValueError,
-        "no mean over rows",
+        "not a mean over rows",
     ),
     "a loss of each row": (
         lambda: torch_problem(network(), lambda o, t: F.cross_entropy(o, t, reduction="none"), rows()),

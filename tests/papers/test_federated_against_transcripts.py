@@ -53,9 +53,9 @@ def gradient(i, x, rows):
 class Draws:
     """The library's draws, by its key scheme."""
 
-    def __init__(self, roster):
-        self.roster = roster
-        self.drawn = jax.jit(lambda key, p: sampling.draw(key, roster, p), static_argnums=1)
+    def __init__(self, clients):
+        self.clients = clients
+        self.drawn = jax.jit(lambda key, p: sampling.draw(key, clients, p), static_argnums=1)
         self.permuted = jax.jit(batches.permuted)
         self.ball = jax.jit(lambda key: trees.ball_like(key, jnp.asarray(START), RADIUS))
 
@@ -97,7 +97,7 @@ def federation():
 
 @pytest.fixture
 def draws(federation):
-    return Draws(federation.roster)
+    return Draws(federation.clients)
 
 
 def path(algorithm, federation):
@@ -151,7 +151,7 @@ def test_minibatch_sgd(federation, draws):
 @pytest.mark.parametrize("option", ["I", "II"])
 def test_scaffold(federation, draws, option):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
-    method = federated.Scaffold(STEP_SIZE, LOCAL_STEPS, B, ASKED, option, 1.2, DROPOUT)
+    method = federated.SCAFFOLD(STEP_SIZE, LOCAL_STEPS, B, ASKED, option, 1.2, DROPOUT)
     result = path(method, federation)
     expected, c, controls = transcripts.scaffold(gradient, WEIGHTS, START, STEP_SIZE, 1.2, option, rounds)
     cost = Cost(ASKED, 2, 2, rounds, lambda n: LOCAL_ROWS(n) + (n if option == "I" else 0))
@@ -208,19 +208,19 @@ def test_minibatch_sarah(federation, draws):
     assert_same_path(result, expected, *renewals_and_differences(rounds, B))
 
 
-@pytest.mark.parametrize(("table", "start"), [("server", "mini"), ("client", "full")])
-def test_fledge(federation, draws, table, start):
+@pytest.mark.parametrize(("table", "initial_table"), [("server", "mini"), ("client", "full")])
+def test_fledge(federation, draws, table, initial_table):
     """Both ways to hold the table are the table written out; at the start, too, half of the clients are missing."""
     init_key = random.fold_in(random.key(KEY), INIT_STEP)
-    opening = draws.answers(init_key, 0, None if start == "full" else ASKED)
+    opening = draws.answers(init_key, 0, None if initial_table == "full" else ASKED)
     assert 0 < len(opening) < P
     local = draws.local_sarah(noisy=True)
     rounds = [(draws.answers(key, 0, 1, local), draws.answers(key, 1, ASKED)) for key in ROUND_KEYS]
-    method = federated.FLEDGE(STEP_SIZE, LOCAL_STEPS, B, ASKED, table, start, RADIUS, DROPOUT)
+    method = federated.FLEDGE(STEP_SIZE, LOCAL_STEPS, B, ASKED, table, initial_table, RADIUS, DROPOUT)
     result = path(method, federation)
     expected, v = transcripts.fledge(gradient, WEIGHTS, START, STEP_SIZE, opening, rounds)
     locals_, anchors = zip(*rounds, strict=True)
-    first = Cost(P if start == "full" else ASKED, 1, 1, [opening], lambda n: n)
+    first = Cost(P if initial_table == "full" else ASKED, 1, 1, [opening], lambda n: n)
     down, up = (2, 2) if table == "server" else (3, 2)
     anchor = Cost(ASKED, down, up, anchors, lambda n: 2 * n)
     assert_same_path(result, expected, first, Cost(1, 2, 1, locals_, SARAH_ROWS), anchor)

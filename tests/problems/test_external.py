@@ -123,14 +123,14 @@ def test_clients_side_by_side_in_a_loop_see_their_own_rows_and_no_padding():
 
 METHODS = {
     "FedAvg": federated.FedAvg(0.1, 3, batch_size=2),
-    "Scaffold": federated.Scaffold(0.1, 3, batch_size=2),
+    "SCAFFOLD": federated.SCAFFOLD(0.1, 3, batch_size=2),
     "MimeSGD": federated.MimeSGD(0.1, 3, batch_size=2),
     "FLEDGE": federated.FLEDGE(0.1, 3, batch_size=2, table="client"),
 }
 
 
-def exchanges_of(method, roster):
-    for exchange in (*method.opening(), *method.exchanges(roster)):
+def exchanges_of(method, clients):
+    for exchange in (*method.initial_exchanges(), *method.exchanges(clients)):
         yield from (exchange.first, exchange.otherwise) if isinstance(exchange, Periodic) else (exchange,)
 
 
@@ -139,16 +139,16 @@ def test_a_client_replies_as_one_with_a_loss_of_jax(name):
     """To every message of a method, from 7 of 11 rows, with the same memory afterwards."""
     with jax.enable_x64():
         method, x, data = METHODS[name], position(), rows()
-        roster = Federation(loss, jax.tree.map(lambda a: a[None], data)).roster
-        server = method.server(x, roster)
+        clients = Federation(loss, jax.tree.map(lambda a: a[None], data)).clients
+        server = method.server(x, clients)
         memory = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype) + m, method.memory(x))
 
         @eqx.filter_jit
         def replies(client):
             found = []
-            for number, exchange in enumerate(exchanges_of(method, roster)):
+            for number, exchange in enumerate(exchanges_of(method, clients)):
                 message, key = exchange.message(server, jnp.int32(0)), jax.random.key(number)
-                kept = memory if exchange.remembers else ()
+                kept = memory if exchange.uses_memory else ()
                 found.append(exchange.reply(client, kept, message, key, jnp.int32(0)))
             return found
 
@@ -321,7 +321,7 @@ def test_arguments_that_are_not_what_they_must_be(arguments, error, message):
 
 
 def test_its_loss_says_that_it_is_not_jax_s():
-    with pytest.raises(TypeError, match="the loss of an ExternalSum is not JAX's; ask for its value and gradient"):
+    with pytest.raises(TypeError, match="an ExternalSum has no loss in JAX; use its value and gradient"):
         ExternalSum(gradient, rows()).loss(position(), None)
 
 

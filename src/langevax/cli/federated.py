@@ -1,4 +1,4 @@
-"""`langevax federated`: one method on one table, split over clients; and apps of Flower's, written and run."""
+"""`langevax federated`: simulate one method on a table split over clients; write and run Flower apps."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ import typer
 from langevax.cli.errors import exit_codes
 from langevax.cli.output import Output
 
-HELP = """Train one model with many clients that keep their rows, and count what passes between them.
+HELP = """Train one model with many clients that keep their rows, and count what they exchange.
 
 \b
 Examples:
@@ -20,14 +20,14 @@ Examples:
 
 \b
 --method     minibatch-sgd, fedavg, scaffold, mimesgd     descend on clients' gradients
-             minibatch-sarah, bvr-l-sgd                   follow them by differences, all clients each round
+             minibatch-sarah, bvr-l-sgd, bvr-l-psgd       track them by differences, all clients each round
              fledge                                       the same with few clients a round, and a table
 --partition  even                 rows at random, in equal parts
              concentration:Q      a fraction Q of each class goes to one client
              dirichlet:ALPHA      class shares drawn from Dirichlet(ALPHA): the smaller, the more skewed
              shards:N             N pieces of the rows sorted by class for each client
 --data       digits, wine or breast_cancer, of scikit-learn; or CSV, TSV or Parquet, as `langevax fit` reads it, with
-             --target naming the column of classes; a fifth of the rows is held out
+             --target for the column of classes; a fifth of the rows is held out
 
 A round is one exchange with clients (a trip there and back) or two. Methods without local steps take K b rows at once.
 DIR then holds result.json, history.csv, figure.svg, figure.png and animation.html. The same seed gives the same run.
@@ -35,7 +35,7 @@ DIR then holds result.json, history.csv, figure.svg, figure.png and animation.ht
 Exit codes: 0 done; 1 the run failed (it diverged), 2 bad usage or bad input, 130 interrupted.
 """
 
-RUN_HELP = """Run an app of Flower's on this machine by one command, which starts Flower's engine and ends it.
+RUN_HELP = """Run a Flower app on this machine: start Flower's engine, run the app, and stop the engine.
 
 \b
 Examples:
@@ -49,17 +49,17 @@ Examples:
           deployment   a SuperLink, and for each client a SuperNode, all on the loopback interface; each message
                        takes seconds, as it does between machines
 
-APP is the folder with pyproject.toml; `langevax federated app` writes one. What --set can change is listed there, in
-[tool.flwr.app.config]. Where the app has the keys, `out` is set to DIR and `num-clients` to --clients. Nothing is
-installed, no telemetry is sent, and ~/.flwr is left alone. Every process is ended with the command, on Ctrl-C, too.
+APP is the folder with pyproject.toml; `langevax federated app` writes one. Its [tool.flwr.app.config] lists what --set
+can change. If the app has the keys, `out` is set to DIR and `num-clients` to --clients. Nothing is installed, no
+telemetry is sent, and ~/.flwr is not used. All processes end with the command, also on Ctrl-C.
 
-DIR then holds what the server app writes (result.json, history.csv and model.safetensors, where it is of langevax) and
-logs/, with what each process said.
+DIR then holds the files of the server app (result.json, history.csv and model.safetensors of a langevax app) and the
+log of each process in logs/.
 
 Exit codes: 0 done; 1 the run failed or took too long, 2 bad usage or bad input, 130 interrupted.
 """
 
-APP_HELP = """Write an app of Flower's: three small files, a pyproject.toml and a README, ready for `flwr run`.
+APP_HELP = """Write a Flower app: three small files, a pyproject.toml and a README, ready for `flwr run`.
 
 \b
 Examples:
@@ -69,8 +69,8 @@ Examples:
   langevax federated run myapp --engine simulation --clients 4
 
 By default the app learns handwritten digits by softmax regression, with the gradient written in JAX, PyTorch or NumPy;
-task.py is the file to edit. With --task the app imports a `langevax.flower.Task` of your own package instead, which
-must be installed wherever the server or a client runs.
+task.py is the file to edit. With --task the app imports a `langevax.flower.Task` from your own package instead, which
+must be installed on the server and on every client.
 
 \b
 --method  minibatch-sgd, fedavg, scaffold, mimesgd, minibatch-sarah, bvr-l-sgd, bvr-l-psgd or fledge
@@ -95,45 +95,63 @@ app = typer.Typer(help=GROUP_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def _group() -> None:
-    """So that `simulate` is a command of the group and not the group itself."""
+    """Make `simulate` a command of the group rather than the group itself."""
 
 
 @app.command("simulate", help=HELP, short_help="Run one method on one split of a table.")
 def simulate(
-    method: Annotated[str, typer.Option(metavar="NAME", help="Which method; see above.")] = "fledge",
+    method: Annotated[str, typer.Option(metavar="NAME", help="The method; see above.")] = "fledge",
     data: Annotated[str, typer.Option(metavar="TABLE", help="The table.")] = "digits",
     target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a file: the column of classes.")] = None,
-    partition: Annotated[str, typer.Option(metavar="SPLIT", help="Who holds which rows.")] = "concentration:0.6",
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, how many clients there are.")] = 20,
+    partition: Annotated[
+        str, typer.Option(metavar="SPLIT", help="How rows are split over clients.")
+    ] = "concentration:0.6",
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, the number of clients.")] = 20,
     per_round: Annotated[
         int | None,
         typer.Option(metavar="INT", min=1, help="p clients a round; by default sqrt(P) for fledge, else all."),
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="INT", min=1, help="Rounds.")] = 200,
-    local_steps: Annotated[int, typer.Option(metavar="INT", min=1, help="K steps of a client.")] = 16,
-    batch_size: Annotated[int, typer.Option(metavar="INT", min=1, help="b rows of a step.")] = 4,
+    num_local_steps: Annotated[
+        int | None, typer.Option(metavar="INT", min=1, help="K steps of a client; by default 16.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="INT", min=1, help="b rows of a step; by default 4.")
+    ] = None,
     step_size: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="By default one that suits the method on digits.")
+        float | None, typer.Option(metavar="NUMBER", help="By default that of the method, tuned on digits.")
     ] = None,
     hidden: Annotated[
         int, typer.Option(metavar="INT", min=0, help="Neurons of the network; 0 is softmax regression.")
     ] = 16,
-    dropout: Annotated[float, typer.Option(metavar="NUMBER", help="Chance that a client does not answer.")] = 0.0,
+    dropout: Annotated[float, typer.Option(metavar="NUMBER", help="Probability that a client does not answer.")] = 0.0,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/METHOD.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="INT", min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="INT", min=0, help="Of all random numbers.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
 ) -> None:
     with exit_codes():
-        from langevax.cli.federating.simulate import Wanted, run
+        from langevax.cli.federating.simulate import SimulationOptions, run
+        from langevax.federated.defaults import BATCH_SIZE, NUM_LOCAL_STEPS
 
-        folder = Path("out/federated") / method if out is None else out
-        wanted = Wanted(
-            method, data, target, partition, clients, per_round, rounds, local_steps, batch_size, step_size, hidden,
-            dropout, folder, seed,
-        )  # fmt: skip
-        run(Output(machine=json), wanted)
+        options = SimulationOptions(
+            method=method,
+            data=data,
+            target=target,
+            partition=partition,
+            clients=clients,
+            per_round=per_round,
+            rounds=rounds,
+            num_local_steps=num_local_steps or NUM_LOCAL_STEPS,
+            batch_size=batch_size or BATCH_SIZE,
+            step_size=step_size,
+            hidden=hidden,
+            dropout=dropout,
+            out=Path("out/federated") / method if out is None else out,
+            seed=seed,
+        )
+        run(Output(machine=json), options)
 
 
 @app.command("run", help=RUN_HELP, short_help="Run an app on one of Flower's engines.")
@@ -142,41 +160,43 @@ def run_app(
     engine: Annotated[
         Literal["simulation", "deployment"], typer.Option(metavar="NAME", help="simulation or deployment.")
     ] = "simulation",
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, how many clients there are.")] = 4,
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, the number of clients.")] = 4,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/APP.")] = None,
     tls: Annotated[
-        bool, typer.Option("--tls", help="Of a deployment: new certificates and registered keys, for this run.")
+        bool, typer.Option("--tls", help="For a deployment: new certificates and registered keys, for this run.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop a run that takes longer; by default none is.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Stop a run that takes longer; by default there is no limit."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
 ) -> None:
     with exit_codes():
-        from langevax.cli.federating.running import Wanted, run
+        from langevax.cli.federating.apps import RunOptions, run
 
-        run(Output(machine=json), Wanted(app_folder, engine, clients, settings or [], out, tls, timeout))
+        run(Output(machine=json), RunOptions(app_folder, engine, clients, settings or [], out, tls, timeout))
 
 
 @app.command("app", help=APP_HELP, short_help="Write an app for Flower.")
 def write_app(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The app's folder, by which it is named.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The app's folder, which names the app.")],
     framework: Annotated[
-        Literal["jax", "torch", "numpy"], typer.Option(metavar="NAME", help="Of the gradient: jax, torch or numpy.")
+        Literal["jax", "torch", "numpy"],
+        typer.Option(metavar="NAME", help="Framework of the gradient: jax, torch or numpy."),
     ] = "jax",
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which method; by default fledge.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="The method; by default fledge.", show_default=False)
     ] = None,
     task: Annotated[
         str | None, typer.Option(metavar="MODULE:NAME", help="Your own task instead of the example.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON and nothing else.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the files as JSON and nothing else.")] = False,
 ) -> None:
     with exit_codes():
-        from langevax.cli.federating.scaffolding import write
+        from langevax.cli.federating.apps import write
 
         write(Output(machine=json), folder, framework, method, task, force)

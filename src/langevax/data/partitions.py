@@ -1,11 +1,11 @@
-"""Which client holds which rows: splits of a labelled table, and the padded stack that a `Federation` takes.
+"""Splits of a labelled table over clients, and the padded stack that a `Federation` takes.
 
 Each split returns one array of row indices per client, every row in exactly one of them:
 
     parts = by_concentration(labels, num_clients=10, concentration=0.6, seed=0)
     federation = langevax.Federation(loss, *stack((inputs, labels), parts))
 
-Label skew moves the difference of clients' gradients and that of their Hessians together.
+Label skew changes both the gradients and the Hessians of clients.
 """
 
 from collections.abc import Sequence
@@ -22,21 +22,21 @@ TRIES = 1000
 
 
 def evenly(num_rows: int, num_clients: int, *, seed: int) -> Parts:
-    """At random, in parts whose sizes differ by one at most."""
+    """Split at random, into parts whose sizes differ by at most one."""
     checks.positive_int("num_clients", num_clients)
     checks.positive_int("num_rows", num_rows, minimum=num_clients)
     return _sorted(np.array_split(np.random.default_rng(seed).permutation(num_rows), num_clients))
 
 
 def by_concentration(labels: Any, num_clients: int, concentration: float, *, seed: int) -> Parts:
-    """A fraction `concentration` of each class goes to one client, the rest evenly to the others (Murata, Suzuki 2021).
+    """Give a fraction `concentration` of each class to one client, the rest evenly to the others (Murata, Suzuki 2021).
 
     Class c belongs to client c modulo `num_clients`; with more clients than classes it belongs to every client i with
-    i = c modulo the classes, which share the fraction evenly. With ten classes and at least ten clients 0.1 is an even
-    split.
+    i = c modulo the number of classes, which share the fraction evenly. With ten classes and at least ten clients 0.1
+    is an even split.
 
     Raises:
-        ValueError: a concentration outside 0..1, or a client that is left without rows.
+        ValueError: a concentration outside 0..1, or a client without rows.
 
     Example:
         >>> import numpy as np
@@ -48,7 +48,7 @@ def by_concentration(labels: Any, num_clients: int, concentration: float, *, see
     """
     labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
     if not 0 <= concentration <= 1:
-        raise ValueError(f"concentration must lie in 0..1, got {concentration}; 1 gives a class to one client whole.")
+        raise ValueError(f"concentration must lie in 0..1, got {concentration}; 1 gives whole classes to clients.")
     classes = np.unique(labels)
     clients = np.arange(num_clients)
     parts: list[list[np.ndarray]] = [[] for _ in clients]
@@ -57,19 +57,19 @@ def by_concentration(labels: Any, num_clients: int, concentration: float, *, see
         owns = clients % len(classes) == c if num_clients >= len(classes) else clients == c % num_clients
         others = np.flatnonzero(~owns)
         cut = round(concentration * len(rows)) if len(others) else len(rows)
-        for mine, share in ((np.flatnonzero(owns), rows[:cut]), (rng.permutation(others), rows[cut:])):
-            for client, piece in zip(mine, np.array_split(share, max(len(mine), 1)), strict=False):
+        for members, share in ((np.flatnonzero(owns), rows[:cut]), (rng.permutation(others), rows[cut:])):
+            for client, piece in zip(members, np.array_split(share, max(len(members), 1)), strict=False):
                 parts[client].append(piece)
     return _filled(parts, "concentration", concentration)
 
 
 def dirichlet(labels: Any, num_clients: int, alpha: float, *, seed: int, min_rows: int = 1) -> Parts:
-    """Each class is split in proportions drawn from Dirichlet(alpha, ..., alpha): the smaller alpha, the more skewed.
+    """Split each class in proportions drawn from Dirichlet(alpha, ..., alpha): the smaller alpha, the more skewed.
 
-    Drawn anew until every client has `min_rows` (Hsu, Qi, Brown 2019; Li et al., ICDE 2022).
+    Redrawn until every client has `min_rows` (Hsu, Qi, Brown 2019; Li et al., ICDE 2022).
 
     Raises:
-        ValueError: alpha <= 0; no draw in a thousand that gives each client `min_rows`.
+        ValueError: alpha <= 0; a thousand draws without one that gives each client `min_rows`.
     """
     labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
     checks.number("alpha", alpha, positive=True)
@@ -90,7 +90,7 @@ def dirichlet(labels: Any, num_clients: int, alpha: float, *, seed: int, min_row
 
 
 def shards(labels: Any, num_clients: int, *, seed: int, shards_per_client: int = 2) -> Parts:
-    """Rows sorted by label are cut into equal shards, and each client gets some at random (McMahan et al. 2017)."""
+    """Cut rows sorted by label into equal shards, and give each client some at random (McMahan et al. 2017)."""
     labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
     checks.positive_int("shards_per_client", shards_per_client)
     number = num_clients * shards_per_client
@@ -98,7 +98,7 @@ def shards(labels: Any, num_clients: int, *, seed: int, shards_per_client: int =
         raise ValueError(f"{number} shards are more than the {len(labels)} rows; pass fewer clients or shards.")
     pieces = np.array_split(np.lexsort((rng.permutation(len(labels)), labels)), number)
     order = rng.permutation(number).reshape(num_clients, shards_per_client)
-    return _sorted([np.concatenate([pieces[s] for s in mine]) for mine in order])
+    return _sorted([np.concatenate([pieces[s] for s in own]) for own in order])
 
 
 def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:

@@ -6,17 +6,17 @@ from langevax.federated.fedavg import FedAvg, MinibatchSGD
 from langevax.federated.fledge import FLEDGE
 from langevax.federated.mime import MimeSGD
 from langevax.federated.rounds import Federated
-from langevax.federated.scaffold import Scaffold
+from langevax.federated.scaffold import SCAFFOLD
 
 __all__ = [
     "BVRLPSGD",
     "BVRLSGD",
     "FLEDGE",
+    "SCAFFOLD",
     "Exchange",
     "FedAvg",
     "Federated",
     "MimeSGD",
     "MinibatchSARAH",
     "MinibatchSGD",
-    "Scaffold",
 ]

@@ -1,72 +1,92 @@
-"""The contract of federated methods: a round is a tuple of exchanges, and an exchange is one trip to clients and back.
+"""The contract of federated methods: a round is a tuple of exchanges, an exchange is one trip to clients and back.
 
-    ids      <- select(key, server, roster)                     the server names clients
-    message  <- message(server, id)                             it sends each of them arrays
-    reply    <- reply(client, memory, message, key, step)       each answers from its own rows and its own memory
-    server   <- absorb(server, answers, roster, step)           the server takes in what came back
+    ids      <- select(key, server, clients)                    the server selects clients
+    message  <- message(server, id)                             and sends each of them arrays
+    reply    <- reply(client, memory, message, key, step)       each client replies from its own rows and memory
+    server   <- update(server, replies, clients, step)          the server updates its state
 
 Messages and replies are named tuples of arrays whose shapes depend on the method and the model alone, so that the same
 four functions run side by side in `simulate` and one by one between machines. A client's memory is what it keeps from
-one exchange to the next, the same for any engine; most methods keep none.
+one exchange to the next; most methods keep none.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from langevax.federated import sampling
 from langevax.federated.sampling import Selection
-from langevax.problems.federation import Roster
+from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
+StepSize = int | float | np.generic | Array | Callable[..., Any]
+"""A number, or a schedule of the round."""
 
-class Answers(NamedTuple):
-    """What came back from one exchange, stacked over the clients asked; numbers of drop-outs are never used."""
+
+class Model(NamedTuple):
+    """The model alone: a server's state, a message or a reply."""
+
+    position: PyTree
+
+
+class Gradient(NamedTuple):
+    gradient: PyTree
+
+
+class Change(NamedTuple):
+    change: PyTree
+
+
+class PointAndGradient(NamedTuple):
+    position: PyTree
+    gradient: PyTree
+
+
+class Replies(NamedTuple):
+    """The replies to one exchange, stacked over the selected clients; the content of drop-outs is never used."""
 
     selection: Selection
-    replies: Any
-    answered: Bool[Array, " asked"]
-    weights: Float[Array, " asked"]
+    content: Any
+    answered: Bool[Array, " selected"]
+    weights: Float[Array, " selected"]
     """w_i of those who answered, 0 for the others."""
 
-    @property
-    def anyone(self) -> Bool[Array, ""]:
-        return jnp.any(self.answered)
-
     def mean(self, stacked: PyTree) -> PyTree:
-        """The estimate of `sum_i w_i stacked_i` over all clients, from those who answered; 0 where nobody did.
+        """The estimate of `sum_i w_i stacked_i` over all clients from those who answered; 0 where nobody did.
 
         Shares of drop-outs go to the others in proportion, so that a constant is returned exactly; with equal weights
-        the estimate is unbiased whoever drops out independently of the numbers.
+        the estimate is unbiased where drop-outs are independent of the content.
         """
         shares = jnp.where(self.answered, self.selection.shares, 0)
         total = jnp.sum(shares)
         return self._sum(shares / jnp.where(total > 0, total, 1), stacked)
 
-    def weighed(self, stacked: PyTree) -> PyTree:
+    def weighted_sum(self, stacked: PyTree) -> PyTree:
         """`sum w_i stacked_i` over those who answered."""
         return self._sum(self.weights, stacked)
 
-    def keep(self, new: PyTree, old: PyTree) -> PyTree:
+    def where_answered(self, new: PyTree, old: PyTree) -> PyTree:
         """`new` for those who answered, `old` for the others, both stacked."""
         return jax.tree.map(lambda a, b: jnp.where(_column(self.answered, a), a, b), new, old)
 
-    def if_anyone(self, new: PyTree, old: PyTree) -> PyTree:
+    def if_any(self, new: PyTree, old: PyTree) -> PyTree:
         """`new`, or `old` where nobody answered; for small trees, since a table would be copied."""
-        return jax.tree.map(lambda a, b: jnp.where(self.anyone, a, b), new, old)
+        return jax.tree.map(lambda a, b: jnp.where(jnp.any(self.answered), a, b), new, old)
 
-    def _sum(self, factors: Float[Array, " asked"], stacked: PyTree) -> PyTree:
+    def _sum(self, factors: Float[Array, " selected"], stacked: PyTree) -> PyTree:
         def one(leaf: Array) -> Array:
             return jnp.tensordot(factors.astype(leaf.dtype), jnp.where(_column(self.answered, leaf), leaf, 0), axes=1)
 
         return jax.tree.map(one, stacked)
 
 
-def _column(answered: Bool[Array, " asked"], leaf: Array) -> Array:
+def _column(answered: Bool[Array, " selected"], leaf: Array) -> Array:
     return answered.reshape(-1, *(1,) * (leaf.ndim - 1))
 
 
@@ -74,46 +94,49 @@ class Exchange(eqx.Module):
     """One trip from the server to clients and back; see this file's head."""
 
     clients_per_round: eqx.AbstractVar[int | None]
-    """Clients asked; None asks all."""
+    """Clients to select; None selects all."""
 
-    remembers: ClassVar[bool] = False
-    """Whether a reply reads or writes the client's memory; others are given `()` and return it."""
+    uses_memory: ClassVar[bool] = False
+    """True if a reply reads or writes the client's memory; other exchanges are given `()` and return it."""
 
-    def select(self, key: Key[Array, ""], server: Any, roster: Roster) -> Selection:
-        """Whom to ask, without replacement; see `sampling.draw`."""
-        return sampling.draw(key, roster, self.clients_per_round)
+    def select(self, key: Key[Array, ""], server: Any, clients: Clients) -> Selection:
+        """Select clients without replacement; see `sampling.draw`."""
+        return sampling.draw(key, clients, self.clients_per_round)
 
-    @abstractmethod
     def message(self, server: Any, client_id: Int[Array, ""]) -> tuple[Any, ...]:
-        """What this client is sent."""
+        """The message to one client; the model alone unless a method sends more."""
+        return Model(server.position)
 
     @abstractmethod
     def reply(
-        self, client: FiniteSum, memory: Any, message: Any, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[tuple[Any, ...], Any]:
+        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[tuple[Any, ...], PyTree]:
         """(reply, memory) of one client; `step` is the number of the round."""
 
     @abstractmethod
-    def absorb(self, server: Any, answers: Answers, roster: Roster, step: Int[Array, ""]) -> Any:
+    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> Any:
         """The server's next state; where nobody answered it must not move."""
 
     @abstractmethod
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        """Gradients of rows that a client of so many rows takes to reply."""
+        """Gradients of single rows that a reply of a client with so many rows takes."""
 
 
 class Periodic(NamedTuple):
-    """`first` in rounds 0, T, 2T, ..., `otherwise` in the others; neither may keep memory on clients."""
+    """`first` in rounds 0, T, 2T, ..., `otherwise` in the others; neither may use memory on clients."""
 
     first: Exchange
     otherwise: Exchange
-    period: Any
+    period: int | Int[Array, ""]
 
 
 def num_vectors(payload: tuple[Any, ...], position: PyTree) -> int:
     """Entries of a message or reply that have the model's structure and shapes."""
-    shape = jax.tree.structure(position), [jnp.shape(leaf) for leaf in jax.tree.leaves(position)]
-    return sum((jax.tree.structure(e), [jnp.shape(a) for a in jax.tree.leaves(e)]) == shape for e in payload)
+
+    def shape(tree: PyTree) -> Any:
+        return jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
+
+    return sum(shape(entry) == shape(position) for entry in payload)
 
 
 def num_bytes(payload: Any) -> int:

@@ -1,34 +1,20 @@
 """FedAvg (local SGD; McMahan et al., AISTATS 2017) and minibatch SGD, which spends the same rows at one point."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from jaxtyping import Array, Int, Key, PyTree
 
-from langevax import checks, trees
+from langevax import trees
 from langevax.algorithm import at_step
 from langevax.federated import local
-from langevax.federated.exchange import Answers, Exchange
-from langevax.federated.rounds import Federated, check_common
-from langevax.problems.federation import Roster
+from langevax.federated.exchange import Change, Exchange, Model, Replies, StepSize
+from langevax.federated.rounds import Federated
+from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
 
-class Model(NamedTuple):
-    """A server that keeps nothing but the model; and a message of the model alone."""
-
-    position: PyTree
-
-
-class Change(NamedTuple):
-    change: PyTree
-
-
-class Gradient(NamedTuple):
-    gradient: PyTree
-
-
 class FedAvg(Federated):
-    """Clients descend on their own rows, and the server averages where they arrive.
+    """Local steps on the clients' own rows, averaged by the server.
 
         client:  y_0 = x;  K times:  y <- y - step_size * gradient_J(y),  |J| = b
         server:  x <- x + server_step_size * mean(y_K - x)
@@ -38,80 +24,68 @@ class FedAvg(Federated):
 
     Args:
         step_size: of clients, > 0, a number or a schedule of the round.
-        local_steps: K.
+        num_local_steps: K.
         batch_size: b distinct rows of a client; None takes all, and so does a client that has no more.
-        clients_per_round: p distinct clients, drawn with chances in proportion to their weights; None asks all.
+        clients_per_round: p distinct clients, drawn with probabilities proportional to their weights; None takes all.
         server_step_size: > 0, a number or a schedule of the round; 1 averages.
-        dropout: probability that a client which was asked does not answer, see `Federated`.
+        dropout: probability that a selected client does not answer, see `Federated`.
 
     Raises:
-        TypeError, ValueError: an argument that is not what it must be; more clients a round than there are.
+        TypeError, ValueError: an invalid argument; more clients a round than there are.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> rows = [jnp.array([0.0, 1.0]), jnp.array([2.0])]
         >>> federation = langevax.Federation.of(lambda x, row: (x - row) ** 2 / 2, rows)
-        >>> fedavg = langevax.federated.FedAvg(step_size=0.1, local_steps=4)
+        >>> fedavg = langevax.federated.FedAvg(step_size=0.1, num_local_steps=4)
         >>> result = langevax.simulate(fedavg, federation, jnp.array(5.0), key=jax.random.key(0), num_steps=50)
         >>> round(result.position.item(), 3), result.exchanges, result.vectors, result.evaluations
         (1.0, 50, 200, 600)
     """
 
-    step_size: Any
-    local_steps: int
+    step_size: StepSize
+    num_local_steps: int
     batch_size: int | None = None
     clients_per_round: int | None = None
-    server_step_size: Any = 1.0
+    server_step_size: StepSize = 1.0
     dropout: Any = 0.0
 
-    def __check_init__(self) -> None:
-        check_common(self.step_size, self.local_steps, self.batch_size, self.clients_per_round, self.dropout)
-        checks.number("server_step_size", self.server_step_size, positive=True)
-
-    def server(self, position: PyTree, roster: Roster) -> Model:
+    def server(self, position: PyTree, clients: Clients) -> Model:
         return Model(position)
 
-    def exchanges(self, roster: Roster) -> tuple[Exchange, ...]:
-        return (
-            LocalSGD(self.clients_per_round, self.step_size, self.local_steps, self.batch_size, self.server_step_size),
-        )
+    def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
+        return (LocalSGD(self.clients_per_round, self),)
 
 
 class LocalSGD(Exchange):
-    """FedAvg's one exchange."""
+    """FedAvg's exchange."""
 
     clients_per_round: int | None
-    step_size: Any
-    local_steps: int
-    batch_size: int | None
-    server_step_size: Any
-
-    def message(self, server: Any, client_id: Int[Array, ""]) -> Model:
-        return Model(server.position)
+    method: FedAvg
 
     def reply(
-        self, client: FiniteSum, memory: Any, message: Any, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[Change, Any]:
+        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[Change, PyTree]:
         def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
-            return local.batch(client, key, self.batch_size).gradient(y)
+            return local.batch(client, key, self.method.batch_size).gradient(y)
 
-        h = at_step(self.step_size, step)
-        y, _ = local.descended(message.position, direction, h, self.local_steps, key)
+        h = at_step(self.method.step_size, step)
+        y, _ = local.descend(message.position, direction, h, self.method.num_local_steps, key)
         return Change(trees.subtract(y, message.position)), memory
 
-    def absorb(self, server: Any, answers: Answers, roster: Roster, step: Int[Array, ""]) -> Any:
-        change = answers.mean(answers.replies.change)
-        return server._replace(position=local.step(server.position, change, -at_step(self.server_step_size, step)))
+    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> Model:
+        change, h = replies.mean(replies.content.change), at_step(self.method.server_step_size, step)
+        return Model(local.descent_step(server.position, change, -h))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.local_steps * local.batch_rows(self.batch_size, rows)
+        return self.method.num_local_steps * local.batch_rows(self.method.batch_size, rows)
 
 
 class MinibatchSGD(Federated):
-    """`x <- x - step_size * mean over clients of gradient_J(x)`, |J| = b: what K local steps of FedAvg would cost, at
-    one point, is b = K times as many rows.
+    """`x <- x - step_size * mean over clients of gradient_J(x)`, |J| = b, without local steps.
 
-    One exchange a round, one vector down and one up, b gradients a client.
+    To spend as many gradients as FedAvg, take K times its batch. One exchange a round, one vector down and one up, b
+    gradients a client.
 
     Args:
         step_size, batch_size, clients_per_round, dropout: as in `FedAvg`.
@@ -127,39 +101,25 @@ class MinibatchSGD(Federated):
         1.5
     """
 
-    step_size: Any
+    step_size: StepSize
     batch_size: int | None = None
     clients_per_round: int | None = None
     dropout: Any = 0.0
 
-    def __check_init__(self) -> None:
-        check_common(self.step_size, 1, self.batch_size, self.clients_per_round, self.dropout)
-
-    def server(self, position: PyTree, roster: Roster) -> Model:
+    def server(self, position: PyTree, clients: Clients) -> Model:
         return Model(position)
 
-    def exchanges(self, roster: Roster) -> tuple[Exchange, ...]:
-        return (BatchGradient(self.clients_per_round, self.step_size, self.batch_size),)
+    def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
+        return (MeanGradientStep(self.clients_per_round, self.batch_size, self.step_size),)
 
 
-class BatchGradient(Exchange):
-    """Minibatch SGD's one exchange."""
+class MeanGradientStep(local.GradientExchange):
+    """Minibatch SGD's exchange."""
 
     clients_per_round: int | None
-    step_size: Any
     batch_size: int | None
+    step_size: StepSize
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> Model:
-        return Model(server.position)
-
-    def reply(
-        self, client: FiniteSum, memory: Any, message: Any, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[Gradient, Any]:
-        return Gradient(local.batch(client, key, self.batch_size).gradient(message.position)), memory
-
-    def absorb(self, server: Any, answers: Answers, roster: Roster, step: Int[Array, ""]) -> Any:
-        gradient = answers.mean(answers.replies.gradient)
-        return server._replace(position=local.step(server.position, gradient, at_step(self.step_size, step)))
-
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return local.batch_rows(self.batch_size, rows)
+    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> Model:
+        gradient = replies.mean(replies.content.gradient)
+        return Model(local.descent_step(server.position, gradient, at_step(self.step_size, step)))

@@ -1,14 +1,15 @@
-"""What a client does with its own rows: batches, descent, and SARAH steps that begin from a gradient it was sent.
+"""What a client computes from its own rows: batches, local descent, and local SARAH.
 
     Local(x, v_0):  w_0 = x,  w_1 = w_0 - h v_0 + xi_0;   for k = 1..K-1:  draw J of b rows,
                     v_k = v_{k-1} + gradient_J(w_k) - gradient_J(w_{k-1}),   w_{k+1} = w_k - h v_k + xi_k
 
-with xi_k = 0, or uniform in a ball (Murata and Suzuki, NeurIPS 2022), which lets saddle points be left.
+with xi_k = 0, or uniform in a ball (Murata and Suzuki, NeurIPS 2022), which escapes saddle points.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
@@ -16,10 +17,10 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from langevax import trees
 from langevax.algorithm import at_step
-from langevax.federated.exchange import Answers, Exchange
+from langevax.federated.exchange import Exchange, Gradient, Model, PointAndGradient, Replies, StepSize
 from langevax.gradients import batches
 from langevax.problems import blocks
-from langevax.problems.federation import Roster
+from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
 
@@ -28,10 +29,9 @@ def batch(client: FiniteSum, key: Key[Array, ""], batch_size: int | None) -> Fin
     if batch_size is None or client.max_size <= batch_size:
         return client
     size = jnp.asarray(client.size, jnp.int32)
-    places = jnp.minimum(jnp.arange(batch_size, dtype=jnp.int32), size - 1)  # those beyond `size` count 0 below
-    rows = blocks.take(client.data, batches.permuted(key, places, size))
-    used = None if client.count is None else jnp.minimum(batch_size, size)
-    return client.over(rows, used)
+    indices = jnp.minimum(jnp.arange(batch_size, dtype=jnp.int32), size - 1)  # those beyond `size` count 0 below
+    rows = blocks.take(client.data, batches.permuted(key, indices, size))
+    return client.over(rows, None if client.count is None else jnp.minimum(batch_size, size))
 
 
 def batch_rows(batch_size: int | None, rows: Int[Array, "..."]) -> Int[Array, "..."]:
@@ -39,11 +39,11 @@ def batch_rows(batch_size: int | None, rows: Int[Array, "..."]) -> Int[Array, ".
     return rows if batch_size is None else jnp.minimum(batch_size, rows)
 
 
-def descended(
+def descend(
     position: PyTree,
     direction: Callable[[PyTree, Key[Array, ""]], PyTree],
     step_size: Any,
-    local_steps: int,
+    num_local_steps: int,
     key: Key[Array, ""],
 ) -> tuple[PyTree, PyTree]:
     """(y_K, mean of the K directions) of `y <- y - step_size * direction(y, key)` from `position`."""
@@ -51,83 +51,75 @@ def descended(
     def one(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], None]:
         y, total = carry
         v = direction(y, key)
-        return (step(y, v, step_size), trees.add(total, v)), None
+        return (descent_step(y, v, step_size), trees.add(total, v)), None
 
     start = position, jax.tree.map(jnp.zeros_like, position)
-    (y, total), _ = lax.scan(one, start, random.split(key, local_steps))
-    return y, jax.tree.map(lambda t: t / local_steps, total)
+    (y, total), _ = lax.scan(one, start, random.split(key, num_local_steps))
+    return y, jax.tree.map(lambda t: t / num_local_steps, total)
 
 
-def step(position: PyTree, gradient: PyTree, step_size: Any) -> PyTree:
+def descent_step(position: PyTree, gradient: PyTree, step_size: Any) -> PyTree:
     """`position - step_size * gradient`."""
     return jax.tree.map(lambda x, v: x - jnp.asarray(step_size, x.dtype) * v, position, gradient)
 
 
-def sarah(
-    client: FiniteSum,
-    position: PyTree,
-    gradient: PyTree,
-    step_size: Any,
-    local_steps: int,
-    batch_size: int | None,
-    radius: Any,
-    key: Key[Array, ""],
-) -> PyTree:
-    """w_K of `Local(position, gradient)`; `radius` is that of the noise, None for none."""
+class GradientExchange(Exchange):
+    """Clients send the gradient at the server's position over `batch_size` of their rows. One vector down, one up."""
 
-    def moved(w: PyTree, v: PyTree, key: Key[Array, ""]) -> PyTree:
-        w = step(w, v, step_size)
-        return w if radius is None else trees.add(w, trees.ball_like(key, w, radius))
+    batch_size: eqx.AbstractVar[int | None]
 
-    def one(carry: tuple[PyTree, PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree, PyTree], None]:
-        before, w, v = carry
-        batch_key, noise_key = random.split(key)
-        part = batch(client, batch_key, batch_size)
-        v = trees.add(v, trees.subtract(part.gradient(w), part.gradient(before)))
-        return (w, moved(w, v, noise_key), v), None
+    def reply(
+        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[Gradient, PyTree]:
+        return Gradient(batch(client, key, self.batch_size).gradient(message.position)), memory
 
-    first_key, rest_key = random.split(key)
-    start = position, moved(position, gradient, first_key), gradient
-    if local_steps == 1:
-        return start[1]
-    (_, end, _), _ = lax.scan(one, start, random.split(rest_key, local_steps - 1))
-    return end
-
-
-class PointAndGradient(NamedTuple):
-    position: PyTree
-    gradient: PyTree
-
-
-class Moved(NamedTuple):
-    position: PyTree
+    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+        return batch_rows(self.batch_size, rows)
 
 
 class LocalSARAH(Exchange):
-    """A client takes K SARAH steps from the server's point and gradient; one client, drawn by weight, in our methods.
+    """A client takes K SARAH steps from the server's position and gradient. Two vectors down, one up; 2b(K - 1) rows.
 
-    The server's state has `position` and `gradient`. Two vectors down, one up; 2b(K - 1) gradients.
+    The methods here select one client, by weight. The server's state has `position` and `gradient`.
     """
 
     clients_per_round: int | None
-    step_size: Any
-    local_steps: int
+    step_size: StepSize
+    num_local_steps: int
     batch_size: int | None
     radius: Any
+    """Of the noise; None for none."""
 
     def message(self, server: Any, client_id: Int[Array, ""]) -> PointAndGradient:
         return PointAndGradient(server.position, server.gradient)
 
     def reply(
-        self, client: FiniteSum, memory: Any, message: Any, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[Moved, Any]:
-        x, v = message
+        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[Model, PyTree]:
+        x, gradient = message
         h = at_step(self.step_size, step)
-        return Moved(sarah(client, x, v, h, self.local_steps, self.batch_size, self.radius, key)), memory
 
-    def absorb(self, server: Any, answers: Answers, roster: Roster, step: Int[Array, ""]) -> Any:
-        moved = answers.mean(answers.replies.position)
-        return server._replace(position=answers.if_anyone(moved, server.position))
+        def moved(w: PyTree, v: PyTree, key: Key[Array, ""]) -> PyTree:
+            w = descent_step(w, v, h)
+            return w if self.radius is None else trees.add(w, trees.ball_like(key, w, self.radius))
+
+        def one(carry: tuple[PyTree, PyTree, PyTree], key: Key[Array, ""]) -> tuple[Any, None]:
+            previous, w, v = carry
+            batch_key, noise_key = random.split(key)
+            part = batch(client, batch_key, self.batch_size)
+            v = trees.add(v, trees.subtract(part.gradient(w), part.gradient(previous)))
+            return (w, moved(w, v, noise_key), v), None
+
+        first_key, rest_key = random.split(key)
+        start = x, moved(x, gradient, first_key), gradient
+        if self.num_local_steps == 1:
+            return Model(start[1]), memory
+        (_, end, _), _ = lax.scan(one, start, random.split(rest_key, self.num_local_steps - 1))
+        return Model(end), memory
+
+    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> Any:
+        mean = replies.mean(replies.content.position)
+        return server._replace(position=replies.if_any(mean, server.position))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return 2 * (self.local_steps - 1) * batch_rows(self.batch_size, rows)
+        return 2 * (self.num_local_steps - 1) * batch_rows(self.batch_size, rows)

@@ -9,7 +9,7 @@ except ImportError as error:
     raise ImportError("langevax.flower needs Flower; install it by pip install 'langevax[flower]'.") from error
 
 from langevax.flower.client import client_app
-from langevax.flower.serving import server_app
+from langevax.flower.server import server_app
 from langevax.flower.strategy import FederatedStrategy
 from langevax.flower.task import Task
 

@@ -1,10 +1,11 @@
-"""langevax's federated methods as a Flower `Strategy`: rounds of exchanges with whoever is there."""
+"""langevax's federated methods as a Flower `Strategy`: rounds of exchanges with the clients that are connected."""
 
 import secrets
 import time
 from collections.abc import Callable, Iterable
 from logging import INFO, WARNING, getLogger
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -15,18 +16,46 @@ from jaxtyping import Array, Key, PyTree
 
 from langevax import checks, trees
 from langevax._version import __version__
-from langevax.federated.conductor import Conductor
 from langevax.federated.rounds import Federated
+from langevax.federated.server_loop import ExchangeRequest, ServerLoop
 from langevax.flower import checkpoints, wire
-from langevax.flower.evaluation import Evaluation, on_server
-from langevax.flower.exchanges import Carried, Exchanges, Sent
-from langevax.flower.members import Members
-from langevax.flower.post import Inspector
-from langevax.flower.reception import Reception
-from langevax.run import CheckpointError, identity
+from langevax.flower.transport import MemoryLost, NodeRegistry, ReplyChecker, opened, send_and_receive
+from langevax.flower.wire import Rejected
+from langevax.run import CheckpointError
 
+MAX_SILENT = 3  # exchanges in a row without an answer that end a run
+Evaluate = Callable[[int, ArrayRecord], MetricRecord | None]
 log = getLogger("flwr").log
-SILENT = 3  # exchanges in a row without an answer that end a run
+
+
+class ExchangeRecord(NamedTuple):
+    """One exchange of the history; clients are named by partition."""
+
+    number: int
+    round: int
+    exchange: str
+    selected: list[int]
+    answered: list[int]
+    rejected: dict[int, str]
+    """Replies that were not used, and why."""
+    late: list[int]
+    """No reply before the deadline."""
+    disconnected: list[int]
+    """Selected, but not sent a message."""
+    memory_lost: list[int]
+    """Without the memory that the method counts on."""
+    seconds: float
+    server_seconds: float
+    """Without Flower's work, and without waiting."""
+    counts: dict[str, int]
+
+
+class Sent(NamedTuple):
+    """The messages of one exchange, to those of its clients that are connected."""
+
+    request: ExchangeRequest
+    clients: list[int]
+    messages: list[Message]
 
 
 class FederatedStrategy(Strategy):
@@ -35,44 +64,44 @@ class FederatedStrategy(Strategy):
     One exchange of the method is one set of Flower messages. With the same key, and the same clients answering, the
     numbers are those of `langevax.simulate` on the `Federation` of these clients, to float32 rounding.
 
-    A client that is late, gone, or whose reply is refused counts as a drop-out of that exchange: means are over those
-    who answered, by their shares (`Answers.mean`). One that has been away for `patience` exchanges in a row is left
-    out, and one that came, or came back without the memory that the method counts on, is taken in: either way the
-    method begins anew from the present position with those that are there, since a table that keeps the entry of an
-    absent client is wrong for ever.
+    A client that is late, gone, or whose reply is rejected counts as a drop-out of that exchange: means are over those
+    who answered, by their shares (`Replies.mean`). One that missed `patience` exchanges in a row is removed, and one
+    that joined, or came back without the memory that the method counts on, is added: either way the method restarts
+    from the present position with the clients that are connected, since a table that keeps the entry of an absent
+    client stays wrong.
 
     Args:
         algorithm: one of `langevax.federated`, the same as the clients'.
-        position: where the run begins, a pytree of floating arrays.
+        position: the start, a pytree of floating arrays.
         key: as of `langevax.simulate`.
-        num_clients: clients to wait for before the first round; None waits for as many as the clients say there are
+        num_clients: clients to wait for before the first round; "auto" waits for as many as the clients say there are
             (`num-partitions` in their node config).
-        weights: "size" weighs clients by their rows, "uniform" alike.
+        weights: "size" weighs clients by their rows, "uniform" gives equal weights.
         deadline: seconds for one exchange; the first may take long, since engines start processes.
-        join_seconds: for all clients to introduce themselves.
+        join_seconds: seconds for all clients to introduce themselves.
         patience: exchanges in a row that a client may miss.
-        norm_ratio: replies whose norm is more than so many times the usual are refused.
-        checkpoint: a folder where the server's state is kept after every round; None for none.
-        resume: go on from there if it holds a run of the same algorithm, key and model.
-        poll_seconds: between looks for replies.
+        norm_ratio: replies with a norm of more than this multiple of the usual are rejected.
+        checkpoint: folder for the server's state after every round; None for none.
+        resume: continue from there if it holds a run of the same algorithm, key and model.
+        poll_seconds: seconds between two polls for replies.
 
     Attributes:
-        conductor: the server's state; `.position`, `.step`, `.counts`.
-        history: a `Carried` for every exchange.
+        loop: the server's state; `.position`, `.step`, `.counts`.
+        history: an `ExchangeRecord` for every exchange.
 
     Raises:
-        TypeError, ValueError: an argument that is not what it must be.
+        TypeError, ValueError: an invalid argument.
         CheckpointError: a checkpoint that cannot be written, read or continued.
-        TimeoutError: clients that did not come in time, or none that answered in three exchanges, with their reasons.
+        TimeoutError: clients that did not join in time, or none that answered in three exchanges, with the reasons.
     """
 
     def __init__(
         self,
         algorithm: Federated,
         position: PyTree,
-        key: Key[Array, ""],
         *,
-        num_clients: int | None = None,
+        key: Key[Array, ""],
+        num_clients: int | Literal["auto"] = "auto",
         weights: str = "size",
         deadline: float = 60.0,
         join_seconds: float = 120.0,
@@ -86,26 +115,24 @@ class FederatedStrategy(Strategy):
             checks.number(name, seconds, positive=True)
         checks.number("norm_ratio", norm_ratio, positive=True)
         checks.positive_int("patience", patience)
-        if num_clients is not None:
+        if num_clients != "auto":
             checks.positive_int("num_clients", num_clients)
         if weights not in ("size", "uniform"):
             raise ValueError(f"weights must be 'size' or 'uniform', got {weights!r}.")
-        self.conductor = Conductor(algorithm, key, position)
-        self.members = Members(weights, patience, trees.dtype_of(self.conductor.position))
-        described = wire.text(identity.describe({"algorithm": algorithm}))
-        self.identity = wire.text(identity.describe({"algorithm": algorithm, "key": key}) | _shapes(position))
-        self.num_clients, self.deadline, self.join_seconds = num_clients, deadline, join_seconds
-        self.folder = None if checkpoint is None else Path(checkpoint)
-        self.resume, self.poll_seconds = resume, poll_seconds
-        inspector = Inspector(secrets.token_hex(8), norm_ratio)
-        self.exchanges = Exchanges(self.conductor, self.members, described, inspector)
-        self.reception = Reception(self.members, described)
-        self.evaluation = Evaluation(self.members)
-        self.history: list[Carried] = []
+        self.loop = ServerLoop(algorithm, position, key=key)
+        self.description = wire.description(algorithm=algorithm)
+        shapes = jax.tree.map(lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position)
+        self.identity = wire.description(algorithm=algorithm, key=key, position=shapes)
+        self.registry = NodeRegistry(weights, patience, trees.dtype_of(self.loop.position), self.description)
+        self.checker = ReplyChecker(secrets.token_hex(8), norm_ratio)
+        self.num_clients = None if isinstance(num_clients, str) else num_clients
+        self.deadline, self.join_seconds, self.poll_seconds = deadline, join_seconds, poll_seconds
+        self.checkpoint, self.resume = None if checkpoint is None else Path(checkpoint), resume
+        self.history: list[ExchangeRecord] = []
         self.names: list[str] | None = None
         self._sent: Sent | None = None
         self._silent = 0
-        self._begin_anew = ""
+        self._restart_reason = ""
 
     def start(  # type: ignore[override]
         self,
@@ -115,184 +142,280 @@ class FederatedStrategy(Strategy):
         timeout: float | None = None,
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+        evaluate_fn: Evaluate | None = None,
         evaluate_every: int = 1,
     ) -> Result:
         """Run until `num_rounds` rounds of the method are done, those before a resume included.
 
         Args:
             grid: Flower's.
-            initial_arrays: numbers to begin with, in place of those of `position`; by its keys where it is a dict of
-                these names, else in the order of its leaves. `evaluate_fn` and the result have them by the same names.
+            initial_arrays: the start, in place of `position`; matched by key if `position` is a dict of these names,
+                else in the order of its leaves. `evaluate_fn` and the result have them by the same names.
             num_rounds: rounds, each of one exchange or two.
             timeout: seconds for one exchange, in place of `deadline`.
             train_config, evaluate_config: not used; clients read the run config.
             evaluate_fn: `evaluate_fn(round, arrays)`, on the server.
-            evaluate_every: rounds between evaluations; 0 for none, of clients either.
+            evaluate_every: rounds between evaluations; 0 for none, not even by clients.
 
         Returns:
             Flower's `Result`: `.arrays`, and metrics by round.
         """
         if initial_arrays is not None:
-            self.names = wire.names_of(initial_arrays, self.conductor.position)
-            self.conductor.start_at(wire.unpacked(initial_arrays, self.conductor.position, self.names))
+            self.names = wire.names_of(initial_arrays, self.loop.position)
+            self.loop.start_at(wire.unpack(initial_arrays, self.loop.position, self.names))
         self.deadline = self.deadline if timeout is None else timeout
         result, began = Result(), time.monotonic()
         self._begin(grid)
         self.summary()
-        first = self.conductor.step
+        first = self.loop.step
         if evaluate_fn is not None and evaluate_every:
-            words = on_server(evaluate_fn, self._arrays, first, result)
-            log(INFO, "[ROUND %d/%d] at the start%s", first, num_rounds, words)
-        while self.conductor.step < num_rounds:
-            self._settle(grid)
-            before = self.conductor.step
-            self._exchange(grid)
-            while not self.conductor.between_rounds:
-                self._exchange(grid)
-            done = self.conductor.step
-            if done == before:  # an opening
+            words = self._evaluate_on_server(evaluate_fn, result)
+            log(INFO, "[ROUND %d/%d] before the first round%s", first, num_rounds, words)
+        while self.loop.step < num_rounds:
+            self._update_clients(grid)
+            before, number = self.loop.step, len(self.history)
+            self._run_exchange(grid)
+            while not self.loop.between_rounds:
+                self._run_exchange(grid)
+            done = self.loop.step
+            if done == before:  # initial exchanges
                 continue
             self._save()
             words = ""
             if evaluate_every and (done % evaluate_every == 0 or done == num_rounds):
-                words = self.evaluation.noted(
-                    grid, self.conductor.position, self.deadline, self.poll_seconds, done, result
-                )
-                words += "" if evaluate_fn is None else on_server(evaluate_fn, self._arrays, done, result)
+                words = self._evaluate_on_clients(grid, result) + self._evaluate_on_server(evaluate_fn, result)
+            spent = [
+                f"{len(e.answered)} of {len(e.selected)} answered in {e.seconds:.2f} s" for e in self.history[number:]
+            ]
             left = (time.monotonic() - began) / (done - first) * (num_rounds - done)
-            log(INFO, "[ROUND %d/%d] %s%s; %.0f s left", done, num_rounds, self._told(), words, left)
-            result.train_metrics_clientapp[done] = wire.metrics(self.conductor.counts)
+            log(INFO, "[ROUND %d/%d] %s%s; %.0f s left", done, num_rounds, ", ".join(spent), words, left)
+            result.train_metrics_clientapp[done] = MetricRecord({**self.loop.counts})
         result.arrays = self._arrays
         return result
 
     @property
     def _arrays(self) -> ArrayRecord:
         """The position, as users of Flower see it."""
-        return wire.packed(self.conductor.position, self.names)
+        return wire.pack(self.loop.position, self.names)
 
     def summary(self) -> None:
-        """Say what is run."""
-        name, clients = type(self.conductor.algorithm).__name__, len(self.members.partitions)
+        """Log the method and the number of clients."""
+        name, clients = type(self.loop.algorithm).__name__, len(self.registry.partitions)
         log(INFO, "langevax %s: %s with %d clients", __version__, name, clients)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Messages of the next exchange, for loops other than `start`: there a round is one exchange."""
-        if not self.conductor.openings:
+        if not self.loop.num_restarts:
             self._begin(grid)
-        if self.conductor.between_rounds:
-            self._settle(grid)
-        self._sent = self.exchanges.messages()
+        if self.loop.between_rounds:
+            self._update_clients(grid)
+        self._sent = self._messages()
         return self._sent.messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Takes in the replies to `configure_train`; the position, and what the run has cost."""
+        """Update the state from the replies to `configure_train`; the position, and the counts of the run."""
         sent = self._sent
         if sent is None:
             raise RuntimeError("aggregate_train takes replies to configure_train, which was not called; call it first.")
-        places = {node: place for place, node in enumerate(sent.nodes)}
-        found = {places[reply.metadata.src_node_id]: reply for reply in replies if reply.metadata.src_node_id in places}
-        self._noted(self.exchanges.take(sent, found))
+        index_of = {message.metadata.dst_node_id: index for index, message in enumerate(sent.messages)}
+        senders = [(reply.metadata.src_node_id, reply) for reply in replies]
+        self._receive(sent, {index_of[node]: reply for node, reply in senders if node in index_of})
         self._sent = None
-        return self._arrays, wire.metrics(self.conductor.counts)
+        return self._arrays, MetricRecord({**self.loop.counts})
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """The position, to all clients that are there."""
-        return self.evaluation.messages(self.conductor.position)
+        """The position, to all clients that are connected."""
+        return self._evaluation_messages()
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """The mean loss over all rows of those who answered."""
-        loss = self.evaluation.loss_of(replies)
-        return None if loss is None else wire.metrics({"loss": loss})
+        """The mean loss over all rows of those who answered; None where nobody did."""
+        total = weight = 0.0
+        for reply in replies:
+            try:
+                fields = opened(reply)
+                loss, rows = float(fields["loss"]), int(fields["rows"])
+            except (Rejected, KeyError):
+                continue
+            share = rows if self.registry.weights == "size" else 1
+            total, weight = total + share * loss, weight + share
+        return MetricRecord({"loss": total / weight}) if weight else None
+
+    def _evaluation_messages(self) -> list[Message]:
+        content, nodes = wire.pack(self.loop.position), self.registry.nodes
+        return [Message(wire.content({}, content), nodes[p], "evaluate") for p in self.registry.active()]
+
+    def _evaluate_on_clients(self, grid: Grid, result: Result) -> str:
+        """Ask the clients; the loss goes into `result` and, in words, to the log."""
+        received = send_and_receive(grid, self._evaluation_messages(), self.deadline, self.poll_seconds, lambda: None)
+        metrics = self.aggregate_evaluate(self.loop.step, received.replies.values())
+        if metrics is None:
+            return ""
+        result.evaluate_metrics_clientapp[self.loop.step] = metrics
+        return f"; loss {metrics['loss']:.6g}"
+
+    def _evaluate_on_server(self, evaluate: Evaluate | None, result: Result) -> str:
+        metrics = None if evaluate is None else evaluate(self.loop.step, self._arrays)
+        if metrics is None:
+            return ""
+        result.evaluate_metrics_serverapp[self.loop.step] = metrics
+        return "".join(f"; {name} {value:.6g}" for name, value in metrics.items() if isinstance(value, int | float))
 
     def _begin(self, grid: Grid) -> None:
-        """Wait for clients, and open the run or take up the one that was saved."""
+        """Wait for clients, and start the run or resume the one in the checkpoint."""
         saved = None
-        if self.folder is not None and checkpoints.exists(self.folder):
+        if self.checkpoint is not None and checkpoints.exists(self.checkpoint):
             if not self.resume:
                 raise CheckpointError(
-                    f"checkpoint {str(self.folder)!r} already holds a run; pass resume=True to go on with it, or name "
-                    "another folder."
+                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True to go on with it, or "
+                    "name another folder."
                 )
-            saved = checkpoints.load(self.folder, self.identity)
-        self.reception.gather(grid, self.num_clients, self.join_seconds, self.poll_seconds)
+            saved = checkpoints.load(self.checkpoint, self.identity)
+        registry = self.registry
+        registry.wait_for(grid, self.num_clients, self.join_seconds, self.poll_seconds)
         if saved is None:
-            self.conductor.open(self.members.settle())
+            self.loop.restart(registry.set_clients(registry.candidates()))
             return
-        self.members.rows = {int(p): int(n) for p, n in saved.words["rows"].items()} | self.members.rows
-        roster = self.members.seat([int(p) for p in saved.words["partitions"]])
-        self.conductor.resume(roster, saved.words, saved.leaves)
-        self.exchanges.inspector.usual = dict(saved.words["usual"])
-        changed = [p for p, n in saved.words["rows"].items() if self.members.rows[int(p)] != n]
-        if jax.tree.leaves(self.conductor.algorithm.memory(self.conductor.position)):
-            self._begin_anew = "clients' memories went with the engine's last run"
-        if changed:
-            self._begin_anew = f"clients {', '.join(changed)} have other rows than before"
-        log(INFO, "Resumed after round %d", self.conductor.step)
+        progress = saved.progress
+        rows = {int(p): int(n) for p, n in progress["rows"].items()}
+        registry.rows = rows | registry.rows
+        self.loop.resume(registry.set_clients([int(p) for p in progress["partitions"]]), progress, saved.leaves)
+        self.checker.usual = dict(progress["usual"])
+        if jax.tree.leaves(self.loop.algorithm.memory(self.loop.position)):
+            self._restart_reason = "clients' memories went with the engine's last run"
+        if changed := [str(p) for p, number in rows.items() if registry.rows[p] != number]:
+            self._restart_reason = f"clients {', '.join(changed)} have other rows than before"
+        log(INFO, "Resumed after round %d", self.loop.step)
 
-    def _settle(self, grid: Grid) -> None:
-        """Between two rounds: begin anew where clients came, went for good, or lost their memory."""
-        self.reception.look(grid)
-        came, gone = self.members.changes()
-        why = [self._begin_anew] if self._begin_anew else []
-        why += [f"clients {came} came"] if came else []
-        why += [f"clients {gone} missed {self.members.patience} exchanges in a row"] if gone else []
-        if not why:
+    def _update_clients(self, grid: Grid) -> None:
+        """Between two rounds: restart where clients joined, are gone for good, or lost their memory."""
+        registry = self.registry
+        registry.poll(grid)
+        joined, gone = registry.changes()
+        reasons = [self._restart_reason] if self._restart_reason else []
+        reasons += [f"clients {joined} joined"] if joined else []
+        reasons += [f"clients {gone} missed {registry.patience} exchanges in a row"] if gone else []
+        if not reasons:
             return
-        self.members.leave(gone)
-        asked = getattr(self.conductor.algorithm, "clients_per_round", None) or 1
-        if len(self.members.staying()) < asked:
-            log(WARNING, "%s: waiting for %d clients", "; ".join(why), asked)
-            self.reception.gather(grid, asked, self.join_seconds, self.poll_seconds)
-        self.conductor.open(self.members.settle())
-        self._begin_anew = ""
-        log(WARNING, "Beginning anew with clients %s: %s", self.members.partitions, "; ".join(why))
+        registry.forget(gone)
+        needed = getattr(self.loop.algorithm, "clients_per_round", None) or 1
+        if len(registry.candidates()) < needed:
+            log(WARNING, "%s: waiting for %d clients", "; ".join(reasons), needed)
+            registry.wait_for(grid, needed, self.join_seconds, self.poll_seconds)
+        self.loop.restart(registry.set_clients(registry.candidates()))
+        self._restart_reason = ""
+        log(WARNING, "Restarting with clients %s: %s", registry.partitions, "; ".join(reasons))
 
-    def _exchange(self, grid: Grid) -> None:
-        self.members.connected = set(grid.get_node_ids())
-        if not any(self.members.node_of(client) for client in range(len(self.members.partitions))):
+    def _run_exchange(self, grid: Grid) -> None:
+        registry = self.registry
+        registry.connected = set(grid.get_node_ids())
+        if not any(registry.node_of(client) for client in range(len(registry.partitions))):
             log(WARNING, "No client is connected; waiting for one")
-            self.reception.gather(grid, 1, self.join_seconds, self.poll_seconds)
-        carried = self.exchanges.carry(grid, self.deadline, self.poll_seconds, lambda: self.reception.greet(grid))
-        self._noted(carried)
+            registry.wait_for(grid, 1, self.join_seconds, self.poll_seconds)
+        began = time.monotonic()
+        sent = self._messages()
+        received = send_and_receive(
+            grid, sent.messages, self.deadline, self.poll_seconds, lambda: registry.greet_new_nodes(grid)
+        )
+        self._receive(sent, received.replies, began, received.engine_seconds)
 
-    def _noted(self, carried: Carried) -> None:
-        self.history.append(carried)
-        if carried.lost:
-            self._begin_anew = f"clients {carried.lost} lost their memory"
-        self._silent = 0 if carried.answered else self._silent + 1
-        if self._silent >= SILENT:
-            reasons = [f"client {p}: {why}" for one in self.history[-SILENT:] for p, why in one.refused.items()]
-            late = sorted({p for one in self.history[-SILENT:] for p in one.late})
-            reasons += [f"clients {late} did not answer within {self.deadline:g} s"] if late else []
-            raise TimeoutError(
-                f"no reply of {SILENT} exchanges in a row was taken in. {'; '.join(dict.fromkeys(reasons))}. "
-                "Where numbers are not finite take a smaller step size; where clients are slow a longer deadline."
-            )
+    def _messages(self) -> Sent:
+        """The messages of the next exchange, to the clients that are connected."""
+        request = self.loop.next()
+        common = {
+            "run": self.checker.run,
+            "number": request.number,
+            "exchange": request.scheduled.name,
+            "step": request.step,
+            "impl": str(jax.random.key_impl(self.loop.key)),
+            "algorithm": self.description,
+        }
+        sent = Sent(request, [], [])
+        packed: dict[tuple[int, ...], ArrayRecord] = {}
+        for index, client in enumerate(request.clients):
+            if (node := self.registry.node_of(client)) is None:
+                continue
+            leaves = jax.tree.leaves(request.messages[index])
+            same = tuple(map(id, leaves))  # most messages do not depend on the client
+            if same not in packed:
+                packed[same] = wire.pack(leaves)
+            own = {
+                "partition": self.registry.partitions[client],
+                "key": request.keys[index].tolist(),
+                "memory_version": request.memory_versions[index],
+            }
+            content = wire.content(common | own, packed[same])
+            sent.messages.append(Message(content, node, "train.exchange", group_id=str(request.number)))
+            sent.clients.append(client)
+        return sent
+
+    def _receive(
+        self, sent: Sent, replies: dict[int, Message], began: float | None = None, engine_seconds: float = 0.0
+    ) -> None:
+        """Update the state from replies, by the index of their messages; rejected ones count as drop-outs."""
+        request, shape = sent.request, self.loop.reply_shape(sent.request)
+        trees: dict[int, Any] = {}
+        norms: dict[int, float] = {}
+        rejected: dict[int, str] = {}
+        lost = []
+        for index, reply in replies.items():
+            try:
+                trees[index], norms[index] = self.checker.check(sent.messages[index], reply, shape)
+            except MemoryLost:
+                lost.append(index)
+            except Rejected as error:
+                rejected[index] = str(error)
+        rejected |= self.checker.too_large(request.scheduled.name, norms)
+        accepted = {sent.clients[index]: trees[index] for index in sorted(trees) if index not in rejected}
+        counts = self.loop.receive(request, accepted)
+        self.registry.record(request.clients, set(accepted))
+        partition = [self.registry.partitions[client] for client in sent.clients]
+        names = self.registry.partitions
+        seconds = 0.0 if began is None else time.monotonic() - began
+        record = ExchangeRecord(
+            number=request.number,
+            round=request.step,
+            exchange=request.scheduled.name,
+            selected=[names[client] for client in request.clients],
+            answered=[names[client] for client in accepted],
+            rejected={partition[index]: why for index, why in sorted(rejected.items())},
+            late=[name for index, name in enumerate(partition) if index not in replies],
+            disconnected=[names[client] for client in request.clients if client not in sent.clients],
+            memory_lost=[partition[index] for index in lost],
+            seconds=seconds,
+            server_seconds=seconds - engine_seconds,
+            counts=counts,
+        )
+        for client, why in record.rejected.items():
+            log(WARNING, "Rejected the reply of client %d: %s", client, why)
+        self.history.append(record)
+        if record.memory_lost:
+            self._restart_reason = f"clients {record.memory_lost} lost their memory"
+        self._silent = 0 if record.answered else self._silent + 1
+        if self._silent >= MAX_SILENT:
+            self._end_silent()
+
+    def _end_silent(self) -> None:
+        last = self.history[-MAX_SILENT:]
+        reasons = [f"client {client}: {why}" for record in last for client, why in record.rejected.items()]
+        late = sorted({client for record in last for client in record.late})
+        reasons += [f"clients {late} did not answer within {self.deadline:g} s"] if late else []
+        raise TimeoutError(
+            f"no reply of {MAX_SILENT} exchanges in a row was accepted. {'; '.join(dict.fromkeys(reasons))}. "
+            "Where numbers are not finite take a smaller step size; where clients are slow a longer deadline."
+        )
 
     def _save(self) -> None:
-        if self.folder is not None:
-            words = self.conductor.words() | {
-                "partitions": self.members.partitions,
-                "rows": {str(p): self.members.rows[p] for p in self.members.partitions},
-                "usual": self.exchanges.inspector.usual,
+        if self.checkpoint is not None:
+            registry = self.registry
+            progress = self.loop.progress() | {
+                "partitions": registry.partitions,
+                "rows": {str(p): registry.rows[p] for p in registry.partitions},
+                "usual": self.checker.usual,
             }
-            checkpoints.save(self.folder, self.identity, words, self.conductor.state)
-
-    def _told(self) -> str:
-        """The exchanges of the last round in words."""
-        last = [one for one in self.history if one.round == self.history[-1].round][-2:]
-        parts = [f"{len(one.answered)} of {len(one.asked)} answered in {one.seconds:.2f} s" for one in last]
-        return ", ".join(parts)
-
-
-def _shapes(position: PyTree) -> dict[str, str]:
-    """Of every leaf, by name."""
-    leaves = jax.tree.leaves_with_path(position)
-    return {f"position{jax.tree_util.keystr(path)}": f"{np.asarray(a).dtype}{list(np.shape(a))}" for path, a in leaves}
+            checkpoints.save(self.checkpoint, self.identity, progress, self.loop.state)

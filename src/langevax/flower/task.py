@@ -10,7 +10,7 @@ from langevax.federated.rounds import Federated
 from langevax.problems.finite_sum import FiniteSum
 
 Config = Mapping[str, Any]
-"""Flower's run config: `[tool.flwr.app.config]` of the app, with what `--run-config` changes."""
+"""Flower's run config: `[tool.flwr.app.config]` of the app, as changed by `--run-config`."""
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class Task:
     """A federated run, written once and imported by the `ServerApp` and the `ClientApp` of one Flower app.
 
     Args:
-        algorithm: one of `langevax.federated`, or a function of the run config that gives one.
+        algorithm: one of `langevax.federated`, or a function of the run config that returns one.
         start: the position where the run begins, a pytree of floating arrays; or a function of the run config.
-        problem: `problem(context) -> FiniteSum`, this client's rows, called where the client is. `context` is
-            Flower's: `context.node_config["partition-id"]` says which client this is, `context.run_config` has the run
-            config. PyTorch and NumPy come in by `torch_problem` and `langevax.ExternalSum`.
-        evaluate: `evaluate(config) -> function(position) -> dict of numbers`, called where the server is: a table
-            that was held out, say. None for none.
+        problem: `problem(context) -> FiniteSum`, the rows of one client, called on its machine. `context` is Flower's:
+            `context.node_config["partition-id"]` is the number of the client, `context.run_config` the run config. For
+            PyTorch and NumPy see `torch_problem` and `langevax.ExternalSum`.
+        evaluate: `evaluate(config) -> function(position) -> dict of numbers`, called on the server, for example on a
+            held-out table. None for none.
 
     Example:
         >>> import jax.numpy as jnp, langevax
@@ -32,9 +32,9 @@ class Task:
         ...     i = context.node_config["partition-id"]
         ...     return langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, jnp.arange(4.0) + 4 * i)
         >>> def algorithm(config):
-        ...     return langevax.federated.FedAvg(step_size=config["step-size"], local_steps=4)
+        ...     return langevax.federated.FedAvg(step_size=config["step-size"], num_local_steps=4)
         >>> task = Task(algorithm, jnp.array(0.0), problem)
-        >>> task.algorithm_of({"step-size": 0.1}).local_steps
+        >>> task.algorithm_of({"step-size": 0.1}).num_local_steps
         4
     """
 
@@ -47,12 +47,14 @@ class Task:
         """The algorithm under this config.
 
         Raises:
-            TypeError: it is no federated method.
+            TypeError: it is not a federated method.
         """
-        made = self.algorithm if isinstance(self.algorithm, Federated) else self.algorithm(config)
-        if not isinstance(made, Federated):
-            raise TypeError(f"algorithm must be one of langevax.federated or a function that gives one, got {made!r}.")
-        return made
+        algorithm = self.algorithm if isinstance(self.algorithm, Federated) else self.algorithm(config)
+        if not isinstance(algorithm, Federated):
+            raise TypeError(
+                f"algorithm must be one of langevax.federated or a function that gives one, got {algorithm!r}."
+            )
+        return algorithm
 
     def start_of(self, config: Config) -> PyTree:
         """The start under this config."""

@@ -1,27 +1,24 @@
 """PyTorch modules as clients: their gradients for federated methods, their parameters as positions and back.
 
-A position is a dict, name -> float32 array, of the parameters that `requires_grad`. Everything else of a module is held
-fixed and does not travel: frozen parameters, and buffers, which every call is given copies of. So all clients and the
-server must build the same module, such as from one seed or one file. Nothing is pickled. PyTorch's threads are left
-alone: where several clients share a machine, `torch.set_num_threads(1)` in the app keeps them out of each other's way.
-The examples are run by tests/flower/test_torch.py, where there is PyTorch.
+A position is a dict, name -> float32 array, of the parameters with `requires_grad`. The rest of a module is fixed and
+not sent: frozen parameters, and buffers, of which every call gets copies. So all clients and the server must build the
+same module, for example from one seed or one file. Nothing is pickled. If several clients share a machine, call
+`torch.set_num_threads(1)` in the app so that they do not slow each other down. The examples are run by
+tests/flower/test_torch.py.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
+import torch
 from jaxtyping import PyTree
+from torch.nn.modules import batchnorm, dropout
 
 from langevax.problems.external import ExternalSum
 
-if TYPE_CHECKING:
-    import torch
-
-HALVES = 8  # rows of each half of the first look at a loss
+CHECKED_ROWS = 8  # of each half when a loss is checked
 INT32 = np.iinfo(np.int32)
 
 
@@ -30,21 +27,21 @@ def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
 
         value(position) = loss(module(inputs), targets)
 
-    The module is called in the mode it is in, on the device it lies on; blocks of 4096 rows at most.
+    The module is called in its present mode, on its device, with at most 4096 rows at once.
 
     Args:
         module: a `torch.nn.Module` with float32 parameters whose output for a row depends on that row alone. Build it
-            once in a process: another module is another program to compile.
+            once in a process: each new module compiles a new program.
         loss: `loss(outputs, targets) -> scalar`, the mean over the rows given, such as
-            `torch.nn.functional.cross_entropy`. Define it once: another function is another program to compile.
+            `torch.nn.functional.cross_entropy`. Define it once: each new function compiles a new program.
         rows: (inputs, targets), each a NumPy array or tensor with one row per example along axis 0; several inputs as
-            a tuple. Floating rows become float32; integers reach the module and the loss in the dtype they came with.
+            a tuple. Floating rows become float32; integers reach the module and the loss in their own dtype.
 
     Raises:
-        TypeError: no module, no loss that can be called, or rows that are no pair.
-        ValueError: parameters that are not float32, or none; dropout that is on; batch normalisation that looks at
-            the batch; a loss that is no mean over rows; integers beyond 32 bits; as a
-            `jax.errors.JaxRuntimeError`, a position of other names or shapes than the parameters.
+        TypeError: not a module, a loss that is not callable, or rows that are not a pair.
+        ValueError: parameters that are not float32, or none; active dropout; batch normalisation with statistics of the
+            batch; a loss that is not a mean over rows; integers beyond 32 bits; as a `jax.errors.JaxRuntimeError`, a
+            position with other names or shapes than the parameters.
 
     Example:
         >>> import numpy as np, torch  # doctest: +SKIP
@@ -56,14 +53,14 @@ def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
         {'weight': Array([[-3.]], dtype=float32)}
     """
     start = torch_start(module)
-    _check_still(module)
+    _check_deterministic(module)
     if not callable(loss):
         raise TypeError(f"loss must be a function loss(outputs, targets) -> scalar mean, got {loss!r}.")
     if not isinstance(rows, tuple | list) or len(rows) != 2:
         raise TypeError(f"rows must be a pair (inputs, targets), got {type(rows).__name__}; pass arrays or tensors.")
     arrays = jax.tree.map(_host, tuple(rows))
-    kinds = tuple(str(a.dtype) for a in jax.tree.leaves(arrays))
-    gradient, value = TorchGradient(module, loss, kinds), TorchValue(module, loss, kinds)
+    dtypes = tuple(str(a.dtype) for a in jax.tree.leaves(arrays))
+    gradient, value = TorchGradient(module, loss, dtypes), TorchValue(module, loss, dtypes)
     problem = ExternalSum(gradient, jax.tree.map_with_path(_as_jax, arrays), value)
     _check_mean(value, start, problem.data)
     return problem
@@ -73,7 +70,7 @@ def torch_start(module: Any) -> dict[str, np.ndarray]:
     """A copy of a module's parameters as a position: name -> float32 array.
 
     Raises:
-        TypeError: no module. ValueError: parameters that are not float32, or none that `requires_grad`.
+        TypeError: not a module. ValueError: parameters that are not float32, or none that `requires_grad`.
 
     Example:
         >>> import torch  # doctest: +SKIP
@@ -85,10 +82,10 @@ def torch_start(module: Any) -> dict[str, np.ndarray]:
 
 
 def torch_load(module: Any, position: Any) -> None:
-    """Write a position into a module's parameters, such as a result's before the module is used.
+    """Write a position, such as that of a result, into a module's parameters.
 
     Raises:
-        TypeError, ValueError: as `torch_start`; names or shapes that are not those of the parameters.
+        TypeError, ValueError: as `torch_start`; other names or shapes than those of the parameters.
 
     Example:
         >>> import numpy as np, torch  # doctest: +SKIP
@@ -98,8 +95,6 @@ def torch_load(module: Any, position: Any) -> None:
         >>> line(torch.ones(1, 2)).item()  # doctest: +SKIP
         3.0
     """
-    import torch
-
     parameters = _parameters(module)
     _check_names(position, parameters)
     with torch.no_grad():
@@ -109,52 +104,48 @@ def torch_load(module: Any, position: Any) -> None:
 
 @dataclass(frozen=True)
 class TorchValue:
-    """`value(position, rows)` of a module and a loss; equal for the same ones, so that programs are shared."""
+    """`value(position, rows)` of a module and a loss; equal for equal ones, so that compiled programs are shared."""
 
     module: Any
     loss: Any
-    kinds: tuple[str, ...]
-    """Of the rows' arrays before they were JAX's."""
+    dtypes: tuple[str, ...]
+    """Of the rows before they became JAX arrays."""
 
     def __call__(self, position: dict[str, np.ndarray], rows: PyTree) -> float:
         return self.of(self.tensors(position), rows).item()
 
     def tensors(self, position: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-        import torch
-
         parameters = _parameters(self.module)
         _check_names(position, parameters)
         return {name: torch.from_numpy(position[name]).to(p.device, p.dtype) for name, p in parameters.items()}
 
     def of(self, parameters: dict[str, torch.Tensor], rows: PyTree) -> torch.Tensor:
-        import torch
-
         device = next(iter(parameters.values())).device
         leaves, structure = jax.tree.flatten(rows)
-        tensors = [torch.from_numpy(a.astype(k)).to(device) for a, k in zip(leaves, self.kinds, strict=True)]
+        tensors = [torch.from_numpy(a.astype(k)).to(device) for a, k in zip(leaves, self.dtypes, strict=True)]
         inputs, targets = jax.tree.unflatten(structure, tensors)
-        outputs = torch.func.functional_call(self.module, self.placed(parameters), inputs, tie_weights=False)
+        outputs = torch.func.functional_call(self.module, self.state(parameters), inputs, tie_weights=False)
         value = self.loss(outputs, targets)
         if not isinstance(value, torch.Tensor) or value.shape != ():
             shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
             raise ValueError(f"loss must return a scalar tensor, got {shape}; average over the rows and outputs.")
         return value
 
-    def placed(self, parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The parameters wherever the module uses them, and copies of its buffers.
+    def state(self, parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The parameters under all names by which the module uses them, and copies of its buffers.
 
-        Names are of distinct modules: `functional_call` would restore one that has several names to a wrong state.
+        Modules are visited once: `functional_call` would restore a module with several names to a wrong state.
         """
-        moving = {id(p): parameters[name] for name, p in _parameters(self.module).items()}
-        places = {}
+        by_id = {id(p): parameters[name] for name, p in _parameters(self.module).items()}
+        state = {}
         for prefix, part in self.module.named_modules():
             prefix = f"{prefix}." if prefix else ""
             for name, p in part.named_parameters(recurse=False, remove_duplicate=False):
-                if id(p) in moving:
-                    places[prefix + name] = moving[id(p)]
+                if id(p) in by_id:
+                    state[prefix + name] = by_id[id(p)]
             for name, buffer in part.named_buffers(recurse=False, remove_duplicate=False):
-                places[prefix + name] = buffer.clone()
-        return places
+                state[prefix + name] = buffer.clone()
+        return state
 
 
 @dataclass(frozen=True)
@@ -162,8 +153,6 @@ class TorchGradient(TorchValue):
     """`gradient(position, rows)` by autograd."""
 
     def __call__(self, position: dict[str, np.ndarray], rows: PyTree) -> Any:
-        import torch
-
         with torch.enable_grad():
             parameters = {name: p.requires_grad_() for name, p in self.tensors(position).items()}
             value = self.of(parameters, rows)
@@ -172,27 +161,25 @@ class TorchGradient(TorchValue):
 
 
 def _parameters(module: Any) -> dict[str, torch.nn.Parameter]:
-    """Those that move, checked."""
-    import torch
-
+    """The parameters with `requires_grad`, checked."""
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}.")
-    found = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    if not found:
-        raise ValueError("module has no parameter that requires_grad; leave at least one to be learnt.")
-    for name, p in found.items():
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise ValueError("module has no parameter that requires_grad; leave at least one to train.")
+    for name, p in parameters.items():
         if p.dtype != torch.float32:
             raise ValueError(
                 f"parameter {name!r} of module is {p.dtype}, but positions are float32; pass module.float()."
             )
-    return found
+    return parameters
 
 
 def _check_names(position: Any, parameters: dict[str, torch.nn.Parameter]) -> None:
     names = set(position) if isinstance(position, dict) else None
     if names != set(parameters):
-        found = type(position).__name__ if names is None else sorted(names)
-        raise ValueError(f"position must be a dict of {sorted(parameters)}, got {found}; see torch_start.")
+        given = type(position).__name__ if names is None else sorted(names)
+        raise ValueError(f"position must be a dict of {sorted(parameters)}, got {given}; see torch_start.")
     for name, p in parameters.items():
         if np.shape(position[name]) != tuple(p.shape):
             raise ValueError(
@@ -200,10 +187,8 @@ def _check_names(position: Any, parameters: dict[str, torch.nn.Parameter]) -> No
             )
 
 
-def _check_still(module: Any) -> None:
-    """Raise where a row's output depends on chance or on the other rows."""
-    from torch.nn.modules import batchnorm, dropout
-
+def _check_deterministic(module: torch.nn.Module) -> None:
+    """Raise if the output of a row is random or depends on other rows."""
     for name, part in module.named_modules():
         kind = f"{type(part).__name__} {name!r}"
         if isinstance(part, batchnorm._BatchNorm) and (part.training or part.running_mean is None):
@@ -217,9 +202,9 @@ def _check_still(module: Any) -> None:
 
 
 def _check_mean(value: TorchValue, position: dict[str, np.ndarray], rows: PyTree) -> None:
-    """Raise where the loss of a few rows is not the mean over the two halves of them."""
+    """Raise if the loss of a few rows is not the mean over their two halves."""
     size = jax.tree.leaves(rows)[0].shape[0]
-    half = min(HALVES, size // 2)
+    half = min(CHECKED_ROWS, size // 2)
     if half == 0:
         return
     whole, first, second = (
@@ -229,8 +214,8 @@ def _check_mean(value: TorchValue, position: dict[str, np.ndarray], rows: PyTree
     mean = (first + second) / 2
     if np.isfinite(whole + mean) and abs(whole - mean) > 1e-3 * max(abs(first), abs(second)):
         raise ValueError(
-            f"loss over the first {2 * half} rows is {whole:.6g} but the mean over their halves {mean:.6g}: it is no "
-            "mean over rows. Pass one that is: reduction='mean', no class weights, no ignored targets."
+            f"loss over the first {2 * half} rows is {whole:.6g} but the mean over their halves {mean:.6g}: it is not "
+            "a mean over rows. Pass one that is: reduction='mean', no class weights, no ignored targets."
         )
 
 
@@ -240,7 +225,7 @@ def _host(array: Any) -> np.ndarray:
 
 
 def _as_jax(path: Any, array: np.ndarray) -> np.ndarray:
-    """The array in a dtype that JAX keeps; `kinds` brings the other back."""
+    """The array in a dtype that JAX keeps; `TorchValue.dtypes` restores the original."""
     if array.dtype.kind not in "iu" or array.dtype.itemsize < 8:
         return array
     if array.size and (array.min() < INT32.min or array.max() > INT32.max):

@@ -1,8 +1,8 @@
-"""A sum over rows whose gradient is not JAX's: a user's function on NumPy arrays, or on what can be made of them.
+"""A sum over rows whose gradient is a user's function on NumPy arrays, or on what can be made of them.
 
-    value(x) = mean over rows of a loss,      gradient(position, rows) = its gradient over the rows given
+    value(x) = mean over rows of a loss,      gradient(position, rows) = its gradient over these rows
 
-Rows are handed over in blocks of `block_size`, so that what a function holds for each row is never whole in memory.
+Rows are passed in blocks of `block_size`, which bounds the memory of what a function computes for each row.
 """
 
 import threading
@@ -21,34 +21,34 @@ from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
 
 Function = Callable[[PyTree, PyTree], Any]
 
-ONE_AT_A_TIME = threading.RLock()  # few libraries expect that one model is asked from several threads
+ONE_AT_A_TIME = threading.RLock()  # few libraries expect calls of one model from several threads
 
 
 class ExternalSum(FiniteSum):
     """The finite sum whose gradient is `gradient(position, rows)`, a function on NumPy arrays.
 
-    It takes a client's place in every federated method, and a problem's in every method that asks for gradients (and
-    for values, where `value` is given). The functions are called from within compiled programs, one call at a time:
-    one for each block of rows, of each client or chain of those that run side by side.
+    It serves as a client of every federated method, and as the problem of every method that needs gradients (and
+    values, if `value` is passed). The functions are called from compiled programs, one call at a time, for each block
+    of rows, of each client or chain that runs side by side.
 
     Args:
-        gradient: `gradient(position, rows) -> pytree like position`: a mean over the rows given, never a sum. Position
-            and rows are pytrees of NumPy arrays, rows a batch of those of `data`; all of them are the function's to
-            keep or overwrite. It must depend on nothing else (no dropout, no state) and not call JAX: losses of JAX
-            are for `FiniteSum`. Float64 results are rounded to the position's dtype; what is not finite is passed on.
-            Weight decay belongs here. Another function object is another program to compile: define it once.
+        gradient: `gradient(position, rows) -> pytree like position`: a mean over these rows, never a sum. Position and
+            rows are pytrees of NumPy arrays, rows a batch of those of `data`; the function may keep or overwrite them.
+            It must depend on nothing else (no dropout, no state) and not call JAX: for JAX losses use `FiniteSum`.
+            Float64 results are rounded to the position's dtype; numbers that are not finite are passed on. Weight decay
+            belongs here. Each new function object compiles a new program: define it once.
         data: a pytree of arrays with one row per component along axis 0. The function sees rows as JAX keeps them:
-            float64 as float32, int64 as int32 (what is beyond is an error), unless `jax_enable_x64` is set.
-        value: `value(position, rows) -> float`, the mean whose gradient it is; None where nobody asks for values.
+            float64 as float32, int64 as int32 (larger integers are an error), unless `jax_enable_x64` is set.
+        value: `value(position, rows) -> float`, the mean with this gradient; None if no method needs values.
         precision: the quadratic part, as in `FiniteSum`.
-        count: rows in use; the functions are never given the others.
-        block_size: most rows handed over at once.
+        count: rows in use; the others are never passed to the functions.
+        block_size: maximal number of rows in one call.
 
     Raises:
-        TypeError: functions that cannot be called.
-        ValueError: bad data, count or precision, as in `FiniteSum`; values asked for and not given; a result of another
-            structure, shape or kind than the position, which a compiled program raises as a
-            `jax.errors.JaxRuntimeError` that ends with the sentence.
+        TypeError: functions that are not callable.
+        ValueError: bad data, count or precision, as in `FiniteSum`; a value without `value`; a result of another
+            structure, shape or dtype than the position, which a compiled program raises as a
+            `jax.errors.JaxRuntimeError` that ends with the message.
 
     Example:
         >>> import jax, numpy as np, langevax
@@ -107,9 +107,9 @@ class ExternalSum(FiniteSum):
         return self._gradient(position, blocks.take(self.data, indices), np.int32(len(indices)))
 
     def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        each = partial(_gradients, self.gradient_function, len(indices))
+        per_row = partial(_gradients, self.gradient_function, len(indices))
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(indices), *x.shape), x.dtype), position)
-        return host.call(each, like, position, blocks.take(self.data, indices))
+        return host.call(per_row, like, position, blocks.take(self.data, indices))
 
     def _gradient(self, position: PyTree, rows: PyTree, count: Any) -> PyTree:
         return host.call(
@@ -121,7 +121,7 @@ class ExternalSum(FiniteSum):
 
 
 def _no_loss(position: PyTree, example: PyTree) -> Any:
-    raise TypeError("the loss of an ExternalSum is not JAX's; ask for its value and gradient.")
+    raise TypeError("an ExternalSum has no loss in JAX; use its value and gradient.")
 
 
 def _mean_gradient(function: Function, block_size: int, position: PyTree, rows: PyTree, count: np.ndarray) -> PyTree:
@@ -137,12 +137,12 @@ def _mean_value(function: Function, block_size: int, position: PyTree, rows: PyT
 
 
 def _gradients(function: Function, size: int, position: PyTree, rows: PyTree) -> PyTree:
-    each = [_gradient(function, position, _cut(rows, i, i + 1)) for i in range(size)]
-    return jax.tree.map(lambda *parts: np.stack(parts), *each)
+    gradients = [_gradient(function, position, _cut(rows, i, i + 1)) for i in range(size)]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *gradients)
 
 
 def _shares(rows: PyTree, count: int, block_size: int) -> Iterator[tuple[float, PyTree]]:
-    """The first `count` rows in blocks, and the part of them that each has."""
+    """(share of the rows, block) of the first `count` rows in blocks."""
     length = -(-count // -(-count // block_size))  # as even as possible
     for start in range(0, count, length):
         stop = min(start + length, count)
@@ -155,39 +155,40 @@ def _cut(rows: PyTree, start: int, stop: int) -> PyTree:
 
 def _gradient(function: Function, position: PyTree, rows: PyTree) -> PyTree:
     """The user's gradient, checked."""
-    found = _called(function, position, rows)
-    structure, wanted = jax.tree.structure(found), jax.tree.structure(position)
-    if structure != wanted:
+    result = _call(function, position, rows)
+    structure, expected = jax.tree.structure(result), jax.tree.structure(position)
+    if structure != expected:
         raise ValueError(
-            f"gradient returned the structure {structure} but the position has {wanted}; return one array for each of "
-            "the position's, in the same places."
+            f"gradient returned the structure {structure} but the position has {expected}; return one array for each "
+            "array of the position, in the same structure."
         )
-    return jax.tree.map_with_path(_like, position, found)
+    return jax.tree.map_with_path(_checked, position, result)
 
 
-def _like(path: Any, wanted: np.ndarray, leaf: Any) -> np.ndarray:
+def _checked(path: Any, like: np.ndarray, leaf: Any) -> np.ndarray:
     leaf, label = np.asarray(leaf), f"gradient{jax.tree_util.keystr(path)}"
-    if leaf.shape != wanted.shape:
+    if leaf.shape != like.shape:
         raise ValueError(
-            f"{label} was returned with shape {leaf.shape} but the position has {wanted.shape} there; return the mean "
+            f"{label} was returned with shape {leaf.shape} but the position has {like.shape} there; return the mean "
             "over the rows, in the position's shapes."
         )
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
-        raise ValueError(f"{label} was returned with dtype {leaf.dtype}; return floating numbers ({wanted.dtype}).")
+        raise ValueError(f"{label} was returned with dtype {leaf.dtype}; return floating numbers ({like.dtype}).")
     return leaf
 
 
 def _value(function: Function, position: PyTree, rows: PyTree) -> float:
-    found = np.asarray(_called(function, position, rows))
-    if found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
+    result = np.asarray(_call(function, position, rows))
+    if result.shape != () or not jnp.issubdtype(result.dtype, jnp.floating):
         raise ValueError(
-            f"value returned {found.dtype} of shape {found.shape}; return one floating number, the mean over the rows."
+            f"value returned {result.dtype} of shape {result.shape}; return one floating number, the mean over the "
+            "rows."
         )
-    return float(found)
+    return float(result)
 
 
-def _called(function: Function, position: PyTree, rows: PyTree) -> Any:
-    """With copies, since the memory of a program is neither to be kept nor to be written."""
+def _call(function: Function, position: PyTree, rows: PyTree) -> Any:
+    """Call with copies, since the function may keep or overwrite its arguments."""
     own_position, own_rows = jax.tree.map(np.array, (position, rows))
     with ONE_AT_A_TIME:
         return function(own_position, own_rows)

@@ -20,19 +20,19 @@ from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum, tree_as_rows
 from langevax.problems.problem import Problem
 
 
-class Roster(NamedTuple):
-    """What a server knows of its clients."""
+class Clients(NamedTuple):
+    """What a server knows of all its clients."""
 
     weights: Float[Array, " clients"]
     """w_i, adding up to 1."""
     rows: Int[Array, " clients"]
     """n_i."""
-    equal: bool
-    """Whether all weights are known to be the same."""
+    equal_weights: bool
+    """True if all weights are known to be the same."""
 
     @classmethod
-    def of(cls, rows: Any, weights: Any = "size", dtype: Any = jnp.float32) -> "Roster":
-        """The roster of clients with so many rows; `weights` as in `Federation`."""
+    def of(cls, rows: Any, weights: Any = "size", dtype: Any = jnp.float32) -> "Clients":
+        """Clients with so many rows; `weights` as in `Federation`."""
         counts = np.asarray(rows, np.int64)
         shares = _shares(weights, counts)
         return cls(jnp.asarray(shares, dtype), jnp.asarray(counts, jnp.int32), bool(np.ptp(shares) == 0))
@@ -51,15 +51,15 @@ class Federation(Problem):
     Args:
         loss: `loss(position, example) -> scalar`, where an example is one row of one client.
         data: a pytree of arrays (clients, rows, ...). `Federation.of` and `langevax.data.partitions` stack and pad.
-        counts: rows in use of each client, the others are padding (finite, best copies of real rows); None uses all.
+        counts: rows of each client in use; the others are padding (finite, best copies of real rows). None uses all.
         regularizer: `regularizer(position) -> scalar`, counted in full by every client; weight decay belongs here.
         weights: "size" weighs clients by their rows, so that every row counts alike and `value` is the mean over all
-            rows; "uniform" weighs them alike, as the papers do; or one positive number per client.
+            rows; "uniform" gives equal weights, as in the papers; or one positive number per client.
         block_size: rows of one block of a full pass.
 
     Raises:
-        TypeError, ValueError: a loss that cannot be called, data without two leading axes or with axes that disagree,
-            an empty client, counts beyond the rows, weights that are no weights, numbers that are not finite.
+        TypeError, ValueError: a loss that is not callable, data without two leading axes or with axes that disagree, an
+            empty client, counts beyond the rows, invalid weights, numbers that are not finite.
 
     Example:
         >>> import jax.numpy as jnp, langevax
@@ -77,7 +77,7 @@ class Federation(Problem):
     precision: PyTree
     block_size: int
     padded: bool = eqx.field(static=True)
-    equal: bool = eqx.field(static=True)
+    equal_weights: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -96,16 +96,16 @@ class Federation(Problem):
         checks.finite("data", stacked, remedy="drop or impute these rows")
         rows = _checked_counts(counts, num_clients, max_rows)
         floating = [a.dtype for a in jax.tree.leaves(stacked) if jnp.issubdtype(a.dtype, jnp.inexact)]
-        roster = Roster.of(rows, weights, floating[0] if floating else jnp.float32)
+        clients = Clients.of(rows, weights, floating[0] if floating else jnp.float32)
         self.loss = loss
         self.data = stacked
-        self.counts = roster.rows
+        self.counts = clients.rows
         self.regularizer = regularizer
-        self.weights = roster.weights
+        self.weights = clients.weights
         self.precision = 0.0
         self.block_size = block_size
         self.padded = bool((rows < max_rows).any())
-        self.equal = roster.equal
+        self.equal_weights = clients.equal_weights
 
     @classmethod
     def of(cls, loss: Callable[[PyTree, PyTree], Any], clients: Sequence[PyTree], **options: Any) -> "Federation":
@@ -122,7 +122,7 @@ class Federation(Problem):
             name = f"clients[{i}]"
             if jax.tree.structure(client) != jax.tree.structure(first):
                 structures = f"{jax.tree.structure(client)} but clients[0] {jax.tree.structure(first)}"
-                raise ValueError(f"{name} has the structure {structures}; pass the same structure for each.")
+                raise ValueError(f"{name} has the structure {structures}; pass the same structure for all.")
             counts.append(checks.leading_axis(name, jax.tree.map(np.asarray, client)))
             for (path, leaf), like in zip(jax.tree.leaves_with_path(client), jax.tree.leaves(first), strict=True):
                 leaf, label = np.asarray(leaf), f"{name}{jax.tree_util.keystr(path)}"
@@ -147,9 +147,9 @@ class Federation(Problem):
         return self.size
 
     @property
-    def roster(self) -> Roster:
-        """What a server knows: weights and sizes."""
-        return Roster(self.weights, self.counts, self.equal)
+    def clients(self) -> Clients:
+        """Weights and sizes, as a server knows them."""
+        return Clients(self.weights, self.counts, self.equal_weights)
 
     def client(self, index: Any) -> FiniteSum:
         """The problem of one client, `index` a number or traced."""
@@ -167,17 +167,17 @@ class Federation(Problem):
         """The federation of the others, renumbered and reweighed: for clients that are gone for good.
 
         Start a new phase from the last result with it. A table that keeps the entry of a client which never
-        answers again is wrong for ever.
+        replies again is wrong for ever.
         """
         gone = sorted({int(i) for i in clients})
         if gone and (gone[0] < 0 or gone[-1] >= self.size):
             raise ValueError(f"clients must lie in 0..{self.size - 1}, got {gone}.")
-        kept = np.setdiff1d(np.arange(self.size), gone)
-        if not len(kept):
+        rest = np.setdiff1d(np.arange(self.size), gone)
+        if not len(rest):
             raise ValueError(f"clients names all {self.size} clients; leave at least one.")
-        data = jax.tree.map(lambda a: a[kept], self.data)
-        weights = np.asarray(self.weights)[kept]
-        return Federation(self.loss, data, self.counts[kept], self.regularizer, weights, self.block_size)
+        data = jax.tree.map(lambda a: a[rest], self.data)
+        weights = np.asarray(self.weights)[rest]
+        return Federation(self.loss, data, self.counts[rest], self.regularizer, weights, self.block_size)
 
     def value(self, position: PyTree) -> Float[Array, ""]:
         return self._pooled().value(position)
@@ -199,12 +199,12 @@ class Federation(Problem):
         return jax.vmap(one)(indices)
 
     def _pooled(self) -> FiniteSum:
-        """All rows of all clients as one sum, weighed by their part of their client: passes go by blocks of rows."""
+        """All rows of all clients as one weighted sum, so that full passes go by blocks of rows."""
         rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), self.data)
         max_rows = jax.tree.leaves(self.data)[0].shape[1]
         used = jnp.arange(max_rows, dtype=jnp.int32) < self.counts[:, None]
-        each = self.weights / self.counts.astype(self.weights.dtype)
-        weights = jnp.where(used, each[:, None], 0).reshape(-1)
+        row_weights = self.weights / self.counts.astype(self.weights.dtype)
+        weights = jnp.where(used, row_weights[:, None], 0).reshape(-1)
         return FiniteSum(self.loss, rows, self.regularizer, weights=weights, block_size=self.block_size)
 
 

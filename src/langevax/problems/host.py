@@ -1,10 +1,9 @@
 """Functions on NumPy arrays, called from compiled programs: in loops, under `vmap`, on any device.
 
-On CPUs they are given the program's own memory (`buffer_callback`). `jax.pure_callback` moves each array through JAX
-first, and large ones by the threads that run programs: where each of these runs a program that calls a function, all
-wait for ever (JAX 0.10.2 on one CPU, with 10^6 numbers that were still being computed when the program was started).
-It also takes longer, 0.3 ms for each call against 0.01. Elsewhere, where numbers must travel to the host anyway, it is
-what carries them.
+On CPUs they read the program's own memory (`buffer_callback`). `jax.pure_callback` copies each array through JAX, large
+ones on the threads that run programs: if each of these runs a program that calls a function, they deadlock (JAX 0.10.2
+on one CPU, with 10^6 numbers that were still being computed when the program started). It also takes 0.3 ms a call
+against 0.01. On other devices, where numbers must be copied to the host anyway, `jax.pure_callback` is used.
 """
 
 from collections.abc import Callable
@@ -23,10 +22,10 @@ from langevax import checks
 def call(function: Callable[..., PyTree], like: PyTree, *arguments: PyTree) -> PyTree:
     """`function(*arguments)` in the dtypes of `like`; it must return the structure and shapes of `like`.
 
-    The function is given NumPy arrays that are valid during the call only, and must neither write to them nor call
-    JAX. It is taken to be pure: called again, or not at all where nobody needs its result. Under `vmap` it is called
-    once for each. What it raises is raised as it is where all arguments are concrete; a compiled program ends with a
-    `jax.errors.JaxRuntimeError` whose text closes with it.
+    The function gets NumPy arrays that are valid during the call only, and must neither write to them nor call JAX. It
+    must be pure: it may be called again, or not at all if its result is not needed. Under `vmap` it is called once per
+    element. Its exceptions propagate unchanged if all arguments are concrete; a compiled program raises a
+    `jax.errors.JaxRuntimeError` whose text ends with the exception.
     """
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)), like)
 
@@ -49,7 +48,7 @@ def call(function: Callable[..., PyTree], like: PyTree, *arguments: PyTree) -> P
 
 
 def _as(result: Any, shape: jax.ShapeDtypeStruct) -> np.ndarray:
-    with np.errstate(over="ignore"):  # a number beyond float32 is passed on as infinite
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite
         return np.asarray(result, shape.dtype)
 
 

@@ -19,7 +19,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train, and write the network to the folder `out`."""
     torch.manual_seed(0)
-    strategy = lx.flower.FederatedStrategy(task.algorithm, task.start, jax.random.key(0))
+    strategy = lx.flower.FederatedStrategy(task.algorithm, task.start, key=jax.random.key(0))
     result = strategy.start(
         grid=grid,
         initial_arrays=ArrayRecord(Net().state_dict()),

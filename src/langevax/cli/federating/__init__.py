@@ -1,1 +1,1 @@
-"""`langevax federated`: the federation, its run and its pictures."""
+"""`langevax federated`: simulations, and Flower apps."""

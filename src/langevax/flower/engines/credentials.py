@@ -1,7 +1,6 @@
-"""What a deployment shows and asks for: TLS certificates of the SuperLink, and keys of its SuperNodes.
+"""TLS certificates of a SuperLink, and keys of its SuperNodes, for tests, trials and small federations.
 
-Made on this machine, for tests, trials and small federations. Where there is an authority of certificates already, use
-its files: `Certificates(authority, certificate, key)` takes any paths.
+If you have a certificate authority, use its files: `Certificates(authority, certificate, key)` takes any paths.
 """
 
 import datetime
@@ -11,7 +10,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    SECP384R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
 DAYS = 365
+AUTHORITY, SERVER = "langevax authority", "langevax SuperLink"
 
 
 class Certificates(NamedTuple):
@@ -30,7 +41,7 @@ class NodeKey(NamedTuple):
 
 
 def make_certificates(folder: str | Path, hosts: Iterable[str] = ("localhost", "127.0.0.1")) -> Certificates:
-    """A new authority and a certificate for a server that is reached under `hosts`, names or addresses, for a year.
+    """Make an authority and a certificate for a server that is reached as `hosts`, names or addresses, for a year.
 
     The authority's own key is not kept: nothing else can be signed by it.
 
@@ -41,99 +52,80 @@ def make_certificates(folder: str | Path, hosts: Iterable[str] = ("localhost", "
         >>> made.authority.read_text().splitlines()[0]
         '-----BEGIN CERTIFICATE-----'
     """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import PrivateFormat
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-    names = [_name(host) for host in ([hosts] if isinstance(hosts, str) else hosts)]
+    names = [_host_name(host) for host in ([hosts] if isinstance(hosts, str) else hosts)]
     if not names:
         raise ValueError("hosts is empty; name at least one name or address under which the server is reached.")
-    folder = _made(folder)
-    now = datetime.datetime.now(datetime.UTC)
-
-    def begun(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        made = x509.CertificateBuilder(
-            issuer_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]),
-            subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]),
-        )
-        made = made.public_key(key.public_key()).serial_number(x509.random_serial_number())
-        return made.not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(
-            now + datetime.timedelta(days=DAYS)
-        )
-
-    ours, servers = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = begun("langevax authority", "langevax authority", ours)
-    authority = authority.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    authority = authority.add_extension(x509.SubjectKeyIdentifier.from_public_key(ours.public_key()), critical=False)
-    authority = authority.add_extension(_signs(), critical=True)
-    server = begun("langevax SuperLink", "langevax authority", servers)
-    server = server.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    server = server.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    server = server.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    server = server.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ours.public_key()), critical=False)
+    folder = _created(folder)
+    authority_key, server_key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
+    authority_id = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
+    unused = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    usage = x509.KeyUsage(
+        **dict.fromkeys((*unused, "encipher_only", "decipher_only"), False), key_cert_sign=True, crl_sign=True
+    )
+    authority = (
+        _certificate(AUTHORITY, authority_key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(authority_id, critical=False)
+        .add_extension(usage, critical=True)
+    )
+    server = (
+        _certificate(SERVER, server_key)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority_id), critical=False)
+    )
     made = Certificates(folder / "ca.crt", folder / "server.pem", folder / "server.key")
-    made.authority.write_bytes(_pem(authority.sign(ours, hashes.SHA256())))
-    made.certificate.write_bytes(_pem(server.sign(ours, hashes.SHA256())))
-    _write_private(made.key, servers, PrivateFormat.PKCS8)
+    made.authority.write_bytes(authority.sign(authority_key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    made.certificate.write_bytes(server.sign(authority_key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    _write_private(made.key, server_key, PrivateFormat.PKCS8)
     return made
 
 
 def make_node_key(folder: str | Path, name: str) -> NodeKey:
-    """A new pair for one SuperNode (ECDSA on P-384, as Flower wants it): NAME, readable by its owner, and NAME.pub.
+    """Make the keys of one SuperNode (ECDSA on P-384, as Flower requires): NAME, readable by its owner, and NAME.pub.
 
     Raises:
-        ValueError: the key is there already; keys are never overwritten.
+        ValueError: the key exists already; keys are never overwritten.
     """
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    private = _made(folder) / name
+    private = _created(folder) / name
     if private.exists():
         raise ValueError(f"name is {name!r}, and {str(private)!r} is there already; pass another name or remove it.")
-    key = ec.generate_private_key(ec.SECP384R1())
-    _write_private(private, key, serialization.PrivateFormat.OpenSSH)
+    key = generate_private_key(SECP384R1())
+    _write_private(private, key, PrivateFormat.OpenSSH)
     public = private.with_name(name + ".pub")
-    kinds = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    public.write_bytes(key.public_key().public_bytes(*kinds) + b"\n")
+    public.write_bytes(key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) + b"\n")
     return NodeKey(private, public)
 
 
-def _name(host: str):
-    from cryptography import x509
-
+def _host_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
 
 
-def _signs():
-    from cryptography import x509
+def _certificate(subject: str, key: EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    """A certificate of `key` by the authority, without extensions."""
 
-    uses = dict.fromkeys(
-        ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-         "encipher_only", "decipher_only"], False,
-    )  # fmt: skip
-    return x509.KeyUsage(**uses, key_cert_sign=True, crl_sign=True)
+    def name(common: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder(issuer_name=name(AUTHORITY), subject_name=name(subject), public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=DAYS))
+    )
 
 
-def _pem(certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return certificate.public_bytes(Encoding.PEM)
-
-
-def _write_private(path: Path, key, form) -> None:
-    from cryptography.hazmat.primitives import serialization
-
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, form, plain)
+def _write_private(path: Path, key: EllipticCurvePrivateKey, form: PrivateFormat) -> None:
+    content = key.private_bytes(Encoding.PEM, form, NoEncryption())
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(pem)
+        file.write(content)
 
 
-def _made(folder: str | Path) -> Path:
+def _created(folder: str | Path) -> Path:
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder)

@@ -1,15 +1,14 @@
-"""Programs started, watched, and ended together with everything that they started in turn.
+"""Programs that are started, watched, and ended together with everything they started in turn.
 
-Flower's programs start others in sessions of their own, and Ray's outlive whoever started them. So each program of a
-`Family` carries the family's mark in its environment, children inherit it, and on Linux the whole family is found by it
-in /proc, orphans included. Elsewhere it is found by parents and process groups.
+Flower's programs start others in sessions of their own, and Ray's outlive the process that started them. So each
+program of a `ProcessFamily` has a mark in its environment, which its children inherit and by which all of them are
+found, orphans included.
 
-A guardian, a bare Python of its own, waits for the process that owns the family to be gone, however that happened, and
-then ends what is left. It runs this very file, which therefore imports nothing but the standard library.
+A guardian, a plain Python process, waits until the owner of the family is gone, however that happened, and then ends
+what is left. It runs this file, which therefore imports nothing of langevax.
 """
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -17,16 +16,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import SystemRandom
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+import psutil
 
 T = TypeVar("T")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MARK = "LANGEVAX_FAMILY"
-GRACE = 3.0  # seconds between being asked to end and being ended
-LAST = 15  # lines of a log in a message
+GRACE = 3.0  # seconds between SIGTERM and SIGKILL
+LOG_LINES = 15  # in error messages
 PORTS = range(20000, 32000)  # below those that systems give to outgoing connections
 
 
@@ -34,16 +35,12 @@ class EngineError(RuntimeError):
     """A program of the engine could not be started or ended too early; the message has the last lines of its log."""
 
 
-class Member:
-    """One program of a family and the file that holds what it printed."""
+class Program:
+    """A running program and the file with its output."""
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path, start: int = 0):
-        self.name, self.popen, self.log = name, popen, log
-        self._start = start  # of its own words, where the file has those of others
-
-    @property
-    def pid(self) -> int:
-        return self.popen.pid
+    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path, mark: str, offset: int):
+        self.name, self.popen, self.log, self.mark = name, popen, log, mark
+        self._offset = offset  # of its own output, where the file has that of others
 
     @property
     def exit_code(self) -> int | None:
@@ -51,33 +48,33 @@ class Member:
         return self.popen.poll()
 
     def text(self) -> str:
-        """What it has printed so far, without colours."""
-        return COLOURS.sub("", self.log.read_bytes()[self._start :].decode(errors="replace"))
+        """Its output so far, without colours."""
+        return COLOURS.sub("", self.log.read_bytes()[self._offset :].decode(errors="replace"))
 
     def failure(self, what: str) -> EngineError:
-        """The error to raise: what happened, and the end of the log."""
-        lines = self.text().rstrip().splitlines()[-LAST:]
+        """The error to raise, with the end of the log."""
+        lines = self.text().rstrip().splitlines()[-LOG_LINES:]
         return EngineError(f"{self.name} {what}. Its log {str(self.log)!r} ends with:\n" + "\n".join(lines))
 
-    def wait_for(self, ready: Callable[[], T | None], seconds: float, what: str) -> T:
-        """The first answer of `ready` that is neither None nor False, asked again and again.
+    def wait_for(self, ready: Callable[[], T | None], seconds: float, state: str) -> T:
+        """Poll `ready` until it returns something true, and return that.
 
         Raises:
             EngineError: the program ended first, or `seconds` are over.
         """
         until = time.monotonic() + seconds
         while True:
-            ended = self.exit_code is not None  # asked first, so that what it printed last is seen
+            ended = self.exit_code is not None  # checked first, so that the last output is seen
             if answer := ready():
                 return answer
             if ended:
-                raise self.failure(f"ended with exit code {self.exit_code} before it was {what}")
+                raise self.failure(f"ended with exit code {self.exit_code} before it was {state}")
             if time.monotonic() > until:
-                raise self.failure(f"was not {what} after {seconds:g} seconds")
+                raise self.failure(f"was not {state} after {seconds:g} seconds")
             time.sleep(0.05)
 
 
-class Family:
+class ProcessFamily:
     """Programs that end together: by `end`, or when the process that made the family is gone.
 
     Args:
@@ -87,146 +84,90 @@ class Family:
     def __init__(self, folder: Path | None = None):
         self.mark = f"{SystemRandom().getrandbits(64):016x}"
         self.folder = folder
-        self.roots: list[Member] = []
+        self.programs: list[Program] = []
         self.guardian = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, self.mark, str(folder or "")],
+            [sys.executable, "-P", __file__, self.mark, str(folder or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # so that Ctrl-C does not reach it
-            text=True,
         )
 
-    def start(self, name: str, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Member:
-        """Start a program in a session of its own; what it prints is added to the file `log`."""
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Program:
+        """Start a program in its own session; its output is appended to the file `log`."""
+        mark = f"{self.mark}-{len(self.programs)}"
         with open(log, "ab") as file:
-            written = file.tell()
+            offset = file.tell()
             popen = subprocess.Popen(
-                list(words), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                env={**environment, MARK: self.mark}, start_new_session=True,
-            )  # fmt: skip
-        member = Member(name, popen, log, written)
-        self.roots.append(member)
-        if self.guardian.stdin is not None:
-            print(popen.pid, file=self.guardian.stdin, flush=True)
-        return member
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**environment, MARK: mark},
+                start_new_session=True,
+            )
+        program = Program(name, popen, log, mark, offset)
+        self.programs.append(program)
+        return program
 
-    def members(self) -> set[int]:
+    def processes(self) -> set[int]:
         """Process ids of all that run."""
-        return family_of(self.mark, [root.pid for root in self.roots if root.exit_code is None])
+        return {process.pid for process in marked(self.mark)}
 
-    def kill(self, root: Member, grace: float = 0.0) -> None:
-        """End one program with its children: at once, or asking first and waiting for `grace` seconds."""
-        end(lambda: kin(_table(), {root.pid}), grace)
-        root.popen.wait()
-        self.roots = [other for other in self.roots if other is not root]
+    def kill(self, program: Program, grace: float = 0.0) -> None:
+        """End one program with its children: at once, or by SIGTERM and `grace` seconds later."""
+        end(program.mark, grace)
+        program.popen.wait()
 
     def end(self) -> None:
-        """End them all, then the guardian, then the folder; a second time nothing happens."""
-        end(self.members, GRACE)
-        for root in self.roots:
-            root.popen.wait()
+        """End all programs, then the guardian, then the folder; a second call does nothing."""
+        end(self.mark, GRACE)
+        for program in self.programs:
+            program.popen.wait()
         if self.guardian.stdin is not None:
             self.guardian.stdin.close()
         self.guardian.wait()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.roots = []
 
 
-class Entry(NamedTuple):
-    """A process in the system's table."""
-
-    parent: int
-    group: int
-    session: int
-
-
-def family_of(mark: str, roots: Iterable[int]) -> set[int]:
-    """Processes that carry the mark, with the kin of those and of `roots`; never the caller."""
-    table = _table()
-    return kin(table, set(roots) | {pid for pid in table if _carries(pid, mark)})
+def marked(mark: str) -> Iterator[psutil.Process]:
+    """Running processes with this mark: of a program, or of a whole family."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or is another user's
+            own = process.environ().get(MARK, "")
+            if (own == mark or own.startswith(f"{mark}-")) and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
 
 
-def kin(table: Mapping[int, Entry], seeds: set[int]) -> set[int]:
-    """The living among `seeds`, all that descend from them, and all that share a group or a session with these."""
-    me = os.getpid()
-    mine = table.get(me, Entry(0, 0, 0))
-    found, before = set(seeds), -1
-    while len(found) != before:
-        before = len(found)
-        places = found | {place for pid in found if pid in table for place in table[pid][1:]}
-        places -= {0, mine.group, mine.session}  # a group is named by the process that founded it
-        found |= {pid for pid, entry in table.items() if entry.parent in found or not places.isdisjoint(entry[1:])}
-        found -= {0, 1, me}
-    return found & table.keys()
-
-
-def end(members: Callable[[], set[int]], grace: float) -> None:
-    """Ask all to end, again and again, and after `grace` seconds end those that have not."""
-    until, known, asked = time.monotonic() + grace, set[int](), set[int]()
-    while alive := (members() | known) & _table().keys():
-        known |= alive
+def end(mark: str, grace: float) -> None:
+    """Send SIGTERM to all marked processes, and SIGKILL to those that are left after `grace` seconds."""
+    until, asked = time.monotonic() + grace, set[psutil.Process]()
+    while alive := set(marked(mark)):
         over = time.monotonic() >= until
-        for pid in alive if over else alive - asked:
-            _signal(pid, signal.SIGKILL if over else signal.SIGTERM)
+        for process in alive if over else alive - asked:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill() if over else process.terminate()
         asked |= alive
-        if time.monotonic() > until + 10 * GRACE:  # unkillable: stuck in the kernel
-            raise EngineError(f"processes {sorted(alive)} could not be ended; look at them with `ps`.")
+        if time.monotonic() > until + 10 * GRACE:  # stuck in the kernel
+            raise EngineError(f"processes {sorted(p.pid for p in alive)} could not be ended; look at them with `ps`.")
         time.sleep(0.02)
 
 
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it ended by itself
-        os.kill(pid, number)
-
-
-def _table() -> dict[int, Entry]:
-    """All processes that are not yet dead; zombies are."""
-    if not Path("/proc/self/stat").exists():
-        return _table_by_ps()
-    table = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            stat = Path("/proc", name, "stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue  # it ended meanwhile
-        state, parent, group, session = stat.rpartition(")")[2].split()[:4]
-        if state not in "ZX":
-            table[int(name)] = Entry(int(parent), int(group), int(session))
-    return table
-
-
-def _table_by_ps() -> dict[int, Entry]:
-    done = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="], capture_output=True, text=True, check=True)
-    rows = [line.split() for line in done.stdout.splitlines()]
-    return {int(pid): Entry(int(parent), int(group), 0) for pid, parent, group, state in rows if state[0] != "Z"}
-
-
-def _carries(pid: int, mark: str) -> bool:
-    try:
-        return f"{MARK}={mark}".encode() in Path("/proc", str(pid), "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False  # another user's, or no /proc
-
-
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port on which nobody listens."""
+    """A port that nothing listens on."""
     for port in SystemRandom().sample(PORTS, 100):
-        with socket.socket() as probe:
+        with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
+            probe.bind((host, port))
             return port
     raise EngineError(
         f"no port of {PORTS.start}..{PORTS.stop - 1} is free on {host!r}; is it an address of this machine?"
     )
 
 
-def answers(host: str, port: int) -> bool:
-    """Whether somebody listens."""
+def is_listening(host: str, port: int) -> bool:
+    """True if the port accepts connections."""
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:
@@ -235,12 +176,12 @@ def answers(host: str, port: int) -> bool:
 
 
 def _guard() -> None:
-    """Wait until the owner is gone, then end the family: the guardian's whole life."""
+    """The guardian: wait until the owner is gone, then end the family."""
     mark, folder = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    roots = [int(line) for line in sys.stdin]
-    end(lambda: family_of(mark, roots if not Path("/proc/self/stat").exists() else []), GRACE)
+    sys.stdin.read()
+    end(mark, GRACE)
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
 

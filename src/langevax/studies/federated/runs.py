@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
-from langevax.federated import BVRLSGD, FLEDGE, FedAvg, MimeSGD, MinibatchSARAH, MinibatchSGD, Scaffold
+from langevax.federated import BVRLSGD, FLEDGE, SCAFFOLD, FedAvg, MimeSGD, MinibatchSARAH, MinibatchSGD
 from langevax.keys import unrolled
 from langevax.problems.federation import Federation
 
@@ -39,7 +39,7 @@ def methods(
     return {
         "minibatch SGD": lambda h: MinibatchSGD(h, K * b),
         "FedAvg": lambda h: FedAvg(h, K, b),
-        "SCAFFOLD": lambda h: Scaffold(h, K, b),
+        "SCAFFOLD": lambda h: SCAFFOLD(h, K, b),
         "MimeSGD": lambda h: MimeSGD(h, K, b),
         "minibatch SARAH": lambda h: MinibatchSARAH(h, K * b),
         "BVR-L-SGD": lambda h: BVRLSGD(h, K, b),

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 import langevax as lx
 from langevax.flower import Task
 
-LOCAL = {"local_steps": 16, "batch_size": 4}
+LOCAL = {"num_local_steps": 16, "batch_size": 4}
 METHODS = {
     "fedavg": lx.federated.FedAvg(step_size=0.5, **LOCAL),
     "fledge": lx.federated.FLEDGE(step_size=0.0625, clients_per_round=2, **LOCAL),

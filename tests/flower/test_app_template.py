@@ -16,8 +16,9 @@ from flwr.app import Context, RecordDict
 from flwr.cli.build import build_fab_from_disk
 from flwr.cli.config_utils import load_and_validate
 
-from langevax.flower.scaffold import METHODS, app_files, package_of, write_app
-from langevax.flower.serving import DEFAULTS, serve
+from langevax.federated.defaults import METHODS
+from langevax.flower.app_template import app_files, package_of, settings_of, write_app
+from langevax.flower.server import DEFAULTS, serve
 from tests.flower.local_grid import LocalGrid
 
 
@@ -78,9 +79,9 @@ def test_the_three_frameworks_have_one_gradient_and_one_table(written):
 def test_a_method_reads_its_settings_from_the_run(written, method):
     _, config, module = written(f"method_{method}", method=method)
     task = module.task
-    algorithm = task.algorithm_of(config | dict.fromkeys(METHODS[method].settings, 7))
-    assert type(algorithm).__name__ == METHODS[method].name
-    names = [key.replace("-", "_") for key in METHODS[method].settings]
+    algorithm = task.algorithm_of(config | {key.replace("_", "-"): 7 for key in settings_of(METHODS[method])})
+    assert type(algorithm) is METHODS[method].algorithm
+    names = settings_of(METHODS[method])
     assert {getattr(algorithm, name) for name in names} == {7}
     assert task.algorithm_of(config).step_size == METHODS[method].step_size
     if "clients_per_round" in names:
@@ -91,7 +92,8 @@ def test_a_method_reads_its_settings_from_the_run(written, method):
 def test_all_settings_of_the_server_can_be_changed_and_are_as_by_default(method):
     """A key that pyproject.toml does not list could not be given at all."""
     config = tomllib.loads(app_files("app", method=method)["pyproject.toml"])["tool"]["flwr"]["app"]["config"]
-    assert config.keys() == DEFAULTS.keys() | set(METHODS[method].settings)
+    settings = {key.replace("_", "-") for key in settings_of(METHODS[method])}
+    assert config.keys() == DEFAULTS.keys() | settings
     server = {key: value for key, value in config.items() if key in DEFAULTS and key != "rounds"}
     assert server == {key: value for key, value in DEFAULTS.items() if key != "rounds"}
     assert {key: type(value) for key, value in server.items()} == {key: type(DEFAULTS[key]) for key in server}
@@ -118,14 +120,14 @@ def test_the_users_own_task_is_imported(tmp_path, monkeypatch, written):
         "def problem(context):\n"
         "    rows = np.arange(3, dtype=np.float32) + context.node_config['partition-id']\n"
         "    return langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, rows)\n"
-        "named = Task(langevax.federated.FedAvg(step_size=0.5, local_steps=5), np.float32(0), problem)\n"
+        "named = Task(langevax.federated.FedAvg(step_size=0.5, num_local_steps=5), np.float32(0), problem)\n"
     )
     monkeypatch.syspath_prepend(tmp_path / "site")
     folder, config, module = written("owner", task="mine.federated:named")
     assert module.task is importlib.import_module("mine.federated").named
     assert config == DEFAULTS | {"rounds": config["rounds"]}
     strategy, _ = serve(module.task, LocalGrid(module.app, 2, config), config | {"num-clients": 2})
-    np.testing.assert_allclose(strategy.conductor.position, 1.5, atol=0.5)
+    np.testing.assert_allclose(strategy.loop.position, 1.5, atol=0.5)
     assert 'dependencies = ["langevax[flower]"]' in (folder / "pyproject.toml").read_text()
 
 

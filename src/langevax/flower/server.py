@@ -1,4 +1,4 @@
-"""The server of a federated run as a Flower `ServerApp`, told what to do by the run config."""
+"""The server of a federated run as a Flower `ServerApp`, configured by the run config."""
 
 import csv
 import json
@@ -14,24 +14,32 @@ from flwr.serverapp.strategy import Result
 from jaxtyping import PyTree
 
 from langevax.flower import wire
-from langevax.flower.evaluation import Evaluate
-from langevax.flower.strategy import FederatedStrategy
+from langevax.flower.strategy import Evaluate, ExchangeRecord, FederatedStrategy
 from langevax.flower.task import Task
 from langevax.run.checkpoint import write_atomically
 from langevax.run.compilation import keep_compiled_programs
 
 DEFAULTS: dict[str, Any] = {
-    "rounds": 3, "seed": 0, "num-clients": 0, "weights": "size", "deadline": 60.0, "join-seconds": 120.0,
-    "patience": 3, "evaluate-every": 1, "out": "", "checkpoint": "", "resume": False,
-}  # fmt: skip
-"""Keys of `[tool.flwr.app.config]` that the server reads; 0 clients means as many as there are, "" nowhere."""
+    "rounds": 3,
+    "seed": 0,
+    "num-clients": 0,
+    "weights": "size",
+    "deadline": 60.0,
+    "join-seconds": 120.0,
+    "patience": 3,
+    "evaluate-every": 1,
+    "out": "",
+    "checkpoint": "",
+    "resume": False,
+}
+"""Keys of `[tool.flwr.app.config]` that the server reads; 0 clients means as many as there are, "" none."""
 
 
 def server_app(task: Task) -> ServerApp:
     """The `ServerApp` of a task: `app = server_app(task)` in the module that pyproject.toml names.
 
-    The run config says how long and with whom: see `DEFAULTS` in this file. With `out` it writes result.json,
-    history.csv (one line an exchange) and model.safetensors there.
+    The run config sets rounds and clients: see `DEFAULTS` in this file. With `out` it writes result.json, history.csv
+    (one line an exchange) and model.safetensors there.
     """
     app = ServerApp()
 
@@ -43,14 +51,14 @@ def server_app(task: Task) -> ServerApp:
 
 
 def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, Result]:
-    """One run over `grid`."""
+    """Run once over `grid`."""
     config = DEFAULTS | dict(run_config)
     keep_compiled_programs()
     strategy = FederatedStrategy(
         task.algorithm_of(run_config),
         task.start_of(run_config),
-        jax.random.key(int(config["seed"])),
-        num_clients=int(config["num-clients"]) or None,
+        key=jax.random.key(int(config["seed"])),
+        num_clients=int(config["num-clients"]) or "auto",
         weights=str(config["weights"]),
         deadline=float(config["deadline"]),
         join_seconds=float(config["join-seconds"]),
@@ -59,6 +67,7 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
         resume=bool(config["resume"]),
     )
     evaluate = None if task.evaluate is None else _evaluation(task.evaluate(run_config), strategy)
+    folder = Path(str(config["out"])) if config["out"] else None
     try:
         result = strategy.start(
             grid,
@@ -67,51 +76,44 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
             evaluate_every=int(config["evaluate-every"]),
         )
     finally:
-        if config["out"] and strategy.conductor.openings:
-            _written(Path(str(config["out"])), strategy)
-    if config["out"]:
-        _summarised(Path(str(config["out"])), strategy, result)
+        if folder is not None and strategy.loop.num_restarts:
+            _write_model_and_history(folder, strategy)
+    if folder is not None:
+        content = {
+            "rounds": strategy.loop.step,
+            "clients": strategy.registry.partitions,
+            "counts": strategy.loop.counts,
+            "loss": {done: metrics["loss"] for done, metrics in result.evaluate_metrics_clientapp.items()},
+            "server": {done: dict(metrics.items()) for done, metrics in result.evaluate_metrics_serverapp.items()},
+        }
+        write_atomically(folder / "result.json", (json.dumps(content, indent=1) + "\n").encode())
     return strategy, result
 
 
-def _evaluation(evaluated: Callable[[PyTree], Mapping[str, float]], strategy: FederatedStrategy) -> Evaluate:
-    """A task's function of a position, as Flower has it."""
+def _evaluation(measure: Callable[[PyTree], Mapping[str, float]], strategy: FederatedStrategy) -> Evaluate:
+    """A task's function of a position, in Flower's form."""
 
     def evaluate(done: int, arrays: ArrayRecord) -> MetricRecord:
-        found = evaluated(wire.unpacked(arrays, strategy.conductor.position))
-        return MetricRecord({name: float(value) for name, value in found.items()})
+        numbers = measure(wire.unpack(arrays, strategy.loop.position))
+        return MetricRecord({name: float(value) for name, value in numbers.items()})
 
     return evaluate
 
 
-COLUMNS = ("number", "round", "exchange", "asked", "answered", "refused", "late", "away", "lost", "seconds",
-           "own_seconds")  # fmt: skip
-
-
-def _written(folder: Path, strategy: FederatedStrategy) -> None:
-    """What there is, however the run ended."""
+def _write_model_and_history(folder: Path, strategy: FederatedStrategy) -> None:
+    """Write what there is, however the run ended."""
     from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    leaves = jax.tree.leaves_with_path(strategy.conductor.position)
+    leaves = jax.tree.leaves_with_path(strategy.loop.position)
     tensors = {jax.tree_util.keystr(path) or "position": np.ascontiguousarray(leaf) for path, leaf in leaves}
     write_atomically(folder / "model.safetensors", save(tensors))
+    columns = ExchangeRecord._fields[:-1]
     with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *strategy.conductor.counts])
-        for one in strategy.history:
-            writer.writerow([*(_cell(getattr(one, name)) for name in COLUMNS), *one.counts.values()])
-
-
-def _summarised(folder: Path, strategy: FederatedStrategy, result: Result) -> None:
-    content: dict[str, Any] = {
-        "rounds": strategy.conductor.step,
-        "clients": strategy.members.partitions,
-        "counts": strategy.conductor.counts,
-        "loss": {done: found["loss"] for done, found in result.evaluate_metrics_clientapp.items()},
-        "server": {done: dict(found.items()) for done, found in result.evaluate_metrics_serverapp.items()},
-    }
-    write_atomically(folder / "result.json", (json.dumps(content, indent=1) + "\n").encode())
+        writer.writerow([*columns, *strategy.loop.counts])
+        for record in strategy.history:
+            writer.writerow([*map(_cell, record[:-1]), *record.counts.values()])
 
 
 def _cell(value: Any) -> Any:

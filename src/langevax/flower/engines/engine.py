@@ -1,0 +1,394 @@
+"""A SuperLink of its own with a private folder, the clients of Flower's two engines, and runs of apps."""
+
+import json
+import os
+import re
+import shutil
+import sysconfig
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import tomli_w
+from flwr.common.config import flatten_dict
+
+from langevax import checks
+from langevax.flower.engines.credentials import Certificates, NodeKey
+from langevax.flower.engines.processes import EngineError, ProcessFamily, Program, free_port, is_listening
+
+CONNECTION = "langevax"
+ENVIRONMENT = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray then listens on the loopback interface only, on Linux, too
+    "SPT_NOENV": "1",  # Ray's workers change their titles, which would erase the environment they are found by
+    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",  # seconds, not 1; 0.05 takes twice the processor time
+    "PYTHONUNBUFFERED": "1",  # logs as they are written
+}
+LOOPBACK = "127.0.0.1"
+MAX_SOCKET_FOLDER = 32  # letters of a folder that Ray's sockets, of 107 letters at most, fit in
+RUN_STARTED = re.compile(r"Successfully started run (\d+)")
+STREAM_STARTED = "Starting logstream for run_id"  # Flower's last line before those of the server app
+NODE_READY = re.compile(r"SuperNode ID: (\d+)")
+
+
+class RunOutcome(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        status: "finished"; "failed", with the reason in `details`; "stopped", by `stop`; "timed out"; or "lost", if
+            the SuperLink ended.
+        seconds: from the request to the end.
+        log: output of the server app, until the engine's folder is removed.
+    """
+
+    run_id: str
+    status: str
+    details: str
+    seconds: float
+    log: Path
+
+    @property
+    def finished(self) -> bool:
+        return self.status == "finished"
+
+
+class Run:
+    """A run in progress."""
+
+    def __init__(self, stream: Program, server: Program, flwr: Callable[..., str]):
+        self._stream, self._server, self._flwr = stream, server, flwr
+        self._began, self._printed = time.monotonic(), 0
+
+    def run_id(self, seconds: float = 60.0) -> str:
+        """The SuperLink's number of the run; waits until there is one.
+
+        Raises:
+            EngineError: the SuperLink did not accept the app; the message has the reason.
+        """
+        return self._stream.wait_for(lambda: RUN_STARTED.search(self._stream.text()), seconds, "accepted").group(1)
+
+    def lines(self) -> list[str]:
+        """Complete lines of the server app's output so far."""
+        _, _, text = self._stream.text().partition(STREAM_STARTED)
+        return text.rpartition("\n")[0].splitlines()[1:]
+
+    def wait(self, timeout: float | None = None, on_line: Callable[[str], Any] | None = None) -> RunOutcome:
+        """Wait until the run has ended, or stop it `timeout` seconds after its start.
+
+        Args:
+            on_line: called with each line that the server app prints.
+
+        Raises:
+            EngineError: the SuperLink did not accept the app.
+        """
+        run_id = self.run_id()
+        status, details = "", ""
+        while not status:
+            ended, lost = self._stream.exit_code is not None, self._server.exit_code is not None
+            if on_line is not None:
+                lines = self.lines()
+                for line in lines[self._printed :]:
+                    on_line(line)
+                self._printed = len(lines)
+            if lost:
+                status, details = "lost", f"the SuperLink ended with exit code {self._server.exit_code}"
+            elif ended:
+                status, details = self._status(run_id)
+            elif timeout is not None and time.monotonic() - self._began > timeout:
+                self.stop()
+                status, details = "timed out", f"stopped after {timeout:g} seconds"
+            else:
+                time.sleep(0.1)
+        return RunOutcome(run_id, status, details, time.monotonic() - self._began, self._stream.log)
+
+    def stop(self) -> None:
+        """Ask the SuperLink to stop it."""
+        self._flwr("stop", self.run_id(), CONNECTION)
+
+    def _status(self, run_id: str, seconds: float = 30.0) -> tuple[str, str]:
+        """Status and details; the log may end a moment before the run does."""
+        until = time.monotonic() + seconds
+        while True:
+            [entry] = json.loads(self._flwr("ls", CONNECTION, "--run-id", run_id, "--format", "json"))["runs"]
+            status, _, kind = entry["status"].partition(":")
+            if status == "finished":
+                details = "" if entry["status-details"] == "N/A" else entry["status-details"]
+                return "finished" if kind == "completed" else kind, details
+            if time.monotonic() > until:
+                return "lost", f"the log ended and the run is {entry['status']}"
+
+
+class Engine:
+    """A SuperLink with its folder, and what runs on it.
+
+    Args:
+        server_options: of `flower-superlink`, beside its address.
+        connection: of the command `flwr` to the SuperLink, beside its address.
+        run_options: of `flwr run`, beside the app and its settings.
+        host: the address of this machine on which the SuperLink listens.
+        logs: folder for the logs; None: they are removed with the engine.
+        patience: seconds that a program may take until it is ready.
+    """
+
+    def __init__(
+        self,
+        server_options: Sequence[str],
+        connection: Mapping[str, Any],
+        run_options: Sequence[str] = (),
+        *,
+        host: str = LOOPBACK,
+        logs: str | Path | None = None,
+        patience: float = 120.0,
+    ):
+        checks.number("patience", patience, positive=True)
+        self.host, self.patience = host, patience
+        self.home = Path()
+        self._server_options, self._connection, self._run_options = server_options, connection, run_options
+        self._logs = None if logs is None else Path(logs).absolute()
+        self._family: ProcessFamily | None = None
+
+    def __enter__(self) -> Self:
+        self.home = Path(tempfile.mkdtemp(prefix="langevax-"))
+        self.logs = self._logs or self.home / "logs"
+        self._family = ProcessFamily(self.home)
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            port = free_port(self.host)
+            address = LOOPBACK if self.host == "0.0.0.0" else self.host
+            self.address = f"{address}:{port}"
+            connection = tomli_w.dumps({"address": self.address, **self._connection})
+            (self.home / "config.toml").write_text(
+                f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n{connection}', encoding="utf-8"
+            )
+            command = [find_program("flower-superlink"), "--disable-runtime-dependency-installation"]
+            command += ["--host", self.host, "--port", str(port), *self._server_options]
+            self.server = self.start_program("The SuperLink", command, "superlink.log")
+            self.server.wait_for(lambda: is_listening(address, port), self.patience, "ready")
+            self.start_clients()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._family is not None:
+            self._family.end()
+
+    @property
+    def family(self) -> ProcessFamily:
+        """All processes of the engine."""
+        if self._family is None:
+            raise RuntimeError("the engine is not started; use it in a `with` block.")
+        return self._family
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of all programs of the engine."""
+        own = {key: value for key, value in os.environ.items() if not key.startswith("FLWR_")}
+        path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+        private = {"FLWR_HOME": str(self.home), "PATH": path}
+        if len(str(self.home)) <= MAX_SOCKET_FOLDER:
+            private["RAY_TMPDIR"] = str(self.home)
+        return own | ENVIRONMENT | private
+
+    def run(
+        self,
+        app: str | Path,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        on_line: Callable[[str], Any] | None = None,
+    ) -> RunOutcome:
+        """Run an app and wait for its end.
+
+        Args:
+            app: the folder with its pyproject.toml.
+            settings: changes of [tool.flwr.app.config], by its keys.
+            timeout: seconds after which the run is stopped; None: never.
+            on_line: called with each line that the server app prints.
+
+        Raises:
+            ValueError: no app there; a setting that the app does not have.
+            EngineError: the SuperLink did not accept the app.
+        """
+        return self.launch(app, settings).wait(timeout, on_line)
+
+    def launch(self, app: str | Path, settings: Mapping[str, Any] | None = None) -> Run:
+        """Start a run without waiting for it."""
+        known = app_config(app)
+        for key in settings or {}:
+            if key not in known:
+                raise ValueError(f"{key!r} is not a setting of {str(app)!r}; its pyproject.toml has {sorted(known)}.")
+        name = f"run-{1 + sum(path.name.startswith('run-') for path in self.logs.iterdir())}"
+        command = ["run", str(Path(app).absolute()), CONNECTION, "--stream", *self._run_options]
+        if settings:
+            config = self.home / f"{name}.toml"
+            config.write_text(tomli_w.dumps(settings), encoding="utf-8")
+            command += ["--run-config", str(config)]
+        stream = self.start_program("flwr run", [find_program("flwr"), *command], f"{name}.log")
+        return Run(stream, self.server, self.flwr)
+
+    def flwr(self, *arguments: str) -> str:
+        """The output of the command `flwr` on this engine, as in `engine.flwr("supernode", "ls", "langevax")`.
+
+        Raises:
+            EngineError: it failed or took longer than the engine's patience.
+        """
+        family, log = self.family, self.home / f"flwr-{time.monotonic_ns()}.log"
+        command = [find_program("flwr"), *arguments]
+        program = family.start(" ".join(["flwr", *arguments]), command, self.environment, log)
+        program.wait_for(lambda: program.exit_code is not None, self.patience, "done")
+        text = program.text()
+        family.kill(program)
+        if program.exit_code != 0 or '"success": false' in text:
+            raise program.failure(f"failed with exit code {program.exit_code}")
+        log.unlink()
+        return text
+
+    def start_clients(self) -> None:
+        """Start the clients that exist before a run; none, unless an engine has some."""
+
+    def start_program(self, name: str, command: Sequence[str], log: str) -> Program:
+        return self.family.start(name, command, self.environment, self.logs / log)
+
+
+class Simulation(Engine):
+    """Virtual clients: Ray runs those that have work, on a given number of processors.
+
+    Args:
+        num_clients: P.
+        cpus_per_client: processors that a client takes while it works.
+        cpus: processors for all; "auto" takes those of this machine.
+        options: of `Engine`.
+
+    Example (a Flower app in the folder "myapp"):
+
+        with Simulation(num_clients=4) as engine:
+            assert engine.run("myapp", {"rounds": 3}).finished
+    """
+
+    def __init__(self, num_clients: int, *, cpus_per_client: int = 1, cpus: int | str = "auto", **options: Any):
+        checks.positive_int("num_clients", num_clients)
+        checks.positive_int("cpus_per_client", cpus_per_client)
+        number = max(os.cpu_count() or 1, cpus_per_client) if cpus == "auto" else cpus
+        checks.positive_int("cpus", number, minimum=cpus_per_client)
+        federation = (
+            f"num-supernodes={num_clients} client-resources-num-cpus={cpus_per_client} init-args-num-cpus={number}"
+        )
+        run_options = ["--federation-config", federation]
+        super().__init__(["--insecure", "--simulation"], {"insecure": True}, run_options, **options)
+
+
+class Deployment(Engine):
+    """A SuperLink and, for each client, a SuperNode with partition-id = i and num-partitions = P.
+
+    Args:
+        num_clients: P.
+        tls: the SuperLink's certificates; None: no encryption, which suits the loopback interface only.
+        keys: one for each SuperNode; they are registered, and no other SuperNode is accepted. Needs `tls`.
+        options: of `Engine`.
+
+    Example (a Flower app in the folder "myapp"):
+
+        tls = make_certificates("secrets")
+        keys = [make_node_key("secrets", f"node-{i}") for i in range(2)]
+        with Deployment(num_clients=2, tls=tls, keys=keys) as engine:
+            assert engine.run("myapp", {"rounds": 3}).finished
+    """
+
+    def __init__(
+        self,
+        num_clients: int,
+        *,
+        tls: Certificates | None = None,
+        keys: Sequence[NodeKey] | None = None,
+        **options: Any,
+    ):
+        checks.positive_int("num_clients", num_clients)
+        if keys is not None and tls is None:
+            raise ValueError(
+                "keys are given and tls is None: keys need encryption; pass tls=make_certificates(folder)."
+            )
+        if keys is not None and len(keys) != num_clients:
+            raise ValueError(f"keys must be {num_clients}, one for each client, got {len(keys)}.")
+        self.num_clients, self.keys = num_clients, keys
+        self.nodes: dict[int, Program] = {}
+        if tls is None:
+            self._security = ["--insecure"]
+            super().__init__(["--insecure"], {"insecure": True}, **options)
+            return
+        authority, certificate, key = (str(Path(path).absolute()) for path in tls)
+        server_options = ["--ssl-ca-certfile", authority, "--ssl-certfile", certificate, "--ssl-keyfile", key]
+        server_options += ["--enable-supernode-auth"] if keys is not None else []
+        self._security = ["--root-certificates", authority]
+        super().__init__(server_options, {"root-certificates": authority}, **options)
+
+    def start_clients(self) -> None:
+        self.nodes = {}
+        for key in self.keys or ():
+            self.flwr("supernode", "register", str(Path(key.public).absolute()), CONNECTION)
+        for i in range(self.num_clients):
+            self.nodes[i] = self.start_node(i, self.keys[i] if self.keys else None)
+        for node in self.nodes.values():
+            self.wait_for_node(node)
+
+    def __exit__(self, *_: object) -> None:
+        """Kill the SuperNodes first: by themselves they take seconds to end, and retry without a SuperLink."""
+        for node in self.nodes.values():
+            self.family.kill(node)
+        super().__exit__()
+
+    def start_node(self, client: int, key: NodeKey | None) -> Program:
+        """Start the SuperNode of one client."""
+        config = f"partition-id={client} num-partitions={self.num_clients}"
+        command = [find_program("flower-supernode"), "--superlink", self.address, "--node-config", config]
+        command += ["--host", LOOPBACK, "--port", str(free_port()), *self._security]
+        if key is not None:
+            command += ["--auth-supernode-private-key", str(Path(key.private).absolute())]
+        return self.start_program(f"SuperNode {client}", command, f"node-{client}.log")
+
+    def wait_for_node(self, node: Program) -> str:
+        """Wait until the SuperLink has accepted a SuperNode, and return its node id.
+
+        Raises:
+            EngineError: it was rejected, or not accepted in time; it is ended.
+        """
+        try:
+            accepted = node.wait_for(lambda: NODE_READY.search(node.text()), self.patience, "accepted by the SuperLink")
+        except EngineError:
+            self.family.kill(node)  # its children would outlive it for minutes
+            raise
+        return accepted.group(1)
+
+
+def app_config(app: str | Path) -> dict[str, Any]:
+    """[tool.flwr.app.config] of an app: the settings of a run, with their defaults; nested keys joined by points.
+
+    Raises:
+        ValueError: no pyproject.toml there, or one that does not describe a Flower app.
+    """
+    path = Path(app) / "pyproject.toml"
+    if not path.is_file():
+        raise ValueError(f"app is {str(app)!r}, and there is no {str(path)!r}; name the folder of a Flower app.")
+    try:
+        described = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["flwr"]["app"]
+    except (KeyError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{str(path)!r} does not describe a Flower app ([tool.flwr.app]): {error!r}.") from error
+    return flatten_dict(described.get("config"))
+
+
+def find_program(name: str) -> str:
+    """The path of one of Flower's programs.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    path = shutil.which(name, path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
+    if path is None:
+        raise EngineError(f"the program {name!r} is not installed; pip install 'langevax[flower]'.")
+    return path

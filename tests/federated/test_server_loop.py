@@ -1,0 +1,161 @@
+"""A server whose clients are elsewhere, driven by hand, against `simulate` on the federation of the same clients."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+
+import langevax
+from langevax.federated import (
+    BVRLSGD,
+    FLEDGE,
+    SCAFFOLD,
+    FedAvg,
+    MimeSGD,
+    schedule,
+)
+from langevax.federated.rounds import exchange_keys
+from langevax.federated.server_loop import ServerLoop, client_reply
+from langevax.problems.federation import Clients
+
+ROWS = (5, 8, 8, 6)
+LOCAL = {"step_size": 0.05, "num_local_steps": 3, "batch_size": 2}
+METHODS = {
+    "FedAvg": FedAvg(**LOCAL, clients_per_round=3),
+    "SCAFFOLD II": SCAFFOLD(**LOCAL, clients_per_round=2),
+    "MimeSGD": MimeSGD(**LOCAL, clients_per_round=3),
+    "BVRLSGD": BVRLSGD(**LOCAL, period=3),
+    "FLEDGE server": FLEDGE(**LOCAL, clients_per_round=2),
+    "FLEDGE client": FLEDGE(**LOCAL, clients_per_round=2, table="client"),
+    "FLEDGE mini": FLEDGE(**LOCAL, clients_per_round=2, initial_table="mini", radius=0.1),
+}
+START = jnp.ones(3)
+KEY = random.key(4)
+
+
+def loss(x, row):
+    return (row[0] @ x - row[1]) ** 2 / 2 + 0.1 * jnp.sum(jnp.cos(x))
+
+
+def make_clients():
+    rng = np.random.default_rng(0)
+    return [
+        (rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=n).astype(np.float32) + i)
+        for i, n in enumerate(ROWS)
+    ]
+
+
+FEDERATION = langevax.Federation.of(loss, make_clients())
+
+
+class Elsewhere:
+    """Clients with memories by the exchange that left them, as machines keep them."""
+
+    def __init__(self, loop):
+        self.loop, self.memories = loop, {}
+
+    def replies(self, request, silent=()):
+        """Those of all selected clients; the `silent` ones work as well, but their replies come too late."""
+        found = {}
+        for client, message, key, version in zip(
+            request.clients, request.messages, request.keys, request.memory_versions, strict=True
+        ):
+            fresh = self.loop.algorithm.memory(self.loop.position)
+            memory = fresh if version < 0 else self.memories[client, version]
+            uses_memory = request.scheduled.exchange.uses_memory
+            problem = FEDERATION.client(client)  # padded, so that all clients share a program
+            own, step = memory if uses_memory else (), jnp.int32(request.step)
+            exchange, key = request.scheduled.exchange, jnp.asarray(key)
+            reply, memory = client_reply(exchange, problem, own, message, key, "threefry2x32", step)
+            self.memories[client, request.number] = memory
+            if client not in silent:
+                found[client] = reply
+        return found
+
+
+def run(algorithm, rounds, silent_in=lambda loop, request: ()):
+    loop = ServerLoop(algorithm, START, key=KEY)
+    loop.restart(Clients.of(ROWS))
+    elsewhere = Elsewhere(loop)
+    while loop.step < rounds:
+        request = loop.next()
+        loop.receive(request, elsewhere.replies(request, silent_in(loop, request)))
+    return loop
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("BVRLSGD", "FLEDGE server")])
+def test_numbers_and_counts_are_those_of_simulate(name):
+    """Those of the other two, over Flower's messages: tests/flower/test_membership.py."""
+    expected = langevax.simulate(METHODS[name], FEDERATION, START, key=KEY, num_steps=4)
+    loop = run(METHODS[name], 4)
+    np.testing.assert_allclose(loop.position, expected.position, rtol=2e-6, atol=2e-6)
+    assert loop.counts == {key: int(value) for key, value in expected.counts.items()}
+
+
+@pytest.mark.parametrize("name", ["FLEDGE client", "SCAFFOLD II"])
+def test_clients_that_answer_too_late_are_drop_outs_whose_memory_is_that_of_before(name):
+    algorithm = METHODS[name]
+    dropping = dataclasses.replace(algorithm, dropout=0.4)
+    expected = langevax.simulate(dropping, FEDERATION, START, key=KEY, num_steps=6)
+    silent_number = 0
+
+    def silent(loop, request):
+        nonlocal silent_number
+        initial = request.scheduled.name.startswith("initial")
+        key = (
+            schedule.initial_key(KEY, 0, 0)
+            if initial
+            else schedule.round_key(KEY, request.step, request.scheduled.order)
+        )
+        _, drop_key, _ = exchange_keys(key)
+        late = np.asarray(random.uniform(drop_key, (len(request.clients),), jnp.float32) < 0.4)
+        silent_number += late.sum()
+        return [client for client, is_late in zip(request.clients, late, strict=True) if is_late]
+
+    loop = run(algorithm, 6, silent)
+    assert silent_number > 3
+    np.testing.assert_allclose(loop.position, expected.position, rtol=2e-6, atol=2e-6)
+    assert loop.counts == {key: int(value) for key, value in expected.counts.items()}
+
+
+@pytest.mark.parametrize("name", ["FLEDGE server", "FLEDGE client", "BVRLSGD"])
+def test_begun_anew_with_fewer_clients_the_gradient_is_that_of_those_that_stay(name):
+    loop = ServerLoop(METHODS[name], START, key=KEY)
+    loop.restart(Clients.of(ROWS))
+    elsewhere = Elsewhere(loop)
+    while loop.step < 2:
+        request = loop.next()
+        loop.receive(request, elsewhere.replies(request))
+    before = loop.position
+    loop.restart(Clients.of(ROWS[:3]))
+    np.testing.assert_array_equal(loop.position, before)
+    request = loop.next()
+    assert request.scheduled.name in ("initial/0", "round/0/first")
+    loop.receive(request, elsewhere.replies(request))
+    rest = FEDERATION.without([3])
+    np.testing.assert_allclose(loop.state.gradient, rest.gradient(before), rtol=1e-5, atol=1e-6)
+    assert loop.step == 2
+
+
+def test_what_a_checkpoint_keeps_goes_on_as_if_nothing_had_happened():
+    whole, first = run(METHODS["FLEDGE server"], 5), run(METHODS["FLEDGE server"], 2)
+    second = ServerLoop(METHODS["FLEDGE server"], START, key=KEY)
+    second.resume(Clients.of(ROWS), first.progress(), [np.asarray(leaf) for leaf in jax.tree.leaves(first.state)])
+    elsewhere = Elsewhere(second)
+    while second.step < 5:
+        request = second.next()
+        second.receive(request, elsewhere.replies(request))
+    np.testing.assert_array_equal(second.position, whole.position)
+    assert second.counts == whole.counts
+
+
+def test_arguments_are_checked():
+    with pytest.raises(ValueError, match=r"dropout is 0.1, which simulates"):
+        ServerLoop(FedAvg(step_size=0.1, num_local_steps=1, dropout=0.1), START, key=KEY)
+    with pytest.raises(TypeError, match="must be a federated method"):
+        ServerLoop(langevax.Langevin(step_size=0.1, temperature=1.0), START, key=KEY)
+    with pytest.raises(ValueError, match=r"clients_per_round is 3 but there are 2 clients"):
+        ServerLoop(METHODS["FedAvg"], START, key=KEY).restart(Clients.of([4, 4]))
