@@ -59,7 +59,7 @@ def learnt(size: str, seed: int, done: Callable[[], Any]) -> "xarray.Dataset":
     loss, accuracy = (np.full((*shape, SEEDS[size], len(grid)), np.nan) for _ in range(2))
     step_size, edge = np.zeros(shape), np.zeros(shape, bool)
     for j, concentration in enumerate(CONCENTRATIONS[size]):
-        parts = partitions.by_concentration(table.labels, CLIENTS, concentration, seed=seed)
+        parts = partitions.by_concentration(table.labels, CLIENTS, concentration, key=random.key(seed))
         federation = classes.federation(table, parts)
         for i, make in enumerate(chosen.values()):
             found = runs.paths(make, federation, start, STEP_SIZES[size], keys, EXCHANGES[size], look)
