@@ -76,7 +76,7 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
             evaluate_every=int(config["evaluate-every"]),
         )
     finally:
-        if folder is not None and strategy.loop.num_restarts:
+        if folder is not None and strategy.loop.num_starts:
             _write_model_and_history(folder, strategy)
     if folder is not None:
         content = {
