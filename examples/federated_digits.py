@@ -42,7 +42,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     table, labels = load_digits(return_X_y=True)
     table = np.column_stack([table / 16, np.ones(len(table))]).astype(np.float32)
     X, unseen, y, true = train_test_split(table, labels.astype(np.int32), stratify=labels, random_state=0)
-    parts = partitions.by_concentration(y, num_clients=10, concentration=1.0, seed=0)  # a digit to each client
+    parts = partitions.by_concentration(y, num_clients=10, concentration=1.0, key=jax.random.key(0))
     federation = lx.Federation(loss, *partitions.stack((X, y), parts))
 
     central = LogisticRegression(C=1 / (RIDGE * len(X)), fit_intercept=False, tol=1e-8, max_iter=1000).fit(X, y)
@@ -52,9 +52,15 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     curves, found = {}, {}
     for name, (method, a_round, _) in METHODS.items():
         result = lx.simulate(
-            method, federation, jnp.zeros((65, 10)), key=jax.random.key(0), num_steps=exchanges // a_round,
-            num_chains=chains, record=lambda problem, state: problem.value(state.position), record_every=1,
-        )  # fmt: skip
+            method,
+            federation,
+            jnp.zeros((65, 10)),
+            key=jax.random.key(0),
+            num_steps=exchanges // a_round,
+            num_chains=chains,
+            record=lambda problem, state: problem.value(state.position),
+            record_every=1,
+        )
         counts = {key: np.asarray(result.trace.info[key])[0] for key in ("exchanges", "vectors")}
         above = np.asarray(result.positions) - optimum
         curves[name] = counts, above

@@ -1,4 +1,4 @@
-"""`langevax federated simulate`: what it tells and saves, and how it refuses."""
+"""`langevax federated simulate`: what it prints and saves, and what it refuses."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ def done(tmp_path_factory):
     return out, langevax("federated", "simulate", *words, *QUICK)
 
 
-def test_it_tells_a_table_and_fills_the_folder(done):
+def test_it_prints_a_table_and_fills_the_folder(done):
     out, answer = done
     assert (answer.exit_code, answer.stderr) == (0, "")
     for word in ("exchanges", "vectors", "megabytes", "accuracy", "FLEDGE, step size 0.0625, 2 clients a round"):
@@ -50,7 +50,7 @@ def test_what_is_saved_is_counted_as_the_method_costs(done):
     assert 0 < result["seconds_to_first_step"] < result["seconds"]
 
 
-def test_the_animation_moves_and_says_how_to_make_it_again(done):
+def test_the_animation_has_frames_and_the_command_that_repeats_it(done):
     page = (done[0] / "animation.html").read_text(encoding="utf-8")
     assert 'type="range"' in page
     assert "langevax federated simulate --method fledge --data wine" in page
@@ -73,22 +73,34 @@ def test_a_file_is_read_as_fit_reads_it(tmp_path):
     assert "--target kind" in (tmp_path / "r" / "animation.html").read_text(encoding="utf-8")
 
 
-def test_json_is_all_that_is_printed(tmp_path):
-    answer = langevax("federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out",
-                      tmp_path / "r", *QUICK)  # fmt: skip
+def test_json_is_the_only_output(tmp_path):
+    answer = langevax(
+        "federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out", tmp_path / "r", *QUICK
+    )
     assert json.loads(answer.stdout)["exchanges"] == 6
 
 
-def test_a_run_that_diverges_says_which_step_to_take(tmp_path):
-    answer = langevax("federated", "simulate", "--method", "fedavg", "--partition", "even", "--step-size", "1e38",
-                      "--out", tmp_path / "r", *QUICK)  # fmt: skip
+def test_a_run_that_diverges_suggests_a_step_size(tmp_path):
+    answer = langevax(
+        "federated",
+        "simulate",
+        "--method",
+        "fedavg",
+        "--partition",
+        "even",
+        "--step-size",
+        "1e38",
+        "--out",
+        tmp_path / "r",
+        *QUICK,
+    )
     assert (answer.exit_code, answer.stdout.count("Result")) == (1, 0)
     assert "--method fedavg diverged in round" in answer.stderr
     assert "pass --step-size 2.5e+37." in answer.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--method", "fedag"], "--method 'fedag' is not a method; did you mean 'fedavg'?"),
         (["--data", "mnist"], "--data 'mnist' is not a file, nor one of the known tables: 'digits', 'wine' and"),
@@ -106,11 +118,11 @@ def test_a_run_that_diverges_says_which_step_to_take(tmp_path):
         (["--partition", "concentration:2"], "concentration must lie in 0..1"),
         (["--clients", "0"], "--clients"),
     ],
-)  # fmt: skip
-def test_bad_input_is_one_line_with_the_remedy(words, said, tmp_path):
+)
+def test_bad_input_is_one_line_with_the_remedy(words, message, tmp_path):
     answer = langevax("federated", "simulate", *words, "--out", tmp_path / "r")
     assert (answer.exit_code, answer.stdout) == (2, "")
-    assert said in " ".join(answer.stderr.split())
+    assert message in " ".join(answer.stderr.split())
 
 
 def options(**changed):
@@ -119,8 +131,8 @@ def options(**changed):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_is_given_what_was_asked_for(method):
-    """By default FLEDGE asks sqrt(P) clients and the others all; what K steps of b rows are, others take at once."""
+def test_a_method_has_the_settings_of_the_command(method):
+    """By default FLEDGE selects sqrt(P) clients, the others all; methods without local steps take K b rows at once."""
     algorithm = algorithm_of(options(method=method))
     assert (algorithm.step_size, algorithm.dropout) == (METHODS[method].step_size, 0.25)
     at_once = not hasattr(algorithm, "num_local_steps")
@@ -149,7 +161,7 @@ def test_a_file_is_no_folder(tmp_path):
     assert "is a file" in answer.stderr
 
 
-def test_help_teaches():
+def test_help_has_examples():
     answer = langevax("federated", "simulate", "--help")
     assert answer.exit_code == 0
     for word in ("concentration:Q", "langevax federated simulate --method fledge --data digits", "Exit codes"):

@@ -43,8 +43,8 @@ def test_an_app_is_written_and_simulated_by_one_command_each(tmp_path, monkeypat
     answer = langevax(*words[2:], "--clients", 2, "--set", "rounds=2")
     assert (answer.exit_code, answer.stderr) == (0, "")
     assert "simulation, 2 clients, ready in" in answer.stdout
-    found = re.search(r"loss (0\.\d+), accuracy (0\.\d+) after 2 rounds and 2 exchanges\.", answer.stdout)
-    assert float(found.group(2)) > 0.8
+    actual = re.search(r"loss (0\.\d+), accuracy (0\.\d+) after 2 rounds and 2 exchanges\.", answer.stdout)
+    assert float(actual.group(2)) > 0.8
     folder = tmp_path / "out" / "federated" / "digits"
     assert {path.name for path in folder.iterdir()} == {"result.json", "history.csv", "model.safetensors", "logs"}
     assert json.loads((folder / "result.json").read_text())["clients"] == [0, 1]
@@ -73,13 +73,19 @@ def interrupted(plain_app, tmp_path_factory):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=300)
     return SimpleNamespace(
-        told="".join(told), said=said, exit_code=process.returncode, mark=mark, names=names, temporary=temporary,
-        answers=json.loads(out.read_text()), logs={path.name: path.read_text() for path in folder.glob("run/logs/*")},
-    )  # fmt: skip
+        told="".join(told),
+        said=said,
+        exit_code=process.returncode,
+        mark=mark,
+        names=names,
+        temporary=temporary,
+        answers=json.loads(out.read_text()),
+        logs={path.name: path.read_text() for path in folder.glob("run/logs/*")},
+    )
 
 
-def test_a_deployment_with_tls_tells_the_lines_of_the_server_app(interrupted):
-    """What a run needs goes by --set, in the kind that its default has."""
+def test_a_deployment_with_tls_prints_the_lines_of_the_server_app(interrupted):
+    """Settings are passed by --set, in the type of their default."""
     assert "deployment, 1 client, ready in" in interrupted.told
     assert "with TLS and registered keys" in interrupted.told
     assert "round 0 has 1 answers\n" in interrupted.told
@@ -110,13 +116,13 @@ def test_ctrl_c_ends_every_process_and_leaves_no_keys(interrupted):
         ("stopped", "", "the run was stopped."),
     ],
 )
-def test_how_a_run_ended_is_told(status, details, said, tmp_path):
+def test_the_end_of_a_run_is_reported(status, details, said, tmp_path):
     options = RunOptions(Path("app"), "simulation", 2, [], None, False, 9.0)
     with pytest.raises(RunFailed, match=re.escape(said)):
         apps._finish(Output(), options, tmp_path, {}, RunOutcome("7", status, details, 1.0, Path("log")), 1.0)
 
 
-def test_folder_and_clients_are_set_where_an_app_asks_for_them_and_nothing_else_was_said(tmp_path):
+def test_folder_and_clients_are_set_if_an_app_has_the_keys_and_set_has_not(tmp_path):
     known = {"rounds": 3, "out": "", "num-clients": 0}
     options = RunOptions(Path("app"), "simulation", 5, ["rounds=7"], None, False, None)
     assert apps.settings_for(options, known, tmp_path) == {"rounds": 7, "out": str(tmp_path), "num-clients": 5}
@@ -145,7 +151,7 @@ def test_an_older_result_is_not_taken_for_this_one(tmp_path):
         (["APP", "--timeout", "0"], "--timeout 0 must be"),
         (["APP", "--out", "APP/pyproject.toml"], "is a file; name a folder."),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_line_with_the_remedy(words, said, plain_app, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = langevax("federated", "run", *(word.replace("APP", str(plain_app)) for word in words))
@@ -157,11 +163,11 @@ def test_bad_input_is_one_line_with_the_remedy(words, said, plain_app, tmp_path,
     ("default", "value", "parsed"), [("", "a=b", "a=b"), (False, "true", True), (1, "-3", -3), (0.5, "1e-3", 0.001)]
 )
 def test_a_setting_is_of_the_kind_of_its_default(default, value, parsed):
-    found = apps._parsed(f"key={value}", "key", value, {"key": default})
-    assert (found, type(found)) == (parsed, type(default))
+    actual = apps._parsed(f"key={value}", "key", value, {"key": default})
+    assert (actual, type(actual)) == (parsed, type(default))
 
 
-def test_truth_is_spelled_out():
+def test_booleans_are_true_or_false():
     with pytest.raises(BadInput, match="resume is true or false"):
         apps._parsed("resume=1", "resume", "1", {"resume": False})
 
@@ -180,8 +186,8 @@ def test_truth_is_spelled_out():
         (["app", "--task", "json:loads", "--method", "fedavg"], "--method 'fedavg' does not go with --task"),
         (["full"], "README.md' already; pass --force to write over it."),
     ],
-)  # fmt: skip
-def test_an_app_that_cannot_be_written_is_told(words, said, tmp_path, monkeypatch):
+)
+def test_an_app_that_cannot_be_written_is_refused(words, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("full").mkdir()
     Path("full", "README.md").write_text("mine")
@@ -192,14 +198,14 @@ def test_an_app_that_cannot_be_written_is_told(words, said, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("words", [["run", "app"], ["app", "app"]])
-def test_without_flower_the_remedy_is_told(words, monkeypatch):
+def test_without_flower_the_remedy_is_printed(words, monkeypatch):
     monkeypatch.setattr(apps, "find_spec", lambda name: None)
     answer = langevax("federated", *words)
     assert answer.exit_code == 2
     assert "needs Flower, and flwr is not installed; pip install 'langevax[flower]'." in " ".join(answer.stderr.split())
 
 
-def test_help_teaches():
+def test_help_has_examples():
     for command, said in (("run", "on the loopback interface"), ("app", "--task mypackage.federated:task")):
         answer = langevax("federated", command, "--help")
         assert answer.exit_code == 0

@@ -1,5 +1,6 @@
 """Client splits: every row once, as skewed as asked for, and the stack that a federation takes."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -19,11 +20,11 @@ def shares(parts, clients, classes=10):
 @pytest.mark.parametrize(
     "split",
     [
-        lambda seed: partitions.evenly(600, 7, seed=seed),
-        lambda seed: partitions.by_concentration(LABELS, 10, 0.35, seed=seed),
-        lambda seed: partitions.by_concentration(LABELS, 4, 0.6, seed=seed),
-        lambda seed: partitions.dirichlet(LABELS, 7, 0.3, seed=seed),
-        lambda seed: partitions.shards(LABELS, 7, seed=seed),
+        lambda seed: partitions.evenly(600, 7, key=jax.random.key(seed)),
+        lambda seed: partitions.by_concentration(LABELS, 10, 0.35, key=jax.random.key(seed)),
+        lambda seed: partitions.by_concentration(LABELS, 4, 0.6, key=jax.random.key(seed)),
+        lambda seed: partitions.dirichlet(LABELS, 7, 0.3, key=jax.random.key(seed)),
+        lambda seed: partitions.shards(LABELS, 7, key=jax.random.key(seed)),
     ],
     ids=["evenly", "concentration", "few clients", "dirichlet", "shards"],
 )
@@ -38,21 +39,21 @@ def test_every_row_is_in_exactly_one_client_and_the_seed_decides(split):
 
 @pytest.mark.parametrize("q", [0.1, 0.35, 0.6, 0.85])
 def test_concentration_gives_a_fraction_of_each_class_to_one_client(q):
-    fractions = shares(partitions.by_concentration(LABELS, 10, q, seed=3), 10)
+    fractions = shares(partitions.by_concentration(LABELS, 10, q, key=jax.random.key(3)), 10)
     np.testing.assert_allclose(np.diag(fractions), q, atol=0.01)
     others = fractions[~np.eye(10, dtype=bool)]
     np.testing.assert_allclose(others, (1 - q) / 9, atol=1 / 60)
 
 
 def test_with_more_clients_than_classes_owners_share_the_fraction():
-    fractions = shares(partitions.by_concentration(LABELS, 20, 0.8, seed=3), 20)
+    fractions = shares(partitions.by_concentration(LABELS, 20, 0.8, key=jax.random.key(3)), 20)
     owns = np.arange(20) % 10 == np.arange(10)[:, None]
     np.testing.assert_allclose(fractions[owns], 0.4, atol=1 / 60)
     np.testing.assert_allclose(fractions[~owns], 0.2 / 18, atol=1 / 60)
 
 
 def test_with_fewer_clients_than_classes_some_own_several():
-    fractions = shares(partitions.by_concentration(LABELS, 4, 0.7, seed=3), 4)
+    fractions = shares(partitions.by_concentration(LABELS, 4, 0.7, key=jax.random.key(3)), 4)
     np.testing.assert_allclose(fractions[np.arange(10), np.arange(10) % 4], 0.7, atol=0.01)
 
 
@@ -60,7 +61,8 @@ def test_dirichlet_spreads_evenly_when_alpha_is_large_and_on_few_when_small():
     """For proportions of Dirichlet(alpha) over k clients, E sum of squares = (1 + alpha) / (1 + k alpha)."""
     for alpha in (0.1, 1.0, 100.0):
         squares = [
-            (shares(partitions.dirichlet(LABELS, 5, alpha, seed=seed), 5) ** 2).sum(axis=1).mean() for seed in range(40)
+            (shares(partitions.dirichlet(LABELS, 5, alpha, key=jax.random.key(seed)), 5) ** 2).sum(axis=1).mean()
+            for seed in range(40)
         ]
         expected = (1 + alpha) / (1 + 5 * alpha)
         error = np.std(squares, ddof=1) / np.sqrt(40)
@@ -68,13 +70,13 @@ def test_dirichlet_spreads_evenly_when_alpha_is_large_and_on_few_when_small():
 
 
 def test_shards_leave_each_client_few_classes():
-    parts = partitions.shards(LABELS, 10, seed=0, shards_per_client=2)
+    parts = partitions.shards(LABELS, 10, key=jax.random.key(0), shards_per_client=2)
     assert max(len(np.unique(LABELS[part])) for part in parts) <= 4
     assert {len(part) for part in parts} == {60}
 
 
 def test_evenly_differs_by_one_row_at_most():
-    assert sorted(map(len, partitions.evenly(23, 5, seed=0))) == [4, 4, 5, 5, 5]
+    assert sorted(map(len, partitions.evenly(23, 5, key=jax.random.key(0)))) == [4, 4, 5, 5, 5]
 
 
 def test_the_stack_makes_a_federation_of_the_same_rows():
@@ -91,17 +93,29 @@ def test_the_stack_makes_a_federation_of_the_same_rows():
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        (lambda: partitions.evenly(3, 5, seed=0), "num_rows must be at least 5, got 3"),
-        (lambda: partitions.by_concentration(LABELS, 10, 1.5, seed=0), "concentration must lie in 0..1, got 1.5"),
-        (lambda: partitions.by_concentration(LABELS[:20], 15, 1.0, seed=0), "without rows; pass fewer clients"),
+        (lambda: partitions.evenly(3, 5, key=jax.random.key(0)), "num_rows must be at least 5, got 3"),
         (
-            lambda: partitions.by_concentration(LABELS[:, None], 2, 0.5, seed=0),
+            lambda: partitions.by_concentration(LABELS, 10, 1.5, key=jax.random.key(0)),
+            "concentration must lie in 0..1, got 1.5",
+        ),
+        (
+            lambda: partitions.by_concentration(LABELS[:20], 15, 1.0, key=jax.random.key(0)),
+            "without rows; pass fewer clients",
+        ),
+        (
+            lambda: partitions.by_concentration(LABELS[:, None], 2, 0.5, key=jax.random.key(0)),
             r"labels must be one per row, got shape",
         ),
-        (lambda: partitions.dirichlet(LABELS, 700, 1.0, seed=0), "num_clients is 700 but there are 600 rows"),
-        (lambda: partitions.dirichlet(LABELS, 7, 0.0, seed=0), "alpha must be finite and > 0, got 0.0"),
-        (lambda: partitions.dirichlet(LABELS[:20], 15, 0.01, seed=0), "none of 1000 draws gave each of 15 clients 1"),
-        (lambda: partitions.shards(LABELS, 301, seed=0), "602 shards are more than the 600 rows"),
+        (
+            lambda: partitions.dirichlet(LABELS, 700, 1.0, key=jax.random.key(0)),
+            "num_clients is 700 but there are 600 rows",
+        ),
+        (lambda: partitions.dirichlet(LABELS, 7, 0.0, key=jax.random.key(0)), "alpha must be finite and > 0, got 0.0"),
+        (
+            lambda: partitions.dirichlet(LABELS[:20], 15, 0.01, key=jax.random.key(0)),
+            "none of 1000 draws gave each of 15 clients 1",
+        ),
+        (lambda: partitions.shards(LABELS, 301, key=jax.random.key(0)), "602 shards are more than the 600 rows"),
         (lambda: partitions.stack(LABELS, [[1], []]), r"parts\[1\] has no rows; leave empty clients out"),
         (lambda: partitions.stack(LABELS, [[600]]), r"row indices in 0..599, got 600..600"),
     ],

@@ -15,7 +15,6 @@ from langevax.federated import (
     SCAFFOLD,
     FedAvg,
     MimeSGD,
-    schedule,
 )
 from langevax.federated.rounds import exchange_keys
 from langevax.federated.server_loop import ServerLoop, client_reply
@@ -59,7 +58,7 @@ class Elsewhere:
 
     def replies(self, request, silent=()):
         """Those of all selected clients; the `silent` ones work as well, but their replies come too late."""
-        found = {}
+        actual = {}
         for client, message, key, version in zip(
             request.clients, request.messages, request.keys, request.memory_versions, strict=True
         ):
@@ -72,13 +71,13 @@ class Elsewhere:
             reply, memory = client_reply(exchange, problem, own, message, key, "threefry2x32", step)
             self.memories[client, request.number] = memory
             if client not in silent:
-                found[client] = reply
-        return found
+                actual[client] = reply
+        return actual
 
 
 def run(algorithm, rounds, silent_in=lambda loop, request: ()):
     loop = ServerLoop(algorithm, START, key=KEY)
-    loop.restart(Clients.of(ROWS))
+    loop.start(Clients.of(ROWS))
     elsewhere = Elsewhere(loop)
     while loop.step < rounds:
         request = loop.next()
@@ -104,13 +103,7 @@ def test_clients_that_answer_too_late_are_drop_outs_whose_memory_is_that_of_befo
 
     def silent(loop, request):
         nonlocal silent_number
-        initial = request.scheduled.name.startswith("initial")
-        key = (
-            schedule.initial_key(KEY, 0, 0)
-            if initial
-            else schedule.round_key(KEY, request.step, request.scheduled.order)
-        )
-        _, drop_key, _ = exchange_keys(key)
+        _, drop_key, _ = exchange_keys(request.scheduled.key(KEY))
         late = np.asarray(random.uniform(drop_key, (len(request.clients),), jnp.float32) < 0.4)
         silent_number += late.sum()
         return [client for client, is_late in zip(request.clients, late, strict=True) if is_late]
@@ -124,13 +117,13 @@ def test_clients_that_answer_too_late_are_drop_outs_whose_memory_is_that_of_befo
 @pytest.mark.parametrize("name", ["FLEDGE server", "FLEDGE client", "BVRLSGD"])
 def test_begun_anew_with_fewer_clients_the_gradient_is_that_of_those_that_stay(name):
     loop = ServerLoop(METHODS[name], START, key=KEY)
-    loop.restart(Clients.of(ROWS))
+    loop.start(Clients.of(ROWS))
     elsewhere = Elsewhere(loop)
     while loop.step < 2:
         request = loop.next()
         loop.receive(request, elsewhere.replies(request))
     before = loop.position
-    loop.restart(Clients.of(ROWS[:3]))
+    loop.start(Clients.of(ROWS[:3]))
     np.testing.assert_array_equal(loop.position, before)
     request = loop.next()
     assert request.scheduled.name in ("initial/0", "round/0/first")
@@ -158,4 +151,4 @@ def test_arguments_are_checked():
     with pytest.raises(TypeError, match="must be a federated method"):
         ServerLoop(langevax.Langevin(step_size=0.1, temperature=1.0), START, key=KEY)
     with pytest.raises(ValueError, match=r"clients_per_round is 3 but there are 2 clients"):
-        ServerLoop(METHODS["FedAvg"], START, key=KEY).restart(Clients.of([4, 4]))
+        ServerLoop(METHODS["FedAvg"], START, key=KEY).start(Clients.of([4, 4]))

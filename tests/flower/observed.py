@@ -21,7 +21,7 @@ def listening(pids):
             links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
         except OSError:
             continue
-        sockets |= {int(found.group(1)) for link in links if (found := re.fullmatch(r"socket:\[(\d+)\]", link))}
+        sockets |= {int(actual.group(1)) for link in links if (actual := re.fullmatch(r"socket:\[(\d+)\]", link))}
     rows = [line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
     return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and int(row[9]) in sockets}
 

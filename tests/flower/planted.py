@@ -1,4 +1,4 @@
-"""An app of langevax's whose run config says what goes wrong: methods one after another, faults in the last of them."""
+"""A langevax app whose run config plants faults: it runs methods one after another, with faults in the last."""
 
 from pathlib import Path
 

@@ -48,9 +48,9 @@ def test_an_app_learns_digits(written, framework):
     _, config, module = written(f"learns-{framework}", framework)
     config |= {"rounds": 3, "num-clients": 3}
     _, result = serve(module.task, LocalGrid(module.app, 3, config), config)
-    accuracies = [found["accuracy"] for _, found in sorted(result.evaluate_metrics_serverapp.items())]
+    accuracies = [actual["accuracy"] for _, actual in sorted(result.evaluate_metrics_serverapp.items())]
     assert accuracies[-1] > 0.8, accuracies
-    losses = [found["loss"] for _, found in sorted(result.evaluate_metrics_clientapp.items())]
+    losses = [actual["loss"] for _, actual in sorted(result.evaluate_metrics_clientapp.items())]
     assert losses == sorted(losses, reverse=True)
 
 
@@ -59,7 +59,7 @@ def test_the_three_frameworks_have_one_gradient_and_one_table(written):
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(size=(64, 10)).astype(np.float32), rng.normal(size=10).astype(np.float32)
-    found = {}
+    actual = {}
     for framework in ("jax", "numpy", "torch"):
         _, config, module = written(f"one_{framework}", framework)
         problem = module.task.problem(client(1, config))
@@ -67,12 +67,12 @@ def test_the_three_frameworks_have_one_gradient_and_one_table(written):
         gradient = jax.tree.map(np.asarray, problem.gradient(position))
         weights = gradient["weight"].T if framework == "torch" else gradient["weight"]
         measured = module.task.evaluate(config)(position)["accuracy"]
-        found[framework] = problem.size, weights, gradient["bias"], float(problem.value(position)), measured
+        actual[framework] = problem.size, weights, gradient["bias"], float(problem.value(position)), measured
     for framework in ("numpy", "torch"):
-        assert found[framework][0] == found["jax"][0]
-        for mine, theirs in zip(found[framework][1:], found["jax"][1:], strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
-    assert np.abs(found["jax"][1]).max() > 0.05
+        assert actual[framework][0] == actual["jax"][0]
+        for mine, other_values in zip(actual[framework][1:], actual["jax"][1:], strict=True):
+            np.testing.assert_allclose(mine, other_values, rtol=1e-4, atol=1e-5)
+    assert np.abs(actual["jax"][1]).max() > 0.05
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -106,9 +106,9 @@ def test_flower_takes_the_app_whole_and_without_warnings(tmp_path, task):
     _, warnings = load_and_validate(tmp_path / "Taken 2" / "pyproject.toml", check_module=True)
     assert warnings == []
     bundle = zipfile.ZipFile(io.BytesIO(build_fab_from_disk(tmp_path / "Taken 2")))
-    wanted = {str(path.relative_to(tmp_path / "Taken 2")) for path in paths} - {".gitignore"}
-    assert wanted <= set(bundle.namelist())
-    assert "taken_2/task.py" in wanted
+    expected = {str(path.relative_to(tmp_path / "Taken 2")) for path in paths} - {".gitignore"}
+    assert expected <= set(bundle.namelist())
+    assert "taken_2/task.py" in expected
 
 
 def test_the_users_own_task_is_imported(tmp_path, monkeypatch, written):
@@ -140,14 +140,14 @@ def test_the_commands_of_the_readme_are_flowers_own(tmp_path):
     assert "out/federated/My app`" in readme  # as `langevax federated run` has it
     lines = readme.replace("\\\n", "").splitlines()
     parsers = {"flower-superlink": _parse_args_run_superlink(), "flower-supernode": _parse_args_run_supernode()}
-    seen = {}
+    recorded = {}
     for line in lines:
         if line.startswith("flower-"):
             program, *words = shlex.split(line)
-            seen[program] = vars(parsers[program].parse_args(words))
-    assert seen["flower-superlink"]["enable_supernode_auth"]
-    assert seen["flower-superlink"]["host"] == "10.0.0.1"
-    assert seen["flower-supernode"]["node_config"] == "partition-id=0 num-partitions=2"
+            recorded[program] = vars(parsers[program].parse_args(words))
+    assert recorded["flower-superlink"]["enable_supernode_auth"]
+    assert recorded["flower-superlink"]["host"] == "10.0.0.1"
+    assert recorded["flower-supernode"]["node_config"] == "partition-id=0 num-partitions=2"
 
 
 def test_files_are_not_written_over_unless_forced(tmp_path):
@@ -161,7 +161,7 @@ def test_files_are_not_written_over_unless_forced(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("app", {"framework": "tensorflow"}, "framework must be one of jax, torch, numpy, got 'tensorflow'"),
         ("app", {"method": "fedprox"}, "method must be one of minibatch-sgd, .*, got 'fedprox'"),
@@ -170,7 +170,7 @@ def test_files_are_not_written_over_unless_forced(tmp_path):
         ("7", {}, "the folder is named '7'.*begin it with a letter"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_written(tmp_path, name, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_mistake_is_reported_and_nothing_is_written(tmp_path, name, options, message):
+    with pytest.raises(ValueError, match=message):
         write_app(tmp_path / name, **options)
     assert list(tmp_path.iterdir()) == []

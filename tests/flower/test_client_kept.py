@@ -10,11 +10,11 @@ from langevax.flower import client as clients
 from tests.flower.local_grid import LocalGrid
 from tests.flower.setting import CLIENTS, FLEDGE_CLIENT, FLEDGE_SERVER, NUM_CLIENTS, START, loss, strategy_of
 
-made = []
+created = []
 
 
 def problem(context):
-    made.append(context.node_config["partition-id"])
+    created.append(context.node_config["partition-id"])
     return langevax.FiniteSum(loss, CLIENTS[context.node_config["partition-id"]])
 
 
@@ -42,7 +42,7 @@ def run(algorithm, grid=LocalGrid):
 
 @pytest.fixture(autouse=True)
 def nobody():
-    made.clear()
+    created.clear()
     clients._clients.clear()
     yield
     clients._clients.clear()
@@ -50,17 +50,17 @@ def nobody():
 
 def test_rows_are_read_once_a_client_whatever_the_copies():
     run(FLEDGE_SERVER, CopyingGrid)
-    assert sorted(made) == list(range(NUM_CLIENTS))
+    assert sorted(created) == list(range(NUM_CLIENTS))
 
 
 def test_another_algorithm_in_the_same_process_is_another_client():
     run(FLEDGE_SERVER)
     assert run(FLEDGE_CLIENT).history[-1].answered
-    assert sorted(made) == sorted(2 * list(range(NUM_CLIENTS)))
+    assert sorted(created) == sorted(2 * list(range(NUM_CLIENTS)))
 
 
 def test_of_many_clients_the_latest_are_kept(monkeypatch):
     monkeypatch.setattr(clients, "MAX_CLIENTS", 2)
     run(FLEDGE_SERVER)
     assert len(clients._clients) == 2
-    assert len(made) > NUM_CLIENTS
+    assert len(created) > NUM_CLIENTS

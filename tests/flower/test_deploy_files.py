@@ -29,9 +29,9 @@ def words_of_unit(name, values):
 
 def words_of_pod(kind, file):
     """Environment and command line of the container of the one object of a kind in a manifest."""
-    (found,) = [each for each in manifests(file) if each["kind"] == kind]
-    (container,) = found["spec"]["template"]["spec"]["containers"]
-    values = {each["name"]: each.get("value", "3") for each in container["env"]}
+    (actual,) = [entry for entry in manifests(file) if entry["kind"] == kind]
+    (container,) = actual["spec"]["template"]["spec"]["containers"]
+    values = {entry["name"]: entry.get("value", "3") for entry in container["env"]}
     command = [re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], word) for word in container["command"]]
     return values, command
 
@@ -82,21 +82,25 @@ def test_what_is_deployed_is_understood_by_flower_and_safe(place):
 
 
 def test_the_manifests_fit_together():
-    (nodes,) = [each for each in manifests("supernodes.yaml") if each["kind"] == "StatefulSet"]
+    (nodes,) = [entry for entry in manifests("supernodes.yaml") if entry["kind"] == "StatefulSet"]
     (kustomization,) = manifests("kustomization.yaml")
     number = nodes["spec"]["replicas"]
     assert words_of_pod("StatefulSet", "supernodes.yaml")[0]["NUM_CLIENTS"] == str(number)
-    secrets = {each["name"]: each["files"] for each in kustomization["secretGenerator"]}
+    secrets = {entry["name"]: entry["files"] for entry in kustomization["secretGenerator"]}
     assert secrets["supernode-keys"] == [f"keys/node-{i}" for i in range(number)]
-    pods = [each["spec"]["template"]["spec"] for file in ("superlink.yaml", "supernodes.yaml")
-            for each in manifests(file) if "template" in each["spec"]]  # fmt: skip
+    pods = [
+        entry["spec"]["template"]["spec"]
+        for file in ("superlink.yaml", "supernodes.yaml")
+        for entry in manifests(file)
+        if "template" in entry["spec"]
+    ]
     assert len(pods) == 2
-    made = secrets.keys() | {each["name"] for each in kustomization["configMapGenerator"]}
+    created = secrets.keys() | {entry["name"] for entry in kustomization["configMapGenerator"]}
     for pod in pods:
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
-        wanted = {v["secret"]["secretName"] for v in volumes.values() if "secret" in v}
-        wanted |= {v["configMap"]["name"] for v in volumes.values() if "configMap" in v}
-        assert wanted <= made
+        expected = {v["secret"]["secretName"] for v in volumes.values() if "secret" in v}
+        expected |= {v["configMap"]["name"] for v in volumes.values() if "configMap" in v}
+        assert expected <= created
         (container,) = pod["containers"]
         assert {mount["name"] for mount in container["volumeMounts"]} - volumes.keys() <= {"state"}
     keys = next(m for m in pods[1]["containers"][0]["volumeMounts"] if m["name"] == "keys")
@@ -111,10 +115,10 @@ def test_the_script_makes_what_the_files_ask_for(tmp_path, monkeypatch):
         sys, "argv", ["make_keys.py", str(tmp_path / "keys"), "4", "superlink.federated.svc", "10.0.0.1"]
     )
     runpy.run_path(str(DEPLOY / "make_keys.py"))
-    made = {f"keys/{path.name}" for path in (tmp_path / "keys").iterdir()}
+    created = {f"keys/{path.name}" for path in (tmp_path / "keys").iterdir()}
     files = re.findall(r"keys/[\w.-]+", (DEPLOY / "kubernetes" / "kustomization.yaml").read_text(encoding="utf-8"))
     assert len(files) == 8
-    assert set(files) <= made
+    assert set(files) <= created
     server = x509.load_pem_x509_certificate((tmp_path / "keys" / "server.pem").read_bytes())
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(name.value) for name in names] == ["superlink.federated.svc", "10.0.0.1"]

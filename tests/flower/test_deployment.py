@@ -31,7 +31,7 @@ KEY = jax.random.key(0)
 def in_process(rounds):
     """The server after rounds in which these clients answered."""
     loop = ServerLoop(SARAH, START, key=KEY)
-    loop.restart(FEDERATION.clients)
+    loop.start(FEDERATION.clients)
     for who in rounds:
         request, replies = loop.next(), {}
         for client, message, key in zip(request.clients, request.messages, request.keys, strict=True):
@@ -45,8 +45,8 @@ def in_process(rounds):
 
 def assert_same(position, counts, expected):
     """To float32 rounding, and what was counted exactly."""
-    for name, wanted in expected.position.items():
-        np.testing.assert_allclose(position[name], wanted, rtol=2e-6, atol=2e-6)
+    for name, required in expected.position.items():
+        np.testing.assert_allclose(position[name], required, rtol=2e-6, atol=2e-6)
     assert counts == {name: int(value) for name, value in expected.counts.items()}
 
 
@@ -65,8 +65,8 @@ def wait_for(run, words, after=0):
 
 def answered_in(lines):
     """Who answered, by round: one of two is client 0, which nobody killed."""
-    found = [re.search(r"\[ROUND (\d+)/\d+\] (\d) of 2 answered", line) for line in lines]
-    return {int(one.group(1)): list(range(int(one.group(2)))) for one in found if one}
+    actual = [re.search(r"\[ROUND (\d+)/\d+\] (\d) of 2 answered", line) for line in lines]
+    return {int(one.group(1)): list(range(int(one.group(2)))) for one in actual if one}
 
 
 def test_a_deployment_survives_a_killed_client_and_a_dead_server_and_has_the_same_numbers(tmp_path):
@@ -91,6 +91,6 @@ def test_a_deployment_survives_a_killed_client_and_a_dead_server_and_has_the_sam
         [last] = csv.DictReader(file)
     assert last["round"] == str(len(rounds))
     expected = in_process([*rounds.values(), [int(client) for client in last["answered"].split()]])
-    found = load_file(tmp_path / "out" / "sarah" / "model.safetensors")
+    actual = load_file(tmp_path / "out" / "sarah" / "model.safetensors")
     counts = json.loads((tmp_path / "out" / "sarah" / "result.json").read_text())["counts"]
-    assert_same({name: found[f"['{name}']"] for name in START}, counts, expected)
+    assert_same({name: actual[f"['{name}']"] for name in START}, counts, expected)

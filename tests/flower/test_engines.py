@@ -1,4 +1,4 @@
-"""Flower's deployment engine as it is started here: a plain app, deaths, refusals, and nothing left behind.
+"""Flower's deployment engine: a plain app, killed processes, rejected nodes, and nothing left behind.
 
 Its simulation engine is tested in test_simulation.py.
 """
@@ -53,7 +53,7 @@ def test_a_deployment_runs_an_app_and_a_killed_node_comes_back(app, deployment, 
         assert listening(deployment.family.processes()) <= LOOPBACKS
 
 
-def test_a_server_app_that_fails_is_told(app, deployment):
+def test_a_server_app_that_fails_is_reported(app, deployment):
     lines = []
     outcome = deployment.run(app, {"trouble": "raise"}, timeout=PATIENCE, on_line=lines.append)
     assert (outcome.status, outcome.finished) == ("failed", False)
@@ -93,7 +93,7 @@ def test_only_registered_nodes_are_let_in_and_a_dead_server_is_noticed(app, tmp_
     assert_all_is_gone(engine)
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path):
+def test_a_server_that_cannot_start_reports_its_log(tmp_path):
     (tmp_path / "ca.crt").write_text("no certificate")
     tls = make_certificates(tmp_path / "good")._replace(certificate=tmp_path / "ca.crt")
     engine = Deployment(1, tls=tls, patience=PATIENCE)
@@ -106,7 +106,7 @@ def test_mistakes_are_found_before_anything_starts(app, tmp_path):
     with pytest.raises(ValueError, match="num_clients must be"):
         Simulation(0)
     with pytest.raises(ValueError, match="cpus must be"):
-        Simulation(1, cpus_per_client=2, cpus=1)
+        Simulation(1, cpus=0)
     key = make_node_key(tmp_path, "node")
     with pytest.raises(ValueError, match="keys are given and tls is None"):
         Deployment(1, keys=[key])
@@ -132,19 +132,19 @@ def test_secrets_are_readable_by_their_owner_alone(tmp_path):
     assert key.public.read_text().startswith("ecdsa-sha2-nistp384 ")
 
 
-def test_nested_settings_have_names_with_points(tmp_path):
+def test_nested_settings_have_dotted_names(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.flwr.app.config]\nrounds = 3\nstep.size = 0.5\n")
     assert app_config(tmp_path) == {"rounds": 3, "step.size": 0.5}
 
 
-def test_programs_are_told_to_be_quiet_whatever_the_user_has_set(monkeypatch):
+def test_telemetry_is_off_whatever_the_user_has_set(monkeypatch):
     monkeypatch.setenv("FLWR_TELEMETRY_ENABLED", "1")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     monkeypatch.setenv("FLWR_HOME", "/home/me/.flwr")
     monkeypatch.setenv("FLWR_INTERNAL_GRPC_FLEET_API", "1")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    told = Simulation(1).environment
+    environment = Simulation(1).environment
     names = ("FLWR_TELEMETRY_ENABLED", "RAY_USAGE_STATS_ENABLED", "FLWR_DISABLE_UPDATE_CHECK", "JAX_PLATFORMS")
-    assert [told[name] for name in names] == ["0", "0", "1", "cpu"]
-    assert told["FLWR_HOME"] != "/home/me/.flwr"
-    assert "FLWR_INTERNAL_GRPC_FLEET_API" not in told
+    assert [environment[name] for name in names] == ["0", "0", "1", "cpu"]
+    assert environment["FLWR_HOME"] != "/home/me/.flwr"
+    assert "FLWR_INTERNAL_GRPC_FLEET_API" not in environment

@@ -26,8 +26,8 @@ def with_array(reply, change):
     arrays = {name: array.numpy() for name, array in reply.content["arrays"].items()}
     last = max(arrays)
     arrays[last] = change(arrays[last])
-    kept = ArrayRecord({name: Array(a) for name, a in arrays.items() if a is not None})
-    reply.content = RecordDict({"fields": reply.content["fields"], "arrays": kept})
+    stored = ArrayRecord({name: Array(a) for name, a in arrays.items() if a is not None})
+    reply.content = RecordDict({"fields": reply.content["fields"], "arrays": stored})
     return reply
 
 
@@ -127,19 +127,21 @@ def test_a_bad_reply_is_rejected_and_named_and_counts_as_a_drop_out(name, droppe
     (wrong,) = [one for one in strategy.history if one.rejected]
     assert (wrong.number, list(wrong.rejected)) == (FAULTY_NUMBER, [FAULTY])
     assert re.search(reason, wrong.rejected[FAULTY])
-    for ours, theirs in zip(jax.tree.leaves(strategy.loop.state), jax.tree.leaves(dropped_out.loop.state), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for own_values, other_values in zip(
+        jax.tree.leaves(strategy.loop.state), jax.tree.leaves(dropped_out.loop.state), strict=True
+    ):
+        np.testing.assert_array_equal(own_values, other_values)
 
 
 def test_a_reply_sent_again_is_rejected():
     """A client that answers with what it sent before: right arrays, another exchange."""
-    kept = []
+    stored = []
 
     def tamper(node, message, reply):
         mine = message.metadata.message_type == "train.exchange" and message.content["fields"]["partition"] == FAULTY
         if mine:
-            kept.append(reply.content)
-            reply.content = kept[0]
+            stored.append(reply.content)
+            reply.content = stored[0]
         return reply
 
     strategy = run_with(tamper)
@@ -157,10 +159,10 @@ def test_a_message_sent_again_is_rejected_by_the_client():
     strategy.start(grid, num_rounds=1, evaluate_every=0)
     again = next(m for m in sent if m.metadata.message_type == "train.exchange")
     context = grid.contexts[again.metadata.dst_node_id]
-    kept = {name: record for name, record in context.state.items() if name.startswith("langevax.memory")}
+    stored = {name: record for name, record in context.state.items() if name.startswith("langevax.memory")}
     reply = grid.app(again, context)
     assert "was answered before" in reply.content["fields"]["rejected"]
-    assert {name: record for name, record in context.state.items() if name.startswith("langevax.memory")} == kept
+    assert {name: record for name, record in context.state.items() if name.startswith("langevax.memory")} == stored
 
 
 def test_another_algorithm_is_rejected_on_both_sides():

@@ -45,8 +45,12 @@ def test_ten_lines_lead_from_fedavg_to_fledge():
     assert before.keys() == after.keys()
     changed = [line for name in after for line in changed_lines(before[name], after[name])]
     assert len(changed) <= MOST, changed
-    shown = [line[1:] for block in guide().split("```diff\n")[1:] for line in block.partition("```")[0].splitlines()
-             if line.startswith("+") and line[1:].strip()]  # fmt: skip
+    shown = [
+        line[1:]
+        for block in guide().split("```diff\n")[1:]
+        for line in block.partition("```")[0].splitlines()
+        if line.startswith("+") and line[1:].strip()
+    ]
     assert shown == changed
 
 
@@ -102,9 +106,9 @@ def test_an_app_runs_and_learns(app, modules_of, tmp_path, monkeypatch):
     losses, evaluate = {}, server.evaluate
 
     def noted(done, arrays):
-        found = evaluate(done, arrays)
-        losses[done] = found["loss"]
-        return found
+        actual = evaluate(done, arrays)
+        losses[done] = actual["loss"]
+        return actual
 
     monkeypatch.setattr(server, "evaluate", noted)
     grid = LocalGrid(client.app, num_partitions=2, run_config=config)
@@ -126,9 +130,9 @@ def test_the_code_of_the_guide_runs():
     names = {}
     exec(compile("\n".join(blocks), "flower.md", "exec"), names)
     context = SimpleNamespace(node_config={"partition-id": 1}, run_config={})
-    ours, numpys, w = names["problem"](context), names["numpy_problem"](context), np.ones(3, np.float32)
-    np.testing.assert_allclose(ours.gradient(w), numpys.gradient(w), rtol=1e-5)
-    np.testing.assert_allclose(ours.value(w), numpys.value(w), rtol=1e-5)
+    own_values, numpys, w = names["problem"](context), names["numpy_problem"](context), np.ones(3, np.float32)
+    np.testing.assert_allclose(own_values.gradient(w), numpys.gradient(w), rtol=1e-5)
+    np.testing.assert_allclose(own_values.value(w), numpys.value(w), rtol=1e-5)
     assert names["evaluate"]({})(np.array([1, -2, 0.5]))["distance"] == 0
     assert names["task"].algorithm_of({"step-size": 0.1}).clients_per_round == 2
 
@@ -141,7 +145,7 @@ def test_tests_and_keys_that_the_guide_names_are_there():
     pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
     from langevax.flower.server import DEFAULTS
 
-    table = guide().partition("## What a run reads")[2].partition("\n## ")[0]
+    table = guide().partition("## Settings of a run")[2].partition("\n## ")[0]
     assert set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)))) == set(DEFAULTS)
 
 
@@ -155,13 +159,15 @@ def test_arrays_come_out_by_the_names_that_they_went_in_by():
 
     def run(initial):
         """What `evaluate_fn` saw last, which is also the result."""
-        seen = []
+        recorded = []
         result = strategy_of(FLEDGE_SERVER).start(
-            grid_of(FLEDGE_SERVER), initial, num_rounds=1, evaluate_fn=lambda done, arrays: seen.append(arrays)
+            grid_of(FLEDGE_SERVER), initial, num_rounds=1, evaluate_fn=lambda done, arrays: recorded.append(arrays)
         )
-        found = [{name: array.numpy().tolist() for name, array in arrays.items()} for arrays in (*seen, result.arrays)]
-        assert found[-1] == found[-2]
-        return found[-1]
+        actual = [
+            {name: array.numpy().tolist() for name, array in arrays.items()} for arrays in (*recorded, result.arrays)
+        ]
+        assert actual[-1] == actual[-2]
+        return actual[-1]
 
     w, b = np.full(3, 2, np.float32), np.float32(1)
     by_key = run(ArrayRecord({"w": Array(w), "b": Array(np.asarray(b))}))

@@ -42,8 +42,10 @@ def node_of(grid, partition):
 
 
 def assert_same_position(strategy, expected):
-    for ours, theirs in zip(jax.tree.leaves(strategy.loop.position), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
+    for own_values, other_values in zip(
+        jax.tree.leaves(strategy.loop.position), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(own_values, other_values, rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -59,13 +61,15 @@ def test_the_loss_of_the_clients_is_the_value_of_the_federation():
     from flwr.app import MetricRecord
 
     strategy = strategy_of(FLEDGE_SERVER)
-    grid, seen = grid_of(FLEDGE_SERVER), []
-    result = strategy.start(grid, num_rounds=2, evaluate_fn=lambda done, arrays: seen.append(arrays) or MetricRecord())
+    grid, recorded = grid_of(FLEDGE_SERVER), []
+    result = strategy.start(
+        grid, num_rounds=2, evaluate_fn=lambda done, arrays: recorded.append(arrays) or MetricRecord()
+    )
     assert list(result.evaluate_metrics_clientapp) == [1, 2]
     assert list(result.evaluate_metrics_serverapp) == [0, 1, 2]  # as Flower's own strategies
-    np.testing.assert_array_equal(seen[0].to_numpy_ndarrays()[1], START["w"])
-    found = result.evaluate_metrics_clientapp[2]["loss"]
-    assert found == pytest.approx(float(FEDERATION.value(strategy.loop.position)), rel=1e-5)
+    np.testing.assert_array_equal(recorded[0].to_numpy_ndarrays()[1], START["w"])
+    actual = result.evaluate_metrics_clientapp[2]["loss"]
+    assert actual == pytest.approx(float(FEDERATION.value(strategy.loop.position)), rel=1e-5)
     assert [a.shape for a in result.arrays.to_numpy_ndarrays()] == [(), (3,)]
 
 
@@ -107,11 +111,11 @@ def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exc
         return names
 
     def pulled(names):
-        found = pull(names)
+        actual = pull(names)
         if held.keys().isdisjoint(names):
             grid.replies.update(held)
             held.clear()
-        return found
+        return actual
 
     monkeypatch.setattr(grid, "push_messages", pushed)
     monkeypatch.setattr(grid, "pull_messages", pulled)
@@ -134,7 +138,7 @@ def test_a_client_that_lost_its_memory_makes_the_run_restart(name):
     assert strategy.history[-1].memory_lost
     before = strategy.loop.position
     strategy._update_clients(grid)
-    assert strategy.loop.num_restarts == 2
+    assert strategy.loop.num_starts == 2
     strategy._run_exchange(grid)
     assert not strategy.history[-1].memory_lost
     if name == "FLEDGE client":
@@ -208,8 +212,10 @@ def test_a_server_that_died_continues_as_if_it_had_not(name, tmp_path):
     advance(resumed, grid_of(METHODS[name], first_node=2**40), 4)
     whole = strategy_of(METHODS[name])
     advance(whole, grid_of(METHODS[name]), 4)
-    for ours, theirs in zip(jax.tree.leaves(resumed.loop.state), jax.tree.leaves(whole.loop.state), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for own_values, other_values in zip(
+        jax.tree.leaves(resumed.loop.state), jax.tree.leaves(whole.loop.state), strict=True
+    ):
+        np.testing.assert_array_equal(own_values, other_values)
     assert resumed.loop.counts == whole.loop.counts
 
 

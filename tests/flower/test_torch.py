@@ -51,9 +51,9 @@ def close(actual, expected, tolerance=2e-6):
 @pytest.mark.parametrize("tensors", [False, True])
 def test_a_module_says_what_the_same_network_in_jax_says(tensors):
     inputs, targets = rows()
-    given = (torch.tensor(inputs), torch.tensor(targets)) if tensors else (inputs, targets)
+    arguments = (torch.tensor(inputs), torch.tensor(targets)) if tensors else (inputs, targets)
     module = network()
-    problem, x = torch_problem(module, F.cross_entropy, given), torch_start(module)
+    problem, x = torch_problem(module, F.cross_entropy, arguments), torch_start(module)
     same = langevax.FiniteSum(jax_loss, (inputs, targets.astype(np.int32)))
 
     @eqx.filter_jit
@@ -184,8 +184,8 @@ def test_batch_normalisation_that_is_held_still_is_a_function_of_each_row():
     module(torch.tensor(rows()[0]))  # statistics
     module.eval()
     problem, x = torch_problem(module, F.cross_entropy, rows()), torch_start(module)
-    each = problem.gradients_at(x, jnp.arange(N, dtype=jnp.int32))
-    close(problem.gradient(x), jax.tree.map(lambda a: a.mean(axis=0), each))
+    row_gradients = problem.gradients_at(x, jnp.arange(N, dtype=jnp.int32))
+    close(problem.gradient(x), jax.tree.map(lambda a: a.mean(axis=0), row_gradients))
 
 
 def test_the_same_module_and_loss_are_the_same_program():

@@ -2,7 +2,7 @@
 
 Each split returns one array of row indices per client, every row in exactly one of them:
 
-    parts = by_concentration(labels, num_clients=10, concentration=0.6, seed=0)
+    parts = by_concentration(labels, num_clients=10, concentration=0.6, key=jax.random.key(0))
     federation = langevax.Federation(loss, *stack((inputs, labels), parts))
 
 Label skew changes both the gradients and the Hessians of clients.
@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Key, PyTree
 
 from langevax import checks
 
@@ -21,14 +21,14 @@ Parts = list[np.ndarray]
 TRIES = 1000
 
 
-def evenly(num_rows: int, num_clients: int, *, seed: int) -> Parts:
+def evenly(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
     """Split at random, into parts whose sizes differ by at most one."""
     checks.positive_int("num_clients", num_clients)
     checks.positive_int("num_rows", num_rows, minimum=num_clients)
-    return _sorted(np.array_split(np.random.default_rng(seed).permutation(num_rows), num_clients))
+    return _sorted(np.array_split(_generator(key).permutation(num_rows), num_clients))
 
 
-def by_concentration(labels: Any, num_clients: int, concentration: float, *, seed: int) -> Parts:
+def by_concentration(labels: Any, num_clients: int, concentration: float, *, key: Key[Array, ""]) -> Parts:
     """Give a fraction `concentration` of each class to one client, the rest evenly to the others (Murata, Suzuki 2021).
 
     Class c belongs to client c modulo `num_clients`; with more clients than classes it belongs to every client i with
@@ -39,14 +39,14 @@ def by_concentration(labels: Any, num_clients: int, concentration: float, *, see
         ValueError: a concentration outside 0..1, or a client without rows.
 
     Example:
-        >>> import numpy as np
+        >>> import jax, numpy as np
         >>> from langevax.data import partitions
         >>> labels = np.repeat([0, 1], 10)
-        >>> parts = partitions.by_concentration(labels, num_clients=2, concentration=0.8, seed=0)
+        >>> parts = partitions.by_concentration(labels, num_clients=2, concentration=0.8, key=jax.random.key(0))
         >>> [np.bincount(labels[part]).tolist() for part in parts]
         [[8, 2], [2, 8]]
     """
-    labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
+    labels, rng = _checked(labels, num_clients), _generator(key)
     if not 0 <= concentration <= 1:
         raise ValueError(f"concentration must lie in 0..1, got {concentration}; 1 gives whole classes to clients.")
     classes = np.unique(labels)
@@ -63,7 +63,7 @@ def by_concentration(labels: Any, num_clients: int, concentration: float, *, see
     return _filled(parts, "concentration", concentration)
 
 
-def dirichlet(labels: Any, num_clients: int, alpha: float, *, seed: int, min_rows: int = 1) -> Parts:
+def dirichlet(labels: Any, num_clients: int, alpha: float, *, key: Key[Array, ""], min_rows: int = 1) -> Parts:
     """Split each class in proportions drawn from Dirichlet(alpha, ..., alpha): the smaller alpha, the more skewed.
 
     Redrawn until every client has `min_rows` (Hsu, Qi, Brown 2019; Li et al., ICDE 2022).
@@ -71,7 +71,7 @@ def dirichlet(labels: Any, num_clients: int, alpha: float, *, seed: int, min_row
     Raises:
         ValueError: alpha <= 0; a thousand draws without one that gives each client `min_rows`.
     """
-    labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
+    labels, rng = _checked(labels, num_clients), _generator(key)
     checks.number("alpha", alpha, positive=True)
     checks.positive_int("min_rows", min_rows)
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -89,9 +89,9 @@ def dirichlet(labels: Any, num_clients: int, alpha: float, *, seed: int, min_row
     )
 
 
-def shards(labels: Any, num_clients: int, *, seed: int, shards_per_client: int = 2) -> Parts:
+def shards(labels: Any, num_clients: int, *, key: Key[Array, ""], shards_per_client: int = 2) -> Parts:
     """Cut rows sorted by label into equal shards, and give each client some at random (McMahan et al. 2017)."""
-    labels, rng = _checked(labels, num_clients), np.random.default_rng(seed)
+    labels, rng = _checked(labels, num_clients), _generator(key)
     checks.positive_int("shards_per_client", shards_per_client)
     number = num_clients * shards_per_client
     if number > len(labels):
@@ -116,6 +116,13 @@ def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
     if index.min() < 0 or index.max() >= rows:
         raise ValueError(f"parts must hold row indices in 0..{rows - 1}, got {index.min()}..{index.max()}.")
     return jax.tree.map(lambda a: np.asarray(a)[index], data), counts
+
+
+def _generator(key: Key[Array, ""]) -> np.random.Generator:
+    """NumPy's generator for a key; `numpy.random.default_rng(n)` for `jax.random.key(n)`."""
+    checks.typed_key(key)
+    words = np.asarray(jax.random.key_data(key)).astype(">u4")
+    return np.random.default_rng(int.from_bytes(words.tobytes()))
 
 
 def _checked(labels: Any, num_clients: int) -> np.ndarray:

@@ -84,12 +84,12 @@ class Federated(Algorithm):
             raise TypeError(f"{name} needs a langevax.Federation, got {type(problem).__name__}; see Federation.of.")
         self.check_clients_per_round(problem.size, f"the federation has {problem.size} clients")
 
-    def check_clients_per_round(self, num_clients: int, found: str) -> None:
+    def check_clients_per_round(self, num_clients: int, context: str) -> None:
         """Raise where a round needs more clients than there are."""
         selected = getattr(self, "clients_per_round", None)
         if selected is not None and selected > num_clients:
             raise ValueError(
-                f"clients_per_round is {selected} but {found}; pass clients_per_round <= {num_clients}, or None for "
+                f"clients_per_round is {selected} but {context}; pass clients_per_round <= {num_clients}, or None for "
                 "all."
             )
 

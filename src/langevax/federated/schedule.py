@@ -9,10 +9,10 @@ from typing import NamedTuple
 from jax import random
 from jaxtyping import Array, Key
 
-from langevax.algorithm import INIT_STEP, START_STEP
 from langevax.federated.exchange import Exchange, Periodic
 from langevax.federated.rounds import Federated
 from langevax.problems.federation import Clients
+from langevax.algorithm import INIT_STEP, START_STEP
 
 
 class ScheduledExchange(NamedTuple):
@@ -22,19 +22,27 @@ class ScheduledExchange(NamedTuple):
     exchange: Exchange
     order: int
     """Within the initial exchanges, or within its round."""
+    step: int
+    """Of its round; a number that no round has for initial exchanges."""
+
+    def key(self, key: Key[Array, ""]) -> Key[Array, ""]:
+        """Its key in a run with this key."""
+        return random.fold_in(random.fold_in(key, self.step), self.order)
 
 
-def initial_exchanges(algorithm: Federated) -> list[ScheduledExchange]:
-    """The exchanges before the first round."""
-    return [ScheduledExchange(f"initial/{i}", exchange, i) for i, exchange in enumerate(algorithm.initial_exchanges())]
+def initial_exchanges(algorithm: Federated, earlier_starts: int = 0) -> list[ScheduledExchange]:
+    """The exchanges before the first round; after earlier starts, those between two rounds."""
+    step = INIT_STEP if earlier_starts == 0 else START_STEP - earlier_starts
+    exchanges = enumerate(algorithm.initial_exchanges())
+    return [ScheduledExchange(f"initial/{i}", exchange, i, step) for i, exchange in exchanges]
 
 
-def round_exchanges(algorithm: Federated, clients: Clients, step: int, restarted: bool) -> list[ScheduledExchange]:
-    """The exchanges of round `step`; after a restart a `Periodic` begins again."""
+def round_exchanges(algorithm: Federated, clients: Clients, step: int, just_started: bool) -> list[ScheduledExchange]:
+    """The exchanges of round `step`; after a start a `Periodic` begins again."""
     scheduled = []
     for i, exchange in enumerate(algorithm.exchanges(clients)):
-        alternatives = _alternatives(i, exchange)
-        later = isinstance(exchange, Periodic) and not restarted and step % int(exchange.period) != 0
+        alternatives = _alternatives(exchange, i, step)
+        later = isinstance(exchange, Periodic) and not just_started and step % int(exchange.period) != 0
         scheduled.append(alternatives[1 if later else 0])
     return scheduled
 
@@ -47,22 +55,12 @@ def by_name(algorithm: Federated, clients: Clients, name: str) -> Exchange:
     """
     scheduled = initial_exchanges(algorithm)
     for i, exchange in enumerate(algorithm.exchanges(clients)):
-        scheduled += _alternatives(i, exchange)
+        scheduled += _alternatives(exchange, i, 0)
     return {one.name: one.exchange for one in scheduled}[name]
 
 
-def _alternatives(index: int, exchange: Exchange | Periodic) -> list[ScheduledExchange]:
-    if isinstance(exchange, Periodic):
-        fields = ("first", "otherwise")
-        return [ScheduledExchange(f"round/{index}/{name}", getattr(exchange, name), index) for name in fields]
-    return [ScheduledExchange(f"round/{index}", exchange, index)]
-
-
-def initial_key(key: Key[Array, ""], restart: int, index: int) -> Key[Array, ""]:
-    """The key of an initial exchange: of `restart` 0 before the first round, of later ones between two rounds."""
-    return random.fold_in(random.fold_in(key, INIT_STEP if restart == 0 else START_STEP - restart), index)
-
-
-def round_key(key: Key[Array, ""], step: int, index: int) -> Key[Array, ""]:
-    """The key of an exchange of round `step`."""
-    return random.fold_in(random.fold_in(key, step), index)
+def _alternatives(exchange: Exchange | Periodic, order: int, step: int) -> list[ScheduledExchange]:
+    if not isinstance(exchange, Periodic):
+        return [ScheduledExchange(f"round/{order}", exchange, order, step)]
+    first = ScheduledExchange(f"round/{order}/first", exchange.first, order, step)
+    return [first, ScheduledExchange(f"round/{order}/otherwise", exchange.otherwise, order, step)]

@@ -1,6 +1,6 @@
 """The server of a federated run whose clients are elsewhere: what to send to whom, and the update from the replies.
 
-    loop = ServerLoop(algorithm, position, key=key);  loop.restart(clients)
+    loop = ServerLoop(algorithm, position, key=key);  loop.start(clients)
     request = loop.next()                         the next exchange: clients, their messages and keys
     loop.receive(request, {client: reply})        replies of those who answered; others count as drop-outs
 
@@ -20,7 +20,6 @@ from jax import random
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from langevax import trees
-from langevax.algorithm import trace_floats
 from langevax.federated import schedule
 from langevax.federated.exchange import Exchange, Replies
 from langevax.federated.rounds import COUNTS, Federated, client_key, cost, exchange_keys
@@ -29,6 +28,7 @@ from langevax.federated.schedule import ScheduledExchange
 from langevax.keys import unrolled
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
+from langevax.algorithm import trace_floats
 
 
 class ExchangeRequest(NamedTuple):
@@ -61,7 +61,7 @@ class ServerLoop:
         state: the server's named tuple, with `.position`.
         step: completed rounds.
         number: completed exchanges.
-        num_restarts: calls of `restart`.
+        num_starts: calls of `start`.
         counts: `exchanges`, `vectors`, `bytes`, `evaluations`, as `simulate` counts them.
 
     Raises:
@@ -78,17 +78,17 @@ class ServerLoop:
             )
         self.key = key
         self.start_at(position)
-        self.algorithm = trace_floats(algorithm, trees.dtype_of(self._start))
-        self.step = self.number = self.num_restarts = 0
+        self.algorithm = trace_floats(algorithm, trees.dtype_of(self._initial_position))
+        self.step = self.number = self.num_starts = 0
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.memory_versions = np.zeros(0, np.int64)
         self._shapes: dict[str, Any] = {}
         self._queue: deque[ScheduledExchange] = deque()
-        self._initial = self._restarted = False
+        self._initial = self._just_started = False
 
     @property
     def position(self) -> PyTree:
-        return self.state.position if self.num_restarts else self._start
+        return self.state.position if self.num_starts else self._initial_position
 
     @property
     def between_rounds(self) -> bool:
@@ -96,10 +96,10 @@ class ServerLoop:
         return not self._queue
 
     def start_at(self, position: PyTree) -> None:
-        """Set the start; before the first `restart`."""
-        self._start = jax.tree.map(jnp.asarray, position)
+        """Set the start; before the first `start`."""
+        self._initial_position = jax.tree.map(jnp.asarray, position)
 
-    def restart(self, clients: Clients) -> None:
+    def start(self, clients: Clients) -> None:
         """Start with these clients from the present position, and forget what is known of others.
 
         A table is only valid for the clients it was made with.
@@ -110,40 +110,36 @@ class ServerLoop:
         self.algorithm.check_clients_per_round(clients.num_clients, f"there are {clients.num_clients} clients")
         self.state = self.algorithm.server(self.position, clients)
         self.clients, self.memory_versions = clients, np.full(clients.num_clients, -1)
-        self._queue = deque(schedule.initial_exchanges(self.algorithm))
-        self._initial, self._restarted = bool(self._queue), True
-        self.num_restarts += 1
+        self._queue = deque(schedule.initial_exchanges(self.algorithm, self.num_starts))
+        self._initial, self._just_started = bool(self._queue), True
+        self.num_starts += 1
 
     def progress(self) -> dict[str, Any]:
         """What a checkpoint holds beside `state`, between rounds."""
         return {
             "step": self.step,
             "number": self.number,
-            "num_restarts": self.num_restarts,
-            "restarted": self._restarted,
+            "num_starts": self.num_starts,
+            "just_started": self._just_started,
             "counts": self.counts,
             "memory_versions": self.memory_versions.tolist(),
         }
 
     def resume(self, clients: Clients, progress: Mapping[str, Any], leaves: list[np.ndarray]) -> None:
         """Continue between two rounds, from `progress` and the leaves of `state`."""
-        like = eqx.filter_eval_shape(self.algorithm.server, self._start, clients)
+        like = eqx.filter_eval_shape(self.algorithm.server, self._initial_position, clients)
         self.state = jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves])
         self.clients, self.memory_versions = clients, np.array(progress["memory_versions"], np.int64)
-        self.step, self.number, self.num_restarts = (int(progress[n]) for n in ("step", "number", "num_restarts"))
-        self._restarted = bool(progress["restarted"])
+        self.step, self.number, self.num_starts = (int(progress[n]) for n in ("step", "number", "num_starts"))
+        self._just_started = bool(progress["just_started"])
         self.counts = {name: int(progress["counts"][name]) for name in COUNTS}
 
     def next(self) -> ExchangeRequest:
         """The next exchange; the same until `receive`."""
         if not self._queue:
-            self._queue = deque(schedule.round_exchanges(self.algorithm, self.clients, self.step, self._restarted))
+            self._queue = deque(schedule.round_exchanges(self.algorithm, self.clients, self.step, self._just_started))
         scheduled, step = self._queue[0], 0 if self._initial else self.step
-        if self._initial:
-            key = schedule.initial_key(self.key, self.num_restarts - 1, scheduled.order)
-        else:
-            key = schedule.round_key(self.key, step, scheduled.order)
-        selection, ids, keys = _select(scheduled.exchange, self.state, self.clients, key)
+        selection, ids, keys = _select(scheduled.exchange, self.state, self.clients, scheduled.key(self.key))
         clients = np.asarray(ids).tolist()
         messages = [scheduled.exchange.message(self.state, jnp.int32(client)) for client in clients]
         versions = self.memory_versions[clients].tolist()
@@ -171,12 +167,12 @@ class ServerLoop:
         if self._initial:
             self._initial = bool(self._queue)
         elif not self._queue:
-            self.step, self._restarted = self.step + 1, False
+            self.step, self._just_started = self.step + 1, False
         return counts
 
     def reply_shape(self, request: ExchangeRequest) -> Any:
         """The shapes of a reply, which depend on the method and the model alone."""
-        (name, exchange, _), position = request.scheduled, self.position
+        name, exchange, position = request.scheduled.name, request.scheduled.exchange, self.position
 
         def reply() -> Any:
             client, memory = _without_rows(position), self.algorithm.memory(position)

@@ -16,8 +16,8 @@ from jaxtyping import PyTree
 from langevax.flower import wire
 from langevax.flower.strategy import Evaluate, ExchangeRecord, FederatedStrategy
 from langevax.flower.task import Task
-from langevax.run import keep_compiled_programs
 from langevax.run.checkpoint import write_atomically
+from langevax.run import keep_compiled_programs
 
 DEFAULTS: dict[str, Any] = {
     "rounds": 3,
@@ -76,7 +76,7 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
             evaluate_every=int(config["evaluate-every"]),
         )
     finally:
-        if folder is not None and strategy.loop.num_restarts:
+        if folder is not None and strategy.loop.num_starts:
             _write_model_and_history(folder, strategy)
     if folder is not None:
         content = {

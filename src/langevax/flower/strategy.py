@@ -207,7 +207,7 @@ class FederatedStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Messages of the next exchange, for loops other than `start`: there a round is one exchange."""
-        if not self.loop.num_restarts:
+        if not self.loop.num_starts:
             self._begin(grid)
         if self.loop.between_rounds:
             self._update_clients(grid)
@@ -279,7 +279,7 @@ class FederatedStrategy(Strategy):
         registry = self.registry
         registry.wait_for(grid, self.num_clients, self.join_seconds, self.poll_seconds)
         if saved is None:
-            self.loop.restart(registry.set_clients(registry.candidates()))
+            self.loop.start(registry.set_clients(registry.candidates()))
             return
         progress = saved.progress
         rows = {int(p): int(n) for p, n in progress["rows"].items()}
@@ -307,7 +307,7 @@ class FederatedStrategy(Strategy):
         if len(registry.candidates()) < needed:
             log(WARNING, "%s: waiting for %d clients", "; ".join(reasons), needed)
             registry.wait_for(grid, needed, self.join_seconds, self.poll_seconds)
-        self.loop.restart(registry.set_clients(registry.candidates()))
+        self.loop.start(registry.set_clients(registry.candidates()))
         self._restart_reason = ""
         log(WARNING, "Restarting with clients %s: %s", registry.partitions, "; ".join(reasons))
 
@@ -359,19 +359,19 @@ class FederatedStrategy(Strategy):
     ) -> None:
         """Update the state from replies, by the index of their messages; rejected ones count as drop-outs."""
         request, shape = sent.request, self.loop.reply_shape(sent.request)
-        trees: dict[int, Any] = {}
+        contents: dict[int, Any] = {}
         norms: dict[int, float] = {}
         rejected: dict[int, str] = {}
         lost = []
         for index, reply in replies.items():
             try:
-                trees[index], norms[index] = self.checker.check(sent.messages[index], reply, shape)
+                contents[index], norms[index] = self.checker.check(sent.messages[index], reply, shape)
             except MemoryLost:
                 lost.append(index)
             except Rejected as error:
                 rejected[index] = str(error)
         rejected |= self.checker.too_large(request.scheduled.name, norms)
-        accepted = {sent.clients[index]: trees[index] for index in sorted(trees) if index not in rejected}
+        accepted = {sent.clients[index]: contents[index] for index in sorted(contents) if index not in rejected}
         counts = self.loop.receive(request, accepted)
         self.registry.record(request.clients, set(accepted))
         partition = [self.registry.partitions[client] for client in sent.clients]

@@ -32,7 +32,7 @@ def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
     Args:
         module: a `torch.nn.Module` with float32 parameters whose output for a row depends on that row alone. Build it
             once in a process: each new module compiles a new program.
-        loss: `loss(outputs, targets) -> scalar`, the mean over the rows given, such as
+        loss: `loss(outputs, targets) -> scalar`, the mean over the rows, such as
             `torch.nn.functional.cross_entropy`. Define it once: each new function compiles a new program.
         rows: (inputs, targets), each a NumPy array or tensor with one row per example along axis 0; several inputs as
             a tuple. Floating rows become float32; integers reach the module and the loss in their own dtype.
@@ -178,8 +178,8 @@ def _parameters(module: Any) -> dict[str, torch.nn.Parameter]:
 def _check_names(position: Any, parameters: dict[str, torch.nn.Parameter]) -> None:
     names = set(position) if isinstance(position, dict) else None
     if names != set(parameters):
-        given = type(position).__name__ if names is None else sorted(names)
-        raise ValueError(f"position must be a dict of {sorted(parameters)}, got {given}; see torch_start.")
+        actual = type(position).__name__ if names is None else sorted(names)
+        raise ValueError(f"position must be a dict of {sorted(parameters)}, got {actual}; see torch_start.")
     for name, p in parameters.items():
         if np.shape(position[name]) != tuple(p.shape):
             raise ValueError(

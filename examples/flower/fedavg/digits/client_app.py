@@ -1,4 +1,4 @@
-"""A client, which has digits of its own."""
+"""A client with its own digits."""
 
 import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -8,14 +8,14 @@ from digits.task import Net, load_data
 from digits.task import test as test_fn
 from digits.task import train as train_fn
 
-torch.set_num_threads(1)  # clients of one machine would be in each other's way
+torch.set_num_threads(1)  # so that clients on one machine do not slow each other down
 net = Net()
 app = ClientApp()
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """From this client's rows."""
+    """Use the rows of this client."""
     net.load_state_dict(message.content["arrays"].to_torch_state_dict())
     partition_id = context.node_config["partition-id"]
     num_partitions = context.node_config["num-partitions"]
@@ -29,7 +29,7 @@ def train(message: Message, context: Context) -> Message:
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Test the server's network."""
+    """Test the network of the server."""
     net.load_state_dict(message.content["arrays"].to_torch_state_dict())
     rows = load_data(context.node_config["partition-id"], context.node_config["num-partitions"])
     loss, accuracy = test_fn(net, rows)

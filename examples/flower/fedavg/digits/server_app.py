@@ -1,4 +1,4 @@
-"""The server, which tests on digits that no client has."""
+"""The server, which tests on held-out digits."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
-    """On rows held out."""
+    """Test on held-out rows."""
     net = Net()
     net.load_state_dict(arrays.to_torch_state_dict())
     _, held_out = load_all()

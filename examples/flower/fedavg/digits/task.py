@@ -1,4 +1,4 @@
-"""The network, each client's digits, and how to train and to test."""
+"""The network, the digits of each client, training and testing."""
 
 import numpy as np
 import torch
@@ -21,12 +21,12 @@ class Net(nn.Module):
 
 
 def load_all():
-    """(pixels, labels) to train with, and a fifth that is held out."""
+    """(pixels, labels) of the training rows and of a held-out fifth."""
     pixels, labels = load_digits(return_X_y=True)
     pixels, labels = torch.tensor(pixels / 16, dtype=torch.float32), torch.tensor(labels)
     order = np.random.default_rng(0).permutation(len(labels))
-    held, kept = np.split(order, [len(labels) // 5])
-    return (pixels[kept], labels[kept]), (pixels[held], labels[held])
+    held, train_rows = np.split(order, [len(labels) // 5])
+    return (pixels[train_rows], labels[train_rows]), (pixels[held], labels[held])
 
 
 def load_data(partition_id, num_partitions):
@@ -36,7 +36,7 @@ def load_data(partition_id, num_partitions):
 
 
 def train(net, rows, epochs, learning_rate, batch_size):
-    """Descend on the cross-entropy; the mean loss on the way."""
+    """Descend on the cross-entropy and return the mean loss."""
     optimizer, losses = torch.optim.SGD(net.parameters(), lr=learning_rate), []
     for _ in range(epochs):
         for pixels, labels in DataLoader(TensorDataset(*rows), batch_size=batch_size, shuffle=True):

@@ -1,16 +1,16 @@
-"""A client, which has digits of its own."""
+"""A client with its own digits."""
 
 import torch
 
 import langevax as lx
 from digits.task import Net, load_data
 
-torch.set_num_threads(1)  # clients of one machine would be in each other's way
+torch.set_num_threads(1)  # so that clients on one machine do not slow each other down
 net = Net()
 
 
 def problem(context):
-    """From this client's rows."""
+    """Use the rows of this client."""
     partition_id = context.node_config["partition-id"]
     num_partitions = context.node_config["num-partitions"]
     rows = load_data(partition_id, num_partitions)

@@ -20,7 +20,8 @@ from langevax.data import partitions
 from langevax.federated import Federated
 from langevax.federated.defaults import METHODS
 from langevax.problems.federation import Federation
-from langevax.run import DivergenceError, Result, keep_compiled_programs, simulate
+from langevax.run import DivergenceError, Result, simulate
+from langevax.run import keep_compiled_programs
 
 PARTITIONS = ("even", "concentration", "dirichlet", "shards")
 FRAMES, ROWS_SHOWN = 100, 10
@@ -136,15 +137,15 @@ def split(options: SimulationOptions, labels: np.ndarray) -> partitions.Parts:
         raise BadInput(f"{option} is not a split; {_alternatives(kind, PARTITIONS)}")
     if (kind == "even") == bool(text):
         raise BadInput(f"{option} must be even, or a name with its number, like concentration:0.6.")
-    number, seed = options.clients, options.seed
+    number, key = options.clients, jax.random.key(options.seed)
     try:
         if kind == "even":
-            return partitions.evenly(len(labels), number, seed=seed)
+            return partitions.evenly(len(labels), number, key=key)
         if kind == "concentration":
-            return partitions.by_concentration(labels, number, float(text), seed=seed)
+            return partitions.by_concentration(labels, number, float(text), key=key)
         if kind == "dirichlet":
-            return partitions.dirichlet(labels, number, float(text), seed=seed)
-        return partitions.shards(labels, number, seed=seed, shards_per_client=int(text))
+            return partitions.dirichlet(labels, number, float(text), key=key)
+        return partitions.shards(labels, number, key=key, shards_per_client=int(text))
     except ValueError as error:
         invalid = "convert" in str(error) or "literal" in str(error)
         why = f"{text!r} is not a number" if invalid else str(error).rstrip(".")

@@ -11,15 +11,15 @@ is installed or left behind, no telemetry is sent, and no other machine is reach
 """
 
 from langevax.flower.engines.credentials import Certificates, NodeKey, make_certificates, make_node_key
-from langevax.flower.engines.engine import Deployment, Run, RunOutcome, Simulation, app_config
+from langevax.flower.engines.engine import AppRun, Deployment, RunOutcome, Simulation, app_config
 from langevax.flower.engines.processes import EngineError
 
 __all__ = [
+    "AppRun",
     "Certificates",
     "Deployment",
     "EngineError",
     "NodeKey",
-    "Run",
     "RunOutcome",
     "Simulation",
     "app_config",

@@ -4,20 +4,28 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sysconfig
 import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import tomli_w
 from flwr.common.config import flatten_dict
 
 from langevax import checks
 from langevax.flower.engines.credentials import Certificates, NodeKey
-from langevax.flower.engines.processes import EngineError, ProcessFamily, Program, free_port, is_listening
+from langevax.flower.engines.processes import (
+    LOOPBACK,
+    EngineError,
+    ProcessFamily,
+    Program,
+    free_port,
+    is_listening,
+)
 
 CONNECTION = "langevax"
 ENVIRONMENT = {
@@ -29,10 +37,10 @@ ENVIRONMENT = {
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",  # seconds, not 1; 0.05 takes twice the processor time
     "PYTHONUNBUFFERED": "1",  # logs as they are written
 }
-LOOPBACK = "127.0.0.1"
 MAX_SOCKET_FOLDER = 32  # letters of a folder that Ray's sockets, of 107 letters at most, fit in
 RUN_STARTED = re.compile(r"Successfully started run (\d+)")
 STREAM_STARTED = "Starting logstream for run_id"  # Flower's last line before those of the server app
+NOT_STARTED = "the engine is not started; use it in a `with` block."
 NODE_READY = re.compile(r"SuperNode ID: (\d+)")
 
 
@@ -57,7 +65,7 @@ class RunOutcome(NamedTuple):
         return self.status == "finished"
 
 
-class Run:
+class AppRun:
     """A run in progress."""
 
     def __init__(self, stream: Program, server: Program, flwr: Callable[..., str]):
@@ -130,7 +138,6 @@ class Engine:
         server_options: of `flower-superlink`, beside its address.
         connection: of the command `flwr` to the SuperLink, beside its address.
         run_options: of `flwr run`, beside the app and its settings.
-        host: the address of this machine on which the SuperLink listens.
         logs: folder for the logs; None: they are removed with the engine.
         patience: seconds that a program may take until it is ready.
     """
@@ -141,13 +148,11 @@ class Engine:
         connection: Mapping[str, Any],
         run_options: Sequence[str] = (),
         *,
-        host: str = LOOPBACK,
         logs: str | Path | None = None,
         patience: float = 120.0,
     ):
         checks.number("patience", patience, positive=True)
-        self.host, self.patience = host, patience
-        self.home = Path()
+        self.patience, self.home = patience, Path()
         self._server_options, self._connection, self._run_options = server_options, connection, run_options
         self._logs = None if logs is None else Path(logs).absolute()
         self._family: ProcessFamily | None = None
@@ -158,17 +163,16 @@ class Engine:
         self._family = ProcessFamily(self.home)
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
-            port = free_port(self.host)
-            address = LOOPBACK if self.host == "0.0.0.0" else self.host
-            self.address = f"{address}:{port}"
+            port = free_port()
+            self.address = f"{LOOPBACK}:{port}"
             connection = tomli_w.dumps({"address": self.address, **self._connection})
             (self.home / "config.toml").write_text(
                 f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n{connection}', encoding="utf-8"
             )
             command = [find_program("flower-superlink"), "--disable-runtime-dependency-installation"]
-            command += ["--host", self.host, "--port", str(port), *self._server_options]
+            command += ["--host", LOOPBACK, "--port", str(port), *self._server_options]
             self.server = self.start_program("The SuperLink", command, "superlink.log")
-            self.server.wait_for(lambda: is_listening(address, port), self.patience, "ready")
+            self.server.wait_for(lambda: is_listening(port), self.patience, "ready")
             self.start_clients()
         except BaseException:
             self.__exit__()
@@ -183,7 +187,7 @@ class Engine:
     def family(self) -> ProcessFamily:
         """All processes of the engine."""
         if self._family is None:
-            raise RuntimeError("the engine is not started; use it in a `with` block.")
+            raise RuntimeError(NOT_STARTED)
         return self._family
 
     @property
@@ -218,7 +222,7 @@ class Engine:
         """
         return self.launch(app, settings).wait(timeout, on_line)
 
-    def launch(self, app: str | Path, settings: Mapping[str, Any] | None = None) -> Run:
+    def launch(self, app: str | Path, settings: Mapping[str, Any] | None = None) -> AppRun:
         """Start a run without waiting for it."""
         known = app_config(app)
         for key in settings or {}:
@@ -231,7 +235,7 @@ class Engine:
             config.write_text(tomli_w.dumps(settings), encoding="utf-8")
             command += ["--run-config", str(config)]
         stream = self.start_program("flwr run", [find_program("flwr"), *command], f"{name}.log")
-        return Run(stream, self.server, self.flwr)
+        return AppRun(stream, self.server, self.flwr)
 
     def flwr(self, *arguments: str) -> str:
         """The output of the command `flwr` on this engine, as in `engine.flwr("supernode", "ls", "langevax")`.
@@ -239,16 +243,18 @@ class Engine:
         Raises:
             EngineError: it failed or took longer than the engine's patience.
         """
-        family, log = self.family, self.home / f"flwr-{time.monotonic_ns()}.log"
+        if self._family is None:
+            raise RuntimeError(NOT_STARTED)
         command = [find_program("flwr"), *arguments]
-        program = family.start(" ".join(["flwr", *arguments]), command, self.environment, log)
-        program.wait_for(lambda: program.exit_code is not None, self.patience, "done")
-        text = program.text()
-        family.kill(program)
-        if program.exit_code != 0 or '"success": false' in text:
-            raise program.failure(f"failed with exit code {program.exit_code}")
-        log.unlink()
-        return text
+        try:
+            done = subprocess.run(
+                command, env=self.environment, capture_output=True, text=True, timeout=self.patience, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise EngineError(f"flwr {arguments[0]} took longer than {self.patience:g} seconds.") from error
+        if done.returncode != 0 or '"success": false' in done.stdout:
+            raise EngineError(f"flwr {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     def start_clients(self) -> None:
         """Start the clients that exist before a run; none, unless an engine has some."""
@@ -262,8 +268,7 @@ class Simulation(Engine):
 
     Args:
         num_clients: P.
-        cpus_per_client: processors that a client takes while it works.
-        cpus: processors for all; "auto" takes those of this machine.
+        cpus: processors, one for each client that works; "auto" takes those of this machine.
         options: of `Engine`.
 
     Example (a Flower app in the folder "myapp"):
@@ -272,14 +277,11 @@ class Simulation(Engine):
             assert engine.run("myapp", {"rounds": 3}).finished
     """
 
-    def __init__(self, num_clients: int, *, cpus_per_client: int = 1, cpus: int | str = "auto", **options: Any):
+    def __init__(self, num_clients: int, *, cpus: int | Literal["auto"] = "auto", **options: Any):
         checks.positive_int("num_clients", num_clients)
-        checks.positive_int("cpus_per_client", cpus_per_client)
-        number = max(os.cpu_count() or 1, cpus_per_client) if cpus == "auto" else cpus
-        checks.positive_int("cpus", number, minimum=cpus_per_client)
-        federation = (
-            f"num-supernodes={num_clients} client-resources-num-cpus={cpus_per_client} init-args-num-cpus={number}"
-        )
+        number = os.cpu_count() or 1 if cpus == "auto" else cpus
+        checks.positive_int("cpus", number)
+        federation = f"num-supernodes={num_clients} client-resources-num-cpus=1 init-args-num-cpus={number}"
         run_options = ["--federation-config", federation]
         super().__init__(["--insecure", "--simulation"], {"insecure": True}, run_options, **options)
 

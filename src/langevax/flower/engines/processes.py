@@ -28,6 +28,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MARK = "LANGEVAX_FAMILY"
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LOG_LINES = 15  # in error messages
+LOOPBACK = "127.0.0.1"
 PORTS = range(20000, 32000)  # below those that systems give to outgoing connections
 
 
@@ -154,22 +155,20 @@ def end(mark: str, grace: float) -> None:
         time.sleep(0.02)
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nothing listens on."""
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
     for port in SystemRandom().sample(PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+            probe.bind((LOOPBACK, port))
             return port
-    raise EngineError(
-        f"no port of {PORTS.start}..{PORTS.stop - 1} is free on {host!r}; is it an address of this machine?"
-    )
+    raise EngineError(f"no port of {PORTS.start}..{PORTS.stop - 1} is free; end other programs.")
 
 
-def is_listening(host: str, port: int) -> bool:
-    """True if the port accepts connections."""
+def is_listening(port: int) -> bool:
+    """True if a port of the loopback interface accepts connections."""
     try:
-        socket.create_connection((host, port), timeout=1).close()
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
     except OSError:
         return False
     return True
