@@ -1,51 +1,52 @@
-"""Every table: `python -m benchmarks`, or `python -m benchmarks driver memory`. First comes the one beside peers.
+"""Every table: `python -m benchmarks`, or `python -m benchmarks driver memory`. The first is the one beside peers."""
 
-A file may declare lines of that table (`CASES`), and print a table of its own (`main`).
-"""
-
+import argparse
 import importlib
 import sys
 
 from benchmarks.beside.__main__ import main as beside
 from benchmarks.beside.case import FILES
 
-TABLES = (
-    "tables",
-    "curves_and_graphs",
-    "solvers",
-    "driver",
-    "mfld_step",
-    "svrg_chains",
-    "sledge_step",
-    "two_phase",
-    "federated",
-    "flower",
-    "sampling",
-    "function_space",
-    "feature_learning",
-    "memory",
-    "processes",
-    "growth",
-    "largest",
-    "import_time",
-    "first_step",
-    "out_of_core",
-)
+TABLES = {
+    "tables": "tables:main",
+    "curves_and_graphs": "curves_and_graphs:main",
+    "solvers": "tables:solvers",
+    "driver": "driver",
+    "mfld_step": "mfld_step",
+    "svrg_chains": "estimators",
+    "sledge_step": "estimators:main",
+    "two_phase": "two_phase",
+    "federated": "federated:main",
+    "flower": "flower:main",
+    "sampling": "sampling:main",
+    "function_space": "function_space:main",
+    "feature_learning": "feature_learning:main",
+    "memory": "startup:memory",
+    "processes": "cluster:processes",
+    "growth": "growth:main",
+    "largest": "largest:main",
+    "import_time": "startup:import_time",
+    "first_step": "startup:first_step",
+    "out_of_core": "out_of_core:main",
+}
+"""Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 
 
 def main() -> int:
-    """The named tables, or all of them; 1 where a line failed."""
-    names = sys.argv[1:]
+    """Print the named tables, or all of them; 1 where a line failed."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(TABLES)}; all of them by default")
+    names = parser.parse_args().names
     if unknown := [name for name in names if name not in TABLES]:
         sys.exit(f"no table {unknown[0]!r}; there are {', '.join(TABLES)}")
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names or TABLES}
-    with_lines = tuple(name for name, module in modules.items() if hasattr(module, "CASES"))
+    chosen = {name: TABLES[name].partition(":") for name in names or TABLES}
+    files = tuple(dict.fromkeys(file for file, _, _ in chosen.values() if file in FILES)) if names else FILES
     own = ["--out", f"out/{'-'.join(names)}.json"] if names else []  # the whole table keeps its file
-    failed = beside(own, with_lines if names else FILES) if with_lines else 0
-    for name, module in modules.items():
-        if hasattr(module, "main"):
+    failed = beside(own, files) if files else 0
+    for name, (file, _, function) in chosen.items():
+        if function:
             print(f"\n# {name}", flush=True)
-            module.main()
+            getattr(importlib.import_module(f"benchmarks.{file}"), function)()
     return failed
 
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 import langevax as lx
 from benchmarks.beside.case import Candidate, Case
-from benchmarks.mfld_task import table
+from benchmarks.mfld_torch import table
 from langevax.keys import unrolled
 
 STEP, RIDGE, TEMPERATURE = 0.05, 1e-3, 1e-3

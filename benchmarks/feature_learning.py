@@ -8,7 +8,7 @@ sampled W0. The table below holds the closed form against networks that take the
 import numpy as np
 from scipy.special import erf
 
-from benchmarks.timing import in_turns, median, ratio
+from benchmarks.beside.measure import in_turns, median, ratio
 from langevax.theory.feature_learning import gaussian_equivalent, hermite_coefficients, risk_one_step
 
 SAMPLES = np.linspace(0.5, 8, 20)
@@ -84,10 +84,10 @@ def agreement(dim: int = 500, draws: int = 4) -> None:
         row = f"{n:>5} {neurons:>5}"
         for eta in STEPS:
             rng = np.random.default_rng(1)
-            found = [network(rng, int(n * dim), int(neurons * dim), RIDGE, eta, dim) for _ in range(draws)]
+            risks = [network(rng, int(n * dim), int(neurons * dim), RIDGE, eta, dim) for _ in range(draws)]
             closed = risk_one_step(n, neurons, RIDGE, eta, "erf", "erf", NOISE)
-            off.append(abs(np.mean(found) / closed - 1))
-            row += f"{np.mean(found):>10.4f}+-{np.std(found, ddof=1) / draws**0.5:.4f} {closed:>8.4f}"
+            off.append(abs(np.mean(risks) / closed - 1))
+            row += f"{np.mean(risks):>10.4f}+-{np.std(risks, ddof=1) / draws**0.5:.4f} {closed:>8.4f}"
         print(row, flush=True)
     print(f"relative difference: mean {np.mean(off):.1%}, largest {np.max(off):.1%} ({draws} draws, d = {dim})")
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import langevax as lx
-from benchmarks.timing import in_turns, median
+from benchmarks.beside.measure import in_turns, median
 
 CLIENTS, ROWS, DIM, ASKED = 1_000, 2, 10_000, 32
 LOCAL_STEPS, ROUNDS = 4, 400

@@ -15,8 +15,8 @@ import numpy as np
 
 import langevax as lx
 from benchmarks.beside.case import Candidate, Case
+from benchmarks.beside.measure import in_turns, median, ratio
 from benchmarks.driver import simulated
-from benchmarks.timing import in_turns, median, ratio
 from langevax.keys import unrolled
 from langevax.problems.problem import Function
 from langevax.theory.function_space import stability_limit, steps_to_wasserstein
@@ -120,15 +120,15 @@ def wasserstein() -> None:
         modes = np.arange(1.0, num_modes + 1)
         precision, curvature = RIDGE * modes**2, 1 / modes
         spread = np.sqrt(np.sum(TEMPERATURE / (precision + curvature)[:LOW]))
-        found = {}
+        fewest = {}
         for name in ("semi_implicit", "explicit"):
             limit = min(stability_limit(name, precision, curvature), 2.0)
             tries = [
                 steps_to_wasserstein(name, h, precision[:LOW], curvature[:LOW], TEMPERATURE, SHARE * spread)
                 for h in limit * np.array([0.99, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01])
             ]
-            found[name] = min(tries)
-        ours, euler = found["semi_implicit"], found["explicit"]
+            fewest[name] = min(tries)
+        ours, euler = fewest["semi_implicit"], fewest["explicit"]
         print(
             f"{num_modes:>7,} modes: {ours:,.0f} steps semi-implicit, {euler:,.0f} explicit, ratio {euler / ours:,.0f}"
         )

@@ -1,25 +1,128 @@
 """How costs grow: seconds of a step on one core over three decades of each size, and the exponent at the large end.
 
-Exponents are those of the last decade, with standard errors from five repeats, beside what the algorithm should cost.
-Written to out/growth.json, drawn in out/growth.svg and out/growth.png.
+Exponents are those of the last decade, with standard errors from five repeats, beside what the algorithm should cost. A
+compiled `advance` is called for s and for 3 s steps; their difference over 2 s is a step, without what a run costs at
+all. Seconds are those of the processor, bound to one core: other processes take none of them. Written to
+out/growth.json, drawn in out/growth.svg and out/growth.png.
 
     python -m benchmarks growth
 """
 
 import json
+import os
+import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 import langevax as lx
 from benchmarks.driver import logistic
-from benchmarks.exponents import Grown, on_one_core, seconds_of_a_step, steps_of
-from benchmarks.needs import Parts
+from benchmarks.largest import Parts
+from langevax.algorithm import trace_floats
+from langevax.figures.theme import GREY, METHODS, OKABE_ITO, style
 from langevax.problems.problem import Function
+from langevax.run import chains, program
+
+REPEATS, LEAST = 5, 0.05  # differences at each size, and seconds that the shorter call takes at least
+MOST_STEPS = 10**8
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A method, the size that grows, and the seconds of a step: sizes by repeats."""
+
+    method: str
+    size: str
+    beside: str
+    sizes: list[int]
+    seconds: list[list[float]]
+    expected: float
+
+    @property
+    def medians(self) -> list[float]:
+        return [float(np.median(each)) for each in self.seconds]
+
+    @property
+    def exponent(self) -> float:
+        """Of the medians over the last decade: small sizes cost what a step costs at all."""
+        return power(self.sizes, self.medians)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the exponent, from one fit for each repeat."""
+        fits = [power(self.sizes, list(repeat)) for repeat in np.transpose(self.seconds)]
+        return float(np.std(fits, ddof=1) / np.sqrt(len(fits)))
+
+
+def power(sizes: list[int], seconds: list[float]) -> float:
+    """The slope of log seconds in log size over the last decade of sizes."""
+    x, y = np.log(sizes), np.log(seconds)
+    last = x >= x[-1] - np.log(10) - 1e-9
+    return float(np.polyfit(x[last], y[last], 1)[0])
+
+
+def on_one_core() -> None:
+    """Bind this process to a core, before JAX counts those that it may use."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def steps_of(parts: Parts) -> Callable[[int], Any]:
+    """steps -> the carry after so many from the start, by one compiled program."""
+    problem, algorithm = trace_floats((parts.problem, parts.algorithm), jnp.float32)
+    start, number = parts.start, parts.num_chains
+    if callable(start):
+        start = start(jax.random.key(1))
+    if number is not None:
+        start = jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), start)
+    observers, key = program.Observers(None, None), jax.random.key(0)
+    split = chains.of(start, number)
+    carry = program.begin(algorithm, problem, observers, start, key, split)
+
+    def advanced(steps: int) -> Any:
+        stop, every = jnp.int32(steps), jnp.int32(program.NO_GRID)
+        return jax.block_until_ready(
+            program.advance(algorithm, problem, observers, carry, None, key, stop, every, split)[0]
+        )
+
+    return advanced
+
+
+def seconds_of_a_step(advanced: Callable[[int], Any], unit: int = 1) -> list[float]:
+    """One difference for each repeat; steps are whole multiples of `unit`, a period of the algorithm."""
+
+    def took(steps: int) -> float:
+        began = time.process_time()
+        advanced(steps)
+        return time.process_time() - began
+
+    took(unit)
+    steps = unit
+    while (long := took(steps)) < LEAST and steps < MOST_STEPS:
+        steps *= max(2, min(8, round(1.2 * LEAST / max(long, 1e-4))))
+    return differences(took, steps)
+
+
+def differences(took: Callable[[int], float], steps: int, repeats: int = REPEATS) -> list[float]:
+    """`repeats` times (took(3 s) - took(s)) / 2 s; one that is not above 0 doubles s, and all are taken again."""
+    while True:
+        steps_seconds: list[float] = []
+        while len(steps_seconds) < repeats:
+            short, long = took(steps), took(3 * steps)
+            if long <= short:
+                break
+            steps_seconds.append((long - short) / (2 * steps))
+        else:
+            return steps_seconds
+        steps *= 2
+        if steps > MOST_STEPS:
+            raise ArithmeticError(f"{3 * steps // 2} steps took no longer than {steps // 2}: the clock stands still.")
+
 
 FILE = Path("out/growth.json")
 THREE = (100, 1_000, 10_000, 31_623, 100_000)
@@ -75,7 +178,7 @@ def modes(count: int) -> tuple[Parts, int]:
     return Parts(algorithm, problem, jnp.zeros(count)), 1
 
 
-def chains(count: int) -> tuple[Parts, int]:
+def many_chains(count: int) -> tuple[Parts, int]:
     problem = lx.FiniteSum(lambda x, row: ((x - row) ** 2).sum() / 2, rows_of(100, 10))
     return Parts(lx.Langevin(0.1, 0.5), problem, jnp.zeros(10), count), 1
 
@@ -106,7 +209,7 @@ def sizes() -> tuple[Size, ...]:
         Size("SVRG-LD", "columns d", f"{root}, n = 10,000", wide, 1, lambda k: regression(svrg, columns=k)),
         Size("SARAH-LD", "rows n", f"{root}, d = 20", million, 0.5, lambda k: regression(sarah, size=k)),
         Size("functions", "modes K", "as many grid points", smooth, 1, modes),
-        Size("LD", "chains", "n = 100, d = 10", (10, 100, 1_000, 3_162, 10_000), 1, chains),
+        Size("LD", "chains", "n = 100, d = 10", (10, 100, 1_000, 3_162, 10_000), 1, many_chains),
         Size("FLEDGE", "clients P", "d = 100, √P asked", THREE, 0.5, lambda k: fledge(clients=k)),
         Size("FLEDGE", "columns d", "P = 16, 4 asked", THREE, 1, lambda k: fledge(columns=k)),
         Size("FLEDGE", "local steps", "P = 16, d = 100", wide, 1, lambda k: fledge(num_local_steps=k)),
@@ -127,22 +230,70 @@ def measured(size: Size, at: tuple[int, ...] = ()) -> Grown:
 
 def main() -> None:
     """Print seconds a step at each end, the exponent of the last decade and the one to expect, in Markdown."""
-    from benchmarks.growth_figure import draw  # needs matplotlib
-
     on_one_core()
     print("| method | grows | beside it | from | to | us a step | exponent | expected |\n" + "|---" * 8 + "|")
-    found = []
+    curves = []
     for size in sizes():
         grown = measured(size)
-        found.append(grown)
+        curves.append(grown)
         first, last = (1e6 * grown.medians[i] for i in (0, -1))
         ends = f"{grown.sizes[0]:,} | {grown.sizes[-1]:,} | {first:,.1f} to {last:,.0f}"
         exponents = f"{grown.exponent:.2f} ± {grown.error:.2f} | {grown.expected:g}"
         print(f"| {grown.method} | {grown.size} | {grown.beside} | {ends} | {exponents} |", flush=True)
-    written = [asdict(grown) | {"exponent": grown.exponent, "error": grown.error} for grown in found]
+    written = [asdict(grown) | {"exponent": grown.exponent, "error": grown.error} for grown in curves]
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(json.dumps(written, indent=1) + "\n")
-    draw(found, FILE.with_suffix(".svg"), FILE.with_suffix(".png"))
+    draw(curves, FILE.with_suffix(".svg"), FILE.with_suffix(".png"))
+
+
+OTHERS = {
+    "MFLD, one row": (OKABE_ITO[5], "d"),
+    "P-SDCA, a coordinate": (OKABE_ITO[3], "^"),
+    "P-SDCA, a refresh": (OKABE_ITO[4], "p"),
+    "functions": (OKABE_ITO[5], "P"),
+    "FLEDGE": (OKABE_ITO[4], "X"),
+}
+CLOUDS, REST = "particles N, M", "modes K, chains, clients P, local steps"
+PANELS = {"rows n": "rows n", "columns d": "columns d", "particles N": CLOUDS, "particles M": CLOUDS}
+
+
+def draw(curves: list[Grown], *files: Path) -> None:
+    """Log-log panels; every line says its method, its exponent with the standard error, and the expected one."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    panels: dict[str, list[Grown]] = {name: [] for name in ("rows n", "columns d", CLOUDS, REST)}
+    for grown in curves:
+        panels[PANELS.get(grown.size, REST)].append(grown)
+    with matplotlib.rc_context(style()):
+        figure, axes = plt.subplots(2, 2, figsize=(10.5, 8.4))
+        for axis, (title, inside) in zip(axes.flat, panels.items(), strict=True):
+            for grown in inside:
+                one(axis, grown, alone=title != REST)
+            axis.set(xscale="log", yscale="log", title=title, xlabel="size", ylabel="seconds a step, one core")
+            low, high = axis.get_ylim()
+            axis.set_ylim(low, high * (high / low) ** 0.45)  # room for the names
+            axis.legend(loc="upper left", fontsize=8.5, handlelength=1.2, labelspacing=0.3)
+        for file in files:
+            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+        plt.close(figure)
+
+
+def one(axis, grown: Grown, alone: bool) -> None:
+    """Points with the standard error of their repeats, and the expected power through those of the last decade."""
+    colour, marker = OTHERS.get(grown.method) or METHODS.get(grown.method, (GREY, "."))
+    x, y = np.asarray(grown.sizes, float), np.asarray(grown.medians)
+    spread = np.std(grown.seconds, axis=1, ddof=1) / np.sqrt(len(grown.seconds[0]))
+    filled = colour if grown.size != "local steps" else "none"
+    name = grown.method if alone else f"{grown.method}, {grown.size}"
+    label = f"{name}: {grown.exponent:.2f} ± {grown.error:.2f}, expected {grown.expected:g}"
+    axis.errorbar(x, y, spread, fmt=marker, color=colour, markerfacecolor=filled, label=label, elinewidth=0.8)
+    last = x >= x[-1] / 10.001
+    middle = np.exp(np.mean(np.log(y[last]) - grown.expected * np.log(x[last])))
+    ends = np.array([x[last][0], x[-1]])
+    axis.plot(ends, middle * ends**grown.expected, color=colour)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The largest problem of each method that fits in 16 GB: what its compiled programs ask for, and runs that check it.
 
-Sizes come from programs compiled for arrays without memory (`benchmarks.needs`). One real run of each method, at a size
-where a gigabyte is predicted, in a process of its own, says what it took at its peak. Written to out/largest.json too.
+Sizes come from programs compiled for arrays without memory. One real run of each method, at a size where a gigabyte is
+predicted, in a process of its own, measures its peak. Written to out/largest.json too.
 
     python -m benchmarks largest              # sizes, and runs of a gigabyte
     python -m benchmarks.largest --shapes     # sizes alone
@@ -10,6 +10,7 @@ where a gigabyte is predicted, in a process of its own, says what it took at its
 
 import json
 import math
+import mmap
 import resource
 import subprocess
 import sys
@@ -19,14 +20,122 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import langevax as lx
 from benchmarks.driver import logistic
-from benchmarks.needs import Asked, Draw, Parts, asked, drawn, memory
+from langevax.algorithm import trace_floats
 from langevax.problems.problem import Function
+from langevax.run import chains, program
+
+OWN_PAGES = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+TOGETHER = 2**22  # numbers that are drawn at once
+
+Draw = Callable[..., Any]
+"""draw(*shape): numbers, or a shape alone."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What `simulate` is given."""
+
+    algorithm: Any
+    problem: Any
+    start: Any
+    num_chains: int | None = None
+
+
+@dataclass(frozen=True)
+class ProgramMemory:
+    """Bytes of one compiled program."""
+
+    arguments: int
+    outputs: int
+    temporaries: int
+    in_place: int
+
+    @property
+    def total(self) -> int:
+        return self.arguments + self.outputs + self.temporaries - self.in_place
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What a run asks for at one size: its two programs, and what lies in its problem and its state."""
+
+    begin: ProgramMemory
+    step: ProgramMemory
+    problem: int
+    state: int
+
+    @property
+    def total(self) -> int:
+        return max(self.begin.total, self.step.total)
+
+
+def memory_need(make: Callable[[Draw], Parts]) -> MemoryNeed:
+    """From compiled programs for arrays without memory."""
+
+    def built() -> Any:
+        parts = make(lambda *shape: jnp.zeros(shape))
+        algorithm, problem = trace_floats((parts.algorithm, parts.problem), jnp.float32)
+        return algorithm, problem, parts.start, parts.num_chains
+
+    algorithm, problem, start, num_chains = eqx.filter_eval_shape(built)
+    observers, key, stop = program.Observers(None, None), jax.random.key(0), jnp.int32(1)
+    algorithm, problem, start = jax.tree.map(without_memory, (algorithm, problem, start))
+    number = chains.of(start, num_chains)
+    begun = eqx.filter_eval_shape(program.begin, algorithm, problem, observers, start, key, number)
+    carry = jax.tree.map(without_memory, begun)
+    begin = program.begin.lower(algorithm, problem, observers, start, key, number)
+    step = program.advance.lower(algorithm, problem, observers, carry, None, key, stop, stop, number)
+    return MemoryNeed(program_memory(begin), program_memory(step), num_bytes(problem), num_bytes(carry))
+
+
+def program_memory(lowered: Any) -> ProgramMemory:
+    analysis = lowered.compile().compiled.memory_analysis()
+    return ProgramMemory(
+        analysis.argument_size_in_bytes,
+        analysis.output_size_in_bytes,
+        analysis.temp_size_in_bytes,
+        analysis.alias_size_in_bytes,
+    )
+
+
+def num_bytes(tree: Any) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree) if eqx.is_array(leaf))
+
+
+def without_memory(leaf: Any) -> Any:
+    """An array of that shape in pages that nobody has touched: a program is lowered for arrays, and reads none."""
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf
+    size = int(np.prod(leaf.shape, dtype=np.int64))
+    pages = mmap.mmap(-1, max(1, size * leaf.dtype.itemsize), flags=OWN_PAGES, prot=mmap.PROT_READ)
+    return jax.device_put(np.frombuffer(pages, leaf.dtype, size).reshape(leaf.shape), may_alias=True)
+
+
+def drawn(*shape: int) -> jax.Array:
+    """Numbers in (-1, 1), in memory that JAX uses where it lies: it copies what does not begin at a round address."""
+    size = int(np.prod(shape, dtype=np.int64))
+    numbers = np.frombuffer(mmap.mmap(-1, 4 * size, flags=OWN_PAGES), np.float32, size)
+    generator = np.random.default_rng(0)
+    for begin in range(0, size, TOGETHER):
+        part = numbers[begin : begin + TOGETHER]
+        generator.random(out=part, dtype=np.float32)
+        part *= 2
+        part -= 1
+    return jax.device_put(numbers.reshape(shape), may_alias=True)
+
+
+def memory() -> dict[str, int]:
+    """Bytes that the system counts."""
+    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1:] == ["kB"]}
+
 
 LIMIT = 16e9
 ITSELF = 0.5e9  # Python, JAX and their threads
@@ -37,7 +146,7 @@ FILE = Path("out/largest.json")
 
 
 @dataclass(frozen=True)
-class Case:
+class MethodCase:
     """A method and the size that grows."""
 
     method: str
@@ -49,8 +158,8 @@ class Case:
     def name(self) -> str:
         return f"{self.method} in {self.size}"
 
-    def asked(self, size: int) -> Asked:
-        return asked(lambda draw: self.make(size, draw))
+    def memory_need(self, size: int) -> MemoryNeed:
+        return memory_need(lambda draw: self.make(size, draw))
 
 
 def cloud(algorithm: Any, rows: int, particles: int, draw: Draw) -> Parts:
@@ -73,7 +182,7 @@ def regression(gradient: Any, rows: int, columns: int, draw: Draw) -> Parts:
     return Parts(lx.Langevin(1e-3, 1e-6, gradient), problem, jnp.zeros(columns))
 
 
-def chains(gradient: Any, count: int, draw: Draw) -> Parts:
+def many_chains(gradient: Any, count: int, draw: Draw) -> Parts:
     problem = lx.FiniteSum(lambda x, row: ((x - row) ** 2).sum() / 2, draw(100, 10))
     return Parts(lx.Langevin(0.1, 0.5, gradient), problem, jnp.zeros((count, 10)), count)
 
@@ -108,46 +217,48 @@ def estimators() -> dict[str, Any]:
     }
 
 
-def cases() -> Iterator[Case]:
-    yield Case("MFLD", "particles N", "n = 1,000, d = 20", lambda k, draw: mfld(1_000, k, draw))
-    yield Case("MFLD", "rows n", "N = 100, d = 20", lambda k, draw: mfld(k, 100, draw))
-    yield Case("P-SDCA", "particles M", "n = 1,000, d = 20", lambda k, draw: psdca(1_000, k, draw))
-    yield Case("P-SDCA", "rows n", "M = 100, d = 20", lambda k, draw: psdca(k, 100, draw))
+def cases() -> Iterator[MethodCase]:
+    yield MethodCase("MFLD", "particles N", "n = 1,000, d = 20", lambda k, draw: mfld(1_000, k, draw))
+    yield MethodCase("MFLD", "rows n", "N = 100, d = 20", lambda k, draw: mfld(k, 100, draw))
+    yield MethodCase("P-SDCA", "particles M", "n = 1,000, d = 20", lambda k, draw: psdca(1_000, k, draw))
+    yield MethodCase("P-SDCA", "rows n", "M = 100, d = 20", lambda k, draw: psdca(k, 100, draw))
     for name, gradient in estimators().items():
-        yield Case(name, "rows n", "d = 20", lambda k, draw, g=gradient: regression(g, k, 20, draw))
+        yield MethodCase(name, "rows n", "d = 20", lambda k, draw, g=gradient: regression(g, k, 20, draw))
         if "table" not in name:
-            yield Case(name, "columns d", "n = 1,000", lambda k, draw, g=gradient: regression(g, 1_000, k, draw))
+            yield MethodCase(name, "columns d", "n = 1,000", lambda k, draw, g=gradient: regression(g, 1_000, k, draw))
         if name in ("LD", "SVRG-LD"):
-            yield Case(f"chains of {name}", "chains", "n = 100, d = 10", lambda k, draw, g=gradient: chains(g, k, draw))
-    yield Case("functions, exponential", "modes K", "as many grid points", modes)
+            yield MethodCase(
+                f"chains of {name}", "chains", "n = 100, d = 10", lambda k, draw, g=gradient: many_chains(g, k, draw)
+            )
+    yield MethodCase("functions, exponential", "modes K", "as many grid points", modes)
     for table in ("server", "client"):
         name, beside = f"FLEDGE, table with the {table}", "d = 100, 4 rows each, √P asked"
-        yield Case(name, "clients P", beside, lambda k, draw, t=table: federated(t, k, 100, draw))
+        yield MethodCase(name, "clients P", beside, lambda k, draw, t=table: federated(t, k, 100, draw))
         beside = "P = 100, 4 rows each, 10 asked"
-        yield Case(name, "columns d", beside, lambda k, draw, t=table: federated(t, 100, k, draw))
+        yield MethodCase(name, "columns d", beside, lambda k, draw, t=table: federated(t, 100, k, draw))
 
 
-def largest(case: Case, limit: float = LIMIT - ITSELF, first: int = 1_000) -> tuple[int, Asked]:
+def largest(case: MethodCase, limit: float = LIMIT - ITSELF, first: int = 1_000) -> tuple[int, MemoryNeed]:
     """The largest size that needs no more, to a hundredth: by the rule of three, by halves where blocks jump."""
-    fits: tuple[int, Asked] | None = None
+    fits: tuple[int, MemoryNeed] | None = None
     least_too_much, size = math.inf, first
     for _ in range(TRIES):
-        found = case.asked(size)
-        if found.total > limit:
+        needed = case.memory_need(size)
+        if needed.total > limit:
             least_too_much = size
         elif fits is None or size > fits[0]:
-            fits = size, found
-            if found.total >= (1 - CLOSE) * limit:
+            fits = size, needed
+            if needed.total >= (1 - CLOSE) * limit:
                 return fits
-        size = max(1, int(size * (1 - CLOSE / 2) * limit / found.total))
+        size = max(1, int(size * (1 - CLOSE / 2) * limit / needed.total))
         if not (fits[0] if fits else 0) < size < least_too_much:
             size = max(1, int((fits[0] if fits else 0) + least_too_much) // 2)
     if fits is None:
-        raise ValueError(f"{case.name}: {size:,} need {found.total:,} bytes of {limit:,}, and no smaller one did.")
+        raise ValueError(f"{case.name}: {size:,} need {needed.total:,} bytes of {limit:,}, and no smaller one did.")
     return fits
 
 
-def run(case: Case, size: int, looks: int, given: int) -> None:
+def run(case: MethodCase, size: int, looks: int, given: int) -> None:
     """In this process; print bytes before and at the peak, and the seconds of a step."""
 
     def ran(size: int) -> float:
@@ -169,7 +280,7 @@ def run(case: Case, size: int, looks: int, given: int) -> None:
     print(json.dumps({"before": before, "peak": memory()["VmHWM"], "seconds": seconds / looks}))
 
 
-def child(case: Case, size: int, looks: int, given: int = 0) -> dict[str, float] | str:
+def child(case: MethodCase, size: int, looks: int, given: int = 0) -> dict[str, float] | str:
     """What `run` says in a process of its own, or why it says nothing."""
     words = [sys.executable, "-m", "benchmarks.largest", "--run", case.name, str(size), str(looks), str(given)]
     done = subprocess.run(words, capture_output=True, text=True)
@@ -179,10 +290,10 @@ def child(case: Case, size: int, looks: int, given: int = 0) -> dict[str, float]
 
 
 def main(shapes: bool = False) -> None:
-    """Print a table in Markdown: sizes, what is asked for, and what a run of a gigabyte took over what it asked for."""
+    """Print a table in Markdown: sizes, the memory they need, and that of a run of a gigabyte over its prediction."""
     columns = "method", "grows", "beside it", "largest", "bytes each", "data", "state", "copies and scratch"
     print(f"| {' | '.join(columns)} | run / predicted |\n" + "|---" * 9 + "|")
-    found = []
+    records = []
     for case in cases():
         took = None if shapes else checked(case)
         ratio = took["ratio"] if isinstance(took, dict) else 1.0
@@ -190,17 +301,17 @@ def main(shapes: bool = False) -> None:
         scratch = asks.total - asks.problem - asks.state
         shares = " | ".join(f"{part / asks.total:.0%}" for part in (asks.problem, asks.state, scratch))
         row = {"method": case.method, "size": case.size, "beside": case.beside, "largest": size, "bytes": asks.total}
-        row |= {"asked": asdict(asks), "took": took}
-        said = took if isinstance(took, str) else "" if took is None else f"{ratio:.2f}"
+        row |= {"needed": asdict(asks), "took": took}
+        text = took if isinstance(took, str) else "" if took is None else f"{ratio:.2f}"
         each = asks.total / size
-        ends = f"{rounded(size)} | {each:,.0f} | {shares} | {said} |"
+        ends = f"{rounded(size)} | {each:,.0f} | {shares} | {text} |"
         print(f"| {case.method} | {case.size} | {case.beside} | {ends}", flush=True)
-        found.append(row)
+        records.append(row)
     FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(found, indent=1) + "\n")
+    FILE.write_text(json.dumps(records, indent=1) + "\n")
 
 
-def checked(case: Case) -> dict[str, float] | str:
+def checked(case: MethodCase) -> dict[str, float] | str:
     """A run of a gigabyte, and how many times what its programs ask for it took."""
     size, asks = largest(case, CHECKED)
     took = child(case, size, looks=2)
@@ -216,8 +327,8 @@ def in_earnest() -> None:
     for case in cases():
         size = int(REAL * sizes[case.name])
         took = child(case, size, 2, GIVEN)
-        said = took if isinstance(took, str) else f"{took['peak'] / 1e9:.1f} | {took['seconds']:.1f}"
-        print(f"| {case.method} | {case.size} | {size:,} | {said} |", flush=True)
+        text = took if isinstance(took, str) else f"{took['peak'] / 1e9:.1f} | {took['seconds']:.1f}"
+        print(f"| {case.method} | {case.size} | {size:,} | {text} |", flush=True)
 
 
 def rounded(size: int) -> str:

@@ -18,8 +18,18 @@ from jax import lax
 
 import langevax as lx
 from benchmarks.beside.case import Candidate, Case
-from benchmarks.mfld_task import PRECISION, SHAPES, STEP_SIZE, TEMPERATURE, cloud_of, spread, table
-from benchmarks.mfld_torch import FUSED, torch_compiled, torch_loop
+from benchmarks.mfld_torch import (
+    FUSED,
+    PRECISION,
+    SHAPES,
+    STEP_SIZE,
+    TEMPERATURE,
+    cloud_of,
+    spread,
+    table,
+    torch_compiled,
+    torch_loop,
+)
 from langevax import trees
 from langevax.keys import unrolled
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import langevax as lx
-from benchmarks.beside.case import Candidate, Case, Did
+from benchmarks.beside.case import Candidate, Case, RunResult
 
 N, D, CHAINS, BATCH, STEPS, STEP_SIZE = 100_000, 50, 8, 100, 4000, 0.1
 NUTS_WARMUP, NUTS_DRAWS = 200, 300
@@ -94,7 +94,7 @@ def blackjax_steps(scan: bool, steps: int) -> Callable[[], Any]:
     return (lambda: scanned(start, jax.random.key(0)).block_until_ready()) if scan else one_by_one
 
 
-def posteriors_steps(steps: int) -> Callable[[], Did]:
+def posteriors_steps(steps: int) -> Callable[[], RunResult]:
     """Steps of one chain, eager; chains would come one after the other."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -109,12 +109,12 @@ def posteriors_steps(steps: int) -> Callable[[], Did]:
 
     sgld = posteriors.sgmcmc.sgld.build(log_posterior, lr=STEP_SIZE, temperature=1 / N)
 
-    def run() -> Did:
+    def run() -> RunResult:
         state = sgld.init(torch.zeros(D))
         for _ in range(steps):
             rows = torch.randint(N, (BATCH,))
             state, _ = sgld.update(state, (inputs[rows], labels[rows]))
-        return Did(steps / CHAINS)
+        return RunResult(steps / CHAINS)
 
     return run
 
@@ -137,9 +137,9 @@ def nuts() -> tuple[np.ndarray, float, float]:
     chain.warmup(jax.random.key(0), jnp.asarray(X), jnp.asarray((y + 1) / 2))
     warm = time.perf_counter()
     chain.run(jax.random.key(1), jnp.asarray(X), jnp.asarray((y + 1) / 2))
-    found = np.asarray(chain.get_samples()["w"])[None]
+    positions = np.asarray(chain.get_samples()["w"])[None]
     ended = time.perf_counter()
-    return found, ended - warm, ended - began
+    return positions, ended - warm, ended - began
 
 
 def effective(positions: np.ndarray) -> float:
@@ -149,18 +149,18 @@ def effective(positions: np.ndarray) -> float:
     return float(np.min(array_stats.ess(positions, chain_axis=0, draw_axis=1)))
 
 
-def drawn(dynamics: str) -> Callable[[int], Callable[[], Did]]:
+def drawn(dynamics: str) -> Callable[[int], Callable[[], RunResult]]:
     """A whole run, compiling, pilot, tuning and warm-up included, counted by its effective draws."""
 
-    def run() -> Did:
+    def run() -> RunResult:
         if dynamics == "NUTS":
             positions = nuts()[0]
         else:
             options = {"key": jax.random.key(0), "num_chains": CHAINS, "num_samples": 500}
             positions = lx.sample(target(), jnp.zeros(D), progress=False, **options).positions
-        return Did((draws := effective(positions)), said={"draws": draws})
+        return RunResult((draws := effective(positions)), results={"draws": draws})
 
-    def make(steps: int) -> Callable[[], Did]:
+    def make(steps: int) -> Callable[[], RunResult]:
         target()  # its rows are no part of it
         return run
 

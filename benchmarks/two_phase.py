@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.beside.case import Candidate, Case, Did
+from benchmarks.beside.case import Candidate, Case, RunResult
 from langevax.teacher_student import Converge, Explore, orthogonal_teacher, teach, two_phase
 
 DIM, NEURONS, RESTARTS = 10, 5, 6
@@ -72,29 +72,29 @@ def sample(size: int) -> tuple[jax.Array, jax.Array]:
     return teach(orthogonal_teacher(NEURONS, DIM), jax.random.key(0), size, 0.1)
 
 
-def langevax(size: int, steps: int) -> Callable[[], Did]:
+def langevax(size: int, steps: int) -> Callable[[], RunResult]:
     """Ours; a whole training counts its steps."""
     X, y = sample(size)
     options = {"num_restarts": RESTARTS, "explore": EXPLORE, "converge": CONVERGE, "progress": False}
 
-    def run() -> Did:
-        found = two_phase(X, y, NEURONS, key=jax.random.key(1), **options)
-        return Did(STEPS, said={"loss": float(min(found.losses))})
+    def run() -> RunResult:
+        result = two_phase(X, y, NEURONS, key=jax.random.key(1), **options)
+        return RunResult(STEPS, results={"loss": float(min(result.losses))})
 
     return run
 
 
-def eager(size: int, steps: int) -> Callable[[], Did]:
+def eager(size: int, steps: int) -> Callable[[], RunResult]:
     """PyTorch, on one thread."""
     import torch
 
     X, y = (torch.tensor(np.asarray(part)) for part in sample(size))
 
-    def run() -> Did:
+    def run() -> RunResult:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return Did(STEPS, said={"loss": min(by_torch(X, y))})
+            return RunResult(STEPS, results={"loss": min(by_torch(X, y))})
         finally:
             torch.set_num_threads(threads)
 

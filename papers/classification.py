@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Float
+from langevax.langevin import Langevin
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
@@ -39,7 +40,6 @@ from tqdm import tqdm
 from claims import Check, Claim, Size, Verdict, variables
 from langevax import gradients
 from langevax.figures.theme import INK, METHODS
-from langevax.langevin import Langevin
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
 

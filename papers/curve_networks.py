@@ -13,16 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
+from langevax.metropolis import MALA, MALAState
+from langevax.pcn import PCNL, PCNLState
+from langevax.problems.affine import affine
 
 from langevax.algorithm import Algorithm, State
 from langevax.integrators import Explicit, SemiImplicit
 from langevax.meanfield import MFLD, PDA, PSDCA
 from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
 from langevax.meanfield.smc import sample_gibbs
-from langevax.metropolis import MALA, MALAState
-from langevax.pcn import PCNL, PCNLState
 from langevax.problems import losses, neurons
-from langevax.problems.affine import affine
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Problem
 from langevax.run import DivergenceError, simulate

@@ -19,6 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
+from langevax.langevin import Langevin
+from langevax.metropolis import MALA
+from langevax.pcn import PCN, PCNL
+from langevax.problems.affine import affine
 
 from claims import jackknife
 from independent_modes import GROUPS, PRECISION
@@ -26,10 +30,6 @@ from langevax import trees
 from langevax.algorithm import Algorithm, Info
 from langevax.figures import theme
 from langevax.integrators import SemiImplicit
-from langevax.langevin import Langevin
-from langevax.metropolis import MALA
-from langevax.pcn import PCN, PCNL
-from langevax.problems.affine import affine
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
 from langevax.run import simulate

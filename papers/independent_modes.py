@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
+from langevax.langevin import Langevin
+from langevax.problems.function import Function
 
 from claims import jackknife
 from langevax.figures import theme
 from langevax.integrators import Explicit, Exponential, Integrator, SemiImplicit
-from langevax.langevin import Langevin
-from langevax.problems.function import Function
 from langevax.run import DivergenceError, simulate
 from langevax.theory import function_space as theory
 

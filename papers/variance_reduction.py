@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
+from langevax.langevin import Langevin
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -38,7 +39,6 @@ from claims import Check, Claim, Size, Verdict, exponent, jackknife
 from langevax import gradients
 from langevax.figures import theme
 from langevax.gradients.estimator import GradientEstimator
-from langevax.langevin import Langevin
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
 from langevax.theory import control_variate, moments

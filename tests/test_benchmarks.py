@@ -16,25 +16,25 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import driver, mfld_step, mfld_task, mfld_torch
+from benchmarks import driver, mfld_step, mfld_torch
+from benchmarks.__main__ import TABLES
 from benchmarks.beside import __main__ as command
-from benchmarks.beside import children, measure, memory, table
-from benchmarks.beside.apart import apart
-from benchmarks.beside.case import Candidate, Case, Did, chosen
-from benchmarks.beside.line import Found, Line
+from benchmarks.beside import children, measure, table
+from benchmarks.beside.case import FILES, Candidate, Case, Line, Measurement, RunResult, chosen
+from benchmarks.beside.measure import apart
 from langevax import trees
 from langevax.keys import unrolled
 
-OURS = Found("langevax", "ours", times=(1.0, 2.0, 4.0))
-FAST = Found("a peer", "peer", aim=2.0, times=(3.0, 4.0, 4.0))
-FLOOR = Found("its parts", "floor", aim=1.1, times=(1.0, 1.0, 4.0), parts={"products": 0.5, "normals": 0.5})
+OURS = Measurement("langevax", "ours", times=(1.0, 2.0, 4.0))
+FAST = Measurement("a peer", "peer", aim=2.0, times=(3.0, 4.0, 4.0))
+FLOOR = Measurement("its parts", "floor", aim=1.1, times=(1.0, 1.0, 4.0), parts={"products": 0.5, "normals": 0.5})
 LINE = Line("a task of so many rows", "a step", (OURS, FAST, FLOOR))
 
 
 def timed(*times, **options):
     """A candidate that says what its runs took."""
     left = list(times)
-    return lambda steps: lambda: Did(1, left.pop(0), **options)
+    return lambda steps: lambda: RunResult(1, left.pop(0), **options)
 
 
 # What is derived
@@ -49,30 +49,30 @@ def test_a_ratio_is_the_median_of_neighbours_and_not_of_medians():
 
 
 @pytest.mark.parametrize(
-    ("found", "aim", "met"), [(FAST, 2.0, True), (FAST, 2.01, False), (FLOOR, 1.0, True), (FLOOR, 0.99, False)]
+    ("measurement", "aim", "met"), [(FAST, 2.0, True), (FAST, 2.01, False), (FLOOR, 1.0, True), (FLOOR, 0.99, False)]
 )
-def test_peers_are_to_be_slower_and_floors_not_far_below(found, aim, met):
-    assert LINE.met(replace(found, aim=aim)) is met
+def test_peers_are_to_be_slower_and_floors_not_far_below(measurement, aim, met):
+    assert LINE.met(replace(measurement, aim=aim)) is met
 
 
 def test_without_an_aim_or_times_nothing_is_judged():
     assert LINE.met(replace(FAST, aim=None)) is None
     assert LINE.met(replace(FAST, times=())) is None
-    assert replace(LINE, found=(replace(OURS, times=()), FAST)).met(FAST) is None
+    assert replace(LINE, measurements=(replace(OURS, times=()), FAST)).met(FAST) is None
 
 
 def test_quartiles_are_those_of_the_ratios():
     assert LINE.quartiles(FAST) == (1.5, 2.5)
-    assert replace(LINE, found=(replace(OURS, times=(1.0,)),)).quartiles(replace(FAST, times=(3.0,))) is None
+    assert replace(LINE, measurements=(replace(OURS, times=(1.0,)),)).quartiles(replace(FAST, times=(3.0,))) is None
 
 
 def test_json_gives_the_line_back_and_derived_numbers_are_not_believed():
-    said = json.loads(json.dumps(LINE.as_json()))
-    assert Line.of_json(said) == LINE
-    assert [f["met"] for f in said["found"]] == [None, True, True]
-    assert [f["ratio"] for f in said["found"]] == [None, 2.0, 1.0]
-    said["found"][1]["met"] = False
-    assert Line.of_json(said).met(FAST) is True
+    record = json.loads(json.dumps(LINE.as_json()))
+    assert Line.of_json(record) == LINE
+    assert [f["met"] for f in record["measurements"]] == [None, True, True]
+    assert [f["ratio"] for f in record["measurements"]] == [None, 2.0, 1.0]
+    record["measurements"][1]["met"] = False
+    assert Line.of_json(record).met(FAST) is True
 
 
 # How a case is measured
@@ -85,9 +85,9 @@ def test_candidates_take_turns_after_one_run_each_that_is_left_out():
         return lambda steps: lambda: took.append((name, steps))
 
     case = Case("a", "a step", (Candidate("x", noting("x"), 40, "ours"), Candidate("y", noting("y"), 10)), turns=3)
-    found = measure.timed(case, share=0.1)
+    measurements = measure.timed(case, share=0.1)
     assert took == [("x", 4), ("y", 1)] * 4
-    assert [len(f.times) for f in found] == [3, 3]
+    assert [len(f.times) for f in measurements] == [3, 3]
     took.clear()
     assert len(measure.timed(replace(case, warm=False), most=2)[0].times) == 2
     assert took == [("x", 40), ("y", 10)] * 2
@@ -100,15 +100,15 @@ def test_times_are_those_of_a_unit_and_parts_are_added_turn_by_turn():
         "a",
         "a draw",
         (
-            Candidate("x", lambda steps: lambda: Did(4, 2.0, {"R2": 0.5}), role="ours"),
+            Candidate("x", lambda steps: lambda: RunResult(4, 2.0, {"R2": 0.5}), role="ours"),
             Candidate("sum", None, role="floor", aim=2.0, parts=parts),
         ),
         turns=2,
         warm=False,
     )
     ours, whole = measure.timed(case)
-    assert ours == Found("x", "ours", times=(0.5, 0.5), said={"R2": 0.5})
-    assert whole == Found("sum", "floor", 2.0, (11.0, 32.0), parts={"p": 1.5, "q": 20.0})
+    assert ours == Measurement("x", "ours", times=(0.5, 0.5), results={"R2": 0.5})
+    assert whole == Measurement("sum", "floor", 2.0, (11.0, 32.0), parts={"p": 1.5, "q": 20.0})
 
 
 def test_what_is_missing_is_said_and_what_fails_takes_nothing_along():
@@ -134,7 +134,7 @@ def test_what_is_missing_is_said_and_what_fails_takes_nothing_along():
 
 def of_which_process(steps):
     """A run that says where it runs."""
-    return lambda: Did(steps, said={"process": os.getpid()})
+    return lambda: RunResult(steps, results={"process": os.getpid()})
 
 
 def test_what_is_timed_apart_has_a_process_of_its_own_and_takes_turns():
@@ -144,8 +144,8 @@ def test_what_is_timed_apart_has_a_process_of_its_own_and_takes_turns():
         Candidate("z", functools.partial(importlib.import_module, "no_such_package_of_peers"), apart=True),
     )
     here, there, absent = measure.timed(Case("a", "a step", candidates, turns=3))
-    assert here.said == {"process": os.getpid()}
-    assert there.said != here.said
+    assert here.results == {"process": os.getpid()}
+    assert there.results != here.results
     assert len(there.times) == len(here.times) == 3
     assert absent.note.startswith("no_such_package_of_peers is not installed")
     assert not absent.failed
@@ -154,17 +154,17 @@ def test_what_is_timed_apart_has_a_process_of_its_own_and_takes_turns():
 def test_seconds_are_of_the_clock_over_there_unless_a_run_says_its_own():
     """So that sending a message is not counted."""
     of_nothing, of_units, of_seconds = (
-        apart(functools.partial(functools.partial, *words), 4)() for words in ((int,), (Did,), (Did, 1))
+        apart(functools.partial(functools.partial, *words), 4)() for words in ((int,), (RunResult,), (RunResult, 1))
     )
     for did in (of_nothing, of_units):
         assert did.seconds > 0
-        assert did == Did(4, did.seconds)
-    assert of_seconds == Did(1, 4)
+        assert did == RunResult(4, did.seconds)
+    assert of_seconds == RunResult(1, 4)
 
 
 def test_the_steps_of_pytorch_are_alone_in_their_process():
     """As their users have them: not even JAX is imported there."""
-    code = "import sys, benchmarks.mfld_torch, benchmarks.beside.apart; print('jax' in sys.modules)"
+    code = "import sys, benchmarks.mfld_torch, benchmarks.beside.measure; print('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
     peers = [c for case in mfld_step.CASES for c in case.candidates if c.name.startswith("PyTorch")]
     assert len(peers) == 8
@@ -179,7 +179,7 @@ def test_slow_turns_end_early(monkeypatch):
     assert len(measure.timed(case)[0].times) == measure.LEAST
 
 
-@pytest.mark.skipif(not memory.CLEAR.exists(), reason="memory is read from /proc")
+@pytest.mark.skipif(not children.CLEAR.exists(), reason="memory is read from /proc")
 def test_memory_counts_what_a_run_takes_and_what_it_finds():
     size = 50_000_000
 
@@ -188,37 +188,37 @@ def test_memory_counts_what_a_run_takes_and_what_it_finds():
         return lambda: float((held + 1)[0])
 
     assert np.ones(6 * size // 8).all()  # an earlier maximum, which is forgotten
-    found = memory._of(make)
-    assert 0.95 * 2 * size < found["peak"] < 1.2 * 2 * size
-    assert 0.95 * size < found["running"] < 1.2 * size
+    memory = children._of(make)
+    assert 0.95 * 2 * size < memory["peak"] < 1.2 * 2 * size
+    assert 0.95 * size < memory["running"] < 1.2 * size
 
 
 def test_a_process_that_takes_too_long_or_ends_badly_is_a_sentence(monkeypatch):
-    assert children.spoken(["driver", "no such case", "1", "1"], 0.2) == {"error": "not done after 0 s"}
+    assert children.run_child(["driver", "no such case", "1", "1"], 0.2) == {"error": "not done after 0 s"}
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert children.spoken(["driver", "no such case", "1", "1"], 60) == {"error": "the process ended with 1"}
+    assert children.run_child(["driver", "no such case", "1", "1"], 60) == {"error": "the process ended with 1"}
 
 
 def test_a_case_is_measured_in_processes_of_its_own():
     case = chosen(["simulate: Langevin"])[0]
     line = children.measured(case, share=0.001, most=1, tell=lambda text: None)
     assert not line.failed, line
-    assert all(found.seconds for found in line.found)
+    assert all(measurement.seconds for measurement in line.measurements)
     assert line.device
-    if memory.CLEAR.exists():
-        assert all(found.peak > 0 for found in line.found)
+    if children.CLEAR.exists():
+        assert all(measurement.peak > 0 for measurement in line.measurements)
 
 
 # How it is shown
 
 ODD = Line(
-    "another with a name that is as long as any that is found in the files of this project",
+    "another with a name that is as long as any in the files of this project",
     "an effective draw",
     (
-        replace(OURS, said={"R2": 0.8541}, peak=2.5e9, running=12_345.0),
-        replace(FAST, name="scikit-learn's network of many layers, decay searched", aim=2.5, said={"kB": 123.4}),
-        Found("absent", "peer", note="absent is not installed: pip install 'langevax[bench]'"),
-        Found("broken", "peer", aim=3.0, note="ValueError: [no] such thing", failed=True),
+        replace(OURS, results={"R2": 0.8541}, peak=2.5e9, running=12_345.0),
+        replace(FAST, name="scikit-learn's network of many layers, decay searched", aim=2.5, results={"kB": 123.4}),
+        Measurement("absent", "peer", note="absent is not installed: pip install 'langevax[bench]'"),
+        Measurement("broken", "peer", aim=3.0, note="ValueError: [no] such thing", failed=True),
     ),
 )
 LINES = (LINE, ODD, Line("a third", "a step", note="not done after 120 s"))
@@ -271,21 +271,21 @@ def test_times_have_three_digits(seconds, words):
 
 
 def test_the_command_writes_what_there_is_and_fails_where_a_line_failed(tmp_path, monkeypatch, capsys):
-    out = tmp_path / "folder" / "found.json"
+    out = tmp_path / "folder" / "benchmarks.json"
     written = []
 
     def instead(case, **options):
         written.append(json.loads(out.read_text())["lines"] if out.exists() else [])
-        return Line(case.name, case.unit, LINE.found, note="" if "SVRG" in case.name else "broke")
+        return Line(case.name, case.unit, LINE.measurements, note="" if "SVRG" in case.name else "broke")
 
     monkeypatch.setattr(command, "measured", instead)
     assert command.main(["--out", str(out), "simulate: Lang", "SVRG-LD, breast"]) == 1
     assert [len(lines) for lines in written] == [0, 1]
-    said = json.loads(out.read_text())
-    assert said["machine"]["versions"]["jax"] == jax.__version__
-    assert said["machine"]["cores"] >= 1
-    assert len(said["date"]) == 25
-    assert command.read(out)[1] == Line("simulate: SVRG-LD, breast cancer, 8 chains", "a step", LINE.found)
+    record = json.loads(out.read_text())
+    assert record["machine"]["versions"]["jax"] == jax.__version__
+    assert record["machine"]["cores"] >= 1
+    assert len(record["date"]) == 25
+    assert command.read(out)[1] == Line("simulate: SVRG-LD, breast cancer, 8 chains", "a step", LINE.measurements)
     assert command.main(["--out", str(out), "SVRG-LD, breast"]) == 0
     capsys.readouterr()
     assert command.main(["--out", str(out), "--show", "--markdown"]) == 0
@@ -319,14 +319,14 @@ STEPS_OF_MFLD = {
 @pytest.mark.parametrize("name", STEPS_OF_MFLD)
 def test_all_take_the_same_mean_field_step(name):
     make = STEPS_OF_MFLD[name]
-    start = mfld_task.cloud_of(*SMALL[1:])
+    start = mfld_torch.cloud_of(*SMALL[1:])
     still = np.asarray(make(*SMALL, 20, 0.0)())
     expected = np.asarray(mfld_step.naive(*SMALL, 20, 0.0)())
     assert np.abs(expected - start).max() > 0.05
     np.testing.assert_allclose(still, expected, atol=2e-3 * np.abs(expected - start).max(), rtol=0)
     noise = np.asarray(make(*SMALL, 1, 0.01)()) - np.asarray(make(*SMALL, 1, 0.0)())
-    assert noise.std() == pytest.approx(mfld_task.spread(0.01), rel=0.07)  # of 2,400 numbers: four deviations
-    assert np.abs(noise.mean(0)).max() < 5 * mfld_task.spread(0.01) / 20
+    assert noise.std() == pytest.approx(mfld_torch.spread(0.01), rel=0.07)  # of 2,400 numbers: four deviations
+    assert np.abs(noise.mean(0)).max() < 5 * mfld_torch.spread(0.01) / 20
 
 
 @pytest.mark.parametrize("make", [driver.langevin, driver.svrg, driver.mfld])
@@ -360,14 +360,14 @@ def test_no_part_of_the_floor_is_left_out_by_the_compiler(which, work):
 def test_the_floor_is_a_mean_field_step():
     """Compiled together, its parts are a step without a ridge: nothing that a step needs is left out."""
     n, d, num_particles = SMALL
-    start, inputs, targets = mfld_task.cloud_of(d, num_particles), *mfld_task.table(n, d)
+    start, inputs, targets = mfld_torch.cloud_of(d, num_particles), *mfld_torch.table(n, d)
     hidden = np.tanh(start[:, :-1] @ inputs.T + start[:, -1:])
     slopes = (hidden.mean(0) - targets) / n * (1 - hidden**2)
     gradient = np.column_stack([slopes @ inputs, slopes.sum(1)])
-    noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (start - mfld_task.STEP_SIZE * gradient)
+    noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (start - mfld_torch.STEP_SIZE * gradient)
     key = jax.random.fold_in(jax.random.key(1), np.int32(0))
     drawn = np.asarray(trees.normal(key, start.shape, np.float32))
-    np.testing.assert_allclose(noise, mfld_task.spread(mfld_task.TEMPERATURE) * drawn, atol=1e-6)
+    np.testing.assert_allclose(noise, mfld_torch.spread(mfld_torch.TEMPERATURE) * drawn, atol=1e-6)
 
 
 def test_the_example_of_the_page_runs():
@@ -376,6 +376,15 @@ def test_the_example_of_the_page_runs():
     names = {}
     exec(compile(block, "reading_benchmarks.md", "exec"), names)
     assert names["line"].met(names["loop"]) is not None
+
+
+def test_every_table_has_a_file_and_the_function_that_prints_it():
+    folder = Path(children.__file__).parents[1]
+    for target in TABLES.values():
+        file, _, function = target.partition(":")
+        source = folder / f"{file}.py" if (folder / f"{file}.py").exists() else folder / file / "__init__.py"
+        assert not function or f"def {function}(" in source.read_text(encoding="utf-8"), target
+    assert {target.partition(":")[0] for target in TABLES.values()} >= set(FILES)
 
 
 def test_sources_of_the_table_are_files():

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import exponents, extrapolate, growth, largest, needs, processes
-from benchmarks.exponents import Grown
+from benchmarks import cluster, growth, largest
+from benchmarks.growth import Grown, draw
 
 SIZES = [100, 1_000, 10_000, 31_623, 100_000]
-MACHINE = extrapolate.Machine(activation=2e-9, coordinate=1e-8, latency=1e-3, bandwidth=1e9, particle=1_000, memory=1e9)
+MACHINE = cluster.Machine(activation=2e-9, coordinate=1e-8, latency=1e-3, bandwidth=1e9, particle=1_000, memory=1e9)
 
 
 def test_the_exponent_is_that_of_the_last_decade_and_of_medians():
@@ -29,7 +29,7 @@ def test_the_error_of_an_exponent_is_that_of_its_repeats():
 
 
 def test_what_a_run_costs_at_all_is_no_part_of_a_step():
-    assert exponents.differences(lambda steps: 5.0 + 0.25 * steps, 8, repeats=3) == [0.25, 0.25, 0.25]
+    assert growth.differences(lambda steps: 5.0 + 0.25 * steps, 8, repeats=3) == [0.25, 0.25, 0.25]
 
 
 def test_a_difference_that_is_not_positive_is_taken_again_with_more_steps():
@@ -39,27 +39,27 @@ def test_a_difference_that_is_not_positive_is_taken_again_with_more_steps():
         asked.append(steps)
         return 1.0 if steps < 20 else steps / 10
 
-    assert exponents.differences(took, 4, repeats=2) == pytest.approx([(2.4 - 1.0) / 16] * 2)
+    assert growth.differences(took, 4, repeats=2) == pytest.approx([(2.4 - 1.0) / 16] * 2)
     assert asked == [4, 12, 8, 24, 8, 24]
 
 
 def test_a_clock_that_stands_still_ends():
     with pytest.raises(ArithmeticError, match="stands still"):
-        exponents.differences(lambda steps: 1.0, 1)
+        growth.differences(lambda steps: 1.0, 1)
 
 
 def test_steps_are_whole_periods(monkeypatch):
-    monkeypatch.setattr(exponents, "LEAST", 1e-3)
+    monkeypatch.setattr(growth, "LEAST", 1e-3)
     asked = []
-    exponents.seconds_of_a_step(lambda steps: asked.append(steps) or sum(range(20_000 * steps)), unit=3)
+    growth.seconds_of_a_step(lambda steps: asked.append(steps) or sum(range(20_000 * steps)), unit=3)
     assert asked
     assert not any(steps % 3 for steps in asked)
 
 
 def test_coordinates_of_psdca_are_counted_without_refreshes_and_refreshes_one_a_step():
-    steps = exponents.steps_of(growth.coordinate(size=20, particles=50)[0])
+    steps = growth.steps_of(growth.coordinate(size=20, particles=50)[0])
     assert int(steps(500).counts["refreshes"].low) == 0
-    steps = exponents.steps_of(growth.refresh(size=20, particles=50)[0])
+    steps = growth.steps_of(growth.refresh(size=20, particles=50)[0])
     assert int(steps(5).counts["refreshes"].low) == 4  # none before the first step
 
 
@@ -92,8 +92,8 @@ def test_where_memory_ends_and_where_sums_overtake():
     assert not MACHINE.holds_rows(2, 4e7)
     # 1e4 particles: 22.1 ms / k of work against (k - 1) ms
     assert MACHINE.overtaken(1e4) == 6
-    assert extrapolate.cell(0.0123456, fits=True) == "12.3\N{NO-BREAK SPACE}ms"
-    assert extrapolate.cell(12.3456, fits=False) == "(12.3\N{NO-BREAK SPACE}s)"
+    assert cluster.cell(0.0123456, fits=True) == "12.3\N{NO-BREAK SPACE}ms"
+    assert cluster.cell(12.3456, fits=False) == "(12.3\N{NO-BREAK SPACE}s)"
 
 
 def test_constants_are_those_of_the_tables():
@@ -102,22 +102,22 @@ def test_constants_are_those_of_the_tables():
 
     grown = [row("MFLD", 1_000 * 2.21e-6), row("MFLD, one row", 1_000 * 2.12e-7)]
     sizes = [{"method": "MFLD", "size": "particles N", "largest": 4, "bytes": 3_000}]
-    found = extrapolate.machine(grown, sizes, {"latency": 1e-3, "bandwidth": 1e9})
+    found = cluster.machine(grown, sizes, {"latency": 1e-3, "bandwidth": 1e9})
     assert found.activation == pytest.approx(2e-9, rel=1e-6)
     assert found.coordinate == pytest.approx(1e-8, rel=1e-6)
     assert (found.latency, found.bandwidth, found.particle) == (1e-3, 1e9, 750)
 
 
 def test_latency_and_bandwidth_of_made_up_sums():
-    sums = [{"floats": k, "seconds": 2e-3 + 4 * k / 5e8} for k in processes.FLOATS]
-    assert processes.line(sums) == pytest.approx((2e-3, 5e8))
+    sums = [{"floats": k, "seconds": 2e-3 + 4 * k / 5e8} for k in cluster.FLOATS]
+    assert cluster.line(sums) == pytest.approx((2e-3, 5e8))
 
 
 def test_what_a_program_asks_for_is_counted_without_memory_for_it():
     rows = 10**10 // 84  # 10 GB of rows and targets
-    before = needs.memory()["VmHWM"]
-    found = needs.asked(lambda draw: largest.mfld(rows, 10, draw))
-    assert needs.memory()["VmHWM"] - before < 10**9
+    before = largest.memory()["VmHWM"]
+    found = largest.memory_need(lambda draw: largest.mfld(rows, 10, draw))
+    assert largest.memory()["VmHWM"] - before < 10**9
     assert found.problem == pytest.approx(84 * rows, rel=1e-6)
     assert found.total == pytest.approx(found.problem, rel=0.05)
     assert found.state == pytest.approx(4 * 21 * 10, abs=64)
@@ -127,13 +127,13 @@ def test_the_largest_size_is_within_a_hundredth_of_the_limit():
     cases = {case.name: case for case in largest.cases()}
     size, found = largest.largest(cases["chains of LD in chains"], limit=1e8)
     assert 0.99e8 <= found.total <= 1e8
-    assert found.total == pytest.approx(cases["chains of LD in chains"].asked(size).total)
+    assert found.total == pytest.approx(cases["chains of LD in chains"].memory_need(size).total)
     assert len(cases) == len(list(largest.cases()))
     assert largest.rounded(20_499_018) == "20,000,000"
 
 
 def test_numbers_that_are_drawn_lie_between_minus_one_and_one():
-    drawn = needs.drawn(300, 7)
+    drawn = largest.drawn(300, 7)
     assert drawn.shape == (300, 7)
     assert drawn.dtype == jnp.float32
     assert -1 <= drawn.min() < -0.9
@@ -142,8 +142,6 @@ def test_numbers_that_are_drawn_lie_between_minus_one_and_one():
 
 def test_the_figure_has_a_panel_for_each_kind_of_size(tmp_path):
     pytest.importorskip("matplotlib")
-    from benchmarks.growth_figure import draw
-
     found = [
         Grown(size.method, size.size, size.beside, list(size.sizes), [[k**0.9, k**0.91] for k in size.sizes], 1.0)
         for size in growth.sizes()
@@ -159,7 +157,7 @@ def test_the_page_of_clusters_has_the_tables_of_its_constants(capsys):
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names = {}
     exec(compile(block, "cluster.md", "exec"), names)
-    extrapolate.show(names["here"])
+    cluster.show(names["here"])
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(printed) == 13
     assert [line for line in printed if line not in page] == []

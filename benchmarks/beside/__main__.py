@@ -2,17 +2,20 @@
 
 import argparse
 import json
+import os
+import platform
 import sys
 import time
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from benchmarks.beside import machine
-from benchmarks.beside.case import FILES, Case, chosen
+from benchmarks.beside.case import FILES, Case, Line, chosen
 from benchmarks.beside.children import measured
-from benchmarks.beside.line import Line
+from benchmarks.beside.measure import load
 from benchmarks.beside.table import markdown, shown
 
 OUT, WIDTH = Path("out/benchmarks.json"), 120
@@ -50,7 +53,7 @@ def main(words: list[str] | None = None, files: tuple[str, ...] = FILES) -> int:
 
 def run(cases: list[Case], options: argparse.Namespace, console: Console) -> list[Line]:
     """Measure line after line; what there is so far is in the file at any time."""
-    about = machine.described() | {"quick": options.quick}
+    about = machine() | {"quick": options.quick}
     if about["load"] > BUSY * about["cores"]:
         words = f"load {about['load']:.1f} on {about['cores']} cores: times are not to be quoted"
         console.print(f"The machine is busy ({words}).", style="red")
@@ -83,11 +86,11 @@ def printed(console: Console, lines: list[Line], as_markdown: bool) -> int:
 
 
 def write(file: Path, lines: list[Line], about: dict) -> None:
-    """What was found, and where."""
+    """Write the lines, and what they were measured on."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    said = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": about}
-    said["lines"] = [line.as_json() for line in lines]
-    file.write_text(json.dumps(said, indent=1) + "\n")
+    record = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": about}
+    record["lines"] = [line.as_json() for line in lines]
+    file.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def read(file: Path) -> list[Line]:
@@ -95,6 +98,37 @@ def read(file: Path) -> list[Line]:
     if not file.exists():
         sys.exit(f"there is no {file}; `python -m benchmarks.beside` measures it")
     return [Line.of_json(line) for line in json.loads(file.read_text())["lines"]]
+
+
+PACKAGES = ("langevax", "jax", "jaxlib", "numpy", "torch", "blackjax", "posteriors", "numpyro", "scikit-learn", "flwr")
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its cores that this process may use, the load, and versions."""
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "load": load(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def processor() -> str:
+    """Its name, as the system has it."""
+    file = Path("/proc/cpuinfo")
+    text = file.read_text() if file.exists() else ""
+    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"
+
+
+def version(package: str) -> str | None:
+    """Of an installed package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
-"""What is measured: a task, and its candidates."""
+"""What is measured and what came out: cases with their candidates, and lines of the table.
+
+Ratios, and whether aims are met, are derived from the times of the turns.
+"""
 
 import importlib
+import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Role = Literal["ours", "peer", "floor"]
@@ -10,11 +14,10 @@ Role = Literal["ours", "peer", "floor"]
 FILES = (
     "mfld_step",
     "driver",
-    "svrg_chains",
+    "estimators",
     "sampling",
-    "solvers",
-    "function_space",
     "tables",
+    "function_space",
     "two_phase",
     "flower",
 )
@@ -22,22 +25,22 @@ FILES = (
 
 
 @dataclass(frozen=True)
-class Did:
-    """What a run says of itself, where it is not so many steps in as many seconds as the call took.
+class RunResult:
+    """The result of a run, where it is not its number of steps in the seconds of the call.
 
     Args:
         units: how many of the case's units it did: steps, effective draws, fits, rounds.
         seconds: by its own clock, where what is compared is only a part of the call.
-        said: what its time has to be read with, by name: a score, an amount of traffic.
+        results: numbers that belong to its time, by name: a score, an amount of traffic.
     """
 
     units: float
     seconds: float | None = None
-    said: dict[str, float] = field(default_factory=dict)
+    results: dict[str, float] = field(default_factory=dict)
 
 
 Run = Callable[[], Any]
-"""Does the work and waits for it; what it returns is a `Did`, or does not matter here."""
+"""Does the work and waits for it; returns a `RunResult`, or anything else, which is ignored."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Candidate:
         steps: of a timed run; long enough that starting it is nothing.
         role: "ours"; a "peer", which is to be slower; a "floor", below which ours cannot be or is not expected.
         aim: what peer / ours is to be at least, ours / floor at most.
-        needs: modules to import before memory is counted; one that is not installed is said.
+        needs: modules to import before memory is counted; those that are not installed are listed.
         parts: a floor that is the sum of these, each timed alone; `make` is None then.
         apart: timed in a process that does nothing else, as its users have it; `make` can be pickled then.
         one_process: False where other processes do the work, whose memory is not seen from here.
@@ -103,3 +106,114 @@ def chosen(words: Iterable[str], files: Iterable[str] = FILES) -> list[Case]:
             names = "\n  ".join(case.name for case in cases)
             raise ValueError(f"no task has {word!r} in its name; the tasks are\n  {names}")
     return [case for case in cases if not words or any(word.lower() in case.name.lower() for word in words)]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One candidate.
+
+    Args:
+        times: seconds a unit, one for each turn.
+        results: its own numbers, means over turns.
+        parts: median seconds of each part, of a floor that is a sum.
+        peak: bytes over what its imports hold, at the most: data, compiling and running.
+        running: bytes that a run takes once it is compiled, over what is held before it.
+        note: why there are no times: not installed, or what went wrong.
+        failed: whether that is more than not being installed.
+    """
+
+    name: str
+    role: Role
+    aim: float | None = None
+    times: tuple[float, ...] = ()
+    results: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, float] = field(default_factory=dict)
+    peak: float | None = None
+    running: float | None = None
+    note: str = ""
+    failed: bool = False
+
+    @property
+    def seconds(self) -> float | None:
+        """Median seconds a unit."""
+        return statistics.median(self.times) if self.times else None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One task.
+
+    Args:
+        measurements: ours first.
+        load: of the machine before it was timed, in processes waiting or running.
+        spent: seconds that measuring took.
+        device: what JAX computed on.
+        note: why there are no measurements.
+    """
+
+    name: str
+    unit: str
+    measurements: tuple[Measurement, ...] = ()
+    load: float = 0.0
+    spent: float = 0.0
+    device: str = ""
+    note: str = ""
+
+    @property
+    def ours(self) -> Measurement | None:
+        """Our own candidate, where it was timed."""
+        return next((f for f in self.measurements if f.role == "ours" and f.times), None)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong."""
+        return bool(self.note) or any(f.failed for f in self.measurements)
+
+    def ratios(self, measurement: Measurement) -> list[float]:
+        """peer / ours, or ours / floor, turn by turn: neighbours in time are compared, not medians."""
+        ours = self.ours
+        if ours is None or measurement is ours or not measurement.times:
+            return []
+        pairs = zip(measurement.times, ours.times, strict=True)
+        return [own / other if measurement.role == "floor" else other / own for other, own in pairs]
+
+    def ratio(self, measurement: Measurement) -> float | None:
+        """Median over turns."""
+        ratios = self.ratios(measurement)
+        return statistics.median(ratios) if ratios else None
+
+    def quartiles(self, measurement: Measurement) -> tuple[float, float] | None:
+        """First and third quartile of the ratios over turns."""
+        ratios = self.ratios(measurement)
+        if len(ratios) < 3:
+            return None
+        first, _, third = statistics.quantiles(ratios, n=4, method="inclusive")
+        return first, third
+
+    def met(self, measurement: Measurement) -> bool | None:
+        """Whether the aim is met; None without an aim or a ratio."""
+        ratio = self.ratio(measurement)
+        if ratio is None or measurement.aim is None:
+            return None
+        return ratio <= measurement.aim if measurement.role == "floor" else ratio >= measurement.aim
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, derived numbers included."""
+        measurements = [
+            asdict(f)
+            | {"seconds": f.seconds, "ratio": self.ratio(f), "quartiles": self.quartiles(f), "met": self.met(f)}
+            for f in self.measurements
+        ]
+        return asdict(self) | {"failed": self.failed, "measurements": measurements}
+
+    @classmethod
+    def of_json(cls, record: dict[str, Any]) -> "Line":
+        """From `as_json`; derived numbers are derived again."""
+        measurements = tuple(
+            Measurement(**_fields(Measurement, f) | {"times": tuple(f["times"])}) for f in record["measurements"]
+        )
+        return cls(**_fields(cls, record) | {"measurements": measurements})
+
+
+def _fields(kind: type, record: dict[str, Any]) -> dict[str, Any]:
+    return {name: record[name] for name in kind.__dataclass_fields__ if name in record}

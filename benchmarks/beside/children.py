@@ -1,6 +1,15 @@
-"""Measuring in processes of their own: one to time a case, one for the memory of each candidate; none runs too long."""
+"""Measuring in child processes: one times a case, one more reads the memory of each candidate; none runs too long.
+
+`peak` is the most that the process held (VmHWM, Linux) less what it held once everything was imported: data, compiling
+and a short run. `running` is the same of a second run, which has nothing to compile, over what is held before it; the
+allocator returns freed memory at once. On an accelerator the peak is that of the device's allocator.
+
+A child is `python -m benchmarks.beside.children OUT FILE CASE SHARE MOST`, or `... CANDIDATE`; it writes JSON to OUT.
+"""
 
 import contextlib
+import gc
+import importlib
 import json
 import os
 import signal
@@ -10,14 +19,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.beside.case import Case
-from benchmarks.beside.line import Found, Line
-from benchmarks.beside.measure import load
+from benchmarks.beside.case import Candidate, Case, Line, Measurement, cases_of
+from benchmarks.beside.measure import load, sentence, timed
 
 MEMORY_LIMIT = 120.0
 ENVIRONMENT = {
@@ -45,32 +53,33 @@ def measured(
     """
     began, waiting = time.monotonic(), load()
     tell("times, in turns: " + ", ".join(c.name for c in case.candidates))
-    said = spoken([case.file, case.name, str(share), str(most)], case.limit)
+    reply = run_child([case.file, case.name, str(share), str(most)], case.limit)
     line = Line(case.name, case.unit, load=waiting)
-    if "error" in said:
-        return replace(line, note=said["error"], spent=time.monotonic() - began)
-    found = [Found(**f | {"times": tuple(f["times"])}) for f in said["found"]]
+    if "error" in reply:
+        return replace(line, note=reply["error"], spent=time.monotonic() - began)
+    measurements = [Measurement(**m | {"times": tuple(m["times"])}) for m in reply["measurements"]]
     if with_memory:
         tell("memory, each alone")
         alone = {c.name for c in case.candidates if c.one_process and c.make}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            found = list(pool.map(lambda f: _weighed(case, f) if f.times and f.name in alone else f, found))
-    return replace(line, found=tuple(found), device=said["device"], spent=time.monotonic() - began)
+            weigh = lambda m: _with_memory(case, m) if m.times and m.name in alone else m  # noqa: E731
+            measurements = list(pool.map(weigh, measurements))
+    return replace(line, measurements=tuple(measurements), device=reply["device"], spent=time.monotonic() - began)
 
 
-def _weighed(case: Case, found: Found) -> Found:
-    said = spoken([case.file, case.name, found.name], MEMORY_LIMIT, RETURNING)
-    if "error" in said:
-        return replace(found, note=f"memory: {said['error']}", failed=True)
-    return replace(found, **said)
+def _with_memory(case: Case, measurement: Measurement) -> Measurement:
+    reply = run_child([case.file, case.name, measurement.name], MEMORY_LIMIT, RETURNING)
+    if "error" in reply:
+        return replace(measurement, note=f"memory: {reply['error']}", failed=True)
+    return replace(measurement, **reply)
 
 
-def spoken(words: list[str], limit: float, environment: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-    """What a child found, or {"error": why not}."""
+def run_child(words: list[str], limit: float, environment: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """Return the record of a child process, or {"error": why there is none}."""
     with tempfile.TemporaryDirectory() as folder:
-        out, told = Path(folder) / "out.json", Path(folder) / "told.txt"
-        command = [sys.executable, "-m", "benchmarks.beside.child", str(out), *words]
-        with told.open("w") as file:
+        out, log = Path(folder) / "out.json", Path(folder) / "log.txt"
+        command = [sys.executable, "-m", "benchmarks.beside.children", str(out), *words]
+        with log.open("w") as file:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -84,15 +93,15 @@ def spoken(words: list[str], limit: float, environment: Mapping[str, str] = Mapp
             except subprocess.TimeoutExpired:
                 return {"error": f"not done after {limit:.0f} s"}
             finally:
-                ended(process)
+                terminate(process)
         if out.exists():
             return json.loads(out.read_text())
-        last = told.read_text(errors="replace").strip().splitlines()[-1:]
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
         return {"error": f"the process ended with {process.returncode}" + "".join(f": {text}" for text in last)}
 
 
-def ended(process: subprocess.Popen) -> None:
-    """The process and those it started: asked first, so that engines end theirs."""
+def terminate(process: subprocess.Popen) -> None:
+    """End the process and those it started: by SIGINT first, so that engines can end theirs."""
     for number, patience in ((signal.SIGINT, 15), (signal.SIGKILL, 15)):
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -101,3 +110,80 @@ def ended(process: subprocess.Popen) -> None:
                 process.wait(patience)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)  # what it left behind
+
+
+FEW = 10
+"""Steps of a run whose memory is read: it does not grow with them."""
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def memory(candidate: Candidate) -> dict[str, float | None]:
+    """{"peak": bytes, "running": bytes}; None where the system does not say."""
+    for name in candidate.needs:
+        importlib.import_module(name)
+    import jax
+
+    jax.block_until_ready(jax.numpy.ones(2) + 1)  # the backend and its compiler are loaded
+    return _of(lambda: candidate.make(min(FEW, candidate.steps)))
+
+
+def _of(make: Any) -> dict[str, float | None]:
+    before = _restarted()
+    run = make()
+    run()
+    peak = _most() - before if before is not None else None
+    held = _restarted()
+    run()
+    running = _most() - held if held is not None else None
+    if (device := _on_device()) is not None:
+        return {"peak": device, "running": None}
+    return {"peak": peak, "running": running}
+
+
+def _restarted() -> float | None:
+    """Bytes held now, after which the maximum is counted anew; None where this is not Linux."""
+    gc.collect()
+    try:
+        CLEAR.write_text("5")
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def _most() -> float:
+    return _status("VmHWM")
+
+
+def _status(name: str) -> float:
+    return 1024.0 * int(STATUS.read_text().split(f"{name}:")[1].split()[0])
+
+
+def _on_device() -> float | None:
+    """The most bytes that JAX or PyTorch held on an accelerator."""
+    import jax
+
+    peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use", 0) for device in jax.local_devices()]
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peaks.append(torch.cuda.max_memory_allocated())
+    return float(sum(peaks)) if sum(peaks) else None
+
+
+def child(out: str, file: str, name: str, *rest: str) -> None:
+    """Time the case, or read the memory of one of its candidates."""
+    try:
+        case = next(case for case in cases_of(file) if case.name == name)
+        if len(rest) == 2:
+            measurements = timed(case, float(rest[0]), int(rest[1]) or None)
+            import jax
+
+            reply = {"measurements": [asdict(m) for m in measurements], "device": jax.devices()[0].device_kind}
+        else:
+            reply = memory(next(c for c in case.candidates if c.name == rest[0]))
+    except Exception as error:  # the parent goes on with the next case, and shows this
+        reply = {"error": sentence(error)}
+    Path(out).write_text(json.dumps(reply))
+
+
+if __name__ == "__main__":
+    child(*sys.argv[1:])

@@ -7,7 +7,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.beside.line import Found, Line
+from benchmarks.beside.case import Line, Measurement
 
 HEAD = ("time", "beside ours", "quartiles", "aim", "", "peak MB", "run MB")
 WIDTHS: tuple[tuple[int, JustifyMethod], ...] = (
@@ -38,26 +38,27 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def row(line: Line, found: Found) -> Row:
+def row(line: Line, measurement: Measurement) -> Row:
     """A candidate in words."""
-    said = ", ".join(
-        f"{key} {value:.3g}" if abs(value) < 10 else f"{key} {figure(value)}" for key, value in found.said.items()
+    results = ", ".join(
+        f"{key} {value:.3g}" if abs(value) < 10 else f"{key} {figure(value)}"
+        for key, value in measurement.results.items()
     )
-    name = ("floor: " if found.role == "floor" else "") + found.name + (f" ({said})" if said else "")
-    if found.seconds is None:
-        return Row(name, note=found.note)
-    ratio, quartiles, met = line.ratio(found), line.quartiles(found), line.met(found)
-    floor = found.role == "floor"
+    name = ("floor: " if measurement.role == "floor" else "") + measurement.name + (f" ({results})" if results else "")
+    if measurement.seconds is None:
+        return Row(name, note=measurement.note)
+    ratio, quartiles, met = line.ratio(measurement), line.quartiles(measurement), line.met(measurement)
+    floor = measurement.role == "floor"
     return Row(
         name=name,
-        time=amount(found.seconds),
+        time=amount(measurement.seconds),
         ratio="" if ratio is None else f"ours {figure(ratio)} x" if floor else f"{figure(ratio)} x ours",
         quartiles="" if quartiles is None else f"{figure(quartiles[0])}-{figure(quartiles[1])}",
-        aim="" if found.aim is None else f"{'≤' if floor else '≥'} {found.aim:g}",
+        aim="" if measurement.aim is None else f"{'≤' if floor else '≥'} {measurement.aim:g}",
         met={True: "met", False: "missed", None: ""}[met],
-        peak="" if found.peak is None else megabytes(found.peak),
-        running="" if found.running is None else megabytes(found.running),
-        note=found.note or ", ".join(f"{part} {amount(seconds)}" for part, seconds in found.parts.items()),
+        peak="" if measurement.peak is None else megabytes(measurement.peak),
+        running="" if measurement.running is None else megabytes(measurement.running),
+        note=measurement.note or ", ".join(f"{part} {amount(seconds)}" for part, seconds in measurement.parts.items()),
     )
 
 
@@ -91,14 +92,14 @@ def shown(lines: Iterable[Line]) -> Group:
         blocks.append(Text(f"\n{line.name}: {line.unit}", "bold"))
         if line.note:
             blocks.append(Text(f"  failed: {line.note}", "red"))
-        for found in line.found:
-            words = row(line, found)
-            style = {"ours": "green", "floor": "cyan"}.get(found.role, "")
+        for measurement in line.measurements:
+            words = row(line, measurement)
+            style = {"ours": "green", "floor": "cyan"}.get(measurement.role, "")
             met = Text(words.met, "green" if words.met == "met" else "bold red")
             cells = words.time, words.ratio, words.quartiles, words.aim, met, words.peak, words.running
             blocks.append(_table([(Text(f"  {words.name}", style), *cells)]))
             if words.note:
-                blocks.append(Text(f"    {words.note}", "red" if found.failed else "dim"))
+                blocks.append(Text(f"    {words.note}", "red" if measurement.failed else "dim"))
     return Group(*blocks, Text(), *(Text(text) for text in summary(lines)))
 
 
@@ -114,14 +115,14 @@ def _table(rows: list[tuple[str | Text, ...]], style: str = "") -> Table:
 def summary(lines: Iterable[Line]) -> Iterator[str]:
     """How many aims are met, which are not, and what is missing."""
     lines = list(lines)
-    verdicts = [(line, found, line.met(found)) for line in lines for found in line.found]
+    verdicts = [(line, measurement, line.met(measurement)) for line in lines for measurement in line.measurements]
     judged = [verdict for verdict in verdicts if verdict[2] is not None]
     yield f"{sum(bool(met) for *_, met in judged)} of {len(judged)} aims are met."
-    for line, found, met in judged:
+    for line, measurement, met in judged:
         if not met:
-            words = row(line, found)
+            words = row(line, measurement)
             yield f"  missed: {line.name}, {words.name}: {words.ratio}, aim {words.aim}"
-    for note in dict.fromkeys(f.note for line in lines for f in line.found if f.note and not f.failed):
+    for note in dict.fromkeys(f.note for line in lines for f in line.measurements if f.note and not f.failed):
         yield f"  {note}"
     for line in lines:
         if line.failed:
@@ -136,8 +137,8 @@ def markdown(lines: Iterable[Line]) -> str:
         text.append(f"| **{line.name}**: {line.unit} |" + " |" * (len(head) - 1))
         if line.note:
             text.append(f"| failed: {line.note} |" + " |" * (len(head) - 1))
-        for found in line.found:
-            words = row(line, found)
+        for measurement in line.measurements:
+            words = row(line, measurement)
             words = words._replace(**{column: _unbroken(getattr(words, column)) for column in UNBROKEN})
             name, *cells, note = words
             text.append("| " + " | ".join([f"{name}: {note}" if note else name, *cells]) + " |")

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.beside.case import Candidate, Case, Did
+from benchmarks.beside.case import Candidate, Case, RunResult
 
 APPS = Path(__file__).with_name("apps")
 CLIENTS = {"simulation": 4, "deployment": 2}
@@ -69,13 +69,15 @@ def exchanges(folder: Path) -> None:
         print(f"{'':<12} {'':>8} {'FLEDGE':<8} {one:>11.3f} {several:>8.3f} {own:>12.1f}", flush=True)
 
 
-def app(name: str, settings: dict[str, Any], read: Callable[[Path], Did]) -> Callable[[int], Callable[[], Did]]:
+def app(
+    name: str, settings: dict[str, Any], read: Callable[[Path], RunResult]
+) -> Callable[[int], Callable[[], RunResult]]:
     """Runs of one of the apps, for so many rounds, in a simulation of its own."""
 
-    def make(rounds: int) -> Callable[[], Did]:
+    def make(rounds: int) -> Callable[[], RunResult]:
         from flwr.app import ArrayRecord  # noqa: F401 - not installed is said here
 
-        def run() -> Did:
+        def run() -> RunResult:
             with tempfile.TemporaryDirectory() as folder, engine_of("simulation", AVERAGED_CLIENTS) as engine:
                 out = Path(folder) / "out"
                 outcome = engine.run(APPS / name, settings | {"rounds": rounds, "out": str(out)})
@@ -88,19 +90,19 @@ def app(name: str, settings: dict[str, Any], read: Callable[[Path], Did]) -> Cal
     return make
 
 
-def of_flower(out: Path) -> Did:
+def of_flower(out: Path) -> RunResult:
     """What Flower's own server noted."""
     noted = json.loads(out.read_text())
-    return Did(1, settled(np.diff(noted["ends"]).tolist()), {"kB": 2 * AVERAGED_CLIENTS * noted["bytes"] / 1e3})
+    return RunResult(1, settled(np.diff(noted["ends"]).tolist()), {"kB": 2 * AVERAGED_CLIENTS * noted["bytes"] / 1e3})
 
 
-def of_ours(out: Path) -> Did:
+def of_ours(out: Path) -> RunResult:
     """What our server noted."""
     with (out / "history.csv").open(newline="") as file:
-        return Did(1, settled([float(row["seconds"]) for row in csv.DictReader(file)]))
+        return RunResult(1, settled([float(row["seconds"]) for row in csv.DictReader(file)]))
 
 
-def in_process(rounds: int) -> Callable[[], Did]:
+def in_process(rounds: int) -> Callable[[], RunResult]:
     """The same rounds without an engine; what a run costs at all is left out, as it is on Flower."""
     import jax
 
@@ -118,14 +120,14 @@ def in_process(rounds: int) -> Callable[[], Did]:
 
     result(1)  # compiles
 
-    def run() -> Did:
+    def run() -> RunResult:
         began = time.monotonic()
         few = result(1)
         middle = time.monotonic()
         many = result(1 + rounds)
         seconds = (time.monotonic() - middle) - (middle - began)
         sent = {"kB": (many.counts["bytes"] - few.counts["bytes"]) / rounds / 1e3}
-        return Did(1, seconds / rounds, sent)
+        return RunResult(1, seconds / rounds, sent)
 
     return run
 

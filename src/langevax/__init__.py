@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         optimize,
         sampling,
         sklearn,
-        studies,
         teacher_student,
         theory,
     )
@@ -72,7 +71,6 @@ __all__ = [
     "simulate",
     "sklearn",
     "spaces",
-    "studies",
     "teacher_student",
     "theory",
 ]

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dialled_federation import dialled_federation
 
 import langevax
 from langevax import Federation, federated
-from langevax.studies.federated.problem import dialled_federation
 
 STEP_SIZE, ROUNDS, D = 0.05, 4, 3
 START = np.array([0.7, -1.0, 2.0])

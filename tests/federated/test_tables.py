@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dialled_federation import WavyLoss, dialled_federation
 
 import langevax
 from langevax import Federation, federated
 from langevax.algorithm import trace_floats
 from langevax.run import program
-from langevax.studies.federated.problem import WavyLoss, dialled_federation
 
 P, D = 48, 40
 

@@ -158,20 +158,20 @@ def test_positions_are_pytrees_as_the_start_is():
 
 def test_halving_the_step_estimates_its_bias():
     """Full gradients on a normal law, h = 0.5 in units of the curvature: 1 / (1 - h/2) - 1 = 33 %, to 4.5 errors."""
-    from langevax.sampling.methods import Method, estimate_bias
-    from langevax.sampling.sample import NormalStart
+    from langevax.sampling.methods import SamplingMethod, estimate_bias
+    from langevax.sampling.sample import StartNearMode
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
-    start = NormalStart(jnp.zeros(20), jnp.float32(1.0))
-    report = estimate_bias(Method("langevin", gradients.Full(), 1.0), problem, start, 8, 0.5, KEY)
+    start = StartNearMode(jnp.zeros(20), jnp.float32(1.0))
+    report = estimate_bias(SamplingMethod("langevin", gradients.Full(), 1.0), problem, start, 8, 0.5, KEY)
     # at half the step it is 14.3 %, so that the extrapolation says 2 (1.333 / 1.143 - 1)
     assert abs(report.variance_bias - 2 * (4 / 3 / (8 / 7) - 1)) < 4.5 * report.standard_error < 0.2
 
 
 def test_the_bias_of_a_scheme_of_second_order_is_extrapolated_by_four_thirds():
     """UBU on a normal law with a step of 0.9: the variances of the Lyapunov equation at 0.9 and at half of it."""
-    from langevax.sampling.methods import FRICTION, Method, estimate_bias
-    from langevax.sampling.sample import NormalStart
+    from langevax.sampling.methods import FRICTION, SamplingMethod, estimate_bias
+    from langevax.sampling.sample import StartNearMode
 
     def variance(h):
         e, t = np.exp(-FRICTION * h / 2), h / 2
@@ -182,8 +182,8 @@ def test_the_bias_of_a_scheme_of_second_order_is_extrapolated_by_four_thirds():
         return solve_discrete_lyapunov(half @ flow, half @ noise @ half.T + noise)[0, 0]
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
-    start = NormalStart(jnp.zeros(20), jnp.float32(1.0))
-    report = estimate_bias(Method("underdamped", gradients.Full(), 1.0), problem, start, 60, 0.9, KEY)
+    start = StartNearMode(jnp.zeros(20), jnp.float32(1.0))
+    report = estimate_bias(SamplingMethod("underdamped", gradients.Full(), 1.0), problem, start, 60, 0.9, KEY)
     expected, quarter = (4 / 3 * (variance(0.9) / variance(0.9 / factor) - 1) for factor in (2, 4))
     assert abs(report.variance_bias - expected) < 4.5 * report.standard_error
     assert abs(report.variance_bias - quarter) > 4.5 * report.standard_error  # the test has power
@@ -282,6 +282,7 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"gradient": "saga"}, ValueError, "gradient must be one of"),
         ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "pass gradient='full'"),
         ({"temperature": 0.1}, ValueError, "temperature is that of the posterior"),
+        ({"step_size": "tuned"}, ValueError, "step_size must be one of 'auto', 'theorem', got 'tuned'"),
         ({"step_size": 0.0}, ValueError, "step_size must be finite and > 0"),
         ({"num_warmup": 0}, ValueError, "num_warmup must be at least 1"),
         ({"gradient": None}, ValueError, "gradient must be one of 'auto'"),

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from jax import random
 from jaxtyping import Array, Key
 
+from langevax.algorithm import INIT_STEP, START_STEP
 from langevax.federated.exchange import Exchange, Periodic
 from langevax.federated.rounds import Federated
 from langevax.problems.federation import Clients
-from langevax.algorithm import INIT_STEP, START_STEP
 
 
 class ScheduledExchange(NamedTuple):

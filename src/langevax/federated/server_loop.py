@@ -20,6 +20,7 @@ from jax import random
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from langevax import trees
+from langevax.algorithm import trace_floats
 from langevax.federated import schedule
 from langevax.federated.exchange import Exchange, Replies
 from langevax.federated.rounds import COUNTS, Federated, client_key, cost, exchange_keys
@@ -28,7 +29,6 @@ from langevax.federated.schedule import ScheduledExchange
 from langevax.keys import unrolled
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
-from langevax.algorithm import trace_floats
 
 
 class ExchangeRequest(NamedTuple):

@@ -19,6 +19,7 @@ from jaxtyping import PyTree
 
 from langevax import trees
 from langevax._version import __version__
+from langevax.algorithm import trace_floats
 from langevax.federated import schedule
 from langevax.federated.exchange import Exchange
 from langevax.federated.server_loop import client_reply
@@ -28,7 +29,6 @@ from langevax.flower.wire import Rejected
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import keep_compiled_programs
-from langevax.algorithm import trace_floats
 
 LAST_EXCHANGE = "langevax.last_exchange"
 MEMORY = "langevax.memory."  # and the number of the exchange that wrote it

@@ -16,8 +16,8 @@ from jaxtyping import PyTree
 from langevax.flower import wire
 from langevax.flower.strategy import Evaluate, ExchangeRecord, FederatedStrategy
 from langevax.flower.task import Task
-from langevax.run.checkpoint import write_atomically
 from langevax.run import keep_compiled_programs
+from langevax.run.checkpoint import write_atomically
 
 DEFAULTS: dict[str, Any] = {
     "rounds": 3,

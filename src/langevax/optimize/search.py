@@ -253,7 +253,7 @@ class Search:
             self.best_value, self.best = float(np.nanmin(values)), _row(positions, jnp.int32(np.nanargmin(values)))
 
     def finish(self, result: Result) -> None:
-        """Take over the end of a run and its cost."""
+        """Record the end of a run and its cost."""
         self.positions, self.steps = result.position, result.steps
         records = len(self.history) * self.num_chains * self.size
         self.evaluations = self.evaluations_before + result.evaluations + records

@@ -27,7 +27,7 @@ from langevax.run import DivergenceError, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
 
 Dynamics = Literal["langevin", "underdamped", "mala", "pcn", "pcnl"]
-Gradient = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
+GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
 Start = Callable[[Key[Array, ""]], Float[Array, " d"]]
 FEW_COMPONENTS = 512  # up to which full gradients are the default: batches would not be cheaper
 MIN_BATCH, NUM_PROBED = 32, 512  # smallest batch; components from which the variance of a batch is estimated
@@ -47,7 +47,7 @@ NUM_DRAWS, RELAXATION_TIMES = 200, 2.0  # of a run that measures the bias: draws
 MAX_HALVINGS = 6
 
 
-class Method(NamedTuple):
+class SamplingMethod(NamedTuple):
     """A dynamics with a gradient estimator, for any step size."""
 
     dynamics: Dynamics
@@ -82,7 +82,7 @@ class Method(NamedTuple):
 
 
 def choose_gradient(
-    gradient: Gradient | GradientEstimator,
+    gradient: GradientName | GradientEstimator,
     batch_size: int | Literal["auto"] | None,
     period: int | Literal["auto"],
     problem: Problem,
@@ -95,7 +95,7 @@ def choose_gradient(
     n = int(problem.size)
     if isinstance(gradient, GradientEstimator):
         return gradient
-    check_choice("gradient", gradient, get_args(Gradient))
+    check_choice("gradient", gradient, get_args(GradientName))
     if gradient == "auto":
         gradient = "full" if n <= FEW_COMPONENTS or dynamics in ACCEPTANCE else "svrg"
     if gradient == "full":
@@ -153,7 +153,7 @@ def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
 
 
 def tune_acceptance(
-    method: Method, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
+    method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
 ) -> tuple[float, int]:
     """Return a step size with an acceptance rate in `ACCEPTANCE`, and the evaluations of the short runs to find it.
 
@@ -196,7 +196,7 @@ class StepSizeBias(NamedTuple):
 
 
 def estimate_bias(
-    method: Method, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
+    method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
 ) -> StepSizeBias:
     """Compare runs of equal time at `step_size` and at half of it."""
     runs, evaluations = [], 0
@@ -212,7 +212,7 @@ def estimate_bias(
             record_every=factor * spacing,
             progress=False,
         )
-        runs.append(Moments.of(np.asarray(run.positions, np.float64)[:, NUM_DRAWS // 4 :]))
+        runs.append(ChainMoments.of(np.asarray(run.positions, np.float64)[:, NUM_DRAWS // 4 :]))
         evaluations += run.evaluations
     coarse, fine = runs
     extrapolation = 2.0 if method.order == 1 else 4 / 3
@@ -232,7 +232,7 @@ def estimate_bias(
 
 
 def tune_bias(
-    method: Method, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
+    method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
 ) -> StepSizeBias:
     """Halve `step_size` until the bias is below MAX_BIAS or lost in its error."""
     evaluations = 0
@@ -255,7 +255,7 @@ def tune_bias(
     return bias._replace(evaluations=evaluations)
 
 
-class Moments(NamedTuple):
+class ChainMoments(NamedTuple):
     """Mean and variance of each coordinate, with standard errors from the spread between independent chains."""
 
     mean: np.ndarray
@@ -265,7 +265,7 @@ class Moments(NamedTuple):
     """Of the variance, averaged over coordinates."""
 
     @classmethod
-    def of(cls, draws: Float[np.ndarray, "chains draws d"]) -> "Moments":
+    def of(cls, draws: Float[np.ndarray, "chains draws d"]) -> "ChainMoments":
         root = np.sqrt(len(draws))
         mean = draws.mean((0, 1))
         by_chain = ((draws - mean) ** 2).mean(1)  # (chain, d)

@@ -27,7 +27,7 @@ FLATTEST = 1e-6  # share of the largest curvature to which smaller ones are rais
 MAX_ITERATIONS = 500
 
 
-class Coordinates(eqx.Module):
+class CoordinateMap(eqx.Module):
     """A problem in changed coordinates: each layer is a problem in the coordinates of the layer before it."""
 
     layers: tuple[Raveled | Rotated | Affine, ...]
@@ -43,12 +43,12 @@ class Coordinates(eqx.Module):
         """True where the coordinates are in units of a prior with a scale for each."""
         return len(self.layers) > 1
 
-    def preconditioned(self, scales: Array | None, directions: Array | None = None) -> "Coordinates":
+    def preconditioned(self, scales: Array | None, directions: Array | None = None) -> "CoordinateMap":
         """Rotate `directions` to the first axes, then scale; None leaves out either change."""
         layers = self.layers
         if directions is not None:
             layers = (*layers, Rotated(layers[-1], directions))
-        return Coordinates(layers if scales is None else (*layers, affine(layers[-1], scales)))
+        return CoordinateMap(layers if scales is None else (*layers, affine(layers[-1], scales)))
 
     @eqx.filter_jit
     def to_position(self, z: Float[Array, " d"]) -> PyTree:
@@ -70,7 +70,7 @@ class Coordinates(eqx.Module):
         return position
 
 
-def coordinates_of(problem: Problem, like: PyTree, temperature: float, whiten: bool) -> Coordinates:
+def coordinates_of(problem: Problem, like: PyTree, temperature: float, whiten: bool) -> CoordinateMap:
     """Return the position as one vector; with `whiten`, in units of a prior with a scale for each coordinate.
 
     Whitened coordinates have one precision, so that the pilot may rotate them, and the search for the mode is short
@@ -78,10 +78,10 @@ def coordinates_of(problem: Problem, like: PyTree, temperature: float, whiten: b
     """
     flat = Raveled(problem, like)
     if not whiten or jnp.ndim(flat.precision) == 0 or not np.all(np.asarray(flat.precision) > 0):
-        return Coordinates((flat,))
+        return CoordinateMap((flat,))
     level = jnp.asarray(temperature, flat.precision.dtype)
     white = affine(flat, jnp.sqrt(level / flat.precision))
-    return Coordinates((flat, eqx.tree_at(lambda problem: problem.precision, white, level)))
+    return CoordinateMap((flat, eqx.tree_at(lambda problem: problem.precision, white, level)))
 
 
 class Pilot(NamedTuple):

@@ -24,14 +24,14 @@ from langevax.sampling.methods import (
     FIRST_STEP,
     FRICTION,
     Dynamics,
-    Gradient,
-    Method,
+    GradientName,
+    SamplingMethod,
     check_choice,
     choose_gradient,
     tune_acceptance,
     tune_bias,
 )
-from langevax.sampling.preconditioning import MAX_COORDINATES, Coordinates, Preconditioner, coordinates_of, run_pilot
+from langevax.sampling.preconditioning import MAX_COORDINATES, CoordinateMap, Preconditioner, coordinates_of, run_pilot
 from langevax.sampling.samples import Samples
 from langevax.theory.lsi import Target
 from langevax.theory.step_sizes import theorem_step_size
@@ -49,7 +49,7 @@ def sample(
     num_samples: int = 1000,
     num_chains: int = 4,
     dynamics: Dynamics = "langevin",
-    gradient: Gradient | GradientEstimator = "auto",
+    gradient: GradientName | GradientEstimator = "auto",
     batch_size: int | Literal["auto"] | None = "auto",
     period: int | Literal["auto"] = "auto",
     step_size: float | Literal["auto", "theorem"] = "auto",
@@ -114,6 +114,8 @@ def sample(
         checks.positive_int(name, count, minimum=2)
     check_choice("dynamics", dynamics, get_args(Dynamics))
     check_choice("preconditioner", preconditioner, ("auto", *get_args(Preconditioner), None))
+    if isinstance(step_size, str):
+        check_choice("step_size", step_size, ("auto", "theorem"))
     problem, temperature = _problem_of(target, temperature)
     pilot_key, start_key, batch_key, tune_key, warm_key, run_key = random.split(key, 6)
     if start is None:
@@ -137,13 +139,13 @@ def sample(
     pilot = run_pilot(flat.problem, vector, preconditioner, pilot_key)
     coordinates = flat.preconditioned(pilot.scales, pilot.directions)
     problem, mode = coordinates.problem, coordinates.from_position(pilot.mode, len(flat.layers))
-    chain_start = NormalStart(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
+    chain_start = StartNearMode(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
     if callable(start):
         chain_start = TransformedStart(start, coordinates)
     estimator = choose_gradient(gradient, batch_size, period, problem, mode, temperature, dynamics, batch_key)
     integrator = Explicit() if by_theorem else Exponential()  # the theorems are about Euler's scheme
     prior_share = 1.0 if pilot.scales is None else jnp.minimum(problem.precision, 1)  # the curvature is 1
-    method = Method(dynamics, estimator, temperature, prior_share, integrator)
+    method = SamplingMethod(dynamics, estimator, temperature, prior_share, integrator)
 
     bias, evaluations, slowest = None, pilot.evaluations, 1.0
     if by_theorem:
@@ -153,7 +155,7 @@ def sample(
         options |= {"temperature": temperature, "size": int(problem.size), "accuracy": kl_tolerance}
         step_size = theorem_step_size(theorem, theorem_constants, **options)
         slowest = theorem_constants.lsi_constant * temperature if theorem_constants else 1.0
-    elif isinstance(step_size, str) and step_size == "auto":
+    elif isinstance(step_size, str):
         curvature = float(largest_curvature(problem, mode, key=tune_key))
         evaluations += 2 * CURVATURE_ITERATIONS * int(problem.size)
         if method.is_exact:
@@ -229,7 +231,7 @@ def _check_start(problem: Problem, first: PyTree[Array]) -> None:
         raise ValueError(f"the log density at start is {-value}; start where it is finite.")
 
 
-def _choose_preconditioner(coordinates: Coordinates, dimension: int) -> Preconditioner:
+def _choose_preconditioner(coordinates: CoordinateMap, dimension: int) -> Preconditioner:
     if dimension <= MAX_COORDINATES:
         return "full" if jnp.ndim(coordinates.problem.precision) == 0 else "diagonal"
     return "low-rank" if coordinates.is_whitened else "diagonal"
@@ -244,7 +246,7 @@ class Negative(eqx.Module):
         return -self.log_density(position)
 
 
-class NormalStart(eqx.Module):
+class StartNearMode(eqx.Module):
     """Draws from N(mode, scale^2), the law of chains about a mode of unit curvature."""
 
     mode: Float[Array, " d"]
@@ -258,7 +260,7 @@ class TransformedStart(eqx.Module):
     """A user's start function, in the coordinates that are sampled."""
 
     start: Callable[[Key[Array, ""]], PyTree]
-    coordinates: Coordinates
+    coordinates: CoordinateMap
 
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
         return self.coordinates.from_position(self.start(key))

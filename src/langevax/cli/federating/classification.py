@@ -48,8 +48,8 @@ def load_table(data: str, target: str | None, seed: int) -> LabelledTable:
         raise BadInput(f"--data {data!r} is not a file, nor one of the known tables: {listing(TABLES)}.")
     if target is None:
         raise BadInput(f"--data {data!r} is a file; name its column of classes by --target.")
-    from langevax.cli.fitting.data import prepare
     from langevax.cli.fit import FitOptions
+    from langevax.cli.fitting.data import prepare
 
     split = prepare(FitOptions(Path(data), target, Path(), task="classification", seed=seed)).split
     mean, scale = split.train_inputs.mean(axis=0), split.train_inputs.std(axis=0)

@@ -20,8 +20,7 @@ from langevax.data import partitions
 from langevax.federated import Federated
 from langevax.federated.defaults import METHODS
 from langevax.problems.federation import Federation
-from langevax.run import DivergenceError, Result, simulate
-from langevax.run import keep_compiled_programs
+from langevax.run import DivergenceError, Result, keep_compiled_programs, simulate
 
 PARTITIONS = ("even", "concentration", "dirichlet", "shards")
 FRAMES, ROWS_SHOWN = 100, 10

@@ -1,17 +1,73 @@
-"""One step of SLEDGE against one of SARAH on the same batches, and its error over 40,000 steps.
+"""Steps of gradient estimators: SVRG with eight chains, and SLEDGE against SARAH.
 
-The floor of both is two gathers of b rows and two gradients at them. A table that were copied would cost n d numbers a
-step, here 20 MB: a hundred times a step or more. SARAH takes no full pass in between, so that the bare steps are held
-against each other.
+SVRG's floor is one chain's minibatches, as if chains came one after the other. The floor of SLEDGE and SARAH is two
+gathers of b rows and two gradients at them. Copying a table would cost n d numbers a step, here 20 MB: a hundred times
+a step or more. SARAH takes no full pass in between, so that the bare steps are compared. `sledge_step` also measures
+SLEDGE's error over 40,000 steps.
 """
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import langevax as lx
-from benchmarks.driver import logistic
-from benchmarks.timing import in_turns, median, ratio
+from benchmarks.beside.case import Candidate, Case, RunResult
+from benchmarks.beside.measure import in_turns, median, ratio
+from benchmarks.driver import logistic, simulated
+
+CHAIN_STEPS, CHAINS = 10_000, 8
+
+
+def problem(size: int) -> lx.FiniteSum:
+    """Logistic regression of 20 columns."""
+    X = np.random.default_rng(0).standard_normal((size, 20)).astype(np.float32)
+    return lx.FiniteSum(logistic, (X, np.sign(X[:, 0]) + np.float32(0)), precision=1 / size)
+
+
+def run_of(gradient: Any, size: int, steps: int, chains: int | None) -> Callable[[], Any]:
+    """So many steps of so many chains, or of one."""
+    return simulated(lx.Langevin(0.05, 1 / size, gradient), problem(size), jnp.zeros(20), steps, num_chains=chains)
+
+
+def chains(size: int, batch_size: int, steps: int) -> Callable[[], Any]:
+    """SVRG; the full passes are a tenth of its work."""
+    period = 10 * size // (2 * batch_size)
+    return run_of(lx.gradients.SVRG(batch_size=batch_size, period=period), size, steps, CHAINS)
+
+
+def one_chain(size: int, batch_size: int, steps: int) -> Callable[[], RunResult]:
+    """One chain's minibatches, as if chains came one after the other."""
+    run = run_of(lx.gradients.Minibatch(batch_size=2 * batch_size), size, steps, None)
+
+    def counted() -> RunResult:
+        run()
+        return RunResult(steps / CHAINS)
+
+    return counted
+
+
+CASES = tuple(
+    Case(
+        f"SVRG-LD, 8 chains, n = {size:,}, B = {batch_size}",
+        "a step of all chains",
+        (
+            Candidate("langevax", functools.partial(chains, size, batch_size), CHAIN_STEPS, "ours"),
+            Candidate(
+                "8 x one chain with minibatches",
+                functools.partial(one_chain, size, batch_size),
+                CHAIN_STEPS,
+                "floor",
+                aim=1.3,
+            ),
+        ),
+    )
+    for size, batch_size in ((10_000, 16), (100_000, 64))
+)
+
 
 SIZE, DIM, BATCH = 100_000, 50, 316
 STEPS = 3_000
@@ -59,8 +115,10 @@ def errors(size: int = 256, batch_size: int = 4, step: float = 0.01, num_steps: 
         "PAGE": lx.gradients.PAGE(batch_size),
         "SARAH without full passes": lx.gradients.SARAH(batch_size, 10 * num_steps),
     }.items():
-        found = _squared_errors(estimator, problem, jnp.asarray(slopes.mean(0)), step, num_steps, chains) / prediction
-        eighths = found.reshape(chains, 8, -1).mean(2)
+        errors_by_step = (
+            _squared_errors(estimator, problem, jnp.asarray(slopes.mean(0)), step, num_steps, chains) / prediction
+        )
+        eighths = errors_by_step.reshape(chains, 8, -1).mean(2)
         settled = eighths[:, 1:].mean(1)
         error = settled.std(ddof=1) / np.sqrt(chains)
         cells = " ".join(f"{value:>7.3f}" for value in eighths.mean(0))
