@@ -1,4 +1,4 @@
-"""Any function as a problem of one component: no data, no batches."""
+"""A function as a problem of one component: no data, no batches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,20 +12,23 @@ from langevax.problems.problem import Problem
 
 
 class Function(Problem):
-    """`value(x) = fun(x)`, one component.
+    """A function as a problem: `value(x) = fun(x)`, one component.
 
     Args:
         fun: `fun(position) -> scalar`, differentiable by JAX.
         precision: the quadratic part `1/2 <x, precision x>`, added to `fun`; a prefix of the position, >= 0.
 
     Raises:
-        TypeError: `fun` is not callable. ValueError: at first use, where it does not return a scalar.
+        TypeError: `fun` is not callable. ValueError: at first use, if it does not return a scalar.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> from langevax.problems.function import Function
-        >>> Function(lambda x: jnp.sum(x**2)).gradient(jnp.array([1.0, 2.0]))
-        Array([2., 4.], dtype=float32)
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> rosenbrock = langevax.Function(lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2)
+        >>> mala = langevax.MALA(step_size=1e-3, temperature=0.01)
+        >>> options = {"key": jax.random.key(0), "num_steps": 2000, "num_chains": 4}
+        >>> result = langevax.simulate(mala, rosenbrock, jnp.zeros(2), **options)
+        >>> bool(jnp.all(jax.vmap(rosenbrock.value)(result.position) < 0.1))
+        True
     """
 
     fun: Callable[[PyTree], Float[Array, ""]]
