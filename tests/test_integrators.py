@@ -104,7 +104,7 @@ def test_chains_settle_at_the_closed_form_for_a_prefix_precision(name):
     """20,000 chains, a dictionary as position, one scalar and one array as its precision: z-scores below 4.5.
 
     The integrator treats the precision p, the gradient the curvature q. All have mean q center / (p + q); their
-    variance is the closed form and, told apart by 10 standard errors, not the target's T / (p + q).
+    variance is the closed form and, by 10 standard errors, not the target's T / (p + q).
     """
     rows = jax.tree.map(lambda v: jnp.asarray(np.stack([0.5 * v, 1.5 * v]), jnp.float32), CURVATURE)
     centers = jax.tree.map(lambda v: jnp.asarray(np.stack([v, v]), jnp.float32), CENTER)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Int, Key
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
 
-Info: TypeAlias = dict[str, ArrayLike]
+Info: TypeAlias = dict[str, Any]
 """Scalars of one step, the same names from `init` and `step`. Integers are counts, summed over the run in 64 bits;
 floats are metrics, averaged between records."""
 

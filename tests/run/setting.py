@@ -33,7 +33,7 @@ def langevin(step_size=0.1, temperature=0.5):
 
 
 def simulate(num_steps, algorithm=None, start=None, seed=0, **options):
-    """Two chains of Langevin with SVRG, recorded and averaged every 4 steps unless told otherwise."""
+    """Two chains of Langevin with SVRG, recorded and averaged every 4 steps by default."""
     options = {"num_chains": CHAINS, "record_every": 4, "average": position_of} | options
     algorithm = langevin() if algorithm is None else algorithm
     start = np.zeros(SIZE, np.float32) if start is None else start

@@ -1,4 +1,4 @@
-"""What a run tells where several processes share it, each with a device; every process runs this file.
+"""Numbers of a run that several processes share, each with a device; every process runs this file.
 
 python -m tests.run.several PORT PROCESSES INDEX FOLDER [killed | mistaken]
 """
@@ -64,8 +64,8 @@ def main(port: str, processes: str, index: str, folder: str, fault: str = ""):
         mesh = jax.make_mesh((int(processes),), ("particles",))
         if fault:
             fail(fault, mesh, index)
-        told = measured(mesh, Path(folder))
-        (Path(folder) / f"{index}.json").write_text(json.dumps(told))
+        facts = measured(mesh, Path(folder))
+        (Path(folder) / f"{index}.json").write_text(json.dumps(facts))
 
 
 def fail(fault: str, mesh, index: str):
@@ -97,8 +97,8 @@ def measured(mesh, folder: Path) -> dict:
     resumed = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, checkpoint=saved, resume=True, **shared)
     through = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **shared)
     alone = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **options)  # of this process, beside the others
-    algorithm, problem, start, given = chains()
-    many = langevax.simulate(algorithm, problem, start, sharding=mesh, **given)
+    algorithm, problem, start, chain_options = chains()
+    many = langevax.simulate(algorithm, problem, start, sharding=mesh, **chain_options)
     by_rows = jax.make_mesh((len(jax.devices()),), ("rows",))
     halves = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **options | {"sharding": by_rows})
     theirs = langevax.simulate(

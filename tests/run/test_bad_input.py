@@ -40,10 +40,10 @@ def run(**options):
 
 def plainly(**options):
     """`langevax.simulate` without the defaults of these tests."""
-    given = {"key": jax.random.key(0), "num_steps": 8} | options
-    algorithm, data = given.pop("algorithm", langevin()), given.pop("problem", problem())
-    start = given.pop("start", jnp.zeros(SIZE))
-    return lambda: langevax.simulate(algorithm, data, start, **given)
+    arguments = {"key": jax.random.key(0), "num_steps": 8} | options
+    algorithm, data = arguments.pop("algorithm", langevin()), arguments.pop("problem", problem())
+    start = arguments.pop("start", jnp.zeros(SIZE))
+    return lambda: langevax.simulate(algorithm, data, start, **arguments)
 
 
 REFUSED = {

@@ -190,13 +190,13 @@ def test_a_killed_run_resumes_bit_for_bit(ended_badly):
     directory, report = ended_badly
     places = [*(f"moment {m}" for m in killed.MOMENTS), *(f"delay {d}" for d in killed.DELAYS)]
     assert report["signals"] == [9] * len(places)
-    found = []
+    numbers_of_records = []
     for place in places:
-        found.append(len(list((directory / place).rglob("*.nc"))))
+        numbers_of_records.append(len(list((directory / place).rglob("*.nc"))))
         assert_same_bits(resume(directory / place, killed.STEPS), uninterrupted())
         assert not list((directory / place).rglob("*tmp*"))  # nothing half-written stays
         assert not list((directory / place).rglob("*.part"))
-    assert len(set(found)) >= 4  # they were killed at different times
+    assert len(set(numbers_of_records)) >= 4  # they were killed at different times
 
 
 @pytest.mark.parametrize("run", ["whole", "unrecorded"])
@@ -210,7 +210,7 @@ def test_a_full_disk_is_said_and_what_was_saved_goes_on(ended_badly, run):
     assert_same_bits(resume(directory / run, 55, **options), uninterrupted(55, **options))
 
 
-# refusals: each says what and why, and leaves everything as it was
+# refusals: the message says what and why, and nothing is changed
 
 
 def test_a_directory_in_use_is_not_overwritten(saved):

@@ -31,7 +31,7 @@ def test_what_one_compiles_another_loads(tmp_path):
     env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "kept")]
     counts = [subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout for _ in range(2)]
-    assert [each.split() for each in counts] == [["1", "1"], ["0", "2"]]
+    assert [line.split() for line in counts] == [["1", "1"], ["0", "2"]]
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_what_one_compiles_another_loads(tmp_path):
 )
 def test_where(directory, env, folder, monkeypatch):
     """None leaves the folder to JAX, which reads the variable itself."""
-    told = {}
+    updates = {}
     for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(type(jax.config), "update", lambda self, name, value: told.update({name: value}))
+    monkeypatch.setattr(type(jax.config), "update", lambda self, name, value: updates.update({name: value}))
     langevax.run.keep_compiled_programs(directory)
-    assert told.pop("jax_persistent_cache_min_compile_time_secs") == 0.2
-    assert told.get("jax_compilation_cache_dir") == folder
+    assert updates.pop("jax_persistent_cache_min_compile_time_secs") == 0.2
+    assert updates.get("jax_compilation_cache_dir") == folder

@@ -32,7 +32,7 @@ def started(count: int, folder: Path, *fault: str) -> list[subprocess.Popen]:
 
 
 def ended(processes: list[subprocess.Popen]) -> list[str]:
-    """What each said."""
+    """Return the numbers that each process measured."""
     try:
         return [process.communicate(timeout=240)[1] for process in processes]
     finally:
@@ -67,9 +67,9 @@ def one():
 
 
 def test_each_process_has_its_own_particles(facts):
-    for told in facts:
-        assert told["devices"] == 2
-        assert told["own particles"] == [[several.PARTICLES // 2, 4]]
+    for fact in facts:
+        assert fact["devices"] == 2
+        assert fact["own particles"] == [[several.PARTICLES // 2, 4]]
 
 
 def test_a_fit_that_walks_its_paths_together_is_that_of_one_process(facts, monkeypatch):
@@ -77,44 +77,44 @@ def test_a_fit_that_walks_its_paths_together_is_that_of_one_process(facts, monke
     for name in ("STAGE_STEPS", "FACTORS", "SCALES"):  # to come back after `fitted` has changed them
         monkeypatch.setattr(model_selection, name, getattr(model_selection, name))
     particles = several.fitted(None).particles_
-    for told in facts:
-        np.testing.assert_allclose(told["fitted"], particles, atol=5e-6)
+    for fact in facts:
+        np.testing.assert_allclose(fact["fitted"], particles, atol=5e-6)
 
 
 def test_numbers_and_records_are_those_of_one_process(facts, one):
     particles = {"through": one.position, "records": one.positions, "mean": one.average.mean}
     rows = {"rows": one.position, "row records": one.positions}
-    for told in facts:
-        assert told["recorded"] == one.trace.steps.tolist()
-        assert told["evaluations"] == one.evaluations
+    for fact in facts:
+        assert fact["recorded"] == one.trace.steps.tolist()
+        assert fact["evaluations"] == one.evaluations
         for name, mine in (particles | rows).items():
-            np.testing.assert_allclose(told[name], mine, atol=2e-6)
-        np.testing.assert_allclose(told["alone"], one.position, atol=2e-6)  # beside the others, by itself
+            np.testing.assert_allclose(fact[name], mine, atol=2e-6)
+        np.testing.assert_allclose(fact["alone"], one.position, atol=2e-6)  # beside the others, by itself
 
 
 def test_chains_are_those_of_one_process(facts):
-    algorithm, problem, start, given = several.chains()
-    mine = langevax.simulate(algorithm, problem, start, **given)
-    for told in facts:
-        np.testing.assert_allclose(told["chains"], mine.position, atol=2e-6)
-        np.testing.assert_allclose(told["chain records"], mine.positions, atol=2e-6)
+    algorithm, problem, start, options = several.chains()
+    mine = langevax.simulate(algorithm, problem, start, **options)
+    for fact in facts:
+        np.testing.assert_allclose(fact["chains"], mine.position, atol=2e-6)
+        np.testing.assert_allclose(fact["chain records"], mine.positions, atol=2e-6)
 
 
 def test_a_resumed_run_is_the_same_bit_for_bit(facts):
-    for told in facts:
-        assert told["resumed"] == told["through"] == facts[0]["through"]
+    for fact in facts:
+        assert fact["resumed"] == fact["through"] == facts[0]["through"]
 
 
 def test_what_one_process_saved_two_go_on_from(facts, one):
-    for told in facts:
-        assert told["steps"] == [several.HALF, several.STEPS, several.STEPS]
-        np.testing.assert_allclose(told["of one"], one.position, atol=2e-6)
+    for fact in facts:
+        assert fact["steps"] == [several.HALF, several.STEPS, several.STEPS]
+        np.testing.assert_allclose(fact["of one"], one.position, atol=2e-6)
 
 
 def test_what_two_processes_saved_one_goes_on_from(folder, one):
-    found = alone(several.STEPS, checkpoint=folder / "half", resume=True)
-    np.testing.assert_allclose(found.position, one.position, atol=2e-6)
-    np.testing.assert_allclose(found.positions, one.positions, atol=2e-6)
+    resumed = alone(several.STEPS, checkpoint=folder / "half", resume=True)
+    np.testing.assert_allclose(resumed.position, one.position, atol=2e-6)
+    np.testing.assert_allclose(resumed.positions, one.positions, atol=2e-6)
 
 
 @pytest.mark.parametrize(("fault", "code"), [("killed", -9), ("mistaken", 1)])

@@ -81,13 +81,13 @@ def test_the_precision_is_part_of_the_potential():
         paths = [
             langevax.simulate(
                 MALA(STEP_SIZE, TEMPERATURE),
-                given,
+                target,
                 jnp.zeros(()),
                 key=jax.random.key(0),
                 num_steps=50,
                 record_every=1,
             ).positions
-            for given in (problem(jnp.float64), inside)
+            for target in (problem(jnp.float64), inside)
         ]
     np.testing.assert_allclose(*paths, rtol=0, atol=1e-11)
     assert len(np.unique(paths[0])) > 20

@@ -38,7 +38,7 @@ def regression(dtype=jnp.float32):
     ids=["pcn", "pcn by mode", "pcnl", "pcnl by mode"],
 )
 def test_the_gaussian_posterior_is_kept_exactly(algorithm, steps):
-    """Mean and covariance of 20,000 chains of four modes that mix; a temperature 20 % higher is told apart."""
+    """Mean and covariance of 20,000 chains of four modes that mix; a temperature 20 % higher is distinguished."""
     mean, covariance = linear_regression_posterior(FEATURES, TARGETS, MODES, TEMPERATURE)
     run = langevax.simulate(
         algorithm, regression(), jnp.zeros(4), key=jax.random.key(0), num_steps=steps, num_chains=CHAINS
@@ -120,8 +120,8 @@ def one_step_acceptance(algorithm, num_modes, scale=None):
     run = langevax.simulate(
         algorithm, target, start, key=jax.random.key(0), num_steps=1, num_chains=500, record_every=1
     )
-    each = np.asarray(run.trace.info["acceptance"])[:, 0].astype(float)
-    return each.mean(), each.std() / np.sqrt(len(each))
+    rates = np.asarray(run.trace.info["acceptance"])[:, 0].astype(float)
+    return rates.mean(), rates.std() / np.sqrt(len(rates))
 
 
 @pytest.mark.parametrize("algorithm", [PCN(0.5, 1.0), PCNL(0.5, 1.0)], ids=["pcn", "pcnl"])

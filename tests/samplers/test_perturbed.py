@@ -78,12 +78,12 @@ def test_it_leaves_a_saddle_in_logarithmic_time(radius):
     The mean of 64 chains of SLEDGE within 15 %, as the digest's 0.97 to 1.10; afterwards they are at the minimum,
     where gradients are a fraction of r / step_size.
     """
-    found = run(gradients.SLEDGE(4), radius, 900)
-    away = np.abs(np.asarray(found.positions)[..., 0]) > np.sqrt(GAMMA) / 2
+    result = run(gradients.SLEDGE(4), radius, 900)
+    away = np.abs(np.asarray(result.positions)[..., 0]) > np.sqrt(GAMMA) / 2
     assert away[:, -1].all()
     expected = np.log(np.sqrt(GAMMA) / radius) / (STEP_SIZE * GAMMA)
     assert np.mean(np.argmax(away, axis=1)) == pytest.approx(expected, rel=0.15)
-    slopes = np.asarray(jax.vmap(saddle().gradient)(jnp.asarray(found.position)))
+    slopes = np.asarray(jax.vmap(saddle().gradient)(jnp.asarray(result.position)))
     assert np.linalg.norm(slopes, axis=1).max() < max(2 * radius / STEP_SIZE, 1e-5)
 
 

@@ -35,9 +35,9 @@ def test_the_fold_is_reflection_after_reflection(lower, upper):
     """However many; the velocity's sign is that of their number."""
     x = np.random.default_rng(0).normal(size=400) * np.geomspace(0.1, 300, 400)
     with jax.enable_x64():
-        found, signs = fold(jnp.asarray(x), lower, upper)
+        folded, signs = fold(jnp.asarray(x), lower, upper)
     expected = [mirrored(one, lower, upper) for one in x]
-    np.testing.assert_allclose(found, [y for y, _ in expected], rtol=0, atol=1e-11)
+    np.testing.assert_allclose(folded, [y for y, _ in expected], rtol=0, atol=1e-11)
     np.testing.assert_array_equal(signs, [(-1) ** turns for _, turns in expected])
 
 
@@ -46,9 +46,9 @@ def test_the_fold_leaves_alone_what_is_inside_and_what_is_not_finite():
     inside = np.linspace(-0.1, 0.3, 1001, dtype=np.float32)
     np.testing.assert_array_equal(fold(jnp.asarray(inside), inside[0], inside[-1])[0], inside)
     x = np.random.default_rng(1).normal(size=100_000).astype(np.float32) * 1e4
-    found = np.asarray(fold(jnp.asarray(x), -0.1, 0.3)[0])
-    assert found.min() >= np.float32(-0.1)
-    assert found.max() <= np.float32(0.3)
+    folded = np.asarray(fold(jnp.asarray(x), -0.1, 0.3)[0])
+    assert folded.min() >= np.float32(-0.1)
+    assert folded.max() <= np.float32(0.3)
     assert not np.isfinite(fold(jnp.array([np.nan, np.inf, -np.inf]), -1.0, 1.0)[0]).any()
 
 

@@ -49,7 +49,8 @@ def test_the_stationary_law_is_that_of_the_lyapunov_equation(steps):
     """20,000 chains, with a precision; variances of position and velocity and their covariance, 4.5 standard errors.
     With one step for all, and with one for each coordinate.
 
-    The target's variance, which the step misses by 7 to 60 %, is told apart; so is a missing factor 2 in the noise.
+    The target's variance, which the step misses by 7 to 60 %, is distinguished,
+    and so is a missing factor 2 in the noise.
     """
     precision = 0.5
     with jax.enable_x64():
@@ -67,9 +68,9 @@ def test_the_stationary_law_is_that_of_the_lyapunov_equation(steps):
         kick = np.array([[1, 0], [-step * curvature, 1]])
         matrix = half @ kick @ half
         law = solve_discrete_lyapunov(matrix, half @ kick @ noise @ kick.T @ half.T + noise)
-        found = np.stack([x[:, coordinate] ** 2, x[:, coordinate] * v[:, coordinate], v[:, coordinate] ** 2], -1)
+        moments = np.stack([x[:, coordinate] ** 2, x[:, coordinate] * v[:, coordinate], v[:, coordinate] ** 2], -1)
         exact = np.array([law[0, 0], law[0, 1], law[1, 1]])
-        assert_mean(found, exact, wrong=[T / curvature, 0.0, T / 2])
+        assert_mean(moments, exact, wrong=[T / curvature, 0.0, T / 2])
 
 
 def test_its_error_is_of_second_order():

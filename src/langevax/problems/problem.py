@@ -92,7 +92,7 @@ def _quadratic(precision: PyTree, position: PyTree) -> Scalar:
 
 
 class Function(Problem):
-    """Any function as a problem of one component: `value(x) = fun(x)`, no data, no batches.
+    """A function as a problem of one component: `value(x) = fun(x)`, no data, no batches.
 
     Args:
         fun: `fun(position) -> scalar`, differentiable by JAX.
@@ -102,10 +102,13 @@ class Function(Problem):
         TypeError: `fun` is not callable. ValueError: at first use, where it does not return a scalar.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> from langevax.problems.problem import Function
-        >>> Function(lambda x: jnp.sum(x**2)).gradient(jnp.array([1.0, 2.0]))
-        Array([2., 4.], dtype=float32)
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> rosenbrock = langevax.Function(lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2)
+        >>> mala = langevax.MALA(step_size=1e-3, temperature=0.01)
+        >>> options = {"key": jax.random.key(0), "num_steps": 2000, "num_chains": 4}
+        >>> result = langevax.simulate(mala, rosenbrock, jnp.zeros(2), **options)
+        >>> bool(jnp.all(jax.vmap(rosenbrock.value)(result.position) < 0.1))
+        True
     """
 
     fun: Callable[[PyTree], Any]
