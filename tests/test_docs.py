@@ -25,6 +25,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "sampling.md",
         "sharp_bits.md",
         "scale_out.md",
+        "solvers.md",
         "two_phase.md",
         "which_tool.md",
     ],

@@ -157,7 +157,7 @@ COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": "hinge"}, "'loss' parameter .* among {.*'huber'.*} or an instance of .* Got 'hinge'"),
+        ({"loss": "hinge"}, "'loss' parameter .*'huber'.*StudentT.* Got 'hinge'"),
         ({"kernel": "linear"}, "'kernel' parameter .* among {.*'matern'.*} or an instance of .*Kernel'. Got 'linear'"),
         ({"kernel": KERNEL + WhiteKernel()}, "holds a WhiteKernel; take it out, and pass noise="),
         ({"kernel": ConstantKernel(0.0) * RBF()}, "kernel must be positive"),

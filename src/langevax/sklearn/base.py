@@ -19,8 +19,8 @@ from langevax.run import Result
 from langevax.sklearn.model_selection import anneal, choose_by_validation, kernel_choice
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
-from langevax.sklearn.table import Rows, Scaling, Standardiser, Table, TableEstimator
-from langevax.sklearn.training import Network, Task, mesh_of, outputs, root_key, swings, train
+from langevax.sklearn.table import DistinctRows, RowEstimator, Scaling, Standardiser, Table
+from langevax.sklearn.training import Network, TrainingTask, mesh_of, outputs, root_key, swings, train
 
 NUM_CLOUDS = 8  # kept for predictions, from the last half of the run
 
@@ -38,7 +38,7 @@ class Automatic(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldEstimator(TableEstimator):
+class MeanFieldEstimator(RowEstimator):
     """A network of many neurons, trained by mean-field Langevin dynamics; see the regressor and the classifier."""
 
     solver: str = "mfld"
@@ -161,7 +161,9 @@ class MeanFieldEstimator(TableEstimator):
         self.dual_ = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[places]  # 0 at place -1, weight 0
         self.n_iter_, self.seconds_to_first_step_ = int(result.steps), result.seconds_to_first_step
 
-    def _choice(self, rows: Rows, task: Task, continued: bool, key: Key[Array, ""]) -> tuple[Standardiser, float]:
+    def _choice(
+        self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]
+    ) -> tuple[Standardiser, float]:
         """Return standardiser and temperature, as passed or by the kernel limit's leave-one-out errors."""
         scalings: tuple[Scaling, ...] = ("columns", "global") if self.scaling == "auto" else (self.scaling,)
         self.leave_one_out_ = None
@@ -217,5 +219,5 @@ class MeanFieldEstimator(TableEstimator):
         return outputs(self.neuron_, cloud, self.standardiser_(columns))
 
     @abstractmethod
-    def _task(self, targets: np.ndarray, weights: np.ndarray) -> Task:
+    def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         """Return neuron, loss and targets of the training problem."""

@@ -6,8 +6,7 @@ On curves the weights of a neuron are a function, and so is its input:
 
 (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022). In coordinates of unit prior variance, those of `CurveCoefficients`,
 this is the network on tables: the objective, its dual and the certificate are the same. Coordinates beyond the first
-    few
-carry little of the curves, so that more modes, or a finer grid, change nothing.
+few carry little of the curves, so that more modes, or a finer grid, change nothing.
 """
 
 from abc import abstractmethod

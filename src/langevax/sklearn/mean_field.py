@@ -10,7 +10,7 @@ from langevax.problems import losses
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import MeanFieldInspection
 from langevax.sklearn.table import LabelTargets, NumberTargets, Table, weighted_moments
-from langevax.sklearn.training import Task
+from langevax.sklearn.training import TrainingTask
 
 
 class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator):
@@ -92,13 +92,13 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator)
         self.single_column_ = y.ndim == 2 and y.shape[1] == 1
         return y[:, 0] if self.single_column_ else y
 
-    def _task(self, targets: np.ndarray, weights: np.ndarray) -> Task:
+    def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         self.target_mean_, deviation = weighted_moments(targets, weights)
         self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
         standardised = (targets - self.target_mean_) / self.target_scale_
         neuron = self._make_neuron(None if targets.ndim == 1 else targets.shape[1])
         regressands = standardised.reshape(len(targets), -1)
-        return Task(neuron, losses.squared, standardised.astype(np.float32), regressands, None)
+        return TrainingTask(neuron, losses.squared, standardised.astype(np.float32), regressands, None)
 
 
 class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator):
@@ -159,14 +159,16 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator)
     def _labels(self, z: np.ndarray) -> np.ndarray:
         return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(1)]
 
-    def _task(self, targets: np.ndarray, weights: np.ndarray) -> Task:
+    def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         labels = targets.astype(np.int32)
         if len(self.classes_) == 2:
             signs = 2.0 * labels - 1
-            return Task(self._make_neuron(None), losses.logistic, signs.astype(np.float32), signs[:, None], labels)
+            return TrainingTask(
+                self._make_neuron(None), losses.logistic, signs.astype(np.float32), signs[:, None], labels
+            )
         one_hot = np.eye(len(self.classes_))[labels]
         centred = one_hot - np.average(one_hot, axis=0, weights=weights)
-        return Task(self._make_neuron(len(self.classes_)), losses.softmax, labels, centred, labels)
+        return TrainingTask(self._make_neuron(len(self.classes_)), losses.softmax, labels, centred, labels)
 
 
 def probabilities(z: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ from langevax.meanfield.kernel_limit import FLAT, NUM_NEURONS, LeaveOneOut, leav
 from langevax.meanfield.steps import relative_step
 from langevax.run import Result
 from langevax.sklearn.solvers import BATCH_SHARE, Schedule
-from langevax.sklearn.table import Rows, Scaling, Standardiser, bucket, padded, subsample
-from langevax.sklearn.training import Network, Task, outputs, train
+from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, bucket, padded, subsample
+from langevax.sklearn.training import Network, TrainingTask, outputs, train
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
 CLEARLY_BETTER = 0.9  # share of the error: pixels gain a quarter from one scale for all, tables nothing but noise
@@ -32,7 +32,7 @@ STAGE_STEPS, FOLDS = 150, 3
 
 
 def kernel_choice(
-    rows: Rows, task: Task, prior_precision: float, scalings: tuple[Scaling, ...], key: Key[Array, ""]
+    rows: DistinctRows, task: TrainingTask, prior_precision: float, scalings: tuple[Scaling, ...], key: Key[Array, ""]
 ) -> tuple[Standardiser, LeaveOneOut]:
     """Return the scaling of least leave-one-out errors in the kernel limit, the first in doubt, and the errors."""
     chosen = subsample(len(rows.inputs), MAX_ROWS)

@@ -25,7 +25,7 @@ Scaling = Literal["columns", "global"]
 
 
 @dataclass(frozen=True)
-class Rows:
+class DistinctRows:
     """Distinct rows, float64, and the place of each row of the table among them."""
 
     inputs: np.ndarray
@@ -37,7 +37,7 @@ class Rows:
     """(rows of the table,) index of each among the distinct ones; -1 where its weight is 0."""
 
 
-def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> Rows:
+def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> DistinctRows:
     """Merge equal rows, drop those of weight 0, and order the rest by their content.
 
     Example:
@@ -54,7 +54,7 @@ def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray |
     places[used[order]] = group
     merged = np.bincount(group, weights[used[order]])
     distinct = used[order[first]]
-    return Rows(inputs[distinct] + 0.0, targets[distinct], merged, places)
+    return DistinctRows(inputs[distinct] + 0.0, targets[distinct], merged, places)
 
 
 def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -138,13 +138,13 @@ def subsample(size: int, most: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
 
 
-class TableEstimator(SavedEstimator):
+class RowEstimator(SavedEstimator):
     """An estimator that is fitted to distinct rows of a table."""
 
     random_state: RandomState
     n_features_in_: int
 
-    def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Rows:
+    def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
         X, y = self._validated(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         return distinct_rows(X, self._encode(y, weights), weights)

@@ -34,7 +34,7 @@ SWING_STEPS = 16  # consecutive steps whose outputs are examined for a swing
 SWING_SHARE = 0.5  # of their variance that alternates: 0.96 in a swing, at most 0.1 in fits that settled (measured)
 
 
-class Task(NamedTuple):
+class TrainingTask(NamedTuple):
     """Neuron, loss and targets of a training problem."""
 
     neuron: Tanh | TanhTanh
@@ -46,17 +46,17 @@ class Task(NamedTuple):
     labels: np.ndarray | None
     """(n,) class of each row, by which folds are stratified; None for a regression."""
 
-    def subset(self, rows: np.ndarray) -> "Task":
+    def subset(self, rows: np.ndarray) -> "TrainingTask":
         """Return the problem of these rows."""
         labels = None if self.labels is None else self.labels[rows]
-        return Task(self.neuron, self.loss, self.targets[rows], self.regressands[rows], labels)
+        return TrainingTask(self.neuron, self.loss, self.targets[rows], self.regressands[rows], labels)
 
 
 @dataclass(frozen=True)
 class Network:
     """The training problem in the eigenbasis of its inputs, rows padded to a bucket so that few shapes compile."""
 
-    task: Task
+    task: TrainingTask
     inputs: np.ndarray
     """(n, d) float32, standardised, not rotated."""
     weights: np.ndarray

@@ -32,11 +32,11 @@ from langevax.sklearn.parameters import (
 )
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import (
+    DistinctRows,
     NumberTargets,
-    Rows,
+    RowEstimator,
     Standardiser,
     Table,
-    TableEstimator,
     bucket,
     padded,
     weighted_moments,
@@ -73,7 +73,7 @@ class NetworkUnits:
     target_scale: float
 
     @classmethod
-    def fit(cls, rows: Rows) -> "NetworkUnits":
+    def fit(cls, rows: DistinctRows) -> "NetworkUnits":
         mean, deviation = weighted_moments(rows.targets, rows.weights)
         inputs = Standardiser.fit(rows.inputs, rows.weights, "columns")
         varying = np.count_nonzero(np.isfinite(inputs.scale))
@@ -86,7 +86,7 @@ class NetworkUnits:
 
 
 @dataclass(eq=False, repr=False)
-class TwoPhaseReLURegressor(NumberTargets, TableEstimator):
+class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     """Least squares by a small ReLU network, trained in two phases from several starts.
 
     The network sees standardised columns and a constant one, and learns standardised targets (Akiyama and Suzuki, ICLR
@@ -339,7 +339,7 @@ class PaddedRows(NamedTuple):
     weights: np.ndarray
 
 
-def train(model: TwoPhaseReLURegressor, rows: Rows, key: Key[Array, ""]) -> TrainedNetwork:
+def train(model: TwoPhaseReLURegressor, rows: DistinctRows, key: Key[Array, ""]) -> TrainedNetwork:
     """Choose the weight decay where it is "auto", then run both phases on all rows."""
     split_key, choice_key, fit_key = random.split(key, 3)
     units, length = model.units_, bucket(len(rows.inputs))

@@ -89,9 +89,7 @@ class WeightFunctions:
         """
         times, axes = self._times(grid), new_axes(axes)
         _bands(axes, times, _block(self.weight_functions(grid), block), theme.METHODS["MFLD"][0], "neurons")
-        units = np.eye(len(self.standardiser_.scale)) / np.sqrt(float(self.prior_precision))
-        prior = _block(self.encoder_.weight_functions(units / self.standardiser_.scale, times), block)
-        spread = 1.645 * np.sqrt(np.sum(prior**2, axis=0))
+        spread = 1.645 * self._prior_deviation(times, block)
         for sign, label in ((1, "9 in 10 of the prior"), (-1, None)):
             axes.plot(times, sign * spread, color=theme.GREY, linestyle="--", linewidth=1.0, label=label)
         return _labelled(axes, r"weight function $\theta(t)$", "Weight functions of the neurons")
@@ -108,6 +106,12 @@ class WeightFunctions:
         if grid is None and self.encoder_.grid_ is None:
             return np.linspace(*self.encoder_.domain_, DEFAULT_GRID)
         return np.asarray(self.encoder_.grid_ if grid is None else grid, np.float64)
+
+    def _prior_deviation(self, times: np.ndarray, block: int) -> np.ndarray:
+        """Return the standard deviation of theta(t) under the prior."""
+        units = np.eye(len(self.standardiser_.scale)) / np.sqrt(float(self.prior_precision))
+        functions = _block(self.encoder_.weight_functions(units / self.standardiser_.scale, times), block)
+        return np.sqrt(np.sum(functions**2, axis=0))
 
 
 def _block(functions: np.ndarray, block: int) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from langevax import spaces
+from langevax.sklearn.parameters import Auto
 from langevax.sklearn.persistence import saved_class
 from langevax.spaces import GaussianPrior
 
@@ -33,7 +34,7 @@ MOST_CURVES = 200  # from which the law is learned, where each has times of its 
 
 
 @dataclass(frozen=True)
-class Group:
+class CurveGroup:
     """Curves of one channel observed at the same times."""
 
     times: np.ndarray
@@ -45,10 +46,10 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Curves:
+class CurveSample:
     """n curves: the groups of each channel, which together hold every curve once."""
 
-    channels: list[list[Group]]
+    channels: list[list[CurveGroup]]
     size: int
 
     @property
@@ -67,7 +68,7 @@ class Curves:
 
 def read_curves(
     X: AnyCurves, grid: ArrayLike | None, channels: int, missing: Missing, validated: Callable[[Any], np.ndarray]
-) -> Curves:
+) -> CurveSample:
     """Return curves of any form; `validated` is scikit-learn's validation of tables.
 
     Args:
@@ -116,7 +117,7 @@ def increasing(name: str, grid: Any) -> np.ndarray:
     return grid
 
 
-def _of_table(table: np.ndarray, grid: Any, channels: int, missing: Missing) -> Curves:
+def _of_table(table: np.ndarray, grid: Any, channels: int, missing: Missing) -> CurveSample:
     if table.ndim == 3:
         if table.shape[1] != channels:
             raise ValueError(
@@ -139,13 +140,13 @@ def _of_table(table: np.ndarray, grid: Any, channels: int, missing: Missing) -> 
     return _on_grid(grid, values, missing)
 
 
-def _on_grid(grid: np.ndarray, values: np.ndarray, missing: Missing) -> Curves:
+def _on_grid(grid: np.ndarray, values: np.ndarray, missing: Missing) -> CurveSample:
     """Return one group a channel, of values (n, channels, G)."""
     values = np.array(values, np.float64)
     for i, c in np.argwhere(~np.isfinite(values).all(-1)):
         values[i, c] = _filled(grid, values[i, c], missing, int(i))
     rows = np.arange(len(values))
-    return Curves([[Group(grid, values[:, c], rows)] for c in range(values.shape[1])], len(values))
+    return CurveSample([[CurveGroup(grid, values[:, c], rows)] for c in range(values.shape[1])], len(values))
 
 
 def _filled(grid: np.ndarray, curve: np.ndarray, missing: Missing, row: int) -> np.ndarray:
@@ -170,7 +171,7 @@ def _present(times: np.ndarray, curve: np.ndarray, missing: Missing, row: int) -
     return present
 
 
-def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> Curves:
+def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> CurveSample:
     parts: list[dict[bytes, list[tuple[int, np.ndarray, np.ndarray]]]] = [{} for _ in range(channels)]
     for i, curve in enumerate(pairs):
         for c, (times, values) in enumerate(_channels_of(curve, channels, i)):
@@ -185,12 +186,12 @@ def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> Curves:
             parts[c].setdefault(times.tobytes(), []).append((i, times, values))
     groups = [
         [
-            Group(same[0][1], np.stack([values for _, _, values in same]), np.array([i for i, _, _ in same]))
+            CurveGroup(same[0][1], np.stack([values for _, _, values in same]), np.array([i for i, _, _ in same]))
             for same in by_times.values()
         ]
         for by_times in parts
     ]
-    return Curves(groups, len(pairs))
+    return CurveSample(groups, len(pairs))
 
 
 def _channels_of(curve: tuple[Any, ...], channels: int, row: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -207,7 +208,7 @@ def _channels_of(curve: tuple[Any, ...], channels: int, row: int) -> list[tuple[
     return pairs
 
 
-def _of_fda_grid(X: Any, channels: int, missing: Missing) -> Curves:
+def _of_fda_grid(X: Any, channels: int, missing: Missing) -> CurveSample:
     if len(X.grid_points) != 1:
         raise ValueError(
             f"X holds functions of {len(X.grid_points)} variables; encode them by SurfaceCoefficients, from arrays."
@@ -237,7 +238,7 @@ def _ragged(X: Sequence[Any]) -> bool:
 class Interpolation:
     """The spline through all values: cubic, or quintic for derivatives, which then converge as the grid is refined."""
 
-    def __call__(self, groups: list[Group], points: np.ndarray, derivative: int) -> np.ndarray:
+    def __call__(self, groups: list[CurveGroup], points: np.ndarray, derivative: int) -> np.ndarray:
         """Return derivatives (n, points) float64 of a channel, rows in the order of the curves."""
         from scipy.interpolate import make_interp_spline
 
@@ -270,7 +271,11 @@ class Regression:
 
     @classmethod
     def learn(
-        cls, groups: list[Group], domain: tuple[float, float], noise: float | Literal["auto"] | None, num_modes: int
+        cls,
+        groups: list[CurveGroup],
+        domain: tuple[float, float],
+        noise: float | Auto | None,
+        num_modes: int,
     ) -> "Regression":
         """Learn the law; `noise` is its standard deviation, "auto" learns it too, None is negligible noise."""
         left, right = domain
@@ -289,7 +294,7 @@ class Regression:
         prior = GaussianPrior(basis, variance * spaces.spectra.matern(basis, SMOOTHNESS, scale * length))
         return cls(prior, mean, float(np.sqrt(variance * ratio)), bool(ratio <= NOISE_RATIOS[0]))
 
-    def __call__(self, groups: list[Group], points: np.ndarray, derivative: int) -> np.ndarray:
+    def __call__(self, groups: list[CurveGroup], points: np.ndarray, derivative: int) -> np.ndarray:
         coefficients = np.empty((sum(len(group.rows) for group in groups), self.prior.num_modes))
         for group in groups:
             at_times = functions(self.prior.basis, group.times)
@@ -320,7 +325,7 @@ def gauss_nodes(edges: np.ndarray, per_cell: int = 4) -> tuple[np.ndarray, np.nd
     return nodes.ravel(), (widths[:, None] * weights / 2).ravel() / (edges[-1] - edges[0])
 
 
-def cells(curves: Curves, domain: tuple[float, float], num_modes: int) -> np.ndarray:
+def cells(curves: CurveSample, domain: tuple[float, float], num_modes: int) -> np.ndarray:
     """Return edges between which splines of these curves are polynomials and the first modes are resolved."""
     even = np.linspace(*domain, max(2 * num_modes, 64) + 1)
     grid = curves.grid
@@ -334,7 +339,7 @@ def _cosines(basis: Any, points: np.ndarray, derivative: int) -> np.ndarray:
     return np.where(w > 0, np.sqrt(2), 1.0) * w**derivative * np.cos(angles)
 
 
-def _pooled_mean(groups: list[Group], basis: Any, length: float, level: float, deviation: float) -> np.ndarray:
+def _pooled_mean(groups: list[CurveGroup], basis: Any, length: float, level: float, deviation: float) -> np.ndarray:
     prior = GaussianPrior(basis, deviation**2 * spaces.spectra.matern(basis, SMOOTHNESS, 0.25 * length))
     times = np.concatenate([group.times for group in groups])
     values = np.concatenate([group.values.mean(0) - level for group in groups])
@@ -346,7 +351,7 @@ def _pooled_mean(groups: list[Group], basis: Any, length: float, level: float, d
 
 
 def _residuals(
-    groups: list[Group], basis: Any, mean: np.ndarray, deviation: float
+    groups: list[CurveGroup], basis: Any, mean: np.ndarray, deviation: float
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (functions at the times, standardised residuals (r, G)) of groups spread over the sample."""
     chosen = groups[:: -(-len(groups) // MOST_CURVES)]
@@ -359,7 +364,7 @@ def _likelihoods(
     basis: Any,
     spectrum: np.ndarray,
     scale: float,
-    noise: float | Literal["auto"] | None,
+    noise: float | Auto | None,
     deviation: float,
 ) -> list[tuple[float, float, float, float]]:
     """Return (-2 log likelihood, length scale, variance, noise ratio) of each ratio, a free variance at its maximum."""

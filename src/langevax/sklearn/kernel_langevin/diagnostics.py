@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.sklearn.kernel_langevin.space import FunctionSpace
-from langevax.sklearn.table import Rows, Table, subsample
+from langevax.sklearn.table import DistinctRows, Table, subsample
 
 if TYPE_CHECKING:
     import xarray
@@ -50,7 +50,7 @@ class KernelLangevinDiagnostics:
     coefficients_: np.ndarray
     inspected_: np.ndarray
     space_: FunctionSpace
-    rows_: Rows
+    rows_: DistinctRows
     history_: dict[str, Any]
 
     def summary(self) -> dict[str, np.ndarray]:

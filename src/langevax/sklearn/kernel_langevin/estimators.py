@@ -23,12 +23,12 @@ from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions,
 from langevax.sklearn.kernel_langevin.space import FunctionSpace, PriorSpace, checked_kernel, kernel_space
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
 from langevax.sklearn.table import (
+    DistinctRows,
     LabelTargets,
     NumberTargets,
-    Rows,
+    RowEstimator,
     Standardiser,
     Table,
-    TableEstimator,
     subsample,
     weighted_moments,
 )
@@ -50,7 +50,7 @@ class FunctionTask(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class KernelLangevinEstimator(KernelLangevinDiagnostics, TableEstimator):
+class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     """A function with a Gaussian prior, its posterior sampled by Langevin dynamics; see regressor and classifier."""
 
     kernel: Literal["auto", "rbf", "matern"] | Kernel = "auto"
@@ -151,7 +151,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, TableEstimator):
         values = values + rng.normal(size=values.shape) @ root.T
         return self._in_units(values if values.ndim == 2 else np.moveaxis(values, 1, 2))
 
-    def _space(self, rows: Rows, standardiser: Standardiser | None, num_modes: int | Auto) -> FunctionSpace:
+    def _space(self, rows: DistinctRows, standardiser: Standardiser | None, num_modes: int | Auto) -> FunctionSpace:
         if self.kernel_ is None:
             assert self.prior is not None
             return PriorSpace(self.prior)
@@ -207,11 +207,11 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, TableEstimator):
         return np.concatenate(intervals)
 
     @abstractmethod
-    def _choose(self, rows: Rows, inputs: np.ndarray) -> None:
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
         """Set `kernel_` (None with a prior) and what targets need; `inputs` are those of the kernel."""
 
     @abstractmethod
-    def _task(self, rows: Rows) -> FunctionTask:
+    def _task(self, rows: DistinctRows) -> FunctionTask:
         """Return likelihood and targets as chosen."""
 
     @abstractmethod
@@ -323,7 +323,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return self.target_mean_ + self.target_scale_ * values
 
-    def _choose(self, rows: Rows, inputs: np.ndarray) -> None:
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
         mean, deviation = weighted_moments(rows.targets, rows.weights)
         constant, robust = not deviation > 0, not isinstance(self._likelihood(1.0), Gaussian)
         if constant and isinstance(self.noise, str):
@@ -343,7 +343,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             kernel, noise = None if kernel is None else best.kernel, best.noise
         self.kernel_, self.target_mean_, self.target_scale_, self.noise_ = kernel, mean, scale, scale * noise
 
-    def _task(self, rows: Rows) -> FunctionTask:
+    def _task(self, rows: DistinctRows) -> FunctionTask:
         likelihood = self._likelihood(jnp.float32(self.noise_ / self.target_scale_))
         targets = (rows.targets - self.target_mean_) / self.target_scale_
         return FunctionTask(likelihood, targets.astype(np.float32), None)
@@ -396,12 +396,12 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return values
 
-    def _choose(self, rows: Rows, inputs: np.ndarray) -> None:
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
         self.kernel_ = None
         if self.prior is None:
             self.kernel_ = fit_labels(self.kernel, inputs, rows.targets, rows.weights)
 
-    def _task(self, rows: Rows) -> FunctionTask:
+    def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:
             return FunctionTask(Bernoulli(), (2.0 * rows.targets - 1).astype(np.float32), None)
         return FunctionTask(Categorical(), rows.targets.astype(np.int32), len(self.classes_))
@@ -442,8 +442,8 @@ def _along_rows(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
     return numbers.reshape(-1, *[1] * (values.ndim - 1))
 
 
-def _sorted(rows: Rows) -> Rows:
+def _sorted(rows: DistinctRows) -> DistinctRows:
     """Order rows by their inputs, so that the units of the targets change the sign of no eigenfunction."""
     order = np.lexsort((rows.targets, *rows.inputs.T))
     place = np.append(np.argsort(order), -1)
-    return Rows(rows.inputs[order], rows.targets[order], rows.weights[order], place[rows.places])
+    return DistinctRows(rows.inputs[order], rows.targets[order], rows.weights[order], place[rows.places])

@@ -44,7 +44,7 @@ class LaplaceFit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Coordinates:
+class PosteriorCoordinates:
     """x = matrix z, the mode and deviations of the posterior in z, and the curvatures that steps are relative to."""
 
     matrix: np.ndarray | None
@@ -71,7 +71,7 @@ class Coordinates:
             return positions
         return np.einsum("ij,cdj...->cdi...", self.matrix.astype(np.float32), positions, optimize=True)
 
-    def change_to(self, other: "Coordinates", problem: FiniteSum) -> np.ndarray:
+    def change_to(self, other: "PosteriorCoordinates", problem: FiniteSum) -> np.ndarray:
         """Return the matrix (N, N) from z to the z of `other`; the inverse of `matrix` is its transpose times D."""
         assert self.matrix is not None
         assert other.matrix is not None
@@ -79,22 +79,24 @@ class Coordinates:
         return other.matrix.T @ (precision * self.matrix)
 
 
-def identity_coordinates(laplace: LaplaceFit, problem: FiniteSum) -> Coordinates:
+def identity_coordinates(laplace: LaplaceFit, problem: FiniteSum) -> PosteriorCoordinates:
     """Return the coordinates of the basis, with one step for all, as Muzellec et al. have it."""
-    return Coordinates(None, np.full(problem.precision.shape, laplace.largest), laplace.mode, laplace.deviation)
+    return PosteriorCoordinates(
+        None, np.full(problem.precision.shape, laplace.largest), laplace.mode, laplace.deviation
+    )
 
 
 @one_thread
 def hessian_coordinates(
     hessian: np.ndarray, laplace: LaplaceFit, problem: FiniteSum, temperature: float
-) -> Coordinates:
+) -> PosteriorCoordinates:
     """Return the likelihood-informed directions, see the module."""
     root = np.sqrt(np.asarray(problem.precision, np.float64).reshape(-1))
     q, V = np.linalg.eigh(hessian / root[:, None] / root)
     curvatures = np.maximum(q, 0.0).reshape(problem.precision.shape) + 1
     inverse = V.T * root
     deviation = np.broadcast_to(np.sqrt(temperature / curvatures), laplace.mode.shape)
-    return Coordinates(V / root[:, None], curvatures, inverse @ laplace.mode, deviation)
+    return PosteriorCoordinates(V / root[:, None], curvatures, inverse @ laplace.mode, deviation)
 
 
 class Curvatures:

@@ -24,8 +24,8 @@ from langevax.problems.likelihoods import Likelihood, LinearPredictor, Residual
 from langevax.run import Result, simulate
 from langevax.samplers import Langevin
 from langevax.sklearn.kernel_langevin.preconditioning import (
-    Coordinates,
     Curvatures,
+    PosteriorCoordinates,
     hessian_coordinates,
     identity_coordinates,
     laplace_fit,
@@ -199,7 +199,7 @@ class _Chains(NamedTuple):
 def _chains(
     problem: FiniteSum,
     temperature: float,
-    coordinates: Coordinates,
+    coordinates: PosteriorCoordinates,
     relative: float,
     options: ChainOptions,
     key: Key[Array, ""],
@@ -210,7 +210,7 @@ def _chains(
     return _Chains(transformed, temperature, step_size, gradient, options)
 
 
-def _around(coordinates: Coordinates, scale: float = SPREAD) -> Any:
+def _around(coordinates: PosteriorCoordinates, scale: float = SPREAD) -> Any:
     deviation = scale * coordinates.deviation
     return OverdispersedStart(jnp.asarray(coordinates.mode, jnp.float32), jnp.asarray(deviation, jnp.float32))
 
@@ -224,7 +224,7 @@ def _pilot(chains: _Chains, start: Any, relative: float, key: Key[Array, ""]) ->
 def gradient_estimator(
     gradient: str | GradientEstimator,
     problem: FiniteSum,
-    coordinates: Coordinates,
+    coordinates: PosteriorCoordinates,
     step_size: Array,
     temperature: float,
     key: Key[Array, ""],
