@@ -4,7 +4,7 @@ They read only concrete values; inside a traced function the same objects are re
 """
 
 import os
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
+from jaxtyping import PyTree
 
 Value = TypeVar("Value", bound=ArrayLike)
 
@@ -23,17 +24,17 @@ def mark_finite(array: jax.Array) -> None:
     _finite[id(array)] = array
 
 
-def known_finite(array: Any) -> bool:
+def known_finite(array: object) -> bool:
     """True if `mark_finite` was called with this very array."""
     return array is not None and _finite.get(id(array)) is array
 
 
-def is_concrete(value: Any) -> bool:
+def is_concrete(value: object) -> bool:
     """False for tracers and abstract shapes, which have no values."""
     return not isinstance(value, Tracer | jax.ShapeDtypeStruct)
 
 
-def number(name: str, value: Any, *, positive: bool = False) -> None:
+def number(name: str, value: object, *, positive: bool = False) -> None:
     """Raise unless `value` is a finite number >= 0 (> 0 with `positive`), an array of such, or a schedule."""
     if callable(value) or not is_concrete(value):
         return
@@ -47,7 +48,7 @@ def number(name: str, value: Any, *, positive: bool = False) -> None:
         raise ValueError(f"{name} must be finite and {bound}, got {worst}; pass a number {bound}.")
 
 
-def numbers(name: str, tree: Any) -> None:
+def numbers(name: str, tree: PyTree) -> None:
     """Raise unless every leaf is a finite number >= 0, an array of such, or a schedule."""
     for leaf in jax.tree.leaves(tree):
         number(name, leaf)
@@ -60,7 +61,7 @@ def scalar(name: str, value: Value, remedy: str) -> Value:
     return value
 
 
-def fraction(name: str, value: Any) -> None:
+def fraction(name: str, value: object) -> None:
     """Raise unless `value` is a number in (0, 1]."""
     if callable(value):
         raise TypeError(f"{name} must be a number in (0, 1], got {value!r}.")
@@ -69,12 +70,12 @@ def fraction(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be at most 1, got {value}; pass a number in (0, 1].")
 
 
-def is_auto(value: Any) -> bool:
+def is_auto(value: object) -> bool:
     """True for "auto", by which a user leaves a choice to the library."""
     return isinstance(value, str) and value == "auto"
 
 
-def positive_int(name: str, value: Any, *, minimum: int = 1) -> None:
+def positive_int(name: str, value: object, *, minimum: int = 1) -> None:
     """Raise unless `value` is an int of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an int, got {value!r} of type {type(value).__name__}; pass an int.")
@@ -99,7 +100,7 @@ def fits_memory(name: str, count: int, bytes_each: int) -> None:
         )
 
 
-def typed_key(key: Any, name: str = "key") -> None:
+def typed_key(key: object, name: str = "key") -> None:
     """Raise unless `key` is one typed key, as `jax.random.key(0)` makes."""
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         kind = "an old-style uint32 key" if getattr(key, "dtype", None) == np.uint32 else f"{type(key).__name__}"
@@ -109,7 +110,7 @@ def typed_key(key: Any, name: str = "key") -> None:
         raise ValueError(f"{name} must be one key, got an array of keys of shape {key.shape}; pass one of them.")
 
 
-def finite(name: str, tree: Any, *, remedy: str) -> None:
+def finite(name: str, tree: PyTree, *, remedy: str) -> None:
     """Raise if a floating leaf holds NaN or infinity, naming the leaf and where it is."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         if not is_concrete(leaf) or known_finite(leaf) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
@@ -122,7 +123,7 @@ def finite(name: str, tree: Any, *, remedy: str) -> None:
                 raise ValueError(f"{place} is {value} ({len(bad)} non-finite entries); {remedy}.")
 
 
-def _sum_is_finite(leaf: Any) -> bool:
+def _sum_is_finite(leaf: jax.Array | np.ndarray) -> bool:
     """On the host where the numbers lie there: that needs no program for each shape."""
     if isinstance(leaf, jax.Array) and any(device.platform != "cpu" for device in leaf.devices()):
         return bool(jnp.isfinite(jnp.sum(leaf)))
@@ -130,7 +131,7 @@ def _sum_is_finite(leaf: Any) -> bool:
         return bool(np.isfinite(np.sum(np.asarray(leaf))))
 
 
-def integers_fit(name: str, array: Any) -> None:
+def integers_fit(name: str, array: object) -> None:
     """Raise if a NumPy array holds an integer that JAX would cut to 32 bits, as it does outside of `jax.enable_x64`."""
     if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.integer) or not array.size:
         return
@@ -146,7 +147,7 @@ def integers_fit(name: str, array: Any) -> None:
     )
 
 
-def same_structure(name: str, tree: Any, like: Any) -> None:
+def same_structure(name: str, tree: PyTree, like: PyTree) -> None:
     """Raise unless `tree` has the structure and the shapes of the position `like`."""
     structure, expected = jax.tree.structure(tree), jax.tree.structure(like)
     if structure != expected:
@@ -159,7 +160,7 @@ def same_structure(name: str, tree: Any, like: Any) -> None:
             raise ValueError(f"{label} has shape {jnp.shape(leaf)} but the position has {jnp.shape(other)} there.")
 
 
-def leading_axis(name: str, tree: Any) -> int:
+def leading_axis(name: str, tree: PyTree) -> int:
     """The common length of axis 0 of all leaves; raise if there are none, they disagree or it is 0."""
     leaves = jax.tree.leaves_with_path(tree)
     if not leaves:

@@ -7,21 +7,21 @@ branch of the position, and broadcasts against every array there.
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Key, PyTree
 
 from langevax.keys import is_unrolled, normal_columns, unrolled
 
 SHORT, MANY = 64, 4096
-"""A last axis below which, and numbers from which, a draw pays for a branch of its own."""
+"""Length of the last axis below which, and count of numbers from which, a draw gets its own branch."""
 
 
-def map_prefix(function: Callable[..., Any], prefix: PyTree, position: PyTree, *others: PyTree) -> PyTree:
+def map_prefix(function: Callable[..., Array], prefix: PyTree, position: PyTree, *others: PyTree) -> PyTree:
     """`function(prefix leaf, position leaf, ...)` for every leaf of `position`."""
     return jax.tree.map(function, jax.tree.broadcast(prefix, position), position, *others)
 
@@ -37,7 +37,7 @@ def normal_like(key: Key[Array, ""], position: PyTree) -> PyTree:
     return jax.tree.unflatten(structure, draws)
 
 
-def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> Array:
+def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """One leaf of `normal_like`; below 32 bits drawn wider and rounded, since JAX's own are biased there."""
     wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
     straight, length = unrolled(key), math.prod(shape)
@@ -60,7 +60,7 @@ def _unfused(drawn: Callable[[], Array]) -> Array:
     return lax.cond(always, drawn, lambda: jnp.zeros(shape.shape, shape.dtype))
 
 
-def normal_rows(row_keys: Key[Array, " rows"], length: int, dtype: Any) -> Array:
+def normal_rows(row_keys: Key[Array, " rows"], length: int, dtype: DTypeLike) -> Array:
     """`jax.vmap(normal)`: a row of each key, the same numbers.
 
     Where rows are short, they are drawn as columns, which vector instructions run along: 1,000 rows of 11 numbers took
@@ -72,12 +72,12 @@ def normal_rows(row_keys: Key[Array, " rows"], length: int, dtype: Any) -> Array
     return jax.vmap(lambda key: normal(key, (length,), dtype))(straight)
 
 
-def ball_like(key: Key[Array, ""], position: PyTree, radius: Any) -> PyTree:
+def ball_like(key: Key[Array, ""], position: PyTree, radius: ArrayLike) -> PyTree:
     """A point uniform in the ball of that radius around 0, in all coordinates of `position` together.
 
-    Standard normals z over sqrt(|z|^2 + chi^2_2): a uniform point of the sphere in two dimensions more, seen without
-    these two (Barthe, Guedon, Mendelson, Naor, Ann. Probab. 2005). `jax.random.ball` does the same to gamma variates,
-    which it draws by rejection.
+    Standard normals z over sqrt(|z|^2 + chi^2_2): a uniform point of the sphere in two dimensions more, without these
+    two coordinates (Barthe, Guedon, Mendelson, Naor, Ann. Probab. 2005). `jax.random.ball` does the same to gamma
+    variates, which it draws by rejection.
     """
     normal_key, length_key = jax.random.split(key)
     z = normal_like(normal_key, position)
@@ -90,7 +90,7 @@ def ball_like(key: Key[Array, ""], position: PyTree, radius: Any) -> PyTree:
     return jax.tree.map(lambda leaf: (leaf.astype(wide) * scale).astype(leaf.dtype), z)
 
 
-def host_normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def host_normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """The numbers of `normal` outside of any program, by one program for each power of two instead of each shape."""
     length = math.prod(shape)
     drawn = _normals(key, 1 << max(length - 1, 0).bit_length(), jnp.dtype(dtype).name)

@@ -14,7 +14,7 @@ from langevax.gradients import tables
 from tests.papers import transcripts_sledge as transcripts
 
 N, D, B, STEPS = 7, 3, 2, 20
-STEP_SIZE, TEMPERATURE, KEY, SEED = 0.15, 0.02, 11, 3
+STEP_SIZE, TEMPERATURE, KEY, BLOCKS = 0.15, 0.02, 11, jax.random.key(3)
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def members(problem, table, batch_size):
     """The components of each entry, as the library has them."""
     if table == "components":
         return [[i] for i in range(N)]
-    blocks = tables.Blocks(batch_size, SEED)
+    blocks = tables.Blocks(batch_size, BLOCKS)
     every = jnp.arange(-(-N // batch_size), dtype=jnp.int32)
     indices, lengths = jax.jit(jax.vmap(lambda j: blocks.members(problem, j)))(every)
     found = [row[:length].tolist() for row, length in zip(np.asarray(indices), lengths, strict=True)]
@@ -79,7 +79,7 @@ def assert_same_path(actual, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "table", "batch_size", "padding", "start"),
+    ("name", "table", "batch_size", "padding", "initial_table"),
     [
         ("sledge", "components", 2, 0, "full"),
         ("sledge", "components", 2, 2, "batch"),
@@ -89,25 +89,24 @@ def assert_same_path(actual, expected):
         ("saga", "blocks", 2, 0, "batch"),
     ],
 )
-def test_the_table(name, table, batch_size, padding, start):
+def test_the_table(name, table, batch_size, padding, initial_table):
     """The lazy table is the table written out (o3), whole or padded, its blocks of unequal lengths; and its cost.
 
     Rounding is all that `resync` changes: with 5 steps from one to the next the path is the same.
     """
     finite_sum = problem(padding)
     make = getattr(gradients, name.upper())
-    entries = tables.entries_for(finite_sum, table, batch_size, SEED)
-    draws, noises = drawn(lambda key: entries.draw(key, finite_sum))
-    options = {"resync": 5} if name == "sledge" else {}
-    actual, used = run(make(batch_size, table, start, seed=SEED, **options), finite_sum)
+    estimator = make(batch_size, table, initial_table, key=BLOCKS, **({"resync": 5} if name == "sledge" else {}))
+    draws, noises = drawn(lambda key: estimator.entries(finite_sum).draw(key, finite_sum))
+    actual, used = run(estimator, finite_sum)
     groups = members(finite_sum, table, batch_size)
     expected = getattr(transcripts, name)(
-        cauchy_gradient, groups, np.full(D, 1.5), STEP_SIZE, draws, noises, start == "full"
+        cauchy_gradient, groups, np.full(D, 1.5), STEP_SIZE, draws, noises, initial_table == "full"
     )
     assert_same_path(actual, expected)
     points = 2 if name == "sledge" else 1
     each = batch_size + (table == "blocks")  # one more at each point where b does not divide n
-    assert used == (N if start == "full" else each) + points * each * (STEPS - 1)
+    assert used == (N if initial_table == "full" else each) + points * each * (STEPS - 1)
 
 
 def test_page():

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from langevax import checks
-from langevax.problems.problem import Indices, Numbers, Size
+from langevax.problems.problem import Indices, Numbers
 from langevax.problems.sharding import RowSharding
 
 Rows = PyTree[Array]
@@ -101,12 +101,12 @@ def normalised_weights(weights: Numbers | None, size: int, dtype: DTypeLike) -> 
     return weights * (size / jnp.sum(weights))
 
 
-def checked_count(count: Size | None, size: int) -> Count:
+def checked_count(count: ArrayLike | None, size: int) -> Count:
     """Rows in use as an int32, so that another count is not another program; None means all."""
     if count is None:
         return None
-    if checks.is_concrete(count) and not 1 <= int(count) <= size:
-        raise ValueError(f"count must lie in 1..{size}, the rows that are stored, got {int(count)}.")
+    if checks.is_concrete(count) and not 1 <= int(np.asarray(count)) <= size:
+        raise ValueError(f"count must lie in 1..{size}, the rows that are stored, got {count}.")
     return jnp.asarray(count, jnp.int32)
 
 

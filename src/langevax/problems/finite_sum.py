@@ -13,12 +13,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
 from langevax import checks, trees
 from langevax.problems import blocks
 from langevax.problems.blocks import Count, Rows, Weights, tree_as_rows
-from langevax.problems.problem import Indices, Numbers, Scalar, Size
+from langevax.problems.problem import Indices, Numbers, Scalar
 from langevax.problems.sharding import RowProblem, RowSharding
 
 RowFunction = Callable[[PyTree, PyTree], Scalar]
@@ -72,7 +73,7 @@ class FiniteSum(RowProblem):
         regularizer: PositionFunction | None = None,
         precision: PyTree = 0.0,
         weights: Numbers | None = None,
-        count: Size | None = None,
+        count: ArrayLike | None = None,
         block_size: int = BLOCK_SIZE,
     ):
         if not callable(loss):
@@ -92,7 +93,7 @@ class FiniteSum(RowProblem):
         self.block_size = block_size
         self.row_sharding = None
 
-    def over(self, rows: PyTree, count: Size | None = None) -> "FiniteSum":
+    def over(self, rows: PyTree, count: ArrayLike | None = None) -> "FiniteSum":
         """The same sum over other rows, all of weight one, the first `count` of them in use; None uses all.
 
         Raises:

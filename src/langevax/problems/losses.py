@@ -467,3 +467,19 @@ def _wright_omega(x: Float[Array, "*k"]) -> Float[Array, "*k"]:
 def _domain_slack(dual: Float[Array, "..."]) -> float:
     """Largest distance from its domain at which a dual of this precision still counts as feasible."""
     return DOMAIN_SLACK_ULPS * float(jnp.finfo(dual.dtype).eps)
+
+
+__all__ = [
+    "LinearLoss",
+    "Logistic",
+    "Loss",
+    "MarginLoss",
+    "SmoothedHinge",
+    "Softmax",
+    "Squared",
+    "linear",
+    "logistic",
+    "smoothed_hinge",
+    "softmax",
+    "squared",
+]

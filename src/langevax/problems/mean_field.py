@@ -28,7 +28,7 @@ from langevax.problems.blocks import Count, Rows, Weights, as_rows
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.losses import Loss, linear
 from langevax.problems.neurons import Neuron
-from langevax.problems.problem import Indices, Numbers, Problem, Scalar, Size
+from langevax.problems.problem import Indices, Numbers, Problem, Scalar
 from langevax.problems.sharding import RowProblem, RowSharding
 from langevax.problems.tiling import Cloud, Outputs
 
@@ -90,7 +90,7 @@ class MeanFieldRisk(RowProblem):
         targets: Numbers,
         precision: ArrayLike = 0.0,
         weights: Numbers | None = None,
-        count: Size | None = None,
+        count: ArrayLike | None = None,
         block_size: int | None = None,
     ):
         checks.number("precision", precision)

@@ -13,6 +13,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, PyTree
@@ -22,7 +23,7 @@ from langevax import checks, trees
 Scalar = Float[Array, ""]
 Indices = Int[Array, " batch"]
 Size = Int[Array, ""] | int
-Number = float | int | Scalar
+Number = float | int | np.floating | Scalar
 Numbers = ArrayLike | Sequence[int | float] | Sequence[Sequence[int | float]]
 
 CURVATURE_ITERATIONS = 30
