@@ -28,7 +28,7 @@ FLOORS = {
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 THEORY, FIRST_DOOR = "theory", 5
 
-LONGEST = 300
+LONGEST = 500
 LONGER_FOR_A_REASON: dict[str, str] = {}
 
 

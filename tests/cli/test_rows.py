@@ -43,8 +43,8 @@ def test_numbers_are_stored_in_64_bits_and_an_earlier_row_file_replaced_only_whe
     [
         (("54", "old"), (), "Error: column 'age' holds words, 'old' in row 1; encode it as numbers first, or drop it."),
         (("54", ""), (), "Error: inputs at row 1, column 0 ('age') is nan; drop or fill"),
-        ((), ("--target", "price"), "target 'price' is no column"),
-        ((), ("--drop", "ages"), "drop 'ages' is no column"),
+        ((), ("--target", "price"), "target 'price' is not a column"),
+        ((), ("--drop", "ages"), "drop 'ages' is not a column"),
         ((), ("--out", "nowhere/shop.rows"), "shop.rows could not be written"),
     ],
 )

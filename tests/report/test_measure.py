@@ -124,7 +124,7 @@ def test_the_scores_are_r2_and_accuracy():
 
 def test_the_band_ends_with_the_certificate_that_was_made_already():
     numbers = {name: float(i) for i, name in enumerate(measure.CERTIFIED[:6])}
-    rest = {"trustworthy": True, "verdict": "", "families": 0.5, "temperatures": 9, "polish_steps": 1}
+    rest = {"trustworthy": True, "verdict": "", "surviving_ancestors": 0.5, "temperatures": 9, "polish_steps": 1}
     certificate = Certificate(**numbers, **rest, dual=np.zeros(2))
     assert measure.certified(certificate) == numbers | rest
 

@@ -8,7 +8,7 @@ import pytest
 
 from langevax.studies.line_network import EXACT, LineNetwork, chain_laws, linearised_rate, look_of, quantities
 from langevax.studies.line_network import resting_covariance as resting
-from langevax.theory.mean_field_flows import fokker_planck_flow
+from langevax.theory.mean_field_paths import fokker_planck_flow
 from tests.theory.grids import LOSSES
 
 NETWORK = LineNetwork(

@@ -5,7 +5,7 @@ import pytest
 
 from langevax.studies import gaussian_costs, load, variance_reduction
 from langevax.studies.study import Config
-from langevax.theory import control_variate, moments
+from langevax.theory import moments
 from tests.studies.claims import check_failing
 
 STUDY = load("variance-reduction")
@@ -77,7 +77,7 @@ def test_steps_needed_are_those_of_the_recursions_on_all_components(name):
     options |= {} if method.kind == "LD" else {"batch_size": batch_size, "replace": False}
     options |= {"period": period} if method.kind in ("SVRG", "SARAH") else {}
     options |= {"center": np.zeros(5)} if method.kind == "CV" else {}
-    function = getattr(moments, f"{method.kind.lower()}_moments", control_variate.control_variate_moments)
+    function = getattr(moments, f"{method.kind.lower()}_moments", moments.control_variate_moments)
     start = gaussian_costs.START_MEAN * temperature**0.5, gaussian_costs.START_SECOND * temperature
     run = function(a, c, *start, **options)
     kl = gaussian_costs.divergence(run.first / temperature**0.5, run.second / temperature)

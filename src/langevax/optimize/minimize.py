@@ -26,8 +26,8 @@ from langevax.gradients import SVRG, GradientEstimator
 from langevax.optimize import arguments, outcome, starts
 from langevax.optimize.schedules import COOLING, Geometric, Logarithmic, equipartition_temperature
 from langevax.optimize.search import Look, Plan, Search, default_estimator, tuned_step_size
+from langevax.theory.bounds import theorem_step_size
 from langevax.theory.lsi import Target
-from langevax.theory.step_sizes import theorem_step_size
 
 if TYPE_CHECKING:
     import scipy.optimize

@@ -104,8 +104,8 @@ class FitContents:
     """"R2" or "accuracy"."""
     scores: tuple[Score, ...]
     certificate: dict[str, Any]
-    """gap, standard_error, unbiased_gap, lower_bound, lower_bound_error, upper_bound, trustworthy, verdict, families,
-    temperatures, polish_steps."""
+    """gap, standard_error, unbiased_gap, lower_bound, lower_bound_error, upper_bound, trustworthy, verdict,
+    surviving_ancestors, temperatures, polish_steps."""
     band: Band
     motion: Motion
     relevance: Relevance

@@ -14,7 +14,7 @@ IN_PLAIN_WORDS = {
     "lower_bound": "D: no network of this kind, however trained, has an objective below this",
     "upper_bound": "D plus the gap: the optimum lies at or below this",
     "trustworthy": "whether the independent runs kept enough variety for these numbers to mean anything",
-    "families": "smallest share of ancestors with descendants at the end of a run; below 5 % is suspicious",
+    "surviving_ancestors": "smallest share of ancestors with descendants at the end of a run; below 5 % is suspicious",
     "temperatures": "intermediate temperatures that the longest run needed",
     "polish_steps": "climbs of D before it was certified",
 }
@@ -23,7 +23,7 @@ NAMES = {
     "upper_bound": "upper bound",
     "unbiased_gap": "gap, unbiased",
     "polish_steps": "polishing steps",
-    "families": "surviving families",
+    "surviving_ancestors": "surviving ancestors",
 }
 ERROR_OF = {"gap": "standard_error", "lower_bound": "lower_bound_error"}
 
@@ -114,7 +114,7 @@ def _certified(certificate: dict[str, Any], key: str) -> str:
         return value
     if key == "trustworthy":
         return "yes" if value else "no"
-    if key == "families" and value is not None:
+    if key == "surviving_ancestors" and value is not None:
         return f"{number(100 * value, 3)} %"
     return with_error(value, certificate.get(ERROR_OF.get(key, "")))
 

@@ -17,8 +17,8 @@ from langevax.metropolis import MALA
 from langevax.pcn import PCN, PCNL
 from langevax.problems.problem import Problem
 from langevax.run import simulate
+from langevax.theory.bounds import METHODS, theorem_step_size
 from langevax.theory.lsi import Target
-from langevax.theory.step_sizes import METHODS, theorem_step_size
 from langevax.underdamped import Underdamped
 
 Dynamics = Literal["langevin", "underdamped", "mala", "pcn", "pcnl"]

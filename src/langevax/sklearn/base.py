@@ -184,7 +184,7 @@ class MeanFieldEstimator(BaseEstimator):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
         temperature = self.temperature
         if self.leave_one_out_ is not None and isinstance(temperature, str):
-            temperature = self.automatic.coldness * self.leave_one_out_.alpha / float(rows.weights.sum())
+            temperature = self.automatic.temperature_multiplier * self.leave_one_out_.alpha / float(rows.weights.sum())
         return (self.standardiser_ if goes_on else standardiser), float(temperature)
 
     def _to_go_on_from(self, network: Network) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What a fitted mean-field network can be asked: its certificate, its kernel limit, its pictures."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.certificate import PILOT
-from langevax.meanfield.looks import SUSPICIOUS, Look
+from langevax.meanfield.certificate import PILOT, SUSPICIOUS, DualEstimate
 from langevax.sklearn.kernel_limit import NeuronFeatures
 from langevax.sklearn.parameters import Automatic
 from langevax.sklearn.plots import Plots
@@ -46,7 +45,11 @@ class Inspection(Plots):
     automatic: ClassVar[Automatic]
 
     def certificate(
-        self, num_replicates: int = 4, num_particles: int | None = None, polish: int = 2, random_state: Any = None
+        self,
+        num_replicates: int = 4,
+        num_particles: int | Literal["auto"] = "auto",
+        polish: int = 2,
+        random_state: Any = None,
     ) -> Certificate:
         """How far the fit is from the global optimum, with an error bar; see `langevax.meanfield.certify`.
 
@@ -55,7 +58,7 @@ class Inspection(Plots):
 
         Args:
             num_replicates: independent runs, at least 2.
-            num_particles: of each run; None chooses by how far the law is from the prior.
+            num_particles: of each run; "auto" chooses by how far the law is from the prior.
             polish: climbs of the dual objective before certifying, kept where they raise it.
             random_state: of the runs; None takes the estimator's.
 
@@ -94,12 +97,14 @@ class Inspection(Plots):
         final = self.certificate(random_state=random_state) if final is None else final
         places = np.unique(np.geomspace(1, records, num_points).astype(int))
         risk, key = self._network().risk(self.temperature_), self._key(random_state)
-        looks = [
-            Look(risk, self._mean_dual(int(m)), self.temperature_, key, 4, PILOT, self.automatic.proposal)
+        estimates = [
+            DualEstimate(
+                risk, self._mean_dual(int(m)), self.temperature_, 4, PILOT, key=key, proposal=self.automatic.proposal
+            )
             for m in places[:-1]
         ]
-        bounds = np.array([*(look.bound for look in looks), final.lower_bound])
-        errors = np.array([*(look.bound_error for look in looks), final.lower_bound_error])
+        bounds = np.array([*(estimate.bound for estimate in estimates), final.lower_bound])
+        errors = np.array([*(estimate.bound_error for estimate in estimates), final.lower_bound_error])
         end = np.hypot(final.lower_bound_error, final.standard_error)
         return CertificatePath(
             steps=self.history_["steps"][places - 1],
@@ -108,7 +113,8 @@ class Inspection(Plots):
             gap=final.upper_bound - bounds,
             gap_error=np.append(np.hypot(errors[:-1], end), final.standard_error),
             trustworthy=np.array(
-                [final.trustworthy and look.families >= SUSPICIOUS for look in looks] + [final.trustworthy]
+                [final.trustworthy and estimate.surviving_ancestors >= SUSPICIOUS for estimate in estimates]
+                + [final.trustworthy]
             ),
         )
 

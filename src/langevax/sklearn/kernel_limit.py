@@ -35,7 +35,7 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         inputs = jnp.asarray(padded(self.standardiser(X), bucket(len(X))))
         key = root_key(self.random_state)
-        features = prior_features(self.neuron, inputs, self.prior_variance, self.num_neurons, key)
+        features = prior_features(self.neuron, inputs, self.prior_variance, self.num_neurons, key=key)
         return np.asarray(features).T[: len(X)] / np.float32(np.sqrt(self.num_neurons))
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -24,7 +24,7 @@ class Automatic(NamedTuple):
     """What "auto" and "loo" mean for one kind of estimator."""
 
     output_scale: float = 10.0
-    coldness: float = 1.0
+    temperature_multiplier: float = 1.0
     """Of temperature="loo", in units of the leave-one-out optimum."""
     patience: float = 1.0
     """Of num_steps, in units of what the solver takes for a table."""

@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from langevax.meanfield.kernel_limit import FLAT
-from langevax.meanfield.steps import relative_step
+from langevax.meanfield.mfld import relative_step
 from langevax.run import Result
 from langevax.sklearn.solvers import BATCH_SHARE, Schedule
 from langevax.sklearn.training import Network, outputs, train

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
-from langevax.meanfield.plateau import stop_at_plateau
-from langevax.meanfield.weights import evenly
+from langevax.meanfield.mfld import stop_at_plateau
+from langevax.meanfield.resampling import systematic_midpoint
 from langevax.problems import blocks
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
@@ -91,7 +91,7 @@ def observe(problem: Any, state: Any) -> dict[str, Array]:
     """What a run records: the cloud, evenly weighted, the dual vector and the value of the risk."""
     cloud = state.position
     if hasattr(state, "log_weights"):
-        cloud = cloud[evenly(state.log_weights)]
+        cloud = cloud[systematic_midpoint(state.log_weights)]
     dual = state.dual if hasattr(state, "dual") else problem.dual(cloud)
     return {"particles": cloud, "dual": dual, "loss": problem.value(cloud)}
 
@@ -127,7 +127,7 @@ def kernel_choice(
     for scaling in scalings:
         standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
         inputs = padded(standardiser(rows.inputs[chosen]), bucket(len(chosen)))
-        features = prior_features(task.neuron, jnp.asarray(inputs), prior_variance, NUM_NEURONS, key)
+        features = prior_features(task.neuron, jnp.asarray(inputs), prior_variance, NUM_NEURONS, key=key)
         features = np.asarray(features)[:, : len(chosen)]
         errors = leave_one_out(features, task.regressands[chosen], rows.weights[chosen])
         if best is None or errors.error < CLEARLY_BETTER * best[1].error:

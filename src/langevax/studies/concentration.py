@@ -15,7 +15,7 @@ import numpy as np
 
 from langevax.figures import theme
 from langevax.studies.study import Claim, Config, Study, Verdict
-from langevax.theory.quadrature import langevin_kernel_on_grid, poincare_on_grid
+from langevax.theory.grid import langevin_kernel_on_grid, poincare_on_grid
 
 if TYPE_CHECKING:
     import xarray

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from langevax.theory import control_variate, moments
+from langevax.theory import moments
 from langevax.theory.bounds import variance_reduced_evaluations
 
 CURVATURES = np.linspace(0.5, 1.5, 5)
@@ -73,7 +73,7 @@ def epoch_moments(
         case "SGLD":
             run = moments.sgld_moments(a, c, *start, **noisy)
         case "CV":
-            run = control_variate.control_variate_moments(a, c, *start, center=np.zeros_like(start[0]), **noisy)
+            run = moments.control_variate_moments(a, c, *start, center=np.zeros_like(start[0]), **noisy)
         case "SVRG":
             run = moments.svrg_moments(a, c, *start, period=period, **noisy)
         case _:

@@ -160,7 +160,7 @@ class FunctionalMeanFieldClassifier(OnCurves, MeanFieldClassifier):
         True
     """
 
-    automatic = Automatic(output_scale=10.0, coldness=0.15, patience=PATIENCE, proposal="pcnl")
+    automatic = Automatic(output_scale=10.0, temperature_multiplier=0.15, patience=PATIENCE, proposal="pcnl")
 
     def decision_function(self, X: Any, grid: Any = None) -> np.ndarray:
         """The network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""

@@ -120,4 +120,4 @@ class GraphMeanFieldClassifier(OnGraphs, MeanFieldClassifier):
         True
     """
 
-    automatic = Automatic(coldness=0.15, patience=3.0)
+    automatic = Automatic(temperature_multiplier=0.15, patience=3.0)

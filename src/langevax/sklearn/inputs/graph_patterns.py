@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from langevax.sklearn.inputs.graph_input import Graph, Label
-from langevax.spaces.eigenpairs import leading, with_fixed_signs
+from langevax.spaces.tabulated import leading, with_fixed_signs
 
 UNKNOWN = -1
 GRAM = 3000  # graphs or patterns up to which their matrix of inner products is decomposed in full

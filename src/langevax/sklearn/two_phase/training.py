@@ -16,8 +16,8 @@ from jaxtyping import Array, Key
 from langevax.run import simulate
 from langevax.sklearn.table import Rows, Standardiser, bucket, padded, weighted_moments
 from langevax.teacher_student import Converge, Explore, ReLUNetwork, TwoPhaseFit, two_phase
+from langevax.teacher_student.errors import block_size_for
 from langevax.teacher_student.phases import curvature_bound
-from langevax.teacher_student.rows import block_size_for
 from langevax.teacher_student.two_phase import Settled, network_and_loss
 
 DECAYS = (1e-3, 1e-4, 0.0, 1e-2)

@@ -38,7 +38,7 @@ from langevax.studies.dual_methods.figure import draw
 from langevax.studies.dual_methods.runs import CONVEXITY, LOSSES, PLANE_SIZE, TEMPERATURE
 from langevax.studies.dual_methods.verdict import judge
 from langevax.studies.study import Config, Study
-from langevax.theory.mean_field_rates import sdca_condition
+from langevax.theory.mean_field import sdca_condition
 
 if TYPE_CHECKING:
     import xarray

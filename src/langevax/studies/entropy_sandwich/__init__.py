@@ -29,9 +29,9 @@ from langevax.studies.entropy_sandwich.figure import draw
 from langevax.studies.entropy_sandwich.verdict import judge
 from langevax.studies.line_network import LineNetwork, chain_laws, linearised_rate, look_of, quantities
 from langevax.studies.study import Config, Study
-from langevax.theory.mean_field_flows import GridFlow, fisher_on_grid, fokker_planck_flow
-from langevax.theory.mean_field_rates import network_lsi, potential_lsi
-from langevax.theory.quadrature import poincare_on_grid
+from langevax.theory.grid import poincare_on_grid
+from langevax.theory.mean_field import network_lsi, potential_lsi
+from langevax.theory.mean_field_paths import GridFlow, fisher_on_grid, fokker_planck_flow
 
 if TYPE_CHECKING:
     import xarray

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from langevax import integrators
 from langevax.algorithm import Algorithm
 from langevax.meanfield import MFLD, PDA, PSDCA, Certificate, certify
-from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
+from langevax.meanfield.moves import pcnl_moves, prior_shares
 from langevax.meanfield.smc import sample_gibbs
 from langevax.metropolis import MALA, MALAState
 from langevax.pcn import PCNL, PCNLState
@@ -130,7 +130,7 @@ def truncations(
     whole, g = risk_of(most), jnp.asarray(dual, jnp.float32)
     changes = []
     for walk_key in jax.random.split(key, num_walks):
-        particles = sample_gibbs(whole, g, TEMPERATURE, num_particles, walk_key, "pcnl").particles
+        particles = sample_gibbs(whole, g, TEMPERATURE, num_particles, key=walk_key, proposal="pcnl").particles
         there = _values(whole, g, particles)
         row = []
         for num_modes in fewer:  # modes first, the bias last
@@ -168,7 +168,7 @@ def acceptances(num_modes: int, dual: np.ndarray, num_particles: int, key: Any) 
     """(proposals, 2): mean probabilities at fixed steps and their errors; where none is accepted, one in all."""
     risk, g = risk_of(num_modes), jnp.asarray(dual, jnp.float32)
     walk_key, move_key = jax.random.split(key)
-    particles = sample_gibbs(risk, g, TEMPERATURE, num_particles, walk_key, "pcnl").particles
+    particles = sample_gibbs(risk, g, TEMPERATURE, num_particles, key=walk_key, proposal="pcnl").particles
     found = np.asarray(_acceptances(risk, g, particles, move_key), np.float64)
     error = np.maximum(found.std(axis=1, ddof=1) / np.sqrt(num_particles), 1 / num_particles)
     return np.stack([found.mean(axis=1), error], axis=1)
@@ -210,4 +210,4 @@ def seconds_per_move(num_modes: int, dual: np.ndarray, num_particles: int, key: 
 def _moving(risk: MeanFieldRisk, dual: Array, particles: Array) -> tuple[PCNLState, Callable[..., Any]]:
     problem = risk.of_one_particle(dual)
     state = PCNLState(particles, *jax.vmap(problem.value_and_gradient)(particles))
-    return state, eqx.filter_jit(eqx.Partial(moved_as_functions, problem))
+    return state, eqx.filter_jit(eqx.Partial(pcnl_moves, problem))

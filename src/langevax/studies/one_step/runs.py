@@ -54,7 +54,7 @@ def simulated(setting: Setting, key: Any, **changed: Any) -> Any:
         "noise": setting.noise, "num_runs": setting.num_runs, "num_test": setting.num_test,
         "student": activation(setting.student).traced, "teacher": activation(setting.teacher).traced,
     }  # fmt: skip
-    return simulate_one_step(key, **(options | changed))
+    return simulate_one_step(key=key, **(options | changed))
 
 
 def predicted(setting: Setting, ratio: Any, step_size: Any, finite: bool) -> np.ndarray:

@@ -26,8 +26,7 @@ from langevax.studies.propagation_of_chaos.figure import draw
 from langevax.studies.propagation_of_chaos.motion import move, moved
 from langevax.studies.propagation_of_chaos.verdict import judge
 from langevax.studies.study import Config, Study
-from langevax.theory.mean_field import finite_particle_gap
-from langevax.theory.mean_field_rates import finite_particle_gap_bound
+from langevax.theory.mean_field import finite_particle_gap, finite_particle_gap_bound
 
 if TYPE_CHECKING:
     import xarray

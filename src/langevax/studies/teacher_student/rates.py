@@ -73,7 +73,7 @@ def draw_data(num_neurons: int, dim: int, size: int, key: Any, noise: float = NO
     """The orthogonal teacher with half of its neurons positive, rounded up, and `size` rows."""
     with jax.enable_x64():
         teacher = orthogonal_teacher(num_neurons, dim, dtype=jnp.float64)
-        inputs, targets = teach(teacher, key, size, noise)
+        inputs, targets = teach(teacher, size, noise, key=key)
         return Draw((np.asarray(teacher.outer), np.asarray(teacher.inner)), np.asarray(inputs), np.asarray(targets))
 
 
@@ -111,7 +111,7 @@ def competitors(
         )
         found[name] = best.score, 0.0, best.on_edge, getattr(best.kernel, "bandwidth", np.nan)
     features = tuned_features(
-        widths, key, draw.inputs, draw.targets, lambda networks: excess_risk(networks, draw.teacher)
+        widths, draw.inputs, draw.targets, lambda networks: excess_risk(networks, draw.teacher), key=key
     )
     found[FEATURES] = features.score, 0.0, features.on_edge, float(features.network.outer.size)
     nearest = tuned_neighbors(draw.inputs, draw.targets, tests.inputs, tests.targets)
