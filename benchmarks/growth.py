@@ -162,7 +162,7 @@ def coordinate(size: int = 200, particles: int = 1_000) -> tuple[Parts, int]:
 def refresh(size: int = 200, particles: int = 200) -> tuple[Parts, int]:
     """A refresh at every step but the first: one move, so two passes of each particle over the rows."""
     risk = risk_of(size, 20, 1.0)
-    return Parts(lx.meanfield.PSDCA(temperature=1.0, period=1, moves=1), risk, risk.prior(1.0, particles)), 1
+    return Parts(lx.meanfield.PSDCA(temperature=1.0, period=1, num_inner_steps=1), risk, risk.prior(1.0, particles)), 1
 
 
 def regression(gradient: Callable[..., Any], size: int = 10_000, columns: int = 20) -> tuple[Parts, int]:

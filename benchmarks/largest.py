@@ -174,7 +174,7 @@ def mfld(rows: int, particles: int, draw: Draw) -> Parts:
 
 def psdca(rows: int, particles: int, draw: Draw) -> Parts:
     # a refresh at every step but the first: it is what needs memory, whatever the number of moves
-    return cloud(lx.meanfield.PSDCA(temperature=0.01, moves=2, period=1), rows, particles, draw)
+    return cloud(lx.meanfield.PSDCA(temperature=0.01, num_inner_steps=2, period=1), rows, particles, draw)
 
 
 def regression(gradient: Any, rows: int, columns: int, draw: Draw) -> Parts:

@@ -69,7 +69,7 @@ def products(X: jax.Array, weights: jax.Array, steps: int) -> jax.Array:
 
 def sample(size: int) -> tuple[jax.Array, jax.Array]:
     """Rows of a teacher, with noise."""
-    return teach(orthogonal_teacher(NEURONS, DIM), jax.random.key(0), size, 0.1)
+    return teach(orthogonal_teacher(NEURONS, DIM), size, 0.1, key=jax.random.key(0))
 
 
 def langevax(size: int, steps: int) -> Callable[[], RunResult]:

@@ -30,7 +30,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     for name, step_size in steps.items():
         runs = [
             simulate_one_step(
-                jax.random.key(0), dim=dim, samples_per_dim=ratio, neurons_per_dim=NEURONS, ridge=RIDGE,
+                key=jax.random.key(0), dim=dim, samples_per_dim=ratio, neurons_per_dim=NEURONS, ridge=RIDGE,
                 step_size=step_size, student=erf, teacher=erf, noise=NOISE, num_runs=num_runs,
                 num_test=4096 if quick else 16_384,
             ).risk

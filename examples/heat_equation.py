@@ -16,7 +16,7 @@ from _shared import OUT, command, picture
 
 import langevax as lx
 from langevax.figures import theme
-from langevax.theory.linear_inverse import gaussian_process
+from langevax.theory.gaussian import gaussian_process
 
 SENSORS, NOISE, TIME = np.linspace(0.02, 0.98, 40), 0.03, 2e-3  # the time in units of length^2 / diffusivity
 SHOWN = np.linspace(0, 1, 301)

@@ -30,7 +30,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Float
-from langevax.langevin import Langevin
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
@@ -42,6 +41,7 @@ from langevax import gradients
 from langevax.figures.theme import INK, METHODS
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
+from langevax.samplers import Langevin
 
 GAMMA, TRAIN_SHARE = 1e4, 0.7
 STEP_SIZES = (0.01, 0.03, 0.1, 0.3)

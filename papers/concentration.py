@@ -28,15 +28,15 @@ import matplotlib
 import numpy as np
 import xarray
 from jaxtyping import Array
-from langevax.langevin import Langevin
-from langevax.problems.function import Function
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from claims import Check, Claim, Size, Verdict
 from langevax.figures.theme import GREY, INK, METHODS, SEQUENTIAL
+from langevax.problems.problem import Function
 from langevax.run import simulate
-from langevax.theory.quadrature import langevin_kernel_on_grid, poincare_on_grid
+from langevax.samplers import Langevin
+from langevax.theory.grid import langevin_kernel_on_grid, poincare_on_grid
 
 Value = TypeVar("Value", float, np.ndarray, Array)
 

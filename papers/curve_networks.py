@@ -13,19 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
-from langevax.metropolis import MALA, MALAState
-from langevax.pcn import PCNL, PCNLState
-from langevax.problems.affine import affine
 
 from langevax.algorithm import Algorithm, State
 from langevax.integrators import Explicit, SemiImplicit
 from langevax.meanfield import MFLD, PDA, PSDCA
-from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
+from langevax.meanfield.moves import pcnl_moves, prior_shares
 from langevax.meanfield.smc import sample_gibbs
 from langevax.problems import losses, neurons
+from langevax.problems.coordinates import affine
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Problem
 from langevax.run import DivergenceError, simulate
+from langevax.samplers import MALA, PCNL, MALAState, PCNLState
 
 NUM_CURVES, MOST_MODES, TEMPERATURE = 60, 1024, 0.03
 DECAY = 2.0  # variances of weights c_k = k^-2; curves x_k of size k^-2, whose second derivative is square integrable
@@ -117,7 +116,7 @@ def truncations(
     whole, g = risk_of(most), jnp.asarray(dual, jnp.float32)
     changes = np.zeros((num_walks, len(fewer)))
     for i, walk_key in enumerate(jax.random.split(key, num_walks)):
-        particles = sample_gibbs(whole, g, TEMPERATURE, num_particles, walk_key, "pcnl").particles
+        particles = sample_gibbs(whole, g, TEMPERATURE, num_particles, key=walk_key, proposal="pcnl").particles
         reference = potentials(whole, g, particles)
         for j, num_modes in enumerate(fewer):  # modes first, the bias last
             cut = jnp.concatenate([particles[:, :num_modes], particles[:, -1:]], axis=1)
@@ -152,7 +151,7 @@ def acceptances(num_modes: int, dual: np.ndarray, num_particles: int, key: Key[A
     """(proposals, 2): mean probabilities at fixed steps and their errors; where none is accepted, one in all."""
     risk, g = risk_of(num_modes), jnp.asarray(dual, jnp.float32)
     walk_key, move_key = jax.random.split(key)
-    particles = sample_gibbs(risk, g, TEMPERATURE, num_particles, walk_key, "pcnl").particles
+    particles = sample_gibbs(risk, g, TEMPERATURE, num_particles, key=walk_key, proposal="pcnl").particles
     accepted = np.asarray(proposed(risk, g, particles, move_key), np.float64)
     error = np.maximum(accepted.std(axis=1, ddof=1) / np.sqrt(num_particles), 1 / num_particles)
     return np.stack([accepted.mean(axis=1), error], axis=1)
@@ -181,7 +180,7 @@ def seconds_per_move(
     risk, temperature = risk_of(num_modes), jnp.float32(TEMPERATURE)
     particles, problem = risk.prior(TEMPERATURE, num_particles)(key), risk.of_one_particle(jnp.float32(dual))
     state = PCNLState(particles, *jax.vmap(problem.value_and_gradient)(particles))
-    move = eqx.filter_jit(eqx.Partial(moved_as_functions, problem))
+    move = eqx.filter_jit(eqx.Partial(pcnl_moves, problem))
 
     def once() -> float:
         start = time.perf_counter()

@@ -21,9 +21,8 @@ from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
 from langevax.problems import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
-from langevax.theory.grid_risk import GridRisk, tensor_grid
-from langevax.theory.mean_field_ascents import coordinate_ascent, dual_averaging
-from langevax.theory.mean_field_flows import fictitious_play_rounds
+from langevax.theory.grid import GridRisk, tensor_grid
+from langevax.theory.mean_field_paths import coordinate_ascent, dual_averaging, fictitious_play_rounds
 
 LOSSES = ("squared", "logistic")
 TEMPERATURE = 0.02
@@ -171,10 +170,10 @@ def learners(n: int, step: float, inner_step: float, budget: dict[str, int]) -> 
     methods: dict[str, tuple[Algorithm, bool]] = {
         "MFLD": (MFLD(step, t), True),
         "SVRG-MFLD": (MFLD(step, t, gradients.SVRG(batch_size=root, period=root)), True),
-        "PDA, 10 inner": (PDA(inner_step, t, inner_steps=10), False),
-        "PDA, 1 inner": (PDA(inner_step, t, inner_steps=1), False),
-        "online PDA, 10 inner": (PDA(inner_step, t, inner_steps=10, batch_size=1), False),
-        "online PDA, 1 inner": (PDA(inner_step, t, inner_steps=1, batch_size=1), False),
+        "PDA, 10 inner": (PDA(inner_step, t, num_inner_steps=10), False),
+        "PDA, 1 inner": (PDA(inner_step, t, num_inner_steps=1), False),
+        "online PDA, 10 inner": (PDA(inner_step, t, num_inner_steps=10, batch_size=1), False),
+        "online PDA, 1 inner": (PDA(inner_step, t, num_inner_steps=1, batch_size=1), False),
         "P-SDCA": (PSDCA(t), True),
         "fictitious play": (FictitiousPlay(inner_step, t, rate=RATE), True),
     }

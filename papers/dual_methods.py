@@ -68,7 +68,7 @@ from dual_learners import (
 from langevax.figures.theme import INK, METHODS, OKABE_ITO
 from langevax.meanfield import PSDCA, certify
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.theory.mean_field_rates import sdca_condition
+from langevax.theory.mean_field import sdca_condition
 
 # ---- measure
 

@@ -19,10 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from langevax.langevin import Langevin
-from langevax.metropolis import MALA
-from langevax.pcn import PCN, PCNL
-from langevax.problems.affine import affine
 
 from claims import jackknife
 from independent_modes import GROUPS, PRECISION
@@ -30,9 +26,11 @@ from langevax import trees
 from langevax.algorithm import Algorithm, Info
 from langevax.figures import theme
 from langevax.integrators import SemiImplicit
+from langevax.problems.coordinates import affine
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
 from langevax.run import simulate
+from langevax.samplers import MALA, PCN, PCNL, Langevin
 from langevax.spaces import Cosine, GaussianPrior, spectra
 
 PROPOSALS = {  # colour and marker; MALA and the random walk move in the prior's own scale, x = sqrt(mu) z

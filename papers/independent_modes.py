@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
-from langevax.langevin import Langevin
-from langevax.problems.function import Function
 
 from claims import jackknife
 from langevax.figures import theme
 from langevax.integrators import Explicit, Exponential, Integrator, SemiImplicit
+from langevax.problems.problem import Function
 from langevax.run import DivergenceError, simulate
+from langevax.samplers import Langevin
 from langevax.theory import function_space as theory
 
 

@@ -29,7 +29,7 @@ from langevax.algorithm import State
 from langevax.problems import losses
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Scaled
-from langevax.theory.grid_risk import GridRisk
+from langevax.theory.grid import GridRisk
 
 
 class ExactLoss(NamedTuple):

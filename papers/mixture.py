@@ -30,9 +30,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
-from langevax.langevin import Langevin
-from langevax.metropolis import MALA
-from langevax.problems.posterior import posterior
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
@@ -40,7 +37,9 @@ from scipy.optimize import minimize
 from claims import Check, Claim, Size, Verdict
 from langevax import gradients
 from langevax.figures.theme import INK, LIGHT, METHODS
+from langevax.problems.finite_sum import posterior
 from langevax.run import Result, simulate
+from langevax.samplers import MALA, Langevin
 
 TRUTH = np.array([0.0, 1.0])
 PRIOR_VARIANCES, VARIANCE = np.array([10.0, 1.0]), 2.0

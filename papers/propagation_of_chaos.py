@@ -48,11 +48,11 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
 from langevax.theory.mean_field import (
     finite_particle_gap,
+    finite_particle_gap_bound,
     linear_cloud_variance,
     linear_optimum,
     linear_output_variance,
 )
-from langevax.theory.mean_field_rates import finite_particle_gap_bound
 from line_network import LineNetwork, chain_laws
 
 RIDGE, TEMPERATURE = 0.1, 0.1

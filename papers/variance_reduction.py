@@ -31,7 +31,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
-from langevax.langevin import Langevin
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -41,6 +40,7 @@ from langevax.figures import theme
 from langevax.gradients.estimator import GradientEstimator
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
+from langevax.samplers import Langevin
 from langevax.theory import control_variate, moments
 from langevax.theory.bounds import variance_reduced_evaluations
 

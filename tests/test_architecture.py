@@ -37,7 +37,7 @@ TABLES_OF_NUMBERS: dict[str, str] = {}
 
 PRIVATE_NAMES = re.compile(
     "told|found|kept|some|given|wanted|pull|deck|new_deck|now_and_then|coldness|families|Look|looks?|Wanted|Found|Moved"
-    "|Turn|Seen|Plan|[Pp]arty|[Tt]urned|[Cc]onductor|Twin|Scaffold|standing_still"
+    "|Turn|Seen|Plan|[Pp]arty|[Tt]urned|[Cc]onductor|Twin|Scaffold|is_stationary"
 )
 """Names that a reader would have to learn; docs/design.md has what stands for them."""
 PRIVATE_PROSE = re.compile(r"\b([Hh]ouse|[Rr]ooms?|[Dd]oors?|[Tt]old|takes? over|is none|pays for)\b")
@@ -392,7 +392,7 @@ KNOWN_HAND_FORMATTED = {
     "studies/teacher_student/verdict.py",
     "studies/variance_reduction.py",
     "theory/bounds.py",
-    "theory/control_variate.py",
+    "theory/moments.py",
 }
 KNOWN_JAXTYPING_PYTREE = {
     "data/partitions.py",
@@ -669,16 +669,15 @@ KNOWN_PRIVATE_WORDS = {
     "theory/feature_learning/optimal.py",
     "theory/feature_learning/unified.py",
     "theory/function_space.py",
-    "theory/linear_inverse.py",
+    "theory/gaussian.py",
     "theory/mean_field.py",
-    "theory/mean_field_rates.py",
     "trees.py",
 }
 KNOWN_MISSPELT = {
     "langevax.data.convert_table(progress=None)",
     "langevax.data.partitions.by_concentration(seed)",
     "langevax.data.partitions.dirichlet(seed)",
-    "langevax.data.partitions.evenly(seed)",
+    "langevax.data.partitions.systematic_midpoint(seed)",
     "langevax.data.partitions.shards(seed)",
     "langevax.data.write_rows(progress=None)",
     "langevax.federated.BVRLPSGD(local_steps)",

@@ -9,9 +9,13 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, Langevin, gradients, integrators, spaces
-from langevax.theory.function_space import linear_gains, stability_limit
-from langevax.theory.gaussian import stationary_variance
-from langevax.theory.linear_inverse import linear_regression_law, linear_regression_posterior
+from langevax.theory.function_space import stability_limit
+from langevax.theory.gaussian import (
+    linear_gains,
+    linear_regression_law,
+    linear_regression_posterior,
+    stationary_variance,
+)
 from tests.errorbars import assert_mean
 
 INTEGRATORS = {

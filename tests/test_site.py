@@ -152,7 +152,7 @@ def test_the_reference_has_arguments_and_examples(site):
 def test_links_show_titles_and_paths_in_tables_may_break(site):
     page = (site / "papers.html").read_text(encoding="utf-8")
     assert '<a href="conventions.html">Conventions</a> has the conversions' in page
-    assert "<code>theory/<wbr />feature_learning/<wbr />spiked.py</code>" in page
+    assert "<code>theory/<wbr />feature_learning/<wbr />large_step.py</code>" in page
 
 
 def test_the_page_of_the_command_line_is_what_help_prints(site):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from langevax.theory.mean_field_flows import fokker_planck_flow
+from langevax.theory.mean_field_paths import fokker_planck_flow
 from line_network import (
     EXACT,
     LineNetwork,

@@ -119,9 +119,9 @@ def test_numbers_are_kept_as_wide_as_they_are_when_asked(tmp_path, path):
         (TABLE + "1,inf,0\n", {}, r"\('visits'\) is inf"),
         (TABLE + "1,1e300,0\n", {}, r"\('visits'\) is 1e\+300, which does not fit float32; .*dtype=None"),
         (TABLE + "1,1,\n", {}, r"targets at row 3 \('bought'\) is nan"),
-        (TABLE, {"target": "sold"}, "target 'sold' is no column of .*table.csv; it has 'age', 'visits', 'bought'"),
-        (TABLE, {"inputs": ["ages"]}, "inputs 'ages' is no column"),
-        (TABLE, {"drop": ["ages"]}, "drop 'ages' is no column"),
+        (TABLE, {"target": "sold"}, "target 'sold' is not a column of .*table.csv; it has 'age', 'visits', 'bought'"),
+        (TABLE, {"inputs": ["ages"]}, "inputs 'ages' is not a column"),
+        (TABLE, {"drop": ["ages"]}, "drop 'ages' is not a column"),
         (TABLE, {"drop": ["bought"]}, "the target 'bought' is also in inputs or drop"),
         (TABLE, {"drop": ["age", "visits"]}, "no column of .* is left as an input"),
         ("age,age,bought\n1,2,3\n", {}, "two columns named 'age'"),
@@ -180,7 +180,7 @@ def test_files_that_are_not_there_or_differ_are_named(tmp_path, path):
     with pytest.raises(ValueError, match="names no file"):
         convert_table([], path, target="y")
     pair = [written(tmp_path, f"x,{name}\n1,2\n", f"{name}.csv") for name in ("y", "z")]
-    with pytest.raises(ValueError, match=r"z\.csv and .*y\.csv differ in 'y', 'z'; convert files of the same columns"):
+    with pytest.raises(ValueError, match=r"z\.csv and .*y\.csv differ in 'y', 'z'; make their columns agree"):
         convert_table(pair, path, target="x")
     damaged = tmp_path / "t.parquet"
     damaged.write_bytes(b"PAR1 and then something else PAR1")

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import langevax
 from langevax.algorithm import trace_floats
 from langevax.meanfield import PSDCA
-from langevax.meanfield.resampling import resampled
+from langevax.meanfield.resampling import resample
 from langevax.run import program
 from langevax.run.start import place
 
@@ -73,7 +73,7 @@ def main():
     classes = langevax.MeanFieldRisk(
         langevax.neurons.TanhTanh(num_outputs=3), langevax.losses.softmax, rows, np.arange(SAMPLES) % 3, precision=0.1
     )
-    ascent, key = PSDCA(0.02, moves=3, curvature="variance"), jax.random.key(0)
+    ascent, key = PSDCA(0.02, num_inner_steps=3, curvature="variance"), jax.random.key(0)
     cloud = risk.prior(0.02, PARTICLES)(jax.random.key(1))
     facts = {"step": {}}
     for name, problem in {"squared": risk, "softmax": classes}.items():
@@ -91,12 +91,12 @@ def main():
 
     split = NamedSharding(mesh_of(4), PartitionSpec("particles"))
     heavy = jnp.zeros(PARTICLES).at[PARTICLES - 3].set(50.0)
-    shared = jax.jit(resampled, static_argnums=3)(key, jax.device_put(cloud, split), jax.device_put(heavy, split), 4)
+    shared = jax.jit(resample, static_argnums=3)(key, jax.device_put(cloud, split), jax.device_put(heavy, split), 4)
     facts["all from one"] = bool(np.all(np.asarray(shared) == np.asarray(cloud)[PARTICLES - 3]))
 
     many = jax.ShapeDtypeStruct((MANY, 11), jnp.float32, sharding=split)
     weights = jax.ShapeDtypeStruct((MANY,), jnp.float32, sharding=split)
-    facts["many"] = sent(jax.jit(resampled, static_argnums=3).lower(key, many, weights, 4).compile().as_text())
+    facts["many"] = sent(jax.jit(resample, static_argnums=3).lower(key, many, weights, 4).compile().as_text())
     print(json.dumps(facts))
 
 

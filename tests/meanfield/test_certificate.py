@@ -8,10 +8,10 @@ import pytest
 import langevax
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import certify
-from langevax.meanfield.looks import Look
+from langevax.meanfield.certificate import DualEstimate
+from langevax.meanfield.resampling import effective_size, systematic
 from langevax.meanfield.smc import ESS_FRACTION, _largest_step, sample_gibbs
-from langevax.meanfield.weights import effective_size, systematic
-from langevax.theory.grid_risk import GridRisk
+from langevax.theory.grid import GridRisk
 from langevax.theory.mean_field import linear_log_partition
 from tests.errorbars import assert_mean
 
@@ -74,7 +74,7 @@ def test_the_sampler_has_the_closed_form_of_linear_neurons():
     rng = np.random.default_rng(0)
     inputs, dual = rng.normal(size=(20, 3)), rng.normal(size=20)
     risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.float32(inputs), np.zeros(20, np.float32), 2 * RIDGE)
-    runs = [sample_gibbs(risk, np.float32(dual), TEMPERATURE, SIZE, jax.random.key(k)) for k in range(8)]
+    runs = [sample_gibbs(risk, np.float32(dual), TEMPERATURE, SIZE, key=jax.random.key(k)) for k in range(8)]
     whole = linear_log_partition(dual, inputs, RIDGE, TEMPERATURE)
     prior = linear_log_partition(0 * dual, inputs, RIDGE, TEMPERATURE)
     logs = np.array([float(run.log_partition) for run in runs])
@@ -111,7 +111,7 @@ def test_bound_and_gap_are_those_of_quadrature(loss):
     assert abs(found.lower_bound - bound) < 4.5 * found.lower_bound_error < 0.02 * gap
     assert -4.5 * found.standard_error < found.gap - gap < 4.5 * found.standard_error + 9 / SIZE
     assert found.standard_error < 0.1 * gap  # so that a factor 2 is seen
-    assert found.families > 0.05
+    assert found.surviving_ancestors > 0.05
     assert found.upper_bound == pytest.approx(found.lower_bound + found.gap)
     optimum = exact(loss, grid_risk(loss).optimal_dual())[0]
     assert found.lower_bound - 4.5 * found.lower_bound_error < optimum < found.upper_bound
@@ -185,21 +185,21 @@ def test_a_false_certificate_is_seen_through():
     assert found.gap == pytest.approx(gap, rel=0.1)
 
 
-def test_the_rise_of_the_bound_is_told_by_one_cloud():
-    """D(g') - D(g) by weighing the particles of p_g, against quadrature: from both ends, ten runs each."""
+def test_one_cloud_estimates_the_rise_of_the_bound():
+    """D(g') - D(g) by weighting the particles of p_g, against quadrature: from both ends, ten runs each."""
     near, far = 0.9 * grid_risk("squared").optimal_dual(), 0.8 * grid_risk("squared").optimal_dual()
     expected = exact("squared", near)[0] - exact("squared", far)[0]
     for start, end, sign in ((far, near, 1), (near, far, -1)):
-        look = Look(risk_of("squared"), jnp.float32(start), TEMPERATURE, jax.random.key(8), 10, SIZE)
-        rises = look.rise_to(jnp.float32(end))
+        estimate = DualEstimate(risk_of("squared"), jnp.float32(start), TEMPERATURE, 10, SIZE, key=jax.random.key(8))
+        rises = estimate.rise_to(jnp.float32(end))
         assert_mean(rises[:, None], sign * expected, slack=0.02 * expected, wrong=-sign * expected)
 
 
 def test_a_gap_that_says_no_more_than_the_prior_is_not_certified():
-    """Far from the optimum all families live, but P(prior) - D is smaller than the gap: that is said in words."""
+    """Far from the optimum all ancestors survive, but P(prior) - D is smaller than the gap: the verdict says so."""
     dual = np.float32(-3 * TARGETS["squared"])
     found = certify(risk_of("squared"), dual, TEMPERATURE, key=jax.random.key(9), polish=0)
-    assert found.families > 0.05
+    assert found.surviving_ancestors > 0.05
     assert not found.trustworthy
     assert "little more than the untrained prior" in found.verdict
 
@@ -244,6 +244,10 @@ def risk_dual(risk, state):
         ({"dual": np.full(6, np.nan)}, r"dual\[0\] is nan"),
         ({"temperature": 0.0}, "temperature must be finite and > 0"),
         ({"num_replicates": 1}, "num_replicates must be at least 2"),
+        (
+            {"num_particles": 10**13},
+            "num_particles is 1.*, which needs .* GB of memory where .*; pass at most",
+        ),
     ],
 )
 def test_bad_input_is_named(change, message):
@@ -269,14 +273,14 @@ class Counted(neurons.Tanh):
         return super().activation(particle, x)
 
 
-def test_another_temperature_or_ridge_is_no_other_program():
-    def look(temperature, precision):
+def test_another_temperature_or_ridge_runs_the_same_program():
+    def traced(temperature, precision):
         before = len(traces)
         X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
         risk = langevax.MeanFieldRisk(Counted(), langevax.losses.squared, X, y, precision=precision)
         langevax.meanfield.certify(risk, -0.4 * y, temperature, key=jax.random.key(0), num_particles=50, polish=0)
         return len(traces) - before
 
-    assert look(0.1, 0.1) > 0
-    assert look(0.2, 0.1) == 0
-    assert look(0.1, 0.3) == 0
+    assert traced(0.1, 0.1) > 0
+    assert traced(0.2, 0.1) == 0
+    assert traced(0.1, 0.3) == 0

@@ -9,9 +9,9 @@ from scipy.special import ndtri
 import langevax
 from langevax import MeanFieldRisk, gradients, losses, meanfield, neurons
 from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
-from langevax.meanfield.psdca import _seen
+from langevax.meanfield.psdca import _estimate_row
 from langevax.problems.finite_sum import FiniteSum
-from langevax.theory.grid_risk import GridRisk
+from langevax.theory.grid import GridRisk
 from tests.jaxprs import shapes
 from tests.papers import tiny
 from tests.theory.grids import LOSSES
@@ -111,7 +111,7 @@ def test_a_variance_far_below_the_square_of_the_mean_keeps_its_digits():
     risk = risk_of()
     cloud = jnp.asarray([0.0, 1.0]) + 1e-4 * jax.random.normal(jax.random.key(0), (4000, 2))
     state, _ = PSDCA(T).init(risk, cloud, jax.random.key(1))
-    seen = _seen(risk, state._replace(log_weights=jnp.linspace(-1, 1, 4000)), jnp.int32(3))
+    seen = _estimate_row(risk, state._replace(log_weights=jnp.linspace(-1, 1, 4000)), jnp.int32(3))
     values, weights = np.asarray(seen.values, np.float64), np.exp(np.linspace(-1, 1, 4000))
     expected = np.average((values - np.average(values, weights=weights)) ** 2, weights=weights)
     assert float(seen.variance) == pytest.approx(expected, rel=1e-4)
@@ -175,15 +175,21 @@ def test_a_coordinate_step_never_holds_neurons_times_rows():
     ascent = PSDCA(T)
     state, _ = ascent.init(risk, risk.prior(T, particles)(jax.random.key(0)), jax.random.key(1))
     row = jnp.int32(3)
-    computed = shapes(jax.make_jaxpr(lambda s: ascent._ascended(risk, s, _seen(risk, s, row), s.dual[3], row))(state))
+    computed = shapes(
+        jax.make_jaxpr(lambda s: ascent._ascended(risk, s, _estimate_row(risk, s, row), s.dual[3], row))(state)
+    )
     assert max(int(np.prod(shape)) for shape in computed) <= particles * 3 + rows
 
 
 def test_evaluations_count_rows_seen_by_the_cloud():
-    assert run(PSDCA(T, moves=2, period=4), 9, 50).evaluations == 9 + 2 * (3 * N + 1)  # the row seen once more
-    assert run(PDA(0.1, T, inner_steps=3), 5, 20).evaluations == 5 * (1 + 3) * N
-    assert run(PDA(0.1, T, inner_steps=3, batch_size=2, gradient=gradients.Minibatch(4)), 5, 20).evaluations == 5 * 14
-    assert run(FictitiousPlay(0.1, T, inner_steps=3), 5, 20).evaluations == N + 5 * 4 * N
+    assert run(PSDCA(T, num_inner_steps=2, period=4), 9, 50).evaluations == 9 + 2 * (
+        3 * N + 1
+    )  # the row seen once more
+    assert run(PDA(0.1, T, num_inner_steps=3), 5, 20).evaluations == 5 * (1 + 3) * N
+    assert (
+        run(PDA(0.1, T, num_inner_steps=3, batch_size=2, gradient=gradients.Minibatch(4)), 5, 20).evaluations == 5 * 14
+    )
+    assert run(FictitiousPlay(0.1, T, num_inner_steps=3), 5, 20).evaluations == N + 5 * 4 * N
 
 
 # Mistakes.
@@ -194,15 +200,15 @@ def test_evaluations_count_rows_seen_by_the_cloud():
     [
         (lambda: PSDCA(lambda step: 0.1), TypeError, "temperature is a schedule, but the dual vector"),
         (lambda: PSDCA(0.0), ValueError, "temperature must be finite and > 0"),
-        (lambda: PSDCA(T, moves=0), ValueError, "moves must be at least 1"),
+        (lambda: PSDCA(T, num_inner_steps=0), ValueError, "num_inner_steps must be at least 1"),
         (lambda: PSDCA(T, period=0), ValueError, "period must be at least 1"),
         (lambda: PDA(0.1, lambda step: 0.1), TypeError, "temperature is a schedule, but the average"),
         (lambda: PDA(0.0, T), ValueError, "step_size must be finite and > 0"),
-        (lambda: PDA(0.1, T, inner_steps=0), ValueError, "inner_steps must be at least 1"),
+        (lambda: PDA(0.1, T, num_inner_steps=0), ValueError, "num_inner_steps must be at least 1"),
         (lambda: PDA(0.1, T, growth=-1.0), ValueError, "growth must be finite and >= 0"),
         (lambda: FictitiousPlay(0.1, T, rate=1.5), ValueError, r"rate must lie in \(0, 1\], got 1.5"),
         (lambda: FictitiousPlay(0.1, T, rate=0.0), ValueError, "rate must be finite and > 0"),
-        (lambda: meanfield.halving(0.1, 0), ValueError, "rounds must be at least 1"),
+        (lambda: meanfield.halving(0.1, 0), ValueError, "num_rounds must be at least 1"),
         (lambda: run(PDA(0.1, T, batch_size=9), 1, 5), ValueError, "batch_size is 9 but the problem has 8"),
     ],
 )
@@ -231,7 +237,9 @@ def test_ascent_without_a_bound_is_refused():
         langevax.simulate(PSDCA(T), risk, risk.prior(T, 10), key=jax.random.key(0), num_steps=1)
 
 
-@pytest.mark.parametrize("algorithm", [PSDCA(T, moves=2), PDA(0.1, T, inner_steps=2), FictitiousPlay(0.1, T)])
+@pytest.mark.parametrize(
+    "algorithm", [PSDCA(T, num_inner_steps=2), PDA(0.1, T, num_inner_steps=2), FictitiousPlay(0.1, T)]
+)
 def test_a_run_that_was_saved_goes_on_bit_for_bit(algorithm, tmp_path):
     whole = run(algorithm, 20, 30).state
     run(algorithm, 11, 30, checkpoint=tmp_path)

@@ -12,12 +12,17 @@ import pytest
 
 import langevax
 from langevax import MALA, MeanFieldRisk, gradients, integrators, losses, neurons
-from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay, certify, looks
-from langevax.meanfield.inner import check_inner
-from langevax.meanfield.moves import LONGEST, adapted, check_proposal
-from langevax.meanfield.pcnl_moves import moved_as_functions, prior_shares
+from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay, certificate, certify
+from langevax.meanfield.mfld import coordinate_steps
+from langevax.meanfield.moves import (
+    LONGEST_PCNL_STEP,
+    adapted_step_size,
+    check_inner_loop,
+    check_proposal,
+    pcnl_moves,
+    prior_shares,
+)
 from langevax.meanfield.smc import sample_gibbs
-from langevax.meanfield.steps import coordinate_steps
 from langevax.samplers import PCNLState
 from tests.errorbars import LIMIT, assert_mean
 from tests.papers import tiny
@@ -46,7 +51,7 @@ def cloud_of(risk, dual, start, key, moves, step_size):
     """A cloud after so many pCNL moves, and the mean acceptance of these."""
     problem = risk.of_one_particle(dual)
     state = PCNLState(start, *jax.vmap(problem.value_and_gradient)(start))
-    return moved_as_functions(problem, state, jnp.float32(T), step_size, key, moves)
+    return pcnl_moves(problem, state, jnp.float32(T), step_size, key, moves)
 
 
 def from_the_prior(dual, moves, step_size=0.8):
@@ -106,7 +111,7 @@ def test_a_share_is_that_of_the_prior_in_the_mean_curvature(law):
 
 def test_without_data_every_proposal_is_accepted():
     """At dual 0 the law is the prior, which pCNL keeps at any step: the longest too, that forgets where it began."""
-    state, acceptance = from_the_prior(np.zeros(N), 3, step_size=LONGEST)
+    state, acceptance = from_the_prior(np.zeros(N), 3, step_size=LONGEST_PCNL_STEP)
     assert float(acceptance) == pytest.approx(1, abs=1e-5)
     assert_mean(np.asarray(state.position) ** 2, T / np.asarray(risk_of().precision, np.float64))
 
@@ -117,7 +122,7 @@ def walks():
     dual = jnp.asarray(optimal_dual(), jnp.float32)
 
     def of(proposal):
-        return [sample_gibbs(risk_of(), dual, T, 1000, jax.random.key(k), proposal) for k in range(8)]
+        return [sample_gibbs(risk_of(), dual, T, 1000, key=jax.random.key(k), proposal=proposal) for k in range(8)]
 
     return {proposal: of(proposal) for proposal in ("mala", "pcnl")}
 
@@ -174,7 +179,7 @@ def test_ascent_with_refreshes_by_pcnl_reaches_the_exact_optimum():
     result = run(PSDCA(T, proposal="pcnl"), 200 * N, 4000, record=dual_of, record_every=N)
     assert true_gap(np.zeros(N)) > 0.09
     assert true_gap(later(result)) < 1e-4
-    assert 0 < float(result.state.step_size) <= LONGEST
+    assert 0 < float(result.state.step_size) <= LONGEST_PCNL_STEP
 
 
 @pytest.mark.parametrize("integrator", [integrators.Exponential(), integrators.SemiImplicit()])
@@ -200,11 +205,11 @@ def test_a_certificate_by_pcnl_is_that_of_quadrature(monkeypatch):
     """At half the optimal dual: D, and the gap with its small upward bias; every walk moves by pCNL."""
     proposals = []
 
-    def walk(risk, dual, temperature, size, key, proposal):
+    def walk(risk, dual, temperature, size, *, key, proposal):
         proposals.append(proposal)
-        return sample_gibbs(risk, dual, temperature, size, key, proposal)
+        return sample_gibbs(risk, dual, temperature, size, key=key, proposal=proposal)
 
-    monkeypatch.setattr(looks, "sample_gibbs", walk)
+    monkeypatch.setattr(certificate, "sample_gibbs", walk)
     dual, grid = 0.5 * np.asarray(optimal_dual()), tiny.exact("squared")
     bound = grid.dual_objective(dual) + T * grid.log_partition(np.zeros(N))
     found = certify(
@@ -238,8 +243,8 @@ def acceptances(risk, dual):
     problem, temperature, keys = risk.of_one_particle(dual), jnp.float32(T), jax.random.split(jax.random.key(4), 4)
     start = risk.prior(T, 500)(keys[0])
     state = PCNLState(start, *jax.vmap(problem.value_and_gradient)(start))
-    state, _ = moved_as_functions(problem, state, temperature, jnp.float32(0.8), keys[1], 40)
-    _, flat = moved_as_functions(problem, state, temperature, jnp.float32(0.5), keys[2], 4)
+    state, _ = pcnl_moves(problem, state, temperature, jnp.float32(0.8), keys[1], 40)
+    _, flat = pcnl_moves(problem, state, temperature, jnp.float32(0.5), keys[2], 4)
     mala = MALA(0.02 / T, T)
 
     def one(x, key):
@@ -286,9 +291,9 @@ def test_steps_by_coordinate_know_each_precision():
 
 
 def test_a_step_does_not_grow_beyond_forgetting():
-    assert float(adapted(jnp.float32(1.9), 0.99, "pcnl")) == LONGEST
-    assert float(adapted(jnp.float32(1.0), 0.2, "pcnl")) == pytest.approx(0.75)
-    assert float(adapted(jnp.float32(1.9), 0.99)) == pytest.approx(1.9 * 1.3)
+    assert float(adapted_step_size(jnp.float32(1.9), 0.99, "pcnl")) == LONGEST_PCNL_STEP
+    assert float(adapted_step_size(jnp.float32(1.0), 0.2, "pcnl")) == pytest.approx(0.75)
+    assert float(adapted_step_size(jnp.float32(1.9), 0.99)) == pytest.approx(1.9 * 1.3)
 
 
 # Mistakes.
@@ -298,7 +303,7 @@ def test_a_step_does_not_grow_beyond_forgetting():
     ("make", "message"),
     [
         (lambda: check_proposal("pcn"), "proposal must be 'mala' or 'pcnl', got 'pcn'"),
-        (lambda: check_inner("mala", 0.1, gradients.Full()), "proposal must be 'langevin' or 'pcnl', got 'mala'"),
+        (lambda: check_inner_loop("mala", 0.1, gradients.Full()), "proposal must be 'langevin' or 'pcnl', got 'mala'"),
         (lambda: PDA(2.5, T, proposal="pcnl"), "step_size must be a number of at most 2"),
         (lambda: FictitiousPlay(lambda t: 0.1, T, proposal="pcnl"), "step_size must be a number of at most 2"),
         (lambda: PDA(0.5, T, gradient=gradients.Minibatch(2), proposal="pcnl"), "accepts by the whole potential"),

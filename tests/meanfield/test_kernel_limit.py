@@ -55,7 +55,7 @@ def test_features_have_the_kernel_of_the_prior():
     """E tanh(a)^2 E tanh(<w, x> + b) tanh(<w, x'> + b) by quadrature; 4.5 standard errors."""
     inputs, variance, scale = np.array([[0.5, -0.2], [0.3, 0.9]]), 1.3, 2.0
     features = prior_features(
-        neurons.TanhTanh(scale, 3), jnp.asarray(inputs, jnp.float32), variance, 200_000, jax.random.key(0)
+        neurons.TanhTanh(scale, 3), jnp.asarray(inputs, jnp.float32), variance, 200_000, key=jax.random.key(0)
     )
     products = np.asarray(features, np.float64)[:, 0] * np.asarray(features, np.float64)[:, 1]
     nodes, mass = np.polynomial.hermite_e.hermegauss(60)

@@ -11,7 +11,7 @@ from langevax import MeanFieldRisk, gradients, integrators, losses, neurons
 from langevax.meanfield import MFLD
 from langevax.run import program
 from langevax.theory.gaussian import stationary_variance
-from langevax.theory.grid_risk import GridRisk, quadrature_weights
+from langevax.theory.grid import GridRisk, quadrature_weights
 from langevax.theory.mean_field import linear_cloud_variance, linear_flow, linear_optimum
 from tests.errorbars import assert_mean, z_scores
 
@@ -337,3 +337,12 @@ def test_noise_is_drawn_beside_the_mean_and_not_beside_a_product():
     (draw,) = (place for place, line in enumerate(step) if " conditional(" in line)
     *_, slopes = (place for place, line in enumerate(step) if "= f32[1024,442]" in line)
     assert draw < slopes
+
+
+def test_a_cloud_beyond_memory_is_refused():
+    """Ten billion times a thousand particles: named with the memory they need, before anything is allocated."""
+    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.ones((2, 1), np.float32), np.zeros(2, np.float32), 1.0)
+    with pytest.raises(ValueError, match=r"num_particles is 1.* needs 80,000 GB of memory where .*; pass at most"):
+        risk.prior(0.1, 10**13)
+    with pytest.raises(ValueError, match=r"num_particles is 1.*, which needs .* GB of memory"):
+        langevax.sklearn.MeanFieldRegressor(num_particles=10**13).fit(np.ones((4, 1)), np.arange(4.0))

@@ -1,9 +1,9 @@
-"""When a run has arrived: noise is told from drift at any scale, and a correlated standstill is one."""
+"""When a run has has_settled: noise is told from drift at any scale, and a correlated standstill is one."""
 
 import numpy as np
 import pytest
 
-from langevax.meanfield.plateau import FEWEST, arrived
+from langevax.meanfield.mfld import MIN_RECORDS, has_settled
 
 
 def autoregressive(records, size, memory, rng):
@@ -16,9 +16,9 @@ def autoregressive(records, size, memory, rng):
 @pytest.mark.parametrize("scale", [1e-4, 1.0])
 def test_standstill_and_drift(scale):
     rng = np.random.default_rng(0)
-    still = [arrived(scale * autoregressive(100, 300, 0.5, rng)) for _ in range(20)]
+    still = [has_settled(scale * autoregressive(100, 300, 0.5, rng)) for _ in range(20)]
     drift = np.linspace(0, 3, 100)[:, None]
-    moving = [arrived(scale * (drift + autoregressive(100, 300, 0.5, rng))) for _ in range(20)]
+    moving = [has_settled(scale * (drift + autoregressive(100, 300, 0.5, rng))) for _ in range(20)]
     assert np.mean(still) > 0.9
     assert not np.any(moving)
 
@@ -28,9 +28,9 @@ def test_a_relaxation_is_waited_for():
     rng = np.random.default_rng(1)
     noise = 1e-3 * rng.normal(size=(400, 50))
     path = np.exp(-np.arange(400) / 30)[:, None] + noise
-    assert not arrived(path[:60])
-    assert arrived(path)
+    assert not has_settled(path[:60])
+    assert has_settled(path)
 
 
 def test_a_few_records_never_suffice():
-    assert not arrived(np.random.default_rng(2).normal(size=(FEWEST - 1, 300)))
+    assert not has_settled(np.random.default_rng(2).normal(size=(MIN_RECORDS - 1, 300)))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from langevax.meanfield import resampling
-from langevax.meanfield.resampling import resampled
-from langevax.meanfield.weights import evenly, ladder, systematic
+from langevax.meanfield.resampling import integer_weights, resample, systematic, systematic_midpoint
 from tests.papers import transcripts_sdca
 
 M = 240
@@ -44,14 +43,14 @@ def branches(monkeypatch):
 def test_parts_change_nothing(kind, parts):
     for seed in range(2):
         key = jax.random.key(seed)
-        whole = resampled(key, CLOUD, log_weights(kind))
+        whole = resample(key, CLOUD, log_weights(kind))
         np.testing.assert_array_equal(whole, CLOUD[systematic(key, log_weights(kind))])
-        np.testing.assert_array_equal(resampled(key, CLOUD, log_weights(kind), parts), whole)
+        np.testing.assert_array_equal(resample(key, CLOUD, log_weights(kind), parts), whole)
 
 
 def test_parents_nearby_are_taken_from_neighbours_and_others_from_all(branches):
     for kind, expected in [("equal", "near"), ("uneven", "near"), ("one has all", "far"), ("a slope", "far")]:
-        resampled(jax.random.key(0), CLOUD, log_weights(kind), 4)
+        resample(jax.random.key(0), CLOUD, log_weights(kind), 4)
         assert branches.pop() == expected, kind
 
 
@@ -67,7 +66,7 @@ def test_a_halo_that_is_one_too_short_is_noticed(order, branches, monkeypatch):
     assert 2 < needed < part - 1
     for halo in (needed - 1, needed):
         monkeypatch.setattr(resampling, "HALO", (halo - 0.5) / np.sqrt(M))
-        np.testing.assert_array_equal(resampled(key, CLOUD, log, parts), CLOUD[parent])
+        np.testing.assert_array_equal(resample(key, CLOUD, log, parts), CLOUD[parent])
         assert branches.pop() == ("near" if halo >= needed else "far")
 
 
@@ -79,13 +78,13 @@ def test_parents_are_those_of_the_transcript(kind):
         weights = np.exp(log) / np.sum(np.exp(log))
         offset = float(jax.random.uniform(key, (), jnp.float64))
         np.testing.assert_array_equal(systematic(key, log), transcripts_sdca.systematic(weights, offset))
-        np.testing.assert_array_equal(evenly(log), transcripts_sdca.systematic(weights, 0.5))
+        np.testing.assert_array_equal(systematic_midpoint(log), transcripts_sdca.systematic(weights, 0.5))
 
 
 def test_steps_of_a_million_particles_keep_their_height():
     """Whole numbers to a thousandth of the mean, and no sum beyond int32."""
     log = jnp.asarray(np.random.default_rng(0).normal(size=10**6), jnp.float32)
-    steps, places = ladder(log, jnp.float32(0.999))
+    steps, places = integer_weights(log, jnp.float32(0.999))
     weights = np.exp(np.asarray(log, np.float64))
     one = int(places[1] - places[0])
     np.testing.assert_allclose(np.asarray(steps) / one, weights / weights.mean(), rtol=1e-5, atol=0.6 / one)
@@ -104,7 +103,7 @@ def test_a_place_beyond_the_last_step_is_the_last_particles(monkeypatch):
     """Steps are rounded, so that their sum may stay below the last place."""
     monkeypatch.setattr(resampling.random, "uniform", lambda key, shape, dtype: jnp.asarray(1 - 2**-24, dtype))
     log = jnp.log(jnp.asarray(1 + np.arange(M) % 7, jnp.float32))
-    steps, places = ladder(log, jnp.float32(1 - 2**-24))
+    steps, places = integer_weights(log, jnp.float32(1 - 2**-24))
     assert int(places[-1]) >= int(jnp.sum(steps))
     for parts in (1, 4):
-        np.testing.assert_array_equal(resampled(jax.random.key(0), CLOUD, log, parts)[-1], CLOUD[-1])
+        np.testing.assert_array_equal(resample(jax.random.key(0), CLOUD, log, parts)[-1], CLOUD[-1])

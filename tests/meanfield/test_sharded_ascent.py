@@ -52,7 +52,7 @@ def test_parents_far_away_are_looked_for_among_all(facts):
 
 
 def test_resampling_of_a_large_cloud_moves_a_hundredth_of_it(facts):
-    """100,000 particles of 11 numbers, and a step of the ladder for each."""
+    """100,000 particles of 11 numbers, and a step of the integer_weights for each."""
     near = numbers(facts["many"]["1"]) + numbers(facts["many"][""])
     assert numbers(facts["many"]["0"]) == 12 * sharded_ascent.MANY
     assert near < 0.015 * numbers(facts["many"]["0"])

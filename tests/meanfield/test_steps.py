@@ -6,7 +6,7 @@ import numpy as np
 
 from langevax import MeanFieldRisk, losses, neurons, simulate
 from langevax.meanfield import MFLD
-from langevax.meanfield.steps import coordinate_steps
+from langevax.meanfield.mfld import coordinate_steps
 from langevax.theory.mean_field import linear_optimum
 
 RIDGE, TEMPERATURE = 0.005, 0.01

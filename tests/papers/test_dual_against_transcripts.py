@@ -13,7 +13,7 @@ import pytest
 import langevax
 from langevax import MeanFieldRisk, integrators, losses, meanfield, neurons, trees
 from langevax.gradients import batches
-from langevax.meanfield.moves import FIRST_STEP, adapted
+from langevax.meanfield.moves import FIRST_STEP, adapted_step_size
 from tests.papers import tiny, transcripts_dual, transcripts_sdca
 
 STEP_SIZE, TEMPERATURE, RIDGE = 0.3, tiny.TEMPERATURE, tiny.RIDGE
@@ -77,7 +77,7 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
     """Full batch and online, with the ridge as it is and tempered, constant and growing inner loops."""
     rounds, start, risk = 7, start_of(5), risk_of(loss)
     pda = meanfield.PDA(
-        STEP_SIZE, TEMPERATURE, inner_steps=2, growth=growth, batch_size=batch_size, tempered=tempered,
+        STEP_SIZE, TEMPERATURE, num_inner_steps=2, growth=growth, batch_size=batch_size, tempered=tempered,
         integrator=MOVES[move],
     )  # fmt: skip
     states, result = path(pda, risk, start, rounds)
@@ -94,7 +94,7 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
     assert_same(states.position, clouds[1:])
     # the library keeps the mean dual of each row and the weights it was seen with; their product is the paper's sum
     weight = 1.0 if batch_size is None else N / batch_size
-    assert_same(states.dual * states.seen * weight, sums)
+    assert_same(states.dual * states.weights * weight, sums)
     seen = N if batch_size is None else batch_size
     assert result.evaluations == rounds * seen + sum(numbers) * N
     assert result.counts["inner_steps"] == sum(numbers)
@@ -104,7 +104,7 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_fictitious_play(loss, move):
     rounds, start, risk = 6, start_of(5), risk_of(loss)
-    play = meanfield.FictitiousPlay(STEP_SIZE, TEMPERATURE, rate=0.3, inner_steps=3, integrator=MOVES[move])
+    play = meanfield.FictitiousPlay(STEP_SIZE, TEMPERATURE, rate=0.3, num_inner_steps=3, integrator=MOVES[move])
     states, result = path(play, risk, start, rounds)
     clouds, outputs = transcripts_dual.fictitious_play(
         tiny.neuron, tiny.neuron_gradient, tiny.derivative(loss), tiny.INPUTS, tiny.TARGETS[loss], start, 0.3,
@@ -139,7 +139,7 @@ def test_stochastic_dual_coordinate_ascent(loss, curvature):
     num_particles, num_moves, period, steps = 12, 3, 9, 25
     start, risk = start_of(num_particles), risk_of(loss)
     states, result = path(
-        meanfield.PSDCA(TEMPERATURE, moves=num_moves, period=period, curvature=curvature), risk, start, steps
+        meanfield.PSDCA(TEMPERATURE, num_inner_steps=num_moves, period=period, curvature=curvature), risk, start, steps
     )
     keys = [jax.random.split(key) for key in step_keys(steps)]
     refresh_keys = [jax.random.split(key[0]) for key in keys]
@@ -173,16 +173,18 @@ def test_stochastic_dual_coordinate_ascent(loss, curvature):
 
 def test_uneven_weights_refresh_before_the_period():
     start, risk = start_of(12), risk_of("squared")
-    _, result = path(meanfield.PSDCA(TEMPERATURE, moves=1, period=1000, curvature="variance"), risk, start, 25)
+    _, result = path(
+        meanfield.PSDCA(TEMPERATURE, num_inner_steps=1, period=1000, curvature="variance"), risk, start, 25
+    )
     assert result.counts["refreshes"] >= 1
 
 
 def test_the_step_of_the_moves_follows_the_acceptance():
-    states, _ = path(meanfield.PSDCA(TEMPERATURE, moves=2, period=2), risk_of("squared"), start_of(50), 20)
+    states, _ = path(meanfield.PSDCA(TEMPERATURE, num_inner_steps=2, period=2), risk_of("squared"), start_of(50), 20)
     previous = FIRST_STEP
     for t in range(20):
         refreshed = t > 0 and t % 2 == 0
-        expected = float(adapted(jnp.asarray(previous), states.acceptance[t])) if refreshed else previous
+        expected = float(adapted_step_size(jnp.asarray(previous), states.acceptance[t])) if refreshed else previous
         assert states.step_size[t] == pytest.approx(expected, rel=1e-12)
         previous = states.step_size[t]
     assert len(np.unique(states.step_size)) > 2

@@ -74,11 +74,11 @@ def certificate(trustworthy=True):
         "upper_bound": 0.26202,
         "trustworthy": trustworthy,
         "verdict": (
-            "The optimum lies in [0.2617, 0.2620]; all runs kept 41 % of their ancestor families."
+            "The optimum lies in [0.2617, 0.2620]; all runs kept 41 % of their ancestors."
             if trustworthy
-            else "Only 0.4 % of the ancestor families survived in the worst run: more particles are needed."
+            else "Only 0.4 % of the ancestors survived in the worst run: more particles are needed."
         ),
-        "families": 0.41 if trustworthy else 0.004,
+        "surviving_ancestors": 0.41 if trustworthy else 0.004,
         "temperatures": 14,
         "polish_steps": 1,
     }

@@ -126,7 +126,7 @@ def test_the_scores_are_r2_and_accuracy():
 
 def test_the_path_ends_with_the_existing_certificate():
     numbers = {name: float(i) for i, name in enumerate(holdout.CERTIFIED[:6])}
-    rest = {"trustworthy": True, "verdict": "", "families": 0.5, "temperatures": 9, "polish_steps": 1}
+    rest = {"trustworthy": True, "verdict": "", "surviving_ancestors": 0.5, "temperatures": 9, "polish_steps": 1}
     certificate = Certificate(**numbers, **rest, dual=np.zeros(2))
     assert holdout.certified(certificate) == numbers | rest
 

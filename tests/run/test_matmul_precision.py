@@ -8,7 +8,7 @@ import pytest
 
 import langevax
 from langevax.meanfield import certify
-from langevax.meanfield.looks import Look
+from langevax.meanfield.certificate import DualEstimate
 from langevax.sklearn import MeanFieldRegressor
 from tests.run.setting import assert_same_bits
 
@@ -86,13 +86,13 @@ def test_a_certificate_is_in_float32_whatever_is_asked_for():
     fine = certified(g, polish=2)
     with bfloat16_everywhere():
         coarse = certified(g, polish=2)
-        look = Look(risk(), jax.numpy.asarray(g), TEMPERATURE, jax.random.key(4), 2, 500)
-        rise, prior = look.rise_to(look.dual / 2), look.prior_objective
+        estimate = DualEstimate(risk(), jax.numpy.asarray(g), TEMPERATURE, 2, 500, key=jax.random.key(4))
+        rise, prior = estimate.rise_to(estimate.dual / 2), estimate.prior_objective
     assert fine.polish_steps > 0
     assert (coarse.gap, coarse.lower_bound, coarse.standard_error) == (fine.gap, fine.lower_bound, fine.standard_error)
     assert np.array_equal(coarse.dual, fine.dual)
-    assert np.array_equal(rise, look.rise_to(look.dual / 2))
-    assert prior == look.prior_objective
+    assert np.array_equal(rise, estimate.rise_to(estimate.dual / 2))
+    assert prior == estimate.prior_objective
 
 
 def test_a_saved_run_continues_with_the_precision_that_it_had(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 import langevax
 from langevax import MALA, PCN, PCNL, FiniteSum, spaces
-from langevax.theory.linear_inverse import linear_regression_posterior
+from langevax.theory.gaussian import linear_regression_posterior
 from tests.errorbars import LIMIT, assert_mean
 from tests.samplers.test_metropolis import CHAINS, MOMENTS, TEMPERATURE, mean_of, problem, spread
 
@@ -116,7 +116,10 @@ def one_step_acceptance(algorithm, num_modes, scale=None):
     target = FiniteSum(loss, (phi, jnp.sin(4 * jnp.linspace(0.1, 0.9, 8))), precision=prior.precision())
     if scale is not None:
         target = langevax.affine(target, jnp.sqrt(prior.eigenvalues))
-    start = prior.sample if scale is None else lambda key: jax.random.normal(key, (num_modes,), jnp.float32)
+
+    def start(key):
+        return prior.sample(key=key) if scale is None else jax.random.normal(key, (num_modes,), jnp.float32)
+
     run = langevax.simulate(
         algorithm, target, start, key=jax.random.key(0), num_steps=1, num_chains=500, record_every=1
     )

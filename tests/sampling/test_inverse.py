@@ -10,7 +10,7 @@ import pytest
 import langevax
 from langevax import spaces
 from langevax.sampling.preconditioning import coordinates_of, run_pilot
-from langevax.theory.linear_inverse import linear_inverse_marginals
+from langevax.theory.gaussian import linear_inverse_marginals
 from tests.errorbars import LIMIT
 
 KEY = jax.random.key(0)
@@ -69,7 +69,7 @@ def test_draws_are_those_of_the_exact_posterior(num_modes, dynamics):
 
 def test_functions_and_predictions_are_on_the_grid_and_like_the_data():
     target = linear(40)
-    positions = target.prior.sample(KEY, (2, 3))
+    positions = target.prior.sample((2, 3), key=KEY)
     functions = target.functions(positions)
     assert functions.shape == (2, 3, 40)
     np.testing.assert_allclose(target.predictions(positions), functions @ blur(40).T.astype(np.float32), atol=1e-5)
@@ -80,7 +80,7 @@ def test_the_law_is_likelihood_times_prior():
     noises = np.linspace(0.05, 0.2, 20)
     with jax.enable_x64():
         target = deconvolution(40, jnp.exp, noises)
-        x, other = (target.prior.sample(jax.random.key(seed)) for seed in (0, 1))
+        x, other = (target.prior.sample(key=jax.random.key(seed)) for seed in (0, 1))
         energy = lambda x: float(target.problem.potential(x)) / target.temperature  # noqa: E731
 
         def expected(x):
@@ -121,7 +121,7 @@ def test_coordinates_are_round_whatever_the_modes():
         )
         curvatures = np.linalg.eigvalsh((hessian + hessian.T) / 2)
         np.testing.assert_allclose(curvatures, 1, atol=0.035)
-        position = target.prior.sample(KEY)
+        position = target.prior.sample(key=KEY)
         np.testing.assert_allclose(seen.to_position(seen.from_position(position)), position, atol=2e-5)
 
 

@@ -22,7 +22,7 @@ INTEGRATORS = [
 
 
 def test_draws_have_the_variance_of_each_mode():
-    draws = np.asarray(PRIOR.sample(jax.random.key(0), (20_000,)), np.float64)
+    draws = np.asarray(PRIOR.sample((20_000,), key=jax.random.key(0)), np.float64)
     assert draws.shape == (20_000, 8)
     assert_mean(draws**2, MU, wrong=np.sqrt(MU))
     assert_mean(draws, np.zeros(8))
@@ -30,7 +30,7 @@ def test_draws_have_the_variance_of_each_mode():
 
 
 def test_one_draw_is_one_vector():
-    assert PRIOR.sample(jax.random.key(1)).shape == (8,)
+    assert PRIOR.sample(key=jax.random.key(1)).shape == (8,)
 
 
 def test_the_norm_is_that_of_cameron_and_martin():
@@ -89,7 +89,7 @@ def test_every_basis_carries_a_prior(name):
     basis, _, points = CASES[name]
     prior = spaces.GaussianPrior(basis, spaces.spectra.power(basis.num_modes))
     assert prior.covariance(points).shape == (13, 13)
-    assert prior.with_modes(3).sample(jax.random.key(0), (2,)).shape == (2, 3)
+    assert prior.with_modes(3).sample((2,), key=jax.random.key(0)).shape == (2, 3)
 
 
 TINY = spaces.GaussianPrior(BASIS, np.array([1.0, 1e-3, 1e-12, 1e-30, 1e-38, 1e-100, 1e-300, 5e-324]))
@@ -105,7 +105,7 @@ def test_gains_are_finite_where_eigenvalues_vanish(integrator, step_size):
 
 
 def test_draws_norms_and_kernels_are_finite_where_eigenvalues_vanish():
-    x = TINY.sample(jax.random.key(0), (100,))
+    x = TINY.sample((100,), key=jax.random.key(0))
     for numbers in (x, TINY.norm(x), TINY.covariance(np.array([0.3])), TINY.features(np.array([0.3]), 1.0)):
         assert np.isfinite(numbers).all()
 

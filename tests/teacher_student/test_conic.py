@@ -19,12 +19,12 @@ from langevax.teacher_student import (
 from langevax.theory.relu_sphere import excess_risk
 
 TEACHER, PENALTY, NEURONS, N = orthogonal_teacher(3, 4, num_positive=2), 1e-3, 40, 300
-START = spread_neurons(jax.random.key(1), NEURONS, 4)
+START = spread_neurons(NEURONS, 4, key=jax.random.key(1))
 
 
 @pytest.fixture(scope="module")
 def data():
-    return teach(TEACHER, jax.random.key(0), N, noise=0.0)
+    return teach(TEACHER, N, noise=0.0, key=jax.random.key(0))
 
 
 @pytest.fixture(scope="module")

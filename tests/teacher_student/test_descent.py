@@ -7,7 +7,7 @@ import pytest
 
 import langevax
 from langevax.teacher_student import Converge, ReLUNetwork
-from langevax.teacher_student.descent import Descent
+from langevax.teacher_student.phases import Descent
 
 
 def setting():

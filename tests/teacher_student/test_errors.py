@@ -7,9 +7,8 @@ import pytest
 
 from langevax.problems.finite_sum import FiniteSum
 from langevax.teacher_student import Converge, Explore, ReLUNetwork
-from langevax.teacher_student.errors import SquaredErrors
+from langevax.teacher_student.errors import SquaredErrors, block_size_for, in_blocks
 from langevax.teacher_student.phases import ClippedError, SignedError
-from langevax.teacher_student.rows import block_size_for, in_blocks
 
 N, DIM, NEURONS, BOUND = 11, 3, 4, 0.8
 WEIGHTS = np.array([1.0, 2.0, 0.0, 3.0, 1.0, 1.0, 0.5, 2.0, 1.0, 0.1, 4.0])

@@ -53,7 +53,7 @@ def test_weights_are_rows_repeated_and_decay_has_its_closed_form():
 
 def test_an_intercept_is_free():
     """Targets far from 0 are fitted as if they were near it."""
-    X, y = teach(orthogonal_teacher(2, 3), jax.random.key(0), 100, 0.0)
+    X, y = teach(orthogonal_teacher(2, 3), 100, noise=0.0, key=jax.random.key(0))
     short = {"explore": Explore(num_steps=200), "converge": Converge(num_steps=200), "num_restarts": 2}
     near, far = (two_phase(X, y + b, 2, key=jax.random.key(1), intercept=True, **short) for b in (0.0, 8.0))
     np.testing.assert_allclose(near.result.position.inner, far.result.position.inner, atol=2e-3)
@@ -61,7 +61,7 @@ def test_an_intercept_is_free():
 
 
 def test_descent_ends_once_it_has_ceased_to_pay():
-    X, y = teach(orthogonal_teacher(2, 3), jax.random.key(0), 100, 0.1)
+    X, y = teach(orthogonal_teacher(2, 3), 100, noise=0.1, key=jax.random.key(0))
     short = {"explore": Explore(num_steps=200), "num_restarts": 2, "key": jax.random.key(1), "record_every": 20}
     ended = two_phase(X, y, 2, converge=Converge(step_size=0.1, num_steps=20_000, tolerance=1e-3), **short)
     whole = two_phase(X, y, 2, converge=Converge(step_size=0.1, num_steps=2 * ended.result.steps), **short)

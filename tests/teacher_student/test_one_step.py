@@ -55,7 +55,7 @@ def transcript(key, steps):
 @pytest.mark.parametrize("steps", [1, 2])
 def test_every_number_is_the_transcripts(steps):
     runs = simulate_one_step(
-        random.key(3), ridge=RIDGES, num_runs=2, num_steps=steps, spectra=True, keep_weights=True, **SETTING
+        key=random.key(3), ridge=RIDGES, num_runs=2, num_steps=steps, spectra=True, keep_weights=True, **SETTING
     )
     assert runs.risk.shape == (2, 2)
     assert runs.risk.dtype == np.float64
@@ -80,7 +80,7 @@ def test_every_number_is_the_transcripts(steps):
 def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
     common = SETTING | {"ridge": 0.1, "num_runs": 3, "keep_weights": True}
     still, constant = (
-        simulate_one_step(random.key(0), **common | changed)
+        simulate_one_step(key=random.key(0), **common | changed)
         for changed in ({"step_size": 0.0}, {"step_size": 0.0, "readout": "constant", "unit_rows": True})
     )
     assert still.weights is not None
@@ -106,4 +106,4 @@ def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
 )
 def test_what_is_said_of_bad_input(changed, said):
     with pytest.raises(ValueError, match=said):
-        simulate_one_step(random.key(0), **SETTING | {"ridge": 0.1} | changed)
+        simulate_one_step(key=random.key(0), **SETTING | {"ridge": 0.1} | changed)

@@ -97,7 +97,7 @@ def test_noise_of_exploration_has_the_stationary_variance_of_a_quadratic():
 
 def test_convergence_near_a_teacher_is_linear_at_the_rate_of_the_local_hessian(in_float64):
     teacher = orthogonal_teacher(2, 3, dtype=jnp.float64)
-    X, y = teach(teacher, jax.random.key(2), 80, noise=0.0)
+    X, y = teach(teacher, 80, noise=0.0, key=jax.random.key(2))
     converge = Converge()
     problem = converge.problem(X, y)
     active = np.asarray(X @ teacher.inner.T > 0)
@@ -117,7 +117,7 @@ def test_convergence_near_a_teacher_is_linear_at_the_rate_of_the_local_hessian(i
 def test_teacher_and_data_are_what_they_say():
     teacher = orthogonal_teacher(3, 5, num_positive=1)
     np.testing.assert_array_equal(teacher.outer, [1, -1, -1])
-    X, y = teach(teacher, jax.random.key(4), 4000, noise=0.2)
+    X, y = teach(teacher, 4000, noise=0.2, key=jax.random.key(4))
     np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, rtol=1e-5)
     errors = np.asarray(y - teacher.outputs(X))
     assert np.abs(errors).max() < 0.2 * np.sqrt(3) + 1e-6

@@ -36,8 +36,8 @@ def exact(networks):
 
 def test_it_is_the_best_of_scikit_learns_fits(data):
     x, y = data
-    best = tuned_features([10, 40], jax.random.key(0), x, y, exact, RIDGES)
-    drawn = tuned_features([40], jax.random.key(0), x, y, exact, RIDGES).network.inner
+    best = tuned_features([10, 40], x, y, exact, RIDGES, key=jax.random.key(0))
+    drawn = tuned_features([40], x, y, exact, RIDGES, key=jax.random.key(0)).network.inner
     np.testing.assert_allclose(np.linalg.norm(drawn, axis=1), 1, rtol=1e-6)
     risks = {}
     for width in (10, 40):
@@ -49,11 +49,11 @@ def test_it_is_the_best_of_scikit_learns_fits(data):
                 np.testing.assert_allclose(best.network.outer, fit.coef_, rtol=1e-6)
     assert best.score == pytest.approx(min(risks.values()), rel=1e-8)
     assert best.network.outer.size == min(risks, key=lambda key: risks[key])[0]
-    assert tuned_features([10], jax.random.key(0), x, y, exact, RIDGES[:1]).on_edge
+    assert tuned_features([10], x, y, exact, RIDGES[:1], key=jax.random.key(0)).on_edge
 
 
 def test_its_risk_is_the_mean_over_sampled_spheres(data):
-    best = tuned_features([50], jax.random.key(2), data[0], data[1], exact, RIDGES)
+    best = tuned_features([50], data[0], data[1], exact, RIDGES, key=jax.random.key(2))
     x = sphere(3, 20_000)
     assert_mean((outputs(best.network, x) - outputs(TEACHER, x)) ** 2, best.score, wrong=1.3 * best.score)
 
@@ -61,7 +61,7 @@ def test_its_risk_is_the_mean_over_sampled_spheres(data):
 def test_many_features_are_the_arc_cosine_kernel(data):
     """2 d E relu(w . x) relu(w . y) is the kernel; at one penalty the risks meet within the features' 1 / sqrt(p)."""
     x, y = data
-    features = tuned_features([1500], jax.random.key(4), x, y, exact, np.array([0.03]))
+    features = tuned_features([1500], x, y, exact, np.array([0.03]), key=jax.random.key(4))
     c = np.linalg.solve(ArcCosine()(x) + 0.03 * np.eye(N), y)
     limit = float(kernel_excess_risk(ArcCosine().profile, x, c, TEACHER))
     other = np.linalg.solve(ArcCosine()(x) + 0.06 * np.eye(N), y)
@@ -71,6 +71,6 @@ def test_many_features_are_the_arc_cosine_kernel(data):
 
 def test_mistakes_are_named(data):
     with pytest.raises(ValueError, match="widths is empty"):
-        tuned_features([], jax.random.key(0), data[0], data[1], exact)
+        tuned_features([], data[0], data[1], exact, key=jax.random.key(0))
     with pytest.raises(ValueError, match="widths must be at least 1"):
-        tuned_features([0], jax.random.key(0), data[0], data[1], exact)
+        tuned_features([0], data[0], data[1], exact, key=jax.random.key(0))

@@ -17,7 +17,7 @@ SHORT = Explore(num_steps=800), Converge(num_steps=800)
 
 @pytest.fixture(scope="module")
 def data():
-    return teach(TEACHER, jax.random.key(0), N, NOISE)
+    return teach(TEACHER, N, noise=NOISE, key=jax.random.key(0))
 
 
 def train(data, explore=SHORT[0], converge=SHORT[1], seed=1, **options):
@@ -106,7 +106,7 @@ def test_a_plateau_ends_exploration_early(data):
 
 
 def test_more_neurons_than_dimensions_and_constant_targets():
-    X, _ = teach(TEACHER, jax.random.key(2), 40, 0.0)
+    X, _ = teach(TEACHER, 40, noise=0.0, key=jax.random.key(2))
     fit = two_phase(
         X,
         jnp.full(40, 0.3),

@@ -6,7 +6,7 @@ import numpy as np
 
 import langevax
 from langevax.theory import moments
-from langevax.theory.control_variate import control_variate_moments
+from langevax.theory.moments import control_variate_moments
 from tests.errorbars import assert_mean
 
 SIZE, STEP_SIZE, TEMPERATURE, NUM_STEPS, CENTER = 6, 0.3, 0.2, 5, 4.0

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import root
 
 from langevax.theory.gaussian import kl_gaussian
-from langevax.theory.grid_risk import (
+from langevax.theory.grid import (
     GridRisk,
     entropy_on_grid,
     kl_on_grid,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from langevax.theory import linear_inverse as theory
+from langevax.theory import gaussian as theory
 
 INTEGRATORS = ("explicit", "semi_implicit", "exponential", "crank_nicolson")
 
@@ -65,7 +65,7 @@ def test_the_regression_posterior_is_that_of_the_potential():
 def test_the_law_of_a_chain_is_where_its_recursion_settles(integrator):
     from scipy.linalg import solve_discrete_lyapunov
 
-    from langevax.theory.function_space import linear_gains
+    from langevax.theory.gaussian import linear_gains
 
     features, targets, precision = regression()
     h, temperature = 0.25, 0.1

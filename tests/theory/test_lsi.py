@@ -7,7 +7,7 @@ import pytest
 
 from langevax.theory import bounds
 from langevax.theory.gaussian import kl_gaussian_diagonal
-from langevax.theory.grid_risk import kl_on_grid, proximal_gibbs_on_grid, quadrature_weights
+from langevax.theory.grid import kl_on_grid, poincare_on_grid, proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.lsi import (
     Target,
     gibbs_gap,
@@ -24,7 +24,6 @@ from langevax.theory.lsi import (
     total_variation_bound,
     wasserstein_bound,
 )
-from langevax.theory.quadrature import poincare_on_grid
 
 GRID = np.linspace(-9, 9, 1201)
 WEIGHTS = quadrature_weights(GRID)

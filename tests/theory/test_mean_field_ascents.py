@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from langevax.theory.mean_field_ascents import coordinate_ascent, dual_averaging, expected_ascent
-from langevax.theory.mean_field_rates import averaging_weights, sdca_condition, sdca_gap_bound
+from langevax.theory.mean_field import averaging_weights, sdca_condition, sdca_gap_bound
+from langevax.theory.mean_field_paths import coordinate_ascent, dual_averaging, expected_ascent
 from tests.papers import transcripts_sdca
 from tests.theory.grids import CONVEXITY, LOSSES, tanh_risk
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from langevax.theory.grid_risk import GridRisk, kl_on_grid, quadrature_weights
+from langevax.theory.grid import GridRisk, kl_on_grid, quadrature_weights
 from langevax.theory.mean_field import linear_flow
-from langevax.theory.mean_field_flows import (
+from langevax.theory.mean_field_paths import (
     fictitious_play_flow,
     fictitious_play_rounds,
     fisher_on_grid,

@@ -7,10 +7,16 @@ import pytest
 
 from langevax.theory import bounds
 from langevax.theory.gaussian import stationary_variance
-from langevax.theory.grid_risk import kl_on_grid, proximal_gibbs_on_grid, quadrature_weights
+from langevax.theory.grid import (
+    kl_on_grid,
+    langevin_kernel_on_grid,
+    poincare_on_grid,
+    proximal_gibbs_on_grid,
+    quadrature_weights,
+    stationary_density_on_grid,
+)
 from langevax.theory.lsi import Target, holley_stroock, strongly_log_concave
 from langevax.theory.moments import ld_moments
-from langevax.theory.quadrature import langevin_kernel_on_grid, poincare_on_grid, stationary_density_on_grid
 
 GRID = np.linspace(-9, 9, 301)
 WEIGHTS = quadrature_weights(GRID)

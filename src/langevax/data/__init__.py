@@ -1,8 +1,7 @@
-"""Tables on disk, and what is cut from them."""
+"""Tables on disk, and partitions of rows between clients."""
 
 from langevax.data import partitions
-from langevax.data.conversion import write_rows
-from langevax.data.rows import Rows, open_rows
+from langevax.data.rows import Rows, open_rows, write_rows
 from langevax.data.tables import convert_table
 
 __all__ = ["Rows", "convert_table", "open_rows", "partitions", "write_rows"]

@@ -1,7 +1,7 @@
 """One file of a table, CSV or Parquet, in parts of bounded size, by polars.
 
-What is a number is decided as `langevax fit` decides it: text is read as text, so that the same file means
-the same whatever its first rows. Parts of a Parquet file are slices of `PART_BYTES`, each read by itself,
+Numbers are recognised as `langevax fit` recognises them: text is read as text, so that types do not depend on
+the first rows. Parts of a Parquet file are slices of `PART_BYTES`, each read by itself,
 since polars' own stream holds several row groups at once: 2.3 GB where groups have 5 million rows of 21
 columns (450 to 480 MB in the file), against 0.25.
 """
@@ -22,12 +22,12 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?")
 SEPARATORS = ",;\t|"
 PARQUET, GZIP = b"PAR1", b"\x1f\x8b"
 PART_BYTES = 1 << 24  # of the numbers of one part of a Parquet file
-FIRST_ROWS = 1000  # of text, looked at before the whole is read
+FIRST_ROWS = 1000  # of text, checked before the whole is read
 REMEDY = "encode it as numbers first, or drop it"
 
 
 class TableFile:
-    """The types of its columns, and its rows."""
+    """Types of the columns, and rows, of one file."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -45,7 +45,7 @@ class TableFile:
             raise ValueError(f"{path} has two columns named {twice[0]!r}; rename one of them.")
 
     def refuse_words(self, columns: Sequence[str]) -> None:
-        """By the types of Parquet, and by the first rows of text."""
+        """Raise on columns that are not numbers, by the types of Parquet and by the first rows of text."""
         for name in columns:
             kind = self.types[name]
             if not (self.is_text or kind.is_numeric() or kind == pl.Boolean):
@@ -57,7 +57,7 @@ class TableFile:
                 as_numbers(head[name], 0)
 
     def lengths_and_wholeness(self, column: str) -> Iterator[tuple[int, bool]]:
-        """The number of rows of each part, and whether the column is integer in them."""
+        """Yield the number of rows of each part, and whether the column is integer in it."""
         if self.is_text:
             for part in self.parts([column]):
                 whole = part[column].str.strip_chars().cast(pl.Int64, strict=False)
@@ -66,7 +66,7 @@ class TableFile:
             yield self.num_rows(), self.types[column].is_integer() or self.types[column] == pl.Boolean
 
     def blocks(self, inputs: Sequence[str], target: str, whole: bool, start: int) -> Iterator[dict[str, np.ndarray]]:
-        """All rows as arrays of inputs and targets; `start` counts the rows of the files before."""
+        """Yield all rows as arrays of inputs and targets; `start` counts the rows of the files before."""
         for part in self.parts([*inputs, target]):
             numbers = part.select(as_numbers(part[name], start) for name in part.columns)
             targets, floats = numbers[target], numbers.select(inputs)
@@ -78,7 +78,7 @@ class TableFile:
             start += len(part)
 
     def parts(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """The rows of some columns, in order."""
+        """Yield the rows of `columns`, in order."""
         scan = self.scan.select(columns)
         with self.readable():
             if self.is_text:
@@ -89,23 +89,23 @@ class TableFile:
                 yield scan.slice(start, size).collect(engine="streaming")
 
     def num_rows(self) -> int:
-        """As the end of a Parquet file says."""
+        """Return the number of rows by the footer of a Parquet file."""
         with self.readable():
             return self.scan.select(pl.len()).collect().item()
 
     @contextmanager
     def readable(self) -> Iterator[None]:
-        """Names the file in what polars says of it."""
+        """Name the file in the errors of polars."""
         try:
             yield
         except pl.exceptions.PolarsError as error:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             kind = "columns of text in UTF-8 under a header" if self.is_text else "Parquet"
-            raise ValueError(f"{self.path} cannot be read as {kind} ({first}); write it anew.") from error
+            raise ValueError(f"{self.path} cannot be read as {kind} ({first}); export it again.") from error
 
 
 def as_numbers(column: pl.Series, start: int) -> pl.Series:
-    """A column as numbers, missing ones as null; `start` counts the rows before.
+    """Return a column as numbers, missing ones as null; `start` counts the rows before.
 
     Example:
         >>> as_numbers(pl.Series("age", ["31", " 4.5", "NA"]), 0).to_list()
@@ -130,13 +130,13 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
     return numbers
 
 
-def found(table: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The files meant, those of a pattern in alphabetical order."""
+def matching_files(table: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Return the files named, those of a pattern in alphabetical order."""
     files: list[Path] = []
-    for given in [table] if isinstance(table, str | os.PathLike) else table:
-        matches = [given] if Path(given).exists() else sorted(glob.glob(os.fspath(given)))
+    for name in [table] if isinstance(table, str | os.PathLike) else table:
+        matches = [name] if Path(name).exists() else sorted(glob.glob(os.fspath(name)))
         if not matches:
-            raise FileNotFoundError(f"table {os.fspath(given)!r} does not exist; name CSV or Parquet files.")
+            raise FileNotFoundError(f"table {os.fspath(name)!r} does not exist; name CSV or Parquet files.")
         files += map(Path, matches)
     if not files:
         raise ValueError("table names no file; pass at least one.")

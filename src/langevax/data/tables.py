@@ -1,14 +1,13 @@
-"""CSV and Parquet files as a row file, however many rows they hold: they are read in parts, by polars."""
+"""CSV and Parquet files of any size as a row file: polars reads them in parts."""
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from langevax.data.conversion import refuse_existing, write_rows
-from langevax.data.rows import Rows
+from langevax.data.rows import Rows, refuse_existing, write_rows
 
 if TYPE_CHECKING:
     from langevax.data.files import TableFile
@@ -25,13 +24,13 @@ def convert_table(
     drop: Sequence[str] = (),
     dtype: DTypeLike | None = np.float32,
     overwrite: bool = False,
-    progress: bool | None = None,
+    progress: bool | Literal["auto"] = "auto",
 ) -> Rows:
     """Convert CSV or Parquet files to a row file of `inputs` (rows, columns) and `targets` (rows,), and open it.
 
-    Takes some hundred MB of memory, however many rows there are, and a fifth of one row group of a Parquet file.
-    Text is read twice: first the target alone, which is stored as integers if it is one in every row, then
-    whole. Needs polars, which comes with `pip install 'langevax[cli]'`.
+    Takes some hundred MB of memory for any number of rows, and a fifth of one row group of a Parquet file.
+    Text is read twice: first the target alone, which is stored as integers if all its values are, then
+    all columns. Needs polars, which comes with `pip install 'langevax[cli]'`.
 
     Args:
         table: a file, a pattern such as `"clicks/*.parquet"` or several of these, whose rows follow each other: CSV
@@ -44,7 +43,7 @@ def convert_table(
         overwrite, progress: as in `write_rows`.
 
     Raises:
-        ValueError: a column that holds words, dates or lists, or is not there; a missing or infinite number, named
+        ValueError: a column that holds words, dates or lists, or does not exist; a missing or infinite number, named
             by row (counted from 0) and column; files whose columns differ; a file that cannot be read.
         OSError: a table that does not exist, and the errors of `write_rows`.
 
@@ -58,22 +57,22 @@ def convert_table(
         (['age', 'visits'], (3, 2), Array([0, 1, 1], dtype=int32))
     """
     try:
-        from langevax.data.files import TableFile, found
+        from langevax.data.files import TableFile, matching_files
     except ImportError as error:
         raise ImportError("convert_table needs polars; install it by pip install 'langevax[cli]'.") from error
 
     refuse_existing(path, overwrite)  # before minutes of counting
-    files = [TableFile(file) for file in found(table)]
-    inputs = _chosen(files, target, inputs, drop)
+    files = [TableFile(file) for file in matching_files(table)]
+    names = _input_names(files, target, inputs, drop)
     for file in files:
-        file.refuse_words([*inputs, target])
+        file.refuse_words([*names, target])
     lengths, whole = _counted(files, target, progress)
     starts = np.cumsum([0, *lengths]).tolist()
     return write_rows(
         path,
-        _blocks(files, starts, inputs, target, whole),
+        _blocks(files, starts, names, target, whole),
         dtype=dtype,
-        columns={"inputs": inputs, "targets": [target]},
+        columns={"inputs": names, "targets": [target]},
         overwrite=overwrite,
         progress=progress,
         num_rows=starts[-1],
@@ -87,12 +86,12 @@ def _blocks(
         yield from file.blocks(inputs, target, whole, start)
 
 
-def _counted(files: "list[TableFile]", target: str, progress: bool | None) -> tuple[list[int], bool]:
-    """The number of rows of each file, and whether the target is integer in all of them."""
+def _counted(files: "list[TableFile]", target: str, progress: bool | Literal["auto"]) -> tuple[list[int], bool]:
+    """Return the number of rows of each file, and whether the target is integer in all of them."""
     from tqdm import tqdm
 
     lengths, whole = [0] * len(files), True
-    hidden = None if progress is None else not progress
+    hidden = None if progress == "auto" else not progress
     with tqdm(desc="counting rows", unit=" rows", unit_scale=True, disable=hidden, leave=False) as bar:
         for i, file in enumerate(files):
             for length, integer in file.lengths_and_wholeness(target):
@@ -102,19 +101,22 @@ def _counted(files: "list[TableFile]", target: str, progress: bool | None) -> tu
     return lengths, whole
 
 
-def _chosen(files: "list[TableFile]", target: str, inputs: Sequence[str] | None, drop: Sequence[str]) -> list[str]:
-    """The names of the inputs, once all names are known to be there."""
+def _input_names(files: "list[TableFile]", target: str, inputs: Sequence[str] | None, drop: Sequence[str]) -> list[str]:
+    """Return the names of the inputs; raise where a name does not exist."""
     path, names = files[0].path, list(files[0].types)
     for file in files[1:]:
         if other := set(file.types) ^ set(names):
-            listed = ", ".join(map(repr, sorted(other)))
-            raise ValueError(f"{file.path} and {path} differ in {listed}; convert files of the same columns.")
-    for argument, wanted in (("target", [target]), ("inputs", inputs or ()), ("drop", drop)):
-        if unknown := [name for name in wanted if name not in names]:
-            raise ValueError(f"{argument} {unknown[0]!r} is no column of {path}; it has {', '.join(map(repr, names))}.")
+            raise ValueError(
+                f"{file.path} and {path} differ in {', '.join(map(repr, sorted(other)))}; make their columns agree."
+            )
+    for argument, columns in (("target", [target]), ("inputs", inputs or ()), ("drop", drop)):
+        if unknown := [name for name in columns if name not in names]:
+            raise ValueError(
+                f"{argument} {unknown[0]!r} is not a column of {path}; it has {', '.join(map(repr, names))}."
+            )
     if target in (*(inputs or ()), *drop):
         raise ValueError(f"the target {target!r} is also in inputs or drop; take it out there.")
-    chosen = [name for name in inputs or names if name != target and name not in drop]
-    if not chosen:
+    selected = [name for name in inputs or names if name != target and name not in drop]
+    if not selected:
         raise ValueError(f"no column of {path} is left as an input; drop fewer.")
-    return chosen
+    return selected

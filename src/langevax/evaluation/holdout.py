@@ -19,7 +19,7 @@ from langevax.sklearn.inspection import CertificatePath
 
 MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
 CERTIFIED = ("gap", "standard_error", "unbiased_gap", "lower_bound", "lower_bound_error", "upper_bound")
-CERTIFIED += ("trustworthy", "verdict", "families", "temperatures", "polish_steps")
+CERTIFIED += ("trustworthy", "verdict", "surviving_ancestors", "temperatures", "polish_steps")
 PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
 
 

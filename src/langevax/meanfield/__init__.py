@@ -1,9 +1,8 @@
-"""Mean-field Langevin dynamics and its kin: networks trained as a law over neurons."""
+"""Mean-field Langevin dynamics and dual methods: networks trained as a law over neurons."""
 
-from langevax.meanfield.annealing import anneal, halving
 from langevax.meanfield.certificate import Certificate, certify
 from langevax.meanfield.fictitious_play import FictitiousPlay
-from langevax.meanfield.mfld import MFLD
+from langevax.meanfield.mfld import MFLD, anneal, halving
 from langevax.meanfield.pda import PDA
 from langevax.meanfield.psdca import PSDCA
 

@@ -1,4 +1,4 @@
-"""Entropic fictitious play: the outputs follow those of the best response, a little at a time.
+"""Entropic fictitious play: the outputs move a share of the way to those of the best response, round by round.
 
 Chen, Ren, Wang (arXiv 2202.05841); for finite sums arXiv 2303.02957. One round, z the outputs of a mixture of all
 past laws:
@@ -6,10 +6,10 @@ past laws:
     g_i = loss'(z_i);    the particles move towards p_g;    z_i  <-  (1 - rate) z_i + rate (1/N) sum_r h(theta_r, x_i)
 
 In continuous time the objective's gap falls like exp(-t) whatever the log-Sobolev constant. The mixture is never
-stored: its n outputs are all that the next round asks for. Were rounds independent, the noise left in z would be
+stored: the next round needs only its n outputs. Were rounds independent, the noise left in z would be
 sqrt(rate / 2) of one cloud's.
 
-Cost of a round: (1 + inner_steps) n N activations.
+Cost of a round: (1 + num_inner_steps) n N activations.
 """
 
 from typing import Any, NamedTuple
@@ -22,9 +22,8 @@ from langevax import checks
 from langevax.algorithm import Algorithm, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
-from langevax.meanfield.inner import Inner, check_inner, moved_exactly, moved_towards
+from langevax.meanfield.moves import InnerProposal, Schedule, check_inner_loop, inner_loop
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
-from langevax.samplers import Langevin
 
 
 class FictitiousPlayState(NamedTuple):
@@ -43,7 +42,7 @@ class FictitiousPlay(Algorithm):
             share of each coordinate's curvature.
         temperature: T, a number or a schedule of the round.
         rate: in (0, 1], a number or a schedule of the round: the share of the mixture that is replaced.
-        inner_steps: Langevin steps of a round.
+        num_inner_steps: Langevin steps of a round.
         gradient: estimator of the inner steps.
         integrator: of the ridge.
         proposal: "langevin", or "pcnl" for exact moves, whose acceptance, then a metric, does not fall with the number
@@ -61,13 +60,13 @@ class FictitiousPlay(Algorithm):
         True
     """
 
-    step_size: Any
-    temperature: Any
-    rate: Any = 0.1
-    inner_steps: int = 10
+    step_size: Schedule
+    temperature: Schedule
+    rate: Schedule = 0.1
+    num_inner_steps: int = 10
     gradient: GradientEstimator = Full()
     integrator: Integrator = Exponential()
-    proposal: Inner = "langevin"
+    proposal: InnerProposal = "langevin"
 
     def __check_init__(self) -> None:
         checks.number("step_size", self.step_size, positive=True)
@@ -75,8 +74,8 @@ class FictitiousPlay(Algorithm):
         checks.number("rate", self.rate, positive=True)
         if checks.is_concrete(self.rate) and not callable(self.rate) and float(self.rate) > 1:
             raise ValueError(f"rate must lie in (0, 1], got {self.rate}: it is the share of the mixture replaced.")
-        checks.positive_int("inner_steps", self.inner_steps)
-        check_inner(self.proposal, self.step_size, self.gradient)
+        checks.positive_int("num_inner_steps", self.num_inner_steps)
+        check_inner_loop(self.proposal, self.step_size, self.gradient)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[FictitiousPlayState, Info]:
         check_risk(problem, "FictitiousPlay")
@@ -89,15 +88,18 @@ class FictitiousPlay(Algorithm):
         self, problem: Any, state: FictitiousPlayState, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[FictitiousPlayState, Info]:
         temperature, rate = at_step(self.temperature, step), at_step(self.rate, step)
-        frozen, metrics = problem.linearized(state.dual), {}
-        if self.proposal == "pcnl":
-            cloud, used, acceptance = moved_exactly(
-                self.step_size, temperature, frozen, state.position, key, self.inner_steps
-            )
-            metrics = {"acceptance": acceptance}
-        else:
-            inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
-            cloud, used = moved_towards(inner, frozen, state.position, key, self.inner_steps)
+        frozen = problem.linearized(state.dual)
+        cloud, used, metrics = inner_loop(
+            self.step_size,
+            temperature,
+            self.gradient,
+            self.integrator,
+            self.proposal,
+            frozen,
+            state.position,
+            self.num_inner_steps,
+            key,
+        )
         response = problem.outputs(cloud)
         outputs = state.outputs + jnp.asarray(rate, response.dtype) * (response - state.outputs)
         used = used + jnp.asarray(problem.size, jnp.int32)

@@ -1,4 +1,4 @@
-"""The kernel machine that a mean-field network tends to as its output scale grows, and what it tells in advance.
+"""The kernel machine that a mean-field network tends to as its output scale grows: its temperature in closed form.
 
 For large scale at fixed n T / scale^2 the optimum is kernel ridge regression with K = E_prior[h h'] and
 
@@ -9,12 +9,13 @@ nonlinear data at scale 10: that difference is the feature learning). So the tem
 penalty, and its leave-one-out optimum is known in closed form: one eigendecomposition, no training.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from langevax import trees
@@ -22,12 +23,10 @@ from langevax.problems.neurons import Neuron
 
 NUM_NEURONS = 4000
 RELATIVE_ALPHAS = np.logspace(-4, 2, 61)
-"""Penalties that are tried, in units of the mean of K's diagonal."""
-
-
+"""Grid of penalties, in units of the mean of K's diagonal."""
 FLAT, SLACK = 0.002, 0.05
-"""Shares, of what is explained at all and of the error, that may be given away: leave-one-out optima are flat over a
-factor of two. Where nearly all is explained, as of spectra, the first alone would double the error."""
+"""Shares, of the explained variance and of the error, by which the error may exceed the least: leave-one-out optima are
+flat over a factor of two. Where nearly all is explained, as for spectra, the first alone would double the error."""
 
 
 class LeaveOneOut(NamedTuple):
@@ -39,7 +38,7 @@ class LeaveOneOut(NamedTuple):
 
     @property
     def alpha(self) -> float:
-        """Of the penalties as good as the best, the largest: a hotter law is easier to certify."""
+        """The largest penalty that is as good as the best: a hotter law is easier to certify."""
         allowance = min(FLAT * (self.errors[-1] - self.error), SLACK * self.error)
         as_good = self.errors <= self.error + allowance
         return float(self.alphas[as_good][-1])
@@ -50,9 +49,9 @@ class LeaveOneOut(NamedTuple):
 
 
 def prior_features(
-    neuron: Neuron, inputs: Float[Array, "n features"], prior_variance: Any, num_neurons: int, key: Key[Array, ""]
+    neuron: Neuron, inputs: Float[Array, "n features"], prior_variance: float, num_neurons: int, *, key: Key[Array, ""]
 ) -> Float[Array, "neurons n"]:
-    """h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output, where there are several."""
+    """Return h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output of several."""
     shape, dtype = (num_neurons, neuron.particle_size(inputs.shape[-1])), inputs.dtype
     particles = np.sqrt(np.asarray(prior_variance, dtype)) * trees.host_normal(key, shape, dtype)
     return _features(neuron, jnp.asarray(particles), inputs)
@@ -65,13 +64,13 @@ def _features(neuron: Neuron, particles: Array, inputs: Array) -> Float[Array, "
 
 
 def leave_one_out(
-    features: Float[Any, "neurons n"], targets: Float[Any, "n outputs"], weights: Float[Any, " n"]
+    features: Float[ArrayLike, "neurons n"], targets: Float[ArrayLike, "n outputs"], weights: Float[ArrayLike, " n"]
 ) -> LeaveOneOut:
-    """Closed-form leave-one-out errors of kernel ridge with K = features^T features / neurons.
+    """Return the closed-form leave-one-out errors of kernel ridge with K = features^T features / neurons.
 
-    With G = (K + alpha W^-1)^-1 the residual is r_i = alpha (G y)_i / w_i and the pull of a row on its own
-    prediction S_i = 1 - alpha G_ii / w_i. A row of weight w >= 1 counts as w equal rows, of which one is
-    left out, a lighter row is left out whole:
+    With G = (K + alpha W^-1)^-1 the residual is r_i = alpha (G y)_i / w_i and the leverage of a row S_i = 1 - alpha
+    G_ii / w_i. A row of weight w >= 1 counts as w equal rows, of which one is left out, a lighter row is left out
+    whole:
 
         e_i = r_i / (1 - S_i / max(1, w_i))
 
@@ -102,6 +101,6 @@ def _error(
 ) -> float:
     """`shrink` holds alpha / (eigenvalue + alpha)."""
     residuals = vectors @ (shrink[:, None] * rotated) / roots[:, None]
-    pulls = 1 - squared @ shrink
-    errors = residuals / np.maximum(1 - pulls / np.maximum(1, roots**2), 1e-12)[:, None]
+    leverages = 1 - squared @ shrink
+    errors = residuals / np.maximum(1 - leverages / np.maximum(1, roots**2), 1e-12)[:, None]
     return float(np.mean(np.average(errors**2, axis=0, weights=roots**2)))

@@ -1,4 +1,4 @@
-"""Mean-field Langevin dynamics: noisy gradient descent on a cloud of neurons.
+"""Mean-field Langevin dynamics: noisy gradient descent on a cloud of neurons, its step sizes, annealing, stopping.
 
 Nitanda, Wu, Suzuki, AISTATS 2022 (noisy gradient descent); for each of N particles
 
@@ -8,20 +8,46 @@ with the ridge integrated exactly by default, which has no bias and no step limi
 per particle and coordinate, not scaled by N. It is `Langevin` on a `MeanFieldRisk`, nothing else.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key, PyTree
+
+from langevax import checks
+from langevax.algorithm import Algorithm
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
+from langevax.meanfield.moves import Schedule
+from langevax.problems.losses import Logistic, Loss, Softmax, Squared
+from langevax.problems.mean_field import MeanFieldRisk
+from langevax.run import Result, simulate
+from langevax.run.result import is_stationary
 from langevax.samplers import Langevin
+
+Kind = Literal["overdamped", "underdamped", "frozen"]
+
+RELATIVE: dict[Kind, dict[type[Loss], float]] = {
+    "overdamped": {Squared: 1.5, Logistic: 16.0, Softmax: 32.0},
+    "underdamped": {Squared: 0.5, Logistic: 8.0, Softmax: 4.0},
+    "frozen": {Squared: 1.0, Logistic: 20.0, Softmax: 6.0},
+}
+MIN_RECORDS = 50
+"""Records before a run is tested for having stopped drifting."""
 
 
 def MFLD(
-    step_size: Any,
-    temperature: Any,
+    step_size: Schedule,
+    temperature: Schedule,
     gradient: GradientEstimator = Full(),  # noqa: B008 - immutable
     integrator: Integrator = Exponential(),  # noqa: B008 - immutable
 ) -> Langevin:
-    """Langevin with the integrator that suits a mean-field risk's ridge.
+    """Return `Langevin` with the integrator that suits the ridge of a mean-field risk.
 
     Args:
         step_size: h, a float or a schedule.
@@ -34,3 +60,120 @@ def MFLD(
         Exponential()
     """
     return Langevin(step_size, temperature, gradient, integrator)
+
+
+def relative_step(loss: Loss, kind: Kind = "overdamped") -> float:
+    """Return the relative step size that was best for the loss, on tables of 8 to 64 columns.
+
+    For underdamped dynamics it is in units of the squared step; "frozen" is explained at `coordinate_steps`.
+    """
+    return RELATIVE[kind].get(type(loss), 1.0)
+
+
+def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike, frozen: bool = False) -> Float[Array, " coordinates"]:
+    """Return the step size of each coordinate of a particle, for `MFLD(step_size=...)`.
+
+        h_j = relative / (c S_j + precision),      S_j >= (1/n) sum_i |dh(theta, x_i) / dtheta_j|^2
+        h_j = relative / (S_j / bound + precision)      where the dual is frozen, so that neurons bend alone
+
+    with c the curvature bound of the loss. Moving all particles along coordinate j bends the risk by c S_j at most, so
+    `relative` below 2 is stable where the bound is sharp. The law is invariant under any positive step per coordinate:
+    only the speed changes. On inputs in their eigenbasis (`X^T X` diagonal) the same gap took four times fewer steps
+    than with one step size for all. Squared loss is near its bound; logistic and softmax losses are far from theirs,
+    and take much larger steps.
+
+    Args:
+        risk: inputs (n, d), best in their eigenbasis.
+        relative: > 0, in units of the inverse curvature bound; see `relative_step`.
+        frozen: for the inner steps of `PDA` and `FictitiousPlay`; needs a bounded neuron.
+
+    Example:
+        >>> import jax.numpy as jnp, langevax
+        >>> X, y = jnp.array([[1.0, 0.1], [-1.0, 0.1]]), jnp.array([1.0, -1.0])
+        >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.1)
+        >>> coordinate_steps(risk, 1.1).round(2)
+        Array([ 1., 10.,  1.], dtype=float32)
+    """
+    checks.number("relative", relative, positive=True)
+    return _coordinate_steps(risk, jnp.asarray(relative, risk.inputs.dtype), frozen)
+
+
+@eqx.filter_jit
+def _coordinate_steps(risk: MeanFieldRisk, relative: Array, frozen: bool) -> Float[Array, " coordinates"]:
+    second_moments = jax.vmap(risk.mean_over_rows, in_axes=1)(risk.inputs**2)
+    factor = 1 / jnp.asarray(risk.neuron.bound, relative.dtype) if frozen else risk.loss.curvature
+    curvature = jnp.asarray(factor, relative.dtype) * risk.neuron.slope_bounds(second_moments)
+    return relative / (curvature + jnp.asarray(risk.precision, curvature.dtype))
+
+
+def anneal(
+    algorithm: Callable[[float], Algorithm],
+    risk: MeanFieldRisk,
+    start: PyTree | Callable[[Key[Array, ""]], PyTree] | Result,
+    temperatures: Sequence[float],
+    *,
+    key: Key[Array, ""],
+    num_steps: int,
+    **run: Any,
+) -> list[Result]:
+    """Train the same network at falling temperatures, each round from the last one's cloud; return one result a round.
+
+    Suzuki, Wu, Oko, Nitanda, NeurIPS 2023, where temperatures halve. In the KL form of the objective, risk +
+    T KL(q|prior), the prior N(0, v I) belongs to the problem and stays: its precision T / v falls with T. Round k has
+    key fold_in(key, k).
+
+    Args:
+        algorithm: from a temperature to what trains at it, such as `lambda T: MFLD(step_size, T)`.
+        risk: at the last temperature; at another its precision is in proportion, which keeps the prior.
+        start: of the first round: a cloud, or `risk.prior(temperatures[-1], N)`, which is the prior of every round.
+        temperatures: of the rounds, such as `halving(0.1, 3)`.
+        num_steps: of each round; `run` goes to `simulate` too.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
+        >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.01)
+        >>> rounds = langevax.meanfield.anneal(
+        ...     lambda T: langevax.meanfield.MFLD(0.5, T), risk, risk.prior(0.01, 100), halving(0.01, 3),
+        ...     key=jax.random.key(0), num_steps=100,
+        ... )
+        >>> [bool(risk.value(r.position) < 0.1) for r in rounds]
+        [True, True, True]
+    """
+    if len(temperatures) == 0:
+        raise ValueError("temperatures is empty; pass one for each round, such as halving(0.1, 3).")
+    checks.number("temperatures", np.asarray(temperatures, float), positive=True)
+    results: list[Result] = []
+    for number, temperature in enumerate(temperatures):
+        share = np.asarray(temperature / temperatures[-1], risk.inputs.dtype)
+        warm = eqx.tree_at(lambda r: r.precision, risk, np.asarray(risk.precision) * share)
+        begin, round_key = results[-1] if results else start, random.fold_in(key, number)
+        results.append(simulate(algorithm(float(temperature)), warm, begin, key=round_key, num_steps=num_steps, **run))
+    return results
+
+
+def halving(last: float, num_rounds: int) -> list[float]:
+    """Return `num_rounds` temperatures, each half of the one before, down to `last`.
+
+    >>> halving(0.25, 3)
+    [1.0, 0.5, 0.25]
+    """
+    checks.number("last", last, positive=True)
+    checks.positive_int("num_rounds", num_rounds)
+    return [last * 2.0**k for k in reversed(range(num_rounds))]
+
+
+def has_settled(duals: Float[np.ndarray, "records ..."]) -> bool:
+    """Return whether the recorded dual vectors have stopped drifting, by `langevax.run.standstill`.
+
+    Example:
+        >>> still, drifting = np.random.default_rng(0).normal(size=(2, 100, 50))
+        >>> has_settled(still), has_settled(drifting + 0.1 * np.arange(100)[:, None])
+        (True, False)
+    """
+    return is_stationary(duals, MIN_RECORDS)
+
+
+def stop_at_plateau(trace: Any, _state: Any) -> bool:
+    """Callback of `simulate` for runs that record `{"dual": ...}`: stop once the dual vector has settled."""
+    return trace is not None and has_settled(trace.values["dual"])

@@ -3,7 +3,7 @@
 Nitanda, Wu, Suzuki, NeurIPS 2021. Outer step t = 1, 2, ... with z_i the outputs of the cloud:
 
     A_i  <-  A_i + t loss'(z_i)                    for all rows, or a batch of them
-    inner_steps Langevin steps on  (1/n) sum_i w_t A_i h(theta, x_i),       w_t = 2 / ((t + 1)(t + 2))
+    num_inner_steps Langevin steps on  (1/n) sum_i w_t A_i h(theta, x_i),       w_t = 2 / ((t + 1)(t + 2))
 
 The model never needs a past network, only the n sums A. The dual vector certified is their average with weights t,
 row by row, which is feasible. By default the prior is left as it is, the KL form; `tempered=True` multiplies the ridge
@@ -13,7 +13,7 @@ N(0, C (t + 2) / t) of infinitely many modes are mutually singular, so that no c
 problem with finitely many modes does not show which it is, and `tempered=True` is not refused. Step sizes are those of
 the potential itself; the paper divides that by T, so that its step is h T.
 
-Cost of an outer step: (1 + inner_steps) n M activations.
+Cost of an outer step: (1 + num_inner_steps) n M activations.
 """
 
 from typing import Any, NamedTuple
@@ -28,27 +28,26 @@ from langevax import checks
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import Full, GradientEstimator, batches
 from langevax.integrators import Exponential, Integrator
-from langevax.meanfield.inner import Inner, check_inner, moved_exactly, moved_towards
+from langevax.meanfield.moves import InnerProposal, Scalar, Schedule, check_inner_loop, inner_loop
 from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk
-from langevax.samplers import Langevin
 
 
 class PDAState(NamedTuple):
     position: Float[Array, "particles size"]
     dual: Float[Array, "n ..."]
-    """Mean of the duals seen of each row, with weights t; 0 where none was."""
-    seen: Float[Array, " n"]
+    """Mean of the duals of each row so far, with weights t; 0 for rows without one."""
+    weights: Float[Array, " n"]
     """Sum of the weights t of each row."""
 
 
 class PDA(Algorithm):
-    """Dual averaging outside, Langevin dynamics to the law of the average inside, each begun where the last ended.
+    """Dual averaging outside, Langevin steps to the law of the average inside, each round from the last cloud.
 
     Args:
         step_size: h of the inner steps, a number or one for each coordinate; of pCNL moves t <= 2, times the prior's
             share of each coordinate's curvature.
-        temperature: T, a number: a schedule of another temperature would be another average.
-        inner_steps: of outer step t, ceil(inner_steps t^growth); ten and no growth are enough in practice.
+        temperature: T, a number: a schedule would change the average.
+        num_inner_steps: of outer step t, ceil(num_inner_steps t^growth); ten and no growth are enough in practice.
         growth: >= 0; the theorem asks for 2.
         batch_size: rows of an outer step, drawn without replacement (the paper's online form has 1); None for all.
         tempered: the form of the paper, whose ridge grows with t; not for weights that are functions.
@@ -70,26 +69,26 @@ class PDA(Algorithm):
         True
     """
 
-    step_size: Any
-    temperature: Any
-    inner_steps: int = 10
-    growth: Any = 0.0
+    step_size: Schedule
+    temperature: Schedule
+    num_inner_steps: int = 10
+    growth: Scalar = 0.0
     batch_size: int | None = None
     tempered: bool = False
     gradient: GradientEstimator = Full()
     integrator: Integrator = Exponential()
-    proposal: Inner = "langevin"
+    proposal: InnerProposal = "langevin"
 
     def __check_init__(self) -> None:
         if callable(self.temperature):
             raise TypeError("temperature is a schedule, but the average is that of one temperature; pass a number.")
         checks.number("step_size", self.step_size, positive=True)
         checks.number("temperature", self.temperature, positive=True)
-        checks.positive_int("inner_steps", self.inner_steps)
+        checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.number("growth", self.growth)
         if self.batch_size is not None:
             checks.positive_int("batch_size", self.batch_size)
-        check_inner(self.proposal, self.step_size, self.gradient)
+        check_inner_loop(self.proposal, self.step_size, self.gradient)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[PDAState, Info]:
         check_risk(problem, "PDA")
@@ -104,37 +103,39 @@ class PDA(Algorithm):
         batch_key, inner_key = random.split(key)
         dtype = state.position.dtype
         t = (step + 1).astype(dtype)
-        dual, seen, used = self._averaged(problem, state, t, batch_key)
-        total = seen if self.batch_size is None else seen * (jnp.asarray(problem.size, dtype) / self.batch_size)
+        dual, weights, used = self._averaged(problem, state, t, batch_key)
+        total = weights if self.batch_size is None else weights * (jnp.asarray(problem.size, dtype) / self.batch_size)
         weight = 2 * total / ((t + 1) * (t + 2))
         frozen = problem.linearized(by_rows(weight, dual) * dual)
         if self.tempered:
             tempered = jnp.asarray(problem.precision, dtype) * (t / (t + 2))
             frozen = eqx.tree_at(lambda risk: risk.precision, frozen, tempered)
 
-        number = self.inner_steps * t ** jnp.asarray(self.growth, dtype)
+        number = self.num_inner_steps * t ** jnp.asarray(self.growth, dtype)
         number = jnp.ceil(number * (1 - 1e-6)).astype(jnp.int32)  # 30 that was rounded up is not 31
-        if self.proposal == "pcnl":
-            position, used_inside, acceptance = moved_exactly(
-                self.step_size, self.temperature, frozen, state.position, inner_key, number
-            )
-            metrics: Info = {"acceptance": acceptance}
-        else:
-            inner = Langevin(self.step_size, self.temperature, self.gradient, self.integrator)
-            position, used_inside = moved_towards(inner, frozen, state.position, inner_key, number)
-            metrics = {}
-        return PDAState(position, dual, seen), {"evaluations": used + used_inside, "inner_steps": number} | metrics
+        position, used_inside, metrics = inner_loop(
+            self.step_size,
+            self.temperature,
+            self.gradient,
+            self.integrator,
+            self.proposal,
+            frozen,
+            state.position,
+            number,
+            inner_key,
+        )
+        return PDAState(position, dual, weights), {"evaluations": used + used_inside, "inner_steps": number} | metrics
 
     def _averaged(
         self, risk: MeanFieldRisk, state: PDAState, t: Array, key: Key[Array, ""]
     ) -> tuple[Array, Array, Array]:
-        """The mean duals and their weights with those of this cloud, and the rows that were looked at."""
+        """Return the mean duals and weights including those of this cloud, and the number of rows read."""
         if self.batch_size is None:
-            seen = state.seen + t
-            change = by_rows(t / seen, state.dual) * (risk.dual(state.position) - state.dual)
-            return state.dual + change, seen, jnp.asarray(risk.size, jnp.int32)
+            weights = state.weights + t
+            change = by_rows(t / weights, state.dual) * (risk.dual(state.position) - state.dual)
+            return state.dual + change, weights, jnp.asarray(risk.size, jnp.int32)
         rows, _ = batches.draw(key, risk, self.batch_size, replace=False)
         dual = jax.vmap(risk.loss.derivative)(risk.outputs(state.position, risk.inputs[rows]), risk.targets[rows])
-        seen = state.seen.at[rows].add(t)
-        change = by_rows(t / seen[rows], dual) * (dual - state.dual[rows])
-        return state.dual.at[rows].add(change), seen, jnp.int32(self.batch_size)
+        weights = state.weights.at[rows].add(t)
+        change = by_rows(t / weights[rows], dual) * (dual - state.dual[rows])
+        return state.dual.at[rows].add(change), weights, jnp.int32(self.batch_size)

@@ -1,7 +1,7 @@
-"""Particle stochastic dual coordinate ascent: one row of the table at a time, a cloud that is reweighted, not moved.
+"""Particle stochastic dual coordinate ascent: one row at a time, with a cloud that is reweighted, not moved.
 
 Oko, Suzuki, Nitanda, Wu, ICLR 2022. The dual vector g is the model; its law is p_g ~ exp(-V_g / T) prior with
-V_g = (1/n) sum_i <g_i, h(theta, x_i)>, for which M weighted particles stand. One step, at a row i drawn uniformly:
+V_g = (1/n) sum_i <g_i, h(theta, x_i)>, represented by M weighted particles. One step, at a row i drawn uniformly:
 
     z_i  = sum_r w_r h(theta_r, x_i)
     g_i' = argmax_u  -loss*(u) + <z_i, u> - (c/2) |u - g_i|^2,      c = curvature / (n T)
@@ -11,7 +11,7 @@ with the curvature bound^2 of the paper, for which D cannot fall when z is exact
 under the cloud: D bends by the variance at g, and a step as long as that follows the noise of z. The variance at g says
 nothing of laws farther away, so that of its step only the share
 
-    min(1, 1 / (pull |g_i' - g_i| sd)),      pull = 1 / (n T),      sd^2 = variance of h(theta, x_i) under the cloud
+    min(1, 1 / (rate |g_i' - g_i| sd)),      rate = 1 / (n T),      sd^2 = variance of h(theta, x_i) under the cloud
 
 is taken: log weights change by at most one standard deviation (ours, as the variance is). D is concave, so that where
 the whole step would gain, the share gains too. Every `period` steps, or when the weights have become uneven (our
@@ -20,10 +20,10 @@ functions (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022). Beginning with exact d
 a sequential Monte Carlo sampler, whose weights carry the masses of modes; begun elsewhere its own gap was seen at 2e-7
 with a true one of 0.03.
 
-Cost of a step: M activations, M exponentials and one sum over the particles of w (1, w, h, |h|^2): an all-reduce of
-C + 3 numbers where they are split over devices, C those of an output. For that, weights are made to have mean one not
-after the step that changed them, but by the next one. Of a refresh: (moves + 1) n M activations, one more row, and what
-`resampling` moves. No table of neurons by rows is kept.
+Cost of a step: M activations, M exponentials and one sum over the particles of w (1, w, h, |h|^2): an all-reduce of C +
+3 numbers where they are split over devices, C those of an output. For that, weights are made to have mean one not after
+the step that changed them, but by the next one. Of a refresh: (num_inner_steps + 1) n M activations, one more row, and
+what `resampling` moves. No table of neurons by rows is kept.
 """
 
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -35,10 +35,16 @@ from jaxtyping import Array, Float, Int, Key
 
 from langevax import checks
 from langevax.algorithm import Algorithm, Info
-from langevax.meanfield.moves import FIRST_STEP, Proposal, adapted, check_proposal, moved
-from langevax.meanfield.pcnl_moves import moved_as_functions
-from langevax.meanfield.resampling import resampled
-from langevax.meanfield.weights import LogWeights, log_mean_exp
+from langevax.meanfield.moves import (
+    FIRST_STEP,
+    Proposal,
+    Schedule,
+    adapted_step_size,
+    check_proposal,
+    mala_moves,
+    pcnl_moves,
+)
+from langevax.meanfield.resampling import LogWeights, log_mean_exp, resample
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
 from langevax.problems.neurons import Neuron
 from langevax.samplers import MALAState, PCNLState
@@ -53,9 +59,9 @@ class PSDCAState(NamedTuple):
     log_weights: LogWeights
     """Of mean one before the last step, less what that step changed them by on average: near 0 always."""
     removed: Float[Array, ""]
-    """What steps since the last refresh have taken out of all log weights alike."""
+    """Sum of what steps since the last refresh have subtracted from all log weights alike."""
     anchor: Float[Array, " size"]
-    """One of the particles as they were after the last refresh: neurons are averaged as distances from its own."""
+    """One particle of the last refresh: outputs are averaged as differences from its own."""
     dual: Float[Array, "n ..."]
     """The model: feasible at every step."""
     log_partition: Float[Array, ""]
@@ -72,8 +78,8 @@ class PSDCAState(NamedTuple):
         return self.removed + log_mean_exp(jnp.asarray(self.log_weights))
 
 
-class Seen(NamedTuple):
-    """What the weighted cloud says of one row: its values, and what is summed over the particles."""
+class RowEstimate(NamedTuple):
+    """Outputs of the weighted cloud at one row, and sums over the particles."""
 
     values: Float[Array, "particles ..."]
     """h(theta_r, x_i)."""
@@ -88,16 +94,16 @@ class Seen(NamedTuple):
 
 
 class PSDCA(Algorithm):
-    """Maximises D(g), the dual of the mean-field objective, coordinate by coordinate.
+    """Maximise D(g), the dual of the mean-field objective, coordinate by coordinate.
 
     The start must be exact draws of the prior, `risk.prior(temperature, M)`, since the dual vector starts at 0.
 
     Args:
         temperature: T > 0, a number.
-        moves: Metropolis moves of a refresh.
-        period: steps between refreshes; None makes it n, one pass.
+        num_inner_steps: Metropolis moves of a refresh.
+        period: steps between refreshes; "auto" is n, one pass.
         curvature: "bound", the paper's, or "variance", measured on the cloud: steps several times as long, of which
-            the share min(1, 1 / (pull |change| sd)) is taken, at most one standard deviation of log weights (ours).
+            the share min(1, 1 / (rate |change| sd)) is taken, at most one standard deviation of log weights (ours).
         proposal: of the moves, "mala", or "pcnl" for weights that are functions: with a precision for each mode, whose
             inverses have a finite sum, its acceptance does not fall with their number.
 
@@ -119,9 +125,9 @@ class PSDCA(Algorithm):
 
     chains: ClassVar[Literal["vmap", "map"]] = "map"
 
-    temperature: Any
-    moves: int = 15
-    period: int | None = None
+    temperature: Schedule
+    num_inner_steps: int = 15
+    period: int | Literal["auto"] = "auto"
     curvature: Literal["bound", "variance"] = "bound"
     proposal: Proposal = "mala"
 
@@ -129,8 +135,8 @@ class PSDCA(Algorithm):
         if callable(self.temperature):
             raise TypeError("temperature is a schedule, but the dual vector is that of one temperature; pass a number.")
         checks.number("temperature", self.temperature, positive=True)
-        checks.positive_int("moves", self.moves)
-        if self.period is not None:
+        checks.positive_int("num_inner_steps", self.num_inner_steps)
+        if self.period != "auto":
             checks.positive_int("period", self.period)
         if self.curvature not in ("bound", "variance"):
             raise ValueError(f"curvature must be 'bound' or 'variance', got {self.curvature!r}.")
@@ -160,71 +166,71 @@ class PSDCA(Algorithm):
     ) -> tuple[PSDCAState, Info]:
         refresh_key, row_key = random.split(key)
         size = jnp.asarray(problem.size, jnp.int32)
-        period = size if self.period is None else jnp.int32(self.period)
+        period = size if self.period == "auto" else jnp.int32(self.period)
         row, dual = random.randint(row_key, (), 0, size, jnp.int32), state.dual
-        # the dual vector stays outside, and its element is read inside: what passes through a branch, or is read
-        # beside one, is copied
+        # the dual vector stays outside the branch and its element is read inside: XLA copies what passes through a
+        # branch or is read beside one
         state = state._replace(dual=jnp.zeros((0,), dual.dtype))
-        seen = _seen(problem, state, row)
-        uneven = ~(seen.effective >= UNEVEN)  # NaN, too, of weights beyond all numbers
+        estimate = _estimate_row(problem, state, row)
+        uneven = ~(estimate.effective >= UNEVEN)  # also where weights overflow to NaN
         due = (step > 0) & ((step % period == 0) | uneven)
 
-        def refreshed(state: PSDCAState, seen: Seen) -> tuple[PSDCAState, Seen, Array]:
+        def refreshed(state: PSDCAState, estimate: RowEstimate) -> tuple[PSDCAState, RowEstimate, Array]:
             state = self._refreshed(problem, state, dual, refresh_key)
-            return state, _seen(problem, state, row), dual[row]
+            return state, _estimate_row(problem, state, row), dual[row]
 
-        def as_it_is(state: PSDCAState, seen: Seen) -> tuple[PSDCAState, Seen, Array]:
-            return state, seen, dual[row]
+        def as_it_is(state: PSDCAState, estimate: RowEstimate) -> tuple[PSDCAState, RowEstimate, Array]:
+            return state, estimate, dual[row]
 
-        state, seen, own = lax.cond(due, refreshed, as_it_is, state, seen)
-        state, change = self._ascended(problem, state, seen, own, row)
+        state, estimate, own = lax.cond(due, refreshed, as_it_is, state, estimate)
+        state, change = self._ascended(problem, state, estimate, own, row)
         state = state._replace(dual=dual.at[row].add(change))
-        used = 1 + due.astype(jnp.int32) * ((self.moves + 1) * size + 1)
-        info = {"evaluations": used, "refreshes": due.astype(jnp.int32), "effective": seen.effective}
+        used = 1 + due.astype(jnp.int32) * ((self.num_inner_steps + 1) * size + 1)
+        info = {"evaluations": used, "refreshes": due.astype(jnp.int32), "effective": estimate.effective}
         return state, info | {"acceptance": state.acceptance}
 
     def _ascended(
-        self, risk: MeanFieldRisk, state: PSDCAState, seen: Seen, dual: Array, row: Int[Array, ""]
+        self, risk: MeanFieldRisk, state: PSDCAState, estimate: RowEstimate, dual: Array, row: Int[Array, ""]
     ) -> tuple[PSDCAState, Float[Array, "..."]]:
-        """The weights after the step of one row, and the change of its dual."""
+        """Return the state after the step of one row, and the change of its dual."""
         dtype = state.position.dtype
         spread = jnp.asarray(risk.neuron.bound, dtype) ** 2
         if self.curvature == "variance":
-            spread = CAUTION * seen.variance
-        pull = risk.row_weights()[row] / (jnp.asarray(risk.size, dtype) * jnp.asarray(self.temperature, dtype))
-        change = risk.loss.dual_step(seen.mean, dual, risk.targets[row], pull * spread) - dual
+            spread = CAUTION * estimate.variance
+        rate = risk.row_weights()[row] / (jnp.asarray(risk.size, dtype) * jnp.asarray(self.temperature, dtype))
+        change = risk.loss.dual_step(estimate.mean, dual, risk.targets[row], rate * spread) - dual
         if self.curvature == "variance":
-            change = change * _trusted(pull * jnp.sqrt(jnp.sum(change**2) * seen.variance))
-        removed = seen.log_mean - pull * jnp.sum(change * seen.mean)
-        log_weights = state.log_weights - (pull * jnp.tensordot(seen.values, change, axes=change.ndim) + removed)
+            change = change * _trusted_share(rate * jnp.sqrt(jnp.sum(change**2) * estimate.variance))
+        removed = estimate.log_mean - rate * jnp.sum(change * estimate.mean)
+        log_weights = state.log_weights - (rate * jnp.tensordot(estimate.values, change, axes=change.ndim) + removed)
         return state._replace(log_weights=log_weights, removed=state.removed + removed), change
 
     def _refreshed(self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, key: Key[Array, ""]) -> PSDCAState:
-        """The cloud resampled by its weights and moved."""
+        """Return the state with the cloud resampled by its weights and moved."""
         resample_key, move_key = random.split(key)
         dtype = state.position.dtype
-        chosen = resampled(resample_key, state.position, state.log_weights, risk.num_particle_shards)
+        cloud = resample(resample_key, state.position, state.log_weights, risk.num_particle_shards)
         problem = risk.of_one_particle(dual)
         temperature = jnp.asarray(self.temperature, dtype)
         if self.proposal == "pcnl":
-            there = PCNLState(chosen, *jax.vmap(problem.value_and_gradient)(chosen))
-            end, acceptance = moved_as_functions(problem, there, temperature, state.step_size, move_key, self.moves)
+            current = PCNLState(cloud, *jax.vmap(problem.value_and_gradient)(cloud))
+            end, acceptance = pcnl_moves(problem, current, temperature, state.step_size, move_key, self.num_inner_steps)
         else:
-            there = MALAState(chosen, *jax.vmap(problem.potential_and_gradient)(chosen))
-            end, acceptance = moved(problem, there, temperature, state.step_size, move_key, self.moves)
+            current = MALAState(cloud, *jax.vmap(problem.potential_and_gradient)(cloud))
+            end, acceptance = mala_moves(problem, current, temperature, state.step_size, move_key, self.num_inner_steps)
         return state._replace(
             position=end.position,
             log_weights=jnp.zeros_like(state.log_weights),
             removed=jnp.zeros_like(state.removed),
             anchor=end.position[0],
             log_partition=state.log_partition + state.since_refresh,
-            step_size=adapted(state.step_size, acceptance, self.proposal),
+            step_size=adapted_step_size(state.step_size, acceptance, self.proposal),
             acceptance=acceptance,
         )
 
 
-def _seen(risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]) -> Seen:
-    """One pass over the cloud; all sums over particles in one product, which is one all-reduce where they are split.
+def _estimate_row(risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]) -> RowEstimate:
+    """Estimate one row in one pass over the cloud; all sums over particles are one product, so one all-reduce.
 
     Values are measured from that of the anchor, so that a variance far below the mean's square keeps its digits.
     """
@@ -236,11 +242,11 @@ def _seen(risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]) -> Seen:
     sums = jnp.dot(terms, weights, precision="highest") / jnp.asarray(len(values), weights.dtype)
     mean, square, second, first = sums[0], sums[1], sums[2] / sums[0], sums[3:] / sums[0]
     variance = jnp.maximum(second - jnp.sum(first**2), 0)
-    return Seen(values, origin + first.reshape(origin.shape), variance, jnp.log(mean), mean**2 / square)
+    return RowEstimate(values, origin + first.reshape(origin.shape), variance, jnp.log(mean), mean**2 / square)
 
 
-def _trusted(spread: Array) -> Array:
-    """The share to take of a step that would change log weights by the standard deviation `spread`."""
+def _trusted_share(spread: Array) -> Array:
+    """Return the share to take of a step that would change log weights by the standard deviation `spread`."""
     return jnp.minimum(1.0, TRUST / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)).astype(spread.dtype)
 
 

@@ -1,14 +1,16 @@
-"""Systematic resampling of a cloud that lies in parts, one on each device, of which little moves between them.
+"""Weighted clouds: particles that represent a law together with the logarithms of their weights, and resampling.
 
-Child j has the place (j + u) / M on the ladder of the weights' sums, and its parent is the particle there. Where the
-weights are independent of the order of particles, parent and child are about sqrt(M t (1 - t)) v apart at a share t of
-the cloud, with v the weights' coefficient of variation. So that a device that knows K = 2 sqrt(M) particles of each
-neighbour, its halo, finds all parents of its own children, at v = 1 (half of the particles effective) up to four
-standard deviations. Where it does not, at one heavy particle for instance, every device is sent the whole cloud.
+Weights are turned into whole numbers, whose sums do not depend on the order of summation, so that the particles drawn
+do not depend on how a cloud is split over devices.
 
-Sent, for P parts of a cloud (M, d): 2 K (d + 1) numbers to each device, P totals and three sums, where all particles
-would be M (d + 1) numbers to each. Nothing here names a device: parts are the leading axis of a view, and XLA makes of
-a roll along it that each device sends its edge.
+Resampling a split cloud moves little between devices. Child j has the position (j + u) / M on the cumulative weights,
+and its parent is the particle there. Where weights are independent of the order of particles, parent and child are
+about sqrt(M t (1 - t)) v apart at a share t of the cloud, v the weights' coefficient of variation. So a device that
+knows K = 2 sqrt(M) particles of each neighbour, its halo, finds all parents of its own children up to four standard
+deviations at v = 1 (half of the particles effective). Otherwise, at one heavy particle for instance, every device
+receives the whole cloud. With P shards of a cloud (M, d) a device receives 2 K (d + 1) numbers, P totals and three
+sums, instead of M (d + 1) numbers. No device is named: shards are the leading axis of a view, and XLA turns a roll
+along it into an exchange between neighbours.
 """
 
 import math
@@ -17,63 +19,109 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, Key
 
-from langevax.meanfield.weights import LogWeights, ladder, under
-
 Cloud = Float[Array, "particles size"]
+LogWeights = Float[Array, " particles"]
+"""Up to a constant."""
+Indices = Int[Array, " particles"]
 
 HALO = 2.0
 """K over sqrt(M)."""
 
 
-def resampled(key: Key[Array, ""], cloud: Cloud, log_weights: LogWeights, parts: int = 1) -> Cloud:
-    """A cloud of equal weights: particles `systematic(key, log_weights)` of this one, whatever the parts.
+def systematic(key: Key[Array, ""], log_weights: LogWeights) -> Indices:
+    """Return the indices of a systematic resample: each particle comes floor or ceil of M times its weight."""
+    return _parents(log_weights, random.uniform(key, (), log_weights.dtype))
 
-    `parts` is the number of equal stretches of axis 0 that lie on different devices.
+
+def systematic_midpoint(log_weights: LogWeights) -> Indices:
+    """Return the indices of the systematic resample of offset 1/2, which needs no key."""
+    return _parents(log_weights, jnp.asarray(0.5, log_weights.dtype))
+
+
+def effective_size(log_weights: LogWeights) -> Float[Array, ""]:
+    """(sum w)^2 / sum w^2."""
+    return jnp.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights))
+
+
+def log_mean_exp(log_weights: Float[Array, "*clouds particles"]) -> Float[Array, "*clouds"]:
+    """Return the logarithm of the mean weight over the last axis."""
+    return logsumexp(log_weights, axis=-1) - jnp.log(jnp.asarray(log_weights.shape[-1], log_weights.dtype))
+
+
+def integer_weights(log_weights: LogWeights, offset: Array) -> tuple[Indices, Indices]:
+    """Return (weights, positions) as integers: of particles, and of children on the cumulative weights.
+
+    Positions are a mean weight apart, the first at `offset` in [0, 1) of one. 30 bits tell a million particles apart
+    better than the 24 of float32.
+    """
+    size, whole = len(log_weights), jnp.int64 if log_weights.dtype.itemsize > 4 else jnp.int32
+    one = 2 ** (jnp.iinfo(whole).bits - 2) // size
+    weights = jnp.exp(log_weights - jnp.max(log_weights))
+    steps = jnp.round(weights * (one / jnp.mean(weights))).astype(whole)
+    return steps, jnp.arange(size, dtype=whole) * one + (offset * one).astype(whole)
+
+
+def resample(key: Key[Array, ""], cloud: Cloud, log_weights: LogWeights, num_shards: int = 1) -> Cloud:
+    """Return a cloud of equal weights: particles `systematic(key, log_weights)` of this one, whatever `num_shards`.
+
+    `num_shards` is the number of equal stretches of axis 0 that lie on different devices.
 
     >>> import jax, jax.numpy as jnp
     >>> cloud, log_weights = jnp.arange(4.0)[:, None], jnp.log(jnp.array([2.0, 1.0, 1.0, 0.0]))
-    >>> resampled(jax.random.key(0), cloud, log_weights, parts=2)[:, 0]
+    >>> resample(jax.random.key(0), cloud, log_weights, num_shards=2)[:, 0]
     Array([0., 0., 1., 2.], dtype=float32)
     """
     size = len(cloud)
-    steps, places = ladder(log_weights, random.uniform(key, (), log_weights.dtype))
-    if parts == 1:
-        return cloud[under(jnp.cumsum(steps), places)]
-    halo = min(size // parts, math.ceil(HALO * math.sqrt(size)))
-    sums = _cumulative(steps.reshape(parts, -1))
-    near = _haloed(sums, halo, below=-1, above=int(jnp.iinfo(sums.dtype).max))
-    found = jax.vmap(lambda here, of: jnp.searchsorted(here, of, side="right"))(near, places.reshape(parts, -1))
-    known = jnp.all((found > 0) & (found < near.shape[1]))  # nobody knows who is below the first
+    weights, positions = integer_weights(log_weights, random.uniform(key, (), log_weights.dtype))
+    if num_shards == 1:
+        return cloud[_at(jnp.cumsum(weights), positions)]
+    halo = min(size // num_shards, math.ceil(HALO * math.sqrt(size)))
+    sums = _cumulative(weights.reshape(num_shards, -1))
+    near = _with_halo(sums, halo, below=-1, above=int(jnp.iinfo(sums.dtype).max))
+    parents = jax.vmap(lambda own, at: jnp.searchsorted(own, at, side="right"))(near, positions.reshape(num_shards, -1))
+    known = jnp.all((parents > 0) & (parents < near.shape[1]))  # what lies below the first is unknown
 
     def from_neighbours(cloud: Cloud) -> Cloud:
-        near = _haloed(cloud.reshape(parts, size // parts, -1), halo)
-        beyond = near.shape[1] - np.where(np.arange(parts) < parts - 1, 0, halo)[:, None]  # the end of the whole
-        return jnp.take_along_axis(near, jnp.minimum(found, beyond - 1)[..., None], axis=1).reshape(cloud.shape)
+        near = _with_halo(cloud.reshape(num_shards, size // num_shards, -1), halo)
+        last = np.arange(num_shards) == num_shards - 1
+        beyond = near.shape[1] - np.where(last, halo, 0)[:, None]  # the end of the whole cloud
+        return jnp.take_along_axis(near, jnp.minimum(parents, beyond - 1)[..., None], axis=1).reshape(cloud.shape)
 
     def from_all(cloud: Cloud) -> Cloud:
-        return cloud[under(sums.reshape(size), places)]
+        return cloud[_at(sums.reshape(size), positions)]
 
     return lax.cond(known, from_neighbours, from_all, cloud)
 
 
-def _cumulative(steps: Int[Array, "parts part"]) -> Int[Array, "parts part"]:
-    """Sums over all steps up to each: within its part, and the totals of the parts before."""
-    within = jnp.cumsum(steps, axis=1)
-    earlier = np.triu(np.ones((len(steps), len(steps)), bool), 1)
+def _parents(log_weights: LogWeights, offset: Array) -> Indices:
+    weights, positions = integer_weights(log_weights, offset)
+    return _at(jnp.cumsum(weights), positions)
+
+
+def _at(sums: Indices, positions: Indices) -> Indices:
+    """Return the particles at `positions` on the cumulative weights `sums`."""
+    return jnp.minimum(jnp.searchsorted(sums, positions, side="right"), len(sums) - 1).astype(jnp.int32)
+
+
+def _cumulative(weights: Int[Array, "shards shard"]) -> Int[Array, "shards shard"]:
+    """Return cumulative sums over all shards: those within a shard plus the totals of the shards before."""
+    within = jnp.cumsum(weights, axis=1)
+    earlier = np.triu(np.ones((len(weights), len(weights)), bool), 1)
     return within + jnp.sum(jnp.where(earlier, within[:, -1:], 0), axis=0)[:, None]
 
 
-def _haloed(blocks: Array, halo: int, below: int | None = None, above: int | None = None) -> Array:
-    """Every part between the last `halo` rows of the part before and the first of the part after.
+def _with_halo(shards: Array, halo: int, below: int | None = None, above: int | None = None) -> Array:
+    """Put every shard between the last `halo` rows of the shard before and the first of the shard after.
 
     Beyond both ends of the whole: the other end, or `below` and `above`.
     """
-    before, after = jnp.roll(blocks[:, -halo:], 1, axis=0), jnp.roll(blocks[:, :halo], -1, axis=0)
-    part = np.arange(len(blocks))[:, None]
+    before, after = jnp.roll(shards[:, -halo:], 1, axis=0), jnp.roll(shards[:, :halo], -1, axis=0)
+    number = np.arange(len(shards))[:, None]
     if below is not None:
-        before = jnp.where(part > 0, before, below)
+        before = jnp.where(number > 0, before, below)
     if above is not None:
-        after = jnp.where(part < len(blocks) - 1, after, above)
-    return jnp.concatenate([before, blocks, after], axis=1)
+        after = jnp.where(number < len(shards) - 1, after, above)
+    return jnp.concatenate([before, shards, after], axis=1)

@@ -8,12 +8,12 @@ of their mean to log Z; resample (systematically); make six MALA moves at the ne
 carry the masses of modes, this gets them right where chains alone would take forever (Del Moral,
 Doucet, Jasra 2006, for the sampler; the settings were measured, see `certificate`).
 
-Cost: 6 gradients of M n activations per temperature, 3 to 60 temperatures; a temperature's first values and
-gradients are those of the last, since the tempered potential is b V_g + ridge. Where weights are functions (a prior of
-finite trace, one precision a mode) pCNL moves keep cost and acceptance apart from the number of modes.
+Cost: 6 gradients of M n activations per temperature, 3 to 60 temperatures; the first values and gradients of a
+temperature are those of the last, since the tempered potential is b V_g + ridge. For weights that are functions (a
+prior of finite trace, one precision a mode) pCNL moves keep cost and acceptance independent of the number of modes.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -22,21 +22,28 @@ from jax import lax, random
 from jaxtyping import Array, Float, Int, Key, Shaped
 
 from langevax.keys import unrolled
-from langevax.meanfield.moves import FIRST_STEP, Proposal, adapted, check_proposal, moved
-from langevax.meanfield.pcnl_moves import moved_as_functions
-from langevax.meanfield.weights import effective_size, log_mean_exp, systematic
+from langevax.meanfield.moves import (
+    FIRST_STEP,
+    Proposal,
+    Scalar,
+    adapted_step_size,
+    check_proposal,
+    mala_moves,
+    pcnl_moves,
+)
+from langevax.meanfield.resampling import effective_size, log_mean_exp, systematic
 from langevax.problems.matmul import in_float32
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.samplers import MALAState, PCNLState
 
 ESS_FRACTION = 0.9
-MOVES = 6
+NUM_MOVES = 6
 BISECTIONS = 30
 MAX_TEMPERATURES = 1000
 
 
 class GibbsSample(NamedTuple):
-    """A cloud of p_g and how it was come by."""
+    """A cloud of p_g and diagnostics of the run."""
 
     particles: Float[Array, "particles size"]
     outputs: Float[Array, "n ..."]
@@ -44,9 +51,9 @@ class GibbsSample(NamedTuple):
     log_partition: Float[Array, ""]
     """log E_prior exp(-V_g / T); NaN where MAX_TEMPERATURES were not enough."""
     temperatures: Int[Array, ""]
-    """Steps of b that were needed."""
-    families: Float[Array, ""]
-    """Share of the first particles that still have descendants: what tells whether to trust the rest."""
+    """Number of steps of b."""
+    surviving_ancestors: Float[Array, ""]
+    """Share of the first particles that still have descendants: a small share means an unreliable run."""
     acceptance: Float[Array, ""]
     """Of the last moves."""
 
@@ -70,22 +77,24 @@ class _Walk(NamedTuple):
 def sample_gibbs(
     risk: MeanFieldRisk,
     dual: Shaped[Array, "n ..."],
-    temperature: Any,
+    temperature: Scalar,
     num_particles: int,
+    *,
     key: Key[Array, ""],
     proposal: Proposal = "mala",
 ) -> GibbsSample:
-    """M particles of the proximal Gibbs law of `dual`, independent of any training run.
+    """Draw M particles of the proximal Gibbs law of `dual`, independent of any training run.
 
-    `proposal` is that of the moves: "mala", or "pcnl" for weights that are functions. ValueError for another one.
+    Raises:
+        ValueError: a proposal other than "mala" and, for weights that are functions, "pcnl".
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> from langevax.meanfield.smc import sample_gibbs
         >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
         >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.1)
-        >>> sample = sample_gibbs(risk, -y, 0.1, 500, jax.random.key(0))
-        >>> bool(sample.outputs[0] > 0.5), bool(sample.families > 0.05)  # a negative dual pushes its output up
+        >>> sample = sample_gibbs(risk, -y, 0.1, 500, key=jax.random.key(0))
+        >>> bool(sample.outputs[0] > 0.5), bool(sample.surviving_ancestors > 0.05)  # a negative dual pushes outputs up
         (True, True)
     """
     check_proposal(proposal)
@@ -102,21 +111,21 @@ def sample_gibbs(
         step = _largest_step(v, 1 - walk.b)
         weights = step * v
         log_partition = walk.log_partition + log_mean_exp(weights)
-        chosen = systematic(resample_key, weights)
+        parents = systematic(resample_key, weights)
         b = jnp.where(step >= 1 - walk.b, jnp.ones_like(walk.b), walk.b + step)
-        particles, values, gradients = walk.particles[chosen], walk.values[chosen], walk.gradients[chosen]
+        particles, values, gradients = walk.particles[parents], walk.values[parents], walk.gradients[parents]
         tempered = risk.of_one_particle(b * dual)  # its potential is b V_g + ridge
         if proposal == "pcnl":
-            there = PCNLState(particles, b * values, b * gradients)
-            end, acceptance = moved_as_functions(tempered, there, temperature, walk.step_size, move_key, MOVES)
+            state = PCNLState(particles, b * values, b * gradients)
+            end, acceptance = pcnl_moves(tempered, state, temperature, walk.step_size, move_key, NUM_MOVES)
             values, gradients = end.value / b, end.gradient / b
         else:
-            there = MALAState(particles, b * values + ridge(particles), b * gradients + precision * particles)
-            end, acceptance = moved(tempered, there, temperature, walk.step_size, move_key, MOVES)
+            state = MALAState(particles, b * values + ridge(particles), b * gradients + precision * particles)
+            end, acceptance = mala_moves(tempered, state, temperature, walk.step_size, move_key, NUM_MOVES)
             values = (end.potential - ridge(end.position)) / b
             gradients = (end.gradient - precision * end.position) / b
-        step_size, steps = adapted(walk.step_size, acceptance, proposal), walk.steps + 1
-        ancestors = walk.ancestors[chosen]
+        step_size, steps = adapted_step_size(walk.step_size, acceptance, proposal), walk.steps + 1
+        ancestors = walk.ancestors[parents]
         return _Walk(b, end.position, values, gradients, log_partition, ancestors, step_size, acceptance, steps)
 
     start = risk.prior(temperature, num_particles)(random.fold_in(key, 2**32 - 1))
@@ -135,20 +144,20 @@ def sample_gibbs(
     )
     end = lax.while_loop(lambda walk: (walk.b < 1) & (walk.steps < MAX_TEMPERATURES), temper, first)
     present = jnp.zeros(num_particles, jnp.int32).at[end.ancestors].set(1)
-    families = jnp.sum(present).astype(dtype) / num_particles
-    log_partition = jnp.where(end.b >= 1, end.log_partition, jnp.nan)  # a walk that was cut short knows nothing
-    return GibbsSample(end.particles, risk.outputs(end.particles), log_partition, end.steps, families, end.acceptance)
+    surviving = jnp.sum(present).astype(dtype) / num_particles
+    log_partition = jnp.where(end.b >= 1, end.log_partition, jnp.nan)  # unknown where the walk was cut short
+    return GibbsSample(end.particles, risk.outputs(end.particles), log_partition, end.steps, surviving, end.acceptance)
 
 
 def _largest_step(v: Float[Array, " particles"], rest: Float[Array, ""]) -> Float[Array, ""]:
-    """The largest step of b up to `rest` at which the weights exp(step v) keep their effective size."""
-    wanted = ESS_FRACTION * v.shape[0]
+    """Return the largest step of b up to `rest` at which the weights exp(step v) keep their effective size."""
+    least = ESS_FRACTION * v.shape[0]
 
-    def halve(_: Any, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
         middle = (low + high) / 2
-        good = effective_size(middle * v) >= wanted
-        return jnp.where(good, middle, low), jnp.where(good, high, middle)
+        even = effective_size(middle * v) >= least
+        return jnp.where(even, middle, low), jnp.where(even, high, middle)
 
     low, _ = lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(rest), rest))
-    return jnp.where(effective_size(rest * v) >= wanted, rest, low)
+    return jnp.where(effective_size(rest * v) >= least, rest, low)

@@ -44,7 +44,6 @@ from langevax.optimize.search import (
     value_at,
 )
 from langevax.theory.lsi import Target
-from langevax.theory.step_sizes import theorem_step_size
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult

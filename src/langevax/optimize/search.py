@@ -19,7 +19,7 @@ from langevax.integrators import Explicit, Exponential
 from langevax.keys import unrolled
 from langevax.optimize import arguments
 from langevax.optimize.arguments import Box, Schedule
-from langevax.problems.problem import CURVATURE_ITERATIONS, Problem
+from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
 from langevax.run import DivergenceError, Result, Stacked, Trace, simulate
 from langevax.samplers import Langevin, Reflected
 from langevax.samplers.reflected import fold

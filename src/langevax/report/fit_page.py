@@ -24,7 +24,7 @@ MEANINGS = {
     "lower_bound": "D: no network of this kind, however trained, has an objective below this",
     "upper_bound": "D plus the gap: the optimum lies at or below this",
     "trustworthy": "whether the independent runs kept enough variety for these numbers to be valid",
-    "families": "smallest share of ancestors with descendants at the end of a run; below 5 % is suspicious",
+    "surviving_ancestors": "smallest share of ancestors with descendants at the end of a run; below 5 % is suspicious",
     "temperatures": "intermediate temperatures of the longest run",
     "polish_steps": "steps that increased D before the certificate",
 }
@@ -32,7 +32,7 @@ NAMES = {
     "lower_bound": "lower bound D",
     "unbiased_gap": "gap, unbiased",
     "polish_steps": "polishing steps",
-    "families": "surviving ancestors",
+    "surviving_ancestors": "surviving ancestors",
 }
 ERROR_OF = {"gap": "standard_error", "lower_bound": "lower_bound_error"}
 
@@ -257,7 +257,7 @@ def _certified(certificate: dict[str, Any], key: str) -> str:
         return value
     if key == "trustworthy":
         return "yes" if value else "no"
-    if key == "families" and value is not None:
+    if key == "surviving_ancestors" and value is not None:
         return f"{number(100 * value, 3)} %"
     return with_error(value, certificate.get(ERROR_OF.get(key, "")))
 

@@ -33,8 +33,8 @@ from langevax.sampling.methods import (
 )
 from langevax.sampling.preconditioning import MAX_COORDINATES, CoordinateMap, Preconditioner, coordinates_of, run_pilot
 from langevax.sampling.samples import Samples
+from langevax.theory.bounds import theorem_step_size
 from langevax.theory.lsi import Target
-from langevax.theory.step_sizes import theorem_step_size
 
 SampleTarget = Posterior | InverseProblem | Problem | Callable[[PyTree], Float[Array, ""]]
 WARMUP = 10  # relaxation times

@@ -17,9 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.figures import charts, theme
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.certificate import PILOT
+from langevax.meanfield.certificate import PILOT, SUSPICIOUS, DualEstimate
 from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
-from langevax.meanfield.looks import SUSPICIOUS, Look
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.sklearn.parameters import Auto, RandomState
 from langevax.sklearn.table import Standardiser, Table, bucket, padded
@@ -92,7 +91,7 @@ class MeanFieldInspection:
             self.temperature_,
             key=self._key(random_state),
             num_replicates=num_replicates,
-            num_particles=None if isinstance(num_particles, str) else num_particles,
+            num_particles=num_particles,
             polish=polish,
             proposal=self.automatic.proposal,
         )
@@ -110,13 +109,15 @@ class MeanFieldInspection:
         final = self.certificate(random_state=random_state) if final is None else final
         places = np.unique(np.geomspace(1, records, num_points).astype(int))
         estimates = [
-            Look(risk, self._mean_dual(int(m)), self.temperature_, key, 4, PILOT, self.automatic.proposal)
+            DualEstimate(
+                risk, self._mean_dual(int(m)), self.temperature_, 4, PILOT, key=key, proposal=self.automatic.proposal
+            )
             for m in places[:-1]
         ]
         bounds = np.array([*(estimate.bound for estimate in estimates), final.lower_bound])
         errors = np.array([*(estimate.bound_error for estimate in estimates), final.lower_bound_error])
         end = np.hypot(final.lower_bound_error, final.standard_error)
-        trusted = [final.trustworthy and estimate.families >= SUSPICIOUS for estimate in estimates]
+        trusted = [final.trustworthy and estimate.surviving_ancestors >= SUSPICIOUS for estimate in estimates]
         return CertificatePath(
             steps=self.history_["steps"][places - 1],
             lower_bound=bounds,
@@ -244,7 +245,7 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         inputs = jnp.asarray(padded(self.standardiser(X), bucket(len(X))))
         key = root_key(self.random_state)
-        features = prior_features(self.neuron, inputs, 1 / self.prior_precision, self.num_features, key)
+        features = prior_features(self.neuron, inputs, 1 / self.prior_precision, self.num_features, key=key)
         return np.asarray(features).T[: len(X)] / np.float32(np.sqrt(self.num_features))
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Key
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from langevax.meanfield.kernel_limit import FLAT, NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
-from langevax.meanfield.steps import relative_step
+from langevax.meanfield.mfld import relative_step
 from langevax.run import Result
 from langevax.sklearn.solvers import BATCH_SHARE, Schedule
 from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, bucket, padded, subsample
@@ -40,7 +40,7 @@ def kernel_choice(
     for scaling in scalings:
         standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
         inputs = padded(standardiser(rows.inputs[chosen]), bucket(len(chosen)))
-        features = prior_features(task.neuron, jnp.asarray(inputs), 1 / prior_precision, NUM_NEURONS, key)
+        features = prior_features(task.neuron, jnp.asarray(inputs), 1 / prior_precision, NUM_NEURONS, key=key)
         features = np.asarray(features)[:, : len(chosen)]
         errors = leave_one_out(features, task.regressands[chosen], rows.weights[chosen])
         if best is None or errors.error < CLEARLY_BETTER * best[1].error:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from langevax.algorithm import Algorithm
 from langevax.gradients import SVRG, Full, GradientEstimator, Minibatch
 from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
+from langevax.meanfield.mfld import coordinate_steps, relative_step
 from langevax.meanfield.moves import Proposal
-from langevax.meanfield.steps import coordinate_steps, relative_step
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.samplers import Underdamped
@@ -87,11 +87,11 @@ def _pda(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorit
 
 def _fictitious_play(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
     steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size, frozen=True), _inner_steps(risk, schedule)
-    return FictitiousPlay(steps, temperature, inner_steps=inner_steps, gradient=_gradient(schedule))
+    return FictitiousPlay(steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule))
 
 
 def _psdca(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    return PSDCA(temperature, moves=INNER_STEPS, curvature="variance", proposal=schedule.proposal)
+    return PSDCA(temperature, num_inner_steps=INNER_STEPS, curvature="variance", proposal=schedule.proposal)
 
 
 def _with_velocity(loss: Loss) -> float:

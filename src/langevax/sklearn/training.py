@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from langevax import checks
-from langevax.meanfield.plateau import stop_at_plateau
-from langevax.meanfield.weights import evenly
+from langevax.meanfield.mfld import stop_at_plateau
+from langevax.meanfield.resampling import systematic_midpoint
 from langevax.problems.blocks import block_map
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
@@ -96,7 +96,7 @@ def observe(problem: Any, state: Any) -> dict[str, Array]:
     """Return what a run records: the particles, evenly weighted, the dual vector and the value of the risk."""
     cloud = state.position
     if hasattr(state, "log_weights"):
-        cloud = cloud[evenly(state.log_weights)]
+        cloud = cloud[systematic_midpoint(state.log_weights)]
     dual = state.dual if hasattr(state, "dual") else problem.dual(cloud)
     return {"particles": cloud, "dual": dual, "loss": problem.value(cloud)}
 

@@ -43,8 +43,8 @@ from langevax.sklearn.table import (
 )
 from langevax.sklearn.training import root_key
 from langevax.teacher_student import Converge, Explore, Matching, ReLUNetwork, TwoPhaseFit, match_neurons, two_phase
+from langevax.teacher_student.errors import block_size_for
 from langevax.teacher_student.phases import curvature_bound
-from langevax.teacher_student.rows import block_size_for
 from langevax.teacher_student.two_phase import Settled, network_and_loss
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What an orthonormal basis answers: a function is a vector of coefficients x, f = sum_k x_k f_k.
+"""Orthonormal bases: a function is a vector of coefficients x, f = sum_k x_k f_k.
 
 The f_k are orthonormal in L2(rho), rho the uniform law of the domain (of the sample, of the nodes), a probability
 measure: |x|^2 is the mean square of the function, whatever the unit of its argument. They are ordered from smooth to
@@ -7,9 +7,12 @@ left in the order of their indices, `TensorProduct(sort=False)`).
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -17,53 +20,54 @@ from jaxtyping import Array, Float
 from langevax import checks
 from langevax.spaces.transforms import Transform, separably
 
+ArrayLike = jax.typing.ArrayLike | Sequence[Any]
 Coefficients = Float[Array, "*batch modes"]
 Values = Float[Array, "*batch grid"]
 
 
 class Basis(eqx.Module):
-    """f_0, ..., f_{N-1}, orthonormal; with a grid of its own between which and coefficients it goes fast."""
+    """f_0, ..., f_{N-1}, orthonormal, with a grid of its own and fast maps between values there and coefficients."""
 
     num_modes: eqx.AbstractVar[int]
 
     @property
     @abstractmethod
-    def grid(self) -> Any:
+    def grid(self) -> np.ndarray | Array:
         """The points of `synthesize` and `analyze`: (G,) numbers, or (G, d)."""
 
     @property
     @abstractmethod
     def frequencies(self) -> np.ndarray:
-        """(N,) float64, not decreasing: -Laplacian f_k = frequencies_k^2 f_k, or what comes nearest to it."""
+        """(N,) float64, not decreasing: -Laplacian f_k = frequencies_k^2 f_k, or its nearest analogue."""
 
     @property
     @abstractmethod
     def dim(self) -> int:
-        """Of the domain, 0 for nodes of a graph; with `volume`, what makes eigenvalues of a spectral density."""
+        """Dimension of the domain, 0 for nodes of a graph; spectra use it with `volume`."""
 
     @property
     @abstractmethod
     def volume(self) -> float:
-        """Of the domain; number of nodes of a graph."""
+        """Volume of the domain; number of nodes of a graph."""
 
     @abstractmethod
-    def evaluate(self, points: Any) -> Float[Array, "points modes"]:
+    def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
         """`f_k(points_j)`: the functions at any points of the domain."""
 
     @abstractmethod
     def synthesize(self, coefficients: Coefficients) -> Values:
-        """The function on the basis's own grid."""
+        """Return the function on the grid of the basis."""
 
     @abstractmethod
     def analyze(self, values: Values) -> Coefficients:
-        """Coefficients of the function with these values on the grid: exact where it is in the span."""
+        """Return the coefficients of the function with these values on the grid: exact in the span."""
 
     @abstractmethod
     def with_modes(self, num_modes: int) -> "Basis":
-        """The same basis cut off, or extended, to `num_modes`."""
+        """Return the same basis cut off, or extended, to `num_modes`."""
 
-    def at(self, coefficients: Coefficients, points: Any) -> Float[Array, "*batch points"]:
-        """The function at any points of the domain."""
+    def at(self, coefficients: Coefficients, points: ArrayLike) -> Float[Array, "*batch points"]:
+        """Return the function at any points of the domain."""
         return coefficients @ self.evaluate(points).astype(coefficients.dtype).T
 
 
@@ -103,7 +107,7 @@ class Interval(Basis):
     def frequencies(self) -> np.ndarray:
         return self._unit_frequencies() / self.volume
 
-    def evaluate(self, points: Any) -> Float[Array, "points modes"]:
+    def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
         left, _ = self.domain
         concrete = checks.is_concrete(points)  # then in float64: arguments of waves are large
         xp = np if concrete else jnp
@@ -113,7 +117,7 @@ class Interval(Basis):
         return jnp.asarray(self._functions(xp, (points - left) / self.volume), jnp.result_type(float))
 
     def with_modes(self, num_modes: int) -> "Basis":
-        """With the grid kept where it is fine enough."""
+        """Return the basis of `num_modes`, with the grid kept where it is fine enough."""
         checks.positive_int("num_modes", num_modes)
         num_points = max(self.num_points, self._default_points(num_modes))
         return type(self)(num_modes, num_points, self.domain)
@@ -133,12 +137,12 @@ class Interval(Basis):
     def _unit_frequencies(self) -> np.ndarray: ...
 
     @abstractmethod
-    def _functions(self, xp: Any, t: Any) -> Any:
+    def _functions(self, xp: ModuleType, t: Any) -> Any:
         """(points, N) by the array module xp at t in [0, 1]."""
 
 
 class Fast(Interval):
-    """A basis of waves: fast transforms take it to its grid and back, on as many devices as the functions lie on."""
+    """A basis of waves: fast transforms map it to its grid and back, on all devices that hold the functions."""
 
     def synthesize(self, coefficients: Coefficients) -> Values:
         check_modes(coefficients, self.num_modes)
@@ -174,6 +178,6 @@ def check_values(values: Array, num_points: int) -> None:
 
 
 def pad_modes(coefficients: Array, length: int) -> Array:
-    """Zeros for the modes that are not there, up to `length`."""
+    """Append zeros for higher modes, up to `length`."""
     widths = [(0, 0)] * (coefficients.ndim - 1) + [(0, length - coefficients.shape[-1])]
     return jnp.pad(coefficients, widths)

@@ -7,11 +7,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.spaces.eigenpairs import with_fixed_signs
-from langevax.spaces.tabulated import Tabulated
+from langevax.spaces.basis import ArrayLike
+from langevax.spaces.tabulated import Tabulated, with_fixed_signs
 
 DENSE = 1500  # nodes up to which all of the matrix costs less than a second
 RESTARTS = 40  # of Lanczos before the matrix is factorised: random graphs took 15 to 30
+
+
+Adjacency = Any
+"""Dense, or any matrix of scipy.sparse."""
 
 
 class GraphLaplacian(Tabulated):
@@ -21,7 +25,7 @@ class GraphLaplacian(Tabulated):
 
     Args:
         adjacency: A, (n, n) weights >= 0, symmetric; dense, or any matrix of scipy.sparse. Its diagonal does not count.
-        num_modes: N; n where it is not given, which large sparse graphs refuse.
+        num_modes: N; by default n, which large sparse graphs refuse.
         normalized: which L. A node without edges has the row 0 in both.
 
     `frequencies` are `sqrt(lambda_k)` and `dim` is 0: `spectra.squared_exponential` is the heat kernel of the graph,
@@ -48,7 +52,7 @@ class GraphLaplacian(Tabulated):
 
     laplacian_eigenvalues: Float[np.ndarray, " modes"]
 
-    def __init__(self, adjacency: Any, num_modes: int | None = None, normalized: bool = True):
+    def __init__(self, adjacency: Adjacency, num_modes: int | None = None, normalized: bool = True):
         from scipy.sparse.csgraph import laplacian
 
         adjacency = _checked(adjacency)
@@ -74,8 +78,8 @@ class GraphLaplacian(Tabulated):
     def volume(self) -> float:
         return float(len(self.weights))
 
-    def evaluate(self, points: Any) -> Float[Array, "points modes"]:
-        points = np.asarray(points) if checks.is_concrete(points) else points
+    def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
+        points = np.asarray(points) if checks.is_concrete(points) else jnp.asarray(points)
         n = len(self.weights)
         if points.ndim != 1 or not (jnp.issubdtype(points.dtype, jnp.integer)):
             raise ValueError(f"points must be a vector of ints, nodes, got {points.dtype} of shape {points.shape}.")
@@ -86,8 +90,8 @@ class GraphLaplacian(Tabulated):
         return jnp.asarray(self.matrix, jnp.result_type(float))[points]
 
 
-def _checked(adjacency: Any) -> Any:
-    """Float64, dense or CSR, looked over."""
+def _checked(adjacency: Adjacency) -> Any:
+    """Check the adjacency and return it in float64, dense or CSR."""
     from scipy.sparse import csr_array, issparse
 
     sparse = issparse(adjacency)
@@ -108,26 +112,26 @@ def _checked(adjacency: Any) -> Any:
 
 
 def _smallest(matrix: Any, num_modes: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues, increasing and >= 0, and vectors (n, N) of a Laplacian."""
+    """Return the smallest eigenvalues, increasing and >= 0, and vectors (n, N) of a Laplacian."""
     from scipy.linalg import eigh
     from scipy.sparse import issparse
 
     n = matrix.shape[0]
     if issparse(matrix) and num_modes is None and n > DENSE:
         raise ValueError(f"num_modes must be given for a sparse graph of {n} nodes; pass some tens or hundreds.")
-    wanted = n if num_modes is None else num_modes
-    few = 4 * wanted < n
+    num_modes = n if num_modes is None else num_modes
+    few = 4 * num_modes < n
     if issparse(matrix) and few and n > DENSE:
-        values, vectors = _lanczos(matrix, wanted)
+        values, vectors = _lanczos(matrix, num_modes)
     else:
         dense = matrix.toarray() if issparse(matrix) else matrix
-        values, vectors = eigh(dense, subset_by_index=(0, wanted - 1) if few else None)
-        values, vectors = values[:wanted], vectors[:, :wanted]
+        values, vectors = eigh(dense, subset_by_index=(0, num_modes - 1) if few else None)
+        values, vectors = values[:num_modes], vectors[:, :num_modes]
     return np.maximum(values, 0.0), vectors
 
 
 def _lanczos(matrix: Any, num_modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of a large sparse Laplacian, from a fixed start.
+    """Return eigenpairs of a large sparse Laplacian, from a fixed start.
 
     Products alone find the small eigenvalues of a random graph, whose factors would be dense (8,000 nodes of 10
     neighbours: 3 s against 79). Those of a path or a mesh lie too close for that, but its factors are sparse.

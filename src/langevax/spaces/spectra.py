@@ -1,4 +1,4 @@
-"""Eigenvalues of priors by formula: how fast the variance of a mode falls with its frequency.
+"""Eigenvalues of priors by formula: the decay of the variance of modes with their frequency.
 
 A stationary covariance with spectral density S has, on a basis of frequencies w_k over a domain of that volume,
 
@@ -14,7 +14,7 @@ import numpy as np
 from langevax import checks
 from langevax.spaces.basis import Basis
 
-DEEPEST = 690.0  # exp(-690) = 1e-300 of the first: smaller eigenvalues count as that, so that they stay positive
+DEEPEST = 690.0  # exponents are cut there: eigenvalues stay positive, at least exp(-690) = 1e-300 of the first
 
 
 def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from langevax import checks
-from langevax.spaces.basis import Basis, Coefficients, Fast, Values, check_modes, check_values
+from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Fast, Values, check_modes, check_values
 from langevax.spaces.transforms import separably
 
 
@@ -22,11 +21,11 @@ class TensorProduct(Basis):
 
     Args:
         bases: the factors, each of functions of one variable: intervals, or a graph for the nodes at which curves live.
-        num_modes: N; all products where it is not given.
-        sort: by frequency; otherwise all products come in the order of their indices. That is how they are best split
-            over devices: fast transforms then exchange them, where sorted ones are summed whole.
+        num_modes: N; all products by default.
+        sort: by frequency; otherwise all products come in the order of their indices, which splits best over devices:
+            fast transforms then exchange them, where sorted ones are summed whole.
 
-    `synthesize` and `analyze` do each factor's along its axis. Values are flat: `.reshape(*batch, *basis.grid_shape)`.
+    `synthesize` and `analyze` apply each factor along its axis. Values are flat: `.reshape(*batch, *basis.grid_shape)`.
 
     Raises:
         ValueError: no factor, a factor of several variables, more modes than there are products, fewer and not sorted.
@@ -97,8 +96,8 @@ class TensorProduct(Basis):
     def volume(self) -> float:
         return math.prod(basis.volume for basis in self.bases)
 
-    def evaluate(self, points: Any) -> Float[Array, "points modes"]:
-        points = np.asarray(points) if checks.is_concrete(points) else points
+    def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
+        points = np.asarray(points) if checks.is_concrete(points) else jnp.asarray(points)
         if points.ndim != 2 or points.shape[1] != len(self.bases):
             raise ValueError(f"points must have shape (n, {len(self.bases)}), one column a factor, got {points.shape}.")
         return self._products([basis.evaluate(points[:, i]) for i, basis in enumerate(self.bases)])

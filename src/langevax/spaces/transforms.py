@@ -1,15 +1,15 @@
 """Fast transforms of arrays that are split over devices.
 
-XLA's partitioner gathers what an FFT is given, even where only axes are split that the transform leaves alone. Of an
-array that lies on several devices `separably` therefore says itself what is sent:
+XLA's partitioner gathers the input of an FFT, even where only axes are split that the transform leaves alone. For an
+array on several devices `separably` therefore specifies the communication:
 
     batch axes split        nothing: each device transforms what it has
-    the first of d >= 2     the others are transformed where they lie, the array is turned so that another axis is
-    transformed axes split  split, the first is transformed, and the array is turned back; each of P devices sends a
-                            P-th of its part to each other, twice
+    the first of d >= 2     the others are transformed in place, another axis is split instead, the first is
+    transformed axes split  transformed, and the split is exchanged back; each of P devices sends a P-th of its
+                            shard to each other, twice
     any other axis split    the array is gathered along it, and transformed by all
 
-Elsewhere it is the transforms themselves, so that one device runs the program that it would run without this file.
+Elsewhere it applies the transforms themselves, so that one device runs the plain program.
 """
 
 import functools
@@ -29,7 +29,7 @@ Transform = Callable[[Array], Array]
 
 
 class Along(NamedTuple):
-    """What is done along one axis of a length: a linear map of the last axis of any array, or its transpose."""
+    """A linear map of the last axis of any array, of a known length, or its transpose."""
 
     transform: Transform
     length: int  # that the transform takes
@@ -43,10 +43,10 @@ class Along(NamedTuple):
 
 
 def separably(array: Array, *transforms: Transform) -> Array:
-    """The array with its last d axes transformed, by one transform each; axes before them are a batch.
+    """Transform the last d axes of the array, by one transform each; axes before them are a batch.
 
     A transform is a linear map of the last axis of any array that uses no array of its own. `jax.vmap` and derivatives
-    of every order and mode lie on the devices as the transform itself does.
+    of every order and mode are split as the transform itself is.
 
     >>> separably(jnp.ones((5, 2, 3)), lambda x: 2 * x, lambda x: x[..., :1]).shape
     (5, 2, 1)
@@ -79,13 +79,13 @@ def _bind(array: Array, steps: tuple[Along, ...]) -> Array:
     call.def_partition(partition, decode_shardings=False, **_rule(steps, exchanged))
     num_whole = len(steps) - (exchanged is not None)
     spec = PartitionSpec(*[PartitionSpec.UNCONSTRAINED] * (array.ndim - num_whole), *[None] * num_whole)
-    fitting = NamedSharding(jax.typeof(array).sharding.mesh, spec)  # Shardy's rule is a wish, this is not
+    fitting = NamedSharding(jax.typeof(array).sharding.mesh, spec)  # Shardy's rule is a hint, this is a constraint
     program = jax.make_jaxpr(lambda array: call(lax.with_sharding_constraint(array, fitting)))(array)
-    return _split_p.bind(array, steps=steps, call=program)  # a jaxpr, where JAX looks for partitioned calls
+    return _split_p.bind(array, steps=steps, call=program)  # JAX looks for partitioned calls in jaxprs
 
 
 def _exchanged(array: Array, steps: tuple[Along, ...]) -> int | None:
-    """Which of the transformed axes the first may be exchanged for, whatever number of devices it is split over."""
+    """Return which transformed axis can be split instead of the first, over any number of devices."""
     devices = jax.typeof(array).sharding.mesh.size
     before = array.shape[array.ndim - len(steps) :]
     after = jax.eval_shape(functools.partial(_locally, steps), jax.ShapeDtypeStruct(before, array.dtype)).shape
@@ -95,7 +95,7 @@ def _exchanged(array: Array, steps: tuple[Along, ...]) -> int | None:
 
 
 def _rule(steps: tuple[Along, ...], exchanged: int | None) -> dict[str, Any]:
-    """Shardy's: batch axes may be split alike before and after; so may the first transformed one, and no other."""
+    """Return Shardy's rule: batch axes and the first transformed axis may be split alike before and after."""
     before, after = ([f"{side}{i}" for i in range(len(steps))] for side in ("before", "after"))
     whole = (*before, *after)
     if exchanged is not None:
@@ -107,7 +107,7 @@ def _rule(steps: tuple[Along, ...], exchanged: int | None) -> dict[str, Any]:
 def _partition(
     steps: tuple[Along, ...], exchanged: int | None, wide: bool, mesh: Mesh, arrays: Any, result: Any
 ) -> tuple[Mesh, Transform, Sharding, tuple[Sharding]]:
-    """What a device does with its part, and how the result and the array are split: alike."""
+    """Return the program of one device and the common sharding of array and result."""
     del result
     (array,) = arrays
     transform = functools.partial(_locally, steps)
@@ -117,15 +117,15 @@ def _partition(
             transform = functools.partial(_exchanging, steps, exchanged, mesh.axis_names, groups)
 
     def of_part(part: Array) -> Array:
-        with jax.enable_x64(wide):  # the compiler asks from a thread that did not begin in the caller's contexts
+        with jax.enable_x64(wide):  # the compiler calls from a thread without the caller's contexts
             return transform(part)
 
     return mesh, of_part, array.sharding, (array.sharding,)
 
 
 def _groups(array: Any, axis: int, mesh: Mesh) -> list[tuple[int, ...]]:
-    """Devices whose parts differ along the axis alone, in the order of their parts; of copies, each with its like."""
-    divisible = tuple(size * mesh.size for size in array.shape)  # that a batch may not be, which XLA then fills up
+    """Return groups of devices whose shards differ along the axis alone, in the order of their shards."""
+    divisible = tuple(size * mesh.size for size in array.shape)  # a batch may not be; XLA pads it
     places = array.sharding.devices_indices_map(divisible)
     groups: dict[Any, dict[int, list[int]]] = {}
     for number, device in enumerate(mesh.devices.flat):
@@ -138,7 +138,7 @@ def _groups(array: Any, axis: int, mesh: Mesh) -> list[tuple[int, ...]]:
 def _exchanging(
     steps: tuple[Along, ...], exchanged: int, names: tuple[str, ...], groups: list[tuple[int, ...]], array: Array
 ) -> Array:
-    """As `_locally`, of a device's part along the first of the axes."""
+    """Do what `_locally` does, on a shard along the first of the axes."""
     first, *rest = steps
     batch, last = array.ndim - len(steps), array.ndim - 1
     other = batch + exchanged - 1

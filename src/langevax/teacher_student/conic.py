@@ -6,16 +6,19 @@
 
 with P_j the projection orthogonal to t_j. This is descent whose step is scaled by the neuron's norm (Akiyama and
 Suzuki, ICML 2021): from noiseless data of a nearly orthogonal teacher, with many more neurons than the teacher's, it
-finds the teacher's, since the penalised measure has one minimiser, which is near them. Only the abstract was to hand;
-the formulas are the conic descent it describes. r_j t_j is kept as the inner weight of a `ReLUNetwork`, so that its
-problem is phase II's (`Converge().problem`), where the gradient is grad V_j, and V_j = t_j . grad V_j + penalty.
+finds the teacher's, since the penalised measure has one minimiser, which is near them. The formulas are the conic
+descent that its abstract describes; the full text was not available. r_j t_j is kept as the inner weight of a
+`ReLUNetwork`, so that its problem is phase II's (`Converge().problem`), where the gradient is grad V_j, and V_j = t_j .
+grad V_j + penalty.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
 from langevax import checks
@@ -31,7 +34,7 @@ class ConicState(NamedTuple):
 
 
 class Conic(Algorithm):
-    """Descends in masses and directions of a signed measure of neurons. Cost of a step: the gradient's.
+    """Descend in masses and directions of a signed measure of neurons. Cost of a step: the gradient's.
 
     Args:
         step_size: of the masses, relative: they change by that share of V; a float or a schedule.
@@ -45,17 +48,17 @@ class Conic(Algorithm):
     Example:
         >>> import langevax
         >>> from langevax.teacher_student import Converge, orthogonal_teacher, teach
-        >>> X, y = teach(orthogonal_teacher(2, 3), jax.random.key(0), 100, noise=0.0)
+        >>> X, y = teach(orthogonal_teacher(2, 3), 100, noise=0.0, key=jax.random.key(0))
         >>> conic = Conic(step_size=1.0, direction_step_size=1.0, penalty=1e-3)
-        >>> start = spread_neurons(jax.random.key(1), 20, 3)
+        >>> start = spread_neurons(20, 3, key=jax.random.key(1))
         >>> run = langevax.simulate(conic, Converge().problem(X, y), start, key=jax.random.key(2), num_steps=500)
         >>> bool(run.position.outputs(X).std() > 0.1)
         True
     """
 
-    step_size: Any
-    direction_step_size: Any
-    penalty: Any
+    step_size: float | Array | Callable[..., Any]
+    direction_step_size: float | Array | Callable[..., Any]
+    penalty: float | Array
     gradient: GradientEstimator = Full()
 
     def __check_init__(self) -> None:
@@ -84,18 +87,18 @@ class Conic(Algorithm):
         directions = inner / jnp.where(masses > 0, masses, 1)
         along = jnp.sum(slope * directions, axis=1, keepdims=True)
         masses = masses * jnp.maximum(1 - eta_r * (along + jnp.asarray(self.penalty, dtype)), 0)
-        moved = directions - eta_t * (slope - along * directions)  # no shorter than 1 where it was 1
-        directions = moved / jnp.maximum(jnp.linalg.norm(moved, axis=1, keepdims=True), 1)
+        directions = directions - eta_t * (slope - along * directions)  # no shorter than 1 where it was 1
+        directions = directions / jnp.maximum(jnp.linalg.norm(directions, axis=1, keepdims=True), 1)
         return ConicState(ReLUNetwork(outer, masses * directions), gradient_state), {"evaluations": used}
 
 
 def spread_neurons(
-    key: Key[Array, ""], num_neurons: int, dim: int, total: float = 1.0, dtype: Any = jnp.float32
+    num_neurons: int, dim: int, total: float = 1.0, dtype: DTypeLike = jnp.float32, *, key: Key[Array, ""]
 ) -> ReLUNetwork:
-    """A start: directions uniform on the sphere, signs in turn, masses equal and `total` in sum.
+    """Return a start: directions uniform on the sphere, alternating signs, equal masses of sum `total`.
 
     Example:
-        >>> spread_neurons(jax.random.key(0), 4, 3).outer
+        >>> spread_neurons(4, 3, key=jax.random.key(0)).outer
         Array([ 1., -1.,  1., -1.], dtype=float32)
     """
     checks.positive_int("num_neurons", num_neurons)

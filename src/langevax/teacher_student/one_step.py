@@ -5,12 +5,12 @@
     W <- W - step_size sqrt(N) grad_W 1/(2 n0) sum_i (y_i - f(x_i))^2
     w  = argmin 1/n sum_i (y_i - w . student(W^T x_i))^2 + ridge |w|^2        on n further samples
 
-(Ba et al., NeurIPS 2022; several steps: Dandi et al., 2023.) Nothing is assumed of its answer: what
-`langevax.theory.feature_learning` predicts for n, N, d to infinity is held against it. Samples are drawn block by block
-and never held: a run keeps W, its gradient and the features' Gram matrix, d N + N^2 numbers in float64, whatever n is.
+(Ba et al., NeurIPS 2022; several steps: Dandi et al., 2023.) Predictions of `langevax.theory.feature_learning` for n,
+N, d to infinity are compared with it. Samples are drawn block by block and not stored: a run keeps W, its gradient and
+the features' Gram matrix, d N + N^2 numbers in float64, whatever n is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
@@ -26,14 +27,14 @@ from langevax.keys import unrolled
 BLOCK = 1024
 TEST_SAMPLES = 16_384
 MEMORY = 2**28
-"""Bytes that runs side by side may hold."""
+"""Bytes that runs in parallel may hold."""
 
 Readout = Literal["gaussian", "constant", "rademacher"]
 READOUTS = ("gaussian", "constant", "rademacher")
 
 
 class OneStepRuns(NamedTuple):
-    """What each run ended with, NumPy arrays whose first axis counts runs."""
+    """Results as NumPy arrays whose first axis counts runs."""
 
     risk: Float[np.ndarray, "runs *ridges"]
     """E (f(x) - f*(x))^2 on `num_test` new inputs, without the noise of labels."""
@@ -62,15 +63,15 @@ def staircase(projections: Float[Array, "samples k"]) -> Float[Array, " samples"
 
 
 def simulate_one_step(
-    key: Key[Array, ""],
     *,
+    key: Key[Array, ""],
     dim: int,
     samples_per_dim: float,
     neurons_per_dim: float,
-    ridge: Any,
+    ridge: ArrayLike | Sequence[float],
     step_size: float,
-    student: Callable[[Any], Any],
-    teacher: Callable[[Any], Any],
+    student: Callable[[Array], Array],
+    teacher: Callable[[Array], Array],
     noise: float = 0.0,
     gradient_samples_per_dim: float | None = None,
     readout: Readout = "gaussian",
@@ -106,20 +107,15 @@ def simulate_one_step(
     Example:
         >>> setting = dict(dim=50, samples_per_dim=4.0, neurons_per_dim=2.0, ridge=1e-2, student=jnp.tanh, num_runs=4)
         >>> lazy, learned = (
-        ...     simulate_one_step(random.key(0), step_size=size, teacher=jnp.tanh, **setting) for size in (0.0, 10.0)
+        ...     simulate_one_step(key=random.key(0), step_size=eta, teacher=jnp.tanh, **setting) for eta in (0.0, 10.0)
         ... )
         >>> bool(np.all(learned.risk < lazy.risk)), bool(np.all(learned.alignment[:, 1] > lazy.alignment[:, 1]))
         (True, True)
     """
     checks.typed_key(key)
-    for name, value in {
-        "dim": dim,
-        "num_runs": num_runs,
-        "num_directions": num_directions,
-        "num_test": num_test,
-    }.items():
+    counts = {"dim": dim, "num_runs": num_runs, "num_directions": num_directions, "num_test": num_test}
+    for name, value in (counts | {"num_steps": num_steps}).items():
         checks.positive_int(name, value)
-    checks.positive_int("num_steps", num_steps)
     if num_directions > dim:
         raise ValueError(f"num_directions is {num_directions}, but there are only dim = {dim} inputs.")
     checks.number("samples_per_dim", samples_per_dim, positive=True)
@@ -133,17 +129,17 @@ def simulate_one_step(
         raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {readout!r}.")
     ridges = np.atleast_1d(np.asarray(ridge, float))
     if ridges.ndim > 1 or not (ridges > 0).all():
-        raise ValueError(f"ridge must be a number > 0 or a list of such, got {ridge!r}; 1e-8 is as good as none.")
+        raise ValueError(f"ridge must be a number > 0 or a list of such, got {ridge!r}; 1e-8 hardly regularises.")
     neurons, samples, first = (
         max(round(ratio * dim), 1) for ratio in (neurons_per_dim, samples_per_dim, gradient_samples_per_dim)
     )
     with jax.enable_x64():
         setting = _Setting(dim, neurons, student, teacher, num_directions, readout, unit_rows, num_steps, num_test)
         bytes_of_run = 8 * (3 * neurons * neurons + 3 * dim * neurons + 3 * BLOCK * (dim + neurons))
-        together = int(np.clip(MEMORY // bytes_of_run, 1, num_runs))
-        found = _runs(
+        num_parallel = int(np.clip(MEMORY // bytes_of_run, 1, num_runs))
+        results = _runs(
             setting,
-            together,
+            num_parallel,
             spectra or keep_weights,
             random.split(key, num_runs),
             jnp.asarray(ridges),
@@ -151,19 +147,19 @@ def simulate_one_step(
             jnp.asarray(noise, float),
             (jnp.asarray(first, jnp.int32), jnp.asarray(samples, jnp.int32)),
         )
-    risk, training, aligned, norms, weights = jax.tree.map(np.asarray, found)
+    risk, training, aligned, norms, weights = jax.tree.map(np.asarray, results)
     values, leading = _spectra(weights, num_directions) if spectra else (None, None)
     runs = OneStepRuns(risk, training, aligned, norms, values, leading, weights if keep_weights else None)
     return runs if np.ndim(ridge) else runs._replace(risk=runs.risk[:, 0], training_error=runs.training_error[:, 0])
 
 
 class _Setting(NamedTuple):
-    """What a program is compiled for."""
+    """Static settings of a program."""
 
     dim: int
     neurons: int
-    student: Callable[[Any], Any]
-    teacher: Callable[[Any], Any]
+    student: Callable[[Array], Array]
+    teacher: Callable[[Array], Array]
     num_directions: int
     readout: Readout
     unit_rows: bool
@@ -171,7 +167,7 @@ class _Setting(NamedTuple):
     num_test: int
 
     def start(self, key: Key[Array, ""]) -> tuple[Array, Array]:
-        """(a, W) before the first step."""
+        """Return (a, W) before the first step."""
         readout_key, weights_key = random.split(key)
         weights = random.normal(weights_key, (self.dim, self.neurons), jnp.float64) / np.sqrt(self.dim)
         if self.unit_rows:
@@ -185,7 +181,7 @@ class _Setting(NamedTuple):
         return outer / np.sqrt(self.neurons), weights
 
     def draw(self, key: Key[Array, ""], noise: Array) -> tuple[Array, Array, Array]:
-        """A block of inputs, labels without noise, labels."""
+        """Return a block of inputs, labels without noise, labels."""
         inputs_key, noise_key = random.split(key)
         x = random.normal(inputs_key, (BLOCK, self.dim), jnp.float64)
         clean = self.teacher(x[:, 0] if self.num_directions == 1 else x[:, : self.num_directions])
@@ -206,7 +202,7 @@ class _Setting(NamedTuple):
     def ridge_errors(
         self, key: Key[Array, ""], weights: Array, samples: Array, noise: Array, ridges: Array
     ) -> tuple[Array, Array]:
-        """(risk, training error) for each ridge."""
+        """Return (risk, training error) for each ridge."""
         fit_key, test_key = random.split(key)
 
         def block(key: Key[Array, ""], used: Array) -> tuple[Array, Array, Array]:
@@ -231,7 +227,7 @@ class _Setting(NamedTuple):
 
 
 def _averaged(block: Callable[[Any, Array], Any], key: Key[Array, ""], samples: Array) -> Any:
-    """Sum of `block(key, used)` over blocks of samples over their number; `used` is 0 for those beyond `samples`."""
+    """Average `block(key, used)` over samples drawn in blocks; `used` is 0 for those beyond `samples`."""
 
     def add(k: Array, total: Any) -> Any:
         used = (k * BLOCK + jnp.arange(BLOCK, dtype=jnp.int32) < samples).astype(jnp.float64)
@@ -246,7 +242,7 @@ def _averaged(block: Callable[[Any, Array], Any], key: Key[Array, ""], samples: 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _runs(
     setting: _Setting,
-    together: int,
+    num_parallel: int,
     keep_weights: bool,
     keys: Key[Array, " runs"],
     ridges: Array,
@@ -265,10 +261,9 @@ def _runs(
             norms.append(root * _norm(gradient))
             aligned.append(_alignment(weights, setting.num_directions))
         risk, training = setting.ridge_errors(ridge_key, weights, samples[1], noise, ridges)
-        kept = weights if keep_weights else None
-        return risk, training, jnp.stack(aligned), jnp.stack(norms), kept
+        return risk, training, jnp.stack(aligned), jnp.stack(norms), weights if keep_weights else None
 
-    return lax.map(run, keys, batch_size=together)
+    return lax.map(run, keys, batch_size=num_parallel)
 
 
 def _alignment(weights: Array, directions: int) -> Array:
@@ -276,7 +271,7 @@ def _alignment(weights: Array, directions: int) -> Array:
 
 
 def _norm(gradient: Array) -> Array:
-    """Largest singular value; the gradient is nearly of rank one, so that power iteration is soon there."""
+    """Return the largest singular value by power iteration, fast as the gradient is nearly of rank one."""
 
     def turn(_: Array, v: Array) -> Array:
         v = gradient.T @ (gradient @ v)
@@ -288,10 +283,10 @@ def _norm(gradient: Array) -> Array:
 
 
 def _spectra(weights: np.ndarray, directions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Singular values, and cosines of the leading left vector; in NumPy, run by run, so that only weights are kept."""
+    """Return singular values and cosines of the leading left vector, in NumPy, run by run to save memory."""
     values, leading = [], []
-    for each in weights:
-        left, singular, _ = np.linalg.svd(each, full_matrices=False)
+    for run in weights:
+        left, singular, _ = np.linalg.svd(run, full_matrices=False)
         values.append(singular)
         leading.append(np.abs(left[:directions, 0]))
     return np.stack(values), np.stack(leading)

@@ -89,9 +89,15 @@ def vempala_wibisono_steps_needed(target: Target, step_size: float, start_kl: fl
 
 
 def svrg_kl_bound(
-    target: Target, step_size: float, num_steps: int, start_kl: float,
-    batch_size: int, period: int, size: int, replace: bool = False,
-) -> float:  # fmt: skip
+    target: Target,
+    step_size: float,
+    num_steps: int,
+    start_kl: float,
+    batch_size: int,
+    period: int,
+    size: int,
+    replace: bool = False,
+) -> float:
     """KL after `num_steps` of SVRG-LD: Theorem 1, for T <= 1 and batch_size >= period.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
@@ -114,9 +120,15 @@ def svrg_step_size(
 
 
 def svrg_steps_needed(
-    target: Target, step_size: float, start_kl: float, accuracy: float,
-    batch_size: int, period: int, size: int, replace: bool = False,
-) -> int:  # fmt: skip
+    target: Target,
+    step_size: float,
+    start_kl: float,
+    accuracy: float,
+    batch_size: int,
+    period: int,
+    size: int,
+    replace: bool = False,
+) -> int:
     """Fewest steps after which `svrg_kl_bound` is at most `accuracy`.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
@@ -127,9 +139,15 @@ def svrg_steps_needed(
 
 
 def sarah_kl_bound(
-    target: Target, step_size: float, num_steps: int, start_kl: float,
-    batch_size: int, period: int, size: int, replace: bool = False,
-) -> float:  # fmt: skip
+    target: Target,
+    step_size: float,
+    num_steps: int,
+    start_kl: float,
+    batch_size: int,
+    period: int,
+    size: int,
+    replace: bool = False,
+) -> float:
     """KL after `num_steps` of SARAH-LD: Theorem 2, for T <= 1 and any batch_size.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
@@ -152,9 +170,15 @@ def sarah_step_size(
 
 
 def sarah_steps_needed(
-    target: Target, step_size: float, start_kl: float, accuracy: float,
-    batch_size: int, period: int, size: int, replace: bool = False,
-) -> int:  # fmt: skip
+    target: Target,
+    step_size: float,
+    start_kl: float,
+    accuracy: float,
+    batch_size: int,
+    period: int,
+    size: int,
+    replace: bool = False,
+) -> int:
     """Fewest steps after which `sarah_kl_bound` is at most `accuracy`.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
@@ -196,9 +220,16 @@ class OptimizationPlan(NamedTuple):
 
 
 def optimization_plan(
-    gap: float, dim: int, smoothness: float, dissipativity: float, offset: float,
-    lsi_constant: Callable[[float], float], size: int, batch_size: int | None = None, period: int | None = None,
-) -> OptimizationPlan:  # fmt: skip
+    gap: float,
+    dim: int,
+    smoothness: float,
+    dissipativity: float,
+    offset: float,
+    lsi_constant: Callable[[float], float],
+    size: int,
+    batch_size: int | None = None,
+    period: int | None = None,
+) -> OptimizationPlan:
     """E F(x_k) - min F <= gap by SVRG-LD: the temperature of Theorem 3, and a safe step (derived).
 
     <grad F(x), x> >= M |x|^2 - b, with M `dissipativity` and b `offset`; `lsi_constant(temperature)` is alpha at a
@@ -297,3 +328,43 @@ def _batch_factor(target: Target, batch_size: int, period: int, size: int, repla
             "temperature) and step_size * temperature: the same law and chain, written with F / temperature."
         )
     return batch_variance_factor(size, batch_size, replace=replace)
+
+
+METHODS = ("Full", "SVRG", "SARAH")
+"""Gradient estimators with a theorem: Chewi's for `Full`, Kinoshita and Suzuki's (NeurIPS 2022) for the others."""
+
+
+def theorem_step_size(
+    method: str,
+    target: Target | None,
+    temperature: float,
+    size: int,
+    batch_size: int | None = None,
+    period: int | None = None,
+    replace: bool = False,
+    accuracy: float | None = None,
+) -> float:
+    """The step of overdamped Langevin dynamics with the gradients of `method`, one of METHODS; see `bounds`.
+
+    `temperature` is that of the law asked for, which must be the target's own.
+
+    Raises:
+        ValueError: no constants, constants of another temperature, or a method without a theorem.
+
+    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=2)
+    >>> theorem_step_size("Full", target, 1.0, size=100, accuracy=0.1) == ld_step_size(target, 0.1)
+    True
+    """
+    if target is None:
+        raise ValueError(
+            "step_size='theorem' needs theorem_constants: smoothness and log-Sobolev constant as a "
+            "langevax.theory.lsi.Target, such as logistic_target gives; or pass step_size='auto'."
+        )
+    if not math.isclose(target.temperature, temperature, rel_tol=1e-5):
+        raise ValueError(f"theorem_constants are for temperature {target.temperature}, but this law has {temperature}.")
+    if method == "Full":
+        return ld_step_size(target, accuracy)
+    if method not in METHODS or batch_size is None or period is None:
+        raise ValueError(f"there is no theorem for {method} gradients; take full, SVRG or SARAH ones, or 'auto'.")
+    rule = svrg_step_size if method == "SVRG" else sarah_step_size
+    return rule(target, batch_size, period, size, replace, accuracy)

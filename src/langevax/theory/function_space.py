@@ -9,38 +9,13 @@ about the target's mean, and the target is N(mean, temperature / (p_k + q_k)). A
 mode, so that 10^5 modes after 10^9 steps cost what one step costs.
 
 Sources: Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3 (semi-implicit scheme), Proposition 8(i) (contraction)
-and 11 (orders); everything else is derived. `linear_inverse` has the laws where modes mix.
+and 11 (orders); everything else is derived. `gaussian` has the laws where modes mix.
 """
 
 import numpy as np
 from jaxtyping import Float
 
-from langevax.theory.gaussian import stationary_variance
-
-Modes = float | np.ndarray
-"""(modes,), or one number for all of them."""
-
-
-def linear_gains(integrator: str, step_size: float, precision: Modes) -> tuple[np.ndarray, np.ndarray]:
-    """(b, c^2) of one step; in all four a = 1 - b p, which is kept unsaid since it loses digits at small steps.
-
-    >>> linear_gains("semi_implicit", 0.5, np.array([0.0, 2.0]))
-    (array([0.5 , 0.25]), array([1.  , 0.25]))
-    """
-    h, p = float(step_size), np.asarray(precision, float)
-    match integrator:
-        case "explicit":
-            return np.full(p.shape, h), np.full(p.shape, 2 * h)
-        case "semi_implicit":
-            return h / (1 + h * p), 2 * h / (1 + h * p) ** 2
-        case "exponential":
-            some = np.where(p > 0, p, 1)
-            b, c2 = -np.expm1(-h * some) / some, -np.expm1(-2 * h * some) / some
-            return np.where(p > 0, b, h), np.where(p > 0, c2, 2 * h)
-        case "crank_nicolson":
-            return h / (1 + h * p / 2), 2 * h / (1 + h * p / 2) ** 2
-    known = "explicit, semi_implicit, exponential, crank_nicolson"
-    raise ValueError(f"integrator is {integrator!r}; pass one of {known}.")
+from langevax.theory.gaussian import Modes, linear_gains, stationary_variance
 
 
 def stability_limit(integrator: str, precision: Modes, curvature: Modes) -> float:
@@ -51,7 +26,7 @@ def stability_limit(integrator: str, precision: Modes, curvature: Modes) -> floa
         exponential       2 artanh(p / q) / p         where q > p, else none
         crank_nicolson    2 / q                       where q > 0, else none
 
-    So only the explicit scheme is held back by how many modes there are. p + q must be positive.
+    Only the limit of the explicit scheme depends on the number of modes. p + q must be positive.
 
     >>> precision = 0.01 * np.arange(1.0, 4097) ** 2
     >>> [float(f"{stability_limit(i, precision, 1.0):.3g}") for i in ("explicit", "semi_implicit", "exponential")]
@@ -74,7 +49,7 @@ def stability_limit(integrator: str, precision: Modes, curvature: Modes) -> floa
         case "crank_nicolson":
             np.divide(2, q, out=limit, where=q > 0)
         case _:
-            linear_gains(integrator, 1.0, 0.0)  # which names the ones there are
+            linear_gains(integrator, 1.0, 0.0)  # raises, naming the known ones
     return float(limit.min())
 
 
@@ -216,7 +191,7 @@ def weak_order(decay: float) -> float:
 def galerkin_tail(
     eigenvalues: Float[np.ndarray, " modes"], num_modes: int, ridge: float, temperature: float, curvature: Modes = 0.0
 ) -> float:
-    """E |x|^2 of the modes that a cut-off after `num_modes` leaves out, of those given: order N^{1 - decay} (derived).
+    """E |x|^2 of the modes that a cut-off after `num_modes` leaves out: order N^{1 - decay} (derived).
 
         sum_{k >= num_modes} temperature / (ridge / mu_k + curvature_k)
 

@@ -1,4 +1,4 @@
-"""Mean-field Langevin dynamics where it has closed forms: the linear neuron. `grid_risk` has any neuron on a grid.
+"""Mean-field methods in closed form: the linear neuron, and the rates of theorems. `grid` has any neuron on a grid.
 
 A law q of particles theta gives outputs z_i = E_q h_i, h_i = h(theta, x_i), and the objective
 
@@ -12,6 +12,23 @@ Its dual is D(g) = -(1/n) sum_i loss*_i(g_i) - temperature log Z(g), g_i = loss'
 Nitanda, Wu, Suzuki (AISTATS 2022), whose lambda' is `ridge` and lambda `temperature`. Adding
 temperature log Z(0) to P turns the entropy into KL(q || prior), prior = N(0, temperature / (2 ridge)).
 The closed forms of the linear neuron h = <theta, x> with loss 1/2 (z - y)^2 are derived.
+
+The constants and rates of theorems are small functions of what the theorems ask for: P* = D* the common optimum, alpha
+(`lsi_constant`) a log-Sobolev constant that all proximal Gibbs laws p_q share, and gamma (`convexity`) that of the
+conjugates, 1 / sup loss'': 1 for the squared loss, 4 for the logistic one, the width of a smoothed hinge, 2 for
+softmax.
+
+| function | source |
+|---|---|
+| `network_lsi`, `flow_*`, `mfld_*` | Nitanda, Wu, Suzuki (AISTATS 2022); constants by Bakry-Emery and Holley-Stroock |
+| `fictitious_play_gap_bound` | Chen, Ren, Wang (2022), Nitanda et al. (2023) |
+| `averaging_*` | Nitanda, Wu, Suzuki (NeurIPS 2021) |
+| `sdca_*` | Oko, Suzuki, Nitanda, Wu (ICLR 2022); with |h| <= B in place of 1, derived |
+| `finite_particle_gap_bound` | Nitanda (2024); derived |
+| all others | derived |
+
+Log-Sobolev constants by Holley and Stroock are too small to set a horizon by: where the gap of the tests' logistic
+problem falls at a rate of 1.2, they promise 0.3 by the oscillation along the path, and 1e-6 as printed.
 """
 
 import math
@@ -21,6 +38,12 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax.theory.gaussian import stationary_variance
+from langevax.theory.lsi import holley_stroock, require_positive, strongly_log_concave
+
+Inputs = Float[np.ndarray, "n d"]
+Rows = Float[np.ndarray, " n"]
+"""One number a row."""
+Times = Float[np.ndarray, " times"]
 
 
 class LinearOptimum(NamedTuple):
@@ -28,8 +51,8 @@ class LinearOptimum(NamedTuple):
 
     mean: Float[np.ndarray, " d"]
     variance: float
-    outputs: Float[np.ndarray, " n"]
-    dual: Float[np.ndarray, " n"]
+    outputs: Rows
+    dual: Rows
     objective: float
     """P of the module docstring, with the entropy."""
     kl_objective: float
@@ -41,7 +64,7 @@ class LinearFlow(NamedTuple):
 
     mean: Float[np.ndarray, "times d"]
     covariance: Float[np.ndarray, "times d d"]
-    gap: Float[np.ndarray, " times"]
+    gap: Times
 
 
 class CloudVariance(NamedTuple):
@@ -51,9 +74,7 @@ class CloudVariance(NamedTuple):
     within: float
 
 
-def linear_optimum(
-    inputs: Float[np.ndarray, "n d"], targets: Float[np.ndarray, " n"], ridge: float, temperature: float
-) -> LinearOptimum:
+def linear_optimum(inputs: Inputs, targets: Rows, ridge: float, temperature: float) -> LinearOptimum:
     """q* = N(m*, temperature / (2 ridge) I), m* = (X^T X / n + 2 ridge)^{-1} X^T y / n (derived).
 
     >>> optimum = linear_optimum(np.eye(2), np.array([2.0, 0.0]), ridge=0.25, temperature=0.1)
@@ -69,9 +90,7 @@ def linear_optimum(
     return LinearOptimum(mean, temperature / (2 * ridge), outputs, outputs - y, objective, kl_objective)
 
 
-def linear_log_partition(
-    dual: Float[np.ndarray, " n"], inputs: Float[np.ndarray, "n d"], ridge: float, temperature: float
-) -> float:
+def linear_log_partition(dual: Rows, inputs: Inputs, ridge: float, temperature: float) -> float:
     """log Z(g) = (d/2) log(pi temperature / ridge) + |X^T g / n|^2 / (4 temperature ridge) (derived).
 
     >>> round(linear_log_partition(np.ones(1), np.ones((1, 1)), ridge=math.pi, temperature=1.0), 6)
@@ -84,13 +103,13 @@ def linear_log_partition(
 
 
 def linear_flow(
-    inputs: Float[np.ndarray, "n d"],
-    targets: Float[np.ndarray, " n"],
+    inputs: Inputs,
+    targets: Rows,
     ridge: float,
     temperature: float,
     start_mean: Float[np.ndarray, " d"],
     start_covariance: Float[np.ndarray, "d d"],
-    times: Float[np.ndarray, " times"],
+    times: Times,
 ) -> LinearFlow:
     """Law of the mean-field flow from a Gaussian start, at the given times.
 
@@ -117,12 +136,7 @@ def linear_flow(
 
 
 def linear_cloud_variance(
-    inputs: Float[np.ndarray, "n d"],
-    ridge: float,
-    temperature: float,
-    num_particles: int,
-    step_size: float,
-    integrator: str = "explicit",
+    inputs: Inputs, ridge: float, temperature: float, num_particles: int, step_size: float, integrator: str = "explicit"
 ) -> CloudVariance:
     """Stationary variances of N interacting linear particles under mean-field Langevin steps (derived).
 
@@ -146,13 +160,8 @@ def linear_cloud_variance(
 
 
 def linear_output_variance(
-    inputs: Float[np.ndarray, "n d"],
-    ridge: float,
-    temperature: float,
-    num_particles: int,
-    step_size: float,
-    integrator: str = "explicit",
-) -> Float[np.ndarray, " n"]:
+    inputs: Inputs, ridge: float, temperature: float, num_particles: int, step_size: float, integrator: str = "explicit"
+) -> Rows:
     """Stationary variance of the n outputs <mean particle, x_i> of N interacting linear particles (derived).
 
     The outputs' mean is that of the optimum: their weak error is zero. That of the risk is half the mean variance:
@@ -166,9 +175,7 @@ def linear_output_variance(
     return np.einsum("ij,jk,ik->i", x, cloud.of_mean, x)
 
 
-def finite_particle_gap(
-    inputs: Float[np.ndarray, "n d"], ridge: float, temperature: float, num_particles: int
-) -> float:
+def finite_particle_gap(inputs: Inputs, ridge: float, temperature: float, num_particles: int) -> float:
     """Optimal objective per particle of N linear particles, minus the mean-field optimum (derived).
 
     (1/N) inf L^N - L* = sum over eigenvalues s of X^T X / n of temperature / (2 N) log(1 + s / (2 ridge)); at
@@ -180,3 +187,183 @@ def finite_particle_gap(
     x = np.asarray(inputs, float)
     _, log_determinant = np.linalg.slogdet(np.eye(x.shape[1]) + x.T @ x / (len(x) * 2 * ridge))
     return float(temperature / (2 * num_particles) * log_determinant)
+
+
+def network_lsi(ridge: float, temperature: float, slope_bound: float, neuron_bound: float) -> float:
+    """alpha = (2 ridge / temperature) exp(-4 C B / temperature), |loss'| <= C and |h| <= B: as printed.
+
+    The data potential lies within C B, so that half the exponent would do: `potential_lsi` with oscillation 2 C B.
+
+    >>> round(network_lsi(ridge=0.5, temperature=1.0, slope_bound=1.0, neuron_bound=0.5), 6)
+    0.135335
+    """
+    return potential_lsi(ridge, temperature, 4 * slope_bound * neuron_bound)
+
+
+def potential_lsi(ridge: float, temperature: float, oscillation: float) -> float:
+    """alpha = (2 ridge / temperature) exp(-oscillation / temperature), oscillation = sup - inf of the data potential.
+
+    >>> round(potential_lsi(ridge=0.5, temperature=1.0, oscillation=2.0), 6)
+    0.135335
+    """
+    return holley_stroock(strongly_log_concave(2 * ridge, temperature), oscillation, temperature)
+
+
+def oscillation_bound(dual: Rows, oscillations: Rows) -> float:
+    """Of (1/n) sum_i g_i h_i: at most (1/n) sum_i |g_i| osc(h_i). Valid for one g; a path needs its largest.
+
+    >>> oscillation_bound(np.array([0.5, -1.0]), np.array([2.0, 2.0]))
+    1.5
+    """
+    return float(np.mean(np.abs(dual) * oscillations))
+
+
+def flow_gap_bound(start_gap: float, lsi_constant: float, temperature: float, times: Times) -> Times:
+    """P(q_t) - P* <= exp(-2 alpha temperature t) (P(q_0) - P*), along the mean-field Langevin flow.
+
+    >>> flow_gap_bound(2.0, lsi_constant=0.5, temperature=1.0, times=np.array([0.0, 1.0])).round(6)
+    array([2.      , 0.735759])
+    """
+    return start_gap * np.exp(-2 * lsi_constant * temperature * np.asarray(times, float))
+
+
+def flow_divergence_bound(start_gap: float, lsi_constant: float, temperature: float, time: float) -> float:
+    """min_{s <= t} KL(q_s || p_{q_s}) <= exp(-2 alpha T (t - 1)) / (2 alpha T^2) (P(q_0) - P*), T temperature, t >= 1.
+
+    >>> flow_divergence_bound(2.0, lsi_constant=0.5, temperature=1.0, time=1.0)
+    2.0
+    """
+    if time < 1:
+        raise ValueError(f"time is {time}; the bound holds from time 1 on.")
+    later = float(flow_gap_bound(start_gap, lsi_constant, temperature, np.array([time - 1]))[0])
+    return later / (2 * lsi_constant * temperature**2)
+
+
+def mfld_gap_bound(
+    start_gap: float, lsi_constant: float, temperature: float, step_size: float, num_steps: int, drift_error: float
+) -> float:
+    """P(q_k) - P* <= drift_error / (2 alpha temperature) + exp(-alpha temperature step_size k) (P(q_0) - P*).
+
+    For infinitely many particles. `drift_error`, the paper's delta, bounds E |grad U(theta_k) - grad U(theta_t)|^2
+    within a step and is of the order of the step size.
+
+    >>> round(mfld_gap_bound(2.0, 0.5, 1.0, step_size=0.1, num_steps=20, drift_error=0.01), 6)
+    0.745759
+    """
+    decay = math.exp(-lsi_constant * temperature * step_size * num_steps)
+    return drift_error / (2 * lsi_constant * temperature) + decay * start_gap
+
+
+def mfld_steps_needed(
+    start_gap: float, lsi_constant: float, temperature: float, step_size: float, accuracy: float
+) -> int:
+    """Fewest steps after which the second term of `mfld_gap_bound` is at most `accuracy`.
+
+    >>> mfld_steps_needed(2.0, lsi_constant=0.5, temperature=1.0, step_size=0.1, accuracy=0.02)
+    93
+    """
+    return math.ceil(max(math.log(start_gap / accuracy), 0) / (lsi_constant * temperature * step_size))
+
+
+def fictitious_play_gap_bound(start_gap: float, times: Times) -> Times:
+    """P(q_t) - P* <= exp(-t) (P(q_0) - P*) along dq/dt = p_q - q, whatever the log-Sobolev constant.
+
+    >>> fictitious_play_gap_bound(2.0, np.array([0.0, 1.0])).round(6)
+    array([2.      , 0.735759])
+    """
+    return start_gap * np.exp(-np.asarray(times, float))
+
+
+def fictitious_play_rounds_bound(
+    start_gap: float, rate: float, num_rounds: int, neuron_bound: float, convexity: float
+) -> float:
+    """P - P* <= (1 - a)^k (P(q_0) - P*) + a 2 B^2 / gamma, after k rounds q <- (1 - a) q + a p_q with |h| <= B.
+
+    >>> round(fictitious_play_rounds_bound(2.0, rate=0.1, num_rounds=10, neuron_bound=1.0, convexity=4.0), 6)
+    0.747357
+    """
+    return (1 - rate) ** num_rounds * start_gap + 2 * rate * neuron_bound**2 / convexity
+
+
+def averaging_weights(num_rounds: int) -> Float[np.ndarray, " rounds"]:
+    """2 t / (T (T + 3)) for t = 2..T + 1: the chance with which dual averaging returns its law t, made by t - 1 rounds.
+
+    >>> averaging_weights(2)
+    array([0.4, 0.6])
+    """
+    return 2 * np.arange(2, num_rounds + 2) / (num_rounds * (num_rounds + 3))
+
+
+def averaging_tempering(round_number: int) -> float:
+    """t / (t + 2): the share of ridge, and of the averaged slopes, in the law that round t makes.
+
+    >>> averaging_tempering(2)
+    0.5
+    """
+    return round_number / (round_number + 2)
+
+
+def sdca_condition(size: int, neuron_bound: float, temperature: float, convexity: float) -> float:
+    """kappa = n + B^2 / (temperature gamma).
+
+    >>> sdca_condition(size=100, neuron_bound=2.0, temperature=0.01, convexity=4.0)
+    200.0
+    """
+    require_positive("temperature", temperature)
+    require_positive("convexity", convexity)
+    return size + neuron_bound**2 / (temperature * convexity)
+
+
+def sdca_gap_bound(
+    start_gap: float, condition: float, num_steps: Float[np.ndarray, "*steps"]
+) -> Float[np.ndarray, "*steps"]:
+    """E[D* - D(g)] <= (1 - 1 / kappa)^t (D* - D(g_0)), with E_{p_g} h exact. kappa times it bounds E[P(p_g) - P*].
+
+    >>> sdca_gap_bound(1.0, condition=10.0, num_steps=np.array([0, 10])).round(6)
+    array([1.      , 0.348678])
+    """
+    return start_gap * (1 - 1 / condition) ** np.asarray(num_steps)
+
+
+def sdca_steps_needed(start_gap: float, condition: float, accuracy: float) -> int:
+    """Steps T >= kappa log(kappa (D* - D(g_0)) / accuracy), after which E[P(p_g) - P*] <= accuracy.
+
+    >>> sdca_steps_needed(0.5, condition=200.0, accuracy=0.01)
+    1843
+    """
+    return math.ceil(condition * max(math.log(condition * start_gap / accuracy), 0))
+
+
+def sdca_steps_in_print(size: int, temperature: float, convexity: float, accuracy: float) -> int:
+    """2 (n + 1 / (temperature gamma)) log((n + 1 / (temperature gamma)) n / accuracy): the paper's, for |h| <= 1.
+
+    It has room for the errors of particles, and a start whose gap is of order n at most.
+
+    >>> sdca_steps_in_print(size=100, temperature=0.01, convexity=1.0, accuracy=0.01)
+    5804
+    """
+    condition = sdca_condition(size, 1.0, temperature, convexity)
+    return math.ceil(2 * condition * math.log(condition * size / accuracy))
+
+
+def sdca_particles_needed(condition: float, neuron_bound: float, convexity: float, accuracy: float) -> int:
+    """M >= kappa B^2 / (gamma accuracy) independent particles, for a floor of `accuracy` under the duality gap.
+
+    An error |z - E_{p_g} h|^2 <= e leaves D* - D of order e / gamma and a duality gap of order kappa e / gamma.
+
+    >>> sdca_particles_needed(200.0, neuron_bound=1.0, convexity=1.0, accuracy=0.01)
+    20000
+    """
+    return math.ceil(condition * neuron_bound**2 / (convexity * accuracy))
+
+
+def finite_particle_gap_bound(variances: Rows, convexity: float, num_particles: int) -> float:
+    """(1/N) inf L^N - P* <= (1 / (2 gamma N)) (1/n) sum_i Var_{q*}(h_i), for N interacting particles.
+
+    L^N is the free energy of all of them. For the squared loss it is exactly the excess risk, in expectation, of N
+    independent particles of q*.
+
+    >>> finite_particle_gap_bound(np.array([1.0, 3.0]), convexity=1.0, num_particles=100)
+    0.01
+    """
+    return float(np.mean(variances) / (2 * convexity * num_particles))

@@ -9,12 +9,24 @@ all that first and second moments see. Coordinates share batches but their own m
 Every recursion returns moments at steps 0..num_steps, start included; steps k with k % period == 0 take the
 full gradient. Cost: O(size d) once and O(d) per step. Kinoshita and Suzuki (NeurIPS 2022), algorithms SVRG-LD
 and SARAH-LD, with their gamma = 1 / temperature; the recursions and the leading orders are derived.
+
+With a control variate at a fixed centre (Baker, Fearnhead, Fox and Nemeth, Statistics and Computing 2019; Chewi,
+Log-Concave Sampling, 10.1) the gradient is
+
+    v = grad f_I(x) - grad f_I(center) + grad F(center)  =  A x + (h - A) center + c_bar
+
+so the chain is SGLD with slopes (h - a_i) center + c_bar in place of c_i (derived): with the centre at the mode and a
+target that narrows there, the noise of its gradients narrows too.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+
+Components = Float[np.ndarray, "size d"]
+"""Curvatures or slopes of all components."""
+Vector = Float[np.ndarray, " d"]
 
 
 class Moments(NamedTuple):
@@ -57,10 +69,10 @@ def evaluations_per_epoch(size: int, batch_size: int, period: int) -> int:
 
 
 def ld_moments(
-    curvatures: Float[np.ndarray, "size d"],
-    slopes: Float[np.ndarray, "size d"],
-    start_mean: Float[np.ndarray, " d"],
-    start_second: Float[np.ndarray, " d"],
+    curvatures: Components,
+    slopes: Components,
+    start_mean: Vector,
+    start_second: Vector,
     *,
     step_size: float,
     temperature: float,
@@ -77,10 +89,10 @@ def ld_moments(
 
 
 def sgld_moments(
-    curvatures: Float[np.ndarray, "size d"],
-    slopes: Float[np.ndarray, "size d"],
-    start_mean: Float[np.ndarray, " d"],
-    start_second: Float[np.ndarray, " d"],
+    curvatures: Components,
+    slopes: Components,
+    start_mean: Vector,
+    start_second: Vector,
     *,
     step_size: float,
     temperature: float,
@@ -101,10 +113,10 @@ def sgld_moments(
 
 
 def svrg_moments(
-    curvatures: Float[np.ndarray, "size d"],
-    slopes: Float[np.ndarray, "size d"],
-    start_mean: Float[np.ndarray, " d"],
-    start_second: Float[np.ndarray, " d"],
+    curvatures: Components,
+    slopes: Components,
+    start_mean: Vector,
+    start_second: Vector,
     *,
     step_size: float,
     temperature: float,
@@ -146,10 +158,10 @@ def svrg_moments(
 
 
 def sarah_moments(
-    curvatures: Float[np.ndarray, "size d"],
-    slopes: Float[np.ndarray, "size d"],
-    start_mean: Float[np.ndarray, " d"],
-    start_second: Float[np.ndarray, " d"],
+    curvatures: Components,
+    slopes: Components,
+    start_mean: Vector,
+    start_second: Vector,
     *,
     step_size: float,
     temperature: float,
@@ -189,14 +201,8 @@ def sarah_moments(
 
 
 def sgld_excess_variance(
-    curvatures: Float[np.ndarray, "size d"],
-    slopes: Float[np.ndarray, "size d"],
-    *,
-    step_size: float,
-    temperature: float,
-    batch_size: int,
-    replace: bool,
-) -> Float[np.ndarray, " d"]:
+    curvatures: Components, slopes: Components, *, step_size: float, temperature: float, batch_size: int, replace: bool
+) -> Vector:
     """Stationary variance of SGLD in excess of LD, as a fraction of the target's temperature / h, leading order.
 
     step_size Xi Var(grad f_i) / (2 temperature), the variance over components under the target (derived).
@@ -213,8 +219,8 @@ def sgld_excess_variance(
 
 
 def svrg_excess_variance(
-    curvatures: Float[np.ndarray, "size d"], *, step_size: float, batch_size: int, period: int, replace: bool
-) -> Float[np.ndarray, " d"]:
+    curvatures: Components, *, step_size: float, batch_size: int, period: int, replace: bool
+) -> Vector:
     """Stationary variance of SVRG-LD in excess of LD, as a fraction of the target's, leading order.
 
     Xi Var(a_i) step_size^2 (period - 1) / 2, for period step_size h << 1 (derived).
@@ -227,8 +233,8 @@ def svrg_excess_variance(
 
 
 def sarah_excess_variance(
-    curvatures: Float[np.ndarray, "size d"], *, step_size: float, batch_size: int, period: int, replace: bool
-) -> Float[np.ndarray, " d"]:
+    curvatures: Components, *, step_size: float, batch_size: int, period: int, replace: bool
+) -> Vector:
     """Stationary variance of SARAH-LD in excess of LD, as a fraction of the target's, leading order.
 
     Xi Var(a_i) step_size^2 (period - 1) (2 period - 1) / 6, for period step_size h << 1 (derived):
@@ -278,3 +284,38 @@ def _unbiased_moments(
         first.append(shrink * x - step_size * law.slope)
         second.append(shrink2 * x2 - 2 * step_size * cross * x + constant)
     return Moments(np.stack(first), np.stack(second))
+
+
+def control_variate_moments(
+    curvatures: Components,
+    slopes: Components,
+    start_mean: Vector,
+    start_second: Vector,
+    *,
+    center: Vector,
+    step_size: float,
+    temperature: float,
+    batch_size: int,
+    num_steps: int,
+    replace: bool,
+) -> Moments:
+    """E x and E x^2 at steps 0..num_steps; cost: size component gradients once, then 2 batch_size a step.
+
+    >>> a, c, x = np.ones((2, 1)), np.array([[-1.0], [1.0]]), np.zeros(1)
+    >>> control_variate_moments(  # equal curvatures: no noise but the chain's own
+    ...     a, c, x, x, center=x, step_size=0.5, temperature=1.0, batch_size=1, num_steps=1, replace=True
+    ... ).second.ravel()
+    array([0., 1.])
+    """
+    a, c = np.asarray(curvatures, float), np.asarray(slopes, float)
+    return sgld_moments(
+        a,
+        (a.mean(axis=0) - a) * center + c.mean(axis=0),
+        start_mean,
+        start_second,
+        step_size=step_size,
+        temperature=temperature,
+        batch_size=batch_size,
+        num_steps=num_steps,
+        replace=replace,
+    )

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+Batch = Float[np.ndarray, "*batch"]
 MAX_DEGREE = 400
 NEGLIGIBLE = 1e-15
 """Share of E k^2 that the degrees left out may have."""
@@ -60,7 +61,7 @@ def relu_product(
     return lengths * (np.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi * u.shape[-1])
 
 
-def excess_risk(network: Network, teacher: Network) -> Float[np.ndarray, "*batch"]:
+def excess_risk(network: Network, teacher: Network) -> Batch:
     """E (f(x) - f*(x))^2 of networks against one teacher; leading axes are those of `network`.
 
     Exact to rounding: about 1e-16 of E f^2 + E f*^2. Many outer weights (..., m) may share one inner (m, d), at the
@@ -107,7 +108,7 @@ def kernel_excess_risk(
     inputs: Float[np.ndarray, "n d"],
     coefficients: Float[np.ndarray, "*batch n"],
     teacher: Network,
-) -> Float[np.ndarray, "*batch"]:
+) -> Batch:
     """E (sum_i c_i k(x_i, x) - f*(x))^2 for k(x, y) = profile(x . y): kernel ridge, NTK, Nystroem.
 
     Several vectors of coefficients (other penalties) share the work, which is n^2 for each degree that matters. Where

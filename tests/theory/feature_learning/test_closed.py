@@ -14,7 +14,7 @@ from langevax.theory.feature_learning import (
     improvement,
     kernel_floor,
 )
-from langevax.theory.feature_learning.marchenko_pastur import traces
+from langevax.theory.feature_learning.small_step import traces
 
 SETTING: dict[str, Any] = {"neurons_per_dim": 2.0, "ridge": 1e-3, "student": "erf", "teacher": "erf", "noise": 0.1}
 RATIOS = np.array([1, 2.5, 4, 8])

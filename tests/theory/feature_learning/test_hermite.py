@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.special import erf
 
 from langevax.theory.feature_learning import activation, hermite_coefficients, kernel_floor, tau_star
-from langevax.theory.feature_learning.hermite import gaussian_moments, gaussian_moments_on_host, is_traceable
+from langevax.theory.feature_learning.activations import gaussian_moments, gaussian_moments_on_host, is_traceable
 
 
 def expectation(function, kinks=()):

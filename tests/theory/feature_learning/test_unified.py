@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from langevax.theory.feature_learning import activation, errors_one_step, kernel_floor
-from langevax.theory.feature_learning.long_step import student_and_teacher, tables_of_point
-from langevax.theory.feature_learning.unified import unified
+from langevax.theory.feature_learning import activation, errors_one_step, kernel_floor, unified
+from langevax.theory.feature_learning.one_step import student_and_teacher, tables_of_point
 from tests.errorbars import assert_mean
 
 SETTING = {"neurons_per_dim": 2.0, "ridge": 1e-3, "student": "erf", "teacher": "erf", "noise": 0.1}

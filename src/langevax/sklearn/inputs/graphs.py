@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from langevax import checks
 from langevax.sklearn.parameters import count
 from langevax.sklearn.persistence import saved_class
-from langevax.spaces.eigenpairs import leading, with_fixed_signs
+from langevax.spaces.tabulated import leading, with_fixed_signs
 
 Label = tuple[str, str]
 """Kind and name: labels of all types in one order."""

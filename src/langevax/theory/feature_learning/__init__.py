@@ -9,31 +9,41 @@ global flag and return NumPy. In one's own `jax.jit`, `grad` or `vmap` the trace
 `gaussian_design`, `random_features` of a spectrum.
 """
 
-from langevax.theory.feature_learning.arguments import Errors
+from langevax.theory.feature_learning.activations import (
+    Activation,
+    Coefficients,
+    LargeStep,
+    activation,
+    hermite_coefficients,
+    kernel_floor,
+    tau_star,
+)
 from langevax.theory.feature_learning.classification import Classification, classify_gaussian_design
-from langevax.theory.feature_learning.closed import closed_form
-from langevax.theory.feature_learning.conventions import ridge_from, step_size_from
-from langevax.theory.feature_learning.floors import LargeStep, kernel_floor, tau_star
-from langevax.theory.feature_learning.gaussian_design import (
+from langevax.theory.feature_learning.equivalents import (
     GaussianDesign,
+    RandomFeatures,
     errors_gaussian_design,
+    errors_given_weights,
     gaussian_design,
     gaussian_equivalent,
-    risk_gaussian_design,
-)
-from langevax.theory.feature_learning.given_weights import errors_given_weights, risk_given_weights
-from langevax.theory.feature_learning.hermite import Activation, Coefficients, activation, hermite_coefficients
-from langevax.theory.feature_learning.one_step import errors_one_step, improvement, risk_one_step
-from langevax.theory.feature_learning.optimal import Optimum, optimal_ridge, optimal_step_size
-from langevax.theory.feature_learning.random_features import (
-    RandomFeatures,
     random_feature_equivalent,
     random_features,
+    risk_gaussian_design,
+    risk_given_weights,
 )
-from langevax.theory.feature_learning.spectrum import Spectrum, bulk_density, spectrum_one_step
-from langevax.theory.feature_learning.spiked import spiked
-from langevax.theory.feature_learning.tables import after_step, moments_after_step
-from langevax.theory.feature_learning.unified import unified
+from langevax.theory.feature_learning.large_step import after_step, moments_after_step, spiked, unified
+from langevax.theory.feature_learning.numerics import Errors
+from langevax.theory.feature_learning.one_step import (
+    Optimum,
+    errors_one_step,
+    improvement,
+    optimal_ridge,
+    optimal_step_size,
+    ridge_from,
+    risk_one_step,
+    step_size_from,
+)
+from langevax.theory.feature_learning.small_step import Spectrum, bulk_density, closed_form, spectrum_one_step
 
 __all__ = [
     "Activation",

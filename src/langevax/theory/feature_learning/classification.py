@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from langevax.theory.feature_learning.arguments import nonnegative, positive
-from langevax.theory.feature_learning.gaussian_design import GaussianDesign, spectrum_of
+from langevax.theory.feature_learning.equivalents import GaussianDesign, spectrum_of
+from langevax.theory.feature_learning.numerics import nonnegative, positive
 
 NODES, WIDTH = 1201, 8.0
 """Of the trapezoidal rule over h: kinks of the hinge cost 1e-6."""
@@ -119,10 +119,10 @@ def _logistic(h: np.ndarray, V: float) -> np.ndarray:
         low, high = np.where(value > gap, gap, low), np.where(value > gap, high, gap)
         newton = gap - (gap - value) / (1 + V * value * (1 - value))
         inside = (newton > low) & (newton < high)
-        moved = np.where(inside, newton, (low + high) / 2)
-        if np.max(np.abs(moved - gap)) < 1e-15:
+        new = np.where(inside, newton, (low + high) / 2)
+        if np.max(np.abs(new - gap)) < 1e-15:
             break
-        gap = moved
+        gap = new
     return gap
 
 

@@ -1,23 +1,50 @@
-"""The risk of a two-layer network whose first layer took one gradient step, and what the step gained."""
+"""Risk after one gradient step on the first layer, the ridge and step size of least risk, and other papers' units.
+
+In Ba et al. (NeurIPS 2022), f(x) = a^T s(W^T x) / sqrt(N) with a ~ N(0, 1/N), the step is
+
+    W1 = W0 - step_size sqrt(N) grad_W (1 / 2n) sum_i (y_i - f(x_i))^2
+
+and the ridge that of 1/n |y - S w|^2 + ridge |w|^2 on features S = s(X W1): with Phi = S / sqrt(N) and
+a = sqrt(N) w the same as 1/n |y - Phi a|^2 + (ridge / N) |a|^2. Optima are found on a grid over decades, then by
+bisection on the derivative of the risk, which goes through the fixed points by the implicit function theorem.
+"""
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array, lax
 
-from langevax.theory.feature_learning.arguments import (
+from langevax.theory.feature_learning.activations import Activation, Coefficients, Function, is_traceable
+from langevax.theory.feature_learning.large_step import (
+    Tables,
+    after_step,
+    moments_after_step,
+    readout_nodes,
+    spiked,
+    unified,
+)
+from langevax.theory.feature_learning.numerics import (
     Errors,
     Numbers,
     as_numpy,
     broadcast_call,
     centred,
     check_numbers,
+    nonnegative,
     positive,
 )
-from langevax.theory.feature_learning.closed import ClosedForm, closed_form
-from langevax.theory.feature_learning.hermite import Function
-from langevax.theory.feature_learning.long_step import long_step_risk
-from langevax.theory.feature_learning.tables import readout_nodes
+from langevax.theory.feature_learning.small_step import ClosedForm, closed_form
 
 _closed_form = jax.jit(closed_form)
+
+Named = tuple[Activation, Activation, Coefficients, Coefficients, str, bool]
+"""Student, teacher, their coefficients, readout, unit_rows."""
+Number = float | Array
 
 
 def risk_one_step(
@@ -41,8 +68,8 @@ def risk_one_step(
         W1 = W0 - step_size sqrt(N) grad_W 1/(2 n0) sum_i (y_i - a^T student(W^T x_i) / sqrt(N))^2      at W = W0
         w  = argmin 1/n sum_i (y_i - <w, student(W1^T x_i)>)^2 + ridge |w|^2      on n new samples
 
-    n0 / d = `gradient_samples_per_dim`, by default that of the ridge. `conventions` translates other papers' step
-    sizes and ridges. Of the methods,
+    n0 / d = `gradient_samples_per_dim`, by default that of the ridge. `step_size_from` and `ridge_from` convert other
+    papers' step sizes and ridges. Of the methods,
 
         closed    steps of size Theta(1), any `readout`, infinitely many neurons; microseconds a point
         unified   any step, of order sqrt(num_neurons) as well; milliseconds a point
@@ -108,8 +135,8 @@ def errors_one_step(
         gradient_samples_per_dim = samples_per_dim
     numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
     if method == "closed":
-        found = _closed(*numbers)
-        return Errors(found.risk, found.training_error)
+        closed = _closed(*numbers)
+        return Errors(closed.risk, closed.training_error)
     if num_neurons is None:
         raise ValueError(f'method "{method}" needs num_neurons, got None; pass the number of neurons N.')
     if method == "spiked" and readout != "constant":
@@ -157,7 +184,293 @@ def improvement(
     >>> round(improvement(4.0, 2.0, 1e-3, 1.0, "erf", "erf", noise=0.1), 6)
     0.004879
     """
-    found = _closed(
+    closed = _closed(
         samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim
     )
-    return as_numpy(found.improvement)
+    return as_numpy(closed.improvement)
+
+
+def long_step_risk(
+    method: str,
+    samples_per_dim: Numbers,
+    neurons_per_dim: Numbers,
+    ridge: Numbers,
+    step_size: Numbers,
+    student: Function,
+    teacher: Function,
+    noise: Numbers,
+    gradient_samples_per_dim: Numbers,
+    num_neurons: Numbers,
+    readout: str,
+    unit_rows: bool,
+) -> Errors:
+    """`unified` or `spiked` at every point, one after the other; the moments are traced where the functions are."""
+    named = (*student_and_teacher(student, teacher), readout, unit_rows)
+
+    def core(
+        samples: Array, neurons: Array, ridge: Array, step: Array, noise: Array, gradient_samples: Array, total: Array
+    ) -> Errors:
+        points = (step, total, noise, gradient_samples)
+        tables = make_tables(named, *points)
+        if method == "spiked":
+            return _spiked(tables, samples, neurons, ridge, noise)
+        return _unified(tables, samples, neurons, total, ridge, noise)
+
+    numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim, num_neurons)
+    errors = broadcast_call(core, *numbers)
+    if np.any(np.isnan(errors.risk)):
+        ridges = np.broadcast_to(ridge, np.shape(errors.risk))[np.isnan(errors.risk)]
+        raise RuntimeError(
+            f"the fixed point was not found where ridge is {np.max(ridges):.3g}, as happens at samples as many as "
+            "neurons and hardly a ridge; pass a larger ridge, or samples_per_dim a little off neurons_per_dim."
+        )
+    return errors
+
+
+def student_and_teacher(
+    student: Function, teacher: Function
+) -> tuple[Activation, Activation, Coefficients, Coefficients]:
+    """Both with their coefficients; raise unless centred, and where E student'^2 is not finite."""
+    (s, of_student), (target, of_teacher) = centred("student", student), centred("teacher", teacher)
+    if not np.isfinite(of_student.slope_rest):
+        raise ValueError(f"student must not jump, as its gradient would not exist, got {student!r}; pass a smooth one.")
+    return s, target, of_student, of_teacher
+
+
+def tables_of_point(
+    named: Named, xp: ModuleType, step: Number, total: Number, noise: Number, gradient_samples: Number
+) -> Tables:
+    """Tables of student, teacher, their coefficients, readout, unit_rows at one point."""
+    student, teacher, of_student, of_teacher, readout, unit_rows = named
+    readouts, shares = readout_nodes(readout)
+    aligned = after_step(of_student, of_teacher, readouts, step, total, noise, gradient_samples, xp)
+    return moments_after_step(student, teacher, aligned, shares, unit_rows, xp)
+
+
+def make_tables(named: Named, *points: Array) -> Tables:
+    """Tables of all points (step size, number of neurons, noise, gradient's samples per dimension), stacked."""
+    is_traced = is_traceable(named[0]) and is_traceable(named[1])
+    return (_traced_tables if is_traced else _host_tables)(named, *points)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _traced_tables(named: Named, *points: Array) -> Tables:
+    return jax.lax.map(lambda point: tables_of_point(named, jnp, *point), points)
+
+
+def _host_tables(named: Named, *points: Array) -> Tables:
+    tables = [tables_of_point(named, np, *(float(v) for v in point)) for point in zip(*points, strict=True)]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
+
+
+@jax.jit
+def _unified(tables: Tables, *numbers: Array) -> Errors:
+    return jax.lax.map(lambda point: unified(*point[:-1], tables=point[-1]), (*numbers, tables))
+
+
+@jax.jit
+def _spiked(tables: Tables, *numbers: Array) -> Errors:
+    return jax.lax.map(lambda point: spiked(*point[:-1], tables=point[-1]), (*numbers, tables))
+
+
+RIDGE_BOUNDS, STEP_BOUNDS = (1e-8, 1e4), (1e-3, 1e3)
+GRID, HALVINGS = 33, 40
+
+
+class Optimum(NamedTuple):
+    """Minimiser and least risk; an end of the range where the risk still falls at that end."""
+
+    at: Any
+    risk: Any
+
+
+def optimal_ridge(
+    samples_per_dim: Numbers,
+    neurons_per_dim: Numbers,
+    step_size: Numbers,
+    student: Function,
+    teacher: Function,
+    noise: Numbers,
+    gradient_samples_per_dim: Numbers | None = None,
+    num_neurons: Numbers | None = None,
+    readout: str = "gaussian",
+    unit_rows: bool = False,
+    bounds: tuple[float, float] = RIDGE_BOUNDS,
+) -> Optimum:
+    """The ridge within `bounds` of least risk; other arguments as in `risk_one_step`.
+
+    By the closed form, or where `num_neurons` is given by the unified theory.
+
+    >>> best = optimal_ridge(2.0, 2.0, 1.0, "erf", "erf", noise=0.1)  # where samples are as many as neurons
+    >>> round(best.at, 4), round(best.risk, 4)
+    (0.0648, 0.1436)
+    """
+    if gradient_samples_per_dim is None:
+        gradient_samples_per_dim = samples_per_dim
+    positive(bounds=bounds)
+    check_numbers(samples_per_dim, neurons_per_dim, 1.0, step_size, noise, gradient_samples_per_dim)
+    if num_neurons is None:
+        coefficients = _coefficients(student, teacher)
+        numbers = (samples_per_dim, neurons_per_dim, step_size, noise, gradient_samples_per_dim)
+        return broadcast_call(_closed_ridge, *bounds, *numbers, *coefficients)
+    positive(num_neurons=num_neurons)
+    named = (*student_and_teacher(student, teacher), readout, unit_rows)
+
+    def core(*numbers: Array) -> Optimum:
+        low, high, samples, neurons, step, noise, gradient_samples, total = numbers
+        tables = make_tables(named, step, total, noise, gradient_samples)
+        return _unified_ridge(low, high, samples, neurons, total, noise, tables)
+
+    numbers = (samples_per_dim, neurons_per_dim, step_size, noise, gradient_samples_per_dim, num_neurons)
+    return broadcast_call(core, *bounds, *numbers)
+
+
+def optimal_step_size(
+    samples_per_dim: Numbers,
+    neurons_per_dim: Numbers,
+    ridge: Numbers,
+    student: Function,
+    teacher: Function,
+    noise: Numbers,
+    gradient_samples_per_dim: Numbers | None = None,
+    *,
+    num_neurons: Numbers,
+    readout: str = "gaussian",
+    unit_rows: bool = False,
+    bounds: tuple[float, float] = STEP_BOUNDS,
+) -> Optimum:
+    """The step size within `bounds` of least risk by the unified theory, other arguments as in `risk_one_step`.
+
+    The closed form has no optimum: in all cases tried, longer steps gain more.
+
+    Raises:
+        ValueError: a student or teacher that JAX cannot differentiate.
+
+    >>> best = optimal_step_size(8.0, 2.0, 1e-2, "erf", "erf", noise=0.1, num_neurons=1000, readout="constant")
+    >>> round(best.at, 1), round(best.risk, 4)
+    (97.5, 0.0194)
+    """
+    if gradient_samples_per_dim is None:
+        gradient_samples_per_dim = samples_per_dim
+    positive(bounds=bounds, num_neurons=num_neurons)
+    check_numbers(samples_per_dim, neurons_per_dim, ridge, 1.0, noise, gradient_samples_per_dim)
+    named = (*student_and_teacher(student, teacher), readout, unit_rows)
+    for name, function in (("student", named[0]), ("teacher", named[1])):
+        if not is_traceable(function):
+            raise ValueError(f"{name} must be a function of JAX to be differentiated; pass jnp.tanh, not np.tanh.")
+    numbers = (samples_per_dim, neurons_per_dim, ridge, noise, gradient_samples_per_dim, num_neurons)
+    return broadcast_call(functools.partial(_unified_step, named), *bounds, *numbers)
+
+
+def _coefficients(student: Function, teacher: Function) -> tuple[float, float, float, float]:
+    (_, s), (_, target) = centred("student", student), centred("teacher", teacher)
+    return s.linear, s.rest, target.linear, target.rest
+
+
+@jax.jit
+def _closed_ridge(*numbers: Array) -> Optimum:
+    def one(low: Array, high: Array, samples: Array, neurons: Array, step: Array, *others: Array) -> Optimum:
+        return _least(lambda ridge: closed_form(samples, neurons, ridge, step, *others).risk, low, high)
+
+    return jax.vmap(one)(*numbers)
+
+
+@jax.jit
+def _unified_ridge(*numbers_and_tables: Any) -> Optimum:
+    def one(point: tuple[Any, ...]) -> Optimum:
+        low, high, samples, neurons, total, noise, tables = point
+        return _least(lambda ridge: unified(samples, neurons, total, ridge, noise, tables).risk, low, high)
+
+    return lax.map(one, numbers_and_tables)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _unified_step(named: Named, *numbers: Array) -> Optimum:
+    def one(point: tuple[Array, ...]) -> Optimum:
+        low, high, samples, neurons, ridge, noise, gradient_samples, total = point
+
+        def risk(step: Array) -> Array:
+            tables = tables_of_point(named, jnp, step, total, noise, gradient_samples)
+            return unified(samples, neurons, total, ridge, noise, tables).risk
+
+        return _least(risk, low, high)
+
+    return lax.map(one, numbers)
+
+
+def _least(risk: Callable[[Array], Array], low: Array, high: Array) -> Optimum:
+    """Traced: the best of the grid, then where the derivative changes sign between its neighbours."""
+
+    def at(x: Array) -> Array:
+        return risk(jnp.exp(x))
+
+    grid = jnp.linspace(jnp.log(low), jnp.log(high), GRID)
+    best = jnp.argmin(lax.map(at, grid))
+    ends = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, GRID - 1)]
+
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        falls = jax.jvp(at, (middle,), (jnp.ones_like(middle),))[1] < 0
+        return jnp.where(falls, middle, low), jnp.where(falls, high, middle)
+
+    low, high = lax.fori_loop(0, HALVINGS, halve, ends)
+    best = jnp.exp((low + high) / 2)
+    return Optimum(best, risk(best))
+
+
+STEP_SIZE_UNITS = ("ba", "raw", "mean field", "cui", "giant step", "moniri")
+RIDGE_UNITS = ("ba", "kernel", "sum", "gcm", "random features")
+
+
+def step_size_from(step_size: Numbers, convention: str, num_neurons: Numbers) -> float | np.ndarray:
+    """Return the step size in this package's units; `convention` is that of the argument, numbers broadcast.
+
+        ba           itself; so Moniri et al. (2023), whose f has no 1 / sqrt(N): "moniri"
+        raw          a rate in front of the gradient in W of the loss 1/2 E (y - f)^2:  / sqrt(N)
+        giant step   Dandi et al. (2023), raw as well: eta = 2 p there is 2 sqrt(p) here
+        mean field   f = 1/N sum a_i s(<w_i, x>), a_i ~ N(0, 1), a rate in front of N times the gradient:  sqrt(N)
+        cui          Cui et al. (2024), a = 1 / sqrt(N), eta~:  sqrt(N)
+
+    A raw rate of sqrt(N) is a step of 1 here, a raw rate of N the large step sqrt(N).
+
+    >>> step_size_from(1000, "raw", num_neurons=1000) == step_size_from(1.0, "cui", num_neurons=1000) == 1000**0.5
+    True
+    """
+    nonnegative(step_size=step_size)
+    positive(num_neurons=num_neurons)
+    step, root = np.asarray(step_size, float), np.sqrt(np.asarray(num_neurons, float))
+    match convention:
+        case "ba" | "moniri":
+            return as_numpy(step + 0 * root)
+        case "raw" | "giant step":
+            return as_numpy(step / root)
+        case "mean field" | "cui":
+            return as_numpy(step * root)
+    raise ValueError(f"convention is {convention!r}; pass one of {', '.join(STEP_SIZE_UNITS)}.")
+
+
+def ridge_from(ridge: Numbers, convention: str, num_neurons: Numbers, num_samples: Numbers) -> float | np.ndarray:
+    """Return the ridge in this package's units; `convention` is that of the argument, numbers broadcast.
+
+        ba                itself: 1/n |y - Phi a|^2 + (ridge / N) |a|^2
+        kernel            Phi Phi^T + ridge I:  N / n
+        sum               |y - S w|^2 + ridge |w|^2, scikit-learn's Ridge on the features:  1 / n
+        gcm               |y - S w / sqrt(N)|^2 + ridge |w|^2 of Loureiro, Cui, Dandi et al.:  N / n
+        random features   Defilippis et al., the same:  N / n
+
+    A fixed ridge of the last four is not a fixed ridge here as n varies.
+
+    >>> ridge_from(1.0, "gcm", num_neurons=200, num_samples=np.array([100, 400]))
+    array([2. , 0.5])
+    """
+    positive(ridge=ridge, num_neurons=num_neurons, num_samples=num_samples)
+    original, N, n = (np.asarray(v, float) for v in (ridge, num_neurons, num_samples))
+    match convention:
+        case "ba":
+            return as_numpy(original + 0 * N * n)
+        case "kernel" | "gcm" | "random features":
+            return as_numpy(original * N / n)
+        case "sum":
+            return as_numpy(original / n + 0 * N)
+    raise ValueError(f"convention is {convention!r}; pass one of {', '.join(RIDGE_UNITS)}.")

@@ -6,16 +6,22 @@ With z ~ N(0, 1) and an activation s,
 
 A smooth s is integrated by the trapezoidal rule, whose error falls exponentially; one with kinks by Gauss-Legendre
 between them. Teachers f*(x) = s*(<x, beta>), |beta| = 1, are described by the same numbers.
+
+`kernel_floor` and `tau_star` are the two numbers that the risk after one large step lies between: what kernels cannot
+go below, and what a large step can reach (Ba et al., NeurIPS 2022, Proposition 1 and Theorem 7).
 """
 
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from scipy.optimize import minimize_scalar
 from scipy.special import erf
 
 WIDTH = 10.0
@@ -44,21 +50,21 @@ class Activation:
     kinks: tuple[float, ...] = ()
     offset: float = 0.0
 
-    def traced(self, x: jax.Array) -> jax.Array:
+    def traced(self, x: Array) -> Array:
         """Its values as part of a JAX program."""
         return self.function(x) - self.offset
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """Its values in NumPy; a JAX function serves as well."""
         with jax.enable_x64():
-            found = np.asarray(self.on_host(x), float)
-        if found.shape != x.shape:
-            raise ValueError(f"the activation maps shape {x.shape} to {found.shape}; pass an elementwise function.")
-        return found - self.offset
+            values = np.asarray(self.on_host(x), float)
+        if values.shape != x.shape:
+            raise ValueError(f"the activation maps shape {x.shape} to {values.shape}; pass an elementwise function.")
+        return values - self.offset
 
 
 Function = str | Activation | Callable[[Any], Any]
-"""What students and teachers may be given as."""
+"""Accepted as student or teacher."""
 
 
 class Coefficients(NamedTuple):
@@ -137,7 +143,7 @@ def _coefficients(made: Activation) -> Coefficients:
     return Coefficients(mean, linear, float(np.sqrt(rest)) if rest > 1e-28 * square else 0.0, slope_rest)
 
 
-def gaussian_moments(made: Activation, shift: jax.Array, scale: jax.Array) -> tuple[jax.Array, ...]:
+def gaussian_moments(made: Activation, shift: Array, scale: Array) -> tuple[Array, ...]:
     """E s, E z s, E s^2 and E (z^2 - 1) s / 2 of s(shift + scale z); traced, elementwise in `shift` and `scale` > 0."""
     z, weights = _moving_nodes(made.kinks, shift, scale, jnp)
     return _four(z, weights, made.traced(shift[..., None] + scale[..., None] * z))
@@ -159,7 +165,7 @@ def gaussian_nodes(kinks: tuple[float, ...], *, again: bool = False) -> tuple[np
 
 
 def is_traceable(made: Activation) -> bool:
-    """Whether the function can be part of a JAX program."""
+    """Return whether the function can be part of a JAX program."""
     try:
         jax.eval_shape(made.traced, jax.ShapeDtypeStruct((2,), np.float32))
     except (TypeError, jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
@@ -171,7 +177,7 @@ def _four(z: Any, weights: Any, values: Any) -> tuple[Any, ...]:
     return tuple((weights * f).sum(-1) for f in (values, z * values, values**2, (z**2 - 1) / 2 * values))
 
 
-def _moving_nodes(kinks: tuple[float, ...], shift: Any, scale: Any, xp: Any) -> tuple[Any, Any]:
+def _moving_nodes(kinks: tuple[float, ...], shift: Any, scale: Any, xp: ModuleType) -> tuple[Any, Any]:
     """Nodes and weights along a last axis for functions of shift + scale z that bend at `kinks`."""
     if not kinks:
         return gaussian_nodes(())
@@ -180,7 +186,7 @@ def _moving_nodes(kinks: tuple[float, ...], shift: Any, scale: Any, xp: Any) -> 
     return _between(xp.stack([-whole, *ends, whole], -1), PIECE_NODES, xp)
 
 
-def _between(ends: Any, nodes: int, xp: Any) -> tuple[Any, Any]:
+def _between(ends: Any, nodes: int, xp: ModuleType) -> tuple[Any, Any]:
     """Gauss-Legendre between neighbouring ends of the last axis, times the normal density."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
     half, middle = (ends[..., 1:] - ends[..., :-1]) / 2, (ends[..., 1:] + ends[..., :-1]) / 2
@@ -190,7 +196,7 @@ def _between(ends: Any, nodes: int, xp: Any) -> tuple[Any, Any]:
     return z.reshape(flat), weights.reshape(flat)
 
 
-def _density(z: Any, xp: Any) -> Any:
+def _density(z: Any, xp: ModuleType) -> Any:
     return xp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
 
 
@@ -208,3 +214,55 @@ def _slopes(made: Activation, z: np.ndarray) -> np.ndarray:
 
 def _sorted(kinks: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(float(k) for k in kinks))
+
+
+SLOPES = np.concatenate([[0.0], np.geomspace(0.05, 100, 12)])
+"""Where the search for the best slope starts, with either sign."""
+
+
+class LargeStep(NamedTuple):
+    """The best that an infinitely wide network of one large step comes to, and the slope it does that with."""
+
+    tau: float
+    slope: float
+
+
+def kernel_floor(teacher: Function) -> float:
+    """s2^2, the teacher's variance beyond its linear part: no rotation-invariant kernel and no small step goes below.
+
+    It holds in the proportional limit for kernel ridge, random features, the NTK, and steps of size Theta(1).
+
+    >>> round(kernel_floor("erf"), 6)
+    0.040146
+    """
+    return hermite_coefficients(teacher).rest ** 2
+
+
+def tau_star(student: Function, teacher: Function) -> LargeStep:
+    """inf_slope E_u (s*(u) - E_v s(slope u + v))^2, u and v independent N(0, 1).
+
+    After a step of size Theta(sqrt(N)) the risk is at most 10 tau + C (sqrt(tau d / n) + d / n) for small ridges
+    (Theorem 7): below `kernel_floor` for many samples where tau is small, and of order d / n where it is 0. The
+    constant in the step does not matter, since a Gaussian second layer supplies every slope.
+
+    >>> best = tau_star("tanh", "tanh")
+    >>> round(best.tau, 7), round(best.slope, 3)
+    (9.45e-05, 1.588)
+    """
+    s, target = activation(student), activation(teacher)
+    u, weights = gaussian_nodes(target.kinks)
+    target_values = target.values(u)
+
+    def distance(slope: float) -> float:
+        return float(weights @ (target_values - _smoothed(s, slope * u)) ** 2)
+
+    grid = np.concatenate([-SLOPES[:0:-1], SLOPES])
+    best = int(np.argmin([distance(slope) for slope in grid]))
+    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    minimum: Any = minimize_scalar(distance, bounds=around, method="bounded", options={"xatol": 1e-9})
+    return LargeStep(float(minimum.fun), float(minimum.x))
+
+
+def _smoothed(s: Activation, shift: np.ndarray) -> np.ndarray:
+    """E s(shift + v)."""
+    return gaussian_moments_on_host(s, shift, np.ones_like(shift))[0]

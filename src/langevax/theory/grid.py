@@ -1,8 +1,10 @@
-"""Mean-field problems of any neuron, exactly, for particles of one or few dimensions: laws are densities on a grid.
+"""Laws as densities on a grid, exactly: mean-field problems of any neuron, and one-dimensional Langevin chains.
 
 P, D, the Gibbs laws p_g and the notation are those of `mean_field`. A grid is a measure of its own: points and weights.
 Duality, the sandwich and the identities between P, D and KL hold on it to rounding, whatever its spacing; only the
-distance to the problem without a grid depends on the spacing. Everything here is derived, unless a paper is named.
+distance to the problem without a grid depends on the spacing. The trapezoidal rule is spectrally accurate for smooth
+densities that vanish at both ends of the grid, so potentials without any closed form can be compared with a theorem.
+Everything here is derived, unless a paper is named.
 """
 
 import math
@@ -13,8 +15,13 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+OnGrid = Float[np.ndarray, " grid"]
+"""A density or a function on the grid, or its points."""
+Rows = Float[np.ndarray, " n"]
+"""One number a row."""
 
-def quadrature_weights(grid: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " grid"]:
+
+def quadrature_weights(grid: OnGrid) -> OnGrid:
     """Trapezoidal weights of an increasing grid: the measure against which densities below are meant.
 
     >>> quadrature_weights(np.array([0.0, 1.0, 3.0]))
@@ -24,9 +31,7 @@ def quadrature_weights(grid: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " 
     return (np.append(steps, 0) + np.insert(steps, 0, 0)) / 2
 
 
-def tensor_grid(
-    axis: Float[np.ndarray, " axis"], dimension: int
-) -> tuple[Float[np.ndarray, "grid dimension"], Float[np.ndarray, " grid"]]:
+def tensor_grid(axis: Float[np.ndarray, " axis"], dimension: int) -> tuple[Float[np.ndarray, "grid dimension"], OnGrid]:
     """Points and weights of the `dimension`-fold product of one axis; the last coordinate varies fastest.
 
     >>> points, weights = tensor_grid(np.linspace(-8, 8, 65), 2)
@@ -41,9 +46,7 @@ def tensor_grid(
     return points, weights
 
 
-def proximal_gibbs_on_grid(
-    potential: Float[np.ndarray, " grid"], grid: Float[np.ndarray, " grid"], temperature: float
-) -> tuple[Float[np.ndarray, " grid"], float]:
+def proximal_gibbs_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> tuple[OnGrid, float]:
     """Density exp(-potential / temperature) / Z on a one-dimensional grid, and log Z.
 
     >>> grid = np.linspace(-8, 8, 201)
@@ -54,7 +57,7 @@ def proximal_gibbs_on_grid(
     return _gibbs(np.asarray(potential, float), quadrature_weights(grid), temperature)
 
 
-def entropy_on_grid(density: Float[np.ndarray, " grid"], grid: Float[np.ndarray, " grid"]) -> float:
+def entropy_on_grid(density: OnGrid, grid: OnGrid) -> float:
     """Differential entropy -int p log p on a one-dimensional grid, in nats.
 
     >>> round(entropy_on_grid(np.full(3, 0.5), np.array([0.0, 1.0, 2.0])) / math.log(2), 12)
@@ -63,9 +66,7 @@ def entropy_on_grid(density: Float[np.ndarray, " grid"], grid: Float[np.ndarray,
     return _entropy(density, quadrature_weights(grid))
 
 
-def kl_on_grid(
-    density: Float[np.ndarray, " grid"], reference: Float[np.ndarray, " grid"], grid: Float[np.ndarray, " grid"]
-) -> float:
+def kl_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
     """KL(density || reference) on a one-dimensional grid, in nats; infinite where the reference alone vanishes.
 
     >>> round(kl_on_grid(np.array([0.0, 1.0, 0.0]), np.full(3, 0.5), np.array([0.0, 1.0, 2.0])) / math.log(2), 12)
@@ -97,84 +98,84 @@ class GridRisk:
     array([-0.33333333])
     """
 
-    points: Float[np.ndarray, " grid"] | Float[np.ndarray, "grid d"]
+    points: OnGrid | Float[np.ndarray, "grid d"]
     values: Float[np.ndarray, "n grid"]
-    targets: Float[np.ndarray, " n"]
+    targets: Rows
     ridge: float
     temperature: float
     loss: Callable[[np.ndarray, np.ndarray], np.ndarray]
     derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
     conjugate: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    weights: Float[np.ndarray, " grid"] | None = None
+    weights: OnGrid | None = None
 
     def __post_init__(self) -> None:
         if self.weights is None and self.points.ndim > 1:
             raise ValueError(f"points has shape {self.points.shape} and no weights; pass both from `tensor_grid`.")
 
     @cached_property
-    def measure(self) -> Float[np.ndarray, " grid"]:
+    def measure(self) -> OnGrid:
         """The weights of the quadrature: the integral of f is measure @ f."""
         return quadrature_weights(self.points) if self.weights is None else self.weights
 
     @cached_property
-    def squared_norms(self) -> Float[np.ndarray, " grid"]:
+    def squared_norms(self) -> OnGrid:
         """|theta|^2 at every point."""
         return self.points**2 if self.points.ndim == 1 else np.sum(self.points**2, axis=1)
 
-    def outputs(self, density: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " n"]:
+    def outputs(self, density: OnGrid) -> Rows:
         """z_i = E_q h_i."""
         return self.values @ (self.measure * density)
 
-    def covariance(self, density: Float[np.ndarray, " grid"]) -> Float[np.ndarray, "n n"]:
+    def covariance(self, density: OnGrid) -> Float[np.ndarray, "n n"]:
         """Cov_q(h_i, h_j)."""
         centred = self.values - self.outputs(density)[:, None]
         return centred * (self.measure * density) @ centred.T
 
-    def dual_of(self, density: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " n"]:
+    def dual_of(self, density: OnGrid) -> Rows:
         """g_i = loss'_i(z_i): the dual vector whose Gibbs law is the proximal Gibbs law of q."""
         return self.derivative(self.outputs(density), self.targets)
 
-    def potential(self, dual: Float[np.ndarray, " n"]) -> Float[np.ndarray, " grid"]:
+    def potential(self, dual: Rows) -> OnGrid:
         """U_g on the grid."""
         return dual @ self.values / len(self.targets) + self.ridge * self.squared_norms
 
-    def gibbs(self, dual: Float[np.ndarray, " n"]) -> Float[np.ndarray, " grid"]:
+    def gibbs(self, dual: Rows) -> OnGrid:
         """The density p_g."""
         return _gibbs(self.potential(dual), self.measure, self.temperature)[0]
 
-    def log_partition(self, dual: Float[np.ndarray, " n"]) -> float:
+    def log_partition(self, dual: Rows) -> float:
         """log Z(g)."""
         return _gibbs(self.potential(dual), self.measure, self.temperature)[1]
 
-    def prior(self) -> Float[np.ndarray, " grid"]:
+    def prior(self) -> OnGrid:
         """The density p_0, N(0, temperature / (2 ridge)) as far as the grid knows it."""
         return self.gibbs(np.zeros(len(self.targets)))
 
-    def kl(self, density: Float[np.ndarray, " grid"], reference: Float[np.ndarray, " grid"]) -> float:
+    def kl(self, density: OnGrid, reference: OnGrid) -> float:
         """KL(density || reference), in nats."""
         return _kl(density, reference, self.measure)
 
-    def primal_objective(self, density: Float[np.ndarray, " grid"]) -> float:
+    def primal_objective(self, density: OnGrid) -> float:
         """P(q), with the entropy."""
         risk = np.mean(self.loss(self.outputs(density), self.targets))
         second_moment = self.measure @ (density * self.squared_norms)
         return float(risk + self.ridge * second_moment - self.temperature * _entropy(density, self.measure))
 
-    def kl_objective(self, density: Float[np.ndarray, " grid"]) -> float:
+    def kl_objective(self, density: OnGrid) -> float:
         """P(q) + temperature log Z(0) = mean loss + temperature KL(q || prior), whatever the units of theta."""
         risk = np.mean(self.loss(self.outputs(density), self.targets))
         return float(risk + self.temperature * self.kl(density, self.prior()))
 
-    def dual_objective(self, dual: Float[np.ndarray, " n"]) -> float:
+    def dual_objective(self, dual: Rows) -> float:
         """D(g); add temperature log Z(0) to hold it against `kl_objective`."""
         return float(-np.mean(self.conjugate(dual, self.targets)) - self.temperature * self.log_partition(dual))
 
-    def fenchel_young(self, dual: Float[np.ndarray, " n"]) -> float:
+    def fenchel_young(self, dual: Rows) -> float:
         """P(p_g) - D(g) = (1/n) sum_i [loss_i(z_i) + loss*_i(g_i) - g_i z_i] at z = E_{p_g} h, without log Z."""
         z = self.outputs(self.gibbs(dual))
         return float(np.mean(self.loss(z, self.targets) + self.conjugate(dual, self.targets) - dual * z))
 
-    def optimal_dual(self) -> Float[np.ndarray, " n"]:
+    def optimal_dual(self) -> Rows:
         """The maximiser of D, the root of g = loss'(E_{p_g} h), to rounding, by damped Newton.
 
         D has Hessian -diag(loss*'') / n - Cov_{p_g}(h) / (temperature n^2). Steps are taken in u = loss*'(g), where g
@@ -224,3 +225,64 @@ def _kl(density: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> floa
     from scipy.special import rel_entr
 
     return float(weights @ rel_entr(np.asarray(density, float), np.asarray(reference, float)))
+
+
+def langevin_kernel_on_grid(
+    gradient: OnGrid, grid: OnGrid, step_size: float, temperature: float
+) -> Float[np.ndarray, "grid grid"]:
+    """Matrix K of one explicit Langevin step on densities: p_{k+1} = K p_k, with `gradient` given on the grid.
+
+    K_ij = N(x_i; x_j - step_size gradient_j, 2 step_size temperature) w_j. The grid may be no coarser than the
+    standard deviation of the noise, for a quadrature error near 5e-9.
+
+    >>> grid = np.linspace(-8, 8, 161)
+    >>> kernel = langevin_kernel_on_grid(grid, grid, step_size=0.5, temperature=1.0)
+    >>> density = stationary_density_on_grid(kernel, grid)
+    >>> round(float(quadrature_weights(grid) @ (density * grid**2)), 6)  # 1 / (1 - 0.5 / 2)
+    1.333333
+    """
+    x, variance = np.asarray(grid, float), 2 * step_size * temperature
+    spacing = float(np.max(np.diff(x)))
+    if spacing > np.sqrt(variance):
+        raise ValueError(
+            f"grid has spacing {spacing:.3g}, above the standard deviation {np.sqrt(variance):.3g} of the noise; "
+            "pass a finer one."
+        )
+    moves = x[:, None] - (x - step_size * np.asarray(gradient, float))[None, :]
+    return np.exp(-(moves**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance) * quadrature_weights(x)
+
+
+def stationary_density_on_grid(kernel: Float[np.ndarray, "grid grid"], grid: OnGrid) -> OnGrid:
+    """The density p = K p of total mass 1, for a kernel that keeps mass.
+
+    >>> kernel = np.array([[0.5, 0.25], [0.5, 0.75]])
+    >>> stationary_density_on_grid(kernel, np.array([0.0, 2.0])).round(6)
+    array([0.333333, 0.666667])
+    """
+    weights = quadrature_weights(grid)
+    uniform = np.full(len(weights), 1 / weights.sum())
+    # (I - K) p = 0 leaves the mass open; adding u (w . p - 1) fixes it without touching the solution
+    return np.linalg.solve(np.eye(len(weights)) - kernel + np.outer(uniform, weights), uniform)
+
+
+def poincare_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> float:
+    """Poincare constant lambda of exp(-potential / temperature): lambda Var(f) <= E f'^2, on a uniform grid.
+
+    It is never below a log-Sobolev constant of the law; the generator of the dynamics has spectral gap
+    temperature lambda. Finite differences, of second order in the spacing.
+
+    >>> grid = np.linspace(-8, 8, 1601)
+    >>> round(poincare_on_grid(grid**2, grid, temperature=0.5), 3)  # curvature 2, so 2 / 0.5
+    4.0
+    """
+    from scipy.linalg import eigh_tridiagonal
+
+    log_density = -np.asarray(potential, float) / temperature
+    spacing = (grid[-1] - grid[0]) / (len(grid) - 1)
+    # conductance between neighbours, at the geometric mean of their densities, over the density of either one
+    ratio = np.exp(np.diff(log_density) / 2)
+    diagonal = np.append(ratio, 0) + np.insert(1 / ratio, 0, 0)
+    eigenvalues = eigh_tridiagonal(
+        diagonal / spacing**2, np.full(len(ratio), -1 / spacing**2), eigvals_only=True, select="i", select_range=(0, 1)
+    )
+    return float(eigenvalues[1])

@@ -1,0 +1,230 @@
+"""Bases on an interval: cosines and waves by fast transforms, polynomials by a product with a matrix."""
+
+import functools
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.fft import dct, idct
+
+from langevax.spaces.basis import Coefficients, Fast, Interval, Values, check_modes, check_values, pad_modes
+from langevax.spaces.transforms import Transform
+
+
+class Cosine(Fast):
+    """`f_0 = 1, f_k(t) = sqrt(2) cos(pi k t)`, t in [0, 1] along the domain: eigenfunctions with free ends (Neumann).
+
+    Args:
+        num_modes: N.
+        num_points: of the grid, the midpoints of as many cells; N by default.
+        domain: the interval.
+
+    `synthesize` and `analyze` are one cosine transform each, O(G log G).
+
+    Raises:
+        ValueError: no modes, fewer points than modes, an empty domain.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from langevax import spaces
+        >>> basis = spaces.Cosine(4, num_points=8, domain=(0.0, 2.0))
+        >>> basis.synthesize(jnp.array([2.0, 0.0, 0.0, 0.0])).round(3)
+        Array([2., 2., 2., 2., 2., 2., 2., 2.], dtype=float32)
+        >>> basis.analyze(jnp.asarray(basis.grid, jnp.float32)).round(2)  # of the identity
+        Array([ 1.  , -0.57,  0.  , -0.06], dtype=float32)
+    """
+
+    @property
+    def to_values(self) -> Transform:
+        return functools.partial(_cosine_values, num_points=self.num_points)
+
+    @property
+    def to_coefficients(self) -> Transform:
+        return functools.partial(_cosine_coefficients, num_modes=self.num_modes)
+
+    @staticmethod
+    def _fewest_points(num_modes: int) -> int:
+        return num_modes
+
+    def _unit_grid(self) -> np.ndarray:
+        return (np.arange(self.num_points) + 0.5) / self.num_points
+
+    def _unit_frequencies(self) -> np.ndarray:
+        return np.pi * np.arange(self.num_modes)
+
+    def _functions(self, xp: ModuleType, t: Any) -> Any:
+        k = np.arange(self.num_modes)
+        heights = xp.asarray(np.where(k > 0, np.sqrt(2), 1.0), t.dtype)
+        return heights * xp.cos(xp.asarray(np.pi * k, t.dtype) * t[:, None])
+
+
+@functools.partial(jax.jit, static_argnames="num_points")
+def _cosine_values(coefficients: Coefficients, num_points: int) -> Values:
+    padded = pad_modes(coefficients, num_points)
+    return idct(padded, norm="ortho") * jnp.asarray(np.sqrt(num_points), padded.dtype)
+
+
+@functools.partial(jax.jit, static_argnames="num_modes")
+def _cosine_coefficients(values: Values, num_modes: int) -> Coefficients:
+    scale = jnp.asarray(np.sqrt(1 / values.shape[-1]), values.dtype)
+    return dct(values, norm="ortho")[..., :num_modes] * scale
+
+
+class Fourier(Fast):
+    """`f_0 = 1, f_{2k-1}(t) = sqrt(2) cos(2 pi k t), f_{2k}(t) = sqrt(2) sin(2 pi k t)`, of period one domain.
+
+    Args:
+        num_modes: N; odd numbers have a sine for every cosine.
+        num_points: of the grid, the left ends of as many cells; by default the least power of two that resolves
+            all modes.
+        domain: one period.
+
+    `synthesize` and `analyze` are one real Fourier transform each, O(G log G).
+
+    Raises:
+        ValueError: no modes, too few points for them, an empty domain.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from langevax import spaces
+        >>> basis = spaces.Fourier(3)
+        >>> basis.synthesize(jnp.array([1.0, 0.0, 1.0])).round(1)  # 1 + sqrt(2) sin(2 pi t)
+        Array([ 1. ,  2.4,  1. , -0.4], dtype=float32)
+    """
+
+    @property
+    def to_values(self) -> Transform:
+        return functools.partial(_fourier_values, num_points=self.num_points)
+
+    @property
+    def to_coefficients(self) -> Transform:
+        return functools.partial(_fourier_coefficients, num_modes=self.num_modes)
+
+    @staticmethod
+    def _fewest_points(num_modes: int) -> int:
+        return num_modes + 1 - num_modes % 2
+
+    @classmethod
+    def _default_points(cls, num_modes: int) -> int:
+        return 1 << (num_modes - num_modes % 2).bit_length()
+
+    def _unit_grid(self) -> np.ndarray:
+        return np.arange(self.num_points) / self.num_points
+
+    def _unit_frequencies(self) -> np.ndarray:
+        return 2 * np.pi * ((np.arange(self.num_modes) + 1) // 2)
+
+    def _functions(self, xp: ModuleType, t: Any) -> Any:
+        j = np.arange(self.num_modes)
+        heights = xp.asarray(np.where(j > 0, np.sqrt(2), 1.0), t.dtype)
+        angle = xp.asarray(2 * np.pi * ((j + 1) // 2), t.dtype) * t[:, None]
+        return heights * xp.where((j == 0) | (j % 2 == 1), xp.cos(angle), xp.sin(angle))
+
+
+@functools.partial(jax.jit, static_argnames="num_points")
+def _fourier_values(coefficients: Coefficients, num_points: int) -> Values:
+    num_waves = num_points // 2
+    padded = pad_modes(coefficients, 2 * num_waves + 1)
+    mean, waves = padded[..., :1], padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2)
+    waves = waves * jnp.asarray(np.sqrt(0.5), padded.dtype)
+    spectrum = lax.complex(waves[..., 0], -waves[..., 1])
+    spectrum = jnp.concatenate([lax.complex(mean, jnp.zeros_like(mean)), spectrum], axis=-1)
+    return jnp.fft.irfft(spectrum, num_points, norm="forward")
+
+
+@functools.partial(jax.jit, static_argnames="num_modes")
+def _fourier_coefficients(values: Values, num_modes: int) -> Coefficients:
+    spectrum = jnp.fft.rfft(values, norm="forward")
+    pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * jnp.asarray(np.sqrt(2), values.dtype)
+    waves = pairs[..., 1:, :].reshape(*values.shape[:-1], -1)
+    return jnp.concatenate([spectrum[..., :1].real, waves], axis=-1)[..., :num_modes]
+
+
+class Legendre(Interval):
+    """`f_k(t) = sqrt(2k + 1) P_k(2t - 1)`, t in [0, 1] along the domain.
+
+    Eigenfunctions of Legendre's operator, `-d/dt (t (1 - t) d/dt f_k) = k (k + 1) f_k`: `frequencies` are the roots of
+    these eigenvalues, over the length of the domain. A law that is diagonal here is not stationary: it is rougher, and
+    of greater variance, near the ends.
+
+    Args:
+        num_modes: N, the degree plus one.
+        num_points: of the grid, the nodes of Gauss and Legendre; N by default.
+        domain: the interval.
+
+    `synthesize` and `analyze` are one product with a matrix each, O(G N).
+
+    Raises:
+        ValueError: no modes, fewer points than modes, an empty domain.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from langevax import spaces
+        >>> basis = spaces.Legendre(3)
+        >>> basis.grid.round(3)
+        array([0.113, 0.5  , 0.887])
+        >>> abs(basis.analyze(jnp.asarray(basis.grid, jnp.float32) * 12**0.5).round(2))  # of sqrt(12) t
+        Array([1.73, 1.  , 0.  ], dtype=float32)
+    """
+
+    def synthesize(self, coefficients: Coefficients) -> Values:
+        check_modes(coefficients, self.num_modes)
+        _, _, functions = _table(self.num_modes, self.num_points)
+        return coefficients @ jnp.asarray(functions.T, coefficients.dtype)
+
+    def analyze(self, values: Values) -> Coefficients:
+        check_values(values, self.num_points)
+        _, weights, functions = _table(self.num_modes, self.num_points)
+        return values @ jnp.asarray(weights[:, None] * functions, values.dtype)
+
+    @staticmethod
+    def _fewest_points(num_modes: int) -> int:
+        return num_modes
+
+    def _unit_grid(self) -> np.ndarray:
+        return _nodes(self.num_points)[0]
+
+    def _unit_frequencies(self) -> np.ndarray:
+        k = np.arange(self.num_modes)
+        return np.sqrt(k * (k + 1))
+
+    def _functions(self, xp: ModuleType, t: Any) -> Any:
+        return _polynomials(xp, t, self.num_modes)
+
+
+def _polynomials(xp: ModuleType, t: Any, num_modes: int) -> Any:
+    """(points, N) by the recurrence `(k + 1) P_{k+1} = (2k + 1) x P_k - k P_{k-1}`, stable on [-1, 1]."""
+    x = 2 * t - 1
+
+    def following(pair: tuple[Any, Any], k: Any) -> tuple[tuple[Any, Any], Any]:
+        before, this = pair
+        return (this, ((2 * k + 1) * x * this - k * before) / (k + 1)), this
+
+    pair, degrees = (xp.zeros_like(x), xp.ones_like(x)), np.arange(num_modes)
+    if xp is jnp:
+        _, rows = lax.scan(following, pair, jnp.asarray(degrees, x.dtype))
+    else:
+        rows = []
+        for k in degrees:
+            pair, row = following(pair, k)
+            rows.append(row)
+    return xp.stack(rows, axis=-1) * xp.asarray(np.sqrt(2 * degrees + 1), x.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _nodes(num_points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return Gauss-Legendre nodes and weights on [0, 1], the weights of sum 1."""
+    from scipy.special import roots_legendre
+
+    nodes, weights = roots_legendre(num_points)
+    return (nodes + 1) / 2, weights / 2
+
+
+@functools.lru_cache(maxsize=16)
+def _table(num_modes: int, num_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return nodes (G,), weights (G,) and functions (G, N) there, in float64."""
+    nodes, weights = _nodes(num_points)
+    return nodes, weights, _polynomials(np, nodes, num_modes)

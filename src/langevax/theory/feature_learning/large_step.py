@@ -1,0 +1,294 @@
+"""Ridge risk after one gradient step of any size on the first layer, at a finite number of neurons.
+
+Derived, by conditional Gaussian equivalence: given s = <x, u>, u the direction of the gradient's X^T y, the features
+are Gaussian, neuron by neuron with moments in s. With readouts xi = sqrt(N) a and e = step_size / sqrt(N),
+
+    nu^2 = s1^2 + E y^2 / psi0,   cos = s1 / nu,   r = e mu1 nu,   c_k = 1 + e^2 xi_k^2 E y^2 E (s' - mu1)^2 / psi0
+    student(r xi_k s + sqrt(c_k) z)          has moments m_kj, b_kj, rho_kj, phi_kj        at s_j
+    teacher(cos s + sqrt(1 - cos^2) t)       has moments f0_j, f1_j, f2_j                  at s_j
+
+Row k of neurons has the resolvent Q_k, node j of s (weight w_j) the effective weight q_j; with D = diag(q),
+
+    T = psi2 sum_k p_k Q_k b_k b_k^T,      1 / Q_k = ridge + rho_k . q + b_k^T D (I + T D)^-1 b_k
+    S = N sum_k p_k Q_k m_k m_k^T + psi2 sum_k p_k Q_k [(s b_k)(s b_k)^T + 2 phi_k phi_k^T]
+    V = (psi2 / psi1) sum_k p_k Q_k rho_k + diag((I + T D)^-1 T) / psi1 + psi2 / (psi1 N) diag((I + S D)^-1 S)
+    q = w / (1 + V)
+    F = q . (f2 + noise^2 - f0^2 - f1^2) + f0^T D (I + S D)^-1 f0 + f1^T D (I + T D)^-1 f1
+
+and e = (I + V' diag(w / (1 + V)^2))^-1 F' of total derivatives in q gives risk = w . e - noise^2 and training error w .
+e / (1 + V)^2. As N grows at a fixed step it becomes `closed_form`; steps of order sqrt(N) leave `kernel_floor` below.
+
+`unified` is the traced core of one point; `moments_after_step`, traced as well, makes what it reads.
+
+Where all readouts are 1 / sqrt(N), given s all neurons are alike (spiked random features: Cui, Pesce, Dandi, Krzakala,
+Lu, Zdeborova, Loureiro, 2024, with the overlap of W0 with the spike, which their stored runs leave out), so that every
+trace is one of Marchenko and Pastur's at (h1, h2 + ridge), h1 = sum_j q_j b_j^2 and h2 = sum_j q_j rho_j:
+
+    V_j = (psi2 / psi1) (b_j^2 tr A Q + rho_j tr Q) / N,   A = W0^T W0,   Q = (h1 A + h2 + ridge)^-1,   q = w / (1 + V)
+    F   = q . (f2 + noise^2) - c^T (K^-1 + G)^-1 c - psi2 (q . b f1)^2 tr A Q / N
+    G   = sum_j q_j p_j p_j^T,   c = sum_j q_j p_j f0_j,   p = (m, s b, sqrt(2) phi),   K = psi2 tr Q / N (inf, 1, 1)
+
+The number of neurons enters `spiked`, the traced core of one point, by step_size / sqrt(N) alone.
+"""
+
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from langevax.theory.feature_learning.activations import (
+    Activation,
+    Coefficients,
+    gaussian_moments,
+    gaussian_moments_on_host,
+)
+from langevax.theory.feature_learning.numerics import Errors, fixed_point, newton_or_plain, with_derivatives
+from langevax.theory.feature_learning.small_step import traces
+
+INPUT_NODES, READOUT_NODES = 41, 40
+"""They give risks to 1e-6 for steps up to 2 sqrt(N), to 0.3 % at 5 sqrt(N)."""
+
+
+Moments = Any
+"""Of JAX where traced, else of NumPy."""
+
+
+class Tables(NamedTuple):
+    """Moments of student and teacher at J nodes of s, for K readouts."""
+
+    weights: Moments
+    """(J,) of the nodes"""
+    shares: Moments
+    """(K,) of neurons with a readout"""
+    mean: Moments
+    """(K, J) E student"""
+    linear: Moments
+    """(K, J) E z student"""
+    rest: Moments
+    """(K, J) E student^2 - mean^2 - linear^2"""
+    along: Moments
+    """(K, J) s E z student: what a neuron's component along u adds"""
+    second: Moments
+    """(K, J) sqrt(2) E (z^2 - 1) student / 2: what a neuron's length adds, 0 for lengths of 1"""
+    target_mean: Moments
+    """(J,) E teacher"""
+    target_linear: Moments
+    """(J,) E t teacher"""
+    target_rest: Moments
+    """(J,) E teacher^2 - mean^2 - linear^2"""
+
+
+class Aligned(NamedTuple):
+    """Of the first layer after the step."""
+
+    cosine: Any
+    """between the gradient's direction u and the teacher's"""
+    sine: Any
+    slopes: Any
+    """(K,) r xi: the neurons' components along u"""
+    spreads: Any
+    """(K,) sqrt(c): the lengths of the rest"""
+
+
+def readout_nodes(readout: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values and weights of xi = sqrt(N) a: gaussian, constant (1) or rademacher (1 and -1)."""
+    match readout:
+        case "gaussian":
+            return normal_nodes(READOUT_NODES)
+        case "constant":
+            return np.ones(1), np.ones(1)
+        case "rademacher":
+            return np.array([-1.0, 1.0]), np.full(2, 0.5)
+    raise ValueError(f"readout is {readout!r}; pass one of gaussian, constant, rademacher.")
+
+
+def after_step(
+    student: Coefficients,
+    teacher: Coefficients,
+    readouts: np.ndarray,
+    step_size: Any,
+    num_neurons: Any,
+    noise: Any,
+    gradient_samples_per_dim: Any,
+    xp: ModuleType = jnp,
+) -> Aligned:
+    """How the step turns and lengthens neurons, for one point; traced where `xp` is jnp."""
+    sampling = (teacher.linear**2 + teacher.rest**2 + noise**2) / gradient_samples_per_dim
+    length = xp.sqrt(teacher.linear**2 + sampling)
+    per_neuron = step_size / xp.sqrt(num_neurons)
+    spreads = xp.sqrt(1 + per_neuron**2 * readouts**2 * sampling * student.slope_rest**2)
+    slopes = per_neuron * student.linear * length * readouts
+    return Aligned(teacher.linear / length, xp.sqrt(sampling) / length, slopes, spreads)
+
+
+def moments_after_step(
+    student: Activation,
+    teacher: Activation,
+    aligned: Aligned,
+    shares: np.ndarray,
+    unit_rows: bool = False,
+    xp: ModuleType = jnp,
+) -> Tables:
+    """The tables of one point; traced where `xp` is jnp, and then differentiable in what made `aligned`."""
+    moments = gaussian_moments if xp is jnp else gaussian_moments_on_host
+    s, weights = normal_nodes(INPUT_NODES)
+    shift = aligned.slopes[:, None] * s
+    mean, linear, square, second = moments(student, shift, aligned.spreads[:, None] + 0 * shift)
+    at = aligned.cosine * s
+    target_mean, target_linear, target_square, _ = moments(teacher, at, aligned.sine + 0 * at)
+    return Tables(
+        xp.asarray(weights),
+        xp.asarray(shares),
+        mean,
+        linear,
+        square - mean**2 - linear**2,
+        s * linear,
+        (0 if unit_rows else np.sqrt(2)) * second,
+        target_mean,
+        target_linear,
+        target_square - target_mean**2 - target_linear**2,
+    )
+
+
+def normal_nodes(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Hermite nodes and weights for N(0, 1)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(number)
+    return nodes, weights / weights.sum()
+
+
+SETTLED = 1e-4
+"""A last Newton step longer than this has not found a root."""
+LONGEST = 3.0
+"""Newton steps in log q and log Q are cut at this."""
+
+
+class _Equations(NamedTuple):
+    """Both sides of the fixed point with their derivatives in q and in log Q, all in closed form."""
+
+    V: Array
+    V_q: Array
+    V_Q: Array
+    F_q: Array
+    F_Q: Array
+    inverse: Array
+    """(K,) the right-hand side of 1 / Q"""
+    inverse_q: Array
+    inverse_Q: Array
+
+
+def unified(
+    samples_per_dim: Array, neurons_per_dim: Array, num_neurons: Array, ridge: Array, noise: Array, tables: Tables
+) -> Errors:
+    """Traced, for one point; differentiable up to order three in the numbers and `tables`, NaN where not settled."""
+    numbers = (samples_per_dim, neurons_per_dim, num_neurons, ridge, noise)
+    stopped = lax.stop_gradient((numbers, tables))
+    start = jnp.concatenate([jnp.log(tables.weights), -jnp.log(ridge + tables.rest @ tables.weights)])
+    solution = newton_or_plain(
+        lambda x: _residual(_equations(x, *stopped), x, stopped[1]),
+        lambda x: _newton_step(x, *stopped),
+        lax.stop_gradient(start),
+        LONGEST,
+    )
+    x = with_derivatives(lambda x: _newton_step(x, numbers, tables), solution)
+    eqs = _equations(x, numbers, tables)
+    Q_by_q = -jnp.linalg.solve(
+        _unit(eqs.inverse) + eqs.inverse_Q / eqs.inverse[:, None],
+        eqs.inverse_q / eqs.inverse[:, None],
+    )
+    F_slope, V_slope = eqs.F_q + eqs.F_Q @ Q_by_q, eqs.V_q + eqs.V_Q @ Q_by_q
+    squared = tables.weights / (1 + eqs.V) ** 2
+    e = jnp.linalg.solve(_unit(squared) + V_slope * squared, F_slope)
+    off = jnp.max(jnp.abs(lax.stop_gradient(_newton_step(x, *stopped))))
+    settled = jnp.where(off < SETTLED, 1.0, jnp.nan)  # a tiny ridge, as many samples as neurons: no root is found
+    return Errors(settled * (tables.weights @ e - noise**2), settled * (squared @ e))
+
+
+def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equations:
+    samples_per_dim, neurons_per_dim, num_neurons, ridge, noise = numbers
+    size, readouts = len(tables.weights), len(tables.shares)
+    q, share = jnp.exp(x[:size]), tables.shares * jnp.exp(x[size:])
+
+    linear = jnp.sqrt(neurons_per_dim) * tables.linear  # scaled so that T and S are sums over neurons
+    stacked = jnp.concatenate(
+        [
+            jnp.sqrt(num_neurons) * tables.mean,
+            jnp.sqrt(neurons_per_dim) * tables.along,
+            jnp.sqrt(neurons_per_dim) * tables.second,
+        ]
+    )
+    T = (linear.T * share) @ linear
+    S = (stacked.T * jnp.tile(share, 3)) @ stacked
+    by_T = jnp.linalg.solve(_unit(q) + T * q, jnp.concatenate([T, linear.T, tables.target_linear[:, None]], 1))
+    by_S = jnp.linalg.solve(_unit(q) + S * q, jnp.concatenate([S, stacked.T, tables.target_mean[:, None]], 1))
+    X, U, target_linear = by_T[:, :size], by_T[:, size:-1].T, by_T[:, -1]
+    Y, W, target_mean = by_S[:, :size], by_S[:, size:-1].T, by_S[:, -1]
+    per_neuron = neurons_per_dim / num_neurons
+
+    def over_kinds(rows: Array) -> Array:
+        return rows.reshape(3, readouts, *rows.shape[1:]).sum(0)
+
+    rest = neurons_per_dim * tables.rest
+    V = (share @ rest + jnp.diag(X) + per_neuron * jnp.diag(Y)) / samples_per_dim
+    V_q = -(X**2 + per_neuron * Y**2) / samples_per_dim
+    V_Q = ((rest + U**2 + per_neuron * over_kinds(W**2)) * share[:, None]).T / samples_per_dim
+    F_q = tables.target_rest + noise**2 + target_mean**2 + target_linear**2
+    F_Q = -share * ((U @ (q * tables.target_linear)) ** 2 + over_kinds((W @ (q * tables.target_mean)) ** 2))
+    overlaps = (linear * q) @ U.T
+    inverse = ridge + (rest @ q + jnp.diag(overlaps)) / neurons_per_dim
+    inverse_q = (rest + U**2) / neurons_per_dim
+    inverse_Q = -(overlaps**2) * share / neurons_per_dim
+    return _Equations(V, V_q, V_Q, F_q, F_Q, inverse, inverse_q, inverse_Q)
+
+
+def _residual(eqs: _Equations, x: Array, tables: Tables) -> Array:
+    log_q, log_Q = jnp.split(x, [len(tables.weights)])
+    return jnp.concatenate([log_q - jnp.log(tables.weights) + jnp.log1p(eqs.V), log_Q + jnp.log(eqs.inverse)])
+
+
+def _newton_step(x: Array, numbers: tuple[Array, ...], tables: Tables) -> Array:
+    """In the logarithms of q and Q."""
+    eqs = _equations(x, numbers, tables)
+    q = jnp.exp(x[: len(tables.weights)])
+    above = jnp.concatenate([eqs.V_q * q, eqs.V_Q], 1) / (1 + eqs.V)[:, None]
+    below = jnp.concatenate([eqs.inverse_q * q, eqs.inverse_Q], 1) / eqs.inverse[:, None]
+    return jnp.linalg.solve(_unit(x) + jnp.concatenate([above, below]), _residual(eqs, x, tables))
+
+
+def _unit(like: Array) -> Array:
+    return jnp.eye(len(like), dtype=like.dtype)
+
+
+def spiked(samples_per_dim: Array, neurons_per_dim: Array, ridge: Array, noise: Array, tables: Tables) -> Errors:
+    """Traced, for one point, of tables with one readout; differentiable up to order three."""
+    weights = tables.weights
+    b, rest = tables.linear[0], tables.rest[0]
+    p = jnp.stack([tables.mean[0], tables.along[0], tables.second[0]])
+    f0, f1 = tables.target_mean, tables.target_linear
+
+    def V_of(h: Array) -> Array:
+        bulk = traces(h[0], h[1] + ridge, neurons_per_dim)
+        return neurons_per_dim / samples_per_dim * (b**2 * bulk.inner_filled / h[0] + rest * bulk.inner)
+
+    def h_of(q: Array) -> Array:
+        return jnp.stack([q @ b**2, q @ rest])
+
+    def F_of(q: Array) -> Array:
+        h = h_of(q)
+        bulk = traces(h[0], h[1] + ridge, neurons_per_dim)
+        filled = neurons_per_dim * bulk.inner
+        cost = jnp.stack([jnp.zeros_like(filled), 1 / filled, 1 / filled])
+        c = p @ (q * f0)
+        by_direction = c @ jnp.linalg.solve(jnp.diag(cost) + (p * q) @ p.T, c)
+        by_bulk = bulk.outer_filled / h[0] * (q @ (b * f1)) ** 2
+        return q @ (tables.target_rest + f0**2 + f1**2 + noise**2) - by_direction - by_bulk
+
+    h = fixed_point(lambda h: h_of(weights / (1 + V_of(h))), h_of(weights))
+    V = V_of(h)
+    q = weights / (1 + V)
+    squared = q / (1 + V)
+    V_slope = jax.jacfwd(V_of)(h) @ jnp.stack([b**2, rest])
+    e = jnp.linalg.solve(jnp.eye(len(q), dtype=q.dtype) + V_slope * squared, jax.grad(F_of)(q))
+    return Errors(weights @ e - noise**2, squared @ e)

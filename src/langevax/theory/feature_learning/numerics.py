@@ -1,0 +1,183 @@
+"""Checks of arguments, calls on broadcast arrays, and roots that can be differentiated.
+
+Checks name argument, value and remedy. Roots are found by bisection or Newton steps and differentiated by the implicit
+function theorem.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from langevax.theory.feature_learning.activations import (
+    Activation,
+    Coefficients,
+    Function,
+    activation,
+    hermite_coefficients,
+)
+
+CENTRED = 1e-8
+"""A mean below this counts as none."""
+
+Numbers = float | int | np.ndarray
+"""One number or an array; all such arguments of one call broadcast."""
+
+
+class Errors(NamedTuple):
+    """What ridge regression ends with, in the limit; floats, or arrays of the broadcast shape."""
+
+    risk: Any
+    """E (f(x) - f*(x))^2 on new inputs, without the noise of labels."""
+    training_error: Any
+    """Mean squared residual of the noisy training labels, without the penalty."""
+
+
+def positive(**named: Any) -> None:
+    """Raise unless every argument is finite and > 0 (an `inf` or a zero is a limit to be taken by a large number)."""
+    for name, value in named.items():
+        _within(name, value, "> 0", np.asarray(value, float) > 0)
+
+
+def nonnegative(**named: Any) -> None:
+    """Raise unless every argument is finite and >= 0."""
+    for name, value in named.items():
+        _within(name, value, ">= 0", np.asarray(value, float) >= 0)
+
+
+def check_numbers(
+    samples_per_dim: Numbers,
+    neurons_per_dim: Numbers,
+    ridge: Numbers,
+    step_size: Numbers,
+    noise: Numbers,
+    gradient_samples_per_dim: Numbers,
+) -> None:
+    """Check the six numbers of one gradient step and its ridge."""
+    positive(samples_per_dim=samples_per_dim, neurons_per_dim=neurons_per_dim, ridge=ridge)
+    positive(gradient_samples_per_dim=gradient_samples_per_dim)
+    nonnegative(step_size=step_size, noise=noise)
+
+
+def _within(name: str, value: Any, bound: str, good: np.ndarray) -> None:
+    good = good & np.isfinite(np.asarray(value, float))
+    if not good.all():
+        worst = np.broadcast_to(np.asarray(value, float), good.shape)[~good].flat[0]
+        raise ValueError(f"{name} must be finite and {bound}, got {worst}; pass numbers {bound}.")
+
+
+def centred(name: str, function: Function) -> tuple[Activation, Coefficients]:
+    """An activation and its coefficients; raise unless its mean is 0."""
+    made = activation(function)
+    coefficients = hermite_coefficients(made)
+    if abs(coefficients.mean) > CENTRED:
+        called = f'"centred {function}"' if isinstance(function, str) else f"activation({name}, centred=True)"
+        raise ValueError(
+            f"{name} must have mean 0 under N(0, 1), got {function!r} with mean {coefficients.mean:.4g}; pass {called}."
+        )
+    return made, coefficients
+
+
+def broadcast_call(core: Callable[..., Any], *arrays: Any) -> Any:
+    """`core` of the flattened, broadcast arrays in float64, its outputs as NumPy in the broadcast shape.
+
+    Lengths are padded to powers of two, so that few programs are compiled.
+    """
+    values = np.broadcast_arrays(*(np.asarray(a, float) for a in arrays))
+    shape, size = values[0].shape, values[0].size
+    padded = 1 << max(size - 1, 0).bit_length()
+    flat = np.stack([np.concatenate([v.ravel(), np.full(padded - size, v.flat[0] if size else 1.0)]) for v in values])
+    with jax.enable_x64():
+        out = core(*jnp.asarray(flat))
+    return jax.tree.map(lambda leaf: as_numpy(np.asarray(leaf)[:size].reshape(shape)), out)
+
+
+def as_numpy(array: Any) -> Any:
+    """Return a float for one number, else the array."""
+    array = np.asarray(array)
+    return float(array) if array.ndim == 0 else array
+
+
+HALVINGS = 64
+MAX_ITERATIONS, TOLERANCE = 1000, 1e-12
+GAIN = 0.7
+"""Newton steps are taken where they shrink the residual to this."""
+NEAR = 1e-6
+"""Here only rounding can keep Newton from gaining, and it ends."""
+
+
+def positive_root(function: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """Root of an increasing, elementwise function between two positive numbers, by bisection of the logarithm."""
+
+    def on_logarithm(x: Array) -> Array:
+        return function(jnp.exp(x))
+
+    def solve(f: Callable[[Array], Array], start: tuple[Array, Array]) -> Array:
+        del start
+
+        def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = ends
+            middle = (low + high) / 2
+            below = f(middle) < 0
+            return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+        low, high = lax.fori_loop(0, HALVINGS, halve, ends)
+        return (low + high) / 2
+
+    def tangent_solve(g: Callable[[Array], Array], y: Array) -> Array:
+        return y / g(jnp.ones_like(y))  # elementwise, so diagonal
+
+    ends = lax.stop_gradient((jnp.log(low), jnp.log(high)))
+    return jnp.exp(lax.custom_root(on_logarithm, ends[0], solve, tangent_solve))  # pyright: ignore[reportArgumentType]
+
+
+def newton_or_plain(
+    residual: Callable[[Array], Array], step: Callable[[Array], Array], start: Array, longest: float = math.inf
+) -> Array:
+    """Where the residual is 0: x - step(x) where that gains, else x - residual(x), the plain iteration.
+
+    Not to be differentiated; the plain iteration must settle by itself, however slowly.
+    """
+
+    def advance(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, value, size, count, _ = state
+        newton = x - jnp.clip(step(x), -longest, longest)
+        newton_value = residual(newton)
+        gains = jnp.max(jnp.abs(newton_value)) < GAIN * size
+        x = jnp.where(gains, newton, x - value)
+        value = jnp.where(gains, newton_value, residual(x))
+        return x, value, jnp.max(jnp.abs(value)), count + 1, gains | (size > NEAR)
+
+    def is_open(state: tuple[Array, ...]) -> Array:
+        return (state[2] > TOLERANCE) & (state[3] < MAX_ITERATIONS) & state[4]
+
+    value = residual(start)
+    state = start, value, jnp.max(jnp.abs(value)), jnp.asarray(0, jnp.int32), jnp.asarray(True)
+    return lax.while_loop(is_open, advance, state)[0]
+
+
+def with_derivatives(step: Callable[[Array], Array], solution: Array) -> Array:
+    """The solution, with the derivatives of the implicit function up to order three.
+
+    Each Newton step doubles the order to which they are right, from none.
+    """
+    x = lax.stop_gradient(solution)
+    for _ in range(2):
+        x = x - step(x)
+    return x
+
+
+def fixed_point(function: Callable[[Array], Array], start: Array) -> Array:
+    """x = function(x) for a few unknowns, with derivatives up to order three."""
+
+    def residual(x: Array) -> Array:
+        return x - function(x)
+
+    def step(x: Array) -> Array:
+        return jnp.linalg.solve(jax.jacfwd(residual)(x), residual(x))
+
+    return with_derivatives(step, newton_or_plain(residual, step, start))
