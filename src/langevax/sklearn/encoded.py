@@ -115,7 +115,7 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         return tags
 
 
-class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):
+class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Least squares on curves, by a network whose weights are functions; trained to its global optimum.
 
     Minimises over laws q of neurons (a, theta, b), theta a function on the domain D of the curves,
@@ -158,7 +158,7 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):
         return self._in_units(self.outputs(X, grid))
 
 
-class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):
+class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Classes of curves, by a network whose weights are functions; see `FunctionalMeanFieldRegressor`.
 
     The loss is that of `MeanFieldClassifier`. temperature="auto" is 0.15 times the leave-one-out optimum, which is for
@@ -210,7 +210,7 @@ class GraphEstimator(EncodedEstimator):
         return tags
 
 
-class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):
+class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Least squares on graphs, such as molecules, by a network trained to its global optimum.
 
     Objective, certificate and figures are those of `MeanFieldRegressor`, on the columns of `GraphFeatures`, each over
@@ -240,7 +240,7 @@ class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):
     """
 
 
-class GraphMeanFieldClassifier(GraphEstimator, MeanFieldClassifier):
+class GraphMeanFieldClassifier(GraphEstimator, MeanFieldClassifier):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Classes of graphs, by a network trained to its global optimum; see `GraphMeanFieldRegressor`.
 
     temperature="auto" is 0.15 times the leave-one-out optimum, as for curves.

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from langevax.figures import theme
-from langevax.problems.neurons import Neuron
+from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.inputs.curve_values import AnyCurves
 from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.inspection import new_axes
@@ -29,7 +29,7 @@ class WeightFunctions:
     encoder_: CurveCoefficients
     standardiser_: Standardiser
     clouds_: np.ndarray
-    neuron_: Neuron
+    neuron_: Tanh | TanhTanh
 
     def weight_functions(self, grid: ArrayLike | None = None) -> np.ndarray:
         """Return theta(t) of every neuron at the end, its sign chosen so that the outer weight is positive.
