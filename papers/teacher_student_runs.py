@@ -75,7 +75,7 @@ def draw_data(num_neurons: int, dim: int, size: int, key: Key[Array, ""], noise:
     """The orthogonal teacher with half of its neurons positive, rounded up, and `size` rows."""
     with jax.enable_x64():
         teacher = orthogonal_teacher(num_neurons, dim, dtype=jnp.float64)
-        inputs, targets = teach(teacher, key, size, noise)
+        inputs, targets = teach(teacher, size, noise, key=key)
         return Data((np.asarray(teacher.outer), np.asarray(teacher.inner)), np.asarray(inputs), np.asarray(targets))
 
 
@@ -141,7 +141,9 @@ def linear_estimators(data: Data, tests: Data, widths: tuple[int, ...], key: Key
     for name, (kernels, ridges) in KERNELS.items():
         best = tuned_ridge(kernels, data.inputs, data.targets, risk, ridges)
         estimators[name] = Tuned(best.score, 0.0, best.on_edge, getattr(best.kernel, "bandwidth", np.nan))
-    best = tuned_features(widths, key, data.inputs, data.targets, lambda network: excess_risk(network, data.teacher))
+    best = tuned_features(
+        widths, data.inputs, data.targets, lambda network: excess_risk(network, data.teacher), key=key
+    )
     estimators[FEATURES] = Tuned(best.score, 0.0, best.on_edge, float(best.network.outer.size))
     best = tuned_neighbors(data.inputs, data.targets, tests.inputs, tests.targets)
     estimators[NEIGHBOURS] = Tuned(best.score, best.score_error, best.on_edge, float(best.num_neighbors))

@@ -41,7 +41,7 @@ from langevax.gradients.estimator import GradientEstimator
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
 from langevax.samplers import Langevin
-from langevax.theory import control_variate, moments
+from langevax.theory import moments
 from langevax.theory.bounds import variance_reduced_evaluations
 
 CURVATURES = np.linspace(0.5, 1.5, 5)
@@ -124,7 +124,7 @@ def epoch_moments(
         case "SGLD":
             run = moments.sgld_moments(a, c, *start, **noisy)
         case "CV":
-            run = control_variate.control_variate_moments(a, c, *start, center=np.zeros_like(start[0]), **noisy)
+            run = moments.control_variate_moments(a, c, *start, center=np.zeros_like(start[0]), **noisy)
         case "SVRG":
             run = moments.svrg_moments(a, c, *start, period=period, **noisy)
         case _:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import PyTree
+
+from langevax._typing import PyTree
 
 Value = TypeVar("Value", bound=ArrayLike)
 

@@ -30,10 +30,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax, random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 from optax import GradientTransformationExtraArgs, safe_increment
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.algorithm import at_step
 from langevax.gradients import tables
 from langevax.gradients.sarah import RunningState

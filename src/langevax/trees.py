@@ -13,15 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
+from langevax._typing import PyTree
 from langevax.keys import is_unrolled, normal_columns, unrolled
 
 SHORT, MANY = 64, 4096
 """Length of the last axis below which, and count of numbers from which, a draw gets its own branch."""
 
 
-def map_prefix(function: Callable[..., Array], prefix: PyTree, position: PyTree, *others: PyTree) -> PyTree:
+def map_prefix(function: Callable[..., PyTree], prefix: PyTree, position: PyTree, *others: PyTree) -> PyTree:
     """`function(prefix leaf, position leaf, ...)` for every leaf of `position`."""
     return jax.tree.map(function, jax.tree.broadcast(prefix, position), position, *others)
 

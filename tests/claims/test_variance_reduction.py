@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import variance_reduction
-from langevax.theory import control_variate, moments
+from langevax.theory import moments
 from tests.claims.failing import check_failing
 from variance_reduction import CLAIM
 
@@ -75,7 +75,7 @@ def test_steps_needed_are_those_of_the_recursions_on_all_components(name):
     options |= {} if method.kind == "LD" else {"batch_size": batch_size, "replace": False}
     options |= {"period": period} if method.kind in ("SVRG", "SARAH") else {}
     options |= {"center": np.zeros(5)} if method.kind == "CV" else {}
-    function = getattr(moments, f"{method.kind.lower()}_moments", control_variate.control_variate_moments)
+    function = getattr(moments, f"{method.kind.lower()}_moments", moments.control_variate_moments)
     start = variance_reduction.START_MEAN * temperature**0.5, variance_reduction.START_SECOND * temperature
     run = function(a, c, *start, **options)
     kl = variance_reduction.divergence(run.first / temperature**0.5, run.second / temperature)

@@ -13,9 +13,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from langevax import checks
+from langevax._typing import PyTree
 
 Parts = list[np.ndarray]
 TRIES = 1000

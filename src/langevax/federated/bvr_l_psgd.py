@@ -16,9 +16,10 @@ from typing import Any, Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Change, Exchange, Periodic, Replies, StepSize

@@ -18,8 +18,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key
 
+from langevax._typing import PyTree
 from langevax.federated import sampling
 from langevax.federated.sampling import Selection
 from langevax.problems.federation import Clients

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from langevax import trees
+from langevax._typing import PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Change, Exchange, Model, Replies, StepSize

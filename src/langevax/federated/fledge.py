@@ -31,9 +31,10 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.federated import local
 from langevax.federated.bvr_l_psgd import Points
 from langevax.federated.exchange import Exchange, Gradient, Replies, StepSize

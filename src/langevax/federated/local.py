@@ -13,9 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from langevax import trees
+from langevax._typing import PyTree
 from langevax.algorithm import at_step
 from langevax.federated.exchange import Exchange, Gradient, Model, PointAndGradient, Replies, StepSize
 from langevax.gradients import batches

@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
 from langevax import trees
+from langevax._typing import PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Change, Exchange, PointAndGradient, Replies, StepSize

@@ -7,9 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Bool, Int, Key, PyTree
+from jaxtyping import Array, Bool, Int, Key
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.federated.exchange import Exchange, Periodic, Replies, num_bytes, num_vectors
 from langevax.problems import blocks

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import random
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
+from langevax._typing import PyTree
 from langevax.gradients import batches
 from langevax.problems.federation import Clients
 

@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Bool, Int, Key, PyTree
+from jaxtyping import Array, Bool, Int, Key
 
 from langevax import trees
+from langevax._typing import PyTree
 from langevax.algorithm import trace_floats
 from langevax.federated import schedule
 from langevax.federated.exchange import Exchange, Replies

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.flower.wire import difference
 from langevax.run import CheckpointError

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
-from jaxtyping import PyTree
 
 from langevax import trees
+from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.algorithm import trace_floats
 from langevax.federated import schedule

@@ -11,8 +11,8 @@ import numpy as np
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax.flower import wire
 from langevax.flower.strategy import Evaluate, ExchangeRecord, FederatedStrategy
 from langevax.flower.task import Task

@@ -12,9 +12,10 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.federated.rounds import Federated
 from langevax.federated.server_loop import ExchangeRequest, ServerLoop

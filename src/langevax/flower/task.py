@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import PyTree
-
+from langevax._typing import PyTree
 from langevax.federated.rounds import Federated
 from langevax.problems.finite_sum import FiniteSum
 

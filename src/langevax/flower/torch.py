@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from jaxtyping import PyTree
 from torch.nn.modules import batchnorm, dropout
 
+from langevax._typing import PyTree
 from langevax.problems.external import ExternalSum
 
 CHECKED_ROWS = 8  # of each half when a loss is checked

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax.flower import wire
 from langevax.flower.wire import Rejected
 from langevax.problems.federation import Clients

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax.run.checkpoint import describe
 
 ARRAYS, FIELDS = "arrays", "fields"

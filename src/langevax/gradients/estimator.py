@@ -4,8 +4,9 @@ from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key
 
+from langevax._typing import PyTree
 from langevax.gradients import batches
 from langevax.problems.problem import Problem, Size
 

@@ -10,9 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.gradients import batches
 from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
 from langevax.gradients.svrg import two_point_change

@@ -27,9 +27,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.gradients import batches, tables
 from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
 from langevax.problems.problem import Problem, Size

@@ -14,9 +14,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import PyTree
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.gradients import batches
 from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
 from langevax.problems.problem import Indices, Problem, Size

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
 from langevax import trees
+from langevax._typing import PyTree
 from langevax.gradients import batches
 from langevax.gradients.estimator import RandomKey, Step
 from langevax.keys import unrolled

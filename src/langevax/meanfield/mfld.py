@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.algorithm import Algorithm
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.gradients import GradientEstimator
 from langevax.problems.coordinates import Raveled
 from langevax.problems.mean_field import MeanFieldRisk

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float
 
+from langevax._typing import PyTree
 from langevax.optimize.arguments import Box
 from langevax.problems.problem import Problem
 

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Key, PyTree
+from jaxtyping import Array, ArrayLike, Key
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.gradients import SVRG, GradientEstimator
 from langevax.optimize import arguments, minima
 from langevax.optimize.arguments import BoundsLike, Callback, Objective, Schedule, to_position
@@ -43,6 +44,7 @@ from langevax.optimize.search import (
     survey,
     value_at,
 )
+from langevax.theory.bounds import theorem_step_size
 from langevax.theory.lsi import Target
 
 if TYPE_CHECKING:

@@ -3,16 +3,17 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, ArrayLike, Float, Key, PyTree
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from langevax import trees
+from langevax._typing import PyTree
 from langevax.algorithm import State, at_step
 from langevax.gradients import SVRG, Full, GradientEstimator
 from langevax.integrators import Explicit, Exponential
@@ -201,7 +202,7 @@ class Search:
         self.evaluations = self.evaluations_before = self.survey.evaluations
         self.history: list[SearchState] = []
 
-    def run(self, key: Key[Array, ""], may_halve: bool, progress: bool | str) -> None:
+    def run(self, key: Key[Array, ""], may_halve: bool, progress: bool | Literal["auto"] | None) -> None:
         """Run the chains to their end; with `may_halve` again with half the step size where they diverge."""
         curved = any(np.any(np.asarray(p)) for p in jax.tree.leaves(self.problem.precision))
         integrator = Exponential() if curved else Explicit()

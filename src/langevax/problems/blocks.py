@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.problems.problem import Indices, Numbers
 from langevax.problems.sharding import RowSharding
 

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.problems.problem import Indices, Numbers, Problem, Scalar, Size
 
 Vector = Float[Array, " d"]

@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
 from langevax import trees
+from langevax._typing import PyTree
 from langevax.problems import blocks, host
 from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
 

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import PyTree
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.problems import blocks
 from langevax.problems.blocks import Count, Rows, Weights, tree_as_rows
 from langevax.problems.problem import Indices, Numbers, Scalar

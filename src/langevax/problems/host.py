@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental.buffer_callback import buffer_callback
-from jaxtyping import PyTree
 
 from langevax import checks
+from langevax._typing import PyTree
 
 
 def call(function: Callable[..., PyTree], like: PyTree, *arguments: PyTree) -> PyTree:

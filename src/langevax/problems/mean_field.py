@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array, Float, Key, PyTree, Shaped
+from jaxtyping import Array, Float, Key, Shaped
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.problems import blocks, tiling
 from langevax.problems.blocks import Count, Rows, Weights, as_rows
 from langevax.problems.finite_sum import FiniteSum

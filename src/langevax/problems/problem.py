@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 
 Scalar = Float[Array, ""]
 Indices = Int[Array, " batch"]

@@ -12,8 +12,9 @@ from typing import ClassVar, NamedTuple, TypeVar
 import equinox as eqx
 import jax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
+from langevax._typing import PyTree
 from langevax.problems.problem import Problem, Size
 
 ROWS = "rows"

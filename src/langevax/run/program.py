@@ -30,7 +30,7 @@ MAX_SLOTS = 1024
 NO_GRID = 2**31 - 1  # an interval that no run reaches
 MAX_STEPS = NO_GRID - 1
 
-Observe = Callable[[Problem, Any], PyTree]
+Observe = Callable[[Any, Any], PyTree]
 
 
 class Observers(NamedTuple):

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
+from langevax._typing import PyTree
 from langevax.problems.coordinates import Affine, Raveled, Rotated, affine
 from langevax.problems.problem import Problem
 

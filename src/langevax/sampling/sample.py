@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Explicit, Exponential
 from langevax.problems.finite_sum import Posterior

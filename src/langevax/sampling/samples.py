@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
+from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, State
 from langevax.keys import unrolled
 from langevax.problems import blocks

@@ -119,14 +119,14 @@ def _smallest(matrix: Any, num_modes: int | None) -> tuple[np.ndarray, np.ndarra
     n = matrix.shape[0]
     if issparse(matrix) and num_modes is None and n > DENSE:
         raise ValueError(f"num_modes must be given for a sparse graph of {n} nodes; pass some tens or hundreds.")
-    num_modes = n if num_modes is None else num_modes
-    few = 4 * num_modes < n
+    number: int = n if num_modes is None else num_modes
+    few = 4 * number < n
     if issparse(matrix) and few and n > DENSE:
-        values, vectors = _lanczos(matrix, num_modes)
+        values, vectors = _lanczos(matrix, number)
     else:
         dense = matrix.toarray() if issparse(matrix) else matrix
-        values, vectors = eigh(dense, subset_by_index=(0, num_modes - 1) if few else None)
-        values, vectors = values[:num_modes], vectors[:, :num_modes]
+        values, vectors = eigh(dense, subset_by_index=(0, number - 1) if few else None)
+        values, vectors = values[:number], vectors[:, :number]
     return np.maximum(values, 0.0), vectors
 
 

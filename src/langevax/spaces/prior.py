@@ -169,12 +169,12 @@ def project(basis: Basis, points: Points, values: ArrayLike, weights: ArrayLike 
         >>> spaces.project(spaces.Cosine(3), t, 1 + np.cos(np.pi * t))[:2].round(2)  # 1 + f_1 / sqrt(2)
         Array([1.  , 0.71], dtype=float32)
     """
-    values = _values(values, len(points))
-    functions = basis.evaluate(points).astype(values.dtype)
+    array = _values(values, len(points))
+    functions = basis.evaluate(points).astype(array.dtype)
     weights = _trapezoid_law(basis, points) if weights is None else weights
     if np.shape(weights) != (len(points),):
         raise ValueError(f"weights must have shape ({len(points)},), one for each point, got {np.shape(weights)}.")
-    return (values * jnp.asarray(weights, values.dtype)) @ functions
+    return (array * jnp.asarray(weights, array.dtype)) @ functions
 
 
 def regress(prior: GaussianPrior, points: Points, values: ArrayLike, noise: ArrayLike) -> Coefficients:
@@ -226,10 +226,10 @@ def regress(prior: GaussianPrior, points: Points, values: ArrayLike, noise: Arra
 
 
 def _values(values: ArrayLike, num_points: int, xp: ModuleType = jnp) -> Any:
-    values = xp.asarray(values)
-    if values.ndim == 0 or values.shape[-1] != num_points:
-        raise ValueError(f"values must have the {num_points} points on the last axis, got shape {values.shape}.")
-    return values
+    array = xp.asarray(values)
+    if array.ndim == 0 or array.shape[-1] != num_points:
+        raise ValueError(f"values must have the {num_points} points on the last axis, got shape {array.shape}.")
+    return array
 
 
 def _trapezoid_law(basis: Basis, points: Points) -> Float[np.ndarray, " points"]:

@@ -24,9 +24,10 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.problems import blocks
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.problem import Problem

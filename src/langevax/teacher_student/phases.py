@@ -22,9 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
 from langevax import checks, trees
+from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.integrators import Explicit
 from langevax.problems.problem import Problem

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import random
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
+from langevax._typing import PyTree
 from langevax.cli.errors import BadInput, listing
 from langevax.data import partitions
 from langevax.problems.federation import Federation

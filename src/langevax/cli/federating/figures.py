@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax.problems.federation import Federation
 from langevax.run import Result
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
+from langevax._typing import PyTree
 from langevax.cli.errors import BadInput, RunFailed, listing, nearest
 from langevax.cli.federating import classification
 from langevax.cli.federating.classification import LabelledTable
