@@ -9,7 +9,7 @@ from langevax.problems import likelihoods, losses, neurons
 from langevax.problems.coordinates import affine
 from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Federation
-from langevax.problems.finite_sum import FiniteSum
+from langevax.problems.finite_sum import FiniteSum, posterior
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Function, Problem
 from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simulate

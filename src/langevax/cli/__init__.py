@@ -7,17 +7,13 @@ import typer
 import typer.core
 
 from langevax._version import __version__
-from langevax.cli import convert, federated, fit, predict, study
+from langevax.cli import convert, federated, fit, predict
 
 HELP = """Train a network on a table, with a certificate of how far it is from the global optimum.
 
 \b
   langevax fit wine.csv --target quality --out wine
   langevax predict wine new.csv --out predicted.csv
-
-\b
-Or see a claim of a paper measured:
-  langevax study mixture
 
 `langevax COMMAND --help` explains a command, with examples.
 """
@@ -47,7 +43,6 @@ app.command("predict", help=predict.HELP, short_help="Predict with a fitted netw
 app.command("convert", help=convert.HELP, short_help="Convert a table larger than memory to a row file.")(
     convert.convert
 )
-app.add_typer(study.app, name="study", short_help="Measure claims of papers.")
 app.add_typer(federated.app, name="federated", short_help="Train with clients that keep their rows.")
 
 

@@ -82,7 +82,6 @@ GROUP_HELP = """Federated optimisation: a server, and clients that keep their ro
 
 \b
   langevax federated simulate --method fledge --data digits --partition concentration:0.6
-  langevax study federated
 
 \b
 Between processes and machines, on Flower (pip install 'langevax[flower]'):

@@ -1,0 +1,211 @@
+"""Federated methods: the claim holds, its numbers have units, and each can fail."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import federated_experiments
+import federated_runs
+import langevax
+from dialled_federation import dialled_federation
+from federated import CLAIM
+from langevax.cli.federating import classification
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return CLAIM.run("small")
+
+
+def test_the_claim_holds(dataset):
+    verdict = CLAIM.judge(dataset)
+    assert verdict.holds, verdict.summary
+    assert "±" in verdict.summary
+    assert all(4 <= len(check.statement.split()) <= 16 for check in verdict.checks)
+
+
+def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(dataset, tmp_path):
+    assert all(dataset[name].attrs["units"] for name in dataset.data_vars)
+    assert CLAIM.save(tmp_path, dataset)["holds"] is True
+
+
+def test_the_figure_has_labelled_axes(dataset):
+    axes = CLAIM.figure(dataset).axes
+    assert len(axes) == 6 + dataset.sizes["concentration"]
+    assert all(a.get_xlabel() and a.get_ylabel() for a in axes)
+
+
+def changed(name, by, times=1.0, **where):
+    """The dataset with one variable scaled and shifted, where it is said."""
+
+    def change(dataset):
+        array = dataset[name].copy(deep=True)
+        array.loc[where] = (times * array.loc[where] if times else 0) + by
+        return dataset.assign({name: array})
+
+    return change
+
+
+BVR, LOST, NEVER, EDGE = (
+    "exchanges of BVR-L-SGD",
+    "heterogeneities at which FLEDGE",
+    "heterogeneities at which Fed",
+    "best",
+)
+FLEDGE, GROWS, SARAH, AHEAD = "exchanges of FLEDGE", "FLEDGE's exchanges", "exchanges of minibatch", "BVR-L-SGD's"
+BEST, STRAIGHT, DEPTH = "factor between", "explained part", "power of ten"
+STAYS, LEAVES, SLEDGE, ADDS, LEAST = "largest distance", "FLEDGE: exchanges", "SLEDGE's", "SARAH's", "least squared"
+
+
+@pytest.mark.parametrize(
+    ("broken", "failing"),
+    [
+        (changed("exchanges", 30.0, algorithm="FLEDGE", zeta=0.25), {FLEDGE}),
+        (changed("exchanges", 30.0, algorithm="BVR-L-SGD", zeta=0.25), {BVR}),
+        (changed("exchanges", np.nan, algorithm="BVR-L-SGD", zeta=2.0, seed=1), {LOST, AHEAD}),
+        (changed("exchanges", 70.0, 0.0, algorithm="FLEDGE"), {GROWS}),
+        (changed("exchanges", 100.0, 0.0, algorithm="FedAvg"), {NEVER}),
+        (changed("exchanges", 0.0, 0.6, algorithm="minibatch SARAH", zeta=2.0), {SARAH}),
+        (changed("exchanges", np.nan, algorithm="minibatch SARAH", zeta=2.0, seed=1), {SARAH, AHEAD}),
+        (changed("exchanges", 230.0, 0.0, algorithm="BVR-L-SGD", zeta=2.0), {AHEAD}),
+        (changed("at_edge", 1, algorithm="FLEDGE", zeta=0.25), {EDGE}),
+        (changed("vectors_of_count", 5000.0, count=5), {BEST}),
+        (changed("vectors_of_count", np.nan, count=20), {BEST}),
+        (changed("count_at_edge", 1, count=1), {EDGE}),
+        (lambda d: d.assign(excess=np.sqrt(d.excess)), {DEPTH}),
+        (lambda d: d.assign(excess=0 * d.excess + 1e-10 / (1 + d.exchanges_of_round)), {STRAIGHT}),
+        (changed("distance", 1e-9, radius=0.0), {STAYS}),
+        (changed("distance", 0.0, 0.5, radius=1e-3), {LEAVES}),
+        (lambda d: d.assign_attrs(growth_per_round=2 * d.attrs["growth_per_round"]), {LEAVES}),
+        (changed("error", 0.0, 1.2, estimator="SLEDGE"), {SLEDGE}),
+        (changed("error", 0.5, estimator="SLEDGE", part=5), {SLEDGE}),
+        (changed("error", 1.0, 0.0, estimator="SARAH"), {ADDS, LEAST}),
+    ],
+    ids=[
+        "FLEDGE too late",
+        "BVR too late",
+        "BVR never",
+        "FLEDGE flat in zeta",
+        "FedAvg arrives",
+        "SARAH early",
+        "SARAH never",
+        "BVR hardly ahead",
+        "edge of the grid",
+        "most at sqrt(P)",
+        "one p never",
+        "edge of the grid, p",
+        "does not get there",
+        "1 / t",
+        "leaves without noise",
+        "never leaves",
+        "rate",
+        "error",
+        "one part of the walk",
+        "SARAH flat",
+    ],
+)
+def test_a_claim_fails_alone(dataset, broken, failing):
+    """Or with those of the same number."""
+    verdict = CLAIM.judge(broken(dataset))
+    assert verdict.holds is False
+    statements = [check.statement for check in verdict.checks if not check.holds]
+    assert {next((start for start in failing if words.startswith(start)), words) for words in statements} == failing
+
+
+def test_paths_are_those_of_simulate():
+    """Lanes side by side are single runs: positions, and what they cost."""
+    dialled = dialled_federation(4, 4, 3, 1.0, seed=0)
+    keys = jax.random.split(jax.random.key(3), 2)
+    make = federated_runs.methods(3, 2, 2)["FLEDGE"]
+    lanes = federated_runs.paths(make, dialled.federation, jnp.ones(3), [0.05, 0.02], keys, 41, _first)
+    one = langevax.simulate(make(0.02), dialled.federation, jnp.ones(3), key=keys[1], num_steps=20, record_every=1)
+    np.testing.assert_allclose(lanes.seen[1, 1], one.positions[:, 0], rtol=0, atol=2e-6)
+    for name in ("exchanges", "vectors", "bytes"):
+        np.testing.assert_array_equal(getattr(lanes, name), one.trace.info[name])
+
+
+def _first(federation, x):
+    return x[0]
+
+
+class Late:
+    """Arrives in round 40 at step size 1; at 0.5 in round 1 or 60, by the key."""
+
+    def __init__(self, step_size):
+        self.step_size = step_size
+
+    def init(self, federation, position, key):
+        early = jax.random.uniform(key) < 0.5
+        when = jnp.where(self.step_size == 1, 40, jnp.where(early, 1, 60))
+        return Waiting(position, when), self.counted(0)
+
+    def step(self, federation, state, key, step):
+        there = (step + 1 >= state.when).astype(jnp.float32)
+        return Waiting(jnp.full_like(state.position, 1 - there), state.when), self.counted(1)
+
+    def counted(self, number):
+        return {name: jnp.uint32(number) for name in ("exchanges", "vectors", "bytes")}
+
+
+class Waiting(NamedTuple):
+    position: Any
+    when: Any
+
+
+def test_paths_go_on_until_no_step_size_can_arrive_sooner():
+    """The first to bring all seeds there, after 40, is not the soonest in the mean, 30.5."""
+    keys = jax.random.split(jax.random.key(0), 30)
+    first = federated_runs.START_FOLD
+    fold = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, first)))(keys)
+    keys = keys[jnp.asarray([int(np.argmin(fold)), int(np.argmax(fold))])]
+    lanes = federated_runs.paths(Late, jnp.float32(0), jnp.ones(1), [1.0, 0.5], keys, 200, _first, 0.5)
+    assert len(lanes.exchanges) == 100
+    best = federated_runs.reached(lanes, np.array([1.0, 0.5]), 0.5)
+    np.testing.assert_array_equal(best.exchanges, [1, 60])
+    late = federated_runs.paths(Late, jnp.float32(0), jnp.ones(1), [1.0], keys, 200, _first, 0.5)
+    assert len(late.exchanges) == 50
+
+
+def test_the_best_step_size_is_the_one_that_brings_all_seeds_there_first():
+    seen = np.array([[[9, 1, 1, 1], [9, 9, 9, 9]], [[9, 9, 1, 1], [9, 9, 9, 1]], [[9, 9, 9, 1], [9, 9, 9, 1]]]) / 1.0
+    costs = np.arange(1, 5)
+    lanes = federated_runs.reached(
+        federated_runs.Paths(seen, costs, 10 * costs, costs), np.array([1.0, 0.5, 0.25]), 1.0
+    )
+    np.testing.assert_array_equal(lanes.exchanges, [3, 4])
+    np.testing.assert_array_equal(lanes.vectors, [30, 40])
+    assert (lanes.step_size, lanes.at_edge) == (0.5, False)
+    none = federated_runs.reached(federated_runs.Paths(seen, costs, 10 * costs, costs), np.array([1.0, 0.5, 0.25]), 0.5)
+    assert np.isnan(none.exchanges).all()
+    assert none.floor == 1.0
+
+
+def test_no_client_points_the_way_out_of_the_saddle():
+    """Gradients vanish along x_0, the mean curvature there is -gamma, clients' differ."""
+    federation = federated_experiments.saddle_federation(0)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=federated_experiments.SADDLE_DIM), jnp.float32).at[0].set(0)
+    gradients = np.asarray(
+        federation.gradients_at(x, jnp.arange(federated_experiments.SADDLE_CLIENTS, dtype=jnp.int32))
+    )
+    np.testing.assert_array_equal(gradients[:, 0], 0)
+    assert np.ptp(gradients[:, 1:], axis=0).min() > 0.1
+    step = jnp.zeros(federated_experiments.SADDLE_DIM).at[0].set(1e-2)
+    assert float(federation.gradient(step)[0]) == pytest.approx(-federated_experiments.GAMMA * 1e-2 + 1e-6, rel=1e-4)
+
+
+def test_networks_are_what_their_formula_says():
+    table = classification.load_table("wine", None, 0)
+    position = classification.initial_position(jax.random.key(0), table.inputs.shape[1], 5, table.num_classes)
+    a = table.inputs[:7]
+    z = np.tanh(a @ position["W"] + position["b"]) @ position["V"] + position["c"]
+    np.testing.assert_allclose(classification.outputs(position, jnp.asarray(a)), z, rtol=0, atol=1e-5)
+    expected = float(np.log(np.exp(z[0]).sum()) - z[0, table.labels[0]])
+    row = jnp.asarray(a[0]), jnp.asarray(table.labels[0])
+    assert float(classification.cross_entropy(position, row)) == pytest.approx(expected, abs=1e-5)
+    assert len(table.labels) + len(table.test_labels) == 178
+    np.testing.assert_allclose(table.inputs.mean(0), 0, atol=1e-5)
