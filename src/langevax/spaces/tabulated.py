@@ -1,7 +1,7 @@
 """Bases known by their values on finitely many points: eigenfunctions of a kernel (Nystrom), principal components."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -134,7 +134,7 @@ class KernelEigenbasis(Tabulated):
 
     def __init__(
         self,
-        kernel: Callable[[np.ndarray, np.ndarray], ArrayLike],
+        kernel: Callable[..., Any],
         points: ArrayLike,
         num_modes: int | None = None,
         weights: ArrayLike | None = None,
