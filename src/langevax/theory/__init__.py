@@ -1,1 +1,1 @@
-"""Closed forms: stationary laws, exact moments, rates, bounds, step sizes and risks. They import nothing else of langevax."""
+"""Closed forms: stationary laws, exact moments, log-Sobolev constants, rates, bounds, step sizes and risks."""
