@@ -48,7 +48,7 @@ def target() -> Any:
 @functools.cache
 def mode() -> jax.Array:
     """Where the posterior is densest."""
-    from langevax.sampling.pilot import find_mode
+    from langevax.sampling.preconditioning import find_mode
 
     return find_mode(target().problem, jnp.zeros(D))[0]
 

@@ -54,12 +54,12 @@ def draw(
     kinds = sorted(fallen, key=lambda kind: fallen[kind])
     right.plot([fallen[kind] for kind in kinds], kinds, marker, color=colour, markersize=8, linestyle="")
     right.axvline(0, color=theme.INK, linewidth=1)
-    right.set(xlabel="fall of R² where shuffled", ylim=(-0.6, len(kinds) - 0.4), title="What tells of solubility")
+    right.set(xlabel="fall of R² where shuffled", ylim=(-0.6, len(kinds) - 0.4), title="What determines solubility")
     right.grid(axis="y")
 
 
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
-    """Score on the published molecules of test, certificate, and what tells of solubility."""
+    """Score on the published molecules of test, certificate, and what determines solubility."""
     data = solubility()
     train, test = data.splits[0]
     (molecules, targets), (unseen, observed) = data.take(train), data.take(test)

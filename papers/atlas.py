@@ -44,12 +44,14 @@ POLL_SECONDS = 0.1
 HEAD = """# The atlas: every claim beside its measurement
 
 ```sh
-make atlas            # all claims at the small size, in minutes, as out/atlas/atlas.md; in full: make atlas SIZE=full
+make atlas                # measures all claims at the small size, in minutes, and writes out/atlas/atlas.md
+make atlas SIZE=full      # the same at the sizes that the papers' figures need
+python papers/atlas.py --size small --jobs 2 --page docs/atlas.md    # writes this page of the documentation
 ```
 
-Each claim of the papers is one script in `papers/`, which measures it, draws a figure and compares each measured number
-with the predicted one. A verdict can fail, and this page says so where one does. All numbers are in `data.nc` in the
-claim's folder, for xarray, with the settings, the versions and the seed.
+Each claim of the papers is one script in `papers/`. It measures the claim, draws a figure, and compares each measured
+number with the predicted one, within a stated tolerance. A verdict can fail, and this page says so where one does. The
+folder of a claim has all numbers in `data.nc`, for xarray, with the size, the versions and the seed.
 """
 
 
@@ -147,7 +149,9 @@ def write_page(out: Path, names: Sequence[str], page: Path) -> None:
         command = f"`python papers/{name}.py --size {size} --seed {seed}`"
         libraries = f"langevax {versions['langevax']}, JAX {versions['jax']}, Python {versions['python']}"
         body += [*table(checks), f"\nMeasured by {command} in {result['seconds']:g} s, with {libraries}."]
-    page.write_text("\n".join([HEAD, *overview, *body]) + "\n", encoding="utf-8")
+    requests = {(result["request"]["size"], result["request"]["seed"]) for result in results.values() if result}
+    measured = [f"Measured at the {size} size with seed {seed}.\n" for size, seed in sorted(requests)]
+    page.write_text("\n".join([HEAD, *measured, *overview, *body]) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -90,7 +90,7 @@ class Settings(NamedTuple):
         size = {"dim": self.dim, "num_runs": self.num_runs, "num_test": self.num_test}
         options = {"neurons_per_dim": NEURONS_PER_DIM, "ridge": RIDGE, "spectra": False} | size | changes
         point = {"step_size": step_size, "samples_per_dim": samples_per_dim, "noise": NOISE}
-        return simulate_one_step(key, student=student, teacher=teacher, **point, **options)  # type: ignore[arg-type]
+        return simulate_one_step(key=key, student=student, teacher=teacher, **point, **options)  # type: ignore[arg-type]
 
     @property
     def num_neurons(self) -> int:

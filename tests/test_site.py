@@ -145,7 +145,7 @@ def test_the_reference_has_arguments_and_examples(site):
     assert "h = scale tanh(<w, x> + b), with particle (w, b)" in text_of(site / "api" / "losses_and_neurons.html")
     assert "loss*_i(g_i) - g_i z_i] at z = E_{p_g} h" in text_of(site / "api" / "theory.html")
     estimators = " ".join(text_of(site / "api" / "sklearn.html").split())
-    assert "temperature_, n_iter_, converged_ – T, steps made" in estimators  # names together, and no other's type
+    assert "temperature_, n_iter_ – T, and steps made" in estimators  # names together, and no other's type
     assert "<blockquote>" not in "".join(file.read_text(encoding="utf-8") for file in (site / "api").iterdir())
 
 
@@ -157,7 +157,7 @@ def test_links_show_titles_and_paths_in_tables_may_break(site):
 
 def test_the_page_of_the_command_line_is_what_help_prints(site):
     said = text_of(site / "api" / "command_line.html")
-    commands = [["fit"], ["predict"], ["study"], ["study", "run"], ["study", "list"], ["federated", "simulate"]]
+    commands = [["fit"], ["predict"], ["convert"], ["federated"], ["federated", "simulate"]]
     for command in [[], *commands, ["federated", "run"], ["federated", "app"]]:
         shown = CliRunner().invoke(app, [*command, "--help"], prog_name="langevax", terminal_width=80)
         assert shown.exit_code == 0

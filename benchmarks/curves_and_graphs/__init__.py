@@ -118,7 +118,7 @@ FINER = 4
 
 def certificates(sets: list[DataSet]) -> None:
     """The certificate of each estimator's fit on the first training rows, and the seconds of a second one like it."""
-    print(f"\n{'certificates':<20}{'gap':>20}{'lower bound':>22}{'families':>10}{'seconds':>9}   trustworthy")
+    print(f"\n{'certificates':<20}{'gap':>20}{'lower bound':>22}{'ancestors':>10}{'seconds':>9}   trustworthy")
     for data in sets:
         model = _fitted(data)
         certificate = model.certificate(random_state=0)

@@ -1,4 +1,4 @@
-"""The page of the command line is what the commands print of themselves."""
+"""Write the page of the command line from the output of `--help`."""
 
 import warnings
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
 
 
 def helps() -> Iterator[tuple[str, str]]:
-    """Every command with what its `--help` prints, groups before their commands."""
+    """Yield the path and the `--help` of every command, groups before their commands."""
     yield from _below("langevax", typer.main.get_command(app), None)
 
 
@@ -32,6 +32,6 @@ def _below(name: str, command: click.Command, parent: click.Context | None) -> I
     )
     yield context.command_path, command.get_help(context).strip()
     for inner in command.list_commands(context) if isinstance(command, click.Group) else ():
-        found = command.get_command(context, inner)
-        if found is not None and not found.hidden:
-            yield from _below(inner, found, context)
+        subcommand = command.get_command(context, inner)
+        if subcommand is not None and not subcommand.hidden:
+            yield from _below(inner, subcommand, context)

@@ -24,7 +24,7 @@ class Docstrings(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
         if pkg.path != "langevax":
             return
-        _name_the_front_doors(pkg)
+        _add_functions_on_use(pkg)
         for module in _modules(pkg):
             for cls in module.classes.values():
                 if not cls.is_alias and "__init__" not in cls.members and _is_made_of_fields(cls):
@@ -47,7 +47,7 @@ def _fenced(match: re.Match) -> str:
 
 
 def _own_types(obj: griffe.Object, section: re.Match) -> str:
-    """Attributes made by `fit` have no annotation: without a word, griffe gives them that of the one before."""
+    """Attributes made by `fit` have no annotation: by default griffe gives them that of the one before."""
     known = {name for parent in _parents(obj) for name in parent.attributes} if obj.is_class else set()
     return re.sub(
         r"^    ([\w,\u00a0]+):",
@@ -57,11 +57,11 @@ def _own_types(obj: griffe.Object, section: re.Match) -> str:
     )
 
 
-def _name_the_front_doors(pkg: griffe.Module) -> None:
-    """`langevax.sample` and its kin, which load on use, and `langevax.simulate`, whose file has its name."""
-    rooms = ast.literal_eval(str(pkg["_FUNCTIONS_ON_USE"].value)) | {"simulate": "run"}
-    for name, room in rooms.items():
-        pkg.set_member(name, griffe.Alias(name, pkg[room].imports[name]))
+def _add_functions_on_use(pkg: griffe.Module) -> None:
+    """Add functions that are imported on first use, and `langevax.simulate`, which has the name of its module."""
+    packages = ast.literal_eval(str(pkg["_FUNCTIONS_ON_USE"].value)) | {"simulate": "run"}
+    for name, package in packages.items():
+        pkg.set_member(name, griffe.Alias(name, pkg[package].imports[name]))
 
 
 def _modules(module: griffe.Module) -> list[griffe.Module]:

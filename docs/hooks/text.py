@@ -1,4 +1,4 @@
-"""Our texts: `<w, x>` is mathematics, a page has a title, and a path in a table breaks where it is parted."""
+"""Markdown of the documentation: `<w, x>` is mathematics, links show titles, and long paths in tables may break."""
 
 import posixpath
 import re
@@ -15,7 +15,7 @@ LINK = re.compile(r"\[\w+\.md\]\(([\w./]+\.md)((?:#[\w-]*)?)\)")
 
 
 class Tags(HtmlInlineProcessor):
-    """Tags of HTML pass as they are; all else in angle brackets is text."""
+    """Keep tags of HTML; read anything else in angle brackets as text."""
 
     def handleMatch(self, m: re.Match[str], data: str) -> tuple[etree.Element | str | None, Any, Any]:
         return super().handleMatch(m, data) if TAG.match(m[0]) else (None, None, None)

@@ -20,7 +20,7 @@ def shares(parts, clients, classes=10):
 @pytest.mark.parametrize(
     "split",
     [
-        lambda seed: partitions.systematic_midpoint(600, 7, key=jax.random.key(seed)),
+        lambda seed: partitions.evenly(600, 7, key=jax.random.key(seed)),
         lambda seed: partitions.by_concentration(LABELS, 10, 0.35, key=jax.random.key(seed)),
         lambda seed: partitions.by_concentration(LABELS, 4, 0.6, key=jax.random.key(seed)),
         lambda seed: partitions.dirichlet(LABELS, 7, 0.3, key=jax.random.key(seed)),
@@ -76,7 +76,7 @@ def test_shards_leave_each_client_few_classes():
 
 
 def test_evenly_differs_by_one_row_at_most():
-    assert sorted(map(len, partitions.systematic_midpoint(23, 5, key=jax.random.key(0)))) == [4, 4, 5, 5, 5]
+    assert sorted(map(len, partitions.evenly(23, 5, key=jax.random.key(0)))) == [4, 4, 5, 5, 5]
 
 
 def test_the_stack_makes_a_federation_of_the_same_rows():
@@ -93,7 +93,7 @@ def test_the_stack_makes_a_federation_of_the_same_rows():
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        (lambda: partitions.systematic_midpoint(3, 5, key=jax.random.key(0)), "num_rows must be at least 5, got 3"),
+        (lambda: partitions.evenly(3, 5, key=jax.random.key(0)), "num_rows must be at least 5, got 3"),
         (
             lambda: partitions.by_concentration(LABELS, 10, 1.5, key=jax.random.key(0)),
             "concentration must lie in 0..1, got 1.5",

@@ -22,7 +22,7 @@ Parts = list[np.ndarray]
 TRIES = 1000
 
 
-def systematic_midpoint(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
+def evenly(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
     """Split at random, into parts whose sizes differ by at most one."""
     checks.positive_int("num_clients", num_clients)
     checks.positive_int("num_rows", num_rows, minimum=num_clients)

@@ -139,7 +139,7 @@ def split(options: SimulationOptions, labels: np.ndarray) -> partitions.Parts:
     number, key = options.clients, jax.random.key(options.seed)
     try:
         if kind == "even":
-            return partitions.systematic_midpoint(len(labels), number, key=key)
+            return partitions.evenly(len(labels), number, key=key)
         if kind == "concentration":
             return partitions.by_concentration(labels, number, float(text), key=key)
         if kind == "dirichlet":
