@@ -19,7 +19,8 @@ LAYERS = (
     {"run", "samplers"},
     {"meanfield", "federated", "teacher_student", "figures"},
     {"sklearn", "sampling", "optimize", "optax", "numpyro", "flower"},
-    {"studies", "report"},
+    {"evaluation"},
+    {"report"},
     {"cli"},
     {"__init__"},
 )

@@ -202,7 +202,7 @@ class Search:
         self.evaluations = self.evaluations_before = self.survey.evaluations
         self.history: list[SearchState] = []
 
-    def run(self, key: Key[Array, ""], may_halve: bool, progress: bool | Literal["auto"] | None) -> None:
+    def run(self, key: Key[Array, ""], may_halve: bool, progress: bool | Literal["auto"]) -> None:
         """Run the chains to their end; with `may_halve` again with half the step size where they diverge."""
         curved = any(np.any(np.asarray(p)) for p in jax.tree.leaves(self.problem.precision))
         integrator = Exponential() if curved else Explicit()

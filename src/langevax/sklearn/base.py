@@ -17,7 +17,7 @@ from langevax.meanfield.moves import Proposal
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.run import Result
 from langevax.sklearn.model_selection import anneal, choose_by_validation, kernel_choice
-from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
 from langevax.sklearn.table import DistinctRows, RowEstimator, Scaling, Standardiser, Table
 from langevax.sklearn.training import Network, TrainingTask, mesh_of, outputs, root_key, swings, train
@@ -102,7 +102,7 @@ class MeanFieldEstimator(RowEstimator):
             raise ValueError(f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'.")
         rows = self._training_rows(X, y, sample_weight)
         task = self._task(rows.targets, rows.weights)
-        run = {"progress": shown(self.progress), "sharding": mesh_of(self.devices, self.num_particles)}
+        run = {"progress": self.progress, "sharding": mesh_of(self.devices, self.num_particles)}
         choice_key, path_key, run_key = random.split(root_key(self._seed()), 3)
 
         continued = self.warm_start and hasattr(self, "particles_")

@@ -28,7 +28,6 @@ from langevax.sklearn.parameters import (
     count,
     non_negative,
     positive,
-    shown,
 )
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import (
@@ -384,7 +383,7 @@ def run_phases(
         record_every=model.record_every,
         weights=rows.weights,
         intercept=True,
-        progress=shown(model.progress),
+        progress=model.progress,
     )
 
 
@@ -414,7 +413,7 @@ def held_out_errors(
             record_every=model.record_every,
             callbacks=(Settled(model.tolerance),),
             callback_every=model.record_every,
-            progress=shown(model.progress),
+            progress=model.progress,
         )
         assert run.trace is not None
         best = int(np.argmin(run.trace.values["loss"][:, -1]))

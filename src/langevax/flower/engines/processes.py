@@ -143,13 +143,13 @@ def marked(mark: str) -> Iterator[psutil.Process]:
 
 def end(mark: str, grace: float) -> None:
     """Send SIGTERM to all marked processes, and SIGKILL to those that are left after `grace` seconds."""
-    until, asked = time.monotonic() + grace, set[psutil.Process]()
+    until, terminated = time.monotonic() + grace, set[psutil.Process]()
     while alive := set(marked(mark)):
         over = time.monotonic() >= until
-        for process in alive if over else alive - asked:
+        for process in alive if over else alive - terminated:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill() if over else process.terminate()
-        asked |= alive
+        terminated |= alive
         if time.monotonic() > until + 10 * GRACE:  # stuck in the kernel
             raise EngineError(f"processes {sorted(p.pid for p in alive)} could not be ended; look at them with `ps`.")
         time.sleep(0.02)

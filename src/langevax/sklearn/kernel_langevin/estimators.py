@@ -21,7 +21,7 @@ from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnosti
 from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, robust_moments
 from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, sample
 from langevax.sklearn.kernel_langevin.space import FunctionSpace, PriorSpace, checked_kernel, kernel_space
-from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
@@ -161,7 +161,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     def _sampled(self, space: FunctionSpace) -> Draws:
         rows, task = self.rows_, self._task(self.rows_)
-        parameters: dict[str, Any] = self.get_params(deep=False) | {"progress": shown(self.progress)}
+        parameters: dict[str, Any] = self.get_params(deep=False)
         options = ChainOptions(**{name: parameters[name] for name in ChainOptions._fields})
         likelihood = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), task.likelihood)  # traced
         features, eigenvalues = space.features(rows.inputs), space.eigenvalues
