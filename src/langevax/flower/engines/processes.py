@@ -40,7 +40,10 @@ class Program:
     """A running program and the file with its output."""
 
     def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path, mark: str, offset: int):
-        self.name, self.popen, self.log, self.mark = name, popen, log, mark
+        self.name = name
+        self.popen = popen
+        self.log = log
+        self.mark = mark
         self._offset = offset  # of its own output, where the file has that of others
 
     @property
@@ -83,10 +86,10 @@ class ProcessFamily:
     """
 
     def __init__(self, folder: Path | None = None):
-        self.mark = f"{SystemRandom().getrandbits(64):016x}"
+        self.mark: str = f"{SystemRandom().getrandbits(64):016x}"
         self.folder = folder
         self.programs: list[Program] = []
-        self.guardian = subprocess.Popen(
+        self.guardian: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-P", __file__, self.mark, str(folder or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

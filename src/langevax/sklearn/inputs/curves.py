@@ -10,6 +10,7 @@ whose weights are functions of a trace-class law (Nishikawa, Suzuki, Nitanda, Wu
 splines through the values, so that finer grids change nothing but the curve.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -40,7 +41,11 @@ from langevax.spaces.tabulated import Tabulated
 
 BasisName = Literal["cosine", "fourier", "legendre", "components"]
 
-BASES = {"cosine": spaces.Cosine, "fourier": spaces.Fourier, "legendre": spaces.Legendre}
+BASES: dict[str, Callable[..., Basis]] = {
+    "cosine": spaces.Cosine,
+    "fourier": spaces.Fourier,
+    "legendre": spaces.Legendre,
+}
 CURVES_AT_ONCE = 2000  # curves whose values at the nodes of the integrals are in memory
 
 
@@ -194,14 +199,15 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         if not orders or any(isinstance(d, bool) or d not in (0, 1, 2) for d in orders):
             raise ValueError(f"derivative must be 0, 1, 2 or a tuple of them, got {self.derivative!r}.")
         curves = self._read(X, self.grid, reset=True)
-        self.grid_, self.domain_ = curves.grid, self._domain(curves)
-        self.fits_ = [self._fit_channel(groups) for groups in curves.channels]
+        self.grid_: np.ndarray | None = curves.grid
+        self.domain_: tuple[float, float] = self._domain(curves)
+        self.fits_: list[Interpolation | Regression] = [self._fit_channel(groups) for groups in curves.channels]
         self._inside(curves)
         fitted = [self._fit_block(curves, c, d) for c, d in self._blocks()]
-        self.bases_ = [basis for basis, _ in fitted]
+        self.bases_: list[Basis] = [basis for basis, _ in fitted]
         coefficients = [z for _, z in fitted]
-        self.means_ = [z.mean(0) if self.centre else np.zeros(z.shape[1]) for z in coefficients]
-        self.scales_ = [self._scale(z - z.mean(0)) for z in coefficients]
+        self.means_: list[np.ndarray] = [z.mean(0) if self.centre else np.zeros(z.shape[1]) for z in coefficients]
+        self.scales_: list[np.ndarray] = [self._scale(z - z.mean(0)) for z in coefficients]
         return coefficients
 
     def _fit_channel(self, groups: list[CurvesAtTimes]) -> Interpolation | Regression:
