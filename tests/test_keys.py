@@ -91,31 +91,31 @@ def test_keys_of_another_kind_stay_what_they_are(kind):
     assert unrolled(unrolled(random.key(0))).dtype == unrolled(random.key(0)).dtype
 
 
-def test_another_order_of_draws_is_kept():
+def test_draws_in_another_order_are_left_to_jax():
     with jax.threefry_partitionable(False):
         key = random.key(0)
         assert unrolled(key) is key
 
 
-class Kept(NamedTuple):
+class KeyedState(NamedTuple):
     position: jax.Array
     key: jax.Array
 
 
-class Keeper(langevax.Algorithm):
-    """A method that draws from a key of its own, which it keeps."""
+class StatefulDraws(langevax.Algorithm):
+    """A method that draws from a key of its own, which its state holds."""
 
     def init(self, problem, position, key):
-        return Kept(position, key), {}
+        return KeyedState(position, key), {}
 
     def step(self, problem, state, key, step):
         own, drawn = random.split(state.key)
-        return Kept(state.position + random.normal(drawn, state.position.shape, state.position.dtype), own), {}
+        return KeyedState(state.position + random.normal(drawn, state.position.shape, state.position.dtype), own), {}
 
 
 def test_a_state_may_hold_its_key():
     problem = langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, jnp.arange(3.0))
-    result = langevax.simulate(Keeper(), problem, jnp.zeros(()), key=random.key(0), num_steps=4, progress=False)
+    result = langevax.simulate(StatefulDraws(), problem, jnp.zeros(()), key=random.key(0), num_steps=4, progress=False)
     own, position = random.fold_in(random.key(0), 2**32 - 1), 0.0
     for _ in range(4):
         own, drawn = random.split(own)

@@ -69,7 +69,7 @@ def bad_starts(key):
 def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_above_the_minimum():
     """E F = F* + sum of (T / 2) / (1 - h c / 2), exactly, over 4,000 chains; twice the temperature is told apart."""
     temperature, h = 0.4, 0.1
-    found = minimize(
+    result = minimize(
         quadratic,
         jnp.ones(3),
         key=jax.random.key(1),
@@ -81,11 +81,11 @@ def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_abo
         polish=False,
     )
     above = temperature / 2 / (1 - h * CURVATURES / 2)
-    assert_mean(found.fun_chains, 3 + above.sum(), wrong=3 + 2 * above.sum())
-    assert found.gibbs_gap == pytest.approx(3 * temperature / 2)
-    assert found.temperature == pytest.approx(temperature)
-    assert (found.basins, found.success) == ([], True)
-    assert found.fun == pytest.approx(3, abs=0.05)  # the best of what all of them saw
+    assert_mean(result.fun_chains, 3 + above.sum(), wrong=3 + 2 * above.sum())
+    assert result.gibbs_gap == pytest.approx(3 * temperature / 2)
+    assert result.temperature == pytest.approx(temperature)
+    assert (result.basins, result.success) == ([], True)
+    assert result.fun == pytest.approx(3, abs=0.05)  # the best of what all of them saw
 
 
 def test_shares_of_basins_are_those_of_the_gibbs_law():
@@ -98,7 +98,7 @@ def test_shares_of_basins_are_those_of_the_gibbs_law():
         mass = [quad(lambda x: np.exp(-well(x) / temperature), *side)[0] for side in ((-4, top), (top, 4))]
         return mass[0] / sum(mass)
 
-    found = minimize(
+    result = minimize(
         lambda x: jnp.sum(well(x)),
         lambda key: jax.random.uniform(key, (1,), jnp.float32, -1.5, 1.5),
         key=KEY,
@@ -108,14 +108,14 @@ def test_shares_of_basins_are_those_of_the_gibbs_law():
         temperature=temperature,
         step_size=0.05,
     )
-    left, right = found.basins
+    left, right = result.basins
     assert left.x[0] < top < right.x[0]
     assert left.share + right.share == pytest.approx(1)
     error = np.sqrt(share(temperature) * (1 - share(temperature)) / 300)
     assert abs(left.share - share(temperature)) < LIMIT * error
     assert abs(left.share - share(temperature / 2)) > 5 * error  # the test has power
     assert abs(left.share - 0.5) > 10 * error  # the starts'
-    assert found.message.endswith("the others in a worse one; to be surer, raise num_steps or num_chains.")
+    assert result.message.endswith("the others in a worse one; to be surer, raise num_steps or num_chains.")
 
 
 def test_schedules_and_the_temperature_to_start_from():
@@ -153,17 +153,17 @@ def test_the_temperature_falls_as_the_schedule_says():
 def test_it_finds_what_descents_from_the_same_starts_miss():
     """Rastrigin's function with d = 10 from bad starts: 16 chains reach 0, the best of 16 L-BFGS-B runs 5.7."""
     box = [(-5.12, 5.12)] * 10
-    found = minimize(rastrigin, bad_starts, key=KEY, bounds=box, num_steps=50_000)
-    assert found.fun == pytest.approx(0, abs=1e-4)
-    assert found.success
-    np.testing.assert_allclose(found.x, 0, atol=1e-3)
-    assert found.basins[0].share >= 2 / 16
-    assert re.search(r"\d of 16 chains ended in the best basin, the others in \d+ worse ones", found.message)
+    result = minimize(rastrigin, bad_starts, key=KEY, bounds=box, num_steps=50_000)
+    assert result.fun == pytest.approx(0, abs=1e-4)
+    assert result.success
+    np.testing.assert_allclose(result.x, 0, atol=1e-3)
+    assert result.basins[0].share >= 2 / 16
+    assert re.search(r"\d of 16 chains ended in the best basin, the others in \d+ worse ones", result.message)
 
     both = jax.jit(jax.value_and_grad(rastrigin))
     plain = lambda x: tuple(np.asarray(a, np.float64) for a in both(jnp.float32(x)))  # noqa: E731
-    descents = [scipy_minimize(plain, x, jac=True, method="L-BFGS-B", bounds=box).fun for x in found.x_starts]
-    assert found.x_starts.min() >= 2
+    descents = [scipy_minimize(plain, x, jac=True, method="L-BFGS-B", bounds=box).fun for x in result.x_starts]
+    assert result.x_starts.min() >= 2
     assert min(descents) > 4
 
 
@@ -197,9 +197,9 @@ def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
 
 def test_a_quadratic_part_is_minimised_with_the_rest():
     """value + 1/2 <x, precision x>: the minimum moves from 1 to c / (c + p)."""
-    found = minimize(Function(lambda x: jnp.sum(2 * (x - 1) ** 2), precision=4.0), jnp.zeros(2), **QUICK)
-    np.testing.assert_allclose(found.x, 0.5, atol=1e-3)
-    assert found.fun == pytest.approx(2.0, rel=1e-5)
+    result = minimize(Function(lambda x: jnp.sum(2 * (x - 1) ** 2), precision=4.0), jnp.zeros(2), **QUICK)
+    np.testing.assert_allclose(result.x, 0.5, atol=1e-3)
+    assert result.fun == pytest.approx(2.0, rel=1e-5)
 
 
 def test_a_descent_stays_in_the_basin_where_it_begins():
@@ -207,8 +207,8 @@ def test_a_descent_stays_in_the_basin_where_it_begins():
     width, start = 1e-3, np.float64(2.3e-4)
     with jax.enable_x64():
         problem = Function(lambda x: 1 - jnp.cos(2 * jnp.pi * x[0] / width) + x[0] ** 2)
-        found = descend(problem, np.array([start]), 0.25 * (width / 2 / np.pi) ** 2, None)
-    assert found.x[0] == pytest.approx(0, abs=1e-9)
+        result = descend(problem, np.array([start]), 0.25 * (width / 2 / np.pi) ** 2, None)
+    assert result.x[0] == pytest.approx(0, abs=1e-9)
     plain = scipy_minimize(
         lambda x: 1 - np.cos(2 * np.pi * x[0] / width) + x[0] ** 2,
         [start],
@@ -220,9 +220,9 @@ def test_a_descent_stays_in_the_basin_where_it_begins():
 
 def test_in_float64_minima_are_exact():
     with jax.enable_x64():
-        found = minimize(two_wells, jnp.full(2, 0.9), step_size=0.02, **QUICK)
-    assert found.x.dtype == np.float64
-    np.testing.assert_allclose(4 * found.x * (found.x**2 - 1) + 0.3, 0, atol=1e-7)
+        result = minimize(two_wells, jnp.full(2, 0.9), step_size=0.02, **QUICK)
+    assert result.x.dtype == np.float64
+    np.testing.assert_allclose(4 * result.x * (result.x**2 - 1) + 0.3, 0, atol=1e-7)
 
 
 # -- bounds -------------------------------------------------------------------------------------------------------
@@ -238,18 +238,18 @@ def test_in_float64_minima_are_exact():
 def test_bounds_are_kept_by_chains_and_descents(bounds):
     """The minimum lies on three walls; float32 rounds into the box, never out of it."""
     seen = []
-    found = minimize(
+    result = minimize(
         quadratic,
         jnp.array([0.35, 0.0, 2.0]),
         bounds=bounds,
         callback=lambda intermediate_result: seen.append(intermediate_result.x_chains),
         **QUICK,
     )
-    assert found.success
-    np.testing.assert_allclose(found.x, [0.7, 0.5, 2.0], rtol=1e-6)
-    assert found.jac[0] < 0 < found.jac[2]  # what the walls hold
-    assert float(found.x[0]) < 0.7  # the float32 next to 0.7 from below
-    for x in (*seen, found.x_chains, found.x_starts):
+    assert result.success
+    np.testing.assert_allclose(result.x, [0.7, 0.5, 2.0], rtol=1e-6)
+    assert result.jac[0] < 0 < result.jac[2]  # what the walls hold
+    assert float(result.x[0]) < 0.7  # the float32 next to 0.7 from below
+    for x in (*seen, result.x_chains, result.x_starts):
         x = np.asarray(x, np.float64)
         assert np.all((x >= [0.0, -np.inf, 2.0]) & (x <= [0.7, 0.5, np.inf]))
 
@@ -273,17 +273,22 @@ def test_starts_fill_a_box_and_surround_x0_elsewhere():
 
 
 def test_the_result_is_scipys_with_ours():
-    found = minimize(two_wells, [0.5, 0.5], **QUICK)
-    assert isinstance(found, OptimizeResult)
-    assert (found.x.shape, found.jac.shape, found.x_chains.shape, found.x_starts.shape) == ((2,), (2,), (8, 2), (8, 2))
-    assert (found.fun_chains.shape, found.nit, found.status, found.success) == ((8,), 400, 0, True)
-    assert isinstance(found.fun, float)
-    assert found.fun == found.fun_chains.min() == found.basins[0].fun
-    np.testing.assert_allclose(found.x, -1.036, atol=1e-3)
-    np.testing.assert_allclose(found.jac, 0, atol=1e-3)
-    assert sum(basin.share for basin in found.basins) == pytest.approx(1)
-    assert [basin.fun for basin in found.basins] == sorted(basin.fun for basin in found.basins)
-    history = found.history
+    result = minimize(two_wells, [0.5, 0.5], **QUICK)
+    assert isinstance(result, OptimizeResult)
+    assert (result.x.shape, result.jac.shape, result.x_chains.shape, result.x_starts.shape) == (
+        (2,),
+        (2,),
+        (8, 2),
+        (8, 2),
+    )
+    assert (result.fun_chains.shape, result.nit, result.status, result.success) == ((8,), 400, 0, True)
+    assert isinstance(result.fun, float)
+    assert result.fun == result.fun_chains.min() == result.basins[0].fun
+    np.testing.assert_allclose(result.x, -1.036, atol=1e-3)
+    np.testing.assert_allclose(result.jac, 0, atol=1e-3)
+    assert sum(basin.share for basin in result.basins) == pytest.approx(1)
+    assert [basin.fun for basin in result.basins] == sorted(basin.fun for basin in result.basins)
+    history = result.history
     assert {name: column.shape for name, column in history.items()} == {
         "nit": (100,),
         "nfev": (100,),
@@ -294,8 +299,8 @@ def test_the_result_is_scipys_with_ours():
     assert np.all(np.diff(history["nfev"]) == 8 * (4 + 1))  # four steps and a look
     survey = 32 * (2 + 2 * 30)  # values, gradients, curvatures
     assert history["nfev"][0] == survey + 40
-    assert found.nfev > history["nfev"][-1] + 8
-    assert "message" in repr(found)
+    assert result.nfev > history["nfev"][-1] + 8
+    assert "message" in repr(result)
 
 
 def test_callbacks_are_called_as_scipy_does():
@@ -306,14 +311,14 @@ def test_callbacks_are_called_as_scipy_does():
         if len(states) == 3:
             raise StopIteration
 
-    found = minimize(two_wells, jnp.ones(2), callback=stop_by_exception, **QUICK)
-    assert (found.nit, found.status, found.success) == (12, 99, True)
-    assert found.message.startswith("Stopped by the callback after step 12 of 400.")
+    result = minimize(two_wells, jnp.ones(2), callback=stop_by_exception, **QUICK)
+    assert (result.nit, result.status, result.success) == (12, 99, True)
+    assert result.message.startswith("Stopped by the callback after step 12 of 400.")
     assert [state.nit for state in states] == [4, 8, 12]
     assert (states[0].x_chains.shape, states[0].fun_chains.shape) == ((8, 2), (8,))
     assert states[0].fun >= states[1].fun >= states[2].fun
     assert states[0].temperature > states[2].temperature
-    assert states[2].nfev == found.history["nfev"][-1]
+    assert states[2].nfev == result.history["nfev"][-1]
 
     def stop_by_answer(x):
         points.append(x)
@@ -333,18 +338,18 @@ def test_positions_are_any_pytree(x0):
         return sum(jnp.sum((leaf - 0.4) ** 2) for leaf in jax.tree.leaves(x))
 
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(x0))
-    found = minimize(fun, x0, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)], step_size=0.1, **QUICK)
+    result = minimize(fun, x0, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)], step_size=0.1, **QUICK)
     for tree, lead in (
-        (found.x, ()),
-        (found.jac, ()),
-        (found.basins[0].x, ()),
-        (found.x_chains, (8,)),
-        (found.x_starts, (8,)),
+        (result.x, ()),
+        (result.jac, ()),
+        (result.basins[0].x, ()),
+        (result.x_chains, (8,)),
+        (result.x_starts, (8,)),
     ):
         assert jax.tree.structure(tree) == jax.tree.structure(x0)
         shapes = jax.tree.map(lambda leaf, like, lead=lead: leaf.shape == (*lead, *np.shape(like)), tree, x0)
         assert all(jax.tree.leaves(shapes))
-    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found.x)])
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(result.x)])
     np.testing.assert_allclose(flat, [0.5, *[0.4] * (size - 1)], atol=1e-3)
 
 
@@ -378,40 +383,40 @@ def test_the_key_decides():
 
 def test_chains_that_diverge_begin_again_with_half_the_step():
     """The starts see nothing of walls that hot chains run into; the message tells the step that it took."""
-    found = minimize(walled, jnp.zeros(3), spread=0.5, temperature=4.0, **QUICK)
+    result = minimize(walled, jnp.zeros(3), spread=0.5, temperature=4.0, **QUICK)
     said = re.search(
-        r"Chains had diverged with larger steps: step_size was halved once, to ([\d.e-]+)\.", found.message
+        r"Chains had diverged with larger steps: step_size was halved once, to ([\d.e-]+)\.", result.message
     )
-    assert float(said[1]) == pytest.approx(found.step_size, rel=0.01)
-    assert found.success
-    assert found.nit == 400
-    np.testing.assert_allclose(found.x, 0, atol=1e-3)
-    assert len(found.history["nit"]) == 100
+    assert float(said[1]) == pytest.approx(result.step_size, rel=0.01)
+    assert result.success
+    assert result.nit == 400
+    np.testing.assert_allclose(result.x, 0, atol=1e-3)
+    assert len(result.history["nit"]) == 100
 
 
 def test_a_step_size_that_was_given_is_kept():
     """Chains that diverge with it end the run; the best place until then is polished, and success is False."""
-    found = minimize(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
-    assert (found.success, found.status, found.step_size) == (False, 1, 1.9)
-    assert re.match(r"Chains diverged at step \d+ with step_size=1\.9; pass a smaller one", found.message)
-    assert found.fun == pytest.approx(0, abs=1e-3)
+    result = minimize(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
+    assert (result.success, result.status, result.step_size) == (False, 1, 1.9)
+    assert re.match(r"Chains diverged at step \d+ with step_size=1\.9; pass a smaller one", result.message)
+    assert result.fun == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize(("fun", "words"), [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")])
 def test_what_is_no_minimum_is_no_success(fun, words):
-    found = minimize(fun, jnp.ones(2), **QUICK)
-    assert (found.success, found.status) == (False, 2)
-    assert "Polishing reached no minimum: the gradient at x has norm 1.41" in found.message
-    assert words in found.message
+    result = minimize(fun, jnp.ones(2), **QUICK)
+    assert (result.success, result.status) == (False, 2)
+    assert "Polishing reached no minimum: the gradient at x has norm 1.41" in result.message
+    assert words in result.message
 
 
 def test_starts_without_a_value_are_replaced_by_x0():
     """log x - x at x0 = 2, where half of the places drawn are negative."""
-    found = minimize(
+    result = minimize(
         lambda x: jnp.sum(x - jnp.log(x)), jnp.full(1, 0.3), bounds=[(-0.5, np.inf)], temperature=(1e-4, 1e-6), **QUICK
     )
-    assert found.x_starts.min() > 0
-    assert found.x == pytest.approx(1, abs=1e-3)
+    assert result.x_starts.min() > 0
+    assert result.x == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -457,14 +462,14 @@ def test_the_theorems_step_is_that_of_the_bounds(estimator):
         "kl_tolerance": 0.5,
         "gradient": estimator,
     }
-    found = minimize(problem, jnp.zeros(3), step_size="theorem", **QUICK, **options)
+    result = minimize(problem, jnp.zeros(3), step_size="theorem", **QUICK, **options)
     expected = {
         str: lambda: theorems.ld_step_size(constants, 0.5),
         gradients.SVRG: lambda: theorems.svrg_step_size(constants, 3, 3, 6, accuracy=0.5),
         gradients.SARAH: lambda: theorems.sarah_step_size(constants, 3, 3, 6, accuracy=0.5),
     }[type(estimator)]()
-    assert found.step_size == pytest.approx(expected, rel=1e-5)
-    assert found.fun == pytest.approx(3, abs=1e-3)
+    assert result.step_size == pytest.approx(expected, rel=1e-5)
+    assert result.fun == pytest.approx(3, abs=1e-3)
 
 
 def refused(fun=two_wells, x0=(0.5, 0.5), **options):

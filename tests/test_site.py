@@ -83,15 +83,15 @@ def test_every_page_of_the_documentation_is_in_the_site_and_can_be_searched(site
     assert sum("underdamped" in entry["text"].lower() for entry in searched) > 3
 
 
-def rooms():
+def public_modules():
     """Public modules: what `langevax` holds or loads on use, what these hold, and the files of theory."""
     public = {f"langevax.{name}": getattr(langevax, name) for name in langevax.__all__}
     first = {path: value for path, value in public.items() if inspect.ismodule(value)}
     inner = {
         f"{path}.{name}": value
-        for path, room in first.items()
-        for name in getattr(room, "__all__", ())
-        if inspect.ismodule(value := getattr(room, name))
+        for path, namespace in first.items()
+        for name in getattr(namespace, "__all__", ())
+        if inspect.ismodule(value := getattr(namespace, name))
     }
     theory = {
         f"langevax.theory.{file.name}": importlib.import_module(f"langevax.theory.{file.name}")
@@ -100,13 +100,13 @@ def rooms():
     return {"langevax": langevax} | first | inner | theory
 
 
-def public_names(room: ModuleType):
+def public_names(namespace: ModuleType):
     """What a module exports, or defines under a name that is no one's secret."""
-    own = [name for name, value in vars(room).items() if getattr(value, "__module__", None) == room.__name__]
-    return getattr(room, "__all__", [name for name in own if not name.startswith("_")])
+    own = [name for name, value in vars(namespace).items() if getattr(value, "__module__", None) == namespace.__name__]
+    return getattr(namespace, "__all__", [name for name in own if not name.startswith("_")])
 
 
-def found(path: str):
+def resolve(path: str):
     """The object of a dotted path, or None."""
     parts = path.split(".")
     for split in range(len(parts) - 1, 0, -1):
@@ -119,11 +119,15 @@ def found(path: str):
 
 
 def test_every_public_name_is_documented(pages):
-    names = {f"{path}.{name}": getattr(room, name) for path, room in rooms().items() for name in public_names(room)}
-    names |= rooms()
+    names = {
+        f"{path}.{name}": getattr(namespace, name)
+        for path, namespace in public_modules().items()
+        for name in public_names(namespace)
+    }
+    names |= public_modules()
     del names["langevax"]
     reference = {place for name, page in pages.items() if name.startswith("api/") for place in page.places if place}
-    objects = [value for place in reference if (value := found(place)) is not None]
+    objects = [value for place in reference if (value := resolve(place)) is not None]
     missing = [
         path
         for path, value in names.items()

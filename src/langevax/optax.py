@@ -148,7 +148,7 @@ def langevin(
         _check_gradient(updates)
         if has_precision and params is None:
             raise ValueError("params is None but langevin has a precision; pass update(grads, state, params).")
-        position = _where_moved(updates, params) if has_precision else trees.zeros_like(updates)
+        position = _params_of_updates(updates, params) if has_precision else trees.zeros_like(updates)
         h, T = at_step(step_size, state.count), at_step(temperature, state.count)
         # as in `Langevin` under `simulate`
         _, noise_key = random.split(random.fold_in(unrolled(state.key), state.count))
@@ -436,7 +436,7 @@ def _wide(leaf: ArrayLike) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(jnp.shape(leaf), dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32)
 
 
-def _where_moved(updates: PyTree, params: PyTree) -> PyTree:
+def _params_of_updates(updates: PyTree, params: PyTree) -> PyTree:
     """`params`, None where `updates` has None."""
     return jax.tree.map(lambda g, x: None if g is None else x, updates, params, is_leaf=lambda leaf: leaf is None)
 

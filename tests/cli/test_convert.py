@@ -19,9 +19,9 @@ def test_a_table_is_converted_and_the_command_to_open_it_printed(table, tmp_path
     out = tmp_path / "shop.rows"
     answer = langevax("convert", table, table, "--target", "bought", "--out", out, "--drop", "age")
     assert answer.exit_code == 0, answer.stderr
-    story = " ".join(answer.stdout.split())
-    assert "6 rows of 1 input and the target 'bought'" in story
-    assert f"open it with langevax.data.open_rows({str(out)!r})" in story
+    printed = " ".join(answer.stdout.split())
+    assert "6 rows of 1 input and the target 'bought'" in printed
+    assert f"open it with langevax.data.open_rows({str(out)!r})" in printed
     rows = open_rows(out)
     np.testing.assert_array_equal(rows["inputs"], [[2.5], [9], [4]] * 2)
     np.testing.assert_array_equal(rows["targets"], [0, 1, 1] * 2)

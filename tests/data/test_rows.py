@@ -304,10 +304,10 @@ except OSError as error:
 
 
 @linux_only
-@pytest.mark.parametrize("room", [100, 1_000_000])
-def test_a_full_disk_is_explained_and_leaves_the_earlier_rows(path, room):
+@pytest.mark.parametrize("num_bytes", [100, 1_000_000])
+def test_a_full_disk_is_explained_and_leaves_the_earlier_rows(path, num_bytes):
     write_rows(path, table())
-    done = in_a_new_process(FULL_DISK, path, room)
+    done = in_a_new_process(FULL_DISK, path, num_bytes)
     assert "table.rows could not be written (File too large); nothing was changed" in done.stdout, done.stderr
     assert "has space" in done.stdout
     assert [p.name for p in path.parent.iterdir()] == ["table.rows"]

@@ -208,6 +208,7 @@ REFUSED = {
         TypeError,
         ["progress must be True, False or 'auto', got 'yes'"],
     ),
+    "no progress": (plainly(progress=None), TypeError, ["progress must be True, False or 'auto', got None"]),
     "stacked scalars": (
         plainly(start=langevax.Stacked({"w": jnp.zeros(2), "b": jnp.array(0.0)})),
         ValueError,

@@ -26,7 +26,7 @@ FEW: dict[str, Any] = {
     "num_converge_steps": 80,
     "random_state": 0,
 }
-FOUND: dict[str, Any] = {"num_restarts": 6, "num_explore_steps": 300, "num_converge_steps": 1000, "random_state": 0}
+SETTINGS: dict[str, Any] = {"num_restarts": 6, "num_explore_steps": 300, "num_converge_steps": 1000, "random_state": 0}
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
@@ -59,7 +59,7 @@ TEACHER = np.array([4.0, -3.0]), np.array([[5e-3, 0.0, 0.5, -5.0], [0.0, 80.0, -
 def found():
     """Not to be changed by a test."""
     X, y, _ = taught(0.1)
-    return TwoPhaseReLURegressor(2, **FOUND).fit(pandas.DataFrame(X, columns=["far", "near", "unit"]), y)
+    return TwoPhaseReLURegressor(2, **SETTINGS).fit(pandas.DataFrame(X, columns=["far", "near", "unit"]), y)
 
 
 def test_a_teacher_is_found_in_the_users_units():
@@ -107,9 +107,9 @@ def test_a_weight_is_a_row_repeated_whatever_the_order():
 
 def test_weight_decay_is_taken_where_noise_asks_for_it():
     X, y = diabetes()
-    model = TwoPhaseReLURegressor(10, **FOUND).fit(X[:300], y[:300])
+    model = TwoPhaseReLURegressor(10, **SETTINGS).fit(X[:300], y[:300])
     assert model.weight_decay_ == 0.01 == min(model.held_out_, key=model.held_out_.get)
-    bare = TwoPhaseReLURegressor(10, weight_decay=0.0, **FOUND).fit(X[:300], y[:300])
+    bare = TwoPhaseReLURegressor(10, weight_decay=0.0, **SETTINGS).fit(X[:300], y[:300])
     assert bare.held_out_ == {}
     assert model.score(X[300:], y[300:]) > bare.score(X[300:], y[300:]) + 0.03 > 0.45
     assert np.sum(model.network_.inner**2) < 0.5 * np.sum(bare.network_.inner**2)
@@ -117,7 +117,7 @@ def test_weight_decay_is_taken_where_noise_asks_for_it():
 
 def test_at_one_temperature_the_plateau_ends_exploration():
     X, y, _ = taught(0.1)
-    settings = FOUND | {"annealing": 1.0, "weight_decay": 0.0, "num_explore_steps": 20_000}
+    settings = SETTINGS | {"annealing": 1.0, "weight_decay": 0.0, "num_explore_steps": 20_000}
     model = TwoPhaseReLURegressor(2, **settings).fit(X, y)
     assert model.switch_step_ < 20_000
     assert model.switch_reason_ == f"the losses of all 6 restarts stopped falling by step {model.switch_step_:,}"

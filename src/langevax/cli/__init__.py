@@ -30,7 +30,7 @@ class _Formatter(_Context.formatter_class):
 
 _Context.formatter_class = _Formatter
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help=HELP,
     no_args_is_help=True,
     rich_markup_mode=None,

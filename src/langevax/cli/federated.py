@@ -89,7 +89,7 @@ Between processes and machines, on Flower (pip install 'langevax[flower]'):
   langevax federated run myapp --engine simulation --clients 4
 """
 
-app = typer.Typer(help=GROUP_HELP, no_args_is_help=True, rich_markup_mode=None)
+app: typer.Typer = typer.Typer(help=GROUP_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

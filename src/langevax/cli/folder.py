@@ -47,10 +47,10 @@ class Folder:
 
     def __init__(self, path: Path):
         self.path = path
-        self.training = path / "training"
-        self.settings = self.training / "settings.json"
-        self.checkpoints = self.training / "checkpoints"
-        self.new = path / ".new"
+        self.training: Path = path / "training"
+        self.settings: Path = self.training / "settings.json"
+        self.checkpoints: Path = self.training / "checkpoints"
+        self.new: Path = path / ".new"
 
     @property
     def finished(self) -> bool:

@@ -28,8 +28,8 @@ class Output:
     def __init__(self, machine: bool = False):
         self.machine = machine
         style = Theme({"label": "bold", "faint": "dim"})
-        self.stdout = Console(theme=style, highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.stderr = Console(theme=style, highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
+        self.stdout: Console = Console(theme=style, highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.stderr: Console = Console(theme=style, highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
 
     def say(self, label: str, sentence: str = "", style: str = "") -> None:
         """Print a label in a column of its own and a sentence beside it."""
@@ -90,7 +90,7 @@ class ProgressLine:
     """Task, bar, done/total, rate, time left, and one number that shows how well it goes."""
 
     def __init__(self, what: str, total: int, unit: str):
-        self.bar = None
+        self.bar: Any = None
         if sys.stderr.isatty():
             from tqdm.auto import tqdm
 

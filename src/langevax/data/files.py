@@ -33,14 +33,15 @@ class TableFile:
         self.path = path
         with path.open("rb") as stream:
             start = stream.read(4)
-        self.is_text = start != PARQUET
+        self.is_text: bool = start != PARQUET
+        self.scan: pl.LazyFrame
         with self.readable():
             if self.is_text:
                 separator = _separator(path, gzipped=start[:2] == GZIP)
                 self.scan = pl.scan_csv(path, glob=False, infer_schema=False, separator=separator)
             else:
                 self.scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-            self.types = dict(self.scan.collect_schema())
+            self.types: dict[str, pl.DataType] = dict(self.scan.collect_schema())
         if twice := [name for name in self.types if f"{name}_duplicated_0" in self.types]:  # as polars renames them
             raise ValueError(f"{path} has two columns named {twice[0]!r}; rename one of them.")
 

@@ -64,9 +64,9 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
     ):
         self.path = path
         self.num_rows = num_rows
-        self.means = dict(means)
-        self.standard_deviations = dict(standard_deviations)
-        self.columns = dict(columns)
+        self.means: dict[str, np.ndarray] = dict(means)
+        self.standard_deviations: dict[str, np.ndarray] = dict(standard_deviations)
+        self.columns: dict[str, list[str]] = dict(columns)
         self.access = access
         self._maps = dict(maps)
         self._arrays: dict[str, jax.Array] = {}

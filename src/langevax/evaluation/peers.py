@@ -33,7 +33,7 @@ INVERSE_RIDGES = tuple(np.logspace(-3, 3, 7))
 RIDGES_3, COSTS = (0.01, 0.1, 1.0), (0.3, 3.0, 30.0)
 WIDTHS = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
 DECAYS = (1e-3, 0.1, 10.0)
-TREES = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
+TREES: dict[str, tuple[float, ...]] = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
 THREADS = 1  # trees that one thread grows in 0.2 s took two threads 145 s on a busy machine, waiting for each other
 
 
@@ -68,7 +68,7 @@ class Peer(BaseEstimator):
     def fit(self, X: Any, y: Any) -> "Peer":
         """Choose the settings and fit."""
         X, y = np.asarray(X), np.asarray(y)
-        self.note_ = self.note
+        self.note_: str = self.note
         if self.max_rows is not None and len(X) > self.max_rows:
             rows = np.random.default_rng(self.random_state).choice(len(X), self.max_rows, replace=False)
             X, y = X[rows], y[rows]
@@ -77,7 +77,7 @@ class Peer(BaseEstimator):
             for kind in (ConvergenceWarning, LinAlgWarning):
                 warnings.simplefilter("ignore", kind)
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-            self.estimator_ = self._search(X, y).fit(X, y)
+            self.estimator_: Any = self._search(X, y).fit(X, y)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

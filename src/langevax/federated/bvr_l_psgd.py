@@ -52,7 +52,7 @@ class TracksGradient(Federated):
     def server(self, position: PyTree, clients: Clients) -> BVRServer:
         return BVRServer(position, position, jax.tree.map(jnp.zeros_like, position))
 
-    def track(self, clients: Clients, num_local_steps: int = 1, step_size: StepSize | None = None) -> Periodic:
+    def track(self, clients: Clients, num_local_steps: int, step_size: StepSize | None) -> Periodic:
         """The exchange that updates v, and descends along it where there is a step size."""
         budget = None if self.batch_size is None else num_local_steps * self.batch_size
         period: int | Int[Array, ""] = 2 if self.period == "auto" else self.period
@@ -96,7 +96,7 @@ class BVRLSGD(TracksGradient):
 
     def exchanges(self, clients: Clients) -> tuple[Exchange | Periodic, ...]:
         sarah = local.LocalSARAH(1, self.step_size, self.num_local_steps, self.batch_size, None)
-        return self.track(clients, self.num_local_steps), sarah
+        return self.track(clients, self.num_local_steps, None), sarah
 
 
 class BVRLPSGD(TracksGradient):
@@ -134,7 +134,7 @@ class BVRLPSGD(TracksGradient):
 
     def exchanges(self, clients: Clients) -> tuple[Exchange | Periodic, ...]:
         sarah = local.LocalSARAH(1, self.step_size, self.num_local_steps, self.batch_size, self.radius)
-        return self.track(clients, self.num_local_steps), sarah
+        return self.track(clients, self.num_local_steps, None), sarah
 
 
 class MinibatchSARAH(TracksGradient):
@@ -166,7 +166,7 @@ class MinibatchSARAH(TracksGradient):
     dropout: Any = 0.0
 
     def exchanges(self, clients: Clients) -> tuple[Exchange | Periodic, ...]:
-        return (self.track(clients, step_size=self.step_size),)
+        return (self.track(clients, 1, self.step_size),)
 
 
 class FullGradient(local.GradientExchange):

@@ -100,7 +100,7 @@ class LocalSARAH(Exchange):
         x, gradient = message
         h = at_step(self.step_size, step)
 
-        def moved(w: PyTree, v: PyTree, key: Key[Array, ""]) -> PyTree:
+        def advance(w: PyTree, v: PyTree, key: Key[Array, ""]) -> PyTree:
             w = descent_step(w, v, h)
             return w if self.radius is None else trees.add(w, trees.ball_like(key, w, self.radius))
 
@@ -109,10 +109,10 @@ class LocalSARAH(Exchange):
             batch_key, noise_key = random.split(key)
             part = batch(client, batch_key, self.batch_size)
             v = trees.add(v, trees.subtract(part.gradient(w), part.gradient(previous)))
-            return (w, moved(w, v, noise_key), v), None
+            return (w, advance(w, v, noise_key), v), None
 
         first_key, rest_key = random.split(key)
-        start = x, moved(x, gradient, first_key), gradient
+        start = x, advance(x, gradient, first_key), gradient
         if self.num_local_steps == 1:
             return Model(start[1]), memory
         (_, end, _), _ = lax.scan(one, start, random.split(rest_key, self.num_local_steps - 1))

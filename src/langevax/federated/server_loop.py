@@ -79,10 +79,14 @@ class ServerLoop:
             )
         self.key = key
         self.start_at(position)
-        self.algorithm = trace_floats(algorithm, trees.dtype_of(self._initial_position))
-        self.step = self.number = self.num_starts = 0
+        self.algorithm: Federated = trace_floats(algorithm, trees.dtype_of(self._initial_position))
+        self.step: int = 0
+        self.number: int = 0
+        self.num_starts: int = 0
+        self.state: PyTree
+        self.clients: Clients
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
-        self.memory_versions = np.zeros(0, np.int64)
+        self.memory_versions: np.ndarray = np.zeros(0, np.int64)
         self._shapes: dict[str, Any] = {}
         self._queue: deque[ScheduledExchange] = deque()
         self._initial = self._just_started = False

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,7 +14,7 @@ from langevax.figures.theme import GREY, INK, LIGHT, METHODS, SYMBOLS, faint
 OURS, OUR_SYMBOL = METHODS["MFLD"][0], SYMBOLS[METHODS["MFLD"][1]]
 ROW_HEIGHT, ROW_LABEL = 27, 24  # pixels, characters
 MAX_POINTS = 1500  # more overlap and are slow to draw
-WORDS = {"size": 13, "color": INK}  # tick labels that are names, not numbers
+WORDS: dict[str, Any] = {"size": 13, "color": INK}  # tick labels that are names, not numbers
 MAX_SHARES = 8  # classes up to which a cell has space for a second line
 
 

@@ -5,6 +5,7 @@ Axes are fixed over all frames, so that only the data moves.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,8 +18,16 @@ from langevax.figures.theme import DIVERGING_STOPS, GREY, INK, LIGHT, OKABE_ITO
 HEIGHT = 420
 CLASS_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "star")
 MAX_LABELS = 8  # classes with a name in the legend
-LEGEND = {"orientation": "h", "x": 0, "y": -0.19, "yanchor": "top", "font": {"size": 13}, "bgcolor": "rgba(0,0,0,0)"}
-LEGEND |= {"itemclick": False, "itemdoubleclick": False}
+LEGEND: dict[str, Any] = {
+    "orientation": "h",
+    "x": 0,
+    "y": -0.19,
+    "yanchor": "top",
+    "font": {"size": 13},
+    "bgcolor": "rgba(0,0,0,0)",
+    "itemclick": False,
+    "itemdoubleclick": False,
+}
 
 
 @dataclass(frozen=True)

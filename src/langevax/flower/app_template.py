@@ -12,7 +12,7 @@ from string import Template
 from langevax.federated.defaults import BATCH_SIZE, METHODS, NUM_LOCAL_STEPS, RADIUS, MethodDefaults
 
 TEMPLATES = files("langevax.flower") / "templates"
-FRAMEWORKS = {"jax": (), "torch": ("torch>=2.9",), "numpy": ()}
+FRAMEWORKS: dict[str, tuple[str, ...]] = {"jax": (), "torch": ("torch>=2.9",), "numpy": ()}
 """By framework: what an app needs beside langevax and scikit-learn."""
 ROUNDS = 10
 

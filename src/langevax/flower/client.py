@@ -22,6 +22,7 @@ from langevax._version import __version__
 from langevax.algorithm import trace_floats
 from langevax.federated import schedule
 from langevax.federated.exchange import Exchange
+from langevax.federated.rounds import Federated
 from langevax.federated.server_loop import client_reply
 from langevax.flower import wire
 from langevax.flower.task import Task
@@ -86,21 +87,21 @@ class Client:
     """One client, on its machine."""
 
     def __init__(self, task: Task, context: Context):
-        self.partition = int(context.node_config.get("partition-id", -1))
-        self.num_partitions = int(context.node_config.get("num-partitions", 0))
+        self.partition: int = int(context.node_config.get("partition-id", -1))
+        self.num_partitions: int = int(context.node_config.get("num-partitions", 0))
         algorithm = task.algorithm_of(context.run_config)
-        self.start = jax.tree.map(jnp.asarray, task.start_of(context.run_config))
-        self.description = wire.description(algorithm=algorithm)
-        self.problem = task.problem(context)
+        self.start: PyTree = jax.tree.map(jnp.asarray, task.start_of(context.run_config))
+        self.description: str = wire.description(algorithm=algorithm)
+        self.problem: FiniteSum = task.problem(context)
         if not isinstance(self.problem, FiniteSum):
             raise TypeError(
                 f"problem(context) must give a FiniteSum of this client's rows, got {type(self.problem).__name__}; "
                 "see langevax.FiniteSum and langevax.ExternalSum."
             )
         dtype = trees.dtype_of(self.start)
-        self.algorithm = trace_floats(algorithm, dtype)
-        self.rows = int(self.problem.size)
-        self.clients = Clients.of([self.rows], dtype=dtype)
+        self.algorithm: Federated = trace_floats(algorithm, dtype)
+        self.rows: int = int(self.problem.size)
+        self.clients: Clients = Clients.of([self.rows], dtype=dtype)
         self._shapes: dict[str, Any] = {}
 
     def introduction(self) -> RecordDict:

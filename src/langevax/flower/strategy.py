@@ -120,15 +120,20 @@ class FederatedStrategy(Strategy):
             checks.positive_int("num_clients", num_clients)
         if weights not in ("size", "uniform"):
             raise ValueError(f"weights must be 'size' or 'uniform', got {weights!r}.")
-        self.loop = ServerLoop(algorithm, position, key=key)
-        self.description = wire.description(algorithm=algorithm)
+        self.loop: ServerLoop = ServerLoop(algorithm, position, key=key)
+        self.description: str = wire.description(algorithm=algorithm)
         shapes = jax.tree.map(lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position)
-        self.identity = wire.description(algorithm=algorithm, key=key, position=shapes)
-        self.registry = NodeRegistry(weights, patience, trees.dtype_of(self.loop.position), self.description)
-        self.checker = ReplyChecker(secrets.token_hex(8), norm_ratio)
-        self.num_clients = None if isinstance(num_clients, str) else num_clients
-        self.deadline, self.join_seconds, self.poll_seconds = deadline, join_seconds, poll_seconds
-        self.checkpoint, self.resume = None if checkpoint is None else Path(checkpoint), resume
+        self.identity: str = wire.description(algorithm=algorithm, key=key, position=shapes)
+        self.registry: NodeRegistry = NodeRegistry(
+            weights, patience, trees.dtype_of(self.loop.position), self.description
+        )
+        self.checker: ReplyChecker = ReplyChecker(secrets.token_hex(8), norm_ratio)
+        self.num_clients: int | None = None if isinstance(num_clients, str) else num_clients
+        self.deadline: float = deadline
+        self.join_seconds = join_seconds
+        self.poll_seconds = poll_seconds
+        self.checkpoint: Path | None = None if checkpoint is None else Path(checkpoint)
+        self.resume = resume
         self.history: list[ExchangeRecord] = []
         self.names: list[str] | None = None
         self._sent: Sent | None = None

@@ -65,14 +65,17 @@ class NodeRegistry:
     """
 
     def __init__(self, weights: str, patience: int, dtype: Any, description: str = ""):
-        self.weights, self.patience, self.dtype, self.description = weights, patience, dtype, description
+        self.weights = weights
+        self.patience = patience
+        self.dtype = dtype
+        self.description = description
         self.nodes: dict[int, int] = {}
         self.rows: dict[int, int] = {}
         self.missed: dict[int, int] = {}
         self.connected: set[int] = set()
         self.partitions: list[int] = []
         self.rejected: dict[int, str] = {}
-        self.num_partitions = 0
+        self.num_partitions: int = 0
         self._ignored: set[int] = set()
         self._greeted: dict[str, int] = {}  # nodes by the greeting that they have not answered
         self._searched = time.monotonic()
@@ -207,7 +210,8 @@ class ReplyChecker:
     """
 
     def __init__(self, run: str, ratio: float):
-        self.run, self.ratio = run, ratio
+        self.run = run
+        self.ratio = ratio
         self.usual: dict[str, float] = {}
 
     def check(self, message: Message, reply: Message, shape: PyTree) -> tuple[PyTree, float]:

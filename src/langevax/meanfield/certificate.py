@@ -88,17 +88,19 @@ class DualEstimate:
         proposal: Proposal = "mala",
     ):
         risk = trace_floats(risk, risk.inputs.dtype)  # the program is the same for another ridge or temperature
-        self.risk, self.temperature = risk, temperature
-        self.dual = project(risk, dual)
+        self.risk: MeanFieldRisk = risk
+        self.temperature = temperature
+        self.dual: Array = project(risk, dual)
         keys = list(random.split(key, num_runs))
-        self.samples = _independent_runs(risk, self.dual, temperature, num_particles, keys, proposal)
-        self.conjugate = float(_mean_conjugate(risk, self.dual))
+        self.samples: list[GibbsSample] = _independent_runs(risk, self.dual, temperature, num_particles, keys, proposal)
+        self.conjugate: float = float(_mean_conjugate(risk, self.dual))
         bounds = np.array([-self.conjugate - temperature * float(s.log_partition) for s in self.samples])
-        self.bound, self.bound_error = float(bounds.mean()), float(bounds.std(ddof=1) / np.sqrt(num_runs))
+        self.bound: float = float(bounds.mean())
+        self.bound_error: float = float(bounds.std(ddof=1) / np.sqrt(num_runs))
         outputs = jnp.stack([sample.outputs for sample in self.samples])
-        self.gap = float(_mean_gap(risk, outputs.mean(0), self.dual))
+        self.gap: float = float(_mean_gap(risk, outputs.mean(0), self.dual))
         without = [float(_mean_gap(risk, jnp.delete(outputs, r, 0).mean(0), self.dual)) for r in range(num_runs)]
-        self.gap_error = float(np.sqrt(num_runs - 1) * np.std(without))  # jackknife
+        self.gap_error: float = float(np.sqrt(num_runs - 1) * np.std(without))  # jackknife
 
     @property
     def prior_objective(self) -> float:

@@ -195,14 +195,17 @@ class Search:
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.starts, self.size = self.survey.places[: self.num_chains], int(self.problem.size)
+        self.starts: Array = self.survey.places[: self.num_chains]
+        self.size: int = int(self.problem.size)
         best = int(np.argmin(self.survey.values))
-        self.best, self.best_value = self.survey.places[best], float(self.survey.values[best])
-        self.positions = self.starts
-        self.evaluations = self.evaluations_before = self.survey.evaluations
+        self.best: Array = self.survey.places[best]
+        self.best_value: float = float(self.survey.values[best])
+        self.positions: Array = self.starts
+        self.evaluations: int = self.survey.evaluations
+        self.evaluations_before: int = self.survey.evaluations
         self.history: list[SearchState] = []
 
-    def run(self, key: Key[Array, ""], may_halve: bool, progress: bool | Literal["auto"] | None) -> None:
+    def run(self, key: Key[Array, ""], may_halve: bool, progress: bool | Literal["auto"]) -> None:
         """Run the chains to their end; with `may_halve` again with half the step size where they diverge."""
         curved = any(np.any(np.asarray(p)) for p in jax.tree.leaves(self.problem.precision))
         integrator = Exponential() if curved else Explicit()

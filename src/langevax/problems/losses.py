@@ -227,7 +227,7 @@ class SmoothedHinge(MarginLoss):
 
     width: float | Scalar = 1.0
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         checks.number("width", self.width, positive=True)
 
     def __call__(self, z: Scalar, y: Label) -> Scalar:
@@ -375,11 +375,11 @@ class LinearLoss(Loss):
         checks.finite("targets", targets, remedy="LinearLoss needs a finite dual; pass one of a finite network")
 
 
-squared = Squared()
-logistic = Logistic()
-smoothed_hinge = SmoothedHinge()
-softmax = Softmax()
-linear = LinearLoss()
+squared: Squared = Squared()
+logistic: Logistic = Logistic()
+smoothed_hinge: SmoothedHinge = SmoothedHinge()
+softmax: Softmax = Softmax()
+linear: LinearLoss = LinearLoss()
 
 
 def _check_rows(loss: Loss, targets: Targets, row_shape: Shape, needs: str, kind: type | None = None) -> np.ndarray:

@@ -243,7 +243,7 @@ class OneParticle(FiniteSum):
         potential = DualPotential(risk.neuron)
         rows = risk.inputs, dual  # in small blocks, of which each particle holds one
         super().__init__(potential, rows, None, risk.precision, risk.weights, risk.count, FEWEST_ROWS)
-        self.row_sharding = risk.row_sharding
+        self.row_sharding: RowSharding | None = risk.row_sharding
 
     def _sum(self, position: Float[Array, " size"], data: Rows, weights: Weights) -> Scalar:
         inputs, dual = data

@@ -83,7 +83,7 @@ class Scaled(Neuron):
 
     scale: eqx.AbstractVar[float | Scalar]
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         checks.number("scale", self.scale, positive=True)
 
     @abstractmethod
@@ -186,7 +186,7 @@ class TanhTanh(Scaled):
     scale: float | Scalar = 1.0
     num_outputs: int | None = eqx.field(static=True, default=None)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.num_outputs is not None:
             checks.positive_int("num_outputs", self.num_outputs)
 
@@ -272,7 +272,7 @@ class ClippedReLU(Scaled):
     scale: float | Scalar = 1.0
     cap: float | Scalar = 1.0
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         checks.number("cap", self.cap, positive=True)
 
     def activation(self, particle: Particle, x: Input) -> Scalar:

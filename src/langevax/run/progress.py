@@ -17,7 +17,7 @@ class Progress:
         name: str,
         total: int,
         done: int,
-        shown: bool | Literal["auto"] | None,
+        shown: bool | Literal["auto"],
         headline: Callable[[Any], tuple[str, float]] | None,
     ):
         self.headline = headline

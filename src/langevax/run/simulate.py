@@ -54,7 +54,7 @@ def simulate(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 30.0,
-    progress: bool | Literal["auto"] | None = "auto",
+    progress: bool | Literal["auto"] = "auto",
     sharding: Mesh | NamedSharding | None = None,
     matmul_precision: Literal["bfloat16", "float32"] | None = None,
 ) -> Result:
@@ -207,7 +207,7 @@ class _Run:
         callback_every: int,
         saved: Checkpoint | None,
         checkpoint_seconds: float,
-        progress: bool | Literal["auto"] | None,
+        progress: bool | Literal["auto"],
     ) -> Result:
         step = int(self.carry.step)
         carry, self.carry = self.advance(self.carry, step), None  # compiles: later chunks time the steps alone
@@ -363,7 +363,7 @@ def _check_surroundings(
     if resume and checkpoint is None:
         raise ValueError("resume is True but checkpoint is None; pass checkpoint=directory, the one to continue.")
     checks.number("checkpoint_seconds", checkpoint_seconds)
-    if progress is not None and not isinstance(progress, bool) and progress != "auto":
+    if not isinstance(progress, bool | np.bool_) and progress != "auto":
         raise TypeError(f"progress must be True, False or 'auto', got {progress!r}.")
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
         raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {sharding!r}.")

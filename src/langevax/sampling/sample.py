@@ -60,7 +60,7 @@ def sample(
     num_warmup: int | Literal["auto"] = "auto",
     thinning: int | Literal["auto"] = "auto",
     progress: bool | Literal["auto"] = "auto",
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
 ) -> Samples:
     """Draw from exp(-potential / temperature).

@@ -13,11 +13,12 @@ from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
+from langevax.meanfield.kernel_limit import LeaveOneOut
 from langevax.meanfield.moves import Proposal
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.run import Result
 from langevax.sklearn.model_selection import anneal, choose_by_validation, kernel_choice
-from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
 from langevax.sklearn.table import DistinctRows, RowEstimator, Scaling, Standardiser, Table
 from langevax.sklearn.training import Network, TrainingTask, mesh_of, outputs, root_key, swings, train
@@ -62,7 +63,14 @@ class MeanFieldEstimator(RowEstimator):
     random_state: RandomState = None
 
     automatic: ClassVar[Automatic] = Automatic()
-    unsaved_attributes = ("network_", "history_", "dual_", "path_", "leave_one_out_", "seconds_to_first_step_")
+    unsaved_attributes: ClassVar[tuple[str, ...]] = (
+        "network_",
+        "history_",
+        "dual_",
+        "path_",
+        "leave_one_out_",
+        "seconds_to_first_step_",
+    )
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "solver": one_of(*SOLVERS),
         "num_particles": count(2),
@@ -102,7 +110,7 @@ class MeanFieldEstimator(RowEstimator):
             raise ValueError(f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'.")
         rows = self._training_rows(X, y, sample_weight)
         task = self._task(rows.targets, rows.weights)
-        run = {"progress": shown(self.progress), "sharding": mesh_of(self.devices, self.num_particles)}
+        run = {"progress": self.progress, "sharding": mesh_of(self.devices, self.num_particles)}
         choice_key, path_key, run_key = random.split(root_key(self._seed()), 3)
 
         continued = self.warm_start and hasattr(self, "particles_")
@@ -112,7 +120,7 @@ class MeanFieldEstimator(RowEstimator):
         start = network.risk(temperature).prior(temperature, self.num_particles)
         if continued:
             start = network.rotated(self._previous_particles(network))
-        self.path_ = None
+        self.path_: dict[str, np.ndarray] | None = None
         if self.validation == "path":
             choice = choose_by_validation(network, temperature, schedule, self.num_particles, path_key, **run)
             network, temperature, self.path_ = choice.network, choice.temperature, choice.history
@@ -121,10 +129,11 @@ class MeanFieldEstimator(RowEstimator):
         saving = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": self.resume}
         risk = network.risk(temperature)
         result = train(risk, temperature, schedule, start, run_key, **saving, **run)
-        self.standardiser_, self.temperature_ = standardiser, float(temperature)
+        self.standardiser_: Standardiser = standardiser
+        self.temperature_: float = float(temperature)
         self._record(network, result, rows.places)
         swinging = swings(risk, temperature, schedule, result, random.fold_in(run_key, 0), **run)
-        self.converged_ = self.n_iter_ < schedule.num_steps and not swinging
+        self.converged_: bool = self.n_iter_ < schedule.num_steps and not swinging
         if swinging:
             step = schedule.relative_step_size
             warnings.warn(
@@ -152,21 +161,30 @@ class MeanFieldEstimator(RowEstimator):
         late = particles[len(particles) // 2 :]
         duals = np.asarray(values["dual"])[:, :n]
         assert result.trace is not None
-        self.network_, self.neuron_ = network, network.task.neuron
-        self.clouds_ = late[np.unique(np.linspace(0, len(late) - 1, NUM_CLOUDS).astype(int))]
-        self.particles_ = particles[-1]
+        self.network_: Network = network
+        self.neuron_: Tanh | TanhTanh = network.task.neuron
+        self.clouds_: np.ndarray = late[np.unique(np.linspace(0, len(late) - 1, NUM_CLOUDS).astype(int))]
+        self.particles_: np.ndarray = particles[-1]
         loss = np.asarray(values["loss"])
-        self.history_ = {"steps": result.trace.steps, "particles": particles, "dual": duals, "loss": loss}
+        self.history_: dict[str, Any] = {
+            "steps": result.trace.steps,
+            "particles": particles,
+            "dual": duals,
+            "loss": loss,
+        }
         mean_dual = duals[len(duals) // 2 :].mean(0)
-        self.dual_ = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[places]  # 0 at place -1, weight 0
-        self.n_iter_, self.seconds_to_first_step_ = int(result.steps), result.seconds_to_first_step
+        self.dual_: np.ndarray = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[
+            places
+        ]  # 0 at place -1, weight 0
+        self.n_iter_: int = int(result.steps)
+        self.seconds_to_first_step_: float = result.seconds_to_first_step
 
     def _choice(
         self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]
     ) -> tuple[Standardiser, float]:
         """Return standardiser and temperature, as passed or by the kernel limit's leave-one-out errors."""
         scalings: tuple[Scaling, ...] = ("columns", "global") if self.scaling == "auto" else (self.scaling,)
-        self.leave_one_out_ = None
+        self.leave_one_out_: LeaveOneOut | None = None
         if self.scaling == "auto" or self.temperature == "auto":
             standardiser, self.leave_one_out_ = kernel_choice(rows, task, self.prior_precision, scalings, key)
         else:

@@ -50,7 +50,7 @@ class EncodedEstimator(MeanFieldEstimator):
         if self.warm_start and hasattr(self, "particles_"):
             columns = self.encoder_.transform(X)
         else:
-            self.encoder_ = self._make_encoder()
+            self.encoder_: Any = self._make_encoder()
             columns = self.encoder_.fit_transform(X)
         columns, y = super()._validated(_rounded(columns), y)
         for name in ("n_features_in_", "feature_names_in_"):  # of the user's columns, not of the encoder's
@@ -151,7 +151,9 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
         True
     """
 
-    automatic = Automatic(output_scale=3.0, num_steps_multiplier=NUM_STEPS_MULTIPLIER, proposal="pcnl")
+    automatic: ClassVar[Automatic] = Automatic(
+        output_scale=3.0, num_steps_multiplier=NUM_STEPS_MULTIPLIER, proposal="pcnl"
+    )
 
     def predict(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return (n,) or (n, C), in the units of the targets; `grid` (G,) as in `outputs`."""
@@ -173,7 +175,7 @@ class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):  # pyr
         True
     """
 
-    automatic = Automatic(10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER, "pcnl")
+    automatic: ClassVar[Automatic] = Automatic(10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER, "pcnl")
 
     def decision_function(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
@@ -253,4 +255,4 @@ class GraphMeanFieldClassifier(GraphEstimator, MeanFieldClassifier):  # pyright:
         True
     """
 
-    automatic = Automatic(10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER)
+    automatic: ClassVar[Automatic] = Automatic(10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER)

@@ -93,8 +93,9 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator)
         return y[:, 0] if self.single_column_ else y
 
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
+        self.target_mean_: np.ndarray
         self.target_mean_, deviation = weighted_moments(targets, weights)
-        self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
+        self.target_scale_: np.ndarray = np.where(deviation > 0, deviation, 1.0)
         standardised = (targets - self.target_mean_) / self.target_scale_
         neuron = self._make_neuron(None if targets.ndim == 1 else targets.shape[1])
         regressands = standardised.reshape(len(targets), -1)

@@ -40,8 +40,3 @@ def one_of(*words: str) -> list[Any]:
 
 FLAG: list[Any] = ["boolean"]
 SHARED: dict[str, list[Any]] = {"progress": [*FLAG, *one_of("auto")], "random_state": ["random_state"]}
-
-
-def shown(progress: Progress) -> bool | None:
-    """Return `progress` as `simulate` takes it."""
-    return None if isinstance(progress, str) else bool(progress)

@@ -28,7 +28,6 @@ from langevax.sklearn.parameters import (
     count,
     non_negative,
     positive,
-    shown,
 )
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import (
@@ -183,17 +182,26 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         """
         self._validate_params()
         rows, seed = self._training_rows(X, y, sample_weight), self._seed()
-        self.units_ = NetworkUnits.fit(rows)
+        self.units_: NetworkUnits = NetworkUnits.fit(rows)
         if self.units_.target_scale == 0:
             return self._fit_constant()
-        fit, self.intercept_, self.weight_decay_, self.held_out_ = train(self, rows, root_key(seed))
-        self.network_ = fit.network
-        self.restart_losses_, self.best_restart_ = fit.losses, fit.best
-        self.num_positive_ = fit.num_positive
-        self.switch_step_, self.n_iter_ = fit.switch, int(fit.result.steps)
-        self.switch_reason_ = self._reason(fit.switch)
-        self.converged_ = self.n_iter_ - self.switch_step_ < self.num_converge_steps
-        self.history_ = {"steps": np.empty(0, int), "loss": np.empty((self.num_restarts, 0))}
+        trained = train(self, rows, root_key(seed))
+        fit = trained.fit
+        self.intercept_: float = trained.intercept
+        self.weight_decay_: float = trained.decay
+        self.held_out_: dict[float, float] = trained.errors
+        self.network_: ReLUNetwork = fit.network
+        self.restart_losses_: np.ndarray = fit.losses
+        self.best_restart_: int = fit.best
+        self.num_positive_: np.ndarray = fit.num_positive
+        self.switch_step_: int = fit.switch
+        self.n_iter_: int = int(fit.result.steps)
+        self.switch_reason_: str = self._reason(fit.switch)
+        self.converged_: bool = self.n_iter_ - self.switch_step_ < self.num_converge_steps
+        self.history_: dict[str, np.ndarray] = {
+            "steps": np.empty(0, int),
+            "loss": np.empty((self.num_restarts, 0)),
+        }
         if (trace := fit.result.trace) is not None:
             self.history_ = {"steps": trace.steps, "loss": np.asarray(trace.values["loss"])}
         return self
@@ -384,7 +392,7 @@ def run_phases(
         record_every=model.record_every,
         weights=rows.weights,
         intercept=True,
-        progress=shown(model.progress),
+        progress=model.progress,
     )
 
 
@@ -414,7 +422,7 @@ def held_out_errors(
             record_every=model.record_every,
             callbacks=(Settled(model.tolerance),),
             callback_every=model.record_every,
-            progress=shown(model.progress),
+            progress=model.progress,
         )
         assert run.trace is not None
         best = int(np.argmin(run.trace.values["loss"][:, -1]))

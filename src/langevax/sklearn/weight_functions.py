@@ -126,7 +126,7 @@ def _bands(axes: Any, times: np.ndarray, functions: np.ndarray, colour: str, nam
 
 
 def _labelled(axes: Any, label: str, title: str) -> Any:
-    """Add labels, and room for the legend above the bands."""
+    """Add labels, and space for the legend above the bands."""
     low, high = axes.get_ylim()
     axes.axhline(0, color=theme.INK, linewidth=0.8, zorder=0)
     axes.set(xlabel="t", ylabel=label, title=title, ylim=(low, high + HEADROOM * (high - low)))

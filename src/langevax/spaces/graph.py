@@ -48,7 +48,7 @@ class GraphLaplacian(Tabulated):
                [ 1.  , -1.31]], dtype=float32)
     """
 
-    per_mode: ClassVar = ("matrix", "laplacian_eigenvalues")
+    per_mode: ClassVar[tuple[str, ...]] = ("matrix", "laplacian_eigenvalues")
 
     laplacian_eigenvalues: Float[np.ndarray, " modes"]
 
@@ -62,9 +62,9 @@ class GraphLaplacian(Tabulated):
         if num_modes is not None and num_modes > n:
             raise ValueError(f"num_modes is {num_modes}, but the graph has {n} nodes; ask for at most {n}.")
         self.laplacian_eigenvalues, vectors = _smallest(laplacian(adjacency, normed=normalized), num_modes)
-        self.points = np.arange(n)
-        self.weights = np.full(n, 1 / n)
-        self.matrix = np.sqrt(n) * with_fixed_signs(vectors)
+        self.points: np.ndarray = np.arange(n)
+        self.weights: np.ndarray = np.full(n, 1 / n)
+        self.matrix: np.ndarray = np.sqrt(n) * with_fixed_signs(vectors)
 
     @property
     def frequencies(self) -> np.ndarray:

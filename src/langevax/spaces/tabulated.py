@@ -127,7 +127,7 @@ class KernelEigenbasis(Tabulated):
         Array([[0.5]], dtype=float32)
     """
 
-    per_mode: ClassVar = ("matrix", "eigenvalues")
+    per_mode: ClassVar[tuple[str, ...]] = ("matrix", "eigenvalues")
 
     eigenvalues: Float[np.ndarray, " modes"]
     kernel: "HostKernel" = eqx.field(static=True)
@@ -146,13 +146,13 @@ class KernelEigenbasis(Tabulated):
         if num_modes is not None:
             checks.positive_int("num_modes", num_modes)
         self.points = points
-        self.weights = probabilities(weights, len(points))
+        self.weights: np.ndarray = probabilities(weights, len(points))
         self.kernel = HostKernel(kernel)
         roots = np.sqrt(self.weights)
         gram, rounding = self.kernel(points, points)
         weighted = roots[:, None] * _symmetric(gram, rounding) * roots
         self.eigenvalues, vectors = leading(weighted, num_modes, name="kernel", rounding=rounding)
-        self.matrix = with_fixed_signs(vectors / roots[:, None])
+        self.matrix: np.ndarray = with_fixed_signs(vectors / roots[:, None])
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
         if not (checks.is_concrete(points) and checks.is_concrete(self.matrix)):
@@ -248,7 +248,7 @@ class PrincipalComponents(Tabulated):
         (2, 1.3)
     """
 
-    per_mode: ClassVar = ("matrix", "eigenvalues")
+    per_mode: ClassVar[tuple[str, ...]] = ("matrix", "eigenvalues")
 
     mean: Float[np.ndarray, " grid"]
     eigenvalues: Float[np.ndarray, " modes"]
@@ -266,14 +266,15 @@ class PrincipalComponents(Tabulated):
         checks.finite("curves", curves, remedy="fill gaps first, such as by `regress` curve by curve")
         if num_modes is not None:
             checks.positive_int("num_modes", num_modes)
-        self.points = _grid(grid, curves.shape[1])
+        self.points: np.ndarray = _grid(grid, curves.shape[1])
         if weights is None and grid is not None:
             weights = trapezoid_weights(self.points)
-        self.weights = probabilities(weights, curves.shape[1])
+        self.weights: np.ndarray = probabilities(weights, curves.shape[1])
         self.mean = curves.mean(axis=0)
         deviations = curves - self.mean
         if np.abs(deviations).max() <= 1e-14 * np.abs(curves).max():
             raise ValueError("curves are all equal, so nothing varies; pass curves that differ.")
+        self.matrix: np.ndarray
         self.eigenvalues, self.matrix = _components(deviations, np.sqrt(self.weights), num_modes)
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:

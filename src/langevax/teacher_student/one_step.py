@@ -273,12 +273,12 @@ def _alignment(weights: Array, directions: int) -> Array:
 def _norm(gradient: Array) -> Array:
     """Return the largest singular value by power iteration, fast as the gradient is nearly of rank one."""
 
-    def turn(_: Array, v: Array) -> Array:
+    def power_step(_: Array, v: Array) -> Array:
         v = gradient.T @ (gradient @ v)
         return v / jnp.maximum(jnp.linalg.norm(v), jnp.finfo(v.dtype).tiny)
 
     start = jnp.sum(gradient * gradient[:, :1].sum(), axis=0)
-    v = lax.fori_loop(0, 50, turn, start + 1e-3 * jnp.linalg.norm(start))
+    v = lax.fori_loop(0, 50, power_step, start + 1e-3 * jnp.linalg.norm(start))
     return jnp.linalg.norm(gradient @ v)
 
 

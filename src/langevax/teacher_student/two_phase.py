@@ -95,7 +95,7 @@ def two_phase(
     record_every: int | None = None,
     weights: Float[Any, " n"] | None = None,
     intercept: bool = False,
-    progress: bool | Literal["auto"] | None = "auto",
+    progress: bool | Literal["auto"] = "auto",
 ) -> TwoPhaseFit:
     """Train a network of `num_neurons` neurons on `inputs` and `targets`.
 
@@ -141,9 +141,7 @@ def two_phase(
     data = inputs, targets, weights, intercept, block_size_for(num_neurons * num_restarts, inputs.shape[1])
     every = record_every or (max(1, explore.num_steps // NUM_RECORDS) if explore.plateau else None)
     stopping = {"callbacks": (at_plateau,), "callback_every": every} if explore.plateau else {}
-    common: dict[str, Any] = {"record": network_and_loss, "record_every": every}
-    if progress != "auto":
-        common["progress"] = progress
+    common: dict[str, Any] = {"record": network_and_loss, "record_every": every, "progress": progress}
     explored = simulate(
         explore.algorithm(),
         explore.problem(*data),

@@ -98,8 +98,10 @@ def linear_log_partition(dual: Rows, inputs: Inputs, ridge: float, temperature: 
     """
     x, g = np.asarray(inputs, float), np.asarray(dual, float)
     n, d = x.shape
-    pull = x.T @ g / n
-    return float(d / 2 * math.log(math.pi * temperature / ridge) + pull @ pull / (4 * temperature * ridge))
+    mean_gradient = x.T @ g / n
+    return float(
+        d / 2 * math.log(math.pi * temperature / ridge) + mean_gradient @ mean_gradient / (4 * temperature * ridge)
+    )
 
 
 def linear_flow(
@@ -337,7 +339,7 @@ def sdca_steps_needed(start_gap: float, condition: float, accuracy: float) -> in
 def sdca_steps_in_print(size: int, temperature: float, convexity: float, accuracy: float) -> int:
     """2 (n + 1 / (temperature gamma)) log((n + 1 / (temperature gamma)) n / accuracy): the paper's, for |h| <= 1.
 
-    It has room for the errors of particles, and a start whose gap is of order n at most.
+    It allows for the errors of particles, and for a start whose gap is of order n at most.
 
     >>> sdca_steps_in_print(size=100, temperature=0.01, convexity=1.0, accuracy=0.01)
     5804

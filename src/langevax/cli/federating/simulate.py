@@ -76,7 +76,7 @@ def run(output: Output, options: SimulationOptions) -> None:
             key=jax.random.key(options.seed),
             num_steps=options.rounds,
             record_every=max(1, math.ceil(options.rounds / FRAMES)),
-            progress=False if output.machine else None,
+            progress=False if output.machine else "auto",
         )
     except DivergenceError as error:
         raise RunFailed(

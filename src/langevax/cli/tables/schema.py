@@ -56,17 +56,17 @@ class Encoder:
     """
 
     def __init__(self, columns: Sequence[Column]):
-        self.numbers = [column for column in columns if column.kind != "categorical"]
-        self.words = [column for column in columns if column.kind == "categorical"]
+        self.numbers: list[Column] = [column for column in columns if column.kind != "categorical"]
+        self.words: list[Column] = [column for column in columns if column.kind == "categorical"]
         imputer = SimpleImputer(strategy="median", add_indicator=True)
         categories: Any = [_categories(column) for column in self.words]
         one_hot = OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False)
         parts = [("numbers", imputer, self.numbers), ("words", one_hot, self.words)]
-        self.transformer = ColumnTransformer(
+        self.transformer: ColumnTransformer = ColumnTransformer(
             [(name, part, [column.name for column in columns]) for name, part, columns in parts if columns]
         )
         self.transformer.fit(self._two_rows())
-        self.names = tuple(name for _, name in self._inputs())
+        self.names: tuple[str, ...] = tuple(name for _, name in self._inputs())
 
     def __call__(self, frame: pl.DataFrame) -> np.ndarray:
         return np.asarray(self.transformer.transform(frame), np.float64)

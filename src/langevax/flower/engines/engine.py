@@ -152,7 +152,11 @@ class Engine:
         patience: float = 120.0,
     ):
         checks.number("patience", patience, positive=True)
-        self.patience, self.home = patience, Path()
+        self.patience = patience
+        self.home: Path = Path()
+        self.logs: Path
+        self.address: str
+        self.server: Program
         self._server_options, self._connection, self._run_options = server_options, connection, run_options
         self._logs = None if logs is None else Path(logs).absolute()
         self._family: ProcessFamily | None = None
@@ -318,7 +322,8 @@ class Deployment(Engine):
             )
         if keys is not None and len(keys) != num_clients:
             raise ValueError(f"keys must be {num_clients}, one for each client, got {len(keys)}.")
-        self.num_clients, self.keys = num_clients, keys
+        self.num_clients = num_clients
+        self.keys = keys
         self.nodes: dict[int, Program] = {}
         if tls is None:
             self._security = ["--insecure"]

@@ -40,7 +40,10 @@ class Program:
     """A running program and the file with its output."""
 
     def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path, mark: str, offset: int):
-        self.name, self.popen, self.log, self.mark = name, popen, log, mark
+        self.name = name
+        self.popen = popen
+        self.log = log
+        self.mark = mark
         self._offset = offset  # of its own output, where the file has that of others
 
     @property
@@ -83,10 +86,10 @@ class ProcessFamily:
     """
 
     def __init__(self, folder: Path | None = None):
-        self.mark = f"{SystemRandom().getrandbits(64):016x}"
+        self.mark: str = f"{SystemRandom().getrandbits(64):016x}"
         self.folder = folder
         self.programs: list[Program] = []
-        self.guardian = subprocess.Popen(
+        self.guardian: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-P", __file__, self.mark, str(folder or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -143,13 +146,13 @@ def marked(mark: str) -> Iterator[psutil.Process]:
 
 def end(mark: str, grace: float) -> None:
     """Send SIGTERM to all marked processes, and SIGKILL to those that are left after `grace` seconds."""
-    until, asked = time.monotonic() + grace, set[psutil.Process]()
+    until, terminated = time.monotonic() + grace, set[psutil.Process]()
     while alive := set(marked(mark)):
         over = time.monotonic() >= until
-        for process in alive if over else alive - asked:
+        for process in alive if over else alive - terminated:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill() if over else process.terminate()
-        asked |= alive
+        terminated |= alive
         if time.monotonic() > until + 10 * GRACE:  # stuck in the kernel
             raise EngineError(f"processes {sorted(p.pid for p in alive)} could not be ended; look at them with `ps`.")
         time.sleep(0.02)

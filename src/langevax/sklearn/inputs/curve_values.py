@@ -34,7 +34,7 @@ MOST_CURVES = 200  # from which the law is learned, where each has times of its 
 
 
 @dataclass(frozen=True)
-class CurveGroup:
+class CurvesAtTimes:
     """Curves of one channel observed at the same times."""
 
     times: np.ndarray
@@ -46,10 +46,10 @@ class CurveGroup:
 
 
 @dataclass(frozen=True)
-class CurveSample:
+class ObservedCurves:
     """n curves: the groups of each channel, which together hold every curve once."""
 
-    channels: list[list[CurveGroup]]
+    channels: list[list[CurvesAtTimes]]
     size: int
 
     @property
@@ -68,7 +68,7 @@ class CurveSample:
 
 def read_curves(
     X: AnyCurves, grid: ArrayLike | None, channels: int, missing: Missing, validated: Callable[[Any], np.ndarray]
-) -> CurveSample:
+) -> ObservedCurves:
     """Return curves of any form; `validated` is scikit-learn's validation of tables.
 
     Args:
@@ -117,7 +117,7 @@ def increasing(name: str, grid: Any) -> np.ndarray:
     return grid
 
 
-def _of_table(table: np.ndarray, grid: Any, channels: int, missing: Missing) -> CurveSample:
+def _of_table(table: np.ndarray, grid: Any, channels: int, missing: Missing) -> ObservedCurves:
     if table.ndim == 3:
         if table.shape[1] != channels:
             raise ValueError(
@@ -140,13 +140,13 @@ def _of_table(table: np.ndarray, grid: Any, channels: int, missing: Missing) -> 
     return _on_grid(grid, values, missing)
 
 
-def _on_grid(grid: np.ndarray, values: np.ndarray, missing: Missing) -> CurveSample:
+def _on_grid(grid: np.ndarray, values: np.ndarray, missing: Missing) -> ObservedCurves:
     """Return one group a channel, of values (n, channels, G)."""
     values = np.array(values, np.float64)
     for i, c in np.argwhere(~np.isfinite(values).all(-1)):
         values[i, c] = _filled(grid, values[i, c], missing, int(i))
     rows = np.arange(len(values))
-    return CurveSample([[CurveGroup(grid, values[:, c], rows)] for c in range(values.shape[1])], len(values))
+    return ObservedCurves([[CurvesAtTimes(grid, values[:, c], rows)] for c in range(values.shape[1])], len(values))
 
 
 def _filled(grid: np.ndarray, curve: np.ndarray, missing: Missing, row: int) -> np.ndarray:
@@ -171,7 +171,7 @@ def _present(times: np.ndarray, curve: np.ndarray, missing: Missing, row: int) -
     return present
 
 
-def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> CurveSample:
+def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> ObservedCurves:
     parts: list[dict[bytes, list[tuple[int, np.ndarray, np.ndarray]]]] = [{} for _ in range(channels)]
     for i, curve in enumerate(pairs):
         for c, (times, values) in enumerate(_channels_of(curve, channels, i)):
@@ -186,12 +186,12 @@ def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> CurveSam
             parts[c].setdefault(times.tobytes(), []).append((i, times, values))
     groups = [
         [
-            CurveGroup(same[0][1], np.stack([values for _, _, values in same]), np.array([i for i, _, _ in same]))
+            CurvesAtTimes(same[0][1], np.stack([values for _, _, values in same]), np.array([i for i, _, _ in same]))
             for same in by_times.values()
         ]
         for by_times in parts
     ]
-    return CurveSample(groups, len(pairs))
+    return ObservedCurves(groups, len(pairs))
 
 
 def _channels_of(curve: tuple[Any, ...], channels: int, row: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -208,7 +208,7 @@ def _channels_of(curve: tuple[Any, ...], channels: int, row: int) -> list[tuple[
     return pairs
 
 
-def _of_fda_grid(X: Any, channels: int, missing: Missing) -> CurveSample:
+def _of_fda_grid(X: Any, channels: int, missing: Missing) -> ObservedCurves:
     if len(X.grid_points) != 1:
         raise ValueError(
             f"X holds functions of {len(X.grid_points)} variables; encode them by SurfaceCoefficients, from arrays."
@@ -238,7 +238,7 @@ def _ragged(X: Sequence[Any]) -> bool:
 class Interpolation:
     """The spline through all values: cubic, or quintic for derivatives, which then converge as the grid is refined."""
 
-    def __call__(self, groups: list[CurveGroup], points: np.ndarray, derivative: int) -> np.ndarray:
+    def __call__(self, groups: list[CurvesAtTimes], points: np.ndarray, derivative: int) -> np.ndarray:
         """Return derivatives (n, points) float64 of a channel, rows in the order of the curves."""
         from scipy.interpolate import make_interp_spline
 
@@ -272,7 +272,7 @@ class Regression:
     @classmethod
     def learn(
         cls,
-        groups: list[CurveGroup],
+        groups: list[CurvesAtTimes],
         domain: tuple[float, float],
         noise: float | Auto | None,
         num_modes: int,
@@ -294,7 +294,7 @@ class Regression:
         prior = GaussianPrior(basis, variance * spaces.spectra.matern(basis, SMOOTHNESS, scale * length))
         return cls(prior, mean, float(np.sqrt(variance * ratio)), bool(ratio <= NOISE_RATIOS[0]))
 
-    def __call__(self, groups: list[CurveGroup], points: np.ndarray, derivative: int) -> np.ndarray:
+    def __call__(self, groups: list[CurvesAtTimes], points: np.ndarray, derivative: int) -> np.ndarray:
         coefficients = np.empty((sum(len(group.rows) for group in groups), self.prior.num_modes))
         for group in groups:
             at_times = functions(self.prior.basis, group.times)
@@ -325,7 +325,7 @@ def gauss_nodes(edges: np.ndarray, per_cell: int = 4) -> tuple[np.ndarray, np.nd
     return nodes.ravel(), (widths[:, None] * weights / 2).ravel() / (edges[-1] - edges[0])
 
 
-def cells(curves: CurveSample, domain: tuple[float, float], num_modes: int) -> np.ndarray:
+def cells(curves: ObservedCurves, domain: tuple[float, float], num_modes: int) -> np.ndarray:
     """Return edges between which splines of these curves are polynomials and the first modes are resolved."""
     even = np.linspace(*domain, max(2 * num_modes, 64) + 1)
     grid = curves.grid
@@ -339,7 +339,7 @@ def _cosines(basis: Any, points: np.ndarray, derivative: int) -> np.ndarray:
     return np.where(w > 0, np.sqrt(2), 1.0) * w**derivative * np.cos(angles)
 
 
-def _pooled_mean(groups: list[CurveGroup], basis: Any, length: float, level: float, deviation: float) -> np.ndarray:
+def _pooled_mean(groups: list[CurvesAtTimes], basis: Any, length: float, level: float, deviation: float) -> np.ndarray:
     prior = GaussianPrior(basis, deviation**2 * spaces.spectra.matern(basis, SMOOTHNESS, 0.25 * length))
     times = np.concatenate([group.times for group in groups])
     values = np.concatenate([group.values.mean(0) - level for group in groups])
@@ -351,7 +351,7 @@ def _pooled_mean(groups: list[CurveGroup], basis: Any, length: float, level: flo
 
 
 def _residuals(
-    groups: list[CurveGroup], basis: Any, mean: np.ndarray, deviation: float
+    groups: list[CurvesAtTimes], basis: Any, mean: np.ndarray, deviation: float
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (functions at the times, standardised residuals (r, G)) of groups spread over the sample."""
     chosen = groups[:: -(-len(groups) // MOST_CURVES)]

@@ -10,6 +10,7 @@ whose weights are functions of a trace-class law (Nishikawa, Suzuki, Nitanda, Wu
 splines through the values, so that finer grids change nothing but the curve.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -22,10 +23,10 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from langevax import spaces
 from langevax.sklearn.inputs.curve_values import (
     AnyCurves,
-    CurveGroup,
-    CurveSample,
+    CurvesAtTimes,
     Interpolation,
     Missing,
+    ObservedCurves,
     Regression,
     cells,
     functions,
@@ -40,7 +41,11 @@ from langevax.spaces.tabulated import Tabulated
 
 BasisName = Literal["cosine", "fourier", "legendre", "components"]
 
-BASES = {"cosine": spaces.Cosine, "fourier": spaces.Fourier, "legendre": spaces.Legendre}
+BASES: dict[str, Callable[..., Basis]] = {
+    "cosine": spaces.Cosine,
+    "fourier": spaces.Fourier,
+    "legendre": spaces.Legendre,
+}
 CURVES_AT_ONCE = 2000  # curves whose values at the nodes of the integrals are in memory
 
 
@@ -194,17 +199,18 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         if not orders or any(isinstance(d, bool) or d not in (0, 1, 2) for d in orders):
             raise ValueError(f"derivative must be 0, 1, 2 or a tuple of them, got {self.derivative!r}.")
         curves = self._read(X, self.grid, reset=True)
-        self.grid_, self.domain_ = curves.grid, self._domain(curves)
-        self.fits_ = [self._fit_channel(groups) for groups in curves.channels]
+        self.grid_: np.ndarray | None = curves.grid
+        self.domain_: tuple[float, float] = self._domain(curves)
+        self.fits_: list[Interpolation | Regression] = [self._fit_channel(groups) for groups in curves.channels]
         self._inside(curves)
         fitted = [self._fit_block(curves, c, d) for c, d in self._blocks()]
-        self.bases_ = [basis for basis, _ in fitted]
+        self.bases_: list[Basis] = [basis for basis, _ in fitted]
         coefficients = [z for _, z in fitted]
-        self.means_ = [z.mean(0) if self.centre else np.zeros(z.shape[1]) for z in coefficients]
-        self.scales_ = [self._scale(z - z.mean(0)) for z in coefficients]
+        self.means_: list[np.ndarray] = [z.mean(0) if self.centre else np.zeros(z.shape[1]) for z in coefficients]
+        self.scales_: list[np.ndarray] = [self._scale(z - z.mean(0)) for z in coefficients]
         return coefficients
 
-    def _fit_channel(self, groups: list[CurveGroup]) -> Interpolation | Regression:
+    def _fit_channel(self, groups: list[CurvesAtTimes]) -> Interpolation | Regression:
         """Return splines where a table shows no noise, or may: integrals average it out, derivatives do not."""
         auto, table = isinstance(self.smoothing, str), len(groups) == 1
         if table and (self.smoothing is None or (auto and self._orders() == (0,))):
@@ -212,7 +218,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         regression = Regression.learn(groups, self.domain_, self.smoothing, self.num_modes)
         return Interpolation() if table and auto and regression.exact else regression
 
-    def _fit_block(self, curves: CurveSample, c: int, d: int) -> tuple[Basis, np.ndarray]:
+    def _fit_block(self, curves: ObservedCurves, c: int, d: int) -> tuple[Basis, np.ndarray]:
         if not (isinstance(self.basis, str) and self.basis == "components"):
             return (basis := self._basis()), self._project(curves, c, d, basis)
         nodes, weights = gauss_nodes(cells(curves, self.domain_, self.num_modes))
@@ -221,7 +227,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         basis = whole.with_modes(min(self.num_modes, whole.num_modes))
         return basis, self._project(curves, c, d, basis)
 
-    def _project(self, curves: CurveSample, c: int, d: int, basis: Basis) -> np.ndarray:
+    def _project(self, curves: ObservedCurves, c: int, d: int, basis: Basis) -> np.ndarray:
         """Return (n, N): integrals of the d-th derivative of channel c times the basis."""
         if isinstance(basis, Tabulated):
             nodes, weights = basis.points, basis.weights
@@ -232,7 +238,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
             return self.fits_[c](groups, nodes, d) @ table
         (group,) = groups
         parts = [group.values[i : i + CURVES_AT_ONCE] for i in range(0, len(group.values), CURVES_AT_ONCE)]
-        parts = [CurveGroup(group.times, values, np.arange(len(values))) for values in parts]
+        parts = [CurvesAtTimes(group.times, values, np.arange(len(values))) for values in parts]
         projected = [self.fits_[c]([part], nodes, d) @ table for part in parts]
         return np.concatenate(projected)
 
@@ -246,7 +252,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         size = float(np.sqrt(np.mean(np.sum(deviations**2, axis=1))))
         return scale / size if len(self._blocks()) > 1 and size > 0 else scale
 
-    def _read(self, X: Any, grid: Any, reset: bool) -> CurveSample:
+    def _read(self, X: Any, grid: Any, reset: bool) -> ObservedCurves:
         if not reset and grid is None:
             grid = self.grid_
 
@@ -261,7 +267,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
 
         return read_curves(X, grid, self.channels, self.missing, validated)
 
-    def _domain(self, curves: CurveSample) -> tuple[float, float]:
+    def _domain(self, curves: ObservedCurves) -> tuple[float, float]:
         if isinstance(self.basis, Interval):
             return self.basis.domain
         left, right = curves.range
@@ -269,7 +275,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
             left, right = left - 0.5, right + 0.5
         return left, right
 
-    def _inside(self, curves: CurveSample) -> CurveSample:
+    def _inside(self, curves: ObservedCurves) -> ObservedCurves:
         """Raise where a curve leaves the domain, or an interpolated one does not reach its ends."""
         (left, right), (first, last) = self.domain_, curves.range
         if first < left or last > right:

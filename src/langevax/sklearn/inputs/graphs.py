@@ -117,15 +117,17 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
     def _fit(self, X: AnyGraphs) -> tuple[list["Graph"], list[np.ndarray]]:
         self._validate_params()
         times: Any = self.heat_times
-        self.times_ = np.asarray(np.geomspace(EARLIEST, LATEST, times) if np.ndim(times) == 0 else times, np.float64)
+        self.times_: np.ndarray = np.asarray(
+            np.geomspace(EARLIEST, LATEST, times) if np.ndim(times) == 0 else times, np.float64
+        )
         checks.number("heat_times", self.times_, positive=True)
         graphs = read_graphs(X, self.node_labels, self.edge_labels)
-        self.patterns_ = Patterns.learn(graphs, self.wl_depth)
-        self.labels_ = [name for _, name in self.patterns_.depths[0]]
+        self.patterns_: Patterns = Patterns.learn(graphs, self.wl_depth)
+        self.labels_: list[Any] = [name for _, name in self.patterns_.depths[0]]
         counts = self.patterns_.count(graphs)
         table = _logs(counts)
-        self.wl_mean_ = table.mean(0)
-        self.wl_axes_ = principal_axes(table - self.wl_mean_, self.wl_components)
+        self.wl_mean_: np.ndarray = table.mean(0)
+        self.wl_axes_: np.ndarray = principal_axes(table - self.wl_mean_, self.wl_components)
         return graphs, counts
 
     def _features(self, graphs: list["Graph"], counts: list[np.ndarray]) -> np.ndarray:

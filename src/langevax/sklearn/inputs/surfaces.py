@@ -62,13 +62,13 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
         """Learn shape and mean."""
         self._validate_params()
         surfaces = self._read(X, reset=True)
-        self.shape_ = surfaces.shape[1:]
+        self.shape_: tuple[int, int] = surfaces.shape[1], surfaces.shape[2]
         most = max(self.shape_) if self.num_modes >= math.prod(self.shape_) else self.num_modes
         factors: list[Basis] = [BASES[self.basis](min(most, size)) for size in self.shape_]
         num_modes = min(self.num_modes, math.prod(factor.num_modes for factor in factors))
-        self.basis_ = spaces.TensorProduct(factors, num_modes)
-        self.scale_ = np.arange(1.0, num_modes + 1) ** (-self.decay / 2)
-        self.mean_ = self._project(surfaces).mean(0)
+        self.basis_: spaces.TensorProduct = spaces.TensorProduct(factors, num_modes)
+        self.scale_: np.ndarray = np.arange(1.0, num_modes + 1) ** (-self.decay / 2)
+        self.mean_: np.ndarray = self._project(surfaces).mean(0)
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:

@@ -21,7 +21,7 @@ from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnosti
 from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, robust_moments
 from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, sample
 from langevax.sklearn.kernel_langevin.space import FunctionSpace, PriorSpace, checked_kernel, kernel_space
-from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive, shown
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
@@ -68,7 +68,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     progress: Progress = "auto"
     random_state: RandomState = None
 
-    unsaved_attributes = ("rows_",)
+    unsaved_attributes: ClassVar[tuple[str, ...]] = ("rows_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
         "prior": [GaussianPrior, None],
@@ -108,14 +108,15 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
                 f"prior has its own {self.prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."
             )
         rows = _sorted(self._training_rows(X, y, sample_weight))
-        self.seed_ = self._seed()
+        self.seed_: int = self._seed()
         standardiser = None
         if self.prior is None and isinstance(self.kernel, str):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
         self._choose(rows, rows.inputs if standardiser is None else standardiser(rows.inputs).astype(np.float64))
-        self.rows_, self.space_ = rows, self._space(rows, standardiser, self.num_modes)
-        self.eigenvalues_ = self.space_.eigenvalues
-        self.inspected_ = rows.inputs[subsample(len(rows.inputs), INSPECTED_ROWS)]
+        self.rows_: DistinctRows = rows
+        self.space_: FunctionSpace = self._space(rows, standardiser, self.num_modes)
+        self.eigenvalues_: np.ndarray = self.space_.eigenvalues
+        self.inspected_: np.ndarray = rows.inputs[subsample(len(rows.inputs), INSPECTED_ROWS)]
         self._record(self._sampled(self.space_))
         return self
 
@@ -161,7 +162,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     def _sampled(self, space: FunctionSpace) -> Draws:
         rows, task = self.rows_, self._task(self.rows_)
-        parameters: dict[str, Any] = self.get_params(deep=False) | {"progress": shown(self.progress)}
+        parameters: dict[str, Any] = self.get_params(deep=False)
         options = ChainOptions(**{name: parameters[name] for name in ChainOptions._fields})
         likelihood = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), task.likelihood)  # traced
         features, eigenvalues = space.features(rows.inputs), space.eigenvalues
@@ -170,6 +171,10 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         )
 
     def _record(self, draws: Draws) -> None:
+        self.coefficients_: np.ndarray
+        self.step_size_: float
+        self.n_iter_: int
+        self.history_: dict[str, Any]
         self.coefficients_, self.step_size_, self.n_iter_, self.history_ = draws
 
     def _pooled_draws(self) -> np.ndarray:
@@ -341,7 +346,10 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             fit = fit_robust if robust else fit_numbers
             best = fit(covariance, inputs, (rows.targets - mean) / scale, rows.weights, noise)
             kernel, noise = None if kernel is None else best.kernel, best.noise
-        self.kernel_, self.target_mean_, self.target_scale_, self.noise_ = kernel, mean, scale, scale * noise
+        self.kernel_ = kernel
+        self.target_mean_: float = mean
+        self.target_scale_: float = scale
+        self.noise_: float = scale * noise
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         likelihood = self._likelihood(jnp.float32(self.noise_ / self.target_scale_))

@@ -106,10 +106,11 @@ class Curvatures:
         features, targets = (np.asarray(array) for array in problem.data)
         assert problem.weights is not None, "rows are weighted"
         rows = subsample(int(problem.size), MAX_CURVATURE_ROWS)
-        self.likelihood, self.num_outputs = likelihood, num_outputs
-        self.features = features[rows].astype(np.float64)
-        self.weights = np.asarray(problem.weights, np.float64)[rows]
-        self.targets = padded(targets[rows], bucket(len(rows)))
+        self.likelihood = likelihood
+        self.num_outputs = num_outputs
+        self.features: np.ndarray = features[rows].astype(np.float64)
+        self.weights: np.ndarray = np.asarray(problem.weights, np.float64)[rows]
+        self.targets: np.ndarray = padded(targets[rows], bucket(len(rows)))
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """Return the likelihood's Hessian (N, N), its curvatures clipped at 0, averaged over positions (S, N[, C])."""

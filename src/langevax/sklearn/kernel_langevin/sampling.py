@@ -31,6 +31,7 @@ from langevax.sklearn.kernel_langevin.preconditioning import (
     laplace_fit,
 )
 from langevax.sklearn.kernel_langevin.space import width_of
+from langevax.sklearn.parameters import Progress
 from langevax.sklearn.table import bucket, padded
 
 INTEGRATORS: dict[str, type[Integrator]] = {
@@ -61,7 +62,7 @@ class ChainOptions(NamedTuple):
     integrator: str | Integrator
     gradient: str | GradientEstimator
     preconditioner: str | None
-    progress: bool | None
+    progress: Progress
 
 
 class Draws(NamedTuple):

@@ -7,7 +7,9 @@ vanishes on them and this is the Gaussian process prior itself; else the data ar
 keeps its prior variance (Seeger, Williams and Lawrence 2003): bands widen away from the rows as they should.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
@@ -16,6 +18,8 @@ from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import Standardiser, bucket, subsample
 from langevax.spaces import GaussianPrior, KernelEigenbasis
 
+Covariance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(n, d), (m, d) -> (n, m)."""
 MAX_LANDMARKS = 2000  # rows whose kernel matrix is decomposed, one to two seconds
 MAX_MODES = 512
 INFORMED = 1e-2  # share of the prior's precision that data add to a mode of the basis at least
@@ -120,7 +124,7 @@ def kernel_space(
     """
     inputs = X if standardiser is None else standardiser(X).astype(np.float64)
     chosen = subsample(len(inputs), MAX_LANDMARKS)
-    basis = KernelEigenbasis(kernel, inputs[chosen], weights=weights[chosen])
+    basis = KernelEigenbasis(cast("Covariance", kernel), inputs[chosen], weights=weights[chosen])
     available = basis.num_modes
     if isinstance(num_modes, str):
         informed = int(np.sum(precision * basis.eigenvalues > INFORMED))

@@ -1,4 +1,4 @@
-"""Compiled programs are kept where they are asked for, and loaded again."""
+"""Compiled programs are stored in the folder that is passed, and loaded again."""
 
 import os
 import subprocess
