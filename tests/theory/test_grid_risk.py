@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from langevax.theory.gaussian import kl_gaussian
-from langevax.theory.grid import (
+from grid_laws import (
     GridRisk,
     entropy_on_grid,
     kl_on_grid,
@@ -13,6 +12,7 @@ from langevax.theory.grid import (
     quadrature_weights,
     tensor_grid,
 )
+from langevax.theory.gaussian import kl_gaussian
 from langevax.theory.mean_field import linear_log_partition, linear_optimum
 from tests.theory.grids import LOSSES, RIDGE, TEMPERATURE, plane_risk, random_density, tanh_risk
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from grid_laws import proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.gaussian import kl_gaussian
-from langevax.theory.grid import proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.mean_field import (
     finite_particle_gap,
     finite_particle_gap_bound,
