@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dialled_federation import dialled_federation
 
 import langevax
+from dialled_federation import dialled_federation
 from langevax import Federation, federated
 
 STEP_SIZE, ROUNDS, D = 0.05, 4, 3

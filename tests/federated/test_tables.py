@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dialled_federation import WavyLoss, dialled_federation
 
 import langevax
+from dialled_federation import WavyLoss, dialled_federation
 from langevax import Federation, federated
 from langevax.algorithm import trace_floats
 from langevax.run import program
