@@ -14,12 +14,12 @@ import numpy as np
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.figures.canvas import thinned
 from langevax.report.contents import (
+    ChannelCurves,
     CurveContents,
-    CurveGroup,
-    CurveSample,
     DecisionSurface,
     FittedCurve,
     FunctionBand,
+    LabelledCurves,
     ParticleMotion,
     SlopeFunction,
 )
@@ -194,9 +194,9 @@ def curves_of(model: Any, curves: TrainingCurves, split: TrainTestSplit) -> Curv
     grid, labels, targets = grid_of(model), block_labels(model, curves.values), split.train_targets
     groups, ordered = _groups(split, targets, sample_rows(len(targets), MAX_CURVES))
 
-    def sample(label: str, curves_of_rows: Callable[[np.ndarray], Iterable[Any]]) -> CurveSample:
-        chosen = tuple(CurveGroup(name, [_thin(c) for c in curves_of_rows(rows)]) for name, rows in groups)
-        return CurveSample(label, chosen, ordered, len(targets))
+    def sample(label: str, curves_of_rows: Callable[[np.ndarray], Iterable[Any]]) -> ChannelCurves:
+        chosen = tuple(LabelledCurves(name, [_thin(c) for c in curves_of_rows(rows)]) for name, rows in groups)
+        return ChannelCurves(label, chosen, ordered, len(targets))
 
     def observed(c: int, rows: np.ndarray) -> Iterable[Any]:
         return (curves.channel(i, c, model.encoder_.grid_) for i in rows)

@@ -62,7 +62,7 @@ class Count(NamedTuple):
         return np.asarray((high.astype(np.int64) << 32) + low.astype(np.int64))
 
 
-class Moments(NamedTuple):
+class RunningMoments(NamedTuple):
     """Running mean and sum of squared deviations (Welford), per chain."""
 
     num_terms: Int32[Array, ""]
@@ -78,7 +78,7 @@ class Carry(NamedTuple):
     counts: dict[str, Count]
     metrics: dict[str, Float[Array, "..."]]  # running means since the last record
     since: Int32[Array, ""]  # steps since the last record
-    moments: Moments | None
+    moments: RunningMoments | None
 
 
 class Record(NamedTuple):
@@ -122,7 +122,7 @@ def begin(
     if observers.average is not None:
         values = jax.tree.map(_averageable, _observe(observers.average, algorithm, problem, state, chains))
         zeros = jax.tree.map(jnp.zeros_like, values)
-        moments = Moments(jnp.int32(0), zeros, zeros)
+        moments = RunningMoments(jnp.int32(0), zeros, zeros)
     counts = {name: Count.of(count) for name, count in counts.items()}
     return Carry(jnp.int32(0), state, counts, metrics, jnp.int32(0), moments)
 
@@ -268,7 +268,7 @@ def _record(algorithm: Algorithm, problem: Problem, record: Observe, carry: Carr
     return Record(values, carry.counts, carry.metrics)
 
 
-def _update(moments: Moments, values: PyTree, on_grid: Bool[Array, ""]) -> Moments:
+def _update(moments: RunningMoments, values: PyTree, on_grid: Bool[Array, ""]) -> RunningMoments:
     num_terms = moments.num_terms + on_grid.astype(jnp.int32)
 
     def next_mean(mean: Array, x: Array) -> Array:
@@ -278,4 +278,4 @@ def _update(moments: Moments, values: PyTree, on_grid: Bool[Array, ""]) -> Momen
         return jnp.where(on_grid, squares + (x - old) * (x - new), squares)
 
     mean = jax.tree.map(next_mean, moments.mean, values)
-    return Moments(num_terms, mean, jax.tree.map(next_squares, moments.squares, values, moments.mean, mean))
+    return RunningMoments(num_terms, mean, jax.tree.map(next_squares, moments.squares, values, moments.mean, mean))

@@ -9,7 +9,7 @@ import numpy as np
 
 from langevax._typing import PyTree
 from langevax.run import processes
-from langevax.run.program import Moments, Record
+from langevax.run.program import Record, RunningMoments
 
 if TYPE_CHECKING:
     import xarray
@@ -46,7 +46,7 @@ class Average:
     count: int
 
     @classmethod
-    def of(cls, moments: Moments) -> "Average":
+    def of(cls, moments: RunningMoments) -> "Average":
         """Return the average of running moments."""
         count = int(moments.num_terms)
         variance = jax.tree.map(lambda s: processes.gather(s) / max(count, 1), moments.squares)

@@ -44,7 +44,7 @@ WIDE, WIDE_BLOCK = 16, 4096
 columns and blocks of 512, 1.2 to 1.3 at 256)."""
 
 
-class Rows(NamedTuple):
+class RowBlocks(NamedTuple):
     """B blocks of s rows, as even as possible; the last ones are padding of weight 0. One block: without axis B."""
 
     inputs: Float[Array, "*B d s"]
@@ -52,11 +52,11 @@ class Rows(NamedTuple):
     weights: Float[Array, "*B s"]
     """Of mean one over the rows without padding."""
 
-    def at(self, indices: Int[Array, " batch"]) -> "Rows":
+    def at(self, indices: Int[Array, " batch"]) -> "RowBlocks":
         """Return these rows as one block."""
         block, place = jnp.divmod(indices, self.targets.shape[1])
         inputs = self.inputs[block, :, place]  # (batch, d)
-        return Rows(inputs.T, self.targets[block, place], self.weights[block, place])
+        return RowBlocks(inputs.T, self.targets[block, place], self.weights[block, place])
 
 
 def block_size_for(num_neurons: int, dim: int) -> int:
@@ -72,7 +72,7 @@ def block_size_for(num_neurons: int, dim: int) -> int:
     return min(MAX_BLOCK, max(MIN_BLOCK, 2 ** (fitting.bit_length() - 1)))
 
 
-def in_blocks(data: tuple[Any, Any], weights: Float[Any, " n"] | None, block_size: int) -> tuple[Rows, int]:
+def in_blocks(data: tuple[Any, Any], weights: Float[Any, " n"] | None, block_size: int) -> tuple[RowBlocks, int]:
     """Return (rows in even blocks of at most `block_size`, their number without padding), in the dtype of the inputs.
 
     Raises:
@@ -94,10 +94,10 @@ def in_blocks(data: tuple[Any, Any], weights: Float[Any, " n"] | None, block_siz
         return padded.reshape(num_blocks, length, *array.shape[1:])
 
     inputs, targets, normalised = map(cut, parts)
-    return Rows(*map(jnp.asarray, (xp.swapaxes(inputs, 1, 2), targets, normalised))), size
+    return RowBlocks(*map(jnp.asarray, (xp.swapaxes(inputs, 1, 2), targets, normalised))), size
 
 
-class Loss(Protocol):
+class PhaseLoss(Protocol):
     """Loss of one phase."""
 
     def effective(self, position: ReLUNetwork) -> ReLUNetwork:
@@ -120,14 +120,14 @@ class NetworkErrors(Problem):
         block_size: rows of one block at most; see `rows.block_size_for`.
     """
 
-    loss: Loss
-    rows: Rows
+    loss: PhaseLoss
+    rows: RowBlocks
     precision: PyTree
     num_rows: int
 
     def __init__(
         self,
-        loss: Loss,
+        loss: PhaseLoss,
         data: tuple[Any, Any],
         weights: Float[Any, " n"] | None = None,
         precision: PyTree = 0.0,
@@ -162,7 +162,7 @@ class NetworkErrors(Problem):
         value, slopes = self.mean(lambda block: squares(network, block, centre))
         return value, pull(_chained(network, slopes))[0]
 
-    def mean(self, of_block: Callable[[Rows], PyTree]) -> PyTree:
+    def mean(self, of_block: Callable[[RowBlocks], PyTree]) -> PyTree:
         """Return (1/n) times the sum over blocks of `of_block(block)`."""
         total = blocks.block_sum(lambda rows: of_block(jax.tree.map(lambda a: a[0], rows)), self.rows, 1)
         return jax.tree.map(lambda leaf: leaf / self.num_rows, total)
@@ -191,13 +191,15 @@ class SquaredErrors(NetworkErrors):
         return jax.vmap(lambda index: self.gradient_at(position, index[None]))(indices)
 
 
-def projected(network: ReLUNetwork, block: Rows) -> tuple[Float[Array, "m s"], Float[Array, " s"]]:
+def projected(network: ReLUNetwork, block: RowBlocks) -> tuple[Float[Array, "m s"], Float[Array, " s"]]:
     """Return (v_j . x_i, e_i) on one block."""
     projections = network.inner @ block.inputs
     return projections, network.outer @ jnp.maximum(projections, 0) - block.targets
 
 
-def squares(network: ReLUNetwork, block: Rows, centre: float | Array) -> tuple[Float[Array, ""], Float[Array, "m d"]]:
+def squares(
+    network: ReLUNetwork, block: RowBlocks, centre: float | Array
+) -> tuple[Float[Array, ""], Float[Array, "m d"]]:
     """Return (half the sum of w_i (e_i - centre)^2, n G_j) on one block."""
     projections, errors = projected(network, block)
     centred = errors - centre
