@@ -7,7 +7,7 @@ import pytest
 
 import langevax
 from langevax import MALA, PCN, PCNL, FiniteSum, spaces
-from langevax.theory.gaussian import linear_regression_posterior
+from linear_posteriors import linear_regression_posterior
 from tests.errorbars import LIMIT, assert_mean
 from tests.samplers.test_metropolis import CHAINS, MOMENTS, TEMPERATURE, mean_of, problem, spread
 

@@ -10,7 +10,7 @@ import pytest
 import langevax
 from langevax import spaces
 from langevax.sampling.preconditioning import coordinates_of, run_pilot
-from langevax.theory.gaussian import linear_inverse_marginals
+from linear_posteriors import linear_inverse_marginals
 from tests.errorbars import LIMIT
 
 KEY = jax.random.key(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from langevax.theory import function_space as theory
+import function_space_laws as theory
 from langevax.theory.gaussian import stationary_variance
 
 INTEGRATORS = ("explicit", "semi_implicit", "exponential", "crank_nicolson")
