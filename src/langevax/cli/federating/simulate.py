@@ -1,6 +1,5 @@
 """`langevax federated simulate`: check the options, train, report and save."""
 
-import json
 import math
 from collections.abc import Collection
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from langevax.cli.errors import BadInput, RunFailed, listing, nearest
 from langevax.cli.federated import SimulationOptions
 from langevax.cli.federating import classification
 from langevax.cli.federating.classification import LabelledTable
-from langevax.cli.folder import make
+from langevax.cli.folder import make, write_json
 from langevax.cli.output import Output, plain
 from langevax.data import partitions
 from langevax.federated import Federated
@@ -162,8 +161,7 @@ def _save(folder: Path, content: dict[str, Any], history: History, federation: F
     for kind in ("svg", "png"):
         figure.savefig(folder / f"figure.{kind}", dpi=200, bbox_inches="tight")
     figures.write_animation(folder / "animation.html", content, federation, result)
-    text = json.dumps(plain(content), indent=1, ensure_ascii=False)
-    (folder / "result.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "result.json", plain(content))
 
 
 def _report(output: Output, folder: Path, history: History) -> None:

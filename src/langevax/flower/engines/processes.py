@@ -58,11 +58,7 @@ class Program:
         return EngineError(f"{self.name} {what}. Its log {str(self.log)!r} ends with:\n" + "\n".join(lines))
 
     def wait_for(self, ready: Callable[[], T | None], seconds: float, state: str) -> T:
-        """Poll `ready` until it returns something true, and return that.
-
-        Raises:
-            EngineError: the program ended first, or `seconds` are over.
-        """
+        """Poll `ready` until it returns something true, at most `seconds` and while the program runs; return that."""
         until = time.monotonic() + seconds
         while True:
             ended = self.exit_code is not None  # checked first, so that the last output is seen
