@@ -31,6 +31,7 @@ SHORT_FOR_A_REASON = {
     "_typing.py": "one annotation that all modules import",
     "_version.py": "read by the build",
     "cli/__main__.py": "python -m langevax.cli",
+    "cli/options.py": "options as dataclasses, for all commands; importable without the packages of any",
 }
 TABLES_OF_NUMBERS: dict[str, str] = {}
 """Files with numbers in columns, where the formatter is switched off for a reason."""

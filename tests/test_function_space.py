@@ -9,9 +9,9 @@ import pytest
 
 import langevax
 from function_space_laws import stability_limit
+from gaussian_laws import linear_regression_law, linear_regression_posterior
 from langevax import FiniteSum, Langevin, gradients, integrators, spaces
 from langevax.theory.gaussian import linear_gains, stationary_variance
-from linear_posteriors import linear_regression_law, linear_regression_posterior
 from tests.errorbars import assert_mean
 
 INTEGRATORS = {

@@ -12,8 +12,8 @@ from langevax import MeanFieldRisk, gradients, integrators, losses, neurons
 from langevax.meanfield import MFLD
 from langevax.run import program
 from langevax.theory.gaussian import stationary_variance
-from langevax.theory.mean_field import linear_flow, linear_optimum
-from linear_clouds import linear_cloud_variance
+from langevax.theory.mean_field import linear_optimum
+from linear_clouds import linear_cloud_variance, linear_flow
 from tests.errorbars import assert_mean, z_scores
 
 N, D, PARTICLES, CHAINS = 6, 2, 4, 10_000

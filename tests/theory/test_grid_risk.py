@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
+from gaussian_laws import kl_gaussian
 from grid_laws import (
     GridRisk,
     entropy_on_grid,
@@ -12,7 +13,6 @@ from grid_laws import (
     quadrature_weights,
     tensor_grid,
 )
-from langevax.theory.gaussian import kl_gaussian
 from langevax.theory.mean_field import linear_log_partition, linear_optimum
 from tests.theory.grids import LOSSES, RIDGE, TEMPERATURE, plane_risk, random_density, tanh_risk
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import linear_posteriors as theory
+import gaussian_laws as theory
 from langevax.theory.gaussian import gaussian_process
 
 INTEGRATORS = ("explicit", "semi_implicit", "exponential", "crank_nicolson")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from grid_laws import GridRisk, kl_on_grid, quadrature_weights
-from langevax.theory.mean_field import linear_flow
+from linear_clouds import linear_flow
 from mean_field_paths import (
     fictitious_play_flow,
     fictitious_play_rounds,

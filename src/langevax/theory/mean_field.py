@@ -58,14 +58,6 @@ class LinearOptimum(NamedTuple):
     """The same with temperature KL(q || prior) in place of ridge and entropy: objective + temperature log Z(0)."""
 
 
-class LinearFlow(NamedTuple):
-    """The Gaussian law N(mean, covariance) along the flow, and objective minus optimum; axis 0 is time."""
-
-    mean: Float[np.ndarray, "times d"]
-    covariance: Float[np.ndarray, "times d d"]
-    gap: Times
-
-
 def linear_optimum(inputs: Inputs, targets: Rows, ridge: float, temperature: float) -> LinearOptimum:
     """q* = N(m*, temperature / (2 ridge) I), m* = (X^T X / n + 2 ridge)^{-1} X^T y / n (derived).
 
@@ -92,39 +84,6 @@ def linear_log_partition(dual: Rows, inputs: Inputs, ridge: float, temperature: 
     n, d = x.shape
     pull = x.T @ g / n
     return float(d / 2 * math.log(math.pi * temperature / ridge) + pull @ pull / (4 * temperature * ridge))
-
-
-def linear_flow(
-    inputs: Inputs,
-    targets: Rows,
-    ridge: float,
-    temperature: float,
-    start_mean: Float[np.ndarray, " d"],
-    start_covariance: Float[np.ndarray, "d d"],
-    times: Times,
-) -> LinearFlow:
-    """Law of the mean-field flow from a Gaussian start, at the given times.
-
-    m' = -(S + 2 ridge) m + X^T y / n and C' = -4 ridge C + 2 temperature I, with S = X^T X / n (derived).
-    The gap, 1/2 <m - m*, (S + 2 ridge)(m - m*)> + (temperature / 2) sum (r - 1 - log r) over
-    the eigenvalues r of C over the optimal variance, obeys gap(t) <= exp(-4 ridge t) gap(0): the rate
-    2 alpha temperature of Nitanda, Wu, Suzuki (AISTATS 2022), continuous time, at alpha = 2 ridge / temperature.
-
-    >>> flow = linear_flow(np.zeros((1, 1)), np.zeros(1), 0.5, 1.0, np.ones(1), np.eye(1), np.array([0.0, 1.0]))
-    >>> flow.gap.round(6)
-    array([0.5     , 0.067668])
-    """
-    optimum = linear_optimum(inputs, targets, ridge, temperature)
-    x, t = np.asarray(inputs, float), np.asarray(times, float)[:, None]
-    rates, modes = np.linalg.eigh(x.T @ x / len(x) + 2 * ridge * np.eye(x.shape[1]))
-    shift = (modes.T @ (np.asarray(start_mean, float) - optimum.mean)) * np.exp(-rates * t)
-    ratios, axes = np.linalg.eigh(np.asarray(start_covariance, float) / optimum.variance)
-    excess = (ratios - 1) * np.exp(-4 * ridge * t)  # r - 1
-    covariance = optimum.variance * np.einsum("ij,tj,kj->tik", axes, 1 + excess, axes)
-    with np.errstate(divide="ignore"):  # a point has infinite entropy gap
-        spread = np.sum(excess - np.log1p(excess), axis=1)
-    gap = np.sum(rates * shift**2, axis=1) / 2 + temperature / 2 * spread
-    return LinearFlow(optimum.mean + shift @ modes.T, covariance, gap)
 
 
 def network_lsi(ridge: float, temperature: float, slope_bound: float, neuron_bound: float) -> float:

@@ -72,11 +72,7 @@ class Program:
 
 
 class ProcessFamily:
-    """Programs that end together: by `end`, or when the process that made the family is gone.
-
-    Args:
-        folder: removed when the family has ended, by whoever ends it.
-    """
+    """Programs that end together, and then `folder` with them: by `end`, or when the process that made it is gone."""
 
     def __init__(self, folder: Path | None = None):
         self.mark = f"{SystemRandom().getrandbits(64):016x}"

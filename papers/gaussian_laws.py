@@ -1,4 +1,4 @@
-"""Gaussian laws of linear Langevin chains whose modes mix: posteriors, and where chains settle.
+"""Gaussian laws: posteriors of linear problems, where chains whose modes mix settle, and how far that is.
 
 Regression has the value |features x - targets|^2 / (2 n), a mean over n rows, and the precision p_k = lambda / mu_k.
 Its law exp(-potential / temperature) is the posterior of a linear inverse problem,
@@ -14,7 +14,7 @@ Sources: Suzuki (2020) for temperature = lambda = 1/n; the rest is derived.
 import numpy as np
 from jaxtyping import Float
 
-from langevax.theory.gaussian import GaussianLaw, linear_gains
+from langevax.theory.gaussian import Covariance, GaussianLaw, Point, linear_gains
 
 Vector = Float[np.ndarray, " modes"]
 Features = Float[np.ndarray, "rows modes"]
@@ -126,3 +126,40 @@ def _whitened(
     left, singular, basis = np.linalg.svd(np.asarray(matrix, float) * scale / deviation[:, None], full_matrices=False)
     coefficients = left.T @ (np.asarray(data, float) / deviation)
     return scale, 1 / (1 + singular**2), basis, (singular / (1 + singular**2) * coefficients) @ basis
+
+
+def kl_gaussian(mean0: Point, cov0: Covariance, mean1: Point, cov1: Covariance) -> float:
+    """KL(N(mean0, cov0) || N(mean1, cov1)), in nats.
+
+        1/2 sum_l (r_l - 1 - log r_l)  +  1/2 <mean0 - mean1, cov1^{-1} (mean0 - mean1)>
+
+    with r_l the eigenvalues of cov1^{-1} cov0; written so that small divergences keep their digits.
+
+    >>> kl_gaussian(np.ones(2), np.eye(2), np.zeros(2), np.eye(2))
+    1.0
+    """
+    from scipy.linalg import cho_factor, cho_solve, eigh
+
+    shift = np.asarray(mean0, float) - np.asarray(mean1, float)
+    # eigenvalues of cov1^{-1} (cov0 - cov1), that is r - 1
+    excess = eigh(np.asarray(cov0, float) - np.asarray(cov1, float), np.asarray(cov1, float), eigvals_only=True)
+    mahalanobis = shift @ cho_solve(cho_factor(np.asarray(cov1, float)), shift)
+    return float(np.sum(excess - np.log1p(excess)) / 2 + mahalanobis / 2)
+
+
+def kl_gaussian_diagonal(
+    mean0: float | np.ndarray, variance0: float | np.ndarray, mean1: float | np.ndarray, variance1: float | np.ndarray
+) -> float:
+    """`kl_gaussian` for independent coordinates, summed over all of them; arguments broadcast.
+
+    For the stationary law of the explicit scheme this is sum_l (step_size curvature_l)^2 / 16 to leading
+    order (derived): second order in the step, where the bound of Vempala and Wibisono is first order.
+
+    >>> from langevax.theory.gaussian import stationary_variance
+    >>> biased = stationary_variance("explicit", 0.01, 0.0, 1.0, temperature=1.0)
+    >>> round(kl_gaussian_diagonal(0.0, biased, 0.0, 1.0) / (0.01**2 / 16), 3)
+    1.007
+    """
+    excess = (np.asarray(variance0, float) - variance1) / variance1
+    mahalanobis = (np.asarray(mean0, float) - mean1) ** 2 / variance1
+    return float(np.sum(excess - np.log1p(excess) + mahalanobis) / 2)
