@@ -19,7 +19,7 @@ from benchmarks.beside.measure import in_turns, median, ratio
 from benchmarks.driver import simulated
 from langevax.keys import unrolled
 from langevax.problems.problem import Function
-from langevax.theory.function_space import stability_limit, steps_to_wasserstein
+from papers.function_space_laws import stability_limit, steps_to_wasserstein
 
 MODES = (1_000, 10_000, 100_000, 1_000_000)
 RIDGE, TEMPERATURE, STEP_SIZE = 0.01, 1.0, 0.1

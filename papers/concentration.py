@@ -32,11 +32,11 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from claims import Check, Claim, Size, Verdict
+from grid_laws import langevin_kernel_on_grid, poincare_on_grid
 from langevax.figures.theme import GREY, INK, METHODS, SEQUENTIAL
 from langevax.problems.problem import Function
 from langevax.run import simulate
 from langevax.samplers import Langevin
-from langevax.theory.grid import langevin_kernel_on_grid, poincare_on_grid
 
 Value = TypeVar("Value", float, np.ndarray, Array)
 

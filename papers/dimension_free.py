@@ -37,6 +37,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+import function_space_laws as theory
 from claims import Check, Claim, Size, Variables, Verdict, critical_value, variables
 from function_targets import LAGS, PROPOSALS, acceptance, bending, exact_acceptance, mixing, smoothness
 from independent_modes import (
@@ -56,7 +57,6 @@ from independent_modes import (
     variance_ratios,
 )
 from langevax.figures import theme
-from langevax.theory import function_space as theory
 
 MODES = np.array([8, 16, 32, 64, 512, 4096, 65536])
 STABILITY_MODES, STABILITY_CHAINS = {"full": (8, 64, 512, 4096), "small": (64,)}, {"full": 1, "small": 1000}

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, xlogy
 from sklearn.datasets import load_breast_cancer
 
+from grid_laws import GridRisk, tensor_grid
 from langevax import gradients
 from langevax.algorithm import Algorithm, State
 from langevax.gradients import batches
@@ -21,8 +22,7 @@ from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
 from langevax.problems import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
-from langevax.theory.grid import GridRisk, tensor_grid
-from langevax.theory.mean_field_paths import coordinate_ascent, dual_averaging, fictitious_play_rounds
+from mean_field_paths import coordinate_ascent, dual_averaging, fictitious_play_rounds
 
 LOSSES = ("squared", "logistic")
 TEMPERATURE = 0.02

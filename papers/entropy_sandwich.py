@@ -12,7 +12,7 @@ Source: Nitanda, Wu, Suzuki (AISTATS 2022): the entropy sandwich, and convergenc
 Figure: Above: the gap is straight on a log scale and stays between both entropies. Below, left: the constants with a
 closed form promise far less than the flow achieves; right: particles lie on the flow within their errors.
 
-The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`theory.mean_field_paths`), where
+The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`mean_field_paths`), where
 the sandwich holds to rounding at any spacing. Rates, from what the flow does to what is promised; each is at least the
 next one that its proof rests on:
 
@@ -34,13 +34,13 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from claims import Check, Claim, Size, Verdict, critical_value
+from grid_laws import poincare_on_grid
 from langevax.figures.theme import INK, METHODS, OKABE_ITO
 from langevax.meanfield import MFLD
 from langevax.run import simulate
-from langevax.theory.grid import poincare_on_grid
 from langevax.theory.mean_field import network_lsi, potential_lsi
-from langevax.theory.mean_field_paths import GridFlow, fisher_on_grid, fokker_planck_flow
 from line_network import LineNetwork, chain_laws, linearised_rate, outputs_and_risk, quantities
+from mean_field_paths import GridFlow, fisher_on_grid, fokker_planck_flow
 
 NETWORK = LineNetwork(
     slopes=(2.0, 1.5, -1.0, -2.0, 1.0, -1.5),

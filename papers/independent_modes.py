@@ -6,7 +6,7 @@ informed   mu_k = (k + 1)^-2, q_k = (k + 1)^-2, c_k = 1 / (k + 1), lambda = 0.01
            low modes. Chains start at 0.
 powers     mu_k = (k + 1)^-p, lambda = 1 at temperature 1, for the bias of E |x|^2 in the step size and in the cut-off
 
-Laws are those of `theory.function_space`, chains those of `simulate`, in float32.
+Laws are those of `function_space_laws`, chains those of `simulate`, in float32.
 """
 
 from typing import NamedTuple
@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+import function_space_laws as theory
 from claims import jackknife
 from langevax.figures import theme
 from langevax.integrators import Explicit, Exponential, Integrator, SemiImplicit
 from langevax.problems.problem import Function
 from langevax.run import DivergenceError, simulate
 from langevax.samplers import Langevin
-from langevax.theory import function_space as theory
 
 
 class Scheme(NamedTuple):

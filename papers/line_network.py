@@ -24,12 +24,12 @@ from scipy.linalg import eigh
 from scipy.special import xlogy
 from threadpoolctl import threadpool_limits
 
+from grid_laws import GridRisk
 from langevax import trees
 from langevax.algorithm import State
 from langevax.problems import losses
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Scaled
-from langevax.theory.grid import GridRisk
 
 
 class ExactLoss(NamedTuple):

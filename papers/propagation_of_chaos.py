@@ -19,7 +19,7 @@ times it. Particles interact through the loss, which damps random fluctuations: 
 have a much larger error.
 
 linear: with the squared loss the law of N particles is Gaussian: their mean has variance T / (N (s + 2 ridge)) along an
-eigenvector of X'X / n with eigenvalue s, and particles spread about it by T / (2 ridge) (`theory.mean_field`, at the
+eigenvector of X'X / n with eigenvalue s, and particles spread about it by T / (2 ridge) (`linear_clouds`, at the
 step of the chain). The free energy L^N follows from two covariances, measured or exact. Its formula in N is that of the
 flow; the step of 0.1 moves it by a thousandth, and chains are compared with the free energy of their own law.
 
@@ -47,13 +47,11 @@ from langevax.problems import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
 from langevax.theory.mean_field import (
-    finite_particle_gap,
     finite_particle_gap_bound,
-    linear_cloud_variance,
     linear_optimum,
-    linear_output_variance,
 )
 from line_network import LineNetwork, chain_laws
+from linear_clouds import finite_particle_gap, linear_cloud_variance, linear_output_variance
 
 RIDGE, TEMPERATURE = 0.1, 0.1
 TANH = LineNetwork(

@@ -37,7 +37,7 @@ from tqdm import tqdm
 from claims import Check, Claim, Size, Variables, Verdict, variables
 from langevax.figures import theme
 from langevax.teacher_student import Converge, Explore
-from langevax.theory.relu_sphere import excess_risk, linear_rate, parametric_risk
+from relu_sphere import excess_risk, linear_rate, parametric_risk
 from teacher_student_runs import (
     BANDWIDTHS,
     FEATURES,

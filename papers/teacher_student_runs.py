@@ -15,25 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
+from competitors import ArcCosine, Gaussian, Kernel, NeuralTangent, tuned_features, tuned_neighbors, tuned_ridge
 from langevax import trees
-from langevax.teacher_student import (
-    ArcCosine,
-    Converge,
-    Explore,
-    Gaussian,
-    Kernel,
-    NeuralTangent,
-    ReLUNetwork,
-    orthogonal_teacher,
-    teach,
-    tuned_features,
-    tuned_neighbors,
-    tuned_ridge,
-    two_phase,
-)
+from langevax.teacher_student import Converge, Explore, ReLUNetwork, orthogonal_teacher, teach, two_phase
 from langevax.teacher_student.phases import ClippedError
 from langevax.teacher_student.two_phase import TwoPhaseFit
-from langevax.theory.relu_sphere import excess_risk, kernel_excess_risk, parametric_risk
+from relu_sphere import excess_risk, kernel_excess_risk, parametric_risk
 
 NOISE = 0.1
 BANDWIDTHS = (1.0, 4.0, 16.0)

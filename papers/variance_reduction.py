@@ -34,6 +34,7 @@ import xarray
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from chain_costs import variance_reduced_evaluations
 from claims import Check, Claim, Size, Verdict, exponent, jackknife
 from langevax import gradients
 from langevax.figures import theme
@@ -42,7 +43,6 @@ from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
 from langevax.samplers import Langevin
 from langevax.theory import moments
-from langevax.theory.bounds import variance_reduced_evaluations
 
 CURVATURES = np.linspace(0.5, 1.5, 5)
 CURVATURE_DEVIATIONS, SLOPE_DEVIATIONS = CURVATURES / 2, np.ones(5)

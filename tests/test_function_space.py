@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 
 import langevax
+from function_space_laws import stability_limit
+from gaussian_laws import linear_regression_law, linear_regression_posterior
 from langevax import FiniteSum, Langevin, gradients, integrators, spaces
-from langevax.theory.function_space import stability_limit
-from langevax.theory.gaussian import (
-    linear_gains,
-    linear_regression_law,
-    linear_regression_posterior,
-    stationary_variance,
-)
+from langevax.theory.gaussian import linear_gains, stationary_variance
 from tests.errorbars import assert_mean
 
 INTEGRATORS = {

@@ -8,7 +8,7 @@ from scipy.stats import norm
 import function_targets
 import independent_modes
 from dimension_free import CLAIM
-from langevax.theory.function_space import steps_to_wasserstein
+from function_space_laws import steps_to_wasserstein
 from tests.claims.failing import check_failing
 
 EULER, FLAT, BRACKETS, RATIO = "power of N of the lon", "change of the longest", "chains that grow", "times as many"

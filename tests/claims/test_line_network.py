@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from langevax.theory.mean_field_paths import fokker_planck_flow
 from line_network import (
     EXACT,
     LineNetwork,
@@ -16,6 +15,7 @@ from line_network import (
     quantities,
     resting_covariance,
 )
+from mean_field_paths import fokker_planck_flow
 from tests.theory.grids import LOSSES
 
 NETWORK = LineNetwork(

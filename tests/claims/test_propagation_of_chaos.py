@@ -7,7 +7,7 @@ import xarray
 
 import propagation_of_chaos
 from langevax.meanfield import MFLD
-from langevax.theory.mean_field import finite_particle_gap, linear_cloud_variance
+from linear_clouds import finite_particle_gap, linear_cloud_variance
 from propagation_of_chaos import CLAIM, slope
 from tests.claims.failing import check_failing
 

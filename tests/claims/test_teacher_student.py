@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import teacher_student_runs as runs
-from langevax.theory.relu_sphere import parametric_risk
+from relu_sphere import parametric_risk
 from teacher_student import CLAIM, slope
 from tests.claims.failing import check_failing, failing
 

@@ -2,12 +2,15 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from langevax.cli.federating.simulate import SimulationOptions, algorithm_of, split
+from langevax.cli.federated import SimulationOptions
+from langevax.cli.federating.simulate import algorithm_of, split
+from langevax.federated import defaults
 from langevax.federated.defaults import METHODS
 from tests.cli.conftest import langevax
 
@@ -127,7 +130,12 @@ def test_bad_input_is_one_line_with_the_remedy(words, message, tmp_path):
 
 def options(**changed):
     plain = SimulationOptions("fledge", "wine", None, "even", 20, None, 5, 3, 2, None, 0, 0.25, Path("out"), 0)
-    return plain._replace(**changed)
+    return replace(plain, **changed)
+
+
+def test_steps_and_rows_are_those_of_the_methods_defaults():
+    options = SimulationOptions()
+    assert (options.num_local_steps, options.batch_size) == (defaults.NUM_LOCAL_STEPS, defaults.BATCH_SIZE)
 
 
 @pytest.mark.parametrize("method", METHODS)

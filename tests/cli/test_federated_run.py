@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +19,8 @@ pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langev
 import psutil
 
 from langevax.cli.errors import BadInput, RunFailed
+from langevax.cli.federated import RunOptions
 from langevax.cli.federating import apps
-from langevax.cli.federating.apps import RunOptions
 from langevax.cli.output import Output
 from langevax.flower.engines import RunOutcome
 from langevax.flower.engines.processes import MARK, marked
@@ -126,9 +127,9 @@ def test_folder_and_clients_are_set_if_an_app_has_the_keys_and_set_has_not(tmp_p
     known = {"rounds": 3, "out": "", "num-clients": 0}
     options = RunOptions(Path("app"), "simulation", 5, ["rounds=7"], None, False, None)
     assert apps.settings_for(options, known, tmp_path) == {"rounds": 7, "out": str(tmp_path), "num-clients": 5}
-    options = options._replace(settings=["num-clients=2", "out=mine"])
+    options = replace(options, settings=["num-clients=2", "out=mine"])
     assert apps.settings_for(options, known, tmp_path) == {"num-clients": 2, "out": "mine"}
-    assert apps.settings_for(options._replace(settings=[]), {"rounds": 3}, tmp_path) == {}
+    assert apps.settings_for(replace(options, settings=[]), {"rounds": 3}, tmp_path) == {}
 
 
 def test_an_older_result_is_not_taken_for_this_one(tmp_path):

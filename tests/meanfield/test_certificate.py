@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import langevax
+from grid_laws import GridRisk
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import certify
 from langevax.meanfield.certificate import DualEstimate
 from langevax.meanfield.resampling import effective_size, systematic
 from langevax.meanfield.smc import ESS_FRACTION, _largest_step, sample_gibbs
-from langevax.theory.grid import GridRisk
 from langevax.theory.mean_field import linear_log_partition
 from tests.errorbars import assert_mean
 

@@ -7,11 +7,11 @@ import pytest
 from scipy.special import ndtri
 
 import langevax
+from grid_laws import GridRisk
 from langevax import MeanFieldRisk, gradients, losses, meanfield, neurons
 from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
 from langevax.meanfield.psdca import _estimate_row
 from langevax.problems.finite_sum import FiniteSum
-from langevax.theory.grid import GridRisk
 from tests.jaxprs import shapes
 from tests.papers import tiny
 from tests.theory.grids import LOSSES

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import langevax
+from grid_laws import GridRisk, quadrature_weights
 from langevax import MeanFieldRisk, gradients, integrators, losses, neurons
 from langevax.meanfield import MFLD
 from langevax.run import program
 from langevax.theory.gaussian import stationary_variance
-from langevax.theory.grid import GridRisk, quadrature_weights
-from langevax.theory.mean_field import linear_cloud_variance, linear_flow, linear_optimum
+from langevax.theory.mean_field import linear_optimum
+from linear_clouds import linear_cloud_variance, linear_flow
 from tests.errorbars import assert_mean, z_scores
 
 N, D, PARTICLES, CHAINS = 6, 2, 4, 10_000

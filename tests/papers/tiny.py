@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from langevax.theory.grid import GridRisk, tensor_grid
+from grid_laws import GridRisk, tensor_grid
 from tests.theory.grids import LOSSES
 
 RIDGE, TEMPERATURE, BOUND = 0.06, 0.03, 3.0

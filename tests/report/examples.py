@@ -7,13 +7,13 @@ from sklearn.datasets import load_diabetes, load_wine
 
 from langevax.evaluation.holdout import Relevance, Score
 from langevax.report.contents import (
+    ChannelCurves,
     CurveContents,
-    CurveGroup,
-    CurveSample,
     DecisionSurface,
     FitContents,
     FittedCurve,
     FunctionBand,
+    LabelledCurves,
     ParticleMotion,
     SlopeFunction,
 )
@@ -209,9 +209,9 @@ def on_curves(
 
     def sample(label):
         groups = [
-            CurveGroup(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)]) for k, name in enumerate(names)
+            LabelledCurves(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)]) for k, name in enumerate(names)
         ]
-        return CurveSample(label, tuple(groups), True, 172)
+        return ChannelCurves(label, tuple(groups), True, 172)
 
     def functions(label, prior=None):
         ends = np.array([-1.0, 1.0])[:, None]

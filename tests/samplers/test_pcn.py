@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import langevax
+from gaussian_laws import linear_regression_posterior
 from langevax import MALA, PCN, PCNL, FiniteSum, spaces
-from langevax.theory.gaussian import linear_regression_posterior
 from tests.errorbars import LIMIT, assert_mean
 from tests.samplers.test_metropolis import CHAINS, MOMENTS, TEMPERATURE, mean_of, problem, spread
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import langevax
+from gaussian_laws import linear_inverse_marginals
 from langevax import spaces
 from langevax.sampling.preconditioning import coordinates_of, run_pilot
-from langevax.theory.gaussian import linear_inverse_marginals
 from tests.errorbars import LIMIT
 
 KEY = jax.random.key(0)

@@ -16,7 +16,7 @@ from langevax.teacher_student import (
     teach,
     total_variation,
 )
-from langevax.theory.relu_sphere import excess_risk
+from relu_sphere import excess_risk
 
 TEACHER, PENALTY, NEURONS, N = orthogonal_teacher(3, 4, num_positive=2), 1e-3, 40, 300
 START = spread_neurons(NEURONS, 4, key=jax.random.key(1))

@@ -5,8 +5,8 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import rbf_kernel
 
-from langevax.teacher_student.competitors import ArcCosine, Gaussian, NeuralTangent, tuned_ridge
-from langevax.theory.relu_sphere import kernel_excess_risk
+from competitors import ArcCosine, Gaussian, NeuralTangent, tuned_ridge
+from relu_sphere import kernel_excess_risk
 from tests.errorbars import assert_mean
 
 KERNELS = [ArcCosine(0), ArcCosine(1), NeuralTangent(), Gaussian(0.7)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
-from langevax.teacher_student import tuned_neighbors
+from competitors import tuned_neighbors
 
 
 def test_it_is_the_best_of_scikit_learns_fits():

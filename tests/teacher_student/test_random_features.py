@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from langevax.teacher_student import ArcCosine, tuned_features
-from langevax.theory.relu_sphere import excess_risk, kernel_excess_risk
+from competitors import ArcCosine, tuned_features
+from relu_sphere import excess_risk, kernel_excess_risk
 from tests.errorbars import assert_mean
 
 DIM, N = 4, 60

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from langevax.teacher_student import Converge, Explore, ReLUNetwork, match_neurons, orthogonal_teacher, teach, two_phase
-from langevax.theory.relu_sphere import excess_risk, parametric_risk
+from relu_sphere import excess_risk, parametric_risk
 
 TEACHER = orthogonal_teacher(2, 3, num_positive=1)
 N, NOISE, CHAINS = 300, 0.05, 8

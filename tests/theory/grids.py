@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit, xlogy
 
-from langevax.theory.grid import GridRisk, tensor_grid
+from grid_laws import GridRisk, tensor_grid
 
 RIDGE, TEMPERATURE = 0.2, 0.1
 

@@ -9,8 +9,9 @@ import math
 import numpy as np
 import pytest
 
+import chain_costs
+from gaussian_laws import kl_gaussian_diagonal
 from langevax.theory import bounds, moments
-from langevax.theory.gaussian import kl_gaussian_diagonal
 from langevax.theory.lsi import Target, logistic_target, strongly_log_concave
 
 LD, REDUCED = ("ld", "vempala_wibisono"), ("svrg", "sarah")
@@ -126,8 +127,8 @@ def evaluations_to_reach(method, n, accuracy=1e-6, start_kl=1.0):
     eta = call(method, "step_size", target, accuracy=accuracy, **options)
     steps = call(method, "steps_needed", target, eta, start_kl, accuracy, **options)
     if method in LD:
-        return bounds.ld_evaluations(steps, n)
-    return bounds.variance_reduced_evaluations(steps, root, root, n)
+        return chain_costs.ld_evaluations(steps, n)
+    return chain_costs.variance_reduced_evaluations(steps, root, root, n)
 
 
 def test_where_variance_reduction_pays_by_the_theorems_alone():
@@ -145,11 +146,11 @@ def test_where_variance_reduction_pays_by_the_theorems_alone():
 
 def test_evaluations_count_full_passes_and_pairs_of_batches():
     for batch_size, period, size in ((1, 1, 7), (3, 5, 7), (10, 10, 100)):
-        epoch = moments.evaluations_per_epoch(size, batch_size, period)
-        assert bounds.variance_reduced_evaluations(4 * period, batch_size, period, size) == 4 * epoch
-        assert bounds.variance_reduced_evaluations(4 * period + 1, batch_size, period, size) == 4 * epoch + size
-    assert bounds.variance_reduced_evaluations(0, 3, 5, 7) == 0
-    assert bounds.variance_reduced_evaluations(9, 3, 1, 7) == bounds.ld_evaluations(9, 7)
+        epoch = chain_costs.evaluations_per_epoch(size, batch_size, period)
+        assert chain_costs.variance_reduced_evaluations(4 * period, batch_size, period, size) == 4 * epoch
+        assert chain_costs.variance_reduced_evaluations(4 * period + 1, batch_size, period, size) == 4 * epoch + size
+    assert chain_costs.variance_reduced_evaluations(0, 3, 5, 7) == 0
+    assert chain_costs.variance_reduced_evaluations(9, 3, 1, 7) == chain_costs.ld_evaluations(9, 7)
 
 
 SIZE, DIM, TEMPERATURE = 16, 3, 0.5

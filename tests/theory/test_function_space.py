@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from langevax.theory import function_space as theory
+import function_space_laws as theory
 from langevax.theory.gaussian import stationary_variance
 
 INTEGRATORS = ("explicit", "semi_implicit", "exponential", "crank_nicolson")
@@ -137,7 +137,7 @@ def test_wasserstein_is_that_of_gaussian_matrices():
 
 def test_w2_converges_in_the_number_of_modes_where_kl_does_not():
     """The digest's numbers: step 0.05, lambda = 1, curvature 2, N = 10, 100, 10^3, 10^4."""
-    from langevax.theory.gaussian import kl_gaussian_diagonal
+    from gaussian_laws import kl_gaussian_diagonal
 
     distances, divergences = [], []
     for n in (10, 100, 1000, 10**4):

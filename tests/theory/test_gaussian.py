@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from langevax.theory.gaussian import kl_gaussian, kl_gaussian_diagonal, stationary_variance
+from gaussian_laws import kl_gaussian, kl_gaussian_diagonal
+from langevax.theory.gaussian import stationary_variance
 
 INTEGRATORS = ("explicit", "semi_implicit", "exponential", "crank_nicolson")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from langevax.theory.gaussian import kl_gaussian
-from langevax.theory.grid import (
+from gaussian_laws import kl_gaussian
+from grid_laws import (
     GridRisk,
     entropy_on_grid,
     kl_on_grid,

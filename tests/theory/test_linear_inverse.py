@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from langevax.theory import gaussian as theory
+import gaussian_laws as theory
+from langevax.theory.gaussian import gaussian_process
 
 INTEGRATORS = ("explicit", "semi_implicit", "exponential", "crank_nicolson")
 
@@ -119,7 +120,7 @@ def test_a_temperature_of_the_ridge_makes_it_a_gaussian_process():
     new = np.cos(np.pi * np.arange(60) * np.linspace(0, 1, 9)[:, None])
     temperature = sigma**2 / n
     law = theory.linear_regression_posterior(features, targets, temperature / mu, temperature)
-    process = theory.gaussian_process(
+    process = gaussian_process(
         (features * mu) @ features.T, (new * mu) @ features.T, targets, sigma, (new * mu) @ new.T
     )
     np.testing.assert_allclose(new @ law.mean, process.mean, rtol=1e-10, atol=1e-10)
@@ -136,6 +137,6 @@ def test_the_gaussian_process_is_scikit_learns():
     kernel = Matern(length_scale=0.3, nu=1.5)
     other = GaussianProcessRegressor(kernel, alpha=0.1**2, optimizer=None).fit(x, targets)
     mean, covariance = other.predict(new, return_cov=True)
-    ours = theory.gaussian_process(kernel(x), kernel(new, x), targets, 0.1, kernel(new))
+    ours = gaussian_process(kernel(x), kernel(new, x), targets, 0.1, kernel(new))
     np.testing.assert_allclose(ours.mean, mean, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(ours.covariance, covariance, rtol=1e-9, atol=1e-10)

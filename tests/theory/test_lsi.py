@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from gaussian_laws import kl_gaussian_diagonal
+from grid_laws import kl_on_grid, poincare_on_grid, proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory import bounds
-from langevax.theory.gaussian import kl_gaussian_diagonal
-from langevax.theory.grid import kl_on_grid, poincare_on_grid, proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.lsi import (
     Target,
     gibbs_gap,

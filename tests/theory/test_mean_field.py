@@ -3,17 +3,14 @@
 import numpy as np
 import pytest
 
-from langevax.theory.gaussian import kl_gaussian
-from langevax.theory.grid import proximal_gibbs_on_grid, quadrature_weights
+from gaussian_laws import kl_gaussian
+from grid_laws import proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.mean_field import (
-    finite_particle_gap,
     finite_particle_gap_bound,
-    linear_cloud_variance,
-    linear_flow,
     linear_log_partition,
     linear_optimum,
-    linear_output_variance,
 )
+from linear_clouds import finite_particle_gap, linear_cloud_variance, linear_flow, linear_output_variance
 from tests.papers import transcripts
 
 RIDGE, TEMPERATURE = 0.2, 0.3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from langevax.theory.mean_field import averaging_weights, sdca_condition, sdca_gap_bound
-from langevax.theory.mean_field_paths import coordinate_ascent, dual_averaging, expected_ascent
+from mean_field_paths import coordinate_ascent, dual_averaging, expected_ascent
 from tests.papers import transcripts_sdca
 from tests.theory.grids import CONVEXITY, LOSSES, tanh_risk
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from langevax.theory.grid import GridRisk, kl_on_grid, quadrature_weights
-from langevax.theory.mean_field import linear_flow
-from langevax.theory.mean_field_paths import (
+from grid_laws import GridRisk, kl_on_grid, quadrature_weights
+from linear_clouds import linear_flow
+from mean_field_paths import (
     fictitious_play_flow,
     fictitious_play_rounds,
     fisher_on_grid,

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from grid_laws import GridRisk, poincare_on_grid
 from langevax.theory import mean_field as rates
-from langevax.theory.grid import GridRisk, poincare_on_grid
-from langevax.theory.mean_field import linear_flow
-from langevax.theory.mean_field_paths import fictitious_play_rounds, fokker_planck_flow
+from linear_clouds import linear_flow
+from mean_field_paths import fictitious_play_rounds, fokker_planck_flow
 from tests.theory.grids import CONVEXITY, LOSSES, random_density, tanh_risk
 
 RIDGE, TEMPERATURE = 0.2, 0.3

@@ -5,9 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from langevax.theory import bounds
-from langevax.theory.gaussian import stationary_variance
-from langevax.theory.grid import (
+from grid_laws import (
     kl_on_grid,
     langevin_kernel_on_grid,
     poincare_on_grid,
@@ -15,6 +13,8 @@ from langevax.theory.grid import (
     quadrature_weights,
     stationary_density_on_grid,
 )
+from langevax.theory import bounds
+from langevax.theory.gaussian import stationary_variance
 from langevax.theory.lsi import Target, holley_stroock, strongly_log_concave
 from langevax.theory.moments import ld_moments
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from langevax.theory.relu_sphere import excess_risk, expand, kernel_excess_risk, parametric_risk, relu_product
+from relu_sphere import excess_risk, expand, kernel_excess_risk, parametric_risk, relu_product
 from tests.errorbars import assert_mean
 
 

@@ -1,11 +1,13 @@
 """`langevax federated`: simulate one method on a table split over clients; write and run Flower apps."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from langevax.cli.errors import exit_codes
+from langevax.cli.options import with_fields
 from langevax.cli.output import Output
 
 HELP = """Train one model with many clients that keep their rows, and count what they exchange.
@@ -97,86 +99,84 @@ def _group() -> None:
     """Make `simulate` a command of the group rather than the group itself."""
 
 
-@app.command("simulate", help=HELP, short_help="Run one method on one split of a table.")
-def simulate(
-    method: Annotated[str, typer.Option(metavar="NAME", help="The method; see above.")] = "fledge",
-    data: Annotated[str, typer.Option(metavar="TABLE", help="The table.")] = "digits",
-    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a file: the column of classes.")] = None,
-    partition: Annotated[
-        str, typer.Option(metavar="SPLIT", help="How rows are split over clients.")
-    ] = "concentration:0.6",
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, the number of clients.")] = 20,
+@dataclass(frozen=True)
+class SimulationOptions:
+    """The options of `langevax federated simulate`; steps and rows as in `langevax.federated.defaults`."""
+
+    method: Annotated[str, typer.Option(metavar="NAME", help="The method; see above.")] = "fledge"
+    data: Annotated[str, typer.Option(metavar="TABLE", help="The table.")] = "digits"
+    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a file: the column of classes.")] = None
+    partition: Annotated[str, typer.Option(metavar="SPLIT", help="How rows are split over clients.")] = (
+        "concentration:0.6"
+    )
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, the number of clients.")] = 20
     per_round: Annotated[
         int | None,
         typer.Option(metavar="INT", min=1, help="p clients a round; by default sqrt(P) for fledge, else all."),
-    ] = None,
-    rounds: Annotated[int, typer.Option(metavar="INT", min=1, help="Rounds.")] = 200,
-    num_local_steps: Annotated[
-        int | None, typer.Option(metavar="INT", min=1, help="K steps of a client; by default 16.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="INT", min=1, help="b rows of a step; by default 4.")
-    ] = None,
+    ] = None
+    rounds: Annotated[int, typer.Option(metavar="INT", min=1, help="Rounds.")] = 200
+    num_local_steps: Annotated[int, typer.Option(metavar="INT", min=1, help="K steps of a client.")] = 16
+    batch_size: Annotated[int, typer.Option(metavar="INT", min=1, help="b rows of a step.")] = 4
     step_size: Annotated[
         float | None, typer.Option(metavar="NUMBER", help="By default that of the method, tuned on digits.")
-    ] = None,
+    ] = None
     hidden: Annotated[
         int, typer.Option(metavar="INT", min=0, help="Neurons of the network; 0 is softmax regression.")
-    ] = 16,
-    dropout: Annotated[float, typer.Option(metavar="NUMBER", help="Probability that a client does not answer.")] = 0.0,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/METHOD.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="INT", min=0, help="Of all random numbers.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
-) -> None:
-    with exit_codes():
-        from langevax.cli.federating.simulate import SimulationOptions, run
-        from langevax.federated.defaults import BATCH_SIZE, NUM_LOCAL_STEPS
+    ] = 16
+    dropout: Annotated[float, typer.Option(metavar="NUMBER", help="Probability that a client does not answer.")] = 0.0
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/METHOD.")] = None
+    seed: Annotated[int, typer.Option(metavar="INT", min=0, help="Of all random numbers.")] = 0
 
-        options = SimulationOptions(
-            method=method,
-            data=data,
-            target=target,
-            partition=partition,
-            clients=clients,
-            per_round=per_round,
-            rounds=rounds,
-            num_local_steps=num_local_steps or NUM_LOCAL_STEPS,
-            batch_size=batch_size or BATCH_SIZE,
-            step_size=step_size,
-            hidden=hidden,
-            dropout=dropout,
-            out=Path("out/federated") / method if out is None else out,
-            seed=seed,
-        )
-        run(Output(machine=json), options)
+    @property
+    def folder(self) -> Path:
+        """The folder of the results."""
+        return Path("out/federated") / self.method if self.out is None else self.out
 
 
-@app.command("run", help=RUN_HELP, short_help="Run an app on one of Flower's engines.")
-def run_app(
-    app_folder: Annotated[Path, typer.Argument(metavar="APP", help="The app's folder.", show_default=False)],
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `langevax federated run`."""
+
+    app: Annotated[Path, typer.Argument(metavar="APP", help="The app's folder.", show_default=False)]
     engine: Annotated[
         Literal["simulation", "deployment"], typer.Option(metavar="NAME", help="simulation or deployment.")
-    ] = "simulation",
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, the number of clients.")] = 4,
+    ] = "simulation"
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, the number of clients.")] = 4
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/APP.")] = None,
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+    ] = field(default_factory=list)
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/APP.")] = None
     tls: Annotated[
         bool, typer.Option("--tls", help="For a deployment: new certificates and registered keys, for this run.")
-    ] = False,
+    ] = False
     timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Stop a run that takes longer; by default there is no limit."),
-    ] = None,
+    ] = None
+
+
+@app.command("simulate", help=HELP, short_help="Run one method on one split of a table.")
+@with_fields(SimulationOptions)
+def simulate(
+    options: SimulationOptions,
+    *,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
 ) -> None:
-    with exit_codes():
-        from langevax.cli.federating.apps import RunOptions, run
+    from langevax.cli.federating.simulate import run
 
-        run(Output(machine=json), RunOptions(app_folder, engine, clients, settings or [], out, tls, timeout))
+    run(Output(machine=json), options)
+
+
+@app.command("run", help=RUN_HELP, short_help="Run an app on one of Flower's engines.")
+@with_fields(RunOptions)
+def run_app(
+    options: RunOptions,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
+) -> None:
+    from langevax.cli.federating.apps import run
+
+    run(Output(machine=json), options)
 
 
 @app.command("app", help=APP_HELP, short_help="Write an app for Flower.")

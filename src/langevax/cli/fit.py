@@ -1,16 +1,15 @@
 """`langevax fit`: its options and its help."""
 
-import inspect
 import shlex
-from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import typer
 
 from langevax.cli.errors import BadInput, exit_codes, listing
 from langevax.cli.fitting.processes import process_group
+from langevax.cli.options import defaults_of, with_fields
 
 HELP = """Fit a network to a table, compare it with other methods on held-out rows, and certify it.
 
@@ -181,13 +180,6 @@ class FitOptions:
         return shlex.join([*words, *more])
 
 
-def defaults_of(options: type[Any]) -> dict[str, Any]:
-    """Return the defaults of a dataclass, `inspect.Parameter.empty` for a field without one."""
-    return {name: parameter.default for name, parameter in inspect.signature(options).parameters.items()} | {
-        option.name: option.default_factory() for option in fields(options) if option.default_factory is not MISSING
-    }
-
-
 DEFAULTS = defaults_of(FitOptions)
 
 
@@ -227,26 +219,6 @@ def _check_curve_options(options: FitOptions) -> None:
         for other, earlier in named[:i]:
             if name == earlier:
                 raise BadInput(f"{option} {name!r} is already the column of {other}; name another.")
-
-
-def with_fields(options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the fields of a dataclass, its first parameter, as arguments and options."""
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        def command(**values: Any) -> None:
-            with exit_codes():
-                function(options(**{name: values.pop(name) for name in hints}), **values)
-
-        hints, defaults = get_type_hints(options, include_extras=True), defaults_of(options)
-        parameters = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint)
-            for name, hint in hints.items()
-        ]
-        own = list(inspect.signature(function).parameters.values())[1:]
-        command.__signature__ = inspect.Signature([*parameters, *own])  # type: ignore[attr-defined]
-        return command
-
-    return decorate
 
 
 @with_fields(FitOptions)

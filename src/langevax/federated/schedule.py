@@ -48,11 +48,7 @@ def round_exchanges(algorithm: Federated, clients: Clients, step: int, just_star
 
 
 def by_name(algorithm: Federated, clients: Clients, name: str) -> Exchange:
-    """The exchange of that name; its replies do not depend on `clients`.
-
-    Raises:
-        KeyError: the algorithm has no exchange of that name.
-    """
+    """The exchange of that name, `KeyError` where there is none; its replies do not depend on `clients`."""
     scheduled = initial_exchanges(algorithm)
     for i, exchange in enumerate(algorithm.exchanges(clients)):
         scheduled += _alternatives(exchange, i, 0)

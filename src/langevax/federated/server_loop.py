@@ -64,9 +64,6 @@ class ServerLoop:
         number: completed exchanges.
         num_starts: calls of `start`.
         counts: `exchanges`, `vectors`, `bytes`, `evaluations`, as `simulate` counts them.
-
-    Raises:
-        TypeError, ValueError: an algorithm that is not federated, or with drop-outs.
     """
 
     def __init__(self, algorithm: Federated, position: PyTree, *, key: Key[Array, ""]):
@@ -107,10 +104,7 @@ class ServerLoop:
     def start(self, clients: Clients) -> None:
         """Start with these clients from the present position, and forget what is known of others.
 
-        A table is only valid for the clients it was made with.
-
-        Raises:
-            ValueError: fewer clients than a round needs.
+        A table is only valid for the clients it was made with; a round needs as many as it selects.
         """
         self.algorithm.check_clients_per_round(clients.num_clients, f"there are {clients.num_clients} clients")
         self.state = self.algorithm.server(self.position, clients)

@@ -28,11 +28,7 @@ class SavedServer(NamedTuple):
 
 
 def save(folder: Path, run: str, progress: dict[str, Any], state: PyTree) -> None:
-    """Write the server's state and progress, in place of the last checkpoint.
-
-    Raises:
-        CheckpointError: it cannot be written; the last checkpoint is intact.
-    """
+    """Write the server's state and progress in place of the last checkpoint, which stays intact if that fails."""
     from safetensors.numpy import save as as_bytes
 
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
@@ -61,11 +57,7 @@ def exists(folder: Path) -> bool:
 
 
 def load(folder: Path, run: str) -> SavedServer:
-    """Read the checkpoint.
-
-    Raises:
-        CheckpointError: it is damaged, of another version, or of another run.
-    """
+    """Read the checkpoint; raise `CheckpointError` where it is damaged, of another version, or of another run."""
     from safetensors import safe_open
 
     path = folder / NAME

@@ -119,9 +119,7 @@ class Client:
     def answer(self, records: RecordDict, state: RecordDict) -> RecordDict:
         """The reply to one exchange.
 
-        Raises:
-            Rejected: a message that is not of this run's algorithm, that was answered before, or whose arrays are not
-                those of the model.
+        A message of another algorithm, one answered before, and one of other arrays than the model's are `Rejected`.
         """
         fields = wire.fields_of(records)
         if (other := wire.difference(self.description, str(fields.get("algorithm")))) is not None:

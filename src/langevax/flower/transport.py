@@ -97,11 +97,7 @@ class NodeRegistry:
             self._greet(grid, set(grid.get_node_ids()))
 
     def wait_for(self, grid: Grid, number: int | None, seconds: float, poll_seconds: float) -> None:
-        """Wait for `number` clients; None waits for as many as they say there are.
-
-        Raises:
-            TimeoutError: they did not come in time; the message has those who did, and who was rejected.
-        """
+        """Wait for `number` clients, None for all; a `TimeoutError` names those who came and who was rejected."""
         end = time.monotonic() + seconds
         while True:
             self.poll(grid)
@@ -253,11 +249,7 @@ class MemoryLost(Rejected):
 
 
 def opened(reply: Message) -> dict[str, Any]:
-    """The fields of a reply.
-
-    Raises:
-        Rejected: it is an error, or the client rejected the message.
-    """
+    """The fields of a reply; raise `Rejected` for an error, or where the client rejected the message."""
     if reply.has_error():
         lines = [line.strip() for line in (reply.error.reason or "").splitlines() if line.strip()]
         raise Rejected(f"it failed: {lines[-1][:300] if lines else 'no reason given'}")

@@ -38,8 +38,7 @@ def names_of(record: ArrayRecord, like: PyTree) -> list[str]:
 def unpack(record: ArrayRecord, like: PyTree, names: list[str] | None = None) -> PyTree:
     """The tree with the shapes of `like` from its leaves, in the order of their numbers or of `names`, as NumPy arrays.
 
-    Raises:
-        Rejected: another number of arrays, another shape or dtype, bytes that are not an array.
+    Another number of arrays, another shape or dtype, and bytes that are not an array are `Rejected`.
     """
     labelled, structure = jax.tree.flatten_with_path(like)
     names = sorted(record.keys()) if names is None else names
@@ -69,11 +68,7 @@ def _storable(array: np.ndarray) -> np.ndarray:
 
 
 def norm(tree: PyTree) -> float:
-    """The Euclidean norm over all numbers.
-
-    Raises:
-        Rejected: a number that is not finite, named by its leaf.
-    """
+    """The Euclidean norm over all numbers; one that is not finite is `Rejected`, named by its leaf."""
     total = 0.0
     for path, leaf in jax.tree.leaves_with_path(tree):
         wide = np.asarray(leaf, np.float64).ravel()
@@ -93,11 +88,7 @@ def content(fields: dict[str, Any], arrays: ArrayRecord | None = None) -> Record
 
 
 def fields_of(records: RecordDict, name: str = FIELDS) -> dict[str, Any]:
-    """The fields of a message or reply.
-
-    Raises:
-        Rejected: there are none.
-    """
+    """The fields of a message or reply; one without is `Rejected`."""
     record = records.get(name)
     if not isinstance(record, ConfigRecord):
         raise Rejected("it is not a langevax message")
@@ -105,11 +96,7 @@ def fields_of(records: RecordDict, name: str = FIELDS) -> dict[str, Any]:
 
 
 def arrays_of(records: RecordDict) -> ArrayRecord:
-    """The arrays of a message or reply.
-
-    Raises:
-        Rejected: there are none.
-    """
+    """The arrays of a message or reply; one without is `Rejected`."""
     record = records.get(ARRAYS)
     if not isinstance(record, ArrayRecord):
         raise Rejected("it has no arrays")

@@ -24,6 +24,7 @@ from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.meanfield.moves import InnerProposal, Schedule, check_inner_loop, inner_loop
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
+from langevax.samplers import Langevin
 
 
 class FictitiousPlayState(NamedTuple):
@@ -89,17 +90,8 @@ class FictitiousPlay(Algorithm):
     ) -> tuple[FictitiousPlayState, Info]:
         temperature, rate = at_step(self.temperature, step), at_step(self.rate, step)
         frozen = problem.linearized(state.dual)
-        cloud, used, metrics = inner_loop(
-            self.step_size,
-            temperature,
-            self.gradient,
-            self.integrator,
-            self.proposal,
-            frozen,
-            state.position,
-            self.num_inner_steps,
-            key,
-        )
+        inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
+        cloud, used, metrics = inner_loop(inner, self.proposal, frozen, state.position, self.num_inner_steps, key)
         response = problem.outputs(cloud)
         outputs = state.outputs + jnp.asarray(rate, response.dtype) * (response - state.outputs)
         used = used + jnp.asarray(problem.size, jnp.int32)

@@ -21,7 +21,6 @@ from jaxtyping import Array, Float, Int, Key
 from langevax import checks, trees
 from langevax.algorithm import Info, at_step
 from langevax.gradients import Full, GradientEstimator
-from langevax.integrators import Integrator
 from langevax.problems.coordinates import affine
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Problem
@@ -109,10 +108,7 @@ def adapted_step_size(step_size: Array, acceptance: Scalar, proposal: Proposal =
 
 
 def inner_loop(
-    step_size: Schedule,
-    temperature: Schedule,
-    gradient: GradientEstimator,
-    integrator: Integrator,
+    inner: Langevin,
     proposal: InnerProposal,
     frozen: MeanFieldRisk,
     cloud: Cloud,
@@ -127,18 +123,18 @@ def inner_loop(
     if proposal == "pcnl":
         problem = frozen.of_one_particle(frozen.targets)
         start = PCNLState(cloud, *jax.vmap(problem.value_and_gradient)(cloud))
-        heat, h = (jnp.asarray(at_step(value, num_steps), cloud.dtype) for value in (temperature, step_size))
+        heat, h = (
+            jnp.asarray(at_step(value, num_steps), cloud.dtype) for value in (inner.temperature, inner.step_size)
+        )
         end, acceptance = pcnl_moves(problem, start, heat, h, key, num_steps)
         return end.position, (1 + num_steps) * jnp.asarray(frozen.size, jnp.int32), {"acceptance": acceptance}
-
-    inner = Langevin(step_size, temperature, gradient, integrator)
 
     def move(k: Array, carry: tuple[LangevinState, Array]) -> tuple[LangevinState, Array]:
         state, used = carry
         state, info = inner.step(frozen, state, random.fold_in(key, k), k)
         return state, used + jnp.asarray(info["evaluations"], jnp.int32)
 
-    state, used = gradient.init(frozen, cloud)
+    state, used = inner.gradient.init(frozen, cloud)
     end, used = lax.fori_loop(0, num_steps, move, (LangevinState(cloud, state), jnp.asarray(used, jnp.int32)))
     return end.position, used, {}
 

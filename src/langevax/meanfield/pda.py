@@ -30,6 +30,7 @@ from langevax.gradients import Full, GradientEstimator, batches
 from langevax.integrators import Exponential, Integrator
 from langevax.meanfield.moves import InnerProposal, Scalar, Schedule, check_inner_loop, inner_loop
 from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk
+from langevax.samplers import Langevin
 
 
 class PDAState(NamedTuple):
@@ -113,17 +114,8 @@ class PDA(Algorithm):
 
         number = self.num_inner_steps * t ** jnp.asarray(self.growth, dtype)
         number = jnp.ceil(number * (1 - 1e-6)).astype(jnp.int32)  # 30 that was rounded up is not 31
-        position, used_inside, metrics = inner_loop(
-            self.step_size,
-            self.temperature,
-            self.gradient,
-            self.integrator,
-            self.proposal,
-            frozen,
-            state.position,
-            number,
-            inner_key,
-        )
+        inner = Langevin(self.step_size, self.temperature, self.gradient, self.integrator)
+        position, used_inside, metrics = inner_loop(inner, self.proposal, frozen, state.position, number, inner_key)
         return PDAState(position, dual, weights), {"evaluations": used + used_inside, "inner_steps": number} | metrics
 
     def _averaged(

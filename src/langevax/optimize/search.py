@@ -102,8 +102,7 @@ def survey(
 ) -> Survey:
     """Evaluate the places; one without a finite value and gradient is replaced by the first that has them.
 
-    Raises:
-        ValueError: x0, or every place if they are `drawn` by a function, is not finite.
+    Raise ValueError where x0, or every place if they are `drawn` by a function, is not finite.
     """
     arguments.check_scalar(problem, places[0])
     size = int(problem.size)

@@ -126,11 +126,7 @@ def tree_as_rows(name: str, data: PyTree) -> PyTree:
 
 
 def as_rows(name: str, array: Numbers) -> Array:
-    """An array of rows on the device; a mapped file is aliased, not copied, where the device can.
-
-    Raises:
-        ValueError: an integer that the device would cut.
-    """
+    """An array of rows on the device, whose integers must fit; a mapped file is aliased, where the device can."""
     if not checks.is_concrete(array) or isinstance(array, jax.Array):
         return cast(Array, array)
     array = array if hasattr(array, "dtype") else np.asarray(array)

@@ -67,11 +67,7 @@ class RowProblem(Problem):
 
 
 def shard_problem(problem: PyTree, rows: RowSharding | None, particles: RowSharding | None = None) -> PyTree:
-    """Return `problem`, or any tree with problems in it, with how its rows and its particles are split.
-
-    Raises:
-        ValueError: no problem has rows, or they do not split evenly.
-    """
+    """Return `problem`, or a tree with problems that have rows, with how rows and particles are split, evenly."""
     num_devices = 1 if rows is None else rows.num_devices
     if rows is not None and not any(map(_has_rows, jax.tree.leaves(problem, is_leaf=_has_rows))):
         raise ValueError(

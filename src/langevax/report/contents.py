@@ -72,7 +72,7 @@ class ParticleMotion:
 
 
 @dataclass(frozen=True)
-class CurveGroup:
+class LabelledCurves:
     """Curves of one class, or of one third of the targets."""
 
     name: str
@@ -81,11 +81,11 @@ class CurveGroup:
 
 
 @dataclass(frozen=True)
-class CurveSample:
+class ChannelCurves:
     """A sample of the training curves of one channel, by class or from the lowest targets to the highest."""
 
     label: str
-    groups: tuple[CurveGroup, ...]
+    groups: tuple[LabelledCurves, ...]
     ordered: bool
     """Whether the groups are thirds of the targets."""
     size: int
@@ -115,8 +115,8 @@ class CurveContents:
     """Name of the times."""
     response: str
     """What the slopes are of: the target, or the log odds of a class."""
-    observed: tuple[CurveSample, ...]
-    encoded: tuple[CurveSample, ...]
+    observed: tuple[ChannelCurves, ...]
+    encoded: tuple[ChannelCurves, ...]
     """The curves as inputs of the network, where these differ: differentiated, or interpolated."""
     slopes: tuple[FunctionBand, ...]
     """beta(t) over the training curves."""

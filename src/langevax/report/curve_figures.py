@@ -10,7 +10,7 @@ from langevax.figures.canvas import axis, canvas, note, shown, span
 from langevax.figures.interactive import OURS
 from langevax.figures.moving import LEGEND, MovingPanel
 from langevax.figures.theme import GREY, INK, LIGHT, LOW_TO_HIGH, OKABE_ITO, faint
-from langevax.report.contents import CurveContents, CurveSample, FunctionBand, SlopeFunction
+from langevax.report.contents import ChannelCurves, CurveContents, FunctionBand, SlopeFunction
 from langevax.report.numbers import number, whole
 from langevax.report.page import Caption, Figure, Picture
 
@@ -109,14 +109,14 @@ def moving_slope(slope: SlopeFunction) -> MovingPanel:
     return MovingPanel("slopes", picture, words, text)
 
 
-def draw_sample(sample: CurveSample, time: str) -> go.Figure:
+def draw_sample(sample: ChannelCurves, time: str) -> go.Figure:
     """Draw curves in the colour and dash of their group, with a legend below.
 
     Example:
-        >>> from langevax.report.contents import CurveGroup
+        >>> from langevax.report.contents import LabelledCurves
         >>> one = (np.arange(3), np.ones(3))
-        >>> groups = (CurveGroup("a", [one]), CurveGroup("b", [one, one]))
-        >>> draw_sample(CurveSample("x", groups, False, 3), "t").data[1].line.dash
+        >>> groups = (LabelledCurves("a", [one]), LabelledCurves("b", [one, one]))
+        >>> draw_sample(ChannelCurves("x", groups, False, 3), "t").data[1].line.dash
         'dash'
     """
     curves = [curve for group in sample.groups for curve in group.curves]
@@ -189,7 +189,7 @@ def strongest(band: FunctionBand) -> int:
     return int(np.abs(band.median).argmax())
 
 
-def _sizes(sample: CurveSample) -> str:
+def _sizes(sample: ChannelCurves) -> str:
     return "; ".join(f"{len(group.curves)} of {group.name}" for group in sample.groups)
 
 

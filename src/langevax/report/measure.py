@@ -14,16 +14,17 @@ import numpy as np
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.figures.canvas import thinned
 from langevax.report.contents import (
+    ChannelCurves,
     CurveContents,
-    CurveGroup,
-    CurveSample,
     DecisionSurface,
     FittedCurve,
     FunctionBand,
+    LabelledCurves,
     ParticleMotion,
     SlopeFunction,
 )
 from langevax.report.numbers import number
+from langevax.sklearn.table import subsample
 from langevax.sklearn.training import slopes
 
 MAX_FRAMES = 100
@@ -77,13 +78,6 @@ def motion_of(
     )
 
 
-def sample_rows(size: int, most: int) -> np.ndarray:
-    """Return at most `most` of `size` rows, always the same ones."""
-    if size <= most:
-        return np.arange(size)
-    return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
-
-
 def _name(split: TrainTestSplit, place: int) -> str:
     return split.names[place] if place < len(split.names) else "the constant"
 
@@ -116,12 +110,12 @@ def _curve(model: Any, split: TrainTestSplit, frames: np.ndarray, place: int, nu
     """Return the mean prediction over a sample of rows as one input varies (a partial dependence)."""
     data = split.train_inputs
     affordable = int(MAX_ACTIVATIONS / (CURVE_POINTS * num_particles * len(frames)))
-    rows = data[sample_rows(len(data), max(10, min(MAX_ROWS_AVERAGED, affordable)))]
+    rows = data[subsample(len(data), max(10, min(MAX_ROWS_AVERAGED, affordable)))]
     grid = _grid(data[:, place], CURVE_POINTS)
     probes = np.repeat(rows[None], CURVE_POINTS, 0)
     probes[:, :, place] = grid[:, None]
     staged = _staged(model.staged_predict(probes.reshape(-1, data.shape[1])), frames)
-    shown = sample_rows(len(data), MAX_ROWS_SHOWN)
+    shown = subsample(len(data), MAX_ROWS_SHOWN)
     return FittedCurve(
         grid=grid,
         values=np.stack([values.reshape(CURVE_POINTS, len(rows)).mean(1) for values in staged]),
@@ -140,7 +134,7 @@ def _surface(model: Any, split: TrainTestSplit, frames: np.ndarray, x: int, y: i
     probes[:, x], probes[:, y] = (axis.ravel() for axis in np.meshgrid(grid_x, grid_y))
     staged = _staged(model.staged_predict_proba(probes[:, :-1]), frames)
     values = [p[:, 1] if len(split.classes) == 2 else p.argmax(1) for p in staged]
-    shown = sample_rows(len(data), MAX_ROWS_SHOWN)
+    shown = subsample(len(data), MAX_ROWS_SHOWN)
     return DecisionSurface(
         grid_x=grid_x,
         grid_y=grid_y,
@@ -192,11 +186,11 @@ class TrainingCurves:
 def curves_of(model: Any, curves: TrainingCurves, split: TrainTestSplit) -> CurveContents:
     """Return what an estimator learned from `curves`, its training curves in order."""
     grid, labels, targets = grid_of(model), block_labels(model, curves.values), split.train_targets
-    groups, ordered = _groups(split, targets, sample_rows(len(targets), MAX_CURVES))
+    groups, ordered = _groups(split, targets, subsample(len(targets), MAX_CURVES))
 
-    def sample(label: str, curves_of_rows: Callable[[np.ndarray], Iterable[Any]]) -> CurveSample:
-        chosen = tuple(CurveGroup(name, [_thin(c) for c in curves_of_rows(rows)]) for name, rows in groups)
-        return CurveSample(label, chosen, ordered, len(targets))
+    def sample(label: str, curves_of_rows: Callable[[np.ndarray], Iterable[Any]]) -> ChannelCurves:
+        chosen = tuple(LabelledCurves(name, [_thin(c) for c in curves_of_rows(rows)]) for name, rows in groups)
+        return ChannelCurves(label, chosen, ordered, len(targets))
 
     def observed(c: int, rows: np.ndarray) -> Iterable[Any]:
         return (curves.channel(i, c, model.encoder_.grid_) for i in rows)
@@ -205,7 +199,7 @@ def curves_of(model: Any, curves: TrainingCurves, split: TrainTestSplit) -> Curv
         return ((grid, x) for x in _as_encoded(model, split.train_inputs[rows], grid)[c])
 
     unchanged = model.encoder_.grid_ is not None and _derivative(model) == 0
-    betas = _blocks(model.slope_functions(curves.take(sample_rows(len(targets), MAX_SLOPES)), grid))
+    betas = _blocks(model.slope_functions(curves.take(subsample(len(targets), MAX_SLOPES)), grid))
     thetas, prior = _blocks(model.weight_functions(grid)), _blocks(_prior_deviations(model, grid))
     return CurveContents(
         time=curves.time,
@@ -223,7 +217,7 @@ def curves_of(model: Any, curves: TrainingCurves, split: TrainTestSplit) -> Curv
 def moving_slope(model: Any, curves: TrainingCurves, split: TrainTestSplit, frames: np.ndarray) -> SlopeFunction:
     """Return the median of beta(t) in these frames of the training, of the channel that changes the output most."""
     grid, encoder, scale = grid_of(model), model.encoder_, model.standardiser_.scale
-    columns = split.train_inputs[sample_rows(len(split.train), MAX_MOVING_SLOPES)]
+    columns = split.train_inputs[subsample(len(split.train), MAX_MOVING_SLOPES)]
     inputs, clouds = model.standardiser_(columns), np.asarray(model.history_["particles"])[frames]
     betas = np.stack([slopes(model.neuron_, cloud, inputs) for cloud in clouds])  # (frame, n, C, d)
     betas = betas[:, :, np.abs(betas[-1]).sum((0, 2)).argmax()]

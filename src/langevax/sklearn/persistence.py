@@ -138,11 +138,7 @@ def write(file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
 
 
 def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return (header, arrays).
-
-    Raises:
-        ModelError: what is wrong with the file and what to do.
-    """
+    """Return (header, arrays); a `ModelError` says what is wrong with the file and what to do."""
     from safetensors import SafetensorError, safe_open
 
     if not Path(file).is_file():

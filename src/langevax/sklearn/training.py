@@ -202,9 +202,7 @@ def root_key(seed: int) -> Key[Array, ""]:
 def mesh_of(devices: int | Mapping[str, int] | None, num_particles: int) -> Mesh | None:
     """Return the first of JAX's devices as a mesh: a number of them shares particles, {"particles": P, "rows": R} both.
 
-    Raises:
-        TypeError, ValueError: counts that are not integers >= 1, more devices than there are, particles or rows that do
-            not split.
+    Counts are integers >= 1 of the devices that there are, among which particles and rows split evenly.
     """
     if devices is None:
         return None

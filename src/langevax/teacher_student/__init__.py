@@ -1,17 +1,5 @@
-"""Two-layer ReLU networks that learn from a network: two phases, conic descent, one step, competitors."""
+"""Two-layer ReLU networks that learn from a network: two phases, conic descent, one step."""
 
-from langevax.teacher_student.competitors import (
-    ArcCosine,
-    Gaussian,
-    Kernel,
-    NeuralTangent,
-    TunedFeatures,
-    TunedNeighbors,
-    TunedRidge,
-    tuned_features,
-    tuned_neighbors,
-    tuned_ridge,
-)
 from langevax.teacher_student.conic import Conic, spread_neurons, total_variation
 from langevax.teacher_student.networks import (
     Matching,
@@ -26,19 +14,12 @@ from langevax.teacher_student.phases import Converge, Explore
 from langevax.teacher_student.two_phase import TwoPhaseFit, two_phase
 
 __all__ = [
-    "ArcCosine",
     "Conic",
     "Converge",
     "Explore",
-    "Gaussian",
-    "Kernel",
     "Matching",
-    "NeuralTangent",
     "OneStepRuns",
     "ReLUNetwork",
-    "TunedFeatures",
-    "TunedNeighbors",
-    "TunedRidge",
     "TwoPhaseFit",
     "match_neurons",
     "orthogonal_teacher",
@@ -48,8 +29,5 @@ __all__ = [
     "staircase",
     "teach",
     "total_variation",
-    "tuned_features",
-    "tuned_neighbors",
-    "tuned_ridge",
     "two_phase",
 ]

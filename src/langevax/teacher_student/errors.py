@@ -75,8 +75,7 @@ def block_size_for(num_neurons: int, dim: int) -> int:
 def in_blocks(data: tuple[Any, Any], weights: Float[Any, " n"] | None, block_size: int) -> tuple[RowBlocks, int]:
     """Return (rows in even blocks of at most `block_size`, their number without padding), in the dtype of the inputs.
 
-    Raises:
-        ValueError: non-finite or empty data, leading axes that disagree, bad weights or block_size.
+    Data must be finite and of one length.
     """
     checks.positive_int("block_size", block_size)
     inputs, targets = tree_as_rows("data", data)

@@ -1,4 +1,4 @@
-"""Upper bounds on KL and on risk for LD, SVRG-LD and SARAH-LD, with the steps and gradients they ask for.
+"""Upper bounds on KL and on risk for LD, SVRG-LD and SARAH-LD, with the steps they ask for.
 
 All bound the chain  x <- x - step_size v + sqrt(2 step_size temperature) xi  (the explicit integrator) against
 exp(-F / temperature), and have one form. With L `smoothness`, alpha `lsi_constant`, T `temperature`, d `dim`:
@@ -186,25 +186,6 @@ def sarah_steps_needed(
     57447
     """
     return _sarah(target, batch_size, period, size, replace).steps_needed(step_size, start_kl, accuracy)
-
-
-def ld_evaluations(num_steps: int, size: int) -> int:
-    """Component gradients of `num_steps` of LD.
-
-    >>> ld_evaluations(10, size=100)
-    1000
-    """
-    return num_steps * size
-
-
-def variance_reduced_evaluations(num_steps: int, batch_size: int, period: int, size: int) -> int:
-    """Component gradients of SVRG-LD or SARAH-LD: `size` at steps 0, m, 2 m, ..., and 2 batch_size at all others.
-
-    >>> variance_reduced_evaluations(10, batch_size=10, period=10, size=100)
-    280
-    """
-    full = -(-num_steps // period)
-    return full * size + (num_steps - full) * 2 * batch_size
 
 
 class OptimizationPlan(NamedTuple):

@@ -8,7 +8,7 @@ all that first and second moments see. Coordinates share batches but their own m
 
 Every recursion returns moments at steps 0..num_steps, start included; steps k with k % period == 0 take the
 full gradient. Cost: O(size d) once and O(d) per step. Kinoshita and Suzuki (NeurIPS 2022), algorithms SVRG-LD
-and SARAH-LD, with their gamma = 1 / temperature; the recursions and the leading orders are derived.
+and SARAH-LD, with their gamma = 1 / temperature; the recursions are derived.
 
 With a control variate at a fixed centre (Baker, Fearnhead, Fox and Nemeth, Statistics and Computing 2019; Chewi,
 Log-Concave Sampling, 10.1) the gradient is
@@ -57,17 +57,6 @@ def batch_variance_factor(size: int, batch_size: int, *, replace: bool) -> float
     return 0.0 if batch_size == size else (size - batch_size) / (batch_size * (size - 1))
 
 
-def evaluations_per_epoch(size: int, batch_size: int, period: int) -> int:
-    """Component gradients of one epoch of SVRG-LD or SARAH-LD: size + 2 B (period - 1).
-
-    Kinoshita and Suzuki (NeurIPS 2022), the algorithms: one full pass, then two batch gradients per step.
-
-    >>> evaluations_per_epoch(100, batch_size=10, period=10)
-    280
-    """
-    return size + 2 * batch_size * (period - 1)
-
-
 def ld_moments(
     curvatures: Components,
     slopes: Components,
@@ -84,7 +73,7 @@ def ld_moments(
     >>> ld_moments(one, zero, np.ones(1), np.ones(1), step_size=0.5, temperature=1.0, num_steps=2).second.ravel()
     array([1.    , 1.25  , 1.3125])
     """
-    law = _batch_law(curvatures, slopes, len(curvatures), replace=False)
+    law = batch_law(curvatures, slopes, len(curvatures), replace=False)
     return _unbiased_moments(law, start_mean, start_second, step_size, temperature, num_steps)
 
 
@@ -108,7 +97,7 @@ def sgld_moments(
     ... ).second.ravel()
     array([0.  , 1.25])
     """
-    law = _batch_law(curvatures, slopes, batch_size, replace)
+    law = batch_law(curvatures, slopes, batch_size, replace)
     return _unbiased_moments(law, start_mean, start_second, step_size, temperature, num_steps)
 
 
@@ -137,7 +126,7 @@ def svrg_moments(
     ... ).second.ravel()
     array([0. , 1. , 1.5])
     """
-    law = _batch_law(curvatures, slopes, batch_size, replace)
+    law = batch_law(curvatures, slopes, batch_size, replace)
     h, c_bar = law.curvature, law.slope
     noise, shrink = 2 * step_size * temperature, 1 - step_size * h
     shrink2 = shrink**2 + step_size**2 * law.curvature_variance  # E (1 - step_size A)^2
@@ -182,7 +171,7 @@ def sarah_moments(
     ... ).second.ravel()
     array([0. , 1. , 1.5])
     """
-    law = _batch_law(curvatures, slopes, batch_size, replace)
+    law = batch_law(curvatures, slopes, batch_size, replace)
     h, c_bar = law.curvature, law.slope
     noise, shrink = 2 * step_size * temperature, 1 - step_size * h
     shrink2 = shrink**2 + step_size**2 * law.curvature_variance  # E (1 - step_size A)^2
@@ -200,54 +189,7 @@ def sarah_moments(
     return Moments(np.stack(first), np.stack(second))
 
 
-def sgld_excess_variance(
-    curvatures: Components, slopes: Components, *, step_size: float, temperature: float, batch_size: int, replace: bool
-) -> Vector:
-    """Stationary variance of SGLD in excess of LD, as a fraction of the target's temperature / h, leading order.
-
-    step_size Xi Var(grad f_i) / (2 temperature), the variance over components under the target (derived).
-
-    >>> a, c = np.ones((2, 1)), np.array([[-1.0], [1.0]])
-    >>> sgld_excess_variance(a, c, step_size=0.01, temperature=1.0, batch_size=1, replace=True)
-    array([0.005])
-    """
-    law = _batch_law(curvatures, slopes, batch_size, replace)
-    mean = -law.slope / law.curvature
-    second = mean**2 + temperature / law.curvature
-    gradient_variance = law.curvature_variance * second + 2 * law.covariance * mean + law.slope_variance
-    return step_size * gradient_variance / (2 * temperature)
-
-
-def svrg_excess_variance(
-    curvatures: Components, *, step_size: float, batch_size: int, period: int, replace: bool
-) -> Vector:
-    """Stationary variance of SVRG-LD in excess of LD, as a fraction of the target's, leading order.
-
-    Xi Var(a_i) step_size^2 (period - 1) / 2, for period step_size h << 1 (derived).
-
-    >>> svrg_excess_variance(np.array([[0.0], [2.0]]), step_size=0.01, batch_size=1, period=3, replace=True)
-    array([0.0001])
-    """
-    factor = batch_variance_factor(len(curvatures), batch_size, replace=replace)
-    return factor * np.var(np.asarray(curvatures, float), axis=0) * step_size**2 * (period - 1) / 2
-
-
-def sarah_excess_variance(
-    curvatures: Components, *, step_size: float, batch_size: int, period: int, replace: bool
-) -> Vector:
-    """Stationary variance of SARAH-LD in excess of LD, as a fraction of the target's, leading order.
-
-    Xi Var(a_i) step_size^2 (period - 1) (2 period - 1) / 6, for period step_size h << 1 (derived):
-    (2 period - 1) / 3 times that of SVRG-LD, since errors persist through the epoch.
-
-    >>> sarah_excess_variance(np.array([[0.0], [2.0]]), step_size=0.01, batch_size=1, period=2, replace=True)
-    array([5.e-05])
-    """
-    options = {"step_size": step_size, "batch_size": batch_size, "period": period, "replace": replace}
-    return svrg_excess_variance(curvatures, **options) * (2 * period - 1) / 3
-
-
-class _BatchLaw(NamedTuple):
+class BatchLaw(NamedTuple):
     """Means, variances and covariance of the batch means (A, C) of curvature and slope, per coordinate."""
 
     curvature: np.ndarray
@@ -257,16 +199,17 @@ class _BatchLaw(NamedTuple):
     covariance: np.ndarray
 
 
-def _batch_law(curvatures: np.ndarray, slopes: np.ndarray, batch_size: int, replace: bool) -> _BatchLaw:
+def batch_law(curvatures: np.ndarray, slopes: np.ndarray, batch_size: int, replace: bool) -> BatchLaw:
+    """Return the law of one batch of all components."""
     factor = batch_variance_factor(len(curvatures), batch_size, replace=replace)
     a, c = np.asarray(curvatures, float), np.asarray(slopes, float)
     h, c_bar = a.mean(axis=0), c.mean(axis=0)
     covariance = np.mean((a - h) * (c - c_bar), axis=0)
-    return _BatchLaw(h, c_bar, factor * a.var(axis=0), factor * c.var(axis=0), factor * covariance)
+    return BatchLaw(h, c_bar, factor * a.var(axis=0), factor * c.var(axis=0), factor * covariance)
 
 
 def _unbiased_moments(
-    law: _BatchLaw,
+    law: BatchLaw,
     start_mean: np.ndarray,
     start_second: np.ndarray,
     step_size: float,

@@ -8,9 +8,10 @@ import time
 from contextlib import AbstractContextManager, ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from langevax.cli.errors import BadInput, RunFailed, count, listing, nearest
+from langevax.cli.federated import RunOptions
 from langevax.cli.folder import make
 from langevax.cli.output import Output, plain
 from langevax.federated.defaults import METHODS
@@ -24,18 +25,6 @@ IRRELEVANT = (  # advice of Flower and Ray that does not apply here
     *("Successfully installed", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "warnings.warn(", "Manually terminating"),
     *("Starting Flower Simulation", "Federation `@none", "os.fork() was called", "self.pid = _fork_exec"),
 )
-
-
-class RunOptions(NamedTuple):
-    """The options of `langevax federated run`."""
-
-    app: Path
-    engine: Literal["simulation", "deployment"]
-    clients: int
-    settings: list[str]
-    out: Path | None
-    tls: bool
-    timeout: float | None
 
 
 def run(output: Output, options: RunOptions) -> None:

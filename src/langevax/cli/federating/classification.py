@@ -36,11 +36,7 @@ class LabelledTable(NamedTuple):
 
 
 def load_table(data: str, target: str | None, seed: int) -> LabelledTable:
-    """A table of scikit-learn by name, or a file, read like `langevax fit` does and standardised.
-
-    Raises:
-        BadInput: neither a known name nor a file, a file without --target, and what `langevax fit` refuses.
-    """
+    """A table of scikit-learn by name, or a file with --target, read like `langevax fit` does and standardised."""
     if data in TABLES:
         if target is not None:
             raise BadInput(f"--target {target!r} goes with a file; --data {data} has its classes, leave it out.")

@@ -1,10 +1,10 @@
 """`langevax federated simulate`: check the options, train, report and save."""
 
-import json
 import math
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,10 @@ import numpy as np
 
 from langevax._typing import PyTree
 from langevax.cli.errors import BadInput, RunFailed, listing, nearest
+from langevax.cli.federated import SimulationOptions
 from langevax.cli.federating import classification
 from langevax.cli.federating.classification import LabelledTable
-from langevax.cli.folder import make
+from langevax.cli.folder import make, write_json
 from langevax.cli.output import Output, plain
 from langevax.data import partitions
 from langevax.federated import Federated
@@ -28,31 +29,12 @@ COLUMNS = ("round", "exchanges", "vectors", "bytes", "evaluations", "loss", "acc
 History = dict[str, np.ndarray]
 
 
-class SimulationOptions(NamedTuple):
-    """The options of the command."""
-
-    method: str
-    data: str
-    target: str | None
-    partition: str
-    clients: int
-    per_round: int | None
-    rounds: int
-    num_local_steps: int
-    batch_size: int
-    step_size: float | None
-    hidden: int
-    dropout: float
-    out: Path
-    seed: int
-
-
 def run(output: Output, options: SimulationOptions) -> None:
     """Check the options, split the table, train, report and save."""
     algorithm = algorithm_of(options)
     step_size = float(algorithm.step_size)  # type: ignore[attr-defined]
     table = classification.load_table(options.data, options.target, options.seed)
-    make(options.out)
+    make(options.folder)
     keep_compiled_programs()
     federation = classification.federation_of(table, split(options, table.labels))
     counts = np.asarray(federation.counts)
@@ -85,16 +67,16 @@ def run(output: Output, options: SimulationOptions) -> None:
         ) from error
     history = history_of(federation, table, start, result)
     content = {
-        **{name: value for name, value in options._asdict().items() if name != "out"},
+        **{name: value for name, value in asdict(options).items() if name != "out"},
         "step_size": step_size,
         "rows_of_a_client": {"least": counts.min(), "most": counts.max()},
         **{name: values[-1] for name, values in history.items()},
         "seconds": result.seconds,
         "seconds_to_first_step": result.seconds_to_first_step,
-        "folder": str(options.out),
+        "folder": str(options.folder),
     }
-    _save(options.out, content, history, federation, result)
-    _report(output, options.out, history)
+    _save(options.folder, content, history, federation, result)
+    _report(output, options.folder, history)
     output.result(plain(content))
 
 
@@ -179,8 +161,7 @@ def _save(folder: Path, content: dict[str, Any], history: History, federation: F
     for kind in ("svg", "png"):
         figure.savefig(folder / f"figure.{kind}", dpi=200, bbox_inches="tight")
     figures.write_animation(folder / "animation.html", content, federation, result)
-    text = json.dumps(plain(content), indent=1, ensure_ascii=False)
-    (folder / "result.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "result.json", plain(content))
 
 
 def _report(output: Output, folder: Path, history: History) -> None:

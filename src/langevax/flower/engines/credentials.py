@@ -85,8 +85,7 @@ def make_certificates(folder: str | Path, hosts: Iterable[str] = ("localhost", "
 def make_node_key(folder: str | Path, name: str) -> NodeKey:
     """Make the keys of one SuperNode (ECDSA on P-384, as Flower requires): NAME, readable by its owner, and NAME.pub.
 
-    Raises:
-        ValueError: the key exists already; keys are never overwritten.
+    A key that exists is never overwritten.
     """
     private = _created(folder) / name
     if private.exists():

@@ -73,11 +73,7 @@ class AppRun:
         self._began, self._printed = time.monotonic(), 0
 
     def run_id(self, seconds: float = 60.0) -> str:
-        """The SuperLink's number of the run; waits until there is one.
-
-        Raises:
-            EngineError: the SuperLink did not accept the app; the message has the reason.
-        """
+        """The SuperLink's number of the run; waits until there is one, or raises the reason why the app is refused."""
         return self._stream.wait_for(lambda: RUN_STARTED.search(self._stream.text()), seconds, "accepted").group(1)
 
     def lines(self) -> list[str]:
@@ -86,14 +82,7 @@ class AppRun:
         return text.rpartition("\n")[0].splitlines()[1:]
 
     def wait(self, timeout: float | None = None, on_line: Callable[[str], Any] | None = None) -> RunOutcome:
-        """Wait until the run has ended, or stop it `timeout` seconds after its start.
-
-        Args:
-            on_line: called with each line that the server app prints.
-
-        Raises:
-            EngineError: the SuperLink did not accept the app.
-        """
+        """Wait until the run has ended, or stop it `timeout` seconds after its start; see `Engine.run`."""
         run_id = self.run_id()
         status, details = "", ""
         while not status:
@@ -214,15 +203,9 @@ class Engine:
     ) -> RunOutcome:
         """Run an app and wait for its end.
 
-        Args:
-            app: the folder with its pyproject.toml.
-            settings: changes of [tool.flwr.app.config], by its keys.
-            timeout: seconds after which the run is stopped; None: never.
-            on_line: called with each line that the server app prints.
-
-        Raises:
-            ValueError: no app there; a setting that the app does not have.
-            EngineError: the SuperLink did not accept the app.
+        `app` is the folder with pyproject.toml, `settings` change its [tool.flwr.app.config], `timeout` is in seconds,
+        and `on_line` is called with each line that the server app prints. An app or a setting that is not there is a
+        ValueError, an app that the SuperLink does not accept an EngineError.
         """
         return self.launch(app, settings).wait(timeout, on_line)
 
@@ -242,11 +225,7 @@ class Engine:
         return AppRun(stream, self.server, self.flwr)
 
     def flwr(self, *arguments: str) -> str:
-        """The output of the command `flwr` on this engine, as in `engine.flwr("supernode", "ls", "langevax")`.
-
-        Raises:
-            EngineError: it failed or took longer than the engine's patience.
-        """
+        """The output of the command `flwr` on this engine, as in `engine.flwr("supernode", "ls", "langevax")`."""
         if self._family is None:
             raise RuntimeError(NOT_STARTED)
         command = [find_program("flwr"), *arguments]
@@ -360,11 +339,7 @@ class Deployment(Engine):
         return self.start_program(f"SuperNode {client}", command, f"node-{client}.log")
 
     def wait_for_node(self, node: Program) -> str:
-        """Wait until the SuperLink has accepted a SuperNode, and return its node id.
-
-        Raises:
-            EngineError: it was rejected, or not accepted in time; it is ended.
-        """
+        """Return the node id of a SuperNode once the SuperLink accepts it; end one that is not accepted in time."""
         try:
             accepted = node.wait_for(lambda: NODE_READY.search(node.text()), self.patience, "accepted by the SuperLink")
         except EngineError:
@@ -390,11 +365,7 @@ def app_config(app: str | Path) -> dict[str, Any]:
 
 
 def find_program(name: str) -> str:
-    """The path of one of Flower's programs.
-
-    Raises:
-        EngineError: it is not installed.
-    """
+    """The path of one of Flower's programs; raise `EngineError` where it is not installed."""
     path = shutil.which(name, path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
     if path is None:
         raise EngineError(f"the program {name!r} is not installed; pip install 'langevax[flower]'.")

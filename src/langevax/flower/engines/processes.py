@@ -61,11 +61,7 @@ class Program:
         return EngineError(f"{self.name} {what}. Its log {str(self.log)!r} ends with:\n" + "\n".join(lines))
 
     def wait_for(self, ready: Callable[[], T | None], seconds: float, state: str) -> T:
-        """Poll `ready` until it returns something true, and return that.
-
-        Raises:
-            EngineError: the program ended first, or `seconds` are over.
-        """
+        """Poll `ready` until it returns something true, at most `seconds` and while the program runs; return that."""
         until = time.monotonic() + seconds
         while True:
             ended = self.exit_code is not None  # checked first, so that the last output is seen
@@ -79,11 +75,7 @@ class Program:
 
 
 class ProcessFamily:
-    """Programs that end together: by `end`, or when the process that made the family is gone.
-
-    Args:
-        folder: removed when the family has ended, by whoever ends it.
-    """
+    """Programs that end together, and then `folder` with them: by `end`, or when the process that made it is gone."""
 
     def __init__(self, folder: Path | None = None):
         self.mark: str = f"{SystemRandom().getrandbits(64):016x}"

@@ -118,9 +118,6 @@ def kernel_space(
         weights: (n,).
         num_modes: N, or "auto": modes with precision * mu_k > INFORMED, rounded up to a power of two.
         precision: what the data add to the precision of a mode at most, sum of weights / noise^2.
-
-    Raises:
-        ValueError: more modes than there are above rounding; a kernel that is not positive.
     """
     inputs = X if standardiser is None else standardiser(X).astype(np.float64)
     chosen = subsample(len(inputs), MAX_LANDMARKS)

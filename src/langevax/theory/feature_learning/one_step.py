@@ -45,6 +45,8 @@ _closed_form = jax.jit(closed_form)
 Named = tuple[Activation, Activation, Coefficients, Coefficients, str, bool]
 """Student, teacher, their coefficients, readout, unit_rows."""
 Number = float | Array
+Setting = tuple[Numbers, Numbers, Numbers, Numbers, Function, Function, Numbers, Numbers]
+"""The first eight arguments of `risk_one_step`, the samples of the gradient resolved."""
 
 
 def risk_one_step(
@@ -90,20 +92,8 @@ def risk_one_step(
     >>> round(long, 5)  # below the kernels' floor of 0.04015
     0.03111
     """
-    return errors_one_step(
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        step_size,
-        student,
-        teacher,
-        noise,
-        gradient_samples_per_dim,
-        num_neurons,
-        readout,
-        unit_rows,
-        method,
-    ).risk
+    setting = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
+    return errors_one_step(*setting, num_neurons, readout, unit_rows, method).risk
 
 
 def errors_one_step(
@@ -133,34 +123,24 @@ def errors_one_step(
         method = "closed" if num_neurons is None else "unified"
     if gradient_samples_per_dim is None:
         gradient_samples_per_dim = samples_per_dim
-    numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
+    setting = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
     if method == "closed":
-        closed = _closed(*numbers)
+        closed = _closed(setting)
         return Errors(closed.risk, closed.training_error)
     if num_neurons is None:
         raise ValueError(f'method "{method}" needs num_neurons, got None; pass the number of neurons N.')
     if method == "spiked" and readout != "constant":
         raise ValueError(f'method "spiked" is for readout="constant", got {readout!r}; pass that, or method="unified".')
-    check_numbers(*numbers[:4], noise, gradient_samples_per_dim)
+    check_numbers(*setting[:4], noise, gradient_samples_per_dim)
     positive(num_neurons=num_neurons)
-    return long_step_risk(method, *numbers, num_neurons, readout, unit_rows)
+    return _long_step_errors(method, setting, num_neurons, readout, unit_rows)
 
 
-def _closed(
-    samples_per_dim: Numbers,
-    neurons_per_dim: Numbers,
-    ridge: Numbers,
-    step_size: Numbers,
-    student: Function,
-    teacher: Function,
-    noise: Numbers,
-    gradient_samples_per_dim: Numbers | None,
-) -> ClosedForm:
-    if gradient_samples_per_dim is None:
-        gradient_samples_per_dim = samples_per_dim
-    check_numbers(samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim)
+def _closed(setting: Setting) -> ClosedForm:
+    *numbers, student, teacher, noise, gradient_samples_per_dim = setting
+    numbers = (*numbers, noise, gradient_samples_per_dim)
+    check_numbers(*numbers)
     (_, of_student), (_, of_teacher) = centred("student", student), centred("teacher", teacher)
-    numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim)
     return broadcast_call(
         _closed_form, *numbers, of_student.linear, of_student.rest, of_teacher.linear, of_teacher.rest
     )
@@ -184,27 +164,15 @@ def improvement(
     >>> round(improvement(4.0, 2.0, 1e-3, 1.0, "erf", "erf", noise=0.1), 6)
     0.004879
     """
-    closed = _closed(
-        samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim
-    )
-    return as_numpy(closed.improvement)
+    if gradient_samples_per_dim is None:
+        gradient_samples_per_dim = samples_per_dim
+    setting = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
+    return as_numpy(_closed(setting).improvement)
 
 
-def long_step_risk(
-    method: str,
-    samples_per_dim: Numbers,
-    neurons_per_dim: Numbers,
-    ridge: Numbers,
-    step_size: Numbers,
-    student: Function,
-    teacher: Function,
-    noise: Numbers,
-    gradient_samples_per_dim: Numbers,
-    num_neurons: Numbers,
-    readout: str,
-    unit_rows: bool,
-) -> Errors:
+def _long_step_errors(method: str, setting: Setting, num_neurons: Numbers, readout: str, unit_rows: bool) -> Errors:
     """`unified` or `spiked` at every point, one after the other; the moments are traced where the functions are."""
+    samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim = setting
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
 
     def core(

@@ -1,10 +1,10 @@
 """Laws as densities on a grid, exactly: mean-field problems of any neuron, and one-dimensional Langevin chains.
 
-P, D, the Gibbs laws p_g and the notation are those of `mean_field`. A grid is a measure of its own: points and weights.
-Duality, the sandwich and the identities between P, D and KL hold on it to rounding, whatever its spacing; only the
-distance to the problem without a grid depends on the spacing. The trapezoidal rule is spectrally accurate for smooth
-densities that vanish at both ends of the grid, so potentials without any closed form can be compared with a theorem.
-Everything here is derived, unless a paper is named.
+P, D, the Gibbs laws p_g and the notation are those of `langevax.theory.mean_field`. A grid is a measure of its own:
+points and weights. Duality, the sandwich and the identities between P, D and KL hold on it to rounding, whatever its
+spacing; only the distance to the problem without a grid depends on the spacing. The trapezoidal rule is spectrally
+accurate for smooth densities that vanish at both ends of the grid, so potentials without any closed form can be
+compared with a theorem. Everything here is derived, unless a paper is named.
 """
 
 import math

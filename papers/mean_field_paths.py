@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from langevax.theory.grid import GridRisk, OnGrid, Rows
+from grid_laws import GridRisk, OnGrid, Rows
 
 Coordinate = Callable[[float, float, float, float], float]
 """(z, g, y, c) -> argmax_u -loss*(u) + z u - (c / 2)(u - g)^2."""

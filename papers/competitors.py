@@ -8,7 +8,7 @@
 t the cosine of the angle of x and y (Cho and Saul, NeurIPS 2009; Jacot et al., NeurIPS 2018, for a network of two
 layers without biases, both trained). A kernel is called as scikit-learn's are, `kernel(X, Y) -> (n, k)`, for estimators
 with kernel="precomputed"; it takes two single rows too, as kernel=callable passes them, which is far slower. On
-unit vectors it is a function of x . y alone, `profile`, from which `langevax.theory.relu_sphere.kernel_excess_risk` has
+unit vectors it is a function of x . y alone, `profile`, from which `relu_sphere.kernel_excess_risk` has
 the exact excess risk of an estimator: no test set, no error bar.
 
 Ridge regression on random ReLU features is a network whose inner weights are drawn and stay,
@@ -17,7 +17,7 @@ Ridge regression on random ReLU features is a network whose inner weights are dr
     outer = (Phi^T Phi + ridge I)^-1 Phi^T y,      Phi_ij = relu(w_j . x_i)
 
 linear in y, so bound by Theorem 4.1 of Akiyama and Suzuki (ICLR 2023), with the exact excess risk
-`langevax.theory.relu_sphere.excess_risk`. With many features it is arc-cosine kernel ridge.
+`relu_sphere.excess_risk`. With many features it is arc-cosine kernel ridge.
 """
 
 from abc import abstractmethod

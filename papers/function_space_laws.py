@@ -9,7 +9,7 @@ about the target's mean, and the target is N(mean, temperature / (p_k + q_k)). A
 mode, so that 10^5 modes after 10^9 steps cost what one step costs.
 
 Sources: Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3 (semi-implicit scheme), Proposition 8(i) (contraction)
-and 11 (orders); everything else is derived. `gaussian` has the laws where modes mix.
+and 11 (orders); everything else is derived. `gaussian_laws` has the laws where modes mix.
 """
 
 import numpy as np
