@@ -137,8 +137,8 @@ def errors_one_step(
 
 
 def _closed(setting: Setting) -> ClosedForm:
-    *numbers, student, teacher, noise, gradient_samples_per_dim = setting
-    numbers = (*numbers, noise, gradient_samples_per_dim)
+    samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim = setting
+    numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim)
     check_numbers(*numbers)
     (_, of_student), (_, of_teacher) = centred("student", student), centred("teacher", teacher)
     return broadcast_call(
