@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+import numpy as np
 import polars as pl
 import pytest
 
@@ -132,16 +134,32 @@ def test_a_fit_is_the_same_from_the_same_seed(fitted, tables, tmp_path):
 
 
 def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
-    from langevax import DivergenceError
+    from langevax import DivergenceError, Langevin, simulate
+    from langevax.problems.problem import Function
     from langevax.sklearn import MeanFieldRegressor
 
     def diverge(self, X, y):
-        raise DivergenceError(7, None, 0.1, None)
+        result = simulate(
+            Langevin(0.1, 0.0), Function(lambda x: x**2), np.float32(1), key=jax.random.key(0), num_steps=1
+        )
+        raise DivergenceError(7, None, 0.1, result)
 
     monkeypatch.setattr(MeanFieldRegressor, "fit", diverge)
     answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK)
     assert answer.exit_code == 1
     assert answer.stderr.startswith("Failed: the training diverged at step 7")
+
+
+def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_in_the_results(tmp_path):
+    """Three classes that the input hardly tells apart: the outputs alternate between two values."""
+    rows = "".join(f"{i % 5},{label}\n" for i, label in enumerate(["a", "b"] * 15 + ["rare"]))
+    (tmp_path / "t.csv").write_text("x,y\n" + rows, encoding="utf-8")
+    answer = langevax("fit", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "o", *QUICK)
+    assert answer.exit_code == 0, answer.stderr
+    assert "The outputs alternate between two values" in " ".join(answer.stderr.split())
+    (caution,) = json.loads((tmp_path / "o/result.json").read_text(encoding="utf-8"))["cautions"]
+    assert "pass a smaller one" in caution
+    assert "The fit has not converged. " in (tmp_path / "o/report.html").read_text(encoding="utf-8")
 
 
 def test_the_solver_is_part_of_the_command(tables, tmp_path):

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.fitting.data import row_sharding
+from langevax.cli.fitting.data import split_rows
 from langevax.cli.tables.reading import TargetColumn, read_target
 
 
@@ -76,7 +76,7 @@ def classes_of(labels):
 
 def test_every_class_is_held_out_in_its_share():
     target = classes_of(["a"] * 50 + ["b"] * 10)
-    train, test, notes = row_sharding(target, 0.2, 0)
+    train, test, notes = split_rows(target, 0.2, 0)
     assert (target.values[test] == 1).sum() == 2
     assert sorted([*train, *test]) == list(range(60))
     assert notes == []
@@ -85,18 +85,18 @@ def test_every_class_is_held_out_in_its_share():
 def test_a_class_with_one_row_goes_to_training():
     target = classes_of(["a"] * 20 + ["lonely"] + ["b"] * 20)
     for seed in range(5):
-        train, _, notes = row_sharding(target, 0.2, seed)
+        train, _, notes = split_rows(target, 0.2, seed)
         assert 20 in train
         assert "class 'lonely' is used for training" in notes[0]
 
 
 def test_too_few_rows_for_every_class_give_a_plain_split():
     target = classes_of(list("aabbccddeeff"))
-    _, test, notes = row_sharding(target, 0.2, 0)
+    _, test, notes = split_rows(target, 0.2, 0)
     assert len(test) == 3
     assert "without regard to classes" in notes[0]
 
 
 def test_a_split_that_leaves_nothing_to_learn_is_refused():
     with pytest.raises(BadInput, match="--test-size"):
-        row_sharding(classes_of(["a", "b"] * 5), 0.95, 0)
+        split_rows(classes_of(["a", "b"] * 5), 0.95, 0)

@@ -155,3 +155,5 @@ class FitContents:
     """Of a fit on curves; the inputs are then coefficients, whose relevance is not drawn."""
     unit: str = "row"
     """What a row is called."""
+    cautions: tuple[str, ...] = ()
+    """Sentences about a fit that has not converged, at the top of the page."""

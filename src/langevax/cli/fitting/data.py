@@ -89,7 +89,7 @@ def prepare_columns(options: FitOptions, table: pl.DataFrame) -> FitData:
         reasons = " ".join(left_out) or "It is the only one."
         raise BadInput(f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}")
     _check_size(frame.height, options)
-    train, test, split_notes = row_sharding(target, options.test_size, options.seed)
+    train, test, split_notes = split_rows(target, options.test_size, options.seed)
     columns, column_notes = learn(frame[train.tolist()], kinds)
     encoder = Encoder(columns)
     encoded = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
@@ -115,7 +115,7 @@ def prepare_curves(options: FitOptions, table: pl.DataFrame) -> FitData:
     """Prepare a table of curves."""
     data = _wide(options, table) if options.curves == "wide" else _long(options, table)
     _check_size(len(data.curves), options, "curve")
-    train, test, notes = row_sharding(data.target, options.test_size, options.seed)
+    train, test, notes = split_rows(data.target, options.test_size, options.seed)
     names, inputs = _wave_columns(options, data, train)
     groups = {name: [i] for i, name in enumerate(names)}
     encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
@@ -204,7 +204,7 @@ def _long(options: FitOptions, table: pl.DataFrame) -> CurveData:
     )
 
 
-def row_sharding(target: TargetColumn, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def split_rows(target: TargetColumn, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
 
     A class with a single row is used for training.

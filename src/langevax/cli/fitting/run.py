@@ -1,6 +1,7 @@
 """`langevax fit` after its options: prepare, train, evaluate, certify, report."""
 
 import time
+import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import polars as pl
+from sklearn.exceptions import ConvergenceWarning
 
 from langevax.cli.errors import BadInput, RunFailed
 from langevax.cli.fit import FitOptions
@@ -43,6 +45,8 @@ class FitEvaluation:
     scores: tuple[Score, ...]
     certificate: dict[str, Any]
     path: CertificatePath
+    cautions: tuple[str, ...]
+    """Sentences about a fit that has not converged."""
 
 
 def run(options: FitOptions, machine: bool, resume: bool, force: bool, group: ProcessGroup | None = None) -> None:
@@ -58,9 +62,11 @@ def run(options: FitOptions, machine: bool, resume: bool, force: bool, group: Pr
     keep_compiled_programs()
     try:
         with output.waiting("Training: choosing the temperature, compiling"):
-            model, seconds = train(options, data, folder, resume, group)
+            model, seconds, cautions = train(options, data, folder, resume, group)
+        for caution in cautions:
+            output.warn(caution)
         console.print_training(output, model, seconds)
-        evaluation = evaluate(output, options, data, model, seconds)
+        evaluation = evaluate(output, options, data, model, seconds, cautions)
         console.print_evaluation(output, data, evaluation.scores, evaluation.certificate, evaluation.path)
         with output.progress("Report", 3, "part") as line, folder.filling() as new:
             result = write(new, options, data, model, evaluation, line)
@@ -81,24 +87,34 @@ def follow(options: FitOptions, resume: bool, group: ProcessGroup) -> None:
 
 def train(
     options: FitOptions, data: FitData, folder: Folder, resume: bool, group: ProcessGroup | None = None
-) -> tuple[Any, float]:
-    """Return the fitted estimator and the seconds it took."""
+) -> tuple[Any, float, tuple[str, ...]]:
+    """Return the fitted estimator, the seconds it took, and sentences about a fit that has not converged."""
     split = data.split
     targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
     devices = {} if group is None else {"devices": jax.device_count()}
     model = estimator_for(options, data.schema, checkpoint=folder.checkpoints, **devices)
     began = time.perf_counter()
     try:
-        model.fit(data.take(split.train), targets)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model.fit(data.take(split.train), targets)
     except DivergenceError as error:
         folder.forget_training()
         raise RunFailed(f"the training diverged at step {error.step}; try a higher --temperature.") from error
     except CheckpointError as error:
         raise (BadInput if resume else RunFailed)(str(error)) from error
-    return model, time.perf_counter() - began
+    seconds, cautions = time.perf_counter() - began, []
+    for warning in caught:
+        if issubclass(warning.category, ConvergenceWarning):
+            cautions.append(str(warning.message).capitalize())
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return model, seconds, tuple(cautions)
 
 
-def evaluate(output: Output, options: FitOptions, data: FitData, model: Any, seconds: float) -> FitEvaluation:
+def evaluate(
+    output: Output, options: FitOptions, data: FitData, model: Any, seconds: float, cautions: tuple[str, ...]
+) -> FitEvaluation:
     """Predict and score the held-out rows, fit other methods, and certify the network along its training."""
     split = data.split
     outputs = split.outputs(model, data.take(split.test))
@@ -108,14 +124,15 @@ def evaluate(output: Output, options: FitOptions, data: FitData, model: Any, sec
         with output.progress("Other methods", len(peers(split.task)), "fit") as line:
             scores += holdout.peer_scores(split, options.seed, lambda name, value: line.advance(f"{name} {value:.3f}"))
     if not options.certificate:
-        return FitEvaluation(outputs, tuple(scores), {}, holdout.certificate_path(model, None, 0, options.seed))
+        path = holdout.certificate_path(model, None, 0, options.seed)
+        return FitEvaluation(outputs, tuple(scores), {}, path, cautions)
     with output.progress("Certificate", 2, "evaluation") as line:
         certificate = model.certificate(random_state=options.seed)
         line.advance(f"gap {certificate.gap:.2g}")
         points = min(POINTS, int(AFFORDABLE / (len(split.train) * certificate.temperatures)))
         path = holdout.certificate_path(model, certificate, points, options.seed)
         line.advance()
-    return FitEvaluation(outputs, tuple(scores), holdout.certified(certificate), path)
+    return FitEvaluation(outputs, tuple(scores), holdout.certified(certificate), path, cautions)
 
 
 def write(
@@ -146,6 +163,7 @@ def write(
             "classes": data.schema.classes,
             "read": data.summary,
             "notes": data.notes,
+            "cautions": evaluation.cautions,
             "scores": [asdict(score) for score in scores],
             "band": evaluation.path._asdict(),
             "relevance": asdict(relevance),
@@ -167,6 +185,7 @@ def write(
         observed=split.test_targets,
         predicted=split.decide(evaluation.outputs),
         classes=split.classes,
+        cautions=evaluation.cautions,
         settings={"command": set_options, "estimator": estimator_settings(model)},
         curves=None if curves is None else curves_of(model, curves, split),
         unit=split.unit,
