@@ -4,15 +4,18 @@ Types of libraries without annotations, such as scikit-learn, are unknown whatev
 """
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 
 def completeness() -> dict[str, Any]:
     """Return what pyright reports on the installed langevax; it exits with 1 if any type is unknown."""
     command = [sys.executable, "-m", "pyright", "--verifytypes", "langevax", "--ignoreexternal", "--outputjson"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # where pyright looks for it
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
     return json.loads(done.stdout)["typeCompleteness"]
 
 
