@@ -83,7 +83,7 @@ def sample(
             estimated by the pilot; None takes all rows.
         period: of SVRG and SARAH; "auto" spends as much on full gradients as on batches.
         step_size: "auto" is 0.1 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
-            step-halving bias estimate is below 5 %, or below twice its standard error; for exact methods it follows the
+            step-halving bias estimate is below 5 %, or below twice its standard error; exact methods follow the
             acceptance rate. "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in the
             coordinates of the position: safe, and often a thousand times too small.
         theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
