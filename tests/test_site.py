@@ -147,7 +147,7 @@ def test_the_reference_has_arguments_and_examples(site):
     assert "Examples:" in page
     assert ">>> result = langevax.simulate(langevin, problem, jnp.zeros(2)" in page
     assert "h = scale tanh(<w, x> + b), with particle (w, b)" in text_of(site / "api" / "losses_and_neurons.html")
-    assert "loss*_i(g_i) - g_i z_i] at z = E_{p_g} h" in text_of(site / "api" / "theory.html")
+    assert "sum_i loss*_i(g_i) - temperature log Z(g)" in text_of(site / "api" / "theory.html")
     estimators = " ".join(text_of(site / "api" / "sklearn.html").split())
     assert "temperature_, n_iter_ – T, and steps made" in estimators  # names together, and no other's type
     assert "<blockquote>" not in "".join(file.read_text(encoding="utf-8") for file in (site / "api").iterdir())

@@ -45,7 +45,7 @@ def chains():
 
 def fitted(devices: int | None):
     """A regressor that walks its validation paths together with the others, in few steps."""
-    from langevax.sklearn import MeanFieldRegressor
+    from langevax.sklearn import MeanFieldRegressor, model_selection
 
     model_selection.STAGE_STEPS, model_selection.FACTORS, model_selection.SCALES = 3, (3.0, 1.0), (1.0, 3.0)
     rows = np.random.default_rng(0).normal(size=(SAMPLES, 3))

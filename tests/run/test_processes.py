@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import langevax
+from langevax.sklearn import model_selection
 from tests.run import several
 
 ROOT = Path(__file__).parents[2]

@@ -84,8 +84,8 @@ def sample(
         period: of SVRG and SARAH; "auto" spends as much on full gradients as on batches.
         step_size: "auto" is 0.1 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
             step-halving bias estimate is below 5 %, or below twice its standard error; exact methods follow the
-            acceptance rate. "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in the
-            coordinates of the position: safe, and often a thousand times too small.
+            acceptance rate. "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in
+            the coordinates of the position: safe, and often a thousand times too small.
         theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
         kl_tolerance: for "theorem", the largest acceptable KL(chain || law) in the end; None: any.
         preconditioner: "full" (up to 500 coordinates), "low-rank" (for functions: the directions that data inform),

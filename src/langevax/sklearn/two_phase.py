@@ -226,7 +226,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
             >>> from langevax.teacher_student import orthogonal_teacher, teach
             >>> import jax
             >>> teacher = orthogonal_teacher(2, 3)
-            >>> X, y = (np.asarray(array) for array in teach(teacher, jax.random.key(0), 300, noise=0.02))
+            >>> X, y = (np.asarray(array) for array in teach(teacher, 300, 0.02, key=jax.random.key(0)))
             >>> matching = TwoPhaseReLURegressor(2, random_state=0).fit(X, y).match(teacher)
             >>> bool(matching.same_sign.all()), bool(np.degrees(matching.angles).max() < 5)
             (True, True)
