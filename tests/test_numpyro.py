@@ -249,9 +249,9 @@ def divided_factor(y):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (subsampled, "plate 'rows' takes a subsample of 20 of its 200 rows.*use full-data log density by leaving"),
-        (fixed_plate, "site 'y' has the log density .*taking the sizes of plates from the data"),
-        (fixed_mask, "site 'y' has the log density .*use full-data log density by passing everything"),
+        (subsampled, "plate 'rows' draws a subsample of 20 rows.*leave subsample_size out"),
+        (fixed_plate, "site 'y' has the log density .*take the sizes of plates from the data"),
+        (fixed_mask, "site 'y' has the log density .*pass everything"),
         (fixed_weights, "site 'y' has the log density"),
         (prior_of_rows, "site 'mean' has the log density"),
         (coupled, "site 'y' has the log density .*use numpyro.infer.NUTS"),

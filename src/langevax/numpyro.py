@@ -187,15 +187,15 @@ def _latent_shapes(model: Model, rows: Rows) -> Shapes:
     trace = _prior_trace(model, 0, rows)
     for name, site in trace.items():
         if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
-            size, subsample_size = site["args"]
+            _, subsample_size = site["args"]
             raise ValueError(
-                f"plate {name!r} takes a subsample of {subsample_size} of its {size} rows, but langevax draws batches "
-                "itself: use full-data log density by leaving subsample_size out, and taking the size from the data."
+                f"plate {name!r} draws a subsample of {subsample_size} rows, but langevax draws the batches itself: "
+                "leave subsample_size out and take the size of the plate from the data."
             )
     samples = {name: site for name, site in trace.items() if site["type"] == "sample"}
     if not any(site["is_observed"] for site in samples.values()):
         raise ValueError(
-            "the model observes nothing: give a site obs=, or sample it with NumPyro's own prior sampling."
+            "the model observes nothing: give a site obs=, or draw from its prior with numpyro.infer.Predictive."
         )
     latent = {name: site for name, site in samples.items() if not site["is_observed"]}
     for name, site in latent.items():
@@ -238,9 +238,9 @@ def _compare(subject: str, ours: Array, theirs: Array, terms: PyTree = None) -> 
         return
     raise ValueError(
         f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the model is called with one row at a "
-        "time, as langevax does: use full-data log density by passing everything that has one entry per row (masks, "
-        "scales, weights, group indices) as data, and by taking the sizes of plates from the data. Where a site "
-        "depends on several rows at once, use numpyro.infer.NUTS."
+        "time, as langevax does: pass everything that has one entry per row (masks, scales, weights, group indices) as "
+        "data, and take the sizes of plates from the data. Where a site depends on several rows at once, use "
+        "numpyro.infer.NUTS."
     )
 
 
