@@ -25,7 +25,8 @@ saddle        |x_0| from a saddle that no client's gradient leaves, against the 
 error         of estimators that are never refreshed, over what SLEDGE's should be
 digits        loss and accuracy of a small network on handwritten digits, split by class concentration
 
-The last three are in `federated_experiments`.
+The last three are in `federated_experiments`. The script is long as the claim has six parts, each with a panel and
+checks of its own.
 """
 
 from typing import Any
