@@ -5,32 +5,42 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo pictures test browser lint docs types check counts atlas bench clean
+.PHONY: demo pictures test test-all browser lint docs types check counts costs atlas bench clean
 
-$(VENV)/.installed: pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+$(VENV)/.cli: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[cli]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## a real table: network, certificate, scores of other methods, out/diabetes/report.html
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group lint --group docs
+	@touch $@ $(VENV)/.cli
+
+demo: $(VENV)/.cli  ## a real table: network, certificate, scores of other methods, out/diabetes/report.html
 	$(BIN)/python examples/tables.py diabetes out/diabetes.csv
 	$(BIN)/langevax fit out/diabetes.csv --target progression --out out/diabetes --force
 
 SIZE ?= small
 JOBS ?= 2
 
-atlas: $(VENV)/.installed  ## every claim measured, out/atlas/atlas.md; in full: make atlas SIZE=full; again: FORCE=1
+atlas: $(VENV)/.dev  ## every claim measured, out/atlas/atlas.md; in full: make atlas SIZE=full; again: FORCE=1
 	$(BIN)/python papers/atlas.py --size $(SIZE) --jobs $(JOBS) $(if $(FORCE),--force) --out out/atlas
 
-pictures: $(VENV)/.installed  ## the README's pictures, in out/
+pictures: $(VENV)/.cli  ## the README's pictures, in out/
 	$(BIN)/python examples/certified_network.py
 	$(BIN)/python examples/posterior.py
 	$(BIN)/python examples/robust_regression.py
 	$(BIN)/python examples/heat_equation.py
 	$(BIN)/python examples/darcy.py
 
-test: $(VENV)/.installed browser  ## the whole suite, a file at a time on each of two processes: most of it is compiling
+test: $(VENV)/.dev  ## the library proved in minutes: all but what is marked slow, a file at a time on each of two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+
+test-all: $(VENV)/.dev browser  ## everything, with real servers, a browser, and the long statistical tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 BROWSERS := chromium chromium-browser google-chrome
@@ -41,24 +51,27 @@ browser:  ## Chromium for the tests of the report, installed where this user may
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; then echo "Chromium is installed."; \
 	else echo "There is no Chromium and it could not be installed: the browser tests are skipped. Install it by hand to run them."; fi
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-docs: $(VENV)/.installed  ## the documentation as a site that opens without a server, out/site/index.html
+docs: $(VENV)/.dev  ## the documentation as a site that opens without a server, out/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir out/site
 
-types: $(VENV)/.installed  ## type errors, and the share of public symbols whose type is known: at least 95 %
+types: $(VENV)/.dev  ## type errors, and the share of public symbols whose type is known: at least 95 %
 	$(BIN)/pyright
 	$(BIN)/python -m tools.type_share 0.95
 
 check: test lint types
 
-counts: $(VENV)/.installed  ## lines, tokens, files, public names
+costs: $(VENV)/.dev  ## packages and MB of each extra; with SUITES=1 also the minutes of both suites from a cold cache
+	$(BIN)/python -m tools.costs $(if $(SUITES),--suites)
+
+counts: $(VENV)/.dev  ## lines, tokens, files, public names
 	$(BIN)/python -m tools.counts
 
-$(VENV)/.bench: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
 bench: $(VENV)/.bench  ## the tables of docs/benchmarks.md, measured here

@@ -27,7 +27,7 @@ LONG_FOR_A_REASON: dict[str, str] = {}
 SHORT_FOR_A_REASON = {
     "_typing.py": "one annotation that all modules import",
     "_version.py": "read by the build",
-    "cli/__main__.py": "python -m langevax.cli",
+    "__main__.py": "python -m langevax, without the packages of the command line",
     "cli/options.py": "options as dataclasses, for all commands; importable without the packages of any",
 }
 TABLES_OF_NUMBERS: dict[str, str] = {}

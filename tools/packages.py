@@ -22,7 +22,7 @@ LAYERS = (
     {"evaluation"},
     {"report"},
     {"cli"},
-    {"__init__"},
+    {"__init__", "__main__"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 THEORY, FIRST_ABOVE_THEORY = "theory", LAYER["sklearn"]

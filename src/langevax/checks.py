@@ -1,9 +1,11 @@
-"""Checks of a user's arguments: each names the argument, the value and the remedy.
+"""Checks of a user's arguments and installation: each names the argument, the value and the remedy.
 
 They read only concrete values; inside a traced function the same objects are rebuilt unchecked.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -179,3 +181,26 @@ def leading_axis(name: str, tree: PyTree) -> int:
     if length == 0:
         raise ValueError(f"{name} is empty (0 rows); pass at least one row.")
     return length
+
+
+@contextmanager
+def needs(extra: str | None, feature: str) -> Iterator[None]:
+    """Turn a failed import within into an error that names the line which installs what is missing.
+
+    `extra` is that of langevax; None names the missing package itself. Raises ImportError.
+
+    Example:
+        >>> with needs("plot", "plot_path"):
+        ...     import drawing
+        Traceback (most recent call last):
+        ImportError: plot_path needs the package drawing, which is not installed; run: pip install 'langevax[plot]'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "langevax":
+            raise
+        line = f"pip install 'langevax[{extra}]'" if extra else f"pip install {package}"
+        message = f"{feature} needs the package {package}, which is not installed; run: {line}"
+        raise ImportError(message, name=package) from error

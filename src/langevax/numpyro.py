@@ -17,19 +17,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
-from numpyro import handlers
-from numpyro.distributions import ImproperUniform, biject_to
-from numpyro.infer.initialization import init_to_uniform
-from numpyro.infer.util import compute_log_probs, potential_energy
 
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
+
+with checks.needs("numpyro", "langevax.numpyro"):
+    import numpyro
+    from numpyro import handlers
+    from numpyro.distributions import ImproperUniform, biject_to
+    from numpyro.infer.initialization import init_to_uniform
+    from numpyro.infer.util import compute_log_probs, potential_energy
 
 Position = dict[str, Array]
 Model = Callable[..., object]

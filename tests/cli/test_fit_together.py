@@ -29,7 +29,7 @@ def together(*words, count=2):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "langevax.cli", "fit", *map(str, words), "--coordinator", address]
+    command = [sys.executable, "-m", "langevax", "fit", *map(str, words), "--coordinator", address]
     processes = [
         subprocess.Popen(
             [*command, "--num-processes", str(count), "--process-id", str(index)],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
+from langevax import checks
 from langevax.data.rows import Rows, refuse_existing, write_rows
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def convert_table(
 
     Takes some hundred MB of memory for any number of rows, and a fifth of one row group of a Parquet file.
     Text is read twice: first the target alone, which is stored as integers if all its values are, then
-    all columns. Needs polars, which comes with `pip install 'langevax[cli]'`.
+    all columns. Needs `pip install 'langevax[tables]'`.
 
     Args:
         table: a file, a pattern such as `"clicks/*.parquet"` or several of these, whose rows follow each other: CSV
@@ -56,10 +57,8 @@ def convert_table(
         >>> rows.columns["inputs"], rows["inputs"].shape, rows["targets"]
         (['age', 'visits'], (3, 2), Array([0, 1, 1], dtype=int32))
     """
-    try:
+    with checks.needs("tables", "convert_table"):
         from langevax.data.files import TableFile, matching_files
-    except ImportError as error:
-        raise ImportError("convert_table needs polars; install it by pip install 'langevax[cli]'.") from error
 
     refuse_existing(path, overwrite)  # before minutes of counting
     files = [TableFile(file) for file in matching_files(table)]

@@ -1,11 +1,27 @@
 """Matplotlib charts of a fitted network on one pair of axes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from langevax.figures.theme import DIVERGING, METHODS
+from langevax import checks
+from langevax.figures.theme import DIVERGING, METHODS, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def new_axes(axes: "Axes | None") -> "Axes":
+    """Return `axes`, or new ones in the style of langevax."""
+    if axes is not None:
+        return axes
+    with checks.needs("plot", "a plot"):
+        import matplotlib
+        import matplotlib.pyplot as plt
+
+    with matplotlib.rc_context(style()):  # type: ignore[arg-type]
+        return plt.subplots(figsize=(4.8, 3.8))[1]
 
 
 def particles(axes: Any, x: ArrayLike, y: ArrayLike, outer: ArrayLike, *, outer_label: str, **labels: Any) -> None:

@@ -3,15 +3,13 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-try:
-    import flwr  # noqa: F401
-except ImportError as error:
-    raise ImportError("langevax.flower needs Flower; install it by pip install 'langevax[flower]'.") from error
+from langevax import checks
 
-from langevax.flower.client import client_app
-from langevax.flower.server import server_app
-from langevax.flower.strategy import FederatedStrategy
-from langevax.flower.task import Task
+with checks.needs("flower", "langevax.flower"):
+    from langevax.flower.client import client_app
+    from langevax.flower.server import server_app
+    from langevax.flower.strategy import FederatedStrategy
+    from langevax.flower.task import Task
 
 if TYPE_CHECKING:
     from langevax.flower.torch import torch_load, torch_problem, torch_start
@@ -23,5 +21,6 @@ FOR_TORCH = ("torch_load", "torch_problem", "torch_start")
 
 def __getattr__(name: str) -> Any:
     if name in FOR_TORCH:
-        return getattr(importlib.import_module("langevax.flower.torch"), name)
+        with checks.needs(None, f"langevax.flower.{name}"):
+            return getattr(importlib.import_module("langevax.flower.torch"), name)
     raise AttributeError(f"module 'langevax.flower' has no attribute {name!r}")

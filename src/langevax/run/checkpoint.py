@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.run import processes
@@ -49,6 +50,10 @@ class Checkpoint:
     """
 
     def __init__(self, directory: str | os.PathLike[str], identity: dict[str, str], resume: bool, shared: bool = False):
+        with checks.needs("checkpoint", "A checkpoint"):
+            import h5netcdf  # noqa: F401
+            import orbax.checkpoint as ocp
+            import xarray  # noqa: F401
         self.directory: Path = Path(directory).absolute()
         self.traces: Path = self.directory / "trace"
         self.states: Path = self.directory / "state"
@@ -71,8 +76,6 @@ class Checkpoint:
             if not has_run and self.writes:
                 text = json.dumps({"format": FORMAT, "langevax": __version__, "identity": identity}, indent=1)
                 write_atomically(record, text.encode())
-            import orbax.checkpoint as ocp
-
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=STATES_TO_KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.run import processes
 from langevax.run.program import Record, RunningMoments
@@ -140,7 +141,8 @@ class Result:
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return the records in ArviZ's layout: groups `posterior` and `sample_stats`, dims (chain, draw, ...)."""
-        import xarray
+        with checks.needs("xarray", "to_datatree"):
+            import xarray
 
         trace = self._recorded()
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Float
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, State
 from langevax.keys import unrolled
@@ -26,6 +27,35 @@ if TYPE_CHECKING:
 MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
 TAIL = 0.05, 0.95  # quantiles of `ess_tail`
 STEIN_BLOCK = 256
+
+
+@dataclass(frozen=True, repr=False)
+class SummaryTable:
+    """Summary statistics, a row for each number of the position; what `summary` returns where pandas is not installed.
+
+    Example:
+        >>> SummaryTable(["x[0]", "x[1]"], {"mean": np.array([1.0, -2.5]), "r_hat": np.array([1.002, 1.0])})
+              mean  r_hat
+        x[0]     1  1.002
+        x[1]  -2.5      1
+    """
+
+    names: list[str]
+    columns: dict[str, np.ndarray]
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.columns[column]
+
+    def __repr__(self) -> str:
+        cells = [["", *self.columns]]
+        cells += [
+            [name, *(f"{column[i]:.4g}" for column in self.columns.values())] for i, name in enumerate(self.names)
+        ]
+        first, *widths = (max(map(len, column)) for column in zip(*cells, strict=True))
+        return "\n".join(
+            "  ".join([row[0].ljust(first), *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=True))])
+            for row in cells
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,12 +88,20 @@ class Samples:
             f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s)"
         )
 
-    def summary(self) -> "pandas.DataFrame":
+    def summary(self) -> "pandas.DataFrame | SummaryTable":
         """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of every number of the position, a row each.
 
-        Computed by ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021).
+        Computed by ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021). A data frame
+        where pandas is installed.
         """
-        import pandas as pd
+        table = self._statistics()
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            return table
+        return pd.DataFrame(table.columns, index=pd.Index(table.names, name="name"))
+
+    def _statistics(self) -> SummaryTable:
         from arviz_stats.base.array import array_stats
 
         names, columns = [], []
@@ -80,12 +118,12 @@ class Samples:
             "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL),
             "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
         }
-        return pd.DataFrame(table, index=pd.Index(names, name="name"))
+        return SummaryTable(names, {name: np.asarray(column) for name, column in table.items()})
 
     @property
     def ess(self) -> float:
         """Effective sample size (bulk) of the worst coordinate."""
-        return float(np.min(self.summary()["ess_bulk"].to_numpy()))
+        return float(np.min(self._statistics()["ess_bulk"]))
 
     @property
     def ess_per_evaluation(self) -> float:
@@ -95,17 +133,17 @@ class Samples:
     @property
     def warnings(self) -> list[str]:
         """Reasons to doubt these draws, a sentence each; empty where there are none."""
-        table, messages = self.summary(), []
-        rhat, ess = table["r_hat"].to_numpy(), table["ess_bulk"].to_numpy()
+        table, messages = self._statistics(), []
+        rhat, ess = table["r_hat"], table["ess_bulk"]
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
             messages.append(
-                f"chains disagree: R-hat of {table.index[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
+                f"chains disagree: R-hat of {table.names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
                 "longer, or look for several modes."
             )
         if ess[fewest] < MIN_ESS:
             messages.append(
-                f"{table.index[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
+                f"{table.names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
             )
         bias = self.step_size_bias
         if bias is not None and abs(bias.variance_bias) > 0.1 + 2 * bias.standard_error:
@@ -143,7 +181,8 @@ class Samples:
         With `full_passes` also `energy` at a hundred draws of each chain and `gradient_noise` along fifty steps, each
         number of which costs a pass over the data.
         """
-        import xarray
+        with checks.needs("xarray", "to_datatree"):
+            import xarray
 
         def dataset(arrays: dict[str, np.ndarray], axis: str, index: np.ndarray) -> "xarray.DataTree":
             variables = {

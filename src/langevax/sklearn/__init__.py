@@ -1,18 +1,21 @@
 """scikit-learn estimators: networks trained to a certified global optimum, by `fit` and `predict`."""
 
-from langevax.sklearn.encoded import (
-    FunctionalMeanFieldClassifier,
-    FunctionalMeanFieldRegressor,
-    GraphMeanFieldClassifier,
-    GraphMeanFieldRegressor,
-)
-from langevax.sklearn.inputs.curves import CurveCoefficients
-from langevax.sklearn.inputs.graphs import GraphFeatures
-from langevax.sklearn.inputs.surfaces import SurfaceCoefficients
-from langevax.sklearn.kernel_langevin.estimators import KernelLangevinClassifier, KernelLangevinRegressor
-from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.persistence import ModelError, load
-from langevax.sklearn.two_phase import TwoPhaseReLURegressor
+from langevax import checks
+
+with checks.needs("sklearn", "langevax.sklearn"):
+    from langevax.sklearn.encoded import (
+        FunctionalMeanFieldClassifier,
+        FunctionalMeanFieldRegressor,
+        GraphMeanFieldClassifier,
+        GraphMeanFieldRegressor,
+    )
+    from langevax.sklearn.inputs.curves import CurveCoefficients
+    from langevax.sklearn.inputs.graphs import GraphFeatures
+    from langevax.sklearn.inputs.surfaces import SurfaceCoefficients
+    from langevax.sklearn.kernel_langevin.estimators import KernelLangevinClassifier, KernelLangevinRegressor
+    from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
+    from langevax.sklearn.persistence import ModelError, load
+    from langevax.sklearn.two_phase import TwoPhaseReLURegressor
 
 __all__ = [
     "CurveCoefficients",

@@ -164,7 +164,7 @@ class MeanFieldInspection:
             first, second = features
         names = self._column_names()  # type: ignore[attr-defined]
         labels = {"xlabel": f"weight of {names[first]}", "ylabel": f"weight of {names[second]}"}
-        axes = new_axes(axes)
+        axes = charts.new_axes(axes)
         x, y = weights[:, first], weights[:, second]
         charts.particles(axes, x, y, outer, outer_label="outer weight", title="The neurons", **labels)
         return axes
@@ -172,7 +172,7 @@ class MeanFieldInspection:
     def plot_training(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the loss of the particles along training; the shaded last half predicts and is certified."""
         check_is_fitted(self)
-        axes, steps, colour = new_axes(axes), self.history_["steps"], theme.METHODS["MFLD"][0]
+        axes, steps, colour = charts.new_axes(axes), self.history_["steps"], theme.METHODS["MFLD"][0]
         axes.plot(steps, self.history_["loss"], color=colour, marker="D", markevery=0.1)
         axes.axvspan(steps[len(steps) // 2], steps[-1], color=colour, alpha=0.12, linewidth=0)
         axes.set(xlabel="step", ylabel="mean loss on the training rows", title="Training")
@@ -181,7 +181,7 @@ class MeanFieldInspection:
     def plot_certificate(self, axes: "Axes | None" = None, num_points: int = 6) -> "Axes":
         """Plot the dual bound D with its error, and the band [D, D + gap] that holds the optimum, along training."""
         path = self.certificate_path(num_points)
-        axes = new_axes(axes)
+        axes = charts.new_axes(axes)
         charts.band(axes, path.steps, path.lower_bound, path.lower_bound_error, path.gap, path.trustworthy)
         axes.set(xlabel="step", ylabel="objective", title="The optimum lies in the band")
         return axes
@@ -192,7 +192,7 @@ class MeanFieldInspection:
         choice = getattr(self, "leave_one_out_", None)
         if choice is None:
             raise ValueError("leave-one-out chose neither temperature nor scaling; fit with temperature='auto'.")
-        axes = new_axes(axes)
+        axes = charts.new_axes(axes)
         rows = choice.alpha / self.temperature_ if self.temperature_ else 1.0
         axes.semilogx(choice.alphas / rows, choice.errors, color=theme.INK)
         axes.plot(self.temperature_, choice.error, color=theme.METHODS["MFLD"][0], marker="D", linestyle="none")
@@ -250,14 +250,3 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_features_in_")
-
-
-def new_axes(axes: "Axes | None") -> "Axes":
-    """Return `axes`, or new ones in the style of langevax."""
-    if axes is not None:
-        return axes
-    import matplotlib
-    import matplotlib.pyplot as plt
-
-    with matplotlib.rc_context(theme.style()):  # type: ignore[arg-type]
-        return plt.subplots(figsize=(4.8, 3.8))[1]

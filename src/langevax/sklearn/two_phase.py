@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from langevax.figures import theme
+from langevax.figures.charts import new_axes
 from langevax.run import simulate
-from langevax.sklearn.inspection import new_axes
 from langevax.sklearn.parameters import (
     SHARED,
     Auto,
@@ -247,10 +247,10 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
 
     def plot_trajectory(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the training loss of every restart through both phases, the returned one in colour, and the switch."""
-        from matplotlib.ticker import LogLocator, StrMethodFormatter
-
         check_is_fitted(self)
         axes, steps, losses = new_axes(axes), self.history_["steps"], self.history_["loss"]
+        from matplotlib.ticker import LogLocator, StrMethodFormatter
+
         others = [losses[restart] for restart in range(len(losses)) if restart != self.best_restart_]
         for loss in others:
             axes.plot(steps, loss, color=theme.GREY, linewidth=0.8, alpha=0.6)

@@ -7,10 +7,10 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from langevax.figures import theme
+from langevax.figures.charts import new_axes
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.inputs.curve_values import AnyCurves
 from langevax.sklearn.inputs.curves import CurveCoefficients
-from langevax.sklearn.inspection import new_axes
 from langevax.sklearn.table import Standardiser
 from langevax.sklearn.training import slopes
 

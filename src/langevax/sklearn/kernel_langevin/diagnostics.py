@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from langevax import checks
 from langevax.sklearn.kernel_langevin.space import FunctionSpace
 from langevax.sklearn.table import DistinctRows, Table, subsample
 
@@ -127,7 +128,8 @@ class KernelLangevinDiagnostics:
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return ArviZ's layout: group `posterior` with `coefficients` and `f`, the function at `inspected_`."""
-        import xarray
+        with checks.needs("xarray", "to_datatree"):
+            import xarray
 
         values = self._inspected_values()
         outputs = ["output"] * (self.coefficients_.ndim - 3)

@@ -1,0 +1,77 @@
+"""What a plain installation can do, and what is printed where an extra is missing."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tools.costs import PLAIN, PROGRAMS
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+IMPORTED_AS = {"scikit-learn": "sklearn", "orbax-checkpoint": "orbax"}
+
+BLOCKED = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+{program}
+"""
+
+
+def packages_of_extras():
+    """Names under which the packages of all extras are imported, and of what they need alone."""
+    requirements = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+    names = {text.split(">")[0].split("[")[0] for text in requirements} - {"langevax"}
+    return {IMPORTED_AS.get(name, name) for name in names} | {"pandas", "torch", "threadpoolctl", "pydantic"}
+
+
+def run_without(packages, program):
+    code = BLOCKED.format(names=packages, program=program)
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
+
+
+ATTEMPTS = {
+    "import langevax.sklearn": "sklearn",
+    "lx.data.convert_table('a', 'b', target='c')": "tables",
+    "import langevax.numpyro": "numpyro",
+    "import langevax.flower": "flower",
+    PROGRAMS["checkpoint"]: "checkpoint",
+    "draws.to_datatree()": "xarray",
+    "from langevax.figures.charts import new_axes; new_axes(None)": "plot",
+}
+"""What needs an extra, and which."""
+
+
+def test_a_plain_installation_runs_the_algorithms_and_names_the_line_that_installs_an_extra():
+    attempt = "\ntry:\n    {}\nexcept ImportError as error:\n    print(error)"
+    program = PLAIN + "print(draws.summary())" + "".join(attempt.format(code) for code in ATTEMPTS)
+    result = run_without(packages_of_extras(), program)
+    assert result.returncode == 0, result.stderr
+    header, *_, last_row = result.stdout.splitlines()[: -len(ATTEMPTS)]
+    assert header.split() == ["mean", "sd", "mcse_mean", "ess_bulk", "ess_tail", "r_hat"]
+    assert last_row.startswith("position[1]")
+    for extra, message in zip(ATTEMPTS.values(), result.stdout.splitlines()[-len(ATTEMPTS) :], strict=True):
+        assert " needs the package " in message
+        assert message.endswith(f", which is not installed; run: pip install 'langevax[{extra}]'")
+
+
+@pytest.mark.parametrize("package", ["typer", "polars"])
+def test_the_command_line_without_its_packages_says_what_to_install(package, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n" + "1,2\n" * 40)
+    words = ["langevax", "--help"] if package == "typer" else ["langevax", "fit", str(table), "--target", "b"]
+    program = f"sys.argv = {[*words, *(['--out', str(tmp_path / 'out')] if len(words) > 2 else [])]!r}\n"
+    result = run_without({package}, program + "from langevax.__main__ import main\nmain()")
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines() == [
+        f"The command langevax needs the package {package}, which is not installed; run: pip install 'langevax[cli]'"
+    ]

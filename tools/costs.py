@@ -1,0 +1,115 @@
+"""What it costs to install and to test: `make costs`, or `python -m tools.costs [--suites]`.
+
+Each set of packages is installed into a new environment, by `uv` where it is installed and by pip elsewhere, and has to
+pass a short program. With `--suites`, `make test` and `make test-all` run as well, each from an empty cache of
+compiled programs.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+ROOT = Path(__file__).parents[1]
+
+PLAIN = """
+import jax, jax.numpy as jnp, langevax as lx
+rows = jax.random.normal(jax.random.key(0), (100, 3))
+model = lx.posterior(None, lambda w, x: -0.5 * (x[0] - x[1:] @ w) ** 2, rows, prior_precision=1.0)
+draws = lx.sample(model, jnp.zeros(2), key=jax.random.key(1), num_samples=100)
+draws.warnings, draws.summary()
+assert lx.minimize(lambda x: jnp.sum((x - 1) ** 2), [0.0, 0.0], key=jax.random.key(2)).success
+risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, rows[:, 1:], rows[:, 0], precision=0.1)
+start = risk.prior(0.1, num_particles=20)
+end = lx.simulate(lx.meanfield.MFLD(step_size=0.1, temperature=0.1), risk, start, key=jax.random.key(3), num_steps=50)
+lx.meanfield.certify(risk, risk.dual(end.position), 0.1, key=jax.random.key(4)).verdict
+"""
+FIT = """
+import numpy as np
+from langevax.sklearn import MeanFieldRegressor
+X = np.random.default_rng(0).normal(size=(50, 2))
+MeanFieldRegressor(num_steps=20, num_particles=20).fit(X, X[:, 0])
+"""
+CHECKPOINT = "import tempfile; from langevax.run.checkpoint import Checkpoint as C; C(tempfile.mkdtemp(), {}, False)"
+PROGRAMS = {
+    "": PLAIN,
+    "sklearn": FIT,
+    "tables": "from langevax.data.files import TableFile",
+    "plot": "from langevax.figures import interactive",
+    "xarray": PLAIN + "draws.to_datatree()",
+    "checkpoint": CHECKPOINT,
+    "numpyro": "import langevax.numpyro",
+    "cli": "import subprocess, sys; subprocess.run([sys.executable, '-m', 'langevax', 'fit', '--help'], check=True)",
+    "flower": "import langevax.flower",
+    "all": "import langevax.flower, langevax.numpyro, langevax.cli, langevax.sklearn",
+}
+"""What has to run with each extra, and none beside it."""
+
+
+def install(extra: str, folder: Path) -> tuple[int, float, float]:
+    """Install an extra into a new environment, run its program, and return its packages, MB and seconds."""
+    start, requirement = time.perf_counter(), f"{ROOT}[{extra}]" if extra else str(ROOT)
+    python = folder / "bin" / "python"
+    if uv := which("uv"):
+        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), requirement], check=True)
+    else:
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", requirement], check=True)
+    seconds = time.perf_counter() - start
+    (packages,) = folder.glob("lib/python*/site-packages")
+    names = {path.name for path in packages.glob("*.dist-info")} - {path.name for path in packages.glob("pip-*")}
+    size = sum(path.stat().st_size for path in packages.rglob("*") if path.is_file() and "pip" not in path.parts)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(
+        [str(python), "-W", "ignore", "-c", PROGRAMS[extra]],
+        check=True,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    return len(names), size / 1e6, seconds
+
+
+def installations() -> Iterator[str]:
+    """Yield the lines of the table of installations."""
+    yield "| install | packages | MB | seconds |"
+    yield "|---|---|---|---|"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for extra in ["", *extras]:
+        with tempfile.TemporaryDirectory() as folder:
+            packages, size, seconds = install(extra, Path(folder))
+        line = f"pip install 'langevax[{extra}]'" if extra else "pip install langevax"
+        yield f"| `{line}` | {packages} | {size:,.0f} | {seconds:.0f} |"
+
+
+def suites() -> Iterator[str]:
+    """Yield the lines of the table of test suites."""
+    yield "| suite | minutes | outcome |"
+    yield "|---|---|---|"
+    for target in ("test", "test-all"):
+        with tempfile.TemporaryDirectory() as cache:
+            start = time.perf_counter()
+            environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
+            done = subprocess.run(["make", target], cwd=ROOT, env=environment, capture_output=True, text=True)
+        minutes = (time.perf_counter() - start) / 60
+        summary = next((line for line in reversed(done.stdout.splitlines()) if " passed" in line), "no summary")
+        yield f"| `make {target}` | {minutes:.1f} | {summary.strip(' =')} |"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--suites", action="store_true", help="also run both suites, which takes an hour on two cores")
+    options = parser.parse_args()
+    for line in installations():
+        print(line, flush=True)
+    if options.suites:
+        print()
+        for line in suites():
+            print(line, flush=True)
