@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from tools.costs import PLAIN, PROGRAMS
 
@@ -75,3 +77,24 @@ def test_the_command_line_without_its_packages_says_what_to_install(package, tmp
     assert result.stderr.strip().splitlines() == [
         f"The command langevax needs the package {package}, which is not installed; run: pip install 'langevax[cli]'"
     ]
+
+
+def test_the_lock_is_that_of_the_project():
+    """Its requirements, extras and groups are those of pyproject.toml; `uv lock` writes it again."""
+    packages = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    (locked,) = (package["metadata"] for package in packages if package["name"] == "langevax")
+    text = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    def names(requirements):
+        return {Requirement(text).name for text in requirements if isinstance(text, str)}
+
+    extras = PROJECT["optional-dependencies"]
+    assert set(locked["provides-extras"]) == extras.keys()
+    texts = [*PROJECT["dependencies"], *(text for extra in extras.values() for text in extra)]
+    required = [text for text in texts if Requirement(text).name != "langevax"]
+    assert {package["name"] for package in locked["requires-dist"]} == names(required)
+    specifiers = {(p["name"], str(SpecifierSet(p.get("specifier", "")))) for p in locked["requires-dist"]}
+    assert specifiers == {(r.name, str(r.specifier)) for r in map(Requirement, required)}
+    for group, packages in locked["requires-dev"].items():
+        assert names(text["dependency-groups"][group]) <= {package["name"] for package in packages}, group
+    assert locked["requires-dev"].keys() == text["dependency-groups"].keys()
