@@ -1,7 +1,7 @@
 """The picture of the architecture, docs/images/architecture.svg: `python -m tools.architecture` writes it.
 
 A solid arrow A -> B: A imports B. Arrows that follow from two others are left out, and those to the foundations, which
-every box may import. `tests/test_architecture.py` compares boxes and arrows with the imports of the code.
+every box but Theory may import. `tests/test_architecture.py` compares boxes and arrows with the imports of the code.
 """
 
 from typing import NamedTuple
@@ -62,7 +62,7 @@ BOXES = {
     "Problem": Box(("problems",), 2, "step", ("a mean over rows plus", "a quadratic"), kind="core"),
     "Gradient estimator": Box(("gradients",), 3, "step", ("full, minibatch, SVRG,", "SARAH, SAGA, ..."), kind="core"),
     "Integrator": Box(("integrators",), 4, "step", ("the gains a, b and c", "of a step"), kind="core"),
-    FOUNDATIONS: Box(("trees", "checks", "keys"), 0, "ground", ("imported by every box",), 4, 72),
+    FOUNDATIONS: Box(("trees", "checks", "keys"), 0, "ground", ("every box but Theory may import them",), 4, 72),
     "Tables on disk": Box(("data",), 4, "ground", ("CSV, Parquet, row files",), 1, 72),
 }
 UNDRAWN = {"__init__", "_typing", "_version"}
@@ -146,9 +146,9 @@ def draw_box(title: str, box: Box) -> list[str]:
     paths = box.packages if 8 * len(joined) > width else (joined,) * bool(joined)
     return [
         f'<rect class="{box.kind}" x="{left}" y="{top}" width="{width}" height="{box.height}" rx="8"/>',
-        *write("title", left + 14, top + 25, title),
-        *write("path", left + 14, top + 43, *paths),
-        *write("line", left + 14, top + 44 + 17 * len(paths), *box.lines),
+        *write("title", left + 12, top + 25, title),
+        *write("path", left + 12, top + 43, *paths),
+        *write("line", left + 12, top + 44 + 17 * len(paths), *box.lines),
     ]
 
 
@@ -173,9 +173,9 @@ def svg() -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">',
         "<style>",
-        f"text {{ font-family: {FONTS}; font-size: 13px }}",
-        ".title { font-size: 15px; font-weight: 600 }",
-        f".path {{ {fixed_font}; font-size: 12px }}",
+        f"text {{ font-family: {FONTS}; font-size: 13.5px }}",
+        ".title { font-size: 15.5px; font-weight: 600 }",
+        f".path {{ {fixed_font}; font-size: 12.5px }}",
         f".call {{ {fixed_font}; font-size: 13px }}",
         ".core, .theory { fill-opacity: 0.12 }",
         ".outside { stroke-dasharray: 5 4 }",
@@ -189,10 +189,10 @@ def svg() -> str:
         *(draw_arrow(points) for points in ARROWS.values()),
         draw_arrow(RETURNS, dotted=True),
         *(line for title, box in boxes.items() for line in draw_box(title, box)),
-        *write("call", LEFT[0] + 14, TOP["loop"] + 80, CALL),
+        *write("call", LEFT[0] + 12, TOP["loop"] + 80, CALL),
         *write("line", RETURNS[0][0] + 10, RETURNS[0][1] + 27, "returns"),
         *write("line", 868, 324, *LEGEND),
-        *write("call", LEFT[0] + 14, 710, FORMULA),
+        *write("call", LEFT[0] + 12, 710, FORMULA),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
