@@ -65,7 +65,6 @@ BOXES = {
     FOUNDATIONS: Box(("trees", "checks", "keys"), 0, "ground", ("every box but Theory may import them",), 4, 72),
     "Tables on disk": Box(("data",), 4, "ground", ("CSV, Parquet, row files",), 1, 72),
 }
-UNDRAWN = {"__init__", "_typing", "_version"}
 OUTSIDE = Box(
     ("papers", "tests", "examples", "benchmarks"),
     0,
