@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import langevax
+from tools.architecture import ARROWS, BOXES, FOUNDATIONS, PICTURE, svg
 from tools.counts import HAND_FORMATTED, SHORT, public_names
 from tools.packages import DESIGN, FIRST_ABOVE_THEORY, LAYER, SOURCE, THEORY, top_level, with_table
 
@@ -107,6 +108,38 @@ def test_the_map_of_packages_in_the_design_is_that_of_their_docstrings():
     text = DESIGN.read_text(encoding="utf-8")
     assert text == with_table(text), "run python -m tools.packages"
     assert "| ? |" not in text
+
+
+def imports_between_boxes():
+    """Return for each box of the picture the boxes whose packages its own import, foundations aside."""
+    place = {package: title for title, box in BOXES.items() for package in box.packages}
+    targets = {title: set() for title in BOXES if title != FOUNDATIONS}
+    for name, text in FILES.items():
+        title = place.get(top_level(SOURCE / name), FOUNDATIONS)
+        names = {path.split(".")[1] for _, path in imports(text) if path.startswith("langevax.")}
+        if title != FOUNDATIONS:
+            targets[title] |= {place[package] for package in names & place.keys()} - {title, FOUNDATIONS}
+    return targets
+
+
+def reached(targets, title):
+    """Return the boxes that a box imports, by itself or through others."""
+    return set().union(*({other} | reached(targets, other) for other in targets[title]))
+
+
+def test_each_package_is_on_one_box_of_the_picture():
+    drawn = [package for box in BOXES.values() for package in box.packages]
+    assert sorted(drawn) == sorted({THEORY} | {name for name in LAYER if not name.startswith("_")})
+
+
+def test_the_arrows_of_the_picture_are_the_imports_that_follow_from_no_others():
+    targets = imports_between_boxes()
+    indirect = {title: set().union(*(reached(targets, other) for other in targets[title])) for title in targets}
+    assert set(ARROWS) == {(title, other) for title in targets for other in targets[title] - indirect[title]}
+
+
+def test_the_picture_is_the_one_that_its_script_draws():
+    assert PICTURE.read_text(encoding="utf-8") == svg(), "run python -m tools.architecture"
 
 
 def test_a_file_is_as_long_as_its_idea():

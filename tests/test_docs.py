@@ -14,6 +14,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 @pytest.mark.parametrize(
     "page",
     [
+        "architecture.md",
         "conventions.md",
         "curves_and_graphs.md",
         "feature_learning.md",
