@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo pictures test browser lint docs types check counts atlas bench clean
+.PHONY: demo pictures test mutants browser lint docs types check counts atlas bench clean
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -32,6 +32,9 @@ pictures: $(VENV)/.installed  ## the README's pictures, in out/
 
 test: $(VENV)/.installed browser  ## the whole suite, a file at a time on each of two processes: most of it is compiling
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+mutants: $(VENV)/.installed  ## mistakes that the tests must catch, planted one by one; a part of them: make mutants ONLY=pda
+	$(BIN)/python -m tools.mutants --resume $(if $(ONLY),--only '$(ONLY)')
 
 BROWSERS := chromium chromium-browser google-chrome
 
