@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo pictures test test-all browser lint docs types check counts costs atlas bench clean
+.PHONY: demo pictures test test-all mutants browser lint docs types check counts costs atlas bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -42,6 +42,9 @@ test: $(VENV)/.dev  ## the library proved in minutes: all but what is marked slo
 
 test-all: $(VENV)/.dev browser  ## everything, with real servers, a browser, and the long statistical tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+mutants: $(VENV)/.dev  ## mistakes that the tests must catch, planted one by one; a part of them: make mutants ONLY=pda
+	$(BIN)/python -m tools.mutants --resume $(if $(ONLY),--only '$(ONLY)')
 
 BROWSERS := chromium chromium-browser google-chrome
 

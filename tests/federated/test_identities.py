@@ -119,6 +119,13 @@ def test_bvr_with_one_local_step_is_minibatch_sarah():
     assert (result.exchanges, other.exchanges) == (14, 7)
 
 
+def test_the_default_period_is_one_more_than_passes_of_batches_make_rounded_up():
+    """Clients of 2, 5 and 4 rows, of which a round sees two each: 1 + 11 / 6."""
+    clients = Federation.of(cauchy, tables((2, 5, 4))).clients
+    track, _ = federated.BVRLSGD(STEP_SIZE, 2, 1).exchanges(clients)
+    assert int(track.period) == 3
+
+
 def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
     """With K = 64, h = 1 / (zeta K) arrives and the step that is right for K = 1 explodes."""
     dialled = dialled_federation(6, 4, D, hessian_heterogeneity=20.0, row_heterogeneity=0.0, seed=2)

@@ -170,6 +170,17 @@ def test_the_error_of_a_gap_is_that_of_another_certificate():
     assert 0.5 < np.mean([c.standard_error for c in found]) / np.std([c.gap for c in found]) < 2
 
 
+def test_the_error_of_a_gap_is_the_jackknife_of_its_runs():
+    """(R - 1) / R times the squares of what leaving out a run changes, in NumPy for R = 4."""
+    dual = np.float32(0.5 * grid_risk("squared").optimal_dual())
+    estimate = DualEstimate(risk_of("squared"), jnp.asarray(dual), TEMPERATURE, 4, 200, key=jax.random.key(0))
+    outputs = np.stack([sample.outputs for sample in estimate.samples]).astype(np.float64)
+    gap = lambda outputs: np.mean((outputs.mean(0) - TARGETS["squared"] - dual) ** 2) / 2  # noqa: E731
+    without = np.array([gap(np.delete(outputs, run, 0)) for run in range(4)])
+    assert estimate.gap == pytest.approx(gap(outputs), rel=1e-4)
+    assert estimate.gap_error == pytest.approx(np.sqrt(3 / 4 * np.sum((without - without.mean()) ** 2)), rel=1e-3)
+
+
 def _certificates(share, runs):
     dual, options = share * grid_risk("squared").optimal_dual(), {"num_particles": 200, "polish": 0}
     keys = [jax.random.key(100 + seed) for seed in range(12)]

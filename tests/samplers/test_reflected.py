@@ -82,6 +82,19 @@ def cells(position):
     return np.bincount(place[:, 0] * 6 + place[:, 1], minlength=60)
 
 
+def test_a_velocity_is_mirrored_as_often_as_its_position():
+    """A step in the box is a free one, folded: over 200 keys, some of which lead to a wall an odd number of times."""
+    free, problem, keys = Underdamped(2.0, 1.0), Function(flat), jax.random.split(jax.random.key(2), 200)
+    chain = Reflected(free, LOWER, UPPER)
+    state, _ = chain.init(problem, jnp.array([0.3, 0.2]), keys[0])
+    steps = jax.vmap(lambda key: tuple(a.step(problem, state, key, jnp.int32(0))[0] for a in (free, chain)))
+    outside, inside = steps(keys)
+    position, signs = chain.fold(outside.position)
+    np.testing.assert_array_equal(inside.position, position)
+    np.testing.assert_array_equal(inside.velocity, signs * outside.velocity)
+    assert set(np.unique(signs)) == {-1.0, 1.0}
+
+
 def test_a_slope_between_walls_has_the_truncated_law():
     """exp(-2 x / T) on [0, 1]: mean and second moment, with the bias of order one of h = 1e-3; on a dictionary."""
     temperature, slope = 0.7, 2.0

@@ -73,6 +73,15 @@ def test_the_stationary_law_is_that_of_the_lyapunov_equation(steps):
         assert_mean(moments, exact, wrong=[T / curvature, 0.0, T / 2])
 
 
+def test_velocities_begin_in_their_law():
+    """N(0, T), over 20,000 chains without a step."""
+    algorithm, options = Underdamped(H, T, FRICTION), {"key": jax.random.key(0), "num_chains": 20_000}
+    run = langevax.simulate(algorithm, problem(), jnp.zeros(2), num_steps=0, **options)
+    velocity = np.asarray(run.state.velocity, np.float64)
+    assert_mean(velocity, 0.0)
+    assert_mean(velocity**2, T, wrong=T**2)
+
+
 def test_its_error_is_of_second_order():
     """Of the stationary variance, from the same equation: half the step, a quarter of the error."""
 

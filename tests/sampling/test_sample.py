@@ -9,6 +9,7 @@ from scipy.linalg import solve_discrete_lyapunov
 import langevax
 from langevax import FiniteSum, gradients
 from langevax.problems.coordinates import Raveled
+from langevax.sampling.methods import choose_gradient
 from langevax.theory import bounds, lsi, moments
 
 N, D = 600, 3
@@ -118,6 +119,13 @@ def test_the_theorems_step_is_that_of_the_bounds(method):
     ):
         with pytest.raises(ValueError, match=message):
             langevax.sample(target, jnp.zeros(D), **({"theorem_constants": constants} | options | changes))
+
+
+def test_full_gradients_cost_as_much_as_batches():
+    """The default period of SVRG: n rows after n / (2 B) steps of two batches."""
+    problem, temperature = regression()
+    estimator = choose_gradient("svrg", 10, "auto", problem, jnp.zeros(D), temperature, "langevin", KEY)
+    assert (estimator.batch_size, estimator.period) == (10, N // 20)
 
 
 class Full(gradients.Minibatch):

@@ -17,6 +17,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 import langevax
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn.mean_field import probabilities
 from tests.sklearn.tables import QUICK, diabetes, fitted_classifier, fitted_regressor, iris
 
 compiled = []
@@ -52,6 +53,13 @@ def test_at_a_large_output_scale_it_is_its_kernel_machine():
     distance = np.abs(predictions.mean(0) - expected)
     assert np.all(distance < 4.5 * error + 0.02 * y.std())
     assert np.max(np.abs(machine(2 * alpha * 100**2) - expected) / (4.5 * error + 0.02 * y.std())) > 1
+
+
+def test_the_temperature_is_the_penalty_over_the_sum_of_weights():
+    """Kernel ridge with alpha = n T, where a row of weight 3 counts as three."""
+    X, y = diabetes()
+    model = MeanFieldRegressor(**QUICK | {"num_steps": 1}).fit(X[:300], y[:300], np.full(300, 3.0))
+    assert model.temperature_ == pytest.approx(model.leave_one_out_.alpha / 900)
 
 
 def test_kernel_limit_is_fitted_like_any_estimator():
@@ -140,6 +148,12 @@ def test_labels_come_back_as_they_were_given():
     probabilities = model.predict_proba(X)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
     np.testing.assert_array_equal(model.classes_[probabilities.argmax(1)], model.predict(X))
+
+
+def test_a_positive_output_speaks_for_the_second_class():
+    outputs = np.array([-2.0, 0.0, 3.0])
+    np.testing.assert_allclose(probabilities(outputs)[:, 1], 1 / (1 + np.exp(-outputs)))
+    np.testing.assert_allclose(probabilities(outputs).sum(1), 1)
 
 
 def test_stages_end_at_the_last_cloud():

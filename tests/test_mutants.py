@@ -1,0 +1,44 @@
+"""The list of mutants fits the code: the command that plants them would find their texts and their tests."""
+
+import pytest
+
+from tools.mutants import SOURCE, read_mutants, verdict_of
+
+MUTANTS = read_mutants()
+FEWEST = 60
+PARTS = {"samplers", "gradients", "problems", "meanfield", "sampling", "optimize", "spaces", "federated", "run"}
+PARTS |= {"sklearn", "cli", "report", "theory"}
+FAILED = "FAILED tests/test_a.py::test_b - AssertionError: 1 standard error off\n"
+
+
+def test_every_part_of_the_package_has_mutants():
+    assert len(MUTANTS) >= FEWEST
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+    assert {mutant.file.partition("/")[0] for mutant in MUTANTS} >= PARTS
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_of_this_code_and_has_tests(mutant):
+    """Its text occurs exactly once, it changes it to other Python code, and its tests exist."""
+    assert not mutant.is_stale()
+    assert mutant.tests
+    assert mutant.missing_tests() == []
+    assert mutant.new != mutant.old
+    text = (SOURCE / mutant.file).read_text(encoding="utf-8")
+    compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "output", "verdict"),
+    [
+        (0, "3 passed", "SURVIVED"),
+        (1, FAILED, "caught"),
+        (1, "ERROR tests/test_a.py::test_b - NameError: name 'c' is not defined", "broken"),
+        (1, FAILED.replace("AssertionError", "NameError"), "broken"),
+        (2, "ERROR tests/test_a.py - SyntaxError: invalid syntax", "broken"),
+        (4, "ERROR: not found: tests/test_a.py::test_b", "broken"),
+        (-9, "", "broken"),
+    ],
+)
+def test_only_a_test_that_fails_catches(exit_code, output, verdict):
+    assert verdict_of(exit_code, output) == verdict
