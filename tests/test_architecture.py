@@ -151,13 +151,13 @@ def test_names_and_prose_are_those_of_the_field():
 
 def public_functions():
     """Yield path and object of every public function, class and public method, each once."""
-    seen = set()
+    listed = set()
     for path, names in public_names().items():
         for name in names:
             value = getattr(sys.modules[path], name)
-            if not callable(value) or id(value) in seen:
+            if not callable(value) or id(value) in listed:
                 continue
-            seen.add(id(value))
+            listed.add(id(value))
             yield f"{path}.{name}", value
             if inspect.isclass(value):
                 methods = inspect.getmembers(value, inspect.isfunction)

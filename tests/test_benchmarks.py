@@ -366,7 +366,7 @@ def test_the_floor_is_a_mean_field_step():
     gradient = np.column_stack([slopes @ inputs, slopes.sum(1)])
     noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (start - mfld_torch.STEP_SIZE * gradient)
     key = jax.random.fold_in(jax.random.key(1), np.int32(0))
-    drawn = np.asarray(trees.normal(key, start.shape, np.float32))
+    drawn = np.asarray(trees.normal(start.shape, np.float32, key=key))
     np.testing.assert_allclose(noise, mfld_torch.spread(mfld_torch.TEMPERATURE) * drawn, atol=1e-6)
 
 

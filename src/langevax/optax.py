@@ -152,7 +152,7 @@ def langevin(
         h, T = at_step(step_size, state.count), at_step(temperature, state.count)
         # as in `Langevin` under `simulate`
         _, noise_key = random.split(random.fold_in(unrolled(state.key), state.count))
-        noise = trees.normal_like(noise_key, jax.tree.map(_wide, updates))
+        noise = trees.normal_like(jax.tree.map(_wide, updates), key=noise_key)
 
         def move(precision: ArrayLike, g: ArrayLike, x: ArrayLike, xi: Array) -> Array:
             wide = xi.dtype
@@ -442,7 +442,7 @@ def _params_of_updates(updates: PyTree, params: PyTree) -> PyTree:
 
 
 def _check_number(name: str, value: ScalarOrSchedule, *, positive: bool = False) -> None:
-    checks.number(name, value, positive=positive)
+    checks.number(name, value, positive=positive, schedule=True)
     if not callable(value) and jnp.ndim(value) != 0:
         raise ValueError(f"{name} must be one number, got an array of shape {jnp.shape(value)}; pass a float.")
 
@@ -459,3 +459,4 @@ def _check_gradient(updates: PyTree) -> None:
 
 
 __all__ = ["langevin", "saga", "sarah", "sledge", "storm", "svrg"]
+__dir__ = __all__.copy

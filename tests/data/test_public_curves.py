@@ -31,9 +31,9 @@ $$$$
 
 
 def test_examples_in_docstrings():
-    found = doctest.testmod(data)
-    assert found.attempted >= 2
-    assert found.failed == 0
+    outcome = doctest.testmod(data)
+    assert outcome.attempted >= 2
+    assert outcome.failed == 0
 
 
 def test_molecules_lose_hydrogen_and_keep_bonds():

@@ -48,14 +48,14 @@ def path(tmp_path):
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "uint32", "float16", "float32", "<i8", "<f8"])
 def test_what_is_written_is_read_bit_for_bit(path, dtype, row_shape):
     bits = np.random.default_rng(1).integers(0, 2, (37, *row_shape)) * np.random.default_rng(2).normal(size=row_shape)
-    given = (bits * 100).astype(dtype)
-    rows = write_rows(path, {"x": given}, dtype=None)
-    assert rows.numpy("x").dtype == given.dtype
-    np.testing.assert_array_equal(rows.numpy("x"), given)
-    assert np.load(path / "x.npy").tobytes() == given.tobytes()
-    if given.itemsize < 8:
-        assert rows["x"].dtype == given.dtype
-        np.testing.assert_array_equal(rows["x"], given)
+    values = (bits * 100).astype(dtype)
+    rows = write_rows(path, {"x": values}, dtype=None)
+    assert rows.numpy("x").dtype == values.dtype
+    np.testing.assert_array_equal(rows.numpy("x"), values)
+    assert np.load(path / "x.npy").tobytes() == values.tobytes()
+    if values.itemsize < 8:
+        assert rows["x"].dtype == values.dtype
+        np.testing.assert_array_equal(rows["x"], values)
 
 
 def test_any_layout_and_byte_order_is_stored_as_plain_rows(path):
@@ -169,13 +169,13 @@ def test_pickled_rows_carry_the_path_and_not_the_rows(path):
 
 
 @linux_only
-@pytest.mark.parametrize(("access", "told"), [("mixed", False), ("random", True)])
-def test_the_system_is_told_of_random_access_and_no_copy_forgets_it(path, access, told):
+@pytest.mark.parametrize(("access", "advised"), [("mixed", False), ("random", True)])
+def test_the_system_is_told_of_random_access_and_no_copy_forgets_it(path, access, advised):
     write_rows(path, table())
     rows = pickle.loads(pickle.dumps(open_rows(path, access=access)))
     assert rows.access == access
     for name in rows:
-        assert ("rr" in flags_of(rows[name].unsafe_buffer_pointer())) == told
+        assert ("rr" in flags_of(rows[name].unsafe_buffer_pointer())) == advised
     np.testing.assert_array_equal(rows["inputs"], table()["inputs"])
     with pytest.raises(ValueError, match="access must be 'mixed' or 'random', got 'batches'"):
         open_rows(path, access="batches")

@@ -66,11 +66,11 @@ def test_orphans_are_found_when_the_member_itself_is_gone(family, tmp_path):
 
 
 def test_one_program_is_ended_with_its_children_and_the_others_go_on(family, tmp_path):
-    gone, stays = start(family, ORPHANS, tmp_path, "gone"), start(family, DEAF, tmp_path, "stays")
-    family.kill(gone)
-    family.kill(gone)  # once more: nothing happens
-    assert (gone.exit_code, stays.exit_code) == (-signal.SIGKILL, None)
-    assert stays.popen.pid in family.processes()
+    ended, running = start(family, ORPHANS, tmp_path, "gone"), start(family, DEAF, tmp_path, "stays")
+    family.kill(ended)
+    family.kill(ended)  # once more: nothing happens
+    assert (ended.exit_code, running.exit_code) == (-signal.SIGKILL, None)
+    assert running.popen.pid in family.processes()
     assert len(family.processes()) == 1
 
 

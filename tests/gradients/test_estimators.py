@@ -79,11 +79,11 @@ def test_estimates_are_unbiased_with_xi_times_the_variance_of_the_components(mak
     estimator = make(B, replace=replace) if plain else make(B, PERIOD, replace=replace)
     points = here, before, ((before - rows) ** 3).mean(axis=0)
     estimates, used = drawn(estimator, problem, *(jnp.asarray(x, jnp.float32) for x in points))
-    each = (here - rows) ** 3 if plain else (here - rows) ** 3 - (before - rows) ** 3
+    components = (here - rows) ** 3 if plain else (here - rows) ** 3 - (before - rows) ** 3
     mean = ((here - rows) ** 3).mean(axis=0)
     xi, other = (moments.batch_variance_factor(N, B, replace=r) for r in (replace, not replace))
     assert_mean(estimates, mean)
-    assert_mean((estimates - mean) ** 2, xi * each.var(axis=0), wrong=other * each.var(axis=0))
+    assert_mean((estimates - mean) ** 2, xi * components.var(axis=0), wrong=other * components.var(axis=0))
     assert used.tolist() == [B if plain else 2 * B]
 
 

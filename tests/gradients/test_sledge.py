@@ -195,9 +195,9 @@ def drift(resync, num_steps=20_000):
 
 def test_rounding_does_not_pile_up():
     """20,000 steps in float32; without a pass over the table now and then it does, ten times as far and more."""
-    kept, lost = drift("auto"), drift(10**6)
-    assert kept < 1e-5
-    assert lost > 10 * kept
+    resynchronised, drifted = drift("auto"), drift(10**6)
+    assert resynchronised < 1e-5
+    assert drifted > 10 * resynchronised
 
 
 # What is compiled.

@@ -71,10 +71,10 @@ def test_a_regularizer_counts_once_and_in_every_client():
 def test_gradients_of_few_clients_average_to_the_whole():
     """Indices are of clients; the mean over all of them is the gradient whatever the weights."""
     federation = Federation.of(loss, clients())
-    each = federation.gradients_at(POSITION, jnp.arange(3, dtype=jnp.int32))
-    assert_close(jax.tree.map(lambda g: g.mean(axis=0), each), federation.gradient(POSITION))
-    some = federation.gradient_at(POSITION, jnp.array([2], jnp.int32))
-    assert_close(some, jax.tree.map(lambda g: 3 * 0.5 * g, federation.client(2).gradient(POSITION)))
+    gradients = federation.gradients_at(POSITION, jnp.arange(3, dtype=jnp.int32))
+    assert_close(jax.tree.map(lambda g: g.mean(axis=0), gradients), federation.gradient(POSITION))
+    estimate = federation.gradient_at(POSITION, jnp.array([2], jnp.int32))
+    assert_close(estimate, jax.tree.map(lambda g: 3 * 0.5 * g, federation.client(2).gradient(POSITION)))
 
 
 def test_estimators_take_clients_as_components():
@@ -132,3 +132,8 @@ ROWS = np.zeros((2, 3, 4), np.float32)
 def test_what_is_no_federation_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_list_of_tables_is_not_taken_for_columns():
+    with pytest.raises(TypeError, match=r"data is a list of 2; pass a list of tables, .* to Federation\.of"):
+        Federation(loss, [ROWS, ROWS])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from tests.problems.loss_cases import MARGIN, each, each_margin, each_scalar, examples, maximisers, rows, slopes
+from tests.problems.loss_cases import MARGIN, each_loss, each_margin, each_scalar, examples, maximisers, rows, slopes
 
 
 @each_scalar
@@ -46,7 +46,7 @@ def test_conjugate_of_softmax_is_finite_at_vertices_and_infinite_off_the_simplex
     np.testing.assert_array_equal(rows("softmax", "fenchel_young")(dual, dual, y)[1:], [np.inf, np.inf])
 
 
-@each
+@each_loss
 def test_derivatives_and_their_averages_are_feasible_in_float32(name):
     z, _, y = examples(name, np.float32)
     duals = rows(name, "derivative")(z, y)
@@ -56,7 +56,7 @@ def test_derivatives_and_their_averages_are_feasible_in_float32(name):
     assert np.all(rows(name, "in_domain")(running, y))
 
 
-@each
+@each_loss
 def test_projection_keeps_feasible_duals_and_repairs_the_others(name):
     z, dual, y = examples(name, np.float32)
     np.testing.assert_allclose(rows(name, "project")(dual, y), dual, atol=3e-7)

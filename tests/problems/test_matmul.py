@@ -174,9 +174,11 @@ def test_matrix_units_compute_every_product_of_a_gradient(name):
         traced = jax.jit(lambda x: quantities(risk, x)).trace(cloud)
     for platform, algorithm in (("cuda", "bf16"), ("cpu", None)):
         text = traced.lower(lowering_platforms=(platform,)).as_text()
-        asked = [re.search("lhs_precision_type = (\\w+)", line) for line in text.splitlines() if "dot_general" in line]
-        assert len(asked) >= 5
-        assert {actual and actual[1] for actual in asked} == {algorithm}
+        precisions = [
+            re.search("lhs_precision_type = (\\w+)", line) for line in text.splitlines() if "dot_general" in line
+        ]
+        assert len(precisions) >= 5
+        assert {actual and actual[1] for actual in precisions} == {algorithm}
 
 
 @pytest.mark.parametrize("setting", [None, "float32", "tensorfloat32"])

@@ -110,8 +110,8 @@ def test_what_was_saved_before_stays_readable(monkeypatch, tmp_path):
 
 
 def test_callbacks_see_nothing_non_finite():
-    seen = []
-    callbacks = [lambda trace, state: seen.append(float(state.position[0]))]
+    positions = []
+    callbacks = [lambda trace, state: positions.append(float(state.position[0]))]
     error = broken(callbacks=callbacks, callback_every=1)
-    assert len(seen) == error.step - 1
-    assert jax.tree.all(jax.tree.map(np.isfinite, seen))
+    assert len(positions) == error.step - 1
+    assert jax.tree.all(jax.tree.map(np.isfinite, positions))

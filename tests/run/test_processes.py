@@ -52,8 +52,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("several")
     alone(several.HALF, checkpoint=folder / "of one")
     processes = started(2, folder)
-    said = ended(processes)
-    assert [process.returncode for process in processes] == [0, 0], said
+    output = ended(processes)
+    assert [process.returncode for process in processes] == [0, 0], output
     return folder
 
 
@@ -121,10 +121,10 @@ def test_what_two_processes_saved_one_goes_on_from(folder, one):
 @pytest.mark.parametrize(("fault", "code"), [("killed", -9), ("mistaken", 1)])
 def test_where_one_process_ends_all_end_and_say_why(tmp_path, fault, code):
     processes = started(2, tmp_path, fault)
-    left, gone = ended(processes)
+    left, died = ended(processes)
     assert [process.returncode for process in processes] == [1, code]
     assert "Process 0 of 2: another process of this run has ended" in left
     assert "resume=True" in left
     assert "Traceback" not in left
     if fault == "mistaken":
-        assert "a mistake of process 1 alone" in gone
+        assert "a mistake of process 1 alone" in died

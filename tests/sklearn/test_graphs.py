@@ -140,15 +140,15 @@ def test_principal_axes_by_either_matrix(n, depth):
 
 def test_the_order_of_nodes_and_edges_changes_nothing():
     rng = np.random.default_rng(1)
-    graphs, turned = molecules(), []
+    graphs, relabelled = molecules(), []
     for edges, labels in graphs:
         order = rng.permutation(len(labels))
         places = np.argsort(order)
         links = [(int(places[j]), int(places[i]), mark) for i, j, mark in edges]
-        turned.append((links[::-1], [labels[k] for k in order]))
+        relabelled.append((links[::-1], [labels[k] for k in order]))
     encoder = GraphFeatures(wl_depth=2, edge_labels="bond").fit(graphs)
-    np.testing.assert_allclose(encoder.transform(turned), encoder.transform(graphs), atol=1e-9)
-    np.testing.assert_allclose(clone(encoder).fit_transform(turned), encoder.transform(graphs), atol=1e-7)
+    np.testing.assert_allclose(encoder.transform(relabelled), encoder.transform(graphs), atol=1e-9)
+    np.testing.assert_allclose(clone(encoder).fit_transform(relabelled), encoder.transform(graphs), atol=1e-7)
 
 
 def test_all_forms_of_a_graph_are_the_same():

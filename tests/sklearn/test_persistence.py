@@ -31,8 +31,8 @@ def test_a_loaded_regressor_predicts_the_same(file):
 @pytest.mark.parametrize("labels", [np.array(["a", "bb", "c"]), np.array([3, 1, 2]), np.array([1.0, 2.0, 4.0])])
 def test_labels_keep_their_kind(tmp_path, labels):
     X, y = iris()
-    given = labels[np.searchsorted(np.unique(y), y)]
-    model = fitted_classifier().__class__(**CLASSES).fit(X[:100], given[:100])
+    targets = labels[np.searchsorted(np.unique(y), y)]
+    model = fitted_classifier().__class__(**CLASSES).fit(X[:100], targets[:100])
     model.save(tmp_path / "m")
     np.testing.assert_array_equal(load(tmp_path / "m").predict(X), model.predict(X))
     assert load(tmp_path / "m").predict(X).dtype == model.predict(X).dtype

@@ -46,9 +46,9 @@ def test_synthesis_is_evaluation_on_the_grid(case):
 def test_the_functions_are_those_of_the_formula(case):
     x = coefficients_of(case.basis)
     expected = x @ case.functions(case.points).T
-    found = case.basis.at(jnp.asarray(x, jnp.float32), case.points)
-    assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found, expected, atol=3e-5)
+    values = case.basis.at(jnp.asarray(x, jnp.float32), case.points)
+    assert values.dtype == jnp.float32
+    np.testing.assert_allclose(values, expected, atol=3e-5)
     with jax.enable_x64():
         np.testing.assert_allclose(case.basis.at(jnp.asarray(x), case.points), expected, atol=1e-9)
 

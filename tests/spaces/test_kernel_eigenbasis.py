@@ -37,8 +37,8 @@ def test_functions_elsewhere_are_the_projection_of_the_kernel():
     basis = spaces.KernelEigenbasis(kernel, POINTS)
     across = kernel(NEW, POINTS)
     with jax.enable_x64():
-        found = spaces.GaussianPrior(basis, basis.eigenvalues).covariance(NEW)
-    np.testing.assert_allclose(found, across @ np.linalg.solve(kernel(POINTS), across.T), atol=1e-8)
+        covariance = spaces.GaussianPrior(basis, basis.eigenvalues).covariance(NEW)
+    np.testing.assert_allclose(covariance, across @ np.linalg.solve(kernel(POINTS), across.T), atol=1e-8)
 
 
 def test_eigenvalues_are_those_of_kernel_pca():

@@ -146,3 +146,7 @@ def _filled(parts: list[list[np.ndarray]], name: str, value: Any) -> Parts:
 
 def _sorted(parts: Sequence[np.ndarray]) -> Parts:
     return [np.sort(part) for part in parts]
+
+
+__all__ = ["by_concentration", "dirichlet", "evenly", "shards", "stack"]
+__dir__ = __all__.copy

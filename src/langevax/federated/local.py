@@ -102,7 +102,7 @@ class LocalSARAH(Exchange):
 
         def advance(w: PyTree, v: PyTree, key: Key[Array, ""]) -> PyTree:
             w = descent_step(w, v, h)
-            return w if self.radius is None else trees.add(w, trees.ball_like(key, w, self.radius))
+            return w if self.radius is None else trees.add(w, trees.ball_like(w, self.radius, key=key))
 
         def one(carry: tuple[PyTree, PyTree, PyTree], key: Key[Array, ""]) -> tuple[Any, None]:
             previous, w, v = carry

@@ -50,13 +50,11 @@ class Federated(Algorithm):
     def __check_init__(self) -> None:
         """Check the fields that methods share, where a method has them."""
         for name in ("step_size", "server_step_size"):
-            checks.number(name, getattr(self, name, 1.0), positive=True)
+            checks.number(name, getattr(self, name, 1.0), positive=True, schedule=True)
         checks.positive_int("num_local_steps", getattr(self, "num_local_steps", 1))
         for name in ("batch_size", "clients_per_round"):
             if (value := getattr(self, name, None)) is not None:
                 checks.positive_int(name, value)
-        if callable(self.dropout):
-            raise TypeError(f"dropout must be a number, got {self.dropout!r}; pass a probability in [0, 1).")
         checks.number("dropout", self.dropout)
         if checks.is_concrete(self.dropout) and float(self.dropout) >= 1:
             raise ValueError(

@@ -186,12 +186,11 @@ def check_options(
         raise TypeError(
             f"gradient must be one of langevax.gradients or 'auto', got {gradient!r}; fun is differentiated by JAX."
         )
-    if not (isinstance(spread, str) and spread == "auto"):
-        checks.number("spread", np.asarray(spread) if isinstance(spread, list | tuple) else spread)
+    checks.number("spread", np.asarray(spread) if isinstance(spread, list | tuple) else spread, auto=True)
 
 
 def _check_one_number(name: str, value: object, positive: bool) -> None:
-    checks.number(name, value, positive=positive)
+    checks.number(name, value, positive=positive, schedule=True, auto=True)
     if isinstance(value, np.ndarray | jax.Array) and value.ndim:
         raise ValueError(f"{name} must be one number, got an array of shape {value.shape}; pass a float.")
 
@@ -230,6 +229,6 @@ def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None"
             answer = callback(intermediate_result=state) if by_name else callback(state.x)  # pyright: ignore
         except StopIteration:
             return True
-        return isinstance(answer, bool | np.bool_) and bool(answer)
+        return checks.stops("callback", answer)
 
     return stops

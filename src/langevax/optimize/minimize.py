@@ -279,7 +279,7 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
 
 
 def _message(search: Search, step_size: float, best: Minimum, reached: bool, grouping: Grouping | None) -> str:
-    """Say how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
+    """Return how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
     sentences = [f"Finished all {search.num_steps} steps."]
     if search.stopped:
         sentences = [f"Stopped by the callback after step {search.steps} of {search.num_steps}."]
@@ -298,6 +298,6 @@ def _message(search: Search, step_size: float, best: Minimum, reached: bool, gro
         )
     if grouping is None:
         sentences.append("The chains are not polished; polish=True descends from their ends and tells basins apart.")
-    else:
+    elif reached:  # ends that are no minima have no basins
         sentences.append(minima.agreement(grouping, len(search.starts)))
     return " ".join(sentences)

@@ -92,6 +92,11 @@ class Federation(Problem):
     ):
         if not callable(loss):
             raise TypeError(f"loss must be a function loss(position, example) -> scalar, got {loss!r}.")
+        if isinstance(data, list):
+            raise TypeError(
+                f"data is a list of {len(data)}; pass a list of tables, one for each client, to Federation.of, and "
+                "columns of shape (clients, rows, ...) as a tuple."
+            )
         checks.positive_int("block_size", block_size)
         stacked = tree_as_rows("data", data)
         num_clients, max_rows = _two_axes(stacked)

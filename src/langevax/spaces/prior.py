@@ -81,7 +81,7 @@ class GaussianPrior(eqx.Module):
 
     def sample(self, shape: tuple[int, ...] = (), *, key: Key[Array, ""]) -> Coefficients:
         """Draw independent coefficients."""
-        draws = trees.normal(key, (*shape, self.num_modes), self.eigenvalues.dtype)
+        draws = trees.normal((*shape, self.num_modes), self.eigenvalues.dtype, key=key)
         return jnp.sqrt(self.eigenvalues) * draws
 
     def norm(self, coefficients: Coefficients) -> Float[Array, "*batch"]:

@@ -62,8 +62,8 @@ class Conic(Algorithm):
     gradient: GradientEstimator = Full()
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True)
-        checks.number("direction_step_size", self.direction_step_size, positive=True)
+        checks.number("step_size", self.step_size, positive=True, schedule=True)
+        checks.number("direction_step_size", self.direction_step_size, positive=True, schedule=True)
         checks.number("penalty", self.penalty)
 
     def check(self, problem: Problem) -> None:

@@ -196,8 +196,7 @@ class Converge(eqx.Module):
     tolerance: float = 0.0
 
     def __check_init__(self) -> None:
-        if self.step_size != "auto":
-            checks.number("step_size", self.step_size, positive=True)
+        checks.number("step_size", self.step_size, positive=True, auto=True)
         checks.positive_int("num_steps", self.num_steps, minimum=0)
         checks.number("ridge", self.ridge)
         checks.number("tolerance", self.tolerance)
