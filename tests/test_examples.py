@@ -100,7 +100,7 @@ def test_each_script_is_tested():
 
 @pytest.mark.usefixtures("compiled_as_is_quickest")
 @pytest.mark.parametrize("name", sorted(SHOWN))
-def test_a_script_shows_what_it_is_there_to_show(name, monkeypatch, tmp_path, capsys):
+def test_a_script_shows_its_expected_results(name, monkeypatch, tmp_path, capsys):
     with jax.numpy_dtype_promotion("standard"):
         module = script(name, monkeypatch)
         if name == "molecules":

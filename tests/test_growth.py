@@ -28,7 +28,7 @@ def test_the_error_of_an_exponent_is_that_of_its_repeats():
     assert grown.error == pytest.approx(0.1 / np.sqrt(3))
 
 
-def test_what_a_run_costs_at_all_is_no_part_of_a_step():
+def test_the_fixed_cost_of_a_run_is_not_part_of_a_step():
     assert growth.differences(lambda steps: 5.0 + 0.25 * steps, 8, repeats=3) == [0.25, 0.25, 0.25]
 
 
@@ -113,7 +113,7 @@ def test_latency_and_bandwidth_of_made_up_sums():
     assert cluster.line(sums) == pytest.approx((2e-3, 5e8))
 
 
-def test_what_a_program_asks_for_is_counted_without_memory_for_it():
+def test_the_memory_of_a_program_is_counted_without_allocating_it():
     rows = 10**10 // 84  # 10 GB of rows and targets
     before = largest.memory()["VmHWM"]
     need = largest.memory_need(lambda draw: largest.mfld(rows, 10, draw))

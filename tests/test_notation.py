@@ -105,6 +105,6 @@ def test_every_name_of_the_design_is_in_a_table():
         ("| η | `step_size` | `Langevin` | | default `0.1` |", "not 0.1"),
     ],
 )
-def test_what_is_wrong_in_a_row_is_named(row, fault):
+def test_a_wrong_row_is_named(row, fault):
     (sentence,) = faults("| symbol | keyword | owner | scale and unit | default |\n|---|---|---|---|---|\n" + row)
     assert fault in sentence

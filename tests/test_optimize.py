@@ -67,7 +67,7 @@ def bad_starts(key):
 
 
 def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_above_the_minimum():
-    """E F = F* + sum of (T / 2) / (1 - h c / 2), exactly, over 4,000 chains; twice the temperature is told apart."""
+    """E F = F* + sum of (T / 2) / (1 - h c / 2), exactly, over 4,000 chains; twice the temperature is distinguished."""
     temperature, h = 0.4, 0.1
     result = minimize(
         quadratic,
@@ -130,7 +130,7 @@ def test_schedules_and_the_temperature_to_start_from():
 
 
 def test_the_temperature_falls_as_the_schedule_says():
-    """By 1000 unless told; as a pair says; logarithmically; or as optax has it."""
+    """By 1000 by default, to the end of a pair, logarithmically, or by a schedule of optax."""
     end = {}
     for name, options in {
         "default": {"temperature": 2.0},
@@ -399,7 +399,7 @@ def test_chains_that_diverge_begin_again_with_half_the_step():
     assert len(result.history["nit"]) == 100
 
 
-def test_a_step_size_that_was_given_is_kept():
+def test_a_step_size_of_the_user_is_not_halved():
     """Chains that diverge with it end the run; the best place until then is polished, and success is False."""
     result = minimize(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
     assert (result.success, result.status, result.step_size) == (False, 1, 1.9)
@@ -408,7 +408,7 @@ def test_a_step_size_that_was_given_is_kept():
 
 
 @pytest.mark.parametrize(("fun", "words"), [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")])
-def test_what_is_no_minimum_is_no_success(fun, words):
+def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
     result = minimize(fun, jnp.ones(2), **QUICK)
     assert (result.success, result.status) == (False, 2)
     assert "Polishing reached no minimum: the gradient at x has norm 1.41" in result.message
@@ -631,7 +631,7 @@ REFUSED = {
         ValueError,
         "batch_size is 3 but the problem has 1",
     ),
-    "a callback that is none": (
+    "a callback that is not a function": (
         refused(callback=3),
         TypeError,
         "callback must be a function callback(intermediate_result)",

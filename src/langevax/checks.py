@@ -4,9 +4,10 @@ They read only concrete values; inside a traced function the same objects are re
 """
 
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +52,13 @@ def number(name: str, value: object, *, positive: bool = False, schedule: bool =
     if not good.all():
         worst = values[~good].flat[0]
         raise ValueError(f"{name} must be finite and {bound}, got {worst}; pass a number {bound}.")
+
+
+def one_number(name: str, value: object, *, positive: bool = False, auto: bool = False) -> None:
+    """Raise unless `value` is one number, as in `number`, or a schedule; `auto` allows the word "auto" as well."""
+    number(name, value, positive=positive, schedule=True, auto=auto)
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim:
+        raise ValueError(f"{name} must be one number, got an array of shape {value.shape}; pass a float.")
 
 
 def _is_real(value: object) -> bool:
@@ -153,6 +161,33 @@ def _sum_is_finite(leaf: jax.Array | np.ndarray) -> bool:
         return bool(jnp.isfinite(jnp.sum(leaf)))
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.sum(np.asarray(leaf))))
+
+
+def arrays(name: str, tree: PyTree) -> PyTree:
+    """Return numbers and arrays as arrays that keep their dtype among others; raise where a leaf is neither."""
+
+    def as_array(path: tuple[Any, ...], leaf: object) -> jax.Array:
+        if not eqx.is_array_like(leaf):
+            label = f"{name}{jax.tree_util.keystr(path)}"
+            raise TypeError(f"{label} must be an array, got {leaf!r}; pass a pytree of floating arrays.")
+        array = jnp.asarray(leaf)
+        return jnp.asarray(array, array.dtype)  # an explicit dtype makes it strongly typed
+
+    return jax.tree.map_with_path(as_array, tree)
+
+
+def position(name: str, tree: PyTree) -> None:
+    """Raise unless the arrays of a position are floating and finite, and hold at least one number each."""
+    leaves = jax.tree.leaves_with_path(tree)
+    if not leaves:
+        raise ValueError(f"{name} holds no array, got {tree!r}; pass a pytree of floating arrays.")
+    for path, leaf in leaves:
+        label = f"{name}{jax.tree_util.keystr(path)}"
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance {name}.astype(float).")
+        if leaf.size == 0:
+            raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
+    finite(name, tree, remedy="start from finite numbers")
 
 
 def integers_fit(name: str, array: object) -> None:

@@ -134,8 +134,8 @@ def langevin(
         >>> print(f"{draws.std():.2f}")
         0.10
     """
-    _check_number("step_size", step_size, positive=True)
-    _check_number("temperature", temperature)
+    checks.one_number("step_size", step_size, positive=True)
+    checks.one_number("temperature", temperature)
     checks.typed_key(key)
     checks.numbers("precision", precision)
     has_precision = not (isinstance(precision, int | float) and precision == 0)
@@ -439,12 +439,6 @@ def _wide(leaf: ArrayLike) -> jax.ShapeDtypeStruct:
 def _params_of_updates(updates: PyTree, params: PyTree) -> PyTree:
     """`params`, None where `updates` has None."""
     return jax.tree.map(lambda g, x: None if g is None else x, updates, params, is_leaf=lambda leaf: leaf is None)
-
-
-def _check_number(name: str, value: ScalarOrSchedule, *, positive: bool = False) -> None:
-    checks.number(name, value, positive=positive, schedule=True)
-    if not callable(value) and jnp.ndim(value) != 0:
-        raise ValueError(f"{name} must be one number, got an array of shape {jnp.shape(value)}; pass a float.")
 
 
 def _check_gradient(updates: PyTree) -> None:

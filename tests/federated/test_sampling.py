@@ -71,7 +71,7 @@ def test_systematic_draws_of_equal_weights_are_uniform_too():
 
 
 @pytest.mark.parametrize("clients_per_round", [None, 6])
-def test_all_clients_are_asked_in_order_with_their_weights(clients_per_round):
+def test_all_clients_are_selected_in_order_with_their_weights(clients_per_round):
     weights = jnp.asarray(ROWS / ROWS.sum(), jnp.float32)
     ids, shares = sampling.draw(jax.random.key(0), Clients(weights, jnp.asarray(ROWS), False), clients_per_round)
     assert ids is None

@@ -122,10 +122,10 @@ time.sleep(600)
 
 
 def test_a_program_that_ends_or_takes_too_long_is_reported_with_its_log(family, tmp_path):
-    code = "print('no room'); print('\\x1b[91mERROR\\x1b[0m: port taken'); raise SystemExit(3)"
+    code = "print('disk full'); print('\\x1b[91mERROR\\x1b[0m: port taken'); raise SystemExit(3)"
     member = family.start("The server", [sys.executable, "-c", code], dict(os.environ), tmp_path / "s.log")
     with pytest.raises(
-        EngineError, match=r"(?s)The server ended with exit code 3 before it was ready.*no room\nERROR: port"
+        EngineError, match=r"(?s)The server ended with exit code 3 before it was ready.*disk full\nERROR: port"
     ):
         member.wait_for(lambda: False, 60, "ready")
     slow = start(family, DEAF, tmp_path, "The clock")

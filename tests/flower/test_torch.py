@@ -49,7 +49,7 @@ def close(actual, expected, tolerance=2e-6):
 
 
 @pytest.mark.parametrize("tensors", [False, True])
-def test_a_module_says_what_the_same_network_in_jax_says(tensors):
+def test_a_module_equals_the_same_network_in_jax(tensors):
     inputs, targets = rows()
     arguments = (torch.tensor(inputs), torch.tensor(targets)) if tensors else (inputs, targets)
     module = network()
@@ -284,7 +284,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", list(REFUSED))
-def test_what_is_refused_and_in_which_words(name):
+def test_mistakes_are_refused_in_these_words(name):
     make, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         make()

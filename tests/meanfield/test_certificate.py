@@ -178,7 +178,7 @@ def _certificates(share, runs):
     return [certify(risk_of("squared"), dual, TEMPERATURE, key=key, num_replicates=runs, **options) for key in keys]
 
 
-def test_a_false_certificate_is_seen_through():
+def test_a_false_certificate_is_detected():
     """At g = -y/2 a chain that is stuck says 1e-7; fresh runs from the prior give the gap of quadrature."""
     dual = -TARGETS["logistic"] / 2
     _, gap, _ = exact("logistic", dual)
@@ -197,7 +197,7 @@ def test_one_cloud_estimates_the_rise_of_the_bound():
         assert_mean(rises[:, None], sign * expected, slack=0.02 * expected, wrong=-sign * expected)
 
 
-def test_a_gap_that_says_no_more_than_the_prior_is_not_certified():
+def test_a_gap_as_wide_as_that_of_the_prior_is_not_certified():
     """Far from the optimum all ancestors survive, but P(prior) - D is smaller than the gap: the verdict says so."""
     dual = np.float32(-3 * TARGETS["squared"])
     certificate = certify(risk_of("squared"), dual, TEMPERATURE, key=jax.random.key(9), polish=0)
@@ -206,7 +206,7 @@ def test_a_gap_that_says_no_more_than_the_prior_is_not_certified():
     assert "little more than the untrained prior" in certificate.verdict
 
 
-def test_a_gap_that_cannot_be_known_is_not_certified():
+def test_a_gap_that_cannot_be_estimated_is_not_certified():
     """Twenty seeds of a law a hundred times too cold: every one is flagged, in words."""
     rng = np.random.default_rng(3)
     inputs = np.float32(rng.normal(size=(40, 8)))

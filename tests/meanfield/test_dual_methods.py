@@ -181,7 +181,7 @@ def test_a_coordinate_step_never_holds_neurons_times_rows():
     assert max(int(np.prod(shape)) for shape in computed) <= particles * 3 + rows
 
 
-def test_evaluations_count_rows_seen_by_the_cloud():
+def test_evaluations_count_rows_times_the_network():
     assert run(PSDCA(T, num_inner_steps=2, period=4), 9, 50).evaluations == 9 + 2 * (
         3 * N + 1
     )  # the row seen once more
@@ -240,7 +240,7 @@ def test_ascent_without_a_bound_is_refused():
 @pytest.mark.parametrize(
     "algorithm", [PSDCA(T, num_inner_steps=2), PDA(0.1, T, num_inner_steps=2), FictitiousPlay(0.1, T)]
 )
-def test_a_run_that_was_saved_goes_on_bit_for_bit(algorithm, tmp_path):
+def test_a_saved_run_resumes_bit_for_bit(algorithm, tmp_path):
     uninterrupted = run(algorithm, 20, 30).state
     run(algorithm, 11, 30, checkpoint=tmp_path)
     resumed = run(algorithm, 20, 30, checkpoint=tmp_path, resume=True).state

@@ -78,7 +78,7 @@ def test_a_prior_has_a_variance_for_each_coordinate():
 
 
 def test_moves_lead_to_the_gibbs_law_and_leave_it(law):
-    """Five moments of 20,000 particles after 60 moves against quadrature; the law at half the dual is told apart."""
+    """Five moments of 20,000 particles after 60 moves against quadrature; the law at half the dual is distinguished."""
     dual = np.asarray(optimal_dual())
     state, acceptance = law
     grid = tiny.exact("squared")
@@ -128,7 +128,7 @@ def walks():
 
 
 @pytest.mark.parametrize("proposal", ["mala", "pcnl"])
-def test_walks_of_either_kind_know_the_partition_function(walks, proposal):
+def test_walks_of_either_kind_estimate_the_partition_function(walks, proposal):
     """log Z and the outputs of eight walks from the prior against quadrature, at two precisions."""
     grid, dual = tiny.exact("squared"), np.asarray(optimal_dual())
     logs = np.array([float(walk.log_partition) for walk in walks[proposal]])
@@ -254,7 +254,7 @@ def acceptances(risk, dual):
     return flat, jnp.mean(jax.vmap(one)(state.position, jax.random.split(keys[3], 500)))
 
 
-def test_acceptance_does_not_know_the_number_of_modes():
+def test_acceptance_does_not_depend_on_the_number_of_modes():
     """Within 0.05 from 8 to 512 modes, where MALA's falls from above a half to nothing."""
     risks = {num_modes: curves(num_modes) for num_modes in (8, 64, 512)}
     rates = {num_modes: [float(a) for a in acceptances(r, -r.targets / 2)] for num_modes, r in risks.items()}

@@ -21,7 +21,7 @@ KNOWN = {**ALL, **SCALAR, "linear": losses.linear}
 
 each_loss = pytest.mark.parametrize("name", ALL)
 each_scalar_loss = pytest.mark.parametrize("name", SCALAR)
-each_margin = pytest.mark.parametrize("name", MARGIN)
+each_margin_loss = pytest.mark.parametrize("name", MARGIN)
 
 ARGUMENTS = {
     "__call__": ("z", "y"),

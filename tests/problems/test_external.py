@@ -66,7 +66,7 @@ def assert_close(actual, expected, tolerance):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("x64", "tolerance"), [(True, 1e-12), (False, 1e-6)])
 @pytest.mark.parametrize(("count", "block_size"), [(None, 100), (USED, 100), (USED, 3)])
-def test_it_says_what_a_finite_sum_of_the_same_loss_says(compiled, x64, tolerance, count, block_size):
+def test_it_equals_a_finite_sum_of_the_same_loss(compiled, x64, tolerance, count, block_size):
     with jax.enable_x64(x64):
         x, data = position(), rows()
         external = ExternalSum(gradient, data, value, count=count, block_size=block_size)
@@ -276,7 +276,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", list(WRONG))
-def test_results_that_are_no_gradient_are_refused_in_a_sentence(name):
+def test_results_that_are_not_gradients_are_refused(name):
     function, message = WRONG[name]
     problem, x = ExternalSum(function, rows()), position()
     for method in (problem.gradient, lambda x: problem.gradients_at(x, jnp.array([1]))):
@@ -290,13 +290,13 @@ def test_results_that_are_no_gradient_are_refused_in_a_sentence(name):
 
 
 @pytest.mark.parametrize("value", [np.zeros(3), 1, None])
-def test_values_that_are_no_number_are_refused(value):
+def test_values_that_are_not_scalars_are_refused(value):
     problem = ExternalSum(gradient, rows(), lambda x, rows: value)
     with pytest.raises(ValueError, match=r"value returned .* return one floating number, the mean over the rows"):
         problem.value(position())
 
 
-def test_values_nobody_gave_are_asked_for():
+def test_missing_values_are_requested():
     problem = ExternalSum(gradient, rows())
     for method in (problem.value, problem.value_and_gradient, eqx.filter_jit(problem.value)):
         with pytest.raises(ValueError, match=r"gradients only; pass value=function\(position, rows\) -> mean loss"):
@@ -315,12 +315,12 @@ def test_values_nobody_gave_are_asked_for():
         ((gradient, jnp.ones(2), value, 0.0, None, 0), ValueError, "block_size must be at least 1"),
     ],
 )
-def test_arguments_that_are_not_what_they_must_be(arguments, error, message):
+def test_invalid_arguments_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         ExternalSum(*arguments)
 
 
-def test_its_loss_says_that_it_is_not_jax_s():
+def test_its_loss_is_refused_as_not_jax():
     with pytest.raises(TypeError, match="an ExternalSum has no loss in JAX; use its value and gradient"):
         ExternalSum(gradient, rows()).loss(position(), None)
 

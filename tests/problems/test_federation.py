@@ -51,7 +51,7 @@ def test_weighed_by_size_every_row_counts_alike():
     assert_close(Federation.of(loss, clients()).gradient(POSITION), pooled.gradient(POSITION))
 
 
-def test_what_stands_in_the_padding_has_no_effect():
+def test_values_in_the_padding_have_no_effect():
     federation = Federation.of(loss, clients())
     spoiled = [np.array(a) for a in federation.data]
     for array in spoiled:
@@ -68,7 +68,7 @@ def test_a_regularizer_counts_once_and_in_every_client():
         assert_close(other.value(POSITION) - one.value(POSITION), np.sum(POSITION["w"] ** 2))
 
 
-def test_gradients_of_few_clients_average_to_the_whole():
+def test_gradients_of_few_clients_average_to_the_mean_gradient():
     """Indices are of clients; the mean over all of them is the gradient whatever the weights."""
     federation = Federation.of(loss, clients())
     gradients = federation.gradients_at(POSITION, jnp.arange(3, dtype=jnp.int32))
@@ -129,7 +129,7 @@ ROWS = np.zeros((2, 3, 4), np.float32)
     ],
     ids=range(18),
 )
-def test_what_is_no_federation_is_refused(make, message):
+def test_arguments_that_make_no_federation_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 
 from langevax.problems import losses
-from tests.problems.loss_cases import ALL, KNOWN, MARGIN, alone, each_loss, each_scalar, examples, rows, slopes
+from tests.problems.loss_cases import ALL, KNOWN, MARGIN, alone, each_loss, each_scalar_loss, examples, rows, slopes
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -90,7 +90,7 @@ def test_a_traced_width_of_another_precision_follows_the_position():
         np.testing.assert_allclose([gap], rows("hinge", "fenchel_young")(z, dual, y), rtol=1e-5)
 
 
-@each_scalar
+@each_scalar_loss
 def test_integer_targets_serve_where_numbers_do(name):
     z, dual, y = examples(name, np.float32, count=20)
     y = np.where(y > 0, 1, -1).astype(np.int32)

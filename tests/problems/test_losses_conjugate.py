@@ -5,10 +5,19 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from tests.problems.loss_cases import MARGIN, each_loss, each_margin, each_scalar, examples, maximisers, rows, slopes
+from tests.problems.loss_cases import (
+    MARGIN,
+    each_loss,
+    each_margin_loss,
+    each_scalar_loss,
+    examples,
+    maximisers,
+    rows,
+    slopes,
+)
 
 
-@each_scalar
+@each_scalar_loss
 def test_conjugate_is_the_supremum(name):
     y, share = np.array([(y, share) for y in (-1.0, 1.0) for share in (0.03, 0.4, 0.8)]).T
     with jax.enable_x64():
@@ -32,7 +41,7 @@ def test_conjugate_of_softmax_is_the_supremum():
         assert rows("softmax", "conjugate")(dual, y)[0] == pytest.approx(-best.fun, abs=1e-9)
 
 
-@each_margin
+@each_margin_loss
 def test_conjugate_is_finite_on_the_border_and_infinite_outside(name):
     dual, y = np.array([0.0, -1.0, 1e-3, -1.001], np.float32), np.ones(4, np.float32)
     np.testing.assert_array_equal(rows(name, "in_domain")(dual, y), [True, True, False, False])

@@ -9,7 +9,7 @@ from tests.problems.loss_cases import (
     MARGIN,
     alone,
     each_loss,
-    each_scalar,
+    each_scalar_loss,
     examples,
     maximisers,
     rows,
@@ -17,7 +17,7 @@ from tests.problems.loss_cases import (
 )
 
 
-@each_scalar
+@each_scalar_loss
 @pytest.mark.parametrize("c", [0.01, 1.0, 100.0])
 def test_dual_step_is_the_maximiser(name, c):
     (low, high), largest = ((0.0, 1.0), 1e4) if name in MARGIN else ((-50.0, 50.0), 15.0)

@@ -19,9 +19,9 @@ QUIET = [
 ]
 
 OUTSIDE = """[...document.querySelectorAll(".plot")].flatMap((plot) => {
-  const room = plot.getBoundingClientRect();
-  const outside = (box) => box.width && (box.left < room.left - 1 || box.right > room.right + 1
-                                         || box.top < room.top - 1 || box.bottom > room.bottom + 1);
+  const frame = plot.getBoundingClientRect();
+  const outside = (box) => box.width && (box.left < frame.left - 1 || box.right > frame.right + 1
+                                         || box.top < frame.top - 1 || box.bottom > frame.bottom + 1);
   const texts = [...plot.querySelectorAll(".main-svg text")];
   return texts.filter((text) => outside(text.getBoundingClientRect())).map((text) => text.textContent);
 })"""

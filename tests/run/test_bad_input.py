@@ -275,7 +275,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "kind", "words"), REFUSED.values(), ids=REFUSED)
-def test_it_is_refused_with_what_it_is_and_what_to_do(call, kind, words):
+def test_a_mistake_is_refused_with_its_value_and_the_remedy(call, kind, words):
     with pytest.raises(kind) as caught:
         call()
     for word in words:

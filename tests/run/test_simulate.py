@@ -252,7 +252,7 @@ def test_a_start_that_is_a_function_is_drawn_anew_for_each_chain():
     np.testing.assert_allclose(one.position, draw_start(jax.random.fold_in(jax.random.key(0), 2**32 - 2)), rtol=1e-6)
 
 
-def test_a_result_is_a_start_and_its_chains_go_on(undisturbed):
+def test_chains_continue_from_a_result_as_start(undisturbed):
     halved = undisturbed.map(lambda x: x / 2)
     np.testing.assert_array_equal(halved.position, np.asarray(undisturbed.position) / 2)
     second = simulate(8, start=halved, num_chains=None)

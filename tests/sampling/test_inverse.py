@@ -157,7 +157,7 @@ def test_a_forward_map_of_another_shape_is_named_at_first_use():
         langevax.sample(target, key=KEY)
 
 
-def test_a_target_that_knows_no_start_asks_for_one():
+def test_a_target_without_a_start_needs_one():
     with pytest.raises(ValueError, match="start is missing"):
         langevax.sample(lambda x: -jnp.sum(x**2), key=KEY)
 

@@ -62,7 +62,7 @@ def test_pictures_are_drawn_on_the_axes_given(name):
     plt.close(figure)
 
 
-def test_there_is_no_picture_of_a_choice_that_was_not_made():
+def test_a_choice_that_was_not_made_has_no_figure():
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK, temperature=0.05, scaling="columns").fit(X[:300], y[:300])
     assert model.leave_one_out_ is None

@@ -291,7 +291,7 @@ def test_objects_of_scikit_fda_are_recognised():
     )
 
 
-def test_missing_values_are_interpolated_where_asked_for():
+def test_missing_values_are_interpolated_with_missing_interpolate():
     gaps = waves().copy()
     gaps[0, 40:43] = gaps[3, 0] = np.nan
     encoder = CurveCoefficients(missing="interpolate").fit(waves())

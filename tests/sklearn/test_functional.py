@@ -188,7 +188,7 @@ def test_files_of_components_noise_and_own_times(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "model").predict(pairs), model.predict(pairs))
 
 
-def test_a_basis_of_ones_own_is_refused_before_anything_is_written(tmp_path):
+def test_a_custom_basis_is_refused_before_anything_is_written(tmp_path):
     X, y = waves()
     model = FunctionalMeanFieldRegressor(basis=Own(6), **SMALL | {"num_steps": 64}).fit(X, y)
     with pytest.raises(ValueError, match="basis of your own \\(Own\\)"):
@@ -241,7 +241,7 @@ def test_graph_estimators_keep_scikit_learns_contract(kind):
     np.testing.assert_array_equal(clone(model).fit(graphs, targets).predict(graphs), model.predict(graphs))
 
 
-def test_what_is_said_of_bad_input():
+def test_bad_input_is_refused_in_words():
     X, y = waves()
     regressor = FunctionalMeanFieldRegressor(**SMALL)
     cases = [

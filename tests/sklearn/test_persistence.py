@@ -68,7 +68,7 @@ def test_truncated_missing_and_foreign_files_are_named(file, tmp_path):
             load(path)
 
 
-def test_a_file_of_another_version_says_which(file, tmp_path):
+def test_a_file_of_another_version_is_refused_with_its_version(file, tmp_path):
     header, arrays = read(file)
     save_file(arrays, tmp_path / "later", {KEY: json.dumps(header | {"format": 99, "version": "9.9"})})
     with pytest.raises(ModelError, match=r"format 99, written by langevax 9\.9"):
@@ -83,7 +83,7 @@ def test_a_file_of_the_first_format_is_refused(file, tmp_path):
         load(tmp_path / "old")
 
 
-def test_what_was_saved_before_stays_when_writing_fails(file, monkeypatch):
+def test_earlier_saves_stay_when_writing_fails(file, monkeypatch):
     before = file.read_bytes()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
     with pytest.raises(OSError, match="full"):

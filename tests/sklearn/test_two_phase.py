@@ -77,7 +77,7 @@ def test_a_teacher_is_found_in_the_users_units():
         fitted_teacher().match((np.ones(2), np.ones((2, 2))))
 
 
-def test_what_was_recorded_belongs_together():
+def test_records_of_a_fit_agree_with_one_another():
     model = fitted_teacher()
     assert model.history_["loss"].shape == (6, len(model.history_["steps"]))
     np.testing.assert_allclose(model.history_["loss"][:, -1], model.restart_losses_, rtol=1e-3)

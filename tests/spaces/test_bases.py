@@ -110,13 +110,13 @@ def test_wrong_shapes_are_named(case):
 
 @every_basis
 @pytest.mark.parametrize("num_modes", [0, 2.5, True])
-def test_numbers_of_modes_that_are_none_are_refused(case, num_modes):
+def test_invalid_numbers_of_modes_are_refused(case, num_modes):
     with pytest.raises((ValueError, TypeError), match="num_modes"):
         case.basis.with_modes(num_modes)
 
 
 @every_basis
-def test_a_basis_goes_through_programs_and_is_traced_once(case):
+def test_a_basis_passes_through_jit_and_is_traced_once(case):
     traces = []
 
     @eqx.filter_jit

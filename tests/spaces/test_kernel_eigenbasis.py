@@ -136,7 +136,7 @@ def test_inside_a_program_it_is_not_evaluated():
         (lambda X, Z: np.zeros((len(X), len(Z))), "must be positive"),
     ],
 )
-def test_what_is_no_covariance_is_refused(kernel, message):
+def test_matrices_that_are_not_covariances_are_refused(kernel, message):
     with pytest.raises(ValueError, match=message):
         spaces.KernelEigenbasis(kernel, POINTS)
 

@@ -179,7 +179,9 @@ def cost(
     selected = answered.shape[0]
     most = selected * (num_bytes(message) + num_bytes(reply))
     if most > MAX_BYTES:
-        raise ValueError(f"one exchange moves {most} bytes, more than can be counted ({MAX_BYTES}); ask fewer clients.")
+        raise ValueError(
+            f"one exchange moves {most} bytes, more than can be counted ({MAX_BYTES}); select fewer clients."
+        )
     number = jnp.sum(answered, dtype=jnp.uint32)
     evaluations = jnp.where(answered, jnp.asarray(exchange.evaluations(rows), jnp.uint32), 0)
     vectors_down, vectors_up = num_vectors(message, position), num_vectors(reply, position)

@@ -71,7 +71,7 @@ class ServerLoop:
             raise TypeError(f"algorithm must be a federated method, got {algorithm!r}; see langevax.federated.")
         if float(algorithm.dropout) != 0:
             raise ValueError(
-                f"dropout is {algorithm.dropout}, which simulates clients that drop out; these do so by themselves, "
+                f"dropout is {algorithm.dropout}, which simulates drop-outs, but those of this server are real; "
                 "pass dropout=0."
             )
         self.key = key

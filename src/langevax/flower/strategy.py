@@ -277,7 +277,7 @@ class FederatedStrategy(Strategy):
         if self.checkpoint is not None and checkpoints.exists(self.checkpoint):
             if not self.resume:
                 raise CheckpointError(
-                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True to go on with it, or "
+                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True to continue it, or "
                     "name another folder."
                 )
             saved = checkpoints.load(self.checkpoint, self.identity)

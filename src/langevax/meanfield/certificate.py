@@ -329,7 +329,7 @@ def _doubt(estimate: DualEstimate) -> str | None:
         how = "useless" if estimate.surviving_ancestors < USELESS else "suspicious"
         return f"{estimate.surviving_ancestors:.1%} of the ancestors survived, which makes the gap {how}; {remedy}"
     if estimate.temperatures > MOST_TEMPERATURES:
-        return f"the walk from the prior took {estimate.temperatures} temperatures, too many to be believed; {remedy}"
+        return f"the walk from the prior took {estimate.temperatures} temperatures, too many to be reliable; {remedy}"
     known = estimate.prior_objective - estimate.bound  # min P <= P(prior)
     if estimate.gap > INFORMATIVE * known:
         return f"the gap of {estimate.gap:.2g} says little more than the untrained prior does, {known:.2g}; {remedy}"

@@ -174,7 +174,7 @@ class Federation(Problem):
         """The federation of the others, renumbered and reweighed: for clients that are gone for good.
 
         Start a new phase from the last result with it. A table that keeps the entry of a client which never
-        replies again is wrong for ever.
+        replies again stays wrong.
         """
         gone = sorted({int(i) for i in clients})
         if gone and (gone[0] < 0 or gone[-1] >= self.size):

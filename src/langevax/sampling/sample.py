@@ -74,7 +74,7 @@ def sample(
         start: a position from which to search for a mode; or a function `key -> position` from which each chain starts
             (the pilot from one such draw), for laws with several modes. An inverse problem starts at its prior's mean.
         temperature: "auto" is that of the posterior, 1/n, and 1 for a log density.
-        num_samples: draws of each chain.
+        num_samples, num_chains: draws of each chain, and independent chains; at least 2.
         dynamics: "langevin"; "underdamped", with a smaller bias and shorter paths; "mala", exact, with full gradients;
             "pcnl" and "pcn" (which takes no gradient), exact, for functions with any number of modes.
         gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. "auto" takes
@@ -128,7 +128,7 @@ def sample(
         if not isinstance(target, InverseProblem):
             raise ValueError("start is missing: pass a position from which to search for a mode.")
         start = target.start
-    first = jax.tree.map(jnp.asarray, start(start_key) if callable(start) else start)
+    first = checks.arrays("start", start(start_key) if callable(start) else start)
     _check_start(problem, first)
     by_theorem = isinstance(step_size, str) and step_size == "theorem"
     if by_theorem:
@@ -223,11 +223,7 @@ def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> t
 
 
 def _check_start(problem: Problem, first: PyTree[Array]) -> None:
-    for path, leaf in jax.tree.leaves_with_path(first):
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            label = f"start{jax.tree_util.keystr(path)}"
-            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance start.astype(float).")
-    checks.finite("start", first, remedy="start from finite numbers")
+    checks.position("start", first)
     value = float(problem.potential(first))
     if not np.isfinite(value):
         raise ValueError(f"the log density at start is {-value}; start where it is finite.")

@@ -59,7 +59,7 @@ def test_fitted_classifiers_have_this_error_and_loss(loss):
         assert_mean(samples, expected, slack=0.02 * expected, wrong=1.5 * expected)
 
 
-def test_what_has_no_meaning_is_refused():
+def test_meaningless_arguments_are_refused():
     design, _ = random_design()
     with pytest.raises(ValueError, match="loss is 'exponential'; pass one of logistic, hinge, squared"):
         classify_gaussian_design(design, SAMPLES, RIDGE, "exponential")

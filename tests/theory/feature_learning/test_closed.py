@@ -197,7 +197,7 @@ def test_gradients_are_those_of_finite_differences():
     np.testing.assert_allclose(curvatures[0], (slopes[1::2] - slopes[2::2]) / (2 * h), rtol=1e-6)
 
 
-def test_what_has_no_meaning_is_refused():
+def test_meaningless_arguments_are_refused():
     for name, value in [("ridge", 0.0), ("samples_per_dim", -1.0), ("neurons_per_dim", np.inf), ("noise", -0.1)]:
         arguments = {"samples_per_dim": 3.0, "step_size": 1.0, **SETTING, name: value}
         with pytest.raises(ValueError, match=f"{name} must be finite and >=? 0, got"):

@@ -95,6 +95,6 @@ def test_random_weights_have_the_unified_risk_on_average():
     assert_mean(trains, theory.training_error, slack=0.05 * theory.training_error)
 
 
-def test_what_is_no_direction_is_refused():
+def test_vectors_that_are_not_directions_are_refused():
     with pytest.raises(ValueError, match="gradient_direction must be a direction"):
         errors_given_weights(np.eye(2), np.zeros(2), np.ones(2), 4, 0.1, "erf", "erf", 0.1)

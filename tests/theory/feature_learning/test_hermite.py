@@ -56,12 +56,12 @@ def test_centring_takes_the_mean_away_and_nothing_else():
     assert activation("relu", centred=True) == activation("centred relu")
 
 
-def test_kinks_that_are_not_told_are_noticed():
+def test_kinks_that_are_not_declared_are_detected():
     with pytest.raises(ValueError, match="pass kinks="):
         hermite_coefficients(lambda t: np.maximum(t, 0))
 
 
-def test_what_is_no_activation_is_refused():
+def test_functions_that_are_not_activations_are_refused():
     with pytest.raises(ValueError, match=r"'gelo'.*erf, tanh"):
         hermite_coefficients("gelo")
     with pytest.raises(TypeError, match="elementwise function, got 3"):
@@ -93,7 +93,7 @@ def test_moments_follow_a_kink_that_moves():
     assert float(slope) == pytest.approx((1 + erf(0.4 / np.sqrt(2))) / 2, rel=1e-12)
 
 
-def test_functions_of_numpy_are_told_from_those_of_jax():
+def test_functions_of_numpy_are_distinguished_from_those_of_jax():
     assert is_traceable(activation("relu"))
     assert is_traceable(activation(lambda t: t**3))
     assert not is_traceable(activation(np.tanh))

@@ -41,7 +41,7 @@ def test_a_spectrum_that_decays_is_simulated():
     assert_mean(risks, equivalent.risk, slack=0.02 * equivalent.risk, wrong=1.15 * equivalent.risk)
 
 
-def test_what_has_no_features_is_refused():
+def test_graphs_without_features_are_refused():
     with pytest.raises(ValueError, match="eigenvalues and tail are all 0"):
         random_feature_equivalent(np.zeros(2), np.ones(2), 10, 10, 0.1, 0.1)
     with pytest.raises(ValueError, match="eigenvalues must be finite and >= 0, got -1"):

@@ -111,7 +111,7 @@ def test_gradients_are_those_of_finite_differences():
     np.testing.assert_allclose(curvatures[0], (slopes[1] - slopes[2]) / (2 * h), rtol=1e-5)
 
 
-def test_what_has_no_meaning_is_refused():
+def test_meaningless_arguments_are_refused():
     numbers = {"samples_per_dim": 4.0, "step_size": 1.0, **SETTING}
     with pytest.raises(ValueError, match='"unified" needs num_neurons'):
         errors_one_step(**numbers, method="unified")
