@@ -172,7 +172,7 @@ def client_key(key: Key[Array, ""], client_id: Int[Array, ""]) -> Key[Array, ""]
 def cost(
     exchange: Exchange, position: PyTree, message: Any, reply: Any, answered: Bool[Array, " selected"], rows: Any
 ) -> Info:
-    """What one exchange with clients of so many `rows` costs; a drop-out costs its message.
+    """Return the cost of one exchange with clients of so many `rows`; a drop-out costs its message.
 
     `message` and `reply` are those of one client, or their shapes.
     """

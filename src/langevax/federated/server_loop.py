@@ -114,7 +114,7 @@ class ServerLoop:
         self.num_starts += 1
 
     def progress(self) -> dict[str, Any]:
-        """What a checkpoint holds beside `state`, between rounds."""
+        """Return what a checkpoint holds beside `state`, between rounds."""
         return {
             "step": self.step,
             "number": self.number,

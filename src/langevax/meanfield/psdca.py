@@ -74,7 +74,7 @@ class PSDCAState(NamedTuple):
 
     @property
     def since_refresh(self) -> Float[Array, "..."]:
-        """What the steps since the last refresh add to `log_partition`."""
+        """Return what the steps since the last refresh add to `log_partition`."""
         return self.removed + log_mean_exp(jnp.asarray(self.log_weights))
 
 

@@ -23,7 +23,7 @@ from langevax.problems.problem import Problem
 
 
 class Clients(NamedTuple):
-    """What a server knows of all its clients."""
+    """Weights and sizes of all clients, as a server knows them."""
 
     weights: Float[Array, " clients"]
     """w_i, adding up to 1."""

@@ -52,7 +52,7 @@ class Program:
         return self.popen.poll()
 
     def text(self) -> str:
-        """Its output so far, without colours."""
+        """Return the output so far, without colours."""
         return COLOURS.sub("", self.log.read_bytes()[self._offset :].decode(errors="replace"))
 
     def failure(self, what: str) -> EngineError:
