@@ -26,7 +26,7 @@ def evenly(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
     """Split `num_rows` rows at random into parts of `num_clients` clients, whose sizes differ by at most one.
 
     Returns:
-        The indices of each client's rows, sorted, as do the other splits of this module.
+        A sorted array of row indices for each client, as from the other splits of this module.
     """
     checks.positive_int("num_clients", num_clients)
     checks.positive_int("num_rows", num_rows, minimum=num_clients)

@@ -121,7 +121,7 @@ def test_meaningless_arguments_are_refused():
         errors_one_step(**numbers, readout="uniform")
     with pytest.raises(ValueError, match='"spiked" is for readout="constant", got \'gaussian\''):
         errors_one_step(**numbers, num_neurons=100, method="spiked")
-    with pytest.raises(RuntimeError, match="not found where ridge is 1e-09"):
+    with pytest.raises(RuntimeError, match="no fixed point was found at ridge = 1e-09"):
         errors_one_step(2.0, 2.0, 1e-9, 30.0, "erf", "erf", 0.1, num_neurons=1000)
     with pytest.raises(ValueError, match="student must not jump"):
         errors_one_step(**(numbers | {"student": activation(np.sign, kinks=[0])}), num_neurons=100)
