@@ -92,7 +92,7 @@ def floor(cloud: jax.Array, inputs: jax.Array, targets: jax.Array, key: jax.Arra
         activations = hidden(cloud, inputs)
         dual = (activations.mean(0) - targets) / len(targets)
         gradient = (slopes(activations, dual) @ back(inputs))[:, : cloud.shape[1]]
-        noise = trees.normal(jax.random.fold_in(unrolled(key), step), cloud.shape, cloud.dtype)
+        noise = trees.normal(cloud.shape, cloud.dtype, key=jax.random.fold_in(unrolled(key), step))
         return cloud - STEP_SIZE * gradient + spread(TEMPERATURE) * noise, None
 
     return lax.scan(body, cloud, jnp.arange(steps, dtype=jnp.int32))[0]

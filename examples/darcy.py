@@ -73,31 +73,31 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     less = 10 if quick else 1
     reference = run(target, "pcn", 2000 // less, thinning=100)
     mean, deviation = reference.mean((0, 1)), reference.std((0, 1))
-    found, off = (
+    draws, off = (
         {name: run(target, name, 1000 // less) for name in (("langevin",) if quick else ("langevin", "pcnl"))},
         {},
     )
-    for name, functions in found.items():
+    for name, functions in draws.items():
         error, ratio = np.abs(functions.mean((0, 1)) - mean) / deviation, functions.std((0, 1)) / deviation
         off |= {f"{name}: off": error.mean(), f"{name}: sd": ratio.mean()}
         print(
             f"{name} against pcn: mean off by at most {error.max():.2f} sd, sd {ratio.min():.2f} to {ratio.max():.2f}"
         )
-    low, high = np.quantile(found["langevin"], [0.05, 0.95], axis=(0, 1))
+    low, high = np.quantile(draws["langevin"], [0.05, 0.95], axis=(0, 1))
     truth = true_log_permeability(target.prior.basis.grid)
     inside = np.mean((low < truth) & (truth < high))
     print(f"the 90 % band holds the true log-permeability at {inside:.0%} of places")
     if not quick:
         refined = run(problem(2 * NUM_MODES)[0], "langevin", 1000 // less)
-        change = np.max(np.abs(refined.mean((0, 1)) - found["langevin"].mean((0, 1))) / deviation)
+        change = np.max(np.abs(refined.mean((0, 1)) - draws["langevin"].mean((0, 1))) / deviation)
         print(f"{NUM_MODES} to {2 * NUM_MODES} modes move the mean by at most {change:.2f} sd")
 
     x = target.prior.basis.grid
-    pressures = np.asarray(jax.jit(jax.vmap(pressure))(found["langevin"][:, ::10].reshape(-1, CELLS)))
+    pressures = np.asarray(jax.jit(jax.vmap(pressure))(draws["langevin"][:, ::10].reshape(-1, CELLS)))
     with picture(out / "darcy.png", figsize=(10, 4)) as (left, right):
         colour = theme.OKABE_ITO[0]
         left.fill_between(x, low, high, color=colour, alpha=0.15)
-        left.plot(x, found["langevin"].mean((0, 1)), color=colour)
+        left.plot(x, draws["langevin"].mean((0, 1)), color=colour)
         left.plot(x, true_log_permeability(x), color=theme.INK, linewidth=1.0)
         left.plot(x[::12], mean[::12], color=theme.GREY, marker="x", linestyle="none")
         left.annotate("true", (0.66, -1.95), color=theme.INK)

@@ -73,8 +73,11 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     order = np.argsort(theirs.mean(0)[: len(NAMES)])
     with picture(out / "doctor_visits.png", 1, figsize=(7.5, 4)) as axes:
         svrg, grey = theme.METHODS["SVRG-LD"], (theme.GREY, "x")
-        for found, (colour, marker), shift, label in ((theirs, grey, 0.14, "NUTS"), (ours, svrg, -0.14, "SVRG-LD")):
-            mean, low, high = found.mean(0)[order], *np.quantile(found[:, order], [0.05, 0.95], axis=0)
+        for coefficients, (colour, marker), shift, label in (
+            (theirs, grey, 0.14, "NUTS"),
+            (ours, svrg, -0.14, "SVRG-LD"),
+        ):
+            mean, low, high = coefficients.mean(0)[order], *np.quantile(coefficients[:, order], [0.05, 0.95], axis=0)
             place = np.arange(len(order)) + shift
             axes.errorbar(mean, place, xerr=[mean - low, high - mean], fmt=marker, color=colour, label=label)
         axes.axvline(0, color=theme.INK, linewidth=0.8)

@@ -49,7 +49,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     optimum = float(federation.value(jnp.asarray(central.coef_.T, jnp.float32)))  # of all rows in one place
     print(f"all rows in one place: accuracy {central.score(unseen, true):.3f}")
     exchanges, chains = (100, 3) if quick else (400, 8)
-    curves, found = {}, {}
+    curves, measured = {}, {}
     for name, (method, a_round, _) in METHODS.items():
         result = lx.simulate(
             method,
@@ -69,8 +69,8 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         loss_above = f"{above[:, -1].mean():.2g} ± {above[:, -1].std(ddof=1) / root:.1g} above the optimum"
         score = f"accuracy {accuracy.mean():.3f} ± {accuracy.std(ddof=1) / root:.3f}"
         print(f"{name:<18} {spent}: {loss_above}, {score}")
-        found |= {f"{name}: above": above[:, -1].mean(), f"{name}: accuracy": accuracy.mean()}
-        found[f"{name}: vectors"] = counts["vectors"][-1]
+        measured |= {f"{name}: above": above[:, -1].mean(), f"{name}: accuracy": accuracy.mean()}
+        measured[f"{name}: vectors"] = counts["vectors"][-1]
 
     with picture(out / "federated_digits.png", sharey=True) as both:
         for axes, kind in zip(both, ("exchanges", "vectors"), strict=True):
@@ -84,7 +84,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         both[0].set(ylabel="loss above the optimum", title="Ten clients, a digit each")
         both[1].set_title("The same, by what is sent")
         both[0].legend(loc="lower left")
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in measured.items()}
 
 
 if __name__ == "__main__":

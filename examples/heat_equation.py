@@ -52,9 +52,9 @@ def exact(target, data):
     """Mean and deviation of the first temperature at SHOWN: a Gaussian process seen through a linear map."""
     basis, variances = target.prior.basis, np.asarray(target.prior.eigenvalues, float)
     shown = np.asarray(basis.evaluate(SHOWN), float)
-    seen = np.asarray(basis.evaluate(SENSORS), float) * decay(basis)
+    observed = np.asarray(basis.evaluate(SENSORS), float) * decay(basis)
     mean, covariance = gaussian_process(
-        seen * variances @ seen.T, shown * variances @ seen.T, data, NOISE, shown * variances @ shown.T
+        observed * variances @ observed.T, shown * variances @ observed.T, data, NOISE, shown * variances @ shown.T
     )
     return mean, np.sqrt(np.diag(covariance))
 
@@ -77,12 +77,12 @@ def solve(data, num_modes, num_samples):
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """Draws against the exact posterior, at several numbers of modes."""
     data, sizes = measure(seed=0), (64,) if quick else (64, 128, 4096)
-    found = {num_modes: solve(data, num_modes, 250 if quick else 1000) for num_modes in sizes}
-    (mean, deviation), sampled = found[sizes[0] if quick else 128]
+    posteriors = {num_modes: solve(data, num_modes, 250 if quick else 1000) for num_modes in sizes}
+    (mean, deviation), sampled = posteriors[sizes[0] if quick else 128]
     inside = np.mean(np.abs(first_temperature(SHOWN) - sampled[0]) < 1.645 * sampled[1])
     print(f"the 90 % band holds the first temperature at {inside:.0%} of places")
     if not quick:
-        change = np.max(np.abs(sampled[0] - found[64][1][0]) / deviation)
+        change = np.max(np.abs(sampled[0] - posteriors[64][1][0]) / deviation)
         print(f"64 to 128 modes move the mean by {change:.2f} sd")
     with picture(out / "heat_equation.png", figsize=(10, 4)) as (left, right):
         left.plot(SHOWN, first_temperature(SHOWN), color=theme.INK, linewidth=1.0)
@@ -104,7 +104,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         for num_modes, marker, shade in zip(sizes, "os^", (1, 2, 3), strict=False):
             every = slice(3 * shade, None, 15)
             right.plot(
-                SHOWN[every], found[num_modes][1][1][every], marker=marker, linestyle="none",
+                SHOWN[every], posteriors[num_modes][1][1][every], marker=marker, linestyle="none",
                 color=theme.OKABE_ITO[shade], label=f"{num_modes:,} modes",
             )  # fmt: skip
         right.set(

@@ -29,15 +29,15 @@ def falls(model: GraphMeanFieldRegressor, molecules: list, observed: np.ndarray)
     }
     kinds["counts of elements"] = [i for i, name in enumerate(names) if name.startswith("label")]
     kinds["sizes"] = [i for i in range(len(names)) if not any(i in places for places in kinds.values())]
-    score, found = r2_score(observed, network.predict(columns)), {}
+    score, drops = r2_score(observed, network.predict(columns)), {}
     for kind, places in kinds.items():
         scores = []
         for _ in range(10):
             shuffled = columns.copy()
             shuffled[:, places] = columns[random.permutation(len(columns))][:, places]
             scores.append(r2_score(observed, network.predict(shuffled)))
-        found[kind] = score - float(np.mean(scores))
-    return found
+        drops[kind] = score - float(np.mean(scores))
+    return drops
 
 
 def draw(

@@ -69,7 +69,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     steps = 3_000 if quick else 16_000
     adam = optax.with_extra_args_support(optax.adam(1e-3))
     runs = {"Adam": adam, "posterior": sampler(1.0), "ten times colder": sampler(0.1)}
-    losses, ends, found = {}, {}, {}
+    losses, ends, measured = {}, {}, {}
     for name, optimizer in runs.items():
         drawn = train(optimizer, jnp.asarray(X), jnp.asarray(y), jnp.asarray(unseen), steps)
         if name != "Adam":  # the mean of the later three quarters of the draws so far
@@ -77,14 +77,18 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             last = np.arange(1, len(drawn) + 1)
             alone = float(np.mean(drawn[-1].argmax(1) == true))
             drawn = (sums[last] - sums[last // 4]) / (last - last // 4)[:, None, None]
-            found[f"{name}: accuracy of one draw"] = alone
-        each = -np.log(np.maximum(drawn[:, np.arange(len(true)), true], 1e-30))
-        losses[name], ends[name] = each.mean(1), drawn[-1]
+            measured[f"{name}: accuracy of one draw"] = alone
+        losses_of_draws = -np.log(np.maximum(drawn[:, np.arange(len(true)), true], 1e-30))
+        losses[name], ends[name] = losses_of_draws.mean(1), drawn[-1]
         right, sure = drawn[-1].argmax(1) == true, drawn[-1].max(1)
-        found |= {f"{name}: accuracy": right.mean(), f"{name}: sure": sure.mean(), f"{name}: loss": each[-1].mean()}
+        measured |= {
+            f"{name}: accuracy": right.mean(),
+            f"{name}: sure": sure.mean(),
+            f"{name}: loss": losses_of_draws[-1].mean(),
+        }
         root = np.sqrt(len(true))
         score = f"accuracy {right.mean():.3f} ± {right.std() / root:.3f}, says {sure.mean():.3f}"
-        loss = f"log loss {each[-1].mean():.3f} ± {each[-1].std() / root:.3f}"
+        loss = f"log loss {losses_of_draws[-1].mean():.3f} ± {losses_of_draws[-1].std() / root:.3f}"
         print(f"{name:<17} {score}; {loss}, least on the way {losses[name].min():.3f}")
 
     with picture(out / "network_weights.png") as (left, right):
@@ -105,7 +109,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         right.axline((0.9, 0.9), slope=1, color=theme.INK, linewidth=0.8)
         right.set(xlim=(0.3, 1.02), ylim=(0.3, 1.02), xlabel="how sure it says to be", ylabel="how often it is right")
         right.set_title("Adam is too sure, the draws are not sure enough")
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in measured.items()}
 
 
 if __name__ == "__main__":

@@ -37,25 +37,25 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """Annealed chains, descent from the same starts, and k-means, by how often each finds the best colours."""
     photograph = load_sample_image("flower.jpg") / 255
     pixels = photograph.reshape(-1, 3).astype(np.float32)
-    some = pixels[np.random.default_rng(0).choice(len(pixels), 2000, replace=False)]
-    problem = lx.FiniteSum(squared_distance, some)
-    starts = lambda key: jax.random.choice(key, some, (COLOURS,))  # noqa: E731 - six pixels
+    sample = pixels[np.random.default_rng(0).choice(len(pixels), 2000, replace=False)]
+    problem = lx.FiniteSum(squared_distance, sample)
+    starts = lambda key: jax.random.choice(key, sample, (COLOURS,))  # noqa: E731 - six pixels
     options = {"bounds": [(0, 1)] * (3 * COLOURS), "num_chains": 16 if quick else 32, "progress": False}
     options["key"] = jax.random.key(0)
     options["gradient"] = lx.gradients.SVRG(batch_size=32, period=62)  # a pass over the pixels
     annealed = lx.minimize(problem, starts, num_steps=4_000 if quick else 20_000, temperature=HOT, **options)
     descent = lx.minimize(problem, starts, num_steps=1, temperature=1e-12, **options)
     seeds = range(24 if quick else 64)
-    k_means = [KMeans(COLOURS, n_init=1, tol=0, random_state=seed).fit(some).inertia_ for seed in seeds]
+    k_means = [KMeans(COLOURS, n_init=1, tol=0, random_state=seed).fit(sample).inertia_ for seed in seeds]
     print(annealed.message)
 
     values = {
         "annealed chains": annealed.fun_chains,
         "descent, same starts": descent.fun_chains,
-        "k-means++": np.array(k_means) / len(some),
+        "k-means++": np.array(k_means) / len(sample),
     }
-    best = min(float(found.min()) for found in values.values())
-    shares = {name: share(found, best) for name, found in values.items()}
+    best = min(float(inertias.min()) for inertias in values.values())
+    shares = {name: share(inertias, best) for name, inertias in values.items()}
     for name, (part, error) in shares.items():
         print(f"{name:<22} the best colours in {part:.0%} ± {error:.0%} of {len(values[name])} runs")
 

@@ -53,14 +53,14 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     table = engel.load_pandas().data
     X, y = table[["income"]].to_numpy(), table["foodexp"].to_numpy()
     few = {"num_samples": 100, "random_state": 0} if quick else {"random_state": 0}
-    found, folds = {}, 2 if quick else 5
+    measured, folds = {}, 2 if quick else 5
     regressors = {"scikit-learn's Gaussian process": (gaussian_process, gaussian_band)}
     for loss in COLOURS:
         make = lambda loss=loss: KernelLangevinRegressor(loss=loss, **few)  # noqa: E731
         regressors[f"KernelLangevinRegressor(loss={loss!r})"] = make, lambda m, X: m.interval(X, 0.9, noise=True).T
     for name, (make, band) in regressors.items():
         errors, inside = held_out(X, y, make, band, folds)
-        found |= {f"{name}: error": float(errors.mean()), f"{name}: inside": float(inside.mean())}
+        measured |= {f"{name}: error": float(errors.mean()), f"{name}: inside": float(inside.mean())}
         print(f"{name:<40} mean error {errors.mean():5.1f} francs, 90 % bands hold {inside.mean():.0%}")
 
     models = {loss: KernelLangevinRegressor(loss=loss, **few).fit(X, y) for loss in COLOURS}
@@ -75,7 +75,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             print(
                 f"{loss}: without the five households furthest off the function moves by up to {moved.max():.0f} francs"
             )
-            found[f"{loss}: moves by"] = float(moved.max())
+            measured[f"{loss}: moves by"] = float(moved.max())
             axes.fill_between(shown[:, 0], low, high, color=colour, alpha=0.12, linewidth=0)
             axes.plot(shown[:, 0], models[loss].predict(shown), color=colour)
             axes.plot(shown[:, 0], without.predict(shown), color=colour, linestyle="--")
@@ -85,7 +85,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             axes.set(title=title, xlabel="income (francs a year)")
         left.set(ylabel="expenditure on food (francs a year)")
         left.annotate("dashed: without the five\nhouseholds that are circled", (450, 3000), color=theme.INK)
-    return found
+    return measured
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ class RandomWalk(Algorithm):
     ) -> tuple[RandomWalkState, Info]:
         noise_key, accept_key = jax.random.split(key)
         dtype = state.potential.dtype
-        noise = trees.normal_like(noise_key, state.position)
+        noise = trees.normal_like(state.position, key=noise_key)
         position = state.position + jnp.asarray(self.step_size, dtype) * noise
         proposal = RandomWalkState(position, problem.potential(position))
         log_ratio = (state.potential - proposal.potential) / jnp.asarray(self.temperature, dtype)
@@ -179,8 +179,8 @@ class PosteriorStart(eqx.Module):
 
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " modes"]:
         prior_key, noise_key = jax.random.split(key)
-        u = self.scale * trees.normal_like(prior_key, self.scale)
-        noise = jnp.sqrt(jnp.float32(NOISE_VARIANCE)) * trees.normal_like(noise_key, self.values)
+        u = self.scale * trees.normal_like(self.scale, key=prior_key)
+        noise = jnp.sqrt(jnp.float32(NOISE_VARIANCE)) * trees.normal_like(self.values, key=noise_key)
         wrong = self.inverse @ (self.values - self.features @ u - noise)
         return self.unit * (u + self.scale**2 * (self.features.T @ wrong))
 

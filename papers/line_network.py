@@ -91,7 +91,7 @@ class NormalStart(eqx.Module):
     num_particles: int = eqx.field(static=True)
 
     def __call__(self, key: Key[Array, ""]) -> Float[Array, "particles 1"]:
-        return self.mean + self.deviation * trees.normal(key, (self.num_particles, 1), jnp.float32)
+        return self.mean + self.deviation * trees.normal((self.num_particles, 1), jnp.float32, key=key)
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def published_run(num_neurons: int, size: int, key: Key[Array, ""], converge: Co
     data_key, start_key, run_key = jax.random.split(key, 3)
     data = draw_data(num_neurons, num_neurons, size, data_key)
     shapes = ReLUNetwork(jnp.zeros(num_neurons, jnp.float32), jnp.zeros((num_neurons, num_neurons), jnp.float32))
-    start = trees.normal_like(start_key, shapes)
+    start = trees.normal_like(shapes, key=start_key)
     fit = train(data, run_key, 1, PAPER_EXPLORE, converge, start=start)
     first, trace = ClippedError(PAPER_EXPLORE.bound).network(start), fit.result.trace
     assert trace is not None

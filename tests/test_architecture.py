@@ -180,17 +180,25 @@ def test_names_and_prose_are_those_of_the_field():
     assert private_words("told = 1  # the house\nf(look='in a room')") == {"told", "house", "look", "room"}
     assert private_words("floor(x)  # household, None where there is none") == set()
     assert {name for name, text in FILES.items() if private_words(text)} == set()
+    others = {path for folder in ("tests", "tools", "docs", "examples") for path in (ROOT / folder).rglob("*.py")}
+    others -= {Path(__file__), *(ROOT / "tests" / "claims").iterdir()}
+    assert {str(path) for path in others if private_words(path.read_text(encoding="utf-8"))} == set()
+
+
+def test_dir_of_a_namespace_lists_its_public_names_alone():
+    names = {path: names for path, names in public_names().items() if path != "langevax.theory"}
+    assert {path for path, listed in names.items() if dir(sys.modules[path]) != sorted(listed)} == set()
 
 
 def public_functions():
     """Yield path and object of every public function, class and public method, each once."""
-    seen = set()
+    listed = set()
     for path, names in public_names().items():
         for name in names:
             value = getattr(sys.modules[path], name)
-            if not callable(value) or id(value) in seen:
+            if not callable(value) or id(value) in listed:
                 continue
-            seen.add(id(value))
+            listed.add(id(value))
             yield f"{path}.{name}", value
             if inspect.isclass(value):
                 methods = inspect.getmembers(value, inspect.isfunction)

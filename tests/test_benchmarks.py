@@ -111,7 +111,7 @@ def test_times_are_those_of_a_unit_and_parts_are_added_turn_by_turn():
     assert whole == Measurement("sum", "floor", 2.0, (11.0, 32.0), parts={"p": 1.5, "q": 20.0})
 
 
-def test_what_is_missing_is_said_and_what_fails_takes_nothing_along():
+def test_a_missing_peer_is_reported_and_a_failing_one_is_skipped():
     def missing(steps):
         import no_such_package_of_peers
 
@@ -137,7 +137,7 @@ def of_which_process(steps):
     return lambda: RunResult(steps, results={"process": os.getpid()})
 
 
-def test_what_is_timed_apart_has_a_process_of_its_own_and_takes_turns():
+def test_separate_timings_run_in_processes_of_their_own_in_turn():
     candidates = (
         Candidate("x", of_which_process, 10, "ours"),
         Candidate("y", of_which_process, 10, apart=True),
@@ -151,7 +151,7 @@ def test_what_is_timed_apart_has_a_process_of_its_own_and_takes_turns():
     assert not absent.failed
 
 
-def test_seconds_are_of_the_clock_over_there_unless_a_run_says_its_own():
+def test_seconds_are_of_the_remote_clock_unless_a_run_reports_its_own():
     """So that sending a message is not counted."""
     of_nothing, of_units, of_seconds = (
         apart(functools.partial(functools.partial, *words), 4)() for words in ((int,), (RunResult,), (RunResult, 1))
@@ -230,7 +230,7 @@ def rendered(width=120):
     return console.export_text()
 
 
-def test_the_table_fits_and_says_everything():
+def test_the_table_fits_its_width_and_has_every_number():
     text = rendered()
     assert max(map(len, text.splitlines())) <= 120
     for words in (
@@ -366,7 +366,7 @@ def test_the_floor_is_a_mean_field_step():
     gradient = np.column_stack([slopes @ inputs, slopes.sum(1)])
     noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (start - mfld_torch.STEP_SIZE * gradient)
     key = jax.random.fold_in(jax.random.key(1), np.int32(0))
-    drawn = np.asarray(trees.normal(key, start.shape, np.float32))
+    drawn = np.asarray(trees.normal(start.shape, np.float32, key=key))
     np.testing.assert_allclose(noise, mfld_torch.spread(mfld_torch.TEMPERATURE) * drawn, atol=1e-6)
 
 

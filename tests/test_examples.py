@@ -100,13 +100,13 @@ def test_each_script_is_tested():
 
 @pytest.mark.usefixtures("compiled_as_is_quickest")
 @pytest.mark.parametrize("name", sorted(SHOWN))
-def test_a_script_shows_what_it_is_there_to_show(name, monkeypatch, tmp_path, capsys):
+def test_a_script_shows_its_expected_results(name, monkeypatch, tmp_path, capsys):
     with jax.numpy_dtype_promotion("standard"):
         module = script(name, monkeypatch)
         if name == "molecules":
             monkeypatch.setattr(module, "solubility", planted_molecules)
-        found = module.main(quick=True, out=tmp_path / "new folder")
-    wrong = {key: found[key] for key, (low, high) in SHOWN[name].items() if not low <= found[key] <= high}
+        results = module.main(quick=True, out=tmp_path / "new folder")
+    wrong = {key: results[key] for key, (low, high) in SHOWN[name].items() if not low <= results[key] <= high}
     assert not wrong, {key: SHOWN[name][key] for key in wrong}
     (picture,) = (tmp_path / "new folder").iterdir()
     assert f"out/{picture.name}" in module.__doc__
@@ -142,13 +142,13 @@ def test_curves_are_written(monkeypatch, tmp_path):
 
 def test_the_command_line_of_a_script(monkeypatch, capsys):
     """--quick and --out reach `main`, and the help is the script's own text."""
-    shared, seen = script("_shared", monkeypatch), []
-    main = lambda quick=False, out=None: seen.append((quick, out))  # noqa: E731
+    shared, calls = script("_shared", monkeypatch), []
+    main = lambda quick=False, out=None: calls.append((quick, out))  # noqa: E731
     monkeypatch.setattr(sys, "argv", ["name.py", "--quick", "--out", "elsewhere"])
     shared.command(main)
     monkeypatch.setattr(sys, "argv", ["name.py"])
     shared.command(main)
-    assert seen == [(True, Path("elsewhere")), (False, Path("out"))]
+    assert calls == [(True, Path("elsewhere")), (False, Path("out"))]
     monkeypatch.setattr(sys, "argv", ["name.py", "--help"])
     with pytest.raises(SystemExit):
         shared.command(main)

@@ -157,14 +157,14 @@ def test_variance_reduced_steps_of_one_curvature_are_the_full_ones(gradient):
         target = FiniteSum(lambda x, c: jnp.sum((x - c) ** 2) / 2, rows, None, jnp.asarray(PRECISION))
         paths = [
             langevax.simulate(
-                Langevin(STEP_SIZE, TEMPERATURE, given, integrators.SemiImplicit()),
+                Langevin(STEP_SIZE, TEMPERATURE, estimator, integrators.SemiImplicit()),
                 target,
                 jnp.zeros(12),
                 key=jax.random.key(0),
                 num_steps=30,
                 record_every=1,
             ).positions
-            for given in (gradient, gradients.Full())
+            for estimator in (gradient, gradients.Full())
         ]
     np.testing.assert_allclose(*paths, rtol=0, atol=1e-12)
     assert len(np.unique(paths[0])) > 300
@@ -191,9 +191,9 @@ def test_the_posterior_mean_is_that_of_gaussian_process_regression():
             key=jax.random.key(0),
             num_steps=2000,
         ).position
-        found = np.asarray(basis.at(end, new))
+        values = np.asarray(basis.at(end, new))
     assert basis.num_modes == 10
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-10)
 
 
 def test_rescaling_the_inverse_temperature_leaves_paths_as_they_are():
@@ -217,16 +217,16 @@ def test_rescaling_the_inverse_temperature_leaves_paths_as_they_are():
     np.testing.assert_allclose(*paths, rtol=0, atol=1e-13)
 
 
-def test_what_a_smooth_functional_costs_does_not_depend_on_the_modes():
+def test_the_cost_of_a_smooth_functional_does_not_depend_on_the_modes():
     """The same steps reach the same law of the first modes at 8 and at 8192 modes, within Monte-Carlo error."""
-    seen = []
+    costs = []
     for num_modes in (8, 8192):
         prior = spaces.GaussianPrior(spaces.Cosine(num_modes), spaces.spectra.power(num_modes))
         target = FiniteSum(lambda x, y: (x[0] + x[1] - y) ** 2 / 2, jnp.ones(3), precision=prior.precision(0.1))
         chain = Langevin(0.5, 0.1, integrator=integrators.SemiImplicit())
         x = ends(chain, target, num_modes, 40, chains=400)
-        seen.append(x[:, :2])
-    spread = np.sqrt(np.var(seen[0], axis=0) / 400 + np.var(seen[1], axis=0) / 400)
-    assert np.all(np.abs(seen[0].mean(0) - seen[1].mean(0)) < 4.5 * spread)
-    ratio = np.var(seen[1], axis=0) / np.var(seen[0], axis=0)
+        costs.append(x[:, :2])
+    spread = np.sqrt(np.var(costs[0], axis=0) / 400 + np.var(costs[1], axis=0) / 400)
+    assert np.all(np.abs(costs[0].mean(0) - costs[1].mean(0)) < 4.5 * spread)
+    ratio = np.var(costs[1], axis=0) / np.var(costs[0], axis=0)
     assert np.all(np.abs(ratio - 1) < 4.5 * 2 / np.sqrt(400))

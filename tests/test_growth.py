@@ -28,19 +28,19 @@ def test_the_error_of_an_exponent_is_that_of_its_repeats():
     assert grown.error == pytest.approx(0.1 / np.sqrt(3))
 
 
-def test_what_a_run_costs_at_all_is_no_part_of_a_step():
+def test_the_fixed_cost_of_a_run_is_not_part_of_a_step():
     assert growth.differences(lambda steps: 5.0 + 0.25 * steps, 8, repeats=3) == [0.25, 0.25, 0.25]
 
 
 def test_a_difference_that_is_not_positive_is_taken_again_with_more_steps():
-    asked = []
+    num_steps_run = []
 
     def took(steps):
-        asked.append(steps)
+        num_steps_run.append(steps)
         return 1.0 if steps < 20 else steps / 10
 
     assert growth.differences(took, 4, repeats=2) == pytest.approx([(2.4 - 1.0) / 16] * 2)
-    assert asked == [4, 12, 8, 24, 8, 24]
+    assert num_steps_run == [4, 12, 8, 24, 8, 24]
 
 
 def test_a_clock_that_stands_still_ends():
@@ -50,10 +50,10 @@ def test_a_clock_that_stands_still_ends():
 
 def test_steps_are_whole_periods(monkeypatch):
     monkeypatch.setattr(growth, "LEAST", 1e-3)
-    asked = []
-    growth.seconds_of_a_step(lambda steps: asked.append(steps) or sum(range(20_000 * steps)), unit=3)
-    assert asked
-    assert not any(steps % 3 for steps in asked)
+    num_steps_run = []
+    growth.seconds_of_a_step(lambda steps: num_steps_run.append(steps) or sum(range(20_000 * steps)), unit=3)
+    assert num_steps_run
+    assert not any(steps % 3 for steps in num_steps_run)
 
 
 def test_coordinates_of_psdca_are_counted_without_refreshes_and_refreshes_one_a_step():
@@ -66,7 +66,7 @@ def test_coordinates_of_psdca_are_counted_without_refreshes_and_refreshes_one_a_
 def test_each_size_has_three_decades_with_three_sizes_in_the_last():
     for size in growth.sizes():
         assert size.sizes[-1] / size.sizes[0] >= 1_000
-        assert sum(each >= size.sizes[-1] / 10.001 for each in size.sizes) >= 3
+        assert sum(value >= size.sizes[-1] / 10.001 for value in size.sizes) >= 3
 
 
 def test_a_sum_over_a_ring():
@@ -97,15 +97,15 @@ def test_where_memory_ends_and_where_sums_overtake():
 
 
 def test_constants_are_those_of_the_tables():
-    def row(method, each):
-        return {"method": method, "size": "particles N", "sizes": [10, 1_000], "seconds": [[9.0], [0, each, 99.0]]}
+    def row(method, seconds):
+        return {"method": method, "size": "particles N", "sizes": [10, 1_000], "seconds": [[9.0], [0, seconds, 99.0]]}
 
     grown = [row("MFLD", 1_000 * 2.21e-6), row("MFLD, one row", 1_000 * 2.12e-7)]
     sizes = [{"method": "MFLD", "size": "particles N", "largest": 4, "bytes": 3_000}]
-    found = cluster.machine(grown, sizes, {"latency": 1e-3, "bandwidth": 1e9})
-    assert found.activation == pytest.approx(2e-9, rel=1e-6)
-    assert found.coordinate == pytest.approx(1e-8, rel=1e-6)
-    assert (found.latency, found.bandwidth, found.particle) == (1e-3, 1e9, 750)
+    constants = cluster.machine(grown, sizes, {"latency": 1e-3, "bandwidth": 1e9})
+    assert constants.activation == pytest.approx(2e-9, rel=1e-6)
+    assert constants.coordinate == pytest.approx(1e-8, rel=1e-6)
+    assert (constants.latency, constants.bandwidth, constants.particle) == (1e-3, 1e9, 750)
 
 
 def test_latency_and_bandwidth_of_made_up_sums():
@@ -113,21 +113,21 @@ def test_latency_and_bandwidth_of_made_up_sums():
     assert cluster.line(sums) == pytest.approx((2e-3, 5e8))
 
 
-def test_what_a_program_asks_for_is_counted_without_memory_for_it():
+def test_the_memory_of_a_program_is_counted_without_allocating_it():
     rows = 10**10 // 84  # 10 GB of rows and targets
     before = largest.memory()["VmHWM"]
-    found = largest.memory_need(lambda draw: largest.mfld(rows, 10, draw))
+    need = largest.memory_need(lambda draw: largest.mfld(rows, 10, draw))
     assert largest.memory()["VmHWM"] - before < 10**9
-    assert found.problem == pytest.approx(84 * rows, rel=1e-6)
-    assert found.total == pytest.approx(found.problem, rel=0.05)
-    assert found.state == pytest.approx(4 * 21 * 10, abs=64)
+    assert need.problem == pytest.approx(84 * rows, rel=1e-6)
+    assert need.total == pytest.approx(need.problem, rel=0.05)
+    assert need.state == pytest.approx(4 * 21 * 10, abs=64)
 
 
 def test_the_largest_size_is_within_a_hundredth_of_the_limit():
     cases = {case.name: case for case in largest.cases()}
-    size, found = largest.largest(cases["chains of LD in chains"], limit=1e8)
-    assert 0.99e8 <= found.total <= 1e8
-    assert found.total == pytest.approx(cases["chains of LD in chains"].memory_need(size).total)
+    size, need = largest.largest(cases["chains of LD in chains"], limit=1e8)
+    assert 0.99e8 <= need.total <= 1e8
+    assert need.total == pytest.approx(cases["chains of LD in chains"].memory_need(size).total)
     assert len(cases) == len(list(largest.cases()))
     assert largest.rounded(20_499_018) == "20,000,000"
 
@@ -142,13 +142,13 @@ def test_numbers_that_are_drawn_lie_between_minus_one_and_one():
 
 def test_the_figure_has_a_panel_for_each_kind_of_size(tmp_path):
     pytest.importorskip("matplotlib")
-    found = [
+    rows = [
         Grown(size.method, size.size, size.beside, list(size.sizes), [[k**0.9, k**0.91] for k in size.sizes], 1.0)
         for size in growth.sizes()
     ]
-    draw(found, tmp_path / "growth.svg")
+    draw(rows, tmp_path / "growth.svg")
     text = (tmp_path / "growth.svg").read_text()
-    assert text.count("expected") == len(found)
+    assert text.count("expected") == len(rows)
     assert "SVRG-LD: 0.90 ± 0.0" in text or "SVRG-LD: 0.91 ± 0.0" in text
 
 

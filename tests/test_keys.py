@@ -47,19 +47,22 @@ def of_many(draw):
 def test_draws_are_those_of_jax_to_the_last_bit(name):
     draw, key = (DRAWS | WIDE)[name], random.key(7)
     with jax.enable_x64(name in WIDE):
-        for whole in (draw, of_many(draw)):
-            of_jax, ours = numbers(jax.jit(whole)(key)), numbers(jax.jit(lambda key, w=whole: w(unrolled(key)))(key))
+        for function in (draw, of_many(draw)):
+            of_jax, ours = (
+                numbers(jax.jit(function)(key)),
+                numbers(jax.jit(lambda key, w=function: w(unrolled(key)))(key)),
+            )
             assert ours.dtype == of_jax.dtype
             np.testing.assert_array_equal(ours, of_jax)
 
 
 def test_a_draw_too_large_for_places_of_one_word_is_left_to_jax(monkeypatch):
     monkeypatch.setattr(keys, "LARGEST_DRAW", 10)
-    key, asked = random.key(1), []
-    monkeypatch.setattr(keys, "_hash_of_indices", lambda key, shape: asked.append(shape))
+    key, shapes = random.key(1), []
+    monkeypatch.setattr(keys, "_hash_of_indices", lambda key, shape: shapes.append(shape))
     drawn = random.bits(unrolled(key), (11,), jnp.uint32)
     np.testing.assert_array_equal(drawn, random.bits(key, (11,), jnp.uint32))
-    assert not asked
+    assert not shapes
 
 
 def test_a_program_of_draws_has_no_loop_where_that_of_jax_has_one():

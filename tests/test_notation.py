@@ -36,25 +36,29 @@ def rows_of(text):
         yield symbol, quoted(here), quoted(of), value
 
 
-def found(path):
+def public_object(path):
     """The thing of that name under `langevax`, its modules imported on the way."""
 
-    def step(thing, name):
-        if not hasattr(thing, name):
-            importlib.import_module(f"{thing.__name__}.{name}")
-        return getattr(thing, name)
+    def step(owner_object, name):
+        if not hasattr(owner_object, name):
+            importlib.import_module(f"{owner_object.__name__}.{name}")
+        return getattr(owner_object, name)
 
     return reduce(step, path.split("."), langevax)
 
 
-def parameters(thing):
-    return inspect.signature(thing).parameters if callable(thing) else {}
+def parameters(owner_object):
+    return inspect.signature(owner_object).parameters if callable(owner_object) else {}
 
 
-def knows(thing, name):
+def knows(owner_object, name):
     """Whether `name` is a parameter, an attribute or a field."""
-    fields = {f.name for f in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
-    return name in parameters(thing) or hasattr(thing, name) or name in fields | set(getattr(thing, "_fields", ()))
+    fields = {f.name for f in dataclasses.fields(owner_object)} if dataclasses.is_dataclass(owner_object) else set()
+    return (
+        name in parameters(owner_object)
+        or hasattr(owner_object, name)
+        or name in fields | set(getattr(owner_object, "_fields", ()))
+    )
 
 
 def faults(text):
@@ -64,15 +68,15 @@ def faults(text):
             yield f"{symbol}: no keyword or no owner"
         for owner in owners:
             try:
-                thing = found(owner)
+                owner_object = public_object(owner)
             except (AttributeError, ImportError):
                 yield f"{symbol}: there is no langevax.{owner}"
                 continue
             for keyword in keywords:
-                if not knows(thing, keyword):
+                if not knows(owner_object, keyword):
                     yield f"{symbol}: {owner} has no {keyword}"
                     continue
-                default = getattr(parameters(thing).get(keyword), "default", inspect.Parameter.empty)
+                default = getattr(parameters(owner_object).get(keyword), "default", inspect.Parameter.empty)
                 stated = inspect.Parameter.empty if value is None else ast.literal_eval(value)
                 if default != stated:
                     yield f"{symbol}: {owner} has {keyword}={default!r}, not {value}"
@@ -101,6 +105,6 @@ def test_every_name_of_the_design_is_in_a_table():
         ("| η | `step_size` | `Langevin` | | default `0.1` |", "not 0.1"),
     ],
 )
-def test_what_is_wrong_in_a_row_is_named(row, fault):
-    (said,) = faults("| symbol | keyword | owner | scale and unit | default |\n|---|---|---|---|---|\n" + row)
-    assert fault in said
+def test_a_wrong_row_is_named(row, fault):
+    (sentence,) = faults("| symbol | keyword | owner | scale and unit | default |\n|---|---|---|---|---|\n" + row)
+    assert fault in sentence

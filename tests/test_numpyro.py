@@ -30,6 +30,7 @@ def test_the_log_density_is_numpyros():
     from numpyro.infer.util import potential_energy
 
     adapted = langevax.numpyro.posterior(regression, X, Y)
+    assert repr(adapted) == f"ModelPosterior({len(Y):,} rows; fields: target, start, constrain)"
     keys = jax.random.split(jax.random.key(0), 5)
     points = [adapted.start(key) for key in keys]
     with jax.numpy_dtype_promotion("standard"):

@@ -1,4 +1,4 @@
-"""The optax doors: noise of the right size in whatever optax makes of it, and the gradients of SVRG and SARAH."""
+"""Transformations of optax: noise of the right size in any chain, and the gradients of SVRG and SARAH."""
 
 import re
 

@@ -67,7 +67,7 @@ def bad_starts(key):
 
 
 def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_above_the_minimum():
-    """E F = F* + sum of (T / 2) / (1 - h c / 2), exactly, over 4,000 chains; twice the temperature is told apart."""
+    """E F = F* + sum of (T / 2) / (1 - h c / 2), exactly, over 4,000 chains; twice the temperature is distinguished."""
     temperature, h = 0.4, 0.1
     result = minimize(
         quadratic,
@@ -130,7 +130,7 @@ def test_schedules_and_the_temperature_to_start_from():
 
 
 def test_the_temperature_falls_as_the_schedule_says():
-    """By 1000 unless told; as a pair says; logarithmically; or as optax has it."""
+    """By 1000 by default, to the end of a pair, logarithmically, or by a schedule of optax."""
     end = {}
     for name, options in {
         "default": {"temperature": 2.0},
@@ -237,19 +237,19 @@ def test_in_float64_minima_are_exact():
 )
 def test_bounds_are_kept_by_chains_and_descents(bounds):
     """The minimum lies on three walls; float32 rounds into the box, never out of it."""
-    seen = []
+    places = []
     result = minimize(
         quadratic,
         jnp.array([0.35, 0.0, 2.0]),
         bounds=bounds,
-        callback=lambda intermediate_result: seen.append(intermediate_result.x_chains),
+        callback=lambda intermediate_result: places.append(intermediate_result.x_chains),
         **QUICK,
     )
     assert result.success
     np.testing.assert_allclose(result.x, [0.7, 0.5, 2.0], rtol=1e-6)
     assert result.jac[0] < 0 < result.jac[2]  # what the walls hold
     assert float(result.x[0]) < 0.7  # the float32 next to 0.7 from below
-    for x in (*seen, result.x_chains, result.x_starts):
+    for x in (*places, result.x_chains, result.x_starts):
         x = np.asarray(x, np.float64)
         assert np.all((x >= [0.0, -np.inf, 2.0]) & (x <= [0.7, 0.5, np.inf]))
 
@@ -264,9 +264,9 @@ def test_starts_fill_a_box_and_surround_x0_elsewhere():
     assert_mean((starts[1:, 0] - 1) ** 2, 64 / 12, wrong=1.0)
     assert_mean(starts[1:, 1], 2.0)
     assert_mean((starts[1:, 1] - 2) ** 2, 1.0, wrong=2.0)
-    told = minimize(flat, jnp.array([4.0, 2.0]), bounds=box, spread=[0.1, 0.0], **options).x_starts
-    assert told[1:, 0].std() == pytest.approx(0.1, rel=0.1)
-    np.testing.assert_array_equal(told[:, 1], 2.0)
+    spread_starts = minimize(flat, jnp.array([4.0, 2.0]), bounds=box, spread=[0.1, 0.0], **options).x_starts
+    assert spread_starts[1:, 0].std() == pytest.approx(0.1, rel=0.1)
+    np.testing.assert_array_equal(spread_starts[:, 1], 2.0)
 
 
 # -- SciPy's habits -----------------------------------------------------------------------------------------------
@@ -301,6 +301,11 @@ def test_the_result_is_scipys_with_ours():
     assert history["nfev"][0] == survey + 40
     assert result.nfev > history["nfev"][-1] + 8
     assert "message" in repr(result)
+
+
+def test_a_callback_that_returns_a_number_is_refused():
+    with pytest.raises(TypeError, match="callback must return a boolean or None, got 1; return True to stop the run"):
+        minimize(two_wells, jnp.ones(2), callback=lambda x: 1, **QUICK)
 
 
 def test_callbacks_are_called_as_scipy_does():
@@ -384,17 +389,17 @@ def test_the_key_decides():
 def test_chains_that_diverge_begin_again_with_half_the_step():
     """The starts see nothing of walls that hot chains run into; the message tells the step that it took."""
     result = minimize(walled, jnp.zeros(3), spread=0.5, temperature=4.0, **QUICK)
-    said = re.search(
+    halving = re.search(
         r"Chains had diverged with larger steps: step_size was halved once, to ([\d.e-]+)\.", result.message
     )
-    assert float(said[1]) == pytest.approx(result.step_size, rel=0.01)
+    assert float(halving[1]) == pytest.approx(result.step_size, rel=0.01)
     assert result.success
     assert result.nit == 400
     np.testing.assert_allclose(result.x, 0, atol=1e-3)
     assert len(result.history["nit"]) == 100
 
 
-def test_a_step_size_that_was_given_is_kept():
+def test_a_step_size_of_the_user_is_not_halved():
     """Chains that diverge with it end the run; the best place until then is polished, and success is False."""
     result = minimize(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
     assert (result.success, result.status, result.step_size) == (False, 1, 1.9)
@@ -403,11 +408,12 @@ def test_a_step_size_that_was_given_is_kept():
 
 
 @pytest.mark.parametrize(("fun", "words"), [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")])
-def test_what_is_no_minimum_is_no_success(fun, words):
+def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
     result = minimize(fun, jnp.ones(2), **QUICK)
     assert (result.success, result.status) == (False, 2)
     assert "Polishing reached no minimum: the gradient at x has norm 1.41" in result.message
     assert words in result.message
+    assert "chains ended" not in result.message
 
 
 def test_starts_without_a_value_are_replaced_by_x0():
@@ -625,7 +631,7 @@ REFUSED = {
         ValueError,
         "batch_size is 3 but the problem has 1",
     ),
-    "a callback that is none": (
+    "a callback that is not a function": (
         refused(callback=3),
         TypeError,
         "callback must be a function callback(intermediate_result)",

@@ -37,11 +37,11 @@ def test_the_posterior_of_the_readme(capsys):
     scope = {}
     with jax.numpy_dtype_promotion("standard"):
         exec(block, scope)
-    said = capsys.readouterr().out.strip()
+    printed = capsys.readouterr().out.strip()
     shape = r"at step size ([\d.]+) variances are off by [+-][\d.]+% ± [\d.]+%, estimated by halving it"
-    assert re.fullmatch(shape, said)
+    assert re.fullmatch(shape, printed)
     promised = re.search(r"# (at step size.*)", block).group(1)
-    assert re.fullmatch(shape, promised).group(1) == re.fullmatch(shape, said).group(1)
+    assert re.fullmatch(shape, promised).group(1) == re.fullmatch(shape, printed).group(1)
     assert scope["draws"].warnings == []
 
 

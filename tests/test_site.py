@@ -60,13 +60,13 @@ def pages(site):
 
 
 def test_no_page_asks_the_network_for_anything(site, pages):
-    asked = [(name, address) for name, page in pages.items() for address in page.loads]
-    assert [(name, address) for name, address in asked if re.match(r"(\w+:)?//", address)] == []
+    addresses = [(name, address) for name, page in pages.items() for address in page.loads]
+    assert [(name, address) for name, address in addresses if re.match(r"(\w+:)?//", address)] == []
     styles = "\n".join(file.read_text(encoding="utf-8") for file in site.rglob("*.css"))
     assert re.findall(r"(?:@import|url\()[^;)]*//[^;)]*", styles.replace("http://www.w3.org", "")) == []
     missing = [
         (name, address)
-        for name, address in asked
+        for name, address in addresses
         if name != "404.html" and not address.startswith("data:")  # a server shows that one, from its own root
         if not (site / name).parent.joinpath(address.split("?")[0]).exists()
     ]
@@ -160,12 +160,12 @@ def test_links_show_titles_and_paths_in_tables_may_break(site):
 
 
 def test_the_page_of_the_command_line_is_what_help_prints(site):
-    said = text_of(site / "api" / "command_line.html")
+    reference = text_of(site / "api" / "command_line.html")
     commands = [["fit"], ["predict"], ["convert"], ["federated"], ["federated", "simulate"]]
     for command in [[], *commands, ["federated", "run"], ["federated", "app"]]:
         shown = CliRunner().invoke(app, [*command, "--help"], prog_name="langevax", terminal_width=80)
         assert shown.exit_code == 0
-        assert shown.stdout.strip() in said, command
+        assert shown.stdout.strip() in reference, command
 
 
 def test_the_site_has_the_colours_of_the_reports():
@@ -191,7 +191,7 @@ def test_the_first_page_prints_what_it_says(capsys):
             exec(compile(code, "start.md", "exec"), scope)
         printed = capsys.readouterr().out
         assert " ".join(NUMBER.sub("", printed).split()) == " ".join(NUMBER.sub("", promised).split())
-        for said, measured in zip(NUMBER.findall(promised), NUMBER.findall(printed), strict=True):
-            size = abs(float(said))
-            loose = 9 * size if size < 0.01 else 0.25 * size + 0.05 * ("." in said)
-            assert abs(float(measured) - float(said)) <= loose, (code, printed)
+        for claimed, measured in zip(NUMBER.findall(promised), NUMBER.findall(printed), strict=True):
+            size = abs(float(claimed))
+            loose = 9 * size if size < 0.01 else 0.25 * size + 0.05 * ("." in claimed)
+            assert abs(float(measured) - float(claimed)) <= loose, (code, printed)

@@ -12,7 +12,7 @@ SHORT, FEW, LONG, FLAT = (512, 11), (100, 11), (64, 64), (5632,)
 
 @jax.jit
 def moved(position, key):
-    return position + trees.normal(key, position.shape, position.dtype)
+    return position + trees.normal(position.shape, position.dtype, key=key)
 
 
 @pytest.mark.parametrize("shape", [SHORT, FEW, LONG, FLAT])
@@ -35,7 +35,7 @@ def test_chains_draw_what_each_would_draw_alone():
 
 @jax.jit
 def rows(position, keys):
-    return position + trees.normal_rows(keys, position.shape[1], position.dtype)
+    return position + trees.normal_rows(position.shape[1], position.dtype, keys=keys)
 
 
 @pytest.mark.parametrize("shape", [SHORT, FEW, LONG])

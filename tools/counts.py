@@ -45,9 +45,9 @@ def tokens(text: str) -> int:
 
 def parameters(tree: ast.AST) -> list[ast.arg]:
     """Return all annotated parameters of functions and methods."""
-    found = [node.args for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    signatures = [node.args for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     listed = [
-        arg for args in found for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg)
+        arg for args in signatures for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg)
     ]
     return [arg for arg in listed if arg is not None and arg.annotation is not None]
 

@@ -66,7 +66,7 @@ def _add_functions_on_use(pkg: griffe.Module) -> None:
 
 def _modules(module: griffe.Module) -> list[griffe.Module]:
     below = [inner for inner in module.modules.values() if not inner.is_alias]
-    return [module, *(found for inner in below for found in _modules(inner))]
+    return [module, *(submodule for inner in below for submodule in _modules(inner))]
 
 
 def _parents(cls: griffe.Class) -> list[griffe.Class]:
@@ -101,6 +101,6 @@ def _is_argument(field: griffe.Attribute) -> bool:
 def _default(field: griffe.Attribute) -> Any:
     """The value, or what `eqx.field(default=...)` gives."""
     if isinstance(field.value, griffe.ExprCall) and field.value.canonical_path == "equinox.field":
-        given = {argument.name: argument.value for argument in field.value.arguments}
-        return given.get("default")
+        arguments = {argument.name: argument.value for argument in field.value.arguments}
+        return arguments.get("default")
     return field.value

@@ -74,6 +74,7 @@ __all__ = [
     "teacher_student",
     "theory",
 ]
+__dir__ = __all__.copy
 
 _FUNCTIONS_ON_USE = {"inverse_problem": "sampling", "minimize": "optimize", "sample": "sampling"}
 
@@ -88,7 +89,3 @@ if not TYPE_CHECKING:  # with it, type checkers would accept every name
         if name in __all__:
             return importlib.import_module(f"langevax.{name}")
         raise AttributeError(f"module 'langevax' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__

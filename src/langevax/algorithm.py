@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key
 
@@ -66,9 +67,14 @@ def at_step(value: Any, step: Int[Array, ""]) -> Any:
 
 
 def trace_floats(tree: PyTree, dtype: Any) -> PyTree:
-    """Return `tree` with floats and floating arrays as arrays of `dtype`, on whose values no program depends."""
+    """Return `tree` with floats and floating arrays as arrays of `dtype`, on whose values no program depends.
+
+    Integers of NumPy become ints, which are static: batch sizes are shapes.
+    """
 
     def cast(leaf: Any) -> Any:
+        if isinstance(leaf, np.integer):
+            return int(leaf)
         is_float = eqx.is_array_like(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
         return jnp.asarray(leaf, dtype) if is_float else leaf
 

@@ -6,9 +6,10 @@ They read only concrete values; inside a traced function the same objects are re
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,13 +38,17 @@ def is_concrete(value: object) -> bool:
     return not isinstance(value, Tracer | jax.ShapeDtypeStruct)
 
 
-def number(name: str, value: object, *, positive: bool = False) -> None:
-    """Raise unless `value` is a finite number >= 0 (> 0 with `positive`), an array of such, or a schedule."""
-    if callable(value) or not is_concrete(value):
+def number(name: str, value: object, *, positive: bool = False, schedule: bool = False, auto: bool = False) -> None:
+    """Raise unless `value` is a finite number >= 0 (> 0 with `positive`) or an array of such.
+
+    `schedule` allows functions of the step as well, and `auto` the word "auto".
+    """
+    if (auto and is_auto(value)) or (schedule and callable(value)) or not is_concrete(value):
         return
     bound = "> 0" if positive else ">= 0"
-    if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray | np.generic | jax.Array):
-        raise TypeError(f"{name} must be a number or a schedule of the step, got {value!r}; pass a float {bound}.")
+    if not _is_real(value):
+        kinds = " or ".join(["a number", *["a schedule of the step"] * schedule, *["'auto'"] * auto])
+        raise TypeError(f"{name} must be {kinds}, got {value!r}; pass a float {bound}.")
     values = np.asarray(value)
     good = np.isfinite(values) & (values > 0 if positive else values >= 0)
     if not good.all():
@@ -51,10 +56,35 @@ def number(name: str, value: object, *, positive: bool = False) -> None:
         raise ValueError(f"{name} must be finite and {bound}, got {worst}; pass a number {bound}.")
 
 
+def one_number(name: str, value: object, *, positive: bool = False, auto: bool = False) -> None:
+    """Raise unless `value` is one number, as in `number`, or a schedule; `auto` allows the word "auto" as well."""
+    number(name, value, positive=positive, schedule=True, auto=auto)
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim:
+        raise ValueError(f"{name} must be one number, got an array of shape {value.shape}; pass a float.")
+
+
+def _is_real(value: object) -> bool:
+    """True for real numbers and arrays of them; booleans are not numbers."""
+    if isinstance(value, int | float):
+        return not isinstance(value, bool)
+    if not isinstance(value, np.ndarray | np.generic | jax.Array):
+        return False
+    return any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating))
+
+
 def numbers(name: str, tree: PyTree) -> None:
-    """Raise unless every leaf is a finite number >= 0, an array of such, or a schedule."""
+    """Raise unless every leaf is a finite number >= 0 or an array of such."""
     for leaf in jax.tree.leaves(tree):
         number(name, leaf)
+
+
+def stops(name: str, answer: object) -> bool:
+    """Return whether the answer of the callback `name` stops a run; raise unless it is a boolean or None."""
+    if answer is None or isinstance(answer, bool):
+        return bool(answer)
+    if isinstance(answer, np.ndarray | np.generic | jax.Array) and answer.dtype == bool and answer.shape == ():
+        return bool(answer)
+    raise TypeError(f"{name} must return a boolean or None, got {answer!r}; return True to stop the run.")
 
 
 def scalar(name: str, value: Value, remedy: str) -> Value:
@@ -64,12 +94,10 @@ def scalar(name: str, value: Value, remedy: str) -> Value:
     return value
 
 
-def fraction(name: str, value: object) -> None:
-    """Raise unless `value` is a number in (0, 1]."""
-    if callable(value):
-        raise TypeError(f"{name} must be a number in (0, 1], got {value!r}.")
-    number(name, value, positive=True)
-    if is_concrete(value) and not np.all(np.asarray(value) <= 1):
+def fraction(name: str, value: object, *, auto: bool = False) -> None:
+    """Raise unless `value` is a number in (0, 1]; `auto` allows the word "auto" as well."""
+    number(name, value, positive=True, auto=auto)
+    if is_concrete(value) and not is_auto(value) and not np.all(np.asarray(value) <= 1):
         raise ValueError(f"{name} must be at most 1, got {value}; pass a number in (0, 1].")
 
 
@@ -78,10 +106,13 @@ def is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def positive_int(name: str, value: object, *, minimum: int = 1) -> None:
-    """Raise unless `value` is an int of at least `minimum`."""
+def positive_int(name: str, value: object, *, minimum: int = 1, auto: bool = False) -> None:
+    """Raise unless `value` is an int of at least `minimum`; `auto` allows the word "auto" as well."""
+    if auto and is_auto(value):
+        return
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an int, got {value!r} of type {type(value).__name__}; pass an int.")
+        kinds = "an int or 'auto'" if auto else "an int"
+        raise TypeError(f"{name} must be {kinds}, got {value!r} of type {type(value).__name__}; pass an int.")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}; pass an int >= {minimum}.")
 
@@ -132,6 +163,33 @@ def _sum_is_finite(leaf: jax.Array | np.ndarray) -> bool:
         return bool(jnp.isfinite(jnp.sum(leaf)))
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.sum(np.asarray(leaf))))
+
+
+def arrays(name: str, tree: PyTree) -> PyTree:
+    """Return numbers and arrays as arrays that keep their dtype among others; raise where a leaf is neither."""
+
+    def as_array(path: tuple[Any, ...], leaf: object) -> jax.Array:
+        if not eqx.is_array_like(leaf):
+            label = f"{name}{jax.tree_util.keystr(path)}"
+            raise TypeError(f"{label} must be an array, got {leaf!r}; pass a pytree of floating arrays.")
+        array = jnp.asarray(leaf)
+        return jnp.asarray(array, array.dtype)  # an explicit dtype makes it strongly typed
+
+    return jax.tree.map_with_path(as_array, tree)
+
+
+def position(name: str, tree: PyTree) -> None:
+    """Raise unless the arrays of a position are floating and finite, and hold at least one number each."""
+    leaves = jax.tree.leaves_with_path(tree)
+    if not leaves:
+        raise ValueError(f"{name} holds no array, got {tree!r}; pass a pytree of floating arrays.")
+    for path, leaf in leaves:
+        label = f"{name}{jax.tree_util.keystr(path)}"
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance {name}.astype(float).")
+        if leaf.size == 0:
+            raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
+    finite(name, tree, remedy="start from finite numbers")
 
 
 def integers_fit(name: str, array: object) -> None:

@@ -109,3 +109,7 @@ class CrankNicolson(Integrator):
 def _arrays(step_size: ArrayLike, precision: ArrayLike) -> tuple[Array, Array]:
     dtype = jnp.result_type(step_size, precision)
     return jnp.asarray(step_size, dtype), jnp.asarray(precision, dtype)
+
+
+__all__ = ["CrankNicolson", "Explicit", "Exponential", "Gains", "Integrator", "SemiImplicit"]
+__dir__ = __all__.copy

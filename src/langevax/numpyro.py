@@ -63,6 +63,9 @@ class ModelPosterior(NamedTuple):
     def problem(self) -> FiniteSum:
         return self.target.problem
 
+    def __repr__(self) -> str:
+        return f"ModelPosterior({int(self.problem.size):,} rows; fields: {', '.join(self._fields)})"
+
 
 class _LogDensities(eqx.Module):
     """The log density of every site of a model in unconstrained coordinates."""
@@ -267,3 +270,4 @@ def _log_det_of(site: str) -> str:
 
 
 __all__ = ["ModelPosterior", "posterior"]
+__dir__ = __all__.copy

@@ -134,8 +134,8 @@ def langevin(
         >>> print(f"{draws.std():.2f}")
         0.10
     """
-    _check_number("step_size", step_size, positive=True)
-    _check_number("temperature", temperature)
+    checks.one_number("step_size", step_size, positive=True)
+    checks.one_number("temperature", temperature)
     checks.typed_key(key)
     checks.numbers("precision", precision)
     has_precision = not (isinstance(precision, int | float) and precision == 0)
@@ -152,7 +152,7 @@ def langevin(
         h, T = at_step(step_size, state.count), at_step(temperature, state.count)
         # as in `Langevin` under `simulate`
         _, noise_key = random.split(random.fold_in(unrolled(state.key), state.count))
-        noise = trees.normal_like(noise_key, jax.tree.map(_wide, updates))
+        noise = trees.normal_like(jax.tree.map(_wide, updates), key=noise_key)
 
         def move(precision: ArrayLike, g: ArrayLike, x: ArrayLike, xi: Array) -> Array:
             wide = xi.dtype
@@ -441,12 +441,6 @@ def _params_of_updates(updates: PyTree, params: PyTree) -> PyTree:
     return jax.tree.map(lambda g, x: None if g is None else x, updates, params, is_leaf=lambda leaf: leaf is None)
 
 
-def _check_number(name: str, value: ScalarOrSchedule, *, positive: bool = False) -> None:
-    checks.number(name, value, positive=positive)
-    if not callable(value) and jnp.ndim(value) != 0:
-        raise ValueError(f"{name} must be one number, got an array of shape {jnp.shape(value)}; pass a float.")
-
-
 def _check_gradient(updates: PyTree) -> None:
     for path, leaf in jax.tree.leaves_with_path(updates):
         dtype = getattr(leaf, "dtype", None) or jnp.result_type(leaf)
@@ -459,3 +453,4 @@ def _check_gradient(updates: PyTree) -> None:
 
 
 __all__ = ["langevin", "saga", "sarah", "sledge", "storm", "svrg"]
+__dir__ = __all__.copy

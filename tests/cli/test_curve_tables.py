@@ -19,7 +19,7 @@ def test_columns_named_by_words_are_values_at_even_steps():
     request = FitOptions(Path("t.csv"), "y", Path("out"), curves="wide")
     prepared = prepare_curves(request, table.with_columns(y=pl.Series(values.sum(1))))
     assert prepared.schema.grid == (0.0, 0.5, 1.0)
-    assert any("named by words: they stand at even steps from 0 to 1" in note for note in prepared.notes)
+    assert any("are not numbers: times are even steps from 0 to 1" in note for note in prepared.notes)
 
 
 def test_incomplete_rows_are_left_out_and_row_numbers_stay():

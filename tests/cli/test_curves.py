@@ -131,10 +131,10 @@ def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
         model = estimator_for(request, prepared.schema, num_particles=20, num_steps=20, temperature=0.05)
         model.fit(prepared.take(split.train), split.train_targets)
         np.testing.assert_allclose(model.encoder_.transform(prepared.take(split.test)), split.test_inputs, atol=1e-9)
-        asked = on_columns(model)
+        report = on_columns(model)
         method = "predict_proba" if split.classes else "predict"
         ours = getattr(model, method)(prepared.take(split.test))
-        np.testing.assert_allclose(getattr(asked, method)(split.test_inputs), ours, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(getattr(report, method)(split.test_inputs), ours, rtol=1e-5, atol=1e-6)
 
 
 def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):

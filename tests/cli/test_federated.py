@@ -33,7 +33,7 @@ def test_it_prints_a_table_and_fills_the_folder(done):
     assert {path.name for path in out.iterdir()} == names
 
 
-def test_what_is_saved_is_counted_as_the_method_costs(done):
+def test_saved_evaluations_are_counted_as_the_method_costs(done):
     """One exchange with all at the start, then two a round: 3 vectors of one client and 4 of each of p."""
     out, _ = done
     with open(out / "history.csv", encoding="utf-8") as file:
@@ -162,7 +162,7 @@ def test_every_split_gives_each_row_to_one_client(partition):
     assert (skewed.mean() > 0.45) == (partition != "even")
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_is_not_accepted_as_a_folder(tmp_path):
     (tmp_path / "f").write_text("")
     answer = langevax("federated", "simulate", "--out", tmp_path / "f")
     assert answer.exit_code == 2

@@ -64,18 +64,18 @@ def interrupted(plain_app, tmp_path_factory):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(temporary)}
     with subprocess.Popen(command, **pipes, env=environment) as process:
-        told = []
+        printed = []
         while "sleeping" not in (line := process.stdout.readline()):
             assert line, process.stderr.read()
-            told.append(line)
+            printed.append(line)
         children = psutil.Process(process.pid).children()
         mark = next(m for child in children if (m := child.environ().get(MARK))).partition("-")[0]
         names = " ".join(" ".join(one.cmdline()) for one in marked(mark))
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=300)
+        _, stderr = process.communicate(timeout=300)
     return SimpleNamespace(
-        told="".join(told),
-        said=said,
+        printed="".join(printed),
+        stderr=stderr,
         exit_code=process.returncode,
         mark=mark,
         names=names,
@@ -87,10 +87,10 @@ def interrupted(plain_app, tmp_path_factory):
 
 def test_a_deployment_with_tls_prints_the_lines_of_the_server_app(interrupted):
     """Settings are passed by --set, in the type of their default."""
-    assert "deployment, 1 client, ready in" in interrupted.told
-    assert "with TLS and registered keys" in interrupted.told
-    assert "round 0 has 1 answers\n" in interrupted.told
-    assert "INFO" not in interrupted.told
+    assert "deployment, 1 client, ready in" in interrupted.printed
+    assert "with TLS and registered keys" in interrupted.printed
+    assert "round 0 has 1 answers\n" in interrupted.printed
+    assert "INFO" not in interrupted.printed
     [[one]] = interrupted.answers["rounds"]
     assert (one["partition-id"], one["num-partitions"]) == (0, 1)
     assert interrupted.logs.keys() == {"superlink.log", "node-0.log", "run-1.log"}
@@ -100,7 +100,7 @@ def test_a_deployment_with_tls_prints_the_lines_of_the_server_app(interrupted):
 
 def test_ctrl_c_ends_every_process_and_leaves_no_keys(interrupted):
     assert interrupted.exit_code == 130
-    assert interrupted.said.startswith("Interrupted.")
+    assert interrupted.stderr.startswith("Interrupted.")
     for program in ("flower-superlink", "flower-supernode", "flower-superexec", "flwr-serverapp"):
         assert program in interrupted.names
     assert list(marked(interrupted.mark)) == []
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_every_process_and_leaves_no_keys(interrupted):
 
 
 @pytest.mark.parametrize(
-    ("status", "details", "said"),
+    ("status", "details", "message"),
     [
         ("failed", "no rows", "the run failed: no rows. The log of its server app is 'log'."),
         ("failed", "", "the run failed: its server app raised an error."),
@@ -117,9 +117,9 @@ def test_ctrl_c_ends_every_process_and_leaves_no_keys(interrupted):
         ("stopped", "", "the run was stopped."),
     ],
 )
-def test_the_end_of_a_run_is_reported(status, details, said, tmp_path):
+def test_the_end_of_a_run_is_reported(status, details, message, tmp_path):
     options = RunOptions(Path("app"), "simulation", 2, [], None, False, 9.0)
-    with pytest.raises(RunFailed, match=re.escape(said)):
+    with pytest.raises(RunFailed, match=re.escape(message)):
         apps._finish(Output(), options, tmp_path, {}, RunOutcome("7", status, details, 1.0, Path("log")), 1.0)
 
 
@@ -140,7 +140,7 @@ def test_an_older_result_is_not_taken_for_this_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nowhere"], "APP cannot be run: app is 'nowhere'"),
         (["APP", "--set", "round=3"], "refused: the app has no setting 'round'; did you mean 'rounds'? It has "),
@@ -153,11 +153,11 @@ def test_an_older_result_is_not_taken_for_this_one(tmp_path):
         (["APP", "--out", "APP/pyproject.toml"], "is a file; name a folder."),
     ],
 )
-def test_bad_input_is_one_line_with_the_remedy(words, said, plain_app, tmp_path, monkeypatch):
+def test_bad_input_is_one_line_with_the_remedy(words, message, plain_app, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = langevax("federated", "run", *(word.replace("APP", str(plain_app)) for word in words))
     assert (answer.exit_code, answer.stdout) == (2, "")
-    assert said in " ".join(answer.stderr.split())
+    assert message in " ".join(answer.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_booleans_are_true_or_false():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["7"], "the folder is named '7'"),
         (["app", "--method", "fedag"], "--method 'fedag' is not a method; did you mean 'fedavg'?"),
@@ -188,13 +188,13 @@ def test_booleans_are_true_or_false():
         (["full"], "README.md' already; pass --force to write over it."),
     ],
 )
-def test_an_app_that_cannot_be_written_is_refused(words, said, tmp_path, monkeypatch):
+def test_an_app_that_cannot_be_written_is_refused(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("full").mkdir()
     Path("full", "README.md").write_text("mine")
     answer = langevax("federated", "app", *words)
     assert (answer.exit_code, answer.stdout) == (2, "")
-    assert said in " ".join(answer.stderr.split())
+    assert message in " ".join(answer.stderr.split())
     assert not Path("app").exists()
 
 
@@ -207,9 +207,9 @@ def test_without_flower_the_remedy_is_printed(words, monkeypatch):
 
 
 def test_help_has_examples():
-    for command, said in (("run", "on the loopback interface"), ("app", "--task mypackage.federated:task")):
+    for command, sentence in (("run", "on the loopback interface"), ("app", "--task mypackage.federated:task")):
         answer = langevax("federated", command, "--help")
         assert answer.exit_code == 0
-        for word in (said, f"langevax federated {command} myapp", "Exit codes"):
+        for word in (sentence, f"langevax federated {command} myapp", "Exit codes"):
             assert word in answer.stdout
         assert command in langevax("federated", "--help").stdout

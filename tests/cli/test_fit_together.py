@@ -40,13 +40,13 @@ def together(*words, count=2):
         for index in range(count)
     ]
     try:
-        said = [process.communicate(timeout=240) for process in processes]
+        streams = [process.communicate(timeout=240) for process in processes]
     finally:
         for process in processes:
             process.kill()
     return [
         (process.returncode, out, "".join(line for line in err.splitlines(True) if not line.startswith("[Gloo]")))
-        for process, (out, err) in zip(processes, said, strict=True)
+        for process, (out, err) in zip(processes, streams, strict=True)
     ]
 
 

@@ -20,9 +20,9 @@ def test_sentences_go_to_stdout_and_warnings_to_stderr_without_wrapping_or_escap
     output = Output()
     output.say("Table", "long " * 60 + "end")
     output.warn("careful")
-    said = capsys.readouterr()
-    assert said.out == f"{'Table':<13}{'long ' * 60}end\n"
-    assert said.err == f"{'Warning':<13}careful\n"
+    captured = capsys.readouterr()
+    assert captured.out == f"{'Table':<13}{'long ' * 60}end\n"
+    assert captured.err == f"{'Warning':<13}careful\n"
 
 
 def test_json_is_alone_on_stdout(capsys):

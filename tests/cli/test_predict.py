@@ -66,10 +66,10 @@ def refused(model, tables):
 def test_truncated_models_are_refused(fitted, tables, tmp_path, share):
     model = damaged(fitted, tmp_path)
     for path in (model / "model.safetensors", model / "schema.json"):
-        whole = path.read_bytes()
-        path.write_bytes(whole[: int(share * len(whole))])
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
         refused(model, tables)
-        path.write_bytes(whole)
+        path.write_bytes(content)
 
 
 @pytest.mark.parametrize("content", [b"{}", b"PK\x03\x04" + bytes(100), b"\x02" + bytes(7) + b"{}"])

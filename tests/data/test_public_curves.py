@@ -31,9 +31,9 @@ $$$$
 
 
 def test_examples_in_docstrings():
-    found = doctest.testmod(data)
-    assert found.attempted >= 2
-    assert found.failed == 0
+    outcome = doctest.testmod(data)
+    assert outcome.attempted >= 2
+    assert outcome.failed == 0
 
 
 def test_molecules_lose_hydrogen_and_keep_bonds():
@@ -59,7 +59,7 @@ def test_scores_are_those_of_the_published_rows():
     assert scores == pytest.approx({"RMSE": np.sqrt(3), "R2": 1 - 3 / (14 / 9), "accuracy": 2 / 3})
 
 
-def test_offline_says_what_to_do(tmp_path, monkeypatch):
+def test_offline_the_error_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "CACHE", tmp_path)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     message = re.escape(f"unpack its wheel into {tmp_path / 'sktime-1.2.0'}")

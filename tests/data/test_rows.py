@@ -46,16 +46,16 @@ def path(tmp_path):
 
 @pytest.mark.parametrize("row_shape", [(), (1,), (7,), (2, 3, 4)])
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "uint32", "float16", "float32", "<i8", "<f8"])
-def test_what_is_written_is_read_bit_for_bit(path, dtype, row_shape):
+def test_written_rows_are_read_bit_for_bit(path, dtype, row_shape):
     bits = np.random.default_rng(1).integers(0, 2, (37, *row_shape)) * np.random.default_rng(2).normal(size=row_shape)
-    given = (bits * 100).astype(dtype)
-    rows = write_rows(path, {"x": given}, dtype=None)
-    assert rows.numpy("x").dtype == given.dtype
-    np.testing.assert_array_equal(rows.numpy("x"), given)
-    assert np.load(path / "x.npy").tobytes() == given.tobytes()
-    if given.itemsize < 8:
-        assert rows["x"].dtype == given.dtype
-        np.testing.assert_array_equal(rows["x"], given)
+    values = (bits * 100).astype(dtype)
+    rows = write_rows(path, {"x": values}, dtype=None)
+    assert rows.numpy("x").dtype == values.dtype
+    np.testing.assert_array_equal(rows.numpy("x"), values)
+    assert np.load(path / "x.npy").tobytes() == values.tobytes()
+    if values.itemsize < 8:
+        assert rows["x"].dtype == values.dtype
+        np.testing.assert_array_equal(rows["x"], values)
 
 
 def test_any_layout_and_byte_order_is_stored_as_plain_rows(path):
@@ -96,7 +96,7 @@ def test_an_array_outlives_its_rows_and_the_folder_that_was_replaced(path):
     np.testing.assert_array_equal(rows["inputs"], new["inputs"])
 
 
-def test_rows_asked_for_under_jit_are_concrete_afterwards(path):
+def test_rows_requested_under_jit_are_concrete_afterwards(path):
     rows = write_rows(path, table())
     inside = jax.jit(lambda: jnp.sum(rows["targets"]))()
     assert inside == rows["targets"].sum()
@@ -169,13 +169,13 @@ def test_pickled_rows_carry_the_path_and_not_the_rows(path):
 
 
 @linux_only
-@pytest.mark.parametrize(("access", "told"), [("mixed", False), ("random", True)])
-def test_the_system_is_told_of_random_access_and_no_copy_forgets_it(path, access, told):
+@pytest.mark.parametrize(("access", "advised"), [("mixed", False), ("random", True)])
+def test_random_access_is_advised_to_the_system_and_kept_by_copies(path, access, advised):
     write_rows(path, table())
     rows = pickle.loads(pickle.dumps(open_rows(path, access=access)))
     assert rows.access == access
     for name in rows:
-        assert ("rr" in flags_of(rows[name].unsafe_buffer_pointer())) == told
+        assert ("rr" in flags_of(rows[name].unsafe_buffer_pointer())) == advised
     np.testing.assert_array_equal(rows["inputs"], table()["inputs"])
     with pytest.raises(ValueError, match="access must be 'mixed' or 'random', got 'batches'"):
         open_rows(path, access="batches")
@@ -242,7 +242,7 @@ def test_a_dtype_that_is_not_floating_is_refused(path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_an_existing_folder_is_replaced_only_when_asked_and_only_if_it_is_a_row_file(path):
+def test_only_a_row_file_is_overwritten_and_only_with_overwrite(path):
     write_rows(path, table(seed=0))
     with pytest.raises(FileExistsError, match="exists; pass overwrite=True"):
         write_rows(path, table(seed=1))
@@ -332,7 +332,7 @@ def test_a_missing_piece_is_named(path):
         open_rows(path)
 
 
-def test_a_file_of_the_right_size_that_is_no_npy_is_named(path):
+def test_a_file_of_the_right_size_that_is_not_npy_is_named(path):
     write_rows(path, table())
     (path / "inputs.npy").write_bytes(bytes(20_128))
     with pytest.raises(ValueError, match=r"inputs\.npy is not a \.npy file .*; convert"):
@@ -364,7 +364,7 @@ def test_a_description_that_does_not_fit_is_refused(path, edit, message):
         open_rows(path)
 
 
-def test_the_progress_line_is_silent_off_a_terminal_and_shown_when_asked(path, capsys):
+def test_the_progress_line_is_shown_on_a_terminal_or_with_progress(path, capsys):
     write_rows(path, table())
     assert capsys.readouterr().err == ""
     write_rows(path, table(), overwrite=True, progress=True)

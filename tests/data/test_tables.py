@@ -152,7 +152,7 @@ def test_a_word_or_gap_beyond_the_first_part_is_named_by_its_row_of_the_whole_ta
 @pytest.mark.parametrize(
     "values", [["Paris", "Rome"], [[1], [2]], pl.date_range(pl.date(2026, 1, 1), pl.date(2026, 1, 2), eager=True)]
 )
-def test_a_column_of_parquet_that_is_no_number_is_named_unless_dropped(tmp_path, path, values):
+def test_a_non_numeric_column_of_parquet_is_named_unless_dropped(tmp_path, path, values):
     table = tmp_path / "t.parquet"
     pl.DataFrame({"x": [1.0, 2.0], "city": values, "y": [0, 1]}).write_parquet(table)
     with pytest.raises(
@@ -194,7 +194,7 @@ def test_an_existing_row_file_is_refused_before_the_table_is_read(tmp_path, path
         convert_table(tmp_path / "no.csv", path, target="y")
 
 
-def test_what_stands_for_a_missing_number_is_as_in_the_command_fit():
+def test_missing_numbers_are_filled_as_by_the_command_fit():
     assert files.MISSING == columns.MISSING
 
 
@@ -204,7 +204,7 @@ def test_without_polars_its_package_is_named(tmp_path, path, monkeypatch):
         convert_table(tmp_path / "t.csv", path, target="y")
 
 
-def test_the_progress_line_knows_the_number_of_rows(tmp_path, path, capsys):
+def test_the_progress_line_shows_the_number_of_rows(tmp_path, path, capsys):
     convert_table(written(tmp_path, TABLE), path, target="bought", progress=True)
     assert "table.rows: 100%" in capsys.readouterr().err
 

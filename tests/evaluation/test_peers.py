@@ -30,7 +30,7 @@ def test_peers_are_what_scikit_learn_takes_them_for():
     assert cross_val_score(peers("classification")["linear"], INPUTS, CLASSES, cv=2).min() > 0.6
 
 
-def test_classes_of_one_row_and_tiny_tables_are_no_trouble():
+def test_classes_of_one_row_and_tiny_tables_are_evaluated():
     rare = np.where(np.arange(120) == 7, 9, CLASSES)
     for peer in peers("classification").values():
         assert peer.fit(INPUTS, rare).predict(INPUTS).shape == (120,)
@@ -40,7 +40,7 @@ def test_classes_of_one_row_and_tiny_tables_are_no_trouble():
             assert name == "linear" or "too few rows" in peer.note_
 
 
-def test_a_kernel_machine_sees_a_subsample_of_many_rows_and_says_so():
+def test_a_kernel_machine_reports_that_it_learned_from_a_subsample():
     assert peers("regression")["kernel machine"].max_rows == MAX_KERNEL_ROWS
     peer = Peer(peers("regression")["linear"].estimator, note="n", max_rows=50).fit(INPUTS, NUMBERS)
     assert peer.note_ == "n; on 50 of the rows"

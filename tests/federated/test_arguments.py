@@ -39,7 +39,7 @@ def federation():
         (lambda: federated.FLEDGE(0.1, 2, initial_table="none"), "initial_table must be 'full' or 'mini', got 'none'"),
     ],
 )
-def test_arguments_that_are_not_what_they_must_be(make, message):
+def test_invalid_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

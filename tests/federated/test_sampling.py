@@ -23,15 +23,15 @@ def drawn(rows, clients_per_round, equal=False):
     return np.asarray(selection.ids), np.asarray(selection.shares), weights
 
 
-def asked_often(ids, number):
+def times_drawn(ids, number):
     return (ids[:, :, None] == np.arange(number)).sum(axis=1)
 
 
-@pytest.mark.parametrize("asked", [1, 3, 5])
-def test_weighted_draws_are_distinct_and_unbiased(asked):
+@pytest.mark.parametrize("clients_per_round", [1, 3, 5])
+def test_weighted_draws_are_distinct_and_unbiased(clients_per_round):
     """A number of each client, summed with shares, against the weighted mean and the plain mean of those asked."""
-    ids, shares, weights = drawn(ROWS, asked)
-    times = asked_often(ids, len(ROWS))
+    ids, shares, weights = drawn(ROWS, clients_per_round)
+    times = times_drawn(ids, len(ROWS))
     assert times.max() == 1
     assert ids.min() >= 0
     assert ids.max() < len(ROWS)
@@ -47,7 +47,7 @@ def test_weighted_draws_are_distinct_and_unbiased(asked):
 def test_chances_are_in_proportion_to_weights_and_certain_for_the_heaviest():
     ids, _, weights = drawn(ROWS, 3)
     chances = np.concatenate([[1.0], 2 * weights[1:] / weights[1:].sum()])  # 20 of the other 40: just certain, too
-    times = asked_often(ids, len(ROWS))
+    times = times_drawn(ids, len(ROWS))
     assert (times[:, [0, 4]] == 1).all()
     assert_mean(times[:, [1, 2, 3, 5]], chances[[1, 2, 3, 5]], slack=1e-5)
 
@@ -55,7 +55,7 @@ def test_chances_are_in_proportion_to_weights_and_certain_for_the_heaviest():
 def test_equal_weights_are_uniform_draws():
     rows = np.full(7, 4)
     ids, shares, _ = drawn(rows, 3, equal=True)
-    times = asked_often(ids, 7)
+    times = times_drawn(ids, 7)
     assert times.max() == 1
     assert_mean(times, np.full(7, 3 / 7))
     pairs = times[:, :1] * times[:, 1:]
@@ -65,15 +65,15 @@ def test_equal_weights_are_uniform_draws():
 
 def test_systematic_draws_of_equal_weights_are_uniform_too():
     """What a caller's own equal weights would get."""
-    times = asked_often(drawn(np.full(7, 4), 3)[0], 7)
+    times = times_drawn(drawn(np.full(7, 4), 3)[0], 7)
     assert times.max() == 1
     assert_mean(times, np.full(7, 3 / 7), slack=1e-5)
 
 
-@pytest.mark.parametrize("asked", [None, 6])
-def test_all_clients_are_asked_in_order_with_their_weights(asked):
+@pytest.mark.parametrize("clients_per_round", [None, 6])
+def test_all_clients_are_selected_in_order_with_their_weights(clients_per_round):
     weights = jnp.asarray(ROWS / ROWS.sum(), jnp.float32)
-    ids, shares = sampling.draw(jax.random.key(0), Clients(weights, jnp.asarray(ROWS), False), asked)
+    ids, shares = sampling.draw(jax.random.key(0), Clients(weights, jnp.asarray(ROWS), False), clients_per_round)
     assert ids is None
     np.testing.assert_array_equal(shares, weights)
 
@@ -86,11 +86,11 @@ def replies(answered, shares, weights):
 
 def test_numbers_of_drop_outs_are_never_used():
     """Not even where they are NaN; their shares go to the others in proportion."""
-    some = replies([True, False, True], [0.5, 0.3, 0.2], [0.1, 0.4, 0.2])
+    partial = replies([True, False, True], [0.5, 0.3, 0.2], [0.1, 0.4, 0.2])
     numbers = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf], [4.0, 8.0]])
-    np.testing.assert_allclose(some.mean(numbers), [(0.5 + 0.8) / 0.7, (1.0 + 1.6) / 0.7], rtol=1e-6)
-    np.testing.assert_allclose(some.weighted_sum(numbers), [0.9, 1.8], rtol=1e-6)
-    np.testing.assert_array_equal(some.where_answered(numbers, jnp.zeros((3, 2))), [[1, 2], [0, 0], [4, 8]])
+    np.testing.assert_allclose(partial.mean(numbers), [(0.5 + 0.8) / 0.7, (1.0 + 1.6) / 0.7], rtol=1e-6)
+    np.testing.assert_allclose(partial.weighted_sum(numbers), [0.9, 1.8], rtol=1e-6)
+    np.testing.assert_array_equal(partial.where_answered(numbers, jnp.zeros((3, 2))), [[1, 2], [0, 0], [4, 8]])
 
 
 def test_where_nobody_answers_means_are_zero_and_states_stay():

@@ -133,16 +133,16 @@ def test_begun_anew_with_fewer_clients_the_gradient_is_that_of_those_that_stay(n
     assert loop.step == 2
 
 
-def test_what_a_checkpoint_keeps_goes_on_as_if_nothing_had_happened():
-    whole, first = run(METHODS["FLEDGE server"], 5), run(METHODS["FLEDGE server"], 2)
+def test_a_checkpoint_resumes_as_if_uninterrupted():
+    uninterrupted, first = run(METHODS["FLEDGE server"], 5), run(METHODS["FLEDGE server"], 2)
     second = ServerLoop(METHODS["FLEDGE server"], START, key=KEY)
     second.resume(Clients.of(ROWS), first.progress(), [np.asarray(leaf) for leaf in jax.tree.leaves(first.state)])
     elsewhere = Elsewhere(second)
     while second.step < 5:
         request = second.next()
         second.receive(request, elsewhere.replies(request))
-    np.testing.assert_array_equal(second.position, whole.position)
-    assert second.counts == whole.counts
+    np.testing.assert_array_equal(second.position, uninterrupted.position)
+    assert second.counts == uninterrupted.counts
 
 
 def test_arguments_are_checked():

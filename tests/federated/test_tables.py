@@ -25,7 +25,7 @@ P, D = 48, 40
     ],
     ids=["FLEDGE server", "FLEDGE client", "SCAFFOLD"],
 )
-def test_a_round_copies_no_table_and_computes_for_those_asked_alone(method):
+def test_a_round_copies_no_table_and_computes_for_selected_clients_alone(method):
     """In the compiled loop: no copy of anything of P x D but the arguments at the start, and no P x D gradients."""
     federation = dialled_federation(P, 2, D, seed=0).federation
     method = trace_floats(method, jnp.float32)

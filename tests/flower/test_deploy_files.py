@@ -54,7 +54,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("place", COMMANDS)
-def test_what_is_deployed_is_understood_by_flower_and_safe(place):
+def test_deployment_files_are_valid_for_flower_and_safe(place):
     """Flower's own parsers take the commands; TLS, registered keys, no telemetry; clients by partition id."""
     pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
     from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink
@@ -107,7 +107,7 @@ def test_the_manifests_fit_together():
     assert keys["subPathExpr"] == "node-$(PARTITION)"  # a pod sees its own key only
 
 
-def test_the_script_makes_what_the_files_ask_for(tmp_path, monkeypatch):
+def test_the_script_makes_the_files_that_services_need(tmp_path, monkeypatch):
     pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
     from cryptography import x509
 
@@ -125,7 +125,7 @@ def test_the_script_makes_what_the_files_ask_for(tmp_path, monkeypatch):
 
 
 def test_units_never_give_up():
-    """A crashed SuperNode is refused for a minute; systemd gives up after five starts unless told otherwise."""
+    """A crashed SuperNode is refused for a minute; systemd gives up after five starts unless configured otherwise."""
     for name in ("flower-superlink.service", "flower-supernode@.service"):
         text = (DEPLOY / "systemd" / name).read_text(encoding="utf-8")
         unit, service = text.partition("[Service]")[::2]

@@ -22,7 +22,7 @@ from tests.flower.planted import write_planted_app
 from tests.flower.rows import CLIENTS, START, loss
 
 PATIENCE = 300.0
-DEADLINE = 20.0  # an exchange takes 6 seconds, half of it waiting: room for a machine that is several times slower
+DEADLINE = 20.0  # an exchange takes 6 seconds, half of it waiting: slack for a machine that is several times slower
 SARAH = MinibatchSARAH(step_size=0.05, batch_size=2, period=3)
 FEDERATION = langevax.Federation.of(loss, CLIENTS[:2])
 KEY = jax.random.key(0)

@@ -34,7 +34,7 @@ def changed_lines(before, after):
     return [line for line in added if line.strip()]
 
 
-def test_the_count_of_changed_lines_sees_what_it_should():
+def test_the_count_of_changed_lines_is_that_of_the_diff():
     before, after = "a\nb\nc\nd\n", "a\nB\n\nc\ne\nf\n"
     assert changed_lines(before, after) == ["B", "e", "f"]
     assert changed_lines("", "++x\n") == ["++x"]

@@ -102,16 +102,16 @@ def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exc
     everybody = MinibatchSARAH(step_size=0.05, batch_size=2, period=3)
     strategy, grid = strategy_of(everybody, deadline=0.3), grid_of(everybody)
     advance(strategy, grid, 2)
-    held, push, pull = {}, grid.push_messages, grid.pull_messages
+    held, push_to_grid, pull_from_grid = {}, grid.push_messages, grid.pull_messages
 
     def pushed(messages):
-        names = push(messages)
+        names = push_to_grid(messages)
         hellos = {name for name, m in zip(names, messages, strict=True) if m.metadata.message_type == HELLO}
         held.update({name: grid.replies.pop(name) for name in hellos & grid.replies.keys()})
         return names
 
     def pulled(names):
-        actual = pull(names)
+        actual = pull_from_grid(names)
         if held.keys().isdisjoint(names):
             grid.replies.update(held)
             held.clear()
@@ -172,11 +172,11 @@ def test_a_client_that_comes_later_joins_and_one_that_left_comes_back():
     grid.connect(LATER_NODE, NUM_CLIENTS - 1, NUM_CLIENTS)
     go_on(strategy, grid, 1)
     assert strategy.registry.partitions == [0, 1, 2, 3, 4]
-    gone = node_of(grid, 0)
-    context = grid.contexts.pop(gone)
+    departed = node_of(grid, 0)
+    context = grid.contexts.pop(departed)
     while 0 in strategy.registry.partitions:
         go_on(strategy, grid, 1)
-    grid.contexts[gone] = context  # a node with a key keeps its id
+    grid.contexts[departed] = context  # a node with a key keeps its id
     go_on(strategy, grid, 1)
     assert strategy.registry.partitions == [0, 1, 2, 3, 4]
     assert strategy.loop.clients.num_clients == NUM_CLIENTS
@@ -210,13 +210,13 @@ def test_a_server_that_died_continues_as_if_it_had_not(name, tmp_path):
     advance(strategy_of(METHODS[name], checkpoint=tmp_path), grid_of(METHODS[name]), 2)
     resumed = strategy_of(METHODS[name], checkpoint=tmp_path, resume=True)
     advance(resumed, grid_of(METHODS[name], first_node=2**40), 4)
-    whole = strategy_of(METHODS[name])
-    advance(whole, grid_of(METHODS[name]), 4)
+    uninterrupted = strategy_of(METHODS[name])
+    advance(uninterrupted, grid_of(METHODS[name]), 4)
     for own_values, other_values in zip(
-        jax.tree.leaves(resumed.loop.state), jax.tree.leaves(whole.loop.state), strict=True
+        jax.tree.leaves(resumed.loop.state), jax.tree.leaves(uninterrupted.loop.state), strict=True
     ):
         np.testing.assert_array_equal(own_values, other_values)
-    assert resumed.loop.counts == whole.loop.counts
+    assert resumed.loop.counts == uninterrupted.loop.counts
 
 
 def test_a_server_whose_clients_had_memories_restarts_from_its_position(tmp_path):

@@ -66,11 +66,11 @@ def test_orphans_are_found_when_the_member_itself_is_gone(family, tmp_path):
 
 
 def test_one_program_is_ended_with_its_children_and_the_others_go_on(family, tmp_path):
-    gone, stays = start(family, ORPHANS, tmp_path, "gone"), start(family, DEAF, tmp_path, "stays")
-    family.kill(gone)
-    family.kill(gone)  # once more: nothing happens
-    assert (gone.exit_code, stays.exit_code) == (-signal.SIGKILL, None)
-    assert stays.popen.pid in family.processes()
+    ended, running = start(family, ORPHANS, tmp_path, "gone"), start(family, DEAF, tmp_path, "stays")
+    family.kill(ended)
+    family.kill(ended)  # once more: nothing happens
+    assert (ended.exit_code, running.exit_code) == (-signal.SIGKILL, None)
+    assert running.popen.pid in family.processes()
     assert len(family.processes()) == 1
 
 
@@ -122,10 +122,10 @@ time.sleep(600)
 
 
 def test_a_program_that_ends_or_takes_too_long_is_reported_with_its_log(family, tmp_path):
-    code = "print('no room'); print('\\x1b[91mERROR\\x1b[0m: port taken'); raise SystemExit(3)"
+    code = "print('disk full'); print('\\x1b[91mERROR\\x1b[0m: port taken'); raise SystemExit(3)"
     member = family.start("The server", [sys.executable, "-c", code], dict(os.environ), tmp_path / "s.log")
     with pytest.raises(
-        EngineError, match=r"(?s)The server ended with exit code 3 before it was ready.*no room\nERROR: port"
+        EngineError, match=r"(?s)The server ended with exit code 3 before it was ready.*disk full\nERROR: port"
     ):
         member.wait_for(lambda: False, 60, "ready")
     slow = start(family, DEAF, tmp_path, "The clock")

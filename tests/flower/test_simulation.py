@@ -83,7 +83,7 @@ def test_bad_replies_are_rejected_and_named_in_a_simulation(run):
 
 
 def test_a_simulation_runs_an_app_and_leaves_nothing(run):
-    """On the loopback interface; lines are told as they come; clients share processes; Ray ends with the engine."""
+    """On the loopback interface, lines printed as they arrive; clients share processes; Ray ends with the engine."""
     assert_all_is_gone(run.engine)
     answers = json.loads((run.out / "answers.json").read_text())
     assert [sorted(one["partition-id"] for one in entry) for entry in answers] == [list(range(NUM_CLIENTS))] * ASKED

@@ -49,7 +49,7 @@ def close(actual, expected, tolerance=2e-6):
 
 
 @pytest.mark.parametrize("tensors", [False, True])
-def test_a_module_says_what_the_same_network_in_jax_says(tensors):
+def test_a_module_equals_the_same_network_in_jax(tensors):
     inputs, targets = rows()
     arguments = (torch.tensor(inputs), torch.tensor(targets)) if tensors else (inputs, targets)
     module = network()
@@ -102,7 +102,7 @@ class Recorder:
     """A loss that keeps the dtypes it was given."""
 
     def __call__(self, outputs, targets):
-        self.seen = outputs.dtype, targets.dtype
+        self.dtypes = outputs.dtype, targets.dtype
         return F.mse_loss(outputs[:, 0], targets.to(outputs.dtype))
 
 
@@ -121,7 +121,7 @@ def test_integer_targets_keep_their_dtype_and_floats_become_float32(kind, expect
     loss, (inputs, targets) = Recorder(), rows()
     problem = torch_problem(network(), loss, (inputs.astype(np.float64), targets.astype(kind)))
     eqx.filter_jit(problem.gradient)(torch_start(network()))
-    assert loss.seen == (torch.float32, expected)
+    assert loss.dtypes == (torch.float32, expected)
 
 
 def test_several_inputs_and_shared_tied_frozen_and_unused_parameters():
@@ -284,7 +284,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", list(REFUSED))
-def test_what_is_refused_and_in_which_words(name):
+def test_mistakes_are_refused_in_these_words(name):
     make, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         make()

@@ -74,7 +74,7 @@ def test_the_chi_square_tells_a_pair_apart_that_is_a_rotation():
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize(("size", "batch_size"), [(20, 6), (5, 4)])
 def test_the_variance_of_a_batch_mean_is_xi_times_that_of_the_population(size, batch_size, replace):
-    """Skewed values; (size - B) / (B (size - 1)) for distinct indices, told apart from 1 / B with replacement."""
+    """Skewed values; (size - B) / (B (size - 1)) for distinct indices, distinguished from 1 / B with replacement."""
     problem, values = table(size), np.random.default_rng(1).exponential(size=size)
     keys = jax.random.split(jax.random.key(2), 50_000)
     indices = np.asarray(jax.jit(jax.vmap(lambda key: batches.draw(key, problem, batch_size, replace)[0]))(keys))
@@ -137,6 +137,6 @@ def test_with_replacement_a_batch_may_be_larger_than_the_table(make):
 
 @pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("batch_size", 2.5), ("period", 0), ("period", -1)])
 @pytest.mark.parametrize("make", [gradients.SVRG, gradients.SARAH])
-def test_a_size_that_is_no_positive_int_is_refused(make, name, value):
+def test_a_size_that_is_not_a_positive_int_is_refused(make, name, value):
     with pytest.raises((ValueError, TypeError), match=name):
         make(**({"batch_size": 2, "period": 3} | {name: value}))

@@ -70,7 +70,7 @@ def drawn(estimator, problem, here, before, gradient_before):
 def test_estimates_are_unbiased_with_xi_times_the_variance_of_the_components(make, replace):
     """Of the component gradients, or of their changes since the anchor; 20,000 keys, z-scores below 4.5.
 
-    At the first step after a full gradient SARAH is SVRG. The factors Xi of the two ways to draw are told apart.
+    At the first step after a full gradient SARAH is SVRG. The factors Xi of the two ways to draw are distinguished.
     """
     rows = np.random.default_rng(3).normal(size=(N, D))
     problem = FiniteSum(quartic, jnp.asarray(rows, jnp.float32))
@@ -79,11 +79,11 @@ def test_estimates_are_unbiased_with_xi_times_the_variance_of_the_components(mak
     estimator = make(B, replace=replace) if plain else make(B, PERIOD, replace=replace)
     points = here, before, ((before - rows) ** 3).mean(axis=0)
     estimates, used = drawn(estimator, problem, *(jnp.asarray(x, jnp.float32) for x in points))
-    each = (here - rows) ** 3 if plain else (here - rows) ** 3 - (before - rows) ** 3
+    components = (here - rows) ** 3 if plain else (here - rows) ** 3 - (before - rows) ** 3
     mean = ((here - rows) ** 3).mean(axis=0)
     xi, other = (moments.batch_variance_factor(N, B, replace=r) for r in (replace, not replace))
     assert_mean(estimates, mean)
-    assert_mean((estimates - mean) ** 2, xi * each.var(axis=0), wrong=other * each.var(axis=0))
+    assert_mean((estimates - mean) ** 2, xi * components.var(axis=0), wrong=other * components.var(axis=0))
     assert used.tolist() == [B if plain else 2 * B]
 
 
@@ -158,7 +158,7 @@ def test_the_path_with_equal_curvatures_is_that_of_the_full_gradient_in_float32(
 def test_chains_have_the_exact_moments_of_the_theory(method, replace):
     """40,000 chains, E x and E x^2 at every step through two epochs and one more step, z-scores below 4.5.
 
-    The second moments of the other way to draw, of the other methods and of the full gradient are all told apart.
+    The second moments of the other way to draw, of the other methods and of the full gradient are all distinguished.
     """
     curvatures, slopes = components()
     estimator = {

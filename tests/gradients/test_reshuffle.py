@@ -86,7 +86,7 @@ def test_noise_that_cancels_over_a_pass_heats_a_chain_far_less():
 
     A pass from x is a^K x - h sum_j a^(K-1-j) c_j with a = 1 - h; blocks j and l have covariance -s^2/(K-1) where
     independent batches have none, s^2 = Xi Var(c). 20,000 chains after 40 passes; the variance of fresh batches,
-    which is 17 times as large, is told apart.
+    which is 17 times as large, is distinguished.
     """
     h, blocks, passes = 0.05, N // B, 40
     slopes = np.random.default_rng(3).normal(size=N)

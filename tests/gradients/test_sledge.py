@@ -41,7 +41,7 @@ def errors(estimator, problem, num_steps=12, step=0.3):
     ("table", "initial_table"), [("components", "full"), ("components", "batch"), ("blocks", "full")]
 )
 def test_a_batch_of_all_is_the_full_gradient(table, initial_table):
-    """(o1), on a quartic in float64; half of them is told apart."""
+    """(o1), on a quartic in float64; half of them is distinguished."""
     with jax.enable_x64():
         problem = cubes(6)
         assert errors(SLEDGE(6, table, initial_table), problem).max() < 1e-13
@@ -73,7 +73,7 @@ def test_the_steady_error_is_that_of_the_recursion(size, batch_size, heterogenei
     """(o9, o11): zeta^2 step^2 n / (2 b^2) within 10 %, and flat: two quarters of the walk agree within 4.5 errors.
 
     64 walks of 1200 steps, the half of which is 9 n/b at the least; standard errors are 2 %. SAGA, twice as far off,
-    and SARAH, whose error grows, are told apart.
+    and SARAH, whose error grows, are distinguished.
     """
     problem = bent_problem(size, heterogeneity, D)
     expected = heterogeneity**2 * STEP**2 * size / (2 * batch_size**2)
@@ -195,9 +195,9 @@ def drift(resync, num_steps=20_000):
 
 def test_rounding_does_not_pile_up():
     """20,000 steps in float32; without a pass over the table now and then it does, ten times as far and more."""
-    kept, lost = drift("auto"), drift(10**6)
-    assert kept < 1e-5
-    assert lost > 10 * kept
+    resynchronised, drifted = drift("auto"), drift(10**6)
+    assert resynchronised < 1e-5
+    assert drifted > 10 * resynchronised
 
 
 # What is compiled.
@@ -241,7 +241,7 @@ def test_no_step_copies_the_table(estimator, chains):
     assert table_copies(estimator, chains) == []
 
 
-def test_other_ways_are_seen_to_copy_the_table(monkeypatch):
+def test_other_ways_of_loading_copy_the_table(monkeypatch):
     """A selection between two tables; the key makes another program than those above."""
 
     def select(table, entries, changes):

@@ -25,10 +25,10 @@ def sent(text):
     """{where: [operation shape]} of a compiled program; where: the branches taken on the way, "" outside of any."""
     computations, entry = {}, ""
     for line in text.splitlines():
-        if found := BEGIN.match(line):
-            name = found[2]
+        if match := BEGIN.match(line):
+            name = match[2]
             computations[name] = []
-            entry = name if found[1] else entry
+            entry = name if match[1] else entry
         elif computations:
             computations[name].append(line)
     calls = {}

@@ -75,12 +75,12 @@ def test_the_sampler_has_the_closed_form_of_linear_neurons():
     inputs, dual = rng.normal(size=(20, 3)), rng.normal(size=20)
     risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.float32(inputs), np.zeros(20, np.float32), 2 * RIDGE)
     runs = [sample_gibbs(risk, np.float32(dual), TEMPERATURE, SIZE, key=jax.random.key(k)) for k in range(8)]
-    whole = linear_log_partition(dual, inputs, RIDGE, TEMPERATURE)
+    log_partition = linear_log_partition(dual, inputs, RIDGE, TEMPERATURE)
     prior = linear_log_partition(0 * dual, inputs, RIDGE, TEMPERATURE)
     logs = np.array([float(run.log_partition) for run in runs])
     error = logs.std(ddof=1) / np.sqrt(8)
-    assert abs(logs.mean() - (whole - prior)) < 4.5 * error
-    assert whole - prior > 20 * error  # so that a factor 2 is seen
+    assert abs(logs.mean() - (log_partition - prior)) < 4.5 * error
+    assert log_partition - prior > 20 * error  # so that a factor 2 is seen
     outputs = np.stack([run.outputs for run in runs])
     expected = -inputs @ (inputs.T @ dual / 20) / (2 * RIDGE)
     z = (outputs.mean(0) - expected) / (outputs.std(0, ddof=1) / np.sqrt(8))
@@ -107,18 +107,20 @@ def test_bound_and_gap_are_those_of_quadrature(loss):
     """At a dual that is far from optimal: D within 4.5 standard errors, the gap too, with its small upward bias."""
     dual = 0.5 * grid_risk(loss).optimal_dual()
     bound, gap, _ = exact(loss, dual)
-    found = certify(risk_of(loss), dual, TEMPERATURE, key=jax.random.key(3), num_replicates=8, polish=0)
-    assert abs(found.lower_bound - bound) < 4.5 * found.lower_bound_error < 0.02 * gap
-    assert -4.5 * found.standard_error < found.gap - gap < 4.5 * found.standard_error + 9 / SIZE
-    assert found.standard_error < 0.1 * gap  # so that a factor 2 is seen
-    assert found.surviving_ancestors > 0.05
-    assert found.upper_bound == pytest.approx(found.lower_bound + found.gap)
+    certificate = certify(risk_of(loss), dual, TEMPERATURE, key=jax.random.key(3), num_replicates=8, polish=0)
+    assert abs(certificate.lower_bound - bound) < 4.5 * certificate.lower_bound_error < 0.02 * gap
+    assert -4.5 * certificate.standard_error < certificate.gap - gap < 4.5 * certificate.standard_error + 9 / SIZE
+    assert certificate.standard_error < 0.1 * gap  # so that a factor 2 is seen
+    assert certificate.surviving_ancestors > 0.05
+    assert certificate.upper_bound == pytest.approx(certificate.lower_bound + certificate.gap)
+    assert len(repr(certificate)) < 300
+    assert certificate.verdict in repr(certificate)
     optimum = exact(loss, grid_risk(loss).optimal_dual())[0]
-    assert found.lower_bound - 4.5 * found.lower_bound_error < optimum < found.upper_bound
+    assert certificate.lower_bound - 4.5 * certificate.lower_bound_error < optimum < certificate.upper_bound
     if loss == "squared":
-        assert abs(found.unbiased_gap - gap) < 4.5 * found.standard_error
+        assert abs(certificate.unbiased_gap - gap) < 4.5 * certificate.standard_error
     else:
-        assert found.unbiased_gap is None
+        assert certificate.unbiased_gap is None
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
@@ -126,9 +128,9 @@ def test_a_polished_dual_is_nearer_the_optimum(loss):
     """One climb from half the optimum leaves less than a tenth of what D lacked."""
     best = grid_risk(loss).optimal_dual()
     optimum, before = exact(loss, best)[0], exact(loss, 0.5 * best)[0]
-    found = certify(risk_of(loss), 0.5 * best, TEMPERATURE, key=jax.random.key(4), polish=1)
-    assert found.polish_steps == 1
-    after = exact(loss, found.dual.astype(float))[0]
+    certificate = certify(risk_of(loss), 0.5 * best, TEMPERATURE, key=jax.random.key(4), polish=1)
+    assert certificate.polish_steps == 1
+    after = exact(loss, certificate.dual.astype(float))[0]
     assert optimum - after < 0.1 * (optimum - before)
 
 
@@ -141,8 +143,8 @@ def test_the_runs_that_choose_a_dual_do_not_certify_it():
     options = {"polish": 3, "num_replicates": 2, "num_particles": 200}
     excess = []
     for seed in range(60):
-        found = certify(risk_of("squared"), best, TEMPERATURE, key=jax.random.key(seed), **options)
-        excess.append([found.lower_bound - exact("squared", found.dual.astype(float))[0]])
+        certificate = certify(risk_of("squared"), best, TEMPERATURE, key=jax.random.key(seed), **options)
+        excess.append([certificate.lower_bound - exact("squared", certificate.dual.astype(float))[0]])
     assert_mean(excess, 0.0)
     assert 8 * np.std(excess) / np.sqrt(60) < 2.5e-3
 
@@ -160,14 +162,14 @@ def test_a_dual_leaves_the_border_of_its_domain():
 
 def test_runs_together_are_surer_than_each_alone():
     """At the optimum the gap is the noise of z alone: of 16 runs a fourth of that of 4, within a factor 2."""
-    gaps = {runs: np.mean([found.gap for found in _certificates(1.0, runs)]) for runs in (4, 16)}
+    gaps = {runs: np.mean([certificate.gap for certificate in _certificates(1.0, runs)]) for runs in (4, 16)}
     assert 2 < gaps[4] / gaps[16] < 8
 
 
 def test_the_error_of_a_gap_is_that_of_another_certificate():
     """Jackknife of 8 runs against the spread of 12 certificates, which is known to a fifth: within a factor 2."""
-    found = _certificates(0.5, 8)
-    assert 0.5 < np.mean([c.standard_error for c in found]) / np.std([c.gap for c in found]) < 2
+    certificates = _certificates(0.5, 8)
+    assert 0.5 < np.mean([c.standard_error for c in certificates]) / np.std([c.gap for c in certificates]) < 2
 
 
 def test_the_error_of_a_gap_is_the_jackknife_of_its_runs():
@@ -187,13 +189,13 @@ def _certificates(share, runs):
     return [certify(risk_of("squared"), dual, TEMPERATURE, key=key, num_replicates=runs, **options) for key in keys]
 
 
-def test_a_false_certificate_is_seen_through():
+def test_a_false_certificate_is_detected():
     """At g = -y/2 a chain that is stuck says 1e-7; fresh runs from the prior give the gap of quadrature."""
     dual = -TARGETS["logistic"] / 2
     _, gap, _ = exact("logistic", dual)
-    found = certify(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(5), polish=0)
+    certificate = certify(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(5), polish=0)
     assert gap > 0.02
-    assert found.gap == pytest.approx(gap, rel=0.1)
+    assert certificate.gap == pytest.approx(gap, rel=0.1)
 
 
 def test_one_cloud_estimates_the_rise_of_the_bound():
@@ -206,26 +208,26 @@ def test_one_cloud_estimates_the_rise_of_the_bound():
         assert_mean(rises[:, None], sign * expected, slack=0.02 * expected, wrong=-sign * expected)
 
 
-def test_a_gap_that_says_no_more_than_the_prior_is_not_certified():
+def test_a_gap_as_wide_as_that_of_the_prior_is_not_certified():
     """Far from the optimum all ancestors survive, but P(prior) - D is smaller than the gap: the verdict says so."""
     dual = np.float32(-3 * TARGETS["squared"])
-    found = certify(risk_of("squared"), dual, TEMPERATURE, key=jax.random.key(9), polish=0)
-    assert found.surviving_ancestors > 0.05
-    assert not found.trustworthy
-    assert "little more than the untrained prior" in found.verdict
+    certificate = certify(risk_of("squared"), dual, TEMPERATURE, key=jax.random.key(9), polish=0)
+    assert certificate.surviving_ancestors > 0.05
+    assert not certificate.trustworthy
+    assert "little more than the untrained prior" in certificate.verdict
 
 
-def test_a_gap_that_cannot_be_known_is_not_certified():
+def test_a_gap_that_cannot_be_estimated_is_not_certified():
     """Twenty seeds of a law a hundred times too cold: every one is flagged, in words."""
     rng = np.random.default_rng(3)
     inputs = np.float32(rng.normal(size=(40, 8)))
     targets = np.float32(np.sin(3 * inputs[:, 0]) * inputs[:, 1])
     risk = MeanFieldRisk(neurons.TanhTanh(10.0), losses.squared, inputs, targets, precision=1e-3)
     for seed in range(20):
-        found = certify(risk, -targets, 1e-3, key=jax.random.key(seed), num_replicates=2, num_particles=300)
-        assert not found.trustworthy
-        assert "Not certified" in found.verdict
-        assert found.polish_steps == 0
+        certificate = certify(risk, -targets, 1e-3, key=jax.random.key(seed), num_replicates=2, num_particles=300)
+        assert not certificate.trustworthy
+        assert "Not certified" in certificate.verdict
+        assert certificate.polish_steps == 0
 
 
 def test_training_closes_the_gap():
@@ -239,9 +241,9 @@ def test_training_closes_the_gap():
     after = certify(risk, end.average.mean, TEMPERATURE, key=key, polish=0)
     assert after.gap < 0.1 * before.gap
     outputs = np.asarray(risk.outputs(end.position))
-    found = certify(risk, outputs - TARGETS["squared"], TEMPERATURE, key=key, polish=0)
+    certificate = certify(risk, outputs - TARGETS["squared"], TEMPERATURE, key=key, polish=0)
     optimal = exact("squared", grid_risk("squared").optimal_dual())[2]
-    assert np.mean((outputs - optimal) ** 2) <= found.output_error(outputs, TARGETS["squared"])
+    assert np.mean((outputs - optimal) ** 2) <= certificate.output_error(outputs, TARGETS["squared"])
 
 
 def risk_dual(risk, state):

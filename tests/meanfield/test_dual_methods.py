@@ -111,11 +111,11 @@ def test_a_variance_far_below_the_square_of_the_mean_keeps_its_digits():
     risk = risk_of()
     cloud = jnp.asarray([0.0, 1.0]) + 1e-4 * jax.random.normal(jax.random.key(0), (4000, 2))
     state, _ = PSDCA(T).init(risk, cloud, jax.random.key(1))
-    seen = _estimate_row(risk, state._replace(log_weights=jnp.linspace(-1, 1, 4000)), jnp.int32(3))
-    values, weights = np.asarray(seen.values, np.float64), np.exp(np.linspace(-1, 1, 4000))
+    estimate = _estimate_row(risk, state._replace(log_weights=jnp.linspace(-1, 1, 4000)), jnp.int32(3))
+    values, weights = np.asarray(estimate.values, np.float64), np.exp(np.linspace(-1, 1, 4000))
     expected = np.average((values - np.average(values, weights=weights)) ** 2, weights=weights)
-    assert float(seen.variance) == pytest.approx(expected, rel=1e-4)
-    assert float(seen.effective) == pytest.approx(weights.mean() ** 2 / (weights**2).mean(), rel=1e-5)
+    assert float(estimate.variance) == pytest.approx(expected, rel=1e-4)
+    assert float(estimate.effective) == pytest.approx(weights.mean() ** 2 / (weights**2).mean(), rel=1e-5)
 
 
 # Symmetries.
@@ -181,7 +181,7 @@ def test_a_coordinate_step_never_holds_neurons_times_rows():
     assert max(int(np.prod(shape)) for shape in computed) <= particles * 3 + rows
 
 
-def test_evaluations_count_rows_seen_by_the_cloud():
+def test_evaluations_count_rows_times_the_network():
     assert run(PSDCA(T, num_inner_steps=2, period=4), 9, 50).evaluations == 9 + 2 * (
         3 * N + 1
     )  # the row seen once more
@@ -240,8 +240,8 @@ def test_ascent_without_a_bound_is_refused():
 @pytest.mark.parametrize(
     "algorithm", [PSDCA(T, num_inner_steps=2), PDA(0.1, T, num_inner_steps=2), FictitiousPlay(0.1, T)]
 )
-def test_a_run_that_was_saved_goes_on_bit_for_bit(algorithm, tmp_path):
-    whole = run(algorithm, 20, 30).state
+def test_a_saved_run_resumes_bit_for_bit(algorithm, tmp_path):
+    uninterrupted = run(algorithm, 20, 30).state
     run(algorithm, 11, 30, checkpoint=tmp_path)
     resumed = run(algorithm, 20, 30, checkpoint=tmp_path, resume=True).state
-    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+    jax.tree.map(np.testing.assert_array_equal, uninterrupted, resumed)

@@ -78,7 +78,7 @@ def test_a_prior_has_a_variance_for_each_coordinate():
 
 
 def test_moves_lead_to_the_gibbs_law_and_leave_it(law):
-    """Five moments of 20,000 particles after 60 moves against quadrature; the law at half the dual is told apart."""
+    """Five moments of 20,000 particles after 60 moves against quadrature; the law at half the dual is distinguished."""
     dual = np.asarray(optimal_dual())
     state, acceptance = law
     grid = tiny.exact("squared")
@@ -104,9 +104,9 @@ def test_a_share_is_that_of_the_prior_in_the_mean_curvature(law):
     problem = risk.of_one_particle(dual)
     bent = jax.vmap(lambda x: jnp.diag(jax.hessian(problem.value)(x)))(state.position).mean(0)
     expected = np.minimum(1, np.asarray(risk.precision) / (np.asarray(risk.precision) + np.asarray(bent)))
-    found = np.asarray(prior_shares(problem, state, jnp.float32(T)))
+    shares = np.asarray(prior_shares(problem, state, jnp.float32(T)))
     assert expected.min() < 0.5
-    np.testing.assert_allclose(found, expected, rtol=0.05)
+    np.testing.assert_allclose(shares, expected, rtol=0.05)
 
 
 def test_without_data_every_proposal_is_accepted():
@@ -128,7 +128,7 @@ def walks():
 
 
 @pytest.mark.parametrize("proposal", ["mala", "pcnl"])
-def test_walks_of_either_kind_know_the_partition_function(walks, proposal):
+def test_walks_of_either_kind_estimate_the_partition_function(walks, proposal):
     """log Z and the outputs of eight walks from the prior against quadrature, at two precisions."""
     grid, dual = tiny.exact("squared"), np.asarray(optimal_dual())
     logs = np.array([float(walk.log_partition) for walk in walks[proposal]])
@@ -141,7 +141,7 @@ def test_walks_of_either_kind_know_the_partition_function(walks, proposal):
 
 
 def test_walks_of_both_kinds_agree(walks):
-    logs = {name: np.array([float(walk.log_partition) for walk in each]) for name, each in walks.items()}
+    logs = {name: np.array([float(walk.log_partition) for walk in runs]) for name, runs in walks.items()}
     difference = logs["pcnl"].mean() - logs["mala"].mean()
     error = np.sqrt(sum(log.var(ddof=1) / len(log) for log in logs.values()))
     assert abs(difference) < LIMIT * error
@@ -212,13 +212,13 @@ def test_a_certificate_by_pcnl_is_that_of_quadrature(monkeypatch):
     monkeypatch.setattr(certificate, "sample_gibbs", walk)
     dual, grid = 0.5 * np.asarray(optimal_dual()), tiny.exact("squared")
     bound = grid.dual_objective(dual) + T * grid.log_partition(np.zeros(N))
-    found = certify(
+    certified = certify(
         risk_of(), dual, T, key=jax.random.key(3), num_replicates=8, num_particles=1000, polish=0, proposal="pcnl"
     )
-    assert abs(found.lower_bound - bound) < LIMIT * found.lower_bound_error
+    assert abs(certified.lower_bound - bound) < LIMIT * certified.lower_bound_error
     gap = grid.fenchel_young(dual)
-    assert -LIMIT * found.standard_error < found.gap - gap < LIMIT * found.standard_error + 9 / 1000
-    assert found.standard_error < 0.1 * gap
+    assert -LIMIT * certified.standard_error < certified.gap - gap < LIMIT * certified.standard_error + 9 / 1000
+    assert certified.standard_error < 0.1 * gap
     assert proposals == ["pcnl"] * 10  # two pilots
 
 
@@ -254,17 +254,17 @@ def acceptances(risk, dual):
     return flat, jnp.mean(jax.vmap(one)(state.position, jax.random.split(keys[3], 500)))
 
 
-def test_acceptance_does_not_know_the_number_of_modes():
+def test_acceptance_does_not_depend_on_the_number_of_modes():
     """Within 0.05 from 8 to 512 modes, where MALA's falls from above a half to nothing."""
     risks = {num_modes: curves(num_modes) for num_modes in (8, 64, 512)}
-    found = {num_modes: [float(a) for a in acceptances(r, -r.targets / 2)] for num_modes, r in risks.items()}
-    flat = [pcnl for pcnl, _ in found.values()]
+    rates = {num_modes: [float(a) for a in acceptances(r, -r.targets / 2)] for num_modes, r in risks.items()}
+    flat = [pcnl for pcnl, _ in rates.values()]
     assert np.ptp(flat) < 0.05
     assert min(flat) > 0.4
     assert max(flat) < 0.97
-    assert found[8][1] > 0.5
-    assert found[64][1] < 0.05
-    assert found[512][1] < 1e-3
+    assert rates[8][1] > 0.5
+    assert rates[64][1] < 0.05
+    assert rates[512][1] < 1e-3
 
 
 @pytest.mark.parametrize("integrator", [integrators.Exponential(), integrators.SemiImplicit()])

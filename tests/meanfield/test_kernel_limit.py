@@ -21,34 +21,34 @@ def refitted_errors(features, targets, weights, alpha, left_out):
     for i in range(len(weights)):
         remaining = weights.copy()
         remaining[i] -= left_out[i]
-        kept = remaining > 0
+        used = remaining > 0
         machine = KernelRidge(alpha=alpha, kernel="precomputed")
-        machine.fit(kernel[np.ix_(kept, kept)], targets[kept], sample_weight=remaining[kept])
-        errors.append(targets[i] - machine.predict(kernel[[i]][:, kept])[0])
+        machine.fit(kernel[np.ix_(used, used)], targets[used], sample_weight=remaining[used])
+        errors.append(targets[i] - machine.predict(kernel[[i]][:, used])[0])
     return np.mean(np.average(np.square(errors), axis=0, weights=weights))
 
 
 def test_errors_are_those_of_refits():
     features, targets = data()
-    found = leave_one_out(features, targets, np.ones(12))
+    choice = leave_one_out(features, targets, np.ones(12))
     for k in (20, 40, 60):
-        expected = refitted_errors(features, targets, np.ones(12), found.alphas[k], np.ones(12))
-        np.testing.assert_allclose(found.errors[k], expected, rtol=1e-8)
+        expected = refitted_errors(features, targets, np.ones(12), choice.alphas[k], np.ones(12))
+        np.testing.assert_allclose(choice.errors[k], expected, rtol=1e-8)
 
 
 def test_a_row_of_weight_w_is_w_rows_and_a_light_one_is_left_out_whole():
     features, targets = data()
     weights = np.array([1, 3, 2, 1, 0.5, 0.2, 1, 1, 4, 1, 0.9, 2.5])
-    found = leave_one_out(features, targets, weights)
+    choice = leave_one_out(features, targets, weights)
     for k in (20, 50):
-        expected = refitted_errors(features, targets, weights, found.alphas[k], np.minimum(weights, 1))
-        np.testing.assert_allclose(found.errors[k], expected, rtol=1e-8)
+        expected = refitted_errors(features, targets, weights, choice.alphas[k], np.minimum(weights, 1))
+        np.testing.assert_allclose(choice.errors[k], expected, rtol=1e-8)
 
 
 def test_of_equally_good_penalties_the_largest_is_taken():
     features, _ = data()
-    found = leave_one_out(features, np.zeros((12, 1)), np.ones(12))
-    assert found.alpha == found.alphas[-1]
+    choice = leave_one_out(features, np.zeros((12, 1)), np.ones(12))
+    assert choice.alpha == choice.alphas[-1]
 
 
 def test_features_have_the_kernel_of_the_prior():

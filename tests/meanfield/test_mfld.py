@@ -34,7 +34,7 @@ def linear_risk(dtype=jnp.float32):
 
 
 def clouds(algorithm, num_steps, risk=None, start=None, num_particles=PARTICLES, **options):
-    """Independent clouds, started from the prior unless told otherwise: (chain, particle, coordinate)."""
+    """Independent clouds, started from the prior by default: (chain, particle, coordinate)."""
     risk = linear_risk() if risk is None else risk
     start = risk.prior(TEMPERATURE, num_particles) if start is None else start
     options = {"key": jax.random.key(1), "num_chains": CHAINS} | options
@@ -49,7 +49,7 @@ def test_linear_clouds_settle_at_the_closed_form(name):
     """10,000 clouds of four particles after 80 steps of 0.5: z-scores below 4.5.
 
     The cloud's mean has mean m* for any step, and the covariance of `linear_cloud_variance`; a particle has its
-    variance about that mean. Told apart: noise divided by the number of particles, ridge/2 |theta|^2, the other step.
+    variance about that mean. Distinguished: noise divided by the number of particles, ridge/2 |theta|^2, another step.
     """
     integrator = {"explicit": integrators.Explicit(), "exponential": integrators.Exponential()}[name]
     inputs, targets = regression()
@@ -81,7 +81,7 @@ def test_linear_clouds_follow_the_flow():
     """From particles at N(a, C) with step 0.01 to time 1: mean and spread of particles, give or take 2 %.
 
     The linear neuron's cloud follows the flow of infinitely many particles, whatever their number: its mean in the
-    mean, and their spread about it, which sees no data. Both are told apart from the start.
+    mean, and their spread about it, which sees no data. Both are distinguished from the start.
     """
     inputs, targets = regression()
     start_mean, start_variance = np.array([2.0, 1.0]), 0.1
@@ -298,7 +298,7 @@ def test_the_mean_fenchel_young_gap_is_the_duality_gap(loss):
 def test_a_large_cloud_has_the_outputs_and_the_law_of_the_optimum():
     """MFLD with 500 tanh neurons and the logistic loss against the grid: outputs give or take 0.005, E theta^2 2 %.
 
-    The slack is for the step of 0.05 and for 1/500. Told apart: the optimum at twice the temperature, and the prior.
+    The slack is for the step of 0.05 and for 1/500. Distinguished: the optimum at twice the temperature, and the prior.
     """
     solved = grid_risk(losses.logistic)
     optimum = solved.gibbs(solved.optimal_dual())

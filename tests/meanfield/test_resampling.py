@@ -28,14 +28,14 @@ def log_weights(kind):
 @pytest.fixture
 def branches(monkeypatch):
     """Which branch each call took."""
-    taken = []
+    conditions = []
 
     def cond(known, near, far, *operands):
-        taken.append("near" if known else "far")
+        conditions.append("near" if known else "far")
         return near(*operands) if known else far(*operands)
 
     monkeypatch.setattr(resampling.lax, "cond", cond)
-    return taken
+    return conditions
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4, 240])
@@ -43,9 +43,9 @@ def branches(monkeypatch):
 def test_parts_change_nothing(kind, parts):
     for seed in range(2):
         key = jax.random.key(seed)
-        whole = resample(key, CLOUD, log_weights(kind))
-        np.testing.assert_array_equal(whole, CLOUD[systematic(key, log_weights(kind))])
-        np.testing.assert_array_equal(resample(key, CLOUD, log_weights(kind), parts), whole)
+        unsharded = resample(key, CLOUD, log_weights(kind))
+        np.testing.assert_array_equal(unsharded, CLOUD[systematic(key, log_weights(kind))])
+        np.testing.assert_array_equal(resample(key, CLOUD, log_weights(kind), parts), unsharded)
 
 
 def test_parents_nearby_are_taken_from_neighbours_and_others_from_all(branches):

@@ -50,7 +50,7 @@ def step_keys():
 
 
 def normals(keys, position):
-    return np.asarray(jax.vmap(lambda key: trees.normal_like(key, position))(keys))
+    return np.asarray(jax.vmap(lambda key: trees.normal_like(position, key=key))(keys))
 
 
 def draws(problem, position, replace=False):

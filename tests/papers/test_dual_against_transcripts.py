@@ -54,7 +54,7 @@ def step_keys(num_steps):
 def inner_noises(key, number, cloud):
     """(number, N, d)."""
     keys = [jax.random.split(jax.random.fold_in(key, k))[1] for k in range(number)]
-    return np.stack([np.asarray(trees.normal_like(k, jnp.asarray(cloud))) for k in keys])
+    return np.stack([np.asarray(trees.normal_like(jnp.asarray(cloud), key=k)) for k in keys])
 
 
 def assert_same(actual, expected):
@@ -95,8 +95,8 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
     # the library keeps the mean dual of each row and the weights it was seen with; their product is the paper's sum
     weight = 1.0 if batch_size is None else N / batch_size
     assert_same(states.dual * states.weights * weight, sums)
-    seen = N if batch_size is None else batch_size
-    assert result.evaluations == rounds * seen + sum(numbers) * N
+    rows_per_round = N if batch_size is None else batch_size
+    assert result.evaluations == rounds * rows_per_round + sum(numbers) * N
     assert result.counts["inner_steps"] == sum(numbers)
 
 

@@ -57,7 +57,7 @@ class Draws:
         self.clients = clients
         self.drawn = jax.jit(lambda key, p: sampling.draw(key, clients, p), static_argnums=1)
         self.permuted = jax.jit(batches.permuted)
-        self.ball = jax.jit(lambda key: trees.ball_like(key, jnp.asarray(START), RADIUS))
+        self.ball = jax.jit(lambda key: trees.ball_like(jnp.asarray(START), RADIUS, key=key))
 
     def answers(self, round_key, number, asked, draws=lambda i, key: None):
         """(i, share, draws) of those who answered exchange `number`, in the order they were asked."""

@@ -101,10 +101,10 @@ def test_fictitious_play_with_rate_one_forgets_and_with_rate_zero_freezes():
     clouds, outputs = fictitious_play(*network(), cloud, 1.0, STEP_SIZE, RIDGE, TEMPERATURE, noises)
     for k in range(4):
         np.testing.assert_allclose(outputs[k], outputs_of(clouds[k]), rtol=0, atol=1e-14)
-    given = np.linspace(-1, 1, 8)
+    start_outputs = np.linspace(-1, 1, 8)
     arguments = (STEP_SIZE, RIDGE, TEMPERATURE, noises)
-    _, outputs = fictitious_play(*network(), cloud, 0.0, *arguments, start_outputs=given)
-    np.testing.assert_array_equal(outputs, np.tile(given, (4, 1)))
+    _, outputs = fictitious_play(*network(), cloud, 0.0, *arguments, start_outputs=start_outputs)
+    np.testing.assert_array_equal(outputs, np.tile(start_outputs, (4, 1)))
 
 
 def test_fictitious_play_with_rate_one_and_one_inner_step_is_mean_field_langevin():

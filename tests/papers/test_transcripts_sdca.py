@@ -47,13 +47,13 @@ def test_coordinate_update_is_the_maximum_and_the_fixed_point(loss):
         new = COORDINATES[loss](z, g, y, c)
         assert new == pytest.approx(derivative(z - c * (new - g), y), abs=1e-12)
         bounds = (-20, 20) if loss == "squared" else sorted((-y * 1e-12, -y * (1 - 1e-12)))
-        found = minimize_scalar(
+        maximum = minimize_scalar(
             lambda u: conjugate(u, y) - z * u + c / 2 * (u - g) ** 2,  # noqa: B023
             bounds=bounds,
             method="bounded",
             options={"xatol": 1e-10},
         )
-        assert new == pytest.approx(found.x, abs=1e-5)
+        assert new == pytest.approx(maximum.x, abs=1e-5)
 
 
 def test_softmax_update_is_the_fixed_point_and_that_of_two_classes_is_logistic():
@@ -144,16 +144,16 @@ def test_a_refresh_resamples_and_makes_metropolis_moves_for_the_law_of_that_mome
         nudges = 1e-5 * np.eye(2)
         return np.stack([(potential(theta + e) - potential(theta - e)) / 2e-5 for e in nudges], axis=1)
 
-    taken = 0
+    num_accepted = 0
     for xi, uniform in zip(xis, uniforms, strict=True):
         ahead = theta - step_size * gradient(theta) + np.sqrt(2 * step_size * TEMPERATURE) * xi
         back = theta - ahead + step_size * gradient(ahead)
         log_ratio = (potential(theta) - potential(ahead)) / TEMPERATURE
         log_ratio += np.sum(xi**2, axis=1) / 2 - np.sum(back**2, axis=1) / (4 * step_size * TEMPERATURE)
         accept = np.log(uniform) < log_ratio
-        theta, taken = np.where(accept[:, None], ahead, theta), taken + accept.sum()
+        theta, num_accepted = np.where(accept[:, None], ahead, theta), num_accepted + accept.sum()
     np.testing.assert_allclose(path.particles[6], theta, rtol=0, atol=1e-8)
-    assert path.accepted[5] == pytest.approx(taken / (60 * moves))
+    assert path.accepted[5] == pytest.approx(num_accepted / (60 * moves))
     assert 0.2 < path.accepted[5] < 0.95
 
 

@@ -56,7 +56,7 @@ def drawn(draw):
     """What `draw(key)` gives at every step, and the noises."""
     split = lambda step: jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))  # noqa: E731
     keys = jax.vmap(split)(jnp.arange(STEPS))
-    noises = jax.vmap(lambda key: trees.normal_like(key, jnp.zeros(D)))(keys[:, 1])
+    noises = jax.vmap(lambda key: trees.normal_like(jnp.zeros(D), key=key))(keys[:, 1])
     return np.asarray(jax.jit(jax.vmap(draw))(keys[:, 0])), np.sqrt(2 * STEP_SIZE * TEMPERATURE) * np.asarray(noises)
 
 
@@ -67,9 +67,9 @@ def members(problem, table, batch_size):
     blocks = tables.Blocks(batch_size, BLOCKS)
     every = jnp.arange(-(-N // batch_size), dtype=jnp.int32)
     indices, lengths = jax.jit(jax.vmap(lambda j: blocks.members(problem, j)))(every)
-    found = [row[:length].tolist() for row, length in zip(np.asarray(indices), lengths, strict=True)]
-    assert sorted(np.concatenate(found)) == list(range(N))  # each component is in one block
-    return found
+    blocks = [row[:length].tolist() for row, length in zip(np.asarray(indices), lengths, strict=True)]
+    assert sorted(np.concatenate(blocks)) == list(range(N))  # each component is in one block
+    return blocks
 
 
 def assert_same_path(actual, expected):
@@ -105,8 +105,8 @@ def test_the_table(name, table, batch_size, padding, initial_table):
     )
     assert_same_path(actual, expected)
     points = 2 if name == "sledge" else 1
-    each = batch_size + (table == "blocks")  # one more at each point where b does not divide n
-    assert used == (N if initial_table == "full" else each) + points * each * (STEPS - 1)
+    largest_batch = batch_size + (table == "blocks")  # one more at each point where b does not divide n
+    assert used == (N if initial_table == "full" else largest_batch) + points * largest_batch * (STEPS - 1)
 
 
 def test_page():

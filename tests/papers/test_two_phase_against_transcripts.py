@@ -30,7 +30,9 @@ def setting():
 
 
 def noises(position):
-    draw = lambda step: trees.normal_like(jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))[1], position)  # noqa: E731
+    def draw(step):
+        return trees.normal_like(position, key=jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))[1])
+
     return [jax.tree.map(np.asarray, draw(step)) for step in range(STEPS)]
 
 

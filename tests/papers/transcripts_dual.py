@@ -55,7 +55,7 @@ def pda(
     the rounds s that saw row i, so that the sum above is (1/n) sum_i A_i h_i.
     """
     n, cloud = len(inputs), np.array(start, float)
-    kept, sums = [], np.zeros(n)
+    terms, sums = [], np.zeros(n)
     clouds, all_sums = [cloud], []
     for t in range(1, len(batches) + 1):
         for i in batches[t - 1]:
@@ -63,7 +63,7 @@ def pda(
             for particle in cloud:
                 output += neuron(particle, inputs[i]) / len(cloud)
             slope = loss_derivative(output, targets[i])
-            kept.append((inputs[i], t * slope / len(batches[t - 1])))
+            terms.append((inputs[i], t * slope / len(batches[t - 1])))
             sums[i] += t * slope * n / len(batches[t - 1])
         precision = 2 * ridge
         if tempered:
@@ -74,7 +74,7 @@ def pda(
             moved = np.empty_like(cloud)
             for r in range(len(cloud)):
                 gradient = np.zeros_like(cloud[r])
-                for x, weight in kept:
+                for x, weight in terms:
                     gradient = gradient + weight * neuron_gradient(cloud[r], x)
                 gradient = gradient * 2 / ((t + 1) * (t + 2))
                 moved[r] = move(cloud[r], gradient, precision, step_size, temperature, xi[r])

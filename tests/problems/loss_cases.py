@@ -19,9 +19,9 @@ SCALAR = {"squared": losses.squared, **MARGIN}
 ALL = {"squared vector": losses.squared, **MARGIN, "softmax": losses.softmax}
 KNOWN = {**ALL, **SCALAR, "linear": losses.linear}
 
-each = pytest.mark.parametrize("name", ALL)
-each_scalar = pytest.mark.parametrize("name", SCALAR)
-each_margin = pytest.mark.parametrize("name", MARGIN)
+each_loss = pytest.mark.parametrize("name", ALL)
+each_scalar_loss = pytest.mark.parametrize("name", SCALAR)
+each_margin_loss = pytest.mark.parametrize("name", MARGIN)
 
 ARGUMENTS = {
     "__call__": ("z", "y"),
@@ -38,11 +38,13 @@ ARGUMENTS = {
 def program(name):
     loss = KNOWN[name]
 
-    def one_row(**given):
+    def one_row(**arguments):
         methods = {method: getattr(loss, method) for method in ARGUMENTS}
         slopes = {f"slope of {method}": jax.grad(methods[method]) for method in ("__call__", "fenchel_young")}
-        asked = {**methods, **slopes}
-        return {key: f(*(given[a] for a in ARGUMENTS[key.removeprefix("slope of ")])) for key, f in asked.items()}
+        functions = {**methods, **slopes}
+        return {
+            key: f(*(arguments[a] for a in ARGUMENTS[key.removeprefix("slope of ")])) for key, f in functions.items()
+        }
 
     return jax.jit(jax.vmap(one_row))
 
@@ -51,10 +53,10 @@ def rows(name, answer="__call__"):
     """`rows(name, "conjugate")(dual, y)`: a method of a loss at each row, as numpy."""
 
     def ask(*arguments):
-        given = dict(zip(ARGUMENTS[answer.removeprefix("slope of ")], map(np.asarray, arguments), strict=True))
-        outputs = given.get("z", given.get("dual"))
-        given = {"z": outputs, "dual": outputs, "c": np.ones(len(outputs), outputs.dtype)} | given
-        filled = {key: np.concatenate([a, np.repeat(a[-1:], ROWS - len(a), axis=0)]) for key, a in given.items()}
+        by_name = dict(zip(ARGUMENTS[answer.removeprefix("slope of ")], map(np.asarray, arguments), strict=True))
+        outputs = by_name.get("z", by_name.get("dual"))
+        by_name = {"z": outputs, "dual": outputs, "c": np.ones(len(outputs), outputs.dtype)} | by_name
+        filled = {key: np.concatenate([a, np.repeat(a[-1:], ROWS - len(a), axis=0)]) for key, a in by_name.items()}
         return np.asarray(program(name)(**filled)[answer])[: len(outputs)]
 
     return ask

@@ -109,17 +109,18 @@ def test_a_chain_in_z_is_the_preconditioned_chain_in_x(name, precision, integrat
             record_every=1,
         )
         noises = [
-            np.asarray(trees.normal_like(jax.random.split(jax.random.fold_in(key, s))[1], start)) for s in range(steps)
+            np.asarray(trees.normal_like(start, key=jax.random.split(jax.random.fold_in(key, s))[1]))
+            for s in range(steps)
         ]
         if precision:
             p = precision * np.sum(a**2, axis=0)
-            decay, pull, spread = np.exp(-h * p), (1 - np.exp(-h * p)) / p, np.sqrt((1 - np.exp(-2 * h * p)) / p)
+            decay, gain, spread = np.exp(-h * p), (1 - np.exp(-h * p)) / p, np.sqrt((1 - np.exp(-2 * h * p)) / p)
         else:
-            decay, pull, spread = np.ones(D), np.full(D, h), np.full(D, np.sqrt(2 * h))
+            decay, gain, spread = np.ones(D), np.full(D, h), np.full(D, np.sqrt(2 * h))
         inverse, x, path = np.linalg.inv(a), np.asarray(start), []
         for xi in noises:
             x = a @ (decay * (inverse @ x))
-            x = x - a @ (pull * (a.T @ quartic_gradient(path[-1] if path else np.asarray(start))))
+            x = x - a @ (gain * (a.T @ quartic_gradient(path[-1] if path else np.asarray(start))))
             x = x + np.sqrt(temperature) * a @ (spread * xi)
             path.append(x)
         assert_close(result.positions @ a.T, path)

@@ -12,7 +12,7 @@ SIZES = [(1, 1), (1, 8), (7, 1), (7, 3), (7, 6), (7, 7), (7, 100), (12, 4), (13,
 
 
 @pytest.mark.parametrize(("size", "block_size"), SIZES)
-def test_cuts_are_even_and_no_larger_than_asked(size, block_size):
+def test_cuts_are_even_and_at_most_of_the_requested_size(size, block_size):
     """`whole` blocks and a remainder smaller than a block by no more than the number of blocks."""
     block, whole = blocks._block_sizes(size, block_size)
     assert block <= block_size
@@ -68,7 +68,7 @@ def test_weights_have_mean_one_over_the_rows_in_use():
     ("weights", "message"),
     [([1.0, 2.0], "shape"), ([1.0, -2.0, 1.0], ">= 0"), ([0.0, 0.0, 0.0], "all 0"), ([1.0, np.nan, 1.0], "finite")],
 )
-def test_what_is_no_weight_is_refused(weights, message):
+def test_invalid_weights_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
         blocks.normalised_weights(np.array(weights, np.float32), 3, jnp.float32)
 

@@ -66,12 +66,12 @@ def assert_close(actual, expected, tolerance):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("x64", "tolerance"), [(True, 1e-12), (False, 1e-6)])
 @pytest.mark.parametrize(("count", "block_size"), [(None, 100), (USED, 100), (USED, 3)])
-def test_it_says_what_a_finite_sum_of_the_same_loss_says(compiled, x64, tolerance, count, block_size):
+def test_it_equals_a_finite_sum_of_the_same_loss(compiled, x64, tolerance, count, block_size):
     with jax.enable_x64(x64):
         x, data = position(), rows()
         external = ExternalSum(gradient, data, value, count=count, block_size=block_size)
-        found = (eqx.filter_jit(numbers) if compiled else numbers)(external, x)
-        assert_close(found, eqx.filter_jit(numbers)(FiniteSum(loss, data, count=count), x), tolerance)
+        actual = (eqx.filter_jit(numbers) if compiled else numbers)(external, x)
+        assert_close(actual, eqx.filter_jit(numbers)(FiniteSum(loss, data, count=count), x), tolerance)
         assert (external.max_size, int(external.size)) == (N, count or N)
 
 
@@ -145,12 +145,12 @@ def test_a_client_replies_as_one_with_a_loss_of_jax(name):
 
         @eqx.filter_jit
         def replies(client):
-            found = []
+            answers = []
             for number, exchange in enumerate(exchanges_of(method, clients)):
                 message, key = exchange.message(server, jnp.int32(0)), jax.random.key(number)
-                kept = memory if exchange.uses_memory else ()
-                found.append(exchange.reply(client, kept, message, key, jnp.int32(0)))
-            return found
+                own_memory = memory if exchange.uses_memory else ()
+                answers.append(exchange.reply(client, own_memory, message, key, jnp.int32(0)))
+            return answers
 
         expected = replies(FiniteSum(loss, data, count=USED))
         assert_close(replies(ExternalSum(gradient, data, count=USED)), expected, 1e-12)
@@ -208,29 +208,29 @@ def test_other_rows_and_the_same_functions_are_the_same_program():
 
 @pytest.mark.usefixtures("either_way")
 def test_the_function_may_keep_and_overwrite_what_it_is_given():
-    kept = []
+    calls = []
 
     def careless(x, rows):
-        found = x - rows.mean(axis=0)
-        kept.append((x, rows))
+        gradient = x - rows.mean(axis=0)
+        calls.append((x, rows))
         x += 100
         rows *= 0
-        return found
+        return gradient
 
     x, data = jnp.array([1.0, 2.0]), jnp.ones((6, 2))
     problem = ExternalSum(careless, data, block_size=3)
     compiled = eqx.filter_jit(problem.gradient)(x)
-    for found in (problem.gradient(x), compiled, problem.gradients_at(x, jnp.array([0, 1]))):
-        np.testing.assert_array_equal(found, np.broadcast_to([0, 1], found.shape))
+    for gradient in (problem.gradient(x), compiled, problem.gradients_at(x, jnp.array([0, 1]))):
+        np.testing.assert_array_equal(gradient, np.broadcast_to([0, 1], gradient.shape))
     assert (x.tolist(), data.sum()) == ([1, 2], 12)
-    assert all(np.array_equal(x, [101, 102]) and not rows.any() for x, rows in kept)
+    assert all(np.array_equal(x, [101, 102]) and not rows.any() for x, rows in calls)
 
 
 @pytest.mark.usefixtures("either_way")
 def test_float64_results_are_rounded_and_what_is_not_finite_is_passed_on():
     """Also what is beyond float32, without a warning."""
-    x, found = jnp.zeros(4, jnp.float32), np.array([1 / 3, np.nan, -np.inf, 1e300])
-    problem = ExternalSum(lambda x, rows: found, jnp.ones((2, 1)), lambda x, rows: np.float64(1e300))
+    x, wide = jnp.zeros(4, jnp.float32), np.array([1 / 3, np.nan, -np.inf, 1e300])
+    problem = ExternalSum(lambda x, rows: wide, jnp.ones((2, 1)), lambda x, rows: np.float64(1e300))
     for wrapped in (lambda f: f, eqx.filter_jit):
         actual, beyond = wrapped(problem.gradient)(x), wrapped(problem.value)(x)
         assert actual.dtype == beyond.dtype == jnp.float32
@@ -239,8 +239,8 @@ def test_float64_results_are_rounded_and_what_is_not_finite_is_passed_on():
 
 
 def test_a_float64_position_of_numpy_is_rounded_as_jax_does():
-    found = eqx.filter_jit(lambda problem: problem.gradient(np.ones(2)))(ExternalSum(lambda x, rows: x, jnp.ones(3)))
-    assert (found.dtype, found.tolist()) == (jnp.float32, [1, 1])
+    gradient = eqx.filter_jit(lambda problem: problem.gradient(np.ones(2)))(ExternalSum(lambda x, rows: x, jnp.ones(3)))
+    assert (gradient.dtype, gradient.tolist()) == (jnp.float32, [1, 1])
 
 
 def test_threads_take_turns():
@@ -276,7 +276,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", list(WRONG))
-def test_results_that_are_no_gradient_are_refused_in_a_sentence(name):
+def test_results_that_are_not_gradients_are_refused(name):
     function, message = WRONG[name]
     problem, x = ExternalSum(function, rows()), position()
     for method in (problem.gradient, lambda x: problem.gradients_at(x, jnp.array([1]))):
@@ -289,14 +289,14 @@ def test_results_that_are_no_gradient_are_refused_in_a_sentence(name):
         assert str(caught.value).strip().splitlines()[-1].split(":")[0] in ("ValueError", "KeyError")
 
 
-@pytest.mark.parametrize("found", [np.zeros(3), 1, None])
-def test_values_that_are_no_number_are_refused(found):
-    problem = ExternalSum(gradient, rows(), lambda x, rows: found)
+@pytest.mark.parametrize("value", [np.zeros(3), 1, None])
+def test_values_that_are_not_scalars_are_refused(value):
+    problem = ExternalSum(gradient, rows(), lambda x, rows: value)
     with pytest.raises(ValueError, match=r"value returned .* return one floating number, the mean over the rows"):
         problem.value(position())
 
 
-def test_values_nobody_gave_are_asked_for():
+def test_missing_values_are_requested():
     problem = ExternalSum(gradient, rows())
     for method in (problem.value, problem.value_and_gradient, eqx.filter_jit(problem.value)):
         with pytest.raises(ValueError, match=r"gradients only; pass value=function\(position, rows\) -> mean loss"):
@@ -315,12 +315,12 @@ def test_values_nobody_gave_are_asked_for():
         ((gradient, jnp.ones(2), value, 0.0, None, 0), ValueError, "block_size must be at least 1"),
     ],
 )
-def test_arguments_that_are_not_what_they_must_be(arguments, error, message):
+def test_invalid_arguments_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         ExternalSum(*arguments)
 
 
-def test_its_loss_says_that_it_is_not_jax_s():
+def test_its_loss_is_refused_as_not_jax():
     with pytest.raises(TypeError, match="an ExternalSum has no loss in JAX; use its value and gradient"):
         ExternalSum(gradient, rows()).loss(position(), None)
 

@@ -51,7 +51,7 @@ def test_weighed_by_size_every_row_counts_alike():
     assert_close(Federation.of(loss, clients()).gradient(POSITION), pooled.gradient(POSITION))
 
 
-def test_what_stands_in_the_padding_has_no_effect():
+def test_values_in_the_padding_have_no_effect():
     federation = Federation.of(loss, clients())
     spoiled = [np.array(a) for a in federation.data]
     for array in spoiled:
@@ -68,13 +68,13 @@ def test_a_regularizer_counts_once_and_in_every_client():
         assert_close(other.value(POSITION) - one.value(POSITION), np.sum(POSITION["w"] ** 2))
 
 
-def test_gradients_of_few_clients_average_to_the_whole():
+def test_gradients_of_few_clients_average_to_the_mean_gradient():
     """Indices are of clients; the mean over all of them is the gradient whatever the weights."""
     federation = Federation.of(loss, clients())
-    each = federation.gradients_at(POSITION, jnp.arange(3, dtype=jnp.int32))
-    assert_close(jax.tree.map(lambda g: g.mean(axis=0), each), federation.gradient(POSITION))
-    some = federation.gradient_at(POSITION, jnp.array([2], jnp.int32))
-    assert_close(some, jax.tree.map(lambda g: 3 * 0.5 * g, federation.client(2).gradient(POSITION)))
+    gradients = federation.gradients_at(POSITION, jnp.arange(3, dtype=jnp.int32))
+    assert_close(jax.tree.map(lambda g: g.mean(axis=0), gradients), federation.gradient(POSITION))
+    estimate = federation.gradient_at(POSITION, jnp.array([2], jnp.int32))
+    assert_close(estimate, jax.tree.map(lambda g: 3 * 0.5 * g, federation.client(2).gradient(POSITION)))
 
 
 def test_estimators_take_clients_as_components():
@@ -129,6 +129,11 @@ ROWS = np.zeros((2, 3, 4), np.float32)
     ],
     ids=range(18),
 )
-def test_what_is_no_federation_is_refused(make, message):
+def test_arguments_that_make_no_federation_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_list_of_tables_is_not_taken_for_columns():
+    with pytest.raises(TypeError, match=r"data is a list of 2; pass a list of tables, .* to Federation\.of"):
+        Federation(loss, [ROWS, ROWS])

@@ -99,12 +99,12 @@ def test_the_regularizer_counts_in_full_in_every_component():
 
     def extras(x):
         batch = trees.subtract(*(p.gradient_at(x, jnp.array([0, 5, 5])) for p in (with_it, without)))
-        each = trees.subtract(*(p.gradients_at(x, jnp.array([7, 2])) for p in (with_it, without)))
-        return jax.grad(regularizer)(x), batch, each
+        components = trees.subtract(*(p.gradients_at(x, jnp.array([7, 2])) for p in (with_it, without)))
+        return jax.grad(regularizer)(x), batch, components
 
-    extra, batch, each = call(extras, x)
+    extra, batch, components = call(extras, x)
     assert_close(batch, extra, 1e-5)
-    assert_close(each, jax.tree.map(lambda e: np.broadcast_to(e, (2, *e.shape)), extra), 1e-5)
+    assert_close(components, jax.tree.map(lambda e: np.broadcast_to(e, (2, *e.shape)), extra), 1e-5)
 
 
 def test_the_potential_is_the_value_and_half_the_precision_times_the_square():

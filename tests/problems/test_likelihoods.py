@@ -17,7 +17,7 @@ SCALAR = {
     "huber": likelihoods.Huber(0.7, 1.2),
     "bernoulli": likelihoods.Bernoulli(),
 }
-each = pytest.mark.parametrize("name", SCALAR)
+each_likelihood = pytest.mark.parametrize("name", SCALAR)
 
 
 def rows(name, count=400):
@@ -27,7 +27,7 @@ def rows(name, count=400):
     return z, (rng.choice([-1.0, 1.0], count) if name == "bernoulli" else rng.normal(size=count))
 
 
-@each
+@each_likelihood
 def test_values_are_negative_log_densities_up_to_a_constant(name):
     with jax.enable_x64():
         z, y = rows(name)
@@ -41,7 +41,7 @@ def test_values_are_negative_log_densities_up_to_a_constant(name):
         np.testing.assert_allclose(np.ptp(actual + density), 0, atol=1e-9)
 
 
-@each
+@each_likelihood
 def test_curvature_bounds_the_second_derivative_and_is_reached(name):
     with jax.enable_x64():
         z, y = rows(name)

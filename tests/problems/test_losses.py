@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 
 from langevax.problems import losses
-from tests.problems.loss_cases import ALL, KNOWN, MARGIN, alone, each, each_scalar, examples, rows, slopes
+from tests.problems.loss_cases import ALL, KNOWN, MARGIN, alone, each_loss, each_scalar_loss, examples, rows, slopes
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -17,7 +17,7 @@ def test_derivative_is_the_gradient_of_the_value(name):
         np.testing.assert_allclose(rows(name, "derivative")(z, y), slopes(name)(z, y), rtol=1e-12, atol=1e-14)
 
 
-@each
+@each_loss
 def test_values_match_the_textbook_formulas(name):
     with jax.enable_x64():
         z, _, y = examples(name, np.float64)
@@ -31,7 +31,7 @@ def test_values_match_the_textbook_formulas(name):
         np.testing.assert_allclose(rows(name)(z, y), textbook, rtol=1e-12, atol=1e-13)
 
 
-@each
+@each_loss
 def test_curvature_is_the_largest_second_derivative(name):
     with jax.enable_x64():
         z, _, y = examples(name, np.float64)
@@ -90,7 +90,7 @@ def test_a_traced_width_of_another_precision_follows_the_position():
         np.testing.assert_allclose([gap], rows("hinge", "fenchel_young")(z, dual, y), rtol=1e-5)
 
 
-@each_scalar
+@each_scalar_loss
 def test_integer_targets_serve_where_numbers_do(name):
     z, dual, y = examples(name, np.float32, count=20)
     y = np.where(y > 0, 1, -1).astype(np.int32)

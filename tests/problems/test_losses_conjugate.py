@@ -5,10 +5,19 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from tests.problems.loss_cases import MARGIN, each, each_margin, each_scalar, examples, maximisers, rows, slopes
+from tests.problems.loss_cases import (
+    MARGIN,
+    each_loss,
+    each_margin_loss,
+    each_scalar_loss,
+    examples,
+    maximisers,
+    rows,
+    slopes,
+)
 
 
-@each_scalar
+@each_scalar_loss
 def test_conjugate_is_the_supremum(name):
     y, share = np.array([(y, share) for y in (-1.0, 1.0) for share in (0.03, 0.4, 0.8)]).T
     with jax.enable_x64():
@@ -32,7 +41,7 @@ def test_conjugate_of_softmax_is_the_supremum():
         assert rows("softmax", "conjugate")(dual, y)[0] == pytest.approx(-best.fun, abs=1e-9)
 
 
-@each_margin
+@each_margin_loss
 def test_conjugate_is_finite_on_the_border_and_infinite_outside(name):
     dual, y = np.array([0.0, -1.0, 1e-3, -1.001], np.float32), np.ones(4, np.float32)
     np.testing.assert_array_equal(rows(name, "in_domain")(dual, y), [True, True, False, False])
@@ -46,7 +55,7 @@ def test_conjugate_of_softmax_is_finite_at_vertices_and_infinite_off_the_simplex
     np.testing.assert_array_equal(rows("softmax", "fenchel_young")(dual, dual, y)[1:], [np.inf, np.inf])
 
 
-@each
+@each_loss
 def test_derivatives_and_their_averages_are_feasible_in_float32(name):
     z, _, y = examples(name, np.float32)
     duals = rows(name, "derivative")(z, y)
@@ -56,7 +65,7 @@ def test_derivatives_and_their_averages_are_feasible_in_float32(name):
     assert np.all(rows(name, "in_domain")(running, y))
 
 
-@each
+@each_loss
 def test_projection_keeps_feasible_duals_and_repairs_the_others(name):
     z, dual, y = examples(name, np.float32)
     np.testing.assert_allclose(rows(name, "project")(dual, y), dual, atol=3e-7)

@@ -8,8 +8,8 @@ from tests.problems.loss_cases import (
     CLASSES,
     MARGIN,
     alone,
-    each,
-    each_scalar,
+    each_loss,
+    each_scalar_loss,
     examples,
     maximisers,
     rows,
@@ -17,7 +17,7 @@ from tests.problems.loss_cases import (
 )
 
 
-@each_scalar
+@each_scalar_loss
 @pytest.mark.parametrize("c", [0.01, 1.0, 100.0])
 def test_dual_step_is_the_maximiser(name, c):
     (low, high), largest = ((0.0, 1.0), 1e4) if name in MARGIN else ((-50.0, 50.0), 15.0)
@@ -33,7 +33,7 @@ def test_dual_step_is_the_maximiser(name, c):
         np.testing.assert_allclose(actual, best, rtol=0, atol=1e-6)
 
 
-@each
+@each_loss
 @pytest.mark.parametrize("c", [0.0, 0.01, 1.0, 100.0, 1e4])
 def test_dual_step_solves_its_optimality_equation(name, c):
     with jax.enable_x64():
@@ -43,7 +43,7 @@ def test_dual_step_solves_its_optimality_equation(name, c):
         np.testing.assert_allclose(new, again, rtol=1e-12, atol=1e-14 * (1 + 10 * c))
 
 
-@each
+@each_loss
 def test_dual_step_stays_at_the_derivative(name):
     with jax.enable_x64():
         z, _, y = examples(name, np.float64)

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from tests.problems.loss_cases import ALL, alone, each, examples, extremes, rows, slopes
+from tests.problems.loss_cases import ALL, alone, each_loss, examples, extremes, rows, slopes
 
 
-@each
+@each_loss
 def test_gap_is_the_fenchel_young_formula(name):
     with jax.enable_x64():
         z, dual, y = examples(name, np.float64)
@@ -17,7 +17,7 @@ def test_gap_is_the_fenchel_young_formula(name):
         np.testing.assert_allclose(rows(name, "fenchel_young")(z, dual, y), direct, rtol=1e-12, atol=1e-12)
 
 
-@each
+@each_loss
 def test_gap_vanishes_at_the_derivative_to_the_square_of_rounding(name):
     z, _, y = examples(name, np.float32)
     # A dual near its end cannot hold a small rest, and its own rounding is the gap there: keep to fair odds.
@@ -30,7 +30,7 @@ def test_gap_vanishes_at_the_derivative_to_the_square_of_rounding(name):
     assert np.max(gap) < 1e-12
 
 
-@each
+@each_loss
 def test_gap_is_at_least_the_square_that_curvature_promises(name):
     with jax.enable_x64():
         z, dual, y = examples(name, np.float64)
@@ -39,7 +39,7 @@ def test_gap_is_at_least_the_square_that_curvature_promises(name):
         assert np.all(rows(name, "fenchel_young")(z, dual, y) >= square * (1 - 1e-12))
 
 
-@each
+@each_loss
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nothing_is_nan_at_extreme_outputs_and_on_the_border(name, dtype):
     with jax.enable_x64(dtype is np.float64):

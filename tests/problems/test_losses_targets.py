@@ -73,7 +73,7 @@ def test_labels_known_to_be_finite_are_looked_at_all_the_same():
         losses.logistic.check_targets(zeros, ())
 
 
-def test_numbers_known_to_be_finite_are_not_looked_at_again():
+def test_numbers_known_to_be_finite_are_not_checked_again():
     targets = jnp.array([0.0, jnp.nan])
     checks.mark_finite(targets)
     losses.squared.check_targets(targets, ())

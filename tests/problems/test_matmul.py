@@ -102,7 +102,7 @@ def ours(weights, x):
     return jnp.tanh(matmul.preactivation(weights, x))
 
 
-# 3, 7 or 47 and a bias fill a tile of columns; 4, 8 or 48 leave no room for it
+# 3, 7 or 47 and a bias fill a tile of columns; 4, 8 or 48 leave no space for it
 @pytest.mark.parametrize("features", [1, 3, 4, 5, 7, 8, 20, 47, 48, 50])
 def test_a_preactivation_has_the_derivatives_of_its_formula(features):
     """Of weights and inputs, forwards, backwards and twice, mapped as a layer maps it; float64 to 1e-13."""
@@ -142,7 +142,7 @@ def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
 
     assert [operations(f) for f in (3, 9, 39, 40, 50)] == [one_product(columns) for columns in (4, 16, 40, 48, 64)]
     assert ("reduce_sum", (PARTICLES,)) in operations(9, "bfloat16")
-    for features in (4, 16, 48):  # which leave no room for a bias
+    for features in (4, 16, 48):  # which leave no space for a bias
         assert ("reduce_sum", (PARTICLES,)) in operations(features)
 
 
@@ -174,9 +174,11 @@ def test_matrix_units_compute_every_product_of_a_gradient(name):
         traced = jax.jit(lambda x: quantities(risk, x)).trace(cloud)
     for platform, algorithm in (("cuda", "bf16"), ("cpu", None)):
         text = traced.lower(lowering_platforms=(platform,)).as_text()
-        asked = [re.search("lhs_precision_type = (\\w+)", line) for line in text.splitlines() if "dot_general" in line]
-        assert len(asked) >= 5
-        assert {actual and actual[1] for actual in asked} == {algorithm}
+        precisions = [
+            re.search("lhs_precision_type = (\\w+)", line) for line in text.splitlines() if "dot_general" in line
+        ]
+        assert len(precisions) >= 5
+        assert {actual and actual[1] for actual in precisions} == {algorithm}
 
 
 @pytest.mark.parametrize("setting", [None, "float32", "tensorfloat32"])
@@ -194,7 +196,7 @@ def test_at_other_precisions_the_program_is_that_of_plain_products(setting, monk
     assert "reduce_precision" not in ours
 
 
-def test_what_was_compiled_for_one_setting_is_not_used_in_another():
+def test_programs_of_one_setting_are_not_used_in_another():
     risk, cloud = risk_and_cloud(NEURONS["tanh"], features=5)
     before = quantities(risk, cloud)[1]
     with bfloat16():

@@ -167,8 +167,8 @@ def test_outputs_are_the_mean_of_the_neurons_at_any_inputs():
         risk = class_risk()
         cloud, others = cloud_for(risk), inputs(4) + 1
         a, w, b = np.split(np.asarray(cloud), [3, 3 + D], axis=1)
-        each = 3 * np.tanh(a)[:, None, :] * np.tanh(w @ others.T + b)[:, :, None]  # (particles, rows, classes)
-        assert_close(call(risk.outputs, cloud, jnp.asarray(others)), each.mean(axis=0))
+        activations = 3 * np.tanh(a)[:, None, :] * np.tanh(w @ others.T + b)[:, :, None]  # (particles, rows, classes)
+        assert_close(call(risk.outputs, cloud, jnp.asarray(others)), activations.mean(axis=0))
         assert numbers(risk, cloud)["outputs"].shape == (N, 3)
 
 

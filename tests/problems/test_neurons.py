@@ -18,7 +18,9 @@ FORMULAS = {
     neurons.Parity(): lambda p, x: 15 * (np.tanh(p[:3] @ x + p[3]) + 2 * np.tanh(p[4])) / 3,
     neurons.ClippedReLU(scale=2.0, cap=1.5): lambda p, x: 2 * np.clip(p[:3] @ x + p[3], 0, 1.5),
 }
-each = pytest.mark.parametrize("neuron", FORMULAS, ids=lambda neuron: f"{type(neuron).__name__}{neuron.output_shape}")
+each_neuron = pytest.mark.parametrize(
+    "neuron", FORMULAS, ids=lambda neuron: f"{type(neuron).__name__}{neuron.output_shape}"
+)
 NUM_FEATURES = 3
 
 
@@ -51,14 +53,14 @@ def shapes(jaxpr, operation):
     return set().union({e.outvars[0].aval.shape for e in jaxpr.eqns if e.primitive.name == operation}, *inner)
 
 
-@each
+@each_neuron
 def test_neurons_are_their_formulas(neuron):
     particles, inputs = draws(neuron)
     expected = [[FORMULAS[neuron](p, x) for x in inputs.astype(float)] for p in particles[:20].astype(float)]
     np.testing.assert_allclose(np.asarray(compiled(neuron, particles, inputs))[:20], expected, rtol=1e-5, atol=1e-5)
 
 
-@each
+@each_neuron
 def test_outputs_have_the_declared_shape_and_the_dtype_of_the_position(neuron):
     particles, inputs = draws(neuron)
     outputs = compiled(neuron, particles, inputs)
@@ -66,7 +68,7 @@ def test_outputs_have_the_declared_shape_and_the_dtype_of_the_position(neuron):
     assert outputs.dtype == jnp.float32
 
 
-@each
+@each_neuron
 def test_bound_holds_and_is_attained(neuron):
     particles, inputs = draws(neuron, scale=30.0)
     outputs = np.asarray(compiled(neuron, particles, inputs)).reshape(400, 50, -1)
@@ -77,7 +79,7 @@ def test_bound_holds_and_is_attained(neuron):
         assert largest == pytest.approx(neuron.bound, rel=1e-5)
 
 
-@each
+@each_neuron
 def test_a_layer_is_one_matrix_product_with_samples_inside(neuron):
     particles, inputs = draws(neuron)
     (product,) = products(jax.make_jaxpr(lambda p, x: layer(neuron, p, x))(particles, inputs).jaxpr)
@@ -95,7 +97,7 @@ def test_a_scale_multiplies_sums_and_not_each_activation(neuron):
         assert (400, 50) not in shapes(program.jaxpr, "mul")
 
 
-@each
+@each_neuron
 def test_a_scale_of_another_precision_follows_the_position(neuron):
     particles, inputs = draws(neuron)
     with jax.enable_x64():
@@ -105,7 +107,7 @@ def test_a_scale_of_another_precision_follows_the_position(neuron):
     np.testing.assert_allclose(outputs, compiled(neuron, particles, inputs), rtol=1e-5)
 
 
-@each
+@each_neuron
 def test_the_mean_and_the_pull_are_those_of_the_outputs(neuron):
     """A shortcut for vector outputs must agree with the definition."""
     particles, inputs = draws(neuron)
@@ -117,7 +119,7 @@ def test_the_mean_and_the_pull_are_those_of_the_outputs(neuron):
     np.testing.assert_allclose(potentials, expected, rtol=1e-4, atol=1e-4)
 
 
-@each
+@each_neuron
 def test_slopes_stay_below_their_bounds_and_come_near(neuron):
     """mean_i (dh/dtheta_j)^2 by autodiff over 4000 particles, some of them tiny: at most the bound, at least half."""
     rng = np.random.default_rng(2)
@@ -132,14 +134,14 @@ def test_slopes_stay_below_their_bounds_and_come_near(neuron):
     assert np.all(means.max(0) >= 0.5 * bounds)
 
 
-@each
+@each_neuron
 def test_turned_weights_on_turned_inputs_are_the_same_neuron(neuron):
     particles, inputs = draws(neuron)
-    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(NUM_FEATURES, NUM_FEATURES)))[0].astype(np.float32)
-    turned, weights = particles.copy(), neuron.input_weights(NUM_FEATURES)
-    turned[:, weights] = particles[:, weights] @ turn
+    rotation = np.linalg.qr(np.random.default_rng(3).normal(size=(NUM_FEATURES, NUM_FEATURES)))[0].astype(np.float32)
+    rotated, weights = particles.copy(), neuron.input_weights(NUM_FEATURES)
+    rotated[:, weights] = particles[:, weights] @ rotation
     expected = compiled(neuron, particles, inputs)
-    np.testing.assert_allclose(compiled(neuron, turned, inputs @ turn), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(compiled(neuron, rotated, inputs @ rotation), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_neurons_are_compared_by_value():

@@ -39,10 +39,10 @@ def test_values_and_gradients_are_those_of_the_problem():
         assert float(rotated.potential(z)) == pytest.approx(
             float(rotated.problem.potential(rotated.to_position(z))), abs=1e-13
         )
-        each = rotated.gradients_at(z, indices)
+        gradients = rotated.gradients_at(z, indices)
         np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-12)
         np.testing.assert_allclose(rotated.gradient(z), expected, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(rotated.gradient_at(z, indices), each.mean(0), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(rotated.gradient_at(z, indices), gradients.mean(0), rtol=0, atol=1e-12)
         np.testing.assert_allclose(rotated.gradients_at(z, jnp.arange(5)).mean(0), expected, rtol=0, atol=1e-12)
     assert (rotated.size, rotated.max_size) == (5, 5)
 

@@ -19,9 +19,9 @@ QUIET = [
 ]
 
 OUTSIDE = """[...document.querySelectorAll(".plot")].flatMap((plot) => {
-  const room = plot.getBoundingClientRect();
-  const outside = (box) => box.width && (box.left < room.left - 1 || box.right > room.right + 1
-                                         || box.top < room.top - 1 || box.bottom > room.bottom + 1);
+  const frame = plot.getBoundingClientRect();
+  const outside = (box) => box.width && (box.left < frame.left - 1 || box.right > frame.right + 1
+                                         || box.top < frame.top - 1 || box.bottom > frame.bottom + 1);
   const texts = [...plot.querySelectorAll(".main-svg text")];
   return texts.filter((text) => outside(text.getBoundingClientRect())).map((text) => text.textContent);
 })"""
@@ -67,11 +67,11 @@ def browser():
 def opened(browser, file: Path, *, width=1280, scheme="light", motion="no-preference") -> Opened:
     """The page, once all its figures are drawn."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion=motion)
-    seen = Opened(page)
-    page.on("console", lambda message: seen.complaints.append(message.text))
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (seen.complaints.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda request: seen.requests.append(request.url))
+    window = Opened(page)
+    page.on("console", lambda message: window.complaints.append(message.text))
+    page.on("pageerror", lambda error: window.complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (window.complaints.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: window.requests.append(request.url))
     page.goto(file.as_uri())
     page.wait_for_selector("html[data-drawn]", timeout=20_000)
-    return seen
+    return window

@@ -28,7 +28,7 @@ def page(tmp_path_factory):
 def test_functions_replace_columns_on_the_page(page):
     text = Elements(page).text
     assert "Which columns matter" not in text
-    assert [text.index(each) for each in SECTIONS] == sorted(text.index(each) for each in SECTIONS)
+    assert [text.index(section) for section in SECTIONS] == sorted(text.index(section) for section in SECTIONS)
     assert "12 of 172 training curves, in colour and dash by thirds of the target." in text
     assert "a linear model would have one line for all" in text
     assert "Each point is a curve that the network has not seen" in text
@@ -61,18 +61,18 @@ def test_every_picture_of_functions_has_its_table(page):
 
 
 def test_the_page_opens_without_messages_and_follows_the_colour_scheme(browser, page):
-    seen = opened(browser, page)
-    assert seen.complaints == []
-    assert all(url.startswith(("data:", "blob:")) for url in seen.requests[1:])
-    assert seen.overflow() <= 0
-    assert seen.clipped_labels() == []
+    window = opened(browser, page)
+    assert window.complaints == []
+    assert all(url.startswith(("data:", "blob:")) for url in window.requests[1:])
+    assert window.overflow() <= 0
+    assert window.clipped_labels() == []
     line = """document.querySelectorAll("figure[data-frame] .plot")[1].querySelector(".lines path").getAttribute("d")"""
-    last = seen.page.evaluate(line)
-    seen.page.locator("input[type=range]").fill("3")
-    seen.page.wait_for_selector("figure[data-frame='3']", timeout=5000)
-    assert seen.page.evaluate(line) != last
+    last = window.page.evaluate(line)
+    window.page.locator("input[type=range]").fill("3")
+    window.page.wait_for_selector("figure[data-frame='3']", timeout=5000)
+    assert window.page.evaluate(line) != last
     stroke = """document.querySelectorAll(".plot")[2]._fullData[2].line.color"""
-    assert seen.page.evaluate(stroke) == LOW_TO_HIGH[2]
-    seen.page.emulate_media(color_scheme="dark")
-    seen.until(f"{stroke} !== '{LOW_TO_HIGH[2]}'")
-    seen.page.close()
+    assert window.page.evaluate(stroke) == LOW_TO_HIGH[2]
+    window.page.emulate_media(color_scheme="dark")
+    window.until(f"{stroke} !== '{LOW_TO_HIGH[2]}'")
+    window.page.close()

@@ -97,19 +97,19 @@ def test_the_data_of_a_figure_is_a_table(pages):
     "name", ["regression", "classification", "long names", "thirty classes", "nothing known", "least", "hostile curves"]
 )
 def test_a_narrow_page_opens_without_messages(browser, pages, name):
-    seen = opened(browser, pages(name), width=390, scheme="dark")
-    assert seen.complaints == []
-    assert [url for url in seen.requests if not url.startswith(("data:", "blob:"))] == [pages(name).as_uri()]
-    assert seen.overflow() <= 0
-    assert seen.clipped_labels() == []
-    seen.page.close()
+    window = opened(browser, pages(name), width=390, scheme="dark")
+    assert window.complaints == []
+    assert [url for url in window.requests if not url.startswith(("data:", "blob:"))] == [pages(name).as_uri()]
+    assert window.overflow() <= 0
+    assert window.clipped_labels() == []
+    window.page.close()
 
 
 @pytest.fixture(scope="module")
 def wide(browser, pages):
-    seen = opened(browser, pages("regression"))
-    yield seen
-    seen.page.close()
+    window = opened(browser, pages("regression"))
+    yield window
+    window.page.close()
 
 
 def drawn(page):
@@ -210,24 +210,24 @@ def test_page_follows_the_scheme_and_prints_light(wide):
 
 
 def test_reduced_motion_is_a_still_with_a_slider(browser, pages):
-    seen = opened(browser, pages("probability"), motion="reduce")
-    assert not seen.page.locator("button.play").is_visible()
-    assert seen.page.get_by_text("Nothing moves by itself").is_visible()
-    before = seen.page.locator("figure[data-frame]").get_attribute("data-frame")
-    seen.page.wait_for_timeout(250)
-    assert seen.page.locator("figure[data-frame]").get_attribute("data-frame") == before == "7"
-    seen.page.locator("input[type=range]").fill("1")
-    at_frame(seen.page, 1)
-    seen.page.close()
+    window = opened(browser, pages("probability"), motion="reduce")
+    assert not window.page.locator("button.play").is_visible()
+    assert window.page.get_by_text("Nothing moves by itself").is_visible()
+    before = window.page.locator("figure[data-frame]").get_attribute("data-frame")
+    window.page.wait_for_timeout(250)
+    assert window.page.locator("figure[data-frame]").get_attribute("data-frame") == before == "7"
+    window.page.locator("input[type=range]").fill("1")
+    at_frame(window.page, 1)
+    window.page.close()
 
 
 @pytest.mark.parametrize("name", ["hostile", "hostile curves"])
 def test_markup_in_names_is_only_text(browser, pages, name):
-    seen = opened(browser, pages(name), width=390)
-    assert seen.complaints == []
-    assert seen.overflow() <= 0
-    assert seen.page.evaluate("document.images.length") == 0
-    assert seen.page.locator("h1").text_content().startswith(HOSTILE)
-    texts = seen.page.locator(".main-svg text").all_text_contents()
+    window = opened(browser, pages(name), width=390)
+    assert window.complaints == []
+    assert window.overflow() <= 0
+    assert window.page.evaluate("document.images.length") == 0
+    assert window.page.locator("h1").text_content().startswith(HOSTILE)
+    texts = window.page.locator(".main-svg text").all_text_contents()
     assert HOSTILE in texts  # on an axis, in full
-    seen.page.close()
+    window.page.close()

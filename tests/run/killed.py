@@ -35,16 +35,16 @@ def saved_run(directory, num_steps=STEPS, **options):
 
 def watch_changes(directory, fatal=None):
     """The list of changes below `directory`, growing; `kill -9` just before number `fatal`."""
-    seen = []
+    changes = []
 
     def hook(event, arguments):
         if event in CHANGES and str(directory) in str(arguments):
-            if len(seen) == fatal:
+            if len(changes) == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
-            seen.append(event)
+            changes.append(event)
 
     sys.addaudithook(hook)
-    return seen
+    return changes
 
 
 def count_then_fill(directory):

@@ -167,8 +167,12 @@ def main():
                 "rows of each device": sorted(shard.data.shape for shard in placed.inputs.addressable_shards),
                 "draws": [f"f32[{large_cloud.size // share}]" in of_device for share in (1, 4)],
                 "off the closed form": float(np.abs(np.asarray(reached) - (1 - 0.9**STEPS) * means).max()),
-                "meshes of estimators": [dict(mesh_of(asked, 8).shape) for asked in (4, {"rows": 4, "particles": 1})],
-                "refusals of estimators": [refused(mesh_of, asked, 6) for asked in (4, {"rows": 3}, {"rows": 5})],
+                "meshes of estimators": [
+                    dict(mesh_of(requested, 8).shape) for requested in (4, {"rows": 4, "particles": 1})
+                ],
+                "refusals of estimators": [
+                    refused(mesh_of, requested, 6) for requested in (4, {"rows": 3}, {"rows": 5})
+                ],
                 "devices": len(shared.position.sharding.device_set),
                 "differences": differences,
                 "difference resumed": difference(shared, resumed),

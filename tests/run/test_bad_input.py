@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import langevax
-from tests.run.setting import SIZE, langevin, problem, simulate, squared_distance
+from tests.run.setting import SIZE, assert_same_tree, langevin, problem, simulate, squared_distance
 
 ROWS = np.ones((12, SIZE), np.float32)
 
@@ -138,6 +138,26 @@ REFUSED = {
         TypeError,
         ["step_size must be a number or a schedule of the step, got 'small'", "pass a float > 0"],
     ),
+    "a boolean of NumPy as a step": (
+        lambda: langevax.Langevin(np.True_, 0.5),
+        TypeError,
+        ["step_size must be a number or a schedule of the step, got np.True_", "pass a float > 0"],
+    ),
+    "a schedule for a precision": (
+        lambda: langevax.FiniteSum(squared_distance, ROWS, precision=lambda step: 0.1),
+        TypeError,
+        ["precision must be a number, got <function", "pass a float >= 0"],
+    ),
+    "a word that is not auto": (
+        lambda: langevax.gradients.PAGE(2, probability="half"),
+        TypeError,
+        ["probability must be a number or 'auto', got 'half'", "pass a float > 0"],
+    ),
+    "a count that is neither an int nor auto": (
+        lambda: langevax.gradients.SLEDGE(2, resync=0.5),
+        TypeError,
+        ["resync must be an int or 'auto', got 0.5", "pass an int"],
+    ),
     "an old key": (
         plainly(key=jnp.array([0, 0], jnp.uint32)),
         TypeError,
@@ -191,6 +211,21 @@ REFUSED = {
         ValueError,
         ["resume is True but checkpoint is None", "pass checkpoint=directory"],
     ),
+    "a boolean of NumPy as progress": (
+        plainly(progress=np.True_),
+        TypeError,
+        ["progress must be True, False or 'auto'"],
+    ),
+    "a function as checkpoint_seconds": (
+        plainly(checkpoint="nowhere", checkpoint_seconds=lambda step: 1.0),
+        TypeError,
+        ["checkpoint_seconds must be a number, got <function", "pass"],
+    ),
+    "a callback that returns a number": (
+        plainly(callbacks=[lambda trace, state: 1], callback_every=2),
+        TypeError,
+        ["a callback must return a boolean or None, got 1", "return True to stop the run"],
+    ),
     "negative checkpoint_seconds": (
         plainly(checkpoint="nowhere", checkpoint_seconds=-1.0),
         ValueError,
@@ -240,7 +275,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "kind", "words"), REFUSED.values(), ids=REFUSED)
-def test_it_is_refused_with_what_it_is_and_what_to_do(call, kind, words):
+def test_a_mistake_is_refused_with_its_value_and_the_remedy(call, kind, words):
     with pytest.raises(kind) as caught:
         call()
     for word in words:
@@ -295,3 +330,8 @@ def test_a_refused_run_does_not_occupy_its_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="loss must return a scalar"):
         simulate(8, problem=scalar, checkpoint=tmp_path / "run")
     assert simulate(8, checkpoint=tmp_path / "run").steps == 8
+
+
+def test_batch_sizes_may_be_integers_of_numpy():
+    algorithm = langevax.Langevin(0.1, 0.5, langevax.gradients.SVRG(np.int64(3), np.int64(5)))
+    assert_same_tree(simulate(8, algorithm=algorithm).position, simulate(8).position)

@@ -25,7 +25,7 @@ print(events.count("cache_misses"), events.count("cache_hits"))
 """
 
 
-def test_what_one_compiles_another_loads(tmp_path):
+def test_programs_compiled_by_one_process_are_loaded_by_another(tmp_path):
     elsewhere = "JAX_COMPILATION_CACHE_DIR"  # where the suite keeps its own
     env = {name: value for name, value in os.environ.items() if name != elsewhere}
     env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

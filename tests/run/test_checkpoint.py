@@ -67,11 +67,11 @@ def records(directory):
 # resuming
 
 
-def test_a_run_that_is_done_is_given_back_whole(saved):
+def test_a_finished_run_is_returned_from_its_checkpoint(saved):
     assert_same_bits(resume(saved), uninterrupted())
 
 
-def test_a_longer_run_goes_on_where_it_was(saved):
+def test_a_longer_run_continues_from_its_checkpoint(saved):
     assert_same_bits(resume(saved, 55), uninterrupted(55))
     assert_same_bits(resume(saved, 55), uninterrupted(55))
     assert_same_bits(resume(saved, 70), uninterrupted(70))
@@ -200,7 +200,7 @@ def test_a_killed_run_resumes_bit_for_bit(ended_badly):
 
 
 @pytest.mark.parametrize("run", ["whole", "unrecorded"])
-def test_a_full_disk_is_said_and_what_was_saved_goes_on(ended_badly, run):
+def test_a_full_disk_is_reported_and_the_last_save_resumes(ended_badly, run):
     directory, report = ended_badly
     message = report["full"][run]
     for words in ["cannot write the checkpoint", str(directory / run), "intact", "free space", "resume=True"]:
@@ -284,7 +284,7 @@ def test_fewer_steps_than_are_saved_are_refused(shared):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "3", '{"format": 1}', '{"format": 1, "langevax": "0", "identity": 3}', None]
 )
-def test_a_damaged_description_is_said(saved, text):
+def test_a_damaged_description_is_reported(saved, text):
     record = saved / "run.json"
     good = record.read_text()
     record.unlink() if text is None else record.write_text(text)
@@ -332,7 +332,7 @@ def test_no_damaged_state_is_taken_for_a_good_one(saved, kind):
     gc.collect()
 
 
-def test_a_changed_bit_in_a_large_state_is_seen(tmp_path):
+def test_a_changed_bit_in_a_large_state_is_detected(tmp_path):
     start = np.random.default_rng(0).normal(size=2000).astype(np.float32)  # orbax keeps it without a checksum
     zeros = langevax.FiniteSum(squared_distance, np.zeros((4, 2000), np.float32))
     options = {"algorithm": Script(lambda step: {}), "start": start, "problem": zeros, "record_every": None}
@@ -365,7 +365,7 @@ def test_no_damaged_record_is_taken_for_a_good_one(saved, kind, which):
     assert_same_bits(resume(saved), uninterrupted())
 
 
-def test_a_missing_record_is_said(saved):
+def test_a_missing_record_is_reported(saved):
     path = saved / "trace" / records(saved)[1]
     content = path.read_bytes()
     path.unlink()
@@ -376,7 +376,7 @@ def test_a_missing_record_is_said(saved):
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_place_that_cannot_be_written_is_said(tmp_path, resumed):
+def test_an_output_that_cannot_be_written_is_reported(tmp_path, resumed):
     (tmp_path / "file").write_text("")
     with pytest.raises(
         CheckpointError, match=r"cannot write the checkpoint in \S*file/run\S* .*make the directory writ"

@@ -58,7 +58,7 @@ def test_the_step_is_found_when_the_buffer_is_small(monkeypatch):
     assert error.result.trace.steps.tolist() == list(range(3, error.step, 3))
 
 
-def test_what_comes_with_the_error_equals_the_run_that_stops_in_time(monkeypatch):
+def test_the_result_of_the_error_equals_a_run_that_stops_before(monkeypatch):
     fix_chunks(monkeypatch, 16)
     error = broken()
     undisturbed = run(error.step - 1)
@@ -68,7 +68,7 @@ def test_what_comes_with_the_error_equals_the_run_that_stops_in_time(monkeypatch
     assert len(error.result.trace) == (error.step - 1) // 3
 
 
-def test_the_error_says_where_and_what_to_do():
+def test_the_error_names_the_step_and_the_remedy():
     error = broken()
     assert isinstance(error, ArithmeticError)
     assert error.suggested_step_size == pytest.approx(STEP_SIZE / 10)
@@ -77,7 +77,7 @@ def test_the_error_says_where_and_what_to_do():
     assert np.all(np.isfinite(run(200, algorithm=too_large(error.suggested_step_size)).position))
 
 
-def test_a_schedule_is_told_to_be_scaled_down():
+def test_the_error_of_a_schedule_advises_to_scale_it_down():
     error = broken(algorithm=too_large(optax.constant_schedule(STEP_SIZE)))
     assert error.suggested_step_size is None
     assert "scale the step-size schedule down" in str(error)
@@ -100,7 +100,7 @@ def test_a_first_step_that_breaks_leaves_the_start():
     assert len(error.result.trace) == 0
 
 
-def test_what_was_saved_before_stays_readable(monkeypatch, tmp_path):
+def test_earlier_saves_stay_readable(monkeypatch, tmp_path):
     fix_chunks(monkeypatch, 8)
     saving = {"checkpoint": tmp_path, "checkpoint_seconds": 0.0}
     error = broken(**saving)
@@ -110,8 +110,8 @@ def test_what_was_saved_before_stays_readable(monkeypatch, tmp_path):
 
 
 def test_callbacks_see_nothing_non_finite():
-    seen = []
-    callbacks = [lambda trace, state: seen.append(float(state.position[0]))]
+    positions = []
+    callbacks = [lambda trace, state: positions.append(float(state.position[0]))]
     error = broken(callbacks=callbacks, callback_every=1)
-    assert len(seen) == error.step - 1
-    assert jax.tree.all(jax.tree.map(np.isfinite, seen))
+    assert len(positions) == error.step - 1
+    assert jax.tree.all(jax.tree.map(np.isfinite, positions))

@@ -30,7 +30,7 @@ def clock(monkeypatch):
     return clock
 
 
-def test_it_is_all_that_goes_before_the_steps(clock):
+def test_seconds_to_the_first_step_cover_all_that_comes_before(clock):
     result = simulate(8)
     assert (result.seconds_to_first_step, result.seconds) == (BEGIN + COMPILE, BEGIN + COMPILE + 8)
     assert result.to_datatree().attrs["seconds_to_first_step"] == BEGIN + COMPILE

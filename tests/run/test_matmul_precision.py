@@ -81,7 +81,7 @@ def test_the_argument_is_jaxs_own_setting():
     assert 1e-5 < differences.max() < 1e-2
 
 
-def test_a_certificate_is_in_float32_whatever_is_asked_for():
+def test_a_certificate_is_in_float32_at_any_matmul_precision():
     g = -0.2 * table()[1]
     fine = certified(g, polish=2)
     with bfloat16_everywhere():

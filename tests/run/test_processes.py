@@ -52,8 +52,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("several")
     alone(several.HALF, checkpoint=folder / "of one")
     processes = started(2, folder)
-    said = ended(processes)
-    assert [process.returncode for process in processes] == [0, 0], said
+    output = ended(processes)
+    assert [process.returncode for process in processes] == [0, 0], output
     return folder
 
 
@@ -106,25 +106,25 @@ def test_a_resumed_run_is_the_same_bit_for_bit(facts):
         assert fact["resumed"] == fact["through"] == facts[0]["through"]
 
 
-def test_what_one_process_saved_two_go_on_from(facts, one):
+def test_two_processes_resume_what_one_saved(facts, one):
     for fact in facts:
         assert fact["steps"] == [several.HALF, several.STEPS, several.STEPS]
         np.testing.assert_allclose(fact["of one"], one.position, atol=2e-6)
 
 
-def test_what_two_processes_saved_one_goes_on_from(folder, one):
+def test_one_process_resumes_what_two_saved(folder, one):
     resumed = alone(several.STEPS, checkpoint=folder / "half", resume=True)
     np.testing.assert_allclose(resumed.position, one.position, atol=2e-6)
     np.testing.assert_allclose(resumed.positions, one.positions, atol=2e-6)
 
 
 @pytest.mark.parametrize(("fault", "code"), [("killed", -9), ("mistaken", 1)])
-def test_where_one_process_ends_all_end_and_say_why(tmp_path, fault, code):
+def test_where_one_process_ends_all_end_and_report_why(tmp_path, fault, code):
     processes = started(2, tmp_path, fault)
-    left, gone = ended(processes)
+    left, died = ended(processes)
     assert [process.returncode for process in processes] == [1, code]
     assert "Process 0 of 2: another process of this run has ended" in left
     assert "resume=True" in left
     assert "Traceback" not in left
     if fault == "mistaken":
-        assert "a mistake of process 1 alone" in gone
+        assert "a mistake of process 1 alone" in died

@@ -23,7 +23,7 @@ def lines(text):
     return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
-def test_the_line_says_what_how_far_how_fast_and_how_long(capsys):
+def test_the_line_shows_name_steps_rate_and_time(capsys):
     simulate(STEPS, progress=True, callbacks=PATIENCE, callback_every=10)
     shown = lines(capsys.readouterr().err)
     middle = next(line for line in shown if " 20/40 " in line)
@@ -44,7 +44,7 @@ def test_a_resumed_run_begins_where_it_was(capsys, tmp_path):
     assert " 20/40 [" in shown[0]
 
 
-def test_nothing_is_shown_off_a_terminal_unless_asked_for(capsys, monkeypatch):
+def test_nothing_is_shown_off_a_terminal_by_default(capsys, monkeypatch):
     simulate(STEPS)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

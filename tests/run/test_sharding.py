@@ -91,7 +91,7 @@ def test_descent_over_split_rows_is_its_closed_form(facts):
     assert facts["off the closed form"] < 1e-6
 
 
-def test_estimators_split_what_they_were_asked_to(facts):
+def test_estimators_split_particles_and_rows_as_devices_says(facts):
     assert facts["meshes of estimators"] == [{"particles": 4}, {"rows": 4, "particles": 1}]
 
 

@@ -252,7 +252,7 @@ def test_a_start_that_is_a_function_is_drawn_anew_for_each_chain():
     np.testing.assert_allclose(one.position, draw_start(jax.random.fold_in(jax.random.key(0), 2**32 - 2)), rtol=1e-6)
 
 
-def test_a_result_is_a_start_and_its_chains_go_on(undisturbed):
+def test_chains_continue_from_a_result_as_start(undisturbed):
     halved = undisturbed.map(lambda x: x / 2)
     np.testing.assert_array_equal(halved.position, np.asarray(undisturbed.position) / 2)
     second = simulate(8, start=halved, num_chains=None)
@@ -326,15 +326,15 @@ def test_no_steps_is_a_run_too():
 
 
 def test_callbacks_are_called_on_their_grid_with_the_trace_so_far(undisturbed):
-    seen = []
-    simulate(STEPS, callbacks=[lambda trace, state: seen.append((trace, state))], callback_every=10)
-    assert [trace.steps[-1] for trace, _ in seen] == [8, 20, 28, 40]
-    for trace, _ in seen:
+    calls = []
+    simulate(STEPS, callbacks=[lambda trace, state: calls.append((trace, state))], callback_every=10)
+    assert [trace.steps[-1] for trace, _ in calls] == [8, 20, 28, 40]
+    for trace, _ in calls:
         assert_same_tree(trace.values, undisturbed.positions[:, : len(trace)])
-    assert_same_tree(seen[1][1].position, simulate(20).position)
+    assert_same_tree(calls[1][1].position, simulate(20).position)
 
 
-@pytest.mark.parametrize("yes", [True, np.True_, jnp.array(True)])
+@pytest.mark.parametrize("yes", [True, np.True_, np.array(True), jnp.array(True)])
 def test_a_callback_that_returns_true_stops_the_run(yes):
     calls = []
     callbacks = [lambda trace, state: yes if len(calls) >= 2 else None, lambda trace, state: calls.append(0)]
@@ -345,9 +345,15 @@ def test_a_callback_that_returns_true_stops_the_run(yes):
     assert_same_tree(result.state, simulate(24).state)
 
 
-def test_what_else_a_callback_returns_does_not_stop_the_run(undisturbed):
-    for no in (None, False, 1, "done", [1], np.False_):
+def test_a_callback_that_returns_false_or_nothing_does_not_stop_the_run():
+    for no in (None, False, np.False_, np.array(False), jnp.array(False)):
         assert simulate(STEPS, callbacks=[lambda trace, state, no=no: no], callback_every=20).steps == STEPS
+
+
+@pytest.mark.parametrize("answer", [1, 0.0, "done", [1], np.ones(2, bool)])
+def test_other_answers_of_callbacks_are_refused(answer):
+    with pytest.raises(TypeError, match=r"a callback must return a boolean or None, got .*; return True to stop"):
+        simulate(STEPS, callbacks=[lambda trace, state: answer], callback_every=20)
 
 
 # precision

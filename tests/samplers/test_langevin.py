@@ -43,7 +43,7 @@ def recursion(step_sizes, temperatures, exponential):
     x, path = START, []
     for s, (h, temperature) in enumerate(zip(step_sizes, temperatures, strict=True)):
         noise = trees.normal_like(
-            jax.random.split(jax.random.fold_in(jax.random.key(5), s))[1], jax.tree.map(jnp.asarray, x)
+            jax.tree.map(jnp.asarray, x), key=jax.random.split(jax.random.fold_in(jax.random.key(5), s))[1]
         )
 
         def move(x, v, xi, p, h=h, temperature=temperature):

@@ -58,8 +58,8 @@ def seen_by(algorithm, seed=0):
 def test_it_samples_a_double_well_exactly():
     """z-scores of five moments below 4.5; the unadjusted chain is twice that off at a quarter of the step."""
     expected = np.array([mean_of(moment) for moment in MOMENTS])
-    seen, result = seen_by(MALA(STEP_SIZE, TEMPERATURE))
-    assert_mean(seen, expected)
+    positions, result = seen_by(MALA(STEP_SIZE, TEMPERATURE))
+    assert_mean(positions, expected)
     assert 0.4 < result.metrics["acceptance"] < 0.9  # it is the acceptance that is tested
     smaller, _ = seen_by(MALA(STEP_SIZE / 3, TEMPERATURE), seed=1)
     assert_mean(smaller, expected)
@@ -92,8 +92,8 @@ def test_the_precision_is_part_of_the_potential():
     np.testing.assert_allclose(*paths, rtol=0, atol=1e-11)
     assert len(np.unique(paths[0])) > 20
     without = [mean_of(moment, lambda x: potential(x) - PRECISION * x**2 / 2) for moment in MOMENTS]
-    seen, _ = seen_by(MALA(STEP_SIZE, TEMPERATURE))
-    assert z_scores(seen, without).max() > 10
+    positions, _ = seen_by(MALA(STEP_SIZE, TEMPERATURE))
+    assert z_scores(positions, without).max() > 10
 
 
 def test_the_acceptance_metric_is_the_metropolis_probability():

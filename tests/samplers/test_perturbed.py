@@ -16,7 +16,7 @@ from tests.errorbars import assert_mean
 def test_the_noise_is_uniform_in_the_ball(like):
     """50,000 draws: (|x| / r)^d is uniform, coordinates have variance r^2 / (d + 2), and none is outside."""
     position = {name: jnp.zeros(shape) for name, shape in like.items()}
-    draw = jax.jit(jax.vmap(lambda key: trees.ball_like(key, position, 1e-6)))
+    draw = jax.jit(jax.vmap(lambda key: trees.ball_like(position, 1e-6, key=key)))
     drawn = draw(jax.random.split(jax.random.key(0), 50_000))
     x = np.concatenate([np.asarray(leaf, np.float64).reshape(50_000, -1) for leaf in drawn.values()], 1) / 1e-6
     d = x.shape[1]
@@ -31,7 +31,9 @@ def test_the_noise_is_uniform_in_the_ball(like):
 def test_the_noise_has_the_dtype_of_the_position(dtype):
     with jax.enable_x64():
         position = {"a": jnp.zeros((2, 3), dtype), "b": jnp.zeros(4, dtype)}
-        drawn = jax.vmap(lambda key: trees.ball_like(key, position, 1e-3))(jax.random.split(jax.random.key(0), 1000))
+        drawn = jax.vmap(lambda key: trees.ball_like(position, 1e-3, key=key))(
+            jax.random.split(jax.random.key(0), 1000)
+        )
     assert {leaf.dtype for leaf in drawn.values()} == {jnp.dtype(dtype)}
     x = np.concatenate([np.asarray(leaf, np.float64).reshape(1000, -1) for leaf in drawn.values()], 1) / 1e-3
     error = 0.01 if dtype == jnp.bfloat16 else 1e-12  # of rounding
@@ -94,7 +96,7 @@ def test_a_step_is_the_integrators_and_one_of_the_ball():
     for integrator, a, b in ((integrators.Explicit(), 0.95, 0.1), (integrators.SemiImplicit(), 1 / 1.05, 0.1 / 1.05)):
         state = PerturbedDescent(0.1, 0.3, integrator=integrator).init(problem, start, key)[0]
         after, info = PerturbedDescent(0.1, 0.3, integrator=integrator).step(problem, state, key, jnp.int32(0))
-        xi = trees.ball_like(jax.random.split(key)[1], start, 0.3)
+        xi = trees.ball_like(start, 0.3, key=jax.random.split(key)[1])
         np.testing.assert_allclose(after.position, a * start - b + xi, rtol=1e-6)
         assert info["evaluations"] == 3
 

@@ -112,8 +112,8 @@ def test_a_slope_between_walls_has_the_truncated_law():
 
 def test_estimators_and_starts_see_positions_in_the_box():
     """SARAH's last position is a folded one, the start is folded, and the count is the algorithm's."""
-    seen = Reflected(Langevin(1.0, 1.0, gradients.SARAH(1, 3)), LOWER, UPPER)
-    run = langevax.simulate(seen, Function(flat), jnp.array([9.0, -7.0]), key=jax.random.key(0), num_steps=4)
+    algorithm = Reflected(Langevin(1.0, 1.0, gradients.SARAH(1, 3)), LOWER, UPPER)
+    run = langevax.simulate(algorithm, Function(flat), jnp.array([9.0, -7.0]), key=jax.random.key(0), num_steps=4)
     assert run.evaluations == 6
     for position in (run.position, run.state.gradient.previous):
         assert np.all((position >= LOWER) & (position <= UPPER))

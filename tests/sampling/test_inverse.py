@@ -114,15 +114,15 @@ def test_coordinates_are_round_whatever_the_modes():
         target = linear(num_modes)
         flat = coordinates_of(target.problem, target.start, target.temperature, whiten=True)
         pilot = run_pilot(flat.problem, flat.from_position(target.start), kind, KEY)
-        seen = flat.preconditioned(pilot.scales, pilot.directions)
-        at, slope = jnp.zeros(num_modes, jnp.float32), seen.problem.potential_gradient
+        coordinates = flat.preconditioned(pilot.scales, pilot.directions)
+        at, slope = jnp.zeros(num_modes, jnp.float32), coordinates.problem.potential_gradient
         hessian = jax.jit(jax.vmap(lambda u, at=at, slope=slope: jax.jvp(slope, (at,), (u,))[1]))(
             np.eye(num_modes, dtype="f")
         )
         curvatures = np.linalg.eigvalsh((hessian + hessian.T) / 2)
         np.testing.assert_allclose(curvatures, 1, atol=0.035)
         position = target.prior.sample(key=KEY)
-        np.testing.assert_allclose(seen.to_position(seen.from_position(position)), position, atol=2e-5)
+        np.testing.assert_allclose(coordinates.to_position(coordinates.from_position(position)), position, atol=2e-5)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_coordinates_are_round_whatever_the_modes():
 )
 def test_mistakes_are_named(options, error, message):
     basis = spaces.Cosine(4)
-    given = {
+    arguments = {
         "forward_map": lambda values: values[:2],
         "data": [1.0, 2.0],
         "noise": 0.1,
@@ -146,7 +146,7 @@ def test_mistakes_are_named(options, error, message):
     }
     arrays = {name: np.asarray(value) if isinstance(value, list) else value for name, value in options.items()}
     with pytest.raises(error, match=message):
-        langevax.inverse_problem(**(given | arrays))
+        langevax.inverse_problem(**(arguments | arrays))
 
 
 def test_a_forward_map_of_another_shape_is_named_at_first_use():
@@ -157,7 +157,7 @@ def test_a_forward_map_of_another_shape_is_named_at_first_use():
         langevax.sample(target, key=KEY)
 
 
-def test_a_target_that_knows_no_start_asks_for_one():
+def test_a_target_without_a_start_needs_one():
     with pytest.raises(ValueError, match="start is missing"):
         langevax.sample(lambda x: -jnp.sum(x**2), key=KEY)
 

@@ -69,7 +69,7 @@ def test_draws_are_those_of_the_conjugate_posterior(options, variance_bias):
 def test_a_log_density_and_a_problem_are_sampled_too():
     """N(1, 0.25) as a function, and the same law as a problem at temperature 2."""
     options = {"key": KEY, "num_samples": 1000, "dynamics": "mala"}
-    found = [
+    draws = [
         langevax.sample(lambda x: -2 * jnp.sum((x - 1) ** 2), jnp.zeros(2), **options),
         langevax.sample(
             FiniteSum(lambda x, a: jnp.sum(a * (x - 1) ** 2), jnp.array([3.0, 5.0])),
@@ -78,7 +78,7 @@ def test_a_log_density_and_a_problem_are_sampled_too():
             **options,
         ),
     ]
-    for samples in found:
+    for samples in draws:
         flat = samples.positions.reshape(-1, 2)
         np.testing.assert_allclose(flat.mean(0), 1, atol=0.06)
         np.testing.assert_allclose(flat.var(0), 0.25, atol=0.03)
@@ -250,8 +250,8 @@ def test_stein_discrepancy_is_that_of_a_double_loop():
         gradient_y = r * (u**-1.5)[:, None]
         trace = 2 * u**-1.5 - 3 * (r**2).sum(1) * u**-2.5
         total += np.sum((s @ sa) * k + gradient_y @ sa - (s * gradient_y).sum(1) + trace)
-    found = langevax.sampling.stein_discrepancy(jnp.float32(x), jnp.float32(s))
-    assert found == pytest.approx(np.sqrt(total) / 300, rel=1e-4)
+    discrepancy = langevax.sampling.stein_discrepancy(jnp.float32(x), jnp.float32(s))
+    assert discrepancy == pytest.approx(np.sqrt(total) / 300, rel=1e-4)
 
 
 def test_a_raveled_problem_is_the_same_problem():
@@ -296,6 +296,8 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"gradient": None}, ValueError, "gradient must be one of 'auto'"),
         ({"batch_size": "small", "gradient": "svrg"}, TypeError, "batch_size must be an int"),
         ({"period": 0}, ValueError, "period must be at least 1"),
+        ({"batch_size": -1, "gradient": "full"}, ValueError, "batch_size must be at least 1"),
+        ({"thinning": "often"}, TypeError, "thinning must be an int or 'auto', got 'often'"),
         ({"batch_size": 10_000}, ValueError, "batch_size is 10000 but the problem has 600"),
         ({"preconditioner": "sparse"}, ValueError, "preconditioner must be one of"),
         ({"step_size": 1e3}, langevax.DivergenceError, "step"),
@@ -309,9 +311,9 @@ def test_a_raveled_problem_is_the_same_problem():
     ids=lambda value: value if isinstance(value, str) else None,  # no addresses: processes must agree on names
 )
 def test_mistakes_are_named(options, error, message):
-    given = {"target": regression(), "start": jnp.zeros(D), "key": KEY, "num_samples": 20} | options
+    arguments = {"target": regression(), "start": jnp.zeros(D), "key": KEY, "num_samples": 20} | options
     with pytest.raises(error, match=message):
-        langevax.sample(given.pop("target"), given.pop("start"), **given)
+        langevax.sample(arguments.pop("target"), arguments.pop("start"), **arguments)
 
 
 def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
@@ -321,11 +323,11 @@ def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
         tmp_path / "table.rows", [{k: a[:250] for k, a in arrays.items()}, {k: a[250:] for k, a in arrays.items()}]
     )
     options = {"key": KEY, "num_samples": 20, "step_size": 0.1, "gradient": "svrg"}
-    found = [
+    draws = [
         langevax.sample(langevax.posterior(None, log_likelihood, data, prior_precision=1.0), jnp.zeros(D), **options)
         for data in ((rows["x"], rows["y"]), (jnp.float32(X), jnp.float32(Y)))
     ]
-    np.testing.assert_array_equal(found[0].positions, found[1].positions)
+    np.testing.assert_array_equal(draws[0].positions, draws[1].positions)
 
 
 def test_gradient_noise_is_in_units_of_the_langevin_noise():
@@ -333,12 +335,12 @@ def test_gradient_noise_is_in_units_of_the_langevin_noise():
     step, batch = 0.01, 30
     options = {"key": KEY, "num_samples": 10, "step_size": step, "preconditioner": None}
     samples = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.Minibatch(batch), **options)
-    found = samples.gradient_noise(200)
+    noise = samples.gradient_noise(200)
     components = -X * (Y - X @ exact()[0])[:, None]
     xi = moments.batch_variance_factor(N, batch, replace=False)
     expected = xi * components.var(0).sum() / (2 * D * samples.temperature / step)
-    assert found.shape == (4, 200)
-    assert found.mean() / expected == pytest.approx(1, abs=0.15)
+    assert noise.shape == (4, 200)
+    assert noise.mean() / expected == pytest.approx(1, abs=0.15)
     full = langevax.sample(regression(), jnp.zeros(D), gradient="full", **options)
     np.testing.assert_array_equal(full.gradient_noise(3), 0)
     saw = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.SVRG(10, 8), **options)

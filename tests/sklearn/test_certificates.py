@@ -47,9 +47,9 @@ def test_ten_times_too_cold_is_refused_by_every_one_of_twenty_seeds():
     cold = {"temperature": fitted_regressor().temperature_ / 10, "scaling": "columns"}
     model = MeanFieldRegressor(**QUICK | cold).fit(X[:300], y[:300])
     for seed in range(20):
-        found = model.certificate(num_particles=500, num_replicates=2, polish=0, random_state=seed)
-        assert not found.trustworthy
-        assert found.verdict.startswith("Not certified: ")
+        certificate = model.certificate(num_particles=500, num_replicates=2, polish=0, random_state=seed)
+        assert not certificate.trustworthy
+        assert certificate.verdict.startswith("Not certified: ")
 
 
 @pytest.mark.parametrize("name", ["plot_particles", "plot_training", "plot_certificate", "plot_leave_one_out"])
@@ -62,7 +62,7 @@ def test_pictures_are_drawn_on_the_axes_given(name):
     plt.close(figure)
 
 
-def test_there_is_no_picture_of_a_choice_that_was_not_made():
+def test_a_choice_that_was_not_made_has_no_figure():
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK, temperature=0.05, scaling="columns").fit(X[:300], y[:300])
     assert model.leave_one_out_ is None

@@ -93,12 +93,12 @@ def test_coefficients_of_a_line_in_cosines():
 @pytest.mark.parametrize(("derivative", "legendre"), [(1, [1.5, 1.5, 0.5]), (2, [3.0, 3.0, 0.0])])
 def test_derivatives_of_a_cubic(derivative, legendre, smoothing, error):
     """(t^3 + t/2)' = 3 t^2 + 1/2 = 3/2 + 3/2 P_1 + 1/2 P_2 and (...)'' = 6 t = 3 + 3 P_1, over a length of 2."""
-    found = coefficients(
+    coefficients_of_slopes = coefficients(
         lambda t: t**3 + t / 2, basis="legendre", derivative=derivative, smoothing=smoothing, grid=2 * GRID
     )
     norms = 1 / np.sqrt(2 * np.arange(3) + 1)
-    np.testing.assert_allclose(found[:3], np.array(legendre) * norms / 2**derivative, atol=error)
-    np.testing.assert_allclose(found[3:], 0, atol=error)
+    np.testing.assert_allclose(coefficients_of_slopes[:3], np.array(legendre) * norms / 2**derivative, atol=error)
+    np.testing.assert_allclose(coefficients_of_slopes[3:], 0, atol=error)
 
 
 def test_decay_multiplies_by_the_deviations_of_the_prior():
@@ -154,8 +154,8 @@ def test_pairs_with_many_times_of_their_own_give_what_a_table_gives():
         pairs.append((t, np.sin(4 * t + phase)))
     table = np.stack([np.sin(4 * GRID + phase) for phase in np.linspace(0, 2, 12)])
     expected = CurveCoefficients(num_modes=K).fit_transform(table)
-    found = CurveCoefficients(num_modes=K).fit_transform(pairs)
-    assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
+    from_pairs = CurveCoefficients(num_modes=K).fit_transform(pairs)
+    assert np.linalg.norm(from_pairs - expected) < 2e-3 * np.linalg.norm(expected)
 
 
 def test_sparse_noisy_curves_are_recovered():
@@ -177,8 +177,8 @@ def test_new_sparse_curves_have_the_law_of_the_training_curves():
 def test_pairs_can_follow_a_table():
     encoder = CurveCoefficients(num_modes=K).fit(waves())
     times = [np.append(0, np.sort(np.random.default_rng(i).uniform(size=60))) for i in range(3)]
-    found = encoder.transform([(t, np.interp(t, FINE, x)) for t, x in zip(times, waves(401), strict=False)])
-    np.testing.assert_allclose(found, encoder.transform(waves())[:3], atol=0.01)
+    from_pairs = encoder.transform([(t, np.interp(t, FINE, x)) for t, x in zip(times, waves(401), strict=False)])
+    np.testing.assert_allclose(from_pairs, encoder.transform(waves())[:3], atol=0.01)
 
 
 def test_a_fit_survives_pickling_and_cloning():
@@ -291,7 +291,7 @@ def test_objects_of_scikit_fda_are_recognised():
     )
 
 
-def test_missing_values_are_interpolated_where_asked_for():
+def test_missing_values_are_interpolated_with_missing_interpolate():
     gaps = waves().copy()
     gaps[0, 40:43] = gaps[3, 0] = np.nan
     encoder = CurveCoefficients(missing="interpolate").fit(waves())

@@ -199,12 +199,12 @@ def test_a_swing_of_period_two_is_not_convergence():
     assert log_loss(y[400:], shorter.predict_proba(X[400:])) < log_loss(y[400:], model.predict_proba(X[400:])) - 0.05
 
 
-def test_fits_that_settle_are_said_to():
+def test_a_fit_that_settled_is_converged():
     assert MeanFieldClassifier(random_state=0).fit(*load_breast_cancer(return_X_y=True)).converged_
     assert MeanFieldRegressor(random_state=0).fit(*diabetes()).converged_
 
 
-def test_warm_start_goes_on_from_the_particles():
+def test_warm_start_continues_from_the_particles():
     """One step after a long fit is near it, one step from the prior is not."""
     X, y = diabetes()
     short = {"num_steps": 1, "num_particles": 100, "random_state": 1}
@@ -241,7 +241,7 @@ def test_a_path_takes_the_scale_that_predicts_better():
     assert model.neuron_.scale == 3.0
 
 
-def test_an_interrupted_fit_goes_on_from_its_checkpoint(tmp_path):
+def test_an_interrupted_fit_resumes_from_its_checkpoint(tmp_path):
     """To the last bit; another problem in the same directory is refused."""
     X, y = diabetes()
     settings = QUICK | {"checkpoint": str(tmp_path / "run"), "stop_at_plateau": False}

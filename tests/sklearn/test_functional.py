@@ -97,8 +97,8 @@ def test_slope_functions_are_derivatives_of_the_output(derivative):
     model, (X, _) = fitted(derivative), waves()
     e = 1e-3 * np.sin(2 * GRID)
     measured = (model.predict(X[:9] + e) - model.predict(X[:9] - e)) / 2
-    seen = make_interp_spline(GRID, e, k=5)(FINE, nu=derivative)
-    expected = np.trapezoid(model.slope_functions(X[:9], FINE) * seen, FINE, axis=1) / 2  # a mean over [2, 4]
+    interpolated = make_interp_spline(GRID, e, k=5)(FINE, nu=derivative)
+    expected = np.trapezoid(model.slope_functions(X[:9], FINE) * interpolated, FINE, axis=1) / 2  # a mean over [2, 4]
     np.testing.assert_allclose(measured, expected, rtol=0.02, atol=0.002 * np.abs(expected).max())
 
 
@@ -188,7 +188,7 @@ def test_files_of_components_noise_and_own_times(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "model").predict(pairs), model.predict(pairs))
 
 
-def test_a_basis_of_ones_own_is_refused_before_anything_is_written(tmp_path):
+def test_a_custom_basis_is_refused_before_anything_is_written(tmp_path):
     X, y = waves()
     model = FunctionalMeanFieldRegressor(basis=Own(6), **SMALL | {"num_steps": 64}).fit(X, y)
     with pytest.raises(ValueError, match="basis of your own \\(Own\\)"):
@@ -222,26 +222,26 @@ def test_graph_estimators_keep_scikit_learns_contract(kind):
     graphs, sizes, kinds = molecules()
     targets = sizes if kind is GraphMeanFieldRegressor else kinds
     model = kind(num_particles=64, num_steps=200, edge_labels="bond", random_state=0)
-    given = model.get_params()
+    parameters = model.get_params()
     assert (
         " ".join(repr(model).split())
         == f"{kind.__name__}(edge_labels='bond', num_particles=64, num_steps=200, random_state=0)"
     )
-    assert clone(model).get_params() == given == kind(**given).get_params()
-    assert clone(model).set_params(heat_times=4).get_params() == given | {"heat_times": 4}
+    assert clone(model).get_params() == parameters == kind(**parameters).get_params()
+    assert clone(model).set_params(heat_times=4).get_params() == parameters | {"heat_times": 4}
     with pytest.raises(ValueError, match="Invalid parameter 'heat'"):
         model.set_params(heat=4)
     with pytest.raises(NotFittedError):
         model.predict(graphs)
     assert model.fit(graphs, targets) is model
-    assert model.get_params() == given
+    assert model.get_params() == parameters
     assert not get_tags(model).input_tags.two_d_array
     there = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(there.predict(graphs), model.predict(graphs))
     np.testing.assert_array_equal(clone(model).fit(graphs, targets).predict(graphs), model.predict(graphs))
 
 
-def test_what_is_said_of_bad_input():
+def test_bad_input_is_refused_in_words():
     X, y = waves()
     regressor = FunctionalMeanFieldRegressor(**SMALL)
     cases = [

@@ -99,7 +99,7 @@ def test_patterns_reach_as_far_as_their_depth(depth, told_apart):
     assert (columns([near, apart], "wl", wl_depth=depth).shape[1] > 1) == told_apart
 
 
-def test_labels_are_told_apart_by_their_places():
+def test_labels_are_distinguished_by_their_places():
     """C-C-O and C-O-C: the same labels and the same graph."""
     graphs = [([(0, 1), (1, 2)], "CCO"), ([(0, 1), (1, 2)], "COC")]
     np.testing.assert_array_equal(*columns(graphs, "label"))
@@ -108,7 +108,7 @@ def test_labels_are_told_apart_by_their_places():
     assert columns(graphs, "wl", wl_depth=1, node_labels=None).shape[1] == 1
 
 
-def test_edge_labels_count_where_asked_for():
+def test_edge_labels_count_where_they_are_named():
     graphs = [([(0, 1, "single")], "CC"), ([(0, 1, "double")], "CC")]
     assert columns(graphs, "wl").shape[1] == 1
     assert columns(graphs, "wl", edge_labels="bond").shape[1] == 2
@@ -140,15 +140,15 @@ def test_principal_axes_by_either_matrix(n, depth):
 
 def test_the_order_of_nodes_and_edges_changes_nothing():
     rng = np.random.default_rng(1)
-    graphs, turned = molecules(), []
+    graphs, relabelled = molecules(), []
     for edges, labels in graphs:
         order = rng.permutation(len(labels))
         places = np.argsort(order)
         links = [(int(places[j]), int(places[i]), mark) for i, j, mark in edges]
-        turned.append((links[::-1], [labels[k] for k in order]))
+        relabelled.append((links[::-1], [labels[k] for k in order]))
     encoder = GraphFeatures(wl_depth=2, edge_labels="bond").fit(graphs)
-    np.testing.assert_allclose(encoder.transform(turned), encoder.transform(graphs), atol=1e-9)
-    np.testing.assert_allclose(clone(encoder).fit_transform(turned), encoder.transform(graphs), atol=1e-7)
+    np.testing.assert_allclose(encoder.transform(relabelled), encoder.transform(graphs), atol=1e-9)
+    np.testing.assert_allclose(clone(encoder).fit_transform(relabelled), encoder.transform(graphs), atol=1e-7)
 
 
 def test_all_forms_of_a_graph_are_the_same():
@@ -172,7 +172,7 @@ def test_all_forms_of_a_graph_are_the_same():
         np.testing.assert_allclose(row, features[0], atol=1e-12)
 
 
-def test_what_was_not_seen_in_training_has_its_place():
+def test_categories_unseen_in_training_have_a_place():
     encoder = GraphFeatures(heat_times=0).fit([([(0, 1)], "CC"), ([(0, 1), (1, 2)], "CCC")])
     names = encoder.get_feature_names_out().tolist()
     assert names[3:5] == ["label_C", "label_other"]
@@ -205,7 +205,7 @@ def test_parts_can_be_left_out_and_times_given():
 
 
 def test_it_stands_in_a_pipeline():
-    """The number of double bonds is told by patterns with edge labels only."""
+    """The number of double bonds is visible in patterns with edge labels only."""
     graphs = molecules(300)
     y = [sum(mark == "double" for *_, mark in edges) for edges, _ in graphs]
     model = make_pipeline(GraphFeatures(edge_labels="bond"), StandardScaler(), Ridge(0.1))

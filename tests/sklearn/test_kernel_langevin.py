@@ -85,9 +85,9 @@ def test_what_the_basis_leaves_out_keeps_its_prior_variance():
     X, y = wave()
     fit = KernelLangevinRegressor(KERNEL, noise=NOISE, num_modes=2, random_state=0).fit(X, y)
     _, deviation = closed_form()
-    _, found = fit.predict(np.vstack([GRID, [[50.0]]]), return_std=True)
-    assert np.all(found[:-1] > 0.9 * deviation)
-    assert found[-1] == pytest.approx(np.sqrt(1.5) * y.std(), rel=1e-6)
+    _, truncated = fit.predict(np.vstack([GRID, [[50.0]]]), return_std=True)
+    assert np.all(truncated[:-1] > 0.9 * deviation)
+    assert truncated[-1] == pytest.approx(np.sqrt(1.5) * y.std(), rel=1e-6)
 
 
 def test_functions_are_drawn_jointly():
@@ -188,8 +188,8 @@ def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     grid, kernel = np.linspace(-1, 1.5, 6)[:, None], ConstantKernel(9.0) * RBF(0.5)
     exact = by_brute_force(num_classes, X, y, grid, kernel)
     fits = [KernelLangevinClassifier(kernel, relative_step_size=0.1, random_state=i).fit(X, y) for i in range(8)]
-    found = np.stack([fit.predict_proba(grid)[:, 1] for fit in fits])
-    assert_mean(found, exact, slack=0.012)
+    probabilities = np.stack([fit.predict_proba(grid)[:, 1] for fit in fits])
+    assert_mean(probabilities, exact, slack=0.012)
     milder = by_brute_force(num_classes, X, y, grid, ConstantKernel(2.0) * RBF(0.5))
     assert np.abs(milder - exact).max() > 0.05  # a wrong scale would be seen
 
@@ -219,9 +219,9 @@ def test_probabilities_are_near_those_of_laplace():
     y = (rng.uniform(size=100) < expit(4 * X[:, 0] + 3 * X[:, 1] ** 2 - 1)).astype(int)
     kernel = ConstantKernel(4.0) * RBF(0.7)
     laplace = GaussianProcessClassifier(kernel, optimizer=None).fit(X, y).predict_proba(X)
-    found = KernelLangevinClassifier(kernel, random_state=0).fit(X, y)
-    np.testing.assert_allclose(found.predict_proba(X), laplace, atol=0.06)
-    low, high = np.moveaxis(found.interval(X), -1, 0)
+    classifier = KernelLangevinClassifier(kernel, random_state=0).fit(X, y)
+    np.testing.assert_allclose(classifier.predict_proba(X), laplace, atol=0.06)
+    low, high = np.moveaxis(classifier.interval(X), -1, 0)
     assert np.all(low < high)
     assert np.mean((low[:, 1] < laplace[:, 1]) & (laplace[:, 1] < high[:, 1])) > 0.95
 
@@ -230,12 +230,12 @@ def test_evidence_is_that_of_scikit_learn():
     X, y = wave()
     y = (y - y.mean()) / y.std()
     for word, shape in (("rbf", RBF()), ("matern", Matern(nu=1.5))):
-        found = fit_numbers(word, X, y, np.ones(60), None)
+        fitted = fit_numbers(word, X, y, np.ones(60), None)
         process = GaussianProcessRegressor(
             ConstantKernel() * shape + WhiteKernel(0.1), n_restarts_optimizer=2, random_state=0
         )
         best = -2 * process.fit(X, y).log_marginal_likelihood_value_ - 60 * np.log(2 * np.pi)
-        assert best - 0.01 < found.cost < best + 0.2
+        assert best - 0.01 < fitted.cost < best + 0.2
     signs = np.where(np.random.default_rng(0).uniform(size=60) < expit(5 * X[:, 0]), 1.0, -1.0)
     process = GaussianProcessClassifier(KERNEL, optimizer=None).fit(X, signs)
     expected = -2 * process.log_marginal_likelihood_value_
@@ -263,5 +263,5 @@ def test_rows_of_weight_two_are_two_rows_to_the_evidence():
 def test_the_robust_noise_is_that_of_the_bulk():
     X, y = wave(300, noise=0.3)
     y[::10] += 50.0
-    found = fit_robust("rbf", X, y - np.median(y), np.ones(300), None)
-    assert 0.25 < found.noise < 0.4
+    fitted = fit_robust("rbf", X, y - np.median(y), np.ones(300), None)
+    assert 0.25 < fitted.noise < 0.4

@@ -46,7 +46,7 @@ def test_defaults_on_tables_score_and_have_nothing_to_warn_of():
     assert classifier.sample_functions(X[:5], 7).shape == (7, 5, 3)
 
 
-def test_few_draws_are_said_to_be_few():
+def test_few_draws_are_reported():
     model = KernelLangevinRegressor(KERNEL, noise=30.0, num_samples=10, thinning=1, num_warmup=0, random_state=0).fit(
         *rows()
     )

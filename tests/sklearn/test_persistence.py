@@ -31,8 +31,8 @@ def test_a_loaded_regressor_predicts_the_same(file):
 @pytest.mark.parametrize("labels", [np.array(["a", "bb", "c"]), np.array([3, 1, 2]), np.array([1.0, 2.0, 4.0])])
 def test_labels_keep_their_kind(tmp_path, labels):
     X, y = iris()
-    given = labels[np.searchsorted(np.unique(y), y)]
-    model = fitted_classifier().__class__(**CLASSES).fit(X[:100], given[:100])
+    targets = labels[np.searchsorted(np.unique(y), y)]
+    model = fitted_classifier().__class__(**CLASSES).fit(X[:100], targets[:100])
     model.save(tmp_path / "m")
     np.testing.assert_array_equal(load(tmp_path / "m").predict(X), model.predict(X))
     assert load(tmp_path / "m").predict(X).dtype == model.predict(X).dtype
@@ -68,7 +68,7 @@ def test_truncated_missing_and_foreign_files_are_named(file, tmp_path):
             load(path)
 
 
-def test_a_file_of_another_version_says_which(file, tmp_path):
+def test_a_file_of_another_version_is_refused_with_its_version(file, tmp_path):
     header, arrays = read(file)
     save_file(arrays, tmp_path / "later", {KEY: json.dumps(header | {"format": 99, "version": "9.9"})})
     with pytest.raises(ModelError, match=r"format 99, written by langevax 9\.9"):
@@ -83,7 +83,7 @@ def test_a_file_of_the_first_format_is_refused(file, tmp_path):
         load(tmp_path / "old")
 
 
-def test_what_was_saved_before_stays_when_writing_fails(file, monkeypatch):
+def test_earlier_saves_stay_when_writing_fails(file, monkeypatch):
     before = file.read_bytes()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
     with pytest.raises(OSError, match="full"):

@@ -78,7 +78,7 @@ def test_a_path_ends_in_the_solver():
     assert model.score(X[100:], y[100:]) > 0.2
 
 
-def test_ascent_refuses_to_go_on_from_old_particles():
+def test_ascent_refuses_to_continue_from_old_particles():
     X, y = diabetes()
     with pytest.raises(ValueError, match="solver='psdca' begins at the prior; set warm_start=False"):
         MeanFieldRegressor(solver="psdca", warm_start=True).fit(X, y)

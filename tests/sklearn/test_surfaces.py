@@ -25,9 +25,9 @@ def test_coefficients_of_a_product_of_waves(basis, wave):
     s, t = ((np.arange(size) + 0.5) / size for size in (20, 30))
     image = np.cos(wave * s)[:, None] * np.cos(wave * t)
     encoder = SurfaceCoefficients(num_modes=16, basis=basis, decay=0.0)
-    found = dict(zip(encoder.fit(image[None]).get_feature_names_out(), encoder.mean_, strict=True))
-    assert found.pop(f"{basis}_1_1") == pytest.approx(0.5, abs=1e-9)
-    np.testing.assert_allclose(list(found.values()), 0, atol=1e-9)
+    means = dict(zip(encoder.fit(image[None]).get_feature_names_out(), encoder.mean_, strict=True))
+    assert means.pop(f"{basis}_1_1") == pytest.approx(0.5, abs=1e-9)
+    np.testing.assert_allclose(list(means.values()), 0, atol=1e-9)
 
 
 def test_a_finer_image_has_the_same_coefficients():
@@ -38,8 +38,8 @@ def test_a_finer_image_has_the_same_coefficients():
 
 def test_tables_and_images_are_the_same():
     images = surfaces()
-    found = SurfaceCoefficients((24, 16)).fit_transform(images.reshape(12, -1))
-    np.testing.assert_array_equal(found, SurfaceCoefficients().fit_transform(images))
+    from_table = SurfaceCoefficients((24, 16)).fit_transform(images.reshape(12, -1))
+    np.testing.assert_array_equal(from_table, SurfaceCoefficients().fit_transform(images))
 
 
 def test_linear_weights_are_surfaces():

@@ -59,8 +59,8 @@ def test_pre_activations_have_unit_variance(scaling):
 def test_the_eigenbasis_makes_second_moments_diagonal():
     rng = np.random.default_rng(4)
     X, weights = np.float32(rng.normal(size=(100, 4)) @ rng.normal(size=(4, 4))), rng.uniform(size=100)
-    turned = X @ eigenbasis(X, weights)
-    moments = turned.T @ (weights[:, None] * turned) / weights.sum()
+    rotated = X @ eigenbasis(X, weights)
+    moments = rotated.T @ (weights[:, None] * rotated) / weights.sum()
     np.testing.assert_allclose(moments - np.diag(np.diag(moments)), 0, atol=1e-5 * np.trace(moments))
 
 

@@ -56,7 +56,7 @@ TEACHER = np.array([4.0, -3.0]), np.array([[5e-3, 0.0, 0.5, -5.0], [0.0, 80.0, -
 
 
 @functools.cache
-def found():
+def fitted_teacher():
     """Not to be changed by a test."""
     X, y, _ = taught(0.1)
     return TwoPhaseReLURegressor(2, **SETTINGS).fit(pandas.DataFrame(X, columns=["far", "near", "unit"]), y)
@@ -66,19 +66,19 @@ def test_a_teacher_is_found_in_the_users_units():
     """At the level of least squares: nine numbers, v^2 = 0.01, n = 400."""
     X, _, clean = taught(0.1)
     frame = pandas.DataFrame(X, columns=["far", "near", "unit"])
-    assert np.mean((found().predict(frame) - clean) ** 2) < 3 * 9 * 0.01 / 400
-    matching = found().match(TEACHER)
+    assert np.mean((fitted_teacher().predict(frame) - clean) ** 2) < 3 * 9 * 0.01 / 400
+    matching = fitted_teacher().match(TEACHER)
     assert matching.same_sign.all()
     assert np.degrees(matching.angles).max() < 3
     np.testing.assert_allclose(matching.sizes, 1, atol=0.03)
-    assert found().weight_decay_ == 0
-    assert found().num_positive_[found().best_restart_] == 1
+    assert fitted_teacher().weight_decay_ == 0
+    assert fitted_teacher().num_positive_[fitted_teacher().best_restart_] == 1
     with pytest.raises(ValueError, match=r"shape \(2, 2\), but the model was fitted on 3 columns"):
-        found().match((np.ones(2), np.ones((2, 2))))
+        fitted_teacher().match((np.ones(2), np.ones((2, 2))))
 
 
-def test_what_was_recorded_belongs_together():
-    model = found()
+def test_records_of_a_fit_agree_with_one_another():
+    model = fitted_teacher()
     assert model.history_["loss"].shape == (6, len(model.history_["steps"]))
     np.testing.assert_allclose(model.history_["loss"][:, -1], model.restart_losses_, rtol=1e-3)
     assert model.best_restart_ == np.argmin(model.restart_losses_)
@@ -141,30 +141,30 @@ def test_no_program_is_compiled_twice_for_folds_and_settings():
 def test_saved_pickled_and_cloned(tmp_path):
     X, y, _ = taught(0.1)
     frame = pandas.DataFrame(X, columns=["far", "near", "unit"])
-    found().save(tmp_path / "m")
-    for model in (load(tmp_path / "m"), pickle.loads(pickle.dumps(found()))):
-        np.testing.assert_array_equal(model.predict(frame), found().predict(frame))
-        assert model.get_params() == found().get_params()
+    fitted_teacher().save(tmp_path / "m")
+    for model in (load(tmp_path / "m"), pickle.loads(pickle.dumps(fitted_teacher()))):
+        np.testing.assert_array_equal(model.predict(frame), fitted_teacher().predict(frame))
+        assert model.get_params() == fitted_teacher().get_params()
         assert (model.switch_reason_, model.held_out_, model.n_iter_) == (
-            found().switch_reason_,
-            found().held_out_,
-            found().n_iter_,
+            fitted_teacher().switch_reason_,
+            fitted_teacher().held_out_,
+            fitted_teacher().n_iter_,
         )
         np.testing.assert_array_equal(
-            model.plot_neurons().images[0].get_array(), found().plot_neurons().images[0].get_array()
+            model.plot_neurons().images[0].get_array(), fitted_teacher().plot_neurons().images[0].get_array()
         )
         with pytest.raises(ValueError, match="feature names should match"):
             model.predict(frame.rename(columns={"far": "other"}))
     plt.close("all")
-    again = clone(found()).fit(polars.DataFrame(X, schema=["far", "near", "unit"]), y)
-    np.testing.assert_array_equal(again.predict(frame), found().predict(frame))
+    again = clone(fitted_teacher()).fit(polars.DataFrame(X, schema=["far", "near", "unit"]), y)
+    np.testing.assert_array_equal(again.predict(frame), fitted_teacher().predict(frame))
 
 
 def test_pictures_show_all_restarts_and_all_neurons():
-    axes = found().plot_trajectory()
+    axes = fitted_teacher().plot_trajectory()
     assert len(axes.lines) == 6 + 1  # and the switch
     assert axes.get_legend().get_texts()[0].get_text() == "the best of 6 restarts"
-    axes = found().plot_neurons()
+    axes = fitted_teacher().plot_neurons()
     assert [label.get_text() for label in axes.get_xticklabels()] == ["far", "near", "unit", "bias"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["+", "\u2212"]
     shown = axes.images[0].get_array()

@@ -46,9 +46,9 @@ def test_synthesis_is_evaluation_on_the_grid(case):
 def test_the_functions_are_those_of_the_formula(case):
     x = coefficients_of(case.basis)
     expected = x @ case.functions(case.points).T
-    found = case.basis.at(jnp.asarray(x, jnp.float32), case.points)
-    assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found, expected, atol=3e-5)
+    values = case.basis.at(jnp.asarray(x, jnp.float32), case.points)
+    assert values.dtype == jnp.float32
+    np.testing.assert_allclose(values, expected, atol=3e-5)
     with jax.enable_x64():
         np.testing.assert_allclose(case.basis.at(jnp.asarray(x), case.points), expected, atol=1e-9)
 
@@ -110,13 +110,13 @@ def test_wrong_shapes_are_named(case):
 
 @every_basis
 @pytest.mark.parametrize("num_modes", [0, 2.5, True])
-def test_numbers_of_modes_that_are_none_are_refused(case, num_modes):
+def test_invalid_numbers_of_modes_are_refused(case, num_modes):
     with pytest.raises((ValueError, TypeError), match="num_modes"):
         case.basis.with_modes(num_modes)
 
 
 @every_basis
-def test_a_basis_goes_through_programs_and_is_traced_once(case):
+def test_a_basis_passes_through_jit_and_is_traced_once(case):
     traces = []
 
     @eqx.filter_jit

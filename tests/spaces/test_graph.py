@@ -114,7 +114,7 @@ def test_values_at_nodes():
         (np.array([[0.0, np.nan], [np.nan, 0.0]]), "adjacency must be finite"),
     ],
 )
-def test_what_is_no_graph_is_refused(form, adjacency, message):
+def test_values_that_are_not_graphs_are_refused(form, adjacency, message):
     with pytest.raises(ValueError, match=message):
         spaces.GraphLaplacian(form(adjacency))
 

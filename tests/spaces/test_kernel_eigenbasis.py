@@ -37,8 +37,8 @@ def test_functions_elsewhere_are_the_projection_of_the_kernel():
     basis = spaces.KernelEigenbasis(kernel, POINTS)
     across = kernel(NEW, POINTS)
     with jax.enable_x64():
-        found = spaces.GaussianPrior(basis, basis.eigenvalues).covariance(NEW)
-    np.testing.assert_allclose(found, across @ np.linalg.solve(kernel(POINTS), across.T), atol=1e-8)
+        covariance = spaces.GaussianPrior(basis, basis.eigenvalues).covariance(NEW)
+    np.testing.assert_allclose(covariance, across @ np.linalg.solve(kernel(POINTS), across.T), atol=1e-8)
 
 
 def test_eigenvalues_are_those_of_kernel_pca():
@@ -136,7 +136,7 @@ def test_inside_a_program_it_is_not_evaluated():
         (lambda X, Z: np.zeros((len(X), len(Z))), "must be positive"),
     ],
 )
-def test_what_is_no_covariance_is_refused(kernel, message):
+def test_matrices_that_are_not_covariances_are_refused(kernel, message):
     with pytest.raises(ValueError, match=message):
         spaces.KernelEigenbasis(kernel, POINTS)
 

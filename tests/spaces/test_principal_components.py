@@ -46,15 +46,15 @@ def test_the_first_component_of_shifted_curves_is_their_direction():
     basis = spaces.PrincipalComponents(heights * np.sin(np.pi * grid), grid)
     assert basis.num_modes == 1
     np.testing.assert_allclose(basis.eigenvalues, heights.var(ddof=1) / 2, rtol=1e-3)
-    found = basis.evaluate(np.array([0.1, 0.5]))[:, 0]
-    np.testing.assert_allclose(found, np.sqrt(2) * np.sin(np.pi * np.array([0.1, 0.5])), atol=1e-3)
+    component = basis.evaluate(np.array([0.1, 0.5]))[:, 0]
+    np.testing.assert_allclose(component, np.sqrt(2) * np.sin(np.pi * np.array([0.1, 0.5])), atol=1e-3)
 
 
 def test_between_points_it_is_linear_and_beyond_them_constant():
     basis = spaces.PrincipalComponents(COLORED, np.arange(12.0), num_modes=3)
-    found = basis.evaluate(np.array([-5.0, 2.25, 40.0]))
+    component = basis.evaluate(np.array([-5.0, 2.25, 40.0]))
     expected = [basis.matrix[0], 0.75 * basis.matrix[2] + 0.25 * basis.matrix[3], basis.matrix[-1]]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(component, expected, atol=1e-6)
 
 
 def test_weights_of_the_grid_replace_the_trapezoidal_rule():

@@ -67,12 +67,12 @@ def test_fewer_modes_keep_their_eigenvalues():
     cut = PRIOR.with_modes(3)
     assert (cut.num_modes, cut.basis.num_modes) == (3, 3)
     np.testing.assert_array_equal(cut.eigenvalues, PRIOR.eigenvalues[:3])
-    with pytest.raises(ValueError, match="knows 8 eigenvalues"):
+    with pytest.raises(ValueError, match="has 8 eigenvalues"):
         PRIOR.with_modes(9)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_eigenvalues_that_are_no_variance_are_refused_by_number(bad):
+def test_eigenvalues_that_are_not_variances_are_refused_by_number(bad):
     mu = MU.copy()
     mu[5] = bad
     with pytest.raises(ValueError, match=rf"number 5 is {bad}.*with_modes"):

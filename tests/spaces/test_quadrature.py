@@ -62,11 +62,11 @@ def test_projection_takes_points_in_any_order_and_batches():
     basis, t = spaces.Cosine(3), irregular(30)
     values = jnp.asarray(RNG.normal(size=(2, 4, 30)), jnp.float32)
     shuffled = RNG.permutation(30)
-    found = spaces.project(basis, t, values)
-    assert found.shape == (2, 4, 3)
-    np.testing.assert_allclose(spaces.project(basis, t[shuffled], values[..., shuffled]), found, atol=1e-6)
-    np.testing.assert_allclose(spaces.project(basis, t, values[1, 2]), found[1, 2], atol=1e-6)
-    np.testing.assert_allclose(jax.jit(lambda v: spaces.project(basis, t, v))(values), found, atol=1e-6)
+    coefficients = spaces.project(basis, t, values)
+    assert coefficients.shape == (2, 4, 3)
+    np.testing.assert_allclose(spaces.project(basis, t[shuffled], values[..., shuffled]), coefficients, atol=1e-6)
+    np.testing.assert_allclose(spaces.project(basis, t, values[1, 2]), coefficients[1, 2], atol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda v: spaces.project(basis, t, v))(values), coefficients, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["cosine", "fourier", "components"])
@@ -81,8 +81,8 @@ def test_points_of_several_variables_come_with_weights():
     values = jnp.ones(30)
     with pytest.raises(ValueError, match="weights must be given"):
         spaces.project(basis, points, jnp.ones(13))
-    found = spaces.project(basis, basis.points, values, weights=basis.weights)
-    np.testing.assert_allclose(found, basis.analyze(values), atol=1e-5)
+    coefficients = spaces.project(basis, basis.points, values, weights=basis.weights)
+    np.testing.assert_allclose(coefficients, basis.analyze(values), atol=1e-5)
 
 
 def test_regression_with_all_modes_is_the_gaussian_process_of_scikit_learn():
@@ -110,9 +110,9 @@ def test_both_systems_give_the_mean_of_the_posterior(num_points):
         rows = np.asarray(basis.evaluate(t))
     mu = np.asarray(prior.eigenvalues, np.float64)
     gain = np.linalg.solve(rows.T @ (rows / noise[:, None] ** 2) + np.diag(1 / mu), (rows / noise[:, None] ** 2).T)
-    found = spaces.regress(prior, t, values, noise)
-    assert (found.shape, found.dtype) == ((2, 3, 12), jnp.float32)
-    np.testing.assert_allclose(found, values @ gain.T, atol=1e-5)
+    mean = spaces.regress(prior, t, values, noise)
+    assert (mean.shape, mean.dtype) == ((2, 3, 12), jnp.float32)
+    np.testing.assert_allclose(mean, values @ gain.T, atol=1e-5)
 
 
 def test_regression_finds_a_curve_where_quadrature_is_lost():

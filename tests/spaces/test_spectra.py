@@ -30,8 +30,8 @@ def test_matern_on_waves_is_the_closed_form(domain):
     basis = spaces.Fourier(1001, domain=domain)
     mu = spectra.matern(basis, smoothness=1.5, length_scale=length, variance=3.0)
     points = domain[0] + scale * (0.5 + LAGS / 2)
-    found = covariance(basis, mu, points, points[:1])
-    np.testing.assert_allclose(found, 3 * matern_32(scale * LAGS / 2, length), atol=2e-3)
+    values = covariance(basis, mu, points, points[:1])
+    np.testing.assert_allclose(values, 3 * matern_32(scale * LAGS / 2, length), atol=2e-3)
 
 
 def test_squared_exponential_on_waves_is_the_closed_form():
@@ -51,8 +51,8 @@ def test_kernels_on_the_plane_are_isotropic(spectrum, kernel, tolerance):
     basis = spaces.TensorProduct([spaces.Fourier(101), spaces.Fourier(101, domain=(0.0, 1.5))])
     radii, angles = np.array([0.0, 0.05, 0.12, 0.2]), np.array([0.0, 0.3, 1.2, 2.5])
     points = np.array([[0.5, 0.5]]) + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    found = covariance(basis, spectrum(basis, length_scale=LENGTH, variance=2.0), points, points[:1])
-    np.testing.assert_allclose(found, 2 * kernel(radii, LENGTH), atol=tolerance)
+    values = covariance(basis, spectrum(basis, length_scale=LENGTH, variance=2.0), points, points[:1])
+    np.testing.assert_allclose(values, 2 * kernel(radii, LENGTH), atol=tolerance)
 
 
 def test_matern_on_cosines_is_reflected_at_the_ends():
@@ -99,8 +99,8 @@ def test_on_a_graph_the_squared_exponential_is_the_heat_kernel():
     mu = spectra.squared_exponential(basis, length_scale=0.7, variance=3.0)
     nodes = np.arange(6)
     with jax.enable_x64():
-        found = np.asarray(spaces.GaussianPrior(basis, mu).covariance(nodes))
-    np.testing.assert_allclose(found, 3 * expm(-(0.7**2) / 2 * laplacian), atol=1e-12)
+        values = np.asarray(spaces.GaussianPrior(basis, mu).covariance(nodes))
+    np.testing.assert_allclose(values, 3 * expm(-(0.7**2) / 2 * laplacian), atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def compiled(method):
     return jax.jit(lambda *arguments: method(*arguments))
 
 
-def assert_same(found, expected, rtol=1e-12):
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+def assert_same(actual, expected, rtol=1e-12):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-14)
 
 
@@ -51,9 +51,9 @@ def assert_same(found, expected, rtol=1e-12):
 @pytest.mark.parametrize("block_size", [N, 4], ids=["whole", "three blocks"])
 def test_value_and_gradient_are_those_of_the_mean_loss_of_rows(phase, weights, block_size):
     """Against `FiniteSum`, which differentiates the loss of one row; of eleven rows in blocks of four one is padded."""
-    given, theta = data(), position()
-    problem = PHASES[phase].problem(*given, weights=weights, block_size=block_size)
-    rows = FiniteSum(LOSSES[phase], given, weights=weights)
+    examples, theta = data(), position()
+    problem = PHASES[phase].problem(*examples, weights=weights, block_size=block_size)
+    rows = FiniteSum(LOSSES[phase], examples, weights=weights)
     assert_same(compiled(problem.value_and_gradient)(theta), compiled(rows.value_and_gradient)(theta))
     assert problem.size == problem.max_size == N
 
@@ -75,10 +75,10 @@ def test_gradient_with_an_intercept_is_that_of_the_variance_of_errors(phase):
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
 def test_gradients_of_batches_are_those_of_their_rows(phase, weights):
     """With a row that comes twice; in blocks of four rows."""
-    given, theta, indices = data(), position(), jnp.array([10, 0, 3, 4, 3, 7])
+    examples, theta, indices = data(), position(), jnp.array([10, 0, 3, 4, 3, 7])
     problem, rows = (
-        SquaredErrors(LOSSES[phase], given, weights, block_size=4),
-        FiniteSum(LOSSES[phase], given, weights=weights),
+        SquaredErrors(LOSSES[phase], examples, weights, block_size=4),
+        FiniteSum(LOSSES[phase], examples, weights=weights),
     )
     for one, other in ((problem.gradient_at, rows.gradient_at), (problem.gradients_at, rows.gradients_at)):
         assert_same(compiled(one)(theta, indices), compiled(other)(theta, indices))
@@ -109,7 +109,7 @@ def test_blocks_are_even_and_made_alike_inside_and_outside_of_programs():
     assert rows.inputs.shape == (3, DIM, 4)
     np.testing.assert_array_equal(np.moveaxis(rows.inputs, 1, 2).reshape(-1, DIM)[:N], inputs)
     np.testing.assert_allclose(rows.weights.reshape(-1), np.append(WEIGHTS * N / WEIGHTS.sum(), 0), rtol=1e-14)
-    traced = jax.jit(lambda *given: in_blocks(given[:2], given[2], 4)[0])(inputs, targets, WEIGHTS)
+    traced = jax.jit(lambda *arrays: in_blocks(arrays[:2], arrays[2], 4)[0])(inputs, targets, WEIGHTS)
     assert_same(traced, rows)
 
 

@@ -26,8 +26,8 @@ def test_value_and_gradient_are_those_of_the_best_intercept(phase):
             e = np.asarray(np.maximum(X @ np.asarray(one.inner).T, 0) @ np.asarray(one.outer)) - y
             return np.cov(e, aweights=WEIGHTS, bias=True) / 2
 
-        found, gradient = problem.value_and_gradient(jax.tree.map(jnp.asarray, position))
-        assert float(found) == pytest.approx(value(position.inner), rel=1e-12)
+        best, gradient = problem.value_and_gradient(jax.tree.map(jnp.asarray, position))
+        assert float(best) == pytest.approx(value(position.inner), rel=1e-12)
         for j, k in np.ndindex(3, 2):
             step = np.zeros((3, 2))
             step[j, k] = 1e-6
@@ -39,14 +39,14 @@ def test_weights_are_rows_repeated_and_decay_has_its_closed_form():
     """One neuron that sees positive numbers only is ridge regression: inner = sum w x y / (sum w x^2 + 2 ridge W)."""
     X, y = np.abs(np.random.default_rng(1).normal(size=(7, 1))) + 0.1, np.linspace(1, 2, 7)
     start = ReLUNetwork(jnp.array([1.5]), jnp.array([[1.0]]))
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "key": jax.random.key(0),
         "explore": Explore(num_steps=0),
         "start": start,
         "num_restarts": 1,
     }
-    given |= {"converge": Converge(step_size=0.5, num_steps=400, ridge=0.05)}
-    weighted = two_phase(np.float32(X), np.float32(y), 1, weights=WEIGHTS, **given)
+    options |= {"converge": Converge(step_size=0.5, num_steps=400, ridge=0.05)}
+    weighted = two_phase(np.float32(X), np.float32(y), 1, weights=WEIGHTS, **options)
     ridge = np.sum(WEIGHTS * X[:, 0] * y) / (np.sum(WEIGHTS * X[:, 0] ** 2) + 2 * 0.05 * WEIGHTS.sum())
     assert weighted.network.inner[0, 0] == pytest.approx(ridge, rel=1e-5)
 
@@ -64,14 +64,14 @@ def test_descent_ends_once_it_has_ceased_to_pay():
     X, y = teach(orthogonal_teacher(2, 3), 100, noise=0.1, key=jax.random.key(0))
     short = {"explore": Explore(num_steps=200), "num_restarts": 2, "key": jax.random.key(1), "record_every": 20}
     ended = two_phase(X, y, 2, converge=Converge(step_size=0.1, num_steps=20_000, tolerance=1e-3), **short)
-    whole = two_phase(X, y, 2, converge=Converge(step_size=0.1, num_steps=2 * ended.result.steps), **short)
+    longer = two_phase(X, y, 2, converge=Converge(step_size=0.1, num_steps=2 * ended.result.steps), **short)
     assert 600 < ended.result.steps < 10_000
     trace = ended.result.trace
     assert trace is not None
     least = trace.values["loss"].min(0)[10:]  # of phase II
     assert least[-1] > 0.999 * least[(len(least) - 1) // 2]
     assert least[-2] < 0.999 * least[(len(least) - 2) // 2]  # a look sooner it still paid
-    assert ended.losses.min() < 1.01 * whole.losses.min()
+    assert ended.losses.min() < 1.01 * longer.losses.min()
 
 
 def test_batches_are_refused():

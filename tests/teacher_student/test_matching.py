@@ -42,7 +42,7 @@ def test_pairs_have_the_least_sum_of_squares_of_all_permutations():
     assert total(matching.student) == pytest.approx(best)
 
 
-def test_a_neuron_of_the_other_sign_is_no_match():
+def test_a_neuron_of_the_other_sign_does_not_match():
     student = np.array([-1.0, 1.0]), np.array([[1.0, 0.0], [0.0, 1.0]])
     teacher = np.array([1.0, 1.0]), np.array([[1.0, 0.0], [0.0, 1.0]])
     matching = match_neurons(student, teacher)

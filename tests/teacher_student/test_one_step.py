@@ -93,7 +93,7 @@ def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"ridge": 0.0}, "ridge must be a number > 0"),
         ({"ridge": [[1.0]]}, "ridge must be a number > 0"),
@@ -104,6 +104,6 @@ def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
     ],
     ids=["no ridge", "ridges in a matrix", "readout", "directions", "samples", "steps"],
 )
-def test_what_is_said_of_bad_input(changed, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_input_is_refused_in_words(changed, message):
+    with pytest.raises(ValueError, match=message):
         simulate_one_step(key=random.key(0), **SETTING | {"ridge": 0.1} | changed)

@@ -21,9 +21,9 @@ def data():
 
 
 def train(data, explore=SHORT[0], converge=SHORT[1], seed=1, **options):
-    given: dict[str, Any] = {"num_restarts": CHAINS} | options
+    arguments: dict[str, Any] = {"num_restarts": CHAINS} | options
     X, y = data
-    return two_phase(X, y, 2, key=jax.random.key(seed), explore=explore, converge=converge, **given)
+    return two_phase(X, y, 2, key=jax.random.key(seed), explore=explore, converge=converge, **arguments)
 
 
 @pytest.fixture(scope="module")

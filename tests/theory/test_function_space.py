@@ -153,8 +153,8 @@ def test_w2_converges_in_the_number_of_modes_where_kl_does_not():
 def test_steps_to_a_distance_are_the_first_ones(integrator, h):
     p, q, temperature, start = precisions(40), 1 / np.arange(1.0, 41) ** 2, 0.01, 1 / np.arange(1.0, 41)
     steps = theory.steps_to_wasserstein(integrator, h, p, q, temperature, 0.15, start_mean=start)
-    looks = np.arange(int(steps) + 1)
-    mean, variance = theory.mode_moments(integrator, h, p, q, temperature, looks, start)
+    counts = np.arange(int(steps) + 1)
+    mean, variance = theory.mode_moments(integrator, h, p, q, temperature, counts, start)
     distances = theory.wasserstein(mean, variance, 0.0, temperature / (p + q))
     assert steps == np.argmax(distances <= 0.15) > 10
 
@@ -168,7 +168,7 @@ def test_a_distance_below_the_bias_is_never_reached():
 def test_the_order_in_the_step_depends_on_the_spectrum(decay, digest):
     p = precisions(10**6, ridge=1.0, decay=decay)
     h = 10.0 ** -np.arange(4, 9)
-    bias = np.array([-theory.trace_bias("semi_implicit", each, p, 0.0, 1.0) for each in h])
+    bias = np.array([-theory.trace_bias("semi_implicit", step_size, p, 0.0, 1.0) for step_size in h])
     slopes = np.log10(bias[:-1] / bias[1:])
     assert slopes[-1] == pytest.approx(theory.weak_order(decay), abs=0.01)
     assert slopes[0] == pytest.approx(digest, abs=0.01)

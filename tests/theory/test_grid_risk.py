@@ -106,8 +106,8 @@ def test_derivatives_of_the_log_partition_are_mean_and_covariance(risk):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_newton_finds_what_powells_hybrid_finds(loss):
     risk = tanh_risk(loss, scale=5.0, temperature=0.02)
-    found = root(lambda g: g - risk.dual_of(risk.gibbs(g)), risk.optimal_dual() * 0.99, tol=1e-14).x
-    np.testing.assert_allclose(risk.optimal_dual(), found, rtol=0, atol=1e-10)
+    dual = root(lambda g: g - risk.dual_of(risk.gibbs(g)), risk.optimal_dual() * 0.99, tol=1e-14).x
+    np.testing.assert_allclose(risk.optimal_dual(), dual, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -46,7 +46,7 @@ def test_modes_of_hardly_any_variance_do_no_harm():
     assert mean[-1] == variance[-1] == 0
 
 
-def test_a_prior_or_noise_that_is_none_is_refused():
+def test_an_invalid_prior_or_noise_is_refused():
     features, targets, precision = regression()
     with pytest.raises(ValueError, match="precision must be > 0"):
         theory.linear_regression_posterior(features, targets, 0.0, 1.0)

@@ -54,8 +54,8 @@ def test_poincare_constant_of_a_gaussian_is_its_inverse_variance_to_second_order
     errors = []
     for points in (401, 801):
         grid = np.linspace(-9, 9, points)
-        found = poincare_on_grid(CURVATURE * grid**2 / 2, grid, TEMPERATURE)
-        errors.append(abs(found / (CURVATURE / TEMPERATURE) - 1))
+        poincare = poincare_on_grid(CURVATURE * grid**2 / 2, grid, TEMPERATURE)
+        errors.append(abs(poincare / (CURVATURE / TEMPERATURE) - 1))
     assert errors[1] < 1e-3
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.05)
 
@@ -80,11 +80,11 @@ def kl_along_wells(step_size, num_steps, every):
     law = proximal_gibbs_on_grid(WELLS, FINE, 1.0)[0]
     density = proximal_gibbs_on_grid((FINE - 1) ** 2 * 7.25 / 2, FINE, 1.0)[0]
     kernel = np.linalg.matrix_power(langevin_kernel_on_grid(SLOPE_OF_WELLS, FINE, step_size, 1.0), every)
-    found = [kl_on_grid(density, law, FINE)]
+    divergences = [kl_on_grid(density, law, FINE)]
     for _ in range(num_steps // every):
         density = kernel @ density
-        found.append(kl_on_grid(density, law, FINE))
-    return np.array(found)
+        divergences.append(kl_on_grid(density, law, FINE))
+    return np.array(divergences)
 
 
 @pytest.mark.parametrize(("method", "fraction"), [("ld", 1.0), ("ld", 0.1), ("vempala_wibisono", 1.0)])

@@ -138,7 +138,7 @@ def test_degrees_that_a_kernel_hardly_has_count_where_coefficients_are_huge():
 def test_many_outer_weights_share_one_inner():
     rng = np.random.default_rng(7)
     (_, inner), teacher, outer = random_network(rng, 4, 3), random_network(rng, 2, 3), rng.normal(size=(5, 4))
-    expected = [float(excess_risk((each, inner), teacher)) for each in outer]
+    expected = [float(excess_risk((weights, inner), teacher)) for weights in outer]
     np.testing.assert_allclose(excess_risk((outer, inner), teacher), expected, rtol=1e-12)
 
 

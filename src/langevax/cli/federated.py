@@ -103,29 +103,35 @@ def _group() -> None:
 class SimulationOptions:
     """The options of `langevax federated simulate`; steps and rows as in `langevax.federated.defaults`."""
 
-    method: Annotated[str, typer.Option(metavar="NAME", help="The method; see above.")] = "fledge"
-    data: Annotated[str, typer.Option(metavar="TABLE", help="The table.")] = "digits"
-    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a file: the column of classes.")] = None
+    method: Annotated[str, typer.Option(metavar="NAME", help="Method, one of those above.")] = "fledge"
+    data: Annotated[str, typer.Option(metavar="TABLE", help="Table: one of those above, or a file.")] = "digits"
+    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of classes, for a file.")] = None
     partition: Annotated[str, typer.Option(metavar="SPLIT", help="How rows are split over clients.")] = (
         "concentration:0.6"
     )
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, the number of clients.")] = 20
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="Number of clients, P.")] = 20
     per_round: Annotated[
         int | None,
-        typer.Option(metavar="INT", min=1, help="p clients a round; by default sqrt(P) for fledge, else all."),
+        typer.Option(metavar="INT", min=1, help="Clients per round, p; by default sqrt(P) for fledge, otherwise all."),
     ] = None
-    rounds: Annotated[int, typer.Option(metavar="INT", min=1, help="Rounds.")] = 200
-    num_local_steps: Annotated[int, typer.Option(metavar="INT", min=1, help="K steps of a client.")] = 16
-    batch_size: Annotated[int, typer.Option(metavar="INT", min=1, help="b rows of a step.")] = 4
+    rounds: Annotated[int, typer.Option(metavar="INT", min=1, help="Number of rounds.")] = 200
+    num_local_steps: Annotated[
+        int, typer.Option(metavar="INT", min=1, help="Local steps of a client per round, K.")
+    ] = 16
+    batch_size: Annotated[int, typer.Option(metavar="INT", min=1, help="Rows per local step, b.")] = 4
     step_size: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="By default that of the method, tuned on digits.")
+        float | None, typer.Option(metavar="NUMBER", help="Step size; by default that of the method, tuned on digits.")
     ] = None
     hidden: Annotated[
         int, typer.Option(metavar="INT", min=0, help="Neurons of the network; 0 is softmax regression.")
     ] = 16
     dropout: Annotated[float, typer.Option(metavar="NUMBER", help="Probability that a client does not answer.")] = 0.0
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/METHOD.")] = None
-    seed: Annotated[int, typer.Option(metavar="INT", min=0, help="Of all random numbers.")] = 0
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder; by default out/federated/METHOD.")] = (
+        None
+    )
+    seed: Annotated[
+        int, typer.Option(metavar="INT", min=0, help="Random seed of the split, the method and the drop-outs.")
+    ] = 0
 
     @property
     def folder(self) -> Path:
@@ -141,11 +147,11 @@ class RunOptions:
     engine: Annotated[
         Literal["simulation", "deployment"], typer.Option(metavar="NAME", help="simulation or deployment.")
     ] = "simulation"
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="P, the number of clients.")] = 4
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="Number of clients, P.")] = 4
     settings: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
     ] = field(default_factory=list)
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder; by default out/federated/APP.")] = None
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder; by default out/federated/APP.")] = None
     tls: Annotated[
         bool, typer.Option("--tls", help="For a deployment: new certificates and registered keys, for this run.")
     ] = False

@@ -54,12 +54,12 @@ class Folder:
 
     @property
     def finished(self) -> bool:
-        """Whether it holds a complete model."""
+        """True if it holds a complete model."""
         return (self.path / RESULT).exists()
 
     @property
     def begun(self) -> bool:
-        """Whether it holds an interrupted training run."""
+        """True if it holds an interrupted training run."""
         return self.training.exists()
 
     def check(self, resume: bool, force: bool) -> None:

@@ -5,3 +5,4 @@ from langevax.data.rows import Rows, open_rows, write_rows
 from langevax.data.tables import convert_table
 
 __all__ = ["Rows", "convert_table", "open_rows", "partitions", "write_rows"]
+__dir__ = __all__.copy

@@ -23,7 +23,11 @@ TRIES = 1000
 
 
 def evenly(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
-    """Split at random, into parts whose sizes differ by at most one."""
+    """Split `num_rows` rows at random into parts of `num_clients` clients, whose sizes differ by at most one.
+
+    Returns:
+        A sorted array of row indices for each client, as from the other splits of this module.
+    """
     checks.positive_int("num_clients", num_clients)
     checks.positive_int("num_rows", num_rows, minimum=num_clients)
     return _sorted(np.array_split(_generator(key).permutation(num_rows), num_clients))
@@ -35,6 +39,12 @@ def by_concentration(labels: Any, num_clients: int, concentration: float, *, key
     Class c belongs to client c modulo `num_clients`; with more clients than classes it belongs to every client i with
     i = c modulo the number of classes, which share the fraction evenly. With ten classes and at least ten clients 0.1
     is an even split.
+
+    Args:
+        labels: (n,) classes of the rows.
+        num_clients: number of parts.
+        concentration: from 0 to 1, which gives whole classes to clients.
+        key: of the random assignment.
 
     Raises:
         ValueError: a concentration outside 0..1, or a client without rows.
@@ -67,7 +77,8 @@ def by_concentration(labels: Any, num_clients: int, concentration: float, *, key
 def dirichlet(labels: Any, num_clients: int, alpha: float, *, key: Key[Array, ""], min_rows: int = 1) -> Parts:
     """Split each class in proportions drawn from Dirichlet(alpha, ..., alpha): the smaller alpha, the more skewed.
 
-    Redrawn until every client has `min_rows` (Hsu, Qi, Brown 2019; Li et al., ICDE 2022).
+    Redrawn until every client has `min_rows` (Hsu, Qi, Brown 2019; Li et al., ICDE 2022). `labels`, `num_clients` and
+    `key` are those of `by_concentration`.
 
     Raises:
         ValueError: alpha <= 0; a thousand draws without one that gives each client `min_rows`.
@@ -91,7 +102,10 @@ def dirichlet(labels: Any, num_clients: int, alpha: float, *, key: Key[Array, ""
 
 
 def shards(labels: Any, num_clients: int, *, key: Key[Array, ""], shards_per_client: int = 2) -> Parts:
-    """Cut rows sorted by label into equal shards, and give each client some at random (McMahan et al. 2017)."""
+    """Cut rows sorted by label into equal shards, and give each client `shards_per_client` at random.
+
+    McMahan et al., AISTATS 2017. `labels`, `num_clients` and `key` are those of `by_concentration`.
+    """
     labels, rng = _checked(labels, num_clients), _generator(key)
     checks.positive_int("shards_per_client", shards_per_client)
     number = num_clients * shards_per_client
@@ -103,7 +117,11 @@ def shards(labels: Any, num_clients: int, *, key: Key[Array, ""], shards_per_cli
 
 
 def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
-    """(data stacked by client, rows of each): shorter clients are padded with copies of their own rows.
+    """Return (data stacked by client, rows of each): shorter clients are padded with copies of their own rows.
+
+    Args:
+        data: a pytree of arrays with rows along axis 0.
+        parts: the indices of each client's rows, as the splits of this module return them.
 
     Raises:
         ValueError: an empty client, indices beyond the rows, leaves of data that disagree in length.
@@ -146,3 +164,7 @@ def _filled(parts: list[list[np.ndarray]], name: str, value: Any) -> Parts:
 
 def _sorted(parts: Sequence[np.ndarray]) -> Parts:
     return [np.sort(part) for part in parts]
+
+
+__all__ = ["by_concentration", "dirichlet", "evenly", "shards", "stack"]
+__dir__ = __all__.copy

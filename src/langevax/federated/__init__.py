@@ -20,3 +20,4 @@ __all__ = [
     "MinibatchSARAH",
     "MinibatchSGD",
 ]
+__dir__ = __all__.copy

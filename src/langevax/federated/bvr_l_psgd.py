@@ -46,8 +46,7 @@ class TracksGradient(Federated):
     period: eqx.AbstractVar[int | Literal["auto"]]
 
     def __check_init__(self) -> None:
-        if self.period != "auto":
-            checks.positive_int("period", self.period)
+        checks.positive_int("period", self.period, auto=True)
 
     def server(self, position: PyTree, clients: Clients) -> BVRServer:
         return BVRServer(position, position, jax.tree.map(jnp.zeros_like, position))

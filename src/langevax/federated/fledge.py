@@ -170,7 +170,7 @@ class ServerTableAnchor(Exchange):
 
 
 class ClientTableStart(Exchange):
-    """As `ServerTableStart`; a client that has never answered has y_i = 0 + S - (-mean)."""
+    """Like `ServerTableStart`; a client that has never answered has y_i = 0 + S - (-mean)."""
 
     uses_memory: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""What a client computes from its own rows: batches, local descent, and local SARAH.
+"""Computations of a client on its own rows: batches, local descent, and local SARAH.
 
     Local(x, v_0):  w_0 = x,  w_1 = w_0 - h v_0 + xi_0;   for k = 1..K-1:  draw J of b rows,
                     v_k = v_{k-1} + gradient_J(w_k) - gradient_J(w_{k-1}),   w_{k+1} = w_k - h v_k + xi_k
@@ -102,7 +102,7 @@ class LocalSARAH(Exchange):
 
         def advance(w: PyTree, v: PyTree, key: Key[Array, ""]) -> PyTree:
             w = descent_step(w, v, h)
-            return w if self.radius is None else trees.add(w, trees.ball_like(key, w, self.radius))
+            return w if self.radius is None else trees.add(w, trees.ball_like(w, self.radius, key=key))
 
         def one(carry: tuple[PyTree, PyTree, PyTree], key: Key[Array, ""]) -> tuple[Any, None]:
             previous, w, v = carry

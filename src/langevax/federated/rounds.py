@@ -50,13 +50,11 @@ class Federated(Algorithm):
     def __check_init__(self) -> None:
         """Check the fields that methods share, where a method has them."""
         for name in ("step_size", "server_step_size"):
-            checks.number(name, getattr(self, name, 1.0), positive=True)
+            checks.number(name, getattr(self, name, 1.0), positive=True, schedule=True)
         checks.positive_int("num_local_steps", getattr(self, "num_local_steps", 1))
         for name in ("batch_size", "clients_per_round"):
             if (value := getattr(self, name, None)) is not None:
                 checks.positive_int(name, value)
-        if callable(self.dropout):
-            raise TypeError(f"dropout must be a number, got {self.dropout!r}; pass a probability in [0, 1).")
         checks.number("dropout", self.dropout)
         if checks.is_concrete(self.dropout) and float(self.dropout) >= 1:
             raise ValueError(
@@ -174,14 +172,16 @@ def client_key(key: Key[Array, ""], client_id: Int[Array, ""]) -> Key[Array, ""]
 def cost(
     exchange: Exchange, position: PyTree, message: Any, reply: Any, answered: Bool[Array, " selected"], rows: Any
 ) -> Info:
-    """What one exchange with clients of so many `rows` costs; a drop-out costs its message.
+    """Return the cost of one exchange with clients of so many `rows`; a drop-out costs its message.
 
     `message` and `reply` are those of one client, or their shapes.
     """
     selected = answered.shape[0]
     most = selected * (num_bytes(message) + num_bytes(reply))
     if most > MAX_BYTES:
-        raise ValueError(f"one exchange moves {most} bytes, more than can be counted ({MAX_BYTES}); ask fewer clients.")
+        raise ValueError(
+            f"one exchange moves {most} bytes, more than can be counted ({MAX_BYTES}); select fewer clients."
+        )
     number = jnp.sum(answered, dtype=jnp.uint32)
     evaluations = jnp.where(answered, jnp.asarray(exchange.evaluations(rows), jnp.uint32), 0)
     vectors_down, vectors_up = num_vectors(message, position), num_vectors(reply, position)

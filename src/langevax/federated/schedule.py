@@ -26,7 +26,7 @@ class ScheduledExchange(NamedTuple):
     """Of its round; a number that no round has for initial exchanges."""
 
     def key(self, key: Key[Array, ""]) -> Key[Array, ""]:
-        """Its key in a run with this key."""
+        """Return the key of this exchange in a run with this key."""
         return random.fold_in(random.fold_in(key, self.step), self.order)
 
 

@@ -71,7 +71,7 @@ class ServerLoop:
             raise TypeError(f"algorithm must be a federated method, got {algorithm!r}; see langevax.federated.")
         if float(algorithm.dropout) != 0:
             raise ValueError(
-                f"dropout is {algorithm.dropout}, which simulates clients that drop out; these do so by themselves, "
+                f"dropout is {algorithm.dropout}, which simulates drop-outs, but those of this server are real; "
                 "pass dropout=0."
             )
         self.key = key
@@ -114,7 +114,7 @@ class ServerLoop:
         self.num_starts += 1
 
     def progress(self) -> dict[str, Any]:
-        """What a checkpoint holds beside `state`, between rounds."""
+        """Return what a checkpoint holds beside `state`, between rounds."""
         return {
             "step": self.step,
             "number": self.number,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langevax.flower.torch import torch_load, torch_problem, torch_start
 
 __all__ = ["FederatedStrategy", "Task", "client_app", "server_app", "torch_load", "torch_problem", "torch_start"]
+__dir__ = __all__.copy
 
 FOR_TORCH = ("torch_load", "torch_problem", "torch_start")
 

@@ -95,7 +95,7 @@ class Client:
         self.problem: FiniteSum = task.problem(context)
         if not isinstance(self.problem, FiniteSum):
             raise TypeError(
-                f"problem(context) must give a FiniteSum of this client's rows, got {type(self.problem).__name__}; "
+                f"problem(context) must return a FiniteSum of this client's rows, got {type(self.problem).__name__}; "
                 "see langevax.FiniteSum and langevax.ExternalSum."
             )
         dtype = trees.dtype_of(self.start)

@@ -116,8 +116,7 @@ class FederatedStrategy(Strategy):
             checks.number(name, seconds, positive=True)
         checks.number("norm_ratio", norm_ratio, positive=True)
         checks.positive_int("patience", patience)
-        if num_clients != "auto":
-            checks.positive_int("num_clients", num_clients)
+        checks.positive_int("num_clients", num_clients, auto=True)
         if weights not in ("size", "uniform"):
             raise ValueError(f"weights must be 'size' or 'uniform', got {weights!r}.")
         self.loop: ServerLoop = ServerLoop(algorithm, position, key=key)
@@ -278,7 +277,7 @@ class FederatedStrategy(Strategy):
         if self.checkpoint is not None and checkpoints.exists(self.checkpoint):
             if not self.resume:
                 raise CheckpointError(
-                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True to go on with it, or "
+                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True to continue it, or "
                     "name another folder."
                 )
             saved = checkpoints.load(self.checkpoint, self.identity)

@@ -104,7 +104,7 @@ def arrays_of(records: RecordDict) -> ArrayRecord:
 
 
 def description(**parts: PyTree) -> str:
-    """What a run is made of, as one string."""
+    """Return what a run is made of, as one string."""
     return json.dumps(describe(parts), sort_keys=True)
 
 

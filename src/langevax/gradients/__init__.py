@@ -17,3 +17,4 @@ __all__ = [
     "GradientEstimator",
     "Minibatch",
 ]
+__dir__ = __all__.copy

@@ -112,8 +112,7 @@ class PAGE(GradientEstimator):
 
     def __check_init__(self) -> None:
         batches.check_drawing(self.batch_size, key=self.key)
-        if not checks.is_auto(self.probability):
-            checks.fraction("probability", self.probability)
+        checks.fraction("probability", self.probability, auto=True)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
         batches.check_batch_size(self.batch_size, problem, self.replace)

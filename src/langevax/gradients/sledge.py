@@ -167,8 +167,7 @@ class SLEDGE(TableEstimator):
     resync: int | Literal["auto"] = "auto"
 
     def __check_init__(self) -> None:
-        if not checks.is_auto(self.resync):
-            checks.positive_int("resync", self.resync)
+        checks.positive_int("resync", self.resync, auto=True)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[SLEDGEState, Size]:
         mean, table, used = self.initial(problem, position)

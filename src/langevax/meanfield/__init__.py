@@ -7,3 +7,4 @@ from langevax.meanfield.pda import PDA
 from langevax.meanfield.psdca import PSDCA
 
 __all__ = ["MFLD", "PDA", "PSDCA", "Certificate", "FictitiousPlay", "anneal", "certify", "halving"]
+__dir__ = __all__.copy

@@ -205,6 +205,13 @@ class Certificate:
     """The dual vector that was certified, polished where that raised D."""
     polish_steps: int
 
+    def __repr__(self) -> str:
+        return (
+            f"Certificate({self.verdict} The optimum lies in [{self.lower_bound:.4g}, {self.upper_bound:.4g}], the "
+            f"bound up to {self.lower_bound_error:.1g}; {self.surviving_ancestors:.1%} of the ancestors survived "
+            f"{self.temperatures} temperatures; {self.polish_steps} polish steps; dual {self.dual.shape})"
+        )
+
     def output_error(self, outputs: Float[ArrayLike, "n ..."], targets: Shaped[ArrayLike, "n ..."]) -> float:
         """Squared loss: bound the mean square distance of a network's outputs to the optimum's.
 
@@ -254,8 +261,8 @@ def certify(
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
     checks.positive_int("num_replicates", num_replicates, minimum=2)
+    checks.positive_int("num_particles", num_particles, minimum=2, auto=True)
     if num_particles != "auto":
-        checks.positive_int("num_particles", num_particles, minimum=2)
         risk.prior(temperature, num_particles)  # refuses clouds beyond memory
     checks.positive_int("polish", polish, minimum=0)
     check_proposal(proposal)
@@ -322,7 +329,7 @@ def _doubt(estimate: DualEstimate) -> str | None:
         how = "useless" if estimate.surviving_ancestors < USELESS else "suspicious"
         return f"{estimate.surviving_ancestors:.1%} of the ancestors survived, which makes the gap {how}; {remedy}"
     if estimate.temperatures > MOST_TEMPERATURES:
-        return f"the walk from the prior took {estimate.temperatures} temperatures, too many to be believed; {remedy}"
+        return f"the walk from the prior took {estimate.temperatures} temperatures, too many to be reliable; {remedy}"
     known = estimate.prior_objective - estimate.bound  # min P <= P(prior)
     if estimate.gap > INFORMATIVE * known:
         return f"the gap of {estimate.gap:.2g} says little more than the untrained prior does, {known:.2g}; {remedy}"

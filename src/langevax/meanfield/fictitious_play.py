@@ -70,9 +70,9 @@ class FictitiousPlay(Algorithm):
     proposal: InnerProposal = "langevin"
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True)
-        checks.number("temperature", self.temperature)
-        checks.number("rate", self.rate, positive=True)
+        checks.number("step_size", self.step_size, positive=True, schedule=True)
+        checks.number("temperature", self.temperature, schedule=True)
+        checks.number("rate", self.rate, positive=True, schedule=True)
         if checks.is_concrete(self.rate) and not callable(self.rate) and float(self.rate) > 1:
             raise ValueError(f"rate must lie in (0, 1], got {self.rate}: it is the share of the mixture replaced.")
         checks.positive_int("num_inner_steps", self.num_inner_steps)

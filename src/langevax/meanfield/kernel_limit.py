@@ -53,7 +53,7 @@ def prior_features(
 ) -> Float[Array, "neurons n"]:
     """Return h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output of several."""
     shape, dtype = (num_neurons, neuron.particle_size(inputs.shape[-1])), inputs.dtype
-    particles = np.sqrt(np.asarray(prior_variance, dtype)) * trees.host_normal(key, shape, dtype)
+    particles = np.sqrt(np.asarray(prior_variance, dtype)) * trees.host_normal(shape, dtype, key=key)
     return _features(neuron, jnp.asarray(particles), inputs)
 
 

@@ -57,7 +57,7 @@ def mala_moves(
 
     def move(state: MALAState, step: Array) -> tuple[MALAState, Array]:
         noise_keys, accept_keys = jax.vmap(random.split, out_axes=1)(random.split(random.fold_in(key, step), size))
-        noise = trees.normal_rows(noise_keys, width, dtype)
+        noise = trees.normal_rows(width, dtype, keys=noise_keys)
         state, info = jax.vmap(lambda s, xi, k: mala.step_with_noise(scaled, s, xi, k, step))(state, noise, accept_keys)
         return state, jnp.mean(info["acceptance"])
 

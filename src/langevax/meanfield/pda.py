@@ -83,7 +83,7 @@ class PDA(Algorithm):
     def __check_init__(self) -> None:
         if callable(self.temperature):
             raise TypeError("temperature is a schedule, but the average is that of one temperature; pass a number.")
-        checks.number("step_size", self.step_size, positive=True)
+        checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, positive=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.number("growth", self.growth)

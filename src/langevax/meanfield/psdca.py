@@ -74,7 +74,7 @@ class PSDCAState(NamedTuple):
 
     @property
     def since_refresh(self) -> Float[Array, "..."]:
-        """What the steps since the last refresh add to `log_partition`."""
+        """Return what the steps since the last refresh add to `log_partition`."""
         return self.removed + log_mean_exp(jnp.asarray(self.log_weights))
 
 
@@ -136,8 +136,7 @@ class PSDCA(Algorithm):
             raise TypeError("temperature is a schedule, but the dual vector is that of one temperature; pass a number.")
         checks.number("temperature", self.temperature, positive=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
-        if self.period != "auto":
-            checks.positive_int("period", self.period)
+        checks.positive_int("period", self.period, auto=True)
         if self.curvature not in ("bound", "variance"):
             raise ValueError(f"curvature must be 'bound' or 'variance', got {self.curvature!r}.")
         check_proposal(self.proposal)

@@ -5,3 +5,4 @@ from langevax.optimize.minimize import minimize
 from langevax.optimize.schedules import Geometric, Logarithmic
 
 __all__ = ["Basin", "Geometric", "Logarithmic", "minimize"]
+__dir__ = __all__.copy

@@ -53,25 +53,11 @@ def as_position(x0: PyTree[ArrayLike]) -> PyTree[Array]:
     plain = isinstance(x0, list | tuple) and not hasattr(x0, "_fields")
     if plain and all(isinstance(leaf, int | float) for leaf in jax.tree.leaves(x0)):
         x0 = np.asarray(x0)
-    leaves = jax.tree.leaves_with_path(x0)
-    if not leaves:
-        raise ValueError(f"x0 holds no array, got {x0!r}; pass a pytree of floating arrays.")
-    dtypes = {}
-    for path, leaf in leaves:
-        label = f"x0{jax.tree_util.keystr(path)}"
-        if not isinstance(leaf, int | float | np.ndarray | np.generic | jax.Array):
-            raise TypeError(f"{label} must be an array, got {leaf!r}; pass a pytree of floating arrays.")
-        array = jnp.asarray(leaf)
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise TypeError(f"{label} must be floating, got {array.dtype}; pass for instance x0.astype(float).")
-        if array.size == 0:
-            raise ValueError(f"{label} is empty, of shape {array.shape}; pass at least one number.")
-        dtypes[label] = array.dtype
+    position = checks.arrays("x0", x0)
+    checks.position("x0", position)
+    dtypes = {f"x0{jax.tree_util.keystr(path)}": leaf.dtype for path, leaf in jax.tree.leaves_with_path(position)}
     if len(set(dtypes.values())) > 1:
         raise TypeError(f"x0 mixes dtypes ({dtypes}); pass one floating dtype throughout.")
-    # an array with an explicit dtype is not weakly typed
-    position = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), x0)
-    checks.finite("x0", position, remedy="start from finite numbers")
     return position
 
 
@@ -175,9 +161,9 @@ def check_options(
     elif callable(temperature) and schedule == "logarithmic":
         raise ValueError("temperature is a schedule itself, beside schedule='logarithmic'; pass one of them.")
     else:
-        _check_one_number("temperature", temperature, positive=schedule is not None)
+        checks.one_number("temperature", temperature, positive=schedule is not None, auto=True)
     if not isinstance(step_size, str):
-        _check_one_number("step_size", step_size, positive=True)
+        checks.one_number("step_size", step_size, positive=True, auto=True)
     elif step_size not in ("auto", "theorem"):
         raise ValueError(
             f"step_size must be 'auto', 'theorem', a float > 0 or a schedule of the step, got {step_size!r}."
@@ -186,14 +172,7 @@ def check_options(
         raise TypeError(
             f"gradient must be one of langevax.gradients or 'auto', got {gradient!r}; fun is differentiated by JAX."
         )
-    if not (isinstance(spread, str) and spread == "auto"):
-        checks.number("spread", np.asarray(spread) if isinstance(spread, list | tuple) else spread)
-
-
-def _check_one_number(name: str, value: object, positive: bool) -> None:
-    checks.number(name, value, positive=positive)
-    if isinstance(value, np.ndarray | jax.Array) and value.ndim:
-        raise ValueError(f"{name} must be one number, got an array of shape {value.shape}; pass a float.")
+    checks.number("spread", np.asarray(spread) if isinstance(spread, list | tuple) else spread, auto=True)
 
 
 def check_scalar(problem: Problem, position: Float[Array, " d"]) -> None:
@@ -230,6 +209,6 @@ def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None"
             answer = callback(intermediate_result=state) if by_name else callback(state.x)  # pyright: ignore
         except StopIteration:
             return True
-        return isinstance(answer, bool | np.bool_) and bool(answer)
+        return checks.stops("callback", answer)
 
     return stops

@@ -139,7 +139,9 @@ def minimize(
     arguments.check_options(num_chains, num_steps, temperature, schedule, step_size, gradient, spread)
     by_theorem = isinstance(step_size, str) and step_size == "theorem"
     if by_theorem and (schedule is not None or callable(temperature) or bounds is not None):
-        raise ValueError("step_size='theorem' is for one temperature and no bounds; pass schedule=None, temperature=.")
+        raise ValueError(
+            "step_size='theorem' is for one temperature and no bounds; pass schedule=None and a number as temperature."
+        )
     stops = arguments.as_callback(callback)
     problem = arguments.as_problem(fun)
     checks.typed_key(key)
@@ -279,7 +281,7 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
 
 
 def _message(search: Search, step_size: float, best: Minimum, reached: bool, grouping: Grouping | None) -> str:
-    """Say how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
+    """Return how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
     sentences = [f"Finished all {search.num_steps} steps."]
     if search.stopped:
         sentences = [f"Stopped by the callback after step {search.steps} of {search.num_steps}."]
@@ -297,7 +299,7 @@ def _message(search: Search, step_size: float, best: Minimum, reached: bool, gro
             "kink there, be unbounded below, or be too flat for its dtype; try bounds, or float64."
         )
     if grouping is None:
-        sentences.append("The chains are not polished; polish=True descends from their ends and tells basins apart.")
-    else:
+        sentences.append("The chains are not polished; polish=True descends from their ends and distinguishes basins.")
+    elif reached:  # ends that are no minima have no basins
         sentences.append(minima.agreement(grouping, len(search.starts)))
     return " ".join(sentences)

@@ -82,7 +82,7 @@ def _draw(
 ) -> Float[Array, "places d"]:
     uniform_key, normal_key = random.split(unrolled(key))
     shape = (number - 1, *x0.shape)
-    places, _ = fold(x0 + width * trees.normal(normal_key, shape, x0.dtype), lower, upper)
+    places, _ = fold(x0 + width * trees.normal(shape, x0.dtype, key=normal_key), lower, upper)
     if fill:
         bounded = jnp.isfinite(upper - lower)
         low, high = jnp.where(bounded, lower, 0), jnp.where(bounded, upper, 1)

@@ -23,7 +23,7 @@ from langevax.problems.problem import Problem
 
 
 class Clients(NamedTuple):
-    """What a server knows of all its clients."""
+    """Weights and sizes of all clients, as a server knows them."""
 
     weights: Float[Array, " clients"]
     """w_i, adding up to 1."""
@@ -92,6 +92,11 @@ class Federation(Problem):
     ):
         if not callable(loss):
             raise TypeError(f"loss must be a function loss(position, example) -> scalar, got {loss!r}.")
+        if isinstance(data, list):
+            raise TypeError(
+                f"data is a list of {len(data)}; pass a list of tables, one for each client, to Federation.of, and "
+                "columns of shape (clients, rows, ...) as a tuple."
+            )
         checks.positive_int("block_size", block_size)
         stacked = tree_as_rows("data", data)
         num_clients, max_rows = _two_axes(stacked)
@@ -169,7 +174,7 @@ class Federation(Problem):
         """The federation of the others, renumbered and reweighed: for clients that are gone for good.
 
         Start a new phase from the last result with it. A table that keeps the entry of a client which never
-        replies again is wrong for ever.
+        replies again stays wrong.
         """
         gone = sorted({int(i) for i in clients})
         if gone and (gone[0] < 0 or gone[-1] >= self.size):

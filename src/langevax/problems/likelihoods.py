@@ -251,3 +251,7 @@ def _check_shapes(name: str, targets: Targets, output_shape: Shape, expected: Sh
         raise ValueError(f"{name} needs function values of shape {expected}, got {shape}; pass coefficients (N,).")
     if len(targets.shape) != 1:
         raise ValueError(f"targets of {name} must have shape (n,), got {tuple(targets.shape)}; pass one per row.")
+
+
+__all__ = ["Bernoulli", "Categorical", "Gaussian", "Huber", "Likelihood", "LinearPredictor", "Residual", "StudentT"]
+__dir__ = __all__.copy

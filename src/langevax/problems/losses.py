@@ -483,3 +483,4 @@ __all__ = [
     "softmax",
     "squared",
 ]
+__dir__ = __all__.copy

@@ -261,12 +261,12 @@ class Prior(eqx.Module):
 
     def __call__(self, key: Key[Array, ""]) -> Cloud:
         variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(self.precision, self.dtype)
-        return jnp.sqrt(variance) * trees.normal(key, self.shape, self.dtype)
+        return jnp.sqrt(variance) * trees.normal(self.shape, self.dtype, key=key)
 
     def draw_on_host(self, key: Key[Array, ""]) -> Cloud:
         """The same cloud, without a program for its shape: what `simulate` takes to begin one chain."""
         variance = np.asarray(self.temperature, self.dtype) / np.asarray(self.precision, self.dtype)
-        return jnp.asarray(np.sqrt(variance) * trees.host_normal(key, self.shape, self.dtype))
+        return jnp.asarray(np.sqrt(variance) * trees.host_normal(self.shape, self.dtype, key=key))
 
 
 def rows_of_a_block(particles: int, rows: int, shared: bool = False) -> int | None:

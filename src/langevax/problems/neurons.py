@@ -297,3 +297,7 @@ def _mean(h: Function, cloud: Cloud, inputs: Inputs) -> Outputs:
 def _vjp(h: Function, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
     # Products, not sums: mapped over particles they are products of matrices, three times as fast.
     return matmul.tensordot(dual, jax.vmap(h, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)
+
+
+__all__ = ["ClippedReLU", "Linear", "Neuron", "Parity", "Scaled", "Tanh", "TanhTanh"]
+__dir__ = __all__.copy

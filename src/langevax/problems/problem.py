@@ -157,7 +157,7 @@ def _power_iteration(problem: Problem, position: PyTree, key: Key[Array, ""], nu
     def iterate(_: Int[Array, ""], carry: tuple[PyTree, Scalar]) -> tuple[PyTree, Scalar]:
         return normalised(jax.jvp(problem.potential_gradient, (position,), (carry[0],))[1])
 
-    start, length = normalised(trees.normal_like(key, position))
+    start, length = normalised(trees.normal_like(position, key=key))
     return lax.fori_loop(0, num_iterations, iterate, (start, jnp.zeros_like(length)))[1]
 
 

@@ -109,7 +109,7 @@ class FunctionBand:
 
 @dataclass(frozen=True)
 class CurveContents:
-    """What a fit on curves learned; tuples have an entry for each channel."""
+    """Results of a fit on curves; tuples have an entry for each channel."""
 
     time: str
     """Name of the times."""

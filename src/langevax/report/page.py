@@ -54,7 +54,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Caption:
-    """What to see in a picture, and its data to download."""
+    """Caption of a figure, and its data to download."""
 
     text: str
     name: str = ""
@@ -72,7 +72,7 @@ class Figure:
 
     @property
     def kind(self) -> str:
-        """Its layout, a class of the style sheet."""
+        """Layout of the figure, a class of the style sheet."""
         if len(self.pictures) > 1:
             return "several"
         return "broad" if self.pictures[0].min_width > BESIDE_CAPTION else "single"

@@ -20,3 +20,4 @@ __all__ = [
     "process_group",
     "simulate",
 ]
+__dir__ = __all__.copy

@@ -253,8 +253,8 @@ class _Run:
     def call(self, callbacks: Sequence[Callback], carry: program.Carry) -> bool:
         """Call all callbacks; return whether one of them stops the run."""
         trace = None if self.recording is None else self.recording.trace()
-        answers = [callback(trace, carry.state) for callback in callbacks]
-        return any(isinstance(answer, bool | np.bool_ | jax.Array) and bool(answer) for answer in answers)
+        answers = [checks.stops("a callback", callback(trace, carry.state)) for callback in callbacks]
+        return any(answers)
 
     def save(self, saved: Checkpoint, carry: program.Carry) -> None:
         """Write the carry, and the records made since the last save."""
@@ -363,7 +363,7 @@ def _check_surroundings(
     if resume and checkpoint is None:
         raise ValueError("resume is True but checkpoint is None; pass checkpoint=directory, the one to continue.")
     checks.number("checkpoint_seconds", checkpoint_seconds)
-    if not isinstance(progress, bool | np.bool_) and progress != "auto":
+    if not isinstance(progress, bool) and not checks.is_auto(progress):
         raise TypeError(f"progress must be True, False or 'auto', got {progress!r}.")
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
         raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {sharding!r}.")

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,26 +65,17 @@ def start_positions(start: Start, key: Key[Array, ""], num_chains: int | None) -
             )
         positions, num_chains = jax.tree.map(_on_this_process, start.position), start.num_chains
     elif isinstance(start, Stacked):
-        positions = jax.tree.map_with_path(_as_position, start.positions)
+        positions = checks.arrays("start", start.positions)
         num_chains = _stacked_length(positions, num_chains)
     elif num_chains is None and isinstance(start, HostDraw):
         positions = start.draw_on_host(program.start_key(key))
     elif callable(start):
         positions = program.start_positions(start, key, num_chains)
     else:
-        positions = jax.tree.map_with_path(_as_position, start)
+        positions = checks.arrays("start", start)
         if num_chains is not None:
             positions = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_chains, *x.shape)), positions)
-    leaves = jax.tree.leaves_with_path(positions)
-    if not leaves:
-        raise ValueError(f"start holds no array, got {start!r}; pass a pytree of floating arrays.")
-    for path, leaf in leaves:
-        label = f"start{jax.tree_util.keystr(path)}"
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance start.astype(float).")
-        if leaf.size == 0:
-            raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
-    checks.finite("start", positions, remedy="start from finite numbers")
+    checks.position("start", positions)
     return positions, num_chains
 
 
@@ -107,14 +97,6 @@ def _stacked_length(positions: PyTree, num_chains: int | None) -> int | None:
 
 def _on_this_process(leaf: Array) -> Array:
     return jnp.asarray(processes.gather(leaf)) if processes.spans_processes(leaf) else leaf
-
-
-def _as_position(path: Any, leaf: Any) -> Array:
-    if not eqx.is_array_like(leaf):
-        label = f"start{jax.tree_util.keystr(path)}"
-        raise TypeError(f"{label} must be an array, got {leaf!r}; pass a pytree of floating arrays.")
-    leaf = jnp.asarray(leaf)
-    return jnp.asarray(leaf, leaf.dtype)  # an explicit dtype makes it strongly typed
 
 
 def place(

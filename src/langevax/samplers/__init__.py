@@ -18,3 +18,4 @@ __all__ = [
     "Reflected",
     "Underdamped",
 ]
+__dir__ = __all__.copy

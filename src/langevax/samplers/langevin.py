@@ -56,8 +56,8 @@ class Langevin(Algorithm):
     integrator: Integrator = Explicit()
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True)
-        checks.number("temperature", self.temperature)
+        checks.number("step_size", self.step_size, positive=True, schedule=True)
+        checks.number("temperature", self.temperature, schedule=True)
 
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[LangevinState, Info]:
         state, used = self.gradient.init(problem, position)
@@ -69,7 +69,7 @@ class Langevin(Algorithm):
         gradient_key, noise_key = random.split(key)
         x = state.position
         v, gradient_state, used = self.gradient.estimate(problem, x, state.gradient, gradient_key, step)
-        noise = trees.normal_like(noise_key, x)
+        noise = trees.normal_like(x, key=noise_key)
         step_size, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
 
         def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:

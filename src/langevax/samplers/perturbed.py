@@ -60,8 +60,8 @@ class PerturbedDescent(Algorithm):
     integrator: Integrator = Explicit()
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True)
-        checks.number("radius", self.radius)
+        checks.number("step_size", self.step_size, positive=True, schedule=True)
+        checks.number("radius", self.radius, schedule=True)
 
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[PerturbedDescentState, Info]:
         state, used = self.gradient.init(problem, position)
@@ -73,7 +73,7 @@ class PerturbedDescent(Algorithm):
         gradient_key, noise_key = random.split(key)
         x = state.position
         v, gradient_state, used = self.gradient.estimate(problem, x, state.gradient, gradient_key, step)
-        xi = trees.ball_like(noise_key, x, at_step(self.radius, step))
+        xi = trees.ball_like(x, at_step(self.radius, step), key=noise_key)
         step_size = at_step(self.step_size, step)
 
         def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:

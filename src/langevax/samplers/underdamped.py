@@ -65,14 +65,14 @@ class Underdamped(Algorithm):
     gradient: GradientEstimator = Full()
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True)
-        checks.number("temperature", self.temperature)
+        checks.number("step_size", self.step_size, positive=True, schedule=True)
+        checks.number("temperature", self.temperature, schedule=True)
         checks.number("friction", self.friction, positive=True)
 
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[UnderdampedState, Info]:
         state, used = self.gradient.init(problem, position)
         scale = jnp.sqrt(jnp.asarray(at_step(self.temperature, jnp.int32(0)), trees.dtype_of(position)))
-        velocity = jax.tree.map(lambda xi: scale.astype(xi.dtype) * xi, trees.normal_like(key, position))
+        velocity = jax.tree.map(lambda xi: scale.astype(xi.dtype) * xi, trees.normal_like(position, key=key))
         return UnderdampedState(position, velocity, state), {"evaluations": used}
 
     def step(
@@ -97,7 +97,7 @@ def _flow(
     """Return position and velocity after the exact flow without force."""
     decay, shift, noise_v, noise_x, noise_x_only = flow_gains(time, temperature, friction)
     velocity_key, position_key = random.split(key)
-    xi, eta = trees.normal_like(velocity_key, velocity), trees.normal_like(position_key, position)
+    xi, eta = trees.normal_like(velocity, key=velocity_key), trees.normal_like(position, key=position_key)
 
     def move(x: Array, v: Array, xi: Array, eta: Array) -> Array:
         return x + shift.astype(x.dtype) * v + noise_x.astype(x.dtype) * xi + noise_x_only.astype(x.dtype) * eta

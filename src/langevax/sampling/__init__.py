@@ -5,3 +5,4 @@ from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, stein_discrepancy
 
 __all__ = ["InverseProblem", "Samples", "inverse_problem", "sample", "stein_discrepancy"]
+__dir__ = __all__.copy

@@ -18,7 +18,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
-from langevax import checks, gradients
+from langevax import gradients
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
@@ -109,10 +109,8 @@ def choose_gradient(
     size = n if batch_size is None else batch_size
     if size == "auto":
         size = choose_batch_size(problem, mode, temperature, key)
-    checks.positive_int("batch_size", size)
     longest = SARAH_PERIOD if gradient == "sarah" else n
     length = max(1, min(longest, round(n / (2 * size)))) if period == "auto" else period
-    checks.positive_int("period", length)
     match gradient:
         case "minibatch":
             return gradients.Minibatch(size)

@@ -74,7 +74,7 @@ def sample(
         start: a position from which to search for a mode; or a function `key -> position` from which each chain starts
             (the pilot from one such draw), for laws with several modes. An inverse problem starts at its prior's mean.
         temperature: "auto" is that of the posterior, 1/n, and 1 for a log density.
-        num_samples: draws of each chain.
+        num_samples, num_chains: draws of each chain, and independent chains; at least 2.
         dynamics: "langevin"; "underdamped", with a smaller bias and shorter paths; "mala", exact, with full gradients;
             "pcnl" and "pcn" (which takes no gradient), exact, for functions with any number of modes.
         gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. "auto" takes
@@ -113,17 +113,22 @@ def sample(
     checks.typed_key(key)
     for name, count in (("num_samples", num_samples), ("num_chains", num_chains)):
         checks.positive_int(name, count, minimum=2)
+    counts = {"num_warmup": num_warmup, "thinning": thinning, "period": period}
+    for name, count in (counts if batch_size is None else {**counts, "batch_size": batch_size}).items():
+        checks.positive_int(name, count, auto=True)
     check_choice("dynamics", dynamics, get_args(Dynamics))
     check_choice("preconditioner", preconditioner, ("auto", *get_args(Preconditioner), None))
     if isinstance(step_size, str):
         check_choice("step_size", step_size, ("auto", "theorem"))
+    else:
+        checks.number("step_size", step_size, positive=True)
     problem, temperature = _problem_of(target, temperature)
     pilot_key, start_key, batch_key, tune_key, warm_key, run_key = random.split(key, 6)
     if start is None:
         if not isinstance(target, InverseProblem):
             raise ValueError("start is missing: pass a position from which to search for a mode.")
         start = target.start
-    first = jax.tree.map(jnp.asarray, start(start_key) if callable(start) else start)
+    first = checks.arrays("start", start(start_key) if callable(start) else start)
     _check_start(problem, first)
     by_theorem = isinstance(step_size, str) and step_size == "theorem"
     if by_theorem:
@@ -167,13 +172,10 @@ def sample(
             bias = tune_bias(method, problem, chain_start, num_chains, first_step, tune_key)
             step_size, spent = bias.step_size, bias.evaluations
         evaluations += spent
-    checks.number("step_size", step_size, positive=True)
     step_size = float(step_size)
     relaxation = max(1, round((FRICTION if dynamics == "underdamped" else 1) / (step_size * slowest)))
     num_warmup = WARMUP * relaxation if num_warmup == "auto" else num_warmup
     thinning = relaxation if thinning == "auto" else thinning
-    checks.positive_int("num_warmup", num_warmup)
-    checks.positive_int("thinning", thinning)
 
     algorithm = method(step_size)
     options = {"num_steps": num_warmup, "num_chains": num_chains, "progress": progress}
@@ -206,8 +208,7 @@ def sample(
 
 def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> tuple[Problem, float]:
     chosen = isinstance(temperature, str) and temperature == "auto"
-    if not chosen:
-        checks.number("temperature", temperature, positive=True)
+    checks.number("temperature", temperature, positive=True, auto=True)
     if isinstance(target, Posterior | InverseProblem):
         if not chosen:
             raise ValueError("temperature is that of the posterior, 1/n; leave it out, or pass its problem alone.")
@@ -222,11 +223,7 @@ def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> t
 
 
 def _check_start(problem: Problem, first: PyTree[Array]) -> None:
-    for path, leaf in jax.tree.leaves_with_path(first):
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            label = f"start{jax.tree_util.keystr(path)}"
-            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance start.astype(float).")
-    checks.finite("start", first, remedy="start from finite numbers")
+    checks.position("start", first)
     value = float(problem.potential(first))
     if not np.isfinite(value):
         raise ValueError(f"the log density at start is {-value}; start where it is finite.")

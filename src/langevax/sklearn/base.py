@@ -27,7 +27,7 @@ NUM_CLOUDS = 8  # kept for predictions, from the last half of the run
 
 
 class Automatic(NamedTuple):
-    """What "auto" means for one kind of estimator."""
+    """Values of "auto" for one kind of estimator."""
 
     output_scale: float = 10.0
     temperature_multiplier: float = 1.0

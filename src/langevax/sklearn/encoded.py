@@ -161,8 +161,9 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
 
 
 class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Classes of curves, by a network whose weights are functions; see `FunctionalMeanFieldRegressor`.
+    """Classes of curves, by a network whose weights are functions.
 
+    Parameters and attributes are those of `FunctionalMeanFieldRegressor`, with `classes_` as in `MeanFieldClassifier`.
     The loss is that of `MeanFieldClassifier`. temperature="auto" is 0.15 times the leave-one-out optimum, which is for
     squares and was too hot for labels of a few dozen curves; output_scale="auto" is 10.
 
@@ -243,8 +244,9 @@ class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):  # pyright: i
 
 
 class GraphMeanFieldClassifier(GraphEstimator, MeanFieldClassifier):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Classes of graphs, by a network trained to its global optimum; see `GraphMeanFieldRegressor`.
+    """Classes of graphs, by a network trained to its global optimum.
 
+    Parameters and attributes are those of `GraphMeanFieldRegressor`, with `classes_` as in `MeanFieldClassifier`.
     temperature="auto" is 0.15 times the leave-one-out optimum, as for curves.
 
     Example:

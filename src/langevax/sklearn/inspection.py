@@ -103,6 +103,11 @@ class MeanFieldInspection:
 
         At each step D is that of the mean dual vector over the last half of the steps so far, unpolished, and the
         gap reaches from there to the upper bound of the certificate: all of it holds at every step.
+
+        Args:
+            num_points: number of steps, spaced by a factor.
+            final: a certificate of the fit, made before.
+            random_state: of the certificates; None is that of the estimator.
         """
         risk, key = self._fitted_network().risk(self.temperature_), self._key(random_state)
         records = len(self.history_["dual"])
@@ -132,6 +137,10 @@ class MeanFieldInspection:
 
         Random features of the prior, then ridge regression with alpha = n T, or logistic regression with
         C = 1 / (n T). Fit it on the same table: the network's score above it is the gain of feature learning.
+
+        Args:
+            num_features: random features of the kernel.
+            random_state: of the features; None is that of the estimator.
         """
         check_is_fitted(self)
         penalty = float(self._fitted_network().weights.sum()) * self.temperature_
@@ -144,7 +153,11 @@ class MeanFieldInspection:
         return Pipeline([("features", features), ("machine", machine)])
 
     def plot_particles(self, features: tuple[int, int] | None = None, axes: "Axes | None" = None) -> "Axes":
-        """Plot the neurons in the plane of two weights, by default those the outputs depend on most.
+        """Plot the neurons in the plane of two weights.
+
+        Args:
+            features: two columns; by default those the outputs depend on most.
+            axes: of Matplotlib; by default those of a new figure.
 
         Example:
             >>> import matplotlib, numpy as np
@@ -179,7 +192,12 @@ class MeanFieldInspection:
         return axes
 
     def plot_certificate(self, axes: "Axes | None" = None, num_points: int = 6) -> "Axes":
-        """Plot the dual bound D with its error, and the band [D, D + gap] that holds the optimum, along training."""
+        """Plot the dual bound D with its error, and the band [D, D + gap] that holds the optimum, along training.
+
+        Args:
+            axes: of Matplotlib; by default those of a new figure.
+            num_points: as in `certificate_path`.
+        """
         path = self.certificate_path(num_points)
         axes = charts.new_axes(axes)
         charts.band(axes, path.steps, path.lower_bound, path.lower_bound_error, path.gap, path.trustworthy)

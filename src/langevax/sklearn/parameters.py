@@ -39,4 +39,4 @@ def one_of(*words: str) -> list[Any]:
 
 
 FLAG: list[Any] = ["boolean"]
-SHARED: dict[str, list[Any]] = {"progress": [*FLAG, *one_of("auto")], "random_state": ["random_state"]}
+SHARED: dict[str, list[Any]] = {"progress": [bool, *one_of("auto")], "random_state": ["random_state"]}

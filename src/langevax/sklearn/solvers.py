@@ -27,7 +27,7 @@ EPOCHS, FEWEST_EPOCHS, COORDINATE_STEPS = 40, 10, 200_000  # of coordinate ascen
 
 
 class Schedule(NamedTuple):
-    """How long and how fast to train."""
+    """Length and step size of the training."""
 
     solver: str
     num_steps: int
@@ -38,7 +38,7 @@ class Schedule(NamedTuple):
 
 
 class Solver(NamedTuple):
-    """How an estimator runs an algorithm."""
+    """Settings with which an estimator runs an algorithm."""
 
     make: Callable[[MeanFieldRisk, float, Schedule], Algorithm]
     relative_step_size: Callable[[Loss], float]

@@ -1,4 +1,4 @@
-"""What a network on curves has learned, as functions: weights of its neurons, and which parts of a curve matter."""
+"""Functions that a network on curves has learned: weights of its neurons, and which parts of a curve matter."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -28,3 +28,4 @@ __all__ = [
     "spectra",
     "trapezoid_weights",
 ]
+__dir__ = __all__.copy

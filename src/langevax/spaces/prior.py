@@ -60,7 +60,7 @@ class GaussianPrior(eqx.Module):
         if len(bad):
             raise ValueError(
                 f"eigenvalues must be finite and > 0, but number {bad[0]} is {mu[bad[0]]} ({len(bad)} such); a mode "
-                "without variance is no unknown: cut the basis off with `with_modes`, or drop it."
+                "without variance is not an unknown: cut the basis off with `with_modes`, or drop it."
             )
         mu = np.maximum(mu, LEAST)  # inverted in float64
         self.basis = basis
@@ -80,8 +80,8 @@ class GaussianPrior(eqx.Module):
         return jnp.asarray(ridge, self.inverse.dtype) * self.inverse
 
     def sample(self, shape: tuple[int, ...] = (), *, key: Key[Array, ""]) -> Coefficients:
-        """Draw independent coefficients."""
-        draws = trees.normal(key, (*shape, self.num_modes), self.eigenvalues.dtype)
+        """Draw coefficients of independent functions, of shape `(*shape, num_modes)`."""
+        draws = trees.normal((*shape, self.num_modes), self.eigenvalues.dtype, key=key)
         return jnp.sqrt(self.eigenvalues) * draws
 
     def norm(self, coefficients: Coefficients) -> Float[Array, "*batch"]:
@@ -108,7 +108,7 @@ class GaussianPrior(eqx.Module):
     def with_modes(self, num_modes: int) -> "GaussianPrior":
         """Return the prior on the first modes."""
         if num_modes > self.num_modes:
-            raise ValueError(f"this prior knows {self.num_modes} eigenvalues, so num_modes cannot be {num_modes}.")
+            raise ValueError(f"this prior has {self.num_modes} eigenvalues, so num_modes cannot be {num_modes}.")
         return GaussianPrior(self.basis.with_modes(num_modes), np.asarray(self.eigenvalues)[:num_modes])
 
 

@@ -63,3 +63,7 @@ def squared_exponential(basis: Basis, length_scale: float = 0.2, variance: float
         checks.number(name, value, positive=True)
     at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume
     return at_zero * np.exp(-np.minimum((length_scale * basis.frequencies) ** 2 / 2, DEEPEST))
+
+
+__all__ = ["matern", "power", "squared_exponential"]
+__dir__ = __all__.copy

@@ -61,7 +61,7 @@ def _wherever(steps: tuple[Along, ...], array: Array) -> Array:
 
 
 def _on_devices(array: Array) -> bool:
-    """Whether XLA divides the array; in `shard_map` it is one device's already."""
+    """True if XLA divides the array; in `shard_map` it is one device's already."""
     mesh = jax.typeof(array).sharding.mesh
     return mesh.size > 1 and all(kind == AxisType.Auto for kind in mesh.axis_types)
 

@@ -31,3 +31,4 @@ __all__ = [
     "total_variation",
     "two_phase",
 ]
+__dir__ = __all__.copy

@@ -62,8 +62,8 @@ class Conic(Algorithm):
     gradient: GradientEstimator = Full()
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True)
-        checks.number("direction_step_size", self.direction_step_size, positive=True)
+        checks.number("step_size", self.step_size, positive=True, schedule=True)
+        checks.number("direction_step_size", self.direction_step_size, positive=True, schedule=True)
         checks.number("penalty", self.penalty)
 
     def check(self, problem: Problem) -> None:
@@ -95,7 +95,9 @@ class Conic(Algorithm):
 def spread_neurons(
     num_neurons: int, dim: int, total: float = 1.0, dtype: DTypeLike = jnp.float32, *, key: Key[Array, ""]
 ) -> ReLUNetwork:
-    """Return a start: directions uniform on the sphere, alternating signs, equal masses of sum `total`.
+    """Return `num_neurons` neurons of `dim` inputs, uniform on the sphere, of alternating signs and equal masses.
+
+    The masses add up to `total`.
 
     Example:
         >>> spread_neurons(4, 3, key=jax.random.key(0)).outer

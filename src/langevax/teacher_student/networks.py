@@ -95,7 +95,7 @@ def orthogonal_teacher(
 
 def on_sphere(key: Key[Array, ""], size: int, dim: int, dtype: DTypeLike = jnp.float32) -> Float[Array, "size dim"]:
     """Return `size` uniform draws of the unit sphere."""
-    normals = trees.normal(key, (size, dim), dtype)
+    normals = trees.normal((size, dim), dtype, key=key)
     return normals / jnp.linalg.norm(normals, axis=1, keepdims=True)
 
 

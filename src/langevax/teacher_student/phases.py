@@ -93,7 +93,7 @@ class ClippedError(eqx.Module):
         return clipped(position, self.bound)
 
     def network(self, position: ReLUNetwork) -> ReLUNetwork:
-        """What the parameters stand for, with outer weights -1, 0 or 1: the switch to phase II."""
+        """Return the network of these parameters, with outer weights -1, 0 or 1: the switch to phase II."""
         return signed(clipped(position, self.bound))
 
 
@@ -170,7 +170,7 @@ class Explore(eqx.Module):
         intercept: bool = False,
         block_size: int = BLOCK_SIZE,
     ) -> NetworkErrors:
-        """Its position is theta, a `ReLUNetwork`; the penalty is the quadratic part."""
+        """Return the problem of this phase: the position is theta, a `ReLUNetwork`, the penalty the quadratic part."""
         return _errors(ClippedError(self.bound), (inputs, targets), 2 * self.ridge, weights, intercept, block_size)
 
     def algorithm(self) -> Langevin:
@@ -196,8 +196,7 @@ class Converge(eqx.Module):
     tolerance: float = 0.0
 
     def __check_init__(self) -> None:
-        if self.step_size != "auto":
-            checks.number("step_size", self.step_size, positive=True)
+        checks.number("step_size", self.step_size, positive=True, auto=True)
         checks.positive_int("num_steps", self.num_steps, minimum=0)
         checks.number("ridge", self.ridge)
         checks.number("tolerance", self.tolerance)
@@ -210,7 +209,7 @@ class Converge(eqx.Module):
         intercept: bool = False,
         block_size: int = BLOCK_SIZE,
     ) -> NetworkErrors:
-        """Its position is a `ReLUNetwork` whose outer weights stay."""
+        """Return the problem of this phase: the position is a `ReLUNetwork` whose outer weights stay."""
         precision = ReLUNetwork(np.zeros(()), np.asarray(2.0 * self.ridge))
         return _errors(SignedError(), (inputs, targets), precision, weights, intercept, block_size)
 

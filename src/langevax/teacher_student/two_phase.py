@@ -48,7 +48,7 @@ class StandardNormal(eqx.Module):
             jax.ShapeDtypeStruct((self.num_neurons,), jnp.dtype(self.dtype)),
             jax.ShapeDtypeStruct((self.num_neurons, self.dim), jnp.dtype(self.dtype)),
         )
-        return trees.normal_like(key, shapes)
+        return trees.normal_like(shapes, key=key)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def potential_lsi(ridge: float, temperature: float, oscillation: float) -> float
 
 
 def oscillation_bound(dual: Rows, oscillations: Rows) -> float:
-    """Of (1/n) sum_i g_i h_i: at most (1/n) sum_i |g_i| osc(h_i). Valid for one g; a path needs its largest.
+    """Bound the oscillation of (1/n) sum_i g_i h_i by (1/n) sum_i |g_i| osc(h_i); a path of g needs its largest.
 
     >>> oscillation_bound(np.array([0.5, -1.0]), np.array([2.0, 2.0]))
     1.5

@@ -26,9 +26,9 @@ def test_the_squared_loss_is_ridge_regression_on_the_labels():
     ridge = errors_gaussian_design(
         GaussianDesign(design.covariance, scale * design.target_covariance, 1.0), SAMPLES, RIDGE
     )
-    found = classify_gaussian_design(design, SAMPLES, RIDGE, "squared", NOISE)
-    assert found.training_loss == pytest.approx(ridge.training_error, rel=1e-7)
-    assert 1 - 2 * scale * found.overlap + found.length**2 == pytest.approx(ridge.risk, rel=1e-7)
+    equivalent = classify_gaussian_design(design, SAMPLES, RIDGE, "squared", NOISE)
+    assert equivalent.training_loss == pytest.approx(ridge.training_error, rel=1e-7)
+    assert 1 - 2 * scale * equivalent.overlap + equivalent.length**2 == pytest.approx(ridge.risk, rel=1e-7)
 
 
 @pytest.mark.parametrize("loss", ["logistic", "hinge"])
@@ -37,7 +37,7 @@ def test_fitted_classifiers_have_this_error_and_loss(loss):
     design, best = random_design()
     root = np.linalg.cholesky(design.covariance)
     unexplained = design.target_variance - best @ design.target_covariance
-    found = classify_gaussian_design(design, SAMPLES, RIDGE, loss, NOISE)
+    equivalent = classify_gaussian_design(design, SAMPLES, RIDGE, loss, NOISE)
     C = 1 / (2 * SAMPLES * RIDGE)
     if loss == "logistic":
         fitted, of_margin = LogisticRegression(C=C, fit_intercept=False, tol=1e-8), lambda z: np.logaddexp(0, -z)
@@ -55,11 +55,11 @@ def test_fitted_classifiers_have_this_error_and_loss(loss):
         overlap, length = w @ design.target_covariance, np.sqrt(w @ design.covariance @ w)
         error = np.arccos(overlap / length / np.sqrt(design.target_variance)) / np.pi
         measured.append((error, np.mean(of_margin(labels * (g @ w))), length, overlap))
-    for samples, expected in zip(zip(*measured, strict=True), found, strict=True):
+    for samples, expected in zip(zip(*measured, strict=True), equivalent, strict=True):
         assert_mean(samples, expected, slack=0.02 * expected, wrong=1.5 * expected)
 
 
-def test_what_has_no_meaning_is_refused():
+def test_meaningless_arguments_are_refused():
     design, _ = random_design()
     with pytest.raises(ValueError, match="loss is 'exponential'; pass one of logistic, hinge, squared"):
         classify_gaussian_design(design, SAMPLES, RIDGE, "exponential")

@@ -31,9 +31,9 @@ def settings(seed):
 
 
 def test_numbers_are_those_of_the_digest():
-    found = [errors_one_step(RATIOS, step_size=eta, **SETTING).risk for eta in (0.0, 1.0)]
+    risks = [errors_one_step(RATIOS, step_size=eta, **SETTING).risk for eta in (0.0, 1.0)]
     expected = [[0.321692, 0.293408, 0.150738, 0.101156], [0.308251, 0.284305, 0.145860, 0.097747]]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(risks, expected, rtol=1e-5)
     assert errors_one_step(2.5, 1.5, 0.02, 0.0, "erf", "tanh", 0.2).risk == pytest.approx(0.152953, abs=6e-7)
 
 
@@ -48,9 +48,9 @@ def test_traces_are_those_of_a_sampled_matrix(ratio):
     a, z = 0.7, 0.2
     expected = [np.mean(1 / (a * s + z)) for s in squares] + [np.mean(a * s / (a * s + z)) for s in squares]
     with jax.enable_x64():
-        found = jax.jit(traces)(jnp.asarray(a), jnp.asarray(z), jnp.asarray(ratio))
+        closed = jax.jit(traces)(jnp.asarray(a), jnp.asarray(z), jnp.asarray(ratio))
         without = jax.jit(traces)(jnp.asarray(0.0), jnp.asarray(z), jnp.asarray(ratio))
-    np.testing.assert_allclose(found, expected, rtol=1e-2)
+    np.testing.assert_allclose(closed, expected, rtol=1e-2)
     np.testing.assert_allclose(without, (1 / z, 1 / z, 0, 0))
 
 
@@ -65,13 +65,13 @@ def test_a_step_of_nothing_changes_nothing():
 def test_a_ridge_without_end_learns_nothing():
     teacher = hermite_coefficients("tanh")
     everything = teacher.linear**2 + teacher.rest**2
-    found = errors_one_step(3.0, 2.0, 1e12, 1.0, "erf", "tanh", 0.3)
-    np.testing.assert_allclose(found, (everything, everything + 0.09), rtol=1e-10)
+    errors = errors_one_step(3.0, 2.0, 1e12, 1.0, "erf", "tanh", 0.3)
+    np.testing.assert_allclose(errors, (everything, everything + 0.09), rtol=1e-10)
 
 
 def test_a_linear_teacher_without_noise_is_learned_by_many_samples_and_neurons():
-    found = errors_one_step(1e6, np.array([1e3, 1e4]), 1e-9, 0.0, "erf", lambda t: t, 0.0)
-    assert np.all(found.risk < [3e-4, 3e-5])
+    errors = errors_one_step(1e6, np.array([1e3, 1e4]), 1e-9, 0.0, "erf", lambda t: t, 0.0)
+    assert np.all(errors.risk < [3e-4, 3e-5])
 
 
 def test_infinitely_many_neurons_are_linear_ridge_on_the_inputs():
@@ -85,8 +85,8 @@ def test_infinitely_many_neurons_are_linear_ridge_on_the_inputs():
     kappa = (-b + np.sqrt(b**2 + 4 * penalty)) / 2
     df2 = 1 / (ratio * (1 + kappa) ** 2)
     linear = (teacher.linear**2 * (kappa / (1 + kappa)) ** 2 + variance) / (1 - df2) - noise**2
-    found = errors_one_step(ratio, 1e8, 1e-12, 0.0, "erf", "tanh", noise).risk
-    assert found == pytest.approx(linear, rel=1e-6) == pytest.approx(0.057963, abs=6e-7)
+    risk = errors_one_step(ratio, 1e8, 1e-12, 0.0, "erf", "tanh", noise).risk
+    assert risk == pytest.approx(linear, rel=1e-6) == pytest.approx(0.057963, abs=6e-7)
 
 
 def test_many_samples_and_neurons_come_down_to_the_floor():
@@ -197,7 +197,7 @@ def test_gradients_are_those_of_finite_differences():
     np.testing.assert_allclose(curvatures[0], (slopes[1::2] - slopes[2::2]) / (2 * h), rtol=1e-6)
 
 
-def test_what_has_no_meaning_is_refused():
+def test_meaningless_arguments_are_refused():
     for name, value in [("ridge", 0.0), ("samples_per_dim", -1.0), ("neurons_per_dim", np.inf), ("noise", -0.1)]:
         arguments = {"samples_per_dim": 3.0, "step_size": 1.0, **SETTING, name: value}
         with pytest.raises(ValueError, match=f"{name} must be finite and >=? 0, got"):

@@ -45,9 +45,9 @@ def published_iteration(design, num_samples, ridge, noise):
 def test_risks_are_those_of_the_published_iteration():
     design = random_design(np.random.default_rng(0), 60)
     samples, ridge = np.array([[30], [90]]), np.array([0.01, 0.5])
-    found = errors_gaussian_design(design, samples, ridge, noise=0.3)
+    errors = errors_gaussian_design(design, samples, ridge, noise=0.3)
     expected = [[published_iteration(design, n, lam, 0.3) for lam in ridge] for n in samples[:, 0]]
-    np.testing.assert_allclose(np.stack(found, -1), expected, rtol=1e-9)
+    np.testing.assert_allclose(np.stack(errors, -1), expected, rtol=1e-9)
 
 
 def test_risks_are_those_of_simulated_ridge_regression():
@@ -63,8 +63,8 @@ def test_risks_are_those_of_simulated_ridge_regression():
         w = np.linalg.solve(g.T @ g / n + ridge * np.eye(80), g.T @ y / n)
         risks.append((w - best) @ design.covariance @ (w - best) + unexplained)
         trains.append(np.mean((y - g @ w) ** 2))
-    found = errors_gaussian_design(design, n, ridge, noise)
-    for samples, expected in ((risks, found.risk), (trains, found.training_error)):
+    errors = errors_gaussian_design(design, n, ridge, noise)
+    for samples, expected in ((risks, errors.risk), (trains, errors.training_error)):
         assert_mean(samples, expected, slack=0.01 * expected, wrong=1.1 * expected)
 
 
@@ -80,13 +80,13 @@ def test_the_closed_form_is_the_limit_of_sampled_weights():
     for _ in range(12):
         w, a = rng.normal(size=(d, N)) / np.sqrt(d), rng.normal(size=N) / np.sqrt(N)
         sampling = rng.normal(size=d) * np.sqrt(label_variance / n)
-        for eta, found in differences.items():
+        for eta, values in differences.items():
             u = eta * student.linear * (teacher.linear * beta + sampling)
             design = gaussian_equivalent(w + np.outer(u, a), beta, "erf", "tanh")
-            found.append(errors_gaussian_design(design, n, 0.02, noise).risk)
-    for eta, found in differences.items():
+            values.append(errors_gaussian_design(design, n, 0.02, noise).risk)
+    for eta, values in differences.items():
         expected = errors_one_step(n / d, N / d, 0.02, eta, "erf", "tanh", noise).risk
-        assert_mean(found, expected, slack=0.01 * expected, wrong=1.25 * expected)
+        assert_mean(values, expected, slack=0.01 * expected, wrong=1.25 * expected)
 
 
 def test_isotropic_ridge_is_the_textbook_formula():

@@ -30,8 +30,8 @@ def expectation(function, kinks=()):
     ],
 )
 def test_coefficients_are_those_in_closed_form(name, mean, linear, rest, slope_square):
-    found = hermite_coefficients(name)
-    np.testing.assert_allclose(found, (mean, linear, rest, np.sqrt(slope_square - linear**2)), atol=2e-13)
+    coefficients = hermite_coefficients(name)
+    np.testing.assert_allclose(coefficients, (mean, linear, rest, np.sqrt(slope_square - linear**2)), atol=2e-13)
 
 
 def test_coefficients_are_those_of_the_tables():
@@ -56,12 +56,12 @@ def test_centring_takes_the_mean_away_and_nothing_else():
     assert activation("relu", centred=True) == activation("centred relu")
 
 
-def test_kinks_that_are_not_told_are_noticed():
+def test_kinks_that_are_not_declared_are_detected():
     with pytest.raises(ValueError, match="pass kinks="):
         hermite_coefficients(lambda t: np.maximum(t, 0))
 
 
-def test_what_is_no_activation_is_refused():
+def test_functions_that_are_not_activations_are_refused():
     with pytest.raises(ValueError, match=r"'gelo'.*erf, tanh"):
         hermite_coefficients("gelo")
     with pytest.raises(TypeError, match="elementwise function, got 3"):
@@ -93,7 +93,7 @@ def test_moments_follow_a_kink_that_moves():
     assert float(slope) == pytest.approx((1 + erf(0.4 / np.sqrt(2))) / 2, rel=1e-12)
 
 
-def test_functions_of_numpy_are_told_from_those_of_jax():
+def test_functions_of_numpy_are_distinguished_from_those_of_jax():
     assert is_traceable(activation("relu"))
     assert is_traceable(activation(lambda t: t**3))
     assert not is_traceable(activation(np.tanh))
@@ -108,9 +108,9 @@ def test_functions_of_numpy_are_told_from_those_of_jax():
     ],
 )
 def test_large_steps_reach_the_tabled_distance(student, teacher, slope, tau, floor):
-    found = tau_star(student, teacher)
-    assert found.tau == pytest.approx(tau, rel=4e-3, abs=1e-14)
-    assert found.slope == pytest.approx(slope, abs=6e-4)
+    nearest = tau_star(student, teacher)
+    assert nearest.tau == pytest.approx(tau, rel=4e-3, abs=1e-14)
+    assert nearest.slope == pytest.approx(slope, abs=6e-4)
     assert kernel_floor(teacher) == pytest.approx(floor, abs=5e-5)
 
 
@@ -124,6 +124,6 @@ def test_large_steps_of_relu_reach_what_scipy_finds():
         return expectation(lambda u: (max(u, 0) - smoothed(u)) ** 2, (0,))
 
     best = minimize_scalar(distance, bounds=(0.5, 2), method="bounded")
-    found = tau_star("centred relu", "centred relu")
-    assert found.tau == pytest.approx(best.fun, rel=1e-9) == pytest.approx(0.0400557, abs=1e-7)
-    assert found.slope == pytest.approx(best.x, abs=1e-4)
+    nearest = tau_star("centred relu", "centred relu")
+    assert nearest.tau == pytest.approx(best.fun, rel=1e-9) == pytest.approx(0.0400557, abs=1e-7)
+    assert nearest.slope == pytest.approx(best.x, abs=1e-4)

@@ -15,12 +15,12 @@ def test_two_layers_at_initial_weights_are_a_flat_spectrum_with_a_tail(n, p, rid
     student, teacher = hermite_coefficients("erf"), hermite_coefficients("tanh")
     flat = np.full(d, student.linear**2 / d), np.full(d, teacher.linear / d**0.5)
     tails = {"tail": student.rest**2, "target_tail": teacher.rest**2}
-    found = random_feature_equivalent(*flat, n, p, ridge, noise, **tails)
+    equivalent = random_feature_equivalent(*flat, n, p, ridge, noise, **tails)
     closed = errors_one_step(n / d, p / d, ridge, 0.0, "erf", "tanh", noise)
-    assert (found.risk, found.training_error) == pytest.approx(tuple(closed), rel=1e-7)
-    assert found.bias + found.variance == found.risk
+    assert (equivalent.risk, equivalent.training_error) == pytest.approx(tuple(closed), rel=1e-7)
+    assert equivalent.bias + equivalent.variance == equivalent.risk
     if n == 1000:
-        assert found.risk == pytest.approx(0.152952, abs=2e-6)
+        assert equivalent.risk == pytest.approx(0.152952, abs=2e-6)
 
 
 def test_a_spectrum_that_decays_is_simulated():
@@ -37,11 +37,11 @@ def test_a_spectrum_that_decays_is_simulated():
         z = x @ features.T
         w = np.linalg.solve(z.T @ z / n + ridge * np.eye(p), z.T @ y / n)
         risks.append(np.sum((features.T @ w - coefficients) ** 2))
-    found = random_feature_equivalent(eigenvalues, coefficients, n, p, ridge, noise)
-    assert_mean(risks, found.risk, slack=0.02 * found.risk, wrong=1.15 * found.risk)
+    equivalent = random_feature_equivalent(eigenvalues, coefficients, n, p, ridge, noise)
+    assert_mean(risks, equivalent.risk, slack=0.02 * equivalent.risk, wrong=1.15 * equivalent.risk)
 
 
-def test_what_has_no_features_is_refused():
+def test_graphs_without_features_are_refused():
     with pytest.raises(ValueError, match="eigenvalues and tail are all 0"):
         random_feature_equivalent(np.zeros(2), np.ones(2), 10, 10, 0.1, 0.1)
     with pytest.raises(ValueError, match="eigenvalues must be finite and >= 0, got -1"):

@@ -29,9 +29,9 @@ def sampled():
 
 def test_outlier_and_alignment_are_those_of_samples(sampled):
     theory = spectrum_one_step(N / D, 4.0, "tanh", "erf", NOISE, RATIO)
-    for found, expected, slack in ((sampled[0], theory.outlier, 0.015), (sampled[1], theory.alignment, 0.015)):
-        error = found.std(ddof=1) / DRAWS**0.5
-        assert abs(found.mean() - expected) < 3 * error + slack
+    for draws, expected, slack in ((sampled[0], theory.outlier, 0.015), (sampled[1], theory.alignment, 0.015)):
+        error = draws.std(ddof=1) / DRAWS**0.5
+        assert abs(draws.mean() - expected) < 3 * error + slack
         assert error < slack
 
 

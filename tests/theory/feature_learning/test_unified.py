@@ -15,9 +15,9 @@ SETTING = {"neurons_per_dim": 2.0, "ridge": 1e-3, "student": "erf", "teacher": "
 
 def test_numbers_are_those_of_the_digest_and_go_below_the_floor():
     ratios = np.array([1, 2.5, 4, 8])
-    found = errors_one_step(ratios, step_size=1000**0.5, num_neurons=1000, **SETTING)
-    np.testing.assert_allclose(found.risk, [0.21911, 0.16722, 0.06653, 0.03111], atol=6e-6)
-    assert found.risk[-1] < kernel_floor("erf")
+    errors = errors_one_step(ratios, step_size=1000**0.5, num_neurons=1000, **SETTING)
+    np.testing.assert_allclose(errors.risk, [0.21911, 0.16722, 0.06653, 0.03111], atol=6e-6)
+    assert errors.risk[-1] < kernel_floor("erf")
 
 
 def test_neurons_without_end_leave_the_closed_form():
@@ -43,16 +43,16 @@ def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
 def test_functions_of_numpy_and_the_peak_come_through():
     """A teacher with kinks, in NumPy; samples as many as neurons and hardly a ridge."""
     numbers = (2.0, 2.0, 1e-6, 30.0, np.tanh, "centred relu", 0.1)
-    found = errors_one_step(*numbers, num_neurons=1000)
-    assert np.all(np.isfinite(found))
-    assert found.risk > 0.5
-    np.testing.assert_allclose(found, errors_one_step(*numbers[:4], "tanh", *numbers[5:], num_neurons=1000), rtol=1e-6)
+    errors = errors_one_step(*numbers, num_neurons=1000)
+    assert np.all(np.isfinite(errors))
+    assert errors.risk > 0.5
+    np.testing.assert_allclose(errors, errors_one_step(*numbers[:4], "tanh", *numbers[5:], num_neurons=1000), rtol=1e-6)
 
 
 def test_a_teacher_without_a_linear_part_is_not_found():
     quadratic = lambda t: t**2 - 1  # noqa: E731
-    found = errors_one_step(4.0, 2.0, 0.1, np.array([0.0, 30.0]), "erf", quadratic, 0.1, num_neurons=1000)
-    assert np.all(found.risk > 0.9 * 2)
+    errors = errors_one_step(4.0, 2.0, 0.1, np.array([0.0, 30.0]), "erf", quadratic, 0.1, num_neurons=1000)
+    assert np.all(errors.risk > 0.9 * 2)
 
 
 def test_the_network_itself_has_this_risk():
@@ -81,9 +81,9 @@ def test_the_network_itself_has_this_risk():
         trains.append(np.mean((labels - features @ outer) ** 2))
         x, y = data(3000)
         risks.append(np.mean((erf(x @ w) @ outer - y) ** 2))
-    found = errors_one_step(n / d, N / d, ridge, step, "erf", "erf", noise, num_neurons=N)
+    errors = errors_one_step(n / d, N / d, ridge, step, "erf", "erf", noise, num_neurons=N)
     closed = errors_one_step(n / d, N / d, ridge, step, "erf", "erf", noise)
-    for samples, expected, wrong in zip((risks, trains), found, closed, strict=True):
+    for samples, expected, wrong in zip((risks, trains), errors, closed, strict=True):
         assert_mean(samples, expected, slack=0.05 * expected, wrong=wrong)
 
 
@@ -111,7 +111,7 @@ def test_gradients_are_those_of_finite_differences():
     np.testing.assert_allclose(curvatures[0], (slopes[1] - slopes[2]) / (2 * h), rtol=1e-5)
 
 
-def test_what_has_no_meaning_is_refused():
+def test_meaningless_arguments_are_refused():
     numbers = {"samples_per_dim": 4.0, "step_size": 1.0, **SETTING}
     with pytest.raises(ValueError, match='"unified" needs num_neurons'):
         errors_one_step(**numbers, method="unified")
@@ -121,7 +121,7 @@ def test_what_has_no_meaning_is_refused():
         errors_one_step(**numbers, readout="uniform")
     with pytest.raises(ValueError, match='"spiked" is for readout="constant", got \'gaussian\''):
         errors_one_step(**numbers, num_neurons=100, method="spiked")
-    with pytest.raises(RuntimeError, match="not found where ridge is 1e-09"):
+    with pytest.raises(RuntimeError, match="no fixed point was found at ridge = 1e-09"):
         errors_one_step(2.0, 2.0, 1e-9, 30.0, "erf", "erf", 0.1, num_neurons=1000)
     with pytest.raises(ValueError, match="student must not jump"):
         errors_one_step(**(numbers | {"student": activation(np.sign, kinks=[0])}), num_neurons=100)

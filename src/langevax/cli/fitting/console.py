@@ -1,4 +1,4 @@
-"""What `langevax fit` prints, in order."""
+"""Printed output of `langevax fit`, in order."""
 
 import math
 import shlex

@@ -157,7 +157,7 @@ def _wide(options: FitOptions, table: pl.DataFrame) -> CurveData:
         notes.append(f"{count(missing, 'missing value')} interpolated.")
     times = np.linspace(0, 1, len(columns.names)) if columns.times is None else columns.times
     if columns.times is None:
-        notes.append("Columns are named by words: they stand at even steps from 0 to 1.")
+        notes.append("The names of the columns are not numbers: times are even steps from 0 to 1.")
     words = f"{count(len(values), 'curve')} of {len(times):,} values from {times[0]:g} to {times[-1]:g}; "
     return CurveData(
         schema=WideCurves(options.target, target.task, target.classes, columns.names, tuple(times.tolist())),

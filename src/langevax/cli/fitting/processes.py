@@ -21,7 +21,7 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """Whether this process reads, writes and prints."""
+        """True for the process that reads, writes and prints."""
         return self.process_id == 0
 
     @contextmanager

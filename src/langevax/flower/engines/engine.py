@@ -45,7 +45,7 @@ NODE_READY = re.compile(r"SuperNode ID: (\d+)")
 
 
 class RunOutcome(NamedTuple):
-    """How a run ended.
+    """Outcome of a run: its status, duration and log.
 
     Attributes:
         status: "finished"; "failed", with the reason in `details`; "stopped", by `stop`; "timed out"; or "lost", if

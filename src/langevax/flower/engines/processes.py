@@ -52,7 +52,7 @@ class Program:
         return self.popen.poll()
 
     def text(self) -> str:
-        """Its output so far, without colours."""
+        """Return the output so far, without colours."""
         return COLOURS.sub("", self.log.read_bytes()[self._offset :].decode(errors="replace"))
 
     def failure(self, what: str) -> EngineError:
@@ -146,7 +146,7 @@ def end(mark: str, grace: float) -> None:
                 process.kill() if over else process.terminate()
         terminated |= alive
         if time.monotonic() > until + 10 * GRACE:  # stuck in the kernel
-            raise EngineError(f"processes {sorted(p.pid for p in alive)} could not be ended; look at them with `ps`.")
+            raise EngineError(f"processes {sorted(p.pid for p in alive)} could not be ended; inspect them with `ps`.")
         time.sleep(0.02)
 
 

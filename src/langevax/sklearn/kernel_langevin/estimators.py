@@ -368,14 +368,14 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         kernel: as in `KernelLangevinRegressor`; length scale and amplitude of a named kernel are chosen by Laplace's
             approximation of the marginal likelihood on at most 200 rows, with more than two classes of one against the
             rest. A kernel's variance is that of log odds.
-        relative_step_size: as there, but "auto" is 0.2.
+        relative_step_size: as in `KernelLangevinRegressor`, but "auto" is 0.2.
         prior, num_modes, num_chains, num_samples, num_warmup, thinning, integrator, gradient, preconditioner, progress,
-            random_state: as there.
+            random_state: documented in `KernelLangevinRegressor`.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
         coefficients_: (chain, draw, N), or (chain, draw, N, C) of mean 0 over classes, float32.
-        eigenvalues_, kernel_, step_size_, n_iter_, history_, warnings_: as there.
+        eigenvalues_, kernel_, step_size_, n_iter_, history_, warnings_: documented in `KernelLangevinRegressor`.
 
     Raises:
         ValueError: one class only.

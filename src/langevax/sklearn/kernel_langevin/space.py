@@ -1,4 +1,4 @@
-"""Where the unknown function lives: coefficients in the kernel's eigenbasis, and what the basis leaves out.
+"""The space of the unknown function: coefficients in the kernel's eigenbasis, and what the basis leaves out.
 
     f(x) = sum_{k < N} x_k f_k(x) + g(x),      x_k ~ N(0, mu_k),      g ~ GP(0, K - sum_{k < N} mu_k f_k f_k)
 

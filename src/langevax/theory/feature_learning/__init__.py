@@ -83,3 +83,4 @@ __all__ = [
     "tau_star",
     "unified",
 ]
+__dir__ = __all__.copy

@@ -51,11 +51,11 @@ class Activation:
     offset: float = 0.0
 
     def traced(self, x: Array) -> Array:
-        """Its values as part of a JAX program."""
+        """Return its values as part of a JAX program."""
         return self.function(x) - self.offset
 
     def values(self, x: np.ndarray) -> np.ndarray:
-        """Its values in NumPy; a JAX function serves as well."""
+        """Return its values in NumPy; a JAX function serves as well."""
         with jax.enable_x64():
             values = np.asarray(self.on_host(x), float)
         if values.shape != x.shape:
@@ -68,7 +68,7 @@ Function = str | Activation | Callable[[Any], Any]
 
 
 class Coefficients(NamedTuple):
-    """Of an activation: mu_0, mu_1, mu_2 of the papers, and the root of E (s' - mu_1)^2."""
+    """Coefficients of an activation: mu_0, mu_1, mu_2 of the papers, and the root of E (s' - mu_1)^2."""
 
     mean: float
     linear: float

@@ -29,7 +29,7 @@ NEWTON_STEPS = 60
 
 
 class Classification(NamedTuple):
-    """Of the fitted linear classifier, in the limit."""
+    """Errors of the fitted linear classifier, in the limit."""
 
     error: float
     """Probability that the sign of a new margin is not that of the teacher without noise."""

@@ -188,8 +188,8 @@ def random_feature_equivalent(
     >>> student, teacher = hermite_coefficients("erf"), hermite_coefficients("tanh")
     >>> eigenvalues, coefficients = np.full(400, student.linear**2 / 400), np.full(400, teacher.linear / 400**0.5)
     >>> tails = {"tail": student.rest**2, "target_tail": teacher.rest**2}
-    >>> found = random_feature_equivalent(eigenvalues, coefficients, 1000, 600, 0.02, 0.2, **tails)
-    >>> round(found.risk, 6)  # n / d = 2.5, N / d = 1.5: the closed form has 0.152953
+    >>> features = random_feature_equivalent(eigenvalues, coefficients, 1000, 600, 0.02, 0.2, **tails)
+    >>> round(features.risk, 6)  # n / d = 2.5, N / d = 1.5: the closed form has 0.152953
     0.152953
     """
     positive(num_samples=num_samples, num_neurons=num_neurons, ridge=ridge)
@@ -273,8 +273,8 @@ def risk_given_weights(
 
     >>> rng = np.random.default_rng(0)
     >>> w, beta = rng.normal(size=(50, 100)) / 50**0.5, np.eye(50)[0]
-    >>> found = risk_given_weights(w, beta, beta, 200, 0.01, "tanh", "erf", noise=0.1)
-    >>> 0.05 < found < 0.3
+    >>> risk = risk_given_weights(w, beta, beta, 200, 0.01, "tanh", "erf", noise=0.1)
+    >>> 0.05 < risk < 0.3
     True
     """
     return errors_given_weights(

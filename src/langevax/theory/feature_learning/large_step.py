@@ -82,7 +82,7 @@ class Tables(NamedTuple):
 
 
 class Aligned(NamedTuple):
-    """Of the first layer after the step."""
+    """The first layer after the step."""
 
     cosine: Any
     """between the gradient's direction u and the teacher's"""
@@ -115,7 +115,7 @@ def after_step(
     gradient_samples_per_dim: Any,
     xp: ModuleType = jnp,
 ) -> Aligned:
-    """How the step turns and lengthens neurons, for one point; traced where `xp` is jnp."""
+    """Return how the step rotates and lengthens neurons, for one point; traced where `xp` is jnp."""
     sampling = (teacher.linear**2 + teacher.rest**2 + noise**2) / gradient_samples_per_dim
     length = xp.sqrt(teacher.linear**2 + sampling)
     per_neuron = step_size / xp.sqrt(num_neurons)

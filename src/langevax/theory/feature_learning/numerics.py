@@ -29,7 +29,7 @@ Numbers = float | int | np.ndarray
 
 
 class Errors(NamedTuple):
-    """What ridge regression ends with, in the limit; floats, or arrays of the broadcast shape."""
+    """Errors of ridge regression in the limit; floats, or arrays of the broadcast shape."""
 
     risk: Any
     """E (f(x) - f*(x))^2 on new inputs, without the noise of labels."""
@@ -138,7 +138,7 @@ def positive_root(function: Callable[[Array], Array], low: Array, high: Array) -
 def newton_or_plain(
     residual: Callable[[Array], Array], step: Callable[[Array], Array], start: Array, longest: float = math.inf
 ) -> Array:
-    """Where the residual is 0: x - step(x) where that gains, else x - residual(x), the plain iteration.
+    """Return where the residual is 0: x - step(x) where that gains, else x - residual(x), the plain iteration.
 
     Not to be differentiated; the plain iteration must settle by itself, however slowly.
     """

@@ -189,8 +189,8 @@ def _long_step_errors(method: str, setting: Setting, num_neurons: Numbers, reado
     if np.any(np.isnan(errors.risk)):
         ridges = np.broadcast_to(ridge, np.shape(errors.risk))[np.isnan(errors.risk)]
         raise RuntimeError(
-            f"the fixed point was not found where ridge is {np.max(ridges):.3g}, as happens at samples as many as "
-            "neurons and hardly a ridge; pass a larger ridge, or samples_per_dim a little off neurons_per_dim."
+            f"no fixed point was found at ridge = {np.max(ridges):.3g}, which happens for tiny ridges where samples "
+            "and neurons are equally many; pass a larger ridge, or samples_per_dim a little off neurons_per_dim."
         )
     return errors
 

@@ -31,7 +31,7 @@ from langevax.theory.feature_learning.numerics import centred, nonnegative, posi
 
 
 class Traces(NamedTuple):
-    """Of a W W^T + w (d x d) and a W^T W + w (N x N), for a >= 0 and w > 0."""
+    """Traces of a W W^T + w (d x d) and a W^T W + w (N x N), for a >= 0 and w > 0."""
 
     outer: Array
     """tr (a W W^T + w)^-1 / d"""
@@ -60,7 +60,7 @@ def traces(a: Array, w: Array, neurons_per_dim: Array) -> Traces:
 
 
 class ClosedForm(NamedTuple):
-    """What the closed form gives, elementwise."""
+    """Results of the closed form, elementwise."""
 
     risk: Array
     training_error: Array
@@ -114,7 +114,7 @@ def closed_form(
 
 
 class Spectrum(NamedTuple):
-    """Of the trained first layer."""
+    """Spectrum of the trained first layer."""
 
     lower_edge: float
     upper_edge: float
