@@ -10,21 +10,20 @@ Formula:
 Source: Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3, Propositions 8 to 11, Theorem 5; Cotter, Roberts, Stuart,
 White (2013) for proposals. The paper has no experiments; exact laws are ours.
 
-Figure: Top: explicit Euler's limit falls and its steps climb with slope 2, the others are flat; acceptance stays for
-pCN and pCNL. Bottom: points on lines of the orders that are drawn; autocorrelations of all N on each other.
+Figure: Top: explicit Euler's steps climb with slope 2, the others are flat; acceptance stays for pCN and pCNL. Bottom:
+points on lines of the orders that are drawn; autocorrelations of all N on each other.
 
-Points are chains of `simulate` in float32, lines exact laws (`function_targets.py`,
-`function_space_laws.py`). Modes k = 1, 2, ... have
-precision lambda / mu_k, mu_k their variance under the prior. Two targets are Gaussian, with independent modes; there
-f = sum_k q_k (x_k - c_k)^2 / 2:
+Points are chains of `simulate` in float32, lines exact laws (`function_targets.py`, `function_space_laws.py`). Modes
+k = 1, 2, ... have precision lambda / mu_k, mu_k their variance under the prior. Two targets are Gaussian, with
+independent modes; there f = sum_k q_k (x_k - c_k)^2 / 2:
 
 informed   mu_k = k^-2, q_k = k^-2, c_k = 1 / k, lambda = 0.01 at temperature 0.01: data inform the low modes. Chains
            start at 0. Stability, steps to W2 = 0.06 of the low 50 modes at each scheme's best step, variances. Explicit
            Euler beyond N = 512 is too slow to run: there its steps are those of the exact recursion
 powers     mu_k = k^-p, lambda = 1 at temperature 1: the bias of E |x|^2 in the step size and in the cut-off
 
-and two are functions learnt from data: a classification, not convex, whose loss has the same
-mean and autocorrelation for all N, and a regression for one Metropolis proposal of fixed size from its posterior.
+and two are functions learnt from data: a classification, not convex, whose loss has the same mean and autocorrelation
+for all N, and a regression for one Metropolis proposal of fixed size from its posterior.
 """
 
 import jax
@@ -49,7 +48,7 @@ from claims import (
     variables,
     weighted_exponent,
 )
-from drawing import annotate, note, panels, points, shades, ticks
+from drawing import annotate, panels, points, shades, ticks
 from function_targets import GROUPS, LAGS, PRECISION, PROPOSALS, SCHEMES, TEMPERATURE, ends, modes, power_modes
 from langevax.figures import theme
 from langevax.run import DivergenceError
@@ -242,23 +241,8 @@ def measure_acceptance(size: Size, key: Key[Array, ""]) -> Variables:
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Six panels: what N costs above, what is left of errors and of mixing below."""
-    parts = (draw_limits, draw_steps, draw_acceptance, draw_bias, draw_tail, draw_correlations)
-    return panels(data, (13.5, 8.0), 2, *parts)
-
-
-def draw_limits(axes: Axes, data: xarray.Dataset) -> None:
-    n, checked = data.modes.values, data.stability_modes.values
-    for name in ("explicit Euler", "semi-implicit"):  # the exponential scheme's is within one percent of the latter's
-        limit, (colour, marker) = data.limit.sel(scheme=name), SCHEMES[name].style
-        axes.loglog(n, limit, color=colour)
-        axes.plot(checked, limit.sel(modes=checked), linestyle="none", marker=marker, color=colour)
-    euler, semi, _ = (scheme.style[0] for scheme in SCHEMES.values())
-    annotate(axes, "semi-implicit, exponential", n[-1], data.limit[1, -1], semi, (0, 7), ha="right")
-    annotate(axes, "explicit Euler\nslope $-2$", n[4], data.limit[0, 4], euler, (8, 12))
-    note(axes, "points: chains settle at 0.95 of it\nand grow at 1.05", 0.04, 0.05, theme.LIGHT["soft"])
-    axes.set(xlabel="modes $N$", ylabel="largest stable step (time)", ylim=(1e-9, 20))
-    axes.set(title="Euler's step shrinks, the others' does not")
+    """What N costs above, the bias of a step and mixing below."""
+    return panels(data, (10.5, 8.0), 2, draw_steps, draw_acceptance, draw_bias, draw_correlations)
 
 
 def draw_steps(axes: Axes, data: xarray.Dataset) -> None:
@@ -270,7 +254,7 @@ def draw_steps(axes: Axes, data: xarray.Dataset) -> None:
         points(axes, n, (row.chain_steps, row.chain_steps_error), scheme.style)
         annotate(axes, text, n[j], row.steps[j], scheme.style[0], shift, ha="right")
     axes.set(xlabel="modes $N$", ylabel="steps to $W_2$ = 0.06, low 50 modes", ylim=(1, 1e10))
-    axes.set(title="so Euler needs more steps with every mode")
+    axes.set(title="Euler needs more steps with every mode")
 
 
 def draw_acceptance(axes: Axes, data: xarray.Dataset) -> None:
@@ -293,15 +277,6 @@ def draw_bias(axes: Axes, data: xarray.Dataset) -> None:
     axes.legend(loc="lower right", handletextpad=0.2)
     axes.set(xlabel="step size $h$ (time)", ylabel="bias of $E|x|^2$")
     axes.set(title="Order $(p-1)/p$ in the step, $\\mu_k = k^{-p}$")
-
-
-def draw_tail(axes: Axes, data: xarray.Dataset) -> None:
-    style = SCHEMES["exponential"].style
-    exact = xarray.concat([data.left_out_exact.rename(cut="modes"), data.left_out_line], "modes").sortby("modes")
-    axes.loglog(exact.modes, exact, color=style[0])
-    points(axes, data.cut, (data.left_out, data.left_out_error), style)
-    annotate(axes, "slope $-1$", data.modes[3], data.left_out_line[3], style[0], (8, 4))
-    axes.set(xlabel="modes $N$", ylabel="left out of $E|x|^2$", title="and a cut-off leaves $1/N$, $p$ = 2")
 
 
 def draw_correlations(axes: Axes, data: xarray.Dataset) -> None:

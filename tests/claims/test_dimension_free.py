@@ -32,7 +32,7 @@ def test_numbers_have_units(dataset):
 
 def test_the_figure_has_labelled_axes(dataset):
     axes = CLAIM.figure(dataset).axes
-    assert len(axes) == 6
+    assert len(axes) == 4
     assert all(a.get_xlabel() and a.get_ylabel() for a in axes)
 
 
