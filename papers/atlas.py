@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from claims import DATA, FIGURE, RESULT, add_options, request, table
+from claims import DATA, FIGURE, RESULT, add_options, request, table, table_of_numbers, tally
 
 HERE = Path(__file__).parent
 ALL = (
@@ -138,17 +138,16 @@ def write_page(out: Path, names: Sequence[str], page: Path) -> None:
             continue
         shutil.copyfile(out / name / FIGURE, images / f"{name}.svg")
         heading, checks = name.replace("_", " ").capitalize(), result["checks"]
-        count = f"{sum(check['holds'] for check in checks)} of {len(checks)} hold"
         title = result["title"].replace("|", r"\|")
-        overview.append(f"| [{title}](#{name.replace('_', '-')}) | {count} | {result['Source']} |")
+        overview.append(f"| [{title}](#{name.replace('_', '-')}) | {tally(checks)} hold | {result['Source']} |")
         size, seed, versions = result["request"]["size"], result["request"]["seed"], result["versions"]
         body += [f"\n## {heading}\n", f"**{result['title']}** {result['Claim']}\n"]
         body += ["```text", result["Formula"], "```\n", f"Source: {result['Source']}\n"]
         body += [f"![{heading}: {result['title']}](images/atlas/{name}.svg)\n", f"{result['Figure']}\n"]
-        body += [f"**{'It holds' if result['holds'] else 'It does not hold'}: {count}.** {result['summary']}\n"]
+        body += [f"**{tally(checks)} checks hold.**\n", *table(checks), "", *table_of_numbers(result["numbers"])]
         command = f"`python papers/{name}.py --size {size} --seed {seed}`"
         libraries = f"langevax {versions['langevax']}, JAX {versions['jax']}, Python {versions['python']}"
-        body += [*table(checks), f"\nMeasured by {command} in {result['seconds']:g} s, with {libraries}."]
+        body += [f"Measured by {command} in {result['seconds']:g} s, with {libraries}."]
     requests = {(result["request"]["size"], result["request"]["seed"]) for result in results.values() if result}
     measured = [f"Measured at the {size} size with seed {seed}.\n" for size, seed in sorted(requests)]
     page.write_text("\n".join([HEAD, *measured, *overview, *body]) + "\n", encoding="utf-8")

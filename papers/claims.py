@@ -3,9 +3,10 @@
 Each script holds one claim of a paper against a measurement, in four parts:
 
 docstring   the claim, its formula, the paper with the number of the theorem, and what the figure shows
-measure     all numbers, as an xarray dataset with units
-draw        a figure, from the dataset alone
-judge       each measured number beside the predicted one, and a verdict that can fail, from the dataset alone
+measure     all numbers, as an xarray dataset with units (`sweep`, `variables`, `dataset`)
+draw        a figure, from the dataset alone, with the helpers of `drawing.py`
+judge       each measured number beside the predicted one, from the dataset alone (`Check`), and other
+            numbers that a reader wants to know
 
 It ends with `CLAIM = Claim(__file__, __doc__, measure, draw, judge)` and runs by `python papers/NAME.py`. The docstring
 is also the text on the page of all claims (`papers/atlas.py`), so it has these paragraphs, in plain text:
@@ -23,17 +24,18 @@ is also the text on the page of all claims (`papers/atlas.py`), so it has these 
 import argparse
 import hashlib
 import inspect
+import itertools
 import json
 import math
 import platform
 import textwrap
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, SupportsFloat, get_args
 
 import matplotlib
 import numpy as np
@@ -41,6 +43,7 @@ import xarray
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
+from tqdm import tqdm
 
 import langevax
 from langevax.figures.theme import style
@@ -50,8 +53,12 @@ from langevax.run import keep_compiled_programs
 Size = Literal["small", "full"]
 """Of a run: small takes seconds to a minute, full is what the paper's figures need."""
 
-Variables = dict[str, tuple[str | tuple[str, ...], ArrayLike, dict[str, str]]]
+Variables = dict[str, tuple[tuple[str, ...], ArrayLike, dict[str, str]]]
 """Of a dataset: dimensions, values and attributes."""
+
+Number = SupportsFloat
+Measured = Number | tuple[Number, Number]
+"""A number, or a number and its standard error."""
 
 RESULT, DATA, FIGURE = "result.json", "data.nc", "figure.svg"
 OUT = Path("out/atlas")
@@ -65,9 +72,10 @@ class Check:
     """A measured number beside the predicted one.
 
     Example:
-        >>> check = Check("the law has variance T", "Theorem 1", measured=1.02, predicted=1.0, tolerance=0.05)
-        >>> check.holds, Check("passes of SVRG-LD", "Theorem 2", 3.0, 2.0, 0.5, relation="at most").holds
-        (True, False)
+        >>> Check.equals("the law has variance T", "Theorem 1", (1.02, 0.01), predicted=1.0, tolerance=0.05).holds
+        True
+        >>> Check.at_most("passes of SVRG-LD", "Theorem 2", 3.0, bound=2.0, tolerance=0.5).holds
+        False
     """
 
     statement: str
@@ -90,16 +98,42 @@ class Check:
         deviation = {"equals": abs(excess), "at most": excess, "at least": -excess}[self.relation]
         return bool(deviation <= self.tolerance)
 
+    @staticmethod
+    def equals(
+        statement: str, source: str, measured: Measured, predicted: Number, tolerance: Number, unit: str = ""
+    ) -> "Check":
+        """Of a number, or of (number, standard error)."""
+        value, error = value_and_error(measured)
+        return Check(statement, source, value, float(predicted), float(tolerance), "equals", error, unit)
+
+    @staticmethod
+    def at_most(
+        statement: str, source: str, measured: Measured, bound: Number, tolerance: Number = 0.0, unit: str = ""
+    ) -> "Check":
+        """Of a number, or of (number, standard error)."""
+        value, error = value_and_error(measured)
+        return Check(statement, source, value, float(bound), float(tolerance), "at most", error, unit)
+
+    @staticmethod
+    def at_least(
+        statement: str, source: str, measured: Measured, bound: Number, tolerance: Number = 0.0, unit: str = ""
+    ) -> "Check":
+        """Of a number, or of (number, standard error)."""
+        value, error = value_and_error(measured)
+        return Check(statement, source, value, float(bound), float(tolerance), "at least", error, unit)
+
+    @staticmethod
+    def all_within(statement: str, source: str, z: ArrayLike, limit: float) -> "Check":
+        """Of deviations in standard errors, the largest of which is at most `limit`."""
+        return Check.at_most(statement, source, np.abs(z).max(), 0.0, limit, unit="standard errors")
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """All checks of a claim, and the result in words."""
+    """All checks of a claim, and measured numbers that are in none of them."""
 
-    checks: tuple[Check, ...]
-    summary: str
-    """With the measured numbers and their errors."""
-    numbers: dict[str, float]
-    """Other measured numbers."""
+    checks: Sequence[Check]
+    numbers: Mapping[str, Measured] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -133,7 +167,7 @@ class Claim:
 
     def figure(self, data: xarray.Dataset) -> Figure:
         """The figure in the style of this library."""
-        with matplotlib.rc_context(style()):  # type: ignore[arg-type]
+        with matplotlib.rc_context(style() | {"errorbar.capsize": 2}):  # type: ignore[arg-type]
             return self.draw(data)
 
     def save(self, folder: Path, data: xarray.Dataset) -> dict[str, Any]:
@@ -148,8 +182,9 @@ class Claim:
         data.to_netcdf(folder / DATA, engine="h5netcdf")
         with matplotlib.rc_context({"svg.hashsalt": self.name}):  # the same numbers give the same file
             figure.savefig(folder / FIGURE, bbox_inches="tight", dpi=200, metadata={"Date": None})
-        result = {"name": self.name, **about, "holds": verdict.holds, "summary": verdict.summary}
-        result |= {"checks": [_as_json(check) for check in verdict.checks], "numbers": verdict.numbers}
+        result = {"name": self.name, **about, "holds": verdict.holds}
+        result |= {"checks": [_as_json(asdict(check) | {"holds": check.holds}) for check in verdict.checks]}
+        result |= {"numbers": {name: value_and_error(number) for name, number in verdict.numbers.items()}}
         result |= {key: json.loads(data.attrs[key]) for key in ("request", "versions")}
         result |= {key: data.attrs[key] for key in ("seconds", "ended")}
         part = folder / f".{RESULT}.part"
@@ -166,8 +201,8 @@ class Claim:
         folder = options.out / self.name
         result = self.save(folder, self.run(options.size, options.seed))
         print(f"Claim: {result['Claim']}\nSource: {result['Source']}\n")
-        print("\n".join(table(result["checks"])))
-        print(f"\n{'It holds.' if result['holds'] else 'It does not hold.'} {result['summary']}\n\n{folder / FIGURE}")
+        print("\n".join([*table(result["checks"]), "", f"{tally(result['checks'])} checks hold.", ""]))
+        print("\n".join([*table_of_numbers(result["numbers"]), str(folder / FIGURE)]))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -221,18 +256,74 @@ def table(checks: Iterable[dict[str, Any]]) -> list[str]:
         measured = f"{with_error(value, error)} {check['unit']}".strip()
         cells = [f"{check['statement']} ({check['source']})", relation + number(check["predicted"]), measured]
         cells += [number(check["tolerance"], 3), "holds" if check["holds"] else "**fails**"]
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+        lines.append(_row(cells))
     return lines
 
 
-def variables(dims: str | tuple[str, ...], units: str, **arrays: ArrayLike) -> Variables:
-    """Return variables of a dataset that have the same dimensions and units.
+def value_and_error(measured: Measured) -> tuple[float, float | None]:
+    """Return the number as a float, and its standard error where it has one."""
+    return (float(measured[0]), float(measured[1])) if isinstance(measured, tuple) else (float(measured), None)
+
+
+def tally(checks: Sequence[dict[str, Any]]) -> str:
+    """Return how many checks hold, as "k of n"."""
+    return f"{sum(check['holds'] for check in checks)} of {len(checks)}"
+
+
+def table_of_numbers(numbers: Mapping[str, tuple[float, float | None]]) -> list[str]:
+    """Lines of a Markdown table of numbers with their standard errors, and an empty line; none without numbers.
 
     Example:
-        >>> variables("step", "norm of x", distance=[1.0, 0.5])
-        {'distance': ('step', [1.0, 0.5], {'units': 'norm of x'})}
+        >>> table_of_numbers({"height": (3.0, 0.1)})[2]
+        '| height | 3.00 ± 0.10 |'
     """
-    return {name: (dims, array, {"units": units}) for name, array in arrays.items()}
+    rows = [_row([name, with_error(*number)]) for name, number in numbers.items()]
+    return ["| also measured | |", "|---|---|", *rows, ""] if rows else []
+
+
+# ---- data
+
+
+def variables(dims: str, units: str, **arrays: ArrayLike) -> Variables:
+    """Return variables of a dataset that have the same dimensions, separated by spaces, and the same units.
+
+    Example:
+        >>> variables("run step", "norm of x", distance=[[1.0, 0.5]])
+        {'distance': (('run', 'step'), array([[1. , 0.5]]), {'units': 'norm of x'})}
+    """
+    return {name: (tuple(dims.split()), np.asarray(array), {"units": units}) for name, array in arrays.items()}
+
+
+def dataset(labels: Mapping[str, Sequence[str]], *groups: Variables, **attributes: Any) -> xarray.Dataset:
+    """Return a dataset of `variables`; of those, too, what is called like its only dimension is a coordinate."""
+    return xarray.Dataset({name: entry for group in groups for name, entry in group.items()}, labels, attributes)
+
+
+def sweep(function: Callable[..., Mapping[str, ArrayLike]], *values: Iterable[Any]) -> dict[str, np.ndarray]:
+    """Call a function for all combinations of values, with a progress bar, and stack what it returns by name.
+
+    Example:
+        >>> sweep(lambda a, b: {"product": a * b}, [1, 2, 3], [10, 100])["product"].shape
+        (3, 2)
+    """
+    axes = [list(axis) for axis in values]
+    results = [function(*chosen) for chosen in tqdm(list(itertools.product(*axes)), function.__name__, disable=None)]
+    arrays = {name: np.array([result[name] for result in results]) for name in results[0]}
+    return {name: array.reshape(*map(len, axes), *array.shape[1:]) for name, array in arrays.items()}
+
+
+# ---- statistics
+
+
+def mean_and_error(values: ArrayLike | xarray.DataArray, over: str | None = None) -> tuple[Any, Any]:
+    """Return the mean over replicates, the first axis or the dimension `over`, and its standard error.
+
+    Example:
+        >>> mean_and_error([1.0, 2.0, 3.0, 4.0])[0]
+        np.float64(2.5)
+    """
+    array = np.asarray(values.transpose(over, ...) if isinstance(values, xarray.DataArray) and over else values)
+    return array.mean(axis=0), array.std(axis=0, ddof=1) / np.sqrt(len(array))
 
 
 def critical_value(comparisons: int, replicates: float = np.inf) -> float:
@@ -270,6 +361,19 @@ def exponent(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, float(np.sqrt(residual @ residual / max(len(x) - 2, 1) / (x @ x)))
 
 
-def _as_json(check: Check) -> dict[str, Any]:
-    values = asdict(check) | {"holds": check.holds}
+def weighted_exponent(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+    """Slope of log y in log x by weighted least squares, and its standard error from those of y."""
+    weight, across, up = (y / error) ** 2, np.log(x), np.log(y)
+    across = across - weight @ across / weight.sum()
+    return float((weight * across) @ up / (weight @ across**2)), float(1 / np.sqrt(weight @ across**2))
+
+
+# ---- text and JSON
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}

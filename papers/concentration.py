@@ -11,29 +11,26 @@ Source: Kinoshita and Suzuki (NeurIPS 2022), Theorem 3 and Corollaries 3.1 and 3
 Figure: Left: points on the exact curve, which approaches d / (2 beta). Middle: each beta waits longer than the last.
 Right: a straight line on a logarithmic axis, with the barrier as its slope.
 
-(i) E F - min F falls like d / (2 beta) where the minimum is not degenerate: Raginsky, Rakhlin, Telgarsky (COLT 2017);
-Kinoshita and Suzuki (NeurIPS 2022), Theorem 3, whose gamma is beta = 1 / temperature. (ii) Where F has a second well
-the dynamics forget it only at a rate like exp(-beta barrier), so no polynomial time is promised: their Corollary 3.1
-against 3.2, and Kramers' law. Lines are quadrature: integrals for (i), the spectral gap of the generator and the
-density of the chain itself, step by step, for (ii). Points are chains of `simulate`.
-
-Unimodal: F(x) = sum_l x_l^2 / 2 + x_l^4 / 8 in 2 coordinates. Double well: F(x) = x^4 / 4 - x^2 / 2 + x / 10.
+One well: F(x) = sum_l x_l^2 / 2 + x_l^4 / 8 in 2 coordinates. Two: F(x) = x^4 / 4 - x^2 / 2 + x / 10, whose dynamics
+forget the well at the rate exp(-beta barrier), so that no polynomial time is promised (Corollary 3.1 against 3.2, and
+Kramers' law). beta = 1 / temperature is the paper's gamma. Lines are quadrature: integrals, the spectral gap of the
+generator, and the density of the chain itself, step by step. Points are chains of `simulate`.
 """
 
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import xarray
 from jaxtyping import Array
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
-from claims import Check, Claim, Size, Verdict
+from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, sweep, variables
+from drawing import annotate, note, panels, points, shades
 from grid_laws import langevin_kernel_on_grid, poincare_on_grid
-from langevax.figures.theme import GREY, INK, METHODS, SEQUENTIAL
+from langevax.figures.theme import GREY, METHODS
 from langevax.problems.problem import Function
 from langevax.run import simulate
 from langevax.samplers import Langevin
@@ -101,97 +98,69 @@ def wrong_mass_of_chain(beta: float, unit: int, count: int) -> np.ndarray:
     return np.array(masses)
 
 
-def recorded_steps(beta: float) -> np.ndarray:
-    """Steps at which chains are recorded."""
-    return MULTIPLES * max(1, round(0.05 / (spectral_gap(beta) * STEP_SIZE)))
-
-
-def unimodal_chains(beta: float, num_chains: int, key: Array) -> tuple[float, float]:
-    """Mean of F - min F over chains at their ends, and its standard error."""
-    import jax.numpy as jnp
-
-    chain = Langevin(step_size=UNIMODAL_STEP_SIZE, temperature=1 / beta)
-    end = simulate(
-        chain,
-        Function(unimodal),
-        jnp.zeros(DIM),
-        key=key,
-        num_steps=UNIMODAL_STEPS,
-        num_chains=num_chains,
-    ).position
-    values = np.asarray(jax.vmap(unimodal)(end), float)
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(num_chains))
-
-
-def escaping_chains(beta: float, num_chains: int, key: Array) -> np.ndarray:
-    """Return (chain, record): whether a chain from the bottom of the wrong well is there."""
-    chain, problem = Langevin(step_size=STEP_SIZE, temperature=1 / beta), Function(double_well)
-    steps = recorded_steps(beta)
-    every = int(steps[0])
-    result = simulate(
-        chain,
-        problem,
-        jnp.float32(WRONG),
-        key=key,
-        num_steps=int(steps[-1]),
-        num_chains=num_chains,
-        record_every=every,
-    )
-    return np.asarray(result.positions)[:, steps // every - 1] > TOP
-
-
-def escape_rate(there: np.ndarray, stationary: float) -> tuple[float, float]:
+def escape_rate(there: np.ndarray, stationary: float) -> np.ndarray:
     """log of the decay of the excess mass between two records, and its standard error (by the delta method)."""
     first, last = there[:, FIRST_RECORD].astype(float), there[:, LAST_RECORD].astype(float)
     above = first.mean() - stationary, last.mean() - stationary
     influence = (first - first.mean()) / above[0] - (last - last.mean()) / above[1]
-    return float(np.log(above[0] / above[1])), float(influence.std(ddof=1) / np.sqrt(len(there)))
+    return np.array([np.log(above[0] / above[1]), influence.std(ddof=1) / np.sqrt(len(there))])
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """Gibbs gaps, spectral gaps, and chains that leave the wrong well."""
-    betas, num_chains = np.array(CHAIN_BETAS[size]), NUM_CHAINS[size]
+    """E F - min F with one well, spectral gaps with two, and chains that leave the wrong one."""
+    betas, num_chains = CHAIN_BETAS[size], NUM_CHAINS[size]
     keys = jax.random.split(jax.random.key(seed), len(UNIMODAL_BETAS) + len(betas))
-    bar = tqdm(total=len(keys), desc="concentration", disable=None)
-    gibbs = []
-    for beta, key in zip(UNIMODAL_BETAS, keys, strict=False):
-        gibbs.append(unimodal_chains(float(beta), num_chains, key))
-        bar.update()
-    masses, curves, rates, units = [], [], [], []
-    for beta, key in zip(betas, keys[len(UNIMODAL_BETAS) :], strict=True):
-        there, steps = escaping_chains(float(beta), num_chains, key), recorded_steps(float(beta))
-        masses.append(np.stack([there.mean(axis=0), there.std(axis=0) / np.sqrt(num_chains)]))
-        curves.append(wrong_mass_of_chain(float(beta), int(steps[0]), MULTIPLES[-1]))
-        span = STEP_SIZE * (steps[LAST_RECORD] - steps[FIRST_RECORD])
-        rates.append(np.array(escape_rate(there, wrong_mass(float(beta)))) / span)
-        units.append(STEP_SIZE * steps[0])
-        bar.update()
-    bar.close()
-    value, rate, mass = {"units": "units of F"}, {"units": "1 / time"}, {"units": "probability"}
-    records, curve = ("chain_beta", "look"), ("chain_beta", "point")
-    variables = {
-        "gap": ("unimodal_beta", [g[0] for g in gibbs], value),
-        "gap_error": ("unimodal_beta", [g[1] for g in gibbs], value),
-        "gap_exact": ("unimodal_beta", [exact_unimodal_gap(float(b)) for b in UNIMODAL_BETAS], value),
-        "spectral_gap": ("beta", [spectral_gap(float(b)) for b in GAP_BETAS], rate),
-        "rate": ("chain_beta", [r[0] for r in rates], rate),
-        "rate_error": ("chain_beta", [r[1] for r in rates], rate),
-        "rate_exact": ("chain_beta", [spectral_gap(float(b)) for b in betas], rate),
-        "time": (records, np.outer(units, MULTIPLES), {"units": "time"}),
-        "curve_time": (curve, np.outer(units, np.arange(1, MULTIPLES[-1] + 1)), {"units": "time"}),
-        "curve": (curve, np.array(curves), mass),
-        "wrong_mass": (records, np.array([m[0] for m in masses]), mass),
-        "wrong_mass_error": (records, np.array([m[1] for m in masses]), mass),
-        "wrong_mass_exact": (records, np.array(curves)[:, MULTIPLES - 1], mass),
-    }
-    inverse = {"units": "1 / units of F"}
-    coordinates = {
-        "unimodal_beta": ("unimodal_beta", UNIMODAL_BETAS, inverse),
-        "beta": ("beta", GAP_BETAS, inverse),
-        "chain_beta": ("chain_beta", betas, inverse),
-    }
-    return xarray.Dataset(
-        variables, coordinates, {"barrier": BARRIER, "dim": DIM, "num_chains": num_chains, "seed": seed}
+
+    def one_well(i: int) -> dict[str, float]:
+        beta = float(UNIMODAL_BETAS[i])
+        chain, steps = Langevin(step_size=UNIMODAL_STEP_SIZE, temperature=1 / beta), UNIMODAL_STEPS
+        problem, start = Function(unimodal), jnp.zeros(DIM)
+        result = simulate(chain, problem, start, key=keys[i], num_steps=steps, num_chains=num_chains)
+        gap, error = mean_and_error(np.asarray(jax.vmap(unimodal)(result.position), float))
+        return {"gap": gap, "gap_error": error, "gap_exact": exact_unimodal_gap(beta)}
+
+    def two_wells(i: int) -> dict[str, np.ndarray | float]:
+        beta = betas[i]
+        every = max(1, round(0.05 / (spectral_gap(beta) * STEP_SIZE)))
+        result = simulate(
+            Langevin(step_size=STEP_SIZE, temperature=1 / beta),
+            Function(double_well),
+            jnp.float32(WRONG),
+            key=keys[len(UNIMODAL_BETAS) + i],
+            num_steps=int(MULTIPLES[-1]) * every,
+            num_chains=num_chains,
+            record_every=every,
+        )
+        there = np.asarray(result.positions)[:, MULTIPLES - 1] > TOP
+        curve, unit = wrong_mass_of_chain(beta, every, MULTIPLES[-1]), STEP_SIZE * every
+        span = STEP_SIZE * every * (MULTIPLES[LAST_RECORD] - MULTIPLES[FIRST_RECORD])
+        rate, rate_error = escape_rate(there, wrong_mass(beta)) / span
+        return {
+            "rate": rate,
+            "rate_error": rate_error,
+            "rate_exact": spectral_gap(beta),
+            "time": unit * MULTIPLES,
+            "wrong_mass": there.mean(axis=0),
+            "wrong_mass_error": there.std(axis=0) / np.sqrt(num_chains),
+            "wrong_mass_exact": curve[MULTIPLES - 1],
+            "curve_time": unit * np.arange(1, MULTIPLES[-1] + 1),
+            "curve": curve,
+        }
+
+    one, two = sweep(one_well, range(len(UNIMODAL_BETAS))), sweep(two_wells, range(len(betas)))
+    return dataset(
+        {},
+        variables("unimodal_beta", "units of F", **one),
+        variables("beta", "1 / time", spectral_gap=[spectral_gap(beta) for beta in GAP_BETAS]),
+        variables("chain_beta", "1 / time", **{name: two[name] for name in ("rate", "rate_error", "rate_exact")}),
+        variables("chain_beta record", "time", time=two["time"]),
+        variables("chain_beta record", "probability", **{name: two[name] for name in two if "wrong_mass" in name}),
+        variables("chain_beta point", "time", curve_time=two["curve_time"]),
+        variables("chain_beta point", "probability", curve=two["curve"]),
+        variables("unimodal_beta", "1 / units of F", unimodal_beta=UNIMODAL_BETAS),
+        variables("beta", "1 / units of F", beta=GAP_BETAS),
+        variables("chain_beta", "1 / units of F", chain_beta=betas),
+        seed=seed,
     )
 
 
@@ -201,98 +170,70 @@ def fitted_exponent(data: xarray.Dataset) -> float:
     return -float(np.polyfit(far.beta, np.log(far.spectral_gap), 1)[0])
 
 
+# ---- draw
+
+
 def draw(data: xarray.Dataset) -> Figure:
     """The gap of the law, the mass that chains leave in the wrong well, and the rate at which they do."""
-    colour, marker = METHODS["LD"]
-    dots = {"fmt": marker, "color": colour, "capsize": 2}
-    figure = Figure(figsize=(12.5, 4.0))
-    left, middle, right = figure.subplots(1, 3)
-    beta = data.unimodal_beta.values
-    left.loglog(beta, data.gap_exact, color=colour)
-    left.loglog(beta, data.attrs["dim"] / (2 * beta), color=GREY, linewidth=0.9)
-    left.errorbar(beta, data.gap, data.gap_error, **dots)
-    left.annotate(
-        r"$d / (2\beta)$",
-        (beta[1], data.attrs["dim"] / (2 * beta[1])),
-        xytext=(8, 8),
-        textcoords="offset points",
-        color=GREY,
-    )
-    left.set(
-        xlabel=r"inverse temperature $\beta$",
-        ylabel=r"$E\,F - \min F$ (units of $F$)",
-        title="One well: the law closes in",
-    )
-    shades = matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.8, data.sizes["chain_beta"]))
-    for i, shade in enumerate(shades):
+    return panels(data, (12.5, 4.0), 1, draw_gap, draw_masses, draw_rates)
+
+
+def draw_gap(axes: Axes, data: xarray.Dataset) -> None:
+    beta, style = data.unimodal_beta.values, METHODS["LD"]
+    axes.loglog(beta, data.gap_exact, color=style[0])
+    axes.loglog(beta, DIM / (2 * beta), color=GREY, linewidth=0.9)
+    points(axes, beta, (data.gap, data.gap_error), style)
+    annotate(axes, r"$d / (2\beta)$", beta[1], DIM / (2 * beta[1]), GREY, (8, 8))
+    axes.set(xlabel=r"inverse temperature $\beta$", ylabel=r"$E\,F - \min F$ (units of $F$)")
+    axes.set(title="One well: the law closes in")
+
+
+def draw_masses(axes: Axes, data: xarray.Dataset) -> None:
+    for i, shade in enumerate(shades(data.sizes["chain_beta"])):
         row = data.isel(chain_beta=i)
+        axes.plot(row.curve_time, row.curve, color=shade)
+        points(axes, row.time, (row.wrong_mass, row.wrong_mass_error), (shade, METHODS["LD"][1]))
         label = (r"$\beta$ = " if i == 0 else "") + f"{float(row.chain_beta):g}"
-        middle.plot(row.curve_time, row.curve, color=shade)
-        middle.errorbar(row.time, row.wrong_mass, row.wrong_mass_error, fmt=marker, color=shade, capsize=2)
-        middle.annotate(
-            label,
-            (row.time[-1], row.wrong_mass_exact[-1]),
-            xytext=(0, -13),
-            textcoords="offset points",
-            ha="center",
-            color=shade,
-        )
-    middle.set(
-        xscale="log",
-        ylim=(0, 1),
-        xlabel="time (steps x step size)",
-        ylabel="mass of the wrong well",
-        title=r"Two wells: chains wait",
-    )
-    right.semilogy(data.beta, data.spectral_gap, color=colour)
-    right.errorbar(data.chain_beta, data.rate, data.rate_error, **dots)
-    right.annotate(
-        f"slope -{data.attrs['barrier']:.4f}, the barrier;\nfitted -{fitted_exponent(data):.4f}",
-        (0.42, 0.75),
-        xycoords="axes fraction",
-        color=INK,
-    )
-    right.set(
-        xlabel=r"inverse temperature $\beta$",
-        ylabel="spectral gap (1 / time)",
-        title=r"and wait like exp($\beta$ barrier)",
-    )
-    return figure
+        annotate(axes, label, row.time[-1], row.wrong_mass_exact[-1], shade, (0, -6))
+    axes.set(xscale="log", ylim=(0, 1), xlabel="time (steps x step size)", ylabel="mass of the wrong well")
+    axes.set(title="Two wells: chains wait")
+
+
+def draw_rates(axes: Axes, data: xarray.Dataset) -> None:
+    style = METHODS["LD"]
+    axes.semilogy(data.beta, data.spectral_gap, color=style[0])
+    points(axes, data.chain_beta, (data.rate, data.rate_error), style)
+    note(axes, f"slope -{BARRIER:.4f}, the barrier;\nfitted -{fitted_exponent(data):.4f}", 0.97, 0.9)
+    axes.set(xlabel=r"inverse temperature $\beta$", ylabel="spectral gap (1 / time)")
+    axes.set(title=r"and wait like exp($\beta$ barrier)")
+
+
+# ---- judge
 
 
 def judge(data: xarray.Dataset) -> Verdict:
     """Chains on the quadrature's lines, d / (2 beta) reached, the exponent equal to the barrier."""
-    barrier, slope = data.attrs["barrier"], fitted_exponent(data)
-    off = {
-        "E F - min F of chains, at every beta": (data.gap - data.gap_exact) / data.gap_error,
-        "rates at which chains leave the wrong well": (data.rate - data.rate_exact) / data.rate_error,
-        "mass of the wrong well, at every look": (data.wrong_mass - data.wrong_mass_exact) / data.wrong_mass_error,
-    }
-    far = {about: float(abs(z).max()) for about, z in off.items()}
-    limit = float((data.gap_exact * 2 * data.unimodal_beta / data.attrs["dim"])[-1])
-    rates = data.chain_beta.values, np.log(data.rate.values)
-    measured, covariance = np.polyfit(*rates, 1, w=(data.rate / data.rate_error).values, cov="unscaled")
-    theorem, corollary = "Kinoshita and Suzuki, Theorem 3", "Kinoshita and Suzuki, Corollary 3.2; Kramers' law"
-    checks = (
-        Check(f"2 beta (E F - min F) / d at beta = {UNIMODAL_BETAS[-1]:g}, one well", theorem, limit, 1.0, 0.02),
-        Check("exponent of the spectral gap against the barrier, two wells", corollary, slope, barrier, 0.02 * barrier),
-        *(
-            Check(
-                f"{about}: the farthest from quadrature", "exact laws", z, 0.0, 4.0, "at most", unit="standard errors"
-            )
-            for about, z in far.items()
-        ),
-    )
-    numbers = {"exponent of chains": -float(measured[0]), "exponent of chains error": float(covariance[0, 0] ** 0.5)}
+    beta, slope = data.unimodal_beta.values, fitted_exponent(data)
+    statement, limit = f"2 beta (E F - min F) / d at beta = {beta[-1]:g}, one well", 2 * beta * data.gap_exact / DIM
+    checks = [Check.equals(statement, "Kinoshita and Suzuki, Theorem 3", limit[-1], 1.0, 0.02)]
+    statement, source = "exponent of the spectral gap against the barrier, two wells", "Corollary 3.2; Kramers' law"
+    checks.append(Check.equals(statement, f"Kinoshita and Suzuki, {source}", slope, BARRIER, 0.02 * BARRIER))
+    for name, about in {
+        "gap": "E F - min F of chains, at every beta",
+        "rate": "rates at which chains leave the wrong well",
+        "wrong_mass": "mass of the wrong well, at every record",
+    }.items():
+        z = (data[name] - data[f"{name}_exact"]) / data[f"{name}_error"]
+        checks.append(Check.all_within(f"{about}: the farthest from quadrature", "exact laws", z, 4.0))
+    log_rate, weight = np.log(data.rate.values), (data.rate / data.rate_error).values
+    fit, covariance = np.polyfit(data.chain_beta.values, log_rate, 1, w=weight, cov="unscaled")
     last = data.isel(chain_beta=-1)
-    summary = (
-        f"With one well 2 beta (E F - min F) / d is {limit:.3f} at beta = {data.unimodal_beta.values[-1]:g}. With "
-        f"two the spectral gap falls like exp(-{slope:.4f} beta), barrier {barrier:.4f}; chains leave the wrong "
-        f"well at {float(last.rate):.3g} ± {float(last.rate_error):.2g} per unit of time "
-        f"at beta = {float(last.chain_beta):g}, "
-        f"exact {float(last.rate_exact):.3g}. All points lie within {max(far.values()):.1f} standard errors."
-    )
-    return Verdict(checks, summary, numbers)
+    numbers = {
+        "exponent of the rates of chains, not asymptotic": (-fit[0], covariance[0, 0] ** 0.5),
+        f"rate at which chains leave the wrong well, beta = {float(last.chain_beta):g}": (last.rate, last.rate_error),
+        f"the same, exact, beta = {float(last.chain_beta):g}": last.rate_exact,
+    }
+    return Verdict(checks, numbers)
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

@@ -9,38 +9,45 @@ Formula:
 
 Source: Nitanda, Wu, Suzuki (AISTATS 2022): the entropy sandwich, and convergence in continuous time
 
-Figure: Above: the gap is straight on a log scale and stays between both entropies. Below, left: the constants with a
-closed form promise far less than the flow achieves; right: particles lie on the flow within their errors.
+Figure: Left: the gap is straight on a log scale; the constants with a closed form promise far less. Middle: it stays
+between both entropies. Right: particles lie on the exact law of their steps (dashed) within their errors, near the
+flow.
 
 The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`mean_field_paths`), where
 the sandwich holds to rounding at any spacing. Rates, from what the flow does to what is promised; each is at least the
 next one that its proof rests on:
 
-    late            fall of log(L - L*) at the end; to first order the slowest mode of the flow linearised at q*
-    slowest         the least over time of -d log(L - L*) / dt = T^2 I(q || p_q) / (L - L*)
-    path            the least over time of T I / KL(q || p_q): the largest 2 alpha T that this path would allow
-    Holley-Stroock  4 ridge exp(-oscillation / T), with the data potential's oscillation along the path; at most 2 C B,
-                    where |loss'| <= C and |h| <= B; and 4 C B, as printed
+    late         fall of log(L - L*) at the end; to first order the slowest mode of the flow linearised at q*
+    slowest      the least over time of -d log(L - L*) / dt = T^2 I(q || p_q) / (L - L*)
+    path         the least over time of T I / KL(q || p_q): the largest 2 alpha T that this path would allow
+    oscillation  4 ridge exp(-oscillation / T) of Holley and Stroock, with the data potential's along the path;
+    bounds       with 2 C B in its place, where |loss'| <= C and |h| <= B; and
+    printed      with 4 C B
 
 Beside them `MFLD` itself: outputs and risk of particles, compared with the exact law of infinitely many particles at
 the same step, which differs from the flow by the error of the step. Particles cannot measure entropy, and so L.
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray
+from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tqdm import tqdm
+from scipy.linalg import eigh
 
-from claims import Check, Claim, Size, Verdict, critical_value
-from grid_laws import poincare_on_grid
+from claims import Check, Claim, Size, Verdict, critical_value, dataset, mean_and_error, variables
+from drawing import annotate, note, panels, points
+from grid_laws import GridRisk, poincare_on_grid
+from langevax.algorithm import State
 from langevax.figures.theme import INK, METHODS, OKABE_ITO
 from langevax.meanfield import MFLD
+from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
 from langevax.theory.mean_field import network_lsi, potential_lsi
-from line_network import LineNetwork, chain_laws, linearised_rate, outputs_and_risk, quantities
-from mean_field_paths import GridFlow, fisher_on_grid, fokker_planck_flow
+from line_network import EXACT, LineNetwork, chain_laws
+from mean_field_paths import fisher_on_grid, fokker_planck_flow
 
 NETWORK = LineNetwork(
     slopes=(2.0, 1.5, -1.0, -2.0, 1.0, -1.5),
@@ -58,14 +65,45 @@ HORIZON = 16.0
 GRID, FLOW_STEP = {"full": 801, "small": 401}, {"full": 0.01, "small": 0.02}
 REACH = 4.5  # of the grid, 6 standard deviations of the prior
 CHAIN_GRID, CHAIN_STEP = {"full": 201, "small": 141}, {"full": 0.02, "small": 0.04}
-NUM_PARTICLES, NUM_RUNS = {"full": 2000, "small": 500}, {"full": 200, "small": 50}
+PARTICLES, CLOUDS = {"full": 2000, "small": 500}, {"full": 200, "small": 50}
 TIMES = np.array([0.2, 0.4, 0.8, 1.6, 3.2, 6.4])
 LATE = 12.0, 16.0  # times between which the late rate is measured
 
 
+def outputs_and_risk(problem: MeanFieldRisk, state: State) -> Array:
+    """Return the outputs of particles, and their risk with the ridge."""
+    ridge = jnp.mean(jnp.sum(state.position**2, axis=-1)) * jnp.asarray(problem.precision, state.position.dtype) / 2
+    return jnp.append(problem.outputs(state.position), problem.value(state.position) + ridge)
+
+
+def quantities(risk: GridRisk, densities: np.ndarray) -> np.ndarray:
+    """Return what `outputs_and_risk` records, for laws on a grid."""
+    outputs = densities @ (risk.measure * risk.values).T
+    ridge = risk.ridge * densities @ (risk.measure * risk.squared_norms)
+    return np.column_stack([outputs, risk.loss(outputs, risk.targets).mean(axis=1) + ridge])
+
+
+def linearised_rate(network: LineNetwork, risk: GridRisk) -> float:
+    """Rate of L - L* in the slowest mode of the flow at q*: twice the least eigenvalue of A (T + B) (derived).
+
+    For q = q* (1 + f): d/dt (q* f) = div(q* grad(T f + sum_i loss''_i h_i <h_i, f>_{q*} / n)).
+    """
+    density = risk.gibbs(risk.optimal_dual())
+    curvature = EXACT[network.loss].second_derivative(risk.outputs(density), risk.targets)
+    dense = density > 1e-10 * density.max()  # elsewhere there is no mass to relax
+    q, x, h = density[dense], risk.points[dense], risk.values[:, dense]
+    mass = q * risk.measure[dense]
+    conductance = np.sqrt(q[1:] * q[:-1]) / np.diff(x)
+    laplacian = np.diag(np.append(conductance, 0) + np.insert(conductance, 0, 0))
+    laplacian -= np.diag(conductance, 1) + np.diag(conductance, -1)
+    weighted = h * mass
+    middle = np.diag(len(curvature) * risk.temperature / curvature) + weighted @ h.T
+    inner = np.diag(mass) - weighted.T @ np.linalg.solve(middle, weighted)
+    return float(2 * risk.temperature * eigh(laplacian, inner, eigvals_only=True, subset_by_index=[1, 1])[0])
+
+
 def particle_runs(num_particles: int, num_runs: int, step_size: float, key: jax.Array) -> np.ndarray:
     """Return (run, time, quantity) at TIMES."""
-    every = round(TIMES[0] / step_size)
     result = simulate(
         MFLD(step_size=step_size, temperature=NETWORK.temperature),
         NETWORK.risk(),
@@ -74,329 +112,164 @@ def particle_runs(num_particles: int, num_runs: int, step_size: float, key: jax.
         num_steps=round(TIMES[-1] / step_size),
         num_chains=num_runs,
         record=outputs_and_risk,
-        record_every=every,
+        record_every=round(TIMES[0] / step_size),
     )
     return np.asarray(result.positions, float)[:, np.rint(TIMES / TIMES[0]).astype(int) - 1]
 
 
-def late_rate(flow: GridFlow, best: float) -> float:
-    """Fall of log(L - L*) per time between the two times of LATE."""
-    first, last = (flow.objective[np.argmin(np.abs(flow.times - t))] - best for t in LATE)
-    return float(np.log(first / last) / (LATE[1] - LATE[0]))
-
-
 def measure(size: Size, seed: int) -> xarray.Dataset:
     """The flow at two steps of time, all rates, the exact law of MFLD's steps, and clouds of it."""
-    bar = tqdm(total=4, desc="entropy-sandwich", disable=None)
-    T, ridge = NETWORK.temperature, NETWORK.ridge
+    T, ridge, step = NETWORK.temperature, NETWORK.ridge, FLOW_STEP[size]
     risk = NETWORK.grid_risk(np.linspace(-REACH, REACH, GRID[size]))
     dual = risk.optimal_dual()
-    best, optimum = risk.dual_objective(dual), risk.gibbs(dual)
-    start, step = NETWORK.start_density(risk), FLOW_STEP[size]
+    best, optimum, start = risk.dual_objective(dual), risk.gibbs(dual), NETWORK.start_density(risk)
     coarse, flow = (fokker_planck_flow(risk, start, s, round(HORIZON / s)) for s in (2 * step, step))
-    bar.update()
     gap = flow.objective - best
     proximal = [risk.gibbs(g) for g in flow.dual]
+    pairs = list(zip(flow.density, proximal, strict=True))
     lower = T * np.array([risk.kl(q, optimum) for q in flow.density])
-    upper = T * np.array([risk.kl(q, p) for q, p in zip(flow.density, proximal, strict=True)])
-    fall = T**2 * np.array([fisher_on_grid(q, p, risk.points) for q, p in zip(flow.density, proximal, strict=True)])
+    upper = T * np.array([risk.kl(q, p) for q, p in pairs])
+    fall = T**2 * np.array([fisher_on_grid(q, p, risk.points) for q, p in pairs])
     oscillation = max(float(np.ptp(g @ risk.values)) for g in flow.dual) / len(dual)
-    late = late_rate(coarse, best), late_rate(flow, best)
+    falls = [path.objective[[np.argmin(np.abs(path.times - t)) for t in LATE]] - best for path in (coarse, flow)]
+    late = [np.log(first / last) / (LATE[1] - LATE[0]) for first, last in falls]
     rates = {
         "late": 2 * late[1] - late[0],  # without the part of first order in the step
         "linearised": linearised_rate(NETWORK, risk),
-        "slowest": float((fall / gap).min()),
-        "poincare": 2 * T * poincare_on_grid(risk.potential(dual), risk.points, T),
-        "path": float((fall / upper).min()),
+        "slowest": (fall / gap).min(),
+        "2 T Poincaré of q*": 2 * T * poincare_on_grid(risk.potential(dual), risk.points, T),
+        "path": (fall / upper).min(),
         "oscillation": 2 * T * potential_lsi(ridge, T, oscillation),
         "bounds": 2 * T * potential_lsi(ridge, T, 2 * SLOPE_BOUND * NETWORK.scale),
         "printed": 2 * T * network_lsi(ridge, T, SLOPE_BOUND, NETWORK.scale),
     }
-    bar.update()
     coarser, chain_step = NETWORK.grid_risk(np.linspace(-REACH, REACH, CHAIN_GRID[size])), CHAIN_STEP[size]
     laws = chain_laws(NETWORK, coarser.points, chain_step, round(HORIZON / chain_step), fluctuations=False)
     chain_gap = np.array([coarser.primal_objective(np.maximum(q, 0)) for q in laws.density])
     chain_gap -= coarser.dual_objective(coarser.optimal_dual())
-    bar.update()
-    runs = particle_runs(NUM_PARTICLES[size], NUM_RUNS[size], chain_step, jax.random.key(seed))
-    bar.update()
-    bar.close()
+    measured, error = mean_and_error(particle_runs(PARTICLES[size], CLOUDS[size], chain_step, jax.random.key(seed)))
+
     shown = np.unique(np.rint(np.linspace(0, len(flow.times) - 1, 401)).astype(int))
-    shown_flow = quantities(risk, flow.density)
-    at = np.rint(TIMES / step).astype(int)
-    extrapolated = 2 * shown_flow[at] - quantities(risk, coarse.density)[np.rint(TIMES / (2 * step)).astype(int)]
-    loss, one = {"units": "1 (of the loss)"}, {"units": "1 (of the output, or of the loss)"}
-    at_time, rate = ("look", "quantity"), {"units": "1 / time"}
-    variables = {
-        "gap": ("time", gap[shown], loss),
-        "lower": ("time", lower[shown], loss),
-        "upper": ("time", upper[shown], loss),
-        "duality_gap": ("time", (flow.objective - flow.dual_objective)[shown], loss),
-        "flow": (("time", "quantity"), shown_flow[shown], one),
-        "chain_gap": ("chain_time", chain_gap, loss),
-        "rate": ("kind", list(rates.values()), rate),
-        "late_error": ((), abs(late[1] - late[0]), rate | {"long_name": "of the late rate, by half the step of time"}),
-        "measured": (at_time, runs.mean(axis=0), one),
-        "measured_error": (at_time, runs.std(axis=0, ddof=1) / np.sqrt(len(runs)), one),
-        "chain": (at_time, quantities(coarser, laws.density)[np.rint(TIMES / chain_step).astype(int)], one),
-        "flow_at_looks": (at_time, extrapolated, one),
-    }
-    units = {"units": "time"}
-    coordinates = {
-        "time": ("time", flow.times[shown], units),
-        "chain_time": ("chain_time", chain_step * np.arange(len(chain_gap)), units),
-        "look": ("look", TIMES, units),
-        "quantity": [*(f"z{i + 1}" for i in range(len(dual))), "risk"],
-        "kind": list(rates),
-    }
-    attributes = {"num_particles": NUM_PARTICLES[size], "num_clouds": NUM_RUNS[size], "seed": seed}
-    return xarray.Dataset(variables, coordinates, attributes | {"step_size": chain_step, "flow_step": step})
+    at, at_coarse, at_chain = (np.rint(TIMES / h).astype(int) for h in (step, 2 * step, chain_step))
+    extrapolated = 2 * quantities(risk, flow.density)[at] - quantities(risk, coarse.density)[at_coarse]
+    chain, output = quantities(coarser, laws.density)[at_chain], "1 (of the output, or of the loss)"
+    entropies = {"lower": lower, "upper": upper, "duality_gap": flow.objective - flow.dual_objective}
+    return dataset(
+        {"quantity": [*(f"z{i + 1}" for i in range(len(dual))), "risk"], "kind": list(rates)},
+        variables("time", "1 (of the loss)", gap=gap[shown], **{name: path[shown] for name, path in entropies.items()}),
+        variables("chain_time", "1 (of the loss)", chain_gap=chain_gap),
+        variables("kind", "1 / time", rate=list(rates.values())),
+        variables("", "1 / time (of the late rate, by half the step of time)", late_error=abs(late[1] - late[0])),
+        variables("record quantity", output, measured=measured, measured_error=error, chain=chain, flow=extrapolated),
+        variables("time", "time", time=flow.times[shown]),
+        variables("chain_time", "time", chain_time=chain_step * np.arange(len(chain_gap))),
+        variables("record", "time", record=TIMES),
+        num_particles=PARTICLES[size],
+        num_clouds=CLOUDS[size],
+        step_size=chain_step,
+        seed=seed,
+    )
 
 
 # ---- draw
 
-RATES = {  # a label, and a marker: of what is measured, exact, or promised
-    "late": ("late", "o"),
-    "linearised": ("linearised at $q^*$", "|"),
-    "slowest": ("slowest of all times", "o"),
-    "poincare": ("$2T$ x Poincaré of $q^*$", "|"),
-    "path": ("$2\\alpha T$ of this path", "<"),
-    "oscillation": ("$2\\alpha T$, its oscillation", "<"),
-    "bounds": ("$2\\alpha T$, oscillation $2CB$", "<"),
-    "printed": ("$2\\alpha T$ as printed, $4CB$", "<"),
-}
-
 
 def draw(data: xarray.Dataset) -> Figure:
-    """The fall, the sandwich relative to it, all rates, and clouds on the flow."""
-    figure = Figure(figsize=(11.0, 8.6))
-    grid = figure.add_gridspec(3, 2, height_ratios=(3, 1.9, 1.5))
-    draw_fall(figure.add_subplot(grid[0, 0]), data)
-    draw_sandwich(figure.add_subplot(grid[0, 1]), data)
-    draw_rates(figure.add_subplot(grid[1:, 0]), data)
-    draw_particles(figure.add_subplot(grid[1, 1]), figure.add_subplot(grid[2, 1]), data)
-    return figure
+    """The fall, the sandwich relative to it, and clouds beside the flow."""
+    return panels(data, (15.0, 4.6), 1, draw_fall, draw_sandwich, draw_particles)
 
 
 def draw_fall(axes: Axes, data: xarray.Dataset) -> None:
-    time, gap = data.time.values, data.gap.values
-    names = {"path": "this path", "oscillation": "its oscillation", "printed": "as printed"}
-    for name, label in names.items():
+    time, gap, promised, colour = data.time.values, data.gap.values, OKABE_ITO[1], METHODS["MFLD"][0]
+    for name, label, up in (
+        ("path", "this path", 3),
+        ("oscillation", "its oscillation", -8),
+        ("printed", "printed", 3),
+    ):
         bound = gap[0] * np.exp(-float(data.rate.sel(kind=name)) * time)
-        axes.semilogy(time, bound, color=OKABE_ITO[1], linestyle="--", linewidth=1.2, label=f"promised, {label}")
-        axes.annotate(
-            label,
-            (time[-1], bound[-1]),
-            xytext=(5, -8 if name == "oscillation" else 3),
-            va="center",
-            textcoords="offset points",
-            color=OKABE_ITO[1],
-            annotation_clip=False,
-        )
+        axes.semilogy(time, bound, color=promised, linestyle="--", linewidth=1.2)
+        annotate(axes, label, time[-1], bound[-1], promised, (5, up))
         if name == "path":
-            axes.fill_between(time, bound, 3 * gap[0], color=OKABE_ITO[1], alpha=0.1, linewidth=0)
-    axes.semilogy(time, gap, color=INK, label="flow")
-    axes.annotate(
-        "flow", (time[-1], gap[-1]), xytext=(5, 0), textcoords="offset points", va="center", annotation_clip=False
-    )
-    colour = METHODS["MFLD"][0]
-    axes.semilogy(data.chain_time, data.chain_gap, color=colour, linestyle=":", linewidth=2.2, label="law of MFLD")
-    axes.text(
-        0.04,
-        0.06,
-        f"dotted: the law of MFLD at step {data.attrs['step_size']:g}",
-        color=colour,
-        transform=axes.transAxes,
-    )
-    axes.set(
-        xlabel="time",
-        ylabel="$L - L^*$ (units of the loss)",
-        title="The objective falls; dashed: bounds",
-        xlim=(0, time[-1]),
-        ylim=(0.1 * gap[-1], 3 * gap[0]),
-    )
+            axes.fill_between(time, bound, 3 * gap[0], color=promised, alpha=0.1, linewidth=0)
+    axes.semilogy(time, gap, color=INK)
+    annotate(axes, "flow", time[-1], gap[-1])
+    axes.semilogy(data.chain_time, data.chain_gap, color=colour, linestyle=":", linewidth=2.2)
+    note(axes, f"dotted: the law of MFLD at step {data.attrs['step_size']:g}", 0.04, 0.06, colour)
+    axes.set(xlim=(0, time[-1]), ylim=(0.1 * gap[-1], 3 * gap[0]), xlabel="time")
+    axes.set(ylabel="$L - L^*$ (units of the loss)", title="The objective falls; dashed: bounds")
 
 
 def draw_sandwich(axes: Axes, data: xarray.Dataset) -> None:
-    time, gap = data.time.values, data.gap.values
-    lower, upper = data.lower.values / gap, data.upper.values / gap
-    edge = (0.8 * lower.min(), 1.15 * upper.max())
-    for line, limit, label, side in (
-        (upper, edge[1], "$T\\,$KL$(q\\,||\\,p_q)$", 10),
-        (lower, edge[0], "$T\\,$KL$(q\\,||\\,q^*)$", -10),
-    ):
-        axes.plot(time, line, color=OKABE_ITO[0], linestyle="--")
-        axes.fill_between(time, line, limit, color=OKABE_ITO[0], alpha=0.1, linewidth=0)
-        axes.annotate(
-            label,
-            (time[-1] / 2, line[len(line) // 2]),
-            xytext=(0, side),
-            textcoords="offset points",
-            color=OKABE_ITO[0],
-            ha="center",
-            va="center",
-        )
+    time, colour = data.time.values, OKABE_ITO[0]
+    lower, upper = (data[name].values / data.gap.values for name in ("lower", "upper"))
+    edges = 0.8 * lower.min(), 1.15 * upper.max()
+    lines = (lower, edges[0], "$T\\,$KL$(q\\,||\\,q^*)$", -4), (upper, edges[1], "$T\\,$KL$(q\\,||\\,p_q)$", 4)
+    for line, edge, label, up in lines:
+        axes.plot(time, line, color=colour, linestyle="--")
+        axes.fill_between(time, line, edge, color=colour, alpha=0.1, linewidth=0)
+        annotate(axes, label, time[-1] / 2, line[len(line) // 2], colour, (0, up))
     axes.axhline(1, color=INK)
-    axes.annotate("$L - L^*$", (time[-1] / 2, 1), xytext=(0, 8), textcoords="offset points", ha="center", va="center")
-    axes.set(
-        xlabel="time",
-        ylabel="relative to $L - L^*$",
-        title="It lies between two entropies",
-        xlim=(0, time[-1]),
-        ylim=edge,
-    )
+    annotate(axes, "$L - L^*$", time[-1] / 2, 1, INK, (0, 4))
+    axes.set(xlim=(0, time[-1]), ylim=edges, xlabel="time", ylabel="relative to $L - L^*$")
+    axes.set(title="It lies between two entropies")
 
 
-def draw_rates(axes: Axes, data: xarray.Dataset) -> None:
-    colours = {"o": INK, "|": INK, "<": OKABE_ITO[1]}
-    for row, (name, (_, marker)) in enumerate(RATES.items()):
-        value = float(data.rate.sel(kind=name))
-        axes.plot(value, row, marker, color=colours[marker], markersize=9 if marker == "|" else 6, markeredgewidth=1.8)
-        axes.annotate(f"{value:.3g}", (value, row), xytext=(10, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(RATES)), [label for label, _ in RATES.values()])
-    axes.set(
-        xscale="log",
-        ylim=(len(RATES) - 0.5, -0.5),
-        xlabel="rate of $L - L^*$ (1 / time)",
-        xlim=(0.2 * float(data.rate.min()), 60),
-        title="Rates: ● measured,  | exact,  ◀ promised",
-    )
-
-
-def draw_particles(above: Axes, below: Axes, data: xarray.Dataset) -> None:
-    chosen = ("z2", "z4", "z1", "z3", "risk")
-    for name, colour, mark in zip(chosen, OKABE_ITO, "s^oDv", strict=False):
-        row = data.sel(quantity=name)
-        time, look = data.time.values[1:], data.look.values
-        above.plot(time, row.flow.values[1:], color=colour, label=f"{name} of the flow")
-        dots = {"fmt": mark, "color": colour, "capsize": 2, "label": f"{name} of clouds"}
-        above.errorbar(look, row.measured, row.measured_error, **dots)
-        label = "risk" if name == "risk" else f"${name[0]}_{name[1]}$"
-        above.annotate(
-            label,
-            (time[-1], row.flow.values[-1]),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            annotation_clip=False,
-        )
-        shift = 1.04 ** (chosen.index(name) - 2)
-        below.errorbar(look * shift, 1e3 * (row.measured - row.flow_at_looks), 1e3 * row.measured_error, **dots)
-    below.axhline(0, color=INK)
-    above.set(ylabel="outputs, risk", title="{num_clouds} runs of {num_particles} MFLD particles".format(**data.attrs))
-    below.set(ylabel="off flow, $10^{-3}$", title="Particles less the flow")
-    for axes in (above, below):
-        axes.set(xscale="log", xlim=(data.look.values[0] / 1.5, data.time.values[-1]), xlabel="time")
-        axes.set_xticks([0.2, 0.5, 1, 2, 5, 10], ["0.2", "0.5", "1", "2", "5", "10"])
-        axes.minorticks_off()
+def draw_particles(axes: Axes, data: xarray.Dataset) -> None:
+    names = ("z2", "z4", "z1", "z3", "risk")
+    for i, (name, colour, marker) in enumerate(zip(names, OKABE_ITO, "s^oDv", strict=False)):
+        row, label = data.sel(quantity=name), "risk" if name == "risk" else f"${name[0]}_{name[1]}$"
+        axes.plot(row.record, 1e3 * (row.chain - row.flow), "--", color=colour)
+        measured = 1e3 * (row.measured - row.flow), 1e3 * row.measured_error
+        points(axes, row.record * 1.04 ** (i - 2), measured, (colour, marker), label)  # apart, so that none is hidden
+    axes.axhline(0, color=INK)
+    axes.legend(loc="upper left", ncols=len(names), columnspacing=0.8, handletextpad=0.2)
+    axes.set(ylim=(None, 1.4 * axes.get_ylim()[1]), xlabel="time", ylabel="output or risk less the flow's, $10^{-3}$")
+    axes.set(xscale="log", title="{num_clouds} runs of {num_particles} MFLD particles".format(**data.attrs))
+    axes.set_xticks(TIMES, [f"{time:g}" for time in TIMES])
+    axes.minorticks_off()
 
 
 # ---- judge
 
 ROUNDING = 1e-12  # of objectives, which are of order 1
 PROMISES = ("path", "oscillation", "bounds", "printed")  # constants, the sharpest first
-PAPER, LOSS, RATE = "Nitanda et al.", "units of the loss", "1 / time"
+SANDWICH, RATE = "Nitanda et al., the sandwich", "1 / time"
 
 
 def judge(data: xarray.Dataset) -> Verdict:
     """Entropies on their sides, the fall below its bounds, rates in order, the late one exact, clouds on the law."""
-    gap, lower, upper, time = (data[name].values for name in ("gap", "lower", "upper", "time"))
-    rate = {str(kind): float(data.rate.sel(kind=kind)) for kind in data.kind.values}
+    gap, lower, upper = (data[name].values for name in ("gap", "lower", "upper"))
+    rate = dict(zip(data.kind.values.tolist(), data.rate.values.tolist(), strict=True))
     error = float(data.late_error)
-    promised = np.array([np.exp(-rate[name] * time) * gap[0] for name in PROMISES])
+    promised = np.array([np.exp(-rate[name] * data.time.values) * gap[0] for name in PROMISES])
     order = np.array([rate["late"] + error, rate["slowest"], *(rate[name] for name in PROMISES)])
-    ratios = [*(order[:-1] / order[1:]), rate["poincare"] / rate["oscillation"], order[0] / rate["poincare"]]
+    poincare = rate["2 T Poincaré of q*"]
+    ratios = [*(order[:-1] / order[1:]), poincare / rate["oscillation"], order[0] / poincare]
     z = ((data.measured - data.chain) / data.measured_error).values
-    off = float(np.abs(data.chain - data.flow_at_looks).max())
-    checks = (
-        Check(
-            "T KL(q || q*) over L - L*, the most of all times",
-            f"{PAPER}, the sandwich",
-            float((lower / gap).max()),
-            1.0,
-            0.0,
-            "at most",
-        ),
-        Check(
-            "T KL(q || p_q) over L - L*, the least of all times",
-            f"{PAPER}, the sandwich",
-            float((upper / gap).min()),
-            1.0,
-            0.0,
-            "at least",
-        ),
-        Check(
-            "duality gap less T KL(q || p_q), the farthest from nothing",
-            "an identity of both",
-            float(np.abs(data.duality_gap.values - upper).max()),
-            0.0,
-            ROUNDING,
-            "at most",
-            unit=LOSS,
-        ),
-        Check(
-            "rate of L - L* at late times",
-            "slowest mode of the flow linearised at q*",
-            rate["late"],
-            rate["linearised"],
-            error,
-            error=error,
-            unit=RATE,
-        ),
-        Check(
-            "slowest rate of L - L* on the way, against the path's 2 alpha T",
-            f"{PAPER}, convergence",
-            rate["slowest"],
-            rate["path"],
-            0.0,
-            "at least",
-            unit=RATE,
-        ),
-        Check(
-            "L - L* over what each constant promises, the most after the start",
-            f"{PAPER}; Holley and Stroock",
-            float((gap / promised)[:, 1:].max()),
-            1.0,
-            0.0,
-            "at most",
-        ),
-        Check(
-            "each rate over the next that its proof rests on, the least",
-            "log-Sobolev inequalities",
-            float(np.min(ratios)),
-            1.0,
-            0.0,
-            "at least",
-        ),
-        Check(
-            f"{z.size} outputs and risks of clouds: the farthest from their law",
-            "exact law of the same steps",
-            float(np.abs(z).max()),
-            0.0,
-            critical_value(z.size, data.attrs["num_clouds"]),
-            "at most",
-            unit="standard errors",
-        ),
-    )
-    numbers = {f"rate, {name}": rate[name] for name in ("poincare", "oscillation", "bounds", "printed")}
-    numbers |= {
-        "largest (L - L*) / lower": float((gap / lower).max()),
-        "largest upper / (L - L*)": float((upper / gap).max()),
-    }
-    numbers |= {"comparisons": float(z.size), "mean z^2": float(np.mean(z**2))}
-    numbers |= {"the step moves outputs and risk by": off, "largest error bar": float(data.measured_error.max())}
-    worse = {name: rate["late"] / rate[name] for name in PROMISES}
-    summary = (
-        f"L - L* lies between T KL(q || q*), at least {(lower / gap).min():.2f} of it, and T KL(q || p_q), at most "
-        f"{(upper / gap).max():.2f} of it, at all {len(time)} times; it falls at last at rate {rate['late']:.4f} ± "
-        f"{error:.4f}, linearised {rate['linearised']:.4f}. The best constant of this path would promise "
-        f"{rate['path']:.2f}; Holley and Stroock's with its oscillation promises {worse['oscillation']:.0f} times less "
-        f"than there is, with the oscillation's bound {worse['bounds']:.1g}, as printed {worse['printed']:.1g}. "
-        f"Clouds of MFLD: {z.size} outputs and risks within {np.abs(z).max():.1f} standard errors of the exact law at "
-        f"the same step, which lies within {off:.1g} of the flow's."
-    )
-    return Verdict(checks, summary, numbers)
+
+    checks = [Check.at_most("T KL(q || q*) over L - L*, the most of all times", SANDWICH, (lower / gap).max(), 1)]
+    statement = "T KL(q || p_q) over L - L*, the least of all times"
+    checks.append(Check.at_least(statement, SANDWICH, (upper / gap).min(), 1))
+    statement, unit = "duality gap less T KL(q || p_q), the farthest from nothing", "units of the loss"
+    off = np.abs(data.duality_gap.values - upper).max()
+    checks.append(Check.at_most(statement, "an identity of both", off, 0, ROUNDING, unit))
+    source, late = "slowest mode of the flow linearised at q*", (rate["late"], error)
+    checks.append(Check.equals("rate of L - L* at late times", source, late, rate["linearised"], error, RATE))
+    statement, source = "slowest rate of L - L* on the way, against the path's 2 alpha T", "Nitanda et al., convergence"
+    checks.append(Check.at_least(statement, source, rate["slowest"], rate["path"], unit=RATE))
+    statement = "L - L* over what each constant promises, the most after the start"
+    checks.append(Check.at_most(statement, "Nitanda et al.; Holley and Stroock", (gap / promised)[:, 1:].max(), 1))
+    statement = "each rate over the next that its proof rests on, the least"
+    checks.append(Check.at_least(statement, "log-Sobolev inequalities", np.min(ratios), 1))
+    statement = f"{z.size} outputs and risks of clouds: the farthest from their law"
+    limit = critical_value(z.size, data.attrs["num_clouds"])
+    checks.append(Check.all_within(statement, "exact law of the same steps", z, limit))
+
+    numbers = {"T KL(q || q*) over L - L*, the least": (lower / gap).min()}
+    numbers |= {"T KL(q || p_q) over L - L*, the most": (upper / gap).max()}
+    numbers |= {f"rate of L - L*, {kind}": rate[kind] for kind in ("2 T Poincaré of q*", *PROMISES[1:])}
+    numbers |= {"outputs and risks, the step moves them by": np.abs(data.chain - data.flow).max()}
+    return Verdict(checks, numbers | {"outputs and risks, mean z^2": np.mean(z**2)})
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

@@ -1,6 +1,7 @@
-"""Functions on [0, 1] learnt from data, with any number of modes, for the claim `dimension_free`.
+"""Targets with any number of modes, and chains on them, for the claim `dimension_free`.
 
-The basis is that of cosines, the prior N(0, diag(mu)) with mu_k = (k + 1)^-2. Two targets:
+Two are Gaussian with independent modes, `modes` and `power_modes`. Two are functions on [0, 1] learnt from data, in the
+basis of cosines with the prior N(0, diag(mu)), mu_k = (k + 1)^-2:
 
 classification  1 - y tanh(f(z)) over 30 points of which 9 labels are wrong, f = T_K^{g/2} x with g = 1.5 (Muzellec et
                 al., COLT 2022, section 4). It bends both ways, and lambda / mu_0 = 0.01 is far below its smoothness M.
@@ -20,19 +21,34 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from claims import jackknife
-from independent_modes import GROUPS, PRECISION
+import function_space_laws as theory
+from claims import jackknife, mean_and_error
+from drawing import Style
 from langevax import trees
 from langevax.algorithm import Algorithm, Info
 from langevax.figures import theme
-from langevax.integrators import SemiImplicit
+from langevax.integrators import Explicit, Exponential, Integrator, SemiImplicit
 from langevax.problems.coordinates import affine
 from langevax.problems.finite_sum import FiniteSum
-from langevax.problems.problem import Problem
+from langevax.problems.problem import Function, Problem
 from langevax.run import simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin
 from langevax.spaces import Cosine, GaussianPrior, spectra
 
+
+class Scheme(NamedTuple):
+    """Its name in the theory, its integrator, and how it is drawn."""
+
+    name: str
+    integrator: Integrator
+    style: Style
+
+
+SCHEMES = {
+    "explicit Euler": Scheme("explicit", Explicit(), theme.METHODS["LD"]),
+    "semi-implicit": Scheme("semi_implicit", SemiImplicit(), (theme.OKABE_ITO[0], "o")),
+    "exponential": Scheme("exponential", Exponential(), (theme.OKABE_ITO[2], "D")),
+}
 PROPOSALS = {  # colour and marker; MALA and the random walk move in the prior's own scale, x = sqrt(mu) z
     "pCN": (theme.OKABE_ITO[5], "o"),
     "pCNL": (theme.OKABE_ITO[0], "s"),
@@ -45,14 +61,125 @@ LAGS = np.array([1, 2, 5, 10, 20, 40])
 NUM_DATA, NOISE_VARIANCE, PROPOSAL = 20, 5.0, 0.5
 EXACT_DRAWS = 40_000
 
+PRECISION = TEMPERATURE = 0.01  # lambda: mode k of the prior has precision lambda / mu_k
+LOW = 50  # modes whose law is asked for
+DISTANCE = 0.06  # W2 of those to their target: a twentieth of where chains start
+STEP_SIZES = np.geomspace(0.02, 1.0, 30)  # tried for the fewest steps, in units of the limit or of 2, whichever is less
+GROUPS = 40  # of the jackknife
+
+
+# ---- independent modes
+
+
+class Modes(NamedTuple):
+    """One entry a mode."""
+
+    precision: np.ndarray
+    curvature: np.ndarray
+    center: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of the target."""
+        return self.curvature * self.center / (self.precision + self.curvature)
+
+    def first(self, count: int) -> "Modes":
+        """The low modes."""
+        return Modes(*(array[:count] for array in self))
+
+
+def modes(num_modes: int) -> Modes:
+    """Of the target `informed`."""
+    k = np.arange(1.0, num_modes + 1)
+    return Modes(PRECISION * k**2, k**-2, 1 / k)
+
+
+def power_modes(num_modes: int, decay: float, curvature: float) -> Modes:
+    """Of the target `powers`, mu_k = k^-decay."""
+    k = np.arange(1.0, num_modes + 1)
+    return Modes(k**decay, np.full(num_modes, curvature), np.zeros(num_modes))
+
+
+def quadratic(curvature: Array, center: Array, x: Float[Array, " modes"]) -> Float[Array, ""]:
+    """sum_k q_k (x_k - c_k)^2 / 2."""
+    return jnp.sum(curvature * (x - center) ** 2) / 2
+
+
+def normal_start(mean: Array, deviation: Array, key: Key[Array, ""]) -> Float[Array, " modes"]:
+    """A draw about a mean."""
+    return mean + deviation * jax.random.normal(key, mean.shape, mean.dtype)
+
+
+def ends(
+    scheme: str,
+    target: Modes,
+    step_size: float,
+    num_steps: int,
+    num_chains: int,
+    key: Key[Array, ""],
+    deviation: np.ndarray | None = None,
+    temperature: float = TEMPERATURE,
+) -> Float[np.ndarray, "chains modes"]:
+    """Where chains end, from 0, or from draws about the target's mean with that deviation."""
+    precision, curvature, center = (jnp.asarray(array, jnp.float32) for array in target)
+    start = jnp.zeros(len(precision), jnp.float32)
+    if deviation is not None:
+        start = eqx.Partial(normal_start, *(jnp.asarray(array, jnp.float32) for array in (target.mean, deviation)))
+    chain = Langevin(step_size, temperature, integrator=SCHEMES[scheme].integrator)
+    problem = Function(eqx.Partial(quadratic, curvature, center), precision=precision)
+    result = simulate(chain, problem, start, key=key, num_steps=num_steps, num_chains=num_chains)
+    return np.asarray(result.position, float)
+
+
+def stability_limit(scheme: str, num_modes: int) -> float:
+    """The longest step with which all modes of `informed` settle."""
+    target = modes(num_modes)
+    return theory.stability_limit(SCHEMES[scheme].name, target.precision, target.curvature)
+
+
+def fewest_steps(scheme: str, num_modes: int) -> tuple[int, float]:
+    """(steps, step size) with which the law of the low modes comes within DISTANCE of the target, by the exact laws."""
+    low, longest = modes(num_modes).first(LOW), min(stability_limit(scheme, num_modes), 2.0)
+
+    def steps(step_size: float) -> float:
+        law = step_size, low.precision, low.curvature, TEMPERATURE
+        return theory.steps_to_wasserstein(SCHEMES[scheme].name, *law, DISTANCE, start_mean=-low.mean)
+
+    count, step_size = min((steps(longest * float(h)), longest * float(h)) for h in STEP_SIZES)
+    return int(count), step_size
+
+
+def distance_of_chains(
+    scheme: str, num_modes: int, step_size: float, steps: int, num_chains: int, key: Key[Array, ""]
+) -> dict[str, float]:
+    """W2 of chains at that step, its error, the exact one; and the steps that chains need, with their error.
+
+    Squared, and by jackknife: of finitely many draws it is too large. The exact line's own slope makes steps of it.
+    """
+    low = modes(num_modes).first(LOW)
+    variance = TEMPERATURE / (low.precision + low.curvature)
+
+    def squared_distance(x: np.ndarray) -> float | np.ndarray:
+        return theory.wasserstein(x.mean(axis=0), x.var(axis=0), low.mean, variance) ** 2
+
+    x = ends(scheme, modes(num_modes), step_size, steps, num_chains, key)[:, :LOW]
+    value, error = jackknife(x, squared_distance, GROUPS)
+    w2, before = float(np.sqrt(max(value, 0.0))), max(1, round(0.1 * steps))
+    law = step_size, low.precision, low.curvature, TEMPERATURE, np.array([steps - before, steps, steps + before])
+    moments = theory.mode_moments(SCHEMES[scheme].name, *law, start_mean=-low.mean)
+    earlier, exact, later = np.asarray(theory.wasserstein(*moments, 0.0, variance)).tolist()
+    per_unit, w2_error = 2 * before / (earlier - later), error / (2 * exact)
+    chain_steps = {"chain_steps": steps + (w2 - exact) * per_unit, "chain_steps_error": w2_error * per_unit}
+    return {"w2": w2, "w2_error": w2_error, "w2_exact": exact} | chain_steps
+
+
+# ---- functions learnt from data
+
 
 def prior_of(num_modes: int) -> GaussianPrior:
     """N(0, diag((k + 1)^-2)) on cosines."""
     basis = Cosine(num_modes, num_points=num_modes, domain=(0.0, 1.0))
     return GaussianPrior(basis, spectra.power(num_modes, decay=2.0))
-
-
-# ---- classification
 
 
 def misfit(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[Array, ""]]) -> Float[Array, ""]:
@@ -78,11 +205,11 @@ def autocorrelation(rows: np.ndarray, lag: int) -> float:
 
 
 class Mixing(NamedTuple):
-    """Pairs of a number and its standard error, a row for each of LAGS; and where chains end."""
+    """Numbers and their standard errors, and where chains end."""
 
-    correlation: np.ndarray
-    loss: np.ndarray
-    position: np.ndarray
+    correlation: Float[np.ndarray, "lags 2"]
+    loss: tuple[float, float]
+    position: Float[np.ndarray, "chains modes"]
 
 
 def mixing(num_modes: int, num_steps: int, key: Key[Array, ""]) -> Mixing:
@@ -98,10 +225,8 @@ def mixing(num_modes: int, num_steps: int, key: Key[Array, ""]) -> Mixing:
         record_every=1,
     )
     losses = np.asarray(result.positions, float)[:, BURN_IN:]
-    pairs = [jackknife(losses, partial(autocorrelation, lag=int(lag)), GROUPS) for lag in LAGS]
-    means = losses.mean(axis=1)
-    loss = np.array([means.mean(), means.std(ddof=1) / np.sqrt(MIXING_CHAINS)])
-    return Mixing(np.array(pairs), loss, np.asarray(result.position))
+    pairs = [jackknife(losses, partial(autocorrelation, lag=int(lag))) for lag in LAGS]
+    return Mixing(np.array(pairs), mean_and_error(losses.mean(axis=1)), np.asarray(result.position))
 
 
 def bending(positions: np.ndarray) -> tuple[float, float]:
@@ -119,9 +244,6 @@ def smoothness() -> float:
     """M of the classification: max |loss''| = 4 / 3^{3/2} times the largest eigenvalue of features' features / n."""
     features = np.asarray(classification(64).data[0], float)
     return float(4 / 3**1.5 * np.linalg.norm(features, 2) ** 2 / len(features))
-
-
-# ---- regression
 
 
 def squared(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[Array, ""]]) -> Float[Array, ""]:
@@ -214,8 +336,7 @@ def acceptance(proposal: str, num_modes: int, num_chains: int, key: Key[Array, "
         record_every=1,
     )
     assert result.trace is not None
-    accepted = np.asarray(result.trace.info["acceptance"], float)[:, 0]
-    return float(accepted.mean()), float(accepted.std(ddof=1) / np.sqrt(num_chains))
+    return mean_and_error(np.asarray(result.trace.info["acceptance"], float)[:, 0])
 
 
 def unseen_lengths(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,12 +11,12 @@ Source: Nishikawa, Suzuki, Nitanda, Wu (NeurIPS 2022), PDA and P-SDCA in infinit
 White (Statistical Science 2013), pCNL.
 
 Figure: Above: dual values on one level within their errors at every number of modes, all gaps far below what an
-untrained network leaves, and what cut-off curves change far below the errors. Below: pCNL is accepted alike at all of
-them while both kinds of MALA stop moving; Euler's longest step falls with slope -2 where that of the schemes for
-functions stays; a move's seconds grow in proportion to modes.
+untrained network leaves. Below: pCNL is accepted alike at all of them while both kinds of MALA stop moving; Euler's
+longest step falls with slope -2 where that of the schemes for functions stays.
 
-Weights and 60 curves are cut off after K modes of an orthonormal basis (`curve_networks.py`): what a grid that resolves
-K modes would see. Measured are
+A curve is x = sum_k x_k f_k in an orthonormal basis, a weight theta = sum_k theta_k f_k, so that <theta, x> is the sum
+of the products: K modes of both are what a grid that resolves K modes would see. All K see the same 60 curves. Neurons
+are tanh(<theta, x> + b) with theta ~ N(0, diag(k^-2)). Measured are
 
 dual value   D of P-SDCA with pCNL refreshes at every K; of MFLD (exponential, semi-implicit) and of PDA in its KL form
              (the same two, and pCNL) at a few K. Certified by walks from the prior with pCNL moves, each K by its own
@@ -27,46 +27,51 @@ steps        whether explicit Euler settles below 2 / precision of the stiffest 
 cost         passes over the rows, and seconds of a pCNL move: those of the machine, which are not judged
 """
 
+import time
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray
+from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 from scipy.stats import f as f_distribution
-from tqdm import tqdm
 
-from claims import Check, Claim, Size, Verdict, critical_value, variables
-from curve_networks import (
-    ASCENT,
-    PROPOSALS,
-    STEP_SIZE,
-    TEMPERATURE,
-    acceptances,
-    curves,
-    euler_limit,
-    learners,
-    risk_of,
-    seconds_per_move,
-    settles,
-    trained,
-    truncations,
-)
+from claims import Check, Claim, Size, Verdict, critical_value, dataset, exponent, mean_and_error, sweep, variables
+from drawing import annotate, note, panels, points, shared_legend, ticks
+from langevax.algorithm import Algorithm, State
 from langevax.figures import theme
-from langevax.meanfield import certify
+from langevax.integrators import Explicit, SemiImplicit
+from langevax.meanfield import MFLD, PDA, PSDCA, certify
+from langevax.meanfield.moves import pcnl_moves, prior_shares
+from langevax.meanfield.smc import sample_gibbs
+from langevax.problems import losses, neurons
+from langevax.problems.coordinates import affine
+from langevax.problems.mean_field import MeanFieldRisk
+from langevax.problems.problem import Problem
+from langevax.run import DivergenceError, simulate
+from langevax.samplers import MALA, PCNL, MALAState, PCNLState
 
+NUM_CURVES, MOST_MODES, TEMPERATURE = 60, 1024, 0.03
+DECAY = 2.0  # variances of weights c_k = k^-2; curves x_k of size k^-2, whose second derivative is square integrable
+STEP_SIZE = 0.5  # of the schemes for functions
+PASSES, MOVES = 20, 8  # of P-SDCA, each of NUM_CURVES steps, and of its refreshes
+PROPOSAL = 0.5  # step of pCNL and of MALA with own steps, in each coordinate's own unit
+MALA_STEP = 0.02  # of MALA with one for all, that of a unit variance
+ASCENT = "P-SDCA, pCNL"
+PROPOSALS = ("pCNL", "MALA, own steps", "MALA, one step")
 BELOW, ABOVE = 0.95, 1.05  # of explicit Euler's limit
+HUGE = 100  # times the prior's scale: MFLD by explicit Euler that stays below it settles
 QUANTITIES = {  # of a certificate, under the dataset's names
     "dual_value": "lower_bound",
     "dual_value_error": "lower_bound_error",
     "gap": "gap",
     "gap_error": "standard_error",
     "trustworthy": "trustworthy",
-    "temperatures": "temperatures",
 }
-
 FLAT = 0.05  # by how much an acceptance that is flat may differ between numbers of modes, beyond its errors
 CLOSED = 0.02  # of what training gains: the largest gap that counts as closed
 
@@ -93,6 +98,125 @@ SIZES: dict[Size, Settings] = {
 }
 
 
+def curves() -> tuple[np.ndarray, np.ndarray]:
+    """(60, 1024) coefficients and the targets, a wave in the first mode with a jump in the second."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(NUM_CURVES, MOST_MODES)) * np.arange(1.0, MOST_MODES + 1) ** -DECAY
+    return x, np.sin(2 * x[:, 0]) + 0.3 * np.where(x[:, 1] > 0, 1.0, -1.0)
+
+
+def risk_of(num_modes: int) -> MeanFieldRisk:
+    """Neurons tanh(<theta, x> + b), squared loss, theta ~ N(0, diag(k^-2)), b ~ N(0, 1) at TEMPERATURE."""
+    x, y = curves()
+    inverse_variance = np.append(np.arange(1.0, num_modes + 1) ** DECAY, 1.0)
+    precision = jnp.asarray(TEMPERATURE * inverse_variance, jnp.float32)
+    return MeanFieldRisk(neurons.Tanh(1.0), losses.squared, np.float32(x[:, :num_modes]), np.float32(y), precision)
+
+
+class Learner(NamedTuple):
+    """A method, how many steps, every how many its dual is recorded, and whether its later duals are averaged."""
+
+    algorithm: Algorithm
+    num_steps: int
+    every: int
+    averaged: bool
+
+
+def learners(steps: int) -> dict[str, Learner]:
+    """P-SDCA, and five that are run on fewer numbers of modes, each with about `steps` passes."""
+    semi, rounds = SemiImplicit(), steps // 10
+    ascent = PSDCA(TEMPERATURE, MOVES, curvature="variance", proposal="pcnl")
+    return {
+        ASCENT: Learner(ascent, PASSES * NUM_CURVES, NUM_CURVES, True),
+        "MFLD, exponential": Learner(MFLD(STEP_SIZE, TEMPERATURE), steps, 5, True),
+        "MFLD, semi-implicit": Learner(MFLD(STEP_SIZE, TEMPERATURE, integrator=semi), steps, 5, True),
+        "PDA, exponential": Learner(PDA(STEP_SIZE, TEMPERATURE), rounds, rounds, False),
+        "PDA, semi-implicit": Learner(PDA(STEP_SIZE, TEMPERATURE, integrator=semi), rounds, rounds, False),
+        "PDA, pCNL": Learner(PDA(PROPOSAL, TEMPERATURE, proposal="pcnl"), rounds, rounds, False),
+    }
+
+
+def dual_of(problem: MeanFieldRisk, state: State) -> Array:
+    """The state's dual, or that of its cloud."""
+    dual = getattr(state, "dual", None)
+    return problem.dual(state.position) if dual is None else dual
+
+
+def draws(num_modes: int, dual: Array, num_particles: int, key: Key[Array, ""]) -> Float[Array, "particles modes"]:
+    """Of the law of a dual, by a walk from the prior with pCNL moves."""
+    return sample_gibbs(risk_of(num_modes), dual, TEMPERATURE, num_particles, key=key, proposal="pcnl").particles
+
+
+@eqx.filter_jit
+def potentials(risk: MeanFieldRisk, dual: Array, particles: Array) -> Float[Array, " particles"]:
+    return jax.vmap(risk.of_one_particle(dual).value)(particles)
+
+
+def truncations(
+    fewer: tuple[int, ...], most: int, dual: np.ndarray, num_particles: int, num_walks: int, key: Key[Array, ""]
+) -> tuple[np.ndarray, np.ndarray]:
+    """D of K modes less D of `most` at one dual, and its error, by common draws.
+
+    Z_K / Z_most is the mean of exp(-(V_K - V_most) / T) over the law of `most` modes, whose exponent is small; walks
+    are independent.
+    """
+    whole, g = risk_of(most), jnp.asarray(dual, jnp.float32)
+    changes = np.zeros((num_walks, len(fewer)))
+    for i, walk_key in enumerate(jax.random.split(key, num_walks)):
+        particles = draws(most, g, num_particles, walk_key)
+        reference = potentials(whole, g, particles)
+        for j, num_modes in enumerate(fewer):  # modes first, the bias last
+            cut = jnp.concatenate([particles[:, :num_modes], particles[:, -1:]], axis=1)
+            excess = np.asarray(potentials(risk_of(num_modes), g, cut) - reference, np.float64)
+            changes[i, j] = -TEMPERATURE * np.log1p(np.mean(np.expm1(-excess / TEMPERATURE)))
+    return mean_and_error(changes)
+
+
+@eqx.filter_jit
+def proposed(
+    risk: MeanFieldRisk, dual: Array, particles: Array, key: Key[Array, ""]
+) -> Float[Array, "proposals particles"]:
+    """Probabilities of one proposal of each kind, from particles of the law."""
+    temperature, keys = jnp.float32(TEMPERATURE), jax.random.split(key, len(particles))
+    problem, step = risk.of_one_particle(dual), jnp.int32(0)
+    functions = PCNLState(particles, *jax.vmap(problem.value_and_gradient)(particles))
+    states = MALAState(particles, *jax.vmap(problem.potential_and_gradient)(particles))
+    scale = jnp.sqrt(temperature / jnp.mean(states.gradient**2, axis=0))
+    preconditioned = affine(problem, scale)  # as `meanfield.moves` moves
+    scaled = MALAState(states.position / scale, states.potential, states.gradient * scale)
+    pcnl = PCNL(PROPOSAL * prior_shares(problem, functions, temperature), temperature)
+    own, one = MALA(PROPOSAL, TEMPERATURE), MALA(MALA_STEP / TEMPERATURE, TEMPERATURE)
+
+    def accepted(algorithm: Algorithm, target: Problem, states: PCNLState | MALAState) -> Float[Array, " particles"]:
+        return jax.vmap(lambda s, k: algorithm.step(target, s, k, step)[1]["acceptance"])(states, keys)
+
+    rows = accepted(pcnl, problem, functions), accepted(own, preconditioned, scaled), accepted(one, problem, states)
+    return jnp.stack(rows)
+
+
+def euler_limit(num_modes: int) -> float:
+    """The step beyond which explicit Euler grows in the stiffest mode, which the data do not see: 2 / precision."""
+    return 2 / (TEMPERATURE * float(num_modes) ** DECAY)
+
+
+def seconds_per_move(
+    num_modes: int, dual: np.ndarray, num_particles: int, key: Key[Array, ""], number: int = 8
+) -> float:
+    """Of one pCNL move of one particle: the best of five."""
+    risk, temperature = risk_of(num_modes), jnp.float32(TEMPERATURE)
+    particles, problem = risk.prior(TEMPERATURE, num_particles)(key), risk.of_one_particle(jnp.float32(dual))
+    state = PCNLState(particles, *jax.vmap(problem.value_and_gradient)(particles))
+    move = eqx.filter_jit(eqx.Partial(pcnl_moves, problem))
+
+    def once() -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(move(state, temperature, jnp.float32(PROPOSAL), key, number))
+        return time.perf_counter() - start
+
+    once()
+    return min(once() for _ in range(5)) / (number * num_particles)
+
+
 # ---- measure
 
 
@@ -100,107 +224,107 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     """Every method at its numbers of modes, and what breaks beside them."""
     settings, root = SIZES[size], jax.random.key(seed)
     modes, walks, methods = settings.modes, (settings.walk_particles, settings.walks), learners(settings.steps)
-    shape = len(methods), len(modes)
-    columns = {name: np.full(shape, np.nan) for name in (*QUANTITIES, "evaluations", "step", "run_acceptance")}
-    duals, accepted, seconds = [], np.zeros((len(PROPOSALS), len(modes), 2)), np.zeros(len(modes))
-    cells = [
-        (i, j, name)
-        for i, name in enumerate(methods)
-        for j, num_modes in enumerate(modes)
-        if name == ASCENT or num_modes in settings.few_modes
-    ]
-    for i, j, name in tqdm(cells, desc="functional_inputs", disable=None):
-        train_key, walk_key = jax.random.split(jax.random.fold_in(root, 100 * i + j))
-        particles = settings.ascent_particles if name == ASCENT else settings.particles
-        run = trained(methods[name], modes[j], particles, train_key)
-        options = {"num_particles": walks[0], "num_replicates": walks[1], "polish": 0, "proposal": "pcnl"}
-        certificate = certify(risk_of(modes[j]), run.dual, TEMPERATURE, key=walk_key, **options)
-        for quantity, attribute in QUANTITIES.items():
-            columns[quantity][i, j] = getattr(certificate, attribute)
-        columns["evaluations"][i, j] = run.evaluations
-        columns["step"][i, j], columns["run_acceptance"][i, j] = run.step_size, run.acceptance
-        if name == ASCENT:
-            duals.append(run.dual)
-    for j, (num_modes, dual) in enumerate(zip(modes, duals, strict=True)):
-        move_key, time_key = jax.random.split(jax.random.fold_in(root, 10_000 + j))
-        accepted[:, j] = acceptances(num_modes, dual, settings.walk_particles, move_key)
-        seconds[j] = seconds_per_move(num_modes, dual, settings.particles, time_key)
-    euler, stays = settings.euler_modes, np.zeros((len(settings.euler_modes), 2), bool)
-    for j, k in np.ndindex(stays.shape):
-        stays[j, k] = settles(euler[j], (BELOW, ABOVE)[k], jax.random.fold_in(root, 20_000 + 2 * j + k))
-    cut = truncations(modes[:-1], modes[-1], duals[-1], *walks, jax.random.fold_in(root, 30_000))
 
-    dims, loss = ("learner", "modes"), "units of the loss"
-    units = {"trustworthy": "whether", "temperatures": "steps of a walk", "evaluations": "curves seen by the cloud"}
-    units |= {"step": "1", "run_acceptance": "1"}
-    measured = {}
-    for name, values in columns.items():
-        measured |= variables(dims, units.get(name, loss), **{name: values})
-    value, error = np.moveaxis(accepted, -1, 0)
-    measured |= variables(("proposal", "modes"), "probability", acceptance=value, acceptance_error=error)
-    measured |= variables("modes", "seconds of a move of a particle", seconds=seconds)
-    measured |= variables("fewer_modes", loss, cut_off=cut[:, 0], cut_off_error=cut[:, 1])
-    measured |= variables("euler_modes", "whether", settles_below=stays[:, 0], settles_above=stays[:, 1])
-    measured |= variables("modes", "time", euler_limit=[euler_limit(n) for n in modes])
-    measured |= variables("euler_modes", "time", euler_limit_tried=[euler_limit(n) for n in euler])
-    coordinates = {"learner": list(methods), "proposal": list(PROPOSALS)}
-    for name, values in {"modes": modes, "fewer_modes": modes[:-1], "euler_modes": euler}.items():
-        coordinates |= variables(name, "modes", **{name: list(values)})
-    untrained = float((curves()[1] ** 2).mean() / 2)  # neurons are odd: the prior's outputs are 0
-    attributes = {"seed": seed, "walks": settings.walks, "step_size": STEP_SIZE, "untrained": untrained}
-    return xarray.Dataset(measured, coordinates, attributes)
+    def optimum(i: int, j: int) -> dict[str, Any]:
+        (name, learner), risk = list(methods.items())[i], risk_of(modes[j])
+        if name != ASCENT and modes[j] not in settings.few_modes:
+            return dict.fromkeys((*QUANTITIES, "evaluations"), np.nan) | {"dual": np.full(NUM_CURVES, np.nan)}
+        train_key, walk_key = jax.random.split(jax.random.fold_in(root, 100 * i + j))
+        start = risk.prior(TEMPERATURE, settings.ascent_particles if name == ASCENT else settings.particles)
+        options = {"num_steps": learner.num_steps, "record": dual_of, "record_every": learner.every}
+        result = simulate(learner.algorithm, risk, start, key=train_key, **options)
+        duals = np.asarray(result.positions, np.float64)
+        dual = duals[len(duals) // 2 :].mean(axis=0) if learner.averaged else duals[-1]
+        options = {"num_particles": walks[0], "num_replicates": walks[1], "polish": 0, "proposal": "pcnl"}
+        certificate = certify(risk, dual, TEMPERATURE, key=walk_key, **options)
+        quantities = {quantity: float(getattr(certificate, part)) for quantity, part in QUANTITIES.items()}
+        return quantities | {"evaluations": float(result.evaluations), "dual": dual}
+
+    def proposal(j: int) -> dict[str, Any]:
+        move_key, time_key = jax.random.split(jax.random.fold_in(root, 10_000 + j))
+        walk_key, accept_key = jax.random.split(move_key)
+        dual, count = jnp.asarray(duals[j], jnp.float32), settings.walk_particles
+        probabilities = proposed(risk_of(modes[j]), dual, draws(modes[j], dual, count, walk_key), accept_key)
+        accepted, error = mean_and_error(np.asarray(probabilities, np.float64).T)
+        seconds = seconds_per_move(modes[j], duals[j], settings.particles, time_key)
+        # where none is accepted, the error is one in all
+        return {"acceptance": accepted, "acceptance_error": np.maximum(error, 1 / count), "seconds": seconds}
+
+    def euler(j: int, k: int) -> dict[str, bool]:
+        num_modes, key = settings.euler_modes[j], jax.random.fold_in(root, 20_000 + 2 * j + k)
+        risk, step_size = risk_of(num_modes), (BELOW, ABOVE)[k] * euler_limit(num_modes)
+        algorithm = MFLD(step_size, TEMPERATURE, integrator=Explicit())
+        try:
+            result = simulate(algorithm, risk, risk.prior(TEMPERATURE, 64), key=key, num_steps=300)
+        except DivergenceError:
+            return {"settles": False}
+        stiffest = np.asarray(result.position, np.float64)[:, num_modes - 1] * num_modes ** (DECAY / 2)
+        return {"settles": bool(np.sqrt(np.mean(stiffest**2)) < HUGE)}
+
+    optima = sweep(optimum, range(len(methods)), range(len(modes)))
+    duals = optima.pop("dual")[list(methods).index(ASCENT)]
+    trustworthy, evaluations = optima.pop("trustworthy"), optima.pop("evaluations")
+    moves = sweep(proposal, range(len(modes)))
+    settled = sweep(euler, range(len(settings.euler_modes)), range(2))["settles"]
+    cut_off, cut_off_error = truncations(modes[:-1], modes[-1], duals[-1], *walks, jax.random.fold_in(root, 30_000))
+    return dataset(
+        {"learner": list(methods), "proposal": list(PROPOSALS)},
+        variables("learner modes", "units of the loss", **optima),
+        variables("learner modes", "whether", trustworthy=trustworthy),
+        variables("learner modes", "curves seen by the cloud", evaluations=evaluations),
+        variables("modes", "seconds of a move of a particle", seconds=moves.pop("seconds")),
+        variables("modes proposal", "probability", **moves),
+        variables("fewer_modes", "units of the loss", cut_off=cut_off, cut_off_error=cut_off_error),
+        variables("euler_modes", "whether", settles_below=settled[:, 0], settles_above=settled[:, 1]),
+        variables("modes", "time", euler_limit=[euler_limit(n) for n in modes]),
+        variables("euler_modes", "time", euler_limit_tried=[euler_limit(n) for n in settings.euler_modes]),
+        variables("modes", "modes", modes=modes),
+        variables("fewer_modes", "modes", fewer_modes=modes[:-1]),
+        variables("euler_modes", "modes", euler_modes=settings.euler_modes),
+        untrained=float((curves()[1] ** 2).mean() / 2),  # neurons are odd: the prior's outputs are 0
+        walks=settings.walks,
+        seed=seed,
+    )
 
 
 # ---- draw
 
-STYLES = {  # colour, marker, and whether it is filled
-    ASCENT: (theme.OKABE_ITO[0], "o", True),
-    "MFLD, exponential": (*theme.METHODS["MFLD"], True),
-    "MFLD, semi-implicit": (*theme.METHODS["MFLD"], False),
-    "PDA, exponential": (theme.OKABE_ITO[1], "s", True),
-    "PDA, semi-implicit": (theme.OKABE_ITO[1], "s", False),
-    "PDA, pCNL": (theme.OKABE_ITO[4], "^", True),
+BLUE = theme.OKABE_ITO[0]
+STYLES = {  # colour and marker, whether it is filled, and its place among methods at the same number of modes
+    ASCENT: ((BLUE, "o"), True, 0),
+    "MFLD, exponential": (theme.METHODS["MFLD"], True, -2),
+    "MFLD, semi-implicit": (theme.METHODS["MFLD"], False, -1),
+    "PDA, exponential": ((theme.OKABE_ITO[1], "s"), True, 1),
+    "PDA, semi-implicit": ((theme.OKABE_ITO[1], "s"), False, 2),
+    "PDA, pCNL": ((theme.OKABE_ITO[4], "^"), True, 3),
 }
-PROPOSAL_STYLES = ((theme.OKABE_ITO[0], "o"), (theme.GREY, "x"), (theme.OKABE_ITO[3], "v"))
-SPACING = 1.13  # between methods at the same number of modes, so that none hides another
+PROPOSAL_STYLES = ((BLUE, "o:"), (theme.GREY, "x:"), (theme.OKABE_ITO[3], "v:"))
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Six panels: values, gaps and cut-off above; proposals, steps and seconds below."""
-    figure = Figure(figsize=(14.0, 8.0))
-    panels, modes = (draw_values, draw_gaps, draw_cut_off, draw_acceptance, draw_steps, draw_seconds), data.modes.values
-    for axes, panel in zip(figure.subplots(2, 3).ravel(), panels, strict=True):
-        axes.set_xscale("log", base=2)
-        panel(axes, data)
-        axes.set_xticks(modes, [str(n) for n in modes])
-        axes.minorticks_off()
+    """Values and gaps above, proposals and steps below."""
+    figure, modes = panels(data, (11.0, 8.0), 2, draw_values, draw_gaps, draw_acceptance, draw_steps), data.modes.values
+    for axes in figure.axes:
+        ticks(axes, modes)
         axes.set(xlabel="modes $K$", xlim=(modes[0] / 1.7, modes[-1] * 1.7))
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), handletextpad=0.3)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # type: ignore[union-attr]
+    shared_legend(figure, figure.axes[0])
     return figure
-
-
-def label(axes: Axes, text: str, x: float, y: float, colour: str = theme.INK, **options: Any) -> None:
-    """In shares of the axes."""
-    axes.text(x, y, text, transform=axes.transAxes, color=colour, **options)
 
 
 def draw_methods(axes: Axes, data: xarray.Dataset, quantity: str, scale: float) -> None:
     """Every method's points, side by side."""
-    for place, (name, (colour, marker, filled)) in zip((0, -2, -1, 1, 2, 3), STYLES.items(), strict=True):
-        row, x = data.sel(learner=name), data.modes * SPACING**place
-        face, error = colour if filled else theme.LIGHT["paper"], scale * row[f"{quantity}_error"]
-        style: dict[str, Any] = {"color": colour, "markerfacecolor": face, "capsize": 2, "zorder": 3}
-        axes.errorbar(x, scale * row[quantity], error, fmt=marker, label=name, **style)
+    for name, (style, filled, place) in STYLES.items():
+        row, face = data.sel(learner=name), style[0] if filled else theme.LIGHT["paper"]
+        measured = scale * row[quantity], scale * row[f"{quantity}_error"]
+        points(axes, data.modes * 1.13**place, measured, style, name, markerfacecolor=face, zorder=3)
 
 
 def draw_values(axes: Axes, data: xarray.Dataset) -> None:
-    (mean, _, error), colour = common_value(data), theme.OKABE_ITO[0]
-    axes.axhspan(mean - error, mean + error, color=theme.faint(colour), linewidth=0)
-    axes.axhline(mean, color=colour, linewidth=0.9)
+    mean, _, error = common_value(data)
+    axes.axhspan(mean - error, mean + error, color=theme.faint(BLUE), linewidth=0)
+    axes.axhline(mean, color=BLUE, linewidth=0.9)
     draw_methods(axes, data, "dual_value", 1.0)
-    label(axes, f"band: P-SDCA's mean, {mean:.5f} ± {error:.5f}", 0.03, 0.04, colour)
+    note(axes, f"band: P-SDCA's mean, {mean:.5f} ± {error:.5f}", 0.03, 0.04, BLUE)
     low, high = axes.get_ylim()
     axes.set(ylim=(low - 0.15 * (high - low), high), ylabel="dual value $D$ (units of the loss)")
     axes.set(title="One optimum at any number of modes")
@@ -209,65 +333,38 @@ def draw_values(axes: Axes, data: xarray.Dataset) -> None:
 def draw_gaps(axes: Axes, data: xarray.Dataset) -> None:
     draw_methods(axes, data, "gap", 1e4)
     axes.axhline(0, color=theme.INK, linewidth=0.8)
-    left = 1e4 * (float(data.attrs["untrained"]) - common_value(data)[0])
-    label(axes, f"untrained: {left:,.0f}, above this picture", 0.97, 0.95, theme.GREY, ha="right", va="top")
+    left = 1e4 * (data.attrs["untrained"] - common_value(data)[0])
+    note(axes, f"untrained: {left:,.0f}, above this picture", 0.97, 0.95, theme.GREY)
     axes.set(ylim=(None, 1.25 * axes.get_ylim()[1]), ylabel="certified gap, $10^{-4}$")
     axes.set(title="Certified close to it by every method")
 
 
-def draw_cut_off(axes: Axes, data: xarray.Dataset) -> None:
-    error, colour = common_value(data)[1], theme.OKABE_ITO[0]
-    largest = np.abs(data.cut_off.values) + 2 * data.cut_off_error.values
-    axes.semilogy(data.fewer_modes, largest, "v", color=colour)
-    axes.axhline(error, color=theme.GREY, linewidth=1.2)
-    place: dict[str, Any] = {"xytext": (0, -13), "textcoords": "offset points"}
-    axes.annotate("error of one measured $D$", (float(data.modes[0]), error), color=theme.GREY, **place)
-    label(axes, "two standard errors added", 0.97, 0.95, colour, ha="right", va="top")
-    name = f"$|D_K - D_{{{int(data.modes[-1])}}}|$"
-    axes.set(ylim=(None, 20 * error), ylabel=f"{name} at most, by common draws")
-    axes.set(title="Curves lose nothing by the cut-off")
-
-
 def draw_acceptance(axes: Axes, data: xarray.Dataset) -> None:
-    for name, (colour, marker) in zip(PROPOSALS, PROPOSAL_STYLES, strict=True):
-        row, style = data.sel(proposal=name), {"color": colour, "capsize": 2, "linewidth": 0.9}
-        axes.errorbar(data.modes, row.acceptance, row.acceptance_error, fmt=f"{marker}:", label=name, **style)
+    for name, style in zip(PROPOSALS, PROPOSAL_STYLES, strict=True):
+        row = data.sel(proposal=name)
+        points(axes, data.modes, (row.acceptance, row.acceptance_error), style, name, linewidth=0.9)
     axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.6), handletextpad=0.4)
     axes.set(ylabel="acceptance of one proposal", ylim=(-0.03, 1.0), title="pCNL moves at any of them, MALA stops")
 
 
 def draw_steps(axes: Axes, data: xarray.Dataset) -> None:
     (colour, marker), (ours, our_marker) = theme.METHODS["LD"], theme.METHODS["MFLD"]
-    n, limit, paper = data.modes.values, data.euler_limit.values, theme.LIGHT["paper"]
+    n, limit = data.modes.values, data.euler_limit.values
     axes.semilogy(n, limit, color=colour)
     axes.fill_between(n, limit, 1e3, color=theme.faint(colour), linewidth=0)
     below, above = data.settles_below.values, ~data.settles_above.values
-    for chosen, face, share, shift in ((below, colour, BELOW, 1.0), (above, paper, ABOVE, 1.14)):
-        text = f"{share:g} of it: {'settles' if share < 1 else 'grows'}"  # shifted: five percent could not be seen
+    for chosen, face, share, shift in ((below, colour, BELOW, 1.0), (above, theme.LIGHT["paper"], ABOVE, 1.14)):
+        label = f"{share:g} of it: {'settles' if share < 1 else 'grows'}"  # shifted: five percent could not be seen
         x, y = data.euler_modes[chosen] * shift, share * data.euler_limit_tried[chosen]
-        axes.plot(x, y, marker, color=colour, markerfacecolor=face, label=text)
+        axes.plot(x, y, marker, color=colour, markerfacecolor=face, label=label)
     known = n[np.isfinite(data.dual_value.sel(learner="MFLD, exponential").values)]
     axes.axhline(STEP_SIZE, color=ours)
+    annotate(axes, "exponential, semi-implicit: as run", n[-1], STEP_SIZE, ours, (0, 5), ha="right")
     axes.plot(known, np.full(len(known), STEP_SIZE), our_marker, color=ours)
-    place: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "right"}
-    axes.annotate("exponential, semi-implicit: as run", (n[-1], STEP_SIZE), color=ours, **place)
-    label(axes, "line: explicit Euler's longest, slope $-2$", 0.04, 0.16)
+    note(axes, "line: explicit Euler's longest, slope $-2$", 0.04, 0.16)
     axes.legend(loc="lower left", handletextpad=0.2, ncols=2, columnspacing=0.8)
     axes.set(ylim=(0.02 * limit[-1], 20 * max(STEP_SIZE, limit[0])), ylabel="step size $h$")
     axes.set(title="Euler's step falls, that of functions stays")
-
-
-def draw_seconds(axes: Axes, data: xarray.Dataset) -> None:
-    n, seconds = data.modes.values, 1e6 * data.seconds.values
-    axes.semilogy(n, seconds[-1] * n / n[-1], color=theme.INK, linewidth=0.9)
-    axes.semilogy(n, seconds, "o", color=theme.OKABE_ITO[0])
-    label(axes, "line: slope 1", 0.04, 0.94, va="top")
-    passes = data.evaluations.sel(learner=ASCENT).values
-    text = f"P-SDCA: {passes.min():,.0f} to {passes.max():,.0f} curves\nseen by the cloud at any $K$"
-    label(axes, text, 0.97, 0.06, theme.OKABE_ITO[0], ha="right")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.set(ylabel="microseconds of one particle's move", title="Cost grows in proportion")
 
 
 # ---- judge
@@ -283,121 +380,66 @@ def common_value(data: xarray.Dataset) -> tuple[float, float, float]:
     return float(row.dual_value.mean()), one, one / float(np.sqrt(row.sizes["modes"]))
 
 
-def degrees_of_freedom(data: xarray.Dataset) -> int:
-    """Of the errors of all D together."""
-    return len(data.modes) * (data.attrs["walks"] - 1)
-
-
-def beyond_gaps(data: xarray.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Standard errors by which other methods' D is above the common value, or below it by more than its gap allows."""
-    mean, one, of_mean = common_value(data)
-    others = data.sel(learner=[name for name in data.learner.values if name != ASCENT])
-    known = np.isfinite(others.dual_value.values)
-    excess, error = others.dual_value.values[known] - mean, np.full(int(known.sum()), np.hypot(one, of_mean))
-    allowed = others.gap.values[known] + 3 * others.gap_error.values[known]
-    return excess / error, (-excess - allowed) / error
-
-
 def judge(data: xarray.Dataset) -> Verdict:
     """Values agree, gaps are closed, pCNL is flat, MALA and Euler are not; seconds are reported and not judged."""
-    row, modes, freedom = data.sel(learner=ASCENT), data.modes.values, degrees_of_freedom(data)
-    mean, one, _ = common_value(data)
+    row, modes, (mean, one, of_mean) = data.sel(learner=ASCENT), data.modes.values, common_value(data)
+    freedom, loss = len(modes) * (data.attrs["walks"] - 1), "units of the loss"  # of the errors of all D together
     far = int(np.argmax(np.abs(row.dual_value.values - mean)))
-    error, loss = one * float(np.sqrt(1 - 1 / len(modes))), "units of the loss"
+    error = one * np.sqrt(1 - 1 / len(modes))
     statement = f"certified optimum with {modes[far]} modes, the farthest from its mean over all"
-    value, tolerance = float(row.dual_value[far]), critical_value(len(modes), freedom + 1) * error
-    checks = [Check(statement, "exact: no K in it", value, mean, tolerance, error=error, unit=loss)]
-    above, below = beyond_gaps(data)
-    statement, value = "optima by other methods, the farthest beyond what its gap allows", max(above.max(), below.max())
-    allowed = critical_value(2 * len(above), freedom + 1)
-    checks.append(Check(statement, "duality", float(value), 0.0, allowed, "at most", unit="standard errors"))
-    left = data.attrs["untrained"] - mean  # what training gains
+    tolerance, measured = critical_value(len(modes), freedom + 1) * error, (row.dual_value[far], error)
+    checks = [Check.equals(statement, "exact: no K in it", measured, mean, tolerance, loss)]
+    others = data.sel(learner=[name for name in data.learner.values if name != ASCENT])
+    known, error = np.isfinite(others.dual_value.values), np.hypot(one, of_mean)
+    above = (others.dual_value.values[known] - mean) / error
+    below = -above - (others.gap.values[known] + 3 * others.gap_error.values[known]) / error
+    statement = "optima by other methods, the farthest beyond what its gap allows"
+    beyond, allowed = max(above.max(), below.max()), critical_value(2 * len(above), freedom + 1)
+    checks.append(Check.at_most(statement, "duality", beyond, 0, allowed, "standard errors"))
     gap = data.gap.where(data.trustworthy.fillna(1.0) == 1, np.inf).values  # one that is not to be trusted is endless
-    worst = np.unravel_index(np.nanargmax(gap), gap.shape)
-    value, error, source = float(gap[worst]) / left, float(data.gap_error.values[worst]) / left, "2 % is our aim"
-    statement, source, unit = (
-        "largest certified gap of all methods",
-        f"0 at the optimum; {source}",
-        "of what training gains",
-    )
-    checks.append(Check(statement, source, value, 0.0, CLOSED, "at most", error, unit))
+    worst, gained = np.unravel_index(np.nanargmax(gap), gap.shape), data.attrs["untrained"] - mean
+    statement, source = "largest certified gap of all methods", "0 at the optimum; 2 % is our aim"
+    measured = gap[worst] / gained, data.gap_error.values[worst] / gained
+    checks.append(Check.at_most(statement, source, measured, 0, CLOSED, "of what training gains"))
     statement = "what cutting curves off changes, three errors added, beside an optimum's error"
-    value = float((np.abs(data.cut_off.values) + 3 * data.cut_off_error.values).max())
-    checks.append(Check(statement, "common draws", value, one, 0.0, "at most", unit=loss))
+    largest = (np.abs(data.cut_off) + 3 * data.cut_off_error).max()
+    checks.append(Check.at_most(statement, "common draws", largest, one, unit=loss))
     checks.extend(check_proposals(data))
-    wrong = float((~data.settles_below.astype(bool)).sum() + data.settles_above.sum())
-    statement, source = (
-        "runs of explicit Euler that grow below 2 / precision or settle above",
-        "exact: the stiffest mode",
-    )
-    checks.append(Check(statement, source, wrong, 0.0, 0.0, "at most", unit="runs"))
-    passes = row.evaluations.values
-    statement, spread = "spread of P-SDCA's passes over numbers of modes, relative", np.ptp(passes) / passes.mean()
-    checks.append(Check(statement, "our aim", float(spread), 0.0, 0.2, "at most"))
-    numbers = all_numbers(data)
-    return Verdict(tuple(checks), summary(data, numbers), numbers)
+    wrong = (~data.settles_below.astype(bool)).sum() + data.settles_above.sum()
+    statement = "runs of explicit Euler that grow below 2 / precision or settle above"
+    checks.append(Check.at_most(statement, "exact: the stiffest mode", wrong, 0, unit="runs"))
+    statement, passes = "spread of P-SDCA's passes over numbers of modes, relative", row.evaluations.values
+    checks.append(Check.at_most(statement, "our aim", np.ptp(passes) / passes.mean(), 0, 0.2))
+
+    spread = row.dual_value.values.var(ddof=1) / one**2
+    numbers = {"certified optimum, mean over numbers of modes": (mean, of_mean)}
+    numbers |= {"chance of a larger spread of optima": f_distribution.sf(spread, len(modes) - 1, freedom)}
+    numbers |= {"largest gap, P-SDCA": row.gap.max(), "largest gap": data.gap.max()}
+    numbers |= {"largest change by cutting curves off": np.abs(data.cut_off).max()}
+    numbers |= {"steps of explicit Euler for one of the others, most modes": STEP_SIZE / data.euler_limit[-1]}
+    numbers |= {
+        f"microseconds of one particle's move, {n:,} modes": 1e6 * data.seconds.sel(modes=n) for n in modes[[0, -1]]
+    }
+    large = modes >= 64
+    if large.sum() > 1:
+        numbers["exponent of a move's seconds in modes, from 64"] = exponent(modes[large], data.seconds.values[large])
+    return Verdict(checks, numbers)
 
 
 def check_proposals(data: xarray.Dataset) -> list[Check]:
     """pCNL is accepted alike at all numbers of modes; MALA is not."""
     paper, modes = "Cotter et al. 2013", data.modes.values
     pcnl, own, one = (data.sel(proposal=name) for name in PROPOSALS)
-    error, change = float(pcnl.acceptance_error.max()), float(np.ptp(pcnl.acceptance.values))
+    error, change = pcnl.acceptance_error.max(), np.ptp(pcnl.acceptance.values)
     statement, most = f"change of pCNL's acceptance from {modes[0]} to {modes[-1]:,} modes", f"with {modes[-1]:,} modes"
-    checks = [Check(statement, paper, change, 0.0, FLAT + 4 * error, "at most", error)]
-    statement, value = "least acceptance of pCNL, any number of modes", float(pcnl.acceptance.min())
-    checks.append(Check(statement, "our aim", value, 0.4, 0.0, "at least", error))
-    statement, value = f"acceptance of MALA, one step size, {most}", float(one.acceptance[-1])
-    checks.append(Check(statement, paper, value, 0.0, 0.01, "at most", float(one.acceptance_error[-1])))
-    statement, value = f"acceptance of MALA, own step sizes, {most}, below half of pCNL's", float(own.acceptance[-1])
-    half = 0.5 * float(pcnl.acceptance[-1])
-    checks.append(Check(statement, "our aim", value, half, 0.0, "at most", float(own.acceptance_error[-1])))
+    checks = [Check.at_most(statement, paper, (change, error), 0, FLAT + 4 * error)]
+    statement = "least acceptance of pCNL, any number of modes"
+    checks.append(Check.at_least(statement, "our aim", (pcnl.acceptance.min(), error), 0.4))
+    statement = f"acceptance of MALA, one step size, {most}"
+    checks.append(Check.at_most(statement, paper, (one.acceptance[-1], one.acceptance_error[-1]), 0, 0.01))
+    statement, half = f"acceptance of MALA, own step sizes, {most}, below half of pCNL's", 0.5 * pcnl.acceptance[-1]
+    checks.append(Check.at_most(statement, "our aim", (own.acceptance[-1], own.acceptance_error[-1]), half))
     return checks
-
-
-def all_numbers(data: xarray.Dataset) -> dict[str, float]:
-    row, modes, (mean, one, of_mean) = data.sel(learner=ASCENT), data.modes.values, common_value(data)
-    ratio, (above, below) = float(row.dual_value.values.var(ddof=1)) / one**2, beyond_gaps(data)
-    chance = float(f_distribution.sf(ratio, len(modes) - 1, degrees_of_freedom(data)))
-    numbers = {"D": mean, "D, error": of_mean, "error of one D": one, "chance of a larger spread of D": chance}
-    numbers |= {"largest gap, P-SDCA": float(row.gap.max()), "largest gap": float(data.gap.max())}
-    numbers |= {"others above, in errors": float(above.max()), "others below their gaps": float(below.max())}
-    numbers |= {"largest cut-off": float(np.abs(data.cut_off).max())}
-    large = modes >= 64
-    if large.sum() > 1:
-        seconds = np.log(data.seconds.values[large])
-        numbers |= {"exponent of seconds in modes": float(np.polyfit(np.log(modes[large]), seconds, 1)[0])}
-    return numbers | {"steps of Euler for one of the others": float(STEP_SIZE / data.euler_limit[-1])}
-
-
-def summary(data: xarray.Dataset, numbers: dict[str, float]) -> str:
-    row, modes, (mean, one, of_mean) = data.sel(learner=ASCENT), data.modes.values, common_value(data)
-    far = np.abs(row.dual_value.values - mean).max() / (one * np.sqrt(1 - 1 / len(modes)))
-    allowed = critical_value(len(modes), degrees_of_freedom(data) + 1)
-    worst, share = numbers["largest gap"], 100 * numbers["largest gap"] / (data.attrs["untrained"] - mean)
-
-    def pairs(values: xarray.DataArray, errors: xarray.DataArray, digits: int) -> str:
-        both = zip(values.values, errors.values, strict=True)
-        return ", ".join(f"{value:.{digits}f} ± {error:.{digits}f}" for value, error in both)
-
-    ends, passes = data.isel(modes=[0, -1]), row.evaluations.values
-    at_ends = (ends.sel(proposal=name) for name in PROPOSALS)
-    accepted = "; ".join(f"{r.proposal.item()} {pairs(r.acceptance, r.acceptance_error, 3)}" for r in at_ends)
-    widest = f"{numbers['largest gap, P-SDCA']:.1e} ± {float(row.gap_error[int(row.gap.values.argmax())]):.1e}"
-    growth = numbers.get("exponent of seconds in modes")
-    slower = "" if growth is None else f"; seconds of a move grow like K^{growth:.2f} from 64 modes on"
-    return (
-        f"D of P-SDCA for K = {modes[0]} to {modes[-1]} modes: {pairs(row.dual_value, row.dual_value_error, 5)}; in "
-        f"common {mean:.5f} ± {of_mean:.5f}, the farthest {far:.1f} standard errors off (allowed {allowed:.1f}; a "
-        f"wider spread has a chance of {numbers['chance of a larger spread of D']:.2f}). Its certified gaps are at "
-        f"most {widest}, those of all methods at most {worst:.1e}, {share:.2g} % of what training gains; MFLD and PDA, "
-        f"in {len(beyond_gaps(data)[0])} runs, lie at most {numbers['others above, in errors']:.1f} errors above and "
-        f"{max(numbers['others below their gaps'], 0):.1f} below what their gaps allow. Cutting the curves off changes "
-        f"D by {numbers['largest cut-off']:.1e} at most. Accepted at {modes[0]} and {modes[-1]} modes: {accepted}. "
-        f"Explicit Euler settles below 2 / precision and grows above, so that at {modes[-1]} modes it takes "
-        f"{numbers['steps of Euler for one of the others']:,.0f} steps for one of the others. P-SDCA passes over "
-        f"{passes.min():,.0f} to {passes.max():,.0f} curves at any K{slower}."
-    )
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

@@ -8,8 +8,7 @@ N particles fluctuate about it: eta = sqrt(N) (empirical - law) has in the limit
 
     S  <-  A S A' + diag(law') - K diag(law) K',      A = K + (derivative of K law in g) diag(loss'') h'
 
-(the central limit theorem of interacting Markov chains; derived). At rest and for small steps the outputs' covariance
-times N is C (I + W C / temperature)^{-1}, with C = Cov_{q*}(h), W = diag(loss'') / n, where independent draws have C.
+(the central limit theorem of interacting Markov chains; derived).
 """
 
 from collections.abc import Callable
@@ -20,13 +19,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
-from scipy.linalg import eigh
 from scipy.special import xlogy
 from threadpoolctl import threadpool_limits
 
 from grid_laws import GridRisk
 from langevax import trees
-from langevax.algorithm import State
 from langevax.problems import losses
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Scaled
@@ -46,11 +43,6 @@ def _sigmoid(t: np.ndarray) -> np.ndarray:
     return (1 + np.tanh(t / 2)) / 2
 
 
-def _entropy(s: np.ndarray) -> np.ndarray:
-
-    return xlogy(s, s) + xlogy(1 - s, 1 - s)
-
-
 EXACT = {
     "squared": ExactLoss(
         lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y, lambda z, y: np.ones_like(z)
@@ -58,7 +50,7 @@ EXACT = {
     "logistic": ExactLoss(
         lambda z, y: np.logaddexp(0, -y * z),
         lambda z, y: -y * _sigmoid(-y * z),
-        lambda g, y: _entropy(-y * g),
+        lambda g, y: xlogy(-y * g, -y * g) + xlogy(1 + y * g, 1 + y * g),
         lambda z, y: _sigmoid(z) * _sigmoid(-z),
     ),
 }
@@ -133,19 +125,6 @@ class LineNetwork:
         return density / (risk.measure @ density)
 
 
-def outputs_and_risk(problem: MeanFieldRisk, state: State) -> Array:
-    """Return the outputs of particles, and their risk with the ridge."""
-    ridge = jnp.mean(jnp.sum(state.position**2, axis=-1)) * jnp.asarray(problem.precision, state.position.dtype) / 2
-    return jnp.append(problem.outputs(state.position), problem.value(state.position) + ridge)
-
-
-def quantities(risk: GridRisk, densities: np.ndarray) -> np.ndarray:
-    """Return what `outputs_and_risk` records, for laws on a grid."""
-    outputs = densities @ (risk.measure * risk.values).T
-    ridge = risk.ridge * densities @ (risk.measure * risk.squared_norms)
-    return np.column_stack([outputs, risk.loss(outputs, risk.targets).mean(axis=1) + ridge])
-
-
 class ChainLaws(NamedTuple):
     """Infinitely many particles of MFLD, axis 0 the step, the start included."""
 
@@ -155,6 +134,7 @@ class ChainLaws(NamedTuple):
     """The limit of N Var z_i; NaN where it was not asked for."""
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def chain_laws(
     network: LineNetwork, points: Float[np.ndarray, " grid"], step_size: float, num_steps: int, fluctuations: bool
 ) -> ChainLaws:
@@ -163,14 +143,6 @@ def chain_laws(
     With `fluctuations` each step costs three products of grid x grid matrices, on one thread: with several, products
     this small take up to thirty times as long on a busy machine.
     """
-
-    with threadpool_limits(1, user_api="blas"):
-        return _chain_laws(network, points, step_size, num_steps, fluctuations)
-
-
-def _chain_laws(
-    network: LineNetwork, points: Float[np.ndarray, " grid"], step_size: float, num_steps: int, fluctuations: bool
-) -> ChainLaws:
     risk, second_derivative = network.grid_risk(points), EXACT[network.loss].second_derivative
     weights, values, n = risk.measure, risk.values, len(network.targets)
     slopes = np.array(network.slopes)[:, None] * (network.scale - values**2 / network.scale)  # of h_i in w
@@ -181,10 +153,11 @@ def _chain_laws(
         raise ValueError(f"the grid is coarser than the noise of one step, {np.sqrt(variance):.3g}; pass a finer one.")
     mass = weights * network.start_density(risk)
     covariance = np.diag(mass) - np.outer(mass, mass)
-    masses, spread = (
-        [mass],
-        [np.einsum("ij,jk,ik->i", values, covariance, values) if fluctuations else np.full(n, np.nan)],
-    )
+
+    def variances() -> np.ndarray:
+        return np.einsum("ij,jk,ik->i", values, covariance, values) if fluctuations else np.full(n, np.nan)
+
+    masses, spread = [mass], [variances()]
     for _ in range(num_steps):
         z = values @ mass
         dual = risk.derivative(z, risk.targets)
@@ -195,37 +168,8 @@ def _chain_laws(
             transported = -b / n * (kernel * moves / variance) @ (mass * slopes).T
             response = kernel + transported * second_derivative(z, risk.targets) @ values
             covariance = response @ covariance @ response.T + np.diag(pushed) - kernel * mass @ kernel.T
-            spread.append(np.einsum("ij,jk,ik->i", values, covariance, values))
-        else:
-            spread.append(spread[0])
         mass = pushed
         masses.append(mass)
+        spread.append(variances())
     law = np.array(masses)
     return ChainLaws(law / weights, law @ values.T, np.array(spread))
-
-
-def resting_covariance(network: LineNetwork, risk: GridRisk, density: np.ndarray) -> Float[np.ndarray, "n n"]:
-    """C (I + W C / temperature)^{-1}: N times the covariance of the outputs of N interacting particles at rest."""
-    independent, n = risk.covariance(density), len(network.targets)
-    curvature = EXACT[network.loss].second_derivative(risk.outputs(density), risk.targets) / n
-    return independent @ np.linalg.inv(np.eye(n) + curvature[:, None] * independent / network.temperature)
-
-
-def linearised_rate(network: LineNetwork, risk: GridRisk) -> float:
-    """Rate of L - L* in the slowest mode of the flow at q*: twice the least eigenvalue of A (T + B) (derived).
-
-    For q = q* (1 + f): d/dt (q* f) = div(q* grad(T f + sum_i loss''_i h_i <h_i, f>_{q*} / n)).
-    """
-
-    density = risk.gibbs(risk.optimal_dual())
-    curvature = EXACT[network.loss].second_derivative(risk.outputs(density), risk.targets)
-    dense = density > 1e-10 * density.max()  # elsewhere there is no mass to relax
-    q, x, h = density[dense], risk.points[dense], risk.values[:, dense]
-    mass = q * risk.measure[dense]
-    conductance = np.sqrt(q[1:] * q[:-1]) / np.diff(x)
-    laplacian = np.diag(np.append(conductance, 0) + np.insert(conductance, 0, 0))
-    laplacian -= np.diag(conductance, 1) + np.diag(conductance, -1)
-    weighted = h * mass
-    middle = np.diag(len(curvature) * risk.temperature / curvature) + weighted @ h.T
-    inner = np.diag(mass) - weighted.T @ np.linalg.solve(middle, weighted)
-    return float(2 * risk.temperature * eigh(laplacian, inner, eigvals_only=True, subset_by_index=[1, 1])[0])

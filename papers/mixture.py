@@ -34,7 +34,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
-from claims import Check, Claim, Size, Verdict
+from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, variables
+from drawing import annotate, level, note, points
 from langevax import gradients
 from langevax.figures.theme import INK, LIGHT, METHODS
 from langevax.problems.finite_sum import posterior
@@ -45,13 +46,11 @@ TRUTH = np.array([0.0, 1.0])
 PRIOR_VARIANCES, VARIANCE = np.array([10.0, 1.0]), 2.0
 GRID, REACH = 81, 7.0  # of the quadrature: points a side, and standard deviations to either side
 
+ROWS, BATCH, PERIOD = 10_000, 100, 100  # at n = 1000 the barrier is low, and chains cross
 STEP_SIZE = 0.1  # eta n, with the paper's eta = 1e-5 at its n = 10^4
 MALA_STEP_SIZE = 1.0  # eta n, with the paper's 1e-4
-SIZES: dict[Size, dict[str, int]] = {  # n stays: at n = 1000 the barrier is low, and chains cross
-    "full": {"n": 10_000, "batch": 100, "chains": 512, "epochs": 60, "mala_steps": 300},
-    "small": {"n": 10_000, "batch": 100, "chains": 64, "epochs": 36, "mala_steps": 48},
-}
-PERIOD, RECORDS = 100, 12
+SIZES: dict[Size, tuple[int, int, int]] = {"full": (512, 60, 300), "small": (64, 36, 48)}  # chains, epochs, MALA steps
+RECORDS = 12
 STARTS = {"N(0, I)": (0.0, 0.0), "N((0, 1), I)": (0.0, 1.0)}  # the paper's, and one that leans to a mode
 
 TOLERANCE, SIGMAS = 0.1, 3.0  # an index is 1 within both together: discretisation at this step is 0.015 of it
@@ -140,35 +139,36 @@ def distances(positions: np.ndarray, law: Modes) -> tuple[np.ndarray, np.ndarray
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """Four methods at one step size and budget of component gradients, from N(0, I); two of them, MALA one, leaning."""
-    n, batch, chains, epochs, mala_steps = SIZES[size].values()
-    x = observations(n, seed)
+    """Four methods at one step size and budget of component gradients, from N(0, I); SVRG-LD and MALA also leaning."""
+    chains, epochs, mala_steps = SIZES[size]
+    x = observations(ROWS, seed)
     law = exact_modes(x)
     rows, precision = jnp.asarray(x, jnp.float32), jnp.asarray(1 / PRIOR_VARIANCES, jnp.float32)
     problem, temperature = posterior(None, log_likelihood, rows, prior_precision=precision)
-    cost = n + 2 * batch * (PERIOD - 1)  # of an epoch
-    estimators = {
-        "LD": (gradients.Full(), epochs * cost // n),
-        "SGLD": (gradients.Minibatch(batch_size=batch), epochs * cost // batch),
-        "SVRG-LD": (gradients.SVRG(batch_size=batch, period=PERIOD), epochs * PERIOD),
-        "SARAH-LD": (gradients.SARAH(batch_size=batch, period=PERIOD), epochs * PERIOD),
+    cost = ROWS + 2 * BATCH * (PERIOD - 1)  # of an epoch
+    methods = {
+        "LD": (gradients.Full(), epochs * cost // ROWS),
+        "SGLD": (gradients.Minibatch(batch_size=BATCH), epochs * cost // BATCH),
+        "SVRG-LD": (gradients.SVRG(batch_size=BATCH, period=PERIOD), epochs * PERIOD),
+        "SARAH-LD": (gradients.SARAH(batch_size=BATCH, period=PERIOD), epochs * PERIOD),
     }
-    langevin = {name: Langevin(STEP_SIZE, temperature, gradient) for name, (gradient, _) in estimators.items()}
+    langevin = {name: Langevin(STEP_SIZE, temperature, gradient) for name, (gradient, _) in methods.items()}
+    mala = MALA(MALA_STEP_SIZE, temperature)
 
-    def simulated(algorithm: Langevin | MALA, start: str, steps: int, stream: int) -> Result:
-        every, centre = steps // RECORDS, jnp.asarray(STARTS[start], jnp.float32)
+    def simulated(algorithm: Langevin | MALA, start: tuple[float, float], steps: int, stream: int) -> Result:
+        every, centre = steps // RECORDS, jnp.asarray(start, jnp.float32)
+        return simulate(
+            algorithm,
+            problem,
+            lambda key: centre + jax.random.normal(key, (2,), jnp.float32),
+            key=jax.random.fold_in(jax.random.key(seed), stream),
+            num_steps=every * RECORDS,
+            record_every=every,
+            num_chains=chains,
+        )
 
-        def draw_start(key: jax.Array) -> jax.Array:
-            return centre + jax.random.normal(key, (2,), jnp.float32)
-
-        key = jax.random.fold_in(jax.random.key(seed), stream)
-        steps = every * RECORDS
-        return simulate(algorithm, problem, draw_start, key=key, num_steps=steps, record_every=every, num_chains=chains)
-
-    (centred, leaning), mala = STARTS, MALA(MALA_STEP_SIZE, temperature)
-    runs = {
-        name: simulated(langevin[name], centred, steps, i) for i, (name, (_, steps)) in enumerate(estimators.items())
-    }
+    centred, leaning = STARTS.values()
+    runs = {name: simulated(langevin[name], centred, steps, i) for i, (name, (_, steps)) in enumerate(methods.items())}
     used = np.stack([np.asarray(run.trace.info["evaluations"])[0] for run in runs.values() if run.trace])
     positions = np.stack([np.asarray(run.positions, np.float64) for run in runs.values()])
     mode, ratio = distances(positions, law)
@@ -176,25 +176,20 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         [runs["SVRG-LD"], simulated(langevin["SVRG-LD"], leaning, epochs * PERIOD // 3, 5)],
         [simulated(mala, centred, mala_steps, 4), simulated(mala, leaning, mala_steps, 6)],
     ]
-    share = [[(np.asarray(run.position)[:, 1] > 0).mean() for run in of_method] for of_method in ends]
-    theta, count, one = {"units": "1 (location)"}, {"units": "component gradients per chain"}, {"units": "1"}
-    return xarray.Dataset(
-        {
-            "gradients": (("sampler", "record"), used.astype(float), count),
-            "ratio": (("sampler", "chain", "record"), ratio, one | {"long_name": "half the squared distance"}),
-            "mode_of": (("sampler", "chain", "record"), mode, one | {"long_name": "0 where theta2 > 0, else 1"}),
-            "end": (("sampler", "chain", "coordinate"), positions[:, :, -1], theta),
-            "share": (("compared", "start"), np.array(share), one | {"long_name": "share of chains with theta2 > 0"}),
-            "exact_weight": (("mode",), law.weight, one),
-            "exact_mean": (("mode", "coordinate"), law.mean, theta),
-            "exact_covariance": (("mode", "coordinate", "other"), law.covariance, {"units": "1 (location squared)"}),
-            "density": (("mode", "u", "v"), law.density, {"units": "1 (of the mode's top)"}),
-            "theta": (("mode", "u", "v", "coordinate"), law.theta, theta),
-        },
-        coords={"sampler": list(runs), "compared": ["SVRG-LD", "MALA"], "start": list(STARTS)}
-        | {"mode": ["theta2 > 0", "theta2 < 0"], "coordinate": ["theta1", "theta2"]},
-        attrs={"n": n, "batch_size": batch, "period": PERIOD, "chains": chains, "step_size": STEP_SIZE, "seed": seed}
-        | {"eta_of_the_paper": STEP_SIZE / n, "temperature": temperature, "epochs": epochs, "size": size},
+    first = np.array([[np.asarray(run.position)[:, 1] > 0 for run in of_method] for of_method in ends])
+    return dataset(
+        {"sampler": list(runs), "compared": ["SVRG-LD", "MALA"], "start": list(STARTS)},
+        variables("sampler record", "component gradients per chain", gradients=used.astype(float)),
+        variables("sampler chain record", "1", ratio=ratio, mode_of=mode),
+        variables("sampler chain coordinate", "1 (location)", end=positions[:, :, -1]),
+        variables("compared start", "1", share=first.mean(axis=-1)),
+        variables("mode", "1", exact_weight=law.weight),
+        variables("mode coordinate", "1 (location)", exact_mean=law.mean),
+        variables("mode coordinate other", "1 (location squared)", exact_covariance=law.covariance),
+        variables("mode u v", "1 (of the mode's top)", density=law.density),
+        variables("mode u v coordinate", "1 (location)", theta=law.theta),
+        chains=chains,
+        seed=seed,
     )
 
 
@@ -209,9 +204,13 @@ def spread(data: xarray.Dataset, name: str, records: slice) -> tuple[np.ndarray,
     arrived = np.all(ratio[:, -LATE:] < INSIDE, axis=1)
     if arrived.mean() < 0.9:
         arrived = np.ones(len(ratio), bool)
-    by_mode = [ratio[arrived & (mode == m), records].mean(1) for m in range(2)]
-    errors = [ratios.std(ddof=1) / np.sqrt(len(ratios)) for ratios in by_mode]
-    return np.array([ratios.mean() for ratios in by_mode]), np.array(errors), int((~arrived).sum())
+    index, error = zip(*(mean_and_error(ratio[arrived & (mode == m), records].mean(1)) for m in range(2)), strict=True)
+    return np.array(index), np.array(error), int((~arrived).sum())
+
+
+def share_error(data: xarray.Dataset) -> xarray.DataArray:
+    """Standard error of the share of chains in mode 1."""
+    return np.sqrt(data["share"] * (1 - data["share"]) / data.attrs["chains"])
 
 
 # ---- draw
@@ -231,36 +230,32 @@ def draw(data: xarray.Dataset) -> Figure:
 
 def draw_mode(axes: Axes, data: xarray.Dataset, mode: int) -> None:
     theta, density = data["theta"].values[mode], data["density"].values[mode]
-    for name in ("SGLD", "SVRG-LD"):
+    for k, (name, mark) in enumerate({"SGLD": "▲", "SVRG-LD": "●"}.items()):
         ends = data["end"].sel(sampler=name).values[data["mode_of"].sel(sampler=name)[:, -1] == mode]
         colour, marker = METHODS[name]
         axes.plot(*ends.T, marker, label=name, color=colour, markersize=3, alpha=0.6, markeredgewidth=0)
+        note(axes, f"{mark} {name}", 0.98, 0.95 - 0.11 * k, colour)
     axes.contour(theta[..., 0], theta[..., 1], density, np.exp([-4.5, -2.0, -0.5]), colors=INK, linewidths=1.0)
+    note(axes, "lines: exact, 1, 2, 3 sd", 0.02, 0.04)
     (a, b), weight = data["exact_mean"].values[mode], float(data["exact_weight"][mode])
     da, db = 4.6 * np.sqrt(np.diag(data["exact_covariance"].values[mode]))
     axes.locator_params(axis="x", nbins=5)
     axes.set(xlim=(a - da, a + da), ylim=(b - db, b + db), xlabel="$\\theta_1$, first location")
     axes.set(ylabel="$\\theta_2$, shift of the second", title=f"Mode {mode + 1}, exact weight {weight:.3f}")
-    if mode == 0:
-        for k, (name, mark) in enumerate({"SGLD": "▲", "SVRG-LD": "●"}.items()):
-            place = {"transform": axes.transAxes, "ha": "right", "va": "top"}
-            axes.text(0.98, 0.95 - 0.11 * k, f"{mark} {name}", color=METHODS[name][0], **place)
-        axes.text(0.02, 0.04, "lines: exact, 1, 2, 3 sd", transform=axes.transAxes)
 
 
 def draw_index(axes: Axes, data: xarray.Dataset) -> None:
     shifts = {"SVRG-LD": -9, "SARAH-LD": 9}  # of labels, in points
-    for name in data["sampler"].values:
-        colour, marker = METHODS[str(name)]
+    for name in map(str, data["sampler"].values):
+        colour, marker = METHODS[name]
         x = data["gradients"].sel(sampler=name).values / 1e6
         index, error, _ = zip(*(spread(data, name, slice(k, k + 1)) for k in range(len(x))), strict=True)
         index, error = np.array(index), np.array(error)
-        for mode, (shift, face) in enumerate(((0.988, colour), (1.012, LIGHT["paper"]))):
-            label, line = f"{name}, mode {mode + 1}", {"color": colour, "fmt": marker + ":", "linewidth": 0.9}
-            axes.errorbar(x * shift, index[:, mode], error[:, mode], markerfacecolor=face, label=label, **line)
-        place = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
-        axes.annotate(name, (x[-1], index[-1].mean()), (12, shifts.get(str(name), 0)), color=colour, **place)
-    axes.axhline(1, color=INK)
+        for mode, (apart, face) in enumerate(((0.988, colour), (1.012, LIGHT["paper"]))):
+            measured = index[:, mode], error[:, mode]
+            points(axes, x * apart, measured, (colour, marker + ":"), markerfacecolor=face, linewidth=0.9)
+        annotate(axes, name, x[-1], index[-1].mean(), colour, (12, shifts.get(name, 0)))
+    level(axes, 1)
     axes.set(yscale="log", ylim=(0.6, None), ylabel="spread index, chain / exact")
     axes.set_xlim(0, 1.25 * float(data["gradients"].max()) / 1e6)  # with room for the names
     title = "Spread in mode 1 (filled) and 2 (hollow), standard errors"
@@ -268,19 +263,18 @@ def draw_index(axes: Axes, data: xarray.Dataset) -> None:
 
 
 def draw_share(axes: Axes, data: xarray.Dataset) -> None:
-    exact_weight = float(data["exact_weight"][0])
-    for row, start in enumerate(data["start"].values):
-        for name, shift in (("SVRG-LD", -0.13), ("MALA", 0.13)):
-            p = float(data["share"].sel(compared=name, start=start))
-            colour, marker = METHODS[name]
-            error = np.sqrt(p * (1 - p) / data.attrs["chains"])
-            axes.errorbar(p, row + shift, xerr=error, fmt=marker, color=colour)
-            axes.annotate(name, (p + error, row + shift), (5, 0), textcoords="offset points", color=colour, va="center")
-    axes.axvline(exact_weight, color=INK)
-    axes.annotate(f"exact {exact_weight:.3f}", (exact_weight, 0.5), (5, 0), textcoords="offset points", va="center")
-    axes.set(yticks=range(data.sizes["start"]), yticklabels=[f"from {s}" for s in data["start"].values])
+    exact, error = float(data["exact_weight"][0]), share_error(data)
+    for name, shift in (("SVRG-LD", -0.13), ("MALA", 0.13)):
+        p, bar, rows = data["share"].sel(compared=name), error.sel(compared=name), shift + np.arange(len(STARTS))
+        colour, marker = METHODS[name]
+        axes.errorbar(p, rows, xerr=bar, fmt=marker, color=colour)
+        for row, end in zip(rows, p + bar, strict=True):
+            annotate(axes, name, end, row, colour)
+    axes.axvline(exact, color=INK)
+    annotate(axes, f"exact {exact:.3f}", exact, 0.5)
+    axes.set(yticks=range(len(STARTS)), yticklabels=[f"from {start}" for start in STARTS], ylabel="start")
     axes.set(ylim=(1.5, -0.5), xlim=(0.4, 1.0), xlabel="share of chains that end in mode 1")
-    axes.set(ylabel="start", title="No chain crosses: the start decides the share, for MALA too")
+    axes.set(title="No chain crosses: the start decides the share, for MALA too")
 
 
 # ---- judge
@@ -288,56 +282,38 @@ def draw_share(axes: Axes, data: xarray.Dataset) -> None:
 
 def judge(data: xarray.Dataset) -> Verdict:
     """SVRG-LD and SARAH-LD at 1 in both modes, SGLD far above it, and no chain that crossed."""
-    chains, weight = data.attrs["chains"], float(data["exact_weight"][0])
-    index, error, left_out = {}, {}, {}
-    for name in (str(name) for name in data["sampler"].values):
-        index[name], error[name], left_out[name] = spread(data, name, slice(-LATE, None))
-    inside, mode = data["ratio"].values < INSIDE, data["mode_of"].values
-    crossed = int((inside & inside[..., -1:] & (mode != mode[..., -1:])).any(-1).sum())
-    share = data["share"].values
-    share_error = np.sqrt(share * (1 - share) / chains)
-
+    spreads = {name: spread(data, name, slice(-LATE, None)) for name in map(str, data["sampler"].values)}
     checks = []
     for name in REDUCED:
-        for m in range(2):
-            statement = f"spread of {name}'s chains in mode {m + 1}, over the exact one"
-            value, one_error = float(index[name][m]), float(error[name][m])
-            tolerance = TOLERANCE + SIGMAS * one_error
-            checks.append(Check(statement, "exact law, by quadrature", value, 1.0, tolerance, error=one_error))
+        for mode, (index, error) in enumerate(zip(*spreads[name][:2], strict=True)):
+            statement = f"spread of {name}'s chains in mode {mode + 1}, over the exact one"
+            tolerance = TOLERANCE + SIGMAS * error
+            checks.append(Check.equals(statement, "exact law, by quadrature", (index, error), 1.0, tolerance))
     statement = "share of chains still between the modes, SVRG-LD's or SARAH-LD's"
-    between = max(left_out[name] for name in REDUCED) / chains
-    checks.append(Check(statement, "our aim", between, 0.0, BETWEEN, "at most"))
+    between = max(spreads[name][2] for name in REDUCED) / data.attrs["chains"]
+    checks.append(Check.at_most(statement, "our aim", between, 0.0, BETWEEN))
     statement, source = "spread of SGLD's chains over the exact one, less three errors", "our aim: too wide by half"
-    value = float(index["SGLD"].mean() - SIGMAS * np.linalg.norm(error["SGLD"]) / 2)
-    checks.append(Check(statement, f"{source} at least", value, WIDE, 0.0, "at least"))
+    index, error, _ = spreads["SGLD"]
+    wide = index.mean() - SIGMAS * np.linalg.norm(error) / 2
+    checks.append(Check.at_least(statement, f"{source} at least", wide, WIDE))
     statement = "chains of all methods that crossed between the modes"
-    checks.append(Check(statement, "the barrier between them", float(crossed), 0.0, 0.0, "at most", unit="chains"))
+    inside, mode = data["ratio"].values < INSIDE, data["mode_of"].values
+    crossed = (inside & inside[..., -1:] & (mode != mode[..., -1:])).any(-1).sum()
+    checks.append(Check.at_most(statement, "the barrier between them", crossed, 0.0, unit="chains"))
     statement = "share in mode 1 from a leaning start, less three errors: above its weight"
-    value = float((share - SIGMAS * share_error)[:, 1].min())
-    checks.append(Check(statement, "no chain crosses", value, weight, 0.0, "at least"))
-
-    def pair(values: np.ndarray, errors: np.ndarray, digits: int) -> str:
-        return " and ".join(f"{v:.{digits}f} ± {e:.{digits}f}" for v, e in zip(values, errors, strict=True))
-
-    used = data["gradients"].values[-1, -1]
-    spreads = ", ".join(
-        f"{name} {pair(index[name], error[name], 2)} ({left_out[name]} left out)" for name in (*REDUCED, "SGLD")
+    share, error = data["share"].values, share_error(data).values
+    checks.append(
+        Check.at_least(statement, "no chain crosses", (share - SIGMAS * error)[:, 1].min(), data["exact_weight"][0])
     )
-    ends = [pair(*values, 3) for values in zip(share, share_error, strict=True)]
-    summary = (
-        f"After {used:.3g} component gradients the spread index of the two modes is {spreads}; exact is 1, and "
-        f"chains still on the ridge, of {chains}, are left out. LD, with few steps for so many gradients, is at "
-        f"{index['LD'].mean():.2g}. {crossed or 'No'} chain{'s' * (crossed > 1)} crossed between the modes: from a "
-        f"centred and a leaning start SVRG-LD has {ends[0]} of its chains in the mode of exact weight {weight:.3f}, "
-        f"MALA {ends[1]}."
-    )
+
     numbers = {}
-    for i, j in np.ndindex(2, 2):
-        which = f"{data['compared'].values[i]}_{('centred', 'leaning')[j]}"
-        numbers |= {f"{which}_share": float(share[i, j]), f"{which}_share_error": float(share_error[i, j])}
-        for name in ("LD", "SGLD"):
-            numbers |= {f"{name}_index_{j + 1}": float(index[name][j]), f"{name}_error_{j + 1}": float(error[name][j])}
-    return Verdict(tuple(checks), summary, numbers)
+    for name in ("LD", "SGLD"):
+        for mode, measured in enumerate(zip(*spreads[name][:2], strict=True)):
+            numbers[f"spread of {name}'s chains in mode {mode + 1}"] = measured
+    for i, j in np.ndindex(share.shape):
+        which = f"{data['compared'].values[i]} from {data['start'].values[j]}"
+        numbers[f"share in mode 1, {which}"] = share[i, j], error[i, j]
+    return Verdict(checks, numbers)
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

@@ -24,6 +24,7 @@ variate is given, not paid for.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt
 from typing import Any, NamedTuple
 
@@ -31,11 +32,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
-from chain_costs import variance_reduced_evaluations
-from claims import Check, Claim, Size, Verdict, exponent, jackknife
+from claims import Check, Claim, Size, Verdict, dataset, exponent, jackknife, sweep, variables
+from drawing import panels, points
 from langevax import gradients
 from langevax.figures import theme
 from langevax.gradients.estimator import GradientEstimator
@@ -81,8 +82,9 @@ class Method:
     def evaluations(self, num_steps: int, size: int) -> int:
         """Component gradients per chain."""
         batch_size, period = self.batch(size)
-        if self.kind in ("SVRG", "SARAH"):
-            return variance_reduced_evaluations(num_steps, batch_size, period, size)
+        if self.kind in ("SVRG", "SARAH"):  # all at steps 0, m, 2 m, ..., and 2 batches at all others
+            epochs = -(-num_steps // period)
+            return epochs * size + (num_steps - epochs) * 2 * batch_size
         return size + 2 * num_steps if self.kind == "CV" else batch_size * num_steps
 
 
@@ -253,15 +255,10 @@ class Run(NamedTuple):
         used = int(result.counts_by_chain["evaluations"].sum()) / self.num_chains
         return np.asarray(result.position, float) / scale, used
 
-    def chains(self) -> tuple[np.ndarray, float]:
-        """Ends of the method's chains, and evaluations per chain."""
-        rows = tuple(jnp.asarray(values, jnp.float32) for values in components(self.size, self.seed))
-        return self.simulate(FiniteSum(quadratic, rows), estimator(self.method, self.size))
-
     def without_batches(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ends of chains with the mean gradient, of the starts and noises of `chains`, and their exact E x and E x^2.
+        """Ends of chains with the mean gradient, of the same starts and noises, and their exact E x and E x^2.
 
-        `chains` differ from them by the noise of batches alone: so small a difference is measured well.
+        The method's chains differ from them by the noise of batches alone: so small a difference is measured well.
         """
         problem = FiniteSum(quadratic, (jnp.asarray(CURVATURES[None], jnp.float32), jnp.zeros((1, len(CURVATURES)))))
         ends, _ = self.simulate(problem, gradients.Full())
@@ -270,58 +267,60 @@ class Run(NamedTuple):
         second = faded * START_SECOND + 2 * self.step_size * (1 - faded) / (1 - factor**2)
         return ends, factor**self.num_steps * START_MEAN, second
 
+    def measure(self) -> tuple[float, float, float, float, float]:
+        """KL of chains, its error, KL exact, evaluations that the chains need, and their error.
 
-def measured_point(run: Run) -> tuple[float, float, float, float, float]:
-    """KL of chains, its error, KL exact, evaluations that the chains need, and their error.
+        The chains' KL is read off at the exact number of steps and turned into evaluations by the exact line's own
+        slope. Chains without batches, whose law is known exactly, are the control variate of all methods but LD.
+        """
+        method, size, step_size, num_steps = self[:4]
+        rows = tuple(jnp.asarray(values, jnp.float32) for values in components(size, self.seed))
+        x, used = self.simulate(FiniteSum(quadratic, rows), estimator(method, size))
+        beside, first, second = np.zeros_like(x), np.zeros(1), np.zeros(1)
+        if method.kind != "LD":
+            beside, first, second = self.without_batches()
 
-    The chains' KL is read off at the exact number of steps and turned into evaluations by the exact line's own slope.
-    What chains of the same noise without batches do, which is known exactly, is taken off as a control variate.
-    """
-    x, used = run.chains()
-    pairs, first, second = np.stack([x, np.zeros_like(x)], axis=1), np.zeros(1), np.zeros(1)
-    if run.method.kind != "LD":
-        pairs[:, 1], first, second = run.without_batches()
+        def kl_of(pairs: np.ndarray) -> np.ndarray:
+            x, beside = pairs[:, 0], pairs[:, 1]
+            return divergence((x - beside).mean(axis=0) + first, np.mean(x**2 - beside**2, axis=0) + second)
 
-    def kl_of(pairs: np.ndarray) -> np.ndarray:
-        x, beside = pairs[:, 0], pairs[:, 1]
-        return divergence((x - beside).mean(axis=0) + first, np.mean(x**2 - beside**2, axis=0) + second)
-
-    kl, error = jackknife(pairs, kl_of)
-    exact = exact_divergence(run.method, run.size, run.step_size, run.num_steps)
-    before = exact_divergence(run.method, run.size, run.step_size, round(0.9 * run.num_steps))
-    per_unit = used / (exact * np.log(before / exact) / np.log(1 / 0.9))
-    return kl, error, exact, used + (kl - exact) * per_unit, error * per_unit
+        kl, error = jackknife(np.stack([x, beside], axis=1), kl_of)
+        exact, before = (exact_divergence(method, size, step_size, n) for n in (num_steps, round(0.9 * num_steps)))
+        per_unit = used / (exact * np.log(before / exact) / np.log(1 / 0.9))
+        return kl, error, exact, used + (kl - exact) * per_unit, error * per_unit
 
 
 # ---- measure
 
+KL, COSTS = ("kl_measured", "kl_measured_error", "kl_exact"), ("evaluations_measured", "evaluations_measured_error")
+
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
     """Exact evaluations for each method, n and accuracy; chains where WORK allows."""
-    sizes, num_chains = SIZES[size], NUM_CHAINS[size]
-    shape = (len(METHODS), len(sizes), len(ACCURACIES))
-    exact = {name: np.zeros(shape) for name in ("step_size", "steps", "evaluations")}
-    names = ("kl_measured", "kl_measured_error", "kl_exact", "evaluations_measured", "evaluations_measured_error")
-    points = {name: np.full(shape, np.nan) for name in names}
-    tasks = list(np.ndindex(shape))
-    for i, j, k in tqdm(tasks, desc="variance_reduction", disable=None):
-        method, n = list(METHODS.values())[i], int(sizes[j])
-        cheapest = best(method, n, ACCURACIES[k])
-        for name, value in zip(exact, cheapest, strict=True):
-            exact[name][i, j, k] = value
-        resolved = method.kind != "LD" or ACCURACIES[k] >= COARSE
-        affordable = cheapest[2] * num_chains * len(CURVATURES) <= WORK[size][k] and n <= LARGEST_MEASURED[size]
-        if resolved and affordable:
-            run = Run(method, n, *cheapest[:2], num_chains, seed)
-            for name, value in zip(names, measured_point(run), strict=True):
-                points[name][i, j, k] = value
-    units = {"step_size": "1 / curvature", "steps": "1", "evaluations": "component gradients per chain"}
-    units |= {name: "nat" if name.startswith("kl") else units["evaluations"] for name in names}
-    variables = {name: (("method", "n", "accuracy"), v, {"units": units[name]}) for name, v in exact.items()}
-    variables |= {name: (("method", "n", "accuracy"), v, {"units": units[name]}) for name, v in points.items()}
-    coordinates = {"method": list(METHODS), "n": ("n", sizes, {"units": "components"})}
-    coordinates["accuracy"] = ("accuracy", list(ACCURACIES), {"units": "nat"})
-    return xarray.Dataset(variables, coordinates, {"num_chains": num_chains, "seed": seed})
+    num_chains, work = NUM_CHAINS[size], dict(zip(ACCURACIES, WORK[size], strict=True))
+
+    def cost(name: str, n: int, accuracy: float) -> dict[str, float]:
+        method = METHODS[name]
+        step_size, steps, evaluations = best(method, n, accuracy)
+        numbers = dict.fromkeys((*KL, *COSTS), np.nan)
+        resolved = (method.kind != "LD" or accuracy >= COARSE) and n <= LARGEST_MEASURED[size]
+        if resolved and evaluations * num_chains * len(CURVATURES) <= work[accuracy]:
+            numbers = dict(zip(numbers, Run(method, n, step_size, steps, num_chains, seed).measure(), strict=True))
+        return {"step_size": step_size, "steps": steps, "evaluations": evaluations} | numbers
+
+    costs = sweep(cost, METHODS, SIZES[size].tolist(), ACCURACIES)
+    dims = "method n accuracy"
+    return dataset(
+        {"method": list(METHODS)},
+        variables("n", "components", n=SIZES[size]),
+        variables("accuracy", "nat", accuracy=ACCURACIES),
+        variables(dims, "1 / curvature", step_size=costs["step_size"]),
+        variables(dims, "1", steps=costs["steps"]),
+        variables(dims, "nat", **{name: costs[name] for name in KL}),
+        variables(dims, "component gradients per chain", **{name: costs[name] for name in ("evaluations", *COSTS)}),
+        num_chains=num_chains,
+        seed=seed,
+    )
 
 
 # ---- draw
@@ -329,30 +328,26 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
 def draw(data: xarray.Dataset) -> Figure:
     """Evaluations against n, to a tight accuracy and to a looser one: exact, and measured."""
-    figure = Figure(figsize=(10.5, 4.6))
-    left, right = figure.subplots(1, 2, sharex=True)
-    n = data.n.values
-    for axes, accuracy in zip((left, right), ACCURACIES, strict=True):
-        labels: list[tuple[float, str, str]] = []
-        for name, method in METHODS.items():
-            row = data.sel({"method": name, "accuracy": accuracy})
-            line = row.evaluations.values
-            axes.loglog(n, line, color=method.colour, linestyle="-", label=f"{name}, exact")
-            style: dict[str, Any] = {"color": method.colour, "marker": method.marker, "linestyle": "none"}
-            axes.errorbar(n, row.evaluations_measured, row.evaluations_measured_error, capsize=2, label=name, **style)
-            slope, text = exponent(n, line)[0], name
-            if axes is left and method.exponent:
-                text += f"   $n^{{{abs(slope) if abs(slope) < 0.005 else slope:.2f}}}$"
-            labels.append((line[-1], text, method.colour))
-        height = 0.0
-        for end, text, colour in sorted(labels):
-            height = max(end, height * LABEL_SPACING)
-            axes.text(1.4 * n[-1], height, text, color=colour, fontsize=9, va="center")
-        axes.set(xlabel="number of components $n$", ylabel="component gradients per chain")
-        axes.set_ylim(float(data.evaluations.min()) / 2, 3 * float(data.evaluations.max()))
-    left.set(title=r"To KL $\leq 10^{-4}$: exact (lines), chains (points, 1 s.e.)")
-    right.set(title=r"To KL $\leq 10^{-2}$")
+    tight, loose = (partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES)
+    figure = panels(data, (10.5, 4.6), 1, tight, loose)
+    figure.axes[0].set(title=r"To KL $\leq 10^{-4}$: exact (lines), chains (points, 1 s.e.)")
+    figure.axes[1].set(title=r"To KL $\leq 10^{-2}$")
     return figure
+
+
+def draw_costs(axes: Axes, data: xarray.Dataset, accuracy: float) -> None:
+    n, labels = data.n.values, []
+    for name, method in METHODS.items():
+        row = data.sel({"method": name, "accuracy": accuracy})
+        axes.loglog(n, row.evaluations, color=method.colour)
+        points(axes, n, (row.evaluations_measured, row.evaluations_measured_error), (method.colour, method.marker))
+        labels.append((float(row.evaluations[-1]), name, method.colour))
+    height = 0.0
+    for end, name, colour in sorted(labels):
+        height = max(end, height * LABEL_SPACING)
+        axes.text(1.4 * n[-1], height, name, color=colour, fontsize=9, va="center")
+    axes.set(xlabel="number of components $n$", ylabel="component gradients per chain")
+    axes.set_ylim(float(data.evaluations.min()) / 2, 3 * float(data.evaluations.max()))
 
 
 # ---- judge
@@ -360,36 +355,27 @@ def draw(data: xarray.Dataset) -> Figure:
 
 def judge(data: xarray.Dataset) -> Verdict:
     """Exponents as predicted, SVRG-LD ahead of SGLD at T = 1/n and behind at T = 1, chains on the lines."""
-    n, tight = data.n.values, data.evaluations.sel(accuracy=ACCURACIES[0])
-    slopes = {name: exponent(n, tight.sel({"method": name}).values) for name in METHODS}
-    svrg = tight.sel({"method": "SVRG-LD"}).values
-    ahead, behind = (svrg / tight.sel({"method": f"SGLD, T = {T}"}).values for T in ("1/n", "1"))
+    costs = {name: data.evaluations.sel({"method": name, "accuracy": ACCURACIES[0]}).values for name in METHODS}
+    checks = []
+    for name, method in METHODS.items():
+        if method.exponent:
+            statement = f"power of n in the gradients of {name.replace(', ', ' at ')}"
+            checks.append(
+                Check.equals(statement, method.source, exponent(data.n.values, costs[name]), *method.exponent)
+            )
+    ahead, behind = (costs["SVRG-LD"] / costs[f"SGLD, T = {T}"] for T in ("1/n", "1"))
+    statement, source = "SVRG-LD's gradients over SGLD's at T = 1/n, the most of all n", "Corollary 1.1 against SGLD's"
+    checks.append(Check.at_most(statement, source, ahead.max(), 1.0))
+    statement, source = "SVRG-LD's gradients over SGLD's at T = 1, the least of all n", "no gain is promised there"
+    checks.append(Check.at_least(statement, source, behind.min(), 1.0))
     z = ((data.kl_measured - data.kl_exact) / data.kl_measured_error).values
     z = z[np.isfinite(z)]
-    checks, powers = [], []
-    for name, method in METHODS.items():
-        if method.exponent is None:
-            continue
-        (predicted, tolerance), (slope, error) = method.exponent, slopes[name]
-        statement = f"power of n in the gradients of {name.replace(', ', ' at ')}"
-        checks.append(Check(statement, method.source, slope, predicted, tolerance, error=error))
-        powers.append(f"{round(slope, 3) + 0.0:.3f} ± {error:.3f} ({name})")
-    statement, source = "SVRG-LD's gradients over SGLD's at T = 1/n, the most of all n", "Corollary 1.1 against SGLD's"
-    checks.append(Check(statement, source, float(ahead.max()), 1.0, 0.0, "at most"))
-    statement, source = "SVRG-LD's gradients over SGLD's at T = 1, the least of all n", "no gain is promised there"
-    checks.append(Check(statement, source, float(behind.min()), 1.0, 0.0, "at least"))
     statement = f"KL divergence of chains, {len(z)} points: the farthest from its line"
-    value, source = float(np.abs(z).max()), "exact recursions of moments"
-    checks.append(Check(statement, source, value, 0.0, 4.0, "at most", unit="standard errors"))
-    numbers = {"exponent CV": slopes["CV"][0], "exponent error CV": slopes["CV"][1]}
-    numbers |= {"speed-up over SGLD at T = 1/n": float(1 / ahead[-1]), "loss to SGLD at T = 1": float(behind[-1])}
-    numbers |= {"mean z^2": float(np.mean(z**2)), "points": float(len(z))}
-    summary = (
-        f"Evaluations to KL <= {ACCURACIES[0]:g} grow as n to the power {', '.join(powers)}. At n = {n[-1]:,} SVRG-LD "
-        f"takes {1 / ahead[-1]:.3g} times fewer than SGLD where T = 1/n, but {behind[-1]:.3g} times more where T = 1. "
-        f"Chains at {len(z)} points: KL within {np.abs(z).max():.1f} standard errors of exact."
-    )
-    return Verdict(tuple(checks), summary, numbers)
+    checks.append(Check.all_within(statement, "exact recursions of moments", z, 4.0))
+    numbers = {"power of n in the gradients of CV": exponent(data.n.values, costs["CV"])}
+    numbers |= {"SGLD's gradients over SVRG-LD's at T = 1/n and the largest n": 1 / ahead[-1]}
+    numbers |= {"SVRG-LD's gradients over SGLD's at T = 1 and the largest n": behind[-1]}
+    return Verdict(checks, numbers | {"mean squared deviation of chains, in errors": np.mean(z**2)})
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

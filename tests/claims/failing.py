@@ -1,6 +1,13 @@
 """What a verdict refuses."""
 
 
+def check_holding(claim, data):
+    """All checks hold; returns the verdict."""
+    verdict = claim.judge(data)
+    assert verdict.holds, [check for check in verdict.checks if not check.holds]
+    return verdict
+
+
 def failing(claim, data):
     """Statements of the checks that do not hold."""
     return [check.statement for check in claim.judge(data).checks if not check.holds]

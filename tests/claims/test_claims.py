@@ -48,7 +48,7 @@ def draw(data):
 def judge(data):
     height = float(data["height"])
     check = Check("it is low", "Babel, Theorem 11", height, 2.0, -1e-9, "at most", unit="m")
-    return Verdict((check,), f"The tower is {height:g} m high.", {"height": height})
+    return Verdict([check], {"floors": (height / 3, 0.1)})
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
@@ -84,8 +84,8 @@ def test_a_check_fails_on_the_wrong_side_of_its_tolerance_and_where_there_is_no_
 
 
 def test_a_verdict_without_checks_does_not_hold():
-    assert Verdict((), "", {}).holds is False
-    assert Verdict((Check("", "", 1.0, 1.0, 0.0), Check("", "", 2.0, 1.0, 0.0)), "", {}).holds is False
+    assert Verdict([]).holds is False
+    assert Verdict([Check("", "", 1.0, 1.0, 0.0), Check("", "", 2.0, 1.0, 0.0)]).holds is False
 
 
 @pytest.mark.parametrize("missing", ["Claim", "Formula", "Source", "Figure"])
@@ -118,11 +118,13 @@ def test_one_script_writes_complete_files_and_prints_its_table(towers, tmp_path)
     command = [sys.executable, tmp_path / "papers" / "tower.py", "--seed", "3", "--out", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "| it is low (Babel, Theorem 11) | at most 2 | 3 m | " in done.stdout
-    assert "It does not hold. The tower is 3 m high." in done.stdout
+    assert "0 of 1 checks hold." in done.stdout
+    assert "| floors | 1.00 ± 0.10 |" in done.stdout
     folder = tmp_path / "out" / "tower"
     result = json.loads((folder / RESULT).read_text())
     assert result["holds"] is False
     assert result["checks"][0] | {"measured": 3.0, "holds": False, "relation": "at most"} == result["checks"][0]
+    assert result["numbers"] == {"floors": [1.0, 0.1]}
     assert (result["request"]["size"], result["request"]["seed"], result["Formula"]) == ("small", 3, "h < 2")
     assert "<svg" in (folder / FIGURE).read_text()
     with xarray.open_dataset(folder / DATA, engine="h5netcdf") as data:
@@ -140,7 +142,8 @@ def test_a_crash_is_reported_and_a_second_run_measures_only_what_is_missing(towe
     page = (out / "atlas.md").read_text()
     assert "| fallen | not measured | |" in page
     assert "[Low towers | short ones." not in page  # would end the cell
-    assert "**It holds: 1 of 1 hold.** The tower is 1 m high." in page
+    assert "**1 of 1 checks hold.**" in page
+    assert "| floors | 0.33 ± 0.10 |" in page
     assert (out / "images" / "atlas" / "low.svg").read_bytes() == (out / "low" / FIGURE).read_bytes()
 
     towers(low="pass", fallen="pass")
@@ -150,7 +153,7 @@ def test_a_crash_is_reported_and_a_second_run_measures_only_what_is_missing(towe
     assert second.split()[:2] == ["fallen", "holds"]
     atlas.main(["--seed", "3", "--out", str(out)])  # another request
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[:2]] == ["FAILS", "FAILS"]
-    assert "does not hold: 0 of 1 hold" in (out / "atlas.md").read_text()
+    assert "**0 of 1 checks hold.**" in (out / "atlas.md").read_text()
     atlas.main(["--seed", "3", "--out", str(out), "--force"])
     assert capsys.readouterr().out.count("FAILS") == 2
 

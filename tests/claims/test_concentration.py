@@ -5,6 +5,7 @@ import pytest
 
 import concentration
 from concentration import CLAIM
+from tests.claims.failing import check_failing, check_holding
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +14,7 @@ def dataset():
 
 
 def test_the_claim_holds(dataset):
-    verdict = CLAIM.judge(dataset)
-    assert verdict.holds, verdict.summary
+    check_holding(CLAIM, dataset)
 
 
 def test_numbers_have_units(dataset):
@@ -31,17 +31,17 @@ def test_the_figure_has_labelled_axes(dataset):
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "fails"),
     [
-        lambda d: d.assign(gap=1.2 * d.gap),
-        lambda d: d.assign(rate=1.5 * d.rate),
-        lambda d: d.assign(wrong_mass=d.wrong_mass**1.5),
-        lambda d: d.assign(spectral_gap=d.spectral_gap**0.9),
+        (lambda d: d.assign(gap=1.2 * d.gap), "E F - min F of chains"),
+        (lambda d: d.assign(rate=1.5 * d.rate), "rates at which"),
+        (lambda d: d.assign(wrong_mass=d.wrong_mass**1.5), "mass of the wrong well"),
+        (lambda d: d.assign(spectral_gap=d.spectral_gap**0.9), "exponent of the spectral gap"),
     ],
     ids=["gap", "rate", "mass", "exponent"],
 )
-def test_a_wrong_number_is_noticed(dataset, broken):
-    assert CLAIM.judge(broken(dataset)).holds is False
+def test_a_wrong_number_is_noticed(dataset, broken, fails):
+    check_failing(CLAIM, broken(dataset), fails)
 
 
 def test_the_gap_agrees_with_kramers_law():

@@ -6,15 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from line_network import (
-    EXACT,
-    LineNetwork,
-    chain_laws,
-    linearised_rate,
-    outputs_and_risk,
-    quantities,
-    resting_covariance,
-)
+from entropy_sandwich import linearised_rate, outputs_and_risk, quantities
+from line_network import EXACT, LineNetwork, chain_laws
 from mean_field_paths import fokker_planck_flow
 from tests.theory.grids import LOSSES
 
@@ -30,6 +23,13 @@ NETWORK = LineNetwork(
     start_deviation=0.4,
 )
 POINTS = np.linspace(-4.5, 4.5, 121)
+
+
+def resting_covariance(network, risk, density):
+    """C (I + W C / temperature)^{-1}, C = Cov_{q*}(h), W = diag(loss'') / n: of interacting particles, times N."""
+    independent, n = risk.covariance(density), len(network.targets)
+    curvature = EXACT[network.loss].second_derivative(risk.outputs(density), risk.targets) / n
+    return independent @ np.linalg.inv(np.eye(n) + curvature[:, None] * independent / network.temperature)
 
 
 @pytest.mark.parametrize("loss", EXACT)

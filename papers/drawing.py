@@ -1,0 +1,86 @@
+"""What figures of claims share: panels, points with error bars, and texts beside what they name."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from claims import Number
+from langevax.figures.theme import INK, SEQUENTIAL
+
+Style = tuple[Any, str]
+"""Colour and marker."""
+
+
+def panels(
+    data: xarray.Dataset, size: tuple[float, float], rows: int, *draw: Callable[[Axes, xarray.Dataset], None]
+) -> Figure:
+    """Return a figure of so many inches with a panel for each function, in rows."""
+    figure = Figure(figsize=size)
+    cells = figure.subplots(rows, math.ceil(len(draw) / rows), squeeze=False).ravel()
+    for axes, draw_panel in itertools.zip_longest(cells, draw):
+        draw_panel(axes, data) if draw_panel else axes.set_axis_off()
+    return padded(figure)
+
+
+def padded(figure: Figure) -> Figure:
+    """Set panels apart."""
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # type: ignore[union-attr]
+    return figure
+
+
+def points(
+    axes: Axes, x: ArrayLike, measured: Sequence[ArrayLike], style: Style, label: str = "", **options: Any
+) -> None:
+    """Draw (numbers, standard errors) as points with bars; a marker with a line style, as "o:", joins them."""
+    (y, error), (colour, marker) = measured, style
+    axes.errorbar(x, y, error, fmt=marker, color=colour, label=label, **options)
+
+
+def annotate(
+    axes: Axes, text: str, x: Number, y: Number, colour: Any = INK, shift: tuple[float, float] = (6, 0), **options: Any
+) -> None:
+    """Write next to a point, `shift` points away and on that side of it, beyond the panel's edge if need be."""
+    across, up = shift
+    options = {"ha": "left" if across > 0 else "right" if across < 0 else "center"} | options
+    options = {"va": "center" if across or not up else "bottom" if up > 0 else "top"} | options
+    options = {"textcoords": "offset points", "annotation_clip": False} | options
+    axes.annotate(text, (float(x), float(y)), shift, color=colour, **options)
+
+
+def note(axes: Axes, text: str, x: float, y: float, colour: Any = INK, **options: Any) -> None:
+    """Write at a place in shares of the panel, towards its middle."""
+    options = {"ha": "left" if x < 0.5 else "right", "va": "bottom" if y < 0.5 else "top"} | options
+    axes.text(x, y, text, color=colour, transform=axes.transAxes, **options)
+
+
+def level(axes: Axes, value: Number, text: str = "", colour: Any = INK, **options: Any) -> None:
+    """Draw a horizontal line with its name above it on the left."""
+    axes.axhline(float(value), color=colour, **options)
+    axes.text(0.02, float(value), text, color=colour, va="bottom", transform=axes.get_yaxis_transform())
+
+
+def ticks(axes: Axes, values: ArrayLike, logarithmic: bool = True) -> None:
+    """Label these values of x, and no others."""
+    axes.set_xscale("log" if logarithmic else "linear")
+    axes.set_xticks(values, [f"{value:g}" for value in np.asarray(values)])
+    axes.minorticks_off()
+
+
+def shared_legend(figure: Figure, axes: Axes, **options: Any) -> None:
+    """Give the figure the legend of one panel, above all panels by default."""
+    handles, labels = axes.get_legend_handles_labels()
+    place = {"loc": "outside upper center", "ncols": len(labels), "handletextpad": 0.3}
+    figure.legend(handles, labels, **(place | options))
+
+
+def shades(count: int) -> list[Any]:
+    """Colours of an ordered sequence."""
+    return list(matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.85, count)))
