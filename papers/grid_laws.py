@@ -22,22 +22,13 @@ Rows = Float[np.ndarray, " n"]
 
 
 def quadrature_weights(grid: OnGrid) -> OnGrid:
-    """Trapezoidal weights of an increasing grid: the measure against which densities below are meant.
-
-    >>> quadrature_weights(np.array([0.0, 1.0, 3.0]))
-    array([0.5, 1.5, 1. ])
-    """
+    """Trapezoidal weights of an increasing grid: the measure against which densities below are meant."""
     steps = np.diff(np.asarray(grid, float))
     return (np.append(steps, 0) + np.insert(steps, 0, 0)) / 2
 
 
 def tensor_grid(axis: Float[np.ndarray, " axis"], dimension: int) -> tuple[Float[np.ndarray, "grid dimension"], OnGrid]:
-    """Points and weights of the `dimension`-fold product of one axis; the last coordinate varies fastest.
-
-    >>> points, weights = tensor_grid(np.linspace(-8, 8, 65), 2)
-    >>> points.shape, round(float(weights @ np.exp(-np.sum(points**2, axis=1) / 2) / (2 * math.pi)), 12)
-    ((4225, 2), 1.0)
-    """
+    """Points and weights of the `dimension`-fold product of one axis; the last coordinate varies fastest."""
     axis = np.asarray(axis, float)
     points = np.stack(np.meshgrid(*[axis] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
     weights = np.ones(1)
@@ -47,31 +38,12 @@ def tensor_grid(axis: Float[np.ndarray, " axis"], dimension: int) -> tuple[Float
 
 
 def proximal_gibbs_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> tuple[OnGrid, float]:
-    """Density exp(-potential / temperature) / Z on a one-dimensional grid, and log Z.
-
-    >>> grid = np.linspace(-8, 8, 201)
-    >>> density, log_partition = proximal_gibbs_on_grid(grid**2 / 2, grid, temperature=1.0)
-    >>> round(log_partition / (math.log(2 * math.pi) / 2), 12), round(float(density[100]), 6)
-    (1.0, 0.398942)
-    """
+    """Density exp(-potential / temperature) / Z on a one-dimensional grid, and log Z."""
     return _gibbs(np.asarray(potential, float), quadrature_weights(grid), temperature)
 
 
-def entropy_on_grid(density: OnGrid, grid: OnGrid) -> float:
-    """Differential entropy -int p log p on a one-dimensional grid, in nats.
-
-    >>> round(entropy_on_grid(np.full(3, 0.5), np.array([0.0, 1.0, 2.0])) / math.log(2), 12)
-    1.0
-    """
-    return _entropy(density, quadrature_weights(grid))
-
-
 def kl_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
-    """KL(density || reference) on a one-dimensional grid, in nats; infinite where the reference alone vanishes.
-
-    >>> round(kl_on_grid(np.array([0.0, 1.0, 0.0]), np.full(3, 0.5), np.array([0.0, 1.0, 2.0])) / math.log(2), 12)
-    1.0
-    """
+    """KL(density || reference) on a one-dimensional grid, in nats; infinite where the reference alone vanishes."""
     return _kl(density, reference, quadrature_weights(grid))
 
 
@@ -82,20 +54,6 @@ class GridRisk:
     `points` is the grid, (grid,) in one dimension, (grid, d) in several, and `values` holds h_i on it, (n, grid).
     `weights` are those of the quadrature; left out, they are trapezoidal, which needs one dimension. `loss(z, y)`, its
     derivative in z, and its conjugate `conjugate(g, y)` are NumPy functions of (n,) arrays.
-
-    >>> axis = np.linspace(-6, 6, 121)
-    >>> squared = (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y)
-    >>> risk = GridRisk(axis, axis[None], np.ones(1), 0.5, 0.5, *squared)  # one row, of a linear neuron
-    >>> dual = risk.optimal_dual()
-    >>> dual.round(9), bool(abs(risk.primal_objective(risk.gibbs(dual)) - risk.dual_objective(dual)) < 1e-14)
-    (array([-0.5]), True)
-
-    In two dimensions, the row (1, 1):
-
-    >>> points, weights = tensor_grid(axis, 2)
-    >>> plane = GridRisk(points, points.sum(axis=1)[None], np.ones(1), 0.5, 0.5, *squared, weights=weights)
-    >>> plane.optimal_dual().round(9)
-    array([-0.33333333])
     """
 
     points: OnGrid | Float[np.ndarray, "grid d"]
@@ -234,12 +192,6 @@ def langevin_kernel_on_grid(
 
     K_ij = N(x_i; x_j - step_size gradient_j, 2 step_size temperature) w_j. The grid may be no coarser than the
     standard deviation of the noise, for a quadrature error near 5e-9.
-
-    >>> grid = np.linspace(-8, 8, 161)
-    >>> kernel = langevin_kernel_on_grid(grid, grid, step_size=0.5, temperature=1.0)
-    >>> density = stationary_density_on_grid(kernel, grid)
-    >>> round(float(quadrature_weights(grid) @ (density * grid**2)), 6)  # 1 / (1 - 0.5 / 2)
-    1.333333
     """
     x, variance = np.asarray(grid, float), 2 * step_size * temperature
     spacing = float(np.max(np.diff(x)))
@@ -252,28 +204,11 @@ def langevin_kernel_on_grid(
     return np.exp(-(moves**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance) * quadrature_weights(x)
 
 
-def stationary_density_on_grid(kernel: Float[np.ndarray, "grid grid"], grid: OnGrid) -> OnGrid:
-    """The density p = K p of total mass 1, for a kernel that keeps mass.
-
-    >>> kernel = np.array([[0.5, 0.25], [0.5, 0.75]])
-    >>> stationary_density_on_grid(kernel, np.array([0.0, 2.0])).round(6)
-    array([0.333333, 0.666667])
-    """
-    weights = quadrature_weights(grid)
-    uniform = np.full(len(weights), 1 / weights.sum())
-    # (I - K) p = 0 leaves the mass open; adding u (w . p - 1) fixes it without touching the solution
-    return np.linalg.solve(np.eye(len(weights)) - kernel + np.outer(uniform, weights), uniform)
-
-
 def poincare_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> float:
     """Poincare constant lambda of exp(-potential / temperature): lambda Var(f) <= E f'^2, on a uniform grid.
 
     It is never below a log-Sobolev constant of the law; the generator of the dynamics has spectral gap
     temperature lambda. Finite differences, of second order in the spacing.
-
-    >>> grid = np.linspace(-8, 8, 1601)
-    >>> round(poincare_on_grid(grid**2, grid, temperature=0.5), 3)  # curvature 2, so 2 / 0.5
-    4.0
     """
     from scipy.linalg import eigh_tridiagonal
 

@@ -1,11 +1,11 @@
-"""Paths to the mean-field optimum on a grid: flows of laws, and dual methods with exact Gibbs laws.
+"""Paths to the mean-field optimum on a grid: the flow of laws, and dual methods with exact Gibbs laws.
 
     Fokker-Planck:              dq/dt = temperature div(q grad log(q / p_q)),       -dP/dt = temperature^2 I(q || p_q)
-    entropic fictitious play:   dq/dt = p_q - q,         -dP/dt = temperature (KL(q || p_q) + KL(p_q || q))
+    entropic fictitious play:   q <- (1 - rate) q + rate p_q
 
 with p_q the proximal Gibbs law of q and I the relative Fisher information. The first is the law of infinitely many
-Langevin particles (Nitanda, Wu, Suzuki, AISTATS 2022). For the second P - P* <= exp(-t) times the start's gap, whatever
-the log-Sobolev constant (Chen, Ren, Wang, 2022; Nitanda et al., 2023). The discretisations are derived.
+Langevin particles (Nitanda, Wu, Suzuki, AISTATS 2022), the second that of Chen, Ren, Wang (2022) and Nitanda et al.
+(2023) in rounds. The discretisations are derived.
 
 Particle methods estimate E_{p_g} h by particles; here it is a quadrature, so that only the outer loop of the theorems
 remains. Dual averaging: Nitanda, Wu, Suzuki (NeurIPS 2021); its form with KL to the prior is ours. Coordinate ascent:
@@ -46,13 +46,6 @@ def fokker_planck_flow(risk: GridRisk, start: OnGrid, step_size: float, num_step
     the grid is stationary to rounding; and before time is cut up the dissipation identity is exact, with I as in
     `fisher_on_grid`. Time: everything at the end of the step, g included, by iteration. Since P is convex it falls
     for any step size, by at least step_size temperature^2 I, I at the end of the step.
-
-    >>> grid, squared = np.linspace(-6, 6, 121), (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y)
-    >>> risk = GridRisk(grid, grid[None], np.ones(1), 0.5, 0.5, *squared, lambda g, y: g**2 / 2 + g * y)
-    >>> flow = fokker_planck_flow(risk, risk.prior(), step_size=0.01, num_steps=200)
-    >>> gap = flow.objective - risk.dual_objective(risk.optimal_dual())
-    >>> round(float(np.log(gap[0] / gap[200])) / 2)  # the mean alone moves, at the rate 1 + 2 ridge = 2
-    4
     """
     if risk.points.ndim > 1:
         raise ValueError(f"points has shape {risk.points.shape}; the Fokker-Planck flow is for one-dimensional grids.")
@@ -64,11 +57,6 @@ def fisher_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
 
     sum over edges of (1 / h) m (r_{j+1} - r_j) (log r_{j+1} - log r_j), r = q / p, with m = p_j p_{j+1} over the
     logarithmic mean of both: the form in which the Fokker-Planck flow above dissipates. Second order in h.
-
-    >>> grid = np.linspace(-10, 10, 2001)
-    >>> normal = lambda mean: np.exp(-((grid - mean) ** 2) / 2) / np.sqrt(2 * np.pi)
-    >>> round(fisher_on_grid(normal(0.7), normal(0.0), grid), 3)  # of two normals: the squared distance
-    0.49
     """
     q, p = np.asarray(density, float), np.asarray(reference, float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -78,28 +66,8 @@ def fisher_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
     return float(np.sum(terms[(q[:-1] > 0) | (q[1:] > 0)]))
 
 
-def fictitious_play_flow(risk: GridRisk, start: OnGrid, step_size: float, num_steps: int) -> GridFlow:
-    """dq/dt = p_q - q by Runge and Kutta's classical steps of time `step_size` <= 1; grids of any dimension.
-
-    >>> grid, squared = np.linspace(-6, 6, 121), (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y)
-    >>> risk = GridRisk(grid, grid[None], np.ones(1), 0.5, 0.5, *squared, lambda g, y: g**2 / 2 + g * y)
-    >>> flow = fictitious_play_flow(risk, risk.prior(), step_size=0.1, num_steps=40)
-    >>> gap = flow.objective - risk.dual_objective(risk.optimal_dual())
-    >>> bool(np.all(gap <= np.exp(-flow.times) * gap[0]))
-    True
-    """
-    return _repeat(risk, start, step_size, num_steps, lambda q: _runge_kutta(risk, q, step_size))
-
-
 def fictitious_play_rounds(risk: GridRisk, start: OnGrid, rate: float, num_steps: int) -> GridFlow:
-    """q <- (1 - rate) q + rate p_q: the law of fictitious play whose inner loops reach their Gibbs laws.
-
-    >>> grid, squared = np.linspace(-6, 6, 121), (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y)
-    >>> risk = GridRisk(grid, grid[None], np.ones(1), 0.5, 0.5, *squared, lambda g, y: g**2 / 2 + g * y)
-    >>> rounds = fictitious_play_rounds(risk, risk.prior(), rate=0.2, num_steps=60)
-    >>> bool(np.allclose(rounds.dual[-1], risk.optimal_dual()))
-    True
-    """
+    """q <- (1 - rate) q + rate p_q: the law of fictitious play whose inner loops reach their Gibbs laws."""
     return _repeat(risk, start, rate, num_steps, lambda q: (1 - rate) * q + rate * risk.gibbs(risk.dual_of(q)))
 
 
@@ -131,17 +99,6 @@ def _bernoulli(s: np.ndarray) -> np.ndarray:
     from scipy.special import exprel
 
     return 1 / exprel(s)
-
-
-def _runge_kutta(risk: GridRisk, density: np.ndarray, step_size: float) -> np.ndarray:
-    def slope(q: np.ndarray) -> np.ndarray:
-        return risk.gibbs(risk.dual_of(q)) - q
-
-    first = slope(density)
-    second = slope(density + step_size / 2 * first)
-    third = slope(density + step_size / 2 * second)
-    fourth = slope(density + step_size * third)
-    return density + step_size / 6 * (first + 2 * second + 2 * third + fourth)
 
 
 def _repeat(
@@ -189,13 +146,6 @@ def dual_averaging(risk: GridRisk, rows: Int[np.ndarray, "rounds batch"], temper
     Law t + 1 is prop. to exp(-(w sum_{s <= t} s mean_{i in batch s} loss'_i(z_i^{(s)}) h_i + ridge |theta|^2) /
     temperature), w = 2 / ((t + 1)(t + 2)). `tempered`, as in print, weighs the ridge by w sum s = t / (t + 2) too.
     All rows in every round, `np.tile(np.arange(n), (rounds, 1))`, is the full batch; one row each is the online form.
-
-    >>> grid, squared = np.linspace(-6, 6, 121), (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y)
-    >>> risk = GridRisk(grid, grid[None], np.ones(1), 0.5, 0.5, *squared, lambda g, y: g**2 / 2 + g * y)
-    >>> run = dual_averaging(risk, np.zeros((2, 1), int))
-    >>> run.dual[:2].round(6), run.average[0].round(6)  # slope -1 at the prior, and a third of it
-    (array([[ 0.      ],
-           [-0.333333]]), array([-1.]))
     """
     n, batch = len(risk.targets), rows.shape[1]
     sums, slopes, weights = np.zeros(n), np.zeros(n), np.zeros(n)
@@ -222,13 +172,6 @@ def coordinate_ascent(
 
     `coordinate` is evaluated at z = E_{p_g} h_i and c = bound^2 / (n temperature): for |h| <= bound, n temperature
     log Z bends by at most c in g_i, and D never falls. The start is 0 by default.
-
-    >>> grid, squared = np.linspace(-6, 6, 121), (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y)
-    >>> risk = GridRisk(grid, np.tanh(grid)[None], np.ones(1), 0.5, 0.5, *squared, lambda g, y: g**2 / 2 + g * y)
-    >>> step = lambda z, g, y, c: (z + c * g - y) / (1 + c)
-    >>> path = coordinate_ascent(risk, step, np.zeros(40, int), bound=1.0)
-    >>> bool(np.allclose(path.dual[-1], risk.optimal_dual())), bool(np.all(np.diff(path.dual_objective) > -1e-15))
-    (True, True)
     """
     dual = np.zeros(len(risk.targets)) if start is None else np.array(start, float)
     duals = [dual]
@@ -240,23 +183,6 @@ def coordinate_ascent(
         np.array([risk.dual_objective(dual) for dual in duals]),
         np.array([risk.fenchel_young(dual) for dual in duals]),
     )
-
-
-def expected_ascent(risk: GridRisk, coordinate: Coordinate, dual: Rows, bound: float) -> float:
-    """Mean over the n coordinates of D(g after its step) - D(g): one random step of SDCA, in expectation.
-
-    At least 1 / kappa of D* - D(g) and of P(p_g) - D(g), kappa as in `mean_field.sdca_condition`.
-
-    >>> grid, squared = np.linspace(-6, 6, 121), (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y)
-    >>> risk = GridRisk(grid, np.tanh(grid)[None], np.ones(1), 0.5, 0.5, *squared, lambda g, y: g**2 / 2 + g * y)
-    >>> step = lambda z, g, y, c: (z + c * g - y) / (1 + c)
-    >>> gain = expected_ascent(risk, step, np.zeros(1), bound=1.0)
-    >>> bool(gain > risk.fenchel_young(np.zeros(1)) / (1 + 1 / 0.5))
-    True
-    """
-    z = risk.outputs(risk.gibbs(dual))
-    ahead = [risk.dual_objective(_ascend(risk, coordinate, dual, i, bound, z)) for i in range(len(dual))]
-    return float(np.mean(ahead) - risk.dual_objective(dual))
 
 
 def _ascend(

@@ -19,7 +19,7 @@ times it. Particles interact through the loss, which damps random fluctuations: 
 have a much larger error.
 
 linear: with the squared loss the law of N particles is Gaussian: their mean has variance T / (N (s + 2 ridge)) along an
-eigenvector of X'X / n with eigenvalue s, and particles spread about it by T / (2 ridge) (`linear_clouds`, at the
+eigenvector of X'X / n with eigenvalue s, and particles spread about it by T / (2 ridge) (at the
 step of the chain). The free energy L^N follows from two covariances, measured or exact. Its formula in N is that of the
 flow; the step of 0.1 moves it by a thousandth, and chains are compared with the free energy of their own law.
 
@@ -29,29 +29,38 @@ neurons' variance bounds the free energy is tested on linear neurons only.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
-from claims import Check, Claim, Size, Verdict, critical_value
+from claims import (
+    Check,
+    Claim,
+    Measured,
+    Size,
+    Verdict,
+    critical_value,
+    dataset,
+    mean_and_error,
+    sweep,
+    variables,
+    weighted_exponent,
+)
+from drawing import annotate, note, panels, points, shades, ticks
 from langevax.algorithm import State
-from langevax.figures.theme import GREY, INK, OKABE_ITO, SEQUENTIAL
+from langevax.figures.theme import GREY, INK, OKABE_ITO
 from langevax.meanfield import MFLD
 from langevax.problems import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
-from langevax.theory.mean_field import (
-    finite_particle_gap_bound,
-    linear_optimum,
-)
+from langevax.theory.gaussian import stationary_variance
+from langevax.theory.mean_field import finite_particle_gap_bound, linear_optimum
 from line_network import LineNetwork, chain_laws
-from linear_clouds import finite_particle_gap, linear_cloud_variance, linear_output_variance
 
 RIDGE, TEMPERATURE = 0.1, 0.1
 TANH = LineNetwork(
@@ -66,15 +75,27 @@ TANH = LineNetwork(
     start_deviation=(TEMPERATURE / (2 * RIDGE)) ** 0.5,
 )
 STEP_SIZE, GRID = 0.05, np.linspace(-4.5, 4.5, 161)
-NUM_PARTICLES = {"full": (32, 64, 128, 256, 512, 1024), "small": (32, 64, 256)}
-PARTICLES = {"full": 2**18, "small": 2**16}  # in all runs of one N together
-HORIZON = {"full": 16.0, "small": 8.0}
 RECORD = 0.25  # time between two records
-SHOWN = {"full": (0.25, 1.0, 4.0, 16.0), "small": (0.25, 1.0, 8.0)}
+EVERY = round(RECORD / STEP_SIZE)
 
-LINEAR_PARTICLES = {"full": (2, 8, 32, 128), "small": (2, 32)}
-LINEAR_RUNS = {"full": 8000, "small": 2000}
 
+class Settings(NamedTuple):
+    """What a size measures."""
+
+    num_particles: tuple[int, ...]
+    particles: int
+    """In all runs of one number of particles together."""
+    horizon: float
+    shown: tuple[float, ...]
+    """Times that are drawn and judged."""
+    linear_particles: tuple[int, ...]
+    linear_runs: int
+
+
+SIZES: dict[Size, Settings] = {
+    "full": Settings((32, 64, 128, 256, 512, 1024), 2**18, 16.0, (0.25, 1.0, 4.0, 16.0), (2, 8, 32, 128), 8000),
+    "small": Settings((32, 64, 256), 2**16, 8.0, (0.25, 1.0, 8.0), (2, 32), 2000),
+}
 
 # ---- linear particles
 
@@ -91,10 +112,45 @@ def regression(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return inputs, inputs @ random.normal(size=DIMENSION) + 0.3 * random.normal(size=ROWS)
 
 
-def moments_of(problem: MeanFieldRisk, state: State) -> tuple[jax.Array, jax.Array]:
-    """Return the mean of the particles, and the mean square of one coordinate about it."""
-    mean = state.position.mean(axis=0)
-    return mean, jnp.mean((state.position - mean) ** 2)
+class CloudVariance(NamedTuple):
+    """Stationary spread of N particles: of their mean over time, and of one particle around that mean."""
+
+    of_mean: np.ndarray
+    """(d, d)"""
+    within: float
+
+
+def linear_cloud_variance(
+    inputs: np.ndarray,
+    ridge: float,
+    temperature: float,
+    num_particles: int,
+    step_size: float,
+    integrator: str = "explicit",
+) -> CloudVariance:
+    """Stationary variances of N interacting linear particles under mean-field Langevin steps (derived).
+
+    For the explicit step and an eigenvalue s of S = X^T X / n: of the cloud's mean
+    (temperature / N) / ((s + 2 ridge)(1 - step_size (s + 2 ridge) / 2)); of a particle about it
+    (1 - 1/N) temperature / (2 ridge (1 - step_size ridge)). Other integrators as in `stationary_variance`.
+    """
+    curvatures, modes = np.linalg.eigh(inputs.T @ inputs / len(inputs))
+    curvatures = np.maximum(curvatures, 0)  # rounding
+    of_mean = stationary_variance(integrator, step_size, 2 * ridge, curvatures, temperature / num_particles)
+    alone = stationary_variance(integrator, step_size, 2 * ridge, 0.0, temperature)
+    if not (np.all(np.isfinite(of_mean)) and np.isfinite(alone)):
+        raise ValueError(f"step_size is {step_size}, for which the cloud does not settle; pass a smaller one.")
+    return CloudVariance(modes * of_mean @ modes.T, float((1 - 1 / num_particles) * alone))
+
+
+def finite_particle_gap(inputs: np.ndarray, ridge: float, temperature: float, num_particles: int) -> float:
+    """Optimal free energy per particle of N linear particles, minus the mean-field optimum (derived).
+
+    (1/N) inf L^N - L* = sum over eigenvalues s of X^T X / n of temperature / (2 N) log(1 + s / (2 ridge)).
+    """
+    x = inputs
+    _, log_determinant = np.linalg.slogdet(np.eye(x.shape[1]) + x.T @ x / (len(x) * 2 * ridge))
+    return float(temperature / (2 * num_particles) * log_determinant)
 
 
 def free_energy(covariance: np.ndarray, within: float, inputs: np.ndarray, num_particles: int) -> float:
@@ -120,6 +176,12 @@ def mean_over_groups(function: Callable[..., float], *samples: np.ndarray) -> tu
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(GROUPS))
 
 
+def moments_of(problem: MeanFieldRisk, state: State) -> tuple[jax.Array, jax.Array]:
+    """Return the mean of the particles, and the mean square of one coordinate about it."""
+    mean = state.position.mean(axis=0)
+    return mean, jnp.mean((state.position - mean) ** 2)
+
+
 def linear_point(num_particles: int, num_runs: int, seed: int, key: jax.Array) -> np.ndarray:
     """Return (quantity, (measured, error, exact)) of linear particles at rest."""
     inputs, targets = regression(seed)
@@ -143,10 +205,9 @@ def linear_point(num_particles: int, num_runs: int, seed: int, key: jax.Array) -
     )
     means, within = (np.asarray(a, float)[:, 1:] for a in result.positions)  # without the first record
     away = means - optimum.mean
-    arguments = inputs, RIDGE, TEMPERATURE, num_particles, LINEAR_STEP_SIZE, "exponential"
-    law = linear_cloud_variance(*arguments)
+    law = linear_cloud_variance(inputs, RIDGE, TEMPERATURE, num_particles, LINEAR_STEP_SIZE, "exponential")
     exact = (
-        linear_output_variance(*arguments).mean(),
+        np.einsum("ij,jk,ik->i", inputs, law.of_mean, inputs).mean(),
         law.within,
         free_energy(law.of_mean, law.within, inputs, num_particles),
     )
@@ -168,7 +229,6 @@ def outputs_of(problem: MeanFieldRisk, state: State) -> jax.Array:
 
 def tanh_errors(num_particles: int, num_runs: int, horizon: float, exact: np.ndarray, key: jax.Array) -> np.ndarray:
     """Return (run, record): mean squared distance of the outputs to those of infinitely many particles."""
-    every = round(RECORD / STEP_SIZE)
     result = simulate(
         MFLD(step_size=STEP_SIZE, temperature=TEMPERATURE),
         TANH.risk(),
@@ -177,183 +237,62 @@ def tanh_errors(num_particles: int, num_runs: int, horizon: float, exact: np.nda
         num_steps=round(horizon / STEP_SIZE),
         num_chains=num_runs,
         record=outputs_of,
-        record_every=every,
+        record_every=EVERY,
     )
-    return ((np.asarray(result.positions, float) - exact[every::every]) ** 2).mean(axis=-1)
+    return ((np.asarray(result.positions, float) - exact[EVERY::EVERY]) ** 2).mean(axis=-1)
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
     """The exact limit, runs of tanh particles and of linear particles."""
-    counts, linear_counts, horizon = NUM_PARTICLES[size], LINEAR_PARTICLES[size], HORIZON[size]
+    counts, particles, horizon, shown, linear_counts, linear_runs = SIZES[size]
     keys = jax.random.split(jax.random.key(seed), len(counts) + len(linear_counts))
-    bar = tqdm(total=len(keys) + 1, desc="propagation-of-chaos", disable=None)
     laws = chain_laws(TANH, GRID, STEP_SIZE, round(horizon / STEP_SIZE), fluctuations=True)
-    risk = TANH.grid_risk(GRID)
+    risk, inputs = TANH.grid_risk(GRID), regression(seed)[0]
     independent = np.diag(risk.covariance(risk.gibbs(risk.optimal_dual()))).mean()
-    bar.update()
-    error, error_error, drift, rest = [], [], [], []
     times = RECORD * np.arange(1, round(horizon / RECORD) + 1)
     late = times > horizon / 2
     ramp = (times[late] - times[late].mean()) / ((times[late] - times[late].mean()) ** 2).sum()
-    for count, key in zip(counts, keys, strict=False):
-        errors = tanh_errors(count, PARTICLES[size] // count, horizon, laws.outputs, key)
-        error.append(errors.mean(axis=0))
-        error_error.append(errors.std(axis=0, ddof=1) / np.sqrt(len(errors)))
-        slopes = errors[:, late] @ ramp  # of one run: its records are not independent, runs are
-        drift.append((slopes.mean(), slopes.std(ddof=1) / np.sqrt(len(errors))))
-        rest.append((errors[:, late].mean(), errors[:, late].mean(axis=1).std(ddof=1) / np.sqrt(len(errors))))
-        bar.update()
-    linear = []
-    for count, key in zip(linear_counts, keys[len(counts) :], strict=True):
-        linear.append(linear_point(count, LINEAR_RUNS[size], seed, key))
-        bar.update()
-    bar.close()
-    limit = laws.fluctuation.mean(axis=1)
-    inputs = regression(seed)[0]
+
+    def tanh(k: int) -> dict[str, np.ndarray]:
+        errors = tanh_errors(counts[k], particles // counts[k], horizon, laws.outputs, keys[k])
+        numbers = {"rest": errors[:, late].mean(), "rest_error": mean_and_error(errors[:, late].mean(axis=1))[1]}
+        for name, of_run in (("error", errors), ("drift", errors[:, late] @ ramp)):  # records are not independent
+            numbers[name], numbers[f"{name}_error"] = mean_and_error(of_run)
+        return numbers
+
+    def linear(k: int) -> dict[str, np.ndarray]:
+        measured = linear_point(linear_counts[k], linear_runs, seed, keys[len(counts) + k])
+        return dict(zip(("linear", "linear_error", "linear_exact"), measured.T, strict=True))
+
+    tanh_points, linear_points = sweep(tanh, range(len(counts))), sweep(linear, range(len(linear_counts)))
+    curves, rates, levels = (
+        {name: tanh_points[name] for name in (part, f"{part}_error")} for part in ("error", "drift", "rest")
+    )
     variances = TEMPERATURE / (2 * RIDGE) * (inputs**2).sum(axis=1)
-    bounds = [finite_particle_gap_bound(variances, 1.0, count) for count in linear_counts]
-    formula = [finite_particle_gap(inputs, RIDGE, TEMPERATURE, count) for count in linear_counts]
-    points, squared = ("num_particles", "time"), {"units": "1 (output squared)"}
-    mixed, rate = {"units": "those of the quantity"}, {"units": "1 (output squared) / time"}
-    columns = np.array(linear)
-    variables = {
-        "error": (points, np.array(error), squared),
-        "error_error": (points, np.array(error_error), squared),
-        "limit": ("time", limit[round(RECORD / STEP_SIZE) :: round(RECORD / STEP_SIZE)], squared),
-        "independent": ((), independent, squared),
-        "drift": ("num_particles", np.array(drift)[:, 0], rate),
-        "drift_error": ("num_particles", np.array(drift)[:, 1], rate),
-        "rest": ("num_particles", np.array(rest)[:, 0], squared),
-        "rest_error": ("num_particles", np.array(rest)[:, 1], squared),
-        "linear": (("linear_particles", "quantity"), columns[..., 0], mixed),
-        "linear_error": (("linear_particles", "quantity"), columns[..., 1], mixed),
-        "linear_exact": (("linear_particles", "quantity"), columns[..., 2], mixed),
-        "energy_formula": ("linear_particles", np.array(formula), {"units": "1 (of the loss)"}),
-        "energy_bound": ("linear_particles", np.array(bounds), {"units": "1 (of the loss)"}),
-    }
-    coordinates = {
-        "num_particles": ("num_particles", list(counts), {"units": "particles"}),
-        "linear_particles": ("linear_particles", list(linear_counts), {"units": "particles"}),
-        "time": ("time", times, {"units": "time"}),
-        "quantity": list(QUANTITIES),
-    }
-    return xarray.Dataset(variables, coordinates, {"particles": PARTICLES[size], "seed": seed, "shown": SHOWN[size]})
-
-
-# ---- judge
-
-UNIFORM = "Suzuki et al. (ICLR 2023)"
+    return dataset(
+        {"quantity": list(QUANTITIES)},
+        variables("num_particles", "particles", num_particles=counts),
+        variables("linear_particles", "particles", linear_particles=linear_counts),
+        variables("time", "time", time=times),
+        variables("num_particles time", "1 (output squared)", **curves),
+        variables("time", "1 (output squared)", limit=laws.fluctuation.mean(axis=1)[EVERY::EVERY]),
+        variables("", "1 (output squared)", independent=independent),
+        variables("num_particles", "1 (output squared) / time", **rates),
+        variables("num_particles", "1 (output squared)", **levels),
+        variables("linear_particles quantity", "those of the quantity", **linear_points),
+        variables(
+            "linear_particles",
+            "1 (of the loss)",
+            energy_formula=[finite_particle_gap(inputs, RIDGE, TEMPERATURE, count) for count in linear_counts],
+            energy_bound=[finite_particle_gap_bound(variances, 1.0, count) for count in linear_counts],
+        ),
+        **{"particles": particles, "seed": seed, "shown": list(shown)},
+    )
 
 
 def slope(row: xarray.Dataset) -> tuple[float, float]:
-    """Exponent of the error in N at one time, by weighted least squares, and its standard error."""
-    x, y = np.log(row.num_particles.values), np.log(row.error.values)
-    weight = (row.error / row.error_error).values ** 2
-    x = x - weight @ x / weight.sum()
-    return float((weight * x) @ y / (weight @ x**2)), float(1 / np.sqrt(weight @ x**2))
-
-
-def shown_times(data: xarray.Dataset) -> xarray.Dataset:
-    """The data at the times that are drawn and judged."""
-    return data.sel(time=list(data.attrs["shown"]))
-
-
-def judge(data: xarray.Dataset) -> Verdict:
-    """Slopes of -1, points on the exact limit, no growth, linear clouds at their closed forms, less than iid draws."""
-    shown = shown_times(data)
-    slopes = [slope(shown.isel(time=i)) for i in range(shown.sizes["time"])]
-    limit = (shown.error * shown.num_particles - shown.limit) / (shown.error_error * shown.num_particles)
-    linear = (data.linear - data.linear_exact) / data.linear_error
-    growth = (data.drift / data.drift_error).values
-    scaled, scaled_error = data.rest * data.num_particles, data.rest_error * data.num_particles
-    independent, energy = float(data.independent), data.sel(quantity="free energy")
-    upper = scaled + critical_value(len(scaled)) * scaled_error
-    high = energy.linear + critical_value(energy.linear.size, GROUPS) * energy.linear_error
-    checks = tuple(
-        Check(
-            f"power of N in the squared error at time {time:g}",
-            f"{UNIFORM}: 1 / N",
-            value,
-            -1.0,
-            critical_value(len(slopes)) * error,
-            error=error,
-        )
-        for (value, error), time in zip(slopes, shown.time.values, strict=True)
-    )
-    checks += (
-        Check(
-            "N times the squared error, all points: the farthest from its line",
-            "exact limit of many particles",
-            _largest(limit),
-            0.0,
-            critical_value(limit.size),
-            "at most",
-            unit="standard errors",
-        ),
-        Check(
-            "growth of the squared error in time, the fastest of all N",
-            f"{UNIFORM}: uniform in time",
-            float(growth.max()),
-            0.0,
-            critical_value(growth.size),
-            "at most",
-            unit="standard errors",
-        ),
-        Check(
-            "squared error at rest over that of independent draws, with its errors",
-            "the loss damps chance",
-            float((upper / independent).max()),
-            1.0,
-            0.0,
-            "at most",
-        ),
-        Check(
-            f"linear clouds, {linear.size} quantities: the farthest from closed forms",
-            "closed forms at every N",
-            _largest(linear),
-            0.0,
-            critical_value(linear.size, GROUPS),
-            "at most",
-            unit="standard errors",
-        ),
-        Check(
-            "free energy of N particles over its bound, with its errors, the most",
-            "Nitanda (NeurIPS 2024)",
-            float((high / energy.energy_bound).max()),
-            1.0,
-            0.0,
-            "at most",
-        ),
-    )
-    weight = (1 / scaled_error**2).values
-    rest, rest_error = float(weight @ scaled.values / weight.sum()), float(weight.sum() ** -0.5)
-    change = (data.drift * data.num_particles).values @ weight / weight.sum() / rest
-    change_error = float(np.sqrt((((data.drift_error * data.num_particles).values * weight) ** 2).sum()))
-    change_error /= weight.sum() * rest
-    ratio, ratio_error = independent / rest, independent / rest**2 * rest_error
-    numbers = {"growth per time, of the error at rest": float(change), "growth, error": change_error}
-    numbers |= {"N x error at rest": rest, "N x error at rest, error": rest_error}
-    numbers |= {"N x error of independent draws": independent}
-    numbers |= {"independent / interacting": ratio, "independent / interacting, error": ratio_error}
-    bound = float((energy.energy_bound / energy.linear).min())
-    step_effect = float(abs(energy.linear_exact / energy.energy_formula - 1).max())
-    numbers |= {"smallest bound / free energy": bound, "the step moves the free energy by": step_effect}
-    few, many = data.num_particles.values[[0, -1]]
-    exponents = ", ".join(f"{value:.3f} ± {error:.3f}" for value, error in slopes)
-    summary = (
-        f"From N = {few} to {many} the squared error falls with exponents {exponents} at times "
-        f"{', '.join(f'{t:g}' for t in shown.time.values)}, and N times it stays: {rest:.4f} ± {rest_error:.4f} at "
-        f"rest, exact limit {float(data.limit[-1]):.4f}, no point further than {_largest(limit):.1f} "
-        f"standard errors from it; it changes by {100 * change:.2f} ± {100 * change_error:.2f} % per "
-        f"unit of time. N independent draws of q* would have {ratio:.2f} ± {ratio_error:.2f} times as much. "
-        f"Linear clouds: all {linear.size} ratios within {_largest(linear):.1f} standard errors of "
-        f"exact; Nitanda's bound is {bound:.2f} times the free energy it bounds."
-    )
-    return Verdict(checks, summary, numbers)
-
-
-def _largest(z: xarray.DataArray) -> float:
-    return float(np.abs(z.values).max())
+    """Exponent of the error in N at one time, and its standard error."""
+    return weighted_exponent(row.num_particles.values, row.error.values, row.error_error.values)
 
 
 # ---- draw
@@ -363,108 +302,100 @@ MARKERS, TICKS = "osD^", (0.1, 0.2, 0.5, 1.0)
 
 def draw(data: xarray.Dataset) -> Figure:
     """Errors against N, scaled errors against time, and what is exact at every N."""
-    figure = Figure(figsize=(13.0, 4.4))
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.15, 1))
-    draw_errors(left, data)
-    draw_times(middle, data)
-    draw_linear(right, data)
-    return figure
+    return panels(data, (13.0, 4.4), 1, draw_errors, draw_times, draw_linear)
 
 
 def draw_errors(axes: Axes, data: xarray.Dataset) -> None:
-
-    shown, count = shown_times(data), data.num_particles.values
-    shades = matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.85, shown.sizes["time"]))
+    count, times = data.num_particles.values, data.attrs["shown"]
     axes.loglog(count, float(data.independent) / count, color=GREY, linewidth=1.2)
-    axes.text(
-        0.97, 0.97, "grey: independent draws of $q^*$", transform=axes.transAxes, color=GREY, ha="right", va="top"
-    )
-    for i, (shade, marker) in enumerate(zip(shades, MARKERS, strict=False)):
-        row = shown.isel(time=i)
+    note(axes, "grey: independent draws of $q^*$", 0.97, 0.97, GREY)
+    for time, shade, marker in zip(times, shades(len(times)), MARKERS, strict=False):
+        row = data.sel(time=time)
+        value, error = slope(row)
         axes.loglog(count, float(row.limit) / count, color=shade)
-        axes.errorbar(
-            count,
-            row.error,
-            row.error_error,
-            fmt=marker,
-            color=shade,
-            capsize=2,
-            label=f"t = {float(row.time):g}: slope {slope(row)[0]:.3f} ± {slope(row)[1]:.3f}",
-        )
+        label = f"t = {time:g}: slope {value:.3f} ± {error:.3f}"
+        points(axes, count, (row.error, row.error_error), (shade, marker), label)
     axes.legend(loc="lower left", fontsize=9, handletextpad=0.4)
     axes.set(xlabel="particles $N$", ylabel="mean squared error of outputs", title="tanh: slope $-1$ at every time")
-    axes.set_xticks(count, [str(n) for n in count])
-    axes.set_ylim(0.12 * float(shown.limit.min()) / count[-1], None)
-    axes.minorticks_off()
+    ticks(axes, count)
+    axes.set_ylim(0.12 * float(data.limit.sel(time=list(times)).min()) / count[-1], None)
 
 
 def draw_times(axes: Axes, data: xarray.Dataset) -> None:
-    counts = data.num_particles.values
-    chosen = counts[[0, len(counts) // 2, -1]]
-    time, limit = data.time.values, data.limit.values
-    axes.semilogy(time, limit, color=INK)
+    counts, time = data.num_particles.values, data.time.values
+    axes.semilogy(time, data.limit, color=INK)
     every = max(1, len(time) // 16)
-    for k, (n, marker, colour) in enumerate(zip(chosen, MARKERS, OKABE_ITO, strict=False)):
+    for k, (n, marker, colour) in enumerate(zip(counts[[0, len(counts) // 2, -1]], MARKERS, OKABE_ITO, strict=False)):
         row = data.sel(num_particles=n).isel(time=slice(k * every // 3, None, every))
-        axes.errorbar(
-            row.time, n * row.error, n * row.error_error, fmt=marker, color=colour, capsize=2, label=f"N = {n}"
-        )
+        points(axes, row.time, (n * row.error, n * row.error_error), (colour, marker), f"N = {n}")
     axes.axhline(float(data.independent), color=GREY, linewidth=1.2)
-    axes.annotate(
-        "independent draws of $q^*$",
-        (time[-1], float(data.independent)),
-        xytext=(0, -14),
-        ha="right",
-        textcoords="offset points",
-        color=GREY,
-    )
-    axes.annotate(
-        "line: exact, $N \\to \\infty$",
-        (time[-1], limit[-1]),
-        xytext=(0, -28),
-        ha="right",
-        textcoords="offset points",
-        color=INK,
-    )
+    annotate(axes, "independent draws of $q^*$", time[-1], data.independent, GREY, (0, -4), ha="right")
+    annotate(axes, "line: exact, $N \\to \\infty$", time[-1], data.limit[-1], INK, (0, -20), ha="right")
     axes.legend(loc="center right", fontsize=9, handletextpad=0.4)
-    axes.set(
-        xlabel="time (steps x step size)", ylabel="$N$ x mean squared error", title="$N$ times the error does not grow"
-    )
+    axes.set(xlabel="time (steps x step size)", ylabel="$N$ x mean squared error")
+    axes.set(title="$N$ times the error does not grow", ylim=(0.6 * data.limit.min(), 1.4 * data.independent))
     axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes.minorticks_off()
-    axes.set_ylim(0.6 * limit.min(), 1.4 * float(data.independent))
 
 
 def draw_linear(axes: Axes, data: xarray.Dataset) -> None:
     counts = data.linear_particles.values
     for quantity, shift, marker, colour in zip(QUANTITIES, (0.85, 1.0, 1.18), MARKERS, OKABE_ITO, strict=False):
         row = data.sel(quantity=quantity)
-        axes.errorbar(
-            counts * shift,
-            row.linear / row.linear_exact,
-            row.linear_error / row.linear_exact,
-            fmt=marker,
-            color=colour,
-            capsize=2,
-            label=quantity,
-        )
+        ratio = row.linear / row.linear_exact, row.linear_error / row.linear_exact
+        points(axes, counts * shift, ratio, (colour, marker), quantity)
     axes.axhline(1, color=INK)
     bound = float((data.energy_bound / data.linear_exact.sel(quantity="free energy")).mean())
-    axes.text(
-        0.03,
-        0.95,
-        f"Nitanda's bound of the free energy:\n{bound:.2f}, above this picture",
-        va="top",
-        transform=axes.transAxes,
-        color=OKABE_ITO[2],
-    )
-    axes.set_xscale("log")
-    axes.set_xticks(counts, [str(n) for n in counts])
-    axes.minorticks_off()
+    text = f"Nitanda's bound of the free energy:\n{bound:.2f}, above this picture"
+    note(axes, text, 0.03, 0.95, OKABE_ITO[2])
+    ticks(axes, counts)
     reach = 1.6 * float((abs(data.linear / data.linear_exact - 1) + data.linear_error / data.linear_exact).max())
     axes.set_ylim(1 - 1.6 * reach, 1 + 1.3 * reach)
     axes.legend(loc="lower right", fontsize=9, handletextpad=0.4)
     axes.set(xlabel="particles $N$", ylabel="measured / exact", title="linear: closed forms at every $N$")
+
+
+# ---- judge
+
+
+def judge(data: xarray.Dataset) -> Verdict:
+    """Slopes of -1, points on the exact limit, no growth, less than independent draws, and the linear closed forms."""
+    uniform, times = "Suzuki et al. (ICLR 2023)", data.attrs["shown"]
+    shown, energy = data.sel(time=list(times)), data.sel(quantity="free energy")
+    limit = (shown.error * shown.num_particles - shown.limit) / (shown.error_error * shown.num_particles)
+    linear, growth = (data.linear - data.linear_exact) / data.linear_error, data.drift / data.drift_error
+    scaled, scaled_error = data.rest * data.num_particles, data.rest_error * data.num_particles
+    checks = []
+    for time in times:
+        value, error = slope(data.sel(time=time))
+        statement, tolerance = f"power of N in the squared error at time {time:g}", critical_value(len(times)) * error
+        checks.append(Check.equals(statement, f"{uniform}: 1 / N", (value, error), -1.0, tolerance))
+    statement = "N times the squared error, all points: the farthest from its line"
+    checks.append(Check.all_within(statement, "exact limit of many particles", limit, critical_value(limit.size)))
+    statement, unit = "growth of the squared error in time, the fastest of all N", "standard errors"
+    allowed = critical_value(growth.size)
+    checks.append(Check.at_most(statement, f"{uniform}: uniform in time", growth.max(), 0.0, allowed, unit))
+    statement = "squared error at rest over that of independent draws, with its errors"
+    upper = (scaled + critical_value(len(scaled)) * scaled_error) / data.independent
+    checks.append(Check.at_most(statement, "the loss damps chance", upper.max(), 1.0))
+    statement = f"linear clouds, {linear.size} quantities: the farthest from closed forms"
+    allowed = critical_value(linear.size, GROUPS)
+    checks.append(Check.all_within(statement, "closed forms at every N", linear, allowed))
+    statement = "free energy of N particles over its bound, with its errors, the most"
+    high = energy.linear + critical_value(energy.linear.size, GROUPS) * energy.linear_error
+    checks.append(Check.at_most(statement, "Nitanda (NeurIPS 2024)", (high / energy.energy_bound).max(), 1.0))
+
+    weight = (1 / scaled_error**2).values
+    rest, rest_error = float(weight @ scaled.values / weight.sum()), float(weight.sum() ** -0.5)
+    change = (data.drift * data.num_particles).values @ weight / weight.sum() / rest
+    change_error = np.linalg.norm((data.drift_error * data.num_particles).values * weight) / weight.sum() / rest
+    numbers: dict[str, Measured] = {"N x error at rest": (rest, rest_error), "its exact limit": data.limit[-1]}
+    numbers |= {"growth per unit of time, as a share of it": (change, change_error)}
+    ratio = data.independent / rest
+    numbers |= {"independent / interacting": (ratio, ratio / rest * rest_error)}
+    numbers |= {"smallest bound / free energy": (energy.energy_bound / energy.linear).min()}
+    step_effect = abs(energy.linear_exact / energy.energy_formula - 1).max()
+    return Verdict(checks, numbers | {"share by which the step moves the free energy": step_effect})
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

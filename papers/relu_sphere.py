@@ -1,4 +1,4 @@
-"""Exact risks of ReLU networks and of kernel estimators on the uniform sphere, without any sampling.
+"""Exact risks on the uniform sphere, of ReLU networks and of linear estimators, without any sampling.
 
 A network f(x) = sum_j outer_j relu(inner_j . x) is a pair (outer, inner); x is uniform on the unit sphere of R^d, and
 the excess risk against a teacher f* is E (f(x) - f*(x))^2. Between networks it is a quadratic form in
@@ -12,27 +12,37 @@ in Legendre polynomials P_l of dimension d, of which there are N_l harmonics: k 
     E k(x_i . x) relu(w . x)   = |w| sum_l a_l r_l / N_l P_l(x_i . w / |w|)
 
 (Funk and Hecke), so that its excess risk needs no test set either. Rates: Akiyama and Suzuki (ICLR 2023).
+
+Estimators that are linear in y, each tuned by its own excess risk, in its favour: kernel ridge regression, ridge
+regression on random ReLU features, which with many of them is the arc-cosine kernel's, and k nearest neighbours.
+
+    arc-cosine       |x| |y| kappa(t),      kappa(t) = (sin angle + (pi - angle) t) / pi,   t the cosine of x and y
+    neural tangent   |x| |y| (t (pi - angle) / pi + kappa(t))
+    Gaussian         exp(-|x - y|^2 / (2 bandwidth^2))
+
+(Cho and Saul; Jacot et al., NeurIPS 2018, for a network of two layers without biases, both trained.)
 """
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+from scipy.special import comb
+from sklearn.neighbors import KNeighborsRegressor
+
+from langevax.teacher_student.networks import on_sphere
 
 Batch = Float[np.ndarray, "*batch"]
 MAX_DEGREE = 400
-NEGLIGIBLE = 1e-15
-"""Share of E k^2 that the degrees left out may have."""
-ACCURACY = 1e-7
-"""Of E f*^2, about what the degrees left out may add to a risk: where coefficients are huge, small degrees count."""
-EXTRA_NODES = 60
+NEGLIGIBLE = 1e-15  # share of E k^2 that the degrees left out may have
+ACCURACY = 1e-7  # of E f*^2, what the degrees left out may add to a risk: where coefficients are huge, they count
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(MAX_DEGREE // 2 + 60)
 UNIT = 1e-9
-BLOCK = 2**15
-"""Pairs of inputs at a time: polynomials of a block stay in the processor's cache."""
+BLOCK = 2**15  # pairs of inputs at a time: polynomials of a block stay in the processor's cache
 
-Network = tuple[Any, Any]
+Network = tuple[ArrayLike, ArrayLike]
 """(outer, inner) of shapes (..., m) and (..., m, d)."""
 
 
@@ -47,12 +57,7 @@ class Expansion(NamedTuple):
 def relu_product(
     left: Float[np.ndarray, "*batch m d"], right: Float[np.ndarray, "*batch k d"]
 ) -> Float[np.ndarray, "*batch m k"]:
-    """E relu(u . x) relu(v . x) for all pairs of rows.
-
-    >>> relu_product(np.eye(2), np.eye(2)[:1]).round(6)
-    array([[0.25    ],
-           [0.079577]])
-    """
+    """E relu(u . x) relu(v . x) for all pairs of rows."""
     u, v = np.asarray(left, float), np.asarray(right, float)
     lengths = np.linalg.norm(u, axis=-1)[..., :, None] * np.linalg.norm(v, axis=-1)[..., None, :]
     products = u @ np.swapaxes(v, -1, -2)
@@ -66,10 +71,6 @@ def excess_risk(network: Network, teacher: Network) -> Batch:
 
     Exact to rounding: about 1e-16 of E f^2 + E f*^2. Many outer weights (..., m) may share one inner (m, d), at the
     cost of m^2 d once.
-
-    >>> teacher = np.array([1.0, -1.0]), np.eye(2)
-    >>> float(excess_risk(teacher, teacher)), float(excess_risk((np.zeros(2), np.eye(2)), teacher).round(6))
-    (0.0, 0.340845)
     """
     outer, inner = (np.asarray(a, float) for a in network)
     true_outer, true_inner = (np.asarray(a, float) for a in teacher)
@@ -86,19 +87,14 @@ def expand(profile: Callable[[np.ndarray], np.ndarray], dim: int) -> Expansion:
 
     Gauss-Legendre quadrature in the angle on either side of 90 degrees: a profile that is smooth in the angle on each
     side (ReLU, arc-cosine kernels, Gaussians) has its coefficients to rounding.
-
-    >>> expand(lambda t: t + 2 * t**2, dim=3).coefficients[:4].round(12) + 0.0
-    array([0.66666667, 1.        , 1.33333333, 0.        ])
     """
-    if dim < 2:
-        raise ValueError(f"dim is {dim}; a sphere with angles needs dim >= 2.")
-    nodes, weights = _gauss()
-    angles = np.concatenate([np.pi / 4 * (1 + nodes), np.pi / 4 * (3 + nodes)])
-    density = np.tile(weights, 2) * np.sin(angles) ** (dim - 2)
+    angles = np.concatenate([np.pi / 4 * (1 + NODES), np.pi / 4 * (3 + NODES)])
+    density = np.tile(WEIGHTS, 2) * np.sin(angles) ** (dim - 2)
     density /= density.sum()
     t = np.cos(angles)
     values = density * profile(t)
-    multiplicities = _multiplicities(dim)
+    degree = np.arange(MAX_DEGREE + 1)  # N_l = C(l + d - 1, l) - C(l + d - 3, l - 2)
+    multiplicities = comb(degree + dim - 1, dim - 1) - np.where(degree >= 2, comb(degree + dim - 3, dim - 1), 0)
     means = [values @ polynomial for polynomial in _legendre(t, dim, MAX_DEGREE)]
     return Expansion(multiplicities * np.array(means), multiplicities)
 
@@ -117,12 +113,6 @@ def kernel_excess_risk(
 
     Raises:
         ValueError: inputs that are not unit vectors.
-
-    >>> teacher = np.ones(1), np.array([[0.0, 1.0]])
-    >>> relu = lambda t: np.maximum(t, 0)  # then one kernel function is the teacher itself
-    >>> risks = kernel_excess_risk(relu, np.array([[0.0, 1.0]]), np.array([[1.0], [0.0]]), teacher)
-    >>> bool(risks[0] < 1e-7), float(risks[1].round(6))
-    (True, 0.25)
     """
     x, c = np.asarray(inputs, float), np.asarray(coefficients, float)
     outer, inner = (np.asarray(a, float) for a in teacher)
@@ -150,36 +140,16 @@ def linear_rate(dim: int) -> float:
     """The exponent no linear estimator can beat: its worst risk over teachers is at least n^{-(d+2)/(2d+2) - delta}.
 
     Theorem 4.1 of Akiyama and Suzuki (ICLR 2023), for any delta > 0; kernel ridge, random features and k-NN are linear.
-
-    >>> linear_rate(2), round(linear_rate(10), 4)
-    (0.6666666666666666, 0.5455)
     """
     return (dim + 2) / (2 * dim + 2)
 
 
 def parametric_risk(num_neurons: int, dim: int, noise_variance: float, size: int) -> float:
-    """m d v^2 / n, the excess risk of least squares with m d free parameters, to first order in 1 / n.
-
-    >>> parametric_risk(5, 10, 0.01, 1000)
-    0.0005
-    """
+    """m d v^2 / n, the excess risk of least squares with m d free parameters, to first order in 1 / n."""
     return num_neurons * dim * noise_variance / size
 
 
-@functools.cache
-def _gauss() -> tuple[np.ndarray, np.ndarray]:
-    return np.polynomial.legendre.leggauss(MAX_DEGREE // 2 + EXTRA_NODES)
-
-
-def _multiplicities(dim: int) -> Float[np.ndarray, " degrees"]:
-    """N_l = C(l + d - 1, l) - C(l + d - 3, l - 2)."""
-    from scipy.special import comb
-
-    degree = np.arange(MAX_DEGREE + 1)
-    return comb(degree + dim - 1, dim - 1) - np.where(degree >= 2, comb(degree + dim - 3, dim - 1), 0)
-
-
-def _legendre(t: np.ndarray, dim: int, degree: int) -> Any:
+def _legendre(t: np.ndarray, dim: int, degree: int) -> Iterator[np.ndarray]:
     """P_0(t), ..., P_degree(t), with P_l(1) = 1: (l + d - 2) P_{l+1} = (2l + d - 2) t P_l - l P_{l-1}."""
     before, now = np.ones_like(t), t
     yield before
@@ -214,3 +184,140 @@ def _series(coefficients: np.ndarray, t: np.ndarray, dim: int) -> np.ndarray:
     for coefficient, polynomial in zip(coefficients, _legendre(t, dim, len(coefficients) - 1), strict=True):
         total += coefficient * polynomial
     return total
+
+
+Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""kernel(x . y for all pairs, squared lengths of the x, squared lengths of the y)."""
+
+
+def arc_cosine(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The kernel of networks with a random first layer of ReLUs."""
+    lengths, t, angle = _angles(products, left, right)
+    return lengths * _kappa(t, angle)
+
+
+def neural_tangent(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The neural tangent kernel of a two-layer ReLU network, scaled so that k(x, x) = 2 |x|^2."""
+    lengths, t, angle = _angles(products, left, right)
+    return lengths * (t * (np.pi - angle) / np.pi + _kappa(t, angle))
+
+
+def gaussian(bandwidth: float, products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """exp(-|x - y|^2 / (2 bandwidth^2))."""
+    squares = np.maximum(np.add.outer(left, right) - 2 * products, 0)
+    return np.exp(-squares / (2 * bandwidth**2))
+
+
+def _angles(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(|x| |y|, cosine, angle); the angle with a zero vector counts as 90 degrees."""
+    lengths = np.sqrt(np.multiply.outer(left, right))
+    t = np.clip(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0), -1, 1)
+    return lengths, t, np.arccos(t)
+
+
+def _kappa(t: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    return (np.sin(angle) + (np.pi - angle) * t) / np.pi
+
+
+def gram(kernel: Kernel, inputs: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
+    """k(x_i, x_j) of all rows."""
+    squares = np.sum(inputs * inputs, axis=-1)
+    return kernel(inputs @ inputs.T, squares, squares)
+
+
+def on_unit_vectors(kernel: Kernel) -> Callable[[np.ndarray], np.ndarray]:
+    """k(x, y) of unit vectors as a function of x . y."""
+    one = np.ones(())
+    return lambda t: kernel(t, one, one)
+
+
+RIDGES = np.logspace(-6, 1, 29)  # four to a decade, in units of the mean of the Gram matrix's diagonal
+NEIGHBORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+class Tuned(NamedTuple):
+    """A linear estimator at its best, over one grid for every n."""
+
+    excess: float
+    error: float
+    """Of the excess; 0 where it is exact."""
+    on_edge: bool
+    """Whether the best penalty or k is the first or the last of the grid."""
+    choice: float
+    """The bandwidth, the number of features, or k; NaN where there is none."""
+    weights: np.ndarray
+    """Of the kernel functions or of the features; empty for neighbours."""
+
+
+def tuned_ridge(
+    kernels: dict[float, Kernel],
+    inputs: Float[np.ndarray, "n d"],
+    targets: Float[np.ndarray, " n"],
+    teacher: Network,
+    ridges: Float[np.ndarray, " ridges"] = RIDGES,
+) -> Tuned:
+    """Kernel ridge regression, (K + ridge I)^-1 y, with the best of some kernels by their bandwidths, and ridge.
+
+    Inputs must be unit vectors in float64; one eigendecomposition for each kernel.
+    """
+    fits = []
+    for bandwidth, kernel in kernels.items():
+        values, vectors = _eigenpairs(gram(kernel, inputs))
+        penalties = ridges * values.mean()  # the mean of K's diagonal
+        coefficients = (vectors.T @ targets / (values + penalties[:, None])) @ vectors.T
+        risks = kernel_excess_risk(on_unit_vectors(kernel), inputs, coefficients, teacher)
+        fits.append(_best(risks, bandwidth, coefficients))
+    return min(fits, key=lambda fit: fit.excess)
+
+
+def tuned_features(
+    widths: tuple[int, ...],
+    inputs: Float[np.ndarray, "n d"],
+    targets: Float[np.ndarray, " n"],
+    teacher: Network,
+    ridges: Float[np.ndarray, " ridges"] = RIDGES,
+    *,
+    key: Key[Array, ""],
+) -> Tuned:
+    """Ridge regression on features relu(w_j . x), w_j uniform on the sphere; fewer features are the first of more.
+
+    A network whose inner weights stay where they are drawn, hence the exact excess risk. One eigendecomposition of a
+    (p, p) matrix for each width.
+    """
+    drawn, fits = np.asarray(on_sphere(key, max(widths), inputs.shape[1]), np.float64), []
+    for width in widths:
+        features = np.maximum(inputs @ drawn[:width].T, 0)
+        values, vectors = _eigenpairs(features.T @ features)
+        penalties = ridges * values.sum() / len(inputs)
+        outer = (vectors.T @ (features.T @ targets) / (values + penalties[:, None])) @ vectors.T
+        fits.append(_best(excess_risk((outer, drawn[:width]), teacher), width, outer))
+    return min(fits, key=lambda fit: fit.excess)
+
+
+def tuned_neighbors(
+    inputs: Float[np.ndarray, "n d"],
+    targets: Float[np.ndarray, " n"],
+    test_inputs: Float[np.ndarray, "tests d"],
+    test_values: Float[np.ndarray, " tests"],
+    neighbors: tuple[int, ...] = NEIGHBORS,
+) -> Tuned:
+    """The mean of the number of nearest targets that is best against the values at the test inputs."""
+    grid = np.array([number for number in neighbors if number <= len(targets)])
+    search = KNeighborsRegressor(n_neighbors=int(grid[-1])).fit(inputs, targets)
+    nearest = search.kneighbors(test_inputs, return_distance=False)
+    means = np.cumsum(targets[nearest], axis=1)[:, grid - 1] / grid
+    squares = (means - test_values[:, None]) ** 2
+    risks = squares.mean(axis=0)
+    best = int(np.argmin(risks))
+    error = float(squares[:, best].std(ddof=1) / np.sqrt(len(test_values)))
+    return Tuned(float(risks[best]), error, best in (0, len(grid) - 1), float(grid[best]), np.empty(0))
+
+
+def _eigenpairs(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values, vectors = np.linalg.eigh(matrix)
+    return np.maximum(values, 0), vectors
+
+
+def _best(risks: np.ndarray, choice: float, weights: np.ndarray) -> Tuned:
+    best = int(np.argmin(risks))
+    return Tuned(float(risks[best]), 0.0, best in (0, len(risks) - 1), float(choice), weights[best])

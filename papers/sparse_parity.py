@@ -34,17 +34,18 @@ leaves the network's law unchanged, so that one program serves all d.
 from typing import Any
 
 import jax
-import matplotlib
 import numpy as np
 import xarray
 from jaxtyping import Array
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import StrMethodFormatter
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
-from tqdm import tqdm
 
-from claims import Check, Claim, Size, Verdict
+from claims import Check, Claim, Measured, Size, Verdict, dataset, mean_and_error, sweep, variables
+from drawing import annotate, level, points, shades, ticks
 from langevax.figures.theme import INK, SEQUENTIAL
 from langevax.meanfield import MFLD, anneal, halving
 from langevax.problems import losses, neurons
@@ -62,11 +63,10 @@ TEST_ROWS = 2000
 RATIO = 10  # rows to a coordinate, where methods are compared
 LEARNED, TWICE = 0.95, 2.0  # accuracy above which the parity is learnt, and energy above which features are
 COSTS, WIDTHS = (1.0, 10.0, 100.0, 1000.0), (0.03, 0.1, 0.3, 1.0, 3.0)
-ROWS = "share of test rows"
 METHODS = ("MFLD, annealed", "MFLD, fixed", "RBF kernel")
 
 
-def draws(random: np.random.Generator, dim: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+def draws(random: np.random.Generator, dim: int, number: int) -> Rows:
     """Draw rows and labels."""
     signs = random.choice([-1.0, 1.0], size=(number, dim))
     return signs / np.sqrt(dim), signs[:, 0] * signs[:, 1]
@@ -105,189 +105,114 @@ def kernel(train: Rows, test: Rows) -> float:
 def measure(size: Size, seed: int) -> xarray.Dataset:
     """All methods on the same draws, over the map of d and n."""
     dims, rows, trials, steps = SIZES[size].values()
-    cells = [(i, j, t) for j in range(len(rows)) for i in range(len(dims)) for t in range(trials)]
-    accuracy = np.zeros((len(METHODS), len(dims), len(rows), trials))
-    energy = np.zeros((2, len(dims), len(rows), trials))
-    bar = tqdm(total=len(cells), desc="sparse-parity", disable=None)
-    for number, (i, j, t) in enumerate(cells):
+
+    def cell(j: int, i: int, t: int) -> dict[str, list[float]]:
         random = np.random.default_rng([seed, dims[i], rows[j], t])
         train, test = draws(random, dims[i], rows[j]), draws(random, dims[i], TEST_ROWS)
-        key = jax.random.fold_in(jax.random.key(seed), number)
-        for m, rounds in enumerate((ROUNDS, 1)):
-            accuracy[m, i, j, t], energy[m, i, j, t] = network(train, test, max(dims), rounds, steps, key)
-        accuracy[2, i, j, t] = kernel(train, test)
-        bar.set_postfix_str(f"accuracy {accuracy[0, i, j, t]:.2f}")
-        bar.update()
-    bar.close()
-    cell = ("dim", "rows", "trial")
-    return xarray.Dataset(
-        {
-            "accuracy": (("learner", *cell), accuracy, {"units": "1", "long_name": "test accuracy"}),
-            "energy": (("network", *cell), energy, {"units": "1", "long_name": "E w_j^2, relevant to irrelevant"}),
-        },
-        {
-            "learner": list(METHODS),
-            "network": list(METHODS[:2]),
-            "dim": ("dim", list(dims), {"units": "coordinates"}),
-            "rows": ("rows", list(rows), {"units": "rows"}),
-        },
-        {"test_rows": TEST_ROWS, "num_particles": NUM_PARTICLES, "steps": steps, "rounds": ROUNDS, "seed": seed}
-        | {"step_size": STEP_SIZE, "temperature": TEMPERATURE, "ridge": RIDGE, "size": size},
+        key = jax.random.fold_in(jax.random.key(seed), (j * len(dims) + i) * trials + t)
+        accuracy, energy = zip(*(network(train, test, max(dims), n, steps, key) for n in (ROUNDS, 1)), strict=True)
+        return {"accuracy": [*accuracy, kernel(train, test)], "energy": list(energy)}
+
+    cells = sweep(cell, range(len(rows)), range(len(dims)), range(trials))
+    return dataset(
+        {"learner": list(METHODS), "network": list(METHODS[:2])},
+        variables("dim", "coordinates", dim=dims),
+        variables("rows", "rows", rows=rows),
+        variables("rows dim trial learner", "share of test rows", accuracy=cells["accuracy"]),
+        variables("rows dim trial network", "1, E w_j^2 of relevant to irrelevant coordinates", energy=cells["energy"]),
+        **{"test_rows": TEST_ROWS, "num_particles": NUM_PARTICLES, "steps": steps, "rounds": ROUNDS, "seed": seed},
+        **{"step_size": STEP_SIZE, "temperature": TEMPERATURE, "ridge": RIDGE},
     )
 
 
-def mean_and_error(values: np.ndarray, test_rows: int) -> tuple[float, float]:
+def accuracy_and_error(accuracy: np.ndarray, test_rows: int) -> tuple[float, float]:
     """Over trials; the error is never below the binomial one of all test rows, half a row short of certainty."""
-    values = np.asarray(values, float)
-    mean, number = float(values.mean()), len(values) * test_rows
+    (mean, error), number = mean_and_error(accuracy), len(accuracy) * test_rows
     share = min(max(mean, 0.5 / number), 1 - 0.5 / number)
-    return mean, float(max(values.std(ddof=1) / np.sqrt(len(values)), np.sqrt(share * (1 - share) / number)))
+    return float(mean), float(max(error, np.sqrt(share * (1 - share) / number)))
+
+
+# ---- draw
 
 
 def draw(data: xarray.Dataset) -> Figure:
     """Maps of accuracy side by side, and the energy of the coordinates that matter."""
-
-    dims, rows = data.dim.values, data.rows.values
     figure = Figure(figsize=(13.0, 3.9))
     *maps, last = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.25))
-    for axes, method in zip(maps, METHODS, strict=True):
-        mean = data.accuracy.sel(learner=method).mean("trial").transpose("rows", "dim").values
-        image = axes.imshow(mean, cmap=SEQUENTIAL, vmin=0.5, vmax=1, origin="lower", aspect="auto")
-        for (j, i), value in np.ndenumerate(mean):
-            ink = "white" if value < 0.8 else INK
-            on_line = rows[j] == RATIO * dims[i]
-            axes.text(
-                i,
-                j,
-                f"{value:.2f}" + ("\n$n = 10\\,d$" if on_line else ""),
-                ha="center",
-                va="center",
-                color=ink,
-                fontweight="bold" if on_line else "normal",
-            )
-        axes.set_xticks(range(len(dims)), [str(d) for d in dims])
-        axes.set_yticks(range(len(rows)), [str(n) for n in rows])
-        axes.grid(visible=False)
-        axes.set(xlabel="coordinates $d$", ylabel="training rows $n$", title=f"Test accuracy, {method}")
-    bar = figure.colorbar(image, ax=maps, pad=0.01, aspect=25)  # pyright: ignore[reportPossiblyUnboundVariable]
-    bar.set_label("test accuracy")
-    shades = matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.75, len(dims)))
-    for k, (dim, shade) in enumerate(zip(dims, shades, strict=True)):
-        values = data.energy.sel(network=METHODS[0], dim=dim).transpose("rows", "trial").values
-        error = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-        shown = "osD^v"[k % 5]
-        last.errorbar(
-            rows, values.mean(axis=1), error, fmt=shown + ":", color=shade, linewidth=0.9, capsize=2, label=f"d = {dim}"
-        )
-        last.annotate(
-            f"$d = {dim}$",
-            (rows[0], values[0].mean()),
-            (-8, 0),
-            va="center",
-            ha="right",
-            textcoords="offset points",
-            color=shade,
-        )
-    last.axhline(1, color=INK, linewidth=1)
-    last.annotate(
-        "no features",
-        (1, 1),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 4),
-        ha="right",
-        textcoords="offset points",
-    )
-    last.set(
-        xscale="log",
-        yscale="log",
-        xlabel="training rows $n$",
-        ylabel=r"$E\,w_j^2$, relevant / irrelevant",
-        xlim=(rows[0] / 2, rows[-1] * 1.2),
-        title="Features, MFLD, annealed",
-    )
-    last.set_xticks(rows, [str(n) for n in rows])
-    last.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    last.minorticks_off()
+    images = [draw_map(axes, data, method) for axes, method in zip(maps, METHODS, strict=True)]
+    figure.colorbar(images[0], ax=maps, pad=0.01, aspect=25).set_label("test accuracy")
+    draw_features(last, data)
     return figure
+
+
+def draw_map(axes: Axes, data: xarray.Dataset, method: str) -> AxesImage:
+    dims, rows = data.dim.values, data.rows.values
+    mean = data.accuracy.sel(learner=method).mean("trial").transpose("rows", "dim").values
+    image = axes.imshow(mean, cmap=SEQUENTIAL, vmin=0.5, vmax=1, origin="lower", aspect="auto")
+    for (j, i), value in np.ndenumerate(mean):
+        text, weight = f"{value:.2f}", "normal"
+        if rows[j] == RATIO * dims[i]:
+            text, weight = f"{text}\n$n = {RATIO}\\,d$", "bold"
+        axes.text(i, j, text, ha="center", va="center", color="white" if value < 0.8 else INK, fontweight=weight)
+    axes.set_xticks(range(len(dims)), [str(d) for d in dims])
+    axes.set_yticks(range(len(rows)), [str(n) for n in rows])
+    axes.grid(visible=False)
+    axes.set(xlabel="coordinates $d$", ylabel="training rows $n$", title=f"Test accuracy, {method}")
+    return image
+
+
+def draw_features(axes: Axes, data: xarray.Dataset) -> None:
+    rows = data.rows.values
+    for dim, colour, marker in zip(data.dim.values, shades(data.sizes["dim"]), "osD", strict=False):
+        energy = mean_and_error(data.energy.sel(network=METHODS[0], dim=dim), "trial")
+        points(axes, rows, energy, (colour, marker + ":"), linewidth=0.9)
+        annotate(axes, f"$d = {dim}$", rows[0], energy[0][0], colour, (-8, 0))
+    axes.set(yscale="log", xlabel="training rows $n$", ylabel=r"$E\,w_j^2$, relevant / irrelevant")
+    ticks(axes, rows)
+    level(axes, 1, "no features", linewidth=1)
+    axes.set(xlim=(rows[0] / 2, rows[-1] * 1.2), title="Features, MFLD, annealed")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+# ---- judge
 
 
 def judge(data: xarray.Dataset) -> Verdict:
     """Along n = 10 d: the annealed network learns parity and features at every d, the kernel falls with d and fails."""
-    tests, (ours, fixed, kernel_method) = data.attrs["test_rows"], METHODS
+    tests, (ours, fixed, machine) = data.attrs["test_rows"], METHODS
     diagonal = [d for d in data.dim.values.tolist() if RATIO * d in data.rows.values]
     cells = {d: data.sel(dim=d, rows=RATIO * d) for d in diagonal}
-    accuracy = {(m, d): mean_and_error(cells[d].accuracy.sel(learner=m), tests) for m in METHODS for d in diagonal}
-    energy = {d: cells[d].energy.sel(network=ours).values for d in diagonal}
-    ratio = {d: (float(e.mean()), float(e.std(ddof=1) / np.sqrt(len(e)))) for d, e in energy.items()}
+    accuracy = {
+        (m, d): accuracy_and_error(cells[d].accuracy.sel(learner=m).values, tests) for m in METHODS for d in diagonal
+    }
+    ratio = {d: mean_and_error(cells[d].energy.sel(network=ours)) for d in diagonal}
     first, last = diagonal[0], diagonal[-1]
-    (high, high_error), (low, low_error) = accuracy[ours, last], accuracy[kernel_method, last]
-    start, start_error = accuracy[kernel_method, first]
-    checks = tuple(
-        Check(
-            f"network's accuracy at d = {d}, n = {RATIO * d}, less two errors",
-            "our aim: parity is learnt",
-            accuracy[ours, d][0] - 2 * accuracy[ours, d][1],
-            LEARNED,
-            0.0,
-            "at least",
-            unit=ROWS,
-        )
-        for d in diagonal
-    )
-    checks += (
-        Check(
-            "energy of the two coordinates over the others', less two errors",
-            "our aim: features are learnt",
-            float(np.min([mean - 2 * error for mean, error in ratio.values()])),
-            TWICE,
-            0.0,
-            "at least",
-        ),
-        Check(
-            f"kernel's accuracy at d = {last}, n = {RATIO * last}, and two errors",
-            "our aim: it needs n like d^2",
-            low + 2 * low_error,
-            LEARNED,
-            0.0,
-            "at most",
-            unit=ROWS,
-        ),
-        Check(
-            f"what the kernel loses from d = {first} to {last}, less three errors",
-            "it needs n like d^2",
-            start - low - 3 * float(np.hypot(start_error, low_error)),
-            0.0,
-            0.0,
-            "at least",
-            unit=ROWS,
-        ),
-        Check(
-            f"network's accuracy less the kernel's at d = {last}, less three errors",
-            "it needs n like d^2",
-            high - low - 3 * float(np.hypot(high_error, low_error)),
-            0.0,
-            0.0,
-            "at least",
-            unit=ROWS,
-        ),
-    )
-    numbers: dict[str, float] = {}
+    (high, high_error), (low, low_error) = accuracy[ours, last], accuracy[machine, last]
+    start, start_error = accuracy[machine, first]
+    aim, unit = "our aim: parity is learnt", "share of test rows"
+    checks = []
     for d in diagonal:
-        for method in METHODS:
-            numbers |= dict(zip((f"{method}, d = {d}", f"{method}, d = {d}, error"), accuracy[method, d], strict=True))
-        numbers |= dict(zip((f"energy ratio, d = {d}", f"energy ratio, d = {d}, error"), ratio[d], strict=True))
-    gain = data.accuracy.sel(learner=ours) - data.accuracy.sel(learner=fixed)
-    per_trial = gain.mean(("dim", "rows")).values
-    annealed = float(per_trial.mean()), float(per_trial.std(ddof=1) / np.sqrt(len(per_trial)))
-    numbers |= dict(zip(("annealed - fixed", "annealed - fixed, error"), annealed, strict=True))
-    at = ", ".join(f"{accuracy[ours, d][0]:.3f} ± {accuracy[ours, d][1]:.3f} (d = {d})" for d in diagonal)
-    summary = (
-        f"With n = {RATIO} d rows the annealed network's test accuracy is {at}; the kernel's goes from {start:.3f} ± "
-        f"{start_error:.3f} to {low:.3f} ± {low_error:.3f}. At d = {last} the two coordinates that matter have "
-        f"{ratio[last][0]:.0f} ± {ratio[last][1]:.0f} times the energy of the others. Over the map annealing changes "
-        f"accuracy by {annealed[0]:+.3f} ± {annealed[1]:.3f} against a fixed temperature in as many steps."
+        value, error = accuracy[ours, d]
+        statement = f"network's accuracy at d = {d}, n = {RATIO * d}, less two errors"
+        checks.append(Check.at_least(statement, aim, value - 2 * error, LEARNED, unit=unit))
+    statement, source = (
+        "energy of the two coordinates over the others', less two errors",
+        "our aim: features are learnt",
     )
-    return Verdict(checks, summary, numbers)
+    least = min(value - 2 * error for value, error in ratio.values())
+    checks.append(Check.at_least(statement, "our aim: features are learnt", least, TWICE))
+    statement, source = f"kernel's accuracy at d = {last}, n = {RATIO * last}, and two errors", "it needs n like d^2"
+    checks.append(Check.at_most(statement, f"our aim: {source}", low + 2 * low_error, LEARNED, unit=unit))
+    statement = f"what the kernel loses from d = {first} to {last}, less three errors"
+    lost = start - low - 3 * float(np.hypot(start_error, low_error))
+    checks.append(Check.at_least(statement, source, lost, 0.0, unit=unit))
+    statement = f"network's accuracy less the kernel's at d = {last}, less three errors"
+    ahead = high - low - 3 * float(np.hypot(high_error, low_error))
+    checks.append(Check.at_least(statement, source, ahead, 0.0, unit=unit))
+    numbers: dict[str, Measured] = {f"accuracy, {m}, d = {d}, n = {RATIO * d}": accuracy[m, d] for m, d in accuracy}
+    numbers |= {f"energy of the two coordinates over the others', d = {d}": ratio[d] for d in diagonal}
+    gain = (data.accuracy.sel(learner=ours) - data.accuracy.sel(learner=fixed)).mean(("dim", "rows"))
+    return Verdict(checks, numbers | {"accuracy that annealing gains over the map": mean_and_error(gain)})
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

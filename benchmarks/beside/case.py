@@ -14,12 +14,11 @@ Role = Literal["ours", "peer", "floor"]
 FILES = (
     "mfld_step",
     "driver",
-    "estimators",
     "sampling",
     "tables",
     "function_space",
     "two_phase",
-    "flower",
+    "federated",
 )
 """Files of `benchmarks` that declare `CASES`, in the order of the table."""
 

@@ -13,8 +13,9 @@ from langevax.meanfield import MFLD
 from langevax.run import program
 from langevax.theory.gaussian import stationary_variance
 from langevax.theory.mean_field import linear_optimum
-from linear_clouds import linear_cloud_variance, linear_flow
+from propagation_of_chaos import linear_cloud_variance
 from tests.errorbars import assert_mean, z_scores
+from tests.gaussian_laws import linear_flow
 
 N, D, PARTICLES, CHAINS = 6, 2, 4, 10_000
 RIDGE, TEMPERATURE = 0.25, 0.3

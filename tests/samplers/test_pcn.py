@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import langevax
-from gaussian_laws import linear_regression_posterior
 from langevax import MALA, PCN, PCNL, FiniteSum, spaces
 from tests.errorbars import LIMIT, assert_mean
+from tests.gaussian_laws import linear_regression_posterior
 from tests.samplers.test_metropolis import CHAINS, MOMENTS, TEMPERATURE, mean_of, problem, spread
 
 FEATURES = np.random.default_rng(0).normal(size=(12, 4))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import langevax
-from gaussian_laws import linear_inverse_marginals
 from langevax import spaces
 from langevax.sampling.preconditioning import coordinates_of, run_pilot
 from tests.errorbars import LIMIT
+from tests.gaussian_laws import linear_inverse_posterior
 
 KEY = jax.random.key(0)
 PLACES, WIDTH, NOISE = np.linspace(0.05, 0.95, 20), 0.05, 0.05
@@ -39,8 +39,8 @@ def exact(num_modes):
     """Mean and deviations of the coefficients given the data."""
     prior = linear(num_modes).prior
     matrix = blur(num_modes) @ np.asarray(prior.basis.evaluate(prior.basis.grid), float)
-    mean, variances = linear_inverse_marginals(matrix, DATA, NOISE, np.asarray(prior.eigenvalues, float))
-    return mean, np.sqrt(variances)
+    law = linear_inverse_posterior(matrix, DATA, NOISE, np.asarray(prior.eigenvalues, float))
+    return law.mean, np.sqrt(np.diag(law.covariance))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import chain_costs
-from gaussian_laws import kl_gaussian_diagonal
 from langevax.theory import bounds, moments
 from langevax.theory.lsi import Target, logistic_target, strongly_log_concave
+from tests.gaussian_laws import kl_gaussian_diagonal
 
 LD, REDUCED = ("ld", "vempala_wibisono"), ("svrg", "sarah")
 TARGET = Target(smoothness=2.0, lsi_constant=3.0, temperature=0.25, dim=5)

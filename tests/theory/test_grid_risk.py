@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from gaussian_laws import kl_gaussian
 from grid_laws import (
     GridRisk,
-    entropy_on_grid,
     kl_on_grid,
     proximal_gibbs_on_grid,
     quadrature_weights,
     tensor_grid,
 )
 from langevax.theory.mean_field import linear_log_partition, linear_optimum
+from tests.gaussian_laws import kl_gaussian_diagonal
 from tests.theory.grids import LOSSES, RIDGE, TEMPERATURE, plane_risk, random_density, tanh_risk
 
 LAWS = 20
@@ -146,13 +145,12 @@ def test_one_dimension_needs_no_weights_and_two_do():
         GridRisk(risk.points[:, None], risk.values, risk.targets, RIDGE, TEMPERATURE, *LOSSES["squared"])
 
 
-def test_entropy_and_kl_are_those_of_gaussians():
+def test_log_partition_and_kl_are_those_of_gaussians():
     grid = np.linspace(-12, 12, 801)
     p, log_partition = proximal_gibbs_on_grid((grid - 0.3) ** 2 / 1.6, grid, 1.0)  # variance 0.8
     q, _ = proximal_gibbs_on_grid((grid + 1) ** 2, grid, 4.0)  # variance 2
     assert log_partition == pytest.approx(np.log(2 * np.pi * 0.8) / 2, rel=1e-12)
-    assert entropy_on_grid(p, grid) == pytest.approx(np.log(2 * np.pi * np.e * 0.8) / 2, rel=1e-12)
-    expected = kl_gaussian(np.array([0.3]), np.array([[0.8]]), np.array([-1.0]), np.array([[2.0]]))
+    expected = kl_gaussian_diagonal(0.3, 0.8, -1.0, 2.0)
     assert kl_on_grid(p, q, grid) == pytest.approx(expected, rel=1e-12)
 
 

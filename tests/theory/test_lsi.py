@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from gaussian_laws import kl_gaussian_diagonal
 from grid_laws import kl_on_grid, poincare_on_grid, proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory import bounds
 from langevax.theory.lsi import (
@@ -24,6 +23,7 @@ from langevax.theory.lsi import (
     total_variation_bound,
     wasserstein_bound,
 )
+from tests.gaussian_laws import kl_gaussian_diagonal
 
 GRID = np.linspace(-9, 9, 1201)
 WEIGHTS = quadrature_weights(GRID)

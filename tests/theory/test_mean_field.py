@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from gaussian_laws import kl_gaussian
 from grid_laws import proximal_gibbs_on_grid, quadrature_weights
 from langevax.theory.mean_field import (
     finite_particle_gap_bound,
     linear_log_partition,
     linear_optimum,
 )
-from linear_clouds import finite_particle_gap, linear_cloud_variance, linear_flow, linear_output_variance
+from propagation_of_chaos import finite_particle_gap, linear_cloud_variance
+from tests.gaussian_laws import kl_gaussian_diagonal, linear_flow
 from tests.papers import transcripts
 
 RIDGE, TEMPERATURE = 0.2, 0.3
@@ -34,9 +34,9 @@ def test_linear_objective_is_that_of_its_own_law(regression):
     optimum = linear_optimum(*regression, RIDGE, TEMPERATURE)
     covariance = optimum.variance * np.eye(4)
     assert optimum.objective == pytest.approx(objective(*regression, optimum.mean, covariance), rel=1e-13)
-    prior = np.zeros(4), TEMPERATURE / (2 * RIDGE) * np.eye(4)
+    prior = np.zeros(4), TEMPERATURE / (2 * RIDGE)
     risk = np.mean((optimum.outputs - regression[1]) ** 2) / 2
-    kl_form = risk + TEMPERATURE * kl_gaussian(optimum.mean, covariance, *prior)
+    kl_form = risk + TEMPERATURE * kl_gaussian_diagonal(optimum.mean, optimum.variance, *prior)
     assert optimum.kl_objective == pytest.approx(kl_form, rel=1e-13)
 
 
@@ -80,15 +80,15 @@ def test_linear_flow_is_the_integrated_equation(regression):
     root = rng.normal(size=(4, 5))
     start, times = (rng.normal(size=4), root @ root.T / 5), np.array([0.0, 0.5, 2.0])
     flow = linear_flow(inputs, targets, RIDGE, TEMPERATURE, *start, times)
-    second, drift = inputs.T @ inputs / 7 + 2 * RIDGE * np.eye(4), inputs.T @ targets / 7
+    second, pull = inputs.T @ inputs / 7 + 2 * RIDGE * np.eye(4), inputs.T @ targets / 7
     (mean, covariance), steps = start, 2000
     for k in range(4 * steps + 1):
         for row in np.flatnonzero(times * 2 * steps == k):
             np.testing.assert_allclose(flow.mean[row], mean, atol=1e-6)
             np.testing.assert_allclose(flow.covariance[row], covariance, atol=1e-6)
         h = 0.5 / steps
-        middle = mean + h / 2 * (drift - second @ mean)
-        mean = mean + h * (drift - second @ middle)
+        middle = mean + h / 2 * (pull - second @ mean)
+        mean = mean + h * (pull - second @ middle)
         middle = covariance + h / 2 * (2 * TEMPERATURE * np.eye(4) - 4 * RIDGE * covariance)
         covariance = covariance + h * (2 * TEMPERATURE * np.eye(4) - 4 * RIDGE * middle)
     best = linear_optimum(inputs, targets, RIDGE, TEMPERATURE).objective
@@ -141,24 +141,6 @@ def test_cloud_variance_is_where_the_covariance_of_all_particles_settles(regress
     np.testing.assert_allclose(np.diag(about @ covariance @ about), cloud.within, rtol=1e-12)
 
 
-@pytest.mark.parametrize("integrator", ["explicit", "exponential"])
-def test_output_variance_is_that_of_the_clouds_mean_and_falls_like_one_over_n(regression, integrator):
-    """Along eigenvectors of S by hand; for the exponential step by the settled covariance of the mean alone."""
-    inputs, step_size = regression[0], 0.2
-    p, second = 2 * RIDGE, inputs.T @ inputs / 7
-    if integrator == "explicit":
-        a, b, c = 1 - step_size * p, step_size, np.sqrt(2 * step_size)
-    else:
-        a, b = np.exp(-step_size * p), (1 - np.exp(-step_size * p)) / p
-        c = np.sqrt((1 - a**2) / p)
-    step, covariance = a * np.eye(4) - b * second, np.zeros((4, 4))
-    for _ in range(600):
-        covariance = step @ covariance @ step.T + c**2 * TEMPERATURE * np.eye(4)
-    for num_particles in (1, 50):
-        variance = linear_output_variance(inputs, RIDGE, TEMPERATURE, num_particles, step_size, integrator)
-        np.testing.assert_allclose(variance * num_particles, np.diag(inputs @ covariance @ inputs.T), rtol=1e-10)
-
-
 def test_cloud_variance_refuses_a_step_that_does_not_settle(regression):
     with pytest.raises(ValueError, match="step_size"):
         linear_cloud_variance(regression[0], RIDGE, TEMPERATURE, 3, step_size=10.0)
@@ -186,8 +168,8 @@ def test_finite_particle_gap_is_the_free_energy_of_all_particles(regression):
     num_particles = 3
     average = np.full((num_particles, num_particles), 1 / num_particles)
     hessian = np.kron(average, inputs.T @ inputs / 7) + 2 * RIDGE * np.eye(4 * num_particles)
-    linear = np.tile(inputs.T @ targets / 7, num_particles)
-    minimum = num_particles * np.mean(targets**2) / 2 - linear @ np.linalg.solve(hessian, linear) / 2
+    pull = np.tile(inputs.T @ targets / 7, num_particles)
+    minimum = num_particles * np.mean(targets**2) / 2 - pull @ np.linalg.solve(hessian, pull) / 2
     log_integral = 2 * num_particles * np.log(2 * np.pi * TEMPERATURE) - np.linalg.slogdet(hessian)[1] / 2
     per_particle = (minimum - TEMPERATURE * log_integral) / num_particles
     best = linear_optimum(inputs, targets, RIDGE, TEMPERATURE).objective

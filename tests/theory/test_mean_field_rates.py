@@ -7,8 +7,8 @@ import pytest
 
 from grid_laws import GridRisk, poincare_on_grid
 from langevax.theory import mean_field as rates
-from linear_clouds import linear_flow
 from mean_field_paths import fictitious_play_rounds, fokker_planck_flow
+from tests.gaussian_laws import linear_flow
 from tests.theory.grids import CONVEXITY, LOSSES, random_density, tanh_risk
 
 RIDGE, TEMPERATURE = 0.2, 0.3

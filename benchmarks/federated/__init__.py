@@ -1,10 +1,14 @@
-"""What an exchange costs on Flower's engines, beside the bare engine; and FedAvg in process beside Flower's own.
+"""Federated rounds: FLEDGE over a thousand clients in process, and what an exchange costs on Flower's engines.
 
-    python -m benchmarks flower
+    python -m benchmarks federated flower
 
-The floor of an exchange is the bare engine: the same vectors there and back by a loop that looks for replies as often,
-with clients that compute nothing. `own work` is the time of langevax's server: everything between two exchanges and
-around the engine's calls. Run it on an otherwise idle machine: an engine starts a process for each message.
+`federated` has models of ten thousand numbers. Its floor is what the arithmetic reads: 32 clients' rows and table
+entries, out of 1,000 of each that lie in memory. A table copied at each exchange would cost 40 MB there and back.
+
+The floor of an exchange on Flower's engines is the bare engine: the same vectors there and back by a loop that looks
+for replies as often, with clients that compute nothing. `own work` is the time of langevax's server: everything between
+two exchanges and around the engine's calls. Run it on an otherwise idle machine: an engine starts a process for each
+message. The table beside peers has FedAvg in process and on Flower's simulation.
 """
 
 import csv
@@ -18,9 +22,55 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+import langevax as lx
 from benchmarks.beside.case import Candidate, Case, RunResult
+from benchmarks.beside.measure import in_turns, median
+
+NUM_CLIENTS, ROWS, DIM, ASKED = 1_000, 2, 10_000, 32
+LOCAL_STEPS, NUM_ROUNDS = 4, 400
+
+
+def squared(x, row):
+    inputs, target = row
+    return (inputs @ x - target) ** 2 / 2
+
+
+def main() -> None:
+    """Print exchanges and vectors per second for both ways to hold the table, and for FedAvg with as many clients."""
+    print(f"P = {NUM_CLIENTS:,}, p = {ASKED}, d = {DIM:,}, K = {LOCAL_STEPS}; load {os.getloadavg()[0]:.1f}")
+    print(f"{'':<24} {'exchanges/s':>12} {'vectors/s':>12} {'MB/s moved':>12}")
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((NUM_CLIENTS, ROWS, DIM), np.float32) / np.float32(DIM**0.5)
+    federation = lx.Federation(squared, (inputs, inputs[..., 0] + np.float32(1)))
+    common = {"step_size": 0.1, "num_local_steps": LOCAL_STEPS, "batch_size": 1, "clients_per_round": ASKED}
+    methods = {
+        "FLEDGE, server's table": lx.federated.FLEDGE(**common),
+        "FLEDGE, clients' table": lx.federated.FLEDGE(**common, table="client"),
+        "FedAvg": lx.federated.FedAvg(**common),
+    }
+    starts = {
+        name: lx.simulate(method, federation, jnp.zeros(DIM), key=jax.random.key(0), num_steps=1)
+        for name, method in methods.items()
+    }
+
+    def run(method, num_steps):
+        return lx.simulate(method, federation, jnp.zeros(DIM), key=jax.random.key(0), num_steps=num_steps)
+
+    calls = {}
+    for name, method in methods.items():
+        calls[f"{name}, 1"] = lambda method=method: run(method, 1)
+        calls[name] = lambda method=method: run(method, NUM_ROUNDS + 1)
+    times = in_turns(calls, repeats=3)
+    for name, method in methods.items():
+        spent = median(times[name]) - median(times[f"{name}, 1"])  # without the start, which asks all clients
+        counts = {k: v - starts[name].counts[k] for k, v in run(method, NUM_ROUNDS + 1).counts.items()}
+        rates = [counts["exchanges"] / spent, counts["vectors"] / spent, counts["bytes"] / spent / 1e6]
+        print(f"{name:<24} {rates[0]:>12,.0f} {rates[1]:>12,.0f} {rates[2]:>12,.0f}")
+
 
 APPS = Path(__file__).with_name("apps")
 CLIENTS = {"simulation": 4, "deployment": 2}
@@ -29,7 +79,7 @@ AVERAGED_CLIENTS, AVERAGED_ROUNDS = 10, 20
 KEPT = 0.25  # of the first rounds, which start processes and compile, nothing is kept
 
 
-def main() -> None:
+def flower() -> None:
     """Print the table of exchanges."""
     print(f"load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
@@ -104,12 +154,8 @@ def of_ours(out: Path) -> RunResult:
 
 def in_process(rounds: int) -> Callable[[], RunResult]:
     """The same rounds without an engine; what a run costs at all is left out, as it is on Flower."""
-    import jax
-
-    import langevax as lx
-
     sys.path.insert(0, str(APPS / "ours"))
-    from ours.task import METHODS, loss, rows, start
+    from ours import METHODS, loss, rows, start
 
     federation = lx.Federation.of(loss, [rows(i, AVERAGED_CLIENTS) for i in range(AVERAGED_CLIENTS)])
 

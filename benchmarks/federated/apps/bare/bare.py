@@ -6,12 +6,20 @@ from pathlib import Path
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-app = ServerApp()
+client = ClientApp()
+server = ServerApp()
 
 
-@app.main()
+@client.train("exchange")
+def train(message, context):
+    """Answer with what was sent."""
+    return Message(message.content, reply_to=message)
+
+
+@server.main()
 def main(grid, context):
     config, vector = context.run_config, np.zeros(int(context.run_config["numbers"]), np.float32)
     while len(nodes := sorted(grid.get_node_ids())) < config["clients"]:

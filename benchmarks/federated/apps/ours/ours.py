@@ -1,4 +1,4 @@
-"""The same rows, network and local steps as those of the app `averaging`."""
+"""A method of langevax with the rows, network and local steps of the app `averaging`."""
 
 import functools
 
@@ -8,7 +8,7 @@ import optax
 from sklearn.datasets import load_digits
 
 import langevax as lx
-from langevax.flower import Task
+from langevax.flower import Task, client_app, server_app
 
 LOCAL = {"num_local_steps": 16, "batch_size": 4}
 METHODS = {
@@ -43,3 +43,5 @@ def problem(context):
 
 
 task = Task(lambda config: METHODS[config["method"]], start(), problem)
+client = client_app(task)
+server = server_app(task)
