@@ -23,6 +23,7 @@ def log_prior(x):
     return -5.0 * jnp.sum(x**2) / 2
 
 
+@pytest.mark.slow
 def test_both_have_the_variance_of_the_explicit_scheme():
     """20,000 chains after 60 steps of 0.6 / n, with full gradients: 1 / (n h (1 - step h / 2)), 45 to 106 % too hot."""
     problem, temperature = langevax.posterior(log_prior, log_likelihood, ROWS)

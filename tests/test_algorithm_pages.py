@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "algorithms"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))

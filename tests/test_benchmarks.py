@@ -25,6 +25,8 @@ from benchmarks.beside.measure import apart
 from langevax import trees
 from langevax.keys import unrolled
 
+pytestmark = pytest.mark.slow
+
 OURS = Measurement("langevax", "ours", times=(1.0, 2.0, 4.0))
 FAST = Measurement("a peer", "peer", aim=2.0, times=(3.0, 4.0, 4.0))
 FLOOR = Measurement("its parts", "floor", aim=1.1, times=(1.0, 1.0, 4.0), parts={"products": 0.5, "normals": 0.5})

@@ -8,6 +8,8 @@ import pytest
 
 from langevax.theory.moments import batch_variance_factor
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from benchmarks.curves_and_graphs.data import DataSet
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = {path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("_")}
 

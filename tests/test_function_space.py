@@ -212,6 +212,7 @@ def test_rescaling_the_inverse_temperature_leaves_paths_as_they_are():
     np.testing.assert_allclose(*paths, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_smooth_functional_does_not_depend_on_the_modes():
     """The same steps reach the same law of the first modes at 8 and at 8192 modes, within Monte-Carlo error."""
     costs = []

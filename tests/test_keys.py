@@ -43,6 +43,7 @@ def of_many(draw):
     return lambda key: jax.vmap(draw)(random.split(key, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWS | WIDE)
 def test_draws_are_those_of_jax_to_the_last_bit(name):
     draw, key = (DRAWS | WIDE)[name], random.key(7)

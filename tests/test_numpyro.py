@@ -25,6 +25,7 @@ def regression(x, y):
         numpyro.sample("y", dist.Normal(x @ w + b, scale), obs=y)
 
 
+@pytest.mark.slow
 def test_the_log_density_is_numpyros():
     """Up to a constant, at 5 unconstrained points; NumPyro's own potential over all rows at once."""
     from numpyro.infer.util import potential_energy
@@ -40,6 +41,7 @@ def test_the_log_density_is_numpyros():
     assert np.ptp(theirs) > 100
 
 
+@pytest.mark.slow
 def test_draws_have_the_moments_of_nuts():
     """Means within 0.15 deviations, deviations within 15 %; 2,000 draws of NUTS."""
     adapted = langevax.numpyro.posterior(regression, X, Y)
@@ -156,6 +158,7 @@ conditioned = handlers.condition(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "data"),
     [
@@ -247,6 +250,7 @@ def divided_factor(y):
     row_noise(y, mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -284,6 +284,7 @@ def drawn():
     return jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B, False)[0]))(keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["svrg", "sarah"])
 def test_svrg_and_sarah_are_the_papers_algorithms_and_those_of_the_library(name):
     """Ten steps on a quartic, same batches and noise: against NumPy, and against `simulate` with its estimators."""
@@ -376,6 +377,7 @@ def train(params, loss, optimizer, steps=200):
     return float(loss(params, inputs, targets)), float(loss(after, inputs, targets))
 
 
+@pytest.mark.slow
 def test_an_equinox_network_learns():
     model = eqx.nn.MLP(1, "scalar", 16, 1, jax.nn.tanh, key=KEY)
     params, static = eqx.partition(model, eqx.is_inexact_array)
@@ -388,6 +390,7 @@ def test_an_equinox_network_learns():
     assert after < 0.25 * before
 
 
+@pytest.mark.slow
 def test_a_flax_network_learns():
     linen = pytest.importorskip("flax.linen")
     model = linen.Sequential([linen.Dense(16), jax.nn.tanh, linen.Dense(1)])

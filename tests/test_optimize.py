@@ -88,6 +88,7 @@ def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_abo
     assert result.fun == pytest.approx(3, abs=0.05)  # the best of what all of them saw
 
 
+@pytest.mark.slow
 def test_shares_of_basins_are_those_of_the_gibbs_law():
     """A tilted double well of barrier 2 T, 300 chains from both sides, each end by its own descent; quadrature."""
     temperature, tilt = 0.12, 0.1
@@ -129,6 +130,7 @@ def test_schedules_and_the_temperature_to_start_from():
     assert equipartition_temperature(values, 50) == pytest.approx(0.3, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_temperature_falls_as_the_schedule_says():
     """By 1000 by default, to the end of a pair, logarithmically, or by a schedule of optax."""
     end = {}
@@ -150,6 +152,7 @@ def test_the_temperature_falls_as_the_schedule_says():
 # -- minima -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_finds_what_descents_from_the_same_starts_miss():
     """Rastrigin's function with d = 10 from bad starts: 16 chains reach 0, the best of 16 L-BFGS-B runs 5.7."""
     box = [(-5.12, 5.12)] * 10
@@ -178,6 +181,7 @@ def test_scales_of_position_and_value_do_not_matter():
     assert [b.share for b in other.basins] == [b.share for b in one.basins]
 
 
+@pytest.mark.slow
 def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
     """Robust location in two dimensions, 2,000 rows in two clumps of unequal size: two minima, and which is lower."""
     rng = np.random.default_rng(0)
@@ -335,6 +339,7 @@ def test_callbacks_are_called_as_scipy_does():
     assert len(points) == 102
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x0", [{"w": jnp.full((2, 2), 0.7), "b": jnp.array(0.8)}, 0.7])
 def test_positions_are_any_pytree(x0):
     """With bounds, which go leaf after leaf: b first, whose wall is at 0.5."""
@@ -358,6 +363,7 @@ def test_positions_are_any_pytree(x0):
     np.testing.assert_allclose(flat, [0.5, *[0.4] * (size - 1)], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_two_calls_of_one_shape_compile_once():
     """Whatever the key, the start, the temperature, the bounds, the steps, or how often the step is halved."""
     traces = []

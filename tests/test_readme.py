@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 
 import langevax
 
 README = Path(__file__).parents[1] / "README.md"
 
 
+@pytest.mark.slow
 def test_the_estimator_of_the_readme(tmp_path, monkeypatch, capsys):
     (block,) = (
         text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "MeanFieldRegressor" in text
@@ -30,6 +32,7 @@ def test_the_estimator_of_the_readme(tmp_path, monkeypatch, capsys):
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_the_posterior_of_the_readme(capsys):
     (block,) = (
         text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "lx.posterior(" in text
@@ -45,6 +48,7 @@ def test_the_posterior_of_the_readme(capsys):
     assert scope["draws"].warnings == []
 
 
+@pytest.mark.slow
 def test_the_function_of_the_readme():
     """The sums that were measured, within their noise."""
     (block,) = (

@@ -22,6 +22,8 @@ import langevax.theory
 from langevax.cli import app
 from langevax.figures import theme
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 LOADING = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
 NOT_PUBLIC = {"langevax.theory.lsi.require_divergence", "langevax.theory.lsi.require_positive"}  # checks of arguments

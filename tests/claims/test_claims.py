@@ -132,6 +132,7 @@ def test_one_script_writes_complete_files_and_prints_its_table(towers, tmp_path)
         assert json.loads(data.attrs["request"]) == result["request"]
 
 
+@pytest.mark.slow
 def test_a_crash_is_reported_and_a_second_run_measures_only_what_is_missing(towers, tmp_path, capsys):
     out = tmp_path / "out"
     towers(low="pass", fallen="raise ValueError('the tower fell')")
@@ -165,6 +166,7 @@ def test_an_edited_script_is_measured_again(towers, tmp_path):
     assert atlas.request(tmp_path / "papers" / "low.py", "small", 0) != request
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_scripts_that_run(towers, tmp_path):
     here = tmp_path / "pid"
     towers(slow=f"import os, pathlib, time; pathlib.Path({str(here)!r}).write_text(str(os.getpid())); time.sleep(60)")

@@ -10,6 +10,8 @@ from classification import CLAIM, late
 from langevax import FiniteSum
 from tests.claims.failing import check_failing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data():

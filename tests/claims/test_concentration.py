@@ -7,6 +7,8 @@ import concentration
 from concentration import CLAIM
 from tests.claims.failing import check_failing, check_holding
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset():

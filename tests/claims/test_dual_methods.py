@@ -13,6 +13,8 @@ from dual_methods import CLAIM, worst
 from langevax.problems import losses
 from tests.claims.failing import check_failing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data():

@@ -9,6 +9,8 @@ from entropy_sandwich import CLAIM
 from langevax.meanfield import MFLD
 from tests.claims.failing import check_failing, check_holding
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset():

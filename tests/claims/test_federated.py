@@ -14,7 +14,7 @@ from dialled_federation import dialled_federation
 from federated import CLAIM
 from langevax.cli.federating import classification
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiled_quickly")]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from line_network import EXACT, LineNetwork, chain_laws
 from mean_field_paths import fokker_planck_flow
 from tests.theory.grids import LOSSES
 
+pytestmark = pytest.mark.slow
+
 NETWORK = LineNetwork(
     slopes=(2.0, -1.0, 1.5),
     shifts=(-1.0, 0.5, 0.2),

@@ -9,6 +9,8 @@ import mixture
 from mixture import CLAIM
 from tests.claims.failing import check_failing, check_holding
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data():

@@ -6,6 +6,8 @@ import pytest
 from one_step import CLAIM
 from tests.claims.failing import check_failing, check_holding, failing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset():

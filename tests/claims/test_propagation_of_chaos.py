@@ -10,6 +10,8 @@ from langevax.meanfield import MFLD
 from propagation_of_chaos import CLAIM, finite_particle_gap, linear_cloud_variance, slope
 from tests.claims.failing import check_failing, check_holding
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset():

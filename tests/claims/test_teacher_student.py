@@ -8,6 +8,8 @@ from relu_sphere import parametric_risk
 from teacher_student import CLAIM, slope
 from tests.claims.failing import check_failing, check_holding, failing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset():

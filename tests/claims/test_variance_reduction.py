@@ -8,6 +8,8 @@ from langevax.theory import moments
 from tests.claims.failing import check_failing, check_holding
 from variance_reduction import CLAIM
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset():

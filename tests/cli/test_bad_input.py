@@ -63,6 +63,7 @@ def test_missing_and_unknown_options_are_refused(tmp_path):
     assert langevax("no-such-command").exit_code == 2
 
 
+@pytest.mark.slow
 def test_single_row_classes_and_missing_targets_are_reported(tmp_path):
     rows = ["a", "b"] * 15 + ["rare", ""]
     answer = fit(tmp_path, "x,y\n" + "".join(f"{i % 5},{label}\n" for i, label in enumerate(rows)))

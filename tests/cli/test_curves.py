@@ -65,6 +65,7 @@ def predicted(out, table, *words):
     return pl.read_csv(io.StringIO(answer.stdout)), answer.stderr
 
 
+@pytest.mark.slow
 def test_a_wide_table_is_read_at_the_times_that_name_its_columns(fat):
     out, answer = fat
     assert answer.exit_code == 0, answer.stderr
@@ -94,6 +95,7 @@ def test_wide_predictions_do_not_depend_on_the_order_of_columns(fat, spectra, tm
     assert np.corrcoef(predictions["prediction"], table["fat"])[0, 1] > 0.8
 
 
+@pytest.mark.slow
 def test_a_long_table_is_a_curve_for_each_id_in_channels(state):
     out, answer = state
     assert answer.exit_code == 0, answer.stderr
@@ -236,6 +238,7 @@ def test_a_model_and_a_schema_of_different_fits_are_refused(fat, state, tmp_path
     assert (answer.exit_code, "are not of one fit" in answer.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_missing_values_and_single_readings_are_reported(state, tmp_path):
     content = "machine,hour,heat,hum\na,2,60,1\nb,3,,1\nb,4,60,1\nb,5,61,2\nc,2,60,\n,3,60,1\nb,,60,1\n"
     (tmp_path / "t.csv").write_text(content)

@@ -24,6 +24,7 @@ def done(tmp_path_factory):
     return out, langevax("federated", "simulate", *words, *QUICK)
 
 
+@pytest.mark.slow
 def test_it_prints_a_table_and_fills_the_folder(done):
     out, answer = done
     assert (answer.exit_code, answer.stderr) == (0, "")
@@ -60,6 +61,7 @@ def test_the_animation_has_frames_and_the_command_that_repeats_it(done):
     assert "src=" not in page.split("</main>")[0]  # nothing is loaded
 
 
+@pytest.mark.slow
 def test_a_file_is_read_as_fit_reads_it(tmp_path):
     rng = np.random.default_rng(0)
     sizes, colours = rng.normal(size=90), rng.choice(["red", "blue"], 90)
@@ -76,6 +78,7 @@ def test_a_file_is_read_as_fit_reads_it(tmp_path):
     assert "--target kind" in (tmp_path / "r" / "animation.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_json_is_the_only_output(tmp_path):
     answer = langevax(
         "federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out", tmp_path / "r", *QUICK

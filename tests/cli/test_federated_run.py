@@ -27,6 +27,8 @@ from langevax.flower.engines.processes import MARK, marked
 from tests.cli.conftest import langevax
 from tests.flower.plain import write_plain_app
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def plain_app(tmp_path_factory):

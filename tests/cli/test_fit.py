@@ -12,6 +12,7 @@ from langevax.cli.folder import PARTS
 from tests.cli.conftest import QUICK, langevax
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["price", "sold"])
 def test_fit_succeeds_and_fills_its_folder(fitted, target):
     out, answer = fitted[target]
@@ -60,6 +61,7 @@ def test_holdout_contains_observations_and_predictions(fitted, tables):
     assert (held_out["probability_no"] + held_out["probability_yes"] - 1).abs().max() < 1e-6
 
 
+@pytest.mark.slow
 def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
     words = [word for word in QUICK if word != "--no-peers"]
     answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", "--json", *words)
@@ -150,6 +152,7 @@ def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
     assert answer.stderr.startswith("Failed: the training diverged at step 7")
 
 
+@pytest.mark.slow
 def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_in_the_results(tmp_path):
     """Three classes that the input hardly tells apart: the outputs alternate between two values."""
     rows = "".join(f"{i % 5},{label}\n" for i, label in enumerate(["a", "b"] * 15 + ["rare"]))
@@ -162,6 +165,7 @@ def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_i
     assert "The fit has not converged. " in (tmp_path / "o/report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_solver_is_part_of_the_command(tables, tmp_path):
     words = ("fit", tables / "price.csv", "--target", "price", "--out", tmp_path, *QUICK, "--solver", "psdca")
     answer = langevax(*words)

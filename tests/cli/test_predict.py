@@ -10,6 +10,7 @@ import pytest
 from tests.cli.conftest import langevax
 
 
+@pytest.mark.slow
 def test_predictions_are_in_the_order_of_the_rows(fitted, tables):
     answer = langevax("predict", fitted["price"][0], tables / "price.csv")
     assert (answer.exit_code, answer.stderr) == (0, "Warning      Ignored, unknown to the model: 'id'.\n")

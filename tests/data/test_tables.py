@@ -234,6 +234,7 @@ print(rows.num_rows * 8 * 21 / 1e6, peak[0] - start)
 """
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize(("kind", "most"), [("parquet", 0.6), ("csv", 1.8)])
 def test_converting_takes_no_memory_for_the_rows(tmp_path, kind, most):

@@ -30,6 +30,7 @@ def test_peers_are_what_scikit_learn_takes_them_for():
     assert cross_val_score(peers("classification")["linear"], INPUTS, CLASSES, cv=2).min() > 0.6
 
 
+@pytest.mark.slow
 def test_classes_of_one_row_and_tiny_tables_are_evaluated():
     rare = np.where(np.arange(120) == 7, 9, CLASSES)
     for peer in peers("classification").values():

@@ -10,6 +10,7 @@ from dialled_federation import dialled_federation
 ZETA, SIGMA, D = 1.5, 3.0, 4
 
 
+@pytest.mark.slow
 def test_hessians_differ_by_zeta_gradients_at_the_optimum_by_sigma_and_the_mean_is_known():
     with jax.enable_x64():
         dialled = dialled_federation(6, 4, D, ZETA, SIGMA, condition=10.0, seed=0)

@@ -70,6 +70,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(METHODS))
 def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent(name):
     """Clients of 2, 5 and 3 rows; K = 1."""
@@ -110,6 +111,7 @@ def test_with_one_hessian_local_steps_are_global_ones(method):
         np.testing.assert_allclose(result.state.server.gradient, exact, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_bvr_with_one_local_step_is_minibatch_sarah():
     """The same batches: the first exchange of a round has the same key in both."""
     federation = Federation.of(cauchy, tables((2, 5, 3)))
@@ -126,6 +128,7 @@ def test_the_default_period_is_one_more_than_passes_of_batches_make_rounded_up()
     assert int(track.period) == 3
 
 
+@pytest.mark.slow
 def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
     """With K = 64, h = 1 / (zeta K) arrives and the step that is right for K = 1 explodes."""
     dialled = dialled_federation(6, 4, D, hessian_heterogeneity=20.0, row_heterogeneity=0.0, seed=2)

@@ -85,6 +85,7 @@ def run(algorithm, rounds, silent_in=lambda loop, request: ()):
     return loop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ("BVRLSGD", "FLEDGE server")])
 def test_numbers_and_counts_are_those_of_simulate(name):
     """Those of the other two, over Flower's messages: tests/flower/test_membership.py."""

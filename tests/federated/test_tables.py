@@ -16,6 +16,7 @@ from langevax.run import program
 P, D = 48, 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
@@ -41,6 +42,7 @@ def test_a_round_copies_no_table_and_computes_for_selected_clients_alone(method)
     assert gradients == []
 
 
+@pytest.mark.slow
 def test_the_servers_table_does_not_drift_in_float32():
     """After 2,000 rounds v is the mean of the table: folding leaves rounding of P / p rounds only."""
     federation = dialled_federation(20, 2, 5, hessian_heterogeneity=1.0, row_heterogeneity=0.0, seed=0).federation
@@ -51,6 +53,7 @@ def test_the_servers_table_does_not_drift_in_float32():
     np.testing.assert_allclose(server.gradient, table.mean(axis=0), rtol=0, atol=3e-7)
 
 
+@pytest.mark.slow
 def test_a_client_that_is_gone_leaves_and_the_next_phase_is_anchored_anew():
     """v of the new phase is the gradient of those who stayed; the old one still counted the client."""
     with jax.enable_x64():
@@ -66,6 +69,7 @@ def test_a_client_that_is_gone_leaves_and_the_next_phase_is_anchored_anew():
         assert np.linalg.norm(first.state.server.gradient - exact) > 0.3
 
 
+@pytest.mark.slow
 def test_chains_run_side_by_side():
     federation = dialled_federation(6, 2, 3, seed=0).federation
     method = federated.FLEDGE(0.05, 2, 1, clients_per_round=2, table="client")
@@ -75,6 +79,7 @@ def test_chains_run_side_by_side():
     assert both.vectors == 2 * (6 * 2 + 5 * (5 * 2 + 3))
 
 
+@pytest.mark.slow
 def test_a_thousand_clients_of_unequal_size():
     """Padded to the largest, ten asked a round: the run arrives near the optimum of the mean over all rows."""
     rng = np.random.default_rng(0)

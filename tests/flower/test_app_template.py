@@ -21,6 +21,8 @@ from langevax.flower.app_template import app_files, package_of, settings_of, wri
 from langevax.flower.server import DEFAULTS, serve
 from tests.flower.local_grid import LocalGrid
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):

@@ -48,11 +48,13 @@ def nobody():
     clients._clients.clear()
 
 
+@pytest.mark.slow
 def test_rows_are_read_once_a_client_whatever_the_copies():
     run(FLEDGE_SERVER, CopyingGrid)
     assert sorted(created) == list(range(NUM_CLIENTS))
 
 
+@pytest.mark.slow
 def test_another_algorithm_in_the_same_process_is_another_client():
     run(FLEDGE_SERVER)
     assert run(FLEDGE_CLIENT).history[-1].answered

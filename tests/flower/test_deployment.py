@@ -21,6 +21,8 @@ from tests.flower.faulty import FaultyDeployment
 from tests.flower.planted import write_planted_app
 from tests.flower.rows import CLIENTS, START, loss
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 300.0
 DEADLINE = 20.0  # an exchange takes 6 seconds, half of it waiting: slack for a machine that is several times slower
 SARAH = MinibatchSARAH(step_size=0.05, batch_size=2, period=3)

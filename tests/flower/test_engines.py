@@ -18,6 +18,8 @@ from tests.flower.faulty import FaultyDeployment
 from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening
 from tests.flower.plain import write_plain_app
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 300.0
 
 

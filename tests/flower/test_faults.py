@@ -13,6 +13,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 
 from tests.flower.setting import FLEDGE_CLIENT, FLEDGE_SERVER, grid_of, strategy_of
 
+pytestmark = pytest.mark.slow
+
 
 def with_fields(reply, **fields):
     """The reply with some of its fields changed."""

@@ -14,6 +14,8 @@ pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langev
 from langevax.flower.engines import processes
 from langevax.flower.engines.processes import EngineError, ProcessFamily, free_port, is_listening, marked
 
+pytestmark = pytest.mark.slow
+
 SLEEP = "import time; time.sleep(600)"
 ORPHANS = f"""
 import subprocess

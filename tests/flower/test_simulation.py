@@ -24,7 +24,10 @@ from tests.flower.planted import write_planted_app
 from tests.flower.rows import NUM_CLIENTS, START
 from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'langevax[flower]'")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'langevax[flower]'"),
+]
 PATIENCE = 300.0
 ASKED = 5
 CLEAN = {"fledge": FLEDGE_SERVER, "fledge-client": FLEDGE_CLIENT}

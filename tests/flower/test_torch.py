@@ -48,6 +48,7 @@ def close(actual, expected, tolerance=2e-6):
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tensors", [False, True])
 def test_a_module_equals_the_same_network_in_jax(tensors):
     inputs, targets = rows()
@@ -66,6 +67,7 @@ def test_a_module_equals_the_same_network_in_jax(tensors):
     assert problem.gradient(x)["0.weight"].dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_a_client_made_of_a_module_replies_as_one_of_jax():
     module, (inputs, targets) = network(), rows()
     problem, x = torch_problem(module, F.cross_entropy, (inputs, targets)), torch_start(module)

@@ -51,6 +51,7 @@ def test_permuted_is_a_bijection(size):
         assert not (actual[:, :size] == np.arange(size)).all(axis=1).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4, 5, 16, 20])
 def test_entries_and_ordered_pairs_are_uniform(size):
     """Chi-square over two million draws: of each entry on size cells, and of the pair on size (size - 1)."""

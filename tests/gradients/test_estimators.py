@@ -102,6 +102,7 @@ def test_sarah_corrects_its_own_last_gradient():
 # What a run costs.
 
 
+@pytest.mark.slow
 def test_evaluations_are_n_or_b_a_step_or_n_plus_2b_each_inner_step_of_an_epoch():
     """For each of three chains, over two epochs and a step, totals at every step."""
     step_costs = {

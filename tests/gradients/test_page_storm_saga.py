@@ -49,6 +49,7 @@ def test_page_tosses_its_coin_b_of_n_plus_b_times():
     assert_mean(first == other, 1 - 2 * (B / (N + B)) * (N / (N + B)))
 
 
+@pytest.mark.slow
 def test_keys_of_schedules_are_arguments_of_a_run():
     """Another key tosses other coins and cuts other blocks, in the same run otherwise; the default is key 0."""
     for make in (PAGE, SAGA, SLEDGE):
@@ -122,6 +123,7 @@ def test_the_running_mean_of_saga_is_that_of_its_table(table, batch_size):
         assert state.table.shape == ((N if table == "components" else 2), D)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator", [SLEDGE(64), SAGA(64, "components"), PAGE(64), STORM(64, 0.1)], ids=lambda e: type(e).__name__
 )

@@ -37,6 +37,7 @@ def errors(estimator, problem, num_steps=12, step=0.3):
 # Where it is exact.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "initial_table"), [("components", "full"), ("components", "batch"), ("blocks", "full")]
 )
@@ -68,6 +69,7 @@ def settled(estimator, problem):
     return squared_errors(estimator, problem, D, STEP, NUM_STEPS, CHAINS).reshape(CHAINS, 4, -1).mean(2).T[2:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "batch_size", "heterogeneity"), [(256, 4, 1.0), (128, 4, 3.0)])
 def test_the_steady_error_is_that_of_the_recursion(size, batch_size, heterogeneity):
     """(o9, o11): zeta^2 step^2 n / (2 b^2) within 10 %, and flat: two quarters of the walk agree within 4.5 errors.
@@ -87,6 +89,7 @@ def test_the_steady_error_is_that_of_the_recursion(size, batch_size, heterogenei
         assert np.mean(last) > 10 * expected
 
 
+@pytest.mark.slow
 def test_blocks_have_the_same_error():
     """That of n/b components with the heterogeneity of the blocks, which is zeta / sqrt(b) on average over cuts."""
     problem, batch_size = bent_problem(256, 1.0, D), 4
@@ -142,6 +145,7 @@ def rms(errors):
     return np.sqrt(np.mean(np.sum(errors**2, axis=1)))
 
 
+@pytest.mark.slow
 def test_the_lazy_table_is_the_table_written_out(rms_errors):
     """(o3) over 400 steps, 100 times what draws each entry once; and its error is that of the recursion."""
     np.testing.assert_allclose(rms_errors["sledge"], rms_errors["naive"], rtol=0, atol=1e-12)
@@ -164,6 +168,7 @@ def test_a_mistake_shows_in_the_error(rms_errors, mistake, factor):
         assert rms(rms_errors[mistake][200:]) > 1.3 * rms(rms_errors[mistake][:200])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["components", "blocks"])
 def test_a_step_draws_distinct_entries_and_writes_no_other(table):
     """Read off the table: b components, or one block, differ by other than the common shift."""
@@ -193,6 +198,7 @@ def drift(resync, num_steps=20_000):
     return rms(np.asarray(run(path), np.float64)[-1000:])
 
 
+@pytest.mark.slow
 def test_rounding_does_not_pile_up():
     """20,000 steps in float32; without a pass over the table now and then it does, ten times as far and more."""
     resynchronised, drifted = drift("auto"), drift(10**6)
@@ -231,6 +237,7 @@ def table_copies(estimator, chains):
     return actual
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chains", [None, Chains(3)], ids=["alone", "chains"])
 @pytest.mark.parametrize(
     "estimator",
@@ -254,6 +261,7 @@ def test_other_ways_of_loading_copy_the_table(monkeypatch):
 # In use.
 
 
+@pytest.mark.slow
 def test_descent_converges_linearly_without_a_full_gradient():
     """A sum that is strongly convex, its components not: |gradient| below 1e-10 from one batch, in 100 n gradients.
 
@@ -272,6 +280,7 @@ def test_descent_converges_linearly_without_a_full_gradient():
         assert ends[1] > 1e-3
 
 
+@pytest.mark.slow
 def test_chains_and_trees():
     """Each of three chains of a dictionary is the chain that it is alone, and weights of rows are kept."""
     rows = jnp.asarray(np.random.default_rng(0).normal(size=(10, 2)), jnp.float32)

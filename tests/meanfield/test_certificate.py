@@ -134,6 +134,7 @@ def test_a_polished_dual_is_nearer_the_optimum(loss):
     assert optimum - after < 0.1 * (optimum - before)
 
 
+@pytest.mark.slow
 def test_the_runs_that_choose_a_dual_do_not_certify_it():
     """D of a polished dual against quadrature at that very dual: 60 certificates of few particles, no bias either way.
 
@@ -160,6 +161,7 @@ def test_a_dual_leaves_the_border_of_its_domain():
     assert after.lower_bound - before.lower_bound > 4.5 * (after.lower_bound_error + before.lower_bound_error)
 
 
+@pytest.mark.slow
 def test_runs_together_are_surer_than_each_alone():
     """At the optimum the gap is the noise of z alone: of 16 runs a fourth of that of 4, within a factor 2."""
     gaps = {runs: np.mean([certificate.gap for certificate in _certificates(1.0, runs)]) for runs in (4, 16)}
@@ -198,6 +200,7 @@ def test_a_false_certificate_is_detected():
     assert certificate.gap == pytest.approx(gap, rel=0.1)
 
 
+@pytest.mark.slow
 def test_one_cloud_estimates_the_rise_of_the_bound():
     """D(g') - D(g) by weighting the particles of p_g, against quadrature: from both ends, ten runs each."""
     near, far = 0.9 * grid_risk("squared").optimal_dual(), 0.8 * grid_risk("squared").optimal_dual()
@@ -208,6 +211,7 @@ def test_one_cloud_estimates_the_rise_of_the_bound():
         assert_mean(rises[:, None], sign * expected, slack=0.02 * expected, wrong=-sign * expected)
 
 
+@pytest.mark.slow
 def test_a_gap_as_wide_as_that_of_the_prior_is_not_certified():
     """Far from the optimum all ancestors survive, but P(prior) - D is smaller than the gap: the verdict says so."""
     dual = np.float32(-3 * TARGETS["squared"])
@@ -217,6 +221,7 @@ def test_a_gap_as_wide_as_that_of_the_prior_is_not_certified():
     assert "little more than the untrained prior" in certificate.verdict
 
 
+@pytest.mark.slow
 def test_a_gap_that_cannot_be_estimated_is_not_certified():
     """Twenty seeds of a law a hundred times too cold: every one is flagged, in words."""
     rng = np.random.default_rng(3)
@@ -286,6 +291,7 @@ class Counted(neurons.Tanh):
         return super().activation(particle, x)
 
 
+@pytest.mark.slow
 def test_another_temperature_or_ridge_runs_the_same_program():
     def traced(temperature, precision):
         before = len(traces)

@@ -48,6 +48,7 @@ def dual_of(_problem, state):
     return state.dual
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_ascent_reaches_the_exact_optimum(loss):
     """M = 4000, 1600 steps where kappa is 308 and 83: a true dual gap of less than 1e-4, from 0.1 and 0.6 at dual 0."""
@@ -67,6 +68,7 @@ def test_fictitious_play_reaches_the_exact_optimum():
     assert true_gap("squared", mean_dual(result)) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_log_partition_of_ascent_is_that_of_the_grid():
     """log E_prior exp(-V / T) at the final dual, one run of 20,000 particles, which err by 0.003."""
     exact = tiny.exact("squared")
@@ -76,6 +78,7 @@ def test_the_log_partition_of_ascent_is_that_of_the_grid():
     assert abs(expected) > 0.1
 
 
+@pytest.mark.slow
 def test_a_step_from_a_cloud_that_has_collapsed_is_taken_in_part():
     """At dual -0.2 neurons stand at their bound: variance 0.04 where it is 7 at dual 0. The row pulls back, and a step
     by that variance overshoots, from D - D(0) = -1.1 to -5.4; one deviation of log weights leads to 0.06.
@@ -98,6 +101,7 @@ def test_a_step_from_a_cloud_that_has_collapsed_is_taken_in_part():
     assert after > exact.dual_objective(np.zeros(1)) + 0.04
 
 
+@pytest.mark.slow
 def test_chains_of_ascent_are_independent_and_begin_at_dual_zero():
     result = run(PSDCA(T), 3, 50, num_chains=2, record=dual_of, record_every=1)
     duals = np.asarray(result.positions)
@@ -121,6 +125,7 @@ def test_a_variance_far_below_the_square_of_the_mean_keeps_its_digits():
 # Symmetries.
 
 
+@pytest.mark.slow
 def test_a_constant_in_the_log_weights_changes_nothing():
     risk, ascent, key = risk_of(), PSDCA(T), jax.random.key(3)
     state = run(ascent, 5, 100).state
@@ -139,6 +144,7 @@ def test_the_order_of_particles_does_not_matter_to_the_dual():
     np.testing.assert_allclose(ends[0].log_weights[order], ends[1].log_weights, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_row_of_weight_two_is_two_rows():
     """c and the change of the weights go with the row's weight; at M = 4000 errors are about 0.01."""
 
@@ -181,6 +187,7 @@ def test_a_coordinate_step_never_holds_neurons_times_rows():
     assert max(int(np.prod(shape)) for shape in computed) <= particles * 3 + rows
 
 
+@pytest.mark.slow
 def test_evaluations_count_rows_times_the_network():
     assert run(PSDCA(T, num_inner_steps=2, period=4), 9, 50).evaluations == 9 + 2 * (
         3 * N + 1
@@ -237,6 +244,7 @@ def test_ascent_without_a_bound_is_refused():
         langevax.simulate(PSDCA(T), risk, risk.prior(T, 10), key=jax.random.key(0), num_steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "algorithm", [PSDCA(T, num_inner_steps=2), PDA(0.1, T, num_inner_steps=2), FictitiousPlay(0.1, T)]
 )

@@ -77,6 +77,7 @@ def test_a_prior_has_a_variance_for_each_coordinate():
     assert_mean(draws**2, expected, wrong=expected[::-1])
 
 
+@pytest.mark.slow
 def test_moves_lead_to_the_gibbs_law_and_leave_it(law):
     """Five moments of 20,000 particles after 60 moves against quadrature; the law at half the dual is distinguished."""
     dual = np.asarray(optimal_dual())
@@ -97,6 +98,7 @@ def test_moves_lead_to_the_gibbs_law_and_leave_it(law):
     np.testing.assert_allclose(state.gradient, gradient, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_share_is_that_of_the_prior_in_the_mean_curvature(law):
     """min(1, precision / E U_jj) by second derivatives on the same cloud, which is that of the law: within 5 %."""
     risk, dual = risk_of(), jnp.asarray(optimal_dual(), jnp.float32)
@@ -127,6 +129,7 @@ def walks():
     return {proposal: of(proposal) for proposal in ("mala", "pcnl")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("proposal", ["mala", "pcnl"])
 def test_walks_of_either_kind_estimate_the_partition_function(walks, proposal):
     """log Z and the outputs of eight walks from the prior against quadrature, at two precisions."""
@@ -174,6 +177,7 @@ def later(result):
     return duals[len(duals) // 2 :].mean(0)
 
 
+@pytest.mark.slow
 def test_ascent_with_refreshes_by_pcnl_reaches_the_exact_optimum():
     """As with MALA: M = 4000, 1600 steps, D* - D below 1e-4 from 0.09."""
     result = run(PSDCA(T, proposal="pcnl"), 200 * N, 4000, record=dual_of, record_every=N)
@@ -189,6 +193,7 @@ def test_averaging_takes_a_precision_for_each_coordinate(integrator):
     assert true_gap(run(pda, 400, 2000).state.dual) < 2e-4
 
 
+@pytest.mark.slow
 def test_inner_loops_of_pcnl_reach_the_exact_optimum():
     """Exact moves of a large step: fewer rounds than with Langevin steps do."""
     averaged = run(PDA(0.8, T, proposal="pcnl"), 200, 2000)
@@ -201,6 +206,7 @@ def test_inner_loops_of_pcnl_reach_the_exact_optimum():
     assert 0.4 < played.metrics["acceptance"] < 0.95
 
 
+@pytest.mark.slow
 def test_a_certificate_by_pcnl_is_that_of_quadrature(monkeypatch):
     """At half the optimal dual: D, and the gap with its small upward bias; every walk moves by pCNL."""
     proposals = []
@@ -254,6 +260,7 @@ def acceptances(risk, dual):
     return flat, jnp.mean(jax.vmap(one)(state.position, jax.random.split(keys[3], 500)))
 
 
+@pytest.mark.slow
 def test_acceptance_does_not_depend_on_the_number_of_modes():
     """Within 0.05 from 8 to 512 modes, where MALA's falls from above a half to nothing."""
     risks = {num_modes: curves(num_modes) for num_modes in (8, 64, 512)}

@@ -11,6 +11,8 @@ import pytest
 
 from tests.meanfield import sharded_ascent
 
+pytestmark = pytest.mark.slow
+
 M, HALO = sharded_ascent.PARTICLES, 32
 """The halo is 2 sqrt(M)."""
 

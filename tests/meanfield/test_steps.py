@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from langevax import MeanFieldRisk, losses, neurons, simulate
 from langevax.meanfield import MFLD
@@ -27,6 +28,7 @@ def test_a_step_is_the_inverse_of_curvature_and_precision():
     np.testing.assert_allclose(coordinate_steps(risk, 1.5), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_narrow_directions_arrive_as_fast_as_wide_ones():
     """Linear neurons, whose optimum is known: 60 steps at one pace per coordinate get all of it, at one pace for all
     half of the narrow direction is missing."""

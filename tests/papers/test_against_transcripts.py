@@ -73,6 +73,7 @@ def assert_same_path(actual, expected):
     assert np.abs(np.diff(actual, axis=0)).max(axis=tuple(range(1, actual.ndim))).max() > 0.1  # it moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "transcript"),
     [

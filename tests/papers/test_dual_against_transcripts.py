@@ -171,6 +171,7 @@ def test_stochastic_dual_coordinate_ascent(loss, curvature):
     assert 0 < np.nanmean(expected.accepted) < 1
 
 
+@pytest.mark.slow
 def test_uneven_weights_refresh_before_the_period():
     start, risk = start_of(12), risk_of("squared")
     _, result = path(
@@ -179,6 +180,7 @@ def test_uneven_weights_refresh_before_the_period():
     assert result.counts["refreshes"] >= 1
 
 
+@pytest.mark.slow
 def test_the_step_of_the_moves_follows_the_acceptance():
     states, _ = path(meanfield.PSDCA(TEMPERATURE, num_inner_steps=2, period=2), risk_of("squared"), start_of(50), 20)
     previous = FIRST_STEP

@@ -186,6 +186,7 @@ def renewals_and_differences(rounds, batch_size):
     return Cost(P, 1, 1, rounds[::PERIOD], lambda n: n), Cost(P, 2, 1, others, lambda n: 2 * min(batch_size, n))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noisy", [False, True])
 def test_bvr(federation, draws, noisy):
     estimate = lambda i, key: draws.rows(i, key, LOCAL_STEPS * B)  # noqa: E731

@@ -134,6 +134,7 @@ def exchanges_of(method, clients):
         yield from (exchange.first, exchange.otherwise) if isinstance(exchange, Periodic) else (exchange,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(METHODS))
 def test_a_client_replies_as_one_with_a_loss_of_jax(name):
     """To every message of a method, from 7 of 11 rows, with the same memory afterwards."""
@@ -156,6 +157,7 @@ def test_a_client_replies_as_one_with_a_loss_of_jax(name):
         assert_close(replies(ExternalSum(gradient, data, count=USED)), expected, 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "function"), [(ExternalSum, gradient), (FiniteSum, loss)])
 def test_a_batch_of_more_rows_than_a_client_has_is_all_of_them(kind, function):
     """The places beyond them are filled up and not counted."""
@@ -165,6 +167,7 @@ def test_a_batch_of_more_rows_than_a_client_has_is_all_of_them(kind, function):
     assert_close(part.gradient(position()), client.gradient(position()), 1e-6)
 
 
+@pytest.mark.slow
 def test_a_whole_run_is_that_of_clients_with_a_loss_of_jax():
     class Externals(Federation):
         def client_of(self, rows, count):
@@ -180,6 +183,7 @@ def test_a_whole_run_is_that_of_clients_with_a_loss_of_jax():
         assert_close(*ends, 1e-12)
 
 
+@pytest.mark.slow
 def test_chains_of_langevin_dynamics_are_those_of_the_loss():
     sgld = langevax.Langevin(0.1, 0.01, langevax.gradients.Minibatch(batch_size=2))
     with jax.enable_x64():

@@ -29,6 +29,7 @@ def assert_close(actual, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), actual, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "shares"),
     [("size", np.array(COUNTS) / 8), ("uniform", np.full(3, 1 / 3)), ([1.0, 2.0, 1.0], np.array([0.25, 0.5, 0.25]))],
@@ -68,6 +69,7 @@ def test_a_regularizer_counts_once_and_in_every_client():
         assert_close(other.value(POSITION) - one.value(POSITION), np.sum(POSITION["w"] ** 2))
 
 
+@pytest.mark.slow
 def test_gradients_of_few_clients_average_to_the_mean_gradient():
     """Indices are of clients; the mean over all of them is the gradient whatever the weights."""
     federation = Federation.of(loss, clients())

@@ -213,6 +213,7 @@ def test_a_loss_that_is_not_scalar_is_named_at_first_use():
         FiniteSum(lambda x, row: x * row, jnp.ones((4, 2))).value(jnp.ones(2))
 
 
+@pytest.mark.slow
 def test_a_sum_over_other_rows_keeps_loss_regularizer_precision_and_blocks():
     with jax.enable_x64():
         x, other = position(), rows(seed=5)

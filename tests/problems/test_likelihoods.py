@@ -50,6 +50,7 @@ def test_curvature_bounds_the_second_derivative_and_is_reached(name):
         assert second.max() == pytest.approx(float(SCALAR[name].curvature), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_categorical_is_the_log_of_softmax_and_bends_by_one_half_at_most():
     with jax.enable_x64():
         z = np.random.default_rng(0).normal(size=(50, 3))
@@ -91,6 +92,7 @@ def test_the_minimum_of_gaussian_and_prior_is_ridge_regression():
     assert np.abs(gradient).max() < 1e-5 * np.abs(scale).max()
 
 
+@pytest.mark.slow
 def test_several_functions_share_their_features():
     Phi, y = jnp.asarray([[1.0, 2.0], [0.0, 1.0]]), jnp.asarray([2, 0])
     x = jnp.asarray([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]])

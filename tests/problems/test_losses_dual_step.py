@@ -33,6 +33,7 @@ def test_dual_step_is_the_maximiser(name, c):
         np.testing.assert_allclose(actual, best, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @each_loss
 @pytest.mark.parametrize("c", [0.0, 0.01, 1.0, 100.0, 1e4])
 def test_dual_step_solves_its_optimality_equation(name, c):

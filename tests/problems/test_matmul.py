@@ -103,6 +103,7 @@ def ours(weights, x):
 
 
 # 3, 7 or 47 and a bias fill a tile of columns; 4, 8 or 48 leave no space for it
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [1, 3, 4, 5, 7, 8, 20, 47, 48, 50])
 def test_a_preactivation_has_the_derivatives_of_its_formula(features):
     """Of weights and inputs, forwards, backwards and twice, mapped as a layer maps it; float64 to 1e-13."""
@@ -146,6 +147,7 @@ def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
         assert ("reduce_sum", (PARTICLES,)) in operations(features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEURONS)
 def test_outputs_and_gradients_are_off_by_the_rounding_of_operands(name):
     risk, cloud = risk_and_cloud(NEURONS[name])

@@ -186,6 +186,7 @@ def test_integer_weights_are_repeated_rows():
         assert_close(measured["batch"], np.mean(np.asarray(measured["components"])[BATCH], axis=0))
 
 
+@pytest.mark.slow
 def test_padding_does_not_matter():
     """Four rows in use of seven, the others junk, in value, gradients, and one particle's potential."""
     with jax.enable_x64():
@@ -212,6 +213,7 @@ def test_padding_does_not_matter():
         assert int(padded.size) == used
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "enabled", "tolerance"), [(scalar_risk, False, 3e-6), (class_risk, True, 1e-13)])
 def test_numbers_do_not_depend_on_the_block(make, enabled, tolerance, monkeypatch):
     """All at once, three rows at a time, and as large clouds are taken: tiles of two particles and two rows."""
@@ -299,6 +301,7 @@ def test_there_is_no_prior_without_a_ridge():
         scalar_risk().prior(temperature=0.1, num_particles=3)
 
 
+@pytest.mark.slow
 def test_a_prior_drawn_on_the_host_has_the_numbers_of_the_program():
     """Sizes on both sides of a power of two; to the rounding of a square root."""
     for particles in (1, 3, 5, 8, 13):

@@ -28,6 +28,7 @@ def test_the_rotation_is_orthogonal_and_its_first_axes_are_the_directions():
     np.testing.assert_allclose(np.abs(np.sum(Q[:, :R] * DIRECTIONS, axis=0)), 1, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_values_and_gradients_are_those_of_the_problem():
     """Against JAX's derivative of the rotated value, to 1e-12 in float64; the quadratic part too."""
     with jax.enable_x64():

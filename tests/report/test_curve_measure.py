@@ -84,6 +84,7 @@ def test_differentiated_curves_are_shown_as_encoded():
     assert np.abs(values - exact)[5:-5].max() < 0.1 * np.abs(exact).max()
 
 
+@pytest.mark.slow
 def test_sparse_curves_are_shown_as_observed_and_as_encoded():
     random = np.random.default_rng(1)
     times = [np.sort(random.uniform(10, 20, 8)) for _ in X]

@@ -15,6 +15,8 @@ from tests.report.browser import opened
 from tests.report.elements import Elements
 from tests.report.examples import on_curves
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = ["The curves", "Which parts of the curve matter", "What the neurons respond to"]
 
 

@@ -23,6 +23,8 @@ from tests.report.browser import opened
 from tests.report.elements import Elements
 from tests.report.examples import classification, on_curves, regression
 
+pytestmark = pytest.mark.slow
+
 PAGES = {
     "regression": lambda: regression(**SMALL),
     "classification": lambda: classification(**SMALL),

@@ -9,6 +9,8 @@ from langevax.figures.moving import Moving, MovingPanel, Scene, Track
 from langevax.report.page import embedded_json, moving_figure, write_page
 from tests.report.elements import Elements
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "</script><script>alert(1)</script>\" onload='alert(2)"
 
 

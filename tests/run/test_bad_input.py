@@ -282,6 +282,7 @@ def test_a_mistake_is_refused_with_its_value_and_the_remedy(call, kind, words):
         assert re.search(re.escape(word), str(caught.value)), str(caught.value)
 
 
+@pytest.mark.slow
 def test_chains_that_disagree_with_the_start():
     first = simulate(0)
     with pytest.raises(ValueError, match=r"num_chains is 3 but start has 2 chains; leave num_chains out"):

@@ -25,6 +25,7 @@ print(events.count("cache_misses"), events.count("cache_hits"))
 """
 
 
+@pytest.mark.slow
 def test_programs_compiled_by_one_process_are_loaded_by_another(tmp_path):
     elsewhere = "JAX_COMPILATION_CACHE_DIR"  # where the suite keeps its own
     env = {name: value for name, value in os.environ.items() if name != elsewhere}

@@ -81,6 +81,7 @@ def test_resume_starts_a_run_where_there_is_none(tmp_path):
     assert_same_bits(resume(tmp_path / "a" / "new" / "one"), uninterrupted())
 
 
+@pytest.mark.slow
 def test_states_without_records_resume_too(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)
     save(tmp_path, 20, record_every=None)
@@ -186,6 +187,7 @@ def ended_badly(tmp_path_factory):
     return directory, json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit(ended_badly):
     directory, report = ended_badly
     places = [*(f"moment {m}" for m in killed.MOMENTS), *(f"delay {d}" for d in killed.DELAYS)]
@@ -309,6 +311,7 @@ def damaged(content, kind):
     return content[:half] if kind == "cut" else content[:half] + bytes([content[half] ^ 0x10]) + content[half + 1 :]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", ["cut", "flipped"])
 def test_no_damaged_state_is_taken_for_a_good_one(saved, kind):

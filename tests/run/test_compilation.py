@@ -85,6 +85,7 @@ def test_neither_do_phases_chunks_or_a_resumed_run(monkeypatch, tmp_path):
     assert traced(checkpoint=tmp_path / "run", num_steps=15, resume=True) == 0
 
 
+@pytest.mark.slow
 def test_shapes_chains_ints_and_observers_do():
     assert traced(num_chains=3) == 1
     assert traced(start=np.zeros((1, SIZE), np.float32)) == 1

@@ -61,6 +61,7 @@ def bfloat16_everywhere():
         jax.config.update("jax_default_matmul_precision", None)
 
 
+@pytest.mark.slow
 def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
     fine, coarse = (certified(trained(precision)) for precision in ("float32", "bfloat16"))
     assert fine.trustworthy
@@ -81,6 +82,7 @@ def test_the_argument_is_jaxs_own_setting():
     assert 1e-5 < differences.max() < 1e-2
 
 
+@pytest.mark.slow
 def test_a_certificate_is_in_float32_at_any_matmul_precision():
     g = -0.2 * table()[1]
     fine = certified(g, polish=2)
@@ -108,6 +110,7 @@ def test_a_saved_run_continues_with_the_precision_that_it_had(tmp_path):
     assert_same_bits(resumed, run(5, matmul_precision="bfloat16"))
 
 
+@pytest.mark.slow
 def test_an_estimator_that_is_fitted_in_bfloat16_predicts_as_well():
     def fitted():
         return MeanFieldRegressor(num_particles=100, temperature=0.01, num_steps=60, random_state=0).fit(*table())

@@ -13,6 +13,8 @@ import langevax
 from langevax.sklearn import model_selection
 from tests.run import several
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

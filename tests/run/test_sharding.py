@@ -20,6 +20,7 @@ def facts():
     return json.loads(done.stdout.splitlines()[-1])  # newer JAX prints where a refusal came from
 
 
+@pytest.mark.slow
 def test_a_step_of_sharded_particles_sends_one_sum_of_the_outputs(facts):
     assert facts["sent"]["particles"] == [f"all-reduce f32[{sharded.SAMPLES}]"]
 

@@ -55,6 +55,7 @@ def seen_by(algorithm, seed=0):
     return np.stack([moment(x) for moment in MOMENTS], axis=1), result
 
 
+@pytest.mark.slow
 def test_it_samples_a_double_well_exactly():
     """z-scores of five moments below 4.5; the unadjusted chain is twice that off at a quarter of the step."""
     expected = np.array([mean_of(moment) for moment in MOMENTS])

@@ -127,6 +127,7 @@ def one_step_acceptance(algorithm, num_modes, scale=None):
     return rates.mean(), rates.std() / np.sqrt(len(rates))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", [PCN(0.5, 1.0), PCNL(0.5, 1.0)], ids=["pcn", "pcnl"])
 def test_acceptance_does_not_fall_with_the_number_of_modes(algorithm):
     (few, few_error), (many, many_error) = (one_step_acceptance(algorithm, modes) for modes in (16, 4096))
@@ -134,6 +135,7 @@ def test_acceptance_does_not_fall_with_the_number_of_modes(algorithm):
     assert abs(few - many) < LIMIT * np.hypot(few_error, many_error)
 
 
+@pytest.mark.slow
 def test_acceptance_of_the_explicit_proposal_does_fall():
     """In units of the prior, as pCNL is, but for Crank-Nicolson."""
     few, many = (one_step_acceptance(MALA(0.5, 1.0), modes, scale="prior")[0] for modes in (16, 4096))
@@ -160,6 +162,7 @@ def test_evaluations_are_one_pass_a_step_and_one_at_the_start():
         assert run.evaluations == 3 * 12 * 8
 
 
+@pytest.mark.slow
 def test_schedules_are_read_at_the_step():
     halves = lambda step: jnp.where(step < 5, 0.5, 0.25)  # noqa: E731
     options = {"key": jax.random.key(3), "record_every": 1}

@@ -73,6 +73,7 @@ def test_without_noise_it_stays_on_the_saddle(estimator):
     assert np.abs(ends[:, 1]).max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [1e-3, 1e-6, 1e-12])
 def test_it_leaves_a_saddle_in_logarithmic_time(radius):
     """(o10): log(sqrt(gamma) / r) / (step_size gamma) steps to half of the distance to the minimum, sqrt(gamma).

@@ -52,6 +52,7 @@ def test_the_fold_leaves_alone_what_is_inside_and_what_is_not_finite():
     assert not np.isfinite(fold(jnp.array([np.nan, np.inf, -np.inf]), -1.0, 1.0)[0]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", [Langevin(50.0, 1.0), Langevin(0.003, 1.0), Underdamped(5.0, 1.0)])
 def test_without_a_force_the_law_in_the_box_is_uniform(algorithm):
     """20,000 chains from the uniform law: steps of 3 box widths, of a fifth of one, and with a velocity.

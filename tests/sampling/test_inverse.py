@@ -43,6 +43,7 @@ def exact(num_modes):
     return law.mean, np.sqrt(np.diag(law.covariance))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_modes", "dynamics"),
     [(40, "langevin"), (40, "underdamped"), (40, "mala"), (40, "pcn"), (600, "langevin"), (600, "pcnl")],
@@ -92,6 +93,7 @@ def test_the_law_is_likelihood_times_prior():
     assert target.temperature == 1 / 20
 
 
+@pytest.mark.slow
 def test_a_forward_map_that_is_not_linear_agrees_with_pcn():
     """The exponential of the function, blurred: Langevin against pCN, which is exact and takes no gradient."""
     target = deconvolution(40, jnp.exp, noise=0.2)
@@ -162,6 +164,7 @@ def test_a_target_without_a_start_needs_one():
         langevax.sample(lambda x: -jnp.sum(x**2), key=KEY)
 
 
+@pytest.mark.slow
 def test_without_a_preconditioner_every_mode_steps_alike():
     draws = langevax.sample(
         linear(40), key=KEY, dynamics="pcnl", preconditioner=None, num_samples=50, thinning=2, progress=False

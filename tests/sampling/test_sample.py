@@ -43,6 +43,7 @@ def assert_draws(samples, variance_bias):
     np.testing.assert_allclose(flat.var(0) / np.diagonal(covariance), 1 + variance_bias, atol=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "variance_bias"),
     [
@@ -66,6 +67,7 @@ def test_draws_are_those_of_the_conjugate_posterior(options, variance_bias):
     assert 0 < samples.ess_per_evaluation < 1
 
 
+@pytest.mark.slow
 def test_a_log_density_and_a_problem_are_sampled_too():
     """N(1, 0.25) as a function, and the same law as a problem at temperature 2."""
     options = {"key": KEY, "num_samples": 1000, "dynamics": "mala"}
@@ -84,6 +86,7 @@ def test_a_log_density_and_a_problem_are_sampled_too():
         np.testing.assert_allclose(flat.var(0), 0.25, atol=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["svrg", "sarah", "full"])
 def test_the_theorems_step_is_that_of_the_bounds(method):
     """Logistic regression of 100 rows, B = m = 10, in the coordinates of the position."""
@@ -153,6 +156,7 @@ def test_a_result_prints_as_a_summary():
     np.testing.assert_allclose(table.loc["position[1]", "mean"], samples.positions[..., 1].mean(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_positions_are_pytrees_as_the_start_is():
     data = jnp.float32(Y)
     target = langevax.posterior(
@@ -176,6 +180,7 @@ def test_halving_the_step_estimates_its_bias():
     assert abs(report.variance_bias - 2 * (4 / 3 / (8 / 7) - 1)) < 4.5 * report.standard_error < 0.2
 
 
+@pytest.mark.slow
 def test_the_bias_of_a_scheme_of_second_order_is_extrapolated_by_four_thirds():
     """UBU on a normal law with a step of 0.9: the variances of the Lyapunov equation at 0.9 and at half of it."""
     from langevax.sampling.methods import FRICTION, SamplingMethod, estimate_bias
@@ -197,6 +202,7 @@ def test_the_bias_of_a_scheme_of_second_order_is_extrapolated_by_four_thirds():
     assert abs(report.variance_bias - quarter) > 4.5 * report.standard_error  # the test has power
 
 
+@pytest.mark.slow
 def test_minibatches_on_a_posterior_are_reported_as_too_hot():
     samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=200, gradient="minibatch", step_size=0.2)
     assert samples.positions.reshape(-1, D).var(0).max() > 1.5 * exact()[1].diagonal().max()
@@ -217,6 +223,7 @@ def test_chains_in_two_modes_are_seen():
     assert "chains disagree" in samples.warnings[0]
 
 
+@pytest.mark.slow
 def test_arviz_reads_the_tree():
     samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=100)
     tree = samples.to_datatree()
@@ -254,6 +261,7 @@ def test_stein_discrepancy_is_that_of_a_double_loop():
     assert discrepancy == pytest.approx(np.sqrt(total) / 300, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_raveled_problem_is_the_same_problem():
     target = langevax.posterior(
         lambda p: -jnp.sum(p["b"] ** 2),
@@ -330,6 +338,7 @@ def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
     np.testing.assert_array_equal(draws[0].positions, draws[1].positions)
 
 
+@pytest.mark.slow
 def test_gradient_noise_is_in_units_of_the_langevin_noise():
     """Of a minibatch: step * Xi * Var(component gradients) / (2 T), to 15 %; full gradients: 0; SVRG: a saw."""
     step, batch = 0.01, 30

@@ -17,6 +17,7 @@ def test_one_row_is_too_few():
         MeanFieldRegressor(**QUICK).fit(*rows(1))
 
 
+@pytest.mark.slow
 def test_a_constant_column_counts_for_nothing():
     """Neither in training nor when it brings something else later."""
     X, y = rows()
@@ -26,6 +27,7 @@ def test_a_constant_column_counts_for_nothing():
     assert model.score(np.column_stack([X, np.zeros(300)]), y) > 0.45
 
 
+@pytest.mark.slow
 def test_a_constant_target_is_predicted():
     X, _ = rows()
     model = MeanFieldRegressor(**QUICK).fit(X, np.full(300, 7.25))
@@ -37,6 +39,7 @@ def test_the_number_of_columns_must_stay():
         fitted_regressor().predict(np.zeros((2, 3)))
 
 
+@pytest.mark.slow
 def test_a_class_with_one_member_is_a_class():
     X, y = iris()
     rare = y[:100].copy()
@@ -91,6 +94,7 @@ def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
         MeanFieldRegressor(**QUICK | change).fit(*rows())
 
 
+@pytest.mark.slow
 def test_a_neuron_of_one_output_cannot_make_two():
     X, y = rows()
     with pytest.raises(ValueError, match=r"neuron='tanh' has one output, but 2 are needed; use neuron='tanh-tanh'"):

@@ -9,6 +9,7 @@ from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from tests.sklearn.tables import QUICK, diabetes, fitted_regressor
 
 
+@pytest.mark.slow
 def test_a_regression_is_certified():
     """Diabetes, a hundred steps of a hundred neurons: the polish alone makes a gap below .005 of a variance of 1."""
     certificate = fitted_regressor().certificate()
@@ -19,6 +20,7 @@ def test_a_regression_is_certified():
     assert "of the global optimum" in certificate.verdict
 
 
+@pytest.mark.slow
 def test_three_classes_are_certified():
     """Wine, softmax: without keeping each row's shares on the simplex the polish is refused and the gap is 0.03."""
     X, y = load_wine(return_X_y=True)
@@ -42,6 +44,7 @@ def test_along_training_the_optimum_stays_in_the_band():
     assert path.gap[0] > 20 * path.gap[-1]
 
 
+@pytest.mark.slow
 def test_ten_times_too_cold_is_refused_by_every_one_of_twenty_seeds():
     X, y = diabetes()
     cold = {"temperature": fitted_regressor().temperature_ / 10, "scaling": "columns"}

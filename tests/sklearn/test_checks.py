@@ -6,6 +6,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
 
+@pytest.mark.slow
 @parametrize_with_checks([MeanFieldRegressor(), MeanFieldClassifier()])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # as scikit-learn's own suite does
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries

@@ -26,6 +26,7 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
+@pytest.mark.slow
 def test_at_a_large_output_scale_it_is_its_kernel_machine():
     """Scale 100 and n T / scale^2 fixed: predictions meet kernel ridge with alpha = n T, K of 20,000 prior neurons.
 
@@ -70,6 +71,7 @@ def test_kernel_limit_is_fitted_like_any_estimator():
     assert fitted_classifier().kernel_limit(1000).fit(X[:100], y[:100]).score(X[100:], y[100:]) > 0.9
 
 
+@pytest.mark.slow
 def test_the_spread_between_seeds_falls_like_one_over_the_root_of_the_width():
     """Eight seeds at 50, 200 and 800 neurons of one clouds' outputs: slope -1/2, give or take 0.15."""
     X, y = (a[:128] for a in diabetes())
@@ -83,6 +85,7 @@ def test_the_spread_between_seeds_falls_like_one_over_the_root_of_the_width():
     assert slope == pytest.approx(-0.5, abs=0.15)
 
 
+@pytest.mark.slow
 def test_no_program_is_compiled_twice_for_folds_and_settings():
     """Five folds of two temperatures after one fit of the same bucket: nothing is compiled."""
     X, y = diabetes()
@@ -101,6 +104,7 @@ def test_units_of_the_targets_do_not_matter():
     np.testing.assert_allclose((there.predict(X[300:]) - 1e6) * 1e3, fitted_regressor().predict(X[300:]), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_several_outputs_are_fitted_at_once():
     X, y = load_linnerud(return_X_y=True)
     model = MeanFieldRegressor(**QUICK).fit(X, y)
@@ -129,6 +133,7 @@ def test_dual_is_what_the_rows_still_pull():
     assert np.corrcoef(model.dual_[5:], residuals[5:])[0, 1] > 0.99
 
 
+@pytest.mark.slow
 def test_frames_of_any_library_are_tables_with_names():
     X, y = diabetes()
     columns = [f"c{j}" for j in range(10)]
@@ -166,6 +171,7 @@ def test_stages_end_at_the_last_cloud():
     assert np.mean(np.abs(stages[0] - stages[-1])) > 0.05
 
 
+@pytest.mark.slow
 def test_longer_training_does_not_overfit_where_adam_does():
     """Friedman-1: the score of the last half stays within .02 between 300 and 2000 steps from the plateau on."""
     X, y = make_friedman1(400, 8, noise=2.0, random_state=0)
@@ -199,6 +205,7 @@ def test_a_swing_of_period_two_is_not_convergence():
     assert log_loss(y[400:], shorter.predict_proba(X[400:])) < log_loss(y[400:], model.predict_proba(X[400:])) - 0.05
 
 
+@pytest.mark.slow
 def test_a_fit_that_settled_is_converged():
     assert MeanFieldClassifier(random_state=0).fit(*load_breast_cancer(return_X_y=True)).converged_
     assert MeanFieldRegressor(random_state=0).fit(*diabetes()).converged_
@@ -215,6 +222,7 @@ def test_warm_start_continues_from_the_particles():
         warm.set_params(num_particles=50).fit(X[:300], y[:300])
 
 
+@pytest.mark.slow
 def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     X, y = diabetes()
     model = MeanFieldRegressor(validation="path", **QUICK).fit(X[:150], y[:150])
@@ -233,6 +241,7 @@ def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     np.testing.assert_array_equal(langevax.sklearn.load(tmp_path / "model").predict(X), model.predict(X))
 
 
+@pytest.mark.slow
 def test_a_path_takes_the_scale_that_predicts_better():
     """On images a larger scale than 1 does."""
     X, y = load_digits(return_X_y=True)

@@ -59,12 +59,14 @@ def molecules():
     return graphs, np.repeat(np.arange(4.0, 24.0), 2), np.tile(["ring", "path"], 20)
 
 
+@pytest.mark.slow
 def test_it_learns():
     X, y = waves()
     assert fitted().score(X, y) > 0.9
     assert classifier().score(X, np.where(y > 1, "high", "low")) > 0.9
 
 
+@pytest.mark.slow
 def test_the_certificate_is_that_of_functions():
     X, y = waves()  # with 64 particles the gap is 0.02 to 0.3, by their draws
     model = FunctionalMeanFieldRegressor(grid=GRID, num_modes=12, **SMALL | {"num_particles": 256}).fit(X, y)
@@ -127,6 +129,7 @@ def test_the_pictures():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_several_channels_and_derivatives_have_a_function_each():
     X, y = waves()
     both = np.stack([X, X[:, ::-1]], axis=1)
@@ -147,6 +150,7 @@ def test_curves_with_times_of_their_own():
     plt.close(model.plot_slopes(pairs).figure)
 
 
+@pytest.mark.slow
 def test_the_same_network_behind_any_number_of_modes():
     X, y = waves()
     few, many = (
@@ -155,6 +159,7 @@ def test_the_same_network_behind_any_number_of_modes():
     assert np.sqrt(np.mean((few.predict(X) - many.predict(X)) ** 2)) < 0.1 * y.std()  # noise of the clouds: 0.04
 
 
+@pytest.mark.slow
 def test_parameters_of_the_encoder_are_searched():
     X, y = waves()
     search = GridSearchCV(FunctionalMeanFieldRegressor(**SMALL | {"num_steps": 64}), {"num_modes": [2, 12]}, cv=2)
@@ -179,6 +184,7 @@ def test_files_give_back_the_same_predictions(tmp_path, derivative):
     assert loaded.grid == pytest.approx(GRID)
 
 
+@pytest.mark.slow
 def test_files_of_components_noise_and_own_times(tmp_path):
     X, y = waves()
     noisy = X + 0.05 * np.random.default_rng(2).normal(size=X.shape)
@@ -188,6 +194,7 @@ def test_files_of_components_noise_and_own_times(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "model").predict(pairs), model.predict(pairs))
 
 
+@pytest.mark.slow
 def test_a_custom_basis_is_refused_before_anything_is_written(tmp_path):
     X, y = waves()
     model = FunctionalMeanFieldRegressor(basis=Own(6), **SMALL | {"num_steps": 64}).fit(X, y)
@@ -200,6 +207,7 @@ class Own(spaces.Cosine):
     """Cosines that call themselves otherwise."""
 
 
+@pytest.mark.slow
 def test_graphs_are_learned_and_kept(tmp_path):
     graphs, sizes, kinds = molecules()
     settings = {"num_particles": 64, "edge_labels": "bond", "random_state": 0}

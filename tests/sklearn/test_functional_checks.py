@@ -5,6 +5,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor
 
+pytestmark = pytest.mark.slow
+
 
 @parametrize_with_checks(
     [

@@ -53,6 +53,7 @@ def test_squared_loss_is_gaussian_process_regression(preconditioner):
     assert_mean(deviations, 1.013 * deviation, slack=0.013 * deviation, wrong=other_deviation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["auto", "svrg", gradients.SVRG(batch_size=8, period=4)])
 def test_batches_sample_the_same_law(estimator):
     means, deviations = replicates(gradient=estimator)
@@ -180,6 +181,7 @@ def by_brute_force(num_classes, X, y, grid, kernel):
     return probabilities @ (weights / weights.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     """Six rows, where brute force is exact to 0.003; Laplace's approximation is 0.03 off."""

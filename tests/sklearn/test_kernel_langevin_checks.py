@@ -5,6 +5,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
 
+pytestmark = pytest.mark.slow
+
 FEW = {"num_samples": 40, "num_chains": 2}
 
 

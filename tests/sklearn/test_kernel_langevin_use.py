@@ -29,6 +29,7 @@ def rows(n=120):
     return X[:n], y[:n]
 
 
+@pytest.mark.slow
 def test_defaults_on_tables_score_and_have_nothing_to_warn_of():
     X, y = diabetes()
     model = KernelLangevinRegressor(random_state=0).fit(X[:300], y[:300])
@@ -71,6 +72,7 @@ def test_order_and_repetition_of_rows_do_not_matter():
     np.testing.assert_array_equal(weighted.coefficients_, repeated.coefficients_)
 
 
+@pytest.mark.slow
 def test_units_of_the_targets_do_not_matter():
     X, y = rows()
     for loss in ("squared", "student"):
@@ -79,6 +81,7 @@ def test_units_of_the_targets_do_not_matter():
         assert there.noise_ == pytest.approx(1e-3 * here.noise_, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_folds_and_settings_share_their_programs():
     """Five folds of two noises after one fit of the same bucket: nothing is compiled."""
     X, y = diabetes()
@@ -92,6 +95,7 @@ def test_folds_and_settings_share_their_programs():
     assert np.all(search.cv_results_["mean_test_score"] > 0.4)
 
 
+@pytest.mark.slow
 def test_large_tables_go_in_batches():
     """Above 4096 rows, where that saves half the gradients; the fit is as good."""
     rng = np.random.default_rng(0)
@@ -106,6 +110,7 @@ def test_large_tables_go_in_batches():
     assert 0.5 < np.sqrt(np.mean(((mean - truth[:200]) / deviation) ** 2)) < 1.5
 
 
+@pytest.mark.slow
 def test_resolution_tells_whether_the_modes_are_enough():
     X, y = diabetes()
     settings = {"kernel": KERNEL, "noise": 55.0, "num_samples": 200, "random_state": 0}
@@ -143,6 +148,7 @@ def test_a_rare_class_is_a_class_and_one_class_is_too_few():
         KernelLangevinClassifier(**QUICK).fit(X, np.zeros(150))
 
 
+@pytest.mark.slow
 def test_a_constant_target_has_no_noise_to_learn():
     X, _ = rows()
     with pytest.raises(ValueError, match=r"y is constant \(7.25\), so that noise='auto' .* pass noise"):
@@ -194,6 +200,7 @@ def test_other_mistakes_are_named():
         model.fit(X[:1], y[:1])
 
 
+@pytest.mark.slow
 def test_a_saved_model_comes_back_without_pickle(tmp_path):
     X, y = rows()
     model = KernelLangevinRegressor(loss="huber", **QUICK).fit(pandas.DataFrame(X, columns=list("abcdefghij")), y)

@@ -91,6 +91,7 @@ def test_earlier_saves_stay_when_writing_fails(file, monkeypatch):
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_pickles_predict_and_certify():
     X, _ = diabetes()
     model = pickle.loads(pickle.dumps(fitted_regressor()))

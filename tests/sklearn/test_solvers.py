@@ -26,12 +26,14 @@ def checks():
             yield pytest.param(estimator, check, id=f"{kind.__name__}-{solver}-{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("estimator", "check"), list(checks()))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_accepts_it(estimator, check):
     check(type(estimator).__name__, estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", OTHERS)
 def test_every_solver_reaches_the_score_and_the_certificate_of_the_default(solver):
     """Diabetes, 300 rows in and 142 out: scores within 0.03 of mean-field Langevin's, a gap of less than 0.05."""
@@ -51,6 +53,7 @@ def reference():
     return MeanFieldRegressor(num_particles=300, random_state=0).fit(X[:300], y[:300]).score(X[300:], y[300:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", OTHERS)
 def test_three_classes(solver):
     X, y = iris()
@@ -62,6 +65,7 @@ def test_three_classes(solver):
     np.testing.assert_allclose(model.dual_.sum(1), 0, atol=1e-5)  # duals of softmax
 
 
+@pytest.mark.slow
 def test_a_saved_model_predicts_whatever_its_solver(tmp_path):
     X, y = diabetes()
     model = MeanFieldRegressor(solver="psdca", **QUICK, random_state=0).fit(X[:300], y[:300])
@@ -69,6 +73,7 @@ def test_a_saved_model_predicts_whatever_its_solver(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "model.safetensors").predict(X), model.predict(X))
 
 
+@pytest.mark.slow
 def test_a_path_ends_in_the_solver():
     X, y = diabetes()
     settings = {"validation": "path", "random_state": 0, "num_particles": 50, "progress": False}
@@ -84,6 +89,7 @@ def test_ascent_refuses_to_continue_from_old_particles():
         MeanFieldRegressor(solver="psdca", warm_start=True).fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "batch_size", "estimator"),
     [

@@ -38,6 +38,7 @@ CHEAP = {name: FEW[name] for name in FEW if name != "random_state"} | {
 }  # its choice is tested below
 
 
+@pytest.mark.slow
 @parametrize_with_checks([TwoPhaseReLURegressor(**CHEAP)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
@@ -62,6 +63,7 @@ def fitted_teacher():
     return TwoPhaseReLURegressor(2, **SETTINGS).fit(pandas.DataFrame(X, columns=["far", "near", "unit"]), y)
 
 
+@pytest.mark.slow
 def test_a_teacher_is_found_in_the_users_units():
     """At the level of least squares: nine numbers, v^2 = 0.01, n = 400."""
     X, _, clean = taught(0.1)
@@ -105,6 +107,7 @@ def test_a_weight_is_a_row_repeated_whatever_the_order():
     np.testing.assert_array_equal(one.predict(X), many.predict(X))
 
 
+@pytest.mark.slow
 def test_weight_decay_is_taken_where_noise_asks_for_it():
     X, y = diabetes()
     model = TwoPhaseReLURegressor(10, **SETTINGS).fit(X[:300], y[:300])
@@ -125,6 +128,7 @@ def test_at_one_temperature_the_plateau_ends_exploration():
     assert short.switch_reason_ == "all 60 exploration steps were made; the losses were still falling"
 
 
+@pytest.mark.slow
 def test_no_program_is_compiled_twice_for_folds_and_settings():
     """Five folds of two temperatures after one fit of the same bucket: nothing is compiled."""
     X, y = diabetes()
@@ -173,6 +177,7 @@ def test_pictures_show_all_restarts_and_all_neurons():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_odd_tables():
     """Constant targets, few rows, one column, more neurons than columns, a constant column that changes later."""
     X = np.linspace(-1, 1, 12)[:, None]

@@ -28,6 +28,7 @@ def facts():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_particles_that_are_functions_are_transformed_where_they_lie(facts):
     assert facts["sent"]["particles"] == ["all-reduce f32[5]"]  # the outputs
 

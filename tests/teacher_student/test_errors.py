@@ -92,6 +92,7 @@ def test_restarts_do_not_touch_one_another():
         assert_same(jax.tree.map(lambda leaf, i=i: leaf[i], together), compiled(problem.gradient)(theta))
 
 
+@pytest.mark.slow
 def test_single_precision_stays():
     """In the dtype of the inputs, to rounding."""
     inputs, targets = (array.astype(np.float32) for array in data())

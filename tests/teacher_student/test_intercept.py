@@ -12,6 +12,7 @@ from langevax.teacher_student import Converge, Explore, ReLUNetwork, orthogonal_
 WEIGHTS = np.array([1.0, 2.0, 0.0, 3.0, 1.0, 1.0, 0.5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", [Explore(ridge=0.1), Converge(ridge=0.1)], ids=["explore", "converge"])
 def test_value_and_gradient_are_those_of_the_best_intercept(phase):
     """Against central differences of the weighted variance of the errors in NumPy; in three blocks of rows."""
@@ -51,6 +52,7 @@ def test_weights_are_rows_repeated_and_decay_has_its_closed_form():
     assert weighted.network.inner[0, 0] == pytest.approx(ridge, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_an_intercept_is_free():
     """Targets far from 0 are fitted as if they were near it."""
     X, y = teach(orthogonal_teacher(2, 3), 100, noise=0.0, key=jax.random.key(0))

@@ -52,6 +52,7 @@ def transcript(key, steps):
     return W, risks, training, G
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2])
 def test_every_number_is_the_transcripts(steps):
     runs = simulate_one_step(
@@ -77,6 +78,7 @@ def test_every_number_is_the_transcripts(steps):
             np.testing.assert_allclose(runs.gradient_norm[i, -1], norm, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
     common = SETTING | {"ridge": 0.1, "num_runs": 3, "keep_weights": True}
     still, constant = (

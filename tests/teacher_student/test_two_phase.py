@@ -31,6 +31,7 @@ def fit(data):
     return train(data)
 
 
+@pytest.mark.slow
 def test_a_small_teacher_is_found(fit):
     """At the level of least squares with six parameters, 1e-4 / 2."""
     excess = excess_risk(fit.network, TEACHER)
@@ -105,6 +106,7 @@ def test_a_plateau_ends_exploration_early(data):
     assert falling.switch == 500  # still on its way down: the user's count ends it
 
 
+@pytest.mark.slow
 def test_more_neurons_than_dimensions_and_constant_targets():
     X, _ = teach(TEACHER, 40, noise=0.0, key=jax.random.key(2))
     fit = two_phase(

@@ -178,6 +178,7 @@ def test_sizes_far_apart_keep_their_digits():
     )
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences():
     """First and second derivatives in the logarithms of ridge and step size, through the implicit root."""
     of_student, of_teacher = hermite_coefficients("erf"), hermite_coefficients("tanh")

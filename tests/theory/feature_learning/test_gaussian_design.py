@@ -68,6 +68,7 @@ def test_risks_are_those_of_simulated_ridge_regression():
         assert_mean(samples, expected, slack=0.01 * expected, wrong=1.1 * expected)
 
 
+@pytest.mark.slow
 def test_the_closed_form_is_the_limit_of_sampled_weights():
     """Over draws of W0; the mean within its standard error, with the step as the rank-one matrix that it is."""
     rng = np.random.default_rng(2)

@@ -6,6 +6,7 @@ import pytest
 from langevax.theory.feature_learning import errors_one_step, optimal_ridge, optimal_step_size
 
 
+@pytest.mark.slow
 def test_no_ridge_near_the_best_is_better():
     """Among them is the peak of samples as many as neurons, which the best ridge takes away."""
     ratios = np.array([0.5, 2.0, 8.0])[:, None]
@@ -18,6 +19,7 @@ def test_no_ridge_near_the_best_is_better():
     assert np.all(np.diff(best.risk, axis=0) < 0)
 
 
+@pytest.mark.slow
 def test_no_step_and_ridge_near_the_best_of_the_long_steps_is_better():
     setting = {"num_neurons": 1000, "readout": "constant"}
     ridge = optimal_ridge(8.0, 2.0, 60.0, "erf", "erf", 0.1, **setting)

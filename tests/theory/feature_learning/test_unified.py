@@ -28,6 +28,7 @@ def test_neurons_without_end_leave_the_closed_form():
     assert long.risk[0] == pytest.approx(0.101324, abs=6e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit_rows", [False, True])
 def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
     """An odd pair and one that is not; the second derivation has only traces of Marchenko and Pastur."""
@@ -87,6 +88,7 @@ def test_the_network_itself_has_this_risk():
         assert_mean(samples, expected, slack=0.05 * expected, wrong=wrong)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences():
     """In the logarithms of ridge and step size, backwards, and once more forwards: the second derivative as well."""
     named = (*student_and_teacher("erf", "erf"), "constant", False)
