@@ -296,7 +296,8 @@ def variables(dims: str, units: str, **arrays: ArrayLike) -> Variables:
 
 def dataset(labels: Mapping[str, Sequence[str]], *groups: Variables, **attributes: Any) -> xarray.Dataset:
     """Return a dataset of `variables`; of those, too, what is called like its only dimension is a coordinate."""
-    return xarray.Dataset({name: entry for group in groups for name, entry in group.items()}, labels, attributes)
+    coordinates = {name: list(values) for name, values in labels.items()}
+    return xarray.Dataset({name: entry for group in groups for name, entry in group.items()}, coordinates, attributes)
 
 
 def sweep(function: Callable[..., Mapping[str, ArrayLike]], *values: Iterable[Any]) -> dict[str, np.ndarray]:
