@@ -140,6 +140,13 @@ class Verdict:
         """Whether there are checks and all of them hold."""
         return bool(self.checks) and all(check.holds for check in self.checks)
 
+    @staticmethod
+    def of(parts: Iterable["Verdict"]) -> "Verdict":
+        """Join the verdicts of parts."""
+        parts = list(parts)
+        numbers = {name: number for part in parts for name, number in part.numbers.items()}
+        return Verdict([check for part in parts for check in part.checks], numbers)
+
 
 @dataclass(frozen=True)
 class Claim:
