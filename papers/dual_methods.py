@@ -92,16 +92,16 @@ class Method(NamedTuple):
     filled: bool = True
 
 
-T, C = TEMPERATURE, theme.OKABE_ITO
+COLOURS = theme.OKABE_ITO
 METHODS = {
-    "MFLD": Method(lambda h, n: MFLD(h, T), 800, 800, True, *theme.METHODS["MFLD"]),
+    "MFLD": Method(lambda h, n: MFLD(h, TEMPERATURE), 800, 800, True, *theme.METHODS["MFLD"]),
     "SVRG-MFLD": Method(lambda h, n: svrg_mfld(h, n), 1400, 800, True, *theme.METHODS["SVRG-LD"]),
-    "PDA, 10 inner": Method(lambda h, n: PDA(h, T, num_inner_steps=10), 128, 72, False, C[1], "s"),
-    "PDA, 1 inner": Method(lambda h, n: PDA(h, T, num_inner_steps=1), 704, 400, False, C[1], "s", False),
-    "online PDA, 10 inner": Method(lambda h, n: online_pda(h, 10), 1024, 80, False, C[5], "P"),
-    "online PDA, 1 inner": Method(lambda h, n: online_pda(h, 1), 1024, 0, False, C[5], "P", False),
-    "P-SDCA": Method(lambda h, n: PSDCA(T), 600, 47, True, C[3], "^"),
-    "fictitious play": Method(lambda h, n: FictitiousPlay(h, T, rate=RATE), 128, 72, True, C[4], "v"),
+    "PDA, 10 inner": Method(lambda h, n: pda(h, 10), 128, 72, False, COLOURS[1], "s"),
+    "PDA, 1 inner": Method(lambda h, n: pda(h, 1), 704, 400, False, COLOURS[1], "s", False),
+    "online PDA, 10 inner": Method(lambda h, n: pda(h, 10, 1), 1024, 80, False, COLOURS[5], "P"),
+    "online PDA, 1 inner": Method(lambda h, n: pda(h, 1, 1), 1024, 0, False, COLOURS[5], "P", False),
+    "P-SDCA": Method(lambda h, n: PSDCA(TEMPERATURE), 600, 47, True, COLOURS[3], "^"),
+    "fictitious play": Method(lambda h, n: FictitiousPlay(h, TEMPERATURE, rate=RATE), 128, 72, True, COLOURS[4], "v"),
 }
 
 
@@ -110,8 +110,8 @@ def svrg_mfld(step_size: float, n: int) -> Algorithm:
     return MFLD(step_size, TEMPERATURE, gradients.SVRG(batch_size=root, period=root))
 
 
-def online_pda(step_size: float, num_inner_steps: int) -> PDA:
-    return PDA(step_size, TEMPERATURE, num_inner_steps=num_inner_steps, batch_size=1)
+def pda(step_size: float, num_inner_steps: int, batch_size: int | None = None) -> PDA:
+    return PDA(step_size, TEMPERATURE, num_inner_steps=num_inner_steps, batch_size=batch_size)
 
 
 # ---- problems

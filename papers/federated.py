@@ -33,7 +33,7 @@ The script is long as the claim has six parts, each with a panel and checks or n
 import itertools
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -229,60 +229,50 @@ def digits_scores(name: str, concentration: float, num_seeds: int, spent: np.nda
 # ---- measure
 
 
-class Settings(NamedTuple):
-    """What a size measures."""
-
-    zetas: tuple[float, ...]
-    counts: tuple[int, ...]
-    """Of clients an anchor."""
-    seeds: int
-    most_exchanges: int
-    decay_exchanges: int
-    walk_steps: int
-    concentrations: tuple[float, ...]
-    digits_seeds: int
-    digits_exchanges: int
-
-
-SIZES: dict[Size, Settings] = {
-    "full": Settings(
-        (4.0, 2.0, 1.0, 0.5, 0.25, 0.0), (1, 2, 5, 10, 20), 6, 800, 400, 40_000, (0.1, 0.35, 0.6, 0.85), 2, 100
-    ),
-    "small": Settings((2.0, 0.25), (1, 5, 20), 3, 450, 200, 4_000, (0.6,), 1, 50),
+# zetas, clients an anchor, concentrations of the digits
+POINTS: dict[Size, tuple[tuple[float, ...], tuple[int, ...], tuple[float, ...]]] = {
+    "full": ((4.0, 2.0, 1.0, 0.5, 0.25, 0.0), (1, 2, 5, 10, 20), (0.1, 0.35, 0.6, 0.85)),
+    "small": ((2.0, 0.25), (1, 5, 20), (0.6,)),
+}
+# seeds, and seeds of the digits; exchanges to the tolerance, of the decay and of the digits; steps of a walk
+LENGTHS: dict[Size, tuple[int, int, int, int, int, int]] = {
+    "full": (6, 2, 800, 400, 100, 40_000),
+    "small": (3, 1, 450, 200, 50, 4_000),
 }
 SMALL = ("FedAvg", "minibatch SARAH", "BVR-L-SGD", "FLEDGE", "SLEDGE", "SARAH")  # what is measured at the small size
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
     """All parts, one after the other."""
-    s, few = SIZES[size], size == "small"
+    (zetas, counts, concentrations), few = POINTS[size], size == "small"
+    num_seeds, digits_seeds, most_exchanges, decay_exchanges, digits_exchanges, walk_steps = LENGTHS[size]
     algorithms, estimators = ([name for name in names if not few or name in SMALL] for names in (MAKERS, ESTIMATORS))
     reduced, noisy = (list(names)[: 1 if few else None] for names in (DECAY_STEPS, SADDLE_METHODS))
 
     def reach(name: str, zeta: float) -> dict[str, Any]:
-        return exchanges_needed(MAKERS[name], zeta, s.seeds, s.most_exchanges, seed)._asdict()
+        return exchanges_needed(MAKERS[name], zeta, num_seeds, most_exchanges, seed)._asdict()
 
     def participants(count: int) -> dict[str, Any]:
         make = methods(LOCAL_STEPS, BATCH, count)["FLEDGE"]
-        return exchanges_needed(make, COUNTS_ZETA, s.seeds, COUNTS_EXCHANGES, seed)._asdict()
+        return exchanges_needed(make, COUNTS_ZETA, num_seeds, COUNTS_EXCHANGES, seed)._asdict()
 
     def errors(name: str) -> dict[str, Any]:
-        return {"error": estimator_errors(name, s.walk_steps, seed)}
+        return {"error": estimator_errors(name, walk_steps, seed)}
 
     def digits(name: str, concentration: float) -> dict[str, Any]:
-        return digits_scores(name, concentration, s.digits_seeds, spent, seed)
+        return digits_scores(name, concentration, digits_seeds, spent, seed)
 
-    spent, learners = np.arange(2, s.digits_exchanges + 1, 2), algorithms[: 1 if few else None]
-    of_digits, by_split = sweep(digits, learners, s.concentrations), "learner concentration"
-    of_zeta, of_count = sweep(reach, algorithms, s.zetas), sweep(participants, s.counts)
-    falls, falls_exchanges = equally_long([decay(name, s.seeds, s.decay_exchanges, seed) for name in reduced])
-    ways, ways_exchanges = equally_long([escape(name, s.seeds, seed) for name in noisy])
+    spent, learners = np.arange(2, digits_exchanges + 1, 2), algorithms[: 1 if few else None]
+    of_digits, by_split = sweep(digits, learners, concentrations), "learner concentration"
+    of_zeta, of_count = sweep(reach, algorithms, zetas), sweep(participants, counts)
+    falls, falls_exchanges = equally_long([decay(name, num_seeds, decay_exchanges, seed) for name in reduced])
+    ways, ways_exchanges = equally_long([escape(name, num_seeds, seed) for name in noisy])
     return dataset(
         {"algorithm": algorithms, "reduced": reduced, "noisy": noisy, "estimator": estimators, "learner": learners},
-        variables("zeta", "curvature", zeta=s.zetas),
-        variables("count", "clients", count=s.counts),
+        variables("zeta", "curvature", zeta=zetas),
+        variables("count", "clients", count=counts),
         variables("radius", "length", radius=RADII),
-        variables("concentration", "share", concentration=s.concentrations),
+        variables("concentration", "share", concentration=concentrations),
         variables("spent", "exchanges", spent=spent),
         variables("algorithm zeta seed", "exchanges", exchanges=of_zeta["exchanges"]),
         variables("algorithm zeta seed", "vectors of the model's size", vectors=of_zeta["vectors"]),
@@ -301,9 +291,9 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         variables(f"{by_split} digits_seed spent", "share of rows", digits_accuracy=of_digits["accuracy"]),
         variables(by_split, "whether", digits_at_edge=of_digits["at_edge"]),
         seed=seed,
-        most_exchanges=s.most_exchanges,
+        most_exchanges=most_exchanges,
         growth_per_round=GROWTH_PER_ROUND,
-        walk_steps=s.walk_steps,
+        walk_steps=walk_steps,
     )
 
 

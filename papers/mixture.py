@@ -107,7 +107,7 @@ def exact_modes(x: np.ndarray) -> Modes:
     """
     ticks = np.linspace(-REACH, REACH, GRID)
     whitened = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1)
-    points, logs, cells = [], [], []
+    grids, logs, cells = [], [], []
     for start in (TRUTH, np.array([TRUTH.sum(), -TRUTH[1]])):
         top = minimize(lambda t: -log_posterior(t, x) / len(x), start, method="Nelder-Mead", options={"xatol": 1e-8})
         step = 3e-3
@@ -116,10 +116,10 @@ def exact_modes(x: np.ndarray) -> Modes:
         cross = (pp - pm - mp + mm) / 4
         hessian = -np.array([[right + left - 2 * middle, cross], [cross, up + down - 2 * middle]]) / step**2
         root = np.linalg.cholesky(np.linalg.inv(hessian))
-        points.append(top.x + whitened @ root.T)
-        logs.append(log_posterior(points[-1], x))
+        grids.append(top.x + whitened @ root.T)
+        logs.append(log_posterior(grids[-1], x))
         cells.append(np.linalg.det(root))
-    theta, height = np.stack(points), np.stack(logs)
+    theta, height = np.stack(grids), np.stack(logs)
     density = np.exp(height - height.max())
     own_side = np.sign(theta[..., 1]) == np.array([1, -1])[:, None, None]
     mass = density * own_side * np.array(cells)[:, None, None]
