@@ -140,6 +140,13 @@ class Verdict:
         """Whether there are checks and all of them hold."""
         return bool(self.checks) and all(check.holds for check in self.checks)
 
+    @staticmethod
+    def of(parts: Iterable["Verdict"]) -> "Verdict":
+        """Join the verdicts of parts."""
+        parts = list(parts)
+        numbers = {name: number for part in parts for name, number in part.numbers.items()}
+        return Verdict([check for part in parts for check in part.checks], numbers)
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -296,7 +303,8 @@ def variables(dims: str, units: str, **arrays: ArrayLike) -> Variables:
 
 def dataset(labels: Mapping[str, Sequence[str]], *groups: Variables, **attributes: Any) -> xarray.Dataset:
     """Return a dataset of `variables`; of those, too, what is called like its only dimension is a coordinate."""
-    return xarray.Dataset({name: entry for group in groups for name, entry in group.items()}, labels, attributes)
+    coordinates = {name: list(values) for name, values in labels.items()}
+    return xarray.Dataset({name: entry for group in groups for name, entry in group.items()}, coordinates, attributes)
 
 
 def sweep(function: Callable[..., Mapping[str, ArrayLike]], *values: Iterable[Any]) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ for a corrected step), so that SVRG's and SARAH's curves are not shifted; column
 alone and labels never; and the minimum is known, by L-BFGS from many starts.
 """
 
+import itertools
 from typing import Any
 
 import jax
@@ -36,7 +37,8 @@ from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer
 from tqdm import tqdm
 
-from claims import Check, Claim, Size, Verdict, variables
+from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, variables
+from drawing import annotate, level, panels, points, ticks
 from langevax import gradients
 from langevax.figures.theme import INK, METHODS
 from langevax.problems.finite_sum import FiniteSum
@@ -109,39 +111,39 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         "SARAH-LD": (gradients.SARAH(batch_size=batch, period=batch), budget / (epochs * batch)),
     }
     shape = (len(methods), len(STEP_SIZES), repetitions, RECORDS + 1)
-    used, excess, accuracy = np.zeros((len(methods), RECORDS + 1)), np.full(shape, np.nan), np.full(shape, np.nan)
-    least = np.zeros(repetitions)
+    used, (excess, accuracy) = np.full((len(methods), RECORDS + 1), np.nan), np.full((2, *shape), np.nan)
+    used[:, 0], least = 0, np.zeros(repetitions)
     for r, (x, y, test_x, test_y) in enumerate(tqdm(splits, desc="classification", disable=None)):
         least[r] = least_risk(x, y, random)
         problem = FiniteSum(loss, (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)), precision=2.0)
-        for i, (gradient, cost) in enumerate(methods.values()):
+        for (i, (gradient, cost)), (j, step_size) in itertools.product(
+            enumerate(methods.values()), enumerate(STEP_SIZES)
+        ):
             every = max(1, int(budget / cost / RECORDS))
-            records = min(RECORDS, int(budget / cost / every))
-            for j, step_size in enumerate(STEP_SIZES):
-                run = simulate(
-                    Langevin(step_size, 1 / GAMMA, gradient),
-                    problem,
-                    jnp.zeros(d, jnp.float32),
-                    key=jax.random.fold_in(jax.random.key(seed), r * len(methods) + i),
-                    num_steps=every * records,
-                    record_every=every,
-                )
-                assert run.trace is not None
-                theta = np.concatenate([np.zeros((1, d)), np.asarray(run.positions, np.float64)])
-                used[i, 1 : records + 1], used[i, records + 1 :] = run.trace.info["evaluations"], np.nan
-                excess[i, j, r, : records + 1] = risk(theta, x, y) - least[r]
-                accuracy[i, j, r, : records + 1] = (np.sign(theta @ test_x.T) == test_y).mean(-1)
-    accuracy[..., 0] = np.nan  # at theta = 0 nothing is predicted
-    measured = variables(("sampler", "record"), "component gradients", gradients=used)
-    measured |= variables(("sampler", "step_size", "repetition", "record"), "1", excess=excess, accuracy=accuracy)
-    measured |= variables("repetition", "1", least=least)
-    names = {"excess": "F - min F", "accuracy": "test accuracy", "least": "min F by L-BFGS"}
-    for name, long_name in names.items():
-        measured[name][2]["long_name"] = long_name
-    coordinates = {"sampler": list(methods), **variables("step_size", "1", step_size=list(STEP_SIZES))}
-    attributes = {"n": n, "batch_size": batch, "period": batch, "gamma": GAMMA, "within": WITHIN, "shown": SHOWN}
-    attributes |= {"table": "breast cancer (scikit-learn)", "seed": seed, "size": size, "repetitions": repetitions}
-    return xarray.Dataset(measured, coordinates, attributes | {"gibbs_excess": d / (2 * GAMMA)})
+            known = slice(1, min(RECORDS, int(budget / cost / every)) + 1)
+            run = simulate(
+                Langevin(step_size, 1 / GAMMA, gradient),
+                problem,
+                jnp.zeros(d, jnp.float32),
+                key=jax.random.fold_in(jax.random.key(seed), r * len(methods) + i),
+                num_steps=every * (known.stop - 1),
+                record_every=every,
+            )
+            assert run.trace is not None
+            theta = np.asarray(run.positions, np.float64)
+            used[i, known], excess[i, j, r, known] = run.trace.info["evaluations"], risk(theta, x, y) - least[r]
+            accuracy[i, j, r, known] = (np.sign(theta @ test_x.T) == test_y).mean(-1)  # at 0 nothing is predicted
+        excess[:, :, r, 0] = -least[r]
+    return dataset(
+        {"sampler": list(methods)},
+        variables("step_size", "1", step_size=STEP_SIZES),
+        variables("sampler record", "component gradients", gradients=used),
+        variables("sampler step_size repetition record", "1", excess=excess, accuracy=accuracy),
+        variables("repetition", "1", least=least),
+        seed=seed,
+        batch_size=batch,
+        gibbs_excess=d / (2 * GAMMA),
+    )
 
 
 # ---- draw
@@ -149,64 +151,51 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
 def draw(data: xarray.Dataset) -> Figure:
     """Test accuracy and excess risk at one step, and the gradients to arrival at every step."""
-    figure = Figure(figsize=(11.5, 4.2))
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.15, 1))
-    draw_curves(left, data, data["accuracy"], logs=False)
-    least = np.abs(data["least"])
-    draw_curves(middle, data, data["excess"] / least, logs=True)
-    floor = data.attrs["gibbs_excess"] / float(least.mean())
-    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "top"}
-    middle.axhline(WITHIN, color=INK, linestyle="--")
-    middle.annotate("1 %", (0, WITHIN), (4, -4), **place)
-    middle.axhline(floor, color=INK)
-    middle.annotate("Gibbs law, $d/2\\gamma$", (0, floor), (4, -4), **place)
-    middle.set(yscale="log", ylim=(floor / 2, None), ylabel="excess risk, (F − min F) / |min F|")
-    middle.axhspan(WITHIN, middle.get_ylim()[1], color=INK, alpha=0.04, linewidth=0)
-    left.set(ylabel="test accuracy, share of rows", ylim=(None, 1))
-    left.legend(loc="lower right", handletextpad=0.3)
-    left.set_title("Test accuracy: mean of the splits, one sd")
-    middle.set_title(f"Risk at step {SHOWN:g}: geometric mean, sd")
-    draw_arrivals(right, data)
+    figure = panels(data, (11.5, 4.2), 1, draw_accuracy, draw_excess, draw_arrivals)
+    figure.axes[0].legend(loc="lower right", handletextpad=0.3)
     return figure
 
 
-def draw_curves(axes: Axes, data: xarray.Dataset, values: xarray.DataArray, logs: bool) -> None:
-    """Means over splits and deviations along the run, at ten points side by side."""
+def draw_curves(axes: Axes, data: xarray.Dataset, values: xarray.DataArray) -> None:
+    """Means over splits and their errors along the run, at ten points side by side."""
     for k, name in enumerate(data["sampler"].values):
-        colour, marker = METHODS[str(name)]
         used, runs = data["gradients"].sel(sampler=name).values, values.sel(sampler=name, step_size=SHOWN)
-        known = np.flatnonzero(np.isfinite(used) & (used > 0))
+        known = np.flatnonzero(used > 0)
         places = np.geomspace(used[known[0]], used[known[-1]], 10) * 1.6 ** ((k - 1.5) / 4)
         chosen = np.unique([known[np.abs(np.log(used[known] / place)).argmin()] for place in places])
-        runs = runs.transpose("record", "repetition").values[chosen]
-        if logs:
-            runs = np.log(np.maximum(runs, 1e-9))
-        mean, deviation = runs.mean(1), runs.std(1, ddof=1)
-        bars = deviation
-        if logs:
-            mean, bars = np.exp(mean), np.exp(mean) * np.stack([1 - np.exp(-deviation), np.expm1(deviation)])
-        axes.errorbar(used[chosen], mean, bars, fmt=marker + ":", color=colour, linewidth=0.9, label=name)
+        colour, marker = METHODS[name]
+        measured = mean_and_error(runs.isel(record=chosen), "repetition")
+        points(axes, used[chosen], measured, (colour, f"{marker}:"), name, linewidth=0.9)
     axes.set(xscale="log", xlabel="component gradients")
 
 
+def draw_accuracy(axes: Axes, data: xarray.Dataset) -> None:
+    draw_curves(axes, data, data["accuracy"])
+    axes.set(ylabel="test accuracy, share of rows", title="Test accuracy: mean of the splits, 1 s.e.")
+
+
+def draw_excess(axes: Axes, data: xarray.Dataset) -> None:
+    least = np.abs(data["least"])
+    draw_curves(axes, data, data["excess"] / least)
+    level(axes, WITHIN, "1 %", linestyle="--")
+    level(axes, data.attrs["gibbs_excess"] / least.mean(), "Gibbs law, $d/2\\gamma$")
+    axes.set(yscale="log", ylabel="excess risk, (F − min F) / |min F|", title=f"Risk at step {SHOWN:g}")
+    axes.axhspan(WITHIN, axes.get_ylim()[1], color=INK, alpha=0.04, linewidth=0)
+
+
 def draw_arrivals(axes: Axes, data: xarray.Dataset) -> None:
-    first, steps = arrival(data), data["step_size"].values
-    for i, name in enumerate(data["sampler"].values):
-        colour, marker = METHODS[str(name)]
-        x = steps * 1.08 ** (i - 1.5)
-        there = np.isfinite(first[i]).all(-1)
-        points = [mean_and_error(f) if ok else (np.nan, np.nan) for f, ok in zip(first[i], there, strict=True)]
-        mean, error = np.array(points).T
-        axes.errorbar(x, mean, error, fmt=marker + ":", color=colour, linewidth=0.9)
-        k = int(np.flatnonzero(there)[-1 if name == "SVRG-LD" else 0]) if there.any() else 0
-        shift = (-28, 9) if name == "SVRG-LD" else (8, 5)
-        axes.annotate(name, (x[k], mean[k]), shift, textcoords="offset points", color=colour)
-        style: dict[str, Any] = {"color": colour, "markerfacecolor": "none", "linestyle": "none"}
-        height = np.full((~there).sum(), 0.94)
-        axes.plot(x[~there], height, marker, transform=axes.get_xaxis_transform(), **style)
-    axes.set(xscale="log", yscale="log", xlabel="step size", ylabel="component gradients to within 1 %")
-    axes.set_xticks(steps, [f"{s:g}" for s in steps])
-    axes.minorticks_off()
+    for i, (name, first) in enumerate(zip(data["sampler"].values, arrival(data), strict=True)):
+        (colour, marker), x = METHODS[name], np.array(STEP_SIZES) * 1.08 ** (i - 1.5)
+        there = np.array([np.isfinite(splits).all() for splits in first])
+        mean, error = mean_and_error(first[there].T)
+        points(axes, x[there], (mean, error), (colour, f"{marker}:"), linewidth=0.9)
+        if there.any():
+            end = -1 if name == "SVRG-LD" else 0  # SARAH-LD's label is at the other
+            annotate(axes, name, x[there][end], mean[end], colour, (0, 12) if end else (8, 6))
+        top = axes.get_xaxis_transform()
+        axes.plot(x[~there], np.full((~there).sum(), 0.94), marker, color=colour, markerfacecolor="none", transform=top)
+    axes.set(yscale="log", xlabel="step size", ylabel="component gradients to within 1 %")
+    ticks(axes, STEP_SIZES)
     low, high = axes.get_ylim()
     axes.set(ylim=(low, high * (high / low) ** 0.18), title="Hollow, at the top: not in all splits")
 
@@ -236,63 +225,36 @@ def arrival(data: xarray.Dataset) -> np.ndarray:
     return np.where(late(data) <= WITHIN, first, np.inf)
 
 
-def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Over repetitions."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
 def judge(data: xarray.Dataset) -> Verdict:
-    """Whether SVRG-LD and SARAH-LD arrive on every split at the step shown, and SGLD does not; and who is first."""
+    """Whether SVRG-LD and SARAH-LD arrive on every split at the step shown, and SGLD does not."""
     names, unit = [str(name) for name in data["sampler"].values], "|min F|"
-    excess = dict(zip(names, late(data)[:, list(data["step_size"].values).index(SHOWN)], strict=True))
+    excess = dict(zip(names, late(data)[:, STEP_SIZES.index(SHOWN)], strict=True))
     ends = {name: mean_and_error(values) for name, values in excess.items()}
-    gibbs = data.attrs["gibbs_excess"] / float(np.abs(data["least"]).mean())
-    heated = gibbs / (1 - SHOWN * CURVATURE / 2)
+    heated = data.attrs["gibbs_excess"] / float(np.abs(data["least"]).mean()) / (1 - SHOWN * CURVATURE / 2)
     checks = []
     for name in ("SVRG-LD", "SARAH-LD"):
-        statement, value = f"{name}'s excess risk at the end, on the worst split", float(excess[name].max())
-        checks.append(Check(statement, "our aim", value, WITHIN, 0.0, "at most", unit=unit))
-    statement, value = "SGLD's excess risk at the end, less two errors", ends["SGLD"][0] - 2 * ends["SGLD"][1]
-    checks.append(Check(statement, "our aim: it stays away", value, WITHIN, 0.0, "at least", unit=unit))
+        statement = f"{name}'s excess risk at the end, on the worst split"
+        checks.append(Check.at_most(statement, "our aim", excess[name].max(), WITHIN, unit=unit))
+    statement, (mean, error) = "SGLD's excess risk at the end, less two errors", ends["SGLD"]
+    checks.append(Check.at_least(statement, "our aim: it stays away", mean - 2 * error, WITHIN, unit=unit))
     for name in ("LD", "SVRG-LD"):
-        statement, (value, error) = f"{name}'s excess risk at the end, mean of the splits", ends[name]
-        tolerance, source = CLOSE * heated + 3 * error, "Gibbs law at this step"
-        checks.append(Check(statement, source, value, heated, tolerance, error=error, unit=unit))
+        statement = f"{name}'s excess risk at the end, mean of the splits"
+        tolerance = CLOSE * heated + 3 * ends[name][1]
+        checks.append(Check.equals(statement, "Gibbs law at this step", ends[name], heated, tolerance, unit))
     accuracy = late_mean(data, data["accuracy"].sel(step_size=SHOWN).values)
-    difference, spread = float(np.ptp(accuracy.mean(axis=1))), float(accuracy.std(axis=1, ddof=1).mean())
     statement, source = "test accuracy of the best method less that of the worst", "our aim: its spread over splits"
-    checks.append(Check(statement, source, difference, spread, 0.0, "at most", unit="share of rows"))
-    numbers, arrivals = compare_arrivals(data, names)
-    numbers |= {f"{name}_late_excess": ends[name][0] for name in ("SARAH-LD", "SGLD")}
-    numbers |= {f"{name}_late_error": ends[name][1] for name in ("SARAH-LD", "SGLD")}
-    at_end = ", ".join(f"{100 * m:.3f} ± {100 * e:.3f} % ({name})" for name, (m, e) in ends.items())
-    summary = (
-        f"At step {SHOWN:g} the risk ends above its minimum by {at_end} of |min F|, the Gibbs law by "
-        f"{100 * gibbs:.2f} %. Within 1 % at its own best step come, in order, {', '.join(arrivals)}."
-    )
-    return Verdict(tuple(checks), summary, numbers)
+    spread = accuracy.std(axis=1, ddof=1).mean()
+    checks.append(Check.at_most(statement, source, np.ptp(accuracy.mean(axis=1)), spread, unit="share of rows"))
 
-
-def compare_arrivals(data: xarray.Dataset, names: list[str]) -> tuple[dict[str, float], list[str]]:
-    """Gradients of each method at its own best step, and the same in words, the first first."""
-    first, best, step = arrival(data), {}, {}
-    for i, name in enumerate(names):
-        means = np.where(np.isfinite(first[i]).all(-1), first[i].mean(-1), np.inf)
-        best[name], step[name] = first[i, means.argmin()], float(data["step_size"][means.argmin()])
-    order = sorted(names, key=lambda name: best[name].mean())
-    numbers, texts = {}, []
-    for name in order:
-        if not np.isfinite(best[name]).all():
-            texts.append(f"{name} never")
-            continue
-        used, error = mean_and_error(best[name])
-        log_factor, log_error = mean_and_error(np.log(best[name] / best[order[0]]))
-        factor, factor_error = float(np.exp(log_factor)), float(np.exp(log_factor) * log_error)
-        numbers |= {f"{name}_gradients": used, f"{name}_gradients_error": error, f"{name}_best_step": step[name]}
-        numbers |= {f"{name}_factor": factor, f"{name}_factor_error": factor_error}
-        times = "" if name == order[0] else f"; {factor:.2f} ± {factor_error:.2f} times"
-        texts.append(f"{name} with {used:.0f} ± {error:.0f} gradients (step {step[name]:g}{times})")
-    return numbers, texts
+    numbers = {f"{name}'s excess risk at the end, mean of the splits": ends[name] for name in ("SARAH-LD", "SGLD")}
+    for name, first in zip(names, arrival(data), strict=True):
+        means = first.mean(axis=-1)  # infinite where one split does not arrive
+        best = int(means.argmin())
+        if np.isfinite(means[best]):
+            numbers[f"gradients of {name} to within 1 %, at its best step {STEP_SIZES[best]:g}"] = mean_and_error(
+                first[best]
+            )
+    return Verdict(checks, numbers)
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

@@ -7,8 +7,6 @@ at x = 0, and satisfies the Polyak-Lojasiewicz condition (Karimi, Nutini, Schmid
 client's plus those of a row in it, and all add up to 0: the mean f is that sum whatever the parameters.
 """
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,39 +15,38 @@ from jaxtyping import Array, Float
 
 from langevax.problems.federation import Federation
 
-HIGH = 8.0  # the largest curvature of x^2 + 3 sin(x)^2; its least is -4
-
-
-class DialledFederation(NamedTuple):
-    """The federation, and what is known of it."""
-
-    federation: Federation
-    hessian_heterogeneity: float
-    """zeta: the largest |hess f_i - hess f_j|, at every x."""
-    gradient_heterogeneity: float
-    """|gradient f_i(0)| of every client."""
-    smoothness: float
-    """L of every row's loss."""
-    scales: np.ndarray
-    """s."""
-
-    def gradient(self, x: np.ndarray) -> np.ndarray:
-        """Of f, in closed form; NumPy arrays (..., d)."""
-        return self.scales * (2 * x + 3 * np.sin(2 * x))
-
-    def value(self, x: np.ndarray) -> np.ndarray:
-        """Of f."""
-        return np.sum(self.scales * (x**2 + 3 * np.sin(x) ** 2), axis=-1)
-
 
 class WavyLoss(eqx.Module):
     """The loss of one row (slopes, curvatures)."""
 
     scales: Float[Array, " d"]
+    """s."""
 
     def __call__(self, x: Float[Array, " d"], row: tuple[Float[Array, " d"], Float[Array, " d"]]) -> Float[Array, ""]:
         slopes, curvatures = row
         return jnp.sum(self.scales * (x**2 + 3 * jnp.sin(x) ** 2) + curvatures * x**2 / 2 + slopes * x)
+
+    def mean(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """f, in closed form."""
+        return jnp.sum(self.scales * (x**2 + 3 * jnp.sin(x) ** 2))
+
+    def mean_gradient(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        """Of f, in closed form."""
+        return self.scales * (2 * x + 3 * jnp.sin(2 * x))
+
+
+def balanced_signs(random: np.random.Generator, shape: tuple[int, ...], axis: int = 0) -> np.ndarray:
+    """+-1, as many of one as of the other along an axis of even length."""
+    signs = np.repeat([1.0, -1.0], shape[axis] // 2).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return random.permuted(np.broadcast_to(signs, shape), axis=axis)
+
+
+def opposite_directions(random: np.random.Generator, number: int, dim: int, first: int = 0) -> np.ndarray:
+    """(number, dim) of unit length that add up to 0 in pairs; coordinates before `first` are 0."""
+    half = random.normal(size=(number // 2, dim))
+    half[:, :first] = 0
+    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    return np.concatenate([half, -half])
 
 
 def dialled_federation(
@@ -63,12 +60,13 @@ def dialled_federation(
     condition: float = 1.0,
     *,
     seed: int,
-) -> DialledFederation:
+) -> Federation:
     """Clients that differ in their Hessians by zeta and in their gradients at the optimum by sigma, independently.
 
     Args:
         num_clients, rows: even numbers, since signs are balanced over clients and over rows.
-        hessian_heterogeneity: zeta; client curvatures are +-zeta / 2 in each coordinate, half of the clients each.
+        hessian_heterogeneity: zeta, the largest |hess f_i - hess f_j|; client curvatures are +-zeta / 2 in each
+            coordinate, half of the clients each.
         gradient_heterogeneity: |gradient f_i(0)|, the same for all clients.
         row_heterogeneity: half the spread of curvatures of rows within a client.
         row_noise: |slope of a row - that of its client|.
@@ -79,25 +77,12 @@ def dialled_federation(
     """
     if num_clients % 2 or rows % 2:
         raise ValueError(f"num_clients and rows must be even, got {num_clients} and {rows}.")
-    rng = np.random.default_rng(seed)
-
-    def signs(number: int) -> np.ndarray:
-        """(number, dim) of +-1, balanced in each column."""
-        return rng.permuted(np.tile(np.repeat([1.0, -1.0], number // 2)[:, None], (1, dim)), axis=0)
-
-    def directions(number: int) -> np.ndarray:
-        """(number, dim) of unit length that add up to 0: opposite pairs."""
-        half = rng.normal(size=(number // 2, dim))
-        half /= np.linalg.norm(half, axis=1, keepdims=True)
-        return np.concatenate([half, -half])
-
-    zeta, spread = hessian_heterogeneity, row_heterogeneity
-    of_client = zeta / 2 * signs(num_clients)[:, None], gradient_heterogeneity * directions(num_clients)[:, None]
-    of_row = [(spread * signs(rows), row_noise * directions(rows)) for _ in range(num_clients)]
-    curvatures = of_client[0] + np.stack([h for h, _ in of_row])
-    slopes = of_client[1] + np.stack([c for _, c in of_row])
+    random = np.random.default_rng(seed)
+    curvatures = hessian_heterogeneity / 2 * balanced_signs(random, (num_clients, dim))[:, None]
+    slopes = gradient_heterogeneity * opposite_directions(random, num_clients, dim)[:, None]
+    of_row = [(balanced_signs(random, (rows, dim)), opposite_directions(random, rows, dim)) for _ in range(num_clients)]
+    curvatures = curvatures + row_heterogeneity * np.stack([signs for signs, _ in of_row])
+    slopes = slopes + row_noise * np.stack([directions for _, directions in of_row])
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     scales = float(condition) ** -np.linspace(0, 1, dim)
-    federation = Federation(WavyLoss(jnp.asarray(scales, dtype)), (slopes.astype(dtype), curvatures.astype(dtype)))
-    curvature = zeta / 2 + spread
-    return DialledFederation(federation, zeta, gradient_heterogeneity, HIGH + curvature, scales)
+    return Federation(WavyLoss(jnp.asarray(scales, dtype)), (slopes.astype(dtype), curvatures.astype(dtype)))

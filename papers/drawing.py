@@ -63,7 +63,7 @@ def note(axes: Axes, text: str, x: float, y: float, colour: Any = INK, **options
 
 def level(axes: Axes, value: Number, text: str = "", colour: Any = INK, **options: Any) -> None:
     """Draw a horizontal line with its name above it on the left."""
-    axes.axhline(float(value), color=colour, **options)
+    axes.axhline(float(value), color=colour, **({"zorder": 1} | options))
     axes.text(0.02, float(value), text, color=colour, va="bottom", transform=axes.get_yaxis_transform())
 
 

@@ -41,334 +41,361 @@ The script is long as five methods are judged in three problems, by their rates 
 
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tqdm import tqdm
+from scipy.optimize import brentq
+from scipy.special import expit, xlogy
+from sklearn.datasets import load_breast_cancer
 
-from claims import Check, Claim, Size, Verdict
-from dual_learners import (
-    CONVEXITY,
-    LOSSES,
-    PLANE_RIDGE,
-    PLANE_SIZE,
-    TEMPERATURE,
-    cloud_problem,
-    exact_duals,
-    learners,
-    plane_grid,
-    plane_rows,
-    risk_of,
-    rows_of,
-    run,
-    table_problem,
-)
-from langevax.figures.theme import INK, METHODS, OKABE_ITO
-from langevax.meanfield import PSDCA, certify
+from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, sweep, variables
+from drawing import annotate, note, panels, points, shared_legend
+from grid_laws import GridRisk, tensor_grid
+from langevax import gradients
+from langevax.algorithm import Algorithm, State
+from langevax.figures import theme
+from langevax.gradients import batches
+from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay, certify
+from langevax.problems import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.run import simulate
 from langevax.theory.mean_field import sdca_condition
+from mean_field_paths import coordinate_ascent, dual_averaging, fictitious_play_rounds
+
+LOSSES = ("squared", "logistic")
+TEMPERATURE = 0.02
+RATE = 0.1
+"""Share of the mixture that a round of fictitious play replaces."""
+CONVEXITY = {"squared": 1.0, "logistic": 4.0}
+"""Of the conjugates: 1 / sup loss''."""
+
+
+class Method(NamedTuple):
+    """A method, and how it is run, judged and drawn."""
+
+    algorithm: Callable[[float, int], Algorithm]
+    """From the step size and the number of rows."""
+    steps: int
+    """In the plane; dual averaging with one inner step and with ten has as many gradients."""
+    certified_steps: int
+    """In the certified problems, for about 800 component gradients per row; of P-SDCA: per row."""
+    averaged: bool
+    """Whether it is judged by the mean over the last half; PDA has an average in its state."""
+    colour: str
+    marker: str
+    filled: bool = True
+
+
+COLOURS = theme.OKABE_ITO
+METHODS = {
+    "MFLD": Method(lambda h, n: MFLD(h, TEMPERATURE), 800, 800, True, *theme.METHODS["MFLD"]),
+    "SVRG-MFLD": Method(lambda h, n: svrg_mfld(h, n), 1400, 800, True, *theme.METHODS["SVRG-LD"]),
+    "PDA, 10 inner": Method(lambda h, n: pda(h, 10), 128, 72, False, COLOURS[1], "s"),
+    "PDA, 1 inner": Method(lambda h, n: pda(h, 1), 704, 400, False, COLOURS[1], "s", False),
+    "online PDA, 10 inner": Method(lambda h, n: pda(h, 10, 1), 1024, 80, False, COLOURS[5], "P"),
+    "online PDA, 1 inner": Method(lambda h, n: pda(h, 1, 1), 1024, 0, False, COLOURS[5], "P", False),
+    "P-SDCA": Method(lambda h, n: PSDCA(TEMPERATURE), 600, 47, True, COLOURS[3], "^"),
+    "fictitious play": Method(lambda h, n: FictitiousPlay(h, TEMPERATURE, rate=RATE), 128, 72, True, COLOURS[4], "v"),
+}
+
+
+def svrg_mfld(step_size: float, n: int) -> Algorithm:
+    root = max(2, round(np.sqrt(n)))
+    return MFLD(step_size, TEMPERATURE, gradients.SVRG(batch_size=root, period=root))
+
+
+def pda(step_size: float, num_inner_steps: int, batch_size: int | None = None) -> PDA:
+    return PDA(step_size, TEMPERATURE, num_inner_steps=num_inner_steps, batch_size=batch_size)
+
+
+# ---- problems
+
+PLANE_SIZE, PLANE_RIDGE, CLOUD_RIDGE = 20, 0.05, 0.02
+
+
+def logistic_coordinate(z: float, g: float, y: float, c: float) -> float:
+    """u + c s(u) + y v = 0, v = z + c g, by bisection; g' = -y s(u)."""
+    v = y * (z + c * g)
+    return -y * float(expit(brentq(lambda u: u + c * expit(u) + v, -v - c - 1, -v + 1, xtol=1e-14)))  # type: ignore[arg-type]
+
+
+COORDINATES: dict[str, Callable[[float, float, float, float], float]] = {
+    "squared": lambda z, g, y, c: (z + c * g - y) / (1 + c),
+    "logistic": logistic_coordinate,
+}
+"""argmax_u -loss*(u) + z u - (c / 2) (u - g)^2, independent of the library, so that a wrong step there shows."""
+
+
+def plane_rows(loss: str) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs (n, 1) on an even grid and a wave that takes several neurons, or its sign."""
+    x = np.linspace(-2, 2, PLANE_SIZE)
+    wave = 0.8 * np.cos(2 * x)
+    return x[:, None], wave if loss == "squared" else np.sign(wave)
+
+
+def plane_grid(loss: str) -> GridRisk:
+    """The same problem with laws as densities on a grid of (w, b), in float64."""
+    x, y = plane_rows(loss)
+    half = 9 * np.sqrt(TEMPERATURE / (2 * PLANE_RIDGE))
+    points, weights = tensor_grid(np.linspace(-half, half, 65), 2)
+    functions: dict[str, Any] = {
+        "squared": (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y),
+        "logistic": (
+            lambda z, y: np.logaddexp(0, -y * z),
+            lambda z, y: -y * expit(-y * z),
+            lambda g, y: xlogy(-y * g, -y * g) + xlogy(1 + y * g, 1 + y * g),
+        ),
+    }
+    values = np.tanh(x * points[:, 0] + points[:, 1])
+    return GridRisk(points, values, y, PLANE_RIDGE, TEMPERATURE, *functions[loss], weights=weights)
+
+
+def risk_of(loss: str, x: np.ndarray, y: np.ndarray, ridge: float) -> MeanFieldRisk:
+    """h = tanh(<w, x> + b)."""
+    kind = getattr(losses, loss)
+    return MeanFieldRisk(neurons.Tanh(), kind, x.astype(np.float32), y.astype(np.float32), np.float32(2 * ridge))
+
+
+def cloud_problem(seed: int) -> MeanFieldRisk:
+    """100 rows of 9 columns, particles of 10 coordinates, a wave along one direction; squared loss."""
+    random = np.random.default_rng([seed, 1])
+    x = random.standard_normal((100, 9))
+    return risk_of("squared", x / 3, 0.8 * np.cos(x[:, 0] + x[:, 1]), CLOUD_RIDGE)
+
+
+def table_problem(seed: int) -> MeanFieldRisk:
+    """The breast cancer table of scikit-learn, columns standardised and over sqrt(d), logistic loss."""
+    table: Any = load_breast_cancer()
+    x = (table.data - table.data.mean(0)) / table.data.std(0) / np.sqrt(table.data.shape[1])
+    return risk_of("logistic", x, 2.0 * table.target - 1, CLOUD_RIDGE)
+
+
+PROBLEMS = {"10-d, squared": (cloud_problem, 1.0), "breast cancer, logistic": (table_problem, 4.0)}
+"""Those whose gaps are certified, and their step sizes."""
+
+
+# ---- runs
+
+
+def dual_of(problem: MeanFieldRisk, state: State) -> jax.Array:
+    """Return the dual in the state, or loss' at the outputs where the method has none."""
+    dual: jax.Array | None = getattr(state, "dual", None)
+    return problem.dual(state.position) if dual is None else dual
+
+
+def run(
+    name: str, step_size: float, risk: MeanFieldRisk, particles: int, recorded: np.ndarray, key: jax.Array, chains: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(run, record, n) last and judged duals after each of the steps `recorded`, and component gradients by then."""
+    end = simulate(
+        METHODS[name].algorithm(step_size, int(risk.size)),
+        risk,
+        risk.prior(TEMPERATURE, particles),
+        key=key,
+        num_steps=int(recorded[-1]),
+        num_chains=chains if chains > 1 else None,
+        record=dual_of,
+        record_every=1,
+    )
+    assert end.trace is not None
+    duals = np.asarray(end.trace.values, float).reshape(chains, int(recorded[-1]), -1)
+    evaluations = np.asarray(end.trace.info["evaluations"]).reshape(chains, -1).mean(0)[recorded - 1]
+    if not METHODS[name].averaged:
+        return duals[:, recorded - 1], duals[:, recorded - 1], evaluations
+    averages = np.stack([duals[:, t // 2 : t].mean(axis=1) for t in recorded], axis=1)
+    return duals[:, recorded - 1], averages, evaluations
+
+
+def rows_of(algorithm: Algorithm, risk: MeanFieldRisk, steps: int, key: jax.Array, num_chains: int) -> np.ndarray:
+    """(run, step, 1): the row that `run` reads in each step with this key, from the documented keys of a run."""
+
+    def of_chain(key: jax.Array) -> jax.Array:
+        if isinstance(algorithm, PSDCA):
+            return jax.random.randint(jax.random.split(key)[1], (1,), 0, risk.size, jnp.int32)
+        return batches.draw(jax.random.split(key)[0], risk, 1, False)[0]
+
+    def of_step(step: jax.Array) -> jax.Array:
+        return jax.vmap(of_chain)(jax.random.split(jax.random.fold_in(key, step), num_chains))
+
+    return np.asarray(jax.vmap(of_step)(jnp.arange(steps))).transpose(1, 0, 2)
+
+
+def exact_duals(
+    algorithm: Algorithm, risk: MeanFieldRisk, loss: str, recorded: np.ndarray, key: jax.Array, num_chains: int
+) -> np.ndarray:
+    """(run, record, n): the duals of the method whose inner loops reach their laws, reading the same rows."""
+    grid, steps = plane_grid(loss), int(recorded[-1])
+    if isinstance(algorithm, FictitiousPlay):
+        return fictitious_play_rounds(grid, grid.prior(), RATE, steps).dual[None, recorded]
+    if isinstance(algorithm, PDA) and algorithm.batch_size is None:
+        return dual_averaging(grid, np.tile(np.arange(PLANE_SIZE), (steps, 1))).average[None, recorded - 1]
+    rows = rows_of(algorithm, risk, steps, key, num_chains)
+    if isinstance(algorithm, PDA):
+        return np.stack([dual_averaging(grid, chosen).average[recorded - 1] for chosen in rows])
+    paths = (coordinate_ascent(grid, COORDINATES[loss], chosen[:, 0], bound=1.0).dual for chosen in rows)
+    return np.stack([path[recorded] for path in paths])
+
 
 # ---- measure
 
-STEP, TABLE_STEP = 0.5, {"10-d, squared": 1.0, "breast cancer, logistic": 4.0}
-PARTICLES = {"plane": 4000, "online": 500, "cloud": 2000}
+PLANE_STEP, PARTICLES, CLOUD_PARTICLES = 0.5, 4000, 2000
+ONLINE_PARTICLES = 500
 """Online PDA has the noise of its rows, beside which that of particles is small."""
-PLANE_STEPS = {
-    "MFLD": 800,
-    "SVRG-MFLD": 1400,
-    "PDA, 10 inner": 128,
-    "PDA, 1 inner": 704,
-    "online PDA, 10 inner": 1024,
-    "online PDA, 1 inner": 1024,
-    "P-SDCA": 600,
-    "fictitious play": 128,
+RECORDS, REPLICATES = 24, 8
+CERTIFIED = tuple(name for name in METHODS if name != "online PDA, 1 inner")
+SIZES: dict[Size, tuple[int, int, int, tuple[str, ...], int]] = {
+    "full": (8, 1024, 4, CERTIFIED, 2),
+    "small": (2, 512, 2, ("MFLD", "P-SDCA"), 1),
 }
-"""Dual averaging with one inner step and with ten has as many gradients."""
-CERTIFIED = tuple(name for name in PLANE_STEPS if name != "online PDA, 1 inner")
-PASSES = 800
-"""Component gradients over n in the certified problems, about."""
-SIZES: dict[str, dict[str, Any]] = {
-    "full": {
-        "runs": 8,
-        "online": 1024,
-        "checks": 4,
-        "certified": CERTIFIED,
-        "problems": (cloud_problem, table_problem),
-    },
-    "small": {"runs": 2, "online": 512, "checks": 2, "certified": ("MFLD", "P-SDCA"), "problems": (cloud_problem,)},
-}
-REPLICATES = 8
-RECORDS = 24
+"""Runs, steps of online PDA, certificates along a run, certified methods and problems."""
 
 
 def recorded_steps(name: str, steps: int) -> np.ndarray:
     """Steps at which gaps are taken: evenly where a straight line is one on a linear axis."""
-    steps_recorded = np.linspace(1, steps, RECORDS) if name == "P-SDCA" else np.geomspace(1, steps, RECORDS)
-    steps_recorded = steps_recorded.round().astype(int)
+    recorded = np.linspace(1, steps, RECORDS) if name == "P-SDCA" else np.geomspace(1, steps, RECORDS)
+    recorded = recorded.round().astype(int)
     for k in range(1, RECORDS):
-        steps_recorded[k] = max(steps_recorded[k], steps_recorded[k - 1] + 1)
-    return steps_recorded
+        recorded[k] = max(recorded[k], recorded[k - 1] + 1)
+    return recorded
 
 
 def in_the_plane(loss: str, name: str, runs: int, steps: int, key: jax.Array) -> dict[str, Any]:
     """True gaps of one method, (run, record), and those of the exact law on the same rows."""
-    grid = plane_grid(loss)
+    grid, risk = plane_grid(loss), risk_of(loss, *plane_rows(loss), PLANE_RIDGE)
     best = grid.dual_objective(grid.optimal_dual())
 
     def gap(dual: np.ndarray) -> np.ndarray:
         return best - np.apply_along_axis(grid.dual_objective, -1, dual)
 
-    risk = risk_of(loss, *plane_rows(loss), PLANE_RIDGE)
-    learner = learners(PLANE_SIZE, STEP, STEP, {name: steps})[name]
-    steps_recorded, online = recorded_steps(name, learner.steps), name.startswith("online")
-    result = run(learner, risk, PARTICLES["online" if online else "plane"], steps_recorded, key=key, num_chains=runs)
+    recorded, particles = recorded_steps(name, steps), ONLINE_PARTICLES if name.startswith("online") else PARTICLES
+    last, average, evaluations = run(name, PLANE_STEP, risk, particles, recorded, key, runs)
     exact = np.full((runs, RECORDS), np.nan)
     if "MFLD" not in name:
-        by_row = online or isinstance(learner.algorithm, PSDCA)
-        rows = rows_of(learner, risk, learner.steps, key, runs) if by_row else None
-        exact[:] = gap(exact_duals(learner, grid, loss, rows, steps_recorded))
-    return {
-        "gap": gap(result.average),
-        "last": gap(result.last),
-        "exact": exact,
-        "mean": gap(result.average[:, -1].mean(axis=0)),
-        "start": gap(np.zeros(PLANE_SIZE)),
-        "iterations": steps_recorded,
-        "evaluations": result.evaluations,
-    }
+        algorithm = METHODS[name].algorithm(PLANE_STEP, PLANE_SIZE)
+        exact[:] = gap(exact_duals(algorithm, risk, loss, recorded, key, runs))
+    gaps = {"gap": gap(average), "last": gap(last), "exact": exact, "mean": gap(average[:, -1].mean(axis=0))}
+    return gaps | {"start": gap(np.zeros(PLANE_SIZE)), "iterations": recorded, "evaluations": evaluations}
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """True gaps in the plane, certified ones elsewhere."""
-    runs, online, checks, certify_these, problems = SIZES[size].values()
-    names = list(PLANE_STEPS)
-    total = len(LOSSES) * len(names) + len(problems) * len(certify_these)
-    bar = tqdm(total=total, desc="dual-methods", disable=None)
-    rows = []
-    for a, loss in enumerate(LOSSES):
-        for b, name in enumerate(names):
-            key = jax.random.fold_in(jax.random.key(seed), 100 * a + b)
-            steps = online if name.startswith("online") else PLANE_STEPS[name]
-            rows.append(in_the_plane(loss, name, runs, steps, key))
-            bar.set_postfix_str(f"{name}: gap {rows[-1]['gap'][:, -1].mean():.1e}")
-            bar.update()
-    result = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    result = {name: v.reshape(len(LOSSES), len(names), *v.shape[1:]) for name, v in result.items()}
-    certified = certified_gaps(problems, certify_these, checks, seed, bar)
-    bar.close()
-    share, count = {"units": "units of D"}, {"units": "component gradients"}
-    per_run = ("loss", "learner", "run", "record")
-    return xarray.Dataset(
-        {
-            "gap": (per_run, result["gap"], share | {"long_name": "D* - D at the dual a method gives"}),
-            "gap_last": (per_run, result["last"], share | {"long_name": "D* - D at the last dual"}),
-            "gap_exact": (
-                per_run,
-                result["exact"],
-                share | {"long_name": "D* - D with exact inner loops, the same rows"},
-            ),
-            "gap_of_mean": (
-                ("loss", "learner"),
-                result["mean"],
-                share | {"long_name": "D* - D at the runs' mean dual"},
-            ),
-            "gap_start": ("loss", result["start"][:, 0], share),
-            "iterations": (("learner", "record"), result["iterations"][0], {"units": "outer iterations"}),
-            "evaluations": (("loss", "learner", "record"), result["evaluations"], count),
-            **certified,
-        },
-        {"loss": list(LOSSES), "learner": names, "certified_learner": list(certify_these)}
-        | {"problem": [problem(seed)[1] for problem in problems]},
-        {"temperature": TEMPERATURE, "seed": seed, "size": size, "runs": runs, "rows": PLANE_SIZE}
-        | {f"condition_{loss}": sdca_condition(PLANE_SIZE, 1.0, TEMPERATURE, CONVEXITY[loss]) for loss in LOSSES},
+    """True gaps in the plane, certified ones elsewhere: at a quarter of the gradients, a quarter of that, and so on."""
+    runs, online, certificates, certified, num_problems = SIZES[size]
+    names, problems = list(METHODS), list(PROBLEMS)[:num_problems]
+
+    def plane(loss: str, name: str) -> dict[str, Any]:
+        key = jax.random.fold_in(jax.random.key(seed), 100 * LOSSES.index(loss) + names.index(name))
+        steps = online if name.startswith("online") else METHODS[name].steps
+        return in_the_plane(loss, name, runs, steps, key)
+
+    def certificate(problem: str, name: str) -> dict[str, Any]:
+        make, step_size = PROBLEMS[problem]
+        risk, stream = make(seed), 1000 + 100 * problems.index(problem) + certified.index(name)
+        key = jax.random.fold_in(jax.random.key(seed), stream)
+        steps = METHODS[name].certified_steps * (int(risk.size) if name == "P-SDCA" else 1)
+        recorded = np.maximum(1, steps // 4 ** np.arange(certificates)[::-1])
+        _, duals, evaluations = run(name, step_size, risk, CLOUD_PARTICLES, recorded, key, 1)
+        proofs = [
+            certify(risk, dual, TEMPERATURE, key=jax.random.fold_in(key, k), polish=0, num_replicates=REPLICATES)
+            for k, dual in enumerate(duals[0])
+        ]
+        gaps, errors = [proof.gap for proof in proofs], [proof.standard_error for proof in proofs]
+        trusted = [proof.trustworthy for proof in proofs]
+        return {"gap": gaps, "error": errors, "trustworthy": trusted, "evaluations": evaluations}
+
+    in_plane, elsewhere = sweep(plane, LOSSES, names), sweep(certificate, problems, certified)
+    gaps = {"gap": in_plane["gap"], "gap_last": in_plane["last"], "gap_exact": in_plane["exact"]}
+    conditions = {f"condition_{loss}": sdca_condition(PLANE_SIZE, 1.0, TEMPERATURE, CONVEXITY[loss]) for loss in LOSSES}
+    dims = "problem certified_learner check"
+    return dataset(
+        {"loss": LOSSES, "learner": names, "problem": problems, "certified_learner": certified},
+        variables("loss learner run record", "units of D", **gaps),
+        variables("loss learner", "units of D", gap_of_mean=in_plane["mean"]),
+        variables("loss", "units of D", gap_start=in_plane["start"][:, 0]),
+        variables("learner record", "outer iterations", iterations=in_plane["iterations"][0]),
+        variables("loss learner record", "component gradients", evaluations=in_plane["evaluations"]),
+        variables(dims, "units of P", certified=elsewhere["gap"], certified_error=elsewhere["error"]),
+        variables(dims, "component gradients", certified_evaluations=elsewhere["evaluations"]),
+        variables(dims, "1", trustworthy=elsewhere["trustworthy"]),
+        seed=seed,
+        **conditions,
     )
-
-
-def certified_gaps(
-    problems: list[Callable[[int], tuple[MeanFieldRisk, str]]],
-    names: tuple[str, ...],
-    checks: int,
-    seed: int,
-    bar: tqdm,
-) -> dict[str, Any]:
-    """Certified gaps at a quarter of the gradients, a quarter of that, and so on."""
-    shape = (len(problems), len(names), checks)
-    gap, error, used, trust = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
-    for a, problem in enumerate(problems):
-        risk, title = problem(seed)
-        n = int(risk.size)
-        budget = {"MFLD": PASSES, "SVRG-MFLD": PASSES, "PDA, 10 inner": PASSES // 11, "PDA, 1 inner": PASSES // 2}
-        budget |= {"online PDA, 10 inner": PASSES // 10, "P-SDCA": PASSES // 17 * n, "fictitious play": PASSES // 11}
-        methods = learners(n, TABLE_STEP[title], TABLE_STEP[title], {name: budget[name] for name in names})
-        for b, (name, learner) in enumerate(methods.items()):
-            key = jax.random.fold_in(jax.random.key(seed), 1000 + 100 * a + b)
-            steps_recorded = np.maximum(1, learner.steps // 4 ** np.arange(checks)[::-1])
-            result = run(learner, risk, PARTICLES["cloud"], steps_recorded, key=key, num_chains=None)
-            used[a, b] = result.evaluations
-            for c in range(checks):
-                certificate = certify(
-                    risk,
-                    result.average[0, c],
-                    TEMPERATURE,
-                    key=jax.random.fold_in(key, c),
-                    polish=0,
-                    num_replicates=REPLICATES,
-                )
-                gap[a, b, c], error[a, b, c], trust[a, b, c] = (
-                    certificate.gap,
-                    certificate.standard_error,
-                    certificate.trustworthy,
-                )
-            bar.set_postfix_str(f"{name}: certified gap {gap[a, b, -1]:.1e}")
-            bar.update()
-    dims = ("problem", "certified_learner", "check")
-    return {
-        "certified": (dims, gap, {"units": "units of P"}),
-        "certified_error": (dims, error, {"units": "units of P"}),
-        "certified_evaluations": (dims, used, {"units": "component gradients"}),
-        "trustworthy": (dims, trust, {"units": "1"}),
-    }
 
 
 # ---- draw
 
-STYLES = {
-    "MFLD": (*METHODS["MFLD"], True),
-    "SVRG-MFLD": (*METHODS["SVRG-LD"], True),
-    "PDA, 10 inner": (OKABE_ITO[1], "s", True),
-    "PDA, 1 inner": (OKABE_ITO[1], "s", False),
-    "online PDA, 10 inner": (OKABE_ITO[5], "P", True),
-    "online PDA, 1 inner": (OKABE_ITO[5], "P", False),
-    "P-SDCA": (OKABE_ITO[3], "^", True),
-    "fictitious play": (OKABE_ITO[4], "v", True),
-}
-"""Colour, marker, and whether it is filled."""
-
 
 def draw(data: xarray.Dataset) -> Figure:
     """Rates against outer iterations, then gaps against gradients in the plane and elsewhere."""
-    figure = Figure(figsize=(13.0, 8.0))
-    axes = figure.subplots(2, 3).ravel()
-    draw_averaging(axes[0], data)
-    draw_ascent(axes[1], data)
-    for panel, loss in zip(axes[2:4], data.loss.values, strict=True):
-        draw_plane(panel, data, str(loss))
-    problems = data.problem.values
-    for k, panel in enumerate(axes[4:]):
-        if k < len(problems):
-            draw_certified(panel, data, str(problems[k]))
-        else:
-            panel.set_axis_off()
-    handles, labels = axes[2].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    parts = [draw_averaging, draw_ascent, *(partial(draw_plane, loss=loss) for loss in LOSSES)]
+    parts += [partial(draw_certified, problem=problem) for problem in data.problem.values]
+    figure = panels(data, (13.0, 8.0), 2, *parts)
+    shared_legend(figure, figure.axes[2], loc="outside lower center", ncols=4)
     return figure
 
 
-def points(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, error: np.ndarray, **options: Any) -> None:
-    """Means with errors, in the style of the method."""
-    colour, marker, filled = STYLES[name]
-    style: dict[str, Any] = {"color": colour, "markerfacecolor": colour if filled else "white", "fmt": marker + ":"}
-    axes.errorbar(x, y, error, **({"linewidth": 0.9, "elinewidth": 0.9, "label": name} | style | options))
-
-
-def mean_and_error(gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Over runs, axis 0; a bar ends where a logarithmic axis would lose it."""
-    mean = gaps.mean(axis=0)
-    return mean, np.minimum(gaps.std(axis=0, ddof=1) / np.sqrt(len(gaps)), 0.8 * mean)
+def draw_gaps(axes: Axes, name: str, x: np.ndarray, gaps: np.ndarray, error: np.ndarray, line: str = ":") -> None:
+    """Means with errors; a bar ends where a logarithmic axis would lose it."""
+    method = METHODS[name]
+    style, face = (method.colour, method.marker + line), method.colour if method.filled else "white"
+    points(axes, x, (gaps, np.minimum(error, 0.8 * gaps)), style, name, markerfacecolor=face, linewidth=0.9)
 
 
 def draw_averaging(axes: Axes, data: xarray.Dataset) -> None:
     here = data.isel(loss=0)
     for name in ("online PDA, 10 inner", "online PDA, 1 inner", "PDA, 10 inner", "PDA, 1 inner"):
-        of = here.sel(learner=name)
-        x = of.iterations.values
-        chosen = x >= 2
-        mean, error = mean_and_error(of.gap.values)
-        points(axes, name, x[chosen], mean[chosen], error[chosen], fmt=STYLES[name][1])
-        if name.endswith("10 inner"):
-            # its law has no inner steps: with all rows that of the longer run is the same
-            law = of if name.startswith("online") else here.sel(learner="PDA, 1 inner")
-            axes.plot(law.iterations.values[1:], law.gap_exact.values.mean(axis=0)[1:], color=STYLES[name][0])
+        row = here.sel(learner=name)
+        shown = row.iterations.values >= 2
+        mean, error = mean_and_error(row.gap.values[:, shown])
+        draw_gaps(axes, name, row.iterations.values[shown], mean, error, "")
+        if name.endswith("10 inner"):  # its law has no inner steps: with all rows that of the longer run is the same
+            law = row if name.startswith("online") else here.sel(learner="PDA, 1 inner")
+            axes.plot(law.iterations[1:], law.gap_exact.mean("run")[1:], color=METHODS[name].colour)
     t = np.array([128.0, 1024.0])
-    high = here.gap.sel(learner="online PDA, 10 inner").values.mean(axis=0)[-6:].max()
-    axes.plot(t, 3 * high * t[0] / t, color=INK, linewidth=0.9)
-    axes.annotate("$1/T$", (t[0] * 2.8, 3 * high / 2.8), (4, 3), textcoords="offset points")
-    axes.set(
-        xscale="log",
-        yscale="log",
-        ylim=(1e-7, None),
-        xlabel="outer iterations $T$",
-        ylabel="$D^* - D$ (units of $D$)",
-        title="PDA in the plane, squared loss",
-    )
-    axes.annotate("lines: exact inner loops", (0.04, 0.05), xycoords="axes fraction")
+    high = 3 * here.gap.sel(learner="online PDA, 10 inner").mean("run").values[-6:].max()
+    axes.plot(t, high * t[0] / t, color=theme.INK, linewidth=0.9)
+    annotate(axes, "$1/T$", t[0] * 2.8, high / 2.8, shift=(4, 8))
+    note(axes, "lines: exact inner loops", 0.04, 0.05)
+    axes.set(xscale="log", yscale="log", ylim=(1e-7, None), xlabel="outer iterations $T$")
+    axes.set(ylabel="$D^* - D$ (units of $D$)", title="PDA in the plane, squared loss")
 
 
 def draw_ascent(axes: Axes, data: xarray.Dataset) -> None:
-    for k, loss in enumerate(data.loss.values):
-        of = data.sel(loss=loss, learner="P-SDCA")
-        t = of.iterations.values
-        mean, error = mean_and_error(of.gap_last.values)
-        colour = STYLES["P-SDCA"][0]
-        face = colour if k == 0 else "white"
-        points(axes, "P-SDCA", t, mean, error, fmt="^", markerfacecolor=face, label=f"P-SDCA, {loss} loss")
-        law = of.gap_exact.values.mean(axis=0)
-        shown = law > 1e-7
-        axes.plot(t[shown], law[shown], color=colour)
-        bound = float(of.gap_start) * (1 - 1 / data.attrs[f"condition_{loss}"]) ** t
-        axes.plot(t, bound, color=INK, linestyle="--", linewidth=1)
-        axes.fill_between(t, bound, 10, color=INK, alpha=0.04, linewidth=0)
-    axes.annotate(
-        "filled: squared, hollow: logistic\nlines: exact inner loops\ndashed: promised, steeper for logistic",
-        (0.02, 0.03),
-        xycoords="axes fraction",
-    )
-    axes.set(
-        yscale="log",
-        ylim=(1e-9, 1),
-        xlabel="steps $t$, one row each",
-        ylabel="$D^* - D$ (units of $D$)",
-        title="P-SDCA in the plane, last dual",
-    )
+    colour = METHODS["P-SDCA"].colour
+    for loss, face in zip(LOSSES, (colour, "white"), strict=True):
+        row = data.sel(loss=loss, learner="P-SDCA")
+        t, (mean, error), law = row.iterations.values, mean_and_error(row.gap_last.values), row.gap_exact.mean("run")
+        points(axes, t, (mean, np.minimum(error, 0.8 * mean)), (colour, "^"), markerfacecolor=face, elinewidth=0.9)
+        axes.plot(t[law > 1e-7], law[law > 1e-7], color=colour)
+        bound = float(row.gap_start) * (1 - 1 / data.attrs[f"condition_{loss}"]) ** t
+        axes.plot(t, bound, color=theme.INK, linestyle="--", linewidth=1)
+        axes.fill_between(t, bound, 10, color=theme.INK, alpha=0.04, linewidth=0)
+    text = "filled: squared, hollow: logistic\nlines: exact inner loops\ndashed: promised, steeper for logistic"
+    note(axes, text, 0.02, 0.03)
+    axes.set(yscale="log", ylim=(1e-9, 1), xlabel="steps $t$, one row each", ylabel="$D^* - D$ (units of $D$)")
+    axes.set_title("P-SDCA in the plane, last dual")
 
 
 def draw_plane(axes: Axes, data: xarray.Dataset, loss: str) -> None:
-    for name in STYLES:
-        of = data.sel(loss=loss, learner=name)
-        mean, error = mean_and_error(of.gap.values)
-        chosen = np.arange(5 if name != "P-SDCA" else 1, len(mean), 3 if name != "P-SDCA" else 2)
-        points(axes, name, of.evaluations.values[chosen], mean[chosen], error[chosen])
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="component gradients",
-        ylabel="$D^* - D$ (units of $D$)",
-        title=f"In the plane, {loss} loss",
-    )
+    for name in METHODS:
+        row, shown = data.sel(loss=loss, learner=name), slice(1, None, 2) if name == "P-SDCA" else slice(5, None, 3)
+        mean, error = mean_and_error(row.gap.values[:, shown])
+        draw_gaps(axes, name, row.evaluations.values[shown], mean, error)
+    axes.set(xscale="log", yscale="log", xlabel="component gradients", ylabel="$D^* - D$ (units of $D$)")
+    axes.set_title(f"In the plane, {loss} loss")
 
 
 def draw_certified(axes: Axes, data: xarray.Dataset, problem: str) -> None:
-    here = data.sel(problem=problem)
-    for name in here.certified_learner.values:
-        of = here.sel(certified_learner=name)
-        gap, error = of.certified.values, np.minimum(of.certified_error.values, 0.8 * of.certified.values)
-        points(axes, str(name), of.certified_evaluations.values, gap, error)
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="component gradients",
-        ylabel="certified gap (units of $P$)",
-        title=problem[0].upper() + problem[1:] + " loss: certified",
-    )
-    axes.xaxis.set_minor_formatter("")
-    used = here.certified_evaluations.values
-    if used.max() < 10 * used.min():  # less than a decade has no other label
-        ticks = used[0].round()
-        axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+    for name in data.certified_learner.values:
+        row = data.sel(problem=problem, certified_learner=name)
+        draw_gaps(axes, name, row.certified_evaluations.values, row.certified.values, row.certified_error.values)
+    axes.set(xscale="log", yscale="log", xlabel="component gradients", ylabel="certified gap (units of $P$)")
+    axes.set_title(f"{problem[0].upper()}{problem[1:]} loss: certified")
 
 
 # ---- judge
@@ -378,24 +405,24 @@ ONLINE_FROM, FULL_FROM, FULL_TO = 128, 8, 32
 """Outer iterations between which exponents are fitted: all rows seen; before the floor."""
 FLOORS = 20
 """P-SDCA's rate is fitted where the exact gap is above so many floors of the particles."""
-AVERAGED = ("online PDA, 10 inner", "online PDA, 1 inner", "PDA, 10 inner")
+ONLINE, FULL = ("online PDA, 10 inner", "online PDA, 1 inner"), ("PDA, 10 inner",)
 CLOSE = 0.25
 """What particles and step sizes may change of an online gap, as a logarithm."""
-UNIT = "units of D"
+SAME_ROWS = "exact law, the same rows"
+Estimate = tuple[float, float]
+"""A number and its standard error."""
 
 
-def leave_one_out(statistic: Callable[..., float], *runs: np.ndarray) -> tuple[float, float]:
+def leave_one_out(statistic: Callable[..., float], *runs: np.ndarray) -> Estimate:
     """`statistic` of all runs, axis 0 of each array, and its error by leaving one out."""
     number = len(runs[0])
     without = [statistic(*(np.delete(r, i, axis=0) for r in runs)) for i in range(number)]
     return float(statistic(*runs)), float(np.sqrt(number - 1) * np.std(without))
 
 
-def fitted_slope(x: np.ndarray, gaps: np.ndarray, logs: bool) -> float:
-    """Slope of log(mean gap) in x, or in log x; NaN where fewer than three points are left."""
-    if len(x) < 3:
-        return float("nan")
-    return float(np.polyfit(np.log(x) if logs else x, np.log(gaps.mean(axis=0)), 1)[0])
+def fitted_slope(x: np.ndarray, gaps: np.ndarray) -> float:
+    """Slope of log(mean gap) in x; NaN where fewer than three points are left."""
+    return float(np.polyfit(x, np.log(gaps.mean(axis=0)), 1)[0]) if len(x) >= 3 else float("nan")
 
 
 def worst(checks: Iterable[Check]) -> Check:
@@ -411,125 +438,83 @@ def worst(checks: Iterable[Check]) -> Check:
 
 def judge(data: xarray.Dataset) -> Verdict:
     """Rates against the theorems and against exact laws; gaps against the aims."""
-    estimates: dict[str, tuple[float, float]] = {}
-    rates = {loss: ascent_rate(data.sel(loss=loss, learner="P-SDCA"), estimates) for loss in LOSSES}
-    for loss in LOSSES:
-        for name in AVERAGED:
-            averaging_powers(data.sel(loss=loss, learner=name), estimates)
-        for name in ("P-SDCA", "PDA, 10 inner", "PDA, 1 inner"):
-            gaps = data.gap.sel(loss=loss, learner=name).isel(record=-1).values
-            estimates[f"{name}, {loss}: gap"] = float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
-    certified = data.sel(certified_learner="MFLD", check=data.sizes["check"] - 1).isel(problem=0)
-    known = float(certified.certified) if bool(certified.trustworthy) else np.nan
-    estimates["MFLD, 10-d: certified gap"] = float(certified.certified), float(certified.certified_error)
+    return Verdict.of([judge_ascent(data), judge_averaging(data), judge_gaps(data)])
 
-    same_rows, aim, slower = "exact law, the same rows", "our aim", "Oko et al.: at most log(1 - 1 / kappa)"
-    online = [name for name in AVERAGED if name.startswith("online")]
-    checks, beside, at_end = [], [], []
-    for loss, (rate, error, off, off_error) in rates.items():
-        promised = float(np.log1p(-1 / data.attrs[f"condition_{loss}"]))
+
+def judge_ascent(data: xarray.Dataset) -> Verdict:
+    checks, beside, numbers, unit = [], [], {}, "1 / step"
+    for loss in LOSSES:
+        (rate, error), (off, off_error) = ascent_rate(data.sel(loss=loss, learner="P-SDCA"))
         statement = f"what P-SDCA's log gap changes by in a step, {loss} loss"
-        checks.append(Check(statement, slower, rate, promised, 2 * error, "at most", error, "1 / step"))
+        source, promised = "Oko et al.: at most log(1 - 1 / kappa)", np.log1p(-1 / data.attrs[f"condition_{loss}"])
+        checks.append(Check.at_most(statement, source, (rate, error), promised, 2 * error, unit))
         statement = f"P-SDCA's log gap a step beside its exact law's, {loss} loss, the worse"
         tolerance = max(3 * off_error, 0.05 * abs(rate))
-        beside.append(Check(statement, same_rows, rate, rate - off, tolerance, error=off_error, unit="1 / step"))
-        statement = f"P-SDCA's gap at the end and two errors, {loss} loss, the worse"
-        gap = upper(estimates[f"P-SDCA, {loss}: gap"])
-        at_end.append(Check(statement, aim, gap, AIMS["P-SDCA"], 0.0, "at most", unit=UNIT))
-    checks.append(worst(beside))
-    for names in (online, [name for name in AVERAGED if name not in online]):
+        beside.append(Check.equals(statement, SAME_ROWS, (rate, off_error), rate - off, tolerance, unit))
+        numbers[f"P-SDCA, {loss}: rate - exact rate"] = off, off_error
+    return Verdict([*checks, worst(beside)], numbers)
+
+
+def judge_averaging(data: xarray.Dataset) -> Verdict:
+    checks, ratios, numbers = [], [], {}
+    for names in (ONLINE, FULL):
         powers = []
         for name, loss in itertools.product(names, LOSSES):
-            power, error = estimates[f"{name}, {loss}: exponent"]
+            power, exact, ratio = averaging_powers(data.sel(loss=loss, learner=name))
+            numbers |= {f"{name}, {loss}: power of T": power, f"{name}, {loss}: power of T, exact law": exact}
             statement = f"power of T in the gap of {name}, {loss} loss, the worst case"
-            powers.append(Check(statement, "Nitanda et al.: 1 / T", power, -1.0, 2 * error, "at most", error))
+            powers.append(Check.at_most(statement, "Nitanda et al.: 1 / T", power, -1.0, 2 * power[1]))
+            if names is ONLINE:
+                statement = f"log of the gap of {name} over its law's, {loss} loss, the worst case"
+                ratios.append(Check.equals(statement, SAME_ROWS, ratio, 0.0, CLOSE + 3 * ratio[1]))
         checks.append(worst(powers))
-    ratios = []
-    for name, loss in itertools.product(online, LOSSES):
-        off, error = estimates[f"{name}, {loss}: log(gap / exact gap)"]
-        statement = f"log of the gap of {name} over its law's, {loss} loss, the worst case"
-        ratios.append(Check(statement, same_rows, off, 0.0, CLOSE + 3 * error, error=error))
-    checks += [worst(ratios), worst(at_end)]
-    statement, gap = "gap of PDA, 10 inner steps, and two errors, logistic loss", "PDA, 10 inner, logistic: gap"
-    checks.append(Check(statement, aim, upper(estimates[gap]), AIMS["PDA"], 0.0, "at most", unit=UNIT))
-    statement = "certified gap of MFLD in 10 dimensions, and two errors"
-    value = known + 2 * float(certified.certified_error)
-    checks.append(Check(statement, aim, value, AIMS["MFLD"], 0.0, "at most", unit="units of P"))
-    numbers = {}
-    for name, (value, error) in estimates.items():
-        numbers |= {name: value, f"{name}, error": error}
+    return Verdict([*checks, worst(ratios)], numbers)
+
+
+def judge_gaps(data: xarray.Dataset) -> Verdict:
+    gaps, unit, aim = {}, "units of D", "our aim"
+    for name, loss in itertools.product(("P-SDCA", "PDA, 10 inner", "PDA, 1 inner"), LOSSES):
+        gaps[f"{name}, {loss}: gap"] = mean_and_error(data.gap.sel(loss=loss, learner=name).values[:, -1])
+    ends = []
     for loss in LOSSES:
-        here = data.sel(loss=loss)
-        numbers[f"PDA, 10 inner, {loss}: gap of the runs' mean dual"] = float(
-            here.gap_of_mean.sel(learner="PDA, 10 inner")
-        )
-        numbers[f"PDA, 10 inner, {loss}: exact gap"] = float(here.gap_exact.sel(learner="PDA, 10 inner")[0, -1])
-        numbers[f"step bias, {loss}"] = float(here.gap_of_mean.sel(learner="fictitious play"))
-    return Verdict(tuple(checks), summarise(data, rates, estimates, numbers), numbers)
+        statement = f"P-SDCA's gap at the end and two errors, {loss} loss, the worse"
+        ends.append(Check.at_most(statement, aim, upper(gaps[f"P-SDCA, {loss}: gap"]), AIMS["P-SDCA"], unit=unit))
+    statement = "gap of PDA, 10 inner steps, and two errors, logistic loss"
+    averaging = Check.at_most(statement, aim, upper(gaps["PDA, 10 inner, logistic: gap"]), AIMS["PDA"], unit=unit)
+    proof = data.sel(certified_learner="MFLD").isel(problem=0, check=-1)
+    gap = float(proof.certified), float(proof.certified_error)
+    statement = "certified gap of MFLD in 10 dimensions, and two errors"
+    most = upper(gap) if proof.trustworthy else np.nan
+    certified = Check.at_most(statement, aim, most, AIMS["MFLD"], unit="units of P")
+    numbers = gaps | {"MFLD, 10-d: certified gap": gap}
+    for loss in LOSSES:
+        mean, exact = data.gap_of_mean.sel(loss=loss), data.gap_exact.sel(loss=loss, learner="PDA, 10 inner")
+        numbers[f"PDA, 10 inner, {loss}: gap of the runs' mean dual"] = mean.sel(learner="PDA, 10 inner").item()
+        numbers[f"PDA, 10 inner, {loss}: exact gap"] = exact[0, -1].item()
+        numbers[f"bias of the step, {loss}"] = mean.sel(learner="fictitious play").item()
+    return Verdict([worst(ends), averaging, certified], numbers)
 
 
-def upper(estimates: tuple[float, float]) -> float:
-    return estimates[0] + 2 * estimates[1]
+def upper(estimate: Estimate) -> float:
+    return estimate[0] + 2 * estimate[1]
 
 
-def ascent_rate(here: xarray.Dataset, estimates: dict[str, tuple[float, float]]) -> tuple[float, float, float, float]:
-    """P-SDCA's rate, its error, what it is off the exact law's rate, and the error of that."""
-    loss, steps = str(here.loss.values), here.iterations.values
-    ours, exact = here.gap_last.values, here.gap_exact.values
+def ascent_rate(here: xarray.Dataset) -> tuple[Estimate, Estimate]:
+    """P-SDCA's rate, and what it is off the exact law's."""
+    steps, ours, exact = here.iterations.values, here.gap_last.values, here.gap_exact.values
     fit = (steps >= PLANE_SIZE) & (exact.mean(axis=0) > FLOORS * ours[:, -3:].mean())
-    x = steps[fit]
-    rate = leave_one_out(lambda g: fitted_slope(x, g, False), ours[:, fit])
-    off = leave_one_out(lambda g, e: fitted_slope(x, g, False) - fitted_slope(x, e, False), ours[:, fit], exact[:, fit])
-    estimates[f"P-SDCA, {loss}: rate - exact rate"] = off
-    return *rate, *off
+    x, ours, exact = steps[fit], ours[:, fit], exact[:, fit]
+    rate = leave_one_out(lambda g: fitted_slope(x, g), ours)
+    return rate, leave_one_out(lambda g, e: fitted_slope(x, g) - fitted_slope(x, e), ours, exact)
 
 
-def averaging_powers(here: xarray.Dataset, estimates: dict[str, tuple[float, float]]) -> None:
-    """Powers of T, measured and exact, and how far online gaps are off their laws."""
-    loss, name, rounds = str(here.loss.values), str(here.learner.values), here.iterations.values
-    online = name.startswith("online")
+def averaging_powers(here: xarray.Dataset) -> tuple[Estimate, Estimate, Estimate]:
+    """Powers of T, measured and exact, and the log of the gap over its law's at the end: there inner loops keep up."""
+    rounds, online = here.iterations.values, here.learner.item() in ONLINE
     part = (rounds >= (ONLINE_FROM if online else FULL_FROM)) & (online | (rounds <= FULL_TO))
-    x, gaps, exact = rounds[part], here.gap.values[:, part], here.gap_exact.values[:, part]
-    estimates[f"{name}, {loss}: exponent"] = leave_one_out(lambda g: fitted_slope(x, g, True), gaps)
-    estimates[f"{name}, {loss}: exact exponent"] = leave_one_out(lambda e: fitted_slope(x, e, True), exact)
-    if online:  # the ratio is that of the last quarter, where the inner loops keep up
-        late, law = gaps[:, -3:], exact[:, -3:]
-        estimates[f"{name}, {loss}: log(gap / exact gap)"] = leave_one_out(
-            lambda g, e: float(np.log(g.mean() / e.mean())), late, law
-        )
-
-
-def summarise(
-    data: xarray.Dataset,
-    rates: dict[str, tuple[float, float, float, float]],
-    estimates: dict[str, tuple[float, float]],
-    numbers: dict[str, float],
-) -> str:
-    def estimate(name: str, digits: str = ".1e") -> str:
-        return f"{estimates[name][0]:{digits}} ± {estimates[name][1]:{digits}}"
-
-    def both(name: str) -> str:
-        return " and ".join(estimate(f"{name}, {loss}: exponent", ".2f") for loss in LOSSES)
-
-    factors = " and ".join(
-        f"{np.exp(rate):.4f} ± {np.exp(rate) * error:.4f} a step ({loss}, promised "
-        f"{1 - 1 / data.attrs[f'condition_{loss}']:.4f})"
-        for loss, (rate, error, *_) in rates.items()
-    )
-    missed = [loss for loss in LOSSES if not upper(estimates[f"PDA, 10 inner, {loss}: gap"]) <= AIMS["PDA"]]
-    aim = f" Missed, with 10 inner steps and {' and '.join(missed)} loss: {AIMS['PDA']:g}." if missed else ""
-    return (
-        f"P-SDCA's gap falls by {factors}, to {estimate('P-SDCA, squared: gap')} and "
-        f"{estimate('P-SDCA, logistic: gap')}. Online PDA falls like T to the {both('online PDA, 10 inner')} (10 inner "
-        f"steps), {both('online PDA, 1 inner')} "
-        f"(one), with all rows {both('PDA, 10 inner')}; "
-        f"after 128 rounds of 10 inner steps it is at {estimate('PDA, 10 inner, squared: gap')} and "
-        f"{estimate('PDA, 10 inner, logistic: gap')}, of which "
-        f"{numbers['PDA, 10 inner, squared: exact gap']:.1e} and {numbers['PDA, 10 inner, logistic: exact gap']:.1e} "
-        f"are the exact law's; after 704 rounds of one step, as many gradients, at "
-        f"{estimate('PDA, 1 inner, squared: gap')} and {estimate('PDA, 1 inner, logistic: gap')}. "
-        f"MFLD's averaged dual in 10 dimensions is certified within {estimate('MFLD, 10-d: certified gap')}.{aim}"
-    )
+    x, gaps, exact = np.log(rounds[part]), here.gap.values[:, part], here.gap_exact.values[:, part]
+    ratio = leave_one_out(lambda g, e: float(np.log(g.mean() / e.mean())), gaps[:, -3:], exact[:, -3:])
+    return leave_one_out(lambda g: fitted_slope(x, g), gaps), leave_one_out(lambda e: fitted_slope(x, e), exact), ratio
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

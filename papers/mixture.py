@@ -11,8 +11,10 @@ Source: Kinoshita and Suzuki (NeurIPS 2022), the experiment on the mixture of We
 by quadrature and the count of crossings are ours.
 
 Figure: Left: ends of chains on the exact density of either mode; SGLD's lie far outside. Right: the spread index falls
-to 1 for SVRG-LD and SARAH-LD and stays above 2 for SGLD. Below: the share of chains in mode 1 depends on the start;
-SVRG-LD and MALA from one start agree, so MALA as a reference hides the error.
+to 1 for SVRG-LD and SARAH-LD and stays above 2 for SGLD.
+
+The share of chains that end in mode 1 depends on the start. SVRG-LD and MALA from one start agree, so that MALA as a
+reference hides the error.
 
 The posterior, with variances in the second place:
 
@@ -24,6 +26,7 @@ mean, and the noise is sqrt(2 eta n / n) = sqrt(2 eta). The paper compares with 
 reference is the posterior itself, by quadrature, one mode at a time.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -35,7 +38,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
 from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, variables
-from drawing import annotate, level, note, points
+from drawing import annotate, level, note, panels, points
 from langevax import gradients
 from langevax.figures.theme import INK, LIGHT, METHODS
 from langevax.problems.finite_sum import posterior
@@ -104,7 +107,7 @@ def exact_modes(x: np.ndarray) -> Modes:
     """
     ticks = np.linspace(-REACH, REACH, GRID)
     whitened = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1)
-    points, logs, cells = [], [], []
+    grids, logs, cells = [], [], []
     for start in (TRUTH, np.array([TRUTH.sum(), -TRUTH[1]])):
         top = minimize(lambda t: -log_posterior(t, x) / len(x), start, method="Nelder-Mead", options={"xatol": 1e-8})
         step = 3e-3
@@ -113,10 +116,10 @@ def exact_modes(x: np.ndarray) -> Modes:
         cross = (pp - pm - mp + mm) / 4
         hessian = -np.array([[right + left - 2 * middle, cross], [cross, up + down - 2 * middle]]) / step**2
         root = np.linalg.cholesky(np.linalg.inv(hessian))
-        points.append(top.x + whitened @ root.T)
-        logs.append(log_posterior(points[-1], x))
+        grids.append(top.x + whitened @ root.T)
+        logs.append(log_posterior(grids[-1], x))
         cells.append(np.linalg.det(root))
-    theta, height = np.stack(points), np.stack(logs)
+    theta, height = np.stack(grids), np.stack(logs)
     density = np.exp(height - height.max())
     own_side = np.sign(theta[..., 1]) == np.array([1, -1])[:, None, None]
     mass = density * own_side * np.array(cells)[:, None, None]
@@ -208,24 +211,12 @@ def spread(data: xarray.Dataset, name: str, records: slice) -> tuple[np.ndarray,
     return np.array(index), np.array(error), int((~arrived).sum())
 
 
-def share_error(data: xarray.Dataset) -> xarray.DataArray:
-    """Standard error of the share of chains in mode 1."""
-    return np.sqrt(data["share"] * (1 - data["share"]) / data.attrs["chains"])
-
-
 # ---- draw
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Chains on the exact density, mode by mode; the spread index along the run; where chains ended by their start."""
-    figure = Figure(figsize=(10.5, 6.2))
-    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.25), height_ratios=(1.55, 1))
-    cells = grid[:, 0].subgridspec(2, 1)  # one for both: layouts of two would overlap
-    for mode in range(2):
-        draw_mode(figure.add_subplot(cells[mode]), data, mode)
-    draw_index(figure.add_subplot(grid[0, 1]), data)
-    draw_share(figure.add_subplot(grid[1, 1]), data)
-    return figure
+    """Chains on the exact density, mode by mode; and the spread index along the run."""
+    return panels(data, (14.0, 4.2), 1, partial(draw_mode, mode=0), partial(draw_mode, mode=1), draw_index)
 
 
 def draw_mode(axes: Axes, data: xarray.Dataset, mode: int) -> None:
@@ -262,21 +253,6 @@ def draw_index(axes: Axes, data: xarray.Dataset) -> None:
     axes.set(xlabel="component gradients per chain (millions)", title=title)
 
 
-def draw_share(axes: Axes, data: xarray.Dataset) -> None:
-    exact, error = float(data["exact_weight"][0]), share_error(data)
-    for name, shift in (("SVRG-LD", -0.13), ("MALA", 0.13)):
-        p, bar, rows = data["share"].sel(compared=name), error.sel(compared=name), shift + np.arange(len(STARTS))
-        colour, marker = METHODS[name]
-        axes.errorbar(p, rows, xerr=bar, fmt=marker, color=colour)
-        for row, end in zip(rows, p + bar, strict=True):
-            annotate(axes, name, end, row, colour)
-    axes.axvline(exact, color=INK)
-    annotate(axes, f"exact {exact:.3f}", exact, 0.5)
-    axes.set(yticks=range(len(STARTS)), yticklabels=[f"from {start}" for start in STARTS], ylabel="start")
-    axes.set(ylim=(1.5, -0.5), xlim=(0.4, 1.0), xlabel="share of chains that end in mode 1")
-    axes.set(title="No chain crosses: the start decides the share, for MALA too")
-
-
 # ---- judge
 
 
@@ -301,7 +277,8 @@ def judge(data: xarray.Dataset) -> Verdict:
     crossed = (inside & inside[..., -1:] & (mode != mode[..., -1:])).any(-1).sum()
     checks.append(Check.at_most(statement, "the barrier between them", crossed, 0.0, unit="chains"))
     statement = "share in mode 1 from a leaning start, less three errors: above its weight"
-    share, error = data["share"].values, share_error(data).values
+    share = data["share"].values
+    error = np.sqrt(share * (1 - share) / data.attrs["chains"])
     checks.append(
         Check.at_least(statement, "no chain crosses", (share - SIGMAS * error)[:, 1].min(), data["exact_weight"][0])
     )

@@ -23,6 +23,7 @@ with mean curvatures h_l from 0.5 to 1.5 in 5 coordinates; over components, a ha
 variate is given, not paid for.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import isqrt
@@ -88,6 +89,15 @@ class Method:
         return size + 2 * num_steps if self.kind == "CV" else batch_size * num_steps
 
 
+KINDS: dict[str, tuple[Callable[..., moments.Moments], Callable[[int, int], GradientEstimator]]] = {
+    "LD": (moments.ld_moments, lambda B, m: gradients.Full()),
+    "SGLD": (moments.sgld_moments, lambda B, m: gradients.Minibatch(batch_size=1, replace=True)),
+    "CV": (moments.control_variate_moments, lambda B, m: gradients.ControlVariate(1, jnp.zeros(5), replace=True)),
+    "SVRG": (moments.svrg_moments, lambda B, m: gradients.SVRG(batch_size=B, period=m)),
+    "SARAH": (moments.sarah_moments, lambda B, m: gradients.SARAH(batch_size=B, period=m)),
+}
+"""Recursions and estimators. A batch of one has the same law with replacement, and is then cheaper to draw."""
+
 METHODS: dict[str, Method] = {
     "LD": Method("LD", *theme.METHODS["LD"], (1.0, 0.03), "n gradients a step"),
     "SGLD, T = 1/n": Method("SGLD", *theme.METHODS["SGLD"], (1.0, 0.05), NOISE, True),
@@ -119,18 +129,10 @@ def epoch_moments(
     c = signs[1] * (np.sqrt(eta / temperature) * factor * SLOPE_DEVIATIONS).ravel()
     start = (first / np.sqrt(eta)).ravel(), (second / eta).ravel()
     options: dict[str, Any] = {"step_size": 1.0, "temperature": 1.0, "num_steps": period}
-    noisy = options | {"batch_size": 1, "replace": True}
-    match method.kind:
-        case "LD":
-            run = moments.ld_moments(a, c, *start, **options)
-        case "SGLD":
-            run = moments.sgld_moments(a, c, *start, **noisy)
-        case "CV":
-            run = moments.control_variate_moments(a, c, *start, center=np.zeros_like(start[0]), **noisy)
-        case "SVRG":
-            run = moments.svrg_moments(a, c, *start, period=period, **noisy)
-        case _:
-            run = moments.sarah_moments(a, c, *start, period=period, **noisy)
+    options |= {} if method.kind == "LD" else {"batch_size": 1, "replace": True}
+    options |= {"period": period} if method.kind in ("SVRG", "SARAH") else {}
+    options |= {"center": np.zeros_like(start[0])} if method.kind == "CV" else {}
+    run = KINDS[method.kind][0](a, c, *start, **options)
     shape = (period + 1, len(step_sizes), len(CURVATURES))
     return run.first.reshape(shape) * np.sqrt(eta), run.second.reshape(shape) * eta
 
@@ -212,22 +214,6 @@ def quadratic(x: jax.Array, row: tuple[jax.Array, jax.Array]) -> jax.Array:
     return (row[0] * x**2 / 2 + row[1] * x).sum()
 
 
-def estimator(method: Method, size: int) -> GradientEstimator:
-    """A batch of one has the same law either way, and is cheaper to draw with replacement."""
-    batch_size, period = method.batch(size)
-    match method.kind:
-        case "LD":
-            return gradients.Full()
-        case "SGLD":
-            return gradients.Minibatch(batch_size=1, replace=True)
-        case "CV":
-            return gradients.ControlVariate(batch_size=1, center=jnp.zeros(len(CURVATURES)), replace=True)
-        case "SVRG":
-            return gradients.SVRG(batch_size=batch_size, period=period)
-        case _:
-            return gradients.SARAH(batch_size=batch_size, period=period)
-
-
 class Run(NamedTuple):
     """Chains of a method; positions are in units of sqrt(temperature)."""
 
@@ -275,7 +261,7 @@ class Run(NamedTuple):
         """
         method, size, step_size, num_steps = self[:4]
         rows = tuple(jnp.asarray(values, jnp.float32) for values in components(size, self.seed))
-        x, used = self.simulate(FiniteSum(quadratic, rows), estimator(method, size))
+        x, used = self.simulate(FiniteSum(quadratic, rows), KINDS[method.kind][1](*method.batch(size)))
         beside, first, second = np.zeros_like(x), np.zeros(1), np.zeros(1)
         if method.kind != "LD":
             beside, first, second = self.without_batches()

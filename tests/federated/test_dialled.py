@@ -1,4 +1,4 @@
-"""The federation of the study: its dials say what they do, and f is known."""
+"""The federation of the claim: its parameters do what they say, and f is known."""
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,10 @@ ZETA, SIGMA, D = 1.5, 3.0, 4
 @pytest.mark.slow
 def test_hessians_differ_by_zeta_gradients_at_the_optimum_by_sigma_and_the_mean_is_known():
     with jax.enable_x64():
-        dialled = dialled_federation(6, 4, D, ZETA, SIGMA, condition=10.0, seed=0)
-        federation = dialled.federation
+        federation = dialled_federation(6, 4, D, ZETA, SIGMA, condition=10.0, seed=0)
         x = jnp.asarray(np.random.default_rng(1).normal(size=D))
-        np.testing.assert_allclose(federation.gradient(x), dialled.gradient(np.asarray(x)), rtol=0, atol=1e-12)
-        np.testing.assert_allclose(federation.value(x), dialled.value(np.asarray(x)), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(federation.gradient(x), federation.loss.mean_gradient(x), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(federation.value(x), federation.loss.mean(x), rtol=0, atol=1e-12)
         hessian = jax.jit(lambda i, x: jax.hessian(federation.client(i).value)(x))
         for point in (x, jnp.zeros(D)):
             hessians = np.array([hessian(i, point) for i in range(6)])

@@ -104,10 +104,10 @@ def test_one_client_is_centralised_descent(name):
 def test_with_one_hessian_local_steps_are_global_ones(method):
     """zeta = 0, clients' gradients far apart: v is exact with few clients, and K local steps are K steps of descent."""
     dialled = dialled_federation(6, 4, D, hessian_heterogeneity=0.0, gradient_heterogeneity=5.0, seed=1)
-    actual, result = path(method, dialled.federation)
-    np.testing.assert_allclose(actual, descent(dialled.gradient, 3), rtol=0, atol=1e-12)
+    actual, result = path(method, dialled)
+    np.testing.assert_allclose(actual, descent(dialled.loss.mean_gradient, 3), rtol=0, atol=1e-12)
     if isinstance(method, federated.FLEDGE):
-        exact = dialled.gradient(np.asarray(result.state.server.previous))
+        exact = dialled.loss.mean_gradient(result.state.server.previous)
         np.testing.assert_allclose(result.state.server.gradient, exact, rtol=0, atol=1e-12)
 
 
@@ -134,7 +134,7 @@ def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
     dialled = dialled_federation(6, 4, D, hessian_heterogeneity=20.0, row_heterogeneity=0.0, seed=2)
 
     def distance(num_local_steps, step_size):
-        _, result = path(federated.BVRLSGD(step_size, num_local_steps, 1, period=2), dialled.federation, 60)
+        _, result = path(federated.BVRLSGD(step_size, num_local_steps, 1, period=2), dialled, 60)
         return np.abs(result.position).max()
 
     assert distance(1, 0.05) < 1e-3

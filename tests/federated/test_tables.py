@@ -28,7 +28,7 @@ P, D = 48, 40
 )
 def test_a_round_copies_no_table_and_computes_for_selected_clients_alone(method):
     """In the compiled loop: no copy of anything of P x D but the arguments at the start, and no P x D gradients."""
-    federation = dialled_federation(P, 2, D, seed=0).federation
+    federation = dialled_federation(P, 2, D, seed=0)
     method = trace_floats(method, jnp.float32)
     carry = program.begin(method, federation, program.Observers(None, None), jnp.zeros(D), jax.random.key(0), None)
     arguments = (method, federation, program.Observers(None, None), carry, None, jax.random.key(0))
@@ -45,7 +45,7 @@ def test_a_round_copies_no_table_and_computes_for_selected_clients_alone(method)
 @pytest.mark.slow
 def test_the_servers_table_does_not_drift_in_float32():
     """After 2,000 rounds v is the mean of the table: folding leaves rounding of P / p rounds only."""
-    federation = dialled_federation(20, 2, 5, hessian_heterogeneity=1.0, row_heterogeneity=0.0, seed=0).federation
+    federation = dialled_federation(20, 2, 5, hessian_heterogeneity=1.0, row_heterogeneity=0.0, seed=0)
     method = federated.FLEDGE(0.01, 1, clients_per_round=5, radius=0.05)
     result = langevax.simulate(method, federation, jnp.ones(5), key=jax.random.key(0), num_steps=2000)
     server = result.state.server
@@ -57,9 +57,7 @@ def test_the_servers_table_does_not_drift_in_float32():
 def test_a_client_that_is_gone_leaves_and_the_next_phase_is_anchored_anew():
     """v of the new phase is the gradient of those who stayed; the old one still counted the client."""
     with jax.enable_x64():
-        federation = dialled_federation(
-            6, 2, 5, hessian_heterogeneity=2.0, gradient_heterogeneity=5.0, seed=0
-        ).federation
+        federation = dialled_federation(6, 2, 5, hessian_heterogeneity=2.0, gradient_heterogeneity=5.0, seed=0)
         method = federated.FLEDGE(0.02, 2, clients_per_round=2)
         first = langevax.simulate(method, federation, jnp.ones(5), key=jax.random.key(0), num_steps=10)
         rest = federation.without([3])
@@ -71,7 +69,7 @@ def test_a_client_that_is_gone_leaves_and_the_next_phase_is_anchored_anew():
 
 @pytest.mark.slow
 def test_chains_run_side_by_side():
-    federation = dialled_federation(6, 2, 3, seed=0).federation
+    federation = dialled_federation(6, 2, 3, seed=0)
     method = federated.FLEDGE(0.05, 2, 1, clients_per_round=2, table="client")
     both = langevax.simulate(method, federation, jnp.ones(3), key=jax.random.key(0), num_steps=5, num_chains=2)
     assert both.position.shape == (2, 3)

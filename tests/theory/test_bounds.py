@@ -9,10 +9,10 @@ import math
 import numpy as np
 import pytest
 
-import chain_costs
 from langevax.theory import bounds, moments
 from langevax.theory.lsi import Target, logistic_target, strongly_log_concave
 from tests.gaussian_laws import kl_gaussian_diagonal
+from variance_reduction import METHODS
 
 LD, REDUCED = ("ld", "vempala_wibisono"), ("svrg", "sarah")
 TARGET = Target(smoothness=2.0, lsi_constant=3.0, temperature=0.25, dim=5)
@@ -126,9 +126,7 @@ def evaluations_to_reach(method, n, accuracy=1e-6, start_kl=1.0):
     options = {} if method in LD else {"batch_size": root, "period": root, "size": n}
     eta = call(method, "step_size", target, accuracy=accuracy, **options)
     steps = call(method, "steps_needed", target, eta, start_kl, accuracy, **options)
-    if method in LD:
-        return chain_costs.ld_evaluations(steps, n)
-    return chain_costs.variance_reduced_evaluations(steps, root, root, n)
+    return METHODS["LD" if method in LD else "SVRG-LD"].evaluations(steps, n)
 
 
 def test_where_variance_reduction_pays_by_the_theorems_alone():
@@ -145,12 +143,14 @@ def test_where_variance_reduction_pays_by_the_theorems_alone():
 
 
 def test_evaluations_count_full_passes_and_pairs_of_batches():
-    for batch_size, period, size in ((1, 1, 7), (3, 5, 7), (10, 10, 100)):
-        epoch = chain_costs.evaluations_per_epoch(size, batch_size, period)
-        assert chain_costs.variance_reduced_evaluations(4 * period, batch_size, period, size) == 4 * epoch
-        assert chain_costs.variance_reduced_evaluations(4 * period + 1, batch_size, period, size) == 4 * epoch + size
-    assert chain_costs.variance_reduced_evaluations(0, 3, 5, 7) == 0
-    assert chain_costs.variance_reduced_evaluations(9, 3, 1, 7) == chain_costs.ld_evaluations(9, 7)
+    ld, svrg = METHODS["LD"], METHODS["SVRG-LD"]
+    for size in (1, 7, 100):
+        root = math.isqrt(size)
+        epoch = size + 2 * root * (root - 1)
+        assert svrg.evaluations(4 * root, size) == 4 * epoch
+        assert svrg.evaluations(4 * root + 1, size) == 4 * epoch + size
+    assert svrg.evaluations(0, 7) == 0
+    assert svrg.evaluations(9, 1) == ld.evaluations(9, 1) == 9
 
 
 SIZE, DIM, TEMPERATURE = 16, 3, 0.5

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-import chain_costs
 from langevax.theory import moments
 from tests.papers import transcripts
 
@@ -168,18 +167,27 @@ def test_excess_variance_of_svrg_and_sarah_to_leading_order(period, replace):
         method: settled_excess(method, SPREAD, slopes, temperature=0.4, num_epochs=epochs, **options)
         for method in ("svrg", "sarah")
     }
-    np.testing.assert_allclose(measured["svrg"], chain_costs.svrg_excess_variance(SPREAD, **options), rtol=0.05)
-    np.testing.assert_allclose(measured["sarah"], chain_costs.sarah_excess_variance(SPREAD, **options), rtol=0.05)
+    factor = moments.batch_variance_factor(len(SPREAD), 2, replace=replace)
+    svrg = factor * SPREAD.var(axis=0) * options["step_size"] ** 2 * (period - 1) / 2
+    np.testing.assert_allclose(measured["svrg"], svrg, rtol=0.05)
+    np.testing.assert_allclose(measured["sarah"], svrg * (2 * period - 1) / 3, rtol=0.05)
     np.testing.assert_allclose(measured["sarah"] / measured["svrg"], (2 * period - 1) / 3, rtol=0.05)
 
 
 @pytest.mark.parametrize("replace", [False, True])
 def test_excess_variance_of_sgld_to_leading_order(replace):
-    """With slopes correlated with the curvatures, so that the cross term 2 cov(a, c) E x matters."""
+    """step_size Xi Var(grad f_i) / (2 temperature), the variance over components under the target.
+
+    With slopes correlated with the curvatures, so that the cross term 2 cov(a, c) E x matters.
+    """
     slopes = 2 * SPREAD + np.array([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [0.0, 0.0]])
     options = {"step_size": 0.002, "temperature": 0.4, "batch_size": 2, "replace": replace}
     measured = settled_excess("sgld", SPREAD, slopes, num_epochs=4000, **options)
-    np.testing.assert_allclose(measured, chain_costs.sgld_excess_variance(SPREAD, slopes, **options), rtol=0.02)
+    (h, c), temperature = (SPREAD.mean(axis=0), slopes.mean(axis=0)), options["temperature"]
+    mean, covariance = -c / h, np.mean(SPREAD * slopes, axis=0) - h * c
+    variance = SPREAD.var(axis=0) * (mean**2 + temperature / h) + 2 * covariance * mean + slopes.var(axis=0)
+    factor = moments.batch_variance_factor(len(SPREAD), 2, replace=replace)
+    np.testing.assert_allclose(measured, options["step_size"] * factor * variance / (2 * temperature), rtol=0.02)
 
 
 def test_excess_of_svrg_is_of_second_order_in_the_step_and_that_of_sgld_of_first():
@@ -221,4 +229,4 @@ def test_evaluations_per_epoch_are_what_the_transcripts_ask_for():
     for transcript in (transcripts.svrg_ld, transcripts.sarah_ld):
         count = 0
         transcript(oracle, size, np.zeros(1), 0.1, 1.0, period, batches, noises)
-        assert count == chain_costs.evaluations_per_epoch(size, batch_size, period) == 31
+        assert count == size + 2 * batch_size * (period - 1) == 31
