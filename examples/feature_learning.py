@@ -61,7 +61,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         axes.set_title(f"Points: {num_runs} networks of {neurons} neurons, $d = {dim}$; lines: theory")
         axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
         axes.set_xticks([], minor=True)
-        axes.legend()
+        axes.legend(loc="upper right")
     return {
         f"{name}: {what}": float(value)
         for name, (mean, _) in simulated.items()

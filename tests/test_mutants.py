@@ -1,11 +1,15 @@
 """The list of mutants fits the code: the command that plants them would find their texts and their tests."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from tools.mutants import SOURCE, read_mutants, verdict_of
 
 MUTANTS = read_mutants()
 FEWEST = 60
+TESTS = Path(__file__).parent
 PARTS = {"samplers", "gradients", "problems", "meanfield", "sampling", "optimize", "spaces", "federated", "run"}
 PARTS |= {"sklearn", "cli", "report", "theory"}
 FAILED = "FAILED tests/test_a.py::test_b - AssertionError: 1 standard error off\n"
@@ -26,6 +30,18 @@ def test_a_mutant_is_of_this_code_and_has_tests(mutant):
     assert mutant.new != mutant.old
     text = (SOURCE / mutant.file).read_text(encoding="utf-8")
     compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
+
+
+@pytest.mark.parametrize("test", sorted({test for mutant in MUTANTS for test in mutant.tests}))
+def test_a_test_of_a_mutant_belongs_to_make_test(test):
+    """So that the suite that leaves out what takes long has its power."""
+    file, _, name = test.partition("[")[0].rpartition("::")
+    module = ast.parse((TESTS / file.partition("::")[0]).read_text(encoding="utf-8"))
+    marks = [ast.unparse(node) for node in module.body if isinstance(node, ast.Assign)]
+    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef) and node.name == name]
+    marks += [ast.unparse(decorator) for function in functions for decorator in function.decorator_list]
+    assert functions
+    assert not any("pytest.mark.slow" in mark for mark in marks)
 
 
 @pytest.mark.parametrize(

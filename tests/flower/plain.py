@@ -65,6 +65,8 @@ def main(grid, context):
             time.sleep(0.05)
             for answer in grid.pull_messages(waiting):
                 waiting.discard(answer.metadata.reply_to_message_id)
+                if answer.has_error():  # Flower's own reply for a node that has died
+                    continue
                 answers.append(dict(answer.content["who"], node=str(answer.metadata.src_node_id)))
         rounds.append(sorted(answers, key=lambda answer: answer["partition-id"]))
         print("round", number, "has", len(answers), "answers", flush=True)
