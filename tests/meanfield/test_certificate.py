@@ -211,7 +211,6 @@ def test_one_cloud_estimates_the_rise_of_the_bound():
         assert_mean(rises[:, None], sign * expected, slack=0.02 * expected, wrong=-sign * expected)
 
 
-@pytest.mark.slow
 def test_a_gap_as_wide_as_that_of_the_prior_is_not_certified():
     """Far from the optimum all ancestors survive, but P(prior) - D is smaller than the gap: the verdict says so."""
     dual = np.float32(-3 * TARGETS["squared"])

@@ -69,7 +69,6 @@ def test_a_regularizer_counts_once_and_in_every_client():
         assert_close(other.value(POSITION) - one.value(POSITION), np.sum(POSITION["w"] ** 2))
 
 
-@pytest.mark.slow
 def test_gradients_of_few_clients_average_to_the_mean_gradient():
     """Indices are of clients; the mean over all of them is the gradient whatever the weights."""
     federation = Federation.of(loss, clients())
