@@ -16,16 +16,7 @@ from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simu
 from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, Underdamped
 
 if TYPE_CHECKING:
-    from langevax import (
-        flower,
-        numpyro,
-        optax,
-        optimize,
-        sampling,
-        sklearn,
-        teacher_student,
-        theory,
-    )
+    from langevax import flower, numpyro, optax, optimize, sampling, sklearn, teacher_student, theory
     from langevax.optimize import minimize
     from langevax.sampling import inverse_problem, sample
 
