@@ -53,6 +53,7 @@ ATTEMPTS = {
 """What needs an extra, and which."""
 
 
+@pytest.mark.slow
 def test_a_plain_installation_runs_the_algorithms_and_names_the_line_that_installs_an_extra():
     attempt = "\ntry:\n    {}\nexcept ImportError as error:\n    print(error)"
     program = PLAIN + "print(draws.summary())" + "".join(attempt.format(code) for code in ATTEMPTS)

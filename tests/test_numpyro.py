@@ -186,6 +186,7 @@ def test_the_law_is_numpyros(model, data):
     assert not jax.config.jax_enable_x64
 
 
+@pytest.mark.slow
 def test_of_a_long_table_the_first_rows_are_compared(monkeypatch):
     """The law is that of all rows all the same."""
     from numpyro.infer.util import potential_energy

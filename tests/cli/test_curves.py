@@ -83,6 +83,7 @@ def test_a_wide_table_is_read_at_the_times_that_name_its_columns(fat):
     assert read_schema(out / "schema.json").grid == tuple(range(850, 910, 5))
 
 
+@pytest.mark.slow
 def test_wide_predictions_do_not_depend_on_the_order_of_columns(fat, spectra, tmp_path):
     held_out = pl.read_csv(fat[0] / "holdout.csv")
     table = pl.read_csv(spectra)
@@ -108,6 +109,7 @@ def test_a_long_table_is_a_curve_for_each_id_in_channels(state):
     )
 
 
+@pytest.mark.slow
 def test_long_predictions_follow_the_order_of_ids(state, readings, tmp_path):
     held_out = pl.read_csv(state[0] / "holdout.csv")
     assert held_out.columns == ["machine", "observed", "prediction", "probability_hot", "probability_ok"]

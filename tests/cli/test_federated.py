@@ -34,6 +34,7 @@ def test_it_prints_a_table_and_fills_the_folder(done):
     assert {path.name for path in out.iterdir()} == names
 
 
+@pytest.mark.slow
 def test_saved_evaluations_are_counted_as_the_method_costs(done):
     """One exchange with all at the start, then two a round: 3 vectors of one client and 4 of each of p."""
     out, _ = done

@@ -81,6 +81,7 @@ def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
     assert result["sentence"].startswith("Not certified; R2 ")
 
 
+@pytest.mark.slow
 def test_only_the_end_is_certified_where_more_would_take_minutes(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "AFFORDABLE", 1)
     answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK)

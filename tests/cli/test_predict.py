@@ -21,6 +21,7 @@ def test_predictions_are_in_the_order_of_the_rows(fitted, tables):
     assert (again - held_out["prediction"]).abs().max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p.parquet"])
 def test_classes_have_probabilities_in_every_format(fitted, tables, tmp_path, name):
     answer = langevax("predict", fitted["sold"][0] / "model.safetensors", tables / "sold.csv", "--out", tmp_path / name)

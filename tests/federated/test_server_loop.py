@@ -95,6 +95,7 @@ def test_numbers_and_counts_are_those_of_simulate(name):
     assert loop.counts == {key: int(value) for key, value in expected.counts.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["FLEDGE client", "SCAFFOLD II"])
 def test_clients_that_answer_too_late_are_drop_outs_whose_memory_is_that_of_before(name):
     algorithm = METHODS[name]
@@ -115,6 +116,7 @@ def test_clients_that_answer_too_late_are_drop_outs_whose_memory_is_that_of_befo
     assert loop.counts == {key: int(value) for key, value in expected.counts.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["FLEDGE server", "FLEDGE client", "BVRLSGD"])
 def test_begun_anew_with_fewer_clients_the_gradient_is_that_of_those_that_stay(name):
     loop = ServerLoop(METHODS[name], START, key=KEY)

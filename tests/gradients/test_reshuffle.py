@@ -102,6 +102,7 @@ def test_noise_that_cancels_over_a_pass_heats_a_chain_far_less():
     assert_mean(actual**2, exact, slack=1e-3 * exact, wrong=variance * h / (2 - h))
 
 
+@pytest.mark.slow
 def test_replace_and_reshuffle_exclude_each_other():
     for make in (gradients.Minibatch, gradients.ControlVariate):
         with pytest.raises(ValueError, match="replace and reshuffle are both True"):

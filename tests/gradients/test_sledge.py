@@ -153,6 +153,7 @@ def test_the_lazy_table_is_the_table_written_out(rms_errors):
     assert rms(rms_errors["sledge"]) == pytest.approx(expected, rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mistake", "factor"),
     [("frozen", 4.5), ("moved", 7.0), ("batches", 5.5), ("stale", 4.5), ("repeats", 1.08)],

@@ -168,6 +168,7 @@ def test_runs_together_are_surer_than_each_alone():
     assert 2 < gaps[4] / gaps[16] < 8
 
 
+@pytest.mark.slow
 def test_the_error_of_a_gap_is_that_of_another_certificate():
     """Jackknife of 8 runs against the spread of 12 certificates, which is known to a fifth: within a factor 2."""
     certificates = _certificates(0.5, 8)

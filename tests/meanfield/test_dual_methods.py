@@ -135,6 +135,7 @@ def test_a_constant_in_the_log_weights_changes_nothing():
     np.testing.assert_allclose(ends[0].log_weights, ends[1].log_weights, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_order_of_particles_does_not_matter_to_the_dual():
     risk, ascent, key = risk_of(), PSDCA(T), jax.random.key(3)
     state, order = run(ascent, 5, 100).state, np.random.default_rng(0).permutation(100)

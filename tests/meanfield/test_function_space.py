@@ -143,6 +143,7 @@ def test_walks_of_either_kind_estimate_the_partition_function(walks, proposal):
     assert all(0.4 < float(walk.acceptance) < 0.95 for walk in walks[proposal])
 
 
+@pytest.mark.slow
 def test_walks_of_both_kinds_agree(walks):
     logs = {name: np.array([float(walk.log_partition) for walk in runs]) for name, runs in walks.items()}
     difference = logs["pcnl"].mean() - logs["mala"].mean()

@@ -110,6 +110,7 @@ def test_the_table(name, table, batch_size, padding, initial_table):
     assert used == (N if initial_table == "full" else largest_batch) + points * largest_batch * (STEPS - 1)
 
 
+@pytest.mark.slow
 def test_page():
     """Coins of both kinds fall, and the default probability is B / (n + B)."""
     estimator = gradients.PAGE(B, key=jax.random.key(2))

@@ -201,6 +201,7 @@ def test_a_killed_run_resumes_bit_for_bit(ended_badly):
     assert len(set(numbers_of_records)) >= 4  # they were killed at different times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["whole", "unrecorded"])
 def test_a_full_disk_is_reported_and_the_last_save_resumes(ended_badly, run):
     directory, report = ended_badly

@@ -72,6 +72,7 @@ def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
         assert abs(apart) < 3 * np.hypot(getattr(coarse, error), getattr(fine, error)), number
 
 
+@pytest.mark.slow
 def test_the_argument_is_jaxs_own_setting():
     plain, fine, coarse = (run(matmul_precision=precision) for precision in (None, "float32", "bfloat16"))
     with bfloat16():

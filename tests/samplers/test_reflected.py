@@ -41,6 +41,7 @@ def test_the_fold_is_reflection_after_reflection(lower, upper):
     np.testing.assert_array_equal(signs, [(-1) ** turns for _, turns in expected])
 
 
+@pytest.mark.slow
 def test_the_fold_leaves_alone_what_is_inside_and_what_is_not_finite():
     """Bit for bit inside, walls included; float32 never rounds out of the box."""
     inside = np.linspace(-0.1, 0.3, 1001, dtype=np.float32)

@@ -239,6 +239,7 @@ def test_arviz_reads_the_tree():
     assert set(samples.to_datatree(full_passes=False)) == {"posterior", "sample_stats"}
 
 
+@pytest.mark.slow
 def test_the_stein_discrepancy_tells_a_wrong_law():
     """Against draws with their mean moved by one deviation."""
     samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=200)

@@ -31,6 +31,7 @@ def test_three_classes_are_certified():
     np.testing.assert_allclose(certificate.dual[: len(model.network_.inputs)].sum(1), 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_along_training_the_optimum_stays_in_the_band():
     """D rises, the last point is the certificate itself, and all bands share its upper end."""
     model = fitted_regressor()

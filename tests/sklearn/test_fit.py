@@ -63,6 +63,7 @@ def test_the_temperature_is_the_penalty_over_the_sum_of_weights():
     assert model.temperature_ == pytest.approx(model.leave_one_out_.alpha / 900)
 
 
+@pytest.mark.slow
 def test_kernel_limit_is_fitted_like_any_estimator():
     X, y = diabetes()
     limit = fitted_regressor().kernel_limit(1000).fit(X[:300], y[:300])

@@ -224,6 +224,7 @@ def test_graphs_are_learned_and_kept(tmp_path):
     plt.close("all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [GraphMeanFieldRegressor, GraphMeanFieldClassifier])
 def test_graph_estimators_keep_scikit_learns_contract(kind):
     """The common suite gives tables, which are no graphs; this is what of it does not."""

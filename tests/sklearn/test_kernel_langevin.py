@@ -104,6 +104,7 @@ def test_functions_are_drawn_jointly():
     assert np.array_equal(fit.sample_functions(GRID, 3, random_state=1), fit.sample_functions(GRID, 3, random_state=1))
 
 
+@pytest.mark.slow
 def test_a_prior_of_the_users_own_is_sampled_as_it_is():
     """Cosines on [-2, 2]; the closed form is that of the prior's covariance."""
     X, y = wave()
@@ -121,6 +122,7 @@ def test_a_prior_of_the_users_own_is_sampled_as_it_is():
     assert_mean(deviations, 1.013 * deviation, slack=0.013 * deviation, wrong=0.8 * deviation)
 
 
+@pytest.mark.slow
 def test_student_and_huber_give_up_outliers_where_squares_do_not():
     X, y = wave(noise=0.2)
     truth = 3 + 2 * np.sin(4 * GRID[2:-2, 0])
@@ -196,6 +198,7 @@ def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     assert np.abs(milder - exact).max() > 0.05  # a wrong scale would be seen
 
 
+@pytest.mark.slow
 def test_preconditioned_chains_mix_faster_where_labels_say_little():
     """Two classes nearly apart: three times the effective draws of the worst row, from as many steps."""
     X, y = wave(100)

@@ -79,6 +79,7 @@ def test_a_teacher_is_found_in_the_users_units():
         fitted_teacher().match((np.ones(2), np.ones((2, 2))))
 
 
+@pytest.mark.slow
 def test_records_of_a_fit_agree_with_one_another():
     model = fitted_teacher()
     assert model.history_["loss"].shape == (6, len(model.history_["steps"]))
@@ -94,6 +95,7 @@ def test_records_of_a_fit_agree_with_one_another():
     assert 300 < model.n_iter_ < 1300
 
 
+@pytest.mark.slow
 def test_a_weight_is_a_row_repeated_whatever_the_order():
     X, y = (a[:120] for a in diabetes())
     weights = np.arange(120) % 3

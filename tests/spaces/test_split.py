@@ -33,6 +33,7 @@ def test_particles_that_are_functions_are_transformed_where_they_lie(facts):
     assert facts["sent"]["particles"] == ["all-reduce f32[5]"]  # the outputs
 
 
+@pytest.mark.slow
 def test_chains_of_functions_send_nothing(facts):
     assert facts["sent"]["chains"] == []
 

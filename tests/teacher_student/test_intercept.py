@@ -62,6 +62,7 @@ def test_an_intercept_is_free():
     assert far.losses.min() < 1e-6
 
 
+@pytest.mark.slow
 def test_descent_ends_once_it_has_ceased_to_pay():
     X, y = teach(orthogonal_teacher(2, 3), 100, noise=0.1, key=jax.random.key(0))
     short = {"explore": Explore(num_steps=200), "num_restarts": 2, "key": jax.random.key(1), "record_every": 20}

@@ -37,6 +37,7 @@ def test_clip_is_bounded_odd_and_half_a_square_near_zero(in_float64):
     np.testing.assert_array_equal(clip(-r, 5.0), -clip(r, 5.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["explore", "converge"])
 def test_gradient_is_that_of_finite_differences(in_float64, phase):
     rng = np.random.default_rng(0)
@@ -67,6 +68,7 @@ def test_switch_keeps_the_function(in_float64, scale):
     assert set(np.asarray(network.outer).tolist()) == {-1.0, 0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_phases_agree_on_the_loss_where_they_meet(in_float64):
     rng = np.random.default_rng(3)
     data = rng.normal(size=(20, 4)), rng.normal(size=20)

@@ -31,6 +31,7 @@ def test_the_squared_loss_is_ridge_regression_on_the_labels():
     assert 1 - 2 * scale * equivalent.overlap + equivalent.length**2 == pytest.approx(ridge.risk, rel=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["logistic", "hinge"])
 def test_fitted_classifiers_have_this_error_and_loss(loss):
     """scikit-learn's sum of losses times C plus |w|^2 / 2: C = 1 / (2 n ridge)."""

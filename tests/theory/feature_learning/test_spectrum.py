@@ -27,6 +27,7 @@ def sampled():
     return np.array(outliers), np.array(cosines), np.concatenate(bulks)
 
 
+@pytest.mark.slow
 def test_outlier_and_alignment_are_those_of_samples(sampled):
     theory = spectrum_one_step(N / D, 4.0, "tanh", "erf", NOISE, RATIO)
     for draws, expected, slack in ((sampled[0], theory.outlier, 0.015), (sampled[1], theory.alignment, 0.015)):

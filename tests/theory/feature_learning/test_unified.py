@@ -13,6 +13,7 @@ from tests.errorbars import assert_mean
 SETTING = {"neurons_per_dim": 2.0, "ridge": 1e-3, "student": "erf", "teacher": "erf", "noise": 0.1}
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_digest_and_go_below_the_floor():
     ratios = np.array([1, 2.5, 4, 8])
     errors = errors_one_step(ratios, step_size=1000**0.5, num_neurons=1000, **SETTING)
@@ -20,6 +21,7 @@ def test_numbers_are_those_of_the_digest_and_go_below_the_floor():
     assert errors.risk[-1] < kernel_floor("erf")
 
 
+@pytest.mark.slow
 def test_neurons_without_end_leave_the_closed_form():
     numbers = (np.array([4.0, 1.5]), 2.0, 0.01, np.array([3.0, 0.0]), "erf", "erf", 0.1)
     long = errors_one_step(*numbers, num_neurons=10**9)
