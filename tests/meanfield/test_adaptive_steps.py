@@ -31,10 +31,14 @@ def weighted_risk(neuron, loss=losses.logistic, targets=None):
     return MeanFieldRisk(neuron, loss, inputs, labels if targets is None else targets, 0.2, weights, count=33)
 
 
+def state_of(_problem, state):
+    return state
+
+
 def states(algorithm, risk, start, num_steps, **run):
     """The state after each step."""
-    record = {"record": lambda _, state: state, "record_every": 1}
-    return simulate(algorithm, risk, start, key=jax.random.key(1), num_steps=num_steps, **record, **run)
+    recording = {"record": state_of, "record_every": 1}
+    return simulate(algorithm, risk, start, key=jax.random.key(1), num_steps=num_steps, **recording, **run)
 
 
 def test_steps_are_the_inverse_second_derivative_of_the_risk():
