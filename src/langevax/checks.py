@@ -249,9 +249,9 @@ def needs(extra: str | None, feature: str) -> Iterator[None]:
 
     Example:
         >>> with needs("plot", "plot_path"):
-        ...     import drawing
+        ...     import absent
         Traceback (most recent call last):
-        ImportError: plot_path needs the package drawing, which is not installed; run: pip install 'langevax[plot]'
+        ImportError: plot_path needs the package absent, which is not installed; run: pip install 'langevax[plot]'
     """
     try:
         yield

@@ -199,8 +199,9 @@ def test_missing_numbers_are_filled_as_by_the_command_fit():
 
 
 def test_without_polars_its_package_is_named(tmp_path, path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "langevax.data.files", None)
-    with pytest.raises(ImportError, match=r"needs polars.*langevax\[cli\]"):
+    monkeypatch.delitem(sys.modules, "langevax.data.files", raising=False)
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(ImportError, match=r"needs the package polars.*langevax\[tables\]"):
         convert_table(tmp_path / "t.csv", path, target="y")
 
 

@@ -44,6 +44,33 @@ def test_curvature_is_the_largest_second_derivative(name):
         assert largest == pytest.approx(ALL[name].curvature, rel=1e-12)
 
 
+@each
+def test_local_curvature_bounds_the_second_derivative_of_each_row_and_of_their_mean(name):
+    """By autodiff. Where the label is right it is attained by a margin; a wrong one counts as undecided."""
+    with jax.enable_x64():
+        z, _, y = examples(name, np.float64)
+        loss, outputs = ALL[name], z[0].size
+        hessians = np.asarray(jax.jit(jax.vmap(jax.hessian(loss)))(z, y)).reshape(len(z), outputs, outputs)
+        bounds = np.asarray(jax.jit(jax.vmap(loss.local_curvature))(z, y)).reshape(len(z), outputs)
+        assert np.all(np.abs(hessians).sum(2) <= bounds + 1e-12)
+        weights = np.linspace(0.5, 1.5, len(z))[:, None]
+        mean = np.average(hessians, axis=0, weights=weights[:, 0])
+        assert np.linalg.eigvalsh(mean)[-1] <= np.max(np.average(bounds, axis=0, weights=weights[:, 0])) + 1e-12
+        right = {
+            "squared vector": lambda: np.full(len(z), True),
+            "logistic": lambda: y * z > 0,
+            "hinge": lambda: y * z > 1,
+            "softmax": lambda: scipy.special.softmax(z, axis=1)[np.arange(len(y)), y] >= 0.5,
+        }[name]()
+        assert right.sum() > 20
+        np.testing.assert_allclose(bounds[right], np.abs(hessians[right]).sum(2), rtol=1e-9, atol=1e-12)
+        if name in MARGIN:
+            np.testing.assert_allclose(bounds[y * z < 0], loss.curvature, rtol=1e-12)
+        if name == "softmax":
+            wrong = np.flatnonzero(~right)
+            np.testing.assert_allclose(bounds[wrong, y[wrong]], loss.curvature, rtol=1e-12)
+
+
 def test_softmax_of_two_classes_is_logistic():
     with jax.enable_x64():
         z, dual, y = examples("logistic", np.float64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
-from tests.sklearn.tables import CLASSES, QUICK, diabetes, fitted_regressor, iris
+from tests.sklearn.tables import QUICK, diabetes, fitted_regressor, iris
 
 
 def rows(n=300):
@@ -45,7 +45,7 @@ def test_a_class_with_one_member_is_a_class():
     rare = y[:100].copy()
     rare[rare == "setosa"] = "virginica"
     rare[0] = "setosa"
-    model = MeanFieldClassifier(**CLASSES).fit(X[:100], rare)
+    model = MeanFieldClassifier(**QUICK).fit(X[:100], rare)
     assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
     assert model.predict_proba(X).shape == (150, 3)
 

@@ -1,11 +1,14 @@
 """Certificates of fitted networks: the gap, the path along training, refusals, pictures."""
 
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.meanfield.certificate import REMEDY
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, inspection
 from tests.sklearn.tables import QUICK, diabetes, fitted_regressor
 
 
@@ -18,6 +21,17 @@ def test_a_regression_is_certified():
     assert certificate.gap < 0.01
     assert certificate.polish_steps >= 1
     assert "of the global optimum" in certificate.verdict
+
+
+def test_where_outputs_alternate_the_remedy_is_a_shorter_step(monkeypatch):
+    certificate = fitted_regressor().certificate(num_replicates=2, num_particles=100)
+    doubtful = dataclasses.replace(certificate, trustworthy=False, verdict=f"Not certified: useless; {REMEDY}")
+    monkeypatch.setattr(inspection, "certify", lambda *_arguments, **_options: doubtful)
+    assert fitted_regressor().certificate().verdict == doubtful.verdict
+    monkeypatch.setattr(fitted_regressor(), "outputs_alternate_", True)
+    verdict = fitted_regressor().certificate().verdict
+    assert "train longer" not in verdict
+    assert "pass a smaller relative_step_size" in verdict
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
 @pytest.mark.slow
 @parametrize_with_checks([MeanFieldRegressor(), MeanFieldClassifier()])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # as scikit-learn's own suite does
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from langevax.sklearn import MeanFieldRegressor, ModelError, load
 from langevax.sklearn.persistence import KEY, read
-from tests.sklearn.tables import CLASSES, QUICK, diabetes, fitted_classifier, fitted_regressor, iris
+from tests.sklearn.tables import QUICK, diabetes, fitted_classifier, fitted_regressor, iris
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_a_loaded_regressor_predicts_the_same(file):
 def test_labels_keep_their_kind(tmp_path, labels):
     X, y = iris()
     targets = labels[np.searchsorted(np.unique(y), y)]
-    model = fitted_classifier().__class__(**CLASSES).fit(X[:100], targets[:100])
+    model = fitted_classifier().__class__(**QUICK).fit(X[:100], targets[:100])
     model.save(tmp_path / "m")
     np.testing.assert_array_equal(load(tmp_path / "m").predict(X), model.predict(X))
     assert load(tmp_path / "m").predict(X).dtype == model.predict(X).dtype

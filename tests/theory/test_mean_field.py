@@ -80,15 +80,15 @@ def test_linear_flow_is_the_integrated_equation(regression):
     root = rng.normal(size=(4, 5))
     start, times = (rng.normal(size=4), root @ root.T / 5), np.array([0.0, 0.5, 2.0])
     flow = linear_flow(inputs, targets, RIDGE, TEMPERATURE, *start, times)
-    second, pull = inputs.T @ inputs / 7 + 2 * RIDGE * np.eye(4), inputs.T @ targets / 7
+    second, drift = inputs.T @ inputs / 7 + 2 * RIDGE * np.eye(4), inputs.T @ targets / 7
     (mean, covariance), steps = start, 2000
     for k in range(4 * steps + 1):
         for row in np.flatnonzero(times * 2 * steps == k):
             np.testing.assert_allclose(flow.mean[row], mean, atol=1e-6)
             np.testing.assert_allclose(flow.covariance[row], covariance, atol=1e-6)
         h = 0.5 / steps
-        middle = mean + h / 2 * (pull - second @ mean)
-        mean = mean + h * (pull - second @ middle)
+        middle = mean + h / 2 * (drift - second @ mean)
+        mean = mean + h * (drift - second @ middle)
         middle = covariance + h / 2 * (2 * TEMPERATURE * np.eye(4) - 4 * RIDGE * covariance)
         covariance = covariance + h * (2 * TEMPERATURE * np.eye(4) - 4 * RIDGE * middle)
     best = linear_optimum(inputs, targets, RIDGE, TEMPERATURE).objective
@@ -168,8 +168,8 @@ def test_finite_particle_gap_is_the_free_energy_of_all_particles(regression):
     num_particles = 3
     average = np.full((num_particles, num_particles), 1 / num_particles)
     hessian = np.kron(average, inputs.T @ inputs / 7) + 2 * RIDGE * np.eye(4 * num_particles)
-    pull = np.tile(inputs.T @ targets / 7, num_particles)
-    minimum = num_particles * np.mean(targets**2) / 2 - pull @ np.linalg.solve(hessian, pull) / 2
+    drift = np.tile(inputs.T @ targets / 7, num_particles)
+    minimum = num_particles * np.mean(targets**2) / 2 - drift @ np.linalg.solve(hessian, drift) / 2
     log_integral = 2 * num_particles * np.log(2 * np.pi * TEMPERATURE) - np.linalg.slogdet(hessian)[1] / 2
     per_particle = (minimum - TEMPERATURE * log_integral) / num_particles
     best = linear_optimum(inputs, targets, RIDGE, TEMPERATURE).objective

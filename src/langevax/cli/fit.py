@@ -95,6 +95,10 @@ class FitOptions:
     num_steps: Annotated[
         str, typer.Option(metavar="INT", help="Largest number of steps; training stops once nothing drifts.")
     ] = "auto"
+    relative_step_size: Annotated[
+        str,
+        typer.Option(metavar="NUMBER", help="Step size in units of the inverse curvature, below 2; auto chooses it."),
+    ] = "auto"
     peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Fit other methods too, on the same rows.")] = True
     certificate: Annotated[
         bool,
@@ -150,6 +154,9 @@ class FitOptions:
             "solver": self.solver,
             "num_particles": self.num_particles,
             "temperature": _positive("--temperature", self.temperature, float, leave_one_out),
+            "relative_step_size": _positive(
+                "--relative-step-size", self.relative_step_size, float, "pass a number below 2, or auto"
+            ),
             "num_steps": _positive("--num-steps", self.num_steps, int, "pass a number such as 1000, or auto"),
         }
         smoothing = _positive("--smoothing", self.smoothing, float, noise) or "auto"

@@ -56,6 +56,7 @@ SUSPICIOUS, USELESS = 0.05, 0.01
 """Shares of surviving ancestors below which runs are not to be believed (measured on tables of 10 to 64 columns)."""
 MOST_TEMPERATURES = 50  # healthy walks took 3 to 35 on the same tables, useless ones 57 to 168
 INFORMATIVE = 0.25  # of the gap of the untrained prior: good certificates had 0.01 of it, useless ones 0.6 to 30
+REMEDY = "train longer, or raise the temperature or num_particles."
 PILOT = 500  # particles of the two runs that find out first whether a certificate can be had
 SHORT_WALK, FEW, MANY = 8, 1200, 7500  # temperatures of a cheap walk; particles of longer walks and of cheap ones
 
@@ -322,7 +323,7 @@ def _certificate(estimate: DualEstimate, polish_steps: int) -> Certificate:
 
 def _doubt(estimate: DualEstimate) -> str | None:
     """Return why the certificate should not be believed and what to do, or None."""
-    remedy = "train longer, or raise the temperature or num_particles."
+    remedy = REMEDY
     if not (np.isfinite(estimate.gap) and np.isfinite(estimate.bound)):
         return f"a run broke off before it reached the temperature; {remedy}"
     if estimate.surviving_ancestors < SUSPICIOUS:

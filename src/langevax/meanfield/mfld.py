@@ -9,7 +9,7 @@ per particle and coordinate, not scaled by N. It is `Langevin` on a `MeanFieldRi
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -25,19 +25,15 @@ from langevax.algorithm import Algorithm
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.meanfield.moves import Schedule
-from langevax.problems.losses import Logistic, Loss, Softmax, Squared
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import Result, simulate
 from langevax.run.result import is_stationary
 from langevax.samplers import Langevin
 
-Kind = Literal["overdamped", "underdamped", "frozen"]
+RELATIVE_STEP_SIZE = {"overdamped": 1.5, "underdamped": 0.5, "frozen": 0.6}
+"""Step sizes in units of the inverse curvature, for all losses: 2 is the limit of stability. For underdamped dynamics
+in units of the squared step; "frozen" is that of particles that do not interact, since their dual vector is fixed."""
 
-RELATIVE: dict[Kind, dict[type[Loss], float]] = {
-    "overdamped": {Squared: 1.5, Logistic: 16.0, Softmax: 32.0},
-    "underdamped": {Squared: 0.5, Logistic: 8.0, Softmax: 4.0},
-    "frozen": {Squared: 1.0, Logistic: 20.0, Softmax: 6.0},
-}
 MIN_RECORDS = 50
 """Records before a run is tested for having stopped drifting."""
 
@@ -63,30 +59,19 @@ def MFLD(
     return Langevin(step_size, temperature, gradient, integrator)
 
 
-def relative_step(loss: Loss, kind: Kind = "overdamped") -> float:
-    """Return the relative step size that was best for the loss, on tables of 8 to 64 columns.
-
-    For underdamped dynamics it is in units of the squared step; "frozen" is explained at `coordinate_steps`.
-    """
-    return RELATIVE[kind].get(type(loss), 1.0)
-
-
-def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike, frozen: bool = False) -> Float[Array, " coordinates"]:
+def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike) -> Float[Array, " coordinates"]:
     """Return the step size of each coordinate of a particle, for `MFLD(step_size=...)`.
 
         h_j = relative / (c S_j + precision),      S_j >= (1/n) sum_i |dh(theta, x_i) / dtheta_j|^2
-        h_j = relative / (S_j / bound + precision)      where the dual is frozen, so that neurons bend alone
 
     with c the curvature bound of the loss. Moving all particles along coordinate j bends the risk by c S_j at most, so
-    `relative` below 2 is stable where the bound is sharp. The law is invariant under any positive step per coordinate:
-    only the speed changes. On inputs in their eigenbasis (`X^T X` diagonal) the same gap took four times fewer steps
-    than with one step size for all. Squared loss is near its bound; logistic and softmax losses are far from theirs,
-    and take much larger steps.
+    `relative` below 2 is stable. The law is invariant under any positive step per coordinate: only the speed changes.
+    On inputs in their eigenbasis (`X^T X` diagonal) the same gap took four times fewer steps than with one step size
+    for all. Where the loss bends less than its bound, `adaptive_steps` makes larger steps.
 
     Args:
         risk: inputs (n, d), best in their eigenbasis.
-        relative: > 0, in units of the inverse curvature bound; see `relative_step`.
-        frozen: for the inner steps of `PDA` and `FictitiousPlay`; needs a bounded neuron.
+        relative: > 0, in units of the inverse curvature bound; see `RELATIVE_STEP_SIZE`.
 
     Example:
         >>> import jax.numpy as jnp, langevax
@@ -96,15 +81,33 @@ def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike, frozen: bool = Fa
         Array([ 1., 10.,  1.], dtype=float32)
     """
     checks.number("relative", relative, positive=True)
-    return _coordinate_steps(risk, jnp.asarray(relative, risk.inputs.dtype), frozen)
+    return _coordinate_steps(risk, jnp.asarray(relative, risk.inputs.dtype))
 
 
 @eqx.filter_jit
-def _coordinate_steps(risk: MeanFieldRisk, relative: Array, frozen: bool) -> Float[Array, " coordinates"]:
-    second_moments = jax.vmap(risk.mean_over_rows, in_axes=1)(risk.inputs**2)
-    factor = 1 / jnp.asarray(risk.neuron.bound, relative.dtype) if frozen else risk.loss.curvature
-    curvature = jnp.asarray(factor, relative.dtype) * risk.neuron.slope_bounds(second_moments)
-    return relative / (curvature + jnp.asarray(risk.precision, curvature.dtype))
+def _coordinate_steps(risk: MeanFieldRisk, relative: Array) -> Float[Array, " coordinates"]:
+    return steps_at(risk, relative, jnp.full(risk.max_size, risk.loss.curvature, relative.dtype))
+
+
+def steps_at(
+    risk: MeanFieldRisk, relative: ArrayLike, curvatures: Float[Array, "n *outputs"]
+) -> Float[Array, " coordinates"]:
+    """Return the step size of each coordinate where the loss of row i bends by `curvatures[i]`.
+
+        h_j = relative / (max_k S_jk + precision),      S_jk >= (1/n) sum_i curvature_ik |dh(theta, x_i) / dtheta_j|^2
+
+    with k the outputs of the network.
+    """
+    squares = risk.inputs**2
+    weighted = curvatures.reshape(len(curvatures), -1).T
+
+    def bound(curvature: Float[Array, " n"]) -> Float[Array, " coordinates"]:
+        mean = jnp.maximum(risk.mean_over_rows(curvature), jnp.finfo(curvature.dtype).tiny)
+        second_moments = jax.vmap(lambda x: risk.mean_over_rows(curvature * x), in_axes=1)(squares)
+        return mean * risk.neuron.slope_bounds(second_moments / mean)
+
+    largest = jnp.max(jax.vmap(bound)(weighted), axis=0)
+    return jnp.asarray(relative, largest.dtype) / (largest + jnp.asarray(risk.precision, largest.dtype))
 
 
 def anneal(

@@ -5,10 +5,9 @@
 An output `z` is a scalar `()` or a vector `(C,)`, a dual `g` has its shape: it *is* a derivative l'(z), so
 a negative dual pushes the output up (many SDCA texts use -g).
 
-The dual objective, the duality gap as a mean of FY and the loss classes are those of Nitanda, Wu, Suzuki
-(AISTATS 2022); the coordinate step is that of Oko, Suzuki, Nitanda, Wu (ICLR 2022). Ours: every gap is
-written as a sum of non-negative terms with no subtraction of large numbers, so that float32 resolves gaps
-far below the rounding of l(z).
+The dual objective, the duality gap as a mean of FY and the loss classes are those of Nitanda, Wu, Suzuki (AISTATS
+2022); the coordinate step is that of Oko, Suzuki, Nitanda, Wu (ICLR 2022). Ours: every gap is written as a sum of
+non-negative terms with no subtraction of large numbers, so that float32 resolves gaps far below the rounding of l(z).
 
 Costs per call are a few elementary functions per output; only `Softmax.dual_step` runs a loop.
 """
@@ -37,8 +36,7 @@ Targets = Array | np.ndarray
 
 # Newton steps; the starts are close enough that these reach rounding in float64 (the tests hold it).
 LOGISTIC_STEPS, SOFTMAX_STEPS = 5, 16
-# Quartic steps, likewise.
-OMEGA_STEPS = 2
+OMEGA_STEPS = 2  # quartic steps, likewise
 # A dual that was averaged or stored leaves its closed domain by rounding only: so many units are forgiven.
 DOMAIN_SLACK_ULPS = 64
 
@@ -61,6 +59,13 @@ class Loss(eqx.Module):
     @abstractmethod
     def curvature(self) -> float | Scalar:
         """Upper bound of l'' (of its largest eigenvalue); l* is strongly convex with the inverse of it."""
+
+    def local_curvature(self, z: Output, y: Example) -> Output:
+        """Bounds of sum_m |l''_km| at z, by default `curvature`; their largest mean over rows bounds the mean of l''.
+
+        A wrong label counts as an undecided one: descent will take it there, however little the loss bends at z.
+        """
+        return jnp.full_like(z, self.curvature)
 
     @abstractmethod
     def conjugate(self, dual: Output, y: Example) -> Scalar:
@@ -184,6 +189,10 @@ class Logistic(MarginLoss):
     def curvature(self) -> float:
         return 0.25
 
+    def local_curvature(self, z: Scalar, y: Label) -> Scalar:
+        p = jax.nn.sigmoid(jnp.maximum(_margin(z, y), 0.0))
+        return p * (1 - p)
+
     def conjugate(self, dual: Scalar, y: Label) -> Scalar:
         s = jnp.clip(_share(dual, y), 0.0, 1.0)
         return jnp.where(self.in_domain(dual, y), -entr(s) - entr(1 - s), jnp.inf)
@@ -242,6 +251,9 @@ class SmoothedHinge(MarginLoss):
     def curvature(self) -> float | Scalar:
         return 1.0 / self.width
 
+    def local_curvature(self, z: Scalar, y: Label) -> Scalar:
+        return jnp.where(_margin(z, y) < 1, 1 / jnp.asarray(self.width, z.dtype), 0.0)
+
     def conjugate(self, dual: Scalar, y: Label) -> Scalar:
         s = jnp.clip(_share(dual, y), 0.0, 1.0)
         return jnp.where(self.in_domain(dual, y), s * (jnp.asarray(self.width, s.dtype) * s / 2 - 1), jnp.inf)
@@ -286,6 +298,10 @@ class Softmax(Loss):
     @property
     def curvature(self) -> float:
         return 0.5
+
+    def local_curvature(self, z: Vector, y: Class) -> Vector:
+        p = jnp.maximum(jax.nn.softmax(z), jnp.where(_is_label(z, y), 0.5, 0.0))
+        return 2 * p * (1 - p)  # l'' = diag(p) - p p^T
 
     def conjugate(self, dual: Vector, y: Class) -> Scalar:
         s = jnp.clip(_on_simplex(dual, y), 0.0, 1.0)
@@ -405,8 +421,7 @@ def _share(dual: Scalar, y: Label) -> Scalar:
     return -y.astype(dual.dtype) * dual
 
 
-def _dual(share: Scalar, y: Label) -> Scalar:
-    return -y.astype(share.dtype) * share
+_dual = _share  # its own inverse
 
 
 def _is_label(z: Vector, y: Class) -> Bool[Array, " classes"]:

@@ -132,7 +132,7 @@ class Result:
         return replace(
             following,
             trace=_join(self, following),
-            counts_by_chain={name: first.get(name, 0) + second.get(name, 0) for name in first | second},
+            counts_by_chain={name: np.asarray(first.get(name, 0) + second.get(name, 0)) for name in first | second},
             steps=self.steps + following.steps,
             seconds=self.seconds + following.seconds,
             phases=(*(self.phases or (self.steps,)), self.steps + following.steps),

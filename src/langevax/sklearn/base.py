@@ -16,12 +16,20 @@ from sklearn.exceptions import ConvergenceWarning
 from langevax.meanfield.kernel_limit import LeaveOneOut
 from langevax.meanfield.moves import Proposal
 from langevax.problems.neurons import Tanh, TanhTanh
-from langevax.run import Result
 from langevax.sklearn.model_selection import anneal, choose_by_validation, kernel_choice
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
 from langevax.sklearn.table import DistinctRows, RowEstimator, Scaling, Standardiser, Table
-from langevax.sklearn.training import Network, TrainingTask, mesh_of, outputs, root_key, swings, train
+from langevax.sklearn.training import (
+    STABLE_STEP,
+    Network,
+    SteadyRun,
+    TrainingTask,
+    mesh_of,
+    outputs,
+    root_key,
+    train_until_steady,
+)
 
 NUM_CLOUDS = 8  # kept for predictions, from the last half of the run
 
@@ -98,7 +106,8 @@ class MeanFieldEstimator(RowEstimator):
             sample_weight: (n,) >= 0; a row of weight 2 counts as two rows, in the temperature too.
 
         Warns:
-            ConvergenceWarning: the outputs alternate between two values, since the step size is too large.
+            ConvergenceWarning: the outputs alternate between two values, or did until the step size was halved, or the
+                step size passed is beyond the limit of stability.
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
@@ -128,20 +137,12 @@ class MeanFieldEstimator(RowEstimator):
                 start = [start, *anneal(network, choice.hotter, schedule, start, path_key, **run)][-1]
         saving = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": self.resume}
         risk = network.risk(temperature)
-        result = train(risk, temperature, schedule, start, run_key, **saving, **run)
+        trained = train_until_steady(risk, temperature, schedule, start, run_key, saving, **run)
         self.standardiser_: Standardiser = standardiser
         self.temperature_: float = float(temperature)
-        self._record(network, result, rows.places)
-        swinging = swings(risk, temperature, schedule, result, random.fold_in(run_key, 0), **run)
-        self.converged_: bool = self.n_iter_ < schedule.num_steps and not swinging
-        if swinging:
-            step = schedule.relative_step_size
-            warnings.warn(
-                f"the outputs alternate between two values: relative_step_size={step:g} is too large for this table, "
-                f"and the fit has not converged; pass a smaller one, such as relative_step_size={step / 4:g}.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        self._record(network, trained, rows.places)
+        if warning := self._step_size_warning():
+            warnings.warn(warning, ConvergenceWarning, stacklevel=2)
         return self
 
     def outputs(self, X: Table) -> np.ndarray:
@@ -154,13 +155,19 @@ class MeanFieldEstimator(RowEstimator):
         for cloud in self.history_["particles"]:
             yield outputs(self.neuron_, cloud, self.standardiser_(columns))
 
-    def _record(self, network: Network, result: Result, places: np.ndarray) -> None:
-        """Set the fitted attributes of the run; particles are rotated back to the standardised columns."""
+    def _record(self, network: Network, trained: SteadyRun, places: np.ndarray) -> None:
+        """Set the fitted attributes of the run; particles are rotated back to the standardised columns.
+
+        Averages are over the last half of its last phase.
+        """
+        result = trained.result
         values, n = result.positions, len(network.inputs)
         particles = network.rotated(values["particles"], back=True)
-        late = particles[len(particles) // 2 :]
         duals = np.asarray(values["dual"])[:, :n]
         assert result.trace is not None
+        assert trained.last.trace is not None
+        num_late = -(-len(trained.last.trace) // 2)
+        late = particles[-num_late:]
         self.network_: Network = network
         self.neuron_: Tanh | TanhTanh = network.task.neuron
         self.clouds_: np.ndarray = late[np.unique(np.linspace(0, len(late) - 1, NUM_CLOUDS).astype(int))]
@@ -171,13 +178,39 @@ class MeanFieldEstimator(RowEstimator):
             "particles": particles,
             "dual": duals,
             "loss": loss,
+            "relative_step_size": trained.relative_step_sizes,
         }
-        mean_dual = duals[len(duals) // 2 :].mean(0)
+        mean_dual = duals[-num_late:].mean(0)
         self.dual_: np.ndarray = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[
             places
         ]  # 0 at place -1, weight 0
         self.n_iter_: int = int(result.steps)
         self.seconds_to_first_step_: float = result.seconds_to_first_step
+        self.relative_step_size_: float = trained.schedule.relative_step_size
+        self.outputs_alternate_: bool = trained.alternates
+        self.converged_: bool = trained.converged
+
+    def _step_size_warning(self) -> str | None:
+        """Return what is wrong with the step size, and a better one."""
+        passed, last = self.relative_step_size, self.relative_step_size_
+        if self.outputs_alternate_:
+            return (
+                f"the outputs alternate between two values, at relative_step_size={last:g} too, and the fit has not "
+                f"converged; pass a smaller one, such as relative_step_size={last / 4:g}."
+            )
+        if isinstance(passed, str):
+            return None
+        if last < passed:
+            return (
+                f"the outputs alternated between two values: relative_step_size={passed:g} is too large for this "
+                f"table, and training went on with {last:g}, at which they are steady; pass relative_step_size='auto'."
+            )
+        if passed >= STABLE_STEP and not SOLVERS[self.solver].from_prior:
+            return (
+                f"relative_step_size={passed:g} is not below {STABLE_STEP:g}, the limit up to which training is stable "
+                "on every table; pass relative_step_size='auto'."
+            )
+        return None
 
     def _choice(
         self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]
@@ -204,7 +237,7 @@ class MeanFieldEstimator(RowEstimator):
             batch_size = None
         relative, num_steps = self.relative_step_size, self.num_steps
         if isinstance(relative, str):
-            relative = solver.relative_step_size(network.task.loss) * (1.0 if batch_size is None else BATCH_SHARE)
+            relative = solver.relative_step_size * (1.0 if batch_size is None else BATCH_SHARE)
         if isinstance(num_steps, str):
             num_steps = int(self.automatic.num_steps_multiplier * solver.num_steps(n, batch_size))
         proposal = self.automatic.proposal

@@ -1,6 +1,6 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.figures import charts, theme
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.certificate import PILOT, SUSPICIOUS, DualEstimate
+from langevax.meanfield.certificate import PILOT, REMEDY, SUSPICIOUS, DualEstimate
 from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.sklearn.parameters import Auto, RandomState
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from langevax.sklearn.base import Automatic
+
+SHORTER_STEPS = "pass a smaller relative_step_size: the outputs of this fit alternate between two values."
+"""Remedy where training longer would not help."""
 
 
 class CertificatePath(NamedTuple):
@@ -53,6 +56,7 @@ class MeanFieldInspection:
     particles_: np.ndarray
     history_: dict[str, np.ndarray]
     temperature_: float
+    outputs_alternate_: bool
     leave_one_out_: LeaveOneOut | None
 
     def certificate(
@@ -85,7 +89,7 @@ class MeanFieldInspection:
             >>> certificate.trustworthy, certificate.gap < 0.01
             (True, True)
         """
-        return certify(
+        certificate = certify(
             self._fitted_network().risk(self.temperature_),
             self._mean_dual(len(self.history_["dual"])),
             self.temperature_,
@@ -95,6 +99,9 @@ class MeanFieldInspection:
             polish=polish,
             proposal=self.automatic.proposal,
         )
+        if not self.outputs_alternate_:
+            return certificate
+        return replace(certificate, verdict=certificate.verdict.replace(REMEDY, SHORTER_STEPS))
 
     def certificate_path(
         self, num_points: int = 6, final: Certificate | None = None, random_state: RandomState = None
@@ -234,9 +241,13 @@ class MeanFieldInspection:
         return self.network_
 
     def _mean_dual(self, records: int) -> Array:
-        """Return the mean over the last half of the first `records` records, padded like the risk's rows."""
-        duals = self.history_["dual"]
-        return jnp.asarray(padded(duals[records // 2 : records].mean(0), bucket(duals.shape[1])))
+        """Return the mean over the last half of the first `records` records, padded like the risk's rows.
+
+        Only records since the step size was last halved count.
+        """
+        duals, sizes = self.history_["dual"], self.history_["relative_step_size"][:records]
+        first = int(np.argmax(sizes == sizes[-1]))
+        return jnp.asarray(padded(duals[(first + records) // 2 : records].mean(0), bucket(duals.shape[1])))
 
     def _key(self, random_state: RandomState) -> Key[Array, ""]:
         state = self.random_state if random_state is None else random_state

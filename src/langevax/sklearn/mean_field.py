@@ -31,7 +31,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator)
         num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
         temperature: T, in units of the standardised targets' variance; "auto" is the leave-one-out optimum of
             the kernel limit (kernel ridge with alpha = n T), known in closed form.
-        relative_step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with batches.
+        relative_step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with batches. Where outputs
+            alternate from step to step it is halved, and training goes on.
         num_steps: at most so many; "auto" is 1000, or 10,000 with batches, of "mfld"; about as many passes over
             the table of the others, whose steps are rounds ("pda", "fictitious-play") or single rows ("psdca").
         batch_size: rows of one step, None for all; "auto" uses 512 where rows times neurons exceed 4 million.
@@ -60,6 +61,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator)
         history_: arrays over records: "steps", "particles", "dual" (of distinct rows), "loss".
         temperature_, n_iter_: T, and steps made.
         converged_: whether the plateau ended training, and outputs do not alternate from step to step.
+        relative_step_size_: the last one of training.
+        outputs_alternate_: whether they do, although it was halved.
         seconds_to_first_step_: seconds of the fit that went into tracing and compiling, or loading, its programs.
         leave_one_out_: penalties and errors the temperature was chosen by.
 
@@ -111,20 +114,18 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator)
         1/n sum_i loss(E_q h(theta, x_i), y_i) + T KL(q || N(0, I / prior_precision)),
         h = R tanh(a) tanh(<w, x> + b)
 
-    with the logistic loss for two classes and softmax, one weight `a` per class, for more.
+    with the logistic loss for two classes and softmax, one weight `a` per class, for more. Step sizes follow the
+    curvature of the loss at the network's outputs, which is smaller the better the classes are separated.
 
     Args:
-        relative_step_size: in units of the inverse curvature; "auto" is 16 for two classes and 32 for more, since these
-            losses are far from their curvature bound, and two thirds of it with batches. Where classes overlap that is
-            too large: outputs alternate, and a warning names a smaller one.
-        solver, num_particles, temperature, num_steps, batch_size, neuron, output_scale, prior_precision, scaling,
-            validation, stop_at_plateau, warm_start, checkpoint, resume, devices, progress, random_state: see
-            `MeanFieldRegressor`.
+        solver, num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale,
+            prior_precision, scaling, validation, stop_at_plateau, warm_start, checkpoint, resume, devices, progress,
+            random_state: see `MeanFieldRegressor`.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
-        particles_, dual_, history_, temperature_, n_iter_, converged_, seconds_to_first_step_, leave_one_out_: see
-            `MeanFieldRegressor`.
+        particles_, dual_, history_, temperature_, n_iter_, converged_, relative_step_size_, outputs_alternate_,
+            seconds_to_first_step_, leave_one_out_: see `MeanFieldRegressor`.
 
     Raises:
         ValueError: one class only.

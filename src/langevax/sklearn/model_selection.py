@@ -16,9 +16,8 @@ from jaxtyping import Array, Key
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from langevax.meanfield.kernel_limit import FLAT, NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
-from langevax.meanfield.mfld import relative_step
 from langevax.run import Result
-from langevax.sklearn.solvers import BATCH_SHARE, Schedule
+from langevax.sklearn.solvers import BATCH_SHARE, SOLVERS, Schedule
 from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, bucket, padded, subsample
 from langevax.sklearn.training import Network, TrainingTask, outputs, train
 
@@ -81,7 +80,7 @@ def _stage(network: Network, schedule: Schedule) -> Schedule:
     """Return the schedule of one temperature: mean-field Langevin, since other solvers restart at each temperature."""
     if schedule.solver != "mfld":
         share = 1.0 if schedule.batch_size is None else BATCH_SHARE
-        schedule = schedule._replace(solver="mfld", relative_step_size=relative_step(network.task.loss) * share)
+        schedule = schedule._replace(solver="mfld", relative_step_size=SOLVERS["mfld"].relative_step_size * share)
     return schedule._replace(num_steps=STAGE_STEPS, stop_at_plateau=False)
 
 

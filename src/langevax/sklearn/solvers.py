@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from langevax.algorithm import Algorithm
 from langevax.gradients import SVRG, Full, GradientEstimator, Minibatch
 from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
-from langevax.meanfield.mfld import coordinate_steps, relative_step
+from langevax.meanfield.adaptive_steps import DualCurvatureSteps, LossCurvatureSteps, rows_to_measure
+from langevax.meanfield.mfld import RELATIVE_STEP_SIZE, coordinate_steps
 from langevax.meanfield.moves import Proposal
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.samplers import Underdamped
+from langevax.samplers import Langevin, Underdamped
 
 FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all rows
 NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 10_000
@@ -41,7 +42,7 @@ class Solver(NamedTuple):
     """Settings with which an estimator runs an algorithm."""
 
     make: Callable[[MeanFieldRisk, float, Schedule], Algorithm]
-    relative_step_size: Callable[[Loss], float]
+    relative_step_size: float
     num_steps: Callable[[int, int | None], int]
     """From the number of rows and the batch, None where every step sees all rows."""
     batches: bool = True
@@ -60,19 +61,32 @@ def _gradient(schedule: Schedule) -> GradientEstimator:
 
 
 def _mfld(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    return MFLD(coordinate_steps(risk, schedule.relative_step_size), temperature, _gradient(schedule))
+    steps = coordinate_steps(risk, schedule.relative_step_size)
+    mfld = MFLD(steps, temperature, _gradient(schedule))
+    return _following_loss(mfld, risk, schedule, schedule.batch_size or risk.max_size)
 
 
 def _svrg_mfld(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
     batch_size = schedule.batch_size or max(1, risk.max_size // 8)
     period = max(2, -(-risk.max_size // (2 * batch_size)))  # as much on full passes as on batches
-    return MFLD(coordinate_steps(risk, schedule.relative_step_size), temperature, SVRG(batch_size, period))
+    steps = coordinate_steps(risk, schedule.relative_step_size)
+    return _following_loss(MFLD(steps, temperature, SVRG(batch_size, period)), risk, schedule, 2 * batch_size)
 
 
 def _underdamped(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
     steps = jnp.sqrt(coordinate_steps(risk, schedule.relative_step_size))
     friction = 2 * jnp.sqrt(jnp.asarray(risk.precision, steps.dtype))  # critical where only the prior pulls
-    return Underdamped(steps, temperature, friction, _gradient(schedule))
+    underdamped = Underdamped(steps, temperature, friction, _gradient(schedule))
+    return _following_loss(underdamped, risk, schedule, schedule.batch_size or risk.max_size)
+
+
+def _following_loss(
+    algorithm: Langevin | Underdamped, risk: MeanFieldRisk, schedule: Schedule, rows_of_a_step: int
+) -> Algorithm:
+    """Return the algorithm with step sizes that follow the curvature of the loss, unless that is constant."""
+    if type(risk.loss).local_curvature is Loss.local_curvature:
+        return algorithm
+    return LossCurvatureSteps(algorithm, schedule.relative_step_size, rows_to_measure(rows_of_a_step))
 
 
 def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
@@ -81,25 +95,19 @@ def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
 
 
 def _pda(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    steps = coordinate_steps(risk, schedule.relative_step_size, frozen=True)
-    return PDA(steps, temperature, _inner_steps(risk, schedule), gradient=_gradient(schedule))
+    steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size), _inner_steps(risk, schedule)
+    pda = PDA(steps, temperature, inner_steps, gradient=_gradient(schedule))
+    return DualCurvatureSteps(pda, schedule.relative_step_size)
 
 
 def _fictitious_play(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
-    steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size, frozen=True), _inner_steps(risk, schedule)
-    return FictitiousPlay(steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule))
+    steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size), _inner_steps(risk, schedule)
+    play = FictitiousPlay(steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule))
+    return DualCurvatureSteps(play, schedule.relative_step_size)
 
 
 def _psdca(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
     return PSDCA(temperature, num_inner_steps=INNER_STEPS, curvature="variance", proposal=schedule.proposal)
-
-
-def _with_velocity(loss: Loss) -> float:
-    return relative_step(loss, "underdamped")
-
-
-def _frozen(loss: Loss) -> float:
-    return relative_step(loss, "frozen")
 
 
 def _steps(_rows: int, batch_size: int | None) -> int:
@@ -118,11 +126,13 @@ def _coordinates(rows: int, _batch_size: int | None) -> int:
     return rows * max(FEWEST_EPOCHS, min(EPOCHS, COORDINATE_STEPS // rows))
 
 
+OVERDAMPED, UNDERDAMPED, FROZEN = (RELATIVE_STEP_SIZE[kind] for kind in ("overdamped", "underdamped", "frozen"))
+
 SOLVERS = {
-    "mfld": Solver(_mfld, relative_step, _steps),
-    "svrg-mfld": Solver(_svrg_mfld, relative_step, _passes),
-    "underdamped": Solver(_underdamped, _with_velocity, _steps),
-    "pda": Solver(_pda, _frozen, _rounds),
-    "fictitious-play": Solver(_fictitious_play, _frozen, _rounds),
-    "psdca": Solver(_psdca, relative_step, _coordinates, batches=False, from_prior=True),
+    "mfld": Solver(_mfld, OVERDAMPED, _steps),
+    "svrg-mfld": Solver(_svrg_mfld, OVERDAMPED, _passes),
+    "underdamped": Solver(_underdamped, UNDERDAMPED, _steps),
+    "pda": Solver(_pda, FROZEN, _rounds),
+    "fictitious-play": Solver(_fictitious_play, FROZEN, _rounds),
+    "psdca": Solver(_psdca, OVERDAMPED, _coordinates, batches=False, from_prior=True),
 }

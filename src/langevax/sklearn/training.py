@@ -5,16 +5,19 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import random
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from langevax import checks
+from langevax.meanfield.adaptive_steps import AdaptiveState
 from langevax.meanfield.mfld import stop_at_plateau
 from langevax.meanfield.resampling import systematic_midpoint
 from langevax.problems.blocks import block_map
@@ -30,7 +33,8 @@ RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals: beyond, fewer reco
 PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
 ROWS_AT_ONCE = 4096  # of a prediction
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
-SWING_STEPS = 16  # consecutive steps whose outputs are examined for a swing
+MOST_HALVINGS = 4  # of a step size at which outputs alternate
+SWING_RECORDS = 16  # of the dual vector at the end of a run, which are examined for a swing
 SWING_SHARE = 0.5  # of their variance that alternates: 0.96 in a swing, at most 0.1 in fits that settled (measured)
 
 
@@ -94,6 +98,7 @@ class Network:
 
 def observe(problem: Any, state: Any) -> dict[str, Array]:
     """Return what a run records: the particles, evenly weighted, the dual vector and the value of the risk."""
+    state = state.inner if isinstance(state, AdaptiveState) else state
     cloud = state.position
     if hasattr(state, "log_weights"):
         cloud = cloud[systematic_midpoint(state.log_weights)]
@@ -106,7 +111,7 @@ def train(
 ) -> Result:
     """Return the solver's run at one temperature; `run` is passed to `simulate`."""
     records = int(np.clip(RECORD_ELEMENTS // risk.targets.size, 20, RECORDS))
-    every = max(1, schedule.num_steps // records)
+    every = odd_interval(schedule.num_steps // records)
     if schedule.stop_at_plateau:
         run |= {"callbacks": (stop_at_plateau,), "callback_every": 10 * every}
     return simulate(
@@ -121,26 +126,77 @@ def train(
     )
 
 
-def swings(
-    risk: MeanFieldRisk, temperature: float, schedule: Schedule, result: Result, key: Key[Array, ""], **run: Any
-) -> bool:
-    """Return whether the outputs at the end of `result` swing with period two.
+class SteadyRun(NamedTuple):
+    """The run of a fit, in one phase or, where outputs alternated, in several of ever smaller steps."""
 
-    Records lie several steps apart and may hide it, so that the run is continued for `SWING_STEPS` consecutive steps.
+    result: Result
+    """All phases, joined."""
+    last: Result
+    """The last phase."""
+    schedule: Schedule
+    """Of the last phase."""
+
+    @property
+    def alternates(self) -> bool:
+        """Whether the outputs alternate at the end."""
+        return alternates(self.last)
+
+    @property
+    def relative_step_sizes(self) -> np.ndarray:
+        """Of each record."""
+        assert self.result.trace is not None
+        phases = np.searchsorted(self.result.phases[:-1], self.result.trace.steps)
+        return self.schedule.relative_step_size * 2.0 ** (max(1, len(self.result.phases)) - 1 - phases)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the last phase ended at a plateau, where outputs do not alternate."""
+        return self.last.steps < self.schedule.num_steps and not self.alternates
+
+
+def train_until_steady(
+    risk: MeanFieldRisk,
+    temperature: float,
+    schedule: Schedule,
+    start: Any,
+    key: Key[Array, ""],
+    saving: Mapping[str, Any],
+    **run: Any,
+) -> SteadyRun:
+    """Train, and go on with half the step size, at most `MOST_HALVINGS` times, while the outputs alternate.
+
+    `saving` has the checkpoint arguments of `simulate`; later phases are saved in folders inside the first one's.
     """
-    if SOLVERS[schedule.solver].from_prior or schedule.relative_step_size <= STABLE_STEP:
-        return False
-    after = simulate(
-        algorithm(risk, temperature, schedule),
-        risk,
-        result,
-        key=key,
-        num_steps=SWING_STEPS,
-        record=_dual,
-        record_every=1,
-        **{**run, "progress": False},
-    )
-    return alternation(np.asarray(after.positions)) > SWING_SHARE
+    result = last = train(risk, temperature, schedule, start, key, **saving, **run)
+    for number in range(MOST_HALVINGS):
+        if SOLVERS[schedule.solver].from_prior or not alternates(last):
+            break
+        schedule = schedule._replace(relative_step_size=schedule.relative_step_size / 2)
+        if "checkpoint" in saving:
+            run |= {**saving, "checkpoint": Path(saving["checkpoint"]) / f"shorter-{number + 1}"}
+        last = train(risk, temperature, schedule, last, random.fold_in(key, number), **run)
+        result = result.then(last)
+    return SteadyRun(result, last, schedule)
+
+
+def odd_interval(interval: int) -> int:
+    """Return the largest odd number of steps up to `interval`, at least 1.
+
+    Records at even intervals would all be in one phase of outputs that alternate from step to step.
+
+    >>> [odd_interval(interval) for interval in (0, 1, 10, 101)]
+    [1, 1, 9, 101]
+    """
+    return max(1, interval - 1 + interval % 2)
+
+
+def alternates(result: Result) -> bool:
+    """Return whether the last `SWING_RECORDS` dual vectors alternate; fewer cannot tell.
+
+    Consecutive records lie an odd number of steps apart.
+    """
+    late = np.asarray(result.positions["dual"])[-SWING_RECORDS:]
+    return len(late) == SWING_RECORDS and alternation(late) > SWING_SHARE
 
 
 def alternation(values: np.ndarray) -> float:
@@ -157,10 +213,6 @@ def alternation(values: np.ndarray) -> float:
     signs = (-1.0) ** np.arange(len(values))
     total = float(np.sum(centred**2))
     return float(np.sum((signs @ centred) ** 2)) / len(values) / total if total > 0 else 0.0
-
-
-def _dual(problem: Any, state: Any) -> Array:
-    return state.dual if hasattr(state, "dual") else problem.dual(state.position)
 
 
 def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
