@@ -2,13 +2,12 @@
 
     l*(g) = sup_z  g z - l(z),      FY(z, g) = l(z) + l*(g) - g z >= 0,  zero where g = l'(z)
 
-An output `z` is a scalar `()` or a vector `(C,)`, a dual `g` has its shape: it *is* a derivative l'(z), so
-a negative dual pushes the output up (many SDCA texts use -g).
+An output `z` is a scalar `()` or a vector `(C,)`. A dual `g` has its shape and is a derivative l'(z): a negative dual
+pushes the output up (many SDCA texts use -g).
 
 The dual objective, the duality gap as a mean of FY and the loss classes are those of Nitanda, Wu, Suzuki (AISTATS
-2022); the coordinate step is that of Oko, Suzuki, Nitanda, Wu (ICLR 2022). Ours: every gap is written as a sum of
+2022); the coordinate step is that of Oko, Suzuki, Nitanda, Wu (ICLR 2022). Every gap is written as a sum of
 non-negative terms with no subtraction of large numbers, so that float32 resolves gaps far below the rounding of l(z).
-
 Costs per call are a few elementary functions per output; only `Softmax.dual_step` runs a loop.
 """
 
