@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
@@ -114,7 +115,7 @@ def test_a_frozen_dual_takes_other_steps_than_an_interacting_cloud():
     model = MeanFieldRegressor(**QUICK, random_state=0).fit(*diabetes())
     risk = model.network_.risk(model.temperature_)
     together = algorithm(risk, 0.1, Schedule("mfld", 10, 1.0, None, True)).step_size
-    start = np.zeros((20, risk.particle_size), np.float32)  # its dual is minus the standardised targets
+    start = jnp.zeros((20, risk.particle_size))  # its dual is minus the standardised targets
     follow = algorithm(risk, 0.1, Schedule("pda", 10, 1.0, None, True))
     alone = follow.init(risk, start, jax.random.key(0))[0].step_size
     precision = float(risk.precision)
