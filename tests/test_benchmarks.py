@@ -126,7 +126,7 @@ def test_a_missing_peer_is_reported_and_a_failing_one_is_skipped():
     ours, absent, failed = measure.timed(Case("a", "a step", candidates, turns=1, warm=False))
     assert ours.times == (1.0,)
     assert (absent.note, absent.failed) == (
-        "no_such_package_of_peers is not installed: pip install 'langevax[bench]'",
+        "no_such_package_of_peers is not installed: pip install --group bench",
         False,
     )
     assert (failed.note, failed.failed) == ("ValueError: of two words", True)
@@ -219,7 +219,7 @@ ODD = Line(
     (
         replace(OURS, results={"R2": 0.8541}, peak=2.5e9, running=12_345.0),
         replace(FAST, name="scikit-learn's network of many layers, decay searched", aim=2.5, results={"kB": 123.4}),
-        Measurement("absent", "peer", note="absent is not installed: pip install 'langevax[bench]'"),
+        Measurement("absent", "peer", note="absent is not installed: pip install --group bench"),
         Measurement("broken", "peer", aim=3.0, note="ValueError: [no] such thing", failed=True),
     ),
 )
@@ -248,7 +248,7 @@ def test_the_table_fits_its_width_and_has_every_number():
         "ValueError: [no] such thing",
         "failed: not done after 120 s",
         "2 of 3 aims are met.",
-        "absent is not installed: pip install 'langevax[bench]'",
+        "absent is not installed: pip install --group bench",
         "2,500",
     ):
         assert words in text, words

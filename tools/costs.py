@@ -1,7 +1,8 @@
 """What it costs to install and to test: `make costs`, or `python -m tools.costs [--suites]`.
 
 Each set of packages is installed into a new environment, by `uv` where it is installed and by pip elsewhere, and has to
-pass a short program. With `--suites`, `make test` and `make test-all` run as well, each from an empty cache of
+pass a short program. Compiled Python files, which pip writes and uv does not, are not counted; seconds depend on what
+is in the cache of pip or uv. With `--suites`, `make test` and `make test-all` run as well, each from an empty cache of
 compiled programs.
 """
 
@@ -64,8 +65,10 @@ def install(extra: str, folder: Path) -> tuple[int, float, float]:
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", requirement], check=True)
     seconds = time.perf_counter() - start
     (packages,) = folder.glob("lib/python*/site-packages")
-    names = {path.name for path in packages.glob("*.dist-info")} - {path.name for path in packages.glob("pip-*")}
-    size = sum(path.stat().st_size for path in packages.rglob("*") if path.is_file() and "pip" not in path.parts)
+    tools = ("pip", "setuptools", "_distutils_hack", "pkg_resources")  # of the environment itself
+    names = {path.name.partition("-")[0] for path in packages.glob("*.dist-info")}.difference(tools)
+    files = [path for path in packages.rglob("*") if path.suffix != ".pyc" and path.is_file()]
+    size = sum(path.stat().st_size for path in files if not path.relative_to(packages).parts[0].startswith(tools))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run(
         [str(python), "-W", "ignore", "-c", PROGRAMS[extra]],

@@ -146,7 +146,7 @@ def _reason(work: Callable[[], Any]) -> dict[str, Any]:
     try:
         work()
     except ModuleNotFoundError as error:
-        return {"note": f"{error.name} is not installed: pip install 'langevax[bench]'"}
+        return {"note": f"{error.name} is not installed: pip install --group bench"}
     except Exception as error:  # one candidate that fails does not take the others along
         return {"note": sentence(error), "failed": True}
     return {}
