@@ -62,7 +62,7 @@ def interrupted(plain_app, tmp_path_factory):
     words = ["--engine", "deployment", "--clients", "1", "--tls", "--out", str(folder / "run")]
     for setting in ("trouble=sleep afterwards", "rounds=1", f"out={out}"):
         words += ["--set", setting]
-    command = [sys.executable, "-m", "langevax.cli", "federated", "run", str(plain_app), *words]
+    command = [sys.executable, "-m", "langevax", "federated", "run", str(plain_app), *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(temporary)}
     with subprocess.Popen(command, **pipes, env=environment) as process:

@@ -9,6 +9,7 @@ import pytest
 
 from langevax.cli.fitting import run as fitting
 from langevax.cli.folder import PARTS
+from langevax.sklearn import training
 from tests.cli.conftest import QUICK, langevax
 
 
@@ -154,11 +155,15 @@ def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_in_the_results(tmp_path):
-    """Three classes that the input hardly tells apart: the outputs alternate between two values."""
-    rows = "".join(f"{i % 5},{label}\n" for i, label in enumerate(["a", "b"] * 15 + ["rare"]))
-    (tmp_path / "t.csv").write_text("x,y\n" + rows, encoding="utf-8")
-    answer = langevax("fit", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "o", *QUICK)
+def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_in_the_results(tmp_path, monkeypatch):
+    """Two classes that overlap, and a step size ten times too large that is not halved."""
+    monkeypatch.setattr(training, "MOST_HALVINGS", 0)
+    inputs = np.random.default_rng(0).normal(size=(200, 7))
+    labels = np.random.default_rng(1).random(200) < 1 / (1 + np.exp(-inputs[:, 0]))
+    lines = [",".join(map(str, [*row, "yes" if label else "no"])) for row, label in zip(inputs, labels, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,g,y", *lines]) + "\n", encoding="utf-8")
+    words = ["--num-particles", "100", "--num-steps", "200", "--relative-step-size", "20", "--no-peers"]
+    answer = langevax("fit", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "o", *words)
     assert answer.exit_code == 0, answer.stderr
     assert "The outputs alternate between two values" in " ".join(answer.stderr.split())
     (caution,) = json.loads((tmp_path / "o/result.json").read_text(encoding="utf-8"))["cautions"]

@@ -44,7 +44,7 @@ def test_curvature_is_the_largest_second_derivative(name):
         assert largest == pytest.approx(ALL[name].curvature, rel=1e-12)
 
 
-@each
+@each_loss
 def test_local_curvature_bounds_the_second_derivative_of_each_row_and_of_their_mean(name):
     """By autodiff. Where the label is right it is attained by a margin; a wrong one counts as undecided."""
     with jax.enable_x64():

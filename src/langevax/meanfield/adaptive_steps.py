@@ -149,7 +149,7 @@ def rows_to_measure(rows_of_a_step: int) -> int:
     """Return how many rows a measurement may read where a step reads so many.
 
     >>> rows_to_measure(512)
-    171
+    103
     """
     return -(-rows_of_a_step // SHARE)
 
