@@ -300,6 +300,6 @@ def _message(search: Search, step_size: float, best: Minimum, reached: bool, gro
         )
     if grouping is None:
         sentences.append("The chains are not polished; polish=True descends from their ends and distinguishes basins.")
-    elif reached:  # ends that are no minima have no basins
+    elif reached:  # basins are those of minima
         sentences.append(minima.agreement(grouping, len(search.starts)))
     return " ".join(sentences)
