@@ -24,9 +24,6 @@ from langevax.problems.neurons import Neuron
 NUM_NEURONS = 4000
 RELATIVE_ALPHAS = np.logspace(-4, 2, 61)
 """Grid of penalties, in units of the mean of K's diagonal."""
-FLAT, SLACK = 0.002, 0.05
-"""Shares, of the explained variance and of the error, by which the error may exceed the least: leave-one-out optima are
-flat over a factor of two. Where nearly all is explained, as for spectra, the first alone would double the error."""
 
 
 class LeaveOneOut(NamedTuple):
@@ -35,17 +32,41 @@ class LeaveOneOut(NamedTuple):
     alphas: np.ndarray
     errors: np.ndarray
     """(alpha,) weighted mean square error, averaged over outputs."""
+    excess_errors: np.ndarray
+    """(alpha,) standard error of the excess of `errors` over the least of them, from differences row by row."""
+    row_errors: np.ndarray
+    """(n,) square errors at the least error, averaged over outputs."""
 
     @property
     def alpha(self) -> float:
-        """The largest penalty that is as good as the best: a hotter law is easier to certify."""
-        allowance = min(FLAT * (self.errors[-1] - self.error), SLACK * self.error)
-        as_good = self.errors <= self.error + allowance
-        return float(self.alphas[as_good][-1])
+        """The largest penalty within one standard error of the best: a hotter law is easier to certify."""
+        return float(self.alphas[self.errors <= self.error + self.excess_errors][-1])
+
+    @property
+    def best_alpha(self) -> float:
+        """The penalty of least error."""
+        return float(self.alphas[np.argmin(self.errors)])
 
     @property
     def error(self) -> float:
         return float(np.min(self.errors))
+
+
+def excess(losses: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (mean, standard error) of losses (..., n) above `reference` (n,), paired row by row.
+
+    Weights are multiplicities of rows. With differences d_i of mean m: se^2 = sum_i w_i^2 (d_i - m)^2 / (sum_i w_i)^2.
+
+    Example:
+        >>> noise = np.random.default_rng(0).normal(size=400)
+        >>> mean, error = excess(noise + 0.1, noise, np.ones(400))
+        >>> bool(abs(mean - 0.1) < 1e-12), bool(error < 1e-12)
+        (True, True)
+    """
+    shares = weights / weights.sum()
+    differences = losses - reference
+    mean = differences @ shares
+    return mean, np.sqrt(((differences - mean[..., None]) ** 2) @ shares**2)
 
 
 def prior_features(
@@ -92,15 +113,17 @@ def leave_one_out(
     values = np.maximum(values, 0.0)
     rotated, squared = vectors.T @ (roots[:, None] * targets), vectors**2
     alphas = RELATIVE_ALPHAS * max(float(np.mean(np.sum(features**2, 0))) / len(features), np.finfo(float).tiny)
-    errors = [_error(alpha / (values + alpha), vectors, rotated, squared, roots) for alpha in alphas]
-    return LeaveOneOut(alphas, np.array(errors))
+    rows = np.stack([_row_errors(alpha / (values + alpha), vectors, rotated, squared, roots) for alpha in alphas])
+    errors = np.average(rows, axis=1, weights=weights)
+    best = rows[np.argmin(errors)]
+    return LeaveOneOut(alphas, errors, excess(rows, best, weights)[1], best)
 
 
-def _error(
+def _row_errors(
     shrink: np.ndarray, vectors: np.ndarray, rotated: np.ndarray, squared: np.ndarray, roots: np.ndarray
-) -> float:
-    """`shrink` holds alpha / (eigenvalue + alpha)."""
+) -> np.ndarray:
+    """Return (n,) square errors, averaged over outputs; `shrink` holds alpha / (eigenvalue + alpha)."""
     residuals = vectors @ (shrink[:, None] * rotated) / roots[:, None]
     leverages = 1 - squared @ shrink
     errors = residuals / np.maximum(1 - leverages / np.maximum(1, roots**2), 1e-12)[:, None]
-    return float(np.mean(np.average(errors**2, axis=0, weights=roots**2)))
+    return np.mean(errors**2, axis=1)

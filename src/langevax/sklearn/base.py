@@ -16,10 +16,17 @@ from sklearn.exceptions import ConvergenceWarning
 from langevax.meanfield.kernel_limit import LeaveOneOut
 from langevax.meanfield.moves import Proposal
 from langevax.problems.neurons import Tanh, TanhTanh
-from langevax.sklearn.model_selection import anneal, choose_by_validation, kernel_choice
+from langevax.sklearn.model_selection import (
+    SEARCHES,
+    HeldOut,
+    SearchName,
+    anneal,
+    choose_by_validation,
+    kernel_choice,
+)
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
-from langevax.sklearn.table import DistinctRows, RowEstimator, Scaling, Standardiser, Table
+from langevax.sklearn.table import SCALINGS, DistinctRows, RowEstimator, Scaling, Standardiser, Table
 from langevax.sklearn.training import (
     STABLE_STEP,
     Network,
@@ -38,8 +45,8 @@ class Automatic(NamedTuple):
     """Values of "auto" for one kind of estimator."""
 
     output_scale: float = 10.0
-    temperature_multiplier: float = 1.0
-    """Of the leave-one-out optimum."""
+    temperature_multiplier: float | None = None
+    """Of the leave-one-out optimum; None: the mean curvature of the loss."""
     num_steps_multiplier: float = 1.0
     """Of the steps that the solver takes for a table."""
     proposal: Proposal = "mala"
@@ -61,7 +68,7 @@ class MeanFieldEstimator(RowEstimator):
     output_scale: float | Auto = "auto"
     prior_precision: float = 1.0
     scaling: Scaling | Auto = "auto"
-    validation: Literal["path"] | None = None
+    validation: SearchName | Auto | None = "auto"
     stop_at_plateau: bool = True
     warm_start: bool = False
     checkpoint: str | os.PathLike[str] | None = None
@@ -89,8 +96,8 @@ class MeanFieldEstimator(RowEstimator):
         "neuron": one_of("tanh", "tanh-tanh"),
         "output_scale": positive("auto"),
         "prior_precision": positive(),
-        "scaling": one_of("auto", "columns", "global"),
-        "validation": [*one_of("path"), None],
+        "scaling": one_of("auto", *SCALINGS),
+        "validation": [*one_of("auto", *SEARCHES), None],
         "stop_at_plateau": FLAG,
         "warm_start": FLAG,
         "resume": FLAG,
@@ -130,11 +137,17 @@ class MeanFieldEstimator(RowEstimator):
         if continued:
             start = network.rotated(self._previous_particles(network))
         self.path_: dict[str, np.ndarray] | None = None
-        if self.validation == "path":
-            choice = choose_by_validation(network, temperature, schedule, self.num_particles, path_key, **run)
-            network, temperature, self.path_ = choice.network, choice.temperature, choice.history
-            if not SOLVERS[self.solver].from_prior:
-                start = [start, *anneal(network, choice.hotter, schedule, start, path_key, **run)][-1]
+        self.held_out_: HeldOut | None = None
+        if search := self._search(continued):
+            choice = choose_by_validation(network, temperature, schedule, self.num_particles, path_key, search)
+            network, temperature = choice.network, choice.temperature
+            self.path_, self.held_out_ = choice.history, choice.held_out
+            if not continued:
+                start = network.risk(temperature).prior(temperature, self.num_particles)
+            if search == "path" and choice.hotter and not SOLVERS[self.solver].from_prior:
+                hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
+                risk = network.risk(1.0)
+                start = anneal(risk, np.array(choice.hotter), hotter, self.num_particles, path_key).position
         saving = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": self.resume}
         risk = network.risk(temperature)
         trained = train_until_steady(risk, temperature, schedule, start, run_key, saving, **run)
@@ -216,17 +229,26 @@ class MeanFieldEstimator(RowEstimator):
         self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]
     ) -> tuple[Standardiser, float]:
         """Return standardiser and temperature, as passed or by the kernel limit's leave-one-out errors."""
-        scalings: tuple[Scaling, ...] = ("columns", "global") if self.scaling == "auto" else (self.scaling,)
+        scalings: tuple[Scaling, ...] = SCALINGS if self.scaling == "auto" else (self.scaling,)
         self.leave_one_out_: LeaveOneOut | None = None
         if self.scaling == "auto" or self.temperature == "auto":
-            standardiser, self.leave_one_out_ = kernel_choice(rows, task, self.prior_precision, scalings, key)
+            standardiser, self.leave_one_out_, self.scaling_ = kernel_choice(
+                rows, task, self.prior_precision, scalings, key
+            )
         else:
-            standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
+            standardiser, self.scaling_ = Standardiser.fit(rows.inputs, rows.weights, scalings[0]), scalings[0]
         temperature = self.temperature
         if self.leave_one_out_ is not None and isinstance(temperature, str):
-            multiplier = self.automatic.temperature_multiplier
-            temperature = multiplier * self.leave_one_out_.alpha / float(rows.weights.sum())
+            multiplier = self.automatic.temperature_multiplier or task.curvature(self.leave_one_out_.error)
+            alpha = self.leave_one_out_.best_alpha if self._search(continued) else self.leave_one_out_.alpha
+            temperature = multiplier * alpha / float(rows.weights.sum())
         return (self.standardiser_ if continued else standardiser), float(temperature)
+
+    def _search(self, continued: bool) -> SearchName | None:
+        """Return the search that chooses the temperature, if any."""
+        if self.validation != "auto":
+            return self.validation
+        return "folds" if self.temperature == "auto" and not continued else None
 
     def _schedule(self, network: Network) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""

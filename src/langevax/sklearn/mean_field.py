@@ -166,11 +166,11 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator)
         if len(self.classes_) == 2:
             signs = 2.0 * labels - 1
             return TrainingTask(
-                self._make_neuron(None), losses.logistic, signs.astype(np.float32), signs[:, None], labels
+                self._make_neuron(None), losses.logistic, signs.astype(np.float32), signs[:, None], labels, 0.25
             )
         one_hot = np.eye(len(self.classes_))[labels]
         centred = one_hot - np.average(one_hot, axis=0, weights=weights)
-        return TrainingTask(self._make_neuron(len(self.classes_)), losses.softmax, labels, centred, labels)
+        return TrainingTask(self._make_neuron(len(self.classes_)), losses.softmax, labels, centred, labels, 1.0)
 
 
 def probabilities(z: np.ndarray) -> np.ndarray:

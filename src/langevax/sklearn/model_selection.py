@@ -1,54 +1,100 @@
-"""Scaling, temperature and output scale: by leave-one-out errors of the kernel limit, or by cross-validation.
+"""Scaling, temperature and output scale: by leave-one-out errors of the kernel limit, then by networks on folds.
 
-The first are known in closed form. Cross-validation anneals from hot to cold on each fold. Each stage continues from
-the last one's particles, so that a path costs little more than one fit. Held-out losses are flat over cold
-temperatures, of which the hottest is chosen, as the easiest to certify. A larger output scale brings the network nearer
-to its kernel limit, which suits images.
+The kernel limit's errors are known in closed form, and choose the scaling of the columns and a first temperature. A
+network that learns features can do worse than its limit promises, and a loss other than the squared one asks for
+another temperature. Small networks are therefore trained without a fold of the rows, from hot to cold, each
+temperature going on from the last one's particles; the hottest temperature whose losses on the rows left out are
+within one standard error of the best is chosen, as the easiest to certify. A larger output scale brings the network
+nearer to its kernel limit, which suits images.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
+from jax import lax, random
 from jaxtyping import Array, Key
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from langevax.meanfield.kernel_limit import FLAT, NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
-from langevax.run import Result
-from langevax.sklearn.solvers import BATCH_SHARE, SOLVERS, Schedule
+from langevax.keys import unrolled
+from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, excess, leave_one_out, prior_features
+from langevax.problems.losses import Loss
+from langevax.problems.mean_field import MeanFieldRisk
+from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.solvers import BATCH_SHARE, SOLVERS, Schedule, algorithm
 from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, bucket, padded, subsample
-from langevax.sklearn.training import Network, TrainingTask, outputs, train
+from langevax.sklearn.training import Network, TrainingTask
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
-CLEARLY_BETTER = 0.9  # share of the error: pixels gain a quarter from one scale for all, tables nothing but noise
-FACTORS = (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30)
-"""Temperatures of a path, in units of the one it is built around."""
-SCALES = (1.0, 3.0)
-"""Output scales of the paths, in units of the one passed; temperatures scale with their squares."""
-STAGE_STEPS, FOLDS = 150, 3
+CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
+NUM_CLOUDS = 8  # of a fold's network, which predict
+
+
+class Search(NamedTuple):
+    """Temperatures and output scales that networks on folds are trained at."""
+
+    num_folds: int
+    factors: tuple[float, ...]
+    """Temperatures of a path, in units of the one it is built around, from hot to cold."""
+    scales: tuple[float, ...]
+    """Output scales of the paths, in units of the one passed; temperatures scale with their squares."""
+    stage_steps: int
+    most_particles: int | None
+    """Neurons of a fold's network; None: as many as of the network."""
+    most_rows: int
+    """Rows that are split into folds, drawn at random where there are more."""
+
+
+SEARCHES = {
+    "folds": Search(5, (10.0, 3.0, 1.0, 1 / 3, 1 / 10), (1.0,), 120, 100, 4000),
+    "path": Search(3, (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30), (1.0, 3.0), 150, None, 2**31),
+}
+SearchName = Literal["folds", "path"]
 
 
 def kernel_choice(
     rows: DistinctRows, task: TrainingTask, prior_precision: float, scalings: tuple[Scaling, ...], key: Key[Array, ""]
-) -> tuple[Standardiser, LeaveOneOut]:
-    """Return the scaling of least leave-one-out errors in the kernel limit, the first in doubt, and the errors."""
+) -> tuple[Standardiser, LeaveOneOut, Scaling]:
+    """Return the first scaling, or one of clearly smaller leave-one-out errors in the kernel limit, and the errors."""
     chosen = subsample(len(rows.inputs), MAX_ROWS)
-    best: tuple[Standardiser, LeaveOneOut] | None = None
+    weights = rows.weights[chosen]
+    best: tuple[Standardiser, LeaveOneOut, Scaling] | None = None
     for scaling in scalings:
         standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
         inputs = padded(standardiser(rows.inputs[chosen]), bucket(len(chosen)))
         features = prior_features(task.neuron, jnp.asarray(inputs), 1 / prior_precision, NUM_NEURONS, key=key)
         features = np.asarray(features)[:, : len(chosen)]
-        errors = leave_one_out(features, task.regressands[chosen], rows.weights[chosen])
-        if best is None or errors.error < CLEARLY_BETTER * best[1].error:
-            best = standardiser, errors
+        errors = leave_one_out(features, task.regressands[chosen], weights)
+        if best is None or _clearly_better(errors, best[1], weights):
+            best = standardiser, errors, scaling
     assert best is not None, "scalings is empty"
     return best
 
 
-class ValidationChoice(NamedTuple):
+def _clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray) -> bool:
+    difference, error = excess(one.row_errors, other.row_errors, weights)
+    return bool(difference < -error) and one.error < CLEARLY_BETTER * other.error
+
+
+@saved_class
+class HeldOut(NamedTuple):
+    """Networks trained without a fold of the rows each, and what they predict there."""
+
+    clouds: np.ndarray
+    """(folds, neurons, size): their neurons, of standardised columns."""
+    fold: np.ndarray
+    """(n,) fold that a row was left out of."""
+    outputs: np.ndarray
+    """(n,) or (n, C): of the network trained without the row."""
+    places: np.ndarray
+    """(n,) of the rows among the distinct ones."""
+    weights: np.ndarray
+    """(n,) multiplicities of the rows."""
+
+
+class Choice(NamedTuple):
     """The network with its output scale, its temperature, and the losses these were chosen by."""
 
     network: Network
@@ -56,32 +102,73 @@ class ValidationChoice(NamedTuple):
     hotter: list[float]
     """Temperatures of the path before it, through which to anneal."""
     history: dict[str, np.ndarray]
+    """Over output scales and temperatures: "output_scale", "temperature", "loss" of the rows left out, and its standard
+    "error"; "excess" over the least and the standard error of that, "excess_error"."""
+    chosen: int
+    """Place in the history."""
+    held_out: HeldOut
+
+
+class Annealed(NamedTuple):
+    """A network trained at one temperature after the other."""
+
+    position: Array
+    """(particles, size) at the end."""
+    clouds: Array
+    """(temperatures, NUM_CLOUDS particles, size), of the second half of each temperature's steps."""
+    outputs: Array
+    """(temperatures, stored rows, ...) of the clouds, at all rows that the risk stores, its padding among them."""
 
 
 def anneal(
-    network: Network,
-    temperatures: list[float],
-    schedule: Schedule,
-    start: Any,
-    key: Key[Array, ""],
-    **run: Any,
-) -> list[Result]:
-    """Return one result for each temperature, begun where the last one ended; `run` is passed to `simulate`."""
-    stage = _stage(network, schedule)
-    results: list[Result] = []
-    for number, temperature in enumerate(temperatures):
-        stage_key = random.fold_in(key, number)
-        start = results[-1] if results else start
-        results.append(train(network.risk(temperature), temperature, stage, start, stage_key, **run))
-    return results
+    risk: MeanFieldRisk, temperatures: np.ndarray, schedule: Schedule, num_particles: int, key: Key[Array, ""]
+) -> Annealed:
+    """Train from the prior, at each temperature for `schedule.num_steps` from where the last one ended.
 
-
-def _stage(network: Network, schedule: Schedule) -> Schedule:
-    """Return the schedule of one temperature: mean-field Langevin, since other solvers restart at each temperature."""
-    if schedule.solver != "mfld":
-        share = 1.0 if schedule.batch_size is None else BATCH_SHARE
+    `risk` has the precision of temperature 1. All is one compiled program, for all tables and temperatures of a shape.
+    """
+    share = 1.0 if schedule.solver == "mfld" or schedule.batch_size is None else BATCH_SHARE
+    if schedule.solver != "mfld":  # others restart at each temperature
         schedule = schedule._replace(solver="mfld", relative_step_size=SOLVERS["mfld"].relative_step_size * share)
-    return schedule._replace(num_steps=STAGE_STEPS, stop_at_plateau=False)
+    relative = jnp.asarray(schedule.relative_step_size, jnp.float32)
+    plan = schedule._replace(relative_step_size=0.0, stop_at_plateau=False)
+    return _annealed(risk, jnp.asarray(temperatures, jnp.float32), relative, plan, num_particles, key)
+
+
+@eqx.filter_jit
+def _annealed(
+    risk: MeanFieldRisk,
+    temperatures: Array,
+    relative_step_size: Array,
+    plan: Schedule,
+    num_particles: int,
+    key: Key[Array, ""],
+) -> Annealed:
+    interval = max(1, plan.num_steps // (2 * NUM_CLOUDS))
+    schedule = plan._replace(relative_step_size=relative_step_size)
+
+    def at(position: Array, temperature: Array, key: Key[Array, ""]) -> tuple[Array, tuple[Array, Array]]:
+        warm = eqx.tree_at(lambda r: r.precision, risk, risk.precision * temperature)
+        solver = algorithm(warm, temperature, schedule)
+
+        def advance(step: Array, state: Any) -> Any:
+            return solver.step(warm, state, random.fold_in(key, step), step)[0]
+
+        def record(state: Any, number: Array) -> tuple[Any, Array]:
+            first = plan.num_steps - (NUM_CLOUDS - number) * interval
+            state = lax.fori_loop(first, first + interval, advance, state)
+            return state, state.position
+
+        state, _ = solver.init(warm, position, random.fold_in(key, plan.num_steps))
+        state = lax.fori_loop(0, plan.num_steps - NUM_CLOUDS * interval, advance, state)
+        state, positions = lax.scan(record, state, jnp.arange(NUM_CLOUDS, dtype=jnp.int32))
+        cloud = positions.reshape(-1, positions.shape[-1])
+        return state.position, (cloud, warm.outputs(cloud))
+
+    start_key, *keys = random.split(unrolled(key), len(temperatures) + 1)
+    start = risk.prior(1.0, num_particles)(start_key)
+    position, (clouds, z) = lax.scan(lambda x, stage: at(x, *stage), start, (temperatures, jnp.stack(keys)))
+    return Annealed(position, clouds, z)
 
 
 def choose_by_validation(
@@ -90,64 +177,93 @@ def choose_by_validation(
     schedule: Schedule,
     num_particles: int,
     key: Key[Array, ""],
-    **run: Any,
-) -> ValidationChoice:
-    """Return the hottest temperature that is as good as any, of the first output scale that has one."""
-    folds = _folds(len(network.inputs), network.task.labels)
-    scales = np.repeat(SCALES, len(FACTORS))
-    temperatures = around * np.outer(np.square(SCALES), FACTORS)
-    losses = np.zeros((len(folds), *temperatures.shape))
-    for f, rows in enumerate(folds):
-        for s, scale in enumerate(SCALES):
-            rescaled, path_key = network.rescaled(scale), random.fold_in(key, f * len(SCALES) + s)
-            losses[f, s] = _held_out(rescaled, temperatures[s], rows, schedule, num_particles, path_key, **run)
-    mean, best = losses.mean(0), losses.mean(0).min()
-    as_good = mean <= best + FLAT * (_untrained(network) - best)
-    s, t = np.unravel_index(np.argmax(as_good), as_good.shape)
+    name: SearchName,
+) -> Choice:
+    """Return the hottest temperature as good as any within a standard error, of the first output scale with one.
+
+    Args:
+        network: the training problem.
+        around: temperature that the paths are built around.
+        schedule: of the whole network's training.
+        num_particles: of the whole network.
+        key: of the folds' networks.
+        name: of the search.
+    """
+    search = SEARCHES[name]
+    places = subsample(len(network.inputs), search.most_rows)
+    rows = network if len(places) == len(network.inputs) else network.subset(places)
+    share = float(network.weights.sum() / rows.weights.sum())  # the kernel limit's penalty n T stays as it is
+    particles = min(num_particles, search.most_particles or num_particles)
+    if name == "folds":
+        schedule = schedule._replace(batch_size=None)
+    folds = _folds(len(rows.inputs), rows.task.labels, search.num_folds)
+    temperatures = around * np.outer(np.square(search.scales), search.factors)
+    schedule = schedule._replace(num_steps=search.stage_steps)
+    paths = [
+        _left_out(rows, temperatures * share, search, fold, schedule, particles, random.fold_in(key, number))
+        for number, fold in enumerate(folds)
+    ]
+    left_out, fold_of = np.concatenate([held for _, held in folds]), np.zeros(len(places), int)
+    for number, (_, held) in enumerate(folds):
+        fold_of[held] = number
+    order = np.argsort(left_out)
+    z = np.concatenate([outputs for outputs, _ in paths], axis=2)[:, :, order]  # (scales, temperatures, n, ...)
+    losses = np.stack([[row_losses(rows, values) for values in scale] for scale in z])
+    shares = rows.weights / rows.weights.sum()
+    mean = losses @ shares
+    best = losses.reshape(-1, len(places))[np.argmin(mean)]
+    above, error = excess(losses, best, rows.weights)
+    s, t = np.unravel_index(np.argmax(above <= error), above.shape)
     history = {
-        "output_scale": scales * float(network.task.neuron.scale),
+        "output_scale": np.repeat(search.scales, len(search.factors)) * float(network.task.neuron.scale),
         "temperature": temperatures.ravel(),
         "loss": mean.ravel(),
-        "loss_sd": losses.std(0).ravel(),
+        "error": excess(losses, np.zeros(len(places)), rows.weights)[1].ravel(),
+        "excess": above.ravel(),
+        "excess_error": error.ravel(),
     }
+    clouds = np.stack([clouds[s, t] for _, clouds in paths])
+    held_out = HeldOut(clouds, fold_of, z[s, t], places, rows.weights)
     hotter = [float(temperature) for temperature in temperatures[s, :t]]
-    return ValidationChoice(network.rescaled(SCALES[s]), float(temperatures[s, t]), hotter, history)
+    chosen = int(s * len(search.factors) + t)
+    return Choice(network.rescaled(search.scales[s]), float(temperatures[s, t]), hotter, history, chosen, held_out)
 
 
-def _held_out(
+def _left_out(
     network: Network,
     temperatures: np.ndarray,
+    search: Search,
     rows: tuple[np.ndarray, np.ndarray],
     schedule: Schedule,
     num_particles: int,
     key: Key[Array, ""],
-    **run: Any,
-) -> list[float]:
-    """Return the mean loss of the left-out rows at each temperature of a path."""
-    fold, held = (network.subset(part) for part in rows)
-    start = fold.risk(temperatures[0]).prior(temperatures[0], num_particles)
-    losses = []
-    for result in anneal(fold, list(temperatures), schedule, start, key, **run):
-        clouds = result.positions["particles"]
-        late = fold.rotated(np.concatenate(clouds[len(clouds) // 2 :]), back=True)
-        z = outputs(network.task.neuron, late, held.inputs)
-        losses.append(_mean_loss(held, z))
-    return losses
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (outputs at the rows left out, neurons) of all output scales and temperatures."""
+    trained, held = rows
+    everywhere, clouds = [], []
+    for s, scale in enumerate(search.scales):
+        fold = network.rescaled(scale).subset(trained)
+        risk = fold.risk(1.0, and_at=network.inputs[held])
+        annealed = anneal(risk, temperatures[s], schedule, num_particles, random.fold_in(key, s))
+        everywhere.append(np.asarray(annealed.outputs)[:, len(trained) : len(network.inputs)])
+        clouds.append(fold.rotated(annealed.clouds, back=True))
+    return np.stack(everywhere), np.stack(clouds)
 
 
-def _untrained(network: Network) -> float:
-    """Return the mean loss of outputs 0."""
-    return _mean_loss(network, np.zeros((len(network.inputs), *network.task.neuron.output_shape), np.float32))
+def row_losses(network: Network, z: np.ndarray) -> np.ndarray:
+    """Return (n,) losses of outputs `z`."""
+    n, length = len(z), bucket(len(z))
+    losses = _losses(network.task.loss, padded(z, length), padded(network.task.targets, length))
+    return np.asarray(losses, np.float64)[:n]
 
 
-def _mean_loss(network: Network, z: np.ndarray) -> float:
-    """Return the weighted mean loss of outputs `z`."""
-    losses = jax.vmap(network.task.loss)(jnp.asarray(z), jnp.asarray(network.task.targets))
-    return float(np.average(np.asarray(losses), weights=network.weights))
+@eqx.filter_jit
+def _losses(loss: Loss, z: Any, targets: Any) -> Array:
+    return jax.vmap(loss)(jnp.asarray(z), jnp.asarray(targets))
 
 
-def _folds(size: int, labels: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:
+def _folds(size: int, labels: np.ndarray | None, num_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
     rows = np.zeros(size)
-    if labels is not None and np.min(np.bincount(labels)) >= FOLDS:
-        return list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels))
-    return list(KFold(min(FOLDS, size), shuffle=True, random_state=0).split(rows))
+    if labels is not None and np.min(np.bincount(labels)) >= num_folds:
+        return list(StratifiedKFold(num_folds, shuffle=True, random_state=0).split(rows, labels))
+    return list(KFold(min(num_folds, size), shuffle=True, random_state=0).split(rows))

@@ -6,7 +6,7 @@ order of the rows does not matter, and the cost is that of the distinct rows.
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,13 +15,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from langevax.sklearn.column_maps import NormalScores, Squash
 from langevax.sklearn.parameters import RandomState
 from langevax.sklearn.persistence import SavedEstimator, saved_class
 
 Table = Any
 """(n, d) numbers in any form that scikit-learn's validation accepts: NumPy, lists, pandas, polars."""
 
-Scaling = Literal["columns", "global"]
+Scaling = Literal["columns", "global", "robust", "quantile"]
+SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
+
+LARGEST_DISTANCE = 1e6  # of an input from the mean in deviations: beyond, every neuron is saturated
 
 
 @dataclass(frozen=True)
@@ -81,28 +85,44 @@ class Standardiser:
 
     mean: np.ndarray
     scale: np.ndarray
+    column_map: Squash | NormalScores | None = None
+    """Applied first."""
 
     @classmethod
     def fit(cls, inputs: np.ndarray, weights: np.ndarray, scaling: Scaling) -> "Standardiser":
-        """Fit to weighted rows; `scaling="global"` uses one deviation for all columns, as for pixels."""
+        """Fit to weighted rows.
+
+        `scaling="global"` uses one deviation for all columns, as for pixels; "robust" and "quantile" map columns first.
+        """
+        maps = {"robust": Squash, "quantile": NormalScores}
+        column_map = maps[scaling].fit(inputs, weights) if scaling in maps else None
+        inputs = inputs if column_map is None else column_map(inputs)
         mean, deviation = weighted_moments(inputs, weights)
         varies = deviation > 0
         if scaling == "global" and varies.any():
             deviation = np.full_like(deviation, np.sqrt(np.mean(deviation[varies] ** 2)))
         deviation = np.where(varies, deviation, np.inf)  # a constant column becomes 0, also on later rows
-        return cls(mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))))
+        return cls(mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))), column_map)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return (n, d) float32."""
-        return ((inputs - self.mean) / self.scale).astype(np.float32)
+        inputs = inputs if self.column_map is None else self.column_map(inputs)
+        distances = (inputs - self.mean) / self.scale
+        return np.clip(distances, -LARGEST_DISTANCE, LARGEST_DISTANCE).astype(np.float32)
 
 
 def weighted_moments(columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (mean, standard deviation) of each column; the deviation is 0 if it is constant up to rounding."""
+    """Return (mean, standard deviation) of each column; the deviation is 0 if it is constant up to rounding.
+
+    Columns are divided by their largest number first, so that no square is too large or too small for a float.
+    """
+    largest = np.max(np.abs(columns), axis=0)
+    unit = np.where(largest > 0, largest, 1.0)
+    columns = columns / unit
     mean = np.average(columns, axis=0, weights=weights)
     deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
-    rounding = 10 * np.finfo(np.float64).eps * np.max(np.abs(columns), axis=0)
-    return mean, np.where(np.ptp(columns, axis=0) > rounding, deviation, 0.0)
+    varies = np.ptp(columns, axis=0) > 10 * np.finfo(np.float64).eps
+    return unit * mean, np.where(varies, unit * deviation, 0.0)
 
 
 def eigenbasis(standardised: np.ndarray, weights: np.ndarray) -> np.ndarray:

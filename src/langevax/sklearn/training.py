@@ -35,6 +35,7 @@ ROWS_AT_ONCE = 4096  # of a prediction
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
 MOST_HALVINGS = 4  # of a step size at which outputs alternate
 SWING_RECORDS = 16  # of the dual vector at the end of a run, which are examined for a swing
+LEAST_CURVATURE = 0.05  # of a loss of labels, for the first temperature: that of classes told apart tends to 0
 SWING_SHARE = 0.5  # of their variance that alternates: 0.96 in a swing, at most 0.1 in fits that settled (measured)
 
 
@@ -49,11 +50,24 @@ class TrainingTask(NamedTuple):
     """(n, outputs): numbers whose regression chooses the temperature in the kernel limit."""
     labels: np.ndarray | None
     """(n,) class of each row, by which folds are stratified; None for a regression."""
+    curvature_per_error: float | None = None
+    """Mean curvature of the loss over the mean square error of the regressands; None where the curvature is 1."""
 
     def subset(self, rows: np.ndarray) -> "TrainingTask":
         """Return the problem of these rows."""
         labels = None if self.labels is None else self.labels[rows]
-        return TrainingTask(self.neuron, self.loss, self.targets[rows], self.regressands[rows], labels)
+        return self._replace(targets=self.targets[rows], regressands=self.regressands[rows], labels=labels)
+
+    def curvature(self, error: float) -> float:
+        """Return the mean curvature p (1 - p) of the loss where regressands are predicted with a mean square error.
+
+        With labels 0 and 1, of noise c = p (1 - p), a signal of variance s in the labels is one of variance s / c^2 in
+        the outputs of a logistic model. Ridge regression wants n T = c / s there, the logistic model n T = c^2 / s:
+        its temperature is c times as high.
+        """
+        if self.curvature_per_error is None:
+            return 1.0
+        return max(LEAST_CURVATURE, self.curvature_per_error * error)
 
 
 @dataclass(frozen=True)
@@ -66,10 +80,15 @@ class Network:
     weights: np.ndarray
     prior_precision: float
 
-    def risk(self, temperature: float) -> MeanFieldRisk:
-        """Return the risk with the quadratic penalty that makes the prior N(0, I / prior_precision)."""
-        n, length = len(self.inputs), bucket(len(self.inputs))
-        rotated, targets, weights = self.inputs @ self.basis, self.task.targets, self.weights.astype(np.float32)
+    def risk(self, temperature: float, and_at: np.ndarray | None = None) -> MeanFieldRisk:
+        """Return the risk with the quadratic penalty that makes the prior N(0, I / prior_precision).
+
+        The inputs (m, d) `and_at` are stored after the rows, as padding where the network has outputs, too.
+        """
+        n, others = len(self.inputs), [] if and_at is None else [and_at]
+        rotated = np.concatenate([self.inputs, *others]) @ self.basis
+        targets, weights = self.task.targets, self.weights.astype(np.float32)
+        length = bucket(len(rotated))
         rows = [padded(array, length) for array in (rotated, targets, weights)]
         precision = np.float32(temperature * self.prior_precision)
         return MeanFieldRisk(self.task.neuron, self.task.loss, rows[0], rows[1], precision, rows[2], n)
