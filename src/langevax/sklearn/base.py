@@ -5,7 +5,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from jax import random
@@ -18,6 +18,7 @@ from langevax.meanfield.moves import Proposal
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.model_selection import (
     SEARCHES,
+    Choice,
     HeldOut,
     SearchName,
     anneal,
@@ -136,18 +137,19 @@ class MeanFieldEstimator(RowEstimator):
         start = network.risk(temperature).prior(temperature, self.num_particles)
         if continued:
             start = network.rotated(self._previous_particles(network))
-        self.path_: dict[str, np.ndarray] | None = None
-        self.held_out_: HeldOut | None = None
+        choice = None
         if search := self._search(continued):
             choice = choose_by_validation(network, temperature, schedule, self.num_particles, path_key, search)
             network, temperature = choice.network, choice.temperature
-            self.path_, self.held_out_ = choice.history, choice.held_out
             if not continued:
                 start = network.risk(temperature).prior(temperature, self.num_particles)
             if search == "path" and choice.hotter and not SOLVERS[self.solver].from_prior:
                 hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
-                risk = network.risk(1.0)
-                start = anneal(risk, np.array(choice.hotter), hotter, self.num_particles, path_key).position
+                position = anneal(
+                    network.risk(1.0), np.array(choice.hotter), hotter, self.num_particles, path_key
+                ).position
+                start = start if continued else position
+        self._record_choice(choice, task)
         saving = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": self.resume}
         risk = network.risk(temperature)
         trained = train_until_steady(risk, temperature, schedule, start, run_key, saving, **run)
@@ -167,6 +169,23 @@ class MeanFieldEstimator(RowEstimator):
         columns = self._columns(X)
         for cloud in self.history_["particles"]:
             yield outputs(self.neuron_, cloud, self.standardiser_(columns))
+
+    def _record_choice(self, choice: Choice | None, task: TrainingTask) -> None:
+        """Set what the networks of the folds say, and warn where a linear model says better."""
+        self.path_: dict[str, np.ndarray] | None = None if choice is None else choice.history
+        self.held_out_: HeldOut | None = None if choice is None else choice.held_out
+        self.scores_: np.ndarray | None = None
+        self.held_out_scores_: dict[str, float] = {}
+        self.temperature_reason_: str | None = None
+        if choice is None:
+            return
+        targets, weights = task.targets[choice.places], choice.held_out.weights
+        self.scores_ = self._scores(choice.outputs, targets)
+        self.held_out_scores_ = choice.losses | self._held_out_scores(choice.outputs, targets, weights)
+        promise = None if task.labels is not None or self.leave_one_out_ is None else self.leave_one_out_.error / 2
+        self.temperature_reason_ = choice.reason(promise)
+        if warning := choice.warning():
+            warnings.warn(warning, UserWarning, stacklevel=3)
 
     def _record(self, network: Network, trained: SteadyRun, places: np.ndarray) -> None:
         """Set the fitted attributes of the run; particles are rotated back to the standardised columns.
@@ -290,6 +309,14 @@ class MeanFieldEstimator(RowEstimator):
     def _outputs(self, columns: np.ndarray) -> np.ndarray:
         cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
         return outputs(self.neuron_, cloud, self.standardiser_(columns))
+
+    @abstractmethod
+    def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return by how much the targets (n, ...) of the loss differ from outputs (n, ...), for intervals or sets."""
+
+    @abstractmethod
+    def _held_out_scores(self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+        """Return scores by name of outputs (n, ...) at rows that the networks were trained without."""
 
     @abstractmethod
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:

@@ -20,7 +20,7 @@ QUARTILES = 1.349  # distance of a Gaussian's quartiles, in deviations
 @saved_class
 @dataclass(frozen=True)
 class Squash:
-    """x -> r / sqrt(1 + (r / 3)^2) with r = (x - median) / (robust deviation): linear in the middle, below 3 everywhere.
+    """x -> r / sqrt(1 + (r / 3)^2) with r = (x - median) / (robust deviation): linear in the middle, below 3.
 
     The robust deviation is the distance of the quartiles over that of a Gaussian, or half of the range where the
     quartiles agree.

@@ -22,7 +22,8 @@ from langevax.sklearn.base import Automatic, MeanFieldEstimator
 from langevax.sklearn.inputs.curve_values import AnyCurves, Missing
 from langevax.sklearn.inputs.curves import BasisName, CurveCoefficients
 from langevax.sklearn.inputs.graphs import GraphFeatures
-from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor, probabilities
+from langevax.sklearn.intervals import probabilities
+from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.parameters import Auto
 from langevax.sklearn.table import Scaling
 from langevax.sklearn.weight_functions import WeightFunctions

@@ -1,19 +1,20 @@
 """Regression and classification of tables by a mean-field network."""
 
 from collections.abc import Iterator
+from typing import Literal, overload
 
 import numpy as np
-from scipy.special import expit, softmax
 from sklearn.utils import Tags
 
 from langevax.problems import losses
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import MeanFieldInspection
+from langevax.sklearn.intervals import ClassSets, Intervals, class_scores, probabilities
 from langevax.sklearn.table import LabelTargets, NumberTargets, Table, weighted_moments
 from langevax.sklearn.training import TrainingTask
 
 
-class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator):
+class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator, Intervals):
     """Least squares by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta, by Langevin dynamics on `num_particles` of them
@@ -74,9 +75,22 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator)
         True
     """
 
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) or (n, C), in the units of the targets."""
-        return self._in_units(self.outputs(X))
+    @overload
+    def predict(self, X: Table, return_std: Literal[False] = False) -> np.ndarray: ...
+    @overload
+    def predict(self, X: Table, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(self, X: Table, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return (n,) or (n, C), in the units of the targets.
+
+        Args:
+            X: (n, d) as for `fit`.
+            return_std: also return the standard deviation of a new target, of the same shape: the root of the mean
+                square error on rows left out and the variance among the networks of the folds.
+        """
+        predictions = self._in_units(self.outputs(X))
+        if not return_std:
+            return predictions
+        return predictions, self._deviations(X).reshape(predictions.shape)
 
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the predictions of the particles at each step of `history_["steps"]`."""
@@ -95,6 +109,15 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator)
         self.single_column_ = y.ndim == 2 and y.shape[1] == 1
         return y[:, 0] if self.single_column_ else y
 
+    def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return np.abs(targets - z)
+
+    def _held_out_scores(self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+        square = np.average((targets - z) ** 2, axis=0, weights=weights)
+        variance = weighted_moments(targets, weights)[1] ** 2
+        r2 = np.mean(1 - square / np.where(variance > 0, variance, 1.0))
+        return {"r2": float(r2), "rmse": float(np.sqrt(np.mean(self.target_scale_**2 * square)))}
+
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         self.target_mean_: np.ndarray
         self.target_mean_, deviation = weighted_moments(targets, weights)
@@ -105,7 +128,7 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator)
         return TrainingTask(neuron, losses.squared, standardised.astype(np.float32), regressands, None)
 
 
-class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator):
+class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator, ClassSets):
     """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta, by Langevin dynamics on `num_particles` of them
@@ -161,6 +184,19 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator)
     def _labels(self, z: np.ndarray) -> np.ndarray:
         return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(1)]
 
+    def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return class_scores(z)[np.arange(len(z)), places_of(targets)]
+
+    def _held_out_scores(self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+        labels, p = places_of(targets), probabilities(z)
+        shares = np.bincount(labels, weights, len(self.classes_)) / weights.sum()
+        present = shares[shares > 0]
+        return {
+            "base_loss": float(-np.sum(present * np.log(present))),
+            "accuracy": float(np.average(p.argmax(1) == labels, weights=weights)),
+            "calibration_error": calibration_error(p, labels, weights),
+        }
+
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         labels = targets.astype(np.int32)
         if len(self.classes_) == 2:
@@ -173,6 +209,22 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator)
         return TrainingTask(self._make_neuron(len(self.classes_)), losses.softmax, labels, centred, labels, 1.0)
 
 
-def probabilities(z: np.ndarray) -> np.ndarray:
-    """Return (n, C) of the outputs (n,) of two classes, or (n, C) of more."""
-    return np.stack([expit(-z), expit(z)], axis=-1) if z.ndim == 1 else softmax(z, axis=-1)
+def places_of(targets: np.ndarray) -> np.ndarray:
+    """Return (n,) places of the classes among `classes_`, of the loss's targets: signs or places."""
+    return (targets > 0).astype(int) if targets.dtype.kind == "f" else targets
+
+
+def calibration_error(p: np.ndarray, labels: np.ndarray, weights: np.ndarray, num_bins: int = 15) -> float:
+    """Return the expected calibration error: mean over rows of |share of hits - mean confidence| of the row's bin.
+
+    Bins are of equal width in the largest probability of a row (Guo, Pleiss, Sun, Weinberger, ICML 2017).
+
+    Example:
+        >>> p = np.array([[0.8, 0.2]] * 5)
+        >>> round(calibration_error(p, np.array([0, 0, 0, 0, 1]), np.ones(5)), 6)
+        0.0
+    """
+    confidence, hit = p.max(1), p.argmax(1) == labels
+    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+    gaps = np.bincount(bins, weights * (hit - confidence), num_bins)
+    return float(np.abs(gaps).sum() / weights.sum())

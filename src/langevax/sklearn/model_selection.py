@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Key
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from langevax.keys import unrolled
@@ -28,7 +29,11 @@ from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, bucket, 
 from langevax.sklearn.training import Network, TrainingTask
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
+COMPARED_ROWS, COMPARED_NEURONS = 500, 2000  # of each scaling
 CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
+RIDGE_PENALTIES = np.logspace(-3, 5, 17)
+NEGLIGIBLE = 0.01  # share of the loss without a model, below which no comparison is worth a warning
+ABSENT = -10.0  # logit of a class that a fold's rows lack
 NUM_CLOUDS = 8  # of a fold's network, which predict
 
 
@@ -48,7 +53,7 @@ class Search(NamedTuple):
 
 
 SEARCHES = {
-    "folds": Search(5, (10.0, 3.0, 1.0, 1 / 3, 1 / 10), (1.0,), 120, 100, 4000),
+    "folds": Search(5, (10.0, 3.0, 1.0, 1 / 3, 1 / 10), (1.0,), 100, 100, 4000),
     "path": Search(3, (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30), (1.0, 3.0), 150, None, 2**31),
 }
 SearchName = Literal["folds", "path"]
@@ -57,20 +62,28 @@ SearchName = Literal["folds", "path"]
 def kernel_choice(
     rows: DistinctRows, task: TrainingTask, prior_precision: float, scalings: tuple[Scaling, ...], key: Key[Array, ""]
 ) -> tuple[Standardiser, LeaveOneOut, Scaling]:
-    """Return the first scaling, or one of clearly smaller leave-one-out errors in the kernel limit, and the errors."""
-    chosen = subsample(len(rows.inputs), MAX_ROWS)
-    weights = rows.weights[chosen]
-    best: tuple[Standardiser, LeaveOneOut, Scaling] | None = None
-    for scaling in scalings:
-        standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
+    """Return the first scaling, or one of clearly smaller leave-one-out errors in the kernel limit, and the errors.
+
+    Scalings are compared on fewer rows and neurons than the errors returned.
+    """
+
+    def errors_of(scaling: Scaling, most_rows: int, num_neurons: int) -> tuple[Standardiser, LeaveOneOut, np.ndarray]:
+        chosen = subsample(len(rows.inputs), most_rows)
+        weights, standardiser = rows.weights[chosen], Standardiser.fit(rows.inputs, rows.weights, scaling)
         inputs = padded(standardiser(rows.inputs[chosen]), bucket(len(chosen)))
-        features = prior_features(task.neuron, jnp.asarray(inputs), 1 / prior_precision, NUM_NEURONS, key=key)
+        features = prior_features(task.neuron, jnp.asarray(inputs), 1 / prior_precision, num_neurons, key=key)
         features = np.asarray(features)[:, : len(chosen)]
-        errors = leave_one_out(features, task.regressands[chosen], weights)
-        if best is None or _clearly_better(errors, best[1], weights):
-            best = standardiser, errors, scaling
-    assert best is not None, "scalings is empty"
-    return best
+        return standardiser, leave_one_out(features, task.regressands[chosen], weights), weights
+
+    best = scalings[0]
+    if len(scalings) > 1:
+        _, least, _ = errors_of(best, COMPARED_ROWS, COMPARED_NEURONS)
+        for scaling in scalings[1:]:
+            _, errors, weights = errors_of(scaling, COMPARED_ROWS, COMPARED_NEURONS)
+            if _clearly_better(errors, least, weights):
+                best, least = scaling, errors
+    standardiser, errors, _ = errors_of(best, MAX_ROWS, NUM_NEURONS)
+    return standardiser, errors, best
 
 
 def _clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray) -> bool:
@@ -80,16 +93,12 @@ def _clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray) -
 
 @saved_class
 class HeldOut(NamedTuple):
-    """Networks trained without a fold of the rows each, and what they predict there."""
+    """Networks trained without a fold of the rows each."""
 
     clouds: np.ndarray
     """(folds, neurons, size): their neurons, of standardised columns."""
     fold: np.ndarray
     """(n,) fold that a row was left out of."""
-    outputs: np.ndarray
-    """(n,) or (n, C): of the network trained without the row."""
-    places: np.ndarray
-    """(n,) of the rows among the distinct ones."""
     weights: np.ndarray
     """(n,) multiplicities of the rows."""
 
@@ -107,6 +116,48 @@ class Choice(NamedTuple):
     chosen: int
     """Place in the history."""
     held_out: HeldOut
+    outputs: np.ndarray
+    """(n,) or (n, C): at each row, of the network trained without it."""
+    places: np.ndarray
+    """(n,) of these rows among all."""
+    above_linear: tuple[float, float]
+    """Mean loss above that of a linear model trained on the same folds, and its standard error."""
+    untrained_loss: float
+    """Mean loss of outputs 0."""
+    centre: int
+    """Place in the history of the temperature that the kernel limit chose."""
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Mean loss on the rows left out, its standard error, and that of a linear model."""
+        loss, error = (float(self.history[name][self.chosen]) for name in ("loss", "error"))
+        return {"loss": loss, "loss_error": error, "linear_loss": loss - self.above_linear[0]}
+
+    def reason(self, promise: float | None) -> str:
+        """Return why this temperature, given the loss that the kernel limit promised, if one is known."""
+        losses = self.losses
+        reason = (
+            f"the hottest of {len(self.history['loss'])} whose mean loss on the rows left out of "
+            f"{int(self.held_out.fold.max()) + 1} folds, {losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within "
+            "one standard error of the least"
+        )
+        there, error, temperature = (float(self.history[n][self.centre]) for n in ("loss", "error", "temperature"))
+        if promise is None or there <= promise + error:
+            return f"{reason}."
+        return (
+            f"{reason}; the kernel limit promised {promise:.3g} at T = {temperature:.3g}, where the networks of the "
+            f"folds have {there:.3g}."
+        )
+
+    def warning(self) -> str | None:
+        """Return what to say where a linear model is better by more than two standard errors."""
+        above, error = self.above_linear
+        if above <= 2 * error or above <= NEGLIGIBLE * self.untrained_loss:
+            return None
+        return (
+            f"a linear model predicts the rows left out better: the network's mean loss there is higher by {above:.3g} "
+            f"+- {error:.2g}; compare with RidgeCV or LogisticRegressionCV on this table."
+        )
 
 
 class Annealed(NamedTuple):
@@ -223,10 +274,22 @@ def choose_by_validation(
         "excess_error": error.ravel(),
     }
     clouds = np.stack([clouds[s, t] for _, clouds in paths])
-    held_out = HeldOut(clouds, fold_of, z[s, t], places, rows.weights)
+    linear = row_losses(rows, linear_outputs(rows, folds))
+    difference, linear_error = excess(losses[s, t], linear, rows.weights)
     hotter = [float(temperature) for temperature in temperatures[s, :t]]
-    chosen = int(s * len(search.factors) + t)
-    return Choice(network.rescaled(search.scales[s]), float(temperatures[s, t]), hotter, history, chosen, held_out)
+    return Choice(
+        network=network.rescaled(search.scales[s]),
+        temperature=float(temperatures[s, t]),
+        hotter=hotter,
+        history=history,
+        chosen=int(s * len(search.factors) + t),
+        held_out=HeldOut(clouds, fold_of, rows.weights),
+        outputs=z[s, t],
+        places=places,
+        above_linear=(float(difference), float(linear_error)),
+        untrained_loss=float(row_losses(rows, np.zeros_like(z[s, t])) @ shares),
+        centre=search.factors.index(1.0),
+    )
 
 
 def _left_out(
@@ -248,6 +311,32 @@ def _left_out(
         everywhere.append(np.asarray(annealed.outputs)[:, len(trained) : len(network.inputs)])
         clouds.append(fold.rotated(annealed.clouds, back=True))
     return np.stack(everywhere), np.stack(clouds)
+
+
+def linear_outputs(network: Network, folds: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return outputs, as a network's, of ridge or logistic regression at the rows left out of each fold."""
+    inputs, targets, labels = (
+        network.inputs * np.sqrt(network.inputs.shape[1]),
+        network.task.targets,
+        network.task.labels,
+    )
+    z = np.zeros((len(inputs), *network.task.neuron.output_shape), np.float32)
+    for trained, held in folds:
+        weights = network.weights[trained]
+        if labels is None:
+            model = RidgeCV(RIDGE_PENALTIES).fit(inputs[trained], targets[trained], weights)
+            z[held] = model.predict(inputs[held])
+        elif len(present := np.unique(labels[trained])) == 1:
+            z[held] = 0.0
+        else:
+            model = LogisticRegression(max_iter=200).fit(inputs[trained], labels[trained], weights)
+            logits = model.decision_function(inputs[held])
+            if z.ndim == 1:
+                z[held] = logits
+            else:
+                z[held] = ABSENT
+                z[np.ix_(held, present)] = np.stack([-logits, logits], 1) / 2 if logits.ndim == 1 else logits
+    return z
 
 
 def row_losses(network: Network, z: np.ndarray) -> np.ndarray:

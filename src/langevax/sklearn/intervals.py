@@ -1,0 +1,203 @@
+"""Intervals, standard deviations and sets of classes, from networks trained without a fold of the rows.
+
+CV+ (Barber, Candès, Ramdas, Tibshirani, Annals of Statistics 2021; for classes Romano, Sesia, Candès, NeurIPS 2020):
+row i has the score s_i of the network that was trained without its fold k(i), the distance of its target from the
+output, or one less the probability of its class. A target y at x lies in the interval, or a class in the set, if
+
+    #{i: s_i >= s_k(i)(x, y)} + 1 > alpha (n + 1),      alpha = 1 - coverage.
+
+If rows are exchangeable, this covers a new target with probability 1 - 2 alpha, and about 1 - alpha where networks
+trained without one fold or another predict alike. "split" uses the first fold and its network alone, and covers with
+probability 1 - alpha, at the cost of wider intervals. Both take the scaling and the temperature as given, which were
+chosen on all rows.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from langevax import checks
+from langevax.problems.neurons import Tanh, TanhTanh
+from langevax.sklearn.model_selection import HeldOut
+from langevax.sklearn.table import Standardiser, Table
+from langevax.sklearn.training import outputs
+
+Method = Literal["cv+", "split"]
+METHODS: tuple[Method, ...] = ("cv+", "split")
+BLOCK_ELEMENTS = 2**22  # rows to predict times rows with scores, at once
+
+
+class FoldPredictions:
+    """What both estimators predict by the networks of their folds."""
+
+    neuron_: Tanh | TanhTanh
+    standardiser_: Standardiser
+    held_out_: HeldOut | None
+    scores_: np.ndarray | None
+
+    def _fold_outputs(self, columns: np.ndarray, method: Method = "cv+") -> np.ndarray:
+        """Return (folds, n, ...): outputs of each fold's network, of the first alone for "split"."""
+        clouds = self._folds().clouds[: 1 if method == "split" else None]
+        inputs = self.standardiser_(columns)
+        return np.stack([outputs(self.neuron_, cloud, inputs) for cloud in clouds])
+
+    def _folds(self) -> HeldOut:
+        if getattr(self, "held_out_", None) is None:
+            raise AttributeError(
+                "this fit trained no networks without a fold of the rows, which intervals and sets need; "
+                "fit with validation='folds'."
+            )
+        assert self.held_out_ is not None
+        return self.held_out_
+
+    def _scored_rows(self, method: Method) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (scores, multiplicities, fold) of the rows that the method uses."""
+        folds, scores = self._folds(), self.scores_
+        assert scores is not None
+        rows = folds.fold == 0 if method == "split" else np.full(len(scores), True)
+        return scores[rows], folds.weights[rows], folds.fold[rows]
+
+    def _columns(self, X: Any) -> np.ndarray:
+        raise NotImplementedError
+
+
+class Intervals(FoldPredictions):
+    """Intervals and standard deviations of a regressor."""
+
+    target_mean_: np.ndarray
+    target_scale_: np.ndarray
+
+    def predict_interval(self, X: Table, coverage: float = 0.9, method: Method = "cv+") -> np.ndarray:
+        """Return (n, 2) lower and upper ends, or (n, C, 2), in the units of the targets.
+
+        Args:
+            X: (n, d) as for `predict`.
+            coverage: in (0, 1), of each target on its own.
+            method: "cv+" covers with probability 1 - 2 (1 - coverage) at least, and about `coverage` in practice;
+                "split" with probability `coverage` at least, by wider intervals.
+
+        Raises:
+            AttributeError: a fit without folds (`validation=None`, or a temperature passed).
+            ValueError: too few rows for this coverage.
+
+        Example:
+            >>> from sklearn.datasets import load_diabetes
+            >>> from langevax.sklearn import MeanFieldRegressor
+            >>> X, y = load_diabetes(return_X_y=True)
+            >>> model = MeanFieldRegressor(num_particles=100, num_steps=100, random_state=0).fit(X[:300], y[:300])
+            >>> low, high = model.predict_interval(X[300:]).T
+            >>> bool(0.85 < np.mean((low <= y[300:]) & (y[300:] <= high)) < 0.98)
+            True
+        """
+        check_interval(coverage, method)
+        scores, weights, fold = self._scored_rows(method)
+        z = self._fold_outputs(self._columns(X), method)
+        centres, scores = np.atleast_3d(z), scores.reshape(len(scores), -1)
+        ends = np.empty((*centres.shape[1:], 2))
+        block = max(1, BLOCK_ELEMENTS // len(scores))
+        for c in range(centres.shape[2]):
+            for first in range(0, centres.shape[1], block):
+                rows = slice(first, first + block)
+                own = centres[:, rows, c][fold]  # (rows with scores, rows to predict)
+                upper = upper_quantile(own + scores[:, c, None], weights, coverage)
+                lower = -upper_quantile(scores[:, c, None] - own, weights, coverage)
+                ends[rows, c] = np.stack([lower, upper], axis=-1)
+        units = self.target_mean_.reshape(-1, 1), self.target_scale_.reshape(-1, 1)
+        ends = units[0] + units[1] * ends
+        return ends if z.ndim == 3 else ends[:, 0]
+
+    def _deviations(self, X: Table) -> np.ndarray:
+        """Return the standard deviation of a new target: root of the mean square score and the folds' variance."""
+        scores, weights, _ = self._scored_rows("cv+")
+        z = self._fold_outputs(self._columns(X))
+        return self.target_scale_ * np.sqrt(np.average(scores**2, axis=0, weights=weights) + z.var(axis=0))
+
+
+class ClassSets(FoldPredictions):
+    """Sets of classes of a classifier."""
+
+    classes_: np.ndarray
+
+    def predict_set(self, X: Table, coverage: float = 0.9, method: Method = "cv+") -> np.ndarray:
+        """Return (n, C) booleans: the classes, in the order of `classes_`, that a new label may well have.
+
+        The most probable class is always among them.
+
+        Args:
+            X: (n, d) as for `predict`.
+            coverage: in (0, 1), of the label by the set.
+            method: "cv+" or "split", with the guarantees of `MeanFieldRegressor.predict_interval`.
+
+        Raises:
+            AttributeError: a fit without folds (`validation=None`, or a temperature passed).
+            ValueError: too few rows for this coverage.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> from langevax.sklearn import MeanFieldClassifier
+            >>> X, y = load_iris(return_X_y=True)
+            >>> model = MeanFieldClassifier(num_particles=100, num_steps=100, random_state=0).fit(X[::2], y[::2])
+            >>> sets = model.predict_set(X[1::2])
+            >>> bool(np.mean(sets[np.arange(75), y[1::2]]) > 0.85)
+            True
+        """
+        check_interval(coverage, method)
+        scores, weights, fold = self._scored_rows(method)
+        own = np.stack([class_scores(z) for z in self._fold_outputs(self._columns(X), method)])  # (folds, n, C)
+        at_least = np.zeros(own.shape[1:])
+        for k in range(len(own)):
+            order = np.argsort(scores[fold == k])
+            below = np.append(0.0, np.cumsum(weights[fold == k][order]))
+            at_least += below[-1] - below[np.searchsorted(scores[fold == k][order], own[k], side="left")]
+        total = weights.sum()
+        enough_rows(total, coverage)
+        sets = at_least + 1 > (1 - coverage) * (total + 1)
+        sets[np.arange(len(sets)), own.mean(0).argmin(1)] = True
+        return sets
+
+
+def class_scores(z: np.ndarray) -> np.ndarray:
+    """Return (n, C): one less the probability of each class, of outputs (n,) of two classes, or (n, C)."""
+    return 1 - probabilities(z)
+
+
+def probabilities(z: np.ndarray) -> np.ndarray:
+    """Return (n, C) of the outputs (n,) of two classes, or (n, C) of more."""
+    return np.stack([expit(-z), expit(z)], axis=-1) if z.ndim == 1 else softmax(z, axis=-1)
+
+
+def check_interval(coverage: float, method: str) -> None:
+    """Raise ValueError on a coverage or a method that there is not."""
+    checks.number("coverage", coverage, positive=True)
+    if not coverage < 1:
+        raise ValueError(f"coverage is {coverage:g}; pass a probability below 1, such as 0.9.")
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; pass one of {', '.join(map(repr, METHODS))}.")
+
+
+def enough_rows(total: float, coverage: float) -> None:
+    """Raise ValueError where rows of a total weight are too few to leave out a share 1 - coverage."""
+    if (1 - coverage) * (total + 1) < 1:
+        raise ValueError(
+            f"coverage={coverage:g} needs scores of at least {int(np.ceil(1 / (1 - coverage) - 1 - 1e-9))} rows, and "
+            f"there are {total:g}; pass a smaller coverage."
+        )
+
+
+def upper_quantile(values: np.ndarray, weights: np.ndarray, coverage: float) -> np.ndarray:
+    """Return the least of values (m, n), along axis 0, at or below which lies a weight of coverage (total + 1).
+
+    Example:
+        >>> upper_quantile(np.arange(19.0)[:, None], np.ones(19), 0.9)
+        array([17.])
+    """
+    total = float(weights.sum())
+    enough_rows(total, coverage)
+    needed = coverage * (total + 1) - 1e-9
+    if np.all(weights == 1):
+        place = int(np.ceil(needed)) - 1
+        return np.partition(values, place, axis=0)[place]
+    order = np.argsort(values, axis=0)
+    place = np.argmax(np.cumsum(weights[order], axis=0) >= needed, axis=0)
+    return np.take_along_axis(values, np.take_along_axis(order, place[None], axis=0), axis=0)[0]
