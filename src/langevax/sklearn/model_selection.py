@@ -18,7 +18,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from langevax.meanfield.kernel_limit import FLAT, NUM_NEURONS, LeaveOneOut, leave_one_out, prior_features
 from langevax.run import Result
 from langevax.sklearn.solvers import BATCH_SHARE, SOLVERS, Schedule
-from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, bucket, padded, subsample
+from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, in_buckets, subsample
 from langevax.sklearn.training import Network, TrainingTask, outputs, train
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
@@ -38,8 +38,8 @@ def kernel_choice(
     best: tuple[Standardiser, LeaveOneOut] | None = None
     for scaling in scalings:
         standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
-        inputs = padded(standardiser(rows.inputs[chosen]), bucket(len(chosen)))
-        features = prior_features(task.neuron, jnp.asarray(inputs), 1 / prior_precision, NUM_NEURONS, key=key)
+        inputs = in_buckets(standardiser(rows.inputs[chosen]))
+        features = prior_features(task.neuron, inputs, 1 / prior_precision, NUM_NEURONS, key=key)
         features = np.asarray(features)[:, : len(chosen)]
         errors = leave_one_out(features, task.regressands[chosen], rows.weights[chosen])
         if best is None or errors.error < CLEARLY_BETTER * best[1].error:
