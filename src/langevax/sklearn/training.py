@@ -1,8 +1,11 @@
 """From a table to `simulate`: the risk in the eigenbasis of its inputs, padded, and its run."""
 
+import ctypes
 import dataclasses
+import gc
 import math
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +36,7 @@ RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals: beyond, fewer reco
 PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
 MOST_ROW_SHARDS = 32  # devices that share rows: a power of two, of which little padding is a multiple
 ROWS_AT_ONCE = 4096  # of a prediction
+MOST_SHAPES = 8  # of problems whose programs are kept in memory
 EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than compiling
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
 MOST_HALVINGS = 4  # of a step size at which outputs alternate
@@ -163,6 +167,9 @@ def train(
     risk: MeanFieldRisk, temperature: float, schedule: Schedule, start: Any, key: Key[Array, ""], **run: Any
 ) -> Result:
     """Return the solver's run at one temperature; `run` is passed to `simulate`."""
+    keep_few_programs(risk, schedule, start)
+    if isinstance(start, np.ndarray):
+        start = jax.device_put(start)  # without a program for its shape, which `jnp.asarray` has
     records = int(np.clip(RECORD_ELEMENTS // risk.targets.size, 20, RECORDS))
     every = odd_interval(schedule.num_steps // records)
     if schedule.stop_at_plateau:
@@ -177,6 +184,26 @@ def train(
         record_every=every,
         **run,
     )
+
+
+def keep_few_programs(risk: MeanFieldRisk, schedule: Schedule, start: Any) -> None:
+    """Let JAX forget what it has compiled once it was for `MOST_SHAPES` shapes of problems.
+
+    The programs of one shape hold 130 of the 65,530 memory maps that Linux allows a process.
+    """
+    shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(risk))
+    compiled_for = shapes, getattr(start, "position", start).shape, schedule.solver, schedule.batch_size
+    if compiled_for not in _shapes and len(_shapes) >= MOST_SHAPES:
+        jax.clear_caches()
+        _shapes.clear()
+        gc.collect()
+        if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)  # or 10 MB a shape would stay with the process
+    _shapes.add(compiled_for)
+
+
+_shapes: set[tuple[Hashable, ...]] = set()
+"""Shapes of problems since programs were last forgotten."""
 
 
 class SteadyRun(NamedTuple):
