@@ -35,24 +35,48 @@ def test_programs_compiled_by_one_process_are_loaded_by_another(tmp_path):
     assert [line.split() for line in counts] == [["1", "1"], ["0", "2"]]
 
 
+@pytest.fixture
+def updates(tmp_path, monkeypatch):
+    """What is set of JAX, in an empty folder and environment."""
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    updates = {}
+    monkeypatch.setattr(type(jax.config), "update", lambda self, name, value: updates.update({name: value}))
+    return updates
+
+
 @pytest.mark.parametrize(
     ("directory", "env", "folder"),
     [
-        ("here", {"XDG_CACHE_HOME": "/caches"}, str(Path("here").absolute())),
-        ("here", {"JAX_COMPILATION_CACHE_DIR": "/set"}, str(Path("here").absolute())),
-        (None, {"JAX_COMPILATION_CACHE_DIR": "/set"}, None),
-        (None, {"XDG_CACHE_HOME": "/caches"}, "/caches/langevax/jax"),
-        (None, {}, str(Path.home() / ".cache/langevax/jax")),
+        ("here", {"XDG_CACHE_HOME": "caches"}, "here"),
+        ("here", {"JAX_COMPILATION_CACHE_DIR": "set"}, "here"),
+        (None, {"JAX_COMPILATION_CACHE_DIR": "set"}, None),
+        (None, {"XDG_CACHE_HOME": "caches"}, "caches/langevax/jax"),
+        (None, {}, "home/.cache/langevax/jax"),
     ],
 )
-def test_where(directory, env, folder, monkeypatch):
+def test_where(directory, env, folder, updates, tmp_path, monkeypatch):
     """None leaves the folder to JAX, which reads the variable itself."""
-    updates = {}
-    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(type(jax.config), "update", lambda self, name, value: updates.update({name: value}))
     langevax.run.keep_compiled_programs(directory)
-    assert updates.pop("jax_persistent_cache_min_compile_time_secs") == 0.2
-    assert updates.get("jax_compilation_cache_dir") == folder
+    assert updates.pop("jax_persistent_cache_min_compile_time_secs") == 0
+    assert updates.get("jax_compilation_cache_dir") == (None if folder is None else str(tmp_path / folder))
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_folder_that_cannot_be_made_is_not_used(by_variable, updates, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    if by_variable:
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "file/cache")
+    langevax.run.keep_compiled_programs(None if by_variable else "file/cache")
+    assert updates == {"jax_compilation_cache_dir": None}
+
+
+def test_a_folder_that_cannot_be_written_is_only_read(updates, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda folder, mode: False)  # root may write anywhere
+    langevax.run.keep_compiled_programs("here")
+    assert updates["jax_persistent_cache_min_compile_time_secs"] == float("inf")
+    assert updates["jax_compilation_cache_dir"] == str(tmp_path / "here")

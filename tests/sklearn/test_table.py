@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import langevax.sklearn
-from langevax.sklearn.table import Standardiser, bucket, distinct_rows, eigenbasis, padded
+from langevax.sklearn.table import FEWEST_ROWS, SMALLEST, Standardiser, bucket, distinct_rows, eigenbasis, padded
 
 
 def some_rows(n=200, seed=0):
@@ -64,10 +64,12 @@ def test_the_eigenbasis_makes_second_moments_diagonal():
     np.testing.assert_allclose(moments - np.diag(np.diag(moments)), 0, atol=1e-5 * np.trace(moments))
 
 
-def test_buckets_waste_at_most_a_quarter():
-    for size in range(129, 5000, 7):
-        assert size <= bucket(size) <= 1.25 * size
-    assert len({bucket(size) for size in range(1, 100_000)}) < 50
+def test_buckets_waste_at_most_fifteen_percent_or_three():
+    for size in range(1, 5000):
+        assert size <= bucket(size, SMALLEST) <= max(1.15 * size, size + 3)
+    for size in range(FEWEST_ROWS, 5000):
+        assert bucket(size, FEWEST_ROWS) <= 1.15 * size
+    assert len({bucket(size, SMALLEST) for size in range(1, 100_000)}) < 110
 
 
 def test_padding_repeats_a_valid_row():

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
@@ -70,12 +69,17 @@ def excess(losses: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> tu
 
 
 def prior_features(
-    neuron: Neuron, inputs: Float[Array, "n features"], prior_variance: float, num_neurons: int, *, key: Key[Array, ""]
+    neuron: Neuron,
+    inputs: Float[np.ndarray | Array, "n features"],
+    prior_variance: float,
+    num_neurons: int,
+    *,
+    key: Key[Array, ""],
 ) -> Float[Array, "neurons n"]:
     """Return h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output of several."""
     shape, dtype = (num_neurons, neuron.particle_size(inputs.shape[-1])), inputs.dtype
     particles = np.sqrt(np.asarray(prior_variance, dtype)) * trees.host_normal(shape, dtype, key=key)
-    return _features(neuron, jnp.asarray(particles), inputs)
+    return _features(neuron, jax.device_put(particles), jax.device_put(inputs))
 
 
 @eqx.filter_jit

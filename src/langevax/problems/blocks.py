@@ -90,16 +90,16 @@ def normalised_weights(weights: Numbers | None, size: int, dtype: DTypeLike) -> 
     """Row weights scaled to mean one, or None; raise unless they are non-negative numbers, one per row."""
     if weights is None:
         return None
-    weights = jnp.asarray(weights, dtype)
+    concrete = checks.is_concrete(weights)
+    weights = np.asarray(weights, dtype) if concrete else jnp.asarray(weights, dtype)  # on the host without a program
     if weights.shape != (size,):
         raise ValueError(f"weights must have shape ({size},), one per row, got {weights.shape}.")
-    if checks.is_concrete(weights):
-        checks.number("weights", weights)
-        host = np.asarray(weights)  # needs no program for each shape
-        if not host.sum() > 0:
-            raise ValueError("weights are all 0; give at least one row a positive weight.")
-        return jnp.asarray(host * (size / host.sum(dtype=np.float64)).astype(host.dtype))
-    return weights * (size / jnp.sum(weights))
+    if not concrete:
+        return weights * (size / jnp.sum(weights))
+    checks.number("weights", weights)
+    if not weights.sum() > 0:
+        raise ValueError("weights are all 0; give at least one row a positive weight.")
+    return jax.device_put(weights * (size / weights.sum(dtype=np.float64)).astype(weights.dtype))
 
 
 def checked_count(count: ArrayLike | None, size: int) -> Count:

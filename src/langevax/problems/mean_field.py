@@ -266,7 +266,7 @@ class Prior(eqx.Module):
     def draw_on_host(self, key: Key[Array, ""]) -> Cloud:
         """The same cloud, without a program for its shape: what `simulate` takes to begin one chain."""
         variance = np.asarray(self.temperature, self.dtype) / np.asarray(self.precision, self.dtype)
-        return jnp.asarray(np.sqrt(variance) * trees.host_normal(self.shape, self.dtype, key=key))
+        return jax.device_put(np.sqrt(variance) * trees.host_normal(self.shape, self.dtype, key=key))
 
 
 def rows_of_a_block(particles: int, rows: int, shared: bool = False) -> int | None:

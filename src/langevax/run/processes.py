@@ -4,6 +4,7 @@ Started by `jax.distributed.initialize`, every process runs the same program on 
 on a clock are made by the first process; it writes the files, and it alone shows progress.
 """
 
+import math
 import os
 import sys
 import traceback
@@ -20,7 +21,7 @@ from jaxtyping import Array
 JOIN_SECONDS = 60  # for all processes to come together
 SHUTDOWN_SECONDS = 7 * 24 * 3600  # at the end, while the first writes results
 HEARTBEAT_SECONDS = 10  # without a heartbeat, after which a process counts as dead
-SHORTEST_COMPILATION = 0.2  # seconds of compilation worth keeping
+SHORTEST_COMPILATION = 0.0  # seconds worth keeping: of a fit, all programs together take 100 kB
 
 
 class PeerError(RuntimeError):
@@ -173,13 +174,21 @@ def keep_compiled_programs(directory: str | os.PathLike[str] | None = None) -> N
             and the user's cache folder otherwise, as the command line does.
 
     A program is identified by shapes, dtypes, code, the versions of JAX and the kind of device; if any of them has
-    changed it is compiled again. The folder only grows; it may be deleted at any time. `import langevax` does not
-    enable the cache.
+    changed it is compiled again. The folder only grows; it may be deleted at any time. One that cannot be written is
+    only read, one that cannot be made is not used. `import langevax` does not enable the cache.
     """
-    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+    environment = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if directory is None and environment is None:
+        directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "langevax" / "jax"
+    folder = Path(directory or environment or "").expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        jax.config.update("jax_compilation_cache_dir", None)
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
+    elif "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION)
     if directory is not None:
-        jax.config.update("jax_compilation_cache_dir", str(Path(directory).expanduser().absolute()))
-    elif "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(caches / "langevax" / "jax"))
+        jax.config.update("jax_compilation_cache_dir", str(folder))

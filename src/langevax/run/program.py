@@ -136,8 +136,8 @@ def make_buffer(
     record = eqx.filter_eval_shape(_record, algorithm, problem, observers.record, carry, chains)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(record))
     slots = max(1, min(MAX_SLOTS, BUFFER_BYTES // max(size, 1)))
-    # NumPy's zeros need no program of their own for each shape
-    return jax.tree.map(lambda leaf: jnp.asarray(np.zeros((slots + 1, *leaf.shape), leaf.dtype)), record)
+    # neither NumPy's zeros nor `device_put` needs a program for each shape, as `jnp.zeros` and `jnp.asarray` do
+    return jax.tree.map(lambda leaf: jax.device_put(np.zeros((slots + 1, *leaf.shape), leaf.dtype)), record)
 
 
 def spread_over_processes(

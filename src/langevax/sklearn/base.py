@@ -12,6 +12,7 @@ from jax import random
 from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from langevax.meanfield.kernel_limit import LeaveOneOut
 from langevax.meanfield.moves import Proposal
@@ -36,6 +37,7 @@ from langevax.sklearn.training import (
     mesh_of,
     outputs,
     root_key,
+    stored,
     train_until_steady,
 )
 
@@ -131,9 +133,11 @@ class MeanFieldEstimator(RowEstimator):
         choice_key, path_key, run_key = random.split(root_key(self._seed()), 3)
 
         continued = self.warm_start and hasattr(self, "particles_")
-        standardiser, temperature = self._choice(rows, task, continued, choice_key)
+        with threadpool_limits(1, "blas"):  # on some hundred rows, threads cost twenty times as much as they save
+            standardiser, temperature = self._choice(rows, task, continued, choice_key)
         network = Network(task, standardiser(rows.inputs), rows.weights, float(self.prior_precision))
         schedule = self._schedule(network)
+        network = stored(network, schedule, self.num_particles, run["sharding"])
         start = network.risk(temperature).prior(temperature, self.num_particles)
         if continued:
             start = network.rotated(self._previous_particles(network))

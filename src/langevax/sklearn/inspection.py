@@ -21,7 +21,7 @@ from langevax.meanfield.certificate import PILOT, REMEDY, SUSPICIOUS, DualEstima
 from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.sklearn.parameters import Auto, RandomState
-from langevax.sklearn.table import Standardiser, Table, bucket, padded
+from langevax.sklearn.table import Standardiser, Table, in_buckets, padded
 from langevax.sklearn.training import Network, root_key
 
 if TYPE_CHECKING:
@@ -247,7 +247,8 @@ class MeanFieldInspection:
         """
         duals, sizes = self.history_["dual"], self.history_["relative_step_size"][:records]
         first = int(np.argmax(sizes == sizes[-1]))
-        return jnp.asarray(padded(duals[(first + records) // 2 : records].mean(0), bucket(duals.shape[1])))
+        mean = duals[(first + records) // 2 : records].mean(0)
+        return jnp.asarray(padded(mean, self._fitted_network().length))
 
     def _key(self, random_state: RandomState) -> Key[Array, ""]:
         state = self.random_state if random_state is None else random_state
@@ -272,8 +273,7 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X: Table) -> np.ndarray:
         """Return (n, num_features) float32."""
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        inputs = jnp.asarray(padded(self.standardiser(X), bucket(len(X))))
-        key = root_key(self.random_state)
+        inputs, key = in_buckets(self.standardiser(X)), root_key(self.random_state)
         features = prior_features(self.neuron, inputs, 1 / self.prior_precision, self.num_features, key=key)
         return np.asarray(features).T[: len(X)] / np.float32(np.sqrt(self.num_features))
 

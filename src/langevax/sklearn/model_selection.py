@@ -25,7 +25,16 @@ from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.solvers import BATCH_SHARE, SOLVERS, Schedule, algorithm
-from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, bucket, padded, subsample
+from langevax.sklearn.table import (
+    FEWEST_ROWS,
+    DistinctRows,
+    Scaling,
+    Standardiser,
+    bucket,
+    in_buckets,
+    padded,
+    subsample,
+)
 from langevax.sklearn.training import Network, TrainingTask
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
@@ -70,8 +79,8 @@ def kernel_choice(
     def errors_of(scaling: Scaling, most_rows: int, num_neurons: int) -> tuple[Standardiser, LeaveOneOut, np.ndarray]:
         chosen = subsample(len(rows.inputs), most_rows)
         weights, standardiser = rows.weights[chosen], Standardiser.fit(rows.inputs, rows.weights, scaling)
-        inputs = padded(standardiser(rows.inputs[chosen]), bucket(len(chosen)))
-        features = prior_features(task.neuron, jnp.asarray(inputs), 1 / prior_precision, num_neurons, key=key)
+        inputs = in_buckets(standardiser(rows.inputs[chosen]))
+        features = prior_features(task.neuron, inputs, 1 / prior_precision, num_neurons, key=key)
         features = np.asarray(features)[:, : len(chosen)]
         return standardiser, leave_one_out(features, task.regressands[chosen], weights), weights
 
@@ -305,7 +314,7 @@ def _left_out(
     trained, held = rows
     everywhere, clouds = [], []
     for s, scale in enumerate(search.scales):
-        fold = network.rescaled(scale).subset(trained)
+        fold = network.rescaled(scale).subset(trained, num_rows=network.length)
         risk = fold.risk(1.0, and_at=network.inputs[held])
         annealed = anneal(risk, temperatures[s], schedule, num_particles, random.fold_in(key, s))
         everywhere.append(np.asarray(annealed.outputs)[:, len(trained) : len(network.inputs)])
@@ -341,7 +350,7 @@ def linear_outputs(network: Network, folds: list[tuple[np.ndarray, np.ndarray]])
 
 def row_losses(network: Network, z: np.ndarray) -> np.ndarray:
     """Return (n,) losses of outputs `z`."""
-    n, length = len(z), bucket(len(z))
+    n, length = len(z), bucket(len(z), FEWEST_ROWS)
     losses = _losses(network.task.loss, padded(z, length), padded(network.task.targets, length))
     return np.asarray(losses, np.float64)[:n]
 

@@ -25,6 +25,7 @@ BATCH_SHARE = 2 / 3  # of the relative step: a batch's noise heats the particles
 INNER_STEPS = 5
 BATCH_ROWS = 6 * 10**6  # row gradients of a method with full passes, where others use batches
 EPOCHS, FEWEST_EPOCHS, COORDINATE_STEPS = 40, 10, 200_000  # of coordinate ascent
+ACTIVATION_SECONDS, COLUMN_SECONDS = 3e-9, 1e-10  # of a step, its gradient included (measured)
 
 
 class Schedule(NamedTuple):
@@ -49,11 +50,25 @@ class Solver(NamedTuple):
     """Whether a step may see a batch of the rows."""
     from_prior: bool = False
     """Whether it has to begin with exact draws of the prior."""
+    passes: int = 1
+    """Activations of a step and particle for each row that it sees: of the batch, or of the one row of "psdca"."""
 
 
 def algorithm(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
     """Return what `simulate` runs."""
     return SOLVERS[schedule.solver].make(risk, temperature, schedule)
+
+
+def estimated_seconds(schedule: Schedule, num_rows: int, num_columns: int, num_particles: int) -> float:
+    """Return about how many seconds of a processor the steps take.
+
+    >>> round(estimated_seconds(Schedule("mfld", 1000, 1.5, None, True), 500, 12, 500), 1)
+    1.1
+    """
+    solver = SOLVERS[schedule.solver]
+    rows = 1 if solver.from_prior else schedule.batch_size or num_rows
+    activations = float(schedule.num_steps * solver.passes * rows) * num_particles
+    return activations * (ACTIVATION_SECONDS + COLUMN_SECONDS * num_columns)
 
 
 def _gradient(schedule: Schedule) -> GradientEstimator:
@@ -130,9 +145,9 @@ OVERDAMPED, UNDERDAMPED, FROZEN = (RELATIVE_STEP_SIZE[kind] for kind in ("overda
 
 SOLVERS = {
     "mfld": Solver(_mfld, OVERDAMPED, _steps),
-    "svrg-mfld": Solver(_svrg_mfld, OVERDAMPED, _passes),
+    "svrg-mfld": Solver(_svrg_mfld, OVERDAMPED, _passes, passes=3),
     "underdamped": Solver(_underdamped, UNDERDAMPED, _steps),
-    "pda": Solver(_pda, FROZEN, _rounds),
-    "fictitious-play": Solver(_fictitious_play, FROZEN, _rounds),
-    "psdca": Solver(_psdca, OVERDAMPED, _coordinates, batches=False, from_prior=True),
+    "pda": Solver(_pda, FROZEN, _rounds, passes=1 + INNER_STEPS),
+    "fictitious-play": Solver(_fictitious_play, FROZEN, _rounds, passes=1 + INNER_STEPS),
+    "psdca": Solver(_psdca, OVERDAMPED, _coordinates, batches=False, from_prior=True, passes=2 + INNER_STEPS),
 }

@@ -1,8 +1,11 @@
 """From a table to `simulate`: the risk in the eigenbasis of its inputs, padded, and its run."""
 
+import ctypes
 import dataclasses
+import gc
 import math
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +28,16 @@ from langevax.problems.losses import Loss
 from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run import Result, simulate
-from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm
-from langevax.sklearn.table import bucket, eigenbasis, padded
+from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm, estimated_seconds
+from langevax.sklearn.table import FEWEST_ROWS, SMALLEST, bucket, eigenbasis, in_buckets, padded, widened
 
 RECORDS = 100
 RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals: beyond, fewer records
 PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
+MOST_ROW_SHARDS = 32  # devices that share rows: a power of two, of which little padding is a multiple
 ROWS_AT_ONCE = 4096  # of a prediction
+MOST_SHAPES = 8  # of problems whose programs are kept in memory
+EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than compiling
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
 MOST_HALVINGS = 4  # of a step size at which outputs alternate
 SWING_RECORDS = 16  # of the dual vector at the end of a run, which are examined for a swing
@@ -72,26 +78,43 @@ class TrainingTask(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """The training problem in the eigenbasis of its inputs, rows padded to a bucket so that few shapes compile."""
+    """The training problem in the eigenbasis of its inputs, rows and columns padded so that few shapes are compiled.
+
+    Rows of padding have weight 0. Columns of padding are 0: their weights keep the law of the prior, and no output
+    depends on them. Particles here have them, those of an estimator do not.
+    """
 
     task: TrainingTask
     inputs: np.ndarray
     """(n, d) float32, standardised, not rotated."""
     weights: np.ndarray
     prior_precision: float
+    num_rows: int | None = None
+    """Rows to store; None is the bucket of n."""
+    num_columns: int | None = None
+    """Columns to store; None is the bucket of d."""
+
+    @property
+    def length(self) -> int:
+        """Rows stored."""
+        return bucket(len(self.inputs), FEWEST_ROWS) if self.num_rows is None else self.num_rows
+
+    @property
+    def width(self) -> int:
+        """Columns stored."""
+        return bucket(self.inputs.shape[1], SMALLEST) if self.num_columns is None else self.num_columns
 
     def risk(self, temperature: float, and_at: np.ndarray | None = None) -> MeanFieldRisk:
         """Return the risk with the quadratic penalty that makes the prior N(0, I / prior_precision).
 
         The inputs (m, d) `and_at` are stored after the rows, as padding where the network has outputs, too.
         """
-        n, others = len(self.inputs), [] if and_at is None else [and_at]
+        others = [] if and_at is None else [and_at]
         rotated = np.concatenate([self.inputs, *others]) @ self.basis
         targets, weights = self.task.targets, self.weights.astype(np.float32)
-        length = bucket(len(rotated))
-        rows = [padded(array, length) for array in (rotated, targets, weights)]
+        rows = [padded(array, self.length) for array in (widened(rotated, self.width), targets, weights)]
         precision = np.float32(temperature * self.prior_precision)
-        return MeanFieldRisk(self.task.neuron, self.task.loss, rows[0], rows[1], precision, rows[2], n)
+        return MeanFieldRisk(self.task.neuron, self.task.loss, rows[0], rows[1], precision, rows[2], len(self.inputs))
 
     @cached_property
     def basis(self) -> np.ndarray:
@@ -99,20 +122,54 @@ class Network:
         return eigenbasis(self.inputs, self.weights)
 
     def rotated(self, particles: Any, back: bool = False) -> np.ndarray:
-        """Return particles of the standardised columns as particles of the eigenbasis, or `back`."""
-        particles = np.array(particles)
-        weights = self.task.neuron.input_weights(self.inputs.shape[1])
+        """Return particles of the standardised columns as particles of the eigenbasis, padded, or `back`."""
+        neuron, d = self.task.neuron, self.inputs.shape[1]
+        particles = narrowed(neuron, np.array(particles), self.width, d) if back else np.array(particles)
+        weights = neuron.input_weights(d)
         particles[..., weights] = particles[..., weights] @ (self.basis.T if back else self.basis)
-        return particles
+        return particles if back else with_more_columns(neuron, particles, d, self.width)
 
     def rescaled(self, factor: float) -> "Network":
         """Return the problem with the neurons' output scale times `factor`."""
         neuron = dataclasses.replace(self.task.neuron, scale=self.task.neuron.scale * factor)
         return dataclasses.replace(self, task=self.task._replace(neuron=neuron))
 
-    def subset(self, rows: np.ndarray) -> "Network":
-        """Return the problem of these rows, in an eigenbasis of their own."""
-        return Network(self.task.subset(rows), self.inputs[rows], self.weights[rows], self.prior_precision)
+    def subset(self, rows: np.ndarray, num_rows: int | None = None) -> "Network":
+        """Return the problem of these rows, in an eigenbasis of their own.
+
+        Stored as `num_rows` rows, such as the `length` of this problem, whose programs then serve the subset as well.
+        """
+        task, inputs, weights = self.task.subset(rows), self.inputs[rows], self.weights[rows]
+        return dataclasses.replace(self, task=task, inputs=inputs, weights=weights, num_rows=num_rows)
+
+    def exact(self) -> "Network":
+        """Return the problem without padding."""
+        n, d = self.inputs.shape
+        return dataclasses.replace(self, num_rows=n, num_columns=d)
+
+    def split_over(self, devices: int) -> "Network":
+        """Return the problem stored as a multiple of `devices` rows."""
+        return dataclasses.replace(self, num_rows=-(-self.length // devices) * devices)
+
+
+def stored(network: Network, schedule: Schedule, num_particles: int, sharding: Mesh | None) -> Network:
+    """Return the problem as it is stored for a fit: exact where that takes long, rows split evenly over the mesh."""
+    if estimated_seconds(schedule, *network.inputs.shape, num_particles) > EXACT_SECONDS:
+        network = network.exact()
+    return network.split_over(1 if sharding is None else sharding.shape.get(ROWS, 1))
+
+
+def narrowed(neuron: Neuron, particles: np.ndarray, width: int, num_columns: int) -> np.ndarray:
+    """Return particles (..., size) for inputs of `width` columns without the weights of all but the first ones."""
+    first = neuron.input_weights(width).start
+    return np.delete(particles, np.arange(first + num_columns, first + width), axis=-1)
+
+
+def with_more_columns(neuron: Neuron, particles: np.ndarray, num_columns: int, width: int) -> np.ndarray:
+    """Return particles (..., size) with weights 0 of more columns, `width` in all."""
+    end = neuron.input_weights(num_columns).stop
+    zeros = np.zeros((*particles.shape[:-1], width - num_columns), particles.dtype)
+    return np.concatenate([particles[..., :end], zeros, particles[..., end:]], axis=-1)
 
 
 def observe(problem: Any, state: Any) -> dict[str, Array]:
@@ -129,6 +186,9 @@ def train(
     risk: MeanFieldRisk, temperature: float, schedule: Schedule, start: Any, key: Key[Array, ""], **run: Any
 ) -> Result:
     """Return the solver's run at one temperature; `run` is passed to `simulate`."""
+    keep_few_programs(risk, schedule, start)
+    if isinstance(start, np.ndarray):
+        start = jax.device_put(start)  # without a program for its shape, which `jnp.asarray` has
     records = int(np.clip(RECORD_ELEMENTS // risk.targets.size, 20, RECORDS))
     every = odd_interval(schedule.num_steps // records)
     if schedule.stop_at_plateau:
@@ -143,6 +203,26 @@ def train(
         record_every=every,
         **run,
     )
+
+
+def keep_few_programs(risk: MeanFieldRisk, schedule: Schedule, start: Any) -> None:
+    """Let JAX forget what it has compiled once it was for `MOST_SHAPES` shapes of problems.
+
+    The programs of one shape hold 130 of the 65,530 memory maps that Linux allows a process.
+    """
+    shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(risk))
+    compiled_for = shapes, getattr(start, "position", start).shape, schedule.solver, schedule.batch_size
+    if compiled_for not in _shapes and len(_shapes) >= MOST_SHAPES:
+        jax.clear_caches()
+        _shapes.clear()
+        gc.collect()
+        if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)  # or 10 MB a shape would stay with the process
+    _shapes.add(compiled_for)
+
+
+_shapes: set[tuple[Hashable, ...]] = set()
+"""Shapes of problems since programs were last forgotten."""
 
 
 class SteadyRun(NamedTuple):
@@ -236,19 +316,21 @@ def alternation(values: np.ndarray) -> float:
 
 def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Return the network's outputs at (n, d) standardised inputs, (n,) or (n, C), in blocks of few shapes."""
-    return _in_blocks(lambda rows: _outputs(neuron, cloud, rows), inputs)
+    return _in_blocks(_outputs, neuron, cloud, inputs)
 
 
 def slopes(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Return (n, C, d): gradients of the network's outputs by its standardised inputs; C = 1 for a single output."""
-    gradients = _in_blocks(lambda rows: _slopes(neuron, cloud, rows), inputs)
+    gradients = _in_blocks(_slopes, neuron, cloud, inputs)[..., : inputs.shape[1]]
     return gradients[:, None] if gradients.ndim == 2 else gradients
 
 
-def _in_blocks(function: Callable[[np.ndarray], Array], inputs: np.ndarray) -> np.ndarray:
+def _in_blocks(function: Callable[..., Array], neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Return `function` of at most ROWS_AT_ONCE rows at a time, padded so that few shapes compile."""
+    d = inputs.shape[1]
+    cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, SMALLEST))
     blocks = [inputs[i : i + ROWS_AT_ONCE] for i in range(0, len(inputs), ROWS_AT_ONCE)]
-    return np.concatenate([np.asarray(function(padded(rows, bucket(len(rows)))))[: len(rows)] for rows in blocks])
+    return np.concatenate([np.asarray(function(neuron, cloud, in_buckets(rows)))[: len(rows)] for rows in blocks])
 
 
 @eqx.filter_jit
@@ -296,7 +378,8 @@ def mesh_of(devices: int | Mapping[str, int] | None, num_particles: int) -> Mesh
             f"num_particles is {num_particles}, which does not split over devices={devices}; pass for instance "
             f"num_particles={-(-num_particles // particles) * particles}."
         )
-    step = bucket(bucket(1) + 1) - bucket(1)  # what every number of stored rows is a multiple of
-    if step % rows:
-        raise ValueError(f"devices['rows'] is {rows}, over which rows do not split evenly; pass a divisor of {step}.")
+    if MOST_ROW_SHARDS % rows:
+        raise ValueError(
+            f"devices['rows'] is {rows}, over which rows do not split evenly; pass a divisor of {MOST_ROW_SHARDS}."
+        )
     return Mesh(np.array(jax.devices()[:total]).reshape(tuple(counts.values())), tuple(counts))

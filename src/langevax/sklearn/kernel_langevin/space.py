@@ -142,7 +142,7 @@ def width_of(num_modes: int) -> int:
 
     Example:
         >>> [width_of(n) for n in (1, 33, 65, 129, 300)]
-        [32, 64, 128, 160, 320]
+        [32, 64, 128, 144, 320]
     """
     return _power_of_two(num_modes) if num_modes <= 128 else bucket(num_modes)
 

@@ -1,0 +1,202 @@
+"""Columns and rows of padding change nothing but the shapes that are compiled."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax.meanfield.certificate import DualEstimate, certify
+from langevax.problems import losses
+from langevax.problems.neurons import TanhTanh
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, training
+from langevax.sklearn.training import Network, TrainingTask, outputs, slopes
+from tests.sklearn.tables import QUICK, diabetes
+
+N, D, TEMPERATURE = 50, 5, 0.05
+MAPS = Path("/proc/self/maps")
+
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+)
+
+
+def network(kind="squared"):
+    """50 rows of five columns, stored as 52 rows of eight."""
+    rng = np.random.default_rng(0)
+    inputs, weights = rng.standard_normal((N, D)).astype(np.float32), rng.uniform(0.5, 2, N)
+    numbers, labels = np.float32(rng.standard_normal((N, 3))), rng.integers(0, 3, N).astype(np.int32)
+    task = {
+        "squared": TrainingTask(TanhTanh(3.0), losses.squared, numbers[:, 0], numbers[:, :1], None),
+        "outputs": TrainingTask(TanhTanh(3.0, 3), losses.squared, numbers, numbers, None),
+        "logistic": TrainingTask(TanhTanh(3.0), losses.logistic, np.float32(2 * (labels > 0) - 1), numbers, labels),
+        "softmax": TrainingTask(TanhTanh(3.0, 3), losses.softmax, labels, numbers, labels),
+    }[kind]
+    return Network(task, inputs, weights, 1.0)
+
+
+def both(kind="squared", size=40):
+    """The risks with and without padding, and the same particles for each."""
+    wide = network(kind)
+    risks = wide.risk(TEMPERATURE), wide.exact().risk(TEMPERATURE)
+    rng = np.random.default_rng(1)
+    clouds = [rng.standard_normal((size, risk.particle_size)).astype(np.float32) for risk in risks]
+    clouds[1] = training.narrowed(wide.task.neuron, clouds[0], wide.width, D)
+    return risks, clouds
+
+
+KINDS = pytest.mark.parametrize("kind", ["squared", "outputs", "logistic", "softmax"])
+
+
+@KINDS
+def test_objective_gradient_and_dual_are_those_without_padding(kind):
+    (wide, exact), (cloud, same) = both(kind)
+    assert (wide.inputs.shape, exact.inputs.shape) == ((52, 8), (N, D))
+    value, gradient = wide.value_and_gradient(jnp.asarray(cloud))
+    expected, slope = exact.value_and_gradient(jnp.asarray(same))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    neuron = wide.neuron
+    np.testing.assert_allclose(training.narrowed(neuron, np.asarray(gradient), 8, D), slope, atol=1e-6)
+    first = neuron.input_weights(8).start
+    np.testing.assert_array_equal(gradient[:, first + D : first + 8], 0)
+    dual = wide.dual(jnp.asarray(cloud))[:N]
+    np.testing.assert_allclose(dual, exact.dual(jnp.asarray(same)), atol=1e-6)
+
+
+@KINDS
+def test_steps_without_noise_are_those_without_padding(kind):
+    """From the same particles, so that predictions are those of a fit whose padding is dropped."""
+    (wide, exact), clouds = both(kind)
+    descent = langevax.Langevin(step_size=0.3, temperature=0.0)
+    ends = [
+        np.asarray(langevax.simulate(descent, risk, jnp.asarray(cloud), key=jax.random.key(0), num_steps=30).position)
+        for risk, cloud in zip((wide, exact), clouds, strict=True)
+    ]
+    np.testing.assert_allclose(training.narrowed(wide.neuron, ends[0], 8, D), ends[1], atol=2e-5)
+
+
+@KINDS
+def test_a_certificate_reads_off_particles_what_it_does_without_padding(kind):
+    """D and the gap depend on particles by their potentials and outputs alone, in which padding has no part."""
+    (wide, exact), (cloud, same) = both(kind)
+    dual = exact.dual(jnp.asarray(same))
+    padded = jnp.concatenate([dual, jnp.repeat(dual[:1], 2, axis=0)])
+    for part in (lambda p: p.value, lambda p: p.gradient):
+        there, here = jax.vmap(part(wide.of_one_particle(padded))), jax.vmap(part(exact.of_one_particle(dual)))
+        numbers = np.asarray(there(jnp.asarray(cloud)))
+        numbers = numbers if numbers.ndim == 1 else training.narrowed(wide.neuron, numbers, 8, D)
+        np.testing.assert_allclose(numbers, here(jnp.asarray(same)), atol=2e-6)
+    np.testing.assert_allclose(wide.outputs(jnp.asarray(cloud))[:N], exact.outputs(jnp.asarray(same)), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_certificates_with_and_without_padding_agree_and_have_the_same_errors():
+    (wide, exact), (_, same) = both(size=400)
+    dual = exact.dual(jnp.asarray(same)) / 3
+    padded = jnp.concatenate([dual, jnp.repeat(dual[:1], 2, axis=0)])
+    runs = {"temperature": TEMPERATURE, "num_runs": 16, "num_particles": 500, "key": jax.random.key(0)}
+    estimates = [DualEstimate(risk, g, **runs) for risk, g in ((wide, padded), (exact, dual))]
+    error = np.hypot(*(estimate.bound_error for estimate in estimates))
+    assert abs(estimates[0].bound - estimates[1].bound) < 4.5 * error
+    assert estimates[0].bound_error < 2 * estimates[1].bound_error
+    certificate = certify(wide, padded, TEMPERATURE, key=jax.random.key(1), num_particles=500)
+    assert abs(certificate.lower_bound - estimates[1].bound) < 0.2
+
+
+def test_predictions_are_those_of_the_padded_particles():
+    """The last record's dual vector is outputs less targets, of the particles as they were trained."""
+    X, y = diabetes()
+    model = MeanFieldRegressor(**QUICK).fit(X[:100, :5], y[:100])
+    assert (model.network_.width, model.network_.length, model.particles_.shape) == (8, 104, (100, 7))
+    targets = (y[:100] - model.target_mean_) / model.target_scale_
+    *_, z = model.staged_outputs(X[:100, :5])
+    last = model.history_["dual"][-1]
+    inputs = model.standardiser_(X[:100, :5])
+    for row, dual in zip(model.network_.inputs, last, strict=True):
+        (place,) = np.flatnonzero(np.all(inputs == row, axis=1))
+        assert z[place] - targets[place] == pytest.approx(dual, abs=2e-5)
+
+
+def test_outputs_and_slopes_in_blocks_are_those_of_the_neuron():
+    rng = np.random.default_rng(0)
+    neuron = TanhTanh(2.0, 3)
+    cloud, inputs = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((30, 9), (7, 5)))
+    table = np.asarray(inputs)
+    np.testing.assert_allclose(outputs(neuron, cloud, table), neuron.mean(cloud, inputs), atol=1e-6)
+    expected = jax.vmap(jax.jacrev(lambda x: neuron.mean(cloud, x[None])[0]))(inputs)
+    np.testing.assert_allclose(slopes(neuron, cloud, table), expected, atol=1e-6)
+
+
+def test_a_subset_stored_like_the_whole_is_the_same_problem():
+    rows = np.arange(0, N, 3)
+    fold, bare = network().subset(rows, network().length), network().subset(rows).exact()
+    assert fold.risk(TEMPERATURE).inputs.shape == (52, 8)
+    particles = np.random.default_rng(0).standard_normal((20, D + 2)).astype(np.float32)
+    values = [problem.risk(TEMPERATURE).value(jnp.asarray(problem.rotated(particles))) for problem in (fold, bare)]
+    np.testing.assert_allclose(*values, rtol=1e-5)
+
+
+def test_rotated_particles_come_back():
+    particles = np.random.default_rng(0).standard_normal((4, 20, D + 4)).astype(np.float32)
+    there = network("softmax").rotated(particles)
+    assert there.shape == (4, 20, 12)
+    np.testing.assert_allclose(network("softmax").rotated(there, back=True), particles, atol=1e-5)
+
+
+def test_a_long_fit_is_not_padded(monkeypatch):
+    monkeypatch.setattr(training, "EXACT_SECONDS", 0.0)
+    X, y = diabetes()
+    model = MeanFieldRegressor(**QUICK | {"num_steps": 2}).fit(X[:99, :5], y[:99])
+    assert (model.network_.length, model.network_.width) == (99, 5)
+    assert model.certificate(num_particles=100).dual.shape == (99,)
+
+
+def test_other_numbers_of_columns_and_rows_compile_nothing():
+    """Nine to twelve columns and 97 to 104 rows, labels as well, predictions and a warm start included."""
+    X, y = diabetes()
+    X = np.column_stack([X, X[:, :2] ** 2])
+    for estimator, targets in ((MeanFieldRegressor, y), (MeanFieldClassifier, y > 140)):
+        estimator(**QUICK).fit(X[:104], targets[:104]).predict(X)
+        before = len(compiled)
+        for rows, columns in ((97, 9), (101, 10), (104, 11)):
+            table = X[:rows, :columns]
+            model = estimator(**QUICK, warm_start=True).fit(table, targets[:rows])
+            model.fit(table, targets[:rows]).predict(X[:, :columns])
+            assert model.particles_.shape == (100, columns + 2)
+        assert len(compiled) == before
+
+
+def test_programs_of_many_shapes_are_forgotten(monkeypatch):
+    monkeypatch.setattr(training, "MOST_SHAPES", 2)
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    monkeypatch.setattr(training, "_shapes", set())
+    X, y = diabetes()
+    X = np.column_stack([X, X])
+    counts = []
+    for columns in (3, 4, 7, 8, 11, 4, 13):
+        MeanFieldRegressor(**QUICK | {"num_steps": 1}).fit(X[:50, :columns], y[:50])
+        counts.append(len(cleared))
+    assert counts == [0, 0, 0, 0, 1, 1, 2]
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="memory maps are those of Linux")
+@pytest.mark.slow
+def test_memory_maps_do_not_grow_with_the_number_of_shapes(monkeypatch):
+    monkeypatch.setattr(training, "MOST_SHAPES", 2)
+    monkeypatch.setattr(training, "_shapes", set())
+    X, y = diabetes()
+    X, maps = np.column_stack([X, X]), []
+    for columns in (4, 8, 12, 16, 20):
+        MeanFieldRegressor(**QUICK | {"num_steps": 1}).fit(X[:50, :columns], y[:50])
+        maps.append(MAPS.read_bytes().count(b"\n"))
+    assert maps[4] < maps[1] + 20  # one shape's programs, where there were two
+
+
+@pytest.mark.parametrize("size", [10**12, 10**13])
+def test_more_particles_than_memory_holds_are_refused(size):
+    with pytest.raises(ValueError, match=f"num_particles is {size}, which needs"):
+        MeanFieldRegressor(num_particles=size, temperature=0.1, scaling="columns").fit(np.ones((4, 1)), np.arange(4.0))
