@@ -85,11 +85,12 @@ class FitOptions:
         str, typer.Option(metavar="NUMBER", help="Temperature of the noise; auto chooses it by leave-one-out.")
     ] = "auto"
     validation: Annotated[
-        Literal["path"] | None,
+        Literal["folds", "path", "none"] | None,
         typer.Option(
-            metavar="path",
-            help="path chooses temperature and output scale by cross-validation, from hot to cold: slower, and often "
-            "better.",
+            metavar="folds|path|none",
+            help="How the temperature is chosen. folds: by small networks trained without a fold of the rows, which "
+            "intervals need, too; the default where no temperature is given. path: temperature and output scale, by "
+            "whole networks: slower. none: by the closed form alone.",
         ),
     ] = None
     num_steps: Annotated[
@@ -164,7 +165,7 @@ class FitOptions:
         return {
             **{name: value for name, value in numbers.items() if value is not None},
             **(curves if self.curves else {}),
-            "validation": self.validation,
+            **({} if self.validation is None else {"validation": self.validation.replace("none", "") or None}),
             "random_state": self.seed,
         }
 

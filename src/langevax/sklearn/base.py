@@ -267,7 +267,7 @@ class MeanFieldEstimator(RowEstimator):
             temperature = multiplier * alpha / float(rows.weights.sum())
         return (self.standardiser_ if continued else standardiser), float(temperature)
 
-    def _search(self, continued: bool) -> SearchName | None:
+    def _search(self, continued: bool = False) -> SearchName | None:
         """Return the search that chooses the temperature, if any."""
         if self.validation != "auto":
             return self.validation

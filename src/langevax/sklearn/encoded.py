@@ -10,8 +10,8 @@ few carry little of the curves, so that more modes, or a finer grid, change noth
 """
 
 from abc import abstractmethod
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,7 @@ from langevax.sklearn.inputs.curves import BasisName, CurveCoefficients
 from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.intervals import probabilities
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn.model_selection import SearchName
 from langevax.sklearn.parameters import Auto
 from langevax.sklearn.table import Scaling
 from langevax.sklearn.weight_functions import WeightFunctions
@@ -42,6 +43,7 @@ class EncodedEstimator(MeanFieldEstimator):
     """
 
     solver: str = "psdca"
+    validation: SearchName | Auto | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def _make_encoder(self) -> Any:
@@ -156,9 +158,19 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
         output_scale=3.0, num_steps_multiplier=NUM_STEPS_MULTIPLIER, proposal="pcnl"
     )
 
-    def predict(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
-        """Return (n,) or (n, C), in the units of the targets; `grid` (G,) as in `outputs`."""
-        return self._in_units(self.outputs(X, grid))
+    @overload
+    def predict(
+        self, X: AnyCurves, grid: ArrayLike | None = None, *, return_std: Literal[False] = False
+    ) -> np.ndarray: ...
+    @overload
+    def predict(
+        self, X: AnyCurves, grid: ArrayLike | None = None, *, return_std: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(
+        self, X: AnyCurves, grid: ArrayLike | None = None, *, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return (n,) or (n, C), in the units of the targets, as `MeanFieldRegressor` does; `grid` as in `outputs`."""
+        return self._predicted(self._columns(X, grid=grid), return_std)
 
 
 class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):  # pyright: ignore[reportIncompatibleVariableOverride]

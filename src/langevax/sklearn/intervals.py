@@ -107,10 +107,10 @@ class Intervals(FoldPredictions):
         ends = units[0] + units[1] * ends
         return ends if z.ndim == 3 else ends[:, 0]
 
-    def _deviations(self, X: Table) -> np.ndarray:
+    def _deviations(self, columns: np.ndarray) -> np.ndarray:
         """Return the standard deviation of a new target: root of the mean square score and the folds' variance."""
         scores, weights, _ = self._scored_rows("cv+")
-        z = self._fold_outputs(self._columns(X))
+        z = self._fold_outputs(columns)
         return self.target_scale_ * np.sqrt(np.average(scores**2, axis=0, weights=weights) + z.var(axis=0))
 
 

@@ -1,16 +1,23 @@
 """Regression and classification of tables by a mean-field network."""
 
-from collections.abc import Iterator
-from typing import Literal, overload
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Real
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logit
 from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval
 
+from langevax import checks
 from langevax.problems import losses
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import MeanFieldInspection
 from langevax.sklearn.intervals import ClassSets, Intervals, class_scores, probabilities
-from langevax.sklearn.table import LabelTargets, NumberTargets, Table, weighted_moments
+from langevax.sklearn.parameters import one_of
+from langevax.sklearn.table import DistinctRows, LabelTargets, NumberTargets, Table, weighted_moments
 from langevax.sklearn.training import TrainingTask
 
 
@@ -76,10 +83,10 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
     """
 
     @overload
-    def predict(self, X: Table, return_std: Literal[False] = False) -> np.ndarray: ...
+    def predict(self, X: Table, *, return_std: Literal[False] = False) -> np.ndarray: ...
     @overload
-    def predict(self, X: Table, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
-    def predict(self, X: Table, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def predict(self, X: Table, *, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(self, X: Table, *, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return (n,) or (n, C), in the units of the targets.
 
         Args:
@@ -87,10 +94,7 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
             return_std: also return the standard deviation of a new target, of the same shape: the root of the mean
                 square error on rows left out and the variance among the networks of the folds.
         """
-        predictions = self._in_units(self.outputs(X))
-        if not return_std:
-            return predictions
-        return predictions, self._deviations(X).reshape(predictions.shape)
+        return self._predicted(self._columns(X), return_std)
 
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the predictions of the particles at each step of `history_["steps"]`."""
@@ -100,6 +104,10 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    def _predicted(self, columns: np.ndarray, return_std: bool) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        predictions = self._in_units(self._outputs(columns))
+        return (predictions, self._deviations(columns).reshape(predictions.shape)) if return_std else predictions
 
     def _in_units(self, z: np.ndarray) -> np.ndarray:
         predictions = self.target_mean_ + self.target_scale_ * z
@@ -128,6 +136,7 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         return TrainingTask(neuron, losses.squared, standardised.astype(np.float32), regressands, None)
 
 
+@dataclass(eq=False, repr=False)
 class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator, ClassSets):
     """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
 
@@ -144,14 +153,21 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
         solver, num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale,
             prior_precision, scaling, validation, stop_at_plateau, warm_start, checkpoint, resume, devices, progress,
             random_state: see `MeanFieldRegressor`.
+        class_weight: "balanced" gives all classes the same weight in the loss; {label: weight} multiplies the weights
+            of rows. Probabilities are then those of a population with these weights.
+        threshold: of two classes, the probability of `classes_[1]` from which it is predicted; "balanced" is that of
+            the best balanced accuracy on the rows left out of folds. Probabilities stay as they are.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
+        threshold_: the threshold in use.
+        held_out_scores_: on the rows left out of folds: "loss" (log loss) with "loss_error", "linear_loss" of logistic
+            regression, "base_loss" of the classes' shares, "accuracy", "calibration_error" (15 bins).
         particles_, dual_, history_, temperature_, n_iter_, converged_, relative_step_size_, outputs_alternate_,
             seconds_to_first_step_, leave_one_out_: see `MeanFieldRegressor`.
 
     Raises:
-        ValueError: one class only.
+        ValueError: one class only, a weight of a label that there is not, a balanced threshold without folds.
 
     Example:
         >>> from sklearn.datasets import load_breast_cancer
@@ -160,6 +176,15 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
         >>> model.score(X[400:], y[400:]) > 0.95
         True
     """
+
+    _: KW_ONLY
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None = None
+    threshold: float | Literal["balanced"] = 0.5
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = MeanFieldEstimator._parameter_constraints | {
+        "class_weight": [*one_of("balanced"), Mapping, None],
+        "threshold": [Interval(Real, 0, 1, closed="neither"), *one_of("balanced")],
+    }
 
     def decision_function(self, X: Table) -> np.ndarray:
         """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
@@ -182,7 +207,22 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
         return map(self._labels, self.staged_outputs(X))
 
     def _labels(self, z: np.ndarray) -> np.ndarray:
-        return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(1)]
+        return self.classes_[(z > logit(self.threshold_)).astype(int) if z.ndim == 1 else z.argmax(1)]
+
+    def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
+        rows = super()._training_rows(X, y, sample_weight)
+        if self.class_weight is None:
+            return rows
+        labels, weights = rows.targets.astype(int), self.class_weight
+        if isinstance(weights, str):
+            totals = np.bincount(labels, rows.weights)
+            factors = totals.sum() / (len(totals) * totals)
+        else:
+            if unknown := [label for label in weights if label not in self.classes_]:
+                raise ValueError(f"class_weight names {unknown[0]!r}, which y does not hold; name labels of y.")
+            factors = np.array([float(weights.get(label, 1.0)) for label in self.classes_.tolist()])
+            checks.number("class_weight", factors, positive=True)
+        return replace(rows, weights=rows.weights * factors[labels])
 
     def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return class_scores(z)[np.arange(len(z)), places_of(targets)]
@@ -191,6 +231,8 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
         labels, p = places_of(targets), probabilities(z)
         shares = np.bincount(labels, weights, len(self.classes_)) / weights.sum()
         present = shares[shares > 0]
+        if self.threshold == "balanced":
+            self.threshold_ = balanced_threshold(p[:, 1], labels, weights)
         return {
             "base_loss": float(-np.sum(present * np.log(present))),
             "accuracy": float(np.average(p.argmax(1) == labels, weights=weights)),
@@ -199,6 +241,11 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
 
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         labels = targets.astype(np.int32)
+        if self.threshold != 0.5 and len(self.classes_) > 2:
+            raise ValueError(f"threshold={self.threshold!r} is for two classes, and y has {len(self.classes_)}.")
+        if self.threshold == "balanced" and not self._search():
+            raise ValueError("threshold='balanced' is chosen on folds; fit with validation='folds'.")
+        self.threshold_: float = 0.5 if isinstance(self.threshold, str) else float(self.threshold)
         if len(self.classes_) == 2:
             signs = 2.0 * labels - 1
             return TrainingTask(
@@ -228,3 +275,18 @@ def calibration_error(p: np.ndarray, labels: np.ndarray, weights: np.ndarray, nu
     bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
     gaps = np.bincount(bins, weights * (hit - confidence), num_bins)
     return float(np.abs(gaps).sum() / weights.sum())
+
+
+def balanced_threshold(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    """Return the probability of class 1 above which calling it gives the best mean of both classes' shares of hits.
+
+    Example:
+        >>> balanced_threshold(np.array([0.01, 0.02, 0.1, 0.2]), np.array([0, 0, 1, 1]), np.ones(4))
+        0.06
+    """
+    order = np.argsort(p)
+    p, own = p[order], weights[order] * np.where(labels[order] == 1, -1.0, 1.0)
+    shares = np.where(own < 0, own / max(-own[own < 0].sum(), 1e-300), own / max(own[own > 0].sum(), 1e-300))
+    gains = np.where(np.append(np.diff(p) > 0, False), np.cumsum(shares), -np.inf)
+    best = int(np.argmax(gains))
+    return float((p[best] + p[best + 1]) / 2) if np.isfinite(gains[best]) else 0.5

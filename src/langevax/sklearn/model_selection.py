@@ -38,7 +38,7 @@ from langevax.sklearn.table import (
 from langevax.sklearn.training import Network, TrainingTask
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
-COMPARED_ROWS, COMPARED_NEURONS = 500, 2000  # of each scaling
+COMPARED_ROWS, COMPARED_NEURONS = 1000, 1000  # of each scaling
 CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
 RIDGE_PENALTIES = np.logspace(-3, 5, 17)
 NEGLIGIBLE = 0.01  # share of the loss without a model, below which no comparison is worth a warning
@@ -62,7 +62,7 @@ class Search(NamedTuple):
 
 
 SEARCHES = {
-    "folds": Search(5, (10.0, 3.0, 1.0, 1 / 3, 1 / 10), (1.0,), 100, 100, 4000),
+    "folds": Search(5, (10.0, 3.0, 1.0, 1 / 3, 1 / 10), (1.0,), 100, 80, 4000),
     "path": Search(3, (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30), (1.0, 3.0), 150, None, 2**31),
 }
 SearchName = Literal["folds", "path"]
@@ -73,7 +73,7 @@ def kernel_choice(
 ) -> tuple[Standardiser, LeaveOneOut, Scaling]:
     """Return the first scaling, or one of clearly smaller leave-one-out errors in the kernel limit, and the errors.
 
-    Scalings are compared on fewer rows and neurons than the errors returned.
+    Scalings are compared on fewer neurons than the errors returned.
     """
 
     def errors_of(scaling: Scaling, most_rows: int, num_neurons: int) -> tuple[Standardiser, LeaveOneOut, np.ndarray]:

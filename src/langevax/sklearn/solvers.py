@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from langevax.algorithm import Algorithm
 from langevax.gradients import SVRG, Full, GradientEstimator, Minibatch
@@ -42,7 +43,7 @@ class Schedule(NamedTuple):
 class Solver(NamedTuple):
     """Settings with which an estimator runs an algorithm."""
 
-    make: Callable[[MeanFieldRisk, float, Schedule], Algorithm]
+    make: Callable[[MeanFieldRisk, float | Array, Schedule], Algorithm]
     relative_step_size: float
     num_steps: Callable[[int, int | None], int]
     """From the number of rows and the batch, None where every step sees all rows."""
@@ -54,7 +55,7 @@ class Solver(NamedTuple):
     """Activations of a step and particle for each row that it sees: of the batch, or of the one row of "psdca"."""
 
 
-def algorithm(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+def algorithm(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
     """Return what `simulate` runs."""
     return SOLVERS[schedule.solver].make(risk, temperature, schedule)
 
@@ -75,20 +76,20 @@ def _gradient(schedule: Schedule) -> GradientEstimator:
     return Full() if schedule.batch_size is None else Minibatch(schedule.batch_size)
 
 
-def _mfld(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+def _mfld(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
     steps = coordinate_steps(risk, schedule.relative_step_size)
     mfld = MFLD(steps, temperature, _gradient(schedule))
     return _following_loss(mfld, risk, schedule, schedule.batch_size or risk.max_size)
 
 
-def _svrg_mfld(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+def _svrg_mfld(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
     batch_size = schedule.batch_size or max(1, risk.max_size // 8)
     period = max(2, -(-risk.max_size // (2 * batch_size)))  # as much on full passes as on batches
     steps = coordinate_steps(risk, schedule.relative_step_size)
     return _following_loss(MFLD(steps, temperature, SVRG(batch_size, period)), risk, schedule, 2 * batch_size)
 
 
-def _underdamped(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+def _underdamped(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
     steps = jnp.sqrt(coordinate_steps(risk, schedule.relative_step_size))
     friction = 2 * jnp.sqrt(jnp.asarray(risk.precision, steps.dtype))  # critical where only the prior pulls
     underdamped = Underdamped(steps, temperature, friction, _gradient(schedule))
@@ -109,19 +110,19 @@ def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
     return INNER_STEPS * (1 if schedule.batch_size is None else max(1, risk.max_size // schedule.batch_size))
 
 
-def _pda(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+def _pda(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
     steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size), _inner_steps(risk, schedule)
     pda = PDA(steps, temperature, inner_steps, gradient=_gradient(schedule))
     return DualCurvatureSteps(pda, schedule.relative_step_size)
 
 
-def _fictitious_play(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+def _fictitious_play(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
     steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size), _inner_steps(risk, schedule)
     play = FictitiousPlay(steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule))
     return DualCurvatureSteps(play, schedule.relative_step_size)
 
 
-def _psdca(risk: MeanFieldRisk, temperature: float, schedule: Schedule) -> Algorithm:
+def _psdca(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
     return PSDCA(temperature, num_inner_steps=INNER_STEPS, curvature="variance", proposal=schedule.proposal)
 
 

@@ -172,6 +172,25 @@ def subsample(size: int, most: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
 
 
+def refuse_rounded(name: str, values: Any) -> None:
+    """Raise ValueError on integers that 64-bit floats, and so a network, would round to each other.
+
+    >>> refuse_rounded("X", np.array([[2**62], [2**62 + 1]]))
+    Traceback (most recent call last):
+    ...
+    ValueError: X holds integers such as 4611686018427387904, which floats would round; subtract their least.
+    """
+    columns = [values[c] for c in values.columns] if hasattr(values, "columns") else [values]
+    for column in columns:
+        if getattr(getattr(column, "dtype", None), "kind", None) in tuple("iu"):
+            array = np.asarray(column)
+            far = array[np.abs(array.astype(np.float64)) > 2.0**53]
+            if len(np.unique(far)) > len(np.unique(far.astype(np.float64))):
+                raise ValueError(
+                    f"{name} holds integers such as {far.flat[0]}, which floats would round; subtract their least."
+                )
+
+
 class RowEstimator(SavedEstimator):
     """An estimator that is fitted to distinct rows of a table."""
 
@@ -179,6 +198,8 @@ class RowEstimator(SavedEstimator):
     n_features_in_: int
 
     def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
+        refuse_rounded("X", X)
+        refuse_rounded("y", y)
         X, y = self._validated(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         return distinct_rows(X, self._encode(y, weights), weights)

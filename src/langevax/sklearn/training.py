@@ -154,7 +154,7 @@ class Network:
 
 def stored(network: Network, schedule: Schedule, num_particles: int, sharding: Mesh | None) -> Network:
     """Return the problem as it is stored for a fit: exact where that takes long, rows split evenly over the mesh."""
-    if estimated_seconds(schedule, *network.inputs.shape, num_particles) > EXACT_SECONDS:
+    if estimated_seconds(schedule, len(network.inputs), network.inputs.shape[1], num_particles) > EXACT_SECONDS:
         network = network.exact()
     return network.split_over(1 if sharding is None else sharding.shape.get(ROWS, 1))
 

@@ -38,6 +38,8 @@ def print_training(output: Output, model: Any, seconds: float) -> None:
     steps = count(int(model.n_iter_), "step")
     times = f"{seconds:.1f} s, including {model.seconds_to_first_step_:.1f} s of compiling"
     output.say("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")
+    if model.temperature_reason_:
+        output.say("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}")
 
 
 def print_evaluation(
@@ -75,7 +77,11 @@ def how_chosen(options: FitOptions) -> str:
     """Return how the settings of the network were chosen, in a few words."""
     if options.validation == "path":
         return "temperature and scale by 3-fold path"
-    return "temperature by leave-one-out" if options.temperature == "auto" else "temperature as given"
+    if options.temperature != "auto":
+        return "temperature as given"
+    return (
+        "temperature by leave-one-out" if options.curves or options.validation == "none" else "temperature by 5 folds"
+    )
 
 
 def verdict(certificate: dict[str, Any]) -> str:
