@@ -103,7 +103,7 @@ class Intervals(FoldPredictions):
                 upper = upper_quantile(own + scores[:, c, None], weights, coverage)
                 lower = -upper_quantile(scores[:, c, None] - own, weights, coverage)
                 ends[rows, c] = np.stack([lower, upper], axis=-1)
-        units = self.target_mean_.reshape(-1, 1), self.target_scale_.reshape(-1, 1)
+        units = np.reshape(self.target_mean_, (-1, 1)), np.reshape(self.target_scale_, (-1, 1))
         ends = units[0] + units[1] * ends
         return ends if z.ndim == 3 else ends[:, 0]
 

@@ -41,7 +41,7 @@ MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends
 COMPARED_ROWS, COMPARED_NEURONS = 1000, 1000  # of each scaling
 CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
 RIDGE_PENALTIES = np.logspace(-3, 5, 17)
-NEGLIGIBLE = 0.01  # share of the loss without a model, below which no comparison is worth a warning
+NEGLIGIBLE = 0.003  # share of the loss without a model, below which no comparison is worth a warning
 ABSENT = -10.0  # logit of a class that a fold's rows lack
 NUM_CLOUDS = 8  # of a fold's network, which predict
 
@@ -161,7 +161,7 @@ class Choice(NamedTuple):
     def warning(self) -> str | None:
         """Return what to say where a linear model is better by more than two standard errors."""
         above, error = self.above_linear
-        if above <= 2 * error or above <= NEGLIGIBLE * self.untrained_loss:
+        if above <= max(2 * error, NEGLIGIBLE * self.untrained_loss) or self.untrained_loss == 0:
             return None
         return (
             f"a linear model predicts the rows left out better: the network's mean loss there is higher by {above:.3g} "
@@ -186,12 +186,11 @@ def anneal(
     """Train from the prior, at each temperature for `schedule.num_steps` from where the last one ended.
 
     `risk` has the precision of temperature 1. All is one compiled program, for all tables and temperatures of a shape.
+    Other solvers restart at each temperature, and a step size passed is not trusted here: both are mfld's own.
     """
-    share = 1.0 if schedule.solver == "mfld" or schedule.batch_size is None else BATCH_SHARE
-    if schedule.solver != "mfld":  # others restart at each temperature
-        schedule = schedule._replace(solver="mfld", relative_step_size=SOLVERS["mfld"].relative_step_size * share)
-    relative = jnp.asarray(schedule.relative_step_size, jnp.float32)
-    plan = schedule._replace(relative_step_size=0.0, stop_at_plateau=False)
+    share = 1.0 if schedule.batch_size is None else BATCH_SHARE
+    relative = jnp.asarray(SOLVERS["mfld"].relative_step_size * share, jnp.float32)
+    plan = schedule._replace(solver="mfld", relative_step_size=0.0, stop_at_plateau=False)
     return _annealed(risk, jnp.asarray(temperatures, jnp.float32), relative, plan, num_particles, key)
 
 

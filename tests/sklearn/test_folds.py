@@ -1,0 +1,260 @@
+"""What networks trained without a fold of the rows choose, and what is predicted by them."""
+
+from fractions import Fraction
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import balanced_accuracy_score
+
+from langevax.meanfield.kernel_limit import excess, leave_one_out
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
+from langevax.sklearn.column_maps import NormalScores, Squash
+from langevax.sklearn.intervals import upper_quantile
+from langevax.sklearn.model_selection import SEARCHES, anneal, choose_by_validation
+from langevax.sklearn.solvers import Schedule
+from tests.sklearn.tables import QUICK, diabetes, iris
+
+SCHEDULE = Schedule("mfld", 100, 1.5, None, True)
+
+
+@pytest.fixture(scope="module")
+def regressor():
+    X, y = diabetes()
+    return MeanFieldRegressor(**QUICK).fit(X[:300], y[:300])
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    X, y = iris()
+    return MeanFieldClassifier(**QUICK).fit(X[:100], y[:100])
+
+
+def test_excess_is_paired_and_weights_are_multiplicities():
+    losses, reference = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 1.0])
+    mean, error = excess(losses, reference, np.array([1.0, 2.0, 1.0]))
+    assert mean == pytest.approx(3 / 4)
+    assert error == pytest.approx(np.sqrt((1.25**2 + 4 * 0.75**2 + 0.25**2) / 16))
+
+
+def test_the_penalty_is_the_largest_within_one_standard_error():
+    """Errors row by row of an independent computation: ridge without row i, for each i."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    y = X @ [1.0, -1.0, 0.5] + rng.normal(size=40)
+    choice = leave_one_out(X.T * np.sqrt(3), y[:, None], np.ones(40))  # the kernel X X^T
+    rows = np.empty((len(choice.alphas), 40))
+    for a, alpha in enumerate(choice.alphas):
+        for i in range(40):
+            others = np.delete(np.arange(40), i)
+            A, b = X[others], y[others]
+            rows[a, i] = (y[i] - X[i] @ np.linalg.solve(A.T @ A + alpha * np.eye(3), A.T @ b)) ** 2
+    np.testing.assert_allclose(choice.errors, rows.mean(1), rtol=1e-6)
+    best = rows[rows.mean(1).argmin()]
+    errors = (rows - best).std(axis=1) / np.sqrt(40)
+    np.testing.assert_allclose(choice.excess_errors, errors, rtol=1e-5, atol=1e-12)
+    assert choice.alpha == choice.alphas[np.flatnonzero(rows.mean(1) <= best.mean() + errors)[-1]] > choice.best_alpha
+
+
+def test_no_fold_sees_the_rows_left_out(regressor):
+    """Another target of one row changes no output there, and others in other folds."""
+    network = regressor.network_
+    choose = lambda n: choose_by_validation(n, 0.02, SCHEDULE, 20, jax.random.key(0), "folds")  # noqa: E731
+    before = choose(network)
+    targets = network.task.targets.copy()
+    targets[7] += 30
+    task = network.task._replace(targets=targets)
+    after = choose(type(network)(task, network.inputs, network.weights, network.prior_precision))
+    first, same = after.held_out.clouds[before.held_out.fold[7]], before.held_out.fold == before.held_out.fold[7]
+    if after.chosen == before.chosen:
+        np.testing.assert_array_equal(first, before.held_out.clouds[before.held_out.fold[7]])
+        np.testing.assert_array_equal(after.outputs[same], before.outputs[same])
+    assert np.all(after.outputs[~same] != before.outputs[~same])
+
+
+def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
+    """Outputs after a path of five temperatures, beside those of a fit at the last one: within Monte-Carlo error."""
+    network, temperatures = regressor.network_, np.array([0.5, 0.2, 0.1, 0.05, 0.03])
+    ended = anneal(network.risk(1.0), temperatures, SCHEDULE, 400, jax.random.key(1))
+    X, y = diabetes()
+    fit = MeanFieldRegressor(temperature=0.03, num_particles=400, random_state=3).fit(X[:300], y[:300])
+    z = np.asarray(ended.outputs[-1])[: len(network.inputs)]
+    other = fit._outputs(X[:300])
+    order = np.argsort(network.task.targets)
+    ours, theirs = np.sort(z), np.sort(other)
+    assert np.abs(ours - theirs).mean() < 0.06
+    assert ended.clouds.shape[:2] == (5, 8 * 400)
+    assert np.corrcoef(z[order], np.sort(network.task.targets))[0, 1] > 0.7
+
+
+def test_the_choice_is_the_hottest_within_one_standard_error(regressor):
+    path, factors = regressor.path_, np.array(SEARCHES["folds"].factors)
+    good = path["excess"] <= path["excess_error"]
+    chosen = int(np.flatnonzero(good)[0])
+    assert regressor.temperature_ == path["temperature"][chosen]
+    np.testing.assert_allclose(path["temperature"] / path["temperature"][2], factors, rtol=1e-6)
+    assert path["excess"].min() == 0
+    assert f"{path['loss'][chosen]:.3g} +- " in regressor.temperature_reason_
+    assert regressor.held_out_scores_["r2"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_linear_table_is_said_to_be_linear():
+    """On noise-free lines a network cannot match least squares; it says so."""
+    X = np.random.default_rng(0).normal(size=(120, 8))
+    with pytest.warns(UserWarning, match="a linear model predicts the rows left out better: .* RidgeCV"):
+        MeanFieldRegressor(**QUICK).fit(X, X @ np.arange(1.0, 9.0))
+
+
+@pytest.mark.parametrize("method", ["cv+", "split"])
+def test_intervals_are_those_of_the_definition(regressor, method):
+    """CV+ by its definition, in exact fractions and loops: the k-th smallest of f_-k(i)(x) +- score of row i."""
+    X, y = diabetes()
+    folds, scores = regressor.held_out_, regressor.scores_
+    z = regressor._fold_outputs(regressor._columns(X[300:305]))
+    used = [i for i in range(300) if method == "cv+" or folds.fold[i] == 0]
+    place = -int(-Fraction(8, 10) * (len(used) + 1) // 1)  # the ceiling
+    for j, (low, high) in enumerate(regressor.predict_interval(X[300:305], coverage=0.8, method=method)):
+        upper = sorted(z[folds.fold[i], j] + scores[i] for i in used)[place - 1]
+        lower = sorted(z[folds.fold[i], j] - scores[i] for i in used)[len(used) - place]
+        expected = regressor.target_mean_ + regressor.target_scale_ * np.array([lower, upper])
+        np.testing.assert_allclose([low, high], expected, rtol=1e-5)
+    inside = lambda ends: np.mean((ends[:, 0] <= y[300:]) & (y[300:] <= ends[:, 1]))  # noqa: E731
+    assert 0.7 < inside(regressor.predict_interval(X[300:], 0.8, method)) < 0.95
+
+
+def test_standard_deviations_are_of_new_targets(regressor):
+    X, y = diabetes()
+    mean, deviation = regressor.predict(X[300:], return_std=True)
+    np.testing.assert_array_equal(mean, regressor.predict(X[300:]))
+    assert np.sqrt(np.mean((y[300:] - mean) ** 2)) == pytest.approx(deviation.mean(), rel=0.15)
+    z = regressor._fold_outputs(regressor._columns(X[300:]))
+    np.testing.assert_allclose(
+        deviation, regressor.target_scale_ * np.sqrt(np.mean(regressor.scores_**2) + z.var(0)), rtol=1e-5
+    )
+
+
+def test_a_weight_of_two_is_two_rows_in_quantiles():
+    values = np.random.default_rng(0).normal(size=(30, 4))
+    weights = np.where(np.arange(30) < 10, 2.0, 1.0)
+    np.testing.assert_allclose(
+        upper_quantile(values, weights, 0.8), upper_quantile(np.concatenate([values, values[:10]]), np.ones(40), 0.8)
+    )
+
+
+def test_sets_are_those_of_the_definition(classifier):
+    X, y = iris()
+    folds, scores = classifier.held_out_, classifier.scores_
+    z = classifier._fold_outputs(classifier._columns(X[100:]))
+    own = 1 - np.exp(z - z.max(2, keepdims=True)) / np.exp(z - z.max(2, keepdims=True)).sum(2, keepdims=True)
+    sets = classifier.predict_set(X[100:], coverage=0.9)
+    for j in range(50):
+        for c in range(3):
+            at_least = sum(scores[i] >= own[folds.fold[i], j, c] for i in range(len(scores)))
+            assert sets[j, c] == (at_least + 1 > 0.1 * (len(scores) + 1)) or c == own[:, j].mean(0).argmin()
+    assert np.mean(sets[np.arange(50), np.searchsorted(classifier.classes_, y[100:])]) > 0.85
+
+
+def test_intervals_and_sets_survive_saving(regressor, classifier, tmp_path):
+    (X, _), (Z, _) = diabetes(), iris()
+    regressor.save(tmp_path / "numbers")
+    classifier.save(tmp_path / "classes")
+    np.testing.assert_array_equal(load(tmp_path / "numbers").predict_interval(X), regressor.predict_interval(X))
+    np.testing.assert_array_equal(load(tmp_path / "classes").predict_set(Z), classifier.predict_set(Z))
+
+
+def test_intervals_that_cannot_be_are_refused(regressor):
+    X, y = diabetes()
+    with pytest.raises(ValueError, match="coverage is 1; pass a probability below 1"):
+        regressor.predict_interval(X, 1.0)
+    with pytest.raises(ValueError, match=r"coverage=0\.999 needs scores of at least 999 rows, and there are 300"):
+        regressor.predict_interval(X, 0.999)
+    with pytest.raises(ValueError, match="method is 'jackknife'; pass one of 'cv\\+', 'split'"):
+        regressor.predict_interval(X, method="jackknife")
+    without = MeanFieldRegressor(**QUICK, validation=None).fit(X[:300], y[:300])
+    with pytest.raises(AttributeError, match="fit with validation='folds'"):
+        without.predict_interval(X)
+    with pytest.raises(AttributeError, match="fit with validation='folds'"):
+        without.predict(X, return_std=True)
+
+
+def test_class_weights_are_weights_of_rows():
+    X, y = load_breast_cancer(return_X_y=True)
+    settings = QUICK | {"num_steps": 30, "validation": None}
+    weighted = MeanFieldClassifier(**settings, class_weight={0: 2.0}).fit(X[:200], y[:200])
+    by_row = MeanFieldClassifier(**settings).fit(X[:200], y[:200], np.where(y[:200] == 0, 2.0, 1.0))
+    np.testing.assert_array_equal(weighted.decision_function(X), by_row.decision_function(X))
+    balanced = MeanFieldClassifier(**settings, class_weight="balanced").fit(X[:200], y[:200])
+    totals = [balanced.network_.weights[balanced.network_.task.labels == label].sum() for label in (0, 1)]
+    np.testing.assert_allclose(totals, [100, 100])
+    with pytest.raises(ValueError, match="class_weight names 5, which y does not hold"):
+        MeanFieldClassifier(**settings, class_weight={5: 2.0}).fit(X[:200], y[:200])
+
+
+def test_a_balanced_threshold_finds_a_rare_class():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 3))
+    y = (X[:, 0] + rng.normal(size=600) > 2.3).astype(int)  # 5 %
+    model = MeanFieldClassifier(**QUICK, threshold="balanced").fit(X[:400], y[:400])
+    plain = np.where(model.predict_proba(X[400:])[:, 1] > 0.5, 1, 0)
+    assert model.threshold_ < 0.3
+    assert balanced_accuracy_score(y[400:], model.predict(X[400:])) > balanced_accuracy_score(y[400:], plain) + 0.1
+    with pytest.raises(ValueError, match="threshold='balanced' is chosen on folds"):
+        MeanFieldClassifier(**QUICK, threshold="balanced", validation=None).fit(X, y)
+    with pytest.raises(ValueError, match=r"'threshold' parameter .* in the range \(0.0, 1.0\)"):
+        MeanFieldClassifier(threshold=1.0).fit(*iris())
+    with pytest.raises(ValueError, match=r"threshold=0\.4 is for two classes"):
+        MeanFieldClassifier(**QUICK, threshold=0.4).fit(*iris())
+
+
+def test_maps_of_columns_are_their_formulas():
+    x = np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0], [1e6]])
+    squash = Squash.fit(x, np.ones(6))
+    centre, width = squash.centre[0], squash.width[0]
+    assert (centre, width) == (0.0, 3.0 / 1.349)  # least values below which lie a half, and quartiles -1 and 2
+    r = (x - centre) / width
+    np.testing.assert_allclose(squash(x), r / np.sqrt(1 + r**2 / 9), rtol=1e-12)
+    assert squash(np.array([[1e300]])) == pytest.approx(3.0)
+    column = np.random.default_rng(0).exponential(size=(1000, 1))
+    scores = NormalScores.fit(column, np.ones(1000))
+    np.testing.assert_allclose(
+        scores(np.quantile(column, [0.2, 0.5, 0.9])[:, None])[:, 0], norm.ppf([0.2, 0.5, 0.9]), atol=0.02
+    )
+    assert scores(np.array([[1e9]])) == pytest.approx(norm.ppf(0.995), abs=1e-9)
+    codes = np.repeat([0.0, 1.0, 5.0], 10)[:, None]
+    np.testing.assert_array_equal(NormalScores.fit(codes, np.ones(30))(codes), codes)
+
+
+@pytest.mark.parametrize("kind", ["wild", "exponential"])
+def test_wild_columns_are_mapped(kind):
+    """Every hundredth value of a column x 10^4, or exp(3 x) of all: the closed form chooses a bounded map."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    y = X[:, 0] * X[:, 1] + X[:, 2] + 0.3 * rng.normal(size=400)
+    seen = X.copy()
+    if kind == "wild":
+        seen[::100, 0] *= 1e4
+    else:
+        seen = np.exp(3 * X)
+    model = MeanFieldRegressor(**QUICK, validation=None).fit(seen[:300], y[:300])
+    assert model.scaling_ in ("robust", "quantile")
+    assert model.score(seen[301:], y[301:]) > 0.6
+
+
+@pytest.mark.parametrize("unit", [1e300, 1e-300])
+def test_extreme_units_change_nothing(unit):
+    X, y = diabetes()
+    settings = QUICK | {"num_steps": 20, "validation": None, "scaling": "columns"}
+    plain = MeanFieldRegressor(**settings).fit(X[:100], y[:100]).predict(X)
+    np.testing.assert_allclose(
+        MeanFieldRegressor(**settings).fit(unit * X[:100], y[:100]).predict(unit * X), plain, rtol=1e-3
+    )
+    scaled = MeanFieldRegressor(**settings).fit(X[:100], unit * y[:100]).predict(X)
+    np.testing.assert_allclose(scaled / unit, plain, rtol=1e-3)
+
+
+def test_integers_that_floats_would_round_are_refused():
+    X = np.arange(40)[:, None] + 2**62
+    with pytest.raises(ValueError, match="X holds integers such as 4611686018427387904, which floats would round"):
+        MeanFieldRegressor(**QUICK).fit(X, np.arange(40.0))
