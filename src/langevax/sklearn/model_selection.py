@@ -38,8 +38,8 @@ def kernel_choice(
     best: tuple[Standardiser, LeaveOneOut] | None = None
     for scaling in scalings:
         standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
-        inputs = in_buckets(standardiser(rows.inputs[chosen]))
-        features = prior_features(task.neuron, inputs, 1 / prior_precision, NUM_NEURONS, key=key)
+        inputs, d = in_buckets(standardiser(rows.inputs[chosen])), rows.inputs.shape[1]
+        features = prior_features(task.neuron, inputs, 1 / prior_precision, NUM_NEURONS, key=key, num_columns=d)
         features = np.asarray(features)[:, : len(chosen)]
         errors = leave_one_out(features, task.regressands[chosen], rows.weights[chosen])
         if best is None or errors.error < CLEARLY_BETTER * best[1].error:
