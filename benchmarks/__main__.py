@@ -26,6 +26,7 @@ TABLES = {
     "largest": "largest:main",
     "import_time": "startup:import_time",
     "first_step": "startup:first_step",
+    "first_fit": "first_fit:main",
     "out_of_core": "out_of_core:main",
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""

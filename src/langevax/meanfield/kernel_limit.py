@@ -75,10 +75,18 @@ def prior_features(
     num_neurons: int,
     *,
     key: Key[Array, ""],
+    num_columns: int | None = None,
 ) -> Float[Array, "neurons n"]:
-    """Return h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output of several."""
-    shape, dtype = (num_neurons, neuron.particle_size(inputs.shape[-1])), inputs.dtype
-    particles = np.sqrt(np.asarray(prior_variance, dtype)) * trees.host_normal(shape, dtype, key=key)
+    """Return h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output of several.
+
+    Columns of `inputs` from `num_columns` on are zeros, for which no weights are drawn: the numbers do not depend on
+    how many there are.
+    """
+    d, dtype = inputs.shape[-1] if num_columns is None else num_columns, inputs.dtype
+    draws = trees.host_normal((num_neurons, neuron.particle_size(d)), dtype, key=key)
+    particles = np.sqrt(np.asarray(prior_variance, dtype)) * draws
+    missing = np.full(inputs.shape[-1] - d, neuron.input_weights(d).stop)
+    particles = np.insert(particles, missing, 0, axis=-1)
     return _features(neuron, jax.device_put(particles), jax.device_put(inputs))
 
 

@@ -274,7 +274,9 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
         """Return (n, num_features) float32."""
         X = validate_data(self, X, dtype=np.float64, reset=False)
         inputs, key = in_buckets(self.standardiser(X)), root_key(self.random_state)
-        features = prior_features(self.neuron, inputs, 1 / self.prior_precision, self.num_features, key=key)
+        features = prior_features(
+            self.neuron, inputs, 1 / self.prior_precision, self.num_features, key=key, num_columns=X.shape[1]
+        )
         return np.asarray(features).T[: len(X)] / np.float32(np.sqrt(self.num_features))
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -79,8 +79,8 @@ def kernel_choice(
     def errors_of(scaling: Scaling, most_rows: int, num_neurons: int) -> tuple[Standardiser, LeaveOneOut, np.ndarray]:
         chosen = subsample(len(rows.inputs), most_rows)
         weights, standardiser = rows.weights[chosen], Standardiser.fit(rows.inputs, rows.weights, scaling)
-        inputs = in_buckets(standardiser(rows.inputs[chosen]))
-        features = prior_features(task.neuron, inputs, 1 / prior_precision, num_neurons, key=key)
+        inputs, d = in_buckets(standardiser(rows.inputs[chosen])), rows.inputs.shape[1]
+        features = prior_features(task.neuron, inputs, 1 / prior_precision, num_neurons, key=key, num_columns=d)
         features = np.asarray(features)[:, : len(chosen)]
         return standardiser, leave_one_out(features, task.regressands[chosen], weights), weights
 
