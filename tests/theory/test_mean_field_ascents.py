@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from langevax.theory.mean_field import averaging_weights, sdca_condition, sdca_gap_bound
+from langevax.theory.mean_field import sdca_condition, sdca_gap_bound
 from mean_field_paths import coordinate_ascent, dual_averaging
 from tests.papers import transcripts_sdca
 from tests.theory.grids import CONVEXITY, LOSSES, tanh_risk
@@ -32,6 +32,11 @@ def condition_of(risk):
 
 def gap_of(risk, dual):
     return risk.dual_objective(risk.optimal_dual()) - risk.dual_objective(dual)
+
+
+def averaging_weights(rounds):
+    """2 t / (T (T + 3)) for t = 2..T + 1: the chance with which dual averaging returns the law of t - 1 rounds."""
+    return 2 * np.arange(2, rounds + 2) / (rounds * (rounds + 3))
 
 
 def all_rows(risk, rounds):
