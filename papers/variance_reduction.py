@@ -36,8 +36,9 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, exponent, jackknife, sweep, variables
+from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
 from drawing import panels, points
+from estimates import exponent, jackknife
 from langevax import gradients
 from langevax.figures import theme
 from langevax.gradients.estimator import GradientEstimator
@@ -323,7 +324,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Evaluations against n, to a tight accuracy and to a looser one: exact, and measured."""
     tight, loose = (partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES)
     figure = panels(data, (10.5, 4.6), 1, tight, loose)
     figure.axes[0].set(title=r"To KL $\leq 10^{-4}$: exact (lines), chains (points, 1 s.e.)")
@@ -356,9 +356,8 @@ def judge(data: xarray.Dataset) -> Verdict:
     for name, method in METHODS.items():
         if method.exponent:
             statement = f"power of n in the gradients of {name.replace(', ', ' at ')}"
-            checks.append(
-                Check.equals(statement, method.source, exponent(data.n.values, costs[name]), *method.exponent)
-            )
+            power = exponent(data.n.values, costs[name])
+            checks.append(Check.equals(statement, method.source, power, *method.exponent))
     ahead, behind = (costs["SVRG-LD"] / costs[f"SGLD, T = {T}"] for T in ("1/n", "1"))
     statement, source = "SVRG-LD's gradients over SGLD's at T = 1/n, the most of all n", "Corollary 1.1 against SGLD's"
     checks.append(Check.at_most(statement, source, ahead.max(), 1.0))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from grid_laws import kl_on_grid, poincare_on_grid, proximal_gibbs_on_grid, quadrature_weights
+from grid_laws import poincare_on_grid, quadrature_weights
 from langevax.theory import bounds
 from langevax.theory.lsi import (
     Target,
@@ -24,6 +24,7 @@ from langevax.theory.lsi import (
     wasserstein_bound,
 )
 from tests.gaussian_laws import kl_gaussian_diagonal
+from tests.theory.grids import kl_on_grid, proximal_gibbs_on_grid
 
 GRID = np.linspace(-9, 9, 1201)
 WEIGHTS = quadrature_weights(GRID)

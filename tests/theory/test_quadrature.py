@@ -5,17 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from grid_laws import (
-    kl_on_grid,
-    langevin_kernel_on_grid,
-    poincare_on_grid,
-    proximal_gibbs_on_grid,
-    quadrature_weights,
-)
+from grid_laws import langevin_kernel_on_grid, poincare_on_grid, quadrature_weights
 from langevax.theory import bounds
 from langevax.theory.gaussian import stationary_variance
 from langevax.theory.lsi import Target, holley_stroock, strongly_log_concave
 from langevax.theory.moments import QuadraticChain
+from tests.theory.grids import kl_on_grid, proximal_gibbs_on_grid
 
 GRID = np.linspace(-9, 9, 301)
 WEIGHTS = quadrature_weights(GRID)

@@ -145,17 +145,6 @@ def mfld_gap_bound(
     return drift_error / (2 * lsi_constant * temperature) + decay * start_gap
 
 
-def mfld_steps_needed(
-    start_gap: float, lsi_constant: float, temperature: float, step_size: float, accuracy: float
-) -> int:
-    """Fewest steps after which the second term of `mfld_gap_bound` is at most `accuracy`.
-
-    >>> mfld_steps_needed(2.0, lsi_constant=0.5, temperature=1.0, step_size=0.1, accuracy=0.02)
-    93
-    """
-    return math.ceil(max(math.log(start_gap / accuracy), 0) / (lsi_constant * temperature * step_size))
-
-
 def fictitious_play_gap_bound(start_gap: float, times: Times) -> Times:
     """P(q_t) - P* <= exp(-t) (P(q_0) - P*) along dq/dt = p_q - q, whatever the log-Sobolev constant.
 
@@ -196,26 +185,6 @@ def sdca_gap_bound(
     array([1.      , 0.348678])
     """
     return start_gap * (1 - 1 / condition) ** np.asarray(num_steps)
-
-
-def sdca_steps_needed(start_gap: float, condition: float, accuracy: float) -> int:
-    """Steps T >= kappa log(kappa (D* - D(g_0)) / accuracy), after which E[P(p_g) - P*] <= accuracy.
-
-    >>> sdca_steps_needed(0.5, condition=200.0, accuracy=0.01)
-    1843
-    """
-    return math.ceil(condition * max(math.log(condition * start_gap / accuracy), 0))
-
-
-def sdca_particles_needed(condition: float, neuron_bound: float, convexity: float, accuracy: float) -> int:
-    """M >= kappa B^2 / (gamma accuracy) independent particles, for a floor of `accuracy` under the duality gap.
-
-    An error |z - E_{p_g} h|^2 <= e leaves D* - D of order e / gamma and a duality gap of order kappa e / gamma.
-
-    >>> sdca_particles_needed(200.0, neuron_bound=1.0, convexity=1.0, accuracy=0.01)
-    20000
-    """
-    return math.ceil(condition * neuron_bound**2 / (convexity * accuracy))
 
 
 def finite_particle_gap_bound(variances: Rows, convexity: float, num_particles: int) -> float:
