@@ -3,7 +3,9 @@ PYTHON ?= $(shell command -v python3 || command -v python)
 VENV := .venv
 BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
+# tests start many processes, each of which would otherwise compile the package's Python files again
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo pictures test test-all mutants browser lint docs types check counts costs atlas bench clean
 
@@ -13,12 +15,23 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
 $(VENV)/.cli: pyproject.toml | $(BIN)/python
+	@echo "Installing langevax[cli] into $(VENV); this takes about a minute."
 	$(BIN)/python -m pip install --quiet --editable '.[cli]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group lint --group docs
+	@echo "Installing langevax[all] and what tests need into $(VENV); this takes minutes."
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group docs
 	@touch $@ $(VENV)/.cli
+
+$(VENV)/.gate: pyproject.toml | $(BIN)/python
+	@echo "Installing langevax[all] and all that the gate needs into $(VENV), PyTorch included; this takes minutes."
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@ $(VENV)/.cli $(VENV)/.dev $(VENV)/.lint
+
+$(VENV)/.lint: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group lint
+	@touch $@
 
 demo: $(VENV)/.cli  ## a real table: network, certificate, scores of other methods, out/diabetes/report.html
 	$(BIN)/python examples/tables.py diabetes out/diabetes.csv
@@ -37,10 +50,10 @@ pictures: $(VENV)/.cli  ## the README's pictures, in out/
 	$(BIN)/python examples/heat_equation.py
 	$(BIN)/python examples/darcy.py
 
-test: $(VENV)/.dev  ## the library proved in minutes: all but what is marked slow, a file at a time on each of two processes
+test: $(VENV)/.dev  ## the library proved in minutes: all but what is slow or needs PyTorch, a file at a time on two processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
 
-test-all: $(VENV)/.dev browser  ## everything, with real servers, a browser, and the long statistical tests
+test-all: $(VENV)/.gate browser  ## everything, with real servers, a browser, and the long statistical tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 mutants: $(VENV)/.dev  ## mistakes that the tests must catch, planted one by one; a part of them: make mutants ONLY=pda
@@ -54,14 +67,14 @@ browser:  ## Chromium for the tests of the report, installed where this user may
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; then echo "Chromium is installed."; \
 	else echo "There is no Chromium and it could not be installed: the browser tests are skipped. Install it by hand to run them."; fi
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 docs: $(VENV)/.dev  ## the documentation as a site that opens without a server, out/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir out/site
 
-types: $(VENV)/.dev  ## type errors, and the share of public symbols whose type is known: at least 95 %
+types: $(VENV)/.gate  ## type errors, and the share of public symbols whose type is known: at least 95 %
 	$(BIN)/pyright
 	$(BIN)/python -m tools.type_share 0.95
 

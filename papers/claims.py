@@ -42,7 +42,6 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from scipy.stats import t as student_t
 from tqdm import tqdm
 
 import langevax
@@ -64,7 +63,6 @@ RESULT, DATA, FIGURE = "result.json", "data.nc", "figure.svg"
 OUT = Path("out/atlas")
 SECTIONS = ("Claim", "Formula", "Source", "Figure")
 ROUNDING = 1e-9  # of a tolerance: a number below it is printed as zero
-FALSE_ALARM = 1e-3  # probability that a true claim is refused, shared over all comparisons of a kind
 
 
 @dataclass(frozen=True)
@@ -318,62 +316,6 @@ def sweep(function: Callable[..., Mapping[str, ArrayLike]], *values: Iterable[An
     results = [function(*chosen) for chosen in tqdm(list(itertools.product(*axes)), function.__name__, disable=None)]
     arrays = {name: np.array([result[name] for result in results]) for name in results[0]}
     return {name: array.reshape(*map(len, axes), *array.shape[1:]) for name, array in arrays.items()}
-
-
-# ---- statistics
-
-
-def mean_and_error(values: ArrayLike | xarray.DataArray, over: str | None = None) -> tuple[Any, Any]:
-    """Return the mean over replicates, the first axis or the dimension `over`, and its standard error.
-
-    Example:
-        >>> mean_and_error([1.0, 2.0, 3.0, 4.0])[0]
-        np.float64(2.5)
-    """
-    array = np.asarray(values.transpose(over, ...) if isinstance(values, xarray.DataArray) and over else values)
-    return array.mean(axis=0), array.std(axis=0, ddof=1) / np.sqrt(len(array))
-
-
-def critical_value(comparisons: int, replicates: float = np.inf) -> float:
-    """Standard errors that a true claim exceeds in one of so many comparisons with probability `FALSE_ALARM`.
-
-    Errors come from `replicates` runs: Student's t with a Bonferroni correction.
-
-    Example:
-        >>> round(critical_value(1), 2), round(critical_value(6, 20), 2)
-        (3.29, 4.67)
-    """
-    return float(student_t.isf(FALSE_ALARM / (2 * comparisons), replicates - 1))
-
-
-def jackknife(
-    samples: np.ndarray, statistic: Callable[[np.ndarray], float | np.ndarray], groups: int = 40
-) -> tuple[float, float]:
-    """Return the statistic of all samples without its bias, and its standard error, by leaving groups out."""
-    parts = np.array_split(np.arange(len(samples)), groups)
-    left_out = np.array([statistic(np.delete(samples, part, axis=0)) for part in parts])
-    value = groups * statistic(samples) - (groups - 1) * left_out.mean()
-    return float(value), float(np.sqrt((groups - 1) * left_out.var()))
-
-
-def exponent(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope of log y in log x by least squares, and its standard error from the residuals.
-
-    Example:
-        >>> round(exponent(np.array([1.0, 2.0, 4.0]), np.array([3.0, 12.0, 48.0]))[0], 6)
-        2.0
-    """
-    x, y = np.log(x) - np.log(x).mean(), np.log(y)
-    slope = float(x @ y / (x @ x))
-    residual = y - y.mean() - slope * x
-    return slope, float(np.sqrt(residual @ residual / max(len(x) - 2, 1) / (x @ x)))
-
-
-def weighted_exponent(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:
-    """Slope of log y in log x by weighted least squares, and its standard error from those of y."""
-    weight, across, up = (y / error) ** 2, np.log(x), np.log(y)
-    across = across - weight @ across / weight.sum()
-    return float((weight * across) @ up / (weight @ across**2)), float(1 / np.sqrt(weight @ across**2))
 
 
 # ---- text and JSON

@@ -37,8 +37,9 @@ from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer
 from tqdm import tqdm
 
-from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, variables
+from claims import Check, Claim, Size, Verdict, dataset, variables
 from drawing import annotate, level, panels, points, ticks
+from estimates import mean_and_error
 from langevax import gradients
 from langevax.figures.theme import INK, METHODS
 from langevax.problems.finite_sum import FiniteSum
@@ -150,7 +151,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Test accuracy and excess risk at one step, and the gradients to arrival at every step."""
     figure = panels(data, (11.5, 4.2), 1, draw_accuracy, draw_excess, draw_arrivals)
     figure.axes[0].legend(loc="lower right", handletextpad=0.3)
     return figure
@@ -251,9 +251,8 @@ def judge(data: xarray.Dataset) -> Verdict:
         means = first.mean(axis=-1)  # infinite where one split does not arrive
         best = int(means.argmin())
         if np.isfinite(means[best]):
-            numbers[f"gradients of {name} to within 1 %, at its best step {STEP_SIZES[best]:g}"] = mean_and_error(
-                first[best]
-            )
+            label = f"gradients of {name} to within 1 %, at its best step {STEP_SIZES[best]:g}"
+            numbers[label] = mean_and_error(first[best])
     return Verdict(checks, numbers)
 
 

@@ -27,8 +27,9 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, sweep, variables
+from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
 from drawing import annotate, note, panels, points, shades
+from estimates import mean_and_error
 from grid_laws import langevin_kernel_on_grid, poincare_on_grid
 from langevax.figures.theme import GREY, METHODS
 from langevax.problems.problem import Function
@@ -174,7 +175,6 @@ def fitted_exponent(data: xarray.Dataset) -> float:
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """The gap of the law, the mass that chains leave in the wrong well, and the rate at which they do."""
     return panels(data, (12.5, 4.0), 1, draw_gap, draw_masses, draw_rates)
 
 

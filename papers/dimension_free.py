@@ -35,20 +35,9 @@ from matplotlib.figure import Figure
 
 import function_space_laws as theory
 import function_targets as targets
-from claims import (
-    Check,
-    Claim,
-    Size,
-    Variables,
-    Verdict,
-    critical_value,
-    dataset,
-    mean_and_error,
-    sweep,
-    variables,
-    weighted_exponent,
-)
+from claims import Check, Claim, Size, Variables, Verdict, dataset, sweep, variables
 from drawing import annotate, panels, points, shades, ticks
+from estimates import critical_value, exponent, mean_and_error, weighted_exponent
 from function_targets import GROUPS, LAGS, PRECISION, PROPOSALS, SCHEMES, TEMPERATURE, ends, modes, power_modes
 from langevax.figures import theme
 from langevax.run import DivergenceError
@@ -241,7 +230,6 @@ def measure_acceptance(size: Size, key: Key[Array, ""]) -> Variables:
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """What N costs above, the bias of a step and mixing below."""
     return panels(data, (10.5, 8.0), 2, draw_steps, draw_acceptance, draw_bias, draw_correlations)
 
 
@@ -293,11 +281,6 @@ def draw_correlations(axes: Axes, data: xarray.Dataset) -> None:
 # ---- judge
 
 
-def slope(x: xarray.DataArray, y: xarray.DataArray) -> float:
-    """Of log y in log x."""
-    return float(np.polyfit(np.log(x.values), np.log(y.values), 1)[0])
-
-
 def mean_over_modes(data: xarray.Dataset, name: str) -> xarray.DataArray:
     """By inverse variances."""
     weight = 1 / data[f"{name}_error"] ** 2
@@ -331,31 +314,25 @@ def judge(data: xarray.Dataset) -> Verdict:
     checks.append(Check.at_least(statement, "our aim: outside the convex case", ratio, 10))
     checks.extend(check_acceptance(data))
 
-    numbers = {
-        "steps of explicit Euler, N = 4,096, by its recursion": data.steps.sel(scheme="explicit Euler", modes=4096)
-    }
+    euler = data.steps.sel(scheme="explicit Euler", modes=4096)
+    numbers = {"steps of explicit Euler, N = 4,096, by its recursion": euler}
     cases = {case: data.sel(case=case) for case in data.case.values}
     measured = {case: (row.step, row.bias, row.bias_error, row.bias_exact) for case, row in cases.items()}
     measured["cut-off"] = data.cut, data.left_out, data.left_out_error, data.left_out_exact
     for name, (x, y, error, exact) in measured.items():  # at the larger steps and fewer modes that chains take
         numbers[f"power of chains, {name}"] = weighted_exponent(x.values, y.values, error.values)
-        numbers[f"power of the exact law at the same points, {name}"] = weighted_exponent(
-            x.values, exact.values, error.values
-        )[0]
+        power, _ = weighted_exponent(x.values, exact.values, error.values)
+        numbers[f"power of the exact law at the same points, {name}"] = power
     return Verdict(checks, numbers)
 
 
 def check_stability(data: xarray.Dataset) -> list[Check]:
-    source, modes = "our stability limit", data.modes.values
-    statement, power = (
-        "power of N of the longest stable step, explicit Euler",
-        slope(data.modes[-4:], data.limit[0, -4:]),
-    )
+    source, modes, limit = "our stability limit", data.modes.values, data.limit.values
+    statement, (power, _) = "power of N of the longest stable step, explicit Euler", exponent(modes[-4:], limit[0, -4:])
     euler = Check.equals(statement, "exact: 2 / stiffest precision", power, -2, 0.01)
-    statement = (
-        f"change of the longest stable step from {modes[0]} to {modes[-1]:,} modes, semi-implicit and exponential"
-    )
-    change = np.ptp(data.limit.values[1:], axis=1).max()
+    span = f"from {modes[0]} to {modes[-1]:,} modes"
+    statement = f"change of the longest stable step {span}, semi-implicit and exponential"
+    change = np.ptp(limit[1:], axis=1).max()
     flat = Check.at_most(statement, source, change, 0, 1e-6, "units of time")
     statement = "chains that grow just below a limit or settle just above it"
     wrong = data.grows_below.sum() + (~data.grows_above.astype(bool)).sum()
@@ -379,7 +356,8 @@ def check_orders(data: xarray.Dataset) -> list[Check]:
         (low, high), (h, longer) = row.bias_line.values[:2], data.line_step.values[:2]
         order = np.log(high / low) / np.log(longer / h)
         checks.append(Check.equals(f"power of the step in the bias: {case}", source, order, row.order, 0.02))
-    statement, order = "power of N in what a cut-off leaves out, p = 2", slope(data.modes[3:], data.left_out_line[3:])
+    statement = "power of N in what a cut-off leaves out, p = 2"
+    order, _ = exponent(data.modes.values[3:], data.left_out_line.values[3:])
     return [*checks, Check.equals(statement, "Propositions 9 and 11", order, -1, 0.02)]
 
 

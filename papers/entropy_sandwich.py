@@ -37,8 +37,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
-from claims import Check, Claim, Size, Verdict, critical_value, dataset, mean_and_error, variables
+from claims import Check, Claim, Size, Verdict, dataset, variables
 from drawing import annotate, note, panels, points
+from estimates import critical_value, mean_and_error
 from grid_laws import GridRisk, poincare_on_grid
 from langevax.algorithm import State
 from langevax.figures.theme import INK, METHODS, OKABE_ITO
@@ -175,7 +176,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """The fall, the sandwich relative to it, and clouds beside the flow."""
     return panels(data, (15.0, 4.6), 1, draw_fall, draw_sandwich, draw_particles)
 
 

@@ -45,9 +45,10 @@ from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, sweep, variables
+from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
 from dialled_federation import WavyLoss, balanced_signs, dialled_federation, opposite_directions
 from drawing import annotate, level, note, panels, points, shared_legend, ticks
+from estimates import mean_and_error
 from federated_runs import Maker, Paths, Reached, methods, paths, reached
 from langevax import gradients
 from langevax.cli.federating import classification
@@ -324,7 +325,6 @@ STYLES = {
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """What it takes, then why, and one panel for each split of the digits."""
     parts = [draw_exchanges, draw_participants, draw_decay, draw_saddle, draw_errors]
     parts += [partial(draw_digits, concentration=float(q)) for q in data.concentration.values]
     rows = math.ceil(len(parts) / 3)
@@ -522,15 +522,12 @@ def judge_errors(data: xarray.Dataset) -> Verdict:
     statement = "SARAH's squared error at the end of the walk, in units of its start"
     checks.append(Check.at_least(statement, "never refreshed, it adds up", sarah[-1] / sarah[0], 2.0))
     others = [name for name in mean if name != "SLEDGE"]
-    statement, least = (
-        "least squared error of other estimators, in units of SLEDGE's",
-        min(mean[name] for name in others),
-    )
+    statement = "least squared error of other estimators, in units of SLEDGE's"
+    least = min(mean[name] for name in others)
     checks.append(Check.at_least(statement, "our aim", least / mean["SLEDGE"], 1.4))
-    numbers = {"squared error of SLEDGE over its prediction": mean_and_error(sledge.mean(axis=1))}
-    return Verdict(
-        checks, numbers | {f"squared error of {name} over SLEDGE's prediction": mean[name] for name in others}
-    )
+    numbers = {f"squared error of {name} over SLEDGE's prediction": mean[name] for name in others}
+    measured = {"squared error of SLEDGE over its prediction": mean_and_error(sledge.mean(axis=1))}
+    return Verdict(checks, measured | numbers)
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

@@ -12,6 +12,8 @@ Sources: Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3 (semi-implicit schem
 is derived.
 """
 
+from bisect import bisect_left
+
 import numpy as np
 from jaxtyping import Float
 
@@ -126,11 +128,7 @@ def steps_to_wasserstein(
         high *= 2
         if high > 2**50:
             return np.inf
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if far(middle) else (low, middle)
-    return float(high)
+    return float(bisect_left(range(high), True, lo=high // 2, key=lambda steps: not far(steps)))
 
 
 def trace_bias(integrator: str, step_size: float, precision: Modes, curvature: Modes, temperature: float) -> float:

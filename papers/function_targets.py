@@ -22,8 +22,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 import function_space_laws as theory
-from claims import jackknife, mean_and_error
 from drawing import Style
+from estimates import jackknife, mean_and_error
 from langevax import trees
 from langevax.algorithm import Algorithm, Info
 from langevax.figures import theme

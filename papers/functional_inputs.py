@@ -16,15 +16,9 @@ longest step falls with slope -2 where that of the schemes for functions stays.
 
 A curve is x = sum_k x_k f_k in an orthonormal basis, a weight theta = sum_k theta_k f_k, so that <theta, x> is the sum
 of the products: K modes of both are what a grid that resolves K modes would see. All K see the same 60 curves. Neurons
-are tanh(<theta, x> + b) with theta ~ N(0, diag(k^-2)). Measured are
-
-dual value   D of P-SDCA with pCNL refreshes at every K; of MFLD (exponential, semi-implicit) and of PDA in its KL form
-             (the same two, and pCNL) at a few K. Certified by walks from the prior with pCNL moves, each K by its own
-gap          of these certificates
-cut-off      D of K modes less that of the most, at one dual by common draws: what the curves themselves leave out
-acceptance   of one proposal of fixed size, from the law: pCNL, MALA with a step for each coordinate, MALA with one
-steps        whether explicit Euler settles below 2 / precision of the stiffest mode and grows above it
-cost         passes over the rows, and seconds of a pCNL move: those of the machine, which are not judged
+are tanh(<theta, x> + b) with theta ~ N(0, diag(k^-2)). Dual values and gaps are certified by walks from the prior with
+pCNL moves, each K by its own. Measured besides: D of K modes less that of the most, at one dual by common draws, which
+is what cutting the curves off leaves out; and the seconds of a pCNL move, those of the machine, which are not judged.
 """
 
 import time
@@ -40,9 +34,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import f as f_distribution
 
-from claims import Check, Claim, Size, Verdict, critical_value, dataset, exponent, mean_and_error, sweep, variables
+from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
 from drawing import annotate, note, panels, points, shared_legend, ticks
-from langevax.algorithm import Algorithm, State
+from estimates import critical_value, exponent, mean_and_error
+from langevax.algorithm import Algorithm
 from langevax.figures import theme
 from langevax.integrators import Explicit, SemiImplicit
 from langevax.meanfield import MFLD, PDA, PSDCA, certify
@@ -54,6 +49,7 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Problem
 from langevax.run import DivergenceError, simulate
 from langevax.samplers import MALA, PCNL, MALAState, PCNLState
+from line_network import dual_of
 
 NUM_CURVES, MOST_MODES, TEMPERATURE = 60, 1024, 0.03
 DECAY = 2.0  # variances of weights c_k = k^-2; curves x_k of size k^-2, whose second derivative is square integrable
@@ -134,12 +130,6 @@ def learners(steps: int) -> dict[str, Learner]:
         "PDA, semi-implicit": Learner(PDA(STEP_SIZE, TEMPERATURE, integrator=semi), rounds, rounds, False),
         "PDA, pCNL": Learner(PDA(PROPOSAL, TEMPERATURE, proposal="pcnl"), rounds, rounds, False),
     }
-
-
-def dual_of(problem: MeanFieldRisk, state: State) -> Array:
-    """The state's dual, or that of its cloud."""
-    dual = getattr(state, "dual", None)
-    return problem.dual(state.position) if dual is None else dual
 
 
 def draws(num_modes: int, dual: Array, num_particles: int, key: Key[Array, ""]) -> Float[Array, "particles modes"]:
@@ -302,7 +292,6 @@ PROPOSAL_STYLES = ((BLUE, "o:"), (theme.GREY, "x:"), (theme.OKABE_ITO[3], "v:"))
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Values and gaps above, proposals and steps below."""
     figure, modes = panels(data, (11.0, 8.0), 2, draw_values, draw_gaps, draw_acceptance, draw_steps), data.modes.values
     for axes in figure.axes:
         ticks(axes, modes)

@@ -14,6 +14,8 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import entr, logsumexp, rel_entr
 
 OnGrid = Float[np.ndarray, " grid"]
 """A density or a function on the grid, or its points."""
@@ -35,16 +37,6 @@ def tensor_grid(axis: Float[np.ndarray, " axis"], dimension: int) -> tuple[Float
     for _ in range(dimension):
         weights = np.outer(weights, quadrature_weights(axis)).ravel()
     return points, weights
-
-
-def proximal_gibbs_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> tuple[OnGrid, float]:
-    """Density exp(-potential / temperature) / Z on a one-dimensional grid, and log Z."""
-    return _gibbs(np.asarray(potential, float), quadrature_weights(grid), temperature)
-
-
-def kl_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
-    """KL(density || reference) on a one-dimensional grid, in nats; infinite where the reference alone vanishes."""
-    return _kl(density, reference, quadrature_weights(grid))
 
 
 @dataclass(frozen=True)
@@ -99,11 +91,11 @@ class GridRisk:
 
     def gibbs(self, dual: Rows) -> OnGrid:
         """The density p_g."""
-        return _gibbs(self.potential(dual), self.measure, self.temperature)[0]
+        return np.exp(-self.potential(dual) / self.temperature - self.log_partition(dual))
 
     def log_partition(self, dual: Rows) -> float:
         """log Z(g)."""
-        return _gibbs(self.potential(dual), self.measure, self.temperature)[1]
+        return float(np.asarray(logsumexp(-self.potential(dual) / self.temperature, b=self.measure)))
 
     def prior(self) -> OnGrid:
         """The density p_0, N(0, temperature / (2 ridge)) as far as the grid knows it."""
@@ -111,13 +103,13 @@ class GridRisk:
 
     def kl(self, density: OnGrid, reference: OnGrid) -> float:
         """KL(density || reference), in nats."""
-        return _kl(density, reference, self.measure)
+        return float(self.measure @ rel_entr(density, reference))
 
     def primal_objective(self, density: OnGrid) -> float:
         """P(q), with the entropy."""
         risk = np.mean(self.loss(self.outputs(density), self.targets))
         second_moment = self.measure @ (density * self.squared_norms)
-        return float(risk + self.ridge * second_moment - self.temperature * _entropy(density, self.measure))
+        return float(risk + self.ridge * second_moment - self.temperature * self.measure @ entr(density))
 
     def kl_objective(self, density: OnGrid) -> float:
         """P(q) + temperature log Z(0) = mean loss + temperature KL(q || prior), whatever the units of theta."""
@@ -165,26 +157,6 @@ class GridRisk:
         raise RuntimeError(f"Newton's method left a residual of {last:.1e} in g = loss'(E h); raise the temperature.")
 
 
-def _gibbs(potential: np.ndarray, weights: np.ndarray, temperature: float) -> tuple[np.ndarray, float]:
-    from scipy.special import logsumexp
-
-    exponent = -potential / temperature
-    log_partition = float(np.asarray(logsumexp(exponent, b=weights)))
-    return np.exp(exponent - log_partition), log_partition
-
-
-def _entropy(density: np.ndarray, weights: np.ndarray) -> float:
-    from scipy.special import entr
-
-    return float(weights @ entr(np.asarray(density, float)))
-
-
-def _kl(density: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> float:
-    from scipy.special import rel_entr
-
-    return float(weights @ rel_entr(np.asarray(density, float), np.asarray(reference, float)))
-
-
 def langevin_kernel_on_grid(
     gradient: OnGrid, grid: OnGrid, step_size: float, temperature: float
 ) -> Float[np.ndarray, "grid grid"]:
@@ -210,8 +182,6 @@ def poincare_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> flo
     It is never below a log-Sobolev constant of the law; the generator of the dynamics has spectral gap
     temperature lambda. Finite differences, of second order in the spacing.
     """
-    from scipy.linalg import eigh_tridiagonal
-
     log_density = -np.asarray(potential, float) / temperature
     spacing = (grid[-1] - grid[0]) / (len(grid) - 1)
     # conductance between neighbours, at the geometric mean of their densities, over the density of either one

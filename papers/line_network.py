@@ -19,14 +19,21 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
-from scipy.special import xlogy
+from scipy.special import expit, xlogy
 from threadpoolctl import threadpool_limits
 
 from grid_laws import GridRisk
 from langevax import trees
+from langevax.algorithm import State
 from langevax.problems import losses
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Scaled
+
+
+def dual_of(problem: MeanFieldRisk, state: State) -> Array:
+    """Return the dual in the state, or loss' at the outputs where the method has none."""
+    dual = getattr(state, "dual", None)
+    return problem.dual(state.position) if dual is None else dual
 
 
 class ExactLoss(NamedTuple):
@@ -39,19 +46,15 @@ class ExactLoss(NamedTuple):
     """In z."""
 
 
-def _sigmoid(t: np.ndarray) -> np.ndarray:
-    return (1 + np.tanh(t / 2)) / 2
-
-
 EXACT = {
     "squared": ExactLoss(
         lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y, lambda z, y: np.ones_like(z)
     ),
     "logistic": ExactLoss(
         lambda z, y: np.logaddexp(0, -y * z),
-        lambda z, y: -y * _sigmoid(-y * z),
+        lambda z, y: -y * expit(-y * z),
         lambda g, y: xlogy(-y * g, -y * g) + xlogy(1 + y * g, 1 + y * g),
-        lambda z, y: _sigmoid(z) * _sigmoid(-z),
+        lambda z, y: expit(z) * expit(-z),
     ),
 }
 

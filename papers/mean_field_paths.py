@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.linalg import solve_banded
+from scipy.special import exprel
 
 from grid_laws import GridRisk, OnGrid, Rows
 
@@ -61,7 +63,7 @@ def fisher_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
     q, p = np.asarray(density, float), np.asarray(reference, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         rise = np.log(p[:-1]) - np.log(p[1:])
-        out, back = _bernoulli(rise), _bernoulli(-rise)
+        out, back = 1 / exprel(rise), 1 / exprel(-rise)
         terms = (out * q[:-1] - back * q[1:]) * (np.log(q[:-1]) - np.log(q[1:]) - rise) / np.diff(grid)
     return float(np.sum(terms[(q[:-1] > 0) | (q[1:] > 0)]))
 
@@ -84,21 +86,12 @@ def _implicit_step(risk: GridRisk, density: np.ndarray, step_size: float) -> np.
 
 def _linear_step(risk: GridRisk, density: np.ndarray, dual: np.ndarray, step_size: float) -> np.ndarray:
     """The implicit step under the potential of a given g: a tridiagonal system for the density."""
-    from scipy.linalg import solve_banded
-
     rise = np.diff(risk.potential(dual)) / risk.temperature
     conductance = step_size * risk.temperature / np.diff(risk.points)
-    out, back = conductance * _bernoulli(rise), conductance * _bernoulli(-rise)  # from j to j + 1, and back
+    out, back = conductance / exprel(rise), conductance / exprel(-rise)  # from j to j + 1, and back
     diagonal = risk.measure + np.append(out, 0) + np.insert(back, 0, 0)
     bands = np.stack([np.insert(-back, 0, 0), diagonal, np.append(-out, 0)])
     return solve_banded((1, 1), bands, risk.measure * density)
-
-
-def _bernoulli(s: np.ndarray) -> np.ndarray:
-    """s / (e^s - 1), which is 1 at 0."""
-    from scipy.special import exprel
-
-    return 1 / exprel(s)
 
 
 def _repeat(
@@ -131,15 +124,6 @@ class DualAveraging(NamedTuple):
     """
 
 
-class CoordinateAscent(NamedTuple):
-    """The path of coordinate ascent, the start included."""
-
-    dual: Float[np.ndarray, "steps n"]
-    dual_objective: Float[np.ndarray, " steps"]
-    fenchel_young: Float[np.ndarray, " steps"]
-    """P(p_g) - D(g)."""
-
-
 def dual_averaging(risk: GridRisk, rows: Int[np.ndarray, "rounds batch"], tempered: bool = False) -> DualAveraging:
     """Dual averaging with exact inner loops; round t reads the rows `rows[t - 1]`.
 
@@ -167,28 +151,17 @@ def dual_averaging(risk: GridRisk, rows: Int[np.ndarray, "rounds batch"], temper
 
 def coordinate_ascent(
     risk: GridRisk, coordinate: Coordinate, rows: Int[np.ndarray, " steps"], bound: float, start: Rows | None = None
-) -> CoordinateAscent:
-    """SDCA with exact expectations: coordinate i = `rows[t]` of g moves in step t.
+) -> Float[np.ndarray, "steps n"]:
+    """The duals of SDCA with exact expectations, the start included: coordinate i = `rows[t]` of g moves in step t.
 
     `coordinate` is evaluated at z = E_{p_g} h_i and c = bound^2 / (n temperature): for |h| <= bound, n temperature
     log Z bends by at most c in g_i, and D never falls. The start is 0 by default.
     """
     dual = np.zeros(len(risk.targets)) if start is None else np.array(start, float)
-    duals = [dual]
-    for i in rows:
-        dual = _ascend(risk, coordinate, dual, int(i), bound, risk.outputs(risk.gibbs(dual)))
+    duals, curvature = [dual], bound**2 / (len(dual) * risk.temperature)
+    for i in map(int, rows):
+        z = float(risk.outputs(risk.gibbs(dual))[i])
+        dual = dual.copy()
+        dual[i] = coordinate(z, float(dual[i]), float(risk.targets[i]), curvature)
         duals.append(dual)
-    return CoordinateAscent(
-        np.array(duals),
-        np.array([risk.dual_objective(dual) for dual in duals]),
-        np.array([risk.fenchel_young(dual) for dual in duals]),
-    )
-
-
-def _ascend(
-    risk: GridRisk, coordinate: Coordinate, dual: np.ndarray, i: int, bound: float, z: np.ndarray
-) -> np.ndarray:
-    curvature = bound**2 / (len(dual) * risk.temperature)
-    new = dual.copy()
-    new[i] = coordinate(float(z[i]), float(dual[i]), float(risk.targets[i]), curvature)
-    return new
+    return np.array(duals)

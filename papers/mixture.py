@@ -37,8 +37,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
-from claims import Check, Claim, Size, Verdict, dataset, mean_and_error, variables
+from claims import Check, Claim, Size, Verdict, dataset, variables
 from drawing import annotate, level, note, panels, points
+from estimates import mean_and_error
 from langevax import gradients
 from langevax.figures.theme import INK, LIGHT, METHODS
 from langevax.problems.finite_sum import posterior
@@ -215,7 +216,6 @@ def spread(data: xarray.Dataset, name: str, records: slice) -> tuple[np.ndarray,
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Chains on the exact density, mode by mode; and the spread index along the run."""
     return panels(data, (14.0, 4.2), 1, partial(draw_mode, mode=0), partial(draw_mode, mode=1), draw_index)
 
 
@@ -279,9 +279,8 @@ def judge(data: xarray.Dataset) -> Verdict:
     statement = "share in mode 1 from a leaning start, less three errors: above its weight"
     share = data["share"].values
     error = np.sqrt(share * (1 - share) / data.attrs["chains"])
-    checks.append(
-        Check.at_least(statement, "no chain crosses", (share - SIGMAS * error)[:, 1].min(), data["exact_weight"][0])
-    )
+    leaning = (share - SIGMAS * error)[:, 1].min()
+    checks.append(Check.at_least(statement, "no chain crosses", leaning, data["exact_weight"][0]))
 
     numbers = {}
     for name in ("LD", "SGLD"):

@@ -15,13 +15,7 @@ Right above: what a small step gains fades as networks widen. Left below: the Ga
 steps, which the unified form (solid) meets. Right below: one singular value left the bulk.
 
 R is the risk of ridge regression on the trained features. Points are means of independent networks, trained by
-`langevax.teacher_student.simulate_one_step`; lines have nothing fitted. Four panels:
-
-samples    risk against n / d without a step, with a small one (step size 1) and a large one (sqrt(N)), beside the floor
-           that kernels and small steps cannot go below
-neurons    what a small step gains against N / d: networks with and without it, of the same draws
-powers     risk against alpha, step size N^alpha: from small to large steps
-spectrum   singular values of the trained first layer: the bulk of the start, and one outlier that points to the teacher
+`langevax.teacher_student.simulate_one_step`; lines have nothing fitted. Gains are of networks of the same draws.
 """
 
 from typing import NamedTuple
@@ -32,30 +26,13 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from claims import (
-    Check,
-    Claim,
-    Size,
-    Variables,
-    Verdict,
-    critical_value,
-    dataset,
-    mean_and_error,
-    sweep,
-    variables,
-)
+from claims import Check, Claim, Size, Variables, Verdict, dataset, sweep, variables
 from drawing import annotate, level, note, panels, points, ticks
+from estimates import critical_value, mean_and_error
 from langevax.figures import theme
 from langevax.teacher_student import simulate_one_step
 from langevax.teacher_student.one_step import OneStepRuns
-from langevax.theory.feature_learning import (
-    activation,
-    bulk_density,
-    improvement,
-    kernel_floor,
-    risk_one_step,
-    spectrum_one_step,
-)
+from langevax.theory import feature_learning as theory
 
 STUDENT = TEACHER = "erf"  # functions of mean 0 under N(0, 1): theory has no others
 NEURONS_PER_DIM = 2.0  # of all panels but the second
@@ -95,7 +72,7 @@ class Settings(NamedTuple):
 
     def simulate(self, key: jax.Array, *, step_size: float, samples_per_dim: float, **changes: float) -> OneStepRuns:
         """Networks of one point, at NEURONS_PER_DIM and RIDGE but for changes."""
-        student, teacher = activation(STUDENT).traced, activation(TEACHER).traced
+        student, teacher = theory.activation(STUDENT).traced, theory.activation(TEACHER).traced
         size = {"dim": self.dim, "num_runs": self.num_runs, "num_test": self.num_test}
         options = {"neurons_per_dim": NEURONS_PER_DIM, "ridge": RIDGE, "spectra": False} | size | changes
         point = {"step_size": step_size, "samples_per_dim": samples_per_dim, "noise": NOISE}
@@ -110,7 +87,7 @@ class Settings(NamedTuple):
         """The risk by theory; where `finite` by the unified form at the number of neurons that is simulated."""
         neurons = self.num_neurons if finite else None
         law = NEURONS_PER_DIM, RIDGE, step_size, STUDENT, TEACHER, NOISE
-        return np.asarray(risk_one_step(samples_per_dim, *law, num_neurons=neurons))
+        return np.asarray(theory.risk_one_step(samples_per_dim, *law, num_neurons=neurons))
 
 
 SIZES: dict[Size, Settings] = {
@@ -152,7 +129,7 @@ def measure_samples(settings: Settings, key: jax.Array) -> Variables:
         **variables("step ratio run", RISK, **sweep(risk_against_samples, steps, range(len(ratios)))),
         **variables("step ratio", RISK, predicted=predicted),
         **variables("step fine_ratio", RISK, line=line),
-        **variables("", RISK, floor=kernel_floor(TEACHER)),
+        **variables("", RISK, floor=theory.kernel_floor(TEACHER)),
         **variables("ratio", "n / d", ratio=ratios),
         **variables("fine_ratio", "n / d", fine_ratio=fine),
     }
@@ -170,7 +147,7 @@ def measure_gains(settings: Settings, key: jax.Array) -> Variables:
 
     fine = np.geomspace(widths.min(), widths.max(), settings.fine)
     predicted, line = (
-        improvement(GAIN_RATIO, at[:, None], GAIN_RIDGE, steps, STUDENT, TEACHER, NOISE) for at in (widths, fine)
+        theory.improvement(GAIN_RATIO, at[:, None], GAIN_RIDGE, steps, STUDENT, TEACHER, NOISE) for at in (widths, fine)
     )
     return {
         **variables("width gain_step run", RISK, **sweep(gain_against_neurons, range(len(widths)))),
@@ -204,14 +181,14 @@ def measure_spectrum(settings: Settings, key: jax.Array) -> Variables:
     runs = settings.simulate(key, step_size=SPECTRUM_STEP, samples_per_dim=LONG_RATIO, spectra=True)
     assert runs.singular_values is not None
     assert runs.leading is not None
-    theory = spectrum_one_step(NEURONS_PER_DIM, SPECTRUM_STEP, STUDENT, TEACHER, NOISE, LONG_RATIO)
+    spectrum = theory.spectrum_one_step(NEURONS_PER_DIM, SPECTRUM_STEP, STUDENT, TEACHER, NOISE, LONG_RATIO)
     return {
         **variables("value", "1", singular_values=runs.singular_values[0]),
         **variables("run", "1", outlier=runs.singular_values[:, 0]),
         **variables("run", "squared cosine", alignment=runs.leading[:, 0] ** 2),
-        **variables("", "1", outlier_predicted=theory.outlier),
-        **variables("", "squared cosine", alignment_predicted=theory.alignment),
-        **variables("edge", "1", edges=[theory.lower_edge, theory.upper_edge]),
+        **variables("", "1", outlier_predicted=spectrum.outlier),
+        **variables("", "squared cosine", alignment_predicted=spectrum.alignment),
+        **variables("edge", "1", edges=[spectrum.lower_edge, spectrum.upper_edge]),
     }
 
 
@@ -219,7 +196,6 @@ def measure_spectrum(settings: Settings, key: jax.Array) -> Variables:
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Risk against samples and gain against neurons above; powers of the step and the spectrum below."""
     return panels(data, (10.5, 8.0), 2, draw_samples, draw_gains, draw_powers, draw_spectrum)
 
 
@@ -268,7 +244,7 @@ def draw_spectrum(axes: Axes, data: xarray.Dataset) -> None:
     axes.hist(data.singular_values[1:], bins=30, density=True, color=theme.faint(BLUE), label="bulk, one network")
     low, high = data.edges.values
     grid = np.linspace(low, high, 400)
-    axes.plot(grid, bulk_density(grid, NEURONS_PER_DIM), color=BLUE, label="Marchenko-Pastur")
+    axes.plot(grid, theory.bulk_density(grid, NEURONS_PER_DIM), color=BLUE, label="Marchenko-Pastur")
     height, outlier = 0.04 * axes.get_ylim()[1], float(data.outlier_predicted)
     axes.plot(data.outlier, np.full(data.sizes["run"], height), "^", color=ORANGE, label="outlier, simulated")
     if np.isfinite(outlier):

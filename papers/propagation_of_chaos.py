@@ -38,20 +38,9 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from claims import (
-    Check,
-    Claim,
-    Measured,
-    Size,
-    Verdict,
-    critical_value,
-    dataset,
-    mean_and_error,
-    sweep,
-    variables,
-    weighted_exponent,
-)
+from claims import Check, Claim, Measured, Size, Verdict, dataset, sweep, variables
 from drawing import annotate, note, panels, points, shades, ticks
+from estimates import critical_value, mean_and_error, weighted_exponent
 from langevax.algorithm import State
 from langevax.figures.theme import GREY, INK, OKABE_ITO
 from langevax.meanfield import MFLD
@@ -301,7 +290,6 @@ MARKERS, TICKS = "osD^", (0.1, 0.2, 0.5, 1.0)
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Errors against N, scaled errors against time, and what is exact at every N."""
     return panels(data, (13.0, 4.4), 1, draw_errors, draw_times, draw_linear)
 
 

@@ -60,10 +60,8 @@ def relu_product(
     """E relu(u . x) relu(v . x) for all pairs of rows."""
     u, v = np.asarray(left, float), np.asarray(right, float)
     lengths = np.linalg.norm(u, axis=-1)[..., :, None] * np.linalg.norm(v, axis=-1)[..., None, :]
-    products = u @ np.swapaxes(v, -1, -2)
-    cosine = np.clip(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0), -1, 1)
-    angle = np.arccos(cosine)
-    return lengths * (np.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi * u.shape[-1])
+    cosine, angle = _cosine(u @ np.swapaxes(v, -1, -2), lengths)
+    return lengths * _kappa(cosine, angle) / (2 * u.shape[-1])
 
 
 def excess_risk(network: Network, teacher: Network) -> Batch:
@@ -211,8 +209,12 @@ def gaussian(bandwidth: float, products: np.ndarray, left: np.ndarray, right: np
 def _angles(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(|x| |y|, cosine, angle); the angle with a zero vector counts as 90 degrees."""
     lengths = np.sqrt(np.multiply.outer(left, right))
+    return lengths, *_cosine(products, lengths)
+
+
+def _cosine(products: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     t = np.clip(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0), -1, 1)
-    return lengths, t, np.arccos(t)
+    return t, np.arccos(t)
 
 
 def _kappa(t: np.ndarray, angle: np.ndarray) -> np.ndarray:

@@ -44,8 +44,9 @@ from matplotlib.ticker import StrMethodFormatter
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
-from claims import Check, Claim, Measured, Size, Verdict, dataset, mean_and_error, sweep, variables
+from claims import Check, Claim, Measured, Size, Verdict, dataset, sweep, variables
 from drawing import annotate, level, points, shades, ticks
+from estimates import mean_and_error
 from langevax.figures.theme import INK, SEQUENTIAL
 from langevax.meanfield import MFLD, anneal, halving
 from langevax.problems import losses, neurons
@@ -136,7 +137,6 @@ def accuracy_and_error(accuracy: np.ndarray, test_rows: int) -> tuple[float, flo
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Maps of accuracy side by side, and the energy of the coordinates that matter."""
     figure = Figure(figsize=(13.0, 3.9))
     *maps, last = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.25))
     images = [draw_map(axes, data, method) for axes, method in zip(maps, METHODS, strict=True)]
@@ -195,10 +195,7 @@ def judge(data: xarray.Dataset) -> Verdict:
         value, error = accuracy[ours, d]
         statement = f"network's accuracy at d = {d}, n = {RATIO * d}, less two errors"
         checks.append(Check.at_least(statement, aim, value - 2 * error, LEARNED, unit=unit))
-    statement, source = (
-        "energy of the two coordinates over the others', less two errors",
-        "our aim: features are learnt",
-    )
+    statement = "energy of the two coordinates over the others', less two errors"
     least = min(value - 2 * error for value, error in ratio.values())
     checks.append(Check.at_least(statement, "our aim: features are learnt", least, TWICE))
     statement, source = f"kernel's accuracy at d = {last}, n = {RATIO * last}, and two errors", "it needs n like d^2"

@@ -35,33 +35,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from claims import Check, Claim, Measured, Size, Variables, Verdict, dataset, mean_and_error, variables
+import relu_sphere as sphere
+from claims import Check, Claim, Measured, Size, Variables, Verdict, dataset, variables
 from drawing import annotate, note, padded, shared_legend, ticks
+from estimates import mean_and_error
 from langevax import trees
 from langevax.figures.theme import GREY, INK, LIGHT, OKABE_ITO
 from langevax.teacher_student import Converge, Explore, ReLUNetwork, orthogonal_teacher, teach, two_phase
 from langevax.teacher_student.phases import ClippedError
 from langevax.teacher_student.two_phase import TwoPhaseFit
-from relu_sphere import (
-    Kernel,
-    Tuned,
-    arc_cosine,
-    excess_risk,
-    gaussian,
-    linear_rate,
-    neural_tangent,
-    parametric_risk,
-    tuned_features,
-    tuned_neighbors,
-    tuned_ridge,
-)
 
 NOISE = 0.1
 BANDWIDTHS = (1.0, 4.0, 16.0)
-KERNELS: dict[str, tuple[dict[float, Kernel], np.ndarray]] = {  # and penalties: wide Gaussians want little
-    "ridge, neural tangent": ({np.nan: neural_tangent}, np.logspace(-4, 1, 21)),
-    "ridge, arc-cosine": ({np.nan: arc_cosine}, np.logspace(-4, 1, 21)),
-    "ridge, Gaussian": ({width: partial(gaussian, width) for width in BANDWIDTHS}, np.logspace(-7, 1, 33)),
+KERNELS: dict[str, tuple[dict[float, sphere.Kernel], np.ndarray]] = {  # and penalties: wide Gaussians want little
+    "ridge, neural tangent": ({np.nan: sphere.neural_tangent}, np.logspace(-4, 1, 21)),
+    "ridge, arc-cosine": ({np.nan: sphere.arc_cosine}, np.logspace(-4, 1, 21)),
+    "ridge, Gaussian": ({width: partial(sphere.gaussian, width) for width in BANDWIDTHS}, np.logspace(-7, 1, 33)),
 }
 NETWORK, FEATURES, NEIGHBOURS = "two-phase network", "random features", "nearest neighbours"
 METHODS = (NETWORK, *KERNELS, FEATURES, NEIGHBOURS)
@@ -166,16 +155,19 @@ def train(
 def outcomes(fit: TwoPhaseFit, data: Data) -> tuple[np.ndarray, np.ndarray]:
     """Which restarts succeeded, and which have as many positive neurons as the teacher."""
     (n, dim), m = data.inputs.shape, len(data.teacher[0])
-    excess = excess_risk(fit.result.position, data.teacher)
-    return excess < SUCCESS * parametric_risk(m, dim, NOISE**2, n), fit.num_positive == np.sum(data.teacher[0] > 0)
+    excess = sphere.excess_risk(fit.result.position, data.teacher)
+    right_signs = fit.num_positive == np.sum(data.teacher[0] > 0)
+    return excess < SUCCESS * sphere.parametric_risk(m, dim, NOISE**2, n), right_signs
 
 
-def linear_estimators(data: Data, tests: Data, widths: tuple[int, ...], key: Key[Array, ""]) -> dict[str, Tuned]:
+def linear_estimators(data: Data, tests: Data, widths: tuple[int, ...], key: Key[Array, ""]) -> dict[str, sphere.Tuned]:
     """All of METHODS but the network."""
     teacher, inputs, targets = data
-    fits = {name: tuned_ridge(kernels, inputs, targets, teacher, grid) for name, (kernels, grid) in KERNELS.items()}
-    fits[FEATURES] = tuned_features(widths, inputs, targets, teacher, key=key)
-    return fits | {NEIGHBOURS: tuned_neighbors(inputs, targets, tests.inputs, tests.targets)}
+    fits = {
+        name: sphere.tuned_ridge(kernels, inputs, targets, teacher, grid) for name, (kernels, grid) in KERNELS.items()
+    }
+    fits[FEATURES] = sphere.tuned_features(widths, inputs, targets, teacher, key=key)
+    return fits | {NEIGHBOURS: sphere.tuned_neighbors(inputs, targets, tests.inputs, tests.targets)}
 
 
 def star(vectors: Float[np.ndarray, "*batch d"], teacher: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "*batch 2"]:
@@ -217,7 +209,7 @@ def measure_excess(settings: Settings, root: Key[Array, ""]) -> Variables:
             keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(root, 1000 * dim + s), n), 3)
             data = draw_data(m, dim, n, keys[0])
             fit = train(data, keys[1], settings.restarts, settings.explore, settings.converge)
-            excess[0, i, j, s] = excess_risk(fit.network, data.teacher)
+            excess[0, i, j, s] = sphere.excess_risk(fit.network, data.teacher)
             if s < settings.linear_draws:
                 fits = linear_estimators(data, tests, settings.widths, keys[2])
                 for k, name in enumerate(METHODS[1:], start=1):
@@ -246,7 +238,7 @@ def measure_run(settings: Settings, key: Key[Array, ""]) -> Variables:
         **variables("record", "steps", along_step=trace.steps),
         **variables("", "steps", switch=fit.switch),
         **variables("restart record", "loss", along_loss=trace.values["loss"]),
-        **variables("restart record", RISK, along_excess=excess_risk(networks, data.teacher)),
+        **variables("restart record", RISK, along_excess=sphere.excess_risk(networks, data.teacher)),
         **variables("record neuron axis", "teacher's lengths", place=star(networks.inner[fit.best], data.teacher[1])),
         **variables("record neuron", "sign", sign=networks.outer[fit.best]),
         **variables("", "restart", best=fit.best),
@@ -286,7 +278,7 @@ def measure_published(settings: Settings, key: Key[Array, ""]) -> Variables:
         **variables("second_phase published_record", "steps", published_step=step[:, 0]),
         **variables(dims, "loss", published_loss=loss),
         **variables(dims, RISK, published_excess=excess),
-        **variables("", "E f*^2", published_zero=excess_risk((np.zeros(m), teacher[1]), teacher)),
+        **variables("", "E f*^2", published_zero=sphere.excess_risk((np.zeros(m), teacher[1]), teacher)),
     }
 
 
@@ -303,8 +295,8 @@ def published_run(
     assert trace is not None
     outputs = np.maximum(data.inputs @ np.asarray(first.inner).T, 0) @ np.asarray(first.outer)
     loss = np.append(np.mean((outputs - data.targets) ** 2) / 2, trace.values["loss"][0])
-    excess = np.append(excess_risk(first, data.teacher), excess_risk(trace.values["network"], data.teacher)[0])
-    return np.append(0, trace.steps), loss, excess
+    later = sphere.excess_risk(trace.values["network"], data.teacher)[0]
+    return np.append(0, trace.steps), loss, np.append(sphere.excess_risk(first, data.teacher), later)
 
 
 # ---- draw
@@ -321,7 +313,6 @@ STYLES = {  # colour, marker, its filling, and its place among linear estimators
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Six panels: rates at each dimension and a run above; neurons, ablation and the published setting below."""
     figure = Figure(figsize=(14.5, 8.8))
     grid, width = figure.add_gridspec(2, 6), 4 // data.sizes["dim"]
     for k, dim in enumerate(data.dim.values):
@@ -336,16 +327,16 @@ def draw(data: xarray.Dataset) -> Figure:
 def draw_rates(axes: Axes, data: xarray.Dataset, dim: int) -> None:
     n = data["rows"].values[np.isfinite(data.mean_excess.sel(dim=dim, estimator=NETWORK).values)]
     here, m = data.sel(dim=dim, rows=n), data.attrs["num_neurons"]
-    least_squares = parametric_risk(m, dim, data.attrs["noise"] ** 2, 1) / n
+    least_squares = sphere.parametric_risk(m, dim, data.attrs["noise"] ** 2, 1) / n
     axes.loglog(n, least_squares, color=INK, linewidth=1.0, zorder=1, label="$m d v^2/n$")
     linear = here.mean_excess.sel(estimator=list(METHODS[1:]))
-    worst = 0.62 * linear.min("estimator").values[-1] * (n / n[-1]) ** -linear_rate(dim)
+    worst = 0.62 * linear.min("estimator").values[-1] * (n / n[-1]) ** -sphere.linear_rate(dim)
     axes.plot(n, worst, color=GREY, linestyle="--", linewidth=1.0, zorder=1, label="linear, worst case")
     for name, (colour, marker, face, place) in STYLES.items():
         row, style = here.sel(estimator=name), {"color": colour, "markerfacecolor": face, "elinewidth": 0.9}
         x = n * 1.045**place  # so that none hides another
         axes.errorbar(x, row.mean_excess, row.mean_excess_error, fmt=marker, label=name, zorder=3, **style)
-    annotate(axes, f"slope \N{MINUS SIGN}{linear_rate(dim):.2f}", n[-1], worst[-1], GREY, (-6, -5), va="top")
+    annotate(axes, f"slope \N{MINUS SIGN}{sphere.linear_rate(dim):.2f}", n[-1], worst[-1], GREY, (-6, -5), va="top")
     between = 1.2 * float(np.sqrt(linear.min("estimator")[-1] * linear.max("estimator")[-1]))
     for name, height, shift in ((NETWORK, 0.6 * least_squares[-1], -5), ("ridge, neural tangent", between, 0)):
         text = "slope {:.2f} ± {:.2f}".format(*slope(data, name, dim)).replace("-", "\N{MINUS SIGN}")
@@ -443,7 +434,7 @@ def slope(data: xarray.Dataset, method: str, dim: int) -> tuple[float, float]:
 def judge(data: xarray.Dataset) -> Verdict:
     """At the first dimension: level and separation at the largest n, and slopes; the run that is watched; signs."""
     aims, dim, n, here = data.attrs, int(data.dim[0]), data["rows"].values, data.isel(dim=0)
-    least_squares = parametric_risk(aims["num_neurons"], dim, aims["noise"] ** 2, 1) / n
+    least_squares = sphere.parametric_risk(aims["num_neurons"], dim, aims["noise"] ** 2, 1) / n
     network = here.mean_excess.sel(estimator=NETWORK).values
     network_error = here.mean_excess_error.sel(estimator=NETWORK).values / least_squares
     ratio = here.mean_excess.sel(estimator=list(KERNELS)).min("estimator").values / network
@@ -458,7 +449,7 @@ def judge(data: xarray.Dataset) -> Verdict:
     statement = "power of n by which the network's excess risk falls"
     checks.append(Check.at_most(statement, "Theorem 4.5", slopes[NETWORK], -1.0, aims["aim_slope"] + 1))
     statement = "steepest power of n of any kernel ridge"
-    source = f"our aim; worst case -{linear_rate(dim):.2f}, Theorem 4.1"
+    source = f"our aim; worst case -{sphere.linear_rate(dim):.2f}, Theorem 4.1"
     steepest = min((slopes[name] for name in KERNELS), key=lambda pair: pair[0])
     checks.append(Check.at_least(statement, source, steepest, aims["aim_linear_slope"]))
     statement, unit = f"excess risk of the best kernel ridge {where}", "times the network's"

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import isqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,15 +36,16 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, exponent, jackknife, sweep, variables
+from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
 from drawing import panels, points
+from estimates import exponent, jackknife
 from langevax import gradients
 from langevax.figures import theme
 from langevax.gradients.estimator import GradientEstimator
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import simulate
 from langevax.samplers import Langevin
-from langevax.theory import moments
+from langevax.theory.moments import Moments, QuadraticChain, batch_variance_factor
 
 CURVATURES = np.linspace(0.5, 1.5, 5)
 CURVATURE_DEVIATIONS, SLOPE_DEVIATIONS = CURVATURES / 2, np.ones(5)
@@ -80,6 +81,19 @@ class Method:
         """Batch size and steps per epoch."""
         return {"LD": (size, 1), "SGLD": (1, 1), "CV": (1, 1)}.get(self.kind, (isqrt(size), isqrt(size)))
 
+    def moments(self, chain: QuadraticChain, batch_size: int, period: int, replace: bool) -> Moments:
+        """Exact moments of the chain with these batches."""
+        match self.kind:
+            case "LD":
+                return chain.ld()
+            case "SGLD":
+                return chain.sgld(batch_size, replace=replace)
+            case "CV":
+                return chain.control_variate(np.zeros_like(chain.start_mean), batch_size, replace=replace)
+            case "SVRG":
+                return chain.svrg(batch_size, period, replace=replace)
+        return chain.sarah(batch_size, period, replace=replace)
+
     def evaluations(self, num_steps: int, size: int) -> int:
         """Component gradients per chain."""
         batch_size, period = self.batch(size)
@@ -89,14 +103,14 @@ class Method:
         return size + 2 * num_steps if self.kind == "CV" else batch_size * num_steps
 
 
-KINDS: dict[str, tuple[Callable[..., moments.Moments], Callable[[int, int], GradientEstimator]]] = {
-    "LD": (moments.ld_moments, lambda B, m: gradients.Full()),
-    "SGLD": (moments.sgld_moments, lambda B, m: gradients.Minibatch(batch_size=1, replace=True)),
-    "CV": (moments.control_variate_moments, lambda B, m: gradients.ControlVariate(1, jnp.zeros(5), replace=True)),
-    "SVRG": (moments.svrg_moments, lambda B, m: gradients.SVRG(batch_size=B, period=m)),
-    "SARAH": (moments.sarah_moments, lambda B, m: gradients.SARAH(batch_size=B, period=m)),
+ESTIMATORS: dict[str, Callable[[int, int], GradientEstimator]] = {
+    "LD": lambda B, m: gradients.Full(),
+    "SGLD": lambda B, m: gradients.Minibatch(batch_size=1, replace=True),
+    "CV": lambda B, m: gradients.ControlVariate(1, jnp.zeros(5), replace=True),
+    "SVRG": lambda B, m: gradients.SVRG(batch_size=B, period=m),
+    "SARAH": lambda B, m: gradients.SARAH(batch_size=B, period=m),
 }
-"""Recursions and estimators. A batch of one has the same law with replacement, and is then cheaper to draw."""
+"""By batch size and period. A batch of one has the same law with replacement, and is then cheaper to draw."""
 
 METHODS: dict[str, Method] = {
     "LD": Method("LD", *theme.METHODS["LD"], (1.0, 0.03), "n gradients a step"),
@@ -122,17 +136,14 @@ def epoch_moments(
     """
     batch_size, period = method.batch(size)
     temperature = 1 / size if method.posterior else 1.0
-    factor = np.sqrt(moments.batch_variance_factor(size, batch_size, replace=False))
+    factor = np.sqrt(batch_variance_factor(size, batch_size, replace=False))
     eta = step_sizes[:, None]
     signs = np.array([[1, 1, -1, -1], [1, -1, 1, -1]])[:, :, None]
     a = (eta * CURVATURES).ravel() + signs[0] * (eta * factor * CURVATURE_DEVIATIONS).ravel()
     c = signs[1] * (np.sqrt(eta / temperature) * factor * SLOPE_DEVIATIONS).ravel()
     start = (first / np.sqrt(eta)).ravel(), (second / eta).ravel()
-    options: dict[str, Any] = {"step_size": 1.0, "temperature": 1.0, "num_steps": period}
-    options |= {} if method.kind == "LD" else {"batch_size": 1, "replace": True}
-    options |= {"period": period} if method.kind in ("SVRG", "SARAH") else {}
-    options |= {"center": np.zeros_like(start[0])} if method.kind == "CV" else {}
-    run = KINDS[method.kind][0](a, c, *start, **options)
+    chain = QuadraticChain(a, c, *start, step_size=1.0, temperature=1.0, num_steps=period)
+    run = method.moments(chain, 1, period, replace=True)
     shape = (period + 1, len(step_sizes), len(CURVATURES))
     return run.first.reshape(shape) * np.sqrt(eta), run.second.reshape(shape) * eta
 
@@ -261,7 +272,7 @@ class Run(NamedTuple):
         """
         method, size, step_size, num_steps = self[:4]
         rows = tuple(jnp.asarray(values, jnp.float32) for values in components(size, self.seed))
-        x, used = self.simulate(FiniteSum(quadratic, rows), KINDS[method.kind][1](*method.batch(size)))
+        x, used = self.simulate(FiniteSum(quadratic, rows), ESTIMATORS[method.kind](*method.batch(size)))
         beside, first, second = np.zeros_like(x), np.zeros(1), np.zeros(1)
         if method.kind != "LD":
             beside, first, second = self.without_batches()
@@ -313,7 +324,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    """Evaluations against n, to a tight accuracy and to a looser one: exact, and measured."""
     tight, loose = (partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES)
     figure = panels(data, (10.5, 4.6), 1, tight, loose)
     figure.axes[0].set(title=r"To KL $\leq 10^{-4}$: exact (lines), chains (points, 1 s.e.)")
@@ -346,9 +356,8 @@ def judge(data: xarray.Dataset) -> Verdict:
     for name, method in METHODS.items():
         if method.exponent:
             statement = f"power of n in the gradients of {name.replace(', ', ' at ')}"
-            checks.append(
-                Check.equals(statement, method.source, exponent(data.n.values, costs[name]), *method.exponent)
-            )
+            power = exponent(data.n.values, costs[name])
+            checks.append(Check.equals(statement, method.source, power, *method.exponent))
     ahead, behind = (costs["SVRG-LD"] / costs[f"SGLD, T = {T}"] for T in ("1/n", "1"))
     statement, source = "SVRG-LD's gradients over SGLD's at T = 1/n, the most of all n", "Corollary 1.1 against SGLD's"
     checks.append(Check.at_most(statement, source, ahead.max(), 1.0))

@@ -1,5 +1,6 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
+import gc
 from pathlib import Path
 
 import jax
@@ -8,6 +9,7 @@ import matplotlib
 import pytest
 from jaxtyping import install_import_hook
 
+gc.set_threshold(20_000, 10, 10)  # tracing makes many objects, which Python's 700 would search again and again
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("Agg")
 
@@ -16,6 +18,12 @@ with install_import_hook("langevax", "beartype.beartype"):
 
 MAPPED = Path("/proc/self/maps")
 MANY_MAPS = 30_000  # Linux allows a process 65,530 by default; XLA takes some for each program and then crashes
+
+
+def pytest_collection_finish():
+    """Leave modules and tests, which stay to the end, out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

@@ -476,9 +476,9 @@ def test_the_theorems_step_is_that_of_the_bounds(estimator):
     }
     result = minimize(problem, jnp.zeros(3), step_size="theorem", **QUICK, **options)
     expected = {
-        str: lambda: theorems.ld_step_size(constants, 0.5),
-        gradients.SVRG: lambda: theorems.svrg_step_size(constants, 3, 3, 6, accuracy=0.5),
-        gradients.SARAH: lambda: theorems.sarah_step_size(constants, 3, 3, 6, accuracy=0.5),
+        str: lambda: theorems.ld(constants).step_size(0.5),
+        gradients.SVRG: lambda: theorems.svrg(constants, 3, 3, 6).step_size(0.5),
+        gradients.SARAH: lambda: theorems.sarah(constants, 3, 3, 6).step_size(0.5),
     }[type(estimator)]()
     assert result.step_size == pytest.approx(expected, rel=1e-5)
     assert result.fun == pytest.approx(3, abs=1e-3)

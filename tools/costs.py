@@ -38,17 +38,74 @@ X = np.random.default_rng(0).normal(size=(50, 2))
 MeanFieldRegressor(num_steps=20, num_particles=20).fit(X, X[:, 0])
 """
 CHECKPOINT = "import tempfile; from langevax.run.checkpoint import Checkpoint as C; C(tempfile.mkdtemp(), {}, False)"
+TABLE = """
+import pathlib, tempfile
+from langevax.data import convert_table, open_rows
+folder = pathlib.Path(tempfile.mkdtemp())
+(folder / "shop.csv").write_text("price,bought" + "\\n1.5,2\\n2.5,3" * 20)
+convert_table(folder / "shop.csv", folder / "shop.rows", target="bought")
+assert open_rows(folder / "shop.rows")["inputs"].shape == (40, 1)
+"""
+PLOT = """
+import matplotlib
+matplotlib.use("Agg")
+from langevax.figures import charts, interactive
+charts.band(charts.new_axes(None), [10, 100], [0.1, 0.2], [0.01, 0.01], [0.3, 0.02], [False, True])
+assert interactive.score_dots(["MFLD", "ridge"], [0.49, 0.48], [True, False], ["0.49", "0.48"], "R2").to_json()
+"""
+NUMPYRO = """
+import jax, numpy as np, numpyro, langevax as lx, langevax.numpyro
+def model(y):
+    mean = numpyro.sample("mean", numpyro.distributions.Normal(0, 1))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", numpyro.distributions.Normal(mean, 1), obs=y)
+adapted = lx.numpyro.posterior(model, np.ones(20, np.float32))
+draws = lx.sample(adapted.target, adapted.start, key=jax.random.key(0), num_samples=100)
+assert adapted.constrain(draws.positions)["mean"].shape == draws.positions["mean"].shape
+"""
+FLOWER = """
+import pathlib, tempfile
+from langevax.flower.engines import Simulation
+folder = pathlib.Path(tempfile.mkdtemp()) / "tiny"
+(folder / "tiny").mkdir(parents=True)
+(folder / "tiny" / "__init__.py").write_text('')
+(folder / "tiny" / "app.py").write_text('''
+import jax.numpy as jnp, langevax as lx, langevax.flower
+problem = lambda context: lx.FiniteSum(lambda x, row: (x - row) ** 2, jnp.arange(4.0))
+task = lx.flower.Task(lx.federated.FedAvg(0.1, 2), jnp.array(0.0), problem)
+client = lx.flower.client_app(task)
+server = lx.flower.server_app(task)
+''')
+(folder / "pyproject.toml").write_text('''
+[project]
+name = "tiny"
+version = "0.1.0"
+description = "Two clients average"
+license = "Apache-2.0"
+dependencies = []
+[tool.flwr.app]
+publisher = "langevax"
+[tool.flwr.app.components]
+serverapp = "tiny.app:server"
+clientapp = "tiny.app:client"
+[tool.flwr.app.config]
+rounds = 1
+''')
+with Simulation(2) as engine:
+    outcome = engine.run(folder)
+assert outcome.finished, outcome
+"""
 PROGRAMS = {
     "": PLAIN,
     "sklearn": FIT,
-    "tables": "from langevax.data.files import TableFile",
-    "plot": "from langevax.figures import interactive",
+    "tables": TABLE,
+    "plot": PLOT,
     "xarray": PLAIN + "draws.to_datatree()",
     "checkpoint": CHECKPOINT,
-    "numpyro": "import langevax.numpyro",
+    "numpyro": NUMPYRO,
     "cli": "import subprocess, sys; subprocess.run([sys.executable, '-m', 'langevax', 'fit', '--help'], check=True)",
-    "flower": "import langevax.flower",
-    "all": "import langevax.flower, langevax.numpyro, langevax.cli, langevax.sklearn",
+    "flower": FLOWER,
+    "all": FLOWER + NUMPYRO + FIT + TABLE + PLOT,
 }
 """What has to run with each extra, and none beside it."""
 

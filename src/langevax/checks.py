@@ -261,4 +261,4 @@ def needs(extra: str | None, feature: str) -> Iterator[None]:
             raise
         line = f"pip install 'langevax[{extra}]'" if extra else f"pip install {package}"
         message = f"{feature} needs the package {package}, which is not installed; run: {line}"
-        raise ImportError(message, name=package) from error
+        raise ImportError(message, name=package) from None

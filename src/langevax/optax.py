@@ -15,7 +15,8 @@ to no block, and `storm` takes them.
 
 A variance-reduced gradient v replaces `updates`, so that these transformations come first in a chain; v has the dtypes
 of params. Their updates take (updates, state, params, *, and the functions that they name), and ignore other extra
-arguments. They raise TypeError where one of these is missing, and ValueError without params.
+arguments. They raise TypeError where one of these is missing or an argument is not a number, and ValueError without
+params or where an argument is out of range.
 
 Chains are cheap as `jax.vmap` of a whole loop, which leaves the count common to all. Where the state itself
 is mapped over, `lax.cond` becomes a selection and every step pays the full gradient.
@@ -178,10 +179,6 @@ def svrg(period: int) -> GradientTransformationExtraArgs:
     Args:
         period: m, steps from one full gradient to the next.
 
-    Raises:
-        TypeError: period is not an int.
-        ValueError: period < 1.
-
     Example:
         >>> import jax, jax.numpy as jnp, langevax.optax, optax
         >>> data = jnp.linspace(-1.0, 1.0, 100)
@@ -234,10 +231,6 @@ def sarah(period: int) -> GradientTransformationExtraArgs:
     Args:
         period: m, steps from one full gradient to the next.
 
-    Raises:
-        TypeError: period is not an int.
-        ValueError: period < 1.
-
     Example:
         >>> import jax, jax.numpy as jnp, langevax.optax
         >>> optimizer = langevax.optax.sarah(period=10)
@@ -275,10 +268,6 @@ def storm(momentum: float | Array) -> GradientTransformationExtraArgs:
     Args:
         momentum: a, the weight of the fresh batch, in (0, 1].
 
-    Raises:
-        TypeError: momentum is not a number.
-        ValueError: momentum outside of (0, 1].
-
     Example:
         >>> import jax.numpy as jnp, langevax.optax
         >>> optimizer = langevax.optax.storm(momentum=0.1)
@@ -312,10 +301,6 @@ def sledge(num_blocks: int) -> GradientTransformationExtraArgs:
 
     Args:
         num_blocks: M; sqrt(n) blocks of sqrt(n) examples serve where nothing is known.
-
-    Raises:
-        TypeError: num_blocks is not an int.
-        ValueError: num_blocks < 1.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax.optax, optax
@@ -372,10 +357,6 @@ def saga(num_blocks: int) -> GradientTransformationExtraArgs:
 
     Args:
         num_blocks: M.
-
-    Raises:
-        TypeError: num_blocks is not an int.
-        ValueError: num_blocks < 1.
 
     Example:
         >>> import jax.numpy as jnp, langevax.optax

@@ -71,14 +71,9 @@ def test_steps_needed_are_those_of_the_recursions_on_all_components(name):
     step_size = 0.002 if method.posterior else step_size
     steps = int(variance_reduction.steps_needed(method, size, accuracy, np.array([step_size]))[0])
     a, c = variance_reduction.components(size, seed=3)
-    batch_size, period = method.batch(size)
-    options = {"step_size": step_size, "temperature": temperature, "num_steps": steps}
-    options |= {} if method.kind == "LD" else {"batch_size": batch_size, "replace": False}
-    options |= {"period": period} if method.kind in ("SVRG", "SARAH") else {}
-    options |= {"center": np.zeros(5)} if method.kind == "CV" else {}
-    function = getattr(moments, f"{method.kind.lower()}_moments", moments.control_variate_moments)
     start = variance_reduction.START_MEAN * temperature**0.5, variance_reduction.START_SECOND * temperature
-    run = function(a, c, *start, **options)
+    chain = moments.QuadraticChain(a, c, *start, step_size, temperature, steps)
+    run = method.moments(chain, *method.batch(size), replace=False)
     kl = variance_reduction.divergence(run.first / temperature**0.5, run.second / temperature)
     assert np.all(kl[:-1] > accuracy)
     assert kl[-1] <= accuracy

@@ -174,8 +174,8 @@ def test_chains_have_the_exact_moments_of_the_theory(method, replace):
             options = {}
         if method == "sgld":
             del options["period"]
-        options |= {"step_size": STEP_SIZE, "temperature": TEMPERATURE, "num_steps": STEPS}
-        return getattr(moments, f"{method}_moments")(curvatures, slopes, start, start**2, **options)
+        chain = moments.QuadraticChain(curvatures, slopes, start, start**2, STEP_SIZE, TEMPERATURE, STEPS)
+        return getattr(chain, method)(**options)
 
     positions = simulate(estimator, curvatures, slopes).positions
     assert_mean(positions, exact(method).first[1:])
@@ -187,9 +187,7 @@ def test_chains_have_the_exact_moments_of_the_theory(method, replace):
 def test_full_gradient_chains_have_the_exact_moments_of_the_theory():
     curvatures, slopes = components()
     start = np.array([1.0, -2.0])
-    exact = moments.ld_moments(
-        curvatures, slopes, start, start**2, step_size=STEP_SIZE, temperature=TEMPERATURE, num_steps=STEPS
-    )
+    exact = moments.QuadraticChain(curvatures, slopes, start, start**2, STEP_SIZE, TEMPERATURE, STEPS).ld()
     positions = simulate(gradients.Full(), curvatures, slopes).positions
     assert_mean(positions, exact.first[1:])
     assert_mean(positions**2, exact.second[1:], wrong=exact.first[1:] ** 2 + exact.variance[1:] / 2)

@@ -1,5 +1,8 @@
 """`sample`: the posteriors of closed forms, by every dynamics and gradient; what it reports; what it refuses."""
 
+import copy
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +36,12 @@ def exact():
     return np.linalg.solve(precision, X.T @ Y), np.linalg.inv(precision)
 
 
+@functools.cache
+def sampled(**options):
+    """Of the regression's posterior; not to be changed by a test."""
+    return langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=600, **options)
+
+
 def assert_draws(samples, variance_bias):
     """Means within 5 Monte-Carlo errors of their chains; variances within the bias and 20 % (1,000 effective draws)."""
     mean, covariance = exact()
@@ -60,7 +69,7 @@ def assert_draws(samples, variance_bias):
 )
 def test_draws_are_those_of_the_conjugate_posterior(options, variance_bias):
     """Deviations of 0.008 to 0.2, so a wrong factor of n, 2 or sqrt in noise or prior would show."""
-    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=600, **options)
+    samples = sampled(**options)
     assert_draws(samples, variance_bias)
     assert samples.warnings == []
     assert samples.evaluations > samples.result.evaluations > 0
@@ -225,7 +234,7 @@ def test_chains_in_two_modes_are_seen():
 
 @pytest.mark.slow
 def test_arviz_reads_the_tree():
-    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=100)
+    samples = sampled()
     tree = samples.to_datatree()
     assert tree["posterior"]["position"].dims == ("chain", "draw", "position_dim_0")
     np.testing.assert_array_equal(tree["posterior"]["position"], samples.positions)
@@ -242,10 +251,9 @@ def test_arviz_reads_the_tree():
 @pytest.mark.slow
 def test_the_stein_discrepancy_tells_a_wrong_law():
     """Against draws with their mean moved by one deviation."""
-    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=200)
-    right = samples.stein_discrepancy()
-    object.__setattr__(samples, "draws", samples.draws + np.float32(np.sqrt(samples.temperature)))
-    assert samples.stein_discrepancy() > 3 * right
+    right, wrong = sampled(), copy.copy(sampled())
+    object.__setattr__(wrong, "draws", wrong.draws + np.float32(np.sqrt(wrong.temperature)))
+    assert wrong.stein_discrepancy() > 3 * right.stein_discrepancy()
 
 
 def test_stein_discrepancy_is_that_of_a_double_loop():

@@ -1,13 +1,11 @@
 """Certificates of fitted networks: the gap, the path along training, refusals, pictures."""
 
-import dataclasses
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 
-from langevax.meanfield.certificate import REMEDY
+from langevax.meanfield.certificate import REMEDY, Certificate
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, inspection
 from tests.sklearn.tables import QUICK, diabetes, fitted_regressor
 
@@ -24,8 +22,20 @@ def test_a_regression_is_certified():
 
 
 def test_where_outputs_alternate_the_remedy_is_a_shorter_step(monkeypatch):
-    certificate = fitted_regressor().certificate(num_replicates=2, num_particles=100)
-    doubtful = dataclasses.replace(certificate, trustworthy=False, verdict=f"Not certified: useless; {REMEDY}")
+    doubtful = Certificate(
+        gap=1.0,
+        standard_error=0.1,
+        unbiased_gap=None,
+        lower_bound=0.0,
+        lower_bound_error=0.1,
+        upper_bound=1.0,
+        trustworthy=False,
+        verdict=f"Not certified: useless; {REMEDY}",
+        surviving_ancestors=0.01,
+        temperatures=9,
+        dual=np.zeros(300),
+        polish_steps=0,
+    )
     monkeypatch.setattr(inspection, "certify", lambda *_arguments, **_options: doubtful)
     assert fitted_regressor().certificate().verdict == doubtful.verdict
     monkeypatch.setattr(fitted_regressor(), "outputs_alternate_", True)

@@ -1,9 +1,9 @@
 """Losses as NumPy functions, and random problems and laws on grids, for the tests of the exact side."""
 
 import numpy as np
-from scipy.special import expit, xlogy
+from scipy.special import expit, logsumexp, rel_entr, xlogy
 
-from grid_laws import GridRisk, tensor_grid
+from grid_laws import GridRisk, quadrature_weights, tensor_grid
 
 RIDGE, TEMPERATURE = 0.2, 0.1
 
@@ -21,6 +21,18 @@ LOSSES = {  # value, derivative, conjugate
     ),
 }
 CONVEXITY = {"squared": 1.0, "logistic": 4.0, "smoothed hinge": 0.5}  # of the conjugate: 1 / sup loss''
+
+
+def proximal_gibbs_on_grid(potential, grid, temperature):
+    """Density exp(-potential / temperature) / Z on a one-dimensional grid, and log Z."""
+    exponent = -np.asarray(potential, float) / temperature
+    log_partition = float(logsumexp(exponent, b=quadrature_weights(grid)))
+    return np.exp(exponent - log_partition), log_partition
+
+
+def kl_on_grid(density, reference, grid):
+    """KL(density || reference) on a one-dimensional grid, in nats; infinite where the reference alone vanishes."""
+    return float(quadrature_weights(grid) @ rel_entr(density, reference))
 
 
 def tanh_risk(loss, size=5, scale=1.0, temperature=TEMPERATURE, seed=6):

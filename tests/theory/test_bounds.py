@@ -23,8 +23,8 @@ def options_of(method):
     return {} if method in LD else BATCHES
 
 
-def call(method, what, *arguments, **options):
-    return getattr(bounds, f"{method}_{what}")(*arguments, **options)
+def theorem_of(method, target, **options):
+    return getattr(bounds, method)(target, **options)
 
 
 def paper(method, L, alpha, gamma, d, *, B, m, n, replace=False):
@@ -48,23 +48,22 @@ def paper(method, L, alpha, gamma, d, *, B, m, n, replace=False):
 def test_constants_are_those_of_the_papers(method, replace):
     alpha, gamma, options = 3.0, 4.0, {} if method in LD else BATCHES | {"replace": replace}
     cap, slope = paper(method, 2.0, alpha, gamma, 5, B=4, m=3, n=16, replace=replace)
-    assert call(method, "step_size", TARGET, **options) == pytest.approx(cap, rel=1e-14)
+    assert theorem_of(method, TARGET, **options).step_size() == pytest.approx(cap, rel=1e-14)
     eta, k, start_kl = cap / 3, 700, 2.5
     expected = math.exp(-alpha * eta * k / gamma) * start_kl + slope * eta
-    assert call(method, "kl_bound", TARGET, eta, k, start_kl, **options) == pytest.approx(expected, rel=1e-14)
+    assert theorem_of(method, TARGET, **options).kl_bound(eta, k, start_kl) == pytest.approx(expected, rel=1e-14)
 
 
 @pytest.mark.parametrize("method", LD + REDUCED)
 @pytest.mark.parametrize("factor", [0.25, 4.0])
 def test_rescaling_potential_temperature_and_step_changes_nothing(method, factor):
     """(F, T, eta) -> (c F, c T, eta / c) is the same chain and law; powers of two make the equality exact."""
-    options, scaled = options_of(method), TARGET.rescaled(factor)
+    plain, scaled = (theorem_of(method, law, **options_of(method)) for law in (TARGET, TARGET.rescaled(factor)))
     for accuracy in (None, 0.01):
-        eta = call(method, "step_size", TARGET, accuracy=accuracy, **options)
-        assert call(method, "step_size", scaled, accuracy=accuracy, **options) == eta / factor
-    for what, arguments in (("kl_bound", (900, 2.0)), ("steps_needed", (2.0, 0.01))):
-        plain = call(method, what, TARGET, eta, *arguments, **options)
-        assert call(method, what, scaled, eta / factor, *arguments, **options) == plain
+        eta = plain.step_size(accuracy)
+        assert scaled.step_size(accuracy) == eta / factor
+    assert scaled.kl_bound(eta / factor, 900, 2.0) == plain.kl_bound(eta, 900, 2.0)
+    assert scaled.steps_needed(eta / factor, 2.0, 0.01) == plain.steps_needed(eta, 2.0, 0.01)
 
 
 @pytest.mark.parametrize("method", LD + REDUCED)
@@ -78,24 +77,25 @@ def test_two_encodings_of_a_posterior_agree(method):
         smoothness=n * largest / 4 + 1 / prior_variance, lsi_constant=1 / prior_variance, temperature=1.0, dim=d
     )
     options = {} if method in LD else {"batch_size": 4, "period": 4, "size": n}
-    eta = call(method, "step_size", mean, accuracy=0.1, **options)
-    assert call(method, "step_size", summed, accuracy=0.1, **options) == pytest.approx(eta / n, rel=1e-13)
-    bound = call(method, "kl_bound", mean, eta, 10**5, 3.0, **options)
-    assert call(method, "kl_bound", summed, eta / n, 10**5, 3.0, **options) == pytest.approx(bound, rel=1e-12)
+    of_mean, of_sum = (theorem_of(method, law, **options) for law in (mean, summed))
+    eta = of_mean.step_size(0.1)
+    assert of_sum.step_size(0.1) == pytest.approx(eta / n, rel=1e-13)
+    bound = of_mean.kl_bound(eta, 10**5, 3.0)
+    assert of_sum.kl_bound(eta / n, 10**5, 3.0) == pytest.approx(bound, rel=1e-12)
 
 
 @pytest.mark.parametrize("method", LD + REDUCED)
 @pytest.mark.parametrize("accuracy", [1e-3, 0.3, 1e4])
 def test_steps_needed_are_the_fewest(method, accuracy):
     """At the step of an accuracy half is bias, so that the bound ends within 1 % of the accuracy."""
-    options, start_kl = options_of(method), 10 * accuracy
-    eta = call(method, "step_size", TARGET, accuracy=accuracy, **options)
-    steps = call(method, "steps_needed", TARGET, eta, start_kl, accuracy, **options)
-    at_end, before = (call(method, "kl_bound", TARGET, eta, k, start_kl, **options) for k in (steps, steps - 1))
+    theorem, start_kl = theorem_of(method, TARGET, **options_of(method)), 10 * accuracy
+    eta = theorem.step_size(accuracy)
+    steps = theorem.steps_needed(eta, start_kl, accuracy)
+    at_end, before = (theorem.kl_bound(eta, k, start_kl) for k in (steps, steps - 1))
     assert at_end <= accuracy < before
-    cap = call(method, "step_size", TARGET, **options)
+    cap = theorem.step_size()
     if eta < cap:
-        bias = call(method, "kl_bound", TARGET, eta, steps, 0.0, **options)
+        bias = theorem.kl_bound(eta, steps, 0.0)
         assert bias == pytest.approx(accuracy / 2, rel=1e-13)
         rate = TARGET.lsi_constant * TARGET.temperature * eta
         assert steps == math.ceil(math.log(2 * start_kl / accuracy) / rate)  # the corollaries' count
@@ -103,7 +103,7 @@ def test_steps_needed_are_the_fewest(method, accuracy):
         assert eta == cap
     if method not in LD:
         assert at_end > 0.99 * accuracy
-    assert call(method, "steps_needed", TARGET, eta, accuracy / 4, accuracy, **options) == 0
+    assert theorem.steps_needed(eta, accuracy / 4, accuracy) == 0
 
 
 @pytest.mark.parametrize("root", [2, 10, 100])
@@ -111,9 +111,9 @@ def test_steps_of_the_corollaries_at_batches_and_periods_sqrt_n(root):
     """Xi = 1 / (sqrt n + 1) there. Corollary 2.1 prints 320 for 64 times the bracket, Corollary 1.1 a bare 448."""
     n, epsilon, xi = root**2, 1e-6, 1 / (root + 1)
     L, alpha, gamma, d = 2.0, 3.0, 4.0, 5
-    options = {"batch_size": root, "period": root, "size": n, "accuracy": epsilon}
+    options = {"batch_size": root, "period": root, "size": n}
     unit = 3 * alpha * epsilon / (d * L**2 * gamma)
-    sarah, svrg = bounds.sarah_step_size(TARGET, **options), bounds.svrg_step_size(TARGET, **options)
+    sarah, svrg = (theorem_of(method, TARGET, **options).step_size(epsilon) for method in ("sarah", "svrg"))
     assert sarah == pytest.approx(unit / (64 * (4 - xi)), rel=1e-13)
     assert svrg == pytest.approx(unit / (448 * (4 + xi)), rel=1e-13)
     assert unit / 320 < sarah < 2 * unit / 320
@@ -124,8 +124,8 @@ def evaluations_to_reach(method, n, accuracy=1e-6, start_kl=1.0):
     """kappa = 1, and B = m = sqrt n for the reduced methods."""
     target, root = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=1), math.isqrt(n)
     options = {} if method in LD else {"batch_size": root, "period": root, "size": n}
-    eta = call(method, "step_size", target, accuracy=accuracy, **options)
-    steps = call(method, "steps_needed", target, eta, start_kl, accuracy, **options)
+    theorem = theorem_of(method, target, **options)
+    steps = theorem.steps_needed(theorem.step_size(accuracy), start_kl, accuracy)
     return METHODS["LD" if method in LD else "SVRG-LD"].evaluations(steps, n)
 
 
@@ -174,15 +174,14 @@ def largest_ratio(method, step_size, num_steps, shift, **options):
     curvatures, slopes, target, mode, law = quadratic_sum()
     mean, variance = mode + shift, TEMPERATURE / target.smoothness
     start_kl = kl_gaussian_diagonal(mean, variance, mode, law)
-    chain = getattr(moments, "ld_moments" if method in LD else f"{method}_moments")
-    exact = chain(
-        curvatures, slopes, mean, mean**2 + variance,
-        step_size=step_size, temperature=TEMPERATURE, num_steps=num_steps,
-        **{name: value for name, value in options.items() if name != "size"},
-    )  # fmt: skip
+    chain = moments.QuadraticChain(
+        curvatures, slopes, mean, mean**2 + variance, step_size, temperature=TEMPERATURE, num_steps=num_steps
+    )
+    gradients = {name: value for name, value in options.items() if name != "size"}
+    exact = chain.ld() if method in LD else getattr(chain, method)(**gradients)
+    theorem = theorem_of(method, target, **options)
     ratios = [
-        kl_gaussian_diagonal(exact.first[k], exact.variance[k], mode, law)
-        / call(method, "kl_bound", target, step_size, k, start_kl, **options)
+        kl_gaussian_diagonal(exact.first[k], exact.variance[k], mode, law) / theorem.kl_bound(step_size, k, start_kl)
         for k in range(0, num_steps + 1, max(1, num_steps // 50))
     ]
     return max(ratios)
@@ -192,7 +191,7 @@ def largest_ratio(method, step_size, num_steps, shift, **options):
 @pytest.mark.parametrize("method", LD)
 def test_theorems_of_ld_hold(method, fraction):
     target = quadratic_sum()[2]
-    eta = fraction * call(method, "step_size", target)
+    eta = fraction * theorem_of(method, target).step_size()
     assert largest_ratio(method, eta, 400, 0.0) <= 1
     assert largest_ratio(method, eta, 400, 2.0) <= 1
 
@@ -205,9 +204,9 @@ def test_theorems_of_svrg_and_sarah_hold(method, batch_size, period, replace, fr
     options = {"batch_size": batch_size, "period": period, "size": SIZE, "replace": replace}
     if method == "svrg" and batch_size < period:
         with pytest.raises(ValueError, match="batch_size >= period"):
-            bounds.svrg_step_size(quadratic_sum()[2], **options)
+            bounds.svrg(quadratic_sum()[2], **options)
         return
-    eta = fraction * call(method, "step_size", quadratic_sum()[2], **options)
+    eta = fraction * theorem_of(method, quadratic_sum()[2], **options).step_size()
     assert largest_ratio(method, eta, 600, 1.0, **options) <= 1
 
 
@@ -269,11 +268,9 @@ def test_svrg_reaches_the_gap_in_the_planned_steps():
     mean, variance = mode + 0.5, temperature / smoothness
     start_kl = kl_gaussian_diagonal(mean, variance, mode, temperature / h)
     options = {"batch_size": plan.batch_size, "period": plan.period}
-    steps = bounds.svrg_steps_needed(plan.target, plan.step_size, start_kl, plan.accuracy, **options, size=9)
-    exact = moments.svrg_moments(
-        curvatures, slopes, mean, mean**2 + variance,
-        step_size=plan.step_size, temperature=temperature, num_steps=steps, replace=False, **options,
-    )  # fmt: skip
+    steps = bounds.svrg(plan.target, **options, size=9).steps_needed(plan.step_size, start_kl, plan.accuracy)
+    chain = moments.QuadraticChain(curvatures, slopes, mean, mean**2 + variance, plan.step_size, temperature, steps)
+    exact = chain.svrg(**options, replace=False)
     risks = np.sum(h * (exact.variance + (exact.first - mode) ** 2), axis=1) / 2
     assert risks[-1] <= plan.gap_bound <= 0.68 * gap
     assert risks[-1] == pytest.approx(temperature, rel=0.05)  # d T / 2, d = 2
@@ -282,16 +279,16 @@ def test_svrg_reaches_the_gap_in_the_planned_steps():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: bounds.ld_kl_bound(TARGET, 0.2, 1, 1.0), r"step_size is 0\.2, above .* pass at most 0\.125"),
-        (lambda: bounds.ld_kl_bound(TARGET, 0.0, 1, 1.0), r"step_size is 0\.0"),
-        (lambda: bounds.ld_kl_bound(TARGET, 0.1, 1, math.inf), "start_kl is inf"),
-        (lambda: bounds.ld_step_size(TARGET, accuracy=0.0), r"accuracy is 0\.0"),
-        (lambda: bounds.ld_steps_needed(TARGET, 0.1, 1.0, 0.01), r"step_size is 0\.1, too long for accuracy 0\.01"),
-        (lambda: bounds.svrg_step_size(TARGET, 3, 4, 16), "batch_size is 3 and period 4"),
-        (lambda: bounds.sarah_step_size(TARGET, 17, 4, 16), "batch_size must be <= size 16"),
-        (lambda: bounds.sarah_step_size(TARGET, 0, 4, 16), "batch_size is 0"),
-        (lambda: bounds.sarah_step_size(TARGET, 1, 0, 16), "period is 0"),
-        (lambda: bounds.sarah_step_size(TARGET.rescaled(8), 1, 1, 16), r"temperature is 2\.0; .*target\.rescaled"),
+        (lambda: bounds.ld(TARGET).kl_bound(0.2, 1, 1.0), r"step_size is 0\.2, above .* pass at most 0\.125"),
+        (lambda: bounds.ld(TARGET).kl_bound(0.0, 1, 1.0), r"step_size is 0\.0"),
+        (lambda: bounds.ld(TARGET).kl_bound(0.1, 1, math.inf), "start_kl is inf"),
+        (lambda: bounds.ld(TARGET).step_size(accuracy=0.0), r"accuracy is 0\.0"),
+        (lambda: bounds.ld(TARGET).steps_needed(0.1, 1.0, 0.01), r"step_size is 0\.1, too long for accuracy 0\.01"),
+        (lambda: bounds.svrg(TARGET, 3, 4, 16), "batch_size is 3 and period 4"),
+        (lambda: bounds.sarah(TARGET, 17, 4, 16), "batch_size must be <= size 16"),
+        (lambda: bounds.sarah(TARGET, 0, 4, 16), "batch_size is 0"),
+        (lambda: bounds.sarah(TARGET, 1, 0, 16), "period is 0"),
+        (lambda: bounds.sarah(TARGET.rescaled(8), 1, 1, 16), r"temperature is 2\.0; .*target\.rescaled"),
         (lambda: bounds.optimization_plan(0.0, 1, 1.0, 1.0, 0.0, lambda t: 1.0, 4), r"gap is 0\.0"),
     ],
 )

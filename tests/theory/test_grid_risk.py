@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from grid_laws import (
-    GridRisk,
-    kl_on_grid,
-    proximal_gibbs_on_grid,
-    quadrature_weights,
-    tensor_grid,
-)
+from grid_laws import GridRisk, quadrature_weights, tensor_grid
 from langevax.theory.mean_field import linear_log_partition, linear_optimum
 from tests.gaussian_laws import kl_gaussian_diagonal
-from tests.theory.grids import LOSSES, RIDGE, TEMPERATURE, plane_risk, random_density, tanh_risk
+from tests.theory.grids import (
+    LOSSES,
+    RIDGE,
+    TEMPERATURE,
+    kl_on_grid,
+    plane_risk,
+    proximal_gibbs_on_grid,
+    random_density,
+    tanh_risk,
+)
 
 LAWS = 20
 

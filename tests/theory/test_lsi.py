@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from grid_laws import kl_on_grid, poincare_on_grid, proximal_gibbs_on_grid, quadrature_weights
+from grid_laws import poincare_on_grid, quadrature_weights
 from langevax.theory import bounds
 from langevax.theory.lsi import (
     Target,
@@ -24,6 +24,7 @@ from langevax.theory.lsi import (
     wasserstein_bound,
 )
 from tests.gaussian_laws import kl_gaussian_diagonal
+from tests.theory.grids import kl_on_grid, proximal_gibbs_on_grid
 
 GRID = np.linspace(-9, 9, 1201)
 WEIGHTS = quadrature_weights(GRID)
@@ -191,8 +192,8 @@ def test_numpy_arguments_give_python_floats():
         target.smoothness, target.condition_number, holley_stroock(one, one, one), wasserstein_bound(one, one),
         total_variation_bound(one), start_kl_bound(target, one, one), start_kl_bound_lsi(target, one),
         risk_gap_bound(target, one), gibbs_gap(2, one), gibbs_gap_bound(2, one, one, one, one), plan.beta,
-        plan.step_size, plan.accuracy, plan.gap_bound, bounds.sarah_step_size(target, 2, 2, 9, accuracy=one),
-        bounds.ld_kl_bound(target, one / 8, 3, one),
+        plan.step_size, plan.accuracy, plan.gap_bound, bounds.sarah(target, 2, 2, 9).step_size(one),
+        bounds.ld(target).kl_bound(one / 8, 3, one),
     ):  # fmt: skip
         assert type(constant) is float
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grid_laws import proximal_gibbs_on_grid, quadrature_weights
+from grid_laws import quadrature_weights
 from langevax.theory.mean_field import (
     finite_particle_gap_bound,
     linear_log_partition,
@@ -12,6 +12,7 @@ from langevax.theory.mean_field import (
 from propagation_of_chaos import finite_particle_gap, linear_cloud_variance
 from tests.gaussian_laws import kl_gaussian_diagonal, linear_flow
 from tests.papers import transcripts
+from tests.theory.grids import proximal_gibbs_on_grid
 
 RIDGE, TEMPERATURE = 0.2, 0.3
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from grid_laws import GridRisk, kl_on_grid, quadrature_weights
+from grid_laws import GridRisk, quadrature_weights
 from mean_field_paths import (
     fictitious_play_rounds,
     fisher_on_grid,
     fokker_planck_flow,
 )
 from tests.gaussian_laws import linear_flow
-from tests.theory.grids import LOSSES, plane_risk, random_density, tanh_risk
+from tests.theory.grids import LOSSES, kl_on_grid, plane_risk, random_density, tanh_risk
 
 
 @pytest.fixture(params=LOSSES)

@@ -31,13 +31,11 @@ def run_transcript(method, oracle, size, start, period, batches, noises):
 
 
 def recursion(method, curvatures, slopes, mean, second, *, num_steps, batch_size=1, period=1, replace=False):
-    function = getattr(moments, f"{method}_moments")
-    options = {"step_size": STEP_SIZE, "temperature": TEMPERATURE, "num_steps": num_steps}
-    if method != "ld":
-        options |= {"batch_size": batch_size, "replace": replace}
+    chain = moments.QuadraticChain(curvatures, slopes, mean, second, STEP_SIZE, TEMPERATURE, num_steps)
+    options = {} if method == "ld" else {"batch_size": batch_size, "replace": replace}
     if method in ("svrg", "sarah"):
         options |= {"period": period}
-    return function(curvatures, slopes, mean, second, **options)
+    return getattr(chain, method)(**options)
 
 
 @pytest.mark.parametrize("replace", [False, True])
@@ -145,12 +143,10 @@ def settled_excess(method, curvatures, slopes, *, step_size, temperature, num_ep
     """(variance - LD's variance) / target variance at the end of the last epoch, from a start at LD's own law."""
     h, steps = curvatures.mean(axis=0), num_epochs * period
     mean, settled = -slopes.mean(axis=0) / h, temperature / h / (1 - step_size * h / 2)
-    shared = (curvatures, slopes, mean, mean**2 + settled)
-    options |= {"step_size": step_size, "temperature": temperature, "num_steps": steps}
+    chain = moments.QuadraticChain(curvatures, slopes, mean, mean**2 + settled, step_size, temperature, steps)
     if method != "sgld":
         options |= {"period": period}
-    chain = getattr(moments, f"{method}_moments")(*shared, **options)
-    return (chain.variance[-1] - settled) / (temperature / h)
+    return (getattr(chain, method)(**options).variance[-1] - settled) / (temperature / h)
 
 
 SPREAD = np.array([[0.2, 1.5], [2.2, 0.5], [0.6, 1.0], [1.0, 1.0]])  # mean 1

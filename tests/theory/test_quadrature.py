@@ -5,17 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from grid_laws import (
-    kl_on_grid,
-    langevin_kernel_on_grid,
-    poincare_on_grid,
-    proximal_gibbs_on_grid,
-    quadrature_weights,
-)
+from grid_laws import langevin_kernel_on_grid, poincare_on_grid, quadrature_weights
 from langevax.theory import bounds
 from langevax.theory.gaussian import stationary_variance
 from langevax.theory.lsi import Target, holley_stroock, strongly_log_concave
-from langevax.theory.moments import ld_moments
+from langevax.theory.moments import QuadraticChain
+from tests.theory.grids import kl_on_grid, proximal_gibbs_on_grid
 
 GRID = np.linspace(-9, 9, 301)
 WEIGHTS = quadrature_weights(GRID)
@@ -34,10 +29,8 @@ def kernel():
 
 def test_a_step_on_the_grid_is_the_moment_recursion():
     density = proximal_gibbs_on_grid((GRID - 1) ** 2, GRID, 1.0)[0]  # N(1, 1/2)
-    exact = ld_moments(
-        np.array([[CURVATURE]]), np.array([[SLOPE]]), np.ones(1), np.array([1.5]),
-        step_size=STEP_SIZE, temperature=TEMPERATURE, num_steps=6,
-    )  # fmt: skip
+    law = np.array([[CURVATURE]]), np.array([[SLOPE]]), np.ones(1), np.array([1.5])
+    exact = QuadraticChain(*law, step_size=STEP_SIZE, temperature=TEMPERATURE, num_steps=6).ld()
     for first, second in zip(exact.first[:, 0], exact.second[:, 0], strict=True):
         assert WEIGHTS @ density == pytest.approx(1, abs=1e-9)
         assert WEIGHTS @ (density * GRID) == pytest.approx(first, abs=1e-9)
@@ -94,11 +87,11 @@ def kl_along_wells(step_size, num_steps, every):
 
 @pytest.mark.parametrize(("method", "fraction"), [("ld", 1.0), ("ld", 0.1), ("vempala_wibisono", 1.0)])
 def test_theorems_of_ld_hold_without_convexity(method, fraction):
-    target = wells_target()
-    eta = fraction * getattr(bounds, f"{method}_step_size")(target)
+    theorem = getattr(bounds, method)(wells_target())
+    eta = fraction * theorem.step_size()
     every = max(1, round(0.05 / eta))
     kl = kl_along_wells(eta, 120 * every, every)
-    ratio = [value / getattr(bounds, f"{method}_kl_bound")(target, eta, j * every, kl[0]) for j, value in enumerate(kl)]
+    ratio = [value / theorem.kl_bound(eta, j * every, kl[0]) for j, value in enumerate(kl)]
     assert max(ratio) <= 1
 
 

@@ -91,12 +91,8 @@ Between processes and machines, on Flower (pip install 'langevax[flower]'):
   langevax federated run myapp --engine simulation --clients 4
 """
 
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 app: typer.Typer = typer.Typer(help=GROUP_HELP, no_args_is_help=True, rich_markup_mode=None)
-
-
-@app.callback()
-def _group() -> None:
-    """Make `simulate` a command of the group rather than the group itself."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +159,7 @@ class RunOptions:
 
 @app.command("simulate", help=HELP, short_help="Run one method on one split of a table.")
 @with_fields(SimulationOptions)
-def simulate(
-    options: SimulationOptions,
-    *,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
-) -> None:
+def simulate(options: SimulationOptions, *, json: Json = False) -> None:
     from langevax.cli.federating.simulate import run
 
     run(Output(machine=json), options)
@@ -175,11 +167,7 @@ def simulate(
 
 @app.command("run", help=RUN_HELP, short_help="Run an app on one of Flower's engines.")
 @with_fields(RunOptions)
-def run_app(
-    options: RunOptions,
-    *,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
-) -> None:
+def run_app(options: RunOptions, *, json: Json = False) -> None:
     from langevax.cli.federating.apps import run
 
     run(Output(machine=json), options)

@@ -108,9 +108,6 @@ class BVRLPSGD(TracksGradient):
         step_size, num_local_steps, batch_size, period, dropout: as in `BVRLSGD`.
         radius: r >= 0, over all numbers of the position together.
 
-    Raises:
-        TypeError, ValueError: as `BVRLSGD`.
-
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> saddle = lambda x, row: row * (x[0] ** 2 + x[1] ** 4 / 4 - x[1] ** 2 / 2)
@@ -146,9 +143,6 @@ class MinibatchSARAH(TracksGradient):
         batch_size: rows of a client and round; None takes all. To spend what local methods do, take K times theirs.
         period: T, rounds of a stage; "auto" is 1 + n / batch_size, rounded up.
         dropout: as in `BVRLSGD`.
-
-    Raises:
-        TypeError, ValueError: as `BVRLSGD`.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax

@@ -51,9 +51,6 @@ class FedAvg(Federated):
     server_step_size: StepSize = 1.0
     dropout: Any = 0.0
 
-    def server(self, position: PyTree, clients: Clients) -> Model:
-        return Model(position)
-
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         return (LocalSGD(self.clients_per_round, self),)
 
@@ -91,9 +88,6 @@ class MinibatchSGD(Federated):
     Args:
         step_size, batch_size, clients_per_round, dropout: as in `FedAvg`.
 
-    Raises:
-        TypeError, ValueError: as `FedAvg`.
-
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> federation = langevax.Federation(lambda x, row: (x - row) ** 2 / 2, jnp.arange(6.0).reshape(3, 2))
@@ -106,9 +100,6 @@ class MinibatchSGD(Federated):
     batch_size: int | None = None
     clients_per_round: int | None = None
     dropout: Any = 0.0
-
-    def server(self, position: PyTree, clients: Clients) -> Model:
-        return Model(position)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         return (MeanGradientStep(self.clients_per_round, self.batch_size, self.step_size),)

@@ -38,9 +38,6 @@ class MimeSGD(Federated):
         step_size, num_local_steps, batch_size, clients_per_round, dropout: as in `FedAvg`. A client may drop out of
             either exchange.
 
-    Raises:
-        TypeError, ValueError: as `FedAvg`.
-
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> federation = langevax.Federation(lambda x, row: (x - row) ** 2 / 2, jnp.arange(6.0).reshape(3, 2))

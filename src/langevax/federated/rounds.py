@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Int, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, Info
-from langevax.federated.exchange import Exchange, Periodic, Replies, num_bytes, num_vectors
+from langevax.federated.exchange import Exchange, Model, Periodic, Replies, num_bytes, num_vectors
 from langevax.problems import blocks
 from langevax.problems.federation import Clients, Federation
 from langevax.problems.problem import Problem
@@ -61,9 +61,9 @@ class Federated(Algorithm):
                 f"dropout must be below 1, or nobody answers; got {self.dropout}, pass a probability in [0, 1)."
             )
 
-    @abstractmethod
     def server(self, position: PyTree, clients: Clients) -> Any:
         """The server's state before any exchange, a named tuple with `.position`."""
+        return Model(position)
 
     def memory(self, position: PyTree) -> PyTree:
         """The memory of one client before any exchange."""

@@ -5,7 +5,7 @@ exp(-F / temperature), and have one form. With L `smoothness`, alpha `lsi_consta
 
     KL(rho_k || nu)  <=  exp(-alpha T step_size k) KL(rho_0 || nu)  +  slope step_size,      step_size <= cap
 
-| prefix | source | cap | slope alpha T / (d L^2) |
+| theorem | source | cap | slope alpha T / (d L^2) |
 |---|---|---|---|
 | `ld` | Chewi, Log-Concave Sampling, Theorem 4.2.7 | 1 / (4 L) | 6 |
 | `vempala_wibisono` | Vempala and Wibisono (NeurIPS 2019), Theorem 1 | alpha T / (4 L^2) | 8 |
@@ -28,164 +28,91 @@ from langevax.theory.lsi import Target, gibbs_gap_bound, require_positive, risk_
 from langevax.theory.moments import batch_variance_factor
 
 
-def ld_kl_bound(target: Target, step_size: float, num_steps: int, start_kl: float) -> float:
-    """KL after `num_steps` of LD, by Theorem 4.2.7 of Chewi's book: smooth F, log-Sobolev law.
+class Theorem(NamedTuple):
+    """The form that all theorems share: exp(-rate step_size k) KL_0 + slope step_size, for step_size <= cap."""
 
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=1)
-    >>> round(ld_kl_bound(target, 0.01, num_steps=1000, start_kl=2.0), 6)
+    rate: float
+    cap: float
+    slope: float
+
+    def kl_bound(self, step_size: float, num_steps: int, start_kl: float) -> float:
+        """Bound KL after `num_steps`."""
+        self._check(step_size, start_kl)
+        return float(math.exp(-self.rate * step_size * num_steps) * start_kl + self.slope * step_size)
+
+    def step_size(self, accuracy: float | None = None) -> float:
+        """Return the largest step of the theorem; with an accuracy (KL), at most the one whose bias is half of it."""
+        if accuracy is None:
+            return self.cap
+        require_positive("accuracy", accuracy)
+        return min(self.cap, float(accuracy / (2 * self.slope)))
+
+    def steps_needed(self, step_size: float, start_kl: float, accuracy: float) -> int:
+        """Return the fewest steps after which `kl_bound` is at most `accuracy`."""
+        self._check(step_size, start_kl)
+        left, half = accuracy - self.slope * step_size, self.step_size(accuracy)
+        if left <= 0:
+            raise ValueError(f"step_size is {step_size}, too long for accuracy {accuracy}; pass at most {half}.")
+        return math.ceil(math.log(start_kl / left) / (self.rate * step_size)) if start_kl > left else 0
+
+    def _check(self, step_size: float, start_kl: float) -> None:
+        require_positive("step_size", step_size)
+        if step_size > self.cap * (1 + 1e-9):
+            raise ValueError(f"step_size is {step_size}, above the theorem's largest; pass at most {self.cap}.")
+        if not 0 <= start_kl < math.inf:
+            raise ValueError(f"start_kl is {start_kl}; pass a finite number >= 0, as of `lsi.start_kl_bound`.")
+
+
+def ld(target: Target) -> Theorem:
+    """LD, by Theorem 4.2.7 of Chewi's book: smooth F, log-Sobolev law.
+
+    >>> theorem = ld(Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=1))
+    >>> round(theorem.kl_bound(0.01, num_steps=1000, start_kl=2.0), 6)
     0.060091
-    """
-    return _ld(target).kl_bound(step_size, num_steps, start_kl)
-
-
-def ld_step_size(target: Target, accuracy: float | None = None) -> float:
-    """Largest step of `ld_kl_bound`; with an accuracy (KL), at most the one whose bias is half of it.
-
-    >>> target = Target(smoothness=2.0, lsi_constant=1.0, temperature=0.5, dim=3)
-    >>> ld_step_size(target), round(ld_step_size(target, accuracy=0.144), 12)
-    (0.125, 0.0005)
-    """
-    return _ld(target).step_size(accuracy)
-
-
-def ld_steps_needed(target: Target, step_size: float, start_kl: float, accuracy: float) -> int:
-    """Fewest steps after which `ld_kl_bound` is at most `accuracy`.
-
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=1)
-    >>> ld_steps_needed(target, step_size=0.01, start_kl=2.0, accuracy=0.12)
+    >>> theorem.steps_needed(0.01, start_kl=2.0, accuracy=0.12)
     351
     """
-    return _ld(target).steps_needed(step_size, start_kl, accuracy)
+    return _theorem(target, 1 / (4 * target.smoothness), 6)
 
 
-def vempala_wibisono_kl_bound(target: Target, step_size: float, num_steps: int, start_kl: float) -> float:
-    """KL after `num_steps` of LD, by Theorem 1 of Vempala and Wibisono: assumptions of `ld_kl_bound`, weaker constants.
+def vempala_wibisono(target: Target) -> Theorem:
+    """LD, by Theorem 1 of Vempala and Wibisono: the assumptions of `ld`, weaker constants.
 
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=1)
-    >>> round(vempala_wibisono_kl_bound(target, 0.01, num_steps=1000, start_kl=2.0), 6)
-    0.080091
-    """
-    return _vempala_wibisono(target).kl_bound(step_size, num_steps, start_kl)
+    Their step for an accuracy is (alpha T / (4 L^2)) min(1, accuracy / (4 d)).
 
-
-def vempala_wibisono_step_size(target: Target, accuracy: float | None = None) -> float:
-    """(alpha T / (4 L^2)) min(1, accuracy / (4 d)): Vempala and Wibisono, after Theorem 1.
-
-    >>> target = Target(smoothness=2.0, lsi_constant=1.0, temperature=0.5, dim=3)
-    >>> vempala_wibisono_step_size(target), vempala_wibisono_step_size(target, accuracy=6.0)
+    >>> theorem = vempala_wibisono(Target(smoothness=2.0, lsi_constant=1.0, temperature=0.5, dim=3))
+    >>> theorem.step_size(), theorem.step_size(accuracy=6.0)
     (0.03125, 0.015625)
     """
-    return _vempala_wibisono(target).step_size(accuracy)
+    return _theorem(target, target.lsi_constant * target.temperature / (4 * target.smoothness**2), 8)
 
 
-def vempala_wibisono_steps_needed(target: Target, step_size: float, start_kl: float, accuracy: float) -> int:
-    """Fewest steps after which `vempala_wibisono_kl_bound` is at most `accuracy`.
-
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=1)
-    >>> vempala_wibisono_steps_needed(target, step_size=0.01, start_kl=2.0, accuracy=0.16)
-    322
-    """
-    return _vempala_wibisono(target).steps_needed(step_size, start_kl, accuracy)
-
-
-def svrg_kl_bound(
-    target: Target,
-    step_size: float,
-    num_steps: int,
-    start_kl: float,
-    batch_size: int,
-    period: int,
-    size: int,
-    replace: bool = False,
-) -> float:
-    """KL after `num_steps` of SVRG-LD: Theorem 1, for T <= 1 and batch_size >= period.
+def svrg(target: Target, batch_size: int, period: int, size: int, replace: bool = False) -> Theorem:
+    """SVRG-LD, by Theorem 1, for T <= 1 and batch_size >= period.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
-    >>> svrg_kl_bound(target, 0.001, 10**6, start_kl=2.0, batch_size=9, period=1, size=9)  # Xi = 0
-    0.448
+    >>> theorem = svrg(target, batch_size=9, period=1, size=9)  # Xi = 0
+    >>> theorem.kl_bound(0.001, 10**6, start_kl=2.0), theorem.step_size(accuracy=0.0896)
+    (0.448, 0.0001)
     """
-    return _svrg(target, batch_size, period, size, replace).kl_bound(step_size, num_steps, start_kl)
+    if batch_size < period:
+        raise ValueError(f"batch_size is {batch_size} and period {period}; Theorem 1 needs batch_size >= period.")
+    xi = _batch_factor(target, batch_size, period, size, replace)
+    cap = vempala_wibisono(target).cap / (4 * math.sqrt(6) * period)
+    return _theorem(target, cap, 224 / 3 * (2 + 3 * xi + 2 * period * xi))
 
 
-def svrg_step_size(
-    target: Target, batch_size: int, period: int, size: int, replace: bool = False, accuracy: float | None = None
-) -> float:
-    """Largest step of Theorem 1; with an accuracy (KL), at most 3 alpha T accuracy / (448 d L^2 (2 + 3 Xi + 2 m Xi)).
+def sarah(target: Target, batch_size: int, period: int, size: int, replace: bool = False) -> Theorem:
+    """SARAH-LD, by Theorem 2, for T <= 1 and any batch_size.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
-    >>> svrg_step_size(target, batch_size=9, period=1, size=9, accuracy=0.0896)
-    0.0001
+    >>> theorem = sarah(target, batch_size=9, period=1, size=9)  # Xi = 0
+    >>> theorem.kl_bound(0.001, 10**6, start_kl=2.0), theorem.step_size(accuracy=0.0128)
+    (0.064, 0.0001)
     """
-    return _svrg(target, batch_size, period, size, replace).step_size(accuracy)
-
-
-def svrg_steps_needed(
-    target: Target,
-    step_size: float,
-    start_kl: float,
-    accuracy: float,
-    batch_size: int,
-    period: int,
-    size: int,
-    replace: bool = False,
-) -> int:
-    """Fewest steps after which `svrg_kl_bound` is at most `accuracy`.
-
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
-    >>> svrg_steps_needed(target, 0.0001, 2.0, accuracy=0.0896, batch_size=9, period=1, size=9)
-    37987
-    """
-    return _svrg(target, batch_size, period, size, replace).steps_needed(step_size, start_kl, accuracy)
-
-
-def sarah_kl_bound(
-    target: Target,
-    step_size: float,
-    num_steps: int,
-    start_kl: float,
-    batch_size: int,
-    period: int,
-    size: int,
-    replace: bool = False,
-) -> float:
-    """KL after `num_steps` of SARAH-LD: Theorem 2, for T <= 1 and any batch_size.
-
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
-    >>> sarah_kl_bound(target, 0.001, 10**6, start_kl=2.0, batch_size=9, period=1, size=9)  # Xi = 0
-    0.064
-    """
-    return _sarah(target, batch_size, period, size, replace).kl_bound(step_size, num_steps, start_kl)
-
-
-def sarah_step_size(
-    target: Target, batch_size: int, period: int, size: int, replace: bool = False, accuracy: float | None = None
-) -> float:
-    """Largest step of Theorem 2; with an accuracy (KL), at most 3 alpha T accuracy / (64 d L^2 (2 + Xi + 2 m Xi)).
-
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
-    >>> sarah_step_size(target, batch_size=9, period=1, size=9, accuracy=0.0128)
-    0.0001
-    """
-    return _sarah(target, batch_size, period, size, replace).step_size(accuracy)
-
-
-def sarah_steps_needed(
-    target: Target,
-    step_size: float,
-    start_kl: float,
-    accuracy: float,
-    batch_size: int,
-    period: int,
-    size: int,
-    replace: bool = False,
-) -> int:
-    """Fewest steps after which `sarah_kl_bound` is at most `accuracy`.
-
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
-    >>> sarah_steps_needed(target, 0.0001, 2.0, accuracy=0.0128, batch_size=9, period=1, size=9)
-    57447
-    """
-    return _sarah(target, batch_size, period, size, replace).steps_needed(step_size, start_kl, accuracy)
+    xi = _batch_factor(target, batch_size, period, size, replace)
+    cap = vempala_wibisono(target).cap / (4 * math.sqrt(2) * period)
+    return _theorem(target, cap, 32 / 3 * (2 + xi + 2 * period * xi))
 
 
 class OptimizationPlan(NamedTuple):
@@ -218,7 +145,7 @@ def optimization_plan(
 
         beta = max(4 d / gap log(e L / M), 8 d b / gap^2, 1, 2 / M),        accuracy = alpha gap / (8 L)
 
-    and the step of `svrg_step_size` for it. `gibbs_gap_bound` is then <= 0.302 gap and `risk_gap_bound` <= 0.375 gap.
+    and the step of `svrg` for it. `gibbs_gap_bound` is then <= 0.302 gap and `risk_gap_bound` <= 0.375 gap.
     Where F has several local minima, alpha falls like exp(-barrier beta): no polynomial time is promised.
 
     >>> plan = optimization_plan(0.1, 2, 1.0, 1.0, 0.0, lsi_constant=lambda temperature: 1 / temperature, size=100)
@@ -234,69 +161,15 @@ def optimization_plan(
     accuracy = float(target.lsi_constant * gap / (8 * smoothness))
     batch_size = math.isqrt(size) if batch_size is None else batch_size
     period = math.isqrt(size) if period is None else period
-    step_size = svrg_step_size(target, batch_size, period, size, accuracy=accuracy)
+    step_size = svrg(target, batch_size, period, size).step_size(accuracy)
     gap_bound = gibbs_gap_bound(dim, temperature, smoothness, dissipativity, offset) + risk_gap_bound(target, accuracy)
     return OptimizationPlan(beta, step_size, accuracy, gap_bound, target, batch_size, period)
 
 
-class _Theorem(NamedTuple):
-    """The form that all theorems share: exp(-rate step_size k) KL_0 + slope step_size, for step_size <= cap."""
-
-    rate: float
-    cap: float
-    slope: float
-
-    def kl_bound(self, step_size: float, num_steps: int, start_kl: float) -> float:
-        self.check(step_size, start_kl)
-        return float(math.exp(-self.rate * step_size * num_steps) * start_kl + self.slope * step_size)
-
-    def step_size(self, accuracy: float | None) -> float:
-        if accuracy is None:
-            return self.cap
-        require_positive("accuracy", accuracy)
-        return min(self.cap, float(accuracy / (2 * self.slope)))
-
-    def steps_needed(self, step_size: float, start_kl: float, accuracy: float) -> int:
-        self.check(step_size, start_kl)
-        left, half = accuracy - self.slope * step_size, self.step_size(accuracy)
-        if left <= 0:
-            raise ValueError(f"step_size is {step_size}, too long for accuracy {accuracy}; pass at most {half}.")
-        return math.ceil(math.log(start_kl / left) / (self.rate * step_size)) if start_kl > left else 0
-
-    def check(self, step_size: float, start_kl: float) -> None:
-        require_positive("step_size", step_size)
-        if step_size > self.cap * (1 + 1e-9):
-            raise ValueError(f"step_size is {step_size}, above the theorem's largest; pass at most {self.cap}.")
-        if not 0 <= start_kl < math.inf:
-            raise ValueError(f"start_kl is {start_kl}; pass a finite number >= 0, as of `lsi.start_kl_bound`.")
-
-
-def _theorem(target: Target, cap: float, constant: float) -> _Theorem:
+def _theorem(target: Target, cap: float, constant: float) -> Theorem:
     """slope = constant d L^2 / (alpha T)."""
     rate = target.lsi_constant * target.temperature
-    return _Theorem(rate, cap, constant * target.dim * target.smoothness**2 / rate)
-
-
-def _ld(target: Target) -> _Theorem:
-    return _theorem(target, 1 / (4 * target.smoothness), 6)
-
-
-def _vempala_wibisono(target: Target) -> _Theorem:
-    return _theorem(target, target.lsi_constant * target.temperature / (4 * target.smoothness**2), 8)
-
-
-def _svrg(target: Target, batch_size: int, period: int, size: int, replace: bool) -> _Theorem:
-    if batch_size < period:
-        raise ValueError(f"batch_size is {batch_size} and period {period}; Theorem 1 needs batch_size >= period.")
-    xi = _batch_factor(target, batch_size, period, size, replace)
-    cap = _vempala_wibisono(target).cap / (4 * math.sqrt(6) * period)
-    return _theorem(target, cap, 224 / 3 * (2 + 3 * xi + 2 * period * xi))
-
-
-def _sarah(target: Target, batch_size: int, period: int, size: int, replace: bool) -> _Theorem:
-    xi = _batch_factor(target, batch_size, period, size, replace)
-    cap = _vempala_wibisono(target).cap / (4 * math.sqrt(2) * period)
-    return _theorem(target, cap, 32 / 3 * (2 + xi + 2 * period * xi))
+    return Theorem(rate, cap, constant * target.dim * target.smoothness**2 / rate)
 
 
 def _batch_factor(target: Target, batch_size: int, period: int, size: int, replace: bool) -> float:
@@ -333,7 +206,7 @@ def theorem_step_size(
         ValueError: no constants, constants of another temperature, or a method without a theorem.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=2)
-    >>> theorem_step_size("Full", target, 1.0, size=100, accuracy=0.1) == ld_step_size(target, 0.1)
+    >>> theorem_step_size("Full", target, 1.0, size=100, accuracy=0.1) == ld(target).step_size(0.1)
     True
     """
     if target is None:
@@ -344,8 +217,8 @@ def theorem_step_size(
     if not math.isclose(target.temperature, temperature, rel_tol=1e-5):
         raise ValueError(f"theorem_constants are for temperature {target.temperature}, but this law has {temperature}.")
     if method == "Full":
-        return ld_step_size(target, accuracy)
+        return ld(target).step_size(accuracy)
     if method not in METHODS or batch_size is None or period is None:
         raise ValueError(f"there is no theorem for {method} gradients; take full, SVRG or SARAH ones, or 'auto'.")
-    rule = svrg_step_size if method == "SVRG" else sarah_step_size
-    return rule(target, batch_size, period, size, replace, accuracy)
+    theorem = svrg if method == "SVRG" else sarah
+    return theorem(target, batch_size, period, size, replace).step_size(accuracy)

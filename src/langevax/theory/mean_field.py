@@ -22,7 +22,6 @@ softmax.
 |---|---|
 | `network_lsi`, `flow_*`, `mfld_*` | Nitanda, Wu, Suzuki (AISTATS 2022); constants by Bakry-Emery and Holley-Stroock |
 | `fictitious_play_gap_bound` | Chen, Ren, Wang (2022), Nitanda et al. (2023) |
-| `averaging_*` | Nitanda, Wu, Suzuki (NeurIPS 2021) |
 | `sdca_*` | Oko, Suzuki, Nitanda, Wu (ICLR 2022); with |h| <= B in place of 1, derived |
 | `finite_particle_gap_bound` | Nitanda (2024); derived |
 | all others | derived |
@@ -102,19 +101,12 @@ def network_lsi(ridge: float, temperature: float, slope_bound: float, neuron_bou
 def potential_lsi(ridge: float, temperature: float, oscillation: float) -> float:
     """alpha = (2 ridge / temperature) exp(-oscillation / temperature), oscillation = sup - inf of the data potential.
 
+    That of (1/n) sum_i g_i h_i is at most (1/n) sum_i |g_i| osc(h_i); a path of g needs the largest.
+
     >>> round(potential_lsi(ridge=0.5, temperature=1.0, oscillation=2.0), 6)
     0.135335
     """
     return holley_stroock(strongly_log_concave(2 * ridge, temperature), oscillation, temperature)
-
-
-def oscillation_bound(dual: Rows, oscillations: Rows) -> float:
-    """Bound the oscillation of (1/n) sum_i g_i h_i by (1/n) sum_i |g_i| osc(h_i); a path of g needs its largest.
-
-    >>> oscillation_bound(np.array([0.5, -1.0]), np.array([2.0, 2.0]))
-    1.5
-    """
-    return float(np.mean(np.abs(dual) * oscillations))
 
 
 def flow_gap_bound(start_gap: float, lsi_constant: float, temperature: float, times: Times) -> Times:
@@ -153,17 +145,6 @@ def mfld_gap_bound(
     return drift_error / (2 * lsi_constant * temperature) + decay * start_gap
 
 
-def mfld_steps_needed(
-    start_gap: float, lsi_constant: float, temperature: float, step_size: float, accuracy: float
-) -> int:
-    """Fewest steps after which the second term of `mfld_gap_bound` is at most `accuracy`.
-
-    >>> mfld_steps_needed(2.0, lsi_constant=0.5, temperature=1.0, step_size=0.1, accuracy=0.02)
-    93
-    """
-    return math.ceil(max(math.log(start_gap / accuracy), 0) / (lsi_constant * temperature * step_size))
-
-
 def fictitious_play_gap_bound(start_gap: float, times: Times) -> Times:
     """P(q_t) - P* <= exp(-t) (P(q_0) - P*) along dq/dt = p_q - q, whatever the log-Sobolev constant.
 
@@ -182,24 +163,6 @@ def fictitious_play_rounds_bound(
     0.747357
     """
     return (1 - rate) ** num_rounds * start_gap + 2 * rate * neuron_bound**2 / convexity
-
-
-def averaging_weights(num_rounds: int) -> Float[np.ndarray, " rounds"]:
-    """2 t / (T (T + 3)) for t = 2..T + 1: the chance with which dual averaging returns its law t, made by t - 1 rounds.
-
-    >>> averaging_weights(2)
-    array([0.4, 0.6])
-    """
-    return 2 * np.arange(2, num_rounds + 2) / (num_rounds * (num_rounds + 3))
-
-
-def averaging_tempering(round_number: int) -> float:
-    """t / (t + 2): the share of ridge, and of the averaged slopes, in the law that round t makes.
-
-    >>> averaging_tempering(2)
-    0.5
-    """
-    return round_number / (round_number + 2)
 
 
 def sdca_condition(size: int, neuron_bound: float, temperature: float, convexity: float) -> float:
@@ -222,38 +185,6 @@ def sdca_gap_bound(
     array([1.      , 0.348678])
     """
     return start_gap * (1 - 1 / condition) ** np.asarray(num_steps)
-
-
-def sdca_steps_needed(start_gap: float, condition: float, accuracy: float) -> int:
-    """Steps T >= kappa log(kappa (D* - D(g_0)) / accuracy), after which E[P(p_g) - P*] <= accuracy.
-
-    >>> sdca_steps_needed(0.5, condition=200.0, accuracy=0.01)
-    1843
-    """
-    return math.ceil(condition * max(math.log(condition * start_gap / accuracy), 0))
-
-
-def sdca_steps_in_print(size: int, temperature: float, convexity: float, accuracy: float) -> int:
-    """2 (n + 1 / (temperature gamma)) log((n + 1 / (temperature gamma)) n / accuracy): the paper's, for |h| <= 1.
-
-    It allows for the errors of particles, and for a start whose gap is of order n at most.
-
-    >>> sdca_steps_in_print(size=100, temperature=0.01, convexity=1.0, accuracy=0.01)
-    5804
-    """
-    condition = sdca_condition(size, 1.0, temperature, convexity)
-    return math.ceil(2 * condition * math.log(condition * size / accuracy))
-
-
-def sdca_particles_needed(condition: float, neuron_bound: float, convexity: float, accuracy: float) -> int:
-    """M >= kappa B^2 / (gamma accuracy) independent particles, for a floor of `accuracy` under the duality gap.
-
-    An error |z - E_{p_g} h|^2 <= e leaves D* - D of order e / gamma and a duality gap of order kappa e / gamma.
-
-    >>> sdca_particles_needed(200.0, neuron_bound=1.0, convexity=1.0, accuracy=0.01)
-    20000
-    """
-    return math.ceil(condition * neuron_bound**2 / (convexity * accuracy))
 
 
 def finite_particle_gap_bound(variances: Rows, convexity: float, num_particles: int) -> float:

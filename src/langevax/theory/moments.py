@@ -57,138 +57,6 @@ def batch_variance_factor(size: int, batch_size: int, *, replace: bool) -> float
     return 0.0 if batch_size == size else (size - batch_size) / (batch_size * (size - 1))
 
 
-def ld_moments(
-    curvatures: Components,
-    slopes: Components,
-    start_mean: Vector,
-    start_second: Vector,
-    *,
-    step_size: float,
-    temperature: float,
-    num_steps: int,
-) -> Moments:
-    """LD: x <- x - step_size (h x + c_bar) + sqrt(2 step_size temperature) xi.
-
-    >>> one, zero = np.ones((1, 1)), np.zeros((1, 1))
-    >>> ld_moments(one, zero, np.ones(1), np.ones(1), step_size=0.5, temperature=1.0, num_steps=2).second.ravel()
-    array([1.    , 1.25  , 1.3125])
-    """
-    law = batch_law(curvatures, slopes, len(curvatures), replace=False)
-    return _unbiased_moments(law, start_mean, start_second, step_size, temperature, num_steps)
-
-
-def sgld_moments(
-    curvatures: Components,
-    slopes: Components,
-    start_mean: Vector,
-    start_second: Vector,
-    *,
-    step_size: float,
-    temperature: float,
-    batch_size: int,
-    num_steps: int,
-    replace: bool,
-) -> Moments:
-    """SGLD: x <- x - step_size (A x + C) + sqrt(2 step_size temperature) xi, a fresh batch every step.
-
-    >>> a, c, x = np.ones((2, 1)), np.array([[-1.0], [1.0]]), np.zeros(1)
-    >>> sgld_moments(
-    ...     a, c, x, x, step_size=0.5, temperature=1.0, batch_size=1, num_steps=1, replace=True
-    ... ).second.ravel()
-    array([0.  , 1.25])
-    """
-    law = batch_law(curvatures, slopes, batch_size, replace)
-    return _unbiased_moments(law, start_mean, start_second, step_size, temperature, num_steps)
-
-
-def svrg_moments(
-    curvatures: Components,
-    slopes: Components,
-    start_mean: Vector,
-    start_second: Vector,
-    *,
-    step_size: float,
-    temperature: float,
-    batch_size: int,
-    period: int,
-    num_steps: int,
-    replace: bool,
-) -> Moments:
-    """SVRG-LD: with snapshot s, full gradient u = h s + c_bar and delta = x - s, within an epoch
-
-        delta <- (1 - step_size A) delta - step_size u + sqrt(2 step_size temperature) xi,
-
-    followed through E delta, E s delta and E delta^2. The slopes cancel but for their mean in u.
-
-    >>> a, zero, x = np.array([[0.0], [2.0]]), np.zeros((2, 1)), np.zeros(1)
-    >>> svrg_moments(
-    ...     a, zero, x, x, step_size=0.5, temperature=1.0, batch_size=1, period=2, num_steps=2, replace=True
-    ... ).second.ravel()
-    array([0. , 1. , 1.5])
-    """
-    law = batch_law(curvatures, slopes, batch_size, replace)
-    h, c_bar = law.curvature, law.slope
-    noise, shrink = 2 * step_size * temperature, 1 - step_size * h
-    shrink2 = shrink**2 + step_size**2 * law.curvature_variance  # E (1 - step_size A)^2
-    first, second = [np.asarray(start_mean, float)], [np.asarray(start_second, float)]
-    s, s2, delta, s_delta, delta2 = (np.zeros_like(first[0]) for _ in range(5))
-    for step in range(num_steps):
-        if step % period == 0:
-            s, s2 = first[-1], second[-1]
-            delta, s_delta, delta2 = (np.zeros_like(s) for _ in range(3))
-        u, s_u, u2 = h * s + c_bar, h * s2 + c_bar * s, h**2 * s2 + 2 * h * c_bar * s + c_bar**2
-        u_delta = h * s_delta + c_bar * delta
-        delta2 = shrink2 * delta2 - 2 * step_size * shrink * u_delta + step_size**2 * u2 + noise
-        s_delta = shrink * s_delta - step_size * s_u
-        delta = shrink * delta - step_size * u
-        first.append(s + delta)
-        second.append(s2 + 2 * s_delta + delta2)
-    return Moments(np.stack(first), np.stack(second))
-
-
-def sarah_moments(
-    curvatures: Components,
-    slopes: Components,
-    start_mean: Vector,
-    start_second: Vector,
-    *,
-    step_size: float,
-    temperature: float,
-    batch_size: int,
-    period: int,
-    num_steps: int,
-    replace: bool,
-) -> Moments:
-    """SARAH-LD: v = h x + c_bar at refreshes, and with sigma = sqrt(2 step_size temperature)
-
-        x <- x - step_size v + sigma xi,      v <- (1 - step_size A) v + sigma A xi      (the same xi),
-
-    followed through E x, E v, E x^2, E x v and E v^2.
-
-    >>> a, zero, x = np.array([[0.0], [2.0]]), np.zeros((2, 1)), np.zeros(1)
-    >>> sarah_moments(
-    ...     a, zero, x, x, step_size=0.5, temperature=1.0, batch_size=1, period=2, num_steps=2, replace=True
-    ... ).second.ravel()
-    array([0. , 1. , 1.5])
-    """
-    law = batch_law(curvatures, slopes, batch_size, replace)
-    h, c_bar = law.curvature, law.slope
-    noise, shrink = 2 * step_size * temperature, 1 - step_size * h
-    shrink2 = shrink**2 + step_size**2 * law.curvature_variance  # E (1 - step_size A)^2
-    first, second = [np.asarray(start_mean, float)], [np.asarray(start_second, float)]
-    v, xv, v2 = (np.zeros_like(first[0]) for _ in range(3))
-    for step in range(num_steps):
-        x, x2 = first[-1], second[-1]
-        if step % period == 0:
-            v, xv, v2 = h * x + c_bar, h * x2 + c_bar * x, h**2 * x2 + 2 * h * c_bar * x + c_bar**2
-        first.append(x - step_size * v)
-        second.append(x2 - 2 * step_size * xv + step_size**2 * v2 + noise)
-        xv = shrink * (xv - step_size * v2) + h * noise
-        v2 = shrink2 * v2 + (h**2 + law.curvature_variance) * noise
-        v = shrink * v
-    return Moments(np.stack(first), np.stack(second))
-
-
 class BatchLaw(NamedTuple):
     """Means, variances and covariance of the batch means (A, C) of curvature and slope, per coordinate."""
 
@@ -199,66 +67,116 @@ class BatchLaw(NamedTuple):
     covariance: np.ndarray
 
 
-def batch_law(curvatures: np.ndarray, slopes: np.ndarray, batch_size: int, replace: bool) -> BatchLaw:
-    """Return the law of one batch of all components."""
-    factor = batch_variance_factor(len(curvatures), batch_size, replace=replace)
-    a, c = np.asarray(curvatures, float), np.asarray(slopes, float)
-    h, c_bar = a.mean(axis=0), c.mean(axis=0)
-    covariance = np.mean((a - h) * (c - c_bar), axis=0)
-    return BatchLaw(h, c_bar, factor * a.var(axis=0), factor * c.var(axis=0), factor * covariance)
+class QuadraticChain(NamedTuple):
+    """Chains x <- x - step_size v + sqrt(2 step_size temperature) xi, one method for each gradient v.
 
-
-def _unbiased_moments(
-    law: BatchLaw,
-    start_mean: np.ndarray,
-    start_second: np.ndarray,
-    step_size: float,
-    temperature: float,
-    num_steps: int,
-) -> Moments:
-    """x <- (1 - step_size A) x - step_size C + noise, with fresh (A, C) of the given law at every step."""
-    shrink = 1 - step_size * law.curvature
-    shrink2 = shrink**2 + step_size**2 * law.curvature_variance  # E (1 - step_size A)^2
-    cross = shrink * law.slope - step_size * law.covariance  # E (1 - step_size A) C
-    constant = step_size**2 * (law.slope**2 + law.slope_variance) + 2 * step_size * temperature  # E C^2 and noise
-    first, second = [np.asarray(start_mean, float)], [np.asarray(start_second, float)]
-    for _ in range(num_steps):
-        x, x2 = first[-1], second[-1]
-        first.append(shrink * x - step_size * law.slope)
-        second.append(shrink2 * x2 - 2 * step_size * cross * x + constant)
-    return Moments(np.stack(first), np.stack(second))
-
-
-def control_variate_moments(
-    curvatures: Components,
-    slopes: Components,
-    start_mean: Vector,
-    start_second: Vector,
-    *,
-    center: Vector,
-    step_size: float,
-    temperature: float,
-    batch_size: int,
-    num_steps: int,
-    replace: bool,
-) -> Moments:
-    """E x and E x^2 at steps 0..num_steps; cost: size component gradients once, then 2 batch_size a step.
-
-    >>> a, c, x = np.ones((2, 1)), np.array([[-1.0], [1.0]]), np.zeros(1)
-    >>> control_variate_moments(  # equal curvatures: no noise but the chain's own
-    ...     a, c, x, x, center=x, step_size=0.5, temperature=1.0, batch_size=1, num_steps=1, replace=True
-    ... ).second.ravel()
-    array([0., 1.])
+    >>> a, c, x = np.array([[0.0], [2.0]]), np.array([[-1.0], [1.0]]), np.zeros(1)
+    >>> chain = QuadraticChain(a, c, x, x, step_size=0.5, temperature=1.0, num_steps=2)
+    >>> chain.ld().second.ravel()
+    array([0.  , 1.  , 1.25])
+    >>> chain.sgld(batch_size=1, replace=True).second.ravel()
+    array([0.   , 1.25 , 1.875])
+    >>> chain.svrg(batch_size=1, period=2, replace=True).second.ravel()
+    array([0. , 1. , 1.5])
+    >>> chain.sarah(batch_size=1, period=2, replace=True).second.ravel()
+    array([0. , 1. , 1.5])
+    >>> chain.control_variate(np.zeros(1), batch_size=1, replace=True).second.ravel()
+    array([0. , 1. , 1.5])
     """
-    a, c = np.asarray(curvatures, float), np.asarray(slopes, float)
-    return sgld_moments(
-        a,
-        (a.mean(axis=0) - a) * center + c.mean(axis=0),
-        start_mean,
-        start_second,
-        step_size=step_size,
-        temperature=temperature,
-        batch_size=batch_size,
-        num_steps=num_steps,
-        replace=replace,
-    )
+
+    curvatures: Components
+    slopes: Components
+    start_mean: Vector
+    start_second: Vector
+    step_size: float
+    temperature: float
+    num_steps: int
+
+    def ld(self) -> Moments:
+        """LD: v = h x + c_bar."""
+        return self.sgld(len(self.curvatures), replace=False)
+
+    def sgld(self, batch_size: int, *, replace: bool) -> Moments:
+        """SGLD: v = A x + C, a fresh batch every step."""
+        law = self._batch_law(batch_size, replace)
+        shrink = 1 - self.step_size * law.curvature
+        cross = shrink * law.slope - self.step_size * law.covariance  # E (1 - step_size A) C
+        constant = self.step_size**2 * (law.slope**2 + law.slope_variance) + self._noise  # E C^2 and noise
+        first, second = self._start()
+        for _ in range(self.num_steps):
+            x, x2 = first[-1], second[-1]
+            first.append(shrink * x - self.step_size * law.slope)
+            second.append(self._shrink2(law) * x2 - 2 * self.step_size * cross * x + constant)
+        return Moments(np.stack(first), np.stack(second))
+
+    def control_variate(self, center: Vector, batch_size: int, *, replace: bool) -> Moments:
+        """SGLD with gradients corrected at a fixed centre; size component gradients once, then 2 batch_size a step."""
+        a, c = np.asarray(self.curvatures, float), np.asarray(self.slopes, float)
+        corrected = (a.mean(axis=0) - a) * center + c.mean(axis=0)
+        return self._replace(slopes=corrected).sgld(batch_size, replace=replace)
+
+    def svrg(self, batch_size: int, period: int, *, replace: bool) -> Moments:
+        """SVRG-LD: with snapshot s, full gradient u = h s + c_bar and delta = x - s, within an epoch
+
+            delta <- (1 - step_size A) delta - step_size u + sqrt(2 step_size temperature) xi,
+
+        followed through E delta, E s delta and E delta^2. The slopes cancel but for their mean in u.
+        """
+        step_size, law = self.step_size, self._batch_law(batch_size, replace)
+        h, c_bar = law.curvature, law.slope
+        shrink, shrink2 = 1 - step_size * h, self._shrink2(law)
+        first, second = self._start()
+        s, s2, delta, s_delta, delta2 = (np.zeros_like(first[0]) for _ in range(5))
+        for step in range(self.num_steps):
+            if step % period == 0:
+                s, s2 = first[-1], second[-1]
+                delta, s_delta, delta2 = (np.zeros_like(s) for _ in range(3))
+            u, s_u, u2 = h * s + c_bar, h * s2 + c_bar * s, h**2 * s2 + 2 * h * c_bar * s + c_bar**2
+            u_delta = h * s_delta + c_bar * delta
+            delta2 = shrink2 * delta2 - 2 * step_size * shrink * u_delta + step_size**2 * u2 + self._noise
+            s_delta = shrink * s_delta - step_size * s_u
+            delta = shrink * delta - step_size * u
+            first.append(s + delta)
+            second.append(s2 + 2 * s_delta + delta2)
+        return Moments(np.stack(first), np.stack(second))
+
+    def sarah(self, batch_size: int, period: int, *, replace: bool) -> Moments:
+        """SARAH-LD: v = h x + c_bar at refreshes, and with sigma = sqrt(2 step_size temperature)
+
+            x <- x - step_size v + sigma xi,      v <- (1 - step_size A) v + sigma A xi      (the same xi),
+
+        followed through E x, E v, E x^2, E x v and E v^2.
+        """
+        step_size, law = self.step_size, self._batch_law(batch_size, replace)
+        h, c_bar = law.curvature, law.slope
+        shrink, shrink2 = 1 - step_size * h, self._shrink2(law)
+        first, second = self._start()
+        v, xv, v2 = (np.zeros_like(first[0]) for _ in range(3))
+        for step in range(self.num_steps):
+            x, x2 = first[-1], second[-1]
+            if step % period == 0:
+                v, xv, v2 = h * x + c_bar, h * x2 + c_bar * x, h**2 * x2 + 2 * h * c_bar * x + c_bar**2
+            first.append(x - step_size * v)
+            second.append(x2 - 2 * step_size * xv + step_size**2 * v2 + self._noise)
+            xv = shrink * (xv - step_size * v2) + h * self._noise
+            v2 = shrink2 * v2 + (h**2 + law.curvature_variance) * self._noise
+            v = shrink * v
+        return Moments(np.stack(first), np.stack(second))
+
+    @property
+    def _noise(self) -> float:
+        return 2 * self.step_size * self.temperature
+
+    def _start(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        return [np.asarray(self.start_mean, float)], [np.asarray(self.start_second, float)]
+
+    def _shrink2(self, law: BatchLaw) -> np.ndarray:
+        """E (1 - step_size A)^2."""
+        return (1 - self.step_size * law.curvature) ** 2 + self.step_size**2 * law.curvature_variance
+
+    def _batch_law(self, batch_size: int, replace: bool) -> BatchLaw:
+        a, c = np.asarray(self.curvatures, float), np.asarray(self.slopes, float)
+        factor = batch_variance_factor(len(a), batch_size, replace=replace)
+        h, c_bar = a.mean(axis=0), c.mean(axis=0)
+        covariance = np.mean((a - h) * (c - c_bar), axis=0)
+        return BatchLaw(h, c_bar, factor * a.var(axis=0), factor * c.var(axis=0), factor * covariance)

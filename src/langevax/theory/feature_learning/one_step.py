@@ -140,10 +140,7 @@ def _closed(setting: Setting) -> ClosedForm:
     samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim = setting
     numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim)
     check_numbers(*numbers)
-    (_, of_student), (_, of_teacher) = centred("student", student), centred("teacher", teacher)
-    return broadcast_call(
-        _closed_form, *numbers, of_student.linear, of_student.rest, of_teacher.linear, of_teacher.rest
-    )
+    return broadcast_call(_closed_form, *numbers, *_coefficients(student, teacher))
 
 
 def improvement(
@@ -164,9 +161,8 @@ def improvement(
     >>> round(improvement(4.0, 2.0, 1e-3, 1.0, "erf", "erf", noise=0.1), 6)
     0.004879
     """
-    if gradient_samples_per_dim is None:
-        gradient_samples_per_dim = samples_per_dim
-    setting = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
+    gradient_samples = samples_per_dim if gradient_samples_per_dim is None else gradient_samples_per_dim
+    setting = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples)
     return as_numpy(_closed(setting).improvement)
 
 
