@@ -37,8 +37,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         solver: "mfld", "svrg-mfld", "underdamped", "pda", "psdca" or "fictitious-play": all minimise the same
             objective, and one certificate serves all. docs/solvers.md compares them by measurement.
         num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
-        temperature: T, in units of the standardised targets' variance; "auto" is the leave-one-out optimum of
-            the kernel limit (kernel ridge with alpha = n T), known in closed form.
+        temperature: T, in units of the standardised targets' variance; "auto" chooses it as `validation` says, from the
+            leave-one-out optimum of the kernel limit on (kernel ridge with alpha = n T), known in closed form.
         relative_step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with batches. Where outputs
             alternate from step to step it is halved, and training goes on.
         num_steps: at most so many; "auto" is 1000, or 10,000 with batches, of "mfld"; about as many passes over
@@ -49,9 +49,13 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
             kernel.
         prior_precision: inverse variance of each weight, for inputs scaled to unit norm.
         scaling: "columns" divides each column by its own deviation, "global" all columns by one, which suits pixels;
-            "auto" chooses the better by leave-one-out errors.
-        validation: "path" chooses temperature and output scale (the one passed, or three times that) by 3-fold
-            cross-validation instead, on paths from hot to cold.
+            "robust" and "quantile" first map columns to bounded ones (`column_maps`), which suits heavy tails; "auto"
+            chooses by leave-one-out errors.
+        validation: "folds" trains a network of at most 80 neurons without each of 5 folds of the rows (of at most
+            4,000 of them), from hot to cold, and chooses the hottest temperature whose mean loss on the rows left out
+            is within one standard error of the least; the intervals come from the same networks. "path" chooses the
+            output scale, too (the one passed, or three times that), by 3 folds of whole networks. None takes the
+            leave-one-out optimum as it is. "auto" is "folds", or None where a temperature is passed.
         stop_at_plateau: end once the dual vector no longer drifts.
         warm_start: continue from the last fit's particles.
         checkpoint: directory where the run is saved, every 30 seconds and at its end.
@@ -72,7 +76,18 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         relative_step_size_: the last one of training.
         outputs_alternate_: whether they do, although it was halved.
         seconds_to_first_step_: seconds of the fit that went into tracing and compiling, or loading, its programs.
-        leave_one_out_: penalties and errors the temperature was chosen by.
+        leave_one_out_: penalties and errors of the kernel limit, from which the temperature was chosen.
+        scaling_: the scaling chosen.
+        path_: of each temperature tried, by name: "output_scale", "temperature", the mean "loss" of the rows left out
+            and its standard "error", the "excess" over the least and its "excess_error"; None without folds.
+        temperature_reason_: why this temperature, in a sentence, and where the kernel limit promised too much.
+        held_out_: the networks of the folds, which `predict_interval` and `predict(X, return_std=True)` need.
+        scores_: (n,) or (n, C) absolute errors on the rows left out, in deviations of the targets.
+        held_out_scores_: on the rows left out: "loss" with "loss_error", "linear_loss" of ridge regression on the same
+            folds, "r2" and "rmse".
+
+    Warns:
+        UserWarning: ridge regression predicts the rows left out better by more than two standard errors.
 
     Example:
         >>> from sklearn.datasets import load_diabetes
