@@ -9,6 +9,7 @@ from benchmarks.beside.case import FILES
 
 TABLES = {
     "tables": "tables:main",
+    "real_tables": "real_tables:main",
     "curves_and_graphs": "curves_and_graphs:main",
     "solvers": "tables:solvers",
     "driver": "driver",
@@ -30,9 +31,17 @@ TABLES = {
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 
+WITH_OPTIONS = ("real_tables",)
+"""Tables whose function takes options: `python -m benchmarks NAME --help` lists them."""
+
 
 def main() -> int:
     """Print the named tables, or all of them; 1 where a line failed."""
+    name, *options = sys.argv[1:] or [""]
+    if name in WITH_OPTIONS and options and options[0].startswith("-"):
+        file, _, function = TABLES[name].partition(":")
+        getattr(importlib.import_module(f"benchmarks.{file}"), function)(options)
+        return 0
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(TABLES)}; all of them by default")
     names = parser.parse_args().names
