@@ -181,7 +181,7 @@ def test_a_missing_package_is_named_and_skipped(tmp_path, monkeypatch, one_metho
 def test_unknown_names_are_refused(capsys):
     with pytest.raises(SystemExit):
         real_tables.main(["--tables", "smooth,nothing"])
-    assert "'nothing' is none of smooth, classes" in capsys.readouterr().err
+    assert "'nothing' is not one of smooth, classes" in capsys.readouterr().err
 
 
 def test_intervals_are_scored_where_a_model_has_them(one_method):

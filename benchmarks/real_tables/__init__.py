@@ -67,7 +67,7 @@ def _names(known: dict[str, Any]) -> Any:
     def names(text: str) -> list[str]:
         listed = text.split(",")
         if unknown := [name for name in listed if name not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(known)}")
         return listed
 
     return names

@@ -1,8 +1,8 @@
 """The methods: langevax with default settings, and what others would fit to a small table.
 
 Searched settings are chosen inside the training rows by three folds, by R2 or by log loss; the others are the defaults
-of their libraries, in one thread. Boosted trees and RealMLP take categories as such. RealMLP-TD is told to stop by log
-loss and not to smooth labels where it is judged by log loss, as its authors advise.
+of their libraries, in one thread. Boosted trees and RealMLP take categories as such. On classes RealMLP-TD stops by log
+loss and does not smooth labels, as its authors advise where log loss is the score.
 """
 
 import logging
