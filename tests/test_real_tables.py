@@ -1,11 +1,13 @@
 """The comparison on real tables: what is read, that a run continues where it stopped, and what is reported."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import __main__ as command
 from benchmarks import real_tables
 from benchmarks.real_tables import methods, report, tables
 from benchmarks.real_tables.tables import REGRESSION, TABLES, RealTable
@@ -176,6 +178,20 @@ def test_a_missing_package_is_named_and_skipped(tmp_path, monkeypatch, one_metho
     real_tables.main([*words, "--methods", "xgboost,linear"])
     assert [record["method"] for record in report.read(out)] == ["linear"]
     assert "no_such_package_of_peers is not installed; run pip install --group bench" in capsys.readouterr().err
+
+
+def test_options_are_passed_on_and_the_comparison_runs_only_by_name(monkeypatch):
+    passed = []
+    monkeypatch.setattr(real_tables, "main", lambda options=(): passed.append(list(options)))
+    for words in (["real_tables", "--folds", "1"], ["real_tables"]):
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *words])
+        assert command.main() == 0
+    assert passed == [["--folds", "1"], []]
+    monkeypatch.setattr(command, "beside", lambda options, files: 0)
+    monkeypatch.setattr(command, "TABLES", {"real_tables": "real_tables:main"})
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    assert command.main() == 0
+    assert len(passed) == 2
 
 
 def test_unknown_names_are_refused(capsys):

@@ -148,7 +148,8 @@ def regression_scores(model: Any, X: Any, y: np.ndarray) -> Record:
         "mae": float(np.mean(np.abs(errors))),
     }
     if hasattr(model, "predict_interval"):
-        lower, upper = np.asarray(model.predict_interval(X, coverage=COVERAGE)).reshape(len(y), 2).T
+        interval = np.asarray(model.predict_interval(X, coverage=COVERAGE))
+        lower, upper = interval.T if interval.shape == (len(y), 2) else interval
         record["coverage"] = float(np.mean((lower <= y) & (y <= upper)))
         record["width"] = float(np.mean(upper - lower) / np.std(y))
     return record

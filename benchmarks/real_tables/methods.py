@@ -32,7 +32,10 @@ from langevax.evaluation import Task
 from langevax.evaluation.peers import COSTS, DECAYS, INVERSE_RIDGES, RIDGES, RIDGES_3, TREES, WIDTHS
 
 THREADS = 1  # two threads on a busy machine wait for each other
-MAX_GP_ROWS = {"regression": 1500, "classification": 500}  # each step of its search is a cube of its rows
+MAX_GP_ROWS: dict[Task, int] = {
+    "regression": 1500,
+    "classification": 500,
+}  # each step of its search is a cube of its rows
 
 
 @dataclass(frozen=True)
