@@ -1,4 +1,7 @@
-"""Every table: `python -m benchmarks`, or `python -m benchmarks driver memory`. The first is the one beside peers."""
+"""Every table but `real_tables`, which takes hours: `python -m benchmarks`, or `python -m benchmarks driver memory`.
+
+The first is the one beside peers.
+"""
 
 import argparse
 import importlib
@@ -9,6 +12,7 @@ from benchmarks.beside.case import FILES
 
 TABLES = {
     "tables": "tables:main",
+    "real_tables": "real_tables:main",
     "curves_and_graphs": "curves_and_graphs:main",
     "solvers": "tables:solvers",
     "driver": "driver",
@@ -31,15 +35,25 @@ TABLES = {
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 
+HOURS = ("real_tables",)
+"""Tables that take hours: measured only by name, with options that `python -m benchmarks NAME --help` lists."""
+
 
 def main() -> int:
     """Print the named tables, or all of them; 1 where a line failed."""
+    name, *options = sys.argv[1:] or [""]
+    if name in HOURS and options and options[0].startswith("-"):
+        file, _, function = TABLES[name].partition(":")
+        getattr(importlib.import_module(f"benchmarks.{file}"), function)(options)
+        return 0
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(TABLES)}; all of them by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(TABLES)}; all but {HOURS[0]} by default"
+    )
     names = parser.parse_args().names
     if unknown := [name for name in names if name not in TABLES]:
         sys.exit(f"no table {unknown[0]!r}; there are {', '.join(TABLES)}")
-    chosen = {name: TABLES[name].partition(":") for name in names or TABLES}
+    chosen = {name: TABLES[name].partition(":") for name in names or [name for name in TABLES if name not in HOURS]}
     files = tuple(dict.fromkeys(file for file, _, _ in chosen.values() if file in FILES)) if names else FILES
     own = ["--out", f"out/{'-'.join(names)}.json"] if names else []  # the whole table keeps its file
     failed = beside(own, files) if files else 0
