@@ -1,4 +1,4 @@
-"""Every table but `real_tables`, which takes hours: `python -m benchmarks`, or `python -m benchmarks driver memory`.
+"""Every table but those that take hours: `python -m benchmarks`, or `python -m benchmarks driver memory`.
 
 The first is the one beside peers.
 """
@@ -13,6 +13,7 @@ from benchmarks.beside.case import FILES
 TABLES = {
     "tables": "tables:main",
     "real_tables": "real_tables:main",
+    "coverage": "real_tables.coverage:main",
     "curves_and_graphs": "curves_and_graphs:main",
     "solvers": "tables:solvers",
     "driver": "driver",
@@ -35,7 +36,7 @@ TABLES = {
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 
-HOURS = ("real_tables",)
+HOURS = ("real_tables", "coverage")
 """Tables that take hours: measured only by name, with options that `python -m benchmarks NAME --help` lists."""
 
 
@@ -48,7 +49,7 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(TABLES)}; all but {HOURS[0]} by default"
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(TABLES)}; all but {' and '.join(HOURS)} by default"
     )
     names = parser.parse_args().names
     if unknown := [name for name in names if name not in TABLES]:

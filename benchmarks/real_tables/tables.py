@@ -204,7 +204,7 @@ def split(table: RealTable, fold: int, max_rows: int | None = None) -> Split:
     splitter = (KFold if task == "regression" else StratifiedKFold)(FOLDS, shuffle=True, random_state=0)
     train, test = list(splitter.split(frame, targets))[fold]
     parts = frame.iloc[train].reset_index(drop=True), frame.iloc[test].reset_index(drop=True)
-    return Split(task, _with_categories(*parts), _encoded(*parts), (targets[train], targets[test]))
+    return Split(task, _with_categories(*parts), encoded(*parts), (targets[train], targets[test]))
 
 
 def words_of(frame: pd.DataFrame) -> list[str]:
@@ -225,7 +225,7 @@ def _with_categories(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFr
     return train, test
 
 
-def _encoded(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def encoded(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     words = words_of(train)
     one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False)
     steps: list[tuple[str, Any, list[str]]] = [
