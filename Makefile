@@ -25,8 +25,8 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.cli
 
 $(VENV)/.gate: pyproject.toml | $(BIN)/python
-	@echo "Installing langevax[all] and all tools of development into $(VENV), PyTorch included; this takes minutes."
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	@echo "Installing langevax[all] and all that the gate needs into $(VENV), PyTorch included; this takes minutes."
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group torch --group lint --group types --group docs
 	@touch $@ $(VENV)/.cli $(VENV)/.dev $(VENV)/.lint
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
