@@ -4,8 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
-# tests start many processes, each of which would otherwise compile the package's Python files again
-unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo pictures test test-all mutants browser lint docs types check counts costs atlas bench clean
 
