@@ -4,8 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
-# tests start many processes, each of which would otherwise compile the package's Python files again
-unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo pictures test test-all mutants browser lint docs types check counts costs atlas bench clean
 
@@ -20,13 +18,13 @@ $(VENV)/.cli: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo "Installing langevax[all] and what tests need into $(VENV); this takes minutes."
+	@echo "Installing langevax[all], pytest and mkdocs into $(VENV); this takes minutes."
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group docs
 	@touch $@ $(VENV)/.cli
 
 $(VENV)/.gate: pyproject.toml | $(BIN)/python
 	@echo "Installing langevax[all] and all that the gate needs into $(VENV), PyTorch included; this takes minutes."
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group torch --group lint --group types --group docs
 	@touch $@ $(VENV)/.cli $(VENV)/.dev $(VENV)/.lint
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
@@ -50,7 +48,7 @@ pictures: $(VENV)/.cli  ## the README's pictures, in out/
 	$(BIN)/python examples/heat_equation.py
 	$(BIN)/python examples/darcy.py
 
-test: $(VENV)/.dev  ## the library proved in minutes: all but what is slow or needs PyTorch, a file at a time on two processes
+test: $(VENV)/.gate  ## the library proved in minutes: all but what is marked slow, a file at a time on each of two processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.gate browser  ## everything, with real servers, a browser, and the long statistical tests
@@ -83,7 +81,7 @@ check: test lint types
 costs: $(VENV)/.dev  ## packages and MB of each extra; with SUITES=1 also the minutes of both suites from a cold cache
 	$(BIN)/python -m tools.costs $(if $(SUITES),--suites)
 
-counts: $(VENV)/.dev  ## lines, tokens, files, public names
+counts: $(VENV)/.gate  ## lines, tokens, files, public names
 	$(BIN)/python -m tools.counts
 
 $(VENV)/.bench: $(VENV)/.dev
