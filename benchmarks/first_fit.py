@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.startup import printed
 
@@ -51,7 +52,7 @@ def main() -> None:
         print("aim: at most 150 MB and 2,000 maps more than after the first")
 
 
-def fit(rows: int, columns: int, **settings: int) -> None:
+def fit(rows: int, columns: int, num_steps: int | Literal["auto"] = "auto") -> None:
     """Fit and predict a table of noise and a sine."""
     import numpy as np
 
@@ -60,7 +61,7 @@ def fit(rows: int, columns: int, **settings: int) -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((rows, columns))
     y = np.sin(X[:, 0]) + X[:, -1] + 0.3 * rng.standard_normal(rows)
-    MeanFieldRegressor(random_state=0, progress=False, **settings).fit(X, y).predict(X)
+    MeanFieldRegressor(num_steps=num_steps, random_state=0, progress=False).fit(X, y).predict(X)
 
 
 def first(directory: str, rows: int, columns: int) -> None:
@@ -83,7 +84,11 @@ def first(directory: str, rows: int, columns: int) -> None:
     if directory:
         langevax.run.keep_compiled_programs(directory)
     events: list[tuple[str, float]] = []
-    jax.monitoring.register_event_duration_secs_listener(lambda name, took, **_: events.append((Path(name).name, took)))
+
+    def observe(event: str, duration_secs: float, **_: str | int) -> None:
+        events.append((Path(event).name, duration_secs))
+
+    jax.monitoring.register_event_duration_secs_listener(observe)
     maps, megabytes = memory()
     clock = time.process_time()
     fit(rows, columns)

@@ -35,6 +35,7 @@ def fit(tmp_path, content, *words, target="y"):
         (GOOD, ("--drop", "X"), "--drop 'X' is not a column of the table; did you mean 'x'?"),
         (GOOD, ("--drop", "y"), "is the target"),
         (GOOD, ("--num-particles", "0"), "--num-particles"),
+        (GOOD, ("--num-particles", "1000000000000"), "which needs 12,000 GB of memory"),
         (GOOD, ("--task", "clustering"), "--task"),
         (GOOD, ("--resume", "--force"), "pass one of them"),
     ],

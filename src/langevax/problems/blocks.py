@@ -90,16 +90,16 @@ def normalised_weights(weights: Numbers | None, size: int, dtype: DTypeLike) -> 
     """Row weights scaled to mean one, or None; raise unless they are non-negative numbers, one per row."""
     if weights is None:
         return None
-    concrete = checks.is_concrete(weights)
-    weights = np.asarray(weights, dtype) if concrete else jnp.asarray(weights, dtype)  # on the host without a program
-    if weights.shape != (size,):
-        raise ValueError(f"weights must have shape ({size},), one per row, got {weights.shape}.")
-    if not concrete:
-        return weights * (size / jnp.sum(weights))
-    checks.number("weights", weights)
-    if not weights.sum() > 0:
+    if np.shape(weights) != (size,):
+        raise ValueError(f"weights must have shape ({size},), one per row, got {np.shape(weights)}.")
+    if not checks.is_concrete(weights):
+        traced = jnp.asarray(weights, dtype)
+        return traced * (size / jnp.sum(traced))
+    host = np.asarray(weights, dtype)  # needs no program for each shape, and nor does `device_put`
+    checks.number("weights", host)
+    if not host.sum() > 0:
         raise ValueError("weights are all 0; give at least one row a positive weight.")
-    return jax.device_put(weights * (size / weights.sum(dtype=np.float64)).astype(weights.dtype))
+    return jax.device_put(host * (size / host.sum(dtype=np.float64)).astype(host.dtype))
 
 
 def checked_count(count: ArrayLike | None, size: int) -> Count:

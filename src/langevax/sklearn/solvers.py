@@ -63,8 +63,8 @@ def algorithm(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedul
 def estimated_seconds(schedule: Schedule, num_rows: int, num_columns: int, num_particles: int) -> float:
     """Return about how many seconds of a processor the steps take.
 
-    >>> round(estimated_seconds(Schedule("mfld", 1000, 1.5, None, True), 500, 12, 500), 1)
-    1.1
+    >>> round(estimated_seconds(Schedule("mfld", 1000, 1.5, None, True), 500, 12, 500), 2)
+    1.05
     """
     solver = SOLVERS[schedule.solver]
     rows = 1 if solver.from_prior else schedule.batch_size or num_rows

@@ -36,7 +36,7 @@ RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals: beyond, fewer reco
 PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
 MOST_ROW_SHARDS = 32  # devices that share rows: a power of two, of which little padding is a multiple
 ROWS_AT_ONCE = 4096  # of a prediction
-MOST_SHAPES = 5  # of problems whose programs are kept in memory
+MOST_SHAPES = 4  # of problems whose programs are kept in memory
 EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than compiling
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
 MOST_HALVINGS = 4  # of a step size at which outputs alternate
@@ -154,7 +154,8 @@ class Network:
 
 def stored(network: Network, schedule: Schedule, num_particles: int, sharding: Mesh | None) -> Network:
     """Return the problem as it is stored for a fit: exact where that takes long, rows split evenly over the mesh."""
-    if estimated_seconds(schedule, len(network.inputs), network.inputs.shape[1], num_particles) > EXACT_SECONDS:
+    n, d = network.inputs.shape
+    if estimated_seconds(schedule, n, d, num_particles) > EXACT_SECONDS:
         network = network.exact()
     return network.split_over(1 if sharding is None else sharding.shape.get(ROWS, 1))
 
@@ -208,22 +209,21 @@ def train(
 def keep_few_programs(risk: MeanFieldRisk, schedule: Schedule, start: Any) -> None:
     """Let JAX forget what it has compiled once it was for `MOST_SHAPES` shapes of problems.
 
-    The programs of one shape hold 130 of the 65,530 memory maps that Linux allows a process.
+    The programs of one shape hold 130 of the 65,530 memory maps that Linux allows a process, and 10 to 20 MB.
     """
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(risk))
     compiled_for = shapes, getattr(start, "position", start).shape, schedule.solver, schedule.batch_size
-    if compiled_for in _shapes:
-        return
-    if len(_shapes) >= MOST_SHAPES:
+    if compiled_for not in _shapes and len(_shapes) >= MOST_SHAPES:
         jax.clear_caches()
         _shapes.clear()
         gc.collect()
-    return_free_memory()
+    if _shapes != {compiled_for}:
+        return_free_memory()
     _shapes.add(compiled_for)
 
 
 def return_free_memory() -> None:
-    """Return what the compiler has freed to the system, where that can be asked for: 10 MB for each shape."""
+    """Return what compiler and fits have freed to the system, where that can be asked for."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 

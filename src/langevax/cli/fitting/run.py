@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from sklearn.exceptions import ConvergenceWarning
 
+from langevax import checks
 from langevax.cli.errors import BadInput, RunFailed
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import console
@@ -33,6 +34,7 @@ from langevax.sklearn.inspection import CertificatePath
 
 OURS = "mean-field network"
 POINTS = 6  # certificates along training, fewer where they would take minutes
+FEWEST_BYTES = 12  # of a particle
 AFFORDABLE = 8e5  # rows times temperatures of all of them
 
 
@@ -55,6 +57,10 @@ def run(options: FitOptions, machine: bool, resume: bool, force: bool, group: Pr
     with nullcontext() if group is None else group.preparing():
         folder.check(resume, force)
         data = prepare(options)
+        try:
+            checks.fits_memory("--num-particles", options.num_particles or 0, FEWEST_BYTES)
+        except ValueError as error:
+            raise BadInput(str(error)) from error
         if group is not None:
             check_particles(estimator_for(options, data.schema), jax.device_count())
         folder.begin(resume, options.settings)
