@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.tables.reading import read_table, write_table
+from langevax.cli.tables.files import read_table, write_table
 
 ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
 
@@ -24,19 +24,19 @@ ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
 )
 def test_text_tables_are_read_whatever_their_separator(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    assert read_table(tmp_path / name).to_dicts() == ROWS
+    assert read_table(tmp_path / name).frame.to_dicts() == ROWS
 
 
 def test_text_in_the_western_code_page_is_read(tmp_path):
     (tmp_path / "t.csv").write_bytes("x,y\n1,Gew\u00fcrztraminer\n".encode("cp1252"))
-    assert read_table(tmp_path / "t.csv")["y"].to_list() == ["Gew\u00fcrztraminer"]
+    assert read_table(tmp_path / "t.csv").frame["y"].to_list() == ["Gew\u00fcrztraminer"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
 def test_written_tables_are_read_back(tmp_path, suffix):
     frame = pl.DataFrame(ROWS)
     write_table(frame, tmp_path / f"t{suffix}")
-    assert read_table(tmp_path / f"t{suffix}").equals(frame)
+    assert read_table(tmp_path / f"t{suffix}").frame.equals(frame)
     assert [path.name for path in tmp_path.iterdir()] == [f"t{suffix}"]
 
 
@@ -50,7 +50,6 @@ def test_written_tables_are_read_back(tmp_path, suffix):
         ("t.csv", bytes(range(256)) * 4, "is not a table"),
         ("t.csv", b"PK\x03\x04rest", "spreadsheet or a zip"),
         ("t.csv", b"x,y\n1,2,3\n", "cannot be read as columns separated by commas"),
-        ("t.csv", b"x,y,x\n1,2,3\n", "two columns named"),
         ("t.csv.gz", gzip.compress(b"x,y\n1,2\n" * 99, mtime=0)[:-9], "damaged gzip"),
         ("t.parquet", b"PAR1 and then nothing", "not a valid Parquet"),
         ("t.parquet", b"x,y\n1,2\n", "not a valid Parquet"),

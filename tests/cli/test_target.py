@@ -6,7 +6,7 @@ import pytest
 
 from langevax.cli.errors import BadInput
 from langevax.cli.fitting.data import split_rows
-from langevax.cli.tables.reading import TargetColumn, read_target
+from langevax.cli.tables.targets import TargetColumn, read_target
 
 
 def target_of(values, task=None):

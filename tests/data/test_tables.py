@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from langevax.cli.tables import reading as columns
+from langevax.cli.tables import styles as columns
 from langevax.data import convert_table, files, open_rows, write_rows
 from tests.data.test_rows import in_a_new_process, linux_only
 
@@ -111,8 +111,8 @@ def test_numbers_are_kept_as_wide_as_they_are_when_asked(tmp_path, path):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (TABLE + "x,1,0\n", {}, "column 'age' holds words, 'x' in row 3; encode it as numbers first, or drop it"),
-        (TABLE.replace("9,1", "9,yes"), {}, "column 'bought' holds words, 'yes' in row 1"),
+        (TABLE + "x,1,0\n", {}, "column 'age' holds words, 'x' in data row 4; encode it as numbers first, or drop it"),
+        (TABLE.replace("9,1", "9,yes"), {}, "column 'bought' holds words, 'yes' in data row 2"),
         (TABLE + "NA,1,0\n", {}, r"inputs at row 3, column 0 \('age'\) is nan; drop or fill such rows"),
         (TABLE + "1,,0\n", {}, r"inputs at row 3, column 1 \('visits'\) is nan"),
         (TABLE + "1, nan ,0\n", {}, r"inputs at row 3, column 1 \('visits'\) is nan"),
@@ -142,7 +142,7 @@ def test_a_word_or_gap_beyond_the_first_part_is_named_by_its_row_of_the_whole_ta
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     table.write_csv(first)
     second.write_text("\n".join([*table.write_csv().splitlines()[:49_000], "1,2,low,3,4"]))
-    with pytest.raises(ValueError, match="column 'x2' holds words, 'low' in row 98999"):
+    with pytest.raises(ValueError, match="column 'x2' holds words, 'low' in data row 99000"):
         convert_table([first, second], path, target="y")
     second.write_text(second.read_text().replace("low", "?"))
     with pytest.raises(ValueError, match=r"row 98999, column 2 \('x2'\) is nan"):

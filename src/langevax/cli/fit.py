@@ -65,6 +65,17 @@ class FitOptions:
     keep: Annotated[
         list[str], typer.Option(metavar="COLUMN", help="A column to use although it identifies rows; repeat for more.")
     ] = field(default_factory=list)
+    read: Annotated[
+        list[str],
+        typer.Option(
+            metavar="COLUMN=KIND",
+            help="How to read a column: words, numbers, dates, decimal-point, decimal-comma, day-first or month-first; "
+            "the last four also without COLUMN=, for all columns that can be read in two ways. Repeat for more.",
+        ),
+    ] = field(default_factory=list)
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
+    ] = None
     test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows held out for the score.")] = 0.2
     seed: Annotated[
         int, typer.Option(metavar="INT", min=0, help="Random seed of the split, the noise and the shuffles.")
