@@ -27,6 +27,7 @@ TABLES = {
     "import_time": "startup:import_time",
     "first_step": "startup:first_step",
     "out_of_core": "out_of_core:main",
+    "messy": "messy:main",
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 

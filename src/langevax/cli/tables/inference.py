@@ -328,7 +328,9 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
         assert order is not None
         return _read_dates(words, days[order], order) if numbers[order] else None
     best = max(orders, key=lambda o: numbers[o])  # the first of equal ones
-    if not numbers[best] or not (forced or _prevail(words, days[best].is_not_null(), False)):
+    either = days["day-first"].is_not_null() | days["month-first"].is_not_null()
+    good = days[best].is_not_null() if best in ("year-first", "time") else either
+    if not numbers[best] or not (forced or _prevail(words, good, False)):
         return None
     if best in ("year-first", "time"):
         return _read_dates(words, days[best], best)

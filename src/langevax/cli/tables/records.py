@@ -63,7 +63,7 @@ def places(words: pl.Series, rows: pl.Series, most: int = 3) -> str:
         for word, row, times in first.head(most).iter_rows()
     ]
     if more := len(first) - len(named):
-        return f"{', '.join(named)} and {count(more, 'other word')}"
+        return f"{', '.join(named)} and {count(more, 'other value')}"
     return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
