@@ -44,33 +44,45 @@ def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator:
     words = frame.select(text).select(pl.all().str.strip_chars())
     words = words.select(pl.when(~pl.all().is_in(MISSING)).then(pl.all())) if text else words
     numbers = words.cast(pl.Float64, strict=False)
-    empty = numbers.null_count().row(0, named=True) if text else {}
-    missing = words.null_count().row(0, named=True) if text else {}
-    led = words.select(pl.all().str.starts_with("0").any()).row(0, named=True) if text else {}
+    plain = _plain(words, numbers) if text else {}
+    of_words = {column.name: column for column in words}
     read: list[ReadColumn | Ambiguity] = []
     for column in frame:
-        name = column.name
-        if name not in missing:
+        if column.name not in of_words:
             read.append(_typed(column))
-        elif (
-            empty[name] == missing[name] < frame.height
-            and name not in choices.columns
-            and not _strange(words[name], numbers[name], led[name])
-        ):
-            values, infinite = finite(numbers[name])
-            read.append(ReadColumn(values, Style("numeric"), infinite=infinite))
+        elif column.name in plain and column.name not in choices.columns:
+            read.append(plain[column.name])
         else:
-            read.append(infer(column, words[name], choices, separator))
-    columns = _resolved(read, words, choices, separator)
+            read.append(infer(column, of_words[column.name], choices, separator))
+    columns = _resolved(read, of_words, choices, separator)
     return [_judged(reading, column) for reading, column in zip(columns, frame, strict=True)]
 
 
-def _strange(words: pl.Series, numbers: pl.Series, led: bool | None) -> bool:
-    """Return whether a column that can be cast to numbers may hold codes with leading zeros, or dates."""
-    if led and words.str.contains(r"^0[0-9]+$").any():
-        return True
+def _plain(words: pl.DataFrame, numbers: pl.DataFrame) -> dict[str, ReadColumn]:
+    """Return the columns whose words are all plain numbers, neither codes with leading zeros nor dates.
+
+    All columns at once, since thousands of them are read in a second so.
+    """
+    of_words = {column.name: column for column in words}
     low, high = COMPACT_DATES
-    return bool(numbers.is_between(low, high).all())
+    facts = zip(
+        numbers,
+        words.null_count().row(0),
+        numbers.null_count().row(0),
+        numbers.select(pl.all().is_finite().all()).row(0),
+        numbers.select(pl.all().is_between(low, high).all()).row(0),
+        words.select(pl.all().str.starts_with("0").any()).row(0),
+        strict=True,
+    )
+    plain = {}
+    for column, missing, unread, all_finite, like_dates, zeros in facts:
+        if missing < unread or missing == len(column) or like_dates:
+            continue
+        if zeros and of_words[column.name].str.contains(r"^0[0-9]+$").any():
+            continue
+        values, infinite = (column, 0) if all_finite else finite(column)
+        plain[column.name] = ReadColumn(values, Style("numeric"), infinite=infinite)
+    return plain
 
 
 def _typed(column: pl.Series) -> ReadColumn:
@@ -88,7 +100,7 @@ def _typed(column: pl.Series) -> ReadColumn:
 
 
 def _resolved(
-    read: Sequence[ReadColumn | Ambiguity], words: pl.DataFrame, choices: Choices, separator: str
+    read: Sequence[ReadColumn | Ambiguity], words: dict[str, pl.Series], choices: Choices, separator: str
 ) -> list[ReadColumn]:
     """Decide what can be read in two ways, by what other columns show or the user says."""
     shown: dict[str, str] = {}
@@ -107,10 +119,10 @@ def _of_decimals(column: ReadColumn | Ambiguity) -> bool:
 
 
 def _grouped(
-    column: ReadColumn | Ambiguity, words: pl.DataFrame, choices: Choices, separator: str
+    column: ReadColumn | Ambiguity, words: dict[str, pl.Series], choices: Choices, separator: str
 ) -> ReadColumn | Ambiguity:
     """Return numbers such as 1.234 as ambiguous, where the file may write thousands so."""
-    if isinstance(column, Ambiguity) or column.style != Style("numeric") or column.values.name not in words.columns:
+    if isinstance(column, Ambiguity) or column.style != Style("numeric") or column.values.name not in words:
         return column
     text = words[column.values.name]
     if column.values.name in choices.columns or column.strays:
@@ -121,10 +133,10 @@ def _grouped(
     return infer(text, text, choices, separator)
 
 
-def _witness(read: Iterable[ReadColumn | Ambiguity], words: pl.DataFrame) -> dict[str, str]:
+def _witness(read: Iterable[ReadColumn | Ambiguity], words: dict[str, pl.Series]) -> dict[str, str]:
     """Return a column of plain numbers in which a point can only be that of decimals, if there is one."""
     plain = [c.values.name for c in read if isinstance(c, ReadColumn) and c.style == Style("numeric")]
-    for name in [name for name in plain if name in words.columns][:WITNESSES]:
+    for name in [name for name in plain if name in words][:WITNESSES]:
         parts = take_apart(words[name])
         if (parts.fits(".") & ~parts.fits(",")).any():
             return {"decimal-point": name}
@@ -155,29 +167,30 @@ def _judged(reading: ReadColumn, column: pl.Series) -> ReadColumn:
 
 def constant(values: pl.Series) -> str:
     """Return why a column without two different values is useless."""
-    present = values.drop_nulls()
-    if len(present) == 0:
+    missing = values.null_count()
+    if missing == len(values):
         return "it has no values"
-    if present.n_unique() == 1 and len(present) == len(values):
-        return f"it is {present[0]!r} in every row"
+    if not missing and values.min() == values.max():
+        return f"it is {values[0]!r} in every row"
     return ""
 
 
 def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
-    present = reading.values.drop_nulls()
-    if len(present) < 3 or reading.kind == "date":
+    values, number = reading.values, len(reading.values) - reading.values.null_count()
+    if number < 3 or reading.kind == "date":
         return ""
-    distinct = present.n_unique()
     if reading.kind == "categorical":
-        return "its words identify rows" if distinct >= DISTINCT_SHARE * len(present) else ""
-    if present.abs().max() >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(column):  # type: ignore[operator]
+        distinct = values.drop_nulls().n_unique()
+        return "its words identify rows" if distinct >= DISTINCT_SHARE * number else ""
+    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    if max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(column):
         return "its integers, larger than 2^53, identify rows"
-    if distinct < len(present):
-        return ""
-    if distinct == len(column) and _counts(present):
+    if number == len(values) == high - low + 1 and low in (0, 1) and _counts(values):
         return "it numbers the rows"
-    if IDENTIFIERS.fullmatch(column.name) and bool((present == present.round()).all()):
-        return "its name and its distinct integers identify rows"
+    if IDENTIFIERS.fullmatch(column.name):
+        present = values.drop_nulls()
+        if present.n_unique() == number and bool((present == present.round()).all()):
+            return "its name and its distinct integers identify rows"
     return ""
 
 

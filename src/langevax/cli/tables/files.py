@@ -31,6 +31,7 @@ GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
 BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
 FIRST_ROWS = 200  # in which separator and header are looked for
+FIRST_LETTERS = 200_000  # of them, in which the separator is looked for
 ROWS_WITH_NAMES = 3  # at least, where the header lacks the name of the first column
 
 
@@ -187,7 +188,14 @@ def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 def _separator(text: str) -> str:
     """Return the separator that divides most of the first rows into the same number of fields, two at least."""
-    head = "\n".join(islice((line for line in io.StringIO(text) if line.strip()), FIRST_ROWS))
+    lines = islice((line for line in io.StringIO(text) if line.strip()), FIRST_ROWS)
+    first, letters = list[str](), 0
+    for line in lines:
+        first.append(line)
+        letters += len(line)
+        if letters > FIRST_LETTERS and len(first) > 2:
+            break
+    head = "".join(first)
     best, share_of_best = ",", 0.0
     for separator in SEPARATORS:
         widths = Counter(len(row) for _, row in _rows(head, separator))

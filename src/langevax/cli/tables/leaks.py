@@ -11,6 +11,8 @@ FEWEST_ROWS = 20
 CORRELATION = 0.999  # of ranks with a target of numbers
 EXPLAINED = 0.999  # of the variance, by the means of categories
 ERROR_SHARE = 0.02  # of the errors of the most frequent class, at most, that a column alone makes
+FEWEST_OF_A_CLASS = 5
+SCREEN = 0.5  # of the correlation of ranks, from which a column of numbers is tested
 ROWS_PER_VALUE = 3  # on average, at least, so that distinct values cannot predict by being distinct
 
 
@@ -27,12 +29,21 @@ def leaks(frame: pl.DataFrame, target: np.ndarray, task: Task) -> list[Decision]
         >>> leaks(pl.DataFrame({"twice": 2 * y, "parity": y % 2}), y, "regression")[0].column
         'twice'
     """
-    if frame.height < FEWEST_ROWS:
+    if frame.height < FEWEST_ROWS or len(np.unique(target)) < 2:
         return []
-    judge = _of_numbers if task == "regression" else _of_classes
+    numbers = [column.name for column in frame if column.dtype != pl.String]
+    values = frame.select(numbers).to_numpy().astype(np.float64) if numbers else np.empty((frame.height, 0))
+    suspects = set(np.flatnonzero(_suspects(values, target, task)).tolist())
+    place = {name: i for i, name in enumerate(numbers)}
     decisions = []
     for column in frame:
-        if why := judge(column, target):
+        if column.dtype == pl.String:
+            codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+            why = _of_words(codes, target, task)
+        else:
+            i = place[column.name]
+            why = _of_numbers(values[:, i], target, task) if i in suspects else ""
+        if why:
             sentence = (
                 f"Column {column.name!r} may leak the target: {why}. If it is known only after the target, leave it "
                 f"out with --drop {column.name}."
@@ -41,20 +52,36 @@ def leaks(frame: pl.DataFrame, target: np.ndarray, task: Task) -> list[Decision]
     return decisions
 
 
-def _of_numbers(column: pl.Series, target: np.ndarray) -> str:
-    present = column.is_not_null().to_numpy()
-    if present.sum() < FEWEST_ROWS:
+def _suspects(values: np.ndarray, target: np.ndarray, task: Task) -> np.ndarray:
+    """Return which columns of numbers deserve a closer test, for all columns at once.
+
+    Their ranks are correlated with the target, or they have few distinct or missing values, which may be codes.
+    """
+    if not values.shape[1]:
+        return np.zeros(0, bool)
+    missing = np.isnan(values)
+    ordered = np.sort(values, axis=0)
+    distinct = 1 + (np.diff(ordered, axis=0) > 0).sum(0)
+    ranks = np.argsort(np.argsort(np.where(missing, -np.inf, values), axis=0, kind="stable"), axis=0).astype(np.float64)
+    goal = np.argsort(np.argsort(target, kind="stable")).astype(np.float64) if task == "regression" else target * 1.0
+    weights = ~missing
+    size = np.maximum(weights.sum(0), 1)
+    x = (ranks - (ranks * weights).sum(0) / size) * weights
+    y = (goal[:, None] - (goal[:, None] * weights).sum(0) / size) * weights
+    norm = np.sqrt((x**2).sum(0) * (y**2).sum(0))
+    related = np.abs((x * y).sum(0)) > SCREEN * np.where(norm > 0, norm, np.inf)
+    if task == "regression":
+        return related
+    return related | (distinct * ROWS_PER_VALUE <= len(target)) | missing.any(0)
+
+
+def _of_numbers(values: np.ndarray, target: np.ndarray, task: Task) -> str:
+    missing = np.isnan(values)
+    x, y = values[~missing], target[~missing]
+    if task == "classification":
+        return _of_codes(values, target) or _of_threshold(x, y)
+    if len(x) < FEWEST_ROWS:
         return ""
-    y = target[present]
-    if column.dtype == pl.String:
-        codes = column.drop_nulls().rank("dense").to_numpy().astype(np.int64) - 1
-        sizes = np.bincount(codes)
-        if len(sizes) * ROWS_PER_VALUE > len(y):
-            return ""
-        rest = y - (np.bincount(codes, y) / sizes)[codes]
-        explained = 1 - rest.var() / max(y.var(), np.finfo(float).tiny)
-        return f"its words explain {100 * explained:.1f} % of the variance" if explained > EXPLAINED else ""
-    x = column.drop_nulls().to_numpy()
     slope, level = _line(x, y)
     if np.abs(slope * x + level - y).max() <= 1e-9 * max(np.abs(y).max(), np.finfo(float).tiny):
         return "the target is a linear function of it"
@@ -72,42 +99,46 @@ def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, float(y.mean() - slope * x.mean())
 
 
-def _of_classes(column: pl.Series, target: np.ndarray) -> str:
-    base = len(target) - np.bincount(target).max()  # errors of the most frequent class
-    if base == 0:
+def _of_words(codes: np.ndarray, target: np.ndarray, task: Task) -> str:
+    """Judge words by their codes, 0 where missing."""
+    if task == "classification":
+        return _of_codes(np.where(codes, codes, np.nan), target)
+    sizes = np.bincount(codes)
+    if (sizes > 0).sum() * ROWS_PER_VALUE > len(target):
         return ""
-    missing = column.is_null().to_numpy()
+    rest = target - (np.bincount(codes, target) / np.maximum(sizes, 1))[codes]
+    explained = 1 - rest.var() / max(target.var(), np.finfo(float).tiny)
+    return f"its words explain {100 * explained:.1f} % of the variance" if explained > EXPLAINED else ""
+
+
+def _of_codes(values: np.ndarray, target: np.ndarray) -> str:
+    """Judge the distinct values of a column, NaN where missing, as predictors of classes."""
+    base = len(target) - np.bincount(target).max()  # errors of the most frequent class
+    missing = np.isnan(values)
     if missing.any() and _errors(missing.astype(np.int64), target) <= ERROR_SHARE * base:
         return "whether it is missing determines the class"
-    codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    errors, values = _errors(codes, target), len(np.unique(codes))
-    if values * ROWS_PER_VALUE <= len(target) and errors <= ERROR_SHARE * base:
-        return (
-            "each of its values goes with one class"
-            if errors == 0
-            else f"its values determine the class but for {errors}"
-        )
-    if column.dtype == pl.String or len(np.unique(target)) != 2:
+    distinct, codes = np.unique(values, return_inverse=True)
+    if len(distinct) * ROWS_PER_VALUE > len(target) or (errors := _errors(codes, target)) > ERROR_SHARE * base:
         return ""
-    errors = _threshold_errors(column.drop_nulls().to_numpy(), target[~missing])
-    base = min(np.bincount(target[~missing], minlength=2))
-    return "a threshold on it separates the classes" if base >= 5 and errors <= ERROR_SHARE * base else ""
+    return "each of its values goes with one class" + (f", but for {errors} rows" if errors else "")
+
+
+def _of_threshold(x: np.ndarray, target: np.ndarray) -> str:
+    """Judge a threshold on numbers as a predictor of two classes."""
+    sizes = np.bincount(target, minlength=2)
+    if len(sizes) != 2 or sizes.min() < FEWEST_OF_A_CLASS:
+        return ""
+    order = np.argsort(x, kind="stable")
+    ones = np.concatenate([[0], np.cumsum(target[order])])  # left of each cut
+    zeros = np.arange(len(x) + 1) - ones
+    errors = ones + sizes[0] - zeros  # where class 0 is left of the cut
+    errors = np.minimum(errors, len(x) - errors)
+    cuts = np.concatenate([[True], np.diff(x[order]) > 0, [True]])
+    return "a threshold on it separates the classes" if errors[cuts].min() <= ERROR_SHARE * sizes.min() else ""
 
 
 def _errors(codes: np.ndarray, target: np.ndarray) -> int:
-    """Return the rows whose class is not the most frequent one of their value."""
+    """Return the rows whose class is not the most frequent one of their code."""
     classes = int(target.max()) + 1
     table = np.bincount(codes * classes + target, minlength=(int(codes.max()) + 1) * classes).reshape(-1, classes)
     return int(len(target) - table.max(1).sum())
-
-
-def _threshold_errors(x: np.ndarray, target: np.ndarray) -> int:
-    """Return the errors of the best threshold on numbers, for two classes."""
-    order = np.argsort(x, kind="stable")
-    x, ones = x[order], target[order]
-    left = np.concatenate([[0], np.cumsum(ones)])
-    cuts = np.concatenate([[True], np.diff(x) > 0, [True]])
-    zeros = np.arange(len(x) + 1) - left
-    below = left + (len(x) - left[-1]) - zeros  # class 0 below the cut, class 1 above
-    errors = np.minimum(below, len(x) - below)[cuts]
-    return int(errors.min())

@@ -80,15 +80,17 @@ class Encoder:
         imputer = SimpleImputer(strategy="median", add_indicator=True)
         categories: Any = [_categories(column) for column in self.words]
         one_hot = OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False)
-        parts = [("numbers", imputer, self.numbers), ("words", one_hot, self.words)]
+        numbers, words = len(self.numbers), len(self.words)  # positions, since names are searched for one by one
+        parts = [("numbers", imputer, range(numbers)), ("words", one_hot, range(numbers, numbers + words))]
         self.transformer: ColumnTransformer = ColumnTransformer(
-            [(name, part, [column.name for column in columns]) for name, part, columns in parts if columns]
+            [(name, part, list(places)) for name, part, places in parts if places]
         )
         self.transformer.fit(self._two_rows())
         self.names: tuple[str, ...] = tuple(name for _, name in self._inputs())
 
     def __call__(self, frame: pl.DataFrame) -> np.ndarray:
-        return np.asarray(self.transformer.transform(frame), np.float64)
+        ordered = frame.select(column.name for column in [*self.numbers, *self.words])
+        return np.asarray(self.transformer.transform(ordered), np.float64)
 
     @property
     def groups(self) -> dict[str, list[int]]:
@@ -115,9 +117,10 @@ class Encoder:
 
     def _two_rows(self) -> pl.DataFrame:
         """Return the fill values, and the same with missing values where training rows had them."""
-        numbers = {c.name: pl.Series([c.fill, None if c.missing else c.fill], dtype=pl.Float64) for c in self.numbers}
-        words = {c.name: pl.Series([_categories(c)[0]] * 2, dtype=pl.String) for c in self.words}
-        return pl.DataFrame(numbers | words)
+        fill = np.array([[c.fill for c in self.numbers], [None if c.missing else c.fill for c in self.numbers]], float)
+        numbers = pl.DataFrame(fill, schema=[c.name for c in self.numbers])
+        words = [pl.Series(c.name, [_categories(c)[0]] * 2, dtype=pl.String) for c in self.words]
+        return numbers.hstack(words)
 
 
 def _categories(column: Column) -> list[str | None]:
@@ -186,11 +189,12 @@ def useful(
         rows: of the frame, those to return; None for all.
     """
     columns, styles, decisions = [], {}, []
+    shorter = rows is not None and len(rows) < frame.height
     for series, reading in zip(frame, readings, strict=True):
         name = series.name
-        values = reading.values if rows is None else reading.values.gather(rows)
+        values = reading.values[rows.tolist()] if rows is not None and shorter else reading.values
         forced = reading.identifies_rows and name in keep
-        useless = constant(values) if forced or not reading.useless else reading.useless
+        useless = constant(values) if forced or (shorter and not reading.useless) else reading.useless
         if useless:
             remedy = f"; use it with --keep {name}" if reading.identifies_rows and not forced else ""
             decisions.append(Decision("left out", f"Column {name!r} is left out: {useless}{remedy}.", name))
