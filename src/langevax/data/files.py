@@ -114,7 +114,7 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
         [31.0, 4.5, None]
         >>> as_numbers(pl.Series("age", ["31", "old"]), 1000)
         Traceback (most recent call last):
-        ValueError: column 'age' holds words, 'old' in data row 1002; encode it as numbers first, or drop it.
+        ValueError: column 'age' holds words, 'old' in data row 1,002; encode it as numbers first, or drop it.
     """
     if column.dtype == pl.Boolean:
         return column.cast(pl.Int32)  # as labels are; unsigned ones would wrap around in -y
@@ -129,7 +129,7 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
         if len(wrong):
             row = wrong[0]
             raise ValueError(
-                f"column {column.name!r} holds words, {words[row]!r} in data row {start + row + 1}; {REMEDY}."
+                f"column {column.name!r} holds words, {words[row]!r} in data row {start + row + 1:,}; {REMEDY}."
             )
     return numbers
 

@@ -32,6 +32,7 @@ class FitData:
     split: TrainTestSplit
     target: TargetColumn
     notes: list[str]
+    """On what was read, without suspected leaks."""
     summary: dict[str, Any]
     """Rows and columns of the table, their kinds, and missing values."""
     description: tuple[str, str]
@@ -40,6 +41,8 @@ class FitData:
     """An entry for each row of `split`, as the estimator takes them."""
     names: pl.DataFrame
     """For each row of `split`, its number in the table (1 is the first below the header), or its id."""
+    leaks: tuple[str, ...] = ()
+    """Sentences on columns that may leak the target."""
     axes: tuple[str, tuple[str, ...]] | None = None
     """Of curves: the name of the times, and of the values of each channel."""
 
@@ -109,9 +112,9 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     words = ", ".join(f"{number} {KINDS[kind]}" for kind, number in used.items() if number)
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
-    decisions = (*table.decisions, *reading.decisions, *left_out, *categories, *suspects)
+    decisions = (*table.decisions, *reading.decisions, *left_out, *categories)
     return FitData(
-        schema=Schema(options.target, target.task, target.classes, columns, decisions),
+        schema=Schema(options.target, target.task, target.classes, columns, (*decisions, *suspects)),
         split=split,
         target=target,
         notes=_without_target(table.frame.height - len(target.rows), "row") + sentences(decisions) + split_notes,
@@ -119,6 +122,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         description=("Columns", words),
         inputs=split.inputs,
         names=pl.DataFrame({"row": target.rows + 1}),
+        leaks=tuple(sentences(suspects)),
     )
 
 

@@ -11,7 +11,7 @@ from langevax import spaces
 from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import Examples, check_columns, data_row
+from langevax.cli.tables.records import Examples, check_columns, data_row, option
 from langevax.cli.tables.styles import Choices, as_words
 from langevax.evaluation import Task
 
@@ -45,7 +45,8 @@ def curve_columns(frame: pl.DataFrame, keep: Sequence[str] = (), choices: Choice
         readings = dict(zip(others.columns, read_columns(others, choices), strict=True))
         left_out = [name for name, reading in readings.items() if reading.identifies_rows]
         notes = [
-            f"Column {name!r} is left out: {readings[name].useless}; use it with --keep {name}." for name in left_out
+            f"Column {name!r} is left out: {readings[name].useless}; use it with {option('--keep', name)}."
+            for name in left_out
         ]
         return CurveColumns(tuple(name for name in names if name not in left_out), None, notes)
     if words:

@@ -308,10 +308,10 @@ def _by_lines(body: str, separator: str, width: int, above: int, where: str, dec
             )
     if short:
         index, line, size = short[0]
-        rest = f", {data_row(index)} in line {above + line} ({size} of {width} fields) the first of them"
-        decisions.append(
-            Decision("file", f"{count(len(short), 'row')} shorter than the header{rest}: the rest counts as missing.")
-        )
+        verb = "is" if len(short) == 1 else "are"
+        first = f"the first in line {above + line} ({data_row(index)}, {size} of {width} fields)"
+        sentence = f"{count(len(short), 'row')} {verb} shorter than the header, {first}: the rest counts as missing."
+        decisions.append(Decision("file", sentence))
     columns = zip(*rows, strict=True) if rows else [()] * width
     return pl.DataFrame([pl.Series(str(i), column, dtype=pl.String) for i, column in enumerate(columns)])
 

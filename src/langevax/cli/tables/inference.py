@@ -13,7 +13,7 @@ import polars as pl
 from langevax.cli.errors import BadInput, count
 from langevax.cli.tables.dates import COMPACT, Order, days_of
 from langevax.cli.tables.numbers import NAMES, OTHER, Decimal, NumberParts, take_apart, unit_of
-from langevax.cli.tables.records import Decision, data_row, places
+from langevax.cli.tables.records import Decision, data_row, option, places
 from langevax.cli.tables.styles import TRUTHS, As, Choices, Kind, Style, as_text, as_words, finite
 from langevax.data.files import MISSING
 
@@ -85,7 +85,7 @@ class Ambiguity:
         noun = "dates, used as days since 1970" if date else "numbers"
         sentence = (
             f"Column {name!r} holds {noun}: {self.example} is {self.meanings[answer]} and not {self.meanings[other]}, "
-            f"{why}; else pass --read {name}={other}."
+            f"{why}; else pass {option('--read', name, other)}."
         )
         decisions = [decision for decision in reading.decisions if decision.topic == "missing"]
         return replace(reading, decisions=(*decisions, Decision("dates" if date else "numbers", sentence, name)))
@@ -97,7 +97,7 @@ class Ambiguity:
 
     def refusal(self) -> str:
         """Return the message where nothing decides."""
-        answers = " or ".join(f"--read {self.name}={answer}" for answer in self.readings)
+        answers = " or ".join(option("--read", self.name, answer) for answer in self.readings)
         meanings = " or ".join(self.meanings.values())
         return (
             f"column {self.name!r} can be read in two ways: {self.example} is {meanings}, and no value shows which; "
@@ -123,9 +123,8 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
             return _opposites(column, words, truth)
         if len(led := words.str.contains(r"^0[0-9]+$").fill_null(False).arg_true()):
             place = f"{words[led[0]]!r} in {data_row(led[0])} starts with a zero"
-            sentence = (
-                f"Column {words.name!r} holds words, not numbers: {place}; else pass --read {words.name}=numbers."
-            )
+            remedy = f"else pass {option('--read', words.name, 'numbers')}"
+            sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
             return _categorical(column, words, Decision("words", sentence, words.name))
     attempts = {"dates": (_dates,), "day-first": (_dates,), "month-first": (_dates,)}
     default = (_compact, _numbers, _dates) if choice is None else (_numbers,)
@@ -133,7 +132,7 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
         if (reading := attempt(words, choices, separator)) is not None:
             return reading
     if choice is not None:
-        raise BadInput(f"--read {words.name}={choice}: no value of the column can be read so; leave it out.")
+        raise BadInput(f"{option('--read', words.name, choice)}: no value of the column can be read so; leave it out.")
     return _categorical(column, words)
 
 
@@ -174,7 +173,9 @@ def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> R
     if missing.any():
         tally = as_text(column).filter(missing).alias("word").value_counts(sort=True)
         listed = ", ".join(f"{word!r} in {count(times, 'row')}" for word, times in tally.iter_rows())
-        sentence = f"Column {name!r}: {listed} counts as missing; if it is a word, pass --read {name}=words."
+        sentence = (
+            f"Column {name!r}: {listed} counts as missing; if it is a word, pass {option('--read', name, 'words')}."
+        )
         decisions = (*decisions, Decision("missing", sentence, name))
     numeric = take_apart(words).body.is_not_null() & (words.str.len_chars() < 30)
     present = len(words) - words.null_count()
@@ -182,7 +183,7 @@ def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> R
         others = places(words, words.is_not_null() & ~numeric.fill_null(False), most=2)
         sentence = (
             f"Column {name!r} holds words: {int(numeric.sum()):,} of {present:,} values are numbers, but not {others}; "
-            f"to count these as missing, pass --read {name}=numbers."
+            f"to count these as missing, pass {option('--read', name, 'numbers')}."
         )
         decisions = (*decisions, Decision("words", sentence, name))
     return ReadColumn(as_words(column), style, decisions)
@@ -205,7 +206,7 @@ def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
         first, second = (f"{u!r}" if u in parts.units else u for u in unit)
         raise BadInput(
             f"column {name!r} mixes numbers with {first} and with {second}; write them in one unit, or pass "
-            f"--read {name}=words or --drop {name}."
+            f"{option('--read', name, 'words')} or {option('--drop', name)}."
         )
     readings = {d: _read_numbers(words, parts, d, unit, infinite) for d in NAMES}
     decimal = choices.decimal(name) or _decimal_of(words, parts, choice == "numbers")
@@ -260,7 +261,7 @@ def _decimal_of(words: pl.Series, parts: NumberParts, majority: bool) -> Decimal
         return None
     if only[fewer].any() and not majority and only[fewer].sum() > CODE_SHARE * len(words):
         both = " and ".join(f"{NAMES[d]} ({places(words, only[d], most=1)})" for d in (more, fewer))
-        options = " or ".join(f"--read {words.name}={ANSWER[d]}" for d in (more, fewer))
+        options = " or ".join(option("--read", words.name, ANSWER[d]) for d in (more, fewer))
         raise BadInput(
             f"column {words.name!r} mixes {both}; correct them, or pass {options} to count others as missing."
         )
@@ -339,7 +340,7 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
     if only[more].any():
         if only[fewer].sum() > CODE_SHARE * len(words):
             both = " and ".join(f"{FIRST[o]} ({places(words, only[o], most=1)})" for o in (more, fewer))
-            options = " or ".join(f"--read {name}={o}" for o in (more, fewer))
+            options = " or ".join(option("--read", name, o) for o in (more, fewer))
             raise BadInput(f"column {name!r} mixes dates with {both}; correct them, or pass {options}.")
         shown = f", {FIRST[more]}, as {places(words, only[more], most=1)} shows"
         return _read_dates(words, days[more], more, shown, evidence=more)

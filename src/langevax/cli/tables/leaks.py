@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import rankdata
 
-from langevax.cli.tables.records import Decision
+from langevax.cli.tables.records import Decision, option
 from langevax.evaluation import Task
 
 FEWEST_ROWS = 20
@@ -46,7 +46,7 @@ def leaks(frame: pl.DataFrame, target: np.ndarray, task: Task) -> list[Decision]
         if why:
             sentence = (
                 f"Column {column.name!r} may leak the target: {why}. If it is known only after the target, leave it "
-                f"out with --drop {column.name}."
+                f"out with {option('--drop', column.name)}."
             )
             decisions.append(Decision("leak", sentence, column.name))
     return decisions

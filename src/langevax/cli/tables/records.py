@@ -1,5 +1,6 @@
 """What reading a table returns beside its values: decisions with their evidence, and examples to predict for."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -36,6 +37,16 @@ class Examples:
     """Columns that identify the examples beside their predictions; none where they are the rows of the table."""
     notes: list[str]
     """Messages for the user."""
+
+
+def option(name: str, column: str, value: str = "") -> str:
+    """Return an option with a column, as it is typed in a shell.
+
+    Example:
+        >>> option("--drop", "sold on"), option("--read", "day", "day-first")
+        ("--drop 'sold on'", '--read day=day-first')
+    """
+    return f"{name} {shlex.quote(f'{column}={value}' if value else column)}"
 
 
 def data_row(index: int) -> str:

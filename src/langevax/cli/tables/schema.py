@@ -22,7 +22,7 @@ from langevax.cli.tables.columns import constant
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.numbers import NAMES, OTHER, decimal_shown, take_apart
-from langevax.cli.tables.records import Decision, Examples, check_columns, places
+from langevax.cli.tables.records import Decision, Examples, check_columns, option, places
 from langevax.cli.tables.styles import Kind, Style, as_words, parse
 from langevax.evaluation import Task
 
@@ -196,7 +196,7 @@ def useful(
         forced = reading.identifies_rows and name in keep
         useless = constant(values) if forced or (shorter and not reading.useless) else reading.useless
         if useless:
-            remedy = f"; use it with --keep {name}" if reading.identifies_rows and not forced else ""
+            remedy = f"; use it with {option('--keep', name)}" if reading.identifies_rows and not forced else ""
             decisions.append(Decision("left out", f"Column {name!r} is left out: {useless}{remedy}.", name))
             continue
         columns.append(values.alias(name))
