@@ -63,6 +63,29 @@ def test_invalid_tables_are_refused_in_one_line(tmp_path, name, content, message
     assert "\n" not in str(refusal.value)
 
 
+def test_columns_of_one_name_are_counted(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y,x\n1,2,3\n")
+    table = read_table(tmp_path / "t.csv")
+    assert table.frame.columns == ["x", "y", "x (2)"]
+    assert table.decisions[0].sentence == "Another column is named 'x' and is called 'x (2)'."
+
+
+def test_a_short_row_is_completed_and_named(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n3\n4,5\n")
+    table = read_table(tmp_path / "t.csv")
+    assert table.frame["y"].to_list() == ["2", None, "5"]
+    assert "1 row is shorter than the header, the first in line 3 (data row 2, 1 of 2" in table.decisions[0].sentence
+
+
+def test_an_encoding_is_taken_from_the_user(tmp_path):
+    (tmp_path / "t.csv").write_bytes("x,y\n1,Москва\n".encode("cp1251"))
+    with pytest.raises(BadInput, match="not Western European either; export it as UTF-8, or pass --encoding"):
+        read_table(tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv", encoding="cp1251").frame["y"].to_list() == ["Москва"]
+    with pytest.raises(BadInput, match="--encoding 'cp0' is not known"):
+        read_table(tmp_path / "t.csv", encoding="cp0")
+
+
 def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):
     (tmp_path / "wine.csv").write_text("x\n1\n")
     with pytest.raises(BadInput, match=r"does not exist; did you mean 'wine.csv'\?"):
