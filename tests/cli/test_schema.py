@@ -114,6 +114,7 @@ def test_a_schema_is_plain_json(tmp_path):
             "kind": "numeric",
             "decimal": ".",
             "unit": "",
+            "multiples": False,
             "order": "year-first",
             "truth": "",
             "verbatim": False,

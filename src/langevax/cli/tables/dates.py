@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-Order = Literal["year-first", "day-first", "month-first", "time"]
+Order = Literal["year-first", "day-first", "month-first", "short-year-first", "time"]
 EITHER: tuple[Order, Order] = ("day-first", "month-first")
 SECONDS_PER_DAY = 86_400
 CENTURY_TURNS = 69  # 69 is 1969, 68 is 2068, as in POSIX
@@ -84,11 +84,11 @@ def _numeric(words: pl.Series, order: Order) -> np.ndarray:
     parts = words.str.extract_groups(NUMERIC).struct.unnest()
     a, b, c = (_numbers(parts, name) for name in "abc")
     digits = [parts[name].str.len_bytes().fill_null(0).to_numpy() for name in "ac"]
-    leading_year = digits[0] == 4
+    leading_year = (digits[0] == 4) | ((digits[0] == 2) & (order == "short-year-first"))
     dotted = (parts["first"] == ".").fill_null(False).to_numpy()
     day_first = (order == "day-first") | (dotted & (order != "month-first"))
     month_first = ~dotted & (order == "month-first") if order != "month-first" else np.full(len(words), True)
-    year = np.where(leading_year, a, _four_digits(c))
+    year = _four_digits(np.where(leading_year, a, c))
     month = np.where(leading_year | day_first, b, a)
     day = np.where(leading_year, c, np.where(day_first, a, b))
     same = (parts["first"] == parts["last"]).fill_null(False).to_numpy()

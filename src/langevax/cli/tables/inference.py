@@ -13,8 +13,8 @@ import polars as pl
 from langevax.cli.errors import BadInput, count
 from langevax.cli.tables.dates import COMPACT, Order, days_of
 from langevax.cli.tables.numbers import NAMES, OTHER, Decimal, NumberParts, take_apart, unit_of
-from langevax.cli.tables.records import Decision, data_row, option, places
-from langevax.cli.tables.styles import TRUTHS, As, Choices, Kind, Style, as_text, as_words, finite
+from langevax.cli.tables.records import Decision, data_row, first_place, option, places
+from langevax.cli.tables.styles import ORDERS, TRUTHS, As, Choices, Kind, Style, as_text, as_words, finite
 from langevax.data.files import MISSING
 
 FEW = 20  # distinct integers, at most, that may be codes
@@ -126,7 +126,7 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
             remedy = f"else pass {option('--read', words.name, 'numbers')}"
             sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
             return _categorical(column, words, Decision("words", sentence, words.name))
-    attempts = {"dates": (_dates,), "day-first": (_dates,), "month-first": (_dates,)}
+    attempts = dict.fromkeys(("dates", *ORDERS), (_dates,))
     default = (_compact, _numbers, _dates) if choice is None else (_numbers,)
     for attempt in attempts.get(choice or "", default):
         if (reading := attempt(words, choices, separator)) is not None:
@@ -216,6 +216,8 @@ def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
         )
         return readings[decimal] if tolerated else None
     grouped = parts.body.str.contains("[.,]").fill_null(False).arg_true()
+    if choice is None and not _prevail(words, readings["."].values.is_not_null() | infinite, _codes(parts)):
+        return None
     if not len(grouped):
         return readings["."]
     row = grouped[0]
@@ -260,7 +262,7 @@ def _decimal_of(words: pl.Series, parts: NumberParts, majority: bool) -> Decimal
     if not only[more].any():
         return None
     if only[fewer].any() and not majority and only[fewer].sum() > CODE_SHARE * len(words):
-        both = " and ".join(f"{NAMES[d]} ({places(words, only[d], most=1)})" for d in (more, fewer))
+        both = " and ".join(f"{NAMES[d]} ({first_place(words, only[d])})" for d in (more, fewer))
         options = " or ".join(option("--read", words.name, ANSWER[d]) for d in (more, fewer))
         raise BadInput(
             f"column {words.name!r} mixes {both}; correct them, or pass {options} to count others as missing."
@@ -269,7 +271,10 @@ def _decimal_of(words: pl.Series, parts: NumberParts, majority: bool) -> Decimal
 
 
 def _read_numbers(words: pl.Series, parts: NumberParts, decimal: Decimal, unit: str, infinite: pl.Series) -> ReadColumn:
-    name, style = words.name, Style("numeric", decimal=decimal, unit=unit)
+    name, style = (
+        words.name,
+        Style("numeric", decimal=decimal, unit=unit, multiples=bool((parts.multiples != 1.0).any())),
+    )
     plain = words.cast(pl.Float64, strict=False)
     values, number = finite(parts.values(decimal, unit).alias(name).zip_with(~infinite, plain))
     good = values.is_not_null() | infinite
@@ -277,9 +282,9 @@ def _read_numbers(words: pl.Series, parts: NumberParts, decimal: Decimal, unit: 
     decisions = []
     if strays.any():
         decisions.append(_strays(words, good, strays, "numbers"))
-    marked = (good & (parts.body.str.contains("[,' ]") | (parts.units != ""))).fill_null(False)
-    if decimal == ",":
-        marked = (good & (parts.body.str.contains("[.,' ]") | (parts.units != ""))).fill_null(False)
+    separators = "[.,' ]" if decimal == "," else "[,' ]"
+    marked = good & (parts.body.str.contains(separators) | (parts.units != "") | (parts.multiples != 1.0))
+    marked = marked.fill_null(False)
     if len(rows := marked.arg_true()):
         example = f"{words[rows[0]]!r} in {data_row(rows[0])} is {values[rows[0]]:.15g}"
         having = f" with {NAMES[decimal]}" if decimal == "," else ""
@@ -319,7 +324,7 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
     name, forced = words.name, choices.columns.get(words.name) is not None
     sample = words.head(20 * SAMPLE).drop_nulls().unique(maintain_order=True)
     sample = sample.filter(~sample.str.to_lowercase().is_in(STAND_FOR_MISSING)).head(SAMPLE)
-    orders: tuple[Order, ...] = ("year-first", *EITHER, "time")
+    orders: tuple[Order, ...] = ("year-first", *EITHER, "time", "short-year-first")
     if not forced and not any(2 * days_of(sample, o).is_not_null().sum() >= len(sample) > 0 for o in orders):
         return None
     days = {o: days_of(words, o) for o in orders}
@@ -330,19 +335,20 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
         return _read_dates(words, days[order], order) if numbers[order] else None
     best = max(orders, key=lambda o: numbers[o])  # the first of equal ones
     either = days["day-first"].is_not_null() | days["month-first"].is_not_null()
-    good = days[best].is_not_null() if best in ("year-first", "time") else either
+    good = either if best in EITHER else days[best].is_not_null()
     if not numbers[best] or not (forced or _prevail(words, good, False)):
         return None
-    if best in ("year-first", "time"):
-        return _read_dates(words, days[best], best)
+    if best not in EITHER:
+        return _read_dates(words, days[best], best, ", the year first" if best == "short-year-first" else "")
+    _refuse_short_years(words)
     only = {a: days[a].is_not_null() & days[b].is_null() for a, b in (EITHER, EITHER[::-1])}
     more, fewer = sorted(EITHER, key=lambda o: -int(only[o].sum()))
     if only[more].any():
         if only[fewer].sum() > CODE_SHARE * len(words):
-            both = " and ".join(f"{FIRST[o]} ({places(words, only[o], most=1)})" for o in (more, fewer))
+            both = " and ".join(f"{FIRST[o]} ({first_place(words, only[o])})" for o in (more, fewer))
             options = " or ".join(option("--read", name, o) for o in (more, fewer))
             raise BadInput(f"column {name!r} mixes dates with {both}; correct them, or pass {options}.")
-        shown = f", {FIRST[more]}, as {places(words, only[more], most=1)} shows"
+        shown = f", {FIRST[more]}, as {first_place(words, only[more])} shows"
         return _read_dates(words, days[more], more, shown, evidence=more)
     differ = (days["day-first"] != days["month-first"]).fill_null(False).arg_true()
     readings = {o: _read_dates(words, days[o], o, f", {FIRST[o]}") for o in EITHER}
@@ -351,6 +357,21 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
     row = differ[0]
     meanings = {o: str(pl.Series([int(days[o][row])]).cast(pl.Date)[0]) for o in EITHER}
     return Ambiguity(readings, f"{words[row]!r} in {data_row(row)}", meanings)
+
+
+def _refuse_short_years(words: pl.Series) -> None:
+    """Refuse dates such as 24/01/31, whose first numbers are closer to each other than their last, as years are."""
+    parts = words.str.extract_groups(r"^([0-9]{2})[-/][0-9]{2}[-/]([0-9]{2})(?:[^0-9].*)?$").struct.unnest()
+    first, last = (parts[name].cast(pl.Int64) for name in parts.columns)
+    if not len(days := words.drop_nulls()) or first.null_count() > words.null_count() or first.n_unique() < 2:
+        return
+    spread = [max(part.drop_nulls()) - min(part.drop_nulls()) for part in (first, last)]
+    if 4 * spread[0] < spread[1]:
+        options = " or ".join(option("--read", words.name, order) for order in ("year-first", *EITHER))
+        raise BadInput(
+            f"column {words.name!r} holds dates whose year may be the first or the last number, such as {days[0]!r}; "
+            f"pass {options}."
+        )
 
 
 def _read_dates(words: pl.Series, days: pl.Series, order: Order, shown: str = "", evidence: str = "") -> ReadColumn:

@@ -30,8 +30,12 @@ DECIMAL_POINT = (
 DECIMAL_COMMA = r"^(?:(?:[0-9]+|[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?: [0-9]{3})+|(?:'[0-9]{3})+))(?:,[0-9]*)?|,[0-9]+)$"
 SHAPES: dict[Decimal, str] = {".": DECIMAL_POINT, ",": DECIMAL_COMMA}
 MULTIPLES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
-MIXED_MULTIPLES = "K/M/B"
+"""Letters right behind a number, such as those of $3.5M, that multiply it."""
+MULTIPLE_SHARE = 0.1  # of the numbers, at least, that have such a letter: in few it may be that of a house number
 PERCENT = "%"
+_UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d days years °C °F K W kW"
+UNITS = frozenset(_UNITS.split())
+"""Units of which a column may not have two."""
 
 
 def tidy(words: pl.Series) -> pl.Series:
@@ -46,15 +50,15 @@ class NumberParts:
 
     table: pl.DataFrame
     """Columns open, sign, prefix, second, body, exponent, suffix, after, close."""
+    units: pl.Series
+    """The currency, percent sign or unit of each cell, empty for none."""
+    multiples: pl.Series
+    """What each number is multiplied by, for a letter behind it."""
 
     @property
     def body(self) -> pl.Series:
+        """Digits and separators."""
         return self.table["body"]
-
-    @property
-    def units(self) -> pl.Series:
-        """Return the currency, percent sign or unit of each cell, empty for none."""
-        return pl.Series(self.table["prefix"].fill_null("") + self.table["suffix"].fill_null("").str.strip_chars())
 
     def fits(self, decimal: Decimal) -> pl.Series:
         """Return which cells are numbers with this decimal separator."""
@@ -62,34 +66,44 @@ class NumberParts:
 
     def values(self, decimal: Decimal, unit: str) -> pl.Series:
         """Return float64, null where a cell has another shape or another unit."""
+        table = self.table
         digits = self.body.str.replace_all(rf"[' {'.' if decimal == ',' else ','}]", "")
-        digits = digits.str.replace(",", ".", literal=True) + self.table["exponent"].fill_null("")
-        numbers = digits.cast(pl.Float64, strict=False)
-        units = self.units
-        if unit == MIXED_MULTIPLES:
-            numbers = numbers * units.replace_strict(MULTIPLES, default=1.0, return_dtype=pl.Float64)
-            same = units.is_in(["", *MULTIPLES])
-        else:
-            same = units.is_in(["", unit])
-        minus = (self.table["sign"] == "-").fill_null(False) | (self.table["second"] == "-").fill_null(False)
-        minus |= self.table["after"].is_not_null()
-        minus |= self.table["open"].is_not_null() & self.table["close"].is_not_null()
+        digits = digits.str.replace(",", ".", literal=True) + table["exponent"].fill_null("")
+        numbers = digits.cast(pl.Float64, strict=False) * self.multiples
+        minus = (table["sign"] == "-").fill_null(False) | (table["second"] == "-").fill_null(False)
+        minus |= table["after"].is_not_null() | table["open"].is_not_null()
         numbers = numbers.zip_with(~minus, -numbers)
-        balanced = self.table["open"].is_null() == self.table["close"].is_null()
-        return numbers.zip_with(self.fits(decimal) & same & balanced, pl.Series([None], dtype=pl.Float64))
+        balanced = table["open"].is_null() == table["close"].is_null()
+        good = self.fits(decimal) & balanced & self.units.is_in(["", unit])
+        return numbers.zip_with(good, pl.Series([None], dtype=pl.Float64))
 
 
-def take_apart(words: pl.Series) -> NumberParts:
+def take_apart(words: pl.Series, multiples: bool | None = None) -> NumberParts:
     """Return the parts of cells without missing words.
+
+    Args:
+        words: the cells.
+        multiples: whether a letter right behind a number multiplies it; None decides by how many have one.
 
     Example:
         >>> parts = take_apart(pl.Series(["$1,234.50", "(7)", "3 kg", "x"]))
         >>> parts.units.to_list(), parts.values(".", "$").to_list()
         (['$', '', 'kg', ''], [1234.5, -7.0, None, None])
     """
-    return NumberParts(
-        tidy(words).str.extract_groups(NUMBER).struct.unnest().with_columns(pl.col("body").str.strip_chars())
-    )
+    words = tidy(words)
+    table = words.str.extract_groups(NUMBER).struct.unnest().with_columns(pl.col("body").str.strip_chars())
+    prefix, suffix = table["prefix"].fill_null(""), table["suffix"].fill_null("").str.strip_chars()
+    letters = suffix.is_in(list(MULTIPLES)) & words.str.contains(r"[0-9.,][kKMB]\)?$").fill_null(False)
+    bare = letters & (prefix == "")
+    thousands = suffix.filter(bare)
+    numbers = len(table) - table["body"].null_count()
+    if multiples is None:
+        multiples = len(thousands) >= MULTIPLE_SHARE * numbers and set(thousands) != {"B"}
+    if not multiples:
+        letters &= ~bare
+    factors = suffix.replace_strict(MULTIPLES, default=1.0, return_dtype=pl.Float64)
+    ones = pl.Series([1.0], dtype=pl.Float64)
+    return NumberParts(table, prefix + suffix.zip_with(~letters, pl.Series([""])), factors.zip_with(letters, ones))
 
 
 def unit_of(parts: NumberParts) -> str | tuple[str, str]:
@@ -100,11 +114,13 @@ def unit_of(parts: NumberParts) -> str | tuple[str, str]:
     names = [name for name in names if name]
     if not names:
         return ""
-    if set(names) <= MULTIPLES.keys() and (bare or len(names) > 1):
-        return MIXED_MULTIPLES
     currencies = [name for name in names if re.fullmatch(CURRENCY, name)]
+    measures = [name for name in names if name in UNITS]
+    for kind in (currencies, measures):
+        if len(kind) > 1:
+            return kind[0], kind[1]
     if currencies:
-        return currencies[0] if len(currencies) == 1 else (currencies[0], currencies[1])
+        return currencies[0]
     if names[0] == PERCENT and bare:
         without = parts.body.filter((parts.units == "") & parts.body.is_not_null())
         return PERCENT if without.str.contains(r"^0*[.,]?0*$").all() else (PERCENT, "no percent sign")

@@ -78,6 +78,12 @@ def places(words: pl.Series, rows: pl.Series, most: int = 3) -> str:
     return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
+def first_place(words: pl.Series, rows: pl.Series) -> str:
+    """Return the word in the first of some rows, with the row."""
+    row = int(rows.arg_true()[0])
+    return f"{words[row]!r} in {data_row(row)}"
+
+
 def check_columns(frame: pl.DataFrame, names: Iterable[str], argument: str = "TABLE") -> None:
     """Raise `BadInput` where a table lacks columns that the model was trained on."""
     present = set(frame.columns)

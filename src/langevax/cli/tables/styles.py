@@ -12,10 +12,10 @@ from langevax.cli.tables.numbers import Decimal, take_apart
 from langevax.data.files import MISSING
 
 Kind = Literal["numeric", "date", "categorical"]
-As = Literal["words", "numbers", "dates", "decimal-point", "decimal-comma", "day-first", "month-first"]
-ANSWERS: tuple[As, ...] = ("decimal-point", "decimal-comma", "day-first", "month-first")
+As = Literal["words", "numbers", "dates", "decimal-point", "decimal-comma", "day-first", "month-first", "year-first"]
+ANSWERS: tuple[As, ...] = ("decimal-point", "decimal-comma", "day-first", "month-first", "year-first")
 DECIMALS: dict[str, Decimal] = {"decimal-point": ".", "decimal-comma": ","}
-ORDERS: dict[str, Order] = {"day-first": "day-first", "month-first": "month-first"}
+ORDERS: dict[str, Order] = {"day-first": "day-first", "month-first": "month-first", "year-first": "short-year-first"}
 
 TRUTHS = {
     "true/false": ({"true", "t"}, {"false", "f"}),
@@ -38,6 +38,8 @@ class Style:
     decimal: Decimal = "."
     unit: str = ""
     """Of numbers: a currency, a percent sign or another unit that may stand beside them."""
+    multiples: bool = False
+    """Of numbers: whether K, M and B right behind them multiply them."""
     order: Order = "year-first"
     """Of dates that do not start with the year."""
     truth: str = ""
@@ -131,7 +133,7 @@ def parse_numbers(words: pl.Series, style: Style) -> pl.Series:
     plain = words.cast(pl.Float64, strict=False)
     if style.decimal == "." and plain.null_count() == words.null_count():
         return plain
-    values = take_apart(words).values(style.decimal, style.unit).alias(words.name)
+    values = take_apart(words, style.multiples).values(style.decimal, style.unit).alias(words.name)
     return values.zip_with(~plain.is_infinite().fill_null(False), plain)
 
 

@@ -98,7 +98,7 @@ def _classes(
 ) -> tuple[tuple[str | int, ...], np.ndarray]:
     """Return the classes in order, as they are spelt but for plain integers, and the index of each row.
 
-    Integers are told apart by their words, since float64 does not tell 2^53 from 2^53 + 1.
+    Integers are distinguished by their words, since float64 does not tell 2^53 from 2^53 + 1.
     """
     distinct = words.unique()
     classes: list[str | int]
