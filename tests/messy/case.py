@@ -23,9 +23,9 @@ be in the message, such as the name of the column and the option that settles it
 would do as well, pass both. `options` are values of --read: COLUMN=words, numbers, dates, decimal-point, decimal-comma,
 day-first, month-first or year-first.
 
-A column of words that are all different identifies its rows and is dropped, and so is one that counts 1, 2, 3; so repeat
-words, in four rows or more. Columns without a name are called `column 1` by their position, and the second of two columns
-named x is called `x (2)`.
+A column of words that are all different identifies its rows and is dropped, and so is one that counts 1, 2, 3; so
+repeat words, in four rows or more. Columns without a name are called `column 1` by their position, and the second of
+two columns named x is called `x (2)`.
 """
 
 import math
