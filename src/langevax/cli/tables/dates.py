@@ -62,16 +62,18 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
         >>> days_of(words, "day-first").to_list()
         [2.5, 2.0, 2.0, 12.0, None]
     """
+    distinct = words.drop_nulls().unique().sort()  # dates repeat, and reading them is slow
+    if not len(distinct):
+        return pl.Series([None] * len(words), dtype=pl.Float64)
     if order == "time":
-        return _series(_clock(words.str.extract_groups(CLOCK).struct.unnest()))
-    days = np.full(len(words), np.nan)
-    for read in (_numeric, _named, _year_and_month, _compact):
-        days = np.where(np.isnan(days), read(words, order), days)
-    return _series(days)
-
-
-def _series(values: np.ndarray) -> pl.Series:
-    return pl.Series(values, dtype=pl.Float64).fill_nan(None)
+        days = _clock(distinct.str.extract_groups(CLOCK).struct.unnest())
+    else:
+        days = np.full(len(distinct), np.nan)
+        for read in (_numeric, _named, _year_and_month, _compact):
+            left = np.isnan(days)
+            if left.any():
+                days[left] = read(distinct.filter(pl.Series(left)), order)
+    return pl.Series(days, dtype=pl.Float64).fill_nan(None).gather(words.rank("dense") - 1)
 
 
 def _numbers(table: pl.DataFrame, name: str, default: float = np.nan) -> np.ndarray:
