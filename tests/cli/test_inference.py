@@ -6,8 +6,7 @@ import pytest
 from langevax.cli.errors import BadInput
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.dates import days_of
-from langevax.cli.tables.inference import STAND_FOR_MISSING
-from langevax.cli.tables.styles import Choices, Style, parse
+from langevax.cli.tables.styles import STAND_FOR_MISSING, Choices, Style, parse
 
 
 def read(separator=",", choices=(), **columns):

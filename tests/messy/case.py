@@ -14,7 +14,7 @@ Expectations by column, in the order of the rows, None where a value is missing:
 - `number(...)`: floats. A percentage is the number before the sign: 12.3 for 12.3%.
 - `words(...)`: strings, without spaces around them. They keep their spelling.
 - `date(...)`: ISO dates or times in UTC ("2024-01-31", "2024-01-31T12:30"), or times of day ("12:30").
-- `boolean(...)`: True and False, for columns that say yes and no in any way.
+- `boolean(...)`: True and False, for columns that say yes and no in any way; 0 and 1 are numbers.
 - `dropped()`: a column that says nothing of the rows or only numbers them: an index, an id, a constant, no values.
 - `classes=`, with `target=`: the labels of the target in order, strings, or int where they are plain integers.
 

@@ -164,6 +164,17 @@ NUMBERS = [
         {"weight": number(12, 7.5, 80, 3), "y": number(1, 0, 1, 0)},
     ),
     Case(
+        "millions of dollars by their letters",
+        csv("size,g", "$1.5M,a", "$350K,b", "$2B,a", "$10M,b"),
+        {"size": number(1.5e6, 3.5e5, 2e9, 1e7), "g": words(*"abab")},
+    ),
+    Case(
+        "kilometres and miles",
+        csv("way,g", "5 km,a", "3 mi,b", "7 km,a", "2 mi,b"),
+        None,
+        ("way", "km", "mi"),
+    ),
+    Case(
         "exponents and signs",
         csv("x,g", "1e3,a", "+2.5E-2,b", "-.5,a", "7.,b"),
         {"x": number(1000, 0.025, -0.5, 7), "g": words(*"abab")},
@@ -253,6 +264,12 @@ DATES = [
         {"t": date("2024-01-31", "2024-02-01", "2023-12-15", "2024-03-02"), "g": words(*"abab")},
     ),
     Case(
+        "years of two digits, first or last",
+        csv("t,g", "24/01/31,a", "24/02/15,b", "23/12/25,a", "24/03/02,b"),
+        None,
+        ("t", "--read", "year-first"),
+    ),
+    Case(
         "times of day",
         csv("t,g", "10:30,a", "00:00,b", "23:59:30,a", "07:05,b"),
         {"t": date("10:30", "00:00", "23:59:30", "07:05"), "g": words(*"abab")},
@@ -284,6 +301,11 @@ WORDS = [
             "b": boolean(True, False, True, False),
             "c": boolean(True, False, True, False),
         },
+    ),
+    Case(
+        "yes, no and unknown",
+        csv("paid,x", "yes,1.5", "no,2", "unknown,3", "yes,4", "-,2.5", "no,1"),
+        {"paid": boolean(True, False, None, True, None, False), "x": number(1.5, 2, 3, 4, 2.5, 1)},
     ),
     Case(
         "classes with and without a leading zero",
@@ -397,6 +419,24 @@ FILES = [
         csv("x    y  g", "1.5  2  a", "2.5  14 b", "3    4  a", "1    7  b"),
         {"x": number(1.5, 2.5, 3, 1), "y": number(2, 14, 4, 7), "g": words(*"abab")},
         file="table.dat",
+    ),
+    Case(
+        "a remark below the table and a second header within it",
+        csv("x,g,y", "1.5,a,1", "2.5,b,0", "x,g,y", "3,a,0", "1,b,1", "", "Source: the ministry"),
+        {"x": number(1.5, 2.5, 3, 1), "g": words(*"abab"), "y": number(1, 0, 0, 1)},
+    ),
+    Case(
+        "UTF-8 with one byte of another code page",
+        "x,g\n1,Köln\n2,Düren\n3,".encode() + b"K\xf6ln\n",
+        None,
+        ("line 4", "UTF-8"),
+    ),
+    Case(
+        "a web page by the name of a table",
+        csv("<html><table><tr><td>x</td></tr>", "<tr><td>1</td></tr></table></html>"),
+        None,
+        ("web page",),
+        file="table.xls",
     ),
     Case(
         "blank lines, and line ends and commas in quotes",

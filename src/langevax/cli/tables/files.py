@@ -30,7 +30,10 @@ SEPARATOR_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
 BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
+DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
+FOOTER = re.compile(r".*[^\W\d_].*[\s:]|#")  # a remark in a line without separators
 FIRST_ROWS = 200  # in which separator and header are looked for
+LAST_LETTERS = 4_000  # in which remarks below the table are looked for
 FIRST_LETTERS = 200_000  # of them, in which the separator is looked for
 ROWS_WITH_NAMES = 3  # at least, where the header lacks the name of the first column
 
@@ -103,6 +106,9 @@ def _from_text(data: bytes, path: Path, where: str, encoding: str | None) -> Loa
         raise BadInput(f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it.")
     text, decisions = decode(data, where, encoding)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if document := DOCUMENT.match(text):
+        kind = "a web page or XML" if document.group().strip().startswith("<") else "JSON"
+        raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
     if not text.strip():
         raise BadInput(f"{where} is empty; name a file with a header line and rows.")
     declared = re.match(r"\s*\"?sep=(.)\"?[ ;,\t]*\n", text, re.IGNORECASE)  # as Excel reads it
@@ -143,6 +149,8 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
         if not CONTROLS & set(text[: 1 << 20]):
             other = [] if name == "utf-8-sig" else [Decision("file", f"The file is encoded in {name.upper()}.")]
             return text, other
+    if not mark:
+        _refuse_damaged(data, where)
     for name in () if mark else _code_pages(data):
         try:
             text = data.decode(name)
@@ -161,6 +169,15 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
         example = f", such as {words[0]!r}" if words else ""
         return text, [Decision("file", f"The file is not UTF-8 and is read as {page}{example}.")]
     raise BadInput(f"{where} is not a table (it holds binary data); expected a file in {SUFFIXES}.")
+
+
+def _refuse_damaged(data: bytes, where: str) -> None:
+    """Refuse UTF-8 with a few bytes that are not, which another code page would garble."""
+    text = data.decode("utf-8", "replace")
+    damaged = text.count("\ufffd")
+    if 0 < damaged < sum(not letter.isascii() for letter in text) - damaged:
+        line = text[: text.index("\ufffd")].count("\n") + 1
+        raise BadInput(f"{where} is UTF-8, but not in line {line:,}; export it again, or correct that line.")
 
 
 def _without_mark(data: bytes) -> list[str]:
@@ -225,12 +242,45 @@ def _from_separated(text: str, separator: str, skipped: int, where: str, decisio
         elif len({row[0] for _, row in head[first + 1 :]}) == widths.total():
             names = ["row name", *header]
             decisions.append(Decision("file", "The header lacks the name of the first column, called 'row name'."))
+    body = _without_remarks(body, separator, len(names), decisions)
     frame = _by_polars(body, separator, len(names))
     if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
         frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
+    frame = _without_headers(frame, names, decisions)
     return LoadedTable(
         frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True))), tuple(decisions), separator
     )
+
+
+def _without_remarks(body: str, separator: str, width: int, decisions: list[Decision]) -> str:
+    """Return the lines of a table without remarks at its end, such as its source, which no separator divides."""
+    tail = body[-LAST_LETTERS:]
+    lines = tail.rstrip("\n ").split("\n")
+    last = len(lines)
+    while last > 1 and width > 2 and separator not in lines[last - 1] and '"' not in lines[last - 1]:
+        if lines[last - 1].strip() and not FOOTER.match(lines[last - 1]):
+            break
+        last -= 1
+    remarks = [line.strip() for line in lines[last:] if line.strip()]
+    if not remarks:
+        return body
+    verb = "is" if len(remarks) == 1 else "are"
+    sentence = f"{count(len(remarks), 'line')} below the table {verb} left out: {listing(remarks, most=2)}."
+    decisions.append(Decision("file", sentence))
+    return body[: len(body) - len(tail)] + "\n".join(lines[:last]) + "\n"
+
+
+def _without_headers(frame: pl.DataFrame, names: Sequence[str], decisions: list[Decision]) -> pl.DataFrame:
+    """Return rows without those that repeat the header, as in files that were put together."""
+    header = [name.strip() for name in names]
+    same = (frame[:, 0].str.strip_chars() == header[0]).fill_null(False).arg_true()
+    rows = [i for i in same if [(cell or "").strip() for cell in frame.row(i)] == header]
+    if not rows or len(header) < 2:
+        return frame
+    verb = "repeats the header and is" if len(rows) == 1 else "repeat the header and are"
+    sentence = f"{count(len(rows), 'row')} {verb} left out, the first before {data_row(rows[0])}."
+    decisions.append(Decision("file", sentence))
+    return frame.filter(~pl.Series(range(frame.height)).is_in(rows))
 
 
 def _header_row(rows: Sequence[Sequence[str]], decisions: list[Decision]) -> int:

@@ -14,7 +14,18 @@ from langevax.cli.errors import BadInput, count
 from langevax.cli.tables.dates import COMPACT, Order, days_of
 from langevax.cli.tables.numbers import NAMES, OTHER, Decimal, NumberParts, take_apart, unit_of
 from langevax.cli.tables.records import Decision, data_row, first_place, option, places
-from langevax.cli.tables.styles import ORDERS, TRUTHS, As, Choices, Kind, Style, as_text, as_words, finite
+from langevax.cli.tables.styles import (
+    ORDERS,
+    STAND_FOR_MISSING,
+    TRUTHS,
+    As,
+    Choices,
+    Kind,
+    Style,
+    as_text,
+    as_words,
+    finite,
+)
 from langevax.data.files import MISSING
 
 FEW = 20  # distinct integers, at most, that may be codes
@@ -22,13 +33,6 @@ FEWEST_NUMBERS = 4  # beside words that count as missing although they may have 
 STRAY_SHARE = 0.1  # of the values present, at most, that such words have
 CODE_SHARE = 0.02  # the same of words with digits, such as 4+ or 12A, and of numbers with another decimal separator
 SAMPLE = 200  # distinct words that are tried first as dates
-_STAND_FOR_MISSING = """
-unknown|missing|undefined|unspecified|pending|blank|empty|error|tbd|tba|nil|none|null|na|n/a|n.a.|n.a|nd|n/d|nan|nat
-not available|not applicable|not measured|not reported|not known|no data|-|--|---|—|–|.|..|...|*|**|***|/|#
-unbekannt|k.a.|k. a.|keine angabe|fehlt|inconnu|desconocido|0000-00-00
-"""
-STAND_FOR_MISSING = frozenset(_STAND_FOR_MISSING.strip().replace("\n", "|").split("|"))
-"""Words, in lower case, that stand for a missing number or date however often they occur."""
 THOUSANDS: dict[Decimal, str] = {
     ",": r"^[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+$",
     ".": r"^[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+$",
@@ -148,7 +152,7 @@ def truth_of(words: pl.Series) -> str:
     """
     if words.head(SAMPLE).n_unique() > 9:
         return ""
-    spellings = set(words.str.to_lowercase().drop_nulls().unique().to_list())
+    spellings = set(words.str.to_lowercase().drop_nulls().unique().to_list()) - STAND_FOR_MISSING
     for truth, (first, second) in TRUTHS.items():
         full = spellings & set(truth.split("/"))
         if spellings <= first | second and (full or (spellings & first and spellings & second)):
@@ -157,13 +161,17 @@ def truth_of(words: pl.Series) -> str:
 
 
 def _opposites(column: pl.Series, words: pl.Series, truth: str) -> ReadColumn:
-    spellings = words.drop_nulls().unique(maintain_order=True).to_list()
-    reading = ReadColumn(as_words(column, style := Style("categorical", truth=truth)), style)
+    style, decisions = Style("categorical", truth=truth), []
+    values = as_words(column, style)
+    strays = words.is_not_null() & values.is_null()
+    if strays.any():
+        decisions.append(_strays(words, values.is_not_null(), strays, truth.replace("/", " or ")))
+    spellings = words.filter(~strays).drop_nulls().unique(maintain_order=True).to_list()
     if len(spellings) > 2 or not set(spellings) <= set(truth.split("/")):
         listed = ", ".join(map(repr, spellings[:6]))
         sentence = f"Column {words.name!r} holds {truth.replace('/', ' and ')}, written {listed}."
-        return ReadColumn(reading.values, style, (Decision("words", sentence, words.name),))
-    return reading
+        decisions.append(Decision("words", sentence, words.name))
+    return ReadColumn(values, style, tuple(decisions), strays=int(strays.sum()))
 
 
 def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> ReadColumn:

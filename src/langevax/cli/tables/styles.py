@@ -17,6 +17,13 @@ ANSWERS: tuple[As, ...] = ("decimal-point", "decimal-comma", "day-first", "month
 DECIMALS: dict[str, Decimal] = {"decimal-point": ".", "decimal-comma": ","}
 ORDERS: dict[str, Order] = {"day-first": "day-first", "month-first": "month-first", "year-first": "short-year-first"}
 
+_STAND_FOR_MISSING = """
+unknown|missing|undefined|unspecified|pending|blank|empty|error|tbd|tba|nil|none|null|na|n/a|n.a.|n.a|nd|n/d|nan|nat
+not available|not applicable|not measured|not reported|not known|no data|-|--|---|—|–|.|..|...|*|**|***|/|#
+unbekannt|k.a.|k. a.|keine angabe|fehlt|inconnu|desconocido|0000-00-00
+"""
+STAND_FOR_MISSING = frozenset(_STAND_FOR_MISSING.strip().replace("\n", "|").split("|"))
+"""Words, in lower case, that stand for a missing number, date or yes and no however often they occur."""
 TRUTHS = {
     "true/false": ({"true", "t"}, {"false", "f"}),
     "yes/no": ({"yes", "y"}, {"no", "n"}),
@@ -112,7 +119,8 @@ def _truths(words: pl.Series, truth: str) -> pl.Series:
         spelling: word for word, all_of in zip(truth.split("/"), TRUTHS[truth], strict=True) for spelling in all_of
     }
     lower = words.str.to_lowercase()
-    return words.zip_with(~lower.is_in(list(spellings)), lower.replace(spellings))
+    words = words.set(lower.is_in(list(STAND_FOR_MISSING)).fill_null(False), None)
+    return words.zip_with(~lower.is_in(list(spellings)).fill_null(False), lower.replace(spellings))
 
 
 def parse(column: pl.Series, style: Style) -> tuple[pl.Series, int]:

@@ -7,9 +7,9 @@ import polars as pl
 
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.tables.columns import read_column
-from langevax.cli.tables.inference import STAND_FOR_MISSING, ReadColumn
+from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.records import data_row
-from langevax.cli.tables.styles import Style, as_words, parse
+from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_words, parse
 from langevax.evaluation import Task
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
