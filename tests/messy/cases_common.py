@@ -303,6 +303,11 @@ WORDS = [
         },
     ),
     Case(
+        "codes in formulas",
+        csv("code,x", '="00123",1.5', '="00456",2', '"=""00123""",3', '"=""00456""",1'),
+        {"code": words("00123", "00456", "00123", "00456"), "x": number(1.5, 2, 3, 1)},
+    ),
+    Case(
         "yes, no and unknown",
         csv("paid,x", "yes,1.5", "no,2", "unknown,3", "yes,4", "-,2.5", "no,1"),
         {"paid": boolean(True, False, None, True, None, False), "x": number(1.5, 2, 3, 4, 2.5, 1)},
@@ -333,6 +338,11 @@ COLUMNS = [
         "the index that pandas writes",
         csv(",x,g", "0,1.5,a", "1,2.5,b", "2,3,a", "3,1,b"),
         {"column 1": dropped(), "x": number(1.5, 2.5, 3, 1), "g": words(*"abab")},
+    ),
+    Case(
+        "an index of dates without a name and one column",
+        csv(",value", "2024-01-31,1.5", "2024-02-29,2.5", "2024-03-31,3", "2024-04-30,1"),
+        {"column 1": date("2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"), "value": number(1.5, 2.5, 3, 1)},
     ),
     Case(
         "an id of distinct integers, a name and a constant",
@@ -391,6 +401,12 @@ FILES = [
         csv("x,g,y", "1.5,a,1", "2.5,b,0", "3,Smith, John,0", "1,b,1"),
         None,
         ("line 4", "4 fields"),
+    ),
+    Case(
+        "thousands without quotation marks in every row",
+        csv("name,price", "Ann,1,234", "Bob,2,345", "Cid,1,500", "Dee,3,250"),
+        None,
+        ("line 2", "3 fields"),
     ),
     Case(
         "a row broken in two",

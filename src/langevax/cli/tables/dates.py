@@ -17,7 +17,7 @@ CENTURY_TURNS = 69  # 69 is 1969, 68 is 2068, as in POSIX
 
 _TIME = (
     r"(?:(?:[T\s]|,\s)\s*(?P<hour>[0-9]{1,2})[:.h](?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?P<fraction>[.,][0-9]+)?)?"
-    r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[-+][0-9]{2}:?[0-9]{2}|[-+][0-9]{2})?(?:\s*Uhr)?)?"
+    r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[-+][0-9]{2}:?[0-9]{2}|[-+][0-9]{2})?(?:\[[^\]]*\]|\s*Uhr)?)?"
 )
 _WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,?\s+)?"
 _NAMED_MONTH = r"(?P<month>[A-Za-zäéû]{3,10})"

@@ -104,11 +104,13 @@ def _from_text(data: bytes, path: Path, where: str, encoding: str | None) -> Loa
             raise BadInput(f"{where} is a damaged gzip file ({_first_line(error)}); compress it again.") from error
     if data.startswith(ZIP):
         raise BadInput(f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it.")
-    text, decisions = decode(data, where, encoding)
+    text, decisions = decode(data.removesuffix(b"\x1a"), where, encoding)  # which ended files of DOS
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if document := DOCUMENT.match(text):
         kind = "a web page or XML" if document.group().strip().startswith("<") else "JSON"
         raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
+    if '="' in text:  # formulas by which spreadsheets keep leading zeros
+        text = re.sub(r'(?m)(^|[,;\t|])(?:="([^"\n]*)"|"=""([^"\n]*)""")(?=$|[,;\t|])', r'\1"\2\3"', text)
     if not text.strip():
         raise BadInput(f"{where} is empty; name a file with a header line and rows.")
     declared = re.match(r"\s*\"?sep=(.)\"?[ ;,\t]*\n", text, re.IGNORECASE)  # as Excel reads it
@@ -239,7 +241,7 @@ def _from_separated(text: str, separator: str, skipped: int, where: str, decisio
     if widths and set(widths) == {len(header) + 1} and len(head) - first > ROWS_WITH_NAMES:
         if not any(row[-1].strip() for _, row in head[first + 1 :]):
             names = [*header, ""]
-        elif len({row[0] for _, row in head[first + 1 :]}) == widths.total():
+        elif _quoted(text, line, body) and len({row[0] for _, row in head[first + 1 :]}) == widths.total():
             names = ["row name", *header]
             decisions.append(Decision("file", "The header lacks the name of the first column, called 'row name'."))
     body = _without_remarks(body, separator, len(names), decisions)
@@ -250,6 +252,12 @@ def _from_separated(text: str, separator: str, skipped: int, where: str, decisio
     return LoadedTable(
         frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True))), tuple(decisions), separator
     )
+
+
+def _quoted(text: str, line: int, body: str) -> bool:
+    """Return whether header and rows start with a quotation mark, so that a comma more is not one within a number."""
+    header = next(islice(io.StringIO(text), line - 1, None), "")
+    return header.lstrip().startswith('"') and body.lstrip().startswith('"')
 
 
 def _without_remarks(body: str, separator: str, width: int, decisions: list[Decision]) -> str:
@@ -290,7 +298,8 @@ def _header_row(rows: Sequence[Sequence[str]], decisions: list[Decision]) -> int
     for row in rows[:-1]:
         filled = [field for field in row if field.strip()]
         comment = row[0].lstrip().startswith("#") and len(row) != width
-        if width == 1 or (len(filled) > 1 and not comment):
+        named = len(filled) > 1 or (filled and not row[0].strip())  # pandas leaves the name of an index empty
+        if width == 1 or (named and not comment):
             break
         above += 1
     if above and (above == len(rows) - 1 or all(_is_number(field) for field in rows[above] if field.strip())):
