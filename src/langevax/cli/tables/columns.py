@@ -40,11 +40,8 @@ def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator:
         [[1.5, 2.0, 1.5, 2.0], [1.234, 0.0, 1.234, 0.0]]
     """
     choices = choices or Choices()
-    text = [name for name, kind in frame.schema.items() if kind == pl.String]
-    words = frame.select(text).select(pl.all().str.strip_chars())
-    words = words.select(pl.when(~pl.all().is_in(MISSING)).then(pl.all())) if text else words
-    numbers = words.cast(pl.Float64, strict=False)
-    plain = _plain(words, numbers) if text else {}
+    words = words_of(frame)
+    plain = plain_columns(words)
     of_words = {column.name: column for column in words}
     read: list[ReadColumn | Ambiguity] = []
     for column in frame:
@@ -58,11 +55,21 @@ def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator:
     return [_judged(reading, column) for reading, column in zip(columns, frame, strict=True)]
 
 
-def _plain(words: pl.DataFrame, numbers: pl.DataFrame) -> dict[str, ReadColumn]:
+def words_of(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of text without surrounding spaces, null where a word stands for a missing value."""
+    text = [name for name, kind in frame.schema.items() if kind == pl.String]
+    words = frame.select(text).select(pl.all().str.strip_chars())
+    return words.select(pl.when(~pl.all().is_in(MISSING)).then(pl.all())) if text else words
+
+
+def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
     """Return the columns whose words are all plain numbers, neither codes with leading zeros nor dates.
 
     All columns at once, since thousands of them are read in a second so.
     """
+    if not words.width:
+        return {}
+    numbers = words.cast(pl.Float64, strict=False)
     of_words = {column.name: column for column in words}
     low, high = COMPACT_DATES
     facts = zip(

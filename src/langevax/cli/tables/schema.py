@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from langevax._version import __version__
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.tables.columns import constant
+from langevax.cli.tables.columns import constant, plain_columns, words_of
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.numbers import NAMES, OTHER, decimal_shown, take_apart
@@ -163,10 +163,16 @@ class Schema:
         """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
         check_columns(frame, [column.name for column in self.columns], argument)
         notes, converted, imputed = [], [], {}
+        numbers = [column.name for column in self.columns if column.style == Style("numeric")]
+        plain = plain_columns(words_of(frame.select(numbers)))
         for column in self.columns:
-            values, infinite = parse(frame[column.name], column.style)
+            if (reading := plain.get(column.name)) is not None:
+                values, infinite = reading.values, reading.infinite
+                notes += [_infinite(column.name, infinite)] if infinite else []
+            else:
+                values, infinite = parse(frame[column.name], column.style)
+                notes += _differences(column, frame[column.name], values, infinite)
             converted.append(values.alias(column.name))
-            notes += _differences(column, frame[column.name], values, infinite)
             if column.kind != "categorical" and values.null_count():
                 imputed[column.name] = values.null_count()
         if imputed:
