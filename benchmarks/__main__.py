@@ -33,6 +33,7 @@ TABLES = {
     "first_step": "startup:first_step",
     "first_fit": "first_fit:main",
     "out_of_core": "out_of_core:main",
+    "messy": "messy:main",
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from langevax.cli.tables.reading import as_kind, kind_of, read_column
+from langevax.cli.tables.columns import as_kind, kind_of, read_column
 
 
 @pytest.mark.parametrize(

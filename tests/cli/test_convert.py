@@ -41,8 +41,12 @@ def test_double_and_force(table, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words", "message"),
     [
-        (("54", "old"), (), "Error: column 'age' holds words, 'old' in row 1; encode it as numbers first, or drop it."),
-        (("54", ""), (), "Error: inputs at row 1, column 0 ('age') is nan; drop or fill"),
+        (
+            ("54", "old"),
+            (),
+            "Error: column 'age' holds words, 'old' in data row 2; encode it as numbers first, or drop it.",
+        ),
+        (("54", ""), (), "Error: inputs at data row 2, column 'age', is nan; drop or fill"),
         ((), ("--target", "price"), "target 'price' is not a column"),
         ((), ("--drop", "ages"), "drop 'ages' is not a column"),
         ((), ("--out", "nowhere/shop.rows"), "shop.rows could not be written"),

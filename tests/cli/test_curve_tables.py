@@ -8,6 +8,7 @@ import polars as pl
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import prepare_curves
 from langevax.cli.tables.curves import curve_columns, readings_of
+from langevax.cli.tables.files import LoadedTable
 
 
 def test_columns_named_by_words_are_values_at_even_steps():
@@ -17,7 +18,7 @@ def test_columns_named_by_words_are_values_at_even_steps():
     assert "'row' is left out: it numbers the rows; use it with --keep row" in curve_columns(table).notes[0]
     assert curve_columns(table, ("row",)).names == ("row", "a", "b", "c")
     request = FitOptions(Path("t.csv"), "y", Path("out"), curves="wide")
-    prepared = prepare_curves(request, table.with_columns(y=pl.Series(values.sum(1))))
+    prepared = prepare_curves(request, LoadedTable(table.with_columns(y=pl.Series(values.sum(1)))))
     assert prepared.schema.grid == (0.0, 0.5, 1.0)
     assert any("are not numbers: times are even steps from 0 to 1" in note for note in prepared.notes)
 
@@ -27,7 +28,7 @@ def test_incomplete_rows_are_left_out_and_row_numbers_stay():
     table = pl.DataFrame({"0": values[:, 0], "1": values[:, 1], "2": values[:, 2], "y": np.arange(12.0) / 2})
     empty, lost = pl.int_range(12) == 4, pl.int_range(12) == 7
     table = table.with_columns(*(pl.when(~empty).then(name).alias(name) for name in "012"), y=pl.when(~lost).then("y"))
-    prepared = prepare_curves(FitOptions(Path("t.csv"), "y", Path("out"), curves="wide"), table)
+    prepared = prepare_curves(FitOptions(Path("t.csv"), "y", Path("out"), curves="wide"), LoadedTable(table))
     assert prepared.names["row"].to_list() == [1, 2, 3, 4, 6, 7, 9, 10, 11, 12]
     np.testing.assert_array_equal(prepared.inputs, np.delete(values, [4, 7], axis=0))
     np.testing.assert_array_equal(prepared.split.targets, np.delete(np.arange(12.0) / 2, [4, 7]))
@@ -53,7 +54,7 @@ def test_channels_have_their_own_times_and_ids_their_targets():
     table = pl.DataFrame(rows, schema=["id", "t", "p", "q"], orient="row")
     target = pl.Series("y", [float(int(id[1:]) ** 2) if t == 2 else None for id, t, _, _ in rows])  # once an id
     request = FitOptions(Path("t.csv"), "y", Path("out"), curves="long", id="id", time="t", value=("p", "q"))
-    prepared = prepare_curves(request, table.with_columns(target))
+    prepared = prepare_curves(request, LoadedTable(table.with_columns(target)))
     assert prepared.names["id"].to_list() == [f"c{i}" for i in range(12)]
     np.testing.assert_array_equal(prepared.split.targets, np.arange(12.0) ** 2)
     (t, p), (s, q) = prepared.inputs[11]  # c11: 11 % 3 = 2 has no q

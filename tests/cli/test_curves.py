@@ -10,7 +10,7 @@ import pytest
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import estimator_for, prepare_curves
 from langevax.cli.tables.curves import LongCurves, WideCurves
-from langevax.cli.tables.reading import read_table
+from langevax.cli.tables.files import read_table
 from langevax.cli.tables.schema import read_schema, write_schema
 from langevax.evaluation.holdout import on_columns
 from tests.cli.conftest import QUICK, langevax

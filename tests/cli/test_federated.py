@@ -80,6 +80,15 @@ def test_a_file_is_read_as_fit_reads_it(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_target_of_numbers_is_named_as_the_problem(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i % 7},{i * 0.37:.2f}\n" for i in range(60)))
+    answer = langevax("federated", "simulate", "--data", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "r")
+    assert answer.exit_code == 2
+    assert "--target 'y' holds numbers, 60 different ones in 60 rows, where classification needs a few" in answer.stderr
+    assert "--test-size" not in answer.stderr
+    assert not (tmp_path / "r").exists()
+
+
 def test_json_is_the_only_output(tmp_path):
     answer = langevax(
         "federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out", tmp_path / "r", *QUICK

@@ -13,7 +13,11 @@ from tests.cli.conftest import langevax
 @pytest.mark.slow
 def test_predictions_are_in_the_order_of_the_rows(fitted, tables):
     answer = langevax("predict", fitted["price"][0], tables / "price.csv")
-    assert (answer.exit_code, answer.stderr) == (0, "Warning      Ignored, unknown to the model: 'id'.\n")
+    assert answer.exit_code == 0
+    assert answer.stderr.splitlines() == [
+        "Warning      Ignored, unknown to the model: 'id'.",
+        "Warning      7 missing values replaced by the median of the training rows: 'size' (7).",
+    ]
     predicted = pl.read_csv(io.StringIO(answer.stdout))["prediction"]
     held_out = pl.read_csv(fitted["price"][0] / "holdout.csv")
     assert len(predicted) == 60
@@ -100,3 +104,47 @@ def test_models_of_another_table_are_refused(fitted, tables, tmp_path):
 def test_folders_without_a_model_are_refused(tables, tmp_path, name):
     (tmp_path / "file").write_text("")
     refused(tmp_path / name, tables)
+
+
+def test_neither_the_table_nor_the_model_is_overwritten(fitted, tables, tmp_path):
+    model, table = fitted["price"][0], tmp_path / "t.csv"
+    shutil.copy(tables / "price.csv", table)
+    (tmp_path / "link.csv").symlink_to(table)
+    before = {path: path.read_bytes() for path in [table, *model.iterdir()] if path.is_file()}
+    for out, what in ((table, "the table"), (tmp_path / "link.csv", "the table"), (model / "holdout.csv", "the model")):
+        answer = langevax("predict", model, table, "--out", out)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert f"{what}" in answer.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("name", ["p.txt", "p.csv.gz", "p", "p.xlsx"])
+def test_a_suffix_that_names_no_format_is_refused(fitted, tables, tmp_path, name):
+    answer = langevax("predict", fitted["price"][0], tables / "price.csv", "--out", tmp_path / name)
+    assert answer.exit_code == 2
+    assert "must end in .csv, .tsv or .parquet" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_are_read_as_in_training_and_imputed_ones_are_counted(fitted, tmp_path):
+    rows = ["red,1.5", "red,n.b.", "blue,", "green,2", "red,unknown"]
+    (tmp_path / "t.csv").write_text("\n".join(["colour,size", *rows]) + "\n")
+    answer = langevax("predict", fitted["price"][0], tmp_path / "t.csv")
+    assert (answer.exit_code, len(answer.stdout.splitlines())) == (0, 6)
+    said = " ".join(answer.stderr.split())
+    assert "2 non-numeric values counted as missing ('n.b.' in data row 2 and 1 other value)" in said
+    assert "3 missing values replaced by the median of the training rows: 'size' (3)." in said
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["1,5", "2,25", "3,5", "4"], "TABLE has decimal commas in column 'size' ('1,5' in data row 1"),
+        (["a", "b", "c", "d", "e"], "TABLE has no numbers in column 'size' that are written as in training"),
+    ],
+)
+def test_a_column_written_in_another_way_than_in_training_is_refused(fitted, tmp_path, cells, message):
+    (tmp_path / "t.csv").write_text("\n".join(["colour;size", *(f"red;{cell}" for cell in cells)]) + "\n")
+    answer = langevax("predict", fitted["price"][0], tmp_path / "t.csv")
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert message in " ".join(answer.stderr.split())

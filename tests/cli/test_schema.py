@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
+from langevax.cli.tables.columns import read_columns
+from langevax.cli.tables.records import sentences
 from langevax.cli.tables.schema import MAX_CATEGORIES, Encoder, Schema, learn, read_schema, useful, write_schema
 
 TABLE = pl.DataFrame(
@@ -22,8 +24,8 @@ TABLE = pl.DataFrame(
 
 
 def schema_of(table):
-    frame, kinds, _ = useful(table)
-    columns, _ = learn(frame, kinds)
+    frame, styles, _ = useful(table, read_columns(table))
+    columns, _ = learn(frame, styles)
     return Schema("y", "regression", (), columns), frame
 
 
@@ -38,13 +40,15 @@ def test_numbers_missing_words_and_dates_become_named_inputs():
 
 
 def test_columns_left_out_or_changed_are_reported():
-    _, kinds, notes = useful(TABLE)
-    assert list(kinds) == ["age", "city", "day", "member"]
+    readings = read_columns(TABLE)
+    _, styles, decisions = useful(TABLE, readings)
+    notes = sentences(decisions)
+    assert list(styles) == ["age", "city", "day", "member"]
     assert [note for note in notes if "'age': 1 infinite value" in note or "'day' holds dates" in note] == notes[:2]
     assert "'name' is left out: its words identify rows; use it with --keep name" in notes[2]
     assert "'one' is left out: it is 1.0 in every row." in notes[3]
-    assert "name" in useful(TABLE, keep=("name", "one"))[1]
-    assert "one" not in useful(TABLE, keep=("name", "one"))[1]
+    assert "name" in useful(TABLE, readings, keep=("name", "one"))[1]
+    assert "one" not in useful(TABLE, readings, keep=("name", "one"))[1]
 
 
 def test_a_schema_read_from_json_encodes_the_same(tmp_path):
@@ -57,9 +61,10 @@ def test_a_schema_read_from_json_encodes_the_same(tmp_path):
 
 def test_rare_categories_are_encoded_as_unknown():
     words = [f"w{i:03}" for i in range(MAX_CATEGORIES + 3) for _ in range(2 if i < MAX_CATEGORIES else 1)]
-    frame, kinds, _ = useful(pl.DataFrame({"w": words}))
-    columns, notes = learn(frame, kinds)
-    assert notes[0].startswith(
+    table = pl.DataFrame({"w": words})
+    frame, styles, _ = useful(table, read_columns(table))
+    columns, decisions = learn(frame, styles)
+    assert decisions[0].sentence.startswith(
         "Column 'w' has 53 categories: the 50 most frequent have an input each, the others (3 rows)"
     )
     encoded = Encoder(columns)(pl.DataFrame({"w": ["w000", "w052", "never"]}))
@@ -72,8 +77,9 @@ def test_a_new_table_is_read_as_the_training_table_was():
     converted, notes = schema.convert(pl.DataFrame(new))
     assert converted.to_dicts() == [{"age": None, "city": "7", "day": 3.0, "member": "true"}]
     assert notes == [
-        "Column 'age': 1 non-numeric value counted as missing.",
+        "Column 'age': 1 non-numeric value counted as missing ('old' in data row 1).",
         "Column 'city': 1 row with a category unknown to the model ('7'), encoded as none of its categories.",
+        "1 missing value replaced by the median of the training rows: 'age' (1).",
     ]
     assert Encoder(schema.columns)(converted).tolist() == [[45, 3, 1, 0, 0, 0, 0, 0, 1]]
 
@@ -102,4 +108,18 @@ def test_foreign_damaged_and_newer_schemas_are_refused(tmp_path, content, messag
 def test_a_schema_is_plain_json(tmp_path):
     write_schema(schema_of(TABLE)[0], tmp_path / "schema.json")
     column = json.loads((tmp_path / "schema.json").read_text())["columns"][0]
-    assert column == {"name": "age", "kind": "numeric", "missing": True, "fill": 45.0, "categories": []}
+    assert column == {
+        "name": "age",
+        "style": {
+            "kind": "numeric",
+            "decimal": ".",
+            "unit": "",
+            "multiples": False,
+            "order": "year-first",
+            "truth": "",
+            "verbatim": False,
+        },
+        "missing": True,
+        "fill": 45.0,
+        "categories": [],
+    }

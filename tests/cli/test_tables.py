@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.tables.reading import read_table, write_table
+from langevax.cli.tables.files import read_table, write_table
 
 ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
 
@@ -24,19 +24,19 @@ ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
 )
 def test_text_tables_are_read_whatever_their_separator(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    assert read_table(tmp_path / name).to_dicts() == ROWS
+    assert read_table(tmp_path / name).frame.to_dicts() == ROWS
 
 
 def test_text_in_the_western_code_page_is_read(tmp_path):
     (tmp_path / "t.csv").write_bytes("x,y\n1,Gew\u00fcrztraminer\n".encode("cp1252"))
-    assert read_table(tmp_path / "t.csv")["y"].to_list() == ["Gew\u00fcrztraminer"]
+    assert read_table(tmp_path / "t.csv").frame["y"].to_list() == ["Gew\u00fcrztraminer"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
 def test_written_tables_are_read_back(tmp_path, suffix):
     frame = pl.DataFrame(ROWS)
     write_table(frame, tmp_path / f"t{suffix}")
-    assert read_table(tmp_path / f"t{suffix}").equals(frame)
+    assert read_table(tmp_path / f"t{suffix}").frame.equals(frame)
     assert [path.name for path in tmp_path.iterdir()] == [f"t{suffix}"]
 
 
@@ -50,7 +50,6 @@ def test_written_tables_are_read_back(tmp_path, suffix):
         ("t.csv", bytes(range(256)) * 4, "is not a table"),
         ("t.csv", b"PK\x03\x04rest", "spreadsheet or a zip"),
         ("t.csv", b"x,y\n1,2,3\n", "cannot be read as columns separated by commas"),
-        ("t.csv", b"x,y,x\n1,2,3\n", "two columns named"),
         ("t.csv.gz", gzip.compress(b"x,y\n1,2\n" * 99, mtime=0)[:-9], "damaged gzip"),
         ("t.parquet", b"PAR1 and then nothing", "not a valid Parquet"),
         ("t.parquet", b"x,y\n1,2\n", "not a valid Parquet"),
@@ -62,6 +61,29 @@ def test_invalid_tables_are_refused_in_one_line(tmp_path, name, content, message
         read_table(tmp_path / name)
     assert name in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_columns_of_one_name_are_counted(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y,x\n1,2,3\n")
+    table = read_table(tmp_path / "t.csv")
+    assert table.frame.columns == ["x", "y", "x (2)"]
+    assert table.decisions[0].sentence == "Another column is named 'x' and is called 'x (2)'."
+
+
+def test_a_short_row_is_completed_and_named(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n3\n4,5\n")
+    table = read_table(tmp_path / "t.csv")
+    assert table.frame["y"].to_list() == ["2", None, "5"]
+    assert "1 row is shorter than the header, the first in line 3 (data row 2, 1 of 2" in table.decisions[0].sentence
+
+
+def test_an_encoding_is_taken_from_the_user(tmp_path):
+    (tmp_path / "t.csv").write_bytes("x,y\n1,Москва\n".encode("cp1251"))
+    with pytest.raises(BadInput, match="not Western European either; export it as UTF-8, or pass --encoding"):
+        read_table(tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv", encoding="cp1251").frame["y"].to_list() == ["Москва"]
+    with pytest.raises(BadInput, match="--encoding 'cp0' is not known"):
+        read_table(tmp_path / "t.csv", encoding="cp0")
 
 
 def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):

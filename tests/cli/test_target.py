@@ -6,7 +6,7 @@ import pytest
 
 from langevax.cli.errors import BadInput
 from langevax.cli.fitting.data import split_rows
-from langevax.cli.tables.reading import TargetColumn, read_target
+from langevax.cli.tables.targets import TargetColumn, read_target
 
 
 def target_of(values, task=None):
@@ -62,6 +62,36 @@ def test_invalid_targets_are_refused(values, task, message):
         target_of(values, task)
     assert "--target 'y'" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (["01", "1", "01", "1"], ("01", "1")),
+        (["1.23456789", "1.23457", "1.23457"], ("1.23456789", "1.23457")),
+        ([str(2**53), str(2**53 + 1), str(2**53)], (2**53, 2**53 + 1)),
+        ([str(2**64), str(2**64 + 1), str(2**64)], (str(2**64), str(2**64 + 1))),
+        (["$5", "$7.50", "$5"], ("$5", "$7.50")),
+        (["Yes", "no", "Yes"], ("Yes", "no")),
+        (["10", "9", "10"], (9, 10)),
+    ],
+)
+def test_classes_keep_their_spelling(values, classes):
+    target = target_of(values, "classification")
+    assert target.classes == classes
+    assert [str(target.classes[i]) for i in target.values] == values
+
+
+def test_words_for_a_missing_target_leave_its_rows_out():
+    target = target_of(["1.5", "2", "unknown", "-", "4", "0.5"])
+    assert target.rows.tolist() == [0, 1, 4, 5]
+    assert target.task == "regression"
+
+
+def test_classes_of_many_different_numbers_are_refused():
+    numbers = [f"{i * 0.5}" for i in range(40)]
+    with pytest.raises(BadInput, match="'y' holds numbers, 40 different ones in 40 rows, where classification needs"):
+        target_of(numbers, "classification")
 
 
 def test_an_unknown_target_is_answered_with_the_nearest_name():

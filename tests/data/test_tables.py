@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from langevax.cli.tables import reading as columns
+from langevax.cli.tables import styles as columns
 from langevax.data import convert_table, files, open_rows, write_rows
 from tests.data.test_rows import in_a_new_process, linux_only
 
@@ -111,14 +111,14 @@ def test_numbers_are_kept_as_wide_as_they_are_when_asked(tmp_path, path):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (TABLE + "x,1,0\n", {}, "column 'age' holds words, 'x' in row 3; encode it as numbers first, or drop it"),
-        (TABLE.replace("9,1", "9,yes"), {}, "column 'bought' holds words, 'yes' in row 1"),
-        (TABLE + "NA,1,0\n", {}, r"inputs at row 3, column 0 \('age'\) is nan; drop or fill such rows"),
-        (TABLE + "1,,0\n", {}, r"inputs at row 3, column 1 \('visits'\) is nan"),
-        (TABLE + "1, nan ,0\n", {}, r"inputs at row 3, column 1 \('visits'\) is nan"),
-        (TABLE + "1,inf,0\n", {}, r"\('visits'\) is inf"),
-        (TABLE + "1,1e300,0\n", {}, r"\('visits'\) is 1e\+300, which does not fit float32; .*dtype=None"),
-        (TABLE + "1,1,\n", {}, r"targets at row 3 \('bought'\) is nan"),
+        (TABLE + "x,1,0\n", {}, "column 'age' holds words, 'x' in data row 4; encode it as numbers first, or drop it"),
+        (TABLE.replace("9,1", "9,yes"), {}, "column 'bought' holds words, 'yes' in data row 2"),
+        (TABLE + "NA,1,0\n", {}, r"inputs at data row 4, column 'age', is nan; drop or fill such rows"),
+        (TABLE + "1,,0\n", {}, r"inputs at data row 4, column 'visits', is nan"),
+        (TABLE + "1, nan ,0\n", {}, r"inputs at data row 4, column 'visits', is nan"),
+        (TABLE + "1,inf,0\n", {}, r"column 'visits', is inf"),
+        (TABLE + "1,1e300,0\n", {}, r"column 'visits', is 1e\+300, which does not fit float32; .*dtype=None"),
+        (TABLE + "1,1,\n", {}, r"targets at data row 4, column 'bought', is nan"),
         (TABLE, {"target": "sold"}, "target 'sold' is not a column of .*table.csv; it has 'age', 'visits', 'bought'"),
         (TABLE, {"inputs": ["ages"]}, "inputs 'ages' is not a column"),
         (TABLE, {"drop": ["ages"]}, "drop 'ages' is not a column"),
@@ -142,10 +142,10 @@ def test_a_word_or_gap_beyond_the_first_part_is_named_by_its_row_of_the_whole_ta
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     table.write_csv(first)
     second.write_text("\n".join([*table.write_csv().splitlines()[:49_000], "1,2,low,3,4"]))
-    with pytest.raises(ValueError, match="column 'x2' holds words, 'low' in row 98999"):
+    with pytest.raises(ValueError, match="column 'x2' holds words, 'low' in data row 99,000"):
         convert_table([first, second], path, target="y")
     second.write_text(second.read_text().replace("low", "?"))
-    with pytest.raises(ValueError, match=r"row 98999, column 2 \('x2'\) is nan"):
+    with pytest.raises(ValueError, match=r"data row 99,000, column 'x2', is nan"):
         convert_table([first, second], path, target="y")
 
 
@@ -165,10 +165,10 @@ def test_a_non_numeric_column_of_parquet_is_named_unless_dropped(tmp_path, path,
 def test_a_missing_value_of_parquet_is_named(tmp_path, path):
     table = tmp_path / "t.parquet"
     pl.DataFrame({"x": [1, None], "flag": [True, False], "y": [0, 1]}).write_parquet(table)
-    with pytest.raises(ValueError, match=r"inputs at row 1, column 0 \('x'\) is nan"):
+    with pytest.raises(ValueError, match=r"inputs at data row 2, column 'x', is nan"):
         convert_table(table, path, target="y")
     pl.DataFrame({"x": [1, 2], "y": [True, None]}).write_parquet(table)
-    with pytest.raises(ValueError, match=r"targets at row 1 \('y'\) is nan"):
+    with pytest.raises(ValueError, match=r"targets at data row 2, column 'y', is nan"):
         convert_table(table, path, target="y")
 
 

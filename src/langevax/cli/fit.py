@@ -18,14 +18,19 @@ Examples:
   langevax fit wine.csv --target quality --out wine
   langevax fit adult.csv.gz --target income --out adult --drop fnlwgt
   langevax fit sales.parquet --target revenue --out sales --num-steps 5000
+  langevax fit verkauf.csv --target umsatz --out umsatz --read datum=day-first --read filiale=words
   langevax fit wine.csv --target quality --out wine --resume
   langevax fit spectra.csv --target fat --curves wide --derivative 2 --out fat
   langevax fit readings.csv --target fault --curves long --id machine --time t --value temperature --out fault
 
-TABLE is CSV, TSV (also gzipped) or Parquet, with a header. Columns of numbers, dates and words are recognised. Empty
-cells, NA, NaN, None, null and ? are missing values: a missing number is replaced by the median and marked, a missing
-word is a category of its own. Columns that identify or number the rows are left out. Each of these decisions is
-printed.
+TABLE is CSV, TSV (also gzipped) or Parquet, with a header, as spreadsheets and data bases write it: with commas,
+semicolons, tabs or bars, in UTF-8, UTF-16 or Windows-1252. Columns of numbers ($1,234.50, 12.3%, 1.234,5 kg), dates
+(2024-01-31T10:00Z, 31.01.2024, 1/31/2024 2:30 PM), yes and no, and words are recognised by all their values. Empty
+cells, NA, NaN, None, null and ? are missing values, and so are a few words among numbers: a missing number is replaced
+by the median and marked, a missing word is a category of its own. Columns that identify or number the rows are left
+out, and columns that may leak the target are named. Each of these decisions is printed with its evidence, and stored
+in schema.json. What can be read in two ways, such as 1,234 or 01/02/2024, is decided by values that can be read in one,
+and otherwise refused; --read answers: --read price=decimal-comma, --read day-first, --read zip=words.
 
 With --curves wide, columns named by numbers are values at these times (wavelengths, hours), other columns values at
 even steps from 0 to 1; missing cells are interpolated. With --curves long, times may be few, may be dates and may
@@ -65,6 +70,17 @@ class FitOptions:
     keep: Annotated[
         list[str], typer.Option(metavar="COLUMN", help="A column to use although it identifies rows; repeat for more.")
     ] = field(default_factory=list)
+    read: Annotated[
+        list[str],
+        typer.Option(
+            metavar="COLUMN=KIND",
+            help="How to read a column: words, numbers, dates, decimal-point, decimal-comma, day-first, month-first or "
+            "year-first. Without COLUMN=, the answer of all columns that can be read in two ways. Repeat for more.",
+        ),
+    ] = field(default_factory=list)
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
+    ] = None
     test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows held out for the score.")] = 0.2
     seed: Annotated[
         int, typer.Option(metavar="INT", min=0, help="Random seed of the split, the noise and the shuffles.")

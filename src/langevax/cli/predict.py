@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langevax.cli.errors import BadInput, exit_codes
-from langevax.cli.folder import MODEL, SCHEMA
+from langevax.cli.folder import MODEL, PARTS, SCHEMA
 from langevax.cli.output import Output
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ Examples:
   langevax predict wine new.csv --out predicted.parquet
 
 The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Missing values are filled as in
-training. Columns unknown to the model are ignored and unknown categories are encoded as none of its categories, both
-with a warning on stderr. A missing column is an error.
+training. Columns are read as in training (decimal commas, order of dates). Columns unknown to the model are ignored,
+unknown categories are encoded as none of its categories, and words among numbers count as missing, with a warning on
+stderr that counts them. A missing column is an error. The table and the files of the model are never overwritten.
 """
 
 
@@ -37,16 +38,20 @@ def predict(
         Path | None,
         typer.Option(metavar="FILE", help="CSV, TSV or Parquet by its suffix; by default CSV on stdout."),
     ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
+    ] = None,
 ) -> None:
     with exit_codes():
-        run(model, table, out)
+        run(model, table, out, encoding)
 
 
-def run(model: Path, table: Path, out: Path | None) -> None:
+def run(model: Path, table: Path, out: Path | None, encoding: str | None = None) -> None:
     """Read both, predict, write."""
     import polars as pl
 
-    from langevax.cli.tables.reading import read_table, write_table
+    from langevax.cli.tables.files import read_table, write_table
+    from langevax.cli.tables.records import sentences
     from langevax.cli.tables.schema import read_schema
     from langevax.run import keep_compiled_programs
 
@@ -56,9 +61,12 @@ def run(model: Path, table: Path, out: Path | None) -> None:
         raise BadInput(f"MODEL {str(model)!r} is not a folder; name one made by `langevax fit`.")
     if not (folder / SCHEMA).exists():
         raise BadInput(f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first.")
+    if out is not None:
+        _check_out(out, table, folder)
     schema = read_schema(folder / SCHEMA)
-    examples = schema.examples(read_table(table))
-    for note in examples.notes:
+    loaded = read_table(table, encoding=encoding)
+    examples = schema.examples(loaded.frame)
+    for note in [*sentences(loaded.decisions), *examples.notes]:
         output.warn(note)
     keep_compiled_programs()
     estimator = load_model(folder / MODEL)
@@ -73,6 +81,19 @@ def run(model: Path, table: Path, out: Path | None) -> None:
         sys.stdout.write(predicted.write_csv())
     else:
         write_table(predicted, out)
+
+
+def _check_out(out: Path, table: Path, folder: Path) -> None:
+    """Raise `BadInput` where predictions would replace the table or a file of the model, or have no known format."""
+    from langevax.cli.tables.files import check_suffix
+
+    check_suffix(out)
+    for path, what in (
+        (table, "the table to predict for"),
+        *((folder / part, "a file of the model") for part in PARTS),
+    ):
+        if out.exists() and path.exists() and out.samefile(path):
+            raise BadInput(f"--out {str(out)!r} is {what}; name another file.")
 
 
 def load_model(file: Path) -> Any:

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?")
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "NaT", "<NA>", "(null)", "\\N")
+MISSING += ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
 """Words that stand for a missing number in a text file, those of `langevax fit`."""
 
 SEPARATORS = ",;\t|"
@@ -113,7 +114,7 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
         [31.0, 4.5, None]
         >>> as_numbers(pl.Series("age", ["31", "old"]), 1000)
         Traceback (most recent call last):
-        ValueError: column 'age' holds words, 'old' in row 1001; encode it as numbers first, or drop it.
+        ValueError: column 'age' holds words, 'old' in data row 1,002; encode it as numbers first, or drop it.
     """
     if column.dtype == pl.Boolean:
         return column.cast(pl.Int32)  # as labels are; unsigned ones would wrap around in -y
@@ -127,7 +128,9 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
         wrong = (numbers.is_null() & words.is_not_null() & ~words.is_in(MISSING)).arg_true()
         if len(wrong):
             row = wrong[0]
-            raise ValueError(f"column {column.name!r} holds words, {words[row]!r} in row {start + row}; {REMEDY}.")
+            raise ValueError(
+                f"column {column.name!r} holds words, {words[row]!r} in data row {start + row + 1:,}; {REMEDY}."
+            )
     return numbers
 
 

@@ -383,8 +383,8 @@ def _stored(name: str, rows: np.ndarray, dtype: np.dtype | None, start: int, col
         where = f"row {start + row}"
         if column:
             where += f", column {column[0] if len(column) == 1 else tuple(column)}"
-        if columns:
-            where += f" ({columns[column[0] if column else 0]!r})"
+        if columns:  # of a table, whose rows count from 1 in every message
+            where = f"data row {start + row + 1:,}, column {columns[column[0] if column else 0]!r},"
         remedy = "rescale it or pass dtype=None" if np.isfinite(value) else "drop or fill such rows before converting"
         problem = f", which does not fit {target}" if np.isfinite(value) else ""
         raise ValueError(f"{name} at {where} is {value}{problem}; {remedy}.")

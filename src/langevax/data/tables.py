@@ -45,7 +45,7 @@ def convert_table(
 
     Raises:
         ValueError: a column that holds words, dates or lists, or does not exist; a missing or infinite number, named
-            by row (counted from 0) and column; files whose columns differ; a file that cannot be read.
+            by data row (counted from 1) and column; files whose columns differ; a file that cannot be read.
         OSError: a table that does not exist, and the errors of `write_rows`.
 
     Example:

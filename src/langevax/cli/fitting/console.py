@@ -10,12 +10,13 @@ import numpy as np
 from langevax.cli.errors import count
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import FitData
-from langevax.cli.folder import REPORT, Folder
+from langevax.cli.folder import REPORT, RESULT, SCHEMA, Folder
 from langevax.cli.output import Output
 from langevax.evaluation.holdout import Score, TrainTestSplit
 from langevax.report.numbers import with_error
 from langevax.sklearn.inspection import CertificatePath
 
+MOST_NOTES = 20  # that are printed
 OTHER_TASK = {"regression": "classification", "classification": "regression"}
 
 
@@ -26,8 +27,12 @@ def print_data(output: Output, options: FitOptions, data: FitData) -> None:
     override = "" if options.task or not target.numeric else f"; override with --task {OTHER_TASK[split.task]}"
     output.say("Table", f"{options.table}: {count(summary['rows'], 'row')}, {count(summary['columns'], 'column')}")
     output.say(*data.description)
-    for note in data.notes:
+    for note in data.notes[:MOST_NOTES]:
         output.note(note)
+    if (more := len(data.notes) - MOST_NOTES) > 0:
+        output.note(f"{count(more, 'more remark')}, all of them in {SCHEMA} and {RESULT}.")
+    for leak in data.leaks:
+        output.warn(leak)
     output.say("Target", f"{options.target!r}: {task}, {target.reason}{override}")
     output.say("Split", f"{count(len(split.train), split.unit)} to train on, {len(split.test):,} held out")
 

@@ -10,9 +10,14 @@ from sklearn.model_selection import train_test_split
 
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.fit import FitOptions
+from langevax.cli.tables.columns import read_column, read_columns
 from langevax.cli.tables.curves import LongCurves, WideCurves, curve_columns, readings_of, table_values
-from langevax.cli.tables.reading import TargetColumn, as_words, read_table, read_target
+from langevax.cli.tables.files import LoadedTable, read_table
+from langevax.cli.tables.leaks import leaks
+from langevax.cli.tables.records import sentences
 from langevax.cli.tables.schema import AnySchema, Encoder, Schema, learn, useful
+from langevax.cli.tables.styles import Choices, as_words
+from langevax.cli.tables.targets import TargetColumn, read_target
 from langevax.evaluation.holdout import TrainTestSplit
 
 MIN_ROWS = 10
@@ -27,6 +32,7 @@ class FitData:
     split: TrainTestSplit
     target: TargetColumn
     notes: list[str]
+    """On what was read, without suspected leaks."""
     summary: dict[str, Any]
     """Rows and columns of the table, their kinds, and missing values."""
     description: tuple[str, str]
@@ -35,6 +41,8 @@ class FitData:
     """An entry for each row of `split`, as the estimator takes them."""
     names: pl.DataFrame
     """For each row of `split`, its number in the table (1 is the first below the header), or its id."""
+    leaks: tuple[str, ...] = ()
+    """Sentences on columns that may leak the target."""
     axes: tuple[str, tuple[str, ...]] | None = None
     """Of curves: the name of the times, and of the values of each channel."""
 
@@ -71,49 +79,58 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
 
 def prepare(options: FitOptions) -> FitData:
     """Read and split the table of the options; raise `BadInput` where that is impossible."""
-    table = read_table(options.table)
-    _check_names(table, "--target", [options.target])
+    table = read_table(options.table, encoding=options.encoding)
+    _check_names(table.frame, "--target", [options.target])
     for option, names in (("--drop", options.drop), ("--keep", options.keep)):
-        _check_names(table, option, names)
+        _check_names(table.frame, option, names)
         if options.target in names:
             raise BadInput(f"{option} {options.target!r} is the target; name an input column.")
     return prepare_curves(options, table) if options.curves else prepare_columns(options, table)
 
 
-def prepare_columns(options: FitOptions, table: pl.DataFrame) -> FitData:
+def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     """Prepare columns of numbers, dates and words."""
-    target = read_target(table, options.target, options.task)
-    inputs = table[target.rows.tolist()].drop({options.target, *options.drop})
-    frame, kinds, left_out = useful(inputs, options.keep)
-    if not kinds:
-        reasons = " ".join(left_out) or "It is the only one."
+    choices = Choices.parse(options.read, table.frame.columns)
+    frame = table.frame.drop(options.drop)
+    readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator), strict=True))
+    reading = readings.pop(options.target)
+    target = read_target(frame, options.target, options.task, reading)
+    frame, styles, left_out = useful(frame.drop(options.target), list(readings.values()), options.keep, target.rows)
+    if not styles:
+        reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}")
     _check_size(frame.height, options)
     train, test, split_notes = split_rows(target, options.test_size, options.seed)
-    columns, column_notes = learn(frame[train.tolist()], kinds)
+    columns, categories = learn(frame[train.tolist()], styles)
+    suspects = leaks(frame, target.values, target.task)
     encoder = Encoder(columns)
     encoded = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
     split = _split(options, target, train, test, inputs=encoder(frame), **encoded)
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
-    used = {kind: list(kinds.values()).count(kind) for kind in ("numeric", "categorical", "date")}
+    kinds = [style.kind for style in styles.values()]
+    used = {kind: kinds.count(kind) for kind in ("numeric", "categorical", "date")}
     words = ", ".join(f"{number} {KINDS[kind]}" for kind, number in used.items() if number)
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
+    decisions = (*table.decisions, *reading.decisions, *left_out, *categories)
     return FitData(
-        schema=Schema(options.target, target.task, target.classes, columns),
+        schema=Schema(options.target, target.task, target.classes, columns, (*decisions, *suspects)),
         split=split,
         target=target,
-        notes=_without_target(table.height - len(target.rows), "row") + left_out + split_notes + column_notes,
-        summary={"rows": table.height, "columns": table.width, "used": used, "missing": missing},
+        notes=_without_target(table.frame.height - len(target.rows), "row") + sentences(decisions) + split_notes,
+        summary={"rows": table.frame.height, "columns": table.frame.width, "used": used, "missing": missing},
         description=("Columns", words),
         inputs=split.inputs,
         names=pl.DataFrame({"row": target.rows + 1}),
+        leaks=tuple(sentences(suspects)),
     )
 
 
-def prepare_curves(options: FitOptions, table: pl.DataFrame) -> FitData:
+def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     """Prepare a table of curves."""
-    data = _wide(options, table) if options.curves == "wide" else _long(options, table)
+    table = loaded.frame
+    choices = Choices.parse(options.read, table.columns)
+    data = (_wide if options.curves == "wide" else _long)(options, table, choices)
     _check_size(len(data.curves), options, "curve")
     train, test, notes = split_rows(data.target, options.test_size, options.seed)
     names, inputs = _wave_columns(options, data, train)
@@ -123,7 +140,7 @@ def prepare_curves(options: FitOptions, table: pl.DataFrame) -> FitData:
         schema=data.schema,
         split=_split(options, data.target, train, test, inputs=inputs, unit="curve", **encoded),
         target=data.target,
-        notes=data.notes + notes,
+        notes=sentences(loaded.decisions) + data.notes + notes,
         summary={"rows": table.height, "columns": table.width, "curves": len(data.curves), **data.summary},
         description=("Curves", f"{data.words}, as {count(len(names), 'input')}"),
         inputs=data.curves,
@@ -135,10 +152,11 @@ def prepare_curves(options: FitOptions, table: pl.DataFrame) -> FitData:
 NO_MISSING = "none missing"
 
 
-def _wide(options: FitOptions, table: pl.DataFrame) -> CurveData:
-    target = read_target(table, options.target, options.task)
+def _wide(options: FitOptions, table: pl.DataFrame, choices: Choices) -> CurveData:
+    reading = read_column(table[options.target], choices)
+    target = read_target(table, options.target, options.task, reading)
     inputs = table.drop({options.target, *options.drop})
-    columns = curve_columns(inputs, options.keep)
+    columns = curve_columns(inputs, options.keep, choices)
     min_columns = options.derivative + 2
     if len(columns.names) < min_columns:
         raise BadInput(
@@ -146,7 +164,7 @@ def _wide(options: FitOptions, table: pl.DataFrame) -> CurveData:
             f"with --derivative {options.derivative} needs at least {min_columns}."
         )
     remedy = "correct it, or pass --drop {name} where it is not a value of the curve"
-    values = table_values(inputs, columns.names, remedy)[target.rows]
+    values = table_values(inputs, columns.names, remedy, choices)[target.rows]
     notes = columns.notes + _without_target(table.height - len(target.rows), "row")
     present = ~np.isnan(values).all(1)
     if not present.all():
@@ -171,15 +189,16 @@ def _wide(options: FitOptions, table: pl.DataFrame) -> CurveData:
     )
 
 
-def _long(options: FitOptions, table: pl.DataFrame) -> CurveData:
+def _long(options: FitOptions, table: pl.DataFrame, choices: Choices) -> CurveData:
     assert options.id is not None
     assert options.time is not None
     for option, names in (("--id", [options.id]), ("--time", [options.time]), ("--value", options.value)):
         _check_names(table, option, names)
-    readings = readings_of(table, options.id, options.time, options.value)
+    readings = readings_of(table, options.id, options.time, options.value, choices)
     _check_constant(table[options.target], readings.codes, readings.ids, options)
     rows = _rows_with_target(table[options.target], readings.codes, readings.first_rows)
-    target = read_target(table[rows.tolist()], options.target, options.task)
+    selected = table[rows.tolist()]
+    target = read_target(selected, options.target, options.task, read_column(selected[options.target], choices))
     curves = [readings.curves[i] for i in target.rows]
     sizes = [len(times) for curve in curves for times, _ in curve]
     first, last = (float(end([t[i] for curve in curves for t, _ in curve])) for end, i in ((min, 0), (max, -1)))

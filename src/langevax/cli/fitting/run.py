@@ -168,7 +168,7 @@ def write(
             "table": str(options.table),
             "classes": data.schema.classes,
             "read": data.summary,
-            "notes": data.notes,
+            "notes": [*data.notes, *data.leaks],
             "cautions": evaluation.cautions,
             "scores": [asdict(score) for score in scores],
             "band": evaluation.path._asdict(),

@@ -9,7 +9,10 @@ import polars as pl
 
 from langevax import spaces
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.tables.reading import Examples, as_kind, as_words, check_columns, kind_of, read_column
+from langevax.cli.tables.columns import read_columns
+from langevax.cli.tables.inference import ReadColumn
+from langevax.cli.tables.records import Examples, check_columns, data_row, option
+from langevax.cli.tables.styles import Choices, as_words
 from langevax.evaluation import Task
 
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -26,7 +29,7 @@ class CurveColumns:
     notes: list[str]
 
 
-def curve_columns(frame: pl.DataFrame, keep: Sequence[str] = ()) -> CurveColumns:
+def curve_columns(frame: pl.DataFrame, keep: Sequence[str] = (), choices: Choices | None = None) -> CurveColumns:
     """Order columns by the numbers that name them; keep the order of words, without columns that identify rows.
 
     Example:
@@ -38,10 +41,12 @@ def curve_columns(frame: pl.DataFrame, keep: Sequence[str] = ()) -> CurveColumns
     numbers = [_number(name) for name in names]
     words = [name for name, number in zip(names, numbers, strict=True) if number is None]
     if len(words) == len(names):
-        readings = {name: read_column(frame[name]) for name in names if name not in keep}
+        others = frame.select(name for name in names if name not in keep)
+        readings = dict(zip(others.columns, read_columns(others, choices), strict=True))
         left_out = [name for name, reading in readings.items() if reading.identifies_rows]
         notes = [
-            f"Column {name!r} is left out: {readings[name].useless}; use it with --keep {name}." for name in left_out
+            f"Column {name!r} is left out: {readings[name].useless}; use it with {option('--keep', name)}."
+            for name in left_out
         ]
         return CurveColumns(tuple(name for name in names if name not in left_out), None, notes)
     if words:
@@ -68,19 +73,27 @@ def _number(name: str) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def table_values(frame: pl.DataFrame, names: Sequence[str], remedy: str) -> np.ndarray:
+def table_values(frame: pl.DataFrame, names: Sequence[str], remedy: str, choices: Choices | None = None) -> np.ndarray:
     """Return (rows, names) float64, NaN where missing; raise `BadInput` for words. `remedy` may contain {name}."""
-    return np.stack([numbers_of(frame[name], f"column {name!r}", remedy.format(name=name)) for name in names], 1)
+    selected = frame.select(names)
+    readings = zip(selected, read_columns(selected, choices), strict=True)
+    columns = [numbers_of(c, reading, f"column {c.name!r}", remedy.format(name=c.name)) for c, reading in readings]
+    return np.stack(columns, 1)
 
 
-def numbers_of(column: pl.Series, what: str, remedy: str) -> np.ndarray:
-    """Return (rows,) float64, NaN where missing."""
-    if kind_of(column) != "numeric":
-        words, numbers = as_words(column), as_kind(column, "numeric")[0]
-        strange = (words.is_not_null() & numbers.is_null()).arg_true()
-        place = f"{words[int(strange[0])]!r} in data row {int(strange[0]) + 1}" if len(strange) else str(column.dtype)
+def numbers_of(column: pl.Series, reading: ReadColumn, what: str, remedy: str) -> np.ndarray:
+    """Return (rows,) float64, NaN where missing; raise `BadInput` where a cell is a word."""
+    if reading.kind != "numeric" or reading.strays:
+        words = as_words(column)
+        strange = words.is_not_null()
+        if reading.kind == "numeric":
+            strange &= reading.values.is_null() & words.cast(pl.Float64, strict=False).is_null()
+        elif reading.kind == "categorical":
+            strange &= words.cast(pl.Float64, strict=False).is_null()
+        rows = strange.arg_true()
+        place = f"{words[rows[0]]!r} in {data_row(rows[0])}" if len(rows) else str(column.dtype)
         raise BadInput(f"{what} must hold numbers, but holds {place}; {remedy}.")
-    return as_kind(column, "numeric")[0].to_numpy().astype(np.float64)  # null becomes NaN
+    return reading.values.to_numpy().astype(np.float64)  # null becomes NaN
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,9 @@ class Readings:
     notes: list[str]
 
 
-def readings_of(frame: pl.DataFrame, id: str, time: str, values: Sequence[str]) -> Readings:
+def readings_of(
+    frame: pl.DataFrame, id: str, time: str, values: Sequence[str], choices: Choices | None = None
+) -> Readings:
     """Return rows (id, time, values...) as curves sorted by time; dates become days since the first reading of each id.
 
     Raises:
@@ -112,9 +127,13 @@ def readings_of(frame: pl.DataFrame, id: str, time: str, values: Sequence[str]) 
     names = words.drop_nulls().unique(maintain_order=True).to_list()
     place = {name: i for i, name in enumerate(names)}
     codes = np.array([place.get(word, -1) for word in words.to_list()], int)
-    times, dates = _times(frame[time], time)
+    read = read_columns(frame.select(time, *values), choices)
+    times, dates = _times(frame[time], read[0])
     remedy = "correct it, or name another column"
-    table = {name: numbers_of(frame[name], f"--value {name!r}", remedy) for name in values}
+    table = {
+        name: numbers_of(frame[name], reading, f"--value {name!r}", remedy)
+        for name, reading in zip(values, read[1:], strict=True)
+    }
     notes = _missing(codes, times, table, id, time)
     codes = np.where(np.isnan(times), -1, codes)
     if dates and names:
@@ -138,11 +157,12 @@ def readings_of(frame: pl.DataFrame, id: str, time: str, values: Sequence[str]) 
     return Readings([names[i] for i in complete], curves, first_rows, renumbered[codes], dates, notes)
 
 
-def _times(column: pl.Series, name: str) -> tuple[np.ndarray, bool]:
+def _times(column: pl.Series, reading: ReadColumn) -> tuple[np.ndarray, bool]:
     """Return (rows,) numbers, or days since 1970, NaN where missing, and whether they are dates."""
-    if kind_of(column) == "date":
-        return as_kind(column, "date")[0].to_numpy().astype(np.float64), True
-    return numbers_of(column, f"--time {name!r}", "write numbers, or dates such as 2024-01-31 12:00:00"), False
+    if reading.kind == "date" and not reading.strays:
+        return reading.values.to_numpy().astype(np.float64), True
+    remedy = "write numbers, or dates such as 2024-01-31 12:00:00"
+    return numbers_of(column, reading, f"--time {column.name!r}", remedy), False
 
 
 def _missing(codes: np.ndarray, times: np.ndarray, table: dict[str, np.ndarray], id: str, time: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The schema of a table: what training learned of its columns, and the encoding that follows from it.
 
-For each input column: its kind, the median that replaces missing numbers, the categories that have an input of their
-own, and whether training rows had missing values.
+For each input column: how its cells are written, the median that replaces missing numbers, the categories that have an
+input of their own, and whether training rows had missing values. Decisions on reading the table are stored beside it.
 """
 
 import json
@@ -18,12 +18,18 @@ from sklearn.preprocessing import OneHotEncoder
 
 from langevax._version import __version__
 from langevax.cli.errors import BadInput, count, listing
+from langevax.cli.tables.columns import constant, plain_columns, words_of
 from langevax.cli.tables.curves import LongCurves, WideCurves
-from langevax.cli.tables.reading import Examples, Kind, as_kind, check_columns, read_column
+from langevax.cli.tables.inference import ReadColumn
+from langevax.cli.tables.numbers import NAMES, OTHER, decimal_shown, take_apart
+from langevax.cli.tables.records import Decision, Examples, check_columns, option, places
+from langevax.cli.tables.styles import Kind, Style, as_words, parse
 from langevax.evaluation import Task
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)  # format 1 has the kind of a column, and no decisions
 MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
+FEWEST_UNREADABLE = 5  # values of a column, at least, none of which can be read, so that a table is refused
 
 
 @dataclass(frozen=True)
@@ -31,13 +37,25 @@ class Column:
     """An input column of the training rows."""
 
     name: str
-    kind: Kind
+    style: Style
     missing: bool
     """Whether a training row had no value; then being missing is an input of its own."""
     fill: float | None = None
     """Numbers and dates: the median of the training rows, which replaces missing values."""
     categories: tuple[str, ...] = ()
     """Words with an input of their own, in alphabetical order."""
+
+    @property
+    def kind(self) -> Kind:
+        """Numbers, dates or words."""
+        return self.style.kind
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read what `asdict` returned and JSON stored."""
+        style = Style(**content["style"]) if "style" in content else Style(content["kind"])
+        missing, fill, categories = (content[name] for name in ("missing", "fill", "categories"))
+        return cls(content["name"], style, missing, fill, tuple(categories))
 
 
 class Encoder:
@@ -47,8 +65,9 @@ class Encoder:
     (m, missing) is m, and a column without missing values gets no indicator.
 
     Example:
-        >>> columns = (Column("age", "numeric", True, fill=30.0), Column("sex", "categorical", False, None, ("f", "m")))
-        >>> encoder = Encoder(columns)
+        >>> age = Column("age", Style("numeric"), True, fill=30.0)
+        >>> sex = Column("sex", Style("categorical"), False, None, ("f", "m"))
+        >>> encoder = Encoder((age, sex))
         >>> encoder.names
         ('age', 'age missing', 'sex=f', 'sex=m')
         >>> encoder(pl.DataFrame({"age": [None, 40.0], "sex": ["m", "x"]})).tolist()
@@ -61,15 +80,17 @@ class Encoder:
         imputer = SimpleImputer(strategy="median", add_indicator=True)
         categories: Any = [_categories(column) for column in self.words]
         one_hot = OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False)
-        parts = [("numbers", imputer, self.numbers), ("words", one_hot, self.words)]
+        numbers, words = len(self.numbers), len(self.words)  # positions, since names are searched for one by one
+        parts = [("numbers", imputer, range(numbers)), ("words", one_hot, range(numbers, numbers + words))]
         self.transformer: ColumnTransformer = ColumnTransformer(
-            [(name, part, [column.name for column in columns]) for name, part, columns in parts if columns]
+            [(name, part, list(places)) for name, part, places in parts if places]
         )
         self.transformer.fit(self._two_rows())
         self.names: tuple[str, ...] = tuple(name for _, name in self._inputs())
 
     def __call__(self, frame: pl.DataFrame) -> np.ndarray:
-        return np.asarray(self.transformer.transform(frame), np.float64)
+        ordered = frame.select(column.name for column in [*self.numbers, *self.words])
+        return np.asarray(self.transformer.transform(ordered), np.float64)
 
     @property
     def groups(self) -> dict[str, list[int]]:
@@ -96,9 +117,10 @@ class Encoder:
 
     def _two_rows(self) -> pl.DataFrame:
         """Return the fill values, and the same with missing values where training rows had them."""
-        numbers = {c.name: pl.Series([c.fill, None if c.missing else c.fill], dtype=pl.Float64) for c in self.numbers}
-        words = {c.name: pl.Series([_categories(c)[0]] * 2, dtype=pl.String) for c in self.words}
-        return pl.DataFrame(numbers | words)
+        fill = np.array([[c.fill for c in self.numbers], [None if c.missing else c.fill for c in self.numbers]], float)
+        numbers = pl.DataFrame(fill, schema=[c.name for c in self.numbers])
+        words = [pl.Series(c.name, [_categories(c)[0]] * 2, dtype=pl.String) for c in self.words]
+        return numbers.hstack(words)
 
 
 def _categories(column: Column) -> list[str | None]:
@@ -114,12 +136,15 @@ class Schema:
     classes: tuple[str | int, ...]
     """In the order of the probabilities; empty for regression."""
     columns: tuple[Column, ...]
+    decisions: tuple[Decision, ...] = ()
+    """On reading the training table."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
-        columns = [Column(**{**column, "categories": tuple(column["categories"])}) for column in content["columns"]]
-        return cls(content["target"], content["task"], tuple(content["classes"]), tuple(columns))
+        columns = tuple(Column.from_json(column) for column in content["columns"])
+        decisions = tuple(Decision(**decision) for decision in content.get("decisions", ()))
+        return cls(content["target"], content["task"], tuple(content["classes"]), columns, decisions)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -135,53 +160,79 @@ class Schema:
         return Examples(Encoder(self.columns)(converted), pl.DataFrame(), notes)
 
     def convert(self, frame: pl.DataFrame, argument: str = "TABLE") -> tuple[pl.DataFrame, list[str]]:
-        """Return the columns of the schema as numbers and words, and notes for the user."""
+        """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
         check_columns(frame, [column.name for column in self.columns], argument)
-        notes, converted = [], []
+        notes, converted, imputed = [], [], {}
+        numbers = [column.name for column in self.columns if column.style == Style("numeric")]
+        plain = plain_columns(words_of(frame.select(numbers)))
         for column in self.columns:
-            values, infinite = as_kind(frame[column.name], column.kind)
+            if (reading := plain.get(column.name)) is not None:
+                values, infinite = reading.values, reading.infinite
+                notes += [_infinite(column.name, infinite)] if infinite else []
+            else:
+                values, infinite = parse(frame[column.name], column.style)
+                notes += _differences(column, frame[column.name], values, infinite)
             converted.append(values.alias(column.name))
-            notes += _differences(column, frame[column.name], values, infinite)
+            if column.kind != "categorical" and values.null_count():
+                imputed[column.name] = values.null_count()
+        if imputed:
+            columns = ", ".join(f"{name!r} ({number:,})" for name, number in list(imputed.items())[:6])
+            more = f" and {count(len(imputed) - 6, 'more column')}" if len(imputed) > 6 else ""
+            total = count(sum(imputed.values()), "missing value")
+            notes.append(f"{total} replaced by the median of the training rows: {columns}{more}.")
         return pl.DataFrame(converted), notes
 
 
-def useful(frame: pl.DataFrame, keep: Container[str] = ()) -> tuple[pl.DataFrame, dict[str, Kind], list[str]]:
-    """Return the useful columns as numbers and words, their kinds, and notes on the columns left out."""
-    columns, kinds, notes = [], {}, []
-    for series in frame:
-        reading = read_column(series)
-        if reading.useless and not (reading.identifies_rows and series.name in keep):
-            remedy = f"; use it with --keep {series.name}" if reading.identifies_rows else ""
-            notes.append(f"Column {series.name!r} is left out: {reading.useless}{remedy}.")
+def useful(
+    frame: pl.DataFrame, readings: Sequence[ReadColumn], keep: Container[str] = (), rows: np.ndarray | None = None
+) -> tuple[pl.DataFrame, dict[str, Style], list[Decision]]:
+    """Return the useful columns as numbers and words, how they are written, and decisions on all columns.
+
+    Args:
+        frame: the columns as they are in the file.
+        readings: the same, as `read_columns` returned them.
+        keep: names of columns to use although they identify rows.
+        rows: of the frame, those to return; None for all.
+    """
+    columns, styles, decisions = [], {}, []
+    shorter = rows is not None and len(rows) < frame.height
+    for series, reading in zip(frame, readings, strict=True):
+        name = series.name
+        values = reading.values[rows.tolist()] if rows is not None and shorter else reading.values
+        forced = reading.identifies_rows and name in keep
+        useless = constant(values) if forced or (shorter and not reading.useless) else reading.useless
+        if useless:
+            remedy = f"; use it with {option('--keep', name)}" if reading.identifies_rows and not forced else ""
+            decisions.append(Decision("left out", f"Column {name!r} is left out: {useless}{remedy}.", name))
             continue
-        columns.append(reading.values.alias(series.name))
-        kinds[series.name] = reading.kind
-        if reading.kind == "date":
-            notes.append(f"Column {series.name!r} holds dates, used as days since 1970.")
+        columns.append(values.alias(name))
+        styles[name] = reading.style
+        decisions += reading.decisions
         if reading.infinite:
-            notes.append(_infinite(series.name, reading.infinite))
-    return pl.DataFrame(columns), kinds, notes
+            decisions.append(Decision("missing", _infinite(name, reading.infinite), name))
+    return pl.DataFrame(columns), styles, decisions
 
 
-def learn(frame: pl.DataFrame, kinds: dict[str, Kind]) -> tuple[tuple[Column, ...], list[str]]:
-    """Return the schema of the training rows of columns that `useful` returned, and notes for the user."""
-    columns, notes = [], []
+def learn(frame: pl.DataFrame, styles: dict[str, Style]) -> tuple[tuple[Column, ...], list[Decision]]:
+    """Return the schema of the training rows of columns that `useful` returned, and decisions on categories."""
+    columns, decisions = [], []
     for values in frame:
-        missing = values.null_count() > 0
-        if kinds[values.name] != "categorical":
-            median: Any = values.median()
-            columns.append(Column(values.name, kinds[values.name], missing, fill=0.0 if median is None else median))
+        name, style, missing = values.name, styles[values.name], values.null_count() > 0
+        if style.kind != "categorical":
+            median = values.median()
+            columns.append(Column(name, style, missing, fill=median if isinstance(median, float) else 0.0))
             continue
         frequent = values.drop_nulls().alias("word").value_counts().sort(["count", "word"], descending=[True, False])
         categories = frequent["word"].head(MAX_CATEGORIES).to_list()
-        columns.append(Column(values.name, "categorical", missing, categories=tuple(sorted(categories))))
+        columns.append(Column(name, style, missing, categories=tuple(sorted(categories))))
         if len(frequent) > len(categories):
             rows = int(frequent["count"].tail(len(frequent) - len(categories)).sum())
-            notes.append(
-                f"Column {values.name!r} has {len(frequent):,} categories: the {MAX_CATEGORIES} most frequent have an "
+            sentence = (
+                f"Column {name!r} has {len(frequent):,} categories: the {MAX_CATEGORIES} most frequent have an "
                 f"input each, the others ({count(rows, 'row')}) are treated as unknown."
             )
-    return tuple(columns), notes
+            decisions.append(Decision("words", sentence, name))
+    return tuple(columns), decisions
 
 
 def _infinite(name: str, number: int) -> str:
@@ -202,18 +253,37 @@ def _differences(column: Column, original: pl.Series, values: pl.Series, infinit
                 f"Column {column.name!r}: {count(len(unknown), 'row')} with a category unknown to the model ({words}), "
                 "encoded as none of its categories."
             )
-    else:
-        lost = values.null_count() - as_kind(original, "categorical")[0].null_count() - infinite
-        lost -= int(original.is_nan().fill_null(False).sum()) if original.dtype.is_float() else 0
-        if lost > 0:
-            kind = "numeric" if column.kind == "numeric" else "date"
-            notes.append(f"Column {column.name!r}: {count(lost, f'non-{kind} value')} counted as missing.")
+    elif values.null_count() > infinite:
+        notes += _unreadable(column, as_words(original), values)
     if values.null_count() and not column.missing and column.kind == "categorical":
         notes.append(
             f"Column {column.name!r}: {count(values.null_count(), 'missing value')}, which no training row had; "
             "encoded as none of its categories."
         )
     return notes
+
+
+def _unreadable(column: Column, words: pl.Series, values: pl.Series) -> list[str]:
+    """Return a note on words that are no numbers or dates as training had them; refuse them where none can be read."""
+    infinite = words.cast(pl.Float64, strict=False).is_finite().not_().fill_null(False)
+    strange = words.is_not_null() & values.is_null() & ~(infinite & pl.Series([column.kind == "numeric"]))
+    number = int(strange.sum())
+    if not number:
+        return []
+    where, noun = places(words, strange, most=1), {"numeric": "numbers", "date": "dates"}[column.kind]
+    if column.kind == "numeric":
+        parts, decimal = take_apart(words), column.style.decimal
+        if decimal_shown(parts) not in (None, decimal):
+            raise BadInput(
+                f"TABLE has {NAMES[OTHER[decimal]]} in column {column.name!r} ({where}), where training had "
+                f"{NAMES[decimal]}; write it as in training."
+            )
+    if number >= FEWEST_UNREADABLE and not values.is_not_null().any():
+        raise BadInput(
+            f"TABLE has no {noun} in column {column.name!r} that are written as in training, but {where}; correct it."
+        )
+    kind = "numeric" if column.kind == "numeric" else "date"
+    return [f"Column {column.name!r}: {count(number, f'non-{kind} value')} counted as missing ({where})."]
 
 
 AnySchema = Schema | WideCurves | LongCurves
@@ -232,7 +302,7 @@ def read_schema(path: Path) -> AnySchema:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, written_by = content["format"], content["langevax"]
-        if version != FORMAT:
+        if version not in READABLE:
             raise BadInput(f"MODEL {str(path)!r} has format {version}; read it with langevax {written_by}.")
         return KINDS[content.get("kind", "columns")].from_json(content)
     except OSError as error:

@@ -1,0 +1,235 @@
+"""Kinds of columns, decided over whole columns and with the evidence of the other columns of the file.
+
+- numbers: nearly all values present are numbers; other words and infinite numbers count as missing.
+- dates: as days since 1970; times of day as fractions of a day.
+- words: everything else, also two opposite words such as yes and no. Columns that identify their rows are left out.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from langevax.cli.errors import BadInput
+from langevax.cli.tables.inference import THOUSANDS, Ambiguity, ReadColumn, infer
+from langevax.cli.tables.numbers import take_apart
+from langevax.cli.tables.records import Decision
+from langevax.cli.tables.styles import Choices, Kind, Style, as_words, finite, parse
+from langevax.data.files import MISSING
+
+DISTINCT_SHARE = 0.95  # of the values present: a column with more distinct words identifies its rows
+EXACT = 2.0**53  # beyond which distinct integers may be the same float64
+IDENTIFIERS = re.compile(
+    r"(?:unnamed: ?\d+|column 1|row name|index|idx|id|uid|uuid|nr\.?|no\.?|#|row|row[ _]?(?:id|no|nr|num|number)"
+    r"|.*[ _.-](?:id|no|nr))|(?-i:.*[a-z]I[dD])",
+    re.IGNORECASE,
+)
+"""Names of columns whose distinct integers identify rows."""
+COMPACT_DATES = (19_000_101, 20_991_231)
+WITNESSES = 200  # columns of plain numbers in which a decimal point is looked for
+
+
+def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator: str = ",") -> list[ReadColumn]:
+    """Decide what kind each column is, and whether it is useful; raise `BadInput` where one can be read in two ways.
+
+    Example:
+        >>> frame = pl.DataFrame({"price": ["1,5", "2"] * 2, "sold": ["1,234", "0"] * 2})
+        >>> [column.values.to_list() for column in read_columns(frame)]
+        [[1.5, 2.0, 1.5, 2.0], [1.234, 0.0, 1.234, 0.0]]
+    """
+    choices = choices or Choices()
+    words = words_of(frame)
+    plain = plain_columns(words)
+    of_words = {column.name: column for column in words}
+    read: list[ReadColumn | Ambiguity] = []
+    for column in frame:
+        if column.name not in of_words:
+            read.append(_typed(column))
+        elif column.name in plain and column.name not in choices.columns:
+            read.append(plain[column.name])
+        else:
+            read.append(infer(column, of_words[column.name], choices, separator))
+    columns = _resolved(read, of_words, choices, separator)
+    return [_judged(reading, column) for reading, column in zip(columns, frame, strict=True)]
+
+
+def words_of(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of text without surrounding spaces, null where a word stands for a missing value."""
+    text = [name for name, kind in frame.schema.items() if kind == pl.String]
+    words = frame.select(text).select(pl.all().str.strip_chars())
+    return words.select(pl.when(~pl.all().is_in(MISSING)).then(pl.all())) if text else words
+
+
+def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
+    """Return the columns whose words are all plain numbers, neither codes with leading zeros nor dates.
+
+    All columns at once, since thousands of them are read in a second so.
+    """
+    if not words.width:
+        return {}
+    numbers = words.cast(pl.Float64, strict=False)
+    of_words = {column.name: column for column in words}
+    low, high = COMPACT_DATES
+    facts = zip(
+        numbers,
+        words.null_count().row(0),
+        numbers.null_count().row(0),
+        numbers.select(pl.all().is_finite().all()).row(0),
+        numbers.select(pl.all().is_between(low, high).all()).row(0),
+        words.select(pl.all().str.starts_with("0").any()).row(0),
+        strict=True,
+    )
+    plain = {}
+    for column, missing, unread, all_finite, like_dates, zeros in facts:
+        if missing < unread or missing == len(column) or like_dates:
+            continue
+        if zeros and of_words[column.name].str.contains(r"^0[0-9]+$").any():
+            continue
+        values, infinite = (column, 0) if all_finite else finite(column)
+        plain[column.name] = ReadColumn(values, Style("numeric"), infinite=infinite)
+    return plain
+
+
+def _typed(column: pl.Series) -> ReadColumn:
+    """Read a column that is not text, from Parquet."""
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+        empty = pl.Series(column.name, [None] * len(column), dtype=pl.String)
+        return ReadColumn(empty, Style("categorical"), useless=f"it holds {column.dtype}")
+    style = Style("date" if column.dtype.is_temporal() else "numeric" if column.dtype.is_numeric() else "categorical")
+    values, infinite = parse(column, style)
+    decisions: tuple[Decision, ...] = ()
+    if style.kind == "date":
+        sentence = f"Column {column.name!r} holds dates, used as days since 1970."
+        decisions = (Decision("dates", sentence, column.name),)
+    return ReadColumn(values, style, decisions, infinite=infinite)
+
+
+def _resolved(
+    read: Sequence[ReadColumn | Ambiguity], words: dict[str, pl.Series], choices: Choices, separator: str
+) -> list[ReadColumn]:
+    """Decide what can be read in two ways, by what other columns show or the user says."""
+    shown: dict[str, str] = {}
+    for column in read:
+        if isinstance(column, ReadColumn) and column.evidence:
+            shown.setdefault(column.evidence, column.values.name)
+    if "decimal-comma" in shown or separator == ";" or "decimal-comma" in choices.default:
+        read = [_grouped(column, words, choices, separator) for column in read]
+    if "decimal-point" not in shown and any(_of_decimals(column) for column in read):
+        shown |= _witness(read, words)
+    return [column if isinstance(column, ReadColumn) else _answered(column, shown, choices) for column in read]
+
+
+def _of_decimals(column: ReadColumn | Ambiguity) -> bool:
+    return isinstance(column, Ambiguity) and "decimal-comma" in column.readings
+
+
+def _grouped(
+    column: ReadColumn | Ambiguity, words: dict[str, pl.Series], choices: Choices, separator: str
+) -> ReadColumn | Ambiguity:
+    """Return numbers such as 1.234 as ambiguous, where the file may write thousands so."""
+    if isinstance(column, Ambiguity) or column.style != Style("numeric") or column.values.name not in words:
+        return column
+    text = words[column.values.name]
+    if column.values.name in choices.columns or column.strays:
+        return column
+    points = text.filter(text.str.contains(".", literal=True))
+    if not len(points) or not points.str.contains(THOUSANDS[","]).all():
+        return column
+    return infer(text, text, choices, separator)
+
+
+def _witness(read: Iterable[ReadColumn | Ambiguity], words: dict[str, pl.Series]) -> dict[str, str]:
+    """Return a column of plain numbers in which a point can only be that of decimals, if there is one."""
+    plain = [c.values.name for c in read if isinstance(c, ReadColumn) and c.style == Style("numeric")]
+    for name in [name for name in plain if name in words][:WITNESSES]:
+        parts = take_apart(words[name])
+        if (parts.fits(".") & ~parts.fits(",")).any():
+            return {"decimal-point": name}
+    return {}
+
+
+def _answered(column: Ambiguity, shown: dict[str, str], choices: Choices) -> ReadColumn:
+    chosen = [answer for answer in column.readings if answer in choices.default]
+    if len(chosen) == 1:
+        return column.answered(chosen[0], "as --read says")
+    witnesses = [answer for answer in column.readings if answer in shown]
+    if len(witnesses) == 1:
+        return column.answered(witnesses[0], f"as column {shown[witnesses[0]]!r} is")
+    if column.default:
+        return column.answered(column.default)
+    raise BadInput(column.refusal())
+
+
+# Columns that are of no use
+
+
+def _judged(reading: ReadColumn, column: pl.Series) -> ReadColumn:
+    if reading.useless:
+        return reading
+    identifies = _identifies_rows(reading, column)
+    return replace(reading, useless=identifies or constant(reading.values), identifies_rows=bool(identifies))
+
+
+def constant(values: pl.Series) -> str:
+    """Return why a column without two different values is useless."""
+    missing = values.null_count()
+    if missing == len(values):
+        return "it has no values"
+    if not missing and values.min() == values.max():
+        return f"it is {values[0]!r} in every row"
+    return ""
+
+
+def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
+    values, number = reading.values, len(reading.values) - reading.values.null_count()
+    if number < 3 or reading.kind == "date":
+        return ""
+    if reading.kind == "categorical":
+        distinct = values.drop_nulls().n_unique()
+        return "its words identify rows" if distinct >= DISTINCT_SHARE * number else ""
+    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    if max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(column):
+        return "its integers, larger than 2^53, identify rows"
+    if number == len(values) == high - low + 1 and low in (0, 1) and _counts(values):
+        return "it numbers the rows"
+    if IDENTIFIERS.fullmatch(column.name):
+        present = values.drop_nulls()
+        if present.n_unique() == number and bool((present == present.round()).all()):
+            return "its name and its distinct integers identify rows"
+    return ""
+
+
+def _counts(numbers: pl.Series) -> bool:
+    """Return whether the values are 0..n-1 or 1..n in some order."""
+    ordered = np.sort(numbers.to_numpy())
+    return bool(ordered[0] in (0, 1) and np.array_equal(ordered - ordered[0], np.arange(len(ordered))))
+
+
+# One column
+
+
+def read_column(column: pl.Series, choices: Choices | None = None) -> ReadColumn:
+    """Decide what kind a column is, and whether it is useful.
+
+    Example:
+        >>> read_column(pl.Series("x", ["1", " 2.5", "NA"])).values.to_list()
+        [1.0, 2.5, None]
+        >>> read_column(pl.Series("x", ["2024-01-31", "2024-02-01"])).kind
+        'date'
+    """
+    return read_columns(pl.DataFrame([column]), choices)[0]
+
+
+def kind_of(column: pl.Series) -> Kind:
+    """Return numeric or date where nearly every value present is one, else categorical."""
+    return read_column(column).kind
+
+
+def as_kind(column: pl.Series, kind: Kind) -> tuple[pl.Series, int]:
+    """Return numbers (float64) or words in the plainest style of a kind, and the number of infinite values."""
+    return parse(column, Style(kind))
+
+
+__all__ = ["as_kind", "as_words", "constant", "kind_of", "read_column", "read_columns"]

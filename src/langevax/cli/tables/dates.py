@@ -1,0 +1,156 @@
+"""Dates and times as people write them, as days since 1970.
+
+`2024-01-31` is year, month, day; `31.01.2024` is day first by convention; whether `31/01/2024` is day first or month
+first is decided by the values of the column that are possible in one order only. Times with an offset are moved to
+UTC; times of day alone are fractions of a day.
+"""
+
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+Order = Literal["year-first", "day-first", "month-first", "short-year-first", "time"]
+EITHER: tuple[Order, Order] = ("day-first", "month-first")
+SECONDS_PER_DAY = 86_400
+CENTURY_TURNS = 69  # 69 is 1969, 68 is 2068, as in POSIX
+
+_TIME = (
+    r"(?:(?:[T\s]|,\s)\s*(?P<hour>[0-9]{1,2})[:.h](?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?P<fraction>[.,][0-9]+)?)?"
+    r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[-+][0-9]{2}:?[0-9]{2}|[-+][0-9]{2})?(?:\[[^\]]*\]|\s*Uhr)?)?"
+)
+_WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,?\s+)?"
+_NAMED_MONTH = r"(?P<month>[A-Za-zäéû]{3,10})"
+NUMERIC = (
+    rf"^{_WEEKDAY}(?P<a>[0-9]{{1,4}})(?P<first>[-/.])\s?(?P<b>[0-9]{{1,2}})(?P<last>[-/.])\s?(?P<c>[0-9]{{1,4}})"
+    rf"{_TIME}$"
+)
+DAY_NAMED = (
+    rf"^{_WEEKDAY}(?P<a>[0-9]{{1,2}})(?:st|nd|rd|th|\.)?[\s/-]*{_NAMED_MONTH}\.?,?[\s/-]*"
+    rf"(?P<c>[0-9]{{4}}|[0-9]{{2}}){_TIME}$"
+)
+MONTH_NAMED = rf"^{_WEEKDAY}{_NAMED_MONTH}\.?\s+(?P<a>[0-9]{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<c>[0-9]{{4}}){_TIME}$"
+YEAR_MONTH = r"^(?P<a>[0-9]{4})[-/](?P<b>[0-9]{1,2})$"
+COMPACT = r"^(?P<a>(?:19|20)[0-9]{2})(?P<b>0[1-9]|1[0-2])(?P<c>0[1-9]|[12][0-9]|3[01])$"
+CLOCK = (
+    r"^(?P<hour>[0-9]{1,2}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
+    r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?$"
+)
+_MONTHS = (
+    ("jan", "gen", "ene"),
+    ("feb", "fév", "fev"),
+    ("mar", "mär", "mrz"),
+    ("apr", "avr", "abr"),
+    ("may", "mai", "mag"),
+    ("jun",),
+    ("jul",),
+    ("aug", "aou", "ago"),
+    ("sep", "set"),
+    ("oct", "okt", "ott"),
+    ("nov",),
+    ("dec", "dez", "déc", "dic"),
+)
+MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in names}
+"""Of the first three letters of a month in English, German, French, Spanish or Italian."""
+
+
+def days_of(words: pl.Series, order: Order) -> pl.Series:
+    """Return days since 1970 as float64, null where a word is not a date in this order.
+
+    Example:
+        >>> words = pl.Series(["1970-01-03T12:00:00Z", "3.1.1970", "Jan 3, 1970", "13/01/1970", "1970-02-30"])
+        >>> days_of(words, "day-first").to_list()
+        [2.5, 2.0, 2.0, 12.0, None]
+    """
+    distinct = words.drop_nulls().unique().sort()  # dates repeat, and reading them is slow
+    if not len(distinct):
+        return pl.Series([None] * len(words), dtype=pl.Float64)
+    if order == "time":
+        days = _clock(distinct.str.extract_groups(CLOCK).struct.unnest())
+    else:
+        days = np.full(len(distinct), np.nan)
+        for read in (_numeric, _named, _year_and_month, _compact):
+            left = np.isnan(days)
+            if left.any():
+                days[left] = read(distinct.filter(pl.Series(left)), order)
+    return pl.Series(days, dtype=pl.Float64).fill_nan(None).gather(words.rank("dense") - 1)
+
+
+def _numbers(table: pl.DataFrame, name: str, default: float = np.nan) -> np.ndarray:
+    if name not in table.columns:
+        return np.full(table.height, default)
+    return table[name].cast(pl.Float64, strict=False).fill_null(default).to_numpy()
+
+
+def _numeric(words: pl.Series, order: Order) -> np.ndarray:
+    parts = words.str.extract_groups(NUMERIC).struct.unnest()
+    a, b, c = (_numbers(parts, name) for name in "abc")
+    digits = [parts[name].str.len_bytes().fill_null(0).to_numpy() for name in "ac"]
+    leading_year = (digits[0] == 4) | ((digits[0] == 2) & (order == "short-year-first"))
+    dotted = (parts["first"] == ".").fill_null(False).to_numpy()
+    day_first = (order == "day-first") | (dotted & (order != "month-first"))
+    month_first = ~dotted & (order == "month-first") if order != "month-first" else np.full(len(words), True)
+    year = _four_digits(np.where(leading_year, a, c))
+    month = np.where(leading_year | day_first, b, a)
+    day = np.where(leading_year, c, np.where(day_first, a, b))
+    same = (parts["first"] == parts["last"]).fill_null(False).to_numpy()
+    trailing_year = np.isin(digits[1], (2, 4)) & (digits[0] < 3) & (day_first | month_first)
+    valid = same & np.where(leading_year, digits[1] < 3, trailing_year)
+    return np.where(valid, _days(year, month, day) + _moment(parts), np.nan)
+
+
+def _named(words: pl.Series, order: Order) -> np.ndarray:
+    days = np.full(len(words), np.nan)
+    for pattern in (DAY_NAMED, MONTH_NAMED):
+        parts = words.str.extract_groups(pattern).struct.unnest()
+        names = parts["month"].str.to_lowercase().str.slice(0, 3)
+        month = names.replace_strict(MONTHS, default=None, return_dtype=pl.Float64).fill_null(np.nan).to_numpy()
+        read = _days(_four_digits(_numbers(parts, "c")), month, _numbers(parts, "a")) + _moment(parts)
+        days = np.where(np.isnan(days), read, days)
+    return days
+
+
+def _year_and_month(words: pl.Series, order: Order) -> np.ndarray:
+    parts = words.str.extract_groups(YEAR_MONTH).struct.unnest()
+    return _days(_numbers(parts, "a"), _numbers(parts, "b"), np.ones(len(words)))
+
+
+def _compact(words: pl.Series, order: Order) -> np.ndarray:
+    parts = words.str.extract_groups(COMPACT).struct.unnest()
+    return _days(*(_numbers(parts, name) for name in "abc"))
+
+
+def _four_digits(year: np.ndarray) -> np.ndarray:
+    return np.where(year < CENTURY_TURNS, year + 2000, np.where(year < 100, year + 1900, year))
+
+
+def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """Return days since 1970, NaN where a date does not exist."""
+    known = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1) & ~np.isnan(year)
+    months = np.where(known, (year - 1970) * 12 + month - 1, 0).astype(np.int64)
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    return np.where(known & (day <= after - first), first + np.where(known, day, 1) - 1, np.nan)
+
+
+def _moment(parts: pl.DataFrame) -> np.ndarray:
+    """Return the time of day in UTC in days, 0 without a time, NaN where it does not exist."""
+    clock = np.where(parts["hour"].is_null().to_numpy(), 0.0, _clock(parts))
+    zone = parts["zone"].str.replace(r"^(?:Z|UTC|GMT)$", "+00").str.replace(":", "", literal=True)
+    sign = np.where((zone.str.slice(0, 1) == "-").fill_null(False).to_numpy(), -1, 1)
+    hours = zone.str.slice(1, 2).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+    minutes = zone.str.slice(3, 2).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+    return np.where(clock < 1, clock, np.nan) - sign * (hours / 24 + minutes / 1440)
+
+
+def _clock(parts: pl.DataFrame) -> np.ndarray:
+    """Return hours, minutes and seconds in days, NaN where they do not exist."""
+    hour, minute = _numbers(parts, "hour"), _numbers(parts, "minute")
+    second = _numbers(parts, "second", 0.0)
+    fraction = parts["fraction"].str.replace(",", ".").cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+    half = parts["half"].str.to_lowercase()
+    morning, afternoon = ((half == name).fill_null(False).to_numpy() for name in "ap")
+    exists = (minute < 60) & (second < 60) & ~((morning | afternoon) & ((hour < 1) | (hour > 12)))
+    hour = np.where((morning | afternoon) & (hour == 12), 0, hour) + 12 * afternoon
+    seconds = hour * 3600 + minute * 60 + second + fraction
+    return np.where(exists, seconds / SECONDS_PER_DAY, np.nan)

@@ -1,0 +1,435 @@
+"""Files of tables: bytes to columns of text, or Parquet as it is, and back.
+
+Encoding, separator and header are found from the file, and each decision that is not plain is recorded. Rows that are
+shorter than the header are completed by missing values; rows that are longer are refused with their line.
+"""
+
+import csv
+import gzip
+import io
+import os
+import re
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+
+import polars as pl
+
+from langevax.cli.errors import BadInput, count, listing, nearest
+from langevax.cli.tables.records import Decision, data_row
+
+SUFFIXES = ".csv, .tsv, .csv.gz or .parquet"
+SEPARATORS = "\t;|,"
+"""The first that divides all rows alike is taken: commas may be those of decimals, the others hardly are."""
+SEPARATOR_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
+BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
+DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
+FOOTER = re.compile(r".*[^\W\d_].*[\s:]|#")  # a remark in a line without separators
+FIRST_ROWS = 200  # in which separator and header are looked for
+LAST_LETTERS = 4_000  # in which remarks below the table are looked for
+FIRST_LETTERS = 200_000  # of them, in which the separator is looked for
+ROWS_WITH_NAMES = 3  # at least, where the header lacks the name of the first column
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """The columns of a file before their cells are interpreted."""
+
+    frame: pl.DataFrame
+    """Text, or the columns of a Parquet file."""
+    decisions: tuple[Decision, ...] = ()
+    """On the file as a whole."""
+    separator: str = ","
+
+
+def read_table(path: Path, argument: str = "TABLE", encoding: str | None = None) -> LoadedTable:
+    """Return the table in a file; raise `BadInput` where it has no rows or columns.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "t.csv"
+        >>> _ = path.write_text("x;y\\n1;a\\n")
+        >>> read_table(path).frame.to_dicts()
+        [{'x': '1', 'y': 'a'}]
+    """
+    where = f"{argument} {str(path)!r}"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(f"{where} does not exist{_neighbour(path)}.") from None
+    except OSError as error:
+        raise BadInput(f"{where} cannot be read ({error.strerror}); name a file in {SUFFIXES}.") from error
+    if not data:
+        raise BadInput(f"{where} is empty; name a file with a header line and rows.")
+    if data.startswith(PARQUET) or path.suffix.lower() == ".parquet":
+        table = LoadedTable(_from_parquet(data, where))
+    else:
+        table = _from_text(data, path, where, encoding)
+    if table.frame.height == 0:
+        names = ", ".join(table.frame.columns[:6])
+        raise BadInput(f"{where} has a header ({names}) but no rows; name a table with rows.")
+    return table
+
+
+def _neighbour(path: Path) -> str:
+    """Return a hint at the file in the same folder that the user may have meant."""
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    except OSError:
+        return f"; there is no folder {str(path.parent)!r}"
+    hint = nearest(path.name, names) if names else ""
+    return f"; {hint.rstrip('?')}?".replace("; did", "; did") if hint.startswith("did") else "; check the path"
+
+
+def _from_parquet(data: bytes, where: str) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(io.BytesIO(data))
+    except Exception as error:
+        raise BadInput(f"{where} is not a valid Parquet file ({_first_line(error)}); export it again.") from error
+
+
+def _from_text(data: bytes, path: Path, where: str, encoding: str | None) -> LoadedTable:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    if data.startswith(GZIP):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadInput(f"{where} is a damaged gzip file ({_first_line(error)}); compress it again.") from error
+    if data.startswith(ZIP):
+        raise BadInput(f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it.")
+    text, decisions = decode(data.removesuffix(b"\x1a"), where, encoding)  # which ended files of DOS
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if document := DOCUMENT.match(text):
+        kind = "a web page or XML" if document.group().strip().startswith("<") else "JSON"
+        raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
+    if '="' in text:  # formulas by which spreadsheets keep leading zeros
+        text = re.sub(r'(?m)(^|[,;\t|])(?:="([^"\n]*)"|"=""([^"\n]*)""")(?=$|[,;\t|])', r'\1"\2\3"', text)
+    if not text.strip():
+        raise BadInput(f"{where} is empty; name a file with a header line and rows.")
+    declared = re.match(r"\s*\"?sep=(.)\"?[ ;,\t]*\n", text, re.IGNORECASE)  # as Excel reads it
+    tabs = "\t" if suffixes[-1:] in ([".tsv"], [".tab"]) else None
+    skipped = declared.group().count("\n") if declared else 0
+    text = text[declared.end() :] if declared else text
+    separator = declared.group(1) if declared else tabs or _separator(text)
+    if separator == " ":
+        text, separator = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text), "\t"
+        text = re.sub(r"[ \t]+", "\t", text)
+        decisions.append(Decision("file", "Columns are separated by spaces."))
+    return _from_separated(text, separator, skipped, where, decisions)
+
+
+# Text
+
+
+def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Decision]]:
+    """Return the text of bytes, and a decision where it is not UTF-8.
+
+    Example:
+        >>> decode("Köln".encode("cp1252"), "TABLE 't.csv'", None)[0]
+        'Köln'
+    """
+    if encoding is not None:
+        try:
+            return data.decode(encoding).removeprefix("\ufeff"), []
+        except LookupError:
+            raise BadInput(f"--encoding {encoding!r} is not known; pass a name such as cp1252 or utf-16.") from None
+        except UnicodeError as error:
+            raise BadInput(f"{where} is not in --encoding {encoding!r} ({error}); pass another.") from error
+    mark = next((name for start, name in BYTE_ORDER_MARKS.items() if data.startswith(start)), None)
+    for name in [mark] if mark else ["utf-8-sig", *_without_mark(data)]:
+        try:
+            text = data.decode(name)
+        except UnicodeError:
+            continue
+        if not CONTROLS & set(text[: 1 << 20]):
+            other = [] if name == "utf-8-sig" else [Decision("file", f"The file is encoded in {name.upper()}.")]
+            return text, other
+    if not mark:
+        _refuse_damaged(data, where)
+    for name in () if mark else _code_pages(data):
+        try:
+            text = data.decode(name)
+        except UnicodeError:
+            continue
+        if CONTROLS & set(text[: 1 << 20]):
+            break
+        words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
+        letters = "".join(words)
+        if sum(not letter.isascii() for letter in letters) > len(letters) / 2:
+            raise BadInput(
+                f"{where} is not UTF-8, and {words[0]!r} shows that it is not Western European either; export it as "
+                "UTF-8, or pass --encoding with its code page, such as cp1251 or shift_jis."
+            )
+        page = "Windows-1252 (Western European)" if name == "cp1252" else "Mac Roman"
+        example = f", such as {words[0]!r}" if words else ""
+        return text, [Decision("file", f"The file is not UTF-8 and is read as {page}{example}.")]
+    raise BadInput(f"{where} is not a table (it holds binary data); expected a file in {SUFFIXES}.")
+
+
+def _refuse_damaged(data: bytes, where: str) -> None:
+    """Refuse UTF-8 with a few bytes that are not, which another code page would garble."""
+    text = data.decode("utf-8", "replace")
+    damaged = text.count("\ufffd")
+    if 0 < damaged < sum(not letter.isascii() for letter in text) - damaged:
+        line = text[: text.index("\ufffd")].count("\n") + 1
+        raise BadInput(f"{where} is UTF-8, but not in line {line:,}; export it again, or correct that line.")
+
+
+def _without_mark(data: bytes) -> list[str]:
+    """Return UTF-16 without a byte order mark where every other byte of the first ones is zero."""
+    start = data[:2000]
+    zeros = [start[i::2].count(0) / max(1, len(start[i::2])) for i in (0, 1)]
+    return ["utf-16-le"] if zeros[1] > 0.8 and zeros[0] < 0.2 else ["utf-16-be"] if zeros[0] > 0.8 > zeros[1] else []
+
+
+def _code_pages(data: bytes) -> tuple[str, ...]:
+    """Return Mac Roman where lines end as on old Macs and its letters prevail, otherwise Windows-1252."""
+    high = [byte for byte in data if byte >= 0x80]
+    letters = sum(byte < 0xA0 for byte in high)
+    return ("mac_roman",) if b"\r" in data and b"\n" not in data and 2 * letters > len(high) else ("cp1252",)
+
+
+def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which a row ends and its fields, without blank lines."""
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != "\t")
+    for row in reader:
+        if row:
+            yield reader.line_num, row
+
+
+def _separator(text: str) -> str:
+    """Return the separator that divides most of the first rows into the same number of fields, two at least."""
+    lines = islice((line for line in io.StringIO(text) if line.strip()), FIRST_ROWS)
+    first, letters = list[str](), 0
+    for line in lines:
+        first.append(line)
+        letters += len(line)
+        if letters > FIRST_LETTERS and len(first) > 2:
+            break
+    head = "".join(first)
+    best, share_of_best = ",", 0.0
+    for separator in SEPARATORS:
+        widths = Counter(len(row) for _, row in _rows(head, separator))
+        width, rows = max(widths.items(), key=lambda item: (item[1], item[0]))
+        if width > 1 and rows / widths.total() > share_of_best + 1e-9:
+            best, share_of_best = separator, rows / widths.total()
+    if not share_of_best and '"' not in head:
+        widths = Counter(len(line.split()) for line in head.splitlines() if line.strip())
+        if len(widths) == 1 and max(widths) > 1:
+            return " "
+    return best
+
+
+# Rows and columns
+
+
+def _from_separated(text: str, separator: str, skipped: int, where: str, decisions: list[Decision]) -> LoadedTable:
+    head = list(islice(_rows(text, separator), FIRST_ROWS))
+    first = _header_row([row for _, row in head], decisions)
+    line, header = head[first]
+    names = header
+    body = "".join(islice(io.StringIO(text), line, None))
+    widths = Counter(len(row) for _, row in head[first + 1 :])
+    if widths and set(widths) == {len(header) + 1} and len(head) - first > ROWS_WITH_NAMES:
+        if not any(row[-1].strip() for _, row in head[first + 1 :]):
+            names = [*header, ""]
+        elif _quoted(text, line, body) and len({row[0] for _, row in head[first + 1 :]}) == widths.total():
+            names = ["row name", *header]
+            decisions.append(Decision("file", "The header lacks the name of the first column, called 'row name'."))
+    body = _without_remarks(body, separator, len(names), decisions)
+    frame = _by_polars(body, separator, len(names))
+    if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
+        frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
+    frame = _without_headers(frame, names, decisions)
+    return LoadedTable(
+        frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True))), tuple(decisions), separator
+    )
+
+
+def _quoted(text: str, line: int, body: str) -> bool:
+    """Return whether header and rows start with a quotation mark, so that a comma more is not one within a number."""
+    header = next(islice(io.StringIO(text), line - 1, None), "")
+    return header.lstrip().startswith('"') and body.lstrip().startswith('"')
+
+
+def _without_remarks(body: str, separator: str, width: int, decisions: list[Decision]) -> str:
+    """Return the lines of a table without remarks at its end, such as its source, which no separator divides."""
+    tail = body[-LAST_LETTERS:]
+    lines = tail.rstrip("\n ").split("\n")
+    last = len(lines)
+    while last > 1 and width > 2 and separator not in lines[last - 1] and '"' not in lines[last - 1]:
+        if lines[last - 1].strip() and not FOOTER.match(lines[last - 1]):
+            break
+        last -= 1
+    remarks = [line.strip() for line in lines[last:] if line.strip()]
+    if not remarks:
+        return body
+    verb = "is" if len(remarks) == 1 else "are"
+    sentence = f"{count(len(remarks), 'line')} below the table {verb} left out: {listing(remarks, most=2)}."
+    decisions.append(Decision("file", sentence))
+    return body[: len(body) - len(tail)] + "\n".join(lines[:last]) + "\n"
+
+
+def _without_headers(frame: pl.DataFrame, names: Sequence[str], decisions: list[Decision]) -> pl.DataFrame:
+    """Return rows without those that repeat the header, as in files that were put together."""
+    header = [name.strip() for name in names]
+    same = (frame[:, 0].str.strip_chars() == header[0]).fill_null(False).arg_true()
+    rows = [i for i in same if [(cell or "").strip() for cell in frame.row(i)] == header]
+    if not rows or len(header) < 2:
+        return frame
+    verb = "repeats the header and is" if len(rows) == 1 else "repeat the header and are"
+    sentence = f"{count(len(rows), 'row')} {verb} left out, the first before {data_row(rows[0])}."
+    decisions.append(Decision("file", sentence))
+    return frame.filter(~pl.Series(range(frame.height)).is_in(rows))
+
+
+def _header_row(rows: Sequence[Sequence[str]], decisions: list[Decision]) -> int:
+    """Return the index of the header: titles and comments above it have one field, or start with #."""
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    above = 0
+    for row in rows[:-1]:
+        filled = [field for field in row if field.strip()]
+        comment = row[0].lstrip().startswith("#") and len(row) != width
+        named = len(filled) > 1 or (filled and not row[0].strip())  # pandas leaves the name of an index empty
+        if width == 1 or (named and not comment):
+            break
+        above += 1
+    if above and (above == len(rows) - 1 or all(_is_number(field) for field in rows[above] if field.strip())):
+        return 0
+    if above:
+        titles = listing((next((f.strip() for f in row if f.strip()), "") for row in rows[:above]), most=2)
+        verb = "is" if above == 1 else "are"
+        decisions.append(Decision("file", f"{count(above, 'line')} above the header {verb} left out: {titles}."))
+    return above
+
+
+def _is_number(text: str) -> bool:
+    with suppress(ValueError):
+        float(text)
+        return True
+    return False
+
+
+def _by_polars(body: str, separator: str, width: int) -> pl.DataFrame | None:
+    """Return the rows, those that are too short completed by missing values, or None where polars cannot read them."""
+    if re.search(rf"{re.escape(separator)} +\"", body):
+        return None
+    if width > 1 and '"' not in body:
+        body = re.sub(r"\n(?: *\n)+", "\n", "\n" + body)[1:]
+    if not body.strip("\n"):
+        return None
+    schema: dict[str, type[pl.DataType]] = {str(i): pl.String for i in range(width)}
+    try:
+        return pl.read_csv(io.BytesIO(body.encode()), has_header=False, schema=schema, separator=separator)
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def _regular(body: str, separator: str, frame: pl.DataFrame) -> bool:
+    """Return whether all rows have the width of a frame; polars completes short rows silently."""
+    widths = Counter(len(row) for _, row in _rows(body, separator))
+    return frame.width == 1 or widths == {frame.width: frame.height}
+
+
+def _by_lines(body: str, separator: str, width: int, above: int, where: str, decisions: list[Decision]) -> pl.DataFrame:
+    """Read row by row, which tells rows of another length and their lines."""
+    rows: list[list[str | None]] = []
+    short: list[tuple[int, int, int]] = []
+    line = last = 0
+    try:
+        for line, fields in _rows(body, separator):
+            row: list[str | None] = [field or None for field in fields]
+            while len(row) > width and not (row[-1] or "").strip():
+                row.pop()
+            if len(row) > width:
+                problem = f"{data_row(len(rows))} in line {above + line} has {len(row)} fields, the header {width}"
+                _refuse_rows(where, separator, problem)
+            if len(row) < width and not (len(row) == 1 and row[0] is None):
+                short.append((len(rows), line, len(row)))
+            rows.append(row + [None] * (width - len(row)))
+            if line - last > 1 and body.count('"') % 2 and last + 1 < line and line >= body.count("\n"):
+                _refuse_rows(where, separator, f"a quotation mark opened in line {above + last + 1} is never closed")
+            last = line
+    except csv.Error as error:
+        _refuse_rows(where, separator, f"line {above + line + 1}: {error}")
+    for (row_a, line_a, size_a), (row_b, line_b, size_b) in pairwise(short):
+        if row_b == row_a + 1 and size_a + size_b == width + 1:
+            _refuse_rows(
+                where, separator, f"lines {above + line_a} and {above + line_b} seem to be one row broken in two"
+            )
+    if short:
+        index, line, size = short[0]
+        verb = "is" if len(short) == 1 else "are"
+        first = f"the first in line {above + line} ({data_row(index)}, {size} of {width} fields)"
+        sentence = f"{count(len(short), 'row')} {verb} shorter than the header, {first}: the rest counts as missing."
+        decisions.append(Decision("file", sentence))
+    columns = zip(*rows, strict=True) if rows else [()] * width
+    return pl.DataFrame([pl.Series(str(i), column, dtype=pl.String) for i, column in enumerate(columns)])
+
+
+def _refuse_rows(where: str, separator: str, problem: str) -> None:
+    kind = SEPARATOR_NAMES.get(separator, repr(separator))
+    raise BadInput(
+        f"{where} cannot be read as columns separated by {kind} ({problem}); correct it, or quote fields that contain "
+        f"{kind} or line ends."
+    )
+
+
+def _names(header: Iterable[str], decisions: list[Decision]) -> list[str]:
+    """Return distinct names: empty ones are numbered, repeated ones counted."""
+    names, used = [], Counter[str]()
+    header = [" ".join(name.split()) or f"column {i + 1}" for i, name in enumerate(header)]
+    present = set(header)
+    for name in header:
+        used[name] += 1
+        new = name
+        while used[name] > 1 and new in present:
+            new = f"{name} ({used[name]})"
+            used[name] += new in present
+        present.add(new)
+        names.append(new)
+        if new != name:
+            decisions.append(Decision("file", f"Another column is named {name!r} and is called {new!r}.", new))
+    return names
+
+
+# Writing
+
+
+def write_table(frame: pl.DataFrame, path: Path, argument: str = "--out") -> None:
+    """Write Parquet, TSV or CSV, by the suffix of the name; a temporary name is used until the file is complete."""
+    check_suffix(path, argument)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        if path.suffix.lower() == ".parquet":
+            frame.write_parquet(temporary)
+        else:
+            frame.write_csv(temporary, separator="\t" if path.suffix.lower() == ".tsv" else ",")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BadInput(
+            f"{argument} {str(path)!r} cannot be written ({error.strerror or _first_line(error)}); "
+            "name a file in a folder that you may write to."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def check_suffix(path: Path, argument: str = "--out") -> None:
+    """Raise `BadInput` where the suffix of a name is not that of a table."""
+    if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
+        raise BadInput(f"{argument} {str(path)!r} must end in .csv, .tsv or .parquet, which chooses the format.")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

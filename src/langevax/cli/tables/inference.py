@@ -1,0 +1,403 @@
+"""The kind and the style of one column of text, with the evidence for it.
+
+What can be read in two ways, such as 1,234 or 01/02/2024, is decided by a value that can be read in one way only. Where
+the column has none, it is returned as an `Ambiguity`, which the other columns of the file or the user decide. skrub
+takes the month first in such a case, and polars infers numbers and dates from the first rows of a file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from langevax.cli.errors import BadInput, count
+from langevax.cli.tables.dates import COMPACT, Order, days_of
+from langevax.cli.tables.numbers import NAMES, OTHER, Decimal, NumberParts, take_apart, unit_of
+from langevax.cli.tables.records import Decision, data_row, first_place, option, places
+from langevax.cli.tables.styles import (
+    ORDERS,
+    STAND_FOR_MISSING,
+    TRUTHS,
+    As,
+    Choices,
+    Kind,
+    Style,
+    as_text,
+    as_words,
+    finite,
+)
+from langevax.data.files import MISSING
+
+FEW = 20  # distinct integers, at most, that may be codes
+FEWEST_NUMBERS = 4  # beside words that count as missing although they may have a meaning
+STRAY_SHARE = 0.1  # of the values present, at most, that such words have
+CODE_SHARE = 0.02  # the same of words with digits, such as 4+ or 12A, and of numbers with another decimal separator
+SAMPLE = 200  # distinct words that are tried first as dates
+THOUSANDS: dict[Decimal, str] = {
+    ",": r"^[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+$",
+    ".": r"^[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+$",
+}
+"""Numbers in groups of thousands, by the decimal separator that they would have."""
+ANSWER: dict[Decimal, As] = {".": "decimal-point", ",": "decimal-comma"}
+EITHER: tuple[Order, Order] = ("day-first", "month-first")
+FIRST: dict[str, str] = {"day-first": "the day first", "month-first": "the month first"}
+
+
+@dataclass(frozen=True)
+class ReadColumn:
+    """A column read in one style, the decisions that led to it, and why it is useless, if it is."""
+
+    values: pl.Series
+    """float64 or words, null where missing."""
+    style: Style
+    decisions: tuple[Decision, ...] = ()
+    useless: str = ""
+    identifies_rows: bool = False
+    """Whether it is useless because it identifies rows, a guess that the user may override."""
+    infinite: int = 0
+    strays: int = 0
+    """Words that count as missing in a column of numbers or dates."""
+    evidence: str = ""
+    """What its values show of how the file is written: an answer of --read."""
+
+    @property
+    def kind(self) -> Kind:
+        """Numbers, dates or words."""
+        return self.style.kind
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """A column that can be read in two ways."""
+
+    readings: Mapping[str, ReadColumn]
+    """By the answers of --read."""
+    example: str
+    """A word that can be read in two ways, with its row."""
+    meanings: Mapping[str, str]
+    """What it means by each answer."""
+    default: str = ""
+    """The answer where nothing decides; empty where the column is refused."""
+
+    def answered(self, answer: str, why: str = "") -> ReadColumn:
+        """Return the reading that an answer leads to, with the reason among its decisions."""
+        reading, name = self.readings[answer], self.name
+        if not why:
+            return reading
+        (other,) = self.readings.keys() - {answer}
+        date = reading.kind == "date"
+        noun = "dates, used as days since 1970" if date else "numbers"
+        sentence = (
+            f"Column {name!r} holds {noun}: {self.example} is {self.meanings[answer]} and not {self.meanings[other]}, "
+            f"{why}; else pass {option('--read', name, other)}."
+        )
+        decisions = [decision for decision in reading.decisions if decision.topic == "missing"]
+        return replace(reading, decisions=(*decisions, Decision("dates" if date else "numbers", sentence, name)))
+
+    @property
+    def name(self) -> str:
+        """Of the column."""
+        return next(iter(self.readings.values())).values.name
+
+    def refusal(self) -> str:
+        """Return the message where nothing decides."""
+        answers = " or ".join(option("--read", self.name, answer) for answer in self.readings)
+        meanings = " or ".join(self.meanings.values())
+        return (
+            f"column {self.name!r} can be read in two ways: {self.example} is {meanings}, and no value shows which; "
+            f"pass {answers}."
+        )
+
+
+def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str) -> ReadColumn | Ambiguity:
+    """Return a column of text read as what it holds.
+
+    Args:
+        column: the cells as they are in the file.
+        words: the same without surrounding spaces, null where they stand for a missing value.
+        choices: what the user says.
+        separator: of the columns of the file; semicolons let points separate thousands.
+    """
+    choice = choices.columns.get(words.name)
+    if choice == "words":
+        style = Style("categorical", verbatim=True)
+        return ReadColumn(as_words(column, style), style)
+    if choice is None:
+        if truth := truth_of(words):
+            return _opposites(column, words, truth)
+        if len(led := words.str.contains(r"^0[0-9]+$").fill_null(False).arg_true()):
+            place = f"{words[led[0]]!r} in {data_row(led[0])} starts with a zero"
+            remedy = f"else pass {option('--read', words.name, 'numbers')}"
+            sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
+            return _categorical(column, words, Decision("words", sentence, words.name))
+    attempts = dict.fromkeys(("dates", *ORDERS), (_dates,))
+    default = (_compact, _numbers, _dates) if choice is None else (_numbers,)
+    for attempt in attempts.get(choice or "", default):
+        if (reading := attempt(words, choices, separator)) is not None:
+            return reading
+    if choice is not None:
+        raise BadInput(f"{option('--read', words.name, choice)}: no value of the column can be read so; leave it out.")
+    return _categorical(column, words)
+
+
+# Words
+
+
+def truth_of(words: pl.Series) -> str:
+    """Return the two opposite words that a column holds, in any spelling, or nothing.
+
+    Example:
+        >>> truth_of(pl.Series(["Y", "no", None, "YES"])), truth_of(pl.Series(["F", "M"]))
+        ('yes/no', '')
+    """
+    if words.head(SAMPLE).n_unique() > 9:
+        return ""
+    spellings = set(words.str.to_lowercase().drop_nulls().unique().to_list()) - STAND_FOR_MISSING
+    for truth, (first, second) in TRUTHS.items():
+        full = spellings & set(truth.split("/"))
+        if spellings <= first | second and (full or (spellings & first and spellings & second)):
+            return truth
+    return ""
+
+
+def _opposites(column: pl.Series, words: pl.Series, truth: str) -> ReadColumn:
+    style, decisions = Style("categorical", truth=truth), []
+    values = as_words(column, style)
+    strays = words.is_not_null() & values.is_null()
+    if strays.any():
+        decisions.append(_strays(words, values.is_not_null(), strays, truth.replace("/", " or ")))
+    spellings = words.filter(~strays).drop_nulls().unique(maintain_order=True).to_list()
+    if len(spellings) > 2 or not set(spellings) <= set(truth.split("/")):
+        listed = ", ".join(map(repr, spellings[:6]))
+        sentence = f"Column {words.name!r} holds {truth.replace('/', ' and ')}, written {listed}."
+        decisions.append(Decision("words", sentence, words.name))
+    return ReadColumn(values, style, tuple(decisions), strays=int(strays.sum()))
+
+
+def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> ReadColumn:
+    """Return a column of words, with the words that count as missing, and the numbers among them where they prevail."""
+    style, name = Style("categorical"), words.name
+    missing = as_text(column).is_in(MISSING).fill_null(False)
+    if missing.any():
+        tally = as_text(column).filter(missing).alias("word").value_counts(sort=True)
+        listed = ", ".join(f"{word!r} in {count(times, 'row')}" for word, times in tally.iter_rows())
+        sentence = (
+            f"Column {name!r}: {listed} counts as missing; if it is a word, pass {option('--read', name, 'words')}."
+        )
+        decisions = (*decisions, Decision("missing", sentence, name))
+    numeric = take_apart(words).body.is_not_null() & (words.str.len_chars() < 30)
+    present = len(words) - words.null_count()
+    if not decisions and 2 * int(numeric.sum()) >= present > int(numeric.sum()):
+        others = places(words, words.is_not_null() & ~numeric.fill_null(False), most=2)
+        sentence = (
+            f"Column {name!r} holds words: {int(numeric.sum()):,} of {present:,} values are numbers, but not {others}; "
+            f"to count these as missing, pass {option('--read', name, 'numbers')}."
+        )
+        decisions = (*decisions, Decision("words", sentence, name))
+    return ReadColumn(as_words(column), style, decisions)
+
+
+# Numbers
+
+
+def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | Ambiguity | None:
+    name, parts = words.name, take_apart(words)
+    choice = choices.columns.get(name)
+    infinite = words.cast(pl.Float64, strict=False).is_infinite().fill_null(False)
+    numeric = parts.fits(".") | parts.fits(",")
+    if choice is None and not _prevail(words, numeric | infinite, _codes(parts)):
+        return None
+    if not numeric.any():
+        return None
+    unit = unit_of(parts)
+    if isinstance(unit, tuple):
+        first, second = (f"{u!r}" if u in parts.units else u for u in unit)
+        raise BadInput(
+            f"column {name!r} mixes numbers with {first} and with {second}; write them in one unit, or pass "
+            f"{option('--read', name, 'words')} or {option('--drop', name)}."
+        )
+    readings = {d: _read_numbers(words, parts, d, unit, infinite) for d in NAMES}
+    decimal = choices.decimal(name) or _decimal_of(words, parts, choice == "numbers")
+    if decimal is not None:
+        tolerated = choice is not None or _prevail(
+            words, readings[decimal].values.is_not_null() | infinite, _codes(parts)
+        )
+        return readings[decimal] if tolerated else None
+    grouped = parts.body.str.contains("[.,]").fill_null(False).arg_true()
+    if choice is None and not _prevail(words, readings["."].values.is_not_null() | infinite, _codes(parts)):
+        return None
+    if not len(grouped):
+        return readings["."]
+    row = grouped[0]
+    meanings = {ANSWER[d]: f"{readings[d].values[row]:.15g}" for d in NAMES}
+    comma = "," in (parts.body[row] or "")
+    plain = (
+        parts.body.filter(~parts.body.str.contains("[.,]").fill_null(True)).cast(pl.Float64, strict=False).drop_nulls()
+    )
+    thousands: Decimal = "." if comma else ","
+    default = "" if comma or separator == ";" else ANSWER["."]
+    either = {ANSWER[d]: readings[d] for d in NAMES}
+    ambiguity = Ambiguity(either, f"{words[row]!r} in {data_row(row)}", meanings, default)
+    if (comma or separator == ";") and len(plain) and 100 <= (plain.max() or 0) < 1000:  # type: ignore[operator]
+        return ambiguity.answered(ANSWER[thousands], "since numbers below 1,000 have no separator")
+    return ambiguity
+
+
+def _codes(parts: NumberParts) -> bool:
+    """Return whether the numbers of a column are few distinct integers, which may be codes."""
+    whole = parts.body.drop_nulls()
+    return bool(whole.str.contains(r"^[0-9]+$").all()) and whole.n_unique() <= FEW
+
+
+def _prevail(words: pl.Series, good: pl.Series, codes: bool) -> bool:
+    """Return whether the other words of a column can count as missing."""
+    strays = words.filter(words.is_not_null() & ~good.fill_null(False)).str.to_lowercase()
+    number, present = int(good.sum()), len(words) - words.null_count()
+    rest = strays.filter(~strays.is_in(STAND_FOR_MISSING))
+    if not len(rest):
+        return number >= min(2, present)
+    if number < max(FEWEST_NUMBERS, 2 * len(rest)):
+        return False
+    if rest.str.contains("[0-9]|^.$").any():
+        return not codes and len(rest) <= max(1.0, CODE_SHARE * present)
+    return len(rest) <= max(2.0, STRAY_SHARE * present) or (not codes and rest.n_unique() == 1)
+
+
+def _decimal_of(words: pl.Series, parts: NumberParts, majority: bool) -> Decimal | None:
+    """Return the decimal separator that values of a column show, None where they show none."""
+    only = {d: parts.fits(d) & ~parts.fits(OTHER[d]) for d in NAMES}
+    more, fewer = sorted(NAMES, key=lambda d: -int(only[d].sum()))
+    if not only[more].any():
+        return None
+    if only[fewer].any() and not majority and only[fewer].sum() > CODE_SHARE * len(words):
+        both = " and ".join(f"{NAMES[d]} ({first_place(words, only[d])})" for d in (more, fewer))
+        options = " or ".join(option("--read", words.name, ANSWER[d]) for d in (more, fewer))
+        raise BadInput(
+            f"column {words.name!r} mixes {both}; correct them, or pass {options} to count others as missing."
+        )
+    return more
+
+
+def _read_numbers(words: pl.Series, parts: NumberParts, decimal: Decimal, unit: str, infinite: pl.Series) -> ReadColumn:
+    name, style = (
+        words.name,
+        Style("numeric", decimal=decimal, unit=unit, multiples=bool((parts.multiples != 1.0).any())),
+    )
+    plain = words.cast(pl.Float64, strict=False)
+    values, number = finite(parts.values(decimal, unit).alias(name).zip_with(~infinite, plain))
+    good = values.is_not_null() | infinite
+    strays = words.is_not_null() & ~good
+    decisions = []
+    if strays.any():
+        decisions.append(_strays(words, good, strays, "numbers"))
+    separators = "[.,' ]" if decimal == "," else "[,' ]"
+    marked = good & (parts.body.str.contains(separators) | (parts.units != "") | (parts.multiples != 1.0))
+    marked = marked.fill_null(False)
+    if len(rows := marked.arg_true()):
+        example = f"{words[rows[0]]!r} in {data_row(rows[0])} is {values[rows[0]]:.15g}"
+        having = f" with {NAMES[decimal]}" if decimal == "," else ""
+        having += (" and" if having else " with") + f" {unit!r}" if unit else ""
+        decisions.append(Decision("numbers", f"Column {name!r} holds numbers{having}: {example}.", name))
+    shown = (parts.fits(decimal) & ~parts.fits(OTHER[decimal])).any()
+    return ReadColumn(
+        values,
+        style,
+        tuple(decisions),
+        infinite=number,
+        strays=int(strays.sum()),
+        evidence=ANSWER[decimal] if shown else "",
+    )
+
+
+def _strays(words: pl.Series, good: pl.Series, strays: pl.Series, noun: str) -> Decision:
+    present = len(words) - words.null_count()
+    verb = "counts" if words.filter(strays).n_unique() == 1 else "count"
+    sentence = f"{int(good.sum()):,} of {present:,} values are {noun}; {places(words, strays)} {verb} as missing"
+    return Decision("missing", f"Column {words.name!r}: {sentence}.", words.name)
+
+
+# Dates
+
+
+def _compact(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | None:
+    """Return dates such as 20240131, where all values are one."""
+    present = words.drop_nulls()
+    if present.n_unique() < 3 or not present.str.contains(COMPACT).all():
+        return None
+    days = days_of(words, "year-first")
+    return _read_dates(words, days, "year-first") if days.null_count() == words.null_count() else None
+
+
+def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | Ambiguity | None:
+    name, forced = words.name, choices.columns.get(words.name) is not None
+    sample = words.head(20 * SAMPLE).drop_nulls().unique(maintain_order=True)
+    sample = sample.filter(~sample.str.to_lowercase().is_in(STAND_FOR_MISSING)).head(SAMPLE)
+    orders: tuple[Order, ...] = ("year-first", *EITHER, "time", "short-year-first")
+    if not forced and not any(2 * days_of(sample, o).is_not_null().sum() >= len(sample) > 0 for o in orders):
+        return None
+    days = {o: days_of(words, o) for o in orders}
+    numbers = {o: len(words) - days[o].null_count() for o in orders}
+    if choices.order(name) is not None:
+        order = choices.order(name)
+        assert order is not None
+        return _read_dates(words, days[order], order) if numbers[order] else None
+    best = max(orders, key=lambda o: numbers[o])  # the first of equal ones
+    either = days["day-first"].is_not_null() | days["month-first"].is_not_null()
+    good = either if best in EITHER else days[best].is_not_null()
+    if not numbers[best] or not (forced or _prevail(words, good, False)):
+        return None
+    if best not in EITHER:
+        return _read_dates(words, days[best], best, ", the year first" if best == "short-year-first" else "")
+    _refuse_short_years(words)
+    only = {a: days[a].is_not_null() & days[b].is_null() for a, b in (EITHER, EITHER[::-1])}
+    more, fewer = sorted(EITHER, key=lambda o: -int(only[o].sum()))
+    if only[more].any():
+        if only[fewer].sum() > CODE_SHARE * len(words):
+            both = " and ".join(f"{FIRST[o]} ({first_place(words, only[o])})" for o in (more, fewer))
+            options = " or ".join(option("--read", name, o) for o in (more, fewer))
+            raise BadInput(f"column {name!r} mixes dates with {both}; correct them, or pass {options}.")
+        shown = f", {FIRST[more]}, as {first_place(words, only[more])} shows"
+        return _read_dates(words, days[more], more, shown, evidence=more)
+    differ = (days["day-first"] != days["month-first"]).fill_null(False).arg_true()
+    readings = {o: _read_dates(words, days[o], o, f", {FIRST[o]}") for o in EITHER}
+    if not len(differ):
+        return readings["day-first"]
+    row = differ[0]
+    meanings = {o: str(pl.Series([int(days[o][row])]).cast(pl.Date)[0]) for o in EITHER}
+    return Ambiguity(readings, f"{words[row]!r} in {data_row(row)}", meanings)
+
+
+def _refuse_short_years(words: pl.Series) -> None:
+    """Refuse dates such as 24/01/31, whose first numbers are closer to each other than their last, as years are."""
+    parts = words.str.extract_groups(r"^([0-9]{2})[-/][0-9]{2}[-/]([0-9]{2})(?:[^0-9].*)?$").struct.unnest()
+    first, last = (parts[name].cast(pl.Int64) for name in parts.columns)
+    if not len(days := words.drop_nulls()) or first.null_count() > words.null_count() or first.n_unique() < 2:
+        return
+    spread = [max(part.drop_nulls()) - min(part.drop_nulls()) for part in (first, last)]
+    if 4 * spread[0] < spread[1]:
+        options = " or ".join(option("--read", words.name, order) for order in ("year-first", *EITHER))
+        raise BadInput(
+            f"column {words.name!r} holds dates whose year may be the first or the last number, such as {days[0]!r}; "
+            f"pass {options}."
+        )
+
+
+def _read_dates(words: pl.Series, days: pl.Series, order: Order, shown: str = "", evidence: str = "") -> ReadColumn:
+    name, good = words.name, days.is_not_null()
+    strays = words.is_not_null() & ~good
+    if not shown and order == "year-first" and words.str.contains(r"^[0-9]{1,2}\.[0-9]{1,2}\.").any():
+        evidence = "day-first"
+    offset = (
+        words.filter(good).str.contains(r"[0-9](?:Z|[-+][0-9]{2}(?::?[0-9]{2})?)$")
+        if order != "time"
+        else pl.Series([False])
+    )
+    utc = " in UTC" if words.filter(good).str.contains(":").any() and offset.any() else ""
+    sentence = f"Column {name!r} holds dates{shown}, used as days since 1970{utc}."
+    if order == "time":
+        sentence = f"Column {name!r} holds times of day, used as fractions of a day."
+    decisions = [Decision("dates", sentence, name)]
+    if strays.any():
+        decisions.insert(0, _strays(words, good, strays, "dates"))
+    style = Style("date", order=order)
+    return ReadColumn(days.alias(name), style, tuple(decisions), strays=int(strays.sum()), evidence=evidence)

@@ -1,0 +1,144 @@
+"""Columns that may leak the target: each alone predicts it almost perfectly. They are named, and stay."""
+
+import numpy as np
+import polars as pl
+from scipy.stats import rankdata
+
+from langevax.cli.tables.records import Decision, option
+from langevax.evaluation import Task
+
+FEWEST_ROWS = 20
+CORRELATION = 0.999  # of ranks with a target of numbers
+EXPLAINED = 0.999  # of the variance, by the means of categories
+ERROR_SHARE = 0.02  # of the errors of the most frequent class, at most, that a column alone makes
+FEWEST_OF_A_CLASS = 5
+SCREEN = 0.5  # of the correlation of ranks, from which a column of numbers is tested
+ROWS_PER_VALUE = 3  # on average, at least, so that distinct values cannot predict by being distinct
+
+
+def leaks(frame: pl.DataFrame, target: np.ndarray, task: Task) -> list[Decision]:
+    """Return a decision on each column that alone predicts the target almost perfectly.
+
+    Args:
+        frame: columns as numbers and words, null where missing.
+        target: (row,) numbers, or indices of classes.
+        task: which of these.
+
+    Example:
+        >>> y = np.arange(30.0)
+        >>> leaks(pl.DataFrame({"twice": 2 * y, "parity": y % 2}), y, "regression")[0].column
+        'twice'
+    """
+    if frame.height < FEWEST_ROWS or len(np.unique(target)) < 2:
+        return []
+    numbers = [column.name for column in frame if column.dtype != pl.String]
+    values = frame.select(numbers).to_numpy().astype(np.float64) if numbers else np.empty((frame.height, 0))
+    suspects = set(np.flatnonzero(_suspects(values, target, task)).tolist())
+    place = {name: i for i, name in enumerate(numbers)}
+    decisions = []
+    for column in frame:
+        if column.dtype == pl.String:
+            codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+            why = _of_words(codes, target, task)
+        else:
+            i = place[column.name]
+            why = _of_numbers(values[:, i], target, task) if i in suspects else ""
+        if why:
+            sentence = (
+                f"Column {column.name!r} may leak the target: {why}. If it is known only after the target, leave it "
+                f"out with {option('--drop', column.name)}."
+            )
+            decisions.append(Decision("leak", sentence, column.name))
+    return decisions
+
+
+def _suspects(values: np.ndarray, target: np.ndarray, task: Task) -> np.ndarray:
+    """Return which columns of numbers deserve a closer test, for all columns at once.
+
+    Their ranks are correlated with the target, or they have few distinct or missing values, which may be codes.
+    """
+    if not values.shape[1]:
+        return np.zeros(0, bool)
+    missing = np.isnan(values)
+    ordered = np.sort(values, axis=0)
+    distinct = 1 + (np.diff(ordered, axis=0) > 0).sum(0)
+    ranks = np.argsort(np.argsort(np.where(missing, -np.inf, values), axis=0, kind="stable"), axis=0).astype(np.float64)
+    goal = np.argsort(np.argsort(target, kind="stable")).astype(np.float64) if task == "regression" else target * 1.0
+    weights = ~missing
+    size = np.maximum(weights.sum(0), 1)
+    x = (ranks - (ranks * weights).sum(0) / size) * weights
+    y = (goal[:, None] - (goal[:, None] * weights).sum(0) / size) * weights
+    norm = np.sqrt((x**2).sum(0) * (y**2).sum(0))
+    related = np.abs((x * y).sum(0)) > SCREEN * np.where(norm > 0, norm, np.inf)
+    if task == "regression":
+        return related
+    return related | (distinct * ROWS_PER_VALUE <= len(target)) | missing.any(0)
+
+
+def _of_numbers(values: np.ndarray, target: np.ndarray, task: Task) -> str:
+    missing = np.isnan(values)
+    x, y = values[~missing], target[~missing]
+    if task == "classification":
+        return _of_codes(values, target) or _of_threshold(x, y)
+    if len(x) < FEWEST_ROWS:
+        return ""
+    slope, level = _line(x, y)
+    if np.abs(slope * x + level - y).max() <= 1e-9 * max(np.abs(y).max(), np.finfo(float).tiny):
+        return "the target is a linear function of it"
+    ranks, of_target = rankdata(x), rankdata(y)
+    if not (ranks.std() and of_target.std()):
+        return ""
+    correlation = float(np.corrcoef(ranks, of_target)[0, 1])
+    return f"its rank correlation with the target is {correlation:.4f}" if abs(correlation) > CORRELATION else ""
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return slope and level of the line through points by least squares."""
+    variance = x.var()
+    slope = float(np.mean((x - x.mean()) * (y - y.mean())) / variance) if variance else 0.0
+    return slope, float(y.mean() - slope * x.mean())
+
+
+def _of_words(codes: np.ndarray, target: np.ndarray, task: Task) -> str:
+    """Judge words by their codes, 0 where missing."""
+    if task == "classification":
+        return _of_codes(np.where(codes, codes, np.nan), target)
+    sizes = np.bincount(codes)
+    if (sizes > 0).sum() * ROWS_PER_VALUE > len(target):
+        return ""
+    rest = target - (np.bincount(codes, target) / np.maximum(sizes, 1))[codes]
+    explained = 1 - rest.var() / max(target.var(), np.finfo(float).tiny)
+    return f"its words explain {100 * explained:.1f} % of the variance" if explained > EXPLAINED else ""
+
+
+def _of_codes(values: np.ndarray, target: np.ndarray) -> str:
+    """Judge the distinct values of a column, NaN where missing, as predictors of classes."""
+    base = len(target) - np.bincount(target).max()  # errors of the most frequent class
+    missing = np.isnan(values)
+    if missing.any() and _errors(missing.astype(np.int64), target) <= ERROR_SHARE * base:
+        return "whether it is missing determines the class"
+    distinct, codes = np.unique(values, return_inverse=True)
+    if len(distinct) * ROWS_PER_VALUE > len(target) or (errors := _errors(codes, target)) > ERROR_SHARE * base:
+        return ""
+    return "each of its values goes with one class" + (f", but for {errors} rows" if errors else "")
+
+
+def _of_threshold(x: np.ndarray, target: np.ndarray) -> str:
+    """Judge a threshold on numbers as a predictor of two classes."""
+    sizes = np.bincount(target, minlength=2)
+    if len(sizes) != 2 or sizes.min() < FEWEST_OF_A_CLASS:
+        return ""
+    order = np.argsort(x, kind="stable")
+    ones = np.concatenate([[0], np.cumsum(target[order])])  # left of each cut
+    zeros = np.arange(len(x) + 1) - ones
+    errors = ones + sizes[0] - zeros  # where class 0 is left of the cut
+    errors = np.minimum(errors, len(x) - errors)
+    cuts = np.concatenate([[True], np.diff(x[order]) > 0, [True]])
+    return "a threshold on it separates the classes" if errors[cuts].min() <= ERROR_SHARE * sizes.min() else ""
+
+
+def _errors(codes: np.ndarray, target: np.ndarray) -> int:
+    """Return the rows whose class is not the most frequent one of their code."""
+    classes = int(target.max()) + 1
+    table = np.bincount(codes * classes + target, minlength=(int(codes.max()) + 1) * classes).reshape(-1, classes)
+    return int(len(target) - table.max(1).sum())

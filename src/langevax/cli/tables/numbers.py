@@ -1,0 +1,133 @@
+"""Numbers as people write them: currencies, percent signs, units, thousands and decimal commas.
+
+Whether a comma is a decimal comma is decided by all values of a column: `1,5` can only be a decimal, `1,234.5` only be
+thousands, and `1,234` either. Where no value decides, other columns of the file may; otherwise the column is refused.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+Decimal = Literal[".", ","]
+OTHER: dict[Decimal, Decimal] = {".": ",", ",": "."}
+NAMES: dict[Decimal, str] = {".": "decimal points", ",": "decimal commas"}
+
+CURRENCY = (
+    r"(?:US|CA|AU|NZ|HK|SG|[ACRS])?\$|[€£¥₹₽₩₺₫₪฿]|USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK"
+    r"|Euro|Kč|zł|kr\.?|Rs\.?|Fr\."
+)
+NUMBER = (
+    rf"^(?P<open>\()?\s*(?P<sign>[-+])?\s*(?P<prefix>{CURRENCY})?\s*(?P<second>[-+])?\s*"
+    r"(?P<body>[0-9][0-9.,' ]*|[.,][0-9]+)(?P<exponent>[eE][-+]?[0-9]+)?\s*"
+    r"(?P<suffix>[^0-9\s.,'+()<>~*_#?!:;/-][^0-9()]{0,11}?)?\s*(?P<after>-)?(?P<close>\))?$"
+)
+DECIMAL_POINT = (
+    r"^(?:(?:[0-9]+|[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+|(?:'[0-9]{3})+)"
+    r"|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3})(?:\.[0-9]*)?|\.[0-9]+)$"
+)
+DECIMAL_COMMA = r"^(?:(?:[0-9]+|[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?: [0-9]{3})+|(?:'[0-9]{3})+))(?:,[0-9]*)?|,[0-9]+)$"
+SHAPES: dict[Decimal, str] = {".": DECIMAL_POINT, ",": DECIMAL_COMMA}
+MULTIPLES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
+"""Letters right behind a number, such as those of $3.5M, that multiply it."""
+MULTIPLE_SHARE = 0.1  # of the numbers, at least, that have such a letter: in few it may be that of a house number
+PERCENT = "%"
+_UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d days years °C °F K W kW"
+UNITS = frozenset(_UNITS.split())
+"""Units of which a column may not have two."""
+
+
+def tidy(words: pl.Series) -> pl.Series:
+    """Return words with plain spaces, minus signs and apostrophes."""
+    plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–]", "-")
+    return plain.str.replace_all("[’´`]", "'")
+
+
+@dataclass(frozen=True)
+class NumberParts:
+    """The cells of a column taken apart; null where a cell is not a number."""
+
+    table: pl.DataFrame
+    """Columns open, sign, prefix, second, body, exponent, suffix, after, close."""
+    units: pl.Series
+    """The currency, percent sign or unit of each cell, empty for none."""
+    multiples: pl.Series
+    """What each number is multiplied by, for a letter behind it."""
+
+    @property
+    def body(self) -> pl.Series:
+        """Digits and separators."""
+        return self.table["body"]
+
+    def fits(self, decimal: Decimal) -> pl.Series:
+        """Return which cells are numbers with this decimal separator."""
+        return self.body.str.contains(SHAPES[decimal]).fill_null(False)
+
+    def values(self, decimal: Decimal, unit: str) -> pl.Series:
+        """Return float64, null where a cell has another shape or another unit."""
+        table = self.table
+        digits = self.body.str.replace_all(rf"[' {'.' if decimal == ',' else ','}]", "")
+        digits = digits.str.replace(",", ".", literal=True) + table["exponent"].fill_null("")
+        numbers = digits.cast(pl.Float64, strict=False) * self.multiples
+        minus = (table["sign"] == "-").fill_null(False) | (table["second"] == "-").fill_null(False)
+        minus |= table["after"].is_not_null() | table["open"].is_not_null()
+        numbers = numbers.zip_with(~minus, -numbers)
+        balanced = table["open"].is_null() == table["close"].is_null()
+        good = self.fits(decimal) & balanced & self.units.is_in(["", unit])
+        return numbers.zip_with(good, pl.Series([None], dtype=pl.Float64))
+
+
+def take_apart(words: pl.Series, multiples: bool | None = None) -> NumberParts:
+    """Return the parts of cells without missing words.
+
+    Args:
+        words: the cells.
+        multiples: whether a letter right behind a number multiplies it; None decides by how many have one.
+
+    Example:
+        >>> parts = take_apart(pl.Series(["$1,234.50", "(7)", "3 kg", "x"]))
+        >>> parts.units.to_list(), parts.values(".", "$").to_list()
+        (['$', '', 'kg', ''], [1234.5, -7.0, None, None])
+    """
+    words = tidy(words)
+    table = words.str.extract_groups(NUMBER).struct.unnest().with_columns(pl.col("body").str.strip_chars())
+    prefix, suffix = table["prefix"].fill_null(""), table["suffix"].fill_null("").str.strip_chars()
+    letters = suffix.is_in(list(MULTIPLES)) & words.str.contains(r"[0-9.,][kKMB]\)?$").fill_null(False)
+    bare = letters & (prefix == "")
+    thousands = suffix.filter(bare)
+    numbers = len(table) - table["body"].null_count()
+    if multiples is None:
+        multiples = len(thousands) >= MULTIPLE_SHARE * numbers and set(thousands) != {"B"}
+    if not multiples:
+        letters &= ~bare
+    factors = suffix.replace_strict(MULTIPLES, default=1.0, return_dtype=pl.Float64)
+    ones = pl.Series([1.0], dtype=pl.Float64)
+    return NumberParts(table, prefix + suffix.zip_with(~letters, pl.Series([""])), factors.zip_with(letters, ones))
+
+
+def unit_of(parts: NumberParts) -> str | tuple[str, str]:
+    """Return the unit that the numbers of a column share, empty for none; two that cannot be mixed as a pair."""
+    units = parts.units.filter(parts.body.is_not_null())
+    names = units.alias("unit").value_counts(sort=True)["unit"].to_list()
+    bare = "" in names
+    names = [name for name in names if name]
+    if not names:
+        return ""
+    currencies = [name for name in names if re.fullmatch(CURRENCY, name)]
+    measures = [name for name in names if name in UNITS]
+    for kind in (currencies, measures):
+        if len(kind) > 1:
+            return kind[0], kind[1]
+    if currencies:
+        return currencies[0]
+    if names[0] == PERCENT and bare:
+        without = parts.body.filter((parts.units == "") & parts.body.is_not_null())
+        return PERCENT if without.str.contains(r"^0*[.,]?0*$").all() else (PERCENT, "no percent sign")
+    return "" if bare else names[0]
+
+
+def decimal_shown(parts: NumberParts) -> Decimal | None:
+    """Return the decimal separator that some numbers show and none contradicts."""
+    only: list[Decimal] = [decimal for decimal in NAMES if (parts.fits(decimal) & ~parts.fits(OTHER[decimal])).any()]
+    return only[0] if len(only) == 1 else None

@@ -1,0 +1,95 @@
+"""What reading a table returns beside its values: decisions with their evidence, and examples to predict for."""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import polars as pl
+
+from langevax.cli.errors import BadInput, count, listing, nearest
+
+Topic = Literal["file", "missing", "numbers", "dates", "words", "left out", "leak"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision that reading a table took; the terminal, schema.json and result.json print its sentence."""
+
+    topic: Topic
+    sentence: str
+    column: str = ""
+    """Empty where the decision concerns the whole file."""
+
+
+def sentences(decisions: Iterable[Decision]) -> list[str]:
+    """Return the sentences of decisions, in order."""
+    return [decision.sentence for decision in decisions]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows or curves to predict for."""
+
+    inputs: Any
+    """Rows of a matrix, or a list of curves."""
+    names: pl.DataFrame
+    """Columns that identify the examples beside their predictions; none where they are the rows of the table."""
+    notes: list[str]
+    """Messages for the user."""
+
+
+def option(name: str, column: str, value: str = "") -> str:
+    """Return an option with a column, as it is typed in a shell.
+
+    Example:
+        >>> option("--drop", "sold on"), option("--read", "day", "day-first")
+        ("--drop 'sold on'", '--read day=day-first')
+    """
+    return f"{name} {shlex.quote(f'{column}={value}' if value else column)}"
+
+
+def data_row(index: int) -> str:
+    """Return the name of a row in every message: rows below the header, counted from 1.
+
+    Example:
+        >>> data_row(0)
+        'data row 1'
+    """
+    return f"data row {index + 1:,}"
+
+
+def places(words: pl.Series, rows: pl.Series, most: int = 3) -> str:
+    """Return the distinct words of some rows, each with the first row that holds it.
+
+    Example:
+        >>> places(pl.Series(["1", "x", "x", "y"]), pl.Series([False, True, True, True]))
+        "'x' in data row 2 (2 times) and 'y' in data row 4"
+    """
+    indices = rows.arg_true()
+    table = pl.DataFrame({"word": words.gather(indices), "row": indices})
+    first = table.group_by("word", maintain_order=True).agg(pl.col("row").first(), pl.len().alias("times"))
+    named = [
+        f"{word!r} in {data_row(row)}" + (f" ({times:,} times)" if times > 1 else "")
+        for word, row, times in first.head(most).iter_rows()
+    ]
+    if more := len(first) - len(named):
+        return f"{', '.join(named)} and {count(more, 'other value')}"
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+
+
+def first_place(words: pl.Series, rows: pl.Series) -> str:
+    """Return the word in the first of some rows, with the row."""
+    row = int(rows.arg_true()[0])
+    return f"{words[row]!r} in {data_row(row)}"
+
+
+def check_columns(frame: pl.DataFrame, names: Iterable[str], argument: str = "TABLE") -> None:
+    """Raise `BadInput` where a table lacks columns that the model was trained on."""
+    present = set(frame.columns)
+    if missing := [name for name in names if name not in present]:
+        hint = nearest(missing[0], frame.columns)
+        raise BadInput(
+            f"{argument} lacks {count(len(missing), 'column')} that the model was trained on: {listing(missing)}; "
+            f"{hint if hint.startswith('did') else 'add or rename them.'}"
+        )

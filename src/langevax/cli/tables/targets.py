@@ -1,0 +1,138 @@
+"""The target of a table: numbers or classes, and the rows that have one. Classes keep their spelling."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from langevax.cli.errors import BadInput, count, listing, nearest
+from langevax.cli.tables.columns import read_column
+from langevax.cli.tables.inference import ReadColumn
+from langevax.cli.tables.records import data_row
+from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_words, parse
+from langevax.evaluation import Task
+
+MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
+ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
+MAX_CLASS_SHARE = 0.5  # of the rows: a target with more distinct words identifies its rows
+INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
+LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """The target of the rows that have one."""
+
+    task: Task
+    reason: str
+    """Why this task was chosen, in a few words."""
+    rows: np.ndarray
+    """Indices of the rows that have a target."""
+    values: np.ndarray
+    """Numbers, or indices into `classes`."""
+    classes: tuple[str | int, ...]
+    numeric: bool
+    """Whether its values are numbers, so that either task is possible."""
+
+
+def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: ReadColumn | None = None) -> TargetColumn:
+    """Return the target column as numbers or classes; raise `BadInput` where there is nothing to learn.
+
+    Args:
+        frame: the table as it is in the file.
+        name: of the target.
+        task: what the user says; None where it follows from the values.
+        reading: of the target, where it is known.
+    """
+    if name not in frame.columns:
+        raise BadInput(f"--target {name!r} is not a column of the table; {nearest(name, frame.columns)}")
+    column = frame[name]
+    where = f"--target {name!r}"
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+        raise BadInput(f"{where} holds {column.dtype}; name a column of numbers or words.")
+    reading = reading or read_column(column)
+    if reading.kind == "date":
+        raise BadInput(f"{where} holds dates; name a column of numbers or words.")
+    words = as_words(column, Style("categorical", verbatim=reading.style.verbatim))
+    numeric = reading.kind == "numeric" and not _mixed(words, reading.values)
+    numbers = reading.values if reading.kind == "numeric" else parse(column, Style("numeric"))[0]
+    values = numbers if numeric else words
+    rows = np.flatnonzero(values.is_not_null().to_numpy())
+    if not len(rows):
+        raise BadInput(f"{where} is missing in every row; name another column.")
+    if len(rows) < 2:
+        raise BadInput(f"{where} is present in 1 row only; a fit needs at least 2, and a few dozen to be useful.")
+    if not numeric and task != "classification":
+        _refuse_mixture(where, words, numbers, task)
+    classes, indices = _classes(words[rows.tolist()], values[rows.tolist()], reading.style, numeric)
+    distinct = len(classes)
+    if distinct == 1:
+        raise BadInput(f"{where} is {words.drop_nulls()[0]!r} in every row; there is nothing to learn.")
+    inferred, reason = _infer(numeric, numbers.drop_nulls(), distinct)
+    reason = reason if task is None else "as set by --task"
+    if (task or inferred) == "regression":
+        return TargetColumn("regression", reason, rows, numbers.to_numpy()[rows].astype(np.float64), (), True)
+    if not numeric and distinct > 2 and distinct > MAX_CLASS_SHARE * len(rows):
+        raise BadInput(
+            f"{where} has {distinct:,} classes in {count(len(rows), 'row')}; name a column whose words repeat."
+        )
+    if numeric and distinct > max(MAX_INTEGER_CLASSES, len(rows) / ROWS_PER_INTEGER):
+        raise BadInput(
+            f"{where} holds numbers, {distinct:,} different ones in {count(len(rows), 'row')}, where classification "
+            "needs a few classes; name a column of words or of few integers."
+        )
+    return TargetColumn("classification", reason, rows, indices, classes, numeric)
+
+
+def _infer(numeric: bool, numbers: pl.Series, distinct: int) -> tuple[Task, str]:
+    if not numeric:
+        return "classification", f"its values are {distinct:,} words"
+    whole = bool((numbers == numbers.round()).all())
+    if whole and (distinct == 2 or (distinct <= MAX_INTEGER_CLASSES and len(numbers) >= ROWS_PER_INTEGER * distinct)):
+        return "classification", f"its values are {distinct} integers"
+    return "regression", f"its values are {distinct:,} {'integers' if whole else 'numbers'}"
+
+
+def _classes(
+    words: pl.Series, values: pl.Series, style: Style, numeric: bool
+) -> tuple[tuple[str | int, ...], np.ndarray]:
+    """Return the classes in order, as they are spelt but for plain integers, and the index of each row.
+
+    Integers are distinguished by their words, since float64 does not tell 2^53 from 2^53 + 1.
+    """
+    distinct = words.unique()
+    classes: list[str | int]
+    if numeric and distinct.str.contains(INTEGER).all() and all(abs(int(word)) <= LARGEST for word in distinct):
+        classes = sorted({int(word) for word in distinct})
+        place = {str(label): i for i, label in enumerate(classes)}
+        return tuple(classes), np.array([place[word] for word in words])
+    if not numeric or distinct.str.contains(INTEGER).all():
+        classes = sorted(distinct, key=int) if numeric else sorted(distinct)
+        place = {str(label): i for i, label in enumerate(classes)}
+        return tuple(classes), np.array([place[word] for word in words])
+    numbers = values.to_numpy()
+    labels, first, indices = np.unique(numbers, return_index=True, return_inverse=True)
+    if style == Style("numeric") and np.array_equal(labels, labels.round()) and np.abs(labels).max() < 2**53:
+        return tuple(int(x) for x in labels), indices
+    return tuple(words[int(i)] for i in first), indices
+
+
+def _mixed(words: pl.Series, values: pl.Series) -> bool:
+    """Return whether a target of numbers holds a word that may have a meaning."""
+    strange = words.filter(words.is_not_null() & values.is_null()).str.to_lowercase()
+    strange = strange.filter(strange.cast(pl.Float64, strict=False).is_null())  # not infinite
+    return bool((~strange.is_in(STAND_FOR_MISSING)).any())
+
+
+def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task | None) -> None:
+    """Refuse numbers and words in one target, which are a mistake more often than classes."""
+    strange = words.is_not_null() & numbers.is_null()
+    if not strange.any():
+        return
+    examples = listing(words.filter(strange).unique(maintain_order=True).to_list(), most=3)
+    place = f"{examples} in {data_row(int(strange.arg_true()[0]))}"
+    remedy = "correct or empty them, or pass --task classification."
+    if task == "regression":
+        raise BadInput(f"--task regression needs numbers, but {where} holds {place}; {remedy}")
+    if numbers.is_not_null().any():
+        raise BadInput(f"{where} contains {count(int(strange.sum()), 'non-numeric value')}, such as {place}; {remedy}")

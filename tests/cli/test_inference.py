@@ -1,0 +1,107 @@
+"""How columns are written: what the values of a column, of other columns and the user show."""
+
+import polars as pl
+import pytest
+
+from langevax.cli.errors import BadInput
+from langevax.cli.tables.columns import read_columns
+from langevax.cli.tables.dates import days_of
+from langevax.cli.tables.styles import STAND_FOR_MISSING, Choices, Style, parse
+
+
+def read(separator=",", choices=(), **columns):
+    """Return the readings by name."""
+    frame = pl.DataFrame(columns)
+    readings = read_columns(frame, Choices.parse(choices, frame.columns), separator)
+    return dict(zip(frame.columns, readings, strict=True))
+
+
+def sentence(reading):
+    return " ".join(decision.sentence for decision in reading.decisions)
+
+
+def test_each_decision_has_its_evidence():
+    columns = {
+        "age": ["31", "unknown", "54", "40", "29.5"],
+        "price": ["$1,234.50", "$3", "$4", "$5", "$6"],
+        "day": ["25/12/2024", "01/02/2024", "03/02/2024", "04/02/2024", "05/02/2024"],
+        "zip": ["01234", "90210", "90210", "01234", "90210"],
+        "paid": ["Y", "no", "Y", "n", "yes"],
+    }
+    says = {name: sentence(reading) for name, reading in read(**columns).items()}
+    assert says["age"] == "Column 'age': 4 of 5 values are numbers; 'unknown' in data row 2 counts as missing."
+    assert says["price"] == "Column 'price' holds numbers with '$': '$1,234.50' in data row 1 is 1234.5."
+    assert "'day' holds dates, the day first, as '25/12/2024' in data row 1 shows" in says["day"]
+    assert "'01234' in data row 1 starts with a zero; else pass --read zip=numbers" in says["zip"]
+    assert says["paid"] == "Column 'paid' holds yes and no, written 'Y', 'no', 'n', 'yes'."
+
+
+def test_plain_columns_need_no_sentence():
+    columns = {"x": ["1.5", "2", "NA"], "g": ["a", "b", "a"], "t": ["true", "false", "true"]}
+    assert [sentence(reading) for reading in read(**columns).values()] == ["", "", ""]
+
+
+def test_another_column_decides_and_is_named():
+    columns = read(sold=["1,234", "2,345", "3,456"], size=["0.5", "1.5", "2"])
+    assert columns["sold"].values.to_list() == [1234, 2345, 3456]
+    assert "is 1234 and not 1.234, as column 'size' is" in sentence(columns["sold"])
+    columns = read(sold=["1.234", "2.345", "3.456"], size=["0,5", "1,5", "2"])
+    assert columns["sold"].values.to_list() == [1234, 2345, 3456]
+
+
+def test_columns_that_contradict_each_other_decide_nothing():
+    with pytest.raises(BadInput, match="'sold' can be read in two ways"):
+        read(sold=["1,234", "2,345", "3,456"], a=["0.5", "1.5", "2"], b=["0,5", "1,5", "2"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "values"), [("x=decimal-point", [1234, 2345]), ("decimal-comma", [1.234, 2.345]), ("x=words", None)]
+)
+def test_the_user_decides(answer, values):
+    reading = read(choices=[answer], x=["1,234", "2,345"])["x"]
+    assert reading.values.to_list() == (values or ["1,234", "2,345"])
+
+
+def test_points_are_ambiguous_between_semicolons_only():
+    assert read(x=["1.234", "2.345"])["x"].values.to_list() == [1.234, 2.345]
+    with pytest.raises(BadInput, match="--read x=decimal-point or --read x=decimal-comma"):
+        read(";", x=["1.234", "2.345"])
+
+
+def test_words_that_stand_for_missing_are_in_lower_case():
+    assert {word.lower() for word in STAND_FOR_MISSING} == STAND_FOR_MISSING
+
+
+def test_a_style_reads_new_cells_as_in_training():
+    cells = pl.Series("x", ["1.234,5 €", "2", "3,25", "4 $", "x", None])
+    assert parse(cells, Style("numeric", decimal=",", unit="€"))[0].to_list() == [1234.5, 2, 3.25, None, None, None]
+    days = pl.Series("t", ["01/02/1970", "13/02/1970", "02/13/1970"])
+    assert parse(days, Style("date", order="day-first"))[0].to_list() == [31, 43, None]
+    truths = pl.Series("b", ["Y", "no", "maybe"])
+    assert parse(truths, Style("categorical", truth="yes/no"))[0].to_list() == ["yes", "no", "maybe"]
+
+
+def test_days_that_do_not_exist_are_no_dates():
+    words = pl.Series(["2023-02-29", "2024-02-29", "2024-13-01", "2024-01-01 25:00", "2024-01-01 10:61", "31.4.2024"])
+    assert days_of(words, "year-first").is_not_null().to_list() == [False, True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("names", "dropped"),
+    [
+        ("id", True),
+        ("customer_id", True),
+        ("PassengerId", True),
+        ("Unnamed: 0", True),
+        ("paid", False),
+        ("width", False),
+    ],
+)
+def test_distinct_integers_identify_rows_where_their_name_says_so(names, dropped):
+    assert read(**{names: ["4", "17", "9", "23"]})[names].identifies_rows == dropped
+    assert not read(**{names: ["4", "17", "9", "4"]})[names].identifies_rows
+
+
+def test_integers_beyond_float64_identify_rows():
+    reading = read(number=[str(2**53 + i) for i in range(5)])["number"]
+    assert reading.useless == "its integers, larger than 2^53, identify rows"

@@ -1,0 +1,96 @@
+"""Columns that alone predict the target almost perfectly are named; others are not."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from langevax.cli.fit import FitOptions
+from langevax.cli.fitting.data import prepare
+from langevax.cli.tables.leaks import leaks
+from langevax.cli.tables.schema import read_schema, write_schema
+
+RNG = np.random.default_rng(0)
+ROWS = 200
+NUMBERS = RNG.normal(size=ROWS)
+RARE = (RNG.random(ROWS) < 0.1).astype(int)
+THREE = RNG.integers(0, 3, ROWS)
+
+
+def named(columns, target, task):
+    """Return the columns that are named, with the reason."""
+    return {d.column: d.sentence for d in leaks(pl.DataFrame(columns), np.asarray(target), task)}
+
+
+def test_functions_of_a_target_of_numbers_are_named():
+    columns = {
+        "linear": 3 * NUMBERS - 2,
+        "increasing": np.exp(NUMBERS),
+        "gaps": pl.Series([None if i % 5 == 0 else -y for i, y in enumerate(NUMBERS)]),
+        "noisy": NUMBERS + 0.3 * RNG.normal(size=ROWS),
+        "other": RNG.normal(size=ROWS),
+    }
+    sentences = named(columns, NUMBERS, "regression")
+    assert list(sentences) == ["linear", "increasing", "gaps"]
+    assert "the target is a linear function of it" in sentences["linear"]
+    assert "rank correlation with the target is 1.0000" in sentences["increasing"]
+    assert "--drop gaps" in sentences["gaps"]
+
+
+def test_codes_thresholds_and_gaps_that_determine_a_class_are_named():
+    columns = {
+        "code": THREE * 2.0 + 1,
+        "word": ["abc"[k] for k in THREE],
+        "nearly": np.where(np.arange(ROWS) % 4 == 0, (THREE + 1) % 3, THREE) * 1.0,
+        "distinct": [f"w{i}" for i in range(ROWS)],
+    }
+    assert list(named(columns, THREE, "classification")) == ["code", "word"]
+    columns = {
+        "refund": 10.0 * RARE + RNG.random(ROWS),
+        "closed": pl.Series([1.0 + i if y else None for i, y in enumerate(RARE)]),
+        "constant but once": np.arange(ROWS) == 3.0,
+        "other": RNG.normal(size=ROWS),
+    }
+    columns["constant but once"] = columns["constant but once"] * 1.0
+    assert list(named(columns, RARE, "classification")) == ["refund", "closed"]
+
+
+def test_a_column_that_finds_as_much_as_the_most_frequent_class_is_no_leak():
+    always = pl.DataFrame({"x": np.where(np.arange(ROWS) % 2, 1.0, 2.0)})
+    assert leaks(always, RARE, "classification") == []
+
+
+def test_ten_rows_show_no_leak():
+    assert named({"x": NUMBERS[:10]}, NUMBERS[:10], "regression") == {}
+
+
+def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
+    rows = [f"{i:04d},{i % 7}.5,{'n.b.' if i == 5 else i % 5},{2 * (i % 7) + 1}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["code,half,rest,y", *rows]) + "\n")
+    data = prepare(FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", task="regression"))
+    assert "'code' is left out: its words identify rows; use it with --keep code." in " ".join(data.notes)
+    assert "Column 'rest': 39 of 40 values are numbers; 'n.b.' in data row 6 counts as missing." in data.notes
+    assert len(data.leaks) == 1
+    assert "'half' may leak the target" in data.leaks[0]
+    write_schema(data.schema, tmp_path / "schema.json")
+    assert read_schema(tmp_path / "schema.json") == data.schema
+    stored = json.loads((tmp_path / "schema.json").read_text())
+    assert [decision["topic"] for decision in stored["decisions"]][-1] == "leak"
+    assert stored["format"] == 2
+
+
+def test_a_schema_of_format_1_is_read(tmp_path):
+    column = {"name": "age", "kind": "numeric", "missing": True, "fill": 45.0, "categories": []}
+    content = {"format": 1, "langevax": "0.1", "kind": "columns", "target": "y", "task": "regression", "classes": []}
+    (tmp_path / "schema.json").write_text(json.dumps(content | {"columns": [column]}))
+    schema = read_schema(tmp_path / "schema.json")
+    assert (schema.columns[0].kind, schema.decisions) == ("numeric", ())
+    assert schema.convert(pl.DataFrame({"age": ["1.5"]}))[0]["age"].to_list() == [1.5]
+
+
+@pytest.mark.parametrize("read", [["x=number"], ["words"], ["z=words"]])
+def test_what_read_cannot_mean_is_refused(tmp_path, read):
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i % 7},{i / 2}\n" for i in range(20)))
+    with pytest.raises(ValueError, match="--read"):
+        prepare(FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", read=read))

@@ -1,0 +1,36 @@
+"""No messy file is misread: each is read right, or refused by name."""
+
+import collections
+
+import pytest
+
+from tests.messy.case import Case, judge, number
+from tests.messy.corpus import CASES
+
+FEWEST, FEWEST_RIGHT = 60, 50
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_messy_file_is_read_right_or_refused_by_name(case):
+    verdict, detail = judge(case)
+    assert verdict != "misread", detail
+
+
+def test_most_messy_files_are_read_right():
+    verdicts = collections.Counter(judge(case)[0] for case in CASES)
+    assert len({case.name for case in CASES}) == len(CASES) >= FEWEST
+    assert verdicts["read right"] >= FEWEST_RIGHT
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "refusal", "verdict"),
+    [
+        (b"x\n1\n3\n2.5\n", {"x": number(1, 3, 2.5)}, (), "read right"),
+        (b"x\n1\n3\n2.5\n", {"x": number(1, 3, 2)}, (), "misread"),
+        (b"x\n1\n3\n2.5\n", None, ("x",), "misread"),
+        (b"x\n", None, ("no rows",), "refused by name"),
+        (b"x\n", None, ("line 2",), "misread"),
+    ],
+)
+def test_verdicts_are_by_values_and_by_words(content, columns, refusal, verdict):
+    assert judge(Case("", content, columns, refusal))[0] == verdict
