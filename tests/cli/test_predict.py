@@ -7,7 +7,7 @@ import shutil
 import polars as pl
 import pytest
 
-from tests.cli.conftest import langevax
+from tests.cli.conftest import QUICK, langevax
 
 
 @pytest.mark.slow
@@ -148,3 +148,32 @@ def test_a_column_written_in_another_way_than_in_training_is_refused(fitted, tmp
     answer = langevax("predict", fitted["price"][0], tmp_path / "t.csv")
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert message in " ".join(answer.stderr.split())
+
+
+@pytest.mark.parametrize(("target", "columns"), [("price", ["lower", "upper"]), ("sold", ["set"])])
+def test_intervals_stand_beside_the_predictions(tables, tmp_path, target, columns):
+    quick = [*QUICK, "--no-certificate", "--validation", "folds"]
+    assert langevax("fit", tables / f"{target}.csv", "--target", target, "--out", tmp_path / "m", *quick).exit_code == 0
+    answer = langevax("predict", tmp_path / "m", tables / f"{target}.csv", "--interval", 0.8)
+    assert answer.exit_code == 0
+    assert "at least 0.6 of them" in answer.stderr
+    predicted = pl.read_csv(io.StringIO(answer.stdout))
+    assert predicted.columns[-len(columns) :] == columns
+    truth = pl.read_csv(tables / f"{target}.csv")[target]
+    if target == "price":
+        assert (predicted["lower"] < predicted["upper"]).all()
+        assert ((predicted["lower"] <= truth) & (truth <= predicted["upper"])).mean() > 0.7
+    else:
+        assert all(
+            label in chosen.split("|") for label, chosen in zip(predicted["prediction"], predicted["set"], strict=True)
+        )
+    high = langevax("predict", tmp_path / "m", tables / f"{target}.csv", "--interval", 0.999)
+    assert "--interval 0.999 is too high for the rows of this fit" in high.stderr
+
+
+def test_intervals_of_a_fit_without_folds_are_refused(fitted, tables):
+    answer = langevax("predict", fitted["price"][0], tables / "price.csv", "--interval", 0.9)
+    assert answer.exit_code == 2
+    assert "fit it again with --validation folds" in answer.stderr
+    answer = langevax("predict", fitted["price"][0], tables / "price.csv", "--interval", 9)
+    assert "--interval 9 is not a share of new rows" in answer.stderr

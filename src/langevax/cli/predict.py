@@ -23,6 +23,7 @@ row for each id, which stands beside its prediction.
 Examples:
   langevax predict wine new.csv
   langevax predict wine new.csv --out predicted.parquet
+  langevax predict wine new.csv --interval 0.9
 
 The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Missing values are filled as in
 training. Columns are read as in training (decimal commas, order of dates). Columns unknown to the model are ignored,
@@ -41,12 +42,20 @@ def predict(
     encoding: Annotated[
         str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
     ] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COVERAGE",
+            help="Write also `lower` and `upper` of an interval that covers this share of new rows, such as 0.9; for "
+            "classes `set`, the classes that it may well be.",
+        ),
+    ] = None,
 ) -> None:
     with exit_codes():
-        run(model, table, out, encoding)
+        run(model, table, out, encoding, interval)
 
 
-def run(model: Path, table: Path, out: Path | None, encoding: str | None = None) -> None:
+def run(model: Path, table: Path, out: Path | None, encoding: str | None = None, interval: float | None = None) -> None:
     """Read both, predict, write."""
     import polars as pl
 
@@ -76,7 +85,14 @@ def run(model: Path, table: Path, out: Path | None, encoding: str | None = None)
         outputs = (estimator.predict_proba if schema.classes else estimator.predict)(examples.inputs)
     except ValueError as error:  # curves that the encoder refuses
         raise BadInput(f"TABLE {str(table)!r}: {error}") from error
-    predicted = pl.concat([examples.names, prediction_table(outputs, schema.classes)], how="horizontal")
+    parts = [examples.names, prediction_table(outputs, schema.classes)]
+    if interval is not None:
+        parts.append(interval_table(estimator, examples.inputs, interval, schema.classes))
+        output.warn(
+            f"intervals are of CV+: they cover about {interval:.3g} of new rows like those of training, and at least "
+            f"{max(0.0, 2 * interval - 1):.3g} of them."
+        )
+    predicted = pl.concat(parts, how="horizontal")
     if out is None:
         sys.stdout.write(predicted.write_csv())
     else:
@@ -115,6 +131,29 @@ def _match(estimator: Any, schema: "AnySchema", inputs: Any) -> bool:
     if hasattr(estimator, "encoder_") != bool(schema.parameters):
         return False
     return not hasattr(inputs, "shape") or getattr(estimator, "n_features_in_", None) == inputs.shape[1]
+
+
+def interval_table(estimator: Any, inputs: Any, coverage: float, classes: tuple[str | int, ...]) -> "pl.DataFrame":
+    """Return lower and upper ends, or the set of classes as words between bars."""
+    import polars as pl
+
+    if not 0 < coverage < 1:
+        raise BadInput(f"--interval {coverage:g} is not a share of new rows; pass a number such as 0.9.")
+    try:
+        if classes:
+            sets = estimator.predict_set(inputs, coverage)
+            names = ["|".join(str(classes[c]) for c in chosen.nonzero()[0]) for chosen in sets]
+            return pl.DataFrame({"set": names})
+        lower, upper = estimator.predict_interval(inputs, coverage).T
+    except (AttributeError, ValueError) as error:
+        if "coverage" in str(error):
+            raise BadInput(
+                f"--interval {coverage:g} is too high for the rows of this fit; pass a smaller share."
+            ) from error
+        raise BadInput(
+            "this model was fitted without folds, which intervals need; fit it again with --validation folds."
+        ) from error
+    return pl.DataFrame({"lower": lower, "upper": upper})
 
 
 def prediction_table(outputs: "np.ndarray", classes: tuple[str | int, ...]) -> "pl.DataFrame":

@@ -14,6 +14,7 @@ with checks.needs("sklearn", "langevax.sklearn"):
     from langevax.sklearn.inputs.surfaces import SurfaceCoefficients
     from langevax.sklearn.kernel_langevin.estimators import KernelLangevinClassifier, KernelLangevinRegressor
     from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
+    from langevax.sklearn.model_selection import LinearModelWarning
     from langevax.sklearn.persistence import ModelError, load
     from langevax.sklearn.two_phase import TwoPhaseReLURegressor
 
@@ -26,6 +27,7 @@ __all__ = [
     "GraphMeanFieldRegressor",
     "KernelLangevinClassifier",
     "KernelLangevinRegressor",
+    "LinearModelWarning",
     "MeanFieldClassifier",
     "MeanFieldRegressor",
     "ModelError",

@@ -21,6 +21,7 @@ from langevax.sklearn.model_selection import (
     SEARCHES,
     Choice,
     HeldOut,
+    LinearModelWarning,
     SearchName,
     anneal,
     choose_by_validation,
@@ -189,7 +190,7 @@ class MeanFieldEstimator(RowEstimator):
         promise = None if task.labels is not None or self.leave_one_out_ is None else self.leave_one_out_.error / 2
         self.temperature_reason_ = choice.reason(promise)
         if warning := choice.warning():
-            warnings.warn(warning, UserWarning, stacklevel=3)
+            warnings.warn(warning, LinearModelWarning, stacklevel=3)
 
     def _record(self, network: Network, trained: SteadyRun, places: np.ndarray) -> None:
         """Set the fitted attributes of the run; particles are rotated back to the standardised columns.

@@ -61,6 +61,9 @@ class FoldPredictions:
     def _columns(self, X: Any) -> np.ndarray:
         raise NotImplementedError
 
+    def _outputs(self, columns: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
 
 class Intervals(FoldPredictions):
     """Intervals and standard deviations of a regressor."""
@@ -144,7 +147,8 @@ class ClassSets(FoldPredictions):
         """
         check_interval(coverage, method)
         scores, weights, fold = self._scored_rows(method)
-        own = np.stack([class_scores(z) for z in self._fold_outputs(self._columns(X), method)])  # (folds, n, C)
+        columns = self._columns(X)
+        own = np.stack([class_scores(z) for z in self._fold_outputs(columns, method)])  # (folds, n, C)
         at_least = np.zeros(own.shape[1:])
         for k in range(len(own)):
             order = np.argsort(scores[fold == k])
@@ -153,7 +157,7 @@ class ClassSets(FoldPredictions):
         total = weights.sum()
         enough_rows(total, coverage)
         sets = at_least + 1 > (1 - coverage) * (total + 1)
-        sets[np.arange(len(sets)), own.mean(0).argmin(1)] = True
+        sets[np.arange(len(sets)), class_scores(self._outputs(columns)).argmin(1)] = True
         return sets
 
 

@@ -87,7 +87,7 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
             folds, "r2" and "rmse".
 
     Warns:
-        UserWarning: ridge regression predicts the rows left out better by more than two standard errors.
+        LinearModelWarning: ridge regression predicts the rows left out better by more than two standard errors.
 
     Example:
         >>> from sklearn.datasets import load_diabetes

@@ -46,7 +46,11 @@ ABSENT = -10.0  # logit of a class that a fold's rows lack
 NUM_CLOUDS = 8  # of a fold's network, which predict
 
 
-class Search(NamedTuple):
+class LinearModelWarning(UserWarning):
+    """Ridge or logistic regression predicts the rows left out better than the network, by two standard errors."""
+
+
+class FoldSearch(NamedTuple):
     """Temperatures and output scales that networks on folds are trained at."""
 
     num_folds: int
@@ -62,8 +66,8 @@ class Search(NamedTuple):
 
 
 SEARCHES = {
-    "folds": Search(5, (10.0, 3.0, 1.0, 1 / 3, 1 / 10), (1.0,), 100, 80, 4000),
-    "path": Search(3, (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30), (1.0, 3.0), 150, None, 2**31),
+    "folds": FoldSearch(5, (10.0, 3.0, 1.0, 1 / 3, 1 / 10), (1.0,), 100, 80, 4000),
+    "path": FoldSearch(3, (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30), (1.0, 3.0), 150, None, 2**31),
 }
 SearchName = Literal["folds", "path"]
 
@@ -303,7 +307,7 @@ def choose_by_validation(
 def _left_out(
     network: Network,
     temperatures: np.ndarray,
-    search: Search,
+    search: FoldSearch,
     rows: tuple[np.ndarray, np.ndarray],
     schedule: Schedule,
     num_particles: int,

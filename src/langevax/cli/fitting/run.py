@@ -30,6 +30,7 @@ from langevax.report.contents import FitContents
 from langevax.report.fit_page import write_fit_page
 from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
 from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
+from langevax.sklearn import LinearModelWarning
 from langevax.sklearn.inspection import CertificatePath
 
 OURS = "mean-field network"
@@ -94,7 +95,7 @@ def follow(options: FitOptions, resume: bool, group: ProcessGroup) -> None:
 def train(
     options: FitOptions, data: FitData, folder: Folder, resume: bool, group: ProcessGroup | None = None
 ) -> tuple[Any, float, tuple[str, ...]]:
-    """Return the fitted estimator, the seconds it took, and sentences about a fit that has not converged."""
+    """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
     split = data.split
     targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
     devices = {} if group is None else {"devices": jax.device_count()}
@@ -103,6 +104,7 @@ def train(
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
+            warnings.simplefilter("always", LinearModelWarning)
             model.fit(data.take(split.train), targets)
     except DivergenceError as error:
         folder.forget_training()
@@ -111,8 +113,9 @@ def train(
         raise (BadInput if resume else RunFailed)(str(error)) from error
     seconds, cautions = time.perf_counter() - began, []
     for warning in caught:
-        if issubclass(warning.category, ConvergenceWarning):
-            cautions.append(str(warning.message).capitalize())
+        if issubclass(warning.category, ConvergenceWarning | LinearModelWarning):
+            message = str(warning.message)
+            cautions.append(message[0].upper() + message[1:])
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return model, seconds, tuple(cautions)
