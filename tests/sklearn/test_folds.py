@@ -144,15 +144,20 @@ def test_a_weight_of_two_is_two_rows_in_quantiles():
 
 
 def test_sets_are_those_of_the_definition(classifier):
+    """At rows between the classes, where counts of all sizes occur."""
     X, y = iris()
     folds, scores = classifier.held_out_, classifier.scores_
-    z = classifier._fold_outputs(classifier._columns(X[100:]))
+    rng = np.random.default_rng(0)
+    Z = X[rng.integers(0, 150, 1000)] + rng.normal(size=(1000, X.shape[1])) * X.std(0)
+    z = classifier._fold_outputs(classifier._columns(Z))
     own = 1 - np.exp(z - z.max(2, keepdims=True)) / np.exp(z - z.max(2, keepdims=True)).sum(2, keepdims=True)
-    sets, likeliest = classifier.predict_set(X[100:], coverage=0.9), classifier.predict_proba(X[100:]).argmax(1)
-    for j in range(50):
-        for c in range(3):
-            at_least = sum(scores[i] >= own[folds.fold[i], j, c] for i in range(len(scores)))
-            assert sets[j, c] == (at_least + 1 > 0.1 * (len(scores) + 1)) or c == likeliest[j]
+    likeliest = classifier.predict_proba(Z).argmax(1)
+    at_least = np.sum(scores[:, None, None] >= own[folds.fold], axis=0)  # (rows, classes)
+    for coverage in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
+        expected = at_least + 1 > (1 - coverage) * (len(scores) + 1)
+        expected[np.arange(1000), likeliest] = True
+        np.testing.assert_array_equal(classifier.predict_set(Z, coverage), expected)
+    sets = classifier.predict_set(X[100:], 0.9)
     assert np.mean(sets[np.arange(50), np.searchsorted(classifier.classes_, y[100:])]) > 0.85
 
 
