@@ -153,7 +153,11 @@ def test_a_column_written_in_another_way_than_in_training_is_refused(fitted, tmp
 @pytest.mark.parametrize(("target", "columns"), [("price", ["lower", "upper"]), ("sold", ["set"])])
 def test_intervals_stand_beside_the_predictions(tables, tmp_path, target, columns):
     quick = [*QUICK, "--no-certificate", "--validation", "folds"]
-    assert langevax("fit", tables / f"{target}.csv", "--target", target, "--out", tmp_path / "m", *quick).exit_code == 0
+    fit = langevax("fit", tables / f"{target}.csv", "--target", target, "--out", tmp_path / "m", *quick)
+    assert fit.exit_code == 0
+    said = {"price": ["R2 ", "RMSE "], "sold": ["log loss ", "by logistic regression", "calibration error"]}[target]
+    assert all(words in fit.stdout for words in [*said, "is within one standard error of the least"])
+    assert json.loads((tmp_path / "m" / "result.json").read_text())["held_out_scores"]["loss"] > 0
     answer = langevax("predict", tmp_path / "m", tables / f"{target}.csv", "--interval", 0.8)
     assert answer.exit_code == 0
     assert "at least 0.6 of them" in answer.stderr

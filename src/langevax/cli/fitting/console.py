@@ -45,6 +45,19 @@ def print_training(output: Output, model: Any, seconds: float) -> None:
     output.say("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")
     if model.temperature_reason_:
         output.say("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}")
+        output.say("Left out", held_out(model.held_out_scores_))
+
+
+def held_out(scores: dict[str, float]) -> str:
+    """Return what the networks of the folds scored on the rows left out."""
+    loss = with_error(scores["loss"], scores["loss_error"])
+    if "r2" in scores:
+        return f"R2 {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} on the training rows that a fold leaves out"
+    others = (
+        f"{scores['linear_loss']:.3g} by logistic regression, {scores['base_loss']:.3g} by the shares of the classes"
+    )
+    calibration = f"calibration error {scores['calibration_error']:.2g}"
+    return f"log loss {loss} on the training rows that a fold leaves out ({others}); {calibration}"
 
 
 def print_evaluation(

@@ -177,6 +177,8 @@ def write(
             "band": evaluation.path._asdict(),
             "relevance": asdict(relevance),
             "temperature": model.temperature_,
+            "temperature_reason": model.temperature_reason_,
+            "held_out_scores": model.held_out_scores_,
             "steps": model.n_iter_,
             "seconds_to_first_step": model.seconds_to_first_step_,
             "settings": options.settings,
