@@ -43,6 +43,14 @@ def unchecked_types():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def programs_of_many_shapes():
+    """Estimators keep the programs of all shapes, which files share; `few_programs` forgets them in time."""
+    from langevax.sklearn import training
+
+    training.MOST_SHAPES = 10**9
+
+
 @pytest.fixture(autouse=True, scope="module")
 def few_programs():
     """Forget the compiled programs of earlier files before they are too many for one process."""

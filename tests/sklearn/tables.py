@@ -7,7 +7,7 @@ from sklearn.datasets import load_diabetes, load_iris
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
-QUICK = {"num_particles": 100, "num_steps": 100, "random_state": 0}
+QUICK = {"num_particles": 100, "num_steps": 100, "random_state": 0, "validation": None}
 
 
 @functools.cache

@@ -59,7 +59,7 @@ def test_at_a_large_output_scale_it_is_its_kernel_machine():
 def test_the_temperature_is_the_penalty_over_the_sum_of_weights():
     """Kernel ridge with alpha = n T, where a row of weight 3 counts as three."""
     X, y = diabetes()
-    settings = QUICK | {"num_steps": 1, "validation": None}
+    settings = QUICK | {"num_steps": 1}
     model = MeanFieldRegressor(**settings).fit(X[:300], y[:300], np.full(300, 3.0))
     assert model.temperature_ == pytest.approx(model.leave_one_out_.alpha / 900)
 
@@ -262,7 +262,7 @@ def test_warm_start_continues_from_the_particles():
 @pytest.mark.slow
 def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     X, y = diabetes()
-    model = MeanFieldRegressor(validation="path", **QUICK).fit(X[:150], y[:150])
+    model = MeanFieldRegressor(**QUICK | {"validation": "path"}).fit(X[:150], y[:150])
     excess, error, scales, temperatures = (
         model.path_[name].reshape(2, -1) for name in ("excess", "excess_error", "output_scale", "temperature")
     )

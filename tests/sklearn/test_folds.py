@@ -15,8 +15,10 @@ from langevax.sklearn.column_maps import NormalScores, Squash
 from langevax.sklearn.intervals import upper_quantile
 from langevax.sklearn.model_selection import SEARCHES, anneal, choose_by_validation
 from langevax.sklearn.solvers import Schedule
-from tests.sklearn.tables import QUICK, diabetes, iris
+from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
+from tests.sklearn.tables import diabetes, iris
 
+QUICK = WITHOUT_FOLDS | {"validation": "auto"}
 SCHEDULE = Schedule("mfld", 100, 1.5, None, True)
 
 
@@ -177,7 +179,7 @@ def test_intervals_that_cannot_be_are_refused(regressor):
         regressor.predict_interval(X, 0.999)
     with pytest.raises(ValueError, match="method is 'jackknife'; pass one of 'cv\\+', 'split'"):
         regressor.predict_interval(X, method="jackknife")
-    without = MeanFieldRegressor(**QUICK, validation=None).fit(X[:300], y[:300])
+    without = MeanFieldRegressor(**WITHOUT_FOLDS).fit(X[:300], y[:300])
     with pytest.raises(AttributeError, match="fit with validation='folds'"):
         without.predict_interval(X)
     with pytest.raises(AttributeError, match="fit with validation='folds'"):
@@ -186,7 +188,7 @@ def test_intervals_that_cannot_be_are_refused(regressor):
 
 def test_class_weights_are_weights_of_rows():
     X, y = load_breast_cancer(return_X_y=True)
-    settings = QUICK | {"num_steps": 30, "validation": None}
+    settings = WITHOUT_FOLDS | {"num_steps": 30}
     weighted = MeanFieldClassifier(**settings, class_weight={0: 2.0}).fit(X[:200], y[:200])
     by_row = MeanFieldClassifier(**settings).fit(X[:200], y[:200], np.where(y[:200] == 0, 2.0, 1.0))
     np.testing.assert_array_equal(weighted.decision_function(X), by_row.decision_function(X))
@@ -206,7 +208,7 @@ def test_a_balanced_threshold_finds_a_rare_class():
     assert model.threshold_ < 0.3
     assert balanced_accuracy_score(y[400:], model.predict(X[400:])) > balanced_accuracy_score(y[400:], plain) + 0.1
     with pytest.raises(ValueError, match="threshold='balanced' is chosen on folds"):
-        MeanFieldClassifier(**QUICK, threshold="balanced", validation=None).fit(X, y)
+        MeanFieldClassifier(**WITHOUT_FOLDS, threshold="balanced").fit(X, y)
     with pytest.raises(ValueError, match=r"'threshold' parameter .* in the range \(0.0, 1.0\)"):
         MeanFieldClassifier(threshold=1.0).fit(*iris())
     with pytest.raises(ValueError, match=r"threshold=0\.4 is for two classes"):
@@ -242,7 +244,7 @@ def test_wild_columns_are_mapped(kind):
         seen[::100, 0] *= 1e4
     else:
         seen = np.exp(3 * X)
-    model = MeanFieldRegressor(**QUICK, validation=None).fit(seen[:300], y[:300])
+    model = MeanFieldRegressor(**WITHOUT_FOLDS).fit(seen[:300], y[:300])
     assert model.scaling_ in ("robust", "quantile")
     assert model.score(seen[301:], y[301:]) > 0.6
 
@@ -250,7 +252,7 @@ def test_wild_columns_are_mapped(kind):
 @pytest.mark.parametrize("unit", [1e300, 1e-300])
 def test_extreme_units_change_nothing(unit):
     X, y = diabetes()
-    settings = QUICK | {"num_steps": 20, "validation": None, "scaling": "columns"}
+    settings = WITHOUT_FOLDS | {"num_steps": 20, "scaling": "columns"}
     plain = MeanFieldRegressor(**settings).fit(X[:100], y[:100]).predict(X)
     np.testing.assert_allclose(
         MeanFieldRegressor(**settings).fit(unit * X[:100], y[:100]).predict(unit * X), plain, rtol=1e-3

@@ -159,11 +159,12 @@ def test_other_numbers_of_columns_and_rows_compile_nothing():
     X, y = diabetes()
     X = np.column_stack([X, X[:, :2] ** 2])
     for estimator, targets in ((MeanFieldRegressor, y), (MeanFieldClassifier, y > 140)):
-        estimator(**QUICK).fit(X[:104], targets[:104]).predict(X)
+        settings = QUICK | {"validation": "auto"}
+        estimator(**settings).fit(X[:104], targets[:104]).predict(X)
         before = len(compiled)
         for rows, columns in ((97, 9), (101, 10), (104, 11)):
             table = X[:rows, :columns]
-            model = estimator(**QUICK, warm_start=True).fit(table, targets[:rows])
+            model = estimator(**settings, warm_start=True).fit(table, targets[:rows])
             model.fit(table, targets[:rows]).predict(X[:, :columns])
             assert model.particles_.shape == (100, columns + 2)
         assert len(compiled) == before

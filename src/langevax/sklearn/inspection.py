@@ -84,7 +84,7 @@ class MeanFieldInspection:
             >>> from sklearn.datasets import load_diabetes
             >>> from langevax.sklearn import MeanFieldRegressor
             >>> X, y = load_diabetes(return_X_y=True)
-            >>> model = MeanFieldRegressor(num_particles=100, num_steps=100, random_state=0).fit(X, y)
+            >>> model = MeanFieldRegressor(num_particles=100, temperature=0.2, random_state=0).fit(X, y)
             >>> certificate = model.certificate()
             >>> certificate.trustworthy, certificate.gap < 0.01
             (True, True)
@@ -171,7 +171,7 @@ class MeanFieldInspection:
             >>> matplotlib.use("agg")
             >>> from langevax.sklearn import MeanFieldRegressor
             >>> X = np.random.default_rng(0).normal(size=(60, 3))
-            >>> model = MeanFieldRegressor(num_particles=50, num_steps=50, random_state=0).fit(X, X[:, 1] - X[:, 2])
+            >>> model = MeanFieldRegressor(num_particles=50, temperature=0.1, random_state=0).fit(X, X[:, 1] - X[:, 2])
             >>> model.plot_particles().get_xlabel() in ("weight of x1", "weight of x2")
             True
         """

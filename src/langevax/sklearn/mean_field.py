@@ -296,8 +296,8 @@ def balanced_threshold(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -
     """Return the probability of class 1 above which calling it gives the best mean of both classes' shares of hits.
 
     Example:
-        >>> balanced_threshold(np.array([0.01, 0.02, 0.1, 0.2]), np.array([0, 0, 1, 1]), np.ones(4))
-        0.06
+        >>> balanced_threshold(np.array([0.125, 0.25, 0.5, 0.75]), np.array([0, 0, 1, 1]), np.ones(4))
+        0.375
     """
     order = np.argsort(p)
     p, own = p[order], weights[order] * np.where(labels[order] == 1, -1.0, 1.0)
