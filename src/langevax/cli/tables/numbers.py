@@ -20,7 +20,7 @@ CURRENCY = (
 )
 NUMBER = (
     rf"^(?P<open>\()?\s*(?P<sign>[-+])?\s*(?P<prefix>{CURRENCY})?\s*(?P<second>[-+])?\s*"
-    r"(?P<body>[0-9][0-9.,' ]*|[.,][0-9]+)(?P<exponent>[eE][-+]?[0-9]+)?\s*"
+    r"(?P<body>[0-9][0-9.,' ]*|[.,][0-9]+)(?P<exponent>[eE][-+]?[0-9]+|[dD][-+][0-9]+)?\s*"
     r"(?P<suffix>[^0-9\s.,'+()<>~*_#?!:;/-][^0-9()]{0,11}?)?\s*(?P<after>-)?(?P<close>\))?$"
 )
 DECIMAL_POINT = (
@@ -68,7 +68,7 @@ class NumberParts:
         """Return float64, null where a cell has another shape or another unit."""
         table = self.table
         digits = self.body.str.replace_all(rf"[' {'.' if decimal == ',' else ','}]", "")
-        digits = digits.str.replace(",", ".", literal=True) + table["exponent"].fill_null("")
+        digits = digits.str.replace(",", ".", literal=True) + table["exponent"].str.replace("[dD]", "e").fill_null("")
         numbers = digits.cast(pl.Float64, strict=False) * self.multiples
         minus = (table["sign"] == "-").fill_null(False) | (table["second"] == "-").fill_null(False)
         minus |= table["after"].is_not_null() | table["open"].is_not_null()
