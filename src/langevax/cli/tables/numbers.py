@@ -31,7 +31,7 @@ DECIMAL_COMMA = r"^(?:(?:[0-9]+|[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?: [0-9]{3})+
 SHAPES: dict[Decimal, str] = {".": DECIMAL_POINT, ",": DECIMAL_COMMA}
 MULTIPLES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
 """Letters right behind a number, such as those of $3.5M, that multiply it."""
-MULTIPLE_SHARE = 0.1  # of the numbers, at least, that have such a letter: in few it may be that of a house number
+MULTIPLE_SHARE = 0.1  # of the numbers, at least, that have such a letter: in few it may be that of an address
 PERCENT = "%"
 _UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d days years °C °F K W kW"
 UNITS = frozenset(_UNITS.split())
