@@ -77,6 +77,28 @@ def test_a_short_row_is_completed_and_named(tmp_path):
     assert "1 row is shorter than the header, the first in line 3 (data row 2, 1 of 2" in table.decisions[0].sentence
 
 
+@pytest.mark.parametrize(
+    ("content", "column", "sentence"),
+    [
+        (b"x,y\n1,a\n,\n2,b\n", ["1", "2"], "1 row without any value is left out, the first before data row 2."),
+        (b"y,x\n,kg\na,1\nb,2\n", ["1", "2"], "The row below the header holds units and is left out: 'kg'."),
+        (b"y,x\na,1\nb,2\nTotal,3\n", ["1", "2"], "The last row, called 'Total', holds sums of the others"),
+        (b"y,x\na,1\nb,2\n\nSource: a, b\n", ["1", "2"], "1 line below the table is left out: 'Source: a, b'."),
+        (b"# a, b\ny,x\na,1\nb,2\n", ["1", "2"], "1 line above the header is left out"),
+    ],
+)
+def test_rows_that_are_not_data_are_left_out_and_named(tmp_path, content, column, sentence):
+    (tmp_path / "t.csv").write_bytes(content)
+    table = read_table(tmp_path / "t.csv")
+    assert table.frame["x"].to_list() == column
+    assert sentence in table.decisions[0].sentence
+
+
+def test_rows_without_any_value_stay_where_each_row_has_a_prediction(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"x,y\n1,a\n,\n2,b\n")
+    assert read_table(tmp_path / "t.csv", every_row=True).frame["x"].to_list() == ["1", None, "2"]
+
+
 def test_an_encoding_is_taken_from_the_user(tmp_path):
     (tmp_path / "t.csv").write_bytes("x,y\n1,Москва\n".encode("cp1251"))
     with pytest.raises(BadInput, match="not Western European either; export it as UTF-8, or pass --encoding"):

@@ -7,7 +7,7 @@ import pytest
 from tests.messy.case import Case, judge, number
 from tests.messy.corpus import CASES
 
-FEWEST, FEWEST_RIGHT = 60, 50
+FEWEST, FEWEST_RIGHT = 180, 140
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

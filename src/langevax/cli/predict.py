@@ -73,7 +73,7 @@ def run(model: Path, table: Path, out: Path | None, encoding: str | None = None,
     if out is not None:
         _check_out(out, table, folder)
     schema = read_schema(folder / SCHEMA)
-    loaded = read_table(table, encoding=encoding)
+    loaded = read_table(table, encoding=encoding, every_row=True)
     examples = schema.examples(loaded.frame)
     for note in [*sentences(loaded.decisions), *examples.notes]:
         output.warn(note)

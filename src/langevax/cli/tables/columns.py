@@ -190,7 +190,8 @@ def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
         distinct = values.drop_nulls().n_unique()
         return "its words identify rows" if distinct >= DISTINCT_SHARE * number else ""
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    if max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(column):
+    large = max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(column)
+    if large and not column.cast(pl.String).str.contains("[0-9][eEdD][-+0-9]|[.,][0-9]*[1-9]").any():
         return "its integers, larger than 2^53, identify rows"
     if number == len(values) == high - low + 1 and low in (0, 1) and _counts(values):
         return "it numbers the rows"

@@ -2,7 +2,7 @@
 
 `2024-01-31` is year, month, day; `31.01.2024` is day first by convention; whether `31/01/2024` is day first or month
 first is decided by the values of the column that are possible in one order only. Times with an offset are moved to
-UTC; times of day alone are fractions of a day.
+UTC; times of day and durations alone are in days.
 """
 
 from typing import Literal
@@ -31,9 +31,15 @@ DAY_NAMED = (
 )
 MONTH_NAMED = rf"^{_WEEKDAY}{_NAMED_MONTH}\.?\s+(?P<a>[0-9]{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<c>[0-9]{{4}}){_TIME}$"
 YEAR_MONTH = r"^(?P<a>[0-9]{4})[-/](?P<b>[0-9]{1,2})$"
+WEEK = r"^(?P<a>[0-9]{4})-?W(?P<b>[0-5][0-9])(?:-?(?P<c>[1-7]))?$"
+EAST_ASIAN = (
+    (r"^([0-9]{4})\s*[年년]\s*([0-9]{1,2})\s*[月월]\s*([0-9]{1,2})\s*[日일]", "${1}-${2}-${3}"),
+    (r"^([0-9]{4})\s*[年년]\s*([0-9]{1,2})\s*[月월]$", "${1}-${2}"),
+)
+"""Dates such as 2024年1月31日, and how they are written otherwise."""
 COMPACT = r"^(?P<a>(?:19|20)[0-9]{2})(?P<b>0[1-9]|1[0-2])(?P<c>0[1-9]|[12][0-9]|3[01])$"
 CLOCK = (
-    r"^(?P<hour>[0-9]{1,2}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
+    r"^(?P<hour>[0-9]{1,2}|[0-9]{3,5}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
     r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?$"
 )
 _MONTHS = (
@@ -68,8 +74,10 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
     if order == "time":
         days = _clock(distinct.str.extract_groups(CLOCK).struct.unnest())
     else:
+        for pattern, replacement in EAST_ASIAN:
+            distinct = distinct.str.replace(pattern, replacement)
         days = np.full(len(distinct), np.nan)
-        for read in (_numeric, _named, _year_and_month, _compact):
+        for read in (_numeric, _named, _year_and_month, _week, _compact):
             left = np.isnan(days)
             if left.any():
                 days[left] = read(distinct.filter(pl.Series(left)), order)
@@ -113,6 +121,16 @@ def _named(words: pl.Series, order: Order) -> np.ndarray:
 def _year_and_month(words: pl.Series, order: Order) -> np.ndarray:
     parts = words.str.extract_groups(YEAR_MONTH).struct.unnest()
     return _days(_numbers(parts, "a"), _numbers(parts, "b"), np.ones(len(words)))
+
+
+def _week(words: pl.Series, order: Order) -> np.ndarray:
+    """Return the days of ISO weeks, their Mondays where the day is left out."""
+    parts = words.str.extract_groups(WEEK).struct.unnest()
+    year, week, day = _numbers(parts, "a"), _numbers(parts, "b"), _numbers(parts, "c", 1.0)
+    fourths = [_days(year + i, np.ones(len(words)), np.full(len(words), 4.0)) for i in (0, 1)]
+    first, next_first = (fourth - (fourth + 3) % 7 for fourth in fourths)  # 4 January is in week 1
+    monday = first + 7 * (week - 1)
+    return np.where((week > 0) & (monday < next_first), monday + day - 1, np.nan)
 
 
 def _compact(words: pl.Series, order: Order) -> np.ndarray:

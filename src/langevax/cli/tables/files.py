@@ -12,7 +12,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -20,7 +20,8 @@ from pathlib import Path
 
 import polars as pl
 
-from langevax.cli.errors import BadInput, count, listing, nearest
+from langevax.cli.errors import BadInput, count, nearest
+from langevax.cli.tables.layout import header_row, refuse_missing_header, without_other_rows, without_remarks
 from langevax.cli.tables.records import Decision, data_row
 
 SUFFIXES = ".csv, .tsv, .csv.gz or .parquet"
@@ -30,10 +31,9 @@ SEPARATOR_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
 BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
+OTHER_PAGE = "export it as UTF-8, or pass --encoding with its code page, such as cp1251 or shift_jis"
 DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
-FOOTER = re.compile(r".*[^\W\d_].*[\s:]|#")  # a remark in a line without separators
 FIRST_ROWS = 200  # in which separator and header are looked for
-LAST_LETTERS = 4_000  # in which remarks below the table are looked for
 FIRST_LETTERS = 200_000  # of them, in which the separator is looked for
 ROWS_WITH_NAMES = 3  # at least, where the header lacks the name of the first column
 
@@ -49,8 +49,16 @@ class LoadedTable:
     separator: str = ","
 
 
-def read_table(path: Path, argument: str = "TABLE", encoding: str | None = None) -> LoadedTable:
+def read_table(
+    path: Path, argument: str = "TABLE", encoding: str | None = None, *, every_row: bool = False
+) -> LoadedTable:
     """Return the table in a file; raise `BadInput` where it has no rows or columns.
+
+    Args:
+        path: of the file.
+        argument: what messages call it.
+        encoding: of text; None where it is to be found.
+        every_row: whether rows without any value stay, so that there is a prediction for each.
 
     Example:
         >>> import tempfile, pathlib
@@ -71,7 +79,7 @@ def read_table(path: Path, argument: str = "TABLE", encoding: str | None = None)
     if data.startswith(PARQUET) or path.suffix.lower() == ".parquet":
         table = LoadedTable(_from_parquet(data, where))
     else:
-        table = _from_text(data, path, where, encoding)
+        table = _from_text(data, path, where, encoding, every_row)
     if table.frame.height == 0:
         names = ", ".join(table.frame.columns[:6])
         raise BadInput(f"{where} has a header ({names}) but no rows; name a table with rows.")
@@ -95,7 +103,7 @@ def _from_parquet(data: bytes, where: str) -> pl.DataFrame:
         raise BadInput(f"{where} is not a valid Parquet file ({_first_line(error)}); export it again.") from error
 
 
-def _from_text(data: bytes, path: Path, where: str, encoding: str | None) -> LoadedTable:
+def _from_text(data: bytes, path: Path, where: str, encoding: str | None, every_row: bool) -> LoadedTable:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     if data.startswith(GZIP):
         try:
@@ -122,7 +130,7 @@ def _from_text(data: bytes, path: Path, where: str, encoding: str | None) -> Loa
         text, separator = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text), "\t"
         text = re.sub(r"[ \t]+", "\t", text)
         decisions.append(Decision("file", "Columns are separated by spaces."))
-    return _from_separated(text, separator, skipped, where, decisions)
+    return _from_separated(text, separator, skipped, where, decisions, every_row)
 
 
 # Text
@@ -164,12 +172,13 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
         letters = "".join(words)
         if sum(not letter.isascii() for letter in letters) > len(letters) / 2:
             raise BadInput(
-                f"{where} is not UTF-8, and {words[0]!r} shows that it is not Western European either; export it as "
-                "UTF-8, or pass --encoding with its code page, such as cp1251 or shift_jis."
+                f"{where} is not UTF-8, and {words[0]!r} shows that it is not Western European either; {OTHER_PAGE}."
             )
         page = "Windows-1252 (Western European)" if name == "cp1252" else "Mac Roman"
         example = f", such as {words[0]!r}" if words else ""
         return text, [Decision("file", f"The file is not UTF-8 and is read as {page}{example}.")]
+    if not mark and not CONTROLS & set(map(chr, data)):
+        raise BadInput(f"{where} is neither UTF-8 nor Western European; {OTHER_PAGE}.")
     raise BadInput(f"{where} is not a table (it holds binary data); expected a file in {SUFFIXES}.")
 
 
@@ -231,10 +240,15 @@ def _separator(text: str) -> str:
 # Rows and columns
 
 
-def _from_separated(text: str, separator: str, skipped: int, where: str, decisions: list[Decision]) -> LoadedTable:
+def _from_separated(
+    text: str, separator: str, skipped: int, where: str, decisions: list[Decision], every_row: bool
+) -> LoadedTable:
     head = list(islice(_rows(text, separator), FIRST_ROWS))
-    first = _header_row([row for _, row in head], decisions)
+    first = header_row([row for _, row in head], decisions)
     line, header = head[first]
+    refuse_missing_header(
+        header, [row for _, row in head[first + 1 :]], f"{where} seems to have no header", line + skipped
+    )
     names = header
     body = "".join(islice(io.StringIO(text), line, None))
     widths = Counter(len(row) for _, row in head[first + 1 :])
@@ -244,11 +258,11 @@ def _from_separated(text: str, separator: str, skipped: int, where: str, decisio
         elif _quoted(text, line, body) and len({row[0] for _, row in head[first + 1 :]}) == widths.total():
             names = ["row name", *header]
             decisions.append(Decision("file", "The header lacks the name of the first column, called 'row name'."))
-    body = _without_remarks(body, separator, len(names), decisions)
+    body = without_remarks(body, separator, len(names), decisions)
     frame = _by_polars(body, separator, len(names))
     if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
         frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
-    frame = _without_headers(frame, names, decisions)
+    frame = without_other_rows(frame, names, decisions, every_row)
     return LoadedTable(
         frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True))), tuple(decisions), separator
     )
@@ -258,64 +272,6 @@ def _quoted(text: str, line: int, body: str) -> bool:
     """Return whether header and rows start with a quotation mark, so that a comma more is not one within a number."""
     header = next(islice(io.StringIO(text), line - 1, None), "")
     return header.lstrip().startswith('"') and body.lstrip().startswith('"')
-
-
-def _without_remarks(body: str, separator: str, width: int, decisions: list[Decision]) -> str:
-    """Return the lines of a table without remarks at its end, such as its source, which no separator divides."""
-    tail = body[-LAST_LETTERS:]
-    lines = tail.rstrip("\n ").split("\n")
-    last = len(lines)
-    while last > 1 and width > 2 and separator not in lines[last - 1] and '"' not in lines[last - 1]:
-        if lines[last - 1].strip() and not FOOTER.match(lines[last - 1]):
-            break
-        last -= 1
-    remarks = [line.strip() for line in lines[last:] if line.strip()]
-    if not remarks:
-        return body
-    verb = "is" if len(remarks) == 1 else "are"
-    sentence = f"{count(len(remarks), 'line')} below the table {verb} left out: {listing(remarks, most=2)}."
-    decisions.append(Decision("file", sentence))
-    return body[: len(body) - len(tail)] + "\n".join(lines[:last]) + "\n"
-
-
-def _without_headers(frame: pl.DataFrame, names: Sequence[str], decisions: list[Decision]) -> pl.DataFrame:
-    """Return rows without those that repeat the header, as in files that were put together."""
-    header = [name.strip() for name in names]
-    same = (frame[:, 0].str.strip_chars() == header[0]).fill_null(False).arg_true()
-    rows = [i for i in same if [(cell or "").strip() for cell in frame.row(i)] == header]
-    if not rows or len(header) < 2:
-        return frame
-    verb = "repeats the header and is" if len(rows) == 1 else "repeat the header and are"
-    sentence = f"{count(len(rows), 'row')} {verb} left out, the first before {data_row(rows[0])}."
-    decisions.append(Decision("file", sentence))
-    return frame.filter(~pl.Series(range(frame.height)).is_in(rows))
-
-
-def _header_row(rows: Sequence[Sequence[str]], decisions: list[Decision]) -> int:
-    """Return the index of the header: titles and comments above it have one field, or start with #."""
-    width = Counter(map(len, rows)).most_common(1)[0][0]
-    above = 0
-    for row in rows[:-1]:
-        filled = [field for field in row if field.strip()]
-        comment = row[0].lstrip().startswith("#") and len(row) != width
-        named = len(filled) > 1 or (filled and not row[0].strip())  # pandas leaves the name of an index empty
-        if width == 1 or (named and not comment):
-            break
-        above += 1
-    if above and (above == len(rows) - 1 or all(_is_number(field) for field in rows[above] if field.strip())):
-        return 0
-    if above:
-        titles = listing((next((f.strip() for f in row if f.strip()), "") for row in rows[:above]), most=2)
-        verb = "is" if above == 1 else "are"
-        decisions.append(Decision("file", f"{count(above, 'line')} above the header {verb} left out: {titles}."))
-    return above
-
-
-def _is_number(text: str) -> bool:
-    with suppress(ValueError):
-        float(text)
-        return True
-    return False
 
 
 def _by_polars(body: str, separator: str, width: int) -> pl.DataFrame | None:

@@ -38,6 +38,8 @@ THOUSANDS: dict[Decimal, str] = {
     ".": r"^[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+$",
 }
 """Numbers in groups of thousands, by the decimal separator that they would have."""
+BOUND = r"^(?:[<>]=?|[≤≥])\s*[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?(?:\s*[^\s0-9]{1,9})?$"
+WITH_ERROR = r"^[-+−]?[0-9][0-9.,]*\s*(?:±|\+/-|\+-)\s*[0-9][0-9.,]*$"
 ANSWER: dict[Decimal, As] = {".": "decimal-point", ",": "decimal-comma"}
 EITHER: tuple[Order, Order] = ("day-first", "month-first")
 FIRST: dict[str, str] = {"day-first": "the day first", "month-first": "the month first"}
@@ -130,6 +132,7 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
             remedy = f"else pass {option('--read', words.name, 'numbers')}"
             sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
             return _categorical(column, words, Decision("words", sentence, words.name))
+        _refuse_inexact(words)
     attempts = dict.fromkeys(("dates", *ORDERS), (_dates,))
     default = (_compact, _numbers, _dates) if choice is None else (_numbers,)
     for attempt in attempts.get(choice or "", default):
@@ -138,6 +141,26 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
     if choice is not None:
         raise BadInput(f"{option('--read', words.name, choice)}: no value of the column can be read so; leave it out.")
     return _categorical(column, words)
+
+
+def _refuse_inexact(words: pl.Series) -> None:
+    """Refuse bounds such as <0.5 among numbers, and numbers with their errors, which are neither words nor missing."""
+    bounds, errors = (words.str.contains(pattern).fill_null(False) for pattern in (BOUND, WITH_ERROR))
+    remedy = f"{option('--read', words.name, 'words')} or {option('--drop', words.name)}"
+    if 2 * errors.sum() > len(words) - words.null_count():
+        raise BadInput(
+            f"column {words.name!r} holds numbers with their errors ({first_place(words, errors)}); write them in two "
+            f"columns, or pass {remedy}."
+        )
+    if not bounds.any():
+        return
+    parts = take_apart(words)
+    numeric = parts.fits(".") | parts.fits(",")
+    if numeric.sum() >= 2 and not _codes(parts) and _prevail(words.filter(~bounds), numeric.filter(~bounds), False):
+        raise BadInput(
+            f"column {words.name!r} holds bounds among its numbers ({first_place(words, bounds)}); replace them, or "
+            f"pass {option('--read', words.name, 'numbers')} to count them as missing, or {remedy}."
+        )
 
 
 # Words
@@ -395,7 +418,9 @@ def _read_dates(words: pl.Series, days: pl.Series, order: Order, shown: str = ""
     utc = " in UTC" if words.filter(good).str.contains(":").any() and offset.any() else ""
     sentence = f"Column {name!r} holds dates{shown}, used as days since 1970{utc}."
     if order == "time":
-        sentence = f"Column {name!r} holds times of day, used as fractions of a day."
+        long = (days >= 1).any()
+        what = "durations, used in days" if long else "times of day, used as fractions of a day"
+        sentence = f"Column {name!r} holds {what}."
     decisions = [Decision("dates", sentence, name)]
     if strays.any():
         decisions.insert(0, _strays(words, good, strays, "dates"))

@@ -20,7 +20,7 @@ CURRENCY = (
 )
 NUMBER = (
     rf"^(?P<open>\()?\s*(?P<sign>[-+])?\s*(?P<prefix>{CURRENCY})?\s*(?P<second>[-+])?\s*"
-    r"(?P<body>[0-9][0-9.,' ]*|[.,][0-9]+)(?P<exponent>[eE][-+]?[0-9]+)?\s*"
+    r"(?P<body>[0-9][0-9.,' ]*|[.,][0-9]+)(?P<exponent>[eE][-+]?[0-9]+|[dD][-+][0-9]+)?\s*"
     r"(?P<suffix>[^0-9\s.,'+()<>~*_#?!:;/-][^0-9()]{0,11}?)?\s*(?P<after>-)?(?P<close>\))?$"
 )
 DECIMAL_POINT = (
@@ -31,7 +31,7 @@ DECIMAL_COMMA = r"^(?:(?:[0-9]+|[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?: [0-9]{3})+
 SHAPES: dict[Decimal, str] = {".": DECIMAL_POINT, ",": DECIMAL_COMMA}
 MULTIPLES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
 """Letters right behind a number, such as those of $3.5M, that multiply it."""
-MULTIPLE_SHARE = 0.1  # of the numbers, at least, that have such a letter: in few it may be that of a street number
+MULTIPLE_SHARE = 0.1  # of the numbers, at least, that have such a letter: in few it may be that of an address
 PERCENT = "%"
 _UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d days years °C °F K W kW"
 UNITS = frozenset(_UNITS.split())
@@ -68,7 +68,7 @@ class NumberParts:
         """Return float64, null where a cell has another shape or another unit."""
         table = self.table
         digits = self.body.str.replace_all(rf"[' {'.' if decimal == ',' else ','}]", "")
-        digits = digits.str.replace(",", ".", literal=True) + table["exponent"].fill_null("")
+        digits = digits.str.replace(",", ".", literal=True) + table["exponent"].str.replace("[dD]", "e").fill_null("")
         numbers = digits.cast(pl.Float64, strict=False) * self.multiples
         minus = (table["sign"] == "-").fill_null(False) | (table["second"] == "-").fill_null(False)
         minus |= table["after"].is_not_null() | table["open"].is_not_null()

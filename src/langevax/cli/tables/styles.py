@@ -20,7 +20,10 @@ ORDERS: dict[str, Order] = {"day-first": "day-first", "month-first": "month-firs
 _STAND_FOR_MISSING = """
 unknown|missing|undefined|unspecified|pending|blank|empty|error|tbd|tba|nil|none|null|na|n/a|n.a.|n.a|nd|n/d|nan|nat
 not available|not applicable|not measured|not reported|not known|no data|-|--|---|—|–|.|..|...|*|**|***|/|#
-unbekannt|k.a.|k. a.|keine angabe|fehlt|inconnu|desconocido|0000-00-00
+unbekannt|k.a.|k. a.|keine angabe|fehlt|inconnu|non disponible|non renseigné|desconocido|sin dato|sin datos|s/d
+onbekend|n.v.t.|nvt|geen gegevens|brak|brak danych|b.d.|okänd|saknas|non disponibile|não disponível|sem dados
+неизвестно|нет данных|н/д|不明|未知|欠測|無し|なし|0000-00-00|#n/d|#nv|#wert!|#bezug!|#zahl!|#valeur!|#nombre!|#nom?
+#¡valor!|#¡ref!|#¡div/0!|#¡num!|#¿nombre?|#valore!|#rif!|#valor!|#núm!|#waarde!|#verw!|#n/b|#arg!|#adr!|#liczba!
 """
 STAND_FOR_MISSING = frozenset(_STAND_FOR_MISSING.strip().replace("\n", "|").split("|"))
 """Words, in lower case, that stand for a missing number, date or yes and no however often they occur."""
@@ -31,7 +34,27 @@ TRUTHS = {
     "ja/nein": ({"ja", "j"}, {"nein", "n"}),
     "oui/non": ({"oui", "o"}, {"non", "n"}),
     "sí/no": ({"sí", "si", "s"}, {"no", "n"}),
+    "sì/no": ({"sì", "si", "s"}, {"no", "n"}),
+    "sim/não": ({"sim"}, {"não", "nao"}),
+    "ja/nee": ({"ja"}, {"nee"}),
+    "ja/nej": ({"ja"}, {"nej"}),
+    "ja/nei": ({"ja"}, {"nei"}),
+    "kyllä/ei": ({"kyllä"}, {"ei"}),
+    "tak/nie": ({"tak"}, {"nie"}),
+    "ano/ne": ({"ano"}, {"ne"}),
+    "igen/nem": ({"igen"}, {"nem"}),
+    "evet/hayır": ({"evet"}, {"hayır", "hayir"}),
+    "да/нет": ({"да"}, {"нет"}),
+    "はい/いいえ": ({"はい"}, {"いいえ"}),
+    "是/否": ({"是"}, {"否"}),
     "wahr/falsch": ({"wahr"}, {"falsch"}),
+    "vrai/faux": ({"vrai"}, {"faux"}),
+    "verdadero/falso": ({"verdadero"}, {"falso"}),
+    "verdadeiro/falso": ({"verdadeiro"}, {"falso"}),
+    "vero/falso": ({"vero"}, {"falso"}),
+    "waar/onwaar": ({"waar"}, {"onwaar"}),
+    "prawda/fałsz": ({"prawda"}, {"fałsz", "falsz"}),
+    "истина/ложь": ({"истина"}, {"ложь"}),
 }
 """Spellings of two opposite words, by the words that stand for them."""
 MICROSECONDS_PER_DAY = 86_400 * 1_000_000
