@@ -390,6 +390,7 @@ def test_an_output_that_cannot_be_written_is_reported(tmp_path, resumed):
         save(tmp_path / "file", resume=resumed)
 
 
+@pytest.mark.slow
 def test_identity_is_the_same_in_another_process(ended_badly):
     directory, _ = ended_badly
     record = json.loads((directory / "whole" / "run.json").read_text())["identity"]

@@ -9,6 +9,8 @@ import pytest
 
 from tests.run import sharded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def facts():
@@ -20,12 +22,10 @@ def facts():
     return json.loads(done.stdout.splitlines()[-1])  # newer JAX prints where a refusal came from
 
 
-@pytest.mark.slow
 def test_a_step_of_sharded_particles_sends_one_sum_of_the_outputs(facts):
     assert facts["sent"]["particles"] == [f"all-reduce f32[{sharded.SAMPLES}]"]
 
 
-@pytest.mark.slow
 def test_a_step_of_a_large_cloud_sends_one_sum_of_the_outputs_too(facts):
     """Whatever number of tiles a device has: 3 x 2 of them here."""
     assert facts["sent"]["particles of a large cloud"] == [f"all-reduce f32[{sharded.SAMPLES - 4}]"]

@@ -146,6 +146,7 @@ def test_rotated_particles_come_back():
     np.testing.assert_allclose(network("softmax").rotated(there, back=True), particles, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_long_fit_is_not_padded(monkeypatch):
     monkeypatch.setattr(training, "EXACT_SECONDS", 0.0)
     X, y = diabetes()
@@ -170,6 +171,7 @@ def test_other_numbers_of_columns_and_rows_compile_nothing():
         assert len(compiled) == before
 
 
+@pytest.mark.slow
 def test_programs_of_many_shapes_are_forgotten(monkeypatch):
     monkeypatch.setattr(training, "MOST_SHAPES", 2)
     cleared = []

@@ -11,6 +11,8 @@ import pytest
 
 from langevax import spaces
 
+pytestmark = pytest.mark.slow
+
 ROUNDING = 1e-6  # of the greatest number, after 20 steps in float32
 
 
@@ -28,12 +30,10 @@ def facts():
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
 def test_particles_that_are_functions_are_transformed_where_they_lie(facts):
     assert facts["sent"]["particles"] == ["all-reduce f32[5]"]  # the outputs
 
 
-@pytest.mark.slow
 def test_chains_of_functions_send_nothing(facts):
     assert facts["sent"]["chains"] == []
 
