@@ -13,7 +13,7 @@ from benchmarks.beside.case import FILES
 TABLES = {
     "tables": "tables:main",
     "real_tables": "real_tables:main",
-    "coverage": "real_tables.coverage:main",
+    "coverage": "real_tables:coverage",
     "curves_and_graphs": "curves_and_graphs:main",
     "solvers": "tables:solvers",
     "driver": "driver",

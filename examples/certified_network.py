@@ -20,9 +20,10 @@ from langevax.sklearn import MeanFieldRegressor
 
 def adam(model: MeanFieldRegressor, X_test: np.ndarray, steps: np.ndarray) -> list[np.ndarray]:
     """Predictions of the same network, trained by Adam (0.003) without noise, after so many steps."""
-    risk, optimizer = model.network_.risk(model.temperature_), optax.adam(0.003)
+    network, optimizer = model.network_.exact(), optax.adam(0.003)  # without padding
+    risk = network.risk(model.temperature_)
     cloud = risk.prior(model.temperature_, model.num_particles)(jax.random.key(0))
-    state, test = optimizer.init(cloud), model.standardiser_(X_test) @ model.network_.basis
+    state, test = optimizer.init(cloud), model.standardiser_(X_test) @ network.basis
 
     @jax.jit
     def step(cloud, state):

@@ -63,6 +63,13 @@ def main(arguments: Sequence[str] = ()) -> None:
         options.write.write_text(inserted(options.write.read_text(encoding="utf-8"), report), encoding="utf-8")
 
 
+def coverage(arguments: Sequence[str] = ()) -> None:
+    """Print the coverage of 90 % intervals over many splits: `python -m benchmarks coverage --help`."""
+    from benchmarks.real_tables.coverage import main
+
+    main(arguments)
+
+
 def _names(known: dict[str, Any]) -> Any:
     def names(text: str) -> list[str]:
         listed = text.split(",")

@@ -47,7 +47,8 @@ def fitted(devices: int | None):
     """A regressor that walks its validation paths together with the others, in few steps."""
     from langevax.sklearn import MeanFieldRegressor, model_selection
 
-    model_selection.STAGE_STEPS, model_selection.FACTORS, model_selection.SCALES = 3, (3.0, 1.0), (1.0, 3.0)
+    path = model_selection.SEARCHES["path"]._replace(stage_steps=16, factors=(3.0, 1.0))
+    model_selection.SEARCHES = {"path": path}
     rows = np.random.default_rng(0).normal(size=(SAMPLES, 3))
     options = {"temperature": 0.05, "scaling": "columns", "neuron": "tanh", "num_steps": HALF, "progress": False}
     model = MeanFieldRegressor(num_particles=PARTICLES, validation="path", devices=devices, random_state=0, **options)

@@ -117,9 +117,9 @@ def test_the_theorems_step_is_that_of_the_bounds(method):
     }
     samples = langevax.sample(target, jnp.zeros(D), theorem_constants=constants, kl_tolerance=0.1, **options)
     expected = {
-        "full": lambda: bounds.ld_step_size(constants, 0.1),
-        "svrg": lambda: bounds.svrg_step_size(constants, 10, 10, 100, accuracy=0.1),
-        "sarah": lambda: bounds.sarah_step_size(constants, 10, 10, 100, accuracy=0.1),
+        "full": lambda: bounds.ld(constants).step_size(0.1),
+        "svrg": lambda: bounds.svrg(constants, 10, 10, 100).step_size(0.1),
+        "sarah": lambda: bounds.sarah(constants, 10, 10, 100).step_size(0.1),
     }[method]()
     assert samples.step_size == pytest.approx(expected, rel=1e-6)
     np.testing.assert_array_equal(samples.positions, samples.draws)

@@ -85,7 +85,7 @@ def test_units_of_the_targets_do_not_matter():
 def test_folds_and_settings_share_their_programs():
     """Five folds of two noises after one fit of the same bucket: nothing is compiled."""
     X, y = diabetes()
-    KernelLangevinRegressor(KERNEL, noise=55.0, num_modes=50, **QUICK).fit(X[:350], y[:350]).predict(X[:80])
+    KernelLangevinRegressor(KERNEL, noise=55.0, num_modes=50, **QUICK).fit(X[:353], y[:353]).predict(X[:80])
     before = len(compiled)
     search = GridSearchCV(
         KernelLangevinRegressor(KERNEL, num_modes=50, **QUICK), {"noise": [50.0, 60.0]}, cv=5, refit=False

@@ -41,7 +41,7 @@ EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than com
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
 MOST_HALVINGS = 4  # of a step size at which outputs alternate
 SWING_RECORDS = 16  # of the dual vector at the end of a run, which are examined for a swing
-LEAST_CURVATURE = 0.05  # of a loss of labels, for the first temperature: that of separated classes tends to 0
+LEAST_CURVATURE = 0.15  # of a loss of labels, for the first temperature: that of separated classes tends to 0
 SWING_SHARE = 0.5  # of their variance that alternates: 0.96 in a swing, at most 0.1 in fits that settled (measured)
 
 
