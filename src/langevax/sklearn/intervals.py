@@ -12,6 +12,7 @@ probability 1 - alpha, at the cost of wider intervals. Both take the scaling and
 chosen on all rows.
 """
 
+from abc import abstractmethod
 from typing import Any, Literal
 
 import numpy as np
@@ -58,11 +59,13 @@ class FoldPredictions:
         rows = folds.fold == 0 if method == "split" else np.full(len(scores), True)
         return scores[rows], folds.weights[rows], folds.fold[rows]
 
+    @abstractmethod
     def _columns(self, X: Any) -> np.ndarray:
-        raise NotImplementedError
+        """Return the columns (n, d) float64 of a table with which to predict."""
 
+    @abstractmethod
     def _outputs(self, columns: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """Return the outputs of the whole network, (n,) or (n, C)."""
 
 
 class Intervals(FoldPredictions):

@@ -264,7 +264,7 @@ def _differences(column: Column, original: pl.Series, values: pl.Series, infinit
 
 
 def _unreadable(column: Column, words: pl.Series, values: pl.Series) -> list[str]:
-    """Return a note on words that are no numbers or dates as training had them; refuse them where none can be read."""
+    """Return a note on cells that cannot be read as in training; refuse a column of which none can."""
     infinite = words.cast(pl.Float64, strict=False).is_finite().not_().fill_null(False)
     strange = words.is_not_null() & values.is_null() & ~(infinite & pl.Series([column.kind == "numeric"]))
     number = int(strange.sum())
