@@ -6,7 +6,7 @@ from langevax import checks
 
 
 def main() -> None:
-    """Run the command line; print what to install where a package is missing."""
+    """Run the command line; print what to install where a package is missing, and no traceback on Ctrl-C."""
     try:
         with checks.needs("cli", "The command langevax"):
             from langevax import cli
@@ -14,6 +14,9 @@ def main() -> None:
             cli.main()
     except ImportError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 
 import langevax
 from langevax import CheckpointError
+from langevax.run import identity
 from langevax.run.checkpoint import Checkpoint
 from tests.run import killed
 from tests.run.setting import (
@@ -222,9 +223,20 @@ def test_a_directory_in_use_is_not_overwritten(saved):
     assert_same_bits(resume(saved), uninterrupted())
 
 
-def test_a_directory_without_a_state_is_free(tmp_path):
-    (tmp_path / "run.json").write_text("left by a run that failed before its first save")
-    assert_same_bits(save(tmp_path), uninterrupted())
+def test_a_directory_without_a_state_is_free(saved):
+    shutil.rmtree(saved / "state")  # as if the run had failed before its first save
+    assert_same_bits(save(saved), uninterrupted())
+
+
+@pytest.mark.parametrize("name", ["run.json", "trace/1-2.nc"])
+def test_a_file_of_another_program_is_refused_and_stays(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    for resumed in (False, True):
+        with pytest.raises(CheckpointError, match=rf"{path} was not written by langevax; move it"):
+            save(tmp_path, resume=resumed)
+    assert path.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -274,9 +286,9 @@ def test_other_integrators_losses_data_and_schedules_are_another_run(shared):
             )
         },
     ]
-    texts = [json.dumps(DRIVER.describe(parts)) for parts in described]
+    texts = [json.dumps(identity.describe(parts)) for parts in described]
     assert len(set(texts)) == len(texts)
-    assert texts == [json.dumps(DRIVER.describe(parts)) for parts in described]
+    assert texts == [json.dumps(identity.describe(parts)) for parts in described]
 
 
 def test_fewer_steps_than_are_saved_are_refused(shared):
@@ -302,7 +314,7 @@ def test_another_format_names_the_version_that_reads_it(saved):
     record.write_text(json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"}))
     with pytest.raises(
         CheckpointError,
-        match=r"format 99, but this version of langevax reads format 2; it was written by langevax 7.1. Continue",
+        match=r"format 99, but this version of langevax reads format 3; it was written by langevax 7.1. Continue",
     ):
         resume(saved)
 
@@ -393,7 +405,7 @@ def test_an_output_that_cannot_be_written_is_reported(tmp_path, resumed):
 @pytest.mark.slow
 def test_identity_is_the_same_in_another_process(ended_badly):
     directory, _ = ended_badly
-    record = json.loads((directory / "whole" / "run.json").read_text())["identity"]
+    record = json.loads((directory / "whole" / "run.json").read_text())["identity"]["settings"]
     assert record["problem.loss"] == "tests.run.setting.squared_distance"
     assert record["record"] == f"{position_of.__module__}.position_of"
     assert jax.tree.all({name: " at 0x" not in text for name, text in record.items()})

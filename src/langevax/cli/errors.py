@@ -1,11 +1,14 @@
 """Errors that the user can correct, and the exit codes of commands.
 
-0 success; 1 the run failed; 2 wrong usage or bad input; 130 interrupted.
+0 success; 1 the run failed; 2 wrong usage or bad input; 130 interrupted, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 import difflib
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
 
@@ -20,17 +23,50 @@ class RunFailed(RuntimeError):
     """The run started and failed; the message says what happened and what to try."""
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, which end a command as Ctrl-C does: what it had saved stays, and its subprocesses end."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def _terminations() -> Iterator[None]:
+    """Raise `TerminatedError` at the first SIGTERM or SIGHUP, if it is not ignored or handled; ignore further ones."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        for other in handled:
+            signal.signal(other, signal.SIG_IGN)
+        raise TerminatedError(number)
+
+    handled: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        handled += [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, terminate)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Report errors that the user can act on in one line on stderr with an exit code; others are bugs and propagate."""
     try:
-        yield
+        with _terminations():
+            yield
     except BadInput as error:
         _exit(f"Error: {error}", BAD_INPUT, error)
     except RunFailed as error:
         _exit(f"Failed: {error}", FAILED, error)
     except MemoryError as error:
         _exit("Failed: out of memory; try fewer particles (--num-particles) or fewer columns (--drop).", FAILED, error)
+    except TerminatedError as error:
+        _exit(f"Terminated by {signal.Signals(error.number).name}. {error}".rstrip(), 128 + error.number, error)
     except KeyboardInterrupt as error:
         _exit(f"Interrupted. {error}".rstrip(), INTERRUPTED, error)
 

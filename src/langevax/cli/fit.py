@@ -264,18 +264,24 @@ def fit(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the interrupted run in DIR, with the other options unchanged.")
     ] = False,
+    anyway: Annotated[
+        bool,
+        typer.Option("--anyway", help="With --resume: continue although langevax, JAX or Python has another version."),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the model in DIR, or start an interrupted run again.")
     ] = False,
 ) -> None:
+    if anyway and not resume:
+        raise BadInput("--anyway says how --resume continues a run; pass both, or leave it out.")
     group = process_group(coordinator, num_processes, process_id)
     from langevax.cli.fitting.run import follow, run
 
     if group is None:
-        run(options, machine=json, resume=resume, force=force)
+        run(options, machine=json, resume=resume, force=force, anyway=anyway)
         return
     with group.joined(), exit_codes():
         if group.first:
-            run(options, machine=json, resume=resume, force=force, group=group)
+            run(options, machine=json, resume=resume, force=force, anyway=anyway, group=group)
         else:
-            follow(options, resume, group)
+            follow(options, resume, anyway, group)

@@ -9,27 +9,30 @@ The folder DIR of `langevax fit`:
     DIR/holdout.csv         the held-out rows, observed and predicted
     DIR/training/           during training only: options and checkpoints, from which --resume continues
 
-New files are written to DIR/.new and renamed once complete: an interrupted run leaves the previous model or none,
-never a mixture. Only files that `langevax fit` wrote are deleted; other files in DIR/training or DIR/.new are refused.
+One process at a time writes DIR. New files are written to DIR/training/new and renamed once complete: an interrupted
+run leaves the previous model or none, never a mixture. result.json holds a hash of every other file: only files with
+such a hash, and a DIR/training with settings of `langevax fit`, are replaced or deleted. All others are refused, with
+--force, too.
 """
 
+import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from langevax.cli.errors import BadInput, listing
+from langevax.cli.errors import BadInput, RunFailed, listing
+from langevax.locks import NAME, Lock, LockedError
 
 MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = "model.safetensors", "schema.json", "result.json", "report.html", "holdout.csv"
 PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, RESULT)  # in the order of renaming
 WRITER = "langevax fit"
-TRAINING_FILES = re.compile(
-    r"settings\.json|checkpoints(/run\.json(\.part)?|/trace(/\d+-\d+\.nc(\.part)?)?|/state(/\d[^/]*(/.*)?)?)?"
-)
+CHECKPOINT_FILES = rf"run\.json(\.part)?|{re.escape(NAME)}|trace(/\d+-\d+\.nc(\.part)?)?|state(/\d[^/]*(/.*)?)?"
+TRAINING_FILES = rf"settings\.json(\.part)?|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
 
 
 def make(folder: Path) -> None:
@@ -43,14 +46,16 @@ def make(folder: Path) -> None:
 
 
 class Folder:
-    """DIR of `langevax fit`."""
+    """DIR of `langevax fit`, or of another command with other `parts`, result.json the last of them."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, parts: Sequence[str] = PARTS, writer: str = WRITER):
         self.path = path
+        self.parts = tuple(parts)
+        self.writer = writer
         self.training: Path = path / "training"
         self.settings: Path = self.training / "settings.json"
         self.checkpoints: Path = self.training / "checkpoints"
-        self.new: Path = path / ".new"
+        self.new: Path = self.training / "new"
 
     @property
     def finished(self) -> bool:
@@ -60,15 +65,20 @@ class Folder:
     @property
     def begun(self) -> bool:
         """True if it holds an interrupted training run."""
-        return self.training.exists()
+        return self.settings.exists()
 
     def check(self, resume: bool, force: bool) -> None:
-        """Raise `BadInput` where the run would destroy something, or there is nothing to resume."""
+        """Raise `BadInput` where the run would destroy something."""
         where = f"--out {str(self.path)!r}"
         if self.path.exists() and not self.path.is_dir():
             raise BadInput(f"{where} is a file; name a folder.")
         if resume and force:
             raise BadInput("--resume continues a run and --force starts it again; pass one of them.")
+        if self.path.is_dir():
+            with self.locked():
+                self._check_content(where, resume, force)
+
+    def _check_content(self, where: str, resume: bool, force: bool) -> None:
         self._refuse_foreign_files()
         if self.begun and not resume and not force:
             raise BadInput(
@@ -78,79 +88,160 @@ class Folder:
             if resume:
                 raise BadInput(f"{where} holds a finished model, nothing to resume; pass --force to fit it again.")
             raise BadInput(f"{where} holds a finished model; pass --force to replace it, or name another folder.")
-        existing = [part for part in PARTS if (self.path / part).exists()]
-        if existing and not self.begun and not force:
-            raise BadInput(
-                f"{where} already holds {listing(existing)}; pass --force to replace them, or name another folder."
-            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the folder, which exists; raise `BadInput` where another run holds it."""
+        try:
+            lock = Lock(self.path / NAME, f"--out {str(self.path)!r}")
+        except LockedError as error:
+            raise BadInput(str(error)) from error
+        except OSError as error:
+            raise self._not_writable(error) from error
+        with lock:
+            yield
+
+    @contextmanager
+    def writing(self, resume: bool, force: bool, settings: dict[str, Any]) -> Iterator[None]:
+        """Make the folder, hold its lock, and begin the run; `check` again, as another run may have begun meanwhile."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._not_writable(error) from error
+        with self.locked():
+            self._check_content(f"--out {str(self.path)!r}", resume, force)
+            self.begin(resume, settings)
+            yield
 
     def begin(self, resume: bool, settings: dict[str, Any]) -> None:
         """Make the folder and check that it can be written, and that a run to resume has the same settings."""
-        if resume and self.settings.exists():
-            self._compare(json.loads(self.settings.read_text(encoding="utf-8"))["options"], settings)
+        self._refuse_foreign_files()
+        if resume and self.begun:
+            self._compare(_read_json(self.settings)["options"], settings)
             return
         try:
+            owned = self._owned()
             self.forget_training()
-            self._forget_new_files()
-            self.training.mkdir(parents=True)
-            write_json(self.settings, {"written_by": WRITER, "options": settings})
+            self.training.mkdir(parents=True, exist_ok=True)
+            write_json(self.settings, {"written_by": self.writer, "options": settings, "files": owned})
         except OSError as error:
-            raise BadInput(
-                f"--out {str(self.path)!r} cannot be written ({error.strerror}); name a folder that you may write to."
-            ) from error
+            raise self._not_writable(error) from error
+
+    def _not_writable(self, error: OSError) -> BadInput:
+        return BadInput(
+            f"--out {str(self.path)!r} cannot be written ({error.strerror}); name a folder that you may write to."
+        )
 
     def forget_training(self) -> None:
         """Delete the options and checkpoints of the training run."""
         self._refuse_foreign_files()
-        shutil.rmtree(self.training, ignore_errors=True)
+        for folder in (self.checkpoints, self.new):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.settings.with_name(self.settings.name + ".part"), self.settings):  # the mark of it last
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.training.rmdir()
 
     @contextmanager
     def filling(self) -> Iterator[Path]:
         """Yield a folder to write all parts to; move them to DIR if the block succeeds."""
-        self._forget_new_files()
-        self.new.mkdir()
+        self._refuse_foreign_files()
+        shutil.rmtree(self.new, ignore_errors=True)
+        self.new.mkdir(parents=True)
         try:
             yield self.new
+            self._seal()
             (self.path / RESULT).unlink(missing_ok=True)  # from here until the end the model is not complete
-            for part in PARTS:
+            for part in self.parts:
                 os.replace(self.new / part, self.path / part)
             self.forget_training()
         finally:
             shutil.rmtree(self.new, ignore_errors=True)
 
-    def _forget_new_files(self) -> None:
-        self._refuse_foreign_files()
-        shutil.rmtree(self.new, ignore_errors=True)
+    def _seal(self) -> None:
+        """Store the hashes of new parts with them, and with the settings for a run that is killed between renames."""
+        if foreign := self._foreign_parts():  # they came during the run
+            raise RunFailed(_refusal(self.path, foreign))
+        hashes = {part: file_hash(self.new / part) for part in self.parts if part != RESULT}
+        result = json.loads((self.new / RESULT).read_text(encoding="utf-8"))
+        write_json(self.new / RESULT, {**result, "written_by": self.writer, "files": hashes})
+        owned = self._owned()
+        for part, value in {**hashes, RESULT: file_hash(self.new / RESULT)}.items():
+            owned[part] = [*owned.get(part, []), value]
+        settings = _read_json(self.settings) if self.begun else {"options": {}}
+        write_json(self.settings, {**settings, "written_by": self.writer, "files": owned})
+
+    def _owned(self) -> dict[str, list[str]]:
+        """Return hashes of the parts that this command wrote into DIR."""
+        owned: dict[str, list[str]] = {}
+        if self.begun:
+            owned = {part: list(hashes) for part, hashes in _read_json(self.settings)["files"].items()}
+        result = _read_json(self.path / RESULT)
+        if result.get("written_by") == self.writer and isinstance(files := result.get("files"), dict):
+            for part, value in {**files, RESULT: file_hash(self.path / RESULT)}.items():
+                owned[part] = [*owned.get(part, []), value]
+        return owned
+
+    def _foreign_parts(self) -> list[str]:
+        """Names of parts in DIR that are not as this command wrote them."""
+        existing = [part for part in self.parts if os.path.lexists(self.path / part)]
+        owned = self._owned() if existing else {}
+        return [
+            part
+            for part in existing
+            if not (self.path / part).is_file() or file_hash(self.path / part) not in owned.get(part, [])
+        ]
 
     def _refuse_foreign_files(self) -> None:
-        """Raise `BadInput` where a folder that the run would delete holds what `langevax fit` did not write."""
-        if self.begun or self.training.is_symlink():
-            foreign = _unexpected(self.training, TRAINING_FILES)
-            if foreign or not self._wrote_settings():
+        """Raise `BadInput` where what the run would replace or delete is not what this command wrote."""
+        if os.path.lexists(self.training):
+            parts = "|".join(map(re.escape, self.parts))
+            foreign = _unexpected(self.training, re.compile(rf"{TRAINING_FILES}|new/({parts})(\.part)?"))
+            empty = not any(path.is_file() for path in self.training.rglob("*"))  # killed before it wrote the settings
+            if foreign or not (empty or self._wrote_settings()):
                 raise BadInput(_refusal(self.training, foreign))
-        if foreign := _unexpected(self.new, re.compile("|".join(map(re.escape, PARTS)))):
-            raise BadInput(_refusal(self.new, foreign))
+        if foreign := self._foreign_parts():
+            raise BadInput(_refusal(self.path, foreign))
 
     def _wrote_settings(self) -> bool:
-        try:
-            record = json.loads(self.settings.read_text(encoding="utf-8"))
-            return record["written_by"] == WRITER and isinstance(record["options"], dict)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        record = _read_json(self.settings)
+        parts = isinstance(record.get("options"), dict) and isinstance(record.get("files"), dict)
+        return parts and record.get("written_by") == self.writer
 
     def _compare(self, before: dict[str, Any], settings: dict[str, Any]) -> None:
         for name, value in json.loads(json.dumps(settings)).items():
-            if before.get(name) != value:
-                option = "--" + name.replace("_", "-")
+            if before.get(name) == value:
+                continue
+            if name == "table":
                 raise BadInput(
-                    f"{option} was {before.get(name)!r} in the interrupted run and is {value!r} now; "
-                    "pass the same value to continue it, or --force to start again."
+                    "TABLE is not the table of the interrupted run, or has changed since; pass that table to continue "
+                    "it, or --force to start again."
                 )
+            option = "--" + name.replace("_", "-")
+            raise BadInput(
+                f"{option} was {before.get(name)!r} in the interrupted run and is {value!r} now; "
+                "pass the same value to continue it, or --force to start again."
+            )
+
+
+def file_hash(path: Path) -> str:
+    """Return a hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a file; an empty one where it cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _unexpected(folder: Path, expected: re.Pattern[str]) -> list[str]:
     """Names below a folder that do not match; the folder itself where it is a link or a file."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+    if folder.is_symlink() or not folder.is_dir():
         return [folder.name]
     return sorted(
         name
@@ -160,7 +251,7 @@ def _unexpected(folder: Path, expected: re.Pattern[str]) -> list[str]:
 
 
 def _refusal(folder: Path, foreign: list[str]) -> str:
-    files = f"holds {listing(foreign, most=3)}, which" if foreign else "exists, which"
+    files = f"holds {listing(foreign, most=3)}, which" if foreign else "exists without readable settings, which"
     return (
         f"{str(folder)!r} {files} langevax did not write and would have to delete; "
         "move or delete it, or name another --out."
@@ -168,5 +259,11 @@ def _refusal(folder: Path, foreign: list[str]) -> str:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write indented JSON."""
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    """Write indented JSON under a temporary name, which is renamed when the file is complete."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -42,6 +42,7 @@ def predict(
     encoding: Annotated[
         str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
     interval: Annotated[
         float | None,
         typer.Option(
@@ -52,10 +53,17 @@ def predict(
     ] = None,
 ) -> None:
     with exit_codes():
-        run(model, table, out, encoding, interval)
+        run(model, table, out, encoding, interval, force)
 
 
-def run(model: Path, table: Path, out: Path | None, encoding: str | None = None, interval: float | None = None) -> None:
+def run(
+    model: Path,
+    table: Path,
+    out: Path | None,
+    encoding: str | None = None,
+    interval: float | None = None,
+    force: bool = False,
+) -> None:
     """Read both, predict, write."""
     import polars as pl
 
@@ -71,7 +79,7 @@ def run(model: Path, table: Path, out: Path | None, encoding: str | None = None,
     if not (folder / SCHEMA).exists():
         raise BadInput(f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first.")
     if out is not None:
-        _check_out(out, table, folder)
+        _check_out(out, table, folder, force)
     schema = read_schema(folder / SCHEMA)
     loaded = read_table(table, encoding=encoding, every_row=True)
     examples = schema.examples(loaded.frame)
@@ -99,8 +107,10 @@ def run(model: Path, table: Path, out: Path | None, encoding: str | None = None,
         write_table(predicted, out)
 
 
-def _check_out(out: Path, table: Path, folder: Path) -> None:
-    """Raise `BadInput` where predictions would replace the table or a file of the model, or have no known format."""
+def _check_out(out: Path, table: Path, folder: Path, force: bool) -> None:
+    """Raise `BadInput` where predictions would replace the table, a file of the model or, without `force`, any other
+    file, or have no known format.
+    """
     from langevax.cli.tables.files import check_suffix
 
     check_suffix(out)
@@ -110,6 +120,8 @@ def _check_out(out: Path, table: Path, folder: Path) -> None:
     ):
         if out.exists() and path.exists() and out.samefile(path):
             raise BadInput(f"--out {str(out)!r} is {what}; name another file.")
+    if out.exists() and not force:
+        raise BadInput(f"--out {str(out)!r} exists; pass --force to replace it, or name another file.")
 
 
 def load_model(file: Path) -> Any:

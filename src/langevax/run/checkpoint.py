@@ -1,40 +1,43 @@
 """Checkpoints that survive `kill -9` at any moment and resume bit for bit.
 
-    DIRECTORY/run.json               identity of the run
+    DIRECTORY/run.json               identity of the run, and its random id
     DIRECTORY/trace/FIRST-LAST.nc    records of steps FIRST..LAST, append-only, netCDF
     DIRECTORY/state/STEP/            the whole carry, written by orbax, the last two
 
 Records are written before the state that follows them, each under a temporary name that is renamed when complete;
-records that no state follows are deleted at resume and made again. Both carry checksums: orbax detects a truncated
-file, not a changed bit. Nothing is pickled.
+records that no state follows are deleted at resume and made again. Both carry the run's id, and checksums: orbax
+detects a truncated file, not a changed bit. One process at a time writes a directory. Nothing is pickled.
 """
 
-import dataclasses
 import json
 import os
 import re
+import time
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from langevax import checks
 from langevax._typing import PyTree
 from langevax._version import __version__
+from langevax.locks import NAME, Lock, LockedError
 from langevax.run import processes
+from langevax.run.identity import RunIdentity
 from langevax.run.processes import first_line
 from langevax.run.result import Records
 
-FORMAT = 2
+FORMAT = 3
 STATES_TO_KEEP = 2
 NO_CHECKSUM = 0  # of arrays that span several processes
-SAMPLED_BYTES = 2**24  # of a larger array, evenly spaced rows enter the checksum
+ID_BYTES = 16
+RUN_ATTRIBUTE = "langevax_run"
+Resume = bool | Literal["anyway"]
 RECORDS_NAME = re.compile(r"(\d+)-(\d+)\.nc")
 
 
@@ -49,7 +52,7 @@ class Checkpoint:
     part.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], identity: dict[str, str], resume: bool, shared: bool = False):
+    def __init__(self, directory: str | os.PathLike[str], identity: RunIdentity, resume: Resume, shared: bool = False):
         with checks.needs("checkpoint", "A checkpoint"):
             import h5netcdf  # noqa: F401
             import orbax.checkpoint as ocp
@@ -57,54 +60,96 @@ class Checkpoint:
         self.directory: Path = Path(directory).absolute()
         self.traces: Path = self.directory / "trace"
         self.states: Path = self.directory / "state"
-        record = self.directory / "run.json"
+        self.record: Path = self.directory / "run.json"
+        self.writes: bool = not shared or processes.is_first()
+        self._lock: Lock | None = None
+        try:
+            self._open(identity, resume, shared)
+            with self._writing():
+                options = ocp.CheckpointManagerOptions(
+                    max_to_keep=STATES_TO_KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True
+                )
+                self._manager = ocp.CheckpointManager(self.states, options=options)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _open(self, identity: RunIdentity, resume: Resume, shared: bool) -> None:
+        """Lock the directory, compare the run in it, and write what identifies a new one."""
         with self._writing():
-            self.traces.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            if self.writes:
+                self._lock = Lock(self.directory / NAME, f"checkpoint {str(self.directory)!r}")
+            self.traces.mkdir(exist_ok=True)
             self.states.mkdir(exist_ok=True)
             has_run = any(path.name.isdigit() for path in self.states.iterdir())
         if has_run and not resume:
             raise CheckpointError(
-                f"checkpoint {str(directory)!r} already holds a run; pass resume=True to continue it, "
+                f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
                 "or name another directory."
             )
+        content: dict[str, Any] = {"format": FORMAT, "langevax": __version__, "run": uuid.uuid4().hex, "continued": []}
+        accepted: list[str] = []
         if has_run:
-            self._compare(record, identity)
+            stored, saved = self._read()
+            accepted = self._compare(saved, identity, resume)
+            content |= {"run": stored["run"], "continued": list(stored.get("continued", []))}
+        elif self.record.exists() and not self._is_of_a_run():
+            raise CheckpointError(f"{self.record} was not written by langevax; move it, or name another directory.")
         if shared:
             processes.wait_for_all("checkpoint opened")
-        self.writes: bool = not shared or processes.is_first()
-        with self._writing():
-            if not has_run and self.writes:
-                text = json.dumps({"format": FORMAT, "langevax": __version__, "identity": identity}, indent=1)
-                write_atomically(record, text.encode())
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=STATES_TO_KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True
-            )
-            self._manager = ocp.CheckpointManager(self.states, options=options)
+        if self.writes and (accepted or not has_run):
+            if accepted:
+                content["continued"].append({"at": time.strftime("%Y-%m-%d %H:%M:%S"), "differences": accepted})
+            with self._writing():
+                text = json.dumps(content | {"identity": identity._asdict()}, indent=1)
+                write_atomically(self.record, text.encode())
+        if shared:
+            processes.wait_for_all("checkpoint described")
+            content = self._read()[0]
+        self.run_id: str = content["run"]
 
-    def _compare(self, record: Path, identity: dict[str, str]) -> None:
+    def _read(self) -> tuple[dict[str, Any], RunIdentity]:
+        """Return the record of the run in this directory, and its identity."""
         try:
-            stored = json.loads(record.read_text())
-            version, written_by, saved = stored["format"], stored["langevax"], dict(stored["identity"])
-        except (ValueError, KeyError, TypeError, OSError) as error:
+            stored = json.loads(self.record.read_text())
+            version, written_by, parts = stored["format"], stored["langevax"], stored["identity"].items()
+            saved = RunIdentity(**{name: dict(part) for name, part in parts}) if version == FORMAT else None
+            if saved is not None and len(bytes.fromhex(stored["run"])) != ID_BYTES:
+                raise ValueError("its id is damaged")
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise CheckpointError(
-                f"{record} cannot be read ({first_line(error)}); it is damaged or missing. Restore this file from a "
-                "copy, or name another directory."
+                f"{self.record} cannot be read ({first_line(error)}); it is damaged or missing. Restore this file from "
+                "a copy, or name another directory."
             ) from error
-        if version != FORMAT:
+        if saved is None:
             raise CheckpointError(
-                f"{record} has format {version}, but this version of langevax reads format {FORMAT}; it was written by "
-                f"langevax {written_by}. Continue it with that version, or start again in another directory."
+                f"{self.record} has format {version}, but this version of langevax reads format {FORMAT}; it was "
+                f"written by langevax {written_by}. Continue it with that version, or start again in another directory."
             )
-        changed = [name for name in sorted(saved.keys() | identity.keys()) if saved.get(name) != identity.get(name)]
-        if changed:
-            lines = "; ".join(
-                f"{name} was {saved.get(name, 'absent')}, now {identity.get(name, 'absent')}" for name in changed[:5]
-            )
-            more = f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
+        return stored, saved
+
+    def _is_of_a_run(self) -> bool:
+        """Return whether run.json is langevax's, of a run that failed before its first save."""
+        try:
+            return json.loads(self.record.read_text()).keys() >= {"format", "langevax", "identity"}
+        except (ValueError, AttributeError, OSError):
+            return False
+
+    def _compare(self, saved: RunIdentity, identity: RunIdentity, resume: Resume) -> list[str]:
+        """Raise `CheckpointError` where another run is saved; return the differences that were accepted."""
+        refused, accepted = identity.compare(saved)
+        if refused:
             raise CheckpointError(
-                f"checkpoint {str(self.directory)!r} belongs to another run: {lines}{more}. Make these equal to "
+                f"checkpoint {str(self.directory)!r} belongs to another run: {_listed(refused)}. Make these equal to "
                 "continue it, or name another directory."
             )
+        if accepted and resume != "anyway":
+            raise CheckpointError(
+                f"checkpoint {str(self.directory)!r} was written by other code: {_listed(accepted)}. The numbers may "
+                "not be those of one run; pass resume='anyway' to continue it all the same, or name another directory."
+            )
+        return accepted
 
     def restore(self, template: PyTree, empty: Records | None, every: int) -> tuple[PyTree, list[Records]] | None:
         """Return the last state, on the devices of `template`, and all records up to it; None if there is none."""
@@ -116,19 +161,19 @@ class Checkpoint:
         try:
             stored: dict[str, Any] = self._restore_state(step, leaves)
         except Exception as error:
-            others = [s for s in self._manager.all_steps() if s != step]
+            others = [other for other in self._manager.all_steps() if other != step]
             remedy = f"to continue from step {max(others)}" if others else "and start again in another directory"
             raise CheckpointError(
                 f"the state of step {step} in {self.states / str(step)} cannot be read; it is damaged. "
                 f"Delete that folder {remedy}; the records in {self.traces} are intact. ({first_line(error)})"
-            ) from error
+            ) from None  # orbax's traceback is longer than a screen
         self._delete_orphans(step)
-        restored = [stored.get(str(i), leaf) for i, leaf in enumerate(leaves)]
+        carry = jax.tree.unflatten(structure, [stored.get(str(i), leaf) for i, leaf in enumerate(leaves)])
         if empty is None:
-            return jax.tree.unflatten(structure, restored), []
+            return carry, []
         records = [self._read_records(path, empty) for path, _ in sorted(self._record_files())]
         self._check_grid(np.concatenate([empty.steps, *(part.steps for part in records)]), step, every)
-        return jax.tree.unflatten(structure, restored), records
+        return carry, records
 
     def _check_grid(self, steps: np.ndarray, last: int, every: int) -> None:
         expected = np.arange(every, last + 1, every)
@@ -148,11 +193,17 @@ class Checkpoint:
             for i, leaf in enumerate(leaves)
             if leaf.size
         }
-        template = {**shapes, "checksum": np.zeros(1, np.uint32)}
+        marks = {"checksum": np.zeros(1, np.uint32), "run": np.zeros(ID_BYTES, np.uint8), "step": np.zeros(1, np.int64)}
+        template = {**shapes, **marks}
         stored = dict(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
         actual, expected = _checksum(stored), np.asarray(stored.pop("checksum"))
         if actual != expected and actual != NO_CHECKSUM and expected != NO_CHECKSUM:
             raise ValueError(f"its checksum is {actual[0]:08x}, not {expected[0]:08x}")
+        run, saved_step = np.asarray(stored.pop("run")).tobytes().hex(), int(np.asarray(stored.pop("step"))[0])
+        if run != self.run_id:
+            raise ValueError("it is the state of another run")
+        if saved_step != step:
+            raise ValueError(f"it is the state of step {saved_step}")
         return stored
 
     def save(self, step: int, carry: PyTree, pending: Records | None) -> None:
@@ -164,14 +215,20 @@ class Checkpoint:
         with self._writing():
             if pending is not None and len(pending.steps) and self.writes:
                 name = f"{int(pending.steps[0]):012d}-{int(pending.steps[-1]):012d}.nc"
-                write_atomically(self.traces / name, _netcdf(pending))
+                write_atomically(self.traces / name, _netcdf(pending, self.run_id))
             leaves: dict[str, Any] = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(carry)) if leaf.size}
-            leaves["checksum"] = _checksum(leaves)
+            marks = {"run": np.frombuffer(bytes.fromhex(self.run_id), np.uint8), "step": np.array([step], np.int64)}
+            leaves |= {"checksum": _checksum(leaves), **marks}
             self._manager.save(step, args=ocp.args.StandardSave(leaves))
 
     def close(self) -> None:
         """Release the directory."""
         self._manager.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -179,6 +236,8 @@ class Checkpoint:
             yield
         except CheckpointError:
             raise
+        except LockedError as error:
+            raise CheckpointError(str(error)) from None
         except (OSError, ValueError, RuntimeError) as error:  # orbax reports a full disk as any of these
             raise CheckpointError(
                 f"cannot write the checkpoint in {str(self.directory)!r}: {first_line(error)}. What was saved before "
@@ -196,7 +255,12 @@ class Checkpoint:
             return
         with self._writing():
             orphans = [path for path, last in self._record_files() if last > step]
-            for path in [*orphans, *self.traces.glob("*.nc.part")]:
+            if foreign := [path for path in orphans if not _run_of(path)]:
+                raise CheckpointError(
+                    f"{foreign[0]} was not written by langevax; move it, or name another directory as the checkpoint."
+                )
+            halves = [path for path in self.traces.glob("*.nc.part") if RECORDS_NAME.fullmatch(path.stem)]
+            for path in [*orphans, *halves]:
                 path.unlink()
 
     def _read_records(self, path: Path, empty: Records) -> Records:
@@ -204,17 +268,36 @@ class Checkpoint:
 
         try:
             with xarray.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
+                run = dataset.attrs.get(RUN_ATTRIBUTE)
                 steps = np.asarray(dataset["steps"].values, np.int64)
                 columns = {name: dataset[name].values.astype(e.dtype) for name, e in empty.columns.items()}
         except Exception as error:
             raise CheckpointError(
                 f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
                 f"or start again in another directory. ({first_line(error)})"
-            ) from error
+            ) from None
+        if run != self.run_id:
+            raise CheckpointError(f"the records in {path} are of another run. Restore the file from a copy.")
         return Records(steps, columns)
 
 
-def _netcdf(records: Records) -> memoryview:
+def _listed(sentences: list[str]) -> str:
+    more = f"; and {len(sentences) - 5} more" if len(sentences) > 5 else ""
+    return "; ".join(sentences[:5]) + more
+
+
+def _run_of(path: Path) -> str | None:
+    """Return the id of the run that wrote a file of records; None where langevax did not write it."""
+    import xarray
+
+    try:
+        with xarray.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
+            return dataset.attrs.get(RUN_ATTRIBUTE)
+    except Exception:
+        return None
+
+
+def _netcdf(records: Records, run_id: str) -> memoryview:
     """Return the netCDF file, made in memory, since HDF5 crashes the process some time after a disk was full."""
     import xarray
 
@@ -223,14 +306,14 @@ def _netcdf(records: Records) -> memoryview:
         storable = column.astype(np.float32) if column.dtype.itemsize == 2 and column.dtype.kind in "fV" else column
         storable = storable.astype(np.int8) if storable.dtype == bool else storable
         variables[name] = (("draw", *(f"{name}_dim_{i}" for i in range(column.ndim - 1))), storable)
-    dataset = xarray.Dataset(variables)
+    dataset = xarray.Dataset(variables, attrs={RUN_ATTRIBUTE: run_id})
     checked = {name: {"fletcher32": True} for name, variable in dataset.items() if variable.size}
     return dataset.to_netcdf(engine="h5netcdf", encoding=checked)
 
 
 def _checksum(leaves: dict[str, Any]) -> np.ndarray:
     """Return the CRC of all leaves in order of their names; NO_CHECKSUM if this process holds a part of one only."""
-    arrays = [leaves[name] for name in sorted(leaves.keys() - {"checksum"})]
+    arrays = [leaves[name] for name in sorted(leaves.keys() - {"checksum", "run", "step"})]
     total = NO_CHECKSUM
     if all(array.is_fully_addressable for array in arrays):
         for array in arrays:
@@ -250,48 +333,3 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def describe(parts: dict[str, PyTree]) -> dict[str, str]:
-    """Return the identity of a run as text, which a checkpoint compares before it is continued.
-
-    Modules by class, numbers as they are, arrays by checksum, functions by name.
-    """
-    return {name: text for label, part in parts.items() for name, text in _described(label, part)}
-
-
-def _described(label: str, tree: PyTree) -> Iterator[tuple[str, str]]:
-    if isinstance(tree, eqx.Module):
-        yield label, f"{type(tree).__module__}.{type(tree).__qualname__}"
-        for field in dataclasses.fields(tree):  # static ones too
-            yield from _described(f"{label}.{field.name}", getattr(tree, field.name))
-        return
-    for path, leaf in jax.tree.leaves_with_path(tree, is_leaf=lambda node: isinstance(node, eqx.Module)):
-        name = f"{label}{jax.tree_util.keystr(path)}"
-        if isinstance(leaf, eqx.Module):
-            yield from _described(name, leaf)
-        else:
-            yield name, _text(leaf)
-
-
-def _text(leaf: Any) -> str:
-    if isinstance(leaf, jax.Array | np.ndarray):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return f"{jax.random.key_impl(leaf)} key {np.asarray(jax.random.key_data(leaf)).tolist()}"
-        stride = max(1, -(-leaf.size * leaf.dtype.itemsize // SAMPLED_BYTES))
-        rows = leaf if leaf.ndim == 0 else leaf[:: min(stride, max(leaf.shape[0], 1))]
-        return f"{leaf.dtype}{list(leaf.shape)} checksum {zlib.crc32(np.asarray(rows).tobytes()):08x}"
-    if callable(leaf):
-        name = f"{getattr(leaf, '__module__', '?')}.{getattr(leaf, '__qualname__', type(leaf).__qualname__)}"
-        numbers = ", ".join(_enclosed_numbers(leaf))
-        return f"{name}({numbers})" if numbers else name
-    return repr(leaf) if type(leaf).__repr__ is not object.__repr__ else type(leaf).__qualname__
-
-
-def _enclosed_numbers(function: Any) -> Iterator[str]:
-    """Yield `name=value` of the numbers in a function's closure, by which two optax schedules differ."""
-    cells = getattr(function, "__closure__", None) or ()
-    names = function.__code__.co_freevars if cells else ()
-    for name, cell in zip(names, cells, strict=True):
-        if isinstance(cell.cell_contents, int | float):
-            yield f"{name}={float(cell.cell_contents)}"  # optax turns some of its ints into floats at the first call

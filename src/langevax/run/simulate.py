@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -17,12 +18,14 @@ from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, trace_floats
 from langevax.problems import matmul
 from langevax.problems.problem import Problem
-from langevax.run import chains, processes, program
-from langevax.run.checkpoint import Checkpoint, CheckpointError, describe
+from langevax.run import chains, identity, processes, program
+from langevax.run.checkpoint import Checkpoint, CheckpointError, Resume
+from langevax.run.identity import RunIdentity
 from langevax.run.processes import PeerError
 from langevax.run.program import MAX_STEPS, NO_GRID, Observe
 from langevax.run.progress import Progress
 from langevax.run.result import Average, DivergenceError, Recording, Result, Trace
+from langevax.run.signals import DelayedSignals
 from langevax.run.start import Stacked, Start, place, start_positions
 
 Callback: TypeAlias = Callable[[Trace | None, Any], Any]
@@ -52,7 +55,7 @@ def simulate(
     callbacks: Sequence[Callback] = (),
     callback_every: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     checkpoint_seconds: float = 30.0,
     progress: bool | Literal["auto"] = "auto",
     sharding: Mesh | NamedSharding | None = None,
@@ -73,8 +76,12 @@ def simulate(
         callbacks: each is called as `callback(trace, state)` after every `callback_every` steps, with the records so
             far; a callback that returns True stops the run. A run resumed on this grid calls them there again, so that
             one that stopped it stops it again.
-        checkpoint: a directory, to which the run is saved every `checkpoint_seconds` and at its end.
-        resume: continue from what `checkpoint` holds, bit for bit; start if it holds nothing.
+        checkpoint: a directory, to which the run is saved every `checkpoint_seconds`, at its end, and when it is ended
+            by Ctrl-C, SIGTERM or SIGHUP (the last two in the main thread, within a quarter of a second, or one step if
+            that takes longer, and the time of saving; then the signal has its usual effect).
+        resume: continue from what `checkpoint` holds, bit for bit; start if it holds nothing. Other data and another
+            start, key, schedule or loss are refused by name. Another version of langevax, JAX or Python, and a step
+            that alone is traced differently, are refused unless this is "anyway", which the checkpoint records.
         progress: show a progress bar; "auto" shows it on a terminal, after a second.
         sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains). An axis of the mesh that is
             named "rows" splits the data; without one, every device holds all rows. Devices may be those of several
@@ -108,12 +115,13 @@ def simulate(
     _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding, matmul_precision)
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
-    identity: dict[str, str] = {}
+    described = RunIdentity({}, {}, {}, {})
     if checkpoint is not None:
         parts = {"algorithm": algorithm, "problem": problem, "key": key, "num_chains": num_chains, "average": average}
         parts |= {"record": record if record_every else None, "record_every": record_every}
-        identity = describe({**parts, "start": positions} | matmul.describe_precision(matmul_precision))
+        described = identity.of({**parts, "start": positions} | matmul.describe_precision(matmul_precision))
     algorithm, problem = trace_floats((algorithm, problem), trees.dtype_of(positions))
+    shapes = identity.abstract((algorithm, problem)), identity.one_chain(positions, num_chains)
     if sharding is not None:
         positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding, num_chains)
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
@@ -122,11 +130,16 @@ def simulate(
     with matmul.matmul_precision(matmul_precision):
         run.begin(positions)
         del positions  # the run replaces it: tables of gradients would be in memory twice
-        saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.shared)
+        saved = None
+        if checkpoint is not None:
+            described = described._replace(traced=run.traced(*shapes))
+            saved = Checkpoint(checkpoint, described, resume, run.shared)
         try:
             if saved is not None:
                 run.resume(saved, num_steps)
-            return run.run(num_steps, callbacks, callback_every or NO_GRID, saved, checkpoint_seconds, progress)
+            with DelayedSignals() if saved is not None else nullcontext() as signals:
+                options = saved, signals, checkpoint_seconds, progress
+                return run.run(num_steps, callbacks, callback_every or NO_GRID, *options)
         finally:
             if saved is not None:
                 saved.close()
@@ -165,6 +178,13 @@ class _Run:
                 self.buffer = program.spread_over_processes(self.buffer, *arguments)
             self.recording = Recording(self.buffer, self.num_chains)
         self.carry = carry
+
+    def traced(self, algorithm_and_problem: PyTree, position: PyTree) -> dict[str, str]:
+        """Return the hashes of what is computed, from shapes without devices, on which they must not depend."""
+        algorithm, problem = algorithm_and_problem
+        state = identity.one_chain(self.carry.state, self.num_chains)
+        arguments = algorithm, problem, self.observers, position, state, identity.abstract(self.key)
+        return identity.traced_parts(*arguments)
 
     def resume(self, saved: Checkpoint, num_steps: int) -> None:
         """Begin where `saved` ends, if it holds anything."""
@@ -206,6 +226,7 @@ class _Run:
         callbacks: Sequence[Callback],
         callback_every: int,
         saved: Checkpoint | None,
+        signals: DelayedSignals | None,
         checkpoint_seconds: float,
         progress: bool | Literal["auto"],
     ) -> Result:
@@ -236,6 +257,9 @@ class _Run:
                 if saved is not None and step < num_steps and waited >= checkpoint_seconds:
                     self.save(saved, carry)
                     last_save = time.perf_counter()
+                if saved is not None and signals is not None and self.agreed(float(signals.pending)):
+                    self.save(saved, carry)
+                    signals.pass_on()
                 stopped = step % callback_every == 0 and self.call(callbacks, carry)
         except KeyboardInterrupt:
             if saved is not None:
@@ -360,8 +384,12 @@ def _check_surroundings(
     checkpoint: Any, resume: Any, checkpoint_seconds: Any, progress: Any, sharding: Any, matmul_precision: Any
 ) -> None:
     """Raise unless it is clear where the run is saved and computed, how precisely, and whether it shows progress."""
+    if not isinstance(resume, bool | np.bool_) and resume != "anyway":
+        raise TypeError(f"resume must be True, False or 'anyway', got {resume!r}.")
     if resume and checkpoint is None:
-        raise ValueError("resume is True but checkpoint is None; pass checkpoint=directory, the one to continue.")
+        raise ValueError(
+            f"resume is {resume!r} but checkpoint is None; pass checkpoint=directory, the one to continue."
+        )
     checks.number("checkpoint_seconds", checkpoint_seconds)
     if not isinstance(progress, bool) and not checks.is_auto(progress):
         raise TypeError(f"progress must be True, False or 'auto', got {progress!r}.")

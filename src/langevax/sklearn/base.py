@@ -5,7 +5,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from jax import random
@@ -76,7 +76,7 @@ class MeanFieldEstimator(RowEstimator):
     stop_at_plateau: bool = True
     warm_start: bool = False
     checkpoint: str | os.PathLike[str] | None = None
-    resume: bool = True
+    resume: bool | Literal["anyway"] = True
     devices: int | Mapping[str, int] | None = None
     progress: Progress = "auto"
     random_state: RandomState = None
@@ -104,7 +104,7 @@ class MeanFieldEstimator(RowEstimator):
         "validation": [*one_of("auto", *SEARCHES), None],
         "stop_at_plateau": FLAG,
         "warm_start": FLAG,
-        "resume": FLAG,
+        "resume": [*FLAG, *one_of("anyway")],
         **SHARED,
     }
 

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import console
 from langevax.cli.fitting.data import FitData, estimator_for, prepare
 from langevax.cli.fitting.processes import ProcessGroup, check_particles
-from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
+from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_hash, write_json
 from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
 from langevax.cli.tables.schema import write_schema
@@ -52,54 +52,72 @@ class FitEvaluation:
     """Sentences about a fit that has not converged."""
 
 
-def run(options: FitOptions, machine: bool, resume: bool, force: bool, group: ProcessGroup | None = None) -> None:
+def run(
+    options: FitOptions,
+    machine: bool,
+    resume: bool,
+    force: bool,
+    anyway: bool = False,
+    group: ProcessGroup | None = None,
+) -> None:
     """Fit and print the results; of a process group, this is process 0."""
     output, folder = Output(machine), Folder(options.out)
-    with nullcontext() if group is None else group.preparing():
-        folder.check(resume, force)
-        data = prepare(options)
+    with ExitStack() as stack:
+        with nullcontext() if group is None else group.preparing():
+            folder.check(resume, force)
+            data = prepare(options)
+            try:
+                checks.fits_memory("--num-particles", options.num_particles or 0, FEWEST_BYTES)
+            except ValueError as error:
+                raise BadInput(str(error)) from error
+            if group is not None:
+                check_particles(estimator_for(options, data.schema), jax.device_count())
+            if resume and not folder.begun:
+                output.warn(f"{str(options.out)!r} holds no interrupted run; the training starts from its beginning.")
+            identity = {"target": options.target, "table": file_hash(options.table)}
+            stack.enter_context(folder.writing(resume, force, {**options.settings, **identity}))
+        console.print_data(output, options, data)
+        keep_compiled_programs()
         try:
-            checks.fits_memory("--num-particles", options.num_particles or 0, FEWEST_BYTES)
-        except ValueError as error:
-            raise BadInput(str(error)) from error
-        if group is not None:
-            check_particles(estimator_for(options, data.schema), jax.device_count())
-        folder.begin(resume, options.settings)
-    console.print_data(output, options, data)
-    keep_compiled_programs()
-    try:
-        with output.waiting("Training: choosing the temperature, compiling"):
-            model, seconds, cautions = train(options, data, folder, resume, group)
-        for caution in cautions:
-            output.warn(caution)
-        console.print_training(output, model, seconds)
-        evaluation = evaluate(output, options, data, model, seconds, cautions)
-        console.print_evaluation(output, data, evaluation.scores, evaluation.certificate, evaluation.path)
-        with output.progress("Report", 3, "part") as line, folder.filling() as new:
-            result = write(new, options, data, model, evaluation, line)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(console.how_to_resume(options, folder)) from None
-    except OSError as error:
-        raise RunFailed(f"{error.filename or options.out} cannot be written ({error.strerror}).") from error
+            with output.waiting("Training: choosing the temperature, compiling"):
+                model, seconds, cautions = train(options, data, folder, resume, anyway, group)
+            for caution in cautions:
+                output.warn(caution)
+            console.print_training(output, model, seconds)
+            evaluation = evaluate(output, options, data, model, seconds, cautions)
+            console.print_evaluation(output, data, evaluation.scores, evaluation.certificate, evaluation.path)
+            with output.progress("Report", 3, "part") as line, folder.filling() as new:
+                result = write(new, options, data, model, evaluation, line)
+        except KeyboardInterrupt as interrupt:
+            interrupt.args = (console.how_to_resume(options, folder),)
+            raise
+        except OSError as error:
+            raise RunFailed(f"{error.filename or options.out} cannot be written ({error.strerror}).") from error
     console.print_end(output, folder)
     output.result(result)
 
 
-def follow(options: FitOptions, resume: bool, group: ProcessGroup) -> None:
+def follow(options: FitOptions, resume: bool, anyway: bool, group: ProcessGroup) -> None:
     """Train together with process 0, and print nothing."""
     group.wait()
     keep_compiled_programs()
-    train(options, prepare(options), Folder(options.out), resume, group)
+    train(options, prepare(options), Folder(options.out), resume, anyway, group)
 
 
 def train(
-    options: FitOptions, data: FitData, folder: Folder, resume: bool, group: ProcessGroup | None = None
+    options: FitOptions,
+    data: FitData,
+    folder: Folder,
+    resume: bool,
+    anyway: bool = False,
+    group: ProcessGroup | None = None,
 ) -> tuple[Any, float, tuple[str, ...]]:
     """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
     split = data.split
     targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
-    devices = {} if group is None else {"devices": jax.device_count()}
-    model = estimator_for(options, data.schema, checkpoint=folder.checkpoints, **devices)
+    more: dict[str, Any] = {} if group is None else {"devices": jax.device_count()}
+    more |= {"checkpoint": folder.checkpoints, "resume": "anyway" if anyway else True}
+    model = estimator_for(options, data.schema, **more)
     began = time.perf_counter()
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -110,7 +128,8 @@ def train(
         folder.forget_training()
         raise RunFailed(f"the training diverged at step {error.step}; try a higher --temperature.") from error
     except CheckpointError as error:
-        raise (BadInput if resume else RunFailed)(str(error)) from error
+        message = str(error).replace("pass resume='anyway'", "pass --resume --anyway")
+        raise (BadInput if resume else RunFailed)(message) from error
     seconds, cautions = time.perf_counter() - began, []
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning | LinearModelWarning):
@@ -203,7 +222,7 @@ def write(
     )
     write_fit_page(contents, new / REPORT)
     line.advance("page")
-    model.set_params(checkpoint=None).save(new / MODEL)
+    model.set_params(checkpoint=None, resume=True).save(new / MODEL)
     write_schema(data.schema, new / SCHEMA)
     classes = data.schema.classes
     observed = pl.Series([classes[i] for i in split.test_targets] if classes else split.test_targets)
@@ -215,7 +234,9 @@ def write(
 
 def estimator_settings(model: Any) -> dict[str, Any]:
     """Return the parameters of a fitted estimator, and what fitting chose."""
-    settings = {name: value for name, value in model.get_params().items() if name not in ("checkpoint", "progress")}
+    settings = {
+        name: value for name, value in model.get_params().items() if name not in ("checkpoint", "resume", "progress")
+    }
     if not isinstance(basis := settings.get("basis", ""), str):
         settings["basis"] = f"{type(basis).__name__.lower()} from {basis.domain[0]:g} to {basis.domain[1]:g}"
     if isinstance(grid := settings.get("grid"), list):
