@@ -13,7 +13,7 @@ BEGIN, END = "<!-- packages: written by python -m tools.packages -->\n", "<!-- e
 
 LAYERS = (
     {"_typing", "_version", "keys"},
-    {"checks", "trees"},
+    {"checks", "locks", "trees"},
     {"problems", "data", "spaces"},
     {"gradients", "integrators", "algorithm"},
     {"run", "samplers"},

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from langevax.cli.federated import SimulationOptions
+from langevax.cli.federating import simulate as simulation
 from langevax.cli.federating.simulate import algorithm_of, split
 from langevax.federated import defaults
 from langevax.federated.defaults import METHODS
@@ -89,11 +90,37 @@ def test_a_target_of_numbers_is_named_as_the_problem(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_json_is_the_only_output(tmp_path):
-    answer = langevax(
-        "federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out", tmp_path / "r", *QUICK
-    )
+def test_json_is_the_only_output_and_a_run_is_replaced_only_by_force(tmp_path):
+    words = ["federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out", tmp_path / "r"]
+    answer = langevax(*words, *QUICK)
     assert json.loads(answer.stdout)["exchanges"] == 6
+    before = {path: path.read_bytes() for path in (tmp_path / "r").iterdir()}
+    refused = langevax(*words, *QUICK)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "holds a finished run; pass --force to replace it" in refused.stderr
+    (tmp_path / "r" / "figure.svg").write_text("mine")
+    assert "holds 'figure.svg', which langevax did not write" in langevax(*words, *QUICK, "--force").stderr
+    (tmp_path / "r" / "figure.svg").write_bytes(before[tmp_path / "r" / "figure.svg"])
+    assert langevax(*words, *QUICK, "--force").exit_code == 0
+
+
+def test_the_history_of_an_interrupted_run_is_on_disk(tmp_path, monkeypatch):
+    def interrupt(self, trace, state):
+        add(self, trace, state)
+        if len(trace) == 3:
+            raise KeyboardInterrupt
+
+    add = simulation.HistoryFile.__call__
+    monkeypatch.setattr(simulation.HistoryFile, "__call__", interrupt)
+    words = ["federated", "simulate", "--method", "fedavg", "--partition", "even", "--out", tmp_path / "r", *QUICK]
+    answer = langevax(*words)
+    assert answer.exit_code == 130
+    history = tmp_path / "r" / "training" / "history.csv"
+    assert f"The rounds so far are in {str(history)!r}" in answer.stderr
+    assert [line.split(",")[0] for line in history.read_text().splitlines()] == ["round", "0", "1", "2", "3"]
+    monkeypatch.undo()
+    assert langevax(*words).exit_code == 0
+    assert not history.exists()
 
 
 def test_a_run_that_diverges_suggests_a_step_size(tmp_path):

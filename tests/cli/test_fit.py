@@ -1,6 +1,8 @@
 """`langevax fit`, from a table to a folder."""
 
 import json
+import os
+import signal
 
 import jax
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from langevax.cli.fitting import run as fitting
 from langevax.cli.folder import PARTS
+from langevax.locks import NAME, Lock
 from langevax.sklearn import training
 from tests.cli.conftest import QUICK, langevax
 
@@ -117,8 +120,45 @@ def test_an_interrupted_fit_is_resumed(tables, tmp_path, monkeypatch):
     other = langevax(*words, "--resume", "--temperature", "0.1")
     assert other.exit_code == 2
     assert "--temperature was '0.05' in the interrupted run and is '0.1' now" in other.stderr
+    content = (tables / "price.csv").read_text()
+    (tmp_path / "t.csv").write_text(content + content.splitlines()[-1] + "\n")
+    for changed, message in (
+        (["fit", tmp_path / "t.csv", *words[2:]], "TABLE is not the table of the interrupted run, or has changed"),
+        ([*words, "--target", "size"], "--target was 'price' in the interrupted run and is 'size' now"),
+    ):
+        other = langevax(*changed, "--resume")
+        assert (other.exit_code, message in other.stderr) == (2, True)
     assert langevax(*words, "--resume").exit_code == 0
     assert not (tmp_path / "o" / "training").exists()
+
+
+def test_a_run_that_another_process_writes_is_left_alone(tables, tmp_path):
+    (tmp_path / "o").mkdir()
+    with Lock(tmp_path / "o" / NAME, "it"):
+        for option in ((), ("--resume",), ("--force",)):
+            answer = langevax(
+                "fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK, *option
+            )
+            assert answer.exit_code == 2
+            assert f"is being written by process {os.getpid()}" in answer.stderr
+        assert [path.name for path in (tmp_path / "o").iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_fit_as_an_interruption_does(tables, tmp_path, monkeypatch, number, code):
+    words = ["fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK]
+    before = signal.getsignal(number)
+    monkeypatch.setattr(fitting, "train", lambda *arguments: signal.raise_signal(number))
+    answer = langevax(*words, "--resume")
+    assert answer.exit_code == code
+    assert "holds no interrupted run; the training starts from its beginning" in " ".join(answer.stderr.split())
+    assert f"Terminated by {number.name}. The training so far is saved; continue with" in answer.stderr
+    assert signal.getsignal(number) == before
+
+
+def test_anyway_goes_with_resume(tables, tmp_path):
+    answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", "--anyway")
+    assert (answer.exit_code, "--anyway says how --resume continues" in answer.stderr) == (2, True)
 
 
 def test_resuming_deletes_nothing_that_langevax_did_not_write(tables, tmp_path):

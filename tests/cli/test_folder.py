@@ -1,17 +1,26 @@
 """A folder holds a complete model or none, and only files that langevax wrote are deleted."""
 
+import json
+import os
+
 import pytest
 
-from langevax.cli.errors import BadInput
-from langevax.cli.folder import MODEL, PARTS, RESULT, Folder
+from langevax.cli.errors import BadInput, RunFailed
+from langevax.cli.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_hash
+from langevax.locks import NAME, Lock
 
 SETTINGS = {"temperature": "auto", "drop": ("a",)}
 
 
-def fill(folder, text):
+def fill(folder, text, meanwhile=lambda: None):
     with folder.filling() as place:
+        meanwhile()
         for part in PARTS:
-            (place / part).write_text(text)
+            (place / part).write_text(json.dumps({"text": text}))
+
+
+def text_of(folder, part):
+    return json.loads((folder.path / part).read_text())["text"]
 
 
 @pytest.fixture
@@ -31,7 +40,9 @@ def test_a_model_is_replaced_as_a_whole(folder):
     for text in ("old", "new"):
         folder.begin(False, SETTINGS)
         fill(folder, text)
-    assert (folder.path / MODEL).read_text() == "new"
+    assert text_of(folder, MODEL) == "new"
+    files = json.loads((folder.path / RESULT).read_text())["files"]
+    assert files == {part: file_hash(folder.path / part) for part in PARTS if part != RESULT}
 
 
 def test_an_error_while_writing_leaves_the_old_model(folder):
@@ -39,7 +50,7 @@ def test_an_error_while_writing_leaves_the_old_model(folder):
     fill(folder, "old")
     with pytest.raises(FileNotFoundError), folder.filling() as place:
         (place / "no such folder" / RESULT).write_text("new")
-    assert (folder.path / RESULT).read_text() == "old"
+    assert text_of(folder, RESULT) == "old"
     assert not folder.new.exists()
 
 
@@ -99,6 +110,23 @@ def foreign_settings(folder):
     folder.settings.write_text('{"options": {}}')
 
 
+def cut_settings(folder):
+    folder.begin(False, SETTINGS)
+    content = folder.settings.read_text()
+    folder.settings.write_text(content[: len(content) // 2])
+
+
+def foreign_report(folder):
+    folder.path.mkdir(parents=True)
+    (folder.path / REPORT).write_text("mine")
+
+
+def edited_report(folder):
+    folder.begin(False, SETTINGS)
+    fill(folder, "old")
+    (folder.path / REPORT).write_text("mine")
+
+
 def foreign_checkpoint(folder):
     folder.begin(False, SETTINGS)
     folder.checkpoints.mkdir()
@@ -124,8 +152,11 @@ def linked_training(folder):
     [
         (foreign_training, "training' holds 'thesis.txt'"),
         (foreign_settings, "training' exists"),
+        (cut_settings, "training' exists"),
         (foreign_checkpoint, "training' holds 'checkpoints/weights.pt'"),
-        (foreign_new_file, "new' holds 'draft.md'"),
+        (foreign_new_file, "training' holds 'new/draft.md'"),
+        (foreign_report, "out' holds 'report.html'"),
+        (edited_report, "out' holds 'report.html'"),
         (linked_training, "training' holds 'training'"),
     ],
 )
@@ -138,18 +169,70 @@ def test_files_that_langevax_did_not_write_are_refused_and_stay(folder, make, na
     assert sorted(folder.path.rglob("*")) == before
 
 
-def test_a_report_of_another_program_is_replaced_only_by_force(folder):
-    folder.path.mkdir(parents=True)
-    (folder.path / "report.html").write_text("mine")
-    for resume in (True, False):
-        with pytest.raises(BadInput, match=r"already holds 'report.html'; pass --force"):
-            folder.check(resume, False)
-    folder.check(False, True)
+def test_a_report_that_came_during_the_run_stays(folder):
+    folder.begin(False, SETTINGS)
+    (folder.path / REPORT).write_text("mine")
+    with pytest.raises(BadInput, match=r"holds 'report\.html', which langevax did not write"):
+        fill(folder, "new")
+    (folder.path / REPORT).unlink()
+    with pytest.raises(RunFailed, match=r"holds 'report\.html', which langevax did not write"):
+        fill(folder, "new", lambda: (folder.path / REPORT).write_text("mine"))
+    assert (folder.path / REPORT).read_text() == "mine"
+
+
+@pytest.mark.parametrize("moment", range(len(PARTS)))
+def test_a_run_killed_between_two_renames_is_resumed(folder, moment, monkeypatch):
+    folder.begin(False, SETTINGS)
+    fill(folder, "old")
+    folder.begin(False, SETTINGS)
+    replace, moved = os.replace, []
+
+    def killed(source, target):
+        if folder.path == target.parent:
+            moved.append(target)
+            if len(moved) > moment:
+                raise SystemExit
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(SystemExit):
+            fill(folder, "killed")
+    assert folder.begun
+    folder.check(True, False)
+    folder.begin(True, SETTINGS)
+    fill(folder, "new")
+    assert {text_of(folder, part) for part in PARTS} == {"new"}
+    assert not folder.begun
+
+
+def test_a_folder_has_one_writer(folder):
+    with folder.writing(False, False, SETTINGS):
+        for run in (lambda: folder.check(True, False), lambda: folder.writing(False, True, SETTINGS).__enter__()):
+            with pytest.raises(BadInput, match=r"--out \S*out' is being written by process \d+ on \S+ since"):
+                run()
+        assert folder.begun
+    with Lock(folder.path / NAME, "it"):
+        assert folder.begun
+
+
+def test_a_training_folder_that_was_just_made_counts_as_langevaxs(folder):
+    folder.training.mkdir(parents=True)
+    folder.check(False, False)
+    folder.begin(False, SETTINGS)
+    assert folder.begun
 
 
 def test_an_unfinished_checkpoint_counts_as_written_by_langevax(folder):
     folder.begin(False, SETTINGS)
-    for name in ("trace/000000000001-000000000030.nc.part", "state/30.orbax-checkpoint-tmp-1/default/d/0a", "run.json"):
+    for name in (
+        "trace/000000000001-000000000030.nc.part",
+        "state/30.orbax-checkpoint-tmp-1/default/d/0a",
+        "run.json",
+        NAME,
+        f"shorter-1/{NAME}",
+        "shorter-1/shorter-2/run.json",
+    ):
         (folder.checkpoints / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.checkpoints / name).write_text("")
     folder.check(True, False)

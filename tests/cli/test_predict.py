@@ -118,6 +118,16 @@ def test_neither_the_table_nor_the_model_is_overwritten(fitted, tables, tmp_path
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_another_file_is_overwritten_only_by_force(fitted, tables, tmp_path):
+    words = ["predict", fitted["price"][0], tables / "price.csv", "--out", tmp_path / "p.csv"]
+    (tmp_path / "p.csv").write_text("mine")
+    answer = langevax(*words)
+    assert (answer.exit_code, (tmp_path / "p.csv").read_text()) == (2, "mine")
+    assert "exists; pass --force to replace it" in answer.stderr
+    assert langevax(*words, "--force").exit_code == 0
+    assert (tmp_path / "p.csv").read_text().startswith("prediction")
+
+
 @pytest.mark.parametrize("name", ["p.txt", "p.csv.gz", "p", "p.xlsx"])
 def test_a_suffix_that_names_no_format_is_refused(fitted, tables, tmp_path, name):
     answer = langevax("predict", fitted["price"][0], tables / "price.csv", "--out", tmp_path / name)

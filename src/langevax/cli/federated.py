@@ -32,7 +32,8 @@ Examples:
              --target for the column of classes; a fifth of the rows is held out
 
 A round is one exchange with clients (a trip there and back) or two. Methods without local steps take K b rows at once.
-DIR then holds result.json, history.csv, figure.svg, figure.png and animation.html. The same seed gives the same run.
+DIR then holds result.json, history.csv, figure.svg, figure.png and animation.html. Until then DIR/training/history.csv
+grows with the rounds. The same seed gives the same run.
 
 Exit codes: 0 done; 1 the run failed (it diverged), 2 bad usage or bad input, 130 interrupted.
 """
@@ -159,10 +160,15 @@ class RunOptions:
 
 @app.command("simulate", help=HELP, short_help="Run one method on one split of a table.")
 @with_fields(SimulationOptions)
-def simulate(options: SimulationOptions, *, json: Json = False) -> None:
+def simulate(
+    options: SimulationOptions,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run in DIR.")] = False,
+    json: Json = False,
+) -> None:
     from langevax.cli.federating.simulate import run
 
-    run(Output(machine=json), options)
+    run(Output(machine=json), options, force)
 
 
 @app.command("run", help=RUN_HELP, short_help="Run an app on one of Flower's engines.")

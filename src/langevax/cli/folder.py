@@ -29,10 +29,11 @@ from langevax.cli.errors import BadInput, RunFailed, listing
 from langevax.locks import NAME, Lock, LockedError
 
 MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = "model.safetensors", "schema.json", "result.json", "report.html", "holdout.csv"
+HISTORY = "history.csv"
 PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, RESULT)  # in the order of renaming
 WRITER = "langevax fit"
 CHECKPOINT_FILES = rf"run\.json(\.part)?|{re.escape(NAME)}|trace(/\d+-\d+\.nc(\.part)?)?|state(/\d[^/]*(/.*)?)?"
-TRAINING_FILES = rf"settings\.json(\.part)?|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
+TRAINING_FILES = rf"settings\.json(\.part)?|history\.csv|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
 
 
 def make(folder: Path) -> None:
@@ -46,15 +47,20 @@ def make(folder: Path) -> None:
 
 
 class Folder:
-    """DIR of `langevax fit`, or of another command with other `parts`, result.json the last of them."""
+    """DIR of `langevax fit`, or of another command with other `parts`, result.json the last of them.
+
+    What the other command began cannot be resumed, and is replaced.
+    """
 
     def __init__(self, path: Path, parts: Sequence[str] = PARTS, writer: str = WRITER):
         self.path = path
         self.parts = tuple(parts)
         self.writer = writer
+        self.content: str = "model" if writer == WRITER else "run"
         self.training: Path = path / "training"
         self.settings: Path = self.training / "settings.json"
         self.checkpoints: Path = self.training / "checkpoints"
+        self.history: Path = self.training / HISTORY
         self.new: Path = self.training / "new"
 
     @property
@@ -80,14 +86,16 @@ class Folder:
 
     def _check_content(self, where: str, resume: bool, force: bool) -> None:
         self._refuse_foreign_files()
-        if self.begun and not resume and not force:
+        if self.begun and self.writer == WRITER and not resume and not force:
             raise BadInput(
                 f"{where} holds an interrupted run; pass --resume to continue it, or --force to start again."
             )
         if self.finished and not self.begun and not force:
             if resume:
                 raise BadInput(f"{where} holds a finished model, nothing to resume; pass --force to fit it again.")
-            raise BadInput(f"{where} holds a finished model; pass --force to replace it, or name another folder.")
+            raise BadInput(
+                f"{where} holds a finished {self.content}; pass --force to replace it, or name another folder."
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -137,7 +145,8 @@ class Folder:
         self._refuse_foreign_files()
         for folder in (self.checkpoints, self.new):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.settings.with_name(self.settings.name + ".part"), self.settings):  # the mark of it last
+        half = self.settings.with_name(self.settings.name + ".part")
+        for file in (self.history, half, self.settings):  # the mark of langevax last
             file.unlink(missing_ok=True)
         with suppress(OSError):
             self.training.rmdir()

@@ -1,6 +1,7 @@
 """`langevax federated simulate`: check the options, train, report and save."""
 
 import math
+import shutil
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
@@ -15,28 +16,50 @@ from langevax.cli.errors import BadInput, RunFailed, listing, nearest
 from langevax.cli.federated import SimulationOptions
 from langevax.cli.federating import classification
 from langevax.cli.federating.classification import LabelledTable
-from langevax.cli.folder import make, write_json
+from langevax.cli.folder import HISTORY, RESULT, Folder, write_json
 from langevax.cli.output import Output, plain
 from langevax.data import partitions
 from langevax.federated import Federated
 from langevax.federated.defaults import METHODS
 from langevax.problems.federation import Federation
-from langevax.run import DivergenceError, Result, keep_compiled_programs, simulate
+from langevax.run import DivergenceError, Result, Trace, keep_compiled_programs, simulate
 
 PARTITIONS = ("even", "concentration", "dirichlet", "shards")
 FRAMES, ROWS_SHOWN = 100, 10
+FILES = (HISTORY, "figure.svg", "figure.png", "animation.html", RESULT)
 COLUMNS = ("round", "exchanges", "vectors", "bytes", "evaluations", "loss", "accuracy")
 History = dict[str, np.ndarray]
 
 
-def run(output: Output, options: SimulationOptions) -> None:
+def run(output: Output, options: SimulationOptions, force: bool = False) -> None:
     """Check the options, split the table, train, report and save."""
     algorithm = algorithm_of(options)
-    step_size = float(algorithm.step_size)  # type: ignore[attr-defined]
+    folder = Folder(options.folder, FILES, "langevax federated simulate")
+    folder.check(False, force)
     table = classification.load_table(options.data, options.target, options.seed)
-    make(options.folder)
     keep_compiled_programs()
     federation = classification.federation_of(table, split(options, table.labels))
+    try:
+        with folder.writing(False, force, plain(asdict(options) | {"out": str(options.folder)})):
+            _train(output, options, algorithm, table, federation, folder)
+    except KeyboardInterrupt as interrupt:
+        if folder.history.exists():
+            interrupt.args = (f"The rounds so far are in {str(folder.history)!r}.",)
+        raise
+    except OSError as error:
+        raise RunFailed(f"{error.filename or options.folder} cannot be written ({error.strerror}).") from error
+
+
+def _train(
+    output: Output,
+    options: SimulationOptions,
+    algorithm: Federated,
+    table: LabelledTable,
+    federation: Federation,
+    folder: Folder,
+) -> None:
+    """Train, report and save in a folder whose lock is held."""
+    step_size = float(algorithm.step_size)  # type: ignore[attr-defined]
     counts = np.asarray(federation.counts)
     start = classification.initial_position(
         jax.random.key(options.seed), table.inputs.shape[1], options.hidden, table.num_classes
@@ -50,6 +73,7 @@ def run(output: Output, options: SimulationOptions) -> None:
     )
     output.say("Model", f"{classification.num_parameters(start):,} numbers, {model}")
     output.say("Method", f"{type(algorithm).__name__}, step size {step_size:g}, {selected} clients a round")
+    history, every = HistoryFile(folder.history, federation, table, start), max(1, math.ceil(options.rounds / FRAMES))
     try:
         result = simulate(
             algorithm,
@@ -57,7 +81,9 @@ def run(output: Output, options: SimulationOptions) -> None:
             start,
             key=jax.random.key(options.seed),
             num_steps=options.rounds,
-            record_every=max(1, math.ceil(options.rounds / FRAMES)),
+            record_every=every,
+            callbacks=[history],
+            callback_every=every,
             progress=False if output.machine else "auto",
         )
     except DivergenceError as error:
@@ -65,18 +91,18 @@ def run(output: Output, options: SimulationOptions) -> None:
             f"--method {options.method} diverged in round {error.step} at --step-size {step_size:g}; "
             f"pass --step-size {step_size / 4:g}."
         ) from error
-    history = history_of(federation, table, start, result)
+    columns = history.columns()
     content = {
         **{name: value for name, value in asdict(options).items() if name != "out"},
         "step_size": step_size,
         "rows_of_a_client": {"least": counts.min(), "most": counts.max()},
-        **{name: values[-1] for name, values in history.items()},
+        **{name: values[-1] for name, values in columns.items()},
         "seconds": result.seconds,
         "seconds_to_first_step": result.seconds_to_first_step,
         "folder": str(options.folder),
     }
-    _save(options.folder, content, history, federation, result)
-    _report(output, options.folder, history)
+    _save(folder, content, columns, federation, result)
+    _report(output, options.folder, columns)
     output.result(plain(content))
 
 
@@ -133,35 +159,45 @@ def split(options: SimulationOptions, labels: np.ndarray) -> partitions.Parts:
         raise BadInput(f"{option} with --clients {number} cannot be made: {why}.") from error
 
 
-def history_of(federation: Federation, table: LabelledTable, start: PyTree, result: Result) -> History:
-    """`COLUMNS` at the start and at every record."""
-    inputs, labels = jnp.asarray(table.test_inputs), jnp.asarray(table.test_labels)
+class HistoryFile:
+    """`COLUMNS` at the start and at every record, in memory and in a file that grows with the run."""
 
-    @jax.jit
-    def evaluate(positions: PyTree) -> tuple[jax.Array, jax.Array]:
-        def one(x: PyTree) -> tuple[jax.Array, jax.Array]:
-            return federation.value(x), classification.accuracy(x, inputs, labels)
+    def __init__(self, path: Path, federation: Federation, table: LabelledTable, start: PyTree):
+        inputs, labels = jnp.asarray(table.test_inputs), jnp.asarray(table.test_labels)
+        self.path = path
+        self.rows: list[tuple[int | float, ...]] = []
+        self.evaluate = jax.jit(lambda x: (federation.value(x), classification.accuracy(x, inputs, labels)))
+        path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        self.add(0, dict.fromkeys(COLUMNS[1:5], 0), start)
 
-        return jax.lax.map(one, positions)
+    def __call__(self, trace: Trace | None, state: Any) -> None:
+        """Add the records that were made since the last call."""
+        assert trace is not None
+        for i in range(len(self.rows) - 1, len(trace)):
+            counts = {name: int(trace.info[name][i]) for name in COLUMNS[1:5]}
+            self.add(int(trace.steps[i]), counts, jax.tree.map(lambda a, i=i: a[i], trace.values))
 
-    positions = jax.tree.map(lambda a, b: jnp.concatenate([a[None], jnp.asarray(b)]), start, result.positions)
-    loss, accuracy = (np.asarray(a) for a in evaluate(positions))
-    assert result.trace is not None
-    counts = {name: np.insert(result.trace.info[name], 0, 0) for name in COLUMNS[1:5]}
-    return {"round": np.insert(result.trace.steps, 0, 0), **counts, "loss": loss, "accuracy": accuracy}
+    def add(self, round: int, counts: dict[str, int], position: PyTree) -> None:
+        loss, accuracy = map(float, self.evaluate(position))
+        self.rows.append((round, *counts.values(), loss, accuracy))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(",".join([*map(str, self.rows[-1][:5]), f"{loss:.8g}", f"{accuracy:.8g}"]) + "\n")
+
+    def columns(self) -> History:
+        """Return the history as arrays."""
+        return {name: np.array(values) for name, values in zip(COLUMNS, zip(*self.rows, strict=True), strict=True)}
 
 
-def _save(folder: Path, content: dict[str, Any], history: History, federation: Federation, result: Result) -> None:
+def _save(folder: Folder, content: dict[str, Any], history: History, federation: Federation, result: Result) -> None:
     from langevax.cli.federating import figures
 
-    columns = [[f"{v:.8g}" if name in COLUMNS[5:] else str(v) for v in history[name]] for name in COLUMNS]
-    lines = [",".join(row) for row in [COLUMNS, *zip(*columns, strict=True)]]
-    (folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    figure = figures.draw(content["method"], history)
-    for kind in ("svg", "png"):
-        figure.savefig(folder / f"figure.{kind}", dpi=200, bbox_inches="tight")
-    figures.write_animation(folder / "animation.html", content, federation, result)
-    write_json(folder / "result.json", plain(content))
+    with folder.filling() as new:
+        shutil.copy(folder.history, new / HISTORY)
+        figure = figures.draw(content["method"], history)
+        for kind in ("svg", "png"):
+            figure.savefig(new / f"figure.{kind}", dpi=200, bbox_inches="tight")
+        figures.write_animation(new / "animation.html", content, federation, result)
+        write_json(new / RESULT, plain(content))
 
 
 def _report(output: Output, folder: Path, history: History) -> None:
