@@ -37,7 +37,12 @@ from langevax.sklearn import MeanFieldRegressor
 X = np.random.default_rng(0).normal(size=(50, 2))
 MeanFieldRegressor(num_steps=20, num_particles=20).fit(X, X[:, 0])
 """
-CHECKPOINT = "import tempfile; from langevax.run.checkpoint import Checkpoint as C; C(tempfile.mkdtemp(), {}, False)"
+CHECKPOINT = """
+import tempfile
+from langevax.run.checkpoint import Checkpoint
+from langevax.run.identity import of
+Checkpoint(tempfile.mkdtemp(), of({}), False)
+"""
 TABLE = """
 import pathlib, tempfile
 from langevax.data import convert_table, open_rows

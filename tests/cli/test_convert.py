@@ -1,9 +1,12 @@
 """`langevax convert`: from a table to a row file, with no file left after a mistake."""
 
+import os
+
 import numpy as np
 import pytest
 
 from langevax.data import open_rows
+from langevax.locks import Lock
 from tests.cli.conftest import langevax
 
 TABLE = "age,visits,bought\n31,2.5,0\n54,9,1\n40,4,1\n"
@@ -77,3 +80,29 @@ def test_a_full_disk_has_exit_code_1(table, tmp_path, monkeypatch):
     answer = langevax("convert", table, "--target", "bought", "--out", tmp_path / "shop.rows")
     assert answer.exit_code == 1
     assert "Failed: shop.rows could not be written (No space left" in answer.stderr
+
+
+def test_one_conversion_at_a_time_which_removes_what_killed_ones_left(table, tmp_path):
+    command = ["convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"]
+    left, foreign, other = (tmp_path / f".shop.rows.{name}" for name in ("0123456789ab", "ba9876543210", "backup"))
+    for folder, file in ((left, "inputs.npy"), (foreign, "thesis.txt"), (other, "inputs.npy")):
+        folder.mkdir()
+        (folder / file).write_text("half")
+    with Lock(tmp_path / ".shop.rows.lock", "it"):
+        answer = langevax(*command)
+        assert (answer.exit_code, left.exists()) == (2, True)
+        assert f"shop.rows' is being written by process {os.getpid()}" in answer.stderr
+    assert langevax(*command).exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {table.name, "shop.rows", foreign.name, other.name}
+
+
+def test_the_earlier_rows_of_a_killed_replacement_stay(table, tmp_path):
+    command = ["convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"]
+    assert langevax(*command).exit_code == 0
+    old = (tmp_path / "shop.rows").rename(tmp_path / ".shop.rows.0123456789ab.old")  # killed between two renames
+    assert langevax("convert", tmp_path / "no.csv", *command[2:]).exit_code == 2
+    assert open_rows(old).num_rows == 3
+    assert langevax(*command).exit_code == 0
+    assert old.exists()
+    assert langevax(*command, "--force").exit_code == 0
+    assert not old.exists()

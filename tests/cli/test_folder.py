@@ -6,7 +6,7 @@ import os
 import pytest
 
 from langevax.cli.errors import BadInput, RunFailed
-from langevax.cli.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_hash
+from langevax.cli.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_digest
 from langevax.locks import NAME, Lock
 
 SETTINGS = {"temperature": "auto", "drop": ("a",)}
@@ -42,7 +42,7 @@ def test_a_model_is_replaced_as_a_whole(folder):
         fill(folder, text)
     assert text_of(folder, MODEL) == "new"
     files = json.loads((folder.path / RESULT).read_text())["files"]
-    assert files == {part: file_hash(folder.path / part) for part in PARTS if part != RESULT}
+    assert files == {part: file_digest(folder.path / part) for part in PARTS if part != RESULT}
 
 
 def test_an_error_while_writing_leaves_the_old_model(folder):

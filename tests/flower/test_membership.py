@@ -1,5 +1,7 @@
 """Clients that die, start again, come late or leave for good, and a server that dies."""
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ import langevax
 from langevax import CheckpointError
 from langevax.federated import BVRLSGD, SCAFFOLD, MinibatchSARAH
 from langevax.flower import transport
+from langevax.flower.server import HistoryFile
 from langevax.flower.transport import HELLO
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
 from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER, KEY, grid_of, strategy_of
@@ -219,6 +222,41 @@ def test_a_server_that_died_continues_as_if_it_had_not(name, tmp_path):
     ):
         np.testing.assert_array_equal(own_values, other_values)
     assert resumed.loop.counts == uninterrupted.loop.counts
+
+
+def test_a_checkpoint_has_one_server(tmp_path):
+    strategy = strategy_of(FLEDGE_SERVER, checkpoint=tmp_path)
+    refusals = []
+
+    def start_another(record):
+        with pytest.raises(CheckpointError, match=r"is being written by process \d+ on \S+ since") as refusal:
+            advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_SERVER), 1)
+        refusals.append(refusal)
+
+    strategy.on_exchange = start_another
+    advance(strategy, grid_of(FLEDGE_SERVER), 1)
+    assert len(refusals) == len(strategy.history)
+    advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_SERVER), 2)
+
+
+def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
+    def numbers():
+        with (tmp_path / "history.csv").open(newline="", encoding="utf-8") as file:
+            return [int(row["number"]) for row in csv.DictReader(file)]
+
+    def advance_with_history(rounds, resume):
+        strategy = strategy_of(METHODS["BVRLSGD"], checkpoint=tmp_path / "saved", resume=resume)
+        history, lengths = HistoryFile(tmp_path / "history.csv", resumed=resume), []
+        strategy.on_exchange = lambda record: (history.add(record), lengths.append(len(numbers())))
+        advance(strategy, grid_of(METHODS["BVRLSGD"]), rounds)
+        return lengths
+
+    first = advance_with_history(2, resume=False)
+    assert first == list(range(1, len(first) + 1))
+    with (tmp_path / "history.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{len(first)},2,lost with the server\n")  # after the last state that was saved
+    later = advance_with_history(4, resume=True)
+    assert numbers() == list(range(len(first) + len(later)))
 
 
 def test_a_server_whose_clients_had_memories_restarts_from_its_position(tmp_path):

@@ -44,6 +44,7 @@ def convert(
 
         from langevax.cli.output import Output
         from langevax.data import convert_table
+        from langevax.locks import LockedError
 
         if out.exists() and not force:
             raise BadInput(f"--out {str(out)!r} exists; replace it with --force, or name another.")
@@ -58,6 +59,8 @@ def convert(
             )
         except (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError) as error:
             raise BadInput(getattr(error, "strerror", None) or str(error)) from error
+        except LockedError as error:
+            raise BadInput(f"--out: {error}") from error
         except OSError as error:
             raise RunFailed(error.strerror or str(error)) from error
         inputs = rows.columns["inputs"]

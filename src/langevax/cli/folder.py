@@ -171,11 +171,11 @@ class Folder:
         """Store the hashes of new parts with them, and with the settings for a run that is killed between renames."""
         if foreign := self._foreign_parts():  # they came during the run
             raise RunFailed(_refusal(self.path, foreign))
-        hashes = {part: file_hash(self.new / part) for part in self.parts if part != RESULT}
+        hashes = {part: file_digest(self.new / part) for part in self.parts if part != RESULT}
         result = json.loads((self.new / RESULT).read_text(encoding="utf-8"))
         write_json(self.new / RESULT, {**result, "written_by": self.writer, "files": hashes})
         owned = self._owned()
-        for part, value in {**hashes, RESULT: file_hash(self.new / RESULT)}.items():
+        for part, value in {**hashes, RESULT: file_digest(self.new / RESULT)}.items():
             owned[part] = [*owned.get(part, []), value]
         settings = _read_json(self.settings) if self.begun else {"options": {}}
         write_json(self.settings, {**settings, "written_by": self.writer, "files": owned})
@@ -187,7 +187,7 @@ class Folder:
             owned = {part: list(hashes) for part, hashes in _read_json(self.settings)["files"].items()}
         result = _read_json(self.path / RESULT)
         if result.get("written_by") == self.writer and isinstance(files := result.get("files"), dict):
-            for part, value in {**files, RESULT: file_hash(self.path / RESULT)}.items():
+            for part, value in {**files, RESULT: file_digest(self.path / RESULT)}.items():
                 owned[part] = [*owned.get(part, []), value]
         return owned
 
@@ -198,7 +198,7 @@ class Folder:
         return [
             part
             for part in existing
-            if not (self.path / part).is_file() or file_hash(self.path / part) not in owned.get(part, [])
+            if not (self.path / part).is_file() or file_digest(self.path / part) not in owned.get(part, [])
         ]
 
     def _refuse_foreign_files(self) -> None:
@@ -233,7 +233,7 @@ class Folder:
             )
 
 
-def file_hash(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """Return a hash of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

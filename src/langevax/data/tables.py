@@ -1,7 +1,11 @@
 """CSV and Parquet files of any size as a row file: polars reads them in parts."""
 
 import os
+import pathlib
+import re
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -9,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from langevax import checks
 from langevax.data.rows import Rows, refuse_existing, write_rows
+from langevax.locks import Lock
 
 if TYPE_CHECKING:
     from langevax.data.files import TableFile
@@ -47,6 +52,7 @@ def convert_table(
         ValueError: a column that holds words, dates or lists, or does not exist; a missing or infinite number, named
             by data row (counted from 1) and column; files whose columns differ; a file that cannot be read.
         OSError: a table that does not exist, and the errors of `write_rows`.
+        LockedError: another conversion is writing this row file.
 
     Example:
         >>> import tempfile, pathlib
@@ -60,22 +66,40 @@ def convert_table(
     with checks.needs("tables", "convert_table"):
         from langevax.data.files import TableFile, matching_files
 
-    refuse_existing(path, overwrite)  # before minutes of counting
-    files = [TableFile(file) for file in matching_files(table)]
-    names = _input_names(files, target, inputs, drop)
-    for file in files:
-        file.refuse_words([*names, target])
-    lengths, whole = _counted(files, target, progress)
-    starts = np.cumsum([0, *lengths]).tolist()
-    return write_rows(
-        path,
-        _blocks(files, starts, names, target, whole),
-        dtype=dtype,
-        columns={"inputs": names, "targets": [target]},
-        overwrite=overwrite,
-        progress=progress,
-        num_rows=starts[-1],
-    )
+    with _alone(refuse_existing(path, overwrite)):  # before minutes of counting
+        files = [TableFile(file) for file in matching_files(table)]
+        names = _input_names(files, target, inputs, drop)
+        for file in files:
+            file.refuse_words([*names, target])
+        lengths, whole = _counted(files, target, progress)
+        starts = np.cumsum([0, *lengths]).tolist()
+        return write_rows(
+            path,
+            _blocks(files, starts, names, target, whole),
+            dtype=dtype,
+            columns={"inputs": names, "targets": [target]},
+            overwrite=overwrite,
+            progress=progress,
+            num_rows=starts[-1],
+        )
+
+
+@contextmanager
+def _alone(path: pathlib.Path) -> Iterator[None]:
+    """Hold the lock of a row file, and delete what conversions to it that were killed have left beside it."""
+    try:
+        lock = Lock(path.with_name(f".{path.name}.lock"), f"row file {str(path)!r}")
+    except OSError:  # where nothing can be written, `write_rows` says so
+        yield
+        return
+    with lock:
+        unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(\.old)?")
+        leftovers = [folder for folder in path.parent.iterdir() if unfinished.fullmatch(folder.name)]
+        if path.exists() or not any(folder.suffix == ".old" for folder in leftovers):  # else the rows are in that one
+            for folder in leftovers:
+                if not folder.is_symlink() and all(file.suffix in (".npy", ".json") for file in folder.glob("*")):
+                    shutil.rmtree(folder, ignore_errors=True)
+        yield
 
 
 def _blocks(

@@ -3,6 +3,8 @@
 import json
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,8 @@ import numpy as np
 from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.flower.wire import difference
+from langevax.locks import NAME as LOCK
+from langevax.locks import Lock, LockedError
 from langevax.run import CheckpointError
 from langevax.run.checkpoint import write_atomically
 
@@ -49,6 +53,25 @@ def save(folder: Path, run: str, progress: dict[str, Any], state: PyTree) -> Non
             f"cannot write the checkpoint in {str(folder)!r}: {error.strerror}. What was saved before is intact; free "
             "space or make the folder writable, and run again with resume."
         ) from error
+
+
+@contextmanager
+def locked(folder: Path | None) -> Iterator[None]:
+    """Hold the lock of a checkpoint's folder, which is made; raise `CheckpointError` where another server holds it."""
+    lock: AbstractContextManager[object] = nullcontext()
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = Lock(folder / LOCK, f"checkpoint {str(folder)!r}")
+        except LockedError as error:
+            raise CheckpointError(str(error)) from None
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write the checkpoint in {str(folder)!r}: {error.strerror}. Make the folder writable, or name "
+                "another."
+            ) from error
+    with lock:
+        yield
 
 
 def exists(folder: Path) -> bool:

@@ -1,8 +1,9 @@
 """The server of a federated run as a Flower `ServerApp`, configured by the run config."""
 
 import csv
+import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def server_app(task: Task) -> ServerApp:
     """The `ServerApp` of a task: `app = server_app(task)` in the module that pyproject.toml names.
 
     The run config sets rounds and clients: see `DEFAULTS` in this file. With `out` it writes result.json, history.csv
-    (one line an exchange) and model.safetensors there.
+    (one line an exchange, as it ends) and model.safetensors there.
     """
     app = ServerApp()
 
@@ -68,6 +69,9 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
     )
     evaluate = None if task.evaluate is None else _evaluation(task.evaluate(run_config), strategy)
     folder = Path(str(config["out"])) if config["out"] else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        strategy.on_exchange = HistoryFile(folder / "history.csv", resumed=bool(config["resume"])).add
     try:
         result = strategy.start(
             grid,
@@ -77,7 +81,7 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
         )
     finally:
         if folder is not None and strategy.loop.num_starts:
-            _write_model_and_history(folder, strategy)
+            _write_model(folder, strategy)
     if folder is not None:
         content = {
             "rounds": strategy.loop.step,
@@ -100,20 +104,44 @@ def _evaluation(measure: Callable[[PyTree], Mapping[str, float]], strategy: Fede
     return evaluate
 
 
-def _write_model_and_history(folder: Path, strategy: FederatedStrategy) -> None:
-    """Write what there is, however the run ended."""
+def _write_model(folder: Path, strategy: FederatedStrategy) -> None:
+    """Write the model, however the run ended."""
     from safetensors.numpy import save
 
-    folder.mkdir(parents=True, exist_ok=True)
     leaves = jax.tree.leaves_with_path(strategy.loop.position)
     tensors = {jax.tree_util.keystr(path) or "position": np.ascontiguousarray(leaf) for path, leaf in leaves}
     write_atomically(folder / "model.safetensors", save(tensors))
-    columns = ExchangeRecord._fields[:-1]
-    with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*columns, *strategy.loop.counts])
-        for record in strategy.history:
-            writer.writerow([*map(_cell, record[:-1]), *record.counts.values()])
+
+
+class HistoryFile:
+    """history.csv, to which each exchange adds a line as it ends; a resumed run keeps the lines of those before."""
+
+    def __init__(self, path: Path, resumed: bool):
+        self.path = path
+        self.resumed = resumed
+        self.begun: bool = False
+
+    def add(self, record: ExchangeRecord) -> None:
+        """Add a line."""
+        if not self.begun:
+            lines = [_line([*ExchangeRecord._fields[:-1], *record.counts]), *self._earlier(record.number)]
+            write_atomically(self.path, "".join(lines).encode())
+            self.begun = True
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            file.write(_line([*map(_cell, record[:-1]), *record.counts.values()]))
+
+    def _earlier(self, number: int) -> list[str]:
+        if not (self.resumed and self.path.exists()):
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+        return [_line(row) for row in rows if row and row[0].isdigit() and int(row[0]) < number]
+
+
+def _line(cells: Iterable[Any]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)
+    return text.getvalue()
 
 
 def _cell(value: Any) -> Any:

@@ -3,9 +3,10 @@
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from functools import wraps
 from logging import INFO, WARNING, getLogger
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec
 
 import jax
 import numpy as np
@@ -59,6 +60,22 @@ class Sent(NamedTuple):
     messages: list[Message]
 
 
+P = ParamSpec("P")
+
+
+def _alone_in_its_checkpoint(
+    start: "Callable[Concatenate[FederatedStrategy, P], Result]",
+) -> "Callable[Concatenate[FederatedStrategy, P], Result]":
+    """Hold the lock of the strategy's checkpoint during `start`."""
+
+    @wraps(start)
+    def locked(strategy: "FederatedStrategy", /, *arguments: P.args, **options: P.kwargs) -> Result:
+        with checkpoints.locked(strategy.checkpoint):
+            return start(strategy, *arguments, **options)
+
+    return locked
+
+
 class FederatedStrategy(Strategy):
     """A federated method of langevax over Flower, in its simulation and its deployment engine alike.
 
@@ -89,6 +106,7 @@ class FederatedStrategy(Strategy):
     Attributes:
         loop: the server's state; `.position`, `.step`, `.counts`.
         history: an `ExchangeRecord` for every exchange.
+        on_exchange: is called with each of them as its exchange ends.
 
     Raises:
         TypeError, ValueError: an invalid argument.
@@ -134,11 +152,13 @@ class FederatedStrategy(Strategy):
         self.checkpoint: Path | None = None if checkpoint is None else Path(checkpoint)
         self.resume = resume
         self.history: list[ExchangeRecord] = []
+        self.on_exchange: Callable[[ExchangeRecord], None] = lambda record: None
         self.names: list[str] | None = None
         self._sent: Sent | None = None
         self._silent = 0
         self._restart_reason = ""
 
+    @_alone_in_its_checkpoint
     def start(  # type: ignore[override]
         self,
         grid: Grid,
@@ -399,6 +419,7 @@ class FederatedStrategy(Strategy):
         for client, why in record.rejected.items():
             log(WARNING, "Rejected the reply of client %d: %s", client, why)
         self.history.append(record)
+        self.on_exchange(record)
         if record.memory_lost:
             self._restart_reason = f"clients {record.memory_lost} lost their memory"
         self._silent = 0 if record.answered else self._silent + 1

@@ -12,7 +12,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from langevax._typing import PyTree
-from langevax.run.checkpoint import describe
+from langevax.run.identity import describe
 
 ARRAYS, FIELDS = "arrays", "fields"
 """The two records of each message and reply."""

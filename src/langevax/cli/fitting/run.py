@@ -19,7 +19,7 @@ from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import console
 from langevax.cli.fitting.data import FitData, estimator_for, prepare
 from langevax.cli.fitting.processes import ProcessGroup, check_particles
-from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_hash, write_json
+from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_digest, write_json
 from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
 from langevax.cli.tables.schema import write_schema
@@ -61,38 +61,51 @@ def run(
     group: ProcessGroup | None = None,
 ) -> None:
     """Fit and print the results; of a process group, this is process 0."""
-    output, folder = Output(machine), Folder(options.out)
     with ExitStack() as stack:
-        with nullcontext() if group is None else group.preparing():
-            folder.check(resume, force)
-            data = prepare(options)
-            try:
-                checks.fits_memory("--num-particles", options.num_particles or 0, FEWEST_BYTES)
-            except ValueError as error:
-                raise BadInput(str(error)) from error
-            if group is not None:
-                check_particles(estimator_for(options, data.schema), jax.device_count())
-            if resume and not folder.begun:
-                output.warn(f"{str(options.out)!r} holds no interrupted run; the training starts from its beginning.")
-            identity = {"target": options.target, "table": file_hash(options.table)}
-            stack.enter_context(folder.writing(resume, force, {**options.settings, **identity}))
-        console.print_data(output, options, data)
-        keep_compiled_programs()
+        _run(stack, options, machine, resume, force, anyway, group)
+
+
+def _run(
+    stack: ExitStack,
+    options: FitOptions,
+    machine: bool,
+    resume: bool,
+    force: bool,
+    anyway: bool,
+    group: ProcessGroup | None,
+) -> None:
+    """Run; `stack` releases the lock of the folder."""
+    output, folder = Output(machine), Folder(options.out)
+    with nullcontext() if group is None else group.preparing():
+        folder.check(resume, force)
+        data = prepare(options)
         try:
-            with output.waiting("Training: choosing the temperature, compiling"):
-                model, seconds, cautions = train(options, data, folder, resume, anyway, group)
-            for caution in cautions:
-                output.warn(caution)
-            console.print_training(output, model, seconds)
-            evaluation = evaluate(output, options, data, model, seconds, cautions)
-            console.print_evaluation(output, data, evaluation.scores, evaluation.certificate, evaluation.path)
-            with output.progress("Report", 3, "part") as line, folder.filling() as new:
-                result = write(new, options, data, model, evaluation, line)
-        except KeyboardInterrupt as interrupt:
-            interrupt.args = (console.how_to_resume(options, folder),)
-            raise
-        except OSError as error:
-            raise RunFailed(f"{error.filename or options.out} cannot be written ({error.strerror}).") from error
+            checks.fits_memory("--num-particles", options.num_particles or 0, FEWEST_BYTES)
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+        if group is not None:
+            check_particles(estimator_for(options, data.schema), jax.device_count())
+        if resume and not folder.begun:
+            output.warn(f"{str(options.out)!r} holds no interrupted run; the training starts from its beginning.")
+        identity = {"target": options.target, "table": file_digest(options.table)}
+        stack.enter_context(folder.writing(resume, force, {**options.settings, **identity}))
+    console.print_data(output, options, data)
+    keep_compiled_programs()
+    try:
+        with output.waiting("Training: choosing the temperature, compiling"):
+            model, seconds, cautions = train(options, data, folder, resume, anyway, group)
+        for caution in cautions:
+            output.warn(caution)
+        console.print_training(output, model, seconds)
+        evaluation = evaluate(output, options, data, model, seconds, cautions)
+        console.print_evaluation(output, data, evaluation.scores, evaluation.certificate, evaluation.path)
+        with output.progress("Report", 3, "part") as line, folder.filling() as new:
+            result = write(new, options, data, model, evaluation, line)
+    except KeyboardInterrupt as interrupt:
+        interrupt.args = (console.how_to_resume(options, folder),)
+        raise
+    except OSError as error:
+        raise RunFailed(f"{error.filename or options.out} cannot be written ({error.strerror}).") from error
     console.print_end(output, folder)
     output.result(result)
 
