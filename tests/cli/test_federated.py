@@ -110,8 +110,8 @@ def test_the_history_of_an_interrupted_run_is_on_disk(tmp_path, monkeypatch):
         if len(trace) == 3:
             raise KeyboardInterrupt
 
-    add = simulation.HistoryFile.__call__
-    monkeypatch.setattr(simulation.HistoryFile, "__call__", interrupt)
+    add = simulation.RoundHistory.__call__
+    monkeypatch.setattr(simulation.RoundHistory, "__call__", interrupt)
     words = ["federated", "simulate", "--method", "fedavg", "--partition", "even", "--out", tmp_path / "r", *QUICK]
     answer = langevax(*words)
     assert answer.exit_code == 130

@@ -13,7 +13,7 @@ import langevax
 from langevax import CheckpointError
 from langevax.federated import BVRLSGD, SCAFFOLD, MinibatchSARAH
 from langevax.flower import transport
-from langevax.flower.server import HistoryFile
+from langevax.flower.server import ExchangeHistory
 from langevax.flower.transport import HELLO
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
 from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER, KEY, grid_of, strategy_of
@@ -246,7 +246,7 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
 
     def advance_with_history(rounds, resume):
         strategy = strategy_of(METHODS["BVRLSGD"], checkpoint=tmp_path / "saved", resume=resume)
-        history, lengths = HistoryFile(tmp_path / "history.csv", resumed=resume), []
+        history, lengths = ExchangeHistory(tmp_path / "history.csv", resumed=resume), []
         strategy.on_exchange = lambda record: (history.add(record), lengths.append(len(numbers())))
         advance(strategy, grid_of(METHODS["BVRLSGD"]), rounds)
         return lengths

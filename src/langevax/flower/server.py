@@ -71,7 +71,7 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
     folder = Path(str(config["out"])) if config["out"] else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        strategy.on_exchange = HistoryFile(folder / "history.csv", resumed=bool(config["resume"])).add
+        strategy.on_exchange = ExchangeHistory(folder / "history.csv", resumed=bool(config["resume"])).add
     try:
         result = strategy.start(
             grid,
@@ -113,7 +113,7 @@ def _write_model(folder: Path, strategy: FederatedStrategy) -> None:
     write_atomically(folder / "model.safetensors", save(tensors))
 
 
-class HistoryFile:
+class ExchangeHistory:
     """history.csv, to which each exchange adds a line as it ends; a resumed run keeps the lines of those before."""
 
     def __init__(self, path: Path, resumed: bool):

@@ -61,7 +61,7 @@ def sample(
     thinning: int | Literal["auto"] = "auto",
     progress: bool | Literal["auto"] = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
+    resume: bool | Literal["anyway"] = False,
 ) -> Samples:
     """Draw from exp(-potential / temperature).
 

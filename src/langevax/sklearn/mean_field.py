@@ -60,7 +60,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         warm_start: continue from the last fit's particles.
         checkpoint: directory where the run is saved, every 30 seconds and at its end.
         resume: continue the run that `checkpoint` holds, bit for bit, or start where it holds none; another problem
-            or other parameters are refused. False refuses a directory that holds a run.
+            or other parameters are refused. False refuses a directory that holds a run; "anyway" accepts one that
+            another version of langevax, JAX or Python wrote.
         devices: how many of JAX's devices share the particles, those of other processes among them
             (`langevax.run.process_group`); or {"particles": 2, "rows": 2}, where each has half of both; None: one. The
             numbers are the same up to the order of sums.

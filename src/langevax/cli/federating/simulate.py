@@ -73,7 +73,7 @@ def _train(
     )
     output.say("Model", f"{classification.num_parameters(start):,} numbers, {model}")
     output.say("Method", f"{type(algorithm).__name__}, step size {step_size:g}, {selected} clients a round")
-    history, every = HistoryFile(folder.history, federation, table, start), max(1, math.ceil(options.rounds / FRAMES))
+    history, every = RoundHistory(folder.history, federation, table, start), max(1, math.ceil(options.rounds / FRAMES))
     try:
         result = simulate(
             algorithm,
@@ -159,7 +159,7 @@ def split(options: SimulationOptions, labels: np.ndarray) -> partitions.Parts:
         raise BadInput(f"{option} with --clients {number} cannot be made: {why}.") from error
 
 
-class HistoryFile:
+class RoundHistory:
     """`COLUMNS` at the start and at every record, in memory and in a file that grows with the run."""
 
     def __init__(self, path: Path, federation: Federation, table: LabelledTable, start: PyTree):
