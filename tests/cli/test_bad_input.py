@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from langevax.__main__ import main
 from tests.cli.conftest import QUICK, langevax
 
 GOOD = "x,y\n" + "".join(f"{i % 7},{i * i % 11 / 2}\n" for i in range(30))
@@ -86,3 +87,13 @@ def test_help_and_version_need_no_heavy_package():
     assert "Examples:\n    langevax fit wine.csv --target quality --out wine\n" in done.stdout
     for command in ("--version", "--help", "predict --help"):
         assert langevax(*command.split()).exit_code == 0
+
+
+def test_an_interruption_before_a_command_begins_is_one_line(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("langevax.cli.main", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code, capsys.readouterr().err) == (130, "Interrupted.\n")
