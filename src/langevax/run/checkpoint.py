@@ -2,13 +2,14 @@
 
     DIRECTORY/run.json               identity of the run, and its random id
     DIRECTORY/trace/FIRST-LAST.nc    records of steps FIRST..LAST, append-only, netCDF
-    DIRECTORY/state/STEP/            the whole carry, written by orbax, the last two
+    DIRECTORY/state/STEP/            the whole carry, written by orbax, the last two, and hashes of their files
 
 Records are written before the state that follows them, each under a temporary name that is renamed when complete;
 records that no state follows are deleted at resume and made again. Both carry the run's id, and checksums: orbax
 detects a truncated file, not a changed bit. One process at a time writes a directory. Nothing is pickled.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -37,6 +38,7 @@ STATES_TO_KEEP = 2
 NO_CHECKSUM = 0  # of arrays that span several processes
 ID_BYTES = 16
 RUN_ATTRIBUTE = "langevax_run"
+HASHES = "langevax.json"
 Resume = bool | Literal["anyway"]
 RECORDS_NAME = re.compile(r"(\d+)-(\d+)\.nc")
 
@@ -188,6 +190,7 @@ class Checkpoint:
     def _restore_state(self, step: int, leaves: list[Any]) -> dict[str, Any]:
         import orbax.checkpoint as ocp
 
+        self._verify_files(step)
         shapes = {
             str(i): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
             for i, leaf in enumerate(leaves)
@@ -206,6 +209,17 @@ class Checkpoint:
             raise ValueError(f"it is the state of step {saved_step}")
         return stored
 
+    def _verify_files(self, step: int) -> None:
+        """Raise `ValueError` where a file of a state is not as it was written: orbax would print a traceback.
+
+        A run that was killed before it wrote the hashes is left to orbax and the checksum.
+        """
+        folder = self.states / str(step)
+        if (hashes := folder / HASHES).exists():
+            for name, expected in json.loads(hashes.read_text())["files"].items():
+                if _file_hash(folder / name) != expected:
+                    raise ValueError(f"its file {name} has changed")
+
     def save(self, step: int, carry: PyTree, pending: Records | None) -> None:
         """Write the records, then the state; either is complete or absent."""
         import orbax.checkpoint as ocp
@@ -220,6 +234,10 @@ class Checkpoint:
             marks = {"run": np.frombuffer(bytes.fromhex(self.run_id), np.uint8), "step": np.array([step], np.int64)}
             leaves |= {"checksum": _checksum(leaves), **marks}
             self._manager.save(step, args=ocp.args.StandardSave(leaves))
+            if self.writes:
+                folder = self.states / str(step)
+                files = {str(p.relative_to(folder)): _file_hash(p) for p in folder.rglob("*") if p.is_file()}
+                write_atomically(folder / HASHES, json.dumps({"files": files}).encode())
 
     def close(self) -> None:
         """Release the directory."""
@@ -260,7 +278,7 @@ class Checkpoint:
                     f"{foreign[0]} was not written by langevax; move it, or name another directory as the checkpoint."
                 )
             halves = [path for path in self.traces.glob("*.nc.part") if RECORDS_NAME.fullmatch(path.stem)]
-            for path in [*orphans, *halves]:
+            for path in [*orphans, *halves, *self.states.glob(f"*/{HASHES}.part")]:
                 path.unlink()
 
     def _read_records(self, path: Path, empty: Records) -> Records:
@@ -284,6 +302,11 @@ class Checkpoint:
 def _listed(sentences: list[str]) -> str:
     more = f"; and {len(sentences) - 5} more" if len(sentences) > 5 else ""
     return "; ".join(sentences[:5]) + more
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _run_of(path: Path) -> str | None:
