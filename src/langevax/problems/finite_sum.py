@@ -19,7 +19,7 @@ from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.problems import blocks
 from langevax.problems.blocks import Count, Rows, Weights, tree_as_rows
-from langevax.problems.problem import Indices, Numbers, Scalar
+from langevax.problems.problem import Indices, Numbers, Problem, Scalar
 from langevax.problems.sharding import RowProblem, RowSharding
 
 RowFunction = Callable[[PyTree, PyTree], Scalar]
@@ -159,7 +159,8 @@ class FiniteSum(RowProblem):
 class Posterior(NamedTuple):
     """A posterior as a problem and its temperature, for `sample`, `simulate` and `Langevin`."""
 
-    problem: FiniteSum
+    problem: Problem
+    """A `FiniteSum`; or a whole log density as a `langevax.Function` at temperature 1."""
     temperature: float
     """1/n, or 1 over the sum of the weights."""
 
