@@ -7,14 +7,14 @@ step costs 2^depth - 1 full gradients.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from langevax.algorithm import Algorithm, Hyperparameter, Info
+from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
 
 TARGET_ACCEPTANCE = 0.8
@@ -88,8 +88,8 @@ class NUTS(Algorithm):
     whose energy error exceeded 1,000.
     """
 
-    step_size: Hyperparameter
-    temperature: Hyperparameter
+    step_size: Float[Array, ""] | float
+    temperature: Float[Array, ""] | float
     variance: Float[Array, " d"]
     stages: Int[Array, " w"]
 
@@ -107,10 +107,11 @@ class NUTS(Algorithm):
         from blackjax.mcmc import hmc, nuts
 
         adaptation, dtype = state.adaptation, state.position.dtype
+        kernel: Any = nuts.build_kernel()
         log_density = _log_density_of(problem, jnp.asarray(self.temperature, dtype))
         with jax.numpy_dtype_promotion("standard"):  # BlackJAX mixes dtypes
-            before = hmc.HMCState(state.position, state.log_density, state.gradient)
-            after, info = nuts.build_kernel()(
+            before: Any = hmc.HMCState(state.position, state.log_density, state.gradient)  # pyright: ignore
+            after, info = kernel(
                 key, before, log_density, jnp.exp(adaptation.log_step), adaptation.variance, MAX_DOUBLINGS
             )
         acceptance = jnp.nan_to_num(jnp.asarray(info.acceptance_rate, dtype), nan=0.0)
