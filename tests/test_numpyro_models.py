@@ -480,6 +480,15 @@ REFUSED = [
 ]
 
 
+QUICK = {regression, zero_inflated, scaled_prior, factor_prior, improper_event, with_deterministic, closed_over}
+QUICK |= {closed_over_rows, prior_of_rows, standardised, minibatch_scale, local_latents, levels_of_data, no_rows}
+"""Models whose densities are compared in the quick suite; the others take minutes to compile."""
+
+
+def parameters(models):
+    return [pytest.param(*row, marks=() if row[0] in QUICK else pytest.mark.slow) for row in models]
+
+
 def name_of(value):
     return getattr(value, "__name__", "" if isinstance(value, tuple | str) else None)
 
@@ -499,7 +508,7 @@ def assert_numpyros(adapted, model, data):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-4)
 
 
-@pytest.mark.parametrize(("model", "data"), ROWS, ids=name_of)
+@pytest.mark.parametrize(("model", "data"), parameters(ROWS), ids=name_of)
 def test_a_sum_over_rows_has_numpyros_density(model, data):
     adapted = langevax.numpyro.posterior(model, *data)
     print(f"{name_of(model)}: by rows")
@@ -507,7 +516,7 @@ def test_a_sum_over_rows_has_numpyros_density(model, data):
     assert_numpyros(adapted, model, data)
 
 
-@pytest.mark.parametrize(("model", "data", "reason"), WHOLE, ids=name_of)
+@pytest.mark.parametrize(("model", "data", "reason"), parameters(WHOLE), ids=name_of)
 def test_any_other_model_is_sampled_by_its_whole_density(model, data, reason):
     adapted = langevax.numpyro.posterior(model, *data)
     print(f"{name_of(model)}: whole density")
@@ -521,6 +530,11 @@ def test_what_has_no_density_of_its_own_is_refused(model, message):
     with pytest.raises(ValueError, match=message):
         langevax.numpyro.posterior(model, Y)
     print(f"{name_of(model)}: refused")
+
+
+def test_most_styles_are_sampled():
+    assert len(ROWS) + len(WHOLE) + len(REFUSED) >= 40
+    assert len(REFUSED) <= (len(ROWS) + len(WHOLE)) / 4
 
 
 def test_options_and_short_arrays_are_held_fixed():

@@ -128,9 +128,9 @@ class NUTS(Algorithm):
     def frozen(self, state: NUTSState) -> "NUTS":
         """Return NUTS with the step size and variances that stacked chains agree on, without further adaptation.
 
-        Medians over chains, so that one that is stuck does not decide.
+        Variances are medians over chains, the step size is a lower quartile: no single chain that is stuck decides.
         """
-        step_size = jnp.exp(jnp.median(state.adaptation.mean_log_step))
+        step_size = jnp.exp(jnp.quantile(state.adaptation.mean_log_step, 0.25))
         variance = jnp.median(state.adaptation.variance, axis=0)
         return NUTS(step_size, self.temperature, variance, jnp.full_like(self.stages, FROZEN))
 

@@ -102,7 +102,8 @@ class CoordinateMap(eqx.Module):
         layers = self.layers
         if np.any(np.asarray(layers[-1].precision)):
             layers = (*layers, QuadraticInValue(layers[-1]))
-        return CoordinateMap((*layers, affine(layers[-1], jnp.asarray(_units(curvatures), jnp.result_type(float)))))
+        in_units = affine(layers[-1], jnp.asarray(_units(curvatures), jnp.result_type(float)))
+        return CoordinateMap((*layers, eqx.tree_at(lambda problem: problem.precision, in_units, jnp.zeros(()))))
 
     def with_units_at(self, vector: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> "CoordinateMap":
         """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
