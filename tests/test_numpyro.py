@@ -279,11 +279,11 @@ def divided_factor(y):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (fixed_plate, "site 'y' has the log density .*take the sizes of plates from the data"),
+        (fixed_plate, "site 'y' has the log density .*take the sizes of plates over rows from the data"),
         (fixed_mask, "site 'y' has the log density .*pass everything"),
         (fixed_weights, "site 'y' has the log density"),
         (prior_of_rows, "site 'mean' has the log density"),
-        (coupled, "site 'y' has the log density .*no site depend on several rows"),
+        (coupled, "site 'y' has the log density .*let no site depend on several rows"),
         (autoregressive, "site 'y' has the log density"),
         (standardised, "site 'y' has the log density"),
         (divided_factor, "site 'penalty' has the log density"),

@@ -396,7 +396,8 @@ def _compare(subject: str, ours: Iterable[Array], theirs: Iterable[Array], own: 
     raise NotRowsError(
         f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the model is called with one row at a "
         "time: for minibatches pass everything that has one entry per row (masks, scales, weights, group indices) as "
-        "data, take the sizes of plates from the data, and let no site depend on several rows at once."
+        "data, take the sizes of plates over rows from the data (those over groups are constants), and let no "
+        "site depend on several rows at once."
     )
 
 

@@ -333,6 +333,14 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"dynamics": "nuts", "gradient": "svrg"}, ValueError, "dynamics='nuts' needs the exact potential"),
         ({"dynamics": "mala", "batch_size": 10}, ValueError, "draws no batches; leave batch_size out"),
         ({"dynamics": "mala", "period": 10}, ValueError, "draws no batches; leave period out"),
+        ({"kl_tolerance": 0.1}, ValueError, "kl_tolerance is for step_size='theorem' alone"),
+        ({"gradient": "full", "batch_size": 20}, ValueError, "gradient='full' takes no batch_size"),
+        ({"gradient": "minibatch", "period": 20}, ValueError, "gradient='minibatch' takes no period"),
+        (
+            {"target": lambda x: -jnp.sum(x**2), "dynamics": "pcn"},
+            ValueError,
+            "dynamics='pcn' proposes from a Gaussian prior .*dynamics='nuts'",
+        ),
         ({"dynamics": "mala", "step_size": "theorem"}, ValueError, "there is no theorem for dynamics='mala'"),
         ({"start": langevax.run.Stacked(jnp.zeros((4, D)))}, TypeError, "start is Stacked"),
         (
@@ -384,3 +392,8 @@ def test_gradient_noise_is_in_units_of_the_langevin_noise():
     saw = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.SVRG(10, 8), **options)
     teeth = saw.gradient_noise(160).mean(0).reshape(20, 8).mean(0)
     assert teeth[0] < 0.5 * teeth[4:].mean()
+
+
+def test_sampling_belongs_outside_of_jit():
+    with pytest.raises(TypeError, match=r"outside of jax\.jit"):
+        jax.jit(lambda key: langevax.sample(regression(), jnp.zeros(D), key=key).draws)(KEY)

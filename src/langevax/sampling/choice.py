@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float, Key
 
 from langevax.gradients import GradientEstimator
 from langevax.problems.problem import Problem
-from langevax.sampling.methods import ACCEPTANCE, Dynamics, GradientName, check_choice, choose_batch_size
+from langevax.sampling.methods import ACCEPTANCE, Dynamics, check_choice, choose_batch_size
 
 FEW_ROWS = 1_000
 """Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
@@ -91,8 +92,29 @@ def requested_dynamics(dynamics: Requested, is_function: bool, options: Mapping[
     return dynamics, f"dynamics={dynamics!r} was passed"
 
 
-def check_gradient(gradient: GradientName | GradientEstimator, dynamics: Requested, problem: Problem) -> None:
-    """Raise unless the dynamics take these gradients, and the problem has them."""
+def check_combination(
+    dynamics: Requested, options: Mapping[str, object], problem: Problem, theorem: Mapping[str, object]
+) -> None:
+    """Raise unless the dynamics, the options of `requested_dynamics` and the problem go together.
+
+    `theorem` are arguments that only the theorems take.
+    """
+    if options["step_size"] != "theorem":
+        for name, value in theorem.items():
+            if value is not None:
+                raise ValueError(f"{name} is for step_size='theorem' alone; leave it out, or pass that.")
+    precisions = [np.asarray(leaf) for leaf in jax.tree.leaves(problem.precision)]
+    if dynamics in ("pcn", "pcnl") and not all(np.all(precision > 0) for precision in precisions):
+        raise ValueError(
+            f"dynamics={dynamics!r} proposes from a Gaussian prior of every coordinate; pass prior_precision > 0 to "
+            "langevax.posterior, use langevax.inverse_problem, or pass dynamics='nuts'."
+        )
+    gradient = options["gradient"]
+    unused = ("batch_size", "period") if gradient == "full" or isinstance(gradient, GradientEstimator) else ()
+    unused = ("period",) if gradient in ("minibatch", "control-variate") else unused
+    for name in unused:
+        if not (isinstance(options[name], str) and options[name] == "auto"):
+            raise ValueError(f"gradient={gradient!r} takes no {name}; leave it out.")
     if gradient in ("auto", "full"):
         return
     if dynamics in FULL_GRADIENTS:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
@@ -20,7 +22,7 @@ from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
 from langevax.run import Stacked
 from langevax.run.result import named_leaves
-from langevax.sampling.choice import NormalFit, Requested, check_gradient, choose_dynamics, requested_dynamics
+from langevax.sampling.choice import NormalFit, Requested, check_combination, choose_dynamics, requested_dynamics
 from langevax.sampling.draws import ChainOptions, langevin_chains, nuts_chains
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.methods import GradientName, SamplingMethod, check_choice, choose_gradient
@@ -133,6 +135,8 @@ def sample(
         ((4, 200), True)
     """
     began = time.perf_counter()
+    if isinstance(key, Tracer):
+        raise TypeError("sample chooses, tunes and warns outside of jax.jit, vmap and grad; call it from there.")
     checks.typed_key(key)
     for name, count in (("num_samples", num_samples), ("num_chains", num_chains)):
         checks.positive_int(name, count, minimum=2)
@@ -156,7 +160,8 @@ def sample(
         start = UniformStart(target.target.problem, target.start) if start is None else start
         target, constrain = target.target, target.constrain
     problem, temperature = _problem_of(target, temperature)
-    check_gradient(gradient, chosen, problem)
+    theorem = {"theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
+    check_combination(chosen, options, problem, theorem)
     pilot_key, start_key, batch_key, *run_keys = random.split(key, 6)
     if start is None:
         if not isinstance(target, InverseProblem):
@@ -222,9 +227,9 @@ def sample(
         method = SamplingMethod(chosen, estimator, temperature, prior_share, integrator)
         number, slowest = None if isinstance(step_size, str) else step_size, 1.0
         if by_theorem:
-            theorem, options = estimator.step_size_theorem()
-            options |= {"temperature": temperature, "size": int(problem.size), "accuracy": kl_tolerance}
-            number = theorem_step_size(theorem, theorem_constants, **options)
+            bound, numbers = estimator.step_size_theorem()
+            numbers |= {"temperature": temperature, "size": int(problem.size), "accuracy": kl_tolerance}
+            number = theorem_step_size(bound, theorem_constants, **numbers)
             slowest = theorem_constants.lsi_constant * temperature if theorem_constants else 1.0
         name = chosen if method.is_exact else f"{chosen}, {type(estimator).__name__}"
         chains = langevin_chains(chain_options, method, mode, number, slowest)
