@@ -1,4 +1,4 @@
-"""Chains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
+"""TunedChains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ WARMUP = 10  # relaxation times
 WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps of NUTS
 
 
-class ChainOptions(NamedTuple):
+class SamplingRun(NamedTuple):
     """What every kind of dynamics is run on, and for how long."""
 
     problem: Problem
@@ -47,7 +47,7 @@ class ChainOptions(NamedTuple):
         return simulate(algorithm, self.problem, warm, key=self.keys[2], **options)
 
 
-class Chains(NamedTuple):
+class TunedChains(NamedTuple):
     """The recorded run of an algorithm, and what came before it."""
 
     algorithm: Algorithm
@@ -59,7 +59,7 @@ class Chains(NamedTuple):
     step_size_bias: StepSizeBias | None = None
 
 
-def nuts_chains(options: ChainOptions, is_near_mode: bool) -> Chains:
+def nuts_chains(options: SamplingRun, is_near_mode: bool) -> TunedChains:
     """Run NUTS; its warm-up records, too, so that it is the same program."""
     num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
     variance = jnp.full(options.dimension, options.temperature)
@@ -76,12 +76,12 @@ def nuts_chains(options: ChainOptions, is_near_mode: bool) -> Chains:
     )
     algorithm, thinning = algorithm.frozen(warm.state), options.thinning or 1
     run = options.run(algorithm, warm, thinning)
-    return Chains(algorithm, run, float(algorithm.step_size), thinning, warm.evaluations + run.evaluations)
+    return TunedChains(algorithm, run, float(algorithm.step_size), thinning, warm.evaluations + run.evaluations)
 
 
 def langevin_chains(
-    options: ChainOptions, method: SamplingMethod, mode: Float[Array, " d"], step_size: float | None, slowest: float
-) -> Chains:
+    options: SamplingRun, method: SamplingMethod, mode: Float[Array, " d"], step_size: float | None, slowest: float
+) -> TunedChains:
     """Run any other dynamics, with a step size that is tuned where there is none; `slowest` is a relaxation time."""
     tune_key, warm_key, _ = options.keys
     bias, evaluations = None, 0
@@ -111,4 +111,4 @@ def langevin_chains(
     )
     thinning = options.thinning or relaxation
     run = options.run(algorithm, warm, thinning)
-    return Chains(algorithm, run, step_size, thinning, evaluations + warm.evaluations + run.evaluations, bias)
+    return TunedChains(algorithm, run, step_size, thinning, evaluations + warm.evaluations + run.evaluations, bias)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
@@ -23,7 +22,7 @@ from langevax.problems.problem import Function, Problem
 from langevax.run import Stacked
 from langevax.run.result import named_leaves
 from langevax.sampling.choice import NormalFit, Requested, check_combination, choose_dynamics, requested_dynamics
-from langevax.sampling.draws import ChainOptions, langevin_chains, nuts_chains
+from langevax.sampling.draws import SamplingRun, langevin_chains, nuts_chains
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.methods import GradientName, SamplingMethod, check_choice, choose_gradient
 from langevax.sampling.preconditioning import (
@@ -82,7 +81,7 @@ def sample(
 ) -> Samples:
     """Draw from exp(-potential / temperature).
 
-    A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
+    A pilot run finds a mode and the curvature there. TunedChains run in coordinates in which that curvature is 1, and start
     as draws of a normal law about the mode. Where the law is far from normal there, NUTS runs in the coordinates of the
     position, each in a unit of its own, from around `start`.
 
@@ -205,7 +204,7 @@ def sample(
     if chain_start is not None:
         begin = TransformedStart(chain_start, coordinates)
 
-    chain_options = ChainOptions(
+    chain_options = SamplingRun(
         coordinates.problem,
         temperature,
         begin,

@@ -22,7 +22,7 @@ from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFu
 from langevax.problems.problem import Problem
 from langevax.run import Result, simulate
 from langevax.run.result import named_leaves
-from langevax.sampling.draws import Chains
+from langevax.sampling.draws import TunedChains
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.preconditioning import CoordinateMap
 
@@ -102,7 +102,7 @@ class Samples:
     @classmethod
     def of(
         cls,
-        chains: Chains,
+        chains: TunedChains,
         coordinates: CoordinateMap,
         constrain: Callable[[PyTree], PyTree] | None,
         *,
