@@ -1,4 +1,4 @@
-"""TunedChains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
+"""Chains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -60,7 +60,7 @@ class TunedChains(NamedTuple):
 
 
 def nuts_chains(options: SamplingRun, is_near_mode: bool) -> TunedChains:
-    """Run NUTS; its warm-up records, too, so that it is the same program."""
+    """Run NUTS. Its warm-up records as well, so that it is the same compiled program."""
     num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
     variance = jnp.full(options.dimension, options.temperature)
     algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, stages_of(num_warmup))

@@ -81,7 +81,7 @@ def sample(
 ) -> Samples:
     """Draw from exp(-potential / temperature).
 
-    A pilot run finds a mode and the curvature there. TunedChains run in coordinates in which that curvature is 1, and start
+    A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
     as draws of a normal law about the mode. Where the law is far from normal there, NUTS runs in the coordinates of the
     position, each in a unit of its own, from around `start`.
 
