@@ -20,6 +20,7 @@ from langevax.sampling.methods import (
 from langevax.sampling.nuts import NUTS, stages_of
 
 WARMUP = 10  # relaxation times
+RELAXATION = {"underdamped": FRICTION, "pcn": 2, "pcnl": 2}  # times 1 / step size; of proposals about half are rejected
 WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps of NUTS
 
 
@@ -98,7 +99,7 @@ def langevin_chains(
             step_size, spent = bias.step_size, bias.evaluations
         evaluations += spent
     step_size = float(step_size)
-    relaxation = max(1, round((FRICTION if method.dynamics == "underdamped" else 1) / (step_size * slowest)))
+    relaxation = max(1, round(RELAXATION.get(method.dynamics, 1) / (step_size * slowest)))
     algorithm = method(step_size)
     warm = simulate(
         algorithm,
