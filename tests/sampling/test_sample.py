@@ -41,7 +41,7 @@ def exact():
 @functools.cache
 def sampled(dynamics="langevin", **options):
     """Of the regression's posterior; not to be changed by a test."""
-    return langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=600, dynamics=dynamics, **options)
+    return langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=700, dynamics=dynamics, **options)
 
 
 def assert_draws(samples, variance_bias):
