@@ -135,9 +135,8 @@ def main(num_rows=10_000_000):
         beside_memory(rows, num_rows)
         del train, problem
         target = lx.posterior(None, log_likelihood, (rows["inputs"], rows["targets"]), prior_precision=1.0)
-        draws = timed(
-            "sample, 4 x 200 draws, tuned", num_rows, lambda: Drawn(lx.sample(target, start, key=key, num_samples=200))
-        )
+        options = {"key": key, "num_samples": 200, "dynamics": "langevin"}
+        draws = timed("sample, 4 x 200 draws, tuned", num_rows, lambda: Drawn(lx.sample(target, start, **options)))
         samples, bias = draws.samples, draws.samples.step_size_bias
         print(f"{bias}; {samples.evaluations / num_rows:.1f} passes, {samples.ess:.0f} effective draws")
 

@@ -189,7 +189,7 @@ def main() -> None:
 
     rates = {}
     for name, options in {
-        "SVRG-LD": {},
+        "SVRG-LD": {"dynamics": "langevin"},
         "control variate": {"gradient": "control-variate"},
         "underdamped SVRG": {"dynamics": "underdamped"},
     }.items():

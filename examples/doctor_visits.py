@@ -53,7 +53,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
 
     posterior = lx.numpyro.posterior(model, x, visits)
     start = jax.tree.map(jnp.zeros_like, posterior.start(jax.random.key(0)))  # a draw of the prior may overflow exp
-    effort = {"num_samples": 200, "step_size": "auto"} if not quick else {"num_samples": 50, "step_size": 0.1}
+    effort = {"num_samples": 200, "dynamics": "langevin"} if not quick else {"num_samples": 50, "step_size": 0.1}
     draws = lx.sample(posterior.target, start, key=jax.random.key(1), progress=False, **effort)
     ours = flat(posterior.constrain(draws.positions))
     print(f"SVRG-LD, step {draws.step_size:g}: {draws.evaluations / len(x):,.0f} passes, {draws.seconds:.0f} s")

@@ -8,7 +8,10 @@ import pytest
 
 from langevax.theory.moments import batch_variance_factor
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),  # pages draw little
+]
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -1,5 +1,7 @@
 """The adapter from NumPyro: the same log density as NumPyro's own, row by row, and draws as by NUTS."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,15 +43,37 @@ def test_the_log_density_is_numpyros():
     assert np.ptp(theirs) > 100
 
 
+def local_effects(y):
+    spread = numpyro.sample("spread", dist.HalfNormal(2.0))
+    with numpyro.plate("rows", len(y)):
+        effect = numpyro.sample("effect", dist.Normal(0, spread))
+        numpyro.sample("y", dist.Normal(effect, 0.5), obs=y)
+
+
+def ar1(y):
+    slope = numpyro.sample("slope", dist.Uniform(-1.0, 1.0))
+    scale = numpyro.sample("scale", dist.ImproperUniform(dist.constraints.positive, (), ()))
+    numpyro.sample("y", dist.Normal(slope * y[:-1], scale), obs=y[1:])
+
+
 @pytest.mark.slow
-def test_draws_have_the_moments_of_nuts():
-    """Means within 0.15 deviations, deviations within 15 %; 2,000 draws of NUTS."""
-    adapted = langevax.numpyro.posterior(regression, X, Y)
+@pytest.mark.parametrize(
+    ("model", "data", "options"),
+    [
+        (regression, (X, Y), {}),
+        (regression, (X, Y), {"dynamics": "mala"}),
+        (local_effects, (Y[:20],), {}),
+        (ar1, (Y,), {}),
+    ],
+    ids=["regression", "regression by MALA", "local effects", "autoregression"],
+)
+def test_draws_have_the_moments_of_nuts(model, data, options):
+    """Means within 0.15 deviations, deviations within 15 %; 2,000 draws of NUTS. Positions are values of the sites."""
     with jax.numpy_dtype_promotion("standard"):
-        draws = langevax.sample(adapted.target, adapted.start, key=jax.random.key(1), num_samples=500, dynamics="mala")
-        ours = adapted.constrain(draws.positions)
-        nuts = numpyro.infer.MCMC(numpyro.infer.NUTS(regression), num_warmup=300, num_samples=2000, progress_bar=False)
-        nuts.run(jax.random.PRNGKey(0), X, Y)
+        adapted = langevax.numpyro.posterior(model, *data)
+        ours = langevax.sample(adapted, key=jax.random.key(1), num_samples=500, **options).positions
+        nuts = numpyro.infer.MCMC(numpyro.infer.NUTS(model), num_warmup=300, num_samples=2000, progress_bar=False)
+        nuts.run(jax.random.PRNGKey(0), *data)
     for name, theirs in nuts.get_samples().items():
         mine = ours[name].reshape(-1, *ours[name].shape[2:])
         sd = theirs.std(0)
@@ -255,29 +279,30 @@ def divided_factor(y):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (subsampled, "plate 'rows' draws a subsample of 20 rows.*leave subsample_size out"),
-        (fixed_plate, "site 'y' has the log density .*take the sizes of plates from the data"),
+        (fixed_plate, "site 'y' has the log density .*take the sizes of plates over rows from the data"),
         (fixed_mask, "site 'y' has the log density .*pass everything"),
         (fixed_weights, "site 'y' has the log density"),
         (prior_of_rows, "site 'mean' has the log density"),
-        (coupled, "site 'y' has the log density .*use numpyro.infer.NUTS"),
+        (coupled, "site 'y' has the log density .*let no site depend on several rows"),
         (autoregressive, "site 'y' has the log density"),
         (standardised, "site 'y' has the log density"),
         (divided_factor, "site 'penalty' has the log density"),
     ],
 )
-def test_another_law_is_refused(model, message):
-    with pytest.raises(ValueError, match=message), jax.numpy_dtype_promotion("standard"):
-        langevax.numpyro.posterior(model, Y)
+def test_another_law_is_never_sampled_by_rows(model, message):
+    """It is sampled as a whole, and the reason is given."""
+    from numpyro.infer.util import potential_energy
+
+    adapted = langevax.numpyro.posterior(model, Y)
+    assert re.search(message, adapted.full_gradients)
+    point = adapted.start(jax.random.key(0))
+    with jax.numpy_dtype_promotion("standard"):
+        theirs = potential_energy(model, (Y,), {}, point)
+    np.testing.assert_allclose(adapted.problem.potential(point), theirs, rtol=2e-5)
     assert not jax.config.jax_enable_x64
 
 
 def test_models_that_are_not_rows_are_refused():
-    def random_effects(y):
-        with numpyro.plate("rows", len(y)):
-            u = numpyro.sample("u", dist.Normal(0, 1))
-            numpyro.sample("y", dist.Normal(u, 1), obs=y)
-
     def silent(y):
         numpyro.sample("u", dist.Normal(0, 1))
 
@@ -287,7 +312,7 @@ def test_models_that_are_not_rows_are_refused():
             numpyro.sample("y", dist.Normal(k.astype(jnp.float32), 1), obs=y)
 
     for model, message in (
-        (random_effects, r"latent sites \['u'\] change with the number of rows"),
+        (subsampled, "plate 'rows' draws a subsample of 20 rows.*leave subsample_size out"),
         (silent, "the model observes nothing"),
         (discrete, "site 'k' is discrete"),
     ):

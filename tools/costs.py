@@ -23,7 +23,7 @@ PLAIN = """
 import jax, jax.numpy as jnp, langevax as lx
 rows = jax.random.normal(jax.random.key(0), (100, 3))
 model = lx.posterior(None, lambda w, x: -0.5 * (x[0] - x[1:] @ w) ** 2, rows, prior_precision=1.0)
-draws = lx.sample(model, jnp.zeros(2), key=jax.random.key(1), num_samples=100)
+draws = lx.sample(model, jnp.zeros(2), key=jax.random.key(1), num_samples=500)
 draws.warnings, draws.summary()
 assert lx.minimize(lambda x: jnp.sum((x - 1) ** 2), [0.0, 0.0], key=jax.random.key(2)).success
 risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, rows[:, 1:], rows[:, 0], precision=0.1)
@@ -65,8 +65,8 @@ def model(y):
     with numpyro.plate("rows", len(y)):
         numpyro.sample("y", numpyro.distributions.Normal(mean, 1), obs=y)
 adapted = lx.numpyro.posterior(model, np.ones(20, np.float32))
-draws = lx.sample(adapted.target, adapted.start, key=jax.random.key(0), num_samples=100)
-assert adapted.constrain(draws.positions)["mean"].shape == draws.positions["mean"].shape
+draws = lx.sample(adapted, key=jax.random.key(0), num_samples=500)
+assert draws.positions["mean"].shape == (4, 500)
 """
 FLOWER = """
 import pathlib, tempfile

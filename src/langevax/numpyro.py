@@ -1,15 +1,19 @@
-"""A NumPyro model as a posterior that minibatch methods can sample.
+"""A NumPyro model as a posterior, with minibatches where its log density is a sum over rows.
 
-NumPyro writes a model for all rows at once. Here the model is called with one row (of leading length 1) at a time:
+NumPyro writes a model for all rows at once. Where possible the model is called with one row (of leading length 1) at a
+time:
 
     log p(x | data)  =  sum over prior sites of log density(x)  +  sum_i  sum over row sites of log density(x, row_i)
 
 Row sites are those whose log density depends on which rows the model is called with; all others, the Jacobians of
 NumPyro's bijections to unconstrained space included, belong to the prior and count once. Both sums keep every constant,
-so that they are compared with NumPyro's own log density as absolute values.
+so that they are compared with NumPyro's own log density as absolute values. Where a model fails the comparison, its
+posterior is NumPyro's own log density of all rows, with full gradients.
 """
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,89 +21,107 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems.blocks import tree_as_rows
-from langevax.problems.finite_sum import FiniteSum, Posterior
+from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
+from langevax.problems.problem import Function, Problem
 
 with checks.needs("numpyro", "langevax.numpyro"):
     import numpyro
     from numpyro import handlers
-    from numpyro.distributions import ImproperUniform, biject_to
+    from numpyro.distributions import biject_to
     from numpyro.infer.initialization import init_to_uniform
-    from numpyro.infer.util import compute_log_probs, potential_energy
+    from numpyro.infer.util import compute_log_probs, constrain_fn, potential_energy
 
-Position = dict[str, Array]
+Position = Mapping[str, Array | np.ndarray]
 Model = Callable[..., object]
-Rows = tuple[Array, ...]
+RowModel = Callable[[PyTree], object]
 Site = dict[str, Any]  # NumPyro's own
 Shapes = dict[str, tuple[int, ...]]
+OwnPotential = Callable[[Position, Key[Array, ""]], Float[Array, ""]]
+"""NumPyro's potential; the key is for what is drawn within the model."""
 
 CHECKED_ROWS = 100_000
 """Rows on which the two log densities are compared: the first ones, where there are more."""
 
-NUM_POINTS, RADIUS = 3, 2
-"""Points at which they are compared, uniform in (-RADIUS, RADIUS) in each unconstrained coordinate (as NumPyro)."""
+NUM_POINTS, MAX_POINTS, RADIUS = 3, 30, 2
+"""Points of finite density at which they are compared, points tried to find them, and their range: uniform in
+(-RADIUS, RADIUS) in each unconstrained coordinate, as NumPyro's."""
 
 TOLERANCE = 1e-6
 """Of the sum of absolute log densities: models may cast to float32 within, which rounds to 1e-7."""
 
 
+class NotRowsError(ValueError):
+    """The log density of a model is not a sum over rows; the message says why."""
+
+
 class ModelPosterior(NamedTuple):
-    """A posterior and the map back to the sites of the model."""
+    """A posterior and the map back to the sites of the model; `langevax.sample` takes it as it is."""
 
     target: Posterior
-    """For `langevax.sample`, in unconstrained coordinates."""
+    """In unconstrained coordinates."""
     start: Callable[[Key[Array, ""]], Position]
-    """key -> a draw of the prior, unconstrained; where a prior is improper, uniform in (-2, 2)."""
+    """key -> a draw of the prior, unconstrained; where nothing can be drawn from a prior, uniform in (-2, 2)."""
     constrain: Callable[[PyTree], Position]
     """Unconstrained positions as values of the sites, with any leading axes such as (chain, draw)."""
 
     @property
-    def problem(self) -> FiniteSum:
+    def problem(self) -> Problem:
         return self.target.problem
 
+    @property
+    def full_gradients(self) -> str | None:
+        """Why minibatches are not possible, in a sentence that names the site; None where they are."""
+        density = self.problem.fun if isinstance(self.problem, Function) else None
+        return density.reason if isinstance(density, _Potential) else None
+
     def __repr__(self) -> str:
-        return f"ModelPosterior({int(self.problem.size):,} rows; fields: {', '.join(self._fields)})"
+        size = "full gradients" if self.full_gradients else f"{int(self.problem.size):,} rows"
+        return f"ModelPosterior({size}; fields: {', '.join(self._fields)})"
+
+
+class _Potential(eqx.Module):
+    """NumPyro's own potential of a model bound to all its data."""
+
+    model: Model = eqx.field(static=True)
+    reason: str = eqx.field(static=True)
+
+    def __call__(self, position: Position) -> Float[Array, ""]:
+        return _own_potential(self.model, position)
 
 
 class _LogDensities(eqx.Module):
     """The log density of every site of a model in unconstrained coordinates."""
 
-    model: Model = eqx.field(static=True)
+    model: RowModel = eqx.field(static=True)
     prior_sites: frozenset[str] = eqx.field(static=True, default=frozenset())
 
-    def __call__(self, position: Position, rows: Rows) -> dict[str, Array]:
+    def __call__(self, position: Position, rows: PyTree) -> dict[str, Array]:
         """Unsummed, scaled and masked as NumPyro does."""
-        with handlers.block():
-            return compute_log_probs(self._substituted(position), rows, {}, {}, sum_log_prob=False)[0]
+        with _numpyros_way():
+            return compute_log_probs(self._substituted(position), (rows,), {}, {}, sum_log_prob=False)[0]
 
-    def values(self, position: Position, rows: Rows) -> Position:
-        """Latent sites on their own supports."""
-        with handlers.block():
-            trace = handlers.trace(self._substituted(position)).get_trace(*rows)
-        return {name: trace[name]["value"] for name in position}
-
-    def prior(self, position: Position, rows: Rows) -> Float[Array, ""]:
+    def prior(self, position: Position, rows: PyTree) -> Float[Array, ""]:
         """Sum over the prior sites; any rows will do."""
         return _total(density for name, density in self(position, rows).items() if name in self.prior_sites)
 
-    def likelihood(self, position: Position, row: Rows) -> Float[Array, ""]:
+    def likelihood(self, position: Position, row: PyTree) -> Float[Array, ""]:
         """Sum over the row sites at one row."""
         densities = self(position, _batch_of(row)).items()
         return _total(density for name, density in densities if name not in self.prior_sites)
 
-    def row_by_row(self, position: Position, rows: Rows) -> dict[str, Array]:
+    def row_by_row(self, position: Position, rows: PyTree) -> dict[str, Array]:
         """The log densities that a `FiniteSum` adds up, unsummed."""
         by_row = jax.vmap(lambda row: self(position, _batch_of(row)))(rows)
         first = self(position, _first(rows))
         return {name: first[name] if name in self.prior_sites else by_row[name] for name in first}
 
-    def _substituted(self, position: Position) -> Model:
+    def _substituted(self, position: Position) -> RowModel:
         return handlers.substitute(handlers.seed(self.model, 0), substitute_fn=partial(_constrained, position))
 
 
@@ -116,22 +138,24 @@ def _constrained(position: Position, site: Site) -> Array | None:
     return value
 
 
-def posterior(model: Model, *data: ArrayLike) -> ModelPosterior:
-    """Return the posterior of `model(*data)`, ready for `langevax.sample`.
+def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
+    """Return the posterior of `model(*data, **options)`, ready for `langevax.sample`.
 
-    Its log density is compared with NumPyro's own at three random points, in float64 and over at most the first 100,000
-    rows: as absolute values, since both keep their constants.
+    Where the model can be called with one row at a time, its log density is compared with NumPyro's own at three random
+    points, in float64 and over at most the first 100,000 rows: as absolute values, since both keep their constants.
+    Where the two differ, the posterior is NumPyro's own log density of all rows, which takes full gradients, and
+    `full_gradients` says which site prevents minibatches.
 
     Args:
-        model: a NumPyro model, called with rows of the data. Plates must take their size from the data, everything
-            with one entry per row (masks, weights, group indices) must be passed as data, and latent sites must not
-            depend on the number of rows.
-        data: arrays with one observation per row along axis 0, as the model takes them.
+        model: a NumPyro model. For minibatches its plates must take their size from the data, everything with one entry
+            per row (masks, weights, group indices) must be passed as data, and latent sites must not depend on the
+            number of rows.
+        data, options: the arguments of the model. Arrays as long as the longest of them are rows, one observation
+            each along axis 0; all other arguments are held fixed.
 
     Raises:
-        ValueError: data of different lengths; a latent site whose shape depends on the rows, such as one inside a plate
-            over the data; a discrete latent site; no observed site; a plate that takes a subsample; a site whose log
-            density is not a sum over rows or is otherwise not NumPyro's.
+        ValueError: a discrete latent site; no observed site; no latent site; a plate that takes a subsample; a log
+            density that depends on random numbers drawn within the model; arrays on which the model fails.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax, numpyro, numpyro.distributions as dist
@@ -141,55 +165,125 @@ def posterior(model: Model, *data: ArrayLike) -> ModelPosterior:
         ...     with numpyro.plate("rows", len(y)):
         ...         numpyro.sample("y", dist.Normal(0.0, scale), obs=y)
         >>> y = 3.0 * jax.random.normal(jax.random.key(0), (1000,))
-        >>> target, start, constrain = langevax.numpyro.posterior(model, y)
-        >>> draws = langevax.sample(target, start, key=jax.random.key(1), num_samples=100)
-        >>> scale = constrain(draws.positions)["scale"]
+        >>> adapted = langevax.numpyro.posterior(model, y)
+        >>> draws = langevax.sample(adapted, key=jax.random.key(1), num_samples=100, dynamics="mala")
+        >>> scale = draws.positions["scale"]
         >>> scale.shape, bool(abs(scale.mean() - 3) < 0.3)
         ((4, 100), True)
     """
-    num_rows = checks.leading_axis("data", data)
-    rows = tree_as_rows("data", jax.tree.map(lambda a: a[:CHECKED_ROWS], data))
-    first = _first(rows)
-    shapes = _latent_shapes(model, first)
-    if num_rows > 1:
-        all_shapes = _latent_shapes(model, rows)
-        if changed := [name for name in shapes if shapes[name] != all_shapes.get(name)]:
-            raise ValueError(
-                f"latent sites {changed} change with the number of rows: rows are not independent given them, and "
-                "batches of rows would be another model; move them out of the plate over the data."
-            )
-    with jax.enable_x64(), jax.numpy_dtype_promotion("standard"):
-        log_densities = _checked(model, shapes, rows)
+    if not callable(model):
+        raise TypeError(f"model must be a NumPyro model, a function, got {model!r}.")
+    bound = partial(model, *data, **options)
+    try:
+        target, bound, shapes = _sum_over_rows(model, (data, options))
+    except NotRowsError as error:
+        shapes = _whole_shapes(bound, (data, options))
+        _check_deterministic(jax.jit(partial(_own_potential, bound)), shapes)
+        target = Posterior(Function(_Potential(bound, str(error))), 1.0)
 
     def start(key: Key[Array, ""]) -> Position:
-        trace = _prior_trace(model, key, first)
-        return {name: jnp.asarray(biject_to(trace[name]["fn"].support).inv(trace[name]["value"])) for name in shapes}
+        return _free_values(_prior_trace(bound, key))
 
     def constrain(positions: PyTree) -> Position:
         name, shape = next(iter(shapes.items()))
-        function = partial(log_densities.values, rows=first)
+        function = partial(_values, bound)
         for _ in range(jnp.ndim(positions[name]) - len(shape)):
             function = jax.vmap(function)
         return jax.tree.map(np.asarray, function(jax.tree.map(jnp.asarray, positions)))
 
-    def log_prior(position: Position) -> Float[Array, ""]:
-        return log_densities.prior(position, first)
-
-    return ModelPosterior(posterior_of(log_prior, log_densities.likelihood, data), start, constrain)
+    return ModelPosterior(target, start, constrain)
 
 
-def _prior_trace(model: Model, key: Key[Array, ""] | int, rows: Rows) -> dict[str, Site]:
-    def of_improper(site: Site) -> object:
-        return init_to_uniform(site, RADIUS) if isinstance(site.get("fn"), ImproperUniform) else None
+def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, Shapes]:
+    """Return the posterior as a sum over rows, the model bound to its first row, and the shapes of its latent sites.
 
-    with handlers.block():
-        drawn = handlers.substitute(handlers.seed(model, key), substitute_fn=of_improper)
-        return handlers.trace(drawn).get_trace(*rows)
+    Raises NotRowsError where that sum is not NumPyro's log density.
+    """
+    rows, fixed = _split_rows(arguments)
+
+    def of_rows(rows: PyTree) -> object:
+        data, options = eqx.combine(rows, fixed)
+        return model(*data, **options)
+
+    try:
+        checked = tree_as_rows("data", jax.tree.map(lambda a: a[:CHECKED_ROWS], rows))
+        first = tree_as_rows("data", jax.tree.map(lambda a: a[:1], rows))
+        bound = partial(of_rows, first)
+        shapes, all_shapes = _latent_shapes(bound), _latent_shapes(partial(of_rows, checked))
+        if changed := sorted(name for name in shapes | all_shapes if shapes.get(name) != all_shapes.get(name)):
+            raise NotRowsError(
+                f"latent sites {changed} change with the number of rows: rows are not independent given them, and "
+                "batches of rows would be another model; for minibatches move them out of the plate over the data."
+            )
+        with jax.enable_x64(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a model with float32 within warns where it is called in float64
+            log_densities = _checked(of_rows, shapes, checked)
+        prior = partial(log_densities.prior, rows=first)
+        return posterior_of(prior, log_densities.likelihood, rows), bound, shapes
+    except NotRowsError:
+        raise
+    except Exception as error:  # of the model, which may do anything with a single row
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise NotRowsError(
+            f"the model cannot be called with one row at a time ({type(error).__name__}: {line}); for minibatches pass "
+            "everything that has one entry per row as data, and take the sizes of plates from the data."
+        ) from error
 
 
-def _latent_shapes(model: Model, rows: Rows) -> Shapes:
-    """Unconstrained shapes of the latent sites; raise for models of which no rows can be drawn."""
-    trace = _prior_trace(model, 0, rows)
+def _split_rows(arguments: PyTree) -> tuple[PyTree, PyTree]:
+    """Return the arrays that are as long as the longest, and all other arguments."""
+
+    def length(leaf: object) -> int:
+        return len(leaf) if isinstance(leaf, np.ndarray | jax.Array) and np.ndim(leaf) else 0  # pyright: ignore
+
+    longest = max(map(length, jax.tree.leaves(arguments)), default=0)
+    if longest < 2:
+        raise NotRowsError("the model takes no array with several rows: minibatches have nothing to draw from.")
+    return eqx.partition(arguments, lambda leaf: length(leaf) == longest)
+
+
+def _prior_trace(bound: Model, key: Key[Array, ""]) -> dict[str, Site]:
+    with handlers.block(), jax.numpy_dtype_promotion("standard"):
+        drawn = handlers.substitute(handlers.seed(bound, key), substitute_fn=_drawn_uniformly)
+        return handlers.trace(drawn).get_trace()
+
+
+def _drawn_uniformly(site: Site) -> Array | None:
+    """The value of a latent site from whose prior nothing can be drawn, such as an improper one; None for others."""
+    if site["type"] != "sample" or site["is_observed"] or site["value"] is not None:
+        return None
+    try:
+        jax.eval_shape(site["fn"].sample, jax.random.PRNGKey(0))
+    except NotImplementedError:
+        return jnp.asarray(init_to_uniform(site, RADIUS))
+    return None
+
+
+def _whole_shapes(bound: Model, arguments: PyTree) -> Shapes:
+    """Unconstrained shapes of the latent sites; where arrays are unequal, the model's error lists their lengths."""
+    try:
+        return _latent_shapes(bound)
+    except (TypeError, ValueError) as error:
+        arrays = [leaf for leaf in jax.tree.leaves(arguments) if np.ndim(leaf)]
+        try:
+            checks.leading_axis("data", arrays)
+        except ValueError as disagreement:
+            raise ValueError(f"{disagreement} The model fails on them: {error}") from error
+        raise
+
+
+def _latent_shapes(bound: Model) -> Shapes:
+    """Unconstrained shapes of the latent sites, without computing them; raise where there is no density to sample."""
+
+    def free_values(key: Key[Array, ""]) -> Position:
+        trace = _prior_trace(bound, key)
+        _check_sites(trace)
+        return _free_values(trace)
+
+    return {name: value.shape for name, value in jax.eval_shape(free_values, jax.random.key(0)).items()}
+
+
+def _check_sites(trace: dict[str, Site]) -> None:
     for name, site in trace.items():
         if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
             _, subsample_size = site["args"]
@@ -197,71 +291,129 @@ def _latent_shapes(model: Model, rows: Rows) -> Shapes:
                 f"plate {name!r} draws a subsample of {subsample_size} rows, but langevax draws the batches itself: "
                 "leave subsample_size out and take the size of the plate from the data."
             )
-    samples = {name: site for name, site in trace.items() if site["type"] == "sample"}
-    if not any(site["is_observed"] for site in samples.values()):
+    if not any(site["type"] == "sample" and site["is_observed"] for site in trace.values()):
         raise ValueError(
             "the model observes nothing: give a site obs=, or draw from its prior with numpyro.infer.Predictive."
         )
-    latent = {name: site for name, site in samples.items() if not site["is_observed"]}
+    latent = _latent_sites(trace)
+    if not latent:
+        raise ValueError("the model has no latent site: there is nothing to sample.")
     for name, site in latent.items():
         if site["fn"].support.is_discrete:
-            raise ValueError(f"site {name!r} is discrete, and has no gradient; sum it out of the model.")
-    return {name: jnp.shape(biject_to(site["fn"].support).inv(site["value"])) for name, site in latent.items()}
+            raise ValueError(
+                f"site {name!r} is discrete, and has no gradient; sum it out of the model, or use numpyro.infer.NUTS, "
+                'which sums out sites with infer={"enumerate": "parallel"}.'
+            )
 
 
-def _checked(model: Model, shapes: Shapes, rows: Rows) -> _LogDensities:
+def _latent_sites(trace: dict[str, Site]) -> dict[str, Site]:
+    return {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
+
+
+def _free_values(trace: dict[str, Site]) -> Position:
+    """Values of the latent sites in unconstrained coordinates."""
+    latent = _latent_sites(trace)
+    with jax.numpy_dtype_promotion("standard"):
+        return {name: jnp.asarray(biject_to(site["fn"].support).inv(site["value"])) for name, site in latent.items()}
+
+
+def _values(bound: Model, position: Position) -> Position:
+    """Values of the latent sites on their own supports."""
+    with _numpyros_way():
+        return constrain_fn(handlers.seed(bound, 0), (), {}, position)
+
+
+@contextmanager
+def _numpyros_way() -> Iterator[None]:
+    """Call a model apart from any other, with JAX's usual promotion, and without checks that the first call has made.
+
+    Each of NumPyro's checks of a constant compiles a program.
+    """
+    with handlers.block(), jax.numpy_dtype_promotion("standard"), numpyro.validation_enabled(False):
+        yield
+
+
+def _own_potential(bound: Model, position: Position, seed: Key[Array, ""] | int = 0) -> Float[Array, ""]:
+    with _numpyros_way():
+        return jnp.asarray(potential_energy(handlers.seed(bound, seed), (), {}, position))
+
+
+def _check_deterministic(own_potential: OwnPotential, shapes: Shapes) -> None:
+    """Raise where the log density changes with the random numbers that are drawn within the model."""
+    point = _random_point(0, shapes)
+    one, other = (float(own_potential(point, jax.random.key(seed))) for seed in (0, 1))
+    if one != other and not np.isnan([one, other]).all():
+        raise ValueError(
+            f"the log density of the model is random: {-one:.9g} and {-other:.9g} at one position; draw what is random "
+            "(numpyro.prng_key, initial values of parameters) outside of the model, or make it a latent site."
+        )
+
+
+def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
     """Tell prior sites from row sites; raise unless the two kinds add up to NumPyro's own log density."""
-    points = [_random_point(key, shapes) for key in jax.random.split(jax.random.key(0), NUM_POINTS)]
-    densities = eqx.filter_jit(_LogDensities(model))
-    alone, together = densities(points[0], _first(rows)), densities(points[0], rows)
+    compiled = jax.jit(lambda rows, point, key: _own_potential(partial(of_rows, rows), point, key))
+    own_potential = partial(compiled, rows)
+    _check_deterministic(own_potential, shapes)
+    points = []
+    for seed in range(MAX_POINTS):
+        point = _random_point(seed, shapes)
+        own = float(own_potential(point, jax.random.key(0)))
+        points += [(point, own)] if np.isfinite(own) else []
+        if len(points) == NUM_POINTS:
+            break
+    if not points:
+        raise NotRowsError(
+            f"the log density is not finite at any of {MAX_POINTS} random positions, so that the sum over rows cannot "
+            "be compared with it."
+        )
+    densities = _LogDensities(of_rows)
+    alone_and_together = eqx.filter_jit(lambda point, rows: (densities(point, _first(rows)), densities(point, rows)))
+    alone, together = alone_and_together(points[0][0], rows)
     latent = {*shapes, *map(_log_det_of, shapes)}
     prior_sites = frozenset(name for name in together if name in latent or _agree(alone[name], together[name]))
-    by_row = _LogDensities(model, prior_sites)
-    sums, seeded = eqx.filter_jit(by_row.row_by_row), handlers.seed(model, 0)
-    own_potential = jax.jit(lambda point, rows: potential_energy(seeded, rows, {}, point))
-    for point in points:
-        ours, theirs = sums(point, rows), densities(point, rows)
-        for name in theirs:
-            _compare(f"site {name!r} has", ours[name], theirs[name])
-        _compare("the sites together have", _total(ours.values()), -own_potential(point, rows), theirs)
+    by_row = _LogDensities(of_rows, prior_sites)
+    sums = eqx.filter_jit(by_row.row_by_row)
+    for point, own in points:
+        ours, theirs = sums(point, rows), alone_and_together(point, rows)[1]
+        for name, terms in theirs.items():
+            _compare(f"site {name!r} has", [ours[name]], [terms], float(np.sum(np.asarray(terms))))
+        _compare("the sites together have", ours.values(), theirs.values(), -own)
     return by_row
 
 
-def _random_point(key: Key[Array, ""], shapes: Shapes) -> Position:
-    keys = jax.random.split(key, len(shapes))
-    return {
-        name: jax.random.uniform(site_key, shape, float, -RADIUS, RADIUS)
-        for site_key, (name, shape) in zip(keys, shapes.items(), strict=True)
-    }
+def _random_point(seed: int, shapes: Shapes) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)  # of NumPy, as nothing here is worth a compiled program
+    dtype = jnp.result_type(float)
+    return {name: rng.uniform(-RADIUS, RADIUS, shape).astype(dtype) for name, shape in shapes.items()}
 
 
-def _compare(subject: str, ours: Array, theirs: Array, terms: PyTree = None) -> None:
-    """Raise unless the sums agree, to the rounding of `terms`, those of NumPyro's sum."""
-    scale = sum(float(jnp.sum(jnp.abs(term))) for term in jax.tree.leaves(theirs if terms is None else terms))
-    by_row, own = float(jnp.sum(ours)), float(jnp.sum(theirs))
-    if by_row == own or abs(by_row - own) <= TOLERANCE * scale < np.inf:  # infinities may be equal
+def _compare(subject: str, ours: Iterable[Array], theirs: Iterable[Array], own: float) -> None:
+    """Raise unless the sum of our terms is NumPyro's own, to the rounding of the terms."""
+    by_row = sum(float(np.sum(np.asarray(term))) for term in ours)
+    scale = sum(float(np.sum(np.abs(np.asarray(term)))) for term in theirs)
+    if by_row == own or abs(by_row - own) <= TOLERANCE * scale < np.inf:
         return
-    raise ValueError(
+    raise NotRowsError(
         f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the model is called with one row at a "
-        "time, as langevax does: pass everything that has one entry per row (masks, scales, weights, group indices) as "
-        "data, and take the sizes of plates from the data. Where a site depends on several rows at once, use "
-        "numpyro.infer.NUTS."
+        "time: for minibatches pass everything that has one entry per row (masks, scales, weights, group indices) as "
+        "data, take the sizes of plates over rows from the data (those over groups are constants), and let no "
+        "site depend on several rows at once."
     )
 
 
 def _agree(one: Array, other: Array) -> bool:
-    return one.shape == other.shape and bool(jnp.all(one == other))
+    return one.shape == other.shape and np.array_equal(np.asarray(one), np.asarray(other))
 
 
 def _total(densities: Iterable[Array]) -> Float[Array, ""]:
     return sum(map(jnp.sum, densities), jnp.zeros(()))
 
 
-def _first(rows: Rows) -> Rows:
+def _first(rows: PyTree) -> PyTree:
     return jax.tree.map(lambda a: a[:1], rows)
 
 
-def _batch_of(row: Rows) -> Rows:
+def _batch_of(row: PyTree) -> PyTree:
     return jax.tree.map(lambda a: a[None], row)
 
 

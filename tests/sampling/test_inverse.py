@@ -115,7 +115,7 @@ def test_coordinates_are_round_whatever_the_modes():
     for num_modes, kind in ((40, "full"), (600, "low-rank")):
         target = linear(num_modes)
         flat = coordinates_of(target.problem, target.start, target.temperature, whiten=True)
-        pilot = run_pilot(flat.problem, flat.from_position(target.start), kind, KEY)
+        pilot = run_pilot(flat.problem, flat.from_position(target.start), kind, target.temperature, KEY)
         coordinates = flat.preconditioned(pilot.scales, pilot.directions)
         at, slope = jnp.zeros(num_modes, jnp.float32), coordinates.problem.potential_gradient
         hessian = jax.jit(jax.vmap(lambda u, at=at, slope=slope: jax.jvp(slope, (at,), (u,))[1]))(

@@ -15,6 +15,8 @@ from langevax.problems.coordinates import Raveled
 from langevax.sampling.methods import choose_gradient
 from langevax.theory import bounds, lsi, moments
 
+pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # few draws, on purpose
+
 N, D = 600, 3
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, D)) * [1.0, 5.0, 0.2]
@@ -37,9 +39,9 @@ def exact():
 
 
 @functools.cache
-def sampled(**options):
+def sampled(dynamics="langevin", **options):
     """Of the regression's posterior; not to be changed by a test."""
-    return langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=600, **options)
+    return langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=700, dynamics=dynamics, **options)
 
 
 def assert_draws(samples, variance_bias):
@@ -57,6 +59,7 @@ def assert_draws(samples, variance_bias):
     ("options", "variance_bias"),
     [
         ({"dynamics": "mala"}, 0.0),
+        ({"dynamics": "auto"}, 0.0),
         ({"gradient": "full"}, 0.05),
         ({}, 0.06),
         ({"gradient": "sarah"}, 0.06),
@@ -226,7 +229,8 @@ def test_chains_in_two_modes_are_seen():
         return jnp.logaddexp(-((x - 4) ** 2) * 2, -((x + 4) ** 2) * 2)
 
     start = lambda key: 4.0 * jnp.sign(jax.random.normal(key))  # noqa: E731
-    samples = langevax.sample(log_density, start, key=KEY, num_samples=200, num_chains=6)
+    with pytest.warns(langevax.sampling.SamplingWarning, match="chains disagree"):
+        samples = langevax.sample(log_density, start, key=KEY, num_samples=200, num_chains=6)
     ends = np.sign(samples.positions[:, -1])
     assert len(np.unique(ends)) == 2
     assert "chains disagree" in samples.warnings[0]
@@ -300,9 +304,9 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"start": jnp.full(D, jnp.nan)}, ValueError, "start from finite numbers"),
         ({"num_samples": 1}, ValueError, "num_samples must be at least 2"),
         (
-            {"dynamics": "nuts"},
+            {"dynamics": "hmc"},
             ValueError,
-            "dynamics must be one of 'langevin', 'underdamped', 'mala', 'pcn', 'pcnl', got 'nuts'",
+            "dynamics must be one of 'auto', 'nuts', 'langevin', 'underdamped', 'mala', 'pcn', 'pcnl', got 'hmc'",
         ),
         ({"gradient": "saga"}, ValueError, "gradient must be one of"),
         ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "pass gradient='full'"),
@@ -319,7 +323,31 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"preconditioner": "sparse"}, ValueError, "preconditioner must be one of"),
         ({"step_size": 1e3}, langevax.DivergenceError, "step"),
         ({"target": lambda x: jnp.inf * jnp.sum(x)}, ValueError, "log density at start is"),
-        ({"target": lambda x: -jnp.sqrt(jnp.abs(x - 1e-30)).sum()}, ValueError, "not smooth, around the mode"),
+        (
+            {"target": lambda x: -jnp.sqrt(jnp.abs(x - 1e-30)).sum(), "dynamics": "langevin"},
+            ValueError,
+            "not smooth, around the mode.*dynamics='nuts'",
+        ),
+        ({"target": lambda x: -jnp.abs(x).sum(), "dynamics": "langevin"}, ValueError, "no curvature at the mode"),
+        ({"dynamics": "nuts", "step_size": 0.1}, ValueError, "adapts its own step size"),
+        ({"dynamics": "nuts", "gradient": "svrg"}, ValueError, "dynamics='nuts' needs the exact potential"),
+        ({"dynamics": "mala", "batch_size": 10}, ValueError, "draws no batches; leave batch_size out"),
+        ({"dynamics": "mala", "period": 10}, ValueError, "draws no batches; leave period out"),
+        ({"kl_tolerance": 0.1}, ValueError, "kl_tolerance is for step_size='theorem' alone"),
+        ({"gradient": "full", "batch_size": 20}, ValueError, "gradient='full' takes no batch_size"),
+        ({"gradient": "minibatch", "period": 20}, ValueError, "gradient='minibatch' takes no period"),
+        (
+            {"target": lambda x: -jnp.sum(x**2), "dynamics": "pcn"},
+            ValueError,
+            "dynamics='pcn' proposes from a Gaussian prior .*dynamics='nuts'",
+        ),
+        ({"dynamics": "mala", "step_size": "theorem"}, ValueError, "there is no theorem for dynamics='mala'"),
+        ({"start": langevax.run.Stacked(jnp.zeros((4, D)))}, TypeError, "start is Stacked"),
+        (
+            {"target": lambda x: -jnp.sum((x - 5005) ** 2) / 2e-6, "start": jnp.full(2, 5000.0)},
+            ValueError,
+            r"position\[0\] has a standard deviation of about 0.0.* around 5005, where float32 numbers are",
+        ),
         ({"target": lambda x: x}, ValueError, "must return a scalar"),
         ({"target": lambda x: -jnp.sum(x**2), "gradient": "svrg"}, ValueError, "one function without data"),
         ({"target": 3.0}, TypeError, "target must be a posterior, a problem or a log density"),
@@ -364,3 +392,8 @@ def test_gradient_noise_is_in_units_of_the_langevin_noise():
     saw = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.SVRG(10, 8), **options)
     teeth = saw.gradient_noise(160).mean(0).reshape(20, 8).mean(0)
     assert teeth[0] < 0.5 * teeth[4:].mean()
+
+
+def test_sampling_belongs_outside_of_jit():
+    with pytest.raises(TypeError, match=r"outside of jax\.jit"):
+        jax.jit(lambda key: langevax.sample(regression(), jnp.zeros(D), key=key).draws)(KEY)

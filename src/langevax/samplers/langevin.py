@@ -67,9 +67,16 @@ class Langevin(Algorithm):
         self, problem: Problem, state: LangevinState, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[LangevinState, Info]:
         gradient_key, noise_key = random.split(key)
+        return self.step_with_noise(
+            problem, state, trees.normal_like(state.position, key=noise_key), gradient_key, step
+        )
+
+    def step_with_noise(
+        self, problem: Problem, state: LangevinState, noise: PyTree, gradient_key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[LangevinState, Info]:
+        """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
         x = state.position
         v, gradient_state, used = self.gradient.estimate(problem, x, state.gradient, gradient_key, step)
-        noise = trees.normal_like(x, key=noise_key)
         step_size, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
 
         def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:

@@ -15,9 +15,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
+from langevax import trees
 from langevax._typing import PyTree
-from langevax.problems.coordinates import Affine, Raveled, Rotated, affine
-from langevax.problems.problem import Problem
+from langevax.problems.coordinates import Affine, Raveled, Reparametrised, Rotated, affine
+from langevax.problems.problem import Indices, Problem, Scalar
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
 MAX_COORDINATES = 500  # up to which the whole Hessian is formed, from d products with it
@@ -25,17 +26,62 @@ NUM_PROBES = 50  # random signs from which the diagonal is estimated beyond that
 RANK, NUM_ITERATIONS = 120, 3  # of the subspace iteration for the directions that the data inform
 NEGLIGIBLE = 0.03  # share of the prior's curvature below which a direction is left to the prior
 FLATTEST = 1e-6  # share of the largest curvature to which smaller ones are raised
+UNEVEN = 1e4  # ratio of the curvatures of two coordinates beyond which each gets a unit of its own first
 MAX_ITERATIONS = 500
+MAX_NEWTON, NEAR_MODE = 3, 0.05  # steps that correct the mode, and the error in standard deviations that may stay
+
+
+class QuadraticInValue(Reparametrised):
+    """`problem` with its quadratic part counted in `value`, so that any matrix may change its coordinates."""
+
+    problem: Problem
+    precision: PyTree
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        self.precision = 0.0
+
+    def to_position(self, z: PyTree) -> PyTree:
+        """The position itself."""
+        return z
+
+    def from_position(self, position: PyTree) -> PyTree:
+        """The position itself."""
+        return position
+
+    def pull_back(self, gradient: PyTree) -> PyTree:
+        """The gradient itself."""
+        return gradient
+
+    def value(self, position: PyTree) -> Scalar:
+        return self.problem.potential(position)
+
+    def gradient(self, position: PyTree) -> PyTree:
+        return self.problem.potential_gradient(position)
+
+    def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
+        return self.problem.potential_and_gradient(position)
+
+    def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
+        return self._with_prior(position, self.problem.gradient_at(position, indices))
+
+    def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
+        gradients = self.problem.gradients_at(position, indices)
+        return jax.vmap(lambda gradient: self._with_prior(position, gradient))(gradients)
+
+    def _with_prior(self, position: PyTree, gradient: PyTree) -> PyTree:
+        add = lambda p, x, g: g + jnp.asarray(p, g.dtype) * x  # noqa: E731
+        return trees.map_prefix(add, self.problem.precision, position, gradient)
 
 
 class CoordinateMap(eqx.Module):
     """A problem in changed coordinates: each layer is a problem in the coordinates of the layer before it."""
 
-    layers: tuple[Raveled | Rotated | Affine, ...]
+    layers: tuple[Raveled | Rotated | Affine | QuadraticInValue, ...]
     """The first is `Raveled`."""
 
     @property
-    def problem(self) -> Raveled | Rotated | Affine:
+    def problem(self) -> Raveled | Rotated | Affine | QuadraticInValue:
         """The problem in the coordinates that are sampled."""
         return self.layers[-1]
 
@@ -50,6 +96,22 @@ class CoordinateMap(eqx.Module):
         if directions is not None:
             layers = (*layers, Rotated(layers[-1], directions))
         return CoordinateMap(layers if scales is None else (*layers, affine(layers[-1], scales)))
+
+    def with_units(self, curvatures: Float[np.ndarray, " d"]) -> "CoordinateMap":
+        """Measure each coordinate in a unit in which its curvature is 1; any matrix may follow."""
+        layers = self.layers
+        if np.any(np.asarray(layers[-1].precision)):
+            layers = (*layers, QuadraticInValue(layers[-1]))
+        in_units = affine(layers[-1], jnp.asarray(_units(curvatures), jnp.result_type(float)))
+        return CoordinateMap((*layers, eqx.tree_at(lambda problem: problem.precision, in_units, jnp.zeros(()))))
+
+    def with_units_at(self, vector: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> "CoordinateMap":
+        """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
+        formed = len(vector) <= MAX_COORDINATES
+        diagonal = jnp.diagonal(_hessian(self.problem, vector)) if formed else _diagonal(self.problem, vector, key)
+        curvatures = np.abs(np.asarray(diagonal, np.float64))
+        least = temperature / (1 + np.abs(np.asarray(vector, np.float64))) ** 2
+        return self.with_units(np.maximum(np.where(np.isfinite(curvatures), curvatures, 0), least))
 
     @eqx.filter_jit
     def to_position(self, z: Float[Array, " d"]) -> PyTree:
@@ -95,10 +157,49 @@ class Pilot(NamedTuple):
     """Component gradients used; a product with the Hessian counts as two."""
     directions: Float[Array, "d r"] | None = None
     """Orthonormal columns that are rotated to the first axes before `scales`."""
+    curvatures: Float[np.ndarray, " d"] | None = None
+    """Absolute curvature of each coordinate at the mode, where the whole Hessian was formed."""
+
+    @property
+    def is_uneven(self) -> bool:
+        """True where coordinates should get units before anything is computed from the Hessian in float32."""
+        if self.curvatures is None:
+            return False
+        positive = self.curvatures[self.curvatures > 0]
+        return bool(positive.max() > UNEVEN * positive.min())
 
 
-def run_pilot(problem: Problem, start: Float[Array, " d"], kind: Preconditioner | None, key: Key[Array, ""]) -> Pilot:
-    """Find a mode from `start`, and a preconditioner of this kind there."""
+def run_even_pilot(
+    flat: CoordinateMap,
+    start: Float[Array, " d"],
+    kind: Preconditioner | None,
+    temperature: float,
+    key: Key[Array, ""],
+    exact_prior: bool,
+) -> tuple[CoordinateMap, Pilot]:
+    """Run a pilot, and again with a unit for each coordinate where their curvatures differ too much for float32.
+
+    Units count the prior's quadratic part in the value, which `exact_prior` rules out.
+    """
+    pilot = run_pilot(flat.problem, start, kind, temperature, key)
+    if exact_prior or pilot.curvatures is None or not pilot.is_uneven:
+        return flat, pilot
+    even = flat.with_units(pilot.curvatures)
+    second = run_pilot(even.problem, even.from_position(pilot.mode, len(flat.layers)), kind, temperature, key)
+    return even, second._replace(evaluations=pilot.evaluations + second.evaluations)
+
+
+def run_pilot(
+    problem: Problem,
+    start: Float[Array, " d"],
+    kind: Preconditioner | None,
+    temperature: float,
+    key: Key[Array, ""],
+) -> Pilot:
+    """Find a mode from `start`, and a preconditioner of this kind there.
+
+    Raises ValueError where there is no mode at which the curvature says something of the law.
+    """
     mode, passes = find_mode(problem, start)
     dimension, size = len(mode), int(problem.size)
     if kind is None:
@@ -124,18 +225,49 @@ def run_pilot(problem: Problem, start: Float[Array, " d"], kind: Preconditioner 
     elif dimension > MAX_COORDINATES:
         products, scales = NUM_PROBES, _inverse_roots(_diagonal(problem, mode, key))
     else:
-        products, hessian = dimension, np.asarray(_hessian(problem, mode))
+        return _whole_pilot(problem, mode, kind, temperature, passes)
+    return Pilot(mode, jnp.asarray(scales, mode.dtype), (passes + 2 * products) * size, directions)
+
+
+def _whole_pilot(
+    problem: Problem, mode: Float[Array, " d"], kind: Preconditioner, temperature: float, passes: int
+) -> Pilot:
+    """Return the pilot that forms the Hessian, after a few Newton steps where the search ended far from the mode."""
+    dimension = len(mode)
+    potential, gradient = _potential_and_gradient(problem, mode)
+    hessian, scales = np.zeros((dimension, dimension)), np.eye(dimension)
+    for _ in range(MAX_NEWTON):
+        hessian = np.asarray(_hessian(problem, mode), np.float64)
+        passes += 2 * dimension
         if not np.isfinite(hessian).all():
             raise ValueError(
                 "the log density is not finite, or not smooth, around the mode found from start; start where it is "
-                "(a draw from a wide prior often is not), or pass preconditioner=None."
+                "(a draw from a wide prior often is not), or pass dynamics='nuts' or preconditioner=None."
+            )
+        if not hessian.any():
+            raise ValueError(
+                "the log density has no curvature at the mode found from start: its shape there (flat, a cusp, or a "
+                "power above 2) says nothing of its scale; pass dynamics='nuts' or preconditioner=None."
             )
         if kind == "diagonal":
-            scales = _inverse_roots(np.diagonal(hessian))
+            scales = np.diag(_inverse_roots(np.diagonal(hessian)))
         else:
-            curvatures, vectors = np.linalg.eigh(np.asarray(hessian, np.float64))
-            scales = vectors * _inverse_roots(curvatures)
-    return Pilot(mode, jnp.asarray(scales, mode.dtype), (passes + 2 * products) * size, directions)
+            units = np.ones(dimension) if np.any(np.asarray(problem.precision)) else _units(np.diagonal(hessian))
+            curvatures, vectors = np.linalg.eigh(hessian * np.outer(units, units))
+            scales = units[:, None] * vectors * _inverse_roots(curvatures)
+        step = scales @ (scales.T @ np.asarray(gradient, np.float64))
+        error = np.linalg.norm(scales.T @ np.asarray(gradient, np.float64)) / np.sqrt(temperature)
+        if not error > NEAR_MODE:
+            break
+        nearer = jnp.asarray(np.asarray(mode, np.float64) - step, mode.dtype)
+        value, slope = _potential_and_gradient(problem, nearer)
+        passes += 1
+        if not value < potential:
+            break
+        mode, potential, gradient = nearer, value, slope
+    scales = np.diagonal(scales) if kind == "diagonal" else scales
+    evaluations = passes * int(problem.size)
+    return Pilot(mode, jnp.asarray(scales, mode.dtype), evaluations, curvatures=np.abs(np.diagonal(hessian)))
 
 
 def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array, " d"], int]:
@@ -148,6 +280,11 @@ def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array,
 
     x0, options = np.asarray(start, np.float64), {"maxiter": MAX_ITERATIONS}
     optimum = minimize(value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options)
+    if not (np.isfinite(optimum.x).all() and np.isfinite(optimum.fun)):
+        raise ValueError(
+            "the search for a mode from start left the region where the log density is finite; start nearer to the "
+            "mode, or pass dynamics='nuts', which needs none."
+        )
     return jnp.asarray(optimum.x, start.dtype), int(optimum.nfev)
 
 
@@ -175,6 +312,12 @@ def _informed_directions(
 def _inverse_roots(curvatures: Float[Array, " d"] | np.ndarray) -> np.ndarray:
     sizes = np.abs(np.asarray(curvatures))
     return 1 / np.sqrt(sizes.clip(FLATTEST * sizes.max()))
+
+
+def _units(curvatures: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+    """Return 1 / sqrt(curvature), whatever their ratios; a coordinate without curvature is like the flattest."""
+    sizes = np.abs(np.asarray(curvatures, np.float64))
+    return 1 / np.sqrt(np.where(sizes > 0, sizes, sizes[sizes > 0].min() if sizes.any() else 1.0))
 
 
 @eqx.filter_jit

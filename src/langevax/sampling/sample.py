@@ -1,16 +1,16 @@
-"""`sample`: draw from a posterior with any Langevin method, tuned, with diagnostics."""
+"""`sample`: draw from a posterior with the dynamics that suit it, tuned, with diagnostics."""
 
 import math
 import os
 import time
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
@@ -18,27 +18,43 @@ from langevax._typing import PyTree
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Explicit, Exponential
 from langevax.problems.finite_sum import Posterior
-from langevax.problems.problem import CURVATURE_ITERATIONS, Function, Problem, largest_curvature
-from langevax.run import simulate
+from langevax.problems.problem import Function, Problem
+from langevax.run import Stacked
+from langevax.run.result import named_leaves
+from langevax.sampling.choice import NormalFit, Requested, check_combination, choose_dynamics, requested_dynamics
+from langevax.sampling.draws import SamplingRun, langevin_chains, nuts_chains
 from langevax.sampling.inverse import InverseProblem
-from langevax.sampling.methods import (
-    FIRST_STEP,
-    FRICTION,
-    Dynamics,
-    GradientName,
-    SamplingMethod,
-    check_choice,
-    choose_gradient,
-    tune_acceptance,
-    tune_bias,
+from langevax.sampling.methods import GradientName, SamplingMethod, check_choice, choose_gradient
+from langevax.sampling.preconditioning import (
+    MAX_COORDINATES,
+    CoordinateMap,
+    Pilot,
+    Preconditioner,
+    coordinates_of,
+    run_even_pilot,
 )
-from langevax.sampling.preconditioning import MAX_COORDINATES, CoordinateMap, Preconditioner, coordinates_of, run_pilot
 from langevax.sampling.samples import Samples
+from langevax.sampling.starts import StartNearMode, StartNearPosition, TransformedStart, UniformStart
 from langevax.theory.bounds import theorem_step_size
 from langevax.theory.lsi import Target
 
-SampleTarget = Posterior | InverseProblem | Problem | Callable[[PyTree], Float[Array, ""]]
-WARMUP = 10  # relaxation times
+NUM_DEVIATES = 16  # of the normal law about the mode, for the standard deviations of the user's coordinates
+FEW_ROUNDINGS = 8  # a standard deviation of fewer distances between floating-point numbers cannot be sampled
+
+
+@runtime_checkable
+class TransformedTarget(Protocol):
+    """A posterior in other coordinates than those of its draws, such as `langevax.numpyro.posterior` returns."""
+
+    @property
+    def target(self) -> Posterior: ...
+    @property
+    def start(self) -> Callable[[Key[Array, ""]], PyTree]: ...
+    @property
+    def constrain(self) -> Callable[[PyTree], PyTree]: ...
+
+
+SampleTarget = Posterior | InverseProblem | TransformedTarget | Problem | Callable[[PyTree], Float[Array, ""]]
 
 
 def sample(
@@ -49,7 +65,7 @@ def sample(
     temperature: float | Literal["auto"] = "auto",
     num_samples: int = 1000,
     num_chains: int = 4,
-    dynamics: Dynamics = "langevin",
+    dynamics: Requested = "auto",
     gradient: GradientName | GradientEstimator = "auto",
     batch_size: int | Literal["auto"] | None = "auto",
     period: int | Literal["auto"] = "auto",
@@ -66,17 +82,22 @@ def sample(
     """Draw from exp(-potential / temperature).
 
     A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
-    as draws of a normal law about the mode.
+    as draws of a normal law about the mode. Where the law is far from normal there, NUTS runs in the coordinates of the
+    position, each in a unit of its own, from around `start`.
 
     Args:
-        target: a `langevax.posterior` or `langevax.inverse_problem`; a function `log_density(position)`; or a problem,
-            with `temperature`.
+        target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a function
+            `log_density(position)`; or a problem, with `temperature`.
         start: a position from which to search for a mode; or a function `key -> position` from which each chain starts
-            (the pilot from one such draw), for laws with several modes. An inverse problem starts at its prior's mean.
+            (the pilot from one such draw), for laws with several modes. An inverse problem starts at its prior's mean,
+            a NumPyro model in (-2, 2) in unconstrained coordinates.
         temperature: "auto" is that of the posterior, 1/n, and 1 for a log density.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2.
-        dynamics: "langevin"; "underdamped", with a smaller bias and shorter paths; "mala", exact, with full gradients;
-            "pcnl" and "pcn" (which takes no gradient), exact, for functions with any number of modes.
+        dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
+            shorter paths; "mala", exact, with full gradients; "pcnl" and "pcn" (which takes no gradient), exact, for
+            functions with any number of modes. "auto" takes pCNL for functions, "langevin" where an argument says so (a
+            step size, batches) or where the posterior is close to normal and its rows are many times a batch, and NUTS
+            otherwise; `reason` of the result says why.
         gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. "auto" takes
             SVRG, and full gradients for at most 512 components.
         batch_size: "auto" takes the smallest, at least 32, that makes the chain at most 6 % too hot at a step of 0.25,
@@ -85,20 +106,23 @@ def sample(
         step_size: "auto" is 0.1 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
             step-halving bias estimate is below 5 %, or below twice its standard error; exact methods follow the
             acceptance rate. "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in
-            the coordinates of the position: safe, and often a thousand times too small.
+            the coordinates of the position: safe, and often a thousand times too small. NUTS adapts its own.
         theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
         kl_tolerance: for "theorem", the largest acceptable KL(chain || law) in the end; None: any.
         preconditioner: "full" (up to 500 coordinates), "low-rank" (for functions: the directions that data inform),
             "diagonal", or None; "auto" takes the first that is possible.
-        num_warmup: steps before the first draw; "auto" is ten relaxation times.
-        thinning: steps between draws; "auto" is one relaxation time.
+        num_warmup: steps before the first draw; "auto" is ten relaxation times, and for NUTS 300 steps from a normal
+            law about the mode and 1,000 from elsewhere.
+        thinning: steps between draws; "auto" is one relaxation time, and one step of NUTS.
         progress, checkpoint, resume: see `langevax.simulate`; the sampling itself is saved, not the tuning.
 
     Returns:
-        `Samples`: `.positions`, `.summary()`, `.warnings`, `.to_datatree()` for ArviZ.
+        `Samples`: `.positions`, `.summary()`, `.warnings`, `.to_datatree()` for ArviZ. Its warnings are also issued as
+        one `SamplingWarning`.
 
     Raises:
-        TypeError, ValueError: an invalid argument; a log density that is not finite at the start.
+        TypeError, ValueError: an invalid argument; a log density that is not finite at the start; a law too narrow for
+            the floating-point numbers around it.
         DivergenceError: the step size is too large.
 
     Example:
@@ -110,100 +134,116 @@ def sample(
         ((4, 200), True)
     """
     began = time.perf_counter()
+    if isinstance(key, Tracer):
+        raise TypeError("sample chooses, tunes and warns outside of jax.jit, vmap and grad; call it from there.")
     checks.typed_key(key)
     for name, count in (("num_samples", num_samples), ("num_chains", num_chains)):
         checks.positive_int(name, count, minimum=2)
     counts = {"num_warmup": num_warmup, "thinning": thinning, "period": period}
     for name, count in (counts if batch_size is None else {**counts, "batch_size": batch_size}).items():
         checks.positive_int(name, count, auto=True)
-    check_choice("dynamics", dynamics, get_args(Dynamics))
     check_choice("preconditioner", preconditioner, ("auto", *get_args(Preconditioner), None))
     if isinstance(step_size, str):
         check_choice("step_size", step_size, ("auto", "theorem"))
     else:
         checks.number("step_size", step_size, positive=True)
+    if not isinstance(gradient, GradientEstimator):
+        check_choice("gradient", gradient, get_args(GradientName))
+    by_theorem = isinstance(step_size, str) and step_size == "theorem"
+    if by_theorem and preconditioner not in ("auto", None):
+        raise ValueError("step_size='theorem' is a step of the position itself; leave preconditioner out.")
+    options = {"gradient": gradient, "batch_size": batch_size, "period": period, "step_size": step_size}
+    chosen, reason = requested_dynamics(dynamics, isinstance(target, InverseProblem), options)
+    chain_start, constrain = start if callable(start) else None, None
+    if isinstance(target, TransformedTarget):
+        start = UniformStart(target.target.problem, target.start) if start is None else start
+        target, constrain = target.target, target.constrain
     problem, temperature = _problem_of(target, temperature)
-    pilot_key, start_key, batch_key, tune_key, warm_key, run_key = random.split(key, 6)
+    theorem = {"theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
+    check_combination(chosen, options, problem, theorem)
+    pilot_key, start_key, batch_key, *run_keys = random.split(key, 6)
     if start is None:
         if not isinstance(target, InverseProblem):
             raise ValueError("start is missing: pass a position from which to search for a mode.")
         start = target.start
+    if isinstance(start, Stacked):
+        raise TypeError("start is Stacked, but sample takes a position or a function `key -> position`; pass either.")
     first = checks.arrays("start", start(start_key) if callable(start) else start)
     _check_start(problem, first)
-    by_theorem = isinstance(step_size, str) and step_size == "theorem"
     if by_theorem:
-        if preconditioner not in ("auto", None):
-            raise ValueError("step_size='theorem' is a step of the position itself; leave preconditioner out.")
         preconditioner, root = None, math.isqrt(int(problem.size))  # B = m = sqrt(n) in the theorems
         batch_size = root if batch_size == "auto" else batch_size
         period = root if period == "auto" else period
 
     flat = coordinates_of(problem, first, temperature, whiten=preconditioner is not None)
-    vector = flat.from_position(first)
-    if preconditioner == "auto":
-        preconditioner = _choose_preconditioner(flat, len(vector))
-    pilot = run_pilot(flat.problem, vector, preconditioner, pilot_key)
-    coordinates = flat.preconditioned(pilot.scales, pilot.directions)
-    problem, mode = coordinates.problem, coordinates.from_position(pilot.mode, len(flat.layers))
-    chain_start = StartNearMode(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
-    if callable(start):
-        chain_start = TransformedStart(start, coordinates)
-    estimator = choose_gradient(gradient, batch_size, period, problem, mode, temperature, dynamics, batch_key)
-    integrator = Explicit() if by_theorem else Exponential()  # the theorems are about Euler's scheme
-    prior_share = 1.0 if pilot.scales is None else jnp.minimum(problem.precision, 1)  # the curvature is 1
-    method = SamplingMethod(dynamics, estimator, temperature, prior_share, integrator)
+    vector, kind = flat.from_position(first), preconditioner
+    if kind == "auto":
+        kind = _choose_preconditioner(flat, len(vector))
+    pilot, fit = Pilot(vector, None, 0), None
+    try:
+        flat, pilot = run_even_pilot(flat, vector, kind, temperature, pilot_key, exact_prior=chosen in ("pcn", "pcnl"))
+        coordinates = flat.preconditioned(pilot.scales, pilot.directions)
+        mode = coordinates.from_position(pilot.mode, len(flat.layers))
+        if chosen in ("auto", "nuts"):
+            fit = NormalFit.of(coordinates.problem, mode, temperature, pilot_key)
+    except ValueError:
+        if chosen not in ("auto", "nuts") or preconditioner != "auto":
+            raise
+        coordinates, mode = flat, vector
+    if chosen == "auto":
+        chosen, reason = choose_dynamics(fit, coordinates.problem, mode, temperature, batch_key)
+    is_near_mode = chosen != "nuts" or (fit is not None and fit.is_usable)
+    if is_near_mode:
+        _check_precision(coordinates, mode, temperature, pilot_key)
+        begin = StartNearMode(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
+    else:
+        coordinates = flat.with_units_at(flat.from_position(first), temperature, pilot_key)
+        mode = coordinates.from_position(first)
+        begin = StartNearPosition(coordinates.problem, mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
+        chain_start = start if callable(start) else None
+    if chain_start is not None:
+        begin = TransformedStart(chain_start, coordinates)
 
-    bias, evaluations, slowest = None, pilot.evaluations, 1.0
-    if by_theorem:
-        if dynamics != "langevin":
-            raise ValueError(f"there is no theorem for dynamics={dynamics!r}; pass 'langevin', or step_size='auto'.")
-        theorem, options = estimator.step_size_theorem()
-        options |= {"temperature": temperature, "size": int(problem.size), "accuracy": kl_tolerance}
-        step_size = theorem_step_size(theorem, theorem_constants, **options)
-        slowest = theorem_constants.lsi_constant * temperature if theorem_constants else 1.0
-    elif isinstance(step_size, str):
-        curvature = float(largest_curvature(problem, mode, key=tune_key))
-        evaluations += 2 * CURVATURE_ITERATIONS * int(problem.size)
-        if method.is_exact:
-            first_step = 1 / curvature / len(mode) ** (1 / 3)
-            step_size, spent = tune_acceptance(method, problem, chain_start, num_chains, first_step, tune_key)
-        else:
-            first_step = FIRST_STEP[method.order] / curvature ** (1 / method.order)
-            bias = tune_bias(method, problem, chain_start, num_chains, first_step, tune_key)
-            step_size, spent = bias.step_size, bias.evaluations
-        evaluations += spent
-    step_size = float(step_size)
-    relaxation = max(1, round((FRICTION if dynamics == "underdamped" else 1) / (step_size * slowest)))
-    num_warmup = WARMUP * relaxation if num_warmup == "auto" else num_warmup
-    thinning = relaxation if thinning == "auto" else thinning
-
-    algorithm = method(step_size)
-    options = {"num_steps": num_warmup, "num_chains": num_chains, "progress": progress}
-    warm = simulate(algorithm, problem, chain_start, key=warm_key, **options)
-    run = simulate(
-        algorithm,
-        problem,
-        warm,
-        key=run_key,
-        num_steps=num_samples * thinning,
-        record_every=thinning,
-        progress=progress,
-        checkpoint=checkpoint,
-        resume=resume,
+    chain_options = SamplingRun(
+        coordinates.problem,
+        temperature,
+        begin,
+        len(mode),
+        num_chains,
+        num_samples,
+        None if num_warmup == "auto" else num_warmup,
+        None if thinning == "auto" else thinning,
+        (run_keys[0], run_keys[1], run_keys[2]),
+        {"progress": progress, "checkpoint": checkpoint, "resume": resume},
     )
-    return Samples(
-        positions=jax.tree.map(np.asarray, coordinates.to_positions(jnp.asarray(run.positions))),
-        draws=np.asarray(run.positions),
-        problem=problem,
-        algorithm=algorithm,
+    if chosen == "nuts":
+        name, chains = "nuts", nuts_chains(chain_options, is_near_mode)
+    else:
+        arguments = coordinates.problem, mode, temperature, chosen, batch_key
+        estimator = choose_gradient(gradient, batch_size, period, *arguments)
+        integrator = Explicit() if by_theorem else Exponential()  # the theorems are about Euler's scheme
+        prior_share = 1.0 if pilot.scales is None else jnp.minimum(coordinates.problem.precision, 1)  # curvature 1
+        method = SamplingMethod(chosen, estimator, temperature, prior_share, integrator)
+        number, slowest = None if isinstance(step_size, str) else step_size, 1.0
+        if by_theorem:
+            bound, numbers = estimator.step_size_theorem()
+            numbers |= {"temperature": temperature, "size": int(problem.size), "accuracy": kl_tolerance}
+            number = theorem_step_size(bound, theorem_constants, **numbers)
+            slowest = theorem_constants.lsi_constant * temperature if theorem_constants else 1.0
+        name = chosen if method.is_exact else f"{chosen}, {type(estimator).__name__}"
+        chains = langevin_chains(chain_options, method, mode, number, slowest)
+    samples = Samples.of(
+        chains,
+        coordinates,
+        constrain,
         temperature=temperature,
-        step_size=step_size,
-        method=dynamics if method.is_exact else f"{dynamics}, {type(estimator).__name__}",
-        step_size_bias=bias,
-        result=run,
-        evaluations=evaluations + warm.evaluations + run.evaluations,
+        method=name,
+        reason=reason,
+        evaluations=pilot.evaluations + chains.evaluations,
         seconds=time.perf_counter() - began,
     )
+    samples.warn()
+    return samples
 
 
 def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> tuple[Problem, float]:
@@ -235,6 +275,25 @@ def _choose_preconditioner(coordinates: CoordinateMap, dimension: int) -> Precon
     return "low-rank" if coordinates.is_whitened else "diagonal"
 
 
+def _check_precision(
+    coordinates: CoordinateMap, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]
+) -> None:
+    """Raise where the floating-point numbers around the mode are too far apart for the law's width."""
+    moves = np.sqrt(temperature).astype(mode.dtype) * random.normal(key, (NUM_DEVIATES, 1, len(mode)), mode.dtype)
+    centre = named_leaves(coordinates.to_position(mode))
+    for name, leaf in named_leaves(coordinates.to_positions(moves)).items():  # a linear map
+        deviations, around = np.std(np.asarray(leaf)[:, 0], axis=0), np.asarray(centre[name])
+        spacings = np.spacing(np.abs(around))
+        narrow = np.argwhere(deviations < FEW_ROUNDINGS * spacings)
+        if len(narrow):
+            index = tuple(map(int, narrow[0]))
+            raise ValueError(
+                f"{name}{list(index) or ''} has a standard deviation of about {deviations[index]:.2g} around "
+                f"{around[index]:.6g}, where {around.dtype} numbers are {spacings[index]:.2g} apart; sample its "
+                "difference from a constant, or compute in float64 (jax.enable_x64, with data and start of float64)."
+            )
+
+
 class Negative(eqx.Module):
     """The potential of a log density."""
 
@@ -242,23 +301,3 @@ class Negative(eqx.Module):
 
     def __call__(self, position: PyTree) -> Float[Array, ""]:
         return -self.log_density(position)
-
-
-class StartNearMode(eqx.Module):
-    """Draws from N(mode, scale^2), the law of chains about a mode of unit curvature."""
-
-    mode: Float[Array, " d"]
-    scale: Float[Array, ""]
-
-    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
-        return self.mode + self.scale * random.normal(key, self.mode.shape, self.mode.dtype)
-
-
-class TransformedStart(eqx.Module):
-    """A user's start function, in the coordinates that are sampled."""
-
-    start: Callable[[Key[Array, ""]], PyTree]
-    coordinates: CoordinateMap
-
-    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
-        return self.coordinates.from_position(self.start(key))

@@ -1,24 +1,30 @@
 """The result of `sample`: draws, their diagnostics and their cost."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import warnings as python_warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, State
 from langevax.keys import unrolled
 from langevax.problems import blocks
+from langevax.problems.coordinates import Reparametrised
+from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
 from langevax.problems.problem import Problem
 from langevax.run import Result, simulate
 from langevax.run.result import named_leaves
+from langevax.sampling.draws import TunedChains
 from langevax.sampling.methods import StepSizeBias
+from langevax.sampling.preconditioning import CoordinateMap
 
 if TYPE_CHECKING:
     import pandas
@@ -27,6 +33,11 @@ if TYPE_CHECKING:
 MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
 TAIL = 0.05, 0.95  # quantiles of `ess_tail`
 STEIN_BLOCK = 256
+MAX_LOG_LIKELIHOODS = 10**8  # numbers of the group log_likelihood
+
+
+class SamplingWarning(UserWarning):
+    """Reasons to doubt the draws of `sample`, those of `Samples.warnings`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,9 +73,9 @@ class SummaryTable:
 class Samples:
     """Draws of `sample`.
 
-    `positions` is a pytree like the start with leading axes (chain, draw); `draws` are the same numbers as
-    (chain, draw, d) in the coordinates that were sampled. `evaluations` counts the component gradients of the pilot,
-    the choice of the step size, warm-up and sampling together.
+    `positions` is a pytree like the start, or of the sites of a NumPyro model, with leading axes (chain, draw); `draws`
+    are the same draws as (chain, draw, d) in the coordinates that were sampled. `evaluations` counts the component
+    gradients of the pilot, the choice of the step size, warm-up and sampling together.
     """
 
     positions: PyTree[np.ndarray]
@@ -75,11 +86,56 @@ class Samples:
     temperature: float
     step_size: float
     method: str
+    reason: str
+    """Why these dynamics were taken."""
     step_size_bias: StepSizeBias | None
     """What the choice of the step size measured; None where it was given, and for exact methods."""
     result: Result
     evaluations: int
     seconds: float
+    thinning: int
+    """Steps between draws."""
+    to_positions: Callable[[Float[Array, "chain draw d"]], PyTree]
+    """The positions of draws."""
+    user_coordinates: CoordinateMap
+
+    @classmethod
+    def of(
+        cls,
+        chains: TunedChains,
+        coordinates: CoordinateMap,
+        constrain: Callable[[PyTree], PyTree] | None,
+        *,
+        temperature: float,
+        method: str,
+        reason: str,
+        evaluations: int,
+        seconds: float,
+    ) -> "Samples":
+        """Return the draws of chains in the user's coordinates, through `constrain` where there is one."""
+
+        def to_positions(draws: Float[Array, "chain draw d"]) -> PyTree:
+            positions = coordinates.to_positions(draws)
+            return jax.tree.map(np.asarray, positions if constrain is None else constrain(positions))
+
+        draws = chains.result.positions
+        return cls(
+            positions=to_positions(jnp.asarray(draws)),
+            draws=np.asarray(draws),
+            problem=coordinates.problem,
+            algorithm=chains.algorithm,
+            temperature=temperature,
+            step_size=chains.step_size,
+            method=method,
+            reason=reason,
+            step_size_bias=chains.step_size_bias,
+            result=chains.result,
+            evaluations=evaluations,
+            seconds=seconds,
+            thinning=chains.thinning,
+            to_positions=to_positions,
+            user_coordinates=coordinates,
+        )
 
     def __repr__(self) -> str:
         chains, draws, dimension = self.draws.shape
@@ -87,6 +143,38 @@ class Samples:
             f"Samples({chains} chains, {draws:,} draws of {dimension:,} coordinates; {self.method}; step size "
             f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s)"
         )
+
+    def extend(self, num_samples: int, *, key: Key[Array, ""], progress: bool | Literal["auto"] = "auto") -> "Samples":
+        """Continue the chains by this many draws each, with the same step size, and return all draws.
+
+        Gradient estimators with a memory start it again. Warnings about all draws are issued as by `sample`.
+        """
+        checks.positive_int("num_samples", num_samples)
+        following = simulate(
+            self.algorithm,
+            self.problem,
+            self.result,
+            key=key,
+            num_steps=num_samples * self.thinning,
+            record_every=self.thinning,
+            progress=progress,
+        )
+        result = self.result.then(following)
+        longer = replace(
+            self,
+            positions=self.to_positions(jnp.asarray(result.positions)),
+            draws=np.asarray(result.positions),
+            result=result,
+            evaluations=self.evaluations + following.evaluations,
+            seconds=self.seconds + following.seconds,
+        )
+        longer.warn()
+        return longer
+
+    def warn(self) -> None:
+        """Issue the sentences of `warnings`, if there are any, as one `SamplingWarning`."""
+        if sentences := self.warnings:
+            python_warnings.warn("\n".join(sentences), SamplingWarning, stacklevel=3)
 
     def summary(self) -> "pandas.DataFrame | SummaryTable":
         """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of every number of the position, a row each.
@@ -145,10 +233,42 @@ class Samples:
             messages.append(
                 f"{table.names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
             )
+        divergences, steps = self.result.counts.get("divergences", 0), self.result.steps * len(self.draws)
+        if divergences:
+            messages.append(
+                f"{divergences} of {steps:,} steps diverged: NUTS's step is too long for some narrow part of the law, "
+                "whose neighbourhood may be missing; write scales on a log scale and effects of groups as multiples of "
+                "their scale (a non-centred parametrisation)."
+            )
         bias = self.step_size_bias
         if bias is not None and abs(bias.variance_bias) > 0.1 + 2 * bias.standard_error:
             messages.append(f"{bias}; pass a smaller step_size.")
+        elif bias is not None and bias.worst_excess > 0.1:
+            messages.append(
+                f"at step size {bias.step_size:.3g} the variance of coordinate {bias.worst} of the draws is off by "
+                f"{bias.worst_bias:+.0%}; pass a smaller step_size, or dynamics='nuts'."
+            )
         return messages
+
+    def log_likelihood(self) -> Float[np.ndarray, "chain draw n"]:
+        """Return the log likelihood of every row at every draw, as ArviZ's cross-validation takes it.
+
+        Costs a full pass over the rows for each draw. Raises ValueError where the target is not a sum over rows.
+        """
+        finite_sum = self.problem
+        while isinstance(finite_sum, Reparametrised):
+            finite_sum = finite_sum.problem
+        if not (isinstance(finite_sum, FiniteSum) and isinstance(finite_sum.loss, NegativeLogLikelihood)):
+            raise ValueError("the target is not a langevax.posterior with rows: it has no log likelihood for each row.")
+        chains, draws, _ = self.draws.shape
+        if (size := chains * draws * finite_sum.max_size) > MAX_LOG_LIKELIHOODS:
+            raise ValueError(
+                f"the log likelihoods of all rows at all draws are {size:,} numbers; thin the draws first."
+            )
+        positions = self.user_coordinates.to_positions(jnp.asarray(self.draws))
+        flat = jax.tree.map(lambda a: a.reshape(chains * draws, *a.shape[2:]), positions)
+        values = _log_likelihoods(finite_sum.loss.log_likelihood, finite_sum.data, flat)
+        return np.asarray(values).reshape(chains, draws, -1)
 
     def energies(self, num_draws: int = 100) -> Float[np.ndarray, "chain draw"]:
         """Return -log density, up to a constant, at this many evenly spaced draws of each chain."""
@@ -175,11 +295,11 @@ class Samples:
         options = {"key": random.key(0), "num_steps": num_steps, "record_every": 1, "progress": False}
         return simulate(self.algorithm, self.problem, self.result, record=noise, **options).positions
 
-    def to_datatree(self, full_passes: bool = True) -> "xarray.DataTree":
+    def to_datatree(self, full_passes: bool = True, log_likelihood: bool = False) -> "xarray.DataTree":
         """Return the groups `posterior` and `sample_stats` in ArviZ's layout.
 
         With `full_passes` also `energy` at a hundred draws of each chain and `gradient_noise` along fifty steps, each
-        number of which costs a pass over the data.
+        number of which costs a pass over the data; with `log_likelihood` also that group, a pass for each draw.
         """
         with checks.needs("xarray", "to_datatree"):
             import xarray
@@ -198,6 +318,9 @@ class Samples:
         if full_passes and hasattr(self.algorithm, "gradient"):  # exact methods have no estimate
             noise = np.asarray(self.gradient_noise())
             tree["gradient_noise"] = dataset({"gradient_noise": noise}, "step", np.arange(noise.shape[1]))
+        if log_likelihood:
+            rows = {"log_likelihood": self.log_likelihood()}
+            tree["log_likelihood"] = dataset(rows, "draw", np.arange(self.draws.shape[1]))
         tree.attrs |= {"step_size": self.step_size, "temperature": self.temperature, "method": self.method}
         tree.attrs |= {"total_evaluations": self.evaluations}
         return tree
@@ -228,6 +351,11 @@ class GradientNoise(eqx.Module):
         # step 1 lies between two full gradients, and an estimator without them does not use the number
         fresh, _, _ = estimator.estimate(problem, state.position, state.gradient, key, jnp.int32(1))  # pyright: ignore
         return jnp.sum((fresh - exact) ** 2) / self.unit
+
+
+@eqx.filter_jit
+def _log_likelihoods(log_likelihood: RowFunction, rows: PyTree, positions: PyTree) -> Float[Array, "draw n"]:
+    return lax.map(lambda x: jax.vmap(lambda row: log_likelihood(x, row))(rows), positions)
 
 
 @eqx.filter_jit

@@ -1,0 +1,144 @@
+"""Which dynamics `sample` takes: what the arguments ask for, how close to normal the law is, and what passes cost.
+
+NUTS is exact and tunes itself, but every step takes full passes. Batches pay where the rows are many times a batch that
+heats the chain by a few percent, and their bias is understood where the law is close to normal.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+from jaxtyping import Array, Float, Key
+
+from langevax.gradients import GradientEstimator
+from langevax.problems.problem import Problem
+from langevax.sampling.methods import ACCEPTANCE, Dynamics, check_choice, choose_batch_size
+
+FEW_ROWS = 1_000
+"""Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
+ROWS_PER_BATCH = 25
+"""An effective draw takes NUTS about 7 passes, and SVRG-LD about 90 batches, as many again while its step is tuned."""
+NUM_DRAWS = 32
+FULL_GRADIENTS = (*ACCEPTANCE, "nuts")
+"""Dynamics that need the exact potential."""
+
+Requested = Dynamics | Literal["auto"]
+
+
+class NormalFit(NamedTuple):
+    """How the law departs from the normal law of the pilot, at draws of the latter.
+
+    w = log density less log of the normal density, both relative to the mode.
+    """
+
+    typical: float
+    """Median of |w|."""
+    spread: float
+    """Standard deviation of w."""
+    dimension: int
+
+    @classmethod
+    def of(cls, problem: Problem, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> "NormalFit":
+        """Compare them, in coordinates of unit curvature."""
+        xi = random.normal(key, (NUM_DRAWS, len(mode)), mode.dtype)
+        points = jnp.concatenate([mode[None], mode + np.sqrt(temperature).astype(mode.dtype) * xi])
+        potentials = np.asarray(_potentials(problem, points), np.float64)
+        log_weights = (potentials[0] - potentials[1:]) / temperature + np.sum(np.asarray(xi, np.float64) ** 2, 1) / 2
+        return cls(float(np.median(np.abs(log_weights))), float(np.std(log_weights)), len(mode))
+
+    @property
+    def is_usable(self) -> bool:
+        """True where the pilot's coordinates serve NUTS: the curvature is right within a small factor."""
+        return self.typical <= max(2.0, self.dimension / 2)
+
+    @property
+    def is_close(self) -> bool:
+        """True where a step size that suits the normal law suits the law."""
+        return self.spread <= 1 and self.typical <= 1
+
+    def __str__(self) -> str:
+        return f"log densities depart by {self.typical:.2g} (median) from those of the normal law about the mode"
+
+
+@eqx.filter_jit
+def _potentials(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, " m"]:
+    return lax.map(problem.potential, points)
+
+
+def requested_dynamics(dynamics: Requested, is_function: bool, options: Mapping[str, object]) -> tuple[Requested, str]:
+    """Return the dynamics that the arguments ask for, and why; "auto" where they leave it open.
+
+    `options` are the arguments that only some dynamics take: gradient, batch_size, period and step_size.
+    """
+    check_choice("dynamics", dynamics, ("auto", *get_args(Dynamics)))
+    passed = {name: value for name, value in options.items() if not (isinstance(value, str) and value == "auto")}
+    if dynamics == "auto":
+        if is_function:
+            return "pcnl", "the unknown is a function"
+        batched = {name: value for name, value in passed.items() if not (name == "gradient" and value == "full")}
+        return ("langevin", f"{next(iter(batched))} was passed") if batched else ("auto", "")
+    if dynamics in FULL_GRADIENTS:
+        for name in ("batch_size", "period"):
+            if name in passed:
+                raise ValueError(f"dynamics={dynamics!r} takes full gradients and draws no batches; leave {name} out.")
+    if dynamics == "nuts" and "step_size" in passed:
+        raise ValueError("dynamics='nuts' adapts its own step size; leave step_size out.")
+    if dynamics != "langevin" and passed.get("step_size") == "theorem":
+        raise ValueError(f"there is no theorem for dynamics={dynamics!r}; pass 'langevin', or step_size='auto'.")
+    return dynamics, f"dynamics={dynamics!r} was passed"
+
+
+def check_combination(
+    dynamics: Requested, options: Mapping[str, object], problem: Problem, theorem: Mapping[str, object]
+) -> None:
+    """Raise unless the dynamics, the options of `requested_dynamics` and the problem go together.
+
+    `theorem` are arguments that only the theorems take.
+    """
+    if options["step_size"] != "theorem":
+        for name, value in theorem.items():
+            if value is not None:
+                raise ValueError(f"{name} is for step_size='theorem' alone; leave it out, or pass that.")
+    precisions = [np.asarray(leaf) for leaf in jax.tree.leaves(problem.precision)]
+    if dynamics in ("pcn", "pcnl") and not all(np.all(precision > 0) for precision in precisions):
+        raise ValueError(
+            f"dynamics={dynamics!r} proposes from a Gaussian prior of every coordinate; pass prior_precision > 0 to "
+            "langevax.posterior, use langevax.inverse_problem, or pass dynamics='nuts'."
+        )
+    gradient = options["gradient"]
+    unused = ("batch_size", "period") if gradient == "full" or isinstance(gradient, GradientEstimator) else ()
+    unused = ("period",) if gradient in ("minibatch", "control-variate") else unused
+    for name in unused:
+        if not (isinstance(options[name], str) and options[name] == "auto"):
+            raise ValueError(f"gradient={gradient!r} takes no {name}; leave it out.")
+    if gradient in ("auto", "full"):
+        return
+    if dynamics in FULL_GRADIENTS:
+        raise ValueError(f"dynamics={dynamics!r} needs the exact potential; pass gradient='full', not {gradient!r}.")
+    if not isinstance(gradient, GradientEstimator) and problem.max_size == 1:
+        raise ValueError(
+            f"gradient={gradient!r} draws batches, but this target is one function without data; pass 'full'."
+        )
+
+
+def choose_dynamics(
+    fit: NormalFit | None, problem: Problem, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]
+) -> tuple[Dynamics, str]:
+    """Return NUTS or Langevin dynamics, and why."""
+    num_rows = int(problem.size)
+    if num_rows == 1:
+        return "nuts", "the target is one function, without rows to draw batches from"
+    if num_rows <= FEW_ROWS:
+        return "nuts", f"passes over {num_rows:,} rows are cheap"
+    if fit is None:
+        return "nuts", "no mode was found at which the curvature says something of the law"
+    if not fit.is_close:
+        return "nuts", f"{fit}, so that the bias of batches would not be understood"
+    batch_size = choose_batch_size(problem, mode, temperature, key)
+    if num_rows < ROWS_PER_BATCH * batch_size:
+        return "nuts", f"passes over {num_rows:,} rows cost less than batches of {batch_size:,} would"
+    return "langevin", f"batches of {batch_size:,} of {num_rows:,} rows are enough"

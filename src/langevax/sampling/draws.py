@@ -1,0 +1,115 @@
+"""Chains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from langevax.algorithm import Algorithm
+from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
+from langevax.run import Result, simulate
+from langevax.sampling.methods import (
+    FIRST_STEP,
+    FRICTION,
+    SamplingMethod,
+    StepSizeBias,
+    tune_acceptance,
+    tune_bias,
+)
+from langevax.sampling.nuts import NUTS, stages_of
+
+WARMUP = 10  # relaxation times
+RELAXATION = {"underdamped": FRICTION, "pcn": 2, "pcnl": 2}  # times 1 / step size; of proposals about half are rejected
+WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps of NUTS
+
+
+class SamplingRun(NamedTuple):
+    """What every kind of dynamics is run on, and for how long."""
+
+    problem: Problem
+    temperature: float
+    start: Callable[[Key[Array, ""]], Float[Array, " d"]]
+    dimension: int
+    num_chains: int
+    num_samples: int
+    num_warmup: int | None
+    """None where the dynamics choose, as for `thinning`."""
+    thinning: int | None
+    keys: tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]
+    """Of the choice of the step size, warm-up and sampling."""
+    saving: Mapping[str, Any]
+    """`progress`, `checkpoint` and `resume` of `simulate`."""
+
+    def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
+        """Continue from the end of the warm-up, and record."""
+        num_steps = self.num_samples * thinning
+        options = {"num_steps": num_steps, "record_every": thinning, **self.saving}
+        return simulate(algorithm, self.problem, warm, key=self.keys[2], **options)
+
+
+class TunedChains(NamedTuple):
+    """The recorded run of an algorithm, and what came before it."""
+
+    algorithm: Algorithm
+    result: Result
+    step_size: float
+    thinning: int
+    evaluations: int
+    """Component gradients of tuning, warm-up and sampling."""
+    step_size_bias: StepSizeBias | None = None
+
+
+def nuts_chains(options: SamplingRun, is_near_mode: bool) -> TunedChains:
+    """Run NUTS. Its warm-up records as well, so that it is the same compiled program."""
+    num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
+    variance = jnp.full(options.dimension, options.temperature)
+    algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, stages_of(num_warmup))
+    warm = simulate(
+        algorithm,
+        options.problem,
+        options.start,
+        key=options.keys[1],
+        num_steps=num_warmup,
+        num_chains=options.num_chains,
+        record_every=num_warmup,
+        progress=options.saving["progress"],
+    )
+    algorithm, thinning = algorithm.frozen(warm.state), options.thinning or 1
+    run = options.run(algorithm, warm, thinning)
+    return TunedChains(algorithm, run, float(algorithm.step_size), thinning, warm.evaluations + run.evaluations)
+
+
+def langevin_chains(
+    options: SamplingRun, method: SamplingMethod, mode: Float[Array, " d"], step_size: float | None, slowest: float
+) -> TunedChains:
+    """Run any other dynamics, with a step size that is tuned where there is none; `slowest` is a relaxation time."""
+    tune_key, warm_key, _ = options.keys
+    bias, evaluations = None, 0
+    if step_size is None:
+        curvature = float(largest_curvature(options.problem, mode, key=tune_key))
+        evaluations += 2 * CURVATURE_ITERATIONS * int(options.problem.size)
+        tuned = options.problem, options.start, options.num_chains
+        if method.is_exact:
+            first_step = 1 / curvature / len(mode) ** (1 / 3)
+            step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
+        else:
+            first_step = FIRST_STEP[method.order] / curvature ** (1 / method.order)
+            bias = tune_bias(method, *tuned, first_step, tune_key)
+            step_size, spent = bias.step_size, bias.evaluations
+        evaluations += spent
+    step_size = float(step_size)
+    relaxation = max(1, round(RELAXATION.get(method.dynamics, 1) / (step_size * slowest)))
+    algorithm = method(step_size)
+    warm = simulate(
+        algorithm,
+        options.problem,
+        options.start,
+        key=warm_key,
+        num_steps=options.num_warmup or WARMUP * relaxation,
+        num_chains=options.num_chains,
+        progress=options.saving["progress"],
+    )
+    thinning = options.thinning or relaxation
+    run = options.run(algorithm, warm, thinning)
+    return TunedChains(algorithm, run, step_size, thinning, evaluations + warm.evaluations + run.evaluations, bias)

@@ -1,0 +1,178 @@
+"""NUTS: the transition of BlackJAX, with Stan's window adaptation in the state of the chain.
+
+Transition: Hoffman and Gelman (JMLR 2014) in its multinomial form (Betancourt 2017). Adaptation: the step size by dual
+averaging for an acceptance of 0.8, the variances of the coordinates from windows that double, as in Stan. It is part of
+the state, so that warm-up and sampling are one compiled program: for most small posteriors compiling takes longest. A
+step costs 2^depth - 1 full gradients.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from langevax.algorithm import Algorithm, Info
+from langevax.problems.problem import Problem
+
+TARGET_ACCEPTANCE = 0.8
+MAX_DOUBLINGS = 10
+FAST, SLOW, WINDOW_END, FROZEN = range(4)
+"""Stages of a step: adapt the step size; the variances, too; and take the variances over; adapt nothing."""
+FIRST_BUFFER, FIRST_WINDOW, LAST_BUFFER = 75, 25, 50  # steps, as in Stan
+SHRINKAGE, SMALL = 5, 1e-3  # variances are shrunk towards SMALL of the old ones, with the weight of SHRINKAGE draws
+DELAY, GAIN, FORGETTING = 10.0, 0.05, 0.75  # t0, gamma, kappa of dual averaging
+
+
+class Adaptation(NamedTuple):
+    """Step size and variances of one chain, and what they are estimated from."""
+
+    log_step: Float[Array, ""]
+    mean_log_step: Float[Array, ""]
+    error: Float[Array, ""]
+    """Mean of target less acceptance."""
+    centre: Float[Array, ""]
+    num_steps: Float[Array, ""]
+    variance: Float[Array, " d"]
+    mean: Float[Array, " d"]
+    squares: Float[Array, " d"]
+    num_positions: Float[Array, ""]
+
+    @classmethod
+    def of(cls, step_size: Float[Array, ""], variance: Float[Array, " d"]) -> "Adaptation":
+        zero, zeros = jnp.zeros_like(step_size), jnp.zeros_like(variance)
+        log_step = jnp.log(step_size)
+        return cls(log_step, log_step, zero, log_step + np.log(10), zero, variance, zeros, zeros, zero)
+
+    def with_acceptance(self, acceptance: Float[Array, ""]) -> "Adaptation":
+        """Dual averaging: equation (6) of Hoffman and Gelman."""
+        t = self.num_steps + 1
+        error = self.error + (TARGET_ACCEPTANCE - acceptance - self.error) / (t + DELAY)
+        log_step = self.centre - jnp.sqrt(t) / GAIN * error
+        mean_log_step = self.mean_log_step + t**-FORGETTING * (log_step - self.mean_log_step)
+        return self._replace(log_step=log_step, mean_log_step=mean_log_step, error=error, num_steps=t)
+
+    def with_position(self, x: Float[Array, " d"]) -> "Adaptation":
+        """Welford's update."""
+        count = self.num_positions + 1
+        mean = self.mean + (x - self.mean) / count
+        return self._replace(mean=mean, squares=self.squares + (x - self.mean) * (x - mean), num_positions=count)
+
+    def at_window_end(self) -> "Adaptation":
+        """Take the variances over, and start the averages again."""
+        n = self.num_positions
+        sample_variance = self.squares / jnp.maximum(n - 1, 1)
+        variance = (n * sample_variance + SHRINKAGE * SMALL * self.variance) / (n + SHRINKAGE)
+        return Adaptation.of(jnp.exp(self.mean_log_step), variance)
+
+
+class NUTSState(NamedTuple):
+    """Position, log density and its gradient there, and the adaptation."""
+
+    position: Float[Array, " d"]
+    log_density: Float[Array, ""]
+    gradient: Float[Array, " d"]
+    adaptation: Adaptation
+
+
+class NUTS(Algorithm):
+    """The No-U-Turn sampler on vectors: exact, with full gradients.
+
+    Args:
+        step_size, variance: at which the adaptation starts.
+        stages: (num_warmup,) what each step adapts; later steps are as the last. See `stages_of`.
+
+    The metric `acceptance` is the mean acceptance probability, the count `divergences` that of the steps after warm-up
+    whose energy error exceeded 1,000.
+    """
+
+    step_size: Float[Array, ""] | float
+    temperature: Float[Array, ""] | float
+    variance: Float[Array, " d"]
+    stages: Int[Array, " w"]
+
+    def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[NUTSState, Info]:
+        dtype = position.dtype
+        potential, gradient = problem.potential_and_gradient(position)
+        temperature = jnp.asarray(self.temperature, dtype)
+        adaptation = Adaptation.of(jnp.asarray(self.step_size, dtype), jnp.asarray(self.variance, dtype))
+        state = NUTSState(position, -potential / temperature, -gradient / temperature, adaptation)
+        return state, {"evaluations": problem.size, "divergences": jnp.int32(0), "acceptance": jnp.ones((), dtype)}
+
+    def step(
+        self, problem: Problem, state: NUTSState, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[NUTSState, Info]:
+        from blackjax.mcmc import hmc, nuts
+
+        adaptation, dtype = state.adaptation, state.position.dtype
+        kernel: Any = nuts.build_kernel()
+        log_density = _log_density_of(problem, jnp.asarray(self.temperature, dtype))
+        with jax.numpy_dtype_promotion("standard"):  # BlackJAX mixes dtypes
+            before: Any = hmc.HMCState(state.position, state.log_density, state.gradient)  # pyright: ignore
+            after, info = kernel(
+                key, before, log_density, jnp.exp(adaptation.log_step), adaptation.variance, MAX_DOUBLINGS
+            )
+        acceptance = jnp.nan_to_num(jnp.asarray(info.acceptance_rate, dtype), nan=0.0)
+        stage = self.stages[jnp.minimum(step, len(self.stages) - 1)]
+        adapted = adaptation.with_acceptance(acceptance)
+        adapted = _chosen(stage >= SLOW, adapted.with_position(after.position), adapted)
+        adapted = _chosen(stage == WINDOW_END, adapted.at_window_end(), adapted)
+        adapted = _chosen(stage == FROZEN, adaptation, adapted)
+        divergences = jnp.where(stage == FROZEN, info.is_divergent, False).astype(jnp.int32)
+        evaluations = jnp.int32(problem.size) * info.num_integration_steps.astype(jnp.int32)
+        new = NUTSState(after.position, after.logdensity, after.logdensity_grad, adapted)
+        return new, {"evaluations": evaluations, "divergences": divergences, "acceptance": acceptance}
+
+    def frozen(self, state: NUTSState) -> "NUTS":
+        """Return NUTS with the step size and variances that stacked chains agree on, without further adaptation.
+
+        Variances are medians over chains, the step size is a lower quartile: no single chain that is stuck decides.
+        """
+        step_size = jnp.exp(jnp.quantile(state.adaptation.mean_log_step, 0.25))
+        variance = jnp.median(state.adaptation.variance, axis=0)
+        return NUTS(step_size, self.temperature, variance, jnp.full_like(self.stages, FROZEN))
+
+
+def stages_of(num_warmup: int) -> Int[Array, " w"]:
+    """Return Stan's schedule: a buffer, windows that double, of which the last takes the rest, and a buffer.
+
+    Example:
+        >>> [int((stages_of(300) == stage).sum()) for stage in (FAST, SLOW, WINDOW_END)]
+        [125, 172, 3]
+    """
+    first, last = FIRST_BUFFER, LAST_BUFFER
+    if first + FIRST_WINDOW + last > num_warmup:
+        first, last = int(0.15 * num_warmup), int(0.1 * num_warmup)
+    stages, end = np.full(num_warmup, FAST, np.int32), num_warmup - last
+    start, length = first, FIRST_WINDOW
+    while start < end:
+        if end - start < 3 * length:
+            length = end - start
+        stages[start : start + length] = SLOW
+        stages[start + length - 1] = WINDOW_END
+        start, length = start + length, 2 * length
+    return jnp.asarray(stages)
+
+
+def _log_density_of(problem: Problem, temperature: Float[Array, ""]) -> Callable[[Array], Array]:
+    """Return -potential / temperature, whose gradient is that of the problem, in one pass with the value."""
+
+    @jax.custom_vjp
+    def log_density(x: Array) -> Array:
+        return -problem.potential(x) / temperature
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        potential, gradient = problem.potential_and_gradient(x)
+        return -potential / temperature, -gradient / temperature
+
+    def backward(gradient: Array, cotangent: Array) -> tuple[Array]:
+        return (cotangent * gradient,)
+
+    log_density.defvjp(forward, backward)
+    return log_density
+
+
+def _chosen(condition: Array, one: Adaptation, other: Adaptation) -> Adaptation:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)

@@ -1,0 +1,67 @@
+"""Where the chains of `sample` start: near a mode, near a position, from a user's function, or anywhere in (-2, 2)."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, Float, Key
+
+from langevax._typing import PyTree
+from langevax.problems.problem import Problem
+from langevax.sampling.preconditioning import CoordinateMap
+
+NUM_TRIES = 20
+RADIUS = 2.0  # of the cube in which NumPyro and Stan start
+
+
+class StartNearMode(eqx.Module):
+    """Draws from N(mode, scale^2), the law of chains about a mode of unit curvature."""
+
+    mode: Float[Array, " d"]
+    scale: Float[Array, ""]
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
+        return self.mode + self.scale * random.normal(key, self.mode.shape, self.mode.dtype)
+
+
+class StartNearPosition(eqx.Module):
+    """Draws from N(position, scale^2) where the log density is finite, and the position itself elsewhere."""
+
+    problem: Problem
+    position: Float[Array, " d"]
+    scale: Float[Array, ""]
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
+        near = self.position + self.scale * random.normal(key, self.position.shape, self.position.dtype)
+        return jnp.where(jnp.isfinite(self.problem.potential(near)), near, self.position)
+
+
+class TransformedStart(eqx.Module):
+    """A user's start function, in the coordinates that are sampled."""
+
+    start: Callable[[Key[Array, ""]], PyTree]
+    coordinates: CoordinateMap
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
+        return self.coordinates.from_position(self.start(key))
+
+
+class UniformStart(eqx.Module):
+    """The first of some uniform positions in (-RADIUS, RADIUS) at which the log density is finite."""
+
+    problem: Problem
+    like: Callable[[Key[Array, ""]], PyTree]
+    """A function `key -> position`, of which only the shapes are used."""
+
+    def __call__(self, key: Key[Array, ""]) -> PyTree:
+        leaves, structure = jax.tree.flatten(jax.eval_shape(self.like, key))
+        keys = random.split(key, len(leaves))
+        tries = [
+            random.uniform(leaf_key, (NUM_TRIES, *leaf.shape), leaf.dtype, -RADIUS, RADIUS)
+            for leaf_key, leaf in zip(keys, leaves, strict=True)
+        ]
+        potentials = jax.lax.map(self.problem.potential, jax.tree.unflatten(structure, tries))
+        first = jnp.argmax(jnp.isfinite(potentials))
+        return jax.tree.unflatten(structure, [leaf[first] for leaf in tries])

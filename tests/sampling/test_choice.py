@@ -1,0 +1,234 @@
+"""How `sample` chooses: NUTS, batches or pCNL, and the coordinates; NUTS itself; what the draws offer afterwards."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax import FiniteSum, gradients
+from langevax.sampling.choice import NormalFit, choose_dynamics, requested_dynamics
+from langevax.sampling.methods import SamplingMethod, choose_gradient, estimate_bias
+from langevax.sampling.nuts import FAST, FROZEN, SLOW, WINDOW_END, Adaptation, stages_of
+from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
+from langevax.sampling.starts import StartNearMode, StartNearPosition, UniformStart
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(1)
+N = 200
+X = RNG.normal(size=(N, 2)) @ np.array([[1.0, 0.9], [0.0, 0.4]])
+Y = X @ [1.0, -0.5] + RNG.normal(size=N)
+OPEN = {"gradient": "auto", "batch_size": "auto", "period": "auto", "step_size": "auto"}
+
+
+def log_likelihood(w, row):
+    return -((row[0] @ w - row[1]) ** 2) / 2
+
+
+def regression(x):
+    return langevax.posterior(None, log_likelihood, (jnp.float32(x), jnp.float32(Y)), prior_precision=1.0)
+
+
+@functools.cache
+def sampled():
+    return langevax.sample(regression(X), jnp.zeros(2), key=KEY, num_samples=500)
+
+
+def test_few_rows_are_sampled_by_nuts():
+    """Means to 5 Monte-Carlo errors, variances to 15 % (about 2,000 effective draws)."""
+    samples = sampled()
+    assert samples.method == "nuts"
+    assert samples.reason == "passes over 200 rows are cheap"
+    assert samples.warnings == []
+    assert samples.result.divergences == 0
+    precision = X.T @ X + np.eye(2)
+    mean, covariance = np.linalg.solve(precision, X.T @ Y), np.linalg.inv(precision)
+    table, flat = samples.summary(), samples.positions.reshape(-1, 2)
+    assert table["ess_bulk"].min() > 1000
+    np.testing.assert_array_less(np.abs(flat.mean(0) - mean), 5 * table["mcse_mean"])
+    np.testing.assert_allclose(flat.var(0) / np.diagonal(covariance), 1, atol=0.15)
+    assert samples.result.evaluations >= N * 4 * 500
+
+
+def test_draws_go_on():
+    """The first ones stay, and the step size."""
+    samples = sampled()
+    longer = samples.extend(300, key=jax.random.key(1))
+    assert longer.positions.shape == (4, 800, 2)
+    np.testing.assert_array_equal(longer.positions[:, :500], samples.positions)
+    assert longer.step_size == samples.step_size
+    assert longer.evaluations > samples.evaluations
+    assert len(np.unique(longer.draws[0], axis=0)) > 700
+
+
+def test_log_likelihoods_of_rows_go_to_arviz():
+    samples = sampled()
+    values = samples.log_likelihood()
+    assert values.shape == (4, 500, N)
+    w = samples.positions[1, 7]
+    np.testing.assert_allclose(values[1, 7], -((X @ w - Y) ** 2) / 2, rtol=1e-3, atol=1e-4)
+    tree = samples.to_datatree(full_passes=False, log_likelihood=True)
+    assert tree["log_likelihood"]["log_likelihood"].shape == (4, 500, N)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_function", "chosen"),
+    [
+        ({}, True, ("pcnl", "the unknown is a function")),
+        ({}, False, ("auto", "")),
+        ({"gradient": "full"}, False, ("auto", "")),
+        ({"gradient": "svrg"}, False, ("langevin", "gradient was passed")),
+        ({"batch_size": 32}, False, ("langevin", "batch_size was passed")),
+        ({"step_size": 0.1}, False, ("langevin", "step_size was passed")),
+        ({"step_size": "theorem"}, False, ("langevin", "step_size was passed")),
+    ],
+    ids=str,
+)
+def test_arguments_decide_first(options, is_function, chosen):
+    assert requested_dynamics("auto", is_function, OPEN | options) == chosen
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "dynamics", "reason"),
+    [(1, "nuts", "one function"), (1000, "nuts", "are cheap"), (20_000, "langevin", "rows are enough")],
+)
+def test_many_rows_are_sampled_in_batches(num_rows, dynamics, reason):
+    """Rows of a normal law, whose gradients hardly differ from one draw to the next: the smallest batch will do."""
+    problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.float32(RNG.normal(size=(num_rows, 2))))
+    fit = NormalFit(0.1, 0.1, 2)
+    chosen, sentence = choose_dynamics(fit, problem, jnp.zeros(2), 1 / num_rows, KEY)
+    assert (chosen, reason in sentence) == (dynamics, True)
+    for unusual in (None, NormalFit(0.1, 3.0, 2)):
+        assert choose_dynamics(unusual, problem, jnp.zeros(2), 1 / num_rows, KEY)[0] == "nuts"
+
+
+def test_the_fit_tells_a_normal_law_from_others():
+    """N(0, 1), and two laws whose curvature at the mode is that of N(0, 1) as well."""
+    laws = {
+        "normal": lambda x: jnp.sum(x**2) / 2,
+        "light": lambda x: jnp.sum(x**2 + 3 * x**4) / 2,
+        "steep": lambda x: jnp.sum(x**2 / 2 + 50 * x**4),
+    }
+    fits = {name: NormalFit.of(langevax.Function(law), jnp.zeros(2), 1.0, KEY) for name, law in laws.items()}
+    assert fits["normal"].typical < 1e-5
+    assert fits["normal"].is_close
+    assert fits["normal"].is_usable
+    assert not fits["light"].is_close
+    assert not fits["steep"].is_usable
+
+
+def test_raw_columns_get_units_before_directions():
+    """Curvatures of 1e14 to 1: in the pilot's coordinates all are 1, to 5 % in float32."""
+    problem, temperature = regression(X * [1e4, 1e-3])
+    flat = coordinates_of(problem, jnp.zeros(2), temperature, whiten=True)
+    even, pilot = run_even_pilot(flat, jnp.zeros(2), "full", temperature, KEY, exact_prior=False)
+    coordinates = even.preconditioned(pilot.scales, pilot.directions)
+    mode = coordinates.from_position(pilot.mode, len(even.layers))
+    hessian = jax.hessian(coordinates.problem.potential)(mode)
+    np.testing.assert_allclose(hessian, np.eye(2), atol=0.05)
+    exact = np.linalg.solve((X * [1e4, 1e-3]).T @ (X * [1e4, 1e-3]) + np.eye(2), (X * [1e4, 1e-3]).T @ Y)
+    np.testing.assert_allclose(coordinates.to_position(mode), exact, rtol=1e-3)
+    indices = jnp.arange(7, dtype=jnp.int32)
+    whole = jnp.mean(coordinates.problem.gradients_at(mode, indices), axis=0)
+    np.testing.assert_allclose(coordinates.problem.gradient_at(mode, indices), whole, rtol=1e-3)
+
+
+def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
+    """At T = 1/n all rows, where changes of gradients between two draws ask for fewer."""
+    problem, temperature = regression(X)
+    pilot = run_pilot(problem, jnp.zeros(2), "full", temperature, KEY)
+    white = langevax.affine(problem, pilot.scales)
+    mode = white.from_position(pilot.mode)
+    sizes = [
+        choose_gradient(name, "auto", "auto", white, mode, temperature, "langevin", KEY).batch_size
+        for name in ("minibatch", "svrg")
+    ]
+    assert sizes[0] == N
+    assert sizes[1] < N
+
+
+def test_one_stiff_coordinate_of_sixty_is_reported():
+    """Curvature 8 at a step of 0.1: its variance is 1 / (1 - 0.4) = 1.67 times the truth, the mean over all 1.01."""
+    loss = lambda x, curvature: jnp.sum(curvature * x**2) / 2  # noqa: E731
+    start = StartNearMode(jnp.zeros(60), jnp.float32(1.0))
+    method = SamplingMethod("langevin", gradients.Full(), 1.0)
+    curvatures = np.ones((2, 60), np.float32)
+    small = estimate_bias(method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY)
+    curvatures[:, 17] = 8.0
+    bias = estimate_bias(method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY)
+    assert bias.worst == 17
+    assert bias.worst_excess > 0.1
+    assert small.worst_excess < 0.1
+    assert small.standard_error < 0.01
+    assert abs(small.variance_bias - 2 * ((1 / 0.95) / (1 / 0.975) - 1)) < 4 * small.standard_error
+
+
+def test_warm_up_has_stans_windows():
+    stages = np.asarray(stages_of(1000))
+    assert [int((stages == stage).sum()) for stage in (FAST, SLOW, WINDOW_END, FROZEN)] == [125, 870, 5, 0]
+    np.testing.assert_array_equal(np.flatnonzero(stages == WINDOW_END) + 1, [100, 150, 250, 450, 950])
+    assert len(stages_of(7)) == 7
+
+
+def test_variances_are_those_of_the_window():
+    adaptation = Adaptation.of(jnp.float32(0.5), jnp.ones(3))
+    draws = jnp.float32(RNG.normal(size=(400, 3)) * [1.0, 10.0, 0.1])
+    for x in draws:
+        adaptation = adaptation.with_position(x)
+    np.testing.assert_allclose(adaptation.at_window_end().variance, draws.var(0, ddof=1), rtol=0.05)
+
+
+def test_the_step_size_meets_the_acceptance_asked_for():
+    """An acceptance of exp(-h): h = -log 0.8."""
+    adaptation = Adaptation.of(jnp.float32(1.0), jnp.ones(1))
+    update = jax.jit(lambda a: a.with_acceptance(jnp.exp(-jnp.exp(a.log_step))))
+    for _ in range(300):
+        adaptation = update(adaptation)
+    assert float(jnp.exp(adaptation.mean_log_step)) == pytest.approx(-np.log(0.8), rel=0.05)
+
+
+def test_starts_are_where_the_density_is_finite():
+    half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
+    uniform = jax.jit(jax.vmap(UniformStart(half, lambda key: jnp.zeros(2))))(jax.random.split(KEY, 50))
+    assert jnp.all((uniform > 0) & (uniform < 2))
+    near = StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0))
+    positions = jax.jit(jax.vmap(near))(jax.random.split(KEY, 50))
+    assert jnp.all(positions > 0)
+    assert len(np.unique(positions[:, 0])) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("log_density", "start", "deviation"),
+    [
+        (lambda x: -jnp.sum(jnp.abs(x)), jnp.zeros(2), np.sqrt(2)),
+        (lambda x: -jnp.sum(x**4), jnp.zeros(2), np.sqrt(0.337989)),
+        (lambda x: -jnp.sum((x - 5) ** 2) / 2e-6, jnp.zeros(2), 1e-3),
+        (lambda x: -jnp.sum(jnp.log1p(x**2 / 5) * 3), jnp.ones(2), np.sqrt(5 / 3)),
+    ],
+    ids=["laplace", "quartic", "narrow", "student"],
+)
+def test_laws_that_are_not_normal_are_sampled(log_density, start, deviation):
+    samples = langevax.sample(log_density, start, key=KEY, num_samples=2000)
+    assert samples.method == "nuts"
+    np.testing.assert_allclose(samples.positions.std((0, 1)), deviation, rtol=0.1)
+
+
+def test_a_whole_log_density_is_compared_with_the_sum_over_rows():
+    """Up to a constant; the usual mistake is a prior that counts once for each row."""
+    y = jnp.float32(Y)
+    rows = lambda m, a: -((a - m) ** 2) / 2  # noqa: E731
+    prior = lambda m: -(m**2) / 8  # noqa: E731
+    whole = lambda m: prior(m) + jnp.sum(rows(m, y)) + 3.0  # noqa: E731
+    langevax.posterior(prior, rows, y, log_density=whole, position=0.0)
+    for wrong, message in (
+        (lambda m: whole(m) + (N - 1) * prior(m), "log_density is not log_prior plus the sum of log_likelihood"),
+        (lambda m: whole(m) / N, "never scaled"),
+        (lambda m: jnp.log(-1.0 - m**2), "not both finite around position"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            langevax.posterior(prior, rows, y, log_density=wrong, position=0.0)
+    with pytest.raises(ValueError, match="pass position="):
+        langevax.posterior(prior, rows, y, log_density=whole)
