@@ -1,4 +1,4 @@
-"""An interval that holds the least objective of all networks of a kind: an upper end without trust, a lower end by search.
+"""An interval that holds the least objective of all networks of a kind: an upper end proved, a lower end by search.
 
     P(q) = (1 / n) sum_i W_i l(E_q h(., x_i)) + T KL(q || prior)
 
@@ -41,7 +41,7 @@ from langevax import checks
 from langevax.meanfield import wells
 from langevax.meanfield.duality_gap import check_bounded
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
-from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate
+from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate, project
 from langevax.meanfield.walks import (
     COMPONENTS,
     Adaptation,
@@ -72,7 +72,6 @@ PRIOR_SHARE, WELL_SHARE, NORMALS, WIDER = 0.1, 0.3, 6, 1.3  # of the local walk'
 MET = 0.001  # share of a cloud that lies in a well that it knows
 SETTLING = 30  # moves that take a cloud to the law of the dual
 SNAPSHOTS, CELLS, FEWEST = 8, 24, 20  # FEWEST: particles of a cell in every run
-REMEDY = "train longer, or raise the temperature."
 DEFAULT_EFFORT = 3e9
 """Gradients of one neuron at one row: about half a minute on one core."""
 
@@ -114,9 +113,8 @@ class Certificate:
 
     def __repr__(self) -> str:
         return (
-            f"Certificate({self.verdict} The optimum lies in [{self.lower_bound:.4g}, {self.upper_bound:.4g}], "
-            f"{self.unknown_share:.2g} of what the untrained prior leaves; {self.num_descents} descents, "
-            f"{self.work:.2g} neuron gradients; dual {self.dual.shape})"
+            f"Certificate({self.verdict} {self.unknown_share:.2g} of what the untrained prior leaves; "
+            f"{self.work:.2g} neuron gradients in {self.cpu_seconds:.1f} CPU seconds; dual {self.dual.shape})"
         )
 
     def output_error(self, outputs: Float[ArrayLike, "n ..."]) -> float:
@@ -182,12 +180,14 @@ class _Search:
     progress: Callable[[str], None]
     training: list[np.ndarray]
     prior_objective: float = math.inf
-    lower: tuple[float, np.ndarray, LogPartition] | None = None
+    lower: tuple[float, np.ndarray] | None = None
     upper: tuple[float, UpperBound] | None = None
     plan: Plan | None = None
     history: list[tuple[int, float, float]] = field(default_factory=list)
     descents: int = 0
-    ended: bool = False
+    refusal: str = (
+        "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
+    )
     rounds: int = 0
 
     @property
@@ -210,13 +210,30 @@ class _Search:
         conjugate = float(mean_conjugate(self.risk, jnp.asarray(dual)))
         lower = -conjugate - self.temperature * log_partition.high
         if math.isfinite(lower) and (self.lower is None or lower > self.lower[0]):
-            self.lower = lower, dual, log_partition
+            self.lower = lower, dual
 
     def narrow(self, prior_objective: float) -> bool:
         """Whether the interval says much more than the untrained prior does."""
         if self.lower is None or self.upper is None:
             return False
         return min(self.upper[0], prior_objective) - self.lower[0] <= TRUSTED * (prior_objective - self.lower[0])
+
+    def explain(self, estimates: list[LogPartition]) -> None:
+        """Say why the interval is still wide, and what would narrow it."""
+        if self.lower is None or self.upper is None:
+            return
+        width = self.upper[0] - self.lower[0]
+        known = [estimate.value for estimate in estimates if estimate.source == "walks to the prior"]
+        beyond = max(estimate.high for estimate in estimates) - known[0]
+        if self.temperature * beyond > width / 2:
+            self.refusal = (
+                f"neurons with e^{beyond:.0f} times the mass lie outside of the law that was climbed; "
+                "{more}, so that they are added and D climbs on"
+            )
+        elif self.upper[1].error > width / 8:
+            self.refusal = f"{2 * self.upper[1].error / width:.0%} of the width are the errors of sampling; {{more}}"
+        else:
+            self.refusal = "the dual is not yet that of the optimum; {more}"
 
     def note(self) -> None:
         """Add the interval to the history."""
@@ -267,6 +284,9 @@ def certify(
     search = _Search(risk, float(temperature), moves, float(effort), progress, trained)
     try:
         search.prior_objective = prior_objective = _prior_objective(search)
+        nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
+        if not nothing.any():  # D(0), whose law is the prior
+            search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
         _close(search, prior_objective)
     finally:
         moves.close()
@@ -310,7 +330,7 @@ def _close(search: _Search, prior_objective: float) -> None:
             search.rounds += 1
             size *= 2
     except EffortSpent:
-        search.ended = True
+        pass  # what is known by then is reported
 
 
 def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
@@ -337,6 +357,7 @@ def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
         back = walk_back(clouds, search.plan, cloud[chosen].reshape(RUNS, size, -1))
         estimates.append(_estimate(search, back, "walks to the prior", back=True))
         search.keep_lower(ascent.dual, max(estimates, key=lambda estimate: estimate.high))
+        search.explain(estimates)
     search.note()
     search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
     if not ascent.reached or search.plan is None or not search.plan.complete:
@@ -457,7 +478,7 @@ def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
         return distinct
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # empty parts are left out
-        return kmeans2(distinct, count, minit="++", seed=clouds.generator(), iter=10)[0]
+        return kmeans2(distinct, count, minit="++", rng=clouds.generator(), iter=10)[0]
 
 
 def _nearest(white: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -581,6 +602,15 @@ def _certificate(search: _Search, prior_objective: float, seconds: float) -> Cer
 
 
 def _verdict(search: _Search, lower: float, upper: float, prior_objective: float, trusted: bool) -> str:
+    width = max(upper - lower, 1e-12)
+    places = max(0, 1 - math.floor(math.log10(width)))
+    between = f"between {lower:.{places}f} and {upper:.{places}f}"
     if trusted:
-        return f"The least training objective lies in [{lower:.4g}, {upper:.4g}]."
-    return "Not certified: wide."
+        basin = 3 / search.descents
+        return (
+            f"The least training objective lies {between} (95 % each end; the lower one unless a well was missed that "
+            f"holds less than {basin:.1%} of {search.descents:,} searches)."
+        )
+    share = (upper - lower) / max(prior_objective - lower, np.finfo(float).tiny)
+    refusal = search.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
+    return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."

@@ -6,13 +6,13 @@ For h_c = R tanh(a_c) tanh(<w, x> + b) the output weights a_c ~ N(0, sigma^2) ar
 their integral is a function of one number each:
 
     s_c = -(R / (n T)) sum_i W_i g_ic tanh_i,      kappa(s) = log E_{a ~ N(0, sigma^2)} exp(s tanh a)
-    v(w, b) = sum_c kappa(s_c),      E[h_ic | w, b] = R kappa'(s_c) tanh_i,      Var[h_ic | w, b] = R^2 kappa''(s_c) tanh_i^2
+    v(w, b) = sum_c kappa(s_c),   E[h_ic | w, b] = R kappa'(s_c) tanh_i,   Var[h_ic | w, b] = R^2 kappa''(s_c) tanh_i^2
 
 C coordinates fewer, and none of the 2^C modes of their signs. The mean over p_g of -V_g / T is then that of
 `exponent` = sum_c s_c kappa'(s_c), not of v. Other neurons are the case kappa(s) = s with all of their coordinates.
 
-Positions are in units of the prior's deviations, so that the prior is N(0, I). A law is a `tilt`, -R W_i g_i / (n T) for
-each row, in which s is linear.
+Positions are in units of the prior's deviations, so that the prior is N(0, I). A law is a `tilt`, -R W_i g_i / (n T)
+for each row, in which s is linear.
 """
 
 from functools import lru_cache
@@ -106,9 +106,10 @@ class GibbsLaw(eqx.Module):
         shares = risk.row_weights() / jnp.asarray(risk.size, dtype)
         output_weight, deviations = None, np.sqrt(variances)
         if isinstance(neuron, TanhTanh):
-            outer, inner = neuron.split(deviations)
+            num_outer = neuron.num_outputs or 1
+            outer, inner = deviations[:num_outer], deviations[num_outer:]
             if np.ptp(outer) == 0:
-                table = output_weight_table(float(np.ravel(outer)[0])).astype(dtype)
+                table = output_weight_table(float(outer[0])).astype(dtype)
                 output_weight, deviations = OutputWeight(*map(jnp.asarray, table)), inner
         return cls(neuron, risk.inputs, shares, jnp.asarray(deviations, dtype), output_weight)
 

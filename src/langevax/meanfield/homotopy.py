@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize_scalar
+from scipy.optimize import OptimizeResult, minimize_scalar
 from scipy.sparse.linalg import LinearOperator, cg
 
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
@@ -167,7 +167,7 @@ class Newton:
             inner = np.einsum("jcd,ijc->ijd", root, left.reshape(size, -1, count)).reshape(size, size)
             y = cho_solve(cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False), turned(error))
         else:
-            operator = LinearOperator((size, size), lambda y: y + turned(covariance @ times(y)), dtype=np.float64)
+            operator = LinearOperator((size, size), matvec=lambda y: y + turned(covariance @ times(y)))
             y, _ = cg(operator, turned(error), rtol=RESIDUAL, maxiter=400)
         return error - covariance @ times(y)
 
@@ -227,7 +227,8 @@ class _Line:
         steps = np.concatenate([0.7 ** np.arange(30.0), [0.0]])
         best = int(np.argmax([rise(step) for step in steps]))
         low, high = steps[min(best + 1, len(steps) - 1)], steps[max(best - 1, 0)]
-        return float(minimize_scalar(lambda step: -rise(step), bounds=(low, high), method="bounded").x)
+        found: OptimizeResult = minimize_scalar(lambda step: -rise(step), bounds=(low, high), method="bounded")
+        return float(found["x"])
 
 
 def climb(

@@ -1,4 +1,4 @@
-"""Clouds of neurons that walk between laws: preconditioned MALA moves, plans that pilots make, and walks on frozen plans.
+"""Clouds of neurons that walk between laws: preconditioned moves, plans that pilots make, and walks on frozen plans.
 
 A walk goes over laws f_0, ..., f_K, unnormalised log densities of which f_0 can be drawn exactly:
 
@@ -249,7 +249,7 @@ class Clouds:
         return np.random.default_rng(np.asarray(random.key_data(self.next_key())).tolist())
 
     def blocks(self, function: Callable[[int, Array], Any], cloud: np.ndarray) -> list[Any]:
-        """Return `function(number, block)` of all blocks; a cloud that is no multiple of them is padded with its last."""
+        """Return `function(number, block)` of all blocks; the last block is filled up with its last particle."""
         missing = -len(cloud) % self.block
         whole = np.concatenate([cloud, np.repeat(cloud[-1:], missing, axis=0)]) if missing else cloud
         parts = whole.reshape(-1, self.block, cloud.shape[1])

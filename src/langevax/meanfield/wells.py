@@ -90,22 +90,26 @@ def _lowest(ends: np.ndarray, energies: np.ndarray) -> list[np.ndarray]:
 
 def _bottom(clouds: Clouds, tilt: Tilt, position: np.ndarray) -> tuple[np.ndarray, float, np.ndarray] | None:
     """Return the bottom by Newton steps, the log mass of the normal around it, and its covariance; None at a saddle."""
-    size = len(position)
     for _ in range(NEWTON_STEPS):
-        offsets = DIFFERENCE * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
-        _, energies, gradients = clouds.descended(tilt, (position + offsets).astype(clouds.dtype), 0)
-        hessian = (gradients[1 : size + 1] - gradients[size + 1 :]).astype(np.float64) / (2 * DIFFERENCE)
-        values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-        values = np.maximum(np.abs(values), 1e-3)
-        step = vectors @ ((vectors.T @ gradients[0]) / values)
+        energy, gradient, hessian = _curved(clouds, tilt, position)
+        values, vectors = np.linalg.eigh(hessian)
+        step = vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 1e-3))
         lower = position - step
-        if np.linalg.norm(step) < 1e-3:
-            break
-        if clouds.descended(tilt, lower[None].astype(clouds.dtype), 0)[1][0] > energies[0]:
+        if np.linalg.norm(step) < 1e-3 or _curved(clouds, tilt, lower)[0] > energy:
             break
         position = lower
-    if not np.all(np.linalg.eigvalsh((hessian + hessian.T) / 2) > 0):
+    energy, _, hessian = _curved(clouds, tilt, position)
+    values, vectors = np.linalg.eigh(hessian)
+    if not np.all(values > 0):
         return None
     # the prior's own normal has energy |x|^2 / 2 and mass 1
-    log_mass = -float(energies[0]) - float(np.log(values).sum()) / 2
-    return position, log_mass, (vectors / values) @ vectors.T
+    return position, -energy - float(np.log(values).sum()) / 2, (vectors / values) @ vectors.T
+
+
+def _curved(clouds: Clouds, tilt: Tilt, position: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the energy, its gradient, and its Hessian by differences of gradients."""
+    size = len(position)
+    offsets = DIFFERENCE * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
+    _, energies, gradients = clouds.descended(tilt, (position + offsets).astype(clouds.dtype), 0)
+    hessian = (gradients[1 : size + 1] - gradients[size + 1 :]).astype(np.float64) / (2 * DIFFERENCE)
+    return float(energies[0]), gradients[0].astype(np.float64), (hessian + hessian.T) / 2

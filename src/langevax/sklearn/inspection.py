@@ -1,7 +1,7 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.figures import charts, theme
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.certificate import DEFAULT_EFFORT, REMEDY
+from langevax.meanfield.certificate import DEFAULT_EFFORT
 from langevax.meanfield.duality_gap import SUSPICIOUS, DualEstimate
 from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from langevax.sklearn.base import Automatic
 
 NUM_PARTICLES = 500  # of a run that estimates D at a step of the training
-SHORTER_STEPS = "pass a smaller relative_step_size: the outputs of this fit alternate between two values."
-"""Remedy where training longer would not help."""
 
 
 class CertificatePath(NamedTuple):
@@ -91,7 +89,7 @@ class MeanFieldInspection:
             >>> certificate.trustworthy, certificate.width < 0.05
             (True, True)
         """
-        certificate = certify(
+        return certify(
             self._fitted_network().risk(self.temperature_),
             self.temperature_,
             key=self._key(random_state),
@@ -99,9 +97,6 @@ class MeanFieldInspection:
             clouds=[self._stored_particles()],
             progress=progress,
         )
-        if not self.outputs_alternate_:
-            return certificate
-        return replace(certificate, verdict=certificate.verdict.replace(REMEDY, SHORTER_STEPS))
 
     def certificate_path(
         self, num_points: int = 6, final: Certificate | None = None, random_state: RandomState = None
