@@ -22,7 +22,6 @@ The dual comes from `homotopy.climb`. Everything tried is kept: the highest lowe
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -33,7 +32,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 from numpy.typing import ArrayLike
-from scipy.cluster.vq import kmeans2
 from scipy.optimize import minimize
 from scipy.stats import t as student
 
@@ -71,7 +69,7 @@ CLOUD, PILOT = 2048, 1024  # least particles of the homotopy, and of the walks t
 PRIOR_SHARE, WELL_SHARE, NORMALS, WIDER = 0.1, 0.3, 6, 1.3  # of the local walk's start
 MET = 0.001  # share of a cloud that lies in a well that it knows
 SETTLING = 30  # moves that take a cloud to the law of the dual
-SNAPSHOTS, CELLS, FEWEST = 8, 24, 20  # FEWEST: particles of a cell in every run
+SNAPSHOTS, CELLS, FEWEST, LLOYD = 8, 24, 20, 10  # FEWEST: particles around which a normal is put
 DEFAULT_EFFORT = 3e9
 """Gradients of one neuron at one row: about half a minute on one core."""
 
@@ -455,13 +453,13 @@ def _local(search: _Search, tilt: Tilt, cloud: np.ndarray, found: wells.Wells, s
     centres = _centres(clouds, white, CELLS)
     walked = walk(clouds, plan, RUNS, size)
     weights = normalised(walked.log_weights) / SNAPSHOTS
-    masses, outputs, exponents = np.zeros((RUNS, CELLS)), None, np.zeros((RUNS, CELLS))
+    masses, outputs, exponents = np.zeros((RUNS, len(centres))), None, np.zeros((RUNS, len(centres)))
     whole = walked.clouds.reshape(-1, walked.clouds.shape[2])
     for snapshot in snapshots(clouds, plan, whole, SNAPSHOTS):
         cells = _nearest(snapshot @ whitening.T, centres).reshape(RUNS, size)
         by_run = []
         for run in range(RUNS):
-            shares = np.where(cells[run] == np.arange(CELLS)[:, None], weights[run], 0.0)
+            shares = np.where(cells[run] == np.arange(len(centres))[:, None], weights[run], 0.0)
             sums, exponent = clouds.sums(tilt, snapshot.reshape(RUNS, size, -1)[run], shares)
             by_run.append(sums)
             exponents[run] += exponent
@@ -472,13 +470,15 @@ def _local(search: _Search, tilt: Tilt, cloud: np.ndarray, found: wells.Wells, s
 
 
 def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
-    """Return centres of parts of a cloud, by k-means."""
+    """Return centres of parts of a cloud, by Lloyd's k-means from particles of it."""
     distinct = np.unique(white[:4096], axis=0)
     if len(distinct) <= count:
         return distinct
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # empty parts are left out
-        return kmeans2(distinct, count, minit="++", rng=clouds.generator(), iter=10)[0]
+    centres = distinct[clouds.generator().choice(len(distinct), count, replace=False)]
+    for _ in range(LLOYD):
+        parts = _nearest(distinct, centres)
+        centres = np.stack([distinct[parts == k].mean(0) for k in range(len(centres)) if np.any(parts == k)])
+    return centres
 
 
 def _nearest(white: np.ndarray, centres: np.ndarray) -> np.ndarray:

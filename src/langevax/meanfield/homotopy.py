@@ -167,7 +167,7 @@ class Newton:
             inner = np.einsum("jcd,ijc->ijd", root, left.reshape(size, -1, count)).reshape(size, size)
             y = cho_solve(cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False), turned(error))
         else:
-            operator = LinearOperator((size, size), matvec=lambda y: y + turned(covariance @ times(y)))
+            operator = LinearOperator((size, size), matvec=lambda y: y + turned(covariance @ times(y)))  # pyright: ignore[reportCallIssue]
             y, _ = cg(operator, turned(error), rtol=RESIDUAL, maxiter=400)
         return error - covariance @ times(y)
 
