@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import OptimizeResult, minimize_scalar
 from scipy.sparse.linalg import LinearOperator, cg
 
@@ -34,7 +34,7 @@ LAST_ROUNDS, COUNTED = 7, 5  # rounds at the last temperature, and the last of t
 MOST_ROUNDS = 150
 LONG, PATIENCE, LARGEST_CLOUD = 0.6, 3, 2**15
 """A step that counts as whole; rounds of shorter ones after which the cloud is doubled, and up to which size."""
-DIRECT = 3000  # outputs times rows up to which the Newton matrix is factorised
+DIRECT, SKETCH, MOST_PRODUCTS = 1200, 200, 100  # outputs times rows up to which the Newton matrix is factorised
 ITERATIONS, TOLERANCE, SMALLEST = 12, 1e-3, 2**-8
 RESIDUAL = 1e-5  # of a Newton step by conjugate gradients, which K amplifies
 
@@ -84,15 +84,20 @@ class OutputCovariance:
     def __init__(self, features: np.ndarray, slopes: np.ndarray, curvatures: np.ndarray, temperature: float):
         self.features, self.slopes, self.curvatures = features, slopes, curvatures
         self.scale = 1 / (temperature * len(features))
+        self.products = 0  # with vectors, so far
         self.mean: np.ndarray = (features.T @ slopes).reshape(-1).astype(np.float64) / len(features)
 
     def __matmul__(self, x: np.ndarray) -> np.ndarray:
+        """Return K x for one vector, or for each column of x."""
         columns = self.slopes.shape[1]
-        products = self.features @ x.reshape(-1, columns).astype(self.features.dtype)
-        along = (self.slopes * products).sum(1, keepdims=True)
-        total = self.features.T @ (self.slopes * along + self.curvatures * products)
-        centre = self.mean * (self.mean @ x) * len(self.features)
-        return self.scale * (total.reshape(-1).astype(np.float64) - centre)
+        many = x.reshape(-1, columns * (x.size // len(self.mean))).astype(self.features.dtype)
+        self.products += x.size // len(self.mean)
+        products = (self.features @ many).reshape(len(self.features), columns, -1)
+        slopes, curvatures = self.slopes[:, :, None], self.curvatures[:, :, None]
+        inner = slopes * (slopes * products).sum(1, keepdims=True) + curvatures * products
+        total = (self.features.T @ inner.reshape(len(self.features), -1)).reshape(x.shape).astype(np.float64)
+        centre = np.multiply.outer(self.mean, self.mean @ x) * len(self.features)
+        return self.scale * (total - centre)
 
     @cached_property
     def matrix(self) -> np.ndarray:
@@ -110,8 +115,9 @@ class OutputCovariance:
 class Newton:
     """The best dual around a cloud, by the second-order model of D."""
 
-    def __init__(self, risk: MeanFieldRisk, law: GibbsLaw):
-        self.risk, self.law = risk, law
+    def __init__(self, risk: MeanFieldRisk, law: GibbsLaw, generator: np.random.Generator):
+        self.risk, self.law, self.generator = risk, law, generator
+        self.products = 0  # of covariances with vectors, so far
         self.used = np.flatnonzero(np.asarray(risk.row_weights()) > 0)
         self.num_outputs = int(np.prod(risk.neuron.output_shape))
         self.shares = np.repeat(np.asarray(law.row_shares, np.float64)[self.used], self.num_outputs)
@@ -124,6 +130,7 @@ class Newton:
         flat = dual[self.used].reshape(-1).astype(np.float64)
         best = np.array(dual, np.float64)
         best[self.used] = self._fixed_point(flat, covariance).reshape(best[self.used].shape)
+        self.products += covariance.products
         return best
 
     def _covariance(self, features: np.ndarray, tilt: np.ndarray, temperature: float) -> "OutputCovariance":
@@ -160,15 +167,19 @@ class Newton:
         # K and W S are symmetric: with L L^T = W S, (I + L^T K L) y = L^T error
         values, vectors = np.linalg.eigh(curvatures)
         root = vectors * np.sqrt(np.maximum(values, 0) * self.shares.reshape(-1, count)[:, :1])[:, None, :]
-        times = lambda x: np.einsum("icd,id->ic", root, x.reshape(-1, count)).reshape(-1)  # noqa: E731
-        turned = lambda x: np.einsum("icd,ic->id", root, x.reshape(-1, count)).reshape(-1)  # noqa: E731
+
+        def times(x: np.ndarray) -> np.ndarray:
+            return np.einsum("icd,idk->ick", root, x.reshape(len(root), count, -1)).reshape(x.shape)
+
+        def turned(x: np.ndarray) -> np.ndarray:
+            return np.einsum("icd,ick->idk", root, x.reshape(len(root), count, -1)).reshape(x.shape)
+
         if size <= DIRECT:
             left = np.einsum("icd,icj->idj", root, covariance.matrix.reshape(-1, count, size)).reshape(size, size)
             inner = np.einsum("jcd,ijc->ijd", root, left.reshape(size, -1, count)).reshape(size, size)
             y = cho_solve(cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False), turned(error))
         else:
-            operator = LinearOperator((size, size), matvec=lambda y: y + turned(covariance @ times(y)))  # pyright: ignore[reportCallIssue]
-            y, _ = cg(operator, turned(error), rtol=RESIDUAL, maxiter=400)
+            y = _conjugate_gradients(lambda x: turned(covariance @ times(x)), turned(error), self.generator)
         return error - covariance @ times(y)
 
     def derivatives(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,6 +190,34 @@ class Newton:
         slopes, curvatures = _derivatives(self.risk.loss, jnp.asarray(whole, dtype), self.risk.targets)
         slopes, curvatures = np.asarray(slopes, np.float64)[self.used], np.asarray(curvatures, np.float64)[self.used]
         return slopes.reshape(-1), curvatures
+
+
+def _conjugate_gradients(
+    product: Callable[[np.ndarray], np.ndarray], right: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Return (I + B)^-1 right, preconditioned by a Nystrom sketch of B (Frangella, Tropp, Udell, SIMAX 2023).
+
+    A few hundred of the thousands of eigenvalues of B are above 1, and reach 1e4: without them some twenty products
+    with B do.
+    """
+    size = len(right)
+    test = np.linalg.qr(generator.normal(size=(size, min(SKETCH, size // 4))))[0]
+    sketch = product(test)
+    shift = 1e-7 * np.linalg.norm(sketch)  # the products are in single precision
+    sketch = sketch + shift * test
+    gram = test.T @ sketch
+    factor = cho_factor((gram + gram.T) / 2 + shift * np.eye(len(gram)), lower=False)
+    left, singular, _ = np.linalg.svd(solve_triangular(factor[0], sketch.T, trans=1).T, full_matrices=False)
+    values = np.maximum(singular**2 - shift, 0)
+
+    def preconditioned(x: np.ndarray) -> np.ndarray:
+        along = left.T @ x
+        return x + left @ (((1 + values[-1]) / (1 + values) - 1) * along)
+
+    shape = size, size
+    operator = LinearOperator(shape, lambda x: x + product(x), dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    inverse = LinearOperator(shape, preconditioned, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    return cg(operator, right, rtol=RESIDUAL, maxiter=MOST_PRODUCTS, M=inverse)[0]
 
 
 @eqx.filter_jit
@@ -241,7 +280,8 @@ def climb(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Ascent:
     """Return the dual at `temperature`, reached from the prior with a cloud of `size` particles, or from `start`."""
-    law, newton, generator = clouds.law, Newton(risk, clouds.law), clouds.generator()
+    law, generator = clouds.law, clouds.generator()
+    newton = Newton(risk, law, generator)
     now, cooling = max(temperature, FIRST_TEMPERATURE * float(risk.neuron.bound) ** 2), COOLING
     ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
     tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
@@ -257,7 +297,10 @@ def climb(
         features, dual = clouds.features(cloud), ratio * now
         line = _Line(clouds, risk, features, tilt, dual, now, log_weights)
         represented = features if even else features[systematic(generator, normalised(log_weights))]
+        before = newton.products
         line.direction = newton.target(dual, represented, tilt, now) - dual
+        # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
+        clouds.spend((newton.products - before) * len(cloud) * newton.num_outputs / (1.5 * law.size + 8))
         step = line.longest() if even else line.highest()
         if step == 0:
             break
