@@ -16,7 +16,7 @@ for each row, in which s is linear.
 """
 
 from functools import lru_cache
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -99,7 +99,7 @@ class GibbsLaw(eqx.Module):
     output_weight: OutputWeight | None
 
     @classmethod
-    def of(cls, risk: MeanFieldRisk, temperature: float) -> Self:
+    def of(cls, risk: MeanFieldRisk, temperature: float) -> "GibbsLaw":
         """Return the laws of a risk; output weights are integrated out where they have one deviation."""
         dtype, neuron = risk.inputs.dtype, risk.neuron
         variances = np.broadcast_to(temperature / np.asarray(risk.precision, np.float64), (risk.particle_size,))
