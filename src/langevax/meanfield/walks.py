@@ -148,7 +148,7 @@ def _moved(
     cloud, values, _, accepted = lax.fori_loop(
         0, num_moves, move, (cloud, values, gradient, jnp.zeros((), cloud.dtype))
     )
-    return cloud, values[1:], accepted / jnp.maximum(num_moves, 1)
+    return cloud, values[1:], accepted / jnp.maximum(num_moves, 1).astype(accepted.dtype)
 
 
 @in_float32
@@ -229,7 +229,7 @@ class Clouds:
     def _num_outputs(self) -> int:
         return int(np.prod(self.law.neuron.output_shape))
 
-    def spend(self, gradients: float) -> None:
+    def spend(self, gradients: int | float) -> None:
         """Count gradients of one neuron at all rows.
 
         Raises:
@@ -375,7 +375,7 @@ def normalised(log_weights: np.ndarray, axis: int = -1) -> np.ndarray:
     return weights / weights.sum(axis, keepdims=True)
 
 
-def log_mean(log_weights: np.ndarray, axis: int = -1) -> np.ndarray:
+def log_mean(log_weights: np.ndarray, axis: int = -1) -> np.ndarray | np.floating:
     """Return the logarithm of the mean weight."""
     largest = log_weights.max(axis, keepdims=True)
     return np.log(np.mean(np.exp(log_weights - largest), axis)) + largest.squeeze(axis)
