@@ -41,8 +41,8 @@ from langevax.meanfield.duality_gap import check_bounded
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
 from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate, project
 from langevax.meanfield.walks import (
-    COMPONENTS,
     Adaptation,
+    Cells,
     Clouds,
     EffortSpent,
     Mixture,
@@ -64,9 +64,10 @@ from langevax.problems.mean_field import MeanFieldRisk
 RUNS = 8
 CONFIDENCE = 0.95
 TRUSTED = 0.25  # of what the untrained prior leaves: wider intervals are refused
-START, LARGEST = 256, 2**15  # particles of a run, doubled while the budget lasts
-CLOUD, PILOT = 2048, 1024  # least particles of the homotopy, and of the walks that make plans
-PRIOR_SHARE, WELL_SHARE, NORMALS, WIDER = 0.1, 0.3, 6, 1.3  # of the local walk's start
+FEWEST_PARTICLES, START, LARGEST = 64, 256, 2**15  # of a run, doubled while the budget lasts
+FEWEST_CLOUD, CLOUD = 512, 2048  # particles of the homotopy at the start; walks that make plans have half as many
+PRIOR_SHARE, NORMALS, WIDER = 0.1, 6, 1.3  # of the local walk's start
+HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
 MET = 0.001  # share of a cloud that lies in a well that it knows
 SETTLING = 30  # moves that take a cloud to the law of the dual
 SNAPSHOTS, CELLS, FEWEST, LLOYD = 8, 24, 20, 10  # FEWEST: particles around which a normal is put
@@ -198,8 +199,8 @@ class _Search:
         return LogPartition(value, error, source, value - float(student.ppf(self.level, RUNS - 1)) * error)
 
     def keep_upper(self, bound: UpperBound) -> None:
-        """Keep the lowest upper end, one of three that a round makes."""
-        high = bound.high(self.level / 3)
+        """Keep the lowest upper end, one of at most four that a round makes."""
+        high = bound.high(self.level / 4)
         if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
             self.upper = high, bound
 
@@ -314,21 +315,27 @@ def _losses(risk: MeanFieldRisk, outputs: np.ndarray) -> np.ndarray:
 
 def _close(search: _Search, prior_objective: float) -> None:
     """Improve the interval until it is narrow or the budget is spent."""
-    clouds, size = search.clouds, START
+    clouds = search.clouds
     clouds.limit = search.effort
+    # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
+    share = search.effort / clouds.num_rows / 5
+    cloud = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
+    size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
     ascent = None
     try:
         while size <= LARGEST:
-            ascent = climb(
-                clouds, search.risk, search.temperature, max(CLOUD, RUNS * size), start=ascent, progress=search.progress
-            )
+            ascent = climb(clouds, search.risk, search.temperature, cloud, start=ascent, progress=search.progress)
             ascent = _bound(search, ascent, size)
             if search.narrow(prior_objective):
                 return
             search.rounds += 1
-            size *= 2
+            size, cloud = 2 * size, 2 * cloud
     except EffortSpent:
         pass  # what is known by then is reported
+
+
+def _power_of_two(value: float, least: int, most: int) -> int:
+    return 2 ** int(np.clip(np.log2(max(value, 1)), np.log2(least), np.log2(most)))
 
 
 def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
@@ -342,47 +349,59 @@ def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
     search.descents += found.num_descents
     estimates.append(search.log_partition(found.log_partition, found.error, "wells"))
 
-    search.progress("walks around the cloud")
-    runs = _local(search, tilt, cloud, found, size)
-    if runs is not None:
-        for bound in upper_bounds(search.risk, temperature, runs):
-            search.keep_upper(bound)
-        estimates.append(_estimate(search, runs.log_partition, "walks around the cloud"))
-
     search.progress("walks to the prior")
+    own = -math.inf
     if search.plan is not None and search.plan.complete:
         chosen = clouds.generator().integers(len(cloud), size=RUNS * size)
         back = walk_back(clouds, search.plan, cloud[chosen].reshape(RUNS, size, -1))
         estimates.append(_estimate(search, back, "walks to the prior", back=True))
+        own = estimates[-1].value
+    hidden = max(estimate.value for estimate in estimates) > own + HIDDEN
+
+    search.progress("walks around the cloud")
+    unmet = _unmet(found, cloud)
+    starts = [(_around(clouds, cloud), cloud)]
+    if unmet:
+        start = _at_wells(clouds, found, unmet)
+        starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
+    walked = [_local(search, tilt, start, around, size, hidden) for start, around in starts]
+    groups = [runs for runs in walked if runs is not None]
+    if groups:
+        for bound in upper_bounds(search.risk, temperature, groups):
+            search.keep_upper(bound)
+        estimates += [_estimate(search, runs.log_partition, "walks around the cloud") for runs in groups]
+    if math.isfinite(own):
         search.keep_lower(ascent.dual, max(estimates, key=lambda estimate: estimate.high))
         search.explain(estimates)
     search.note()
     search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
-    if not ascent.reached or search.plan is None or not search.plan.complete:
+    if not ascent.reached or not unmet or not hidden or not math.isfinite(own) or ascent.added:
         return None
-    return _with_wells(clouds, ascent, cloud, found, estimates[-1].value)
+    return _with_wells(clouds, ascent, cloud, found, unmet, own)
+
+
+def _unmet(found: wells.Wells, cloud: np.ndarray) -> list[int]:
+    """Return the wells in which next to nothing of a cloud lies."""
+    size, unmet = cloud.shape[1], []
+    for number, (position, spread) in enumerate(zip(found.positions, found.covariances, strict=True)):
+        white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
+        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < MET:
+            unmet.append(number)
+    return unmet
 
 
 def _with_wells(
-    clouds: Clouds, ascent: Ascent, cloud: np.ndarray, found: wells.Wells, log_partition: float
-) -> Ascent | None:
-    """Return an ascent to go on from: the cloud, of mass `log_partition`, and particles in wells that it has not met.
-
-    None where it has met all of them.
-    """
-    tilt = ascent.path[-1]
-    parts, logs, size = [cloud], [np.full(len(cloud), log_partition - math.log(len(cloud)))], cloud.shape[1]
-    for position, log_mass, spread in zip(found.positions, found.log_masses, found.covariances, strict=True):
-        white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
-        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) > MET:
-            continue
-        well = mixture(np.ones(1), position[None], spread[None], clouds.dtype)
+    clouds: Clouds, ascent: Ascent, cloud: np.ndarray, found: wells.Wells, unmet: list[int], log_partition: float
+) -> Ascent:
+    """Return an ascent to go on from: the cloud, of mass e^log_partition, and particles in wells that it lacks."""
+    tilt, parts, logs = ascent.path[-1], [cloud], [np.full(len(cloud), log_partition - math.log(len(cloud)))]
+    for number in unmet:
+        spread = found.covariances[number]
+        well = mixture(np.ones(1), found.positions[[number]], spread[None], clouds.dtype)
         drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
         parts.append(clouds.moved(clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING)[0])
-        logs.append(np.full(len(drawn), log_mass - math.log(len(drawn))))
-    if len(parts) == 1:
-        return None
-    return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs))
+        logs.append(np.full(len(drawn), found.log_masses[number] - math.log(len(drawn))))
+    return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs), added=True)
 
 
 def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
@@ -398,7 +417,7 @@ def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
 def _forward(search: _Search, ascent: Ascent, size: int) -> list[LogPartition]:
     """Walk from the prior along the path of optima, and bound P at every law passed; return log Z at the last."""
     clouds, risk, temperature = search.clouds, search.risk, search.temperature
-    plan, _ = plan_along(clouds, ascent.path, max(PILOT, RUNS * size // 4))
+    plan, _ = plan_along(clouds, ascent.path, max(RUNS * size // 2, FEWEST_CLOUD))
     search.plan = plan
     shape = (risk.max_size, *risk.neuron.output_shape)
     laws: list[tuple[np.ndarray, np.ndarray]] = []
@@ -440,30 +459,34 @@ def _estimate(search: _Search, logs: np.ndarray, source: str, back: bool = False
     return search.log_partition(-value if back else value, error, source)
 
 
-def _local(search: _Search, tilt: Tilt, cloud: np.ndarray, found: wells.Wells, size: int) -> _Runs | None:
-    """Walk from normals around the cloud and the wells to the law, on a frozen plan, in runs; sum up by cells."""
+def _local(search: _Search, tilt: Tilt, start: Mixture, around: np.ndarray, size: int, hidden: bool) -> _Runs | None:
+    """Walk from a mixture of normals to the law, on a frozen plan, in runs; sum up by cells of the cloud `around`.
+
+    Where modes that weigh far more are hidden from the cloud, cells are resampled each for itself: else all particles
+    would go there, and none be left where the optimum may be.
+    """
     clouds = search.clouds
-    start = _around(clouds, cloud, found)
-    plan, pilot = plan_from_start(clouds, tilt, start, max(PILOT, RUNS * size // 4))
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance(around)))
+    cells = Cells(_centres(clouds, around @ whitening.T, CELLS), whitening)
+    whole = Cells(np.zeros((1, clouds.law.size)), whitening)
+    plan = plan_from_start(clouds, tilt, start, max(RUNS * size // 2, FEWEST_CLOUD), cells if hidden else whole)
     if not plan.complete:
         return None
-    factor = plan.laws[-1].factor
-    whitening = np.linalg.inv(factor)
-    white = pilot @ whitening.T
-    centres = _centres(clouds, white, CELLS)
-    walked = walk(clouds, plan, RUNS, size)
+    walked = walk(clouds, plan, RUNS, size, cells=cells if hidden else None)
     weights = normalised(walked.log_weights) / SNAPSHOTS
-    masses, outputs, exponents = np.zeros((RUNS, len(centres))), None, np.zeros((RUNS, len(centres)))
-    whole = walked.clouds.reshape(-1, walked.clouds.shape[2])
-    for snapshot in snapshots(clouds, plan, whole, SNAPSHOTS):
-        cells = _nearest(snapshot @ whitening.T, centres).reshape(RUNS, size)
-        by_run = []
+    masses, outputs, exponents = np.zeros((RUNS, len(cells))), None, np.zeros((RUNS, len(cells)))
+    end = walked.clouds.reshape(-1, walked.clouds.shape[2])
+    for snapshot in snapshots(clouds, plan, end, SNAPSHOTS):
+        labels, by_run = cells.of(snapshot).reshape(RUNS, size), []
         for run in range(RUNS):
-            shares = np.where(cells[run] == np.arange(len(centres))[:, None], weights[run], 0.0)
-            sums, exponent = clouds.sums(tilt, snapshot.reshape(RUNS, size, -1)[run], shares)
-            by_run.append(sums)
-            exponents[run] += exponent
-            masses[run] += shares.sum(1)
+            shares = np.where(labels[run] == np.arange(len(cells))[:, None], weights[run], 0.0)
+            mass = shares.sum(1)
+            # single precision would lose the sums of cells that weigh e^-100 of the others
+            relative = shares / np.maximum(mass, np.finfo(float).tiny)[:, None]
+            sums, exponent = clouds.sums(tilt, snapshot.reshape(RUNS, size, -1)[run], relative)
+            by_run.append(sums * mass[:, None, None])
+            exponents[run] += exponent * mass
+            masses[run] += mass
         outputs = np.array(by_run) if outputs is None else outputs + np.array(by_run)
     assert outputs is not None
     return _Runs(walked.log_partition, masses, outputs, exponents)
@@ -476,23 +499,18 @@ def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
         return distinct
     centres = distinct[clouds.generator().choice(len(distinct), count, replace=False)]
     for _ in range(LLOYD):
-        parts = _nearest(distinct, centres)
+        parts = Cells(centres, np.eye(distinct.shape[1])).of(distinct)
         centres = np.stack([distinct[parts == k].mean(0) for k in range(len(centres)) if np.any(parts == k)])
     return centres
 
 
-def _nearest(white: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    distances = (centres**2).sum(1) - 2 * white @ centres.T
-    return distances.argmin(1)
-
-
-def _around(clouds: Clouds, cloud: np.ndarray, found: wells.Wells) -> Mixture:
-    """Return a mixture of the prior, of normals around the parts of a cloud, and of normals at wells."""
+def _around(clouds: Clouds, cloud: np.ndarray) -> Mixture:
+    """Return a mixture of the prior and of normals around the parts of a cloud."""
     chosen = cloud[clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)].astype(np.float64)
     whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
     white, size = chosen @ whitening.T, cloud.shape[1]
     count = max(1, min(NORMALS, len(chosen) // (20 * size)))
-    labels = _nearest(white, _centres(clouds, white, count))
+    labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
     shares, means, covariances = [PRIOR_SHARE], [np.zeros(size)], [np.eye(size)]
     for part in range(count):
         members = chosen[labels == part]
@@ -501,19 +519,23 @@ def _around(clouds: Clouds, cloud: np.ndarray, found: wells.Wells) -> Mixture:
         shares.append((1 - PRIOR_SHARE) * len(members) / len(chosen))
         means.append(members.mean(0))
         covariances.append(WIDER * covariance(members))
-    deepest = np.argsort(-found.log_masses)[: COMPONENTS - len(shares)]
-    for well in deepest:
-        shares.append(WELL_SHARE / len(deepest))
-        means.append(found.positions[well])
-        covariances.append(wells.INFLATION * found.covariances[well])
     return mixture(np.array(shares), np.array(means), np.array(covariances), clouds.dtype)
 
 
-def upper_bounds(risk: MeanFieldRisk, temperature: float, runs: _Runs) -> list[UpperBound]:
-    """Return the plain bound and the one by cells, each judged on runs that chose nothing."""
+def _at_wells(clouds: Clouds, found: wells.Wells, chosen: list[int]) -> Mixture:
+    """Return a mixture of the prior and of normals at wells."""
+    size = clouds.law.size
+    shares = np.array([PRIOR_SHARE, *np.full(len(chosen), (1 - PRIOR_SHARE) / len(chosen))])
+    means = np.concatenate([np.zeros((1, size)), found.positions[chosen]])
+    covariances = np.concatenate([np.eye(size)[None], wells.INFLATION * found.covariances[chosen]])
+    return mixture(shares, means, covariances, clouds.dtype)
+
+
+def upper_bounds(risk: MeanFieldRisk, temperature: float, groups: list[_Runs]) -> list[UpperBound]:
+    """Return the plain bound of each group of walks, and the one by cells of all."""
     shape = (risk.max_size, *risk.neuron.output_shape)
-    cells = _by_cells(risk, temperature, runs, shape)
-    return [_plain(risk, temperature, runs, shape), *([] if cells is None else [cells])]
+    cells = _by_cells(risk, temperature, groups, shape)
+    return [*(_plain(risk, temperature, runs, shape) for runs in groups), *([] if cells is None else [cells])]
 
 
 def _judged(risk: MeanFieldRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
@@ -539,45 +561,68 @@ def _plain(risk: MeanFieldRisk, temperature: float, runs: _Runs, shape: tuple[in
     return _judged(risk, outputs, temperature * (runs.exponents.sum(1) - runs.log_partition))
 
 
-def _by_cells(risk: MeanFieldRisk, temperature: float, runs: _Runs, shape: tuple[int, ...]) -> UpperBound | None:
-    """Choose the shares of cells on half of the runs and judge them on the other half, both ways."""
-    used = np.flatnonzero((runs.masses > 1e-12).all(0))
-    if len(used) < 2:
+def _by_cells(
+    risk: MeanFieldRisk, temperature: float, groups: list[_Runs], shape: tuple[int, ...]
+) -> UpperBound | None:
+    """Choose the shares of cells on half of the runs and judge them on the other half, both ways.
+
+    Cells of one group are disjoint, those of two groups need not be: KL is convex, so that the mixture of the groups'
+    laws costs at most the mean of what these cost, without the entropy of their shares.
+    """
+    outputs, costs, starts, members = [], [], [], []
+    for number, runs in enumerate(groups):
+        used = np.flatnonzero((runs.masses > 0).all(0))
+        if not len(used):
+            continue
+        masses = runs.masses[:, used]
+        outputs.append((runs.outputs[:, used] / masses[:, :, None, None]).reshape(len(masses), len(used), -1))
+        # the cost of a cell, without log l: e_k - log Z^(A_k)
+        costs.append(runs.exponents[:, used] / masses - (runs.log_partition[:, None] + np.log(masses)))
+        starts.append(masses / len(groups))
+        members += [number] * len(used)
+    if len(members) < 2:
         return None
-    masses = runs.masses[:, used]
-    outputs = runs.outputs[:, used].reshape(len(masses), len(used), *shape) / masses.reshape(
-        *masses.shape, *(1,) * len(shape)
-    )
-    # the cost of a cell, without log l: e_k - log Z^(A_k)
-    costs = runs.exponents[:, used] / masses - (runs.log_partition[:, None] + np.log(masses))
-    halves = np.arange(0, len(masses), 2), np.arange(1, len(masses), 2)
-    bounds = []
+    values, paid, start = (np.concatenate(parts, axis=1) for parts in (outputs, costs, starts))
+    cells = _Shares(risk, temperature, np.eye(len(groups))[members], shape)
+    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
     for chooser, judge in (halves, halves[::-1]):
-        start = np.log(masses[chooser].mean(0))
-        shares = _best_shares(risk, temperature, outputs[chooser].mean(0), costs[chooser].mean(0), start)
-        mixed = np.tensordot(outputs[judge], shares, axes=(1, 0))
-        free = temperature * (costs[judge] @ shares + np.sum(shares * np.log(np.maximum(shares, 1e-300))))
-        bounds.append(_judged(risk, mixed, free))
+        shares = cells.best(values[chooser].mean(0), paid[chooser].mean(0), np.log(start[chooser].mean(0)))
+        mixed = np.tensordot(values[judge], shares, axes=(1, 0)).reshape(-1, *shape)
+        bounds.append(_judged(risk, mixed, temperature * (paid[judge] @ shares - cells.entropy(shares))))
     return _both(bounds)
 
 
-def _best_shares(
-    risk: MeanFieldRisk, temperature: float, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray
-) -> np.ndarray:
-    """Return the shares l of cells that minimise loss(sum_k l_k z_k) + T sum_k l_k (log l_k + costs_k)."""
-    flat = outputs.reshape(len(outputs), -1)
-    weights = np.repeat(np.asarray(risk.row_weights(), np.float64) / float(risk.size), flat.shape[1] // risk.max_size)
+@dataclass(frozen=True)
+class _Shares:
+    """P of a mixture of cells, in their shares l: convex."""
 
-    def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
-        shares = normalised(logits)
-        z = (shares @ flat).reshape(1, *outputs.shape[1:])
-        loss, slopes = _mean_loss(risk, jnp.asarray(z, risk.inputs.dtype))
-        logs = np.log(np.maximum(shares, 1e-300))
-        value = float(loss[0]) + temperature * float(shares @ (logs + costs))
-        slope = flat @ (weights * np.asarray(slopes[0], np.float64).reshape(-1)) + temperature * (logs + costs)
-        return value, shares * (slope - shares @ slope)
+    risk: MeanFieldRisk
+    temperature: float
+    members: np.ndarray
+    """(cells, groups), 1 where a cell is of a group."""
+    shape: tuple[int, ...]
 
-    return normalised(minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x)
+    def entropy(self, shares: np.ndarray) -> float:
+        """-sum_k l_k log(l_k / share of its group)."""
+        return -float(shares @ self._logs(shares))
+
+    def _logs(self, shares: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(shares, 1e-300)) - np.log(np.maximum(self.members @ (shares @ self.members), 1e-300))
+
+    def best(self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return the l that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy)."""
+        risk, per_row = self.risk, outputs.shape[1] // self.risk.max_size
+        weights = np.repeat(np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row)
+
+        def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
+            shares = normalised(logits)
+            z = jnp.asarray((shares @ outputs).reshape(1, *self.shape), risk.inputs.dtype)
+            loss, slopes = _mean_loss(risk, z)
+            paid = self.temperature * (costs + self._logs(shares))
+            slope = outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1)) + paid
+            return float(loss[0]) + float(shares @ paid), shares * (slope - shares @ slope)
+
+        return normalised(minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x)
 
 
 def _certificate(search: _Search, prior_objective: float, seconds: float) -> Certificate:

@@ -30,7 +30,11 @@ FIRST_TEMPERATURE = 0.05  # times the square of the neuron's bound
 COOLING, SLOWEST, FASTEST = 0.5, 0.97, 0.3
 STEPS = 1.6 ** -np.arange(14.0)  # shares of a Newton step
 HALF, FEW = 0.5, 0.1  # of the particles effective under the new dual; below FEW they are not moved
-LAST_ROUNDS, COUNTED = 7, 5  # rounds at the last temperature, and the last of them whose mean is the dual
+LAST_ROUNDS, COUNTED, ADDED_ROUNDS = (
+    7,
+    5,
+    30,
+)  # rounds at the last temperature, and the last of them whose mean is the dual
 MOST_ROUNDS = 150
 LONG, PATIENCE, LARGEST_CLOUD = 0.6, 3, 2**15
 """A step that counts as whole; rounds of shorter ones after which the cloud is doubled, and up to which size."""
@@ -72,6 +76,8 @@ class Ascent:
     temperature: float
     """The last one reached."""
     reached: bool
+    added: bool = False
+    """Whether modes were added to the cloud, and no climb has followed."""
 
 
 class OutputCovariance:
@@ -102,6 +108,7 @@ class OutputCovariance:
     @cached_property
     def matrix(self) -> np.ndarray:
         """All of it, for few rows."""
+        self.products += len(self.mean) // 2  # in operations
         columns, size = self.slopes.shape[1], len(self.mean)
         means = (self.features[:, :, None] * self.slopes[:, None, :]).reshape(len(self.features), -1)
         means -= self.mean.astype(means.dtype)
@@ -292,7 +299,8 @@ def climb(
         now, ratio, cloud, path = temperature, start.dual / np.float64(temperature), start.cloud, start.path[:-1]
         tilt, log_weights = start.path[-1], start.log_weights
         even = effective_share(log_weights) >= HALF
-    while rounds < MOST_ROUNDS and len(last) < LAST_ROUNDS:
+    most = MOST_ROUNDS if start is None else ADDED_ROUNDS
+    while rounds < most and len(last) < LAST_ROUNDS:
         rounds += 1
         features, dual = clouds.features(cloud), ratio * now
         line = _Line(clouds, risk, features, tilt, dual, now, log_weights)

@@ -425,25 +425,61 @@ class _Resampling:
         return True
 
 
-def plan_from_start(clouds: Clouds, tilt: Tilt, start: Mixture, size: int) -> tuple[Plan, np.ndarray]:
-    """Plan q_0^(1 - b) (prior e^v)^b by a pilot of `size` particles; return it and the pilot's cloud at the end."""
+class Cells:
+    """Parts of space around centres that are fixed beforehand."""
+
+    def __init__(self, centres: np.ndarray, whitening: np.ndarray):
+        self.centres, self.whitening = centres, whitening
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def of(self, cloud: np.ndarray) -> np.ndarray:
+        """Return the cell of each particle."""
+        distances = (self.centres**2).sum(1) - 2 * (cloud @ self.whitening.T) @ self.centres.T
+        return distances.argmin(1)
+
+
+def resample_within(
+    generator: np.random.Generator, cells: np.ndarray, log_weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return parents and log weights after resampling each cell for itself.
+
+    Every cell keeps its particles and its weight, so that a mode that is light under one dual is there for another.
+    """
+    parents, weights = np.arange(len(cells)), log_weights.copy()
+    for cell in np.unique(cells):
+        own = np.flatnonzero(cells == cell)
+        parents[own] = own[systematic(generator, normalised(log_weights[own]))]
+        weights[own] = log_mean(log_weights[own])
+    return parents, weights
+
+
+def _share_within(cells: np.ndarray, log_weights: np.ndarray) -> float:
+    """Return the share of particles that weights leave effective in their cells."""
+    shares = [(np.mean(cells == cell), effective_share(log_weights[cells == cell])) for cell in np.unique(cells)]
+    return float(sum(part * share for part, share in shares))
+
+
+def plan_from_start(clouds: Clouds, tilt: Tilt, start: Mixture, size: int, cells: Cells) -> Plan:
+    """Plan q_0^(1 - b) (prior e^v)^b by a pilot of `size` particles that is resampled within cells."""
     cloud, adaptation, resampling = clouds.drawn(start, size), Adaptation(clouds.law.size), _Resampling()
     values, b, laws = clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud), 0.0, []
     while b < 1 and len(laws) < MOST_LAWS:
-        slope = values.log_prior + values.exponent - values.log_start
-        step = largest_step(lambda step: effective_share(step * slope), 1 - b)  # noqa: B023
+        slope, labels = values.log_prior + values.exponent - values.log_start, cells.of(cloud)
+        step = largest_step(lambda step: _share_within(labels, step * slope), 1 - b)  # noqa: B023
         if step == 0:
             break
         b = 1.0 if step >= 1 - b else b + step
-        weights = normalised(step * slope)
-        adaptation.measure(cloud, weights)
-        cloud = _resampled(clouds, cloud, step * slope)
+        share = _share_within(labels, step * slope)
+        cloud = cloud[resample_within(clouds.generator(), labels, step * slope)[0]]
+        adaptation.measure(cloud)
         target = clouds.target(tilt, b, b, start)
         used = adaptation.step
         cloud, values, acceptance = clouds.moved(target, cloud, adaptation.factor, used)
-        laws.append(Step(tilt, b, b, adaptation.factor, used, resampling.due(effective_share(step * slope))))
+        laws.append(Step(tilt, b, b, adaptation.factor, used, resampling.due(share)))
         adaptation.learn(acceptance)
-    return Plan(laws, start, b >= 1), cloud
+    return Plan(laws, start, b >= 1)
 
 
 def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> tuple[Plan, np.ndarray]:
@@ -503,11 +539,19 @@ class Walked(NamedTuple):
 
 
 def walk(
-    clouds: Clouds, plan: Plan, num_runs: int, size: int, watch: Callable[[Step, Walked], None] = lambda *_: None
+    clouds: Clouds,
+    plan: Plan,
+    num_runs: int,
+    size: int,
+    watch: Callable[[Step, Walked], None] = lambda *_: None,
+    cells: Cells | None = None,
 ) -> Walked:
-    """Run a frozen plan forwards, independently `num_runs` times with `size` particles each; `watch` sees each law."""
+    """Run a frozen plan forwards, independently `num_runs` times with `size` particles each.
+
+    `watch` sees each law; with `cells` resampling is within cells.
+    """
     start = clouds.prior(num_runs * size) if plan.start is None else clouds.drawn(plan.start, num_runs * size)
-    state = _Runs(clouds, start, num_runs)
+    state = _Runs(clouds, start, num_runs, cells)
     share, exponent_share, tilt, values = float(plan.start is None), 0.0, None, None
     for law in plan.laws:
         if law.tilt is not tilt:  # v of all particles is another one
@@ -545,8 +589,8 @@ def walk_back(clouds: Clouds, plan: Plan, starts: np.ndarray) -> np.ndarray:
 class _Runs:
     """Weighted clouds of several runs that move together and never mix."""
 
-    def __init__(self, clouds: Clouds, cloud: np.ndarray, num_runs: int):
-        self.clouds, self.cloud, self.num_runs = clouds, cloud, num_runs
+    def __init__(self, clouds: Clouds, cloud: np.ndarray, num_runs: int, cells: Cells | None = None):
+        self.clouds, self.cloud, self.cells = clouds, cloud, cells
         self.generator = clouds.generator()
         self.log_weights = np.zeros((num_runs, len(cloud) // num_runs))
         self.log_partition = np.zeros(num_runs)
@@ -557,13 +601,22 @@ class _Runs:
     def step(self, change: np.ndarray, law: Step, target: Target) -> Values:
         self.weigh(change)
         if law.resample:
-            self.log_partition += log_mean(self.log_weights)
-            parents = [systematic(self.generator, weights) for weights in normalised(self.log_weights)]
-            size = self.log_weights.shape[1]
-            self.cloud = self.cloud[np.concatenate([run * size + own for run, own in enumerate(parents)])]
-            self.log_weights[:] = 0
+            self._resample()
         self.cloud, values, _ = self.clouds.moved(target, self.cloud, law.factor, law.step)
         return values
+
+    def _resample(self) -> None:
+        size, parents = self.log_weights.shape[1], []
+        for run, own in enumerate(self.log_weights):
+            if self.cells is None:
+                chosen = systematic(self.generator, normalised(own))
+                self.log_partition[run] += log_mean(own)
+                own[:] = 0
+            else:
+                labels = self.cells.of(self.cloud[run * size : (run + 1) * size])
+                chosen, own[:] = resample_within(self.generator, labels, own)
+            parents.append(run * size + chosen)
+        self.cloud = self.cloud[np.concatenate(parents)]
 
     def end(self) -> Walked:
         shape = *self.log_weights.shape, self.cloud.shape[1]
