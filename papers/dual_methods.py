@@ -17,7 +17,8 @@ optimum is at most 2 n / gamma times the gap.
 
 In the plane (one input and a bias, n = 20) D and D* are quadrature, exact in float64, and so are the laws without
 particles: exact inner loops that read the same rows as the particles' runs, so that points and lines differ by
-particles and step sizes alone. In 10 dimensions and on a real table gaps are certified, by independent samplers.
+particles and step sizes alone. In 10 dimensions and on a real table gaps are certified, by independent
+walks from the prior, whose gap is right if they met all modes.
 
 The dual of MFLD, SVRG-MFLD, P-SDCA and fictitious play is averaged over the last half of the steps, since the last one
 has the noise of its particles; PDA's is an average already. P-SDCA's rate is that of its last dual. The dual vector of
@@ -58,7 +59,7 @@ from langevax import gradients
 from langevax.algorithm import Algorithm
 from langevax.figures import theme
 from langevax.gradients import batches
-from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay, certify
+from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay, duality_gap
 from langevax.problems import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
@@ -231,7 +232,9 @@ def exact_duals(
 PLANE_STEP, PARTICLES, CLOUD_PARTICLES = 0.5, 4000, 2000
 ONLINE_PARTICLES = 500
 """Online PDA has the noise of its rows, beside which that of particles is small."""
-RECORDS, REPLICATES = 24, 8
+RECORDS, REPLICATES, WALKERS = 24, 8, 7500
+SURVIVING, MOST_TEMPERATURES = 0.05, 50
+"""Ancestors that survive, and temperatures, of walks that are believed."""
 CERTIFIED = tuple(name for name in METHODS if name != "online PDA, 1 inner")
 SIZES: dict[Size, tuple[int, int, int, tuple[str, ...], int]] = {
     "full": (8, 1024, 4, CERTIFIED, 2),
@@ -284,12 +287,15 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         steps = METHODS[name].certified_steps * (int(risk.size) if name == "P-SDCA" else 1)
         recorded = np.maximum(1, steps // 4 ** np.arange(certificates)[::-1])
         _, duals, evaluations = run(name, step_size, risk, CLOUD_PARTICLES, recorded, key, 1)
+        walks = {"num_replicates": REPLICATES, "num_particles": WALKERS}
         proofs = [
-            certify(risk, dual, TEMPERATURE, key=jax.random.fold_in(key, k), polish=0, num_replicates=REPLICATES)
+            duality_gap(risk, dual, TEMPERATURE, key=jax.random.fold_in(key, k), **walks)
             for k, dual in enumerate(duals[0])
         ]
-        gaps, errors = [proof.gap for proof in proofs], [proof.standard_error for proof in proofs]
-        trusted = [proof.trustworthy for proof in proofs]
+        gaps, errors = [proof.gap for proof in proofs], [proof.gap_error for proof in proofs]
+        trusted = [
+            proof.surviving_ancestors >= SURVIVING and proof.temperatures <= MOST_TEMPERATURES for proof in proofs
+        ]
         return {"gap": gaps, "error": errors, "trustworthy": trusted, "evaluations": evaluations}
 
     in_plane, elsewhere = sweep(plane, LOSSES, names), sweep(certificate, problems, certified)

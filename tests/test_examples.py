@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = {path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("_")}
 
 SHOWN = {
-    "certified_network": {"score": (0.35, 0.55), "gap": (0.0, 0.02), "standard error": (0.0, 0.01)},
+    "certified_network": {"score": (0.35, 0.55), "width": (0.0, 0.07)},
     "darcy": {
         "langevin: off": (0, 0.35), "langevin: sd": (0.8, 1.2),
         "inside": (0.7, 1),

@@ -9,7 +9,7 @@ import typer.core
 from langevax._version import __version__
 from langevax.cli import convert, federated, fit, predict
 
-HELP = """Train a network on a table, with a certificate of how far it is from the global optimum.
+HELP = """Train a network on a table, with bounds on the global optimum of its training.
 
 \b
   langevax fit wine.csv --target quality --out wine

@@ -93,7 +93,7 @@ class FitOptions:
         typer.Option(
             metavar="NAME",
             help="The training algorithm: mfld, svrg-mfld, underdamped, pda, fictitious-play or psdca. All have the "
-            "same optimum; pda and psdca come closest to it without polishing. By default mfld; on curves psdca.",
+            "same optimum; the duals of pda and psdca come closest to it. By default mfld; on curves psdca.",
         ),
     ] = None
     num_particles: Annotated[
@@ -124,7 +124,7 @@ class FitOptions:
         bool,
         typer.Option(
             "--certificate/--no-certificate",
-            help="Measure the distance from the global optimum: under a minute for a few hundred rows, longer in "
+            help="Bound the global optimum of the training objective: under a minute for a few hundred rows, longer in "
             "proportion to the rows.",
         ),
     ] = True

@@ -1,424 +1,661 @@
-"""How far a dual vector is from the global optimum, with an error bar.
+"""An interval that holds the least objective of all networks of a kind: an upper end proved, a lower end by search.
 
-For any feasible dual g, with p_g its proximal Gibbs law and z_i = E_{p_g} h(theta, x_i), entropy and
-log Z cancel in the duality gap (Nitanda, Wu, Suzuki, AISTATS 2022, with Fenchel-Young losses):
+    P(q) = (1 / n) sum_i W_i l(E_q h(., x_i)) + T KL(q || prior)
 
-    P(p_g) - D(g) = (1/n) sum_i FY(z_i, g_i) >= 0,
-    D(g) = -(1/n) sum_i loss*(g_i) - T log E_prior exp(-V_g / T)  <=  min P,
+**Upper end.** A walk on a frozen plan from any law of known density to p_g has E Z^ = Z, and the law q of a particle
+drawn by its weights has KL(q || p_g) <= log Z - E log Z^ (data processing on the extended target of Andrieu, Doucet,
+Holenstein, JRSS B 2010). With e the exponent of `gibbs_law`,
 
-with P the risk plus T KL(q || prior). So min P lies in [D(g), D(g) + gap]. z and log Z come from
-independent SMC runs from the prior, never from the training particles: on those the gap was seen
-between 5e-2 and 2e-6 of its true value. FY of the mean z over runs errs upwards, since FY is convex in z.
-Products are in float32, whatever those of the training were in.
+    min P <= loss(E sum_k W_k h_k) + T (E sum_k W_k e_k - E log Z^)
 
-Agreement of the runs is no sign that they are right: four runs agreed to 0.003 on a gap of 2.8 while
-0.1 % of their ancestors survived. `trustworthy` is decided by the surviving ancestors, by the number of
-temperatures from the prior, and by whether the gap says much more than the prior itself does:
-min P <= P(prior), which costs no training.
+whatever modes the walk missed: all are means over independent runs, and the only error is that of a mean. For disjoint
+cells A_k with shares l_k, chosen on half of the runs and judged on the other,
 
-Before certifying, D is climbed on the clouds of the runs. Weighted by exp(-(V_g - V_0) / T), particles of one dual
-represent those of another one nearby, so that D is a known concave function as far as the weights stay even. Each
-Newton step replaces T log Z by its second cumulants and keeps the conjugate; the best dual of that model is
+    min P <= loss(sum_k l_k z_k) + T sum_k l_k (log l_k + e_k - E log Z^(A_k)).
 
-    g' = loss'(u),      u = z - Cov_{p_g}(h) W (g' - g) / (T n),      W the row weights
+**Lower end.** D(g) = -(1 / n) sum_i W_i l*(g_i) - T log Z <= min P asks for log Z from above, which no sampler can give
+without finding every mode. It is the largest of forward walks from the prior, backward walks from the cloud, and the
+wells that descents find. A well that none of the descents entered is what the lower end does not know.
 
-solved for u. So every g' is feasible, and the noise of z counts loss'' times, which vanishes on rows that are well
-classified. The climbed dual is kept only where fresh particles of its own law, independent of the climb and biased
-downwards, confirm by the same weighting that D rose.
+The dual comes from `homotopy.climb`. Everything tried is kept: the highest lower end and the lowest upper end.
 """
 
 import math
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import count
-from typing import Literal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
-from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key, Shaped
+from jaxtyping import Array, Float, Key
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.stats import t as student
 
 from langevax import checks
-from langevax.algorithm import trace_floats
-from langevax.meanfield.moves import Proposal, check_proposal
-from langevax.meanfield.resampling import log_mean_exp
-from langevax.meanfield.smc import GibbsSample, sample_gibbs
-from langevax.problems.losses import Loss, Squared
-from langevax.problems.matmul import in_float32
+from langevax.meanfield import wells
+from langevax.meanfield.duality_gap import check_bounded
+from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
+from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate, project
+from langevax.meanfield.walks import (
+    Adaptation,
+    Cells,
+    Clouds,
+    EffortSpent,
+    Mixture,
+    Plan,
+    Step,
+    Walked,
+    covariance,
+    log_mean,
+    mixture,
+    normalised,
+    plan_along,
+    plan_from_start,
+    snapshots,
+    walk,
+    walk_back,
+)
 from langevax.problems.mean_field import MeanFieldRisk
 
-SUSPICIOUS, USELESS = 0.05, 0.01
-"""Shares of surviving ancestors below which runs are not to be believed (measured on tables of 10 to 64 columns)."""
-MOST_TEMPERATURES = 50  # healthy walks took 3 to 35 on the same tables, useless ones 57 to 168
-INFORMATIVE = 0.25  # of the gap of the untrained prior: good certificates had 0.01 of it, useless ones 0.6 to 30
-REMEDY = "train longer, or raise the temperature or num_particles."
-PILOT = 500  # particles of the two runs that find out first whether a certificate can be had
-SHORT_WALK, FEW, MANY = 8, 1200, 7500  # temperatures of a cheap walk; particles of longer walks and of cheap ones
-
-NEWTON_STEPS, EVEN = 3, 0.1  # steps with one cloud, and the share of effective particles below which it is not used
-DAMPING = (1.0, 0.5, 0.25, 0.125)
-NEGLIGIBLE = 0.002  # of the gap that the untrained prior leaves: what is left below that is noise of the runs
-MAX_SIZE = 4000  # outputs times rows up to which the step's matrix is solved
-ITERATIONS, TOLERANCE, SMALLEST = 10, 1e-4, 2**-6  # of the search for u; the tolerance is that of z, single precision
-
-_log_mean_exp = jax.jit(log_mean_exp)
-
-
-class DualEstimate:
-    """Estimates by independent SMC runs at one dual vector: D, the gap, and D at duals nearby.
-
-    `bound` and `gap` are of all runs together, their errors from what each run alone would change. The gap is that of
-    the mean outputs of the runs: the noise of z alone makes a gap, since FY is convex, and R runs together make an R-th
-    of what each makes for itself.
-    """
-
-    def __init__(
-        self,
-        risk: MeanFieldRisk,
-        dual: Array,
-        temperature: float,
-        num_runs: int,
-        num_particles: int,
-        *,
-        key: Key[Array, ""],
-        proposal: Proposal = "mala",
-    ):
-        risk = trace_floats(risk, risk.inputs.dtype)  # the program is the same for another ridge or temperature
-        self.risk: MeanFieldRisk = risk
-        self.temperature = temperature
-        self.dual: Array = project(risk, dual)
-        keys = list(random.split(key, num_runs))
-        self.samples: list[GibbsSample] = _independent_runs(risk, self.dual, temperature, num_particles, keys, proposal)
-        self.conjugate: float = float(_mean_conjugate(risk, self.dual))
-        bounds = np.array([-self.conjugate - temperature * float(s.log_partition) for s in self.samples])
-        self.bound: float = float(bounds.mean())
-        self.bound_error: float = float(bounds.std(ddof=1) / np.sqrt(num_runs))
-        outputs = jnp.stack([sample.outputs for sample in self.samples])
-        self.gap: float = float(_mean_gap(risk, outputs.mean(0), self.dual))
-        without = [float(_mean_gap(risk, jnp.delete(outputs, r, 0).mean(0), self.dual)) for r in range(num_runs)]
-        self.gap_error: float = float(np.sqrt(num_runs - 1) * np.std(without))  # jackknife
-
-    @property
-    def prior_objective(self) -> float:
-        """P(prior), above min P: the risk of untrained particles, as many as all runs have."""
-        num_runs, size = len(self.samples), len(self.samples[0].particles)
-        cloud = self.risk.prior(self.temperature, num_runs * size)(random.key(0))
-        return float(_value(self.risk, cloud))
-
-    @property
-    def surviving_ancestors(self) -> float:
-        """Smallest share over the runs of the first particles that still have descendants."""
-        return min(float(sample.surviving_ancestors) for sample in self.samples)
-
-    @property
-    def temperatures(self) -> int:
-        """Largest number of temperatures over the runs."""
-        return max(int(sample.temperatures) for sample in self.samples)
-
-    def rise_to(self, dual: Array) -> np.ndarray:
-        """D(dual) - D(self.dual), one estimate a run, by weighting its particles: no log Z of its own is needed.
-
-        With W = V_dual - V_self,  log Z_dual / Z_self = log E_{p_self} exp(-W / T). An estimate errs upwards
-        where the weights are uneven, since few particles then carry the mean.
-        """
-        temperature = self.temperature
-        log_ratios = [float(_log_mean_exp(-self._shifts(s.particles, dual) / temperature)) for s in self.samples]
-        return self.conjugate - float(_mean_conjugate(self.risk, dual)) - temperature * np.array(log_ratios)
-
-    def importance(self, dual: Array) -> Float[np.ndarray, " particles"]:
-        """Return weights, of sum one, with which the particles of all runs represent those of `dual`."""
-        shifts = np.concatenate([np.asarray(self._shifts(s.particles, dual), np.float64) for s in self.samples])
-        weights = np.exp((shifts.min() - shifts) / self.temperature)
-        return weights / weights.sum()
-
-    def _shifts(self, particles: Array, dual: Array) -> Float[Array, " particles"]:
-        """V_dual - V_self of each particle."""
-        return _values(self.risk, particles, dual - self.dual)
-
-
-def _independent_runs(
-    risk: MeanFieldRisk, dual: Array, temperature: float, size: int, keys: list[Array], proposal: Proposal
-) -> list[GibbsSample]:
-    """Return one sample a key, run in parallel: alone, a run leaves half of two cores idle."""
-    wide, traced = jax.config.read("jax_enable_x64"), jnp.asarray(temperature, risk.inputs.dtype)
-
-    def run(key: Array) -> GibbsSample:
-        with jax.enable_x64(wide):  # threads do not inherit the contexts of their caller
-            return jax.block_until_ready(sample_gibbs(risk, dual, traced, size, key=key, proposal=proposal))
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(run, keys))
-
-
-@eqx.filter_jit
-def project(risk: MeanFieldRisk, dual: Array) -> Array:
-    """Return the nearest feasible dual."""
-    return jax.vmap(risk.loss.project)(dual, risk.targets)
-
-
-@in_float32
-@eqx.filter_jit
-def _value(risk: MeanFieldRisk, cloud: Array) -> Float[Array, ""]:
-    return risk.value(cloud)
-
-
-@eqx.filter_jit
-def _mean_gap(risk: MeanFieldRisk, outputs: Array, dual: Array) -> Float[Array, ""]:
-    return risk.mean_over_rows(jax.vmap(risk.loss.fenchel_young)(outputs, dual, risk.targets))
-
-
-@eqx.filter_jit
-def _mean_conjugate(risk: MeanFieldRisk, dual: Array) -> Float[Array, ""]:
-    return risk.mean_over_rows(jax.vmap(risk.loss.conjugate)(dual, risk.targets))
-
-
-@in_float32
-@eqx.filter_jit
-def _values(risk: MeanFieldRisk, particles: Array, dual: Array) -> Float[Array, " particles"]:
-    return jax.vmap(risk.of_one_particle(dual).value)(particles)
+RUNS = 8
+CONFIDENCE = 0.95
+TRUSTED = 0.25  # of what the untrained prior leaves: wider intervals are refused
+FEWEST_PARTICLES, START, LARGEST = 64, 256, 2**15  # of a run, doubled while the budget lasts
+FEWEST_CLOUD, CLOUD = 512, 2048  # particles of the homotopy at the start; walks that make plans have half as many
+PRIOR_SHARE, NORMALS, WIDER = 0.1, 6, 1.3  # of the local walk's start
+HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
+MET = 0.001  # share of a cloud that lies in a well that it knows
+SETTLING = 30  # moves that take a cloud to the law of the dual
+SNAPSHOTS, CELLS, FEWEST, LLOYD = 8, 24, 20, 10  # FEWEST: particles around which a normal is put
+DEFAULT_EFFORT = 3e9
+"""Gradients of one neuron at one row: about half a minute on one core."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """Bounds on the optimum from one dual vector: `min P` lies in [lower_bound, upper_bound], up to the errors."""
+    """An interval for `min P`, the least training objective of all networks of this kind at this temperature."""
 
-    gap: float
-    """Mean over rows of the Fenchel-Young gap at the runs' mean outputs; errs upwards."""
-    standard_error: float
-    unbiased_gap: float | None
-    """Squared loss only: the mean over pairs of runs, without the upward bias; can be negative by chance."""
     lower_bound: float
-    lower_bound_error: float
+    """Lower end at 95 %, unless a well exists that no search entered."""
     upper_bound: float
+    """Upper end at 95 %, whatever the walks missed."""
+    prior_objective: float
+    """P of the untrained prior."""
     trustworthy: bool
     verdict: str
-    """The certificate in a sentence, with the reason where it is not to be trusted."""
-    surviving_ancestors: float
-    """Smallest share over the runs of the first particles that have descendants at the end."""
-    temperatures: int
-    """Largest number of temperatures over the runs; of the two pilot runs where theirs were too many."""
+    """The interval in a sentence, or why it says too little and what to do."""
     dual: np.ndarray
-    """The dual vector that was certified, polished where that raised D."""
-    polish_steps: int
+    """The dual of the lower end."""
+    outputs: np.ndarray
+    """The outputs at the training rows of the law of the upper end."""
+    num_descents: int
+    """Descents that looked for wells."""
+    work: int
+    """Gradients of one neuron at one row."""
+    cpu_seconds: float
+    history: tuple[tuple[int, float, float], ...] = ()
+    """(work, lower end, upper end) as the interval closed."""
+
+    @property
+    def width(self) -> float:
+        """Upper minus lower end."""
+        return self.upper_bound - self.lower_bound
+
+    @property
+    def unknown_share(self) -> float:
+        """The width, of what the untrained prior leaves above the lower end."""
+        return self.width / max(self.prior_objective - self.lower_bound, np.finfo(float).tiny)
 
     def __repr__(self) -> str:
         return (
-            f"Certificate({self.verdict} The optimum lies in [{self.lower_bound:.4g}, {self.upper_bound:.4g}], the "
-            f"bound up to {self.lower_bound_error:.1g}; {self.surviving_ancestors:.1%} of the ancestors survived "
-            f"{self.temperatures} temperatures; {self.polish_steps} polish steps; dual {self.dual.shape})"
+            f"Certificate({self.verdict} {self.unknown_share:.2g} of what the untrained prior leaves; "
+            f"{self.work:.2g} neuron gradients in {self.cpu_seconds:.1f} CPU seconds; dual {self.dual.shape})"
         )
 
-    def output_error(self, outputs: Float[ArrayLike, "n ..."], targets: Shaped[ArrayLike, "n ..."]) -> float:
-        """Squared loss: bound the mean square distance of a network's outputs to the optimum's.
+    def output_error(self, outputs: Float[ArrayLike, "n ..."]) -> float:
+        """Squared loss: bound the mean square distance of a network's outputs from the optimum's.
 
-        With this certificate made for `dual = outputs - targets` (no polish), it is 2 gap, by the strong
-        convexity of the conjugate.
+        (|outputs - certified outputs| + sqrt(2 width))^2 in root mean squares, since P is strongly convex in the
+        outputs.
         """
-        dual = np.asarray(outputs) - np.asarray(targets)
-        if self.unbiased_gap is None or dual.shape != self.dual.shape or not np.allclose(dual, self.dual, atol=1e-5):
-            raise ValueError("this certificate was made for another dual; certify outputs - targets with polish=0.")
-        return 2 * self.gap
+        distance = np.sqrt(np.mean(np.sum((np.asarray(outputs) - self.outputs).reshape(len(self.outputs), -1) ** 2, 1)))
+        return float((distance + math.sqrt(2 * max(self.width, 0))) ** 2)
+
+
+@eqx.filter_jit
+def _mean_loss(risk: MeanFieldRisk, outputs: Array) -> tuple[Array, Array]:
+    """Return the mean loss at each of the outputs (many, n, ...), and its gradient in them times n."""
+
+    def one(z: Array) -> Array:
+        return risk.mean_over_rows(jax.vmap(risk.loss)(z, risk.targets))
+
+    slopes = jax.vmap(lambda z: jax.vmap(risk.loss.derivative)(z, risk.targets))(outputs)
+    return jax.vmap(one)(outputs), slopes
+
+
+class _Runs(NamedTuple):
+    """Of each run of the local walk: log Z^ (runs,), and by cell the masses, sums of outputs, sums of exponents."""
+
+    log_partition: np.ndarray
+    masses: np.ndarray
+    outputs: np.ndarray
+    exponents: np.ndarray
+
+
+class UpperBound(NamedTuple):
+    """P of a law, up to the error of a mean."""
+
+    value: float
+    error: float
+    freedom: int
+    outputs: np.ndarray
+
+    def high(self, level: float) -> float:
+        """The end of the one-sided interval that is exceeded with probability `level`."""
+        return self.value - float(student.ppf(level, self.freedom)) * self.error
+
+
+class LogPartition(NamedTuple):
+    """An estimate of log Z that may err downwards by the modes that it missed, and the end of its interval."""
+
+    value: float
+    error: float
+    source: str
+    high: float
+
+
+@dataclass
+class _Search:
+    """The state of a certificate that improves until the interval is narrow or the budget is spent."""
+
+    risk: MeanFieldRisk
+    temperature: float
+    clouds: Clouds
+    effort: float
+    progress: Callable[[str], None]
+    training: list[np.ndarray]
+    prior_objective: float = math.inf
+    lower: tuple[float, np.ndarray] | None = None
+    upper: tuple[float, UpperBound] | None = None
+    plan: Plan | None = None
+    history: list[tuple[int, float, float]] = field(default_factory=list)
+    descents: int = 0
+    refusal: str = (
+        "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
+    )
+    rounds: int = 0
+
+    @property
+    def level(self) -> float:
+        """The probability of error of each end in this round; those of all rounds add up to 1 - CONFIDENCE."""
+        return (1 - CONFIDENCE) * 0.6 * 0.4**self.rounds
+
+    def log_partition(self, value: float, error: float, source: str) -> LogPartition:
+        """Return an estimate with its end at the level of the round."""
+        return LogPartition(value, error, source, value - float(student.ppf(self.level, RUNS - 1)) * error)
+
+    def keep_upper(self, bound: UpperBound) -> None:
+        """Keep the lowest upper end, one of at most four that a round makes."""
+        high = bound.high(self.level / 4)
+        if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
+            self.upper = high, bound
+
+    def keep_lower(self, dual: np.ndarray, log_partition: LogPartition) -> None:
+        """Keep the highest lower end: D of a dual with the largest log Z that was met."""
+        conjugate = float(mean_conjugate(self.risk, jnp.asarray(dual)))
+        lower = -conjugate - self.temperature * log_partition.high
+        if math.isfinite(lower) and (self.lower is None or lower > self.lower[0]):
+            self.lower = lower, dual
+
+    def narrow(self, prior_objective: float) -> bool:
+        """Whether the interval says much more than the untrained prior does."""
+        if self.lower is None or self.upper is None:
+            return False
+        return min(self.upper[0], prior_objective) - self.lower[0] <= TRUSTED * (prior_objective - self.lower[0])
+
+    def explain(self, estimates: list[LogPartition]) -> None:
+        """Say why the interval is still wide, and what would narrow it."""
+        if self.lower is None or self.upper is None:
+            return
+        width = self.upper[0] - self.lower[0]
+        known = [estimate.value for estimate in estimates if estimate.source == "walks to the prior"]
+        beyond = max(estimate.high for estimate in estimates) - known[0]
+        if self.temperature * beyond > width / 2:
+            self.refusal = (
+                f"neurons with e^{beyond:.0f} times the mass lie outside of the law that was climbed; "
+                "{more}, so that they are added and D climbs on"
+            )
+        elif self.upper[1].error > width / 8:
+            self.refusal = f"{2 * self.upper[1].error / width:.0%} of the width are the errors of sampling; {{more}}"
+        else:
+            self.refusal = "the dual is not yet that of the optimum; {more}"
+
+    def note(self) -> None:
+        """Add the interval to the history."""
+        if self.lower is not None and self.upper is not None:
+            self.history.append((self.clouds.work, self.lower[0], self.upper[0]))
 
 
 def certify(
     risk: MeanFieldRisk,
-    dual: Shaped[ArrayLike, "n ..."],
     temperature: float,
     *,
     key: Key[Array, ""],
-    num_replicates: int = 4,
-    num_particles: int | Literal["auto"] = "auto",
-    polish: int = 2,
-    proposal: Proposal = "mala",
+    effort: float = DEFAULT_EFFORT,
+    clouds: Sequence[Float[ArrayLike, "particles size"]] = (),
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Certificate:
-    """Certify a dual vector: the time average of `risk.dual` over the last half of a run is a good one.
+    """Bound the least objective of all networks of this kind from both sides.
 
     Args:
-        dual: (n,) or (n, C), feasible; projected to the domain where rounding took it out.
+        risk: the mean loss with its prior, of a bounded neuron.
         temperature: that of the training, T.
-        num_replicates: independent SMC runs, at least 2; the error bars are over them.
-        num_particles: M of each run; the gap's upward bias falls like 1 / M. "auto" takes 1200, and 7500 where the law
-            is so near the prior that sampling it is cheap.
-        polish: climbs of D before certifying; each is kept only if fresh runs show that it raised D.
-        proposal: of the moves: "mala", or "pcnl" for weights that are functions, with a precision for each mode.
+        effort: gradients of one neuron at one row that may be spent, 1e8 of which take about a CPU second. It ends
+            sooner where the interval is narrow.
+        clouds: particles of trained networks, from which wells are looked for as well.
+        progress: is told in words what is done.
 
     Raises:
-        ValueError: a dual of another shape or not finite, an unbounded neuron, fewer than two runs, more particles
-            than memory holds, an unknown proposal.
+        ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
         >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.1)
-        >>> certificate = langevax.meanfield.certify(risk, -0.4 * y, 0.1, key=jax.random.key(0))
-        >>> certificate.gap < 0.01, certificate.trustworthy
+        >>> certificate = langevax.meanfield.certify(risk, 0.1, key=jax.random.key(0))
+        >>> certificate.trustworthy, certificate.width < 0.01
         (True, True)
     """
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
-    checks.positive_int("num_replicates", num_replicates, minimum=2)
-    checks.positive_int("num_particles", num_particles, minimum=2, auto=True)
-    if num_particles != "auto":
-        risk.prior(temperature, num_particles)  # refuses clouds beyond memory
-    checks.positive_int("polish", polish, minimum=0)
-    check_proposal(proposal)
-    dual = jnp.asarray(dual, risk.inputs.dtype)
+    checks.number("effort", effort, positive=True)
+    check_bounded(risk)
+    risk.prior(temperature, 1)  # refuses a risk without a prior
+    began = time.process_time()
+    law = GibbsLaw.of(risk, float(temperature))
+    num_rows = int(np.count_nonzero(np.asarray(risk.row_weights()) > 0))
+    moves = Clouds(law, num_rows, key)
+    trained = [_inner(risk, law, cloud) for cloud in clouds]
+    search = _Search(risk, float(temperature), moves, float(effort), progress, trained)
+    try:
+        search.prior_objective = prior_objective = _prior_objective(search)
+        nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
+        if not nothing.any():  # D(0), whose law is the prior
+            search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
+        _close(search, prior_objective)
+    finally:
+        moves.close()
+    return _certificate(search, prior_objective, time.process_time() - began)
+
+
+def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
+    """Return the coordinates of particles that are left, in units of the prior's deviations."""
+    particles = np.asarray(cloud)
+    if law.output_weight is not None:
+        particles = risk.neuron.split(particles)[1]  # pyright: ignore[reportAttributeAccessIssue]
+    return particles / np.asarray(law.deviations)
+
+
+def _prior_objective(search: _Search) -> float:
+    clouds = search.clouds
+    cloud = clouds.prior(2 * clouds.block)
+    shape = (search.risk.max_size, *search.risk.neuron.output_shape)
+    tilt = clouds.law.tilt(jnp.zeros(shape, clouds.dtype), 1.0)
+    outputs, _ = clouds.sums(tilt, cloud, np.full((1, len(cloud)), 1 / len(cloud)))
+    return float(_losses(search.risk, outputs[0].reshape(1, *shape))[0])
+
+
+def _losses(risk: MeanFieldRisk, outputs: np.ndarray) -> np.ndarray:
+    return np.asarray(_mean_loss(risk, jnp.asarray(outputs, risk.inputs.dtype))[0], np.float64)
+
+
+def _close(search: _Search, prior_objective: float) -> None:
+    """Improve the interval until it is narrow or the budget is spent."""
+    clouds = search.clouds
+    clouds.limit = search.effort
+    # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
+    share = search.effort / clouds.num_rows / 5
+    cloud = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
+    size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
+    ascent = None
+    try:
+        while size <= LARGEST:
+            ascent = climb(clouds, search.risk, search.temperature, cloud, start=ascent, progress=search.progress)
+            ascent = _bound(search, ascent, size)
+            if search.narrow(prior_objective):
+                return
+            search.rounds += 1
+            size, cloud = 2 * size, 2 * cloud
+    except EffortSpent:
+        pass  # what is known by then is reported
+
+
+def _power_of_two(value: float, least: int, most: int) -> int:
+    return 2 ** int(np.clip(np.log2(max(value, 1)), np.log2(least), np.log2(most)))
+
+
+def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
+    """Bound from both sides at the dual of an ascent; return where to climb on, None for a new start."""
+    clouds, tilt, temperature = search.clouds, ascent.path[-1], search.temperature
+    search.progress("walks from the prior")
+    estimates = _forward(search, ascent, size)
+    cloud = _settled(clouds, tilt, ascent.cloud)
+    search.progress("wells")
+    found = wells.search(clouds, tilt, [cloud, *search.training])
+    search.descents += found.num_descents
+    estimates.append(search.log_partition(found.log_partition, found.error, "wells"))
+
+    search.progress("walks to the prior")
+    own = -math.inf
+    if search.plan is not None and search.plan.complete:
+        chosen = clouds.generator().integers(len(cloud), size=RUNS * size)
+        back = walk_back(clouds, search.plan, cloud[chosen].reshape(RUNS, size, -1))
+        estimates.append(_estimate(search, back, "walks to the prior", back=True))
+        own = estimates[-1].value
+    hidden = max(estimate.value for estimate in estimates) > own + HIDDEN
+
+    search.progress("walks around the cloud")
+    unmet = _unmet(found, cloud)
+    starts = [(_around(clouds, cloud), cloud)]
+    if unmet:
+        start = _at_wells(clouds, found, unmet)
+        starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
+    walked = [_local(search, tilt, start, around, size, hidden) for start, around in starts]
+    groups = [runs for runs in walked if runs is not None]
+    if groups:
+        for bound in upper_bounds(search.risk, temperature, groups):
+            search.keep_upper(bound)
+        estimates += [_estimate(search, runs.log_partition, "walks around the cloud") for runs in groups]
+    if math.isfinite(own):
+        search.keep_lower(ascent.dual, max(estimates, key=lambda estimate: estimate.high))
+        search.explain(estimates)
+    search.note()
+    search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
+    if not ascent.reached or not unmet or not hidden or not math.isfinite(own) or ascent.added:
+        return None
+    return _with_wells(clouds, ascent, cloud, found, unmet, own)
+
+
+def _unmet(found: wells.Wells, cloud: np.ndarray) -> list[int]:
+    """Return the wells in which next to nothing of a cloud lies."""
+    size, unmet = cloud.shape[1], []
+    for number, (position, spread) in enumerate(zip(found.positions, found.covariances, strict=True)):
+        white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
+        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < MET:
+            unmet.append(number)
+    return unmet
+
+
+def _with_wells(
+    clouds: Clouds, ascent: Ascent, cloud: np.ndarray, found: wells.Wells, unmet: list[int], log_partition: float
+) -> Ascent:
+    """Return an ascent to go on from: the cloud, of mass e^log_partition, and particles in wells that it lacks."""
+    tilt, parts, logs = ascent.path[-1], [cloud], [np.full(len(cloud), log_partition - math.log(len(cloud)))]
+    for number in unmet:
+        spread = found.covariances[number]
+        well = mixture(np.ones(1), found.positions[[number]], spread[None], clouds.dtype)
+        drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
+        parts.append(clouds.moved(clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING)[0])
+        logs.append(np.full(len(drawn), found.log_masses[number] - math.log(len(drawn))))
+    return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs), added=True)
+
+
+def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
+    """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
+    settling = Adaptation(clouds.law.size)
+    for _ in range(SETTLING // 5):
+        settling.measure(cloud)
+        cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, settling.factor, settling.step, 5)
+        settling.learn(acceptance)
+    return cloud
+
+
+def _forward(search: _Search, ascent: Ascent, size: int) -> list[LogPartition]:
+    """Walk from the prior along the path of optima, and bound P at every law passed; return log Z at the last."""
+    clouds, risk, temperature = search.clouds, search.risk, search.temperature
+    plan, _ = plan_along(clouds, ascent.path, max(RUNS * size // 2, FEWEST_CLOUD))
+    search.plan = plan
     shape = (risk.max_size, *risk.neuron.output_shape)
-    if dual.shape != shape:
-        raise ValueError(
-            f"dual must have shape {shape}, one per row and output, got {dual.shape}; pass risk.dual(...)."
-        )
-    checks.finite("dual", dual, remedy="certify the dual of a finite network")
-    if not np.isfinite(float(risk.neuron.bound)):
-        raise ValueError(
-            f"{type(risk.neuron).__name__} is unbounded: its proximal Gibbs law need not exist, and no certificate "
-            "holds; use a bounded neuron such as TanhTanh."
-        )
+    laws: list[tuple[np.ndarray, np.ndarray]] = []
 
-    numbers = count()
+    def watch(law: Step, walked: Walked) -> None:
+        weights = normalised(walked.log_weights)
+        parts = [clouds.sums(law.tilt, cloud, own[None]) for cloud, own in zip(walked.clouds, weights, strict=True)]
+        outputs = np.stack([part[0][0] for part in parts]).astype(np.float32).reshape(-1, *shape)
+        exponents = np.array([part[1][0] for part in parts])
+        laws.append((outputs, temperature * (exponents - walked.log_partition)))
 
-    def estimate(dual: Array, num_runs: int, size: int) -> DualEstimate:
-        run_key = random.fold_in(key, next(numbers))
-        return DualEstimate(risk, dual, float(temperature), num_runs, size, key=run_key, proposal=proposal)
-
-    pilot = estimate(dual, 2, PILOT)  # temperatures hardly depend on the number of particles
-    if pilot.temperatures > MOST_TEMPERATURES:
-        return _certificate(pilot, 0)
-    size = num_particles
-    if size == "auto":
-        size = MANY if pilot.temperatures <= SHORT_WALK else FEW
-
-    steps = 0
-    if polish and dual.size <= MAX_SIZE:
-        dual, steps = _polished(estimate(dual, 2, size), lambda dual: estimate(dual, 2, size), polish)
-    # the runs that chose between duals are biased towards their choice: fresh ones report it
-    return _certificate(estimate(dual, num_replicates, size), steps)
+    walked = walk(clouds, plan, RUNS, size, watch)
+    search.keep_upper(_along(risk, laws))
+    return [_estimate(search, walked.log_partition, "walks from the prior")] if plan.complete else []
 
 
-def _certificate(estimate: DualEstimate, polish_steps: int) -> Certificate:
-    doubt = _doubt(estimate)
-    error = estimate.gap_error
-    digits = max(0, -math.floor(math.log10(error))) if error > 0 else 6  # as many as are known
-    within = f"Within {estimate.gap:.{digits}f} ± {error:.{digits}f} of the global optimum."
+def _along(risk: MeanFieldRisk, laws: list[tuple[np.ndarray, np.ndarray]]) -> UpperBound:
+    """Return the bound of the best law passed, chosen on half of the runs and judged on the other half, both ways.
+
+    A law hotter than the last has a larger loss, but its outputs are better known.
+    """
+    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
+    for chooser, judge in (halves, halves[::-1]):
+        means = np.stack([outputs[chooser].mean(0) for outputs, _ in laws])
+        values = _losses(risk, means) + np.array([free[chooser].mean() for _, free in laws])
+        outputs, free = laws[int(np.nanargmin(np.where(np.isfinite(values), values, np.inf)))]
+        bounds.append(_judged(risk, outputs[judge], free[judge]))
+    return _both(bounds)
+
+
+def _estimate(search: _Search, logs: np.ndarray, source: str, back: bool = False) -> LogPartition:
+    """Return log of the mean of exp(logs) over runs, or minus that of exp(-logs), with the error of a mean."""
+    signed = -logs if back else logs
+    if not np.all(np.isfinite(signed)):
+        return search.log_partition(-math.inf, 0.0, source)
+    ratios = np.exp(signed - signed.max())
+    value = float(log_mean(signed))
+    error = float(ratios.std(ddof=1) / ratios.mean() / math.sqrt(len(logs)))
+    return search.log_partition(-value if back else value, error, source)
+
+
+def _local(search: _Search, tilt: Tilt, start: Mixture, around: np.ndarray, size: int, hidden: bool) -> _Runs | None:
+    """Walk from a mixture of normals to the law, on a frozen plan, in runs; sum up by cells of the cloud `around`.
+
+    Where modes that weigh far more are hidden from the cloud, cells are resampled each for itself: else all particles
+    would go there, and none be left where the optimum may be.
+    """
+    clouds = search.clouds
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance(around)))
+    cells = Cells(_centres(clouds, around @ whitening.T, CELLS), whitening)
+    whole = Cells(np.zeros((1, clouds.law.size)), whitening)
+    plan = plan_from_start(clouds, tilt, start, max(RUNS * size // 2, FEWEST_CLOUD), cells if hidden else whole)
+    if not plan.complete:
+        return None
+    walked = walk(clouds, plan, RUNS, size, cells=cells if hidden else None)
+    weights = normalised(walked.log_weights) / SNAPSHOTS
+    masses, outputs, exponents = np.zeros((RUNS, len(cells))), None, np.zeros((RUNS, len(cells)))
+    end = walked.clouds.reshape(-1, walked.clouds.shape[2])
+    for snapshot in snapshots(clouds, plan, end, SNAPSHOTS):
+        labels, by_run = cells.of(snapshot).reshape(RUNS, size), []
+        for run in range(RUNS):
+            shares = np.where(labels[run] == np.arange(len(cells))[:, None], weights[run], 0.0)
+            mass = shares.sum(1)
+            # single precision would lose the sums of cells that weigh e^-100 of the others
+            relative = shares / np.maximum(mass, np.finfo(float).tiny)[:, None]
+            sums, exponent = clouds.sums(tilt, snapshot.reshape(RUNS, size, -1)[run], relative)
+            by_run.append(sums * mass[:, None, None])
+            exponents[run] += exponent * mass
+            masses[run] += mass
+        outputs = np.array(by_run) if outputs is None else outputs + np.array(by_run)
+    assert outputs is not None
+    return _Runs(walked.log_partition, masses, outputs, exponents)
+
+
+def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
+    """Return centres of parts of a cloud, by Lloyd's k-means from particles of it."""
+    distinct = np.unique(white[:4096], axis=0)
+    if len(distinct) <= count:
+        return distinct
+    centres = distinct[clouds.generator().choice(len(distinct), count, replace=False)]
+    for _ in range(LLOYD):
+        parts = Cells(centres, np.eye(distinct.shape[1])).of(distinct)
+        centres = np.stack([distinct[parts == k].mean(0) for k in range(len(centres)) if np.any(parts == k)])
+    return centres
+
+
+def _around(clouds: Clouds, cloud: np.ndarray) -> Mixture:
+    """Return a mixture of the prior and of normals around the parts of a cloud."""
+    chosen = cloud[clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)].astype(np.float64)
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
+    white, size = chosen @ whitening.T, cloud.shape[1]
+    count = max(1, min(NORMALS, len(chosen) // (20 * size)))
+    labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
+    shares, means, covariances = [PRIOR_SHARE], [np.zeros(size)], [np.eye(size)]
+    for part in range(count):
+        members = chosen[labels == part]
+        if len(members) < FEWEST:
+            continue
+        shares.append((1 - PRIOR_SHARE) * len(members) / len(chosen))
+        means.append(members.mean(0))
+        covariances.append(WIDER * covariance(members))
+    return mixture(np.array(shares), np.array(means), np.array(covariances), clouds.dtype)
+
+
+def _at_wells(clouds: Clouds, found: wells.Wells, chosen: list[int]) -> Mixture:
+    """Return a mixture of the prior and of normals at wells."""
+    size = clouds.law.size
+    shares = np.array([PRIOR_SHARE, *np.full(len(chosen), (1 - PRIOR_SHARE) / len(chosen))])
+    means = np.concatenate([np.zeros((1, size)), found.positions[chosen]])
+    covariances = np.concatenate([np.eye(size)[None], wells.INFLATION * found.covariances[chosen]])
+    return mixture(shares, means, covariances, clouds.dtype)
+
+
+def upper_bounds(risk: MeanFieldRisk, temperature: float, groups: list[_Runs]) -> list[UpperBound]:
+    """Return the plain bound of each group of walks, and the one by cells of all."""
+    shape = (risk.max_size, *risk.neuron.output_shape)
+    cells = _by_cells(risk, temperature, groups, shape)
+    return [*(_plain(risk, temperature, runs, shape) for runs in groups), *([] if cells is None else [cells])]
+
+
+def _judged(risk: MeanFieldRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
+    """Return loss(mean outputs) + mean free over runs, with the jackknife's error."""
+    count = len(free)
+    means = [np.delete(outputs, r, 0).mean(0) for r in range(count)]
+    losses = _losses(risk, np.stack([*means, outputs.mean(0)]))
+    values = losses[:-1] + np.array([np.delete(free, r).mean() for r in range(count)])
+    error = math.sqrt((count - 1) / count * float(np.sum((values - values.mean()) ** 2)))
+    return UpperBound(float(losses[-1] + free.mean()), error, count - 1, outputs.mean(0))
+
+
+def _both(bounds: list[UpperBound]) -> UpperBound:
+    """Return the mean of two bounds by disjoint runs."""
+    value = float(np.mean([bound.value for bound in bounds]))
+    error = math.hypot(*(bound.error for bound in bounds)) / 2
+    outputs = np.mean([bound.outputs for bound in bounds], axis=0)
+    return UpperBound(value, error, sum(bound.freedom for bound in bounds), outputs)
+
+
+def _plain(risk: MeanFieldRisk, temperature: float, runs: _Runs, shape: tuple[int, ...]) -> UpperBound:
+    outputs = runs.outputs.sum(1).reshape(-1, *shape)
+    return _judged(risk, outputs, temperature * (runs.exponents.sum(1) - runs.log_partition))
+
+
+def _by_cells(
+    risk: MeanFieldRisk, temperature: float, groups: list[_Runs], shape: tuple[int, ...]
+) -> UpperBound | None:
+    """Choose the shares of cells on half of the runs and judge them on the other half, both ways.
+
+    Cells of one group are disjoint, those of two groups need not be: KL is convex, so that the mixture of the groups'
+    laws costs at most the mean of what these cost, without the entropy of their shares.
+    """
+    outputs, costs, starts, members = [], [], [], []
+    for number, runs in enumerate(groups):
+        used = np.flatnonzero((runs.masses > 0).all(0))
+        if not len(used):
+            continue
+        masses = runs.masses[:, used]
+        outputs.append((runs.outputs[:, used] / masses[:, :, None, None]).reshape(len(masses), len(used), -1))
+        # the cost of a cell, without log l: e_k - log Z^(A_k)
+        costs.append(runs.exponents[:, used] / masses - (runs.log_partition[:, None] + np.log(masses)))
+        starts.append(masses / len(groups))
+        members += [number] * len(used)
+    if len(members) < 2:
+        return None
+    values, paid, start = (np.concatenate(parts, axis=1) for parts in (outputs, costs, starts))
+    cells = _Shares(risk, temperature, np.eye(len(groups))[members], shape)
+    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
+    for chooser, judge in (halves, halves[::-1]):
+        shares = cells.best(values[chooser].mean(0), paid[chooser].mean(0), np.log(start[chooser].mean(0)))
+        mixed = np.tensordot(values[judge], shares, axes=(1, 0)).reshape(-1, *shape)
+        bounds.append(_judged(risk, mixed, temperature * (paid[judge] @ shares - cells.entropy(shares))))
+    return _both(bounds)
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """P of a mixture of cells, in their shares l: convex."""
+
+    risk: MeanFieldRisk
+    temperature: float
+    members: np.ndarray
+    """(cells, groups), 1 where a cell is of a group."""
+    shape: tuple[int, ...]
+
+    def entropy(self, shares: np.ndarray) -> float:
+        """-sum_k l_k log(l_k / share of its group)."""
+        return -float(shares @ self._logs(shares))
+
+    def _logs(self, shares: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(shares, 1e-300)) - np.log(np.maximum(self.members @ (shares @ self.members), 1e-300))
+
+    def best(self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return the l that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy)."""
+        risk, per_row = self.risk, outputs.shape[1] // self.risk.max_size
+        weights = np.repeat(np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row)
+
+        def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
+            shares = normalised(logits)
+            z = jnp.asarray((shares @ outputs).reshape(1, *self.shape), risk.inputs.dtype)
+            loss, slopes = _mean_loss(risk, z)
+            paid = self.temperature * (costs + self._logs(shares))
+            slope = outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1)) + paid
+            return float(loss[0]) + float(shares @ paid), shares * (slope - shares @ slope)
+
+        return normalised(minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x)
+
+
+def _certificate(search: _Search, prior_objective: float, seconds: float) -> Certificate:
+    low, high = search.lower, search.upper
+    lower = low[0] if low is not None else -math.inf
+    upper = min(high[0], prior_objective) if high is not None else prior_objective
+    trusted = upper - lower <= TRUSTED * (prior_objective - lower) and high is not None
+    shape = (search.risk.max_size, *search.risk.neuron.output_shape)
     return Certificate(
-        gap=estimate.gap,
-        standard_error=error,
-        unbiased_gap=_pairwise_gap(estimate),
-        lower_bound=estimate.bound,
-        lower_bound_error=estimate.bound_error,
-        upper_bound=estimate.bound + estimate.gap,
-        trustworthy=doubt is None,
-        verdict=f"Not certified: {doubt}" if doubt else within,
-        surviving_ancestors=estimate.surviving_ancestors,
-        temperatures=estimate.temperatures,
-        dual=np.asarray(estimate.dual),
-        polish_steps=polish_steps,
+        lower_bound=lower,
+        upper_bound=upper,
+        prior_objective=prior_objective,
+        trustworthy=bool(trusted),
+        verdict=_verdict(search, lower, upper, prior_objective, bool(trusted)),
+        dual=low[1] if low is not None else np.zeros(shape),
+        outputs=high[1].outputs if high is not None else np.zeros(shape),
+        num_descents=search.descents,
+        work=search.clouds.work,
+        cpu_seconds=seconds,
+        history=tuple(search.history),
     )
 
 
-def _doubt(estimate: DualEstimate) -> str | None:
-    """Return why the certificate should not be believed and what to do, or None."""
-    remedy = REMEDY
-    if not (np.isfinite(estimate.gap) and np.isfinite(estimate.bound)):
-        return f"a run broke off before it reached the temperature; {remedy}"
-    if estimate.surviving_ancestors < SUSPICIOUS:
-        how = "useless" if estimate.surviving_ancestors < USELESS else "suspicious"
-        return f"{estimate.surviving_ancestors:.1%} of the ancestors survived, which makes the gap {how}; {remedy}"
-    if estimate.temperatures > MOST_TEMPERATURES:
-        return f"the walk from the prior took {estimate.temperatures} temperatures, too many to be reliable; {remedy}"
-    known = estimate.prior_objective - estimate.bound  # min P <= P(prior)
-    if estimate.gap > INFORMATIVE * known:
-        return f"the gap of {estimate.gap:.2g} says little more than the untrained prior does, {known:.2g}; {remedy}"
-    return None
-
-
-def _pairwise_gap(estimate: DualEstimate) -> float | None:
-    """Return the mean over pairs of runs of 1/2 <z - y - g, z' - y - g>: the errors of two runs are independent."""
-    risk = estimate.risk
-    if not isinstance(risk.loss, Squared):
-        return None
-    residuals = [np.asarray(s.outputs - risk.targets - estimate.dual, np.float64) for s in estimate.samples]
-    pairs = [(a * b).reshape(len(a), -1).sum(1) / 2 for i, a in enumerate(residuals) for b in residuals[:i]]
-    return float(np.mean([risk.mean_over_rows(jnp.asarray(pair, risk.inputs.dtype)) for pair in pairs]))
-
-
-def _polished(estimate: DualEstimate, fresh: Callable[[Array], DualEstimate], max_climbs: int) -> tuple[Array, int]:
-    """Return the dual after at most `max_climbs` climbs that raised D, and how many did; `fresh` makes new runs."""
-    for climbs in range(max_climbs):
-        if estimate.surviving_ancestors < SUSPICIOUS:  # neither a direction nor the test of it would mean anything
-            return estimate.dual, climbs
-        if estimate.gap < NEGLIGIBLE * (estimate.prior_objective - estimate.bound):
-            return estimate.dual, climbs
-        candidate = fresh(_climbed(estimate))
-        if not -candidate.rise_to(estimate.dual).mean() > 0:  # also where a run broke off, whose D is NaN
-            return estimate.dual, climbs
-        estimate = candidate
-    return estimate.dual, max_climbs
-
-
-def _climbed(estimate: DualEstimate) -> Array:
-    """Return the maximiser of D by this cloud, or the last dual on the way there that the cloud represents well."""
-    particles = jnp.concatenate([sample.particles for sample in estimate.samples])
-    activations = np.asarray(_activations(estimate.risk, particles))
-    dual, rise = estimate.dual, 0.0
-    for _ in range(NEWTON_STEPS):
-        importance = estimate.importance(dual)
-        if 1 / np.sum(importance**2) < EVEN * len(importance):
-            break
-        direction = _best_dual(estimate, dual, activations, importance) - dual
-        candidates = [project(estimate.risk, dual + damping * direction) for damping in DAMPING]
-        rises = [estimate.rise_to(candidate).mean() for candidate in candidates]
-        best = int(np.argmax(rises))
-        if not rises[best] > rise:
-            break
-        dual, rise = candidates[best], rises[best]
-    return dual
-
-
-def _best_dual(estimate: DualEstimate, dual: Array, activations: np.ndarray, importance: np.ndarray) -> Array:
-    """Return the best dual of the model of second cumulants around `dual`, by damped Newton steps for u from u = z."""
-    risk, shape = estimate.risk, dual.shape
-    z = importance @ activations
-    centred = np.asarray((activations - z) * np.sqrt(importance)[:, None], np.float32)
-    weights = np.repeat(np.asarray(risk.row_weights(), np.float64), int(np.prod(shape[1:])))
-    covariance = (centred.T @ centred).astype(np.float64)  # in single precision: its noise is far larger
-    response = covariance * weights / (estimate.temperature * float(risk.size))
-
-    def residual(u: np.ndarray) -> tuple[np.ndarray, Array, np.ndarray]:
-        slopes, curvatures = _derivatives(risk.loss, jnp.asarray(u.reshape(shape), dual.dtype), risk.targets)
-        change = np.asarray(slopes - dual, np.float64).ravel()
-        return u - z + response @ change, slopes, np.asarray(curvatures, np.float64)
-
-    u, (error, slopes, curvatures) = z, residual(z)
-    for _ in range(ITERATIONS):
-        if np.abs(error).max() < TOLERANCE:
-            break
-        blocks = response.reshape(len(u), shape[0], -1)
-        jacobian = np.eye(len(u)) + np.einsum("ujc,jcd->ujd", blocks, curvatures).reshape(len(u), -1)
-        step = np.linalg.solve(jacobian, error)
-        share, trial = 1.0, residual(u - step)
-        while share > SMALLEST and np.linalg.norm(trial[0]) >= np.linalg.norm(error):
-            share /= 2
-            trial = residual(u - share * step)
-        u, (error, slopes, curvatures) = u - share * step, trial
-    return slopes
-
-
-@in_float32
-@eqx.filter_jit
-def _activations(risk: MeanFieldRisk, particles: Array) -> Float[Array, "particles outputs"]:
-    h = jax.vmap(jax.vmap(risk.neuron, in_axes=(None, 0)), in_axes=(0, None))(particles, risk.inputs)
-    return h.reshape(len(particles), -1)
-
-
-@eqx.filter_jit
-def _derivatives(loss: Loss, outputs: Array, targets: Array) -> tuple[Array, Float[Array, "n outputs outputs"]]:
-    """Return loss' and loss'' at the outputs of each row."""
-    size = int(np.prod(outputs.shape[1:]))
-    curvatures = jax.vmap(jax.jacfwd(loss.derivative))(outputs, targets)
-    return jax.vmap(loss.derivative)(outputs, targets), curvatures.reshape(len(outputs), size, size)
+def _verdict(search: _Search, lower: float, upper: float, prior_objective: float, trusted: bool) -> str:
+    width = max(upper - lower, 1e-12)
+    places = max(0, 1 - math.floor(math.log10(width)))
+    between = f"between {lower:.{places}f} and {upper:.{places}f}"
+    if trusted:
+        basin = 3 / search.descents
+        return (
+            f"The least training objective lies {between} (95 % each end; the lower one unless a well was missed that "
+            f"holds less than {basin:.1%} of {search.descents:,} searches)."
+        )
+    share = (upper - lower) / max(prior_objective - lower, np.finfo(float).tiny)
+    refusal = search.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
+    return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."

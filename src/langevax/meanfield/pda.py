@@ -65,8 +65,8 @@ class PDA(Algorithm):
         >>> pda = langevax.meanfield.PDA(step_size=1.0, temperature=0.1)
         >>> start = risk.prior(temperature=0.1, num_particles=1000)
         >>> result = langevax.simulate(pda, risk, start, key=jax.random.key(0), num_steps=50)
-        >>> certificate = langevax.meanfield.certify(risk, result.state.dual, 0.1, key=jax.random.key(1), polish=0)
-        >>> certificate.gap < 0.001
+        >>> estimate = langevax.meanfield.duality_gap(risk, result.state.dual, 0.1, key=jax.random.key(1))
+        >>> estimate.gap < 0.001
         True
     """
 

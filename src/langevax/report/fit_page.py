@@ -19,22 +19,22 @@ from langevax.report.page import Caption, Figure, Picture, moving_figure, write_
 MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
 CELL, SHRINKS_TO = 27, 10  # smallest pixels of a class in a confusion matrix of more than SHRINKS_TO classes
 MEANINGS = {
-    "gap": "upper bound on the distance of the certified network from the optimum, averaged over independent runs",
-    "unbiased_gap": "the same without its upward bias; can be negative by chance",
-    "lower_bound": "D: no network of this kind, however trained, has an objective below this",
-    "upper_bound": "D plus the gap: the optimum lies at or below this",
-    "trustworthy": "whether the independent runs kept enough variety for these numbers to be valid",
-    "surviving_ancestors": "smallest share of ancestors with descendants at the end of a run; below 5 % is suspicious",
-    "temperatures": "intermediate temperatures of the longest run",
-    "polish_steps": "steps that increased D before the certificate",
+    "lower_bound": "no network of this kind has a lower objective (95 %), unless a well exists that no search entered",
+    "upper_bound": "some network of this kind has an objective no higher than this (95 %), whatever the walks missed",
+    "width": "upper minus lower end",
+    "unknown_share": "the width, of what the untrained prior leaves above the lower end; certified up to 25 %",
+    "prior_objective": "the objective of the untrained prior",
+    "trustworthy": "whether the interval is that narrow",
+    "num_descents": "descents that looked for wells",
+    "work": "gradients of one neuron at one row that were spent",
 }
 NAMES = {
-    "lower_bound": "lower bound D",
-    "unbiased_gap": "gap, unbiased",
-    "polish_steps": "polishing steps",
-    "surviving_ancestors": "surviving ancestors",
+    "lower_bound": "lower end of the optimum",
+    "upper_bound": "upper end of the optimum",
+    "trustworthy": "certified",
+    "prior_objective": "untrained objective",
+    "num_descents": "searches for wells",
 }
-ERROR_OF = {"gap": "standard_error", "lower_bound": "lower_bound_error"}
 
 
 def write_fit_page(contents: FitContents, file: Path) -> None:
@@ -161,8 +161,9 @@ def _band(contents: FitContents) -> Figure:
         f"{last}; the gap above it at the end: {final}."
     )
     text = (
-        "Points are the lower bound D with one standard error; the shaded band reaches from D to D plus the gap. The "
-        "best possible objective lies inside the band: the narrower it is, the less is left to gain."
+        "Points are the lower bound D with one standard error; the shaded band reaches from D to the upper end of the "
+        "certificate. The least training objective of all networks of this kind at this temperature lies inside the "
+        "band, unless a well exists that no search entered."
         + _doubt(int(np.sum(~np.asarray(path.trustworthy, bool))), len(path.steps))
     )
     pictures, captions = [Picture(bounds, words)], [Caption(text, "certificate", path._asdict())]
@@ -181,7 +182,7 @@ def _doubt(doubtful: int, count: int) -> str:
     if not doubtful:
         return ""
     which = "All points are hollow:" if doubtful == count else f"Hollow points ({doubtful} of {count}) are"
-    return f" {which} not to be trusted: too little variety survived in their runs."
+    return f" {which} not to be trusted: their walks lost their variety, or the band is wide."
 
 
 def _relevance(contents: FitContents) -> Figure:
@@ -251,15 +252,15 @@ def _confusion(contents: FitContents) -> Figure:
 
 
 def _certified(certificate: dict[str, Any], key: str) -> str:
-    """Return a number of the certificate, with its error where there is one."""
+    """Return a number of the certificate in words."""
     value = certificate[key]
     if isinstance(value, str):
         return value
     if key == "trustworthy":
         return "yes" if value else "no"
-    if key == "surviving_ancestors" and value is not None:
-        return f"{number(100 * value, 3)} %"
-    return with_error(value, certificate.get(ERROR_OF.get(key, "")))
+    if key == "unknown_share" and value is not None and np.isfinite(value):
+        return f"{number(100 * value, 2)} %"
+    return whole(value) if isinstance(value, int) else number(value, 4)
 
 
 def _setting_groups(settings: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

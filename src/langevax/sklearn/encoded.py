@@ -126,7 +126,7 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
         1/(2n) sum_i |E_q h(theta, x_i) - y_i|^2 + T KL(q || prior),    prior: theta ~ N(0, C), C of finite trace
 
     (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022), targets standardised, curves centred and of mean square norm 1 once
-    encoded. `certificate()` says how far the fit is from the global optimum, and neither grid nor number of modes
+    encoded. `certificate()` bounds the global optimum of the training, and neither grid nor number of modes
     changes it much: what there is to learn from a smooth curve is in its first modes.
 
     Args:

@@ -1,6 +1,7 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import jax.numpy as jnp
@@ -17,10 +18,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.figures import charts, theme
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.certificate import PILOT, REMEDY, SUSPICIOUS, DualEstimate
+from langevax.meanfield.certificate import DEFAULT_EFFORT
+from langevax.meanfield.duality_gap import SUSPICIOUS, DualEstimate
 from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
-from langevax.sklearn.parameters import Auto, RandomState
+from langevax.sklearn.parameters import RandomState
 from langevax.sklearn.table import Standardiser, Table, in_buckets, padded
 from langevax.sklearn.training import Network, root_key
 
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
 
     from langevax.sklearn.base import Automatic
 
-SHORTER_STEPS = "pass a smaller relative_step_size: the outputs of this fit alternate between two values."
-"""Remedy where training longer would not help."""
+NUM_PARTICLES = 500  # of a run that estimates D at a step of the training
 
 
 class CertificatePath(NamedTuple):
@@ -61,21 +62,20 @@ class MeanFieldInspection:
 
     def certificate(
         self,
-        num_replicates: int = 4,
-        num_particles: int | Auto = "auto",
-        polish: int = 2,
+        effort: float = DEFAULT_EFFORT,
         random_state: RandomState = None,
+        progress: Callable[[str], None] = lambda _: None,
     ) -> Certificate:
-        """Bound how far the fit is from the global optimum, with an error bar; see `langevax.meanfield.certify`.
+        """Bound the least training objective from both sides; see `langevax.meanfield.certify`.
 
-        Certified is the dual vector averaged over the last half of training, by fresh sequential Monte Carlo runs
-        from the prior: never on the training particles. In units of the loss of standardised targets.
+        In units of the loss of standardised targets, at the temperature of the fit. The interval is about all networks
+        of this kind; `output_error` of the result says how far the outputs of this fit may be from the best ones.
 
         Args:
-            num_replicates: independent runs, at least 2.
-            num_particles: of each run; "auto" chooses by how far the law is from the prior.
-            polish: ascents of the dual objective before certifying, accepted where they raise it.
-            random_state: of the runs; None uses the estimator's.
+            effort: gradients of one neuron at one row that may be spent, 1e8 of which take about a CPU second. It ends
+                sooner where the interval is narrow.
+            random_state: of the walks; None uses the estimator's.
+            progress: is told in words what is done.
 
         Raises:
             AttributeError: a model that was loaded, which has no training rows.
@@ -86,30 +86,25 @@ class MeanFieldInspection:
             >>> X, y = load_diabetes(return_X_y=True)
             >>> model = MeanFieldRegressor(num_particles=100, temperature=0.2, random_state=0).fit(X, y)
             >>> certificate = model.certificate()
-            >>> certificate.trustworthy, certificate.gap < 0.01
+            >>> certificate.trustworthy, certificate.width < 0.05
             (True, True)
         """
-        certificate = certify(
+        return certify(
             self._fitted_network().risk(self.temperature_),
-            self._mean_dual(len(self.history_["dual"])),
             self.temperature_,
             key=self._key(random_state),
-            num_replicates=num_replicates,
-            num_particles=num_particles,
-            polish=polish,
-            proposal=self.automatic.proposal,
+            effort=effort,
+            clouds=[self._stored_particles()],
+            progress=progress,
         )
-        if not self.outputs_alternate_:
-            return certificate
-        return replace(certificate, verdict=certificate.verdict.replace(REMEDY, SHORTER_STEPS))
 
     def certificate_path(
         self, num_points: int = 6, final: Certificate | None = None, random_state: RandomState = None
     ) -> CertificatePath:
         """Return bounds of the optimum at steps along training, the last being `final`, or else `certificate()`.
 
-        At each step D is that of the mean dual vector over the last half of the steps so far, unpolished, and the
-        gap reaches from there to the upper bound of the certificate: all of it holds at every step.
+        At each step D is that of the mean dual vector over the last half of the steps so far, by walks from the prior,
+        and the gap reaches from there to the upper end of the certificate.
 
         Args:
             num_points: number of steps, spaced by a factor.
@@ -122,20 +117,25 @@ class MeanFieldInspection:
         places = np.unique(np.geomspace(1, records, num_points).astype(int))
         estimates = [
             DualEstimate(
-                risk, self._mean_dual(int(m)), self.temperature_, 4, PILOT, key=key, proposal=self.automatic.proposal
+                risk,
+                self._mean_dual(int(m)),
+                self.temperature_,
+                4,
+                NUM_PARTICLES,
+                key=key,
+                proposal=self.automatic.proposal,
             )
             for m in places[:-1]
         ]
         bounds = np.array([*(estimate.bound for estimate in estimates), final.lower_bound])
-        errors = np.array([*(estimate.bound_error for estimate in estimates), final.lower_bound_error])
-        end = np.hypot(final.lower_bound_error, final.standard_error)
+        errors = np.array([*(estimate.bound_error for estimate in estimates), 0.0])
         trusted = [final.trustworthy and estimate.surviving_ancestors >= SUSPICIOUS for estimate in estimates]
         return CertificatePath(
             steps=self.history_["steps"][places - 1],
             lower_bound=bounds,
             lower_bound_error=errors,
             gap=final.upper_bound - bounds,
-            gap_error=np.append(np.hypot(errors[:-1], end), final.standard_error),
+            gap_error=errors,
             trustworthy=np.array([*trusted, final.trustworthy]),
         )
 
@@ -239,6 +239,11 @@ class MeanFieldInspection:
         if not hasattr(self, "network_"):
             raise AttributeError("a model that was loaded has no training rows to certify it on; fit it again.")
         return self.network_
+
+    def _stored_particles(self) -> np.ndarray:
+        """Return the particles with weight 0 for the columns that pad the risk's rows."""
+        missing = int(self._fitted_network().risk(self.temperature_).particle_size) - self.particles_.shape[1]
+        return np.insert(self.particles_, [-1] * missing, 0.0, axis=1)
 
     def _mean_dual(self, records: int) -> Array:
         """Return the mean over the last half of the first `records` records, padded like the risk's rows.

@@ -30,8 +30,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         1/(2n) sum_i |E_q h(theta, x_i) - y_i|^2 + T KL(q || N(0, I / prior_precision)),
         h = R tanh(a) tanh(<w, x> + b)
 
-    with columns and targets standardised. The problem is convex in q: `certificate()` says how far the fit is
-    from its global optimum. The noise of temperature T does what early stopping does elsewhere.
+    with columns and targets standardised. The problem is convex in q: `certificate()` bounds its
+    global optimum from both sides. The noise of temperature T does what early stopping does elsewhere.
 
     Args:
         solver: "mfld", "svrg-mfld", "underdamped", "pda", "psdca" or "fictitious-play": all minimise the same

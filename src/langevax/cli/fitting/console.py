@@ -104,12 +104,7 @@ def how_chosen(options: FitOptions) -> str:
 
 def verdict(certificate: dict[str, Any]) -> str:
     """Return the certificate in one sentence, with the interval of the optimum where it is trustworthy."""
-    if not certificate["trustworthy"]:
-        return certificate["verdict"]
-    places = _places(certificate["gap"])
-    low, high = (f"{certificate[end]:.{places}f}" for end in ("lower_bound", "upper_bound"))
-    gap = with_error(certificate["gap"], certificate["standard_error"])
-    return f"Within {gap} of the global optimum, which lies between {low} and {high}."
+    return certificate["verdict"]
 
 
 def sentence(split: TrainTestSplit, scores: Sequence[Score], certificate: dict[str, Any]) -> str:
@@ -117,13 +112,12 @@ def sentence(split: TrainTestSplit, scores: Sequence[Score], certificate: dict[s
     score = next(score.value for score in scores if score.ours)
     distance = "Not certified"
     if certificate.get("trustworthy"):
-        gap = with_error(certificate["gap"], certificate["standard_error"])
-        distance = f"Within {gap} of the global optimum"
+        distance = f"Objective known to {certificate['unknown_share']:.2g} of an untrained network's"
     return f"{distance}; {split.score_name} {score:.2f} on {count(len(split.test), split.unit)} held out."
 
 
 def _path_rows(path: CertificatePath) -> list[tuple[str, ...]]:
-    places = _places(float(np.nanmin(path.gap_error)))
+    places = _places(float(np.nanmin(path.gap)))
     return [
         (f"{int(step):,} steps", *(f"{number:.{places}f}" for number in numbers), "" if sure else "not trustworthy")
         for step, *numbers, sure in zip(

@@ -1,0 +1,351 @@
+"""The dual of the optimum, by lowering the temperature while the law of the particles is kept.
+
+    u solves u = z - K W (l'(u) - g),      K = Cov_{p_g} h / (n T),      g <- g + t (l'(u) - g)
+
+climbs D at one temperature, with the conjugate kept and log Z to second order around the cloud's law. With a = g / T
+held while T falls, the law stays as it is, and only the sense of what is optimal changes: 15 to 25 laws lead from the
+prior to the optimum of the last temperature. Errors of z are amplified by Cov h / (n T), which is why the dual that a
+training of few particles leaves is far from it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.optimize import OptimizeResult, minimize_scalar
+from scipy.sparse.linalg import LinearOperator, cg
+
+from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
+from langevax.meanfield.walks import Adaptation, Clouds, effective_share, log_mean, normalised, systematic
+from langevax.problems.losses import Loss
+from langevax.problems.mean_field import MeanFieldRisk
+
+FIRST_TEMPERATURE = 0.05  # times the square of the neuron's bound
+COOLING, SLOWEST, FASTEST = 0.5, 0.97, 0.3
+STEPS = 1.6 ** -np.arange(14.0)  # shares of a Newton step
+HALF, FEW = 0.5, 0.1  # of the particles effective under the new dual; below FEW they are not moved
+LAST_ROUNDS, COUNTED, ADDED_ROUNDS = (
+    7,
+    5,
+    30,
+)  # rounds at the last temperature, and the last of them whose mean is the dual
+MOST_ROUNDS = 150
+LONG, PATIENCE, LARGEST_CLOUD = 0.6, 3, 2**15
+"""A step that counts as whole; rounds of shorter ones after which the cloud is doubled, and up to which size."""
+DIRECT, SKETCH, MOST_PRODUCTS = 1200, 200, 100  # outputs times rows up to which the Newton matrix is factorised
+ITERATIONS, TOLERANCE, SMALLEST = 12, 1e-3, 2**-8
+RESIDUAL = 1e-5  # of a Newton step by conjugate gradients, which K amplifies
+
+
+@eqx.filter_jit
+def mean_conjugate(risk: MeanFieldRisk, dual: Array) -> Float[Array, ""]:
+    """Return (1 / n) sum_i W_i l*(g_i)."""
+    return risk.mean_over_rows(jax.vmap(risk.loss.conjugate)(dual, risk.targets))
+
+
+@eqx.filter_jit
+def project(risk: MeanFieldRisk, dual: Array) -> Array:
+    """Return the nearest feasible dual."""
+    return jax.vmap(risk.loss.project)(dual, risk.targets)
+
+
+@eqx.filter_jit
+def _derivatives(loss: Loss, outputs: Array, targets: Array) -> tuple[Array, Float[Array, "n outputs outputs"]]:
+    """Return loss' and loss'' at the outputs of each row."""
+    size = int(np.prod(outputs.shape[1:]))
+    curvatures = jax.vmap(jax.jacfwd(loss.derivative))(outputs, targets)
+    return jax.vmap(loss.derivative)(outputs, targets), curvatures.reshape(len(outputs), size, size)
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """The end of a homotopy."""
+
+    dual: np.ndarray
+    cloud: np.ndarray
+    log_weights: np.ndarray
+    """Particles, and weights with which they are of its law."""
+    path: list[Tilt]
+    """Tilts of the laws passed, which are nearly optima of falling temperatures; the last is that of `dual`."""
+    temperature: float
+    """The last one reached."""
+    reached: bool
+    added: bool = False
+    """Whether modes were added to the cloud, and no climb has followed."""
+
+
+class OutputCovariance:
+    """K = Cov_{p_g} h / (n T) of the rows in use, as a product with vectors; rows vary slower than outputs.
+
+    h is features times slopes, each of one column an output, plus what integrating the output weights out adds to the
+    variance of each output.
+    """
+
+    def __init__(self, features: np.ndarray, slopes: np.ndarray, curvatures: np.ndarray, temperature: float):
+        self.features, self.slopes, self.curvatures = features, slopes, curvatures
+        self.scale = 1 / (temperature * len(features))
+        self.products = 0  # with vectors, so far
+        self.mean: np.ndarray = (features.T @ slopes).reshape(-1).astype(np.float64) / len(features)
+
+    def __matmul__(self, x: np.ndarray) -> np.ndarray:
+        """Return K x for one vector, or for each column of x."""
+        columns = self.slopes.shape[1]
+        many = x.reshape(-1, columns * (x.size // len(self.mean))).astype(self.features.dtype)
+        self.products += x.size // len(self.mean)
+        products = (self.features @ many).reshape(len(self.features), columns, -1)
+        slopes, curvatures = self.slopes[:, :, None], self.curvatures[:, :, None]
+        inner = slopes * (slopes * products).sum(1, keepdims=True) + curvatures * products
+        total = (self.features.T @ inner.reshape(len(self.features), -1)).reshape(x.shape).astype(np.float64)
+        centre = np.multiply.outer(self.mean, self.mean @ x) * len(self.features)
+        return self.scale * (total - centre)
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """All of it, for few rows."""
+        self.products += len(self.mean) // 2  # in operations
+        columns, size = self.slopes.shape[1], len(self.mean)
+        means = (self.features[:, :, None] * self.slopes[:, None, :]).reshape(len(self.features), -1)
+        means -= self.mean.astype(means.dtype)
+        matrix = (means.T @ means).astype(np.float64).reshape(size, size)
+        for c in range(columns):
+            spread = self.features * np.sqrt(self.curvatures[:, c : c + 1])
+            matrix[c::columns, c::columns] += spread.T @ spread
+        return self.scale * matrix
+
+
+class Newton:
+    """The best dual around a cloud, by the second-order model of D."""
+
+    def __init__(self, risk: MeanFieldRisk, law: GibbsLaw, generator: np.random.Generator):
+        self.risk, self.law, self.generator = risk, law, generator
+        self.products = 0  # of covariances with vectors, so far
+        self.used = np.flatnonzero(np.asarray(risk.row_weights()) > 0)
+        self.num_outputs = int(np.prod(risk.neuron.output_shape))
+        self.shares = np.repeat(np.asarray(law.row_shares, np.float64)[self.used], self.num_outputs)
+
+    def target(
+        self, dual: np.ndarray, cloud_features: np.ndarray, tilt: Tilt, temperature: float
+    ) -> Float[np.ndarray, "n ..."]:
+        """Return l'(u), the best dual of the model around the cloud with these features."""
+        covariance = self._covariance(cloud_features, np.asarray(tilt), temperature)
+        flat = dual[self.used].reshape(-1).astype(np.float64)
+        best = np.array(dual, np.float64)
+        best[self.used] = self._fixed_point(flat, covariance).reshape(best[self.used].shape)
+        self.products += covariance.products
+        return best
+
+    def _covariance(self, features: np.ndarray, tilt: np.ndarray, temperature: float) -> "OutputCovariance":
+        count = self.num_outputs
+        if self.law.output_weight is None:
+            by_row = features.reshape(len(features), -1, count)[:, self.used].reshape(len(features), -1)
+            ones = np.ones((len(features), 1), features.dtype)
+            return OutputCovariance(by_row, ones, 0 * ones, temperature)
+        slopes, curvatures = (np.asarray(part) for part in _factors(self.law, jnp.asarray(features @ tilt)))
+        return OutputCovariance(features[:, self.used], slopes, curvatures, temperature)
+
+    def _fixed_point(self, dual: np.ndarray, covariance: "OutputCovariance") -> np.ndarray:
+        """Return l'(u) of the u with u = z - K W (l'(u) - g), by damped Newton steps from u = z."""
+
+        def residual(u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            slopes, curvatures = self.derivatives(u)
+            return u - covariance.mean + covariance @ (self.shares * (slopes - dual)), slopes, curvatures
+
+        u, (error, slopes, curvatures) = covariance.mean, residual(covariance.mean)
+        for _ in range(ITERATIONS):
+            if np.abs(error).max() < TOLERANCE:
+                break
+            step, share = self._newton_step(covariance, curvatures, error), 1.0
+            trial = residual(u - step)
+            while share > SMALLEST and np.linalg.norm(trial[0]) >= np.linalg.norm(error):
+                share /= 2
+                trial = residual(u - share * step)
+            u, (error, slopes, curvatures) = u - share * step, trial
+        return slopes
+
+    def _newton_step(self, covariance: "OutputCovariance", curvatures: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """Return (I + K W S)^-1 error for the losses' curvatures S, one block a row."""
+        size, count = len(self.shares), self.num_outputs
+        # K and W S are symmetric: with L L^T = W S, (I + L^T K L) y = L^T error
+        values, vectors = np.linalg.eigh(curvatures)
+        root = vectors * np.sqrt(np.maximum(values, 0) * self.shares.reshape(-1, count)[:, :1])[:, None, :]
+
+        def times(x: np.ndarray) -> np.ndarray:
+            return np.einsum("icd,idk->ick", root, x.reshape(len(root), count, -1)).reshape(x.shape)
+
+        def turned(x: np.ndarray) -> np.ndarray:
+            return np.einsum("icd,ick->idk", root, x.reshape(len(root), count, -1)).reshape(x.shape)
+
+        if size <= DIRECT:
+            left = np.einsum("icd,icj->idj", root, covariance.matrix.reshape(-1, count, size)).reshape(size, size)
+            inner = np.einsum("jcd,ijc->ijd", root, left.reshape(size, -1, count)).reshape(size, size)
+            y = cho_solve(cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False), turned(error))
+        else:
+            y = _conjugate_gradients(lambda x: turned(covariance @ times(x)), turned(error), self.generator)
+        return error - covariance @ times(y)
+
+    def derivatives(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return loss' (flat) and loss'' (rows, C, C) at the outputs of the rows in use."""
+        dtype, shape = self.risk.inputs.dtype, self.risk.neuron.output_shape
+        whole = np.zeros((self.risk.max_size, *shape))
+        whole[self.used] = outputs.reshape(-1, *shape)
+        slopes, curvatures = _derivatives(self.risk.loss, jnp.asarray(whole, dtype), self.risk.targets)
+        slopes, curvatures = np.asarray(slopes, np.float64)[self.used], np.asarray(curvatures, np.float64)[self.used]
+        return slopes.reshape(-1), curvatures
+
+
+def _conjugate_gradients(
+    product: Callable[[np.ndarray], np.ndarray], right: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Return (I + B)^-1 right, preconditioned by a Nystrom sketch of B (Frangella, Tropp, Udell, SIMAX 2023).
+
+    A few hundred of the thousands of eigenvalues of B are above 1, and reach 1e4: without them some twenty products
+    with B do.
+    """
+    size = len(right)
+    test = np.linalg.qr(generator.normal(size=(size, min(SKETCH, size // 4))))[0]
+    sketch = product(test)
+    shift = 1e-7 * np.linalg.norm(sketch)  # the products are in single precision
+    sketch = sketch + shift * test
+    gram = test.T @ sketch
+    factor = cho_factor((gram + gram.T) / 2 + shift * np.eye(len(gram)), lower=False)
+    left, singular, _ = np.linalg.svd(solve_triangular(factor[0], sketch.T, trans=1).T, full_matrices=False)
+    values = np.maximum(singular**2 - shift, 0)
+
+    def preconditioned(x: np.ndarray) -> np.ndarray:
+        along = left.T @ x
+        return x + left @ (((1 + values[-1]) / (1 + values) - 1) * along)
+
+    shape = size, size
+    operator = LinearOperator(shape, lambda x: x + product(x), dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    inverse = LinearOperator(shape, preconditioned, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    return cg(operator, right, rtol=RESIDUAL, maxiter=MOST_PRODUCTS, M=inverse)[0]
+
+
+@eqx.filter_jit
+def _factors(law: GibbsLaw, sums: Array) -> tuple[Array, Array]:
+    return law.factors(sums)
+
+
+@dataclass
+class _Line:
+    """Duals on a line, and the weights that they give to a cloud."""
+
+    clouds: Clouds
+    risk: MeanFieldRisk
+    features: np.ndarray
+    tilt: Tilt
+    dual: np.ndarray
+    temperature: float
+    log_weights: np.ndarray
+    direction: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = self._ratio(self.tilt)
+
+    def _ratio(self, tilt: Tilt) -> np.ndarray:
+        sums = jnp.asarray(self.features @ np.asarray(tilt))
+        return np.asarray(_log_ratio(self.clouds.law, sums), np.float64)
+
+    def at(self, step: float) -> tuple[np.ndarray, Tilt, np.ndarray]:
+        """Return the dual at `step`, its tilt, and the log weights."""
+        feasible = project(self.risk, jnp.asarray(self.dual + step * self.direction, self.clouds.dtype))
+        tilt = self.clouds.law.tilt(feasible, self.temperature)
+        return np.asarray(feasible, np.float64), tilt, self.log_weights + self._ratio(tilt) - self.before
+
+    def longest(self) -> float:
+        """Return the longest step that leaves half of the particles effective, or 0."""
+        return next((step for step in STEPS if effective_share(self.at(step)[2]) >= HALF), 0.0)
+
+    def highest(self) -> float:
+        """Return the step at which this cloud's D is largest, which is concave along the line."""
+
+        def rise(step: float) -> float:
+            dual, _, log_weights = self.at(step)
+            conjugate = float(mean_conjugate(self.risk, jnp.asarray(dual, self.clouds.dtype)))
+            return -conjugate - self.temperature * float(log_mean(log_weights))
+
+        steps = np.concatenate([0.7 ** np.arange(30.0), [0.0]])
+        best = int(np.argmax([rise(step) for step in steps]))
+        low, high = steps[min(best + 1, len(steps) - 1)], steps[max(best - 1, 0)]
+        found: OptimizeResult = minimize_scalar(lambda step: -rise(step), bounds=(low, high), method="bounded")
+        return float(found["x"])
+
+
+def climb(
+    clouds: Clouds,
+    risk: MeanFieldRisk,
+    temperature: float,
+    size: int,
+    *,
+    start: Ascent | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Ascent:
+    """Return the dual at `temperature`, reached from the prior with a cloud of `size` particles, or from `start`."""
+    law, generator = clouds.law, clouds.generator()
+    newton = Newton(risk, law, generator)
+    now, cooling = max(temperature, FIRST_TEMPERATURE * float(risk.neuron.bound) ** 2), COOLING
+    ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
+    tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
+    cloud, adaptation, path, last = clouds.prior(size), Adaptation(law.size), [], []
+    log_weights, even = np.zeros(size), True
+    rounds = short = 0
+    if start is not None:
+        now, ratio, cloud, path = temperature, start.dual / np.float64(temperature), start.cloud, start.path[:-1]
+        tilt, log_weights = start.path[-1], start.log_weights
+        even = effective_share(log_weights) >= HALF
+    most = MOST_ROUNDS if start is None else ADDED_ROUNDS
+    while rounds < most and len(last) < LAST_ROUNDS:
+        rounds += 1
+        features, dual = clouds.features(cloud), ratio * now
+        line = _Line(clouds, risk, features, tilt, dual, now, log_weights)
+        represented = features if even else features[systematic(generator, normalised(log_weights))]
+        before = newton.products
+        line.direction = newton.target(dual, represented, tilt, now) - dual
+        # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
+        clouds.spend((newton.products - before) * len(cloud) * newton.num_outputs / (1.5 * law.size + 8))
+        step = line.longest() if even else line.highest()
+        if step == 0:
+            break
+        feasible, tilt, log_weights = line.at(step)
+        share, ratio = effective_share(log_weights), feasible / now
+        path.append(tilt)
+        if share < FEW:  # a mode that was added is still too heavy, or too light: no moves, which would lose the other
+            even = False
+            continue
+        weights = normalised(log_weights)
+        adaptation.measure(cloud, weights)
+        short = short + 1 if step < LONG and even else 0
+        # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
+        length = 2 * len(cloud) if short == PATIENCE and len(cloud) < LARGEST_CLOUD else len(cloud)
+        short = 0 if length > len(cloud) else short
+        cloud = cloud[systematic(generator, weights, length)]
+        log_weights, whole, even = np.zeros(length), step >= LONG and even, True
+        cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, adaptation.factor, adaptation.step)
+        adaptation.learn(acceptance)
+        progress(f"dual at temperature {now:.2g}, {len(cloud):,} neurons")
+        if now == temperature:
+            if whole:
+                last.append(ratio * now)
+        elif whole:
+            cooling *= 0.9 if share > 0.8 else 1.0 if share > 0.65 else 1.1
+            cooling = float(np.clip(cooling, FASTEST, SLOWEST))
+            now = max(temperature, cooling * now)
+        else:
+            cooling = float(np.clip(1.1 * cooling, FASTEST, SLOWEST))
+    reached = now == temperature and len(last) == LAST_ROUNDS
+    # the last law passed has a dual at every temperature: only its objective is another one
+    mean = np.mean(last[-COUNTED:], axis=0) if last else ratio * temperature
+    dual = np.asarray(project(risk, jnp.asarray(mean, clouds.dtype)))
+    path.append(law.tilt(jnp.asarray(dual), temperature))
+    return Ascent(dual, cloud, log_weights, path, now, reached)
+
+
+@eqx.filter_jit
+def _log_ratio(law: GibbsLaw, sums: Array) -> Array:
+    return law.log_ratio(sums)
