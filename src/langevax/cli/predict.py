@@ -72,7 +72,7 @@ def run(model: Path, table: Path, out: Path | None, encoding: str | None = None,
         raise BadInput(f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first.")
     if out is not None:
         _check_out(out, table, folder)
-    schema = read_schema(folder / SCHEMA)
+    schema = read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     loaded = read_table(table, encoding=encoding, every_row=True)
     examples = schema.examples(loaded.frame)
     for note in [*sentences(loaded.decisions), *examples.notes]:
@@ -120,8 +120,17 @@ def load_model(file: Path) -> Any:
         return load(file)
     except ModelError as error:
         raise BadInput(f"MODEL {error}") from error
-    except (KeyError, ValueError, TypeError, AttributeError) as error:  # a file that is valid in part
-        raise BadInput(f"MODEL {str(file)!r} is damaged ({error!r}); copy or fit it again.") from error
+
+
+def model_hash(file: Path) -> str:
+    """Return the hash by which the schema names its model; raise `BadInput` where the file is not a model."""
+    from langevax.sklearn import ModelError
+    from langevax.sklearn.persistence import stored_hash
+
+    try:
+        return stored_hash(file)
+    except ModelError as error:
+        raise BadInput(f"MODEL {error}") from error
 
 
 def _match(estimator: Any, schema: "AnySchema", inputs: Any) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from langevax import checks
-from langevax.data.rows import Rows, refuse_existing, write_rows
+from langevax.data.rows import Rows
+from langevax.data.writing import refuse_existing, write_rows
 
 if TYPE_CHECKING:
     from langevax.data.files import TableFile

@@ -6,6 +6,7 @@ order of the rows does not matter, and the cost is that of the distinct rows.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -191,6 +192,16 @@ def refuse_rounded(name: str, values: Any) -> None:
                 )
 
 
+def _data_hash(*arrays: np.ndarray | None) -> str:
+    """Return the SHA-256 of training data as numbers or words: kinds, shapes and values."""
+    digest = sha256()
+    for array in arrays:
+        if array is not None:
+            digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+            digest.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())
+    return digest.hexdigest()
+
+
 class RowEstimator(SavedEstimator):
     """An estimator that is fitted to distinct rows of a table."""
 
@@ -202,6 +213,8 @@ class RowEstimator(SavedEstimator):
         refuse_rounded("y", y)
         X, y = self._validated(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        self.data_sha256_: str = _data_hash(X, y, weights)
+        vars(self).pop("card_", None)  # of the model that was loaded, not of this fit
         return distinct_rows(X, self._encode(y, weights), weights)
 
     def _seed(self) -> int:
