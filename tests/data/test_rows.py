@@ -229,7 +229,7 @@ def test_a_non_finite_number_is_named_by_group_row_and_column_of_the_whole_table
         ([{"x": np.ones(3)}, {}], ValueError, "block 1 holds no array"),
         (iter([]), ValueError, "blocks held no rows.*pass at least one"),
         ({"x": np.ones((0, 2))}, ValueError, "blocks held no rows"),
-        (iter([np.ones(3)]), TypeError, "block 0 must be a dict from names to arrays, got ndarray"),
+        (iter([np.ones(3)]), TypeError, "must be dicts from names to arrays, but block 0 is an array"),
         ({"../x": np.ones(3)}, ValueError, "'../x' cannot name a group; .*letters, digits"),
     ],
 )

@@ -173,7 +173,7 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
         Array(8., dtype=float32)
     """
     if access not in ACCESS:
-        raise ValueError(f"access must be {' or '.join(map(repr, ACCESS))}, got {access!r}.")
+        raise ValueError(f"access must be {' or '.join(map(repr, ACCESS))}, got {checks.shown(access)}.")
     path = Path(path).resolve()
     description = path / DESCRIPTION
     if not description.is_file():

@@ -61,6 +61,7 @@ def convert_table(
     with checks.needs("tables", "convert_table"):
         from langevax.data.files import TableFile, matching_files
 
+    checks.flag("overwrite", overwrite)
     refuse_existing(path, overwrite)  # before minutes of counting
     files = [TableFile(file) for file in matching_files(table)]
     names = _input_names(files, target, inputs, drop)
@@ -112,7 +113,7 @@ def _input_names(files: "list[TableFile]", target: str, inputs: Sequence[str] | 
     for argument, columns in (("target", [target]), ("inputs", inputs or ()), ("drop", drop)):
         if unknown := [name for name in columns if name not in names]:
             raise ValueError(
-                f"{argument} {unknown[0]!r} is not a column of {path}; it has {', '.join(map(repr, names))}."
+                f"{argument} {checks.shown(unknown[0])} is not a column of {path}; it has {', '.join(map(repr, names))}."
             )
     if target in (*(inputs or ()), *drop):
         raise ValueError(f"the target {target!r} is also in inputs or drop; take it out there.")

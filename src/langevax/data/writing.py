@@ -71,6 +71,11 @@ def write_rows(
     """
     from tqdm import tqdm
 
+    checks.flag("overwrite", overwrite)
+    if not isinstance(blocks, Iterable) or isinstance(blocks, str | type):
+        raise TypeError(
+            f"blocks must be a dict of arrays or an iterable of such, got {checks.shown(blocks)}; pass one."
+        )
     path = refuse_existing(path, overwrite)
     writer = _TableWriter(path, _floating(dtype), {name: list(names) for name, names in (columns or {}).items()})
     one = isinstance(blocks, Mapping)
@@ -228,14 +233,21 @@ def _refuse_other_columns(columns: Mapping[str, Sequence[str]], groups: Mapping[
 def _arrays(label: str, block: object) -> dict[str, np.ndarray]:
     """Return the groups of a block as NumPy arrays, with valid names and equal numbers of rows."""
     if not isinstance(block, Mapping):
-        raise TypeError(f"{label} must be a dict from names to arrays, got {type(block).__name__}; pass dicts.")
-    arrays = {checked_name(name): np.asarray(array) for name, array in block.items()}
+        raise TypeError(f"blocks must be dicts from names to arrays, but {label} is {checks.shown(block)}; pass dicts.")
+    arrays = {checked_name(name): _as_array(name, array) for name, array in block.items()}
     for name, array in arrays.items():
         if array.ndim and not all(array.shape[1:]):
             raise ValueError(f"{name} of {label} has shape {array.shape}, rows without columns; leave it out.")
     if not arrays or any(array.shape[:1] != (0,) for array in arrays.values()):  # blocks of no rows may pass
         checks.leading_axis(label, arrays)
     return arrays
+
+
+def _as_array(name: str, values: object) -> np.ndarray:
+    """Return values as they are stored in NumPy's kinds; `_stored` refuses what is not a number."""
+    if isinstance(values, np.ma.MaskedArray):
+        return checks.plain_array(name, values, complete=False)
+    return np.asarray(values)
 
 
 def _parts(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

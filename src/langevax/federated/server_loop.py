@@ -19,7 +19,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Bool, Int, Key
 
-from langevax import trees
+from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.algorithm import trace_floats
 from langevax.federated import schedule
@@ -67,8 +67,7 @@ class ServerLoop:
     """
 
     def __init__(self, algorithm: Federated, position: PyTree, *, key: Key[Array, ""]):
-        if not isinstance(algorithm, Federated):
-            raise TypeError(f"algorithm must be a federated method, got {algorithm!r}; see langevax.federated.")
+        checks.instance("algorithm", algorithm, Federated, "langevax.federated.FedAvg(0.1, 10)")
         if float(algorithm.dropout) != 0:
             raise ValueError(
                 f"dropout is {algorithm.dropout}, which simulates drop-outs, but those of this server are real; "

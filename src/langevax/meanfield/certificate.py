@@ -259,6 +259,7 @@ def certify(
         >>> certificate.gap < 0.01, certificate.trustworthy
         (True, True)
     """
+    checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
     checks.positive_int("num_replicates", num_replicates, minimum=2)
@@ -267,7 +268,7 @@ def certify(
         risk.prior(temperature, num_particles)  # refuses clouds beyond memory
     checks.positive_int("polish", polish, minimum=0)
     check_proposal(proposal)
-    dual = jnp.asarray(dual, risk.inputs.dtype)
+    dual = jnp.asarray(checks.plain_array("dual", dual), risk.inputs.dtype)
     shape = (risk.max_size, *risk.neuron.output_shape)
     if dual.shape != shape:
         raise ValueError(

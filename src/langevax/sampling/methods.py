@@ -147,7 +147,7 @@ def _gradients_at(problem: Problem, position: Array, indices: Array) -> Array:
 def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
     """Raise unless `value` is one of the choices."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {checks.shown(value)}.")
 
 
 def tune_acceptance(

@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from langevax import checks
 from langevax.sklearn.column_maps import NormalScores, Squash
 from langevax.sklearn.parameters import RandomState
 from langevax.sklearn.persistence import SavedEstimator, saved_class
@@ -202,6 +203,33 @@ def _data_hash(*arrays: np.ndarray | None) -> str:
     return digest.hexdigest()
 
 
+def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
+    """Raise ValueError on what NumPy would convert to numbers in silence: words, dates, and masked entries.
+
+    `words` allows words, which are labels. What is not a table at all is left to scikit-learn.
+
+    >>> refuse_words("y", np.array(["1.5", "2.5"]))
+    Traceback (most recent call last):
+    ...
+    ValueError: y holds words such as '1.5', not numbers; pass floats, or one column for each word.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        checks.plain_array(name, values, complete=False)
+    columns = [values[c] for c in values.columns] if hasattr(values, "columns") else [values]
+    for column in columns:
+        try:
+            array = np.asarray(column)
+        except ValueError:
+            raise ValueError(f"{name} has rows of different lengths; pass a rectangular table.") from None
+        if array.dtype.kind in "Mm":
+            raise ValueError(f"{name} holds dates or durations; pass numbers, such as days since the first of them.")
+        texts = array.ravel() if array.dtype.kind in "US" else [v for v in array.flat if isinstance(v, str | bytes)]
+        if array.ndim and len(texts) and array.dtype.kind in "OUS" and not words:
+            raise ValueError(
+                f"{name} holds words such as {str(texts[0])!r}, not numbers; pass floats, or one column for each word."
+            )
+
+
 class RowEstimator(SavedEstimator):
     """An estimator that is fitted to distinct rows of a table."""
 
@@ -209,6 +237,10 @@ class RowEstimator(SavedEstimator):
     n_features_in_: int
 
     def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
+        refuse_words("X", X)
+        refuse_words("y", y, words=is_classifier(self))
+        if sample_weight is not None:
+            refuse_words("sample_weight", sample_weight)
         refuse_rounded("X", X)
         refuse_rounded("y", y)
         X, y = self._validated(X, y)

@@ -126,10 +126,12 @@ def simulate_one_step(
         gradient_samples_per_dim = samples_per_dim
     checks.number("gradient_samples_per_dim", gradient_samples_per_dim, positive=True)
     if readout not in READOUTS:
-        raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {readout!r}.")
+        raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {checks.shown(readout)}.")
     ridges = np.atleast_1d(np.asarray(ridge, float))
     if ridges.ndim > 1 or not (ridges > 0).all():
-        raise ValueError(f"ridge must be a number > 0 or a list of such, got {ridge!r}; 1e-8 hardly regularises.")
+        raise ValueError(
+            f"ridge must be a number > 0 or a list of such, got {checks.shown(ridge)}; 1e-8 hardly regularises."
+        )
     neurons, samples, first = (
         max(round(ratio * dim), 1) for ratio in (neurons_per_dim, samples_per_dim, gradient_samples_per_dim)
     )
