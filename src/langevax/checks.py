@@ -4,6 +4,7 @@ They read only concrete values; inside a traced function the same objects are re
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -56,8 +57,11 @@ def shown(value: object) -> str:
     text = repr(value)
     if len(text) <= LONGEST_VALUE and "\n" not in text and " at 0x" not in text and "np." not in text:
         return text
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    return _with_article(type(value).__name__)
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiouAEIO' else 'a'} {noun}"
 
 
 def number(name: str, value: object, *, positive: bool = False, schedule: bool = False, auto: bool = False) -> None:
@@ -111,8 +115,8 @@ def flag(name: str, value: object) -> None:
 def instance(name: str, value: object, kind: type | tuple[type, ...], example: str) -> None:
     """Raise unless `value` is of a kind, of which `example` is one."""
     if not isinstance(value, kind):
-        kinds = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise TypeError(f"{name} must be a {kinds}, got {shown(value)}; pass for instance {example}.")
+        kinds = " or ".join(_with_article(k.__name__) for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise TypeError(f"{name} must be {kinds}, got {shown(value)}; pass for instance {example}.")
 
 
 def function(name: str, value: object, signature: str, *, optional: bool = False) -> None:
@@ -303,6 +307,25 @@ def integers_fit(name: str, array: object) -> None:
         "(np.unique with return_inverse=True), pass measurements as floats, or make the data and run inside "
         "`with jax.enable_x64():`."
     )
+
+
+def defined_start(state: object) -> None:
+    """Raise where a Metropolis method starts at a potential of NaN: it would reject every proposal."""
+    for name in ("potential", "value"):
+        number = getattr(state, name, None)
+        if isinstance(number, jax.Array) and number.is_fully_addressable and bool(jnp.any(jnp.isnan(number))):
+            raise ValueError(f"the {name} at start is NaN; pass a start at which the problem is finite.")
+
+
+def local_path(name: str, path: object) -> None:
+    """Raise unless `path` can be the name of a file or folder of this machine."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, got {shown(path)}; pass a str or a pathlib.Path.")
+    if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)):  # one letter is a drive of Windows
+        raise ValueError(
+            f"{name} is {os.fspath(path)!r}, but only local files are read and written, not {scheme[1]}://; copy it "
+            "here, or mount it as a folder."
+        )
 
 
 def same_structure(name: str, tree: PyTree, like: PyTree) -> None:

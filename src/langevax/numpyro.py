@@ -147,6 +147,7 @@ def posterior(model: Model, *data: ArrayLike) -> ModelPosterior:
         >>> scale.shape, bool(abs(scale.mean() - 3) < 0.3)
         ((4, 100), True)
     """
+    checks.function("model", model, "(*data)")
     num_rows = checks.leading_axis("data", data)
     rows = tree_as_rows("data", jax.tree.map(lambda a: a[:CHECKED_ROWS], data))
     first = _first(rows)

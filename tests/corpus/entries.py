@@ -78,7 +78,7 @@ class Entry:
     aliases: Mapping[str, str] = field(default_factory=dict)
     """What messages may call an argument instead of its name."""
     accepted: frozenset[str] = frozenset()
-    """Cases, as "argument = label", that are right although other arguments of this kind refuse them."""
+    """Cases, as "argument = label", that this argument takes, or that rounding turns into another run."""
 
 
 def key() -> jax.Array:
@@ -102,7 +102,7 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
 
     arguments = {
         "X": (ROWS, ARRAY),
-        "y": (y, Kind.LABELS if y is LABELS else VECTOR),
+        "y": (y, Kind.CLASSES if y is LABELS else VECTOR),
         "sample_weight": (np.ones(12, np.float32), VECTOR),
         "num_particles": (20, COUNT),
         "num_steps": (5, COUNT),
@@ -154,7 +154,7 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
         lambda X, y, **parameters: estimator(**parameters).fit(X, y).predict(ROWS),
         {
             "X": (ROWS, ARRAY),
-            "y": (y, Kind.LABELS if y is LABELS else VECTOR),
+            "y": (y, Kind.CLASSES if y is LABELS else VECTOR),
             "num_modes": (4, COUNT),
             "num_chains": (2, COUNT),
             "num_samples": (4, COUNT),
@@ -166,6 +166,7 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
         },
         {"random_state": 0, "progress": False},
         slow=True,
+        accepted=frozenset({"relative_step_size = float16"}),
     )
 
 

@@ -22,7 +22,7 @@ from tests.corpus.values import equal, refused
 from tools.counts import public_names
 
 PACKAGE = str(Path(langevax.__file__).parent)
-VALIDATION = ("sklearn/utils/_param_validation.py", "sklearn/utils/validation.py", "sklearn/base.py")
+VALIDATION = ("sklearn/utils/_param_validation.py", "sklearn/utils/validation.py", "sklearn/utils/multiclass.py")
 LEAKS = re.compile(r"np\.(str_|int64|float64|float32|bool_)\(|<object object|Traceback")
 NUMPYS = re.compile(r"could not convert|float\(\) argument|setting an array element")
 """Beginnings of NumPy's sentences, which name no argument."""
@@ -35,11 +35,8 @@ pytestmark = pytest.mark.usefixtures("unchecked_types")
 def cases(entry):
     """Yield (argument, label, value, must be refused)."""
     for name, (value, kind) in entry.arguments.items():
-        for label, bad in refused(kind, value):
-            if f"{name} = {label}" not in entry.accepted:
-                yield name, label, bad, True
-        for label, other in equal(kind, value):
-            yield name, label, other, False
+        pairs = [(*pair, True) for pair in refused(kind, value)] + [(*pair, False) for pair in equal(kind, value)]
+        yield from ((name, *pair) for pair in pairs if f"{name} = {pair[0]}" not in entry.accepted)
 
 
 def calls(entry, **replaced):

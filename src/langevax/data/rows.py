@@ -174,6 +174,7 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
     """
     if access not in ACCESS:
         raise ValueError(f"access must be {' or '.join(map(repr, ACCESS))}, got {checks.shown(access)}.")
+    checks.local_path("path", path)
     path = Path(path).resolve()
     description = path / DESCRIPTION
     if not description.is_file():

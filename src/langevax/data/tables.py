@@ -45,8 +45,9 @@ def convert_table(
         overwrite, progress: as in `write_rows`.
 
     Raises:
-        ValueError: a column that holds words, dates or lists, or does not exist; a missing or infinite number, named
-            by data row (counted from 1) and column; files whose columns differ; a file that cannot be read.
+        ValueError: a column that holds words, dates or lists, or does not exist; an integer that `dtype` would round
+            (beyond 2^24 by default, 2^53 with None); a missing or infinite number, named by data row (counted from 1)
+            and column; files whose columns differ; a file that cannot be read.
         OSError: a table that does not exist, and the errors of `write_rows`.
 
     Example:
@@ -71,7 +72,7 @@ def convert_table(
     starts = np.cumsum([0, *lengths]).tolist()
     return write_rows(
         path,
-        _blocks(files, starts, names, target, whole),
+        _blocks(files, starts, names, target, whole, 53 if dtype is None else np.finfo(np.dtype(dtype)).nmant + 1),
         dtype=dtype,
         columns={"inputs": names, "targets": [target]},
         overwrite=overwrite,
@@ -81,10 +82,10 @@ def convert_table(
 
 
 def _blocks(
-    files: "list[TableFile]", starts: list[int], inputs: list[str], target: str, whole: bool
+    files: "list[TableFile]", starts: list[int], inputs: list[str], target: str, whole: bool, digits: int
 ) -> Iterator[dict[str, np.ndarray]]:
     for file, start in zip(files, starts, strict=False):
-        yield from file.blocks(inputs, target, whole, start)
+        yield from file.blocks(inputs, target, whole, start, digits)
 
 
 def _counted(files: "list[TableFile]", target: str, progress: bool | Literal["auto"]) -> tuple[list[int], bool]:
@@ -113,7 +114,8 @@ def _input_names(files: "list[TableFile]", target: str, inputs: Sequence[str] | 
     for argument, columns in (("target", [target]), ("inputs", inputs or ()), ("drop", drop)):
         if unknown := [name for name in columns if name not in names]:
             raise ValueError(
-                f"{argument} {checks.shown(unknown[0])} is not a column of {path}; it has {', '.join(map(repr, names))}."
+                f"{argument} {checks.shown(unknown[0])} is not a column of {path}; it has "
+                f"{', '.join(map(repr, names))}."
             )
     if target in (*(inputs or ()), *drop):
         raise ValueError(f"the target {target!r} is also in inputs or drop; take it out there.")

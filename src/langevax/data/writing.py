@@ -268,6 +268,7 @@ def _floating(dtype: DTypeLike | None) -> np.dtype | None:
 
 def refuse_existing(path: str | os.PathLike[str], overwrite: bool) -> Path:
     """Return the full path if a row file may be written there; raise otherwise."""
+    checks.local_path("path", path)
     path = Path(path).resolve()
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another path.")

@@ -73,6 +73,9 @@ class ServerLoop:
                 f"dropout is {algorithm.dropout}, which simulates drop-outs, but those of this server are real; "
                 "pass dropout=0."
             )
+        checks.typed_key(key)
+        position = checks.arrays("position", position)
+        checks.position("position", position)
         self.key = key
         self.start_at(position)
         self.algorithm: Federated = trace_floats(algorithm, trees.dtype_of(self._initial_position))

@@ -33,7 +33,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
-from typing import Literal
+from typing import Literal, cast
 
 import equinox as eqx
 import jax
@@ -268,6 +268,7 @@ def certify(
         risk.prior(temperature, num_particles)  # refuses clouds beyond memory
     checks.positive_int("polish", polish, minimum=0)
     check_proposal(proposal)
+    proposal = cast(Proposal, str(proposal))  # a word of NumPy is an array to compiled programs
     dual = jnp.asarray(checks.plain_array("dual", dual), risk.inputs.dtype)
     shape = (risk.max_size, *risk.neuron.output_shape)
     if dual.shape != shape:

@@ -194,6 +194,11 @@ class MeanFieldRisk(RowProblem):
 
     def _block(self, position: Cloud, rows: int) -> int | None:
         """Rows that are computed at once, with all particles; None: all, in tiles."""
+        if position.ndim != 2 or position.shape[1] != self.particle_size:
+            raise ValueError(
+                f"a position must have particles of {self.particle_size} numbers, got shape {position.shape}; pass "
+                f"(num_particles, {self.particle_size}), such as risk.prior(temperature, 100)."
+            )
         particles = max(1, position.shape[0] // self.num_particle_shards)
         return self.block_size or rows_of_a_block(particles, rows, self.num_particle_shards > 1)
 

@@ -124,6 +124,7 @@ def simulate(
     run = _Run(algorithm, problem, observers, key, num_chains, every, began)
     with matmul.matmul_precision(matmul_precision):
         run.begin(positions)
+        checks.defined_start(run.carry.state)
         del positions  # the run replaces it: tables of gradients would be in memory twice
         saved = None if checkpoint is None else Checkpoint(checkpoint, identity, resume, run.shared)
         try:
@@ -337,6 +338,7 @@ def _check_run(algorithm: Any, problem: Any, start: Any, key: Any, num_steps: An
             "it outside; for several chains pass num_chains= or Stacked(positions)."
         )
     algorithm.check(problem)
+    algorithm.check_schedules(num_steps if isinstance(num_steps, int) else 0)
     checks.typed_key(key)
     checks.positive_int("num_steps", num_steps, minimum=0, maximum=2**63)
     if num_steps > MAX_STEPS:
@@ -366,6 +368,8 @@ def _check_surroundings(
     checkpoint: Any, resume: Any, checkpoint_seconds: Any, progress: Any, sharding: Any, matmul_precision: Any
 ) -> None:
     """Raise unless it is clear where the run is saved and computed, how precisely, and whether it shows progress."""
+    if checkpoint is not None:
+        checks.local_path("checkpoint", checkpoint)
     if resume and checkpoint is None:
         raise ValueError("resume is True but checkpoint is None; pass checkpoint=directory, the one to continue.")
     checks.number("checkpoint_seconds", checkpoint_seconds)

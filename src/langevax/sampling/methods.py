@@ -18,7 +18,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
-from langevax import gradients
+from langevax import checks, gradients
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator

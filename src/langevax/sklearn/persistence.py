@@ -6,6 +6,7 @@ beside the header and is compared before anything is decoded; a number that is n
 no other one is accepted.
 """
 
+import difflib
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 
 import jax
 import numpy as np
@@ -23,7 +24,7 @@ from sklearn.base import BaseEstimator
 from sklearn.gaussian_process import kernels
 from sklearn.utils.validation import check_is_fitted
 
-from langevax import spaces
+from langevax import checks, spaces
 from langevax._version import __version__
 from langevax.problems.likelihoods import Gaussian, Huber, StudentT
 from langevax.problems.neurons import Tanh, TanhTanh
@@ -75,6 +76,15 @@ class SavedEstimator(BaseEstimator):
     """An estimator with `save`; its subclasses name the fitted attributes that predictions do not need."""
 
     unsaved_attributes: ClassVar[tuple[str, ...]] = ()
+
+    def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
+        """Raise TypeError on a parameter that the estimator does not have, with the nearest one."""
+        if unknown := parameters.keys() - cls._get_param_names():
+            name, names = min(unknown), cls._get_param_names()
+            near = [other for other in names if name in other] or difflib.get_close_matches(name, names, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}."
+            raise TypeError(f"{cls.__name__} has no parameter {name!r}; {remedy}")
+        return super().__new__(cls)
 
     def save(self, file: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None) -> None:
         """Write the fitted model as one safetensors file: arrays, a JSON header and a hash of both.
@@ -165,6 +175,7 @@ def write(file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
     """Write a model file; an earlier one of that name stays whole until the new one is complete."""
     from safetensors.numpy import save
 
+    checks.local_path("file", file)
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
@@ -187,6 +198,7 @@ def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
     """Return (header, arrays); a `ModelError` says what is wrong with the file and what to do."""
     from safetensors import SafetensorError, safe_open
 
+    checks.local_path("file", file)
     if not Path(file).is_file():
         raise ModelError(f"there is no file {str(file)!r}; pass the one that save() wrote.")
     try:

@@ -5,13 +5,14 @@ order of the rows does not matter, and the cost is that of the distinct rows.
 """
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -204,9 +205,9 @@ def _data_hash(*arrays: np.ndarray | None) -> str:
 
 
 def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
-    """Raise ValueError on what NumPy would convert to numbers in silence: words, dates, and masked entries.
+    """Raise on what NumPy would convert to numbers in silence, words, dates and masked entries, and on other objects.
 
-    `words` allows words, which are labels. What is not a table at all is left to scikit-learn.
+    `words` allows words, which are labels. What else is wrong with a table is left to scikit-learn.
 
     >>> refuse_words("y", np.array(["1.5", "2.5"]))
     Traceback (most recent call last):
@@ -215,6 +216,8 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
     """
     if isinstance(values, np.ma.MaskedArray):
         checks.plain_array(name, values, complete=False)
+    if isinstance(values, str | bytes | dict | Iterator) or not (hasattr(values, "__len__") or values is None):
+        raise ValueError(f"{name} must be an array or a table of numbers, got {checks.shown(values)}; pass one.")
     columns = [values[c] for c in values.columns] if hasattr(values, "columns") else [values]
     for column in columns:
         try:
@@ -223,10 +226,21 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
             raise ValueError(f"{name} has rows of different lengths; pass a rectangular table.") from None
         if array.dtype.kind in "Mm":
             raise ValueError(f"{name} holds dates or durations; pass numbers, such as days since the first of them.")
-        texts = array.ravel() if array.dtype.kind in "US" else [v for v in array.flat if isinstance(v, str | bytes)]
-        if array.ndim and len(texts) and array.dtype.kind in "OUS" and not words:
+        if array.dtype.kind in "OUS" and array.ndim and not words:
+            _refuse_entries(name, array)
+
+
+def _refuse_entries(name: str, array: np.ndarray) -> None:
+    """Raise on the first entry that is a word, or an object without a value as a number."""
+    for entry in array.flat:
+        if isinstance(entry, str | bytes):
             raise ValueError(
-                f"{name} holds words such as {str(texts[0])!r}, not numbers; pass floats, or one column for each word."
+                f"{name} holds words such as {str(entry)!r}, not numbers; pass floats, or one column for each word."
+            )
+        if not hasattr(entry, "__float__") and entry is not None:
+            raise TypeError(
+                f"{name} holds {checks.shown(entry)}, where each entry of the argument must be a number and no string "
+                "or other object; pass numbers."
             )
 
 
@@ -237,8 +251,6 @@ class RowEstimator(SavedEstimator):
     n_features_in_: int
 
     def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
-        refuse_words("X", X)
-        refuse_words("y", y, words=is_classifier(self))
         if sample_weight is not None:
             refuse_words("sample_weight", sample_weight)
         refuse_rounded("X", X)
@@ -270,6 +282,8 @@ class NumberTargets(RegressorMixin):
     """Targets of a regression."""
 
     def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        refuse_words("X", X)
+        refuse_words("y", y)
         several: Any = self.__sklearn_tags__().target_tags.multi_output
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=several, y_numeric=True, ensure_min_samples=2)
         return X, np.asarray(y, np.float64)
@@ -284,6 +298,8 @@ class LabelTargets(ClassifierMixin):
     classes_: np.ndarray
 
     def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        refuse_words("X", X)
+        refuse_words("y", y, words=True)
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
         return X, np.asarray(y)
@@ -292,6 +308,7 @@ class LabelTargets(ClassifierMixin):
         self.classes_ = np.unique(y if weights is None else y[weights > 0])
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y holds one class only, {self.classes_[0]!r} (rows of weight 0 left out); pass at least two classes."
+                f"y holds one class only, {checks.shown(self.classes_[0])} (rows of weight 0 left out); pass at least "
+                "two classes."
             )
         return np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
