@@ -59,7 +59,7 @@ def run(model: Path, table: Path, out: Path | None, encoding: str | None = None,
     """Read both, predict, write."""
     import polars as pl
 
-    from langevax.cli.tables.files import read_table, write_table
+    from langevax.cli.tables.files import read_table, without_formulas, write_table
     from langevax.cli.tables.records import sentences
     from langevax.cli.tables.schema import read_schema
     from langevax.run import keep_compiled_programs
@@ -94,7 +94,7 @@ def run(model: Path, table: Path, out: Path | None, encoding: str | None = None,
         )
     predicted = pl.concat(parts, how="horizontal")
     if out is None:
-        sys.stdout.write(predicted.write_csv())
+        sys.stdout.write(without_formulas(predicted).write_csv())
     else:
         write_table(predicted, out)
 

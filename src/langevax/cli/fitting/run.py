@@ -23,6 +23,7 @@ from langevax.cli.fitting.processes import ProcessGroup, check_particles
 from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
 from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
+from langevax.cli.tables.files import without_formulas
 from langevax.cli.tables.schema import write_schema
 from langevax.evaluation import holdout
 from langevax.evaluation.holdout import Score
@@ -217,7 +218,8 @@ def write(
     classes = data.schema.classes
     observed = pl.Series([classes[i] for i in split.test_targets] if classes else split.test_targets)
     named = data.names[split.test.tolist()].with_columns(observed=observed)
-    pl.concat([named, prediction_table(evaluation.outputs, classes)], how="horizontal").write_csv(new / HOLDOUT)
+    holdout_table = pl.concat([named, prediction_table(evaluation.outputs, classes)], how="horizontal")
+    without_formulas(holdout_table).write_csv(new / HOLDOUT)
     write_json(new / RESULT, result)
     return result
 
