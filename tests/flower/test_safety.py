@@ -37,5 +37,5 @@ def test_importing_the_integration_switches_telemetry_off_unless_it_is_asked_for
 
 @pytest.mark.parametrize("mod", [LocalDpMod(1.0, 1.0, 1.0, 1e-5), fixedclipping_mod, adaptiveclipping_mod])
 def test_mods_of_privacy_that_would_protect_nothing_are_refused(mod):
-    with pytest.raises(ValueError, match="mods has .* so that nothing would be protected: leave it out"):
+    with pytest.raises(ValueError, match=r"mods has .* so that nothing would be protected: leave it out"):
         client_app(Task(FedAvg(0.1, 1), np.zeros(2, np.float32), lambda context: None), mods=[mod])
