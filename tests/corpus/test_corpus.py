@@ -131,14 +131,14 @@ def test_a_wrong_value_of_a_long_call_is_named_and_an_equal_one_is_right(name):
 
 def callables():
     """Return the public names that can be called, each once, under its shortest path."""
-    found = {}
+    paths_of = {}
     for space, names in public_names().items():
         module = importlib.import_module(space)
         for name in names:
             value = getattr(module, name)
             if callable(value) and not inspect.ismodule(value):
-                found.setdefault(id(value), []).append(f"{space}.{name}".replace("langevax.problems.", "langevax."))
-    return [min(paths, key=lambda path: (path.count("."), path)) for paths in found.values()]
+                paths_of.setdefault(id(value), []).append(f"{space}.{name}".replace("langevax.problems.", "langevax."))
+    return [min(paths, key=lambda path: (path.count("."), path)) for paths in paths_of.values()]
 
 
 def test_every_public_name_has_cases_or_is_received():

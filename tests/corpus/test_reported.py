@@ -1,5 +1,9 @@
 """Wrong values that were once accepted or ended in another package's error, each refused in a sentence."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,6 +95,36 @@ def test_large_integers_of_text_are_kept_and_any_name_of_a_column_is_read(tmp_pa
     rows = lx.data.convert_table(tmp_path / "t.csv", tmp_path / "t.rows", target="y", dtype=None)
     assert rows.numpy("targets").tolist() == [9007199254740993, 3]
     assert rows.numpy("inputs").tolist() == [[16777217, 2], [1, 2]]
+
+
+FORKED = """
+import multiprocessing, warnings
+import jax, jax.numpy as jnp, langevax
+warnings.simplefilter("ignore")
+
+def run(queue=None):
+    bowl = langevax.Function(lambda x: jnp.sum(x**2))
+    try:
+        langevax.simulate(langevax.Langevin(0.1, 1.0), bowl, jnp.zeros(2), key=jax.random.key(0), num_steps=1)
+    except RuntimeError as error:
+        queue.put(str(error))
+
+run()
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+child = context.Process(target=run, args=(queue,))
+child.start()
+print(queue.get(timeout=60))
+child.join()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_run_in_a_process_that_was_forked_after_one_is_refused():
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=120, check=True)
+    assert "was forked from one in which JAX has run" in done.stdout
+    assert "spawn" in done.stdout
 
 
 @pytest.mark.parametrize("path", ["gs://bucket/t.rows", "s3://bucket/t.rows", "https://host/t.rows"])

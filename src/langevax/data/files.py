@@ -162,11 +162,9 @@ def refuse_rounded_integers(column: pl.Series, digits: int, start: int) -> None:
         column = column.str.strip_chars().cast(pl.Int64, strict=False)
     if not column.dtype.is_integer():
         return
-    kind = pl.Float32 if digits < 53 else pl.Float64
-    far = column.fill_null(0)
-    rounded = (far.cast(kind).cast(pl.Float64).cast(pl.Int64, strict=False) != far.cast(pl.Int64, strict=False)) & (
-        (far > 2**digits) | (far < -(2**digits))
-    )
+    whole = column.fill_null(0)
+    back = whole.cast(pl.Float32 if digits < 53 else pl.Float64).cast(whole.dtype, strict=False)
+    rounded = (back != whole).fill_null(True)
     if rounded.any():
         row = int(rounded.arg_true()[0])
         raise ValueError(

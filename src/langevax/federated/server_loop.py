@@ -67,7 +67,9 @@ class ServerLoop:
     """
 
     def __init__(self, algorithm: Federated, position: PyTree, *, key: Key[Array, ""]):
-        checks.instance("algorithm", algorithm, Federated, "langevax.federated.FedAvg(0.1, 10)")
+        if not isinstance(algorithm, Federated):
+            got = checks.shown(algorithm)
+            raise TypeError(f"algorithm must be a federated method, got {got}; see langevax.federated.")
         if float(algorithm.dropout) != 0:
             raise ValueError(
                 f"dropout is {algorithm.dropout}, which simulates drop-outs, but those of this server are real; "

@@ -103,6 +103,7 @@ def simulate(
         >>> result.positions.shape, result.evaluations, result.outcome
         ((4, 5), 400, 'Finished all 50 steps.')
     """
+    checks.not_forked()
     _check_run(algorithm, problem, start, key, num_steps, num_chains)
     _check_observers(record, record_every, average, callbacks, callback_every)
     _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding, matmul_precision)
@@ -351,7 +352,7 @@ def _check_observers(record: Any, record_every: Any, average: Any, callbacks: An
     """Raise unless observers and callbacks can be called, and their grids are intervals."""
     for name, value in (("record_every", record_every), ("callback_every", callback_every)):
         if value is not None:
-            checks.positive_int(name, value)
+            checks.positive_int(name, value, maximum=2**63)
     for name, value in (("record", record), ("average", average)):
         if value is not None and not callable(value):
             raise TypeError(f"{name} must be a function {name}(problem, state) -> pytree, got {checks.shown(value)}.")

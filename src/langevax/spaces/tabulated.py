@@ -139,7 +139,7 @@ class KernelEigenbasis(Tabulated):
         num_modes: int | None = None,
         weights: ArrayLike | None = None,
     ):
-        points = checks.real_array("points", points)
+        points = checks.plain_array("points", points, complete=False).astype(np.float64)
         if points.ndim not in (1, 2) or len(points) == 0:
             raise ValueError(f"points must have shape (n,) or (n, d) and be at least one, got {points.shape}.")
         checks.finite("points", points, remedy="pass finite points")
