@@ -214,6 +214,8 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
     ...
     ValueError: y holds words such as '1.5', not numbers; pass floats, or one column for each word.
     """
+    if hasattr(values, "toarray"):  # sparse, which scikit-learn refuses
+        return
     if isinstance(values, np.ma.MaskedArray):
         checks.plain_array(name, values, complete=False)
     if isinstance(values, str | bytes | dict | Iterator) or not (hasattr(values, "__len__") or values is None):
