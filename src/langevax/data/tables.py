@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -72,13 +72,19 @@ def convert_table(
     starts = np.cumsum([0, *lengths]).tolist()
     return write_rows(
         path,
-        _blocks(files, starts, names, target, whole, 53 if dtype is None else np.finfo(np.dtype(dtype)).nmant + 1),
+        _blocks(files, starts, names, target, whole, _digits(dtype)),
         dtype=dtype,
         columns={"inputs": names, "targets": [target]},
         overwrite=overwrite,
         progress=progress,
         num_rows=starts[-1],
     )
+
+
+def _digits(dtype: DTypeLike | None) -> int:
+    """Return the binary digits of a float of this kind."""
+    kind: Any = np.dtype(np.float64 if dtype is None else dtype)
+    return np.finfo(kind).nmant + 1 if kind.kind == "f" else 53
 
 
 def _blocks(

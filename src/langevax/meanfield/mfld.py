@@ -147,8 +147,8 @@ def anneal(
     checks.function("algorithm", algorithm, "(temperature) -> Algorithm")
     checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
     checks.typed_key(key)
-    temperatures = checks.real_array("temperatures", temperatures)
-    checks.number("temperatures", temperatures, positive=True)
+    temperatures = checks.real_array("temperatures", temperatures).tolist()
+    checks.number("temperatures", np.asarray(temperatures), positive=True)
     results: list[Result] = []
     for number, temperature in enumerate(temperatures):
         share = np.asarray(temperature / temperatures[-1], risk.inputs.dtype)

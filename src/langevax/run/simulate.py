@@ -107,8 +107,9 @@ def simulate(
     _check_run(algorithm, problem, start, key, num_steps, num_chains)
     _check_observers(record, record_every, average, callbacks, callback_every)
     _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding, matmul_precision)
-    num_steps, num_chains, record_every, callback_every = (
-        None if n is None else int(n) for n in (num_steps, num_chains, record_every, callback_every)
+    num_steps = int(num_steps)
+    num_chains, record_every, callback_every = (
+        None if n is None else int(n) for n in (num_chains, record_every, callback_every)
     )
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)

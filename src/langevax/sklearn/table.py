@@ -220,7 +220,8 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
         checks.plain_array(name, values, complete=False)
     if isinstance(values, str | bytes | dict | Iterator) or not (hasattr(values, "__len__") or values is None):
         raise ValueError(f"{name} must be an array or a table of numbers, got {checks.shown(values)}; pass one.")
-    columns = [values[c] for c in values.columns] if hasattr(values, "columns") else [values]
+    table: Any = values
+    columns = [table[c] for c in table.columns] if hasattr(table, "columns") else [table]
     for column in columns:
         try:
             array = np.asarray(column)
