@@ -163,7 +163,7 @@ def test_links_show_titles_and_paths_in_tables_may_break(site):
 
 def test_the_page_of_the_command_line_is_what_help_prints(site):
     reference = text_of(site / "api" / "command_line.html")
-    commands = [["fit"], ["predict"], ["convert"], ["federated"], ["federated", "simulate"]]
+    commands = [["fit"], ["predict"], ["convert"], ["check"], ["federated"], ["federated", "simulate"]]
     for command in [[], *commands, ["federated", "run"], ["federated", "app"]]:
         shown = CliRunner().invoke(app, [*command, "--help"], prog_name="langevax", terminal_width=80)
         assert shown.exit_code == 0

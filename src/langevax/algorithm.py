@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
 
@@ -23,6 +24,9 @@ Schedule: TypeAlias = Callable[[Any], Any]
 
 Hyperparameter: TypeAlias = ArrayLike | Schedule
 """A number, an array that broadcasts against the position, or a schedule."""
+
+ROUNDING = 1e-6
+"""By which a schedule may fall below 0 where it ends at 0."""
 
 INIT_STEP, START_STEP = 2**32 - 1, 2**32 - 2
 """Steps that no run reaches: the keys of `init` and of the start are `fold_in(key, ...)` of these."""
@@ -48,6 +52,17 @@ class Algorithm(eqx.Module):
     def check(self, problem: Problem) -> None:
         """Raise, before anything is compiled, if this method cannot run on the problem."""
 
+    def check_schedules(self, num_steps: int) -> None:
+        """Raise where a schedule is negative at the first or the last step of a run."""
+        for name in ("step_size", "temperature", "radius", "rate", "direction_step_size"):
+            schedule = getattr(self, name, None)
+            for step in (0, max(num_steps - 1, 0)) if callable(schedule) else ():
+                number = np.asarray(at_step(schedule, jnp.int32(step)))
+                if np.isnan(number).any():
+                    raise ValueError(
+                        f"{name} is a schedule that is negative or NaN at step {step}; return numbers >= 0."
+                    )
+
     @abstractmethod
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[Any, Info]:
         """Return the state before step 0, and what it cost."""
@@ -61,9 +76,15 @@ def at_step(value: Any, step: Int[Array, ""]) -> Any:
     """Return a schedule's value at a step, or a number as it is.
 
     A compiled schedule that ends at 0, such as `optax.linear_schedule(0.5, 0.0, 10)`, may round to below 0
-    there, where a square root has no value.
+    there, where a square root has no value. What is negative beyond rounding is NaN, which ends a run at that step.
     """
-    return jnp.maximum(jnp.asarray(value(step)), 0) if callable(value) else value
+    if not callable(value):
+        return value
+    number = value(step)
+    if not checks.is_real(number):
+        raise TypeError(f"a schedule must return a number, got {checks.shown(number)}; return a float >= 0.")
+    number = jnp.asarray(number)
+    return jnp.where(number < -ROUNDING, jnp.nan, jnp.maximum(number, 0))
 
 
 def trace_floats(tree: PyTree, dtype: Any) -> PyTree:

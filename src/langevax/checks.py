@@ -4,6 +4,7 @@ They read only concrete values; inside a traced function the same objects are re
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -20,7 +21,35 @@ from langevax._typing import PyTree
 
 Value = TypeVar("Value", bound=ArrayLike)
 
+LONGEST_VALUE = 60  # letters of a value in a message
+LARGEST_INT = 2**31 - 1  # steps, rows and batches are counted in 32 bits
+
 _finite: WeakValueDictionary[int, jax.Array] = WeakValueDictionary()
+
+
+class _Process:
+    """Of this process: whether a run was computed here, and in the process from which it was forked."""
+
+    has_run = False
+    forked_after_a_run = False
+
+    @classmethod
+    def note_fork(cls) -> None:
+        cls.forked_after_a_run = cls.has_run
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Process.note_fork)
+
+
+def not_forked() -> None:
+    """Raise in a process that was forked after a run: the threads of JAX are missing there, and it would hang."""
+    if _Process.forked_after_a_run:
+        raise RuntimeError(
+            "this process was forked from one in which JAX has run, where JAX would hang; start it by "
+            "multiprocessing.get_context('spawn') or by loky, joblib's default."
+        )
+    _Process.has_run = True
 
 
 def mark_finite(array: jax.Array) -> None:
@@ -38,6 +67,28 @@ def is_concrete(value: object) -> bool:
     return not isinstance(value, Tracer | jax.ShapeDtypeStruct)
 
 
+def shown(value: object) -> str:
+    """Return a value for a message, on one line: numbers and words as they are written, others by what they are.
+
+    >>> shown(np.float64(0.5)), shown("svrg"), shown(np.zeros((2, 3))), shown(object())
+    ('0.5', "'svrg'", 'an array of float64 of shape (2, 3)', 'an object')
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        is_array = isinstance(value, np.ndarray | jax.Array) and not isinstance(value, np.ma.MaskedArray)
+        kind = "an array" if is_array else f"a {type(value).__name__}"
+        return f"{kind}{'' if dtype is None else f' of {dtype}'} of shape {shape}"
+    text = repr(value)
+    if len(text) <= LONGEST_VALUE and "\n" not in text and " at 0x" not in text and "np." not in text:
+        return text
+    return _with_article(type(value).__name__)
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiouAEIO' else 'a'} {noun}"
+
+
 def number(name: str, value: object, *, positive: bool = False, schedule: bool = False, auto: bool = False) -> None:
     """Raise unless `value` is a finite number >= 0 (> 0 with `positive`) or an array of such.
 
@@ -46,9 +97,9 @@ def number(name: str, value: object, *, positive: bool = False, schedule: bool =
     if (auto and is_auto(value)) or (schedule and callable(value)) or not is_concrete(value):
         return
     bound = "> 0" if positive else ">= 0"
-    if not _is_real(value):
+    if not is_real(value):
         kinds = " or ".join(["a number", *["a schedule of the step"] * schedule, *["'auto'"] * auto])
-        raise TypeError(f"{name} must be {kinds}, got {value!r}; pass a float {bound}.")
+        raise TypeError(f"{name} must be {kinds}, got {shown(value)}; pass a float {bound}.")
     values = np.asarray(value)
     good = np.isfinite(values) & (values > 0 if positive else values >= 0)
     if not good.all():
@@ -63,7 +114,7 @@ def one_number(name: str, value: object, *, positive: bool = False, auto: bool =
         raise ValueError(f"{name} must be one number, got an array of shape {value.shape}; pass a float.")
 
 
-def _is_real(value: object) -> bool:
+def is_real(value: object) -> bool:
     """True for real numbers and arrays of them; booleans are not numbers."""
     if isinstance(value, int | float):
         return not isinstance(value, bool)
@@ -73,9 +124,31 @@ def _is_real(value: object) -> bool:
 
 
 def numbers(name: str, tree: PyTree) -> None:
-    """Raise unless every leaf is a finite number >= 0 or an array of such."""
+    """Raise unless every leaf is a finite number >= 0 or an array of such, and there is one."""
+    if not jax.tree.leaves(tree):
+        raise TypeError(f"{name} holds no number, got {shown(tree)}; pass a float >= 0.")
     for leaf in jax.tree.leaves(tree):
         number(name, leaf)
+
+
+def flag(name: str, value: object) -> None:
+    """Raise unless `value` is a boolean."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}; pass a boolean.")
+
+
+def instance(name: str, value: object, kind: type | tuple[type, ...], example: str) -> None:
+    """Raise unless `value` is of a kind, of which `example` is one."""
+    if not isinstance(value, kind):
+        kinds = " or ".join(_with_article(k.__name__) for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise TypeError(f"{name} must be {kinds}, got {shown(value)}; pass for instance {example}.")
+
+
+def function(name: str, value: object, signature: str, *, optional: bool = False) -> None:
+    """Raise unless `value` can be called; `optional` allows None as well."""
+    if not (callable(value) or (optional and value is None)):
+        words = "a function or None" if optional else "a function"
+        raise TypeError(f"{name} must be {words}, got {shown(value)}; pass {name}{signature}.")
 
 
 def stops(name: str, answer: object) -> bool:
@@ -84,7 +157,7 @@ def stops(name: str, answer: object) -> bool:
         return bool(answer)
     if isinstance(answer, np.ndarray | np.generic | jax.Array) and answer.dtype == bool and answer.shape == ():
         return bool(answer)
-    raise TypeError(f"{name} must return a boolean or None, got {answer!r}; return True to stop the run.")
+    raise TypeError(f"{name} must return a boolean or None, got {shown(answer)}; return True to stop the run.")
 
 
 def scalar(name: str, value: Value, remedy: str) -> Value:
@@ -106,15 +179,25 @@ def is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def positive_int(name: str, value: object, *, minimum: int = 1, auto: bool = False) -> None:
-    """Raise unless `value` is an int of at least `minimum`; `auto` allows the word "auto" as well."""
+def whole(name: str, value: object, *, minimum: int = 1, maximum: int = LARGEST_INT) -> int:
+    """Return a count as an int, whichever kind of integer it is; raise unless it lies in these bounds."""
+    if isinstance(value, np.ndarray | jax.Array) and value.shape == () and jnp.issubdtype(value.dtype, jnp.integer):
+        value = int(value)
+    positive_int(name, value, minimum=minimum, maximum=maximum)
+    return int(value)  # pyright: ignore[reportArgumentType]
+
+
+def positive_int(name: str, value: object, *, minimum: int = 1, maximum: int = LARGEST_INT, auto: bool = False) -> None:
+    """Raise unless `value` is an int in these bounds; `auto` allows the word "auto" as well."""
     if auto and is_auto(value):
         return
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         kinds = "an int or 'auto'" if auto else "an int"
-        raise TypeError(f"{name} must be {kinds}, got {value!r} of type {type(value).__name__}; pass an int.")
+        raise TypeError(f"{name} must be {kinds}, got {shown(value)} of type {type(value).__name__}; pass an int.")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}; pass an int >= {minimum}.")
+    if value > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {value}; pass an int <= {maximum}.")
 
 
 def fits_memory(name: str, count: int, bytes_each: int) -> None:
@@ -169,9 +252,11 @@ def arrays(name: str, tree: PyTree) -> PyTree:
     """Return numbers and arrays as arrays that keep their dtype among others; raise where a leaf is neither."""
 
     def as_array(path: tuple[Any, ...], leaf: object) -> jax.Array:
+        label = f"{name}{jax.tree_util.keystr(path)}"
+        if hasattr(leaf, "__array__") and not isinstance(leaf, jax.Array | np.generic):
+            leaf = plain_array(label, leaf, complete=False)
         if not eqx.is_array_like(leaf):
-            label = f"{name}{jax.tree_util.keystr(path)}"
-            raise TypeError(f"{label} must be an array, got {leaf!r}; pass a pytree of floating arrays.")
+            raise TypeError(f"{label} must be an array, got {shown(leaf)}; pass a pytree of floating arrays.")
         array = jnp.asarray(leaf)
         return jnp.asarray(array, array.dtype)  # an explicit dtype makes it strongly typed
 
@@ -182,7 +267,7 @@ def position(name: str, tree: PyTree) -> None:
     """Raise unless the arrays of a position are floating and finite, and hold at least one number each."""
     leaves = jax.tree.leaves_with_path(tree)
     if not leaves:
-        raise ValueError(f"{name} holds no array, got {tree!r}; pass a pytree of floating arrays.")
+        raise ValueError(f"{name} holds no array, got {shown(tree)}; pass a pytree of floating arrays.")
     for path, leaf in leaves:
         label = f"{name}{jax.tree_util.keystr(path)}"
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -190,6 +275,47 @@ def position(name: str, tree: PyTree) -> None:
         if leaf.size == 0:
             raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
     finite(name, tree, remedy="start from finite numbers")
+
+
+def plain_array(name: str, value: object, *, complete: bool = True) -> np.ndarray:
+    """Return real numbers as a NumPy array in the byte order of this machine; raise where they are not such.
+
+    Arrays of NumPy and JAX, lists, and the columns and tables of pandas and polars are numbers in other clothes.
+    Words, dates, objects, complex numbers, masked entries and sparse matrices are not: NumPy would convert some of
+    them in silence. `complete` refuses empty arrays as well.
+    """
+    remedy = "pass an array of floats"
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.getmaskarray(value).any():
+            raise ValueError(f"{name} has masked entries; fill them, by {name}.filled(number), or drop their rows.")
+        value = np.ma.getdata(value)
+    if hasattr(value, "toarray"):
+        raise TypeError(f"{name} must be an array of numbers, got {shown(value)}; pass {name}.toarray().")
+    if not (hasattr(value, "__array__") or isinstance(value, int | float | complex | list | tuple)):
+        raise TypeError(f"{name} must be an array of numbers, got {shown(value)}; {remedy}.")
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers, got rows of different lengths; {remedy}.") from None
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or array.dtype.kind in "cm":
+        kinds = {
+            "O": "Python objects",
+            "U": "words",
+            "S": "bytes",
+            "M": "dates",
+            "m": "durations",
+            "c": "complex numbers",
+        }
+        kind = kinds.get(array.dtype.kind, str(array.dtype))
+        raise TypeError(f"{name} must be an array of real numbers, but holds {kind}; {remedy}.")
+    if complete and array.size == 0:
+        raise ValueError(f"{name} is empty, of shape {array.shape}; pass at least one number.")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def real_array(name: str, value: object) -> np.ndarray:
+    """Return `plain_array` in float64."""
+    return plain_array(name, value).astype(np.float64)
 
 
 def integers_fit(name: str, array: object) -> None:
@@ -206,6 +332,25 @@ def integers_fit(name: str, array: object) -> None:
         "(np.unique with return_inverse=True), pass measurements as floats, or make the data and run inside "
         "`with jax.enable_x64():`."
     )
+
+
+def defined_start(state: object) -> None:
+    """Raise where a Metropolis method starts at a potential of NaN: it would reject every proposal."""
+    for name in ("potential", "value"):
+        number = getattr(state, name, None)
+        if isinstance(number, jax.Array) and number.is_fully_addressable and bool(jnp.any(jnp.isnan(number))):
+            raise ValueError(f"the {name} at start is NaN; pass a start at which the problem is finite.")
+
+
+def local_path(name: str, path: object) -> None:
+    """Raise unless `path` can be the name of a file or folder of this machine."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, got {shown(path)}; pass a str or a pathlib.Path.")
+    if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)):  # one letter is a drive of Windows
+        raise ValueError(
+            f"{name} is {os.fspath(path)!r}, but only local files are read and written, not {scheme[1]}://; copy it "
+            "here, or mount it as a folder."
+        )
 
 
 def same_structure(name: str, tree: PyTree, like: PyTree) -> None:
@@ -225,12 +370,12 @@ def leading_axis(name: str, tree: PyTree) -> int:
     """The common length of axis 0 of all leaves; raise if there are none, they disagree or it is 0."""
     leaves = jax.tree.leaves_with_path(tree)
     if not leaves:
-        raise ValueError(f"{name} holds no array, got {tree!r}; pass arrays with one row per component.")
+        raise ValueError(f"{name} holds no array, got {shown(tree)}; pass arrays with one row per component.")
     lengths = {}
     for path, leaf in leaves:
         label = f"{name}{jax.tree_util.keystr(path)}"
         if not hasattr(leaf, "shape") or leaf.shape == ():
-            raise ValueError(f"{label} must have a leading axis of rows, got {leaf!r}; pass an array.")
+            raise ValueError(f"{label} must have a leading axis of rows, got {shown(leaf)}; pass an array.")
         lengths[label] = leaf.shape[0]
     if len(set(lengths.values())) > 1:
         listing = ", ".join(f"{label}: {length}" for label, length in lengths.items())

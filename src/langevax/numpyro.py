@@ -171,8 +171,7 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
         >>> scale.shape, bool(abs(scale.mean() - 3) < 0.3)
         ((4, 100), True)
     """
-    if not callable(model):
-        raise TypeError(f"model must be a NumPyro model, a function, got {model!r}.")
+    checks.function("model", model, "(*data)")
     bound = partial(model, *data, **options)
     try:
         target, bound, shapes = _sum_over_rows(model, (data, options))

@@ -1,10 +1,15 @@
 """The schema of a table and its encoding."""
 
 import json
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from langevax.cli.errors import BadInput
 from langevax.cli.tables.columns import read_columns
@@ -95,7 +100,9 @@ def test_missing_columns_are_named_with_the_nearest_ones():
     [
         ("not json", "damaged or was not written by langevax"),
         ("[]", "damaged or was not written by langevax"),
-        ('{"format": 1, "langevax": "0.1"}', "damaged or was not written by langevax"),
+        ('{"format": 3, "langevax": "0.1"}', "damaged or was not written by langevax"),
+        ('{"format": 1, "langevax": "0.1"}', "has format 1; read it with langevax 0.1"),
+        ("[" * 100_000, "damaged or was not written by langevax"),
         ('{"format": 99, "langevax": "9.9"}', "has format 99; read it with langevax 9.9"),
     ],
 )
@@ -103,6 +110,34 @@ def test_foreign_damaged_and_newer_schemas_are_refused(tmp_path, content, messag
     (tmp_path / "schema.json").write_text(content)
     with pytest.raises(BadInput, match=message):
         read_schema(tmp_path / "schema.json")
+
+
+def test_a_schema_belongs_to_one_model(tmp_path):
+    schema, _ = schema_of(TABLE)
+    write_schema(schema, tmp_path / "schema.json", model="a1")
+    assert read_schema(tmp_path / "schema.json", "a1") == schema
+    with pytest.raises(BadInput, match="belongs to another model than the one beside it; copy the whole folder"):
+        read_schema(tmp_path / "schema.json", "b2")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    schema, path = schema_of(TABLE)[0], tmp_path_factory.mktemp("schema") / "schema.json"
+    write_schema(schema, path)
+    return schema, path.read_bytes()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_flipped_bit_of_a_schema_is_refused_or_changes_nothing(written, data):
+    schema, content = written
+    content = bytearray(content)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "schema.json"
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(content)
+        with suppress(BadInput):
+            assert read_schema(path) == schema
 
 
 def test_a_schema_is_plain_json(tmp_path):

@@ -7,12 +7,15 @@ import pickle
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from langevax.checks import known_finite
 from langevax.data import Rows, open_rows, write_rows
@@ -226,7 +229,7 @@ def test_a_non_finite_number_is_named_by_group_row_and_column_of_the_whole_table
         ([{"x": np.ones(3)}, {}], ValueError, "block 1 holds no array"),
         (iter([]), ValueError, "blocks held no rows.*pass at least one"),
         ({"x": np.ones((0, 2))}, ValueError, "blocks held no rows"),
-        (iter([np.ones(3)]), TypeError, "block 0 must be a dict from names to arrays, got ndarray"),
+        (iter([np.ones(3)]), TypeError, "must be dicts from names to arrays, but block 0 is an array"),
         ({"../x": np.ones(3)}, ValueError, "'../x' cannot name a group; .*letters, digits"),
     ],
 )
@@ -346,7 +349,7 @@ def change(**entries):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (change(version=2), "not a table of checked rows in version 1.*; convert"),
+        (change(version=3), "not a table of checked rows in version 2.*; convert"),
         (change(finite=False), "not a table of checked rows.*; convert"),
         (change(groups={"inputs": {}}), r"rows\.json is damaged"),
         (change(groups=[]), r"rows\.json is damaged"),
@@ -362,6 +365,66 @@ def test_a_description_that_does_not_fit_is_refused(path, edit, message):
     description.write_text(edit(description.read_text()))
     with pytest.raises(ValueError, match=message):
         open_rows(path)
+
+
+def test_a_damaged_block_is_named_by_its_rows_at_first_use_and_by_check(path, monkeypatch):
+    monkeypatch.setattr("langevax.data.integrity.BLOCK_BYTES", 2000)
+    write_rows(path, table())
+    rows = open_rows(path)
+    rows.check()
+    flip(path / "inputs.npy", 128 + 4500)
+    rows = open_rows(path)
+    assert rows["targets"].shape == (1000,)
+    for use in (rows.__getitem__, rows.numpy):
+        with pytest.raises(ValueError, match=r"inputs in .* is damaged: rows 200 to 299 are not those .*; convert"):
+            use("inputs")
+    with pytest.raises(ValueError, match="rows 200 to 299"):
+        rows.check()
+
+
+def test_large_groups_are_checked_only_on_demand(path, monkeypatch):
+    monkeypatch.setattr("langevax.data.rows.CHECKED_BYTES", 10_000)
+    write_rows(path, table())
+    flip(path / "inputs.npy", 1000)
+    assert open_rows(path)["inputs"].shape == (1000, 5)
+    with pytest.raises(ValueError, match="rows 0 to 999"):
+        open_rows(path).check()
+
+
+def test_hashes_do_not_depend_on_the_parts_in_which_rows_were_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("langevax.data.integrity.BLOCK_BYTES", 1000)
+    once = write_rows(tmp_path / "once", table())
+    streamed = write_rows(tmp_path / "streamed", in_blocks(table(), 77))
+    texts = [
+        json.loads((rows.path / "rows.json").read_text())["groups"]["inputs"]["sha256"] for rows in (once, streamed)
+    ]
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == 20
+    streamed.check()
+
+
+def flip(file, place, bit=3):
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1 << bit
+    file.write_bytes(content)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_flipped_bit_of_any_file_is_refused_or_changes_nothing(data):
+    with tempfile.TemporaryDirectory() as folder:
+        expected = table(20)
+        path = write_rows(Path(folder) / "t.rows", expected).path
+        file = path / data.draw(st.sampled_from(["inputs.npy", "targets.npy", "rows.json"]))
+        flip(file, data.draw(st.integers(0, file.stat().st_size - 1)), data.draw(st.integers(0, 7)))
+        sentence = ""
+        try:
+            rows = open_rows(path)
+            for name, values in expected.items():
+                np.testing.assert_array_equal(rows.numpy(name), values)
+        except ValueError as error:
+            sentence = str(error)
+        assert not sentence or "convert the table again" in sentence
 
 
 def test_the_progress_line_is_shown_on_a_terminal_or_with_progress(path, capsys):

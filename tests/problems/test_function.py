@@ -53,7 +53,7 @@ def test_every_estimator_gives_the_same_chain():
 
 
 def test_mistakes_are_named(unchecked_types):
-    with pytest.raises(TypeError, match=r"fun must be a function of the position, got 3\.0"):
+    with pytest.raises(TypeError, match=r"fun must be a function, got 3\.0; pass fun"):
         Function(3.0)  # pyright: ignore
     with pytest.raises(ValueError, match="precision must be finite and >= 0"):
         Function(cubic, precision=-1.0)

@@ -141,12 +141,12 @@ REFUSED = {
     "a boolean of NumPy as a step": (
         lambda: langevax.Langevin(np.True_, 0.5),
         TypeError,
-        ["step_size must be a number or a schedule of the step, got np.True_", "pass a float > 0"],
+        ["step_size must be a number or a schedule of the step, got True", "pass a float > 0"],
     ),
     "a schedule for a precision": (
         lambda: langevax.FiniteSum(squared_distance, ROWS, precision=lambda step: 0.1),
         TypeError,
-        ["precision must be a number, got <function", "pass a float >= 0"],
+        ["precision must be a number, got a function", "pass a float >= 0"],
     ),
     "a word that is not auto": (
         lambda: langevax.gradients.PAGE(2, probability="half"),
@@ -219,7 +219,7 @@ REFUSED = {
     "a function as checkpoint_seconds": (
         plainly(checkpoint="nowhere", checkpoint_seconds=lambda step: 1.0),
         TypeError,
-        ["checkpoint_seconds must be a number, got <function", "pass"],
+        ["checkpoint_seconds must be a number, got a function", "pass"],
     ),
     "a callback that returns a number": (
         plainly(callbacks=[lambda trace, state: 1], callback_every=2),

@@ -7,7 +7,7 @@ import typer
 import typer.core
 
 from langevax._version import __version__
-from langevax.cli import convert, federated, fit, predict
+from langevax.cli import check, convert, federated, fit, predict
 
 HELP = """Train a network on a table, with bounds on the global optimum of its training.
 
@@ -43,6 +43,7 @@ app.command("predict", help=predict.HELP, short_help="Predict with a fitted netw
 app.command("convert", help=convert.HELP, short_help="Convert a table larger than memory to a row file.")(
     convert.convert
 )
+app.command("check", help=check.HELP, short_help="Check models and row files for damage.")(check.check)
 app.add_typer(federated.app, name="federated", short_help="Train with clients that keep their rows.")
 
 

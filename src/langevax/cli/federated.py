@@ -127,7 +127,10 @@ class SimulationOptions:
         None
     )
     seed: Annotated[
-        int, typer.Option(metavar="INT", min=0, help="Random seed of the split, the method and the drop-outs.")
+        int,
+        typer.Option(
+            metavar="INT", min=0, max=2**32 - 1, help="Random seed of the split, the method and the drop-outs."
+        ),
     ] = 0
 
     @property

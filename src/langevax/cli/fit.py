@@ -86,7 +86,8 @@ class FitOptions:
     ] = None
     test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows held out for the score.")] = 0.2
     seed: Annotated[
-        int, typer.Option(metavar="INT", min=0, help="Random seed of the split, the noise and the shuffles.")
+        int,
+        typer.Option(metavar="INT", min=0, max=2**32 - 1, help="Random seed of the split, the noise and the shuffles."),
     ] = 0
     solver: Annotated[
         Solver | None,

@@ -67,7 +67,7 @@ def run(
     """Read both, predict, write."""
     import polars as pl
 
-    from langevax.cli.tables.files import read_table, write_table
+    from langevax.cli.tables.files import read_table, without_formulas, write_table
     from langevax.cli.tables.records import sentences
     from langevax.cli.tables.schema import read_schema
     from langevax.run import keep_compiled_programs
@@ -80,7 +80,7 @@ def run(
         raise BadInput(f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first.")
     if out is not None:
         _check_out(out, table, folder, force)
-    schema = read_schema(folder / SCHEMA)
+    schema = read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     loaded = read_table(table, encoding=encoding, every_row=True)
     examples = schema.examples(loaded.frame)
     for note in [*sentences(loaded.decisions), *examples.notes]:
@@ -102,7 +102,7 @@ def run(
         )
     predicted = pl.concat(parts, how="horizontal")
     if out is None:
-        sys.stdout.write(predicted.write_csv())
+        sys.stdout.write(without_formulas(predicted).write_csv())
     else:
         write_table(predicted, out)
 
@@ -132,8 +132,17 @@ def load_model(file: Path) -> Any:
         return load(file)
     except ModelError as error:
         raise BadInput(f"MODEL {error}") from error
-    except (KeyError, ValueError, TypeError, AttributeError) as error:  # a file that is valid in part
-        raise BadInput(f"MODEL {str(file)!r} is damaged ({error!r}); copy or fit it again.") from error
+
+
+def model_hash(file: Path) -> str:
+    """Return the hash by which the schema names its model; raise `BadInput` where the file is not a model."""
+    from langevax.sklearn import ModelError
+    from langevax.sklearn.persistence import stored_hash
+
+    try:
+        return stored_hash(file)
+    except ModelError as error:
+        raise BadInput(f"MODEL {error}") from error
 
 
 def _match(estimator: Any, schema: "AnySchema", inputs: Any) -> bool:

@@ -6,6 +6,7 @@ since polars' own stream holds several row groups at once: 2.3 GB where groups h
 columns (450 to 480 MB in the file), against 0.25.
 """
 
+import csv
 import glob
 import gzip
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+
+from langevax import checks
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "NaT", "<NA>", "(null)", "\\N")
 MISSING += ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
@@ -36,14 +39,17 @@ class TableFile:
             start = stream.read(4)
         self.is_text: bool = start != PARQUET
         self.scan: pl.LazyFrame
+        separator = ","
         with self.readable():
             if self.is_text:
-                separator = _separator(path, gzipped=start[:2] == GZIP)
+                separator = _separator(path)
                 self.scan = pl.scan_csv(path, glob=False, infer_schema=False, separator=separator)
             else:
                 self.scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             self.types: dict[str, pl.DataType] = dict(self.scan.collect_schema())
-        if twice := [name for name in self.types if f"{name}_duplicated_0" in self.types]:  # as polars renames them
+        renamed = [name for name in self.types if f"{name}_duplicated_0" in self.types]  # by polars, or so named
+        names = _header(path, separator) if self.is_text and renamed else []
+        if twice := [name for name in renamed if names.count(name) > 1]:
             raise ValueError(f"{path} has two columns named {twice[0]!r}; rename one of them.")
 
     def refuse_words(self, columns: Sequence[str]) -> None:
@@ -67,12 +73,22 @@ class TableFile:
         else:
             yield self.num_rows(), self.types[column].is_integer() or self.types[column] == pl.Boolean
 
-    def blocks(self, inputs: Sequence[str], target: str, whole: bool, start: int) -> Iterator[dict[str, np.ndarray]]:
-        """Yield all rows as arrays of inputs and targets; `start` counts the rows of the files before."""
+    def blocks(
+        self, inputs: Sequence[str], target: str, whole: bool, start: int, digits: int
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Yield all rows as arrays of inputs and targets.
+
+        `start` counts the rows of the files before. Integers that floats of `digits` binary digits would round are
+        refused.
+        """
         for part in self.parts([*inputs, target]):
+            for name in [*inputs, *[target] * (not whole)]:
+                refuse_rounded_integers(part[name], digits, start)
             numbers = part.select(as_numbers(part[name], start) for name in part.columns)
             targets, floats = numbers[target], numbers.select(inputs)
-            if whole != targets.dtype.is_integer():
+            if whole and self.is_text:
+                targets = part[target].str.strip_chars().cast(pl.Int64)  # by floats, large ones would be rounded
+            elif whole != targets.dtype.is_integer():
                 targets = targets.cast(pl.Int64 if whole else pl.Float64)
             if any(kind != pl.Float32 for kind in floats.dtypes):
                 floats = floats.cast(pl.Float64)
@@ -134,10 +150,34 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
     return numbers
 
 
+def refuse_rounded_integers(column: pl.Series, digits: int, start: int) -> None:
+    """Raise on an integer that a float of `digits` binary digits cannot hold; `start` counts the rows before.
+
+    Example:
+        >>> refuse_rounded_integers(pl.Series("id", [2**24, 2**24 + 1]), 24, 0)
+        Traceback (most recent call last):
+        ValueError: column 'id' holds 16,777,217 in data row 2, an integer that floats of 24 binary digits round; ...
+    """
+    if column.dtype == pl.String:
+        column = column.str.strip_chars().cast(pl.Int64, strict=False)
+    if not column.dtype.is_integer():
+        return
+    whole = column.fill_null(0)
+    back = whole.cast(pl.Float32 if digits < 53 else pl.Float64).cast(whole.dtype, strict=False)
+    rounded = (back != whole).fill_null(True)
+    if rounded.any():
+        row = int(rounded.arg_true()[0])
+        raise ValueError(
+            f"column {column.name!r} holds {column[row]:,} in data row {start + row + 1:,}, an integer that floats of "
+            f"{digits} binary digits round; drop it where it numbers rows, divide it, or pass dtype=None (--double)."
+        )
+
+
 def matching_files(table: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Return the files named, those of a pattern in alphabetical order."""
     files: list[Path] = []
     for name in [table] if isinstance(table, str | os.PathLike) else table:
+        checks.local_path("table", name)
         matches = [name] if Path(name).exists() else sorted(glob.glob(os.fspath(name)))
         if not matches:
             raise FileNotFoundError(f"table {os.fspath(name)!r} does not exist; name CSV or Parquet files.")
@@ -150,7 +190,17 @@ def matching_files(table: str | os.PathLike[str] | Sequence[str | os.PathLike[st
     return files
 
 
-def _separator(path: Path, gzipped: bool) -> str:
+def _first_line(path: Path) -> str:
+    with path.open("rb") as stream:
+        gzipped = stream.read(2) == GZIP
     with gzip.open(path) if gzipped else path.open("rb") as stream:
-        header = stream.readline(1 << 24).decode("utf-8", "replace")
-    return max(SEPARATORS, key=header.count)
+        return stream.readline(1 << 24).decode("utf-8-sig", "replace")
+
+
+def _separator(path: Path) -> str:
+    return max(SEPARATORS, key=_first_line(path).count)
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """Return the names of the columns as they are in the file."""
+    return next(csv.reader([_first_line(path)], delimiter=separator), [])

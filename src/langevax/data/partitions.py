@@ -58,6 +58,7 @@ def by_concentration(labels: Any, num_clients: int, concentration: float, *, key
         [[8, 2], [2, 8]]
     """
     labels, rng = _checked(labels, num_clients), _generator(key)
+    checks.number("concentration", concentration)
     if not 0 <= concentration <= 1:
         raise ValueError(f"concentration must lie in 0..1, got {concentration}; 1 gives whole classes to clients.")
     classes = np.unique(labels)
@@ -126,7 +127,14 @@ def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
     Raises:
         ValueError: an empty client, indices beyond the rows, leaves of data that disagree in length.
     """
-    rows = checks.leading_axis("data", jax.tree.map(np.asarray, data))
+    data = jax.tree.map_with_path(
+        lambda path, leaf: checks.plain_array(f"data{jax.tree_util.keystr(path)}", leaf, complete=False), data
+    )
+    rows = checks.leading_axis("data", data)
+    checks.instance("parts", parts, (list, tuple), "partitions.evenly(100, 4, key=key)")
+    for i, part in enumerate(parts):
+        if checks.plain_array(f"parts[{i}]", part, complete=False).ndim != 1:
+            raise ValueError(f"parts[{i}] must be a vector of row numbers, got {checks.shown(part)}.")
     counts = np.array([len(part) for part in parts])
     if not len(counts) or counts.min() == 0:
         empty = int(np.argmin(counts)) if len(counts) else "any"
@@ -134,7 +142,7 @@ def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
     index = np.stack([np.asarray(part)[np.arange(counts.max()) % len(part)] for part in parts])
     if index.min() < 0 or index.max() >= rows:
         raise ValueError(f"parts must hold row indices in 0..{rows - 1}, got {index.min()}..{index.max()}.")
-    return jax.tree.map(lambda a: np.asarray(a)[index], data), counts
+    return jax.tree.map(lambda a: a[index], data), counts
 
 
 def _generator(key: Key[Array, ""]) -> np.random.Generator:
@@ -146,12 +154,20 @@ def _generator(key: Key[Array, ""]) -> np.random.Generator:
 
 def _checked(labels: Any, num_clients: int) -> np.ndarray:
     checks.positive_int("num_clients", num_clients)
-    labels = np.asarray(labels)
+    labels = np.asarray(labels) if _are_words(labels) else checks.plain_array("labels", labels)
     if labels.ndim != 1:
         raise ValueError(f"labels must be one per row, got shape {labels.shape}.")
     if num_clients > len(labels):
         raise ValueError(f"num_clients is {num_clients} but there are {len(labels)} rows; pass fewer clients.")
     return labels
+
+
+def _are_words(labels: Any) -> bool:
+    """True for classes that are named by words, as in a column of pandas or a list."""
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind == "O":
+        labels = list(labels) if hasattr(labels, "__len__") and not isinstance(labels, str) else []
+        return bool(labels) and all(isinstance(label, str) for label in labels)
+    return labels.dtype.kind in "US"
 
 
 def _filled(parts: list[list[np.ndarray]], name: str, value: Any) -> Parts:

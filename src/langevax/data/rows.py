@@ -7,31 +7,26 @@ A row file is a folder `NAME.rows/` that holds one standard `.npy` per group of 
 `write_rows` makes it in one pass of bounded memory, checking every number; `open_rows` maps it. On a CPU the JAX arrays
 of `Rows` *are* the mapped files: `device_put(..., may_alias=True)` does not copy data that start at a multiple of 64
 bytes, as those of an `.npy` do (`jnp.asarray` would copy). The system reads pages as they are touched and drops them
-when memory is short. Nothing is pickled.
-
-Means and variances are merged over parts in float64: T. F. Chan, G. H. Golub and R. J. LeVeque,
-Updating formulae and a pairwise algorithm for computing sample variances (1979), eq. 2.1.
+when memory is short. `rows.json` has the SHA-256 of every 16 MiB of a group, of its header, and of itself. Nothing is
+pickled.
 """
 
 import json
 import mmap
 import os
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import DTypeLike
 
 from langevax import checks
+from langevax.data.integrity import CHECKED_BYTES, HASH, damaged_rows, hash_of, split_map
 
-PART_BYTES = 1 << 22  # rows are checked and written in parts of 4 MiB: large for the disk, small for the memory
-VERSION = 1
+VERSION = 2
 DESCRIPTION = "rows.json"
 ACCESS = ("mixed", "random")
 
@@ -61,6 +56,8 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         standard_deviations: Mapping[str, np.ndarray],
         columns: Mapping[str, list[str]],
         access: str = "mixed",
+        *,
+        hashes: Mapping[str, list[str]],
     ):
         self.path = path
         self.num_rows = num_rows
@@ -70,6 +67,8 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         self.access = access
         self._maps = dict(maps)
         self._arrays: dict[str, jax.Array] = {}
+        self._hashes = dict(hashes)
+        self._unchecked: set[str] = {name for name, rows in maps.items() if rows.nbytes <= CHECKED_BYTES}
 
     def __getitem__(self, name: str) -> jax.Array:
         if name not in self._arrays:
@@ -99,7 +98,29 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         """Return the rows of a group as NumPy's read-only map of the same file."""
         if name not in self._maps:
             raise KeyError(f"no group {name!r} in {self.path}; it holds {', '.join(self._maps)}")
+        if name in self._unchecked:
+            self._check(name)
         return self._maps[name]
+
+    def check(self) -> None:
+        """Read all rows and compare them with the hashes stored when they were written.
+
+        This is done for a group of up to 1 GiB before its first use; larger ones are checked only here, and by
+        `langevax check`, at about the speed of the disk.
+
+        Raises:
+            ValueError: rows that differ, by their numbers.
+        """
+        for name in self._maps:
+            self._check(name)
+
+    def _check(self, name: str) -> None:
+        damaged = list(damaged_rows(self._maps[name], self._hashes[name]))
+        if damaged:
+            places = ", ".join(f"{first:,} to {last:,}" for first, last in damaged[:3])
+            more = f" and {len(damaged) - 3} more blocks" if len(damaged) > 3 else ""
+            raise _unreadable(f"{name} in {self.path} is damaged: rows {places}{more} are not those that were written")
+        self._unchecked.discard(name)
 
     def __eq__(self, other: object) -> bool:
         return self is other  # Mapping would compare the arrays, row by row
@@ -128,6 +149,8 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
 def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
     """Map a row file, after comparing every file's size and header with `rows.json`; reads no row.
 
+    A group of up to 1 GiB is compared with its hashes before its first use, larger ones by `Rows.check`.
+
     Args:
         path: the folder that `write_rows` or `convert_table` made.
         access: access pattern passed to `madvise`. With "mixed" the system reads ahead of every page that is not in
@@ -150,7 +173,8 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
         Array(8., dtype=float32)
     """
     if access not in ACCESS:
-        raise ValueError(f"access must be {' or '.join(map(repr, ACCESS))}, got {access!r}.")
+        raise ValueError(f"access must be {' or '.join(map(repr, ACCESS))}, got {checks.shown(access)}.")
+    checks.local_path("path", path)
     path = Path(path).resolve()
     description = path / DESCRIPTION
     if not description.is_file():
@@ -161,17 +185,21 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
             raise _unreadable(
                 f"{path} is not a table of checked rows in version {VERSION}, the one this langevax reads"
             )
-        maps = {name: _mapped(path, name, group, table["num_rows"]) for name, group in table["groups"].items()}
+        groups: dict[str, dict[str, Any]] = table["groups"]
+        maps = {name: _mapped(path, name, group, table["num_rows"]) for name, group in groups.items()}
+        if table[HASH] != hash_of(table) or not maps:
+            raise _unreadable(f"{description} is damaged: its content is not what was written")
         means, deviations = (
-            {name: np.array(group[key], np.float64) for name, group in table["groups"].items() if key in group}
+            {name: np.array(group[key], np.float64) for name, group in groups.items() if key in group}
             for key in ("mean", "standard_deviation")
         )
-        columns = {name: list(group["columns"]) for name, group in table["groups"].items() if "columns" in group}
+        columns = {name: list(group["columns"]) for name, group in groups.items() if "columns" in group}
         if access == "random" and hasattr(mmap, "MADV_RANDOM"):
             for rows in maps.values():
                 rows.base.madvise(mmap.MADV_RANDOM)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
-        return Rows(path, table["num_rows"], maps, means, deviations, columns, access)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        hashes = {name: group[HASH] for name, group in groups.items()}
+        return Rows(path, table["num_rows"], maps, means, deviations, columns, access, hashes=hashes)
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(f"{description} is damaged ({error!r})") from error
 
 
@@ -183,11 +211,14 @@ def _mapped(path: Path, name: str, group: dict[str, Any], num_rows: int) -> np.m
         raise _unreadable(f"{file} should hold {expected:,} bytes and holds {size:,}")
     try:
         rows = np.load(file, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except Exception as error:  # NumPy parses the header as Python, whose errors are of many kinds
         raise _unreadable(f"{file} is not a .npy file ({error})") from error
     shape = (num_rows, *group["row_shape"])
     if rows.shape != shape or rows.dtype != group["dtype"]:
         raise _unreadable(f"{file} holds {rows.dtype} {rows.shape} instead of {group['dtype']} {shape}")
+    header, _ = split_map(rows)
+    if sha256(header).hexdigest() != group["header_sha256"]:
+        raise _unreadable(f"{file} is damaged: its header is not what was written")
     return rows
 
 
@@ -200,279 +231,3 @@ def checked_name(name: object) -> str:
     if not (isinstance(name, str) and name.isidentifier()):
         raise ValueError(f"{name!r} cannot name a group; pass a name of letters, digits and underscores.")
     return name
-
-
-def write_rows(
-    path: str | os.PathLike[str],
-    blocks: Mapping[str, Any] | Iterable[Mapping[str, Any]],
-    *,
-    dtype: DTypeLike | None = np.float32,
-    columns: Mapping[str, Sequence[str]] | None = None,
-    overwrite: bool = False,
-    progress: bool | Literal["auto"] = "auto",
-    num_rows: int | None = None,
-) -> Rows:
-    """Write a table as a row file, check it on the way, and open it.
-
-    The folder appears under its name only when it is complete and on disk; until then, and after any failure, an
-    earlier one stays as it was. (Replacing it takes two renames: if the machine stops between them, the earlier rows
-    are in the hidden folder `.NAME.rows....old` beside it.)
-
-    Args:
-        path: the folder to make, `NAME.rows` by custom; its parent must exist.
-        blocks: a dict from names to arrays with one row per example, or an iterable of such dicts, taken one
-            at a time: chunks of a CSV or Parquet reader, say. Names, row shapes and dtypes agree between blocks.
-        dtype: what floating groups are stored as. Up to 32 bits, integers of 64 bits are stored in 32, since JAX
-            knows no wider ones by default; a number that does not fit is an error. None stores all as given,
-            bit for bit.
-        columns: names of the columns of groups, kept as `Rows.columns` and used in errors.
-        overwrite: replace an earlier row file of this name.
-        progress: show a progress line; "auto" shows it when standard error is a terminal.
-        num_rows: the number of rows to come, so that the line shows the time left.
-
-    Raises:
-        ValueError: a NaN or infinity, named by group, row and column; blocks that disagree; no rows.
-        TypeError: a block that is not a dict, or a dtype that is neither bool, integer nor floating.
-        OSError: the folder exists, or could not be written (a full disk).
-
-    Example:
-        >>> import tempfile, numpy as np
-        >>> from langevax.data import write_rows
-        >>> def chunks():
-        ...     for start in range(0, 1000, 250):
-        ...         x = np.arange(start, start + 250)
-        ...         yield {"inputs": np.stack([x, x % 2], axis=1) / 2, "targets": np.sin(x)}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     rows = write_rows(f"{folder}/sine.rows", chunks())
-        >>> rows.num_rows, rows["inputs"].shape, rows.means["inputs"], rows.standard_deviations["inputs"][1]
-        (1000, (1000, 2), array([249.75,   0.25]), np.float64(0.25))
-    """
-    from tqdm import tqdm
-
-    path = refuse_existing(path, overwrite)
-    writer = _TableWriter(path, _floating(dtype), {name: list(names) for name, names in (columns or {}).items()})
-    one = isinstance(blocks, Mapping)
-    hidden = None if progress == "auto" else not progress  # tqdm: None hides it off a terminal
-    try:
-        with tqdm(desc=path.name, total=num_rows, unit=" rows", unit_scale=True, disable=hidden) as bar:
-            for number, block in enumerate([blocks] if one else blocks):
-                arrays = _arrays("the table" if one else f"block {number}", block)
-                for part in _parts(arrays):
-                    writer.append(part)
-                    bar.update(len(next(iter(part.values()))))
-        writer.finish(overwrite)
-    finally:
-        shutil.rmtree(writer.folder, ignore_errors=True)  # already renamed if all went well
-    return open_rows(path)
-
-
-class _TableWriter:
-    """Write a hidden folder beside `path`, renamed to it by `finish`."""
-
-    def __init__(self, path: Path, dtype: np.dtype | None, columns: dict[str, list[str]]):
-        self.path = path
-        self.columns = columns
-        self.folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-        self.dtype = dtype
-        self.groups: dict[str, _GroupWriter] = {}
-        self.num_rows = 0
-        with _explained(path):
-            self.folder.mkdir()
-
-    def append(self, arrays: dict[str, np.ndarray]) -> None:
-        stored = {
-            name: _stored(name, rows, self.dtype, self.num_rows, self.columns.get(name))
-            for name, rows in arrays.items()
-        }
-        if not self.groups:
-            _refuse_other_columns(self.columns, stored)
-            with _explained(self.path):
-                self.groups = {name: _GroupWriter(self.folder / f"{name}.npy", rows) for name, rows in stored.items()}
-        if stored.keys() != self.groups.keys():
-            raise ValueError(
-                f"the block at row {self.num_rows} holds {', '.join(stored)}, the ones before it "
-                f"{', '.join(self.groups)}; give every block the same names."
-            )
-        for name, rows in stored.items():
-            group = self.groups[name]
-            if rows.shape[1:] != group.row_shape or rows.dtype != group.dtype:
-                raise ValueError(
-                    f"{name} has rows of {rows.dtype} {rows.shape[1:]} from row {self.num_rows} on, {group.dtype} "
-                    f"{group.row_shape} before; give every block the same columns and cast them to one dtype."
-                )
-            with _explained(self.path):
-                group.append(rows)
-        self.num_rows += len(next(iter(stored.values())))
-
-    def finish(self, overwrite: bool) -> None:
-        if self.num_rows == 0:
-            raise ValueError(f"blocks held no rows, so {self.path} was not written; pass at least one row.")
-        with _explained(self.path):
-            table = {
-                "version": VERSION,
-                "num_rows": self.num_rows,
-                "finite": True,
-                "groups": {name: group.finish() | self._names(name) for name, group in self.groups.items()},
-            }
-            with (self.folder / DESCRIPTION).open("w", encoding="utf-8") as file:
-                json.dump(table, file, indent=1)
-                _sync(file)
-            _sync_folder(self.folder)
-            _rename(self.folder, self.path, overwrite)
-            _sync_folder(self.path.parent)
-
-    def _names(self, name: str) -> dict[str, list[str]]:
-        return {"columns": self.columns[name]} if name in self.columns else {}
-
-
-class _GroupWriter:
-    """Append rows to one `.npy` and keep their count, mean and summed squared deviations in float64."""
-
-    def __init__(self, file: Path, rows: np.ndarray):
-        self.file = file
-        self.dtype = rows.dtype
-        self.row_shape = rows.shape[1:]
-        self.count = 0
-        self.mean = np.zeros(self.row_shape)
-        self.squares = np.zeros(self.row_shape)
-        with file.open("xb") as stream:
-            self.write_header(stream)
-
-    def write_header(self, stream: IO[bytes]) -> None:
-        # NumPy pads the header for any length of axis 0, so the final one fits in place of the first.
-        shape, descr = (self.count, *self.row_shape), np.lib.format.dtype_to_descr(self.dtype)
-        header = {"descr": descr, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
-
-    def append(self, rows: np.ndarray) -> None:
-        with self.file.open("ab") as stream:
-            stream.write(rows.data)
-        if self.dtype.kind == "f":
-            mean = rows.mean(axis=0, dtype=np.float64)
-            delta, total = mean - self.mean, self.count + len(rows)
-            self.squares += ((rows - mean) ** 2).sum(axis=0) + delta**2 * (self.count * len(rows) / total)
-            self.mean += delta * (len(rows) / total)
-        self.count += len(rows)
-
-    def finish(self) -> dict[str, Any]:
-        with self.file.open("r+b") as stream:
-            self.write_header(stream)
-            _sync(stream)
-        about = {"dtype": self.dtype.name, "row_shape": self.row_shape, "bytes": self.file.stat().st_size}
-        if self.dtype.kind == "f":
-            deviation = np.sqrt(self.squares / self.count)
-            about |= {"mean": self.mean.tolist(), "standard_deviation": deviation.tolist()}
-        return about
-
-
-def _stored(name: str, rows: np.ndarray, dtype: np.dtype | None, start: int, columns: list[str] | None) -> np.ndarray:
-    """Return `rows` in the stored dtype, all finite and unchanged; `start` counts the rows before."""
-    if rows.dtype.kind not in "biuf" or (rows.dtype.itemsize > 8 and dtype is None):
-        raise TypeError(f"{name} has dtype {rows.dtype}; cast it to bool, an integer or a floating dtype of JAX.")
-    target = rows.dtype.newbyteorder("=")
-    if dtype is not None and target.kind == "f":
-        target = dtype
-    elif dtype is not None and target.itemsize > max(4, dtype.itemsize):
-        target = np.dtype(f"{target.kind}4")
-    with np.errstate(over="ignore"):
-        stored = np.ascontiguousarray(rows, target)
-    good = np.isfinite(stored) if target.kind == "f" else stored == rows
-    if not good.all():
-        row, *column = map(int, np.argwhere(~good)[0])
-        value = rows[(row, *column)]
-        where = f"row {start + row}"
-        if column:
-            where += f", column {column[0] if len(column) == 1 else tuple(column)}"
-        if columns:  # of a table, whose rows count from 1 in every message
-            where = f"data row {start + row + 1:,}, column {columns[column[0] if column else 0]!r},"
-        remedy = "rescale it or pass dtype=None" if np.isfinite(value) else "drop or fill such rows before converting"
-        problem = f", which does not fit {target}" if np.isfinite(value) else ""
-        raise ValueError(f"{name} at {where} is {value}{problem}; {remedy}.")
-    return stored
-
-
-def _refuse_other_columns(columns: Mapping[str, Sequence[str]], groups: Mapping[str, np.ndarray]) -> None:
-    for name, names in columns.items():
-        width = groups[name].shape[1] if name in groups and groups[name].ndim > 1 else int(name in groups)
-        if len(names) != width:
-            raise ValueError(f"columns[{name!r}] has {len(names)} names for {width} columns; name each once.")
-
-
-def _arrays(label: str, block: object) -> dict[str, np.ndarray]:
-    """Return the groups of a block as NumPy arrays, with valid names and equal numbers of rows."""
-    if not isinstance(block, Mapping):
-        raise TypeError(f"{label} must be a dict from names to arrays, got {type(block).__name__}; pass dicts.")
-    arrays = {checked_name(name): np.asarray(array) for name, array in block.items()}
-    for name, array in arrays.items():
-        if array.ndim and not all(array.shape[1:]):
-            raise ValueError(f"{name} of {label} has shape {array.shape}, rows without columns; leave it out.")
-    if not arrays or any(array.shape[:1] != (0,) for array in arrays.values()):  # blocks of no rows may pass
-        checks.leading_axis(label, arrays)
-    return arrays
-
-
-def _parts(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    length = len(next(iter(arrays.values())))
-    row_bytes = sum(array.nbytes for array in arrays.values()) // max(1, length)
-    size = max(1, PART_BYTES // max(1, row_bytes))
-    for start in range(0, length, size):
-        yield {name: array[start : start + size] for name, array in arrays.items()}
-
-
-def _floating(dtype: DTypeLike | None) -> np.dtype | None:
-    if dtype is None:
-        return None
-    if np.dtype(dtype).kind != "f" or np.dtype(dtype).itemsize > 8:
-        raise TypeError(f"dtype must be floating or None, got {np.dtype(dtype)}; pass np.float32.")
-    return np.dtype(dtype)
-
-
-def refuse_existing(path: str | os.PathLike[str], overwrite: bool) -> Path:
-    """Return the full path if a row file may be written there; raise otherwise."""
-    path = Path(path).resolve()
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another path.")
-    if path.exists() and not (path / DESCRIPTION).is_file():
-        raise FileExistsError(f"{path} exists and is not a row file, so it is never replaced; pass another path.")
-    return path
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Name the row file and a remedy in the errors of the system."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{path} could not be written ({error.strerror}); nothing was changed. Check that its parent folder "
-            "exists, is writable and has space, or pass another path.",
-        ) from error
-
-
-def _rename(folder: Path, path: Path, overwrite: bool) -> None:
-    if not (overwrite and path.exists()):
-        folder.rename(path)
-        return
-    old = folder.with_name(f"{folder.name}.old")
-    path.rename(old)
-    try:
-        folder.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)  # arrays that map it stay valid as long as they live
-
-
-def _sync(stream: IO[Any]) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -6,13 +6,14 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from langevax import checks
-from langevax.data.rows import Rows, refuse_existing, write_rows
+from langevax.data.rows import Rows
+from langevax.data.writing import refuse_existing, write_rows
 from langevax.locks import Lock
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ def convert_table(
         overwrite, progress: as in `write_rows`.
 
     Raises:
-        ValueError: a column that holds words, dates or lists, or does not exist; a missing or infinite number, named
-            by data row (counted from 1) and column; files whose columns differ; a file that cannot be read.
+        ValueError: a column that holds words, dates or lists, or does not exist; an integer that `dtype` would round
+            (beyond 2^24 by default, 2^53 with None); a missing or infinite number, named by data row (counted from 1)
+            and column; files whose columns differ; a file that cannot be read.
         OSError: a table that does not exist, and the errors of `write_rows`.
         LockedError: another conversion is writing this row file.
 
@@ -66,6 +68,7 @@ def convert_table(
     with checks.needs("tables", "convert_table"):
         from langevax.data.files import TableFile, matching_files
 
+    checks.flag("overwrite", overwrite)
     with _alone(refuse_existing(path, overwrite)):  # before minutes of counting
         files = [TableFile(file) for file in matching_files(table)]
         names = _input_names(files, target, inputs, drop)
@@ -75,7 +78,7 @@ def convert_table(
         starts = np.cumsum([0, *lengths]).tolist()
         return write_rows(
             path,
-            _blocks(files, starts, names, target, whole),
+            _blocks(files, starts, names, target, whole, _digits(dtype)),
             dtype=dtype,
             columns={"inputs": names, "targets": [target]},
             overwrite=overwrite,
@@ -102,11 +105,17 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
         yield
 
 
+def _digits(dtype: DTypeLike | None) -> int:
+    """Return the binary digits of a float of this kind."""
+    kind: Any = np.dtype(np.float64 if dtype is None else dtype)
+    return np.finfo(kind).nmant + 1 if kind.kind == "f" else 53
+
+
 def _blocks(
-    files: "list[TableFile]", starts: list[int], inputs: list[str], target: str, whole: bool
+    files: "list[TableFile]", starts: list[int], inputs: list[str], target: str, whole: bool, digits: int
 ) -> Iterator[dict[str, np.ndarray]]:
     for file, start in zip(files, starts, strict=False):
-        yield from file.blocks(inputs, target, whole, start)
+        yield from file.blocks(inputs, target, whole, start, digits)
 
 
 def _counted(files: "list[TableFile]", target: str, progress: bool | Literal["auto"]) -> tuple[list[int], bool]:
@@ -135,7 +144,8 @@ def _input_names(files: "list[TableFile]", target: str, inputs: Sequence[str] | 
     for argument, columns in (("target", [target]), ("inputs", inputs or ()), ("drop", drop)):
         if unknown := [name for name in columns if name not in names]:
             raise ValueError(
-                f"{argument} {unknown[0]!r} is not a column of {path}; it has {', '.join(map(repr, names))}."
+                f"{argument} {checks.shown(unknown[0])} is not a column of {path}; it has "
+                f"{', '.join(map(repr, names))}."
             )
     if target in (*(inputs or ()), *drop):
         raise ValueError(f"the target {target!r} is also in inputs or drop; take it out there.")

@@ -101,8 +101,8 @@ class FLEDGE(Federated):
         if self.radius is not None:
             checks.number("radius", self.radius)
         for name, known in (("table", ("server", "client")), ("initial_table", ("full", "mini"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, got {getattr(self, name)!r}.")
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, got {checks.shown(value)}.")
 
     def server(self, position: PyTree, clients: Clients) -> FLEDGEServer:
         zeros = jax.tree.map(jnp.zeros_like, position)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from langevax import trees
+from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
@@ -61,7 +61,7 @@ class SCAFFOLD(Federated):
 
     def __check_init__(self) -> None:
         if self.option not in ("I", "II"):
-            raise ValueError(f"option must be 'I' or 'II', got {self.option!r}.")
+            raise ValueError(f"option must be 'I' or 'II', got {checks.shown(self.option)}.")
 
     def server(self, position: PyTree, clients: Clients) -> PositionAndControl:
         return PositionAndControl(position, jax.tree.map(jnp.zeros_like, position))

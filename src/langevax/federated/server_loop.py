@@ -19,7 +19,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Bool, Int, Key
 
-from langevax import trees
+from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.algorithm import trace_floats
 from langevax.federated import schedule
@@ -68,12 +68,16 @@ class ServerLoop:
 
     def __init__(self, algorithm: Federated, position: PyTree, *, key: Key[Array, ""]):
         if not isinstance(algorithm, Federated):
-            raise TypeError(f"algorithm must be a federated method, got {algorithm!r}; see langevax.federated.")
+            got = checks.shown(algorithm)
+            raise TypeError(f"algorithm must be a federated method, got {got}; see langevax.federated.")
         if float(algorithm.dropout) != 0:
             raise ValueError(
                 f"dropout is {algorithm.dropout}, which simulates drop-outs, but those of this server are real; "
                 "pass dropout=0."
             )
+        checks.typed_key(key)
+        position = checks.arrays("position", position)
+        checks.position("position", position)
         self.key = key
         self.start_at(position)
         self.algorithm: Federated = trace_floats(algorithm, trees.dtype_of(self._initial_position))

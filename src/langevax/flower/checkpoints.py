@@ -20,7 +20,7 @@ from langevax.locks import Lock, LockedError
 from langevax.run import CheckpointError
 from langevax.run.checkpoint import write_atomically
 
-FORMAT = 2
+FORMAT = 3
 NAME = "server.safetensors"
 
 
@@ -43,8 +43,8 @@ def save(folder: Path, run: str, progress: dict[str, Any], state: PyTree) -> Non
         "run": run,
         "progress": progress,
         "leaves": [[leaf.dtype.name, list(leaf.shape)] for leaf in leaves],
-        "checksum": _checksum(tensors),
     }
+    header["checksum"] = _checksum(header, tensors)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / NAME, as_bytes(tensors, metadata={"langevax": json.dumps(header)}))
@@ -93,7 +93,7 @@ def load(folder: Path, run: str) -> SavedServer:
         leaves = [
             tensors[f"{i:06d}"].view(jnp.dtype(name)).reshape(shape) for i, (name, shape) in enumerate(header["leaves"])
         ]
-        if _checksum(tensors) != header["checksum"]:
+        if _checksum(header, tensors) != header["checksum"]:
             raise ValueError("its checksum differs")
         saved = SavedServer(dict(header["progress"]), leaves)
     except CheckpointError:
@@ -108,8 +108,10 @@ def load(folder: Path, run: str) -> SavedServer:
     return saved
 
 
-def _checksum(tensors: dict[str, np.ndarray]) -> int:
-    total = 0
+def _checksum(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
+    """Return the CRC-32 of the header, without its entry for it, and of all tensors."""
+    rest = {name: value for name, value in header.items() if name != "checksum"}
+    total = zlib.crc32(json.dumps(rest, sort_keys=True).encode())
     for name in sorted(tensors):
         total = zlib.crc32(tensors[name].tobytes(), total)
     return total

@@ -41,7 +41,16 @@ def client_app(task: Task, mods: list[Mod] | None = None) -> ClientApp:
 
     `mods` are Flower's, around every message. Flower's deployment engine starts a process for each message, so that
     compiled programs are kept on disk: in JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder.
+
+    Raises:
+        ValueError: a mod of differential privacy or secure aggregation, which would protect nothing.
     """
+    for mod in mods or ():
+        if (name := getattr(mod, "__name__", type(mod).__name__)) in PROTECTING_MODS:
+            raise ValueError(
+                f"mods has {name}, which clips, masks or adds noise to the arrays of Flower's own strategies; the "
+                "messages of langevax hold others, so that nothing would be protected: leave it out."
+            )
     app = ClientApp(mods=mods)
 
     @app.query("hello")
@@ -58,6 +67,8 @@ def client_app(task: Task, mods: list[Mod] | None = None) -> ClientApp:
 
     return app
 
+
+PROTECTING_MODS = ("LocalDpMod", "adaptiveclipping_mod", "fixedclipping_mod", "secagg_mod", "secaggplus_mod")
 
 _clients: OrderedDict[Any, "Client"] = OrderedDict()
 """The clients of this process; not of the app, which Ray copies for each message."""

@@ -148,5 +148,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, dict):
-        return "; ".join(f"{name}: {why}" for name, why in value.items())
+        text = "; ".join(f"{name}: {why}" for name, why in value.items())
+        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text  # spreadsheets run formulas
     return f"{value:.4f}" if isinstance(value, float) else value

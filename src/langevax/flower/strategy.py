@@ -136,7 +136,7 @@ class FederatedStrategy(Strategy):
         checks.positive_int("patience", patience)
         checks.positive_int("num_clients", num_clients, auto=True)
         if weights not in ("size", "uniform"):
-            raise ValueError(f"weights must be 'size' or 'uniform', got {weights!r}.")
+            raise ValueError(f"weights must be 'size' or 'uniform', got {checks.shown(weights)}.")
         self.loop: ServerLoop = ServerLoop(algorithm, position, key=key)
         self.description: str = wire.description(algorithm=algorithm)
         shapes = jax.tree.map(lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position)

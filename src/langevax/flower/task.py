@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.federated.rounds import Federated
 from langevax.problems.finite_sum import FiniteSum
@@ -50,9 +51,8 @@ class Task:
         """
         algorithm = self.algorithm if isinstance(self.algorithm, Federated) else self.algorithm(config)
         if not isinstance(algorithm, Federated):
-            raise TypeError(
-                f"algorithm must be one of langevax.federated or a function that gives one, got {algorithm!r}."
-            )
+            got = checks.shown(algorithm)
+            raise TypeError(f"algorithm must be one of langevax.federated or a function that gives one, got {got}.")
         return algorithm
 
     def start_of(self, config: Config) -> PyTree:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn.modules import batchnorm, dropout
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems.external import ExternalSum
 
@@ -55,7 +56,7 @@ def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
     start = torch_start(module)
     _check_deterministic(module)
     if not callable(loss):
-        raise TypeError(f"loss must be a function loss(outputs, targets) -> scalar mean, got {loss!r}.")
+        raise TypeError(f"loss must be a function loss(outputs, targets) -> scalar mean, got {checks.shown(loss)}.")
     if not isinstance(rows, tuple | list) or len(rows) != 2:
         raise TypeError(f"rows must be a pair (inputs, targets), got {type(rows).__name__}; pass arrays or tensors.")
     arrays = jax.tree.map(_host, tuple(rows))

@@ -72,6 +72,8 @@ def check_drawing(
 ) -> None:
     """Raise unless the arguments that estimators share are valid."""
     checks.positive_int("batch_size", batch_size)
+    checks.flag("replace", replace)
+    checks.flag("reshuffle", reshuffle)
     if key is not None:
         checks.typed_key(key)
     if replace and reshuffle:

@@ -111,7 +111,7 @@ class PAGE(GradientEstimator):
     key: RandomKey | None = eqx.field(default=None, kw_only=True)
 
     def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, key=self.key)
+        batches.check_drawing(self.batch_size, self.replace, key=self.key)
         checks.fraction("probability", self.probability, auto=True)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
@@ -165,7 +165,7 @@ class STORM(GradientEstimator):
     replace: bool = False
 
     def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size)
+        batches.check_drawing(self.batch_size, self.replace)
         checks.fraction("momentum", self.momentum)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:

@@ -51,7 +51,7 @@ class TableEstimator(GradientEstimator):
         for name, names in (("table", TABLES), ("initial_table", INITIAL_TABLES)):
             value = getattr(self, name)
             if value not in names:
-                raise ValueError(f"{name} must be one of {names}, got {value!r}.")
+                raise ValueError(f"{name} must be one of {names}, got {checks.shown(value)}.")
 
     def entries(self, problem: Problem) -> tables.Entries:
         """Raise where the problem has fewer components than a batch."""

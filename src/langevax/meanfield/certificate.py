@@ -270,6 +270,7 @@ def certify(
         >>> certificate.trustworthy, certificate.width < 0.01
         (True, True)
     """
+    checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
     checks.number("effort", effort, positive=True)

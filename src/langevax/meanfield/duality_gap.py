@@ -15,6 +15,7 @@ Products are in float32, whatever those of the training were in.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import equinox as eqx
 import jax
@@ -131,13 +132,15 @@ def duality_gap(
         >>> estimate.gap < 0.01, estimate.surviving_ancestors > 0.05
         (True, True)
     """
+    checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
     checks.positive_int("num_replicates", num_replicates, minimum=2)
     checks.positive_int("num_particles", num_particles, minimum=2)
     risk.prior(temperature, num_particles)  # refuses clouds beyond memory
     check_proposal(proposal)
-    dual = jnp.asarray(dual, risk.inputs.dtype)
+    proposal = cast(Proposal, str(proposal))  # a word of NumPy is an array to compiled programs
+    dual = jnp.asarray(checks.plain_array("dual", dual), risk.inputs.dtype)
     shape = (risk.max_size, *risk.neuron.output_shape)
     if dual.shape != shape:
         raise ValueError(

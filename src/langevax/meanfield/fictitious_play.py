@@ -76,6 +76,10 @@ class FictitiousPlay(Algorithm):
         if checks.is_concrete(self.rate) and not callable(self.rate) and float(self.rate) > 1:
             raise ValueError(f"rate must lie in (0, 1], got {self.rate}: it is the share of the mixture replaced.")
         checks.positive_int("num_inner_steps", self.num_inner_steps)
+        checks.instance(
+            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+        )
+        checks.instance("integrator", self.integrator, Integrator, "langevax.integrators.Exponential()")
         check_inner_loop(self.proposal, self.step_size, self.gradient)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[FictitiousPlayState, Info]:

@@ -144,9 +144,11 @@ def anneal(
         >>> [bool(risk.value(r.position) < 0.1) for r in rounds]
         [True, True, True]
     """
-    if len(temperatures) == 0:
-        raise ValueError("temperatures is empty; pass one for each round, such as halving(0.1, 3).")
-    checks.number("temperatures", np.asarray(temperatures, float), positive=True)
+    checks.function("algorithm", algorithm, "(temperature) -> Algorithm")
+    checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
+    checks.typed_key(key)
+    temperatures = checks.real_array("temperatures", temperatures).tolist()
+    checks.number("temperatures", np.asarray(temperatures), positive=True)
     results: list[Result] = []
     for number, temperature in enumerate(temperatures):
         share = np.asarray(temperature / temperatures[-1], risk.inputs.dtype)

@@ -142,7 +142,7 @@ def inner_loop(
 def check_proposal(proposal: str, known: tuple[str, ...] = ("mala", "pcnl")) -> None:
     """Raise unless `proposal` is one of `known`."""
     if proposal not in known:
-        raise ValueError(f"proposal must be {' or '.join(map(repr, known))}, got {proposal!r}.")
+        raise ValueError(f"proposal must be {' or '.join(map(repr, known))}, got {checks.shown(proposal)}.")
 
 
 def check_inner_loop(proposal: str, step_size: Schedule, gradient: GradientEstimator) -> None:
@@ -154,4 +154,6 @@ def check_inner_loop(proposal: str, step_size: Schedule, gradient: GradientEstim
         raise ValueError(f"proposal='pcnl' accepts by the whole potential; leave gradient=Full(), not {gradient!r}.")
     largest = LONGEST_PCNL_STEP
     if callable(step_size) or (checks.is_concrete(step_size) and bool(jnp.any(jnp.asarray(step_size) > largest))):
-        raise ValueError(f"step_size must be a number of at most {largest:g} for proposal='pcnl', got {step_size!r}.")
+        raise ValueError(
+            f"step_size must be a number of at most {largest:g} for proposal='pcnl', got {checks.shown(step_size)}."
+        )

@@ -87,6 +87,11 @@ class PDA(Algorithm):
         checks.number("temperature", self.temperature, positive=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.number("growth", self.growth)
+        checks.flag("tempered", self.tempered)
+        checks.instance(
+            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+        )
+        checks.instance("integrator", self.integrator, Integrator, "langevax.integrators.Exponential()")
         if self.batch_size is not None:
             checks.positive_int("batch_size", self.batch_size)
         check_inner_loop(self.proposal, self.step_size, self.gradient)

@@ -138,7 +138,7 @@ class PSDCA(Algorithm):
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.positive_int("period", self.period, auto=True)
         if self.curvature not in ("bound", "variance"):
-            raise ValueError(f"curvature must be 'bound' or 'variance', got {self.curvature!r}.")
+            raise ValueError(f"curvature must be 'bound' or 'variance', got {checks.shown(self.curvature)}.")
         check_proposal(self.proposal)
 
     def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[PSDCAState, Info]:

@@ -44,7 +44,7 @@ def as_problem(fun: Objective) -> Problem:
     if isinstance(fun, Problem):
         return fun
     if not callable(fun):
-        raise TypeError(f"fun must be a function of the position or a langevax.Problem, got {fun!r}.")
+        raise TypeError(f"fun must be a function of the position or a langevax.Problem, got {checks.shown(fun)}.")
     return Function(fun)
 
 
@@ -52,7 +52,7 @@ def as_position(x0: PyTree[ArrayLike]) -> PyTree[Array]:
     """Return `x0` as arrays of one floating dtype; a list of numbers is one array, as in SciPy."""
     plain = isinstance(x0, list | tuple) and not hasattr(x0, "_fields")
     if plain and all(isinstance(leaf, int | float) for leaf in jax.tree.leaves(x0)):
-        x0 = np.asarray(x0)
+        x0 = checks.plain_array("x0", x0)
     position = checks.arrays("x0", x0)
     checks.position("x0", position)
     dtypes = {f"x0{jax.tree_util.keystr(path)}": leaf.dtype for path, leaf in jax.tree.leaves_with_path(position)}
@@ -110,7 +110,7 @@ def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndar
         sides = np.asarray(pairs, np.float64).reshape(len(pairs), 2)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"bounds must be a scipy.optimize.Bounds or a sequence of (lower, upper), got {bounds!r}."
+            f"bounds must be a scipy.optimize.Bounds or a sequence of (lower, upper), got {checks.shown(bounds)}."
         ) from error
     if len(sides) != size:
         raise ValueError(f"bounds has {len(sides)} pairs but x0 has {size} numbers; pass one pair for each of them.")
@@ -144,8 +144,8 @@ def check_options(
     checks.positive_int("num_steps", num_steps)
     if schedule not in SCHEDULES:
         raise ValueError(
-            f"schedule must be 'anneal', 'logarithmic' or None, got {schedule!r}; a schedule of your own is passed as "
-            "temperature."
+            f"schedule must be 'anneal', 'logarithmic' or None, got {checks.shown(schedule)}; pass a schedule of your "
+            "own as temperature."
         )
     if isinstance(temperature, tuple | list):
         if schedule != "anneal" or len(temperature) != 2:
@@ -166,11 +166,13 @@ def check_options(
         checks.one_number("step_size", step_size, positive=True, auto=True)
     elif step_size not in ("auto", "theorem"):
         raise ValueError(
-            f"step_size must be 'auto', 'theorem', a float > 0 or a schedule of the step, got {step_size!r}."
+            "step_size must be 'auto', 'theorem', a float > 0 or a schedule of the step, "
+            f"got {checks.shown(step_size)}."
         )
     if not isinstance(gradient, GradientEstimator) and gradient != "auto":
         raise TypeError(
-            f"gradient must be one of langevax.gradients or 'auto', got {gradient!r}; fun is differentiated by JAX."
+            f"gradient must be one of langevax.gradients or 'auto', got {checks.shown(gradient)}; fun is "
+            "differentiated by JAX."
         )
     checks.number("spread", np.asarray(spread) if isinstance(spread, list | tuple) else spread, auto=True)
 
@@ -196,7 +198,7 @@ def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None"
     if callback is None:
         return None
     if not callable(callback):
-        raise TypeError(f"callback must be a function callback(intermediate_result), got {callback!r}.")
+        raise TypeError(f"callback must be a function callback(intermediate_result), got {checks.shown(callback)}.")
     import inspect
 
     try:

@@ -145,6 +145,7 @@ def minimize(
     stops = arguments.as_callback(callback)
     problem = arguments.as_problem(fun)
     checks.typed_key(key)
+    checks.flag("polish", polish)
     start_key, curvature_key, run_key = random.split(key, 3)
 
     drawn, number = callable(x0), max(num_chains, MIN_PLACES)

@@ -23,7 +23,9 @@ class Geometric(eqx.Module):
 
     hot: ArrayLike
     cold: ArrayLike
-    num_steps: ArrayLike = eqx.field(converter=lambda n: float(n) if isinstance(n, int) else n)
+    num_steps: ArrayLike = eqx.field(
+        converter=lambda n: float(n) if isinstance(n, int) and not isinstance(n, bool) else n
+    )
 
     def __check_init__(self) -> None:
         for name in ("hot", "cold", "num_steps"):

@@ -90,6 +90,8 @@ def normalised_weights(weights: Numbers | None, size: int, dtype: DTypeLike) -> 
     """Row weights scaled to mean one, or None; raise unless they are non-negative numbers, one per row."""
     if weights is None:
         return None
+    if checks.is_concrete(weights):
+        weights = checks.plain_array("weights", weights)
     if np.shape(weights) != (size,):
         raise ValueError(f"weights must have shape ({size},), one per row, got {np.shape(weights)}.")
     if not checks.is_concrete(weights):
@@ -106,8 +108,10 @@ def checked_count(count: ArrayLike | None, size: int) -> Count:
     """Rows in use as an int32, so that another count is not another program; None means all."""
     if count is None:
         return None
-    if checks.is_concrete(count) and not 1 <= int(np.asarray(count)) <= size:
-        raise ValueError(f"count must lie in 1..{size}, the rows that are stored, got {count}.")
+    if checks.is_concrete(count):
+        number = checks.whole("count", count, minimum=-checks.LARGEST_INT)
+        if not 1 <= number <= size:
+            raise ValueError(f"count must lie in 1..{size}, the rows that are stored, got {number}.")
     return jnp.asarray(count, jnp.int32)
 
 
@@ -127,8 +131,12 @@ def tree_as_rows(name: str, data: PyTree) -> PyTree:
 
 def as_rows(name: str, array: Numbers) -> Array:
     """An array of rows on the device, whose integers must fit; a mapped file is aliased, where the device can."""
-    if not checks.is_concrete(array) or isinstance(array, jax.Array):
+    if not checks.is_concrete(array):
         return cast(Array, array)
-    array = array if hasattr(array, "dtype") else np.asarray(array)
-    checks.integers_fit(name, array)
-    return jax.device_put(array, may_alias=True)
+    if isinstance(array, jax.Array):
+        if jnp.issubdtype(array.dtype, jnp.complexfloating):
+            raise TypeError(f"{name} must be an array of real numbers, but holds complex ones; pass two real columns.")
+        return array
+    plain = checks.plain_array(name, array, complete=False)
+    checks.integers_fit(name, plain)
+    return jax.device_put(plain, may_alias=True)

@@ -92,7 +92,8 @@ class Affine(Reparametrised):
     precision: PyTree
 
     def __init__(self, problem: Problem, matrix: Numbers):
-        matrix = jnp.asarray(matrix)
+        checks.instance("problem", problem, Problem, "langevax.FiniteSum(loss, data)")
+        matrix = jnp.asarray(checks.plain_array("matrix", matrix) if checks.is_concrete(matrix) else matrix)
         square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
         if not (matrix.ndim == 1 or square) or not jnp.issubdtype(matrix.dtype, jnp.inexact):
             raise ValueError(f"matrix must be floating (d,) or (d, d), got {matrix.dtype} {matrix.shape}.")

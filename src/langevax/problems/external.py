@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from langevax import trees
+from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.problems import blocks, host
 from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
@@ -77,10 +77,8 @@ class ExternalSum(FiniteSum):
         count: Any = None,
         block_size: int = BLOCK_SIZE,
     ):
-        if not callable(gradient):
-            raise TypeError(f"gradient must be a function gradient(position, rows) -> position, got {gradient!r}.")
-        if value is not None and not callable(value):
-            raise TypeError(f"value must be a function value(position, rows) -> float or None, got {value!r}.")
+        checks.function("gradient", gradient, "(position, rows) -> position")
+        checks.function("value", value, "(position, rows) -> float", optional=True)
         super().__init__(_no_loss, data, precision=precision, count=count, block_size=block_size)
         self.gradient_function = gradient
         self.value_function = value

@@ -90,14 +90,13 @@ class Federation(Problem):
         weights: Any = "size",
         block_size: int = BLOCK_SIZE,
     ):
-        if not callable(loss):
-            raise TypeError(f"loss must be a function loss(position, example) -> scalar, got {loss!r}.")
+        checks.function("loss", loss, "(position, example) -> scalar")
+        checks.function("regularizer", regularizer, "(position) -> scalar", optional=True)
         if isinstance(data, list):
             raise TypeError(
                 f"data is a list of {len(data)}; pass a list of tables, one for each client, to Federation.of, and "
                 "columns of shape (clients, rows, ...) as a tuple."
             )
-        checks.positive_int("block_size", block_size)
         stacked = tree_as_rows("data", data)
         num_clients, max_rows = _two_axes(stacked)
         checks.finite("data", stacked, remedy="drop or impute these rows")
@@ -110,7 +109,7 @@ class Federation(Problem):
         self.regularizer = regularizer
         self.weights = clients.weights
         self.precision = 0.0
-        self.block_size = block_size
+        self.block_size = checks.whole("block_size", block_size)
         self.padded = bool((rows < max_rows).any())
         self.equal_weights = clients.equal_weights
 
@@ -236,7 +235,7 @@ def _two_axes(data: PyTree) -> tuple[int, int]:
 def _checked_counts(counts: Any, num_clients: int, max_rows: int) -> np.ndarray:
     if counts is None:
         return np.full(num_clients, max_rows, np.int64)
-    rows = np.asarray(counts)
+    rows = checks.plain_array("counts", counts)
     if rows.shape != (num_clients,) or not np.issubdtype(rows.dtype, np.integer):
         raise ValueError(
             f"counts must be {num_clients} integers, one per client, got shape {rows.shape} and dtype {rows.dtype}."
@@ -255,10 +254,10 @@ def _shares(weights: Any, rows: np.ndarray) -> np.ndarray:
     """w_i in float64."""
     if isinstance(weights, str):
         if weights not in ("size", "uniform"):
-            raise ValueError(f"weights must be 'size', 'uniform' or one number per client, got {weights!r}.")
+            raise ValueError(f"weights must be 'size', 'uniform' or one number per client, got {str(weights)!r}.")
         shares = rows.astype(np.float64) if weights == "size" else np.ones(len(rows))
     else:
-        shares = np.asarray(weights, np.float64)
+        shares = checks.real_array("weights", weights)
         if shares.shape != rows.shape:
             raise ValueError(f"weights must have shape {rows.shape}, one per client, got {shares.shape}.")
         checks.number("weights", shares, positive=True)

@@ -80,9 +80,8 @@ class FiniteSum(RowProblem):
         count: ArrayLike | None = None,
         block_size: int = BLOCK_SIZE,
     ):
-        if not callable(loss):
-            raise TypeError(f"loss must be a function loss(position, example) -> scalar, got {loss!r}.")
-        checks.positive_int("block_size", block_size)
+        checks.function("loss", loss, "(position, example) -> scalar")
+        checks.function("regularizer", regularizer, "(position) -> scalar", optional=True)
         checks.numbers("precision", precision)
         rows = tree_as_rows("data", data)
         size = checks.leading_axis("data", rows)
@@ -94,7 +93,7 @@ class FiniteSum(RowProblem):
         self.precision = precision
         self.weights = blocks.normalised_weights(weights, size, floating[0] if floating else jnp.float32)
         self.count = blocks.checked_count(count, size)
-        self.block_size = block_size
+        self.block_size = checks.whole("block_size", block_size)
         self.row_sharding = None
 
     def over(self, rows: PyTree, count: ArrayLike | None = None) -> "FiniteSum":
@@ -223,19 +222,20 @@ def posterior(
         >>> temperature, float(problem.potential(jnp.array(1.0)))  # -log posterior at 1 is 2.5, up to a constant
         (0.5, 1.25)
     """
-    rows = jax.tree.map(jnp.shape, data)
-    total = float(checks.leading_axis("data", data)) if weights is None else float(np.sum(np.asarray(weights)))
+    data = tree_as_rows("data", data)
+    if weights is None:
+        total = float(checks.leading_axis("data", data))
+    else:
+        total = float(np.sum(checks.plain_array("weights", weights)))
     if not (np.isfinite(total) and total > 0):
-        raise ValueError(f"weights must be finite with a positive sum, got a sum of {total} over {rows}.")
+        raise ValueError(f"weights must be finite with a positive sum, got a sum of {total}; pass numbers >= 0.")
+    checks.numbers("prior_precision", prior_precision)
     if log_prior is None and not any(np.any(np.asarray(p)) for p in jax.tree.leaves(prior_precision)):
         raise ValueError(
             "there is no prior: pass log_prior (a constant one is `lambda x: 0.0`) or prior_precision > 0."
         )
-    if log_prior is not None and not callable(log_prior):
-        raise TypeError(f"log_prior must be a function of the position or None, got {log_prior!r}.")
-    if not callable(log_likelihood):
-        raise TypeError(f"log_likelihood must be a function of the position and one row, got {log_likelihood!r}.")
-    checks.numbers("prior_precision", prior_precision)
+    checks.function("log_prior", log_prior, "(position) -> scalar", optional=True)
+    checks.function("log_likelihood", log_likelihood, "(position, row) -> scalar")
     problem = FiniteSum(
         NegativeLogLikelihood(log_likelihood),
         data,

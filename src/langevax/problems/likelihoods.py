@@ -240,6 +240,9 @@ class LinearPredictor(eqx.Module):
 
     likelihood: Likelihood
 
+    def __check_init__(self) -> None:
+        checks.instance("likelihood", self.likelihood, Likelihood, "langevax.likelihoods.Gaussian(0.1)")
+
     def __call__(self, position: Float[Array, "modes *outputs"], example: tuple[Array, Array]) -> Scalar:
         features, target = example
         return self.likelihood(features.astype(position.dtype) @ position, target)

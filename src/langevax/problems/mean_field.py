@@ -94,9 +94,9 @@ class MeanFieldRisk(RowProblem):
         count: ArrayLike | None = None,
         block_size: int | None = None,
     ):
+        checks.instance("neuron", neuron, Neuron, "langevax.neurons.Tanh()")
+        checks.instance("loss", loss, Loss, "langevax.losses.squared")
         checks.number("precision", precision)
-        if block_size is not None:
-            checks.positive_int("block_size", block_size)
         inputs, targets = as_rows("inputs", inputs), as_rows("targets", targets)
         size = checks.leading_axis("(inputs, targets)", {"inputs": inputs, "targets": targets})
         checks.finite("inputs", inputs, remedy="drop or impute these rows")
@@ -108,7 +108,7 @@ class MeanFieldRisk(RowProblem):
         self.precision = precision
         self.weights = blocks.normalised_weights(weights, size, inputs.dtype)
         self.count = blocks.checked_count(count, size)
-        self.block_size = block_size
+        self.block_size = None if block_size is None else checks.whole("block_size", block_size)
         self.row_sharding = self.particle_sharding = None
 
     @property
@@ -194,6 +194,11 @@ class MeanFieldRisk(RowProblem):
 
     def _block(self, position: Cloud, rows: int) -> int | None:
         """Rows that are computed at once, with all particles; None: all, in tiles."""
+        if position.ndim != 2 or position.shape[1] != self.particle_size:
+            raise ValueError(
+                f"a position must have particles of {self.particle_size} numbers, got shape {position.shape}; pass "
+                f"(num_particles, {self.particle_size}), such as risk.prior(temperature, 100)."
+            )
         particles = max(1, position.shape[0] // self.num_particle_shards)
         return self.block_size or rows_of_a_block(particles, rows, self.num_particle_shards > 1)
 

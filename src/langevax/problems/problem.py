@@ -117,8 +117,7 @@ class Function(Problem):
     precision: PyTree
 
     def __init__(self, fun: Callable[[PyTree], Any], precision: PyTree = 0.0):
-        if not callable(fun):
-            raise TypeError(f"fun must be a function of the position, got {fun!r}.")
+        checks.function("fun", fun, "(position) -> scalar")
         checks.numbers("precision", precision)
         self.fun = fun
         self.precision = precision

@@ -110,9 +110,14 @@ def simulate(
         >>> result.positions.shape, result.evaluations, result.outcome
         ((4, 5), 400, 'Finished all 50 steps.')
     """
+    checks.not_forked()
     _check_run(algorithm, problem, start, key, num_steps, num_chains)
     _check_observers(record, record_every, average, callbacks, callback_every)
     _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding, matmul_precision)
+    num_steps = int(num_steps)
+    num_chains, record_every, callback_every = (
+        None if n is None else int(n) for n in (num_chains, record_every, callback_every)
+    )
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
     described = RunIdentity({}, {}, {}, {})
@@ -129,6 +134,7 @@ def simulate(
     run = _Run(algorithm, problem, observers, key, num_chains, every, began)
     with matmul.matmul_precision(matmul_precision):
         run.begin(positions)
+        checks.defined_start(run.carry.state)
         del positions  # the run replaces it: tables of gradients would be in memory twice
         saved = None
         if checkpoint is not None:
@@ -343,7 +349,9 @@ def next_length(steps: int, seconds: float, length: int) -> int:
 def _check_run(algorithm: Any, problem: Any, start: Any, key: Any, num_steps: Any, num_chains: Any) -> None:
     """Raise unless there is an algorithm, a problem, a key and a length, outside any transformation of JAX."""
     if not isinstance(algorithm, Algorithm):
-        raise TypeError(f"algorithm must be an Algorithm such as langevax.Langevin(...), got {algorithm!r}.")
+        raise TypeError(
+            f"algorithm must be an Algorithm such as langevax.Langevin(...), got {checks.shown(algorithm)}."
+        )
     if not isinstance(problem, Problem):
         raise TypeError(f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}.")
     positions = (
@@ -356,8 +364,9 @@ def _check_run(algorithm: Any, problem: Any, start: Any, key: Any, num_steps: An
             "it outside; for several chains pass num_chains= or Stacked(positions)."
         )
     algorithm.check(problem)
+    algorithm.check_schedules(num_steps if isinstance(num_steps, int) else 0)
     checks.typed_key(key)
-    checks.positive_int("num_steps", num_steps, minimum=0)
+    checks.positive_int("num_steps", num_steps, minimum=0, maximum=2**63)
     if num_steps > MAX_STEPS:
         raise ValueError(f"num_steps must be at most {MAX_STEPS}, got {num_steps}; run further phases from the result.")
     if num_chains is not None:
@@ -368,13 +377,14 @@ def _check_observers(record: Any, record_every: Any, average: Any, callbacks: An
     """Raise unless observers and callbacks can be called, and their grids are intervals."""
     for name, value in (("record_every", record_every), ("callback_every", callback_every)):
         if value is not None:
-            checks.positive_int(name, value)
+            checks.positive_int(name, value, maximum=2**63)
     for name, value in (("record", record), ("average", average)):
         if value is not None and not callable(value):
-            raise TypeError(f"{name} must be a function {name}(problem, state) -> pytree, got {value!r}.")
+            raise TypeError(f"{name} must be a function {name}(problem, state) -> pytree, got {checks.shown(value)}.")
     if not isinstance(callbacks, list | tuple) or not all(callable(callback) for callback in callbacks):
         raise TypeError(
-            f"callbacks must be a list of functions callback(trace, state), got {callbacks!r}; pass [callback]."
+            f"callbacks must be a list of functions callback(trace, state), got {checks.shown(callbacks)}; pass "
+            "[callback]."
         )
     if callbacks and callback_every is None:
         raise ValueError("callback_every is None, so that no callback would ever be called; pass callback_every=k.")
@@ -386,15 +396,17 @@ def _check_surroundings(
     """Raise unless it is clear where the run is saved and computed, how precisely, and whether it shows progress."""
     if not isinstance(resume, bool | np.bool_) and resume != "anyway":
         raise TypeError(f"resume must be True, False or 'anyway', got {resume!r}.")
+    if checkpoint is not None:
+        checks.local_path("checkpoint", checkpoint)
     if resume and checkpoint is None:
         raise ValueError(
             f"resume is {resume!r} but checkpoint is None; pass checkpoint=directory, the one to continue."
         )
     checks.number("checkpoint_seconds", checkpoint_seconds)
     if not isinstance(progress, bool) and not checks.is_auto(progress):
-        raise TypeError(f"progress must be True, False or 'auto', got {progress!r}.")
+        raise TypeError(f"progress must be True, False or 'auto', got {checks.shown(progress)}.")
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
-        raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {sharding!r}.")
+        raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {checks.shown(sharding)}.")
     if matmul_precision is not None and matmul_precision not in matmul.PRECISIONS:
         choices = ", ".join(map(repr, matmul.PRECISIONS))
-        raise ValueError(f"matmul_precision must be None or one of {choices}, got {matmul_precision!r}.")
+        raise ValueError(f"matmul_precision must be None or one of {choices}, got {checks.shown(matmul_precision)}.")

@@ -58,6 +58,10 @@ class Langevin(Algorithm):
     def __check_init__(self) -> None:
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, schedule=True)
+        checks.instance(
+            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+        )
+        checks.instance("integrator", self.integrator, Integrator, "langevax.integrators.Exponential()")
 
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[LangevinState, Info]:
         state, used = self.gradient.init(problem, position)

@@ -53,7 +53,7 @@ class Reflected(Algorithm):
     def __check_init__(self) -> None:
         if not isinstance(getattr(self.algorithm, "gradient", None), GradientEstimator):
             raise TypeError(
-                f"algorithm must evaluate its gradient at each step, got {self.algorithm!r}; "
+                f"algorithm must evaluate its gradient at each step, got {checks.shown(self.algorithm)}; "
                 "pass langevax.Langevin(...) or langevax.Underdamped(...)."
             )
         if jax.tree.structure(self.lower) != jax.tree.structure(self.upper):
@@ -110,8 +110,8 @@ def _check_bounds(path: Any, lower: Any, upper: Any) -> None:
     if not (checks.is_concrete(lower) and checks.is_concrete(upper)):
         return
     for name, bound in (("lower", lower), ("upper", upper)):
-        if isinstance(bound, bool) or not isinstance(bound, int | float | np.ndarray | np.generic | jax.Array):
-            raise TypeError(f"{name}{where} must be a number or an array, got {bound!r}.")
+        if not checks.is_real(bound):
+            raise TypeError(f"{name}{where} must be a number or an array, got {checks.shown(bound)}.")
     low, high = np.broadcast_arrays(np.asarray(lower), np.asarray(upper))
     wrong = ~(low < high)  # NaN, too
     if wrong.any():

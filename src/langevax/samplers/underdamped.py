@@ -68,6 +68,9 @@ class Underdamped(Algorithm):
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, schedule=True)
         checks.number("friction", self.friction, positive=True)
+        checks.instance(
+            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+        )
 
     def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[UnderdampedState, Info]:
         state, used = self.gradient.init(problem, position)

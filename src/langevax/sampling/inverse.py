@@ -99,12 +99,12 @@ def inverse_problem(
         True
     """
     if not callable(forward_map):
-        raise TypeError(f"forward_map must be a function of the unknown function's values, got {forward_map!r}.")
+        raise TypeError(
+            f"forward_map must be a function of the unknown function's values, got {checks.shown(forward_map)}."
+        )
     if not isinstance(prior, GaussianPrior):
         raise TypeError(f"prior must be a langevax.spaces.GaussianPrior, got {type(prior).__name__}.")
-    y = jnp.asarray(data, prior.eigenvalues.dtype)
-    if y.size == 0:
-        raise ValueError("data is empty; pass at least one measurement.")
+    y = jnp.asarray(checks.plain_array("data", data), prior.eigenvalues.dtype)
     checks.finite("data", y, remedy="drop missing measurements, and their predictions from forward_map")
     checks.number("noise", noise, positive=True)
     if np.shape(noise) not in ((), y.shape):

@@ -20,7 +20,7 @@ from jax import random
 from jaxtyping import Array, Float, Key
 from scipy.stats import t
 
-from langevax import gradients
+from langevax import checks, gradients
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
@@ -149,7 +149,7 @@ def _gradients_at(problem: Problem, position: Array, indices: Array) -> Array:
 def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
     """Raise unless `value` is one of the choices."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {checks.shown(value)}.")
 
 
 def tune_acceptance(

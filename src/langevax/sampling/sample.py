@@ -258,7 +258,7 @@ def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> t
             raise ValueError("temperature is missing: a problem has none of its own (a posterior has 1/n); pass it.")
         return target, float(temperature)
     if not callable(target):
-        raise TypeError(f"target must be a posterior, a problem or a log density, got {target!r}.")
+        raise TypeError(f"target must be a posterior, a problem or a log density, got {checks.shown(target)}.")
     return Function(Negative(target)), 1.0 if chosen else float(temperature)
 
 

@@ -384,6 +384,9 @@ def stein_discrepancy(points: Float[Array, "m d"], scores: Float[Array, "m d"]) 
         >>> stein_discrepancy(x, -x) < stein_discrepancy(x + 1, -(x + 1)) / 3
         True
     """
+    points, scores = (jnp.asarray(checks.plain_array(n, a)) for n, a in (("points", points), ("scores", scores)))
+    checks.finite("points", points, remedy="drop them")
+    checks.finite("scores", scores, remedy="drop their points")
     if points.ndim != 2 or points.shape != scores.shape:
         raise ValueError(f"points and scores must have one shape (M, d), got {points.shape} and {scores.shape}.")
     return float(_discrepancy(points, scores))

@@ -130,7 +130,7 @@ class MeanFieldEstimator(RowEstimator):
             raise ValueError(f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'.")
         rows = self._training_rows(X, y, sample_weight)
         task = self._task(rows.targets, rows.weights)
-        run = {"progress": self.progress, "sharding": mesh_of(self.devices, self.num_particles)}
+        run = {"progress": self.progress, "sharding": mesh_of(self.devices, int(self.num_particles))}
         choice_key, path_key, run_key = random.split(root_key(self._seed()), 3)
 
         continued = self.warm_start and hasattr(self, "particles_")
@@ -138,20 +138,20 @@ class MeanFieldEstimator(RowEstimator):
             standardiser, temperature = self._choice(rows, task, continued, choice_key)
         network = Network(task, standardiser(rows.inputs), rows.weights, float(self.prior_precision))
         schedule = self._schedule(network)
-        network = stored(network, schedule, self.num_particles, run["sharding"])
-        start = network.risk(temperature).prior(temperature, self.num_particles)
+        network = stored(network, schedule, int(self.num_particles), run["sharding"])
+        start = network.risk(temperature).prior(temperature, int(self.num_particles))
         if continued:
             start = network.rotated(self._previous_particles(network))
         choice = None
         if search := self._search(continued):
-            choice = choose_by_validation(network, temperature, schedule, self.num_particles, path_key, search)
+            choice = choose_by_validation(network, temperature, schedule, int(self.num_particles), path_key, search)
             network, temperature = choice.network, choice.temperature
             if not continued:
-                start = network.risk(temperature).prior(temperature, self.num_particles)
+                start = network.risk(temperature).prior(temperature, int(self.num_particles))
             if search == "path" and choice.hotter and not SOLVERS[self.solver].from_prior:
                 hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
                 position = anneal(
-                    network.risk(1.0), np.array(choice.hotter), hotter, self.num_particles, path_key
+                    network.risk(1.0), np.array(choice.hotter), hotter, int(self.num_particles), path_key
                 ).position
                 start = start if continued else position
         self._record_choice(choice, task)
@@ -278,7 +278,7 @@ class MeanFieldEstimator(RowEstimator):
         """Return steps, their relative size and the batch; large tables are visited in batches."""
         n, solver, batch_size = len(network.inputs), SOLVERS[self.solver], self.batch_size
         if isinstance(batch_size, str):
-            batch_size = None if n * self.num_particles <= FULL_BATCH else BATCH_SIZE
+            batch_size = None if n * int(self.num_particles) <= FULL_BATCH else BATCH_SIZE
         if not solver.batches or (batch_size is not None and batch_size >= n):
             batch_size = None
         relative, num_steps = self.relative_step_size, self.num_steps
@@ -287,10 +287,10 @@ class MeanFieldEstimator(RowEstimator):
         if isinstance(num_steps, str):
             num_steps = int(self.automatic.num_steps_multiplier * solver.num_steps(n, batch_size))
         proposal = self.automatic.proposal
-        return Schedule(self.solver, num_steps, float(relative), batch_size, self.stop_at_plateau, proposal)
+        return Schedule(self.solver, int(num_steps), float(relative), batch_size, self.stop_at_plateau, proposal)
 
     def _previous_particles(self, network: Network) -> np.ndarray:
-        shape = (self.num_particles, network.task.neuron.particle_size(network.inputs.shape[1]))
+        shape = (int(self.num_particles), network.task.neuron.particle_size(network.inputs.shape[1]))
         if self.particles_.shape != shape:
             raise ValueError(
                 f"warm_start continues from particles of shape {self.particles_.shape}, but this fit needs {shape}; "

@@ -1,13 +1,22 @@
 """Saved models: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
 
 A fitted attribute becomes JSON and arrays by its type: numbers, words, arrays, lists, tuples, dictionaries, and objects
-of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is refused.
+of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is refused. The SHA-256 of all of it stands
+beside the header and is compared before anything is decoded; a number that is not finite is marked as such, so that
+no other one is accepted.
 """
 
+import difflib
 import json
+import math
 import os
+import platform
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 
 import jax
 import numpy as np
@@ -15,7 +24,7 @@ from sklearn.base import BaseEstimator
 from sklearn.gaussian_process import kernels
 from sklearn.utils.validation import check_is_fitted
 
-from langevax import spaces
+from langevax import checks, spaces
 from langevax._version import __version__
 from langevax.problems.likelihoods import Gaussian, Huber, StudentT
 from langevax.problems.neurons import Tanh, TanhTanh
@@ -38,8 +47,9 @@ if TYPE_CHECKING:
         | TwoPhaseReLURegressor
     )
 
-FORMAT = 2
-KEY = "langevax"  # of the JSON in the file's metadata
+FORMAT = 3
+KEY, HASH = "langevax", "sha256"  # of the JSON in the file's metadata, and of the hash of JSON and arrays
+PACKAGES = ("jax", "numpy", "scikit-learn")  # named in a model card, beside langevax and Python
 BASES = (spaces.Cosine, spaces.Fourier, spaces.Legendre, spaces.PrincipalComponents)
 KERNELS = (kernels.ConstantKernel, kernels.Matern, kernels.Product, kernels.RBF)
 LIKELIHOODS = (Gaussian, Huber, StudentT)
@@ -53,7 +63,7 @@ T = TypeVar("T", bound=type)
 
 
 class ModelError(ValueError):
-    """A saved model cannot be read: missing, truncated, of another version or not a model."""
+    """A saved model cannot be read: missing, truncated, altered, of another version or not a model."""
 
 
 def saved_class(cls: T) -> T:
@@ -67,24 +77,53 @@ class SavedEstimator(BaseEstimator):
 
     unsaved_attributes: ClassVar[tuple[str, ...]] = ()
 
-    def save(self, file: str | os.PathLike[str]) -> None:
-        """Write the fitted model as one safetensors file: arrays and a JSON header.
+    def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
+        """Raise TypeError on a parameter that the estimator does not have, with the nearest one."""
+        if unknown := parameters.keys() - cls._get_param_names():
+            name, names = min(unknown), cls._get_param_names()
+            near = [other for other in names if name in other] or difflib.get_close_matches(name, names, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}."
+            raise TypeError(f"{cls.__name__} has no parameter {name!r}; {remedy}")
+        return super().__new__(cls)
+
+    def save(self, file: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None) -> None:
+        """Write the fitted model as one safetensors file: arrays, a JSON header and a hash of both.
 
         `langevax.sklearn.load` reads it. A loaded model predicts; what needs the training rows, which are not saved,
         asks for another fit.
+
+        Args:
+            file: its name; an earlier model of that name is replaced once the new one is complete.
+            card: entries for the model card beside those of langevax: versions, the hash of the training data and
+                held-out scores. Words, numbers, lists and dictionaries; a loaded model has all of them as `card_`.
 
         Raises:
             ValueError: an attribute that JSON and arrays cannot hold, such as a basis or a kernel of the user's own.
         """
         check_is_fitted(self)
         arrays: dict[str, np.ndarray] = {}
-        fitted = {n: v for n, v in vars(self).items() if n.endswith("_") and n not in self.unsaved_attributes}
+        fitted = {
+            n: v for n, v in vars(self).items() if n.endswith("_") and n not in (*self.unsaved_attributes, "card_")
+        }
         header = {
             "class": type(self).__name__,
             "parameters": {name: self._encoded_parameter(name, arrays) for name in self.get_params(deep=False)},
             "fitted": {name: _encode(value, arrays) for name, value in fitted.items()},
+            "card": _encode(self._card() | dict(card or {}), arrays),
         }
         write(file, header, arrays)
+
+    def _card(self) -> dict[str, Any]:
+        """Return what is known of the fit; a loaded model keeps the card that it was saved with."""
+        if card := vars(self).get("card_"):
+            return card
+        versions = {"langevax": __version__, "python": platform.python_version()}
+        card = {
+            "versions": versions | {package: installed_version(package) for package in PACKAGES},
+            "data_sha256": getattr(self, "data_sha256_", None),
+            "held_out_scores": getattr(self, "held_out_scores_", None),
+        }
+        return {name: value for name, value in card.items() if value}
 
     def _encoded_parameter(self, name: str, arrays: dict[str, np.ndarray]) -> Any:
         """Return a parameter as JSON; one that JSON cannot hold, such as a random generator, becomes its default."""
@@ -96,10 +135,10 @@ class SavedEstimator(BaseEstimator):
 
 
 def load(file: str | os.PathLike[str]) -> "Estimator":
-    """Return the estimator that `save` wrote, ready to predict.
+    """Return the estimator that `save` wrote, ready to predict, with its model card as `card_`.
 
     Raises:
-        ModelError: no such file, a truncated one, or one of another version.
+        ModelError: no such file, one that is truncated, altered or not a model, or one of another version.
 
     Example:
         >>> import tempfile, numpy as np
@@ -116,12 +155,19 @@ def load(file: str | os.PathLike[str]) -> "Estimator":
     header, arrays = read(file)
     public = {name: getattr(sklearn, name) for name in sklearn.__all__}
     estimators = {n: cls for n, cls in public.items() if isinstance(cls, type) and issubclass(cls, SavedEstimator)}
-    if header.get("class") not in estimators:
+    if str(header.get("class")) not in estimators:
         listing = ", ".join(estimators)
         raise ModelError(f"{str(file)!r} holds a {header.get('class')!r}; expected one of {listing}.")
-    model: Any = estimators[header["class"]](**{n: _decode(v, arrays) for n, v in header["parameters"].items()})
-    for name, value in header["fitted"].items():
-        setattr(model, name, _decode(value, arrays))
+    try:
+        parameters = {name: _decode(value, arrays) for name, value in header["parameters"].items()}
+        model: Any = estimators[header["class"]](**parameters)
+        for name, value in (header["fitted"] | {"card_": header["card"]}).items():
+            if not (name.endswith("_") and name.isidentifier()):
+                raise ValueError(f"{name!r} is not a fitted attribute")
+            setattr(model, name, _decode(value, arrays))
+        check_is_fitted(model)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise ModelError(f"{str(file)!r} is not a model that langevax wrote ({error}); save it again.") from error
     return model
 
 
@@ -129,46 +175,100 @@ def write(file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
     """Write a model file; an earlier one of that name stays whole until the new one is complete."""
     from safetensors.numpy import save
 
+    checks.local_path("file", file)
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    text = json.dumps({"format": FORMAT, "version": __version__} | header)
-    part.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {KEY: text}))
+    text = json.dumps({"format": FORMAT, "version": __version__} | header, allow_nan=False)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    part.write_bytes(save(arrays, {KEY: text, HASH: content_hash(text, arrays)}))
     os.replace(part, path)
+
+
+def content_hash(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of a header and of names, kinds, shapes and bytes of its arrays."""
+    digest = sha256(text.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return (header, arrays); a `ModelError` says what is wrong with the file and what to do."""
     from safetensors import SafetensorError, safe_open
 
+    checks.local_path("file", file)
     if not Path(file).is_file():
         raise ModelError(f"there is no file {str(file)!r}; pass the one that save() wrote.")
     try:
         with safe_open(file, framework="numpy") as opened:
-            header = json.loads((opened.metadata() or {})[KEY])
-            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-        version = header["format"]
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            metadata = opened.metadata() or {}
+            header = json.loads(metadata[KEY], parse_constant=_refuse_constant)
+            refusal = _other_version(header)
+            arrays = {} if refusal else {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        whole = not refusal and metadata[HASH] == content_hash(metadata[KEY], arrays)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again.") from error
-    if version != FORMAT:
-        raise ModelError(
-            f"{str(file)!r} has format {version}, written by langevax {header.get('version')}; this is langevax "
-            f"{__version__}, which reads format {FORMAT}: fit again, or install that version."
-        )
+    if refusal:
+        raise ModelError(f"{str(file)!r} {refusal}")
+    if not whole:
+        raise ModelError(f"{str(file)!r} is damaged: its content is not what was saved; copy it or save it again.")
     return header, arrays
+
+
+def stored_hash(file: str | os.PathLike[str]) -> str:
+    """Return the hash in a model file, by which other files name the model; only `read` compares it with the content.
+
+    Raises:
+        ModelError: not a model with a hash.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return str((opened.metadata() or {})[HASH])
+    except (SafetensorError, OSError, KeyError) as error:
+        raise ModelError(f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again.") from error
+
+
+def _other_version(header: dict[str, Any]) -> str | None:
+    """Return what to do about a file of another format or of a newer release."""
+    number, writer = header["format"], str(header["version"])
+    if number != FORMAT:
+        return (
+            f"has format {number}, written by langevax {writer}; this is langevax {__version__}, which reads format "
+            f"{FORMAT}: fit again, or install that version."
+        )
+    if _release(writer) > _release(__version__):
+        return (
+            f"was written by langevax {writer}, which is newer than this langevax {__version__}; run: pip install "
+            f"'langevax>={writer}'"
+        )
+    return None
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """Return `value` as JSON whose arrays are entries of `arrays`."""
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"number": str(value)}
     if value is None or isinstance(value, str | bool | int | float):
-        return value
+        return str(value) if isinstance(value, str) else value
     if isinstance(value, np.ndarray | jax.Array):
         array = np.asarray(value)
         if array.dtype.kind in "OU":
             return {"words": array.tolist(), "dtype": array.dtype.str}
         arrays[name := str(len(arrays))] = array
-        return {"array": name}
+        return {"array": name} if _is_finite(array) else {"array": name, "finite": False}
     if SAVED_CLASSES.get(type(value).__name__) is type(value):
         attributes = value._asdict() if hasattr(value, "_asdict") else vars(value)
         fields = {name: _encode(attribute, arrays) for name, attribute in attributes.items()}
@@ -184,25 +284,43 @@ def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     )
 
 
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
+
+
 def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Return the value that `_encode` wrote; raise ValueError or KeyError where it cannot have."""
     match data:
-        case {"array": name}:
+        case None | str() | bool() | int() | float():
+            return data
+        case {"number": "nan" | "inf" | "-inf" as word}:
+            return float(word)
+        case {"array": name, "finite": False}:
             return arrays[name]
-        case {"words": words, "dtype": dtype}:
+        case {"array": name}:
+            if not _is_finite(arrays[name]):
+                raise ValueError(f"array {name!r} holds NaN or infinity")
+            return arrays[name]
+        case {"words": words, "dtype": dtype} if np.dtype(dtype).kind in "OU":
             return np.array(words, dtype)
         case {"object": name, "attributes": attributes}:
-            cls: Any = SAVED_CLASSES[name]
-            decoded = {key: _decode(item, arrays) for key, item in attributes.items()}
-            if issubclass(cls, tuple):
-                return cls(**decoded)
-            restored = object.__new__(cls)  # frozen classes, and bases made of a sample, have no other way back
-            for key, item in decoded.items():
-                object.__setattr__(restored, key, item)
-            return restored
+            return _object(SAVED_CLASSES[name], {key: _decode(item, arrays) for key, item in attributes.items()})
         case {"list": items}:
             return [_decode(item, arrays) for item in items]
         case {"tuple": items}:
             return tuple(_decode(item, arrays) for item in items)
         case {"dict": pairs}:
             return {_decode(key, arrays): _decode(item, arrays) for key, item in pairs}
-    return data
+    raise ValueError(f"its header holds {str(data)[:80]}")
+
+
+def _object(cls: Any, attributes: dict[str, Any]) -> Any:
+    if issubclass(cls, tuple):
+        return cls(**attributes)
+    absent = getattr(cls, "__dataclass_fields__", {}).keys() - attributes.keys()
+    if absent:
+        raise ValueError(f"a {cls.__name__} lacks {', '.join(sorted(absent))}")
+    restored = object.__new__(cls)  # frozen classes, and bases made of a sample, have no other way back
+    for key, item in attributes.items():
+        object.__setattr__(restored, key, item)
+    return restored

@@ -5,7 +5,9 @@ order of the rows does not matter, and the cost is that of the distinct rows.
 """
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from langevax import checks
 from langevax.sklearn.column_maps import NormalScores, Squash
 from langevax.sklearn.parameters import RandomState
 from langevax.sklearn.persistence import SavedEstimator, saved_class
@@ -191,6 +194,59 @@ def refuse_rounded(name: str, values: Any) -> None:
                 )
 
 
+def _data_hash(*arrays: np.ndarray | None) -> str:
+    """Return the SHA-256 of training data as numbers or words: kinds, shapes and values."""
+    digest = sha256()
+    for array in arrays:
+        if array is not None:
+            digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+            digest.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())
+    return digest.hexdigest()
+
+
+def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
+    """Raise on what NumPy would convert to numbers in silence, words, dates and masked entries, and on other objects.
+
+    `words` allows words, which are labels. What else is wrong with a table is left to scikit-learn.
+
+    >>> refuse_words("y", np.array(["1.5", "2.5"]))
+    Traceback (most recent call last):
+    ...
+    ValueError: y holds words such as '1.5', not numbers; pass floats, or one column for each word.
+    """
+    if hasattr(values, "toarray"):  # sparse, which scikit-learn refuses
+        return
+    if isinstance(values, np.ma.MaskedArray):
+        checks.plain_array(name, values, complete=False)
+    if isinstance(values, str | bytes | dict | Iterator) or not (hasattr(values, "__len__") or values is None):
+        raise ValueError(f"{name} must be an array or a table of numbers, got {checks.shown(values)}; pass one.")
+    table: Any = values
+    columns = [table[c] for c in table.columns] if hasattr(table, "columns") else [table]
+    for column in columns:
+        try:
+            array = np.asarray(column)
+        except ValueError:
+            raise ValueError(f"{name} has rows of different lengths; pass a rectangular table.") from None
+        if array.dtype.kind in "Mm":
+            raise ValueError(f"{name} holds dates or durations; pass numbers, such as days since the first of them.")
+        if array.dtype.kind in "OUS" and array.ndim and not words:
+            _refuse_entries(name, array)
+
+
+def _refuse_entries(name: str, array: np.ndarray) -> None:
+    """Raise on the first entry that is a word, or an object without a value as a number."""
+    for entry in array.flat:
+        if isinstance(entry, str | bytes):
+            raise ValueError(
+                f"{name} holds words such as {str(entry)!r}, not numbers; pass floats, or one column for each word."
+            )
+        if not hasattr(entry, "__float__") and entry is not None:
+            raise TypeError(
+                f"{name} holds {checks.shown(entry)}, where each entry of the argument must be a number and no string "
+                "or other object; pass numbers."
+            )
+
+
 class RowEstimator(SavedEstimator):
     """An estimator that is fitted to distinct rows of a table."""
 
@@ -198,10 +254,14 @@ class RowEstimator(SavedEstimator):
     n_features_in_: int
 
     def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
+        if sample_weight is not None:
+            refuse_words("sample_weight", sample_weight)
         refuse_rounded("X", X)
         refuse_rounded("y", y)
         X, y = self._validated(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        self.data_sha256_: str = _data_hash(X, y, weights)
+        vars(self).pop("card_", None)  # of the model that was loaded, not of this fit
         return distinct_rows(X, self._encode(y, weights), weights)
 
     def _seed(self) -> int:
@@ -225,6 +285,8 @@ class NumberTargets(RegressorMixin):
     """Targets of a regression."""
 
     def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        refuse_words("X", X)
+        refuse_words("y", y)
         several: Any = self.__sklearn_tags__().target_tags.multi_output
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=several, y_numeric=True, ensure_min_samples=2)
         return X, np.asarray(y, np.float64)
@@ -239,6 +301,8 @@ class LabelTargets(ClassifierMixin):
     classes_: np.ndarray
 
     def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        refuse_words("X", X)
+        refuse_words("y", y, words=True)
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
         return X, np.asarray(y)
@@ -247,6 +311,7 @@ class LabelTargets(ClassifierMixin):
         self.classes_ = np.unique(y if weights is None else y[weights > 0])
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y holds one class only, {self.classes_[0]!r} (rows of weight 0 left out); pass at least two classes."
+                f"y holds one class only, {checks.shown(self.classes_[0])} (rows of weight 0 left out); pass at least "
+                "two classes."
             )
         return np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)

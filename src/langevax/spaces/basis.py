@@ -79,13 +79,13 @@ class Interval(Basis):
     domain: tuple[float, float]
 
     def __init__(self, num_modes: int, num_points: int | None = None, domain: tuple[float, float] = (0.0, 1.0)):
-        checks.positive_int("num_modes", num_modes)
-        left, right = (float(end) for end in domain)
+        num_modes = checks.whole("num_modes", num_modes)
+        ends = checks.real_array("domain", domain)
+        left, right = ends.tolist() if ends.shape == (2,) else (0.0, 0.0)
         if not (np.isfinite(left) and np.isfinite(right) and left < right):
-            raise ValueError(f"domain must be two finite numbers, the smaller first, got {domain!r}.")
+            raise ValueError(f"domain must be two finite numbers, the smaller first, got {checks.shown(domain)}.")
         least = self._fewest_points(num_modes)
-        num_points = self._default_points(num_modes) if num_points is None else num_points
-        checks.positive_int("num_points", num_points)
+        num_points = self._default_points(num_modes) if num_points is None else checks.whole("num_points", num_points)
         if num_points < least:
             raise ValueError(f"num_points must be at least {least} for {num_modes} modes, got {num_points}.")
         self.num_modes, self.num_points, self.domain = num_modes, num_points, (left, right)

@@ -55,10 +55,10 @@ class GraphLaplacian(Tabulated):
     def __init__(self, adjacency: Adjacency, num_modes: int | None = None, normalized: bool = True):
         from scipy.sparse.csgraph import laplacian
 
+        checks.flag("normalized", normalized)
         adjacency = _checked(adjacency)
         n = adjacency.shape[0]
-        if num_modes is not None:
-            checks.positive_int("num_modes", num_modes)
+        num_modes = None if num_modes is None else checks.whole("num_modes", num_modes)
         if num_modes is not None and num_modes > n:
             raise ValueError(f"num_modes is {num_modes}, but the graph has {n} nodes; ask for at most {n}.")
         self.laplacian_eigenvalues, vectors = _smallest(laplacian(adjacency, normed=normalized), num_modes)
@@ -95,7 +95,7 @@ def _checked(adjacency: Adjacency) -> Any:
     from scipy.sparse import csr_array, issparse
 
     sparse = issparse(adjacency)
-    adjacency = csr_array(adjacency, dtype=np.float64) if sparse else np.asarray(adjacency, np.float64)
+    adjacency = csr_array(adjacency, dtype=np.float64) if sparse else checks.real_array("adjacency", adjacency)
     if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1] or adjacency.shape[0] == 0:
         raise ValueError(f"adjacency must have shape (n, n), got {adjacency.shape}.")
     weights = adjacency.data if sparse else adjacency

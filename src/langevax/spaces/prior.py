@@ -53,7 +53,8 @@ class GaussianPrior(eqx.Module):
     inverse: Float[Array, " modes"]
 
     def __init__(self, basis: Basis, eigenvalues: ArrayLike):
-        mu = np.asarray(eigenvalues, np.float64)
+        checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
+        mu = checks.real_array("eigenvalues", eigenvalues)
         if mu.shape != (basis.num_modes,):
             raise ValueError(f"eigenvalues must have shape ({basis.num_modes},), one per mode, got {mu.shape}.")
         bad = np.flatnonzero(~(np.isfinite(mu) & (mu > 0)))
@@ -131,9 +132,12 @@ def trapezoid_weights(grid: ArrayLike, domain: tuple[float, float] | None = None
     >>> trapezoid_weights([0.25, 0.75], domain=(0.0, 1.0))
     array([0.5, 0.5])
     """
-    grid = np.asarray(grid, np.float64)
+    checks.flag("periodic", periodic)
+    grid = checks.real_array("grid", grid)
     if grid.ndim != 1 or len(grid) == 0 or not np.isfinite(grid).all() or (np.diff(grid) < 0).any():
-        raise ValueError(f"grid must be finite numbers in increasing order, of shape (G,), got {grid!r}; sort them.")
+        raise ValueError(
+            f"grid must be finite numbers in increasing order, of shape (G,), got {checks.shown(grid)}; sort them."
+        )
     if periodic and domain is None:
         raise ValueError("domain must be given where periodic; pass one period, such as (0.0, 1.0).")
     left, right = (grid[0], grid[-1]) if domain is None else domain
@@ -169,11 +173,14 @@ def project(basis: Basis, points: Points, values: ArrayLike, weights: ArrayLike 
         >>> spaces.project(spaces.Cosine(3), t, 1 + np.cos(np.pi * t))[:2].round(2)  # 1 + f_1 / sqrt(2)
         Array([1.  , 0.71], dtype=float32)
     """
+    checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
+    points = _finite_points(points)
     array = _values(values, len(points))
     functions = basis.evaluate(points).astype(array.dtype)
-    weights = _trapezoid_law(basis, points) if weights is None else weights
+    weights = _trapezoid_law(basis, points) if weights is None else checks.real_array("weights", weights)
     if np.shape(weights) != (len(points),):
         raise ValueError(f"weights must have shape ({len(points)},), one for each point, got {np.shape(weights)}.")
+    checks.finite("weights", weights, remedy="drop points without a weight")
     return (array * jnp.asarray(weights, array.dtype)) @ functions
 
 
@@ -205,9 +212,10 @@ def regress(prior: GaussianPrior, points: Points, values: ArrayLike, noise: Arra
         >>> basis.at(x, t).round(2)
         Array([1., 0., 2.], dtype=float32)
     """
+    checks.instance("prior", prior, GaussianPrior, "GaussianPrior(basis, spectra.matern(basis))")
     checks.number("noise", noise, positive=True)
-    observed = np.asarray(_values(np.asarray(values, np.float64), len(points), xp=np))
-    checks.finite("values", observed, remedy="drop the points without a value")
+    points = _finite_points(points)
+    observed = np.asarray(_values(checks.real_array("values", values), len(points), xp=np))
     if np.ndim(noise) > 0 and np.shape(noise) != (len(points),):
         raise ValueError(f"noise must be one number or have shape ({len(points)},), got {np.shape(noise)}.")
     with jax.enable_x64():
@@ -226,9 +234,21 @@ def regress(prior: GaussianPrior, points: Points, values: ArrayLike, noise: Arra
 
 
 def _values(values: ArrayLike, num_points: int, xp: ModuleType = jnp) -> Any:
+    if checks.is_concrete(values):
+        values = checks.plain_array("values", values)
+        checks.finite("values", values, remedy="drop the points without a value")
     array = xp.asarray(values)
     if array.ndim == 0 or array.shape[-1] != num_points:
         raise ValueError(f"values must have the {num_points} points on the last axis, got shape {array.shape}.")
+    return array
+
+
+def _finite_points(points: Points) -> Points:
+    """Return points as numbers, all finite; traced ones as they are."""
+    if not checks.is_concrete(points):
+        return points
+    array = checks.plain_array("points", points)
+    checks.finite("points", array, remedy="pass finite points")
     return array
 
 

@@ -23,8 +23,9 @@ def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
     >>> power(3)
     array([1.        , 0.25      , 0.11111111])
     """
-    checks.positive_int("num_modes", num_modes)
-    if not (np.isfinite(decay) and decay > 1):
+    num_modes = checks.whole("num_modes", num_modes)
+    checks.number("decay", decay)
+    if not decay > 1:
         raise ValueError(f"decay must be > 1, or the variances have no finite sum, got {decay}.")
     checks.number("scale", scale, positive=True)
     return scale * np.arange(1.0, num_modes + 1) ** -decay
@@ -41,6 +42,7 @@ def matern(basis: Basis, smoothness: float = 1.5, length_scale: float = 0.2, var
 
     On `Cosine` the law is that of a reflected process: its variance is double at the ends.
     """
+    checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
     for name, value in (("smoothness", smoothness), ("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
     half, unit = basis.dim / 2, length_scale**2 / (2 * smoothness)
@@ -59,6 +61,7 @@ def squared_exponential(basis: Basis, length_scale: float = 0.2, variance: float
     >>> squared_exponential(spaces.Fourier(3), length_scale=0.5).round(4)
     array([1.2533, 0.009 , 0.009 ])
     """
+    checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
     for name, value in (("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
     at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume

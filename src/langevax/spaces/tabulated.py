@@ -84,7 +84,7 @@ def probabilities(weights: ArrayLike | None, num_points: int) -> np.ndarray:
     """(G,) float64 of sum 1, uniform by default; raise unless all are finite and > 0."""
     if weights is None:
         return np.full(num_points, 1 / num_points)
-    weights = np.asarray(weights, np.float64)
+    weights = checks.real_array("weights", weights)
     if weights.shape != (num_points,):
         raise ValueError(f"weights must have shape ({num_points},), one for each point, got {weights.shape}.")
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
@@ -139,12 +139,11 @@ class KernelEigenbasis(Tabulated):
         num_modes: int | None = None,
         weights: ArrayLike | None = None,
     ):
-        points = np.asarray(points, np.float64)
+        points = checks.plain_array("points", points, complete=False).astype(np.float64)
         if points.ndim not in (1, 2) or len(points) == 0:
             raise ValueError(f"points must have shape (n,) or (n, d) and be at least one, got {points.shape}.")
         checks.finite("points", points, remedy="pass finite points")
-        if num_modes is not None:
-            checks.positive_int("num_modes", num_modes)
+        num_modes = None if num_modes is None else checks.whole("num_modes", num_modes)
         self.points = points
         self.weights: np.ndarray = probabilities(weights, len(points))
         self.kernel = HostKernel(kernel)
@@ -178,7 +177,9 @@ class HostKernel:
 
     def __init__(self, function: Callable[[np.ndarray, np.ndarray], ArrayLike]):
         if not callable(function):
-            raise TypeError(f"kernel must be a function (n, d), (m, d) -> (n, m), got {function!r}; pass one.")
+            raise TypeError(
+                f"kernel must be a function (n, d), (m, d) -> (n, m), got {checks.shown(function)}; pass one."
+            )
         self.function = function
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
@@ -260,12 +261,11 @@ class PrincipalComponents(Tabulated):
         num_modes: int | None = None,
         weights: ArrayLike | None = None,
     ):
-        curves = np.asarray(curves, np.float64)
+        curves = checks.real_array("curves", curves)
         if curves.ndim != 2 or len(curves) < 2 or curves.shape[1] == 0:
             raise ValueError(f"curves must have shape (n, G) with n >= 2, got {curves.shape}.")
         checks.finite("curves", curves, remedy="fill gaps first, such as by `regress` curve by curve")
-        if num_modes is not None:
-            checks.positive_int("num_modes", num_modes)
+        num_modes = None if num_modes is None else checks.whole("num_modes", num_modes)
         self.points: np.ndarray = _grid(grid, curves.shape[1])
         if weights is None and grid is not None:
             weights = trapezoid_weights(self.points)
@@ -292,7 +292,7 @@ class PrincipalComponents(Tabulated):
 def _grid(grid: ArrayLike | None, num_points: int) -> np.ndarray:
     if grid is None:
         return (np.arange(num_points) + 0.5) / num_points
-    grid = np.asarray(grid, np.float64)
+    grid = checks.real_array("grid", grid)
     if grid.shape != (num_points,):
         raise ValueError(
             f"grid must have shape ({num_points},), one number for each column of curves, got {grid.shape}."

@@ -45,17 +45,19 @@ class TensorProduct(Basis):
     sort: bool
 
     def __init__(self, bases: Sequence[Basis], num_modes: int | None = None, sort: bool = True):
+        checks.flag("sort", sort)
+        checks.instance("bases", bases, (tuple, list), "[langevax.spaces.Cosine(8), langevax.spaces.Fourier(5)]")
         self.bases = tuple(bases)
         if not self.bases:
             raise ValueError("bases is empty; pass at least one basis, such as spaces.Cosine(16).")
         for i, basis in enumerate(self.bases):
+            checks.instance(f"bases[{i}]", basis, Basis, "langevax.spaces.Cosine(16)")
             if np.ndim(basis.grid) != 1:
                 raise ValueError(
                     f"bases[{i}] has functions of {basis.dim} variables; pass factors of one variable each."
                 )
         products = math.prod(self._shape)
-        num_modes = products if num_modes is None else num_modes
-        checks.positive_int("num_modes", num_modes)
+        num_modes = products if num_modes is None else checks.whole("num_modes", num_modes)
         if num_modes > products:
             raise ValueError(
                 f"num_modes is {num_modes}, but factors of {self._shape} modes have {products} products; give the "

@@ -65,6 +65,9 @@ class Conic(Algorithm):
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("direction_step_size", self.direction_step_size, positive=True, schedule=True)
         checks.number("penalty", self.penalty)
+        checks.instance(
+            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+        )
 
     def check(self, problem: Problem) -> None:
         leaves = jax.tree.leaves(problem.precision)
@@ -103,7 +106,8 @@ def spread_neurons(
         >>> spread_neurons(4, 3, key=jax.random.key(0)).outer
         Array([ 1., -1.,  1., -1.], dtype=float32)
     """
-    checks.positive_int("num_neurons", num_neurons)
+    num_neurons, dim = checks.whole("num_neurons", num_neurons), checks.whole("dim", dim)
+    checks.typed_key(key)
     checks.number("total", total, positive=True)
     signs = jnp.asarray(1 - 2 * (np.arange(num_neurons) % 2), dtype)
     return ReLUNetwork(signs, jnp.asarray(total / num_neurons, dtype) * on_sphere(key, num_neurons, dim, dtype))

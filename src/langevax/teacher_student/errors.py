@@ -68,7 +68,7 @@ def block_size_for(num_neurons: int, dim: int) -> int:
     """
     if dim > WIDE:
         return WIDE_BLOCK
-    fitting = max(1, CACHED // num_neurons)
+    fitting = max(1, CACHED // int(num_neurons))
     return min(MAX_BLOCK, max(MIN_BLOCK, 2 ** (fitting.bit_length() - 1)))
 
 

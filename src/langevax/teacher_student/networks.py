@@ -85,10 +85,11 @@ def orthogonal_teacher(
         >>> orthogonal_teacher(3, 5).outer
         Array([ 1.,  1., -1.], dtype=float32)
     """
-    checks.positive_int("num_neurons", num_neurons)
+    num_neurons, dim = checks.whole("num_neurons", num_neurons), checks.whole("dim", dim)
     if num_neurons > dim:
         raise ValueError(f"num_neurons is {num_neurons} but dim is {dim}; orthogonal neurons need num_neurons <= dim.")
-    num_positive = -(-num_neurons // 2) if num_positive == "auto" else num_positive
+    checks.positive_int("num_positive", num_positive, minimum=0, auto=True)
+    num_positive = -(-num_neurons // 2) if isinstance(num_positive, str) else num_positive
     outer = np.where(np.arange(num_neurons) < num_positive, 1, -1)
     return ReLUNetwork(jnp.asarray(outer, dtype), jnp.eye(num_neurons, dim, dtype=dtype))
 
@@ -115,8 +116,10 @@ def teach(
         >>> X.shape, y.shape
         ((100, 3), (100,))
     """
+    checks.instance("teacher", teacher, ReLUNetwork, "orthogonal_teacher(2, 3)")
     checks.positive_int("size", size)
     checks.number("noise", noise)
+    checks.typed_key(key)
     input_key, noise_key = jax.random.split(key)
     dtype = teacher.inner.dtype
     inputs = on_sphere(input_key, size, teacher.inner.shape[-1], dtype)
@@ -185,7 +188,8 @@ def match_neurons(student: Network, teacher: Network) -> Matching:
 
 def _neurons(name: str, network: Network) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m d"]]:
     """(sgn outer, |outer| inner)."""
-    outer, inner = (np.asarray(leaf, np.float64) for leaf in network)
+    checks.instance(name, network, tuple, "orthogonal_teacher(2, 3)")
+    outer, inner = (checks.real_array(name, leaf) for leaf in network)
     if outer.ndim != 1 or inner.ndim != 2 or len(outer) != len(inner):
         raise ValueError(
             f"{name} must be one network, outer (m,) and inner (m, d), got {outer.shape} and {inner.shape}; "
@@ -205,6 +209,7 @@ def share_near(student: Network, teacher: Network, degrees: float) -> float:
         >>> share_near((np.ones(2), np.array([[3.0, 0.1], [0.0, 1.0]])), teacher, degrees=10)
         0.750...
     """
+    checks.number("degrees", degrees, positive=True)
     (signs, vectors), (true_signs, true_vectors) = _neurons("student", student), _neurons("teacher", teacher)
     sizes, true_sizes = np.linalg.norm(vectors, axis=1), np.linalg.norm(true_vectors, axis=1)
     aligned = vectors @ true_vectors.T >= np.cos(np.radians(degrees)) * sizes[:, None] * true_sizes

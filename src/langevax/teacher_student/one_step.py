@@ -126,12 +126,20 @@ def simulate_one_step(
         gradient_samples_per_dim = samples_per_dim
     checks.number("gradient_samples_per_dim", gradient_samples_per_dim, positive=True)
     if readout not in READOUTS:
-        raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {readout!r}.")
+        raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {checks.shown(readout)}.")
+    for name, function in (("student", student), ("teacher", teacher)):
+        checks.function(name, function, "(array) -> array")
+    for name, value in (("unit_rows", unit_rows), ("spectra", spectra), ("keep_weights", keep_weights)):
+        checks.flag(name, value)
+    checks.number(
+        "ridge", checks.plain_array("ridge", ridge) if isinstance(ridge, list | tuple) else ridge, positive=True
+    )
     ridges = np.atleast_1d(np.asarray(ridge, float))
-    if ridges.ndim > 1 or not (ridges > 0).all():
-        raise ValueError(f"ridge must be a number > 0 or a list of such, got {ridge!r}; 1e-8 hardly regularises.")
+    if ridges.ndim > 1:
+        raise ValueError(f"ridge must be a number > 0 or a list of such, got {checks.shown(ridge)}; pass a float.")
+    dim, num_runs = int(dim), int(num_runs)
     neurons, samples, first = (
-        max(round(ratio * dim), 1) for ratio in (neurons_per_dim, samples_per_dim, gradient_samples_per_dim)
+        max(round(float(ratio) * dim), 1) for ratio in (neurons_per_dim, samples_per_dim, gradient_samples_per_dim)
     )
     with jax.enable_x64():
         setting = _Setting(dim, neurons, student, teacher, num_directions, readout, unit_rows, num_steps, num_test)

@@ -156,6 +156,7 @@ class Explore(eqx.Module):
         checks.number("ridge", self.ridge)
         checks.number("bound", self.bound, positive=True)
         checks.positive_int("num_steps", self.num_steps, minimum=0)
+        checks.flag("plateau", self.plateau)
         if self.plateau and self.annealing != 1:
             raise ValueError(
                 f"plateau is True but annealing is {self.annealing}: where the temperature falls, so does the loss; "

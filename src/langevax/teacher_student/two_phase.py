@@ -127,10 +127,16 @@ def two_phase(
         >>> bool(fit.losses.min() < 1e-3), fit.result.phases
         (True, (500, 1000))
     """
-    checks.positive_int("num_neurons", num_neurons)
-    checks.positive_int("num_restarts", num_restarts)
+    num_neurons = checks.whole("num_neurons", num_neurons)
+    num_restarts = checks.whole("num_restarts", num_restarts)
     checks.typed_key(key)
+    checks.instance("explore", explore, Explore, "Explore(num_steps=3000)")
+    checks.instance("converge", converge, Converge, "Converge(num_steps=8000)")
+    checks.flag("intercept", intercept)
     inputs, targets = as_rows("inputs", inputs), as_rows("targets", targets)
+    checks.leading_axis("(inputs, targets)", {"inputs": inputs, "targets": targets})
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        checks.finite(name, array, remedy="drop or impute these rows")
     if np.ndim(inputs) != 2 or np.ndim(targets) != 1:
         raise ValueError(f"inputs must be (n, d) and targets (n,), got {np.shape(inputs)} and {np.shape(targets)}.")
     inputs = inputs if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs.astype(float)

@@ -1,5 +1,6 @@
 """`langevax fit` after its options: prepare, train, evaluate, certify, report."""
 
+import hashlib
 import time
 import warnings
 from contextlib import ExitStack, nullcontext
@@ -22,6 +23,7 @@ from langevax.cli.fitting.processes import ProcessGroup, check_particles
 from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_digest, write_json
 from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
+from langevax.cli.tables.files import without_formulas
 from langevax.cli.tables.schema import write_schema
 from langevax.evaluation import holdout
 from langevax.evaluation.holdout import Score
@@ -32,6 +34,7 @@ from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving
 from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
 from langevax.sklearn import LinearModelWarning
 from langevax.sklearn.inspection import CertificatePath
+from langevax.sklearn.persistence import stored_hash
 
 OURS = "mean-field network"
 POINTS = 6  # certificates along training, fewer where they would take minutes
@@ -235,14 +238,31 @@ def write(
     )
     write_fit_page(contents, new / REPORT)
     line.advance("page")
-    model.set_params(checkpoint=None, resume=True).save(new / MODEL)
-    write_schema(data.schema, new / SCHEMA)
+    card = {
+        "command": shared["command"],
+        "table": str(options.table),
+        "table_sha256": file_hash(options.table),
+        "score": split.score_name,
+        "scores": {score.name: score.value for score in scores},
+    }
+    model.set_params(checkpoint=None, resume=True).save(new / MODEL, card=card)
+    write_schema(data.schema, new / SCHEMA, stored_hash(new / MODEL))
     classes = data.schema.classes
     observed = pl.Series([classes[i] for i in split.test_targets] if classes else split.test_targets)
     named = data.names[split.test.tolist()].with_columns(observed=observed)
-    pl.concat([named, prediction_table(evaluation.outputs, classes)], how="horizontal").write_csv(new / HOLDOUT)
+    holdout_table = pl.concat([named, prediction_table(evaluation.outputs, classes)], how="horizontal")
+    without_formulas(holdout_table).write_csv(new / HOLDOUT)
     write_json(new / RESULT, result)
     return result
+
+
+def file_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file; None where it has been moved meanwhile."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def estimator_settings(model: Any) -> dict[str, Any]:

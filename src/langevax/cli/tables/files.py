@@ -33,6 +33,7 @@ BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff
 CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
 OTHER_PAGE = "export it as UTF-8, or pass --encoding with its code page, such as cp1251 or shift_jis"
 DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
+FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet takes for a formula at the beginning of a cell
 FIRST_ROWS = 200  # in which separator and header are looked for
 FIRST_LETTERS = 200_000  # of them, in which the separator is looked for
 ROWS_WITH_NAMES = 3  # at least, where the header lacks the name of the first column
@@ -368,7 +369,7 @@ def write_table(frame: pl.DataFrame, path: Path, argument: str = "--out") -> Non
         if path.suffix.lower() == ".parquet":
             frame.write_parquet(temporary)
         else:
-            frame.write_csv(temporary, separator="\t" if path.suffix.lower() == ".tsv" else ",")
+            without_formulas(frame).write_csv(temporary, separator="\t" if path.suffix.lower() == ".tsv" else ",")
         os.replace(temporary, path)
     except OSError as error:
         raise BadInput(
@@ -378,6 +379,27 @@ def write_table(frame: pl.DataFrame, path: Path, argument: str = "--out") -> Non
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the table with an apostrophe before words and names that a spreadsheet would execute.
+
+    Example:
+        >>> without_formulas(pl.DataFrame({"=a": ["=HYPERLINK(1)", "-1.5", "red"]})).to_dict(as_series=False)
+        {"'=a": ["'=HYPERLINK(1)", '-1.5', 'red']}
+    """
+    columns = [
+        column.to_frame().select(
+            pl.when(column.str.contains(FORMULA) & column.str.strip_chars().cast(pl.Float64, strict=False).is_null())
+            .then("'" + column)
+            .otherwise(column)
+            .alias(column.name)
+        )[column.name]
+        if column.dtype == pl.String
+        else column
+        for column in frame
+    ]
+    return pl.DataFrame({f"'{c.name}" if re.match(FORMULA, c.name) else c.name: c for c in columns})
 
 
 def check_suffix(path: Path, argument: str = "--out") -> None:

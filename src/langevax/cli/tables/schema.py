@@ -2,6 +2,7 @@
 
 For each input column: how its cells are written, the median that replaces missing numbers, the categories that have an
 input of their own, and whether training rows had missing values. Decisions on reading the table are stored beside it.
+`schema.json` names the model that it belongs to by the hash of that file, and has a hash of its own content.
 """
 
 import json
@@ -24,10 +25,10 @@ from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.numbers import NAMES, OTHER, decimal_shown, take_apart
 from langevax.cli.tables.records import Decision, Examples, check_columns, option, places
 from langevax.cli.tables.styles import Kind, Style, as_words, parse
+from langevax.data.integrity import HASH, hash_of
 from langevax.evaluation import Task
 
-FORMAT = 2
-READABLE = (1, FORMAT)  # format 1 has the kind of a column, and no decisions
+FORMAT = 3
 MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
 FEWEST_UNREADABLE = 5  # values of a column, at least, none of which can be read, so that a table is refused
 
@@ -53,9 +54,8 @@ class Column:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
-        style = Style(**content["style"]) if "style" in content else Style(content["kind"])
         missing, fill, categories = (content[name] for name in ("missing", "fill", "categories"))
-        return cls(content["name"], style, missing, fill, tuple(categories))
+        return cls(content["name"], Style(**content["style"]), missing, fill, tuple(categories))
 
 
 class Encoder:
@@ -143,7 +143,7 @@ class Schema:
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
         columns = tuple(Column.from_json(column) for column in content["columns"])
-        decisions = tuple(Decision(**decision) for decision in content.get("decisions", ()))
+        decisions = tuple(Decision(**decision) for decision in content["decisions"])
         return cls(content["target"], content["task"], tuple(content["classes"]), columns, decisions)
 
     @property
@@ -290,24 +290,31 @@ AnySchema = Schema | WideCurves | LongCurves
 KINDS: dict[str, type[AnySchema]] = {"columns": Schema, "wide curves": WideCurves, "long curves": LongCurves}
 
 
-def write_schema(schema: AnySchema, path: Path) -> None:
-    """Write a schema as JSON."""
+def write_schema(schema: AnySchema, path: Path, model: str = "") -> None:
+    """Write a schema as JSON; `model` is the hash of the model that it belongs to."""
     (kind,) = (name for name, type_ in KINDS.items() if isinstance(schema, type_))
-    content = {"format": FORMAT, "langevax": __version__, "kind": kind, **asdict(schema)}
+    content = {"format": FORMAT, "langevax": __version__, "model": model, "kind": kind, **asdict(schema)}
+    content[HASH] = hash_of(content)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_schema(path: Path) -> AnySchema:
-    """Read a schema; raise `BadInput` where langevax did not write it."""
+def read_schema(path: Path, model: str = "") -> AnySchema:
+    """Read a schema; raise `BadInput` where langevax did not write it, or not for the model of that hash."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, written_by = content["format"], content["langevax"]
-        if version not in READABLE:
+        if version != FORMAT:
             raise BadInput(f"MODEL {str(path)!r} has format {version}; read it with langevax {written_by}.")
-        return KINDS[content.get("kind", "columns")].from_json(content)
+        if content[HASH] != hash_of(content):
+            raise BadInput(f"MODEL {str(path)!r} is damaged: its content is not what was saved; copy it or fit again.")
+        if content["model"] != model:
+            raise BadInput(
+                f"MODEL {str(path)!r} belongs to another model than the one beside it; copy the whole folder of a fit."
+            )
+        return KINDS[content["kind"]].from_json(content)
     except OSError as error:
         raise BadInput(f"MODEL {str(path)!r} cannot be read ({error.strerror}).") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(

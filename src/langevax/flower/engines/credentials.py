@@ -43,7 +43,7 @@ class NodeKey(NamedTuple):
 def make_certificates(folder: str | Path, hosts: Iterable[str] = ("localhost", "127.0.0.1")) -> Certificates:
     """Make an authority and a certificate for a server that is reached as `hosts`, names or addresses, for a year.
 
-    The authority's own key is not kept: nothing else can be signed by it.
+    The authority's own key is not kept: nothing else can be signed by it. Files that exist are never overwritten.
 
     Example:
         >>> import tempfile
@@ -56,6 +56,9 @@ def make_certificates(folder: str | Path, hosts: Iterable[str] = ("localhost", "
     if not names:
         raise ValueError("hosts is empty; name at least one name or address under which the server is reached.")
     folder = _created(folder)
+    made = Certificates(folder / "ca.crt", folder / "server.pem", folder / "server.key")
+    if existing := [path for path in made if path.exists()]:
+        raise ValueError(f"{str(existing[0])!r} is there already; pass another folder, or remove it to make it anew.")
     authority_key, server_key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
     authority_id = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
     unused = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
@@ -75,7 +78,6 @@ def make_certificates(folder: str | Path, hosts: Iterable[str] = ("localhost", "
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority_id), critical=False)
     )
-    made = Certificates(folder / "ca.crt", folder / "server.pem", folder / "server.key")
     made.authority.write_bytes(authority.sign(authority_key, hashes.SHA256()).public_bytes(Encoding.PEM))
     made.certificate.write_bytes(server.sign(authority_key, hashes.SHA256()).public_bytes(Encoding.PEM))
     _write_private(made.key, server_key, PrivateFormat.PKCS8)
@@ -121,7 +123,7 @@ def _certificate(subject: str, key: EllipticCurvePrivateKey) -> x509.Certificate
 
 def _write_private(path: Path, key: EllipticCurvePrivateKey, form: PrivateFormat) -> None:
     content = key.private_bytes(Encoding.PEM, form, NoEncryption())
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
 
@@ -120,10 +120,11 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         self._record(self._sampled(self.space_))
         return self
 
-    def save(self, file: str | os.PathLike[str]) -> None:
+    def save(self, file: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None) -> None:
         """Write the fitted model as one safetensors file: arrays and a JSON header, with landmarks but no targets.
 
-        `langevax.sklearn.load` reads it. A loaded model does all but `resolution`, which needs the targets.
+        `langevax.sklearn.load` reads it. A loaded model does all but `resolution`, which needs the targets. `card` adds
+        entries to the model card, as in `MeanFieldRegressor.save`.
 
         Raises:
             ValueError: a kernel or prior of the user's own, which JSON cannot hold; pickle such a model.
@@ -133,7 +134,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
                 raise ValueError(
                     f"this model has a {name} of your own, which a JSON header cannot hold; use pickle instead."
                 )
-        super().save(file)
+        super().save(file, card=card)
 
     def sample_functions(self, X: Table, num_samples: int = 10, random_state: RandomState = None) -> np.ndarray:
         """Return functions drawn from the posterior, jointly at all rows: (num_samples, n), or (num_samples, n, C).

@@ -150,8 +150,10 @@ def sample(
         start = pilot.map(ChangeOfCoordinates(jnp.asarray(change, jnp.float32)))
     chains = _chains(problem, temperature, coordinates, relative, options, probe_key)
     thinning, warmup = options.thinning, options.num_warmup
-    thinning = int(np.clip(round(relaxation), 1, MAX_THINNING)) if isinstance(thinning, str) else thinning
-    warmup = math.ceil(min(WARMUP * relaxation, thinning * options.num_samples)) if isinstance(warmup, str) else warmup
+    thinning = int(np.clip(round(relaxation), 1, MAX_THINNING)) if isinstance(thinning, str) else int(thinning)
+    warmup = (
+        math.ceil(min(WARMUP * relaxation, thinning * options.num_samples)) if isinstance(warmup, str) else int(warmup)
+    )
     first = -(-warmup // thinning)  # draws that are discarded
     result = chains.run(start, run_key, (first + options.num_samples) * thinning, thinning)
     coefficients = coordinates.back(np.asarray(result.positions)[:, first:])[:, :, : len(eigenvalues)]
