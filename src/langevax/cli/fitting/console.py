@@ -12,7 +12,8 @@ from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import FitData
 from langevax.cli.folder import REPORT, RESULT, SCHEMA, Folder
 from langevax.cli.output import Output
-from langevax.evaluation.holdout import Score, TrainTestSplit
+from langevax.evaluation.comparison import Comparison
+from langevax.evaluation.metrics import Measured
 from langevax.report.numbers import with_error
 from langevax.sklearn.inspection import CertificatePath
 
@@ -60,22 +61,56 @@ def held_out(scores: dict[str, float]) -> str:
     return f"log loss {loss} on the training rows that a fold leaves out ({others}); {calibration}"
 
 
-def print_evaluation(
-    output: Output, data: FitData, scores: Sequence[Score], certificate: dict[str, Any], path: CertificatePath
+def print_comparison(
+    output: Output, comparison: Comparison, sentences: Sequence[str], certainty: str, unit: str
 ) -> None:
-    """Print the scores, and the distance from the global optimum."""
-    ranked = sorted(scores, key=lambda score: -score.value)
+    """Print what the fit is worth, and the scores of all methods."""
     output.blank()
+    for i, sentence in enumerate(sentences):
+        output.say("" if i else "Worth", sentence)
+    if certainty:
+        output.say("Certainty", certainty)
+    output.blank()
+    ranked = comparison.ranked
+    metrics = [measured.metric for measured in ranked[0].measures]
     output.table(
-        ("held out", data.split.score_name, "seconds", "settings chosen by"),
-        [(score.name, f"{score.value:.3f}", f"{score.seconds:.2f}", score.note) for score in ranked],
+        (f"{count(len(comparison.rows), unit)}", *metrics, "beside the network", "seconds", "settings chosen by"),
+        [
+            (
+                score.name,
+                *(f"{measured.value:.{places(measured.metric)}f}" for measured in score.measures),
+                beside(score.main),
+                f"{score.seconds:.2f}",
+                score.note,
+            )
+            for score in ranked
+        ],
         bold=next(i for i, score in enumerate(ranked) if score.ours),
     )
     output.blank()
-    if certificate:
+
+
+def places(metric: str) -> int:
+    """Return the decimals of a metric: four of an error in the units of the target would say too much."""
+    return 4 if metric == "log loss" else 3
+
+
+def beside(main: Measured) -> str:
+    """Return how a method compares with the network by its main metric, and the error of the difference.
+
+    Example:
+        >>> beside(Measured("R2", 0.5, 0.04, 0.01, 0.02)), beside(Measured("R2", 0.5, 0.04))
+        ('level, 0.010 +- 0.020', '')
+    """
+    return f"{main.relation}, {main.difference:.3f} +- {main.difference_error:.3f}" if main.relation else ""
+
+
+def print_evaluation(output: Output, optimum: str, path: CertificatePath) -> None:
+    """Print the distance from the global optimum."""
+    if len(path.steps):
         output.table(("certified after", "lower bound", "gap", "std. error", ""), _path_rows(path))
         output.blank()
-        output.say("Certificate", verdict(certificate))
+        output.say("Certificate", optimum)
 
 
 def print_end(output: Output, folder: Folder) -> None:
@@ -100,26 +135,6 @@ def how_chosen(options: FitOptions) -> str:
     return (
         "temperature by leave-one-out" if options.curves or options.validation == "none" else "temperature by 5 folds"
     )
-
-
-def verdict(certificate: dict[str, Any]) -> str:
-    """Return the certificate in one sentence, with the interval of the optimum where it is trustworthy."""
-    if not certificate["trustworthy"]:
-        return certificate["verdict"]
-    places = _places(certificate["gap"])
-    low, high = (f"{certificate[end]:.{places}f}" for end in ("lower_bound", "upper_bound"))
-    gap = with_error(certificate["gap"], certificate["standard_error"])
-    return f"Within {gap} of the global optimum, which lies between {low} and {high}."
-
-
-def sentence(split: TrainTestSplit, scores: Sequence[Score], certificate: dict[str, Any]) -> str:
-    """Return the sentence at the top of the report."""
-    score = next(score.value for score in scores if score.ours)
-    distance = "Not certified"
-    if certificate.get("trustworthy"):
-        gap = with_error(certificate["gap"], certificate["standard_error"])
-        distance = f"Within {gap} of the global optimum"
-    return f"{distance}; {split.score_name} {score:.2f} on {count(len(split.test), split.unit)} held out."
 
 
 def _path_rows(path: CertificatePath) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import polars as pl
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from langevax import checks
@@ -19,13 +20,16 @@ from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import console
 from langevax.cli.fitting.data import FitData, estimator_for, prepare
 from langevax.cli.fitting.processes import ProcessGroup, check_particles
+from langevax.cli.fitting.reading import class_counts
 from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, write_json
 from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
 from langevax.cli.tables.schema import write_schema
 from langevax.evaluation import holdout
-from langevax.evaluation.holdout import Score
+from langevax.evaluation.certainty import Calibration, Coverage, calibration_of, coverage_of
+from langevax.evaluation.comparison import Comparison, Refit, compare, outputs_of
 from langevax.evaluation.peers import peers
+from langevax.report import summary
 from langevax.report.contents import FitContents
 from langevax.report.fit_page import write_fit_page
 from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
@@ -33,7 +37,6 @@ from langevax.run import CheckpointError, DivergenceError, keep_compiled_program
 from langevax.sklearn import LinearModelWarning
 from langevax.sklearn.inspection import CertificatePath
 
-OURS = "mean-field network"
 POINTS = 6  # certificates along training, fewer where they would take minutes
 FEWEST_BYTES = 12  # of a particle
 AFFORDABLE = 8e5  # rows times temperatures of all of them
@@ -45,11 +48,17 @@ class FitEvaluation:
 
     outputs: np.ndarray
     """Predicted numbers (row,), or class probabilities (row, class)."""
-    scores: tuple[Score, ...]
+    comparison: Comparison
+    coverage: Coverage | None
+    calibration: Calibration | None
     certificate: dict[str, Any]
     path: CertificatePath
     cautions: tuple[str, ...]
     """Sentences about a fit that has not converged."""
+    summary: tuple[str, ...]
+    """What the fit is worth; the terminal and the page print the same sentences."""
+    certainty: str
+    optimum: str
 
 
 def run(options: FitOptions, machine: bool, resume: bool, force: bool, group: ProcessGroup | None = None) -> None:
@@ -74,7 +83,7 @@ def run(options: FitOptions, machine: bool, resume: bool, force: bool, group: Pr
             output.warn(caution)
         console.print_training(output, model, seconds)
         evaluation = evaluate(output, options, data, model, seconds, cautions)
-        console.print_evaluation(output, data, evaluation.scores, evaluation.certificate, evaluation.path)
+        console.print_evaluation(output, evaluation.optimum, evaluation.path)
         with output.progress("Report", 3, "part") as line, folder.filling() as new:
             result = write(new, options, data, model, evaluation, line)
     except KeyboardInterrupt:
@@ -124,31 +133,72 @@ def train(
 def evaluate(
     output: Output, options: FitOptions, data: FitData, model: Any, seconds: float, cautions: tuple[str, ...]
 ) -> FitEvaluation:
-    """Predict and score the held-out rows, fit other methods, and certify the network along its training."""
+    """Predict and score rows that the network has not seen, fit other methods, and certify it along its training."""
     split = data.split
     outputs = split.outputs(model, data.take(split.test))
-    value = split.score(split.test_targets, split.decide(outputs))
-    scores = [Score(OURS, value, seconds, ours=True, note=console.how_chosen(options))]
-    if options.peers:
-        with output.progress("Other methods", len(peers(split.task)), "fit") as line:
-            scores += holdout.peer_scores(split, options.seed, lambda name, value: line.advance(f"{name} {value:.3f}"))
+    with output.progress("Comparison", 1 + (len(peers(split.task)) if options.peers else 0), "method") as line:
+        comparison = compare(
+            split,
+            outputs,
+            refitting(model, data),
+            seconds=seconds,
+            note=console.how_chosen(options),
+            random_state=options.seed,
+            with_peers=options.peers,
+            report=line.advance,
+        )
+    coverage = coverage_of(model, data.take(split.test), split.test_targets, split.classes)
+    calibration = calibration_of(comparison.observed, comparison.outputs, split.classes) if split.classes else None
+    sentences = summary.worth(comparison, split.target, split.classes, split.unit)
+    certainty = summary.certainty(coverage, calibration, split.classes, split.unit)
+    console.print_comparison(output, comparison, sentences, certainty, split.unit)
+    certificate, path = certify(output, options, data, model)
+    optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
+    measured = (outputs, comparison, coverage, calibration, certificate, path, cautions)
+    return FitEvaluation(*measured, sentences, certainty, optimum)
+
+
+def certify(output: Output, options: FitOptions, data: FitData, model: Any) -> tuple[dict[str, Any], CertificatePath]:
+    """Return the certificate, empty where none is wanted, and certificates along training."""
     if not options.certificate:
-        path = holdout.certificate_path(model, None, 0, options.seed)
-        return FitEvaluation(outputs, tuple(scores), {}, path, cautions)
+        return {}, holdout.certificate_path(model, None, 0, options.seed)
     with output.progress("Certificate", 2, "evaluation") as line:
         certificate = model.certificate(random_state=options.seed)
         line.advance(f"gap {certificate.gap:.2g}")
-        points = min(POINTS, int(AFFORDABLE / (len(split.train) * certificate.temperatures)))
+        points = min(POINTS, int(AFFORDABLE / (len(data.split.train) * certificate.temperatures)))
         path = holdout.certificate_path(model, certificate, points, options.seed)
         line.advance()
-    return FitEvaluation(outputs, tuple(scores), holdout.certified(certificate), path, cautions)
+    return holdout.certified(certificate), path
+
+
+def refitting(model: Any, data: FitData) -> Refit:
+    """Return how a fitted estimator is fitted on other rows, with the settings that it chose."""
+    chosen = {
+        "temperature": model.temperature_,
+        "scaling": model.scaling_,
+        "output_scale": float(model.neuron_.scale),
+        "validation": None,
+        "checkpoint": None,
+        "resume": False,
+        "devices": None,
+    }
+    parameters = model.get_params()
+
+    def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        network = clone(model).set_params(**{name: value for name, value in chosen.items() if name in parameters})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            network.fit(data.take(train), data.split.targets[train])
+        return outputs_of(network, data.split, data.take(test))
+
+    return refit
 
 
 def write(
     new: Path, options: FitOptions, data: FitData, model: Any, evaluation: FitEvaluation, line: ProgressLine
 ) -> dict[str, Any]:
     """Write all parts of the folder; return the result that --json prints."""
-    split, scores, certificate = data.split, evaluation.scores, evaluation.certificate
+    split, comparison, certificate = data.split, evaluation.comparison, evaluation.certificate
     network = holdout.on_columns(model)
     relevance = holdout.relevance_of(network, split, options.seed)
     line.advance("relevance")
@@ -159,11 +209,14 @@ def write(
     shared: dict[str, Any] = {
         "target": split.target,
         "task": split.task,
-        "score_name": split.score_name,
-        "sentence": console.sentence(split, scores, certificate),
+        "summary": evaluation.summary,
+        "certainty": evaluation.certainty,
+        "optimum": evaluation.optimum,
+        "class_counts": class_counts(data.target),
         "certificate": certificate,
         "command": options.command(),
         "versions": holdout.versions(),
+        "cautions": evaluation.cautions,
     }
     result = plain(
         {
@@ -171,9 +224,14 @@ def write(
             "table": str(options.table),
             "classes": data.schema.classes,
             "read": data.summary,
+            "columns": [asdict(column) for column in data.reading.columns],
             "notes": [*data.notes, *data.leaks],
-            "cautions": evaluation.cautions,
-            "scores": [asdict(score) for score in scores],
+            "score_name": split.score_name,
+            "rows_scored": len(comparison.rows),
+            "folds": comparison.num_folds,
+            "scores": [{**asdict(score), "value": score.value} for score in comparison.scores],
+            "coverage": None if evaluation.coverage is None else asdict(evaluation.coverage),
+            "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
             "band": evaluation.path._asdict(),
             "relevance": asdict(relevance),
             "temperature": model.temperature_,
@@ -189,14 +247,14 @@ def write(
     contents = FitContents(
         **shared,
         table=split.table,
-        scores=scores,
+        comparison=comparison,
+        reading=data.reading,
+        coverage=evaluation.coverage,
+        calibration=evaluation.calibration,
         band=evaluation.path,
         motion=motion,
         relevance=relevance,
-        observed=split.test_targets,
-        predicted=split.decide(evaluation.outputs),
         classes=split.classes,
-        cautions=evaluation.cautions,
         settings={"command": set_options, "estimator": estimator_settings(model)},
         curves=None if curves is None else curves_of(model, curves, split),
         unit=split.unit,
