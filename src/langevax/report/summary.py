@@ -1,5 +1,6 @@
 """What a fit is worth, in sentences: the terminal prints them, and the page begins its sections with them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the rows, those with the highes
 
 def worth(comparison: Comparison, target: str, classes: tuple[str, ...], unit: str = "row") -> tuple[str, ...]:
     """Return the sentences at the top: whether the network is of use, beside the others, and what they rest on."""
-    first = _of_classes(comparison, classes, unit) if classes else _of_numbers(comparison, target, unit)
-    sentences = [first]
+    sentences = _of_classes(comparison, classes) if classes else _of_numbers(comparison, target)
+    sentences[1] = f"Measured on {scored_rows(comparison, unit)}: {sentences[1]}"
     if beside := _beside_others(comparison):
         sentences.append(beside)
     if classes and (rare := _rare_classes(comparison, classes, unit)):
@@ -39,8 +40,22 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
     return f"{count}, each scored by a network trained without it ({comparison.num_folds} folds)"
 
 
-def certainty(coverage: Coverage | None, calibration: Calibration | None, classes: tuple[str, ...], unit: str) -> str:
-    """Return how far single predictions can be relied on; empty where nothing is known."""
+def certainty(
+    coverage: Coverage | None,
+    calibration: Calibration | None,
+    classes: tuple[str, ...],
+    unit: str = "row",
+    dates: Sequence[str] = (),
+) -> str:
+    """Return how far single predictions can be relied on; empty where nothing is known.
+
+    Args:
+        coverage: of intervals or sets.
+        calibration: of classes.
+        classes: empty for regression.
+        unit: what a row is called.
+        dates: names of the inputs that are dates.
+    """
     parts = []
     if coverage is not None:
         rows = f"{whole(coverage.inside)} of {_count(coverage.num_rows, f'held-out {unit}')}"
@@ -64,6 +79,11 @@ def certainty(coverage: Coverage | None, calibration: Calibration | None, classe
         parts.append(
             f"Grouped by probability, {calibration.event} {happens} {judged}, within two standard errors, on "
             f"{_count(int(calibration.num_rows.sum()), unit)}."
+        )
+    if dates:
+        parts.append(
+            f"Scores are of {unit}s from the same period as the training {unit}s, by {dates[0]!r}: to learn how well it "
+            f"predicts the future, fit the earlier {unit}s alone and predict the later ones."
         )
     return " ".join(parts)
 
@@ -108,35 +128,30 @@ def value_of(measured: Measured) -> str:
     return with_error(measured.value, measured.error)
 
 
-def _of_numbers(comparison: Comparison, target: str, unit: str) -> str:
-    ours, where = comparison.ours, scored_rows(comparison, unit)
-    r2 = ours.main
+def _of_numbers(comparison: Comparison, target: str) -> list[str]:
+    r2 = comparison.ours.main
+    own, mean = (number(score.named("RMSE").value, 3) for score in (comparison.ours, comparison.base))
+    off = f"predictions are off by {own} (root mean square), the mean of the target by {mean}."
     if not _beats_the_base(comparison):
-        return f"No better than always predicting the mean: R² {value_of(r2)} on {where}."
-    own, mean = (number(score.named("RMSE").value, 3) for score in (ours, comparison.base))
-    return (
-        f"Explains {_share(r2)} of the variance of {target!r} on {where}; always predicting the mean explains none. "
-        f"Predictions are off by {own} (root mean square), the mean by {mean}."
-    )
+        return [f"No better than always predicting the mean: R² {value_of(r2)}.", off]
+    explained = f"Explains {_share(r2)} of the variance of {target!r}; always predicting the mean explains none."
+    return [explained, off]
 
 
-def _of_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -> str:
-    ours, base, where = comparison.ours, comparison.base, scored_rows(comparison, unit)
-    loss = f"log loss {value_of(ours.main)}, against {number(base.value, 3)} by the shares of the classes"
+def _of_classes(comparison: Comparison, classes: tuple[str, ...]) -> list[str]:
+    ours, base = comparison.ours, comparison.base
+    loss = f"log loss {value_of(ours.main)}, against {number(base.value, 3)} by the shares of the classes."
     if not _beats_the_base(comparison):
-        return f"Its probabilities are no better than the shares of the classes: {loss}, on {where}."
+        return ["Its probabilities are no better than the shares of the classes.", loss]
     if len(classes) == 2:
         place = positive_class(comparison.observed)
         rare, other = classes[place], classes[1 - place]
-        return (
-            f"Ranks {rare!r} above {other!r} in {_share(ours.named('AUC'))} of pairs (AUC; guessing gets 50 %), on "
-            f"{where}; {loss}."
-        )
+        ranks = f"Ranks {rare!r} above {other!r} in {_share(ours.named('AUC'))} of pairs (AUC); guessing, in 50 %."
+        return [ranks, loss]
     frequent = classes[int(np.bincount(comparison.observed).argmax())]
-    return (
-        f"Right on {_share(ours.named('accuracy'))} of {where}; always answering {frequent!r} is right on "
-        f"{_percent(base.named('accuracy').value)}. Its {loss}."
-    )
+    often = _percent(base.named("accuracy").value)
+    right = f"Right on {_share(ours.named('accuracy'))} of rows; always answering {frequent!r} is right on {often}."
+    return [right, loss]
 
 
 def _beats_the_base(comparison: Comparison) -> bool:

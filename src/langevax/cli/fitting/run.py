@@ -150,7 +150,8 @@ def evaluate(
     coverage = coverage_of(model, data.take(split.test), split.test_targets, split.classes)
     calibration = calibration_of(comparison.observed, comparison.outputs, split.classes) if split.classes else None
     sentences = summary.worth(comparison, split.target, split.classes, split.unit)
-    certainty = summary.certainty(coverage, calibration, split.classes, split.unit)
+    dates = [column.name for column in data.reading.columns if (column.role, column.kind) == ("input", "dates")]
+    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, dates)
     console.print_comparison(output, comparison, sentences, certainty, split.unit)
     certificate, path = certify(output, options, data, model)
     optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
@@ -221,6 +222,7 @@ def write(
     result = plain(
         {
             **shared,
+            "sentence": evaluation.summary[0],
             "table": str(options.table),
             "classes": data.schema.classes,
             "read": data.summary,

@@ -155,11 +155,11 @@ const Plot = (() => {
     }
 
     ticks(axis, [start, end], most) {
+      const [low, high] = [Math.min(start, end), Math.max(start, end)];
       if (axis.tickvals) {
         const values = axis.type === "log" ? axis.tickvals.map(Math.log10) : axis.tickvals;
-        return values.map((value, i) => [value, axis.ticktext[i]]);
+        return values.map((value, i) => [value, axis.ticktext[i]]).filter(([value]) => value >= low && value <= high);
       }
-      const [low, high] = [Math.min(start, end), Math.max(start, end)];
       const rough = (high - low) / Math.max(1, Math.min(axis.nticks ?? 7, most) - 1);
       const power = 10 ** Math.floor(Math.log10(rough));
       const inside = (size) => Math.floor(high / size + 1e-9) - Math.ceil(low / size - 1e-9) + 1;
