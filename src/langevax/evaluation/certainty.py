@@ -63,8 +63,8 @@ def calibration_of(observed: np.ndarray, probabilities: np.ndarray, classes: tup
 
     Example:
         >>> p = np.repeat([[0.9, 0.1], [0.2, 0.8]], 50, axis=0)
-        >>> calibration_of(np.repeat([0, 1], 50), p, ("no", "yes")).predicted.round(3).tolist()
-        [0.1, 0.1, 0.8, 0.8]
+        >>> calibration_of(np.repeat([0, 1], 50), p, ("no", "yes")).predicted[[0, -1]].round(3).tolist()
+        [0.1, 0.8]
     """
     if len(classes) == 2:
         place = positive_class(observed)
@@ -72,8 +72,7 @@ def calibration_of(observed: np.ndarray, probabilities: np.ndarray, classes: tup
     else:
         event, p = "the likeliest class", probabilities.max(1)
         happened = probabilities.argmax(1) == observed
-    number = max(1, min(MAX_BINS, len(p) // ROWS_PER_BIN))
-    bins = np.array_split(np.argsort(p, kind="stable"), number)
+    bins = _bins(p)
     predicted = np.array([p[rows].mean() for rows in bins])
     sizes = np.array([len(rows) for rows in bins])
     return Calibration(
@@ -83,3 +82,21 @@ def calibration_of(observed: np.ndarray, probabilities: np.ndarray, classes: tup
         error=np.sqrt(predicted * (1 - predicted) / sizes),
         num_rows=sizes,
     )
+
+
+def _bins(p: np.ndarray) -> list[np.ndarray]:
+    """Return rows in bins about as informative, p (1 - p) in sum, so that rare events are not lost in one of them."""
+    order = np.argsort(p, kind="stable")
+    number = max(1, min(MAX_BINS, len(p) // ROWS_PER_BIN))
+    mass = np.cumsum(p[order] * (1 - p[order]) + 1e-9)
+    cuts = np.searchsorted(mass, mass[-1] * np.arange(1, number) / number)
+    bins: list[np.ndarray] = []
+    for part in np.split(order, cuts):
+        if bins and len(bins[-1]) < ROWS_PER_BIN:
+            bins[-1] = np.concatenate([bins[-1], part])
+        elif len(part):
+            bins.append(part)
+    if len(bins) > 1 and len(bins[-1]) < ROWS_PER_BIN:
+        last = bins.pop()
+        bins[-1] = np.concatenate([bins[-1], last])
+    return bins

@@ -163,6 +163,27 @@ class TableReading:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """The mean prediction over held-out rows, with one column set to a low and to a high value."""
+
+    column: str
+    low: str
+    high: str
+    at_low: float
+    at_high: float
+
+
+@dataclass(frozen=True)
+class FarOffRow:
+    """A row whose prediction is far off."""
+
+    row: str
+    """Its number below the header, counted from 1, or its id."""
+    observed: str
+    predicted: str
+
+
+@dataclass(frozen=True)
 class FitContents:
     """Everything in the report of a fit, in reading order."""
 
@@ -185,6 +206,10 @@ class FitContents:
     band: CertificatePath
     motion: ParticleMotion
     relevance: Relevance
+    effects: tuple[Effect, ...] = ()
+    """Of the columns that matter most; empty for more than two classes, and of curves."""
+    far_off: tuple[FarOffRow, ...] = ()
+    """The rows scored whose predictions are furthest off, the worst first."""
     classes: tuple[str, ...] = ()
     """Empty for regression."""
     class_counts: tuple[int, ...] = ()
@@ -193,6 +218,8 @@ class FitContents:
     """Every setting needed to repeat the fit, nested by one level at most."""
     command: str = ""
     """The command line that repeats the fit."""
+    predict_command: str = ""
+    """The command line that predicts for another table."""
     versions: dict[str, str] = field(default_factory=dict)
     curves: CurveContents | None = None
     """Of a fit on curves; the inputs are then coefficients, whose relevance is not drawn."""

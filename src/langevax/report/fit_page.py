@@ -14,7 +14,7 @@ from langevax.figures.canvas import thinned
 from langevax.figures.moving import MovingPanel, Scene
 from langevax.report import curve_figures, summary
 from langevax.report.contents import ColumnReading, DecisionSurface, FitContents, FittedCurve, SlopeFunction
-from langevax.report.numbers import fixed, number, whole, with_error
+from langevax.report.numbers import MINUS, fixed, number, whole, with_error
 from langevax.report.page import Caption, Figure, Picture, moving_figure, write_page
 
 MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
@@ -47,6 +47,7 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         called_first=_called_first(contents),
         band=_band(contents) if len(contents.band.steps) else None,
         relevance=_relevance(contents) if contents.relevance.names else None,
+        effects=_effects(contents),
         predictions=_confusion(contents) if contents.classes else _predictions(contents),
         calibration=_calibration(contents),
         columns=[_column(column) for column in _listed(contents.reading.columns)],
@@ -121,6 +122,19 @@ def _called_first(contents: FitContents) -> tuple[str, list[tuple[str, ...]]]:
         if base
     ]
     return contents.classes[place], rows
+
+
+def _effects(contents: FitContents) -> list[tuple[str, ...]]:
+    """Return the rows of the table of effects."""
+    rows = []
+    for effect in contents.effects:
+        change = effect.at_high - effect.at_low
+        if contents.classes:
+            cells = [f"{100 * p:.3g} %" for p in (effect.at_low, effect.at_high)] + [f"{100 * change:+.3g}"]
+        else:
+            cells = [number(effect.at_low), number(effect.at_high), ("+" if change > 0 else "") + number(change, 3)]
+        rows.append((effect.column, f"{effect.low} to {effect.high}", *cells[:2], cells[2].replace("-", MINUS)))
+    return rows
 
 
 def _listed(columns: tuple[ColumnReading, ...]) -> list[ColumnReading]:

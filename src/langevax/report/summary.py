@@ -7,22 +7,43 @@ import numpy as np
 
 from langevax.evaluation.certainty import Calibration, Coverage
 from langevax.evaluation.comparison import Comparison, Score
+from langevax.evaluation.holdout import Relevance
 from langevax.evaluation.metrics import Measured, positive_class
 from langevax.report.numbers import fixed, number, whole, with_error
 
 RARE = 0.2  # share of the rows, below which a class is rare
+TOO_GOOD_R2, TOO_GOOD_LOSS = 0.98, 0.15  # above the first, or below this share of the base rate's log loss
 FEWEST_FOUND = 30  # rows of a class, below which its scores are said to be uncertain
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the rows, those with the highest probabilities
 
 
-def worth(comparison: Comparison, target: str, classes: tuple[str, ...], unit: str = "row") -> tuple[str, ...]:
-    """Return the sentences at the top: whether the network is of use, beside the others, and what they rest on."""
+def worth(
+    comparison: Comparison,
+    target: str,
+    classes: tuple[str, ...],
+    unit: str = "row",
+    relevance: Relevance | None = None,
+) -> tuple[str, ...]:
+    """Return the sentences at the top: whether the network is of use, beside the others, and what they rest on.
+
+    Args:
+        comparison: the scores.
+        target: its name.
+        classes: empty for regression.
+        unit: what a row is called.
+        relevance: of the columns; None where they have no meaning.
+    """
     sentences = _of_classes(comparison, classes) if classes else _of_numbers(comparison, target)
     sentences[1] = f"Measured on {scored_rows(comparison, unit)}: {sentences[1]}"
     if beside := _beside_others(comparison):
         sentences.append(beside)
     if classes and (rare := _rare_classes(comparison, classes, unit)):
         sentences.append(rare)
+    if relevance is not None and relevance.names and _too_good(comparison):
+        order = np.argsort(-np.nan_to_num(relevance.mean, nan=-np.inf), kind="stable")[:2]
+        names = " and ".join(repr(relevance.names[i]) for i in order)
+        which = "which matters most, is" if len(order) == 1 else "which matter most, are"
+        sentences.append(f"So good a score is rare: check that {names}, {which} known before {target!r} is.")
     return tuple(sentences)
 
 
@@ -82,8 +103,8 @@ def certainty(
         )
     if dates:
         parts.append(
-            f"Scores are of {unit}s from the same period as the training {unit}s, by {dates[0]!r}: to learn how well it "
-            f"predicts the future, fit the earlier {unit}s alone and predict the later ones."
+            f"Scores are of {unit}s from the same period as the training {unit}s, by {dates[0]!r}: to learn how well "
+            f"it predicts the future, fit the earlier {unit}s alone and predict the later ones."
         )
     return " ".join(parts)
 
@@ -158,6 +179,11 @@ def _beats_the_base(comparison: Comparison) -> bool:
     return comparison.base.main.relation == "worse"
 
 
+def _too_good(comparison: Comparison) -> bool:
+    own, base = comparison.ours.value, comparison.base.value
+    return own > TOO_GOOD_R2 if comparison.ours.main.metric == "R2" else own < TOO_GOOD_LOSS * base
+
+
 def _beside_others(comparison: Comparison) -> str:
     others = [score for score in comparison.ranked if not score.ours and not score.base]
     if not others:
@@ -177,7 +203,9 @@ def _beside_others(comparison: Comparison) -> str:
         names = [_name(score) for score in level]
         listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
         rest = len(others) - len(level)
-        return f"Level with it within error: {listed}." + (f" Worse: the other {rest}." if rest else "")
+        simple = " The linear model is the simplest of them." if "linear" in [score.name for score in level] else ""
+        worse = f" Worse: the other {rest}." if rest else ""
+        return f"Level with it, within error: {listed}.{simple}{worse}"
     return f"Better than all of {count}, beyond the error of the difference."
 
 
@@ -199,7 +227,9 @@ def _rare_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -
 
 
 def _name(score: Score) -> str:
-    return f"the {score.name}" if score.name in ("kernel machine", "random forest", "MLP") else f"{score.name}"
+    named = {"linear": "the linear model", "boosted trees": "the boosted trees", "MLP": "the MLP"}
+    named |= {name: f"the {name}" for name in ("kernel machine", "random forest")}
+    return named.get(score.name, score.name)
 
 
 def _share(measured: Measured) -> str:

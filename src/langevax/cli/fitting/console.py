@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def print_comparison(
         [
             (
                 score.name,
-                *(f"{measured.value:.{places(measured.metric)}f}" for measured in score.measures),
+                *map(as_cell, score.measures),
                 beside(score.main),
                 f"{score.seconds:.2f}",
                 score.note,
@@ -90,9 +91,16 @@ def print_comparison(
     output.blank()
 
 
-def places(metric: str) -> int:
-    """Return the decimals of a metric: four of an error in the units of the target would say too much."""
-    return 4 if metric == "log loss" else 3
+def as_cell(measured: Measured) -> str:
+    """Return a metric with as many decimals as say something.
+
+    Example:
+        >>> as_cell(Measured("R2", 0.50711, 0.04)), as_cell(Measured("RMSE", 71420.028, 3000.0))
+        ('0.507', '71,420')
+    """
+    if measured.metric != "RMSE" or not measured.value > 0:
+        return f"{measured.value:.{4 if measured.metric == 'log loss' else 3}f}"
+    return f"{measured.value:,.{max(0, 3 - math.floor(math.log10(measured.value)))}f}"
 
 
 def beside(main: Measured) -> str:
@@ -116,7 +124,17 @@ def print_evaluation(output: Output, optimum: str, path: CertificatePath) -> Non
 def print_end(output: Output, folder: Folder) -> None:
     """Print where the files are."""
     output.say("Report", str(folder.path / REPORT))
-    output.say("Predict with", f"langevax predict {shlex.quote(str(folder.path))} TABLE")
+    output.say("Predict with", predict_command(folder.path))
+
+
+def predict_command(folder: Path) -> str:
+    """Return the command that predicts for another table.
+
+    Example:
+        >>> predict_command(Path("my model"))
+        "langevax predict 'my model' TABLE"
+    """
+    return f"langevax predict {shlex.quote(str(folder))} TABLE"
 
 
 def how_to_resume(options: FitOptions, folder: Folder) -> str:

@@ -28,9 +28,11 @@ from langevax.cli.tables.schema import write_schema
 from langevax.evaluation import holdout
 from langevax.evaluation.certainty import Calibration, Coverage, calibration_of, coverage_of
 from langevax.evaluation.comparison import Comparison, Refit, compare, outputs_of
+from langevax.evaluation.holdout import Relevance
 from langevax.evaluation.peers import peers
 from langevax.report import summary
 from langevax.report.contents import FitContents
+from langevax.report.effects import effects_of, far_off_rows
 from langevax.report.fit_page import write_fit_page
 from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
 from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
@@ -49,6 +51,7 @@ class FitEvaluation:
     outputs: np.ndarray
     """Predicted numbers (row,), or class probabilities (row, class)."""
     comparison: Comparison
+    relevance: Relevance
     coverage: Coverage | None
     calibration: Calibration | None
     certificate: dict[str, Any]
@@ -84,7 +87,7 @@ def run(options: FitOptions, machine: bool, resume: bool, force: bool, group: Pr
         console.print_training(output, model, seconds)
         evaluation = evaluate(output, options, data, model, seconds, cautions)
         console.print_evaluation(output, evaluation.optimum, evaluation.path)
-        with output.progress("Report", 3, "part") as line, folder.filling() as new:
+        with output.progress("Report", 2, "part") as line, folder.filling() as new:
             result = write(new, options, data, model, evaluation, line)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(console.how_to_resume(options, folder)) from None
@@ -149,13 +152,15 @@ def evaluate(
         )
     coverage = coverage_of(model, data.take(split.test), split.test_targets, split.classes)
     calibration = calibration_of(comparison.observed, comparison.outputs, split.classes) if split.classes else None
-    sentences = summary.worth(comparison, split.target, split.classes, split.unit)
+    relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
+    columns = relevance if data.axes is None else None
+    sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns)
     dates = [column.name for column in data.reading.columns if (column.role, column.kind) == ("input", "dates")]
     certainty = summary.certainty(coverage, calibration, split.classes, split.unit, dates)
     console.print_comparison(output, comparison, sentences, certainty, split.unit)
     certificate, path = certify(output, options, data, model)
     optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
-    measured = (outputs, comparison, coverage, calibration, certificate, path, cautions)
+    measured = (outputs, comparison, relevance, coverage, calibration, certificate, path, cautions)
     return FitEvaluation(*measured, sentences, certainty, optimum)
 
 
@@ -200,9 +205,7 @@ def write(
 ) -> dict[str, Any]:
     """Write all parts of the folder; return the result that --json prints."""
     split, comparison, certificate = data.split, evaluation.comparison, evaluation.certificate
-    network = holdout.on_columns(model)
-    relevance = holdout.relevance_of(network, split, options.seed)
-    line.advance("relevance")
+    network, relevance = holdout.on_columns(model), evaluation.relevance
     curves = None if data.axes is None else TrainingCurves(data.take(split.train), *data.axes)
     slope = None if curves is None else partial(moving_slope, model, curves, split)
     motion = motion_of(network, split, relevance, slope)
@@ -256,7 +259,10 @@ def write(
         band=evaluation.path,
         motion=motion,
         relevance=relevance,
+        effects=effects_of(network, split, relevance) if curves is None else (),
+        far_off=far_off_rows(comparison, split.classes, data.names.to_series(0).to_list()),
         classes=split.classes,
+        predict_command=console.predict_command(options.out),
         settings={"command": set_options, "estimator": estimator_settings(model)},
         curves=None if curves is None else curves_of(model, curves, split),
         unit=split.unit,

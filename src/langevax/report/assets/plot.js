@@ -313,7 +313,7 @@ const Plot = (() => {
     }
 
     trace(trace, i) {
-      const group = add(this.inside, "g", { class: "trace", opacity: trace.opacity });
+      const group = add(this.inside, "g", { class: "trace", opacity: trace.type === "heatmap" ? null : trace.opacity });
       this.points[i] = [];
       if (trace.type === "heatmap") this.heatmap(group, trace, i);
       else if (trace.type === "contour") this.contour(group, trace);
