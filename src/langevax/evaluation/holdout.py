@@ -43,6 +43,8 @@ class TrainTestSplit:
     test: np.ndarray
     unit: str = "row"
     """What a row is called."""
+    dates: tuple[str, ...] = ()
+    """Columns of the table that are dates, as days since 1970."""
 
     @property
     def train_inputs(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.evaluation.metrics import positive_class
 from langevax.report.contents import Effect, FarOffRow
-from langevax.report.numbers import number
+from langevax.report.numbers import day, number
 
 MAX_EFFECTS, MAX_FAR_OFF = 12, 8
 MAX_ROWS = 200  # that a mean prediction is over
@@ -42,7 +42,8 @@ def effects_of(model: Any, split: TrainTestSplit, relevance: Relevance) -> tuple
         if places[0] in split.quantities:
             low, high = (float(end) for end in np.quantile(split.train_inputs[:, places[0]], ENDS))
             absent = dict.fromkeys(places[1:], 0.0)
-            values = [(number(end), mean({places[0]: end, **absent})) for end in (low, high)]
+            shown = day if name in split.dates else number
+            values = [(shown(end), mean({places[0]: end, **absent})) for end in (low, high)]
         else:
             frequent = sorted(places, key=lambda p: -split.train_inputs[:, p].sum())[:MAX_CATEGORIES]
             of_words = [

@@ -1,9 +1,12 @@
 """Numbers in reports: few digits, and one exponent for a value and its error."""
 
 import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 MINUS = "−"
+NEGLIGIBLE = 1e-4  # share of a value, below which its error is not written
+EPOCH, MOST_DAYS = datetime(1970, 1, 1, tzinfo=UTC), 700_000  # further dates are beyond Python's
 PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e8  # other numbers are written with an exponent
 
 
@@ -36,7 +39,7 @@ def with_error(value: Any, error: Any) -> str:
         >>> with_error(131167.3, 4321.0)
         '131,000 ± 4,000'
     """
-    if not _positive(error) or value is None or not math.isfinite(value):
+    if not _positive(error) or value is None or not math.isfinite(value) or error < NEGLIGIBLE * abs(value):
         return number(value)
     largest = math.floor(math.log10(max(abs(value), error)))
     exponent = 0 if PLAIN_FROM <= 10.0**largest < PLAIN_BELOW else largest
@@ -66,6 +69,16 @@ def fixed(value: float, places: int) -> str:
         ('−0.50', '–')
     """
     return f"{value:.{places}f}".replace("-", MINUS) if math.isfinite(value) else "–"
+
+
+def day(days: float) -> str:
+    """Return the date of a number of days since 1970.
+
+    Example:
+        >>> day(16436.5), day(1e7)
+        ('2015-01-01', 'day 10,000,000')
+    """
+    return f"{EPOCH + timedelta(days=days):%Y-%m-%d}" if abs(days) < MOST_DAYS else f"day {number(days)}"
 
 
 def _rounded(value: float, places: int) -> str:

@@ -13,6 +13,7 @@ from langevax.report.numbers import fixed, number, whole, with_error
 
 RARE = 0.2  # share of the rows, below which a class is rare
 TOO_GOOD_R2, TOO_GOOD_LOSS = 0.98, 0.15  # above the first, or below this share of the base rate's log loss
+COMPARABLE = 0.1  # share of the largest relevance
 FEWEST_FOUND = 30  # rows of a class, below which its scores are said to be uncertain
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the rows, those with the highest probabilities
 
@@ -40,9 +41,10 @@ def worth(
     if classes and (rare := _rare_classes(comparison, classes, unit)):
         sentences.append(rare)
     if relevance is not None and relevance.names and _too_good(comparison):
-        order = np.argsort(-np.nan_to_num(relevance.mean, nan=-np.inf), kind="stable")[:2]
-        names = " and ".join(repr(relevance.names[i]) for i in order)
-        which = "which matters most, is" if len(order) == 1 else "which matter most, are"
+        mean = np.nan_to_num(relevance.mean, nan=-np.inf)
+        first = [i for i in np.argsort(-mean, kind="stable")[:2] if mean[i] >= COMPARABLE * mean.max()]
+        names = " and ".join(repr(relevance.names[i]) for i in first)
+        which = "which matters most, is" if len(first) == 1 else "which matter most, are"
         sentences.append(f"So good a score is rare: check that {names}, {which} known before {target!r} is.")
     return tuple(sentences)
 

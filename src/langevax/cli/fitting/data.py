@@ -108,7 +108,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     columns, categories = learn(frame[train.tolist()], styles)
     suspects = leaks(frame, target.values, target.task)
     encoder = Encoder(columns)
-    encoded = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
+    encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
+    encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date")}
     split = _split(options, target, train, test, inputs=encoder(frame), **encoded)
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
     kinds = [style.kind for style in styles.values()]

@@ -1,7 +1,6 @@
 """What was read of each column of a table, for the report and the results."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -11,12 +10,10 @@ from langevax.cli.tables.records import Decision, sentences
 from langevax.cli.tables.styles import Kind
 from langevax.cli.tables.targets import TargetColumn
 from langevax.report.contents import ColumnReading, TableReading
-from langevax.report.numbers import number
+from langevax.report.numbers import day, number
 
 KINDS: dict[Kind, str] = {"numeric": "numbers", "categorical": "words", "date": "dates"}
 WORDS_SHOWN = 3
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MOST_DAYS = 2_900_000  # from 1970, beyond which Python has no dates
 
 
 def table_reading(
@@ -90,9 +87,5 @@ def _summary(values: pl.Series, kind: Kind) -> str:
         return f"{count(len(frequent), 'word')}: {first}" + (", …" if len(frequent) > WORDS_SHOWN else "")
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
     if kind == "date":
-        return f"{_day(low)} to {_day(high)}"
+        return f"{day(low)} to {day(high)}"
     return f"{number(low)} to {number(high)}, median {number(values.median())}"
-
-
-def _day(days: float) -> str:
-    return f"{(EPOCH + timedelta(days=days)):%Y-%m-%d}" if abs(days) < MOST_DAYS / 4 else f"day {days:g}"

@@ -155,8 +155,7 @@ def evaluate(
     relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
     columns = relevance if data.axes is None else None
     sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns)
-    dates = [column.name for column in data.reading.columns if (column.role, column.kind) == ("input", "dates")]
-    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, dates)
+    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates)
     console.print_comparison(output, comparison, sentences, certainty, split.unit)
     certificate, path = certify(output, options, data, model)
     optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
