@@ -149,8 +149,8 @@ def _column(column: ColumnReading) -> dict[str, Any]:
     """Return a row of the table of columns."""
     present = column.read + column.unreadable
     share = "" if not present else f"{100 * column.read / present:.3g} %"
-    prefix = f"Column {column.name!r} "
-    remarks = [remark.removeprefix(prefix) for remark in column.remarks]
+    prefix = f"Column {column.name!r}"
+    remarks = [remark.removeprefix(prefix).lstrip(": ") for remark in column.remarks]
     return {
         "name": column.name,
         "role": column.role,

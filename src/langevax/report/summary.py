@@ -163,7 +163,12 @@ def _of_numbers(comparison: Comparison, target: str) -> list[str]:
 
 def _of_classes(comparison: Comparison, classes: tuple[str, ...]) -> list[str]:
     ours, base = comparison.ours, comparison.base
-    loss = f"log loss {value_of(ours.main)}, against {number(base.value, 3)} by the shares of the classes."
+    beside = base.main
+    loss = f"log loss {number(ours.value, 3)}, and {number(base.value, 3)} by the shares of the classes"
+    if np.isfinite(beside.difference_error):
+        more = "more" if beside.difference < 0 else "less"
+        loss += f": {with_error(abs(beside.difference), beside.difference_error)} {more}"
+    loss += "."
     if not _beats_the_base(comparison):
         return ["Its probabilities are no better than the shares of the classes.", loss]
     if len(classes) == 2:
@@ -202,12 +207,10 @@ def _beside_others(comparison: Comparison) -> str:
             f"{number(first.value, 3)} against {number(comparison.ours.value, 3)}."
         )
     if level:
-        names = [_name(score) for score in level]
-        listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
-        rest = len(others) - len(level)
         simple = " The linear model is the simplest of them." if "linear" in [score.name for score in level] else ""
-        worse = f" Worse: the other {rest}." if rest else ""
-        return f"Level with it, within error: {listed}.{simple}{worse}"
+        rest = [score for score in others if score not in level]
+        worse = f" Worse: {_listed(rest)}." if rest else ""
+        return f"Level with it, within error: {_listed(level)}.{simple}{worse}"
     return f"Better than all of {count}, beyond the error of the difference."
 
 
@@ -226,6 +229,11 @@ def _rare_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -
         share, size, found = min(first, key=lambda one: abs(one[0] - 0.1))
         sentence += f" The {_percent(share)} with the highest probability ({whole(size)}) hold {whole(found)} of them."
     return sentence
+
+
+def _listed(scores: Sequence[Score]) -> str:
+    names = [_name(score) for score in scores]
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _name(score: Score) -> str:
