@@ -182,8 +182,8 @@ def _area(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
 
 
 def _precision(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    found, called = np.cumsum(positive, 1), np.cumsum(positive + negative, 1)
-    return (positive * found / np.maximum(called, 1e-300)).sum(1) / positive.sum(1)
+    hits, called = np.cumsum(positive, 1), np.cumsum(positive + negative, 1)
+    return (positive * hits / np.maximum(called, 1e-300)).sum(1) / positive.sum(1)
 
 
 def positive_class(observed: np.ndarray) -> int:

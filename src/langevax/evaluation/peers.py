@@ -228,11 +228,11 @@ def peers(task: Task, random_state: int = 0, criterion: Criterion = "accuracy") 
 
 def _installed(regression: bool, random_state: int) -> dict[str, Any]:
     """Return the estimators of other packages that are installed."""
-    kind, found = "Regressor" if regression else "Classifier", {}
+    kind, estimators = "Regressor" if regression else "Classifier", {}
     if find_spec("lightgbm"):
         options = {"n_jobs": THREADS, "random_state": random_state, "verbosity": -1}
-        found["LightGBM"] = getattr(import_module("lightgbm"), f"LGBM{kind}")(**options)
+        estimators["LightGBM"] = getattr(import_module("lightgbm"), f"LGBM{kind}")(**options)
     if find_spec("catboost"):
         options = {"thread_count": THREADS, "random_seed": random_state, "verbose": 0, "allow_writing_files": False}
-        found["CatBoost"] = getattr(import_module("catboost"), f"CatBoost{kind}")(**options)
-    return found
+        estimators["CatBoost"] = getattr(import_module("catboost"), f"CatBoost{kind}")(**options)
+    return estimators

@@ -96,9 +96,9 @@ def _classes(contents: FitContents) -> list[tuple[str, ...]]:
     rows = []
     for place, (name, size) in enumerate(zip(contents.classes, contents.class_counts, strict=True)):
         own = observed == place
-        found, false = int(np.sum(own & (called == place))), int(np.sum(~own & (called == place)))
+        hits, false = int(np.sum(own & (called == place))), int(np.sum(~own & (called == place)))
         share = size / max(1, sum(contents.class_counts))
-        rows.append((name, f"{whole(size)} ({100 * share:.3g} %)", whole(own.sum()), whole(found), whole(false)))
+        rows.append((name, f"{whole(size)} ({100 * share:.3g} %)", whole(own.sum()), whole(hits), whole(false)))
     return rows[:MAX_CLASSES]
 
 
@@ -114,11 +114,11 @@ def _called_first(contents: FitContents) -> tuple[str, list[tuple[str, ...]]]:
         (
             f"{100 * share:g} %",
             whole(size),
-            f"{whole(found)} of {whole(total)}",
-            f"{100 * found / size:.3g} %",
-            f"{found / size / base:.1f}",
+            f"{whole(hits)} of {whole(total)}",
+            f"{100 * hits / size:.3g} %",
+            f"{hits / size / base:.1f}",
         )
-        for share, size, found in summary.called_first(comparison)
+        for share, size, hits in summary.called_first(comparison)
         if base
     ]
     return contents.classes[place], rows
@@ -164,22 +164,24 @@ def _column(column: ColumnReading) -> dict[str, Any]:
 
 def _calibration(contents: FitContents) -> Figure | None:
     """Observed shares against predicted probabilities."""
-    found = contents.calibration
-    if found is None:
+    calibration = contents.calibration
+    if calibration is None:
         return None
-    rows, bins = whole(found.num_rows.sum()), len(found.num_rows)
-    picture = interactive.calibration(found.predicted, found.observed, found.error, list(found.num_rows), found.event)
-    first, last = (f"predicted {found.predicted[i]:.1%}, observed {found.observed[i]:.1%}" for i in (0, -1))
-    words = f"Calibration of {found.event} in {bins} groups: lowest {first}; highest {last}."
+    rows, bins = whole(calibration.num_rows.sum()), len(calibration.num_rows)
+    picture = interactive.calibration(
+        calibration.predicted, calibration.observed, calibration.error, list(calibration.num_rows), calibration.event
+    )
+    first, last = (f"predicted {calibration.predicted[i]:.1%}, observed {calibration.observed[i]:.1%}" for i in (0, -1))
+    words = f"Calibration of {calibration.event} in {bins} groups: lowest {first}; highest {last}."
     text = (
-        f"{rows} {contents.unit}s in {bins} groups by the probability of {found.event}: on the line, it happens as "
+        f"{rows} {contents.unit}s in {bins} groups by the probability of {calibration.event}: on the line, it happens as "
         "often as predicted. Bars are two standard errors."
     )
     columns = {
-        "predicted": found.predicted,
-        "observed": found.observed,
-        "standard_error": found.error,
-        "rows": found.num_rows,
+        "predicted": calibration.predicted,
+        "observed": calibration.observed,
+        "standard_error": calibration.error,
+        "rows": calibration.num_rows,
     }
     return Figure([Picture(picture, words)], [Caption(text, "calibration", columns)])
 

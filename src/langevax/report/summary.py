@@ -115,8 +115,8 @@ def optimum(certificate: dict[str, Any], temperature: float, num_rows: int, unit
     """Return what the certificate says, and of what.
 
     Example:
-        >>> found = {"lower_bound": 0.2334, "upper_bound": 0.2361, "trustworthy": True, "verdict": ""}
-        >>> optimum(found, 0.135, 353).partition(". ")[0]
+        >>> bounds = {"lower_bound": 0.2334, "upper_bound": 0.2361, "trustworthy": True, "verdict": ""}
+        >>> optimum(bounds, 0.135, 353).partition(". ")[0]
         'The training objective, on 353 rows at temperature 0.135, has its global minimum between 0.2334 and 0.2361'
     """
     if not certificate:
@@ -141,9 +141,9 @@ def called_first(comparison: Comparison) -> list[tuple[float, int, int]]:
     """Return, for shares of the rows with the highest probability of the rarer class: (share, rows, rows found)."""
     place = positive_class(comparison.observed)
     order = np.argsort(-comparison.outputs[:, place], kind="stable")
-    found = np.cumsum(comparison.observed[order] == place)
+    hits = np.cumsum(comparison.observed[order] == place)
     sizes = [(share, int(np.ceil(share * len(order)))) for share in SHARES]
-    return [(share, size, int(found[size - 1])) for share, size in sizes if size >= 5]
+    return [(share, size, int(hits[size - 1])) for share, size in sizes if size >= 5]
 
 
 def value_of(measured: Measured) -> str:
@@ -226,8 +226,8 @@ def _rare_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -
         f"likeliest class finds {whole(right)} of them, with {whole(int(called.sum()) - right)} false alarms."
     )
     if len(classes) == 2 and (first := called_first(comparison)):
-        share, size, found = min(first, key=lambda one: abs(one[0] - 0.1))
-        sentence += f" The {_percent(share)} with the highest probability ({whole(size)}) hold {whole(found)} of them."
+        share, size, hits = min(first, key=lambda one: abs(one[0] - 0.1))
+        sentence += f" The {_percent(share)} with the highest probability ({whole(size)}) hold {whole(hits)} of them."
     return sentence
 
 
