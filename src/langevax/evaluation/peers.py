@@ -103,7 +103,8 @@ class Peer(BaseEstimator):
         """Return an estimator of the settings that `fit` chose, fitted on other rows."""
         X, y = self._subsample(np.asarray(X), np.asarray(y))
         with quiet():
-            return self._with_probabilities(clone(self.chosen_).fit(X, y), X, y)
+            again: Any = clone(self.chosen_)
+            return self._with_probabilities(again.fit(X, y), X, y)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -154,10 +155,15 @@ class Peer(BaseEstimator):
         if not is_classifier(self) or self.criterion == "accuracy" or hasattr(fitted, "predict_proba"):
             return fitted
         if np.unique(y, return_counts=True)[1].min() >= FOLDS:
-            folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
-            return CalibratedClassifierCV(clone(fitted), cv=folds, ensemble=False).fit(X, y)
+            folds: Any = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
+            return _calibrated(clone(fitted), folds).fit(X, y)
         rows = np.arange(len(y))  # a class is too rare for folds: calibrated on the rows that it was fitted on
-        return CalibratedClassifierCV(FrozenEstimator(fitted), cv=[(rows, rows)], ensemble=False).fit(X, y)
+        return _calibrated(FrozenEstimator(fitted), [(rows, rows)]).fit(X, y)
+
+
+def _calibrated(estimator: Any, folds: Any) -> Any:
+    one_model: Any = False
+    return CalibratedClassifierCV(estimator, cv=folds, ensemble=one_model)
 
 
 @contextmanager

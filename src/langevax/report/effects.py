@@ -67,13 +67,15 @@ def far_off_rows(comparison: Comparison, classes: tuple[str, ...], names: Sequen
     observed, outputs = comparison.observed, comparison.outputs
     if not classes:
         worst = np.argsort(-np.abs(observed - outputs), kind="stable")[:MAX_FAR_OFF]
-        return tuple(FarOffRow(str(names[comparison.rows[i]]), number(observed[i]), number(outputs[i])) for i in worst)
+        return tuple(
+            FarOffRow(str(names[int(comparison.rows[i])]), number(observed[i]), number(outputs[i])) for i in worst
+        )
     own = outputs[np.arange(len(observed)), observed]
     worst = [i for i in np.argsort(own, kind="stable")[:MAX_FAR_OFF] if outputs[i].argmax() != observed[i]]
     called = outputs.argmax(1)
     return tuple(
         FarOffRow(
-            str(names[comparison.rows[i]]),
+            str(names[int(comparison.rows[i])]),
             classes[observed[i]],
             f"{classes[called[i]]}, probability {100 * outputs[i].max():.3g} %",
         )

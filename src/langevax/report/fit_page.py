@@ -174,8 +174,8 @@ def _calibration(contents: FitContents) -> Figure | None:
     first, last = (f"predicted {calibration.predicted[i]:.1%}, observed {calibration.observed[i]:.1%}" for i in (0, -1))
     words = f"Calibration of {calibration.event} in {bins} groups: lowest {first}; highest {last}."
     text = (
-        f"{rows} {contents.unit}s in {bins} groups by the probability of {calibration.event}: on the line, it happens as "
-        "often as predicted. Bars are two standard errors."
+        f"{rows} {contents.unit}s in {bins} groups by the probability of {calibration.event}: on the line, it happens "
+        "as often as predicted. Bars are two standard errors."
     )
     columns = {
         "predicted": calibration.predicted,
@@ -384,7 +384,9 @@ def _confusion(contents: FitContents) -> Figure:
 
 def _certified(value: Any) -> str:
     """Return a field of the certificate."""
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool | np.bool_) else number(value, 6)
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return number(value, 6)
 
 
 def _setting_groups(settings: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

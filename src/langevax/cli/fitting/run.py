@@ -190,7 +190,8 @@ def refitting(model: Any, data: FitData) -> Refit:
     parameters = model.get_params()
 
     def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        network = clone(model).set_params(**{name: value for name, value in chosen.items() if name in parameters})
+        network: Any = clone(model)
+        network.set_params(**{name: value for name, value in chosen.items() if name in parameters})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             network.fit(data.take(train), data.split.targets[train])
