@@ -269,7 +269,7 @@ const Plot = (() => {
       const share = { left: 0, center: 0.5, right: 1 }[xanchor];
       const start = xref === "paper" && yref === "paper" && share === 0 ? 0 : across + xshift - share * width;
       const x0 = Math.max(0, Math.min(start, this.width - width)) + share * Math.min(width, this.width);
-      this.label(this.svg, text, { x: x0, y: along - yshift + up, anchor: SIDES[xanchor], size: font.size, color: font.color, most: this.width });
+      this.label(this.svg, text, { x: x0, y: along - yshift + up, anchor: SIDES[xanchor], ...font, most: this.width });
     }
 
     drawLegend() {
@@ -418,7 +418,8 @@ const Plot = (() => {
             const w = va / (va - vb);
             return [[this.x(x[a[0]] + w * (x[b[0]] - x[a[0]])), this.y(y[a[1]] + w * (y[b[1]] - y[a[1]]))]];
           });
-          for (let k = 0; k + 1 < crossings.length; k += 2) pieces.push(`M${crossings[k].map((v) => v.toFixed(2))}L${crossings[k + 1].map((v) => v.toFixed(2))}`);
+          const places = crossings.map((point) => point.map((v) => v.toFixed(2)));
+          for (let k = 0; k + 1 < places.length; k += 2) pieces.push(`M${places[k]}L${places[k + 1]}`);
         }
       }
       this.stroke(add(add(group, "g", { class: "lines" }), "path", { d: pieces.join("") }), line);
