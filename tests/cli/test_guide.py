@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
     """The output of each command by its arguments, with small networks and without peers."""
-    folder, found = tmp_path_factory.mktemp("guide"), {}
+    folder, outputs = tmp_path_factory.mktemp("guide"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for line in "".join(re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)).splitlines():
@@ -31,8 +31,8 @@ def answers(tmp_path_factory):
             else:
                 answer = langevax(*words, *(QUICK if words[0] == "fit" else []))
                 assert answer.exit_code == 0, answer.stderr
-                found[line] = answer
-    return folder, list(found.values())
+                outputs[line] = answer
+    return folder, list(outputs.values())
 
 
 def test_the_warning_of_the_guide_is_printed(answers):

@@ -139,19 +139,19 @@ class Intervals:
 
 
 def test_coverage_counts_the_rows_inside():
-    found = coverage_of(Intervals(), np.zeros(10), np.linspace(-2, 2, 10), ())
-    assert (found.inside, found.num_rows, found.width) == (4, 10, 2.0)
-    assert "contain 4 of 10 held-out rows (40 %)" in summary.certainty(found, None, ())
+    coverage = coverage_of(Intervals(), np.zeros(10), np.linspace(-2, 2, 10), ())
+    assert (coverage.inside, coverage.num_rows, coverage.width) == (4, 10, 2.0)
+    assert "contain 4 of 10 held-out rows (40 %)" in summary.certainty(coverage, None, ())
     assert coverage_of(object(), np.zeros(10), np.zeros(10), ()) is None
 
 
 def test_calibration_keeps_rare_events_apart():
     p = np.concatenate([np.full(900, 0.01), np.full(100, 0.5)])
     labels = (np.random.default_rng(0).random(1000) < p).astype(int)
-    found = calibration_of(labels, np.column_stack([1 - p, p]), ("no", "yes"))
-    assert found.num_rows.sum() == 1000
-    assert found.num_rows.min() >= 25
-    assert found.predicted.max() == 0.5
+    calibration = calibration_of(labels, np.column_stack([1 - p, p]), ("no", "yes"))
+    assert calibration.num_rows.sum() == 1000
+    assert calibration.num_rows.min() >= 25
+    assert calibration.predicted.max() == 0.5
     wrong = calibration_of(labels, np.column_stack([p, 1 - p]), ("no", "yes"))
     assert "as often as predicted in 2 of 5 groups" in summary.certainty(None, wrong, ("no", "yes"))  # those at 0.5
     sets = Coverage(0.9, 18, 20, 1.2, 2.0)

@@ -51,17 +51,17 @@ def test_ranks_of_different_folds_are_not_mixed():
 @pytest.mark.parametrize("metric", [R2, RMSE])
 def test_the_error_of_a_difference_is_that_of_repetition(metric):
     """Two predictions that share most of their error: the difference is known far better than either."""
-    size, found, said = 200, [], []
+    size, differences, errors = 200, [], []
     for seed in range(60):
         random = np.random.default_rng(seed)
         y, hard = random.normal(size=size), random.normal(size=size)
         own, other = y + hard + 0.1 * random.normal(size=size), y + hard + 0.1 * random.normal(size=size)
         _, beside = measure(metric, y, [own, other], np.arange(size) % 2, seed)
-        found.append(beside.difference)
-        said.append(beside.difference_error)
+        differences.append(beside.difference)
+        errors.append(beside.difference_error)
         assert beside.difference_error < 0.5 * beside.error
-    assert np.std(found) == pytest.approx(np.mean(said), rel=0.3)
-    assert np.mean(np.abs(found) > 2 * np.array(said)) < 0.15
+    assert np.std(differences) == pytest.approx(np.mean(errors), rel=0.3)
+    assert np.mean(np.abs(differences) > 2 * np.array(errors)) < 0.15
 
 
 def test_models_that_are_lucky_by_fold_have_the_error_of_folds():
