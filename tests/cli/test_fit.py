@@ -1,5 +1,6 @@
 """`langevax fit`, from a table to a folder."""
 
+import html
 import json
 import os
 import signal
@@ -37,7 +38,9 @@ def test_fit_prints_what_it_read_inferred_and_measured(fitted):
         "20 steps at temperature 0.05",
         "mean-field network",
         f"{out}/report.html",
-        "\nCertificate  ",
+        "\nWorth        ",
+        "\nCertificate  The ",
+        "training objective, on 48 rows at temperature 0.05",
     ):
         assert words in answer.stdout
     assert "\x1b" not in answer.stdout
@@ -50,11 +53,31 @@ def test_result_contains_the_printed_numbers(fitted):
     score = result["scores"][0]
     assert f"{score['value']:.3f}" in answer.stdout
     assert result["score_name"] == "R2"
+    assert (result["rows_scored"], result["folds"]) == (12, 1)
+    for sentence in (*result["summary"], result["optimum"]):
+        assert sentence in answer.stdout
+        assert html.escape(sentence, quote=True) in (out / "report.html").read_text(encoding="utf-8")
     assert result["certificate"]["gap"] >= 0
     assert len(result["band"]["steps"]) == len(result["band"]["gap"])
     assert result["command"].startswith("langevax fit ")
     assert 0 < result["seconds_to_first_step"] < score["seconds"]
     assert f" s, including {result['seconds_to_first_step']:.1f} s of compiling" in answer.stdout
+
+
+def test_the_page_and_the_results_say_how_each_column_was_read(fitted):
+    out, _ = fitted["price"]
+    columns = {c["name"]: c for c in json.loads((out / "result.json").read_text(encoding="utf-8"))["columns"]}
+    assert [(c["role"], c["kind"], c["read"], c["missing"]) for c in columns.values()] == [
+        ("target", "numbers", 60, 0),
+        ("left out", "numbers", 60, 0),
+        ("input", "numbers", 53, 7),
+        ("input", "words", 60, 0),
+    ]
+    assert columns["colour"]["values"].startswith("3 words: ")
+    assert "it numbers the rows" in columns["id"]["remarks"][0]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert all(f">{name}<" in page for name in columns)
+    assert len(page) < 500_000
 
 
 def test_holdout_contains_observations_and_predictions(fitted, tables):
@@ -72,7 +95,13 @@ def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
     assert answer.exit_code == 0, answer.stderr
     result = json.loads(answer.stdout)
     assert result == json.loads((tmp_path / "o" / "result.json").read_text())
-    assert [score["name"] for score in result["scores"]][1:] == ["linear", "kernel machine", "MLP", "boosted trees"]
+    names = ["always the mean", "linear", "kernel machine", "MLP", "random forest", "boosted trees"]
+    assert [score["name"] for score in result["scores"]][1:7] == names
+    assert (result["rows_scored"], result["folds"]) == (60, 5)
+    linear = result["scores"][2]["measures"][0]
+    assert linear["metric"] == "R2"
+    assert 0 < linear["difference_error"] < 1
+    assert "Linear" in result["summary"][2] or "linear" in result["summary"][2]
 
 
 def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
@@ -81,8 +110,8 @@ def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
     assert answer.exit_code == 0, answer.stderr
     assert "ertificate" not in answer.stdout
     result = json.loads((tmp_path / "o" / "result.json").read_text())
-    assert (result["certificate"], result["band"]["steps"], len(result["scores"])) == ({}, [], 1)
-    assert result["sentence"].startswith("Not certified; R2 ")
+    assert (result["certificate"], result["band"]["steps"], len(result["scores"])) == ({}, [], 2)
+    assert result["optimum"].startswith("Not certified")
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def test_classes_of_one_row_and_tiny_tables_are_evaluated():
     for task, targets in (("regression", NUMBERS), ("classification", np.array([0, 1, 0, 1, 1]))):
         for name, peer in peers(task).items():
             peer.fit(INPUTS[:5], targets[:5])
-            assert name == "linear" or "too few rows" in peer.note_
+            assert peer.grid is None or "too few rows" in peer.note_, name
 
 
 def test_a_kernel_machine_reports_that_it_learned_from_a_subsample():
@@ -50,3 +50,22 @@ def test_a_kernel_machine_reports_that_it_learned_from_a_subsample():
 def test_peers_are_the_same_from_the_same_seed():
     first, again = (peers("regression", 3)["MLP"].fit(INPUTS[:40], NUMBERS[:40]) for _ in range(2))
     np.testing.assert_array_equal(first.predict(INPUTS), again.predict(INPUTS))
+
+
+def test_peers_chosen_by_log_loss_have_probabilities_of_rare_classes_too():
+    rare = np.where(np.arange(120) % 60 == 7, 9, CLASSES)  # two rows, too few for folds
+    for targets in (CLASSES, rare):
+        for name in ("linear", "kernel machine", "boosted trees"):
+            peer = peers("classification", 0, "log loss")[name].fit(INPUTS, targets)
+            p = peer.predict_proba(INPUTS)
+            np.testing.assert_allclose(p.sum(1), 1)
+            np.testing.assert_array_equal(peer.classes_, np.unique(targets))
+            own = p[np.arange(120), np.searchsorted(peer.classes_, targets)]
+            assert -np.log(np.maximum(own, 1e-4)).mean() < 0.75, name
+
+
+def test_a_peer_fitted_again_keeps_its_settings():
+    peer = peers("regression")["kernel machine"].fit(INPUTS[:80], NUMBERS[:80])
+    again = peer.refitted(INPUTS[40:], NUMBERS[40:])
+    assert again.regressor_[-1].get_params() == peer.chosen_.regressor_[-1].get_params()
+    assert np.abs(again.predict(INPUTS) - peer.predict(INPUTS)).max() > 0

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from langevax.evaluation.holdout import Relevance
+from langevax.report.contents import TableReading
 from langevax.sklearn.inspection import CertificatePath
-from tests.report.examples import classification, on_curves, regression
+from tests.report.examples import classification, compared, on_curves, regression
 
 SMALL = {"num_particles": 24, "num_frames": 8}
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -24,10 +25,21 @@ def changed(contents, **parts):
 def hostile():
     contents = regression(**SMALL)
     relevance = dataclasses.replace(contents.relevance, names=(HOSTILE, *contents.relevance.names[1:]))
-    scores = (dataclasses.replace(contents.scores[0], name=HOSTILE, note="</script><script>alert(2)</script>"),)
+    ours, base, *others = contents.comparison.scores
+    ours = dataclasses.replace(ours, name=HOSTILE, note="</script><script>alert(2)</script>")
+    comparison = dataclasses.replace(contents.comparison, scores=(ours, base, *others))
+    column = dataclasses.replace(contents.reading.columns[1], name=HOSTILE, values=HOSTILE, remarks=(HOSTILE,))
+    read = dataclasses.replace(contents.reading, columns=(column,), leaks=(HOSTILE,), remarks=(HOSTILE,))
     fit = dataclasses.replace(contents.motion.fit, x_label=HOSTILE, y_label="</script><b>y")
     return changed(
-        contents, table=HOSTILE, target=HOSTILE, relevance=relevance, scores=scores, fit=fit, x_label=HOSTILE
+        contents,
+        table=HOSTILE,
+        target=HOSTILE,
+        relevance=relevance,
+        comparison=comparison,
+        reading=read,
+        fit=fit,
+        x_label=HOSTILE,
     )
 
 
@@ -42,8 +54,12 @@ def long_names():
     names = tuple(f"{LONG} {i}" for i in range(30))
     relevance = Relevance(names, np.linspace(-0.01, 0.2, 30), np.full(30, 0.02))
     fit = dataclasses.replace(contents.motion.fit, x_label=LONG, y_label=LONG)
-    scores = tuple(dataclasses.replace(score, name=LONG) for score in contents.scores)
-    return changed(contents, target=LONG, relevance=relevance, scores=scores, fit=fit, x_label=LONG, y_label=LONG)
+    scores = tuple(dataclasses.replace(score, name=LONG) for score in contents.comparison.scores)
+    comparison = dataclasses.replace(contents.comparison, scores=scores)
+    columns = tuple(dataclasses.replace(contents.reading.columns[1], name=name) for name in names) * 3
+    read = dataclasses.replace(contents.reading, columns=columns)
+    changes = {"relevance": relevance, "comparison": comparison, "reading": read, "fit": fit}
+    return changed(contents, target=LONG, x_label=LONG, y_label=LONG, **changes)
 
 
 def thirty_classes():
@@ -53,15 +69,17 @@ def thirty_classes():
     fit = contents.motion.fit
     labels = rng.integers(30, size=len(fit.data_x))
     fit = dataclasses.replace(fit, classes=classes, values=fit.values * 10, data_class=labels)
-    return changed(contents, classes=classes, observed=labels, predicted=rng.permutation(labels), fit=fit)
+    comparison = compared("classification", labels, np.eye(30)[rng.permutation(labels)] * 0.7 + 0.01, {})
+    return changed(contents, classes=classes, class_counts=(9,) * 30, comparison=comparison, fit=fit)
 
 
 def nothing_known():
     contents = regression(**SMALL)
     steps, unknown = np.array([0, 10, 100]), np.array([np.nan, np.inf, np.nan])
     band = CertificatePath(steps, np.array([0.1, np.nan, 0.2]), unknown, unknown, unknown, np.zeros(3, bool))
-    certificate = contents.certificate | {"gap": None, "standard_error": float("nan"), "upper_bound": float("inf")}
-    return changed(contents, band=band, certificate=certificate, settings={}, versions={}, command="")
+    certificate = contents.certificate | {"lower_bound": None, "upper_bound": float("inf")}
+    nothing = {"settings": {}, "versions": {}, "command": "", "certainty": "", "coverage": None}
+    return changed(contents, band=band, certificate=certificate, reading=TableReading(442, "10 of numbers"), **nothing)
 
 
 def least():
@@ -77,7 +95,7 @@ def least():
         outer=motion.outer[one],
         y_label=motion.x_label,
         fit=dataclasses.replace(fit, values=fit.values[one]),
-        scores=contents.scores[:2],
+        comparison=dataclasses.replace(contents.comparison, scores=contents.comparison.scores[:2]),
         band=band,
         relevance=Relevance((), np.zeros(0), np.zeros(0)),
     )

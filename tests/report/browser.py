@@ -22,7 +22,7 @@ OUTSIDE = """[...document.querySelectorAll(".plot")].flatMap((plot) => {
   const frame = plot.getBoundingClientRect();
   const outside = (box) => box.width && (box.left < frame.left - 1 || box.right > frame.right + 1
                                          || box.top < frame.top - 1 || box.bottom > frame.bottom + 1);
-  const texts = [...plot.querySelectorAll(".main-svg text")];
+  const texts = [...plot.querySelectorAll("svg text")];
   return texts.filter((text) => outside(text.getBoundingClientRect())).map((text) => text.textContent);
 })"""
 

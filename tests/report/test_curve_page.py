@@ -29,7 +29,7 @@ def page(tmp_path_factory):
 
 def test_functions_replace_columns_on_the_page(page):
     text = Elements(page).text
-    assert "Which columns matter" not in text
+    assert "What does it look at?" not in text
     assert [text.index(section) for section in SECTIONS] == sorted(text.index(section) for section in SECTIONS)
     assert "12 of 172 training curves, in colour and dash by thirds of the target." in text
     assert "a linear model would have one line for all" in text
@@ -73,7 +73,8 @@ def test_the_page_opens_without_messages_and_follows_the_colour_scheme(browser, 
     window.page.locator("input[type=range]").fill("3")
     window.page.wait_for_selector("figure[data-frame='3']", timeout=5000)
     assert window.page.evaluate(line) != last
-    stroke = """document.querySelectorAll(".plot")[2]._fullData[2].line.color"""
+    stroke = """[...document.querySelectorAll(".plot")].find((plot) => plot.querySelectorAll(".legend text").length)
+      .querySelectorAll(".lines path")[2].getAttribute("stroke")"""
     assert window.page.evaluate(stroke) == LOW_TO_HIGH[2]
     window.page.emulate_media(color_scheme="dark")
     window.until(f"{stroke} !== '{LOW_TO_HIGH[2]}'")

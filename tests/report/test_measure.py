@@ -1,5 +1,6 @@
 """Relevance and frames of a model whose function is known."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from langevax.evaluation import holdout
+from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import TrainTestSplit
+from langevax.evaluation.metrics import positive_class
 from langevax.meanfield import Certificate
 from langevax.report import measure
+from langevax.report.effects import effects_of, far_off_rows
 from langevax.sklearn.inspection import CertificatePath
 
 STEPS = 130
@@ -114,20 +118,63 @@ def test_a_table_of_one_column_is_shown_against_the_constant():
         assert measure.motion_of(model, split, relevance).y_label == "weight of the constant"
 
 
-def test_the_scores_are_r2_and_accuracy():
+def test_the_score_is_r2_or_less_the_log_loss():
     regression, classification = split_of("regression"), split_of("classification")
     assert regression.score(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 1
-    assert classification.score(np.array([0, 1]), np.array([1, 1])) == 0.5
+    assert (regression.score_name, classification.score_name) == ("R2", "log loss")
+    assert classification.score(np.array([0, 1]), np.array([[0.5, 0.5], [0.2, 0.8]])) == np.log(0.5 * 0.8) / 2
+    assert np.isfinite(classification.score(np.array([1]), np.array([[1.0, 0.0]])))
     assert (
         classification.decide(classification.outputs(Known(), classification.inputs)).tolist()
         == classification.targets.tolist()
     )
 
 
+def test_relevance_of_classes_sees_probabilities_where_no_decision_changes():
+    """A column that moves probabilities between 0.01 and 0.2 never changes the likeliest class."""
+    split = split_of("classification")
+    split = dataclasses.replace(split, targets=(np.random.default_rng(0).random(200) < 0.01).astype(int))
+
+    class Rare(Known):
+        def predict_proba(self, X, share=1.0):
+            p = np.where(X[:, 0] > 1, 0.2, 0.01)
+            return np.column_stack([1 - p, p])
+
+    relevance = holdout.relevance_of(Rare(), split, 0)
+    assert relevance.mean[relevance.names.index("x")] != 0
+    assert relevance.num_rows == 50
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_effects_are_those_of_the_function(task):
+    split = split_of(task)
+    effects = {e.column: e for e in effects_of(Known(), split, holdout.relevance_of(Known(), split, 0))}
+    sign = -1 if task == "classification" and positive_class(split.targets) == 0 else 1
+    assert sign * (effects["x"].at_high - effects["x"].at_low) > 0
+    assert effects["noise"].at_high == effects["noise"].at_low
+    assert (effects["k"].low, effects["k"].high) == (("b", "a") if sign > 0 else ("a", "b"))
+    if task == "regression":
+        assert effects["k"].at_high - effects["k"].at_low == pytest.approx(2)
+
+
+def test_rows_far_off_are_named_the_worst_first():
+    observed = np.array([1.0, 2.0, 3.0])
+    rows = far_off_rows(
+        Comparison(np.array([4, 2, 0]), np.zeros(3), observed, np.array([1.0, 7.0, 4.0]), ()), (), range(5)
+    )
+    assert [(row.row, row.observed, row.predicted) for row in rows[:2]] == [("2", "2", "7"), ("0", "3", "4")]
+    p, labels = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), np.array([1, 1, 0])
+    (worst, second) = far_off_rows(Comparison(np.arange(3), np.zeros(3), labels, p, ()), ("no", "yes"), "abc")
+    assert (worst.row, worst.observed, worst.predicted) == ("a", "yes", "no, probability 90 %")
+    assert second.row == "c"
+
+
 def test_the_path_ends_with_the_existing_certificate():
-    numbers = {name: float(i) for i, name in enumerate(holdout.CERTIFIED[:6])}
-    rest = {"trustworthy": True, "verdict": "", "surviving_ancestors": 0.5, "temperatures": 9, "polish_steps": 1}
-    certificate = Certificate(**numbers, **rest, dual=np.zeros(2))
+    numbers = {"gap": 0.0, "standard_error": 1.0, "lower_bound": 3.0, "upper_bound": 5.0}
+    rest = {"trustworthy": True, "verdict": ""}
+    more = {"unbiased_gap": 2.0, "lower_bound_error": 4.0, "surviving_ancestors": 0.5}
+    more |= {"temperatures": 9, "polish_steps": 1}
+    certificate = Certificate(**numbers, **rest, **more, dual=np.zeros(2))
     assert holdout.certified(certificate) == numbers | rest
 
     class Certified:

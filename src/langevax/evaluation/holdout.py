@@ -1,18 +1,15 @@
-"""Evaluation of a fitted estimator on held-out rows: score, relevance of columns, certificates along training."""
+"""Evaluation of a fitted estimator on held-out rows: relevance of columns, certificates along training."""
 
 import platform
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from sklearn.inspection import permutation_importance
-from sklearn.metrics import accuracy_score, r2_score
 
 from langevax.evaluation import Task
-from langevax.evaluation.peers import peers
+from langevax.evaluation.metrics import METRICS, value
 from langevax.meanfield import Certificate
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.inspection import CertificatePath
@@ -47,6 +44,8 @@ class TrainTestSplit:
     test: np.ndarray
     unit: str = "row"
     """What a row is called."""
+    dates: tuple[str, ...] = ()
+    """Columns of the table that are dates, as days since 1970."""
 
     @property
     def train_inputs(self) -> np.ndarray:
@@ -72,37 +71,27 @@ class TrainTestSplit:
         """Return numbers as they are, and probabilities as indices into `classes`."""
         return outputs.argmax(1) if self.classes else outputs
 
-    def score(self, observed: np.ndarray, predicted: np.ndarray) -> float:
-        """Return R2, or the accuracy of indices into `classes`."""
-        return float(accuracy_score(observed, predicted) if self.classes else r2_score(observed, predicted))
+    def score(self, observed: np.ndarray, outputs: np.ndarray) -> float:
+        """Return R2, or less the log loss of probabilities: larger is better."""
+        metric = METRICS[self.task][0]
+        least = np.maximum(outputs, 0.5 / len(self.train)) if self.classes else outputs
+        return metric.sign * value(metric, observed, least)
 
     @property
     def score_name(self) -> str:
-        """The name of the score in results and reports."""
-        return "accuracy" if self.classes else "R2"
-
-
-@dataclass(frozen=True)
-class Score:
-    """One method on the held-out rows."""
-
-    name: str
-    value: float
-    """R2 or accuracy."""
-    seconds: float
-    """Of fitting, including the choice of settings."""
-    ours: bool = False
-    note: str = ""
-    """How the settings were chosen, in a few words."""
+        """The name of the main metric in results and reports."""
+        return METRICS[self.task][0].name
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """Fall of the held-out score when a column is shuffled: mean and standard deviation over shuffles."""
+    """Fall of R2, or rise of the log loss, when a column is shuffled: mean and standard deviation over shuffles."""
 
     names: tuple[str, ...]
     mean: np.ndarray
     deviation: np.ndarray
+    num_rows: int = 0
+    """Held-out rows that it was measured on."""
 
 
 def on_columns(model: Any) -> Any:
@@ -121,23 +110,8 @@ def on_columns(model: Any) -> Any:
     return network
 
 
-def peer_scores(
-    split: TrainTestSplit, random_state: int, report: Callable[[str, float], None] = lambda name, value: None
-) -> list[Score]:
-    """Fit and score every peer on the same rows; call `report(name, score)` after each."""
-    scores = []
-    for name, peer in peers(split.task, random_state).items():
-        began = time.perf_counter()
-        peer.fit(split.train_inputs, split.train_targets)
-        seconds = time.perf_counter() - began
-        value = split.score(split.test_targets, peer.predict(split.test_inputs))
-        scores.append(Score(name, value, seconds, note=peer.note_))
-        report(name, value)
-    return scores
-
-
 def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Relevance:
-    """Return the fall of the held-out score when a column of the table is shuffled together with its indicators.
+    """Return what shuffling a column of the table, together with its indicators, costs on held-out rows.
 
     scikit-learn shuffles a table of row numbers with one column for each column of the table; the inputs are then
     gathered from these rows, so that all inputs of a categorical column move together.
@@ -150,7 +124,7 @@ def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Releva
         shuffled = np.empty_like(inputs)
         for column, places in enumerate(groups):
             shuffled[:, places] = inputs[numbers[:, column]][:, places]
-        return split.score(observed, split.decide(split.outputs(model, shuffled)))
+        return split.score(observed, split.outputs(model, shuffled))
 
     importance: Any = permutation_importance(
         model,
@@ -160,7 +134,7 @@ def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Releva
         n_repeats=FEW_SHUFFLES if len(groups) > MANY_COLUMNS else SHUFFLES,
         random_state=random_state,
     )
-    return Relevance(tuple(split.groups), importance.importances_mean, importance.importances_std)
+    return Relevance(tuple(split.groups), importance.importances_mean, importance.importances_std, len(rows))
 
 
 def certificate_path(model: Any, final: Certificate | None, points: int, random_state: int) -> CertificatePath:

@@ -1,18 +1,30 @@
 """The methods that a network is compared with: scikit-learn's usual ones, their settings chosen by cross-validation.
 
 A peer takes an encoded numeric matrix and chooses its settings inside `fit`, so that the time of the choice is counted
-and cross-validating a peer is honest. Reports and benchmarks use the same peers.
+and cross-validating a peer is honest. Reports and benchmarks use the same peers; CatBoost and LightGBM join them where
+they are installed.
 """
 
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import numpy as np
 from scipy.linalg import LinAlgWarning
 from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
@@ -34,7 +46,12 @@ RIDGES_3, COSTS = (0.01, 0.1, 1.0), (0.3, 3.0, 30.0)
 WIDTHS = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
 DECAYS = (1e-3, 0.1, 10.0)
 TREES: dict[str, tuple[float, ...]] = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
+NUM_TREES, LEAF_ROWS, SHARE_OF_COLUMNS = 200, 3, 1 / 3  # of a random forest
+LEAST_PROBABILITY = 1e-4  # of a class, where settings are chosen by log loss
 THREADS = 1  # trees that one thread grows in 0.2 s took two threads 145 s on a busy machine, waiting for each other
+
+
+Criterion = Literal["accuracy", "log loss"]
 
 
 class Peer(BaseEstimator):
@@ -46,6 +63,8 @@ class Peer(BaseEstimator):
         note: how the settings are chosen, in a few words; `note_` of a fitted peer adds what its data changed.
         max_rows: fit on a random subsample of at most this many rows.
         random_state: of the folds and the subsample.
+        criterion: of a classifier's settings. With "log loss" a classifier has probabilities: those of a kernel
+            machine, whose settings are chosen by accuracy, are calibrated by cross-validation.
     """
 
     def __init__(
@@ -55,12 +74,14 @@ class Peer(BaseEstimator):
         note: str = "",
         max_rows: int | None = None,
         random_state: int = 0,
+        criterion: Criterion = "accuracy",
     ):
         self.estimator = estimator
         self.grid = grid
         self.note = note
         self.max_rows = max_rows
         self.random_state = random_state
+        self.criterion = criterion
 
     def __sklearn_tags__(self) -> Any:
         return get_tags(self.estimator)
@@ -70,20 +91,35 @@ class Peer(BaseEstimator):
         X, y = np.asarray(X), np.asarray(y)
         self.note_: str = self.note
         if self.max_rows is not None and len(X) > self.max_rows:
-            rows = np.random.default_rng(self.random_state).choice(len(X), self.max_rows, replace=False)
-            X, y = X[rows], y[rows]
             self.note_ += f"; on {self.max_rows:,} of the rows"
-        with warnings.catch_warnings(), threadpool_limits(THREADS):
-            for kind in (ConvergenceWarning, LinAlgWarning):
-                warnings.simplefilter("ignore", kind)
-            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-            self.estimator_: Any = self._search(X, y).fit(X, y)
+        X, y = self._subsample(X, y)
+        with quiet():
+            search = self._search(X, y).fit(X, y)
+            self.chosen_: Any = search.best_estimator_ if isinstance(search, GridSearchCV) else search
+            self.estimator_: Any = self._with_probabilities(self.chosen_, X, y)
         return self
+
+    def refitted(self, X: Any, y: Any) -> Any:
+        """Return an estimator of the settings that `fit` chose, fitted on other rows."""
+        X, y = self._subsample(np.asarray(X), np.asarray(y))
+        with quiet():
+            again: Any = clone(self.chosen_)
+            return self._with_probabilities(again.fit(X, y), X, y)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The classes, in the order of probabilities."""
+        return self.estimator_.classes_
 
     def predict(self, X: Any) -> np.ndarray:
         """Return numbers or classes."""
         with threadpool_limits(THREADS):
             return self.estimator_.predict(np.asarray(X))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probabilities of classes, if fitted by log loss."""
+        with threadpool_limits(THREADS):
+            return self.estimator_.predict_proba(np.asarray(X))
 
     def score(self, X: Any, y: Any) -> float:
         """Return R2 or accuracy."""
@@ -105,15 +141,55 @@ class Peer(BaseEstimator):
             name: [value / X.shape[1] for value in values] if name.endswith("gamma") else list(values)
             for name, values in self.grid.items()
         }
-        return GridSearchCV(clone(self.estimator), grid, cv=folds)
+        by_loss = is_classifier(self) and self.criterion == "log loss" and hasattr(self.estimator, "predict_proba")
+        return GridSearchCV(clone(self.estimator), grid, cv=folds, scoring=_negative_log_loss if by_loss else None)
+
+    def _subsample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.max_rows is None or len(X) <= self.max_rows:
+            return X, y
+        rows = np.random.default_rng(self.random_state).choice(len(X), self.max_rows, replace=False)
+        return X[rows], y[rows]
+
+    def _with_probabilities(self, fitted: Any, X: np.ndarray, y: np.ndarray) -> Any:
+        """Return a classifier that has probabilities, if these are needed."""
+        if not is_classifier(self) or self.criterion == "accuracy" or hasattr(fitted, "predict_proba"):
+            return fitted
+        if np.unique(y, return_counts=True)[1].min() >= FOLDS:
+            folds: Any = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
+            return _calibrated(clone(fitted), folds).fit(X, y)
+        rows = np.arange(len(y))  # a class is too rare for folds: calibrated on the rows that it was fitted on
+        return _calibrated(FrozenEstimator(fitted), [(rows, rows)]).fit(X, y)
 
 
-def peers(task: Task, random_state: int = 0) -> dict[str, Peer]:
-    """Return a linear model, a kernel machine, a neural network and boosted trees for a task, by name.
+def _calibrated(estimator: Any, folds: Any) -> Any:
+    one_model: Any = False
+    return CalibratedClassifierCV(estimator, cv=folds, ensemble=one_model)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Fit on one thread, without the warnings of fits that are stopped or of rare classes."""
+    with warnings.catch_warnings(), threadpool_limits(THREADS):
+        for kind in (ConvergenceWarning, LinAlgWarning):
+            warnings.simplefilter("ignore", kind)
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        yield
+
+
+def _negative_log_loss(estimator: Any, X: np.ndarray, y: np.ndarray) -> float:
+    """Return less the mean log loss; a class that the estimator has not seen has the least probability."""
+    p, classes = estimator.predict_proba(X), estimator.classes_
+    places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    own = np.where(classes[places] == y, p[np.arange(len(y)), places], 0.0)
+    return float(np.log(np.maximum(own, LEAST_PROBABILITY)).mean())
+
+
+def peers(task: Task, random_state: int = 0, criterion: Criterion = "accuracy") -> dict[str, Peer]:
+    """Return a linear model, a kernel machine, a neural network and two kinds of trees for a task, by name.
 
     Example:
-        >>> list(peers("regression"))
-        ['linear', 'kernel machine', 'MLP', 'boosted trees']
+        >>> list(peers("regression"))[:5]
+        ['linear', 'kernel machine', 'MLP', 'random forest', 'boosted trees']
     """
     regression = task == "regression"
 
@@ -121,27 +197,48 @@ def peers(task: Task, random_state: int = 0) -> dict[str, Peer]:
         pipeline = make_pipeline(StandardScaler(), estimator)
         return TransformedTargetRegressor(pipeline, transformer=StandardScaler()) if regression else pipeline
 
+    def peer(estimator: Any, note: str, grid: dict[str, tuple[float, ...]] | None = None, max_rows: int | None = None):
+        return Peer(estimator, grid, note, max_rows, random_state, criterion)
+
     def searched(estimator: Any, settings: str, max_rows: int | None = None, **grid: tuple[float, ...]) -> Peer:
         step = ("regressor__" if regression else "") + type(estimator).__name__.lower()
         named = {f"{step}__{name}": values for name, values in grid.items()}
-        return Peer(scaled(estimator), named, settings + SEARCH, max_rows, random_state)
+        return peer(scaled(estimator), settings + SEARCH, named, max_rows)
 
     network: dict[str, Any] = {"max_iter": 300, "random_state": random_state}
     trees: dict[str, Any] = {"early_stopping": False, "random_state": random_state}  # it needs two rows of every class
+    forest: dict[str, Any] = {
+        "n_estimators": NUM_TREES,
+        "min_samples_leaf": LEAF_ROWS,
+        "max_features": SHARE_OF_COLUMNS,
+        "random_state": random_state,
+    }
     if regression:
-        linear = Peer(scaled(RidgeCV(RIDGES)), note="ridge by leave-one-out")
+        linear = peer(scaled(RidgeCV(RIDGES)), "ridge by leave-one-out")
         kernel = searched(KernelRidge(kernel="rbf"), "ridge and width", MAX_KERNEL_ROWS, alpha=RIDGES_3, gamma=WIDTHS)
     else:
         linear = searched(LogisticRegression(max_iter=1000), "ridge", C=INVERSE_RIDGES)
         kernel = searched(SVC(), "cost and width", MAX_KERNEL_ROWS, C=COSTS, gamma=WIDTHS)
+    boosted = (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(**trees)
     return {
         "linear": linear,
         "kernel machine": kernel,
         "MLP": searched((MLPRegressor if regression else MLPClassifier)(**network), "weight decay", alpha=DECAYS),
-        "boosted trees": Peer(
-            (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(**trees),
-            TREES,
-            "rate and leaves" + SEARCH,
-            random_state=random_state,
+        "random forest": peer(
+            (RandomForestRegressor if regression else RandomForestClassifier)(**forest), f"{NUM_TREES} trees, no search"
         ),
+        "boosted trees": peer(boosted, "rate and leaves" + SEARCH, TREES),
+        **{name: peer(estimator, "defaults") for name, estimator in _installed(regression, random_state).items()},
     }
+
+
+def _installed(regression: bool, random_state: int) -> dict[str, Any]:
+    """Return the estimators of other packages that are installed."""
+    kind, estimators = "Regressor" if regression else "Classifier", {}
+    if find_spec("lightgbm"):
+        options = {"n_jobs": THREADS, "random_state": random_state, "verbosity": -1}
+        estimators["LightGBM"] = getattr(import_module("lightgbm"), f"LGBM{kind}")(**options)
+    if find_spec("catboost"):
+        options = {"thread_count": THREADS, "random_seed": random_state, "verbose": 0, "allow_writing_files": False}
+        estimators["CatBoost"] = getattr(import_module("catboost"), f"CatBoost{kind}")(**options)
+    return estimators

@@ -43,15 +43,15 @@ def span(*arrays: ArrayLike, margin: float = MARGIN) -> list[float]:
     Example:
         >>> span([0.0, 10.0], [np.nan, 20.0])
         [-1.0, 21.0]
-        >>> span([3.0])
-        [2.5, 3.5]
+        >>> span([3.0]), span([0.0, 0.1], margin=0)
+        ([2.5, 3.5], [0.0, 0.1])
     """
     values = np.concatenate([np.asarray(array, float).ravel() for array in arrays])
     values = values[np.isfinite(values)]
     if not values.size:
         return [0.0, 1.0]
     low, high = float(values.min()), float(values.max())
-    space = margin * (high - low) or 0.5
+    space = margin * (high - low) if high > low else 0.5
     return [low - space, high + space]
 
 

@@ -18,8 +18,23 @@ WORDS: dict[str, Any] = {"size": 13, "color": INK}  # tick labels that are names
 MAX_SHARES = 8  # classes up to which a cell has space for a second line
 
 
-def score_dots(names: Sequence[str], values: ArrayLike, ours: ArrayLike, texts: Sequence[str], label: str) -> go.Figure:
-    """Draw one row per method: ours a coloured diamond, the others grey dots, the number at the right.
+def score_dots(
+    names: Sequence[str],
+    values: ArrayLike,
+    ours: ArrayLike,
+    texts: Sequence[str],
+    label: str,
+    errors: ArrayLike | None = None,
+) -> go.Figure:
+    """Draw one row per method: ours a coloured diamond on a line, the others grey dots, the number at the right.
+
+    Args:
+        names: of the methods.
+        values: their scores.
+        ours: which of them is ours.
+        texts: the scores as words.
+        label: of the axis.
+        errors: half the length of the bar of each.
 
     Example:
         >>> figure = score_dots(["MFLD", "ridge"], [0.49, 0.48], [True, False], ["0.49", "0.48"], "R2")
@@ -27,13 +42,18 @@ def score_dots(names: Sequence[str], values: ArrayLike, ours: ArrayLike, texts: 
         2
     """
     values, ours, rows = np.asarray(values, float), np.asarray(ours, bool), np.arange(len(names))
+    bars = np.zeros(len(names)) if errors is None else np.nan_to_num(np.asarray(errors, float))
     bold = [("<b>", "</b>") if our else ("", "") for our in ours]
     labels = [start + shown(name, ROW_LABEL) + end for name, (start, end) in zip(names, bold, strict=True)]
-    figure = _rows(labels, axis(label, range=span(values, margin=0.12), nticks=4, tickangle=0))
+    reach = span(values - bars, values + bars, margin=0.08)
+    figure = _rows(labels, axis(label, range=reach, nticks=4, tickangle=0))
+    for value in values[ours & np.isfinite(values)]:
+        figure.add_vline(x=value, line={"color": OURS, "width": 1}, layer="below")
     for side, colour, symbol, size in ((~ours, GREY, "circle", 10), (ours, OURS, OUR_SYMBOL, 12)):
         figure.add_scatter(
             x=values[side],
             y=rows[side],
+            error_x={"array": bars[side], "color": colour, "thickness": 1.4, "width": 0},
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": size},
             hovertext=[f"{shown(names[int(i)], 200)}: {texts[int(i)]}" for i in rows[side]],
@@ -150,6 +170,37 @@ def predictions(observed: ArrayLike, predicted: ArrayLike, label: str) -> go.Fig
         mode="markers",
         marker={"color": OURS, "symbol": OUR_SYMBOL, "size": 7, "opacity": 0.65},
         hovertemplate="observed %{x:.4g}<br>predicted %{y:.4g}<extra></extra>",
+    )
+    return figure
+
+
+def calibration(
+    predicted: ArrayLike, observed: ArrayLike, error: ArrayLike, num_rows: Sequence[int], label: str
+) -> go.Figure:
+    """Draw observed shares against predicted probabilities, over the diagonal, with bars of two standard errors.
+
+    Example:
+        >>> len(calibration([0.1, 0.8], [0.12, 0.7], [0.02, 0.03], [50, 50], "'yes'").data)
+        2
+    """
+    predicted, observed = np.asarray(predicted, float), np.asarray(observed, float)
+    bars = 2 * np.asarray(error, float)
+    top = min(1.0, 1.15 * max(float(np.max(predicted + bars)), float(np.max(observed)), 0.02))
+    ends = [-0.03 * top, 1.03 * top]
+    x, y = axis(f"predicted probability of {label}", range=ends), axis(range=ends)
+    figure = canvas(400, x=x, y=y, above=f"observed share of {label}")
+    figure.add_scatter(x=[0, top], y=[0, top], mode="lines", line={"color": INK, "width": 1}, hoverinfo="skip")
+    figure.add_scatter(
+        x=predicted,
+        y=observed,
+        error_y={"array": bars, "color": OURS, "thickness": 1.4, "width": 0},
+        mode="markers",
+        marker={"color": OURS, "symbol": OUR_SYMBOL, "size": 9},
+        hovertext=[
+            f"predicted {p:.1%}, observed {o:.1%}<br>{n:,} rows"
+            for p, o, n in zip(predicted, observed, num_rows, strict=True)
+        ],
+        hoverinfo="text",
     )
     return figure
 

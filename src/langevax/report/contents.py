@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from langevax.evaluation import Task
-from langevax.evaluation.holdout import Relevance, Score
+from langevax.evaluation.certainty import Calibration, Coverage
+from langevax.evaluation.comparison import Comparison
+from langevax.evaluation.holdout import Relevance
 from langevax.sklearn.inspection import CertificatePath
 
 
@@ -125,31 +127,99 @@ class CurveContents:
 
 
 @dataclass(frozen=True)
+class ColumnReading:
+    """A column of the table as it was read."""
+
+    name: str
+    role: str
+    """"target", "input" or "left out"."""
+    kind: str
+    """"numbers", "words" or "dates"."""
+    read: int
+    """Cells that were read as this kind."""
+    unreadable: int
+    """Cells with something else, which count as missing."""
+    missing: int
+    """Empty cells, and words that stand for missing values."""
+    values: str
+    """A summary of the values read."""
+    remarks: tuple[str, ...] = ()
+    """Decisions on this column."""
+
+
+@dataclass(frozen=True)
+class TableReading:
+    """The table as it was read; of curves, without columns."""
+
+    rows: int
+    description: str
+    """What was read, in a sentence."""
+    columns: tuple[ColumnReading, ...] = ()
+    """In the order of the file, the target first."""
+    remarks: tuple[str, ...] = ()
+    """Decisions on the whole file."""
+    leaks: tuple[str, ...] = ()
+    """Sentences on columns that may leak the target."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The mean prediction over held-out rows, with one column set to a low and to a high value."""
+
+    column: str
+    low: str
+    high: str
+    at_low: float
+    at_high: float
+
+
+@dataclass(frozen=True)
+class FarOffRow:
+    """A row whose prediction is far off."""
+
+    row: str
+    """Its number below the header, counted from 1, or its id."""
+    observed: str
+    predicted: str
+
+
+@dataclass(frozen=True)
 class FitContents:
     """Everything in the report of a fit, in reading order."""
 
     table: str
     target: str
     task: Task
-    sentence: str
-    """The one sentence with the number that matters."""
-    score_name: str
-    """"R2" or "accuracy"."""
-    scores: tuple[Score, ...]
+    summary: tuple[str, ...]
+    """What the fit is worth, in sentences: the first has the number that matters."""
+    comparison: Comparison
+    reading: TableReading
+    certainty: str
+    """How sure the predictions are, in a sentence; empty where nothing is known."""
+    coverage: Coverage | None
+    calibration: Calibration | None
+    """Of classes."""
+    optimum: str
+    """What the certificate says, in a sentence."""
     certificate: dict[str, Any]
     """The fields `langevax.evaluation.holdout.CERTIFIED`; empty without a certificate."""
     band: CertificatePath
     motion: ParticleMotion
     relevance: Relevance
-    observed: np.ndarray
-    """(held-out row,) numbers, or indices into `classes`."""
-    predicted: np.ndarray
+    effects: tuple[Effect, ...] = ()
+    """Of the columns that matter most; empty for more than two classes, and of curves."""
+    far_off: tuple[FarOffRow, ...] = ()
+    """The rows scored whose predictions are furthest off, the worst first."""
     classes: tuple[str, ...] = ()
     """Empty for regression."""
+    class_counts: tuple[int, ...] = ()
+    """Rows of each class in the table."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Every setting needed to repeat the fit, nested by one level at most."""
     command: str = ""
     """The command line that repeats the fit."""
+    predict_command: str = ""
+    """The command line that predicts for another table."""
     versions: dict[str, str] = field(default_factory=dict)
     curves: CurveContents | None = None
     """Of a fit on curves; the inputs are then coefficients, whose relevance is not drawn."""

@@ -1,4 +1,4 @@
-"""The page of a fit: how far from the optimum, the particles as they moved, and how well the network predicts.
+"""The page of a fit: is it of use, was the table read right, how sure is it, how far is it from the optimum.
 
 Each figure has a caption, a description for readers who cannot see it, and its data to download.
 """
@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from langevax.evaluation.metrics import LEVEL, positive_class
 from langevax.figures import interactive, moving
 from langevax.figures.canvas import thinned
 from langevax.figures.moving import MovingPanel, Scene
-from langevax.report import curve_figures
-from langevax.report.contents import DecisionSurface, FitContents, FittedCurve, SlopeFunction
-from langevax.report.numbers import fixed, number, whole, with_error
+from langevax.report import curve_figures, summary
+from langevax.report.contents import ColumnReading, DecisionSurface, FitContents, FittedCurve, SlopeFunction
+from langevax.report.numbers import MINUS, fixed, number, whole, with_error
 from langevax.report.page import Caption, Figure, Picture, moving_figure, write_page
 
 MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
 CELL, SHRINKS_TO = 27, 10  # smallest pixels of a class in a confusion matrix of more than SHRINKS_TO classes
+MAX_LISTED, MAX_CLASSES = 60, 30  # columns and classes in tables
+DRAWN = {"regression": ("R2",), "classification": ("log loss", "AUC")}  # metrics
+SYMBOLS = {"R2": "R²"}
 MEANINGS = {
     "lower_bound": "no network of this kind has a lower objective (95 %), unless a well exists that no search entered",
     "upper_bound": "some network of this kind has an objective no higher than this (95 %), whatever the walks missed",
@@ -39,22 +43,29 @@ NAMES = {
 
 def write_fit_page(contents: FitContents, file: Path) -> None:
     """Write the report of a fit as one HTML file that opens offline."""
-    ranked = sorted(contents.scores, key=lambda score: np.nan_to_num(score.value, nan=-np.inf), reverse=True)
+    comparison = contents.comparison
     write_page(
         file,
         "fit.html.jinja",
         title=f"{contents.table}: {contents.target}",
         contents=contents,
-        score_word=_score_word(contents),
         motion=_motion(contents),
         curve_figures=[] if contents.curves is None else curve_figures.figures(contents.curves),
-        scores=_scores(contents, ranked),
-        ranked=ranked,
+        scores=_scores(contents),
+        scored=summary.scored_rows(comparison, contents.unit),
+        metrics=[SYMBOLS.get(one.metric, one.metric) for one in comparison.ours.measures],
+        methods=_methods(contents),
+        classes=_classes(contents),
+        called_first=_called_first(contents),
         band=_band(contents) if len(contents.band.steps) else None,
         relevance=_relevance(contents) if contents.relevance.names else None,
+        effects=_effects(contents),
         predictions=_confusion(contents) if contents.classes else _predictions(contents),
+        calibration=_calibration(contents),
+        columns=[_column(column) for column in _listed(contents.reading.columns)],
+        unlisted=max(0, len(contents.reading.columns) - MAX_LISTED),
         certificate=[
-            (NAMES.get(key, key.replace("_", " ")), _certified(contents.certificate, key), meaning)
+            (NAMES.get(key, key.replace("_", " ")), _certified(contents.certificate[key]), meaning)
             for key, meaning in MEANINGS.items()
             if key in contents.certificate
         ],
@@ -64,8 +75,127 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
 
 
 def _score_word(contents: FitContents) -> str:
-    """Return the name of the score as readers write it."""
-    return {"R2": "R²"}.get(contents.score_name, contents.score_name)
+    """Return the name of the main metric as readers write it."""
+    metric = contents.comparison.ours.main.metric
+    return SYMBOLS.get(metric, metric)
+
+
+def _methods(contents: FitContents) -> list[dict[str, Any]]:
+    """Return the rows of the table of methods, the best first."""
+    rows = []
+    for score in contents.comparison.ranked:
+        main = score.main
+        rows.append(
+            {
+                "name": score.name,
+                "ours": score.ours,
+                "values": [summary.value_of(measured) for measured in score.measures],
+                "beside": main.relation,
+                "difference": with_error(main.difference, main.difference_error) if main.relation else "",
+                "seconds": "" if score.base else fixed(score.seconds, 2),
+                "note": score.note,
+            }
+        )
+    return rows
+
+
+def _classes(contents: FitContents) -> list[tuple[str, ...]]:
+    """Return the rows of the table of classes: its rows in all, scored, found, and wrongly called."""
+    comparison = contents.comparison
+    if not contents.classes:
+        return []
+    called, observed = comparison.outputs.argmax(1), comparison.observed
+    rows = []
+    for place, (name, size) in enumerate(zip(contents.classes, contents.class_counts, strict=True)):
+        own = observed == place
+        hits, false = int(np.sum(own & (called == place))), int(np.sum(~own & (called == place)))
+        share = size / max(1, sum(contents.class_counts))
+        rows.append((name, f"{whole(size)} ({100 * share:.3g} %)", whole(own.sum()), whole(hits), whole(false)))
+    return rows[:MAX_CLASSES]
+
+
+def _called_first(contents: FitContents) -> tuple[str, list[tuple[str, ...]]]:
+    """Return the rarer of two classes, and how many of its rows have the highest probabilities."""
+    comparison = contents.comparison
+    if len(contents.classes) != 2:
+        return "", []
+    place = positive_class(comparison.observed)
+    total = int(np.sum(comparison.observed == place))
+    base = total / len(comparison.observed)
+    rows = [
+        (
+            f"{100 * share:g} %",
+            whole(size),
+            f"{whole(hits)} of {whole(total)}",
+            f"{100 * hits / size:.3g} %",
+            f"{hits / size / base:.1f}",
+        )
+        for share, size, hits in summary.called_first(comparison)
+        if base
+    ]
+    return contents.classes[place], rows
+
+
+def _effects(contents: FitContents) -> list[tuple[str, ...]]:
+    """Return the rows of the table of effects."""
+    rows = []
+    for effect in contents.effects:
+        change = effect.at_high - effect.at_low
+        if contents.classes:
+            cells = [f"{100 * p:.3g} %" for p in (effect.at_low, effect.at_high)] + [f"{100 * change:+.3g}"]
+        else:
+            cells = [number(effect.at_low), number(effect.at_high), ("+" if change > 0 else "") + number(change, 3)]
+        rows.append((effect.column, f"{effect.low} to {effect.high}", *cells[:2], cells[2].replace("-", MINUS)))
+    return rows
+
+
+def _listed(columns: tuple[ColumnReading, ...]) -> list[ColumnReading]:
+    """Return the columns to list: of too many, those with remarks before the others."""
+    if len(columns) <= MAX_LISTED:
+        return list(columns)
+    places = sorted(range(1, len(columns)), key=lambda i: not columns[i].remarks)[: MAX_LISTED - 1]
+    return [columns[i] for i in [0, *sorted(places)]]
+
+
+def _column(column: ColumnReading) -> dict[str, Any]:
+    """Return a row of the table of columns."""
+    present = column.read + column.unreadable
+    share = "" if not present else f"{100 * column.read / present:.3g} %"
+    prefix = f"Column {column.name!r}"
+    remarks = [remark.removeprefix(prefix).lstrip(": ") for remark in column.remarks]
+    return {
+        "name": column.name,
+        "role": column.role,
+        "kind": column.kind or "–",
+        "read": share if not column.unreadable else f"{share}, all but {whole(column.unreadable)}",
+        "missing": whole(column.missing) if column.missing else "none" if column.kind else "–",
+        "values": column.values,
+        "remarks": [remark[0].upper() + remark[1:] for remark in remarks],
+    }
+
+
+def _calibration(contents: FitContents) -> Figure | None:
+    """Observed shares against predicted probabilities."""
+    calibration = contents.calibration
+    if calibration is None:
+        return None
+    rows, bins = whole(calibration.num_rows.sum()), len(calibration.num_rows)
+    picture = interactive.calibration(
+        calibration.predicted, calibration.observed, calibration.error, list(calibration.num_rows), calibration.event
+    )
+    first, last = (f"predicted {calibration.predicted[i]:.1%}, observed {calibration.observed[i]:.1%}" for i in (0, -1))
+    words = f"Calibration of {calibration.event} in {bins} groups: lowest {first}; highest {last}."
+    text = (
+        f"{rows} {contents.unit}s in {bins} groups by the probability of {calibration.event}: on the line, it happens "
+        "as often as predicted. Bars are two standard errors."
+    )
+    columns = {
+        "predicted": calibration.predicted,
+        "observed": calibration.observed,
+        "standard_error": calibration.error,
+        "rows": calibration.num_rows,
+    }
+    return Figure([Picture(picture, words)], [Caption(text, "calibration", columns)])
 
 
 def _motion(contents: FitContents) -> Figure:
@@ -133,20 +263,31 @@ def _surface(surface: DecisionSurface) -> MovingPanel:
     return MovingPanel("fit", picture, words, text)
 
 
-def _scores(contents: FitContents, ranked: list[Any]) -> Figure:
+def _scores(contents: FitContents) -> Figure:
     """All methods, best first; the template has the text of the caption."""
-    values = [score.value for score in ranked]
-    texts = [fixed(value, 3) for value in values]
-    label = f"{_score_word(contents)} on held-out {contents.unit}s"
-    dots = interactive.score_dots([s.name for s in ranked], values, [s.ours for s in ranked], texts, label)
-    words = f"{label}: " + ", ".join(f"{s.name} {text}" for s, text in zip(ranked, texts, strict=True)) + "."
-    columns = {
-        "method": [s.name for s in ranked],
-        contents.score_name: values,
-        "seconds": [s.seconds for s in ranked],
-        "note": [s.note for s in ranked],
-    }
-    return Figure([Picture(dots, words)], [Caption("", "scores", columns)])
+    comparison = contents.comparison
+    names, ours = [s.name for s in comparison.ranked], [s.ours for s in comparison.ranked]
+    pictures = []
+    for metric in DRAWN[contents.task]:
+        measures = [score.named(metric) for score in comparison.ranked]
+        values, texts = [one.value for one in measures], [fixed(one.value, 3) for one in measures]
+        bars = [LEVEL * (0.0 if one.relation == "" else one.difference_error) for one in measures]
+        better = "lower" if metric == "log loss" else "higher"
+        label = f"{SYMBOLS.get(metric, metric)}, {better} is better"
+        dots = interactive.score_dots(names, values, ours, texts, label, bars)
+        words = f"{label}: " + ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True)) + "."
+        pictures.append(Picture(dots, words))
+    columns: dict[str, list[Any]] = {"method": names}
+    for i, measured in enumerate(comparison.ours.measures):
+        of_metric = [score.measures[i] for score in comparison.ranked]
+        columns |= {
+            measured.metric: [one.value for one in of_metric],
+            f"{measured.metric} standard error": [one.error for one in of_metric],
+            f"{measured.metric} better by": [one.difference for one in of_metric],
+            f"{measured.metric} better by, standard error": [one.difference_error for one in of_metric],
+        }
+    columns |= {"seconds": [s.seconds for s in comparison.ranked], "note": [s.note for s in comparison.ranked]}
+    return Figure(pictures, [Caption("", "scores", columns)])
 
 
 def _band(contents: FitContents) -> Figure:
@@ -186,8 +327,9 @@ def _doubt(doubtful: int, count: int) -> str:
 
 
 def _relevance(contents: FitContents) -> Figure:
-    """The columns with the largest fall of the score."""
+    """The columns whose shuffling costs most."""
     relevance, word = contents.relevance, _score_word(contents)
+    change, verb = ("rise of the log loss", "raises") if contents.classes else (f"fall of {word}", "lowers")
     order = np.argsort(-np.nan_to_num(np.asarray(relevance.mean, float), nan=-np.inf), kind="stable")
     columns = {
         "column": [relevance.names[i] for i in order],
@@ -196,26 +338,28 @@ def _relevance(contents: FitContents) -> Figure:
     }
     names, mean, deviation = (values[:MAX_COLUMNS] for values in columns.values())
     words = (
-        f"{names[0]} matters most: shuffling it lowers {word} by {with_error(mean[0], deviation[0])}. "
+        f"{names[0]} matters most: shuffling it {verb} {word} by {with_error(mean[0], deviation[0])}. "
         f"{len(names)} columns are drawn, the last of them {names[-1]} with {with_error(mean[-1], deviation[-1])}."
     )
     text = (
-        f"Fall of {word} on held-out rows when one column is shuffled, with one standard deviation over shuffles. A "
-        "column whose bar reaches the line at zero may not matter."
+        f"{change[0].upper()}{change[1:]} on {whole(relevance.num_rows)} held-out {contents.unit}s when one column is "
+        "shuffled, with one standard deviation over shuffles. A column whose bar reaches the line at zero may not "
+        "matter; columns that say the same share what they matter, and what matters need not be a cause."
     )
     text += f" The first {MAX_COLUMNS} of {len(order)} columns." if len(order) > MAX_COLUMNS else ""
-    dots = interactive.relevance(names, mean, deviation, f"fall in {word}")
+    dots = interactive.relevance(names, mean, deviation, change)
     return Figure([Picture(dots, words)], [Caption(text, "relevance", columns)])
 
 
 def _predictions(contents: FitContents) -> Figure:
     """Predicted numbers against observed numbers."""
-    observed, predicted = np.asarray(contents.observed, float), np.asarray(contents.predicted, float)
-    error = number(np.sqrt(np.mean((predicted - observed) ** 2)) if observed.size else None, 3)
-    words = f"{whole(observed.size)} held-out {contents.unit}s about the diagonal; root mean square error {error}."
+    observed, predicted = contents.comparison.observed, contents.comparison.outputs
+    error = number(contents.comparison.ours.named("RMSE").value, 3)
+    words = f"{whole(observed.size)} {contents.unit}s about the diagonal; root mean square error {error}."
+    half, most = (number(np.quantile(np.abs(predicted - observed), share), 3) for share in (0.5, 0.9))
     text = (
         f"Each point is a {contents.unit} that the network has not seen; on the line, the prediction is right. "
-        f"The root mean square error is {error}."
+        f"Of {whole(observed.size)} predictions half are off by less than {half}, and nine of ten by less than {most}."
     )
     drawn = len(thinned(observed.size, interactive.MAX_POINTS))
     text += f" {whole(drawn)} of {whole(observed.size)} {contents.unit}s are drawn." if drawn < observed.size else ""
@@ -228,7 +372,7 @@ def _confusion(contents: FitContents) -> Figure:
     """Observed classes against predicted classes."""
     classes, size = contents.classes, len(contents.classes)
     counts = np.zeros((size, size), int)
-    np.add.at(counts, (np.asarray(contents.observed, int), np.asarray(contents.predicted, int)), 1)
+    np.add.at(counts, (contents.comparison.observed, contents.comparison.outputs.argmax(1)), 1)
     right = f"{whole(np.trace(counts))} of {whole(counts.sum())}"
     wrong = counts * (1 - np.eye(size, dtype=int))
     row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
@@ -240,7 +384,7 @@ def _confusion(contents: FitContents) -> Figure:
         f"of the row. On the diagonal, the prediction is right: {right}.{worst}"
         f"{' On a narrow screen the matrix scrolls sideways.' if size > SHRINKS_TO else ''}"
     )
-    words = f"{right} held-out {contents.unit}s are on the diagonal.{worst}"
+    words = f"{right} {contents.unit}s are on the diagonal.{worst}"
     columns = {
         "observed": [name for name in classes for _ in classes],
         "predicted": list(classes) * size,
@@ -251,16 +395,11 @@ def _confusion(contents: FitContents) -> Figure:
     return Figure([picture], [Caption(text, "confusion", columns)])
 
 
-def _certified(certificate: dict[str, Any], key: str) -> str:
-    """Return a number of the certificate in words."""
-    value = certificate[key]
-    if isinstance(value, str):
-        return value
-    if key == "trustworthy":
+def _certified(value: Any) -> str:
+    """Return a field of the certificate."""
+    if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    if key == "unknown_share" and value is not None and np.isfinite(value):
-        return f"{number(100 * value, 2)} %"
-    return whole(value) if isinstance(value, int) else number(value, 4)
+    return number(value, 6)
 
 
 def _setting_groups(settings: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

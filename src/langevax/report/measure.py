@@ -79,7 +79,10 @@ def motion_of(
 
 
 def _name(split: TrainTestSplit, place: int) -> str:
-    return split.names[place] if place < len(split.names) else "the constant"
+    if place == len(split.names):
+        return "the constant"
+    name = split.names[place]
+    return f"{name}, days since 1970" if name in split.dates else name
 
 
 def _outer(outer: np.ndarray, split: TrainTestSplit) -> tuple[np.ndarray, str]:

@@ -1,10 +1,13 @@
 """Numbers in reports: few digits, and one exponent for a value and its error."""
 
 import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 MINUS = "−"
-PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e5  # other numbers are written with an exponent
+NEGLIGIBLE = 1e-4  # share of a value, below which its error is not written
+EPOCH, MOST_DAYS = datetime(1970, 1, 1, tzinfo=UTC), 700_000  # further dates are beyond Python's
+PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e8  # other numbers are written with an exponent
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -13,6 +16,8 @@ def number(value: Any, digits: int = 4) -> str:
     Example:
         >>> number(0.48712), number(-3.1e-5), number(None), number(float("nan")), number(float("inf"))
         ('0.4871', '−3.1e-5', 'not known', 'not known', 'unbounded')
+        >>> number(131167.3, 3), number(71420.028)
+        ('131,000', '71,420')
     """
     if value is None or math.isnan(value):
         return "not known"
@@ -22,8 +27,7 @@ def number(value: Any, digits: int = 4) -> str:
     if value and not PLAIN_FROM <= abs(value) < PLAIN_BELOW:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{_trimmed(mantissa)}e{int(exponent)}".replace("-", MINUS, 1 if value < 0 else 0)
-    decimals = max(digits - 1 - (math.floor(math.log10(abs(value))) if value else 0), 0)
-    return _trimmed(f"{value:.{decimals}f}").replace("-", MINUS)
+    return _trimmed(_rounded(value, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)))
 
 
 def with_error(value: Any, error: Any) -> str:
@@ -32,17 +36,19 @@ def with_error(value: Any, error: Any) -> str:
     Example:
         >>> with_error(3.14e-4, 0.42e-4), with_error(2.3456, 0.012), with_error(2.0, None)
         ('3.1e-4 ± 0.4e-4', '2.346 ± 0.012', '2')
+        >>> with_error(131167.3, 4321.0)
+        '131,000 ± 4,000'
     """
-    if not _positive(error) or value is None or not math.isfinite(value):
+    if not _positive(error) or value is None or not math.isfinite(value) or error < NEGLIGIBLE * abs(value):
         return number(value)
     largest = math.floor(math.log10(max(abs(value), error)))
     exponent = 0 if PLAIN_FROM <= 10.0**largest < PLAIN_BELOW else largest
     value, error = value / 10.0**exponent, error / 10.0**exponent
     leading = math.floor(math.log10(error))
     digits = 2 if error < 2 * 10.0**leading else 1  # a leading 1 alone would round by half of itself
-    decimals = max(digits - 1 - leading, 0)
+    places = digits - 1 - leading
     suffix = f"e{exponent}" if exponent else ""
-    return f"{value:.{decimals}f}{suffix} ± {error:.{decimals}f}{suffix}".replace("-", MINUS, 1 if value < 0 else 0)
+    return f"{_rounded(value, places)}{suffix} ± {_rounded(error, places)}{suffix}"
 
 
 def whole(value: Any) -> str:
@@ -63,6 +69,21 @@ def fixed(value: float, places: int) -> str:
         ('−0.50', '–')
     """
     return f"{value:.{places}f}".replace("-", MINUS) if math.isfinite(value) else "–"
+
+
+def day(days: float) -> str:
+    """Return the date of a number of days since 1970.
+
+    Example:
+        >>> day(16436.5), day(1e7)
+        ('2015-01-01', 'day 10,000,000')
+    """
+    return f"{EPOCH + timedelta(days=days):%Y-%m-%d}" if abs(days) < MOST_DAYS else f"day {number(days)}"
+
+
+def _rounded(value: float, places: int) -> str:
+    """Return a number rounded to so many decimals, of tens or more where negative."""
+    return f"{round(value, places):,.{max(places, 0)}f}".replace("-", MINUS)
 
 
 def _trimmed(text: str) -> str:

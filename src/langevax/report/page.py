@@ -20,12 +20,12 @@ import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from langevax.figures.moving import Scene
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
 from langevax.report.numbers import fixed, whole
 
+UNKNOWN_CODE = 65535  # of a number that is not finite
 BESIDE_CAPTION = 680  # pixels that a figure has where its caption stands in the margin
 
 
@@ -86,7 +86,7 @@ def moving_figure(scene: Scene) -> Figure:
 
 def write_page(file: Path, template: str, **context: Any) -> None:
     """Render a template of `langevax.report`, with `title` among its context, and write it to a file."""
-    scripts = [get_plotlyjs(), _asset("page.js")]
+    scripts = [_asset("plot.js"), _asset("page.js")]
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     style = f":root{{color-scheme:light dark;--fonts:{FONTS};{css_variables()}}}"
     style += f"@media screen and (prefers-color-scheme:dark){{:root{{{css_variables(dark=True)}}}}}"
@@ -157,15 +157,20 @@ def frame_data(scene: Scene) -> dict[str, Any]:
 
 
 def packed(values: np.ndarray) -> dict[str, Any]:
-    """Return an array as base64 of bytes or of float32.
+    """Return an array as base64 of bytes, or of numbers in 65,535 steps between the least and the largest.
 
     Example:
         >>> packed(np.array([0.5, np.nan]))
-        {'type': 'f4', 'shape': (2,), 'data': 'AAAAPwAAwH8='}
+        {'type': 'u2', 'shape': (2,), 'data': 'AAD//w==', 'low': 0.5, 'step': 0.0}
     """
-    kind = "u1" if values.dtype == np.uint8 else "f4"
-    data = base64.b64encode(np.ascontiguousarray(values, f"<{kind}").tobytes()).decode()
-    return {"type": kind, "shape": values.shape, "data": data}
+    if values.dtype == np.uint8:
+        return {"type": "u1", "shape": values.shape, "data": base64.b64encode(values.tobytes()).decode()}
+    known = np.isfinite(values)
+    low, high = (float(values[known].min()), float(values[known].max())) if known.any() else (0.0, 0.0)
+    step = (high - low) / (UNKNOWN_CODE - 1)
+    codes = np.round((np.where(known, values, low) - low) / (step or 1.0))
+    data = base64.b64encode(np.where(known, codes, UNKNOWN_CODE).astype("<u2").tobytes()).decode()
+    return {"type": "u2", "shape": values.shape, "data": data, "low": low, "step": step}
 
 
 def _asset(name: str) -> str:

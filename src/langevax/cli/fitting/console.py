@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import FitData
 from langevax.cli.folder import REPORT, RESULT, SCHEMA, Folder
 from langevax.cli.output import Output
-from langevax.evaluation.holdout import Score, TrainTestSplit
+from langevax.evaluation.comparison import Comparison
+from langevax.evaluation.metrics import Measured
 from langevax.report.numbers import with_error
 from langevax.sklearn.inspection import CertificatePath
 
@@ -60,28 +62,79 @@ def held_out(scores: dict[str, float]) -> str:
     return f"log loss {loss} on the training rows that a fold leaves out ({others}); {calibration}"
 
 
-def print_evaluation(
-    output: Output, data: FitData, scores: Sequence[Score], certificate: dict[str, Any], path: CertificatePath
+def print_comparison(
+    output: Output, comparison: Comparison, sentences: Sequence[str], certainty: str, unit: str
 ) -> None:
-    """Print the scores, and the distance from the global optimum."""
-    ranked = sorted(scores, key=lambda score: -score.value)
+    """Print what the fit is worth, and the scores of all methods."""
     output.blank()
+    for i, sentence in enumerate(sentences):
+        output.say("" if i else "Worth", sentence)
+    if certainty:
+        output.say("Certainty", certainty)
+    output.blank()
+    ranked = comparison.ranked
+    metrics = [measured.metric for measured in ranked[0].measures]
     output.table(
-        ("held out", data.split.score_name, "seconds", "settings chosen by"),
-        [(score.name, f"{score.value:.3f}", f"{score.seconds:.2f}", score.note) for score in ranked],
+        (f"{count(len(comparison.rows), unit)}", *metrics, "beside the network", "seconds", "settings chosen by"),
+        [
+            (
+                score.name,
+                *map(as_cell, score.measures),
+                beside(score.main),
+                f"{score.seconds:.2f}",
+                score.note,
+            )
+            for score in ranked
+        ],
         bold=next(i for i, score in enumerate(ranked) if score.ours),
     )
     output.blank()
-    if certificate:
+
+
+def as_cell(measured: Measured) -> str:
+    """Return a metric with as many decimals as say something.
+
+    Example:
+        >>> as_cell(Measured("R2", 0.50711, 0.04)), as_cell(Measured("RMSE", 71420.028, 3000.0))
+        ('0.507', '71,420')
+    """
+    if measured.metric != "RMSE" or not measured.value > 0:
+        return f"{measured.value:.{4 if measured.metric == 'log loss' else 3}f}"
+    return f"{measured.value:,.{max(0, 3 - math.floor(math.log10(measured.value)))}f}"
+
+
+def beside(main: Measured) -> str:
+    """Return how a method compares with the network by its main metric, and the error of the difference.
+
+    Example:
+        >>> beside(Measured("R2", 0.5, 0.04, 0.01, 0.02)), beside(Measured("R2", 0.5, 0.04))
+        ('level, 0.010 +- 0.020', '')
+    """
+    return f"{main.relation}, {main.difference:.3f} +- {main.difference_error:.3f}" if main.relation else ""
+
+
+def print_evaluation(output: Output, optimum: str, path: CertificatePath) -> None:
+    """Print the distance from the global optimum."""
+    if len(path.steps):
         output.table(("certified after", "lower bound", "gap", "std. error", ""), _path_rows(path))
         output.blank()
-        output.say("Certificate", verdict(certificate))
+        output.say("Certificate", optimum)
 
 
 def print_end(output: Output, folder: Folder) -> None:
     """Print where the files are."""
     output.say("Report", str(folder.path / REPORT))
-    output.say("Predict with", f"langevax predict {shlex.quote(str(folder.path))} TABLE")
+    output.say("Predict with", predict_command(folder.path))
+
+
+def predict_command(folder: Path) -> str:
+    """Return the command that predicts for another table.
+
+    Example:
+        >>> predict_command(Path("my model"))
+        "langevax predict 'my model' TABLE"
+    """
+    return f"langevax predict {shlex.quote(str(folder))} TABLE"
 
 
 def how_to_resume(options: FitOptions, folder: Folder) -> str:
@@ -100,20 +153,6 @@ def how_chosen(options: FitOptions) -> str:
     return (
         "temperature by leave-one-out" if options.curves or options.validation == "none" else "temperature by 5 folds"
     )
-
-
-def verdict(certificate: dict[str, Any]) -> str:
-    """Return the certificate in one sentence, with the interval of the optimum where it is trustworthy."""
-    return certificate["verdict"]
-
-
-def sentence(split: TrainTestSplit, scores: Sequence[Score], certificate: dict[str, Any]) -> str:
-    """Return the sentence at the top of the report."""
-    score = next(score.value for score in scores if score.ours)
-    distance = "Not certified"
-    if certificate.get("trustworthy"):
-        distance = f"Objective known to {certificate['unknown_share']:.2g} of an untrained network's"
-    return f"{distance}; {split.score_name} {score:.2f} on {count(len(split.test), split.unit)} held out."
 
 
 def _path_rows(path: CertificatePath) -> list[tuple[str, ...]]:

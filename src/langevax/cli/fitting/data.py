@@ -10,6 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.fit import FitOptions
+from langevax.cli.fitting.reading import table_reading
 from langevax.cli.tables.columns import read_column, read_columns
 from langevax.cli.tables.curves import LongCurves, WideCurves, curve_columns, readings_of, table_values
 from langevax.cli.tables.files import LoadedTable, read_table
@@ -19,6 +20,7 @@ from langevax.cli.tables.schema import AnySchema, Encoder, Schema, learn, useful
 from langevax.cli.tables.styles import Choices, as_words
 from langevax.cli.tables.targets import TargetColumn, read_target
 from langevax.evaluation.holdout import TrainTestSplit
+from langevax.report.contents import TableReading
 
 MIN_ROWS = 10
 KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}
@@ -41,6 +43,8 @@ class FitData:
     """An entry for each row of `split`, as the estimator takes them."""
     names: pl.DataFrame
     """For each row of `split`, its number in the table (1 is the first below the header), or its id."""
+    reading: TableReading
+    """The table as it was read, column by column."""
     leaks: tuple[str, ...] = ()
     """Sentences on columns that may leak the target."""
     axes: tuple[str, tuple[str, ...]] | None = None
@@ -104,7 +108,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     columns, categories = learn(frame[train.tolist()], styles)
     suspects = leaks(frame, target.values, target.task)
     encoder = Encoder(columns)
-    encoded = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
+    encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
+    encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date")}
     split = _split(options, target, train, test, inputs=encoder(frame), **encoded)
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
     kinds = [style.kind for style in styles.values()]
@@ -113,15 +118,19 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
     decisions = (*table.decisions, *reading.decisions, *left_out, *categories)
+    notes = _without_target(table.frame.height - len(target.rows), "row") + sentences(decisions) + split_notes
+    used_columns, everything = styles.keys(), {options.target: reading, **readings}
+    read = (table.frame.height, words, everything, options.target, used_columns, options.drop, decisions, suspects)
     return FitData(
         schema=Schema(options.target, target.task, target.classes, columns, (*decisions, *suspects)),
         split=split,
         target=target,
-        notes=_without_target(table.frame.height - len(target.rows), "row") + sentences(decisions) + split_notes,
+        notes=notes,
         summary={"rows": table.frame.height, "columns": table.frame.width, "used": used, "missing": missing},
         description=("Columns", words),
         inputs=split.inputs,
         names=pl.DataFrame({"row": target.rows + 1}),
+        reading=table_reading(*read),
         leaks=tuple(sentences(suspects)),
     )
 
@@ -136,15 +145,18 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     names, inputs = _wave_columns(options, data, train)
     groups = {name: [i] for i, name in enumerate(names)}
     encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
+    notes = sentences(loaded.decisions) + data.notes + notes
+    words = f"{data.words}, as {count(len(names), 'input')}"
     return FitData(
         schema=data.schema,
         split=_split(options, data.target, train, test, inputs=inputs, unit="curve", **encoded),
         target=data.target,
-        notes=sentences(loaded.decisions) + data.notes + notes,
+        notes=notes,
         summary={"rows": table.height, "columns": table.width, "curves": len(data.curves), **data.summary},
-        description=("Curves", f"{data.words}, as {count(len(names), 'input')}"),
+        description=("Curves", words),
         inputs=data.curves,
         names=data.names,
+        reading=TableReading(table.height, words, remarks=tuple(notes)),
         axes=data.axes,
     )
 

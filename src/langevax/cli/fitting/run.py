@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import polars as pl
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from langevax import checks
@@ -20,15 +21,20 @@ from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import console
 from langevax.cli.fitting.data import FitData, estimator_for, prepare
 from langevax.cli.fitting.processes import ProcessGroup, check_particles
+from langevax.cli.fitting.reading import class_counts
 from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_digest, write_json
 from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
 from langevax.cli.tables.files import without_formulas
 from langevax.cli.tables.schema import write_schema
 from langevax.evaluation import holdout
-from langevax.evaluation.holdout import Score
+from langevax.evaluation.certainty import Calibration, Coverage, calibration_of, coverage_of
+from langevax.evaluation.comparison import Comparison, Refit, compare, outputs_of
+from langevax.evaluation.holdout import Relevance
 from langevax.evaluation.peers import peers
+from langevax.report import summary
 from langevax.report.contents import FitContents
+from langevax.report.effects import effects_of, far_off_rows
 from langevax.report.fit_page import write_fit_page
 from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
 from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
@@ -36,7 +42,6 @@ from langevax.sklearn import LinearModelWarning
 from langevax.sklearn.inspection import CertificatePath
 from langevax.sklearn.persistence import stored_hash
 
-OURS = "mean-field network"
 POINTS = 6  # certificates along training, fewer where they would take minutes
 FEWEST_BYTES = 12  # of a particle
 AFFORDABLE = 4e4  # rows of all of them
@@ -48,11 +53,18 @@ class FitEvaluation:
 
     outputs: np.ndarray
     """Predicted numbers (row,), or class probabilities (row, class)."""
-    scores: tuple[Score, ...]
+    comparison: Comparison
+    relevance: Relevance
+    coverage: Coverage | None
+    calibration: Calibration | None
     certificate: dict[str, Any]
     path: CertificatePath
     cautions: tuple[str, ...]
     """Sentences about a fit that has not converged."""
+    summary: tuple[str, ...]
+    """What the fit is worth; the terminal and the page print the same sentences."""
+    certainty: str
+    optimum: str
 
 
 def run(
@@ -101,8 +113,8 @@ def _run(
             output.warn(caution)
         console.print_training(output, model, seconds)
         evaluation = evaluate(output, options, data, model, seconds, cautions)
-        console.print_evaluation(output, data, evaluation.scores, evaluation.certificate, evaluation.path)
-        with output.progress("Report", 3, "part") as line, folder.filling() as new:
+        console.print_evaluation(output, evaluation.optimum, evaluation.path)
+        with output.progress("Report", 2, "part") as line, folder.filling() as new:
             result = write(new, options, data, model, evaluation, line)
     except KeyboardInterrupt as interrupt:
         interrupt.args = (console.how_to_resume(options, folder),)
@@ -159,34 +171,76 @@ def train(
 def evaluate(
     output: Output, options: FitOptions, data: FitData, model: Any, seconds: float, cautions: tuple[str, ...]
 ) -> FitEvaluation:
-    """Predict and score the held-out rows, fit other methods, and certify the network along its training."""
+    """Predict and score rows that the network has not seen, fit other methods, and certify it along its training."""
     split = data.split
     outputs = split.outputs(model, data.take(split.test))
-    value = split.score(split.test_targets, split.decide(outputs))
-    scores = [Score(OURS, value, seconds, ours=True, note=console.how_chosen(options))]
-    if options.peers:
-        with output.progress("Other methods", len(peers(split.task)), "fit") as line:
-            scores += holdout.peer_scores(split, options.seed, lambda name, value: line.advance(f"{name} {value:.3f}"))
+    with output.progress("Comparison", 1 + (len(peers(split.task)) if options.peers else 0), "method") as line:
+        comparison = compare(
+            split,
+            outputs,
+            refitting(model, data),
+            seconds=seconds,
+            note=console.how_chosen(options),
+            random_state=options.seed,
+            with_peers=options.peers,
+            report=line.advance,
+        )
+    coverage = coverage_of(model, data.take(split.test), split.test_targets, split.classes)
+    calibration = calibration_of(comparison.observed, comparison.outputs, split.classes) if split.classes else None
+    relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
+    columns = relevance if data.axes is None else None
+    sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns)
+    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates)
+    console.print_comparison(output, comparison, sentences, certainty, split.unit)
+    certificate, path = certify(output, options, data, model)
+    optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
+    measured = (outputs, comparison, relevance, coverage, calibration, certificate, path, cautions)
+    return FitEvaluation(*measured, sentences, certainty, optimum)
+
+
+def certify(output: Output, options: FitOptions, data: FitData, model: Any) -> tuple[dict[str, Any], CertificatePath]:
+    """Return the certificate, empty where none is wanted, and certificates along training."""
     if not options.certificate:
-        path = holdout.certificate_path(model, None, 0, options.seed)
-        return FitEvaluation(outputs, tuple(scores), {}, path, cautions)
+        return {}, holdout.certificate_path(model, None, 0, options.seed)
     with output.progress("Certificate", 2, "evaluation") as line:
         certificate = model.certificate(random_state=options.seed)
         line.advance(f"interval of {certificate.width:.2g}")
-        points = min(POINTS, int(AFFORDABLE / len(split.train)))
+        points = min(POINTS, int(AFFORDABLE / len(data.split.train)))
         path = holdout.certificate_path(model, certificate, points, options.seed)
         line.advance()
-    return FitEvaluation(outputs, tuple(scores), holdout.certified(certificate), path, cautions)
+    return holdout.certified(certificate), path
+
+
+def refitting(model: Any, data: FitData) -> Refit:
+    """Return how a fitted estimator is fitted on other rows, with the settings that it chose."""
+    chosen = {
+        "temperature": model.temperature_,
+        "scaling": model.scaling_,
+        "output_scale": float(model.neuron_.scale),
+        "validation": None,
+        "checkpoint": None,
+        "resume": False,
+        "devices": None,
+    }
+    parameters = model.get_params()
+
+    def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        network: Any = clone(model)
+        network.set_params(**{name: value for name, value in chosen.items() if name in parameters})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            network.fit(data.take(train), data.split.targets[train])
+        return outputs_of(network, data.split, data.take(test))
+
+    return refit
 
 
 def write(
     new: Path, options: FitOptions, data: FitData, model: Any, evaluation: FitEvaluation, line: ProgressLine
 ) -> dict[str, Any]:
     """Write all parts of the folder; return the result that --json prints."""
-    split, scores, certificate = data.split, evaluation.scores, evaluation.certificate
-    network = holdout.on_columns(model)
-    relevance = holdout.relevance_of(network, split, options.seed)
-    line.advance("relevance")
+    split, comparison, certificate = data.split, evaluation.comparison, evaluation.certificate
+    network, relevance = holdout.on_columns(model), evaluation.relevance
     curves = None if data.axes is None else TrainingCurves(data.take(split.train), *data.axes)
     slope = None if curves is None else partial(moving_slope, model, curves, split)
     motion = motion_of(network, split, relevance, slope)
@@ -194,21 +248,30 @@ def write(
     shared: dict[str, Any] = {
         "target": split.target,
         "task": split.task,
-        "score_name": split.score_name,
-        "sentence": console.sentence(split, scores, certificate),
+        "summary": evaluation.summary,
+        "certainty": evaluation.certainty,
+        "optimum": evaluation.optimum,
+        "class_counts": class_counts(data.target),
         "certificate": certificate,
         "command": options.command(),
         "versions": holdout.versions(),
+        "cautions": evaluation.cautions,
     }
     result = plain(
         {
             **shared,
+            "sentence": evaluation.summary[0],
             "table": str(options.table),
             "classes": data.schema.classes,
             "read": data.summary,
+            "columns": [asdict(column) for column in data.reading.columns],
             "notes": [*data.notes, *data.leaks],
-            "cautions": evaluation.cautions,
-            "scores": [asdict(score) for score in scores],
+            "score_name": split.score_name,
+            "rows_scored": len(comparison.rows),
+            "folds": comparison.num_folds,
+            "scores": [{**asdict(score), "value": score.value} for score in comparison.scores],
+            "coverage": None if evaluation.coverage is None else asdict(evaluation.coverage),
+            "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
             "band": evaluation.path._asdict(),
             "relevance": asdict(relevance),
             "temperature": model.temperature_,
@@ -224,14 +287,17 @@ def write(
     contents = FitContents(
         **shared,
         table=split.table,
-        scores=scores,
+        comparison=comparison,
+        reading=data.reading,
+        coverage=evaluation.coverage,
+        calibration=evaluation.calibration,
         band=evaluation.path,
         motion=motion,
         relevance=relevance,
-        observed=split.test_targets,
-        predicted=split.decide(evaluation.outputs),
+        effects=effects_of(network, split, relevance) if curves is None else (),
+        far_off=far_off_rows(comparison, split.classes, data.names.to_series(0).to_list()),
         classes=split.classes,
-        cautions=evaluation.cautions,
+        predict_command=console.predict_command(options.out),
         settings={"command": set_options, "estimator": estimator_settings(model)},
         curves=None if curves is None else curves_of(model, curves, split),
         unit=split.unit,

@@ -6,6 +6,7 @@ const inTheDark = read(document.querySelector("script.in-the-dark"));
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const MILLISECONDS_A_FRAME = 100;
+const UNKNOWN_CODE = 65535; // a number that is not finite
 
 // The specification of a figure with each light colour (#RRGGBB, or with an opacity #RRGGBBAA) replaced by its dark
 // one. A colour without one is lightened until it is visible, except on a scale, whose steps must stay distinct.
@@ -52,17 +53,17 @@ function darkFigure(light) {
 // Draw a plot, or redraw it in other colours.
 function draw(plot, inDark) {
   plot.dataset.drawn = "yes";
-  const light = read(plot.parentNode.querySelector("script.figure"));
-  const { data, layout } = inDark ? darkFigure(light) : light;
-  return Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
+  const light = Plot.decoded(read(plot.parentNode.querySelector("script.figure")));
+  Plot.draw(plot, inDark ? darkFigure(light) : light);
 }
 
 // Unpack numbers as a function of the frame: flat, or rows of an image.
-function unpacked({ type, shape, data }, names) {
+function unpacked({ type, shape, data, low, step }, names) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const numbers = type === "f4" ? new Float32Array(bytes.buffer) : bytes;
+  const numbers = type === "u2" ? new Uint16Array(bytes.buffer) : bytes;
   const size = shape.slice(1).reduce((a, b) => a * b, 1);
-  const meaning = (number) => (names.length ? names[number] : Number.isNaN(number) ? null : number);
+  const scaled = (code) => (code === UNKNOWN_CODE ? null : low + step * code);
+  const meaning = (code) => (names.length ? names[code] : type === "u2" ? scaled(code) : code);
   const flat = (frame) => Array.from(numbers.subarray(frame * size, (frame + 1) * size), meaning);
   const rows = (values) => Array.from({ length: shape[1] }, (_, i) => values.slice(i * shape[2], (i + 1) * shape[2]));
   return { flat, shaped: (frame) => (shape.length > 2 ? rows(flat(frame)) : flat(frame)) };
@@ -112,20 +113,17 @@ class Player {
     return this.frame === this.steps.length - 1;
   }
 
-  async show(frame) {
+  show(frame) {
     this.frame = frame;
-    const waiting = this.pictures.filter(({ plot }) => !plot.dataset.drawn);
-    await Promise.all(waiting.map(({ plot }) => draw(plot, dark.matches)));
+    for (const { plot } of this.pictures) if (!plot.dataset.drawn) draw(plot, dark.matches);
     const words = `${this.word} ${this.steps[frame].toLocaleString("en")}`;
     this.words.textContent = words;
     this.slider.value = frame;
     this.slider.setAttribute("aria-valuetext", words);
-    await Promise.all(
-      this.pictures.map(({ plot, traces, tracks }) => {
-        const change = tracks.map((track) => [track.attribute, traces.map(() => track.shaped(frame))]);
-        return Plotly.restyle(plot, Object.fromEntries(change), traces);
-      }),
-    );
+    for (const { plot, traces, tracks } of this.pictures) {
+      const change = tracks.map((track) => [track.attribute, traces.map(() => track.shaped(frame))]);
+      Plot.change(plot, Object.fromEntries(change), traces);
+    }
     this.figure.dataset.frame = frame;
     this.figure.dataset.step = this.steps[frame];
   }
@@ -136,11 +134,10 @@ class Player {
     const last = this.steps.length - 1;
     const run = (this.run = {});
     let next = this.atTheEnd ? 0 : this.frame + 1;
-    const step = async () => {
+    const step = () => {
       if (this.run !== run) return;
       const begun = performance.now();
-      await this.show(next++);
-      if (this.run !== run) return;
+      this.show(next++);
       if (next > last) this.pause();
       else setTimeout(step, Math.max(0, MILLISECONDS_A_FRAME - (performance.now() - begun)));
     };
@@ -168,10 +165,10 @@ class Player {
 const plots = [...document.querySelectorAll(".plot")];
 const players = [...document.querySelectorAll("figure[data-frame]")].map((figure) => new Player(figure));
 
-async function redraw(inDark, which) {
-  await Promise.all(which.map((plot) => draw(plot, inDark)));
+function redraw(inDark, which) {
+  for (const plot of which) draw(plot, inDark);
   const moved = players.filter((player) => !player.atTheEnd && player.pictures.some(({ plot }) => which.includes(plot)));
-  await Promise.all(moved.map((player) => player.show(player.frame)));
+  for (const player of moved) player.show(player.frame);
 }
 
 // Figures in parts marked as late are drawn shortly before they become visible.
@@ -190,7 +187,8 @@ const atOnce = plots.filter((plot) => !plot.closest("[data-late]"));
 plots.filter((plot) => !atOnce.includes(plot)).forEach((plot) => late.observe(plot));
 
 dark.addEventListener("change", () => redraw(dark.matches, plots.filter(isDrawn)));
-redraw(dark.matches, atOnce).then(() => (document.documentElement.dataset.drawn = "yes"));
+redraw(dark.matches, atOnce);
+document.documentElement.dataset.drawn = "yes";
 
 // On paper all figures are drawn in light colours, and details are unfolded.
 const folded = [];

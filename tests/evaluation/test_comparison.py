@@ -1,0 +1,158 @@
+"""Every row scored once by models that have not seen it, beside the base rate and the same peers."""
+
+import numpy as np
+import pytest
+
+from langevax.evaluation import comparison as module
+from langevax.evaluation.certainty import Coverage, calibration_of, coverage_of
+from langevax.evaluation.comparison import BASE, OURS, compare, more_folds
+from langevax.evaluation.holdout import TrainTestSplit
+from langevax.evaluation.peers import peers
+from langevax.report import summary
+from langevax.run import DivergenceError
+
+RANDOM = np.random.default_rng(0)
+
+
+def split_of(task, size=100, rare=0.3):
+    inputs = RANDOM.normal(size=(size, 2))
+    targets = inputs[:, 0] + 0.3 * RANDOM.normal(size=size)
+    if task == "classification":
+        targets = (targets > np.quantile(targets, 1 - rare)).astype(int)
+    rows = np.arange(size)
+    return TrainTestSplit(
+        table="t.csv",
+        target="y",
+        task=task,
+        classes=() if task == "regression" else ("no", "yes"),
+        names=("a", "b"),
+        groups={"a": [0], "b": [1]},
+        quantities=(0, 1),
+        inputs=inputs,
+        targets=targets,
+        train=rows[rows % 5 > 0],
+        test=rows[rows % 5 == 0],
+    )
+
+
+def few(names):
+    return lambda *arguments: {name: peer for name, peer in peers(*arguments).items() if name in names}
+
+
+def outputs(split, rows):
+    x = split.inputs[rows, 0]
+    p = 1 / (1 + np.exp(-4 * x))
+    return np.column_stack([1 - p, p]) if split.classes else x
+
+
+def compared(split, refit=None, **options):
+    def fitted(train, test):
+        assert not np.intersect1d(train, test).size
+        return outputs(split, test)
+
+    chosen = {"seconds": 1.0, "note": "n", "random_state": 0, **options}
+    return compare(split, outputs(split, split.test), refit or fitted, **chosen)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_each_row_is_scored_once_by_all_methods(task, monkeypatch):
+    monkeypatch.setattr(module, "peers", few(["linear", "boosted trees"]))
+    split, named = split_of(task), []
+    result = compared(split, report=named.append)
+    assert sorted(result.rows) == list(range(100))
+    assert result.num_folds == 5
+    np.testing.assert_array_equal(result.rows[result.fold == 0], split.test)
+    assert named == [OURS, "linear", "boosted trees"]
+    assert {score.name for score in result.scores} == {*named, BASE[task]}
+    assert result.ours.main.relation == ""
+    assert result.base.main.relation == "worse"
+    assert result.ranked[-1].base
+    assert min(measured.error for score in result.scores for measured in score.measures) >= 0
+
+
+def test_without_peers_only_the_held_out_rows_are_scored():
+    result = compared(split_of("regression"), with_peers=False)
+    assert (result.num_folds, len(result.rows), len(result.scores)) == (1, 20, 2)
+    assert summary.scored_rows(result) == "20 held-out rows"
+
+
+def test_a_network_that_diverges_on_a_fold_is_scored_on_the_held_out_rows(monkeypatch):
+    monkeypatch.setattr(module, "peers", few(["linear"]))
+
+    def diverge(train, test):
+        raise DivergenceError.__new__(DivergenceError)
+
+    assert compared(split_of("regression"), diverge).num_folds == 1
+
+
+def test_large_tables_and_large_shares_have_no_more_folds(monkeypatch):
+    split = split_of("regression")
+    assert len(more_folds(split, 0)) == 4
+    monkeypatch.setattr(module, "MAX_FOLD_ROWS", 99)
+    assert more_folds(split, 0) == []
+
+
+def test_probabilities_are_never_surer_than_the_training_rows_allow():
+    split = split_of("classification")
+    sure = np.eye(2)[1 - split.test_targets]  # certain, and wrong
+    result = compare(split, sure, lambda train, test: sure, seconds=0, note="", random_state=0, with_peers=False)
+    assert result.ours.value == pytest.approx(-np.log(0.5 / 80 / (1 + 0.5 / 80)))
+
+
+def test_accuracy_does_not_make_a_useless_model_look_good():
+    """A share of 4 % and a network that knows it: accuracy 0.96, and the first sentence says what it is worth."""
+    split = split_of("classification", 500, rare=0.04)
+    share = split.train_targets.mean()
+    useless = np.tile([1 - share, share], (100, 1)) + RANDOM.normal(scale=1e-3, size=(100, 1)) * [1, -1]
+    result = compare(split, useless, lambda *_: useless, seconds=0, note="", random_state=0, with_peers=False)
+    sentences = summary.worth(result, "y", split.classes)
+    assert result.ours.named("accuracy").value > 0.9
+    assert sentences[0] == "Its probabilities are no better than the shares of the classes."
+    assert "finds 0 of them" in sentences[-1]
+
+
+def test_the_sentences_name_level_and_better_methods(monkeypatch):
+    monkeypatch.setattr(module, "peers", few(["linear"]))
+    split = split_of("regression")
+    level = summary.worth(compared(split), "y", ())
+    assert level[0].startswith("Explains ")
+    assert "always predicting the mean explains none" in level[0]
+    assert level[2].startswith("Level with it, within error: the linear model.")
+    shifted = compared(split, lambda train, test: outputs(split, test) + 1.0)
+    assert "the linear model did better beyond the error of the difference" in summary.worth(shifted, "y", ())[2]
+
+
+def test_a_score_that_is_too_good_names_the_columns():
+    from langevax.evaluation.holdout import Relevance
+
+    split = split_of("regression")
+    result = compare(split, split.test_targets, lambda *_: None, seconds=0, note="", random_state=0, with_peers=False)
+    relevance = Relevance(("a", "b"), np.array([0.1, 0.9]), np.zeros(2), 20)
+    assert summary.worth(result, "y", (), relevance=relevance)[-1] == (
+        "So good a score is rare: check that 'b' and 'a', which matter most, are known before 'y' is."
+    )
+
+
+class Intervals:
+    def predict_interval(self, inputs, coverage):
+        return np.column_stack([inputs - 1, inputs + 1])
+
+
+def test_coverage_counts_the_rows_inside():
+    coverage = coverage_of(Intervals(), np.zeros(10), np.linspace(-2, 2, 10), ())
+    assert (coverage.inside, coverage.num_rows, coverage.width) == (4, 10, 2.0)
+    assert "contain 4 of 10 held-out rows (40 %)" in summary.certainty(coverage, None, ())
+    assert coverage_of(object(), np.zeros(10), np.zeros(10), ()) is None
+
+
+def test_calibration_keeps_rare_events_apart():
+    p = np.concatenate([np.full(900, 0.01), np.full(100, 0.5)])
+    labels = (np.random.default_rng(0).random(1000) < p).astype(int)
+    calibration = calibration_of(labels, np.column_stack([1 - p, p]), ("no", "yes"))
+    assert calibration.num_rows.sum() == 1000
+    assert calibration.num_rows.min() >= 25
+    assert calibration.predicted.max() == 0.5
+    wrong = calibration_of(labels, np.column_stack([p, 1 - p]), ("no", "yes"))
+    assert "as often as predicted in 2 of 5 groups" in summary.certainty(None, wrong, ("no", "yes"))  # those at 0.5
+    sets = Coverage(0.9, 18, 20, 1.2, 2.0)
+    assert "18 of 20 held-out rows (90 %), with 1.2 of 2 classes" in summary.certainty(sets, None, ("no", "yes"))
