@@ -130,8 +130,8 @@ def optimum(certificate: dict[str, Any], temperature: float, num_rows: int, unit
     places = min(max(1 - int(np.floor(np.log10(max(high - low, 1e-8)))), 2), 8)
     return (
         f"The training objective, {rows}, has its global minimum between {fixed(low, places)} and "
-        f"{fixed(high, places)} (95 % each end; the lower one unless a narrow minimum was missed by all searches). This "
-        "says how low training can go, and nothing about how well the network predicts."
+        f"{fixed(high, places)} (95 % each end; the lower one unless a narrow minimum was missed by all searches). "
+        "This says how low training can go, and nothing about how well the network predicts."
     )
 
 

@@ -309,7 +309,7 @@ def write(
         "table": str(options.table),
         "table_sha256": file_hash(options.table),
         "score": split.score_name,
-        "scores": {score.name: score.value for score in scores},
+        "scores": {score.name: score.value for score in comparison.scores},
     }
     model.set_params(checkpoint=None, resume=True).save(new / MODEL, card=card)
     write_schema(data.schema, new / SCHEMA, stored_hash(new / MODEL))
