@@ -457,7 +457,17 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "langevax.meanfield.certify": Entry(
-        lambda **arguments: meanfield.certify(**arguments).gap,
+        lambda **arguments: meanfield.certify(**arguments).lower_bound,
+        {
+            "risk": (lx.MeanFieldRisk(neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1), OBJECT),
+            "temperature": (0.1, POSITIVE),
+            "key": (jax.random.key(0), KEY),
+            "effort": (1e5, POSITIVE),
+        },
+        slow=True,
+    ),
+    "langevax.meanfield.duality_gap": Entry(
+        lambda **arguments: meanfield.duality_gap(**arguments).gap,
         {
             "risk": (lx.MeanFieldRisk(neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1), OBJECT),
             "dual": (np.zeros(12, np.float32), VECTOR),
@@ -465,7 +475,6 @@ ENTRIES: dict[str, Entry] = {
             "key": (jax.random.key(0), KEY),
             "num_replicates": (2, COUNT),
             "num_particles": (50, COUNT),
-            "polish": (1, COUNT),
             "proposal": ("mala", WORD),
         },
         slow=True,
@@ -816,7 +825,7 @@ RECEIVED: dict[str, str] = {
         ABSTRACT: """Algorithm Problem federated.Exchange federated.Federated gradients.GradientEstimator
             integrators.Integrator likelihoods.Likelihood likelihoods.Residual losses.Loss losses.MarginLoss
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
-        RESULT: """Result data.Rows integrators.Gains meanfield.Certificate numpyro.ModelPosterior optimize.Basin
+        RESULT: """Result data.Rows integrators.Gains meanfield.Certificate meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin
             run.Average run.Trace sampling.InverseProblem sampling.Samples teacher_student.Matching
             teacher_student.OneStepRuns teacher_student.ReLUNetwork teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
@@ -824,7 +833,8 @@ RECEIVED: dict[str, str] = {
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.staircase teacher_student.total_variation""",
-        ERROR: "CheckpointError DivergenceError run.PeerError sklearn.LinearModelWarning sklearn.ModelError",
+        ERROR: """CheckpointError DivergenceError run.PeerError sampling.SamplingWarning sklearn.LinearModelWarning
+            sklearn.ModelError""",
         "takes any array, of any process": "run.gather",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",
         "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.Task flower.client_app

@@ -45,7 +45,7 @@ def run(algorithm, problem=BOWL, start=(1.0, 1.0), **options):
             lambda: lx.MeanFieldRisk(None, losses.squared, np.ones((3, 2)), np.ones(3)),
             "neuron must be a Neuron, got None",
         ),
-        (lambda: lx.meanfield.certify(None, np.ones(3), 0.1, key=KEY), "risk must be a MeanFieldRisk, got None"),
+        (lambda: lx.meanfield.certify(None, 0.1, key=KEY), "risk must be a MeanFieldRisk, got None"),
         (
             lambda: lx.sklearn.MeanFieldRegressor(step_size=0.1),
             "no parameter 'step_size'; did you mean 'relative_step_size'",
