@@ -1,4 +1,4 @@
-"""The page of a fit: how far from the optimum, the particles as they moved, and how well the network predicts.
+"""The page of a fit: bounds on the optimum, the particles as they moved, and how well the network predicts.
 
 Each figure has a caption, a description for readers who cannot see it, and its data to download.
 """

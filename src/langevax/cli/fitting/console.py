@@ -63,7 +63,7 @@ def held_out(scores: dict[str, float]) -> str:
 def print_evaluation(
     output: Output, data: FitData, scores: Sequence[Score], certificate: dict[str, Any], path: CertificatePath
 ) -> None:
-    """Print the scores, and the distance from the global optimum."""
+    """Print the scores, and the bounds on the global optimum."""
     ranked = sorted(scores, key=lambda score: -score.value)
     output.blank()
     output.table(
