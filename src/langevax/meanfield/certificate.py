@@ -199,8 +199,8 @@ class _Search:
         return LogPartition(value, error, source, value - float(student.ppf(self.level, RUNS - 1)) * error)
 
     def keep_upper(self, bound: UpperBound) -> None:
-        """Keep the lowest upper end, one of at most four that a round makes."""
-        high = bound.high(self.level / 4)
+        """Keep the lowest upper end, one of at most four that a round makes, and that of the prior."""
+        high = bound.high(self.level / 5)
         if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
             self.upper = high, bound
 
@@ -215,7 +215,7 @@ class _Search:
         """Whether the interval says much more than the untrained prior does."""
         if self.lower is None or self.upper is None:
             return False
-        return min(self.upper[0], prior_objective) - self.lower[0] <= TRUSTED * (prior_objective - self.lower[0])
+        return self.upper[0] - self.lower[0] <= TRUSTED * (prior_objective - self.lower[0])
 
     def explain(self, estimates: list[LogPartition]) -> None:
         """Say why the interval is still wide, and what would narrow it."""
@@ -282,7 +282,9 @@ def certify(
     trained = [_inner(risk, law, cloud) for cloud in clouds]
     search = _Search(risk, float(temperature), moves, float(effort), progress, trained)
     try:
-        search.prior_objective = prior_objective = _prior_objective(search)
+        untrained = _prior(search)
+        search.keep_upper(untrained)
+        search.prior_objective = prior_objective = untrained.value
         nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
         if not nothing.any():  # D(0), whose law is the prior
             search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
@@ -296,17 +298,18 @@ def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
     """Return the coordinates of particles that are left, in units of the prior's deviations."""
     particles = np.asarray(cloud)
     if law.output_weight is not None:
-        particles = risk.neuron.split(particles)[1]  # pyright: ignore[reportAttributeAccessIssue]
+        particles = np.asarray(risk.neuron.split(jnp.asarray(particles))[1])  # pyright: ignore[reportAttributeAccessIssue]
     return particles / np.asarray(law.deviations)
 
 
-def _prior_objective(search: _Search) -> float:
+def _prior(search: _Search) -> UpperBound:
+    """Return P of the prior, whose outputs are known to the noise of a cloud."""
     clouds = search.clouds
-    cloud = clouds.prior(2 * clouds.block)
     shape = (search.risk.max_size, *search.risk.neuron.output_shape)
     tilt = clouds.law.tilt(jnp.zeros(shape, clouds.dtype), 1.0)
-    outputs, _ = clouds.sums(tilt, cloud, np.full((1, len(cloud)), 1 / len(cloud)))
-    return float(_losses(search.risk, outputs[0].reshape(1, *shape))[0])
+    parts = np.split(clouds.prior(2 * clouds.block), RUNS)
+    outputs = [clouds.sums(tilt, part, np.full((1, len(part)), 1 / len(part)))[0][0] for part in parts]
+    return _judged(search.risk, np.stack(outputs).reshape(RUNS, *shape), np.zeros(RUNS))
 
 
 def _losses(risk: MeanFieldRisk, outputs: np.ndarray) -> np.ndarray:
@@ -628,7 +631,7 @@ class _Shares:
 def _certificate(search: _Search, prior_objective: float, seconds: float) -> Certificate:
     low, high = search.lower, search.upper
     lower = low[0] if low is not None else -math.inf
-    upper = min(high[0], prior_objective) if high is not None else prior_objective
+    upper = high[0] if high is not None else math.inf
     trusted = upper - lower <= TRUSTED * (prior_objective - lower) and high is not None
     shape = (search.risk.max_size, *search.risk.neuron.output_shape)
     return Certificate(
@@ -648,9 +651,11 @@ def _certificate(search: _Search, prior_objective: float, seconds: float) -> Cer
 
 def _verdict(search: _Search, lower: float, upper: float, prior_objective: float, trusted: bool) -> str:
     width = max(upper - lower, 1e-12)
-    places = max(0, 1 - math.floor(math.log10(width)))
+    places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
     between = f"between {lower:.{places}f} and {upper:.{places}f}"
     if trusted:
+        if not search.descents:  # D(0) needs none
+            return f"The least training objective lies {between} (95 % each end)."
         basin = 3 / search.descents
         return (
             f"The least training objective lies {between} (95 % each end; the lower one unless a well was missed that "
