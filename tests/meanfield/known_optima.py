@@ -77,7 +77,10 @@ class Problem:
     def optimal_dual(self):
         """The best dual, of each row of the risk."""
         dual = self.grid.optimal_dual()
-        return dual[np.cumsum(self.times) - self.times] * (self.times > 0)
+        used = self.times > 0
+        whole = np.zeros(len(self.times))
+        whole[used] = dual[(np.cumsum(self.times) - self.times)[used]]
+        return whole
 
     def lower(self, dual):
         """D of a dual, of each row of the risk."""
