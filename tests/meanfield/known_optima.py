@@ -6,8 +6,8 @@ import numpy as np
 
 from grid_laws import GridRisk
 from langevax import MeanFieldRisk, losses, neurons
+from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw
-from langevax.meanfield.walks import Clouds
 
 LOSSES = {
     "squared": (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y),

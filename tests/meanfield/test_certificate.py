@@ -12,7 +12,8 @@ from scipy.stats import t as student
 
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import Certificate, certificate, certify, wells
-from langevax.meanfield.certificate import RUNS, UpperBound, _along, _by_cells, _Runs, _Search, _Shares
+from langevax.meanfield.certificate import _Search
+from langevax.meanfield.upper_bound import RUNS, LocalRuns, UpperBound, _by_cells, _Shares, along_path
 from tests.meanfield.known_optima import Odd, Problem, needle, odd_values, smooth
 
 EFFORT = 3e6
@@ -116,7 +117,7 @@ def noisy_runs(num_cells=2):
     masses = rng.uniform(0.2, 0.8, size=(RUNS, 1)) * np.array([1.0, 0.0]) + np.array([0.0, 1.0])
     masses[:, 1] -= masses[:, 0]
     outputs = rng.normal(size=(RUNS, num_cells, 6, 1))
-    return _Runs(rng.normal(size=RUNS), masses, outputs, rng.normal(size=(RUNS, num_cells)))
+    return LocalRuns(rng.normal(size=RUNS), masses, outputs, rng.normal(size=(RUNS, num_cells)))
 
 
 def test_cells_are_judged_on_the_runs_that_did_not_choose_them(monkeypatch):
@@ -147,7 +148,7 @@ def test_a_law_of_the_path_is_judged_on_the_runs_that_did_not_choose_it():
     """Of two laws that differ by noise alone, each half takes the one that the other half finds worse."""
     problem, outputs = smooth(), np.zeros((RUNS, 6), np.float32)
     noise = np.where(np.arange(RUNS) % 2 == 0, 1.0, -1.0)
-    bound = _along(problem.risk, [(outputs, noise), (outputs, -noise)])
+    bound = along_path(problem.risk, [(outputs, noise), (outputs, -noise)])
     at_zero = float(np.mean(problem.risk.targets**2)) / 2
     assert bound.value == pytest.approx(at_zero + 1, rel=1e-5)
 

@@ -10,16 +10,13 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from langevax import MeanFieldRisk, losses, neurons
+from langevax.meanfield.clouds import Clouds, EffortSpent, Mixture, mixture
 from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.meanfield.walks import (
     Cells,
-    Clouds,
-    EffortSpent,
-    Mixture,
     effective_share,
     largest_step,
     log_mean,
-    mixture,
     normalised,
     plan_along,
     plan_from_start,

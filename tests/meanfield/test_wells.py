@@ -9,8 +9,9 @@ import pytest
 
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import wells
+from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw
-from langevax.meanfield.walks import Clouds, plan_along, walk
+from langevax.meanfield.walks import plan_along, walk
 from tests.meanfield.known_optima import needle
 
 
