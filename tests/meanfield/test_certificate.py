@@ -27,8 +27,8 @@ def certified(problem, seed=0, effort=EFFORT, **options):
 @pytest.mark.parametrize(("loss", "temperature"), CASES)
 def test_the_interval_holds_the_optimum_of_quadrature(loss, temperature):
     problem = smooth(loss, temperature)
-    told = []
-    result = certified(problem, progress=told.append)
+    heard = []
+    result = certified(problem, progress=heard.append)
     assert result.lower_bound <= problem.optimum <= result.upper_bound
     assert result.trustworthy
     assert result.width < 0.25 * (problem.prior_objective - problem.optimum)
@@ -37,7 +37,7 @@ def test_the_interval_holds_the_optimum_of_quadrature(loss, temperature):
     assert result.history[-1][1:] == (result.lower_bound, result.upper_bound)
     assert 0 < result.history[-1][0] <= result.work
     assert result.num_descents > wells.NUM_DESCENTS
-    assert "wells" in told
+    assert "wells" in heard
     optimal = problem.grid.outputs(problem.grid.gibbs(problem.optimal_dual()))
     assert np.mean((result.outputs - optimal) ** 2) < result.output_error(optimal) + 1e-6
     assert result.output_error(optimal + 1) > 0.9
