@@ -1,8 +1,8 @@
 """The estimators for curves and graphs on public data, beside peers on the same splits, in one table.
 
 Published training and test rows (`data`); MUTAG, which has none, by ten stratified folds. Every peer chooses its
-settings inside the training rows (`peers`); ours have their default settings, with what is known of the data. Then: how
-far fits are from the optimum, and whether a finer grid changes them.
+settings inside the training rows (`peers`); ours have their default settings, with what is known of the data. Then:
+between which bounds the optima lie, and whether a finer grid changes them.
 """
 
 import time

@@ -20,13 +20,13 @@ def _quick_and_without_the_cache_of_the_user():
     """Small certificates; and commands in this process neither fill the user's cache nor set that of other tests."""
     certificate = MeanFieldInspection.certificate
 
-    def small(self, random_state=None):
-        return certificate(self, num_replicates=2, num_particles=100, polish=0, random_state=random_state)
+    def small(self, random_state=None, **_options):
+        return certificate(self, effort=1e4, random_state=random_state)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", os.environ.get("JAX_COMPILATION_CACHE_DIR", ""))
         patch.setattr(MeanFieldInspection, "certificate", small)
-        patch.setattr(inspection, "PILOT", 100)
+        patch.setattr(inspection, "NUM_PARTICLES", 100)
         patch.setattr(fitting, "POINTS", 3)
         yield
 

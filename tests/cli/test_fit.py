@@ -57,7 +57,9 @@ def test_result_contains_the_printed_numbers(fitted):
     for sentence in (*result["summary"], result["optimum"]):
         assert sentence in answer.stdout
         assert html.escape(sentence, quote=True) in (out / "report.html").read_text(encoding="utf-8")
-    assert result["certificate"]["gap"] >= 0
+    ends = [result["certificate"][end] for end in ("lower_bound", "upper_bound", "prior_objective")]
+    assert ends == sorted(ends)
+    assert result["certificate"]["width"] >= 0
     assert len(result["band"]["steps"]) == len(result["band"]["gap"])
     assert result["command"].startswith("langevax fit ")
     assert 0 < result["seconds_to_first_step"] < score["seconds"]

@@ -825,9 +825,10 @@ RECEIVED: dict[str, str] = {
         ABSTRACT: """Algorithm Problem federated.Exchange federated.Federated gradients.GradientEstimator
             integrators.Integrator likelihoods.Likelihood likelihoods.Residual losses.Loss losses.MarginLoss
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
-        RESULT: """Result data.Rows integrators.Gains meanfield.Certificate meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin
-            run.Average run.Trace sampling.InverseProblem sampling.Samples teacher_student.Matching
-            teacher_student.OneStepRuns teacher_student.ReLUNetwork teacher_student.TwoPhaseFit""",
+        RESULT: """Result data.Rows integrators.Gains meanfield.Certificate meanfield.DualEstimate
+            numpyro.ModelPosterior optimize.Basin run.Average run.Trace sampling.InverseProblem sampling.Samples
+            teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
+            teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
             integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",

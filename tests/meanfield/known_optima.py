@@ -6,8 +6,8 @@ import numpy as np
 
 from grid_laws import GridRisk
 from langevax import MeanFieldRisk, losses, neurons
+from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw
-from langevax.meanfield.walks import Clouds
 
 LOSSES = {
     "squared": (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y),
@@ -77,7 +77,10 @@ class Problem:
     def optimal_dual(self):
         """The best dual, of each row of the risk."""
         dual = self.grid.optimal_dual()
-        return dual[np.cumsum(self.times) - self.times] * (self.times > 0)
+        used = self.times > 0
+        whole = np.zeros(len(self.times))
+        whole[used] = dual[(np.cumsum(self.times) - self.times)[used]]
+        return whole
 
     def lower(self, dual):
         """D of a dual, of each row of the risk."""

@@ -1,305 +1,333 @@
-"""The certificate against closed forms and quadrature: the sampler, D, the gap, the band, when not to believe it."""
+"""The interval against quadrature: both ends, the rules of its parts, the budget, and what is refused."""
+
+import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.stats import t as student
 
-import langevax
-from grid_laws import GridRisk
 from langevax import MeanFieldRisk, losses, neurons
-from langevax.meanfield import certify
-from langevax.meanfield.certificate import DualEstimate
-from langevax.meanfield.resampling import effective_size, systematic
-from langevax.meanfield.smc import ESS_FRACTION, _largest_step, sample_gibbs
-from langevax.theory.mean_field import linear_log_partition
-from tests.errorbars import assert_mean
+from langevax.meanfield import Certificate, certificate, certify, wells
+from langevax.meanfield.certificate import _Search
+from langevax.meanfield.upper_bound import RUNS, LocalRuns, UpperBound, _by_cells, _Shares, along_path
+from tests.meanfield.known_optima import Odd, Problem, needle, odd_values, smooth
 
-RIDGE, TEMPERATURE, SIZE = 0.05, 0.1, 2000
-GRID = np.linspace(-7, 7, 1401)
+EFFORT = 3e6
+CASES = [("squared", 0.02), ("logistic", 0.01)]
 
 
-class Odd(neurons.Neuron):
-    """tanh(w x), one-dimensional particles, so that quadrature knows everything."""
-
-    def __call__(self, particle, x):
-        return 3 * jnp.tanh(jnp.dot(particle, x))
-
-    def slope_bounds(self, second_moments):
-        return 9 * second_moments
-
-    def particle_size(self, num_features):
-        return num_features
-
-    @property
-    def output_shape(self):
-        return ()
-
-    @property
-    def bound(self):
-        return 3.0
+def certified(problem, seed=0, effort=EFFORT, **options):
+    return certify(problem.risk, problem.temperature, key=jax.random.key(seed), effort=effort, **options)
 
 
-INPUTS = np.linspace(-2, 2, 6)
-TARGETS = {"squared": np.tanh(2 * INPUTS) + 0.2, "logistic": np.array([-1.0, -1.0, 1.0, -1.0, 1.0, 1.0])}
+@pytest.mark.parametrize(("loss", "temperature"), CASES)
+def test_the_interval_holds_the_optimum_of_quadrature(loss, temperature):
+    problem = smooth(loss, temperature)
+    heard = []
+    result = certified(problem, progress=heard.append)
+    assert result.lower_bound <= problem.optimum <= result.upper_bound
+    assert result.trustworthy
+    assert result.width < 0.25 * (problem.prior_objective - problem.optimum)
+    assert result.prior_objective == pytest.approx(problem.prior_objective, abs=0.1)
+    assert result.lower_bound <= problem.lower(result.dual) + 1e-5  # D of its dual
+    assert result.history[-1][1:] == (result.lower_bound, result.upper_bound)
+    assert 0 < result.history[-1][0] <= result.work
+    assert result.num_descents > wells.NUM_DESCENTS
+    assert "wells" in heard
+    optimal = problem.grid.outputs(problem.grid.gibbs(problem.optimal_dual()))
+    assert np.mean((result.outputs - optimal) ** 2) < result.output_error(optimal) + 1e-6
+    assert result.output_error(optimal + 1) > 0.9
+    assert result.verdict in repr(result)
+    assert "The least training objective lies between" in result.verdict
+    assert f"{result.num_descents:,} searches" in result.verdict
 
 
-def risk_of(loss):
-    inputs, targets = np.float32(INPUTS[:, None]), np.float32(TARGETS[loss])
-    return MeanFieldRisk(Odd(), getattr(losses, loss), inputs, targets, precision=2 * RIDGE)
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_a_needle_that_walks_miss_is_in_the_interval(loss, monkeypatch):
+    """Wells find it; without them the lower end is false, and the upper one holds all the same."""
+    problem = needle(loss)
+    result = certified(problem, effort=3e8)
+    assert result.lower_bound <= problem.optimum <= result.upper_bound
+
+    def blind(clouds, tilt, others):
+        size = clouds.law.size
+        return wells.Wells(-np.inf, 0.0, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), 100)
+
+    monkeypatch.setattr(wells, "search", blind)
+    without = certified(problem, effort=3e7)
+    assert without.lower_bound > problem.optimum
+    assert without.upper_bound > problem.optimum
 
 
-def grid_risk(loss):
-    functions = {
-        "squared": (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y),
-        "logistic": (
-            lambda z, y: np.logaddexp(0, -y * z),
-            lambda z, y: -y / (1 + np.exp(y * z)),
-            lambda g, y: -y * g * np.log(-y * g) + (1 + y * g) * np.log1p(y * g),
-        ),
-    }
-    values = 3 * np.tanh(INPUTS[:, None] * GRID)
-    return GridRisk(GRID, values, TARGETS[loss], RIDGE, TEMPERATURE, *functions[loss])
+def test_the_lower_end_takes_the_largest_log_z_and_never_a_mean(monkeypatch):
+    """Wells of a log Z larger by 1 cost all of the temperature: of four estimates the mean would cost a quarter."""
+    problem, shown = smooth("squared", 0.02), []
+
+    def heavier(clouds, tilt, others, search=wells.search):
+        shown.append(search(clouds, tilt, others))
+        return shown[-1]._replace(log_partition=shown[-1].log_partition + 1, error=0.0)
+
+    monkeypatch.setattr(wells, "search", heavier)
+    result = certified(problem)
+    lacking = problem.lower(result.dual) - result.lower_bound
+    assert np.any(result.dual)
+    assert 0.9 * problem.temperature < lacking < 1.3 * problem.temperature
 
 
-def exact(loss, dual):
-    """(D in the form with KL to the prior, gap, outputs of p_g) by quadrature."""
-    grid = grid_risk(loss)
-    prior_constant = TEMPERATURE * 0.5 * np.log(np.pi * TEMPERATURE / RIDGE)
-    return grid.dual_objective(dual) + prior_constant, grid.fenchel_young(dual), grid.outputs(grid.gibbs(dual))
+def search_of(problem):
+    clouds = problem.clouds()
+    clouds.close()  # nothing is moved
+    return _Search(problem.risk, problem.temperature, clouds, 1.0, print, [])
 
 
-def test_the_sampler_has_the_closed_form_of_linear_neurons():
-    """log Z = |X^T g / n|^2 / (4 T ridge), z = X m with m = -X^T g / (2 ridge n); 8 runs, 4.5 standard errors."""
+def test_estimates_err_with_a_small_probability_in_all_rounds_together():
+    """Levels add up to at most 5 %, and the ends are Student's."""
+    search = search_of(smooth())
+    levels = []
+    for search.rounds in range(8):
+        levels.append(search.level)
+        estimate = search.log_partition(2.0, 0.1, "walks")
+        assert estimate.high == pytest.approx(2 + 0.1 * student.ppf(1 - search.level, RUNS - 1))
+    assert 0.045 < sum(levels) <= 0.05
+    bound = UpperBound(1.0, 0.1, 5, np.zeros(3))
+    assert bound.high(0.01) == pytest.approx(1 + 0.1 * student.ppf(0.99, 5))
+
+
+def test_the_ends_that_are_kept_are_the_best():
+    problem = smooth()
+    search, dual = search_of(problem), problem.optimal_dual().astype(np.float32)
+    for value in (3.0, 1.0, 2.0, math.nan):
+        search.keep_upper(UpperBound(value, 0.0, 5, np.full(3, value)))
+    assert search.upper[0] == 1
+    assert search.upper[1].outputs[0] == 1
+    log_partition = search.log_partition(problem.log_partition(dual), 0.0, "walks")
+    for share in (0.0, 1.0, 0.5):
+        search.keep_lower(dual * np.float32(share), log_partition._replace(high=log_partition.value * (share == 1)))
+    assert search.lower[0] == pytest.approx(problem.lower(dual), abs=1e-5)
+    np.testing.assert_array_equal(search.lower[1], dual)
+
+
+def noisy_runs(num_cells=2):
     rng = np.random.default_rng(0)
-    inputs, dual = rng.normal(size=(20, 3)), rng.normal(size=20)
-    risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.float32(inputs), np.zeros(20, np.float32), 2 * RIDGE)
-    runs = [sample_gibbs(risk, np.float32(dual), TEMPERATURE, SIZE, key=jax.random.key(k)) for k in range(8)]
-    log_partition = linear_log_partition(dual, inputs, RIDGE, TEMPERATURE)
-    prior = linear_log_partition(0 * dual, inputs, RIDGE, TEMPERATURE)
-    logs = np.array([float(run.log_partition) for run in runs])
-    error = logs.std(ddof=1) / np.sqrt(8)
-    assert abs(logs.mean() - (log_partition - prior)) < 4.5 * error
-    assert log_partition - prior > 20 * error  # so that a factor 2 is seen
-    outputs = np.stack([run.outputs for run in runs])
-    expected = -inputs @ (inputs.T @ dual / 20) / (2 * RIDGE)
-    z = (outputs.mean(0) - expected) / (outputs.std(0, ddof=1) / np.sqrt(8))
-    assert np.abs(z).max() < 6  # 20 outputs, 7 degrees of freedom
+    masses = rng.uniform(0.2, 0.8, size=(RUNS, 1)) * np.array([1.0, 0.0]) + np.array([0.0, 1.0])
+    masses[:, 1] -= masses[:, 0]
+    outputs = rng.normal(size=(RUNS, num_cells, 6, 1))
+    return LocalRuns(rng.normal(size=RUNS), masses, outputs, rng.normal(size=(RUNS, num_cells)))
 
 
-def test_resampling_is_systematic():
-    """Each particle comes floor or ceil of M times its weight."""
-    weights = np.random.default_rng(1).normal(size=200)
-    share = 200 * np.exp(weights) / np.exp(weights).sum()
-    times = np.bincount(systematic(jax.random.key(0), jnp.float32(weights)), minlength=200)
-    assert np.all((times >= np.floor(share - 1e-3)) & (times <= np.ceil(share + 1e-3)))
+def test_cells_are_judged_on_the_runs_that_did_not_choose_them(monkeypatch):
+    """Shares chosen on even runs are judged on odd ones and the other way round; the mean of both by hand."""
+    problem, runs, chosen = smooth(), noisy_runs(), []
+    outputs = runs.outputs[..., 0] / runs.masses[..., None]
+    costs = runs.exponents / runs.masses - np.log(runs.masses) - runs.log_partition[:, None]
+
+    def choose(_cells, mean_outputs, mean_costs, _start):
+        chosen.append((mean_outputs, mean_costs))
+        return np.array([1.0, 0.0]) if len(chosen) == 1 else np.array([0.3, 0.7])
+
+    monkeypatch.setattr(_Shares, "best", choose)
+    bound = _by_cells(problem.risk, 0.1, [runs], (6,))
+    even, odd = slice(0, None, 2), slice(1, None, 2)
+    values = []
+    for place, (chooser, judge, shares) in enumerate([(even, odd, [1.0, 1e-300]), (odd, even, [0.3, 0.7])]):
+        np.testing.assert_allclose(chosen[place][0], outputs[chooser].mean(0), rtol=1e-6)
+        np.testing.assert_allclose(chosen[place][1], costs[chooser].mean(0), rtol=1e-6)
+        z = np.array(shares) @ outputs[judge].mean(0)
+        free = np.dot(shares, costs[judge].mean(0) + np.log(shares))
+        values.append(np.mean((z - problem.risk.targets) ** 2) / 2 + 0.1 * free)
+    assert bound.value == pytest.approx(np.mean(values), rel=1e-5)
+    assert bound.freedom == RUNS - 2
 
 
-def test_a_temperature_keeps_the_effective_size():
-    v = jnp.asarray(np.random.default_rng(2).normal(size=500) * 30, jnp.float32)
-    step = _largest_step(v, jnp.float32(1.0))
-    assert float(effective_size(step * v)) / 500 == pytest.approx(ESS_FRACTION, abs=1e-3)
-    assert float(_largest_step(v * 1e-3, jnp.float32(0.25))) == 0.25
+def test_a_law_of_the_path_is_judged_on_the_runs_that_did_not_choose_it():
+    """Of two laws that differ by noise alone, each half takes the one that the other half finds worse."""
+    problem, outputs = smooth(), np.zeros((RUNS, 6), np.float32)
+    noise = np.where(np.arange(RUNS) % 2 == 0, 1.0, -1.0)
+    bound = along_path(problem.risk, [(outputs, noise), (outputs, -noise)])
+    at_zero = float(np.mean(problem.risk.targets**2)) / 2
+    assert bound.value == pytest.approx(at_zero + 1, rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
-def test_bound_and_gap_are_those_of_quadrature(loss):
-    """At a dual that is far from optimal: D within 4.5 standard errors, the gap too, with its small upward bias."""
-    dual = 0.5 * grid_risk(loss).optimal_dual()
-    bound, gap, _ = exact(loss, dual)
-    certificate = certify(risk_of(loss), dual, TEMPERATURE, key=jax.random.key(3), num_replicates=8, polish=0)
-    assert abs(certificate.lower_bound - bound) < 4.5 * certificate.lower_bound_error < 0.02 * gap
-    assert -4.5 * certificate.standard_error < certificate.gap - gap < 4.5 * certificate.standard_error + 9 / SIZE
-    assert certificate.standard_error < 0.1 * gap  # so that a factor 2 is seen
-    assert certificate.surviving_ancestors > 0.05
-    assert certificate.upper_bound == pytest.approx(certificate.lower_bound + certificate.gap)
-    assert len(repr(certificate)) < 300
-    assert certificate.verdict in repr(certificate)
-    optimum = exact(loss, grid_risk(loss).optimal_dual())[0]
-    assert certificate.lower_bound - 4.5 * certificate.lower_bound_error < optimum < certificate.upper_bound
-    if loss == "squared":
-        assert abs(certificate.unbiased_gap - gap) < 4.5 * certificate.standard_error
-    else:
-        assert certificate.unbiased_gap is None
-
-
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
-def test_a_polished_dual_is_nearer_the_optimum(loss):
-    """One climb from half the optimum leaves less than a tenth of what D lacked."""
-    best = grid_risk(loss).optimal_dual()
-    optimum, before = exact(loss, best)[0], exact(loss, 0.5 * best)[0]
-    certificate = certify(risk_of(loss), 0.5 * best, TEMPERATURE, key=jax.random.key(4), polish=1)
-    assert certificate.polish_steps == 1
-    after = exact(loss, certificate.dual.astype(float))[0]
-    assert optimum - after < 0.1 * (optimum - before)
-
-
-@pytest.mark.slow
-def test_the_runs_that_choose_a_dual_do_not_certify_it():
-    """D of a polished dual against quadrature at that very dual: 60 certificates of few particles, no bias either way.
-
-    Were the choosing runs reported, D would be 2.5e-3 too high, which is ten standard errors.
-    """
-    best = grid_risk("squared").optimal_dual()
-    options = {"polish": 3, "num_replicates": 2, "num_particles": 200}
-    excess = []
-    for seed in range(60):
-        certificate = certify(risk_of("squared"), best, TEMPERATURE, key=jax.random.key(seed), **options)
-        excess.append([certificate.lower_bound - exact("squared", certificate.dual.astype(float))[0]])
-    assert_mean(excess, 0.0)
-    assert 8 * np.std(excess) / np.sqrt(60) < 2.5e-3
-
-
-def test_a_dual_leaves_the_border_of_its_domain():
-    """Shares of exactly 0 and 1, where the conjugate's derivatives are infinite, become shares between; D rises."""
-    dual = np.float32(-0.3 * TARGETS["logistic"])
-    dual[0], dual[1] = 0.0, -TARGETS["logistic"][1]
-    before = certify(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(7), polish=0)
-    after = certify(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(7), polish=1)
-    assert after.polish_steps == 1
-    assert np.all((after.dual * -TARGETS["logistic"] > 0) & (after.dual * -TARGETS["logistic"] < 1))
-    assert after.lower_bound - before.lower_bound > 4.5 * (after.lower_bound_error + before.lower_bound_error)
-
-
-@pytest.mark.slow
-def test_runs_together_are_surer_than_each_alone():
-    """At the optimum the gap is the noise of z alone: of 16 runs a fourth of that of 4, within a factor 2."""
-    gaps = {runs: np.mean([certificate.gap for certificate in _certificates(1.0, runs)]) for runs in (4, 16)}
-    assert 2 < gaps[4] / gaps[16] < 8
-
-
-@pytest.mark.slow
-def test_the_error_of_a_gap_is_that_of_another_certificate():
-    """Jackknife of 8 runs against the spread of 12 certificates, which is known to a fifth: within a factor 2."""
-    certificates = _certificates(0.5, 8)
-    assert 0.5 < np.mean([c.standard_error for c in certificates]) / np.std([c.gap for c in certificates]) < 2
-
-
-def test_the_error_of_a_gap_is_the_jackknife_of_its_runs():
-    """(R - 1) / R times the squares of what leaving out a run changes, in NumPy for R = 4."""
-    dual = np.float32(0.5 * grid_risk("squared").optimal_dual())
-    estimate = DualEstimate(risk_of("squared"), jnp.asarray(dual), TEMPERATURE, 4, 200, key=jax.random.key(0))
-    outputs = np.stack([sample.outputs for sample in estimate.samples]).astype(np.float64)
-    gap = lambda outputs: np.mean((outputs.mean(0) - TARGETS["squared"] - dual) ** 2) / 2  # noqa: E731
-    without = np.array([gap(np.delete(outputs, run, 0)) for run in range(4)])
-    assert estimate.gap == pytest.approx(gap(outputs), rel=1e-4)
-    assert estimate.gap_error == pytest.approx(np.sqrt(3 / 4 * np.sum((without - without.mean()) ** 2)), rel=1e-3)
-
-
-def _certificates(share, runs):
-    dual, options = share * grid_risk("squared").optimal_dual(), {"num_particles": 200, "polish": 0}
-    keys = [jax.random.key(100 + seed) for seed in range(12)]
-    return [certify(risk_of("squared"), dual, TEMPERATURE, key=key, num_replicates=runs, **options) for key in keys]
-
-
-def test_a_false_certificate_is_detected():
-    """At g = -y/2 a chain that is stuck says 1e-7; fresh runs from the prior give the gap of quadrature."""
-    dual = -TARGETS["logistic"] / 2
-    _, gap, _ = exact("logistic", dual)
-    certificate = certify(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(5), polish=0)
-    assert gap > 0.02
-    assert certificate.gap == pytest.approx(gap, rel=0.1)
-
-
-@pytest.mark.slow
-def test_one_cloud_estimates_the_rise_of_the_bound():
-    """D(g') - D(g) by weighting the particles of p_g, against quadrature: from both ends, ten runs each."""
-    near, far = 0.9 * grid_risk("squared").optimal_dual(), 0.8 * grid_risk("squared").optimal_dual()
-    expected = exact("squared", near)[0] - exact("squared", far)[0]
-    for start, end, sign in ((far, near, 1), (near, far, -1)):
-        estimate = DualEstimate(risk_of("squared"), jnp.float32(start), TEMPERATURE, 10, SIZE, key=jax.random.key(8))
-        rises = estimate.rise_to(jnp.float32(end))
-        assert_mean(rises[:, None], sign * expected, slack=0.02 * expected, wrong=-sign * expected)
-
-
-def test_a_gap_as_wide_as_that_of_the_prior_is_not_certified():
-    """Far from the optimum all ancestors survive, but P(prior) - D is smaller than the gap: the verdict says so."""
-    dual = np.float32(-3 * TARGETS["squared"])
-    certificate = certify(risk_of("squared"), dual, TEMPERATURE, key=jax.random.key(9), polish=0)
-    assert certificate.surviving_ancestors > 0.05
-    assert not certificate.trustworthy
-    assert "little more than the untrained prior" in certificate.verdict
-
-
-@pytest.mark.slow
-def test_a_gap_that_cannot_be_estimated_is_not_certified():
-    """Twenty seeds of a law a hundred times too cold: every one is flagged, in words."""
+def test_the_shares_of_cells_are_those_of_least_objective():
     rng = np.random.default_rng(3)
-    inputs = np.float32(rng.normal(size=(40, 8)))
-    targets = np.float32(np.sin(3 * inputs[:, 0]) * inputs[:, 1])
-    risk = MeanFieldRisk(neurons.TanhTanh(10.0), losses.squared, inputs, targets, precision=1e-3)
-    for seed in range(20):
-        certificate = certify(risk, -targets, 1e-3, key=jax.random.key(seed), num_replicates=2, num_particles=300)
-        assert not certificate.trustworthy
-        assert "Not certified" in certificate.verdict
-        assert certificate.polish_steps == 0
+    problem, temperature = smooth("logistic"), 0.1
+    outputs, costs = rng.normal(size=(2, 6)), np.array([0.3, -0.2])
+    cells = _Shares(problem.risk, temperature, np.ones((2, 1)), (6,))
+    shares = cells.best(outputs, costs, np.zeros(2))
+
+    def objective(share):
+        both = np.array([share, 1 - share])
+        loss = np.mean(np.logaddexp(0, -np.asarray(problem.risk.targets) * (both @ outputs)))
+        return loss + temperature * both @ (np.log(both) + costs)
+
+    best = minimize_scalar(objective, bounds=(1e-6, 1 - 1e-6), method="bounded")
+    assert shares.sum() == pytest.approx(1)
+    assert shares[0] == pytest.approx(best.x, abs=1e-3)
+    assert 0.05 < shares[0] < 0.95
 
 
-def test_training_closes_the_gap():
-    """MFLD from the prior: the gap of the averaged dual is below the start's, and bounds the outputs."""
-    risk, key = risk_of("squared"), jax.random.key(6)
-    mfld = langevax.meanfield.MFLD(0.05, TEMPERATURE)
-    start = risk.prior(TEMPERATURE, 400)
-    half = langevax.simulate(mfld, risk, start, key=key, num_steps=500)
-    end = langevax.simulate(mfld, risk, half, key=key, num_steps=500, average=risk_dual)
-    before = certify(risk, risk.dual(start(key)), TEMPERATURE, key=key, polish=0)
-    after = certify(risk, end.average.mean, TEMPERATURE, key=key, polish=0)
-    assert after.gap < 0.1 * before.gap
-    outputs = np.asarray(risk.outputs(end.position))
-    certificate = certify(risk, outputs - TARGETS["squared"], TEMPERATURE, key=key, polish=0)
-    optimal = exact("squared", grid_risk("squared").optimal_dual())[2]
-    assert np.mean((outputs - optimal) ** 2) <= certificate.output_error(outputs, TARGETS["squared"])
+def test_cells_of_two_groups_mix_without_entropy_between_them():
+    """Cells of different groups may overlap: log l counts within a group alone."""
+    cells = _Shares(smooth().risk, 0.1, np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), (6,))
+    expected = -0.2 * np.log(0.2 / 0.5) - 0.3 * np.log(0.3 / 0.5)
+    assert cells.entropy(np.array([0.2, 0.3, 0.5])) == pytest.approx(expected)
 
 
-def risk_dual(risk, state):
-    return risk.dual(state.position)
+def test_the_same_key_makes_the_same_certificate():
+    problem = smooth("squared", 0.02)
+    first, second, other = (certified(problem, seed) for seed in (1, 1, 2))
+    for name in ("lower_bound", "upper_bound", "work", "history", "verdict"):
+        assert getattr(first, name) == getattr(second, name), name
+    np.testing.assert_array_equal(first.dual, second.dual)
+    assert first.lower_bound != other.lower_bound
+
+
+@pytest.mark.parametrize("effort", [1.0, 3e5, 1e6])
+def test_what_is_known_when_the_effort_is_spent_is_reported(effort):
+    """The interval holds whatever was done, and no more than one search for wells goes beyond the budget."""
+    problem = smooth("squared", 0.002)
+    result = certified(problem, effort=effort)
+    assert result.lower_bound <= problem.optimum + 1e-6
+    assert result.upper_bound >= problem.optimum
+    assert result.work < effort + 1.5 * wells.NUM_DESCENTS * (1 + wells.NUM_STEPS) * 6
+    if not result.trustworthy:
+        assert result.verdict.startswith("Not certified: between ")
+        assert "raise effort" in result.verdict
+
+
+def test_a_narrow_interval_before_any_descent_is_told_without_one(monkeypatch):
+    """Targets that the network fits: D(0) = 0 and walks from the prior are enough, before the wells are looked for."""
+    inputs = np.linspace(-2, 2, 6)
+    problem = Problem(Odd(), odd_values, inputs, 2 * np.tanh(inputs), "squared", 1e-3)
+
+    def spent(clouds, tilt, others):
+        raise certificate.EffortSpent
+
+    monkeypatch.setattr(wells, "search", spent)
+    result = certified(problem, effort=3e7)
+    assert result.num_descents == 0
+    assert result.lower_bound == 0
+    assert result.trustworthy
+    assert "searches" not in result.verdict
+
+
+def test_an_optimum_near_the_prior_is_in_the_interval():
+    """So hot that the prior is nearly the best law: its objective is known to the noise of a cloud alone."""
+    problem = smooth("squared", 1000.0)
+    for seed in range(6):
+        result = certified(problem, seed, effort=1e5)
+        assert result.lower_bound <= problem.optimum <= result.upper_bound
+
+
+@pytest.mark.slow
+def test_float32_and_float64_agree_within_their_errors():
+    problem = smooth("squared", 0.02)
+    single = certified(problem)
+    with jax.enable_x64():
+        inputs, targets = jnp.asarray(problem.risk.inputs, float), jnp.asarray(problem.risk.targets, float)
+        risk = MeanFieldRisk(Odd(), losses.squared, inputs, targets, precision=0.02)
+        double = certify(risk, 0.02, key=jax.random.key(0), effort=EFFORT)
+    assert double.dual.dtype == np.float64
+    for result in (single, double):
+        assert result.lower_bound <= problem.optimum <= result.upper_bound
+    assert abs(single.lower_bound - double.lower_bound) < single.width + double.width
+
+
+def test_row_weights_count_as_rows_and_padding_as_nothing():
+    """Rows of weight 1 to 4 are those of a table with copies; the unweighted optimum is outside of the interval."""
+    inputs = np.linspace(-2, 2, 6)
+    targets, weights = np.tanh(2 * inputs) + np.array([0.0, 2.0, 0.0, 0.0, 0.0, -1.0]), np.array([1, 4, 1, 2, 1, 0])
+    weighted = Problem(Odd(), odd_values, inputs, targets, "squared", 0.02, weights)
+    plain = Problem(Odd(), odd_values, inputs, targets, "squared", 0.02)
+    result = certified(weighted)
+    assert result.lower_bound <= weighted.optimum <= result.upper_bound
+    assert not result.lower_bound <= plain.optimum <= result.upper_bound
+    assert result.trustworthy
+
+
+def test_clouds_of_trained_networks_are_searched():
+    """Descents from a cloud are counted, with output weights dropped where they are integrated out."""
+    rng = np.random.default_rng(0)
+    inputs, targets = np.float32(rng.normal(size=(10, 2))), np.float32(rng.normal(size=10))
+    risk = MeanFieldRisk(neurons.TanhTanh(2.0), losses.squared, inputs, targets, precision=0.1)
+    options = {"key": jax.random.key(0), "effort": 3e7}
+    one = certify(risk, 0.1, **options)
+    two = certify(risk, 0.1, clouds=[np.float32(rng.normal(size=(50, 4)))], **options)
+    assert one.trustworthy
+    assert max(one.lower_bound, two.lower_bound) <= min(one.upper_bound, two.upper_bound)
+    assert (two.num_descents - one.num_descents) % 50 == 0
+
+
+def test_an_interval_is_an_immutable_record_of_its_width():
+    numbers = {"lower_bound": 0.1, "upper_bound": 0.3, "prior_objective": 0.9, "trustworthy": True, "verdict": "Well."}
+    arrays = {"dual": np.zeros(4), "outputs": np.array([1.0, 2.0, 3.0, 4.0])}
+    result = Certificate(**numbers, **arrays, num_descents=1, work=10, cpu_seconds=1.0)
+    assert result.width == pytest.approx(0.2)
+    assert result.unknown_share == pytest.approx(0.25)
+    distance = np.sqrt(np.mean(np.array([1.0, 0.0, 0.0, 2.0]) ** 2))
+    assert result.output_error(np.array([0.0, 2.0, 3.0, 6.0])) == pytest.approx((distance + np.sqrt(0.4)) ** 2)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.lower_bound = 0.2
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dual": np.zeros(3)}, r"dual must have shape \(6,\)"),
-        ({"dual": np.full(6, np.nan)}, r"dual\[0\] is nan"),
         ({"temperature": 0.0}, "temperature must be finite and > 0"),
-        ({"num_replicates": 1}, "num_replicates must be at least 2"),
-        (
-            {"num_particles": 10**13},
-            "num_particles is 1.*, which needs .* GB of memory where .*; pass at most",
-        ),
+        ({"effort": 0.0}, "effort must be finite and > 0"),
+        ({"effort": -1.0}, "effort must be finite and > 0"),
+        ({"effort": math.inf}, "effort must be finite and > 0"),
     ],
 )
 def test_bad_input_is_named(change, message):
-    arguments = {"dual": np.zeros(6), "temperature": TEMPERATURE, "key": jax.random.key(0)} | change
+    arguments = {"temperature": 0.1, "key": jax.random.key(0), "effort": EFFORT} | change
     with pytest.raises(ValueError, match=message):
-        certify(risk_of("squared"), arguments.pop("dual"), arguments.pop("temperature"), **arguments)
+        certify(smooth().risk, arguments.pop("temperature"), **arguments)
+
+
+def test_a_key_without_type_is_refused():
+    with pytest.raises((TypeError, ValueError), match="key"):
+        certify(smooth().risk, 0.1, key=np.zeros(2, np.uint32))
 
 
 def test_unbounded_neurons_are_refused():
     risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.ones((2, 1), np.float32), np.zeros(2, np.float32), 1.0)
-    with pytest.raises(ValueError, match="unbounded"):
-        certify(risk, np.zeros(2), 0.1, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="Linear is unbounded"):
+        certify(risk, 0.1, key=jax.random.key(0))
+
+
+def test_a_risk_without_a_prior_is_refused():
+    inputs, targets = np.ones((2, 1), np.float32), np.zeros(2, np.float32)
+    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, inputs, targets, 0.0)
+    with pytest.raises(ValueError, match="pass precision > 0"):
+        certify(risk, 0.1, key=jax.random.key(0))
 
 
 traces = []
 
 
-class Counted(neurons.Tanh):
+class Counted(Odd):
     """A neuron that leaves a mark whenever it is traced."""
 
-    def activation(self, particle, x):
+    def __call__(self, particle, x):
         traces.append(x)
-        return super().activation(particle, x)
+        return super().__call__(particle, x)
 
 
 @pytest.mark.slow
-def test_another_temperature_or_ridge_runs_the_same_program():
-    def traced(temperature, precision):
+def test_another_temperature_or_effort_compiles_no_walks():
+    def traced(temperature, effort):
         before = len(traces)
-        X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
-        risk = langevax.MeanFieldRisk(Counted(), langevax.losses.squared, X, y, precision=precision)
-        langevax.meanfield.certify(risk, -0.4 * y, temperature, key=jax.random.key(0), num_particles=50, polish=0)
+        inputs = np.linspace(-2, 2, 6)
+        problem = Problem(Counted(), odd_values, inputs, np.tanh(2 * inputs) + 0.2, "squared", temperature)
+        certified(problem, effort=effort)
         return len(traces) - before
 
-    assert traced(0.1, 0.1) > 0
-    assert traced(0.2, 0.1) == 0
-    assert traced(0.1, 0.3) == 0
+    assert traced(0.02, EFFORT) > 0
+    assert traced(0.05, EFFORT) == 0
+    assert traced(0.005, 3 * EFFORT) == 0

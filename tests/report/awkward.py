@@ -77,7 +77,7 @@ def nothing_known():
     contents = regression(**SMALL)
     steps, unknown = np.array([0, 10, 100]), np.array([np.nan, np.inf, np.nan])
     band = CertificatePath(steps, np.array([0.1, np.nan, 0.2]), unknown, unknown, unknown, np.zeros(3, bool))
-    certificate = contents.certificate | {"lower_bound": None, "upper_bound": float("inf")}
+    certificate = contents.certificate | {"width": None, "unknown_share": float("nan"), "upper_bound": float("inf")}
     nothing = {"settings": {}, "versions": {}, "command": "", "certainty": "", "coverage": None}
     return changed(contents, band=band, certificate=certificate, reading=TableReading(442, "10 of numbers"), **nothing)
 

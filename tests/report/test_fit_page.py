@@ -125,8 +125,8 @@ def test_a_suspected_leak_stands_below_the_answer(pages):
 
 def test_an_untrustworthy_certificate_is_reported_beside_the_optimum(pages):
     text = Elements(pages("untrustworthy")).text
-    doubt = text.index("This certificate is not to be trusted.")
-    assert text.index(SECTIONS[3]) < doubt < text.index("Only 0.4 %", doubt) < text.index("In detail")
+    doubt = text.index("This interval is too wide to certify anything.")
+    assert text.index(SECTIONS[3]) < doubt < text.index("Not certified: between", doubt) < text.index("In detail")
 
 
 def test_the_data_of_a_figure_is_a_table(pages):

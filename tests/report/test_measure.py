@@ -170,21 +170,19 @@ def test_rows_far_off_are_named_the_worst_first():
 
 
 def test_the_path_ends_with_the_existing_certificate():
-    numbers = {"gap": 0.0, "standard_error": 1.0, "lower_bound": 3.0, "upper_bound": 5.0}
+    numbers = {"lower_bound": 1.0, "upper_bound": 2.0, "prior_objective": 5.0, "num_descents": 3, "work": 7}
     rest = {"trustworthy": True, "verdict": ""}
-    more = {"unbiased_gap": 2.0, "lower_bound_error": 4.0, "surviving_ancestors": 0.5}
-    more |= {"temperatures": 9, "polish_steps": 1}
-    certificate = Certificate(**numbers, **rest, **more, dual=np.zeros(2))
-    assert holdout.certified(certificate) == numbers | rest
+    certificate = Certificate(**numbers, **rest, dual=np.zeros(2), outputs=np.zeros(2), cpu_seconds=0.5)
+    assert holdout.certified(certificate) == numbers | rest | {"width": 1.0, "unknown_share": 0.25}
 
     class Certified:
         n_iter_ = 70
 
         def certificate_path(self, num_points, final, random_state):
-            one = final.gap * np.ones(num_points)
+            one = final.width * np.ones(num_points)
             return CertificatePath(np.arange(num_points), one, one, one, one, one > 0)
 
     assert holdout.certificate_path(Certified(), certificate, 3, 0).steps.tolist() == [0, 1, 2]
     alone = holdout.certificate_path(Certified(), certificate, 1, 0)
-    assert (alone.steps.tolist(), alone.gap.tolist(), alone.gap_error.tolist()) == ([70], [0.0], [1.0])
+    assert (alone.steps.tolist(), alone.gap.tolist(), alone.gap_error.tolist()) == ([70], [1.0], [0.0])
     assert len(holdout.certificate_path(Certified(), None, 6, 0).steps) == 0

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax.meanfield import certify
-from langevax.meanfield.certificate import DualEstimate
+from langevax.meanfield import certify, duality_gap
 from langevax.sklearn import MeanFieldRegressor
 from tests.run.setting import assert_same_bits
 
@@ -43,8 +42,8 @@ def trained(precision):
     return run(400, seed=2, start=run(400, matmul_precision=precision), matmul_precision=precision).average.mean
 
 
-def certified(dual, polish=0):
-    return certify(risk(), dual, TEMPERATURE, key=jax.random.key(3), num_particles=500, polish=polish)
+def estimated(dual):
+    return duality_gap(risk(), dual, TEMPERATURE, key=jax.random.key(3), num_particles=500)
 
 
 def bfloat16():
@@ -63,11 +62,9 @@ def bfloat16_everywhere():
 
 @pytest.mark.slow
 def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
-    fine, coarse = (certified(trained(precision)) for precision in ("float32", "bfloat16"))
-    assert fine.trustworthy
-    assert coarse.trustworthy
+    fine, coarse = (estimated(trained(precision)) for precision in ("float32", "bfloat16"))
     assert coarse.gap < 0.01 * np.mean(table()[1] ** 2) / 2  # of what is lost without a network
-    for number, error in (("gap", "standard_error"), ("lower_bound", "lower_bound_error")):
+    for number, error in (("gap", "gap_error"), ("bound", "bound_error")):
         apart = getattr(coarse, number) - getattr(fine, number)
         assert abs(apart) < 3 * np.hypot(getattr(coarse, error), getattr(fine, error)), number
 
@@ -85,17 +82,16 @@ def test_the_argument_is_jaxs_own_setting():
 
 @pytest.mark.slow
 def test_a_certificate_is_in_float32_at_any_matmul_precision():
-    g = -0.2 * table()[1]
-    fine = certified(g, polish=2)
+    g, options = -0.2 * table()[1], {"key": jax.random.key(4), "effort": 1e8}
+    fine, estimate = certify(risk(), TEMPERATURE, **options), estimated(g)
     with bfloat16_everywhere():
-        coarse = certified(g, polish=2)
-        estimate = DualEstimate(risk(), jax.numpy.asarray(g), TEMPERATURE, 2, 500, key=jax.random.key(4))
-        rise, prior = estimate.rise_to(estimate.dual / 2), estimate.prior_objective
-    assert fine.polish_steps > 0
-    assert (coarse.gap, coarse.lower_bound, coarse.standard_error) == (fine.gap, fine.lower_bound, fine.standard_error)
+        coarse, again = certify(risk(), TEMPERATURE, **options), estimated(g)
+    assert fine.trustworthy
+    assert fine.num_descents > 0
+    for name in ("lower_bound", "upper_bound", "history", "work"):
+        assert getattr(coarse, name) == getattr(fine, name), name
     assert np.array_equal(coarse.dual, fine.dual)
-    assert np.array_equal(rise, estimate.rise_to(estimate.dual / 2))
-    assert prior == estimate.prior_objective
+    assert (again.gap, again.bound, again.gap_error) == (estimate.gap, estimate.bound, estimate.gap_error)
 
 
 def test_a_saved_run_continues_with_the_precision_that_it_had(tmp_path):

@@ -68,11 +68,11 @@ def test_it_learns():
 
 @pytest.mark.slow
 def test_the_certificate_is_that_of_functions():
-    X, y = waves()  # with 64 particles the gap is 0.02 to 0.3, by their draws
+    X, y = waves()
     model = FunctionalMeanFieldRegressor(grid=GRID, num_modes=12, **SMALL | {"num_particles": 256}).fit(X, y)
-    certificate = model.certificate(polish=0)  # P-SDCA's own dual needs none
+    certificate = model.certificate()
     assert certificate.trustworthy
-    assert -0.01 < certificate.gap < 0.05
+    assert 0 < certificate.unknown_share < 0.25
     assert model.automatic.proposal == "pcnl"
 
 

@@ -209,4 +209,4 @@ def test_pickles_predict_and_certify():
     X, _ = diabetes()
     model = pickle.loads(pickle.dumps(fitted_regressor()))
     np.testing.assert_array_equal(model.predict(X), fitted_regressor().predict(X))
-    assert model.certificate(num_particles=500).trustworthy
+    assert model.certificate().trustworthy

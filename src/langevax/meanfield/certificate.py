@@ -26,51 +26,48 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.stats import t as student
 
 from langevax import checks
 from langevax.meanfield import wells
+from langevax.meanfield.clouds import Clouds, EffortSpent, mixture
 from langevax.meanfield.duality_gap import check_bounded
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
 from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate, project
+from langevax.meanfield.upper_bound import (
+    RUNS,
+    UpperBound,
+    along_path,
+    around_cloud,
+    at_wells,
+    judged,
+    local_runs,
+    upper_bounds,
+)
 from langevax.meanfield.walks import (
-    Adaptation,
-    Cells,
-    Clouds,
-    EffortSpent,
-    Mixture,
-    Plan,
+    MetricAdaptation,
     Step,
     Walked,
-    covariance,
+    WalkPlan,
     log_mean,
-    mixture,
     normalised,
     plan_along,
-    plan_from_start,
-    snapshots,
     walk,
     walk_back,
 )
 from langevax.problems.mean_field import MeanFieldRisk
 
-RUNS = 8
 CONFIDENCE = 0.95
 TRUSTED = 0.25  # of what the untrained prior leaves: wider intervals are refused
+SHARP, CHEAP = 0.02, 0.1  # a share at which it ends at once, and of the effort that is spent to get there
 FEWEST_PARTICLES, START, LARGEST = 64, 256, 2**15  # of a run, doubled while the budget lasts
 FEWEST_CLOUD, CLOUD = 512, 2048  # particles of the homotopy at the start; walks that make plans have half as many
-PRIOR_SHARE, NORMALS, WIDER = 0.1, 6, 1.3  # of the local walk's start
 HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
 MET = 0.001  # share of a cloud that lies in a well that it knows
 SETTLING = 30  # moves that take a cloud to the law of the dual
-SNAPSHOTS, CELLS, FEWEST, LLOYD = 8, 24, 20, 10  # FEWEST: particles around which a normal is put
 DEFAULT_EFFORT = 3e9
 """Gradients of one neuron at one row: about half a minute on one core."""
 
@@ -126,39 +123,6 @@ class Certificate:
         return float((distance + math.sqrt(2 * max(self.width, 0))) ** 2)
 
 
-@eqx.filter_jit
-def _mean_loss(risk: MeanFieldRisk, outputs: Array) -> tuple[Array, Array]:
-    """Return the mean loss at each of the outputs (many, n, ...), and its gradient in them times n."""
-
-    def one(z: Array) -> Array:
-        return risk.mean_over_rows(jax.vmap(risk.loss)(z, risk.targets))
-
-    slopes = jax.vmap(lambda z: jax.vmap(risk.loss.derivative)(z, risk.targets))(outputs)
-    return jax.vmap(one)(outputs), slopes
-
-
-class _Runs(NamedTuple):
-    """Of each run of the local walk: log Z^ (runs,), and by cell the masses, sums of outputs, sums of exponents."""
-
-    log_partition: np.ndarray
-    masses: np.ndarray
-    outputs: np.ndarray
-    exponents: np.ndarray
-
-
-class UpperBound(NamedTuple):
-    """P of a law, up to the error of a mean."""
-
-    value: float
-    error: float
-    freedom: int
-    outputs: np.ndarray
-
-    def high(self, level: float) -> float:
-        """The end of the one-sided interval that is exceeded with probability `level`."""
-        return self.value - float(student.ppf(level, self.freedom)) * self.error
-
-
 class LogPartition(NamedTuple):
     """An estimate of log Z that may err downwards by the modes that it missed, and the end of its interval."""
 
@@ -181,7 +145,7 @@ class _Search:
     prior_objective: float = math.inf
     lower: tuple[float, np.ndarray] | None = None
     upper: tuple[float, UpperBound] | None = None
-    plan: Plan | None = None
+    plan: WalkPlan | None = None
     history: list[tuple[int, float, float]] = field(default_factory=list)
     descents: int = 0
     refusal: str = (
@@ -196,11 +160,13 @@ class _Search:
 
     def log_partition(self, value: float, error: float, source: str) -> LogPartition:
         """Return an estimate with its end at the level of the round."""
-        return LogPartition(value, error, source, value - float(student.ppf(self.level, RUNS - 1)) * error)
+        from scipy.special import stdtrit
+
+        return LogPartition(value, error, source, value - float(stdtrit(RUNS - 1, self.level)) * error)
 
     def keep_upper(self, bound: UpperBound) -> None:
-        """Keep the lowest upper end, one of at most four that a round makes."""
-        high = bound.high(self.level / 4)
+        """Keep the lowest upper end, one of at most four that a round makes, and that of the prior."""
+        high = bound.high(self.level / 5)
         if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
             self.upper = high, bound
 
@@ -211,11 +177,11 @@ class _Search:
         if math.isfinite(lower) and (self.lower is None or lower > self.lower[0]):
             self.lower = lower, dual
 
-    def narrow(self, prior_objective: float) -> bool:
-        """Whether the interval says much more than the untrained prior does."""
+    def narrow(self, prior_objective: float, share: float) -> bool:
+        """Whether the interval is at most a share of what the untrained prior leaves."""
         if self.lower is None or self.upper is None:
             return False
-        return min(self.upper[0], prior_objective) - self.lower[0] <= TRUSTED * (prior_objective - self.lower[0])
+        return self.upper[0] - self.lower[0] <= share * (prior_objective - self.lower[0])
 
     def explain(self, estimates: list[LogPartition]) -> None:
         """Say why the interval is still wide, and what would narrow it."""
@@ -257,10 +223,11 @@ def certify(
         effort: gradients of one neuron at one row that may be spent, 1e8 of which take about a CPU second. It ends
             sooner where the interval is narrow.
         clouds: particles of trained networks, from which wells are looked for as well.
-        progress: is told in words what is done.
+        progress: receives in words what is done.
 
     Raises:
-        ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive.
+        ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive, clouds of another
+            width or not finite.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -283,7 +250,9 @@ def certify(
     trained = [_inner(risk, law, cloud) for cloud in clouds]
     search = _Search(risk, float(temperature), moves, float(effort), progress, trained)
     try:
-        search.prior_objective = prior_objective = _prior_objective(search)
+        untrained = _prior(search)
+        search.keep_upper(untrained)
+        search.prior_objective = prior_objective = untrained.value
         nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
         if not nothing.any():  # D(0), whose law is the prior
             search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
@@ -296,22 +265,25 @@ def certify(
 def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
     """Return the coordinates of particles that are left, in units of the prior's deviations."""
     particles = np.asarray(cloud)
+    if particles.ndim != 2 or particles.shape[1] != risk.particle_size:
+        raise ValueError(
+            f"each of clouds must have shape (particles, {risk.particle_size}), got {particles.shape}; pass positions "
+            "of trained networks."
+        )
+    checks.finite("clouds", jnp.asarray(particles), remedy="pass the positions of a finite network")
     if law.output_weight is not None:
-        particles = risk.neuron.split(particles)[1]  # pyright: ignore[reportAttributeAccessIssue]
+        particles = np.asarray(risk.neuron.split(jnp.asarray(particles))[1])  # pyright: ignore[reportAttributeAccessIssue]
     return particles / np.asarray(law.deviations)
 
 
-def _prior_objective(search: _Search) -> float:
+def _prior(search: _Search) -> UpperBound:
+    """Return P of the prior, whose outputs are known to the noise of a cloud."""
     clouds = search.clouds
-    cloud = clouds.prior(2 * clouds.block)
     shape = (search.risk.max_size, *search.risk.neuron.output_shape)
     tilt = clouds.law.tilt(jnp.zeros(shape, clouds.dtype), 1.0)
-    outputs, _ = clouds.sums(tilt, cloud, np.full((1, len(cloud)), 1 / len(cloud)))
-    return float(_losses(search.risk, outputs[0].reshape(1, *shape))[0])
-
-
-def _losses(risk: MeanFieldRisk, outputs: np.ndarray) -> np.ndarray:
-    return np.asarray(_mean_loss(risk, jnp.asarray(outputs, risk.inputs.dtype))[0], np.float64)
+    parts = np.split(clouds.prior(2 * clouds.block), RUNS)
+    outputs = [clouds.sums(tilt, part, np.full((1, len(part)), 1 / len(part)))[0][0] for part in parts]
+    return judged(search.risk, np.stack(outputs).reshape(RUNS, *shape), np.zeros(RUNS))
 
 
 def _close(search: _Search, prior_objective: float) -> None:
@@ -327,7 +299,9 @@ def _close(search: _Search, prior_objective: float) -> None:
         while size <= LARGEST:
             ascent = climb(clouds, search.risk, search.temperature, cloud, start=ascent, progress=search.progress)
             ascent = _bound(search, ascent, size)
-            if search.narrow(prior_objective):
+            if search.narrow(prior_objective, TRUSTED) and (
+                clouds.work > CHEAP * search.effort or search.narrow(prior_objective, SHARP)
+            ):
                 return
             search.rounds += 1
             size, cloud = 2 * size, 2 * cloud
@@ -346,9 +320,9 @@ def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
     estimates = _forward(search, ascent, size)
     cloud = _settled(clouds, tilt, ascent.cloud)
     search.progress("wells")
-    found = wells.search(clouds, tilt, [cloud, *search.training])
-    search.descents += found.num_descents
-    estimates.append(search.log_partition(found.log_partition, found.error, "wells"))
+    met_wells = wells.search(clouds, tilt, [cloud, *search.training])
+    search.descents += met_wells.num_descents
+    estimates.append(search.log_partition(met_wells.log_partition, met_wells.error, "wells"))
 
     search.progress("walks to the prior")
     own = -math.inf
@@ -360,12 +334,12 @@ def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
     hidden = max(estimate.value for estimate in estimates) > own + HIDDEN
 
     search.progress("walks around the cloud")
-    unmet = _unmet(found, cloud)
-    starts = [(_around(clouds, cloud), cloud)]
+    unmet = _unmet(met_wells, cloud)
+    starts = [(around_cloud(clouds, cloud), cloud)]
     if unmet:
-        start = _at_wells(clouds, found, unmet)
+        start = at_wells(clouds, met_wells.positions[unmet], met_wells.covariances[unmet])
         starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
-    walked = [_local(search, tilt, start, around, size, hidden) for start, around in starts]
+    walked = [local_runs(clouds, tilt, start, around, size, hidden) for start, around in starts]
     groups = [runs for runs in walked if runs is not None]
     if groups:
         for bound in upper_bounds(search.risk, temperature, groups):
@@ -378,13 +352,13 @@ def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
     search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
     if not ascent.reached or not unmet or not hidden or not math.isfinite(own) or ascent.added:
         return None
-    return _with_wells(clouds, ascent, cloud, found, unmet, own)
+    return _with_wells(clouds, ascent, cloud, met_wells, unmet, own)
 
 
-def _unmet(found: wells.Wells, cloud: np.ndarray) -> list[int]:
+def _unmet(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
     """Return the wells in which next to nothing of a cloud lies."""
     size, unmet = cloud.shape[1], []
-    for number, (position, spread) in enumerate(zip(found.positions, found.covariances, strict=True)):
+    for number, (position, spread) in enumerate(zip(met_wells.positions, met_wells.covariances, strict=True)):
         white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
         if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < MET:
             unmet.append(number)
@@ -392,22 +366,22 @@ def _unmet(found: wells.Wells, cloud: np.ndarray) -> list[int]:
 
 
 def _with_wells(
-    clouds: Clouds, ascent: Ascent, cloud: np.ndarray, found: wells.Wells, unmet: list[int], log_partition: float
+    clouds: Clouds, ascent: Ascent, cloud: np.ndarray, met_wells: wells.Wells, unmet: list[int], log_partition: float
 ) -> Ascent:
     """Return an ascent to go on from: the cloud, of mass e^log_partition, and particles in wells that it lacks."""
     tilt, parts, logs = ascent.path[-1], [cloud], [np.full(len(cloud), log_partition - math.log(len(cloud)))]
     for number in unmet:
-        spread = found.covariances[number]
-        well = mixture(np.ones(1), found.positions[[number]], spread[None], clouds.dtype)
+        spread = met_wells.covariances[number]
+        well = mixture(np.ones(1), met_wells.positions[[number]], spread[None], clouds.dtype)
         drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
         parts.append(clouds.moved(clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING)[0])
-        logs.append(np.full(len(drawn), found.log_masses[number] - math.log(len(drawn))))
+        logs.append(np.full(len(drawn), met_wells.log_masses[number] - math.log(len(drawn))))
     return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs), added=True)
 
 
 def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
     """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
-    settling = Adaptation(clouds.law.size)
+    settling = MetricAdaptation(clouds.law.size)
     for _ in range(SETTLING // 5):
         settling.measure(cloud)
         cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, settling.factor, settling.step, 5)
@@ -431,22 +405,8 @@ def _forward(search: _Search, ascent: Ascent, size: int) -> list[LogPartition]:
         laws.append((outputs, temperature * (exponents - walked.log_partition)))
 
     walked = walk(clouds, plan, RUNS, size, watch)
-    search.keep_upper(_along(risk, laws))
+    search.keep_upper(along_path(risk, laws))
     return [_estimate(search, walked.log_partition, "walks from the prior")] if plan.complete else []
-
-
-def _along(risk: MeanFieldRisk, laws: list[tuple[np.ndarray, np.ndarray]]) -> UpperBound:
-    """Return the bound of the best law passed, chosen on half of the runs and judged on the other half, both ways.
-
-    A law hotter than the last has a larger loss, but its outputs are better known.
-    """
-    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
-    for chooser, judge in (halves, halves[::-1]):
-        means = np.stack([outputs[chooser].mean(0) for outputs, _ in laws])
-        values = _losses(risk, means) + np.array([free[chooser].mean() for _, free in laws])
-        outputs, free = laws[int(np.nanargmin(np.where(np.isfinite(values), values, np.inf)))]
-        bounds.append(_judged(risk, outputs[judge], free[judge]))
-    return _both(bounds)
 
 
 def _estimate(search: _Search, logs: np.ndarray, source: str, back: bool = False) -> LogPartition:
@@ -460,176 +420,10 @@ def _estimate(search: _Search, logs: np.ndarray, source: str, back: bool = False
     return search.log_partition(-value if back else value, error, source)
 
 
-def _local(search: _Search, tilt: Tilt, start: Mixture, around: np.ndarray, size: int, hidden: bool) -> _Runs | None:
-    """Walk from a mixture of normals to the law, on a frozen plan, in runs; sum up by cells of the cloud `around`.
-
-    Where modes that weigh far more are hidden from the cloud, cells are resampled each for itself: else all particles
-    would go there, and none be left where the optimum may be.
-    """
-    clouds = search.clouds
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance(around)))
-    cells = Cells(_centres(clouds, around @ whitening.T, CELLS), whitening)
-    whole = Cells(np.zeros((1, clouds.law.size)), whitening)
-    plan = plan_from_start(clouds, tilt, start, max(RUNS * size // 2, FEWEST_CLOUD), cells if hidden else whole)
-    if not plan.complete:
-        return None
-    walked = walk(clouds, plan, RUNS, size, cells=cells if hidden else None)
-    weights = normalised(walked.log_weights) / SNAPSHOTS
-    masses, outputs, exponents = np.zeros((RUNS, len(cells))), None, np.zeros((RUNS, len(cells)))
-    end = walked.clouds.reshape(-1, walked.clouds.shape[2])
-    for snapshot in snapshots(clouds, plan, end, SNAPSHOTS):
-        labels, by_run = cells.of(snapshot).reshape(RUNS, size), []
-        for run in range(RUNS):
-            shares = np.where(labels[run] == np.arange(len(cells))[:, None], weights[run], 0.0)
-            mass = shares.sum(1)
-            # single precision would lose the sums of cells that weigh e^-100 of the others
-            relative = shares / np.maximum(mass, np.finfo(float).tiny)[:, None]
-            sums, exponent = clouds.sums(tilt, snapshot.reshape(RUNS, size, -1)[run], relative)
-            by_run.append(sums * mass[:, None, None])
-            exponents[run] += exponent * mass
-            masses[run] += mass
-        outputs = np.array(by_run) if outputs is None else outputs + np.array(by_run)
-    assert outputs is not None
-    return _Runs(walked.log_partition, masses, outputs, exponents)
-
-
-def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
-    """Return centres of parts of a cloud, by Lloyd's k-means from particles of it."""
-    distinct = np.unique(white[:4096], axis=0)
-    if len(distinct) <= count:
-        return distinct
-    centres = distinct[clouds.generator().choice(len(distinct), count, replace=False)]
-    for _ in range(LLOYD):
-        parts = Cells(centres, np.eye(distinct.shape[1])).of(distinct)
-        centres = np.stack([distinct[parts == k].mean(0) for k in range(len(centres)) if np.any(parts == k)])
-    return centres
-
-
-def _around(clouds: Clouds, cloud: np.ndarray) -> Mixture:
-    """Return a mixture of the prior and of normals around the parts of a cloud."""
-    chosen = cloud[clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)].astype(np.float64)
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
-    white, size = chosen @ whitening.T, cloud.shape[1]
-    count = max(1, min(NORMALS, len(chosen) // (20 * size)))
-    labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
-    shares, means, covariances = [PRIOR_SHARE], [np.zeros(size)], [np.eye(size)]
-    for part in range(count):
-        members = chosen[labels == part]
-        if len(members) < FEWEST:
-            continue
-        shares.append((1 - PRIOR_SHARE) * len(members) / len(chosen))
-        means.append(members.mean(0))
-        covariances.append(WIDER * covariance(members))
-    return mixture(np.array(shares), np.array(means), np.array(covariances), clouds.dtype)
-
-
-def _at_wells(clouds: Clouds, found: wells.Wells, chosen: list[int]) -> Mixture:
-    """Return a mixture of the prior and of normals at wells."""
-    size = clouds.law.size
-    shares = np.array([PRIOR_SHARE, *np.full(len(chosen), (1 - PRIOR_SHARE) / len(chosen))])
-    means = np.concatenate([np.zeros((1, size)), found.positions[chosen]])
-    covariances = np.concatenate([np.eye(size)[None], wells.INFLATION * found.covariances[chosen]])
-    return mixture(shares, means, covariances, clouds.dtype)
-
-
-def upper_bounds(risk: MeanFieldRisk, temperature: float, groups: list[_Runs]) -> list[UpperBound]:
-    """Return the plain bound of each group of walks, and the one by cells of all."""
-    shape = (risk.max_size, *risk.neuron.output_shape)
-    cells = _by_cells(risk, temperature, groups, shape)
-    return [*(_plain(risk, temperature, runs, shape) for runs in groups), *([] if cells is None else [cells])]
-
-
-def _judged(risk: MeanFieldRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
-    """Return loss(mean outputs) + mean free over runs, with the jackknife's error."""
-    count = len(free)
-    means = [np.delete(outputs, r, 0).mean(0) for r in range(count)]
-    losses = _losses(risk, np.stack([*means, outputs.mean(0)]))
-    values = losses[:-1] + np.array([np.delete(free, r).mean() for r in range(count)])
-    error = math.sqrt((count - 1) / count * float(np.sum((values - values.mean()) ** 2)))
-    return UpperBound(float(losses[-1] + free.mean()), error, count - 1, outputs.mean(0))
-
-
-def _both(bounds: list[UpperBound]) -> UpperBound:
-    """Return the mean of two bounds by disjoint runs."""
-    value = float(np.mean([bound.value for bound in bounds]))
-    error = math.hypot(*(bound.error for bound in bounds)) / 2
-    outputs = np.mean([bound.outputs for bound in bounds], axis=0)
-    return UpperBound(value, error, sum(bound.freedom for bound in bounds), outputs)
-
-
-def _plain(risk: MeanFieldRisk, temperature: float, runs: _Runs, shape: tuple[int, ...]) -> UpperBound:
-    outputs = runs.outputs.sum(1).reshape(-1, *shape)
-    return _judged(risk, outputs, temperature * (runs.exponents.sum(1) - runs.log_partition))
-
-
-def _by_cells(
-    risk: MeanFieldRisk, temperature: float, groups: list[_Runs], shape: tuple[int, ...]
-) -> UpperBound | None:
-    """Choose the shares of cells on half of the runs and judge them on the other half, both ways.
-
-    Cells of one group are disjoint, those of two groups need not be: KL is convex, so that the mixture of the groups'
-    laws costs at most the mean of what these cost, without the entropy of their shares.
-    """
-    outputs, costs, starts, members = [], [], [], []
-    for number, runs in enumerate(groups):
-        used = np.flatnonzero((runs.masses > 0).all(0))
-        if not len(used):
-            continue
-        masses = runs.masses[:, used]
-        outputs.append((runs.outputs[:, used] / masses[:, :, None, None]).reshape(len(masses), len(used), -1))
-        # the cost of a cell, without log l: e_k - log Z^(A_k)
-        costs.append(runs.exponents[:, used] / masses - (runs.log_partition[:, None] + np.log(masses)))
-        starts.append(masses / len(groups))
-        members += [number] * len(used)
-    if len(members) < 2:
-        return None
-    values, paid, start = (np.concatenate(parts, axis=1) for parts in (outputs, costs, starts))
-    cells = _Shares(risk, temperature, np.eye(len(groups))[members], shape)
-    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
-    for chooser, judge in (halves, halves[::-1]):
-        shares = cells.best(values[chooser].mean(0), paid[chooser].mean(0), np.log(start[chooser].mean(0)))
-        mixed = np.tensordot(values[judge], shares, axes=(1, 0)).reshape(-1, *shape)
-        bounds.append(_judged(risk, mixed, temperature * (paid[judge] @ shares - cells.entropy(shares))))
-    return _both(bounds)
-
-
-@dataclass(frozen=True)
-class _Shares:
-    """P of a mixture of cells, in their shares l: convex."""
-
-    risk: MeanFieldRisk
-    temperature: float
-    members: np.ndarray
-    """(cells, groups), 1 where a cell is of a group."""
-    shape: tuple[int, ...]
-
-    def entropy(self, shares: np.ndarray) -> float:
-        """-sum_k l_k log(l_k / share of its group)."""
-        return -float(shares @ self._logs(shares))
-
-    def _logs(self, shares: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(shares, 1e-300)) - np.log(np.maximum(self.members @ (shares @ self.members), 1e-300))
-
-    def best(self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return the l that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy)."""
-        risk, per_row = self.risk, outputs.shape[1] // self.risk.max_size
-        weights = np.repeat(np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row)
-
-        def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
-            shares = normalised(logits)
-            z = jnp.asarray((shares @ outputs).reshape(1, *self.shape), risk.inputs.dtype)
-            loss, slopes = _mean_loss(risk, z)
-            paid = self.temperature * (costs + self._logs(shares))
-            slope = outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1)) + paid
-            return float(loss[0]) + float(shares @ paid), shares * (slope - shares @ slope)
-
-        return normalised(minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x)
-
-
 def _certificate(search: _Search, prior_objective: float, seconds: float) -> Certificate:
     low, high = search.lower, search.upper
     lower = low[0] if low is not None else -math.inf
-    upper = min(high[0], prior_objective) if high is not None else prior_objective
+    upper = high[0] if high is not None else math.inf
     trusted = upper - lower <= TRUSTED * (prior_objective - lower) and high is not None
     shape = (search.risk.max_size, *search.risk.neuron.output_shape)
     return Certificate(
@@ -649,9 +443,11 @@ def _certificate(search: _Search, prior_objective: float, seconds: float) -> Cer
 
 def _verdict(search: _Search, lower: float, upper: float, prior_objective: float, trusted: bool) -> str:
     width = max(upper - lower, 1e-12)
-    places = max(0, 1 - math.floor(math.log10(width)))
+    places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
     between = f"between {lower:.{places}f} and {upper:.{places}f}"
     if trusted:
+        if not search.descents:  # D(0) needs none
+            return f"The least training objective lies {between} (95 % each end)."
         basin = 3 / search.descents
         return (
             f"The least training objective lies {between} (95 % each end; the lower one unless a well was missed that "

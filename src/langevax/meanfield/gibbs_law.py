@@ -140,13 +140,13 @@ class GibbsLaw(eqx.Module):
 
     def value_and_gradient(self, tilt: Tilt, cloud: Cloud) -> tuple[Float[Array, " particles"], Cloud]:
         """Return v and its gradient."""
-        features, pull = jax.vjp(self.features, cloud)
+        features, vjp = jax.vjp(self.features, cloud)
         sums = features @ tilt
         if self.output_weight is None:
             values, slopes = sums, jnp.ones_like(sums)
         else:
             values, slopes, _ = self.output_weight(sums)
-        return jnp.sum(values, axis=-1), pull(slopes @ tilt.T)[0]
+        return jnp.sum(values, axis=-1), vjp(slopes @ tilt.T)[0]
 
     def activity(self, tilt: Tilt, cloud: Cloud) -> Activity:
         """Return the moments of h given each position, under the law of `tilt`."""

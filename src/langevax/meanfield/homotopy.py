@@ -17,12 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.optimize import OptimizeResult, minimize_scalar
-from scipy.sparse.linalg import LinearOperator, cg
 
+from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
-from langevax.meanfield.walks import Adaptation, Clouds, effective_share, log_mean, normalised, systematic
+from langevax.meanfield.walks import MetricAdaptation, effective_share, log_mean, normalised, systematic
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 
@@ -170,6 +168,8 @@ class Newton:
 
     def _newton_step(self, covariance: "OutputCovariance", curvatures: np.ndarray, error: np.ndarray) -> np.ndarray:
         """Return (I + K W S)^-1 error for the losses' curvatures S, one block a row."""
+        from scipy.linalg import cho_factor, cho_solve
+
         size, count = len(self.shares), self.num_outputs
         # K and W S are symmetric: with L L^T = W S, (I + L^T K L) y = L^T error
         values, vectors = np.linalg.eigh(curvatures)
@@ -178,15 +178,15 @@ class Newton:
         def times(x: np.ndarray) -> np.ndarray:
             return np.einsum("icd,idk->ick", root, x.reshape(len(root), count, -1)).reshape(x.shape)
 
-        def turned(x: np.ndarray) -> np.ndarray:
+        def transposed(x: np.ndarray) -> np.ndarray:
             return np.einsum("icd,ick->idk", root, x.reshape(len(root), count, -1)).reshape(x.shape)
 
         if size <= DIRECT:
             left = np.einsum("icd,icj->idj", root, covariance.matrix.reshape(-1, count, size)).reshape(size, size)
             inner = np.einsum("jcd,ijc->ijd", root, left.reshape(size, -1, count)).reshape(size, size)
-            y = cho_solve(cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False), turned(error))
+            y = cho_solve(cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False), transposed(error))
         else:
-            y = _conjugate_gradients(lambda x: turned(covariance @ times(x)), turned(error), self.generator)
+            y = _conjugate_gradients(lambda x: transposed(covariance @ times(x)), transposed(error), self.generator)
         return error - covariance @ times(y)
 
     def derivatives(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -207,6 +207,9 @@ def _conjugate_gradients(
     A few hundred of the thousands of eigenvalues of B are above 1, and reach 1e4: without them some twenty products
     with B do.
     """
+    from scipy.linalg import cho_factor, solve_triangular
+    from scipy.sparse.linalg import LinearOperator, cg
+
     size = len(right)
     test = np.linalg.qr(generator.normal(size=(size, min(SKETCH, size // 4))))[0]
     sketch = product(test)
@@ -264,6 +267,7 @@ class _Line:
 
     def highest(self) -> float:
         """Return the step at which this cloud's D is largest, which is concave along the line."""
+        from scipy.optimize import OptimizeResult, minimize_scalar
 
         def rise(step: float) -> float:
             dual, _, log_weights = self.at(step)
@@ -273,8 +277,8 @@ class _Line:
         steps = np.concatenate([0.7 ** np.arange(30.0), [0.0]])
         best = int(np.argmax([rise(step) for step in steps]))
         low, high = steps[min(best + 1, len(steps) - 1)], steps[max(best - 1, 0)]
-        found: OptimizeResult = minimize_scalar(lambda step: -rise(step), bounds=(low, high), method="bounded")
-        return float(found["x"])
+        best_step: OptimizeResult = minimize_scalar(lambda step: -rise(step), bounds=(low, high), method="bounded")
+        return float(best_step["x"])
 
 
 def climb(
@@ -292,7 +296,7 @@ def climb(
     now, cooling = max(temperature, FIRST_TEMPERATURE * float(risk.neuron.bound) ** 2), COOLING
     ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
     tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
-    cloud, adaptation, path, last = clouds.prior(size), Adaptation(law.size), [], []
+    cloud, adaptation, path, last = clouds.prior(size), MetricAdaptation(law.size), [], []
     log_weights, even = np.zeros(size), True
     rounds = short = 0
     if start is not None:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from langevax.meanfield.clouds import Clouds, Mixture, mixture
 from langevax.meanfield.gibbs_law import Tilt
-from langevax.meanfield.walks import Clouds, Mixture, effective_share, log_mean, mixture
+from langevax.meanfield.walks import effective_share, log_mean
 
 NUM_DESCENTS = 2000  # half of them from a wider prior; half as many more from the clouds
 NUM_STEPS = 100
@@ -49,12 +50,12 @@ def search(clouds: Clouds, tilt: Tilt, others: list[np.ndarray], num_descents: i
     bottoms = _lowest(ends, energies)
     positions, masses, covariances = [], [], []
     for bottom in bottoms:
-        found = _bottom(clouds, tilt, bottom)
-        if found is None or any(np.linalg.norm(found[0] - other) < APART for other in positions):
+        bottom_of = _bottom(clouds, tilt, bottom)
+        if bottom_of is None or any(np.linalg.norm(bottom_of[0] - other) < APART for other in positions):
             continue
-        positions.append(found[0])
-        masses.append(found[1])
-        covariances.append(found[2])
+        positions.append(bottom_of[0])
+        masses.append(bottom_of[1])
+        covariances.append(bottom_of[2])
     count = len(ends)
     if not positions:
         return Wells(-np.inf, 0.0, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), count)

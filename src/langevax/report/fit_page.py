@@ -294,7 +294,7 @@ def _band(contents: FitContents) -> Figure:
     """The lower bound with the band that contains the optimum, and the gap alone."""
     path = contents.band
     final = with_error(path.gap[-1], path.gap_error[-1])
-    label = f"gap {final}" if path.trustworthy[-1] else "a gap not to be trusted"
+    label = f"gap {final}" if path.trustworthy[-1] else "a band too wide to certify"
     bounds = interactive.band(path.steps, path.lower_bound, path.lower_bound_error, path.gap, path.trustworthy, label)
     first, last = whole(path.steps[0]), whole(path.steps[-1])
     words = (

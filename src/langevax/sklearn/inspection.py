@@ -75,7 +75,7 @@ class MeanFieldInspection:
             effort: gradients of one neuron at one row that may be spent, 1e8 of which take about a CPU second. It ends
                 sooner where the interval is narrow.
             random_state: of the walks; None uses the estimator's.
-            progress: is told in words what is done.
+            progress: receives in words what is done.
 
         Raises:
             AttributeError: a model that was loaded, which has no training rows.

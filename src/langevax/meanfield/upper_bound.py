@@ -1,0 +1,251 @@
+"""The upper end of a certificate: P of laws whose densities walks on frozen plans know up to the error of a mean.
+
+    P(q) <= loss(E sum_k W_k h_k) + T (E sum_k W_k e_k - E log Z^)
+
+for the law q of a particle drawn by a walk's weights, and for disjoint cells A_k with shares l_k, chosen on half of the
+runs and judged on the other,
+
+    P(q) <= loss(sum_k l_k z_k) + T sum_k l_k (log l_k + e_k - E log Z^(A_k)).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from langevax.meanfield.clouds import Clouds, Mixture, mixture
+from langevax.meanfield.gibbs_law import Tilt
+from langevax.meanfield.walks import Cells, covariance, normalised, plan_from_start, snapshots, walk
+from langevax.problems.mean_field import MeanFieldRisk
+
+RUNS = 8
+SNAPSHOTS, CELLS, FEWEST, LLOYD = 8, 24, 20, 10  # FEWEST: particles around which a normal is put
+PRIOR_SHARE, NORMALS, WIDER, INFLATION = 0.1, 6, 1.3, 1.5  # of the start of a walk around a cloud or at wells
+FEWEST_PILOT = 512  # particles of a walk that makes a plan
+
+
+@eqx.filter_jit
+def _mean_loss(risk: MeanFieldRisk, outputs: Array) -> tuple[Array, Array]:
+    """Return the mean loss at each of the outputs (many, n, ...), and its gradient in them times n."""
+
+    def one(z: Array) -> Array:
+        return risk.mean_over_rows(jax.vmap(risk.loss)(z, risk.targets))
+
+    slopes = jax.vmap(lambda z: jax.vmap(risk.loss.derivative)(z, risk.targets))(outputs)
+    return jax.vmap(one)(outputs), slopes
+
+
+class LocalRuns(NamedTuple):
+    """Of each run of the local walk: log Z^ (runs,), and by cell the masses, sums of outputs, sums of exponents."""
+
+    log_partition: np.ndarray
+    masses: np.ndarray
+    outputs: np.ndarray
+    exponents: np.ndarray
+
+
+class UpperBound(NamedTuple):
+    """P of a law, up to the error of a mean."""
+
+    value: float
+    error: float
+    freedom: int
+    outputs: np.ndarray
+
+    def high(self, level: float) -> float:
+        """The end of the one-sided interval that is exceeded with probability `level`."""
+        from scipy.special import stdtrit
+
+        return self.value - float(stdtrit(self.freedom, level)) * self.error
+
+
+def mean_losses(risk: MeanFieldRisk, outputs: np.ndarray) -> np.ndarray:
+    return np.asarray(_mean_loss(risk, jnp.asarray(outputs, risk.inputs.dtype))[0], np.float64)
+
+
+def along_path(risk: MeanFieldRisk, laws: list[tuple[np.ndarray, np.ndarray]]) -> UpperBound:
+    """Return the bound of the best law passed, chosen on half of the runs and judged on the other half, both ways.
+
+    A law hotter than the last has a larger loss, but its outputs are better known.
+    """
+    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
+    for chooser, judge in (halves, halves[::-1]):
+        means = np.stack([outputs[chooser].mean(0) for outputs, _ in laws])
+        values = mean_losses(risk, means) + np.array([free[chooser].mean() for _, free in laws])
+        outputs, free = laws[int(np.nanargmin(np.where(np.isfinite(values), values, np.inf)))]
+        bounds.append(judged(risk, outputs[judge], free[judge]))
+    return _both(bounds)
+
+
+def local_runs(
+    clouds: Clouds, tilt: Tilt, start: Mixture, around: np.ndarray, size: int, hidden: bool
+) -> LocalRuns | None:
+    """Walk from a mixture of normals to the law, on a frozen plan, in runs; sum up by cells of the cloud `around`.
+
+    Where modes that weigh far more are hidden from the cloud, cells are resampled each for itself: else all particles
+    would go there, and none be left where the optimum may be.
+    """
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance(around)))
+    cells = Cells(_centres(clouds, around @ whitening.T, CELLS), whitening)
+    whole = Cells(np.zeros((1, clouds.law.size)), whitening)
+    plan = plan_from_start(clouds, tilt, start, max(RUNS * size // 2, FEWEST_PILOT), cells if hidden else whole)
+    if not plan.complete:
+        return None
+    walked = walk(clouds, plan, RUNS, size, cells=cells if hidden else None)
+    weights = normalised(walked.log_weights) / SNAPSHOTS
+    masses, outputs, exponents = np.zeros((RUNS, len(cells))), None, np.zeros((RUNS, len(cells)))
+    end = walked.clouds.reshape(-1, walked.clouds.shape[2])
+    for snapshot in snapshots(clouds, plan, end, SNAPSHOTS):
+        labels, by_run = cells.of(snapshot).reshape(RUNS, size), []
+        for run in range(RUNS):
+            shares = np.where(labels[run] == np.arange(len(cells))[:, None], weights[run], 0.0)
+            mass = shares.sum(1)
+            # single precision would lose the sums of cells that weigh e^-100 of the others
+            relative = shares / np.maximum(mass, np.finfo(float).tiny)[:, None]
+            sums, exponent = clouds.sums(tilt, snapshot.reshape(RUNS, size, -1)[run], relative)
+            by_run.append(sums * mass[:, None, None])
+            exponents[run] += exponent * mass
+            masses[run] += mass
+        outputs = np.array(by_run) if outputs is None else outputs + np.array(by_run)
+    assert outputs is not None
+    return LocalRuns(walked.log_partition, masses, outputs, exponents)
+
+
+def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
+    """Return centres of parts of a cloud, by Lloyd's k-means from particles of it."""
+    distinct = np.unique(white[:4096], axis=0)
+    if len(distinct) <= count:
+        return distinct
+    centres = distinct[clouds.generator().choice(len(distinct), count, replace=False)]
+    for _ in range(LLOYD):
+        parts = Cells(centres, np.eye(distinct.shape[1])).of(distinct)
+        centres = np.stack([distinct[parts == k].mean(0) for k in range(len(centres)) if np.any(parts == k)])
+    return centres
+
+
+def around_cloud(clouds: Clouds, cloud: np.ndarray) -> Mixture:
+    """Return a mixture of the prior and of normals around the parts of a cloud."""
+    chosen = cloud[clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)].astype(np.float64)
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
+    white, size = chosen @ whitening.T, cloud.shape[1]
+    count = max(1, min(NORMALS, len(chosen) // (20 * size)))
+    labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
+    shares, means, covariances = [PRIOR_SHARE], [np.zeros(size)], [np.eye(size)]
+    for part in range(count):
+        members = chosen[labels == part]
+        if len(members) < FEWEST:
+            continue
+        shares.append((1 - PRIOR_SHARE) * len(members) / len(chosen))
+        means.append(members.mean(0))
+        covariances.append(WIDER * covariance(members))
+    return mixture(np.array(shares), np.array(means), np.array(covariances), clouds.dtype)
+
+
+def at_wells(clouds: Clouds, positions: np.ndarray, spreads: np.ndarray) -> Mixture:
+    """Return a mixture of the prior and of normals at wells."""
+    size, count = clouds.law.size, len(positions)
+    shares = np.array([PRIOR_SHARE, *np.full(count, (1 - PRIOR_SHARE) / count)])
+    means = np.concatenate([np.zeros((1, size)), positions])
+    covariances = np.concatenate([np.eye(size)[None], INFLATION * spreads])
+    return mixture(shares, means, covariances, clouds.dtype)
+
+
+def upper_bounds(risk: MeanFieldRisk, temperature: float, groups: list[LocalRuns]) -> list[UpperBound]:
+    """Return the plain bound of each group of walks, and the one by cells of all."""
+    shape = (risk.max_size, *risk.neuron.output_shape)
+    cells = _by_cells(risk, temperature, groups, shape)
+    return [*(_plain(risk, temperature, runs, shape) for runs in groups), *([] if cells is None else [cells])]
+
+
+def judged(risk: MeanFieldRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
+    """Return loss(mean outputs) + mean free over runs, with the jackknife's error."""
+    count = len(free)
+    means = [np.delete(outputs, r, 0).mean(0) for r in range(count)]
+    losses = mean_losses(risk, np.stack([*means, outputs.mean(0)]))
+    values = losses[:-1] + np.array([np.delete(free, r).mean() for r in range(count)])
+    error = math.sqrt((count - 1) / count * float(np.sum((values - values.mean()) ** 2)))
+    return UpperBound(float(losses[-1] + free.mean()), error, count - 1, outputs.mean(0))
+
+
+def _both(bounds: list[UpperBound]) -> UpperBound:
+    """Return the mean of two bounds by disjoint runs."""
+    value = float(np.mean([bound.value for bound in bounds]))
+    error = math.hypot(*(bound.error for bound in bounds)) / 2
+    outputs = np.mean([bound.outputs for bound in bounds], axis=0)
+    return UpperBound(value, error, sum(bound.freedom for bound in bounds), outputs)
+
+
+def _plain(risk: MeanFieldRisk, temperature: float, runs: LocalRuns, shape: tuple[int, ...]) -> UpperBound:
+    outputs = runs.outputs.sum(1).reshape(-1, *shape)
+    return judged(risk, outputs, temperature * (runs.exponents.sum(1) - runs.log_partition))
+
+
+def _by_cells(
+    risk: MeanFieldRisk, temperature: float, groups: list[LocalRuns], shape: tuple[int, ...]
+) -> UpperBound | None:
+    """Choose the shares of cells on half of the runs and judge them on the other half, both ways.
+
+    Cells of one group are disjoint, those of two groups need not be: KL is convex, so that the mixture of the groups'
+    laws costs at most the mean of what these cost, without the entropy of their shares.
+    """
+    outputs, costs, starts, members = [], [], [], []
+    for number, runs in enumerate(groups):
+        used = np.flatnonzero((runs.masses > 0).all(0))
+        if not len(used):
+            continue
+        masses = runs.masses[:, used]
+        outputs.append((runs.outputs[:, used] / masses[:, :, None, None]).reshape(len(masses), len(used), -1))
+        # the cost of a cell, without log l: e_k - log Z^(A_k)
+        costs.append(runs.exponents[:, used] / masses - (runs.log_partition[:, None] + np.log(masses)))
+        starts.append(masses / len(groups))
+        members += [number] * len(used)
+    if len(members) < 2:
+        return None
+    values, paid, start = (np.concatenate(parts, axis=1) for parts in (outputs, costs, starts))
+    cells = _Shares(risk, temperature, np.eye(len(groups))[members], shape)
+    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
+    for chooser, judge in (halves, halves[::-1]):
+        shares = cells.best(values[chooser].mean(0), paid[chooser].mean(0), np.log(start[chooser].mean(0)))
+        mixed = np.tensordot(values[judge], shares, axes=(1, 0)).reshape(-1, *shape)
+        bounds.append(judged(risk, mixed, temperature * (paid[judge] @ shares - cells.entropy(shares))))
+    return _both(bounds)
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """P of a mixture of cells, in their shares l: convex."""
+
+    risk: MeanFieldRisk
+    temperature: float
+    members: np.ndarray
+    """(cells, groups), 1 where a cell is of a group."""
+    shape: tuple[int, ...]
+
+    def entropy(self, shares: np.ndarray) -> float:
+        """-sum_k l_k log(l_k / share of its group)."""
+        return -float(shares @ self._logs(shares))
+
+    def _logs(self, shares: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(shares, 1e-300)) - np.log(np.maximum(self.members @ (shares @ self.members), 1e-300))
+
+    def best(self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return the l that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy)."""
+        from scipy.optimize import minimize
+
+        risk, per_row = self.risk, outputs.shape[1] // self.risk.max_size
+        weights = np.repeat(np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row)
+
+        def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
+            shares = normalised(logits)
+            z = jnp.asarray((shares @ outputs).reshape(1, *self.shape), risk.inputs.dtype)
+            loss, slopes = _mean_loss(risk, z)
+            paid = self.temperature * (costs + self._logs(shares))
+            slope = outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1)) + paid
+            return float(loss[0]) + float(shares @ paid), shares * (slope - shares @ slope)
+
+        return normalised(minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x)

@@ -1,0 +1,47 @@
+"""Descents meet a well that walks from the prior miss, and measure its mass."""
+
+from contextlib import closing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from langevax import MeanFieldRisk, losses, neurons
+from langevax.meanfield import wells
+from langevax.meanfield.clouds import Clouds
+from langevax.meanfield.gibbs_law import GibbsLaw
+from langevax.meanfield.walks import plan_along, walk
+from tests.meanfield.known_optima import needle
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_a_needle_that_walks_miss_is_met(loss):
+    """log Z of quadrature, where the walks' is far below."""
+    problem = needle(loss)
+    dual = -0.1 * np.asarray(problem.risk.targets)
+    expected, tilt = problem.log_partition(dual), problem.tilt(dual)
+    with closing(problem.clouds()) as clouds:
+        plan, _ = plan_along(clouds, [tilt], 500)
+        missed = walk(clouds, plan, 4, 250).log_partition.max()
+        met = wells.search(clouds, tilt, [clouds.prior(100)])
+    assert missed < expected - 3
+    assert abs(met.log_partition - expected) < max(0.1, 4.5 * met.error)
+    assert np.min(np.abs(met.positions - 4)) < 0.1
+    assert met.num_descents == wells.NUM_DESCENTS + 100
+
+
+def test_the_mass_of_a_gaussian_well_is_exact():
+    """Linear neurons: one well, at the closed form's mean, of the prior's covariance."""
+    rng = np.random.default_rng(0)
+    inputs, dual = np.float32(rng.normal(size=(20, 3))), np.float32(3 * rng.normal(size=20))
+    risk = MeanFieldRisk(neurons.Linear(), losses.squared, inputs, np.zeros(20, np.float32), 0.1)
+    law = GibbsLaw.of(risk, 0.1)
+    mean = -inputs.T @ dual / 20 / 0.1
+    with closing(Clouds(law, 20, jax.random.key(0))) as clouds:
+        met = wells.search(clouds, law.tilt(jnp.asarray(dual), 0.1), [])
+    assert len(met.positions) == 1
+    np.testing.assert_allclose(met.positions[0], mean, atol=1e-3)
+    np.testing.assert_allclose(met.covariances[0], np.eye(3), atol=1e-3)
+    assert met.log_masses[0] == pytest.approx(mean @ mean / 2, rel=1e-3)
+    assert abs(met.log_partition - mean @ mean / 2) < 0.1
