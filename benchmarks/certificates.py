@@ -279,9 +279,9 @@ def known_optima(pairs: int, first: int, only: str | None, out: Path) -> None:
             file.flush()
             if line.trusted and not (line.below and line.above):
                 print(f"  excluded: {line}")
-    print(
-        f"\n{'family':<15}{'pairs':>6}{'trusted':>9}{'excluded':>10}{'lower holds':>13}{'upper holds':>13}{'share':>8}{'CPU s':>7}"
-    )
+    heads = "pairs", "trusted", "excluded", "lower holds", "upper holds", "share", "CPU s"
+    widths = 6, 9, 10, 13, 13, 8, 7
+    print(f"\n{'family':<15}" + "".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True)))
     groups = defaultdict(list)
     for line in lines:
         groups[line.family].append(line)

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from langevax.cli.errors import BadInput
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import prepare
 from langevax.cli.tables.leaks import leaks
@@ -77,16 +78,14 @@ def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
     assert read_schema(tmp_path / "schema.json") == data.schema
     stored = json.loads((tmp_path / "schema.json").read_text())
     assert [decision["topic"] for decision in stored["decisions"]][-1] == "leak"
-    assert stored["format"] == 2
+    assert stored["format"] == 3
 
 
-def test_a_schema_of_format_1_is_read(tmp_path):
-    column = {"name": "age", "kind": "numeric", "missing": True, "fill": 45.0, "categories": []}
+def test_a_schema_of_format_1_is_refused_by_its_version(tmp_path):
     content = {"format": 1, "langevax": "0.1", "kind": "columns", "target": "y", "task": "regression", "classes": []}
-    (tmp_path / "schema.json").write_text(json.dumps(content | {"columns": [column]}))
-    schema = read_schema(tmp_path / "schema.json")
-    assert (schema.columns[0].kind, schema.decisions) == ("numeric", ())
-    assert schema.convert(pl.DataFrame({"age": ["1.5"]}))[0]["age"].to_list() == [1.5]
+    (tmp_path / "schema.json").write_text(json.dumps(content | {"columns": []}))
+    with pytest.raises(BadInput, match="has format 1; read it with langevax 0.1"):
+        read_schema(tmp_path / "schema.json")
 
 
 @pytest.mark.parametrize("read", [["x=number"], ["words"], ["z=words"]])

@@ -462,7 +462,7 @@ ENTRIES: dict[str, Entry] = {
             "risk": (lx.MeanFieldRisk(neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1), OBJECT),
             "temperature": (0.1, POSITIVE),
             "key": (jax.random.key(0), KEY),
-            "effort": (1e5, POSITIVE),
+            "effort": (1e4, POSITIVE),
         },
         slow=True,
     ),
