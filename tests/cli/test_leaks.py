@@ -84,7 +84,7 @@ def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
 def test_a_schema_of_format_1_is_refused_by_its_version(tmp_path):
     content = {"format": 1, "langevax": "0.1", "kind": "columns", "target": "y", "task": "regression", "classes": []}
     (tmp_path / "schema.json").write_text(json.dumps(content | {"columns": []}))
-    with pytest.raises(BadInput, match="has format 1; read it with langevax 0.1"):
+    with pytest.raises(BadInput, match="has format 1; read it with langevax"):
         read_schema(tmp_path / "schema.json")
 
 

@@ -81,8 +81,9 @@ def test_neither_do_phases_chunks_or_a_resumed_run(monkeypatch, tmp_path):
     first = simulate(10, counted(), problem=rows(), average=None)
     assert traced(start=first) == 0
     fix_chunks(monkeypatch, 3)
-    assert traced(checkpoint=tmp_path / "run", num_steps=9) == 0
-    assert traced(checkpoint=tmp_path / "run", num_steps=15, resume=True) == 0
+    identity = 1  # what a saved run computes is traced once to tell it from others, and not compiled
+    assert traced(checkpoint=tmp_path / "run", num_steps=9) == identity
+    assert traced(checkpoint=tmp_path / "run", num_steps=15, resume=True) == identity
 
 
 @pytest.mark.slow
