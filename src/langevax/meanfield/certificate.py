@@ -322,7 +322,8 @@ def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
     search.progress("wells")
     met_wells = wells.search(clouds, tilt, [cloud, *search.training])
     search.descents += met_wells.num_descents
-    estimates.append(search.log_partition(met_wells.log_partition, met_wells.error, "wells"))
+    # few draws tell whether wells outweigh what walks met, not how much these hold: their error would be the widest
+    estimates.append(search.log_partition(met_wells.log_partition, 0.0, "wells"))
 
     search.progress("walks to the prior")
     own = -math.inf
@@ -350,9 +351,11 @@ def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
         search.explain(estimates)
     search.note()
     search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
-    if not ascent.reached or not unmet or not hidden or not math.isfinite(own) or ascent.added:
+    if not ascent.reached or not math.isfinite(own):
         return None
-    return _with_wells(clouds, ascent, cloud, met_wells, unmet, own)
+    if not hidden:  # more rounds at the last temperature make the mean of their duals better known
+        return replace(ascent, cloud=cloud, log_weights=np.zeros(len(cloud)))
+    return _with_wells(clouds, ascent, cloud, met_wells, unmet, own) if unmet and not ascent.added else None
 
 
 def _unmet(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
@@ -376,7 +379,7 @@ def _with_wells(
         drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
         parts.append(clouds.moved(clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING)[0])
         logs.append(np.full(len(drawn), met_wells.log_masses[number] - math.log(len(drawn))))
-    return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs), added=True)
+    return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs), counted=(), added=True)
 
 
 def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:

@@ -74,6 +74,8 @@ class Ascent:
     temperature: float
     """The last one reached."""
     reached: bool
+    counted: tuple[np.ndarray, ...] = ()
+    """The duals of which `dual` is the mean."""
     added: bool = False
     """Whether modes were added to the cloud, and no climb has followed."""
 
@@ -303,6 +305,9 @@ def climb(
         now, ratio, cloud, path = temperature, start.dual / np.float64(temperature), start.cloud, start.path[:-1]
         tilt, log_weights = start.path[-1], start.log_weights
         even = effective_share(log_weights) >= HALF
+        if even and len(cloud) < size:
+            cloud = cloud[systematic(generator, normalised(log_weights), size)]
+            log_weights = np.zeros(size)
     most = MOST_ROUNDS if start is None else ADDED_ROUNDS
     while rounds < most and len(last) < LAST_ROUNDS:
         rounds += 1
@@ -344,10 +349,11 @@ def climb(
             cooling = float(np.clip(1.1 * cooling, FASTEST, SLOWEST))
     reached = now == temperature and len(last) == LAST_ROUNDS
     # the last law passed has a dual at every temperature: only its objective is another one
-    mean = np.mean(last[-COUNTED:], axis=0) if last else ratio * temperature
+    counted = (() if start is None else start.counted) + tuple(last[-COUNTED:])
+    mean = np.mean(counted, axis=0) if counted else ratio * temperature
     dual = np.asarray(project(risk, jnp.asarray(mean, clouds.dtype)))
     path.append(law.tilt(jnp.asarray(dual), temperature))
-    return Ascent(dual, cloud, log_weights, path, now, reached)
+    return Ascent(dual, cloud, log_weights, path, now, reached, counted)
 
 
 @eqx.filter_jit

@@ -24,7 +24,7 @@ from langevax.meanfield.walks import Cells, covariance, normalised, plan_from_st
 from langevax.problems.mean_field import MeanFieldRisk
 
 RUNS = 8
-SNAPSHOTS, CELLS, FEWEST, LLOYD = 8, 24, 20, 10  # FEWEST: particles around which a normal is put
+SNAPSHOTS, CELLS, FEWEST, LLOYD = 32, 24, 20, 10  # FEWEST: particles around which a normal is put
 PRIOR_SHARE, NORMALS, WIDER, INFLATION = 0.1, 6, 1.3, 1.5  # of the start of a walk around a cloud or at wells
 FEWEST_PILOT = 512  # particles of a walk that makes a plan
 

@@ -21,7 +21,7 @@ from jaxtyping import Array
 from langevax.meanfield.clouds import Clouds, Mixture, Values, WalkTarget
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
 
-EVEN = 0.8  # share of effective particles from one law of a plan to the next
+EVEN, EVENER = 0.8, 0.9  # share of effective particles from one law to the next, from the prior and from near the end
 RESAMPLED = 0.5  # share below which a plan resamples
 ACCEPTANCE = 0.7
 SHRINKAGE = 0.05  # of the covariance towards its diagonal, for the metric of the moves
@@ -103,14 +103,14 @@ def systematic(generator: np.random.Generator, weights: np.ndarray, size: int | 
     return np.minimum(np.searchsorted(np.cumsum(weights), places), len(weights) - 1)
 
 
-def largest_step(share_of: Callable[[float], float], rest: float) -> float:
-    """Return the largest step up to `rest` at which `share_of(step)` is at least EVEN, by bisection."""
-    if share_of(rest) >= EVEN:
+def largest_step(share_of: Callable[[float], float], rest: float, even: float = EVEN) -> float:
+    """Return the largest step up to `rest` at which `share_of(step)` is at least `even`, by bisection."""
+    if share_of(rest) >= even:
         return rest
     low, high = 0.0, rest
     for _ in range(25):
         middle = (low + high) / 2
-        low, high = (middle, high) if share_of(middle) >= EVEN else (low, middle)
+        low, high = (middle, high) if share_of(middle) >= even else (low, middle)
     return low
 
 
@@ -175,7 +175,7 @@ def plan_from_start(clouds: Clouds, tilt: Tilt, start: Mixture, size: int, cells
     values, b, laws = clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud), 0.0, []
     while b < 1 and len(laws) < MOST_LAWS:
         slope, labels = values.log_prior + values.exponent - values.log_start, cells.of(cloud)
-        step = largest_step(lambda step: _share_within(labels, step * slope), 1 - b)  # noqa: B023
+        step = largest_step(lambda step: _share_within(labels, step * slope), 1 - b, EVENER)  # noqa: B023
         if step == 0:
             break
         b = 1.0 if step >= 1 - b else b + step

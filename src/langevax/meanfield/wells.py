@@ -26,7 +26,6 @@ class Wells(NamedTuple):
 
     log_partition: float
     """log of the mass of all of them, relative to the prior's; -inf where none was met."""
-    error: float
     positions: np.ndarray
     log_masses: np.ndarray
     covariances: np.ndarray
@@ -58,23 +57,22 @@ def search(clouds: Clouds, tilt: Tilt, others: list[np.ndarray], num_descents: i
         covariances.append(bottom_of[2])
     count = len(ends)
     if not positions:
-        return Wells(-np.inf, 0.0, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), count)
+        return Wells(-np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), count)
     where, logs, spreads = np.array(positions), np.array(masses), np.array(covariances)
     laplace = float(np.logaddexp.reduce(logs))
     start = mixture(np.exp(logs - logs.max()) + 0.01, where, INFLATION * spreads, clouds.dtype)
-    value, error, share = _importance(clouds, tilt, start)
+    value, share = _importance(clouds, tilt, start)
     # few effective proposals err downwards: then whichever is larger
     log_partition = value if share > ENOUGH else max(value, laplace)
-    return Wells(log_partition, error if share > ENOUGH else 0.0, where, logs, spreads, count)
+    return Wells(log_partition, where, logs, spreads, count)
 
 
-def _importance(clouds: Clouds, tilt: Tilt, start: Mixture) -> tuple[float, float, float]:
-    """Return log of the mean weight prior e^v / q of draws of q, its error, and the share of effective draws."""
+def _importance(clouds: Clouds, tilt: Tilt, start: Mixture) -> tuple[float, float]:
+    """Return log of the mean weight prior e^v / q of draws of q, and the share of effective draws."""
     cloud = clouds.drawn(start, 2 * clouds.block)
     values = clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud)
     log_weights = values.log_prior + values.exponent - values.log_start
-    share = effective_share(log_weights)
-    return float(log_mean(log_weights)), float(np.sqrt(max(0.0, 1 / max(share, 1e-9) - 1) / len(cloud))), share
+    return float(log_mean(log_weights)), effective_share(log_weights)
 
 
 def _lowest(ends: np.ndarray, energies: np.ndarray) -> list[np.ndarray]:
