@@ -166,10 +166,10 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
         ...         numpyro.sample("y", dist.Normal(0.0, scale), obs=y)
         >>> y = 3.0 * jax.random.normal(jax.random.key(0), (1000,))
         >>> adapted = langevax.numpyro.posterior(model, y)
-        >>> draws = langevax.sample(adapted, key=jax.random.key(1), num_samples=100, dynamics="mala")
+        >>> draws = langevax.sample(adapted, key=jax.random.key(1), num_samples=600, dynamics="mala")
         >>> scale = draws.positions["scale"]
         >>> scale.shape, bool(abs(scale.mean() - 3) < 0.3)
-        ((4, 100), True)
+        ((4, 600), True)
     """
     checks.function("model", model, "(*data)")
     bound = partial(model, *data, **options)

@@ -175,7 +175,7 @@ def risk_dual(risk, state):
         ({"num_replicates": 1}, "num_replicates must be at least 2"),
         (
             {"num_particles": 10**13},
-            "num_particles is 1.*, which needs .* GB of memory where .*; pass at most",
+            "num_particles must be at most 2147483647, got 10000000000000; pass an int",
         ),
     ],
 )

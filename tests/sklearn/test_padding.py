@@ -202,7 +202,11 @@ def test_memory_maps_do_not_grow_with_the_number_of_shapes(monkeypatch):
     assert maps[4] < maps[1] + 20  # one shape's programs, where there were two
 
 
-@pytest.mark.parametrize("size", [10**12, 10**13])
-def test_more_particles_than_memory_holds_are_refused(size):
-    with pytest.raises(ValueError, match=f"num_particles is {size}, which needs"):
-        MeanFieldRegressor(num_particles=size, temperature=0.1, scaling="columns").fit(np.ones((4, 1)), np.arange(4.0))
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [(2 * 10**9, "num_particles is 2000000000, which needs"), (10**13, "num_particles must be at most 2147483647")],
+)
+def test_more_particles_than_memory_holds_are_refused(size, message):
+    inputs = np.random.default_rng(0).normal(size=(4, 100))
+    with pytest.raises(ValueError, match=message):
+        MeanFieldRegressor(num_particles=size, temperature=0.1, scaling="columns").fit(inputs, np.arange(4.0))

@@ -97,7 +97,7 @@ def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"ridge": 0.0}, "ridge must be a number > 0"),
+        ({"ridge": 0.0}, "ridge must be finite and > 0"),
         ({"ridge": [[1.0]]}, "ridge must be a number > 0"),
         ({"readout": "uniform"}, "readout must be one of gaussian, constant, rademacher, got 'uniform'"),
         ({"num_directions": 20}, "num_directions is 20, but there are only dim = 12 inputs"),

@@ -116,7 +116,7 @@ def optimum(certificate: dict[str, Any], temperature: float, num_rows: int, unit
 
     Example:
         >>> bounds = {"lower_bound": 0.2334, "upper_bound": 0.2361, "trustworthy": True, "verdict": ""}
-        >>> optimum(bounds, 0.135, 353).partition(". ")[0]
+        >>> optimum(bounds, 0.135, 353).partition(" (")[0]
         'The training objective, on 353 rows at temperature 0.135, has its global minimum between 0.2334 and 0.2361'
     """
     if not certificate:

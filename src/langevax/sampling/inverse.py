@@ -93,7 +93,7 @@ def inverse_problem(
         >>> running_mean = lambda values: jnp.cumsum(values)[3::4] / 32  # at eight places
         >>> data = jnp.linspace(0.125, 1.0, 8) ** 2 / 2  # of the identity
         >>> target = langevax.inverse_problem(running_mean, data, noise=0.01, prior=prior)
-        >>> draws = langevax.sample(target, key=jax.random.key(0), num_samples=200)
+        >>> draws = langevax.sample(target, key=jax.random.key(0), num_samples=600)
         >>> mean = target.functions(draws.positions).mean((0, 1))
         >>> bool(jnp.sqrt(jnp.mean((mean - basis.grid) ** 2)) < 0.05)
         True

@@ -129,9 +129,9 @@ def sample(
         >>> import jax, jax.numpy as jnp, langevax
         >>> y = jax.random.normal(jax.random.key(1), (1000,)) + 2.0
         >>> target = langevax.posterior(None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0)
-        >>> draws = langevax.sample(target, jnp.array(0.0), key=jax.random.key(0), num_samples=200)
+        >>> draws = langevax.sample(target, jnp.array(0.0), key=jax.random.key(0), num_samples=600)
         >>> draws.positions.shape, bool(abs(draws.positions.mean() - y.sum() / 1001) < 0.01)
-        ((4, 200), True)
+        ((4, 600), True)
     """
     began = time.perf_counter()
     if isinstance(key, Tracer):

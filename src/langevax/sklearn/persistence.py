@@ -13,6 +13,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -317,7 +318,7 @@ def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
 def _object(cls: Any, attributes: dict[str, Any]) -> Any:
     if issubclass(cls, tuple):
         return cls(**attributes)
-    absent = getattr(cls, "__dataclass_fields__", {}).keys() - attributes.keys()
+    absent = {field.name for field in fields(cls)} - attributes.keys() if is_dataclass(cls) else set()
     if absent:
         raise ValueError(f"a {cls.__name__} lacks {', '.join(sorted(absent))}")
     restored = object.__new__(cls)  # frozen classes, and bases made of a sample, have no other way back
