@@ -318,10 +318,14 @@ def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
 def _object(cls: Any, attributes: dict[str, Any]) -> Any:
     if issubclass(cls, tuple):
         return cls(**attributes)
-    absent = {field.name for field in fields(cls)} - attributes.keys() if is_dataclass(cls) else set()
+    absent = _field_names(cls) - attributes.keys()
     if absent:
         raise ValueError(f"a {cls.__name__} lacks {', '.join(sorted(absent))}")
     restored = object.__new__(cls)  # frozen classes, and bases made of a sample, have no other way back
     for key, item in attributes.items():
         object.__setattr__(restored, key, item)
     return restored
+
+
+def _field_names(cls: Any) -> set[str]:
+    return {field.name for field in fields(cls)} if is_dataclass(cls) else set()
