@@ -287,11 +287,8 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         steps = METHODS[name].certified_steps * (int(risk.size) if name == "P-SDCA" else 1)
         recorded = np.maximum(1, steps // 4 ** np.arange(certificates)[::-1])
         _, duals, evaluations = run(name, step_size, risk, CLOUD_PARTICLES, recorded, key, 1)
-        walks = {"num_replicates": REPLICATES, "num_particles": WALKERS}
-        proofs = [
-            duality_gap(risk, dual, TEMPERATURE, key=jax.random.fold_in(key, k), **walks)
-            for k, dual in enumerate(duals[0])
-        ]
+        walks = partial(duality_gap, num_replicates=REPLICATES, num_particles=WALKERS)
+        proofs = [walks(risk, dual, TEMPERATURE, key=jax.random.fold_in(key, k)) for k, dual in enumerate(duals[0])]
         gaps, errors = [proof.gap for proof in proofs], [proof.gap_error for proof in proofs]
         trusted = [
             proof.surviving_ancestors >= SURVIVING and proof.temperatures <= MOST_TEMPERATURES for proof in proofs

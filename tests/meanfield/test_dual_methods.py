@@ -226,7 +226,7 @@ def test_a_mistake_is_named(make, error, message):
 
 
 def test_an_empty_list_of_temperatures_is_named():
-    with pytest.raises(ValueError, match="temperatures is empty, .*; pass at least one"):
+    with pytest.raises(ValueError, match=r"temperatures is empty, .*; pass at least one"):
         meanfield.anneal(
             lambda T: MFLD(1.0, T), risk_of(), risk_of().prior(T, 5), [], key=jax.random.key(0), num_steps=1
         )
