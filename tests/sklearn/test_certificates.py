@@ -40,7 +40,7 @@ def test_along_training_the_optimum_stays_in_the_band():
     path = model.certificate_path(4, final)
     assert path.steps[-1] == model.n_iter_
     assert path.lower_bound[-1] == final.lower_bound
-    assert path.gap[-1] == pytest.approx(final.gap)
+    assert path.gap[-1] == pytest.approx(final.width)
     np.testing.assert_allclose(path.lower_bound + path.gap, final.upper_bound)
     errors = path.lower_bound_error[:-1]  # the last is an end, not an estimate
     assert np.all(np.diff(path.lower_bound[:-1]) > -4.5 * (errors[1:] + errors[:-1]))

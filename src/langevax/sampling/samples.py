@@ -198,14 +198,15 @@ class Samples:
             indices = map(list, np.ndindex(leaf.shape[2:]))
             names += [f"{name}{index or ''}" for index in indices]
         values = np.concatenate(columns, axis=2)
-        table = {
-            "mean": values.mean((0, 1)),
-            "sd": values.std((0, 1)),
-            "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
-            "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
-            "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL),
-            "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
-        }
+        with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
+            table = {
+                "mean": values.mean((0, 1)),
+                "sd": values.std((0, 1)),
+                "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
+                "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
+                "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL),
+                "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
+            }
         return SummaryTable(names, {name: np.asarray(column) for name, column in table.items()})
 
     @property
