@@ -14,7 +14,10 @@ import pytest
 
 from benchmarks.curves_and_graphs.data import DataSet
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),  # as short as the tests run them
+]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = {path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("_")}

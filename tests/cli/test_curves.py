@@ -9,6 +9,7 @@ import pytest
 
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import estimator_for, prepare_curves
+from langevax.cli.predict import model_hash
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.files import read_table
 from langevax.cli.tables.schema import read_schema, write_schema
@@ -80,7 +81,7 @@ def test_a_wide_table_is_read_at_the_times_that_name_its_columns(fat):
     result = json.loads((out / "result.json").read_text())
     assert "--curves wide --derivative 1 --modes 6" in result["command"]
     assert result["read"]["domain"] == [850, 905]
-    assert read_schema(out / "schema.json").grid == tuple(range(850, 910, 5))
+    assert read_schema(out / "schema.json", model_hash(out / "model.safetensors")).grid == tuple(range(850, 910, 5))
 
 
 @pytest.mark.slow
