@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from packaging.requirements import Requirement
@@ -55,8 +56,9 @@ ATTEMPTS = {
 
 @pytest.mark.slow
 def test_a_plain_installation_runs_the_algorithms_and_names_the_line_that_installs_an_extra():
-    attempt = "\ntry:\n    {}\nexcept ImportError as error:\n    print(error)"
-    program = PLAIN + "print(draws.summary())" + "".join(attempt.format(code) for code in ATTEMPTS)
+    attempt = "\ntry:\n{}\nexcept ImportError as error:\n    print(error)"
+    attempts = (attempt.format(indent(code.strip(), "    ")) for code in ATTEMPTS)
+    program = PLAIN + "print(draws.summary())" + "".join(attempts)
     result = run_without(packages_of_extras(), program)
     assert result.returncode == 0, result.stderr
     header, *_, last_row = result.stdout.splitlines()[: -len(ATTEMPTS)]

@@ -60,6 +60,10 @@ class NotRowsError(ValueError):
     """The log density of a model is not a sum over rows; the message says why."""
 
 
+class RefusedModelError(ValueError):
+    """The model has no density that can be sampled; the message says why."""
+
+
 class ModelPosterior(NamedTuple):
     """A posterior and the map back to the sites of the model; `langevax.sample` takes it as it is."""
 
@@ -155,7 +159,8 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
 
     Raises:
         ValueError: a discrete latent site; no observed site; no latent site; a plate that takes a subsample; a log
-            density that depends on random numbers drawn within the model; arrays on which the model fails.
+            density that depends on random numbers drawn within the model, or that is finite nowhere; arguments on
+            which the model fails.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax, numpyro, numpyro.distributions as dist
@@ -176,8 +181,11 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
     try:
         target, bound, shapes = _sum_over_rows(model, (data, options))
     except NotRowsError as error:
-        shapes = _whole_shapes(bound, (data, options))
-        _check_deterministic(jax.jit(partial(_own_potential, bound)), shapes)
+        with _failures_of_the_model():
+            shapes = _whole_shapes(bound, (data, options))
+            own_potential = jax.jit(partial(_own_potential, bound))
+            _check_deterministic(own_potential, shapes)
+            _check_finite(own_potential, bound, shapes)
         target = Posterior(Function(_Potential(bound, str(error))), 1.0)
 
     def start(key: Key[Array, ""]) -> Position:
@@ -191,6 +199,20 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
         return jax.tree.map(np.asarray, function(jax.tree.map(jnp.asarray, positions)))
 
     return ModelPosterior(target, start, constrain)
+
+
+@contextmanager
+def _failures_of_the_model() -> Iterator[None]:
+    try:
+        yield
+    except RefusedModelError:
+        raise
+    except Exception as error:  # of the model, which may do anything with its arguments
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise RefusedModelError(
+            f"the model fails on its data ({type(error).__name__}: {line}); pass arguments with which it computes: "
+            "arrays of numbers, as many rows in each."
+        ) from error
 
 
 def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, Shapes]:
@@ -286,20 +308,20 @@ def _check_sites(trace: dict[str, Site]) -> None:
     for name, site in trace.items():
         if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
             _, subsample_size = site["args"]
-            raise ValueError(
+            raise RefusedModelError(
                 f"plate {name!r} draws a subsample of {subsample_size} rows, but langevax draws the batches itself: "
                 "leave subsample_size out and take the size of the plate from the data."
             )
     if not any(site["type"] == "sample" and site["is_observed"] for site in trace.values()):
-        raise ValueError(
+        raise RefusedModelError(
             "the model observes nothing: give a site obs=, or draw from its prior with numpyro.infer.Predictive."
         )
     latent = _latent_sites(trace)
     if not latent:
-        raise ValueError("the model has no latent site: there is nothing to sample.")
+        raise RefusedModelError("the model has no latent site: there is nothing to sample.")
     for name, site in latent.items():
         if site["fn"].support.is_discrete:
-            raise ValueError(
+            raise RefusedModelError(
                 f"site {name!r} is discrete, and has no gradient; sum it out of the model, or use numpyro.infer.NUTS, "
                 'which sums out sites with infer={"enumerate": "parallel"}.'
             )
@@ -342,10 +364,25 @@ def _check_deterministic(own_potential: OwnPotential, shapes: Shapes) -> None:
     point = _random_point(0, shapes)
     one, other = (float(own_potential(point, jax.random.key(seed))) for seed in (0, 1))
     if one != other and not np.isnan([one, other]).all():
-        raise ValueError(
+        raise RefusedModelError(
             f"the log density of the model is random: {-one:.9g} and {-other:.9g} at one position; draw what is random "
             "(numpyro.prng_key, initial values of parameters) outside of the model, or make it a latent site."
         )
+
+
+def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> None:
+    """Raise where the log density is finite at no random position and at no draw from the prior."""
+    value = np.nan
+    for seed in range(MAX_POINTS):
+        drawn = _free_values(_prior_trace(bound, jax.random.key(seed)))
+        for point in (_random_point(seed, shapes), drawn):
+            value = float(own_potential(point, jax.random.key(0)))
+            if np.isfinite(value):
+                return
+    raise RefusedModelError(
+        f"the log density of the model is {-value:g} at {2 * MAX_POINTS} positions, random ones and draws from the "
+        "prior: pass data without missing or infinite values, or a prior under which they can occur."
+    )
 
 
 def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:

@@ -218,7 +218,8 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
         return
     if isinstance(values, np.ma.MaskedArray):
         checks.plain_array(name, values, complete=False)
-    if isinstance(values, str | bytes | dict | Iterator) or not (hasattr(values, "__len__") or values is None):
+    holds_rows = hasattr(values, "__len__") or hasattr(values, "__array__") or values is None
+    if isinstance(values, str | bytes | dict | Iterator | np.generic) or not holds_rows:
         raise ValueError(f"{name} must be an array or a table of numbers, got {checks.shown(values)}; pass one.")
     table: Any = values
     columns = [table[c] for c in table.columns] if hasattr(table, "columns") else [table]
