@@ -206,15 +206,15 @@ class Machine:
         return each * particles + self.sum_of(particles * (columns + 1), devices)
 
     def holds_particles(self, devices: int, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> bool:
-        """Whether each device has room for its particles and for all rows."""
+        """Return whether the memory of each device holds its particles and all rows."""
         return self.particle * particles / devices + 4 * (columns + 1) * rows <= self.memory
 
     def holds_rows(self, devices: int, rows: float, particles: float = FEW_PARTICLES, columns: int = COLUMNS) -> bool:
-        """Whether each device has room for all particles and for its rows."""
+        """Return whether the memory of each device holds all particles and its rows."""
         return self.particle * particles + 4 * (columns + 1) * rows / devices <= self.memory
 
     def most_particles(self, devices: int, rows: float = ROWS, columns: int = COLUMNS) -> int:
-        """Particles for which there is room."""
+        """Return how many particles the devices hold."""
         return math.floor(devices * (self.memory - 4 * (columns + 1) * rows) / self.particle)
 
     def overtaken(self, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> int:
@@ -244,7 +244,7 @@ def machine(growth: list[Any], largest: list[Any], processes: dict[str, Any]) ->
 
 
 def show(of: Machine) -> None:
-    """Tables in Markdown: seconds a step, and how many times as fast as one device where that has room."""
+    """Tables in Markdown: seconds a step, and how many times as fast as one device where that holds the problem."""
     print(
         f"An activation takes {1e9 * of.activation:.2f} ns, a coordinate {1e9 * of.coordinate:.1f} ns, a sum over two "
         f"{1e6 * of.latency:.0f} us and {1e-9 * of.bandwidth:.2f} GB/s; a particle needs {of.particle:.0f} bytes.\n"
@@ -262,7 +262,7 @@ def show(of: Machine) -> None:
 
 
 def cell(seconds: float, fits: bool) -> str:
-    """Three digits, or in brackets what would take so long if there were room for it."""
+    """Three digits, or in brackets what would take so long if the devices held it."""
     text = f"{seconds:.3g}\N{NO-BREAK SPACE}s" if seconds >= 1 else f"{1e3 * seconds:.3g}\N{NO-BREAK SPACE}ms"
     return text if fits else f"({text})"
 
@@ -279,8 +279,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster")
     for name in ("latency", "bandwidth", "memory"):
         parser.add_argument(f"--{name}", type=float)
-    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
-    show(replace(machine(read("growth"), read("largest"), read("processes")), **given))
+    network = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    show(replace(machine(read("growth"), read("largest"), read("processes")), **network))
 
 
 if __name__ == "__main__":

@@ -102,8 +102,8 @@ def mfld_by_hand(X, y, cloud, key, steps):
         _, noise_key = random.split(random.fold_in(key, step))
         noise = random.normal(noise_key, cloud.shape, cloud.dtype)
         hidden = jnp.tanh(cloud[:, :-1] @ X.T + cloud[:, -1:])
-        pull = (hidden.mean(0) - y) * (1 - hidden**2) / len(y)
-        gradient = jnp.column_stack([pull @ X, pull.sum(1)])
+        slopes = (hidden.mean(0) - y) * (1 - hidden**2) / len(y)
+        gradient = jnp.column_stack([slopes @ X, slopes.sum(1)])
         return decay * cloud - drift * gradient + spread * jnp.sqrt(TEMPERATURE) * noise, None
 
     return lax.scan(body, cloud, jnp.arange(steps, dtype=jnp.int32))[0]

@@ -274,7 +274,7 @@ def draw(curves: list[Grown], *files: Path) -> None:
                 one(axis, grown, alone=title != REST)
             axis.set(xscale="log", yscale="log", title=title, xlabel="size", ylabel="seconds a step, one core")
             low, high = axis.get_ylim()
-            axis.set_ylim(low, high * (high / low) ** 0.45)  # room for the names
+            axis.set_ylim(low, high * (high / low) ** 0.45)  # space for the names
             axis.legend(loc="upper left", fontsize=8.5, handlelength=1.2, labelspacing=0.3)
         for file in files:
             figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)

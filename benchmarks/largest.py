@@ -40,7 +40,7 @@ Draw = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Parts:
-    """What `simulate` is given."""
+    """Arguments of `simulate`."""
 
     algorithm: Any
     problem: Any
@@ -258,12 +258,12 @@ def largest(case: MethodCase, limit: float = LIMIT - ITSELF, first: int = 1_000)
     return fits
 
 
-def run(case: MethodCase, size: int, looks: int, given: int) -> None:
-    """In this process; print bytes before and at the peak, and the seconds of a step."""
+def run(case: MethodCase, size: int, num_steps: int, memory_limit: int) -> None:
+    """Run in this process; print bytes before and at the peak, and the seconds of a step."""
 
     def ran(size: int) -> float:
         parts = case.make(size, drawn)
-        options = {"num_steps": looks, "callbacks": [lambda trace, state: None], "callback_every": 1}
+        options = {"num_steps": num_steps, "callbacks": [lambda trace, state: None], "callback_every": 1}
         if parts.num_chains is not None:  # a start for each chain, not one for all
             width = parts.start.shape[1:]
             parts = replace(parts, start=lambda key: jax.random.normal(key, width))
@@ -274,18 +274,19 @@ def run(case: MethodCase, size: int, looks: int, given: int) -> None:
 
     ran(1_000)
     before = memory()["VmRSS"]
-    if given:
-        resource.setrlimit(resource.RLIMIT_DATA, (given, given))
+    if memory_limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
     seconds = ran(size)
-    print(json.dumps({"before": before, "peak": memory()["VmHWM"], "seconds": seconds / looks}))
+    print(json.dumps({"before": before, "peak": memory()["VmHWM"], "seconds": seconds / num_steps}))
 
 
-def child(case: MethodCase, size: int, looks: int, given: int = 0) -> dict[str, float] | str:
-    """What `run` says in a process of its own, or why it says nothing."""
-    words = [sys.executable, "-m", "benchmarks.largest", "--run", case.name, str(size), str(looks), str(given)]
-    done = subprocess.run(words, capture_output=True, text=True)
+def child(case: MethodCase, size: int, num_steps: int, memory_limit: int = 0) -> dict[str, float] | str:
+    """Return what `run` prints in a process of its own, or why it failed."""
+    numbers = map(str, (size, num_steps, memory_limit))
+    command = [sys.executable, "-m", "benchmarks.largest", "--run", case.name, *numbers]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        return f"exit code {done.returncode}: " + (done.stderr.strip().splitlines() or ["no word"])[-1][:200]
+        return f"exit code {done.returncode}: " + (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -314,7 +315,7 @@ def main(shapes: bool = False) -> None:
 def checked(case: MethodCase) -> dict[str, float] | str:
     """A run of a gigabyte, and how many times what its programs ask for it took."""
     size, asks = largest(case, CHECKED)
-    took = child(case, size, looks=2)
+    took = child(case, size, num_steps=2)
     if isinstance(took, str):
         return took
     return took | {"size": size, "ratio": (took["peak"] - took["before"]) / asks.total}
@@ -339,8 +340,8 @@ def rounded(size: int) -> str:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["--run", name, size, looks, given]:
-            run({case.name: case for case in cases()}[name], int(size), int(looks), int(given))
+        case ["--run", name, size, num_steps, memory_limit]:
+            run({case.name: case for case in cases()}[name], int(size), int(num_steps), int(memory_limit))
         case ["--real"]:
             in_earnest()
         case arguments:

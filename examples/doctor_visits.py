@@ -22,9 +22,17 @@ import langevax as lx
 import langevax.numpyro
 from langevax.figures import theme
 
-NAMES = {"lncoins": "coinsurance", "idp": "deductible", "lpi": "incentive paid", "fmde": "ceiling",
-         "physlm": "limited", "disea": "chronic diseases", "hlthg": "health good", "hlthf": "health fair",
-         "hlthp": "health poor"}  # fmt: skip
+NAMES = {
+    "lncoins": "coinsurance",
+    "idp": "deductible",
+    "lpi": "incentive paid",
+    "fmde": "ceiling",
+    "physlm": "limited",
+    "disea": "chronic diseases",
+    "hlthg": "health good",
+    "hlthf": "health fair",
+    "hlthp": "health poor",
+}
 
 
 def model(x: jax.Array, visits: jax.Array) -> None:
@@ -85,8 +93,12 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         axes.set(xlabel="change of the log of visits with one sd of the column; mean and 90 % interval")
         axes.set_title("What sends people to a doctor")
         axes.legend(loc="lower right")
-    return {"off": float(np.abs(off).max()), "narrowest": float(ratio.min()), "widest": float(ratio.max()),
-            "chronic diseases": float(ours.mean(0)[5])}  # fmt: skip
+    return {
+        "off": float(np.abs(off).max()),
+        "narrowest": float(ratio.min()),
+        "widest": float(ratio.max()),
+        "chronic diseases": float(ours.mean(0)[5]),
+    }
 
 
 if __name__ == "__main__":

@@ -30,12 +30,20 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     for name, step_size in steps.items():
         runs = [
             simulate_one_step(
-                key=jax.random.key(0), dim=dim, samples_per_dim=ratio, neurons_per_dim=NEURONS, ridge=RIDGE,
-                step_size=step_size, student=erf, teacher=erf, noise=NOISE, num_runs=num_runs,
+                key=jax.random.key(0),
+                dim=dim,
+                samples_per_dim=ratio,
+                neurons_per_dim=NEURONS,
+                ridge=RIDGE,
+                step_size=step_size,
+                student=erf,
+                teacher=erf,
+                noise=NOISE,
+                num_runs=num_runs,
                 num_test=4096 if quick else 16_384,
             ).risk
             for ratio in ratios
-        ]  # fmt: skip
+        ]
         simulated[name] = np.mean(runs, 1), np.std(runs, 1, ddof=1) / np.sqrt(num_runs)
         finite = {"num_neurons": neurons} if step_size > 1 else {}  # the closed form is for steps of order 1
         curve = lambda x, step_size=step_size, finite=finite: risk_one_step(  # noqa: E731
@@ -44,8 +52,10 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         predicted[name] = curve
         mean, error = simulated[name]
         off = np.abs(mean / curve(ratios) - 1)
-        print(f"{name}: simulated risk {mean[-1]:.4f} ± {error[-1]:.4f} at n = {ratios[-1]:g} d, predicted "
-              f"{curve(ratios)[-1]:.4f}; off by at most {off.max():.1%} over all n")  # fmt: skip
+        print(
+            f"{name}: simulated risk {mean[-1]:.4f} ± {error[-1]:.4f} at n = {ratios[-1]:g} d, predicted "
+            f"{curve(ratios)[-1]:.4f}; off by at most {off.max():.1%} over all n"
+        )
 
     floor = kernel_floor("erf")
     print(f"no kernel goes below {floor:.4f}")

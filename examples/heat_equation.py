@@ -104,9 +104,13 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         for num_modes, marker, shade in zip(sizes, "os^", (1, 2, 3), strict=False):
             every = slice(3 * shade, None, 15)
             right.plot(
-                SHOWN[every], posteriors[num_modes][1][1][every], marker=marker, linestyle="none",
-                color=theme.OKABE_ITO[shade], label=f"{num_modes:,} modes",
-            )  # fmt: skip
+                SHOWN[every],
+                posteriors[num_modes][1][1][every],
+                marker=marker,
+                linestyle="none",
+                color=theme.OKABE_ITO[shade],
+                label=f"{num_modes:,} modes",
+            )
         right.set(
             xlabel="place along the rod", ylabel="posterior sd", title="Spread, sampled and exact", ylim=(0, None)
         )

@@ -248,7 +248,7 @@ def draw_index(axes: Axes, data: xarray.Dataset) -> None:
         annotate(axes, name, x[-1], index[-1].mean(), colour, (12, shifts.get(name, 0)))
     level(axes, 1)
     axes.set(yscale="log", ylim=(0.6, None), ylabel="spread index, chain / exact")
-    axes.set_xlim(0, 1.25 * float(data["gradients"].max()) / 1e6)  # with room for the names
+    axes.set_xlim(0, 1.25 * float(data["gradients"].max()) / 1e6)  # with space for the names
     title = "Spread in mode 1 (filled) and 2 (hollow), standard errors"
     axes.set(xlabel="component gradients per chain (millions)", title=title)
 

@@ -45,7 +45,7 @@ class DataSet:
     targets: np.ndarray
     splits: list[tuple[Rows, Rows]]
     known: dict[str, Any] = field(default_factory=dict)
-    """What who has such data knows of it, as parameters of encoders and doors: times, the derivative, labels."""
+    """What the owner of the data knows, as parameters of encoders and estimators: times, the derivative, labels."""
 
     @property
     def classes(self) -> bool:
@@ -217,9 +217,9 @@ def _published(num_train: int, num_test: int) -> list[tuple[Rows, Rows]]:
 
 def _heavy(bonds: list[tuple[int, int, str]], elements: list[str]) -> Molecule:
     """Without hydrogen, the other atoms counted anew."""
-    kept = [k for k, element in enumerate(elements) if element != "H"]
-    place = {k: new for new, k in enumerate(kept)}
+    heavy = [k for k, element in enumerate(elements) if element != "H"]
+    place = {k: new for new, k in enumerate(heavy)}
     return (
         [(place[i], place[j], bond) for i, j, bond in bonds if i in place and j in place],
-        [elements[k] for k in kept],
+        [elements[k] for k in heavy],
     )

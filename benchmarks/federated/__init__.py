@@ -107,8 +107,8 @@ def exchanges(folder: Path) -> None:
             bare, ours = folder / f"{kind}.json", folder / kind
             settings = {"rounds": ROUNDS[kind], "out": str(bare), "clients": 2}
             assert engine.run(APPS / "bare", settings).finished
-            found = json.loads(bare.read_text())
-            one, several = settled(found["one"]), settled(found["several"])
+            times = json.loads(bare.read_text())
+            one, several = settled(times["one"]), settled(times["several"])
             print(f"{kind:<12} {started:>8.1f} {'bare':<8} {one:>11.3f} {several:>8.3f}", flush=True)
             settings = {"rounds": ROUNDS[kind], "out": str(ours), "method": "fledge"}
             assert engine.run(APPS / "ours", settings).finished

@@ -87,8 +87,8 @@ def test_linear_clouds_without_the_factor_2_of_the_noise_are_noticed(dataset, mo
     monkeypatch.setattr(propagation_of_chaos, "MFLD", lambda step_size, temperature: MFLD(step_size, temperature / 2))
     counts, clouds = dataset.linear_particles.values, propagation_of_chaos.SIZES["small"].linear_runs
     rows = np.array([propagation_of_chaos.linear_point(int(n), clouds, 0, jax.random.key(1)) for n in counts])
-    look = ("linear_particles", "quantity")
-    broken = dataset.assign(linear=(look, rows[..., 0]), linear_error=(look, rows[..., 1]))
+    dims = ("linear_particles", "quantity")
+    broken = dataset.assign(linear=(dims, rows[..., 0]), linear_error=(dims, rows[..., 1]))
     assert CLAIM.judge(broken).holds is False
 
 
@@ -114,12 +114,12 @@ def test_the_free_energy_of_the_exact_law_is_the_formula_at_small_steps_and_a_mi
 def test_errors_mean_over_groups_cover_a_flat_functional():
     """Of mean(x)^2 at mean 0, whose first derivative vanishes: unbiased, and the errors tell its spread."""
     rng = np.random.default_rng(0)
-    found = np.array(
+    estimates = np.array(
         [
             propagation_of_chaos.mean_over_groups(lambda x: float(x.mean() ** 2), rng.normal(size=1000))
             for _ in range(200)
         ]
     )
-    z = found[:, 0] / found[:, 1]
+    z = estimates[:, 0] / estimates[:, 1]
     assert abs(z.mean()) < 0.35
     assert 0.75 < z.std() < 1.35

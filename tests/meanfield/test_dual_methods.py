@@ -165,9 +165,13 @@ def test_rounds_of_annealing_keep_the_prior_and_lower_the_risk():
     """At dual 0 (targets that pull nothing) the cloud stays the prior at every temperature: variance T / precision."""
     risk = MeanFieldRisk(neurons.Tanh(1.0), losses.linear, jnp.ones((4, 1)), jnp.zeros(4), precision=2 * RIDGE)
     rounds = meanfield.anneal(
-        lambda T: MFLD(1.0, T), risk, risk.prior(T, 20_000), meanfield.halving(T, 3), key=jax.random.key(0),
+        lambda T: MFLD(1.0, T),
+        risk,
+        risk.prior(T, 20_000),
+        meanfield.halving(T, 3),
+        key=jax.random.key(0),
         num_steps=5,
-    )  # fmt: skip
+    )
     for result in rounds:
         assert float(jnp.var(result.position)) == pytest.approx(T / (2 * RIDGE), rel=0.03)
 

@@ -243,8 +243,9 @@ def curves(num_modes):
     x = rng.normal(size=(24, 512))[:, :num_modes] * k**-DECAY
     y = np.sin(2 * x[:, 0]) + 0.3 * np.sign(x[:, 1])
     precision = T * np.append(k**DECAY, 1.0)
-    return MeanFieldRisk(neurons.Tanh(2.0), losses.squared, np.float32(x), np.float32(y),
-                         precision=np.float32(precision))  # fmt: skip
+    return MeanFieldRisk(
+        neurons.Tanh(2.0), losses.squared, np.float32(x), np.float32(y), precision=np.float32(precision)
+    )
 
 
 @eqx.filter_jit
@@ -282,8 +283,13 @@ def test_acceptance_does_not_depend_on_the_number_of_modes():
 def test_schemes_for_functions_take_one_step_for_all_modes(integrator):
     """256 modes at 2,600 times Euler's longest step: the prior's variances at dual 0, semi-implicit ones colder by
     1 + h p / 2."""
-    risk = MeanFieldRisk(neurons.Tanh(1.0), losses.linear, jnp.ones((2, 256)), jnp.zeros(2),
-                         precision=np.float32(0.03 * np.append(np.arange(1.0, 257) ** 2, 1.0)))  # fmt: skip
+    risk = MeanFieldRisk(
+        neurons.Tanh(1.0),
+        losses.linear,
+        jnp.ones((2, 256)),
+        jnp.zeros(2),
+        precision=np.float32(0.03 * np.append(np.arange(1.0, 257) ** 2, 1.0)),
+    )
     step = 80.0
     end = langevax.simulate(
         MFLD(step, 0.03, integrator=integrator), risk, risk.prior(0.03, 4000), key=jax.random.key(0), num_steps=15

@@ -41,9 +41,14 @@ def start_of(num_particles):
 def path(algorithm, risk, start, num_steps):
     """States after each step, the start's cloud before them, and the result."""
     result = langevax.simulate(
-        algorithm, risk, jnp.asarray(start), key=jax.random.key(KEY), num_steps=num_steps, record_every=1,
+        algorithm,
+        risk,
+        jnp.asarray(start),
+        key=jax.random.key(KEY),
+        num_steps=num_steps,
+        record_every=1,
         record=lambda problem, state: state,
-    )  # fmt: skip
+    )
     return jax.tree.map(np.asarray, result.positions), result
 
 
@@ -77,9 +82,14 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
     """Full batch and online, with the ridge as it is and tempered, constant and growing inner loops."""
     rounds, start, risk = 7, start_of(5), risk_of(loss)
     pda = meanfield.PDA(
-        STEP_SIZE, TEMPERATURE, num_inner_steps=2, growth=growth, batch_size=batch_size, tempered=tempered,
+        STEP_SIZE,
+        TEMPERATURE,
+        num_inner_steps=2,
+        growth=growth,
+        batch_size=batch_size,
+        tempered=tempered,
         integrator=MOVES[move],
-    )  # fmt: skip
+    )
     states, result = path(pda, risk, start, rounds)
     numbers = [int(np.ceil(2 * t**growth - 1e-9)) for t in range(1, rounds + 1)]
     keys = [jax.random.split(key) for key in step_keys(rounds)]
@@ -87,10 +97,20 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
     if batch_size is not None:
         rows = [np.asarray(batches.draw(key[0], risk, batch_size, False)[0]) for key in keys]
     clouds, sums = transcripts_dual.pda(
-        tiny.neuron, tiny.neuron_gradient, tiny.derivative(loss), tiny.INPUTS, tiny.TARGETS[loss], start, STEP_SIZE,
-        RIDGE, TEMPERATURE, rows, [inner_noises(key[1], k, start) for key, k in zip(keys, numbers, strict=True)],
-        getattr(transcripts_dual, move), tempered,
-    )  # fmt: skip
+        tiny.neuron,
+        tiny.neuron_gradient,
+        tiny.derivative(loss),
+        tiny.INPUTS,
+        tiny.TARGETS[loss],
+        start,
+        STEP_SIZE,
+        RIDGE,
+        TEMPERATURE,
+        rows,
+        [inner_noises(key[1], k, start) for key, k in zip(keys, numbers, strict=True)],
+        getattr(transcripts_dual, move),
+        tempered,
+    )
     assert_same(states.position, clouds[1:])
     # the library keeps the mean dual of each row and the weights it was seen with; their product is the paper's sum
     weight = 1.0 if batch_size is None else N / batch_size
@@ -107,10 +127,19 @@ def test_fictitious_play(loss, move):
     play = meanfield.FictitiousPlay(STEP_SIZE, TEMPERATURE, rate=0.3, num_inner_steps=3, integrator=MOVES[move])
     states, result = path(play, risk, start, rounds)
     clouds, outputs = transcripts_dual.fictitious_play(
-        tiny.neuron, tiny.neuron_gradient, tiny.derivative(loss), tiny.INPUTS, tiny.TARGETS[loss], start, 0.3,
-        STEP_SIZE, RIDGE, TEMPERATURE, [inner_noises(key, 3, start) for key in step_keys(rounds)],
+        tiny.neuron,
+        tiny.neuron_gradient,
+        tiny.derivative(loss),
+        tiny.INPUTS,
+        tiny.TARGETS[loss],
+        start,
+        0.3,
+        STEP_SIZE,
+        RIDGE,
+        TEMPERATURE,
+        [inner_noises(key, 3, start) for key in step_keys(rounds)],
         getattr(transcripts_dual, move),
-    )  # fmt: skip
+    )
     assert_same(states.position, clouds[1:])
     assert_same(states.outputs, outputs[1:])
     derivative = np.vectorize(tiny.derivative(loss))
@@ -151,15 +180,24 @@ def test_stochastic_dual_coordinate_ascent(loss, curvature):
         return np.array([[draw(jax.random.split(key)) for key in move] for move in particle_keys])
 
     expected = transcripts_sdca.psdca(
-        tiny.neuron, tiny.neuron_gradient, getattr(transcripts_sdca, loss.replace(" ", "_")), tiny.INPUTS,
-        tiny.TARGETS[loss], start, tiny.BOUND, RIDGE, TEMPERATURE,
-        [int(jax.random.randint(key[1], (), 0, N, jnp.int32)) for key in keys], period,
+        tiny.neuron,
+        tiny.neuron_gradient,
+        getattr(transcripts_sdca, loss.replace(" ", "_")),
+        tiny.INPUTS,
+        tiny.TARGETS[loss],
+        start,
+        tiny.BOUND,
+        RIDGE,
+        TEMPERATURE,
+        [int(jax.random.randint(key[1], (), 0, N, jnp.int32)) for key in keys],
+        period,
         lambda t: states.step_size[t - 1],
         lambda t: float(jax.random.uniform(refresh_keys[t][0], (), jnp.float64)),
         lambda t: of_moves(t, lambda key: np.asarray(jax.random.normal(key[0], (2,), jnp.float64))),
         lambda t: of_moves(t, lambda key: float(jax.random.uniform(key[1], dtype=jnp.float64))),
-        pace=pace, **({} if curvature == "bound" else {"curvature": spread, "trust": 1.0}),
-    )  # fmt: skip
+        pace=pace,
+        **({} if curvature == "bound" else {"curvature": spread, "trust": 1.0}),
+    )
     assert_same(states.dual, expected.dual[1:])
     assert_same(states.position, expected.particles[1:])
     assert_same(of_mean_one(states.log_weights), of_mean_one(expected.log_weights[1:]))

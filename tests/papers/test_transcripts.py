@@ -90,9 +90,14 @@ def test_mala_keeps_a_gaussian_that_the_unadjusted_step_inflates():
     rng = np.random.default_rng(2)
     step_size, temperature, steps = 0.8, 0.5, 20_000
     chain, accepted = transcripts.mala(
-        lambda x: np.sum(x**2) / 2, lambda x: x, np.zeros(1), step_size, temperature,
-        rng.normal(size=(steps, 1)), rng.uniform(size=steps),
-    )  # fmt: skip
+        lambda x: np.sum(x**2) / 2,
+        lambda x: x,
+        np.zeros(1),
+        step_size,
+        temperature,
+        rng.normal(size=(steps, 1)),
+        rng.uniform(size=steps),
+    )
     squares = chain[100:].ravel()[:19_800] ** 2
     batch_means = squares.reshape(99, 200).mean(axis=1)
     standard_error = batch_means.std(ddof=1) / np.sqrt(99)

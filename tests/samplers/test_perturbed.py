@@ -109,6 +109,9 @@ def test_mistakes_are_named():
         PerturbedDescent(0.0, 1.0)
     with pytest.raises(langevax.DivergenceError):
         langevax.simulate(
-            PerturbedDescent(1.0, 0.1), Function(lambda x: jnp.sum(jnp.sqrt(x))), jnp.ones(2),
-            key=jax.random.key(0), num_steps=20,
-        )  # fmt: skip
+            PerturbedDescent(1.0, 0.1),
+            Function(lambda x: jnp.sum(jnp.sqrt(x))),
+            jnp.ones(2),
+            key=jax.random.key(0),
+            num_steps=20,
+        )

@@ -188,7 +188,7 @@ def test_longer_training_does_not_overfit_where_adam_does():
 
 def test_a_plateau_ends_the_run():
     X, y = diabetes()
-    model = MeanFieldRegressor(num_particles=100, num_steps=3000, random_state=0).fit(X[:300], y[:300])
+    model = MeanFieldRegressor(**QUICK | {"num_steps": 3000}).fit(X[:300], y[:300])
     assert model.converged_
     assert model.n_iter_ < 3000
     assert model.history_["steps"][-1] == model.n_iter_
@@ -239,7 +239,7 @@ def test_outputs_that_still_alternate_are_not_convergence(monkeypatch):
 def test_a_step_size_beyond_the_limit_warns_on_short_runs_too():
     X, y = diabetes()
     with pytest.warns(ConvergenceWarning, match="relative_step_size=2 is not below 2"):
-        MeanFieldRegressor(relative_step_size=2.0, num_steps=1, num_particles=20).fit(X, y)
+        MeanFieldRegressor(**QUICK | {"relative_step_size": 2.0, "num_steps": 1}).fit(X[:300], y[:300])
 
 
 @pytest.mark.slow
@@ -251,7 +251,7 @@ def test_a_fit_that_settled_is_converged():
 def test_warm_start_continues_from_the_particles():
     """One step after a long fit is near it, one step from the prior is not."""
     X, y = diabetes()
-    short = {"num_steps": 1, "num_particles": 100, "random_state": 1}
+    short = QUICK | {"num_steps": 1, "random_state": 1}
     warm = MeanFieldRegressor(**QUICK, warm_start=True).fit(X[:300], y[:300]).set_params(**short).fit(X[:300], y[:300])
     cold = MeanFieldRegressor(**short).fit(X[:300], y[:300])
     assert warm.score(X[300:], y[300:]) > cold.score(X[300:], y[300:]) + 0.1
@@ -301,7 +301,7 @@ def test_an_interrupted_fit_resumes_from_its_checkpoint(tmp_path):
 def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
     """Its step sizes are part of the checkpoint."""
     X, y = iris()
-    settings = {"num_particles": 50, "num_steps": 44, "stop_at_plateau": False, "random_state": 0}
+    settings = {"num_particles": 100, "num_steps": 44, "stop_at_plateau": False, "random_state": 0}
     whole = MeanFieldClassifier(**settings).fit(X[:100], y[:100])
     saved = {"checkpoint": str(tmp_path / "run")}
 
@@ -320,6 +320,6 @@ def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
 
 def test_batches_reach_what_all_rows_reach():
     X, y = diabetes()
-    whole = MeanFieldRegressor(num_particles=100, num_steps=400, random_state=0).fit(X[:300], y[:300])
+    whole = MeanFieldRegressor(**QUICK | {"num_steps": 400}).fit(X[:300], y[:300])
     batches = clone(whole).set_params(batch_size=64, relative_step_size=1.0).fit(X[:300], y[:300])
     assert batches.score(X[300:], y[300:]) == pytest.approx(whole.score(X[300:], y[300:]), abs=0.03)

@@ -1,7 +1,10 @@
 """Columns and rows of padding change nothing but the shapes that are compiled."""
 
+import functools
 from pathlib import Path
+from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,22 +51,49 @@ def both(kind="squared", size=40):
     return risks, clouds
 
 
+class Readings(NamedTuple):
+    """What a risk says of particles."""
+
+    value: jax.Array
+    gradient: jax.Array
+    dual: jax.Array
+    outputs: jax.Array
+    single_values: jax.Array
+    """Of each particle, where a dual vector holds the others."""
+    single_gradients: jax.Array
+
+
+@eqx.filter_jit
+def readings(risk, cloud, dual=None):
+    """All in one program; `dual` is that of the cloud by default."""
+    own = risk.dual(cloud)
+    single = risk.of_one_particle(own if dual is None else dual)
+    singles = jax.vmap(single.value)(cloud), jax.vmap(single.gradient)(cloud)
+    return Readings(*risk.value_and_gradient(cloud), own, risk.outputs(cloud), *singles)
+
+
+@functools.cache
+def both_readings(kind):
+    """The risk with padding, its readings and those without padding, for one dual vector."""
+    (wide, exact), (cloud, same) = both(kind)
+    assert (wide.inputs.shape, exact.inputs.shape) == ((52, 8), (N, D))
+    narrow = readings(exact, jnp.asarray(same))
+    padded = jnp.concatenate([narrow.dual, jnp.repeat(narrow.dual[:1], 2, axis=0)])
+    return wide, readings(wide, jnp.asarray(cloud), padded), narrow
+
+
 KINDS = pytest.mark.parametrize("kind", ["squared", "outputs", "logistic", "softmax"])
 
 
 @KINDS
 def test_objective_gradient_and_dual_are_those_without_padding(kind):
-    (wide, exact), (cloud, same) = both(kind)
-    assert (wide.inputs.shape, exact.inputs.shape) == ((52, 8), (N, D))
-    value, gradient = wide.value_and_gradient(jnp.asarray(cloud))
-    expected, slope = exact.value_and_gradient(jnp.asarray(same))
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
-    neuron = wide.neuron
-    np.testing.assert_allclose(training.narrowed(neuron, np.asarray(gradient), 8, D), slope, atol=1e-6)
-    first = neuron.input_weights(8).start
+    risk, wide, exact = both_readings(kind)
+    np.testing.assert_allclose(wide.value, exact.value, rtol=1e-5)
+    gradient = np.asarray(wide.gradient)
+    np.testing.assert_allclose(training.narrowed(risk.neuron, gradient, 8, D), exact.gradient, atol=1e-6)
+    first = risk.neuron.input_weights(8).start
     np.testing.assert_array_equal(gradient[:, first + D : first + 8], 0)
-    dual = wide.dual(jnp.asarray(cloud))[:N]
-    np.testing.assert_allclose(dual, exact.dual(jnp.asarray(same)), atol=1e-6)
+    np.testing.assert_allclose(wide.dual[:N], exact.dual, atol=1e-6)
 
 
 @KINDS
@@ -81,15 +111,11 @@ def test_steps_without_noise_are_those_without_padding(kind):
 @KINDS
 def test_a_certificate_reads_off_particles_what_it_does_without_padding(kind):
     """D and the gap depend on particles by their potentials and outputs alone, in which padding has no part."""
-    (wide, exact), (cloud, same) = both(kind)
-    dual = exact.dual(jnp.asarray(same))
-    padded = jnp.concatenate([dual, jnp.repeat(dual[:1], 2, axis=0)])
-    for part in (lambda p: p.value, lambda p: p.gradient):
-        there, here = jax.vmap(part(wide.of_one_particle(padded))), jax.vmap(part(exact.of_one_particle(dual)))
-        numbers = np.asarray(there(jnp.asarray(cloud)))
-        numbers = numbers if numbers.ndim == 1 else training.narrowed(wide.neuron, numbers, 8, D)
-        np.testing.assert_allclose(numbers, here(jnp.asarray(same)), atol=2e-6)
-    np.testing.assert_allclose(wide.outputs(jnp.asarray(cloud))[:N], exact.outputs(jnp.asarray(same)), atol=1e-6)
+    risk, wide, exact = both_readings(kind)
+    np.testing.assert_allclose(wide.single_values, exact.single_values, atol=2e-6)
+    gradients = training.narrowed(risk.neuron, np.asarray(wide.single_gradients), 8, D)
+    np.testing.assert_allclose(gradients, exact.single_gradients, atol=2e-6)
+    np.testing.assert_allclose(wide.outputs[:N], exact.outputs, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -129,7 +155,7 @@ def test_outputs_and_slopes_in_blocks_are_those_of_the_neuron():
     cloud, inputs = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((30, 9), (7, 5)))
     table = np.asarray(inputs)
     np.testing.assert_allclose(outputs(neuron, cloud, table), neuron.mean(cloud, inputs), atol=1e-6)
-    expected = jax.vmap(jax.jacrev(lambda x: neuron.mean(cloud, x[None])[0]))(inputs)
+    expected = jax.jit(jax.vmap(jax.jacrev(lambda x: neuron.mean(cloud, x[None])[0])))(inputs)
     np.testing.assert_allclose(slopes(neuron, cloud, table), expected, atol=1e-6)
 
 
@@ -138,7 +164,8 @@ def test_a_subset_stored_like_the_whole_is_the_same_problem():
     fold, bare = network().subset(rows, network().length), network().subset(rows).exact()
     assert fold.risk(TEMPERATURE).inputs.shape == (52, 8)
     particles = np.random.default_rng(0).standard_normal((20, D + 2)).astype(np.float32)
-    values = [problem.risk(TEMPERATURE).value(jnp.asarray(problem.rotated(particles))) for problem in (fold, bare)]
+    value = eqx.filter_jit(lambda risk, cloud: risk.value(cloud))
+    values = [value(problem.risk(TEMPERATURE), jnp.asarray(problem.rotated(particles))) for problem in (fold, bare)]
     np.testing.assert_allclose(*values, rtol=1e-5)
 
 

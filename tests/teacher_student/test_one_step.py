@@ -12,10 +12,17 @@ from langevax.teacher_student.one_step import BLOCK
 DIM, NEURONS, NOISE, STEP, RIDGES = 12, 18, 0.3, 2.5, (0.5, 1e-3)
 FIT, GRADIENT, TEST = BLOCK + 80, 600, 2000
 SETTING = {
-    "dim": DIM, "neurons_per_dim": NEURONS / DIM, "samples_per_dim": FIT / DIM, "num_test": TEST, "noise": NOISE,
-    "gradient_samples_per_dim": GRADIENT / DIM, "step_size": STEP, "student": jnp.tanh, "teacher": staircase,
+    "dim": DIM,
+    "neurons_per_dim": NEURONS / DIM,
+    "samples_per_dim": FIT / DIM,
+    "num_test": TEST,
+    "noise": NOISE,
+    "gradient_samples_per_dim": GRADIENT / DIM,
+    "step_size": STEP,
+    "student": jnp.tanh,
+    "teacher": staircase,
     "num_directions": 2,
-}  # fmt: skip
+}
 
 
 def drawn(key, size):

@@ -163,9 +163,11 @@ def quadratic_sum():
     slopes = rng.normal(size=(SIZE, DIM))
     h = curvatures.mean(axis=0)
     target = Target(
-        smoothness=float(np.abs(curvatures).max()), lsi_constant=strongly_log_concave(h.min(), TEMPERATURE),
-        temperature=TEMPERATURE, dim=DIM,
-    )  # fmt: skip
+        smoothness=float(np.abs(curvatures).max()),
+        lsi_constant=strongly_log_concave(h.min(), TEMPERATURE),
+        temperature=TEMPERATURE,
+        dim=DIM,
+    )
     return curvatures, slopes, target, -slopes.mean(axis=0) / h, TEMPERATURE / h
 
 

@@ -189,12 +189,23 @@ def test_numpy_arguments_give_python_floats():
     target = Target(smoothness=one, lsi_constant=one, temperature=one, dim=2)
     plan = bounds.optimization_plan(one, 2, one, one, one, lambda temperature: one / temperature, 16)
     for constant in (
-        target.smoothness, target.condition_number, holley_stroock(one, one, one), wasserstein_bound(one, one),
-        total_variation_bound(one), start_kl_bound(target, one, one), start_kl_bound_lsi(target, one),
-        risk_gap_bound(target, one), gibbs_gap(2, one), gibbs_gap_bound(2, one, one, one, one), plan.beta,
-        plan.step_size, plan.accuracy, plan.gap_bound, bounds.sarah(target, 2, 2, 9).step_size(one),
+        target.smoothness,
+        target.condition_number,
+        holley_stroock(one, one, one),
+        wasserstein_bound(one, one),
+        total_variation_bound(one),
+        start_kl_bound(target, one, one),
+        start_kl_bound_lsi(target, one),
+        risk_gap_bound(target, one),
+        gibbs_gap(2, one),
+        gibbs_gap_bound(2, one, one, one, one),
+        plan.beta,
+        plan.step_size,
+        plan.accuracy,
+        plan.gap_bound,
+        bounds.sarah(target, 2, 2, 9).step_size(one),
         bounds.ld(target).kl_bound(one / 8, 3, one),
-    ):  # fmt: skip
+    ):
         assert type(constant) is float
 
 

@@ -76,10 +76,12 @@ def test_fokker_planck_of_linear_neurons_is_the_closed_form():
     for step_size in (0.02, 0.01):
         flow = fokker_planck_flow(risk, start, step_size, num_steps=round(1 / step_size))
         exact = linear_flow(inputs, targets, 0.2, 0.3, np.array([1.5]), np.array([[0.4]]), flow.times)
-        errors.append([
-            np.abs(flow.density @ (risk.measure * grid) - exact.mean[:, 0]).max(),
-            np.abs(flow.objective - best - exact.gap).max() / exact.gap[0],
-        ])  # fmt: skip
+        errors.append(
+            [
+                np.abs(flow.density @ (risk.measure * grid) - exact.mean[:, 0]).max(),
+                np.abs(flow.objective - best - exact.gap).max() / exact.gap[0],
+            ]
+        )
     assert np.all(np.array(errors[1]) < 0.01)
     np.testing.assert_allclose(np.divide(*errors), 2, rtol=0.1)
 

@@ -68,9 +68,16 @@ def test_moments_are_the_average_over_all_batches_and_noises(method, replace):
         first.append(runs @ gram[0])
         squares.append(np.einsum("ki,ij,kj->k", runs, gram, runs))
     exact = recursion(
-        method, curvatures, slopes, np.array([mean]), np.array([second]),
-        num_steps=num_steps, batch_size=batch_size, period=period, replace=replace,
-    )  # fmt: skip
+        method,
+        curvatures,
+        slopes,
+        np.array([mean]),
+        np.array([second]),
+        num_steps=num_steps,
+        batch_size=batch_size,
+        period=period,
+        replace=replace,
+    )
     np.testing.assert_allclose(exact.first[:, 0], np.mean(first, axis=0), rtol=1e-12)
     np.testing.assert_allclose(exact.second[:, 0], np.mean(squares, axis=0), rtol=1e-12)
 
@@ -90,9 +97,15 @@ def test_moments_lie_within_the_error_of_simulated_chains(method):
 
     runs = run_transcript(method, oracle, size, start, period, batches, noises)[-period:]
     exact = recursion(
-        method, curvatures, slopes, np.array([1.0, -2.0]), np.array([2.0, 5.0]),
-        num_steps=num_steps, batch_size=batch_size, period=period,
-    )  # fmt: skip
+        method,
+        curvatures,
+        slopes,
+        np.array([1.0, -2.0]),
+        np.array([2.0, 5.0]),
+        num_steps=num_steps,
+        batch_size=batch_size,
+        period=period,
+    )
     for power, expected in ((1, exact.first), (2, exact.second)):
         sample = runs**power
         z = (sample.mean(axis=1) - expected[-period:]) / (sample.std(axis=1) / np.sqrt(chains))
