@@ -298,10 +298,11 @@ def test_an_interrupted_fit_resumes_from_its_checkpoint(tmp_path):
         MeanFieldRegressor(**settings).fit(X[:200], y[:200])
 
 
-def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("validation", [None, pytest.param("auto", marks=pytest.mark.slow)])
+def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, validation):
     """Its step sizes are part of the checkpoint."""
     X, y = iris()
-    settings = {"num_particles": 100, "num_steps": 44, "stop_at_plateau": False, "random_state": 0}
+    settings = QUICK | {"num_steps": 44, "stop_at_plateau": False, "validation": validation}
     whole = MeanFieldClassifier(**settings).fit(X[:100], y[:100])
     saved = {"checkpoint": str(tmp_path / "run")}
 

@@ -185,12 +185,13 @@ def test_a_long_fit_is_not_padded(monkeypatch):
     assert model.certificate(effort=1e6).dual.shape == (99,)
 
 
+@pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")  # of ten steps
 def test_other_numbers_of_columns_and_rows_compile_nothing():
     """Nine to twelve columns and 97 to 104 rows, labels as well, predictions and a warm start included."""
     X, y = diabetes()
     X = np.column_stack([X, X[:, :2] ** 2])
     for estimator, targets in ((MeanFieldRegressor, y), (MeanFieldClassifier, y > 140)):
-        settings = QUICK | {"validation": "auto"}
+        settings = QUICK | {"validation": "auto", "num_steps": 10}
         estimator(**settings).fit(X[:104], targets[:104]).predict(X)
         before = len(compiled)
         for rows, columns in ((97, 9), (101, 10), (104, 11)):
