@@ -28,6 +28,7 @@ repeat words, in four rows or more. Columns without a name are called `column 1`
 two columns named x is called `x (2)`.
 """
 
+import functools
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ def dropped() -> Expected:
     return Expected("dropped")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each case is itself alone, so that its verdict can be cached
 class Case:
     """A messy file."""
 
@@ -98,6 +99,7 @@ class Case:
     file: str = "table.csv"
 
 
+@functools.cache
 def judge(case: Case) -> tuple[Verdict, str]:
     """Return the verdict on a case, and what was read or refused in a few words."""
     with tempfile.TemporaryDirectory() as folder:

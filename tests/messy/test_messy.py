@@ -1,7 +1,6 @@
 """No messy file is misread: each is read right, or refused by name."""
 
 import collections
-import functools
 
 import pytest
 
@@ -11,20 +10,14 @@ from tests.messy.corpus import CASES
 FEWEST, FEWEST_RIGHT = 180, 140
 
 
-@functools.cache
-def judged(place):
-    """The verdict on a case and its detail, which two tests ask for."""
-    return judge(CASES[place])
-
-
-@pytest.mark.parametrize("place", range(len(CASES)), ids=lambda place: CASES[place].name)
-def test_a_messy_file_is_read_right_or_refused_by_name(place):
-    verdict, detail = judged(place)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_messy_file_is_read_right_or_refused_by_name(case):
+    verdict, detail = judge(case)
     assert verdict != "misread", detail
 
 
 def test_most_messy_files_are_read_right():
-    verdicts = collections.Counter(judged(place)[0] for place in range(len(CASES)))
+    verdicts = collections.Counter(judge(case)[0] for case in CASES)
     assert len({case.name for case in CASES}) == len(CASES) >= FEWEST
     assert verdicts["read right"] >= FEWEST_RIGHT
 
