@@ -125,7 +125,7 @@ def app(
     """Runs of one of the apps, for so many rounds, in a simulation of its own."""
 
     def make(rounds: int) -> Callable[[], RunResult]:
-        from flwr.app import ArrayRecord  # noqa: F401 - not installed is said here
+        from flwr.app import ArrayRecord  # noqa: F401 - raises here where it is not installed
 
         def run() -> RunResult:
             with tempfile.TemporaryDirectory() as folder, engine_of("simulation", AVERAGED_CLIENTS) as engine:

@@ -40,7 +40,7 @@ def test_the_figure_has_labelled_axes(dataset):
 
 
 def changed(name, by, times=1.0, **where):
-    """The dataset with one variable scaled and shifted, where it is said."""
+    """The dataset with one variable scaled and shifted, at the indices `where`."""
 
     def change(dataset):
         array = dataset[name].copy(deep=True)

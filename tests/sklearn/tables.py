@@ -36,3 +36,18 @@ def fitted_classifier():
     """Not to be changed by a test."""
     X, y = iris()
     return MeanFieldClassifier(**QUICK).fit(X[:100], y[:100])
+
+
+@functools.cache
+def overlapping():
+    """(2400, 7) standard normals, one of which shifts the odds of two classes."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2400, 7))
+    return X, rng.uniform(size=2400) < 1 / (1 + np.exp(-(X[:, 0] - 0.7)))
+
+
+@functools.cache
+def fitted_on_overlapping():
+    """By default, on 400 rows; not to be changed by a test."""
+    X, y = overlapping()
+    return MeanFieldClassifier(random_state=0).fit(X[:400], y[:400])

@@ -18,7 +18,15 @@ from sklearn.preprocessing import PolynomialFeatures
 import langevax
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, training
 from langevax.sklearn.mean_field import probabilities
-from tests.sklearn.tables import QUICK, diabetes, fitted_classifier, fitted_regressor, iris
+from tests.sklearn.tables import (
+    QUICK,
+    diabetes,
+    fitted_classifier,
+    fitted_on_overlapping,
+    fitted_regressor,
+    iris,
+    overlapping,
+)
 
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
@@ -194,17 +202,10 @@ def test_a_plateau_ends_the_run():
     assert model.history_["steps"][-1] == model.n_iter_
 
 
-def overlapping():
-    """(2400, 7) standard normals, one of which shifts the odds of two classes."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(2400, 7))
-    return X, rng.uniform(size=2400) < 1 / (1 + np.exp(-(X[:, 0] - 0.7)))
-
-
 def test_classes_that_overlap_are_learned_by_default():
     """A step tuned on separated classes makes outputs alternate: .654 in log loss, logistic regression .577."""
     X, y = overlapping()
-    model = MeanFieldClassifier(random_state=0).fit(X[:400], y[:400])
+    model = fitted_on_overlapping()
     assert model.converged_
     assert not model.outputs_alternate_
     assert log_loss(y[400:], model.predict_proba(X[400:])) < 0.585

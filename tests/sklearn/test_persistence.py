@@ -1,4 +1,4 @@
-"""Saved models: what comes back, and what is said of files that are none."""
+"""Saved models: what is loaded, and the message for files that are not models."""
 
 import json
 import pickle
