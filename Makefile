@@ -48,6 +48,9 @@ pictures: $(VENV)/.cli  ## the README's pictures, in out/
 	$(BIN)/python examples/heat_equation.py
 	$(BIN)/python examples/darcy.py
 
+# Tests run in as many processes as there are cores; more threads of linear algebra would wait for each other.
+test test-all mutants: export OPENBLAS_NUM_THREADS ?= 1
+
 test: $(VENV)/.gate  ## the library proved in minutes: all but what is marked slow, a file at a time on each of two processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
 

@@ -1,10 +1,7 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
 import gc
-import os
 from pathlib import Path
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before it is loaded; there are as many processes as cores
 
 import jax
 import jaxtyping
