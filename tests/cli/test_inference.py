@@ -49,6 +49,13 @@ def test_another_column_decides_and_is_named():
     assert columns["sold"].values.to_list() == [1234, 2345, 3456]
 
 
+def test_words_with_digits_count_as_missing_where_they_are_rare_and_numbers_are_not_codes():
+    decimals = [f"{k}.5" for k in range(60)]
+    assert read(x=[*decimals, "12A"])["x"].kind == "numeric"
+    assert read(x=[*decimals, "12A", "13B", "14C"])["x"].kind == "categorical"
+    assert read(grade=[*["1", "2", "3"] * 6, "4+"])["grade"].kind == "categorical"
+
+
 def test_columns_that_contradict_each_other_decide_nothing():
     with pytest.raises(BadInput, match="'sold' can be read in two ways"):
         read(sold=["1,234", "2,345", "3,456"], a=["0.5", "1.5", "2"], b=["0,5", "1,5", "2"])
