@@ -21,9 +21,11 @@ The dual comes from `homotopy.climb`. Everything tried is kept: the highest lowe
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -33,6 +35,7 @@ from numpy.typing import ArrayLike
 
 from langevax import checks
 from langevax.meanfield import wells
+from langevax.meanfield.certificate_file import load_search, problem_hash, save_search
 from langevax.meanfield.clouds import Clouds, EffortSpent, mixture
 from langevax.meanfield.duality_gap import check_bounded
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
@@ -59,6 +62,8 @@ from langevax.meanfield.walks import (
     walk_back,
 )
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.run.checkpoint import CheckpointError
+from langevax.run.progress import ProgressOption, report_to
 
 CONFIDENCE = 0.95
 TRUSTED = 0.25  # of what the untrained prior leaves: wider intervals are refused
@@ -68,6 +73,7 @@ FEWEST_CLOUD, CLOUD = 512, 2048  # particles of the homotopy at the start; walks
 HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
 MET = 0.001  # share of a cloud that lies in a well that it knows
 SETTLING = 30  # moves that take a cloud to the law of the dual
+USEFUL = 0.25  # of a CPU second that moves take; the rest compiles, solves and sums
 DEFAULT_EFFORT = 3e9
 """Gradients of one neuron at one row: about half a minute on one core."""
 
@@ -94,8 +100,12 @@ class Certificate:
     work: int
     """Gradients of one neuron at one row."""
     cpu_seconds: float
+    effort: float
+    """What was allowed: `certify` with this effort and key repeats the result, whatever `cpu_seconds` was."""
+    row_shares: np.ndarray
+    """W_i / n of the rows of `dual` and `outputs`, which add up to 1."""
     history: tuple[tuple[int, float, float], ...] = ()
-    """(work, lower end, upper end) as the interval closed."""
+    """(work, lower end, upper end) each time that the interval became narrower."""
 
     @property
     def width(self) -> float:
@@ -118,9 +128,21 @@ class Certificate:
 
         (|outputs - certified outputs| + sqrt(2 width))^2 in root mean squares, since P is strongly convex in the
         outputs.
+
+        Args:
+            outputs: of the network at the rows of `outputs`.
+
+        Raises:
+            ValueError: outputs of another shape.
         """
-        distance = np.sqrt(np.mean(np.sum((np.asarray(outputs) - self.outputs).reshape(len(self.outputs), -1) ** 2, 1)))
-        return float((distance + math.sqrt(2 * max(self.width, 0))) ** 2)
+        if np.shape(outputs) != self.outputs.shape:
+            raise ValueError(
+                f"outputs must have shape {self.outputs.shape}, got {np.shape(outputs)}; pass those at the rows that "
+                "were certified."
+            )
+        apart = np.asarray(outputs, np.float64) - self.outputs
+        distance = math.sqrt(self.row_shares @ np.sum(apart.reshape(len(apart), -1) ** 2, 1))
+        return (distance + math.sqrt(2 * max(self.width, 0))) ** 2
 
 
 class LogPartition(NamedTuple):
@@ -139,19 +161,66 @@ class _Search:
     risk: MeanFieldRisk
     temperature: float
     clouds: Clouds
-    effort: float
-    progress: Callable[[str], None]
+    report: Callable[[str, float], None]
     training: list[np.ndarray]
+    effort: float = 0.0
+    """What this call may spend."""
+    size: int = 0
+    """Particles of a run."""
+    num_particles: int = 0
+    """Of the homotopy."""
     prior_objective: float = math.inf
     lower: tuple[float, np.ndarray] | None = None
     upper: tuple[float, UpperBound] | None = None
     plan: WalkPlan | None = None
     history: list[tuple[int, float, float]] = field(default_factory=list)
     descents: int = 0
+    ascent: Ascent | None = None
+    """Where the homotopy goes on; None for a new start."""
+    bounded: bool = False
+    """Whether the bounds at `ascent` are done."""
+    seconds: float = 0.0
+    """CPU seconds so far."""
+    file: Path | None = None
+    """In which the search is kept."""
+    problem: str = ""
+    """Its hash."""
+    before: int = 0
+    """Work of earlier calls."""
     refusal: str = (
         "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
     )
     rounds: int = 0
+
+    def open(self, checkpoint: str | os.PathLike[str] | None, resume: bool) -> None:
+        """Read the search that a file holds, if any."""
+        if checkpoint is None:
+            return
+        checks.local_path("checkpoint", checkpoint)
+        self.file, self.problem = Path(checkpoint), problem_hash(self.risk, self.temperature)
+        if self.file.exists():
+            if not resume:
+                raise CheckpointError(
+                    f"checkpoint {str(self.file)!r} exists; pass resume=True to go on with it, or name another file."
+                )
+            load_search(self.file, self, self.problem)
+        self.before = self.clouds.work
+
+    def save(self) -> None:
+        """Keep the search in its file, if any."""
+        if self.file is not None:
+            save_search(self.file, self, self.problem)
+
+    def allow(self, effort: float, cpu_seconds: float | None) -> None:
+        """Set what this call may spend."""
+        if cpu_seconds is not None:
+            self.progress("measuring the rate")
+            effort = cpu_seconds * USEFUL * _rate(self)
+        self.effort = float(effort)
+
+    def progress(self, words: str) -> None:
+        """Report what is done and the share of the effort that is spent."""
+        self.report(words, min(1.0, (self.clouds.work - self.before) / max(self.effort, 1.0)))
 
     @property
     def level(self) -> float:
@@ -169,6 +238,7 @@ class _Search:
         high = bound.high(self.level / 5)
         if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
             self.upper = high, bound
+            self.note()
 
     def keep_lower(self, dual: np.ndarray, log_partition: LogPartition) -> None:
         """Keep the highest lower end: D of a dual with the largest log Z that was met."""
@@ -176,12 +246,13 @@ class _Search:
         lower = -conjugate - self.temperature * log_partition.high
         if math.isfinite(lower) and (self.lower is None or lower > self.lower[0]):
             self.lower = lower, dual
+            self.note()
 
-    def narrow(self, prior_objective: float, share: float) -> bool:
+    def narrow(self, share: float) -> bool:
         """Whether the interval is at most a share of what the untrained prior leaves."""
         if self.lower is None or self.upper is None:
             return False
-        return self.upper[0] - self.lower[0] <= share * (prior_objective - self.lower[0])
+        return self.upper[0] - self.lower[0] <= share * (self.prior_objective - self.lower[0])
 
     def explain(self, estimates: list[LogPartition]) -> None:
         """Say why the interval is still wide, and what would narrow it."""
@@ -211,23 +282,32 @@ def certify(
     temperature: float,
     *,
     key: Key[Array, ""],
-    effort: float = DEFAULT_EFFORT,
+    effort: float | None = None,
+    cpu_seconds: float | None = None,
     clouds: Sequence[Float[ArrayLike, "particles size"]] = (),
-    progress: Callable[[str], None] = lambda _: None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: ProgressOption = "auto",
 ) -> Certificate:
     """Bound the least objective of all networks of this kind from both sides.
 
     Args:
         risk: the mean loss with its prior, of a bounded neuron.
         temperature: that of the training, T.
-        effort: gradients of one neuron at one row that may be spent, 1e8 of which take about a CPU second. It ends
-            sooner where the interval is narrow.
+        effort: gradients of one neuron at one row that this call may spend; `DEFAULT_EFFORT` (3e9) by default, about
+            half a minute on one core. It ends sooner where the interval is narrow.
+        cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
         clouds: particles of trained networks, from which wells are looked for as well.
-        progress: receives in words what is done.
+        checkpoint: a file in which the search is kept as it goes.
+        resume: go on from what `checkpoint` holds; begin where there is none.
+        progress: show a progress bar with the time left; "auto" shows it on a terminal. Or a function of (words,
+            share of the effort that is spent).
 
     Raises:
-        ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive, clouds of another
-            width or not finite.
+        ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive, both `effort` and
+            `cpu_seconds`, clouds of another width or not finite.
+        CheckpointError: `checkpoint` holds a search and `resume` is False, holds that of another problem, or is
+            damaged.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -240,7 +320,11 @@ def certify(
     checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
-    checks.number("effort", effort, positive=True)
+    if effort is not None and cpu_seconds is not None:
+        raise ValueError(f"effort={effort} and cpu_seconds={cpu_seconds} are two budgets; pass one of them.")
+    checks.number("effort", DEFAULT_EFFORT if effort is None else effort, positive=True)
+    checks.number("cpu_seconds", 1.0 if cpu_seconds is None else cpu_seconds, positive=True)
+    checks.flag("resume", resume)
     check_bounded(risk)
     risk.prior(temperature, 1)  # refuses a risk without a prior
     began = time.process_time()
@@ -248,18 +332,17 @@ def certify(
     num_rows = int(np.count_nonzero(np.asarray(risk.row_weights()) > 0))
     moves = Clouds(law, num_rows, key)
     trained = [_inner(risk, law, cloud) for cloud in clouds]
-    search = _Search(risk, float(temperature), moves, float(effort), progress, trained)
-    try:
-        untrained = _prior(search)
-        search.keep_upper(untrained)
-        search.prior_objective = prior_objective = untrained.value
-        nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
-        if not nothing.any():  # D(0), whose law is the prior
-            search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
-        _close(search, prior_objective)
-    finally:
-        moves.close()
-    return _certificate(search, prior_objective, time.process_time() - began)
+    with report_to(progress) as report:
+        search = _Search(risk, float(temperature), moves, report, trained)
+        try:
+            search.open(checkpoint, resume)
+            search.allow(DEFAULT_EFFORT if effort is None else effort, cpu_seconds)
+            _close(search)
+        finally:
+            moves.close()
+    search.seconds += time.process_time() - began
+    search.save()
+    return _certificate(search)
 
 
 def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
@@ -286,27 +369,64 @@ def _prior(search: _Search) -> UpperBound:
     return judged(search.risk, np.stack(outputs).reshape(RUNS, *shape), np.zeros(RUNS))
 
 
-def _close(search: _Search, prior_objective: float) -> None:
+def _close(search: _Search) -> None:
     """Improve the interval until it is narrow or the budget is spent."""
-    clouds = search.clouds
-    clouds.limit = search.effort
-    # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
-    share = search.effort / clouds.num_rows / 5
-    cloud = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
-    size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
-    ascent = None
+    clouds, before = search.clouds, search.clouds.work
+    if not math.isfinite(search.prior_objective):
+        _begin(search)
+    clouds.limit = before + search.effort
     try:
-        while size <= LARGEST:
-            ascent = climb(clouds, search.risk, search.temperature, cloud, start=ascent, progress=search.progress)
-            ascent = _bound(search, ascent, size)
-            if search.narrow(prior_objective, TRUSTED) and (
-                clouds.work > CHEAP * search.effort or search.narrow(prior_objective, SHARP)
-            ):
-                return
+        while search.size <= LARGEST and not search.narrow(SHARP):
+            if search.ascent is None or search.bounded:
+                options = {"start": search.ascent, "progress": search.progress}
+                search.ascent = climb(clouds, search.risk, search.temperature, search.num_particles, **options)
+                search.bounded = False
+                search.save()
+            search.ascent, search.bounded = _bound(search, search.ascent, search.size), True
             search.rounds += 1
-            size, cloud = 2 * size, 2 * cloud
-    except EffortSpent:
-        pass  # what is known by then is reported
+            search.size, search.num_particles = 2 * search.size, 2 * search.num_particles
+            search.save()
+            if search.narrow(TRUSTED) and clouds.work - before > CHEAP * search.effort:
+                return
+    except EffortSpent as spent:  # what is known by then is reported
+        if spent.ascent is not None:
+            search.ascent, search.bounded = spent.ascent, True
+        elif search.ascent is not None and not search.bounded:
+            search.rounds += 1  # bounds that another call makes of this ascent have a level of their own
+
+
+def _begin(search: _Search) -> None:
+    """Bound P by that of the prior, and choose how large the first round is."""
+    risk, law = search.risk, search.clouds.law
+    untrained = _prior(search)
+    search.keep_upper(untrained)
+    search.prior_objective = untrained.value
+    nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
+    if not nothing.any():  # D(0), whose law is the prior
+        search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
+    # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
+    share = search.effort / search.clouds.num_rows / 5
+    search.num_particles = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
+    search.size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
+
+
+def _rate(search: _Search) -> float:
+    """Return neuron gradients a CPU second of moves, compiled before."""
+    clouds, rates = search.clouds, []
+    work, draws = clouds.work, clouds.draws
+    tilt = clouds.law.tilt(jnp.zeros((search.risk.max_size, *search.risk.neuron.output_shape), clouds.dtype), 1.0)
+    target, cloud = clouds.target(tilt), clouds.prior(clouds.block)
+    for _ in range(4):
+        began, done = time.process_time(), clouds.work
+        clouds.moved(target, cloud, np.eye(clouds.law.size), 0.1)
+        rates.append((clouds.work - done) / max(time.process_time() - began, 1e-9))
+    clouds.work, clouds.draws = work, draws  # the result depends on the effort alone
+    return float(np.median(rates[1:]))
+
+
+def _row_shares(risk: MeanFieldRisk) -> np.ndarray:
+    weights = np.asarray(risk.row_weights(), np.float64)
+    return weights / weights.sum()
 
 
 def _power_of_two(value: float, least: int, most: int) -> int:
@@ -349,7 +469,6 @@ def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
     if math.isfinite(own):
         search.keep_lower(ascent.dual, max(estimates, key=lambda estimate: estimate.high))
         search.explain(estimates)
-    search.note()
     search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
     if not ascent.reached or not math.isfinite(own):
         return None
@@ -423,8 +542,8 @@ def _estimate(search: _Search, logs: np.ndarray, source: str, back: bool = False
     return search.log_partition(-value if back else value, error, source)
 
 
-def _certificate(search: _Search, prior_objective: float, seconds: float) -> Certificate:
-    low, high = search.lower, search.upper
+def _certificate(search: _Search) -> Certificate:
+    low, high, prior_objective = search.lower, search.upper, search.prior_objective
     lower = low[0] if low is not None else -math.inf
     upper = high[0] if high is not None else math.inf
     trusted = upper - lower <= TRUSTED * (prior_objective - lower) and high is not None
@@ -439,7 +558,9 @@ def _certificate(search: _Search, prior_objective: float, seconds: float) -> Cer
         outputs=high[1].outputs if high is not None else np.zeros(shape),
         num_descents=search.descents,
         work=search.clouds.work,
-        cpu_seconds=seconds,
+        cpu_seconds=search.seconds,
+        effort=search.effort,
+        row_shares=_row_shares(search.risk),
         history=tuple(search.history),
     )
 
