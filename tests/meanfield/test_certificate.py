@@ -11,8 +11,8 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
 from langevax import MeanFieldRisk, losses, neurons
-from langevax.meanfield import Certificate, certificate, certify, wells
-from langevax.meanfield.certificate import _Search
+from langevax.meanfield import Certificate, certify, interval_search, wells
+from langevax.meanfield.interval_search import IntervalSearch
 from langevax.meanfield.upper_bound import RUNS, LocalRuns, UpperBound, _by_cells, _Shares, along_path
 from langevax.run import CheckpointError
 from tests.meanfield.known_optima import Odd, Problem, needle, odd_values, smooth
@@ -82,7 +82,7 @@ def test_the_lower_end_takes_the_largest_log_z_and_never_a_mean(monkeypatch):
 def search_of(problem):
     clouds = problem.clouds()
     clouds.close()  # nothing is moved
-    return _Search(problem.risk, problem.temperature, clouds, print, [])
+    return IntervalSearch(problem.risk, problem.temperature, clouds, print, [])
 
 
 def test_estimates_err_with_a_small_probability_in_all_rounds_together():
@@ -206,7 +206,7 @@ def test_a_narrow_interval_before_any_descent_is_told_without_one(monkeypatch):
     problem = Problem(Odd(), odd_values, inputs, 2 * np.tanh(inputs), "squared", 1e-3)
 
     def spent(clouds, tilt, others):
-        raise certificate.EffortSpent
+        raise interval_search.EffortSpent
 
     monkeypatch.setattr(wells, "search", spent)
     result = certified(problem, effort=3e7)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+AFTERWARDS = 2.0  # times the work of a search: up to where its last interval is drawn
+
+
 def new_axes(axes: "Axes | None") -> "Axes":
     """Return `axes`, or new ones in the style of langevax."""
     if axes is not None:
@@ -45,18 +48,19 @@ def particles(axes: Any, x: ArrayLike, y: ArrayLike, outer: ArrayLike, *, outer_
     axes.set(**labels)
 
 
-def closing(axes: Any, work: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> None:
+def closing(axes: Any, work: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
     """Draw an interval that closes as work is done, each from where it was reached.
 
     Example:
         >>> import matplotlib.pyplot as plt
         >>> figure, axes = plt.subplots()
-        >>> closing(axes, [1e6, 1e8], [0.0, 0.20], [0.5, 0.22])
+        >>> closing(axes, *np.array([[1e6, 1e8], [0.0, 0.20], [0.5, 0.22]]))
         >>> axes.get_xscale()
         'log'
         >>> plt.close(figure)
     """
-    work, lower, upper = (np.asarray(values, float) for values in (work, lower, upper))
+    work, lower, upper = (np.append(values, values[-1]) for values in (work, lower, upper))
+    work[-1] *= AFTERWARDS
     colour, _ = METHODS["MFLD"]
     axes.fill_between(work, lower, upper, step="post", color=colour, alpha=0.12, linewidth=0)
     axes.step(work, upper, where="post", color=colour, label="upper end, proved")

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from langevax.figures.canvas import axis, canvas, note, shown, span, thinned
+from langevax.figures.charts import AFTERWARDS
 from langevax.figures.theme import GREY, INK, LIGHT, METHODS, SYMBOLS, faint
 
 OURS, OUR_SYMBOL = METHODS["MFLD"][0], SYMBOLS[METHODS["MFLD"][1]]
@@ -90,15 +91,16 @@ def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label
     return figure
 
 
-def closing(work: ArrayLike, lower: ArrayLike, upper: ArrayLike, text: str) -> go.Figure:
+def closing(work: np.ndarray, lower: np.ndarray, upper: np.ndarray, text: str) -> go.Figure:
     """Draw an interval that closes as work is done, each from where it was reached.
 
     Example:
-        >>> figure = closing([1e6, 1e8], [0.0, 0.20], [0.5, 0.22], "width 0.02")
+        >>> figure = closing(*np.array([[1e6, 1e8], [0.0, 0.20], [0.5, 0.22]]), "width 0.02")
         >>> [trace.type for trace in figure.data]
         ['scatter', 'scatter', 'scatter']
     """
-    work, lower, upper = (np.asarray(values, float) for values in (work, lower, upper))
+    work, lower, upper = (np.append(values, values[-1]) for values in (work, lower, upper))
+    work[-1] *= AFTERWARDS
     y = axis(range=span(lower, upper, margin=0.12))
     figure = canvas(340, x=_power_axis(work, "work of the search, neuron gradients"), y=y, above="training objective")
     places, low, high = np.repeat(work, 2)[1:], np.repeat(lower, 2)[:-1], np.repeat(upper, 2)[:-1]

@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -20,6 +20,9 @@ from langevax.meanfield.homotopy import Ascent
 from langevax.meanfield.upper_bound import UpperBound
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.checkpoint import CheckpointError, write_atomically
+
+if TYPE_CHECKING:
+    from langevax.meanfield.interval_search import IntervalSearch
 
 FORMAT = 1
 NUMBERS = ("prior_objective", "rounds", "descents", "size", "num_particles", "bounded", "refusal", "history", "seconds")
@@ -36,7 +39,7 @@ def problem_hash(risk: MeanFieldRisk, temperature: float) -> str:
     return digest.hexdigest()
 
 
-def save_search(file: Path, search: Any, problem: str) -> None:
+def save_search(file: Path, search: "IntervalSearch", problem: str) -> None:
     """Write the state of a search."""
     state: dict[str, Any] = {"format": FORMAT, "problem": problem}
     state |= {name: getattr(search, name) for name in NUMBERS}
@@ -63,7 +66,7 @@ def save_search(file: Path, search: Any, problem: str) -> None:
         raise CheckpointError(f"checkpoint {str(file)!r} cannot be written ({error.strerror}).") from error
 
 
-def load_search(file: Path, search: Any, problem: str) -> None:
+def load_search(file: Path, search: "IntervalSearch", problem: str) -> None:
     """Set the state of a search to that in a file.
 
     Raises:
@@ -87,7 +90,7 @@ def load_search(file: Path, search: Any, problem: str) -> None:
         raise CheckpointError(f"{where} is not a search that certify saved ({error}); name another file.") from error
 
 
-def _restore(search: Any, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def _restore(search: "IntervalSearch", state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     for name in NUMBERS:
         setattr(search, name, state[name])
     search.history = [tuple(point) for point in state["history"]]

@@ -294,7 +294,7 @@ def _scores(contents: FitContents) -> Figure:
 def _interval(certificate: Mapping[str, Any]) -> Figure:
     """How the interval that contains the optimum closed."""
     work, lower, upper = np.array(certificate["history"], float).T
-    text = f"width {number(upper[-1] - lower[-1])}"
+    text = f"width {upper[-1] - lower[-1]:.2g}"
     picture = interactive.closing(work, lower, upper, text)
     words = (
         f"The interval closed from {number(lower[0])} to {number(upper[0])} at first, to {number(lower[-1])} to "

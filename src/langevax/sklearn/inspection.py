@@ -51,7 +51,7 @@ class MeanFieldInspection:
         random_state: RandomState = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
-        progress: ProgressOption | None = None,
+        progress: ProgressOption = "auto",
     ) -> Certificate:
         """Bound the least training objective from both sides; see `langevax.meanfield.certify`.
 
@@ -66,7 +66,7 @@ class MeanFieldInspection:
             random_state: of the walks; None uses the estimator's.
             checkpoint: a file in which the search is kept as it goes.
             resume: go on from what `checkpoint` holds.
-            progress: a bar with the time left, or a function of (words, share spent); None is that of the estimator.
+            progress: a bar with the time left, or a function of (words, share spent); "auto" is that of the estimator.
 
         Raises:
             AttributeError: a model that was loaded, which has no training rows; `attach_rows` returns them.
@@ -91,7 +91,7 @@ class MeanFieldInspection:
             clouds=[self._stored_particles()],
             checkpoint=checkpoint,
             resume=resume,
-            progress=self.progress if progress is None else progress,
+            progress=self.progress if progress == "auto" else progress,
         )
         used = np.where(places < 0, 0, 1 / np.bincount(places[places >= 0])[places])
         return replace(
