@@ -8,8 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 from langevax.cli import app
-from langevax.cli.fitting import run as fitting
-from langevax.sklearn import inspection
 from langevax.sklearn.inspection import MeanFieldInspection
 
 QUICK = ["--num-particles", "20", "--num-steps", "20", "--temperature", "0.05", "--no-peers"]
@@ -20,14 +18,12 @@ def _quick_and_without_the_cache_of_the_user():
     """Small certificates; and commands in this process neither fill the user's cache nor set that of other tests."""
     certificate = MeanFieldInspection.certificate
 
-    def small(self, random_state=None, **_options):
-        return certificate(self, effort=1e4, random_state=random_state)
+    def small(self, effort=None, *, cpu_seconds=None, **options):
+        return certificate(self, 1e4 if effort is None else effort, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", os.environ.get("JAX_COMPILATION_CACHE_DIR", ""))
         patch.setattr(MeanFieldInspection, "certificate", small)
-        patch.setattr(inspection, "NUM_PARTICLES", 100)
-        patch.setattr(fitting, "POINTS", 3)
         yield
 
 

@@ -463,6 +463,7 @@ ENTRIES: dict[str, Entry] = {
             "temperature": (0.1, POSITIVE),
             "key": (jax.random.key(0), KEY),
             "effort": (1e4, POSITIVE),
+            "resume": (False, FLAG),
         },
         slow=True,
     ),

@@ -11,9 +11,10 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
 from langevax import MeanFieldRisk, losses, neurons
-from langevax.meanfield import Certificate, certificate, certify, wells
-from langevax.meanfield.certificate import _Search
+from langevax.meanfield import Certificate, certify, interval_search, wells
+from langevax.meanfield.interval_search import IntervalSearch
 from langevax.meanfield.upper_bound import RUNS, LocalRuns, UpperBound, _by_cells, _Shares, along_path
+from langevax.run import CheckpointError
 from tests.meanfield.known_optima import Odd, Problem, needle, odd_values, smooth
 
 EFFORT = 3e6
@@ -28,7 +29,7 @@ def certified(problem, seed=0, effort=EFFORT, **options):
 def test_the_interval_holds_the_optimum_of_quadrature(loss, temperature):
     problem = smooth(loss, temperature)
     heard = []
-    result = certified(problem, progress=heard.append)
+    result = certified(problem, progress=lambda words, share: heard.append(words))
     assert result.lower_bound <= problem.optimum <= result.upper_bound
     assert result.trustworthy
     assert result.width < 0.25 * (problem.prior_objective - problem.optimum)
@@ -81,7 +82,7 @@ def test_the_lower_end_takes_the_largest_log_z_and_never_a_mean(monkeypatch):
 def search_of(problem):
     clouds = problem.clouds()
     clouds.close()  # nothing is moved
-    return _Search(problem.risk, problem.temperature, clouds, 1.0, print, [])
+    return IntervalSearch(problem.risk, problem.temperature, clouds, print, [])
 
 
 def test_estimates_err_with_a_small_probability_in_all_rounds_together():
@@ -205,7 +206,7 @@ def test_a_narrow_interval_before_any_descent_is_told_without_one(monkeypatch):
     problem = Problem(Odd(), odd_values, inputs, 2 * np.tanh(inputs), "squared", 1e-3)
 
     def spent(clouds, tilt, others):
-        raise certificate.EffortSpent
+        raise interval_search.EffortSpent
 
     monkeypatch.setattr(wells, "search", spent)
     result = certified(problem, effort=3e7)
@@ -264,11 +265,11 @@ def test_clouds_of_trained_networks_are_searched():
 
 def test_an_interval_is_an_immutable_record_of_its_width():
     numbers = {"lower_bound": 0.1, "upper_bound": 0.3, "prior_objective": 0.9, "trustworthy": True, "verdict": "Well."}
-    arrays = {"dual": np.zeros(4), "outputs": np.array([1.0, 2.0, 3.0, 4.0])}
-    result = Certificate(**numbers, **arrays, num_descents=1, work=10, cpu_seconds=1.0)
+    arrays = {"dual": np.zeros(4), "outputs": np.array([1.0, 2.0, 3.0, 4.0]), "row_shares": np.array([1, 2, 3, 2]) / 8}
+    result = Certificate(**numbers, **arrays, num_descents=1, work=10, cpu_seconds=1.0, effort=20.0)
     assert result.width == pytest.approx(0.2)
     assert result.unknown_share == pytest.approx(0.25)
-    distance = np.sqrt(np.mean(np.array([1.0, 0.0, 0.0, 2.0]) ** 2))
+    distance = np.sqrt(1.0**2 * 1 / 8 + 2.0**2 * 2 / 8)
     assert result.output_error(np.array([0.0, 2.0, 3.0, 6.0])) == pytest.approx((distance + np.sqrt(0.4)) ** 2)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.lower_bound = 0.2
@@ -330,3 +331,72 @@ def test_another_temperature_or_effort_compiles_no_walks():
     assert traced(0.02, EFFORT) > 0
     assert traced(0.05, EFFORT) == 0
     assert traced(0.005, 3 * EFFORT) == 0
+
+
+@pytest.fixture(scope="module")
+def by_seconds():
+    return certified(smooth("squared", 0.02), effort=None, cpu_seconds=0.5)
+
+
+def test_seconds_become_an_effort_that_repeats_the_result(by_seconds):
+    again = certified(smooth("squared", 0.02), effort=by_seconds.effort)
+    assert by_seconds.work <= by_seconds.effort
+    assert (again.lower_bound, again.upper_bound, again.work) == (
+        by_seconds.lower_bound,
+        by_seconds.upper_bound,
+        by_seconds.work,
+    )
+    np.testing.assert_array_equal(again.dual, by_seconds.dual)
+
+
+def test_a_search_goes_on_from_its_file(tmp_path):
+    """Interrupted in the homotopy, then in the bounds: no call loses what was known, and the last has nothing to do."""
+    problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
+    results = []
+    for effort in (3e4, 2e5, 3e6, 3e6, 3e6):
+        results.append(certified(problem, effort=effort, checkpoint=file, resume=True))
+        assert results[-1].lower_bound <= problem.optimum <= results[-1].upper_bound
+    lower, upper, work = np.array([(r.lower_bound, r.upper_bound, r.work) for r in results]).T
+    assert np.all(np.diff(lower) >= 0)
+    assert np.all(np.diff(upper) <= 0)
+    assert np.all(np.diff(work)[:2] > 0)
+    assert np.all(np.diff(work) <= [2e5, 3e6, 3e6, 3e6])
+    assert not results[1].num_descents
+    assert results[-1].trustworthy
+    assert results[-1].unknown_share < 0.02
+    assert work[-1] == work[-2]
+
+
+def test_the_file_of_another_search_is_refused(tmp_path):
+    problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
+    certified(problem, effort=2e5, checkpoint=file)
+    with pytest.raises(CheckpointError, match="exists; pass resume=True to go on with it"):
+        certified(problem, effort=2e5, checkpoint=file)
+    for other in (smooth("squared", 0.03), smooth("logistic", 0.02)):
+        with pytest.raises(CheckpointError, match="is of other rows, another network or temperature"):
+            certified(other, effort=2e5, checkpoint=file, resume=True)
+    whole, refused = file.read_bytes(), 0
+    for place in np.random.default_rng(0).integers(len(whole), size=60):
+        damaged = bytearray(whole)
+        damaged[place] ^= 16
+        file.write_bytes(damaged)
+        try:
+            result = certified(problem, effort=1.0, checkpoint=file, resume=True)
+        except CheckpointError:
+            refused += 1
+        else:  # a byte that says nothing, such as a date in the archive
+            assert result.lower_bound <= problem.optimum <= result.upper_bound
+    assert refused > 40
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="is not a search that certify saved"):
+        certified(problem, effort=2e5, checkpoint=file, resume=True)
+
+
+def test_progress_comes_in_words_and_shares():
+    heard = []
+    certified(smooth("squared", 0.02), progress=lambda words, share: heard.append((words, share)))
+    shares = [share for _, share in heard]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < shares[-1] <= 1
+    with pytest.raises(ValueError, match="are two budgets; pass one of them"):
+        certified(smooth("squared", 0.02), effort=1e6, cpu_seconds=2.0)

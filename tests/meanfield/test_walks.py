@@ -174,10 +174,10 @@ def test_blocks_change_nothing():
 
 
 def test_work_is_counted_and_ends_where_it_is_spent():
-    """Particles times rows times gradients; the step that goes beyond the limit is done, the next is refused."""
+    """Particles times rows times gradients; what would go beyond the limit is refused, less is still done."""
     problem = smooth("squared")
     with closing(problem.clouds()) as clouds:
-        clouds.limit = 100 * 5 * 6
+        clouds.limit = 100 * 5 * 6 + 300
         cloud, target = clouds.prior(100), clouds.target(problem.tilt(np.zeros(6)))
         cloud, _, _ = clouds.moved(target, cloud, np.eye(1), 0.1, 4)
         assert clouds.work == 100 * 5 * 6

@@ -6,7 +6,6 @@ import numpy as np
 
 from langevax.evaluation.holdout import Relevance
 from langevax.report.contents import TableReading
-from langevax.sklearn.inspection import CertificatePath
 from tests.report.examples import classification, compared, on_curves, regression
 
 SMALL = {"num_particles": 24, "num_frames": 8}
@@ -75,18 +74,17 @@ def thirty_classes():
 
 def nothing_known():
     contents = regression(**SMALL)
-    steps, unknown = np.array([0, 10, 100]), np.array([np.nan, np.inf, np.nan])
-    band = CertificatePath(steps, np.array([0.1, np.nan, 0.2]), unknown, unknown, unknown, np.zeros(3, bool))
-    certificate = contents.certificate | {"width": None, "unknown_share": float("nan"), "upper_bound": float("inf")}
+    unknown = {"width": None, "history": (), "unknown_share": float("nan"), "upper_bound": float("inf")}
+    certificate = contents.certificate | unknown
     nothing = {"settings": {}, "versions": {}, "command": "", "certainty": "", "coverage": None}
-    return changed(contents, band=band, certificate=certificate, reading=TableReading(442, "10 of numbers"), **nothing)
+    return changed(contents, certificate=certificate, reading=TableReading(442, "10 of numbers"), **nothing)
 
 
 def least():
     contents = regression(**SMALL)
     motion, fit = contents.motion, contents.motion.fit
     one = slice(-1, None)
-    band = CertificatePath(*(values[one] for values in contents.band))
+    certificate = contents.certificate | {"history": contents.certificate["history"][one]}
     return changed(
         contents,
         steps=motion.steps[one],
@@ -96,6 +94,6 @@ def least():
         y_label=motion.x_label,
         fit=dataclasses.replace(fit, values=fit.values[one]),
         comparison=dataclasses.replace(contents.comparison, scores=contents.comparison.scores[:2]),
-        band=band,
+        certificate=certificate,
         relevance=Relevance((), np.zeros(0), np.zeros(0)),
     )

@@ -14,7 +14,6 @@ from langevax.evaluation.metrics import positive_class
 from langevax.meanfield import Certificate
 from langevax.report import measure
 from langevax.report.effects import effects_of, far_off_rows
-from langevax.sklearn.inspection import CertificatePath
 
 STEPS = 130
 RANDOM = np.random.default_rng(0)
@@ -169,20 +168,9 @@ def test_rows_far_off_are_named_the_worst_first():
     assert second.row == "c"
 
 
-def test_the_path_ends_with_the_existing_certificate():
+def test_a_certificate_in_numbers_has_no_arrays():
     numbers = {"lower_bound": 1.0, "upper_bound": 2.0, "prior_objective": 5.0, "num_descents": 3, "work": 7}
-    rest = {"trustworthy": True, "verdict": ""}
-    certificate = Certificate(**numbers, **rest, dual=np.zeros(2), outputs=np.zeros(2), cpu_seconds=0.5)
+    rest = {"trustworthy": True, "verdict": "", "history": ((7, 1.0, 2.0),)}
+    arrays = {"dual": np.zeros(2), "outputs": np.zeros(2), "row_shares": np.full(2, 0.5)}
+    certificate = Certificate(**numbers, **rest, **arrays, cpu_seconds=0.5, effort=10.0)
     assert holdout.certified(certificate) == numbers | rest | {"width": 1.0, "unknown_share": 0.25}
-
-    class Certified:
-        n_iter_ = 70
-
-        def certificate_path(self, num_points, final, random_state):
-            one = final.width * np.ones(num_points)
-            return CertificatePath(np.arange(num_points), one, one, one, one, one > 0)
-
-    assert holdout.certificate_path(Certified(), certificate, 3, 0).steps.tolist() == [0, 1, 2]
-    alone = holdout.certificate_path(Certified(), certificate, 1, 0)
-    assert (alone.steps.tolist(), alone.gap.tolist(), alone.gap_error.tolist()) == ([70], [1.0], [0.0])
-    assert len(holdout.certificate_path(Certified(), None, 6, 0).steps) == 0

@@ -1,4 +1,4 @@
-"""Certificates of fitted networks: the interval, the path along training, refusals, pictures."""
+"""Certificates of fitted networks: the interval, budgets, loaded models, refusals, pictures."""
 
 import functools
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, inspection
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, inspection, load
 from tests.sklearn.tables import QUICK, diabetes, fitted_regressor
 
 
@@ -29,23 +29,46 @@ def test_three_classes_are_certified():
     certificate = model.certificate()
     assert certificate.trustworthy
     assert 0 < certificate.unknown_share < 0.25
-    np.testing.assert_allclose(certificate.dual[: len(model.network_.inputs)].sum(1), 0, atol=1e-5)
+    np.testing.assert_allclose(certificate.dual.sum(1), 0, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_along_training_the_optimum_stays_in_the_band():
-    """D rises, the last point is the certificate itself, and all bands share its upper end."""
-    model = fitted_regressor()
-    final = model.certificate()
-    path = model.certificate_path(4, final)
-    assert path.steps[-1] == model.n_iter_
-    assert path.lower_bound[-1] == final.lower_bound
-    assert path.gap[-1] == pytest.approx(final.width)
-    np.testing.assert_allclose(path.lower_bound + path.gap, final.upper_bound)
-    errors = path.lower_bound_error[:-1]  # the last is an end, not an estimate
-    assert np.all(np.diff(path.lower_bound[:-1]) > -4.5 * (errors[1:] + errors[:-1]))
-    assert np.all(path.lower_bound[:-1] - 4.5 * errors < final.upper_bound)
-    assert path.gap[0] > path.gap[-1]
+@pytest.fixture(scope="module")
+def with_duplicates():
+    """A fit of weighted rows, some of them twice and one with weight 0, and a short certificate of it."""
+    X, y = diabetes()
+    X, y = np.concatenate([X[:100], X[:10]]), np.concatenate([y[:100], y[:10]])
+    weights = np.ones(110)
+    weights[[0, 3, 5, 103]] = [0.0, 2.0, 0.5, 3.0]
+    model = MeanFieldRegressor(**QUICK, temperature=0.3).fit(X, y, weights)
+    return model, model.certificate(effort=3e6), (X, y, weights)
+
+
+def test_entries_of_a_certificate_are_those_of_the_rows_passed(with_duplicates):
+    model, certificate, (X, _, weights) = with_duplicates
+    assert certificate.outputs.shape == certificate.dual.shape == certificate.row_shares.shape == (110,)
+    assert certificate.row_shares.sum() == pytest.approx(1)
+    assert certificate.row_shares[0] == 0
+    assert certificate.row_shares[3] + certificate.row_shares[103] == pytest.approx(5 / weights.sum())
+    np.testing.assert_array_equal(certificate.outputs[1:10], certificate.outputs[101:])
+    outputs = model.outputs(X)
+    square = np.average((outputs - certificate.outputs)[1:] ** 2, weights=weights[1:])
+    assert certificate.output_error(outputs) == pytest.approx(
+        (np.sqrt(square) + np.sqrt(2 * certificate.width)) ** 2, rel=1e-5
+    )
+    with pytest.raises(ValueError, match=r"outputs must have shape \(110,\), got \(5,\)"):
+        certificate.output_error(outputs[:5])
+
+
+def test_a_loaded_model_is_certified_on_its_rows(with_duplicates, tmp_path):
+    model, certificate, (X, y, weights) = with_duplicates
+    model.save(tmp_path / "model.safetensors")
+    loaded = load(tmp_path / "model.safetensors")
+    with pytest.raises(AttributeError, match=r"pass them to model.attach_rows\(X, y\)"):
+        loaded.certificate()
+    with pytest.raises(ValueError, match="are not the rows of this fit"):
+        loaded.attach_rows(X, y)
+    again = loaded.attach_rows(X, y, weights).certificate(effort=certificate.effort)
+    assert (again.lower_bound, again.upper_bound) == (certificate.lower_bound, certificate.upper_bound)
 
 
 @pytest.mark.slow

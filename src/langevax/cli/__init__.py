@@ -7,7 +7,7 @@ import typer
 import typer.core
 
 from langevax._version import __version__
-from langevax.cli import check, convert, federated, fit, predict
+from langevax.cli import certify, check, convert, federated, fit, predict
 
 HELP = """Train a network on a table, with bounds on the global optimum of its training.
 
@@ -40,6 +40,7 @@ app: typer.Typer = typer.Typer(
 )
 app.command("fit", help=fit.HELP, short_help="Fit a network to a table.")(fit.fit)
 app.command("predict", help=predict.HELP, short_help="Predict with a fitted network.")(predict.predict)
+app.command("certify", help=certify.HELP, short_help="Narrow the certificate of a fitted network.")(certify.certify)
 app.command("convert", help=convert.HELP, short_help="Convert a table larger than memory to a row file.")(
     convert.convert
 )

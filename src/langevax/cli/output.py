@@ -104,6 +104,12 @@ class ProgressLine:
                 self.bar.set_postfix_str(number, refresh=False)
             self.bar.update(1)
 
+    def show(self, words: str, share: float) -> None:
+        """Show what is being done, and the share that is done of a total of 100."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(words, refresh=False)
+            self.bar.update(int(100 * share) - self.bar.n)
+
     def close(self) -> None:
         """Remove the line."""
         if self.bar is not None:

@@ -1,4 +1,4 @@
-"""Evaluation of a fitted estimator on held-out rows: relevance of columns, certificates along training."""
+"""Evaluation of a fitted estimator on held-out rows: relevance of columns, numbers of its certificate."""
 
 import platform
 from dataclasses import dataclass
@@ -12,11 +12,10 @@ from langevax.evaluation import Task
 from langevax.evaluation.metrics import METRICS, value
 from langevax.meanfield import Certificate
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.inspection import CertificatePath
 
 MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
 CERTIFIED = ("lower_bound", "upper_bound", "width", "unknown_share", "prior_objective")
-CERTIFIED += ("trustworthy", "verdict", "num_descents", "work")
+CERTIFIED += ("trustworthy", "verdict", "num_descents", "work", "history")
 PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
 
 
@@ -137,23 +136,8 @@ def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Releva
     return Relevance(tuple(split.groups), importance.importances_mean, importance.importances_std, len(rows))
 
 
-def certificate_path(model: Any, final: Certificate | None, points: int, random_state: int) -> CertificatePath:
-    """Return certificates at some steps of the training, ending with `final`; of None, an empty path."""
-    if final is not None and points > 1:
-        return model.certificate_path(points, final, random_state=random_state)
-    ends = [] if final is None else [final]
-    return CertificatePath(
-        steps=np.array([model.n_iter_ for _ in ends], int),
-        lower_bound=np.array([end.lower_bound for end in ends]),
-        lower_bound_error=np.zeros(len(ends)),
-        gap=np.array([end.width for end in ends]),
-        gap_error=np.zeros(len(ends)),
-        trustworthy=np.array([end.trustworthy for end in ends], bool),
-    )
-
-
 def certified(certificate: Certificate) -> dict[str, Any]:
-    """Return the numbers and words of a certificate, without its dual."""
+    """Return the numbers and words of a certificate, without its arrays."""
     return {name: getattr(certificate, name) for name in CERTIFIED}
 
 

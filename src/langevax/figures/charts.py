@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+AFTERWARDS = 2.0  # times the work of a search: up to where its last interval is drawn
+
+
 def new_axes(axes: "Axes | None") -> "Axes":
     """Return `axes`, or new ones in the style of langevax."""
     if axes is not None:
@@ -45,30 +48,22 @@ def particles(axes: Any, x: ArrayLike, y: ArrayLike, outer: ArrayLike, *, outer_
     axes.set(**labels)
 
 
-def band(
-    axes: Any, steps: ArrayLike, bound: ArrayLike, error: ArrayLike, gap: ArrayLike, trustworthy: ArrayLike
-) -> None:
-    """Draw a lower bound with error bars and the band up to `bound + gap`; points that are not trustworthy are hollow.
+def closing(axes: Any, work: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+    """Draw an interval that closes as work is done, each from where it was reached.
 
     Example:
         >>> import matplotlib.pyplot as plt
         >>> figure, axes = plt.subplots()
-        >>> band(axes, [10, 100], [0.1, 0.2], [0.01, 0.01], [0.3, 0.02], [False, True])
+        >>> closing(axes, *np.array([[1e6, 1e8], [0.0, 0.20], [0.5, 0.22]]))
         >>> axes.get_xscale()
         'log'
         >>> plt.close(figure)
     """
-    from matplotlib.ticker import StrMethodFormatter
-
-    steps, bound, error, gap, good = (np.asarray(a) for a in (steps, bound, error, gap, trustworthy))
-    colour, marker = METHODS["MFLD"]
-    axes.fill_between(steps, bound, bound + gap, color=colour, alpha=0.12, linewidth=0, label="up to $D$ + gap")
-    for points, face, label in ((good, colour, "$D$ ± standard error"), (~good, "none", "$D$, gap not certified")):
-        if points.any():
-            style: dict[str, Any] = {"fmt": marker, "color": colour, "markerfacecolor": face, "label": label}
-            axes.errorbar(steps[points], bound[points], error[points], **style)
-    spread = max(float(np.ptp(bound)), float(gap[-1]), 1e-12)  # a wide band of early steps may be cut off
-    axes.set(xscale="log", ylim=(bound.min() - 0.1 * spread, bound.max() + gap[-1] + 0.1 * spread))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter("")
-    axes.legend(loc="lower right")
+    work, lower, upper = (np.append(values, values[-1]) for values in (work, lower, upper))
+    work[-1] *= AFTERWARDS
+    colour, _ = METHODS["MFLD"]
+    axes.fill_between(work, lower, upper, step="post", color=colour, alpha=0.12, linewidth=0)
+    axes.step(work, upper, where="post", color=colour, label="upper end, proved")
+    axes.step(work, lower, where="post", color=colour, linestyle="--", label="lower end, by search")
+    axes.set(xscale="log")
+    axes.legend(loc="best")

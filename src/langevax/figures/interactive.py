@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from langevax.figures.canvas import axis, canvas, note, shown, span, thinned
+from langevax.figures.charts import AFTERWARDS
 from langevax.figures.theme import GREY, INK, LIGHT, METHODS, SYMBOLS, faint
 
 OURS, OUR_SYMBOL = METHODS["MFLD"][0], SYMBOLS[METHODS["MFLD"][1]]
@@ -90,65 +91,42 @@ def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label
     return figure
 
 
-def band(
-    steps: ArrayLike, lower: ArrayLike, error: ArrayLike, gap: ArrayLike, trusted: ArrayLike, text: str
-) -> go.Figure:
-    """Draw lower bounds with error bars and the band that contains the optimum; hollow where not trustworthy.
+def closing(work: np.ndarray, lower: np.ndarray, upper: np.ndarray, text: str) -> go.Figure:
+    """Draw an interval that closes as work is done, each from where it was reached.
 
     Example:
-        >>> figure = band([1, 10], [0.1, 0.2], [0.01, 0.01], [0.3, 0.1], [True, True], "gap 0.1")
+        >>> figure = closing(*np.array([[1e6, 1e8], [0.0, 0.20], [0.5, 0.22]]), "width 0.02")
         >>> [trace.type for trace in figure.data]
-        ['scatter', 'scatter']
+        ['scatter', 'scatter', 'scatter']
     """
-    steps, lower, gap, error = np.asarray(steps), *(np.asarray(values, float) for values in (lower, gap, error))
-    upper, places = lower + gap, _places(steps)
-    y = axis(range=span(lower, lower - error, lower + error, upper, margin=0.12))
-    figure = canvas(380, x=_step_axis(steps), y=y, above="objective")
-    for part in _finite_runs(upper):
+    work, lower, upper = (np.append(values, values[-1]) for values in (work, lower, upper))
+    work[-1] *= AFTERWARDS
+    y = axis(range=span(lower, upper, margin=0.12))
+    figure = canvas(340, x=_power_axis(work, "work of the search, neuron gradients"), y=y, above="training objective")
+    places, low, high = np.repeat(work, 2)[1:], np.repeat(lower, 2)[:-1], np.repeat(upper, 2)[:-1]
+    figure.add_scatter(
+        x=np.concatenate([places, places[::-1]]),
+        y=np.concatenate([low, high[::-1]]),
+        fill="toself",
+        fillcolor=faint(OURS),
+        mode="lines",
+        line={"color": OURS, "width": 0},
+        hoverinfo="skip",
+    )
+    for end, values, dash in (("upper", high, "solid"), ("lower", low, "dash")):
         figure.add_scatter(
-            x=np.concatenate([places[part], places[part][::-1]]),
-            y=np.concatenate([lower[part], upper[part][::-1]]),
-            fill="toself",
-            fillcolor=faint(OURS),
+            x=places,
+            y=values,
             mode="lines",
-            line={"color": OURS, "width": 1, "dash": "dash"},
-            hoverinfo="skip",
+            line={"color": OURS, "width": 2, "dash": dash},
+            hovertext=[
+                f"{end} end {value:.4g}<br>after {done:.2g} gradients"
+                for done, value in zip(places, values, strict=True)
+            ],
+            hoverinfo="text",
         )
-    figure.add_scatter(
-        **_measured(places, lower, error, trusted),
-        hovertext=[
-            f"step {step:,}<br>D = {low:.4g}<br>gap {width:.3g}"
-            for step, low, width in zip(steps, lower, gap, strict=True)
-        ],
-    )
-    if np.isfinite(upper[-1]):
-        side, shift = ("right", 8) if len(steps) > 1 else ("left", 12)
-        at = {"x": float(np.log10(places[-1])), "y": upper[-1]}
-        note(figure, text, **at, xanchor=side, yanchor="bottom", xshift=shift, yshift=12)
-    return figure
-
-
-def gaps(steps: ArrayLike, gap: ArrayLike, error: ArrayLike, trusted: ArrayLike) -> go.Figure:
-    """Draw the gap alone on logarithmic axes, without values that are not positive or not finite.
-
-    Example:
-        >>> figure = gaps([1, 10, 100], [0.3, 0.1, np.nan], [0.01, 0.2, np.nan], [True, True, True])
-        >>> figure.data[0].error_y.arrayminus.tolist()
-        [0.01, 0.098]
-    """
-    steps, trusted = np.asarray(steps), np.asarray(trusted)
-    gap, error = np.asarray(gap, float), np.asarray(error, float)
-    drawn = np.isfinite(gap) & (gap > 0)
-    figure = canvas(380, x=_step_axis(steps), y=_power_axis(gap[drawn]), above="gap")
-    measured = _measured(_places(steps)[drawn], gap[drawn], error[drawn], trusted[drawn])
-    measured["error_y"]["arrayminus"] = np.minimum(error, 0.98 * gap)[drawn]  # a bar to zero would not end
-    figure.add_scatter(
-        **measured,
-        hovertext=[
-            f"step {s:,}<br>gap {g:.3g} ± {e:.1g}"
-            for s, g, e in zip(steps[drawn], gap[drawn], error[drawn], strict=True)
-        ],
-    )
+    at = {"x": float(np.log10(work[-1])), "y": upper[-1]}
+    note(figure, text, **at, xanchor="right", yanchor="bottom", yshift=8)
     return figure
 
 
@@ -256,53 +234,13 @@ def _rows(labels: list[str], x: dict) -> go.Figure:
     return canvas(max(70 + ROW_HEIGHT * count, 140), x=x, y=axis(**rows, tickfont=WORDS))
 
 
-def _measured(x: np.ndarray, y: np.ndarray, error: ArrayLike, trusted: ArrayLike) -> dict:
-    """Return a trace of points with error bars, hollow where not trustworthy."""
-    return {
-        "x": x,
-        "y": y,
-        "error_y": {"array": np.asarray(error, float), "color": OURS, "thickness": 1.4, "width": 0},
-        "mode": "markers",
-        "marker": {
-            "color": OURS,
-            "symbol": [OUR_SYMBOL if sure else f"{OUR_SYMBOL}-open" for sure in np.asarray(trusted)],
-            "size": 9,
-            "line": {"width": 1.6, "color": OURS},
-        },
-        "hoverinfo": "text",
-    }
-
-
-def _places(steps: np.ndarray) -> np.ndarray:
-    """Return the places of steps on a logarithmic axis, with step 0 left of the first positive one."""
-    positive = steps[steps > 0]
-    return np.maximum(steps.astype(float), positive.min() / 3 if positive.size else 1.0)
-
-
-def _step_axis(steps: np.ndarray) -> dict:
-    """Return a logarithmic axis that names as many of the steps as can be read."""
-    logs = np.log10(_places(steps))
-    ends = span(logs, margin=0.06)
-    named = [len(steps) - 1]
-    for index in range(len(steps) - 2, -1, -1):
-        if logs[named[-1]] - logs[index] > 0.13 * (ends[1] - ends[0]):
-            named.append(index)
-    ticks = {"tickvals": _places(steps)[named], "ticktext": [f"{steps[index]:,}" for index in named]}
-    return axis("step of training", type="log", range=ends, tickmode="array", **ticks)
-
-
-def _power_axis(values: np.ndarray) -> dict:
+def _power_axis(values: np.ndarray, title: str = "") -> dict:
     """Return a logarithmic axis of at least a decade: powers of ten, with 2 and 5 times these where they are few."""
     low, high = span(np.log10(values), margin=0.08)
     space = max(1 - (high - low), 0) / 2
     low, high = low - space, high + space
     steps = (1,) if high - low > 3 else (1, 2, 5)
     ticks = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
-    words = [f"{tick:g}" if tick >= 1e-3 else f"{tick:.0e}".replace("e-0", "e-") for tick in ticks]
-    return axis(type="log", range=[low, high], tickmode="array", tickvals=ticks, ticktext=words)
-
-
-def _finite_runs(values: np.ndarray) -> list[np.ndarray]:
-    """Return runs of indices with finite values: a band has a gap where it is unknown."""
-    finite = np.flatnonzero(np.isfinite(values))
-    return [run for run in np.split(finite, np.flatnonzero(np.diff(finite) > 1) + 1) if run.size]
+    powers = [f"{tick:.0e}".replace("e-0", "e-").replace("e+0", "e") for tick in ticks]
+    words = [f"{tick:g}" if 1e-3 <= tick < 1e5 else power for tick, power in zip(ticks, powers, strict=True)]
+    return axis(title, type="log", range=[low, high], tickmode="array", tickvals=ticks, ticktext=words)

@@ -21,10 +21,10 @@ The dual comes from `homotopy.climb`. Everything tried is kept: the highest lowe
 """
 
 import math
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,42 +32,13 @@ from jaxtyping import Array, Float, Key
 from numpy.typing import ArrayLike
 
 from langevax import checks
-from langevax.meanfield import wells
-from langevax.meanfield.clouds import Clouds, EffortSpent, mixture
+from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.duality_gap import check_bounded
-from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
-from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate, project
-from langevax.meanfield.upper_bound import (
-    RUNS,
-    UpperBound,
-    along_path,
-    around_cloud,
-    at_wells,
-    judged,
-    local_runs,
-    upper_bounds,
-)
-from langevax.meanfield.walks import (
-    MetricAdaptation,
-    Step,
-    Walked,
-    WalkPlan,
-    log_mean,
-    normalised,
-    plan_along,
-    walk,
-    walk_back,
-)
+from langevax.meanfield.gibbs_law import GibbsLaw
+from langevax.meanfield.interval_search import TRUSTED, IntervalSearch, close
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.run.progress import ProgressOption, report_to
 
-CONFIDENCE = 0.95
-TRUSTED = 0.25  # of what the untrained prior leaves: wider intervals are refused
-SHARP, CHEAP = 0.02, 0.1  # a share at which it ends at once, and of the effort that is spent to get there
-FEWEST_PARTICLES, START, LARGEST = 64, 256, 2**15  # of a run, doubled while the budget lasts
-FEWEST_CLOUD, CLOUD = 512, 2048  # particles of the homotopy at the start; walks that make plans have half as many
-HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
-MET = 0.001  # share of a cloud that lies in a well that it knows
-SETTLING = 30  # moves that take a cloud to the law of the dual
 DEFAULT_EFFORT = 3e9
 """Gradients of one neuron at one row: about half a minute on one core."""
 
@@ -94,8 +65,12 @@ class Certificate:
     work: int
     """Gradients of one neuron at one row."""
     cpu_seconds: float
+    effort: float
+    """What was allowed: `certify` with this effort and key repeats the result, whatever `cpu_seconds` was."""
+    row_shares: np.ndarray
+    """W_i / n of the rows of `dual` and `outputs`, which add up to 1."""
     history: tuple[tuple[int, float, float], ...] = ()
-    """(work, lower end, upper end) as the interval closed."""
+    """(work, lower end, upper end) each time that the interval became narrower."""
 
     @property
     def width(self) -> float:
@@ -118,92 +93,21 @@ class Certificate:
 
         (|outputs - certified outputs| + sqrt(2 width))^2 in root mean squares, since P is strongly convex in the
         outputs.
+
+        Args:
+            outputs: of the network at the rows of `outputs`.
+
+        Raises:
+            ValueError: outputs of another shape.
         """
-        distance = np.sqrt(np.mean(np.sum((np.asarray(outputs) - self.outputs).reshape(len(self.outputs), -1) ** 2, 1)))
-        return float((distance + math.sqrt(2 * max(self.width, 0))) ** 2)
-
-
-class LogPartition(NamedTuple):
-    """An estimate of log Z that may err downwards by the modes that it missed, and the end of its interval."""
-
-    value: float
-    error: float
-    source: str
-    high: float
-
-
-@dataclass
-class _Search:
-    """The state of a certificate that improves until the interval is narrow or the budget is spent."""
-
-    risk: MeanFieldRisk
-    temperature: float
-    clouds: Clouds
-    effort: float
-    progress: Callable[[str], None]
-    training: list[np.ndarray]
-    prior_objective: float = math.inf
-    lower: tuple[float, np.ndarray] | None = None
-    upper: tuple[float, UpperBound] | None = None
-    plan: WalkPlan | None = None
-    history: list[tuple[int, float, float]] = field(default_factory=list)
-    descents: int = 0
-    refusal: str = (
-        "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
-    )
-    rounds: int = 0
-
-    @property
-    def level(self) -> float:
-        """The probability of error of each end in this round; those of all rounds add up to 1 - CONFIDENCE."""
-        return (1 - CONFIDENCE) * 0.6 * 0.4**self.rounds
-
-    def log_partition(self, value: float, error: float, source: str) -> LogPartition:
-        """Return an estimate with its end at the level of the round."""
-        from scipy.special import stdtrit
-
-        return LogPartition(value, error, source, value - float(stdtrit(RUNS - 1, self.level)) * error)
-
-    def keep_upper(self, bound: UpperBound) -> None:
-        """Keep the lowest upper end, one of at most four that a round makes, and that of the prior."""
-        high = bound.high(self.level / 5)
-        if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
-            self.upper = high, bound
-
-    def keep_lower(self, dual: np.ndarray, log_partition: LogPartition) -> None:
-        """Keep the highest lower end: D of a dual with the largest log Z that was met."""
-        conjugate = float(mean_conjugate(self.risk, jnp.asarray(dual)))
-        lower = -conjugate - self.temperature * log_partition.high
-        if math.isfinite(lower) and (self.lower is None or lower > self.lower[0]):
-            self.lower = lower, dual
-
-    def narrow(self, prior_objective: float, share: float) -> bool:
-        """Whether the interval is at most a share of what the untrained prior leaves."""
-        if self.lower is None or self.upper is None:
-            return False
-        return self.upper[0] - self.lower[0] <= share * (prior_objective - self.lower[0])
-
-    def explain(self, estimates: list[LogPartition]) -> None:
-        """Say why the interval is still wide, and what would narrow it."""
-        if self.lower is None or self.upper is None:
-            return
-        width = self.upper[0] - self.lower[0]
-        known = [estimate.value for estimate in estimates if estimate.source == "walks to the prior"]
-        beyond = max(estimate.high for estimate in estimates) - known[0]
-        if self.temperature * beyond > width / 2:
-            self.refusal = (
-                f"neurons with e^{beyond:.0f} times the mass lie outside of the law that was climbed; "
-                "{more}, so that they are added and D climbs on"
+        if np.shape(outputs) != self.outputs.shape:
+            raise ValueError(
+                f"outputs must have shape {self.outputs.shape}, got {np.shape(outputs)}; pass those at the rows that "
+                "were certified."
             )
-        elif self.upper[1].error > width / 8:
-            self.refusal = f"{2 * self.upper[1].error / width:.0%} of the width are the errors of sampling; {{more}}"
-        else:
-            self.refusal = "the dual is not yet that of the optimum; {more}"
-
-    def note(self) -> None:
-        """Add the interval to the history."""
-        if self.lower is not None and self.upper is not None:
-            self.history.append((self.clouds.work, self.lower[0], self.upper[0]))
+        apart = np.asarray(outputs, np.float64) - self.outputs
+        distance = math.sqrt(self.row_shares @ np.sum(apart.reshape(len(apart), -1) ** 2, 1))
+        return (distance + math.sqrt(2 * max(self.width, 0))) ** 2
 
 
 def certify(
@@ -211,23 +115,32 @@ def certify(
     temperature: float,
     *,
     key: Key[Array, ""],
-    effort: float = DEFAULT_EFFORT,
+    effort: float | None = None,
+    cpu_seconds: float | None = None,
     clouds: Sequence[Float[ArrayLike, "particles size"]] = (),
-    progress: Callable[[str], None] = lambda _: None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: ProgressOption = "auto",
 ) -> Certificate:
     """Bound the least objective of all networks of this kind from both sides.
 
     Args:
         risk: the mean loss with its prior, of a bounded neuron.
         temperature: that of the training, T.
-        effort: gradients of one neuron at one row that may be spent, 1e8 of which take about a CPU second. It ends
-            sooner where the interval is narrow.
+        effort: gradients of one neuron at one row that this call may spend; `DEFAULT_EFFORT` (3e9) by default, about
+            half a minute on one core. It ends sooner where the interval is narrow.
+        cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
         clouds: particles of trained networks, from which wells are looked for as well.
-        progress: receives in words what is done.
+        checkpoint: a file in which the search is kept as it goes.
+        resume: go on from what `checkpoint` holds; begin where there is none.
+        progress: show a progress bar with the time left; "auto" shows it on a terminal. Or a function of (words,
+            share of the effort that is spent).
 
     Raises:
-        ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive, clouds of another
-            width or not finite.
+        ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive, both `effort` and
+            `cpu_seconds`, clouds of another width or not finite.
+        CheckpointError: `checkpoint` holds a search and `resume` is False, holds that of another problem, or is
+            damaged.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -240,7 +153,11 @@ def certify(
     checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
-    checks.number("effort", effort, positive=True)
+    if effort is not None and cpu_seconds is not None:
+        raise ValueError(f"effort={effort} and cpu_seconds={cpu_seconds} are two budgets; pass one of them.")
+    checks.number("effort", DEFAULT_EFFORT if effort is None else effort, positive=True)
+    checks.number("cpu_seconds", 1.0 if cpu_seconds is None else cpu_seconds, positive=True)
+    checks.flag("resume", resume)
     check_bounded(risk)
     risk.prior(temperature, 1)  # refuses a risk without a prior
     began = time.process_time()
@@ -248,18 +165,17 @@ def certify(
     num_rows = int(np.count_nonzero(np.asarray(risk.row_weights()) > 0))
     moves = Clouds(law, num_rows, key)
     trained = [_inner(risk, law, cloud) for cloud in clouds]
-    search = _Search(risk, float(temperature), moves, float(effort), progress, trained)
-    try:
-        untrained = _prior(search)
-        search.keep_upper(untrained)
-        search.prior_objective = prior_objective = untrained.value
-        nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
-        if not nothing.any():  # D(0), whose law is the prior
-            search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
-        _close(search, prior_objective)
-    finally:
-        moves.close()
-    return _certificate(search, prior_objective, time.process_time() - began)
+    with report_to(progress) as report:
+        search = IntervalSearch(risk, float(temperature), moves, report, trained)
+        try:
+            search.open(checkpoint, resume)
+            search.allow(DEFAULT_EFFORT if effort is None else effort, cpu_seconds)
+            close(search)
+        finally:
+            moves.close()
+    search.seconds += time.process_time() - began
+    search.save()
+    return _certificate(search)
 
 
 def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
@@ -276,155 +192,8 @@ def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
     return particles / np.asarray(law.deviations)
 
 
-def _prior(search: _Search) -> UpperBound:
-    """Return P of the prior, whose outputs are known to the noise of a cloud."""
-    clouds = search.clouds
-    shape = (search.risk.max_size, *search.risk.neuron.output_shape)
-    tilt = clouds.law.tilt(jnp.zeros(shape, clouds.dtype), 1.0)
-    parts = np.split(clouds.prior(2 * clouds.block), RUNS)
-    outputs = [clouds.sums(tilt, part, np.full((1, len(part)), 1 / len(part)))[0][0] for part in parts]
-    return judged(search.risk, np.stack(outputs).reshape(RUNS, *shape), np.zeros(RUNS))
-
-
-def _close(search: _Search, prior_objective: float) -> None:
-    """Improve the interval until it is narrow or the budget is spent."""
-    clouds = search.clouds
-    clouds.limit = search.effort
-    # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
-    share = search.effort / clouds.num_rows / 5
-    cloud = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
-    size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
-    ascent = None
-    try:
-        while size <= LARGEST:
-            ascent = climb(clouds, search.risk, search.temperature, cloud, start=ascent, progress=search.progress)
-            ascent = _bound(search, ascent, size)
-            if search.narrow(prior_objective, TRUSTED) and (
-                clouds.work > CHEAP * search.effort or search.narrow(prior_objective, SHARP)
-            ):
-                return
-            search.rounds += 1
-            size, cloud = 2 * size, 2 * cloud
-    except EffortSpent:
-        pass  # what is known by then is reported
-
-
-def _power_of_two(value: float, least: int, most: int) -> int:
-    return 2 ** int(np.clip(np.log2(max(value, 1)), np.log2(least), np.log2(most)))
-
-
-def _bound(search: _Search, ascent: Ascent, size: int) -> Ascent | None:
-    """Bound from both sides at the dual of an ascent; return where to climb on, None for a new start."""
-    clouds, tilt, temperature = search.clouds, ascent.path[-1], search.temperature
-    search.progress("walks from the prior")
-    estimates = _forward(search, ascent, size)
-    cloud = _settled(clouds, tilt, ascent.cloud)
-    search.progress("wells")
-    met_wells = wells.search(clouds, tilt, [cloud, *search.training])
-    search.descents += met_wells.num_descents
-    # few draws tell whether wells outweigh what walks met, not how much these hold: their error would be the widest
-    estimates.append(search.log_partition(met_wells.log_partition, 0.0, "wells"))
-
-    search.progress("walks to the prior")
-    own = -math.inf
-    if search.plan is not None and search.plan.complete:
-        chosen = clouds.generator().integers(len(cloud), size=RUNS * size)
-        back = walk_back(clouds, search.plan, cloud[chosen].reshape(RUNS, size, -1))
-        estimates.append(_estimate(search, back, "walks to the prior", back=True))
-        own = estimates[-1].value
-    hidden = max(estimate.value for estimate in estimates) > own + HIDDEN
-
-    search.progress("walks around the cloud")
-    unmet = _unmet(met_wells, cloud)
-    starts = [(around_cloud(clouds, cloud), cloud)]
-    if unmet:
-        start = at_wells(clouds, met_wells.positions[unmet], met_wells.covariances[unmet])
-        starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
-    walked = [local_runs(clouds, tilt, start, around, size, hidden) for start, around in starts]
-    groups = [runs for runs in walked if runs is not None]
-    if groups:
-        for bound in upper_bounds(search.risk, temperature, groups):
-            search.keep_upper(bound)
-        estimates += [_estimate(search, runs.log_partition, "walks around the cloud") for runs in groups]
-    if math.isfinite(own):
-        search.keep_lower(ascent.dual, max(estimates, key=lambda estimate: estimate.high))
-        search.explain(estimates)
-    search.note()
-    search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
-    if not ascent.reached or not math.isfinite(own):
-        return None
-    if not hidden:  # more rounds at the last temperature make the mean of their duals better known
-        return replace(ascent, cloud=cloud, log_weights=np.zeros(len(cloud)))
-    return _with_wells(clouds, ascent, cloud, met_wells, unmet, own) if unmet and not ascent.added else None
-
-
-def _unmet(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
-    """Return the wells in which next to nothing of a cloud lies."""
-    size, unmet = cloud.shape[1], []
-    for number, (position, spread) in enumerate(zip(met_wells.positions, met_wells.covariances, strict=True)):
-        white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
-        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < MET:
-            unmet.append(number)
-    return unmet
-
-
-def _with_wells(
-    clouds: Clouds, ascent: Ascent, cloud: np.ndarray, met_wells: wells.Wells, unmet: list[int], log_partition: float
-) -> Ascent:
-    """Return an ascent to go on from: the cloud, of mass e^log_partition, and particles in wells that it lacks."""
-    tilt, parts, logs = ascent.path[-1], [cloud], [np.full(len(cloud), log_partition - math.log(len(cloud)))]
-    for number in unmet:
-        spread = met_wells.covariances[number]
-        well = mixture(np.ones(1), met_wells.positions[[number]], spread[None], clouds.dtype)
-        drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
-        parts.append(clouds.moved(clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING)[0])
-        logs.append(np.full(len(drawn), met_wells.log_masses[number] - math.log(len(drawn))))
-    return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs), counted=(), added=True)
-
-
-def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
-    """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
-    settling = MetricAdaptation(clouds.law.size)
-    for _ in range(SETTLING // 5):
-        settling.measure(cloud)
-        cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, settling.factor, settling.step, 5)
-        settling.learn(acceptance)
-    return cloud
-
-
-def _forward(search: _Search, ascent: Ascent, size: int) -> list[LogPartition]:
-    """Walk from the prior along the path of optima, and bound P at every law passed; return log Z at the last."""
-    clouds, risk, temperature = search.clouds, search.risk, search.temperature
-    plan, _ = plan_along(clouds, ascent.path, max(RUNS * size // 2, FEWEST_CLOUD))
-    search.plan = plan
-    shape = (risk.max_size, *risk.neuron.output_shape)
-    laws: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def watch(law: Step, walked: Walked) -> None:
-        weights = normalised(walked.log_weights)
-        parts = [clouds.sums(law.tilt, cloud, own[None]) for cloud, own in zip(walked.clouds, weights, strict=True)]
-        outputs = np.stack([part[0][0] for part in parts]).astype(np.float32).reshape(-1, *shape)
-        exponents = np.array([part[1][0] for part in parts])
-        laws.append((outputs, temperature * (exponents - walked.log_partition)))
-
-    walked = walk(clouds, plan, RUNS, size, watch)
-    search.keep_upper(along_path(risk, laws))
-    return [_estimate(search, walked.log_partition, "walks from the prior")] if plan.complete else []
-
-
-def _estimate(search: _Search, logs: np.ndarray, source: str, back: bool = False) -> LogPartition:
-    """Return log of the mean of exp(logs) over runs, or minus that of exp(-logs), with the error of a mean."""
-    signed = -logs if back else logs
-    if not np.all(np.isfinite(signed)):
-        return search.log_partition(-math.inf, 0.0, source)
-    ratios = np.exp(signed - signed.max())
-    value = float(log_mean(signed))
-    error = float(ratios.std(ddof=1) / ratios.mean() / math.sqrt(len(logs)))
-    return search.log_partition(-value if back else value, error, source)
-
-
-def _certificate(search: _Search, prior_objective: float, seconds: float) -> Certificate:
-    low, high = search.lower, search.upper
+def _certificate(search: IntervalSearch) -> Certificate:
+    low, high, prior_objective = search.lower, search.upper, search.prior_objective
     lower = low[0] if low is not None else -math.inf
     upper = high[0] if high is not None else math.inf
     trusted = upper - lower <= TRUSTED * (prior_objective - lower) and high is not None
@@ -439,12 +208,14 @@ def _certificate(search: _Search, prior_objective: float, seconds: float) -> Cer
         outputs=high[1].outputs if high is not None else np.zeros(shape),
         num_descents=search.descents,
         work=search.clouds.work,
-        cpu_seconds=seconds,
+        cpu_seconds=search.seconds,
+        effort=search.effort,
+        row_shares=_row_shares(search.risk),
         history=tuple(search.history),
     )
 
 
-def _verdict(search: _Search, lower: float, upper: float, prior_objective: float, trusted: bool) -> str:
+def _verdict(search: IntervalSearch, lower: float, upper: float, prior_objective: float, trusted: bool) -> str:
     width = max(upper - lower, 1e-12)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
     between = f"between {lower:.{places}f} and {upper:.{places}f}"
@@ -459,3 +230,8 @@ def _verdict(search: _Search, lower: float, upper: float, prior_objective: float
     share = (upper - lower) / max(prior_objective - lower, np.finfo(float).tiny)
     refusal = search.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
     return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."
+
+
+def _row_shares(risk: MeanFieldRisk) -> np.ndarray:
+    weights = np.asarray(risk.row_weights(), np.float64)
+    return weights / weights.sum()

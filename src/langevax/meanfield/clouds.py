@@ -185,12 +185,14 @@ def _descended(
 
 
 class EffortSpent(Exception):
-    """The work that was allowed is done."""
+    """The work that was allowed is done; `ascent` is what a homotopy had reached."""
+
+    ascent: Any = None
 
 
 @dataclass
 class Clouds:
-    """Moves, values and sums of clouds of any size, a block at a time; EffortSpent once `work` exceeds `limit`."""
+    """Moves, values and sums of clouds of any size, a block at a time; EffortSpent before `work` exceeds `limit`."""
 
     law: GibbsLaw
     num_rows: int
@@ -217,14 +219,15 @@ class Clouds:
         return int(np.prod(self.law.neuron.output_shape))
 
     def spend(self, gradients: int | float) -> None:
-        """Count gradients of one neuron at all rows.
+        """Count gradients of one neuron at all rows, before they are taken.
 
         Raises:
-            EffortSpent: when more is done than was allowed.
+            EffortSpent: they are more than was allowed.
         """
-        if self.work > self.limit:
+        amount = round(gradients * self.num_rows)
+        if self.work + amount > self.limit:
             raise EffortSpent
-        self.work += round(gradients * self.num_rows)
+        self.work += amount
 
     def next_key(self) -> Key[Array, ""]:
         """Return a key that was not used before."""
@@ -259,9 +262,9 @@ class Clouds:
     ) -> tuple[np.ndarray, Values, float]:
         """Return the cloud after moves, values there, and the mean acceptance; no moves give the values alone."""
         key, size = self.next_key(), len(cloud)
+        self.spend(size * (1 + num_moves))
         traced = jnp.asarray(factor, self.dtype), jnp.asarray(step, self.dtype), jnp.asarray(num_moves, jnp.int32)
         done = self.blocks(lambda k, block: _moved(self.law, target, block, *traced, random.fold_in(key, k)), cloud)
-        self.spend(size * (1 + num_moves))
         end = np.concatenate([part for part, _, _ in done])[:size]
         values = [
             np.concatenate(column)[:size].astype(np.float64) for column in zip(*(v for _, v, _ in done), strict=True)
@@ -279,18 +282,18 @@ class Clouds:
 
     def sums(self, tilt: Tilt, cloud: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return sums over particles of E[h] (cells, rows, columns) and e (cells,) with weights (cells, particles)."""
+        self.spend(len(cloud) / 2)
         missing = -len(cloud) % self.block
         parts = np.pad(weights, ((0, 0), (0, missing))).reshape(len(weights), -1, self.block)
         done = self.blocks(lambda k, block: _sums(self.law, tilt, block, jnp.asarray(parts[:, k], self.dtype)), cloud)
-        self.spend(len(cloud) / 2)
         outputs = np.sum([part.astype(np.float64) for part, _ in done], axis=0)
         return outputs, np.sum([part.astype(np.float64) for _, part in done], axis=0)
 
     def descended(self, tilt: Tilt, cloud: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return where descents of |x|^2 / 2 - v end, their energies, and the gradients there."""
+        self.spend(len(cloud) * (1 + num_steps))
         steps = jnp.asarray(num_steps, jnp.int32)
         done = self.blocks(lambda _, block: _descended(self.law, tilt, block, steps), cloud)
-        self.spend(len(cloud) * (1 + num_steps))
         return tuple(np.concatenate(column)[: len(cloud)] for column in zip(*done, strict=True))  # pyright: ignore
 
     def prior(self, size: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax.meanfield.clouds import Clouds
+from langevax.meanfield.clouds import Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
 from langevax.meanfield.walks import MetricAdaptation, effective_share, log_mean, normalised, systematic
 from langevax.problems.losses import Loss
@@ -302,51 +302,60 @@ def climb(
     log_weights, even = np.zeros(size), True
     rounds = short = 0
     if start is not None:
-        now, ratio, cloud, path = temperature, start.dual / np.float64(temperature), start.cloud, start.path[:-1]
+        now, cloud = start.temperature, start.cloud
+        ratio, path = start.dual / np.float64(now), start.path[:-1] if start.reached else list(start.path)
         tilt, log_weights = start.path[-1], start.log_weights
         even = effective_share(log_weights) >= HALF
         if even and len(cloud) < size:
             cloud = cloud[systematic(generator, normalised(log_weights), size)]
             log_weights = np.zeros(size)
-    most = MOST_ROUNDS if start is None else ADDED_ROUNDS
-    while rounds < most and len(last) < LAST_ROUNDS:
-        rounds += 1
-        features, dual = clouds.features(cloud), ratio * now
-        line = _Line(clouds, risk, features, tilt, dual, now, log_weights)
-        represented = features if even else features[systematic(generator, normalised(log_weights))]
-        before = newton.products
-        line.direction = newton.target(dual, represented, tilt, now) - dual
-        # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
-        clouds.spend((newton.products - before) * len(cloud) * newton.num_outputs / (1.5 * law.size + 8))
-        step = line.longest() if even else line.highest()
-        if step == 0:
-            break
-        feasible, tilt, log_weights = line.at(step)
-        share, ratio = effective_share(log_weights), feasible / now
-        path.append(tilt)
-        if share < FEW:  # a mode that was added is still too heavy, or too light: no moves, which would lose the other
-            even = False
-            continue
-        weights = normalised(log_weights)
-        adaptation.measure(cloud, weights)
-        short = short + 1 if step < LONG and even else 0
-        # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
-        length = 2 * len(cloud) if short == PATIENCE and len(cloud) < LARGEST_CLOUD else len(cloud)
-        short = 0 if length > len(cloud) else short
-        cloud = cloud[systematic(generator, weights, length)]
-        log_weights, whole, even = np.zeros(length), step >= LONG and even, True
-        cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, adaptation.factor, adaptation.step)
-        adaptation.learn(acceptance)
-        progress(f"dual at temperature {now:.2g}, {len(cloud):,} neurons")
-        if now == temperature:
-            if whole:
-                last.append(ratio * now)
-        elif whole:
-            cooling *= 0.9 if share > 0.8 else 1.0 if share > 0.65 else 1.1
-            cooling = float(np.clip(cooling, FASTEST, SLOWEST))
-            now = max(temperature, cooling * now)
-        else:
-            cooling = float(np.clip(1.1 * cooling, FASTEST, SLOWEST))
+    most = MOST_ROUNDS if start is None or not start.reached else ADDED_ROUNDS
+    try:
+        while rounds < most and len(last) < LAST_ROUNDS:
+            rounds += 1
+            features, dual = clouds.features(cloud), ratio * now
+            line = _Line(clouds, risk, features, tilt, dual, now, log_weights)
+            represented = features if even else features[systematic(generator, normalised(log_weights))]
+            before = newton.products
+            line.direction = newton.target(dual, represented, tilt, now) - dual
+            # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
+            clouds.spend((newton.products - before) * len(cloud) * newton.num_outputs / (1.5 * law.size + 8))
+            step = line.longest() if even else line.highest()
+            if step == 0:
+                break
+            feasible, tilt, log_weights = line.at(step)
+            share, ratio = effective_share(log_weights), feasible / now
+            path.append(tilt)
+            if (
+                share < FEW
+            ):  # a mode that was added is still too heavy, or too light: no moves, which would lose the other
+                even = False
+                continue
+            weights = normalised(log_weights)
+            adaptation.measure(cloud, weights)
+            short = short + 1 if step < LONG and even else 0
+            # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
+            length = 2 * len(cloud) if short == PATIENCE and len(cloud) < LARGEST_CLOUD else len(cloud)
+            short = 0 if length > len(cloud) else short
+            cloud = cloud[systematic(generator, weights, length)]
+            log_weights, whole, even = np.zeros(length), step >= LONG and even, True
+            cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, adaptation.factor, adaptation.step)
+            adaptation.learn(acceptance)
+            progress(f"dual at temperature {now:.2g}, {len(cloud):,} neurons")
+            if now == temperature:
+                if whole:
+                    last.append(ratio * now)
+            elif whole:
+                cooling *= 0.9 if share > 0.8 else 1.0 if share > 0.65 else 1.1
+                cooling = float(np.clip(cooling, FASTEST, SLOWEST))
+                now = max(temperature, cooling * now)
+            else:
+                cooling = float(np.clip(1.1 * cooling, FASTEST, SLOWEST))
+    except EffortSpent as spent:
+        if path:
+            dual = np.asarray(ratio * now)
+            spent.ascent = Ascent(dual, cloud, log_weights, path, now, False)
+        raise
     reached = now == temperature and len(last) == LAST_ROUNDS
     # the last law passed has a dual at every temperature: only its objective is another one
     counted = (() if start is None else start.counted) + tuple(last[-COUNTED:])

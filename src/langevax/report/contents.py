@@ -9,7 +9,6 @@ from langevax.evaluation import Task
 from langevax.evaluation.certainty import Calibration, Coverage
 from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import Relevance
-from langevax.sklearn.inspection import CertificatePath
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,6 @@ class FitContents:
     """What the certificate says, in a sentence."""
     certificate: dict[str, Any]
     """The fields `langevax.evaluation.holdout.CERTIFIED`; empty without a certificate."""
-    band: CertificatePath
     motion: ParticleMotion
     relevance: Relevance
     effects: tuple[Effect, ...] = ()

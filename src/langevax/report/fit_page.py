@@ -3,6 +3,7 @@
 Each figure has a caption, a description for readers who cannot see it, and its data to download.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         methods=_methods(contents),
         classes=_classes(contents),
         called_first=_called_first(contents),
-        band=_band(contents) if len(contents.band.steps) else None,
+        interval=_interval(contents.certificate) if contents.certificate.get("history") else None,
         relevance=_relevance(contents) if contents.relevance.names else None,
         effects=_effects(contents),
         predictions=_confusion(contents) if contents.classes else _predictions(contents),
@@ -290,40 +291,21 @@ def _scores(contents: FitContents) -> Figure:
     return Figure(pictures, [Caption("", "scores", columns)])
 
 
-def _band(contents: FitContents) -> Figure:
-    """The lower bound with the band that contains the optimum, and the gap alone."""
-    path = contents.band
-    final = with_error(path.gap[-1], path.gap_error[-1])
-    label = f"gap {final}" if path.trustworthy[-1] else "a band too wide to certify"
-    bounds = interactive.band(path.steps, path.lower_bound, path.lower_bound_error, path.gap, path.trustworthy, label)
-    first, last = whole(path.steps[0]), whole(path.steps[-1])
+def _interval(certificate: Mapping[str, Any]) -> Figure:
+    """How the interval that contains the optimum closed."""
+    work, lower, upper = np.array(certificate["history"], float).T
+    text = f"width {upper[-1] - lower[-1]:.2g}"
+    picture = interactive.closing(work, lower, upper, text)
     words = (
-        f"Lower bound D from {number(path.lower_bound[0])} at step {first} to {number(path.lower_bound[-1])} at step "
-        f"{last}; the gap above it at the end: {final}."
+        f"The interval closed from {number(lower[0])} to {number(upper[0])} at first, to {number(lower[-1])} to "
+        f"{number(upper[-1])} at the end."
     )
-    text = (
-        "Points are the lower bound D with one standard error; the shaded band reaches from D to the upper end of the "
-        "certificate. The least training objective of all networks of this kind at this temperature lies inside the "
-        "band, unless a well exists that no search entered."
-        + _doubt(int(np.sum(~np.asarray(path.trustworthy, bool))), len(path.steps))
+    caption = (
+        "The least training objective of all networks of this kind at this temperature lies in the band. Its upper end "
+        "is proved up to errors of sampling; its lower end assumes that no minimum was missed by all searches."
     )
-    pictures, captions = [Picture(bounds, words)], [Caption(text, "certificate", path._asdict())]
-    undrawn = int(np.sum(~(np.isfinite(path.gap) & (np.asarray(path.gap) > 0))))
-    if undrawn < len(path.steps):
-        alone = interactive.gaps(path.steps, path.gap, path.gap_error, path.trustworthy)
-        words = f"The gap at step {first}: {with_error(path.gap[0], path.gap_error[0])}; at step {last}: {final}."
-        text = "The gap alone, with one standard error; a power law in the step is a straight line."
-        text += f" {undrawn} of {len(path.steps)} gaps are unknown or not positive and not drawn." if undrawn else ""
-        pictures.append(Picture(alone, words))
-        captions.append(Caption(text))
-    return Figure(pictures, captions)
-
-
-def _doubt(doubtful: int, count: int) -> str:
-    if not doubtful:
-        return ""
-    which = "All points are hollow:" if doubtful == count else f"Hollow points ({doubtful} of {count}) are"
-    return f" {which} not to be trusted: their walks lost their variety, or the band is wide."
+    columns = {"work": work, "lower_bound": lower, "upper_bound": upper}
+    return Figure([Picture(picture, words)], [Caption(caption, "certificate", columns)])
 
 
 def _relevance(contents: FitContents) -> Figure:

@@ -2,10 +2,12 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 DELAY = 1.0  # seconds; a shorter run shows nothing
+ProgressOption = bool | Literal["auto"] | Callable[[str, float], None]
 HEADLINE_SHARE = 0.05  # of the run's time that computing the number may take
 
 
@@ -47,3 +49,26 @@ class Progress:
         """Leave the line as it is."""
         if self.bar is not None:
             self.bar.close()
+
+
+@contextmanager
+def report_to(progress: ProgressOption) -> Iterator[Callable[[str, float], None]]:
+    """Yield a function of (words, share done): a bar on stderr with the time left, or the one that was passed."""
+    if callable(progress):
+        yield progress
+        return
+    if not isinstance(progress, bool) and progress != "auto":
+        raise TypeError(f"progress must be True, False, 'auto' or a function of (words, share), got {progress!r}.")
+    if not (sys.stderr.isatty() if progress == "auto" else progress):
+        yield lambda words, share: None
+        return
+    from tqdm.auto import tqdm
+
+    layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
+    with tqdm(total=1.0, bar_format=layout, delay=DELAY, dynamic_ncols=True, leave=False) as bar:
+
+        def report(words: str, share: float) -> None:
+            bar.set_description_str(words, refresh=False)
+            bar.update(share - bar.n)
+
+        yield report

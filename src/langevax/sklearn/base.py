@@ -1,5 +1,6 @@
 """The mean-field estimators' parameters, their fit, and the outputs of the fitted network."""
 
+import copy
 import os
 import warnings
 from abc import abstractmethod
@@ -12,6 +13,7 @@ from jax import random
 from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from langevax.meanfield.kernel_limit import LeaveOneOut
@@ -84,6 +86,7 @@ class MeanFieldEstimator(RowEstimator):
     automatic: ClassVar[Automatic] = Automatic()
     unsaved_attributes: ClassVar[tuple[str, ...]] = (
         "network_",
+        "row_places_",
         "history_",
         "dual_",
         "path_",
@@ -165,6 +168,29 @@ class MeanFieldEstimator(RowEstimator):
             warnings.warn(warning, ConvergenceWarning, stacklevel=2)
         return self
 
+    def attach_rows(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Return a loaded model's training rows to it, which a certificate needs and a saved model does not hold.
+
+        Args:
+            X, y, sample_weight: as they were passed to `fit`.
+
+        Raises:
+            ValueError: other rows than those of the fit.
+        """
+        check_is_fitted(self)
+        other = copy.copy(self).set_params(warm_start=False)
+        rows = other._training_rows(X, y, sample_weight)
+        if other.data_sha256_ != self.data_sha256_:
+            raise ValueError(
+                "X, y and sample_weight are not the rows of this fit: their hash differs from data_sha256_; pass those "
+                "that fit received, in the same order."
+            )
+        task = other._task(rows.targets, rows.weights)._replace(neuron=self.neuron_)
+        inputs = self.standardiser_(rows.inputs)
+        self.network_ = Network(task, inputs, rows.weights, float(self.prior_precision))
+        self.row_places_ = rows.places
+        return self
+
     def outputs(self, X: Table) -> np.ndarray:
         """Return the network's outputs, (n,) or (n, C) float32, before they become predictions."""
         return self._outputs(self._columns(X))
@@ -206,6 +232,7 @@ class MeanFieldEstimator(RowEstimator):
         num_late = -(-len(trained.last.trace) // 2)
         late = particles[-num_late:]
         self.network_: Network = network
+        self.row_places_: np.ndarray = places
         self.neuron_: Tanh | TanhTanh = network.task.neuron
         self.clouds_: np.ndarray = late[np.unique(np.linspace(0, len(late) - 1, NUM_CLOUDS).astype(int))]
         self.particles_: np.ndarray = particles[-1]

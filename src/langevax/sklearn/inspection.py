@@ -1,10 +1,9 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
@@ -18,67 +17,60 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.figures import charts, theme
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.certificate import DEFAULT_EFFORT
-from langevax.meanfield.duality_gap import SUSPICIOUS, DualEstimate
 from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
-from langevax.sklearn.parameters import RandomState
-from langevax.sklearn.table import Standardiser, Table, in_buckets, padded
+from langevax.run.progress import ProgressOption
+from langevax.sklearn.parameters import Progress, RandomState
+from langevax.sklearn.table import Standardiser, Table, in_buckets
 from langevax.sklearn.training import Network, root_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from langevax.sklearn.base import Automatic
-
-NUM_PARTICLES = 500  # of a run that estimates D at a step of the training
-
-
-class CertificatePath(NamedTuple):
-    """Bounds along training, one entry a step; the optimum lies in [lower_bound, lower_bound + gap]."""
-
-    steps: np.ndarray
-    lower_bound: np.ndarray
-    lower_bound_error: np.ndarray
-    gap: np.ndarray
-    gap_error: np.ndarray
-    trustworthy: np.ndarray
-
 
 class MeanFieldInspection:
     """Certificates, kernel limit and `plot_*` methods, each of which returns the axes it drew on."""
 
-    automatic: ClassVar["Automatic"]
     prior_precision: float
     random_state: RandomState
     network_: Network
+    row_places_: np.ndarray
+    progress: Progress
     neuron_: Tanh | TanhTanh
     standardiser_: Standardiser
     particles_: np.ndarray
     history_: dict[str, np.ndarray]
     temperature_: float
-    outputs_alternate_: bool
     leave_one_out_: LeaveOneOut | None
 
     def certificate(
         self,
-        effort: float = DEFAULT_EFFORT,
+        effort: float | None = None,
+        *,
+        cpu_seconds: float | None = None,
         random_state: RandomState = None,
-        progress: Callable[[str], None] = lambda _: None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        progress: ProgressOption = "auto",
     ) -> Certificate:
         """Bound the least training objective from both sides; see `langevax.meanfield.certify`.
 
         In units of the loss of standardised targets, at the temperature of the fit. The interval is about all networks
-        of this kind; `output_error` of the result says how far the outputs of this fit may be from the best ones.
+        of this kind. Entries of the result are those of the training rows: `output_error(model.outputs(X))` bounds how
+        far the outputs of this fit are from the best ones.
 
         Args:
-            effort: gradients of one neuron at one row that may be spent, 1e8 of which take about a CPU second. It ends
+            effort: gradients of one neuron at one row that may be spent, 3e9 by default: about half a minute. It ends
                 sooner where the interval is narrow.
+            cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
-            progress: receives in words what is done.
+            checkpoint: a file in which the search is kept as it goes.
+            resume: go on from what `checkpoint` holds.
+            progress: a bar with the time left, or a function of (words, share spent); "auto" is that of the estimator.
 
         Raises:
-            AttributeError: a model that was loaded, which has no training rows.
+            AttributeError: a model that was loaded, which has no training rows; `attach_rows` returns them.
+            ValueError, CheckpointError: as in `certify`.
 
         Example:
             >>> from sklearn.datasets import load_diabetes
@@ -89,54 +81,24 @@ class MeanFieldInspection:
             >>> certificate.trustworthy, certificate.width < 0.05
             (True, True)
         """
-        return certify(
-            self._fitted_network().risk(self.temperature_),
+        network, places = self._fitted_network(), self.row_places_
+        result = certify(
+            network.risk(self.temperature_),
             self.temperature_,
             key=self._key(random_state),
             effort=effort,
+            cpu_seconds=cpu_seconds,
             clouds=[self._stored_particles()],
-            progress=progress,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=self.progress if progress == "auto" else progress,
         )
-
-    def certificate_path(
-        self, num_points: int = 6, final: Certificate | None = None, random_state: RandomState = None
-    ) -> CertificatePath:
-        """Return bounds of the optimum at steps along training, the last being `final`, or else `certificate()`.
-
-        At each step D is that of the mean dual vector over the last half of the steps so far, by walks from the prior,
-        and the gap reaches from there to the upper end of the certificate.
-
-        Args:
-            num_points: number of steps, spaced by a factor.
-            final: a certificate of the fit, made before.
-            random_state: of the certificates; None is that of the estimator.
-        """
-        risk, key = self._fitted_network().risk(self.temperature_), self._key(random_state)
-        records = len(self.history_["dual"])
-        final = self.certificate(random_state=random_state) if final is None else final
-        places = np.unique(np.geomspace(1, records, num_points).astype(int))
-        estimates = [
-            DualEstimate(
-                risk,
-                self._mean_dual(int(m)),
-                self.temperature_,
-                4,
-                NUM_PARTICLES,
-                key=key,
-                proposal=self.automatic.proposal,
-            )
-            for m in places[:-1]
-        ]
-        bounds = np.array([*(estimate.bound for estimate in estimates), final.lower_bound])
-        errors = np.array([*(estimate.bound_error for estimate in estimates), 0.0])
-        trusted = [final.trustworthy and estimate.surviving_ancestors >= SUSPICIOUS for estimate in estimates]
-        return CertificatePath(
-            steps=self.history_["steps"][places - 1],
-            lower_bound=bounds,
-            lower_bound_error=errors,
-            gap=final.upper_bound - bounds,
-            gap_error=errors,
-            trustworthy=np.array([*trusted, final.trustworthy]),
+        used = np.where(places < 0, 0, 1 / np.bincount(places[places >= 0])[places])
+        return replace(
+            result,
+            dual=result.dual[places],
+            outputs=result.outputs[places],
+            row_shares=result.row_shares[places] * used,
         )
 
     def kernel_limit(self, num_features: int = 4000, random_state: RandomState = None) -> Pipeline:
@@ -198,17 +160,18 @@ class MeanFieldInspection:
         axes.set(xlabel="step", ylabel="mean loss on the training rows", title="Training")
         return axes
 
-    def plot_certificate(self, axes: "Axes | None" = None, num_points: int = 6) -> "Axes":
-        """Plot the dual bound D with its error, and the band [D, D + gap] that holds the optimum, along training.
+    def plot_certificate(self, axes: "Axes | None" = None, certificate: Certificate | None = None) -> "Axes":
+        """Plot how the interval that holds the optimum closed as the search went on.
 
         Args:
             axes: of Matplotlib; by default those of a new figure.
-            num_points: as in `certificate_path`.
+            certificate: one that was made before; None makes one.
         """
-        path = self.certificate_path(num_points)
+        certificate = self.certificate() if certificate is None else certificate
         axes = charts.new_axes(axes)
-        charts.band(axes, path.steps, path.lower_bound, path.lower_bound_error, path.gap, path.trustworthy)
-        axes.set(xlabel="step", ylabel="objective", title="The optimum lies in the band")
+        charts.closing(axes, *np.array(certificate.history).reshape(-1, 3).T)
+        title = "The optimum lies in the band" if certificate.trustworthy else "Too wide to certify"
+        axes.set(xlabel="work, neuron gradients", ylabel="training objective", title=title)
         return axes
 
     def plot_leave_one_out(self, axes: "Axes | None" = None) -> "Axes":
@@ -237,23 +200,15 @@ class MeanFieldInspection:
     def _fitted_network(self) -> Network:
         check_is_fitted(self)
         if not hasattr(self, "network_"):
-            raise AttributeError("a model that was loaded has no training rows to certify it on; fit it again.")
+            raise AttributeError(
+                "a model that was loaded has no training rows to certify it on; pass them to model.attach_rows(X, y)."
+            )
         return self.network_
 
     def _stored_particles(self) -> np.ndarray:
         """Return the particles with weight 0 for the columns that pad the risk's rows."""
         missing = int(self._fitted_network().risk(self.temperature_).particle_size) - self.particles_.shape[1]
         return np.insert(self.particles_, [-1] * missing, 0.0, axis=1)
-
-    def _mean_dual(self, records: int) -> Array:
-        """Return the mean over the last half of the first `records` records, padded like the risk's rows.
-
-        Only records since the step size was last halved count.
-        """
-        duals, sizes = self.history_["dual"], self.history_["relative_step_size"][:records]
-        first = int(np.argmax(sizes == sizes[-1]))
-        mean = duals[(first + records) // 2 : records].mean(0)
-        return jnp.asarray(padded(mean, self._fitted_network().length))
 
     def _key(self, random_state: RandomState) -> Key[Array, ""]:
         state = self.random_state if random_state is None else random_state

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from langevax.cli.output import Output
 from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.metrics import Measured
 from langevax.report.numbers import with_error
-from langevax.sklearn.inspection import CertificatePath
 
 MOST_NOTES = 20  # that are printed
 OTHER_TASK = {"regression": "classification", "classification": "regression"}
@@ -113,10 +112,10 @@ def beside(main: Measured) -> str:
     return f"{main.relation}, {main.difference:.3f} +- {main.difference_error:.3f}" if main.relation else ""
 
 
-def print_evaluation(output: Output, optimum: str, path: CertificatePath) -> None:
-    """Print the distance from the global optimum."""
-    if len(path.steps):
-        output.table(("certified after", "lower bound", "gap", "std. error", ""), _path_rows(path))
+def print_evaluation(output: Output, optimum: str, certificate: Mapping[str, Any]) -> None:
+    """Print how the interval closed, and where the global optimum lies."""
+    if certificate:
+        output.table(("neuron gradients", "lower end", "upper end", "width"), interval_rows(certificate["history"]))
         output.blank()
         output.say("Certificate", optimum)
 
@@ -155,13 +154,20 @@ def how_chosen(options: FitOptions) -> str:
     )
 
 
-def _path_rows(path: CertificatePath) -> list[tuple[str, ...]]:
-    places = _places(float(np.nanmin(path.gap)))
+def interval_rows(history: Sequence[tuple[int, float, float]], most: int = 5) -> list[tuple[str, ...]]:
+    """Return some of the intervals, the last among them.
+
+    Example:
+        >>> interval_rows([(1000, 0.0, 0.5), (200000, 0.21, 0.22)])
+        [('1.0e+03', '0.000', '0.500', '0.500'), ('2.0e+05', '0.210', '0.220', '0.010')]
+    """
+    if not history:
+        return []
+    chosen = np.unique(np.linspace(0, len(history) - 1, most).round().astype(int))
+    places = _places(float(history[-1][2] - history[-1][1]))
     return [
-        (f"{int(step):,} steps", *(f"{number:.{places}f}" for number in numbers), "" if sure else "not trustworthy")
-        for step, *numbers, sure in zip(
-            path.steps, path.lower_bound, path.gap, path.gap_error, path.trustworthy, strict=True
-        )
+        (f"{work:.1e}", *(f"{number:.{places}f}" for number in (low, high, high - low)))
+        for work, low, high in (history[i] for i in chosen)
     ]
 
 

@@ -39,12 +39,9 @@ from langevax.report.fit_page import write_fit_page
 from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
 from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
 from langevax.sklearn import LinearModelWarning
-from langevax.sklearn.inspection import CertificatePath
 from langevax.sklearn.persistence import stored_hash
 
-POINTS = 6  # certificates along training, fewer where they would take minutes
 FEWEST_BYTES = 12  # of a particle
-AFFORDABLE = 4e4  # rows of all of them
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,6 @@ class FitEvaluation:
     coverage: Coverage | None
     calibration: Calibration | None
     certificate: dict[str, Any]
-    path: CertificatePath
     cautions: tuple[str, ...]
     """Sentences about a fit that has not converged."""
     summary: tuple[str, ...]
@@ -113,7 +109,7 @@ def _run(
             output.warn(caution)
         console.print_training(output, model, seconds)
         evaluation = evaluate(output, options, data, model, seconds, cautions)
-        console.print_evaluation(output, evaluation.optimum, evaluation.path)
+        console.print_evaluation(output, evaluation.optimum, evaluation.certificate)
         with output.progress("Report", 2, "part") as line, folder.filling() as new:
             result = write(new, options, data, model, evaluation, line)
     except KeyboardInterrupt as interrupt:
@@ -171,7 +167,7 @@ def train(
 def evaluate(
     output: Output, options: FitOptions, data: FitData, model: Any, seconds: float, cautions: tuple[str, ...]
 ) -> FitEvaluation:
-    """Predict and score rows that the network has not seen, fit other methods, and certify it along its training."""
+    """Predict and score rows that the network has not seen, fit other methods, and certify it."""
     split = data.split
     outputs = split.outputs(model, data.take(split.test))
     with output.progress("Comparison", 1 + (len(peers(split.task)) if options.peers else 0), "method") as line:
@@ -192,23 +188,18 @@ def evaluate(
     sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns)
     certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates)
     console.print_comparison(output, comparison, sentences, certainty, split.unit)
-    certificate, path = certify(output, options, data, model)
+    certificate = certify(output, options, model)
     optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
-    measured = (outputs, comparison, relevance, coverage, calibration, certificate, path, cautions)
+    measured = (outputs, comparison, relevance, coverage, calibration, certificate, cautions)
     return FitEvaluation(*measured, sentences, certainty, optimum)
 
 
-def certify(output: Output, options: FitOptions, data: FitData, model: Any) -> tuple[dict[str, Any], CertificatePath]:
-    """Return the certificate, empty where none is wanted, and certificates along training."""
+def certify(output: Output, options: FitOptions, model: Any) -> dict[str, Any]:
+    """Return the numbers of the certificate, empty where none is wanted."""
     if not options.certificate:
-        return {}, holdout.certificate_path(model, None, 0, options.seed)
-    with output.progress("Certificate", 2, "evaluation") as line:
-        certificate = model.certificate(random_state=options.seed)
-        line.advance(f"interval of {certificate.width:.2g}")
-        points = min(POINTS, int(AFFORDABLE / len(data.split.train)))
-        path = holdout.certificate_path(model, certificate, points, options.seed)
-        line.advance()
-    return holdout.certified(certificate), path
+        return {}
+    with output.progress("Certificate", 100, "%") as line:
+        return holdout.certified(model.certificate(random_state=options.seed, progress=line.show))
 
 
 def refitting(model: Any, data: FitData) -> Refit:
@@ -272,7 +263,6 @@ def write(
             "scores": [{**asdict(score), "value": score.value} for score in comparison.scores],
             "coverage": None if evaluation.coverage is None else asdict(evaluation.coverage),
             "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
-            "band": evaluation.path._asdict(),
             "relevance": asdict(relevance),
             "temperature": model.temperature_,
             "temperature_reason": model.temperature_reason_,
@@ -291,7 +281,6 @@ def write(
         reading=data.reading,
         coverage=evaluation.coverage,
         calibration=evaluation.calibration,
-        band=evaluation.path,
         motion=motion,
         relevance=relevance,
         effects=effects_of(network, split, relevance) if curves is None else (),

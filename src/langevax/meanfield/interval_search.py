@@ -1,0 +1,362 @@
+"""The search for both ends of a certificate: what is known so far, and the rounds that narrow it."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from langevax import checks
+from langevax.meanfield import wells
+from langevax.meanfield.certificate_file import load_search, problem_hash, save_search
+from langevax.meanfield.clouds import Clouds, EffortSpent, mixture
+from langevax.meanfield.gibbs_law import Tilt
+from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate, project
+from langevax.meanfield.upper_bound import (
+    RUNS,
+    UpperBound,
+    along_path,
+    around_cloud,
+    at_wells,
+    judged,
+    local_runs,
+    upper_bounds,
+)
+from langevax.meanfield.walks import (
+    MetricAdaptation,
+    Step,
+    Walked,
+    WalkPlan,
+    log_mean,
+    normalised,
+    plan_along,
+    walk,
+    walk_back,
+)
+from langevax.problems.mean_field import MeanFieldRisk
+from langevax.run.checkpoint import CheckpointError
+
+CONFIDENCE = 0.95
+TRUSTED = 0.25  # of what the untrained prior leaves: wider intervals are refused
+SHARP, CHEAP = 0.02, 0.1  # a share at which it ends at once, and of the effort that is spent to get there
+FEWEST_PARTICLES, START, LARGEST = 64, 256, 2**15  # of a run, doubled while the budget lasts
+FEWEST_CLOUD, CLOUD = 512, 2048  # particles of the homotopy at the start; walks that make plans have half as many
+HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
+MET = 0.001  # share of a cloud that lies in a well that it knows
+SETTLING = 30  # moves that take a cloud to the law of the dual
+USEFUL = 0.25  # of a CPU second that moves take; the rest compiles, solves and sums
+
+
+class LogPartition(NamedTuple):
+    """An estimate of log Z that may err downwards by the modes that it missed, and the end of its interval."""
+
+    value: float
+    error: float
+    source: str
+    high: float
+
+
+@dataclass
+class IntervalSearch:
+    """The state of a certificate that improves until the interval is narrow or the budget is spent."""
+
+    risk: MeanFieldRisk
+    temperature: float
+    clouds: Clouds
+    report: Callable[[str, float], None]
+    training: list[np.ndarray]
+    effort: float = 0.0
+    """What this call may spend."""
+    size: int = 0
+    """Particles of a run."""
+    num_particles: int = 0
+    """Of the homotopy."""
+    prior_objective: float = math.inf
+    lower: tuple[float, np.ndarray] | None = None
+    upper: tuple[float, UpperBound] | None = None
+    plan: WalkPlan | None = None
+    history: list[tuple[int, float, float]] = field(default_factory=list)
+    descents: int = 0
+    ascent: Ascent | None = None
+    """Where the homotopy goes on; None for a new start."""
+    bounded: bool = False
+    """Whether the bounds at `ascent` are done."""
+    seconds: float = 0.0
+    """CPU seconds so far."""
+    file: Path | None = None
+    """In which the search is kept."""
+    problem: str = ""
+    """Its hash."""
+    before: int = 0
+    """Work of earlier calls."""
+    refusal: str = (
+        "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
+    )
+    rounds: int = 0
+
+    def open(self, checkpoint: str | os.PathLike[str] | None, resume: bool) -> None:
+        """Read the search that a file holds, if any."""
+        if checkpoint is None:
+            return
+        checks.local_path("checkpoint", checkpoint)
+        self.file, self.problem = Path(checkpoint), problem_hash(self.risk, self.temperature)
+        if self.file.exists():
+            if not resume:
+                raise CheckpointError(
+                    f"checkpoint {str(self.file)!r} exists; pass resume=True to go on with it, or name another file."
+                )
+            load_search(self.file, self, self.problem)
+        self.before = self.clouds.work
+
+    def save(self) -> None:
+        """Keep the search in its file, if any."""
+        if self.file is not None:
+            save_search(self.file, self, self.problem)
+
+    def allow(self, effort: float, cpu_seconds: float | None) -> None:
+        """Set what this call may spend."""
+        if cpu_seconds is not None:
+            self.progress("measuring the rate")
+            effort = cpu_seconds * USEFUL * _rate(self)
+        self.effort = float(effort)
+
+    def progress(self, words: str) -> None:
+        """Report what is done and the share of the effort that is spent."""
+        self.report(words, min(1.0, (self.clouds.work - self.before) / max(self.effort, 1.0)))
+
+    @property
+    def level(self) -> float:
+        """The probability of error of each end in this round; those of all rounds add up to 1 - CONFIDENCE."""
+        return (1 - CONFIDENCE) * 0.6 * 0.4**self.rounds
+
+    def log_partition(self, value: float, error: float, source: str) -> LogPartition:
+        """Return an estimate with its end at the level of the round."""
+        from scipy.special import stdtrit
+
+        return LogPartition(value, error, source, value - float(stdtrit(RUNS - 1, self.level)) * error)
+
+    def keep_upper(self, bound: UpperBound) -> None:
+        """Keep the lowest upper end, one of at most four that a round makes, and that of the prior."""
+        high = bound.high(self.level / 5)
+        if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
+            self.upper = high, bound
+            self.note()
+
+    def keep_lower(self, dual: np.ndarray, log_partition: LogPartition) -> None:
+        """Keep the highest lower end: D of a dual with the largest log Z that was met."""
+        conjugate = float(mean_conjugate(self.risk, jnp.asarray(dual)))
+        lower = 0.0 - conjugate - self.temperature * log_partition.high
+        if math.isfinite(lower) and (self.lower is None or lower > self.lower[0]):
+            self.lower = lower, dual
+            self.note()
+
+    def narrow(self, share: float) -> bool:
+        """Whether the interval is at most a share of what the untrained prior leaves."""
+        if self.lower is None or self.upper is None:
+            return False
+        return self.upper[0] - self.lower[0] <= share * (self.prior_objective - self.lower[0])
+
+    def explain(self, estimates: list[LogPartition]) -> None:
+        """Say why the interval is still wide, and what would narrow it."""
+        if self.lower is None or self.upper is None:
+            return
+        width = self.upper[0] - self.lower[0]
+        known = [estimate.value for estimate in estimates if estimate.source == "walks to the prior"]
+        beyond = max(estimate.high for estimate in estimates) - known[0]
+        if self.temperature * beyond > width / 2:
+            self.refusal = (
+                f"neurons with e^{beyond:.0f} times the mass lie outside of the law that was climbed; "
+                "{more}, so that they are added and D climbs on"
+            )
+        elif self.upper[1].error > width / 8:
+            self.refusal = f"{2 * self.upper[1].error / width:.0%} of the width are the errors of sampling; {{more}}"
+        else:
+            self.refusal = "the dual is not yet that of the optimum; {more}"
+
+    def note(self) -> None:
+        """Add the interval to the history."""
+        if self.lower is not None and self.upper is not None:
+            self.history.append((self.clouds.work, self.lower[0], self.upper[0]))
+
+
+def _prior(search: IntervalSearch) -> UpperBound:
+    """Return P of the prior, whose outputs are known to the noise of a cloud."""
+    clouds = search.clouds
+    shape = (search.risk.max_size, *search.risk.neuron.output_shape)
+    tilt = clouds.law.tilt(jnp.zeros(shape, clouds.dtype), 1.0)
+    parts = np.split(clouds.prior(2 * clouds.block), RUNS)
+    outputs = [clouds.sums(tilt, part, np.full((1, len(part)), 1 / len(part)))[0][0] for part in parts]
+    return judged(search.risk, np.stack(outputs).reshape(RUNS, *shape), np.zeros(RUNS))
+
+
+def close(search: IntervalSearch) -> None:
+    """Improve the interval until it is narrow or the budget is spent."""
+    clouds, before = search.clouds, search.clouds.work
+    if not math.isfinite(search.prior_objective):
+        _begin(search)
+    clouds.limit = before + search.effort
+    try:
+        while search.size <= LARGEST and not search.narrow(SHARP):
+            if search.ascent is None or search.bounded:
+                options = {"start": search.ascent, "progress": search.progress}
+                search.ascent = climb(clouds, search.risk, search.temperature, search.num_particles, **options)
+                search.bounded = False
+                search.save()
+            search.ascent, search.bounded = _bound(search, search.ascent, search.size), True
+            search.rounds += 1
+            search.size, search.num_particles = 2 * search.size, 2 * search.num_particles
+            search.save()
+            if search.narrow(TRUSTED) and clouds.work - before > CHEAP * search.effort:
+                return
+    except EffortSpent as spent:  # what is known by then is reported
+        if spent.ascent is not None:
+            search.ascent, search.bounded = spent.ascent, True
+        elif search.ascent is not None and not search.bounded:
+            search.rounds += 1  # bounds that another call makes of this ascent have a level of their own
+
+
+def _begin(search: IntervalSearch) -> None:
+    """Bound P by that of the prior, and choose how large the first round is."""
+    risk, law = search.risk, search.clouds.law
+    untrained = _prior(search)
+    search.keep_upper(untrained)
+    search.prior_objective = untrained.value
+    nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
+    if not nothing.any():  # D(0), whose law is the prior
+        search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
+    # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
+    share = search.effort / search.clouds.num_rows / 5
+    search.num_particles = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
+    search.size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
+
+
+def _rate(search: IntervalSearch) -> float:
+    """Return neuron gradients a CPU second of moves, compiled before."""
+    clouds, rates = search.clouds, []
+    work, draws = clouds.work, clouds.draws
+    tilt = clouds.law.tilt(jnp.zeros((search.risk.max_size, *search.risk.neuron.output_shape), clouds.dtype), 1.0)
+    target, cloud = clouds.target(tilt), clouds.prior(clouds.block)
+    for _ in range(4):
+        began, done = time.process_time(), clouds.work
+        clouds.moved(target, cloud, np.eye(clouds.law.size), 0.1)
+        rates.append((clouds.work - done) / max(time.process_time() - began, 1e-9))
+    clouds.work, clouds.draws = work, draws  # the result depends on the effort alone
+    return float(np.median(rates[1:]))
+
+
+def _power_of_two(value: float, least: int, most: int) -> int:
+    return 2 ** int(np.clip(np.log2(max(value, 1)), np.log2(least), np.log2(most)))
+
+
+def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
+    """Bound from both sides at the dual of an ascent; return where to climb on, None for a new start."""
+    clouds, tilt, temperature = search.clouds, ascent.path[-1], search.temperature
+    search.progress("walks from the prior")
+    estimates = _forward(search, ascent, size)
+    cloud = _settled(clouds, tilt, ascent.cloud)
+    search.progress("wells")
+    met_wells = wells.search(clouds, tilt, [cloud, *search.training])
+    search.descents += met_wells.num_descents
+    # few draws tell whether wells outweigh what walks met, not how much these hold: their error would be the widest
+    estimates.append(search.log_partition(met_wells.log_partition, 0.0, "wells"))
+
+    search.progress("walks to the prior")
+    own = -math.inf
+    if search.plan is not None and search.plan.complete:
+        chosen = clouds.generator().integers(len(cloud), size=RUNS * size)
+        back = walk_back(clouds, search.plan, cloud[chosen].reshape(RUNS, size, -1))
+        estimates.append(_estimate(search, back, "walks to the prior", back=True))
+        own = estimates[-1].value
+    hidden = max(estimate.value for estimate in estimates) > own + HIDDEN
+
+    search.progress("walks around the cloud")
+    unmet = _unmet(met_wells, cloud)
+    starts = [(around_cloud(clouds, cloud), cloud)]
+    if unmet:
+        start = at_wells(clouds, met_wells.positions[unmet], met_wells.covariances[unmet])
+        starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
+    walked = [local_runs(clouds, tilt, start, around, size, hidden) for start, around in starts]
+    groups = [runs for runs in walked if runs is not None]
+    if groups:
+        for bound in upper_bounds(search.risk, temperature, groups):
+            search.keep_upper(bound)
+        estimates += [_estimate(search, runs.log_partition, "walks around the cloud") for runs in groups]
+    if math.isfinite(own):
+        search.keep_lower(ascent.dual, max(estimates, key=lambda estimate: estimate.high))
+        search.explain(estimates)
+    search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
+    if not ascent.reached or not math.isfinite(own):
+        return None
+    if not hidden:  # more rounds at the last temperature make the mean of their duals better known
+        return replace(ascent, cloud=cloud, log_weights=np.zeros(len(cloud)))
+    return _with_wells(clouds, ascent, cloud, met_wells, unmet, own) if unmet and not ascent.added else None
+
+
+def _unmet(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
+    """Return the wells in which next to nothing of a cloud lies."""
+    size, unmet = cloud.shape[1], []
+    for number, (position, spread) in enumerate(zip(met_wells.positions, met_wells.covariances, strict=True)):
+        white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
+        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < MET:
+            unmet.append(number)
+    return unmet
+
+
+def _with_wells(
+    clouds: Clouds, ascent: Ascent, cloud: np.ndarray, met_wells: wells.Wells, unmet: list[int], log_partition: float
+) -> Ascent:
+    """Return an ascent to go on from: the cloud, of mass e^log_partition, and particles in wells that it lacks."""
+    tilt, parts, logs = ascent.path[-1], [cloud], [np.full(len(cloud), log_partition - math.log(len(cloud)))]
+    for number in unmet:
+        spread = met_wells.covariances[number]
+        well = mixture(np.ones(1), met_wells.positions[[number]], spread[None], clouds.dtype)
+        drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
+        parts.append(clouds.moved(clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING)[0])
+        logs.append(np.full(len(drawn), met_wells.log_masses[number] - math.log(len(drawn))))
+    return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs), counted=(), added=True)
+
+
+def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
+    """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
+    settling = MetricAdaptation(clouds.law.size)
+    for _ in range(SETTLING // 5):
+        settling.measure(cloud)
+        cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, settling.factor, settling.step, 5)
+        settling.learn(acceptance)
+    return cloud
+
+
+def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogPartition]:
+    """Walk from the prior along the path of optima, and bound P at every law passed; return log Z at the last."""
+    clouds, risk, temperature = search.clouds, search.risk, search.temperature
+    plan, _ = plan_along(clouds, ascent.path, max(RUNS * size // 2, FEWEST_CLOUD))
+    search.plan = plan
+    shape = (risk.max_size, *risk.neuron.output_shape)
+    laws: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def watch(law: Step, walked: Walked) -> None:
+        weights = normalised(walked.log_weights)
+        parts = [clouds.sums(law.tilt, cloud, own[None]) for cloud, own in zip(walked.clouds, weights, strict=True)]
+        outputs = np.stack([part[0][0] for part in parts]).astype(np.float32).reshape(-1, *shape)
+        exponents = np.array([part[1][0] for part in parts])
+        laws.append((outputs, temperature * (exponents - walked.log_partition)))
+
+    walked = walk(clouds, plan, RUNS, size, watch)
+    search.keep_upper(along_path(risk, laws))
+    return [_estimate(search, walked.log_partition, "walks from the prior")] if plan.complete else []
+
+
+def _estimate(search: IntervalSearch, logs: np.ndarray, source: str, back: bool = False) -> LogPartition:
+    """Return log of the mean of exp(logs) over runs, or minus that of exp(-logs), with the error of a mean."""
+    signed = -logs if back else logs
+    if not np.all(np.isfinite(signed)):
+        return search.log_partition(-math.inf, 0.0, source)
+    ratios = np.exp(signed - signed.max())
+    value = float(log_mean(signed))
+    error = float(ratios.std(ddof=1) / ratios.mean() / math.sqrt(len(logs)))
+    return search.log_partition(-value if back else value, error, source)
