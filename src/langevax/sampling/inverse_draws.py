@@ -33,6 +33,7 @@ from langevax.sampling.samples import Samples
 from langevax.sampling.solver import ForwardSolver
 from langevax.sampling.solver_chains import (
     FAR_FROM_NORMAL,
+    FEW_MODES,
     Dynamics,
     SolveCounts,
     SolverWalk,
@@ -79,6 +80,8 @@ class InverseRun(NamedTuple):
                 if exact is not None:
                     return self._independent(solver, before, exact, keys, began)
                 if target.solver is not None:
+                    return self._walk(solver, before, keys, began)
+                if self._is_small_and_far_from_normal(solver, generator(pilot_key)):
                     return self._walk(solver, before, keys, began)
         elif target.solver is not None and self.dynamics in ("pcn", "pcnl"):
             return self._walk(target.solver, SolveCounts.of(target.solver), keys, began)
@@ -128,7 +131,7 @@ class InverseRun(NamedTuple):
             )
         if self.step_size == "theorem":
             raise ValueError("step_size='theorem' is for Langevin dynamics; pass a number, or 'auto'.")
-        scales = np.sqrt(np.asarray(self.target.prior.eigenvalues, np.float64))
+        scales = self._scales
         rng, thinning = generator(keys[0]), 1 if self.thinning == "auto" else self.thinning
         if self.preconditioner is None:
             reference = NormalReference(np.zeros(len(scales)), np.zeros((len(scales), 1)), np.ones(1))
@@ -150,8 +153,23 @@ class InverseRun(NamedTuple):
         chains = TunedChains(algorithm, run, float(walk.step_size), thinning, counts.forward + counts.adjoint)
         return self._samples(chains, coordinates, dynamics, reason, counts, began, walk)
 
+    def _is_small_and_far_from_normal(self, solver: ForwardSolver, rng: np.random.Generator) -> bool:
+        """True where a map in JAX is better sampled on the host, by steps about the prior as well."""
+        is_free = self.preconditioner == "auto" and self.saving["checkpoint"] is None
+        if solver.num_modes > FEW_MODES or not is_free:
+            return False
+        reference = find_reference(solver, np.asarray(self.start, np.float64) / self._scales, rng)
+        return SolverWalk(solver, reference, "pcn", 1.0).spread(rng) > FAR_FROM_NORMAL
+
+    @property
+    def _scales(self) -> Float[np.ndarray, " modes"]:
+        """Deviations of the prior."""
+        return np.sqrt(np.asarray(self.target.prior.eigenvalues, np.float64))
+
     def _dynamics(self, solver: ForwardSolver) -> tuple[Dynamics, str]:
         if self.dynamics == "auto":
+            if self.target.solver is None:
+                return "pcnl", "the unknown has few coefficients, and their posterior is far from normal"
             if solver.adjoint is None:
                 return "pcn", "the forward map has no adjoint"
             return "pcnl", "the forward map has an adjoint"
