@@ -374,7 +374,7 @@ def test_products_with_the_hessian_need_no_forward_mode():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dynamics", ["mala", "nuts", "langevin", "underdamped"])
+@pytest.mark.parametrize("dynamics", ["mala", "nuts"])
 def test_compiled_dynamics_run_on_a_solver_too(dynamics):
     target = langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=blur_adjoint)
     draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=200, num_warmup=100, progress=False)
