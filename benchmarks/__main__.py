@@ -24,6 +24,7 @@ TABLES = {
     "flower": "federated:flower",
     "sampling": "sampling:main",
     "function_space": "function_space:main",
+    "inverse": "inverse:main",
     "feature_learning": "feature_learning:main",
     "memory": "startup:memory",
     "processes": "cluster:processes",

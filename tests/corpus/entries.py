@@ -318,6 +318,20 @@ ENTRIES: dict[str, Entry] = {
             "data": (ROWS[:3, 0], VECTOR),
             "noise": (0.1, POSITIVE),
             "prior": (spaces.GaussianPrior(spaces.Cosine(4), spectra.power(4)), OBJECT),
+            "adjoint": (lambda values, residual: np.append(residual, 0.0), Kind.OPTIONAL_FUNCTION),
+            "prior_mean": (np.array([0.1, 0.2, 0.3, 0.4]), VECTOR),
+        },
+    ),
+    "langevax.sampling.GaussianNoise": Entry(
+        lambda **arguments: [
+            sampling_module.GaussianNoise(**{name: value}).times_precision(np.ones(2))
+            for name, value in arguments.items()
+        ],
+        {
+            "deviation": (np.array([0.5, 2.0]), VECTOR),
+            "covariance": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
+            "factor": (np.array([[2.0, 0.0], [1.0, 2.0]]), ARRAY),
+            "precision": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
         },
     ),
     "langevax.simulate": Entry(
@@ -835,8 +849,8 @@ RECEIVED: dict[str, str] = {
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.staircase teacher_student.total_variation""",
-        ERROR: """CheckpointError DivergenceError run.PeerError sampling.SamplingWarning sklearn.LinearModelWarning
-            sklearn.ModelError""",
+        ERROR: """CheckpointError DivergenceError run.PeerError sampling.SamplingWarning sampling.SolverWarning
+            sklearn.LinearModelWarning sklearn.ModelError""",
         "takes any array, of any process": "run.gather",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",
         "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.Task flower.client_app

@@ -28,6 +28,8 @@ Number = float | int | np.floating | Scalar
 Numbers = ArrayLike | Sequence[int | float] | Sequence[Sequence[int | float]]
 
 CURVATURE_ITERATIONS = 30
+NO_FORWARD_MODE = "do not support JVP", "forward-mode differentiation"
+"""Words of JAX's errors for functions without forward-mode products: callbacks, and `jax.custom_vjp`."""
 
 
 class Problem(eqx.Module):
@@ -146,6 +148,26 @@ class Function(Problem):
         return jax.tree.map(lambda g: jnp.broadcast_to(g, (len(indices), *g.shape)), self.gradient(position))
 
 
+def hessian_product(problem: Problem, position: PyTree, direction: PyTree) -> PyTree:
+    """Return the Hessian of the potential times a direction.
+
+    By forward-mode differentiation, or by a central difference of gradients where these call functions outside of JAX.
+    """
+    gradient = problem.potential_gradient
+    try:
+        return jax.jvp(gradient, (position,), (direction,))[1]
+    except (TypeError, ValueError) as error:
+        if not any(words in str(error) for words in NO_FORWARD_MODE):
+            raise
+    length = jnp.sqrt(trees.dot(direction, direction))
+    size = 1 + jnp.sqrt(trees.dot(position, position) / sum(leaf.size for leaf in jax.tree.leaves(position)))
+    step = float(np.cbrt(jnp.finfo(length.dtype).eps)) * size / jnp.where(length > 0, length, 1)
+    ahead, behind = (
+        gradient(jax.tree.map(lambda x, u, h=h: x + h.astype(x.dtype) * u, position, direction)) for h in (step, -step)
+    )
+    return jax.tree.map(lambda a, b: (a - b) / (2 * step.astype(a.dtype)), ahead, behind)
+
+
 @eqx.filter_jit
 def _power_iteration(problem: Problem, position: PyTree, key: Key[Array, ""], num_iterations: Int[Array, ""]) -> Scalar:
     def normalised(direction: PyTree) -> tuple[PyTree, Scalar]:
@@ -154,7 +176,7 @@ def _power_iteration(problem: Problem, position: PyTree, key: Key[Array, ""], nu
         return jax.tree.map(lambda a: a / divisor.astype(a.dtype), direction), length
 
     def iterate(_: Int[Array, ""], carry: tuple[PyTree, Scalar]) -> tuple[PyTree, Scalar]:
-        return normalised(jax.jvp(problem.potential_gradient, (position,), (carry[0],))[1])
+        return normalised(hessian_product(problem, position, carry[0]))
 
     start, length = normalised(trees.normal_like(position, key=key))
     return lax.fori_loop(0, num_iterations, iterate, (start, jnp.zeros_like(length)))[1]

@@ -1,4 +1,4 @@
-"""Progress bar of a run: steps, rate, time left, and one number that shows how it goes."""
+"""Progress bar of a run: steps or solves, rate, time left, and one number that shows how it goes."""
 
 import sys
 import time
@@ -21,6 +21,7 @@ class Progress:
         done: int,
         shown: bool | Literal["auto"],
         headline: Callable[[Any], tuple[str, float]] | None,
+        unit: str = "step",
     ):
         self.headline = headline
         self.spent: float = 0.0
@@ -30,7 +31,7 @@ class Progress:
             from tqdm.auto import tqdm
 
             self.bar = tqdm(
-                desc=name, total=total, initial=done, unit="step", delay=DELAY, miniters=1, dynamic_ncols=True
+                desc=name, total=total, initial=done, unit=unit, delay=DELAY, miniters=1, dynamic_ncols=True
             )
 
     def update(self, done: int, carry: Any) -> None:

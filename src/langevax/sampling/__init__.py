@@ -1,8 +1,18 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
-from langevax.sampling.inverse import InverseProblem, inverse_problem
+from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem
+from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepancy
 
-__all__ = ["InverseProblem", "Samples", "SamplingWarning", "inverse_problem", "sample", "stein_discrepancy"]
+__all__ = [
+    "GaussianNoise",
+    "InverseProblem",
+    "Samples",
+    "SamplingWarning",
+    "SolverWarning",
+    "inverse_problem",
+    "sample",
+    "stein_discrepancy",
+]
 __dir__ = __all__.copy

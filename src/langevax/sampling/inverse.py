@@ -1,89 +1,154 @@
 """Inverse problems: an unknown function, a forward map, noisy data and a Gaussian process prior.
 
-    y = G(f) + noise xi,      f ~ prior;      the posterior of f is exp(-potential(x) / temperature),
-    potential(x) = (1/m) sum_j (G(f)_j - y_j)^2 / (2 noise_j^2) + 1/2 <x, x / mu> / m,      temperature = 1/m
+    y = G(f) + xi,      xi ~ N(0, C),      f ~ prior;      the posterior of f is exp(-potential(x) / temperature),
+    potential(x) = (1/m) <r, C^-1 r> / 2 + 1/2 <x, x / mu> / m,      r = G(f) - y,      temperature = 1/m
 
-with m data and x the coefficients of f in the basis of the prior. More modes add detail to f without changing the step
-size or the mixing time (Muzellec, Sato, Massias, Suzuki, COLT 2022; Cotter et al., Statistical Science 2013).
+with m data and x the coefficients, in the basis of the prior, of f less its prior mean. More modes add detail to f
+without changing the step size or the mixing time (Muzellec, Sato, Massias, Suzuki, COLT 2022; Cotter et al.,
+Statistical Science 2013).
+
+G is written in JAX, or is any function on NumPy arrays, with an adjoint where there is one: a `ForwardSolver`.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks
-from langevax.problems.problem import Function
+from langevax._typing import PyTree
+from langevax.problems.problem import Function, Problem
+from langevax.sampling.noise import GaussianNoise
+from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, SolverMisfit
 from langevax.spaces import GaussianPrior
 
-ForwardMap = Callable[[Float[Array, " grid"]], Array]
+ForwardMap = Callable[[Any], Any]
+PROGRAMS = core.Jaxpr, core.ClosedJaxpr
+NO_TANGENT = "custom_lin"
+"""The operation in which JAX leaves the tangent of a `jax.custom_vjp` function, which has none."""
+
+
+class SolverWarning(UserWarning):
+    """A forward map fails for parts of its prior."""
 
 
 class InverseProblem(NamedTuple):
-    """A target of `sample` whose positions are coefficients (N,)."""
+    """A target of `sample` whose positions are coefficients (N,) of the function less its prior mean."""
 
-    problem: Function
+    problem: Problem
     temperature: float
     """1/m, m the number of data."""
     prior: GaussianPrior
     forward_map: ForwardMap
+    data: Float[np.ndarray, "..."]
+    noise: GaussianNoise
+    prior_mean: Float[np.ndarray, "..."]
+    """Values on the grid, or one number."""
+    solver: ForwardSolver | None = None
+    """The forward map in Python, with its counts; None where it is written in JAX."""
 
     @property
     def start(self) -> Float[Array, " modes"]:
         """The mean of the prior."""
         return jnp.zeros(self.prior.num_modes, self.prior.eigenvalues.dtype)
 
+    def check_start(self, start: PyTree) -> None:
+        """Raise unless `start` has one coefficient for each mode."""
+        expected = (self.prior.num_modes,)
+        if jnp.shape(start) != expected:
+            raise ValueError(f"start must have shape {expected}, one coefficient per mode, got {checks.shown(start)}.")
+
     def functions(self, positions: ArrayLike) -> Float[Array, "*batch grid"]:
         """Values of the drawn functions on the grid of the basis."""
-        return self.prior.basis.synthesize(jnp.asarray(positions))
+        values = self.prior.basis.synthesize(jnp.asarray(positions))
+        return values + jnp.asarray(self.prior_mean, values.dtype)
 
     def predictions(self, positions: ArrayLike) -> Array:
-        """Predicted data of draws with one leading axis, or with (chain, draw)."""
+        """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""
         positions = jnp.asarray(positions)
         flat = positions.reshape(-1, positions.shape[-1])
-        predicted = jax.lax.map(lambda x: self.forward_map(self.functions(x)), flat, batch_size=64)
+        if self.solver is None:
+            predicted = jax.lax.map(lambda x: self.forward_map(self.functions(x)), flat, batch_size=64)
+        else:
+            scales = np.sqrt(np.asarray(self.prior.eigenvalues, np.float64))
+            predicted = np.stack([self.solver.predict(np.asarray(x, np.float64) / scales) for x in flat])
+            predicted = jnp.asarray(predicted, jnp.result_type(float))
         return jax.tree.map(lambda a: a.reshape(*positions.shape[:-1], *a.shape[1:]), predicted)
 
 
 class Misfit(eqx.Module):
-    """`(1/m) sum_j (G(f)_j - y_j)^2 / (2 noise_j^2)` as a function of the coefficients of f."""
+    """`(1/m) <r, C^-1 r> / 2`, r = G(f) - y, as a function of the coefficients of f less its prior mean."""
 
     forward_map: ForwardMap
     data: Float[Array, "..."]
-    noise: Float[Array, "..."]
     prior: GaussianPrior
+    mean: Float[Array, "..."]
+    deviation: Float[Array, "..."] | None
+    whitener: Float[Array, "m m"] | None
+    operator: Callable | None
+
+    def __init__(
+        self, forward_map: ForwardMap, data: Array, noise: GaussianNoise, prior: GaussianPrior, mean: np.ndarray
+    ):
+        as_numbers = lambda array: None if array is None else jnp.asarray(array, data.dtype)  # noqa: E731
+        self.forward_map, self.data, self.prior = forward_map, data, prior
+        self.mean = jnp.asarray(mean, data.dtype)
+        self.deviation, self.whitener = as_numbers(noise.deviation), as_numbers(noise.whitener)
+        self.operator = noise.operator
 
     def __call__(self, position: Float[Array, " modes"]) -> Float[Array, ""]:
-        predicted = self.forward_map(self.prior.basis.synthesize(position))
-        if jnp.shape(predicted) != self.data.shape:
-            raise ValueError(
-                f"forward_map returned shape {jnp.shape(predicted)} for data of shape {self.data.shape}; it must "
-                "predict each datum from the function's values on prior.basis.grid."
-            )
-        residuals = (predicted - self.data.astype(predicted.dtype)) / self.noise.astype(predicted.dtype)
-        return jnp.mean(residuals**2) / 2
+        values = self.prior.basis.synthesize(position)
+        predicted = self.forward_map(values + self.mean.astype(values.dtype))
+        _check_shape(jnp.shape(predicted), self.data.shape)
+        residual = predicted - self.data.astype(predicted.dtype)
+        if self.operator is not None:
+            flat = residual.reshape(-1)
+            return jnp.vdot(flat, self.operator(flat)) / (2 * flat.size)
+        if self.whitener is not None:
+            return jnp.mean((self.whitener.astype(residual.dtype) @ residual.reshape(-1)) ** 2) / 2
+        assert self.deviation is not None
+        return jnp.mean((residual / self.deviation.astype(residual.dtype)) ** 2) / 2
 
 
 def inverse_problem(
-    forward_map: ForwardMap, data: ArrayLike, noise: float | ArrayLike, prior: GaussianPrior
+    forward_map: ForwardMap,
+    data: ArrayLike,
+    noise: float | ArrayLike | GaussianNoise,
+    prior: GaussianPrior,
+    *,
+    adjoint: Adjoint | None = None,
+    prior_mean: ArrayLike = 0.0,
 ) -> InverseProblem:
     """Return the posterior of a function given noisy data, ready for `sample`.
 
+    A forward map that JAX cannot trace, or not differentiate in both modes, runs as it is on NumPy arrays in float64,
+    one call at a time, from a loop outside of JAX. It is checked here by a few calls: for its shape, numbers that are
+    not finite, an argument that it changes, two calls that differ, and an adjoint that is not its derivative's. In
+    `sample` a call that raises or returns a number that is not finite is a rejected proposal, and counted.
+
     Args:
         forward_map: `forward_map(values) -> predictions`, from the values of the function on `prior.basis.grid` to
-            predictions with the shape of `data`; written in JAX, linear or not.
+            predictions with the shape of `data`, linear or not: in JAX, or any function on NumPy arrays.
         data: the measurements y, an array without NaN.
-        noise: their standard deviation > 0, one number or an array like `data`.
+        noise: their standard deviation > 0, one number or an array like `data`; or a
+            `langevax.sampling.GaussianNoise`, by a covariance, a factor of it or its precision.
         prior: `langevax.spaces.GaussianPrior`.
+        adjoint: `adjoint(values, residual) -> like values`, the transposed derivative of a map on NumPy arrays at
+            `values` times an array like `data`. With it `sample` takes pCNL and needs few solves to find the directions
+            that data inform; without it, pCN and difference quotients.
+        prior_mean: mean of the function, one number or values on the grid. Positions are coefficients of the
+            function less this mean.
 
     Raises:
-        TypeError: `forward_map` is not a function, or `prior` is not a `GaussianPrior`.
-        ValueError: data that are empty or not finite; noise of another shape or not > 0; at the first evaluation,
-            predictions whose shape is not that of the data.
+        TypeError: `forward_map` or `adjoint` is not a function, or `prior` is not a `GaussianPrior`.
+        ValueError: data that are empty or not finite; noise of another shape or not > 0; predictions whose shape is not
+            that of the data; what the checks above refuse.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -102,13 +167,118 @@ def inverse_problem(
         raise TypeError(
             f"forward_map must be a function of the unknown function's values, got {checks.shown(forward_map)}."
         )
+    checks.function("adjoint", adjoint, "(values, residual) -> like values", optional=True)
     if not isinstance(prior, GaussianPrior):
         raise TypeError(f"prior must be a langevax.spaces.GaussianPrior, got {type(prior).__name__}.")
-    y = jnp.asarray(checks.plain_array("data", data), prior.eigenvalues.dtype)
+    exact = checks.real_array("data", data)
+    y = jnp.asarray(exact, prior.eigenvalues.dtype)
     checks.finite("data", y, remedy="drop missing measurements, and their predictions from forward_map")
-    checks.number("noise", noise, positive=True)
-    if np.shape(noise) not in ((), y.shape):
-        raise ValueError(f"noise must be one number or of the data's shape {y.shape}, got shape {np.shape(noise)}.")
-    temperature = 1 / y.size
-    misfit = Misfit(forward_map, y, jnp.asarray(noise, y.dtype), prior)
-    return InverseProblem(Function(misfit, prior.precision(ridge=temperature)), temperature, prior, forward_map)
+    if not isinstance(noise, GaussianNoise):
+        checks.number("noise", noise, positive=True)
+        noise = GaussianNoise(deviation=noise)
+    noise.check_size(y.shape)
+    like = jax.ShapeDtypeStruct((prior.num_modes,), prior.eigenvalues.dtype)
+    grid = jax.eval_shape(prior.basis.synthesize, like)
+    mean = checks.real_array("prior_mean", prior_mean)
+    checks.finite("prior_mean", mean, remedy="pass finite values")
+    if mean.shape not in ((), grid.shape):
+        raise ValueError(f"prior_mean must be one number or of the grid's shape {grid.shape}, got shape {mean.shape}.")
+    temperature, precision = 1 / y.size, prior.precision(ridge=1 / y.size)
+    if adjoint is None and _is_traced(forward_map, grid, jax.jvp):
+        _check_shape(jax.eval_shape(forward_map, grid).shape, y.shape)
+        _check_reproducible(forward_map, grid)
+        problem = Function(Misfit(forward_map, y, noise, prior, mean), precision)
+        return InverseProblem(problem, temperature, prior, forward_map, exact, noise, mean)
+    called = forward_map
+    if adjoint is None and _is_traced(forward_map, grid, _vjp):
+        adjoint = transposed_derivative(forward_map, grid.dtype)
+    if _is_traced(forward_map, grid, _value):
+        called = _compiled(forward_map, grid.dtype)
+    solver = ForwardSolver(called, adjoint, exact, noise, prior, mean)
+    if warning := solver.check(np.random.default_rng(0)):
+        warnings.warn(warning, SolverWarning, stacklevel=2)
+    problem = SolverMisfit(precision=precision, solver=solver, scales=jnp.sqrt(prior.eigenvalues))
+    return InverseProblem(problem, temperature, prior, forward_map, exact, noise, mean, solver)
+
+
+def solver_of(target: InverseProblem) -> ForwardSolver:
+    """Return the solver of a problem: its own, or one that calls the forward map in JAX and its derivative."""
+    if target.solver is not None:
+        return target.solver
+    dtype = target.prior.eigenvalues.dtype
+    adjoint = transposed_derivative(target.forward_map, dtype)
+    solver = ForwardSolver(
+        _compiled(target.forward_map, dtype), adjoint, target.data, target.noise, target.prior, target.prior_mean
+    )
+    solver.is_single = dtype.itemsize < 8
+    return solver
+
+
+def _compiled(forward_map: ForwardMap, dtype: Any) -> NumpyMap:
+    """Return a map in JAX as one on NumPy arrays."""
+    compiled = jax.jit(forward_map)
+    return lambda values: np.asarray(compiled(jnp.asarray(values, dtype)))
+
+
+def transposed_derivative(forward_map: ForwardMap, dtype: Any) -> Adjoint:
+    """Return `adjoint(values, residual)` of a map in JAX, by reverse-mode differentiation."""
+
+    @jax.jit
+    def product(values: Array, residual: Array) -> Array:
+        predicted, backward = jax.vjp(forward_map, values)
+        return backward(residual.astype(predicted.dtype))[0]
+
+    return lambda values, residual: product(jnp.asarray(values, dtype), jnp.asarray(residual, dtype))
+
+
+def _vjp(forward_map: ForwardMap, primals: tuple[Array], _: tuple[Array]) -> Array:
+    predicted, backward = jax.vjp(forward_map, *primals)
+    return backward(jnp.zeros_like(predicted))[0]
+
+
+def _value(forward_map: ForwardMap, primals: tuple[Array], _: tuple[Array]) -> Array:
+    return forward_map(*primals)
+
+
+def _is_traced(forward_map: ForwardMap, like: jax.ShapeDtypeStruct, mode: Callable) -> bool:
+    """True where JAX traces the map in this mode: `jax.jvp`, `_vjp` or `_value`."""
+    try:
+        traced = jax.make_jaxpr(lambda values: mode(forward_map, (values,), (values,)))(like)
+    except Exception:  # a function on NumPy arrays raises anything on a tracer
+        return False
+    return all(equation.primitive.name != NO_TANGENT for equation in _equations(traced.jaxpr))
+
+
+def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
+    """Yield the equations of a program, those of its inner programs included."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda leaf: isinstance(leaf, PROGRAMS)):
+            if isinstance(inner, PROGRAMS):
+                yield from _equations(inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner)
+
+
+def _constants(traced: core.ClosedJaxpr) -> list[Any]:
+    inputs = (variable for equation in _equations(traced.jaxpr) for variable in equation.invars)
+    return [*traced.consts, *(variable.val for variable in inputs if isinstance(variable, core.Literal))]
+
+
+def _check_reproducible(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> None:
+    """Raise where two traces of a map differ in their constants, such as random numbers of NumPy."""
+    # a function of its own for each trace, since JAX remembers them by function
+    traces = [jax.make_jaxpr(lambda values: forward_map(values))(like) for _ in range(2)]
+    first, second = map(_constants, traces)
+    same = len(first) == len(second)
+    if not (same and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True))):
+        raise ValueError(
+            "forward_map is not deterministic: two calls compute with different constants; fix its random numbers, and "
+            "leave out what it remembers between calls."
+        )
+
+
+def _check_shape(predicted: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if predicted != expected:
+        raise ValueError(
+            f"forward_map returned shape {predicted} for data of shape {expected}; it must predict each datum from "
+            "the function's values on prior.basis.grid."
+        )

@@ -17,8 +17,8 @@ from jaxtyping import Array, Float, Key
 
 from langevax import trees
 from langevax._typing import PyTree
-from langevax.problems.coordinates import Affine, Raveled, Reparametrised, Rotated, affine
-from langevax.problems.problem import Indices, Problem, Scalar
+from langevax.problems.coordinates import Raveled, Reparametrised, Rotated, affine
+from langevax.problems.problem import Indices, Problem, Scalar, hessian_product
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
 MAX_COORDINATES = 500  # up to which the whole Hessian is formed, from d products with it
@@ -77,11 +77,11 @@ class QuadraticInValue(Reparametrised):
 class CoordinateMap(eqx.Module):
     """A problem in changed coordinates: each layer is a problem in the coordinates of the layer before it."""
 
-    layers: tuple[Raveled | Rotated | Affine | QuadraticInValue, ...]
+    layers: tuple[Reparametrised, ...]
     """The first is `Raveled`."""
 
     @property
-    def problem(self) -> Raveled | Rotated | Affine | QuadraticInValue:
+    def problem(self) -> Reparametrised:
         """The problem in the coordinates that are sampled."""
         return self.layers[-1]
 
@@ -334,7 +334,7 @@ def _hessian(problem: Problem, x: Array) -> Float[Array, "d d"]:
 @eqx.filter_jit
 def _products(problem: Problem, x: Array, directions: Float[Array, "m d"]) -> Float[Array, "m d"]:
     """Return the Hessian times each direction."""
-    return lax.map(lambda u: jax.jvp(problem.potential_gradient, (x,), (u,))[1], directions)
+    return lax.map(lambda u: hessian_product(problem, x, u), directions)
 
 
 @eqx.filter_jit

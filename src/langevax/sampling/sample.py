@@ -24,6 +24,7 @@ from langevax.run.result import named_leaves
 from langevax.sampling.choice import NormalFit, Requested, check_combination, choose_dynamics, requested_dynamics
 from langevax.sampling.draws import SamplingRun, langevin_chains, nuts_chains
 from langevax.sampling.inverse import InverseProblem
+from langevax.sampling.inverse_draws import InverseRun
 from langevax.sampling.methods import GradientName, SamplingMethod, check_choice, choose_gradient
 from langevax.sampling.preconditioning import (
     MAX_COORDINATES,
@@ -169,7 +170,33 @@ def sample(
     if isinstance(start, Stacked):
         raise TypeError("start is Stacked, but sample takes a position or a function `key -> position`; pass either.")
     first = checks.arrays("start", start(start_key) if callable(start) else start)
+    if isinstance(target, InverseProblem):
+        target.check_start(first)
     _check_start(problem, first)
+    if isinstance(target, InverseProblem):
+        is_open = dynamics == "auto" and chosen == "pcnl" and batch_size in ("auto", None) and period == "auto"
+        if is_open and isinstance(step_size, str) and isinstance(gradient, str):
+            chosen = "auto"
+        run = InverseRun(
+            target,
+            chosen,
+            num_samples,
+            num_chains,
+            num_warmup,
+            thinning,
+            step_size,
+            preconditioner,
+            first,
+            chain_start,
+            progress,
+            {"checkpoint": checkpoint, "resume": resume},
+            key,
+        )
+        samples = run.draws()
+        if samples is not None:
+            samples.warn()
+            return samples
+        chosen = "pcnl" if chosen == "auto" else chosen
     if by_theorem:
         preconditioner, root = None, math.isqrt(int(problem.size))  # B = m = sqrt(n) in the theorems
         batch_size = root if batch_size == "auto" else batch_size

@@ -25,6 +25,7 @@ from langevax.run.result import named_leaves
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.preconditioning import CoordinateMap
+from langevax.sampling.solver_chains import SolveCounts, SolverWalk, run_chains
 
 if TYPE_CHECKING:
     import pandas
@@ -98,6 +99,11 @@ class Samples:
     to_positions: Callable[[Float[Array, "chain draw d"]], PyTree]
     """The positions of draws."""
     user_coordinates: CoordinateMap
+    walk: SolverWalk | None = None
+    """The chains of a forward map in Python, which run on the host; None where they are compiled."""
+    solves: SolveCounts | None = None
+    """Solves of an inverse problem's forward map and of its adjoint, and those that failed, the pilot's included; None
+    where a map in JAX is sampled by compiled chains, whose `evaluations` count it."""
 
     @classmethod
     def of(
@@ -111,6 +117,8 @@ class Samples:
         reason: str,
         evaluations: int,
         seconds: float,
+        walk: SolverWalk | None = None,
+        solves: SolveCounts | None = None,
     ) -> "Samples":
         """Return the draws of chains in the user's coordinates, through `constrain` where there is one."""
 
@@ -135,6 +143,8 @@ class Samples:
             thinning=chains.thinning,
             to_positions=to_positions,
             user_coordinates=coordinates,
+            walk=walk,
+            solves=solves,
         )
 
     def __repr__(self) -> str:
@@ -150,15 +160,18 @@ class Samples:
         Gradient estimators with a memory start it again. Warnings about all draws are issued as by `sample`.
         """
         checks.positive_int("num_samples", num_samples)
-        following = simulate(
-            self.algorithm,
-            self.problem,
-            self.result,
-            key=key,
-            num_steps=num_samples * self.thinning,
-            record_every=self.thinning,
-            progress=progress,
-        )
+        if self.walk is not None:
+            following = run_chains(self.walk, self.result.state, num_samples, self.thinning, key, progress)
+        else:
+            following = simulate(
+                self.algorithm,
+                self.problem,
+                self.result,
+                key=key,
+                num_steps=num_samples * self.thinning,
+                record_every=self.thinning,
+                progress=progress,
+            )
         result = self.result.then(following)
         longer = replace(
             self,
@@ -167,6 +180,7 @@ class Samples:
             result=result,
             evaluations=self.evaluations + following.evaluations,
             seconds=self.seconds + following.seconds,
+            solves=self.solves if self.walk is None or self.solves is None else self.solves.plus(following.counts),
         )
         longer.warn()
         return longer
@@ -210,6 +224,11 @@ class Samples:
         return SummaryTable(names, {name: np.asarray(column) for name, column in table.items()})
 
     @property
+    def num_solves(self) -> int | None:
+        """Solves of the forward map and of its adjoint together; None where `solves` is."""
+        return None if self.solves is None else self.solves.forward + self.solves.adjoint
+
+    @property
     def ess(self) -> float:
         """Effective sample size (bulk) of the worst coordinate."""
         return float(np.min(self._statistics()["ess_bulk"]))
@@ -233,6 +252,11 @@ class Samples:
         if ess[fewest] < MIN_ESS:
             messages.append(
                 f"{table.names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
+            )
+        if self.solves is not None and self.solves.failed:
+            messages.append(
+                f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and their proposals were rejected; "
+                f"the first by {self.solves.first_failure}."
             )
         divergences, steps = self.result.counts.get("divergences", 0), self.result.steps * len(self.draws)
         if divergences:

@@ -1,0 +1,218 @@
+"""Draws of an inverse problem where `sample` has a shorter way than its pilot and compiled chains.
+
+Linear maps with Gaussian noise have a normal posterior, which is drawn from independently. A solver in Python is
+sampled by pCN or pCNL in a loop on the host.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Key
+
+from langevax._typing import PyTree
+from langevax.problems.coordinates import Raveled, affine
+from langevax.run import simulate
+from langevax.samplers import PCN, PCNL
+from langevax.sampling.choice import Requested
+from langevax.sampling.draws import TunedChains
+from langevax.sampling.inverse import InverseProblem, solver_of
+from langevax.sampling.preconditioning import CoordinateMap
+from langevax.sampling.reference import (
+    IndependentDraws,
+    NearReference,
+    NormalReference,
+    exact_reference,
+    find_reference,
+)
+from langevax.sampling.samples import Samples
+from langevax.sampling.solver import ForwardSolver
+from langevax.sampling.solver_chains import (
+    FAR_FROM_NORMAL,
+    FEW_MODES,
+    Dynamics,
+    SolveCounts,
+    SolverWalk,
+    first_states,
+    generator,
+    run_chains,
+    solve_progress,
+    warm_up,
+)
+
+NUM_WARMUP = 200
+LARGEST_SYNTHESIS = 2**24  # numbers of the matrix from coefficients to values that a map in JAX is tried with
+
+
+class InverseRun(NamedTuple):
+    """Arguments of `sample` for an inverse problem."""
+
+    target: InverseProblem
+    dynamics: Requested
+    """"auto" where no argument asks for particular dynamics."""
+    num_samples: int
+    num_chains: int
+    num_warmup: int | Literal["auto"]
+    thinning: int | Literal["auto"]
+    step_size: float | Literal["auto", "theorem"]
+    preconditioner: str | None
+    start: Float[Array, " modes"]
+    chain_start: Callable[[Key[Array, ""]], PyTree] | None
+    progress: bool | Literal["auto"]
+    saving: Mapping[str, Any]
+    """`checkpoint` and `resume`."""
+    key: Key[Array, ""]
+
+    def draws(self) -> Samples | None:
+        """Return draws, or None where the general way is to be taken."""
+        began, target = time.perf_counter(), self.target
+        pilot_key, *keys = random.split(self.key, 4)
+        if self.dynamics == "auto":
+            large = target.prior.num_modes * len(target.prior.basis.grid) > LARGEST_SYNTHESIS
+            solver = target.solver if target.solver is not None or large else solver_of(target)
+            if solver is not None:
+                before = SolveCounts.of(solver)
+                exact = exact_reference(solver, generator(pilot_key))
+                if exact is not None:
+                    return self._independent(solver, before, exact, keys, began)
+                if target.solver is not None:
+                    return self._walk(solver, before, keys, began)
+                if self._is_small_and_far_from_normal(solver, generator(pilot_key)):
+                    return self._walk(solver, before, keys, began)
+        elif target.solver is not None and self.dynamics in ("pcn", "pcnl"):
+            return self._walk(target.solver, SolveCounts.of(target.solver), keys, began)
+        return None
+
+    def _independent(
+        self,
+        solver: ForwardSolver,
+        before: SolveCounts,
+        exact: NormalReference,
+        keys: list[Key[Array, ""]],
+        began: float,
+    ) -> Samples:
+        coordinates, temperature = self._coordinates(exact), self.target.temperature
+        algorithm = IndependentDraws(temperature)
+        run = simulate(
+            algorithm,
+            coordinates.problem,
+            jnp.zeros(len(exact.mean), coordinates.problem.precision.dtype),
+            key=keys[0],
+            num_steps=self.num_samples,
+            num_chains=self.num_chains,
+            record_every=1,
+            progress=self.progress,
+            **self.saving,
+        )
+        counts = SolveCounts.of(solver).since(before)
+        return self._samples(
+            TunedChains(algorithm, run, 1.0, 1, 0),
+            coordinates,
+            "exact",
+            "the forward map is linear and the noise Gaussian: draws of the normal posterior are independent",
+            counts,
+            began,
+        )
+
+    def _walk(self, solver: ForwardSolver, before: SolveCounts, keys: list[Key[Array, ""]], began: float) -> Samples:
+        dynamics, reason = self._dynamics(solver)
+        if self.preconditioner == "diagonal":
+            raise ValueError(
+                "preconditioner='diagonal' is not for a forward map in Python; pass 'low-rank', 'auto', or None for "
+                "the prior's own proposals."
+            )
+        if self.saving["checkpoint"] is not None:
+            raise ValueError(
+                "checkpoint is for forward maps in JAX; draw in parts with Samples.extend, and save each part."
+            )
+        if self.step_size == "theorem":
+            raise ValueError("step_size='theorem' is for Langevin dynamics; pass a number, or 'auto'.")
+        scales = self._scales
+        rng, thinning = generator(keys[0]), 1 if self.thinning == "auto" else self.thinning
+        if self.preconditioner is None:
+            reference = NormalReference(np.zeros(len(scales)), np.zeros((len(scales), 1)), np.ones(1))
+        else:
+            reference = find_reference(solver, np.asarray(self.start, np.float64) / scales, rng)
+        is_adaptive = isinstance(self.step_size, str)
+        walk = SolverWalk(solver, reference, dynamics, 1.0 if isinstance(self.step_size, str) else self.step_size)
+        if is_adaptive and walk.spread(rng) > FAR_FROM_NORMAL:
+            walk.mix()
+        num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        bar = solve_progress(walk, num_warmup * self.num_chains, self.progress)
+        states = first_states(walk, self.num_chains, self._start_of_chain(scales, keys[1]), rng)
+        states = warm_up(walk, states, num_warmup, is_adaptive, rng, bar)
+        bar.close()
+        run = run_chains(walk, states, self.num_samples, thinning, keys[2], self.progress)
+        coordinates, temperature = self._coordinates(walk.reference), self.target.temperature
+        algorithm = (PCN if dynamics == "pcn" else PCNL)(walk.step_size, temperature)
+        counts = SolveCounts.of(solver).since(before)
+        chains = TunedChains(algorithm, run, float(walk.step_size), thinning, counts.forward + counts.adjoint)
+        return self._samples(chains, coordinates, dynamics, reason, counts, began, walk)
+
+    def _is_small_and_far_from_normal(self, solver: ForwardSolver, rng: np.random.Generator) -> bool:
+        """True where a map in JAX is better sampled on the host, by steps about the prior as well."""
+        is_free = self.preconditioner == "auto" and self.saving["checkpoint"] is None
+        if solver.num_modes > FEW_MODES or not is_free:
+            return False
+        reference = find_reference(solver, np.asarray(self.start, np.float64) / self._scales, rng)
+        return SolverWalk(solver, reference, "pcn", 1.0).spread(rng) > FAR_FROM_NORMAL
+
+    @property
+    def _scales(self) -> Float[np.ndarray, " modes"]:
+        """Deviations of the prior."""
+        return np.sqrt(np.asarray(self.target.prior.eigenvalues, np.float64))
+
+    def _dynamics(self, solver: ForwardSolver) -> tuple[Dynamics, str]:
+        if self.dynamics == "auto":
+            if self.target.solver is None:
+                return "pcnl", "the unknown has few coefficients, and their posterior is far from normal"
+            if solver.adjoint is None:
+                return "pcn", "the forward map has no adjoint"
+            return "pcnl", "the forward map has an adjoint"
+        dynamics: Dynamics = "pcn" if self.dynamics == "pcn" else "pcnl"
+        if dynamics == "pcnl" and solver.adjoint is None:
+            raise ValueError("dynamics='pcnl' needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'.")
+        return dynamics, f"dynamics={dynamics!r} was passed"
+
+    def _start_of_chain(
+        self, scales: Float[np.ndarray, " modes"], key: Key[Array, ""]
+    ) -> Callable[[int], Float[np.ndarray, " modes"]] | None:
+        start = self.chain_start
+        if start is None:
+            return None
+        return lambda chain: np.asarray(start(random.fold_in(key, chain)), np.float64) / scales
+
+    def _coordinates(self, reference: NormalReference) -> CoordinateMap:
+        """Raveled, in units of the prior, and in those of the reference."""
+        flat, dtype = Raveled(self.target.problem, self.target.start), self.target.start.dtype
+        white = affine(flat, jnp.sqrt(self.target.prior.eigenvalues))
+        level = jnp.asarray(self.target.temperature, dtype)
+        white = eqx.tree_at(lambda problem: problem.precision, white, level)
+        return CoordinateMap((flat, white, NearReference(white, reference, self.target.temperature)))
+
+    def _samples(
+        self,
+        chains: TunedChains,
+        coordinates: CoordinateMap,
+        method: str,
+        reason: str,
+        counts: SolveCounts,
+        began: float,
+        walk: SolverWalk | None = None,
+    ) -> Samples:
+        return Samples.of(
+            chains,
+            coordinates,
+            None,
+            temperature=self.target.temperature,
+            method=method,
+            reason=reason,
+            evaluations=counts.forward + counts.adjoint,
+            seconds=time.perf_counter() - began,
+            walk=walk,
+            solves=counts,
+        )

@@ -1,0 +1,289 @@
+"""A normal law near a posterior of functions: the prior, narrowed along the directions that the data inform.
+
+    N(m, C),      C = I - V diag(lambda / (1 + lambda)) V^T      in units of the prior, z ~ N(0, I)
+
+with J^T C_noise^-1 J = V diag(lambda) V^T, J the derivative of the predictions. For a linear map with Gaussian noise it
+is the posterior. Otherwise m is the mode, and w with z = m + C^{1/2} w are coordinates in which pCN and pCNL step
+as far along directions that the data inform as elsewhere, whatever the number of modes (Cui, Law, Marzouk,
+J. Comput. Phys. 2016; Rudolf, Sprungk, Found. Comput. Math. 2018).
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Int, Key
+
+from langevax.algorithm import Algorithm, Info
+from langevax.problems.coordinates import Reparametrised
+from langevax.problems.problem import Indices, Problem, Scalar
+from langevax.sampling.solver import ForwardSolver, Solve, Vector
+
+FULL_RANK = 1000
+"""Data or modes up to which the whole derivative is computed."""
+RANK = 60  # of the random range finder beyond, and directions along which differences are taken without an adjoint
+UNINFORMED = 1e-2  # share of the prior's precision below which a direction is left to the prior
+PATIENCE = 8  # directions in a row without information after which no more differences are taken
+MAX_STEPS, MAX_HALVINGS, NEAR_MODE = 12, 6, 0.05  # of Gauss-Newton; the last is a decrement in standard deviations
+LINEAR, LINEAR_IN_FLOAT32 = 1e-8, 3e-5  # relative departure from a linear map that is rounding
+LINEAR_IN_NOISE = 0.01  # largest departure in units of the noise
+
+
+class NormalReference(NamedTuple):
+    """N(mean, I + V diag(scales^2 - 1) V^T)."""
+
+    mean: Vector
+    directions: Float[np.ndarray, "modes r"]
+    """V, orthonormal columns."""
+    scales: Float[np.ndarray, " r"]
+    """Deviations along them."""
+
+    def stretch(self, w: np.ndarray) -> np.ndarray:
+        """Return C^{1/2} w, for w with leading axes."""
+        return w + (w @ self.directions * (self.scales - 1)) @ self.directions.T
+
+    def to_prior_units(self, w: np.ndarray) -> np.ndarray:
+        """Return z = mean + C^{1/2} w."""
+        return self.mean + self.stretch(w)
+
+    def from_prior_units(self, z: np.ndarray) -> np.ndarray:
+        """Return w."""
+        return self.shrink(z - self.mean)
+
+    def shrink(self, v: np.ndarray) -> np.ndarray:
+        """Return C^{-1/2} v, for v with leading axes."""
+        return v + (v @ self.directions * (1 / self.scales - 1)) @ self.directions.T
+
+    def in_all_directions(self) -> "NormalReference":
+        """Return the same law with as many directions as there are modes."""
+        root = self.stretch(np.eye(len(self.mean)))
+        scales, directions = np.linalg.eigh(root)
+        return NormalReference(self.mean, directions, scales)
+
+
+class Information(NamedTuple):
+    """`J^T C_noise^-1 J = V diag(eigenvalues) V^T` at one place, in units of the prior."""
+
+    directions: Float[np.ndarray, "modes r"]
+    eigenvalues: Float[np.ndarray, " r"]
+    basis: Float[np.ndarray, "modes k"]
+    """Orthonormal columns that span the directions."""
+    products: np.ndarray
+    """(k, *data): J times each column."""
+
+    @classmethod
+    def of(cls, solver: ForwardSolver, basis: np.ndarray, products: np.ndarray, least: float) -> "Information":
+        """Diagonalise; eigenvalues below `least` are left out."""
+        weighted = np.stack([solver.noise.times_precision(product) for product in products])
+        gram = products.reshape(len(products), -1) @ weighted.reshape(len(products), -1).T
+        eigenvalues, rotation = np.linalg.eigh((gram + gram.T) / 2)
+        order = np.argsort(-eigenvalues)[: max(1, int(np.sum(eigenvalues > least)))]
+        return cls(basis @ rotation[:, order], np.maximum(eigenvalues[order], 0.0), basis, products)
+
+    def reference(self, mean: Vector) -> NormalReference:
+        """Return the normal law of this information."""
+        return NormalReference(mean, self.directions, 1 / np.sqrt(1 + self.eigenvalues))
+
+    def newton_step(self, gradient: Vector) -> Vector:
+        """Return -(I + V diag(eigenvalues) V^T)^-1 gradient."""
+        shares = self.eigenvalues / (1 + self.eigenvalues)
+        return -gradient + self.directions @ (shares * (self.directions.T @ gradient))
+
+    def misfit_gradient(self, solver: ForwardSolver, solve: Solve) -> Vector:
+        """Return the gradient of the misfit: by the adjoint, or in the span of the basis."""
+        assert solve.residual is not None
+        if solver.adjoint is not None:
+            gradient = solver.gradient(solve)
+            if gradient is not None:
+                return gradient
+        weighted = solver.noise.times_precision(solve.residual).reshape(-1)
+        return self.basis @ (self.products.reshape(len(self.products), -1) @ weighted)
+
+
+class Derivative(NamedTuple):
+    """How the derivative of the predictions is taken."""
+
+    least: float = UNINFORMED
+    """Eigenvalues below which directions are left to the prior."""
+    step: float | None = None
+    """Of difference quotients, in deviations of the prior; None: as short as the map's precision allows."""
+    is_whole: bool = False
+    """True: in all directions, up to FULL_RANK modes or data."""
+
+
+def information(solver: ForwardSolver, solve: Solve, rng: np.random.Generator, how: Derivative) -> Information:
+    """Return what the data inform at a solve.
+
+    By adjoints where data are few; otherwise by a random range finder with adjoints (Halko, Martinsson, Tropp, SIAM
+    Review 2011), or by differences along the directions in which the predictions' prior is widest.
+    """
+    assert solve.residual is not None
+    num_data, num_modes = solver.data.size, solver.num_modes
+    at = solve.residual + solver.data
+    if solver.adjoint is not None and num_data <= min(num_modes, FULL_RANK if how.is_whole else 2 * RANK):
+        units = np.eye(num_data).reshape(num_data, *solver.data.shape)
+        rows = np.stack([solver.transposed(solve.z, unit) for unit in units])
+        basis = np.linalg.qr(rows.T)[0]
+        return Information.of(solver, basis, (rows @ basis).T.reshape(-1, *solver.data.shape), how.least)
+    if solver.adjoint is None or num_modes <= RANK or how.is_whole:
+        return _by_differences(solver, solve.z, at, how)
+    noises = rng.standard_normal((RANK, *solver.data.shape))
+    probes = [solver.transposed(solve.z, solver.noise.times_precision(noise)) for noise in noises]
+    basis = np.linalg.qr(np.stack(probes, axis=1))[0]
+    products = np.stack([solver.directional(solve.z, column, at, how.step) for column in basis.T])
+    return Information.of(solver, basis, products, how.least)
+
+
+def _by_differences(solver: ForwardSolver, z: Vector, at: np.ndarray, how: Derivative) -> Information:
+    """Take differences along the widest coordinates of the prior, until several in a row carry no information."""
+    order = np.argsort(-np.sum(solver.synthesis**2, axis=1), kind="stable")
+    order = order if how.is_whole else order[:RANK]
+    products: list[np.ndarray] = []
+    silent = 0
+    for number in order:
+        unit = np.zeros(solver.num_modes)
+        unit[number] = 1.0
+        products.append(solver.directional(z, unit, at, how.step))
+        size = float(np.sum(products[-1] * solver.noise.times_precision(products[-1])))
+        silent = silent + 1 if size < how.least else 0
+        if silent == PATIENCE and not how.is_whole:
+            break
+    basis = np.zeros((solver.num_modes, len(products)))
+    basis[order[: len(products)], np.arange(len(products))] = 1.0
+    return Information.of(solver, basis, np.stack(products), how.least)
+
+
+def find_reference(solver: ForwardSolver, start: Vector, rng: np.random.Generator) -> NormalReference:
+    """Return the normal law at a mode of the posterior, by Gauss-Newton with halved steps."""
+    here = solver.solve(start)
+    if here.residual is None:
+        raise ValueError(f"forward_map fails at the start ({solver.first_failure}); start where it is defined.")
+    informed = information(solver, here, rng, Derivative())
+    for _ in range(MAX_STEPS):
+        gradient = informed.misfit_gradient(solver, here) + here.z
+        step = informed.newton_step(gradient)
+        decrement = float(-(gradient @ step))
+        if not decrement > NEAR_MODE**2:
+            break
+        energy = here.misfit + float(here.z @ here.z) / 2
+        for halving in range(MAX_HALVINGS):
+            length = 0.5**halving
+            there = solver.solve(here.z + length * step)
+            if there.misfit + float(there.z @ there.z) / 2 < energy - 0.1 * length * decrement:
+                break
+        else:
+            break
+        here = there
+        informed = information(solver, here, rng, Derivative())
+    return informed.reference(here.z)
+
+
+def exact_reference(solver: ForwardSolver, rng: np.random.Generator) -> NormalReference | None:
+    """Return the posterior of a linear map, or None where the map is not linear, or too large for its matrix."""
+    smaller = solver.num_modes if solver.adjoint is None else min(solver.num_modes, solver.data.size)
+    if smaller > FULL_RANK or not is_linear(solver, rng):
+        return None
+    start = np.zeros(solver.num_modes)
+    here, how = solver.solve(start), Derivative(least=0.0, step=1.0, is_whole=True)
+    informed = information(solver, here, rng, how)
+    gradient = informed.misfit_gradient(solver, here)
+    return informed.reference(start + informed.newton_step(gradient))
+
+
+def is_linear(solver: ForwardSolver, rng: np.random.Generator) -> bool:
+    """True where the predictions at sums and multiples of two draws of the prior are those of a linear map."""
+    a, b = rng.standard_normal((2, solver.num_modes))
+    zero, at_a, at_b, both, triple = (solver.solve(z) for z in (np.zeros_like(a), a, b, a - b, -3 * a))
+    base, *others = (solve.residual for solve in (zero, at_a, at_b, both, triple))
+    residuals = [residual for residual in others if residual is not None]
+    if base is None or len(residuals) < len(others):
+        return False
+    first, second, difference, multiple = (residual - base for residual in residuals)
+    size = float(np.abs(first).max() + np.abs(second).max() + np.abs(base + solver.data).max())
+    small = LINEAR_IN_FLOAT32 if solver.is_single else LINEAR
+    return all(
+        float(np.abs(departure).max()) <= small * size
+        and float(np.sum(departure * solver.noise.times_precision(departure))) <= LINEAR_IN_NOISE**2
+        for departure in (first - second - difference, multiple + 3 * first)
+    )
+
+
+class NearReference(Reparametrised):
+    """`problem`, in units of the prior, in the coordinates w of a normal law; its quadratic part is |w|^2 T / 2.
+
+    value(w) = potential(z) - T |w|^2 / 2, so that pCN and pCNL take the normal law for the prior. The map to positions
+    is affine: it has an offset.
+    """
+
+    problem: Problem
+    mean: Float[Array, " d"]
+    directions: Float[Array, "d r"]
+    scales: Float[Array, " r"]
+    precision: Float[Array, ""]
+
+    def __init__(self, problem: Problem, reference: NormalReference, temperature: float):
+        dtype = jnp.result_type(float)
+        self.problem = problem
+        self.mean = jnp.asarray(reference.mean, dtype)
+        self.directions = jnp.asarray(reference.directions, dtype)
+        self.scales = jnp.asarray(reference.scales, dtype)
+        self.precision = jnp.asarray(temperature, dtype)
+
+    def to_position(self, z: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The position, in units of the prior."""
+        return self.mean + self.pull_back(z)
+
+    def from_position(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The coordinates of a position in units of the prior."""
+        moved = position - self.mean
+        return moved + self.directions @ ((1 / self.scales - 1) * (self.directions.T @ moved))
+
+    def pull_back(self, gradient: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The gradient times the symmetric root of the covariance."""
+        return gradient + self.directions @ ((self.scales - 1) * (self.directions.T @ gradient))
+
+    def value(self, position: Float[Array, " d"]) -> Scalar:
+        quadratic = self.precision.astype(position.dtype) * jnp.sum(position**2) / 2
+        return self.problem.potential(self.to_position(position)) - quadratic
+
+    def gradient(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
+        return self.value_and_gradient(position)[1]
+
+    def value_and_gradient(self, position: Float[Array, " d"]) -> tuple[Scalar, Float[Array, " d"]]:
+        potential, gradient = self.problem.potential_and_gradient(self.to_position(position))
+        level = self.precision.astype(position.dtype)
+        value = potential - level * jnp.sum(position**2) / 2
+        return value, self.pull_back(gradient) - level * position
+
+    def gradient_at(self, position: Float[Array, " d"], indices: Indices) -> Float[Array, " d"]:
+        return self.gradient(position)
+
+    def gradients_at(self, position: Float[Array, " d"], indices: Indices) -> Float[Array, "batch d"]:
+        gradient = self.gradient(position)
+        return jnp.broadcast_to(gradient, (len(indices), *gradient.shape))
+
+
+class IndependentState(NamedTuple):
+    """A draw."""
+
+    position: Float[Array, " d"]
+
+
+class IndependentDraws(Algorithm):
+    """Independent draws of N(0, temperature / precision): the posterior of a linear map with Gaussian noise."""
+
+    temperature: float
+
+    def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[IndependentState, Info]:
+        return self._draw(problem, position, key)
+
+    def step(
+        self, problem: Problem, state: IndependentState, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[IndependentState, Info]:
+        return self._draw(problem, state.position, key)
+
+    def _draw(self, problem: Problem, like: Array, key: Key[Array, ""]) -> tuple[IndependentState, Info]:
+        scale = jnp.sqrt(jnp.asarray(self.temperature, like.dtype) / jnp.asarray(problem.precision, like.dtype))
+        position = scale * random.normal(key, like.shape, like.dtype)
+        return IndependentState(position), {"evaluations": jnp.int32(0), "acceptance": jnp.ones((), like.dtype)}

@@ -1,0 +1,283 @@
+"""A forward map as a solver on NumPy arrays: checked, counted, and in units of prior and noise.
+
+With z ~ N(0, I) the coefficients in units of the prior, the function is f = mean + sum_k sqrt(mu_k) z_k f_k and
+
+    misfit(z) = 1/2 <r, C^-1 r>,      r = G(f) - y,      gradient = Phi^T adjoint(f, C^-1 r)
+
+with Phi the values on the grid of the functions sqrt(mu_k) f_k. A solve that raises, or returns a number that is not
+finite, has an infinite misfit: Metropolis methods reject it. Solves run one after the other in the calling thread, in
+float64, on copies of their arguments.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from langevax import checks
+from langevax.problems import host
+from langevax.problems.problem import Indices, Problem, Scalar
+from langevax.sampling.noise import GaussianNoise
+from langevax.spaces import GaussianPrior
+
+Vector = Float[np.ndarray, " modes"]
+NumpyMap = Callable[[np.ndarray], object]
+Adjoint = Callable[[np.ndarray, np.ndarray], object]
+
+NUM_PRIOR_DRAWS = 4  # at which a map is tried when the problem is built
+REPRODUCIBLE = 1e-6  # difference of two calls, relative to the largest prediction, that is rounding
+LARGEST_VIOLATION = 0.02  # of the dot-product test, relative to |J v| |r|
+DIFFERENCE, DIFFERENCE_IN_FLOAT32 = 1e-3, 1e-2  # steps of difference quotients, in deviations of the prior
+
+
+class Solve(NamedTuple):
+    """One solve: where, and what came of it."""
+
+    z: Vector
+    misfit: float
+    """Infinite where the solve failed."""
+    residual: np.ndarray | None
+    """G(f) - y; None where the solve failed."""
+
+
+class ForwardSolver:
+    """The forward map with its counters; `num_solves` and `num_adjoints` include solves that failed."""
+
+    def __init__(
+        self,
+        forward_map: NumpyMap,
+        adjoint: Adjoint | None,
+        data: np.ndarray,
+        noise: GaussianNoise,
+        prior: GaussianPrior,
+        mean: np.ndarray | None,
+    ):
+        num_modes, dtype = prior.num_modes, prior.eigenvalues.dtype
+        grid = jax.eval_shape(prior.basis.synthesize, jax.ShapeDtypeStruct((num_modes,), dtype)).shape
+        checks.fits_memory("prior", num_modes * int(np.prod(grid)), 8)
+        functions = np.asarray(prior.basis.synthesize(jnp.eye(num_modes, dtype=dtype)), np.float64)
+        deviations = np.sqrt(np.asarray(prior.eigenvalues, np.float64))
+        self.synthesis = functions.reshape(num_modes, -1) * deviations[:, None]
+        self.grid_shape = grid
+        self.forward_map, self.adjoint = forward_map, adjoint
+        self.data, self.noise = data, noise
+        self.mean = 0.0 if mean is None else np.broadcast_to(mean, grid)
+        self.num_solves = self.num_adjoints = self.num_failed = 0
+        self.first_failure: str = ""
+        self.is_single = False
+
+    @property
+    def num_modes(self) -> int:
+        return len(self.synthesis)
+
+    @property
+    def difference(self) -> float:
+        """Step of difference quotients."""
+        return DIFFERENCE_IN_FLOAT32 if self.is_single else DIFFERENCE
+
+    def function(self, z: Vector) -> np.ndarray:
+        """Return the values of the function on the grid."""
+        return self.mean + (z @ self.synthesis).reshape(self.grid_shape)
+
+    def predict(self, z: Vector) -> np.ndarray:
+        """Return the predictions; exceptions of the map pass."""
+        self.num_solves += 1
+        predicted = np.asarray(self.forward_map(self.function(z)))
+        if predicted.shape != self.data.shape:
+            raise _WrongShape(
+                f"forward_map returned shape {predicted.shape} for data of shape {self.data.shape}; it must predict "
+                "each datum from the function's values on prior.basis.grid."
+            )
+        return predicted
+
+    def solve(self, z: Vector) -> Solve:
+        """Return the misfit, infinite where the map raises or returns what is not finite."""
+        try:
+            with np.errstate(all="ignore"):
+                residual = self.predict(z).astype(np.float64) - self.data
+            if np.isfinite(residual).all():
+                return Solve(z, float(np.sum(residual * self.noise.times_precision(residual)) / 2), residual)
+            reason = "predictions that are not finite"
+        except _WrongShape:
+            raise
+        except Exception as error:  # whatever a solver raises where it does not converge
+            reason = f"{type(error).__name__}: {error}"
+        self._failed(reason)
+        return Solve(z, np.inf, None)
+
+    def gradient(self, solve: Solve) -> Vector | None:
+        """Return the gradient of the misfit at a solve, by the adjoint; None where that fails."""
+        assert solve.residual is not None
+        try:
+            with np.errstate(all="ignore"):
+                gradient = self.transposed(solve.z, self.noise.times_precision(solve.residual))
+            if np.isfinite(gradient).all():
+                return gradient
+            reason = "a product with the adjoint that is not finite"
+        except _WrongShape:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        self._failed(reason)
+        return None
+
+    def transposed(self, z: Vector, residual: np.ndarray) -> Vector:
+        """Return Phi^T J^T residual; exceptions of the adjoint pass."""
+        assert self.adjoint is not None
+        self.num_adjoints += 1
+        product = np.asarray(self.adjoint(self.function(z), np.array(residual)), np.float64)
+        if product.shape != self.grid_shape:
+            raise _WrongShape(
+                f"adjoint returned shape {product.shape}, but the function has shape {self.grid_shape} on "
+                "prior.basis.grid; return the transposed derivative times the residual there."
+            )
+        return self.synthesis @ product.reshape(-1)
+
+    def directional(self, z: Vector, direction: Vector, at: np.ndarray, step: float | None = None) -> np.ndarray:
+        """Return the derivative of the predictions along a direction, by a difference from `at`, those at z."""
+        step = self.difference if step is None else step
+        length = float(np.linalg.norm(direction))
+        moved = self.predict(z + step / length * direction).astype(np.float64)
+        return (moved - at) * (length / step)
+
+    def _failed(self, reason: str) -> None:
+        self.num_failed += 1
+        self.first_failure = self.first_failure or reason
+
+    def check(self, rng: np.random.Generator) -> str | None:
+        """Raise where the map is no forward map of these data; return a warning where parts of the prior fail."""
+        zero = np.zeros(self.num_modes)
+        first, again = self.predict(zero), self.predict(zero)
+        if not np.issubdtype(again.dtype, np.floating) and not np.issubdtype(again.dtype, np.integer):
+            raise TypeError(f"forward_map returned {again.dtype} numbers; return real ones.")
+        self.is_single = again.dtype.itemsize < 8 and np.issubdtype(again.dtype, np.floating)
+        again = again.astype(np.float64)
+        if not np.isfinite(again).all():
+            bad = np.argwhere(~np.isfinite(again))[0].tolist()
+            raise ValueError(
+                f"forward_map returned {again[tuple(bad)]} for datum {bad} at the mean of the prior; it must be finite "
+                "there."
+            )
+        gap = float(np.abs(first - again).max())
+        if gap > REPRODUCIBLE * max(float(np.abs(again).max()), np.finfo(np.float64).tiny):
+            raise ValueError(
+                f"forward_map is not deterministic: two calls at the mean of the prior differ by {gap:.2g}; fix its "
+                "random numbers, and leave out what it remembers between calls."
+            )
+        failed, places = self.num_failed, rng.standard_normal((NUM_PRIOR_DRAWS, self.num_modes))
+        self._check_argument(self.function(places[0]))
+        draws = [self.solve(place) for place in places]
+        failed, reason = self.num_failed - failed, self.first_failure
+        if failed == NUM_PRIOR_DRAWS:
+            raise ValueError(
+                f"forward_map failed at all of {NUM_PRIOR_DRAWS} draws of the prior ({reason}); pass a map that is "
+                "defined for functions of this prior, or a narrower prior."
+            )
+        if self.adjoint is not None:
+            self._check_adjoint(next(draw.z for draw in draws if draw.residual is not None) / 2, rng)
+        if not failed:
+            return None
+        return (
+            f"forward_map failed at {failed} of {NUM_PRIOR_DRAWS} draws of the prior ({reason}); where it fails, the "
+            "posterior is taken as zero."
+        )
+
+    def _check_argument(self, values: np.ndarray) -> None:
+        """Raise where the map changes its argument."""
+        before = values.copy()
+        self.num_solves += 1
+        with np.errstate(all="ignore"), contextlib.suppress(Exception):
+            self.forward_map(values)
+        if not np.array_equal(values, before):
+            raise ValueError(
+                "forward_map changes its argument, the values of the function; compute on a copy (values.copy())."
+            )
+
+    def _check_adjoint(self, z: Vector, rng: np.random.Generator) -> None:
+        """Raise unless <J v, r> = <v, J^T r>, J v by differences."""
+        solve = self.solve(z)
+        if solve.residual is None:
+            return
+        at = solve.residual + self.data
+        for _ in range(2):
+            v = rng.standard_normal(self.num_modes)
+            coarse, fine = (self.directional(z, v, at, factor * self.difference) for factor in (1, -0.5))
+            product = (coarse + 2 * fine) / 3  # of second order
+            length = float(np.linalg.norm(product))
+            if length == 0 or not np.isfinite(length):
+                continue
+            noise = rng.standard_normal(self.data.shape)
+            r = product / length + 0.5 * noise / np.linalg.norm(noise)
+            forward, backward = float(np.sum(product * r)), float(v @ self.transposed(z, r))
+            violation = abs(forward - backward) / (length * float(np.linalg.norm(r)))
+            doubt = float(np.linalg.norm(coarse - fine)) / length  # of the difference quotients themselves
+            if not violation <= LARGEST_VIOLATION + doubt:
+                raise ValueError(
+                    "adjoint fails the dot-product test: <J v, r> is "
+                    f"{forward:.6g} by differences of forward_map and <v, adjoint(x, r)> is {backward:.6g}, off by "
+                    f"{violation:.0%} of |J v| |r|; return the transposed derivative of forward_map at x times r."
+                )
+
+
+class _WrongShape(ValueError):
+    """A result of another shape: a mistake of the map wherever it is called, and not a solve that failed."""
+
+
+class SolverMisfit(Problem):
+    """`(1/m) misfit` of a solver as a problem of one component, called from compiled programs.
+
+    The gradient needs an adjoint. A solve that fails has an infinite value and a gradient of 0.
+    """
+
+    solver: ForwardSolver
+    scales: Float[Array, " modes"]
+    """Of the prior: position = scales z."""
+    precision: Float[Array, " modes"]
+
+    @property
+    def size(self) -> int:
+        return 1
+
+    @property
+    def max_size(self) -> int:
+        return 1
+
+    def value(self, position: Float[Array, " modes"]) -> Scalar:
+        def mean_misfit(z: np.ndarray) -> np.ndarray:
+            return np.asarray(self.solver.solve(np.array(z, np.float64)).misfit / self.solver.data.size)
+
+        return host.call(mean_misfit, jax.ShapeDtypeStruct((), position.dtype), position / self._scales(position))
+
+    def gradient(self, position: Float[Array, " modes"]) -> Float[Array, " modes"]:
+        return self.value_and_gradient(position)[1]
+
+    def value_and_gradient(self, position: Float[Array, " modes"]) -> tuple[Scalar, Float[Array, " modes"]]:
+        if self.solver.adjoint is None:
+            raise ValueError(
+                "forward_map has no gradient: pass adjoint=, write it in JAX, or sample with dynamics='pcn'."
+            )
+
+        def both(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            solve = self.solver.solve(np.array(z, np.float64))
+            gradient = None if solve.residual is None else self.solver.gradient(solve)
+            if gradient is None:
+                return np.asarray(np.inf), np.zeros(len(z))
+            return np.asarray(solve.misfit / self.solver.data.size), gradient / self.solver.data.size
+
+        like = jax.ShapeDtypeStruct((), position.dtype), jax.ShapeDtypeStruct(position.shape, position.dtype)
+        value, gradient = host.call(both, like, position / self._scales(position))
+        return value, gradient / self._scales(position)
+
+    def gradient_at(self, position: Float[Array, " modes"], indices: Indices) -> Float[Array, " modes"]:
+        return self.gradient(position)
+
+    def gradients_at(self, position: Float[Array, " modes"], indices: Indices) -> Float[Array, "batch modes"]:
+        gradient = self.gradient(position)
+        return jnp.broadcast_to(gradient, (len(indices), *gradient.shape))
+
+    def _scales(self, position: Float[Array, " modes"]) -> Float[Array, " modes"]:
+        return self.scales.astype(position.dtype)

@@ -1,0 +1,322 @@
+"""Chains on a solver in Python: the loop runs on the host, and the solver in the calling thread.
+
+    posterior(w) = exp(-psi(w)) N(0, I),      psi(w) = misfit(z) + |z|^2 / 2 - |w|^2 / 2,      z = mean + C^{1/2} w
+
+in the coordinates of a normal reference law N(mean, C), sampled by pCN, which takes a solve a step, or pCNL, which
+takes an adjoint solve as well. Both are exact for every reference law. Warm-up adapts the step size and, where the
+reference suits the posterior badly, its moments along the informed directions.
+
+A normal law about a mode has lighter tails than a posterior that is far from normal, and chains that propose from it
+alone may miss parts of the posterior for long. There every step draws its length, and whether it is one about the
+reference or one of pCN about the prior, for which the misfit is bounded below, so that no part of the posterior is out
+of reach. Warm-up weights these moves by the squared distance that they go for a solve.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Key
+
+from langevax.run import Result
+from langevax.run.progress import Progress
+from langevax.run.result import Trace
+from langevax.sampling.reference import NormalReference
+from langevax.sampling.solver import ForwardSolver, Solve, Vector
+
+Dynamics = Literal["pcn", "pcnl"]
+ACCEPTANCE_GOAL = {"pcn": 0.3, "pcnl": 0.65}
+LONGEST_STEP = {"pcn": 1.0, "pcnl": 2.0}  # at which proposals are independent of the state
+NUM_STAGES = 3  # of the warm-up; the reference is adapted between them
+SHORT_STEP = 0.5  # share of the longest step below which the reference suits the posterior badly
+PRIOR_WEIGHT = 5  # draws for each direction that the earlier covariance counts for
+NUM_TRIES = 20  # of a start at which the solver works
+NUM_COMPARED, FAR_FROM_NORMAL = 16, 1.0  # draws of the reference, and the deviation of psi there beyond which it is far
+COUNTS = "solves", "adjoint_solves", "failed_solves"
+LENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)  # of the moves far from normal, as shares of the longest
+EVEN_SHARE = 0.2  # of the steps, over all moves alike, whatever the warm-up measured
+FEW_MODES = 20  # up to which moments are taken in all directions
+
+
+class ChainState(NamedTuple):
+    """One chain, with its last solve."""
+
+    solve: Solve
+    w: Vector
+    psi: float
+    slope: Vector | None
+    """Gradient of psi, for pCNL."""
+
+
+class Move(NamedTuple):
+    """A way to propose, of which a walk far from normal has several."""
+
+    is_about_prior: bool
+    length: float
+
+
+class WalkStep(NamedTuple):
+    """What came of a step."""
+
+    state: ChainState
+    acceptance: float
+    """Probability with which the proposal was accepted."""
+    distance: float
+    """Expected squared distance along the informed directions, in units of the reference."""
+    move: int
+    """Number of the move in `SolverWalk.moves`; 0 where there is one kind alone."""
+
+
+class SolveCounts(NamedTuple):
+    """Solves of a sampling run, those of its pilot included."""
+
+    forward: int
+    adjoint: int
+    failed: int
+    first_failure: str
+    """Why the first one failed."""
+
+    @classmethod
+    def of(cls, solver: ForwardSolver) -> "SolveCounts":
+        """The counts of a solver so far."""
+        return cls(solver.num_solves, solver.num_adjoints, solver.num_failed, solver.first_failure)
+
+    def since(self, before: "SolveCounts") -> "SolveCounts":
+        """Those that are not in earlier counts."""
+        forward, adjoint, failed = (now - then for now, then in zip(self[:3], before[:3], strict=True))
+        return SolveCounts(forward, adjoint, failed, self.first_failure)
+
+    def plus(self, counts: Mapping[str, int]) -> "SolveCounts":
+        """These and the counts of a further run."""
+        forward, adjoint, failed = (count + counts[name] for count, name in zip(self[:3], COUNTS, strict=True))
+        return SolveCounts(forward, adjoint, failed, self.first_failure)
+
+
+class SolverWalk:
+    """pCN or pCNL on a solver, in the coordinates of a reference law."""
+
+    def __init__(self, solver: ForwardSolver, reference: NormalReference, dynamics: Dynamics, step_size: float):
+        self.solver, self.reference, self.dynamics, self.step_size = solver, reference, dynamics, step_size
+        self.moves: list[Move] = []
+        """None where all steps are about the reference and of one length."""
+        self.weights = np.ones(0)
+        """Probability of each move."""
+
+    def mix(self) -> None:
+        """Draw every step from all moves."""
+        longest = LONGEST_STEP[self.dynamics]
+        self.moves = [Move(False, longest * share) for share in LENGTHS] + [Move(True, share) for share in LENGTHS]
+        self.weights = np.full(len(self.moves), 1 / len(self.moves))
+        if self.solver.num_modes <= FEW_MODES:
+            self.reference = self.reference.in_all_directions()
+
+    def spread(self, rng: np.random.Generator) -> float:
+        """Return the standard deviation of psi at draws of the reference: 0 where it is the posterior."""
+        places = self.reference.to_prior_units(rng.standard_normal((NUM_COMPARED, self.solver.num_modes)))
+        squares = np.sum(self.reference.from_prior_units(places) ** 2, axis=1)
+        misfits = np.array([self.solver.solve(z).misfit for z in places])
+        psi = misfits + (np.sum(places**2, axis=1) - squares) / 2
+        return float(np.std(psi)) if np.isfinite(psi).all() else np.inf
+
+    def state_at(self, z: Vector) -> ChainState | None:
+        """Return the state at a place, or None where the solver fails."""
+        return self._state(self.solver.solve(z), self.reference.from_prior_units(z))
+
+    def _state(self, solve: Solve, w: Vector) -> ChainState | None:
+        return None if solve.residual is None else self._with_slope(self._without_slope(solve, w))
+
+    def _without_slope(self, solve: Solve, w: Vector) -> ChainState:
+        return ChainState(solve, w, solve.misfit + float(solve.z @ solve.z - w @ w) / 2, None)
+
+    def _with_slope(self, state: ChainState) -> ChainState | None:
+        """Return the state with its gradient where pCNL needs one; None where the adjoint fails."""
+        if self.dynamics == "pcn" or state.slope is not None:
+            return state
+        gradient = self.solver.gradient(state.solve)
+        if gradient is None:
+            return None
+        return state._replace(slope=self.reference.stretch(gradient + state.solve.z) - state.w)
+
+    def step(self, state: ChainState, rng: np.random.Generator) -> WalkStep:
+        """Return the next state of a chain."""
+        number = int(rng.choice(len(self.moves), p=self.weights)) if self.moves else 0
+        move = self.moves[number] if self.moves else Move(False, self.step_size)
+        propose = self._about_prior if move.is_about_prior else self._about_reference
+        proposal, log_ratio = propose(state, move.length, rng)
+        threshold = np.log(rng.uniform())
+        is_accepted = threshold < log_ratio
+        chosen = self._with_slope(proposal) if is_accepted and proposal is not None else state
+        rate = float(np.exp(min(log_ratio, 0.0)))
+        moved = 0.0 if proposal is None else float(np.sum(((proposal.w - state.w) @ self.reference.directions) ** 2))
+        return WalkStep(chosen or state, rate, rate * moved, number)
+
+    def _about_prior(self, state: ChainState, s: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
+        z = np.sqrt(1 - s**2) * state.solve.z + s * rng.standard_normal(len(state.w))
+        solve = self.solver.solve(z)
+        if solve.residual is None:
+            return None, -np.inf
+        return self._without_slope(solve, self.reference.from_prior_units(z)), state.solve.misfit - solve.misfit
+
+    def _about_reference(
+        self, state: ChainState, h: float, rng: np.random.Generator
+    ) -> tuple[ChainState | None, float]:
+        u, xi = state.w, rng.standard_normal(len(state.w))
+        if state.slope is None:
+            w = np.sqrt(1 - h**2) * u + h * xi
+        else:
+            w = ((2 - h) * u - 2 * h * state.slope + np.sqrt(8 * h) * xi) / (2 + h)
+        proposal = self._state(self.solver.solve(self.reference.to_prior_units(w)), w)
+        if proposal is None:
+            return None, -np.inf
+        log_ratio = state.psi - proposal.psi
+        if state.slope is not None and proposal.slope is not None:
+            g, k = state.slope, proposal.slope
+            log_ratio += float(np.sum((w - u) * (g + k) / 2 + h / 4 * ((u + w) * (g - k) + (g - k) * (g + k))))
+        return proposal, log_ratio if np.isfinite(log_ratio) else -np.inf
+
+    def moved_to(self, state: ChainState, reference: NormalReference) -> ChainState:
+        """Return the state in the coordinates of another reference."""
+        slope, w = state.slope, reference.from_prior_units(state.solve.z)
+        if slope is not None:
+            slope = reference.stretch(self.reference.shrink(slope + state.w)) - w
+        psi = state.solve.misfit + float(state.solve.z @ state.solve.z - w @ w) / 2
+        return ChainState(state.solve, w, psi, slope)
+
+
+def generator(key: Key[Array, ""]) -> np.random.Generator:
+    """Return NumPy's generator for a key."""
+    return np.random.default_rng(np.asarray(random.key_data(key)).tolist())
+
+
+def first_states(
+    walk: SolverWalk, num_chains: int, start: Callable[[int], Vector] | None, rng: np.random.Generator
+) -> list[ChainState]:
+    """Return a state for each chain: at `start(chain)`, or at draws of the reference at which the solver works."""
+    states = []
+    for chain in range(num_chains):
+        state = None
+        for attempt in range(NUM_TRIES):
+            wide = rng.standard_normal(walk.solver.num_modes) * 0.8**attempt
+            state = walk.state_at(walk.reference.to_prior_units(wide) if start is None else start(chain))
+            if state is not None or start is not None:
+                break
+        if state is None:
+            raise ValueError(
+                f"forward_map fails where chain {chain} starts ({walk.solver.first_failure}); pass a start at which "
+                "it is defined."
+            )
+        states.append(state)
+    return states
+
+
+def warm_up(
+    walk: SolverWalk,
+    states: list[ChainState],
+    num_steps: int,
+    is_adaptive: bool,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> list[ChainState]:
+    """Run, and adapt the step size and the reference where `is_adaptive`."""
+    goal, longest, done = ACCEPTANCE_GOAL[walk.dynamics], LONGEST_STEP[walk.dynamics], 0
+    distances = np.zeros((max(1, len(walk.moves)), 2))
+    """Squared distance and solves of each move."""
+    for stage in range(NUM_STAGES):
+        last = stage == NUM_STAGES - 1
+        length = num_steps - done if last else num_steps // NUM_STAGES
+        visited = np.empty((length, len(states), walk.solver.num_modes))
+        for i in range(length):
+            rates = []
+            for chain, state in enumerate(states):
+                before = walk.solver.num_solves + walk.solver.num_adjoints
+                step = walk.step(state, rng)
+                spent = walk.solver.num_solves + walk.solver.num_adjoints - before
+                states[chain], visited[i, chain] = step.state, step.state.solve.z
+                distances[step.move] += step.distance, spent
+                rates.append(step.acceptance)
+            progress.update(walk.solver.num_solves, float(np.mean(rates)))
+            if is_adaptive and not walk.moves:
+                walk.step_size = min(longest, walk.step_size * np.exp((np.mean(rates) - goal) / np.sqrt(i + 1)))
+        done += length
+        if not is_adaptive:
+            continue
+        if walk.moves:
+            gains = distances[:, 0] / np.maximum(distances[:, 1], 1)
+            shares = gains / gains.sum() if gains.sum() > 0 else np.full(len(gains), 1 / len(gains))
+            walk.weights = (1 - EVEN_SHARE) * shares + EVEN_SHARE / len(gains)
+            walk.step_size = float(walk.weights @ [move.length for move in walk.moves])
+        if (walk.moves or walk.step_size < SHORT_STEP * longest) and not last and length > 1:
+            reference = with_moments_of(walk.reference, visited[length // 2 :].reshape(-1, visited.shape[2]))
+            states = [walk.moved_to(state, reference) for state in states]
+            walk.reference = reference
+    return states
+
+
+def with_moments_of(reference: NormalReference, draws: Float[np.ndarray, "draw modes"]) -> NormalReference:
+    """Return the reference with the mean and covariance of draws along its directions."""
+    directions = reference.directions
+    along = draws @ directions
+    count, rank = along.shape
+    weight = count / (count + PRIOR_WEIGHT * rank)
+    centred = along - along.mean(0)
+    covariance = weight * centred.T @ centred / count + (1 - weight) * np.diag(reference.scales**2)
+    mean = reference.mean + directions @ (weight * (along.mean(0) - reference.mean @ directions))
+    variances, rotation = np.linalg.eigh(covariance)
+    return NormalReference(mean, directions @ rotation, np.sqrt(np.maximum(variances, 1e-12)))
+
+
+def run_chains(
+    walk: SolverWalk,
+    states: list[ChainState],
+    num_samples: int,
+    thinning: int,
+    key: Key[Array, ""],
+    progress: bool | Literal["auto"],
+) -> Result:
+    """Return every `thinning`-th state of the chains; positions are in the coordinates of the reference."""
+    began, rng, solver = time.perf_counter(), generator(key), walk.solver
+    num_chains, before = len(states), SolveCounts.of(solver)
+    draws = np.empty((num_chains, num_samples, solver.num_modes))
+    acceptance = np.zeros((num_chains, num_samples))
+    counts = np.zeros((3, num_chains, num_samples), np.int64)
+    total = np.zeros((3, num_chains), np.int64)
+    states = list(states)
+    bar = solve_progress(walk, num_chains * num_samples * thinning, progress)
+    for draw in range(num_samples):
+        for chain in range(num_chains):
+            for _ in range(thinning):
+                first = solver.num_solves, solver.num_adjoints, solver.num_failed
+                step = walk.step(states[chain], rng)
+                states[chain] = step.state
+                total[:, chain] += np.subtract((solver.num_solves, solver.num_adjoints, solver.num_failed), first)
+                acceptance[chain, draw] += step.acceptance / thinning
+                bar.update(solver.num_solves, step.acceptance)
+            draws[chain, draw] = states[chain].w
+            counts[:, chain, draw] = total[:, chain]
+    bar.close()
+    spent = SolveCounts.of(solver).since(before)
+    assert spent.forward == total[0].sum()
+    info = dict(zip(COUNTS, counts, strict=True)) | {"acceptance": acceptance}
+    info["evaluations"] = counts[0] + counts[1]
+    steps = thinning * np.arange(1, num_samples + 1)
+    by_chain: dict[str, Any] = dict(zip(COUNTS, total, strict=True)) | {"evaluations": total[0] + total[1]}
+    return Result(
+        position=draws[:, -1],
+        state=states,
+        trace=Trace(steps, draws, info),
+        average=None,
+        counts_by_chain=by_chain,
+        metrics={"acceptance": float(acceptance.mean())},
+        steps=num_samples * thinning,
+        num_chains=num_chains,
+        seconds=time.perf_counter() - began,
+        outcome=f"Finished all {num_samples * thinning} steps.",
+    )
+
+
+def solve_progress(walk: SolverWalk, num_steps: int, shown: bool | Literal["auto"]) -> Progress:
+    """Return a progress bar in solves, from the solver's present count."""
+    done = walk.solver.num_solves
+    return Progress(walk.dynamics, done + num_steps, done, shown, lambda rate: ("acceptance", rate), unit="solve")

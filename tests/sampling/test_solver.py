@@ -1,0 +1,427 @@
+"""Forward maps in Python: draws against closed forms and quadrature, solves that are counted or fail, and checks."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax import spaces
+from langevax.problems.problem import hessian_product
+from langevax.sampling import GaussianNoise, SolverWarning
+from langevax.sampling.inverse import solver_of
+from langevax.sampling.reference import NearReference, NormalReference, find_reference
+from langevax.sampling.solver_chains import SolverWalk, with_moments_of
+from tests.errorbars import LIMIT
+from tests.gaussian_laws import linear_inverse_posterior
+
+pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
+KEY = jax.random.key(0)
+NUM_MODES, PLACES, NOISE = 24, np.linspace(0.05, 0.95, 12), 0.05
+BASIS = spaces.Cosine(NUM_MODES)
+PRIOR = spaces.GaussianPrior(BASIS, spaces.spectra.matern(BASIS, length_scale=0.2))
+BLUR = np.exp(-((PLACES[:, None] - BASIS.grid) ** 2) / (2 * 0.05**2))
+BLUR /= BLUR.sum(axis=1, keepdims=True)
+DATA = np.sin(5 * PLACES) + NOISE * np.random.default_rng(0).normal(size=12)
+FUNCTIONS = np.asarray(BASIS.evaluate(BASIS.grid), float)
+
+
+def numpy_only(values):
+    """Fail on tracers, as a compiled solver would."""
+    assert type(values) is np.ndarray, "NumPy arrays alone"
+    assert values.dtype == np.float64
+    return values
+
+
+def blur(values):
+    return BLUR @ numpy_only(values)
+
+
+def blur_adjoint(values, residual):
+    return BLUR.T @ numpy_only(residual)
+
+
+def exponential(values):
+    return BLUR @ np.exp(numpy_only(values))
+
+
+def exponential_adjoint(values, residual):
+    return np.exp(values) * (BLUR.T @ residual)
+
+
+def exact(noise=NOISE, data=DATA):
+    law = linear_inverse_posterior(BLUR @ FUNCTIONS, data, noise, np.asarray(PRIOR.eigenvalues, float))
+    return law.mean, np.sqrt(np.diag(law.covariance))
+
+
+def deviates(draws, mean, deviation):
+    """(errors of means in standard errors, ratios of deviations) of every coordinate."""
+    table = draws.summary()
+    ess = np.asarray(table["ess_bulk"])
+    return (np.asarray(table["mean"]) - mean) / (deviation / np.sqrt(ess)), np.asarray(table["sd"]) / deviation, ess
+
+
+@pytest.mark.parametrize(
+    ("adjoint", "dynamics", "method", "least_ess"),
+    [
+        (None, "auto", "exact", 1500),
+        (blur_adjoint, "auto", "exact", 1500),
+        (None, "pcn", "pcn", 800),
+        (blur_adjoint, "pcnl", "pcnl", 800),
+    ],
+)
+def test_draws_are_those_of_the_exact_posterior(adjoint, dynamics, method, least_ess):
+    target = langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=adjoint)
+    draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=500, num_warmup=30)
+    z, ratios, ess = deviates(draws, *exact())
+    assert draws.method == method
+    assert np.abs(z).max() < LIMIT
+    assert ess.min() > least_ess
+    np.testing.assert_allclose(ratios, 1, atol=LIMIT / np.sqrt(2 * ess.min()))
+
+
+def test_a_linear_map_in_jax_is_sampled_exactly_too():
+    target = langevax.inverse_problem(lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, NOISE, PRIOR)
+    assert target.solver is None
+    draws = langevax.sample(target, key=KEY, num_samples=500)
+    z, ratios, ess = deviates(draws, *exact())
+    assert draws.method == "exact"
+    assert "linear" in draws.reason
+    assert np.abs(z).max() < LIMIT
+    np.testing.assert_allclose(ratios, 1, atol=LIMIT / np.sqrt(2 * ess.min()))
+
+
+def test_the_reference_of_a_linear_map_is_the_posterior():
+    """Mean and deviations to 1e-5 of the latter, with an adjoint and without, by Gauss-Newton."""
+    mean, deviation = exact()
+    scales = np.sqrt(np.asarray(PRIOR.eigenvalues, float))
+    for adjoint in (None, blur_adjoint):
+        solver = solver_of(langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=adjoint))
+        reference = find_reference(solver, np.ones(NUM_MODES), np.random.default_rng(0))
+        root = reference.stretch(np.eye(NUM_MODES))
+        np.testing.assert_allclose(scales * reference.mean, mean, atol=2e-2 * deviation.min())
+        np.testing.assert_allclose(scales * np.sqrt(np.diag(root @ root)), deviation, rtol=5e-3)
+
+
+def banana(values):
+    """CUQIpy's cubic test problem, in the coefficients of two functions."""
+    x = BACK.T @ numpy_only(values)
+    return np.array([10 * x[1] - 10 * x[0] ** 3 + 5 * x[0] ** 2 + 6 * x[0]])
+
+
+def banana_adjoint(values, residual):
+    x = BACK.T @ values
+    return BACK @ (np.array([-30 * x[0] ** 2 + 10 * x[0] + 6, 10.0]) * residual[0])
+
+
+PAIR = spaces.Cosine(2)
+BACK = np.linalg.inv(np.asarray(PAIR.evaluate(PAIR.grid), float).T)
+
+
+def banana_in_jax(values):
+    x = jnp.asarray(BACK.T, values.dtype) @ values
+    return jnp.stack([10 * x[1] - 10 * x[0] ** 3 + 5 * x[0] ** 2 + 6 * x[0]])
+
+
+@pytest.mark.parametrize(("forward", "adjoint"), [(banana, None), (banana, banana_adjoint), (banana_in_jax, None)])
+def test_a_banana_has_the_moments_of_quadrature(forward, adjoint):
+    """Moments of both coordinates, those of the far ends included; a normal law about the mode misses 40 % of them."""
+    axis = np.linspace(-5, 5, 1501)
+    x, y = np.meshgrid(axis, axis, indexing="ij")
+    log_density = -(x**2 + y**2) / 2 - (10 * y - 10 * x**3 + 5 * x**2 + 6 * x - 1) ** 2 / 2
+    density = np.exp(log_density - log_density.max())
+    density /= density.sum()
+    target = langevax.inverse_problem(
+        forward, np.array([1.0]), 1.0, spaces.GaussianPrior(PAIR, np.ones(2)), adjoint=adjoint
+    )
+    draws = langevax.sample(target, key=KEY, num_samples=4000)
+    assert draws.summary()["ess_bulk"].min() > 150
+    functions = {"x": lambda x, y: x, "y": lambda x, y: y, "x^2": lambda x, y: x**2, "y^2": lambda x, y: y**2}
+    for name, function in functions.items():
+        values = function(*np.moveaxis(draws.positions.astype(float), -1, 0))
+        truth = (density * function(x, y)).sum()
+        spread = np.sqrt((density * (function(x, y) - truth) ** 2).sum())
+        assert abs(values.mean() - truth) < 0.35 * spread, name
+    assert draws.positions[..., 1].std() == pytest.approx(np.sqrt((density * y**2).sum()), rel=0.25)
+
+
+@pytest.mark.parametrize("adjoint", [None, lambda values, residual: np.exp(values) * residual])
+def test_one_coefficient_has_the_law_of_quadrature(adjoint):
+    """y = exp(x) + noise with a prior mean: mean and deviation within their errors."""
+    prior = spaces.GaussianPrior(spaces.Cosine(1), np.array([0.8]))
+    forward = lambda values: np.exp(numpy_only(values))  # noqa: E731
+    target = langevax.inverse_problem(forward, np.array([2.0]), 0.7, prior, adjoint=adjoint, prior_mean=0.3)
+    x = np.linspace(-6, 4, 20001)
+    density = np.exp(-(x**2) / (2 * 0.8) - (np.exp(x + 0.3) - 2) ** 2 / (2 * 0.7**2))
+    density /= density.sum()
+    mean = density @ x
+    deviation = np.sqrt(density @ (x - mean) ** 2)
+    draws = langevax.sample(target, key=KEY, num_samples=1500)
+    z, ratios, ess = deviates(draws, mean, deviation)
+    assert ess.min() > 250
+    assert np.abs(z).max() < LIMIT
+    np.testing.assert_allclose(ratios, 1, atol=2 * LIMIT / np.sqrt(2 * ess.min()))
+    np.testing.assert_allclose(target.functions(draws.positions), draws.positions + 0.3, atol=1e-5)
+    np.testing.assert_allclose(target.predictions(draws.positions[:, :2]), np.exp(draws.positions[:, :2] + 0.3), 1e-5)
+
+
+def test_every_solve_is_counted():
+    calls = {"forward": 0, "adjoint": 0}
+
+    def forward(values):
+        predictions = exponential(values)
+        calls["forward"] += 1
+        return predictions
+
+    def adjoint(values, residual):
+        calls["adjoint"] += 1
+        return exponential_adjoint(values, residual)
+
+    target = langevax.inverse_problem(forward, np.exp(DATA), 0.1, PRIOR, adjoint=adjoint)
+    assert (target.solver.num_solves, target.solver.num_adjoints) == tuple(calls.values())
+    built = dict(calls)
+    draws = langevax.sample(target, key=KEY, num_samples=20, num_warmup=10)
+    spent = {name: calls[name] - built[name] for name in calls}
+    assert draws.method == "pcnl"
+    assert (draws.solves.forward, draws.solves.adjoint) == (spent["forward"] - 1, spent["adjoint"])  # one of the start
+    assert draws.num_solves == draws.evaluations == sum(spent.values()) - 1
+    assert draws.result.solves == 4 * 20
+    longer = draws.extend(5, key=KEY)
+    assert longer.positions.shape == (4, 25, NUM_MODES)
+    assert longer.solves.forward == draws.solves.forward + 4 * 5
+    np.testing.assert_array_equal(longer.positions[:, :20], draws.positions)
+    tree = draws.to_datatree(full_passes=False)
+    assert tree["sample_stats"]["solves"].shape == (4, 20)
+
+
+def test_a_solve_that_fails_is_a_rejected_proposal():
+    """A map that raises for x > 1/2 and returns NaN for x < -1: the posterior is cut off there."""
+
+    def forward(values):
+        if values[0] > 0.5:
+            raise RuntimeError("no convergence")
+        return values if values[0] > -1 else np.full(1, np.nan)
+
+    prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
+    with pytest.warns(SolverWarning, match=r"forward_map failed at \d of 4 draws of the prior \(.*\); where it fails"):
+        target = langevax.inverse_problem(forward, np.array([0.2]), 0.8, prior)
+    draws = langevax.sample(target, key=KEY, num_samples=1500)
+    x = np.linspace(-1, 0.5, 5001)
+    density = np.exp(-(x**2) / 2 - (x - 0.2) ** 2 / (2 * 0.8**2))
+    density /= density.sum()
+    mean = density @ x
+    z, ratios, ess = deviates(draws, mean, np.sqrt(density @ (x - mean) ** 2))
+    assert ess.min() > 300
+    assert np.abs(z).max() < LIMIT
+    np.testing.assert_allclose(ratios, 1, atol=0.1)
+    assert draws.solves.failed > 100
+    assert any("solves failed, and their proposals were rejected; the first by" in line for line in draws.warnings)
+
+
+def test_all_descriptions_of_the_noise_agree():
+    rng = np.random.default_rng(1)
+    factor = np.tril(rng.normal(size=(12, 12))) * 0.02 + 0.1 * np.eye(12)
+    covariance = factor @ factor.T
+    precision = np.linalg.inv(covariance)
+    kinds = [{"covariance": covariance}, {"factor": factor}, {"precision": precision}]
+    kinds += [{"precision": lambda r: jnp.asarray(precision, jnp.float32) @ jnp.asarray(r, jnp.float32)}]
+    x = PRIOR.sample(key=KEY)
+    residual = BLUR @ FUNCTIONS @ np.asarray(x, float) - DATA
+    expected = residual @ precision @ residual / (2 * 12)
+    for options in kinds:
+        noise = GaussianNoise(**options)
+        in_python = langevax.inverse_problem(blur, DATA, noise, PRIOR, adjoint=blur_adjoint)
+        in_jax = langevax.inverse_problem(lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, noise, PRIOR)
+        assert float(in_python.problem.value(x)) == pytest.approx(expected, rel=1e-4)
+        assert float(in_jax.problem.value(x)) == pytest.approx(expected, rel=1e-4)
+        gradient = FUNCTIONS.T @ BLUR.T @ precision @ residual / 12
+        np.testing.assert_allclose(in_python.problem.gradient(x), gradient, rtol=1e-3, atol=1e-4 * abs(gradient).max())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, ValueError, "pass one of deviation, covariance, factor and precision, got 0"),
+        ({"deviation": 1.0, "covariance": np.eye(2)}, ValueError, "got deviation, covariance"),
+        ({"deviation": 0.0}, ValueError, "deviation must be finite and > 0"),
+        ({"covariance": np.ones((2, 3))}, ValueError, "covariance must be a square matrix"),
+        ({"covariance": np.ones((2, 2))}, ValueError, "covariance is not positive definite: its smallest eigenvalue"),
+        ({"covariance": np.array([[1.0, 0.5], [0.0, 1.0]])}, ValueError, "covariance is not symmetric"),
+        ({"factor": np.ones((2, 2))}, ValueError, "factor is singular to rounding"),
+    ],
+)
+def test_mistakes_in_the_noise_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        GaussianNoise(**options)
+
+
+def drifting():
+    state = {"calls": 0}
+
+    def forward(values):
+        state["calls"] += 1
+        return blur(values) + state["calls"]
+
+    return forward
+
+
+def overwriting(values):
+    numpy_only(values)
+    values *= 2
+    return BLUR @ values
+
+
+def raising(values):
+    numpy_only(values)
+    raise ZeroDivisionError("the mesh is empty")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"forward_map": lambda v: blur(v)[:3]}, ValueError, r"forward_map returned shape \(3,\) for data of shape"),
+        ({"data": DATA[:5]}, ValueError, r"forward_map returned shape \(12,\) for data of shape \(5,\)"),
+        (
+            {"forward_map": lambda v: blur(v) * np.nan},
+            ValueError,
+            r"returned nan for datum \[0\] at the mean of the prior",
+        ),
+        (
+            {"forward_map": lambda v: blur(v) / (np.abs(v).max() < 1e-9)},
+            ValueError,
+            "forward_map failed at all of 4 draws of the prior .predictions that are not finite",
+        ),
+        ({"forward_map": overwriting}, ValueError, "forward_map changes its argument"),
+        ({"forward_map": drifting()}, ValueError, "forward_map is not deterministic: two calls .* differ by 1"),
+        ({"forward_map": raising}, ZeroDivisionError, "the mesh is empty"),
+        ({"adjoint": 3.0}, TypeError, "adjoint must be a function or None"),
+        (
+            {"adjoint": lambda v, r: 2 * blur_adjoint(v, r)},
+            ValueError,
+            r"adjoint fails the dot-product test: .* off by \d+% of \|J v\| \|r\|",
+        ),
+        (
+            {"adjoint": lambda v, r: r},
+            ValueError,
+            r"adjoint returned shape \(12,\), but the function has shape \(24,\)",
+        ),
+        ({"prior_mean": np.ones(3)}, ValueError, r"prior_mean must be one number or of the grid's shape \(24,\)"),
+        ({"noise": GaussianNoise(covariance=np.eye(3))}, ValueError, "noise has a matrix of 3 rows for 12 data"),
+    ],
+)
+def test_mistakes_are_named_when_the_problem_is_built(options, error, message):
+    arguments = {"forward_map": blur, "data": DATA, "noise": NOISE, "prior": PRIOR}
+    with np.errstate(all="ignore"), pytest.raises(error, match=message):
+        langevax.inverse_problem(**(arguments | options))
+
+
+def test_random_numbers_in_a_map_that_jax_traces_are_named():
+    rng = np.random.default_rng(0)
+    forward = lambda f: jnp.asarray(BLUR + rng.normal(size=BLUR.shape), f.dtype) @ f  # noqa: E731
+    with pytest.raises(
+        ValueError, match="forward_map is not deterministic: two calls compute with different constants"
+    ):
+        langevax.inverse_problem(forward, DATA, NOISE, PRIOR)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dynamics": "pcnl"}, "dynamics='pcnl' needs a gradient: pass adjoint="),
+        ({"dynamics": "nuts"}, "forward_map has no gradient: pass adjoint="),
+        ({"preconditioner": "diagonal"}, "preconditioner='diagonal' is not for a forward map in Python"),
+        ({"checkpoint": "somewhere"}, "checkpoint is for forward maps in JAX"),
+        ({"start": np.zeros(3, np.float32)}, r"start must have shape \(24,\)"),
+    ],
+)
+def test_what_a_solver_cannot_do_is_named_by_sample(options, message):
+    target = langevax.inverse_problem(exponential, np.exp(DATA), NOISE, PRIOR)
+    with pytest.raises(ValueError, match=message):
+        langevax.sample(target, key=KEY, **options)
+
+
+def test_a_callback_is_a_solver_with_the_adjoint_of_its_custom_derivative():
+    def call(matrix, values):
+        like = jax.ShapeDtypeStruct((len(matrix),), np.float32)
+        return jax.pure_callback(lambda a: (matrix @ np.asarray(a)).astype(np.float32), like, values)
+
+    plain = langevax.inverse_problem(lambda f: call(BLUR, f), DATA, NOISE, PRIOR)
+    assert plain.solver.adjoint is None
+
+    @jax.custom_vjp
+    def forward(values):
+        return call(BLUR, values)
+
+    forward.defvjp(lambda f: (call(BLUR, f), None), lambda _, r: (call(BLUR.T, r),))
+    target = langevax.inverse_problem(forward, DATA, NOISE, PRIOR)
+    values, residual = np.ones(NUM_MODES), DATA
+    np.testing.assert_allclose(target.solver.adjoint(values, residual), BLUR.T @ residual, rtol=1e-5)
+    draws = langevax.sample(target, key=KEY, num_samples=100, dynamics="pcnl", num_warmup=20)
+    assert np.abs(deviates(draws, *exact())[0]).max() < LIMIT
+
+
+def test_products_with_the_hessian_need_no_forward_mode():
+    """Differences of gradients against the exact matrix, to 1e-3, for a problem whose gradient calls NumPy."""
+    matrix = np.array([[2.0, 0.5], [0.5, 1.0]])
+    problem = langevax.ExternalSum(lambda w, rows: (matrix @ w).astype(w.dtype), np.zeros((1, 1)), precision=0.25)
+    for position, direction in (([0.3, -0.2], [1.0, 0.0]), ([300.0, 1.0], [2.0, -50.0]), ([0.0, 0.0], [1e-3, 0.0])):
+        at, along = np.array(position, np.float32), np.array(direction, np.float32)
+        expected = (matrix + 0.25 * np.eye(2)) @ along
+        product = jax.jit(lambda x, u: hessian_product(problem, x, u))(at, along)
+        np.testing.assert_allclose(product, expected, atol=2e-3 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamics", ["mala", "nuts"])
+def test_compiled_dynamics_run_on_a_solver_too(dynamics):
+    target = langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=blur_adjoint)
+    draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=200, num_warmup=100, progress=False)
+    z, ratios, _ = deviates(draws, *exact())
+    assert np.abs(z).max() < LIMIT
+    np.testing.assert_allclose(ratios[:8], 1, atol=0.25)
+
+
+def test_coordinates_of_a_reference_have_the_potential_of_the_posterior():
+    """value(w) + T |w|^2 / 2 is the potential at z, its gradient by JAX, and the two maps are inverse to each other."""
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(5, 2)))[0]
+    reference = NormalReference(rng.normal(size=5), directions, np.array([0.2, 0.6]))
+    problem = langevax.Function(lambda z: jnp.sum(jnp.sin(z)), precision=0.1)
+    near = NearReference(problem, reference, 0.1)
+    w = rng.normal(size=5).astype(np.float32)
+    z = reference.to_prior_units(w)
+    np.testing.assert_allclose(near.to_position(w), z, rtol=1e-5)
+    np.testing.assert_allclose(near.from_position(z.astype(np.float32)), w, rtol=1e-4)
+    np.testing.assert_allclose(reference.from_prior_units(z), w, rtol=1e-5)
+    assert float(near.potential(w)) == pytest.approx(np.sin(z).sum() + 0.05 * z @ z, rel=1e-5)
+    np.testing.assert_allclose(near.gradient(w), jax.grad(near.value)(w), rtol=1e-4, atol=1e-5)
+    root = reference.in_all_directions().stretch(np.eye(5))
+    np.testing.assert_allclose(root, reference.stretch(np.eye(5)), atol=1e-12)
+
+
+def test_a_state_moved_to_another_reference_is_the_state_computed_there():
+    target = langevax.inverse_problem(exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint)
+    rng = np.random.default_rng(0)
+    first = find_reference(target.solver, np.zeros(NUM_MODES), rng)
+    draws = first.to_prior_units(1.5 * rng.standard_normal((400, NUM_MODES)))
+    second = with_moments_of(first, draws)
+    covariance = np.cov(draws @ first.directions, rowvar=False)
+    root = second.stretch(np.eye(NUM_MODES))
+    np.testing.assert_allclose(
+        first.directions.T @ root @ root @ first.directions, covariance, atol=0.3 * covariance.max()
+    )
+    here = SolverWalk(target.solver, first, "pcnl", 1.0).state_at(draws[0])
+    moved = SolverWalk(target.solver, first, "pcnl", 1.0).moved_to(here, second)
+    there = SolverWalk(target.solver, second, "pcnl", 1.0).state_at(draws[0])
+    np.testing.assert_allclose(moved.slope, there.slope, rtol=1e-8, atol=1e-8)
+    assert moved.psi == pytest.approx(there.psi)
+
+
+def test_progress_is_in_solves(capsys):
+    target = langevax.inverse_problem(exponential, np.exp(DATA), 0.1, PRIOR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        langevax.sample(target, key=KEY, num_samples=4, num_warmup=4, progress=True)
+    assert "step" not in capsys.readouterr().err
