@@ -101,6 +101,7 @@ def test_no_batch_size_makes_a_chain_inexact():
     assert run.metrics["acceptance"] < 0.95  # batches of two are felt in the acceptance alone
 
 
+@pytest.mark.slow
 def test_frozen_arrays_do_not_move():
     x = np.float32(np.random.default_rng(1).normal(size=N))
     params, rows = {"a": jnp.array(1.0), "b": jnp.array(1.0)}, (x, x)
@@ -111,6 +112,7 @@ def test_frozen_arrays_do_not_move():
     assert abs(score(result, s / (s + 10 * TEMPERATURE) / 2)) < 4
 
 
+@pytest.mark.slow
 def test_functions_and_words_among_the_parameters_stay_as_they_are():
     def loss(model, row):
         return model["activation"](row @ model["w"]) ** 2 / 2
@@ -121,6 +123,7 @@ def test_functions_and_words_among_the_parameters_stay_as_they_are():
     assert result.value == pytest.approx(of_squares().value, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_loss_above_that_of_a_minimum_nearby_is_in_the_error_and_a_warning():
     off = jnp.array([0.0, 0.05, 0.0])
     options = SHORT | {"key": jax.random.key(0), "localization": 1.0}
@@ -132,6 +135,7 @@ def test_a_loss_above_that_of_a_minimum_nearby_is_in_the_error_and_a_warning():
     assert "params is not a minimum" in result.warnings[0]
 
 
+@pytest.mark.slow
 def test_descent_goes_to_the_minimum_first():
     start = jnp.array([1.0, -1.0, 1.0])
     result = langevax.learning_coefficient(
@@ -147,6 +151,7 @@ def test_wbic_is_the_mean_of_the_summed_loss():
     assert result.wbic == pytest.approx(N * (result.loss + result.temperature * result.value))
 
 
+@pytest.mark.slow
 def test_gradients_of_the_host_have_the_curvature_of_differences():
     rows = jnp.asarray(X)
     problem = langevax.ExternalSum(
@@ -169,7 +174,7 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
         ({"params": {"w": jnp.zeros(3, jnp.bfloat16)}}, "params must be float32 throughout, got bfloat16; convert"),
         ({"loss": lambda w, row: jnp.log(0 * jnp.sum(w))}, "the loss at params is -inf; pass params at which"),
         ({"loss": lambda w, row: jnp.sqrt(jnp.sum(w * w))}, "the gradient of the loss at params is not finite"),
-        ({"batch_size": N + 1}, f"batch_size={N + 1}"),
+        ({"batch_size": N + 1}, f"batch_size is {N + 1} but data has {N} rows"),
         ({"data": X[:1]}, "data has 1 row"),
         ({"data": None}, "data must be a pytree of arrays, got None"),
         ({"loss": langevax.FiniteSum(squares, X)}, "data is part of the problem"),
@@ -184,6 +189,7 @@ def test_bad_input_ends_in_a_sentence(change, sentence):
         langevax.learning_coefficient(**arguments)
 
 
+@pytest.mark.slow
 def test_a_saddle_is_refused_where_chains_meet_lower_losses():
     def saddle(w, row):  # descent does not leave the point, at which the gradient is 0
         return (w[0] ** 2 - w[1] ** 2) * row + w[1] ** 4

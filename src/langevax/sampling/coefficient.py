@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_RHAT, MIN_ESS = 1.02, 100
 MAX_EXCESS = 3.0
 """Standard errors by which the largest of some means may differ from its known value."""
+BLUE, GREY = "#0072B2", "#7A7A7A"  # of the figures' theme, which is in a layer of its own
 LARGE_GAP = 0.02
 """Share of the value, and of one unit, above which a lower loss nearby is a warning."""
 
@@ -114,24 +115,25 @@ class LearningCoefficient:
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Draw the running mean of each chain, and the estimate with its 95 % interval."""
-        from langevax.figures.charts import new_axes
-        from langevax.figures.theme import GREY, OKABE_ITO
-
-        drawn: Any = new_axes(axes)
+        drawn: Any = axes
+        if axes is None:
+            with checks.needs("plot", "a plot"):
+                import matplotlib.pyplot as plt
+            drawn = plt.subplots(figsize=(4.8, 3.8), layout="constrained")[1]
         draws = np.arange(1, self.trace.shape[1] + 1)
         for index, running in enumerate(np.cumsum(self.trace, axis=1) / draws):
-            drawn.plot(draws, running, color=GREY, linewidth=0.9, label="chains, running mean" if not index else None)
+            drawn.plot(
+                draws, running, color=GREY, linewidth=0.9, label="chains, plain running mean" if not index else None
+            )
         low, high = self.interval()
-        drawn.axhspan(low, high, color=OKABE_ITO[0], alpha=0.15, linewidth=0, label="95 % interval")
-        drawn.axhline(
-            self.value, color=OKABE_ITO[0], linewidth=1.6, label=f"{self.value:.3g} ± {self.standard_error:.2g}"
-        )
+        drawn.axhspan(low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval")
+        drawn.axhline(self.value, color=BLUE, linewidth=1.6, label=f"{self.value:.3g} ± {self.standard_error:.2g}")
         spread = float(np.ptp(self.trace.mean(1))) + high - low
         drawn.set(
             xlabel="draws of each chain",
             ylabel="learning coefficient",
             xscale="log",
-            xlim=(1, draws[-1]),
+            xlim=(min(10, draws[-1] - 1), draws[-1]),
             ylim=(self.value - 3 * spread, self.value + 3 * spread),
         )
         drawn.legend(loc="lower right")

@@ -27,7 +27,6 @@ from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.gradients import batches
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
 from langevax.run import Result, simulate
@@ -125,12 +124,13 @@ def learning_coefficient(
         if np.size(number) != 1:
             raise ValueError(f"{name} must be one number, got {checks.shown(number)}; pass a float.")
     law = tempered_loss(loss, params, data, select)
+    size = int(law.size)
     if batch_size is not None:
         checks.positive_int("batch_size", batch_size, auto=True)
     if not (batch_size is None or isinstance(batch_size, str)):
         batch_size = int(batch_size)
-        batches.check_batch_size(batch_size, law, replace=False)
-    size = int(law.size)
+        if batch_size > size:
+            raise ValueError(f"batch_size is {batch_size} but data has {size} rows; pass at most {size}, or 'auto'.")
     heat = math.log(size) / size if isinstance(temperature, str) else float(temperature)
     gamma = _scale(law) if isinstance(localization, str) else float(localization)
     law = replace(law, precision=heat * gamma)
@@ -220,7 +220,7 @@ class _Target(NamedTuple):
         else:
             coordinates = even.preconditioned(pilot.scales, pilot.directions)
             mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations
-        shares = float(law.precision) * _squared_scales(coordinates, dimension)
+        shares = float(law.precision) * _squared_scales(coordinates, mode)
         return cls(coordinates.problem, temperature, mode, Observation.of(temperature, shares), spent)
 
     def run(
@@ -234,12 +234,13 @@ class _Target(NamedTuple):
         num_chains, num_warmup, num_samples = counts
         warm_key, run_key = random.split(key)
         start = StartWithinReach(self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype))
-        options = {"num_chains": num_chains, "record": self.observation}
+        options: dict[str, Any] = {"num_chains": num_chains, "record": self.observation}
         if batch_size is None:
             algorithm, warm = self._warm_nuts(start, num_warmup, warm_key, options | {"progress": saving["progress"]})
             spent, thinning = warm.evaluations, 1
         else:
-            more = options | {"progress": saving["progress"], "average": position_of}
+            options["average"] = position_of  # needed in the warm-up alone; with it draws are the same compiled program
+            more = options | {"progress": saving["progress"]}
             algorithm, warm, spent = self._warm_batches(batch_size, start, num_warmup, warm_key, more)
             batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
         saved = {"num_steps": num_samples * thinning, "record_every": thinning, **saving}
@@ -300,12 +301,13 @@ def _units(warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
     return np.sqrt((count * ratio + 1) / (count + 1))
 
 
-def _squared_scales(coordinates: CoordinateMap, dimension: int) -> Float[np.ndarray, " d"]:
+def _squared_scales(coordinates: CoordinateMap, mode: Float[Array, " d"]) -> Float[np.ndarray, " d"]:
     """Return the squared length of a unit of each coordinate, in the parameters; 1 / curvature at the mode."""
+    dimension = len(mode)
     if dimension > MAX_COORDINATES:  # a rotation, then a scaling
         scales = getattr(coordinates.problem, "matrix", np.ones(dimension))
         return np.asarray(scales, np.float64) ** 2
-    moves = coordinates.to_positions(jnp.eye(dimension)[None])
+    moves = coordinates.to_positions(jnp.eye(dimension, dtype=mode.dtype)[None])
     squares = [np.asarray(leaf, np.float64).reshape(dimension, -1) ** 2 for leaf in moves]
     return np.concatenate(squares, axis=1).sum(1)
 
@@ -326,7 +328,7 @@ class _Mean(NamedTuple):
         excesses = [abs(float(a.mean())) / _error(a) for a in np.moveaxis(controls, 2, 0)]
         excess = max(excesses, default=0.0)
         plain, effective = _error(draws), _effective(draws)
-        controls = controls[..., : int(effective / DRAWS_PER_CONTROL)]
+        controls = controls[..., : int(effective / DRAWS_PER_CONTROL) if effective > 0 else 0]
         if excess > MAX_EXCESS:  # errors are too small by about as much, and coefficients are fitted to what was missed
             return cls(draws, plain * excess / MAX_EXCESS, excess)
         if not controls.shape[2]:
