@@ -26,6 +26,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "extending.md",
         "federated.md",
         "functions.md",
+        "learning_coefficients.md",
         "optimisation.md",
         "papers.md",
         "sampling.md",

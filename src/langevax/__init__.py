@@ -18,7 +18,7 @@ from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Refle
 if TYPE_CHECKING:
     from langevax import flower, numpyro, optax, optimize, sampling, sklearn, teacher_student, theory
     from langevax.optimize import minimize
-    from langevax.sampling import inverse_problem, sample
+    from langevax.sampling import inverse_problem, learning_coefficient, sample
 
 __all__ = [
     "MALA",
@@ -47,6 +47,7 @@ __all__ = [
     "gradients",
     "integrators",
     "inverse_problem",
+    "learning_coefficient",
     "likelihoods",
     "losses",
     "meanfield",
@@ -67,7 +68,12 @@ __all__ = [
 ]
 __dir__ = __all__.copy
 
-_FUNCTIONS_ON_USE = {"inverse_problem": "sampling", "minimize": "optimize", "sample": "sampling"}
+_FUNCTIONS_ON_USE = {
+    "inverse_problem": "sampling",
+    "learning_coefficient": "sampling",
+    "minimize": "optimize",
+    "sample": "sampling",
+}
 
 if not TYPE_CHECKING:  # with it, type checkers would accept every name
 

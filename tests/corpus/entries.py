@@ -61,6 +61,10 @@ def row_loss(x, row):
     return jnp.sum((x - row) ** 2) / 2
 
 
+def row_loss_at_zero(x, row):
+    return jnp.sum((x * row) ** 2) / 2
+
+
 def parabola(x):
     return jnp.sum(x**2)
 
@@ -333,6 +337,25 @@ ENTRIES: dict[str, Entry] = {
             "factor": (np.array([[2.0, 0.0], [1.0, 2.0]]), ARRAY),
             "precision": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
         },
+    ),
+    "langevax.learning_coefficient": Entry(
+        lambda **arguments: lx.learning_coefficient(**arguments).num_parameters,
+        {
+            "loss": (row_loss_at_zero, FUNCTION),
+            "params": (np.zeros(2, np.float32), TREE),
+            "data": (ROWS, TREE),
+            "key": (jax.random.key(0), KEY),
+            "temperature": (0.1, POSITIVE),
+            "localization": (1.0, POSITIVE),
+            "num_samples": (4, COUNT),
+            "num_chains": (2, COUNT),
+            "batch_size": (4, OPTIONAL_COUNT),
+            "num_warmup": (4, COUNT),
+            "select": (lambda path: True, Kind.OPTIONAL_FUNCTION),
+            "descend": (False, FLAG),
+            "progress": (False, FLAG),
+        },
+        slow=True,
     ),
     "langevax.simulate": Entry(
         run,
@@ -841,7 +864,8 @@ RECEIVED: dict[str, str] = {
             integrators.Integrator likelihoods.Likelihood likelihoods.Residual losses.Loss losses.MarginLoss
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
         RESULT: """Result data.Rows integrators.Gains meanfield.Certificate meanfield.DualEstimate
-            numpyro.ModelPosterior optimize.Basin run.Average run.Trace sampling.InverseProblem sampling.Samples
+            numpyro.ModelPosterior optimize.Basin run.Average run.Trace sampling.InverseProblem
+            sampling.LearningCoefficient sampling.Samples
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
             teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential

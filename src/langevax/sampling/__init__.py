@@ -1,6 +1,8 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
+from langevax.sampling.coefficient import LearningCoefficient
 from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem
+from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepancy
@@ -8,11 +10,12 @@ from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepanc
 __all__ = [
     "GaussianNoise",
     "InverseProblem",
+    "LearningCoefficient",
     "Samples",
     "SamplingWarning",
     "SolverWarning",
     "inverse_problem",
+    "learning_coefficient",
     "sample",
     "stein_discrepancy",
 ]
-__dir__ = __all__.copy

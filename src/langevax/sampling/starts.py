@@ -13,6 +13,7 @@ from langevax.problems.problem import Problem
 from langevax.sampling.preconditioning import CoordinateMap
 
 NUM_TRIES = 20
+NUM_HALVINGS = 12
 RADIUS = 2.0  # of the cube in which NumPyro and Stan start
 
 
@@ -36,6 +37,27 @@ class StartNearPosition(eqx.Module):
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
         near = self.position + self.scale * random.normal(key, self.position.shape, self.position.dtype)
         return jnp.where(jnp.isfinite(self.problem.potential(near)), near, self.position)
+
+
+class StartWithinReach(eqx.Module):
+    """Draws from N(mode, T), drawn towards the mode where the law there is narrower than its curvature says.
+
+    The deviation is halved until the potential is above that of the mode by at most T (d/2 + 2 sqrt(d)), as nearly all
+    draws of a normal law are.
+    """
+
+    problem: Problem
+    mode: Float[Array, " d"]
+    temperature: Float[Array, ""]
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
+        scale, dimension = jnp.sqrt(self.temperature), len(self.mode)
+        deviation = scale * random.normal(key, self.mode.shape, self.mode.dtype)
+        shares = 0.5 ** jnp.arange(NUM_HALVINGS, dtype=self.mode.dtype)
+        points = self.mode + jnp.append(shares, jnp.zeros(1, shares.dtype))[:, None] * deviation
+        potentials = jax.lax.map(self.problem.potential, points)
+        rise = (potentials - potentials[-1]) / self.temperature
+        return points[jnp.argmax(rise <= dimension / 2 + 2 * dimension**0.5)]
 
 
 class TransformedStart(eqx.Module):

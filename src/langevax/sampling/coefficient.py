@@ -1,0 +1,177 @@
+"""The result of `learning_coefficient`: an estimate, what its error is made of, and reasons to doubt it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtri
+
+from langevax import checks
+from langevax._typing import PyTree
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+MAX_RHAT, MIN_ESS = 1.02, 100
+MAX_EXCESS = 3.0
+"""Standard errors by which the largest of some means may differ from its known value."""
+BLUE, GREY = "#0072B2", "#7A7A7A"  # of the figures' theme, which is in a layer of its own
+LARGE_GAP = 0.02
+"""Share of the value, and of one unit, above which a lower loss nearby is a warning."""
+
+
+@dataclass(frozen=True, repr=False)
+class LearningCoefficient:
+    """A local learning coefficient: (E L(w) - L(params)) / T under exp(-L(w) / T - localization / 2 |w - params|^2).
+
+    L is the mean loss over `num_rows` rows, T the `temperature`: n beta = 1 / T.
+    """
+
+    value: float
+    standard_error: float
+    """The root of the sum of squares of `errors`."""
+    bias_estimate: float
+    """Bias that was measured and is left in `value`: minus the baseline's, since the sampling itself is exact."""
+    errors: dict[str, float]
+    """`monte_carlo`; `baseline`, by how much a loss lower than that of `params` was met nearby; and `rounding`, that of
+    the mean loss. All in units of the coefficient."""
+    chains: Float[np.ndarray, " chain"]
+    """The estimate of each chain."""
+    trace: Float[np.ndarray, "chain draw"]
+    """(L(w) - L(params)) / T at each draw; `value` is its mean, corrected by control variates."""
+    warnings: tuple[str, ...]
+    effective_draws: float
+    r_hat: float
+    loss: float
+    """L(params)."""
+    lowest_loss: float
+    """The lowest mean loss that was met, by descent from `params` or by a chain."""
+    params: PyTree[np.ndarray]
+    """The parameters at which the coefficient is that of."""
+    temperature: float
+    localization: float
+    num_rows: int
+    num_parameters: int
+    """Of those that move."""
+    method: str
+    acceptance: float
+    evaluations: int
+    """Gradients of single rows, all passes counted: descent, curvature, warm-up, sampling and records."""
+    seconds: float
+
+    def __repr__(self) -> str:
+        doubts = f"; {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}" if self.warnings else ""
+        return (
+            f"LearningCoefficient({self.value:.4g} ± {self.standard_error:.2g}; {self.num_parameters:,} parameters, "
+            f"{self.num_rows:,} rows, temperature {self.temperature:.3g}, localization {self.localization:.3g}; "
+            f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients{doubts})"
+        )
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the two-sided normal confidence interval of this level.
+
+        Example:
+            >>> import jax, jax.numpy as jnp, langevax
+            >>> rows = jnp.linspace(-1.0, 1.0, 50)
+            >>> loss = lambda w, x: (w * x) ** 2 / 2
+            >>> result = langevax.learning_coefficient(loss, jnp.array(0.0), rows, key=jax.random.key(0))
+            >>> low, high = result.interval()
+            >>> low < result.value < high
+            True
+        """
+        checks.fraction("level", level)
+        width = float(ndtri(0.5 + level / 2)) * self.standard_error
+        return self.value - width, self.value + width
+
+    @property
+    def wbic(self) -> float:
+        """n E L: Watanabe's criterion where T is log(n)/n, in nats of all rows; smaller is better."""
+        return self.num_rows * (self.loss + self.temperature * self.value)
+
+    def to_datatree(self) -> "xarray.DataTree":
+        """Return the groups `posterior`, with the draws of the coefficient, and `summary`; the rest are attributes."""
+        with checks.needs("xarray", "to_datatree"):
+            import xarray
+
+        chains, draws = self.trace.shape
+        coordinates = {"chain": np.arange(chains), "draw": np.arange(draws)}
+        posterior = xarray.Dataset({"learning_coefficient": (["chain", "draw"], self.trace)}, coordinates)
+        summary = xarray.Dataset(
+            {
+                "value": self.value,
+                "standard_error": self.standard_error,
+                "error": ("source", list(self.errors.values())),
+                "chain_value": ("chain", self.chains),
+            },
+            {"source": list(self.errors), "chain": np.arange(chains)},
+        )
+        tree = xarray.DataTree.from_dict({"posterior": posterior, "summary": summary})
+        names = ("bias_estimate", "temperature", "localization", "num_rows", "num_parameters", "loss", "lowest_loss")
+        names += ("wbic", "r_hat", "effective_draws", "method", "acceptance", "evaluations", "seconds")
+        tree.attrs |= {name: getattr(self, name) for name in names} | {"warnings": list(self.warnings)}
+        return tree
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw the running mean of each chain, and the estimate with its 95 % interval."""
+        drawn: Any = axes
+        if axes is None:
+            with checks.needs("plot", "a plot"):
+                import matplotlib.pyplot as plt
+            drawn = plt.subplots(figsize=(4.8, 3.8), layout="constrained")[1]
+        draws = np.arange(1, self.trace.shape[1] + 1)
+        for index, running in enumerate(np.cumsum(self.trace, axis=1) / draws):
+            drawn.plot(
+                draws, running, color=GREY, linewidth=0.9, label="chains, plain running mean" if not index else None
+            )
+        low, high = self.interval()
+        drawn.axhspan(low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval")
+        drawn.axhline(self.value, color=BLUE, linewidth=1.6, label=f"{self.value:.3g} ± {self.standard_error:.2g}")
+        spread = float(np.ptp(self.trace.mean(1))) + high - low
+        drawn.set(
+            xlabel="draws of each chain",
+            ylabel="learning coefficient",
+            xscale="log",
+            xlim=(min(10, draws[-1] - 1), draws[-1]),
+            ylim=(self.value - 3 * spread, self.value + 3 * spread),
+        )
+        drawn.legend(loc="lower right")
+        return drawn
+
+
+def doubts(
+    value: float,
+    monte_carlo: float,
+    gap: float,
+    lower_by_chain: bool,
+    r_hat: float,
+    ess: float,
+    divergences: int,
+    excess: float,
+) -> tuple[str, ...]:
+    """Return the sentences of `LearningCoefficient.warnings`."""
+    sentences = []
+    if gap > max(LARGE_GAP * max(value, 1.0), monte_carlo):
+        finder = "a chain" if lower_by_chain else "descent from params"
+        sentences.append(
+            f"{finder} met a loss that is lower by {gap:.3g} units of the coefficient, which is too small by as much: "
+            "params is not a minimum; train further, or pass descend=True."
+        )
+    if excess > MAX_EXCESS:
+        sentences.append(
+            f"a mean that is known exactly is off by {excess:.1f} standard errors: the chains have missed a part of "
+            "the law, or pass between its parts too rarely; raise num_samples or localization."
+        )
+    if not r_hat <= MAX_RHAT:
+        sentences.append(
+            f"chains disagree: R-hat of the loss is {r_hat:.3f} > {MAX_RHAT}; raise num_samples or localization."
+        )
+    if not ess >= MIN_ESS:
+        sentences.append(f"the chains have {ess:.0f} effective draws of the loss; raise num_samples.")
+    if divergences:
+        sentences.append(
+            f"{divergences:,} steps diverged: some part of the law is too narrow for the step; raise localization, or "
+            "temperature."
+        )
+    return tuple(sentences)

@@ -1,0 +1,416 @@
+"""`learning_coefficient`: the local learning coefficient of trained parameters, by exact chains, with its error.
+
+    coefficient  =  n beta (E L(w) - L(w*)),      w ~ exp(-n beta L(w) - gamma/2 |w - w*|^2)
+
+with L the mean loss over n rows and beta = 1 / log n unless another temperature T = 1 / (n beta) is passed (Lau et al.,
+AISTATS 2025; Watanabe, JMLR 2013). It is d/2 at a regular minimum of d parameters, and smaller at a singular
+one. The usual estimate takes SGLD, whose steps and batches heat the law; here every transition is exact.
+
+The mean of L is corrected by variables of known mean (`Observation`), which at a regular minimum leave the noise of
+the localization alone (zero-variance estimates: Mira, Solgi, Imparato, Statistics and Computing 2013).
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from arviz_stats.base.array import array_stats
+from jax import random
+from jax.core import Tracer
+from jaxtyping import Array, Float, Key
+
+from langevax import checks
+from langevax._typing import PyTree
+from langevax.problems.coordinates import Raveled
+from langevax.problems.problem import Problem, Scalar
+from langevax.run import Result, simulate
+from langevax.run.simulate import position_of
+from langevax.sampling.coefficient import MAX_EXCESS, LearningCoefficient, doubts
+from langevax.sampling.nuts import NUTS, stages_of
+from langevax.sampling.preconditioning import (
+    MAX_COORDINATES,
+    CoordinateMap,
+    coordinates_of,
+    find_mode,
+    run_even_pilot,
+)
+from langevax.sampling.starts import StartWithinReach
+from langevax.sampling.subsampled_hmc import CEILING, SubsampledHMC, surrogate_batch_size
+from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_loss
+
+WARMUP, PHASES = 600, (0.25, 0.5, 0.25)  # steps, and the shares of its phases
+NUM_POINTS = 8  # starts from which the first batch size is chosen
+STEPS_PER_UNIT = 50  # draws of phases count as one for so many steps, against one of the curvature
+BLOCKS_PER_CHAIN = 5
+STEPS_PER_DRAW = 2  # along batches: a record costs a pass, as a step does
+MIN_ACCEPTANCE = 0.3  # below which batches are too small
+MAX_DESCENTS, DESCENT_TOLERANCE = 20, 0.01  # of `descend`, in units of the coefficient
+DRAWS_PER_CONTROL = 25  # effective, fewer than which would fit noise
+COLLINEAR = 1e-3  # of singular values, below which variables differ by their rounding
+
+
+def learning_coefficient(
+    loss: Problem | Callable[[PyTree, PyTree], Scalar],
+    params: PyTree,
+    data: PyTree = None,
+    *,
+    key: Key[Array, ""],
+    temperature: float | Literal["auto"] = "auto",
+    localization: float | Literal["auto"] = "auto",
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    batch_size: int | Literal["auto"] | None = "auto",
+    num_warmup: int | Literal["auto"] = "auto",
+    select: Callable[[str], bool] | None = None,
+    descend: bool = False,
+    progress: bool | Literal["auto"] = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool | Literal["anyway"] = False,
+) -> LearningCoefficient:
+    """Estimate the local learning coefficient of a model at trained parameters.
+
+    Args:
+        loss: `loss(params, example) -> scalar` of ONE row of `data`, in nats: a negative log likelihood, for squares
+            `(prediction - target) ** 2 / (2 * noise ** 2)`. Or a problem with its rows, such as a `FiniteSum`, or
+            `langevax.flower.torch_problem` with params `torch_start(module)`.
+        params: a local minimum of the mean loss: any pytree of float32 or float64 arrays, such as the parameters of
+            Flax, Equinox or Haiku. Functions and the like in it stay as they are.
+        data: a pytree of arrays with one row per example along axis 0; rows of a file are used where they lie.
+        temperature: of the mean loss, T = 1 / (n beta); "auto" is log(n) / n, beta = 1 / log(n) of the summed loss.
+        localization: gamma, in 1 / (unit of a parameter)^2; "auto" is one over the mean square of the parameters that
+            move, 1 where these are 0.
+        num_samples, num_chains: draws of each chain, and independent chains; at least 2 chains and 4 draws.
+        batch_size: rows of one trajectory of Hamiltonian Monte Carlo, which is accepted with the loss of all rows;
+            "auto" takes as many as keep four of five trajectories; None runs NUTS on all rows.
+        num_warmup: steps before the first draw, in which the step size follows the acceptance; "auto" is 600.
+        select: `select(path) -> bool` of the path of each array, such as "['dense']['kernel']"; the others are frozen.
+            The coefficient is then that of the restricted model.
+        descend: search a minimum from `params` first, by L-BFGS, and take the coefficient there.
+        progress, checkpoint, resume: see `langevax.simulate`; the draws are saved, not the warm-up.
+
+    Returns:
+        A `LearningCoefficient`: value, standard error and what it consists of, draws, warnings.
+
+    Raises:
+        TypeError, ValueError: an invalid argument; a loss that is not finite at `params`; parameters from which descent
+            or a chain lowers the loss by more than a minimum allows.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> x = jax.random.normal(jax.random.key(1), (500, 3))
+        >>> y = x[:, 0] * 2.0
+        >>> loss = lambda w, row: (row[0] @ (w["a"] * w["b"]) - row[1]) ** 2 / 2
+        >>> params = {"a": jnp.array(2.0), "b": jnp.array([1.0, 0.0, 0.0])}  # a and b only enter as a product
+        >>> result = langevax.learning_coefficient(loss, params, (x, y), key=jax.random.key(0))
+        >>> 1.3 < result.value < 1.6, result.num_parameters
+        (True, 4)
+    """
+    began = time.perf_counter()
+    if isinstance(key, Tracer):
+        raise TypeError("learning_coefficient runs outside of jax.jit, vmap and grad; call it from there.")
+    checks.typed_key(key)
+    checks.positive_int("num_samples", num_samples, minimum=4)
+    checks.positive_int("num_chains", num_chains, minimum=2)
+    checks.positive_int("num_warmup", num_warmup, auto=True)
+    checks.flag("descend", descend)
+    for name, number in (("temperature", temperature), ("localization", localization)):
+        checks.number(name, number, positive=True, auto=True)
+        if np.size(number) != 1:
+            raise ValueError(f"{name} must be one number, got {checks.shown(number)}; pass a float.")
+    law = tempered_loss(loss, params, data, select)
+    size = int(law.size)
+    if batch_size is not None:
+        checks.positive_int("batch_size", batch_size, auto=True)
+    if not (batch_size is None or isinstance(batch_size, str)):
+        batch_size = int(batch_size)
+        if batch_size > size:
+            raise ValueError(f"batch_size is {batch_size} but data has {size} rows; pass at most {size}, or 'auto'.")
+    heat = math.log(size) / size if isinstance(temperature, str) else float(temperature)
+    gamma = _scale(law) if isinstance(localization, str) else float(localization)
+    law = replace(law, precision=heat * gamma)
+    minimum = _Minimum.of(law, heat, descend)
+    pilot_key, run_key = random.split(key)
+    target = _Target.of(minimum, heat, pilot_key)
+    counts = int(num_chains), WARMUP if isinstance(num_warmup, str) else int(num_warmup), int(num_samples)
+    saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
+    chains = target.run(batch_size, counts, run_key, saving)
+    return _summary(minimum, target, chains, heat, gamma, time.perf_counter() - began)
+
+
+class _Minimum(NamedTuple):
+    """The law around parameters that may be a minimum, and the lowest loss that descent from there met."""
+
+    law: TemperedLoss
+    loss: float
+    lowest: float
+    displacement: Float[Array, " d"]
+    """Of the mode."""
+    passes: int
+
+    @classmethod
+    def of(cls, law: TemperedLoss, temperature: float, descend: bool) -> "_Minimum":
+        passes, minimum = 0, None
+        for _ in range(MAX_DESCENTS if descend else 1):
+            minimum = cls._at(law, passes)
+            passes = minimum.passes
+            if not descend or minimum.gap(temperature) <= DESCENT_TOLERANCE:
+                break
+            flat = Raveled(law, law.start())
+            law = replace(law, params=law.displaced(flat.to_position(minimum.displacement)))
+        assert minimum is not None
+        dimension, gap = len(minimum.displacement), minimum.gap(temperature)
+        if gap > max(1.0, dimension / 2):
+            raise ValueError(
+                f"params is not a local minimum of the loss: descent from there lowers it from {minimum.loss:.6g} to "
+                f"{minimum.lowest:.6g}, {gap:.3g} units of the coefficient, which is at most {dimension / 2:g} for "
+                f"{dimension} parameters; train further, or pass descend=True."
+            )
+        return minimum
+
+    @classmethod
+    def _at(cls, law: TemperedLoss, passes: int) -> "_Minimum":
+        start = law.start()
+        value, gradient = law.value_and_gradient(start)
+        loss = float(value)
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss at params is {loss}; pass params at which it is finite.")
+        if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in gradient):
+            raise ValueError("the gradient of the loss at params is not finite; pass params at which it is.")
+        flat = Raveled(law, start)
+        mode, used = find_mode(flat, flat.from_position(start))
+        lowest = min(loss, float(law.value(flat.to_position(mode))))
+        return cls(law, loss, lowest, mode, passes + used + 2)
+
+    def gap(self, temperature: float) -> float:
+        """Return the fall of the loss from params to the mode, in units of the coefficient."""
+        return (self.loss - self.lowest) / temperature
+
+
+def _scale(law: TemperedLoss) -> float:
+    """Return one over the mean square of the parameters that move."""
+    squares, count = sum(float(jnp.sum(leaf**2)) for leaf in law.moving()), sum(leaf.size for leaf in law.moving())
+    return count / squares if squares > 0 else 1.0
+
+
+class _Target(NamedTuple):
+    """The law in the coordinates that are sampled: of unit curvature at the mode, or of a unit for each of them."""
+
+    problem: Problem
+    temperature: float
+    mode: Float[Array, " d"]
+    observation: Observation
+    evaluations: int
+
+    @classmethod
+    def of(cls, minimum: _Minimum, temperature: float, key: Key[Array, ""]) -> "_Target":
+        law, dimension, spent = minimum.law, len(minimum.displacement), minimum.passes * int(minimum.law.size)
+        flat = coordinates_of(law, law.start(), temperature, whiten=True)
+        kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
+        try:
+            even, pilot = run_even_pilot(flat, minimum.displacement, kind, temperature, key, exact_prior=False)
+        except ValueError:  # a curvature that is not finite
+            coordinates = flat.with_units_at(minimum.displacement, temperature, key)
+            mode = coordinates.from_position(minimum.displacement, len(flat.layers))
+        else:
+            coordinates = even.preconditioned(pilot.scales, pilot.directions)
+            mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations
+        shares = float(law.precision) * _squared_scales(coordinates, mode)
+        return cls(coordinates.problem, temperature, mode, Observation.of(temperature, shares), spent)
+
+    def run(
+        self,
+        batch_size: int | Literal["auto"] | None,
+        counts: tuple[int, int, int],
+        key: Key[Array, ""],
+        saving: dict[str, Any],
+    ) -> tuple[Result, int, int | None]:
+        """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size."""
+        num_chains, num_warmup, num_samples = counts
+        warm_key, run_key = random.split(key)
+        start = StartWithinReach(self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype))
+        options: dict[str, Any] = {"num_chains": num_chains, "record": self.observation}
+        if batch_size is None:
+            algorithm, warm = self._warm_nuts(start, num_warmup, warm_key, options | {"progress": saving["progress"]})
+            spent, thinning = warm.evaluations, 1
+        else:
+            options["average"] = position_of  # needed in the warm-up alone; with it draws are the same compiled program
+            more = options | {"progress": saving["progress"]}
+            algorithm, warm, spent = self._warm_batches(batch_size, start, num_warmup, warm_key, more)
+            batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
+        saved = {"num_steps": num_samples * thinning, "record_every": thinning, **saving}
+        result = simulate(algorithm, self.problem, warm, key=run_key, **saved, **options)
+        recorded = num_chains * (1 + num_samples) * int(self.problem.size)
+        return result, spent + result.evaluations + recorded, batch_size
+
+    def _warm_nuts(
+        self, start: StartWithinReach, num_warmup: int, key: Key[Array, ""], options: dict[str, Any]
+    ) -> tuple[NUTS, Result]:
+        variance = jnp.full_like(self.mode, self.temperature)
+        adapting = NUTS(len(self.mode) ** -0.25, self.temperature, variance, stages_of(num_warmup))
+        counts = {"num_steps": num_warmup, "record_every": num_warmup}
+        warm = simulate(adapting, self.problem, start, key=key, **counts, **options)
+        return adapting.frozen(warm.state), warm
+
+    def _warm_batches(
+        self,
+        batch_size: int | Literal["auto"],
+        start: StartWithinReach,
+        num_warmup: int,
+        key: Key[Array, ""],
+        options: dict[str, Any],
+    ) -> tuple[SubsampledHMC, Result, int]:
+        """Run phases, after each of which the coordinates get the units of the draws so far.
+
+        For "auto" the batch size follows from where chains are after the first, and grows fourfold where many
+        trajectories are rejected.
+        """
+        size, spent, warm, frozen = int(self.problem.size), 0, None, None
+        points_key, batch_key, *keys = random.split(key, 2 + len(PHASES))
+        points = jax.lax.map(start, random.split(points_key, NUM_POINTS))
+        scales, step_size, number = jnp.ones_like(self.mode), 0.7 * len(self.mode) ** -0.25, batch_size
+        for share, phase_key in zip(PHASES, keys, strict=True):
+            if isinstance(batch_size, str):
+                number = surrogate_batch_size(self.problem, points, self.temperature, batch_key)
+                if warm is not None and warm.metrics["acceptance"] < MIN_ACCEPTANCE:
+                    number = min(size, 4 * number)
+            steps, ceiling = max(1, round(share * num_warmup)), 1.0 if number == size else CEILING
+            adapting = SubsampledHMC(step_size, self.temperature, jnp.int32(steps), ceiling, scales, int(number))
+            counts = {"num_steps": steps, "record_every": steps}
+            warm = simulate(adapting, self.problem, start if warm is None else warm, key=phase_key, **counts, **options)
+            spent, points = spent + warm.evaluations, warm.position
+            step_size = float(jnp.exp(jnp.median(warm.state.adaptation.mean_log_step)))
+            frozen = replace(adapting, step_size=step_size, num_adapted=jnp.int32(0))
+            scales = jnp.asarray(_units(warm, self.temperature), scales.dtype)
+        assert warm is not None
+        assert frozen is not None
+        return frozen, warm, spent
+
+
+def _units(warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
+    """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1."""
+    assert warm.average is not None
+    means, variances = (np.asarray(a, np.float64) for a in (warm.average.mean, warm.average.variance))
+    ratio = (variances.mean(0) + means.var(0)) / temperature
+    count = warm.steps * len(means) / STEPS_PER_UNIT
+    return np.sqrt((count * ratio + 1) / (count + 1))
+
+
+def _squared_scales(coordinates: CoordinateMap, mode: Float[Array, " d"]) -> Float[np.ndarray, " d"]:
+    """Return the squared length of a unit of each coordinate, in the parameters; 1 / curvature at the mode."""
+    dimension = len(mode)
+    if dimension > MAX_COORDINATES:  # a rotation, then a scaling
+        scales = getattr(coordinates.problem, "matrix", np.ones(dimension))
+        return np.asarray(scales, np.float64) ** 2
+    moves = coordinates.to_positions(jnp.eye(dimension, dtype=mode.dtype)[None])
+    squares = [np.asarray(leaf, np.float64).reshape(dimension, -1) ** 2 for leaf in moves]
+    return np.concatenate(squares, axis=1).sum(1)
+
+
+class _Mean(NamedTuple):
+    """The mean of the draws by their regression on variables of mean zero, where that has the smaller error."""
+
+    draws: Float[np.ndarray, "chain draw"]
+    """Corrected."""
+    error: float
+    excess: float
+    """The largest mean of a variable of mean zero, in its standard errors."""
+
+    @classmethod
+    def of(cls, draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarray, "chain draw k"]) -> "_Mean":
+        deviations = controls.std((0, 1))
+        controls = controls[..., deviations > 0] / deviations[deviations > 0]
+        excesses = [abs(float(a.mean())) / _error(a) for a in np.moveaxis(controls, 2, 0)]
+        excess = max(excesses, default=0.0)
+        plain, effective = _error(draws), _effective(draws)
+        controls = controls[..., : int(effective / DRAWS_PER_CONTROL) if effective > 0 else 0]
+        if excess > MAX_EXCESS:  # errors are too small by about as much, and coefficients are fitted to what was missed
+            return cls(draws, plain * excess / MAX_EXCESS, excess)
+        if not controls.shape[2]:
+            return cls(draws, plain, excess)
+        corrected = draws - controls @ _coefficients(draws, controls)
+        error, shift = max(_error(corrected), _jackknife(draws, controls)), abs(float((corrected - draws).mean()))
+        if shift > 3 * plain:  # rare by chance: the coefficients may be those of a part of the law
+            error = max(error, shift / 2)
+        return cls(corrected, error, excess) if error < plain else cls(draws, plain, excess)
+
+
+def _coefficients(draws: Float[np.ndarray, "..."], controls: Float[np.ndarray, "... k"]) -> Float[np.ndarray, " k"]:
+    flat = controls.reshape(-1, controls.shape[-1])
+    return np.linalg.lstsq(flat - flat.mean(0), draws.ravel() - draws.mean(), rcond=COLLINEAR)[0]
+
+
+def _jackknife(draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarray, "chain draw k"]) -> float:
+    """Return the error of the corrected mean, that of the coefficients included, by leaving out stretches of chains."""
+    cut = draws.shape[1] // BLOCKS_PER_CHAIN
+    used = cut * BLOCKS_PER_CHAIN
+    y = draws[:, :used].reshape(-1, cut)
+    x = controls[:, :used].reshape(len(y), cut, -1)
+    estimates = []
+    for i in range(len(y)):
+        rest_y, rest_x = np.delete(y, i, 0), np.delete(x, i, 0)
+        estimates.append(float(np.mean(rest_y - rest_x @ _coefficients(rest_y, rest_x))))
+    return math.sqrt((len(y) - 1) * float(np.var(estimates)))
+
+
+def _error(draws: Float[np.ndarray, "chain draw"]) -> float:
+    return float(np.asarray(array_stats.mcse(draws, chain_axis=0, draw_axis=1)))
+
+
+def _effective(draws: Float[np.ndarray, "chain draw"]) -> float:
+    return float(np.asarray(array_stats.ess(draws, chain_axis=0, draw_axis=1)))
+
+
+def _summary(
+    minimum: _Minimum,
+    target: _Target,
+    chains: tuple[Result, int, int | None],
+    temperature: float,
+    localization: float,
+    seconds: float,
+) -> LearningCoefficient:
+    result, evaluations, batch_size = chains
+    records = np.asarray(result.positions, np.float64)
+    law, moving = minimum.law, [leaf.size for leaf in minimum.law.moving()]
+    trace = (records[..., 0] - minimum.loss) / temperature
+    corrected, error, excess = _Mean.of(trace, records[..., 1:])
+    value, lowest = float(corrected.mean()), min(minimum.lowest, float(records[..., 0].min()))
+    gap = (minimum.loss - lowest) / temperature
+    if value + 3 * error < 0:
+        raise ValueError(
+            "params is not a local minimum of the loss: under the law around it the mean loss is lower than at params, "
+            f"by {-value:.3g} units of the coefficient; train further, pass descend=True, or raise localization."
+        )
+    rounding = float(jnp.finfo(minimum.displacement.dtype).eps) / 2 * (abs(minimum.loss) / temperature + abs(value))
+    errors = {"monte_carlo": error, "baseline": gap, "rounding": rounding}
+    with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
+        r_hat, effective = float(np.asarray(array_stats.rhat(trace, chain_axis=0, draw_axis=1))), _effective(trace)
+    divergences = result.counts.get("divergences", 0)
+    is_by_chain = lowest < minimum.lowest
+    return LearningCoefficient(
+        value=value,
+        standard_error=math.sqrt(sum(part**2 for part in errors.values())),
+        bias_estimate=-gap,
+        errors=errors,
+        chains=corrected.mean(1),
+        trace=trace,
+        warnings=doubts(value, error, gap, is_by_chain, r_hat, effective, divergences, excess),
+        effective_draws=effective,
+        r_hat=r_hat,
+        loss=minimum.loss,
+        lowest_loss=lowest,
+        params=jax.tree.map(np.asarray, law.params),
+        temperature=temperature,
+        localization=localization,
+        num_rows=int(law.size),
+        num_parameters=sum(moving),
+        method="NUTS" if batch_size is None else f"HMC along batches of {batch_size:,}",
+        acceptance=result.metrics["acceptance"],
+        evaluations=target.evaluations + evaluations,
+        seconds=seconds,
+    )

@@ -1,0 +1,143 @@
+"""Hamiltonian Monte Carlo along the gradient of a batch, accepted with the potential of all rows: exact.
+
+A trajectory follows one batch I, corrected at the origin of the coordinates:
+
+    slope(x) = gradient_I(x) - gradient_I(0) + gradient(0) + precision x
+
+A leapfrog step with any slope that depends on the position alone is reversible and keeps volumes, so that the
+Metropolis test with the exact potential at both ends makes every transition exact, whatever the batch (Neal, JASA 1994,
+uses such surrogates). The batch costs acceptance instead: the potential that it implies is off by the deviation of a
+mean over B rows. A step costs a pass for the potential, and B row gradients at each of the path's points.
+"""
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+from jaxtyping import Array, Float, Int, Key
+
+from langevax.algorithm import Algorithm, Info
+from langevax.gradients import batches
+from langevax.problems.problem import Problem
+from langevax.sampling.nuts import Adaptation
+
+MEAN_PATH = math.pi / 2
+"""Time of a trajectory, where the curvature is 1: a quarter of a period. Times vary from 0 to twice as long."""
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
+MAX_LEAPFROGS = 64
+SHORTEST, LONGEST = 0.05, 1.5  # step sizes, in units of d^(-1/4)
+NUM_PROBED = 512  # rows from which the batch size is chosen
+SURROGATE_ERROR, CEILING = 0.5, 0.75
+"""Standard deviation that batches may add to a point's energy, and about the acceptance that this leaves: with
+independent errors of both ends, 2 Phi(-0.5 / sqrt(2)) = 0.72."""
+MIN_BATCH, ROWS_PER_BATCH = 32, 20  # a step takes about 10 batches, and a pass
+FACTORS, LENGTHS = (1.0, 0.3, 1.0, 1.0, 0.1), (1.0, 2.0, 1.0, 1.0, 4.0)
+"""Factors of the step size and of the number of steps in turn: short steps leave narrow places where others are
+rejected."""
+
+
+class SubsampledState(NamedTuple):
+    """Position, potential there, gradient of the value at 0, and the adaptation of the step size."""
+
+    position: Float[Array, " d"]
+    potential: Float[Array, ""]
+    centre_gradient: Float[Array, " d"]
+    adaptation: Adaptation
+
+
+class SubsampledHMC(Algorithm):
+    """Hamiltonian Monte Carlo on vectors whose trajectories follow batches, and whose law is exact.
+
+    Args:
+        step_size: at which the adaptation starts, or which is kept where `num_adapted` is 0.
+        temperature: T > 0.
+        num_adapted: steps during which the step size follows the acceptance.
+        ceiling: acceptance that batches leave at a step size of 0; the adaptation is for 0.8 of it.
+        scales: (d,) unit of each coordinate, by which momenta are scaled.
+        batch_size: rows of a trajectory.
+
+    The metric `acceptance` is the mean acceptance probability.
+    """
+
+    step_size: Float[Array, ""] | float
+    temperature: Float[Array, ""] | float
+    num_adapted: Int[Array, ""]
+    ceiling: Float[Array, ""] | float
+    scales: Float[Array, " d"]
+    batch_size: int
+
+    def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[SubsampledState, Info]:
+        potential = problem.potential(position)
+        gradient = problem.gradient(jnp.zeros_like(position))
+        adaptation = Adaptation.of(jnp.asarray(self.step_size, position.dtype), jnp.zeros(1, position.dtype))
+        state = SubsampledState(position, potential, gradient, adaptation)
+        return state, {"evaluations": jnp.int32(2 * problem.size), "acceptance": jnp.ones_like(potential)}
+
+    def step(
+        self, problem: Problem, state: SubsampledState, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[SubsampledState, Info]:
+        batch_key, momentum_key, accept_key = random.split(key, 3)
+        x, dtype = state.position, state.position.dtype
+        indices, _ = batches.draw(batch_key, problem, self.batch_size, replace=False)
+        shift = state.centre_gradient - problem.gradient_at(jnp.zeros_like(x), indices)
+        precision, temperature = (jnp.asarray(a, dtype) for a in (problem.precision, self.temperature))
+
+        def slope(x: Array) -> Array:
+            return self.scales * (problem.gradient_at(x, indices) + shift + precision * x)
+
+        unit = len(x) ** -0.25
+        longest = jnp.clip(jnp.exp(state.adaptation.log_step), SHORTEST * unit, LONGEST * unit)
+        h = longest * jnp.asarray(FACTORS, dtype)[step % len(FACTORS)]
+        share = jnp.mod((step + 1).astype(dtype) * GOLDEN, 1)
+        length = 2 * MEAN_PATH * share / longest * jnp.asarray(LENGTHS, dtype)[step % len(LENGTHS)]
+        num_leapfrogs = jnp.clip(jnp.round(length), 1, MAX_LEAPFROGS).astype(jnp.int32)
+
+        def leapfrog(_: Int[Array, ""], carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            x, p, g = carry
+            p = p - h / 2 * g
+            x = x + h * self.scales * p
+            g = slope(x)
+            return x, p - h / 2 * g, g
+
+        p = jnp.sqrt(temperature) * random.normal(momentum_key, x.shape, dtype)
+        end, q, _ = lax.fori_loop(0, num_leapfrogs, leapfrog, (x, p, slope(x)))
+        potential = problem.potential(end)
+        log_ratio = (state.potential - potential + (p @ p - q @ q) / 2) / temperature
+        log_acceptance = jnp.where(jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0))
+        accept = jnp.log(random.uniform(accept_key, dtype=dtype)) < log_acceptance
+        acceptance = jnp.exp(log_acceptance)
+        adapted = state.adaptation.with_acceptance(jnp.minimum(acceptance / jnp.asarray(self.ceiling, dtype), 1))
+        is_adapted = (step < self.num_adapted) & (h == longest)
+        adaptation = jax.tree.map(lambda a, b: jnp.where(is_adapted, a, b), adapted, state.adaptation)
+        position, potential = jnp.where(accept, end, x), jnp.where(accept, potential, state.potential)
+        used = jnp.int32(problem.size) + (num_leapfrogs + 2) * self.batch_size
+        new = SubsampledState(position, potential, state.centre_gradient, adaptation)
+        return new, {"evaluations": used, "acceptance": acceptance}
+
+
+def surrogate_batch_size(problem: Problem, points: Float[Array, "m d"], temperature: float, key: Key[Array, ""]) -> int:
+    """Return the batch size at which the surrogate's energy is off by SURROGATE_ERROR at the median point.
+
+    The change of the surrogate from 0 to x is off by the mean over B rows of r_i, their integrals of <x, g_i(t x) -
+    g_i(0)> over t in (0, 1), less its expectation. Simpson's rule is exact for potentials of degree 4. Batches
+    that are smaller than a share of the rows would save nothing.
+    """
+    n = int(problem.size)
+    indices = random.randint(key, (min(n, NUM_PROBED),), 0, n, jnp.int32)
+    error = float(np.median(np.asarray(_row_changes(problem, points, indices)).std(axis=1))) / temperature
+    return min(n, max(MIN_BATCH, math.ceil(n / ROWS_PER_BATCH), math.ceil((error / SURROGATE_ERROR) ** 2)))
+
+
+@eqx.filter_jit
+def _row_changes(problem: Problem, points: Float[Array, "m d"], indices: Int[Array, " b"]) -> Float[Array, "m b"]:
+    at_centre = problem.gradients_at(jnp.zeros_like(points[0]), indices)
+
+    def changes(x: Float[Array, " d"]) -> Float[Array, " b"]:
+        halfway, whole = (problem.gradients_at(x * share, indices) - at_centre for share in (0.5, 1.0))
+        return (4 * halfway + whole) @ x / 6
+
+    return lax.map(changes, points)

@@ -1,0 +1,223 @@
+"""`learning_coefficient`: closed forms and quadrature at finite n, error bars, warnings, and refusals."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax import trees
+from langevax.sampling.subsampled_hmc import SubsampledHMC
+from langevax.sampling.tempered_loss import tempered_loss
+
+N = 200
+TEMPERATURE = np.log(N) / N
+RNG = np.random.default_rng(0)
+X = np.float32(RNG.normal(size=(N, 3)) * [1.0, 3.0, 0.3])
+SHORT = {"progress": False, "num_samples": 300, "num_warmup": 300}
+
+
+def squares(w, row):
+    return (row @ w) ** 2 / 2
+
+
+def product(w, row):
+    """y = a b x, whose minimum at a b = 1 is a curve."""
+    return (w["a"] * w["b"] * row[0] - row[1]) ** 2 / 2
+
+
+def exact_squares(temperature=TEMPERATURE, localization=1.0, X=X):
+    """E (L - L*) / T of a normal law: half the sum of s / (s + T gamma) over the eigenvalues s of the Hessian."""
+    s = np.linalg.eigvalsh(X.T.astype(float) @ X / len(X))
+    return np.sum(s / (s + temperature * localization)) / 2
+
+
+def exact_on_plane(loss, centre, localization, temperature=TEMPERATURE, half_width=7.0, points=2801):
+    """E (L - L*) / T by quadrature on a grid."""
+    grids = [c + np.linspace(-half_width, half_width, points) / np.sqrt(localization) for c in centre]
+    a, b = np.meshgrid(*grids, indexing="ij")
+    rise = loss(a, b) / temperature
+    density = np.exp(-rise - localization / 2 * ((a - centre[0]) ** 2 + (b - centre[1]) ** 2))
+    return np.sum(density * rise) / np.sum(density)
+
+
+@functools.cache
+def of_squares(seed=0, **options):
+    return langevax.learning_coefficient(
+        squares, jnp.zeros(3), jnp.asarray(X), key=jax.random.key(seed), **SHORT | {"localization": 1.0} | options
+    )
+
+
+@functools.cache
+def of_product(seed=0, **options):
+    x = np.float32(np.random.default_rng(1).normal(size=N))
+    params, rows = {"a": jnp.array(1.0), "b": jnp.array(1.0)}, (jnp.asarray(x), jnp.asarray(x))
+    options = SHORT | {"localization": 10.0} | options
+    result = langevax.learning_coefficient(product, params, rows, key=jax.random.key(seed), **options)
+    moment = np.mean(x.astype(float) ** 2)
+    return result, exact_on_plane(lambda a, b: (a * b - 1) ** 2 * moment / 2, (1.0, 1.0), 10.0)
+
+
+def score(result, exact):
+    return (result.value - exact) / result.standard_error
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 8}, {"temperature": 0.3, "localization": 5.0}])
+def test_a_regular_minimum_has_the_coefficient_of_its_normal_law(options):
+    result = of_squares(**options)
+    exact = exact_squares(options.get("temperature", TEMPERATURE), options.get("localization", 1.0))
+    assert abs(score(result, exact)) < 4
+    assert result.standard_error < 1e-3  # the control variates leave the noise of the localization alone
+    plain_error = result.trace.std() / np.sqrt(result.effective_draws)
+    assert abs(result.trace.mean() - exact) < 4 * plain_error
+    assert result.warnings == ()
+    assert result.temperature == pytest.approx(options.get("temperature", TEMPERATURE))
+
+
+def test_a_curve_of_minima_has_the_coefficient_of_quadrature():
+    result, exact = of_product()
+    assert abs(score(result, exact)) < 4
+    assert result.standard_error < 0.03
+    assert exact < 0.6  # two regular parameters have 1
+
+
+def test_no_batch_size_makes_a_chain_inexact():
+    rows = np.float32(np.random.default_rng(2).normal(size=(20, 2)) * [3.0, 1.0])
+    law = langevax.FiniteSum(lambda w, row: (row @ w) ** 2 / 2 + jnp.sum(w**4) / 8, jnp.asarray(rows))
+    temperature = 0.2
+    hmc = SubsampledHMC(0.3, temperature, jnp.int32(0), 1.0, jnp.array([1.0, 0.5]), 2)
+    options = {"key": jax.random.key(0), "num_steps": 6000, "num_chains": 8, "record_every": 5, "progress": False}
+    run = langevax.simulate(hmc, law, jnp.zeros(2), **options)
+    H = rows.T.astype(float) @ rows / 20
+    grid = np.linspace(-3, 3, 601)
+    a, b = np.meshgrid(grid, grid, indexing="ij")
+    value = (H[0, 0] * a**2 + 2 * H[0, 1] * a * b + H[1, 1] * b**2) / 2 + (a**4 + b**4) / 8
+    density = np.exp(-value / temperature)
+    for i, axis in enumerate((a, b)):
+        exact = np.sum(density * axis**2) / np.sum(density)
+        assert np.mean(np.asarray(run.positions)[..., i] ** 2) == pytest.approx(exact, rel=0.06)
+    assert run.metrics["acceptance"] < 0.95  # batches of two are felt in the acceptance alone
+
+
+@pytest.mark.slow
+def test_frozen_arrays_do_not_move():
+    x = np.float32(np.random.default_rng(1).normal(size=N))
+    params, rows = {"a": jnp.array(1.0), "b": jnp.array(1.0)}, (x, x)
+    options = SHORT | {"key": jax.random.key(0), "localization": 10.0}
+    result = langevax.learning_coefficient(product, params, rows, select=lambda path: "b" in path, **options)
+    s = np.mean(x.astype(float) ** 2)
+    assert result.num_parameters == 1
+    assert abs(score(result, s / (s + 10 * TEMPERATURE) / 2)) < 4
+
+
+@pytest.mark.slow
+def test_functions_and_words_among_the_parameters_stay_as_they_are():
+    def loss(model, row):
+        return model["activation"](row @ model["w"]) ** 2 / 2
+
+    params = {"activation": lambda z: z, "w": jnp.zeros(3)}
+    options = SHORT | {"key": jax.random.key(0)}
+    result = langevax.learning_coefficient(loss, params, jnp.asarray(X), **options)
+    assert result.value == pytest.approx(of_squares().value, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_loss_above_that_of_a_minimum_nearby_is_in_the_error_and_a_warning():
+    off = jnp.array([0.0, 0.05, 0.0])
+    options = SHORT | {"key": jax.random.key(0), "localization": 1.0}
+    result = langevax.learning_coefficient(squares, off, jnp.asarray(X), **options)
+    gap = np.mean((X.astype(float) @ np.asarray(off)) ** 2) / 2 / TEMPERATURE
+    assert result.errors["baseline"] == pytest.approx(gap, rel=0.02)
+    assert result.bias_estimate == -result.errors["baseline"]
+    assert result.standard_error >= gap * 0.98
+    assert "params is not a minimum" in result.warnings[0]
+
+
+@pytest.mark.slow
+def test_descent_goes_to_the_minimum_first():
+    start = jnp.array([1.0, -1.0, 1.0])
+    result = langevax.learning_coefficient(
+        squares, start, jnp.asarray(X), key=jax.random.key(0), descend=True, localization=1.0, **SHORT
+    )
+    np.testing.assert_allclose(result.params, 0, atol=0.1)
+    assert result.errors["baseline"] < 0.02
+    assert result.value == pytest.approx(exact_squares(), abs=0.02)
+
+
+def test_wbic_is_the_mean_of_the_summed_loss():
+    result = of_squares()
+    assert result.wbic == pytest.approx(N * (result.loss + result.temperature * result.value))
+
+
+@pytest.mark.slow
+def test_gradients_of_the_host_have_the_curvature_of_differences():
+    rows = jnp.asarray(X)
+    problem = langevax.ExternalSum(
+        lambda w, rows: rows.T @ (rows @ w) / len(rows), X, lambda w, rows: np.mean((rows @ w) ** 2) / 2
+    )
+    law = tempered_loss(problem, jnp.array([1.0, 2.0, 3.0]), None, None)
+    direction = [jnp.array([0.5, -1.0, 2.0])]
+    _, product = jax.jvp(law.gradient, (law.start(),), (direction,))
+    np.testing.assert_allclose(product[0], rows.T @ (rows @ direction[0]) / N, rtol=1e-3)
+    options = SHORT | {"num_samples": 100, "num_warmup": 50, "batch_size": 100}
+    result = langevax.learning_coefficient(problem, jnp.zeros(3), key=jax.random.key(0), **options)
+    assert abs(score(result, exact_squares())) < 4
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"params": jnp.array([3.0, 3.0, 3.0])}, "params is not a local minimum of the loss: descent"),
+        ({"params": jnp.zeros(3, jnp.int32)}, r"params must be floating, got int32; pass for instance"),
+        ({"params": {"w": jnp.zeros(3, jnp.bfloat16)}}, "params must be float32 throughout, got bfloat16; convert"),
+        ({"loss": lambda w, row: jnp.log(0 * jnp.sum(w))}, "the loss at params is -inf; pass params at which"),
+        ({"loss": lambda w, row: jnp.sqrt(jnp.sum(w * w))}, "the gradient of the loss at params is not finite"),
+        ({"batch_size": N + 1}, f"batch_size is {N + 1} but data has {N} rows"),
+        ({"data": X[:1]}, "data has 1 row"),
+        ({"data": None}, "data must be a pytree of arrays, got None"),
+        ({"loss": langevax.FiniteSum(squares, X)}, "data is part of the problem"),
+        ({"loss": langevax.FiniteSum(squares, X, precision=1.0), "data": None}, "loss is a problem with a precision"),
+        ({"loss": langevax.Function(lambda w: jnp.sum(w**2)), "data": None}, "a problem of a single row"),
+        ({"select": lambda path: False}, "select chose none of the arrays of params; their paths are"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence(change, sentence):
+    arguments = {"loss": squares, "params": jnp.zeros(3), "data": jnp.asarray(X), "key": jax.random.key(0)} | change
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        langevax.learning_coefficient(**arguments)
+
+
+@pytest.mark.slow
+def test_a_saddle_is_refused_where_chains_meet_lower_losses():
+    def saddle(w, row):  # descent does not leave the point, at which the gradient is 0
+        return (w[0] ** 2 - w[1] ** 2) * row + w[1] ** 4
+
+    rows = jnp.ones(N)
+    with pytest.raises(ValueError, match="params is not a local minimum"):
+        langevax.learning_coefficient(saddle, jnp.zeros(2), rows, key=jax.random.key(0), **SHORT)
+
+
+def test_a_tree_of_groups_and_a_figure_show_the_result():
+    result = of_squares()
+    tree = result.to_datatree()
+    assert tree["posterior"]["learning_coefficient"].dims == ("chain", "draw")
+    assert float(tree["summary"]["value"]) == result.value
+    assert tree.attrs["num_rows"] == N
+    axes = result.plot()
+    assert len(axes.lines) == len(result.chains) + 1
+    assert repr(result).startswith(f"LearningCoefficient({result.value:.4g} ± ")
+    low, high = result.interval(0.5)
+    assert high - low == pytest.approx(2 * 0.6745 * result.standard_error, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["squares", "product"])
+def test_intervals_cover(case):
+    """Of 20 intervals of 95 % at most three miss: four or more have a probability of 1.6 %."""
+    pairs = [(of_squares(s), exact_squares()) if case == "squares" else of_product(s) for s in range(20)]
+    scores = np.array([score(*pair) for pair in pairs])
+    assert np.sum(np.abs(scores) > 1.96) <= 3
+    assert 0.4 < np.sqrt(np.mean(scores**2)) < 1.5
+    assert trees.dtype_of(pairs[0][0].params) == jnp.float32
