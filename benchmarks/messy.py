@@ -5,17 +5,18 @@ from typing import get_args
 
 from tests.messy.case import Verdict, judge
 from tests.messy.corpus import CASES
+from tests.messy.curves import CURVES, judge_curves
 
 
 def main() -> None:
     """Print each file that is not read right, and the number of each verdict."""
     verdicts = Counter[str]()
-    for case in CASES:
-        verdict, detail = judge(case)
+    judged = [(case.name, *judge(case)) for case in CASES] + [(case.name, *judge_curves(case)) for case in CURVES]
+    for name, verdict, detail in judged:
         verdicts[verdict] += 1
         if verdict != "read right":
-            print(f"{verdict:<16}  {case.name}: {detail}")
-    print(f"\n{len(CASES)} messy files")
+            print(f"{verdict:<16}  {name}: {detail}")
+    print(f"\n{len(judged)} messy files")
     for verdict in get_args(Verdict):
         print(f"{verdict:<16}  {verdicts[verdict]}")
 
