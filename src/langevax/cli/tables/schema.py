@@ -207,6 +207,8 @@ def useful(
         columns.append(values.alias(name))
         styles[name] = reading.style
         decisions += reading.decisions
+        if reading.resembles_id and name not in keep:
+            decisions.append(Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name))
         if reading.infinite:
             decisions.append(Decision("missing", infinite_values(name, reading.infinite), name))
     return pl.DataFrame(columns), styles, decisions
