@@ -3,7 +3,7 @@
 from tests.messy.case import Case, date, dropped, number, words
 
 ROWS = 24
-ROOMS = [(3 * i) % 7 + 1 for i in range(ROWS)]
+BEDS = [(3 * i) % 7 + 1 for i in range(ROWS)]
 SCATTERED = [10_007 + (i * 7_919) % 79_999 for i in range(ROWS)]
 """Distinct integers of five digits, in no order."""
 AMOUNTS = [int(1.5 ** (i + 1)) + 7 * i for i in range(ROWS)]
@@ -11,9 +11,9 @@ AMOUNTS = [int(1.5 ** (i + 1)) + 7 * i for i in range(ROWS)]
 
 
 def table(name: str, cells: list, kind) -> dict:
-    """Return content and columns of a table with a column of this name beside the number of rooms."""
-    rows = [f"{name},rooms", *(f"{cell},{rooms}" for cell, rooms in zip(cells, ROOMS, strict=True))]
-    return {"content": ("\n".join(rows) + "\n").encode(), "columns": {name: kind, "rooms": number(*ROOMS)}}
+    """Return content and columns of a table with a column of this name beside the number of beds."""
+    rows = [f"{name},beds", *(f"{cell},{beds}" for cell, beds in zip(cells, BEDS, strict=True))]
+    return {"content": ("\n".join(rows) + "\n").encode(), "columns": {name: kind, "beds": number(*BEDS)}}
 
 
 IDENTIFY = [

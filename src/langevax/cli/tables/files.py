@@ -14,7 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -48,6 +48,9 @@ class LoadedTable:
     decisions: tuple[Decision, ...] = ()
     """On the file as a whole."""
     separator: str = ","
+    encoding: str = "utf-8"
+    above: int = 0
+    """Lines above the first row."""
 
 
 def read_table(
@@ -80,7 +83,7 @@ def read_table(
     if data.startswith(PARQUET) or path.suffix.lower() == ".parquet":
         table = LoadedTable(_from_parquet(data, where))
     else:
-        table = _from_text(data, path, where, encoding, every_row)
+        table = from_text(data, path, where, encoding, every_row)
     if table.frame.height == 0:
         names = ", ".join(table.frame.columns[:6])
         raise BadInput(f"{where} has a header ({names}) but no rows; name a table with rows.")
@@ -104,7 +107,8 @@ def _from_parquet(data: bytes, where: str) -> pl.DataFrame:
         raise BadInput(f"{where} is not a valid Parquet file ({_first_line(error)}); export it again.") from error
 
 
-def _from_text(data: bytes, path: Path, where: str, encoding: str | None, every_row: bool) -> LoadedTable:
+def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_row: bool) -> LoadedTable:
+    """Return the table in the bytes of a file of text, also gzipped."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     if data.startswith(GZIP):
         try:
@@ -113,7 +117,7 @@ def _from_text(data: bytes, path: Path, where: str, encoding: str | None, every_
             raise BadInput(f"{where} is a damaged gzip file ({_first_line(error)}); compress it again.") from error
     if data.startswith(ZIP):
         raise BadInput(f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it.")
-    text, decisions = decode(data.removesuffix(b"\x1a"), where, encoding)  # which ended files of DOS
+    text, encoding, decisions = decode(data.removesuffix(b"\x1a"), where, encoding)  # which ended files of DOS
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if document := DOCUMENT.match(text):
         kind = "a web page or XML" if document.group().strip().startswith("<") else "JSON"
@@ -131,14 +135,15 @@ def _from_text(data: bytes, path: Path, where: str, encoding: str | None, every_
         text, separator = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text), "\t"
         text = re.sub(r"[ \t]+", "\t", text)
         decisions.append(Decision("file", "Columns are separated by spaces."))
-    return _from_separated(text, separator, skipped, where, decisions, every_row)
+    table = _from_separated(text, separator, skipped, where, decisions, every_row)
+    return replace(table, encoding=encoding)
 
 
 # Text
 
 
-def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Decision]]:
-    """Return the text of bytes, and a decision where it is not UTF-8.
+def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, str, list[Decision]]:
+    """Return the text of bytes, its encoding, and a decision where it is not UTF-8.
 
     Example:
         >>> decode("Köln".encode("cp1252"), "TABLE 't.csv'", None)[0]
@@ -146,7 +151,7 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
     """
     if encoding is not None:
         try:
-            return data.decode(encoding).removeprefix("\ufeff"), []
+            return data.decode(encoding).removeprefix("\ufeff"), encoding, []
         except LookupError:
             raise BadInput(f"--encoding {encoding!r} is not known; pass a name such as cp1252 or utf-16.") from None
         except UnicodeError as error:
@@ -159,7 +164,7 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
             continue
         if not CONTROLS & set(text[: 1 << 20]):
             other = [] if name == "utf-8-sig" else [Decision("file", f"The file is encoded in {name.upper()}.")]
-            return text, other
+            return text, name, other
     if not mark:
         _refuse_damaged(data, where)
     for name in () if mark else _code_pages(data):
@@ -177,7 +182,7 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
             )
         page = "Windows-1252 (Western European)" if name == "cp1252" else "Mac Roman"
         example = f", such as {words[0]!r}" if words else ""
-        return text, [Decision("file", f"The file is not UTF-8 and is read as {page}{example}.")]
+        return text, name, [Decision("file", f"The file is not UTF-8 and is read as {page}{example}.")]
     if not mark and not CONTROLS & set(map(chr, data)):
         raise BadInput(f"{where} is neither UTF-8 nor Western European; {OTHER_PAGE}.")
     raise BadInput(f"{where} is not a table (it holds binary data); expected a file in {SUFFIXES}.")
@@ -264,9 +269,8 @@ def _from_separated(
     if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
         frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
     frame = without_other_rows(frame, names, decisions, every_row)
-    return LoadedTable(
-        frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True))), tuple(decisions), separator
-    )
+    frame = frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True)))
+    return LoadedTable(frame, tuple(decisions), separator, above=line + skipped)
 
 
 def _quoted(text: str, line: int, body: str) -> bool:
