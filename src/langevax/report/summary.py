@@ -217,16 +217,27 @@ def _rare_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -
     place = int(np.where(sizes > 0, sizes, sizes.max() + 1).argmin())
     if sizes[place] >= RARE * len(comparison.rows) and sizes[place] >= FEWEST_FOUND:
         return ""
-    called = comparison.outputs.argmax(1) == place
+    called = comparison.called == place
     right = int(np.sum(called & (comparison.observed == place)))
     sentence = (
-        f"Of {_count(len(comparison.rows), unit)}, {whole(sizes[place])} are {classes[place]!r}: answering the "
-        f"likeliest class finds {whole(right)} of them, with {whole(int(called.sum()) - right)} false alarms."
+        f"Of {_count(len(comparison.rows), unit)}, {whole(sizes[place])} are {classes[place]!r}: "
+        f"{_answer(comparison, classes, place)} finds {whole(right)} of them, with "
+        f"{whole(int(called.sum()) - right)} false alarms."
     )
+    if len(classes) == 2 and comparison.threshold == 0.5 and 2 * right < sizes[place]:
+        sentence += " To find more, with more false alarms, fit with --threshold balanced."
     if len(classes) == 2 and (first := called_first(comparison)):
         share, size, hits = min(first, key=lambda one: abs(one[0] - 0.1))
         sentence += f" The {_percent(share)} with the highest probability ({whole(size)}) hold {whole(hits)} of them."
     return sentence
+
+
+def _answer(comparison: Comparison, classes: tuple[str, ...], place: int) -> str:
+    """Return when the class at a place is answered."""
+    if comparison.threshold == 0.5 or len(classes) != 2:
+        return "answering the likeliest class"
+    level = comparison.threshold if place == 1 else 1 - comparison.threshold
+    return f"answering {classes[place]!r} from a probability of {100 * level:.2g} % on"
 
 
 def _listed(scores: Sequence[Score]) -> str:

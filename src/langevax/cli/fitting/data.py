@@ -78,7 +78,8 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
     curves = (sklearn.FunctionalMeanFieldRegressor, sklearn.FunctionalMeanFieldClassifier)
     columns = (sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier)
     kind = (curves if options.curves else columns)[schema.task == "classification"]
-    return kind(**options.estimator_parameters | schema.parameters | more)
+    of_classes = options.class_parameters if schema.classes else {}
+    return kind(**options.estimator_parameters | of_classes | schema.parameters | more)
 
 
 def prepare(options: FitOptions) -> FitData:
@@ -99,6 +100,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator), strict=True))
     reading = readings.pop(options.target)
     target = read_target(frame, options.target, options.task, reading)
+    _check_classes(options, target)
     frame, styles, left_out = useful(frame.drop(options.target), list(readings.values()), options.keep, target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
@@ -297,11 +299,23 @@ def _check_names(table: pl.DataFrame, option: str, names: list[str]) -> None:
             raise BadInput(f"{option} {name!r} is not a column of the table; {nearest(name, table.columns)}")
 
 
+def _check_classes(options: FitOptions, target: TargetColumn) -> None:
+    """Raise `BadInput` where an option for classes does not apply to the target."""
+    parameters = options.class_parameters
+    if not target.classes and parameters:
+        option = next(iter(parameters)).replace("_", "-")
+        raise BadInput(f"--{option} is for classes, and --target {options.target!r} has numbers; leave it out.")
+    if "threshold" in parameters and len(target.classes) != 2:
+        raise BadInput(
+            f"--threshold is for two classes, and --target {options.target!r} has {len(target.classes)}; leave it out."
+        )
+
+
 def _check_size(number: int, options: FitOptions, noun: str = "row") -> None:
     if number < MIN_ROWS:
         raise BadInput(
             f"TABLE {str(options.table)!r} has {count(number, noun)} with a target; training and hold-out need at "
-            f"least {MIN_ROWS}."
+            f"least {MIN_ROWS}, and a score that means something needs about 50: add {noun}s."
         )
 
 
