@@ -21,7 +21,13 @@ from pathlib import Path
 import polars as pl
 
 from langevax.cli.errors import BadInput, count, nearest
-from langevax.cli.tables.layout import header_row, refuse_missing_header, without_other_rows, without_remarks
+from langevax.cli.tables.layout import (
+    header_row,
+    refuse_missing_header,
+    without_other_rows,
+    without_remarks,
+    without_rules,
+)
 from langevax.cli.tables.records import Decision, data_row
 
 SUFFIXES = ".csv, .tsv, .csv.gz or .parquet"
@@ -32,6 +38,11 @@ GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
 BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
 OTHER_PAGE = "export it as UTF-8, or pass --encoding with its code page, such as cp1251 or shift_jis"
+STATEMENT = re.compile(r"\s*(?:--\s.*\bdump\b|insert\s+into\b|create\s+table\b|drop\s+table\b)", re.IGNORECASE)
+SPARSE = re.compile(r"(?:[-+]?[0-9.]+(?:\s+[0-9]+:[-+0-9.eE]+)+\s*\n){2}")
+"""Lines of LIBSVM."""
+WEKA = re.compile(r"\s*(?:%.*\n\s*)*@relation\b", re.IGNORECASE)
+INVISIBLE = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
 DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
 FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet takes for a formula at the beginning of a cell
 FIRST_ROWS = 200  # in which separator and header are looked for
@@ -51,6 +62,8 @@ class LoadedTable:
     encoding: str = "utf-8"
     above: int = 0
     """Lines above the first row."""
+    rewritten: bool = False
+    """Whether the lines of the file are not those that were divided into columns."""
 
 
 def read_table(
@@ -122,6 +135,13 @@ def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_r
     if document := DOCUMENT.match(text):
         kind = "a web page or XML" if document.group().strip().startswith("<") else "JSON"
         raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
+    for pattern, kind in ((STATEMENT, "statements of SQL"), (WEKA, "a file of Weka"), (SPARSE, "a file of LIBSVM")):
+        if pattern.match(text):
+            raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
+    if not text.isascii():
+        text = INVISIBLE.sub("", text)
+    plain, text = text, without_rules(text, decisions)
+    rewritten = plain is not text
     if '="' in text:  # formulas by which spreadsheets keep leading zeros
         text = re.sub(r'(?m)(^|[,;\t|])(?:="([^"\n]*)"|"=""([^"\n]*)""")(?=$|[,;\t|])', r'\1"\2\3"', text)
     if not text.strip():
@@ -131,12 +151,13 @@ def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_r
     skipped = declared.group().count("\n") if declared else 0
     text = text[declared.end() :] if declared else text
     separator = declared.group(1) if declared else tabs or _separator(text)
-    if separator == " ":
-        text, separator = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text), "\t"
-        text = re.sub(r"[ \t]+", "\t", text)
+    if separator.isspace() and separator != "\t":
+        text = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text)
+        text = re.sub(r"[ \t]+" if separator == " " else r" {2,}", "\t", text)
+        separator, rewritten = "\t", True
         decisions.append(Decision("file", "Columns are separated by spaces."))
     table = _from_separated(text, separator, skipped, where, decisions, every_row)
-    return replace(table, encoding=encoding)
+    return replace(table, encoding=encoding, rewritten=rewritten)
 
 
 # Text
@@ -240,6 +261,9 @@ def _separator(text: str) -> str:
         widths = Counter(len(line.split()) for line in head.splitlines() if line.strip())
         if len(widths) == 1 and max(widths) > 1:
             return " "
+        widths = Counter(len(re.split(" {2,}", line.strip())) for line in head.splitlines() if line.strip())
+        if len(widths) == 1 and max(widths) > 1:
+            return "  "
     return best
 
 

@@ -52,8 +52,8 @@ def first_rows(path: Path, folder: Path, encoding: str | None = None) -> FirstRo
     except (OSError, EOFError) as error:
         raise BadInput(f"TABLE {str(path)!r} cannot be read ({error}); export it again.") from error
     table = from_text(data if complete else _whole_rows(data), path, f"TABLE {str(path)!r}", encoding, every_row=True)
-    if table.separator == "\t" and any("separated by spaces" in decision.sentence for decision in table.decisions):
-        raise BadInput(f"TABLE {str(path)!r} has columns separated by spaces; export it with commas or tabs.")
+    if table.rewritten:
+        raise BadInput(f"TABLE {str(path)!r} has columns separated by spaces or frames; export it as CSV.")
     text = path
     if table.encoding.lower() not in ("utf-8", "utf8", "utf-8-sig") or b"\r" in data.replace(b"\r\n", b""):
         text = _in_utf8(path, folder, table.encoding, gzipped)
