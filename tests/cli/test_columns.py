@@ -82,3 +82,16 @@ def test_a_column_that_may_identify_rows_is_used_and_named():
         "--read customer_id=words if it is.",
     ]
     assert not useful(frame, read_columns(frame), keep=["t", "customer_id"])[2]
+
+
+def test_a_number_that_may_stand_for_missing_values_is_named():
+    far = [str(i % 7) for i in range(28)] + ["-999"] * 2
+    codes = ["1", "5", "999"] * 10
+    frame = pl.DataFrame({"x": far, "code": codes, "age": ["20", "31", "64", "99", "99"] * 6})
+    sentences = [decision.sentence for decision in useful(frame, read_columns(frame))[2]]
+    assert sentences == [
+        "Column 'x': -999 in 2 rows is far from its other values, 0 to 6; if it stands for a missing value, empty "
+        "these cells.",
+        "Column 'code': 999 in 10 rows is far from its other values, 1 to 5; if it stands for a missing value, empty "
+        "these cells.",
+    ]

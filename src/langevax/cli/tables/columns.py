@@ -47,6 +47,8 @@ BOOKED = re.compile(rf"{_BOOKED}|.*[ _.-]{_NUMBER}", re.IGNORECASE)
 """Names of what has a number or an amount: distinct integers of equal length identify rows."""
 FEWEST_RUNNING = 20  # integers that run from row to row, at least, to be those of rows
 LOWEST_RUNNING = 1000  # of them: small ones may be times, doses or ages
+FAR_NUMBERS = {sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)} - {9.0}
+"""Numbers that stand for missing values in many files."""
 YEARS = (1500, 2200)
 COMPACT_DATES = (19_000_101, 20_991_231)
 WITNESSES = 200  # columns of plain numbers in which a decimal point is looked for
@@ -249,6 +251,29 @@ def _resembles_id(reading: ReadColumn) -> str:
     one_by_one = high - low + 1 == distinct and not YEARS[0] <= low <= high <= YEARS[1]
     if distinct == len(values) and values.is_sorted() and (one_by_one or _beyond_years(low, high)):
         return f"holds integers that rise from row to row; if they only number the rows, pass {option('--drop', name)}"
+    return ""
+
+
+def stands_for_missing(values: pl.Series) -> str:
+    """Return what is said of a number such as -999 that is far from all others, empty where there is none.
+
+    Example:
+        >>> stands_for_missing(pl.Series([1.0, 2.0, 3.0, -999.0, -999.0]))
+        '-999 in 2 rows is far from its other values, 1 to 3'
+    """
+    numbers = values.drop_nulls().to_numpy()
+    if not len(numbers):
+        return ""
+    for extreme in (float(numbers.min()), float(numbers.max())):
+        if extreme not in FAR_NUMBERS:
+            continue
+        others = numbers[numbers != extreme]
+        times = len(numbers) - len(others)
+        if times < 2 or not len(others):
+            continue
+        least, most = float(others.min()), float(others.max())
+        if min(abs(extreme - least), abs(extreme - most)) > most - least:
+            return f"{extreme:.0f} in {times:,} rows is far from its other values, {least:g} to {most:g}"
     return ""
 
 

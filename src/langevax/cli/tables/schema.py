@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from langevax._version import __version__
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.tables.columns import constant, plain_columns, words_of
+from langevax.cli.tables.columns import constant, plain_columns, stands_for_missing, words_of
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.records import Decision, Examples, check_columns, option
@@ -209,6 +209,9 @@ def useful(
         decisions += reading.decisions
         if reading.resembles_id and name not in keep:
             decisions.append(Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name))
+        if reading.kind == "numeric" and (far := stands_for_missing(values)):
+            sentence = f"Column {name!r}: {far}; if it stands for a missing value, empty these cells."
+            decisions.append(Decision("missing", sentence, name))
         if reading.infinite:
             decisions.append(Decision("missing", infinite_values(name, reading.infinite), name))
     return pl.DataFrame(columns), styles, decisions
