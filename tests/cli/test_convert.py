@@ -147,3 +147,13 @@ def test_all_columns_of_words_are_named_at_once(tmp_path):
     answer = langevax("convert", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "t.rows")
     assert "column 'city' holds words, 'Bonn' in data row 1" in answer.stderr
     assert "--drop city --drop street" in answer.stderr
+
+
+def test_cells_that_cannot_be_read_are_refused_where_missing_ones_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("langevax.cli.tables.streaming.HEAD_BYTES", 40)
+    for last, code in (("unknown,0", 0), ("high,0", 2)):
+        (tmp_path / "t.csv").write_text("x,y\n" + "2.5,1\n3.25,0\n" * 4 + last + "\n")
+        command = ["convert", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "t.rows", "--missing", "drop"]
+        answer = langevax(*command, "--force")
+        assert (answer.exit_code, "holds 'high' in data row 9" in answer.stderr) == (code, code == 2), answer.stderr
+        assert open_rows(tmp_path / "t.rows").num_rows == 8

@@ -15,6 +15,7 @@ RARE = 0.2  # share of the rows, below which a class is rare
 TOO_GOOD_R2, TOO_GOOD_LOSS = 0.98, 0.15  # above the first, or below this share of the base rate's log loss
 COMPARABLE = 0.1  # share of the largest relevance
 FEWEST_FOUND = 30  # rows of a class, below which its scores are said to be uncertain
+FEWEST_ROWS = 50  # scored, below which differences between methods are hardly more than chance
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the rows, those with the highest probabilities
 
 
@@ -40,6 +41,11 @@ def worth(
         sentences.append(beside)
     if classes and (rare := _rare_classes(comparison, classes, unit)):
         sentences.append(rare)
+    if len(comparison.rows) < FEWEST_ROWS:
+        sentences.append(
+            f"{_count(len(comparison.rows), unit).capitalize()} are few: a difference between methods may be chance. "
+            f"Add {unit}s before you rely on one."
+        )
     if relevance is not None and relevance.names and _too_good(comparison):
         mean = np.nan_to_num(relevance.mean, nan=-np.inf)
         first = [i for i in np.argsort(-mean, kind="stable")[:2] if mean[i] >= COMPARABLE * mean.max()]
@@ -199,7 +205,7 @@ def _beside_others(comparison: Comparison) -> str:
     metric = {"R2": "R²"}.get(comparison.ours.main.metric, comparison.ours.main.metric)
     if better:
         first, more = better[0], len(better) - 1
-        rest = f", and {more} more" if more else ""
+        rest = f" and {more} more" if more else ""
         return (
             f"Of {count}, {_name(first)}{rest} did better beyond the error of the difference: {metric} "
             f"{number(first.value, 3)} against {number(comparison.ours.value, 3)}."
