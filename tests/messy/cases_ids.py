@@ -24,6 +24,7 @@ IDENTIFY = [
     ("a key of a data base", "CustomerKey", SCATTERED),
     ("numbers of tickets", "ticket number", SCATTERED),
     ("numbers of patients in Spanish", "numero de paciente", SCATTERED),
+    ("names of rows of which some are left, as R writes them", "rownames", SCATTERED),
     ("participants in two ways of counting", "participant", [*range(101, 113), *range(201, 213)]),
     ("numbers of rows from 5,000 by another name", "k", list(range(5_000, 5_000 + ROWS))),
     ("the same in another order", "k", [5_000 + (5 * i) % ROWS for i in range(ROWS)]),

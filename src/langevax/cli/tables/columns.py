@@ -22,8 +22,8 @@ from langevax.data.files import MISSING
 DISTINCT_SHARE = 0.95  # of the values present: a column with more distinct words identifies its rows
 EXACT = 2.0**53  # beyond which distinct integers may be the same float64
 IDENTIFIERS = re.compile(
-    r"(?:unnamed: ?\d+|column 1|row name|index|idx|id|uid|uuid|nr\.?|no\.?|#|row|row[ _]?(?:id|no|nr|num|number)"
-    r"|.*[ _.-](?:id|no|nr))|(?-i:.*[a-z]I[dD])",
+    r"(?:unnamed: ?\d+|column 1|row[ _.]?names?|index|idx|id|uid|uuid|pk|seq|level_0|nr\.?|no\.?|#"
+    r"|row|row[ _]?(?:id|no|nr|num|number)|.*[ _.-](?:id|no|nr))|(?-i:.*[a-z]I[dD])",
     re.IGNORECASE,
 )
 """Names of columns whose distinct integers identify rows."""
