@@ -206,7 +206,7 @@ NUMBERS = [
         read_as(words, "+49 30 123", "+49 89 456", "+49 30 123", "+49 89 456"),
     ),
     Case(
-        "text that a spreadsheet was told to keep",
+        "text that a spreadsheet keeps as it is",
         beside("a", "'007", "'042", "'007", "'042"),
         read_as(words, "'007", "'042", "'007", "'042"),
     ),

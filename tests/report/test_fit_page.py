@@ -116,8 +116,8 @@ def test_the_classes_found_are_those_of_the_threshold(tmp_path):
     write_fit_page(dataclasses.replace(contents, comparison=lower), tmp_path / "page.html")
     text = Elements(tmp_path / "page.html").text
     assert "By answering 'yes' where its probability is above 0.01" in text
-    found, false = (int(np.sum((lower.outputs[:, 1] > 0.01) & (lower.observed == place))) for place in (1, 0))
-    assert re.search(rf"yes [0-9]+ \([0-9.]+ %\) {int(lower.observed.sum())} {found} {false} ", text)
+    hits, alarms = (int(np.sum((lower.outputs[:, 1] > 0.01) & (lower.observed == place))) for place in (1, 0))
+    assert re.search(rf"yes [0-9]+ \([0-9.]+ %\) {int(lower.observed.sum())} {hits} {alarms} ", text)
 
 
 def test_every_column_says_how_it_was_read(pages):
