@@ -5,7 +5,8 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from langevax.cli.tables.columns import as_kind, kind_of, read_column
+from langevax.cli.tables.columns import as_kind, kind_of, read_column, read_columns
+from langevax.cli.tables.schema import useful
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,29 @@ def test_useless_columns_have_a_reason(values, why):
 @pytest.mark.parametrize("values", [[1, 2, 4], [5, 6, 7], ["a", "b", "a"], [2.0, None, 2.0], [1, 2, None]])
 def test_useful_columns_have_no_reason(values):
     assert read_column(pl.Series(values)).useless == ""
+
+
+def test_a_column_that_may_identify_rows_is_used_and_named():
+    rising, repeated = [str(4000 + i * i) for i in range(30)], [str(100 + i % 25) for i in range(30)]
+    frame = pl.DataFrame({"t": rising, "customer_id": repeated, "year": [str(1980 + i) for i in range(30)]})
+    used, _, decisions = useful(frame, read_columns(frame))
+    assert used.columns == frame.columns
+    assert [decision.sentence for decision in decisions] == [
+        "Column 't' holds integers that rise from row to row; if they only number the rows, pass --drop t.",
+        "Column 'customer_id' is used as a number, but its name is that of an id: pass --drop customer_id or "
+        "--read customer_id=words if it is.",
+    ]
+    assert not useful(frame, read_columns(frame), keep=["t", "customer_id"])[2]
+
+
+def test_a_number_that_may_stand_for_missing_values_is_named():
+    far = [str(i % 7) for i in range(28)] + ["-999"] * 2
+    codes = ["1", "5", "999"] * 10
+    frame = pl.DataFrame({"x": far, "code": codes, "age": ["20", "31", "64", "99", "99"] * 6})
+    sentences = [decision.sentence for decision in useful(frame, read_columns(frame))[2]]
+    assert sentences == [
+        "Column 'x': -999 in 2 rows is far from its other values, 0 to 6; if it stands for a missing value, empty "
+        "these cells.",
+        "Column 'code': 999 in 10 rows is far from its other values, 1 to 5; if it stands for a missing value, empty "
+        "these cells.",
+    ]

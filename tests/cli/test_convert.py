@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import polars as pl
 import pytest
 
 from langevax.data import open_rows
@@ -47,9 +48,10 @@ def test_double_and_force(table, tmp_path):
         (
             ("54", "old"),
             (),
-            "Error: column 'age' holds words, 'old' in data row 2; encode it as numbers first, or drop it.",
+            "Error: column 'age' holds words, 'old' in data row 2; encode it as numbers first, or pass --drop age.",
         ),
-        (("54", ""), (), "Error: inputs at data row 2, column 'age', is nan; drop or fill"),
+        (("54", ""), (), "Error: column 'age' is missing in data row 2; pass --missing drop to leave such rows out"),
+        ((), ("--read", "age=years"), "--read 'age=years' must be COLUMN=KIND"),
         ((), ("--target", "price"), "target 'price' is not a column"),
         ((), ("--drop", "ages"), "drop 'ages' is not a column"),
         ((), ("--out", "nowhere/shop.rows"), "shop.rows could not be written"),
@@ -76,7 +78,7 @@ def test_a_full_disk_has_exit_code_1(table, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "shop.rows could not be written (No space left on device); nothing was changed.")
 
-    monkeypatch.setattr("langevax.data.convert_table", full)
+    monkeypatch.setattr("langevax.data.tables.convert_files", full)
     answer = langevax("convert", table, "--target", "bought", "--out", tmp_path / "shop.rows")
     assert answer.exit_code == 1
     assert "Failed: shop.rows could not be written (No space left" in answer.stderr
@@ -106,3 +108,52 @@ def test_the_earlier_rows_of_a_killed_replacement_stay(table, tmp_path):
     assert old.exists()
     assert langevax(*command, "--force").exit_code == 0
     assert not old.exists()
+
+
+def test_a_cell_below_the_first_rows_is_read_as_they_are_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("langevax.cli.tables.streaming.HEAD_BYTES", 40)
+    for last, message in (
+        ("1.234,5;0", ""),
+        ("1.5;0", "column 'x' holds '1.5' in data row 9, which is not a number as"),
+    ):
+        (tmp_path / "t.csv").write_text("x;y\n" + "2,5;1\n3,25;0\n" * 4 + last + "\n")
+        answer = langevax("convert", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "t.rows", "--force")
+        assert (answer.exit_code, message in answer.stderr) == (2 if message else 0, True), answer.stderr
+        assert open_rows(tmp_path / "t.rows")["inputs"][-1, 0] == 1234.5
+
+
+def test_rows_with_missing_cells_are_left_out_or_filled_by_medians(tmp_path):
+    (tmp_path / "t.csv").write_text("x,member,y\n1,yes,1\n2,no,0\nunknown,yes,1\n6,,2\n3,no,?\n")
+    (tmp_path / "t.parquet").write_bytes(b"")
+    table = pl.DataFrame({"x": [1, 2, None, 6, 3], "member": [True, False, True, None, False], "y": [1, 0, 1, 2, None]})
+    table.write_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        command = ["convert", tmp_path / name, "--target", "y", "--out", tmp_path / f"{name}.rows"]
+        assert langevax(*command).exit_code == 2
+        for missing, inputs, notes in (
+            ("drop", [[1, 1], [2, 0]], "3 rows with missing values left out"),
+            ("median", [[1, 1], [2, 0], [2.5, 1], [6, 0.5]], "2 missing values replaced by the median"),
+        ):
+            answer = langevax(*command, "--missing", missing, "--force")
+            assert notes in " ".join(answer.stdout.split()), answer.stderr
+            rows = open_rows(tmp_path / f"{name}.rows")
+            np.testing.assert_array_equal(rows["inputs"], inputs)
+            assert rows["targets"].dtype == np.int32
+            np.testing.assert_array_equal(rows["targets"], [1, 0, 1, 2][: len(inputs)])
+
+
+def test_all_columns_of_words_are_named_at_once(tmp_path):
+    (tmp_path / "t.csv").write_text("x,city,y,street\n" + "1,Bonn,2,Ring\n2,Ulm,3,Weg\n" * 3)
+    answer = langevax("convert", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "t.rows")
+    assert "column 'city' holds words, 'Bonn' in data row 1" in answer.stderr
+    assert "--drop city --drop street" in answer.stderr
+
+
+def test_cells_that_cannot_be_read_are_refused_where_missing_ones_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("langevax.cli.tables.streaming.HEAD_BYTES", 40)
+    for last, code in (("unknown,0", 0), ("high,0", 2)):
+        (tmp_path / "t.csv").write_text("x,y\n" + "2.5,1\n3.25,0\n" * 4 + last + "\n")
+        command = ["convert", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "t.rows", "--missing", "drop"]
+        answer = langevax(*command, "--force")
+        assert (answer.exit_code, "holds 'high' in data row 9" in answer.stderr) == (code, code == 2), answer.stderr
+        assert open_rows(tmp_path / "t.rows").num_rows == 8

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
+from langevax.cli.errors import BadInput
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import prepare_curves
-from langevax.cli.tables.curves import curve_columns, readings_of
+from langevax.cli.tables.curves import LongCurves, WideCurves, curve_columns, readings_of
 from langevax.cli.tables.files import LoadedTable
+from langevax.cli.tables.styles import Style
 
 
 def test_columns_named_by_words_are_values_at_even_steps():
@@ -47,6 +50,31 @@ def test_dates_count_in_days_from_the_first_reading_of_each_id():
     assert "days since the first reading of each 'id'" in readings.notes[0]
     assert [curve[0][0].tolist() for curve in readings.curves] == [[0, 1.5], [0, 3.25]]
     assert [curve[0][1].tolist() for curve in readings.curves] == [[1, 2], [3, 4]]
+
+
+def test_new_curves_are_read_as_those_of_training():
+    schema = WideCurves("y", "regression", (), ("0", "1"), (0.0, 1.0), styles={"0": Style("numeric", decimal=",")})
+    examples = schema.examples(pl.DataFrame({"0": ["1,234", "warm"], "1": [None, "2.5"]}))
+    np.testing.assert_array_equal(examples.inputs, [[1.234, np.nan], [np.nan, 2.5]])
+    assert examples.notes == [
+        "Column '0': 1 non-numeric value counted as missing ('warm' in data row 2).",
+        "2 missing values interpolated.",
+    ]
+    with pytest.raises(BadInput, match="decimal points in column '0'"):
+        schema.examples(pl.DataFrame({"0": ["1.5"], "1": ["2"]}))
+
+
+def test_new_readings_are_read_as_those_of_training():
+    table = pl.DataFrame(
+        {"id": ["a"] * 4, "day": ["02/01/24", "01/01/24", "?", "04/01/24"], "x": ["1", "2", "3", "no"]}
+    )
+    styles = {"day": Style("date", order="day-first")}
+    schema = LongCurves("y", "regression", (), "id", "day", ("x",), (0.0, 3.0), True, 4, styles)
+    examples = schema.examples(table)
+    assert [part.tolist() for part in examples.inputs[0][0]] == [[0, 1], [2, 1]]
+    assert "1 non-numeric value counted as missing ('no' in data row 4)" in examples.notes[0]
+    with pytest.raises(BadInput, match="has numbers in column 'day', where training had dates"):
+        schema.examples(table.with_columns(day=pl.lit("3")))
 
 
 def test_channels_have_their_own_times_and_ids_their_targets():

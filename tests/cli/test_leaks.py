@@ -93,3 +93,17 @@ def test_what_read_cannot_mean_is_refused(tmp_path, read):
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i % 7},{i / 2}\n" for i in range(20)))
     with pytest.raises(ValueError, match="--read"):
         prepare(FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", read=read))
+
+
+def test_sums_and_products_of_several_columns_are_named():
+    others = {"z": RNG.normal(size=ROWS), "w": RNG.random(ROWS) + 1}
+    units, price = RNG.integers(1, 30, ROWS).astype(float), (RNG.random(ROWS) * 9 + 1).round(2)
+    parts = {"units": units, "price": price, **others}
+    (sentence,) = named(parts, units + price, "regression").values()
+    assert "Columns 'units' and 'price' together may leak the target: it is a sum of them." in sentence
+    assert "--drop units --drop price" in sentence
+    (sentence,) = named(parts, (units * price).round(2), "regression").values()
+    assert "'units' and 'price'" in sentence
+    assert "it is a product of them" in sentence
+    assert named(parts, units + price + 0.1 * others["z"] ** 2, "regression") == {}
+    assert named({name: column[:20] for name, column in parts.items()}, RNG.normal(size=20), "regression") == {}

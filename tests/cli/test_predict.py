@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -191,3 +192,22 @@ def test_intervals_of_a_fit_without_folds_are_refused(fitted, tables):
     assert "fit it again with --validation folds" in answer.stderr
     answer = langevax("predict", fitted["price"][0], tables / "price.csv", "--interval", 9)
     assert "--interval 9 is not a share of new rows" in answer.stderr
+
+
+@pytest.mark.slow
+def test_predictions_answer_the_rare_class_from_the_threshold_that_was_fitted(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.normal(size=300).round(3)
+    rare = np.where(random.uniform(size=300) < 0.3 / (1 + np.exp(-3 * (x - 1))), "yes", "no")
+    pl.DataFrame({"x": x, "z": random.normal(size=300).round(3), "rare": rare}).write_csv(tmp_path / "t.csv")
+    words = ("fit", tmp_path / "t.csv", "--target", "rare", "--out", tmp_path / "out", "--num-particles", 40)
+    answer = langevax(*words, "--num-steps", 60, "--no-peers", "--no-certificate", "--threshold", "balanced")
+    assert answer.exit_code == 0, answer.stderr
+    threshold = json.loads((tmp_path / "out" / "result.json").read_text())["threshold"]
+    assert 0 < threshold < 0.4
+    assert f"answering 'yes' from a probability of {100 * threshold:.2g} % on finds" in " ".join(answer.stdout.split())
+    predicted = pl.read_csv(io.StringIO(langevax("predict", tmp_path / "out", tmp_path / "t.csv").stdout))
+    assert ((predicted["prediction"] == "yes") == (predicted["probability_yes"] > threshold)).all()
+    assert 0.1 < (predicted["prediction"] == "yes").mean() < 0.7
+    holdout = pl.read_csv(tmp_path / "out" / "holdout.csv")
+    assert ((holdout["prediction"] == "yes") == (holdout["probability_yes"] > threshold)).all()

@@ -1,5 +1,7 @@
 """Every row scored once by models that have not seen it, beside the base rate and the same peers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from langevax.evaluation.holdout import TrainTestSplit
 from langevax.evaluation.peers import peers
 from langevax.report import summary
 from langevax.run import DivergenceError
+from tests.report import examples
 
 RANDOM = np.random.default_rng(0)
 
@@ -156,3 +159,27 @@ def test_calibration_keeps_rare_events_apart():
     assert "as often as predicted in 2 of 5 groups" in summary.certainty(None, wrong, ("no", "yes"))  # those at 0.5
     sets = Coverage(0.9, 18, 20, 1.2, 2.0)
     assert "18 of 20 held-out rows (90 %), with 1.2 of 2 classes" in summary.certainty(sets, None, ("no", "yes"))
+
+
+def test_few_rows_are_said_to_be_few():
+    def sentences(size):
+        x = np.random.default_rng(0).normal(size=size)
+        return summary.worth(examples.compared("regression", x, 0.9 * x, {"linear": 0.8 * x}), "y", (), unit="curve")
+
+    assert "49 curves are few: a difference between methods may be chance. Add curves before you" in sentences(49)[-1]
+    assert not any("are few" in sentence for sentence in sentences(50))
+
+
+def test_a_threshold_decides_which_class_is_answered():
+    labels = np.array([0] * 90 + [1] * 10)
+    p = np.linspace(0, 0.4, 100)
+    result = examples.compared("classification", labels, np.stack([1 - p, p], 1), {})
+    assert (
+        "the likeliest class finds 0 of them, with 0 false alarms. To find more"
+        in summary.worth(result, "y", ("a", "b"))[-1]
+    )
+    lower = replace(result, threshold=0.3)
+    assert (
+        "answering 'b' from a probability of 30 % on finds 10 of them, with 15 false"
+        in summary.worth(lower, "y", ("a", "b"))[-1]
+    )

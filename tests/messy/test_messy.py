@@ -5,15 +5,29 @@ import collections
 import pytest
 
 from tests.messy.case import Case, judge, number
+from tests.messy.converted import CONVERTED, judge_converted
 from tests.messy.corpus import CASES
+from tests.messy.curves import CURVES, judge_curves
 
-FEWEST, FEWEST_RIGHT = 180, 140
+FEWEST, FEWEST_RIGHT = 250, 210
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_messy_file_is_read_right_or_refused_by_name(case):
     verdict, detail = judge(case)
     assert verdict != "misread", detail
+
+
+@pytest.mark.parametrize("case", CURVES, ids=lambda case: case.name)
+def test_a_messy_table_of_curves_is_read_right_or_refused_by_name(case):
+    verdict, detail = judge_curves(case)
+    assert verdict == ("refused by name" if case.refusal else "read right"), detail
+
+
+@pytest.mark.parametrize("case", CONVERTED, ids=lambda case: case.name)
+def test_a_messy_table_is_converted_right_or_refused_by_name(case):
+    verdict, detail = judge_converted(case)
+    assert verdict == ("refused by name" if case.refusal else "read right"), detail
 
 
 def test_most_messy_files_are_read_right():

@@ -110,6 +110,16 @@ def test_classes_have_their_counts_and_rare_ones_the_rows_to_act_on(pages):
     assert "If you act" not in Elements(pages("classification")).text
 
 
+def test_the_classes_found_are_those_of_the_threshold(tmp_path):
+    contents = classification(("no", "yes"), shade="probability", **SMALL)
+    lower = dataclasses.replace(contents.comparison, threshold=0.01)
+    write_fit_page(dataclasses.replace(contents, comparison=lower), tmp_path / "page.html")
+    text = Elements(tmp_path / "page.html").text
+    assert "By answering 'yes' where its probability is above 0.01" in text
+    hits, alarms = (int(np.sum((lower.outputs[:, 1] > 0.01) & (lower.observed == place))) for place in (1, 0))
+    assert re.search(rf"yes [0-9]+ \([0-9.]+ %\) {int(lower.observed.sum())} {hits} {alarms} ", text)
+
+
 def test_every_column_says_how_it_was_read(pages):
     text = Elements(pages("regression")).text
     assert "age input numbers 99.8 %, all but 1 none 19 to 79, median 50 Holds 1 word among 442 numbers" in text

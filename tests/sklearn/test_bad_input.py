@@ -106,3 +106,18 @@ def test_weights_must_leave_something():
     X, y = rows()
     with pytest.raises(ValueError, match="at least one non-zero number"):
         MeanFieldRegressor(**QUICK).fit(X, y, np.zeros(300))
+
+
+def test_targets_that_are_not_numbers_or_labels_are_refused_with_a_remedy():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(ValueError, match=r"'a', not numbers; pass y.astype\(float\), or for classes fit a classifier"):
+        MeanFieldRegressor().fit(X, ["a", "b", "c"] * 10)
+    for label in (None, float("nan")):
+        with pytest.raises(ValueError, match=rf"y\[1\] is {label}, not a label; leave out rows"):
+            MeanFieldClassifier().fit(X, ["a", label, "b"] * 10)
+
+
+def test_two_rows_are_fitted_without_warnings():
+    X = np.array([[0.0], [1.0]])
+    model = MeanFieldRegressor(num_particles=10, num_steps=10, random_state=0).fit(X, [0.0, 1.0])
+    assert np.isfinite(model.predict(X)).all()

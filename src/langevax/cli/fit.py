@@ -113,6 +113,22 @@ class FitOptions:
             "whole networks: slower. none: by the closed form alone.",
         ),
     ] = None
+    threshold: Annotated[
+        str,
+        typer.Option(
+            metavar="NUMBER",
+            help="Of two classes, the probability of the second, in alphabetical or numerical order, from which it is "
+            "predicted; balanced chooses it on folds, so that both classes are found equally well. Suits a rare class.",
+        ),
+    ] = "0.5"
+    class_weight: Annotated[
+        Literal["balanced"] | None,
+        typer.Option(
+            metavar="balanced",
+            help="Give all classes the same weight in training. Probabilities are then those of a population with "
+            "equal classes, which --threshold leaves as they are.",
+        ),
+    ] = None
     num_steps: Annotated[
         str, typer.Option(metavar="INT", help="Largest number of steps; training stops once nothing drifts.")
     ] = "auto"
@@ -163,7 +179,7 @@ class FitOptions:
     def __post_init__(self) -> None:
         if not 0 < self.test_size < 1:
             raise BadInput(f"--test-size {self.test_size} is not a share of the rows; pass a number such as 0.2.")
-        _ = self.estimator_parameters
+        _ = self.estimator_parameters, self.class_parameters
         _check_curve_options(self)
 
     @property
@@ -188,6 +204,24 @@ class FitOptions:
             **({} if self.validation is None else {"validation": self.validation.replace("none", "") or None}),
             "random_state": self.seed,
         }
+
+    @property
+    def class_parameters(self) -> dict[str, Any]:
+        """Parameters of a classifier of tables, without those left to its defaults."""
+        for name in ("threshold", "class_weight"):
+            if self.curves and getattr(self, name) != DEFAULTS[name]:
+                raise BadInput(f"--{name.replace('_', '-')} is for tables of columns; leave it out with --curves.")
+        weight = {} if self.class_weight is None else {"class_weight": self.class_weight}
+        if self.threshold == "balanced":
+            if self.validation == "none" or (self.validation is None and self.temperature != "auto"):
+                raise BadInput("--threshold balanced is chosen on folds; pass --validation folds too.")
+            return weight | {"threshold": "balanced"}
+        threshold = _positive("--threshold", self.threshold, float, "pass a probability such as 0.2, or balanced")
+        if threshold is None or threshold >= 1:
+            raise BadInput(
+                f"--threshold {self.threshold!r} is not a probability; pass a number such as 0.2, or balanced."
+            )
+        return weight | ({} if threshold == 0.5 else {"threshold": float(threshold)})
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def run(
         outputs = (estimator.predict_proba if schema.classes else estimator.predict)(examples.inputs)
     except ValueError as error:  # curves that the encoder refuses
         raise BadInput(f"TABLE {str(table)!r}: {error}") from error
-    parts = [examples.names, prediction_table(outputs, schema.classes)]
+    parts = [examples.names, prediction_table(outputs, schema.classes, getattr(estimator, "threshold_", 0.5))]
     if interval is not None:
         parts.append(interval_table(estimator, examples.inputs, interval, schema.classes))
         output.warn(
@@ -177,13 +177,15 @@ def interval_table(estimator: Any, inputs: Any, coverage: float, classes: tuple[
     return pl.DataFrame({"lower": lower, "upper": upper})
 
 
-def prediction_table(outputs: "np.ndarray", classes: tuple[str | int, ...]) -> "pl.DataFrame":
-    """Return predicted numbers, or the likeliest class and the probability of each class."""
+def prediction_table(outputs: "np.ndarray", classes: tuple[str | int, ...], threshold: float = 0.5) -> "pl.DataFrame":
+    """Return predicted numbers, or the class that is answered and the probability of each class."""
     import numpy as np
     import polars as pl
+
+    from langevax.evaluation.comparison import called_classes
 
     outputs = np.asarray(outputs, np.float64)
     if not classes:
         return pl.DataFrame({"prediction": outputs})
     named = {f"probability_{name}": outputs[:, i] for i, name in enumerate(classes)}
-    return pl.DataFrame({"prediction": [classes[i] for i in outputs.argmax(1)], **named})
+    return pl.DataFrame({"prediction": [classes[i] for i in called_classes(outputs, threshold)], **named})

@@ -10,8 +10,9 @@ import csv
 import glob
 import gzip
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,35 +31,98 @@ FIRST_ROWS = 1000  # of text, checked before the whole is read
 REMEDY = "encode it as numbers first, or drop it"
 
 
-class TableFile:
-    """Types of the columns, and rows, of one file."""
+Reader = Callable[[pl.Series, int], pl.Series]
+"""From cells and the number of rows before them to numbers, null where missing."""
 
-    def __init__(self, path: Path):
+
+@dataclass(frozen=True)
+class TextLayout:
+    """How a file of text is divided into rows and columns."""
+
+    path: Path
+    """The same text in UTF-8."""
+    names: Sequence[str]
+    above: int
+    """Lines above the first row."""
+    separator: str
+
+
+@dataclass
+class MissingCells:
+    """What to do about rows with missing cells, and how many there were."""
+
+    medians: Mapping[str, float] | None = None
+    """They replace the missing cells of inputs; None leaves such rows out."""
+    rows_left_out: int = 0
+    cells_filled: int = 0
+
+    def settle(self, numbers: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
+        """Return the rows without missing cells, and which rows these are; a target is never filled."""
+        floats = [name for name, kind in numbers.schema.items() if kind.is_float()]
+        numbers = numbers.with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
+        if self.medians is not None:
+            inputs = [name for name in numbers.columns if name != target]
+            self.cells_filled += sum(numbers.select(inputs).null_count().row(0)) if inputs else 0
+            numbers = numbers.with_columns(pl.col(name).fill_null(self.medians[name]) for name in inputs)
+        complete = numbers.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
+        self.rows_left_out += int((~complete).sum())
+        return numbers.filter(complete), complete
+
+
+class TableFile:
+    """Types of the columns, and rows, of one file.
+
+    Args:
+        path: of the file.
+        layout: of its text; None for a header in the first line and UTF-8.
+        readers: from cells to numbers, of the columns that are not plain numbers.
+        missing: what to do about missing cells; None refuses them.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        layout: TextLayout | None = None,
+        readers: Mapping[str, Reader] | None = None,
+        missing: MissingCells | None = None,
+    ):
         self.path = path
+        self.readers: Mapping[str, Reader] = readers or {}
+        self.missing = missing
         with path.open("rb") as stream:
             start = stream.read(4)
         self.is_text: bool = start != PARQUET
         self.scan: pl.LazyFrame
         separator = ","
         with self.readable():
-            if self.is_text:
+            if layout is not None:
+                self.scan = pl.scan_csv(
+                    layout.path,
+                    glob=False,
+                    has_header=False,
+                    skip_lines=layout.above,
+                    schema=dict.fromkeys(layout.names, pl.String()),
+                    separator=layout.separator,
+                )
+            elif self.is_text:
                 separator = _separator(path)
                 self.scan = pl.scan_csv(path, glob=False, infer_schema=False, separator=separator)
             else:
                 self.scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             self.types: dict[str, pl.DataType] = dict(self.scan.collect_schema())
         renamed = [name for name in self.types if f"{name}_duplicated_0" in self.types]  # by polars, or so named
-        names = _header(path, separator) if self.is_text and renamed else []
+        names = _header(path, separator) if self.is_text and renamed and layout is None else []
         if twice := [name for name in renamed if names.count(name) > 1]:
             raise ValueError(f"{path} has two columns named {twice[0]!r}; rename one of them.")
 
     def refuse_words(self, columns: Sequence[str]) -> None:
         """Raise on columns that are not numbers, by the types of Parquet and by the first rows of text."""
+        columns = [name for name in columns if name not in self.readers]
         for name in columns:
             kind = self.types[name]
             if not (self.is_text or kind.is_numeric() or kind == pl.Boolean):
                 raise ValueError(f"column {name!r} of {self.path} holds {kind}; {REMEDY}.")
-        if self.is_text:
+        if self.is_text and columns:
             with self.readable():
                 head = self.scan.select(columns).head(FIRST_ROWS).collect()
             for name in columns:
@@ -66,10 +130,11 @@ class TableFile:
 
     def lengths_and_wholeness(self, column: str) -> Iterator[tuple[int, bool]]:
         """Yield the number of rows of each part, and whether the column is integer in it."""
-        if self.is_text:
+        if self.is_text or column in self.readers:
+            start = 0
             for part in self.parts([column]):
-                whole = part[column].str.strip_chars().cast(pl.Int64, strict=False)
-                yield len(part), not whole.has_nulls()
+                yield len(part), self._integers(part[column], start) is not None
+                start += len(part)
         else:
             yield self.num_rows(), self.types[column].is_integer() or self.types[column] == pl.Boolean
 
@@ -84,16 +149,42 @@ class TableFile:
         for part in self.parts([*inputs, target]):
             for name in [*inputs, *[target] * (not whole)]:
                 refuse_rounded_integers(part[name], digits, start)
-            numbers = part.select(as_numbers(part[name], start) for name in part.columns)
+            numbers = pl.DataFrame([self._numbers(part[name], start) for name in part.columns])
+            exact = self._integers(part[target], start) if whole else None
+            if self.missing is not None:
+                numbers, complete = self.missing.settle(numbers, target)
+                exact = exact if exact is None else exact.filter(complete)
             targets, floats = numbers[target], numbers.select(inputs)
-            if whole and self.is_text:
-                targets = part[target].str.strip_chars().cast(pl.Int64)  # by floats, large ones would be rounded
+            if exact is not None:
+                targets = exact
             elif whole != targets.dtype.is_integer():
                 targets = targets.cast(pl.Int64 if whole else pl.Float64)
             if any(kind != pl.Float32 for kind in floats.dtypes):
                 floats = floats.cast(pl.Float64)
             yield {"inputs": floats.to_numpy(order="c"), "targets": targets.to_numpy()}
             start += len(part)
+
+    def _numbers(self, column: pl.Series, start: int) -> pl.Series:
+        return self.readers.get(column.name, as_numbers)(column, start).alias(column.name)
+
+    def _integers(self, column: pl.Series, start: int) -> pl.Series | None:
+        """Return integers as they are written, where floats would round large ones; None where some are not integers.
+
+        Missing cells are null where rows with them are left out; otherwise they are not integers.
+        """
+        text = column.dtype == pl.String
+        exact = column.str.strip_chars().cast(pl.Int64, strict=False) if text else column
+        if text and not exact.has_nulls():
+            return exact
+        if column.name not in self.readers:
+            return None
+        try:
+            numbers = self._numbers(column, start)
+        except ValueError:  # which is raised again where the rows are written
+            return None
+        if (self.missing is None and numbers.has_nulls()) or not (numbers == numbers.round()).all():
+            return None
+        return exact if text and exact.null_count() == numbers.null_count() else numbers.cast(pl.Int64, strict=False)
 
     def parts(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield the rows of `columns`, in order."""

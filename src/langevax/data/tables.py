@@ -69,26 +69,40 @@ def convert_table(
         from langevax.data.files import TableFile, matching_files
 
     checks.flag("overwrite", overwrite)
-    with _alone(refuse_existing(path, overwrite)):  # before minutes of counting
+    with alone(refuse_existing(path, overwrite)):  # before minutes of counting
         files = [TableFile(file) for file in matching_files(table)]
-        names = _input_names(files, target, inputs, drop)
-        for file in files:
-            file.refuse_words([*names, target])
-        lengths, whole = _counted(files, target, progress)
-        starts = np.cumsum([0, *lengths]).tolist()
-        return write_rows(
-            path,
-            _blocks(files, starts, names, target, whole, _digits(dtype)),
-            dtype=dtype,
-            columns={"inputs": names, "targets": [target]},
-            overwrite=overwrite,
-            progress=progress,
-            num_rows=starts[-1],
-        )
+        return convert_files(files, path, target, inputs, drop, dtype, overwrite, progress)
+
+
+def convert_files(
+    files: "Sequence[TableFile]",
+    path: Path,
+    target: str,
+    inputs: Sequence[str] | None,
+    drop: Sequence[str],
+    dtype: DTypeLike | None,
+    overwrite: bool,
+    progress: bool | Literal["auto"],
+) -> Rows:
+    """Write the rows of files as `convert_table` does; `alone` is around it."""
+    names = _input_names(files, target, inputs, drop)
+    for file in files:
+        file.refuse_words([*names, target])
+    lengths, whole = _counted(files, target, progress)
+    starts = np.cumsum([0, *lengths]).tolist()
+    return write_rows(
+        path,
+        _blocks(files, starts, names, target, whole, _digits(dtype)),
+        dtype=dtype,
+        columns={"inputs": names, "targets": [target]},
+        overwrite=overwrite,
+        progress=progress,
+        num_rows=starts[-1],
+    )
 
 
 @contextmanager
-def _alone(path: pathlib.Path) -> Iterator[None]:
+def alone(path: pathlib.Path) -> Iterator[None]:
     """Hold the lock of a row file, and delete what conversions to it that were killed have left beside it."""
     try:
         lock = Lock(path.with_name(f".{path.name}.lock"), f"row file {str(path)!r}")
@@ -112,13 +126,13 @@ def _digits(dtype: DTypeLike | None) -> int:
 
 
 def _blocks(
-    files: "list[TableFile]", starts: list[int], inputs: list[str], target: str, whole: bool, digits: int
+    files: "Sequence[TableFile]", starts: list[int], inputs: list[str], target: str, whole: bool, digits: int
 ) -> Iterator[dict[str, np.ndarray]]:
     for file, start in zip(files, starts, strict=False):
         yield from file.blocks(inputs, target, whole, start, digits)
 
 
-def _counted(files: "list[TableFile]", target: str, progress: bool | Literal["auto"]) -> tuple[list[int], bool]:
+def _counted(files: "Sequence[TableFile]", target: str, progress: bool | Literal["auto"]) -> tuple[list[int], bool]:
     """Return the number of rows of each file, and whether the target is integer in all of them."""
     from tqdm import tqdm
 
@@ -133,7 +147,9 @@ def _counted(files: "list[TableFile]", target: str, progress: bool | Literal["au
     return lengths, whole
 
 
-def _input_names(files: "list[TableFile]", target: str, inputs: Sequence[str] | None, drop: Sequence[str]) -> list[str]:
+def _input_names(
+    files: "Sequence[TableFile]", target: str, inputs: Sequence[str] | None, drop: Sequence[str]
+) -> list[str]:
     """Return the names of the inputs; raise where a name does not exist."""
     path, names = files[0].path, list(files[0].types)
     for file in files[1:]:

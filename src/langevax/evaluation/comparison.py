@@ -72,11 +72,18 @@ class Comparison:
     """Of the network, (n,) numbers or (n, C) probabilities."""
     scores: tuple[Score, ...]
     """The network first, then the base rate and the other methods."""
+    threshold: float = 0.5
+    """Of two classes: the probability of the second one from which it is answered."""
 
     @property
     def num_folds(self) -> int:
         """Number of folds."""
         return len(np.unique(self.fold))
+
+    @property
+    def called(self) -> np.ndarray:
+        """The class that is answered for each row."""
+        return called_classes(self.outputs, self.threshold)
 
     @property
     def ours(self) -> Score:
@@ -104,6 +111,7 @@ def compare(
     note: str,
     random_state: int,
     with_peers: bool = True,
+    threshold: float = 0.5,
     report: Callable[[str], None] = lambda name: None,
 ) -> Comparison:
     """Return the scores of a fitted network and of other methods; call `report(name)` after each method.
@@ -116,6 +124,7 @@ def compare(
         note: how its settings were chosen.
         random_state: of the folds, the peers and the resamples.
         with_peers: whether there are other methods than the base rate, and folds to compare them on.
+        threshold: of two classes, the probability of the second one from which the network answers it.
         report: called with the name of each method.
     """
     parts = [(split.train, split.test), *(more_folds(split, random_state) if with_peers else [])]
@@ -150,7 +159,19 @@ def compare(
         Score(name, tuple(of_metric[i] for of_metric in measured), took, name == OURS, why, name == BASE[split.task])
         for i, (name, (_, took, why)) in enumerate(methods.items())
     )
-    return Comparison(rows, fold, observed, joined[0], scores)
+    return Comparison(rows, fold, observed, joined[0], scores, threshold)
+
+
+def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Return the likeliest class of each row; of two classes, the second from `threshold` on.
+
+    Example:
+        >>> called_classes(np.array([[0.9, 0.1], [0.7, 0.3]]), threshold=0.2)
+        array([0, 1])
+    """
+    if outputs.shape[1] == 2 and threshold != 0.5:
+        return (outputs[:, 1] > threshold).astype(int)
+    return outputs.argmax(1)
 
 
 def more_folds(split: TrainTestSplit, random_state: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -70,14 +70,13 @@ def far_off_rows(comparison: Comparison, classes: tuple[str, ...], names: Sequen
         return tuple(
             FarOffRow(str(names[int(comparison.rows[i])]), number(observed[i]), number(outputs[i])) for i in worst
         )
-    own = outputs[np.arange(len(observed)), observed]
-    worst = [i for i in np.argsort(own, kind="stable")[:MAX_FAR_OFF] if outputs[i].argmax() != observed[i]]
-    called = outputs.argmax(1)
+    own, called = outputs[np.arange(len(observed)), observed], comparison.called
+    worst = [i for i in np.argsort(own, kind="stable")[:MAX_FAR_OFF] if called[i] != observed[i]]
     return tuple(
         FarOffRow(
             str(names[int(comparison.rows[i])]),
             classes[observed[i]],
-            f"{classes[called[i]]}, probability {100 * outputs[i].max():.3g} %",
+            f"{classes[called[i]]}, probability {100 * outputs[i, called[i]]:.3g} %",
         )
         for i in worst
     )

@@ -105,7 +105,7 @@ def _classes(contents: FitContents) -> list[tuple[str, ...]]:
     comparison = contents.comparison
     if not contents.classes:
         return []
-    called, observed = comparison.outputs.argmax(1), comparison.observed
+    called, observed = comparison.called, comparison.observed
     rows = []
     for place, (name, size) in enumerate(zip(contents.classes, contents.class_counts, strict=True)):
         own = observed == place
@@ -354,7 +354,7 @@ def _confusion(contents: FitContents) -> Figure:
     """Observed classes against predicted classes."""
     classes, size = contents.classes, len(contents.classes)
     counts = np.zeros((size, size), int)
-    np.add.at(counts, (contents.comparison.observed, contents.comparison.outputs.argmax(1)), 1)
+    np.add.at(counts, (contents.comparison.observed, contents.comparison.called), 1)
     right = f"{whole(np.trace(counts))} of {whole(counts.sum())}"
     wrong = counts * (1 - np.eye(size, dtype=int))
     row, column = np.unravel_index(np.argmax(wrong), wrong.shape)

@@ -15,6 +15,7 @@ RARE = 0.2  # share of the rows, below which a class is rare
 TOO_GOOD_R2, TOO_GOOD_LOSS = 0.98, 0.15  # above the first, or below this share of the base rate's log loss
 COMPARABLE = 0.1  # share of the largest relevance
 FEWEST_FOUND = 30  # rows of a class, below which its scores are said to be uncertain
+FEWEST_ROWS = 50  # scored, below which differences between methods are hardly more than chance
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the rows, those with the highest probabilities
 
 
@@ -40,6 +41,11 @@ def worth(
         sentences.append(beside)
     if classes and (rare := _rare_classes(comparison, classes, unit)):
         sentences.append(rare)
+    if len(comparison.rows) < FEWEST_ROWS:
+        sentences.append(
+            f"{_count(len(comparison.rows), unit).capitalize()} are few: a difference between methods may be chance. "
+            f"Add {unit}s before you rely on one."
+        )
     if relevance is not None and relevance.names and _too_good(comparison):
         mean = np.nan_to_num(relevance.mean, nan=-np.inf)
         first = [i for i in np.argsort(-mean, kind="stable")[:2] if mean[i] >= COMPARABLE * mean.max()]
@@ -199,7 +205,7 @@ def _beside_others(comparison: Comparison) -> str:
     metric = {"R2": "R²"}.get(comparison.ours.main.metric, comparison.ours.main.metric)
     if better:
         first, more = better[0], len(better) - 1
-        rest = f", and {more} more" if more else ""
+        rest = f" and {more} more" if more else ""
         return (
             f"Of {count}, {_name(first)}{rest} did better beyond the error of the difference: {metric} "
             f"{number(first.value, 3)} against {number(comparison.ours.value, 3)}."
@@ -217,16 +223,27 @@ def _rare_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -
     place = int(np.where(sizes > 0, sizes, sizes.max() + 1).argmin())
     if sizes[place] >= RARE * len(comparison.rows) and sizes[place] >= FEWEST_FOUND:
         return ""
-    called = comparison.outputs.argmax(1) == place
+    called = comparison.called == place
     right = int(np.sum(called & (comparison.observed == place)))
     sentence = (
-        f"Of {_count(len(comparison.rows), unit)}, {whole(sizes[place])} are {classes[place]!r}: answering the "
-        f"likeliest class finds {whole(right)} of them, with {whole(int(called.sum()) - right)} false alarms."
+        f"Of {_count(len(comparison.rows), unit)}, {whole(sizes[place])} are {classes[place]!r}: "
+        f"{_answer(comparison, classes, place)} finds {whole(right)} of them, with "
+        f"{whole(int(called.sum()) - right)} false alarms."
     )
+    if len(classes) == 2 and comparison.threshold == 0.5 and 2 * right < sizes[place]:
+        sentence += " To find more, with more false alarms, fit with --threshold balanced."
     if len(classes) == 2 and (first := called_first(comparison)):
         share, size, hits = min(first, key=lambda one: abs(one[0] - 0.1))
         sentence += f" The {_percent(share)} with the highest probability ({whole(size)}) hold {whole(hits)} of them."
     return sentence
+
+
+def _answer(comparison: Comparison, classes: tuple[str, ...], place: int) -> str:
+    """Return when the class at a place is answered."""
+    if comparison.threshold == 0.5 or len(classes) != 2:
+        return "answering the likeliest class"
+    level = comparison.threshold if place == 1 else 1 - comparison.threshold
+    return f"answering {classes[place]!r} from a probability of {100 * level:.2g} % on"
 
 
 def _listed(scores: Sequence[Score]) -> str:

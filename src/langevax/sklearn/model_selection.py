@@ -335,7 +335,9 @@ def linear_outputs(network: Network, folds: list[tuple[np.ndarray, np.ndarray]])
     z = np.zeros((len(inputs), *network.task.neuron.output_shape), np.float32)
     for trained, held in folds:
         weights = network.weights[trained]
-        if labels is None:
+        if len(trained) < 2:
+            z[held] = targets[trained].mean(0) if labels is None else 0.0
+        elif labels is None:
             model = RidgeCV(RIDGE_PENALTIES).fit(inputs[trained], targets[trained], weights)
             z[held] = model.predict(inputs[held])
         elif len(present := np.unique(labels[trained])) == 1:

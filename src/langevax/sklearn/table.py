@@ -212,7 +212,7 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
     >>> refuse_words("y", np.array(["1.5", "2.5"]))
     Traceback (most recent call last):
     ...
-    ValueError: y holds words such as '1.5', not numbers; pass floats, or one column for each word.
+    ValueError: y holds words such as '1.5', not numbers; pass y.astype(float), or for classes fit a classifier.
     """
     if hasattr(values, "toarray"):  # sparse, which scikit-learn refuses
         return
@@ -234,13 +234,32 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
             _refuse_entries(name, array)
 
 
+def refuse_missing_labels(y: Any) -> None:
+    """Raise on None and NaN among labels, which cannot be ordered beside words.
+
+    >>> refuse_missing_labels(np.array(["a", None], dtype=object))
+    Traceback (most recent call last):
+    ...
+    ValueError: y[1] is None, not a label; leave out rows without a label, or give them one of their own.
+    """
+    labels = np.asarray(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
+    if labels.dtype != object:
+        return
+    for place, label in enumerate(labels.flat):
+        if label is None or (isinstance(label, float) and np.isnan(label)):
+            raise ValueError(
+                f"y[{place}] is {label}, not a label; leave out rows without a label, or give them one of their own."
+            )
+
+
 def _refuse_entries(name: str, array: np.ndarray) -> None:
     """Raise on the first entry that is a word, or an object without a value as a number."""
     for entry in array.flat:
         if isinstance(entry, str | bytes):
-            raise ValueError(
-                f"{name} holds words such as {str(entry)!r}, not numbers; pass floats, or one column for each word."
-            )
+            remedy = "pass floats, or one column for each word"
+            if name == "y":
+                remedy = "pass y.astype(float), or for classes fit a classifier"
+            raise ValueError(f"{name} holds words such as {str(entry)!r}, not numbers; {remedy}.")
         if not hasattr(entry, "__float__") and entry is not None:
             raise TypeError(
                 f"{name} holds {checks.shown(entry)}, where each entry of the argument must be a number and no string "
@@ -304,6 +323,7 @@ class LabelTargets(ClassifierMixin):
     def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         refuse_words("X", X)
         refuse_words("y", y, words=True)
+        refuse_missing_labels(y)
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
         return X, np.asarray(y)

@@ -11,8 +11,8 @@ from sklearn.model_selection import train_test_split
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.reading import table_reading
-from langevax.cli.tables.columns import read_column, read_columns
-from langevax.cli.tables.curves import LongCurves, WideCurves, curve_columns, readings_of, table_values
+from langevax.cli.tables.columns import read_columns
+from langevax.cli.tables.curves import LongCurves, WideCurves, cells_of, curve_columns, readings_of
 from langevax.cli.tables.files import LoadedTable, read_table
 from langevax.cli.tables.leaks import leaks
 from langevax.cli.tables.records import sentences
@@ -78,7 +78,8 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
     curves = (sklearn.FunctionalMeanFieldRegressor, sklearn.FunctionalMeanFieldClassifier)
     columns = (sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier)
     kind = (curves if options.curves else columns)[schema.task == "classification"]
-    return kind(**options.estimator_parameters | schema.parameters | more)
+    of_classes = options.class_parameters if schema.classes else {}
+    return kind(**options.estimator_parameters | of_classes | schema.parameters | more)
 
 
 def prepare(options: FitOptions) -> FitData:
@@ -99,6 +100,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator), strict=True))
     reading = readings.pop(options.target)
     target = read_target(frame, options.target, options.task, reading)
+    _check_classes(options, target)
     frame, styles, left_out = useful(frame.drop(options.target), list(readings.values()), options.keep, target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
@@ -139,7 +141,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     """Prepare a table of curves."""
     table = loaded.frame
     choices = Choices.parse(options.read, table.columns)
-    data = (_wide if options.curves == "wide" else _long)(options, table, choices)
+    data = (_wide if options.curves == "wide" else _long)(options, loaded, choices)
     _check_size(len(data.curves), options, "curve")
     train, test, notes = split_rows(data.target, options.test_size, options.seed)
     names, inputs = _wave_columns(options, data, train)
@@ -164,11 +166,12 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
 NO_MISSING = "none missing"
 
 
-def _wide(options: FitOptions, table: pl.DataFrame, choices: Choices) -> CurveData:
-    reading = read_column(table[options.target], choices)
-    target = read_target(table, options.target, options.task, reading)
-    inputs = table.drop({options.target, *options.drop})
-    columns = curve_columns(inputs, options.keep, choices)
+def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveData:
+    table = loaded.frame.drop(options.drop)
+    readings = dict(zip(table.columns, read_columns(table, choices, loaded.separator), strict=True))
+    target = read_target(table, options.target, options.task, readings[options.target])
+    inputs = table.drop(options.target)
+    columns = curve_columns(inputs, options.keep, readings)
     min_columns = options.derivative + 2
     if len(columns.names) < min_columns:
         raise BadInput(
@@ -176,8 +179,10 @@ def _wide(options: FitOptions, table: pl.DataFrame, choices: Choices) -> CurveDa
             f"with --derivative {options.derivative} needs at least {min_columns}."
         )
     remedy = "correct it, or pass --drop {name} where it is not a value of the curve"
-    values = table_values(inputs, columns.names, remedy, choices)[target.rows]
-    notes = columns.notes + _without_target(table.height - len(target.rows), "row")
+    cells = cells_of(inputs.select(columns.names), readings, "column", remedy)
+    values = np.stack(list(cells.values.values()), 1)[target.rows]
+    notes = columns.notes + cells.notes + sentences(readings[options.target].decisions)
+    notes += _without_target(table.height - len(target.rows), "row")
     present = ~np.isnan(values).all(1)
     if not present.all():
         notes.append(f"{count(int((~present).sum()), 'row')} without a value left out.")
@@ -190,7 +195,9 @@ def _wide(options: FitOptions, table: pl.DataFrame, choices: Choices) -> CurveDa
         notes.append("The names of the columns are not numbers: times are even steps from 0 to 1.")
     words = f"{count(len(values), 'curve')} of {len(times):,} values from {times[0]:g} to {times[-1]:g}; "
     return CurveData(
-        schema=WideCurves(options.target, target.task, target.classes, columns.names, tuple(times.tolist())),
+        schema=WideCurves(
+            *(options.target, target.task, target.classes, columns.names, tuple(times.tolist())), styles=cells.styles
+        ),
         curves=values,
         target=target,
         names=pl.DataFrame({"row": target.rows + 1}),
@@ -201,16 +208,19 @@ def _wide(options: FitOptions, table: pl.DataFrame, choices: Choices) -> CurveDa
     )
 
 
-def _long(options: FitOptions, table: pl.DataFrame, choices: Choices) -> CurveData:
+def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveData:
+    table = loaded.frame
     assert options.id is not None
     assert options.time is not None
     for option, names in (("--id", [options.id]), ("--time", [options.time]), ("--value", options.value)):
         _check_names(table, option, names)
-    readings = readings_of(table, options.id, options.time, options.value, choices)
+    used = table.select(options.time, *options.value, options.target)
+    read = dict(zip(used.columns, read_columns(used, choices, loaded.separator), strict=True))
+    readings = readings_of(table, options.id, options.time, options.value, read)
     _check_constant(table[options.target], readings.codes, readings.ids, options)
     rows = _rows_with_target(table[options.target], readings.codes, readings.first_rows)
-    selected = table[rows.tolist()]
-    target = read_target(selected, options.target, options.task, read_column(selected[options.target], choices))
+    reading = replace(read[options.target], values=read[options.target].values[rows.tolist()])
+    target = read_target(table[rows.tolist()], options.target, options.task, reading)
     curves = [readings.curves[i] for i in target.rows]
     sizes = [len(times) for curve in curves for times, _ in curve]
     first, last = (float(end([t[i] for curve in curves for t, _ in curve])) for end, i in ((min, 0), (max, -1)))
@@ -224,13 +234,16 @@ def _long(options: FitOptions, table: pl.DataFrame, choices: Choices) -> CurveDa
             domain=domain,
             dates=readings.dates,
             modes=options.modes,
+            styles=readings.styles,
         ),
         curves=curves,
         target=target,
         names=pl.DataFrame({options.id: [readings.ids[i] for i in target.rows]}),
         words=f"{count(len(curves), 'curve')}{in_channels} of {span} readings from {first:g} to {last:g}",
         summary={"readings": sum(sizes), "channels": len(channels), "domain": list(domain)},
-        notes=readings.notes + _without_target(len(readings.ids) - len(target.rows), "curve"),
+        notes=readings.notes
+        + sentences(reading.decisions)
+        + _without_target(len(readings.ids) - len(target.rows), "curve"),
         axes=(f"{options.time}, days since the first reading" if readings.dates else options.time, channels),
     )
 
@@ -286,11 +299,23 @@ def _check_names(table: pl.DataFrame, option: str, names: list[str]) -> None:
             raise BadInput(f"{option} {name!r} is not a column of the table; {nearest(name, table.columns)}")
 
 
+def _check_classes(options: FitOptions, target: TargetColumn) -> None:
+    """Raise `BadInput` where an option for classes does not apply to the target."""
+    parameters = options.class_parameters
+    if not target.classes and parameters:
+        option = next(iter(parameters)).replace("_", "-")
+        raise BadInput(f"--{option} is for classes, and --target {options.target!r} has numbers; leave it out.")
+    if "threshold" in parameters and len(target.classes) != 2:
+        raise BadInput(
+            f"--threshold is for two classes, and --target {options.target!r} has {len(target.classes)}; leave it out."
+        )
+
+
 def _check_size(number: int, options: FitOptions, noun: str = "row") -> None:
     if number < MIN_ROWS:
         raise BadInput(
             f"TABLE {str(options.table)!r} has {count(number, noun)} with a target; training and hold-out need at "
-            f"least {MIN_ROWS}."
+            f"least {MIN_ROWS}, and a score that means something needs about 50: add {noun}s."
         )
 
 

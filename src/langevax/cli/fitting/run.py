@@ -179,6 +179,7 @@ def evaluate(
             note=console.how_chosen(options),
             random_state=options.seed,
             with_peers=options.peers,
+            threshold=getattr(model, "threshold_", 0.5),
             report=line.advance,
         )
     coverage = coverage_of(model, data.take(split.test), split.test_targets, split.classes)
@@ -209,6 +210,7 @@ def refitting(model: Any, data: FitData) -> Refit:
         "scaling": model.scaling_,
         "output_scale": float(model.neuron_.scale),
         "validation": None,
+        "threshold": 0.5,
         "checkpoint": None,
         "resume": False,
         "devices": None,
@@ -264,6 +266,7 @@ def write(
             "coverage": None if evaluation.coverage is None else asdict(evaluation.coverage),
             "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
             "relevance": asdict(relevance),
+            **({"threshold": comparison.threshold} if data.schema.classes else {}),
             "temperature": model.temperature_,
             "temperature_reason": model.temperature_reason_,
             "held_out_scores": model.held_out_scores_,
@@ -305,7 +308,9 @@ def write(
     classes = data.schema.classes
     observed = pl.Series([classes[i] for i in split.test_targets] if classes else split.test_targets)
     named = data.names[split.test.tolist()].with_columns(observed=observed)
-    holdout_table = pl.concat([named, prediction_table(evaluation.outputs, classes)], how="horizontal")
+    holdout_table = pl.concat(
+        [named, prediction_table(evaluation.outputs, classes, comparison.threshold)], how="horizontal"
+    )
     without_formulas(holdout_table).write_csv(new / HOLDOUT)
     write_json(new / RESULT, result)
     return result

@@ -15,18 +15,41 @@ import polars as pl
 from langevax.cli.errors import BadInput
 from langevax.cli.tables.inference import THOUSANDS, Ambiguity, ReadColumn, infer
 from langevax.cli.tables.numbers import take_apart
-from langevax.cli.tables.records import Decision
+from langevax.cli.tables.records import Decision, option
 from langevax.cli.tables.styles import Choices, Kind, Style, as_words, finite, parse
 from langevax.data.files import MISSING
 
 DISTINCT_SHARE = 0.95  # of the values present: a column with more distinct words identifies its rows
 EXACT = 2.0**53  # beyond which distinct integers may be the same float64
 IDENTIFIERS = re.compile(
-    r"(?:unnamed: ?\d+|column 1|row name|index|idx|id|uid|uuid|nr\.?|no\.?|#|row|row[ _]?(?:id|no|nr|num|number)"
-    r"|.*[ _.-](?:id|no|nr))|(?-i:.*[a-z]I[dD])",
+    r"(?:unnamed: ?\d+|column 1|row[ _.]?names?|index|idx|id|uid|uuid|pk|seq|level_0|nr\.?|no\.?|#"
+    r"|row|row[ _]?(?:id|no|nr|num|number)|.*[ _.-](?:id|no|nr))|(?-i:.*[a-z]I[dD])",
     re.IGNORECASE,
 )
 """Names of columns whose distinct integers identify rows."""
+_WITH_NUMBERS = (
+    "customer|client|patient|user|member|subject|employee|student|passenger|participant|respondent|person|household|visitor"
+    "|subscriber|supplier|vendor|sample|specimen|serial|record|row|obs|observation|case|entry|kunden?|mitglied|proband"
+    "|teilnehmer|patienten?|client[ei]|paciente|usuario|utilisateur|abonn[eé]|klant|kund|asiakas|klient"
+)
+_BOOKED = (
+    "account|order|invoice|transaction|loan|policy|contract|ticket|booking|reservation|shipment|claim|payment|receipt"
+    "|konto|auftrag|bestellung|rechnung|vertrag|beleg|pedido|cuenta|factura|commande|facture|compte|dossier"
+)
+_NUMBER = r"(?:s?[ _.-]?(?:no\.?|nr\.?|num|number|nummer|key|ref|reference|code))"
+NUMBERED = re.compile(
+    rf"(?:{_WITH_NUMBERS}){_NUMBER}?|(?:{_BOOKED}){_NUMBER}|.{{3,}}(?:nummer|nr\.?)|id[ _.-].+"
+    rf"|n[uú]m[eé]ro[ _](?:d[eu][ _])?(?:{_WITH_NUMBERS}|{_BOOKED})",
+    re.IGNORECASE,
+)
+"""Names of what has a number of its own, whose distinct integers identify rows."""
+BOOKED = re.compile(rf"{_BOOKED}|.*[ _.-]{_NUMBER}", re.IGNORECASE)
+"""Names of what has a number or an amount: distinct integers of equal length identify rows."""
+FEWEST_RUNNING = 20  # integers that run from row to row, at least, to be those of rows
+LOWEST_RUNNING = 1000  # of them: small ones may be times, doses or ages
+FAR_NUMBERS = {sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)} - {9.0}
+"""Numbers that stand for missing values in many files."""
+YEARS = (1500, 2200)
 COMPACT_DATES = (19_000_101, 20_991_231)
 WITNESSES = 200  # columns of plain numbers in which a decimal point is looked for
 
@@ -169,7 +192,9 @@ def _judged(reading: ReadColumn, column: pl.Series) -> ReadColumn:
     if reading.useless:
         return reading
     identifies = _identifies_rows(reading, column)
-    return replace(reading, useless=identifies or constant(reading.values), identifies_rows=bool(identifies))
+    useless = identifies or constant(reading.values)
+    resembles = "" if useless else _resembles_id(reading)
+    return replace(reading, useless=useless, identifies_rows=bool(identifies), resembles_id=resembles)
 
 
 def constant(values: pl.Series) -> str:
@@ -195,10 +220,60 @@ def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
         return "its integers, larger than 2^53, identify rows"
     if number == len(values) == high - low + 1 and low in (0, 1) and _counts(values):
         return "it numbers the rows"
-    if IDENTIFIERS.fullmatch(column.name):
-        present = values.drop_nulls()
-        if present.n_unique() == number and bool((present == present.round()).all()):
-            return "its name and its distinct integers identify rows"
+    present = values.drop_nulls()
+    if present.n_unique() < number or not bool((present == present.round()).all()):
+        return ""
+    if _named_as_id(column.name) or (BOOKED.fullmatch(column.name) and len(f"{low:.0f}") == len(f"{high:.0f}")):
+        return "its name and its distinct integers identify rows"
+    if number == len(values) == high - low + 1 and number >= FEWEST_RUNNING and _beyond_years(low, high):
+        return f"it numbers the rows from {low:,.0f} to {high:,.0f}"
+    return ""
+
+
+def _named_as_id(name: str) -> bool:
+    return bool(IDENTIFIERS.fullmatch(name) or NUMBERED.fullmatch(name))
+
+
+def _beyond_years(low: float, high: float) -> bool:
+    """Return whether integers are too large for counts, and not years."""
+    return low >= LOWEST_RUNNING and not YEARS[0] <= low <= high <= YEARS[1]
+
+
+def _resembles_id(reading: ReadColumn) -> str:
+    """Return why a column of numbers, which is used, may only identify rows or groups of them."""
+    values, name = reading.values.drop_nulls(), reading.values.name
+    if reading.kind != "numeric" or len(values) < FEWEST_RUNNING or not bool((values == values.round()).all()):
+        return ""
+    distinct, words = values.n_unique(), option("--read", name, "words")
+    if _named_as_id(name) and FEWEST_RUNNING < distinct < len(values):
+        return f"is used as a number, but its name is that of an id: pass {option('--drop', name)} or {words} if it is"
+    low, high = float(values[0]), float(values[-1])
+    one_by_one = high - low + 1 == distinct and not YEARS[0] <= low <= high <= YEARS[1]
+    if distinct == len(values) and values.is_sorted() and (one_by_one or _beyond_years(low, high)):
+        return f"holds integers that rise from row to row; if they only number the rows, pass {option('--drop', name)}"
+    return ""
+
+
+def stands_for_missing(values: pl.Series) -> str:
+    """Return what is said of a number such as -999 that is far from all others, empty where there is none.
+
+    Example:
+        >>> stands_for_missing(pl.Series([1.0, 2.0, 3.0, -999.0, -999.0]))
+        '-999 in 2 rows is far from its other values, 1 to 3'
+    """
+    numbers = values.drop_nulls().to_numpy()
+    if not len(numbers):
+        return ""
+    for extreme in (float(numbers.min()), float(numbers.max())):
+        if extreme not in FAR_NUMBERS:
+            continue
+        others = numbers[numbers != extreme]
+        times = len(numbers) - len(others)
+        if times < 2 or not len(others):
+            continue
+        least, most = float(others.min()), float(others.max())
+        if min(abs(extreme - least), abs(extreme - most)) > most - least:
+            return f"{extreme:.0f} in {times:,} rows is far from its other values, {least:g} to {most:g}"
     return ""
 
 

@@ -1,7 +1,8 @@
 """Tables of curves: a row per curve whose columns are times, or a row per reading with columns id, time and values."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -10,13 +11,19 @@ import polars as pl
 from langevax import spaces
 from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.columns import read_columns
-from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import Examples, check_columns, data_row, option
-from langevax.cli.tables.styles import Choices, as_words
+from langevax.cli.tables.dates import days_of
+from langevax.cli.tables.inference import THOUSANDS, ReadColumn
+from langevax.cli.tables.records import Decision, Examples, check_columns, data_row, option
+from langevax.cli.tables.rereading import reread
+from langevax.cli.tables.styles import Style, as_words
 from langevax.evaluation import Task
 
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""
+PLAIN = Style("numeric")
+SENTENCES_OF_A_TOPIC = 3  # that are printed, of columns read alike
+NAME = re.compile(r"(?P<before>[^0-9]*?)(?P<number>[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+))(?P<after>[^0-9]*)")
+"""A number in the name of a column, such as those of X850 and 850,5 nm."""
 
 
 @dataclass(frozen=True)
@@ -29,40 +36,99 @@ class CurveColumns:
     notes: list[str]
 
 
-def curve_columns(frame: pl.DataFrame, keep: Sequence[str] = (), choices: Choices | None = None) -> CurveColumns:
-    """Order columns by the numbers that name them; keep the order of words, without columns that identify rows.
+def curve_columns(
+    frame: pl.DataFrame, keep: Sequence[str] = (), readings: Mapping[str, ReadColumn] | None = None
+) -> CurveColumns:
+    """Order columns by the numbers or dates in their names; keep the order of words.
+
+    Columns that identify rows are left out.
+
+    Args:
+        frame: all columns but the target.
+        keep: names of columns to use although they identify rows.
+        readings: of the columns, where they are known.
 
     Example:
         >>> columns = curve_columns(pl.DataFrame({"852": [1.0], "850": [2.0]}))
         >>> columns.names, columns.times, columns.notes
         (('850', '852'), array([850., 852.]), ['Columns are sorted by the numbers that name them.'])
+        >>> curve_columns(pl.DataFrame({"X850": [1.0], "X852": [2.0]})).notes
+        ["Columns are values at the numbers in their names: 'X850' at 850."]
     """
     names = frame.columns
-    numbers = [_number(name) for name in names]
-    words = [name for name, number in zip(names, numbers, strict=True) if number is None]
-    if len(words) == len(names):
-        others = frame.select(name for name in names if name not in keep)
-        readings = dict(zip(others.columns, read_columns(others, choices), strict=True))
-        left_out = [name for name, reading in readings.items() if reading.identifies_rows]
-        notes = [
-            f"Column {name!r} is left out: {readings[name].useless}; use it with {option('--keep', name)}."
-            for name in left_out
-        ]
-        return CurveColumns(tuple(name for name in names if name not in left_out), None, notes)
+    words, times, note = _times_of(names)
+    left_out = []
+    if words:
+        readings = readings or dict(zip(names, read_columns(frame), strict=True))
+        left_out = [name for name in words if readings[name].identifies_rows and name not in keep]
+        words = [name for name in words if name not in left_out]
+        names = [name for name in names if name not in left_out]
+    notes = [
+        f"Column {name!r} is left out: {readings[name].useless}; use it with {option('--keep', name)}."
+        for name in left_out
+        if readings
+    ]
+    if len(words) == len(names) or (words and note):
+        return CurveColumns(tuple(names), None, notes)
     if words:
         names_words = f"{listing(words)} {'is' if len(words) == 1 else 'are'} not"
         raise BadInput(
             f"--curves wide reads the name of every column as a time: {names_words} numeric, but the other names are; "
-            f"pass {' '.join(f'--drop {name}' for name in words[:6])}."
+            f"pass {' '.join(option('--drop', name) for name in words[:6])}."
         )
-    times = np.array(numbers, float)
+    notes += [note] if note else []
     order = np.argsort(times, kind="stable")
     names, times = [names[i] for i in order], times[order]
     if len(equal := np.flatnonzero(np.diff(times) == 0)):
         pair = names[equal[0] : equal[0] + 2]
         raise BadInput(f"columns {listing(pair)} have the same time; pass --drop with one of them.")
     ordered = np.array_equal(order, np.arange(len(order)))
-    return CurveColumns(tuple(names), times, [] if ordered else ["Columns are sorted by the numbers that name them."])
+    if not ordered:
+        notes.append("Columns are sorted by the numbers that name them.")
+    return CurveColumns(tuple(names), times, notes)
+
+
+def _times_of(names: Sequence[str]) -> tuple[list[str], np.ndarray, str]:
+    """Return the names that have no time, the times of the others, and how they were found, empty for plain numbers.
+
+    A plain number is a time. Where there is none, a date is, or the number between letters that most names share.
+    """
+    plain = {name: number for name in names if (number := _number(name)) is not None}
+    matches = {name: match for name in names if (match := NAME.fullmatch(name.strip()))}
+    around = [(match["before"], match["after"]) for match in matches.values()]
+    shared = ("", "") if plain else max(around, key=around.count, default=("", ""))
+    digits = {name: match["number"] for name, match in matches.items() if (match["before"], match["after"]) == shared}
+    commas = [text for text in digits.values() if "," in text]
+    if plain and not commas:
+        return [name for name in names if name not in plain], np.array(list(plain.values())), ""
+    if not plain and len(days := _dates_of(names)) > len(names) / 2:
+        first = str(pl.Series([int(min(days.values()))]).cast(pl.Date)[0])
+        times = np.array(list(days.values())) - min(days.values())
+        note = f"The columns are named by dates: times are days since {first}."
+        return [name for name in names if name not in days], times, note
+    if len(digits) < 2:
+        return list(names), np.zeros(0), ""
+    if shared[0]:
+        digits = {name: text.removeprefix("-") for name, text in digits.items()}  # a hyphen between word and number
+    comma = "" if commas and all(re.fullmatch(THOUSANDS["."], text) for text in commas) else "."
+    times = np.array([float(text.replace(",", comma)) for text in digits.values()])
+    i = next((i for i, text in enumerate(digits.values()) if "," in text), 0)
+    note = f"Columns are values at the numbers in their names: {list(digits)[i]!r} at {times[i]:.15g}."
+    return [name for name in names if name not in digits], times, note
+
+
+def _dates_of(names: Sequence[str]) -> dict[str, float]:
+    """Return the days of names that are dates; refuse those that can be read in two ways."""
+    words = pl.Series(names, dtype=pl.String)
+    either = [days_of(words, order) for order in ("year-first", "day-first", "month-first")]
+    days = max(either, key=lambda read: len(read) - read.null_count())
+    if any(read.null_count() == days.null_count() and not read.equals(days) for read in either):
+        row = int(days.is_not_null().arg_true()[0])
+        raise BadInput(
+            f"the names of the columns are dates that can be read in two ways, such as {names[row]!r}; write them as "
+            "2024-01-31."
+        )
+    return {name: day for name, day in zip(names, days, strict=True) if day is not None}
 
 
 def _number(name: str) -> float | None:
@@ -73,27 +139,62 @@ def _number(name: str) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def table_values(frame: pl.DataFrame, names: Sequence[str], remedy: str, choices: Choices | None = None) -> np.ndarray:
-    """Return (rows, names) float64, NaN where missing; raise `BadInput` for words. `remedy` may contain {name}."""
-    selected = frame.select(names)
-    readings = zip(selected, read_columns(selected, choices), strict=True)
-    columns = [numbers_of(c, reading, f"column {c.name!r}", remedy.format(name=c.name)) for c, reading in readings]
-    return np.stack(columns, 1)
+@dataclass(frozen=True)
+class CurveCells:
+    """Columns of numbers, NaN where missing, and how they are written."""
+
+    values: dict[str, np.ndarray]
+    styles: dict[str, Style]
+    """Of the columns that are not plain numbers."""
+    notes: list[str]
 
 
-def numbers_of(column: pl.Series, reading: ReadColumn, what: str, remedy: str) -> np.ndarray:
-    """Return (rows,) float64, NaN where missing; raise `BadInput` where a cell is a word."""
-    if reading.kind != "numeric" or reading.strays:
-        words = as_words(column)
+def cells_of(frame: pl.DataFrame, readings: Mapping[str, ReadColumn], what: str, remedy: str) -> CurveCells:
+    """Return the cells of columns as numbers; raise `BadInput` where a column does not hold numbers.
+
+    Args:
+        frame: the columns as they are in the file.
+        readings: of the columns.
+        what: a column is called in messages.
+        remedy: what to do; may contain {name}.
+    """
+    values, styles, decisions = {}, {}, []
+    for column in frame:
+        name, reading = column.name, readings[column.name]
+        values[name] = _numbers(column, reading, f"{what} {name!r}", remedy.format(name=name))
+        decisions += reading.decisions
+        if reading.style != PLAIN and reading.kind == "numeric":
+            styles[name] = reading.style
+    return CurveCells(values, styles, gathered(decisions))
+
+
+def _numbers(column: pl.Series, reading: ReadColumn, what: str, remedy: str) -> np.ndarray:
+    """Return (rows,) float64, NaN where missing."""
+    words = as_words(column)
+    if reading.kind != "numeric" and words.is_not_null().any():
         strange = words.is_not_null()
-        if reading.kind == "numeric":
-            strange &= reading.values.is_null() & words.cast(pl.Float64, strict=False).is_null()
-        elif reading.kind == "categorical":
-            strange &= words.cast(pl.Float64, strict=False).is_null()
-        rows = strange.arg_true()
-        place = f"{words[rows[0]]!r} in {data_row(rows[0])}" if len(rows) else str(column.dtype)
-        raise BadInput(f"{what} must hold numbers, but holds {place}; {remedy}.")
+        if reading.kind == "categorical" and (others := strange & words.cast(pl.Float64, strict=False).is_null()).any():
+            strange = others
+        row = int(strange.arg_true()[0])
+        raise BadInput(f"{what} must hold numbers, but holds {words[row]!r} in {data_row(row)}; {remedy}.")
+    if reading.kind != "numeric":
+        return np.full(len(column), np.nan)
     return reading.values.to_numpy().astype(np.float64)  # null becomes NaN
+
+
+def gathered(decisions: Sequence[Decision]) -> list[str]:
+    """Return the sentences of decisions; where a topic has many, the first one and the names of the other columns."""
+    by_topic: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        by_topic.setdefault(decision.topic, []).append(decision)
+    notes = []
+    for alike in by_topic.values():
+        if len(alike) <= SENTENCES_OF_A_TOPIC:
+            notes += [decision.sentence for decision in alike]
+            continue
+        others = [decision.column for decision in alike[1:]]
+        notes.append(f"{alike[0].sentence} Likewise {count(len(others), 'other column')}: {listing(others, most=3)}.")
+    return notes
 
 
 @dataclass(frozen=True)
@@ -108,12 +209,25 @@ class Readings:
     """(row,) the curve of each row of the table; -1 for none."""
     dates: bool
     notes: list[str]
+    styles: dict[str, Style]
+    """Of the columns of times and values that are not plain numbers."""
 
 
 def readings_of(
-    frame: pl.DataFrame, id: str, time: str, values: Sequence[str], choices: Choices | None = None
+    frame: pl.DataFrame,
+    id: str,
+    time: str,
+    values: Sequence[str],
+    readings: Mapping[str, ReadColumn] | None = None,
+    styles: Mapping[str, Style] | None = None,
 ) -> Readings:
     """Return rows (id, time, values...) as curves sorted by time; dates become days since the first reading of each id.
+
+    Args:
+        frame: the table as it is in the file.
+        id, time, values: names of its columns.
+        readings: of times and values, where they are known.
+        styles: of times and values as training read them; None where they are to be found.
 
     Raises:
         BadInput: times or values that are words, an id with two rows of the same time, no reading.
@@ -127,20 +241,23 @@ def readings_of(
     names = words.drop_nulls().unique(maintain_order=True).to_list()
     place = {name: i for i, name in enumerate(names)}
     codes = np.array([place.get(word, -1) for word in words.to_list()], int)
-    read = read_columns(frame.select(time, *values), choices)
-    times, dates = _times(frame[time], read[0])
-    remedy = "correct it, or name another column"
-    table = {
-        name: numbers_of(frame[name], reading, f"--value {name!r}", remedy)
-        for name, reading in zip(values, read[1:], strict=True)
-    }
-    notes = _missing(codes, times, table, id, time)
+    if styles is None:
+        readings = readings or dict(zip((time, *values), read_columns(frame.select(time, *values)), strict=True))
+        times, dates, notes = _times(frame[time], readings[time], id)
+        cells = cells_of(frame.select(values), readings, "--value", "correct it, or name another column")
+    else:
+        dates = styles.get(time, PLAIN).kind == "date"
+        columns, notes = reread(frame.select(time, *values), styles)
+        times, *channels = (column.to_numpy().astype(np.float64) for column in columns)
+        cells = CurveCells(dict(zip(values, channels, strict=True)), {}, [])
+    table = cells.values
+    notes += cells.notes
+    notes += _missing(codes, times, table, id, time)
     codes = np.where(np.isnan(times), -1, codes)
     if dates and names:
         first = np.full(len(names), np.inf)
         np.minimum.at(first, codes[codes >= 0], times[codes >= 0])
         times = np.where(codes >= 0, times - np.where(codes >= 0, first[codes], 0.0), np.nan)
-        notes.append(f"--time {time!r} holds dates: days since the first reading of each {id!r}.")
     channels = [_channel(codes, times, x, names, id, time) for x in table.values()]
     complete = [i for i in range(len(names)) if all(len(channel[i][0]) for channel in channels)]
     if lost := [names[i] for i in range(len(names)) if i not in set(complete)]:
@@ -154,15 +271,21 @@ def readings_of(
     renumbered[complete] = np.arange(len(complete))
     rows = {code: row for row, code in reversed(list(enumerate(codes.tolist())))}
     first_rows = np.array([rows[i] for i in complete])
-    return Readings([names[i] for i in complete], curves, first_rows, renumbered[codes], dates, notes)
+    of_times = {time: readings[time].style} if readings and readings[time].style != PLAIN else {}
+    columns = [names[i] for i in complete], curves, first_rows, renumbered[codes]
+    return Readings(*columns, dates=dates, notes=notes, styles=of_times | cells.styles)
 
 
-def _times(column: pl.Series, reading: ReadColumn) -> tuple[np.ndarray, bool]:
-    """Return (rows,) numbers, or days since 1970, NaN where missing, and whether they are dates."""
-    if reading.kind == "date" and not reading.strays:
-        return reading.values.to_numpy().astype(np.float64), True
+def _times(column: pl.Series, reading: ReadColumn, id: str) -> tuple[np.ndarray, bool, list[str]]:
+    """Return (rows,) numbers, or days since 1970, NaN where missing, whether they are dates, and notes."""
+    notes = [
+        decision.sentence.replace("used as days since 1970", f"used as days since the first reading of each {id!r}")
+        for decision in reading.decisions
+    ]
+    if reading.kind == "date":
+        return reading.values.to_numpy().astype(np.float64), True, notes
     remedy = "write numbers, or dates such as 2024-01-31 12:00:00"
-    return numbers_of(column, reading, f"--time {column.name!r}", remedy), False
+    return _numbers(column, reading, f"--time {column.name!r}", remedy), False, notes
 
 
 def _missing(codes: np.ndarray, times: np.ndarray, table: dict[str, np.ndarray], id: str, time: str) -> list[str]:
@@ -203,12 +326,14 @@ class WideCurves:
     columns: tuple[str, ...]
     """In the order of their times."""
     grid: tuple[float, ...]
+    styles: Mapping[str, Style] = field(default_factory=dict)
+    """How columns are written that do not hold plain numbers."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
         lists = (tuple(content[name]) for name in ("classes", "columns", "grid"))
-        return cls(content["target"], content["task"], *lists)
+        return cls(content["target"], content["task"], *lists, styles=_styles(content))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -219,12 +344,13 @@ class WideCurves:
         """Return the rows of a table, (n, G), NaN where missing."""
         check_columns(frame, self.columns)
         extra = [name for name in frame.columns if name not in {*self.columns, self.target}]
-        values = table_values(frame, self.columns, "correct it")
+        columns, notes = reread(frame.select(self.columns), self.styles)
+        values = np.stack([column.to_numpy().astype(np.float64) for column in columns], 1)
         empty = np.flatnonzero(np.isnan(values).all(1))
         if len(empty):
             rows = listing(map(str, empty + 1)).replace("'", "")
             raise BadInput(f"TABLE has no value in {count(len(empty), 'row')} ({rows}); leave out such rows.")
-        notes = [f"Ignored, unknown to the model: {listing(extra)}."] if extra else []
+        notes = [f"Ignored, unknown to the model: {listing(extra)}."] * bool(extra) + notes
         if lacking := int(np.isnan(values).sum()):
             notes.append(f"{count(lacking, 'missing value')} interpolated.")
         return Examples(values, pl.DataFrame(), notes)
@@ -245,6 +371,8 @@ class LongCurves:
     """First and last time of all curves."""
     dates: bool
     modes: int
+    styles: Mapping[str, Style] = field(default_factory=dict)
+    """How times and values are written where they are not plain numbers."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -252,7 +380,7 @@ class LongCurves:
         names = ("target", "task", "classes", "id", "time", "values", "domain", "dates", "modes")
         values: dict[str, Any] = {name: content[name] for name in names}
         values |= {name: tuple(values[name]) for name in ("classes", "values", "domain")}
-        return cls(**values)
+        return cls(**values, styles=_styles(content))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -263,12 +391,8 @@ class LongCurves:
     def examples(self, frame: pl.DataFrame) -> Examples:
         """Return a curve for each id, in the order in which the ids first appear."""
         check_columns(frame, (self.id, self.time, *self.values))
-        readings = readings_of(frame, self.id, self.time, self.values)
-        if readings.dates != self.dates:
-            kinds = ("numbers", "dates") if self.dates else ("dates", "numbers")
-            raise BadInput(
-                f"TABLE has {kinds[0]} in column {self.time!r}, where training had {kinds[1]}; convert them."
-            )
+        self._refuse_other_times(frame[self.time])
+        readings = readings_of(frame, self.id, self.time, self.values, styles=self.styles)
         left, right = self.domain
         for name, curve in zip(readings.ids, readings.curves, strict=True):
             first, last = min(t[0] for t, _ in curve), max(t[-1] for t, _ in curve)
@@ -282,3 +406,21 @@ class LongCurves:
         extra = [name for name in frame.columns if name not in known]
         notes = [f"Ignored, unknown to the model: {listing(extra)}."] if extra else []
         return Examples(readings.curves, pl.DataFrame({self.id: readings.ids}), notes + readings.notes)
+
+    def _refuse_other_times(self, column: pl.Series) -> None:
+        """Refuse dates where training had numbers, and numbers where it had dates."""
+        words = as_words(column)
+        dates = column.dtype.is_temporal() or any(
+            days_of(words, order).is_not_null().any() for order in ("year-first", "day-first", "month-first")
+        )
+        numbers = not dates and words.cast(pl.Float64, strict=False).is_not_null().any()
+        if numbers if self.dates else dates:
+            kinds = ("numbers", "dates") if self.dates else ("dates", "numbers")
+            raise BadInput(
+                f"TABLE has {kinds[0]} in column {self.time!r}, where training had {kinds[1]}; convert them."
+            )
+
+
+def _styles(content: dict[str, Any]) -> dict[str, Style]:
+    """Return the styles of columns that JSON stored."""
+    return {name: Style(**style) for name, style in content.get("styles", {}).items()}

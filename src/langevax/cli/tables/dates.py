@@ -30,17 +30,22 @@ DAY_NAMED = (
     rf"(?P<c>[0-9]{{4}}|[0-9]{{2}}){_TIME}$"
 )
 MONTH_NAMED = rf"^{_WEEKDAY}{_NAMED_MONTH}\.?\s+(?P<a>[0-9]{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<c>[0-9]{{4}}){_TIME}$"
+MONTH_YEAR = rf"^{_NAMED_MONTH}(?:\.?[\s/-]*(?P<c>(?:19|20)[0-9]{{2}})|(?:-|\s?')(?P<short>[0-9]{{2}}))$"
+"""With a hyphen as spreadsheets shorten it; `Jan 24` may be a day."""
 YEAR_MONTH = r"^(?P<a>[0-9]{4})[-/](?P<b>[0-9]{1,2})$"
 WEEK = r"^(?P<a>[0-9]{4})-?W(?P<b>[0-5][0-9])(?:-?(?P<c>[1-7]))?$"
-EAST_ASIAN = (
+OTHERWISE = (
+    (r"^((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})", "${1}-${2}-${3}T${4}:${5}:${6}"),
+    (r"^((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})", "${1}-${2}-${3}T${4}:${5}"),
+    (r"^([0-9]{1,2})[/-]((?:19|20)[0-9]{2})$", "${2}-${1}"),
     (r"^([0-9]{4})\s*[年년]\s*([0-9]{1,2})\s*[月월]\s*([0-9]{1,2})\s*[日일]", "${1}-${2}-${3}"),
     (r"^([0-9]{4})\s*[年년]\s*([0-9]{1,2})\s*[月월]$", "${1}-${2}"),
 )
-"""Dates such as 2024年1月31日, and how they are written otherwise."""
+"""Dates such as 20240131T1015, 01/2024 and 2024年1月31日, and how they are written otherwise."""
 COMPACT = r"^(?P<a>(?:19|20)[0-9]{2})(?P<b>0[1-9]|1[0-2])(?P<c>0[1-9]|[12][0-9]|3[01])$"
 CLOCK = (
     r"^(?P<hour>[0-9]{1,2}|[0-9]{3,5}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
-    r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?$"
+    r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?|Uhr)?$"
 )
 _MONTHS = (
     ("jan", "gen", "ene"),
@@ -74,7 +79,7 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
     if order == "time":
         days = _clock(distinct.str.extract_groups(CLOCK).struct.unnest())
     else:
-        for pattern, replacement in EAST_ASIAN:
+        for pattern, replacement in OTHERWISE:
             distinct = distinct.str.replace(pattern, replacement)
         days = np.full(len(distinct), np.nan)
         for read in (_numeric, _named, _year_and_month, _week, _compact):
@@ -111,11 +116,16 @@ def _named(words: pl.Series, order: Order) -> np.ndarray:
     days = np.full(len(words), np.nan)
     for pattern in (DAY_NAMED, MONTH_NAMED):
         parts = words.str.extract_groups(pattern).struct.unnest()
-        names = parts["month"].str.to_lowercase().str.slice(0, 3)
-        month = names.replace_strict(MONTHS, default=None, return_dtype=pl.Float64).fill_null(np.nan).to_numpy()
-        read = _days(_four_digits(_numbers(parts, "c")), month, _numbers(parts, "a")) + _moment(parts)
+        read = _days(_four_digits(_numbers(parts, "c")), _month(parts), _numbers(parts, "a")) + _moment(parts)
         days = np.where(np.isnan(days), read, days)
-    return days
+    parts = words.str.extract_groups(MONTH_YEAR).struct.unnest()
+    year = np.where(parts["c"].is_null().to_numpy(), _four_digits(_numbers(parts, "short")), _numbers(parts, "c"))
+    return np.where(np.isnan(days), _days(year, _month(parts), np.ones(len(words))), days)
+
+
+def _month(parts: pl.DataFrame) -> np.ndarray:
+    names = parts["month"].str.to_lowercase().str.slice(0, 3)
+    return names.replace_strict(MONTHS, default=None, return_dtype=pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _year_and_month(words: pl.Series, order: Order) -> np.ndarray:

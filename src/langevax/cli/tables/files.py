@@ -14,14 +14,20 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
 
 import polars as pl
 
 from langevax.cli.errors import BadInput, count, nearest
-from langevax.cli.tables.layout import header_row, refuse_missing_header, without_other_rows, without_remarks
+from langevax.cli.tables.layout import (
+    header_row,
+    refuse_missing_header,
+    without_other_rows,
+    without_remarks,
+    without_rules,
+)
 from langevax.cli.tables.records import Decision, data_row
 
 SUFFIXES = ".csv, .tsv, .csv.gz or .parquet"
@@ -32,6 +38,11 @@ GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
 BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
 OTHER_PAGE = "export it as UTF-8, or pass --encoding with its code page, such as cp1251 or shift_jis"
+STATEMENT = re.compile(r"\s*(?:--\s.*\bdump\b|insert\s+into\b|create\s+table\b|drop\s+table\b)", re.IGNORECASE)
+SPARSE = re.compile(r"(?:[-+]?[0-9.]+(?:\s+[0-9]+:[-+0-9.eE]+)+\s*\n){2}")
+"""Lines of LIBSVM."""
+WEKA = re.compile(r"\s*(?:%.*\n\s*)*@relation\b", re.IGNORECASE)
+INVISIBLE = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
 DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
 FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet takes for a formula at the beginning of a cell
 FIRST_ROWS = 200  # in which separator and header are looked for
@@ -48,6 +59,11 @@ class LoadedTable:
     decisions: tuple[Decision, ...] = ()
     """On the file as a whole."""
     separator: str = ","
+    encoding: str = "utf-8"
+    above: int = 0
+    """Lines above the first row."""
+    rewritten: bool = False
+    """Whether the lines of the file are not those that were divided into columns."""
 
 
 def read_table(
@@ -80,7 +96,7 @@ def read_table(
     if data.startswith(PARQUET) or path.suffix.lower() == ".parquet":
         table = LoadedTable(_from_parquet(data, where))
     else:
-        table = _from_text(data, path, where, encoding, every_row)
+        table = from_text(data, path, where, encoding, every_row)
     if table.frame.height == 0:
         names = ", ".join(table.frame.columns[:6])
         raise BadInput(f"{where} has a header ({names}) but no rows; name a table with rows.")
@@ -104,7 +120,8 @@ def _from_parquet(data: bytes, where: str) -> pl.DataFrame:
         raise BadInput(f"{where} is not a valid Parquet file ({_first_line(error)}); export it again.") from error
 
 
-def _from_text(data: bytes, path: Path, where: str, encoding: str | None, every_row: bool) -> LoadedTable:
+def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_row: bool) -> LoadedTable:
+    """Return the table in the bytes of a file of text, also gzipped."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     if data.startswith(GZIP):
         try:
@@ -113,11 +130,18 @@ def _from_text(data: bytes, path: Path, where: str, encoding: str | None, every_
             raise BadInput(f"{where} is a damaged gzip file ({_first_line(error)}); compress it again.") from error
     if data.startswith(ZIP):
         raise BadInput(f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it.")
-    text, decisions = decode(data.removesuffix(b"\x1a"), where, encoding)  # which ended files of DOS
+    text, encoding, decisions = decode(data.removesuffix(b"\x1a"), where, encoding)  # which ended files of DOS
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if document := DOCUMENT.match(text):
         kind = "a web page or XML" if document.group().strip().startswith("<") else "JSON"
         raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
+    for pattern, kind in ((STATEMENT, "statements of SQL"), (WEKA, "a file of Weka"), (SPARSE, "a file of LIBSVM")):
+        if pattern.match(text):
+            raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
+    if not text.isascii():
+        text = INVISIBLE.sub("", text)
+    plain, text = text, without_rules(text, decisions)
+    rewritten = plain is not text
     if '="' in text:  # formulas by which spreadsheets keep leading zeros
         text = re.sub(r'(?m)(^|[,;\t|])(?:="([^"\n]*)"|"=""([^"\n]*)""")(?=$|[,;\t|])', r'\1"\2\3"', text)
     if not text.strip():
@@ -127,18 +151,20 @@ def _from_text(data: bytes, path: Path, where: str, encoding: str | None, every_
     skipped = declared.group().count("\n") if declared else 0
     text = text[declared.end() :] if declared else text
     separator = declared.group(1) if declared else tabs or _separator(text)
-    if separator == " ":
-        text, separator = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text), "\t"
-        text = re.sub(r"[ \t]+", "\t", text)
+    if separator.isspace() and separator != "\t":
+        text = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text)
+        text = re.sub(r"[ \t]+" if separator == " " else r" {2,}", "\t", text)
+        separator, rewritten = "\t", True
         decisions.append(Decision("file", "Columns are separated by spaces."))
-    return _from_separated(text, separator, skipped, where, decisions, every_row)
+    table = _from_separated(text, separator, skipped, where, decisions, every_row)
+    return replace(table, encoding=encoding, rewritten=rewritten)
 
 
 # Text
 
 
-def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Decision]]:
-    """Return the text of bytes, and a decision where it is not UTF-8.
+def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, str, list[Decision]]:
+    """Return the text of bytes, its encoding, and a decision where it is not UTF-8.
 
     Example:
         >>> decode("Köln".encode("cp1252"), "TABLE 't.csv'", None)[0]
@@ -146,7 +172,7 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
     """
     if encoding is not None:
         try:
-            return data.decode(encoding).removeprefix("\ufeff"), []
+            return data.decode(encoding).removeprefix("\ufeff"), encoding, []
         except LookupError:
             raise BadInput(f"--encoding {encoding!r} is not known; pass a name such as cp1252 or utf-16.") from None
         except UnicodeError as error:
@@ -159,7 +185,7 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
             continue
         if not CONTROLS & set(text[: 1 << 20]):
             other = [] if name == "utf-8-sig" else [Decision("file", f"The file is encoded in {name.upper()}.")]
-            return text, other
+            return text, name, other
     if not mark:
         _refuse_damaged(data, where)
     for name in () if mark else _code_pages(data):
@@ -177,7 +203,7 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, list[Dec
             )
         page = "Windows-1252 (Western European)" if name == "cp1252" else "Mac Roman"
         example = f", such as {words[0]!r}" if words else ""
-        return text, [Decision("file", f"The file is not UTF-8 and is read as {page}{example}.")]
+        return text, name, [Decision("file", f"The file is not UTF-8 and is read as {page}{example}.")]
     if not mark and not CONTROLS & set(map(chr, data)):
         raise BadInput(f"{where} is neither UTF-8 nor Western European; {OTHER_PAGE}.")
     raise BadInput(f"{where} is not a table (it holds binary data); expected a file in {SUFFIXES}.")
@@ -235,6 +261,9 @@ def _separator(text: str) -> str:
         widths = Counter(len(line.split()) for line in head.splitlines() if line.strip())
         if len(widths) == 1 and max(widths) > 1:
             return " "
+        widths = Counter(len(re.split(" {2,}", line.strip())) for line in head.splitlines() if line.strip())
+        if len(widths) == 1 and max(widths) > 1:
+            return "  "
     return best
 
 
@@ -264,9 +293,8 @@ def _from_separated(
     if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
         frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
     frame = without_other_rows(frame, names, decisions, every_row)
-    return LoadedTable(
-        frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True))), tuple(decisions), separator
-    )
+    frame = frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True)))
+    return LoadedTable(frame, tuple(decisions), separator, above=line + skipped)
 
 
 def _quoted(text: str, line: int, body: str) -> bool:

@@ -56,6 +56,8 @@ class ReadColumn:
     useless: str = ""
     identifies_rows: bool = False
     """Whether it is useless because it identifies rows, a guess that the user may override."""
+    resembles_id: str = ""
+    """Why it may only identify rows although it is used."""
     infinite: int = 0
     strays: int = 0
     """Words that count as missing in a column of numbers or dates."""

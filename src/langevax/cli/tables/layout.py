@@ -29,6 +29,9 @@ TOTAL = re.compile(
     r"|totale|somma|totaal|soma|summa|итого|всего|合计|总计|合計|総計",
     re.IGNORECASE,
 )
+RULE = re.compile(r"[|+\s:=-]*-{3}[|+\s:=-]*|\([0-9]+ rows?\)")
+"""A line that data bases and Markdown draw between rows, or their count below them."""
+RULED_LINES = 4  # the first ones, one of which is a rule where there are rules
 ROUNDING = 0.005  # of a total, by which it may differ from the sum of rounded numbers
 _MORE_UNITS = """
 % ‰ µg μg ug ng dl dL L mL µL μL mol mmol µmol μmol nm µm μm dm ha Pa hPa kPa MPa bar mbar Hz kHz MHz GHz V mV A mA J kJ
@@ -43,13 +46,28 @@ FIRST_ROWS = 20  # in which columns with units must hold numbers
 LAST_LETTERS = 4_000  # in which remarks below the table are looked for
 
 
+# In all rows
+
+
+def without_rules(text: str, decisions: list[Decision]) -> str:
+    """Return the lines of a table that a data base printed, or of one in Markdown, without its rules and outer bars."""
+    first = [line for line in text[:LAST_LETTERS].split("\n") if line.strip()][:RULED_LINES]
+    if not any(RULE.fullmatch(line) for line in first) or not any("|" in line for line in first):
+        return text
+    rows = [line for line in text.split("\n") if line.strip() and not RULE.fullmatch(line)]
+    framed = all(re.fullmatch(r"\s*\|.*\|\s*", line) for line in rows)
+    rows = [" | ".join(cell.strip() for cell in line.strip().strip("|" * framed).split("|")) for line in rows]
+    decisions.append(Decision("file", "The lines between the rows, and the count below them, are left out."))
+    return "\n".join(rows) + "\n"
+
+
 # Above the rows
 
 
 def header_row(rows: Sequence[Sequence[str]], decisions: list[Decision]) -> int:
     """Return the index of the header: titles and comments above it have one field, or start with #."""
     width = Counter(map(len, rows)).most_common(1)[0][0]
-    comments = _comments(rows)
+    comments = max(_comments(rows), _entries(rows, width))
     above = 0
     for row in rows[:-1]:
         filled = [field for field in row if field.strip()]
@@ -71,6 +89,15 @@ def _comments(rows: Sequence[Sequence[str]]) -> int:
     """Return how many lines that start with # are comments, where numbers below a line show that it is the header."""
     marked = next((i for i, row in enumerate(rows) if not row[0].lstrip().startswith("#")), 0)
     return next((i for i in (marked, marked - 1) if i > 0 and _names_numbers(rows[i], rows[i + 1 :])), 0)
+
+
+def _entries(rows: Sequence[Sequence[str]], width: int) -> int:
+    """Return how many lines above the header are entries such as "Account:", 123, which have fewer fields than rows."""
+    first = next((i for i, row in enumerate(rows) if len(row) == width), 0)
+    above, header, below = rows[:first], rows[first], rows[first + 1 :]
+    entries = all(len([f for f in row if f.strip()]) <= 2 and re.search(r"[:：=]\s*$", row[0]) for row in above)
+    digits = all(re.search("[0-9]", "".join(row)) for row in below)
+    return first if above and below and entries and digits and not re.search("[0-9]", "".join(header)) else 0
 
 
 def _names_numbers(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

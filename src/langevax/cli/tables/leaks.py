@@ -1,9 +1,13 @@
-"""Columns that may leak the target: each alone predicts it almost perfectly. They are named, and stay."""
+"""Columns that may leak the target: each alone predicts it almost perfectly, or it is a sum or a product of several.
+
+They are named, and stay.
+"""
 
 import numpy as np
 import polars as pl
 from scipy.stats import rankdata
 
+from langevax.cli.errors import listing
 from langevax.cli.tables.records import Decision, option
 from langevax.evaluation import Task
 
@@ -13,6 +17,9 @@ EXPLAINED = 0.999  # of the variance, by the means of categories
 ERROR_SHARE = 0.02  # of the errors of the most frequent class, at most, that a column alone makes
 FEWEST_OF_A_CLASS = 5
 SCREEN = 0.5  # of the correlation of ranks, from which a column of numbers is tested
+UNEXPLAINED = 1e-6  # of the variance, by several columns together, which may be rounded
+NEGLIGIBLE = 0.01  # of the largest weight of a column, in its standard deviations
+MOST_COLUMNS, ROWS_PER_COLUMN, MOST_NAMED = 300, 3, 4
 ROWS_PER_VALUE = 3  # on average, at least, so that distinct values cannot predict by being distinct
 
 
@@ -49,7 +56,50 @@ def leaks(frame: pl.DataFrame, target: np.ndarray, task: Task) -> list[Decision]
                 f"out with {option('--drop', column.name)}."
             )
             decisions.append(Decision("leak", sentence, column.name))
+    if not decisions and task == "regression":
+        decisions += _of_several(numbers, values, target)
     return decisions
+
+
+def _of_several(names: list[str], values: np.ndarray, target: np.ndarray) -> list[Decision]:
+    """Return a decision where the target is a sum, or a product of positive numbers, of several columns."""
+    complete = ~np.isnan(values).any(1)
+    values, target = values[complete], target[complete]
+    if not MOST_COLUMNS > len(names) > 1 or len(target) < max(FEWEST_ROWS, ROWS_PER_COLUMN * len(names)):
+        return []
+    for what, x, y in (("sum", values, target), ("product", _logarithms(values), _logarithms(target[:, None])[:, 0])):
+        places = _terms(x, y)
+        if len(places) < 2:
+            continue
+        drop = " ".join(option("--drop", names[place]) for place in places[:MOST_NAMED])
+        sentence = (
+            f"Columns {listing([names[place] for place in places], most=MOST_NAMED)} together may leak the target: it "
+            f"is a {what} of them. If they are known only after the target, leave them out with {drop}."
+        )
+        return [Decision("leak", sentence, names[places[0]])]
+    return []
+
+
+def _logarithms(values: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the columns that are positive, zeros for the others."""
+    positive = (values > 0).all(0)
+    return np.where(positive, np.log(np.where(positive, values, 1.0)), 0.0)
+
+
+def _terms(x: np.ndarray, y: np.ndarray) -> list[int]:
+    """Return the columns of which a target is a linear function, the largest shares first; none if it is not one."""
+    x, y = x - x.mean(0), y - y.mean()
+    scale = x.std(0)
+    x = x / np.where(scale > 0, scale, 1.0)
+    places = np.arange(x.shape[1])
+    for _ in range(2):  # with all columns, then with those that matter
+        weights = np.linalg.lstsq(x[:, places], y, rcond=1e-10)[0]
+        rest = y - x[:, places] @ weights
+        if not y.var() or rest.var() > UNEXPLAINED * y.var():
+            return []
+        order = np.argsort(-np.abs(weights))
+        places = places[order[np.abs(weights[order]) > NEGLIGIBLE * np.abs(weights).max()]]
+    return places.tolist()
 
 
 def _suspects(values: np.ndarray, target: np.ndarray, task: Task) -> np.ndarray:

@@ -33,15 +33,32 @@ MULTIPLES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
 """Letters right behind a number, such as those of $3.5M, that multiply it."""
 MULTIPLE_SHARE = 0.1  # of the numbers, at least, that have such a letter: in few it may be that of an address
 PERCENT = "%"
-_UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d days years °C °F K W kW"
+_UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d day year °C °F K W kW"
 UNITS = frozenset(_UNITS.split())
 """Units of which a column may not have two."""
 
 
+WIDE = range(ord("!"), ord("~") + 1)
+"""Letters, digits and signs that East Asian programs also write in full width."""
+
+
+def singular(unit: str) -> str:
+    """Return a unit without the s of its plural: 1 day and 2 days are of one unit.
+
+    Example:
+        >>> [singular(unit) for unit in ("days", "stars", "lbs", "class")]
+        ['day', 'star', 'lbs', 'class']
+    """
+    return unit[:-1] if len(unit) > 3 and unit.endswith("s") and not unit.endswith("ss") else unit
+
+
 def tidy(words: pl.Series) -> pl.Series:
     """Return words with plain spaces, minus signs and apostrophes."""
-    plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–]", "-")
-    return plain.str.replace_all("[’´`]", "'")
+    plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–－]", "-")
+    plain = plain.str.replace_all("[’´`]", "'")
+    if not plain.str.contains("[０-９]").any():
+        return plain
+    return plain.str.replace_many([chr(c + 0xFEE0) for c in WIDE], [chr(c) for c in WIDE])
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,7 @@ class NumberParts:
         minus |= table["after"].is_not_null() | table["open"].is_not_null()
         numbers = numbers.zip_with(~minus, -numbers)
         balanced = table["open"].is_null() == table["close"].is_null()
-        good = self.fits(decimal) & balanced & self.units.is_in(["", unit])
+        good = self.fits(decimal) & balanced & self.units.is_in(["", singular(unit)])
         return numbers.zip_with(good, pl.Series([None], dtype=pl.Float64))
 
 
@@ -103,7 +120,8 @@ def take_apart(words: pl.Series, multiples: bool | None = None) -> NumberParts:
         letters &= ~bare
     factors = suffix.replace_strict(MULTIPLES, default=1.0, return_dtype=pl.Float64)
     ones = pl.Series([1.0], dtype=pl.Float64)
-    return NumberParts(table, prefix + suffix.zip_with(~letters, pl.Series([""])), factors.zip_with(letters, ones))
+    suffix = suffix.zip_with(~letters, pl.Series([""])).str.replace("^(.*[^s].)s$", "${1}")
+    return NumberParts(table, prefix + suffix, factors.zip_with(letters, ones))
 
 
 def unit_of(parts: NumberParts) -> str | tuple[str, str]:

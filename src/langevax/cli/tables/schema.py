@@ -19,18 +19,17 @@ from sklearn.preprocessing import OneHotEncoder
 
 from langevax._version import __version__
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.tables.columns import constant, plain_columns, words_of
+from langevax.cli.tables.columns import constant, plain_columns, stands_for_missing, words_of
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.numbers import NAMES, OTHER, decimal_shown, take_apart
-from langevax.cli.tables.records import Decision, Examples, check_columns, option, places
+from langevax.cli.tables.records import Decision, Examples, check_columns, option
+from langevax.cli.tables.rereading import infinite_values, unreadable_values
 from langevax.cli.tables.styles import Kind, Style, as_words, parse
 from langevax.data.integrity import HASH, hash_of
 from langevax.evaluation import Task
 
 FORMAT = 3
 MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
-FEWEST_UNREADABLE = 5  # values of a column, at least, none of which can be read, so that a table is refused
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ class Schema:
         for column in self.columns:
             if (reading := plain.get(column.name)) is not None:
                 values, infinite = reading.values, reading.infinite
-                notes += [_infinite(column.name, infinite)] if infinite else []
+                notes += [infinite_values(column.name, infinite)] if infinite else []
             else:
                 values, infinite = parse(frame[column.name], column.style)
                 notes += _differences(column, frame[column.name], values, infinite)
@@ -208,8 +207,13 @@ def useful(
         columns.append(values.alias(name))
         styles[name] = reading.style
         decisions += reading.decisions
+        if reading.resembles_id and name not in keep:
+            decisions.append(Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name))
+        if reading.kind == "numeric" and (far := stands_for_missing(values)):
+            sentence = f"Column {name!r}: {far}; if it stands for a missing value, empty these cells."
+            decisions.append(Decision("missing", sentence, name))
         if reading.infinite:
-            decisions.append(Decision("missing", _infinite(name, reading.infinite), name))
+            decisions.append(Decision("missing", infinite_values(name, reading.infinite), name))
     return pl.DataFrame(columns), styles, decisions
 
 
@@ -235,15 +239,11 @@ def learn(frame: pl.DataFrame, styles: dict[str, Style]) -> tuple[tuple[Column, 
     return tuple(columns), decisions
 
 
-def _infinite(name: str, number: int) -> str:
-    return f"Column {name!r}: {count(number, 'infinite value')} counted as missing."
-
-
 def _differences(column: Column, original: pl.Series, values: pl.Series, infinite: int) -> list[str]:
     """Return notes on values that the training rows did not have."""
     notes = []
     if infinite:
-        notes.append(_infinite(column.name, infinite))
+        notes.append(infinite_values(column.name, infinite))
     if column.kind == "categorical":
         present = values.drop_nulls()
         unknown = present.filter(~present.is_in(list(column.categories)))
@@ -254,36 +254,13 @@ def _differences(column: Column, original: pl.Series, values: pl.Series, infinit
                 "encoded as none of its categories."
             )
     elif values.null_count() > infinite:
-        notes += _unreadable(column, as_words(original), values)
+        notes += unreadable_values(column.name, column.style, as_words(original), values)
     if values.null_count() and not column.missing and column.kind == "categorical":
         notes.append(
             f"Column {column.name!r}: {count(values.null_count(), 'missing value')}, which no training row had; "
             "encoded as none of its categories."
         )
     return notes
-
-
-def _unreadable(column: Column, words: pl.Series, values: pl.Series) -> list[str]:
-    """Return a note on cells that cannot be read as in training; refuse a column of which none can."""
-    infinite = words.cast(pl.Float64, strict=False).is_finite().not_().fill_null(False)
-    strange = words.is_not_null() & values.is_null() & ~(infinite & pl.Series([column.kind == "numeric"]))
-    number = int(strange.sum())
-    if not number:
-        return []
-    where, noun = places(words, strange, most=1), {"numeric": "numbers", "date": "dates"}[column.kind]
-    if column.kind == "numeric":
-        parts, decimal = take_apart(words), column.style.decimal
-        if decimal_shown(parts) not in (None, decimal):
-            raise BadInput(
-                f"TABLE has {NAMES[OTHER[decimal]]} in column {column.name!r} ({where}), where training had "
-                f"{NAMES[decimal]}; write it as in training."
-            )
-    if number >= FEWEST_UNREADABLE and not values.is_not_null().any():
-        raise BadInput(
-            f"TABLE has no {noun} in column {column.name!r} that are written as in training, but {where}; correct it."
-        )
-    kind = "numeric" if column.kind == "numeric" else "date"
-    return [f"Column {column.name!r}: {count(number, f'non-{kind} value')} counted as missing ({where})."]
 
 
 AnySchema = Schema | WideCurves | LongCurves

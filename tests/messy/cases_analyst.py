@@ -1,0 +1,276 @@
+"""Files as analysts meet them: exports of banks, surveys and data bases, and texts that only look like tables."""
+
+from tests.messy.case import Case, boolean, date, number, words
+
+
+def csv(*lines: str) -> bytes:
+    """Return lines as UTF-8."""
+    return ("\n".join(lines) + "\n").encode()
+
+
+X = [1.5, 2.5, 3.0, 4.25, 5.5, 6.0]
+
+
+def beside(name: str, *cells: str) -> bytes:
+    """Return a column beside one of plain numbers."""
+    return csv(f"{name};x", *(f"{cell};{x}" for cell, x in zip(cells, X, strict=False)))
+
+
+def read_as(kind, *values) -> dict:
+    """Return the columns of `beside`."""
+    return {"a": kind(*values), "x": number(*X[: len(values)])}
+
+
+EXPORTS = [
+    Case(
+        "a table as psql prints it",
+        csv(
+            " size | colour ",
+            "------+--------",
+            "  1.5 | red",
+            "  2.5 | blue",
+            "  3.5 | red",
+            "    4 | blue",
+            "(4 rows)",
+        ),
+        {"size": number(1.5, 2.5, 3.5, 4), "colour": words("red", "blue", "red", "blue")},
+    ),
+    Case(
+        "a table in Markdown",
+        csv(
+            "| size | colour |", "|-----:|:-------|", "| 1.5 | red |", "| 2.5 | blue |", "| 3.5 | red |", "| 4 | blue |"
+        ),
+        {"size": number(1.5, 2.5, 3.5, 4), "colour": words("red", "blue", "red", "blue")},
+    ),
+    Case(
+        "a frame of lines as MySQL prints it",
+        csv(
+            "+------+--------+",
+            "| size | colour |",
+            "+------+--------+",
+            "|  1.5 | red    |",
+            "|  2.5 | blue   |",
+            "|  3.5 | red    |",
+            "|    4 | blue   |",
+            "+------+--------+",
+        ),
+        {"size": number(1.5, 2.5, 3.5, 4), "colour": words("red", "blue", "red", "blue")},
+    ),
+    Case(
+        "a statement of a German bank",
+        csv(
+            '"Kontonummer:";"DE12 3456"',
+            '"Stand:";"31.01.2024"',
+            "",
+            '"Buchungstag";"Art";"Betrag"',
+            '"30.01.2024";"Kauf";"-1.234,56 €"',
+            '"31.01.2024";"Gehalt";"2.000,00 €"',
+            '"31.01.2024";"Kauf";"-7,50 €"',
+            '"01.02.2024";"Kauf";"-12,00 €"',
+        ),
+        {
+            "Buchungstag": date("2024-01-30", "2024-01-31", "2024-01-31", "2024-02-01"),
+            "Art": words("Kauf", "Gehalt", "Kauf", "Kauf"),
+            "Betrag": number(-1234.56, 2000, -7.5, -12),
+        },
+        ("Kontonummer",),
+    ),
+    Case(
+        "questions of a survey as names",
+        csv(
+            '"Q1. How old are you, in years?","Q2. ""Do you own a car?"""',
+            "31,Yes",
+            "54,No",
+            "40,Yes",
+            "29,No",
+        ),
+        {
+            "Q1. How old are you, in years?": number(31, 54, 40, 29),
+            'Q2. "Do you own a car?"': boolean(True, False, True, False),
+        },
+    ),
+    Case(
+        "answers with their codes",
+        beside("a", "1 - never", "2 - rarely", "1 - never", "3 - often", "2 - rarely", "3 - often"),
+        read_as(words, "1 - never", "2 - rarely", "1 - never", "3 - often", "2 - rarely", "3 - often"),
+    ),
+    Case(
+        "two lines of names",
+        csv("weight,weight,x", "mean,sd,", "50.5,1.5,1", "60.5,2.5,2", "70.5,3.5,4", "80.5,4.5,3", "90.5,5.5,3"),
+        {
+            "weight": number(None, 50.5, 60.5, 70.5, 80.5, 90.5),
+            "weight (2)": number(None, 1.5, 2.5, 3.5, 4.5, 5.5),
+            "x": number(None, 1, 2, 4, 3, 3),
+        },
+        ("mean",),
+    ),
+    Case(
+        "names in fixed positions beside numbers",
+        csv("name        size", "John Doe     1.5", "Jane Roe     2.5", "Max Muster   3.5", "John Doe     4.5"),
+        {"name": words("John Doe", "Jane Roe", "Max Muster", "John Doe"), "size": number(1.5, 2.5, 3.5, 4.5)},
+    ),
+    Case(
+        "a file of Weka",
+        csv("@relation shop", "@attribute x numeric", "@data", "1.5,red", "2.5,blue"),
+        None,
+        ("TABLE",),
+    ),
+    Case(
+        "a dump of a data base", csv("INSERT INTO t VALUES (1,'a');", "INSERT INTO t VALUES (2,'b');"), None, ("TABLE",)
+    ),
+    Case("a sparse file", csv("1 1:0.5 2:0.25", "0 2:0.75", "1 1:1.5 3:2.5", "0 3:1"), None, ("TABLE",)),
+    Case(
+        "an old code page of Russia",
+        "город;x\nМосква;1.5\nТверь;2.5\nМосква;3.5\n".encode("cp1251"),
+        None,
+        ("--encoding",),
+    ),
+    Case(
+        "zero-width and no-break spaces",
+        csv("\ufeffa;x", "\u200b1.5;1", "2.5\u00a0;2", "\u20603.5;4", "4\u200b;3.5"),
+        {"a": number(1.5, 2.5, 3.5, 4), "x": number(1, 2, 4, 3.5)},
+    ),
+]
+NUMBERS = [
+    Case(
+        "lakhs and crores",
+        beside("a", "1,23,456.78", "12,34,567", "99,999", "5"),
+        read_as(number, 123456.78, 1234567, 99999, 5),
+    ),
+    Case(
+        "yen with their sign behind",
+        beside("a", "1,234円", "980円", "12,000円", "5円"),
+        read_as(number, 1234, 980, 12000, 5),
+    ),
+    Case("digits of full width", beside("a", "１２", "３４", "５", "６７"), read_as(number, 12, 34, 5, 67), ("'a'",)),
+    Case(
+        "negative percentages in brackets",
+        beside("a", "(5.0%)", "12.5%", "(0.5%)", "3%"),
+        read_as(number, -5, 12.5, -0.5, 3),
+    ),
+    Case(
+        "degrees with a true minus sign",
+        beside("a", "21.5°C", "−3.0°C", "0°C", "12.25°C"),
+        read_as(number, 21.5, -3, 0, 12.25),
+    ),
+    Case(
+        "the size of flats",
+        beside("a", "3 Zimmer", "4.5 Zimmer", "2 Zimmer", "1 Zimmer"),
+        read_as(number, 3, 4.5, 2, 1),
+    ),
+    Case(
+        "one star and several",
+        beside("a", "5 stars", "1 star", "4 stars", "3 stars", "1 star", "2 stars"),
+        read_as(number, 5, 1, 4, 3, 1, 2),
+    ),
+    Case(
+        "one day and several",
+        beside("a", "1 day", "3 days", "14 days", "1 day", "2 days", "7 days"),
+        read_as(number, 1, 3, 14, 1, 2, 7),
+    ),
+    Case(
+        "currencies as words before the number",
+        beside("a", "EUR 1.234,50", "EUR 20,00", "EUR 7,5", "EUR 3"),
+        read_as(number, 1234.5, 20, 7.5, 3),
+    ),
+    Case(
+        "places in a race",
+        beside("a", "1st", "2nd", "3rd", "1st", "2nd", "4th"),
+        read_as(words, "1st", "2nd", "3rd", "1st", "2nd", "4th"),
+    ),
+    Case(
+        "latitudes north and south",
+        beside("a", "52.5 N", "33.9 S", "40.7 N", "33.9 S", "52.5 N", "40.7 N"),
+        read_as(words, "52.5 N", "33.9 S", "40.7 N", "33.9 S", "52.5 N", "40.7 N"),
+        ("'a'",),
+    ),
+    Case(
+        "points of as many",
+        beside("a", "3/5", "7/10", "4/5", "3/5", "7/10", "4/5"),
+        read_as(words, "3/5", "7/10", "4/5", "3/5", "7/10", "4/5"),
+        ("'a'",),
+    ),
+    Case(
+        "addresses of computers",
+        beside("a", "192.168.0.1", "10.0.0.7", "192.168.0.1", "10.0.0.7"),
+        read_as(words, "192.168.0.1", "10.0.0.7", "192.168.0.1", "10.0.0.7"),
+    ),
+    Case(
+        "versions of a program",
+        beside("a", "1.10.2", "1.9.0", "1.10.2", "1.9.0"),
+        read_as(words, "1.10.2", "1.9.0", "1.10.2", "1.9.0"),
+    ),
+    Case(
+        "numbers of telephones",
+        beside("a", "+49 30 123", "+49 89 456", "+49 30 123", "+49 89 456"),
+        read_as(words, "+49 30 123", "+49 89 456", "+49 30 123", "+49 89 456"),
+    ),
+    Case(
+        "text that a spreadsheet keeps as it is",
+        beside("a", "'007", "'042", "'007", "'042"),
+        read_as(words, "'007", "'042", "'007", "'042"),
+    ),
+    Case(
+        "scores of matches",
+        beside("a", "2:1", "0:0", "2:1", "3:2"),
+        read_as(words, "2:1", "0:0", "2:1", "3:2"),
+        ("'a'",),
+    ),
+    Case(
+        "bases and hexadecimal numbers",
+        beside("a", "0x1F", "0xA0", "0x1F", "0xA0"),
+        read_as(words, "0x1F", "0xA0", "0x1F", "0xA0"),
+    ),
+]
+DATES = [
+    Case(
+        "times of a German clock",
+        beside("a", "8:30 Uhr", "14:45 Uhr", "23:05 Uhr", "0:10 Uhr"),
+        read_as(date, "08:30", "14:45", "23:05", "00:10"),
+        ("'a'",),
+    ),
+    Case(
+        "dates of e-mails",
+        beside(
+            "a",
+            "Mon, 05 Feb 2024 10:00:00 +0000",
+            "Tue, 06 Feb 2024 11:30:00 +0100",
+            "Wed, 07 Feb 2024 00:00:00 +0000",
+            "Thu, 08 Feb 2024 06:00:00 +0000",
+        ),
+        read_as(date, "2024-02-05T10:00", "2024-02-06T10:30", "2024-02-07", "2024-02-08T06:00"),
+    ),
+    Case(
+        "moments without separators",
+        beside("a", "20240131T101500Z", "20240201T000000Z", "20240202T120000Z", "20240203T120000Z"),
+        read_as(date, "2024-01-31T10:15", "2024-02-01", "2024-02-02T12:00", "2024-02-03T12:00"),
+    ),
+    Case(
+        "months as a spreadsheet shortens them",
+        beside("a", "Jan-24", "Feb-24", "Mar-24", "Apr-24"),
+        read_as(date, "2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01"),
+        ("'a'",),
+    ),
+    Case(
+        "days of a German letter",
+        beside("a", "31.01.24", "01.02.24", "15.02.24", "28.02.24"),
+        read_as(date, "2024-01-31", "2024-02-01", "2024-02-15", "2024-02-28"),
+    ),
+    Case(
+        "months and years",
+        beside("a", "01/2024", "02/2024", "11/2023", "12/2023"),
+        read_as(date, "2024-01-01", "2024-02-01", "2023-11-01", "2023-12-01"),
+    ),
+    Case(
+        "times to the millisecond",
+        beside("a", "12:30:45.500", "00:00:01.250", "23:59:59.000", "06:00:00.000"),
+        read_as(date, "12:30:45.5", "00:00:01.25", "23:59:59", "06:00"),
+    ),
+    Case("days of the week", beside("a", "Mon", "Tue", "Mon", "Sun"), read_as(words, "Mon", "Tue", "Mon", "Sun")),
+    Case(
+        "quarters",
+        beside("a", "2024-Q1", "2024-Q2", "2024-Q1", "2023-Q4"),
+        read_as(words, "2024-Q1", "2024-Q2", "2024-Q1", "2023-Q4"),
+    ),
+]
+CASES = [*EXPORTS, *NUMBERS, *DATES]
