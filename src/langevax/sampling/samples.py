@@ -21,6 +21,7 @@ from langevax.problems.coordinates import Reparametrised
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
 from langevax.problems.problem import Problem
 from langevax.run import Result, simulate
+from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.methods import StepSizeBias
@@ -302,15 +303,15 @@ class Samples:
         With `full_passes` also `energy` at a hundred draws of each chain and `gradient_noise` along fifty steps, each
         number of which costs a pass over the data; with `log_likelihood` also that group, a pass for each draw.
         """
-        with checks.needs("xarray", "to_datatree"):
-            import xarray
+        tree_type = datatree_type()
+        import xarray
 
         def dataset(arrays: dict[str, np.ndarray], axis: str, index: np.ndarray) -> "xarray.DataTree":
             variables = {
                 name: (["chain", axis, *(f"{name}_dim_{i}" for i in range(array.ndim - 2))], np.asarray(array))
                 for name, array in arrays.items()
             }
-            return xarray.DataTree(xarray.Dataset(variables, {"chain": np.arange(len(self.draws)), axis: index}))
+            return tree_type(xarray.Dataset(variables, {"chain": np.arange(len(self.draws)), axis: index}))
 
         tree = self.result.to_datatree()
         tree["posterior"] = dataset(named_leaves(self.positions), "draw", np.arange(self.draws.shape[1]))
