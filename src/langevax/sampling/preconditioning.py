@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 from langevax import trees
 from langevax._typing import PyTree
 from langevax.problems.coordinates import Affine, Raveled, Reparametrised, Rotated, affine
-from langevax.problems.problem import Indices, Problem, Scalar
+from langevax.problems.problem import Indices, Problem, Scalar, quadratic
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
 MAX_COORDINATES = 500  # up to which the whole Hessian is formed, from d products with it
@@ -64,6 +64,9 @@ class QuadraticInValue(Reparametrised):
 
     def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
         return self._with_prior(position, self.problem.gradient_at(position, indices))
+
+    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
+        return self.problem.values_at(position, indices) + quadratic(self.problem.precision, position)
 
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         gradients = self.problem.gradients_at(position, indices)
