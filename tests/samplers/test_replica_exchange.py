@@ -91,27 +91,26 @@ def test_the_correction_is_half_the_variance_times_the_square_of_the_difference(
 def test_estimated_energies_keep_detailed_balance():
     """Two replicas at x and y: P(swap from (x, y)) / P(swap from (y, x)) is the ratio of their joint laws.
 
-    Over 20,000 batches of 40 of 400 rows, whose variance is that of distinct rows. Without the correction the ratio
-    would be nearer to 1 by a factor exp(0.4 * 0.6), with twice of it as much farther.
+    Over 20,000 batches of 20 of 400 rows, whose remainders about the anchor differ by a x^2 / 2.
     """
     rows = RNG.normal(size=400)
-    problem = FiniteSum(lambda x, a: a * x + x**2 / 2, jnp.float32(rows))
-    exchange = ReplicaExchange(Langevin(STILL, np.array([0.05, 0.1])), batch_size=40)
-    d, x, y = 10.0, 0.3, -0.3
-    variance = (1 - 40 / 400) / 40 * rows.var(ddof=1) * (x - y) ** 2
+    problem = FiniteSum(lambda x, a: a * x**2 / 2 + a * x, jnp.float32(rows))
+    exchange = ReplicaExchange(Langevin(STILL, np.array([0.05, 0.1])), batch_size=20)
+    d, x, y = 10.0, 0.9, 0.0
+    variance = (1 - 20 / 400) / 20 * rows.var(ddof=1) * (x**2 / 2) ** 2
     assert 0.3 < d**2 * variance / 2 < 0.6
     forward, backward = (swap_probabilities(exchange, problem, place, 20_000) for place in ((x, y), (y, x)))
-    expected = np.exp(d * rows.mean() * (x - y))
+    expected = np.exp(d * rows.mean() * (x**2 / 2 + x))
     ratio = forward.mean() / backward.mean()
     relative = [p.std() / p.mean() / np.sqrt(len(p)) for p in (forward, backward)]
-    assert abs(ratio / expected - 1) < 4.5 * np.hypot(*relative) + 0.02  # the variance is estimated from 40 rows
+    assert abs(ratio / expected - 1) < 4.5 * np.hypot(*relative) + 0.02  # the variance is estimated from 20 rows
 
 
 def swap_probabilities(exchange, problem, place, count):
     """Of replicas at a place, with energies from this many batches and anchors at 0."""
     state, _ = exchange.init(problem, jnp.float32(place), KEY)
-    anchor = jnp.zeros(2)
-    state = state._replace(anchor=state.anchor._replace(position=anchor, value=jax.vmap(problem.value)(anchor)))
+    anchor = jnp.zeros(2)  # where the value is 0
+    state = state._replace(anchor=state.anchor._replace(position=anchor, gradient=jax.vmap(problem.gradient)(anchor)))
     swap = lambda key: exchange._swap(problem, state, key, jnp.int32(0))[0].tally.probabilities[0]  # noqa: E731
     return np.asarray(jax.jit(jax.vmap(swap))(jax.random.split(KEY, count)), np.float64)
 

@@ -7,10 +7,12 @@ Replica k moves by its own steps at temperature T_k, coldest first. Neighbours s
 with s^2 the variance of the estimated difference of potentials, 0 where they are exact. For normal errors the mean of
 exp(r) is exp(d (U(x_k) - U(x_{k+1}))), and the swap leaves the law of all replicas invariant: Ceperley and Dewing,
 J. Chem. Phys. 1999, and, with s^2 = 2 sigma^2 for two independent energies, Deng, Feng, Gao, Liang, Lin, ICML 2020.
-Energies of batches are corrected by an anchor (Deng, Feng, Karagiannis, Lin, Liang, ICLR 2021), here on the same batch
-for all replicas:
+Energies of batches are corrected by an anchor a (Deng, Feng, Karagiannis, Lin, Liang, ICLR 2021), here to first order
+and on the same batch for all replicas:
 
-    U~(x) = U_I(x) - U_I(anchor) + U(anchor)
+    U~(x) = U(a) + <grad U(a), x - a> + mean over I of f_i(x) - f_i(a) - <grad f_i(a), x - a>
+
+At T = 1/n an anchor without its gradient leaves d^2 s^2 of order n / B, which stops all swaps; with it, of order 1 / B.
 
 Pairs with even and with odd k alternate (Okabe et al., Chem. Phys. Lett. 2001; Syed et al., JRSS B 2022). Cost of a
 step: K steps of the algorithm; and of a swap: nothing for MALA, 2 B K components with batches, else n K.
@@ -49,19 +51,20 @@ class SwapTally(NamedTuple):
     @property
     def swap_rates(self) -> Float[Array, " pairs"]:
         """Mean swap probability of each pair of neighbours."""
-        return self.probabilities / jnp.maximum(self.attempts, 1)
+        return self.probabilities / self.attempts.clip(1)
 
     @property
     def acceptance_rates(self) -> Float[Array, " replicas"]:
         """Mean acceptance probability of the steps of each replica."""
-        return self.acceptance / jnp.maximum(self.num_steps, 1)
+        return self.acceptance / self.num_steps.clip(1)
 
 
 class EnergyAnchor(NamedTuple):
-    """Positions of the replicas at which the mean over all rows is known, and that mean."""
+    """Positions of the replicas at which the mean over all rows and its gradient are known, and these."""
 
     position: PyTree
     value: Float[Array, " replicas"]
+    gradient: PyTree
 
 
 class ReplicaExchangeState(NamedTuple):
@@ -194,7 +197,7 @@ class ReplicaExchange(Algorithm):
         tally = SwapTally(zeros, zeros, zeros_of_replicas, jnp.zeros((), dtype))
         used, anchor = jnp.sum(info["evaluations"]), ()
         if self.batch_size is not None:
-            anchor = EnergyAnchor(position, zeros_of_replicas)  # step 0 sets it
+            anchor = EnergyAnchor(position, zeros_of_replicas, trees.zeros_like(position))  # step 0 sets it
         state = ReplicaExchangeState(replicas, anchor, jnp.arange(count) == count - 1, tally)
         return state, self._info(used, jnp.ones((), dtype), zeros_of_replicas, jnp.int32(0))
 
@@ -251,7 +254,7 @@ class ReplicaExchange(Algorithm):
             return state, jnp.int32(0)
 
         def refresh(anchor: EnergyAnchor) -> tuple[EnergyAnchor, Int[Array, ""]]:
-            anchor = EnergyAnchor(state.position, jax.vmap(problem.value)(state.position))
+            anchor = EnergyAnchor(state.position, *jax.vmap(problem.value_and_gradient)(state.position))
             return anchor, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
 
         due = step % self.anchor_period == 0
@@ -291,10 +294,18 @@ class ReplicaExchange(Algorithm):
             energies = jax.vmap(problem.potential)(state.position)
             return -jnp.diff(energies), 0.0, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
         indices, _ = batches.draw(key, problem, self.batch_size, replace=False)
-        values = jax.vmap(lambda x: problem.values_at(x, indices))
-        changes = values(state.position) - values(state.anchor.position)  # pyright: ignore
-        terms = -jnp.diff(changes, axis=0)  # of single components
-        known = state.anchor.value + jax.vmap(lambda x: quadratic(problem.precision, x))(state.position)  # pyright: ignore
+
+        def energy(x: PyTree, anchor: EnergyAnchor) -> tuple[Float[Array, ""], Float[Array, " batch"]]:
+            """Return what is known of the potential, and the remainders of the components in the batch."""
+            move = trees.subtract(x, anchor.position)
+            values = lambda y: problem.values_at(y, indices)  # noqa: E731
+            there, slopes = jax.jvp(values, (anchor.position,), (move,))
+            known = anchor.value + trees.dot(anchor.gradient, move) + quadratic(problem.precision, x)
+            return known, values(x) - there - slopes
+
+        assert isinstance(state.anchor, EnergyAnchor)
+        known, remainders = jax.vmap(energy)(state.position, state.anchor)
+        terms = -jnp.diff(remainders, axis=0)
         size = jnp.asarray(problem.size, terms.dtype)
         share = (size - self.batch_size) / size / self.batch_size  # of distinct components
         variances = share * jnp.var(terms, axis=1, ddof=1)
