@@ -1,4 +1,4 @@
-"""Algorithms in R^d: Langevin dynamics, Metropolis methods, replica exchange, reflection at bounds, perturbed descent."""
+"""Algorithms in R^d: Langevin dynamics, Metropolis methods, replica exchange, reflection, and perturbed descent."""
 
 from langevax.samplers.langevin import Langevin, LangevinState
 from langevax.samplers.metropolis import MALA, PCN, PCNL, MALAState, PCNLState
