@@ -115,6 +115,9 @@ def find_modes(
             barriers.append(min(rises) if positions else np.inf)
             positions.append(end)
             levels.append(values[-1])
+    if len(positions) == 1:  # without a Hessian, which costs 2 d passes
+        root = np.zeros((1, dimension, dimension))
+        return ModeSearch(np.array(positions), root, np.ones(1), np.array(barriers), passes * num_rows)
     fits = [_laplace(np.asarray(hessian_at(problem, jnp.asarray(x, dtype)), np.float64), scales) for x in positions]
     passes += 2 * dimension * len(positions)
     log_weights = np.array([fit.log_volume for fit in fits]) - (np.array(levels) - levels[0]) / temperature
