@@ -13,7 +13,7 @@ from langevax.problems.finite_sum import FiniteSum, posterior
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Function, Problem
 from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simulate
-from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, Underdamped
+from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, ReplicaExchange, Underdamped
 
 if TYPE_CHECKING:
     from langevax import flower, numpyro, optax, optimize, sampling, sklearn, teacher_student, theory
@@ -36,6 +36,7 @@ __all__ = [
     "PerturbedDescent",
     "Problem",
     "Reflected",
+    "ReplicaExchange",
     "Result",
     "Stacked",
     "Underdamped",

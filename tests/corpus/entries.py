@@ -245,6 +245,15 @@ ENTRIES: dict[str, Entry] = {
         lx.Reflected,
         {"algorithm": (lx.Langevin(0.1, 1.0), OBJECT), "lower": (-1.0, Kind.BOUND), "upper": (1.0, Kind.BOUND)},
     ),
+    "langevax.ReplicaExchange": Entry(
+        lx.ReplicaExchange,
+        {
+            "algorithm": (lx.Langevin(0.1, np.array([1.0, 2.0])), OBJECT),
+            "swap_period": (2, COUNT),
+            "batch_size": (2, OPTIONAL_COUNT),
+            "anchor_period": (2, COUNT),
+        },
+    ),
     "langevax.Stacked": Entry(
         lambda positions: run(
             algorithm=langevin(), problem=finite_sum(), start=lx.Stacked(positions), key=key(), num_steps=2

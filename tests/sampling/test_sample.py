@@ -183,7 +183,7 @@ def test_positions_are_pytrees_as_the_start_is():
 def test_halving_the_step_estimates_its_bias():
     """Full gradients on a normal law, h = 0.5 in units of the curvature: 1 / (1 - h/2) - 1 = 33 %, to 4.5 errors."""
     from langevax.sampling.methods import SamplingMethod, estimate_bias
-    from langevax.sampling.sample import StartNearMode
+    from langevax.sampling.starts import StartNearMode
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
     start = StartNearMode(jnp.zeros(20), jnp.float32(1.0))
@@ -196,7 +196,7 @@ def test_halving_the_step_estimates_its_bias():
 def test_the_bias_of_a_scheme_of_second_order_is_extrapolated_by_four_thirds():
     """UBU on a normal law with a step of 0.9: the variances of the Lyapunov equation at 0.9 and at half of it."""
     from langevax.sampling.methods import FRICTION, SamplingMethod, estimate_bias
-    from langevax.sampling.sample import StartNearMode
+    from langevax.sampling.starts import StartNearMode
 
     def variance(h):
         e, t = np.exp(-FRICTION * h / 2), h / 2
@@ -306,7 +306,7 @@ def test_a_raveled_problem_is_the_same_problem():
         (
             {"dynamics": "hmc"},
             ValueError,
-            "dynamics must be one of 'auto', 'nuts', 'langevin', 'underdamped', 'mala', 'pcn', 'pcnl', got 'hmc'",
+            "'nuts', 'langevin', 'underdamped', 'mala', 'pcn', 'pcnl', 'tempered', got 'hmc'",
         ),
         ({"gradient": "saga"}, ValueError, "gradient must be one of"),
         ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "pass gradient='full'"),

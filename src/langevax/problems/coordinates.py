@@ -59,6 +59,9 @@ class Reparametrised(Problem):
     def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
         return self.pull_back(self.problem.gradient_at(self.to_position(position), indices))
 
+    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
+        return self.problem.values_at(self.to_position(position), indices)
+
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         return jax.vmap(self.pull_back)(self.problem.gradients_at(self.to_position(position), indices))
 

@@ -67,13 +67,17 @@ class Problem(eqx.Module):
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         """The component gradients at `indices`, stacked along axis 0."""
 
+    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
+        """Values of the components at `indices`, from which energies are estimated; not every problem has them."""
+        raise TypeError(f"{type(self).__name__} has no values of single components; take all rows.")
+
     def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
         """Both, in one pass where a problem has one."""
         return self.value(position), self.gradient(position)
 
     def potential(self, position: PyTree) -> Scalar:
         """`value(x) + 1/2 <x, precision x>`."""
-        return self.value(position) + _quadratic(self.precision, position)
+        return self.value(position) + quadratic(self.precision, position)
 
     def potential_gradient(self, position: PyTree) -> PyTree:
         """Gradient of `potential`."""
@@ -82,7 +86,7 @@ class Problem(eqx.Module):
     def potential_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
         """Both, in one pass."""
         value, gradient = self.value_and_gradient(position)
-        potential = value + _quadratic(self.precision, position)
+        potential = value + quadratic(self.precision, position)
         return potential, trees.map_prefix(_with_quadratic, self.precision, position, gradient)
 
 
@@ -90,7 +94,8 @@ def _with_quadratic(precision: ArrayLike, position: Array, gradient: Array) -> A
     return gradient + jnp.asarray(precision, gradient.dtype) * position
 
 
-def _quadratic(precision: PyTree, position: PyTree) -> Scalar:
+def quadratic(precision: PyTree, position: PyTree) -> Scalar:
+    """`1/2 <x, precision x>`."""
     halves = trees.map_prefix(lambda p, x: jnp.sum(jnp.asarray(p, x.dtype) * x * x) / 2, precision, position)
     return jax.tree.reduce(jnp.add, halves)
 
@@ -143,6 +148,9 @@ class Function(Problem):
 
     def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
         return self.gradient(position)
+
+    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
+        return jnp.broadcast_to(self.value(position), (len(indices),))
 
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         return jax.tree.map(lambda g: jnp.broadcast_to(g, (len(indices), *g.shape)), self.gradient(position))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from langevax import checks
 from langevax._typing import PyTree
 from langevax.run import processes
+from langevax.run.datatree import datatree_type
 from langevax.run.program import Record, RunningMoments
 
 if TYPE_CHECKING:
@@ -140,9 +140,12 @@ class Result:
         )
 
     def to_datatree(self) -> "xarray.DataTree":
-        """Return the records in ArviZ's layout: groups `posterior` and `sample_stats`, dims (chain, draw, ...)."""
-        with checks.needs("xarray", "to_datatree"):
-            import xarray
+        """Return the records in ArviZ's layout: groups `posterior` and `sample_stats`, dims (chain, draw, ...).
+
+        Both lines of ArviZ, 0.x and 1.x, take the tree.
+        """
+        tree_type = datatree_type()
+        import xarray
 
         trace = self._recorded()
 
@@ -155,7 +158,7 @@ class Result:
             return xarray.Dataset(variables, coordinates | {"step": ("draw", trace.steps)})
 
         groups = {"posterior": dataset(named_leaves(trace.values)), "sample_stats": dataset(trace.info)}
-        tree = xarray.DataTree.from_dict(groups)
+        tree = tree_type.from_dict(groups)
         tree.attrs.update(outcome=self.outcome, seconds=self.seconds, steps=self.steps, **self.counts)
         tree.attrs["seconds_to_first_step"] = self.seconds_to_first_step
         return tree

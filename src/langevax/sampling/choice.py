@@ -46,8 +46,8 @@ class NormalFit(NamedTuple):
         """Compare them, in coordinates of unit curvature."""
         xi = random.normal(key, (NUM_DRAWS, len(mode)), mode.dtype)
         points = jnp.concatenate([mode[None], mode + np.sqrt(temperature).astype(mode.dtype) * xi])
-        potentials = np.asarray(_potentials(problem, points), np.float64)
-        log_weights = (potentials[0] - potentials[1:]) / temperature + np.sum(np.asarray(xi, np.float64) ** 2, 1) / 2
+        values = np.asarray(potentials(problem, points), np.float64)
+        log_weights = (values[0] - values[1:]) / temperature + np.sum(np.asarray(xi, np.float64) ** 2, 1) / 2
         return cls(float(np.median(np.abs(log_weights))), float(np.std(log_weights)), len(mode))
 
     @property
@@ -65,7 +65,8 @@ class NormalFit(NamedTuple):
 
 
 @eqx.filter_jit
-def _potentials(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, " m"]:
+def potentials(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, " m"]:
+    """Return the potential at each of the points."""
     return lax.map(problem.potential, points)
 
 

@@ -9,6 +9,9 @@ from jaxtyping import Array, Float, Key
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
 from langevax.run import Result, simulate
+from langevax.run.program import Observe
+from langevax.run.simulate import position_of
+from langevax.samplers import ReplicaExchange
 from langevax.sampling.methods import (
     FIRST_STEP,
     FRICTION,
@@ -44,8 +47,13 @@ class SamplingRun(NamedTuple):
     def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
         """Continue from the end of the warm-up, and record."""
         num_steps = self.num_samples * thinning
-        options = {"num_steps": num_steps, "record_every": thinning, **self.saving}
+        options = {"num_steps": num_steps, "record_every": thinning, "record": record_of(algorithm), **self.saving}
         return simulate(algorithm, self.problem, warm, key=self.keys[2], **options)
+
+
+def record_of(algorithm: Algorithm) -> Observe:
+    """Return what is a draw: the position, of the coldest replica where there are several."""
+    return ReplicaExchange.coldest if isinstance(algorithm, ReplicaExchange) else position_of
 
 
 class TunedChains(NamedTuple):
@@ -80,24 +88,30 @@ def nuts_chains(options: SamplingRun, is_near_mode: bool) -> TunedChains:
     return TunedChains(algorithm, run, float(algorithm.step_size), thinning, warm.evaluations + run.evaluations)
 
 
+def tuned_step_size(
+    options: SamplingRun, method: SamplingMethod, mode: Float[Array, " d"]
+) -> tuple[float, StepSizeBias | None, int]:
+    """Return the step size of a method, its bias where the method is not exact, and what they cost."""
+    tune_key = options.keys[0]
+    curvature = float(largest_curvature(options.problem, mode, key=tune_key))
+    evaluations = 2 * CURVATURE_ITERATIONS * int(options.problem.size)
+    tuned = options.problem, options.start, options.num_chains
+    if method.is_exact:
+        first_step = 1 / curvature / len(mode) ** (1 / 3)
+        step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
+        return step_size, None, evaluations + spent
+    first_step = FIRST_STEP[method.order] / curvature ** (1 / method.order)
+    bias = tune_bias(method, *tuned, first_step, tune_key)
+    return bias.step_size, bias, evaluations + bias.evaluations
+
+
 def langevin_chains(
     options: SamplingRun, method: SamplingMethod, mode: Float[Array, " d"], step_size: float | None, slowest: float
 ) -> TunedChains:
     """Run any other dynamics, with a step size that is tuned where there is none; `slowest` is a relaxation time."""
-    tune_key, warm_key, _ = options.keys
     bias, evaluations = None, 0
     if step_size is None:
-        curvature = float(largest_curvature(options.problem, mode, key=tune_key))
-        evaluations += 2 * CURVATURE_ITERATIONS * int(options.problem.size)
-        tuned = options.problem, options.start, options.num_chains
-        if method.is_exact:
-            first_step = 1 / curvature / len(mode) ** (1 / 3)
-            step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
-        else:
-            first_step = FIRST_STEP[method.order] / curvature ** (1 / method.order)
-            bias = tune_bias(method, *tuned, first_step, tune_key)
-            step_size, spent = bias.step_size, bias.evaluations
-        evaluations += spent
+        step_size, bias, evaluations = tuned_step_size(options, method, mode)
     step_size = float(step_size)
     relaxation = max(1, round(RELAXATION.get(method.dynamics, 1) / (step_size * slowest)))
     algorithm = method(step_size)
@@ -105,7 +119,7 @@ def langevin_chains(
         algorithm,
         options.problem,
         options.start,
-        key=warm_key,
+        key=options.keys[1],
         num_steps=options.num_warmup or WARMUP * relaxation,
         num_chains=options.num_chains,
         progress=options.saving["progress"],

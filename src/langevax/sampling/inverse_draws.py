@@ -211,6 +211,7 @@ class InverseRun(NamedTuple):
             temperature=self.target.temperature,
             method=method,
             reason=reason,
+            modes=[],
             evaluations=counts.forward + counts.adjoint,
             seconds=time.perf_counter() - began,
             walk=walk,

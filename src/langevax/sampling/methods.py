@@ -29,7 +29,7 @@ from langevax.run import DivergenceError, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
 from langevax.sampling.coupling import CoupledLangevin
 
-Dynamics = Literal["nuts", "langevin", "underdamped", "mala", "pcn", "pcnl"]
+Dynamics = Literal["nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "tempered"]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
 Start = Callable[[Key[Array, ""]], Float[Array, " d"]]
 FEW_COMPONENTS = 512  # up to which full gradients are the default: batches would not be cheaper
@@ -101,7 +101,8 @@ def choose_gradient(
     if isinstance(gradient, GradientEstimator):
         return gradient
     if gradient == "auto":
-        gradient = "full" if n <= FEW_COMPONENTS or dynamics in ACCEPTANCE else "svrg"
+        is_whole = dynamics == "tempered" and batch_size == "auto" and period == "auto"
+        gradient = "full" if n <= FEW_COMPONENTS or dynamics in ACCEPTANCE or is_whole else "svrg"
     if gradient == "full":
         return gradients.Full()
     size = n if batch_size is None else batch_size

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 from langevax import trees
 from langevax._typing import PyTree
 from langevax.problems.coordinates import Raveled, Reparametrised, Rotated, affine
-from langevax.problems.problem import Indices, Problem, Scalar, hessian_product
+from langevax.problems.problem import Indices, Problem, Scalar, hessian_product, quadratic
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
 MAX_COORDINATES = 500  # up to which the whole Hessian is formed, from d products with it
@@ -65,6 +65,9 @@ class QuadraticInValue(Reparametrised):
     def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
         return self._with_prior(position, self.problem.gradient_at(position, indices))
 
+    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
+        return self.problem.values_at(position, indices) + quadratic(self.problem.precision, position)
+
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         gradients = self.problem.gradients_at(position, indices)
         return jax.vmap(lambda gradient: self._with_prior(position, gradient))(gradients)
@@ -108,7 +111,7 @@ class CoordinateMap(eqx.Module):
     def with_units_at(self, vector: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> "CoordinateMap":
         """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
         formed = len(vector) <= MAX_COORDINATES
-        diagonal = jnp.diagonal(_hessian(self.problem, vector)) if formed else _diagonal(self.problem, vector, key)
+        diagonal = jnp.diagonal(hessian_at(self.problem, vector)) if formed else _diagonal(self.problem, vector, key)
         curvatures = np.abs(np.asarray(diagonal, np.float64))
         least = temperature / (1 + np.abs(np.asarray(vector, np.float64))) ** 2
         return self.with_units(np.maximum(np.where(np.isfinite(curvatures), curvatures, 0), least))
@@ -237,7 +240,7 @@ def _whole_pilot(
     potential, gradient = _potential_and_gradient(problem, mode)
     hessian, scales = np.zeros((dimension, dimension)), np.eye(dimension)
     for _ in range(MAX_NEWTON):
-        hessian = np.asarray(_hessian(problem, mode), np.float64)
+        hessian = np.asarray(hessian_at(problem, mode), np.float64)
         passes += 2 * dimension
         if not np.isfinite(hessian).all():
             raise ValueError(
@@ -270,7 +273,9 @@ def _whole_pilot(
     return Pilot(mode, jnp.asarray(scales, mode.dtype), evaluations, curvatures=np.abs(np.diagonal(hessian)))
 
 
-def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array, " d"], int]:
+def find_mode(
+    problem: Problem, start: Float[Array, " d"], max_iterations: int = MAX_ITERATIONS
+) -> tuple[Float[Array, " d"], int]:
     """Return a local minimum of the potential, by L-BFGS from `start`, and the passes over the data that it took."""
     from scipy.optimize import minimize
 
@@ -278,7 +283,7 @@ def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array,
         value, gradient = _potential_and_gradient(problem, jnp.asarray(x, start.dtype))
         return float(value), np.asarray(gradient, np.float64)
 
-    x0, options = np.asarray(start, np.float64), {"maxiter": MAX_ITERATIONS}
+    x0, options = np.asarray(start, np.float64), {"maxiter": max_iterations}
     optimum = minimize(value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options)
     if not (np.isfinite(optimum.x).all() and np.isfinite(optimum.fun)):
         raise ValueError(
@@ -326,7 +331,8 @@ def _potential_and_gradient(problem: Problem, x: Array) -> tuple[Float[Array, ""
 
 
 @eqx.filter_jit
-def _hessian(problem: Problem, x: Array) -> Float[Array, "d d"]:
+def hessian_at(problem: Problem, x: Array) -> Float[Array, "d d"]:
+    """Return the Hessian of the potential, from d products with it."""
     columns = _products(problem, x, jnp.eye(len(x), dtype=x.dtype))
     return (columns + columns.T) / 2
 

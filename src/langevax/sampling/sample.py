@@ -15,31 +15,33 @@ from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.gradients import GradientEstimator
+from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Explicit, Exponential
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
 from langevax.run import Stacked
 from langevax.run.result import named_leaves
-from langevax.sampling.choice import NormalFit, Requested, check_combination, choose_dynamics, requested_dynamics
+from langevax.sampling.choice import Requested, check_combination, choose_dynamics, requested_dynamics
 from langevax.sampling.draws import SamplingRun, langevin_chains, nuts_chains
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.inverse_draws import InverseRun
 from langevax.sampling.methods import GradientName, SamplingMethod, check_choice, choose_gradient
+from langevax.sampling.modes import Exploration, Explorer
 from langevax.sampling.preconditioning import (
     MAX_COORDINATES,
     CoordinateMap,
     Pilot,
     Preconditioner,
     coordinates_of,
-    run_even_pilot,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.starts import StartNearMode, StartNearPosition, TransformedStart, UniformStart
+from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart
+from langevax.sampling.tempering import tempered_chains
 from langevax.theory.bounds import theorem_step_size
 from langevax.theory.lsi import Target
 
 NUM_DEVIATES = 16  # of the normal law about the mode, for the standard deviations of the user's coordinates
+FROM_ANYWHERE = ("auto", "nuts", "tempered")  # dynamics that need no mode with a curvature
 FEW_ROUNDINGS = 8  # a standard deviation of fewer distances between floating-point numbers cannot be sampled
 
 
@@ -83,7 +85,8 @@ def sample(
     """Draw from exp(-potential / temperature).
 
     A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
-    as draws of a normal law about the mode. Where the law is far from normal there, NUTS runs in the coordinates of the
+    as draws of a normal law about the mode, or of normal laws about all modes that descents from heated starts end in;
+    `modes` of the result lists these. Where the law is far from normal there, NUTS runs in the coordinates of the
     position, each in a unit of its own, from around `start`.
 
     Args:
@@ -95,9 +98,10 @@ def sample(
         temperature: "auto" is that of the posterior, 1/n, and 1 for a log density.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2.
         dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
-            shorter paths; "mala", exact, with full gradients; "pcnl" and "pcn" (which takes no gradient), exact, for
-            functions with any number of modes. "auto" takes pCNL for functions, "langevin" where an argument says so (a
-            step size, batches) or where the posterior is close to normal and its rows are many times a batch, and NUTS
+            shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact
+            unless batches are asked for; "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
+            number of modes. "auto" takes pCNL for functions, "langevin" where an argument says so (a step size,
+            batches) or where the posterior is close to normal and its rows are many times a batch, and NUTS
             otherwise; `reason` of the result says why.
         gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. "auto" takes
             SVRG, and full gradients for at most 512 components.
@@ -206,23 +210,29 @@ def sample(
     vector, kind = flat.from_position(first), preconditioner
     if kind == "auto":
         kind = _choose_preconditioner(flat, len(vector))
-    pilot, fit = Pilot(vector, None, 0), None
+    exact_prior = chosen in ("pcn", "pcnl")
     try:
-        flat, pilot = run_even_pilot(flat, vector, kind, temperature, pilot_key, exact_prior=chosen in ("pcn", "pcnl"))
-        coordinates = flat.preconditioned(pilot.scales, pilot.directions)
-        mode = coordinates.from_position(pilot.mode, len(flat.layers))
-        if chosen in ("auto", "nuts"):
-            fit = NormalFit.of(coordinates.problem, mode, temperature, pilot_key)
+        explorer = Explorer(
+            flat,
+            kind,
+            temperature,
+            pilot_key,
+            is_compared=chosen in FROM_ANYWHERE,
+            is_searched=chain_start is None and not exact_prior,
+            exact_prior=exact_prior,
+        )
+        exploration = explorer.explore(vector)
     except ValueError:
-        if chosen not in ("auto", "nuts") or preconditioner != "auto":
+        if chosen not in FROM_ANYWHERE or preconditioner != "auto":
             raise
-        coordinates, mode = flat, vector
+        exploration = Exploration(flat, Pilot(vector, None, 0), flat, vector, None, None)
+    flat, pilot, coordinates, mode, fit, _ = exploration
     if chosen == "auto":
         chosen, reason = choose_dynamics(fit, coordinates.problem, mode, temperature, batch_key)
-    is_near_mode = chosen != "nuts" or (fit is not None and fit.is_usable)
+    is_near_mode = chosen not in FROM_ANYWHERE or (fit is not None and fit.is_usable)
     if is_near_mode:
         _check_precision(coordinates, mode, temperature, pilot_key)
-        begin = StartNearMode(mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
+        begin = exploration.start(temperature)
     else:
         coordinates = flat.with_units_at(flat.from_position(first), temperature, pilot_key)
         mode = coordinates.from_position(first)
@@ -257,8 +267,12 @@ def sample(
             numbers |= {"temperature": temperature, "size": int(problem.size), "accuracy": kl_tolerance}
             number = theorem_step_size(bound, theorem_constants, **numbers)
             slowest = theorem_constants.lsi_constant * temperature if theorem_constants else 1.0
-        name = chosen if method.is_exact else f"{chosen}, {type(estimator).__name__}"
-        chains = langevin_chains(chain_options, method, mode, number, slowest)
+        is_exact = method.is_exact or (chosen == "tempered" and isinstance(estimator, Full))
+        name = chosen if is_exact else f"{chosen}, {type(estimator).__name__}"
+        if chosen == "tempered":
+            chains = tempered_chains(chain_options, method, mode, number, exploration.depth)
+        else:
+            chains = langevin_chains(chain_options, method, mode, number, slowest)
     samples = Samples.of(
         chains,
         coordinates,
@@ -266,7 +280,8 @@ def sample(
         temperature=temperature,
         method=name,
         reason=reason,
-        evaluations=pilot.evaluations + chains.evaluations,
+        modes=exploration.modes(),
+        evaluations=exploration.evaluations + chains.evaluations,
         seconds=time.perf_counter() - began,
     )
     samples.warn()

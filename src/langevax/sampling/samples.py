@@ -21,9 +21,12 @@ from langevax.problems.coordinates import Reparametrised
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
 from langevax.problems.problem import Problem
 from langevax.run import Result, simulate
+from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
-from langevax.sampling.draws import TunedChains
+from langevax.samplers import ReplicaExchange
+from langevax.sampling.draws import TunedChains, record_of
 from langevax.sampling.methods import StepSizeBias
+from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver_chains import SolveCounts, SolverWalk, run_chains
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     import xarray
 
 MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
+MIN_SWAP_RATE, MIN_ROUND_TRIPS = 0.1, 100
 TAIL = 0.05, 0.95  # quantiles of `ess_tail`
 STEIN_BLOCK = 256
 MAX_LOG_LIKELIHOODS = 10**8  # numbers of the group log_likelihood
@@ -99,6 +103,8 @@ class Samples:
     to_positions: Callable[[Float[Array, "chain draw d"]], PyTree]
     """The positions of draws."""
     user_coordinates: CoordinateMap
+    modes: list[Mode]
+    """What the pilot met, heaviest first; empty where there was one, and where chains start at positions of yours."""
     walk: SolverWalk | None = None
     """The chains of a forward map in Python, which run on the host; None where they are compiled."""
     solves: SolveCounts | None = None
@@ -115,6 +121,7 @@ class Samples:
         temperature: float,
         method: str,
         reason: str,
+        modes: list[Mode],
         evaluations: int,
         seconds: float,
         walk: SolverWalk | None = None,
@@ -145,6 +152,7 @@ class Samples:
             user_coordinates=coordinates,
             walk=walk,
             solves=solves,
+            modes=modes,
         )
 
     def __repr__(self) -> str:
@@ -170,6 +178,7 @@ class Samples:
                 key=key,
                 num_steps=num_samples * self.thinning,
                 record_every=self.thinning,
+                record=record_of(self.algorithm),
                 progress=progress,
             )
         result = self.result.then(following)
@@ -265,6 +274,16 @@ class Samples:
                 "whose neighbourhood may be missing; write scales on a log scale and effects of groups as multiples of "
                 "their scale (a non-centred parametrisation)."
             )
+        if isinstance(self.algorithm, ReplicaExchange):
+            messages += self._warnings_of_swaps()
+        elif len(self.modes) > 1:
+            shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes)
+            depth = min(mode.barrier for mode in self.modes)
+            messages.append(
+                f"{len(self.modes)} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
+                "chains hardly cross between them, so that the shares of draws in each are arbitrary; pass "
+                "dynamics='tempered'."
+            )
         bias = self.step_size_bias
         if bias is not None and abs(bias.variance_bias) > 0.1 + 2 * bias.standard_error:
             messages.append(f"{bias}; pass a smaller step_size.")
@@ -272,6 +291,30 @@ class Samples:
             messages.append(
                 f"at step size {bias.step_size:.3g} the variance of coordinate {bias.worst} of the draws is off by "
                 f"{bias.worst_bias:+.0%}; pass a smaller step_size, or dynamics='nuts'."
+            )
+        return messages
+
+    @property
+    def swap_rates(self) -> Float[np.ndarray, " pairs"] | None:
+        """Mean swap probability of neighbouring temperatures, coldest first; None but for `dynamics="tempered"`."""
+        if not isinstance(self.algorithm, ReplicaExchange):
+            return None
+        tally = self.result.state.tally
+        return np.asarray(tally.probabilities).sum(0) / np.maximum(np.asarray(tally.attempts).sum(0), 1)
+
+    def _warnings_of_swaps(self) -> list[str]:
+        messages, rates, trips = [], self.swap_rates, self.result.counts["round_trips"]
+        if rates is not None and rates.min() < MIN_SWAP_RATE:
+            place = int(np.argmin(rates))
+            low, high = np.asarray(self.algorithm.temperatures)[place : place + 2]  # pyright: ignore
+            messages.append(
+                f"replicas at temperatures {low:.3g} and {high:.3g} swap at a rate of {rates[place]:.2f}; warm up "
+                "longer, or give coordinates a common scale."
+            )
+        if trips < MIN_ROUND_TRIPS:
+            messages.append(
+                f"replicas came {trips} times from the hottest temperature to the coldest, too rarely for the weights "
+                f"of modes (at least {MIN_ROUND_TRIPS}); draw more, or raise thinning."
             )
         return messages
 
@@ -326,15 +369,15 @@ class Samples:
         With `full_passes` also `energy` at a hundred draws of each chain and `gradient_noise` along fifty steps, each
         number of which costs a pass over the data; with `log_likelihood` also that group, a pass for each draw.
         """
-        with checks.needs("xarray", "to_datatree"):
-            import xarray
+        tree_type = datatree_type()
+        import xarray
 
         def dataset(arrays: dict[str, np.ndarray], axis: str, index: np.ndarray) -> "xarray.DataTree":
             variables = {
                 name: (["chain", axis, *(f"{name}_dim_{i}" for i in range(array.ndim - 2))], np.asarray(array))
                 for name, array in arrays.items()
             }
-            return xarray.DataTree(xarray.Dataset(variables, {"chain": np.arange(len(self.draws)), axis: index}))
+            return tree_type(xarray.Dataset(variables, {"chain": np.arange(len(self.draws)), axis: index}))
 
         tree = self.result.to_datatree()
         tree["posterior"] = dataset(named_leaves(self.positions), "draw", np.arange(self.draws.shape[1]))

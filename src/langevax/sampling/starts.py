@@ -27,6 +27,21 @@ class StartNearMode(eqx.Module):
         return self.mode + self.scale * random.normal(key, self.mode.shape, self.mode.dtype)
 
 
+class StartNearModes(eqx.Module):
+    """Draws from a mixture of normal laws, one about each mode."""
+
+    modes: Float[Array, "m d"]
+    roots: Float[Array, "m d d"]
+    log_weights: Float[Array, " m"]
+    scale: Float[Array, ""]
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
+        mode_key, noise_key = random.split(key)
+        number = random.categorical(mode_key, self.log_weights)
+        xi = random.normal(noise_key, self.modes.shape[1:], self.modes.dtype)
+        return self.modes[number] + self.scale * self.roots[number] @ xi
+
+
 class StartNearPosition(eqx.Module):
     """Draws from N(position, scale^2) where the log density is finite, and the position itself elsewhere."""
 

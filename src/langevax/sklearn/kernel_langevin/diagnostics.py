@@ -9,6 +9,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax import checks
+from langevax.run.datatree import datatree_type
 from langevax.sklearn.kernel_langevin.space import FunctionSpace
 from langevax.sklearn.table import DistinctRows, Table, subsample
 
@@ -141,7 +142,7 @@ class KernelLangevinDiagnostics:
             },
             {"chain": np.arange(chains), "draw": np.arange(draws), "mode": np.arange(modes)},
         )
-        tree = xarray.DataTree.from_dict({"posterior": dataset})
+        tree = datatree_type().from_dict({"posterior": dataset})
         tree.attrs.update(self.history_)
         return tree
 

@@ -1,0 +1,334 @@
+"""Replica exchange (parallel tempering): replicas at several temperatures, which swap their positions.
+
+Replica k moves by its own steps at temperature T_k, coldest first. Neighbours swap with probability min(1, exp(r)),
+
+    r = d (U(x_k) - U(x_{k+1})) - d^2 s^2 / 2,      d = 1 / T_k - 1 / T_{k+1}
+
+with s^2 the variance of the estimated difference of potentials, 0 where they are exact. For normal errors the mean of
+exp(r) is exp(d (U(x_k) - U(x_{k+1}))), and the swap leaves the law of all replicas invariant: Ceperley and Dewing,
+J. Chem. Phys. 1999, and, with s^2 = 2 sigma^2 for two independent energies, Deng, Feng, Gao, Liang, Lin, ICML 2020.
+Energies of batches are corrected by an anchor a (Deng, Feng, Karagiannis, Lin, Liang, ICLR 2021), here to first order
+and on the same batch for all replicas:
+
+    U~(x) = U(a) + <grad U(a), x - a> + mean over I of f_i(x) - f_i(a) - <grad f_i(a), x - a>
+
+At T = 1/n an anchor without its gradient leaves d^2 s^2 of order n / B, which stops all swaps; with it, of order 1 / B.
+
+Pairs with even and with odd k alternate (Okabe et al., Chem. Phys. Lett. 2001; Syed et al., JRSS B 2022). Cost of a
+step: K steps of the algorithm; and of a swap: nothing for MALA, 2 B K components with batches, else n K.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from langevax import checks, trees
+from langevax._typing import PyTree
+from langevax.algorithm import Algorithm, Info
+from langevax.gradients import batches
+from langevax.problems.problem import Problem, quadratic
+from langevax.samplers.langevin import Langevin
+from langevax.samplers.metropolis import MALA
+
+EXAMPLE = "langevax.MALA(step_size=0.1, temperature=np.geomspace(1.0, 100.0, 6))"
+
+
+class SwapTally(NamedTuple):
+    """Sums over the run, from which rates follow."""
+
+    probabilities: Float[Array, " pairs"]
+    attempts: Float[Array, " pairs"]
+    acceptance: Float[Array, " replicas"]
+    """Of the steps of each replica; 0 for algorithms that accept them all."""
+    num_steps: Float[Array, ""]
+
+    @property
+    def swap_rates(self) -> Float[Array, " pairs"]:
+        """Mean swap probability of each pair of neighbours."""
+        return self.probabilities / self.attempts.clip(1)
+
+    @property
+    def acceptance_rates(self) -> Float[Array, " replicas"]:
+        """Mean acceptance probability of the steps of each replica."""
+        return self.acceptance / self.num_steps.clip(1)
+
+
+class EnergyAnchor(NamedTuple):
+    """Positions of the replicas at which the mean over all rows and its gradient are known, and these."""
+
+    position: PyTree
+    value: Float[Array, " replicas"]
+    gradient: PyTree
+
+
+class ReplicaExchangeState(NamedTuple):
+    """States of the replicas, coldest first, what their energies need, and a record of the swaps."""
+
+    replicas: Any
+    anchor: EnergyAnchor | tuple[()]
+    from_hottest: Bool[Array, " replicas"]
+    """True for a replica that was the hottest after it was last the coldest."""
+    tally: SwapTally
+
+    @property
+    def position(self) -> PyTree:
+        """(K, ...), coldest first."""
+        return self.replicas.position
+
+
+class ReplicaExchange(Algorithm):
+    """Replica exchange: samples exp(-potential / temperature) across modes that no single chain leaves.
+
+    Positions have one more axis than those of `algorithm`: axis 0 is the replica, coldest first. The start is one
+    position for each; `ReplicaExchange.coldest` records the draws of the coldest.
+
+    Args:
+        algorithm: `MALA`, exact, or `Langevin` with any gradient estimator; its temperature is an array (K,) that
+            increases, and its step size one number or (K,).
+        swap_period: steps between attempts to swap.
+        batch_size: rows, at least 2, from which `Langevin` estimates the energies of a swap; None takes all.
+        anchor_period: steps between full passes for the anchors of these energies.
+
+    The metric `swap_rate` is the mean swap probability; the count `round_trips` is that of arrivals at the coldest
+    temperature of a replica that has been the hottest since it was last the coldest; `tally` of the state holds the
+    swap rate of each pair.
+
+    Raises:
+        TypeError: another algorithm. ValueError: temperatures that do not increase; with MALA, a batch size; in
+            `simulate`, a start without an axis of K replicas.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> wells = langevax.Function(lambda x: -jnp.logaddexp(-50 * (x - 1) ** 2, -50 * (x + 1) ** 2 + jnp.log(3.0)))
+        >>> mala = langevax.MALA(step_size=jnp.geomspace(0.01, 0.3, 5), temperature=jnp.geomspace(1.0, 100.0, 5))
+        >>> exchange = langevax.ReplicaExchange(mala)
+        >>> options = {"num_steps": 2000, "num_chains": 16, "record_every": 10, "record": exchange.coldest}
+        >>> result = langevax.simulate(exchange, wells, jnp.ones(5), key=jax.random.key(0), **options)
+        >>> result.positions.shape, bool(abs((result.positions < 0).mean() - 0.75) < 0.1)
+        ((16, 200), True)
+    """
+
+    algorithm: Algorithm
+    swap_period: int = 1
+    batch_size: int | None = None
+    anchor_period: int = 100
+
+    def __check_init__(self) -> None:
+        checks.instance("algorithm", self.algorithm, (MALA, Langevin), EXAMPLE)
+        checks.positive_int("swap_period", self.swap_period)
+        checks.positive_int("anchor_period", self.anchor_period)
+        if self.batch_size is not None:
+            checks.positive_int("batch_size", self.batch_size, minimum=2)
+            if isinstance(self.algorithm, MALA):
+                raise ValueError(
+                    f"batch_size is {self.batch_size}, but MALA has the exact energies already; leave it out."
+                )
+        temperatures, step_size = self._number_of("temperature"), self._number_of("step_size")
+        shape = jnp.shape(temperatures)
+        if len(shape) != 1 or shape[0] < 2:
+            raise ValueError(
+                f"temperature of the algorithm has shape {shape}, but the replicas need an array (K,) of two or more; "
+                f"pass for instance {EXAMPLE}."
+            )
+        if checks.is_concrete(temperatures) and not (
+            np.all(np.diff(np.asarray(temperatures)) > 0) and np.asarray(temperatures)[0] > 0
+        ):
+            raise ValueError(
+                f"temperature of the algorithm must be > 0 and increase, got {np.asarray(temperatures)}; sort it."
+            )
+        if jnp.shape(step_size) not in ((), shape):
+            raise ValueError(
+                f"step_size of the algorithm has shape {jnp.shape(step_size)} for {shape[0]} temperatures; pass one "
+                "number, or one for each."
+            )
+
+    def _number_of(self, name: Literal["temperature", "step_size"]) -> ArrayLike:
+        """Return a parameter of the algorithm, which may not be a schedule."""
+        value = getattr(self.algorithm, name)
+        if callable(value):
+            raise TypeError(f"{name} of the algorithm is a schedule, but each replica has a number; pass (K,).")
+        return value
+
+    @property
+    def num_replicas(self) -> int:
+        """K."""
+        return len(self.temperatures)
+
+    @property
+    def temperatures(self) -> Float[Array, " replicas"]:
+        """T_1 < ... < T_K."""
+        return jnp.asarray(self._number_of("temperature"))
+
+    @staticmethod
+    def coldest(problem: Problem, state: ReplicaExchangeState) -> PyTree:
+        """Return the position of the coldest replica: a record for `simulate`."""
+        return jax.tree.map(lambda x: x[0], state.position)
+
+    def check(self, problem: Problem) -> None:
+        if self.batch_size is not None:
+            if checks.is_concrete(problem.size) and self.batch_size > int(problem.size):
+                raise ValueError(
+                    f"batch_size is {self.batch_size} but the problem has {problem.size} components; pass None for all."
+                )
+            if type(problem).values_at is Problem.values_at:
+                raise ValueError(
+                    f"batch_size is {self.batch_size}, but {type(problem).__name__} has no values of single components"
+                    "; pass batch_size=None."
+                )
+
+    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[ReplicaExchangeState, Info]:
+        count = self.num_replicas
+        for leaf in jax.tree.leaves(position):
+            if leaf.ndim == 0 or len(leaf) != count:
+                raise ValueError(
+                    f"start has shape {leaf.shape}, but axis 0 must be the {count} replicas; pass one position for "
+                    "each, such as jnp.stack([x] * K)."
+                )
+        keys = random.split(key, count)
+        replicas, info = jax.vmap(lambda x, k: self.algorithm.init(problem, x, k))(position, keys)
+        dtype = trees.dtype_of(position)
+        zeros, zeros_of_replicas = jnp.zeros(count - 1, dtype), jnp.zeros(count, dtype)
+        tally = SwapTally(zeros, zeros, zeros_of_replicas, jnp.zeros((), dtype))
+        used, anchor = jnp.sum(info["evaluations"]), ()
+        if self.batch_size is not None:
+            anchor = EnergyAnchor(position, zeros_of_replicas, trees.zeros_like(position))  # step 0 sets it
+        state = ReplicaExchangeState(replicas, anchor, jnp.arange(count) == count - 1, tally)
+        return state, self._info(used, jnp.ones((), dtype), zeros_of_replicas, jnp.int32(0))
+
+    def step(
+        self, problem: Problem, state: ReplicaExchangeState, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[ReplicaExchangeState, Info]:
+        move_key, swap_key = random.split(key)
+        replicas, used, acceptance = self._move(problem, state.replicas, move_key, step)
+        tally = state.tally
+        tally = tally._replace(acceptance=tally.acceptance + acceptance, num_steps=tally.num_steps + 1)
+        state = state._replace(replicas=replicas, tally=tally)
+        state, refresh = self._refreshed(problem, state, step)
+        is_last = step % self.swap_period == self.swap_period - 1
+        swap = lambda s: self._swap(problem, s, swap_key, step // self.swap_period)  # noqa: E731
+        stay = lambda s: (s, jnp.int32(0), jnp.int32(0), jnp.zeros_like(acceptance, shape=()))  # noqa: E731
+        if self.swap_period == 1:
+            state, trips, energies, rate = swap(state)
+        else:
+            state, trips, energies, rate = lax.cond(is_last, swap, stay, state)
+        # the rate of steps without a swap is that of the run, so that averages stay those of swaps
+        tally = state.tally
+        mean = jnp.sum(tally.probabilities) / jnp.maximum(jnp.sum(tally.attempts), 1)
+        return state, self._info(used + refresh + energies, jnp.where(is_last, rate, mean), acceptance, trips)
+
+    def _move(
+        self, problem: Problem, replicas: Any, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[Any, Int[Array, ""], Float[Array, " replicas"]]:
+        """Return the replicas after a step of each, its cost, and the acceptance probabilities."""
+
+        def one(step_size: Array, temperature: Array, state: Any, key: Key[Array, ""]) -> tuple[Any, Info]:
+            algorithm = eqx.tree_at(  # pyright: ignore[reportAttributeAccessIssue]
+                lambda a: (a.step_size, a.temperature), self.algorithm, (step_size, temperature)
+            )
+            return algorithm.step(problem, state, key, step)
+
+        count = self.num_replicas
+        step_sizes = jnp.broadcast_to(jnp.asarray(self._number_of("step_size")), (count,))
+        moved, info = jax.vmap(one)(step_sizes, self.temperatures, replicas, random.split(key, count))
+        dtype = trees.dtype_of(moved.position)
+        used = count * info["evaluations"] if jnp.ndim(info["evaluations"]) == 0 else jnp.sum(info["evaluations"])
+        return moved, used, jnp.broadcast_to(jnp.asarray(info.get("acceptance", 0), dtype), (count,))
+
+    def _info(
+        self, used: Any, rate: Float[Array, ""], acceptance: Float[Array, " replicas"], trips: Int[Array, ""]
+    ) -> Info:
+        info = {"evaluations": used, "swap_rate": rate, "round_trips": trips}
+        return info | {"acceptance": acceptance[0]} if isinstance(self.algorithm, MALA) else info
+
+    def _refreshed(
+        self, problem: Problem, state: ReplicaExchangeState, step: Int[Array, ""]
+    ) -> tuple[ReplicaExchangeState, Int[Array, ""]]:
+        """Return the state with anchors at the positions where it is time for them, and the cost."""
+        if self.batch_size is None:
+            return state, jnp.int32(0)
+
+        def refresh(anchor: EnergyAnchor) -> tuple[EnergyAnchor, Int[Array, ""]]:
+            anchor = EnergyAnchor(state.position, *jax.vmap(problem.value_and_gradient)(state.position))
+            return anchor, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
+
+        due = step % self.anchor_period == 0
+        anchor, used = lax.cond(due, refresh, lambda anchor: (anchor, jnp.int32(0)), state.anchor)
+        return state._replace(anchor=anchor), used
+
+    def _swap(
+        self, problem: Problem, state: ReplicaExchangeState, key: Key[Array, ""], number: Int[Array, ""]
+    ) -> tuple[ReplicaExchangeState, Int[Array, ""], Int[Array, ""], Float[Array, ""]]:
+        """Return the state after swap `number`, round trips, the cost and the mean probability of the pairs tried."""
+        batch_key, accept_key = random.split(key)
+        differences, variances, used = self._energy_differences(problem, state, batch_key)
+        probabilities = jnp.exp(jnp.minimum(log_swap_ratios(self.temperatures, differences, variances), 0))
+        tried = jnp.arange(self.num_replicas - 1) % 2 == number % 2
+        uniform = random.uniform(accept_key, probabilities.shape, probabilities.dtype)
+        accepted = tried & (uniform < probabilities)
+        order = swapped_order(accepted)
+        swapped = lambda tree: jax.tree.map(lambda leaf: leaf[order], tree)  # noqa: E731
+        from_hottest = state.from_hottest[order].at[-1].set(True)
+        tally = state.tally
+        tried_probabilities = jnp.where(tried, probabilities, 0)
+        tally = tally._replace(
+            probabilities=tally.probabilities + tried_probabilities,
+            attempts=tally.attempts + tried.astype(uniform.dtype),
+        )
+        new = ReplicaExchangeState(swapped(state.replicas), swapped(state.anchor), from_hottest.at[0].set(False), tally)
+        rate = jnp.sum(tried_probabilities) / jnp.maximum(jnp.sum(tried.astype(probabilities.dtype)), 1)
+        return new, from_hottest[0].astype(jnp.int32), used, rate
+
+    def _energy_differences(
+        self, problem: Problem, state: ReplicaExchangeState, key: Key[Array, ""]
+    ) -> tuple[Float[Array, " pairs"], Float[Array, " pairs"] | float, Int[Array, ""]]:
+        """Return U(x_k) - U(x_{k+1}) of each pair, the variances of these estimates, and their cost."""
+        if isinstance(self.algorithm, MALA):
+            return -jnp.diff(state.replicas.potential), 0.0, jnp.int32(0)
+        if self.batch_size is None:
+            energies = jax.vmap(problem.potential)(state.position)
+            return -jnp.diff(energies), 0.0, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
+        indices, _ = batches.draw(key, problem, self.batch_size, replace=False)
+
+        def energy(x: PyTree, anchor: EnergyAnchor) -> tuple[Float[Array, ""], Float[Array, " batch"]]:
+            """Return what is known of the potential, and the remainders of the components in the batch."""
+            move = trees.subtract(x, anchor.position)
+            values = lambda y: problem.values_at(y, indices)  # noqa: E731
+            there, slopes = jax.jvp(values, (anchor.position,), (move,))
+            known = anchor.value + trees.dot(anchor.gradient, move) + quadratic(problem.precision, x)
+            return known, values(x) - there - slopes
+
+        assert isinstance(state.anchor, EnergyAnchor)
+        known, remainders = jax.vmap(energy)(state.position, state.anchor)
+        terms = -jnp.diff(remainders, axis=0)
+        size = jnp.asarray(problem.size, terms.dtype)
+        share = (size - self.batch_size) / size / self.batch_size  # of distinct components
+        variances = share * jnp.var(terms, axis=1, ddof=1)
+        used = jnp.int32(2 * self.num_replicas * self.batch_size)
+        return jnp.mean(terms, axis=1) - jnp.diff(known), variances, used
+
+
+def log_swap_ratios(
+    temperatures: Float[Array, " replicas"], differences: Float[Array, " pairs"], variances: Array | float = 0.0
+) -> Float[Array, " pairs"]:
+    """Return r of each pair, from estimates of U(x_k) - U(x_{k+1}) and the variances of these; NaN is -inf."""
+    d = -jnp.diff(1 / temperatures).astype(differences.dtype)
+    ratios = d * differences - d**2 * variances / 2
+    return jnp.where(jnp.isnan(ratios), -jnp.inf, ratios)
+
+
+def swapped_order(accepted: Bool[Array, " pairs"]) -> Int[Array, " replicas"]:
+    """Return which replica comes to each place, where disjoint pairs of neighbours swap.
+
+    Example:
+        >>> swapped_order(jnp.array([True, False, False, True]))
+        Array([1, 0, 2, 4, 3], dtype=int32)
+    """
+    none = jnp.zeros(1, bool)
+    up, down = jnp.concatenate([accepted, none]), jnp.concatenate([none, accepted])
+    return jnp.arange(len(accepted) + 1, dtype=jnp.int32) + up.astype(jnp.int32) - down.astype(jnp.int32)

@@ -1,0 +1,133 @@
+"""Several modes: the search before chains start, its rough weights, and replica exchange in `sample`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax.sampling.modes import Explorer
+from langevax.sampling.preconditioning import coordinates_of
+from langevax.sampling.starts import StartNearMode
+from langevax.sampling.tempering import adapted_ladder, num_temperatures
+from tests.errorbars import assert_mean
+
+KEY = jax.random.key(0)
+CENTRES = np.array([[-3.0, 0.0], [0.0, 0.0], [2.0, 1.0]])
+SDS, WEIGHTS = np.array([0.1, 0.08, 0.15]), np.array([0.2, 0.5, 0.3])
+
+
+def spikes(x):
+    """Three normal laws of different widths."""
+    logs = jnp.log(WEIGHTS / SDS**2).astype(x.dtype)
+    squares = jnp.sum((x - CENTRES.astype(x.dtype)) ** 2, axis=1)
+    return jax.nn.logsumexp(logs - squares / (2 * SDS**2).astype(x.dtype))
+
+
+def valleys():
+    """The least rise of the potential on the straight ways from each centre to the others, on a fine grid."""
+    rises = np.full((3, 3), np.inf)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        way = CENTRES[i] + np.linspace(0, 1, 2001)[:, None] * (CENTRES[j] - CENTRES[i])
+        squares = ((way[:, None] - CENTRES) ** 2).sum(-1)
+        values = -np.log(np.sum(WEIGHTS / SDS**2 * np.exp(-squares / (2 * SDS**2)) + 1e-300, axis=1))
+        rises[i, j] = rises[j, i] = values.max() - max(values[0], values[-1])
+    return rises.min(1)
+
+
+def explored(log_density, start, temperature=1.0):
+    base = coordinates_of(langevax.Function(lambda x: -log_density(x)), jnp.zeros(2), temperature, whiten=True)
+    explorer = Explorer(base, "full", temperature, KEY, is_compared=True, is_searched=True, exact_prior=False)
+    return explorer.explore(jnp.float32(start))
+
+
+def test_descents_from_heated_starts_meet_all_spikes():
+    """Weights to 1 % (the spikes are normal laws), valleys to what 33 points between two spikes see of them."""
+    exploration = explored(spikes, [-2.9, 0.1])
+    modes = exploration.modes()
+    np.testing.assert_allclose([mode.weight for mode in modes], [0.5, 0.3, 0.2], atol=0.01)
+    np.testing.assert_allclose(np.stack([mode.position for mode in modes]), CENTRES[[1, 2, 0]], atol=1e-3)
+    np.testing.assert_allclose([mode.barrier for mode in modes], valleys()[[1, 2, 0]], rtol=0.15)
+    starts = jax.vmap(exploration.start(1.0))(jax.random.split(KEY, 4000))
+    positions = np.asarray(exploration.coordinates.to_positions(starts[None])[0])
+    nearest = np.argmin(((positions[:, None] - CENTRES) ** 2).sum(-1), axis=1)
+    assert_mean(np.eye(3)[nearest], WEIGHTS)
+    spreads = [positions[nearest == k].std(0) for k in range(3)]
+    np.testing.assert_allclose(spreads, np.tile(SDS[:, None], 2), rtol=0.1)
+
+
+def test_a_single_mode_is_searched_in_vain():
+    """A banana and a normal law: chains start as they would without a search."""
+    for law in (lambda x: -jnp.sum(x**2) / 2, lambda x: -(x[0] ** 2) / 2 - (x[1] - x[0] ** 2 / 4) ** 2):
+        exploration = explored(law, [0.3, 0.2])
+        assert exploration.modes() == []
+        assert isinstance(exploration.start(1.0), StartNearMode)
+
+
+def test_a_negligible_mode_is_left():
+    """From a start in a mode of weight 1e-9: the pilot starts again in the one that has the law."""
+
+    def law(x):
+        squares = jnp.sum(x**2), jnp.sum((x - 3) ** 2)
+        return jnp.logaddexp(-50 * squares[0], -20.0 - 50 * squares[1])
+
+    exploration = explored(law, [2.9, 3.1])
+    np.testing.assert_allclose(exploration.flat.to_position(exploration.pilot.mode), 0.0, atol=1e-3)
+    assert exploration.modes() == []
+
+
+def test_chains_that_cannot_cross_warn():
+    with pytest.warns(langevax.sampling.SamplingWarning, match="3 modes with rough weights 0.50, 0.30, 0.20"):
+        samples = langevax.sample(spikes, jnp.array([0.3, 0.2]), key=KEY, num_samples=100)
+    assert samples.method == "nuts"
+    assert len(samples.modes) == 3
+
+
+@pytest.mark.slow
+def test_replica_exchange_gives_the_weights():
+    """Shares within 5 standard errors of about 300 effective draws; second moments within each spike to 15 %."""
+    options = {"key": jax.random.key(1), "num_samples": 1000, "dynamics": "tempered"}
+    samples = langevax.sample(spikes, jnp.array([0.3, 0.2]), **options)
+    assert samples.warnings == []
+    assert samples.method == "tempered"
+    assert samples.ess > 300
+    flat = samples.positions.reshape(-1, 2)
+    nearest = np.argmin(((flat[:, None] - CENTRES) ** 2).sum(-1), axis=1)
+    shares = np.bincount(nearest, minlength=3) / len(flat)
+    np.testing.assert_array_less(np.abs(shares - WEIGHTS), 5 * np.sqrt(WEIGHTS * (1 - WEIGHTS) / 300))
+    spreads = [flat[nearest == k].std(0) for k in range(3)]
+    np.testing.assert_allclose(spreads, np.tile(SDS[:, None], 2), rtol=0.15)
+    assert samples.swap_rates.min() > 0.2
+    assert samples.result.round_trips > 100
+    longer = samples.extend(100, key=KEY)
+    assert longer.positions.shape == (4, 1100, 2)
+
+
+@pytest.mark.slow
+def test_batches_at_several_temperatures():
+    """A normal posterior of 20,000 rows with SVRG: mean and sd as in closed form, and swaps at a moderate rate."""
+    y = jax.random.normal(jax.random.key(3), (20_000,)) + 2.0
+    target = langevax.posterior(None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0)
+    options = {"dynamics": "tempered", "gradient": "svrg", "batch_size": 200, "num_samples": 500}
+    samples = langevax.sample(target, jnp.array(0.0), key=KEY, **options)
+    assert samples.method == "tempered, SVRG"
+    assert abs(samples.positions.mean() - float(y.sum()) / 20_001) < 0.2 / np.sqrt(20_000)
+    assert abs(samples.positions.std() * np.sqrt(20_001) - 1) < 0.15
+    assert samples.step_size_bias is not None
+    assert 0.2 < samples.swap_rates.min() < samples.swap_rates.max() < 0.9
+
+
+def test_temperatures_share_the_barrier_equally():
+    ladder = adapted_ladder(np.array([1.0, 10.0, 100.0]), np.array([0.8, 0.2]), 6)
+    np.testing.assert_allclose(np.log10(ladder), [0, 0.25, 0.5, 0.75, 1, 2])
+    assert num_temperatures(1000.0, 2) == 7
+    assert num_temperatures(1000.0, 10_000) == 40
+
+
+def test_normal_laws_swap_at_the_rate_that_sets_the_number_of_temperatures():
+    """2 Phi(-sqrt(d) log(ratio) / 2) is 0.4 at the spacing, against the exact rate by Monte Carlo, to 0.03."""
+    d, ratio = 20, np.exp(1.68 / np.sqrt(20))
+    rng = np.random.default_rng(0)
+    cold, hot = rng.chisquare(d, 100_000) / 2, ratio * rng.chisquare(d, 100_000) / 2
+    rate = np.minimum(1, np.exp((1 - 1 / ratio) * (cold - hot))).mean()
+    assert abs(rate - 0.4) < 0.03
