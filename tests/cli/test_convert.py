@@ -52,7 +52,7 @@ def test_double_and_force(table, tmp_path):
         (("54", ""), (), "Error: inputs at data row 2, column 'age', is nan; drop or fill"),
         ((), ("--target", "price"), "target 'price' is not a column"),
         ((), ("--drop", "ages"), "drop 'ages' is not a column"),
-        ((), ("--out", "nowhere/shop.rows"), "shop.rows could not be written"),
+        ((), ("--out", "nowhere/shop.rows"), "shop.rows' could not be written"),
     ],
 )
 def test_mistakes_print_one_line_and_leave_no_file(table, tmp_path, change, words, message):

@@ -266,7 +266,7 @@ RUNS: dict[str, Run] = {
     run.name: run
     for run in (
         _run("simulate", simulate(_langevin, _sum, lambda: np.zeros(3, np.float32)), 2.0),
-        _run("simulate, dual", simulate(_psdca, _risk, lambda: _positions(20)), 4.0),
+        _run("simulate, dual", simulate(_psdca, _risk, lambda: _positions(20, 4)), 4.0),
         _run("simulate, federated", simulate(_fledge, _federation, lambda: np.zeros(3, np.float32)), 3.0),
         _run("sample", _sample, 4.0),
         _run("estimator", _estimator, 3.0),

@@ -1,11 +1,13 @@
 """`langevax convert`: a table larger than memory to a row file."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from langevax.cli.errors import BadInput, RunFailed, count, exit_codes
+from langevax.cli.options import local_path
 
 HELP = """Convert a table of numbers to a row file, from which training reads rows without loading the file into memory.
 
@@ -30,9 +32,12 @@ is left.
 
 
 def convert(
-    table: Annotated[list[Path], typer.Argument(metavar="TABLE...", help="One or more files, or a quoted pattern.")],
+    table: Annotated[
+        list[Path],
+        typer.Argument(parser=local_path, metavar="TABLE...", help="One or more files, or a quoted pattern."),
+    ],
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to learn; integers stay integers.")],
-    out: Annotated[Path, typer.Option(metavar="NAME.rows", help="The row file to write, a folder.")],
+    out: Annotated[Path, typer.Option(parser=local_path, metavar="NAME.rows", help="The row file to write, a folder.")],
     drop: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")
     ] = None,
@@ -48,6 +53,8 @@ def convert(
 
         if out.exists() and not force:
             raise BadInput(f"--out {str(out)!r} exists; replace it with --force, or name another.")
+        if not out.absolute().parent.is_dir():
+            raise BadInput(f"--out {str(out)!r} could not be written, as its parent is not a folder; make it first.")
         try:
             rows = convert_table(
                 table,
@@ -58,7 +65,7 @@ def convert(
                 overwrite=force,
             )
         except (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError) as error:
-            raise BadInput(getattr(error, "strerror", None) or str(error)) from error
+            raise BadInput(_of_command(getattr(error, "strerror", None) or str(error), table)) from error
         except LockedError as error:
             raise BadInput(f"--out: {error}") from error
         except OSError as error:
@@ -68,3 +75,12 @@ def convert(
         output = Output()
         output.say("Rows", f"{count(rows.num_rows, 'row')} of {count(len(inputs), 'input')} and the target {target!r}.")
         output.say("Written", f"{out}, {size:,.1f} MB; open it with langevax.data.open_rows({str(out)!r}).")
+
+
+def _of_command(sentence: str, tables: list[Path]) -> str:
+    """Return a sentence of `convert_table` in the words of the command line."""
+    for name in map(str, tables):
+        if sentence.startswith(f"{name} "):
+            return f"TABLE {sentence}"
+    sentence = re.sub(r"^(?:the )?(target|drop) (?=')", r"--\1 ", sentence)
+    return sentence.replace("in inputs or drop", "in --drop").replace("table names no", "TABLE names no")

@@ -20,6 +20,8 @@ from langevax.flower.task import Task
 from langevax.run import keep_compiled_programs
 from langevax.run.checkpoint import write_atomically
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for a formula at the beginning of a cell."""
 DEFAULTS: dict[str, Any] = {
     "rounds": 3,
     "seed": 0,
@@ -149,5 +151,5 @@ def _cell(value: Any) -> Any:
         return " ".join(map(str, value))
     if isinstance(value, dict):
         text = "; ".join(f"{name}: {why}" for name, why in value.items())
-        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text  # spreadsheets run formulas
+        return f"'{text}" if text.startswith(FORMULA_STARTS) else text
     return f"{value:.4f}" if isinstance(value, float) else value

@@ -33,7 +33,8 @@ BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff
 CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
 OTHER_PAGE = "export it as UTF-8, or pass --encoding with its code page, such as cp1251 or shift_jis"
 DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
-FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet takes for a formula at the beginning of a cell
+FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
 FIRST_ROWS = 200  # in which separator and header are looked for
 FIRST_LETTERS = 200_000  # of them, in which the separator is looked for
 ROWS_WITH_NAMES = 3  # at least, where the header lacks the name of the first column
@@ -397,9 +398,14 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
         )[column.name]
         if column.dtype == pl.String
         else column
-        for column in frame
+        for column in map(_as_text, frame)
     ]
     return pl.DataFrame({f"'{c.name}" if re.match(FORMULA, c.name) else c.name: c for c in columns})
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    """Return categories as the text by which CSV has them, other columns as they are."""
+    return column.cast(pl.String) if isinstance(column.dtype, pl.Categorical | pl.Enum) else column
 
 
 def check_suffix(path: Path, argument: str = "--out") -> None:
