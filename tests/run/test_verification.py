@@ -46,7 +46,8 @@ def test_records_after_the_last_state_are_not_counted(saved):
 def test_damage_is_named(saved, pattern, way):
     file = next(saved.glob(pattern))
     content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 255
+    start = 3 * len(content) // 4
+    content[start:] = bytes(byte ^ 255 for byte in content[start:])
     file.write_bytes(content if way == "flip" else content[: len(content) // 2])
     with pytest.raises(CheckpointError, match=r"damaged|cannot be read") as caught:
         verify(saved)
@@ -66,7 +67,7 @@ def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
         verify(saved)
     shutil.rmtree(saved / "state" / "40")
     shutil.copytree(saved / "state" / "30", saved / "state" / "40")
-    with pytest.raises(CheckpointError, match=r"state/40 is damaged \(it is the state of step 30\)"):
+    with pytest.raises(CheckpointError, match=r"state/40 is damaged \(.*it is the state of step 30\)"):
         verify(saved)
     shutil.rmtree(saved / "state" / "40")
     shutil.copytree(two_runs[1] / "state" / "40", saved / "state" / "40")

@@ -4,6 +4,7 @@ JAX does not start before the forks, so that all children share one import. Pyth
 folder and opened file to an audit hook: a child receives its signal just before a chosen one of these changes.
 """
 
+import gc
 import json
 import os
 import resource
@@ -74,8 +75,9 @@ class Child:
     def _run(self, write: int) -> None:
         try:
             nowhere = os.open(os.devnull, os.O_RDWR)
-            for number in (0, 1, 2):
-                os.dup2(nowhere, number)
+            errors = nowhere if self.largest_file is not None else os.memfd_create("errors")
+            for number, descriptor in ((0, nowhere), (1, nowhere), (2, errors)):
+                os.dup2(descriptor, number)
             os.setsid()
             changes = watch_changes(self.folder, self.way, self.at)
             if self.largest_file is not None:
@@ -115,7 +117,17 @@ def watch_changes(folder: Path, way: str | None, at: int) -> list[str]:
 
 
 def outcome_of(work: Callable[[], Any]) -> Ended:
-    """Do the work, and sort how it ends."""
+    """Do the work, and sort how it ends; what it prints counts, too."""
+    printed = os.lseek(2, 0, os.SEEK_CUR)
+    ended = _sorted(work)
+    gc.collect()  # errors of destructors are printed
+    text = os.pread(2, 1 << 20, printed).decode(errors="replace")
+    if "Traceback (most recent" in text or "Exception ignored" in text:
+        return Ended(raw=f"printed {text[-TAIL:]}")
+    return ended
+
+
+def _sorted(work: Callable[[], Any]) -> Ended:
     try:
         return Ended(answer=work())
     except Command as ended:

@@ -18,6 +18,7 @@ from tools.torture.counts import Counts
 
 AT_ONCE = 20  # damages that one child reads
 WAYS = ("flip", "flip", "flip", "flip", "cut", "flip", "flip", "empty", "flip", "missing")
+LOGS = WAYS[:-1]  # of files without which a run goes on
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Files:
     """Return a digest of all that is read from a folder."""
     patterns: tuple[str, ...]
     quick: bool = False
+    ways: tuple[str, ...] = WAYS
 
 
 def damaged(files: Files, base: Path, number: int, seed: int, counts: Counts) -> Scenario:
@@ -40,7 +42,7 @@ def damaged(files: Files, base: Path, number: int, seed: int, counts: Counts) ->
         raise RuntimeError(f"{files.name} cannot be made: {made.refusal or made.raw or made}")
     numbers = random.Random(zlib.crc32(files.name.encode()) + seed)
     damages = [
-        (str(path.relative_to(whole)), WAYS[i % len(WAYS)], numbers.random(), numbers.randrange(8))
+        (str(path.relative_to(whole)), files.ways[i % len(files.ways)], numbers.random(), numbers.randrange(8))
         for pattern in files.patterns
         for i, path in _repeated(sorted(p for p in whole.glob(pattern) if p.is_file()), number)
     ]
@@ -52,7 +54,7 @@ def damaged(files: Files, base: Path, number: int, seed: int, counts: Counts) ->
         for line, planned in zip(lines, damages, strict=False):
             _count(files, Ended(*json.loads(line)), planned, made.answer, counts)
         damages = damages[len(lines) :]
-        if ended.answer is None:
+        if ended.answer is None and damages:
             crash = ended if ended.raw else Ended(raw=f"ended by {ended}")
             _count(files, crash, damages[0], made.answer, counts)
             damages = damages[1:]
@@ -169,7 +171,8 @@ def _predict(folder: Path) -> str:
 
 def _check_fit(folder: Path) -> str:
     """Return a digest of all that a folder holds: `langevax check` has to refuse every other one."""
-    runs.command("check", folder / "out")
+    if "no result.json" in runs.command("check", folder / "out"):
+        raise runs.Command(2, "Error: there is no result.json")
     parts = sorted(path for path in (folder / "out").iterdir() if path.is_file())
     return runs.digest([path.name for path in parts], [path.read_bytes().hex() for path in parts])
 
@@ -224,5 +227,6 @@ FILES = (
         partial(_make_run, "Flower server"),
         partial(_resume_run, "Flower server"),
         ("files/out/history.csv",),
+        ways=LOGS,
     ),
 )

@@ -227,11 +227,19 @@ class Folder:
         if os.path.lexists(self.training):
             parts = "|".join(map(re.escape, self.parts))
             foreign = _unexpected(self.training, re.compile(rf"{TRAINING_FILES}|new/({parts})(\.part)?"))
-            empty = not any(path.is_file() for path in self.training.rglob("*"))  # killed before it wrote the settings
+            files = [path for path in self.training.rglob("*") if path.is_file()]
+            empty = all(map(self._is_half, files))  # killed before it wrote the settings
             if foreign or not (empty or self._wrote_settings()):
                 raise BadInput(_refusal(self.training, foreign))
         if foreign := self._foreign_parts():
             raise BadInput(_refusal(self.path, foreign))
+
+    def _is_half(self, path: Path) -> bool:
+        """Return whether a file is the beginning of settings that were not finished."""
+        mark = f'{{\n "written_by": "{self.writer}"'.encode()
+        return path == self.settings.with_name(f"{self.settings.name}.part") and mark.startswith(
+            path.read_bytes()[: len(mark)]
+        )
 
     def _wrote_settings(self) -> bool:
         record = _read_json(self.settings)
@@ -292,8 +300,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write indented JSON under a temporary name, which is renamed when the file is complete."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

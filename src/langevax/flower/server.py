@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from langevax._typing import PyTree
 from langevax.flower import wire
 from langevax.flower.strategy import Evaluate, ExchangeRecord, FederatedStrategy
 from langevax.flower.task import Task
-from langevax.run import keep_compiled_programs
+from langevax.run import CheckpointError, keep_compiled_programs
 from langevax.run.checkpoint import write_atomically
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -73,7 +74,7 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
     folder = Path(str(config["out"])) if config["out"] else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        strategy.on_exchange = ExchangeHistory(folder / "history.csv", resumed=bool(config["resume"])).add
+        strategy.on_exchange = ExchangeHistory(folder / "history.csv", strategy.notes, bool(config["resume"])).add
     try:
         result = strategy.start(
             grid,
@@ -116,28 +117,53 @@ def _write_model(folder: Path, strategy: FederatedStrategy) -> None:
 
 
 class ExchangeHistory:
-    """history.csv, to which each exchange adds a line as it ends; a resumed run keeps the lines of those before."""
+    """history.csv, to which each exchange adds a line as it ends; a resumed run keeps the lines of those before.
 
-    def __init__(self, path: Path, resumed: bool):
+    Their hash is in `notes`, which the checkpoint stores.
+
+    Raises:
+        CheckpointError: lines of a resumed run that are not as they were written; without the file it begins anew.
+    """
+
+    def __init__(self, path: Path, notes: dict[str, str], resumed: bool):
         self.path = path
+        self.notes = notes
         self.resumed = resumed
         self.begun: bool = False
+        self._hash = sha256()
 
     def add(self, record: ExchangeRecord) -> None:
         """Add a line."""
         if not self.begun:
-            lines = [_line([*ExchangeRecord._fields[:-1], *record.counts]), *self._earlier(record.number)]
-            write_atomically(self.path, "".join(lines).encode())
+            earlier = self._earlier(record.number)
+            self._hash.update("".join(earlier).encode())
+            write_atomically(self.path, "".join([self._header(record), *earlier]).encode())
             self.begun = True
+        line = _line([*map(_cell, record[:-1]), *record.counts.values()])
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            file.write(_line([*map(_cell, record[:-1]), *record.counts.values()]))
+            file.write(line)
+        self._hash.update(line.encode())
+        self.notes[self.path.name] = self._hash.hexdigest()
+
+    @staticmethod
+    def _header(record: ExchangeRecord) -> str:
+        return _line([*ExchangeRecord._fields[:-1], *record.counts])
 
     def _earlier(self, number: int) -> list[str]:
         if not (self.resumed and self.path.exists()):
             return []
-        with self.path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))[1:]
-        return [_line(row) for row in rows if row and row[0].isdigit() and int(row[0]) < number]
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[1:]
+        except (ValueError, csv.Error):  # bytes that are not text
+            rows = []
+        lines = [_line(row) for row in rows if row and row[0].isdecimal() and int(row[0]) < number]
+        if sha256("".join(lines).encode()).hexdigest() != self.notes.get(self.path.name, sha256().hexdigest()):
+            raise CheckpointError(
+                f"{str(self.path)!r} is not as the interrupted run wrote it. Restore it from a copy, or move it to "
+                "continue without the lines of exchanges before."
+            )
+        return lines
 
 
 def _line(cells: Iterable[Any]) -> str:

@@ -106,6 +106,7 @@ class FederatedStrategy(Strategy):
     Attributes:
         loop: the server's state; `.position`, `.step`, `.counts`.
         history: an `ExchangeRecord` for every exchange.
+        notes: texts of the caller's by name, saved with the checkpoint and restored from it.
         on_exchange: is called with each of them as its exchange ends.
 
     Raises:
@@ -152,6 +153,7 @@ class FederatedStrategy(Strategy):
         self.checkpoint: Path | None = None if checkpoint is None else Path(checkpoint)
         self.resume = resume
         self.history: list[ExchangeRecord] = []
+        self.notes: dict[str, str] = {}
         self.on_exchange: Callable[[ExchangeRecord], None] = lambda record: None
         self.names: list[str] | None = None
         self._sent: Sent | None = None
@@ -311,6 +313,7 @@ class FederatedStrategy(Strategy):
         registry.rows = rows | registry.rows
         self.loop.resume(registry.set_clients([int(p) for p in progress["partitions"]]), progress, saved.leaves)
         self.checker.usual = dict(progress["usual"])
+        self.notes |= progress.get("notes", {})
         if jax.tree.leaves(self.loop.algorithm.memory(self.loop.position)):
             self._restart_reason = "clients' memories went with the engine's last run"
         if changed := [str(p) for p, number in rows.items() if registry.rows[p] != number]:
@@ -443,5 +446,6 @@ class FederatedStrategy(Strategy):
                 "partitions": registry.partitions,
                 "rows": {str(p): registry.rows[p] for p in registry.partitions},
                 "usual": self.checker.usual,
+                "notes": self.notes,
             }
             checkpoints.save(self.checkpoint, self.identity, progress, self.loop.state)

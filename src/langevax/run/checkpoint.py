@@ -251,13 +251,10 @@ class Checkpoint:
                 path.unlink()
 
     def _read_records(self, path: Path, empty: Records) -> Records:
-        import xarray
-
         try:
-            with xarray.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
-                run = dataset.attrs.get(RUN_ATTRIBUTE)
-                steps = np.asarray(dataset["steps"].values, np.int64)
-                columns = {name: dataset[name].values.astype(e.dtype) for name, e in empty.columns.items()}
+            run, variables = read_records(path)
+            steps = np.asarray(variables["steps"], np.int64)
+            columns = {name: variables[name].astype(e.dtype) for name, e in empty.columns.items()}
         except Exception as error:
             raise CheckpointError(
                 f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
@@ -310,13 +307,22 @@ def _file_hash(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def read_records(path: Path) -> tuple[str | None, dict[str, np.ndarray]]:
+    """Return the run's id and all variables of a file of records, each compared with its checksum.
+
+    They are read by h5py, since h5netcdf prints a traceback on damaged files.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        run = file.attrs.get(RUN_ATTRIBUTE)
+        return None if run is None else str(run), {name: np.asarray(variable) for name, variable in file.items()}
+
+
 def _run_of(path: Path) -> str | None:
     """Return the id of the run that wrote a file of records; None where langevax did not write it."""
-    import xarray
-
     try:
-        with xarray.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
-            return dataset.attrs.get(RUN_ATTRIBUTE)
+        return read_records(path)[0]
     except Exception:
         return None
 

@@ -18,9 +18,9 @@ from langevax.run.checkpoint import (
     HASHES,
     ID_BYTES,
     RECORDS_NAME,
-    RUN_ATTRIBUTE,
     CheckpointError,
     read_record,
+    read_records,
     verify_files,
 )
 from langevax.run.processes import first_line
@@ -104,12 +104,9 @@ def _first(file: Path) -> int:
 
 def _verified_steps(file: Path, run: str) -> np.ndarray:
     """Return the recorded steps of a file, after all of it was read."""
-    import xarray
-
     try:
-        with xarray.open_dataset(file, engine="h5netcdf", decode_cf=False) as dataset:
-            dataset.load()
-            own, steps = dataset.attrs.get(RUN_ATTRIBUTE), np.asarray(dataset["steps"].values, np.int64)
+        own, variables = read_records(file)
+        steps = np.asarray(variables["steps"], np.int64)
         if own != run:
             raise ValueError("it is of another run")
         if f"{steps[0]:012d}-{steps[-1]:012d}.nc" != file.name:
