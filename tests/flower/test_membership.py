@@ -263,6 +263,8 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
         (tmp_path / "history.csv").write_bytes(damaged)
         with pytest.raises(CheckpointError, match=r"history\.csv' is not as the interrupted run wrote it"):
             advance_with_history(5, resume=True)
+    with pytest.raises(CheckpointError, match="is not as the interrupted run wrote it"):  # nothing is left to do
+        ExchangeHistory(tmp_path / "history.csv", {"history.csv": "0"}, True).finish()
     (tmp_path / "history.csv").unlink()
     advance_with_history(5, resume=True)
     assert min(numbers()) == len(first) + len(later)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "num-clients": 0,
     "weights": "size",
+    "aggregation": "mean",
     "deadline": 60.0,
     "join-seconds": 120.0,
     "patience": 3,
@@ -64,6 +66,7 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
         key=jax.random.key(int(config["seed"])),
         num_clients=int(config["num-clients"]) or "auto",
         weights=str(config["weights"]),
+        aggregation=str(config["aggregation"]),
         deadline=float(config["deadline"]),
         join_seconds=float(config["join-seconds"]),
         patience=int(config["patience"]),
@@ -72,9 +75,11 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
     )
     evaluate = None if task.evaluate is None else _evaluation(task.evaluate(run_config), strategy)
     folder = Path(str(config["out"])) if config["out"] else None
+    history = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        strategy.on_exchange = ExchangeHistory(folder / "history.csv", strategy.notes, bool(config["resume"])).add
+        history = ExchangeHistory(folder / "history.csv", strategy.notes, bool(config["resume"]))
+        strategy.on_exchange = history.add
     try:
         result = strategy.start(
             grid,
@@ -85,7 +90,8 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
     finally:
         if folder is not None and strategy.loop.num_starts:
             _write_model(folder, strategy)
-    if folder is not None:
+    if folder is not None and history is not None:
+        history.finish()
         content = {
             "rounds": strategy.loop.step,
             "clients": strategy.registry.partitions,
@@ -144,6 +150,11 @@ class ExchangeHistory:
             file.write(line)
         self._hash.update(line.encode())
         self.notes[self.path.name] = self._hash.hexdigest()
+
+    def finish(self) -> None:
+        """Compare the lines of a run that had nothing left to do."""
+        if not self.begun:
+            self._earlier(sys.maxsize)
 
     @staticmethod
     def _header(record: ExchangeRecord) -> str:
