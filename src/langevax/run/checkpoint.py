@@ -57,6 +57,7 @@ class Checkpoint:
     def __init__(self, directory: str | os.PathLike[str], identity: RunIdentity, resume: Resume, shared: bool = False):
         with checks.needs("checkpoint", "A checkpoint"):
             import h5netcdf  # noqa: F401
+            import h5py  # noqa: F401
             import orbax.checkpoint as ocp
             import xarray  # noqa: F401
         self.directory: Path = Path(directory).absolute()

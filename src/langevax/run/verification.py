@@ -41,6 +41,7 @@ def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
     """Read all of a checkpoint; raise `CheckpointError` where something is damaged, missing, or of another run."""
     with checks.needs("checkpoint", "A checkpoint"):
         import h5netcdf  # noqa: F401
+        import h5py  # noqa: F401
         import orbax.checkpoint  # noqa: F401
         import xarray  # noqa: F401
     path = Path(directory).absolute()
