@@ -106,3 +106,14 @@ def test_the_earlier_rows_of_a_killed_replacement_stay(table, tmp_path):
     assert old.exists()
     assert langevax(*command, "--force").exit_code == 0
     assert not old.exists()
+
+
+def test_rows_that_a_kill_left_aside_are_kept_until_the_new_ones_are_there(table, tmp_path):
+    out, aside = tmp_path / "shop.rows", tmp_path / ".shop.rows.0123456789ab.old"
+    command = ["convert", table, "--target", "bought", "--out", out]
+    assert langevax(*command).exit_code == 0
+    out.rename(aside)
+    assert langevax(*command[:2], "--target", "price", *command[4:]).exit_code == 2
+    assert open_rows(aside).num_rows == 3
+    assert langevax(*command).exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shop.csv", "shop.rows"]

@@ -96,13 +96,19 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
         yield
         return
     with lock:
-        unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(\.old)?")
-        leftovers = [folder for folder in path.parent.iterdir() if unfinished.fullmatch(folder.name)]
-        if path.exists() or not any(folder.suffix == ".old" for folder in leftovers):  # else the rows are in that one
-            for folder in leftovers:
-                if not folder.is_symlink() and all(file.suffix in (".npy", ".json") for file in folder.glob("*")):
-                    shutil.rmtree(folder, ignore_errors=True)
+        _clean(path)
         yield
+        _clean(path)  # the earlier rows, where a kill between two renames had left them the only ones
+
+
+def _clean(path: pathlib.Path) -> None:
+    """Delete what conversions to a row file that were killed have left beside it, unless the rows are only there."""
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(\.old)?")
+    leftovers = [folder for folder in path.parent.iterdir() if unfinished.fullmatch(folder.name)]
+    if path.exists() or not any(folder.suffix == ".old" for folder in leftovers):
+        for folder in leftovers:
+            if not folder.is_symlink() and all(file.suffix in (".npy", ".json") for file in folder.glob("*")):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digits(dtype: DTypeLike | None) -> int:
