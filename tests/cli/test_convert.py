@@ -115,5 +115,5 @@ def test_rows_that_a_kill_left_aside_are_kept_until_the_new_ones_are_there(table
     out.rename(aside)
     assert langevax(*command[:2], "--target", "price", *command[4:]).exit_code == 2
     assert open_rows(aside).num_rows == 3
-    assert langevax(*command).exit_code == 0
+    assert langevax(*command, "--force").exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shop.csv", "shop.rows"]

@@ -69,7 +69,7 @@ def convert_table(
         from langevax.data.files import TableFile, matching_files
 
     checks.flag("overwrite", overwrite)
-    with _alone(refuse_existing(path, overwrite)):  # before minutes of counting
+    with _alone(refuse_existing(path, overwrite), overwrite):  # before minutes of counting
         files = [TableFile(file) for file in matching_files(table)]
         names = _input_names(files, target, inputs, drop)
         for file in files:
@@ -88,7 +88,7 @@ def convert_table(
 
 
 @contextmanager
-def _alone(path: pathlib.Path) -> Iterator[None]:
+def _alone(path: pathlib.Path, overwrite: bool) -> Iterator[None]:
     """Hold the lock of a row file, and delete what conversions to it that were killed have left beside it."""
     try:
         lock = Lock(path.with_name(f".{path.name}.lock"), f"row file {str(path)!r}")
@@ -98,7 +98,8 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
     with lock:
         _clean(path)
         yield
-        _clean(path)  # the earlier rows, where a kill between two renames had left them the only ones
+        if overwrite:  # the earlier rows, where a kill between two renames had left them the only ones
+            _clean(path)
 
 
 def _clean(path: pathlib.Path) -> None:
