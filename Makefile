@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo pictures test test-all mutants browser lint docs types check counts costs atlas bench clean
+.PHONY: demo pictures test test-all mutants torture browser lint docs types check counts costs atlas bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -59,6 +59,9 @@ test-all: $(VENV)/.gate browser  ## everything, with real servers, a browser, an
 
 mutants: $(VENV)/.dev  ## mistakes that the tests must catch, planted one by one; a part of them: make mutants ONLY=pda
 	$(BIN)/python -m tools.mutants --resume $(if $(ONLY),--only '$(ONLY)')
+
+torture: $(VENV)/.dev  ## kills, two writers, full disks and damage to every kind of run and file, at most 30 minutes; in one: make torture QUICK=1
+	$(BIN)/python -m tools.torture $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
 
 BROWSERS := chromium chromium-browser google-chrome
 

@@ -27,9 +27,9 @@ LONGEST = 500
 LONG_FOR_A_REASON: dict[str, str] = {}
 SHORT_FOR_A_REASON = {
     "_typing.py": "one annotation that all modules import",
+    "_interruption.py": "imported before all else, by the command alone",
     "_version.py": "read by the build",
     "__main__.py": "python -m langevax, without the packages of the command line",
-    "cli/options.py": "options as dataclasses, for all commands; importable without the packages of any",
 }
 TABLES_OF_NUMBERS = {"tests/test_examples.py": "what the examples print, an example a line"}
 """Files with numbers in columns, where the formatter is switched off for a reason."""

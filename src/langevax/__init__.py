@@ -1,5 +1,9 @@
 """Optimisation and sampling with noisy gradients, in JAX."""
 
+from langevax import _interruption  # noqa: F401, before imports that take seconds
+
+# isort: split
+
 from typing import TYPE_CHECKING
 
 from langevax import data, federated, gradients, integrators, meanfield, run, spaces

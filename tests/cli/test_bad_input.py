@@ -1,5 +1,6 @@
 """Mistakes end in one or two lines on stderr and exit code 2, before anything is written."""
 
+import os
 import subprocess
 import sys
 
@@ -94,6 +95,16 @@ def test_help_and_version_need_no_heavy_package():
     assert "Examples:\n    langevax fit wine.csv --target quality --out wine\n" in done.stdout
     for command in ("--version", "--help", "predict --help"):
         assert langevax(*command.split()).exit_code == 0
+
+
+def test_an_interruption_of_the_imports_is_one_line(tmp_path):
+    (tmp_path / "jax.py").write_text("raise KeyboardInterrupt\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    commands = (["-m", "langevax"], ["-c", "import langevax"])
+    options = {"env": environment, "capture_output": True, "text": True, "check": False}
+    command, script = (subprocess.run([sys.executable, *words], **options) for words in commands)
+    assert (command.returncode, command.stderr) == (130, "Interrupted.\n")
+    assert script.stderr.startswith("Traceback")  # a program of the user's is interrupted as ever
 
 
 def test_an_interruption_before_a_command_begins_is_one_line(monkeypatch, capsys):

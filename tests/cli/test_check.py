@@ -1,5 +1,6 @@
-"""`langevax check`: whole models and row files are said to be so, damaged ones are named; predict reads neither."""
+"""`langevax check`: whole models, row files and checkpoints are said to be so, damaged ones are named."""
 
+import json
 import shutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from langevax.data import write_rows
 from tests.cli.conftest import langevax
+from tests.run.setting import simulate
 
 
 @pytest.fixture
@@ -45,7 +47,46 @@ def test_each_damaged_path_is_named(folder, rows, tmp_path):
     assert "model.safetensors' is damaged: its content is not what was saved" in words
     assert "inputs in" in words
     assert "rows 0 to 49" in words
-    assert "holds neither model.safetensors nor rows.json" in words
+    assert "holds neither model.safetensors, rows.json, run.json nor server.safetensors" in words
+
+
+@pytest.mark.parametrize("name", ["holdout.csv", "report.html", "result.json"])
+def test_each_file_of_a_fit_is_checked(folder, name):
+    flip(folder / name, (folder / name).stat().st_size // 2)
+    answer = langevax("check", folder)
+    assert (answer.exit_code, f"{name!r} is not as written" in answer.stderr.replace("\n", " ")) == (2, True)
+    (folder / name).unlink()
+    answer = langevax("check", folder)
+    if name == "result.json":
+        assert "no result.json; only the model and its schema are checked" in answer.stdout.replace("\n", " ")
+    else:
+        assert (answer.exit_code, f"{name!r} is not as written" in answer.stderr.replace("\n", " ")) == (2, True)
+
+
+def test_checkpoints_and_interrupted_fits_are_checked(folder, tmp_path):
+    point = tmp_path / "point"
+    simulate(20, checkpoint=point)
+    words = langevax("check", point).stdout.replace("\n", " ")
+    assert "states of steps 20 and 5 recorded steps" in " ".join(words.split())
+    shutil.copytree(point, folder / "training" / "checkpoints")
+    settings = {"written_by": "langevax fit", "options": {}, "files": {}}
+    (folder / "training" / "settings.json").write_text(json.dumps(settings))
+    assert langevax("check", folder).stdout.count("Whole") == 2
+    flip(folder / "training" / "checkpoints" / "run.json", 3)
+    assert "run.json cannot be read" in langevax("check", folder).stderr
+    (folder / "training" / "settings.json").write_text("{")
+    assert "settings.json' is damaged; pass --force" in langevax("check", folder).stderr
+
+
+def test_checkpoints_of_servers_are_checked(tmp_path):
+    pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+    from langevax.flower import checkpoints
+
+    checkpoints.save(tmp_path, "run", {"step": 7}, {"x": np.ones(3)})
+    assert "a server after 7 rounds" in langevax("check", tmp_path).stdout
+    flip(tmp_path / checkpoints.NAME, -1)
+    answer = langevax("check", tmp_path)
+    assert (answer.exit_code, "it is damaged" in answer.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "schema.json"])

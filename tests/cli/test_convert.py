@@ -54,7 +54,7 @@ def test_double_and_force(table, tmp_path):
         ((), ("--read", "age=years"), "--read 'age=years' must be COLUMN=KIND"),
         ((), ("--target", "price"), "target 'price' is not a column"),
         ((), ("--drop", "ages"), "drop 'ages' is not a column"),
-        ((), ("--out", "nowhere/shop.rows"), "shop.rows could not be written"),
+        ((), ("--out", "nowhere/shop.rows"), "shop.rows' could not be written"),
     ],
 )
 def test_mistakes_print_one_line_and_leave_no_file(table, tmp_path, change, words, message):
@@ -157,3 +157,14 @@ def test_cells_that_cannot_be_read_are_refused_where_missing_ones_are_left_out(t
         answer = langevax(*command, "--force")
         assert (answer.exit_code, "holds 'high' in data row 9" in answer.stderr) == (code, code == 2), answer.stderr
         assert open_rows(tmp_path / "t.rows").num_rows == 8
+
+
+def test_rows_that_a_kill_left_aside_are_kept_until_the_new_ones_are_there(table, tmp_path):
+    out, aside = tmp_path / "shop.rows", tmp_path / ".shop.rows.0123456789ab.old"
+    command = ["convert", table, "--target", "bought", "--out", out]
+    assert langevax(*command).exit_code == 0
+    out.rename(aside)
+    assert langevax(*command[:2], "--target", "price", *command[4:]).exit_code == 2
+    assert open_rows(aside).num_rows == 3
+    assert langevax(*command, "--force").exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shop.csv", "shop.rows"]

@@ -170,6 +170,19 @@ def test_a_setting_is_of_the_kind_of_its_default(default, value, parsed):
     assert (actual, type(actual)) == (parsed, type(default))
 
 
+def test_two_runs_cannot_write_one_folder(plain_app, tmp_path, monkeypatch):
+    def run_another(*arguments):
+        answer = langevax("federated", "run", plain_app, "--out", tmp_path)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert "is being written by process" in answer.stderr
+        raise BadInput("the first one goes on")
+
+    monkeypatch.setattr(apps, "engine_of", run_another)
+    answer = langevax("federated", "run", plain_app, "--out", tmp_path)
+    assert answer.stderr == "Error: the first one goes on\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_booleans_are_true_or_false():
     with pytest.raises(BadInput, match="resume is true or false"):
         apps._parsed("resume=1", "resume", "1", {"resume": False})

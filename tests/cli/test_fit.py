@@ -98,7 +98,7 @@ def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
     result = json.loads(answer.stdout)
     stored = json.loads((tmp_path / "o" / "result.json").read_text())
     assert set(stored["files"]) == {"holdout.csv", "model.safetensors", "report.html", "schema.json"}
-    assert result == {name: value for name, value in stored.items() if name not in ("files", "written_by")}
+    assert result == {name: value for name, value in stored.items() if name not in ("files", "written_by", "sha256")}
     names = ["always the mean", "linear", "kernel machine", "MLP", "random forest", "boosted trees"]
     assert [score["name"] for score in result["scores"]][1:7] == names
     assert (result["rows_scored"], result["folds"]) == (60, 5)

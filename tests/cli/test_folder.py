@@ -45,6 +45,38 @@ def test_a_model_is_replaced_as_a_whole(folder):
     assert files == {part: file_digest(folder.path / part) for part in PARTS if part != RESULT}
 
 
+def test_settings_that_were_cut_off_do_not_stop_the_next_run(folder, monkeypatch):
+    half = folder.settings.with_name("settings.json.part")
+    folder.begin(False, SETTINGS)
+    whole = folder.settings.read_bytes()
+    for length in (0, 10, len(whole) - 1):  # as a kill leaves them
+        folder.settings.unlink()
+        half.write_bytes(whole[:length])
+        folder.begin(False, SETTINGS)
+        half.unlink(missing_ok=True)
+    folder.settings.unlink()
+    half.write_text("mine")
+    with pytest.raises(BadInput, match="exists without readable settings, which langevax did not write"):
+        folder.begin(False, SETTINGS)
+    half.unlink()
+    monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(BadInput, match="cannot be written"):
+        folder.begin(False, SETTINGS)
+    assert not half.exists()
+
+
+def test_the_result_has_a_hash_of_itself(folder):
+    folder.begin(False, SETTINGS)
+    fill(folder, "new")
+    assert folder.damaged_parts() == []
+    content = (folder.path / RESULT).read_text()
+    (folder.path / RESULT).write_text(content.replace("new", "now"))
+    assert folder.damaged_parts() == [RESULT]
+    (folder.path / RESULT).write_text(content)
+    (folder.path / REPORT).unlink()
+    assert folder.damaged_parts() == [REPORT]
+
+
 def test_an_error_while_writing_leaves_the_old_model(folder):
     folder.begin(False, SETTINGS)
     fill(folder, "old")

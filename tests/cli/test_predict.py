@@ -150,8 +150,8 @@ def test_numbers_are_read_as_in_training_and_imputed_ones_are_counted(fitted, tm
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (["1,5", "2,25", "3,5", "4"], "TABLE has decimal commas in column 'size' ('1,5' in data row 1"),
-        (["a", "b", "c", "d", "e"], "TABLE has no numbers in column 'size' that are written as in training"),
+        (["1,5", "2,25", "3,5", "4"], "t.csv' has decimal commas in column 'size' ('1,5' in data row 1"),
+        (["a", "b", "c", "d", "e"], "t.csv' has no numbers in column 'size' that are written as in training"),
     ],
 )
 def test_a_column_written_in_another_way_than_in_training_is_refused(fitted, tmp_path, cells, message):

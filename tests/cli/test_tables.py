@@ -40,6 +40,19 @@ def test_written_tables_are_read_back(tmp_path, suffix):
     assert [path.name for path in tmp_path.iterdir()] == [f"t{suffix}"]
 
 
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["=1+1", "\uff1d1+1", "\n=1", "-2.5", "red"])])
+def test_cells_that_a_spreadsheet_would_execute_are_written_as_text(tmp_path, kind):
+    cells = ["=1+1", "\uff1d1+1", "\n=1", "-2.5", "red"]
+    frame = pl.DataFrame({"@name": pl.Series(cells, dtype=kind), "number": [-1.5, 2, 3, 4, 5]})
+    for suffix, separator in ((".csv", ","), (".tsv", "\t")):
+        write_table(frame, tmp_path / f"t{suffix}")
+        written = pl.read_csv(tmp_path / f"t{suffix}", separator=separator, infer_schema=False)
+        assert written["'@name"].to_list() == ["'=1+1", "'\uff1d1+1", "'\n=1", "-2.5", "red"]
+        assert written["number"][0] == "-1.5"
+    write_table(frame, tmp_path / "t.parquet")  # whose cells have types: nothing executes them
+    assert pl.read_parquet(tmp_path / "t.parquet").equals(frame)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

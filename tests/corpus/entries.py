@@ -854,6 +854,7 @@ ENTRIES: dict[str, Entry] = {
             "join_seconds": (1.0, POSITIVE),
             "patience": (2, COUNT),
             "norm_ratio": (10.0, POSITIVE),
+            "aggregation": ("mean", WORD),
             "poll_seconds": (0.1, POSITIVE),
         },
         slow=True,

@@ -246,7 +246,7 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
 
     def advance_with_history(rounds, resume):
         strategy = strategy_of(METHODS["BVRLSGD"], checkpoint=tmp_path / "saved", resume=resume)
-        history, lengths = ExchangeHistory(tmp_path / "history.csv", resumed=resume), []
+        history, lengths = ExchangeHistory(tmp_path / "history.csv", strategy.notes, resume), []
         strategy.on_exchange = lambda record: (history.add(record), lengths.append(len(numbers())))
         advance(strategy, grid_of(METHODS["BVRLSGD"]), rounds)
         return lengths
@@ -257,6 +257,17 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
         file.write(f"{len(first)},2,lost with the server\n")  # after the last state that was saved
     later = advance_with_history(4, resume=True)
     assert numbers() == list(range(len(first) + len(later)))
+    whole = (tmp_path / "history.csv").read_bytes()
+    for damaged in (whole.replace(b"first", b"fist"), whole[: len(whole) // 2], whole.replace(b"first", b"\xff\xff")):
+        assert damaged != whole
+        (tmp_path / "history.csv").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"history\.csv' is not as the interrupted run wrote it"):
+            advance_with_history(5, resume=True)
+    with pytest.raises(CheckpointError, match="is not as the interrupted run wrote it"):  # nothing is left to do
+        ExchangeHistory(tmp_path / "history.csv", {"history.csv": "0"}, True).finish()
+    (tmp_path / "history.csv").unlink()
+    advance_with_history(5, resume=True)
+    assert min(numbers()) == len(first) + len(later)
 
 
 def test_a_server_whose_clients_had_memories_restarts_from_its_position(tmp_path):

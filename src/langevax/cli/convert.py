@@ -1,5 +1,6 @@
 """`langevax convert`: a table larger than memory to a row file."""
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from langevax.cli.errors import BadInput, RunFailed, count, exit_codes, nearest
+from langevax.cli.options import local_path
 
 if TYPE_CHECKING:
     from langevax.cli.output import Output
@@ -37,9 +39,12 @@ is left.
 
 
 def convert(
-    table: Annotated[list[Path], typer.Argument(metavar="TABLE...", help="One or more files, or a quoted pattern.")],
+    table: Annotated[
+        list[Path],
+        typer.Argument(parser=local_path, metavar="TABLE...", help="One or more files, or a quoted pattern."),
+    ],
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to learn; integers stay integers.")],
-    out: Annotated[Path, typer.Option(metavar="NAME.rows", help="The row file to write, a folder.")],
+    out: Annotated[Path, typer.Option(parser=local_path, metavar="NAME.rows", help="The row file to write, a folder.")],
     drop: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")
     ] = None,
@@ -66,13 +71,15 @@ def convert(
 
         if out.exists() and not force:
             raise BadInput(f"--out {str(out)!r} exists; replace it with --force, or name another.")
+        if not out.absolute().parent.is_dir():
+            raise BadInput(f"--out {str(out)!r} could not be written, as its parent is not a folder; make it first.")
         output = Output()
         try:
             rows = _convert(output, table, target, out, drop or [], read or [], encoding, missing, double, force)
         except BadInput:
             raise
         except (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError) as error:
-            raise BadInput(getattr(error, "strerror", None) or str(error)) from error
+            raise BadInput(_of_command(getattr(error, "strerror", None) or str(error), table)) from error
         except LockedError as error:
             raise BadInput(f"--out: {error}") from error
         except OSError as error:
@@ -109,7 +116,7 @@ def _convert(
 
     paths = matching_files(table)
     with (
-        alone(refuse_existing(out, force)),
+        alone(refuse_existing(out, force), force),
         TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent if out.parent.is_dir() else None) as folder,
     ):
         heads = [first_rows(path, Path(folder), encoding) for path in paths]
@@ -137,3 +144,12 @@ def _convert(
     if cells is not None and cells.cells_filled:
         output.note(f"{count(cells.cells_filled, 'missing value')} replaced by the median of the first rows.")
     return rows
+
+
+def _of_command(sentence: str, tables: list[Path]) -> str:
+    """Return a sentence of `convert_table` in the words of the command line."""
+    for name in map(str, tables):
+        if sentence.startswith(f"{name} "):
+            return f"TABLE {sentence}"
+    sentence = re.sub(r"^(?:the )?(target|drop) (?=')", r"--\1 ", sentence)
+    return sentence.replace("in inputs or drop", "in --drop").replace("table names no", "TABLE names no")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from langevax.cli.errors import exit_codes
-from langevax.cli.options import with_fields
+from langevax.cli.options import LARGEST, local_path, with_fields
 from langevax.cli.output import Output
 
 HELP = """Train one model with many clients that keep their rows, and count what they exchange.
@@ -106,26 +106,32 @@ class SimulationOptions:
     partition: Annotated[str, typer.Option(metavar="SPLIT", help="How rows are split over clients.")] = (
         "concentration:0.6"
     )
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="Number of clients, P.")] = 20
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of clients, P.")] = 20
     per_round: Annotated[
         int | None,
-        typer.Option(metavar="INT", min=1, help="Clients per round, p; by default sqrt(P) for fledge, otherwise all."),
+        typer.Option(
+            metavar="INT",
+            min=1,
+            max=LARGEST,
+            help="Clients per round, p; by default sqrt(P) for fledge, otherwise all.",
+        ),
     ] = None
-    rounds: Annotated[int, typer.Option(metavar="INT", min=1, help="Number of rounds.")] = 200
+    rounds: Annotated[int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of rounds.")] = 200
     num_local_steps: Annotated[
-        int, typer.Option(metavar="INT", min=1, help="Local steps of a client per round, K.")
+        int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Local steps of a client per round, K.")
     ] = 16
-    batch_size: Annotated[int, typer.Option(metavar="INT", min=1, help="Rows per local step, b.")] = 4
+    batch_size: Annotated[int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Rows per local step, b.")] = 4
     step_size: Annotated[
         float | None, typer.Option(metavar="NUMBER", help="Step size; by default that of the method, tuned on digits.")
     ] = None
     hidden: Annotated[
-        int, typer.Option(metavar="INT", min=0, help="Neurons of the network; 0 is softmax regression.")
+        int, typer.Option(metavar="INT", min=0, max=LARGEST, help="Neurons of the network; 0 is softmax regression.")
     ] = 16
     dropout: Annotated[float, typer.Option(metavar="NUMBER", help="Probability that a client does not answer.")] = 0.0
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder; by default out/federated/METHOD.")] = (
-        None
-    )
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=local_path, metavar="DIR", help="Output folder; by default out/federated/METHOD."),
+    ] = None
     seed: Annotated[
         int,
         typer.Option(
@@ -143,15 +149,17 @@ class SimulationOptions:
 class RunOptions:
     """The options of `langevax federated run`."""
 
-    app: Annotated[Path, typer.Argument(metavar="APP", help="The app's folder.", show_default=False)]
+    app: Annotated[Path, typer.Argument(parser=local_path, metavar="APP", help="The app's folder.", show_default=False)]
     engine: Annotated[
         Literal["simulation", "deployment"], typer.Option(metavar="NAME", help="simulation or deployment.")
     ] = "simulation"
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, help="Number of clients, P.")] = 4
+    clients: Annotated[int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of clients, P.")] = 4
     settings: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
     ] = field(default_factory=list)
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder; by default out/federated/APP.")] = None
+    out: Annotated[
+        Path | None, typer.Option(parser=local_path, metavar="DIR", help="Output folder; by default out/federated/APP.")
+    ] = None
     tls: Annotated[
         bool, typer.Option("--tls", help="For a deployment: new certificates and registered keys, for this run.")
     ] = False
@@ -184,7 +192,9 @@ def run_app(options: RunOptions, *, json: Json = False) -> None:
 
 @app.command("app", help=APP_HELP, short_help="Write an app for Flower.")
 def write_app(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The app's folder, which names the app.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="DIR", help="The app's folder, which names the app.")
+    ],
     framework: Annotated[
         Literal["jax", "torch", "numpy"],
         typer.Option(metavar="NAME", help="Framework of the gradient: jax, torch or numpy."),

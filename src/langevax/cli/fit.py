@@ -9,7 +9,7 @@ import typer
 
 from langevax.cli.errors import BadInput, exit_codes, listing
 from langevax.cli.fitting.processes import process_group
-from langevax.cli.options import defaults_of, with_fields
+from langevax.cli.options import LARGEST, defaults_of, local_path, with_fields
 
 HELP = """Fit a network to a table, compare it with other methods on held-out rows, and certify it.
 
@@ -56,9 +56,13 @@ CURVE_OPTIONS = ("derivative", "modes", "smoothing")
 class FitOptions:
     """The options of `langevax fit`, with their defaults and help."""
 
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="The table to learn from, one row per example.")]
+    table: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="TABLE", help="The table to learn from, one row per example.")
+    ]
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")]
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for model and report; created if needed.")]
+    out: Annotated[
+        Path, typer.Option(parser=local_path, metavar="DIR", help="The folder for model and report; created if needed.")
+    ]
     task: Annotated[
         Literal["regression", "classification"] | None,
         typer.Option(
@@ -165,7 +169,10 @@ class FitOptions:
         typer.Option(metavar="0|1|2", min=0, max=2, help="Curves: learn from this derivative; 2 suits spectra."),
     ] = 0
     modes: Annotated[
-        int, typer.Option(metavar="INT", min=1, help="Curves: number of waves that represent a curve, per channel.")
+        int,
+        typer.Option(
+            metavar="INT", min=1, max=LARGEST, help="Curves: number of waves that represent a curve, per channel."
+        ),
     ] = 32
     smoothing: Annotated[
         str,
@@ -253,9 +260,9 @@ def _positive(option: str, text: str, kind: type[int] | type[float], remedy: str
         value = kind(text)
     except ValueError:
         value = float("nan")
-    if 0 < value < float("inf"):
+    if 0 < value < (LARGEST + 1 if kind is int else float("inf")):
         return value
-    noun = "positive whole number" if kind is int else "positive number"
+    noun = f"positive whole number up to {LARGEST}" if kind is int else "positive number"
     raise BadInput(f"{option} {text!r} is not a {noun}; {remedy}.")
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from langevax.cli.errors import BadInput, RunFailed, listing
+from langevax.data.integrity import HASH, hash_of
 from langevax.locks import NAME, Lock, LockedError
 
 MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = "model.safetensors", "schema.json", "result.json", "report.html", "holdout.csv"
@@ -44,6 +45,23 @@ def make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder.") from error
+
+
+@contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock `name` of a folder, which exists; raise `BadInput` where another run holds it."""
+    try:
+        lock = Lock(folder / name, f"--out {str(folder)!r}")
+    except LockedError as error:
+        raise BadInput(str(error)) from error
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    with lock:
+        yield
+
+
+def _not_writable(folder: Path, error: OSError) -> BadInput:
+    return BadInput(f"--out {str(folder)!r} cannot be written ({error.strerror}); name a folder that you may write to.")
 
 
 class Folder:
@@ -100,13 +118,7 @@ class Folder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock of the folder, which exists; raise `BadInput` where another run holds it."""
-        try:
-            lock = Lock(self.path / NAME, f"--out {str(self.path)!r}")
-        except LockedError as error:
-            raise BadInput(str(error)) from error
-        except OSError as error:
-            raise self._not_writable(error) from error
-        with lock:
+        with locked(self.path, NAME):
             yield
 
     @contextmanager
@@ -115,7 +127,7 @@ class Folder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._not_writable(error) from error
+            raise _not_writable(self.path, error) from error
         with self.locked():
             self._check_content(f"--out {str(self.path)!r}", resume, force)
             self.begin(resume, settings)
@@ -133,12 +145,7 @@ class Folder:
             self.training.mkdir(parents=True, exist_ok=True)
             write_json(self.settings, {"written_by": self.writer, "options": settings, "files": owned})
         except OSError as error:
-            raise self._not_writable(error) from error
-
-    def _not_writable(self, error: OSError) -> BadInput:
-        return BadInput(
-            f"--out {str(self.path)!r} cannot be written ({error.strerror}); name a folder that you may write to."
-        )
+            raise _not_writable(self.path, error) from error
 
     def forget_training(self) -> None:
         """Delete the options and checkpoints of the training run."""
@@ -173,7 +180,8 @@ class Folder:
             raise RunFailed(_refusal(self.path, foreign))
         hashes = {part: file_digest(self.new / part) for part in self.parts if part != RESULT}
         result = json.loads((self.new / RESULT).read_text(encoding="utf-8"))
-        write_json(self.new / RESULT, {**result, "written_by": self.writer, "files": hashes})
+        sealed = {**result, "written_by": self.writer, "files": hashes}
+        write_json(self.new / RESULT, sealed | {HASH: hash_of(sealed)})
         owned = self._owned()
         for part, value in {**hashes, RESULT: file_digest(self.new / RESULT)}.items():
             owned[part] = [*owned.get(part, []), value]
@@ -201,16 +209,37 @@ class Folder:
             if not (self.path / part).is_file() or file_digest(self.path / part) not in owned.get(part, [])
         ]
 
+    def damaged_parts(self) -> list[str]:
+        """Return the parts of a finished run that are missing, or not as they were written."""
+        result = _read_json(self.path / RESULT)
+        if result.get(HASH) != hash_of(result):
+            return [RESULT]
+        files = {name: self.path / name for name in result["files"]}
+        return [n for n, file in files.items() if not file.is_file() or file_digest(file) != result["files"][n]]
+
+    def check_settings(self) -> None:
+        """Raise `BadInput` where the settings of the training in DIR cannot be read."""
+        if not self._wrote_settings():
+            raise BadInput(f"{str(self.settings)!r} is damaged; pass --force to `langevax fit` to start again.")
+
     def _refuse_foreign_files(self) -> None:
         """Raise `BadInput` where what the run would replace or delete is not what this command wrote."""
         if os.path.lexists(self.training):
             parts = "|".join(map(re.escape, self.parts))
             foreign = _unexpected(self.training, re.compile(rf"{TRAINING_FILES}|new/({parts})(\.part)?"))
-            empty = not any(path.is_file() for path in self.training.rglob("*"))  # killed before it wrote the settings
+            files = [path for path in self.training.rglob("*") if path.is_file()]
+            empty = all(map(self._is_half, files))  # killed before it wrote the settings
             if foreign or not (empty or self._wrote_settings()):
                 raise BadInput(_refusal(self.training, foreign))
         if foreign := self._foreign_parts():
             raise BadInput(_refusal(self.path, foreign))
+
+    def _is_half(self, path: Path) -> bool:
+        """Return whether a file is the beginning of settings that were not finished."""
+        mark = f'{{\n "written_by": "{self.writer}"'.encode()
+        return path == self.settings.with_name(f"{self.settings.name}.part") and mark.startswith(
+            path.read_bytes()[: len(mark)]
+        )
 
     def _wrote_settings(self) -> bool:
         record = _read_json(self.settings)
@@ -271,8 +300,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write indented JSON under a temporary name, which is renamed when the file is complete."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,11 +1,27 @@
-"""Options of commands as dataclasses: each is stated once, with its default and its help."""
+"""Options of commands as dataclasses, each stated once with its default and its help, and kinds of their values."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
+import typer
+
 from langevax.cli.errors import exit_codes
+
+LARGEST = 2**31 - 1
+"""The largest whole number of an option: counters of programs have 32 bits."""
+
+
+def local_path(text: str) -> Path:
+    """Return the path in a text; refuse an empty one, as of an unset variable of a shell, and addresses."""
+    if not text.strip():
+        raise typer.BadParameter(f"{text!r} is empty; name a file or a folder, '.' for this one.")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):  # one letter is a drive of Windows
+        raise typer.BadParameter(f"{text!r} is not on this machine; copy it here, or mount it as a folder.")
+    return Path(text)
 
 
 def defaults_of(options: type[Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import typer
 
 from langevax.cli.errors import BadInput, exit_codes
 from langevax.cli.folder import MODEL, PARTS, SCHEMA
+from langevax.cli.options import local_path
 from langevax.cli.output import Output
 
 if TYPE_CHECKING:
@@ -33,11 +34,17 @@ stderr that counts them. A missing column is an error. The table and the files o
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder that `langevax fit` made.")],
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="The rows to predict for: CSV, TSV or Parquet.")],
+    model: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="MODEL", help="The folder that `langevax fit` made.")
+    ],
+    table: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="TABLE", help="The rows to predict for: CSV, TSV or Parquet.")
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="CSV, TSV or Parquet by its suffix; by default CSV on stdout."),
+        typer.Option(
+            parser=local_path, metavar="FILE", help="CSV, TSV or Parquet by its suffix; by default CSV on stdout."
+        ),
     ] = None,
     encoding: Annotated[
         str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
@@ -82,7 +89,10 @@ def run(
         _check_out(out, table, folder, force)
     schema = read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     loaded = read_table(table, encoding=encoding, every_row=True)
-    examples = schema.examples(loaded.frame)
+    try:
+        examples = schema.examples(loaded.frame)
+    except BadInput as error:
+        raise BadInput(str(error).replace("TABLE", f"TABLE {str(table)!r}", 1)) from error
     for note in [*sentences(loaded.decisions), *examples.notes]:
         output.warn(note)
     keep_compiled_programs()
@@ -124,14 +134,14 @@ def _check_out(out: Path, table: Path, folder: Path, force: bool) -> None:
         raise BadInput(f"--out {str(out)!r} exists; pass --force to replace it, or name another file.")
 
 
-def load_model(file: Path) -> Any:
+def load_model(file: Path, argument: str = "MODEL") -> Any:
     """Return a saved estimator; raise `BadInput` where this version cannot read it."""
     from langevax.sklearn import ModelError, load
 
     try:
         return load(file)
     except ModelError as error:
-        raise BadInput(f"MODEL {error}") from error
+        raise BadInput(f"{argument} {error}") from error
 
 
 def model_hash(file: Path) -> str:
@@ -172,7 +182,8 @@ def interval_table(estimator: Any, inputs: Any, coverage: float, classes: tuple[
                 f"--interval {coverage:g} is too high for the rows of this fit; pass a smaller share."
             ) from error
         raise BadInput(
-            "this model was fitted without folds, which intervals need; fit it again with --validation folds."
+            f"--interval {coverage:g} needs folds, and this model was fitted without; fit it again with --validation "
+            "folds."
         ) from error
     return pl.DataFrame({"lower": lower, "upper": upper})
 

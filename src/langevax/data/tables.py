@@ -69,7 +69,7 @@ def convert_table(
         from langevax.data.files import TableFile, matching_files
 
     checks.flag("overwrite", overwrite)
-    with alone(refuse_existing(path, overwrite)):  # before minutes of counting
+    with alone(refuse_existing(path, overwrite), overwrite):  # before minutes of counting
         files = [TableFile(file) for file in matching_files(table)]
         return convert_files(files, path, target, inputs, drop, dtype, overwrite, progress)
 
@@ -102,7 +102,7 @@ def convert_files(
 
 
 @contextmanager
-def alone(path: pathlib.Path) -> Iterator[None]:
+def alone(path: pathlib.Path, overwrite: bool) -> Iterator[None]:
     """Hold the lock of a row file, and delete what conversions to it that were killed have left beside it."""
     try:
         lock = Lock(path.with_name(f".{path.name}.lock"), f"row file {str(path)!r}")
@@ -110,13 +110,20 @@ def alone(path: pathlib.Path) -> Iterator[None]:
         yield
         return
     with lock:
-        unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(\.old)?")
-        leftovers = [folder for folder in path.parent.iterdir() if unfinished.fullmatch(folder.name)]
-        if path.exists() or not any(folder.suffix == ".old" for folder in leftovers):  # else the rows are in that one
-            for folder in leftovers:
-                if not folder.is_symlink() and all(file.suffix in (".npy", ".json") for file in folder.glob("*")):
-                    shutil.rmtree(folder, ignore_errors=True)
+        _clean(path)
         yield
+        if overwrite:  # the earlier rows, where a kill between two renames had left them the only ones
+            _clean(path)
+
+
+def _clean(path: pathlib.Path) -> None:
+    """Delete what conversions to a row file that were killed have left beside it, unless the rows are only there."""
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(\.old)?")
+    leftovers = [folder for folder in path.parent.iterdir() if unfinished.fullmatch(folder.name)]
+    if path.exists() or not any(folder.suffix == ".old" for folder in leftovers):
+        for folder in leftovers:
+            if not folder.is_symlink() and all(file.suffix in (".npy", ".json") for file in folder.glob("*")):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digits(dtype: DTypeLike | None) -> int:

@@ -4,7 +4,9 @@ The example task is softmax regression on handwritten digits, written in JAX, Py
 task from the user's own package.
 """
 
+import keyword
 import re
+import sys
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -15,6 +17,8 @@ TEMPLATES = files("langevax.flower") / "templates"
 FRAMEWORKS: dict[str, tuple[str, ...]] = {"jax": (), "torch": ("torch>=2.9",), "numpy": ()}
 """By framework: what an app needs beside langevax and scikit-learn."""
 ROUNDS = 10
+PACKAGES_OF_APPS = ("flwr", "jax", "langevax", "numpy", "ray", "sklearn", "torch")
+"""Packages that an app imports, so that its own cannot have their names."""
 
 
 def write_app(
@@ -98,6 +102,11 @@ def package_of(name: str) -> str:
     package = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
     if not package or not package[0].isalpha():
         raise ValueError(f"the folder is named {name!r}, which cannot be an app's name; begin it with a letter.")
+    if keyword.iskeyword(package) or package in {*sys.stdlib_module_names, *PACKAGES_OF_APPS}:
+        raise ValueError(
+            f"the folder is named {name!r}, but an app's package cannot be {package!r}, a word or a package of Python; "
+            "name it otherwise."
+        )
     return package
 
 

@@ -80,7 +80,15 @@ def exists(folder: Path) -> bool:
 
 
 def load(folder: Path, run: str) -> SavedServer:
-    """Read the checkpoint; raise `CheckpointError` where it is damaged, of another version, or of another run."""
+    """Return the checkpoint; raise `CheckpointError` where it is damaged, of another version, or of another run."""
+    own, saved = read(folder)
+    if (changed := difference(run, own)) is not None:
+        raise CheckpointError(f"the checkpoint in {str(folder)!r} is of another run: {changed}. Name another folder.")
+    return saved
+
+
+def read(folder: Path) -> tuple[str, SavedServer]:
+    """Return the description of the run, and its checkpoint; raise `CheckpointError` where it is damaged."""
     from safetensors import safe_open
 
     path = folder / NAME
@@ -95,7 +103,7 @@ def load(folder: Path, run: str) -> SavedServer:
         ]
         if _checksum(header, tensors) != header["checksum"]:
             raise ValueError("its checksum differs")
-        saved = SavedServer(dict(header["progress"]), leaves)
+        return str(header["run"]), SavedServer(dict(header["progress"]), leaves)
     except CheckpointError:
         raise
     except Exception as error:
@@ -103,9 +111,6 @@ def load(folder: Path, run: str) -> SavedServer:
             f"{path} cannot be read ({type(error).__name__}: {error}); it is damaged. Restore it from a copy, or name "
             "another folder."
         ) from error
-    if (changed := difference(run, header["run"])) is not None:
-        raise CheckpointError(f"the checkpoint in {str(folder)!r} is of another run: {changed}. Name another folder.")
-    return saved
 
 
 def _checksum(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,17 @@ from langevax._typing import PyTree
 from langevax.flower import wire
 from langevax.flower.strategy import Evaluate, ExchangeRecord, FederatedStrategy
 from langevax.flower.task import Task
-from langevax.run import keep_compiled_programs
+from langevax.run import CheckpointError, keep_compiled_programs
 from langevax.run.checkpoint import write_atomically
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for a formula at the beginning of a cell."""
 DEFAULTS: dict[str, Any] = {
     "rounds": 3,
     "seed": 0,
     "num-clients": 0,
     "weights": "size",
+    "aggregation": "mean",
     "deadline": 60.0,
     "join-seconds": 120.0,
     "patience": 3,
@@ -61,6 +66,7 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
         key=jax.random.key(int(config["seed"])),
         num_clients=int(config["num-clients"]) or "auto",
         weights=str(config["weights"]),
+        aggregation=str(config["aggregation"]),
         deadline=float(config["deadline"]),
         join_seconds=float(config["join-seconds"]),
         patience=int(config["patience"]),
@@ -69,9 +75,11 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
     )
     evaluate = None if task.evaluate is None else _evaluation(task.evaluate(run_config), strategy)
     folder = Path(str(config["out"])) if config["out"] else None
+    history = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        strategy.on_exchange = ExchangeHistory(folder / "history.csv", resumed=bool(config["resume"])).add
+        history = ExchangeHistory(folder / "history.csv", strategy.notes, bool(config["resume"]))
+        strategy.on_exchange = history.add
     try:
         result = strategy.start(
             grid,
@@ -82,7 +90,8 @@ def serve(task: Task, grid: Grid, run_config: Any) -> tuple[FederatedStrategy, R
     finally:
         if folder is not None and strategy.loop.num_starts:
             _write_model(folder, strategy)
-    if folder is not None:
+    if folder is not None and history is not None:
+        history.finish()
         content = {
             "rounds": strategy.loop.step,
             "clients": strategy.registry.partitions,
@@ -114,28 +123,58 @@ def _write_model(folder: Path, strategy: FederatedStrategy) -> None:
 
 
 class ExchangeHistory:
-    """history.csv, to which each exchange adds a line as it ends; a resumed run keeps the lines of those before."""
+    """history.csv, to which each exchange adds a line as it ends; a resumed run keeps the lines of those before.
 
-    def __init__(self, path: Path, resumed: bool):
+    Their hash is in `notes`, which the checkpoint stores.
+
+    Raises:
+        CheckpointError: lines of a resumed run that are not as they were written; without the file it begins anew.
+    """
+
+    def __init__(self, path: Path, notes: dict[str, str], resumed: bool):
         self.path = path
+        self.notes = notes
         self.resumed = resumed
         self.begun: bool = False
+        self._hash = sha256()
 
     def add(self, record: ExchangeRecord) -> None:
         """Add a line."""
         if not self.begun:
-            lines = [_line([*ExchangeRecord._fields[:-1], *record.counts]), *self._earlier(record.number)]
-            write_atomically(self.path, "".join(lines).encode())
+            earlier = self._earlier(record.number)
+            self._hash.update("".join(earlier).encode())
+            write_atomically(self.path, "".join([self._header(record), *earlier]).encode())
             self.begun = True
+        line = _line([*map(_cell, record[:-1]), *record.counts.values()])
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            file.write(_line([*map(_cell, record[:-1]), *record.counts.values()]))
+            file.write(line)
+        self._hash.update(line.encode())
+        self.notes[self.path.name] = self._hash.hexdigest()
+
+    def finish(self) -> None:
+        """Compare the lines of a run that had nothing left to do."""
+        if not self.begun:
+            self._earlier(sys.maxsize)
+
+    @staticmethod
+    def _header(record: ExchangeRecord) -> str:
+        return _line([*ExchangeRecord._fields[:-1], *record.counts])
 
     def _earlier(self, number: int) -> list[str]:
         if not (self.resumed and self.path.exists()):
             return []
-        with self.path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))[1:]
-        return [_line(row) for row in rows if row and row[0].isdigit() and int(row[0]) < number]
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[1:]
+        except (ValueError, csv.Error):  # bytes that are not text
+            rows = []
+        lines = [_line(row) for row in rows if row and row[0].isdecimal() and int(row[0]) < number]
+        if sha256("".join(lines).encode()).hexdigest() != self.notes.get(self.path.name, sha256().hexdigest()):
+            raise CheckpointError(
+                f"{str(self.path)!r} is not as the interrupted run wrote it. Restore it from a copy, or move it to "
+                "continue without the lines of exchanges before."
+            )
+        return lines
 
 
 def _line(cells: Iterable[Any]) -> str:
@@ -149,5 +188,5 @@ def _cell(value: Any) -> Any:
         return " ".join(map(str, value))
     if isinstance(value, dict):
         text = "; ".join(f"{name}: {why}" for name, why in value.items())
-        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text  # spreadsheets run formulas
+        return f"'{text}" if text.startswith(FORMULA_STARTS) else text
     return f"{value:.4f}" if isinstance(value, float) else value

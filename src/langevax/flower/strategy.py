@@ -1,6 +1,7 @@
 """langevax's federated methods as a Flower `Strategy`: rounds of exchanges with the clients that are connected."""
 
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -20,11 +21,12 @@ from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.federated.rounds import Federated
 from langevax.federated.server_loop import ExchangeRequest, ServerLoop
-from langevax.flower import checkpoints, wire
+from langevax.flower import checkpoints, robust, wire
 from langevax.flower.transport import MemoryLost, NodeRegistry, ReplyChecker, opened, send_and_receive
 from langevax.flower.wire import Rejected
 from langevax.run import CheckpointError
 
+PRIVACY = "DifferentialPrivacy"  # the beginning of the names of Flower's wrappers
 MAX_SILENT = 3  # exchanges in a row without an answer that end a run
 Evaluate = Callable[[int, ArrayRecord], MetricRecord | None]
 log = getLogger("flwr").log
@@ -76,6 +78,16 @@ def _alone_in_its_checkpoint(
     return locked
 
 
+def _refuse_wrapper(strategy: "FederatedStrategy") -> None:
+    """Raise where the caller of a method is one of Flower's wrappers of privacy, which do not announce themselves."""
+    caller = sys._getframe(2).f_locals.get("self")
+    if isinstance(caller, Strategy) and caller is not strategy and type(caller).__name__.startswith(PRIVACY):
+        raise ValueError(
+            f"{type(caller).__name__} clips and adds noise to the arrays of Flower's own strategies; the messages of "
+            "langevax hold others, so that nothing would be protected: pass the FederatedStrategy itself."
+        )
+
+
 class FederatedStrategy(Strategy):
     """A federated method of langevax over Flower, in its simulation and its deployment engine alike.
 
@@ -99,6 +111,9 @@ class FederatedStrategy(Strategy):
         join_seconds: seconds for all clients to introduce themselves.
         patience: exchanges in a row that a client may miss.
         norm_ratio: replies with a norm of more than this multiple of the usual are rejected.
+        aggregation: "mean", by the weights; or "median", "trimmed-mean" or "krum", which a few wrong clients cannot
+            shift, with equal weights, for methods that only average replies (FedAvg, MinibatchSGD, MimeSGD,
+            MinibatchSARAH). With any, a client that is far from the others in three exchanges in a row is named.
         checkpoint: folder for the server's state after every round; None for none.
         resume: continue from there if it holds a run of the same algorithm, key and model.
         poll_seconds: seconds between two polls for replies.
@@ -106,6 +121,7 @@ class FederatedStrategy(Strategy):
     Attributes:
         loop: the server's state; `.position`, `.step`, `.counts`.
         history: an `ExchangeRecord` for every exchange.
+        notes: texts of the caller's by name, saved with the checkpoint and restored from it.
         on_exchange: is called with each of them as its exchange ends.
 
     Raises:
@@ -126,6 +142,7 @@ class FederatedStrategy(Strategy):
         join_seconds: float = 120.0,
         patience: int = 3,
         norm_ratio: float = 1000.0,
+        aggregation: str = "mean",
         checkpoint: str | Path | None = None,
         resume: bool = False,
         poll_seconds: float = 0.05,
@@ -138,9 +155,12 @@ class FederatedStrategy(Strategy):
         if weights not in ("size", "uniform"):
             raise ValueError(f"weights must be 'size' or 'uniform', got {checks.shown(weights)}.")
         self.loop: ServerLoop = ServerLoop(algorithm, position, key=key)
+        robust.check_aggregation(aggregation, algorithm)
+        self.aggregation = aggregation
+        self.watch: robust.ReplyWatch = robust.ReplyWatch()
         self.description: str = wire.description(algorithm=algorithm)
         shapes = jax.tree.map(lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position)
-        self.identity: str = wire.description(algorithm=algorithm, key=key, position=shapes)
+        self.identity: str = wire.description(algorithm=algorithm, key=key, position=shapes, aggregation=aggregation)
         self.registry: NodeRegistry = NodeRegistry(
             weights, patience, trees.dtype_of(self.loop.position), self.description
         )
@@ -152,6 +172,7 @@ class FederatedStrategy(Strategy):
         self.checkpoint: Path | None = None if checkpoint is None else Path(checkpoint)
         self.resume = resume
         self.history: list[ExchangeRecord] = []
+        self.notes: dict[str, str] = {}
         self.on_exchange: Callable[[ExchangeRecord], None] = lambda record: None
         self.names: list[str] | None = None
         self._sent: Sent | None = None
@@ -225,6 +246,7 @@ class FederatedStrategy(Strategy):
 
     def summary(self) -> None:
         """Log the method and the number of clients."""
+        _refuse_wrapper(self)
         name, clients = type(self.loop.algorithm).__name__, len(self.registry.partitions)
         log(INFO, "langevax %s: %s with %d clients", __version__, name, clients)
 
@@ -232,6 +254,7 @@ class FederatedStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Messages of the next exchange, for loops other than `start`: there a round is one exchange."""
+        _refuse_wrapper(self)
         if not self.loop.num_starts:
             self._begin(grid)
         if self.loop.between_rounds:
@@ -311,6 +334,7 @@ class FederatedStrategy(Strategy):
         registry.rows = rows | registry.rows
         self.loop.resume(registry.set_clients([int(p) for p in progress["partitions"]]), progress, saved.leaves)
         self.checker.usual = dict(progress["usual"])
+        self.notes |= progress.get("notes", {})
         if jax.tree.leaves(self.loop.algorithm.memory(self.loop.position)):
             self._restart_reason = "clients' memories went with the engine's last run"
         if changed := [str(p) for p, number in rows.items() if registry.rows[p] != number]:
@@ -397,7 +421,8 @@ class FederatedStrategy(Strategy):
                 rejected[index] = str(error)
         rejected |= self.checker.too_large(request.scheduled.name, norms)
         accepted = {sent.clients[index]: contents[index] for index in sorted(contents) if index not in rejected}
-        counts = self.loop.receive(request, accepted)
+        self._name_far_clients(accepted)
+        counts = self.loop.receive(request, robust.aggregate(self.aggregation, accepted))
         self.registry.record(request.clients, set(accepted))
         partition = [self.registry.partitions[client] for client in sent.clients]
         names = self.registry.partitions
@@ -426,6 +451,17 @@ class FederatedStrategy(Strategy):
         if self._silent >= MAX_SILENT:
             self._end_silent()
 
+    def _name_far_clients(self, replies: dict[int, Any]) -> None:
+        """Warn of clients whose replies are wrong, or whose rows are unlike those of the others."""
+        by_partition = {self.registry.partitions[client]: reply for client, reply in replies.items()}
+        for partition, ratio in self.watch.far(by_partition).items():
+            log(
+                WARNING,
+                "The replies of client %d were %.3g times as far from the others as usual, and far in %d exchanges in "
+                "a row: check its rows, labels and units; aggregation='median' bears a few such clients",
+                *(partition, ratio, robust.EXCHANGES),
+            )
+
     def _end_silent(self) -> None:
         last = self.history[-MAX_SILENT:]
         reasons = [f"client {client}: {why}" for record in last for client, why in record.rejected.items()]
@@ -443,5 +479,6 @@ class FederatedStrategy(Strategy):
                 "partitions": registry.partitions,
                 "rows": {str(p): registry.rows[p] for p in registry.partitions},
                 "usual": self.checker.usual,
+                "notes": self.notes,
             }
             checkpoints.save(self.checkpoint, self.identity, progress, self.loop.state)

@@ -57,6 +57,7 @@ class Checkpoint:
     def __init__(self, directory: str | os.PathLike[str], identity: RunIdentity, resume: Resume, shared: bool = False):
         with checks.needs("checkpoint", "A checkpoint"):
             import h5netcdf  # noqa: F401
+            import h5py  # noqa: F401
             import orbax.checkpoint as ocp
             import xarray  # noqa: F401
         self.directory: Path = Path(directory).absolute()
@@ -93,7 +94,7 @@ class Checkpoint:
         content: dict[str, Any] = {"format": FORMAT, "langevax": __version__, "run": uuid.uuid4().hex, "continued": []}
         accepted: list[str] = []
         if has_run:
-            stored, saved = self._read()
+            stored, saved = read_record(self.record)
             accepted = self._compare(saved, identity, resume)
             content |= {"run": stored["run"], "continued": list(stored.get("continued", []))}
         elif self.record.exists() and not self._is_of_a_run():
@@ -108,28 +109,8 @@ class Checkpoint:
                 write_atomically(self.record, text.encode())
         if shared:
             processes.wait_for_all("checkpoint described")
-            content = self._read()[0]
+            content = read_record(self.record)[0]
         self.run_id: str = content["run"]
-
-    def _read(self) -> tuple[dict[str, Any], RunIdentity]:
-        """Return the record of the run in this directory, and its identity."""
-        try:
-            stored = json.loads(self.record.read_text())
-            version, written_by, parts = stored["format"], stored["langevax"], stored["identity"].items()
-            saved = RunIdentity(**{name: dict(part) for name, part in parts}) if version == FORMAT else None
-            if saved is not None and len(bytes.fromhex(stored["run"])) != ID_BYTES:
-                raise ValueError("its id is damaged")
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            raise CheckpointError(
-                f"{self.record} cannot be read ({first_line(error)}); it is damaged or missing. Restore this file from "
-                "a copy, or name another directory."
-            ) from error
-        if saved is None:
-            raise CheckpointError(
-                f"{self.record} has format {version}, but this version of langevax reads format {FORMAT}; it was "
-                f"written by langevax {written_by}. Continue it with that version, or start again in another directory."
-            )
-        return stored, saved
 
     def _is_of_a_run(self) -> bool:
         """Return whether run.json is langevax's, of a run that failed before its first save."""
@@ -190,7 +171,7 @@ class Checkpoint:
     def _restore_state(self, step: int, leaves: list[Any]) -> dict[str, Any]:
         import orbax.checkpoint as ocp
 
-        self._verify_files(step)
+        verify_files(self.states / str(step))
         shapes = {
             str(i): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
             for i, leaf in enumerate(leaves)
@@ -208,17 +189,6 @@ class Checkpoint:
         if saved_step != step:
             raise ValueError(f"it is the state of step {saved_step}")
         return stored
-
-    def _verify_files(self, step: int) -> None:
-        """Raise `ValueError` where a file of a state is not as it was written: orbax would print a traceback.
-
-        A run that was killed before it wrote the hashes is left to orbax and the checksum.
-        """
-        folder = self.states / str(step)
-        if (hashes := folder / HASHES).exists():
-            for name, expected in json.loads(hashes.read_text())["files"].items():
-                if _file_hash(folder / name) != expected:
-                    raise ValueError(f"its file {name} has changed")
 
     def save(self, step: int, carry: PyTree, pending: Records | None) -> None:
         """Write the records, then the state; either is complete or absent."""
@@ -282,13 +252,10 @@ class Checkpoint:
                 path.unlink()
 
     def _read_records(self, path: Path, empty: Records) -> Records:
-        import xarray
-
         try:
-            with xarray.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
-                run = dataset.attrs.get(RUN_ATTRIBUTE)
-                steps = np.asarray(dataset["steps"].values, np.int64)
-                columns = {name: dataset[name].values.astype(e.dtype) for name, e in empty.columns.items()}
+            run, variables = read_records(path)
+            steps = np.asarray(variables["steps"], np.int64)
+            columns = {name: variables[name].astype(e.dtype) for name, e in empty.columns.items()}
         except Exception as error:
             raise CheckpointError(
                 f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
@@ -297,6 +264,38 @@ class Checkpoint:
         if run != self.run_id:
             raise CheckpointError(f"the records in {path} are of another run. Restore the file from a copy.")
         return Records(steps, columns)
+
+
+def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
+    """Return the content of a run.json, and the identity of its run."""
+    try:
+        stored = json.loads(path.read_text())
+        version, written_by, parts = stored["format"], stored["langevax"], stored["identity"].items()
+        saved = RunIdentity(**{name: dict(part) for name, part in parts}) if version == FORMAT else None
+        if saved is not None and len(bytes.fromhex(stored["run"])) != ID_BYTES:
+            raise ValueError("its id is damaged")
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({first_line(error)}); it is damaged or missing. Restore this file from "
+            "a copy, or name another directory."
+        ) from error
+    if saved is None:
+        raise CheckpointError(
+            f"{path} has format {version}, but this version of langevax reads format {FORMAT}; it was "
+            f"written by langevax {written_by}. Continue it with that version, or start again in another directory."
+        )
+    return stored, saved
+
+
+def verify_files(folder: Path) -> None:
+    """Raise `ValueError` where a file of a state is not as it was written: orbax would print a traceback.
+
+    A run that was killed before it wrote the hashes is left to orbax and the checksum.
+    """
+    if (hashes := folder / HASHES).exists():
+        for name, expected in json.loads(hashes.read_text())["files"].items():
+            if _file_hash(folder / name) != expected:
+                raise ValueError(f"its file {name} has changed")
 
 
 def _listed(sentences: list[str]) -> str:
@@ -309,13 +308,22 @@ def _file_hash(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def read_records(path: Path) -> tuple[str | None, dict[str, np.ndarray]]:
+    """Return the run's id and all variables of a file of records, each compared with its checksum.
+
+    They are read by h5py, since h5netcdf prints a traceback on damaged files.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        run = file.attrs.get(RUN_ATTRIBUTE)
+        return None if run is None else str(run), {name: np.asarray(variable) for name, variable in file.items()}
+
+
 def _run_of(path: Path) -> str | None:
     """Return the id of the run that wrote a file of records; None where langevax did not write it."""
-    import xarray
-
     try:
-        with xarray.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
-            return dataset.attrs.get(RUN_ATTRIBUTE)
+        return read_records(path)[0]
     except Exception:
         return None
 

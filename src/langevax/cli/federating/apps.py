@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import re
 import tempfile
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from langevax.cli.errors import BadInput, RunFailed, count, listing, nearest
 from langevax.cli.federated import RunOptions
-from langevax.cli.folder import make
+from langevax.cli.folder import locked, make
 from langevax.cli.output import Output, plain
 from langevax.federated.defaults import METHODS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from langevax.flower.engines import Deployment, RunOutcome, Simulation
 
 LEVEL = re.compile(r"^(INFO|WARNING|ERROR|DEBUG) *: *")
+LOCK = ".langevax.run.lock"  # the server app locks its checkpoint by itself, perhaps in the same folder
 IRRELEVANT = (  # advice of Flower and Ray that does not apply here
     *("Since flwr 1.32", "To change federation size", "flwr federation simulation-config", "Start `flwr-serverapp`"),
     *("Successfully installed", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "warnings.warn(", "Manually terminating"),
@@ -31,7 +33,7 @@ def run(output: Output, options: RunOptions) -> None:
     """Check the options, start the engine, run the app, report, and stop the engine."""
     if options.tls and options.engine == "simulation":
         raise BadInput("--tls goes with --engine deployment; a simulation sends nothing. Leave it out.")
-    if options.timeout is not None and not options.timeout > 0:
+    if options.timeout is not None and not 0 < options.timeout < math.inf:
         raise BadInput(f"--timeout {options.timeout:g} must be a number of seconds above 0; pass one, or leave it out.")
     check_flower("langevax federated run", "flwr", *(["ray"] if options.engine == "simulation" else []))
     from langevax.flower.engines import EngineError, app_config
@@ -45,6 +47,7 @@ def run(output: Output, options: RunOptions) -> None:
     make(folder)
     began = time.monotonic()
     with ExitStack() as stack:
+        stack.enter_context(locked(folder, LOCK))
         try:
             with output.waiting(f"Starting Flower's {options.engine} engine"):
                 engine = stack.enter_context(engine_of(options, folder / "logs", stack))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.cli.errors import BadInput, RunFailed, listing, nearest
 from langevax.cli.federated import SimulationOptions
@@ -37,6 +38,10 @@ def run(output: Output, options: SimulationOptions, force: bool = False) -> None
     folder = Folder(options.folder, FILES, "langevax federated simulate")
     folder.check(False, force)
     table = classification.load_table(options.data, options.target, options.seed)
+    try:
+        checks.fits_memory("--hidden", options.hidden, 4 * (table.inputs.shape[1] + table.num_classes + 1))
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     keep_compiled_programs()
     federation = classification.federation_of(table, split(options, table.labels))
     try:
@@ -138,11 +143,11 @@ def algorithm_of(options: SimulationOptions) -> Federated:
 
 def split(options: SimulationOptions, labels: np.ndarray) -> partitions.Parts:
     """Row indices of each client."""
-    kind, _, text = options.partition.partition(":")
+    kind, colon, text = options.partition.partition(":")
     option = f"--partition {options.partition!r}"
     if kind not in PARTITIONS:
         raise BadInput(f"{option} is not a split; {_alternatives(kind, PARTITIONS)}")
-    if (kind == "even") == bool(text):
+    if (kind == "even" and colon) or (kind != "even" and not text):
         raise BadInput(f"{option} must be even, or a name with its number, like concentration:0.6.")
     number, key = options.clients, jax.random.key(options.seed)
     try:

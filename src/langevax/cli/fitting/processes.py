@@ -73,7 +73,7 @@ def process_group(coordinator: str | None, num_processes: int | None, process_id
         missing = " and ".join(option for option, value in options.items() if value is None)
         raise BadInput(f"several processes need {missing} too: all three options, in each of them.")
     host, colon, port = coordinator.rpartition(":")
-    if not (host and colon and port.isdigit()):
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16) or "/" in host:
         raise BadInput(f"--coordinator {coordinator!r} is not HOST:PORT; name the address of process 0, as node1:8476.")
     if process_id >= num_processes:
         raise BadInput(f"--process-id {process_id} is not below --num-processes {num_processes}; number from 0.")

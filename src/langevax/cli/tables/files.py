@@ -44,7 +44,8 @@ SPARSE = re.compile(r"(?:[-+]?[0-9.]+(?:\s+[0-9]+:[-+0-9.eE]+)+\s*\n){2}")
 WEKA = re.compile(r"\s*(?:%.*\n\s*)*@relation\b", re.IGNORECASE)
 INVISIBLE = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
 DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
-FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet takes for a formula at the beginning of a cell
+FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
 FIRST_ROWS = 200  # in which separator and header are looked for
 FIRST_LETTERS = 200_000  # of them, in which the separator is looked for
 ROWS_WITH_NAMES = 3  # at least, where the header lacks the name of the first column
@@ -425,9 +426,14 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
         )[column.name]
         if column.dtype == pl.String
         else column
-        for column in frame
+        for column in map(_as_text, frame)
     ]
     return pl.DataFrame({f"'{c.name}" if re.match(FORMULA, c.name) else c.name: c for c in columns})
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    """Return categories as the text by which CSV has them, other columns as they are."""
+    return column.cast(pl.String) if isinstance(column.dtype, pl.Categorical | pl.Enum) else column
 
 
 def check_suffix(path: Path, argument: str = "--out") -> None:

@@ -1,0 +1,120 @@
+"""Verification of a checkpoint without the run that it belongs to: is all that it holds as it was written?
+
+Every file of a state is compared with its hash, every number of a record with its checksum, and both with the id of
+the run and with the step that their names state.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from langevax import checks
+from langevax.locks import NAME, Lock, LockedError
+from langevax.run.checkpoint import (
+    HASHES,
+    ID_BYTES,
+    RECORDS_NAME,
+    CheckpointError,
+    read_record,
+    read_records,
+    verify_files,
+)
+from langevax.run.processes import first_line
+
+
+class VerifiedCheckpoint(NamedTuple):
+    """What a whole checkpoint holds."""
+
+    steps: list[int]
+    """Of its states."""
+    num_records: int
+    """Recorded steps up to the last state; later ones are made again."""
+    without_hashes: list[int]
+    """States of a run that was killed before it wrote their hashes; resuming compares them with their checksum."""
+
+
+def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
+    """Read all of a checkpoint; raise `CheckpointError` where something is damaged, missing, or of another run."""
+    with checks.needs("checkpoint", "A checkpoint"):
+        import h5netcdf  # noqa: F401
+        import h5py  # noqa: F401
+        import orbax.checkpoint  # noqa: F401
+        import xarray  # noqa: F401
+    path = Path(directory).absolute()
+    with _unwritten(path):
+        run = read_record(path / "run.json")[0]["run"]
+        folders = sorted(path.glob("state/*"), key=lambda folder: (len(folder.name), folder.name))
+        states = [folder for folder in folders if folder.name.isdigit()]
+        for folder in states:
+            _verify_state(folder, run)
+        last = int(states[-1].name) if states else 0
+        steps = [_verified_steps(file, run) for file in sorted(path.glob("trace/*.nc")) if _first(file) <= last]
+        recorded = np.concatenate([np.zeros(0, np.int64), *steps])
+        if len(recorded) and not np.array_equal(recorded, recorded[0] * np.arange(1, len(recorded) + 1)):
+            raise CheckpointError(
+                f"the records in {path / 'trace'} do not follow each other: a file is missing or was added. Restore it "
+                "from a copy, or start again in another directory."
+            )
+    without = [int(folder.name) for folder in states if not (folder / HASHES).exists()]
+    return VerifiedCheckpoint([int(folder.name) for folder in states], len(recorded), without)
+
+
+@contextmanager
+def _unwritten(path: Path) -> Iterator[None]:
+    """Hold the lock of a directory, where it can be locked, so that no run writes it meanwhile."""
+    try:
+        lock = Lock(path / NAME, f"checkpoint {str(path)!r}")
+    except LockedError as error:
+        raise CheckpointError(str(error)) from None
+    except OSError:  # of somebody else, or on a medium that cannot be written: nobody writes it
+        yield
+        return
+    with lock:
+        yield
+
+
+def _verify_state(folder: Path, run: str) -> None:
+    """Compare the files of a state with their hashes, and its marks with the run and its step."""
+    import orbax.checkpoint as ocp
+
+    marks = {"run": np.zeros(ID_BYTES, np.uint8), "step": np.zeros(1, np.int64)}
+    try:
+        verify_files(folder)
+        arguments = ocp.args.PyTreeRestore(item=marks, partial_restore=True)
+        stored = ocp.PyTreeCheckpointer().restore(folder / "default", args=arguments)
+        if np.asarray(stored["run"]).tobytes().hex() != run:
+            raise ValueError("it is the state of another run")
+        if int(stored["step"][0]) != int(folder.name):
+            raise ValueError(f"it is the state of step {int(stored['step'][0])}")
+    except Exception as error:
+        raise CheckpointError(
+            f"the state in {folder} is damaged ({first_line(error)}). Delete that folder to continue from the one "
+            "before it, or start again in another directory."
+        ) from None
+
+
+def _first(file: Path) -> int:
+    """Return the first step of a file of records, by its name; one beyond all steps for other files."""
+    match = RECORDS_NAME.fullmatch(file.name)
+    return int(match[1]) if match else 2**63
+
+
+def _verified_steps(file: Path, run: str) -> np.ndarray:
+    """Return the recorded steps of a file, after all of it was read."""
+    try:
+        own, variables = read_records(file)
+        steps = np.asarray(variables["steps"], np.int64)
+        if own != run:
+            raise ValueError("it is of another run")
+        if f"{steps[0]:012d}-{steps[-1]:012d}.nc" != file.name:
+            raise ValueError(f"it holds steps {steps[0]} to {steps[-1]}")
+    except Exception as error:
+        raise CheckpointError(
+            f"the records in {file} are damaged ({first_line(error)}). Restore the file from a copy, or start again in "
+            "another directory."
+        ) from None
+    return steps

@@ -1,0 +1,80 @@
+"""A checkpoint is verified without its run: every file of it, and that all are of one run, in order."""
+
+import os
+import shutil
+
+import pytest
+
+from langevax import CheckpointError
+from langevax.locks import NAME, Lock
+from langevax.run.checkpoint import HASHES
+from langevax.run.verification import verify
+from tests.run.setting import fix_chunks, simulate
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """Checkpoints of 40 steps, saved every 10, of two runs."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        fix_chunks(patch, 10)
+        for seed in (0, 1):
+            simulate(40, seed=seed, checkpoint=folder / str(seed), checkpoint_seconds=0.0)
+    return folder / "0", folder / "1"
+
+
+@pytest.fixture
+def saved(two_runs, tmp_path):
+    return shutil.copytree(two_runs[0], tmp_path / "run")
+
+
+def test_a_whole_checkpoint_is_reported_and_left_as_it_was(saved):
+    before = sorted(saved.rglob("*"))
+    assert verify(saved) == ([30, 40], 10, [])
+    assert sorted(saved.rglob("*")) == before
+    (saved / "state" / "40" / HASHES).unlink()
+    assert verify(saved).without_hashes == [40]
+
+
+def test_records_after_the_last_state_are_not_counted(saved):
+    shutil.rmtree(saved / "state" / "40")
+    assert verify(saved) == ([30], 7, [])
+
+
+@pytest.mark.parametrize("pattern", ["run.json", "trace/000000000012-000000000020.nc", "state/30/**/manifest.ocdbt"])
+@pytest.mark.parametrize("way", ["flip", "cut"])
+def test_damage_is_named(saved, pattern, way):
+    file = next(saved.glob(pattern))
+    content = bytearray(file.read_bytes())
+    start = 3 * len(content) // 4
+    content[start:] = bytes(byte ^ 255 for byte in content[start:])
+    file.write_bytes(content if way == "flip" else content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match=r"damaged|cannot be read") as caught:
+        verify(saved)
+    assert str(saved) in str(caught.value)
+
+
+def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
+    name = "000000000012-000000000020.nc"
+    shutil.copy(two_runs[1] / "trace" / name, saved / "trace" / name)
+    with pytest.raises(CheckpointError, match="it is of another run"):
+        verify(saved)
+    shutil.copy(saved / "trace" / "000000000004-000000000008.nc", saved / "trace" / name)
+    with pytest.raises(CheckpointError, match="it holds steps 4 to 8"):
+        verify(saved)
+    (saved / "trace" / name).unlink()
+    with pytest.raises(CheckpointError, match="do not follow each other: a file is missing or was added"):
+        verify(saved)
+    shutil.rmtree(saved / "state" / "40")
+    shutil.copytree(saved / "state" / "30", saved / "state" / "40")
+    with pytest.raises(CheckpointError, match=r"state/40 is damaged \(.*it is the state of step 30\)"):
+        verify(saved)
+    shutil.rmtree(saved / "state" / "40")
+    shutil.copytree(two_runs[1] / "state" / "40", saved / "state" / "40")
+    with pytest.raises(CheckpointError, match=r"it is the state of another run"):
+        verify(saved)
+
+
+def test_a_checkpoint_that_a_run_is_writing_is_refused(saved):
+    with Lock(saved / NAME, "it"), pytest.raises(CheckpointError, match=rf"being written by process {os.getpid()}"):
+        verify(saved)
