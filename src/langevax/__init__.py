@@ -16,8 +16,9 @@ from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simu
 from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, Underdamped
 
 if TYPE_CHECKING:
-    from langevax import flower, numpyro, optax, optimize, sampling, sklearn, teacher_student, theory
+    from langevax import flower, numpyro, optax, optimize, predictive_law, sampling, sklearn, teacher_student, theory
     from langevax.optimize import minimize
+    from langevax.predictive_law import predictive
     from langevax.sampling import inverse_problem, sample
 
 __all__ = [
@@ -56,6 +57,8 @@ __all__ = [
     "optax",
     "optimize",
     "posterior",
+    "predictive",
+    "predictive_law",
     "run",
     "sample",
     "sampling",
@@ -67,7 +70,12 @@ __all__ = [
 ]
 __dir__ = __all__.copy
 
-_FUNCTIONS_ON_USE = {"inverse_problem": "sampling", "minimize": "optimize", "sample": "sampling"}
+_FUNCTIONS_ON_USE = {
+    "inverse_problem": "sampling",
+    "minimize": "optimize",
+    "predictive": "predictive_law",
+    "sample": "sampling",
+}
 
 if not TYPE_CHECKING:  # with it, type checkers would accept every name
 
