@@ -28,6 +28,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "functions.md",
         "optimisation.md",
         "papers.md",
+        "predictive.md",
         "sampling.md",
         "sharp_bits.md",
         "scale_out.md",

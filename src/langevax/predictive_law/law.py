@@ -48,8 +48,8 @@ class BayesComparison:
             )
         return (
             f"Bayes loses {self.nats:.3f} ± {self.standard_error:.3f} nats a row ({self.method}, {self.num_rows:,} "
-            f"rows): the law with a share of {self.bayes_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} times "
-            "as likely, as a geometric mean. The model is misspecified."
+            f"rows): the law with a share of {self.bayes_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} "
+            "times as likely, as a geometric mean. The model is misspecified."
         )
 
 
@@ -108,8 +108,8 @@ class PredictiveLaw:
         path, messages = self.path, []
         if not path.is_converged[path.chosen]:
             messages.append(
-                f"the law with a share of {self.bayes_share:g} of Bayes still drifts after {path.num_moves[path.chosen]} "
-                "moves; pass more bayes_shares between it and 1."
+                f"the law with a share of {self.bayes_share:g} of Bayes still drifts after "
+                f"{path.num_moves[path.chosen]} moves; pass more bayes_shares between it and 1."
             )
         if path.has_many_parameters and not np.isfinite(path.held_out).all():
             messages.append(
@@ -127,14 +127,14 @@ class PredictiveLaw:
         axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
         for chosen, face in ((False, "white"), (True, colour)):
             shown = (places == path.chosen) == chosen
-            style = {"fmt": "D", "color": colour, "markerfacecolor": face}
+            style: dict[str, Any] = {"fmt": "D", "color": colour, "markerfacecolor": face}
             axes.errorbar(places[shown], path.gain[shown], path.gain_error[shown], **style)
         axes.annotate(
             "chosen", (path.chosen, high[path.chosen]), (0, 6), textcoords="offset points", ha="center", color=colour
         )
         labels = [f"{share:g}\n{size:.0f}" for share, size in zip(path.bayes_share, path.p_eff, strict=True)]
         axes.set_xticks(places, labels)
-        axes.margins(y=0.18)
+        axes.margins(x=0.08, y=0.18)
         axes.set(
             xlabel="share of Bayes, and effective parameters below it",
             ylabel="gain over Bayes, nats a row",

@@ -168,7 +168,8 @@ def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
     if lost.any():
         raise ValueError(
             f"row {int(np.argmax(lost))} has log_likelihood -inf under all {len(log_likelihoods)} draws "
-            f"({int(lost.sum())} such rows): the model cannot produce it; drop it, or use a likelihood with wider support."
+            f"({int(lost.sum())} such rows): the model cannot produce it; drop it, or use a wider "
+            "likelihood."
         )
 
 
@@ -184,6 +185,5 @@ def check_proper(problem: LawProblem, points: np.ndarray) -> None:
         index = int(np.argmax(flat)) % points.shape[1]
         raise ValueError(
             f"log_prior is improper: along coordinate {index} it changes by {(far - near)[flat][0]:.3g} between "
-            f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral, from which "
-            "the distance of a law can be measured."
+            f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral."
         )

@@ -20,6 +20,7 @@ from langevax.run.result import named_leaves
 from langevax.sampling import Samples, sample
 from langevax.sampling.sample import TransformedTarget
 
+ModelFunction = Callable[..., Any]
 Sampler = Callable[[Key[jax.Array, ""], PyTree, PyTree], PyTree]
 
 NUM_SAMPLES = 512
@@ -98,7 +99,7 @@ class RowModel:
 class NumPyroModel(RowModel):
     """A NumPyro model and the arguments that it was conditioned on; positions are unconstrained."""
 
-    model: Callable[..., object] = lambda: None
+    model: ModelFunction = lambda: None
     arguments: tuple[Any, ...] = ()
     observed: tuple[str, ...] = ()
 
@@ -156,23 +157,26 @@ def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
             raise TypeError("data belong to the posterior that model is; leave them out.")
         return RowModel(model)
     checks.function("model", model, "(*data), or log_prior(position)")
-    if data and callable(data[0]):
+    log_likelihood: Any = data[0] if data else None
+    if callable(log_likelihood):
         if len(data) != 2:
             raise TypeError("data is missing or too much: pass predictive(log_prior, log_likelihood, data, key=key).")
-        return RowModel(posterior_of(model, data[0], data[1]))
+        return RowModel(posterior_of(model, log_likelihood, data[1]))
     return _numpyro_model(model, data)
 
 
-def _numpyro_model(model: Callable[..., object], data: tuple[Any, ...]) -> NumPyroModel:
+def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
     with checks.needs("numpyro", "a NumPyro model"):
         import numpyro
         from numpyro import handlers
+        from numpyro.infer.initialization import init_to_uniform
 
         from langevax.numpyro import posterior
 
-    target = posterior(model, *data)
+    target: Any = posterior(model, *data)
     with jax.numpy_dtype_promotion("standard"):
-        trace = handlers.trace(handlers.seed(model, 0)).get_trace(*data)
+        drawn = handlers.substitute(handlers.seed(model, 0), substitute_fn=init_to_uniform)
+        trace = handlers.trace(drawn).get_trace(*data)
     sites = {name: site for name, site in trace.items() if site["type"] == "sample"}
     if improper := [
         name for name, site in sites.items() if isinstance(site["fn"], numpyro.distributions.ImproperUniform)

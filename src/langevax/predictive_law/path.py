@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, Key
 
 from langevax.predictive_law.cloud import (
     MOVES_PER_BLOCK,
-    SNAPSHOTS,
     Cloud,
     advance,
     first_cloud,
@@ -25,10 +24,14 @@ from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
 from langevax.sampling.samples import SummaryTable
 
-MIN_BLOCKS, MAX_BLOCKS = 2, 12
-"""Blocks of 128 moves of a level."""
+SNAPSHOTS = 4
+"""Of every particle, which make up a law."""
+MIN_BLOCKS, MAX_BLOCKS = 8, 32
+"""Blocks of 32 moves of a level."""
 SMALL_DRIFT = 0.001
-"""Nats a row between the middle and the end of a level, below which it has converged whatever the standard error."""
+"""Nats a row, of drift and of the gap, that are small whatever their noise."""
+MANY_NOISES = 4
+"""Of the gap that the dual of a converged law may have."""
 MAX_TABLE = 2 * 10**7
 """Log likelihoods of a law (particles x rows), beyond which it has fewer snapshots."""
 MANY_PARAMETERS = 5
@@ -37,7 +40,7 @@ MANY_PARAMETERS = 5
 
 @dataclass(frozen=True)
 class Level:
-    """A law on the path: its particles, which are snapshots of the last block of moves, and what they score."""
+    """A law on the path: its particles, which are snapshots of the last half of the moves, and what they score."""
 
     bayes_share: float
     points: Float[np.ndarray, "particle d"]
@@ -45,7 +48,8 @@ class Level:
     gap: float
     """Fenchel-Young gap of the dual against its own fixed point, nats a row."""
     num_moves: int
-    acceptance: float
+    drift: float
+    """Change of the mean of `log_scores` between the middle of the level and its end."""
     is_converged: bool
 
     @property
@@ -54,8 +58,9 @@ class Level:
         return log_mean_exp(self.log_likelihoods)
 
     def fit_error(self, num_chains: int) -> float:
-        """Standard error of the mean of `log_scores` over particles that move on their own."""
-        return float(np.std(_influences(self.log_likelihoods, num_chains)) / np.sqrt(num_chains))
+        """Standard error of the mean of `log_scores`: that over particles that move on their own, and the drift."""
+        spread = np.std(_influences(self.log_likelihoods, num_chains)) / np.sqrt(num_chains)
+        return float(np.hypot(spread, self.drift))
 
 
 def _influences(log_likelihoods: Float[np.ndarray, "particle n"], num_chains: int) -> Float[np.ndarray, " chain"]:
@@ -66,45 +71,62 @@ def _influences(log_likelihoods: Float[np.ndarray, "particle n"], num_chains: in
 
 def bayes_level(problem: LawProblem, points: Float[np.ndarray, "particle d"]) -> Level:
     """Return the posterior draws as the law with share 1."""
-    return Level(1.0, points, problem.log_likelihoods(points), 0.0, 0, 1.0, True)
+    return Level(1.0, points, problem.log_likelihoods(points), 0.0, 0, 0.0, True)
 
 
 def run_level(
     problem: LawProblem, cloud: Cloud, bayes_share: float, weights: Float[np.ndarray, " n"], *, key: Key[Array, ""]
 ) -> tuple[Cloud, Level]:
-    """Move the particles until the fit of the rows in use has stopped drifting, and return cloud and law.
+    """Move the particles until fit and dual of the rows in use have settled, and return cloud and law.
 
-    The drift is the change of the mean log score between the middle of the level and its end. Its standard error is
-    that of the paired changes of single particles; drift below two of them ends the level.
+    The drift of the mean log score between the middle of the level and its end has the standard error of the paired
+    changes of single particles. A level ends where the drift is below two of them, and where the gap of the dual is at
+    most a few times that of a dual which only has the noise of so many particles, (1-a)/2 Var(r_i) / N a row.
     """
     count, used = len(cloud.points), weights > 0
     dtype = np.asarray(cloud.points).dtype
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
     factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
-    snapshots_used = max(1, min(SNAPSHOTS, MAX_TABLE // (count * problem.size)))
+    num_snapshots = max(1, min(SNAPSHOTS, MAX_TABLE // (count * problem.size)))
     cloud = cloud.at_new_level()
-    fits, influences, accepted, is_converged = [], [], [], False
-    points, logs = np.empty((0, 0)), np.empty((0, 0))
-    while len(fits) < MIN_BLOCKS or not (is_converged or len(fits) == MAX_BLOCKS):
-        block_key = random.fold_in(key, len(fits))
-        cloud, snapshots, acceptance = advance(
-            problem, cloud, jnp.asarray(bayes_share, dtype), blocked, factor, block_key
+    ends, tables, fits, influences, level = [], [], [], [], None
+    while level is None or not (level.is_converged or len(fits) == MAX_BLOCKS):
+        cloud = advance(
+            problem, cloud, jnp.asarray(bayes_share, dtype), blocked, factor, random.fold_in(key, len(fits))
         )
-        points = np.asarray(snapshots)[-snapshots_used:].reshape(-1, snapshots.shape[-1])
-        logs = problem.log_likelihoods(points)
-        fits.append(float(np.mean(log_mean_exp(logs[:, used]))))
-        influences.append(_influences(logs[:, used], count))
-        accepted.append(float(acceptance))
-        middle = len(fits) // 2 - 1
-        if middle >= 0:
-            drift = abs(fits[-1] - fits[middle])
-            error = float(np.std(influences[-1] - influences[middle]) / np.sqrt(count))
-            is_converged = drift <= max(2 * error, SMALL_DRIFT)
-    means = np.asarray(cloud.log_means, np.float64).ravel()[: problem.size]
-    excess = np.where(used, log_mean_exp(logs) - means, 0)
-    gap = (1 - bayes_share) * float(np.sum(weights * (np.expm1(excess) - excess)) / weights.sum())
-    level = Level(bayes_share, points, logs, gap, len(fits) * MOVES_PER_BLOCK, float(np.mean(accepted)), is_converged)
+        ends.append(np.asarray(cloud.points))
+        tables.append(problem.log_likelihoods(ends[-1]))
+        fits.append(float(np.mean(log_mean_exp(tables[-1][:, used]))))
+        influences.append(_influences(tables[-1][:, used], count))
+        if len(fits) < MIN_BLOCKS:
+            continue
+        middle = len(fits) // 2
+        chosen = np.unique(np.linspace(middle, len(fits) - 1, num_snapshots).round().astype(int))
+        points, logs = (np.concatenate([arrays[index] for index in chosen]) for arrays in (ends, tables))
+        early, late = slice(middle, middle + middle // 2), slice(len(fits) - middle // 2, len(fits))
+        drift = abs(float(np.mean(fits[late]) - np.mean(fits[early])))
+        changes = np.mean(influences[late], axis=0) - np.mean(influences[early], axis=0)
+        error = float(np.std(changes) / np.sqrt(count))
+        gap, noise = _gap_and_noise(logs, np.asarray(cloud.log_means).ravel()[: problem.size], weights, count)
+        is_converged = drift <= max(2 * error, SMALL_DRIFT) and gap <= max(MANY_NOISES * noise, SMALL_DRIFT)
+        num_moves = len(fits) * MOVES_PER_BLOCK
+        level = Level(bayes_share, points, logs, (1 - bayes_share) * gap, num_moves, drift, is_converged)
     return cloud, level
+
+
+def _gap_and_noise(
+    logs: Float[np.ndarray, "particle n"],
+    log_means: Float[np.ndarray, " n"],
+    weights: Float[np.ndarray, " n"],
+    count: int,
+) -> tuple[float, float]:
+    """Return the mean of u - 1 - log u, u_i = z_i exp(-log_means_i), and what independent particles make it."""
+    used = weights > 0
+    fit = log_mean_exp(logs[:, used])
+    excess = fit - log_means[used].astype(np.float64)
+    variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
+    share = weights[used] / weights.sum()
+    return float(share @ (np.expm1(excess) - excess)), float(share @ np.minimum(variance, count)) / (2 * count)
 
 
 def evenly_spaced(points: Float[np.ndarray, "draw d"], count: int) -> Float[np.ndarray, "particle d"]:
