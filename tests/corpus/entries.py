@@ -845,16 +845,16 @@ RECEIVED: dict[str, str] = {
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
         RESULT: """Result data.Rows integrators.Gains meanfield.Certificate meanfield.DualEstimate
             numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
-            predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace sampling.InverseProblem sampling.Samples
-            teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
+            predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
+            sampling.InverseProblem sampling.Samples teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
             teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
             integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.staircase teacher_student.total_variation""",
-        ERROR: """CheckpointError DivergenceError predictive_law.PredictiveWarning run.PeerError sampling.SamplingWarning sklearn.LinearModelWarning
-            sklearn.ModelError""",
+        ERROR: """CheckpointError DivergenceError predictive_law.PredictiveWarning run.PeerError
+            sampling.SamplingWarning sklearn.LinearModelWarning sklearn.ModelError""",
         "takes any array, of any process": "run.gather",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",
         "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.Task flower.client_app

@@ -19,7 +19,7 @@ COLUMNS = 2**22
 """Numbers of the particles x rows table that are held in double precision at a time."""
 
 
-class LeaveOneOut(NamedTuple):
+class LeftOutScores(NamedTuple):
     """Scores of rows under the law of all other rows."""
 
     scores: Float[np.ndarray, " n"]
@@ -40,7 +40,7 @@ def log_mean_exp(logs: Float[np.ndarray, "particle n"]) -> Float[np.ndarray, " n
         return shift + np.log(np.mean(np.exp(logs - shift), axis=0))
 
 
-def leave_one_out(log_likelihoods: Float[np.ndarray, "particle n"], bayes_share: float) -> LeaveOneOut:
+def leave_one_out(log_likelihoods: Float[np.ndarray, "particle n"], bayes_share: float) -> LeftOutScores:
     """Return what every row scores under the law of all others."""
     particles, size = log_likelihoods.shape
     width = max(1, COLUMNS // particles)
@@ -62,7 +62,7 @@ def leave_one_out(log_likelihoods: Float[np.ndarray, "particle n"], bayes_share:
         logs = np.asarray(log_likelihoods[:, rows], np.float64)
         scores[rows] = log_mean_exp(logs + without) - log_mean_exp(without)
         leverages[rows] = drop
-    return LeaveOneOut(scores, leverages)
+    return LeftOutScores(scores, leverages)
 
 
 def _tilts(logs: Float[np.ndarray, "particle n"], bayes_share: float) -> tuple[np.ndarray, np.ndarray]:

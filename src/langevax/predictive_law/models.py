@@ -37,7 +37,7 @@ class RowModel:
 
     @property
     def finite_sum(self) -> FiniteSum:
-        """The posterior as a sum over rows; raise where it is none."""
+        """The posterior as a sum over rows; raise where it is not one."""
         target = self.target if isinstance(self.target, Posterior) else self.target.target
         problem = target.problem
         if isinstance(problem, FiniteSum):
