@@ -846,8 +846,8 @@ RECEIVED: dict[str, str] = {
         RESULT: """Result data.Rows integrators.Gains meanfield.Certificate meanfield.DualEstimate
             numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
-            sampling.InverseProblem sampling.Samples teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
-            teacher_student.TwoPhaseFit""",
+            sampling.InverseProblem sampling.Samples teacher_student.Matching
+            teacher_student.OneStepRuns teacher_student.ReLUNetwork teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
             integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
