@@ -36,10 +36,11 @@ TABLES = {
     "out_of_core": "out_of_core:main",
     "messy": "messy:main",
     "certificates": "certificates:main",
+    "predictive": "predictive:main",
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 
-HOURS = ("real_tables", "coverage", "certificates")
+HOURS = ("real_tables", "coverage", "certificates", "predictive")
 """Tables that take hours: measured only by name, with options that `python -m benchmarks NAME --help` lists."""
 
 

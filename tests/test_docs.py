@@ -11,6 +11,7 @@ from langevax.theory.moments import batch_variance_factor
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),  # pages draw little
+    pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning"),
 ]
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,6 +30,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "learning_coefficients.md",
         "optimisation.md",
         "papers.md",
+        "predictive.md",
         "sampling.md",
         "sharp_bits.md",
         "scale_out.md",

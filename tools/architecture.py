@@ -35,12 +35,13 @@ FOUNDATIONS = "Foundations"
 BOXES = {
     "Command line, reports": Box(
         ("cli", "report", "evaluation"),
-        2,
-        "commands",
-        ("fit, predict, convert, federated; a page that opens offline",),
         3,
+        "commands",
+        ("fit, predict, convert, federated; an offline page",),
+        2,
         72,
     ),
+    "predictive": Box(("predictive_law",), 2, "commands", ("laws that predict best",), 1, 72),
     "minimize": Box(("optimize",), 0, "interfaces", ("global minima, with", "SciPy's result")),
     "sample": Box(("sampling",), 1, "interfaces", ("draws of a posterior", "or of a function")),
     "Estimators": Box(("sklearn", "figures"), 2, "interfaces", ("fit, predict, certify,", "plot")),
@@ -86,9 +87,12 @@ RESULT = Box(
 )
 
 ARROWS: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {
-    ("Command line, reports", "Estimators"): ((520, 100), (520, 152)),
+    ("Command line, reports", "Estimators"): ((660, 100), (660, 138), (570, 138), (570, 152)),
     ("Command line, reports", "Flower"): ((718, 100), (718, 152)),
     ("Command line, reports", "Tables on disk"): ((1002, 64), (1021, 64), (1021, 770), (1002, 770)),
+    ("predictive", "Estimators"): ((520, 100), (520, 152)),
+    ("predictive", "sample"): ((460, 100), (460, 126), (322, 126), (322, 152)),
+    ("predictive", "Other libraries"): ((590, 100), (590, 114), (880, 114), (880, 152)),
     ("minimize", "Theory"): ((98, 244), (98, 296)),
     ("minimize", "Loop"): ((38, 198), (19, 198), (19, 486), (38, 486)),
     ("sample", "Theory"): ((223, 262), (223, 270), (150, 270), (150, 296)),

@@ -19,7 +19,7 @@ LAYERS = (
     {"run", "samplers"},
     {"meanfield", "federated", "teacher_student", "figures"},
     {"sklearn", "sampling", "optimize", "optax", "numpyro", "flower"},
-    {"evaluation"},
+    {"evaluation", "predictive_law"},
     {"report"},
     {"cli"},
     {"__init__", "__main__"},

@@ -20,8 +20,9 @@ from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simu
 from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, ReplicaExchange, Underdamped
 
 if TYPE_CHECKING:
-    from langevax import flower, numpyro, optax, optimize, sampling, sklearn, teacher_student, theory
+    from langevax import flower, numpyro, optax, optimize, predictive_law, sampling, sklearn, teacher_student, theory
     from langevax.optimize import minimize
+    from langevax.predictive_law import predictive
     from langevax.sampling import inverse_problem, learning_coefficient, sample
 
 __all__ = [
@@ -62,6 +63,8 @@ __all__ = [
     "optax",
     "optimize",
     "posterior",
+    "predictive",
+    "predictive_law",
     "run",
     "sample",
     "sampling",
@@ -77,6 +80,7 @@ _FUNCTIONS_ON_USE = {
     "inverse_problem": "sampling",
     "learning_coefficient": "sampling",
     "minimize": "optimize",
+    "predictive": "predictive_law",
     "sample": "sampling",
 }
 

@@ -227,6 +227,10 @@ def start_of(target: Any, start: Any, **arguments: Any) -> Any:
     return lx.sample(target, start, progress=False, **arguments).draws
 
 
+def law_scores(model: Any, log_likelihood: Any, data: Any, **arguments: Any) -> Any:
+    return lx.predictive(model, log_likelihood, data, **arguments).path.fit
+
+
 NUMBERS = itertools.count()
 
 ENTRIES: dict[str, Entry] = {
@@ -399,6 +403,20 @@ ENTRIES: dict[str, Entry] = {
         },
         slow=True,
         accepted=frozenset({"target = a class"}),
+    ),
+    "langevax.predictive": Entry(
+        law_scores,
+        {
+            "data": (ROWS, TREE),
+            "draws": (ROWS[:, :1].repeat(2, axis=0) + np.zeros(2, np.float32), TREE),
+            "key": (jax.random.key(0), KEY),
+            "bayes_shares": ((1.0, 0.5), VECTOR),
+            "num_particles": (16, COUNT),
+            "num_folds": (2, OPTIONAL_COUNT),
+            "model": (lambda x: -jnp.sum(x**2) / 2, FUNCTION),
+            "log_likelihood": (lambda x, row: -row_loss(x, row), FUNCTION),
+        },
+        slow=True,
     ),
     "langevax.minimize": Entry(
         lambda **arguments: lx.minimize(**{"progress": False, **arguments}).x,
@@ -874,17 +892,17 @@ RECEIVED: dict[str, str] = {
             integrators.Integrator likelihoods.Likelihood likelihoods.Residual losses.Loss losses.MarginLoss
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
         RESULT: """Result data.Rows integrators.Gains meanfield.Certificate meanfield.DualEstimate
-            numpyro.ModelPosterior optimize.Basin run.Average run.Trace sampling.InverseProblem
-            sampling.LearningCoefficient sampling.Samples
-            teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
-            teacher_student.TwoPhaseFit""",
+            numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
+            predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
+            sampling.InverseProblem sampling.LearningCoefficient sampling.Samples teacher_student.Matching
+            teacher_student.OneStepRuns teacher_student.ReLUNetwork teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
             integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.staircase teacher_student.total_variation""",
-        ERROR: """CheckpointError DivergenceError run.PeerError sampling.SamplingWarning sampling.SolverWarning
-            sklearn.LinearModelWarning sklearn.ModelError""",
+        ERROR: """CheckpointError DivergenceError predictive_law.PredictiveWarning run.PeerError
+            sampling.SamplingWarning sampling.SolverWarning sklearn.LinearModelWarning sklearn.ModelError""",
         "takes any array, of any process": "run.gather",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",
         "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.Task flower.client_app

@@ -1,0 +1,179 @@
+"""The result of `predictive`: a law of the parameters, its scores, and what Bayes loses beside it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Key
+
+from langevax import checks
+from langevax._typing import PyTree
+from langevax.figures import charts, theme
+from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
+from langevax.predictive_law.leave_one_out import log_mean_exp
+from langevax.predictive_law.models import RowModel, Sampler
+from langevax.predictive_law.path import Level, PredictivePath
+from langevax.run.result import named_leaves
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+
+class PredictiveWarning(UserWarning):
+    """Reasons to doubt a predictive law, those of `PredictiveLaw.warnings`."""
+
+
+@dataclass(frozen=True)
+class BayesComparison:
+    """What the posterior predictive loses beside the chosen law, on rows that neither was fitted to."""
+
+    nats: float
+    """Mean log score of the chosen law over that of Bayes, a row."""
+    standard_error: float
+    """Paired over rows."""
+    bayes_share: float
+    num_rows: int
+    method: str
+    """How rows were left out."""
+
+    def __str__(self) -> str:
+        if self.bayes_share == 1:
+            return (
+                f"Bayes loses nothing that {self.num_rows:,} rows could show ({self.method}): no smaller share of it "
+                "scores better by more than its standard error."
+            )
+        return (
+            f"Bayes loses {self.nats:.3f} ± {self.standard_error:.3f} nats a row ({self.method}, {self.num_rows:,} "
+            f"rows): the law with a share of {self.bayes_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} "
+            "times as likely, as a geometric mean. The model is misspecified."
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class PredictiveLaw:
+    """The law of the parameters that predicts new rows best, and the path on which it was chosen."""
+
+    bayes_share: float
+    """1 is the posterior."""
+    path: PredictivePath
+    positions: PyTree[np.ndarray]
+    """Particles of equal weight, in the structure of the draws; of a NumPyro model, values of its sites."""
+    points: Float[np.ndarray, "particle d"]
+    """The same, flat and unconstrained."""
+    problem: LawProblem
+    model: RowModel
+    log_likelihoods: Float[np.ndarray, "particle n"]
+    method: str
+    """How the scores of the choice were made."""
+    seconds: float
+    """Without the draws."""
+
+    def __repr__(self) -> str:
+        return f"PredictiveLaw(bayes_share={self.bayes_share:g})\n{self.compare()}\n{self.path!r}"
+
+    def log_score(self, *new: Any) -> Float[np.ndarray, " n"]:
+        """Return log mean p(row | theta) of every new row, which is in the form of the data.
+
+        Raises ValueError where structure or columns differ from those of the data.
+        """
+        return log_mean_exp(new_log_likelihoods(self.problem, self.model.rows(new), self.points))
+
+    def sample_predictive(self, *new: Any, key: Key[Array, ""], sampler: Sampler | None = None) -> PyTree[np.ndarray]:
+        """Return draws of new rows, (particle, row, ...), each row with particles of its own.
+
+        Args:
+            new: arguments of a NumPyro model, with None for what it observes; or rows, in the form of the data.
+            key: a typed JAX key.
+            sampler: `sampler(key, position, row) -> a draw`, for models that are a log likelihood.
+        """
+        checks.typed_key(key)
+        draw_key, order_key = random.split(key)
+        unraveled = jax.vmap(self.problem.unravel)(jnp.asarray(self.points))
+        drawn = self.model.simulated(unraveled, new, sampler, key=draw_key)
+        return jax.tree.map(lambda a: np.asarray(random.permutation(order_key, a, axis=0, independent=True)), drawn)
+
+    def compare(self) -> BayesComparison:
+        """Return what Bayes loses, in nats a row: `print(fit.compare())` is a sentence."""
+        chosen = self.path.chosen
+        gain, error = float(self.path.gain[chosen]), float(self.path.gain_error[chosen])
+        return BayesComparison(gain, error, self.bayes_share, self.path.scores.shape[1], self.method)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt the law, as sentences."""
+        path, messages = self.path, []
+        if not path.is_converged[path.chosen]:
+            messages.append(
+                f"the law with a share of {self.bayes_share:g} of Bayes still drifts after "
+                f"{path.num_moves[path.chosen]} moves; pass more bayes_shares between it and 1."
+            )
+        if path.has_many_parameters and not np.isfinite(path.held_out).all():
+            messages.append(
+                f"the law has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
+                "the closed form of leave-one-out is unsafe; pass num_folds."
+            )
+        return messages
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Plot the misspecification curve: gain over Bayes against the share of Bayes, with standard errors."""
+        path, axes = self.path, charts.new_axes(axes)
+        places, colour = np.arange(len(path.bayes_share)), theme.METHODS["MFLD"][0]
+        axes.axhline(0, color=theme.GREY, linewidth=1)
+        low, high = path.gain - path.gain_error, path.gain + path.gain_error
+        axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
+        for chosen, face in ((False, "white"), (True, colour)):
+            shown = (places == path.chosen) == chosen
+            style: dict[str, Any] = {"fmt": "D", "color": colour, "markerfacecolor": face}
+            axes.errorbar(places[shown], path.gain[shown], path.gain_error[shown], **style)
+        axes.annotate(
+            "chosen", (path.chosen, high[path.chosen]), (0, 6), textcoords="offset points", ha="center", color=colour
+        )
+        labels = [f"{share:g}\n{size:.0f}" for share, size in zip(path.bayes_share, path.p_eff, strict=True)]
+        axes.set_xticks(places, labels)
+        axes.margins(x=0.08, y=0.18)
+        axes.set(
+            xlabel="share of Bayes, and effective parameters below it",
+            ylabel="gain over Bayes, nats a row",
+            title="Misspecification curve",
+        )
+        return axes
+
+    def to_datatree(self) -> "xarray.DataTree":
+        """Return the groups `posterior` (the law's particles), `log_likelihood` and `path`, in ArviZ's layout.
+
+        The particles of a law with a share below 1 are no posterior: `arviz.loo` holds for a share of 1 alone.
+        """
+        with checks.needs("xarray", "to_datatree"):
+            import xarray
+
+        def particles(arrays: dict[str, np.ndarray]) -> "xarray.Dataset":
+            variables = {
+                name: (["chain", "draw", *(f"{name}_dim_{i}" for i in range(array.ndim - 1))], np.asarray(array)[None])
+                for name, array in arrays.items()
+            }
+            return xarray.Dataset(variables, {"chain": [0], "draw": np.arange(len(self.points))})
+
+        path = self.path
+        names = ("fit", "fit_error", "loo", "held_out", "gain", "gain_error", "p_eff", "gap", "num_moves")
+        curve = {name: (["bayes_share"], np.asarray(getattr(path, name))) for name in names}
+        groups = {
+            "posterior": particles(named_leaves(self.positions)),
+            "log_likelihood": particles({"log_likelihood": self.log_likelihoods}),
+            "path": xarray.Dataset(curve, {"bayes_share": path.bayes_share}),
+        }
+        tree = xarray.DataTree.from_dict(groups)
+        tree.attrs |= {"bayes_share": self.bayes_share, "method": self.method}
+        return tree
+
+
+def law_of(
+    model: RowModel, problem: LawProblem, path: PredictivePath, level: Level, method: str, seconds: float
+) -> PredictiveLaw:
+    """Return the chosen level as a result."""
+    positions = model.constrain(jax.vmap(problem.unravel)(jnp.asarray(level.points)))
+    share, logs = level.bayes_share, level.log_likelihoods
+    return PredictiveLaw(share, path, positions, level.points, problem, model, logs, method, seconds)

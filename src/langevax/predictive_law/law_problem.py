@@ -1,0 +1,189 @@
+"""The problem of a predictive law: a model as a log prior and a log likelihood of every row.
+
+    J_a(q) = sum_i w_i [ -(1-a) log z_i - a E_q log p_i ] + KL(q || prior),      p_i = p(x_i | theta), z_i = E_q p_i
+
+over laws q of the parameters; a is the share of Bayes. J_a is convex for every a in [0, 1]. At a = 1 its minimiser is
+the posterior, at a = 0 the law of McLatchie, Cherief-Abdellatif, Frazier and Knoblauch (2025, arXiv 2510.01915), which
+maximises the score of the mixture. With the dual c_i = 1 / z_i held fixed, one particle has the law
+
+    prior(theta) exp( sum_i w_i [ a log p_i + (1-a) c_i p_i ] )
+
+and the minimiser is the fixed point of that map. Likelihoods stay logarithms: c_i p_i = exp(log p_i - log z_i).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from langevax import checks, trees
+from langevax._typing import PyTree
+from langevax.problems import blocks
+from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
+from langevax.problems.problem import Scalar
+
+MAX_EXPONENT = 60.0
+"""Of c_i p_i, which may be as large as the number of particles; exp(60) is within float32."""
+
+BLOCK_NUMBERS = 2**18
+"""Log likelihoods (particles x rows) of one block of a pass."""
+
+FAR, FARTHER = 1e3, 1e5
+"""In standard deviations of the draws: between the two a proper log prior falls by more than log(FARTHER / FAR)."""
+
+Points = Float[Array, "particle d"]
+RowBlocks = Float[Array, "block rows"]
+
+
+class TiltedDensity(NamedTuple):
+    """What one pass over the rows computes for a cloud of particles."""
+
+    value: Float[Array, " particle"]
+    """Log density of the law of one particle, up to a constant of the rows."""
+    gradient: Points
+    log_means: RowBlocks
+    """log z_i of the cloud."""
+
+
+class LawProblem(eqx.Module):
+    """A log prior and a log likelihood by row, of particles that are flat vectors."""
+
+    finite_sum: FiniteSum
+    """Of the posterior; its rows are padded to whole blocks."""
+    size: int = eqx.field(static=True)
+    unravel: Callable[[Array], PyTree] = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, finite_sum: FiniteSum, position: PyTree, num_particles: int) -> "LawProblem":
+        """Return the problem of a posterior's rows, for particles in the structure of `position`."""
+        if not isinstance(finite_sum.loss, NegativeLogLikelihood):
+            raise TypeError("model must be a langevax.posterior with a log likelihood of every row; pass that.")
+        if finite_sum.weights is not None:
+            raise ValueError("model has weights, but a predictive law counts every row once; leave weights out.")
+        size = finite_sum.max_size
+        length = -(-size // max(1, -(-size * num_particles // BLOCK_NUMBERS)))
+        padding = -size % length
+
+        def in_blocks(rows: Array) -> Array:
+            padded = jnp.concatenate([rows, jnp.repeat(rows[:1], padding, axis=0)]) if padding else rows
+            return padded.reshape(-1, length, *rows.shape[1:])
+
+        padded = eqx.tree_at(lambda f: f.data, finite_sum, jax.tree.map(in_blocks, finite_sum.data))
+        return cls(padded, size, ravel_pytree(position)[1])
+
+    @property
+    def log_likelihood(self) -> RowFunction:
+        """Of one row."""
+        loss = self.finite_sum.loss
+        assert isinstance(loss, NegativeLogLikelihood)
+        return loss.log_likelihood
+
+    def log_prior(self, point: Float[Array, " d"]) -> Scalar:
+        """Of one particle, up to a constant."""
+        position, finite_sum = self.unravel(point), self.finite_sum
+        squares = trees.map_prefix(
+            lambda p, x: jnp.sum(jnp.asarray(p, x.dtype) * x * x) / 2, finite_sum.precision, position
+        )
+        value = jax.tree.reduce(jnp.add, squares)
+        if finite_sum.regularizer is not None:
+            value = value + finite_sum.regularizer(position)
+        return -self.size * value
+
+    def in_blocks(self, numbers: np.ndarray, padding: float = 0.0) -> np.ndarray:
+        """Return one number a row in the layout of the rows."""
+        first = jax.tree.leaves(self.finite_sum.data)[0]
+        missing = first.shape[0] * first.shape[1] - self.size
+        return np.append(numbers, np.full(missing, padding, numbers.dtype)).reshape(first.shape[:2])
+
+    def tilted(self, points: Points, bayes_share: Scalar, log_means: RowBlocks, weights: RowBlocks) -> TiltedDensity:
+        """Return log density and gradient of the law of one particle at every point, under the dual exp(-log_means)."""
+
+        def of_rows(point: Float[Array, " d"], block: PyTree) -> tuple[Scalar, Float[Array, " rows"]]:
+            rows, log_mean, weight = block
+            logs = self._row_logs(point, rows)
+            relative = logs - log_mean
+            ratio = jnp.exp(jnp.minimum(relative, MAX_EXPONENT))
+            bayes = jnp.where(bayes_share > 0, bayes_share * relative, 0)
+            terms = jnp.where(weight > 0, weight * (bayes + (1 - bayes_share) * ratio), 0)
+            return jnp.sum(terms), logs
+
+        def add_block(total: PyTree, block: PyTree) -> tuple[PyTree, Float[Array, " rows"]]:
+            one = jax.vmap(jax.value_and_grad(of_rows, has_aux=True), (0, None))
+            (value, logs), gradient = one(points, block)
+            log_mean = jax.nn.logsumexp(logs, axis=0) - jnp.log(jnp.asarray(len(points), logs.dtype))
+            return (total[0] + value, total[1] + gradient), log_mean
+
+        prior = jax.vmap(jax.value_and_grad(self.log_prior))(points)
+        (value, gradient), means = lax.scan(add_block, prior, (self.finite_sum.data, log_means, weights))
+        return TiltedDensity(value, jnp.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0), means)
+
+    def log_likelihoods(self, points: np.ndarray) -> Float[np.ndarray, "particle n"]:
+        """Return the log likelihood of every row at every point."""
+        logs = np.asarray(_in_blocks(self, self.finite_sum.data, jnp.asarray(points)))  # (block, particle, row)
+        return np.moveaxis(logs, 1, 0).reshape(len(points), -1)[:, : self.size]
+
+    def _row_logs(self, point: Float[Array, " d"], rows: PyTree) -> Float[Array, " rows"]:
+        position = self.unravel(point)
+
+        def of_row(row: PyTree) -> Scalar:
+            return checks.scalar("log_likelihood", self.log_likelihood(position, row), "sum over the entries of a row")
+
+        return jax.vmap(of_row)(rows)
+
+
+@eqx.filter_jit
+def _in_blocks(problem: LawProblem, rows: PyTree, points: Points) -> Float[Array, "block particle rows"]:
+    return lax.map(lambda block: jax.vmap(lambda point: problem._row_logs(point, block))(points), rows)
+
+
+def new_log_likelihoods(problem: LawProblem, rows: PyTree, points: np.ndarray) -> Float[np.ndarray, "particle n"]:
+    """Return the log likelihood of other rows, a block at a time, at every point."""
+    size, logs = blocks.num_rows(rows), []
+    length = max(1, BLOCK_NUMBERS // len(points))
+    for start in range(0, size, length):
+        block = jax.tree.map(lambda a, start=start: a[start : start + length][None], rows)
+        logs.append(np.asarray(_in_blocks(problem, block, jnp.asarray(points)))[0])
+    return np.concatenate(logs, axis=1)
+
+
+@eqx.filter_jit
+def _log_priors(problem: LawProblem, lines: Float[Array, "end line d"]) -> Float[Array, "end line"]:
+    return jax.vmap(jax.vmap(problem.log_prior))(lines)
+
+
+def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
+    """Raise where a row has no density under any of the draws, or none of the draws has all rows."""
+    if np.isnan(log_likelihoods).any():
+        row = int(np.argmax(np.isnan(log_likelihoods).any(axis=0)))
+        raise ValueError(
+            f"log_likelihood is nan at row {row} for one of the draws; pass data and draws where it is a number."
+        )
+    lost = np.isneginf(log_likelihoods).all(axis=0)
+    if lost.any():
+        raise ValueError(
+            f"row {int(np.argmax(lost))} has log_likelihood -inf under all {len(log_likelihoods)} draws "
+            f"({int(lost.sum())} such rows): the model cannot produce it; drop it, or use a wider "
+            "likelihood."
+        )
+
+
+def check_proper(problem: LawProblem, points: np.ndarray) -> None:
+    """Raise where the log prior falls too slowly along a coordinate for the prior to have a finite integral."""
+    centre = points.mean(axis=0)
+    scale = points.std(axis=0) + np.finfo(points.dtype).eps * (1 + np.abs(centre))
+    steps = np.concatenate([np.diag(scale), -np.diag(scale)])
+    lines = jnp.asarray(np.stack([centre + FAR * steps, centre + FARTHER * steps]).astype(points.dtype))
+    near, far = np.asarray(_log_priors(problem, lines), np.float64)
+    flat = np.isfinite(near) & np.isfinite(far) & (far - near >= -np.log(FARTHER / FAR))
+    if flat.any():
+        index = int(np.argmax(flat)) % points.shape[1]
+        raise ValueError(
+            f"log_prior is improper: along coordinate {index} it changes by {(far - near)[flat][0]:.3g} between "
+            f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral."
+        )

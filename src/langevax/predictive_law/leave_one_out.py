@@ -1,0 +1,74 @@
+"""Leave-one-out scores of a predictive law in closed form, from the log likelihoods of its particles.
+
+With r_i = p_i / z_i, s_i = a log p_i + (1-a) r_i, K = Cov_q(r, r), V_ji = Cov_q(r_j, s_i) and M = (I + (1-a) K)^-1:
+
+    L_i = (M V)_ii / M_ii,      gamma_i = L_i / V_ii in [0, 1]
+    log z_i without row i  =  log E_q[p_i exp(-gamma_i s_i)] - log E_q[exp(-gamma_i s_i)],      p_eff = sum_i L_i
+
+L_i is the first-order drop of log z_i where row i leaves and the dual of all other rows answers; gamma_i is the share
+of the tilt of row i that this drop amounts to, and the tilt is then taken off exactly. At a = 1 this is importance
+sampling. The derivation is langevax's own. Cost: P^2 n for P particles, by the identity of Woodbury.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+COLUMNS = 2**22
+"""Numbers of the particles x rows table that are held in double precision at a time."""
+
+
+class LeftOutScores(NamedTuple):
+    """Scores of rows under the law of all other rows."""
+
+    scores: Float[np.ndarray, " n"]
+    leverages: Float[np.ndarray, " n"]
+    """L_i, which add up to `p_eff`."""
+
+    @property
+    def p_eff(self) -> float:
+        """Effective number of parameters."""
+        return float(self.leverages.sum())
+
+
+def log_mean_exp(logs: Float[np.ndarray, "particle n"]) -> Float[np.ndarray, " n"]:
+    """Return the logarithm of the mean over particles."""
+    largest = logs.max(axis=0)
+    shift = np.where(np.isfinite(largest), largest, 0)
+    with np.errstate(divide="ignore"):
+        return shift + np.log(np.mean(np.exp(logs - shift), axis=0))
+
+
+def leave_one_out(log_likelihoods: Float[np.ndarray, "particle n"], bayes_share: float) -> LeftOutScores:
+    """Return what every row scores under the law of all others."""
+    particles, size = log_likelihoods.shape
+    width = max(1, COLUMNS // particles)
+    tables = [slice(start, min(start + width, size)) for start in range(0, size, width)]
+    share, gram = 1 - bayes_share, particles * np.eye(particles)
+    if share:
+        for rows in tables:
+            centred = _tilts(log_likelihoods[:, rows], bayes_share)[0]
+            gram += share * centred @ centred.T
+    scores, leverages = np.empty(size), np.empty(size)
+    for rows in tables:
+        centred, tilt = _tilts(log_likelihoods[:, rows], bayes_share)
+        solved = np.linalg.solve(gram, centred) if share else centred / particles
+        drop = np.sum(solved * (tilt - tilt.mean(axis=0)), axis=0)
+        drop /= np.maximum(1 - share * np.sum(solved * centred, axis=0), np.finfo(float).tiny)
+        own = np.mean(centred * tilt, axis=0)
+        gamma = np.clip(np.divide(drop, own, out=np.ones_like(own), where=own > 0), 0, 1)
+        without = -gamma * tilt
+        logs = np.asarray(log_likelihoods[:, rows], np.float64)
+        scores[rows] = log_mean_exp(logs + without) - log_mean_exp(without)
+        leverages[rows] = drop
+    return LeftOutScores(scores, leverages)
+
+
+def _tilts(logs: Float[np.ndarray, "particle n"], bayes_share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return r - 1 and s, a column for each row; log p is relative to log z, and -inf is below every finite one."""
+    relative = np.asarray(logs, np.float64)
+    relative = relative - log_mean_exp(relative)
+    relative = np.where(np.isneginf(relative), -1e3, relative)
+    ratio = np.exp(relative)
+    return ratio - 1, bayes_share * relative + (1 - bayes_share) * ratio

@@ -1,0 +1,207 @@
+"""Models that a predictive law is made of: a posterior by rows, and how its particles, draws and new rows are read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Float, Key
+
+from langevax import checks
+from langevax._typing import PyTree
+from langevax.problems.blocks import tree_as_rows
+from langevax.problems.finite_sum import FiniteSum, Posterior
+from langevax.problems.finite_sum import posterior as posterior_of
+from langevax.run.result import named_leaves
+from langevax.sampling import Samples, sample
+from langevax.sampling.sample import TransformedTarget
+
+ModelFunction = Callable[..., Any]
+Sampler = Callable[[Key[jax.Array, ""], PyTree, PyTree], PyTree]
+
+NUM_SAMPLES = 512
+"""Draws of each of the four chains from which a law starts, where the user has none."""
+
+
+@dataclass(frozen=True)
+class RowModel:
+    """A log prior and a log likelihood of one row, as functions."""
+
+    target: Posterior | TransformedTarget
+    has_density_floor: bool = True
+    """True unless all rows are known to be counts or classes."""
+
+    @property
+    def finite_sum(self) -> FiniteSum:
+        """The posterior as a sum over rows; raise where it is not one."""
+        target = self.target if isinstance(self.target, Posterior) else self.target.target
+        problem = target.problem
+        if isinstance(problem, FiniteSum):
+            return problem
+        reason = getattr(self.target, "full_gradients", None) or "it is one function of all data."
+        raise ValueError(f"model is not a sum over rows, which a predictive law needs: {reason}")
+
+    def positions_of(self, draws: PyTree) -> PyTree:
+        """Return the user's draws, with one leading axis, in the coordinates of the log likelihood."""
+        return checks.arrays("draws", draws)
+
+    def draw(self, start: PyTree, *, key: Key[jax.Array, ""]) -> Samples:
+        """Return posterior draws."""
+        return sample(self.target, start, key=key, num_samples=NUM_SAMPLES, progress=False)
+
+    def constrain(self, positions: PyTree) -> PyTree:
+        """Return positions as the user writes them."""
+        return jax.tree.map(np.asarray, positions)
+
+    def rows(self, data: tuple[Any, ...]) -> PyTree:
+        """Return new data as rows."""
+        (rows,) = data if len(data) == 1 else (data,)
+        rows = tree_as_rows("new", rows)
+        stored = self.finite_sum.data
+        if jax.tree.structure(rows) != jax.tree.structure(stored):
+            raise ValueError(
+                f"new has the structure {jax.tree.structure(rows)}, but data had {jax.tree.structure(stored)}; pass "
+                "the same structure."
+            )
+        for a, b in zip(jax.tree.leaves(rows), jax.tree.leaves(stored), strict=True):
+            if a.shape[1:] != b.shape[1:]:
+                raise ValueError(
+                    f"new has rows of shape {a.shape[1:]}, but data had {b.shape[1:]}; pass the same columns."
+                )
+        checks.leading_axis("new", rows)
+        return jax.tree.map(lambda a, b: a.astype(b.dtype), rows, stored)
+
+    def simulated(
+        self, positions: PyTree, new: tuple[Any, ...], sampler: Sampler | None, *, key: Key[jax.Array, ""]
+    ) -> PyTree:
+        """Return one draw for every position and new row, (particle, row, ...)."""
+        if sampler is None:
+            raise ValueError(
+                "sampler is missing: a log likelihood cannot be drawn from; pass sampler(key, position, row) -> a draw."
+            )
+        checks.function("sampler", sampler, "(key, position, row)")
+        (rows,) = new if len(new) == 1 else (new,)
+        rows = tree_as_rows("new", rows)
+        length = checks.leading_axis("new", rows)
+
+        def of_one(key: Key[jax.Array, ""], position: PyTree) -> PyTree:
+            return jax.vmap(sampler, (0, None, 0))(random.split(key, length), position, rows)
+
+        keys = random.split(key, len(jax.tree.leaves(positions)[0]))
+        return jax.jit(jax.vmap(of_one))(keys, jax.tree.map(jnp.asarray, positions))
+
+
+@dataclass(frozen=True)
+class NumPyroModel(RowModel):
+    """A NumPyro model and the arguments that it was conditioned on; positions are unconstrained."""
+
+    model: ModelFunction = lambda: None
+    arguments: tuple[Any, ...] = ()
+    observed: tuple[str, ...] = ()
+
+    def positions_of(self, draws: PyTree) -> PyTree:
+        """Return values of the sites, such as `mcmc.get_samples()`, in unconstrained coordinates."""
+        from numpyro.infer.util import unconstrain_fn
+
+        if not isinstance(draws, Mapping):
+            raise TypeError(f"draws must be a dictionary of the model's sites, got {checks.shown(draws)}; pass that.")
+        first = self.start(random.key(0))
+        if missing := sorted(first.keys() - draws.keys()):
+            raise ValueError(f"draws lacks the sites {missing}; pass draws of {sorted(first)}.")
+        values = {name: jnp.asarray(checks.plain_array(f"draws[{name!r}]", draws[name])) for name in first}
+        with jax.numpy_dtype_promotion("standard"):
+            return jax.jit(jax.vmap(partial(unconstrain_fn, self.model, self.arguments, {})))(values)
+
+    def start(self, key: Key[jax.Array, ""]) -> Mapping[str, Any]:
+        """Return a position that has the structure of all."""
+        assert isinstance(self.target, TransformedTarget)
+        return self.target.start(key)
+
+    def constrain(self, positions: PyTree) -> PyTree:
+        """Return values of the sites."""
+        assert isinstance(self.target, TransformedTarget)
+        return self.target.constrain(positions)
+
+    def rows(self, data: tuple[Any, ...]) -> PyTree:
+        """Return the new arguments in the places of those that have one entry for each row."""
+        if len(data) != len(self.arguments):
+            raise ValueError(f"new has {len(data)} arguments, but the model took {len(self.arguments)}; pass as many.")
+        stored = self.finite_sum.data
+        taken = jax.tree.map(
+            lambda row, new: None if row is None else new, stored, (data, {}), is_leaf=lambda leaf: leaf is None
+        )
+        rows = tree_as_rows("new", taken)
+        checks.leading_axis("new", rows)
+        return rows
+
+    def simulated(
+        self, positions: PyTree, new: tuple[Any, ...], sampler: Sampler | None, *, key: Key[jax.Array, ""]
+    ) -> PyTree:
+        """Return draws of the observed sites; the model is called with None for what it observes."""
+        from numpyro.infer import Predictive
+
+        values = self.constrain(positions)
+        with jax.numpy_dtype_promotion("standard"):
+            sites = Predictive(self.model, posterior_samples=values, return_sites=list(self.observed))(key, *new)
+        return sites
+
+
+def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
+    """Return what the arguments of `predictive` stand for."""
+    if isinstance(model, Posterior | TransformedTarget):
+        if data:
+            raise TypeError("data belong to the posterior that model is; leave them out.")
+        return RowModel(model)
+    checks.function("model", model, "(*data), or log_prior(position)")
+    log_likelihood: Any = data[0] if data else None
+    if callable(log_likelihood):
+        if len(data) != 2:
+            raise TypeError("data is missing or too much: pass predictive(log_prior, log_likelihood, data, key=key).")
+        return RowModel(posterior_of(model, log_likelihood, data[1]))
+    return _numpyro_model(model, data)
+
+
+def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
+    with checks.needs("numpyro", "a NumPyro model"):
+        import numpyro
+        from numpyro import handlers
+        from numpyro.infer.initialization import init_to_uniform
+
+        from langevax.numpyro import posterior
+
+    target: Any = posterior(model, *data)
+    with jax.numpy_dtype_promotion("standard"):
+        drawn = handlers.substitute(handlers.seed(model, 0), substitute_fn=init_to_uniform)
+        trace = handlers.trace(drawn).get_trace(*data)
+    sites = {name: site for name, site in trace.items() if site["type"] == "sample"}
+    if improper := [
+        name for name, site in sites.items() if isinstance(site["fn"], numpyro.distributions.ImproperUniform)
+    ]:
+        raise ValueError(f"site {improper[0]!r} of model has an improper prior; give it one with a finite integral.")
+    observed = {name: site for name, site in sites.items() if site["is_observed"]}
+    is_density = any(not site["fn"].support.is_discrete for site in observed.values())
+    return NumPyroModel(target, is_density, model, data, tuple(observed))
+
+
+def flat_draws(
+    model: RowModel, draws: PyTree | Samples | None, start: PyTree, *, key: Key[jax.Array, ""]
+) -> tuple[Float[np.ndarray, "draw d"], PyTree]:
+    """Return posterior draws as flat vectors, made by `sample` where there are none, and one of them as a position."""
+    if draws is None:
+        if start is None and not isinstance(model.target, TransformedTarget):
+            raise ValueError("start is missing: pass a position from which to search for a mode, or draws.")
+        draws = model.draw(start, key=key)
+    if isinstance(draws, Samples):
+        positions = draws.user_coordinates.to_positions(jnp.asarray(draws.draws))
+        positions = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), positions)
+    else:
+        positions = model.positions_of(draws)
+    checks.position("draws", positions)
+    count = checks.leading_axis("draws", positions)
+    leaves = [np.asarray(leaf).reshape(count, -1) for leaf in named_leaves(positions).values()]
+    flat = np.concatenate(leaves, axis=1)
+    return flat, jax.tree.map(lambda a: jnp.asarray(a[0]), positions)

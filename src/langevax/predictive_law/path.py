@@ -1,0 +1,276 @@
+"""The path of predictive laws from the posterior to smaller shares of Bayes, and the choice on it.
+
+A level starts from the cloud of the level before and moves until its in-sample score has stopped drifting. The score of
+a level is its leave-one-out score; the chosen share is the largest within one standard error of the best, paired over
+rows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Key
+
+from langevax.predictive_law.cloud import (
+    MOVES_PER_BLOCK,
+    Cloud,
+    advance,
+    first_cloud,
+    square_root_of_covariance,
+)
+from langevax.predictive_law.law_problem import LawProblem
+from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
+from langevax.sampling.samples import SummaryTable
+
+SNAPSHOTS = 4
+"""Of every particle, which make up a law."""
+MIN_BLOCKS, MAX_BLOCKS = 8, 32
+"""Blocks of 32 moves of a level."""
+SMALL_DRIFT = 0.001
+"""Nats a row, of drift and of the gap, that are small whatever their noise."""
+MANY_NOISES = 4
+"""Of the gap that the dual of a converged law may have."""
+MAX_TABLE = 2 * 10**7
+"""Log likelihoods of a law (particles x rows), beyond which it has fewer snapshots."""
+MANY_PARAMETERS = 5
+"""Fewer rows than this for each effective parameter are confirmed by refits."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A law on the path: its particles, which are snapshots of the last half of the moves, and what they score."""
+
+    bayes_share: float
+    points: Float[np.ndarray, "particle d"]
+    log_likelihoods: Float[np.ndarray, "particle n"]
+    gap: float
+    """Fenchel-Young gap of the dual against its own fixed point, nats a row."""
+    num_moves: int
+    drift: float
+    """Change of the mean of `log_scores` between the middle of the level and its end."""
+    is_converged: bool
+
+    @property
+    def log_scores(self) -> Float[np.ndarray, " n"]:
+        """log z_i, in sample."""
+        return log_mean_exp(self.log_likelihoods)
+
+    def fit_error(self, num_chains: int) -> float:
+        """Standard error of the mean of `log_scores`: that over particles that move on their own, and the drift."""
+        spread = np.std(_influences(self.log_likelihoods, num_chains)) / np.sqrt(num_chains)
+        return float(np.hypot(spread, self.drift))
+
+
+def _influences(log_likelihoods: Float[np.ndarray, "particle n"], num_chains: int) -> Float[np.ndarray, " chain"]:
+    """Return what every chain of snapshots adds to the mean log score, to first order."""
+    ratio = np.exp(log_likelihoods - log_mean_exp(log_likelihoods))
+    return ratio.mean(axis=1, dtype=np.float64).reshape(-1, num_chains).mean(axis=0) - 1
+
+
+def bayes_level(problem: LawProblem, points: Float[np.ndarray, "particle d"]) -> Level:
+    """Return the posterior draws as the law with share 1."""
+    return Level(1.0, points, problem.log_likelihoods(points), 0.0, 0, 0.0, True)
+
+
+def run_level(
+    problem: LawProblem, cloud: Cloud, bayes_share: float, weights: Float[np.ndarray, " n"], *, key: Key[Array, ""]
+) -> tuple[Cloud, Level]:
+    """Move the particles until fit and dual of the rows in use have settled, and return cloud and law.
+
+    The drift of the mean log score between the middle of the level and its end has the standard error of the paired
+    changes of single particles. A level ends where the drift is below two of them, and where the gap of the dual is at
+    most a few times that of a dual which only has the noise of so many particles, (1-a)/2 Var(r_i) / N a row.
+    """
+    count, used = len(cloud.points), weights > 0
+    dtype = np.asarray(cloud.points).dtype
+    blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
+    factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
+    num_snapshots = max(1, min(SNAPSHOTS, MAX_TABLE // (count * problem.size)))
+    cloud = cloud.at_new_level()
+    ends, tables, fits, influences, level = [], [], [], [], None
+    while level is None or not (level.is_converged or len(fits) == MAX_BLOCKS):
+        cloud = advance(
+            problem, cloud, jnp.asarray(bayes_share, dtype), blocked, factor, random.fold_in(key, len(fits))
+        )
+        ends.append(np.asarray(cloud.points))
+        tables.append(problem.log_likelihoods(ends[-1]))
+        fits.append(float(np.mean(log_mean_exp(tables[-1][:, used]))))
+        influences.append(_influences(tables[-1][:, used], count))
+        if len(fits) < MIN_BLOCKS:
+            continue
+        middle = len(fits) // 2
+        chosen = np.unique(np.linspace(middle, len(fits) - 1, num_snapshots).round().astype(int))
+        points, logs = (np.concatenate([arrays[index] for index in chosen]) for arrays in (ends, tables))
+        early, late = slice(middle, middle + middle // 2), slice(len(fits) - middle // 2, len(fits))
+        drift = abs(float(np.mean(fits[late]) - np.mean(fits[early])))
+        changes = np.mean(influences[late], axis=0) - np.mean(influences[early], axis=0)
+        error = float(np.std(changes) / np.sqrt(count))
+        gap, noise = _gap_and_noise(logs, np.asarray(cloud.log_means).ravel()[: problem.size], weights, count)
+        is_converged = drift <= max(2 * error, SMALL_DRIFT) and gap <= max(MANY_NOISES * noise, SMALL_DRIFT)
+        num_moves = len(fits) * MOVES_PER_BLOCK
+        level = Level(bayes_share, points, logs, (1 - bayes_share) * gap, num_moves, drift, is_converged)
+    return cloud, level
+
+
+def _gap_and_noise(
+    logs: Float[np.ndarray, "particle n"],
+    log_means: Float[np.ndarray, " n"],
+    weights: Float[np.ndarray, " n"],
+    count: int,
+) -> tuple[float, float]:
+    """Return the mean of u - 1 - log u, u_i = z_i exp(-log_means_i), and what independent particles make it."""
+    used = weights > 0
+    fit = log_mean_exp(logs[:, used])
+    excess = fit - log_means[used].astype(np.float64)
+    variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
+    share = weights[used] / weights.sum()
+    return float(share @ (np.expm1(excess) - excess)), float(share @ np.minimum(variance, count)) / (2 * count)
+
+
+def evenly_spaced(points: Float[np.ndarray, "draw d"], count: int) -> Float[np.ndarray, "particle d"]:
+    """Return this many of the draws."""
+    return points[np.linspace(0, len(points) - 1, count).round().astype(int)]
+
+
+def run_path(
+    problem: LawProblem,
+    draws: Float[np.ndarray, "draw d"],
+    bayes_shares: Sequence[float],
+    num_particles: int,
+    weights: Float[np.ndarray, " n"] | None = None,
+    *,
+    key: Key[Array, ""],
+    report: Callable[[Level], None] = lambda level: None,
+) -> list[Level]:
+    """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
+    points = evenly_spaced(draws, num_particles)
+    cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
+    levels = []
+    for number, share in enumerate(bayes_shares):
+        if share == 1 and weights is None:
+            level = bayes_level(problem, evenly_spaced(draws, min(len(draws), SNAPSHOTS * num_particles)))
+        else:
+            used = np.ones(problem.size) if weights is None else weights
+            cloud, level = run_level(problem, cloud, share, used, key=random.fold_in(key, number))
+        report(level)
+        levels.append(level)
+    return levels
+
+
+def held_out_scores(
+    problem: LawProblem,
+    draws: Float[np.ndarray, "draw d"],
+    bayes_shares: Sequence[float],
+    num_particles: int,
+    rows: np.ndarray,
+    *,
+    key: Key[Array, ""],
+) -> Float[np.ndarray, "share row"]:
+    """Return the log scores of `rows` under the laws of all other rows."""
+    weights = np.ones(problem.size)
+    weights[rows] = 0
+    levels = run_path(problem, draws, bayes_shares, num_particles, weights, key=key)
+    return np.stack([level.log_scores[rows] for level in levels])
+
+
+@dataclass(frozen=True, repr=False)
+class PredictivePath:
+    """The misspecification curve: scores of the laws against their share of Bayes, in nats a row.
+
+    Flat means that the model is right, as far as the prediction of single rows can show it.
+    """
+
+    bayes_share: Float[np.ndarray, " share"]
+    fit: Float[np.ndarray, " share"]
+    """Mean log score of the training rows, in sample."""
+    fit_error: Float[np.ndarray, " share"]
+    """Its standard error over particles."""
+    loo: Float[np.ndarray, " share"]
+    """Mean leave-one-out log score, in closed form."""
+    held_out: Float[np.ndarray, " share"]
+    """Mean log score of rows that refits left out; nan where nothing was refitted."""
+    gain: Float[np.ndarray, " share"]
+    """Over Bayes, of the scores that the choice was made by."""
+    gain_error: Float[np.ndarray, " share"]
+    """Standard error of `gain`, paired over rows."""
+    p_eff: Float[np.ndarray, " share"]
+    """Effective number of parameters."""
+    gap: Float[np.ndarray, " share"]
+    """Of the dual against its own fixed point; it says nothing of modes that no particle has visited."""
+    num_moves: np.ndarray
+    is_converged: np.ndarray
+    scores: Float[np.ndarray, "share n"]
+    """Of every row, those that the choice was made by."""
+
+    @classmethod
+    def of(
+        cls, levels: Sequence[Level], num_particles: int, held_out: Float[np.ndarray, "share n"] | None = None
+    ) -> "PredictivePath":
+        """Return the curve of the levels; refits, where there are any, replace the closed form in the choice."""
+        left_out = [leave_one_out(level.log_likelihoods, level.bayes_share) for level in levels]
+        loo = np.stack([one.scores for one in left_out])
+        scores = loo if held_out is None else held_out
+        errors = [level.fit_error(min(num_particles, len(level.points))) for level in levels]
+        return cls(
+            bayes_share=np.array([level.bayes_share for level in levels]),
+            fit=np.array([level.log_scores.mean() for level in levels]),
+            fit_error=np.array(errors),
+            loo=loo.mean(axis=1),
+            held_out=np.full(len(levels), np.nan) if held_out is None else held_out.mean(axis=1),
+            gain=(scores - scores[0]).mean(axis=1),
+            gain_error=paired_error(scores - scores[0]),
+            p_eff=np.array([one.p_eff for one in left_out]),
+            gap=np.array([level.gap for level in levels]),
+            num_moves=np.array([level.num_moves for level in levels]),
+            is_converged=np.array([level.is_converged for level in levels]),
+            scores=scores,
+        )
+
+    @property
+    def chosen(self) -> int:
+        """Index of the largest share whose score is within one standard error of the best."""
+        means = self.scores.mean(axis=1)
+        best = int(np.argmax(means))
+        return int(np.argmax(means[best] - means <= paired_error(self.scores[best] - self.scores)))
+
+    @property
+    def has_many_parameters(self) -> bool:
+        """True where the chosen law has too few rows for each effective parameter to rely on the closed form."""
+        return bool(self.p_eff[self.chosen] > self.scores.shape[1] / MANY_PARAMETERS)
+
+    def __repr__(self) -> str:
+        columns = ("gain", "gain_error", "loo", "fit", "p_eff", "num_moves")
+        table = {name: np.asarray(getattr(self, name)) for name in columns}
+        return repr(SummaryTable([f"bayes_share {share:g}" for share in self.bayes_share], table))
+
+
+def paired_error(differences: Float[np.ndarray, "share n"]) -> Float[np.ndarray, " share"]:
+    """Return the standard error of the mean over rows."""
+    return np.std(differences, axis=1) / np.sqrt(differences.shape[1])
+
+
+def confirmed(
+    path: PredictivePath,
+    refit: Callable[[int, Sequence[float]], Float[np.ndarray, "share row"]],
+    folds: Sequence[np.ndarray],
+) -> Float[np.ndarray, "share n"] | None:
+    """Return held-out scores of all rows where the closed form cannot be relied on; None where it can.
+
+    It cannot where the chosen law has more effective parameters than a fifth of the rows, or where the gain over Bayes
+    on a held-out fold differs by more than two standard errors. `refit(fold, shares)` returns the scores of a fold.
+    """
+    chosen, shares = path.chosen, path.bayes_share.tolist()
+    if not path.has_many_parameters:
+        if chosen == 0:
+            return None
+        scores = refit(0, [shares[0], *shares[1 : chosen + 1]])
+        formula = path.scores[chosen, folds[0]] - path.scores[0, folds[0]]
+        difference = scores[-1] - scores[0] - formula
+        if abs(difference.mean()) <= 2 * difference.std() / np.sqrt(len(difference)):
+            return None
+    held_out = np.empty_like(path.scores)
+    for fold, rows in enumerate(folds):
+        held_out[:, rows] = refit(fold, shares)
+    return held_out

@@ -1,0 +1,135 @@
+"""Particles along the path against the law on a grid, and the choice of a share."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax.predictive_law.law_problem import LawProblem, check_proper, check_rows
+from langevax.predictive_law.path import PredictivePath, confirmed, held_out_scores, run_path
+from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, problem_of, table
+from tests.predictive_law.grids import solve
+
+SHARES = (1.0, 0.3, 0.05)
+
+
+@pytest.fixture(scope="module")
+def levels():
+    weights = solve(*table(COUNTS), 1.0).weights
+    return run_path(problem_of(COUNTS), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0))
+
+
+def test_particles_meet_the_law_on_a_grid_within_their_error(levels):
+    log_p, prior = table(COUNTS)
+    for level in levels:
+        exact = solve(log_p, prior, level.bayes_share)
+        error = level.fit_error(256)
+        assert level.is_converged
+        assert 0 < error < 0.06
+        assert abs(level.log_scores.mean() - exact.fit) < 3 * error
+        mean, spread = exact.weights @ GRID, np.sqrt(exact.weights @ GRID**2 - (exact.weights @ GRID) ** 2)
+        assert abs(level.points.mean() - mean) < 3 * spread / 16
+        assert abs(level.points.std() / spread - 1) < 0.2
+    assert solve(log_p, prior, 0.05).fit - solve(log_p, prior, 1.0).fit > 0.5  # the laws differ by far more
+
+
+def test_a_row_without_weight_does_not_act():
+    rows = np.arange(0, 40, 5)
+    weights = solve(*table(COUNTS), 1.0).weights
+    scores = held_out_scores(problem_of(COUNTS), draws_of(weights, 256), (1.0, 0.2), 256, rows, key=jax.random.key(1))
+    log_p, prior = table(COUNTS)
+    for score, share in zip(scores, (1.0, 0.2), strict=True):
+        law = solve(np.delete(log_p, rows, axis=1), prior, share)
+        np.testing.assert_allclose(score.mean(), np.log(law.weights @ np.exp(log_p[:, rows])).mean(), atol=0.06)
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    whole = problem_of(COUNTS, 8)
+    monkeypatch.setattr("langevax.predictive_law.law_problem.BLOCK_NUMBERS", 8 * 7)
+    blocked = problem_of(COUNTS, 8)
+    assert jax.tree.leaves(blocked.finite_sum.data)[0].shape == (6, 7)  # 40 rows and two of padding
+    points, share = jnp.linspace(-1, 2, 8)[:, None], jnp.float32(0.3)
+
+    def density(problem: LawProblem):
+        means = jnp.asarray(problem.in_blocks(np.full(40, -2, np.float32)))
+        weights = jnp.asarray(problem.in_blocks(np.ones(40, np.float32)))
+        return problem.tilted(points, share, means, weights)
+
+    one, other = density(whole), density(blocked)
+    np.testing.assert_allclose(one.value, other.value, rtol=1e-5)
+    np.testing.assert_allclose(one.gradient, other.gradient, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(one.log_means.ravel()[:40], other.log_means.ravel()[:40], rtol=1e-5)
+    np.testing.assert_allclose(whole.log_likelihoods(points), blocked.log_likelihoods(points), rtol=1e-5)
+
+
+def test_the_curve_of_a_wrong_model_rises_and_that_of_a_right_one_is_flat(levels):
+    wrong = PredictivePath.of(levels, 256)
+    assert wrong.chosen > 0
+    assert wrong.gain[-1] > 2 * wrong.gain_error[-1]
+    weights = solve(*table(RIGHT), 1.0).weights
+    right = run_path(problem_of(RIGHT), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0))
+    assert np.abs(PredictivePath.of(right, 256).gain).max() < 0.02
+
+
+def path_of(scores, p_eff=1.0):
+    numbers = np.zeros(len(scores))
+    return PredictivePath(
+        bayes_share=np.linspace(1, 0, len(scores)),
+        fit=numbers,
+        fit_error=numbers,
+        loo=numbers,
+        held_out=numbers,
+        gain=numbers,
+        gain_error=numbers,
+        p_eff=numbers + p_eff,
+        gap=numbers,
+        num_moves=numbers,
+        is_converged=numbers == 0,
+        scores=np.asarray(scores),
+    )
+
+
+def test_the_largest_share_within_one_standard_error_of_the_best_is_chosen():
+    noise = np.tile([1.0, -1.0], 50)  # standard error 0.1
+    assert path_of([0 * noise - 0.09, 0 * noise - 0.05, noise]).chosen == 0
+    assert path_of([0 * noise - 0.11, 0 * noise - 0.09, noise]).chosen == 1
+    assert path_of([0 * noise - 0.2, 0 * noise - 0.11, noise]).chosen == 2
+
+
+def test_refits_confirm_only_where_the_closed_form_is_unsafe():
+    noise, calls = np.tile([0.2, -0.2], 50), []
+    folds = [np.arange(number, 100, 5) for number in range(5)]
+
+    def refit(fold, shares):
+        calls.append((fold, len(shares)))
+        return np.stack([0 * noise[folds[fold]] - number for number in range(len(shares))])
+
+    assert confirmed(path_of([noise * 0, noise - 1]), refit, folds) is None
+    assert calls == []  # Bayes was chosen
+    agreeing = path_of([noise * 0 - 1, noise])
+    assert confirmed(agreeing, lambda fold, shares: -refit(fold, shares), folds) is None
+    assert calls == [(0, 2)]
+    calls.clear()
+    held_out = confirmed(agreeing, refit, folds)  # the fold says that Bayes is better
+    assert held_out is not None
+    assert held_out[1].mean() == -1
+    assert [fold for fold, _ in calls] == [0, 0, 1, 2, 3, 4]
+    assert confirmed(path_of([noise * 0, noise - 1], p_eff=21), refit, folds) is not None
+
+
+def test_priors_and_rows_that_have_no_law_are_refused():
+    points = np.linspace(-1, 1, 32, dtype=np.float32)[:, None]
+    check_proper(problem_of(COUNTS), points)
+
+    def with_prior(prior):
+        target = langevax.posterior(prior, lambda m, y: -((y - m) ** 2), COUNTS)
+        return LawProblem.of(target.problem, jnp.zeros(()), 32)
+
+    check_proper(with_prior(lambda m: -jnp.log1p(m**2)), points)  # Cauchy
+    with pytest.raises(ValueError, match="log_prior is improper: along coordinate 0"):
+        check_proper(with_prior(lambda m: 0 * m), points)
+    logs = np.zeros((4, 5))
+    logs[:, 3] = -np.inf
+    with pytest.raises(ValueError, match="row 3 has log_likelihood -inf under all 4 draws"):
+        check_rows(logs)

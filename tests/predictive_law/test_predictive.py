@@ -1,0 +1,180 @@
+"""`langevax.predictive` from the arguments to the result: functions, posteriors, NumPyro models, and refusals."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import numpyro
+import pytest
+from numpyro import distributions
+
+import langevax
+from langevax.predictive_law import PredictiveWarning
+from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
+from tests.predictive_law.cases import COUNTS, draws_of, log_likelihood, log_prior, table
+from tests.predictive_law.grids import solve
+
+DRAWS = jnp.asarray(draws_of(solve(*table(COUNTS), 1.0).weights, 512)[:, 0])
+OPTIONS = {"key": jax.random.key(0), "num_particles": 64, "num_folds": None, "bayes_shares": (1.0, 0.3, 0.05)}
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return langevax.predictive(log_prior, log_likelihood, COUNTS, draws=DRAWS, **OPTIONS)
+
+
+def test_a_wrong_model_gets_a_smaller_share_and_a_sentence(fit):
+    assert fit.bayes_share < 1
+    comparison = fit.compare()
+    assert comparison.nats > 2 * comparison.standard_error > 0
+    assert str(comparison).startswith(f"Bayes loses {comparison.nats:.3f} ± ")
+    assert "The model is misspecified." in repr(fit)
+    assert fit.warnings == []
+    assert fit.positions.shape == (256,)
+
+
+def test_log_scores_are_those_of_the_mixture(fit):
+    new = jnp.array([0.0, 4.0, 20.0])
+    logs = jax.vmap(lambda x: jax.vmap(lambda row: log_likelihood(x, row))(new))(jnp.asarray(fit.positions))
+    np.testing.assert_allclose(fit.log_score(new), jax.nn.logsumexp(logs, axis=0) - np.log(256), rtol=1e-5)
+    np.testing.assert_allclose(fit.log_score(COUNTS).mean(), fit.path.fit[fit.path.chosen], rtol=1e-5)
+    with pytest.raises(ValueError, match=r"new has rows of shape \(2,\)"):
+        fit.log_score(np.ones((3, 2)))
+    with pytest.raises(ValueError, match="new has the structure"):
+        fit.log_score((COUNTS, COUNTS))
+
+
+def test_rows_are_drawn_each_by_its_own_particles(fit):
+    def sampler(key, log_rate, row):
+        return log_rate + 0 * row  # the parameter itself
+
+    drawn = fit.sample_predictive(np.zeros(3), key=jax.random.key(1), sampler=sampler)
+    assert drawn.shape == (256, 3)
+    for column in drawn.T:
+        np.testing.assert_allclose(np.sort(column), np.sort(fit.positions), rtol=1e-6)
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.3
+    with pytest.raises(ValueError, match="sampler is missing"):
+        fit.sample_predictive(np.zeros(3), key=jax.random.key(1))
+
+
+def test_the_curve_is_drawn_and_exported(fit):
+    axes = fit.plot()
+    assert axes.get_ylabel() == "gain over Bayes, nats a row"
+    assert [label.get_text().split("\n")[0] for label in axes.get_xticklabels()] == ["1", "0.3", "0.05"]
+    plt.close(axes.figure)
+    tree = fit.to_datatree()
+    assert tree["posterior/position"].shape == (1, 256)
+    assert tree["log_likelihood/log_likelihood"].shape == (1, 256, 40)
+    np.testing.assert_array_equal(tree["path/gain"], fit.path.gain)
+    assert tree.attrs["bayes_share"] == fit.bayes_share
+
+
+@pytest.mark.slow
+def test_a_posterior_is_the_same_model(fit):
+    target = langevax.posterior(None, log_likelihood, COUNTS, prior_precision=1.0)
+    same = langevax.predictive(target, draws=DRAWS, **OPTIONS)
+    np.testing.assert_allclose(same.path.fit, fit.path.fit, rtol=0.02)
+
+
+def poisson(count):
+    log_rate = numpyro.sample("log_rate", distributions.Normal(0.0, 1.0))
+    with numpyro.plate("rows", len(count)):
+        numpyro.sample("count", distributions.Poisson(jnp.exp(log_rate)), obs=count)
+
+
+def gamma_poisson(count, size=None):
+    """A rate that is positive, and a number of rows of its own for predictions."""
+    rate = numpyro.sample("rate", distributions.LogNormal(0.0, 1.0))
+    with numpyro.plate("rows", size if count is None else len(count)):
+        numpyro.sample("count", distributions.Poisson(rate), obs=count)
+
+
+@pytest.mark.slow
+def test_a_numpyro_model_is_the_same_model(fit):
+    same = langevax.predictive(poisson, COUNTS.astype(int), draws={"log_rate": DRAWS}, **OPTIONS)
+    np.testing.assert_allclose(same.path.fit, fit.path.fit, rtol=0.02)
+    np.testing.assert_allclose(same.log_score(np.array([3, 4])), fit.log_score(np.array([3.0, 4.0])), rtol=0.1)
+
+
+@pytest.mark.slow
+def test_sites_are_values_on_their_own_supports():
+    same = langevax.predictive(gamma_poisson, COUNTS.astype(int), None, draws={"rate": jnp.exp(DRAWS)}, **OPTIONS)
+    assert same.positions["rate"].min() > 0
+    np.testing.assert_allclose(np.sort(np.log(same.positions["rate"])), np.sort(same.points[:, 0]), atol=1e-5)
+    drawn = same.sample_predictive(None, 30, key=jax.random.key(2))["count"]
+    assert drawn.shape == (256, 30)
+    assert drawn.var() > 1.5 * drawn.mean()  # the law is wider than one Poisson law
+
+
+@pytest.mark.slow
+def test_counts_have_a_path_to_zero_and_densities_stop_before():
+    options = {**OPTIONS, "bayes_shares": "auto", "num_particles": 16}
+    few = langevax.predictive(poisson, COUNTS.astype(int), draws={"log_rate": DRAWS}, **options)
+    assert tuple(few.path.bayes_share) == SHARES_OF_COUNTS
+    assert min(SHARES) == 0.05
+
+
+def refused(error, match, *arguments, **options):
+    with pytest.raises(error, match=match):
+        langevax.predictive(*arguments, **{**OPTIONS, "draws": DRAWS, **options})
+
+
+def test_wrong_arguments_are_named():
+    functions = log_prior, log_likelihood, COUNTS
+    refused(ValueError, "draws has 512 rows, but num_particles is 600", *functions, num_particles=600)
+    refused(ValueError, "bayes_shares must decrease from 1", *functions, bayes_shares=(0.5, 0.1))
+    refused(ValueError, "start is missing", *functions, draws=None)
+    refused(TypeError, "draws must be floating", *functions, draws=jnp.arange(512))
+    refused(TypeError, "data is missing", log_prior, log_likelihood)
+    refused(ValueError, "log_likelihood must return a scalar", log_prior, lambda m, y: jnp.stack([m, y]), COUNTS)
+    refused(ValueError, "log_prior is improper", lambda m: 0 * m, log_likelihood, COUNTS)
+    impossible = lambda m, y: jnp.where(y > 14, -jnp.inf, log_likelihood(m, y))  # noqa: E731
+    refused(ValueError, "row 39 has log_likelihood -inf", log_prior, impossible, COUNTS)
+    weighted = langevax.posterior(log_prior, log_likelihood, COUNTS, weights=np.ones(40))
+    refused(ValueError, "leave weights out", weighted)
+    refused(
+        ValueError,
+        "model is not a sum over rows",
+        langevax.posterior(log_prior, log_likelihood, COUNTS)._replace(problem=langevax.Function(lambda m: m**2)),
+    )
+
+
+def dependent(x):
+    with numpyro.plate("rows", len(x)):
+        local = numpyro.sample("local", distributions.Normal(0.0, 1.0))
+        numpyro.sample("x", distributions.Normal(local, 1.0), obs=x)
+
+
+def flat(x):
+    mean = numpyro.sample("mean", distributions.ImproperUniform(distributions.constraints.real, (), ()))
+    with numpyro.plate("rows", len(x)):
+        numpyro.sample("x", distributions.Normal(mean, 1.0), obs=x)
+
+
+def test_models_without_rows_or_a_proper_prior_are_refused():
+    refused(ValueError, r"model is not a sum over rows, .*latent sites \['local'\]", dependent, COUNTS)
+    refused(ValueError, "site 'mean' of model has an improper prior", flat, COUNTS)
+    refused(ValueError, r"draws lacks the sites \['log_rate'\]", poisson, COUNTS.astype(int), draws={"rate": DRAWS})
+
+
+@pytest.mark.slow
+def test_from_the_model_alone_with_confirmation_by_folds():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PredictiveWarning)  # few rows
+        fit = langevax.predictive(poisson, COUNTS.astype(int), key=jax.random.key(0), num_particles=64, num_folds=4)
+    assert fit.bayes_share < 1
+    assert fit.compare().nats > 0.3
+
+
+@pytest.mark.slow
+def test_many_parameters_are_confirmed_by_folds(monkeypatch):
+    monkeypatch.setattr("langevax.predictive_law.path.MANY_PARAMETERS", 100)
+    options = {**OPTIONS, "num_folds": 3, "bayes_shares": (1.0, 0.2)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PredictiveWarning)
+        fit = langevax.predictive(log_prior, log_likelihood, COUNTS, draws=DRAWS, **options)
+    assert fit.method == "3 folds"
+    assert np.isfinite(fit.path.held_out).all()
+    assert abs(fit.path.held_out - fit.path.loo).max() < 0.3
