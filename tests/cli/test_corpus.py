@@ -22,6 +22,7 @@ from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import run as fitting
 from langevax.cli.fitting.processes import ProcessGroup
 from langevax.data import write_rows
+from langevax.sklearn.inspection import MeanFieldInspection
 from tests.cli.conftest import langevax
 
 pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
@@ -39,6 +40,7 @@ TEXTS: dict[tuple[str, str], list[str]] = {
     ("fit", "--read"): ["nosuch=words", "width=nosuch", "nosuch", "", "=", "width=", "=words", "width=words=numbers"],
     ("fit", "--encoding"): ["klingon", "", "utf-99", "base64", "rot13"],
     ("fit", "--temperature"): POSITIVE_WRONG,
+    ("fit", "--threshold"): [*POSITIVE_WRONG, "1", "2"],
     ("fit", "--num-steps"): [*WHOLE_WRONG, "0", "-1", "99999999999999999999", "inf"],
     ("fit", "--relative-step-size"): POSITIVE_WRONG,
     ("fit", "--smoothing"): POSITIVE_WRONG,
@@ -49,6 +51,17 @@ TEXTS: dict[tuple[str, str], list[str]] = {
     ("predict", "--encoding"): ["klingon", "", "base64"],
     ("convert", "--target"): COLUMN_WRONG,
     ("convert", "--drop"): [*COLUMN_WRONG, "price"],
+    ("convert", "--read"): [
+        "nosuch=words",
+        "width=nosuch",
+        "nosuch",
+        "",
+        "=",
+        "width=",
+        "=words",
+        "width=words=numbers",
+    ],
+    ("convert", "--encoding"): ["klingon", "", "base64"],
     ("federated simulate", "--method"): ["nosuch", "", "FLEDGE", "fedavgg"],
     ("federated simulate", "--data"): ["nosuch", "", "nosuch.csv", "folder", "a.txt", "Digits"],
     ("federated simulate", "--target"): ["nosuch"],
@@ -68,6 +81,8 @@ MORE: dict[tuple[str, str], list[str]] = {
     ("fit", "--num-particles"): ["1000000000000", "9223372036854775808"],
     ("fit", "--modes"): ["9223372036854775808"],
     ("predict", "--interval"): ["0", "1", "2", "0.9999"],
+    ("certify", "--effort"): ["0", "1e999"],
+    ("certify", "--cpu-seconds"): ["0", "1e999"],
     ("federated simulate", "--step-size"): ["0", "1e999"],
     ("federated simulate", "--dropout"): ["1", "2"],
     ("federated simulate", "--clients"): ["1000000", "99999999999999999999"],
@@ -88,6 +103,8 @@ FLAGS: dict[tuple[str, str], tuple[str, ...] | None] = {
     ("fit", "--anyway"): ("--anyway",),
     ("fit", "--force"): ("--force", "--resume"),
     ("predict", "--force"): None,
+    ("certify", "--force"): None,
+    ("certify", "--json"): None,
     ("convert", "--double"): None,
     ("convert", "--force"): None,
     ("federated simulate", "--force"): None,
@@ -106,6 +123,8 @@ PATHS: dict[tuple[str, str], list[str]] = {
     ("predict", "model"): ["", "nosuch", "folder", "a.txt", "rows.rows"],
     ("predict", "table"): ["", "nosuch.csv", "folder", "empty.csv", "binary.csv", "other.csv"],
     ("predict", "--out"): ["", "a.txt", "price.csv", "p.xlsx", "p", "nosuch/p.csv", "a.txt/p.csv", "folder"],
+    ("certify", "model"): ["", "nosuch", "folder", "a.txt", "rows.rows"],
+    ("certify", "table"): ["", "nosuch.csv", "folder", "empty.csv", "binary.csv", "other.csv", "table.csv"],
     ("convert", "table"): ["", "nosuch.csv", "folder", "empty.csv", "binary.csv", "*.nosuch", "gs://bucket/t.csv"],
     ("convert", "--out"): ["", "a.txt", "folder", "nosuch/t.rows", "a.txt/t.rows", "table.csv", "gs://bucket/t.rows"],
     ("check", "paths"): ["", "nosuch", "folder", "a.txt", "table.csv"],
@@ -121,6 +140,7 @@ FIT = ("fit", "table.csv", "--target", "price", "--out", "out", "--num-steps", "
 BASE: dict[str, tuple[str, ...]] = {
     "fit": FIT,
     "predict": ("predict", "model", "price.csv"),
+    "certify": ("certify", "model", "price.csv"),
     "convert": ("convert", "table.csv", "--target", "price", "--out", "new.rows"),
     "check": ("check", "rows.rows"),
     "federated simulate": ("federated", "simulate", "--out", "simulated"),
@@ -213,7 +233,7 @@ def words_of(command, parameter, value):
     words = list(CONTEXT.get((command, name), BASE[command]))
     if isinstance(parameter, click.Option):
         return [*words, f"{name}={value}"]
-    place = len(command.split()) + (name == "table" and command == "predict")
+    place = len(command.split()) + (name == "table" and command in ("predict", "certify"))
     words[place] = value
     return [*words[:place], *(["--"] if value.startswith("-") else []), *words[place:]]
 
@@ -254,6 +274,7 @@ def place(whole_place, tmp_path, monkeypatch):
     shutil.copytree(whole_place, tmp_path / "place")
     monkeypatch.chdir(tmp_path / "place")
     monkeypatch.setattr(fitting, "train", reached)
+    monkeypatch.setattr(MeanFieldInspection, "certificate", reached)
     monkeypatch.setattr(simulation, "_train", reached)
     monkeypatch.setattr(apps, "engine_of", reached)
     monkeypatch.setattr(ProcessGroup, "joined", reached)

@@ -52,7 +52,7 @@ def run(algorithm, problem=BOWL, start=(1.0, 1.0), **options):
         ),
         (
             lambda: lx.sklearn.MeanFieldRegressor().fit(np.ones((3, 2)), np.array(["a", "b", "c"])),
-            "y holds words such as 'a', not numbers; pass floats",
+            "y holds words such as 'a', not numbers; pass y.astype",
         ),
         (
             lambda: run(

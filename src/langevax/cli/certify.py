@@ -8,6 +8,7 @@ import typer
 
 from langevax.cli.errors import BadInput, exit_codes
 from langevax.cli.folder import MODEL, RESULT, SCHEMA
+from langevax.cli.options import local_path
 
 if TYPE_CHECKING:
     from langevax.cli.output import Output
@@ -30,9 +31,12 @@ narrow. Interrupt it at any time: what the file holds is not lost.
 
 
 def certify(
-    model: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `langevax fit` made.")],
+    model: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="DIR", help="The folder that `langevax fit` made.")
+    ],
     table: Annotated[
-        Path | None, typer.Argument(metavar="TABLE", help="The table of the fit, where it has been moved.")
+        Path | None,
+        typer.Argument(parser=local_path, metavar="TABLE", help="The table of the fit, where it has been moved."),
     ] = None,
     cpu_seconds: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="CPU seconds to spend, converted by a measured rate.")
@@ -118,7 +122,10 @@ def _with_rows(folder: Path, table: Path | None, output: "Output") -> tuple[Any,
     if not rows.exists():
         raise BadInput(f"TABLE {str(rows)!r} of the fit is not there; pass the file that holds its rows.")
     with output.waiting(f"Reading {rows.name}"):
-        data = prepare(options)
+        try:
+            data = prepare(options)
+        except BadInput as error:
+            raise BadInput(f"TABLE {str(rows)!r} does not hold the rows of this fit: {error}") from error
     split = data.split
     targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
     try:

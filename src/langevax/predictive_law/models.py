@@ -157,11 +157,10 @@ def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
             raise TypeError("data belong to the posterior that model is; leave them out.")
         return RowModel(model)
     checks.function("model", model, "(*data), or log_prior(position)")
-    log_likelihood: Any = data[0] if data else None
-    if callable(log_likelihood):
+    if data and callable(data[0]):
         if len(data) != 2:
             raise TypeError("data is missing or too much: pass predictive(log_prior, log_likelihood, data, key=key).")
-        return RowModel(posterior_of(model, log_likelihood, data[1]))
+        return RowModel(posterior_of(model, *data))
     return _numpyro_model(model, data)
 
 

@@ -64,9 +64,12 @@ class Level:
 
 
 def _influences(log_likelihoods: Float[np.ndarray, "particle n"], num_chains: int) -> Float[np.ndarray, " chain"]:
-    """Return what every chain of snapshots adds to the mean log score, to first order."""
-    ratio = np.exp(log_likelihoods - log_mean_exp(log_likelihoods))
-    return ratio.mean(axis=1, dtype=np.float64).reshape(-1, num_chains).mean(axis=0) - 1
+    """Return what every chain of snapshots adds to the mean log score, to first order.
+
+    Points of a posterior need not be as many for each chain: the last few are then left out.
+    """
+    ratio = np.exp(log_likelihoods - log_mean_exp(log_likelihoods)).mean(axis=1, dtype=np.float64)
+    return ratio[: len(ratio) // num_chains * num_chains].reshape(-1, num_chains).mean(axis=0) - 1
 
 
 def bayes_level(problem: LawProblem, points: Float[np.ndarray, "particle d"]) -> Level:

@@ -19,3 +19,4 @@ __all__ = [
     "sample",
     "stein_discrepancy",
 ]
+__dir__ = __all__.copy

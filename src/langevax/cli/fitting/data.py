@@ -303,8 +303,9 @@ def _check_classes(options: FitOptions, target: TargetColumn) -> None:
     """Raise `BadInput` where an option for classes does not apply to the target."""
     parameters = options.class_parameters
     if not target.classes and parameters:
-        option = next(iter(parameters)).replace("_", "-")
-        raise BadInput(f"--{option} is for classes, and --target {options.target!r} has numbers; leave it out.")
+        name = next(iter(parameters))
+        option = f"--{name.replace('_', '-')} {getattr(options, name)}"
+        raise BadInput(f"{option} is for classes, and --target {options.target!r} has numbers; leave it out.")
     if "threshold" in parameters and len(target.classes) != 2:
         raise BadInput(
             f"--threshold is for two classes, and --target {options.target!r} has {len(target.classes)}; leave it out."
