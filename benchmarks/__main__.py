@@ -25,6 +25,7 @@ TABLES = {
     "sampling": "sampling:main",
     "function_space": "function_space:main",
     "inverse": "inverse:main",
+    "learning_coefficient": "learning_coefficient:main",
     "feature_learning": "feature_learning:main",
     "memory": "startup:memory",
     "processes": "cluster:processes",

@@ -118,14 +118,6 @@ def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
     assert result["optimum"].startswith("Not certified")
 
 
-@pytest.mark.slow
-def test_only_the_end_is_certified_where_more_would_take_minutes(tables, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "AFFORDABLE", 1)
-    answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK)
-    assert answer.exit_code == 0, answer.stderr
-    assert json.loads((tmp_path / "o" / "result.json").read_text())["band"]["steps"] == [20]
-
-
 def test_a_finished_model_is_replaced_only_by_force(fitted, tables):
     out, _ = fitted["price"]
     words = ["fit", tables / "price.csv", "--target", "price", "--out", out, *QUICK]

@@ -526,7 +526,7 @@ ENTRIES: dict[str, Entry] = {
             "risk": (lx.MeanFieldRisk(neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1), OBJECT),
             "temperature": (0.1, POSITIVE),
             "key": (jax.random.key(0), KEY),
-            "effort": (1e4, POSITIVE),
+            "effort": (1e4, Kind.OPTIONAL_NUMBER),
             "resume": (False, FLAG),
         },
         slow=True,

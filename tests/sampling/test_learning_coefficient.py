@@ -215,9 +215,16 @@ def test_a_tree_of_groups_and_a_figure_show_the_result():
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["squares", "product"])
 def test_intervals_cover(case):
-    """Of 20 intervals of 95 % at most three miss: four or more have a probability of 1.6 %."""
+    """Of 20 intervals of 95 % at most three miss: four or more have a probability of 1.6 %.
+
+    On a normal law control variates leave only rounding, whose bound is wide of it.
+    """
     pairs = [(of_squares(s), exact_squares()) if case == "squares" else of_product(s) for s in range(20)]
     scores = np.array([score(*pair) for pair in pairs])
     assert np.sum(np.abs(scores) > 1.96) <= 3
-    assert 0.4 < np.sqrt(np.mean(scores**2)) < 1.5
+    assert np.sqrt(np.mean(scores**2)) < 1.5
+    if case == "squares":
+        assert all(result.standard_error < 1e-6 for result, _ in pairs)
+    else:
+        assert np.sqrt(np.mean(scores**2)) > 0.4
     assert trees.dtype_of(pairs[0][0].params) == jnp.float32

@@ -1,8 +1,11 @@
 """`langevax convert`: a table larger than memory to a row file."""
 
 import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -117,9 +120,9 @@ def _convert(
     paths = matching_files(table)
     with (
         alone(refuse_existing(out, force), force),
-        TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent if out.parent.is_dir() else None) as folder,
+        _beside(out) as folder,
     ):
-        heads = [first_rows(path, Path(folder), encoding) for path in paths]
+        heads = [first_rows(path, folder, encoding) for path in paths]
         first = heads[0].table
         for option, names in (("--target", [target]), ("--drop", drop)):
             for name in names:
@@ -144,6 +147,17 @@ def _convert(
     if cells is not None and cells.cells_filled:
         output.note(f"{count(cells.cells_filled, 'missing value')} replaced by the median of the first rows.")
     return rows
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """Yield a folder beside the row file for text that is written anew; `alone` deletes that of a killed conversion."""
+    folder = out.with_name(f".{out.name}.{secrets.token_hex(6)}.text")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _of_command(sentence: str, tables: list[Path]) -> str:

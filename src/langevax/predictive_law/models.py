@@ -170,9 +170,15 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
         from numpyro import handlers
         from numpyro.infer.initialization import init_to_uniform
 
-        from langevax.numpyro import posterior
+        from langevax.numpyro import RefusedModelError, posterior
 
-    target: Any = posterior(model, *data)
+    try:
+        target: Any = posterior(model, *data)
+    except RefusedModelError as error:
+        raise ValueError(
+            f"{error} Where model is a log_prior and no NumPyro model, pass a function log_likelihood(position, row) "
+            "and its data."
+        ) from error
     with jax.numpy_dtype_promotion("standard"):
         drawn = handlers.substitute(handlers.seed(model, 0), substitute_fn=init_to_uniform)
         trace = handlers.trace(drawn).get_trace(*data)

@@ -92,6 +92,7 @@ def predictive(
             f"draws has {len(points)} rows, but num_particles is {num_particles}; pass more draws, or fewer particles."
         )
     began = time.perf_counter()
+    num_particles = int(num_particles)  # not an integer of few bits
     problem = LawProblem.of(finite_sum, position, num_particles)
     checks.positive_int("the number of rows of data", problem.size, minimum=num_folds or 2)
     check_rows(problem.log_likelihoods(points[:: max(1, len(points) // num_particles)]))

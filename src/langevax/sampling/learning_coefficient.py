@@ -89,8 +89,8 @@ def learning_coefficient(
         batch_size: rows of one trajectory of Hamiltonian Monte Carlo, which is accepted with the loss of all rows;
             "auto" takes as many as keep four of five trajectories; None runs NUTS on all rows.
         num_warmup: steps before the first draw, in which the step size follows the acceptance; "auto" is 600.
-        select: `select(path) -> bool` of the path of each array, such as "['dense']['kernel']"; the others are frozen.
-            The coefficient is then that of the restricted model.
+        select: `select(path) -> bool` of the path of each array, such as `"['dense']['kernel']"`; the others are
+            frozen. The coefficient is then that of the restricted model.
         descend: search a minimum from `params` first, by L-BFGS, and take the coefficient there.
         progress, checkpoint, resume: see `langevax.simulate`; the draws are saved, not the warm-up.
 
