@@ -84,7 +84,7 @@ def learning_coefficient(
         data: a pytree of arrays with one row per example along axis 0; rows of a file are used where they lie.
         temperature: of the mean loss, T = 1 / (n beta); "auto" is log(n) / n, beta = 1 / log(n) of the summed loss.
         localization: gamma, in 1 / (unit of a parameter)^2; "auto" is one over the mean square of the parameters that
-            move, 1 where these are 0.
+            move, after the descent, and 1 where these are 0.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2 chains and 4 draws.
         batch_size: rows of one trajectory of Hamiltonian Monte Carlo, which is accepted with the loss of all rows;
             "auto" takes as many as keep four of five trajectories; None runs NUTS on all rows.
@@ -132,21 +132,20 @@ def learning_coefficient(
         if batch_size > size:
             raise ValueError(f"batch_size is {batch_size} but data has {size} rows; pass at most {size}, or 'auto'.")
     heat = math.log(size) / size if isinstance(temperature, str) else float(temperature)
-    gamma = _scale(law) if isinstance(localization, str) else float(localization)
-    law = replace(law, precision=heat * gamma)
-    minimum = _Minimum.of(law, heat, descend)
+    minimum = _Minimum.of(law, heat, descend, None if isinstance(localization, str) else float(localization))
     pilot_key, run_key = random.split(key)
     target = _Target.of(minimum, heat, pilot_key)
     counts = int(num_chains), WARMUP if isinstance(num_warmup, str) else int(num_warmup), int(num_samples)
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
     chains = target.run(batch_size, counts, run_key, saving)
-    return _summary(minimum, target, chains, heat, gamma, time.perf_counter() - began)
+    return _summary(minimum, target, chains, heat, minimum.localization, time.perf_counter() - began)
 
 
 class _Minimum(NamedTuple):
     """The law around parameters that may be a minimum, and the lowest loss that descent from there met."""
 
     law: TemperedLoss
+    localization: float
     loss: float
     lowest: float
     displacement: Float[Array, " d"]
@@ -154,10 +153,13 @@ class _Minimum(NamedTuple):
     passes: int
 
     @classmethod
-    def of(cls, law: TemperedLoss, temperature: float, descend: bool) -> "_Minimum":
+    def of(cls, law: TemperedLoss, temperature: float, descend: bool, localization: float | None) -> "_Minimum":
+        """Return the minimum from the parameters of a law; without a localization, that of the scale found there."""
         passes, minimum = 0, None
         for _ in range(MAX_DESCENTS if descend else 1):
-            minimum = cls._at(law, passes)
+            gamma = _scale(law) if localization is None else localization
+            law = replace(law, precision=temperature * gamma)
+            minimum = cls._at(law, gamma, passes)
             passes = minimum.passes
             if not descend or minimum.gap(temperature) <= DESCENT_TOLERANCE:
                 break
@@ -174,7 +176,7 @@ class _Minimum(NamedTuple):
         return minimum
 
     @classmethod
-    def _at(cls, law: TemperedLoss, passes: int) -> "_Minimum":
+    def _at(cls, law: TemperedLoss, localization: float, passes: int) -> "_Minimum":
         start = law.start()
         value, gradient = law.value_and_gradient(start)
         loss = float(value)
@@ -185,7 +187,7 @@ class _Minimum(NamedTuple):
         flat = Raveled(law, start)
         mode, used = find_mode(flat, flat.from_position(start))
         lowest = min(loss, float(law.value(flat.to_position(mode))))
-        return cls(law, loss, lowest, mode, passes + used + 2)
+        return cls(law, localization, loss, lowest, mode, passes + used + 2)
 
     def gap(self, temperature: float) -> float:
         """Return the fall of the loss from params to the mode, in units of the coefficient."""

@@ -243,7 +243,7 @@ def refuse_missing_labels(y: Any) -> None:
     ValueError: y[1] is None, not a label; leave out rows without a label, or give them one of their own.
     """
     labels = np.asarray(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
-    if labels.dtype != object:
+    if labels.dtype != object or y is None:  # without labels scikit-learn says so
         return
     for place, label in enumerate(labels.flat):
         if label is None or (isinstance(label, float) and np.isnan(label)):
