@@ -55,7 +55,7 @@ WELL_SPECIFIED = (Case("Poisson, d = 5", "", "", ""), Case("normal, d = 6", "", 
 
 
 def rows_of(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns with an intercept, standardised, and the target; simulated where there is no source."""
+    """Return columns with an intercept, standardised, and the target; simulated for cases without a source."""
     if not case.source:
         rng = np.random.default_rng(1)
         X = np.hstack([np.ones((1800, 1)), rng.normal(size=(1800, 4))])

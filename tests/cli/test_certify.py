@@ -46,6 +46,15 @@ def test_the_rows_are_those_of_the_fit(folder, tables, tmp_path):
     assert not (folder / "certificate.npz").exists()
 
 
+def test_a_narrower_interval_of_the_fit_is_named(folder):
+    result = json.loads((folder / "result.json").read_text())
+    result["certificate"] |= {"unknown_share": 1e-3, "lower_bound": 0.1234, "upper_bound": 0.1235}
+    (folder / "result.json").write_text(json.dumps(result))
+    answer = langevax("certify", folder, "--effort", "1e5")
+    assert answer.exit_code == 0, answer.stderr
+    assert "a narrower interval, between 0.1234 and 0.1235" in " ".join(answer.stdout.split())
+
+
 def test_a_search_of_another_fit_is_refused(folder):
     (folder / "certificate.npz").write_bytes(b"not a search")
     answer = langevax("certify", folder, "--effort", "1e5")

@@ -75,7 +75,7 @@ def test_a_deployment_survives_a_killed_client_and_a_dead_server_and_has_the_sam
     app, saved = write_planted_app(tmp_path / "planted"), tmp_path / "saved"
     settings = {"checkpoint": str(saved), "deadline": DEADLINE, "num-clients": 2, "patience": 20}
     with FaultyDeployment(2, logs=tmp_path / "logs-1", patience=PATIENCE) as engine:
-        run = engine.launch(app, {**settings, "rounds": 50})
+        run = engine.launch(app, {**settings, "rounds": 50, "out": str(tmp_path / "killed")})
         wait_for(run, "2 clients are connected")
         engine.kill_node(1)
         engine.restart_node(1)

@@ -172,7 +172,7 @@ def _predict(folder: Path) -> str:
 def _check_fit(folder: Path) -> str:
     """Return a digest of all that a folder holds: `langevax check` has to refuse every other one."""
     if "no result.json" in runs.command("check", folder / "out"):
-        raise runs.Command(2, "Error: there is no result.json")
+        raise runs.Command(2, "Error: result.json is missing")
     parts = sorted(path for path in (folder / "out").iterdir() if path.is_file())
     return runs.digest([path.name for path in parts], [path.read_bytes().hex() for path in parts])
 

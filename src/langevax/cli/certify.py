@@ -97,6 +97,12 @@ def _run(
         f"{certificate.work:.2g} neuron gradients in {certificate.cpu_seconds:.1f} CPU seconds"
         f"{', earlier calls included' if goes_on else ''}; kept in {file}."
     )
+    fitted = json.loads((folder / RESULT).read_text(encoding="utf-8")).get("certificate") or {}
+    if fitted and fitted["unknown_share"] < certificate.unknown_share:
+        output.note(
+            f"`langevax fit` reached a narrower interval, between {fitted['lower_bound']:.4g} and "
+            f"{fitted['upper_bound']:.4g}, by a search of its own; pass a larger budget to go beyond it."
+        )
     output.result({**fields, "optimum": sentence, "effort": certificate.effort, "cpu_seconds": certificate.cpu_seconds})
 
 

@@ -145,7 +145,7 @@ class PredictiveLaw:
     def to_datatree(self) -> "xarray.DataTree":
         """Return the groups `posterior` (the law's particles), `log_likelihood` and `path`, in ArviZ's layout.
 
-        The particles of a law with a share below 1 are no posterior: `arviz.loo` holds for a share of 1 alone.
+        `arviz.loo` is valid for a share of 1 only: with a smaller share the particles are not draws of the posterior.
         """
         with checks.needs("xarray", "to_datatree"):
             import xarray

@@ -176,7 +176,7 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
         target: Any = posterior(model, *data)
     except RefusedModelError as error:
         raise ValueError(
-            f"{error} Where model is a log_prior and no NumPyro model, pass a function log_likelihood(position, row) "
+            f"{error} If model is a log_prior, not a NumPyro model, pass a function log_likelihood(position, row) "
             "and its data."
         ) from error
     with jax.numpy_dtype_promotion("standard"):

@@ -49,7 +49,7 @@ def predictive(
         key: a typed JAX key.
         draws: posterior draws, a pytree with one leading axis such as `mcmc.get_samples()`, or what `langevax.sample`
             returns; at least `num_particles` of them. None draws them by `langevax.sample`.
-        start: a position from which `sample` starts, where there are no draws; a NumPyro model needs none.
+        start: a position from which `sample` starts if `draws` is None; not needed for a NumPyro model.
         bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all observed sites of
             a NumPyro model are discrete. For other models of counts and classes, add 0; a density with a free scale
             needs a share of at least 0.05.

@@ -149,7 +149,7 @@ class ForwardSolver:
         self.first_failure = self.first_failure or reason
 
     def check(self, rng: np.random.Generator) -> str | None:
-        """Raise where the map is no forward map of these data; return a warning where parts of the prior fail."""
+        """Raise unless the map predicts these data; return a warning if it fails on parts of the prior."""
         zero = np.zeros(self.num_modes)
         first, again = self.predict(zero), self.predict(zero)
         if not np.issubdtype(again.dtype, np.floating) and not np.issubdtype(again.dtype, np.integer):

@@ -173,7 +173,7 @@ def tempered_loss(
             raise TypeError("data must be a pytree of arrays, got None; pass the rows that loss takes one of.")
         problem = FiniteSum(loss if constant is None else CompletedLoss(loss, constant), data)
         if int(problem.size) < 2:
-            raise ValueError("data has 1 row, for which there is no temperature log(n)/n; pass at least two rows.")
+            raise ValueError("data has 1 row, and the temperature log(n)/n would be 0; pass at least two rows.")
     selected = tuple(range(len(jax.tree.leaves(arrays))))
     if select is not None:
         checks.function("select", select, "(path) -> bool")
