@@ -30,7 +30,7 @@ def linear_regression_posterior(features, targets, precision, temperature):
 
 
 def linear_regression_law(features, targets, precision, temperature, step_size, integrator):
-    """Where the Langevin chain with full gradients of that problem settles.
+    """Return the law at which the Langevin chain with full gradients of that problem settles.
 
     Sigma = R Sigma R^T + temperature diag(c^2) with R = I - diag(b) (H + P); its mean is the posterior's.
     """

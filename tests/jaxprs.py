@@ -1,4 +1,4 @@
-"""What a traced function computes: the operations and array shapes of its jaxpr, those of inner jaxprs included."""
+"""Contents of traced functions: the operations and array shapes of its jaxpr, those of inner jaxprs included."""
 
 from collections.abc import Iterator
 from typing import Any

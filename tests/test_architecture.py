@@ -41,6 +41,9 @@ PRIVATE_NAMES = re.compile(
 """Names that a reader would have to learn; docs/design.md has what stands for them."""
 PRIVATE_PROSE = re.compile(r"\b([Hh]ouse|[Rr]ooms?|[Dd]oors?|[Tt]old|takes? over|(?<!there )is none|pays for)\b")
 
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+QUESTION = re.compile("(What|Whether|How|As|Where|When|Who|Why|Which)\\b")
+
 
 def imports(text):
     """Yield line and dotted name of what a file imports, anywhere in it."""
@@ -193,6 +196,20 @@ def test_names_and_prose_are_those_of_the_field():
         } == set()
 
 
+def riddles(text):
+    """Return the summaries, tests' own aside, that ask what a thing is instead of naming it."""
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, DOCUMENTED)]
+    summaries = [ast.get_docstring(node) or "" for node in nodes if not getattr(node, "name", "").startswith("test_")]
+    return [text.partition("\n")[0] for text in summaries if QUESTION.match(text)]
+
+
+def test_summaries_are_imperative_or_name_the_thing():
+    assert riddles('def f():\n    """Whether it is."""') == ["Whether it is."]
+    assert riddles('def test_f():\n    """Where it is."""\ndef f():\n    """Whatever."""') == []
+    paths = {path for folder in ("src", "papers", "tools") for path in (ROOT / folder).rglob("*.py")}
+    assert {str(path) for path in paths if riddles(path.read_text(encoding="utf-8"))} == set()
+
+
 def test_dir_of_a_namespace_lists_its_public_names_alone():
     names = {path: names for path, names in public_names().items() if path != "langevax.theory"}
     assert {path for path, listed in names.items() if dir(sys.modules[path]) != sorted(listed)} == set()
@@ -267,7 +284,7 @@ def test_each_concept_has_one_spelling():
 def test_the_names_of_the_library_are_those_that_dir_lists_and_the_reference_documents():
     assert dir(langevax) == sorted(langevax.__all__)
     pages = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "api").glob("*.md")))
-    headings = re.findall(r"^::: (langevax[\w.]*)|\{ #(langevax[\w.]*) \}", pages, re.MULTILINE)
+    headings = re.findall(r'^::: (langevax[\w.]*)|<span id="(langevax[\w.]*)">', pages, re.MULTILINE)
     documented = {path: resolve(path) for pair in headings for path in pair if path}
     assert [path for path, value in documented.items() if value is None] == []
     known = {id(value) for value in documented.values()}

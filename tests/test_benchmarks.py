@@ -22,6 +22,7 @@ from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, table
 from benchmarks.beside.case import FILES, Candidate, Case, Line, Measurement, RunResult, chosen
 from benchmarks.beside.measure import apart
+from benchmarks.minimize import functions, nist
 from langevax import trees
 from langevax.keys import unrolled
 
@@ -378,6 +379,29 @@ def test_the_example_of_the_page_runs():
     names = {}
     exec(compile(block, "reading_benchmarks.md", "exec"), names)
     assert names["line"].met(names["loop"]) is not None
+
+
+def test_functions_of_minimize_are_lowest_where_their_minimum_is_said_to_be():
+    """Zero there, more at 200 places around, in NumPy as in JAX."""
+    for name in functions.FUNCTIONS:
+        for rotated in (False, True):
+            function, low, high = functions.instance(name, 5, rotated, 3)
+            assert abs(function(function.shift)) < 1e-7, name
+            steps = (
+                np.random.default_rng(0).normal(size=(200, 5)) * (high - low) * np.geomspace(1e-4, 0.3, 200)[:, None]
+            )
+            assert min(function(np.clip(function.shift + step, low, high)) for step in steps) > -1e-7, name
+            with jax.enable_x64():
+                x = (low + high) / 2 + 0.1
+                assert float(function(jax.numpy.asarray(x))) == pytest.approx(function(x), rel=1e-9, abs=1e-9)
+
+
+def test_sums_of_squares_of_nist_are_the_certified_ones():
+    for problem in nist.regressions():
+        value = problem(np.array(problem.certified))
+        assert value == pytest.approx(problem.sum_of_squares, rel=1e-6, abs=1e-19), problem.name
+        assert problem.solved(value)
+        assert not problem.solved(2 * value + 1e-12)
 
 
 def test_every_table_has_a_file_and_the_function_that_prints_it():

@@ -20,6 +20,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 @pytest.mark.parametrize(
     "page",
     [
+        "accelerators.md",
         "architecture.md",
         "conventions.md",
         "curves_and_graphs.md",
@@ -35,6 +36,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         "sharp_bits.md",
         "scale_out.md",
         "solvers.md",
+        "three_models.md",
         "two_phase.md",
         "which_tool.md",
     ],
@@ -50,3 +52,37 @@ def test_the_variance_factors_are_those_of_the_theory():
     text = (DOCS / "conventions.md").read_text(encoding="utf-8")
     distinct, independent = (batch_variance_factor(1000, 100, replace=replace) for replace in (False, True))
     assert f"these are {distinct:.5f}, {independent:.2f} and {distinct:.5f}." in text
+
+
+GUIDES = [
+    "accelerators",
+    "cluster",
+    "conventions",
+    "curves_and_graphs",
+    "extending",
+    "feature_learning",
+    "features",
+    "federated",
+    "flower",
+    "from_excel",
+    "functions",
+    "how_do_i",
+    "intervals",
+    "learning_coefficients",
+    "optimisation",
+    "papers",
+    "peers",
+    "predictive",
+    "sampling",
+    "scale_out",
+    "sharp_bits",
+    "solvers",
+    "start",
+    "two_phase",
+    "which_tool",
+]
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide_says_first_for_whom_it_is(guide):
+    assert (DOCS / f"{guide}.md").read_text(encoding="utf-8").splitlines()[2].startswith("For ")

@@ -1,4 +1,4 @@
-"""What a plain installation can do, and what is printed where an extra is missing."""
+"""Capabilities of a plain installation, and the messages where an extra is missing."""
 
 import subprocess
 import sys
@@ -67,6 +67,18 @@ def test_a_plain_installation_runs_the_algorithms_and_names_the_line_that_instal
     for extra, message in zip(ATTEMPTS.values(), result.stdout.splitlines()[-len(ATTEMPTS) :], strict=True):
         assert " needs the package " in message
         assert message.endswith(f", which is not installed; run: pip install 'langevax[{extra}]'")
+
+
+SLOW = "sklearn", "numpyro"
+
+
+@pytest.mark.parametrize(
+    "extra", ["tables", "plot", "checkpoint", *(pytest.param(extra, marks=pytest.mark.slow) for extra in SLOW)]
+)
+def test_the_program_of_an_extra_fits_the_library(extra):
+    """`make costs` runs it, and that of Flower, in an environment with that extra alone."""
+    result = run_without((), PROGRAMS[extra])
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("package", ["typer", "polars"])

@@ -1,6 +1,7 @@
 """The list of mutants fits the code: the command that plants them would find their texts and their tests."""
 
 import ast
+import builtins
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ def test_every_part_of_the_package_has_mutants():
     assert {mutant.file.partition("/")[0] for mutant in MUTANTS} >= PARTS
 
 
+def names_read(text):
+    """Return the names that a file reads, and those that the file or Python defines."""
+    nodes = list(ast.walk(ast.parse(text)))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    defined = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    defined |= {node.arg for node in nodes if isinstance(node, ast.arg)} | set(dir(builtins))
+    defined |= {node.name for node in nodes if isinstance(getattr(node, "name", None), str)}
+    imported = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    return read, defined | {alias.asname or alias.name.partition(".")[0] for alias in imported}
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_is_of_this_code_and_has_tests(mutant):
     """Its text occurs exactly once, it changes it to other Python code, and its tests exist."""
@@ -29,7 +42,10 @@ def test_a_mutant_is_of_this_code_and_has_tests(mutant):
     assert mutant.missing_tests() == []
     assert mutant.new != mutant.old
     text = (SOURCE / mutant.file).read_text(encoding="utf-8")
-    compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
+    planted = text.replace(mutant.old, mutant.new)
+    compile(planted, mutant.file, "exec")
+    read, defined = names_read(planted)
+    assert read - defined == set(), "an undefined name fails any test"
 
 
 @pytest.mark.parametrize("test", sorted({test for mutant in MUTANTS for test in mutant.tests}))

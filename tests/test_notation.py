@@ -52,7 +52,7 @@ def parameters(owner_object):
 
 
 def knows(owner_object, name):
-    """Whether `name` is a parameter, an attribute or a field."""
+    """Return whether `name` is a parameter, an attribute or a field."""
     fields = {f.name for f in dataclasses.fields(owner_object)} if dataclasses.is_dataclass(owner_object) else set()
     return (
         name in parameters(owner_object)
@@ -62,7 +62,7 @@ def knows(owner_object, name):
 
 
 def faults(text):
-    """What the tables say and the code does not, one sentence each."""
+    """Return where the tables differ from the code, a sentence each."""
     for symbol, keywords, owners, value in rows_of(text):
         if not keywords or not owners:
             yield f"{symbol}: no keyword or no owner"

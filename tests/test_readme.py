@@ -1,61 +1,61 @@
-"""The README's first lines of Python run as they stand, and say what the README says they say."""
+"""The README's lines of Python run as they stand, and print what the README says they print."""
 
 import re
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import langevax
+from tests.printed import BLOCK, assert_prints, run_blocks
 
 README = Path(__file__).parents[1] / "README.md"
 
 
+def block_with(words):
+    """Return the block of code that contains `words`, with what it prints, as Markdown."""
+    (block,) = (match[0] for match in BLOCK.finditer(README.read_text(encoding="utf-8")) if words in match[1])
+    return block
+
+
+def test_the_readme_is_short_and_runs_all_it_shows():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert all(promised for _, promised in BLOCK.findall(text))
+    assert len(BLOCK.findall(text)) == 3
+
+
 @pytest.mark.slow
-def test_the_estimator_of_the_readme(tmp_path, monkeypatch, capsys):
-    (block,) = (
-        text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "MeanFieldRegressor" in text
-    )
-    monkeypatch.chdir(tmp_path)
-    exec(block, {})
-    score, verdict = re.match(r"(\S+) (.*)", capsys.readouterr().out).groups()
-    assert 0.4 < float(score) < 0.5
+def test_the_estimator_of_the_readme(capsys):
+    code, promised = BLOCK.match(block_with("MeanFieldRegressor")).groups()
+    exec(code, {})
+    printed = capsys.readouterr().out
+    (score, verdict), (promised_score, promised_verdict) = (text.strip().split("\n") for text in (printed, promised))
+    assert_prints(score, promised_score, code)
+    assert 0.4 < float(re.search(r"R2 (\S+),", score)[1]) < 0.5
     between = r"between (0\.\d+) and (0\.\d+) \(95 % each end"
     (lower, upper), (promised_lower, promised_upper) = (
-        map(float, re.search(between, words).groups()) for words in (verdict, re.search(r"# (.*between.*)", block)[1])
+        map(float, re.search(between, words).groups()) for words in (verdict, promised_verdict)
     )
     assert verdict.startswith("The least training objective lies")
     assert "unless a well was missed" in verdict
     assert 0 < upper - lower < 0.25 * (0.5 - lower)  # trusted: 0.5 is what the untrained prior leaves
     assert max(lower, promised_lower) < min(upper, promised_upper)  # both hold the one optimum
-    plt.close("all")
 
 
 @pytest.mark.slow
 def test_the_posterior_of_the_readme(capsys):
-    (block,) = (
-        text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "lx.posterior(" in text
-    )
-    scope = {}
-    with jax.numpy_dtype_promotion("standard"):
-        exec(block, scope)
-    printed = capsys.readouterr().out.strip()
-    assert re.search(r"print\(draws.reason\)  # (.*)", block).group(1) == printed
+    scope = run_blocks(block_with("lx.posterior("), "README.md", capsys)
     assert scope["draws"].warnings == []
 
 
 @pytest.mark.slow
-def test_the_function_of_the_readme():
+def test_the_function_of_the_readme(capsys):
     """The sums that were measured, within their noise."""
-    (block,) = (
-        text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "lx.inverse_problem(" in text
-    )
     scope = {"lx": langevax, "jax": jax, "jnp": jnp}
-    with jax.numpy_dtype_promotion("standard"):
-        exec(block, scope)
+    run_blocks(block_with("lx.inverse_problem("), "README.md", capsys, scope)
     functions = np.asarray(scope["functions"])
     assert functions.shape == (4, 1000, 64)
     sums = np.cumsum(functions, axis=-1)[..., 9::10] / 64

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import json
-import os
 import pkgutil
 import re
 import subprocess
@@ -21,11 +20,13 @@ import langevax
 import langevax.theory
 from langevax.cli import app
 from langevax.figures import theme
+from tools.site_walk import OPTIONS, browser_path, dead_links, pages_of, walk
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 LOADING = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
+ENTRY = re.compile(r"^::: (langevax[\w.]*)$", re.MULTILINE)
 NOT_PUBLIC = {"langevax.theory.lsi.require_divergence", "langevax.theory.lsi.require_positive"}  # checks of arguments
 
 
@@ -33,11 +34,11 @@ NOT_PUBLIC = {"langevax.theory.lsi.require_divergence", "langevax.theory.lsi.req
 def site(tmp_path_factory):
     """The folder of the built site."""
     folder = tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]  # with --quiet deaf
-    settings = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(build, cwd=ROOT, env=settings, capture_output=True, text=True)
+    settings = ["-q", "-W", "--keep-going", "-d", str(folder / "doctrees")]
+    build = [sys.executable, "-m", "sphinx", *settings, "docs", str(folder / "html")]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return folder / "html"
 
 
 class Page(HTMLParser):
@@ -58,7 +59,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="session")
 def pages(site):
-    return {str(file.relative_to(site)): Page(file) for file in site.rglob("*.html")}
+    return {str(file.relative_to(site)): Page(file) for file in pages_of(site)}
 
 
 def test_no_page_asks_the_network_for_anything(site, pages):
@@ -69,20 +70,123 @@ def test_no_page_asks_the_network_for_anything(site, pages):
     missing = [
         (name, address)
         for name, address in addresses
-        if name != "404.html" and not address.startswith("data:")  # a server shows that one, from its own root
+        if not address.startswith(("data:", "#"))
         if not (site / name).parent.joinpath(address.split("?")[0]).exists()
     ]
     assert missing == []
-    assert {"assets/iframe-worker.js", "stylesheets/site.css"} <= set(pages["index.html"].loads)
+    loaded = {address.split("?")[0] for address in pages["index.html"].loads}
+    assert {"_static/site.css", "_static/site.js", "_static/mark.svg"} <= loaded
+    assert (site / "_static" / "stix-two-math.woff2").exists()
+    assert (site / "_static" / "stix-two-math-OFL.txt").exists()
 
 
 def test_every_page_of_the_documentation_is_in_the_site_and_can_be_searched(site, pages):
     written = {file.relative_to(ROOT / "docs").with_suffix(".html") for file in (ROOT / "docs").rglob("*.md")}
     assert {str(page) for page in written} <= pages.keys()
-    text = (site / "search" / "search_index.js").read_text(encoding="utf-8")
-    searched = json.loads(text.removeprefix("var __index = "))["docs"]
-    assert {str(page) for page in written} <= {entry["location"].partition("#")[0] for entry in searched}
-    assert sum("underdamped" in entry["text"].lower() for entry in searched) > 3
+    text = (site / "searchindex.js").read_text(encoding="utf-8")
+    index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+    assert written <= {Path(name).with_suffix(".html") for name in index["docnames"]}
+    assert len(index["terms"]["underdamp"]) > 3
+
+
+def test_every_link_between_pages_leads_somewhere(site):
+    assert list(dead_links(site)) == []
+
+
+@pytest.fixture(scope="module")  # two at a time in one process are refused
+def browser():
+    path = browser_path()
+    if path is None:
+        pytest.skip("no browser is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+def test_the_walk_sees_wide_code_and_dead_links(tmp_path):
+    (tmp_path / "page.html").write_text(
+        "<article class=bd-article><pre style='width: 9em; overflow: auto'>one long line of code</pre>"
+        "<a href=none.html>a</a><a href=#none>b</a><script>console.error('alas')</script></article>"
+    )
+    assert list(dead_links(tmp_path)) == ["page.html: #none", "page.html: none.html"]
+    if browser_path() is None:
+        pytest.skip("no browser is installed")
+    too_wide, messages = walk(tmp_path, [tmp_path / "page.html"])
+    assert "page.html at 1280 px, light: code: one long line of code" in too_wide
+    assert messages == ["page.html: alas"]
+
+
+def test_pages_fit_their_windows_and_log_no_error(site):
+    if browser_path() is None:
+        pytest.skip("no browser is installed")
+    names = [
+        "index",
+        "start",
+        "guides",
+        "from_excel",
+        "atlas",
+        "search",
+        "algorithms/scaffold_mime",
+        "api/command_line",
+        "api/theory",
+    ]
+    assert walk(site, [site / f"{name}.html" for name in names]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("intervals", "intervals"),
+        ("posterior", "sampling"),
+        ("global minimum", "optimisation|start"),
+        ("missing values", "(?!api|algorithms|feature_learning|papers|atlas|design|benchmarks).*"),
+        ("MeanFieldRegressor", "api/names/langevax.sklearn.MeanFieldRegressor"),
+    ],
+)
+def test_the_search_finds_pages_for_users_first(site, browser, query, first):
+    page = browser.new_page()
+    page.goto(f"{(site / 'search.html').as_uri()}?q={query.replace(' ', '+')}")
+    page.wait_for_function("document.querySelectorAll('#search-results li a').length > 0", timeout=60_000)
+    page.wait_for_timeout(300)  # results come one by one
+    addresses = page.evaluate(
+        "[...document.querySelectorAll('#search-results li a')].map((link) => link.getAttribute('href'))"
+    )
+    page.close()
+    assert re.match(rf"({first})\.html", addresses[0]), addresses[:5]
+
+
+@pytest.mark.parametrize(
+    ("plain", "tex"),
+    [
+        ("x <- x - h grad U(x) + sqrt(2 h T) xi", r"x \leftarrow x - h\,\nabla\,U(x) + \sqrt{2\,h\,T} \xi"),
+        ("<w, x_new> >= c^-1", r"\langle w, x_{\text{new}} \rangle \ge c^{-1}"),
+        (
+            "KL(q || prior) = 0,    step_size <= 1",
+            r"\operatorname{KL}(q \parallel \text{prior}) = 0, \quad \text{step_size} \le 1",
+        ),
+    ],
+)
+def test_plain_formulas_become_tex(plain, tex, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    as_tex = importlib.import_module("formulas").as_tex
+    assert as_tex(plain).replace(" ", "") == tex.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "line", ["DIR/report.html     the report", "with engine:", "heat   of each label", "y = f.g(x)"]
+)
+def test_other_indented_text_stays_as_it_is(line, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    assert importlib.import_module("formulas").display([line]) == ["::", "", "    " + line]
+
+
+def test_formulas_are_drawn_and_none_is_left_as_text(site):
+    assert "<msqrt>" in (site / "algorithms" / "mfld.html").read_text(encoding="utf-8")
+    for file in (site / "algorithms").glob("*.html"):
+        assert re.search(r"\$\$|\\begin{", text_of(file)) is None, file.name
 
 
 def public_modules():
@@ -103,7 +207,7 @@ def public_modules():
 
 
 def public_names(namespace: ModuleType):
-    """What a module exports, or defines under a name that is no one's secret."""
+    """Return what a module exports, or defines under a public name."""
     own = [name for name, value in vars(namespace).items() if getattr(value, "__module__", None) == namespace.__name__]
     return getattr(namespace, "__all__", [name for name in own if not name.startswith("_")])
 
@@ -128,7 +232,8 @@ def test_every_public_name_is_documented(pages):
     }
     names |= public_modules()
     del names["langevax"]
-    reference = {place for name, page in pages.items() if name.startswith("api/") for place in page.places if place}
+    anchors = {place for name, page in pages.items() if name.startswith("api/") for place in page.places if place}
+    reference = {place.removeprefix("module-") for place in anchors}
     objects = [value for place in reference if (value := resolve(place)) is not None]
     missing = [
         path
@@ -143,22 +248,36 @@ def text_of(file: Path):
     return unescape(re.sub("<[^>]*>", "", file.read_text(encoding="utf-8")))
 
 
+def test_every_public_name_has_a_page(site):
+    listed = [name for page in (ROOT / "docs" / "api").glob("*.md") for name in ENTRY.findall(page.read_text("utf-8"))]
+    names = [name for name in listed if not inspect.ismodule(resolve(name))]
+    assert [name for name in names if not (site / "api" / "names" / f"{name}.html").exists()] == []
+    assert len(names) > 200
+
+
 def test_the_reference_has_arguments_and_examples(site):
-    page = text_of(site / "api" / "algorithms.html")
-    assert "Langevin(step_size, temperature, gradient=Full(), integrator=Explicit())" in page  # fields are arguments
-    assert "Examples:" in page
+    page = " ".join(text_of(site / "api" / "names" / "langevax.Langevin.html").split())
+    assert "gradient: GradientEstimator = Full(), integrator: Integrator = Explicit()" in page  # fields are arguments
+    assert "step_size – h > 0, a float or a schedule" in page
     assert ">>> result = langevax.simulate(langevin, problem, jnp.zeros(2)" in page
-    assert "h = scale tanh(<w, x> + b), with particle (w, b)" in text_of(site / "api" / "losses_and_neurons.html")
+    assert "(x - a) ** 2" in page  # no escapes in examples
+    names = site / "api" / "names"
+    assert "h = scale tanh(<w, x> + b), with particle (w, b)" in text_of(names / "langevax.neurons.Tanh.html")
     assert "sum_i loss*_i(g_i) - temperature log Z(g)" in text_of(site / "api" / "theory.html")
-    estimators = " ".join(text_of(site / "api" / "sklearn.html").split())
-    assert "temperature_, n_iter_ – T, and steps made" in estimators  # names together, and no other's type
-    assert "<blockquote>" not in "".join(file.read_text(encoding="utf-8") for file in (site / "api").iterdir())
+    estimator = " ".join(text_of(names / "langevax.sklearn.MeanFieldRegressor.html").split())
+    assert "temperature_, n_iter_ – T, and steps made" in estimator
+    assert "<blockquote>" not in "".join(file.read_text(encoding="utf-8") for file in names.iterdir())
 
 
-def test_links_show_titles_and_paths_in_tables_may_break(site):
+def test_links_show_titles_names_lead_to_their_page_and_paths_in_tables_may_break(site):
     page = (site / "papers.html").read_text(encoding="utf-8")
-    assert '<a href="conventions.html">Conventions</a> has the conversions' in page
-    assert "<code>theory/<wbr />feature_learning/<wbr />large_step.py</code>" in page
+    assert re.search(
+        r'href="conventions.html"><span class="[^"]*">Conventions, converted</span></a> has the conversions', page
+    )
+    assert re.search(r'theory</span><span class="pre">/</span><wbr /><span class="pre">feature_learning', page)
+    assert 'href="names/langevax.posterior.html#langevax.posterior"' in (site / "api" / "problems.html").read_text(
+        "utf-8"
+    )
 
 
 def test_the_page_of_the_command_line_is_what_help_prints(site):
@@ -171,8 +290,8 @@ def test_the_page_of_the_command_line_is_what_help_prints(site):
 
 
 def test_the_site_has_the_colours_of_the_reports():
-    style = (ROOT / "docs" / "stylesheets" / "site.css").read_text(encoding="utf-8")
-    light, dark = style.split('[data-md-color-scheme="slate"] {')[:2]
+    style = (ROOT / "docs" / "static" / "site.css").read_text(encoding="utf-8")
+    light, dark = style.split('html[data-theme="dark"] {')[:2]
     assert [line for line in theme.css_variables().splitlines() if line not in light] == []
     assert [line for line in theme.css_variables(dark=True).splitlines() if line not in dark] == []
     assert theme.FONTS in style

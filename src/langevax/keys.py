@@ -20,6 +20,8 @@ from jax import lax, random
 from jax.extend.random import define_prng_impl, threefry_prng_impl
 from jaxtyping import Array, Float, Key, UInt32
 
+from langevax import platforms
+
 Words = UInt32[Array, "..."]
 
 ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
@@ -39,7 +41,7 @@ def unrolled(key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
     True
     """
     in_order = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    if random.key_impl(key) != "threefry2x32" or not in_order or jax.default_backend() != "cpu":
+    if random.key_impl(key) != "threefry2x32" or not in_order or not platforms.sizes().unrolled_keys:
         return key
     return random.wrap_key_data(random.key_data(key), impl=UNROLLED)
 

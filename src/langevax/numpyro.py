@@ -80,7 +80,7 @@ class ModelPosterior(NamedTuple):
 
     @property
     def full_gradients(self) -> str | None:
-        """Why minibatches are not possible, in a sentence that names the site; None where they are."""
+        """Reason why minibatches are not possible, in a sentence that names the site; None where they are."""
         density = self.problem.fun if isinstance(self.problem, Function) else None
         return density.reason if isinstance(density, _Potential) else None
 
@@ -372,13 +372,17 @@ def _check_deterministic(own_potential: OwnPotential, shapes: Shapes) -> None:
 
 def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> None:
     """Raise where the log density is finite at no random position and at no draw from the prior."""
+
+    def points() -> Iterator[Position]:
+        for seed in range(MAX_POINTS):
+            yield _random_point(seed, shapes)
+            yield _free_values(_prior_trace(bound, jax.random.key(seed)))
+
     value = np.nan
-    for seed in range(MAX_POINTS):
-        drawn = _free_values(_prior_trace(bound, jax.random.key(seed)))
-        for point in (_random_point(seed, shapes), drawn):
-            value = float(own_potential(point, jax.random.key(0)))
-            if np.isfinite(value):
-                return
+    for point in points():
+        value = float(own_potential(point, jax.random.key(0)))
+        if np.isfinite(value):
+            return
     raise RefusedModelError(
         f"the log density of the model is {-value:g} at {2 * MAX_POINTS} positions, random ones and draws from the "
         "prior: pass data without missing or infinite values, or a prior under which they can occur."

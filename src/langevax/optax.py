@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax, random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, Key, UInt32
 from optax import GradientTransformationExtraArgs, safe_increment
 
 from langevax import checks, trees
@@ -57,8 +57,8 @@ REMEDIES = {
 
 class NoiseState(NamedTuple):
     count: Any  # int32; a field of optax's name, which hides a method of tuples
-    key: Key[Array, ""]
-    """The key of the run; step s draws from fold_in(key, s)."""
+    key: UInt32[Array, " words"]
+    """The data of the key of the run, which Flax and Equinox can save; step s draws from fold_in(key, s)."""
 
 
 class ReductionState(NamedTuple):
@@ -110,7 +110,7 @@ def langevin(
             `optax.add_decayed_weights(precision)` before it does.
 
     Returns:
-        A transformation whose state holds count (int32) and key. Leaves that are None or masked stay so.
+        A transformation whose state holds count (int32) and the key's data. Leaves that are None or masked stay so.
 
     Raises:
         TypeError: a key that is missing or old-style; a value that is not a number; at `update`, a gradient that
@@ -143,16 +143,18 @@ def langevin(
 
     def init(params: PyTree) -> NoiseState:
         del params
-        return NoiseState(jnp.zeros((), jnp.int32), random.clone(key))  # a copy: the state may be donated
+        return NoiseState(jnp.zeros((), jnp.int32), jnp.copy(random.key_data(key)))  # the state may be donated
 
     def update(updates: PyTree, state: Any, params: PyTree = None, **_: Any) -> tuple[PyTree, NoiseState]:
         _check_gradient(updates)
         if has_precision and params is None:
             raise ValueError("params is None but langevin has a precision; pass update(grads, state, params).")
         position = _params_of_updates(updates, params) if has_precision else trees.zeros_like(updates)
+        state = jax.tree.map(jnp.asarray, state)  # Flax restores NumPy arrays
         h, T = at_step(step_size, state.count), at_step(temperature, state.count)
         # as in `Langevin` under `simulate`
-        _, noise_key = random.split(random.fold_in(unrolled(state.key), state.count))
+        run_key = random.wrap_key_data(state.key, impl=random.key_impl(key))
+        _, noise_key = random.split(random.fold_in(unrolled(run_key), state.count))
         noise = trees.normal_like(jax.tree.map(_wide, updates), key=noise_key)
 
         def move(precision: ArrayLike, g: ArrayLike, x: ArrayLike, xi: Array) -> Array:
@@ -405,6 +407,7 @@ def _reduction(
                 )
         gradients = jax.tree.map(lambda x, g: jnp.asarray(g, x.dtype), params, updates)
         functions = [extra[argument] for argument in needed]
+        state = jax.tree.map(jnp.asarray, state)  # Flax restores NumPy arrays
         v, estimator = estimate(state.count, state.estimator, params, gradients, *functions)
         return v, ReductionState(safe_increment(state.count), estimator)
 

@@ -1,4 +1,4 @@
-"""What a verdict refuses."""
+"""Claims whose verdict has to be refused."""
 
 
 def check_holding(claim, data):

@@ -1,4 +1,4 @@
-"""What claims share: checks that can fail, complete files, a page of them, and runs that continue where one ended."""
+"""Shared parts of claims: checks that can fail, complete files, a page of them, and runs that continue."""
 
 import json
 import math

@@ -38,7 +38,7 @@ def test_every_number_has_a_unit_and_the_file_keeps_all_of_them(data, tmp_path):
 
 def test_every_axis_of_the_figure_is_named(data):
     axes = [panel for panel in CLAIM.figure(data).axes if panel.axison]
-    assert len(axes) == 4 + data.sizes["problem"]
+    assert len(axes) == 4
     assert all(panel.get_xlabel() and panel.get_ylabel() for panel in axes)
 
 

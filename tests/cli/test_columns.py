@@ -56,7 +56,7 @@ def test_words_keep_their_digits():
         (["a"] * 5, "it is 'a' in every row"),
         ([2.0] * 5, "it is 2.0 in every row"),
         ([None, "NA", ""], "it has no values"),
-        ([f"id-{i}" for i in range(9)], "its words identify rows"),
+        ([f"id-{i}" for i in range(9)], "its words, such as 'id-0', identify rows"),
         ([3, 1, 2, 4], "it numbers the rows"),
         (["0", "1", "2"], "it numbers the rows"),
         ([[1], [2]], "it holds List"),

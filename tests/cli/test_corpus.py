@@ -62,6 +62,7 @@ TEXTS: dict[tuple[str, str], list[str]] = {
         "width=words=numbers",
     ],
     ("convert", "--encoding"): ["klingon", "", "base64"],
+    ("federated simulate", "--server-optimizer"): ["nosuch", "", "ADAM"],
     ("federated simulate", "--method"): ["nosuch", "", "FLEDGE", "fedavgg"],
     ("federated simulate", "--data"): ["nosuch", "", "nosuch.csv", "folder", "a.txt", "Digits"],
     ("federated simulate", "--target"): ["nosuch"],

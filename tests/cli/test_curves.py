@@ -145,7 +145,7 @@ def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
 def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):
     schema = WideCurves("y", "regression", (), ("0", "1"), (0.0, 1.0))
     model = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide"), schema)
-    assert (model.solver, model.num_particles, model.num_modes) == ("psdca", 1000, 32)
+    assert (model.solver, model.num_particles, model.num_modes) == ("auto", 1000, 32)
     other = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide", solver="pda", num_particles=7), schema)
     assert (other.solver, other.num_particles) == ("pda", 7)
     parameters = FitOptions(tmp_path, "y", tmp_path).estimator_parameters

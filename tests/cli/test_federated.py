@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from langevax.cli.errors import BadInput
 from langevax.cli.federated import SimulationOptions
 from langevax.cli.federating import simulate as simulation
 from langevax.cli.federating.simulate import algorithm_of, split
@@ -104,6 +105,38 @@ def test_json_is_the_only_output_and_a_run_is_replaced_only_by_force(tmp_path):
     assert langevax(*words, *QUICK, "--force").exit_code == 0
 
 
+@pytest.mark.slow
+def test_a_method_is_chosen_by_probing_rounds_which_count(tmp_path):
+    """Four exchanges of five vectors for each of four clients; the choice and its reason are printed and saved."""
+    answer = langevax("federated", "simulate", "--method", "auto", "--out", tmp_path / "r", *QUICK)
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    result = json.loads((tmp_path / "r" / "result.json").read_text(encoding="utf-8"))
+    choice = result["choice"]
+    assert result["method"] == "auto"
+    assert choice["method"] in METHODS
+    assert choice["probing"]["exchanges"] == 4
+    assert choice["probing"]["vectors"] == 4 * 5 * 4
+    assert " ".join(answer.stdout.split()).count(choice["reason"]) == 1
+    with open(tmp_path / "r" / "history.csv", encoding="utf-8") as file:
+        first, second, *_ = csv.DictReader(file)
+    assert (int(first["round"]), int(first["exchanges"]), int(first["vectors"])) == (0, 4, 80)
+    assert int(second["exchanges"]) > 4
+    assert result["step_size"] == METHODS["fedavg"].step_size
+    assert "langevax federated simulate --method auto" in (tmp_path / "r" / "animation.html").read_text("utf-8")
+
+
+def test_what_does_not_go_with_a_method_that_is_chosen_is_refused():
+    options = SimulationOptions(method="auto")
+    for change, words in (
+        ({"server_optimizer": "adam"}, "--server-optimizer goes with a method; leave it out"),
+        ({"server_step_size": 0.5}, "--server-step-size goes with a method; leave it out"),
+        ({"per_round": 1}, "--per-round 1 does not go with --method auto, which compares clients; pass at least 2"),
+        ({"step_size": -1.0}, "--step-size -1 must be a number above 0"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            algorithm_of(replace(options, **change))
+
+
 def test_the_history_of_an_interrupted_run_is_on_disk(tmp_path, monkeypatch):
     def interrupt(self, trace, state):
         add(self, trace, state)
@@ -154,6 +187,13 @@ def test_a_run_that_diverges_suggests_a_step_size(tmp_path):
         (["--method", "bvr-l-sgd", "--per-round", "5"], "--per-round 5 does not go with --method bvr-l-sgd"),
         (["--dropout", "1"], "--dropout 1 is not a probability below 1; pass a number in [0, 1)."),
         (["--step-size", "-1"], "--step-size -1 must be a number above 0"),
+        (["--server-optimizer", "sgd"], "--server-optimizer 'sgd' is not an optimizer; choose from 'none', 'momentum'"),
+        (
+            ["--method", "feddyn", "--server-optimizer", "adam"],
+            "--server-optimizer adam does not go with --method feddyn; leave it out, or take one of 'fedavg', ",
+        ),
+        (["--method", "feddyn", "--server-step-size", "1"], "--server-step-size 1 does not go with --method feddyn"),
+        (["--method", "fedavg", "--server-step-size", "0"], "--server-step-size 0 must be a number above 0"),
         (["--partition", "concentrated:0.6"], "did you mean 'concentration'?"),
         (["--partition", "dirichlet"], "--partition 'dirichlet' must be even, or a name with its number"),
         (["--partition", "even:3"], "--partition 'even:3' must be even, or a name with its number"),
@@ -184,12 +224,18 @@ def test_a_method_has_the_settings_of_the_command(method):
     algorithm = algorithm_of(options(method=method))
     assert (algorithm.step_size, algorithm.dropout) == (METHODS[method].step_size, 0.25)
     at_once = not hasattr(algorithm, "num_local_steps")
-    assert at_once == method.startswith("minibatch")
-    assert algorithm.batch_size == (6 if at_once else 2)
+    assert at_once == (method.startswith("minibatch") or method == "fednova")
+    assert algorithm.batch_size == (6 if method.startswith("minibatch") else 2)
     assert getattr(algorithm, "clients_per_round", None) == (4 if method == "fledge" else None)
     if METHODS[method].has("clients_per_round"):
         assert algorithm_of(options(method=method, per_round=7)).clients_per_round == 7
         assert algorithm_of(options(method=method, per_round=20)).clients_per_round is None
+
+
+def test_the_server_takes_an_optimizer_and_its_step_size():
+    fedadam = algorithm_of(options(method="fedavg", server_optimizer="adam"))
+    assert (fedadam.server_optimizer, fedadam.server_step_size) == ("adam", 0.1)
+    assert algorithm_of(options(method="scaffold", server_step_size=0.5)).server_step_size == 0.5
 
 
 @pytest.mark.parametrize("partition", ["even", "concentration:0.6", "dirichlet:0.5", "shards:2"])

@@ -49,7 +49,8 @@ def test_an_app_is_written_and_simulated_by_one_command_each(tmp_path, monkeypat
     actual = re.search(r"loss (0\.\d+), accuracy (0\.\d+) after 2 rounds and 2 exchanges\.", answer.stdout)
     assert float(actual.group(2)) > 0.8
     folder = tmp_path / "out" / "federated" / "digits"
-    assert {path.name for path in folder.iterdir()} == {"result.json", "history.csv", "model.safetensors", "logs"}
+    models = {"model.safetensors", "best.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {"result.json", "history.csv", "metrics.csv", "logs", *models}
     assert json.loads((folder / "result.json").read_text())["clients"] == [0, 1]
 
 

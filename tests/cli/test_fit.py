@@ -97,7 +97,7 @@ def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
     assert answer.exit_code == 0, answer.stderr
     result = json.loads(answer.stdout)
     stored = json.loads((tmp_path / "o" / "result.json").read_text())
-    assert set(stored["files"]) == {"holdout.csv", "model.safetensors", "report.html", "schema.json"}
+    assert set(stored["files"]) == {"certificate.npz", "holdout.csv", "model.safetensors", "report.html", "schema.json"}
     assert result == {name: value for name, value in stored.items() if name not in ("files", "written_by", "sha256")}
     names = ["always the mean", "linear", "kernel machine", "MLP", "random forest", "boosted trees"]
     assert [score["name"] for score in result["scores"]][1:7] == names
@@ -116,6 +116,16 @@ def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
     result = json.loads((tmp_path / "o" / "result.json").read_text())
     assert (result["certificate"], len(result["scores"])) == ({}, 2)
     assert result["optimum"].startswith("Not certified")
+    assert not (tmp_path / "o" / "certificate.npz").exists()
+
+
+def test_many_copies_of_rows_are_named(tables, tmp_path):
+    frame = pl.read_csv(tables / "price.csv").drop("id")
+    pl.concat([frame, frame]).write_csv(tmp_path / "twice.csv")
+    words = ["fit", tmp_path / "twice.csv", "--target", "price", "--out", tmp_path / "o", *QUICK, "--no-certificate"]
+    answer = langevax(*words)
+    assert answer.exit_code == 0, answer.stderr
+    assert "60 of 120 rows are copies of others." in " ".join(answer.stdout.split())
 
 
 def test_a_finished_model_is_replaced_only_by_force(fitted, tables):
@@ -234,6 +244,27 @@ def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_i
     (caution,) = json.loads((tmp_path / "o/result.json").read_text(encoding="utf-8"))["cautions"]
     assert "pass a smaller one" in caution
     assert "The fit has not converged. " in (tmp_path / "o/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_training_may_end_where_the_optimum_is_certified(tables, tmp_path):
+    words = [
+        "--num-particles",
+        "200",
+        "--num-steps",
+        "400",
+        "--temperature",
+        "0.2",
+        "--no-peers",
+        "--stop",
+        "certified",
+    ]
+    answer = langevax("fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *words)
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert "until the outputs were near to the certified ones" in " ".join(answer.stdout.split())
+    result = json.loads((tmp_path / "o" / "result.json").read_text())
+    assert result["settings"]["stop"] == "certified"
+    assert "--stop certified" in result["command"]
 
 
 @pytest.mark.slow

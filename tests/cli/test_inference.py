@@ -1,4 +1,4 @@
-"""How columns are written: what the values of a column, of other columns and the user show."""
+"""Notations of columns: what the values of a column, of other columns and the user show."""
 
 import polars as pl
 import pytest

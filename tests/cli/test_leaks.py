@@ -70,7 +70,9 @@ def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
     rows = [f"{i:04d},{i % 7}.5,{'n.b.' if i == 5 else i % 5},{2 * (i % 7) + 1}" for i in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["code,half,rest,y", *rows]) + "\n")
     data = prepare(FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", task="regression"))
-    assert "'code' is left out: its words identify rows; use it with --keep code." in " ".join(data.notes)
+    assert "'code' is left out: its words, such as '0000', identify rows; use it with --keep code." in " ".join(
+        data.notes
+    )
     assert "Column 'rest': 39 of 40 values are numbers; 'n.b.' in data row 6 counts as missing." in data.notes
     assert len(data.leaks) == 1
     assert "'half' may leak the target" in data.leaks[0]
@@ -78,7 +80,7 @@ def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
     assert read_schema(tmp_path / "schema.json") == data.schema
     stored = json.loads((tmp_path / "schema.json").read_text())
     assert [decision["topic"] for decision in stored["decisions"]][-1] == "leak"
-    assert stored["format"] == 3
+    assert stored["format"] == 4
 
 
 def test_a_schema_of_format_1_is_refused_by_its_version(tmp_path):

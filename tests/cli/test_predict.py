@@ -186,6 +186,21 @@ def test_intervals_stand_beside_the_predictions(tables, tmp_path, target, column
     assert "--interval 0.999 is too high for the rows of this fit" in high.stderr
 
 
+def test_intervals_of_counts_do_not_begin_below_0(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=80)
+    rows = [f"{a:.3f},{k}" for a, k in zip(x, rng.poisson(np.exp(x)), strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,visits", *rows]) + "\n")
+    quick = [*QUICK, "--no-certificate", "--validation", "folds", "--task", "regression"]
+    assert langevax("fit", tmp_path / "t.csv", "--target", "visits", "--out", tmp_path / "m", *quick).exit_code == 0
+    answer = langevax("predict", tmp_path / "m", tmp_path / "t.csv", "--interval", 0.9)
+    predicted = pl.read_csv(io.StringIO(answer.stdout))
+    assert predicted["lower"].min() == 0
+    number = int((predicted["lower"] == 0).sum())
+    assert f"{number} intervals would begin below 0, where no target of the training table is" in answer.stderr
+    assert (predicted["upper"] > predicted["prediction"]).all()
+
+
 def test_intervals_of_a_fit_without_folds_are_refused(fitted, tables):
     answer = langevax("predict", fitted["price"][0], tables / "price.csv", "--interval", 0.9)
     assert answer.exit_code == 2

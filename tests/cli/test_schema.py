@@ -50,7 +50,7 @@ def test_columns_left_out_or_changed_are_reported():
     notes = sentences(decisions)
     assert list(styles) == ["age", "city", "day", "member"]
     assert [note for note in notes if "'age': 1 infinite value" in note or "'day' holds dates" in note] == notes[:2]
-    assert "'name' is left out: its words identify rows; use it with --keep name" in notes[2]
+    assert "'name' is left out: its words, such as 'a', identify rows; use it with --keep name" in notes[2]
     assert "'one' is left out: it is 1.0 in every row." in notes[3]
     assert "name" in useful(TABLE, readings, keep=("name", "one"))[1]
     assert "one" not in useful(TABLE, readings, keep=("name", "one"))[1]
@@ -70,7 +70,8 @@ def test_rare_categories_are_encoded_as_unknown():
     frame, styles, _ = useful(table, read_columns(table))
     columns, decisions = learn(frame, styles)
     assert decisions[0].sentence.startswith(
-        "Column 'w' has 53 categories: the 50 most frequent have an input each, the others (3 rows)"
+        "Column 'w' has 53 categories in the training rows: the 50 most frequent have an input each, the others "
+        "(3 rows)"
     )
     encoded = Encoder(columns)(pl.DataFrame({"w": ["w000", "w052", "never"]}))
     assert encoded.sum(1).tolist() == [1, 0, 0]
@@ -87,6 +88,18 @@ def test_a_new_table_is_read_as_the_training_table_was():
         "1 missing value replaced by the median of the training rows: 'age' (1).",
     ]
     assert Encoder(schema.columns)(converted).tolist() == [[45, 3, 1, 0, 0, 0, 0, 0, 1]]
+
+
+def test_numbers_beyond_those_of_training_are_counted():
+    table = pl.DataFrame({"size": [10.0, 20.0, 30.0, None], "levels": [1.0, 2.0, 3.0, 4.0]})
+    schema, _ = schema_of(table)
+    new = pl.DataFrame({"size": [31.9, 32.1, 7.9, -999.0], "levels": [1.0, 4.2, 0.8, None]})
+    notes = schema.convert(new)[1]
+    assert notes[-1] == (
+        "Outside of what the training rows have: 'size' (3 rows; trained on 10 to 30). Do not trust predictions and "
+        "intervals there."
+    )
+    assert not any("Outside" in note for note in schema.convert(table)[1])
 
 
 def test_missing_columns_are_named_with_the_nearest_ones():
@@ -157,4 +170,6 @@ def test_a_schema_is_plain_json(tmp_path):
         "missing": True,
         "fill": 45.0,
         "categories": [],
+        "span": [30.0, 60.0],
+        "cycles": [],
     }

@@ -1,4 +1,4 @@
-"""What is to be predicted, and from which rows."""
+"""The target to be predicted, and the rows with one."""
 
 import numpy as np
 import polars as pl

@@ -118,7 +118,8 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
         "solver": ("mfld", WORD),
         "neuron": ("tanh-tanh", WORD),
         "scaling": ("columns", WORD),
-        "stop_at_plateau": (False, FLAG),
+        "learn_scales": (False, FLAG),
+        "stop": ("plateau", WORD),
         "warm_start": (False, FLAG),
         "resume": (True, FLAG),
         "progress": (False, FLAG),
@@ -184,6 +185,7 @@ def curve_entry(estimator: Call, y: np.ndarray) -> Entry:
             "temperature": (0.1, POSITIVE),
             "decay": (2.0, NON_NEGATIVE),
             "solver": ("mfld", WORD),
+            "encoder": ("basis", WORD),
             "basis": ("cosine", WORD),
             "whiten": (False, FLAG),
         },
@@ -215,6 +217,8 @@ BATCH = {"batch_size": (3, COUNT)}
 DRAWING = {"replace": (False, FLAG), "reshuffle": (False, FLAG)}
 LOCAL = {"num_local_steps": (2, COUNT), "batch_size": (2, OPTIONAL_COUNT), "dropout": (0.0, NON_NEGATIVE)}
 CLIENTS = {"clients_per_round": (2, OPTIONAL_COUNT)}
+SERVER = {"server_step_size": (1.0, POSITIVE), "server_optimizer": ("adam", OBJECT)}
+NO_OPTIMIZER = frozenset({"server_optimizer = None"})
 SCALE = {"scale": (2.0, POSITIVE)}
 INTERVAL = {"num_modes": (4, COUNT), "num_points": (8, OPTIONAL_COUNT), "domain": ((0.0, 1.0), VECTOR)}
 
@@ -223,8 +227,24 @@ def run(**arguments: Any) -> Any:
     return lx.simulate(**{"progress": False, **arguments}).position
 
 
-def start_of(target: Any, start: Any, **arguments: Any) -> Any:
-    return lx.sample(target, start, progress=False, **arguments).draws
+TOLERANCE = 0.5
+
+
+def start_of(target: Any, start: Any, tolerance: Any, **arguments: Any) -> Any:
+    """Return draws of a step size, and draws to a tolerance, which excludes one."""
+    to_tolerance = draws_to_the_tolerance() if tolerance is TOLERANCE else draws_to(tolerance)
+    return lx.sample(target, start, progress=False, **arguments).draws, to_tolerance
+
+
+def draws_to(tolerance: Any) -> Any:
+    target, options = lx.FiniteSum(row_loss, ROWS, precision=1.0), {"dynamics": "mala", "progress": False}
+    start, sizes = np.zeros(2, np.float32), {"num_samples": 50, "num_chains": 2}
+    return lx.sample(target, start, key=key(), temperature=0.1, tolerance=tolerance, **options, **sizes).draws
+
+
+@cache
+def draws_to_the_tolerance() -> Any:
+    return draws_to(TOLERANCE)
 
 
 def law_scores(model: Any, log_likelihood: Any, data: Any, **arguments: Any) -> Any:
@@ -395,6 +415,7 @@ ENTRIES: dict[str, Entry] = {
             "temperature": (0.1, POSITIVE),
             "num_samples": (4, COUNT),
             "num_chains": (2, COUNT),
+            "tolerance": (TOLERANCE, Kind.OPTIONAL_NUMBER),
             "step_size": (0.05, POSITIVE),
             "num_warmup": (2, COUNT),
             "thinning": (1, COUNT),
@@ -419,7 +440,20 @@ ENTRIES: dict[str, Entry] = {
         slow=True,
     ),
     "langevax.minimize": Entry(
-        lambda **arguments: lx.minimize(**{"progress": False, **arguments}).x,
+        lambda **arguments: lx.minimize(**arguments).x,
+        {
+            "fun": (parabola, FUNCTION),
+            "x0": (np.ones(2, np.float32), ARRAY),
+            "key": (jax.random.key(0), KEY),
+            "max_evaluations": (200, COUNT),
+            "max_odds": (0.5, POSITIVE),
+            "spread": (0.1, POSITIVE),
+            "use_gradients": (True, FLAG),
+        },
+        slow=True,
+    ),
+    "langevax.optimize.anneal": Entry(
+        lambda **arguments: optimize.anneal(**{"progress": False, **arguments}).x,
         {
             "fun": (parabola, FUNCTION),
             "x0": (np.ones(2, np.float32), ARRAY),
@@ -455,11 +489,52 @@ ENTRIES: dict[str, Entry] = {
     "langevax.gradients.SLEDGE": Entry(
         gradients.SLEDGE, BATCH | {"table": ("blocks", WORD), "initial_table": ("full", WORD), "resync": (5, COUNT)}
     ),
-    "langevax.federated.FedAvg": Entry(
-        federated.FedAvg, STEP | LOCAL | CLIENTS | {"server_step_size": (1.0, POSITIVE)}
+    "langevax.federated.FedAvg": Entry(federated.FedAvg, STEP | LOCAL | CLIENTS | SERVER, accepted=NO_OPTIMIZER),
+    "langevax.federated.FedProx": Entry(
+        federated.FedProx,
+        STEP | LOCAL | CLIENTS | SERVER | {"proximal_precision": (0.1, NON_NEGATIVE)},
+        accepted=NO_OPTIMIZER,
+    ),
+    "langevax.federated.FedNova": Entry(
+        federated.FedNova,
+        STEP
+        | {"num_local_epochs": (2, COUNT), "batch_size": (2, OPTIONAL_COUNT), "dropout": (0.0, NON_NEGATIVE)}
+        | CLIENTS
+        | SERVER,
+        accepted=NO_OPTIMIZER,
+    ),
+    "langevax.federated.FedDyn": Entry(
+        federated.FedDyn, STEP | LOCAL | CLIENTS | {"proximal_precision": (0.1, POSITIVE)}
     ),
     "langevax.federated.SCAFFOLD": Entry(
-        federated.SCAFFOLD, STEP | LOCAL | CLIENTS | {"server_step_size": (1.0, POSITIVE), "option": ("II", WORD)}
+        federated.SCAFFOLD, STEP | LOCAL | CLIENTS | SERVER | {"option": ("II", WORD)}, accepted=NO_OPTIMIZER
+    ),
+    "langevax.federated.SCAFFOLDM": Entry(
+        federated.SCAFFOLDM,
+        STEP | LOCAL | CLIENTS | {"server_step_size": (1.0, POSITIVE), "momentum": (0.5, NON_NEGATIVE)},
+    ),
+    "langevax.federated.CollapseWatch": Entry(
+        lambda **arguments: federated.CollapseWatch(**arguments).watch.losses[0],
+        {
+            "algorithm": (federated.FedAvg(0.1, 2), OBJECT),
+            "federation": (lx.Federation(row_loss, ROWS.reshape(3, 4, 2)), OBJECT),
+            "start": (ROWS[0], TREE),
+            "every": (2, COUNT),
+        },
+    ),
+    "langevax.federated.choose_method": Entry(
+        lambda **arguments: federated.choose_method(**arguments).position,
+        {
+            "federation": (lx.Federation(row_loss, ROWS.reshape(3, 4, 2)), OBJECT),
+            "position": (ROWS[0], TREE),
+            "key": (jax.random.key(0), KEY),
+            "step_size": (0.1, POSITIVE),
+            "num_local_steps": (2, COUNT),
+            "batch_size": (2, OPTIONAL_COUNT),
+            "clients_per_round": (2, OPTIONAL_COUNT),
+            "num_rounds": (2, COUNT),
+        },
+        slow=True,
     ),
     "langevax.federated.MimeSGD": Entry(federated.MimeSGD, STEP | LOCAL | CLIENTS),
     "langevax.federated.FLEDGE": Entry(
@@ -871,11 +946,19 @@ ENTRIES: dict[str, Entry] = {
             "deadline": (1.0, POSITIVE),
             "join_seconds": (1.0, POSITIVE),
             "patience": (2, COUNT),
+            "select_connected": (True, FLAG),
             "norm_ratio": (10.0, POSITIVE),
             "aggregation": ("mean", WORD),
+            "compression": ("int8", WORD),
+            "stop_at_collapse": (True, FLAG),
+            "best_metric": ("loss", OBJECT),
+            "best_mode": ("min", WORD),
+            "stop_after": (2, OPTIONAL_COUNT),
+            "callbacks": ([], OBJECT),
             "poll_seconds": (0.1, POSITIVE),
         },
         slow=True,
+        accepted=frozenset({"best_metric = a word"}),  # metrics have any names
     ),
 }
 
@@ -891,8 +974,8 @@ RECEIVED: dict[str, str] = {
         ABSTRACT: """Algorithm Problem federated.Exchange federated.Federated gradients.GradientEstimator
             integrators.Integrator likelihoods.Likelihood likelihoods.Residual losses.Loss losses.MarginLoss
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
-        RESULT: """Result data.Rows integrators.Gains meanfield.Certificate meanfield.DualEstimate
-            numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
+        RESULT: """Result data.Rows federated.MethodChoice integrators.Gains meanfield.Certificate
+            meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
             sampling.InverseProblem sampling.LearningCoefficient sampling.Samples teacher_student.Matching
             teacher_student.OneStepRuns teacher_student.ReLUNetwork teacher_student.TwoPhaseFit""",
@@ -901,12 +984,13 @@ RECEIVED: dict[str, str] = {
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.staircase teacher_student.total_variation""",
-        ERROR: """CheckpointError DivergenceError predictive_law.PredictiveWarning run.PeerError
-            sampling.SamplingWarning sampling.SolverWarning sklearn.LinearModelWarning sklearn.ModelError""",
+        ERROR: """CheckpointError DivergenceError federated.CollapseError predictive_law.PredictiveWarning run.PeerError
+            sampling.SamplingWarning sampling.SolverWarning sampling.ToleranceError sklearn.LinearModelWarning
+            sklearn.ModelError""",
         "takes any array, of any process": "run.gather",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",
-        "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.Task flower.client_app
-            flower.server_app flower.torch_load flower.torch_problem flower.torch_start""",
+        "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.PersonalLeaves flower.Task
+            flower.client_app flower.server_app flower.torch_load flower.torch_problem flower.torch_start""",
     }.items()
     for name in (f"langevax.{word}" for word in names.split())
 }

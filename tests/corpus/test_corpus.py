@@ -80,7 +80,7 @@ def fault_of_refusal(error, name, alias):
 
 
 def same(answer, expected):
-    """Whether two answers agree up to rounding of single precision."""
+    """Return whether two answers agree up to rounding of single precision."""
     a, b = jax.tree.leaves(answer), jax.tree.leaves(expected)
     if len(a) != len(b):
         return False

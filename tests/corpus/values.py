@@ -1,4 +1,4 @@
-"""What users pass in place of a valid value: the same number in another form, or what has to be refused."""
+"""Values that users pass in place of a valid one: the same number in another form, or what has to be refused."""
 
 import datetime
 import decimal
@@ -15,7 +15,7 @@ import scipy.sparse
 
 
 class Kind(Enum):
-    """What an argument takes."""
+    """Values that an argument takes."""
 
     COUNT = auto()
     OPTIONAL_COUNT = auto()

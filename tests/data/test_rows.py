@@ -131,6 +131,14 @@ def test_streaming_equals_one_shot(tmp_path, size):
     np.testing.assert_allclose(streamed.standard_deviations["inputs"], once.standard_deviations["inputs"], rtol=1e-13)
 
 
+def test_means_of_numbers_as_large_as_float64_holds_are_finite(tmp_path):
+    values = [np.array([1.7e308, 1.7e308, 1e308]), np.array([-1e308])]
+    write_rows(tmp_path / "t.rows", ({"x": block} for block in values), dtype=None)
+    rows = open_rows(tmp_path / "t.rows")
+    np.testing.assert_allclose(rows.means["x"], 0.85e308, rtol=1e-15)
+    assert rows.standard_deviations["x"] == np.inf
+
+
 def test_statistics_are_numpys_in_float64_also_far_from_zero_and_over_many_parts(path):
     rng = np.random.default_rng(3)
     x = (1e4 + rng.normal(size=(400_000, 2, 3))).astype(np.float32)  # 9.6 MB: three parts
@@ -185,7 +193,7 @@ def test_random_access_is_advised_to_the_system_and_kept_by_copies(path, access,
 
 
 def flags_of(address):
-    """What the kernel keeps of the mapping that holds an address."""
+    """Return the kernel's flags of the mapping that holds an address."""
     inside = False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         if match := re.match("([0-9a-f]+)-([0-9a-f]+) ", line):

@@ -8,7 +8,7 @@ import pytest
 from langevax.evaluation import comparison as module
 from langevax.evaluation.certainty import Coverage, calibration_of, coverage_of
 from langevax.evaluation.comparison import BASE, OURS, compare, more_folds
-from langevax.evaluation.holdout import TrainTestSplit
+from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.evaluation.peers import peers
 from langevax.report import summary
 from langevax.run import DivergenceError
@@ -126,8 +126,6 @@ def test_the_sentences_name_level_and_better_methods(monkeypatch):
 
 
 def test_a_score_that_is_too_good_names_the_columns():
-    from langevax.evaluation.holdout import Relevance
-
     split = split_of("regression")
     result = compare(split, split.test_targets, lambda *_: None, seconds=0, note="", random_state=0, with_peers=False)
     relevance = Relevance(("a", "b"), np.array([0.1, 0.9]), np.zeros(2), 20)
@@ -146,6 +144,23 @@ def test_coverage_counts_the_rows_inside():
     assert (coverage.inside, coverage.num_rows, coverage.width) == (4, 10, 2.0)
     assert "contain 4 of 10 held-out rows (40 %)" in summary.certainty(coverage, None, ())
     assert coverage_of(object(), np.zeros(10), np.zeros(10), ()) is None
+
+
+def test_intervals_that_begin_at_zero_are_counted_and_narrower():
+    coverage = coverage_of(Intervals(), np.zeros(10), np.linspace(0, 2, 10), (), never_negative=True)
+    assert (coverage.inside, coverage.clipped, coverage.width) == (5, 10, 1.0)
+    clipped = "10 of these 10 intervals would begin below 0, where no target of the table is, and begin at 0."
+    assert clipped in summary.certainty(coverage, None, ())
+    assert "below 0" not in summary.certainty(coverage_of(Intervals(), np.zeros(10), np.zeros(10), ()), None, ())
+
+
+def test_a_column_that_matters_and_may_be_an_id_is_named():
+    x = np.random.default_rng(0).normal(size=200)
+    relevance = Relevance(("a", "no"), np.array([0.1, 0.3]), np.zeros(2), 200)
+    compared_one = examples.compared("regression", x, 0.5 * x, {})
+    named = summary.worth(compared_one, "y", (), relevance=relevance, like_ids=("no",))[-1]
+    assert named.startswith("'no' is among the columns that matter most, and may only number rows")
+    assert not any("may only number" in s for s in summary.worth(compared_one, "y", (), relevance=relevance))
 
 
 def test_calibration_keeps_rare_events_apart():

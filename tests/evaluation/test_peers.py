@@ -69,3 +69,10 @@ def test_a_peer_fitted_again_keeps_its_settings():
     again = peer.refitted(INPUTS[40:], NUMBERS[40:])
     assert again.regressor_[-1].get_params() == peer.chosen_.regressor_[-1].get_params()
     assert np.abs(again.predict(INPUTS) - peer.predict(INPUTS)).max() > 0
+
+
+def test_a_package_that_cannot_be_imported_is_named_and_left_out(tmp_path, monkeypatch):
+    (tmp_path / "catboost.py").write_text("import a_dependency_that_is_missing")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(UserWarning, match="CatBoost is installed and cannot be imported .*a_dependency_that_is_missing"):
+        assert "CatBoost" not in peers("regression")

@@ -1,8 +1,9 @@
-"""What federated methods refuse, before anything is compiled; and how a run that breaks ends."""
+"""Refusals of federated methods, before anything is compiled; and how a run that breaks ends."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import langevax
@@ -29,6 +30,15 @@ def federation():
         (lambda: federated.FedAvg(0.1, 2, dropout=1.0), "dropout must be below 1, or nobody answers; got 1.0"),
         (lambda: federated.MinibatchSGD(0.1, dropout=-0.1), "dropout must be finite and >= 0, got -0.1"),
         (lambda: federated.SCAFFOLD(0.1, 2, option="III"), "option must be 'I' or 'II', got 'III'"),
+        (lambda: federated.FedProx(0.1, 2, proximal_precision=-1.0), "proximal_precision must be finite and >= 0"),
+        (lambda: federated.FedDyn(0.1, 2, proximal_precision=0.0), "proximal_precision must be finite and > 0, got 0"),
+        (lambda: federated.FedNova(0.1, 0), "num_local_epochs must be at least 1, got 0; pass an int >= 1"),
+        (lambda: federated.SCAFFOLDM(0.1, 2, momentum=1.0), r"momentum must be below 1, got 1.0; pass a number in"),
+        (
+            lambda: federated.FedAvg(0.1, 2, server_optimizer="sgd"),
+            "server_optimizer must be 'momentum', 'adam', 'yogi', 'adagrad', an optax.GradientTransformation or None, "
+            "got 'sgd'; pass for instance 'momentum'",
+        ),
         (lambda: federated.MimeSGD(0.1, 0), "num_local_steps must be at least 1"),
         (lambda: federated.MinibatchSARAH(0.1, period=0), "period must be at least 1, got 0"),
         (lambda: federated.BVRLSGD(0.1, 0), "num_local_steps must be at least 1"),
@@ -47,6 +57,12 @@ def test_invalid_arguments_are_refused(make, message):
 def test_a_schedule_of_drop_outs():
     with pytest.raises(TypeError, match="dropout must be a number"):
         federated.FedAvg(0.1, 2, dropout=lambda step: 0.5)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_an_optimizer_that_is_not_a_transformation():
+    with pytest.raises(TypeError, match=r"server_optimizer must be .* or None, got 0.1; pass for instance 'momentum'"):
+        federated.SCAFFOLD(0.1, 2, server_optimizer=0.1)
 
 
 @pytest.mark.parametrize("make", [federated.FedAvg, federated.SCAFFOLD, federated.MimeSGD, federated.FLEDGE])
@@ -84,3 +100,10 @@ def test_a_round_that_moves_more_bytes_than_can_be_counted():
         jax.eval_shape(
             lambda x, k: method.step(federation, method.init(federation, x, k)[0], k, jnp.int32(0)), huge, key
         )
+
+
+def test_a_server_optimizer_that_climbs_is_refused():
+    with pytest.raises(ValueError, match=r"server_optimizer returns updates along the gradient.*optax.scale\(-1.0\)"):
+        federated.FedAvg(0.1, 2, server_optimizer=optax.chain(optax.clip(1.0), optax.trace(0.5)))
+    federated.FedAvg(0.1, 2, server_optimizer=optax.chain(optax.clip(1.0), optax.trace(0.5), optax.scale(-1.0)))
+    federated.FedAvg(0.1, 2, server_optimizer=optax.masked(optax.sgd(1.0), {"w": True}))  # of a model's leaves

@@ -1,4 +1,4 @@
-"""Where federated methods must be gradient descent, or each other; and where an estimate is exact. In float64."""
+"""Cases where federated methods are gradient descent, or each other, and where an estimate is exact. In float64."""
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,9 @@ METHODS = {
     "MinibatchSGD": lambda k: federated.MinibatchSGD(STEP_SIZE),
     "SCAFFOLD I": lambda k: federated.SCAFFOLD(STEP_SIZE, k, option="I"),
     "SCAFFOLD II": lambda k: federated.SCAFFOLD(STEP_SIZE, k, option="II"),
+    "SCAFFOLD-M": lambda k: federated.SCAFFOLDM(STEP_SIZE, k, momentum=0.0),
+    "FedProx": lambda k: federated.FedProx(STEP_SIZE, k, proximal_precision=0.0),
+    "FedNova": lambda k: federated.FedNova(STEP_SIZE, k),
     "MimeSGD": lambda k: federated.MimeSGD(STEP_SIZE, k),
     "MinibatchSARAH": lambda k: federated.MinibatchSARAH(STEP_SIZE),
     "BVRLSGD": lambda k: federated.BVRLSGD(STEP_SIZE, k),
@@ -83,7 +86,7 @@ def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent
         np.testing.assert_array_equal(server.previous, server.position)
 
 
-@pytest.mark.parametrize("name", ["FedAvg", "SCAFFOLD II", "MimeSGD", "BVRLSGD", "FLEDGE client"])
+@pytest.mark.parametrize("name", ["FedAvg", "SCAFFOLD II", "SCAFFOLD-M", "MimeSGD", "BVRLSGD", "FLEDGE client"])
 def test_one_client_is_centralised_descent(name):
     """K = 3 local steps with all rows of the only client are three steps of gradient descent."""
     data = tables((6,))

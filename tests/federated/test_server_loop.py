@@ -13,7 +13,11 @@ from langevax.federated import (
     BVRLSGD,
     FLEDGE,
     SCAFFOLD,
+    SCAFFOLDM,
     FedAvg,
+    FedDyn,
+    FedNova,
+    FedProx,
     MimeSGD,
 )
 from langevax.federated.rounds import exchange_keys
@@ -25,6 +29,11 @@ LOCAL = {"step_size": 0.05, "num_local_steps": 3, "batch_size": 2}
 METHODS = {
     "FedAvg": FedAvg(**LOCAL, clients_per_round=3),
     "SCAFFOLD II": SCAFFOLD(**LOCAL, clients_per_round=2),
+    "FedAvg, adam": FedAvg(**LOCAL, clients_per_round=2, server_step_size=0.03, server_optimizer="adam"),
+    "FedProx": FedProx(**LOCAL, clients_per_round=2),
+    "FedNova": FedNova(step_size=0.05, num_local_epochs=1, batch_size=2, clients_per_round=2),
+    "FedDyn": FedDyn(**LOCAL, clients_per_round=2, proximal_precision=1.0),
+    "SCAFFOLD-M": SCAFFOLDM(**LOCAL, clients_per_round=2),
     "MimeSGD": MimeSGD(**LOCAL, clients_per_round=3),
     "BVRLSGD": BVRLSGD(**LOCAL, period=3),
     "FLEDGE server": FLEDGE(**LOCAL, clients_per_round=2),

@@ -1,4 +1,4 @@
-"""What the tests of engines see of processes, in /proc."""
+"""Processes as the tests of engines see them, in /proc."""
 
 import os
 import re

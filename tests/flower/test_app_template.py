@@ -81,12 +81,14 @@ def test_the_three_frameworks_have_one_gradient_and_one_table(written):
 def test_a_method_reads_its_settings_from_the_run(written, method):
     _, config, module = written(f"method_{method}", method=method)
     task = module.task
-    algorithm = task.algorithm_of(config | {key.replace("_", "-"): 7 for key in settings_of(METHODS[method])})
+    values = {name: "adam" if name == "server_optimizer" else 7 for name in settings_of(METHODS[method])}
+    algorithm = task.algorithm_of(config | {name.replace("_", "-"): value for name, value in values.items()})
     assert type(algorithm) is METHODS[method].algorithm
-    names = settings_of(METHODS[method])
-    assert {getattr(algorithm, name) for name in names} == {7}
+    assert {name: getattr(algorithm, name) for name in values} == values
     assert task.algorithm_of(config).step_size == METHODS[method].step_size
-    if "clients_per_round" in names:
+    if "server_optimizer" in values:
+        assert task.algorithm_of(config).server_optimizer is None
+    if "clients_per_round" in values:
         assert task.algorithm_of(config).clients_per_round is None
 
 
@@ -166,7 +168,7 @@ def test_files_are_not_written_over_unless_forced(tmp_path):
     ("name", "options", "message"),
     [
         ("app", {"framework": "tensorflow"}, "framework must be one of jax, torch, numpy, got 'tensorflow'"),
-        ("app", {"method": "fedprox"}, "method must be one of minibatch-sgd, .*, got 'fedprox'"),
+        ("app", {"method": "fedmatch"}, "method must be one of minibatch-sgd, .*, got 'fedmatch'"),
         ("app", {"task": "mine.federated"}, "task must be MODULE:NAME, .*, got 'mine.federated'"),
         ("app", {"task": "mine:a-b"}, "got 'mine:a-b'"),
         ("7", {}, "the folder is named '7'.*begin it with a letter"),

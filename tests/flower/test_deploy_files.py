@@ -1,4 +1,4 @@
-"""What deploys a federation, examples/flower/deploy: Flower understands the commands, and the files fit together."""
+"""Files that deploy a federation, examples/flower/deploy: Flower understands the commands, and they fit together."""
 
 import re
 import runpy

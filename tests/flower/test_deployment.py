@@ -66,7 +66,7 @@ def wait_for(run, words, after=0):
 
 
 def answered_in(lines):
-    """Who answered, by round: one of two is client 0, which nobody killed."""
+    """Return who answered, by round: one of two is client 0, which nobody killed."""
     actual = [re.search(r"\[ROUND (\d+)/\d+\] (\d) of 2 answered", line) for line in lines]
     return {int(one.group(1)): list(range(int(one.group(2)))) for one in actual if one}
 

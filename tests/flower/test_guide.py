@@ -1,4 +1,4 @@
-"""What docs/flower.md says of the examples: ten changed lines, two apps of one model, code that runs."""
+"""Statements of docs/flower.md on the examples: ten changed lines, two apps of one model, code that runs."""
 
 import difflib
 import importlib
@@ -160,7 +160,7 @@ def test_arrays_come_out_by_the_names_that_they_went_in_by():
     from tests.flower.setting import FLEDGE_SERVER, grid_of, strategy_of
 
     def run(initial):
-        """What `evaluate_fn` saw last, which is also the result."""
+        """Return what `evaluate_fn` saw last, which is also the result."""
         recorded = []
         result = strategy_of(FLEDGE_SERVER).start(
             grid_of(FLEDGE_SERVER), initial, num_rounds=1, evaluate_fn=lambda done, arrays: recorded.append(arrays)

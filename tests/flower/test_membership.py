@@ -11,7 +11,7 @@ import jax
 
 import langevax
 from langevax import CheckpointError
-from langevax.federated import BVRLSGD, SCAFFOLD, MinibatchSARAH
+from langevax.federated import BVRLSGD, SCAFFOLD, CollapseError, FedAvg, MinibatchSARAH
 from langevax.flower import transport
 from langevax.flower.server import ExchangeHistory
 from langevax.flower.transport import HELLO
@@ -76,6 +76,16 @@ def test_the_loss_of_the_clients_is_the_value_of_the_federation():
     actual = result.evaluate_metrics_clientapp[2]["loss"]
     assert actual == pytest.approx(float(FEDERATION.value(strategy.loop.position)), rel=1e-5)
     assert [a.shape for a in result.arrays.to_numpy_ndarrays()] == [(), (3,)]
+
+
+def test_a_run_that_collapses_ends_with_a_smaller_step_size(tmp_path):
+    """Also a run whose first losses are in the checkpoint; `stop_at_collapse=False` goes on."""
+    method = FedAvg(step_size=1.2, num_local_steps=2)
+    grid, folder = grid_of(method), tmp_path / "run"
+    strategy_of(method, checkpoint=folder).start(grid, num_rounds=4)
+    with pytest.raises(CollapseError, match=r"collapsed by round 8: .* 2\.26 at the start; .* try step_size=0\.3"):
+        strategy_of(method, checkpoint=folder, resume=True).start(grid_of(method), num_rounds=30)
+    strategy_of(method, stop_at_collapse=False).start(grid_of(method), num_rounds=8)
 
 
 def test_a_loop_of_flower_itself_carries_an_exchange_a_round():
@@ -258,7 +268,12 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
     later = advance_with_history(4, resume=True)
     assert numbers() == list(range(len(first) + len(later)))
     whole = (tmp_path / "history.csv").read_bytes()
-    for damaged in (whole.replace(b"first", b"fist"), whole[: len(whole) // 2], whole.replace(b"first", b"\xff\xff")):
+    for damaged in (
+        whole.replace(b"first", b"fist"),
+        whole.replace(b"number", b"nunber"),  # in the header
+        whole[: len(whole) // 2],
+        whole.replace(b"first", b"\xff\xff"),
+    ):
         assert damaged != whole
         (tmp_path / "history.csv").write_bytes(damaged)
         with pytest.raises(CheckpointError, match=r"history\.csv' is not as the interrupted run wrote it"):
@@ -297,3 +312,25 @@ def test_checkpoints_are_not_mixed_up_nor_trusted_blindly(tmp_path):
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"checksum differs.*it is damaged"):
         advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_SERVER), 1)
+
+
+def test_clients_are_selected_among_those_that_are_connected():
+    """Two of five, where two are away: two answers in each exchange, and the usual selection where both are there."""
+    method = FedAvg(step_size=0.05, num_local_steps=2, batch_size=2, clients_per_round=2)
+    options = {"patience": 99}
+    usual, aware = strategy_of(method, **options), strategy_of(method, **options, select_connected=True)
+    for strategy in (usual, aware):
+        grid = grid_of(method)
+        advance(strategy, grid, 1)
+        for client in (0, 3):
+            del grid.contexts[node_of(grid, client)]
+        go_on(strategy, grid, 8)
+    for before, after in zip(usual.history, aware.history, strict=True):
+        assert len(after.answered) == 2
+        assert after.disconnected == []
+        if before.disconnected:
+            assert set(after.selected) <= {1, 2, 4}
+        else:
+            assert before.selected == after.selected
+    assert any(record.disconnected for record in usual.history)
+    assert {client for record in aware.history[1:] for client in record.selected} == {1, 2, 4}

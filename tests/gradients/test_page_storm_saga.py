@@ -8,7 +8,7 @@ import pytest
 import langevax
 from langevax import FiniteSum, gradients
 from langevax.gradients import PAGE, SAGA, SLEDGE, STORM
-from langevax.optimize import minimize
+from langevax.optimize import anneal
 from tests.errorbars import assert_mean
 from tests.gradients.walks import bent_problem
 from tests.jaxprs import equations, shapes
@@ -127,9 +127,9 @@ def test_the_running_mean_of_saga_is_that_of_its_table(table, batch_size):
 @pytest.mark.parametrize(
     "estimator", [SLEDGE(64), SAGA(64, "components"), PAGE(64), STORM(64, 0.1)], ids=lambda e: type(e).__name__
 )
-def test_they_serve_minimize(estimator):
+def test_they_serve_anneal(estimator):
     """A convex sum of 2048 rows in a box: the minimum is found and reached."""
-    actual = minimize(
+    actual = anneal(
         problem(2048),
         jnp.ones(D),
         key=jax.random.key(0),

@@ -49,7 +49,7 @@ def sent(text):
 
 
 def of_advance(algorithm, problem, positions, mesh):
-    """What a compiled stretch of steps sends, and whether weights lie where particles do from the start."""
+    """Return what a compiled stretch of steps sends, and whether weights lie where particles do from the start."""
     observers = program.Observers(None, None)
     algorithm, problem = trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
+from threadpoolctl import threadpool_info
 
 from langevax import MeanFieldRisk, losses, neurons
-from langevax.meanfield import Certificate, certify, interval_search, wells
+from langevax.meanfield import Certificate, certificate, certify, interval_search, wells
+from langevax.meanfield.clouds import MOVES
 from langevax.meanfield.interval_search import IntervalSearch
 from langevax.meanfield.upper_bound import RUNS, LocalRuns, UpperBound, _by_cells, _Shares, along_path
 from langevax.run import CheckpointError
@@ -77,6 +79,47 @@ def test_the_lower_end_takes_the_largest_log_z_and_never_a_mean(monkeypatch):
     lacking = problem.lower(result.dual) - result.lower_bound
     assert np.any(result.dual)
     assert 0.9 * problem.temperature < lacking < 1.3 * problem.temperature
+
+
+@pytest.mark.parametrize("heavier", [0.0, 20.0])
+def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(heavier, monkeypatch):
+    """Wells of e^20 times its mass at the first dual alone; those of the second bound the lower end."""
+    problem, climbs, searches = smooth("squared", 0.02), [], []
+
+    def climb(*arguments, climb=interval_search.climb, **options):
+        climbs.append((options["start"], options["moves"]))
+        return climb(*arguments, **options)
+
+    def search(*arguments, search=wells.search):
+        searches.append(search(*arguments))
+        return searches[-1]._replace(log_partition=searches[-1].log_partition + heavier * (len(searches) == 1))
+
+    monkeypatch.setattr(interval_search, "climb", climb)
+    monkeypatch.setattr(wells, "search", search)
+    result = certified(problem)
+    assert result.trustworthy
+    assert result.lower_bound <= problem.optimum <= result.upper_bound
+    assert climbs[0] == (None, MOVES)
+    if heavier:
+        assert climbs[1][0] is None
+        assert 2 * MOVES <= climbs[1][1] <= interval_search.MOST_MOVES
+    else:
+        assert all(moves == MOVES for _, moves in climbs)
+
+
+@pytest.mark.parametrize(("rows", "limited"), [(6, True), (1300, False)])
+def test_small_matrices_are_factorised_by_one_thread(rows, limited, monkeypatch):
+    """In `certify` itself, so that a direct call costs what that of an estimator does."""
+
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    before, inside = threads(), []
+    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.zeros((rows, 1)), np.ones(rows), precision=0.1)
+    monkeypatch.setattr(certificate, "close", lambda search: inside.append(threads()))
+    certify(risk, 0.1, key=jax.random.key(0))
+    assert inside == [{1} if limited else before]
+    assert threads() == before
 
 
 def search_of(problem):
@@ -151,6 +194,17 @@ def test_a_law_of_the_path_is_judged_on_the_runs_that_did_not_choose_it():
     bound = along_path(problem.risk, [(outputs, noise), (outputs, -noise)])
     at_zero = float(np.mean(problem.risk.targets**2)) / 2
     assert bound.value == pytest.approx(at_zero + 1, rel=1e-5)
+
+
+def test_a_law_of_much_noise_is_not_chosen_for_its_value():
+    """The runs of one are apart by 2 around 0.5, those of the other agree on 0.6."""
+    problem, outputs = smooth(), np.zeros((RUNS, 6), np.float32)
+    outputs += np.asarray(problem.risk.targets, np.float32)  # no loss
+    noisy = 0.5 + np.random.default_rng(3).normal(size=RUNS)
+    assert np.all([noisy[half::2].mean() < 0.6 for half in (0, 1)])
+    bound = along_path(problem.risk, [(outputs, noisy), (outputs, np.full(RUNS, 0.6))])
+    assert bound.value == pytest.approx(0.6, abs=1e-6)
+    assert bound.error == pytest.approx(0, abs=1e-6)
 
 
 def test_the_shares_of_cells_are_those_of_least_objective():

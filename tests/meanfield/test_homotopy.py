@@ -26,6 +26,7 @@ def test_the_dual_is_nearly_the_optimum(loss, temperature):
     missing = problem.optimum - problem.lower(ascent.dual)
     assert -1e-4 < missing < 0.01 * (problem.prior_objective - problem.optimum)
     np.testing.assert_array_equal(ascent.path[-1], problem.tilt(ascent.dual))
+    assert ascent.log_partition == pytest.approx(problem.log_partition(ascent.dual), abs=0.3)
     weights = homotopy.normalised(ascent.log_weights)
     outputs = 3 * np.tanh(np.float64(ascent.cloud) * problem.risk.inputs[:, 0])
     assert np.abs(weights @ outputs - problem.grid.outputs(problem.grid.gibbs(ascent.dual))).max() < 0.2
@@ -38,6 +39,7 @@ def test_an_ascent_goes_on_from_where_it_was():
         first = climb(clouds, problem.risk, 0.02, 1000)
         again = climb(clouds, problem.risk, 0.02, 1000, start=first)
     assert again.reached
+    assert np.isnan(again.log_partition)
     assert len(again.path) - len(first.path) <= homotopy.LAST_ROUNDS + 3
     assert problem.optimum - problem.lower(again.dual) < 0.01 * (problem.prior_objective - problem.optimum)
 

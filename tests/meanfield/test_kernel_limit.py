@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.kernel_ridge import KernelRidge
 
 from langevax import neurons
-from langevax.meanfield.kernel_limit import leave_one_out, prior_features
+from langevax.meanfield.kernel_limit import leave_one_out, prior_features, ridge, slopes
 
 
 def data(n=12, seed=0):
@@ -45,6 +45,15 @@ def test_a_row_of_weight_w_is_w_rows_and_a_light_one_is_left_out_whole():
         np.testing.assert_allclose(choice.errors[k], expected, rtol=1e-8)
 
 
+def test_whole_rows_are_left_out_whatever_their_weights():
+    features, targets = data()
+    weights = np.array([1, 3, 2, 1, 0.5, 0.2, 1, 1, 4, 1, 0.9, 2.5])
+    choice = leave_one_out(features, targets, weights, copies=np.ones(12))
+    for k in (20, 50):
+        expected = refitted_errors(features, targets, weights, choice.alphas[k], weights)
+        np.testing.assert_allclose(choice.errors[k], expected, rtol=1e-8)
+
+
 def test_of_equally_good_penalties_the_largest_is_taken():
     features, _ = data()
     choice = leave_one_out(features, np.zeros((12, 1)), np.ones(12))
@@ -67,3 +76,22 @@ def test_features_have_the_kernel_of_the_prior():
     expected = scale**2 * outer * np.sum(np.outer(mass, mass) * np.tanh(u) * np.tanh(v))
     error = products.std() / np.sqrt(len(products))
     assert abs(products.mean() - expected) < 4.5 * error < 0.05 * abs(expected)
+
+
+def test_ridge_is_that_of_scikit_learn():
+    features, targets = data()
+    weights = np.random.default_rng(1).uniform(0.5, 3, 12)
+    machine = KernelRidge(alpha=0.3, kernel="precomputed").fit(features.T @ features / 30, targets, weights)
+    new = np.random.default_rng(2).normal(size=(30, 5))
+    expected = machine.predict(new.T @ features / 30)
+    np.testing.assert_allclose(new.T @ ridge(features, targets, weights, 0.3), expected, rtol=1e-8)
+
+
+def test_slopes_are_those_of_the_formula():
+    """d/dx sum_r b_r R tanh(<w_r, x> + c_r) = sum_r b_r R (1 - tanh^2) w_r, for two outputs."""
+    rng = np.random.default_rng(0)
+    particles, inputs, coefficients = rng.normal(size=(30, 4)), rng.normal(size=(7, 3)), rng.normal(size=(30, 2))
+    inner = np.tanh(inputs @ particles[:, :3].T + particles[:, 3])
+    expected = np.einsum("rk,nr,rj->knj", coefficients, 2.0 * (1 - inner**2), particles[:, :3])
+    with jax.enable_x64():
+        np.testing.assert_allclose(slopes(neurons.Tanh(2.0), particles, inputs, coefficients), expected, rtol=1e-10)

@@ -1,4 +1,4 @@
-"""When a run has settled: noise is distinguished from drift at any scale, and a correlated standstill is one."""
+"""The end of a run's descent: noise is distinguished from drift at any scale, and a correlated standstill is one."""
 
 import numpy as np
 import pytest

@@ -27,7 +27,7 @@ def log_weights(kind):
 
 @pytest.fixture
 def branches(monkeypatch):
-    """Which branch each call took."""
+    """Return which branch each call took."""
     conditions = []
 
     def cond(known, near, far, *operands):

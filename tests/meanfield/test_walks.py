@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from langevax import MeanFieldRisk, losses, neurons
-from langevax.meanfield.clouds import Clouds, EffortSpent, Mixture, mixture
+from langevax.meanfield.clouds import LEVEL, Clouds, EffortSpent, Mixture, mixture
 from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.meanfield.walks import (
     Cells,
@@ -171,6 +171,41 @@ def test_blocks_change_nothing():
     expected = weights @ (3 * np.tanh(np.float64(cloud) * problem.risk.inputs[:, 0]))
     np.testing.assert_allclose(outputs[..., 0], expected, atol=0.05)
     np.testing.assert_allclose(exponents, weights @ values, rtol=1e-4)
+
+
+def test_sums_of_cells_are_those_of_each_cell():
+    """Two blocks, five cells of which one is empty and one weighs e^-20 of the others."""
+    problem = smooth("squared")
+    tilt, rng = problem.tilt(problem.optimal_dual()), np.random.default_rng(0)
+    with closing(problem.clouds()) as clouds:
+        cloud = clouds.prior(clouds.block + 37)
+        labels = np.array([0, 1, 3, 4])[rng.integers(0, 4, len(cloud))]
+        weights = rng.uniform(size=len(cloud)) * np.where(labels == 1, np.exp(-20), 1)
+        before = clouds.work
+        outputs, exponents = clouds.cell_sums(tilt, cloud, weights, labels, 5)
+        work = clouds.work - before
+        expected = clouds.sums(tilt, cloud, np.where(labels == np.arange(5)[:, None], weights, 0))
+        assert clouds.work - before - work == work
+    assert outputs.shape == (5, 6, 1)
+    assert not outputs[2].any()
+    np.testing.assert_allclose(outputs, expected[0], rtol=2e-4)
+    np.testing.assert_allclose(exponents, expected[1], rtol=2e-4)
+
+
+def test_descents_that_have_ended_cost_nothing_more():
+    """From two blocks of starts all ends are level ones, with their own energies, and few steps are counted."""
+    problem = smooth("squared")
+    tilt = problem.tilt(problem.optimal_dual())
+    with closing(problem.clouds()) as clouds:
+        cloud = clouds.prior(clouds.block + 37)
+        ends, energies, gradients = clouds.descended(tilt, cloud, 400)
+        assert clouds.work < 6 * 200 * len(cloud)
+        assert np.abs(gradients).max() <= LEVEL
+        _, again, slopes = clouds.descended(tilt, ends, 0)
+        one_by_one = np.concatenate([clouds.descended(tilt, start[None], 400)[0] for start in cloud[-3:]])
+    np.testing.assert_allclose(energies, again, rtol=1e-5)
+    np.testing.assert_allclose(gradients, slopes, atol=1e-4)
+    np.testing.assert_allclose(one_by_one, ends[-3:], atol=0.01)
 
 
 def test_work_is_counted_and_ends_where_it_is_spent():

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax import random
 
@@ -77,6 +78,15 @@ class Draws:
     def local_batches(self, i, key):
         return [self.rows(i, k, B) for k in random.split(key, LOCAL_STEPS)]
 
+    def epochs(self, number):
+        """A pass is as many batches as make the client's rows, rounded up over all passes."""
+
+        def draws(i, key):
+            tau = -(-number * COUNTS[i] // B)
+            return [self.rows(i, random.fold_in(key, k), B) for k in range(tau)]
+
+        return draws
+
     def local_sarah(self, noisy):
         def draws(i, key):
             first, rest = random.split(key)
@@ -115,7 +125,7 @@ class Cost(NamedTuple):
     gradients: Callable[[int], int]
 
 
-def assert_same_path(result, expected, *costs):
+def assert_same_path(result, expected, *costs, numbers_up=0):
     """The same numbers, of draws where somebody and nobody answered; and the costs of all exchanges."""
     actual = np.concatenate([START[None], result.positions])
     assert actual.dtype == np.float64
@@ -126,7 +136,7 @@ def assert_same_path(result, expected, *costs):
     vectors = sum(cost.asked * cost.down + len(answers) * cost.up for cost, answers in exchanges)
     assert result.exchanges == len(exchanges)
     assert result.vectors == vectors
-    assert result.bytes == 8 * D * vectors
+    assert result.bytes == 8 * (D * vectors + numbers_up * sum(len(answers) for _, answers in exchanges))
     assert result.evaluations == sum(cost.gradients(COUNTS[i]) for cost, answers in exchanges for i, *_ in answers)
 
 
@@ -159,6 +169,73 @@ def test_scaffold(federation, draws, option):
     np.testing.assert_allclose(c, WEIGHTS @ controls, rtol=0, atol=1e-12)
     np.testing.assert_allclose(result.state.server.control, c, rtol=0, atol=1e-12)
     np.testing.assert_allclose(result.state.memories, controls, rtol=0, atol=1e-12)
+
+
+OPTIMIZERS = {
+    "momentum": lambda: transcripts.Momentum(0.9),
+    "adam": lambda: transcripts.Adaptive(0.9, 0.99, 1e-3),
+    "yogi": lambda: transcripts.Adaptive(0.9, 0.99, 1e-3, yogi=True, initial=1e-6),
+    "adagrad": lambda: transcripts.Adagrad(1e-3),
+    "of optax": lambda: transcripts.Momentum(0.5),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "adam" else pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS]
+)
+def test_fedavg_with_an_optimizer_of_the_server(federation, draws, name):
+    """A lost round moves neither the position nor the moments."""
+    optimizer = optax.sgd(1.0, momentum=0.5) if name == "of optax" else name
+    rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
+    method = federated.FedAvg(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.7, DROPOUT, optimizer)
+    expected = transcripts.fedprox(gradient, START, STEP_SIZE, 0.7, 0.0, rounds, OPTIMIZERS[name]())
+    assert_same_path(path(method, federation), expected, Cost(ASKED, 1, 1, rounds, LOCAL_ROWS))
+
+
+@pytest.mark.slow
+def test_scaffold_with_momentum(federation, draws):
+    rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
+    method = federated.SCAFFOLD(STEP_SIZE, LOCAL_STEPS, B, ASKED, "II", 0.6, DROPOUT, "momentum")
+    momentum = transcripts.Momentum(0.9)
+    expected, *_ = transcripts.scaffold(gradient, WEIGHTS, START, STEP_SIZE, 0.6, "II", rounds, momentum)
+    assert_same_path(path(method, federation), expected, Cost(ASKED, 2, 2, rounds, LOCAL_ROWS))
+
+
+def test_scaffold_m(federation, draws):
+    rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
+    result = path(federated.SCAFFOLDM(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.6, 1.2, DROPOUT), federation)
+    expected, c, controls, g = transcripts.scaffold_m(gradient, WEIGHTS, START, STEP_SIZE, 1.2, 0.4, rounds)
+    assert_same_path(result, expected, Cost(ASKED, 2, 2, rounds, LOCAL_ROWS))
+    np.testing.assert_allclose(result.state.server.control, c, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(c, WEIGHTS @ controls, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.state.memories, controls, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.state.server.direction, g, rtol=0, atol=1e-12)
+
+
+def test_fedprox(federation, draws):
+    rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
+    method = federated.FedProx(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.8, 1.5, DROPOUT)
+    expected = transcripts.fedprox(gradient, START, STEP_SIZE, 1.5, 0.8, rounds, transcripts.PlainSteps())
+    assert_same_path(path(method, federation), expected, Cost(ASKED, 1, 1, rounds, LOCAL_ROWS))
+
+
+def test_fednova(federation, draws):
+    """Two passes: clients of 3, 1, 7, 4 and 7 rows take 3, 1, 7, 4 and 7 steps on batches of two."""
+    rounds = [draws.answers(key, 0, ASKED, draws.epochs(2)) for key in ROUND_KEYS]
+    method = federated.FedNova(STEP_SIZE, 2, B, ASKED, 1.2, DROPOUT)
+    expected = transcripts.fednova(gradient, START, STEP_SIZE, 1.2, rounds)
+    cost = Cost(ASKED, 1, 1, rounds, lambda n: -(-2 * n // B) * min(B, n))
+    assert_same_path(path(method, federation), expected, cost, numbers_up=1)
+
+
+def test_feddyn(federation, draws):
+    rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
+    result = path(federated.FedDyn(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.8, DROPOUT), federation)
+    expected, h, linear = transcripts.feddyn(gradient, WEIGHTS, START, STEP_SIZE, 0.8, rounds)
+    assert_same_path(result, expected, Cost(ASKED, 1, 1, rounds, LOCAL_ROWS))
+    np.testing.assert_allclose(result.state.server.linear, h, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(h, WEIGHTS @ linear, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.state.memories, linear, rtol=0, atol=1e-12)
 
 
 def test_mime_sgd(federation, draws):

@@ -53,7 +53,7 @@ def run(estimator, problem):
 
 
 def drawn(draw):
-    """What `draw(key)` gives at every step, and the noises."""
+    """Return what `draw(key)` gives at every step, and the noises."""
     split = lambda step: jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))  # noqa: E731
     keys = jax.vmap(split)(jnp.arange(STEPS))
     noises = jax.vmap(lambda key: trees.normal_like(jnp.zeros(D), key=key))(keys[:, 1])

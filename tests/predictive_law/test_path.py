@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import langevax
+from langevax import platforms
 from langevax.predictive_law.law_problem import LawProblem, check_proper, check_rows
 from langevax.predictive_law.path import PredictivePath, confirmed, held_out_scores, run_path
 from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, problem_of, table
@@ -46,7 +47,7 @@ def test_a_row_without_weight_does_not_act():
 
 def test_blocks_of_rows_change_nothing(monkeypatch):
     whole = problem_of(COUNTS, 8)
-    monkeypatch.setattr("langevax.predictive_law.law_problem.BLOCK_NUMBERS", 8 * 7)
+    monkeypatch.setattr(platforms, "CPU", platforms.CPU._replace(log_likelihoods=8 * 7))
     blocked = problem_of(COUNTS, 8)
     assert jax.tree.leaves(blocked.finite_sum.data)[0].shape == (6, 7)  # 40 rows and two of padding
     points, share = jnp.linspace(-1, 2, 8)[:, None], jnp.float32(0.3)

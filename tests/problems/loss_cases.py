@@ -1,4 +1,4 @@
-"""What the tests of losses share: the losses by name, rows to ask them at, and one compiled program for each.
+"""Cases for the tests of losses: the losses by name, rows to ask them at, and one compiled program for each.
 
 Compiling is what these tests spend their time on. So a program answers everything about one loss, at `ROWS`
 rows, and shorter questions are filled up: one compilation per loss and precision serves all tests.

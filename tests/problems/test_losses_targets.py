@@ -1,4 +1,4 @@
-"""Which targets a loss takes, and what it says of the others."""
+"""Targets that a loss takes, and its messages about others."""
 
 import jax
 import jax.numpy as jnp

@@ -164,7 +164,7 @@ def test_outputs_and_gradients_are_off_by_the_rounding_of_operands(name):
 
 @eqx.filter_jit
 def quantities(risk, cloud):
-    """What runs ask of a risk: outputs, gradient, and the particles' gradients under a frozen dual."""
+    """Return all that runs ask of a risk: outputs, gradient, and the particles' gradients under a frozen dual."""
     one = risk.of_one_particle(risk.targets / 2)
     return risk.outputs(cloud), risk.gradient(cloud), jax.vmap(one.gradient)(cloud)
 

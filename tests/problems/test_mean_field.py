@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from langevax import MeanFieldRisk, losses, neurons
-from langevax.problems import mean_field, tiling
+from langevax import MeanFieldRisk, losses, neurons, platforms
+from langevax.problems import mean_field
 from tests.errorbars import assert_mean
 from tests.jaxprs import shapes
 
@@ -222,9 +222,8 @@ def test_numbers_do_not_depend_on_the_block(make, enabled, tolerance, monkeypatc
         weights = np.arange(1.0, N + 1)
         for block_size in (None, 3, "tiles"):
             if block_size == "tiles":
-                monkeypatch.setattr(mean_field, "MOST_ELEMENTS", PARTICLES - 1)
-                monkeypatch.setattr(tiling, "ROWS", 2)
-                monkeypatch.setattr(tiling, "PARTICLES", 2)
+                tiles = platforms.CPU._replace(most_activations=PARTICLES - 1, tile_rows=2, tile_particles=2)
+                monkeypatch.setattr(platforms, "CPU", tiles)
                 block_size = None
             risk = make(block_size=block_size, weights=weights)
             measured.append(eqx.filter_jit(lambda risk, cloud: _blocked(risk, cloud))(risk, cloud))  # traced each time
@@ -244,7 +243,8 @@ def test_large_clouds_are_taken_in_tiles():
     shape = jax.ShapeDtypeStruct((many, D + 1), jnp.float32)
     risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.ones((rows, D), np.float32), np.ones(rows, np.float32))
     jaxpr = jax.make_jaxpr(lambda cloud: (risk.gradient(cloud), risk.value(cloud), risk.outputs(cloud)))(shape)
-    assert max(np.prod(s, dtype=int) for s in shapes(jaxpr) if s[-1:] != (D + 1,)) <= tiling.ROWS * tiling.PARTICLES
+    tile = platforms.CPU.tile_rows * platforms.CPU.tile_particles
+    assert max(np.prod(s, dtype=int) for s in shapes(jaxpr) if s[-1:] != (D + 1,)) <= tile
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class Opened:
         return self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # two at a time in one process are refused
 def browser():
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:

@@ -1,4 +1,4 @@
-"""What stands on a page, without a browser."""
+"""Elements of a page, without a browser."""
 
 from html.parser import HTMLParser
 

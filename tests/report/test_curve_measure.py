@@ -14,7 +14,8 @@ X = np.stack([np.cos(np.pi * k * (GRID - 10) / 10) for k in range(4)], 1) @ np.r
     size=(4, 24)
 )
 X, Y = 5 * X.T, X[0] + X[20] ** 2
-SMALL = {"solver": "mfld", "num_particles": 20, "num_steps": 20, "temperature": 0.01, "random_state": 0, "num_modes": 6}
+SMALL = {"num_particles": 20, "num_steps": 20, "temperature": 0.01, "random_state": 0, "num_modes": 6}
+SMALL |= {"encoder": "basis", "solver": "mfld"}
 
 
 def split_of(model, X, y, classes=()):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from langevax.report.fit_page import write_fit_page
+from langevax.report.numbers import with_error
 from tests.report.awkward import (
     HOSTILE,
     SMALL,
@@ -118,6 +119,23 @@ def test_the_classes_found_are_those_of_the_threshold(tmp_path):
     assert "By answering 'yes' where its probability is above 0.01" in text
     hits, alarms = (int(np.sum((lower.outputs[:, 1] > 0.01) & (lower.observed == place))) for place in (1, 0))
     assert re.search(rf"yes [0-9]+ \([0-9.]+ %\) {int(lower.observed.sum())} {hits} {alarms} ", text)
+
+
+def test_fifths_by_prediction_have_the_means_of_their_rows(tmp_path):
+    contents = regression(**SMALL)
+    order = np.argsort(contents.comparison.outputs, kind="stable")
+    observed = contents.comparison.observed[order][:30]
+    training = (("Training", "450 steps at temperature 0.159"),)
+    write_fit_page(dataclasses.replace(contents, training=training), tmp_path / "page.html")
+    text = Elements(tmp_path / "page.html").text
+    assert "Fifths of the rows by their prediction" in text
+    mean = with_error(float(observed.mean()), float(observed.std(ddof=1) / np.sqrt(30)))
+    assert re.search(rf"\S+ to \S+ 30 \S+ {re.escape(mean)} ", text), mean
+    assert "Training 450 steps at temperature 0.159" in text
+
+
+def test_classes_have_no_fifths(pages):
+    assert "Fifths" not in Elements(pages("classification")).text
 
 
 def test_every_column_says_how_it_was_read(pages):

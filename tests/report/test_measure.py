@@ -1,6 +1,7 @@
 """Relevance and frames of a model whose function is known."""
 
 import dataclasses
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -154,6 +155,28 @@ def test_effects_are_those_of_the_function(task):
     assert (effects["k"].low, effects["k"].high) == (("b", "a") if sign > 0 else ("a", "b"))
     if task == "regression":
         assert effects["k"].at_high - effects["k"].at_low == pytest.approx(2)
+
+
+def test_the_effect_of_a_cycle_is_between_positions_that_occur():
+    split = split_of("regression")
+    angle = 2 * np.pi * (np.arange(len(split.inputs)) % 6 + 0.5) / 12  # January to June
+    inputs = np.column_stack([split.inputs, np.sin(angle), np.cos(angle)])
+    groups = {**split.groups, "x": [*split.groups["x"], 4, 5]}
+    names = (*split.names, "x sine of the year", "x cosine of the year")
+    split = replace(split, inputs=inputs, groups=groups, names=names, dates=("x",), cycles={"x": {"year": (4, 5)}})
+
+    class Season(Known):
+        def predict(self, X):
+            return X[:, 0] + X[:, 5]
+
+    model = Season()
+    effects = {e.column: e for e in effects_of(model, split, holdout.relevance_of(model, split, 0))}
+    assert (effects["x: month"].low, effects["x: month"].high) == ("June", "January")
+    trend = effects["x"]
+    ends = np.quantile(split.train_inputs[:, 0], [0.1, 0.5, 0.9])
+    assert trend.at_high - trend.at_low == pytest.approx(ends[2] - ends[0])
+    assert trend.at_middle is not None
+    assert trend.at_middle - trend.at_low == pytest.approx(ends[1] - ends[0])
 
 
 def test_rows_far_off_are_named_the_worst_first():

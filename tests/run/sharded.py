@@ -1,6 +1,7 @@
 """Runs on four virtual devices, `python -m tests.run.sharded`: facts for `test_sharding.py` as one JSON line."""
 
 import contextlib
+import importlib
 import json
 import re
 import tempfile
@@ -12,10 +13,9 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import langevax
-from langevax import trees
+from langevax import platforms, trees
 from langevax.algorithm import trace_floats
 from langevax.gradients import SVRG
-from langevax.problems import mean_field, tiling
 from langevax.problems.problem import Function
 from langevax.run import chains, position_of, program
 from langevax.run.start import place
@@ -27,25 +27,29 @@ SAMPLES, PARTICLES, STEPS, BLOCK = 20, 64, 30, 3
 CALL = re.compile(r"= (\S+|\(.*?\)) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
 
 
-def advancing(algorithm, problem, positions, mesh, record=None, num_chains=None):
-    """The program of a device for one `advance`, compiled."""
+def advancing(algorithm, problem, positions, mesh, record=None, num_chains=None, in_place=False):
+    """The program of a device for one `advance`, compiled; with `in_place` the one that replaces its state."""
     observers = program.Observers(record, None)
     algorithm, problem = trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh, num_chains)
     key, stop, every, many = jax.random.key(0), jnp.int32(5), jnp.int32(2), chains.of(positions, num_chains)
     carry = program.begin(algorithm, problem, observers, positions, key, many)
     buffer = program.make_buffer(algorithm, problem, observers, carry, many)
-    lowered = program.advance.lower(algorithm, problem, observers, carry, buffer, key, stop, every, many)
+    if in_place:
+        chunk = program.Chunk(algorithm, problem, observers, key, stop, every, many)
+        lowered = program.advance_in_place.lower(chunk, carry, buffer)
+    else:
+        lowered = program.advance.lower(algorithm, problem, observers, carry, buffer, key, stop, every, many)
     return lowered.compile().compiled.as_text()
 
 
 def sent_by(program_text):
-    """What it sends to other devices, as `operation shape`."""
+    """Return what it sends to other devices, as `operation shape`."""
     return [f"{operation} {re.sub('{.*?}', '', shape)}" for shape, operation in CALL.findall(program_text)]
 
 
 def communication(*arguments, **options):
-    """What one compiled `advance` sends between devices."""
+    """Return what one compiled `advance` sends between devices."""
     return sent_by(advancing(*arguments, **options))
 
 
@@ -61,15 +65,34 @@ def difference(left, right):
 @contextlib.contextmanager
 def in_tiles():
     """Clouds of this size taken as large ones are: some particles and some rows at a time, and noise drawn apart."""
-    before = mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, tiling.ROWS, tiling.PARTICLES, trees.MANY
-    mean_field.MOST_ELEMENTS = mean_field.SHARED_ELEMENTS = 0
-    tiling.ROWS, tiling.PARTICLES, trees.MANY = 8, 7, 0
+    before = platforms.CPU, trees.MANY
+    platforms.CPU = platforms.CPU._replace(most_activations=0, shared_activations=0, tile_rows=8, tile_particles=7)
+    trees.MANY = 0
     yield
-    mean_field.MOST_ELEMENTS, mean_field.SHARED_ELEMENTS, tiling.ROWS, tiling.PARTICLES, trees.MANY = before
+    platforms.CPU, trees.MANY = before
+
+
+@contextlib.contextmanager
+def replacing_states():
+    """Every state counts as large."""
+    driver = importlib.import_module("langevax.run.simulate")  # `langevax.run.simulate` is the function
+    before, driver.LARGE_STATE = driver.LARGE_STATE, 0
+    yield
+    driver.LARGE_STATE = before
+
+
+@contextlib.contextmanager
+def as_accelerators():
+    """Programs with the blocks of accelerators, small enough to matter here, and without forms for CPUs."""
+    before = platforms.ACCELERATOR, platforms.platform
+    platforms.ACCELERATOR = before[0]._replace(block_activations=PARTICLES * 4, fewest_rows=4, pass_rows=8)
+    platforms.platform = lambda: "gpu"
+    yield
+    platforms.ACCELERATOR, platforms.platform = before
 
 
 def refused(function, *arguments, **options):
-    """What it says."""
+    """Return the message of the error."""
     try:
         function(*arguments, **options)
     except ValueError as error:
@@ -77,7 +100,7 @@ def refused(function, *arguments, **options):
 
 
 def refusal(*arguments, **options):
-    """What `simulate` says."""
+    """Return the message of `simulate`'s error."""
     return refused(langevax.simulate, *arguments, **options)
 
 
@@ -107,6 +130,7 @@ def main():
     sent = {
         "particles": communication(mfld, risk, cloud, mesh),
         "particles recorded": communication(mfld, risk, cloud, mesh, record=position_of),
+        "particles replaced": communication(mfld, risk, cloud, mesh, in_place=True),
         "rows": communication(mfld, in_blocks, cloud, by_rows),
         "particles and rows": communication(mfld, risk, cloud, both),
         "chains": communication(svrg, distance, eight, mesh, num_chains=8),
@@ -123,6 +147,8 @@ def main():
     options = {"key": jax.random.key(0), "num_steps": STEPS, "record_every": 7, "average": position_of}
     alone = langevax.simulate(mfld, risk, cloud, **options)
     shared = langevax.simulate(mfld, risk, cloud, sharding=mesh, **options)
+    with replacing_states():
+        replaced = langevax.simulate(mfld, risk, cloud, sharding=mesh, **options)
     with tempfile.TemporaryDirectory() as directory:
         saving = {"sharding": NamedSharding(mesh, PartitionSpec("particles")), "checkpoint": directory}
         langevax.simulate(mfld, risk, cloud, **saving, **options | {"num_steps": 20})
@@ -141,6 +167,11 @@ def main():
         differences[name] = difference(
             one, langevax.simulate(algorithm, problem, start, sharding=devices, **options, **more)
         )
+    alone_elsewhere = langevax.simulate(svrg_mfld, risk, cloud, **options)
+    with as_accelerators():
+        elsewhere = langevax.simulate(svrg_mfld, risk_of(rows), cloud, sharding=both, **options)
+        sent["particles and rows on accelerators"] = communication(mfld, risk_of(rows), cloud, both)
+    differences["particles and rows on accelerators"] = difference(alone_elsewhere, elsewhere)
     means = np.arange(1.0, SAMPLES + 1) @ rows / np.arange(1.0, SAMPLES + 1).sum()
     descent = langevax.Langevin(0.1, 0.0)
     reached = langevax.simulate(descent, distance, eight[0], sharding=by_rows, **options).position
@@ -176,6 +207,7 @@ def main():
                 "devices": len(shared.position.sharding.device_set),
                 "differences": differences,
                 "difference resumed": difference(shared, resumed),
+                "difference replaced": difference(shared, replaced),
                 "recorded": shared.trace.steps.tolist(),
             }
         )

@@ -36,7 +36,7 @@ def test_programs_compiled_by_one_process_are_loaded_by_another(tmp_path):
 
 @pytest.fixture
 def updates(tmp_path, monkeypatch):
-    """What is set of JAX, in an empty folder and environment."""
+    """Return what is set of JAX, in an empty folder and environment."""
     for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

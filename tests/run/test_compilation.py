@@ -36,7 +36,7 @@ def rows(count=None, precision=0.3, seed=0, size=8):
 
 
 def traced(algorithm=None, num_steps=20, **options):
-    """How often the step is traced in this run."""
+    """Return how often the step is traced in this run."""
     before = len(traces)
     options = {"problem": rows(), "average": None, "num_chains": 2} | options
     simulate(num_steps, counted() if algorithm is None else algorithm, **options)

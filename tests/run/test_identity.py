@@ -25,7 +25,7 @@ ROWS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 
 
 def identity_of(problem, algorithm=None):
-    """What `simulate` compares."""
+    """Return the identity that `simulate` compares."""
     position, key = jnp.zeros(3), jax.random.key(0)
     parts = {"algorithm": algorithm or langevax.Langevin(0.1, 0.5), "problem": problem, "start": position, "key": key}
     algorithm, problem = identity.abstract(trace_floats((parts["algorithm"], parts["problem"]), jnp.float32))

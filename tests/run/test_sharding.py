@@ -43,6 +43,16 @@ def test_recording_sharded_particles_sends_nothing_more(facts):
     assert facts["sent"]["particles recorded"] == facts["sent"]["particles"]
 
 
+def test_replacing_the_state_sends_nothing_more(facts):
+    """And each device's part is replaced where it lies, with the same numbers bit for bit."""
+    assert facts["sent"]["particles replaced"] == facts["sent"]["particles"]
+    assert facts["difference replaced"] == 0
+
+
+def test_on_accelerators_particles_and_rows_send_a_sum_of_each_too(facts):
+    assert facts["sent"]["particles and rows on accelerators"] == facts["sent"]["particles and rows"]
+
+
 def test_a_step_over_split_rows_sends_one_sum_of_the_gradients(facts):
     assert facts["sent"]["rows"] == [f"all-reduce f32[{sharded.PARTICLES},4]"]
 
@@ -77,6 +87,7 @@ def test_each_device_keeps_its_own_particles_and_rows(facts):
         "rows",
         "particles and rows",
         "particles and rows of a large cloud",
+        "particles and rows on accelerators",
         "chains",
         "chains one by one",
         "chains and rows",

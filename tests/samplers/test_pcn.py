@@ -60,7 +60,7 @@ def test_a_double_well_is_sampled_exactly(algorithm, steps):
 
 
 def noise_of(steps, size):
-    """What a run of key 2 draws at each step."""
+    """Return the draws of a run of key 2 at each step."""
     keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(jax.random.key(2), s))[0])(jnp.arange(steps))
     return np.asarray(jax.vmap(lambda key: jax.random.normal(key, (size,), jnp.float64))(keys))
 

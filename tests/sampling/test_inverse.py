@@ -10,6 +10,7 @@ import pytest
 import langevax
 from langevax import spaces
 from langevax.sampling.preconditioning import coordinates_of, run_pilot
+from langevax.sampling.samples import MAX_RHAT
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 
@@ -67,6 +68,14 @@ def test_draws_are_those_of_the_exact_posterior(num_modes, dynamics):
     np.testing.assert_allclose(table["sd"][-10:].mean() / deviation[-10:].mean(), 1, atol=0.05)  # what no datum sees
     prior = np.sqrt(np.asarray(linear(num_modes).prior.eigenvalues))
     assert prior[0] > 3 * deviation[0]
+
+
+def test_independent_draws_are_not_said_to_disagree():
+    """The worst R-hat of 40 numbers exceeds the limit by chance, as it does for draws of NumPy's normal law."""
+    draws = langevax.sample(linear(40), key=KEY, num_samples=60, progress=False)
+    assert draws.method == "exact"
+    assert draws.max_rhat > MAX_RHAT
+    assert draws.warnings == []
 
 
 def test_functions_and_predictions_are_on_the_grid_and_like_the_data():

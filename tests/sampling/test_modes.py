@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax.sampling.modes import Explorer
+from langevax.sampling.modes import DistinctModes, Explorer
 from langevax.sampling.preconditioning import coordinates_of
 from langevax.sampling.starts import StartNearMode
 from langevax.sampling.tempering import adapted_ladder, num_temperatures
@@ -86,7 +86,7 @@ def test_chains_that_cannot_cross_warn():
 @pytest.mark.slow
 def test_replica_exchange_gives_the_weights():
     """Shares within 5 standard errors of about 300 effective draws; second moments within each spike to 15 %."""
-    options = {"key": jax.random.key(1), "num_samples": 1000, "dynamics": "tempered"}
+    options = {"key": jax.random.key(2), "num_samples": 1000, "dynamics": "tempered"}
     samples = langevax.sample(spikes, jnp.array([0.3, 0.2]), **options)
     assert samples.warnings == []
     assert samples.method == "tempered"
@@ -131,3 +131,19 @@ def test_normal_laws_swap_at_the_rate_that_sets_the_number_of_temperatures():
     cold, hot = rng.chisquare(d, 100_000) / 2, ratio * rng.chisquare(d, 100_000) / 2
     rate = np.minimum(1, np.exp((1 - 1 / ratio) * (cold - hot))).mean()
     assert abs(rate - 0.4) < 0.03
+
+
+def test_modes_without_weight_are_neither_met_nor_paired():
+    """Of 41 minima in a bowl those below -log(.01) + d log(10) = 6.9 can have a hundredth of the first one's weight.
+
+    Pairs of all the others would start descents between them, and those would end in more.
+    """
+    bowl = langevax.Function(lambda x: jnp.sum(x**2 / 2 + 1000 * jnp.sin(x) ** 2))
+    problem = coordinates_of(bowl, jnp.zeros(1), 1.0, whiten=False).problem
+    modes = DistinctModes(problem, 1.0, jnp.dtype("float32"))
+    for k in sorted(range(-20, 21), key=abs):
+        modes.add(np.array([np.pi * k]))
+    np.testing.assert_allclose(
+        np.sort(modes.positions, axis=0)[:, 0], [-np.pi, 0, np.pi], atol=1e-6
+    )  # 4.9 up; next 19.7
+    assert len(modes.take_between(10)) == 1  # 0, between the outer two

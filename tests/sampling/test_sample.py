@@ -3,6 +3,7 @@
 import copy
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -397,3 +398,14 @@ def test_gradient_noise_is_in_units_of_the_langevin_noise():
 def test_sampling_belongs_outside_of_jit():
     with pytest.raises(TypeError, match=r"outside of jax\.jit"):
         jax.jit(lambda key: langevax.sample(regression(), jnp.zeros(D), key=key).draws)(KEY)
+
+
+def test_the_error_of_a_solver_that_gave_up_names_a_remedy():
+    """Chains in warm-up and the search for modes go where the law has no mass."""
+
+    def potential(x):
+        return jnp.sum(eqx.error_if(x, jnp.any(jnp.abs(x) > 5), "the solver gave up") ** 2) / 2
+
+    with pytest.raises(RuntimeError, match="the solver gave up") as caught:
+        langevax.sample(langevax.Function(potential), jnp.ones(2), key=KEY, temperature=1.0, progress=False)
+    assert "throw=False in diffrax" in caught.value.__notes__[0]

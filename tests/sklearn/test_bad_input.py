@@ -1,4 +1,4 @@
-"""What users bring by mistake: a clear error, or documented behaviour."""
+"""Mistakes of users: a clear error, or documented behaviour."""
 
 import numpy as np
 import pytest

@@ -242,7 +242,7 @@ def test_channels_and_derivatives_stand_side_by_side_without_units():
 
 
 class FDataGrid:
-    """As scikit-fda's: values (n, G, codomain) at grid_points."""
+    """Values, as in scikit-fda: values (n, G, codomain) at grid_points."""
 
     domain_range = ((0.0, 1.0),)
 
@@ -254,7 +254,7 @@ class FDataGrid:
 
 
 class FDataBasis:
-    """As scikit-fda's: functions by a formula, asked for on a grid."""
+    """Functions by a formula, as in scikit-fda: functions by a formula, asked for on a grid."""
 
     domain_range = ((0.0, 1.0),)
 
@@ -264,7 +264,7 @@ class FDataBasis:
 
 
 class FDataIrregular:
-    """As scikit-fda's: all values one below the other, and where each curve begins."""
+    """Irregular curves, as in scikit-fda: all values one below the other, and where each curve begins."""
 
     domain_range = ((0.0, 1.0),)
 

@@ -1,4 +1,4 @@
-"""What a fit does: to the kernel limit, in units, with weights, in few programs, from where it stopped."""
+"""Fits: at the kernel limit, in units, with weights, in few programs, from where it stopped."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 import langevax
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, training
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, base, training
 from langevax.sklearn.mean_field import probabilities
 from tests.sklearn.tables import (
     QUICK,
@@ -65,11 +65,12 @@ def test_at_a_large_output_scale_it_is_its_kernel_machine():
 
 
 def test_the_temperature_is_the_penalty_over_the_sum_of_weights():
-    """Kernel ridge with alpha = n T, where a row of weight 3 counts as three."""
+    """Kernel ridge with alpha = n T, where a row of weight 3 counts as three; all rows three times are the table."""
     X, y = diabetes()
     settings = QUICK | {"num_steps": 1}
-    model = MeanFieldRegressor(**settings).fit(X[:300], y[:300], np.full(300, 3.0))
-    assert model.temperature_ == pytest.approx(model.leave_one_out_.alpha / 900)
+    for weights, total in ((np.where(np.arange(300) < 150, 3.0, 1.0), 600), (np.full(300, 3.0), 300)):
+        model = MeanFieldRegressor(**settings).fit(X[:300], y[:300], weights)
+        assert model.temperature_ == pytest.approx(model.leave_one_out_.alpha / total)
 
 
 @pytest.mark.slow
@@ -78,7 +79,8 @@ def test_kernel_limit_is_fitted_like_any_estimator():
     limit = fitted_regressor().kernel_limit(1000).fit(X[:300], y[:300])
     assert limit.score(X[300:], y[300:]) > 0.45
     X, y = iris()
-    assert fitted_classifier().kernel_limit(1000).fit(X[:100], y[:100]).score(X[100:], y[100:]) > 0.9
+    classifier = MeanFieldClassifier(**QUICK, scaling="columns").fit(X[:100], y[:100])
+    assert classifier.kernel_limit(1000).fit(X[:100], y[:100]).score(X[100:], y[100:]) > 0.9
 
 
 @pytest.mark.slow
@@ -186,7 +188,7 @@ def test_longer_training_does_not_overfit_where_adam_does():
     """Friedman-1: the score of the last half stays within .02 between 300 and 2000 steps from the plateau on."""
     X, y = make_friedman1(400, 8, noise=2.0, random_state=0)
     scores = [
-        MeanFieldRegressor(num_particles=100, num_steps=n, stop_at_plateau=False, random_state=0)
+        MeanFieldRegressor(num_particles=100, num_steps=n, stop=None, random_state=0)
         .fit(X[:200], y[:200])
         .score(X[200:], y[200:])
         for n in (300, 2000)
@@ -215,7 +217,7 @@ def test_outputs_that_alternate_are_cured_by_shorter_steps():
     X, y = overlapping()
     with pytest.warns(ConvergenceWarning, match="relative_step_size=20 is too large .* training went on with"):
         model = MeanFieldClassifier(
-            relative_step_size=20.0, validation=None, num_steps=200, stop_at_plateau=False, random_state=0
+            relative_step_size=20.0, validation=None, num_steps=200, stop=None, random_state=0
         ).fit(X[:400], y[:400])
     used = model.history_["relative_step_size"]
     assert used[0] == 20
@@ -267,7 +269,8 @@ def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     excess, error, scales, temperatures = (
         model.path_[name].reshape(2, -1) for name in ("excess", "excess_error", "output_scale", "temperature")
     )
-    scale, chosen = np.argwhere(temperatures == model.temperature_)[0]
+    scale = [10.0, 30.0].index(model.neuron_.scale)
+    (chosen,) = np.flatnonzero(np.isclose(temperatures[scale], model.temperature_))
     assert model.neuron_.scale == scales[scale, chosen] == [10.0, 30.0][scale]
     good = excess <= error
     assert good[scale, chosen]
@@ -293,7 +296,7 @@ def test_a_path_takes_the_scale_that_predicts_better():
 def test_an_interrupted_fit_resumes_from_its_checkpoint(tmp_path):
     """To the last bit; another problem in the same directory is refused."""
     X, y = diabetes()
-    settings = QUICK | {"checkpoint": str(tmp_path / "run"), "stop_at_plateau": False}
+    settings = QUICK | {"checkpoint": str(tmp_path / "run"), "stop": None}
     MeanFieldRegressor(**settings | {"num_steps": 50, "batch_size": None}).fit(X[:300], y[:300])
     with pytest.raises(langevax.CheckpointError):
         MeanFieldRegressor(**settings).fit(X[:200], y[:200])
@@ -303,7 +306,7 @@ def test_an_interrupted_fit_resumes_from_its_checkpoint(tmp_path):
 def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, validation):
     """Its step sizes are part of the checkpoint."""
     X, y = iris()
-    settings = QUICK | {"num_steps": 44, "stop_at_plateau": False, "validation": validation}
+    settings = QUICK | {"num_steps": 44, "stop": None, "validation": validation}
     whole = MeanFieldClassifier(**settings).fit(X[:100], y[:100])
     saved = {"checkpoint": str(tmp_path / "run")}
 
@@ -312,9 +315,9 @@ def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, validati
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "stop_at_plateau", interrupt)
+        patch.setattr(base, "stop_at_plateau", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            MeanFieldClassifier(**settings | {"stop_at_plateau": True} | saved).fit(X[:100], y[:100])
+            MeanFieldClassifier(**settings | {"stop": "plateau"} | saved).fit(X[:100], y[:100])
     resumed = MeanFieldClassifier(**settings | saved).fit(X[:100], y[:100])
     np.testing.assert_array_equal(resumed.particles_, whole.particles_)
     np.testing.assert_array_equal(resumed.dual_, whole.dual_)

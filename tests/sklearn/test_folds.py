@@ -1,4 +1,4 @@
-"""What networks trained without a fold of the rows choose, and what is predicted by them."""
+"""Choices and predictions of networks that are trained without a fold of the rows."""
 
 from fractions import Fraction
 
@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from langevax.meanfield.kernel_limit import excess, leave_one_out
 from langevax.sklearn import LinearModelWarning, MeanFieldClassifier, MeanFieldRegressor, load
-from langevax.sklearn.column_maps import NormalScores, Squash
+from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
 from langevax.sklearn.intervals import upper_quantile
 from langevax.sklearn.model_selection import SEARCHES, anneal, choose_by_validation
 from langevax.sklearn.solvers import Schedule
@@ -76,6 +77,17 @@ def test_no_fold_sees_the_rows_left_out(regressor):
     assert np.all(after.outputs[~same] != before.outputs[~same])
 
 
+def test_folds_centre_targets_by_their_own_rows(regressor):
+    """A shift of all targets shifts the outputs at rows left out: no mean of all rows is known there."""
+    network, shift = regressor.network_, np.float32(0.5)
+    task = network.task._replace(targets=network.task.targets + shift)
+    shifted = type(network)(task, network.inputs, network.weights, network.prior_precision)
+    one, other = (choose_by_validation(n, 0.02, SCHEDULE, 20, jax.random.key(0), "folds") for n in (network, shifted))
+    np.testing.assert_allclose(other.outputs, one.outputs + shift, atol=1e-3)
+    means = [np.mean(network.task.targets[one.held_out.fold != k]) for k in range(5)]
+    np.testing.assert_allclose(one.held_out.offsets, means, atol=1e-6)
+
+
 def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
     """Outputs after a path of five temperatures, beside those of a fit at the last one: within Monte-Carlo error."""
     network, temperatures = regressor.network_, np.array([0.5, 0.2, 0.1, 0.05, 0.03])
@@ -95,11 +107,81 @@ def test_the_choice_is_the_hottest_within_one_standard_error(regressor):
     path, factors = regressor.path_, np.array(SEARCHES["folds"].factors)
     good = path["excess"] <= path["excess_error"]
     chosen = int(np.flatnonzero(good)[0])
-    assert regressor.temperature_ == path["temperature"][chosen]
+    assert chosen > 0
+    assert regressor.temperature_ == pytest.approx(path["temperature"][chosen], rel=1e-6)
     np.testing.assert_allclose(path["temperature"] / path["temperature"][2], factors, rtol=1e-6)
     assert path["excess"].min() == 0
     assert f"{path['loss'][chosen]:.3g} +- " in regressor.temperature_reason_
     assert regressor.held_out_scores_["r2"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_units_of_targets_and_columns_change_no_choice():
+    """Dollars or cents, rounded or not: the folds are the same, to the last row."""
+    rng = np.random.default_rng(0)
+    X = np.round(rng.normal(size=(80, 3)), 2)
+    y = np.round(X[:, 0] + rng.normal(size=80), 2)
+    settings = QUICK | {"num_steps": 20, "scaling": "columns"}
+    dollars = MeanFieldRegressor(**settings).fit(X, y)
+    cents = MeanFieldRegressor(**settings).fit(X * [100.0, 1.0, 0.1], np.round(100 * y))
+    assert cents.temperature_ == pytest.approx(dollars.temperature_, rel=1e-3)
+    np.testing.assert_array_equal(cents.held_out_.fold[cents.row_places_], dollars.held_out_.fold[dollars.row_places_])
+    np.testing.assert_allclose(cents.predict(X * [100.0, 1.0, 0.1]), 100 * dollars.predict(X), atol=0.5)
+
+
+def test_a_network_far_from_the_promise_of_its_kernel_limit_warns():
+    """Of levels that go up and down the kernel machine learns each, the network only slowly."""
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 7, 400)
+    X = np.stack([level, rng.normal(size=400)], axis=1)
+    y = np.array([5, -20, 30, -10, 25, -30, 15])[level] + 20 * X[:, 1] + 3 * rng.normal(size=400)
+    with pytest.warns(ConvergenceWarning, match=r"kernel limit promised .*num_steps=1000, .*indicators of codes"):
+        model = MeanFieldRegressor(**QUICK).fit(X, y)
+    assert model.leave_one_out_.error < 0.03
+    assert model.held_out_scores_["loss"] > 0.1
+
+
+@pytest.mark.parametrize("seed", [1, 10, 11])
+def test_twenty_rows_of_noise_are_not_learned(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(20, 5)), (rng.random(20) >= 0.6).astype(int)
+    model = MeanFieldClassifier(**QUICK | {"scaling": "auto"}).fit(X, y)
+    labels, X = (rng.random(2000) >= 0.6).astype(int), rng.normal(size=(2000, 5))
+    assert (model.scaling_, model.learned_scales_) == ("columns", None)
+    assert log_loss(labels, model.predict_proba(X)) < 0.85  # of the shares .67
+
+
+def test_targets_of_noise_are_predicted_by_their_mean():
+    """The path goes on to temperatures of a constant, where the first ones end at R2 of -.25 on new rows."""
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(2040, 8)), rng.normal(size=2040)
+    model = MeanFieldRegressor(**QUICK).fit(X[:40], y[:40])
+    assert len(model.path_["loss"]) == 10
+    assert np.all(np.diff(model.path_["temperature"]) < 0)
+    assert model.path_["temperature"][0] == pytest.approx(10 * 10**2)
+    assert 1 - np.mean((y[40:] - model.predict(X[40:])) ** 2) / np.mean((y[40:] - y[:40].mean()) ** 2) > -0.1
+    assert "at which the network predicts little more than a constant" in model.temperature_reason_
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_columns_without_values_leave_the_shares_of_the_classes(num_classes):
+    y = np.repeat(np.arange(num_classes), [48, 12] if num_classes == 2 else [35, 13, 12])
+    model = MeanFieldClassifier(**QUICK).fit(np.full((60, 3), 7.0), y)
+    np.testing.assert_allclose(model.predict_proba(np.zeros((1, 3)))[0], np.bincount(y) / 60, atol=0.05)
+    loss = model.held_out_scores_
+    assert loss["loss"] <= loss["base_loss"] + 0.01
+    assert "and at most that of the shares of the classes, " in model.temperature_reason_
+
+
+def test_one_unit_of_weights_is_as_good_as_another():
+    X, y = diabetes()
+    settings = QUICK | {"num_steps": 20}
+    weights = np.random.default_rng(0).uniform(0.5, 2, 80)
+    plain = MeanFieldRegressor(**settings).fit(X[:80], y[:80], weights)
+    for unit in (1e200, 1e-200):
+        other = MeanFieldRegressor(**settings).fit(X[:80], y[:80], unit * weights)
+        np.testing.assert_allclose(other.predict(X), plain.predict(X), rtol=1e-3)
+    with pytest.raises(ValueError, match="sample_weight is positive for one row only; give at least two rows"):
+        MeanFieldRegressor(**settings).fit(X[:80], y[:80], np.arange(80) == 3)
 
 
 def test_a_linear_table_is_said_to_be_linear():
@@ -188,7 +270,8 @@ def test_intervals_that_cannot_be_are_refused(regressor):
 
 def test_class_weights_are_weights_of_rows():
     X, y = (table[:400] for table in load_breast_cancer(return_X_y=True))
-    X, settings = X[:, :3], WITHOUT_FOLDS | {"num_steps": 30}
+    X, settings = X[:, :3], WITHOUT_FOLDS | {"num_steps": 30, "temperature": 0.01}
+    settings |= {"scaling": "columns", "learn_scales": False}
     weighted = MeanFieldClassifier(**settings, class_weight={0: 2.0}).fit(X, y)
     by_row = MeanFieldClassifier(**settings).fit(X, y, np.where(y == 0, 2.0, 1.0))
     np.testing.assert_array_equal(weighted.decision_function(X), by_row.decision_function(X))
@@ -265,3 +348,77 @@ def test_integers_that_floats_would_round_are_refused():
     X = np.arange(40)[:, None] + 2**62
     with pytest.raises(ValueError, match="X holds integers such as 4611686018427387904, which floats would round"):
         MeanFieldRegressor(**QUICK).fit(X, np.arange(40.0))
+
+
+def test_pieces_are_shares_between_quantiles():
+    inputs = np.column_stack([np.arange(17.0), np.arange(17) % 3])
+    pieces = Pieces.fit(inputs, np.ones(17))
+    new = np.array([[3.5, 1.0], [-5.0, 0.0], [99.0, 2.0]])
+    columns = pieces(new)
+    np.testing.assert_array_equal(pieces.knots[0], np.arange(0, 17, 2))
+    assert pieces.knots[1] is None
+    np.testing.assert_array_equal(
+        columns[:, :2], Squash.fit(inputs, np.ones(17))([[3.5, 1.0], [-5.0, 0.0], [99.0, 2.0]])
+    )
+    np.testing.assert_allclose(columns[:, 2:], [[1, 0.75, 0, 0, 0, 0, 0, 0], [0] * 8, [1] * 8])
+    assert pieces.names(["age", "kind"])[:4] == ["age", "kind", "age from 0 to 2", "age from 2 to 4"]
+
+
+def test_tables_of_many_columns_have_fewer_pieces_or_none():
+    wide = np.random.default_rng(0).normal(size=(50, 60))
+    assert len(Pieces.fit(wide, np.ones(50)).knots[0]) == 4  # three pieces: 60 + 3 * 60 of at most 256 columns
+    assert Pieces.fit(np.hstack([wide, wide]), np.ones(50)).knots[0] is None
+
+
+@pytest.mark.parametrize("estimator", [MeanFieldClassifier, MeanFieldRegressor])
+def test_copies_of_a_row_are_left_out_by_different_folds(estimator):
+    """200 rows of two distinct inputs: leaving out all rows of one input and target would teach a fold the opposite."""
+    rng = np.random.default_rng(0)
+    group = np.repeat([0.0, 1.0], 100)
+    y = (rng.random(200) < np.where(group == 1, 0.8, 0.2)).astype(int)
+    model = estimator(**QUICK).fit(group[:, None], y)
+    scores = model.held_out_scores_
+    if estimator is MeanFieldClassifier:
+        assert scores["accuracy"] > 0.7
+        assert scores["loss"] < 0.6 < scores["base_loss"]
+        assert model.predict_set(np.array([[0.0], [1.0]]), coverage=0.7).sum() < 4
+    else:
+        assert scores["r2"] > 0.2
+    assert len(model.held_out_.fold) == 20  # five parts of each of the four distinct rows
+    np.testing.assert_allclose(model.held_out_.weights.sum(), 200)
+
+
+def test_class_weights_do_not_make_copies_of_rows():
+    X, y = load_breast_cancer(return_X_y=True)
+    X, y = X[:150, :5], y[:150]
+    plain = MeanFieldClassifier(**QUICK).fit(X, y)
+    heavy = MeanFieldClassifier(**QUICK, class_weight={0: 20.0, 1: 20.0}).fit(X, y)
+    assert len(heavy.held_out_.fold) == len(plain.held_out_.fold) == 150
+    assert heavy.leave_one_out_.error == pytest.approx(plain.leave_one_out_.error, rel=0.05)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_held_out_scores_of_large_and_small_targets_are_finite(scale):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    settings = QUICK | {"num_steps": 20, "num_particles": 20}
+    scores = MeanFieldRegressor(**settings).fit(X, scale * X[:, 0]).held_out_scores_
+    assert 1e-3 < scores["rmse"] / scale < 1
+
+
+def test_outputs_of_different_units_have_errors_of_their_own():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = np.column_stack([X[:, 0], 1e6 * X[:, 1] ** 2])
+    settings = QUICK | {"num_steps": 20, "num_particles": 20}
+    model = MeanFieldRegressor(**settings).fit(X, y)
+    scores, weights = model.held_out_scores_, model.held_out_.weights
+    errors = y.std(axis=0) * np.sqrt(np.average(model.scores_**2, axis=0, weights=weights))
+    np.testing.assert_allclose([scores["rmse_0"], scores["rmse_1"]], errors, rtol=1e-5)
+    assert "rmse" not in scores
+    assert 0.1 < scores["rmse_0"] < 2
+    assert 0.1 < scores["rmse_1"] / 1e6 < 2
+
+
+def test_a_constant_target_is_not_explained():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    settings = QUICK | {"num_steps": 20, "num_particles": 20}
+    assert MeanFieldRegressor(**settings).fit(X, np.full(60, 3.0)).held_out_scores_["r2"] == 0.0

@@ -1,4 +1,7 @@
-"""Every check of scikit-learn's common suite on the estimators of curves, given as plain tables."""
+"""Every check of scikit-learn's common suite on the estimators of curves, given as plain tables.
+
+The choice of a temperature is that of tables, whose checks are at the default parameters.
+"""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -10,8 +13,8 @@ pytestmark = pytest.mark.slow
 
 @parametrize_with_checks(
     [
-        FunctionalMeanFieldRegressor(num_particles=50, num_steps=400),
-        FunctionalMeanFieldClassifier(num_particles=50, num_steps=400),
+        FunctionalMeanFieldRegressor(num_particles=50, num_steps=400, temperature=0.01),
+        FunctionalMeanFieldClassifier(num_particles=50, num_steps=400, temperature=0.01),
     ]
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries

@@ -1,4 +1,4 @@
-"""What users do with the kernel Langevin estimators, and what they bring by mistake."""
+"""Uses of the kernel Langevin estimators, and mistakes in their input."""
 
 import pickle
 

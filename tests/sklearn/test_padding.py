@@ -12,9 +12,16 @@ import pytest
 
 import langevax
 from langevax.meanfield import certify, duality_gap
+from langevax.meanfield.certificate_file import problem_hash
 from langevax.problems import losses
 from langevax.problems.neurons import TanhTanh
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, training
+from langevax.sklearn import (
+    KernelLangevinRegressor,
+    MeanFieldClassifier,
+    MeanFieldRegressor,
+    TwoPhaseReLURegressor,
+    training,
+)
 from langevax.sklearn.training import Network, TrainingTask, outputs, slopes
 from tests.sklearn.tables import QUICK, diabetes
 
@@ -52,7 +59,7 @@ def both(kind="squared", size=40):
 
 
 class Readings(NamedTuple):
-    """What a risk says of particles."""
+    """Quantities of a risk at particles."""
 
     value: jax.Array
     gradient: jax.Array
@@ -182,16 +189,22 @@ def test_a_long_fit_is_not_padded(monkeypatch):
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK | {"num_steps": 2}).fit(X[:99, :5], y[:99])
     assert (model.network_.length, model.network_.width) == (99, 5)
+    before = problem_hash(model.network_.risk(model.temperature_), model.temperature_)
+    again = model.attach_rows(X[:99, :5], y[:99])  # a search of the fit goes on with the rows of a loaded model
+    assert problem_hash(again.network_.risk(model.temperature_), model.temperature_) == before
     assert model.certificate(effort=1e6).dual.shape == (99,)
 
 
 @pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")  # of ten steps
 def test_other_numbers_of_columns_and_rows_compile_nothing():
-    """Nine to twelve columns and 97 to 104 rows, labels as well, predictions and a warm start included."""
+    """Nine to twelve columns and 97 to 104 rows, labels as well, predictions and a warm start included.
+
+    Pieces of so many columns are of other widths, each with a program of its own.
+    """
     X, y = diabetes()
     X = np.column_stack([X, X[:, :2] ** 2])
     for estimator, targets in ((MeanFieldRegressor, y), (MeanFieldClassifier, y > 140)):
-        settings = QUICK | {"validation": "auto", "num_steps": 10}
+        settings = QUICK | {"validation": "auto", "num_steps": 10, "scaling": "columns"}
         estimator(**settings).fit(X[:104], targets[:104]).predict(X)
         before = len(compiled)
         for rows, columns in ((97, 9), (101, 10), (104, 11)):
@@ -215,6 +228,28 @@ def test_programs_of_many_shapes_are_forgotten(monkeypatch):
         MeanFieldRegressor(**QUICK | {"num_steps": 1}).fit(X[:50, :columns], y[:50])
         counts.append(len(cleared))
     assert counts == [0, 0, 0, 0, 1, 1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        TwoPhaseReLURegressor(2, num_restarts=2, weight_decay=0.0, num_explore_steps=2, num_converge_steps=2),
+        KernelLangevinRegressor(num_modes=4, num_chains=2, num_samples=4, num_warmup=1, thinning=1),
+    ],
+)
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::langevax.sampling.SamplingWarning"
+)
+def test_other_estimators_forget_programs_too(monkeypatch, model):
+    monkeypatch.setattr(training, "MOST_SHAPES", 1)
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    monkeypatch.setattr(training, "_shapes", set())
+    X, y = diabetes()
+    for rows, columns in ((40, 3), (40, 3), (80, 5)):
+        model.set_params(random_state=0).fit(X[:rows, :columns], y[:rows])
+    assert len(cleared) == 1
 
 
 @pytest.mark.skipif(not MAPS.exists(), reason="memory maps are those of Linux")

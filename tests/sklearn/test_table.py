@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 import langevax.sklearn
-from langevax.sklearn.table import FEWEST_ROWS, SMALLEST, Standardiser, bucket, distinct_rows, eigenbasis, padded
+from langevax.sklearn.table import (
+    FEWEST_ROWS,
+    SCALINGS,
+    SMALLEST,
+    Standardiser,
+    bucket,
+    distinct_rows,
+    eigenbasis,
+    padded,
+)
 
 
 def some_rows(n=200, seed=0):
@@ -37,6 +46,60 @@ def test_rows_of_weight_zero_have_no_place_and_signed_zeros_are_one():
     rows = distinct_rows(np.array([[0.0], [-0.0], [1.0]]), np.array([1.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0]))
     np.testing.assert_array_equal(rows.places, [0, 0, -1])
     np.testing.assert_array_equal(rows.weights, [2.0])
+
+
+def test_other_units_leave_the_order_of_rows():
+    """Of the targets and of every column, also where they are rounded differently."""
+    rng = np.random.default_rng(0)
+    X, y = np.round(rng.normal(size=(100, 3)), 2), np.round(rng.normal(size=100), 1)
+    rows = distinct_rows(X, y, None)
+    others = distinct_rows(X * [100, 0.3048, 1 / 3] + [0, 32, 0], np.round(100 * y), None)
+    np.testing.assert_array_equal(others.places, rows.places)
+    ties = [*zip(rows.targets, *rows.inputs.T, strict=True)]
+    assert ties == sorted(ties)
+
+
+def test_weights_that_are_no_counts_are_relative():
+    """Of mean 1, and each row is left out whole."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
+    weights = rng.uniform(0.5, 3, 30)
+    rows = distinct_rows(X, y, weights).with_relative_weights()
+    np.testing.assert_allclose(rows.weights[rows.places], weights / weights.mean(), rtol=1e-12)
+    np.testing.assert_array_equal(rows.copies, 1)
+    for unit in (1e308, 1e-310):
+        other = distinct_rows(X, y, unit * (weights / 3)).with_relative_weights()
+        np.testing.assert_allclose(other.weights, rows.weights, rtol=1e-5)
+
+
+def test_a_table_repeated_is_the_table():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
+    counts = rng.integers(1, 4, 30)
+    once, often = (distinct_rows(X, y, times * counts).with_relative_weights() for times in (1, 20))
+    np.testing.assert_array_equal(often.weights, once.weights)
+    np.testing.assert_array_equal(often.copies, 1)  # a copy of a row of numbers would predict the row
+    few = distinct_rows(X[:10], y[:10], np.full(10, 20)).with_relative_weights()
+    np.testing.assert_array_equal(few.copies, 20)
+
+
+def test_copies_count_where_equal_inputs_have_different_targets():
+    cells = np.array([[a, b] for a in range(6) for b in range(5)], float)
+    X, y = np.concatenate([cells, cells[:20]]), np.repeat([0.0, 1.0], [30, 20])
+    counts = np.arange(1, 51)
+    rows = distinct_rows(X, y, counts).with_relative_weights()
+    np.testing.assert_array_equal(rows.copies[rows.places], np.where(np.isin(np.arange(50), range(20, 30)), 1, counts))
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("unit", [1e306, 1e200, 1e-200, 1e-306])
+def test_units_change_no_standardised_column_and_warn_of_nothing(unit, scaling):
+    X = np.random.default_rng(0).normal(size=(200, 3)) * [1.0, 3.0, 0.0]
+    plain = Standardiser.fit(X, np.ones(200), scaling)
+    other = Standardiser.fit(unit * X, np.ones(200), scaling)
+    np.testing.assert_allclose(other(unit * X), plain(X), rtol=1e-5, atol=1e-6)
+    assert np.all(np.isfinite(other(np.full((1, 3), np.finfo(float).max))))
+    assert np.all(np.isfinite(plain(np.full((1, 3), -np.finfo(float).max))))
 
 
 @pytest.mark.parametrize("scaling", ["columns", "global"])

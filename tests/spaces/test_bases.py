@@ -1,4 +1,4 @@
-"""What every basis keeps to, whatever its functions."""
+"""Properties that all bases have."""
 
 import equinox as eqx
 import jax

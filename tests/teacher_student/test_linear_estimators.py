@@ -15,10 +15,8 @@ from relu_sphere import (
     arc_cosine,
     excess_risk,
     gaussian,
-    gram,
     kernel_excess_risk,
     neural_tangent,
-    on_unit_vectors,
     tuned_features,
     tuned_neighbors,
     tuned_ridge,
@@ -31,12 +29,8 @@ TEACHER = np.array([1.0, -1.0]), np.eye(2, DIM)
 RIDGES = np.logspace(-3, 1, 9)
 
 
-def rows(seed, size=5, dim=3):
-    return np.random.default_rng(seed).normal(size=(size, dim))
-
-
 def sphere(seed, size):
-    x = rows(seed, size, DIM)
+    x = np.random.default_rng(seed).normal(size=(size, DIM))
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -54,27 +48,26 @@ def data():
 @pytest.mark.parametrize("name", ["arc-cosine", "neural tangent"])
 def test_kernels_are_means_over_random_networks(name):
     """2 E relu relu, and the tangents in both layers, 2 E relu relu + 2 x . y E 1 1, for w ~ N(0, I)."""
-    x, y = rows(0)[0], rows(0)[1]
-    w = np.random.default_rng(1).normal(size=(40_000, 3))
+    x, y = sphere(0, 2)
+    w = np.random.default_rng(1).normal(size=(40_000, DIM))
     on, reached = 2.0 * (w @ x > 0) * (w @ y > 0), 2 * np.maximum(w @ x, 0) * np.maximum(w @ y, 0)
     samples = {"arc-cosine": reached, "neural tangent": reached + x @ y * on}[name]
-    exact = gram(KERNELS[name], np.stack([x, y]))[0, 1]
+    exact = float(KERNELS[name](x @ y))
     assert_mean(samples, exact, wrong=0.5 * exact)
 
 
 def test_gaussian_kernel_is_that_of_scikit_learn():
-    x = rows(2)
-    np.testing.assert_allclose(gram(KERNELS["gaussian"], x), rbf_kernel(x, gamma=1 / (2 * 0.49)), rtol=1e-12)
+    x = sphere(2, 5)
+    np.testing.assert_allclose(KERNELS["gaussian"](x @ x.T), rbf_kernel(x, gamma=1 / (2 * 0.49)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
-def test_kernel_is_symmetric_positive_and_a_function_of_the_cosine_on_the_sphere(kernel):
+def test_kernel_is_symmetric_positive_and_finite_beyond_rounding(kernel):
     x = sphere(4, 12)
-    matrix = gram(kernel, x)
+    matrix = kernel(x @ x.T)
     np.testing.assert_array_equal(matrix, matrix.T)
-    np.testing.assert_allclose(matrix, on_unit_vectors(kernel)(x @ x.T), rtol=1e-7)
     assert np.linalg.eigvalsh(matrix)[0] > -1e-12
-    assert np.isfinite(gram(kernel, np.append(np.zeros((1, DIM)), x, axis=0))).all()
+    assert np.isfinite(kernel(np.array([-1.0, 1.0]) * (1 + 1e-15))).all()
 
 
 def test_tuned_ridge_is_the_best_of_scikit_learns_fits(data):
@@ -82,10 +75,10 @@ def test_tuned_ridge_is_the_best_of_scikit_learns_fits(data):
     kernels = {0.5: partial(gaussian, 0.5), 1.0: partial(gaussian, 1.0)}
     fits = {}
     for bandwidth, kernel in kernels.items():
-        matrix = gram(kernel, x)
+        matrix = kernel(x @ x.T)
         for ridge in RIDGES * np.trace(matrix) / N:
             c = KernelRidge(alpha=ridge, kernel="precomputed").fit(matrix, y).dual_coef_
-            fits[float(kernel_excess_risk(on_unit_vectors(kernel), x, c, TEACHER))] = bandwidth, c
+            fits[float(kernel_excess_risk(kernel, x, c, TEACHER))] = bandwidth, c
     best = tuned_ridge(kernels, x, y, TEACHER, RIDGES)
     assert best.excess == pytest.approx(min(fits), rel=1e-8)
     assert best.choice == fits[min(fits)][0]
@@ -125,8 +118,8 @@ def test_many_features_are_the_arc_cosine_kernel(data):
     x, y = data
     features = tuned_features((1500,), x, y, TEACHER, np.array([0.03]), key=jax.random.key(4))
     limit, other = (
-        float(kernel_excess_risk(on_unit_vectors(arc_cosine), x, c, TEACHER))
-        for c in (np.linalg.solve(gram(arc_cosine, x) + ridge * np.eye(N), y) for ridge in (0.03, 0.06))
+        float(kernel_excess_risk(arc_cosine, x, c, TEACHER))
+        for c in (np.linalg.solve(arc_cosine(x @ x.T) + ridge * np.eye(N), y) for ridge in (0.03, 0.06))
     )
     assert features.excess == pytest.approx(limit, rel=0.05)
     assert other != pytest.approx(limit, rel=0.1)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langevax.cli.errors import BadInput, exit_codes
-from langevax.cli.folder import MODEL, RESULT, SCHEMA
+from langevax.cli.folder import CERTIFICATE, MODEL, RESULT, SCHEMA
 from langevax.cli.options import local_path
 
 if TYPE_CHECKING:
     from langevax.cli.output import Output
 
-CERTIFICATE = "certificate.npz"
-HELP = """Bound how low the training of a fitted model could have gone, and go on where the last call ended.
+HELP = """Bound how low the training of a fitted model could have gone, and go on where the fit or the last call ended.
 
 \b
 Examples:
@@ -25,8 +24,9 @@ The interval holds the least training objective of all networks of this kind, at
 far training could still go, and nothing about how well the model predicts. The training rows are not in DIR: they are
 read again from TABLE, by default the one of the fit, and compared with the hash that the model holds.
 
-The search is kept in DIR/certificate.npz, from which the next call goes on. It ends sooner where the interval is
-narrow. Interrupt it at any time: what the file holds is not lost.
+The search is kept in DIR/certificate.npz: the first call goes on where `langevax fit` ended, each later one where the
+last call did, and what they spent adds up. It ends sooner where the interval is narrow. Interrupt it at any time: what
+the file holds is not lost.
 """
 
 
@@ -65,6 +65,7 @@ def _run(
     from langevax.cli.output import Output
     from langevax.evaluation import holdout
     from langevax.locks import NAME, Lock, LockedError
+    from langevax.meanfield.certificate_file import read_search
     from langevax.report import summary
     from langevax.run import CheckpointError, keep_compiled_programs
 
@@ -76,12 +77,14 @@ def _run(
     output = Output(machine)
     keep_compiled_programs()
     estimator, num_rows, unit = _with_rows(folder, table, output)
-    file = folder / CERTIFICATE
-    goes_on = file.exists() and not force
+    file, before = folder / CERTIFICATE, ""
     try:
         with Lock(folder / NAME, f"DIR {str(folder)!r}"), output.progress("Certificate", 100, "%") as line:
             if force:
                 file.unlink(missing_ok=True)
+            elif file.exists():
+                spent = read_search(file)[0]
+                before = f", {spent['work']:.2g} of them in {spent['seconds']:.1f} before this call"
             options: dict[str, Any] = {"random_state": seed, "checkpoint": file, "resume": True, "progress": line.show}
             certificate = estimator.certificate(effort, cpu_seconds=cpu_seconds, **options)
     except LockedError as error:
@@ -94,8 +97,7 @@ def _run(
     sentence = summary.optimum(fields, estimator.temperature_, num_rows, unit)
     output.say("Certificate", sentence)
     output.note(
-        f"{certificate.work:.2g} neuron gradients in {certificate.cpu_seconds:.1f} CPU seconds"
-        f"{', earlier calls included' if goes_on else ''}; kept in {file}."
+        f"{certificate.work:.2g} neuron gradients in {certificate.cpu_seconds:.1f} CPU seconds{before}; kept in {file}."
     )
     fitted = json.loads((folder / RESULT).read_text(encoding="utf-8")).get("certificate") or {}
     if fitted and fitted["unknown_share"] < certificate.unknown_share:

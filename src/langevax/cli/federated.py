@@ -17,13 +17,15 @@ Examples:
   langevax federated simulate --method fledge --data digits
   langevax federated simulate --method fedavg --partition dirichlet:0.3 --clients 50 --per-round 10
   langevax federated simulate --method bvr-l-sgd --partition concentration:0.6 --rounds 100 --out bvr
-  langevax federated simulate --data adult.csv --target income --clients 100 --partition shards:2
+  langevax federated simulate --data adult.csv --target income --clients 100 --partition shards:2 --method auto
   langevax federated simulate --method fledge --per-round 5 --dropout 0.2 --json > fledge.json
 
 \b
---method     minibatch-sgd, fedavg, scaffold, mimesgd     descend on clients' gradients
+--method     minibatch-sgd, fedavg, fedprox, fednova      descend on clients' gradients
+             feddyn, scaffold, scaffold-m, mimesgd        correct them for what differs between clients
              minibatch-sarah, bvr-l-sgd, bvr-l-psgd       track them by differences, all clients each round
              fledge                                       the same with few clients a round, and a table
+             auto                                         the one that suits the clients, by four probing rounds
 --partition  even                 rows at random, in equal parts
              concentration:Q      a fraction Q of each class goes to one client
              dirichlet:ALPHA      class shares drawn from Dirichlet(ALPHA): the smaller, the more skewed
@@ -31,11 +33,14 @@ Examples:
 --data       digits, wine or breast_cancer, of scikit-learn; or CSV, TSV or Parquet, as `langevax fit` reads it, with
              --target for the column of classes; a fifth of the rows is held out
 
-A round is one exchange with clients (a trip there and back) or two. Methods without local steps take K b rows at once.
+With --server-optimizer, fedavg is FedAvgM (momentum), FedAdam (adam), FedYogi (yogi) or FedAdagrad (adagrad);
+fedprox, fednova and scaffold take it too. A round is one exchange with clients (a trip there and back) or two.
+Methods without local steps take K b rows at once, fednova one pass over a client's rows. With --method auto the
+probing rounds are rounds of fedavg and count as exchanges; --step-size is fedavg's, that of the method in proportion.
 DIR then holds result.json, history.csv, figure.svg, figure.png and animation.html. Until then DIR/training/history.csv
 grows with the rounds. The same seed gives the same run.
 
-Exit codes: 0 done; 1 the run failed (it diverged), 2 bad usage or bad input, 130 interrupted.
+Exit codes: 0 done; 1 the run failed (it diverged or collapsed), 2 bad usage or bad input, 130 interrupted.
 """
 
 RUN_HELP = """Run a Flower app on this machine: start Flower's engine, run the app, and stop the engine.
@@ -76,7 +81,8 @@ task.py is the file to edit. With --task the app imports a `langevax.flower.Task
 must be installed on the server and on every client.
 
 \b
---method  minibatch-sgd, fedavg, scaffold, mimesgd, minibatch-sarah, bvr-l-sgd, bvr-l-psgd or fledge
+--method  minibatch-sgd, fedavg, fedprox, fednova, feddyn, scaffold, scaffold-m, mimesgd, minibatch-sarah, bvr-l-sgd,
+          bvr-l-psgd or fledge
 
 Exit codes: 0 done, 2 bad usage or bad input.
 """
@@ -138,6 +144,13 @@ class SimulationOptions:
             metavar="INT", min=0, max=2**32 - 1, help="Random seed of the split, the method and the drop-outs."
         ),
     ] = 0
+    server_optimizer: Annotated[
+        str, typer.Option(metavar="NAME", help="Optimizer of the server: none, momentum, adam, yogi or adagrad.")
+    ] = "none"
+    server_step_size: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Step size of the server; by default that of the optimizer, 1 for none."),
+    ] = None
 
     @property
     def folder(self) -> Path:

@@ -7,12 +7,13 @@ The folder DIR of `langevax fit`:
     DIR/result.json         every number that was printed; written last: where it exists, the model is complete
     DIR/report.html         the report
     DIR/holdout.csv         the held-out rows, observed and predicted
+    DIR/certificate.npz     the search of the certificate, from which `langevax certify` goes on; where there is one
     DIR/training/           during training only: options and checkpoints, from which --resume continues
 
 One process at a time writes DIR. New files are written to DIR/training/new and renamed once complete: an interrupted
 run leaves the previous model or none, never a mixture. result.json holds a hash of every other file: only files with
-such a hash, and a DIR/training with settings of `langevax fit`, are replaced or deleted. All others are refused, with
---force, too.
+such a hash, a search that `langevax certify` went on with, and a DIR/training with settings of `langevax fit` are
+replaced or deleted. All others are refused, with --force, too.
 """
 
 import hashlib
@@ -30,11 +31,14 @@ from langevax.data.integrity import HASH, hash_of
 from langevax.locks import NAME, Lock, LockedError
 
 MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = "model.safetensors", "schema.json", "result.json", "report.html", "holdout.csv"
-HISTORY = "history.csv"
-PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, RESULT)  # in the order of renaming
+HISTORY, CERTIFICATE = "history.csv", "certificate.npz"
+PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)  # in the order of renaming
+OPTIONAL = {CERTIFICATE}
 WRITER = "langevax fit"
 CHECKPOINT_FILES = rf"run\.json(\.part)?|{re.escape(NAME)}|trace(/\d+-\d+\.nc(\.part)?)?|state(/\d[^/]*(/.*)?)?"
-TRAINING_FILES = rf"settings\.json(\.part)?|history\.csv|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
+TRAINING_FILES = (
+    rf"(settings\.json|certificate\.npz)(\.part)?|history\.csv|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
+)
 
 
 def make(folder: Path) -> None:
@@ -79,6 +83,7 @@ class Folder:
         self.settings: Path = self.training / "settings.json"
         self.checkpoints: Path = self.training / "checkpoints"
         self.history: Path = self.training / HISTORY
+        self.search: Path = self.training / CERTIFICATE
         self.new: Path = self.training / "new"
 
     @property
@@ -152,8 +157,8 @@ class Folder:
         self._refuse_foreign_files()
         for folder in (self.checkpoints, self.new):
             shutil.rmtree(folder, ignore_errors=True)
-        half = self.settings.with_name(self.settings.name + ".part")
-        for file in (self.history, half, self.settings):  # the mark of langevax last
+        halves = (file.with_name(file.name + ".part") for file in (self.search, self.settings))
+        for file in (self.history, self.search, *halves, self.settings):  # the mark of langevax last
             file.unlink(missing_ok=True)
         with suppress(OSError):
             self.training.rmdir()
@@ -169,7 +174,10 @@ class Folder:
             self._seal()
             (self.path / RESULT).unlink(missing_ok=True)  # from here until the end the model is not complete
             for part in self.parts:
-                os.replace(self.new / part, self.path / part)
+                if part in OPTIONAL and not (self.new / part).exists():
+                    (self.path / part).unlink(missing_ok=True)  # it would be that of another model
+                else:
+                    os.replace(self.new / part, self.path / part)
             self.forget_training()
         finally:
             shutil.rmtree(self.new, ignore_errors=True)
@@ -178,7 +186,8 @@ class Folder:
         """Store the hashes of new parts with them, and with the settings for a run that is killed between renames."""
         if foreign := self._foreign_parts():  # they came during the run
             raise RunFailed(_refusal(self.path, foreign))
-        hashes = {part: file_digest(self.new / part) for part in self.parts if part != RESULT}
+        written = [part for part in self.parts if part not in OPTIONAL or (self.new / part).exists()]
+        hashes = {part: file_digest(self.new / part) for part in written if part != RESULT}
         result = json.loads((self.new / RESULT).read_text(encoding="utf-8"))
         sealed = {**result, "written_by": self.writer, "files": hashes}
         write_json(self.new / RESULT, sealed | {HASH: hash_of(sealed)})
@@ -203,19 +212,19 @@ class Folder:
         """Names of parts in DIR that are not as this command wrote them."""
         existing = [part for part in self.parts if os.path.lexists(self.path / part)]
         owned = self._owned() if existing else {}
-        return [
-            part
-            for part in existing
-            if not (self.path / part).is_file() or file_digest(self.path / part) not in owned.get(part, [])
-        ]
+        return [part for part in existing if not self._is_as_written(part, owned.get(part, []))]
+
+    def _is_as_written(self, part: str, hashes: Sequence[str]) -> bool:
+        """Return whether a part has one of the hashes, or is a search that `langevax certify` went on with."""
+        file = self.path / part
+        return file.is_file() and (file_digest(file) in hashes or (part == CERTIFICATE and _is_search(file)))
 
     def damaged_parts(self) -> list[str]:
         """Return the parts of a finished run that are missing, or not as they were written."""
         result = _read_json(self.path / RESULT)
         if result.get(HASH) != hash_of(result):
             return [RESULT]
-        files = {name: self.path / name for name in result["files"]}
-        return [n for n, file in files.items() if not file.is_file() or file_digest(file) != result["files"][n]]
+        return [part for part, value in result["files"].items() if not self._is_as_written(part, [value])]
 
     def check_settings(self) -> None:
         """Raise `BadInput` where the settings of the training in DIR cannot be read."""
@@ -266,6 +275,18 @@ def file_digest(path: Path) -> str:
     """Return a hash of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _is_search(path: Path) -> bool:
+    """Return whether a file is the undamaged search of a certificate."""
+    from langevax.meanfield.certificate_file import read_search
+    from langevax.run import CheckpointError
+
+    try:
+        read_search(path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _read_json(path: Path) -> dict[str, Any]:

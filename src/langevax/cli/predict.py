@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langevax.cli.errors import BadInput, exit_codes
+from langevax.cli.errors import BadInput, count, exit_codes
 from langevax.cli.folder import MODEL, PARTS, SCHEMA
 from langevax.cli.options import local_path
 from langevax.cli.output import Output
@@ -111,6 +111,10 @@ def run(
             f"{max(0.0, 2 * interval - 1):.3g} of them."
         )
     predicted = pl.concat(parts, how="horizontal")
+    if getattr(schema, "never_negative", False):
+        predicted, notes = not_below_zero(predicted)
+        for note in notes:
+            output.warn(note)
     if out is None:
         sys.stdout.write(without_formulas(predicted).write_csv())
     else:
@@ -186,6 +190,29 @@ def interval_table(estimator: Any, inputs: Any, coverage: float, classes: tuple[
             "folds."
         ) from error
     return pl.DataFrame({"lower": lower, "upper": upper})
+
+
+def not_below_zero(predicted: "pl.DataFrame") -> tuple["pl.DataFrame", list[str]]:
+    """Return predictions whose intervals end at 0, which loses no coverage, and notes on what would be below.
+
+    Example:
+        >>> import polars as pl
+        >>> table, notes = not_below_zero(pl.DataFrame({"prediction": [-1.0, 2.0], "lower": [-3.0, 1.0]}))
+        >>> table["lower"].to_list(), len(notes)
+        ([0.0, 1.0], 2)
+    """
+    import polars as pl
+
+    notes = []
+    below = int((predicted["prediction"] < 0).sum())
+    if below:
+        notes.append(f"{count(below, 'prediction')} below 0, where no target of the training table is: read 0 there.")
+    ends = [name for name in ("lower", "upper") if name in predicted.columns]
+    if ends and (below := int((predicted["lower"] < 0).sum())):
+        notes.append(
+            f"{count(below, 'interval')} would begin below 0, where no target of the training table is, and begin at 0."
+        )
+    return predicted.with_columns(pl.col(ends).clip(0)) if ends else predicted, notes
 
 
 def prediction_table(outputs: "np.ndarray", classes: tuple[str | int, ...], threshold: float = 0.5) -> "pl.DataFrame":

@@ -37,7 +37,7 @@ Reader = Callable[[pl.Series, int], pl.Series]
 
 @dataclass(frozen=True)
 class TextLayout:
-    """How a file of text is divided into rows and columns."""
+    """Division of a file of text into rows and columns."""
 
     path: Path
     """The same text in UTF-8."""
@@ -49,7 +49,7 @@ class TextLayout:
 
 @dataclass
 class MissingCells:
-    """What to do about rows with missing cells, and how many there were."""
+    """Treatment of rows with missing cells, and how many there were."""
 
     medians: Mapping[str, float] | None = None
     """They replace the missing cells of inputs; None leaves such rows out."""

@@ -177,10 +177,14 @@ class _GroupWriter:
             stream.write(rows.data)
         self.hashes.update(rows)
         if self.dtype.kind == "f":
-            mean = rows.mean(axis=0, dtype=np.float64)
-            delta, total = mean - self.mean, self.count + len(rows)
-            self.squares += ((rows - mean) ** 2).sum(axis=0) + delta**2 * (self.count * len(rows) / total)
-            self.mean += delta * (len(rows) / total)
+            share = len(rows) / (self.count + len(rows))
+            with np.errstate(over="ignore"):  # the deviation of values beyond 1e154 is infinity
+                mean = rows.mean(axis=0, dtype=np.float64)
+                if not np.isfinite(mean).all():
+                    mean = (rows / len(rows)).sum(axis=0)
+                between = (mean - self.mean) * np.sqrt(self.count * share)  # 0 in the first block, however large
+                self.squares += ((rows - mean) ** 2).sum(axis=0) + between**2
+            self.mean = self.mean * (1 - share) + mean * share
         self.count += len(rows)
 
     def finish(self) -> dict[str, Any]:

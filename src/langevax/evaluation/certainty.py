@@ -1,4 +1,4 @@
-"""How far predictions can be relied on: coverage of intervals and sets, and calibration of probabilities."""
+"""Reliability of predictions: coverage of intervals and sets, and calibration of probabilities."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,8 @@ class Coverage:
     """Mean width of the intervals, or mean number of classes of the sets."""
     spread: float
     """Width of the central interval of the targets with the same share, or the number of classes."""
+    clipped: int = 0
+    """Intervals that begin at 0 and would begin below, where no target is."""
 
     @property
     def share(self) -> float:
@@ -43,8 +45,18 @@ class Calibration:
     num_rows: np.ndarray
 
 
-def coverage_of(model: Any, inputs: Any, observed: np.ndarray, classes: tuple[str, ...]) -> Coverage | None:
-    """Return the coverage of a fitted model on rows that it has not seen; None of a model without intervals."""
+def coverage_of(
+    model: Any, inputs: Any, observed: np.ndarray, classes: tuple[str, ...], never_negative: bool = False
+) -> Coverage | None:
+    """Return the coverage of a fitted model on rows that it has not seen; None of a model without intervals.
+
+    Args:
+        model: the estimator.
+        inputs: of the rows.
+        observed: their targets.
+        classes: empty for regression.
+        never_negative: whether all targets are at least 0, so that intervals begin there.
+    """
     try:
         if classes:
             sets = np.asarray(model.predict_set(inputs, NOMINAL))
@@ -53,9 +65,12 @@ def coverage_of(model: Any, inputs: Any, observed: np.ndarray, classes: tuple[st
         low, high = np.asarray(model.predict_interval(inputs, NOMINAL)).T
     except (AttributeError, ValueError):  # fitted without folds, or with too few rows for this coverage
         return None
+    clipped = int((low < 0).sum()) if never_negative else 0
+    if clipped:
+        low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
     inside = (low <= observed) & (observed <= high)
     first, last = np.quantile(observed, [(1 - NOMINAL) / 2, (1 + NOMINAL) / 2])
-    return Coverage(NOMINAL, int(inside.sum()), len(low), float(np.mean(high - low)), float(last - first))
+    return Coverage(NOMINAL, int(inside.sum()), len(low), float(np.mean(high - low)), float(last - first), clipped)
 
 
 def calibration_of(observed: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> Calibration:

@@ -1,7 +1,8 @@
 """Evaluation of a fitted estimator on held-out rows: relevance of columns, numbers of its certificate."""
 
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -45,6 +46,8 @@ class TrainTestSplit:
     """What a row is called."""
     dates: tuple[str, ...] = ()
     """Columns of the table that are dates, as days since 1970."""
+    cycles: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    """Of columns of dates, by the name of a cycle: the columns of `inputs` with sine and cosine of a position."""
 
     @property
     def train_inputs(self) -> np.ndarray:

@@ -233,12 +233,17 @@ def peers(task: Task, random_state: int = 0, criterion: Criterion = "accuracy") 
 
 
 def _installed(regression: bool, random_state: int) -> dict[str, Any]:
-    """Return the estimators of other packages that are installed."""
+    """Return the estimators of other packages that are installed; one that cannot be imported is named in a warning."""
     kind, estimators = "Regressor" if regression else "Classifier", {}
-    if find_spec("lightgbm"):
-        options = {"n_jobs": THREADS, "random_state": random_state, "verbosity": -1}
-        estimators["LightGBM"] = getattr(import_module("lightgbm"), f"LGBM{kind}")(**options)
-    if find_spec("catboost"):
-        options = {"thread_count": THREADS, "random_seed": random_state, "verbose": 0, "allow_writing_files": False}
-        estimators["CatBoost"] = getattr(import_module("catboost"), f"CatBoost{kind}")(**options)
+    quiet = {"n_jobs": THREADS, "random_state": random_state, "verbosity": -1}
+    silent = {"thread_count": THREADS, "random_seed": random_state, "verbose": 0, "allow_writing_files": False}
+    for name, prefix, options in (("LightGBM", "LGBM", quiet), ("CatBoost", "CatBoost", silent)):
+        if find_spec(module := name.lower()):
+            try:
+                estimators[name] = getattr(import_module(module), prefix + kind)(**options)
+            except (ImportError, OSError) as error:  # a dependency or a system library is missing
+                warnings.warn(
+                    f"{name} is installed and cannot be imported ({error}); it is left out of the comparison.",
+                    stacklevel=2,
+                )
     return estimators

@@ -1,23 +1,37 @@
 """Federated optimisation: a server and clients that keep their rows, counted by what passes between them."""
 
 from langevax.federated.bvr_l_psgd import BVRLPSGD, BVRLSGD, MinibatchSARAH
+from langevax.federated.choice import MethodChoice, choose_method
+from langevax.federated.collapse import CollapseError, CollapseWatch
 from langevax.federated.exchange import Exchange
 from langevax.federated.fedavg import FedAvg, MinibatchSGD
+from langevax.federated.feddyn import FedDyn
+from langevax.federated.fednova import FedNova
+from langevax.federated.fedprox import FedProx
 from langevax.federated.fledge import FLEDGE
 from langevax.federated.mime import MimeSGD
 from langevax.federated.rounds import Federated
 from langevax.federated.scaffold import SCAFFOLD
+from langevax.federated.scaffold_m import SCAFFOLDM
 
 __all__ = [
     "BVRLPSGD",
     "BVRLSGD",
     "FLEDGE",
     "SCAFFOLD",
+    "SCAFFOLDM",
+    "CollapseError",
+    "CollapseWatch",
     "Exchange",
     "FedAvg",
+    "FedDyn",
+    "FedNova",
+    "FedProx",
     "Federated",
+    "MethodChoice",
     "MimeSGD",
     "MinibatchSARAH",
     "MinibatchSGD",
+    "choose_method",
 ]
 __dir__ = __all__.copy

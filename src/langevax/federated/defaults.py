@@ -5,15 +5,22 @@ from typing import NamedTuple
 
 from langevax.federated.bvr_l_psgd import BVRLPSGD, BVRLSGD, MinibatchSARAH
 from langevax.federated.fedavg import FedAvg, MinibatchSGD
+from langevax.federated.feddyn import FedDyn
+from langevax.federated.fednova import FedNova
+from langevax.federated.fedprox import FedProx
 from langevax.federated.fledge import FLEDGE
 from langevax.federated.mime import MimeSGD
 from langevax.federated.rounds import Federated
 from langevax.federated.scaffold import SCAFFOLD
+from langevax.federated.scaffold_m import SCAFFOLDM
 
 NUM_LOCAL_STEPS = 16
 BATCH_SIZE = 4
 RADIUS = 1e-3
 """Of the noise of BVR-L-PSGD."""
+SERVER_STEP_SIZES = {"none": 1.0, "momentum": 0.3, "adam": 0.1, "yogi": 0.1, "adagrad": 0.1}
+"""By the server's optimizer, as `python -m benchmarks federated_networks` tunes them on digits: momentum with SCAFFOLD,
+adam and yogi with FedAvg; adagrad's is Adam's."""
 
 
 class MethodDefaults(NamedTuple):
@@ -30,7 +37,11 @@ class MethodDefaults(NamedTuple):
 METHODS = {
     "minibatch-sgd": MethodDefaults(MinibatchSGD, 1.0),
     "fedavg": MethodDefaults(FedAvg, 0.5),
+    "fedprox": MethodDefaults(FedProx, 0.5),
+    "fednova": MethodDefaults(FedNova, 0.5),
+    "feddyn": MethodDefaults(FedDyn, 0.25),
     "scaffold": MethodDefaults(SCAFFOLD, 0.5),
+    "scaffold-m": MethodDefaults(SCAFFOLDM, 1.0),
     "mimesgd": MethodDefaults(MimeSGD, 0.25),
     "minibatch-sarah": MethodDefaults(MinibatchSARAH, 1.0),
     "bvr-l-sgd": MethodDefaults(BVRLSGD, 0.0625),

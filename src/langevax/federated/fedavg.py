@@ -1,27 +1,78 @@
 """FedAvg (local SGD; McMahan et al., AISTATS 2017) and minibatch SGD, which spends the same rows at one point."""
 
-from typing import Any
+from abc import abstractmethod
+from typing import Any, NamedTuple
 
+import equinox as eqx
 from jaxtyping import Array, Int, Key
 
 from langevax import trees
 from langevax._typing import PyTree
 from langevax.algorithm import at_step
-from langevax.federated import local
+from langevax.federated import local, server_step
 from langevax.federated.exchange import Change, Exchange, Model, Replies, StepSize
 from langevax.federated.rounds import Federated
+from langevax.federated.server_step import ServerOptimizer
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
 
-class FedAvg(Federated):
+class AveragingServer(NamedTuple):
+    position: PyTree
+    optimizer_state: Any
+    """() without an optimizer."""
+
+
+class AveragesChanges(Federated):
+    """Methods whose clients send a change of the position, and whose server moves along the mean of them."""
+
+    clients_per_round: eqx.AbstractVar[int | None]
+    server_step_size: eqx.AbstractVar[StepSize]
+    server_optimizer: eqx.AbstractVar[ServerOptimizer | None]
+
+    def server(self, position: PyTree, clients: Clients) -> AveragingServer:
+        return AveragingServer(position, server_step.initial_state(self.server_optimizer, position))
+
+    def moved(self, server: Any, change: PyTree, replies: Replies, step: Int[Array, ""]) -> AveragingServer:
+        """The state after a step along `change`."""
+        x, optimizer_state = server_step.move(
+            server.position,
+            server.optimizer_state,
+            change,
+            replies,
+            optimizer=self.server_optimizer,
+            step_size=self.server_step_size,
+            step=step,
+        )
+        return AveragingServer(x, optimizer_state)
+
+
+class TakesLocalSteps(AveragesChanges):
+    """Methods whose clients take K steps along a direction of their own."""
+
+    step_size: eqx.AbstractVar[StepSize]
+    num_local_steps: eqx.AbstractVar[int]
+    batch_size: eqx.AbstractVar[int | None]
+
+    @abstractmethod
+    def direction(self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]) -> PyTree:
+        """The direction of a local step at `position`, in a round that began at `start`."""
+
+    def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
+        return (LocalSGD(self.clients_per_round, self),)
+
+
+class FedAvg(TakesLocalSteps):
     """Local steps on the clients' own rows, averaged by the server.
 
         client:  y_0 = x;  K times:  y <- y - step_size * gradient_J(y),  |J| = b
-        server:  x <- x + server_step_size * mean(y_K - x)
+        server:  x <- x + server_step_size * mean(y_K - x),    or by an optimizer of optax, see federated/server_step.py
 
     One exchange a round, one vector down and one up, K b gradients a client. Where clients differ it settles at a
     distance from the optimum that grows with step_size K and with the difference of their gradients.
+
+    FedAvgM is `server_optimizer="momentum"`, with a `server_step_size` near 0.1 to 0.5. FedAdam, FedYogi and FedAdagrad
+    are "adam", "yogi" and "adagrad", which move every number by about `server_step_size`: 0.01 to 0.1.
 
     Args:
         step_size: of clients, > 0, a number or a schedule of the round.
@@ -30,6 +81,8 @@ class FedAvg(Federated):
         clients_per_round: p distinct clients, drawn with probabilities proportional to their weights; None takes all.
         server_step_size: > 0, a number or a schedule of the round; 1 averages.
         dropout: probability that a selected client does not answer, see `Federated`.
+        server_optimizer: "momentum", "adam", "yogi", "adagrad", or an optax gradient transformation with learning rate
+            1, whose updates `server_step_size` multiplies; None for plain steps.
 
     Raises:
         TypeError, ValueError: an invalid argument; more clients a round than there are.
@@ -50,30 +103,30 @@ class FedAvg(Federated):
     clients_per_round: int | None = None
     server_step_size: StepSize = 1.0
     dropout: Any = 0.0
+    server_optimizer: ServerOptimizer | None = None
 
-    def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
-        return (LocalSGD(self.clients_per_round, self),)
+    def direction(self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]) -> PyTree:
+        return local.batch(client, key, self.batch_size).gradient(position)
 
 
 class LocalSGD(Exchange):
-    """FedAvg's exchange."""
+    """The exchange of local steps."""
 
     clients_per_round: int | None
-    method: FedAvg
+    method: TakesLocalSteps
 
     def reply(
         self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[Change, PyTree]:
         def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
-            return local.batch(client, key, self.method.batch_size).gradient(y)
+            return self.method.direction(client, message.position, y, key=key)
 
         h = at_step(self.method.step_size, step)
         y, _ = local.descend(message.position, direction, h, self.method.num_local_steps, key)
         return Change(trees.subtract(y, message.position)), memory
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> Model:
-        change, h = replies.mean(replies.content.change), at_step(self.method.server_step_size, step)
-        return Model(local.descent_step(server.position, change, -h))
+    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> AveragingServer:
+        return self.method.moved(server, replies.mean(replies.content.change), replies, step)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         return self.method.num_local_steps * local.batch_rows(self.method.batch_size, rows)

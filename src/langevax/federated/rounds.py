@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Int, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, Info
+from langevax.federated import server_step
 from langevax.federated.exchange import Exchange, Model, Periodic, Replies, num_bytes, num_vectors
 from langevax.problems import blocks
 from langevax.problems.federation import Clients, Federation
@@ -51,7 +52,9 @@ class Federated(Algorithm):
         """Check the fields that methods share, where a method has them."""
         for name in ("step_size", "server_step_size"):
             checks.number(name, getattr(self, name, 1.0), positive=True, schedule=True)
-        checks.positive_int("num_local_steps", getattr(self, "num_local_steps", 1))
+        for name in ("num_local_steps", "num_local_epochs"):
+            checks.positive_int(name, getattr(self, name, 1))
+        server_step.check_optimizer(getattr(self, "server_optimizer", None))
         for name in ("batch_size", "clients_per_round"):
             if (value := getattr(self, name, None)) is not None:
                 checks.positive_int(name, value)

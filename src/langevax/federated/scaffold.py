@@ -9,19 +9,27 @@ from jaxtyping import Array, Int, Key
 from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.algorithm import at_step
-from langevax.federated import local
+from langevax.federated import local, server_step
 from langevax.federated.exchange import Exchange, Replies, StepSize
 from langevax.federated.rounds import Federated
+from langevax.federated.server_step import ServerOptimizer
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
 
 class PositionAndControl(NamedTuple):
-    """The server's state, and its message; as a reply, their changes."""
+    """The message of the server; as a reply, the changes of the client's."""
 
     position: PyTree
     control: PyTree
+
+
+class SCAFFOLDServer(NamedTuple):
+    position: PyTree
+    control: PyTree
     """c = sum_i w_i c_i, always."""
+    optimizer_state: Any
+    """() without an optimizer."""
 
 
 class SCAFFOLD(Federated):
@@ -31,12 +39,15 @@ class SCAFFOLD(Federated):
                  option I:   c_i <- gradient_i(x), all rows;     option II:  c_i <- mean of the K gradient_J(y)
         server:  x <- x + server_step_size * mean(y_K - x),      c <- c + sum over replies of w_i (change of c_i)
 
+    The server's step may be that of an optimizer, see federated/server_step.py: `server_optimizer="momentum"`.
+
     Option II is the paper's c_i - c + (x - y_K) / (K step_size), written without a division so that it holds for any
     schedule. Control variates start at 0. One exchange a round, two vectors down and two up; K b gradients a client,
     and n_i more with option I.
 
     Args:
-        step_size, num_local_steps, batch_size, clients_per_round, server_step_size, dropout: as in `FedAvg`.
+        step_size, num_local_steps, batch_size, clients_per_round, server_step_size, dropout, server_optimizer: as in
+            `FedAvg`.
         option: "I" or "II".
 
     Raises:
@@ -58,13 +69,15 @@ class SCAFFOLD(Federated):
     option: str = "II"
     server_step_size: StepSize = 1.0
     dropout: Any = 0.0
+    server_optimizer: ServerOptimizer | None = None
 
     def __check_init__(self) -> None:
         if self.option not in ("I", "II"):
             raise ValueError(f"option must be 'I' or 'II', got {checks.shown(self.option)}.")
 
-    def server(self, position: PyTree, clients: Clients) -> PositionAndControl:
-        return PositionAndControl(position, jax.tree.map(jnp.zeros_like, position))
+    def server(self, position: PyTree, clients: Clients) -> SCAFFOLDServer:
+        optimizer_state = server_step.initial_state(self.server_optimizer, position)
+        return SCAFFOLDServer(position, jax.tree.map(jnp.zeros_like, position), optimizer_state)
 
     def memory(self, position: PyTree) -> PyTree:
         return jax.tree.map(jnp.zeros_like, position)
@@ -82,7 +95,7 @@ class ControlledLocalSteps(Exchange):
     method: SCAFFOLD
 
     def message(self, server: Any, client_id: Int[Array, ""]) -> PositionAndControl:
-        return server
+        return PositionAndControl(server.position, server.control)
 
     def reply(
         self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
@@ -98,10 +111,19 @@ class ControlledLocalSteps(Exchange):
         own = client.gradient(x) if self.method.option == "I" else trees.subtract(mean_direction, correction)
         return PositionAndControl(trees.subtract(y, x), trees.subtract(own, memory)), own
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> PositionAndControl:
-        change, h = replies.mean(replies.content.position), at_step(self.method.server_step_size, step)
+    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> SCAFFOLDServer:
+        change, method = replies.mean(replies.content.position), self.method
         control = trees.add(server.control, replies.weighted_sum(replies.content.control))
-        return PositionAndControl(local.descent_step(server.position, change, -h), control)
+        x, optimizer_state = server_step.move(
+            server.position,
+            server.optimizer_state,
+            change,
+            replies,
+            optimizer=method.server_optimizer,
+            step_size=method.server_step_size,
+            step=step,
+        )
+        return SCAFFOLDServer(x, control, optimizer_state)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         local_rows = self.method.num_local_steps * local.batch_rows(self.method.batch_size, rows)

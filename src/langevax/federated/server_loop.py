@@ -9,7 +9,7 @@ How messages and replies travel is up to the caller. With the same key, clients 
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -22,14 +22,16 @@ from jaxtyping import Array, Bool, Int, Key
 from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.algorithm import trace_floats
-from langevax.federated import schedule
-from langevax.federated.exchange import Exchange, Replies
+from langevax.federated import sampling, schedule
+from langevax.federated.exchange import Exchange, Replies, num_bytes
 from langevax.federated.rounds import COUNTS, Federated, client_key, cost, exchange_keys
 from langevax.federated.sampling import Selection
 from langevax.federated.schedule import ScheduledExchange
 from langevax.keys import unrolled
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
+
+AMONG = 1  # of the key of a selection among available clients
 
 
 class ExchangeRequest(NamedTuple):
@@ -137,19 +139,33 @@ class ServerLoop:
         self._just_started = bool(progress["just_started"])
         self.counts = {name: int(progress["counts"][name]) for name in COUNTS}
 
-    def next(self) -> ExchangeRequest:
-        """The next exchange; the same until `receive`."""
+    def next(self, available: Sequence[int] | None = None) -> ExchangeRequest:
+        """The next exchange; the same until `receive`.
+
+        Where it selects a client that is not `available`, others are drawn among those that are, by their weights; None
+        selects among all.
+        """
         if not self._queue:
             self._queue = deque(schedule.round_exchanges(self.algorithm, self.clients, self.step, self._just_started))
         scheduled, step = self._queue[0], 0 if self._initial else self.step
         selection, ids, keys = _select(scheduled.exchange, self.state, self.clients, scheduled.key(self.key))
         clients = np.asarray(ids).tolist()
+        if available and type(scheduled.exchange).select is Exchange.select and not set(clients) <= set(available):
+            here = jnp.asarray(sorted(available), jnp.int32)
+            number = min(len(clients), len(available))
+            selection, ids, keys = _select_among(self.clients, here, number, scheduled.key(self.key))
+            clients = np.asarray(ids).tolist()
         messages = [scheduled.exchange.message(self.state, jnp.int32(client)) for client in clients]
         versions = self.memory_versions[clients].tolist()
         return ExchangeRequest(scheduled, self.number, step, selection, clients, np.asarray(keys), messages, versions)
 
-    def receive(self, request: ExchangeRequest, replies: Mapping[int, Any]) -> dict[str, int]:
-        """Update the state from the replies, by client, and return what the exchange cost."""
+    def receive(
+        self, request: ExchangeRequest, replies: Mapping[int, Any], reply_bytes: int | None = None
+    ) -> dict[str, int]:
+        """Update the state from the replies, by client, and return what the exchange cost.
+
+        `reply_bytes` are those of a reply as it was sent, where that is not by its shapes.
+        """
         exchange, ids = request.scheduled.exchange, jnp.asarray(request.clients, jnp.int32)
         answered = jnp.array([client in replies for client in request.clients])
         shape = self.reply_shape(request)
@@ -164,6 +180,8 @@ class ServerLoop:
         rows = self.clients.rows[ids]
         spent = cost(exchange, self.position, request.messages[0], shape, answered, rows)
         counts = {name: int(value) for name, value in spent.items()}
+        if reply_bytes is not None:
+            counts["bytes"] += len(replies) * (reply_bytes - num_bytes(shape))
         self.counts = {name: self.counts[name] + counts[name] for name in COUNTS}
         self._queue.popleft()
         self.number += 1
@@ -195,6 +213,20 @@ def _select(
     selection = exchange.select(select_key, server, clients)
     ids = selection.all_ids(clients.num_clients)
     return selection, ids, random.key_data(jax.vmap(client_key, in_axes=(None, 0))(reply_key, ids))
+
+
+@eqx.filter_jit
+def _select_among(
+    clients: Clients, available: Int[Array, " available"], number: int, key: Key[Array, ""]
+) -> tuple[Selection, Int[Array, " selected"], Array]:
+    """Return a selection like that of `_select`, of so many clients among those that are available."""
+    select_key, _, reply_key = exchange_keys(unrolled(key))
+    weights = clients.weights[available]
+    among = Clients(weights / jnp.sum(weights), clients.rows[available], clients.equal_weights)
+    selection = sampling.draw(random.fold_in(select_key, AMONG), among, number)
+    ids = available[selection.all_ids(len(available))]
+    keys = random.key_data(jax.vmap(client_key, in_axes=(None, 0))(reply_key, ids))
+    return Selection(ids, selection.shares), ids, keys
 
 
 @eqx.filter_jit

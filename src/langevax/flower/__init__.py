@@ -10,6 +10,7 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read by Flower at its im
 
 with checks.needs("flower", "langevax.flower"):
     from langevax.flower.client import client_app
+    from langevax.flower.personal import PersonalLeaves
     from langevax.flower.server import server_app
     from langevax.flower.strategy import FederatedStrategy
     from langevax.flower.task import Task
@@ -17,7 +18,16 @@ with checks.needs("flower", "langevax.flower"):
 if TYPE_CHECKING:
     from langevax.flower.torch import torch_load, torch_problem, torch_start
 
-__all__ = ["FederatedStrategy", "Task", "client_app", "server_app", "torch_load", "torch_problem", "torch_start"]
+__all__ = [
+    "FederatedStrategy",
+    "PersonalLeaves",
+    "Task",
+    "client_app",
+    "server_app",
+    "torch_load",
+    "torch_problem",
+    "torch_start",
+]
 __dir__ = __all__.copy
 
 FOR_TORCH = ("torch_load", "torch_problem", "torch_start")

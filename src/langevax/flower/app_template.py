@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from langevax.federated.defaults import BATCH_SIZE, METHODS, NUM_LOCAL_STEPS, RADIUS, MethodDefaults
+from langevax.federated.defaults import BATCH_SIZE, METHODS, NUM_LOCAL_STEPS, RADIUS, SERVER_STEP_SIZES, MethodDefaults
 
 TEMPLATES = files("langevax.flower") / "templates"
 FRAMEWORKS: dict[str, tuple[str, ...]] = {"jax": (), "torch": ("torch>=2.9",), "numpy": ()}
@@ -120,11 +120,15 @@ def parts_of(task: str) -> tuple[str, str]:
 
 def settings_of(method: MethodDefaults) -> dict[str, tuple[str, str, str]]:
     """By argument of the method: its default, its conversion from the run config, and its meaning."""
+    with_optimizers = ", ".join(f"{size:g} with {name}" for name, size in SERVER_STEP_SIZES.items())
     settings = {
         "step_size": (str(method.step_size), "float({})", ""),
         "num_local_steps": (str(NUM_LOCAL_STEPS), "int({})", "K, of a client in a round"),
         "batch_size": (str(BATCH_SIZE), "int({})", "b, rows of a step"),
         "clients_per_round": ("0", "int({}) or None", "p; 0: all"),
+        "num_local_epochs": ("1", "int({})", "passes over a client's rows in a round"),
+        "server_step_size": ("1.0", "float({})", with_optimizers if method.has("server_optimizer") else ""),
+        "server_optimizer": ('""', "{} or None", 'momentum, adam, yogi, adagrad; "": none'),
     }
     if method is METHODS["bvr-l-psgd"]:
         settings["radius"] = (str(RADIUS), "float({})", "of the noise in each local step")

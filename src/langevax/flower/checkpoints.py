@@ -3,10 +3,11 @@
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +73,28 @@ def locked(folder: Path | None) -> Iterator[None]:
             ) from error
     with lock:
         yield
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class HasCheckpoint(Protocol):
+    checkpoint: Path | None
+
+
+S = TypeVar("S", bound=HasCheckpoint)
+
+
+def alone(start: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Hold the lock of a strategy's checkpoint during `start`."""
+
+    @wraps(start)
+    def alone_in_its_folder(strategy: S, /, *arguments: P.args, **options: P.kwargs) -> R:
+        with locked(strategy.checkpoint):
+            return start(strategy, *arguments, **options)
+
+    return alone_in_its_folder
 
 
 def exists(folder: Path) -> bool:

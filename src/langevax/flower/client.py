@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
+from jaxtyping import Array, Key
 
 from langevax import trees
 from langevax._typing import PyTree
@@ -25,13 +26,18 @@ from langevax.federated.exchange import Exchange
 from langevax.federated.rounds import Federated
 from langevax.federated.server_loop import client_reply
 from langevax.flower import wire
+from langevax.flower.compression import compress
+from langevax.flower.evaluation import measured
+from langevax.flower.personal import PersonalLeaves, PersonalSum, trained
 from langevax.flower.task import Task
 from langevax.flower.wire import Rejected
+from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 from langevax.run import keep_compiled_programs
 
 LAST_EXCHANGE = "langevax.last_exchange"
+PERSONAL, ERROR = "langevax.personal", "langevax.error"
 MEMORY = "langevax.memory."  # and the number of the exchange that wrote it
 MAX_CLIENTS = 16  # of one process: an actor of a simulation serves many clients
 
@@ -63,7 +69,7 @@ def client_app(task: Task, mods: list[Mod] | None = None) -> ClientApp:
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _reply(message, lambda: _client(task, context).evaluation(message.content))
+        return _reply(message, lambda: _client(task, context).evaluation(message.content, context.state))
 
     return app
 
@@ -77,7 +83,8 @@ _clients: OrderedDict[Any, "Client"] = OrderedDict()
 def _client(task: Task, context: Context) -> "Client":
     """The client of this context with its rows, kept from earlier messages where possible."""
     config = sorted(context.node_config.items()), sorted(context.run_config.items())
-    identity = task.problem, str((context.run_id, context.node_id, *config, task.algorithm))
+    own = task.algorithm, task.personal
+    identity = task.problem, task.metrics, str((context.run_id, context.node_id, *config, *own))
     if identity not in _clients:
         keep_compiled_programs()
         _clients[identity] = Client(task, context)
@@ -94,6 +101,11 @@ def _reply(message: Message, answer: Callable[[], RecordDict]) -> Message:
         return Message(wire.content({"rejected": str(error)}), reply_to=message)
 
 
+@eqx.filter_jit
+def _loss(problem: FiniteSum, position: PyTree) -> Any:
+    return problem.value(position)
+
+
 class Client:
     """One client, on its machine."""
 
@@ -101,7 +113,8 @@ class Client:
         self.partition: int = int(context.node_config.get("partition-id", -1))
         self.num_partitions: int = int(context.node_config.get("num-partitions", 0))
         algorithm = task.algorithm_of(context.run_config)
-        self.start: PyTree = jax.tree.map(jnp.asarray, task.start_of(context.run_config))
+        self.start, self.own_start = jax.tree.map(jnp.asarray, task.split_start(context.run_config))
+        self.personal: PersonalLeaves | None = task.personal
         self.description: str = wire.description(algorithm=algorithm)
         self.problem: FiniteSum = task.problem(context)
         if not isinstance(self.problem, FiniteSum):
@@ -113,6 +126,7 @@ class Client:
         self.algorithm: Federated = trace_floats(algorithm, dtype)
         self.rows: int = int(self.problem.size)
         self.clients: Clients = Clients.of([self.rows], dtype=dtype)
+        self.metrics: Callable[[PyTree], Any] | None = None if task.metrics is None else task.metrics(context)
         self._shapes: dict[str, Any] = {}
 
     def introduction(self) -> RecordDict:
@@ -148,19 +162,47 @@ class Client:
         if memory is None:
             return wire.content({**echo, "lost": True})
         key, step = jnp.asarray(fields["key"], jnp.uint32), jnp.int32(fields["step"])
-        reply, memory = client_reply(exchange, self.problem, memory, message, key, str(fields["impl"]), step)
+        problem = self.problem
+        if self.personal is not None:
+            own_key = jax.random.wrap_key_data(key, impl=str(fields["impl"]))
+            problem = self._with_trained_leaves(self.personal, message.position, own_key, state)
+        reply, memory = client_reply(exchange, problem, memory, message, key, str(fields["impl"]), step)
         if exchange.uses_memory:  # the version that the server counts on stays until it has the reply
             for old in [old for old in state if old.startswith(MEMORY) and old != f"{MEMORY}{version}"]:
                 del state[old]
             state[f"{MEMORY}{number}"] = wire.pack(memory)
         state[LAST_EXCHANGE] = ConfigRecord({"run": run, "number": number})
-        return wire.content(echo, wire.pack(reply))
+        if "compression" not in fields:
+            return wire.content(echo, wire.pack(reply))
+        stored = state.get(ERROR)
+        error = stored["000000"].numpy() if isinstance(stored, ArrayRecord) else None
+        compressed = compress(str(fields["compression"]), reply, error)
+        state[ERROR] = wire.pack([compressed.error])
+        return wire.content(echo, compressed.arrays)
 
-    def evaluation(self, records: RecordDict) -> RecordDict:
-        """The mean loss over this client's rows."""
+    def _with_trained_leaves(
+        self, personal: PersonalLeaves, shared: PyTree, key: Key[Array, ""], state: RecordDict
+    ) -> PersonalSum:
+        """This client's sum for the shared leaves, after the steps of its own."""
+        step_size = jnp.asarray(personal.step_size, trees.dtype_of(self.start))
+        options = step_size, personal.num_steps, personal.batch_size, key
+        leaves = trained(self.problem, shared, self._own_leaves(state), *options)
+        state[PERSONAL] = wire.pack(leaves)
+        return PersonalSum(self.problem, leaves)
+
+    def _own_leaves(self, state: RecordDict) -> PyTree:
+        stored = state.get(PERSONAL)
+        return wire.unpack(stored, self.own_start) if isinstance(stored, ArrayRecord) else self.own_start
+
+    def evaluation(self, records: RecordDict, state: RecordDict) -> RecordDict:
+        """The mean loss over this client's rows, and its metrics."""
         position = wire.unpack(wire.arrays_of(records), self.start)
-        loss = eqx.filter_jit(lambda problem, x: problem.value(x))(self.problem, position)
-        return wire.content({"loss": float(loss), "partition": self.partition, "rows": self.rows})
+        if self.personal is not None:
+            position = eqx.combine(position, self._own_leaves(state))
+        has_loss = not (isinstance(self.problem, ExternalSum) and self.problem.value_function is None)
+        loss = float(_loss(self.problem, position)) if has_loss else None
+        numbers = measured(self.metrics, position)
+        return wire.content({"loss": loss, "partition": self.partition, "rows": self.rows, **numbers})
 
     def _message_shape(self, name: str, exchange: Exchange) -> PyTree:
         def message() -> Any:

@@ -10,23 +10,28 @@ the clients equal weights. They stand in for the mean of methods that use replie
 """
 
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Mapping
+from logging import WARNING, getLogger
 
 import jax
 import numpy as np
+from flwr.serverapp.strategy import Strategy
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.federated import FedAvg, Federated, MimeSGD, MinibatchSARAH, MinibatchSGD
+from langevax.federated import FedAvg, Federated, FedProx, MimeSGD, MinibatchSARAH, MinibatchSGD
 
 AGGREGATIONS = ("mean", "median", "trimmed-mean", "krum")
-AVERAGED = (FedAvg, MinibatchSGD, MimeSGD, MinibatchSARAH)
+AVERAGED = (FedAvg, FedProx, MinibatchSGD, MimeSGD, MinibatchSARAH)
 """Methods whose servers use the mean of all replies alone: no table, no memory, no step by a single client."""
+PRIVACY = "DifferentialPrivacy"  # the beginning of the names of Flower's wrappers
 TRIMMED = 0.2  # at each end, as in Flower
 FEWEST = 4  # replies, among which one can be called far
 FAR = 3.0  # times the median distance
 EXCHANGES = 3  # in a row
+log = getLogger("flwr").log
 
 
 def check_aggregation(aggregation: str, algorithm: Federated) -> None:
@@ -39,6 +44,16 @@ def check_aggregation(aggregation: str, algorithm: Federated) -> None:
         raise ValueError(
             f"aggregation is {aggregation!r}, but {type(algorithm).__name__} uses single replies, not only their mean; "
             f"pass 'mean', or take one of {names}."
+        )
+
+
+def refuse_wrapper(strategy: Strategy) -> None:
+    """Raise where the caller of a method is one of Flower's wrappers of privacy, which do not announce themselves."""
+    caller = sys._getframe(2).f_locals.get("self")
+    if isinstance(caller, Strategy) and caller is not strategy and type(caller).__name__.startswith(PRIVACY):
+        raise ValueError(
+            f"{type(caller).__name__} clips and adds noise to the arrays of Flower's own strategies; the messages of "
+            "langevax hold others, so that nothing would be protected: pass the FederatedStrategy itself."
         )
 
 
@@ -101,3 +116,13 @@ class ReplyWatch:
         for client, ratio in ratios.items():
             self.in_a_row[client] = self.in_a_row[client] + 1 if ratio > FAR else 0
         return {client: ratio for client, ratio in ratios.items() if self.in_a_row[client] == EXCHANGES}
+
+    def warn(self, replies: Mapping[int, PyTree]) -> None:
+        """Log clients whose replies are wrong, or whose rows are unlike those of the others; `replies` by partition."""
+        for partition, ratio in self.far(replies).items():
+            log(
+                WARNING,
+                "The replies of client %d were %.3g times as far from the others as usual, and far in %d exchanges in "
+                "a row: check its rows, labels and units; aggregation='median' bears a few such clients",
+                *(partition, ratio, EXCHANGES),
+            )

@@ -1,13 +1,11 @@
 """langevax's federated methods as a Flower `Strategy`: rounds of exchanges with the clients that are connected."""
 
 import secrets
-import sys
 import time
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Callable, Iterable, Sequence
 from logging import INFO, WARNING, getLogger
 from pathlib import Path
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -19,39 +17,28 @@ from jaxtyping import Array, Key
 from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax._version import __version__
+from langevax.federated.collapse import LossWatch
 from langevax.federated.rounds import Federated
 from langevax.federated.server_loop import ExchangeRequest, ServerLoop
 from langevax.flower import checkpoints, robust, wire
-from langevax.flower.transport import MemoryLost, NodeRegistry, ReplyChecker, opened, send_and_receive
+from langevax.flower.compression import check_compression, sent_bytes
+from langevax.flower.evaluation import (
+    LOSS,
+    BestModel,
+    ExchangeRecord,
+    RoundRecord,
+    client_means,
+    in_words,
+    of_server,
+)
+from langevax.flower.transport import MemoryLost, NodeRegistry, ReplyChecker, send_and_receive
 from langevax.flower.wire import Rejected
 from langevax.run import CheckpointError
+from langevax.run.identity import digest
 
-PRIVACY = "DifferentialPrivacy"  # the beginning of the names of Flower's wrappers
 MAX_SILENT = 3  # exchanges in a row without an answer that end a run
 Evaluate = Callable[[int, ArrayRecord], MetricRecord | None]
 log = getLogger("flwr").log
-
-
-class ExchangeRecord(NamedTuple):
-    """One exchange of the history; clients are named by partition."""
-
-    number: int
-    round: int
-    exchange: str
-    selected: list[int]
-    answered: list[int]
-    rejected: dict[int, str]
-    """Replies that were not used, and why."""
-    late: list[int]
-    """No reply before the deadline."""
-    disconnected: list[int]
-    """Selected, but not sent a message."""
-    memory_lost: list[int]
-    """Without the memory that the method counts on."""
-    seconds: float
-    server_seconds: float
-    """Without Flower's work, and without waiting."""
-    counts: dict[str, int]
 
 
 class Sent(NamedTuple):
@@ -60,32 +47,6 @@ class Sent(NamedTuple):
     request: ExchangeRequest
     clients: list[int]
     messages: list[Message]
-
-
-P = ParamSpec("P")
-
-
-def _alone_in_its_checkpoint(
-    start: "Callable[Concatenate[FederatedStrategy, P], Result]",
-) -> "Callable[Concatenate[FederatedStrategy, P], Result]":
-    """Hold the lock of the strategy's checkpoint during `start`."""
-
-    @wraps(start)
-    def locked(strategy: "FederatedStrategy", /, *arguments: P.args, **options: P.kwargs) -> Result:
-        with checkpoints.locked(strategy.checkpoint):
-            return start(strategy, *arguments, **options)
-
-    return locked
-
-
-def _refuse_wrapper(strategy: "FederatedStrategy") -> None:
-    """Raise where the caller of a method is one of Flower's wrappers of privacy, which do not announce themselves."""
-    caller = sys._getframe(2).f_locals.get("self")
-    if isinstance(caller, Strategy) and caller is not strategy and type(caller).__name__.startswith(PRIVACY):
-        raise ValueError(
-            f"{type(caller).__name__} clips and adds noise to the arrays of Flower's own strategies; the messages of "
-            "langevax hold others, so that nothing would be protected: pass the FederatedStrategy itself."
-        )
 
 
 class FederatedStrategy(Strategy):
@@ -110,10 +71,20 @@ class FederatedStrategy(Strategy):
         deadline: seconds for one exchange; the first may take long, since engines start processes.
         join_seconds: seconds for all clients to introduce themselves.
         patience: exchanges in a row that a client may miss.
+        select_connected: select among clients that are connected; else one that is not counts as a drop-out.
         norm_ratio: replies with a norm of more than this multiple of the usual are rejected.
         aggregation: "mean", by the weights; or "median", "trimmed-mean" or "krum", which a few wrong clients cannot
-            shift, with equal weights, for methods that only average replies (FedAvg, MinibatchSGD, MimeSGD,
-            MinibatchSARAH). With any, a client that is far from the others in three exchanges in a row is named.
+            shift, with equal weights, for methods that only average replies (FedAvg, FedProx, MinibatchSGD,
+            MimeSGD, MinibatchSARAH). With any, a client far from the others in three exchanges in a row is named.
+        compression: "int8" or "top-k:SHARE" of clients' replies, with error feedback, for FedAvg, FedProx and
+            MinibatchSGD; None for none.
+        stop_at_collapse: end a run whose losses, as the clients evaluate them, show that it has collapsed; see
+            `langevax.federated.CollapseWatch`. The first evaluation stands for the start.
+        best_metric, best_mode: the metric, and "min" or "max", by which the best model is kept: "loss", one of the
+            clients' (`Task.metrics`), or "server/NAME" for one of `evaluate_fn`.
+        stop_after: evaluations in a row without improvement of that metric that end the run; None for no such end.
+        callbacks: each is called as `callback(record)` after a round, where the record has `.round`, `.metrics`,
+            `.clients` (their metrics, by partition), `.counts` and `.position`; one that returns True stops the run.
         checkpoint: folder for the server's state after every round; None for none.
         resume: continue from there if it holds a run of the same algorithm, key and model.
         poll_seconds: seconds between two polls for replies.
@@ -121,11 +92,14 @@ class FederatedStrategy(Strategy):
     Attributes:
         loop: the server's state; `.position`, `.step`, `.counts`.
         history: an `ExchangeRecord` for every exchange.
+        rounds: a `RoundRecord` for every evaluation, without positions.
+        best: the best model: `.round`, `.value` and `.position`.
         notes: texts of the caller's by name, saved with the checkpoint and restored from it.
-        on_exchange: is called with each of them as its exchange ends.
+        on_exchange, on_evaluation: are called with each record, before the checkpoint is written.
 
     Raises:
         TypeError, ValueError: an invalid argument.
+        CollapseError: losses that show a collapse, with a smaller step size.
         CheckpointError: a checkpoint that cannot be written, read or continued.
         TimeoutError: clients that did not join in time, or none that answered in three exchanges, with the reasons.
     """
@@ -141,8 +115,15 @@ class FederatedStrategy(Strategy):
         deadline: float = 60.0,
         join_seconds: float = 120.0,
         patience: int = 3,
+        select_connected: bool = False,
         norm_ratio: float = 1000.0,
         aggregation: str = "mean",
+        compression: str | None = None,
+        stop_at_collapse: bool = True,
+        best_metric: str = LOSS,
+        best_mode: Literal["min", "max"] = "min",
+        stop_after: int | None = None,
+        callbacks: Sequence[Callable[[RoundRecord], bool | None]] = (),
         checkpoint: str | Path | None = None,
         resume: bool = False,
         poll_seconds: float = 0.05,
@@ -151,20 +132,34 @@ class FederatedStrategy(Strategy):
             checks.number(name, seconds, positive=True)
         checks.number("norm_ratio", norm_ratio, positive=True)
         checks.positive_int("patience", patience)
+        checks.flag("stop_at_collapse", stop_at_collapse)
+        checks.flag("select_connected", select_connected)
         checks.positive_int("num_clients", num_clients, auto=True)
         if weights not in ("size", "uniform"):
             raise ValueError(f"weights must be 'size' or 'uniform', got {checks.shown(weights)}.")
+        if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
+            got = checks.shown(callbacks)
+            raise TypeError(f"callbacks must be a list of functions callback(record), got {got}; pass [callback].")
+        self.callbacks = callbacks
+        self.best: BestModel = BestModel(best_metric, best_mode, stop_after)
         self.loop: ServerLoop = ServerLoop(algorithm, position, key=key)
         robust.check_aggregation(aggregation, algorithm)
+        check_compression(compression, algorithm)
         self.aggregation = aggregation
+        self.select_connected = select_connected
         self.watch: robust.ReplyWatch = robust.ReplyWatch()
+        self.losses: LossWatch = LossWatch(algorithm, stop_at_collapse)
         self.description: str = wire.description(algorithm=algorithm)
         shapes = jax.tree.map(lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position)
-        self.identity: str = wire.description(algorithm=algorithm, key=key, position=shapes, aggregation=aggregation)
+        optimizer = digest(getattr(algorithm, "server_optimizer", None))  # its numbers have no text, in closures
+        parts = {"algorithm": algorithm, "key": key, "position": shapes, "aggregation": aggregation}
+        if compression is not None:
+            parts["compression"] = compression
+        self.identity: str = wire.description(**parts, optimizer=optimizer)
         self.registry: NodeRegistry = NodeRegistry(
             weights, patience, trees.dtype_of(self.loop.position), self.description
         )
-        self.checker: ReplyChecker = ReplyChecker(secrets.token_hex(8), norm_ratio)
+        self.checker: ReplyChecker = ReplyChecker(secrets.token_hex(8), norm_ratio, compression)
         self.num_clients: int | None = None if isinstance(num_clients, str) else num_clients
         self.deadline: float = deadline
         self.join_seconds = join_seconds
@@ -172,14 +167,16 @@ class FederatedStrategy(Strategy):
         self.checkpoint: Path | None = None if checkpoint is None else Path(checkpoint)
         self.resume = resume
         self.history: list[ExchangeRecord] = []
+        self.rounds: list[RoundRecord] = []
         self.notes: dict[str, str] = {}
         self.on_exchange: Callable[[ExchangeRecord], None] = lambda record: None
+        self.on_evaluation: Callable[[RoundRecord], None] = lambda record: None
         self.names: list[str] | None = None
         self._sent: Sent | None = None
         self._silent = 0
         self._restart_reason = ""
 
-    @_alone_in_its_checkpoint
+    @checkpoints.alone
     def start(  # type: ignore[override]
         self,
         grid: Grid,
@@ -210,14 +207,17 @@ class FederatedStrategy(Strategy):
             self.names = wire.names_of(initial_arrays, self.loop.position)
             self.loop.start_at(wire.unpack(initial_arrays, self.loop.position, self.names))
         self.deadline = self.deadline if timeout is None else timeout
+        if self.best.stop_after is not None and not evaluate_every:
+            raise ValueError("stop_after needs evaluations, but evaluate_every is 0; pass evaluate_every=1.")
         result, began = Result(), time.monotonic()
         self._begin(grid)
         self.summary()
         first = self.loop.step
         if evaluate_fn is not None and evaluate_every:
-            words = self._evaluate_on_server(evaluate_fn, result)
+            words = in_words(self._evaluate(evaluate_fn, result, None, first == 0).metrics)
             log(INFO, "[ROUND %d/%d] before the first round%s", first, num_rounds, words)
-        while self.loop.step < num_rounds:
+        stopped = self.best.exhausted
+        while self.loop.step < num_rounds and not stopped:
             self._update_clients(grid)
             before, number = self.loop.step, len(self.history)
             self._run_exchange(grid)
@@ -226,16 +226,23 @@ class FederatedStrategy(Strategy):
             done = self.loop.step
             if done == before:  # initial exchanges
                 continue
-            self._save()
-            words = ""
             if evaluate_every and (done % evaluate_every == 0 or done == num_rounds):
-                words = self._evaluate_on_clients(grid, result) + self._evaluate_on_server(evaluate_fn, result)
+                record = self._evaluate(evaluate_fn, result, grid, True)
+            else:
+                record = RoundRecord(done, {}, {}, self.loop.counts, self.loop.position)
+            self._save()
             spent = [
                 f"{len(e.answered)} of {len(e.selected)} answered in {e.seconds:.2f} s" for e in self.history[number:]
             ]
             left = (time.monotonic() - began) / (done - first) * (num_rounds - done)
+            words = in_words(record.metrics)
             log(INFO, "[ROUND %d/%d] %s%s; %.0f s left", done, num_rounds, ", ".join(spent), words, left)
             result.train_metrics_clientapp[done] = MetricRecord({**self.loop.counts})
+            answers = [checks.stops("a callback", callback(record)) for callback in self.callbacks]
+            stopped = any(answers) or self.best.exhausted
+        if self.best.exhausted and self.loop.step < num_rounds:
+            words = f"{self.best.metric} {self.best.value:.6g} in round {self.best.round}"
+            log(INFO, "Stopped: no improvement in %d evaluations on %s", self.best.not_improved, words)
         result.arrays = self._arrays
         return result
 
@@ -246,7 +253,7 @@ class FederatedStrategy(Strategy):
 
     def summary(self) -> None:
         """Log the method and the number of clients."""
-        _refuse_wrapper(self)
+        robust.refuse_wrapper(self)
         name, clients = type(self.loop.algorithm).__name__, len(self.registry.partitions)
         log(INFO, "langevax %s: %s with %d clients", __version__, name, clients)
 
@@ -254,7 +261,7 @@ class FederatedStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Messages of the next exchange, for loops other than `start`: there a round is one exchange."""
-        _refuse_wrapper(self)
+        robust.refuse_wrapper(self)
         if not self.loop.num_starts:
             self._begin(grid)
         if self.loop.between_rounds:
@@ -282,37 +289,38 @@ class FederatedStrategy(Strategy):
         return self._evaluation_messages()
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """The mean loss over all rows of those who answered; None where nobody did."""
-        total = weight = 0.0
-        for reply in replies:
-            try:
-                fields = opened(reply)
-                loss, rows = float(fields["loss"]), int(fields["rows"])
-            except (Rejected, KeyError):
-                continue
-            share = rows if self.registry.weights == "size" else 1
-            total, weight = total + share * loss, weight + share
-        return MetricRecord({"loss": total / weight}) if weight else None
+        """The mean loss over all rows of those who answered, and their mean metrics; None where nobody did."""
+        metrics = client_means(replies, self.registry.rows_of_nodes(), self.registry.weights).metrics
+        return MetricRecord({**metrics}) if metrics else None
 
     def _evaluation_messages(self) -> list[Message]:
         content, nodes = wire.pack(self.loop.position), self.registry.nodes
         return [Message(wire.content({}, content), nodes[p], "evaluate") for p in self.registry.active()]
 
-    def _evaluate_on_clients(self, grid: Grid, result: Result) -> str:
-        """Ask the clients; the loss goes into `result` and, in words, to the log."""
-        received = send_and_receive(grid, self._evaluation_messages(), self.deadline, self.poll_seconds, lambda: None)
-        metrics = self.aggregate_evaluate(self.loop.step, received.replies.values())
-        if metrics is None:
-            return ""
-        result.evaluate_metrics_clientapp[self.loop.step] = metrics
-        return f"; loss {metrics['loss']:.6g}"
-
-    def _evaluate_on_server(self, evaluate: Evaluate | None, result: Result) -> str:
-        metrics = None if evaluate is None else evaluate(self.loop.step, self._arrays)
-        if metrics is None:
-            return ""
-        result.evaluate_metrics_serverapp[self.loop.step] = metrics
-        return "".join(f"; {name} {value:.6g}" for name, value in metrics.items() if isinstance(value, int | float))
+    def _evaluate(self, evaluate: Evaluate | None, result: Result, grid: Grid | None, recorded: bool) -> RoundRecord:
+        """Ask the clients, if there is a grid, and the server; record their metrics."""
+        done, metrics, clients = self.loop.step, {}, {}
+        if grid is not None:
+            messages = self._evaluation_messages()
+            received = send_and_receive(grid, messages, self.deadline, self.poll_seconds, lambda: None)
+            rows = self.registry.rows_of_nodes()
+            metrics, clients, failed = client_means(received.replies.values(), rows, self.registry.weights)
+            for client, why in failed.items():
+                log(WARNING, "Client %d was not evaluated: %s", client, why)
+        if metrics:
+            result.evaluate_metrics_clientapp[done] = MetricRecord({**metrics})
+        of_evaluate = None if evaluate is None else evaluate(done, self._arrays)
+        if of_evaluate is not None:
+            result.evaluate_metrics_serverapp[done] = of_evaluate
+            metrics = metrics | of_server(of_evaluate)
+        record = RoundRecord(done, metrics, clients, self.loop.counts, self.loop.position)
+        if recorded:
+            self.rounds.append(record._replace(position=None))
+            self.on_evaluation(record)
+            self.best.add(record)
+        if LOSS in metrics:
+            self.losses.add(done, metrics[LOSS])
+        return record
 
     def _begin(self, grid: Grid) -> None:
         """Wait for clients, and start the run or resume the one in the checkpoint."""
@@ -332,9 +340,15 @@ class FederatedStrategy(Strategy):
         progress = saved.progress
         rows = {int(p): int(n) for p, n in progress["rows"].items()}
         registry.rows = rows | registry.rows
-        self.loop.resume(registry.set_clients([int(p) for p in progress["partitions"]]), progress, saved.leaves)
+        clients, leaves = registry.set_clients([int(p) for p in progress["partitions"]]), saved.leaves
+        if (best := progress.get("best")) is not None:
+            number = 0 if best["round"] is None else len(jax.tree.leaves(self.loop.position))
+            leaves, of_best = leaves[: len(leaves) - number], leaves[len(leaves) - number :]
+            self.best.resume(best, of_best, self.loop.position)
+        self.loop.resume(clients, progress, leaves)
         self.checker.usual = dict(progress["usual"])
         self.notes |= progress.get("notes", {})
+        self.losses.losses = list(progress.get("losses", []))
         if jax.tree.leaves(self.loop.algorithm.memory(self.loop.position)):
             self._restart_reason = "clients' memories went with the engine's last run"
         if changed := [str(p) for p, number in rows.items() if registry.rows[p] != number]:
@@ -375,7 +389,8 @@ class FederatedStrategy(Strategy):
 
     def _messages(self) -> Sent:
         """The messages of the next exchange, to the clients that are connected."""
-        request = self.loop.next()
+        here = [c for c in range(len(self.registry.partitions)) if self.registry.node_of(c) is not None]
+        request = self.loop.next(here if self.select_connected else None)
         common = {
             "run": self.checker.run,
             "number": request.number,
@@ -383,6 +398,7 @@ class FederatedStrategy(Strategy):
             "step": request.step,
             "impl": str(jax.random.key_impl(self.loop.key)),
             "algorithm": self.description,
+            "compression": self.checker.compression,
         }
         sent = Sent(request, [], [])
         packed: dict[tuple[int, ...], ArrayRecord] = {}
@@ -421,8 +437,10 @@ class FederatedStrategy(Strategy):
                 rejected[index] = str(error)
         rejected |= self.checker.too_large(request.scheduled.name, norms)
         accepted = {sent.clients[index]: contents[index] for index in sorted(contents) if index not in rejected}
-        self._name_far_clients(accepted)
-        counts = self.loop.receive(request, robust.aggregate(self.aggregation, accepted))
+        self.watch.warn({self.registry.partitions[client]: reply for client, reply in accepted.items()})
+        compression = self.checker.compression
+        reply_bytes = None if compression is None else sent_bytes(compression, shape)
+        counts = self.loop.receive(request, robust.aggregate(self.aggregation, accepted), reply_bytes)
         self.registry.record(request.clients, set(accepted))
         partition = [self.registry.partitions[client] for client in sent.clients]
         names = self.registry.partitions
@@ -451,17 +469,6 @@ class FederatedStrategy(Strategy):
         if self._silent >= MAX_SILENT:
             self._end_silent()
 
-    def _name_far_clients(self, replies: dict[int, Any]) -> None:
-        """Warn of clients whose replies are wrong, or whose rows are unlike those of the others."""
-        by_partition = {self.registry.partitions[client]: reply for client, reply in replies.items()}
-        for partition, ratio in self.watch.far(by_partition).items():
-            log(
-                WARNING,
-                "The replies of client %d were %.3g times as far from the others as usual, and far in %d exchanges in "
-                "a row: check its rows, labels and units; aggregation='median' bears a few such clients",
-                *(partition, ratio, robust.EXCHANGES),
-            )
-
     def _end_silent(self) -> None:
         last = self.history[-MAX_SILENT:]
         reasons = [f"client {client}: {why}" for record in last for client, why in record.rejected.items()]
@@ -480,5 +487,7 @@ class FederatedStrategy(Strategy):
                 "rows": {str(p): registry.rows[p] for p in registry.partitions},
                 "usual": self.checker.usual,
                 "notes": self.notes,
+                "losses": self.losses.losses,
+                "best": self.best.progress(),
             }
-            checkpoints.save(self.checkpoint, self.identity, progress, self.loop.state)
+            checkpoints.save(self.checkpoint, self.identity, progress, (self.loop.state, self.best.position))

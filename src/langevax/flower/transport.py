@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 
 from langevax._typing import PyTree
 from langevax.flower import wire
+from langevax.flower.compression import decompress
 from langevax.flower.wire import Rejected
 from langevax.problems.federation import Clients
 
@@ -145,6 +146,10 @@ class NodeRegistry:
         node = self.nodes.get(self.partitions[client])
         return node if node in self.connected else None
 
+    def rows_of_nodes(self) -> dict[int, tuple[int, int]]:
+        """Return partition and rows of each client by its node."""
+        return {node: (partition, self.rows[partition]) for partition, node in self.nodes.items()}
+
     def record(self, selected: list[int], answered: set[int]) -> None:
         """Count who missed an exchange, by index in the run."""
         for client, partition in enumerate(self.partitions):
@@ -205,8 +210,9 @@ class ReplyChecker:
     client among three or more cannot shift it, and no scale has to be known beforehand.
     """
 
-    def __init__(self, run: str, ratio: float):
+    def __init__(self, run: str, ratio: float, compression: str | None = None):
         self.run = run
+        self.compression = compression
         self.ratio = ratio
         self.usual: dict[str, float] = {}
 
@@ -226,11 +232,12 @@ class ReplyChecker:
                 raise Rejected(f"it answers {name} {fields.get(name)}, not {name} {sent[name]}")
         if fields.get("lost"):
             raise MemoryLost
-        tree = wire.unpack(wire.arrays_of(reply.content), shape)
+        arrays = wire.arrays_of(reply.content)
+        tree = wire.unpack(arrays, shape) if self.compression is None else decompress(self.compression, arrays, shape)
         return tree, wire.norm(tree)
 
     def too_large(self, exchange: str, norms: Mapping[int, float]) -> dict[int, str]:
-        """Why replies are rejected for their norms, by index; the others update what is usual."""
+        """Return the reasons why replies are rejected for their norms, by index; the others update what is usual."""
         known = [self.usual[exchange]] if exchange in self.usual else []
         positive = [n for n in (*norms.values(), *known) if n > 0]
         limit = self.ratio * max([statistics.median(positive), *known]) if positive else float("inf")

@@ -21,10 +21,8 @@ from langevax._typing import PyTree
 from langevax.gradients import batches
 from langevax.gradients.estimator import RandomKey, Step
 from langevax.keys import unrolled
+from langevax.platforms import sizes
 from langevax.problems.problem import Problem
-
-CHUNK = 4096
-"""Component gradients that are computed together where a table of components is filled."""
 
 Drawn = Int[Array, " drawn"]
 
@@ -57,7 +55,7 @@ class Components(eqx.Module):
 
     def full(self, problem: Problem, position: PyTree) -> PyTree:
         """All of them at one position, in n component gradients."""
-        return _fill(self, problem, position, CHUNK)
+        return _fill(self, problem, position, sizes().table_gradients)
 
     def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike) -> Float[Array, " entries"]:
         """w_j, 0 for padding."""
@@ -139,8 +137,8 @@ Entries = Components | Blocks
 
 
 def empty(num_entries: int, position: PyTree) -> PyTree:
-    """A table of zeros."""
-    return jax.tree.map(lambda x: jnp.zeros((num_entries, *jnp.shape(x)), jnp.result_type(x)), position)
+    """A table of zeros, whose entries are sharded as the leaves of the position are."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(jnp.zeros_like(x), (num_entries, *jnp.shape(x))), position)
 
 
 def rows(table: PyTree, entries: Drawn) -> PyTree:

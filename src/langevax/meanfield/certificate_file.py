@@ -43,7 +43,7 @@ def save_search(file: Path, search: "IntervalSearch", problem: str) -> None:
     """Write the state of a search."""
     state: dict[str, Any] = {"format": FORMAT, "problem": problem}
     state |= {name: getattr(search, name) for name in NUMBERS}
-    state |= {"work": search.clouds.work, "draws": search.clouds.draws}
+    state |= {"work": search.clouds.work, "draws": search.clouds.draws, "moves": search.moves}
     arrays: dict[str, np.ndarray] = {}
     if search.lower is not None:
         state["lower"], arrays["lower"] = search.lower
@@ -66,6 +66,25 @@ def save_search(file: Path, search: "IntervalSearch", problem: str) -> None:
         raise CheckpointError(f"checkpoint {str(file)!r} cannot be written ({error.strerror}).") from error
 
 
+def read_search(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the state in a file, its numbers and its arrays.
+
+    Raises:
+        CheckpointError: the file is damaged, or of another format.
+    """
+    where = f"checkpoint {str(file)!r}"
+    try:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        state = json.loads(arrays["state"].tobytes())
+        number, _ = state["format"], state["problem"]
+    except FAULTS as error:
+        raise CheckpointError(f"{where} is not a search that certify saved ({error}); name another file.") from error
+    if number != FORMAT:
+        raise CheckpointError(f"{where} has format {number}, this langevax reads {FORMAT}; name another file.")
+    return state, arrays
+
+
 def load_search(file: Path, search: "IntervalSearch", problem: str) -> None:
     """Set the state of a search to that in a file.
 
@@ -73,16 +92,8 @@ def load_search(file: Path, search: "IntervalSearch", problem: str) -> None:
         CheckpointError: the file is damaged, of another format, or of another problem.
     """
     where = f"checkpoint {str(file)!r}"
-    try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        state = json.loads(arrays["state"].tobytes())
-        number, known = state["format"], state["problem"]
-    except FAULTS as error:
-        raise CheckpointError(f"{where} is not a search that certify saved ({error}); name another file.") from error
-    if number != FORMAT:
-        raise CheckpointError(f"{where} has format {number}, this langevax reads {FORMAT}; name another file.")
-    if known != problem:
+    state, arrays = read_search(file)
+    if state["problem"] != problem:
         raise CheckpointError(f"{where} is of other rows, another network or temperature; name another file.")
     try:
         _restore(search, state, arrays)
@@ -93,6 +104,7 @@ def load_search(file: Path, search: "IntervalSearch", problem: str) -> None:
 def _restore(search: "IntervalSearch", state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     for name in NUMBERS:
         setattr(search, name, state[name])
+    search.moves = state.get("moves", search.moves)  # earlier versions had no other number
     search.history = [tuple(point) for point in state["history"]]
     search.clouds.work, search.clouds.draws = state["work"], state["draws"]
     if "lower" in state:

@@ -20,12 +20,13 @@ from jaxtyping import Array, Float, Key
 
 from langevax.keys import unrolled
 from langevax.meanfield.gibbs_law import Cloud, GibbsLaw, Tilt
+from langevax.platforms import sizes
 from langevax.problems.matmul import in_float32
 
 MOVES = 4  # a law
-ELEMENTS = 2**20  # features of a block
-SMALLEST_BLOCK, LARGEST_BLOCK = 128, 2048
 COMPONENTS = 12  # normals of a start, those not needed with weight 0
+STEPS, LEVEL = 20, 3e-3
+"""Steps of descents after which those that have ended are left out, and the length of a gradient where one has."""
 LOG_2_PI = float(np.log(2 * np.pi))
 
 
@@ -155,10 +156,36 @@ def _sums(law: GibbsLaw, tilt: Tilt, cloud: Cloud, weights: Array) -> tuple[Arra
 
 @in_float32
 @eqx.filter_jit
+def _cell_sums(
+    law: GibbsLaw, tilt: Tilt, cloud: Cloud, weights: Array, labels: Array, num_cells: int
+) -> tuple[Array, Array]:
+    """Return `_sums` of cells that are disjoint: each particle has one weight and the label of its cell."""
+    activity = law.activity(tilt, cloud)
+
+    def apart(values: Array) -> Array:
+        return jax.ops.segment_sum(values, labels, num_cells)
+
+    def product(values: Array) -> Array:
+        return jax.nn.one_hot(labels, num_cells, dtype=values.dtype, axis=0) @ values
+
+    def summed(values: Array) -> Array:
+        # elsewhere sums of segments come in any order, and would not repeat a certificate
+        return lax.platform_dependent(values, cpu=apart, default=product)
+
+    scaled = weights[:, None] * activity.slopes
+    outputs = lax.map(lambda slopes: summed(slopes[:, None] * activity.features), scaled.T)
+    return jnp.moveaxis(outputs, 0, 2), summed((weights * activity.exponent)[:, None])[:, 0]
+
+
+@in_float32
+@eqx.filter_jit
 def _descended(
-    law: GibbsLaw, tilt: Tilt, cloud: Cloud, num_steps: Array
-) -> tuple[Cloud, Float[Array, " particles"], Cloud]:
-    """Return positions, energies |x|^2 / 2 - v and their gradients after gradient steps that never go up."""
+    law: GibbsLaw, tilt: Tilt, cloud: Cloud, sizes: Array, num_steps: Array
+) -> tuple[Cloud, Float[Array, " particles"], Cloud, Float[Array, " particles"]]:
+    """Return positions, energies |x|^2 / 2 - v, their gradients and step sizes after steps that never go up.
+
+    Where `sizes` is 0, the first step size follows from the gradient.
+    """
 
     def energy(cloud: Cloud) -> tuple[Array, Cloud]:
         value, gradient = law.value_and_gradient(tilt, cloud)
@@ -179,9 +206,8 @@ def _descended(
         )
 
     value, gradient = energy(cloud)
-    size = 0.3 / (1 + jnp.sqrt(jnp.sum(gradient**2, axis=-1)))
-    end, value, gradient, _ = lax.fori_loop(0, num_steps, step, (cloud, value, gradient, size))
-    return end, value, gradient
+    size = jnp.where(sizes > 0, sizes, 0.3 / (1 + jnp.sqrt(jnp.sum(gradient**2, axis=-1))))
+    return lax.fori_loop(0, num_steps, step, (cloud, value, gradient, size))
 
 
 class EffortSpent(Exception):
@@ -204,8 +230,9 @@ class Clouds:
 
     def __post_init__(self) -> None:
         rows = len(self.law.inputs) * (1 if self.law.output_weight is not None else max(1, self._num_outputs()))
-        block = 2 ** int(np.log2(max(1, ELEMENTS // rows)))
-        self.block = int(np.clip(block, SMALLEST_BLOCK, LARGEST_BLOCK))
+        best = sizes()
+        block = 2 ** int(np.log2(max(1, best.certificate_activations // rows)))
+        self.block = int(np.clip(block, best.smallest_certificate_block, best.largest_certificate_block))
         self.dtype = self.law.inputs.dtype
         self.none = mixture(np.ones(1), np.zeros((1, self.law.size)), np.eye(self.law.size)[None], self.dtype)
         self.wide = jax.config.read("jax_enable_x64")
@@ -289,12 +316,50 @@ class Clouds:
         outputs = np.sum([part.astype(np.float64) for part, _ in done], axis=0)
         return outputs, np.sum([part.astype(np.float64) for _, part in done], axis=0)
 
+    def cell_sums(
+        self, tilt: Tilt, cloud: np.ndarray, weights: np.ndarray, labels: np.ndarray, num_cells: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return `sums` of disjoint cells, with the weight (particles,) of each particle and the label of its cell."""
+        self.spend(len(cloud) / 2)
+        weighed, parts = self._filled(weights), self._filled(labels)
+
+        def run(k: int, block: Array) -> tuple[Array, Array]:
+            arguments = jnp.asarray(weighed[k], self.dtype), jnp.asarray(parts[k], jnp.int32)
+            return _cell_sums(self.law, tilt, block, *arguments, num_cells)
+
+        done = self.blocks(run, cloud)
+        outputs = np.sum([part.astype(np.float64) for part, _ in done], axis=0)
+        return outputs, np.sum([part.astype(np.float64) for _, part in done], axis=0)
+
+    def _filled(self, values: np.ndarray) -> np.ndarray:
+        """Return numbers of particles by block, 0 where the last block is filled up."""
+        return np.pad(values, (0, -len(values) % self.block)).reshape(-1, self.block)
+
     def descended(self, tilt: Tilt, cloud: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return where descents of |x|^2 / 2 - v end, their energies, and the gradients there."""
-        self.spend(len(cloud) * (1 + num_steps))
-        steps = jnp.asarray(num_steps, jnp.int32)
-        done = self.blocks(lambda _, block: _descended(self.law, tilt, block, steps), cloud)
-        return tuple(np.concatenate(column)[: len(cloud)] for column in zip(*done, strict=True))  # pyright: ignore
+        """Return where descents of |x|^2 / 2 - v end, their energies, and the gradients there.
+
+        They end after `num_steps`, or where the gradient is below `LEVEL`. After every `STEPS` of them those that go
+        on are joined in fewer blocks.
+        """
+        ends, energies, gradients = cloud.copy(), np.zeros(len(cloud), cloud.dtype), np.zeros_like(cloud)
+        sizes, active, first = np.zeros(len(cloud), cloud.dtype), np.arange(len(cloud)), 0
+        while first == 0 or (first < num_steps and len(active)):
+            steps = min(STEPS, num_steps - first)
+            self.spend(len(active) * (1 + steps))
+            moved = self._descended(tilt, ends[active], sizes[active], steps)
+            for whole, part in zip((ends, energies, gradients, sizes), moved, strict=True):
+                whole[active] = part
+            active = active[np.linalg.norm(gradients[active], axis=1) > LEVEL]
+            first += STEPS
+        return ends, energies, gradients
+
+    def _descended(self, tilt: Tilt, cloud: np.ndarray, sizes: np.ndarray, num_steps: int) -> list[np.ndarray]:
+        filled, steps = self._filled(sizes), jnp.asarray(num_steps, jnp.int32)
+
+        def run(k: int, block: Array) -> tuple[Array, ...]:
+            return _descended(self.law, tilt, block, jnp.asarray(filled[k], self.dtype), steps)
+
+        return [np.concatenate(column)[: len(cloud)] for column in zip(*self.blocks(run, cloud), strict=True)]
 
     def prior(self, size: int) -> np.ndarray:
         """Return draws of N(0, I)."""

@@ -77,7 +77,7 @@ def output_weight_table(deviation: float) -> np.ndarray:
 
 
 class Activity(NamedTuple):
-    """What a neuron does to each row: E[h | theta] = features slopes, in the shape (rows, columns)."""
+    """A neuron's effect on each row: E[h | theta] = features slopes, in the shape (rows, columns)."""
 
     features: Float[Array, "particles rows"]
     slopes: Float[Array, "particles columns"]

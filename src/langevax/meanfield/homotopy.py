@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax.meanfield.clouds import Clouds, EffortSpent
+from langevax.meanfield.clouds import MOVES, Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
 from langevax.meanfield.walks import MetricAdaptation, effective_share, log_mean, normalised, systematic
 from langevax.problems.losses import Loss
@@ -78,6 +78,8 @@ class Ascent:
     """The duals of which `dual` is the mean."""
     added: bool = False
     """Whether modes were added to the cloud, and no climb has followed."""
+    log_partition: float = np.nan
+    """log Z of the last round's law by the weights on the way from the prior; NaN where the climb began elsewhere."""
 
 
 class OutputCovariance:
@@ -290,9 +292,13 @@ def climb(
     size: int,
     *,
     start: Ascent | None = None,
+    moves: int = MOVES,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Ascent:
-    """Return the dual at `temperature`, reached from the prior with a cloud of `size` particles, or from `start`."""
+    """Return the dual at `temperature`, reached from the prior with a cloud of `size` particles, or from `start`.
+
+    `moves` are those that the cloud makes under each law.
+    """
     law, generator = clouds.law, clouds.generator()
     newton = Newton(risk, law, generator)
     now, cooling = max(temperature, FIRST_TEMPERATURE * float(risk.neuron.bound) ** 2), COOLING
@@ -300,8 +306,9 @@ def climb(
     tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
     cloud, adaptation, path, last = clouds.prior(size), MetricAdaptation(law.size), [], []
     log_weights, even = np.zeros(size), True
-    rounds = short = 0
+    rounds, short, log_partition = 0, 0, 0.0
     if start is not None:
+        log_partition = np.nan
         now, cloud = start.temperature, start.cloud
         ratio, path = start.dual / np.float64(now), start.path[:-1] if start.reached else list(start.path)
         tilt, log_weights = start.path[-1], start.log_weights
@@ -324,6 +331,7 @@ def climb(
             if step == 0:
                 break
             feasible, tilt, log_weights = line.at(step)
+            log_partition += float(log_mean(log_weights) - log_mean(line.log_weights))
             share, ratio = effective_share(log_weights), feasible / now
             path.append(tilt)
             if (
@@ -339,7 +347,7 @@ def climb(
             short = 0 if length > len(cloud) else short
             cloud = cloud[systematic(generator, weights, length)]
             log_weights, whole, even = np.zeros(length), step >= LONG and even, True
-            cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, adaptation.factor, adaptation.step)
+            cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, adaptation.factor, adaptation.step, moves)
             adaptation.learn(acceptance)
             progress(f"dual at temperature {now:.2g}, {len(cloud):,} neurons")
             if now == temperature:
@@ -362,7 +370,7 @@ def climb(
     mean = np.mean(counted, axis=0) if counted else ratio * temperature
     dual = np.asarray(project(risk, jnp.asarray(mean, clouds.dtype)))
     path.append(law.tilt(jnp.asarray(dual), temperature))
-    return Ascent(dual, cloud, log_weights, path, now, reached, counted)
+    return Ascent(dual, cloud, log_weights, path, now, reached, counted, log_partition=log_partition)
 
 
 @eqx.filter_jit

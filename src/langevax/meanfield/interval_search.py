@@ -14,7 +14,7 @@ import numpy as np
 from langevax import checks
 from langevax.meanfield import wells
 from langevax.meanfield.certificate_file import load_search, problem_hash, save_search
-from langevax.meanfield.clouds import Clouds, EffortSpent, mixture
+from langevax.meanfield.clouds import MOVES, Clouds, EffortSpent, mixture
 from langevax.meanfield.gibbs_law import Tilt
 from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate, project
 from langevax.meanfield.upper_bound import (
@@ -47,6 +47,7 @@ SHARP, CHEAP = 0.02, 0.1  # a share at which it ends at once, and of the effort 
 FEWEST_PARTICLES, START, LARGEST = 64, 256, 2**15  # of a run, doubled while the budget lasts
 FEWEST_CLOUD, CLOUD = 512, 2048  # particles of the homotopy at the start; walks that make plans have half as many
 HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
+HEAVY, MOST_MOVES = 3.0, 24  # log of the factor from which a climb is made again, and the moves of each law then
 MET = 0.001  # share of a cloud that lies in a well that it knows
 SETTLING = 30  # moves that take a cloud to the law of the dual
 USEFUL = 0.25  # of a CPU second that moves take; the rest compiles, solves and sums
@@ -76,6 +77,8 @@ class IntervalSearch:
     """Particles of a run."""
     num_particles: int = 0
     """Of the homotopy."""
+    moves: int = MOVES
+    """Of the homotopy, under each law."""
     prior_objective: float = math.inf
     lower: tuple[float, np.ndarray] | None = None
     upper: tuple[float, UpperBound] | None = None
@@ -98,6 +101,8 @@ class IntervalSearch:
         "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
     )
     rounds: int = 0
+    met: wells.Wells | None = None
+    """Those of `ascent`, where they are known."""
 
     def open(self, checkpoint: str | os.PathLike[str] | None, resume: bool) -> None:
         """Read the search that a file holds, if any."""
@@ -156,7 +161,7 @@ class IntervalSearch:
             self.note()
 
     def narrow(self, share: float) -> bool:
-        """Whether the interval is at most a share of what the untrained prior leaves."""
+        """Return whether the interval is at most a share of what the untrained prior leaves."""
         if self.lower is None or self.upper is None:
             return False
         return self.upper[0] - self.lower[0] <= share * (self.prior_objective - self.lower[0])
@@ -169,10 +174,8 @@ class IntervalSearch:
         known = [estimate.value for estimate in estimates if estimate.source == "walks to the prior"]
         beyond = max(estimate.high for estimate in estimates) - known[0]
         if self.temperature * beyond > width / 2:
-            self.refusal = (
-                f"neurons with e^{beyond:.0f} times the mass lie outside of the law that was climbed; "
-                "{more}, so that they are added and D climbs on"
-            )
+            mass = "about as much mass as it" if beyond < 1 else f"e^{beyond:.0f} times its mass"
+            self.refusal = f"neurons outside of the law that was climbed hold {mass}; {{more}}, so that they join it"
         elif self.upper[1].error > width / 8:
             self.refusal = f"{2 * self.upper[1].error / width:.0%} of the width are the errors of sampling; {{more}}"
         else:
@@ -203,9 +206,7 @@ def close(search: IntervalSearch) -> None:
     try:
         while search.size <= LARGEST and not search.narrow(SHARP):
             if search.ascent is None or search.bounded:
-                options = {"start": search.ascent, "progress": search.progress}
-                search.ascent = climb(clouds, search.risk, search.temperature, search.num_particles, **options)
-                search.bounded = False
+                search.ascent, search.bounded = _climbed(search), False
                 search.save()
             search.ascent, search.bounded = _bound(search, search.ascent, search.size), True
             search.rounds += 1
@@ -218,6 +219,34 @@ def close(search: IntervalSearch) -> None:
             search.ascent, search.bounded = spent.ascent, True
         elif search.ascent is not None and not search.bounded:
             search.rounds += 1  # bounds that another call makes of this ascent have a level of their own
+
+
+def _climbed(search: IntervalSearch) -> Ascent:
+    """Climb on, or from the prior; from there once more where wells outweigh all that the cloud holds.
+
+    Four moves a law leave a cloud near where the prior had it. A dual that fits it gives other neurons, of many more
+    weights than the cloud can cover, up to e^18 times its mass; with 24 moves that was less than e^1.
+    """
+    clouds, work = search.clouds, search.clouds.work
+
+    def climbed() -> Ascent:
+        options = {"start": search.ascent, "moves": search.moves, "progress": search.progress}
+        return climb(clouds, search.risk, search.temperature, search.num_particles, **options)
+
+    ascent = climbed()
+    # half of what is left, at most: bounds of a good dual take as much
+    moves = int(min(MOST_MOVES, search.moves * (clouds.limit - clouds.work) / (2 * max(clouds.work - work, 1))))
+    if search.ascent is not None or not ascent.reached or moves < 2 * search.moves:
+        return ascent
+    search.progress("wells")
+    try:
+        search.met = wells.search(clouds, ascent.path[-1], [ascent.cloud, *search.training])
+        if search.met.log_partition <= ascent.log_partition + HEAVY:
+            return ascent
+        search.met, search.moves = None, moves
+        return climbed()
+    except EffortSpent:  # the first one is bounded with what is left
+        return ascent
 
 
 def _begin(search: IntervalSearch) -> None:
@@ -260,7 +289,9 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
     estimates = _forward(search, ascent, size)
     cloud = _settled(clouds, tilt, ascent.cloud)
     search.progress("wells")
-    met_wells = wells.search(clouds, tilt, [cloud, *search.training])
+    met_wells, search.met = search.met, None
+    if met_wells is None:
+        met_wells = wells.search(clouds, tilt, [cloud, *search.training])
     search.descents += met_wells.num_descents
     # few draws tell whether wells outweigh what walks met, not how much these hold: their error would be the widest
     estimates.append(search.log_partition(met_wells.log_partition, 0.0, "wells"))
@@ -340,11 +371,11 @@ def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogParti
     laws: list[tuple[np.ndarray, np.ndarray]] = []
 
     def watch(law: Step, walked: Walked) -> None:
-        weights = normalised(walked.log_weights)
-        parts = [clouds.sums(law.tilt, cloud, own[None]) for cloud, own in zip(walked.clouds, weights, strict=True)]
-        outputs = np.stack([part[0][0] for part in parts]).astype(np.float32).reshape(-1, *shape)
-        exponents = np.array([part[1][0] for part in parts])
-        laws.append((outputs, temperature * (exponents - walked.log_partition)))
+        weights = normalised(walked.log_weights).reshape(-1)
+        cloud, runs = walked.clouds.reshape(len(weights), -1), np.repeat(np.arange(RUNS), size)
+        outputs, exponents = clouds.cell_sums(law.tilt, cloud, weights, runs, RUNS)
+        free = temperature * (exponents - walked.log_partition)
+        laws.append((outputs.astype(np.float32).reshape(-1, *shape), free))
 
     walked = walk(clouds, plan, RUNS, size, watch)
     search.keep_upper(along_path(risk, laws))

@@ -9,10 +9,11 @@ nonlinear data at scale 10: that difference is the feature learning). So the tem
 penalty, and its leave-one-out optimum is known in closed form: one eigendecomposition, no training.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
@@ -68,6 +69,26 @@ def excess(losses: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> tu
     return mean, np.sqrt(((differences - mean[..., None]) ** 2) @ shares**2)
 
 
+def prior_particles(
+    neuron: Neuron,
+    num_columns: int,
+    width: int,
+    prior_variance: float,
+    num_neurons: int,
+    dtype: np.dtype[Any],
+    *,
+    key: Key[Array, ""],
+) -> Float[np.ndarray, "neurons size"]:
+    """Return neurons drawn from N(0, prior_variance I), for inputs of `width` columns of which `num_columns` are used.
+
+    No weights are drawn for the others, which are zeros: the numbers do not depend on how many there are.
+    """
+    draws = trees.host_normal((num_neurons, neuron.particle_size(num_columns)), dtype, key=key)
+    particles = np.sqrt(np.asarray(prior_variance, dtype)) * draws
+    unused = np.full(width - num_columns, neuron.input_weights(num_columns).stop)
+    return np.insert(particles, unused, 0, axis=-1)
+
+
 def prior_features(
     neuron: Neuron,
     inputs: Float[np.ndarray | Array, "n features"],
@@ -79,15 +100,62 @@ def prior_features(
 ) -> Float[Array, "neurons n"]:
     """Return h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output of several.
 
-    Columns of `inputs` from `num_columns` on are zeros, for which no weights are drawn: the numbers do not depend on
-    how many there are.
+    Columns of `inputs` from `num_columns` on are zeros, for which no weights are drawn.
     """
-    d, dtype = inputs.shape[-1] if num_columns is None else num_columns, inputs.dtype
-    draws = trees.host_normal((num_neurons, neuron.particle_size(d)), dtype, key=key)
-    particles = np.sqrt(np.asarray(prior_variance, dtype)) * draws
-    missing = np.full(inputs.shape[-1] - d, neuron.input_weights(d).stop)
-    particles = np.insert(particles, missing, 0, axis=-1)
+    d = inputs.shape[-1] if num_columns is None else num_columns
+    particles = prior_particles(neuron, d, inputs.shape[-1], prior_variance, num_neurons, inputs.dtype, key=key)
+    return features_of(neuron, particles, inputs)
+
+
+def features_of(
+    neuron: Neuron, particles: Float[np.ndarray, "neurons size"], inputs: Float[np.ndarray | Array, "n features"]
+) -> Float[Array, "neurons n"]:
+    """Return h(theta_r, x_i); the first output of several."""
     return _features(neuron, jax.device_put(particles), jax.device_put(inputs))
+
+
+def ridge(
+    features: Float[np.ndarray, "neurons n"],
+    targets: Float[np.ndarray, "n outputs"],
+    weights: Float[np.ndarray, " n"],
+    penalty: float,
+) -> Float[np.ndarray, "neurons outputs"]:
+    """Return the coefficients b of kernel ridge regression, f(x) = sum_r b_r h_r(x), at a penalty alpha.
+
+    With K = H^T H / neurons: b = H (K + alpha W^-1)^-1 y / neurons.
+
+    Example:
+        >>> h = np.random.default_rng(0).normal(size=(300, 20))
+        >>> b = ridge(h, h[:1].T, np.ones(20), 1e-9)
+        >>> bool(np.allclose(b.T @ h, h[:1], atol=1e-6))
+        True
+    """
+    kernel = _kernel(features)
+    kernel[np.diag_indices_from(kernel)] += penalty / weights
+    return features @ np.linalg.solve(kernel, targets) / len(features)
+
+
+def _kernel(features: Float[np.ndarray, "neurons n"]) -> Float[np.ndarray, "n n"]:
+    """Return features^T features / neurons in float64, multiplied in the features' own precision."""
+    return (features.T @ features).astype(np.float64) / len(features)
+
+
+def slopes(
+    neuron: Neuron,
+    particles: Float[np.ndarray, "neurons size"],
+    inputs: Float[np.ndarray, "n features"],
+    coefficients: Float[np.ndarray, "neurons outputs"],
+) -> Float[np.ndarray, "outputs n features"]:
+    """Return df / dx at the inputs of f(x) = sum_r b_r h(theta_r, x)."""
+    arrays = (jax.device_put(array.astype(inputs.dtype)) for array in (particles, inputs, coefficients))
+    return np.asarray(_slopes(neuron, *arrays), np.float64)
+
+
+@eqx.filter_jit
+def _slopes(neuron: Neuron, particles: Array, inputs: Array, coefficients: Array) -> Float[Array, "outputs n features"]:
+    features, transposed = jax.vjp(lambda x: _features(neuron, particles, x), inputs)
+    weighted = jax.vmap(lambda b: transposed(jnp.broadcast_to(b[:, None], features.shape))[0], in_axes=1)
+    return weighted(coefficients)
 
 
 @eqx.filter_jit
@@ -97,7 +165,11 @@ def _features(neuron: Neuron, particles: Array, inputs: Array) -> Float[Array, "
 
 
 def leave_one_out(
-    features: Float[ArrayLike, "neurons n"], targets: Float[ArrayLike, "n outputs"], weights: Float[ArrayLike, " n"]
+    features: Float[ArrayLike, "neurons n"],
+    targets: Float[ArrayLike, "n outputs"],
+    weights: Float[ArrayLike, " n"],
+    *,
+    copies: Float[ArrayLike, " n"] | None = None,
 ) -> LeaveOneOut:
     """Return the closed-form leave-one-out errors of kernel ridge with K = features^T features / neurons.
 
@@ -106,6 +178,8 @@ def leave_one_out(
     whole:
 
         e_i = r_i / (1 - S_i / max(1, w_i))
+
+    `copies` are other numbers of equal rows than max(1, w_i): ones leave all rows out whole.
 
     Cost: n^2 (neurons + n) and n^2 per penalty.
 
@@ -117,25 +191,22 @@ def leave_one_out(
         >>> exact.alpha < leave_one_out(features, noise[:, None], np.ones(30)).alpha
         True
     """
-    features, targets, weights = (np.asarray(a, np.float64) for a in (features, targets, weights))
+    features, targets, weights = np.asarray(features), *(np.asarray(a, np.float64) for a in (targets, weights))
     roots = np.sqrt(weights)
-    scaled = features * roots
-    kernel = scaled.T @ scaled / len(features)  # W^1/2 K W^1/2; alpha W^-1/2 G W^-1/2 = alpha (kernel + alpha)^-1
+    kernel = _kernel(features * roots.astype(features.dtype))
+    # K is W^1/2 K W^1/2 here, and alpha W^-1/2 G W^-1/2 = alpha (K + alpha)^-1
+    diagonal = float(np.mean(np.diagonal(kernel) / weights))
     values, vectors = np.linalg.eigh(kernel)
     values = np.maximum(values, 0.0)
-    rotated, squared = vectors.T @ (roots[:, None] * targets), vectors**2
-    alphas = RELATIVE_ALPHAS * max(float(np.mean(np.sum(features**2, 0))) / len(features), np.finfo(float).tiny)
-    rows = np.stack([_row_errors(alpha / (values + alpha), vectors, rotated, squared, roots) for alpha in alphas])
+    alphas = RELATIVE_ALPHAS * max(diagonal, np.finfo(float).tiny)
+    shrink = alphas / (values[:, None] + alphas)  # (n, alpha)
+    counted = np.maximum(1, weights) if copies is None else np.asarray(copies, np.float64)
+    leverages = 1 - vectors**2 @ shrink
+    left = np.maximum(1 - leverages / counted[:, None], 1e-12) * roots[:, None]
+    rows = np.zeros_like(shrink)
+    for rotated in (vectors.T @ (roots[:, None] * targets)).T:
+        rows += (vectors @ (shrink * rotated[:, None]) / left) ** 2
+    rows = rows.T / targets.shape[1]
     errors = np.average(rows, axis=1, weights=weights)
     best = rows[np.argmin(errors)]
     return LeaveOneOut(alphas, errors, excess(rows, best, weights)[1], best)
-
-
-def _row_errors(
-    shrink: np.ndarray, vectors: np.ndarray, rotated: np.ndarray, squared: np.ndarray, roots: np.ndarray
-) -> np.ndarray:
-    """Return (n,) square errors, averaged over outputs; `shrink` holds alpha / (eigenvalue + alpha)."""
-    residuals = vectors @ (shrink[:, None] * rotated) / roots[:, None]
-    leverages = 1 - squared @ shrink
-    errors = residuals / np.maximum(1 - leverages / np.maximum(1, roots**2), 1e-12)[:, None]
-    return np.mean(errors**2, axis=1)

@@ -4,6 +4,7 @@ What no descent enters is not seen. A well whose basin holds a share eps of the 
 probability (1 - eps)^N: with 95 % confidence none that holds more than 3 / N.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -46,15 +47,13 @@ def search(clouds: Clouds, tilt: Tilt, others: list[np.ndarray], num_descents: i
         chosen = clouds.generator().choice(len(other), min(len(other), half // len(others)), replace=False)
         starts.append(other[chosen])
     ends, energies, _ = clouds.descended(tilt, np.concatenate(starts), NUM_STEPS)
-    bottoms = _lowest(ends, energies)
     positions, masses, covariances = [], [], []
-    for bottom in bottoms:
-        bottom_of = _bottom(clouds, tilt, bottom)
-        if bottom_of is None or any(np.linalg.norm(bottom_of[0] - other) < APART for other in positions):
+    for position, log_mass, covariance in _bottoms(clouds, tilt, _lowest(ends, energies)):
+        if any(np.linalg.norm(position - other) < APART for other in positions):
             continue
-        positions.append(bottom_of[0])
-        masses.append(bottom_of[1])
-        covariances.append(bottom_of[2])
+        positions.append(position)
+        masses.append(log_mass)
+        covariances.append(covariance)
     count = len(ends)
     if not positions:
         return Wells(-np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), count)
@@ -75,7 +74,7 @@ def _importance(clouds: Clouds, tilt: Tilt, start: Mixture) -> tuple[float, floa
     return float(log_mean(log_weights)), effective_share(log_weights)
 
 
-def _lowest(ends: np.ndarray, energies: np.ndarray) -> list[np.ndarray]:
+def _lowest(ends: np.ndarray, energies: np.ndarray) -> np.ndarray:
     """Return the lowest ends that are apart from each other."""
     chosen: list[np.ndarray] = []
     for index in np.argsort(energies)[:2000]:
@@ -84,31 +83,39 @@ def _lowest(ends: np.ndarray, energies: np.ndarray) -> list[np.ndarray]:
             chosen.append(ends[index])
         if len(chosen) == MOST_WELLS:
             break
-    return chosen
+    return np.array(chosen)
 
 
-def _bottom(clouds: Clouds, tilt: Tilt, position: np.ndarray) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """Return the bottom by Newton steps, the log mass of the normal around it, and its covariance; None at a saddle."""
+def _bottoms(clouds: Clouds, tilt: Tilt, positions: np.ndarray) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
+    """Yield bottoms by Newton steps, the log mass of the normal around each, and its covariance; saddles are left out.
+
+    All of them step together: each evaluation fills a block, however few its particles are.
+    """
+    energies, gradients, hessians = _curved(clouds, tilt, positions)
     for _ in range(NEWTON_STEPS):
-        energy, gradient, hessian = _curved(clouds, tilt, position)
-        values, vectors = np.linalg.eigh(hessian)
-        step = vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 1e-3))
-        lower = position - step
-        if np.linalg.norm(step) < 1e-3 or _curved(clouds, tilt, lower)[0] > energy:
+        values, vectors = np.linalg.eigh(hessians)
+        along = np.einsum("kij,ki->kj", vectors, gradients) / np.maximum(np.abs(values), 1e-3)
+        steps = np.einsum("kij,kj->ki", vectors, along)
+        lower = _curved(clouds, tilt, positions - steps)
+        down = (np.linalg.norm(steps, axis=1) >= 1e-3) & (lower[0] <= energies)
+        if not down.any():
             break
-        position = lower
-    energy, _, hessian = _curved(clouds, tilt, position)
-    values, vectors = np.linalg.eigh(hessian)
-    if not np.all(values > 0):
-        return None
-    # the prior's own normal has energy |x|^2 / 2 and mass 1
-    return position, -energy - float(np.log(values).sum()) / 2, (vectors / values) @ vectors.T
+        positions = np.where(down[:, None], positions - steps, positions)
+        energies, gradients = np.where(down, lower[0], energies), np.where(down[:, None], lower[1], gradients)
+        hessians = np.where(down[:, None, None], lower[2], hessians)
+    for position, energy, hessian in zip(positions, energies, hessians, strict=True):
+        values, vectors = np.linalg.eigh(hessian)
+        if np.all(values > 0):
+            # the prior's own normal has energy |x|^2 / 2 and mass 1
+            yield position, -float(energy) - float(np.log(values).sum()) / 2, (vectors / values) @ vectors.T
 
 
-def _curved(clouds: Clouds, tilt: Tilt, position: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the energy, its gradient, and its Hessian by differences of gradients."""
-    size = len(position)
+def _curved(clouds: Clouds, tilt: Tilt, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return energies, their gradients, and their Hessians by differences of gradients."""
+    count, size = positions.shape
     offsets = DIFFERENCE * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
-    _, energies, gradients = clouds.descended(tilt, (position + offsets).astype(clouds.dtype), 0)
-    hessian = (gradients[1 : size + 1] - gradients[size + 1 :]).astype(np.float64) / (2 * DIFFERENCE)
-    return float(energies[0]), gradients[0].astype(np.float64), (hessian + hessian.T) / 2
+    around = (positions[:, None] + offsets).reshape(-1, size).astype(clouds.dtype)
+    _, energies, gradients = clouds.descended(tilt, around, 0)
+    slopes = gradients.reshape(count, -1, size).astype(np.float64)
+    hessians = (slopes[:, 1 : size + 1] - slopes[:, size + 1 :]) / (2 * DIFFERENCE)
+    return energies.reshape(count, -1)[:, 0].astype(np.float64), slopes[:, 0], (hessians + hessians.mT) / 2

@@ -1,8 +1,9 @@
-"""Global optimisation: a function in, SciPy's `OptimizeResult` out, with a statement of how far chains agree."""
+"""Global optimisation: a function in, SciPy's `OptimizeResult` out, with the odds that there is a better minimum."""
 
+from langevax.optimize.anneal import anneal
 from langevax.optimize.minima import Basin
 from langevax.optimize.minimize import minimize
 from langevax.optimize.schedules import Geometric, Logarithmic
 
-__all__ = ["Basin", "Geometric", "Logarithmic", "minimize"]
+__all__ = ["Basin", "Geometric", "Logarithmic", "anneal", "minimize"]
 __dir__ = __all__.copy

@@ -78,10 +78,14 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
     if bounds is None:
         return None
     lower, upper = _sides(bounds, like)
+    for i in np.flatnonzero(lower == upper):
+        raise ValueError(
+            f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose ends are equal; put a coordinate that does not move into "
+            "fun."
+        )
     for i in np.flatnonzero(~(lower < upper)):  # NaN, too
         raise ValueError(
-            f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose lower end is not below its upper one; swap them, or put a "
-            "coordinate that does not move into fun."
+            f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose lower end is not below its upper one; swap them."
         )
     if np.all(np.isinf(lower) & np.isinf(upper)):
         return None

@@ -1,19 +1,12 @@
-"""`minimize`: global minima by Langevin dynamics at a falling temperature, with SciPy's interface.
+"""`minimize`: global minima by a portfolio of searches with one budget, with SciPy's interface.
 
-    x  <-  x - h g + sqrt(2 h T) xi,      T from hot to cold, then L-BFGS-B from where each chain ended
-
-At a fixed temperature T = 1 / beta the chains sample exp(-fun / T), whose mean lies about d T / 2 above the minimum,
-and never more than (d T / 2) log((e L / M)(b / (d T) + 1)): so a large beta stands for the minimum (Kinoshita and
-Suzuki, NeurIPS 2022, Theorem 3, where beta >= (4d / eps) log(e L / M) for a gap of eps). Chains leave a well behind a
-barrier B at a rate that falls as exp(-beta B), so that with several wells the time grows exponentially in 1 / eps.
-Neither polynomial time nor a global minimum is guaranteed; the result says how many independent chains agree. Measured:
-Rastrigin's function with barriers of 2 is solved in d = 10 by 16 x 20,000 steps (0.15 s), where descents from the same
-starts fail; with its classical barriers of 20 it is not in d = 5 by 64 x 10^6. For wells that deep in few coordinates
-use `scipy.optimize.dual_annealing`.
+Local searches from everywhere, scans along axes, basin hopping and CMA-ES, in the order of cost (`portfolio`), until
+the odds of an unseen better basin are low enough (`basins`). No method can guarantee a global minimum of a function
+that it knows at finitely many places; the odds are what independent searches support.
 """
 
-import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import jax
@@ -21,37 +14,32 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Key
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.gradients import SVRG, GradientEstimator
-from langevax.optimize import arguments, minima
-from langevax.optimize.arguments import BoundsLike, Callback, Objective, Schedule, to_position
-from langevax.optimize.minima import Basin, Grouping, Minimum
-from langevax.optimize.schedules import Geometric, Logarithmic
-from langevax.optimize.search import (
-    MIN_PLACES,
-    Search,
-    SearchState,
-    Survey,
-    choose_gradient,
-    choose_step_size,
-    draw,
-    draw_with,
-    equipartition_temperature,
-    potentials,
-    survey,
-    value_at,
-)
-from langevax.theory.bounds import theorem_step_size
-from langevax.theory.lsi import Target
+from langevax.optimize import arguments
+from langevax.optimize.arguments import BoundsLike, Box, Callback, Objective, to_position
+from langevax.optimize.basins import Tally, group_ends
+from langevax.optimize.local_search import Frame, gradient_at
+from langevax.optimize.minima import Basin
+from langevax.optimize.newton import Polished
+from langevax.optimize.portfolio import GRADIENT_COST, Portfolio
+from langevax.optimize.search import draw_with
+from langevax.optimize.values_only import FiniteDifferences, as_values
+from langevax.problems.finite_sum import FiniteSum
+from langevax.problems.problem import Problem
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-COOLING = 1e-3  # coldest temperature over the hottest, by default
-CONVERGED, DIVERGED, NOT_REACHED, STOPPED = 0, 1, 2, 99
+EVALUATIONS = 10_000  # for each coordinate, by default
+FEW_ROWS = 1024
+"""Rows up to which a sum is searched as a whole; of more, so many are drawn for everything but the last descents."""
+FAR = 1e6  # in units of the start, where a function without bounds is taken to fall for ever
+MAX_BASINS = 100  # in a result
+NUM_DRAWN = 64  # starts of a function x0, from which the units are estimated
+PROMISE_MET, BUDGET_SPENT, NOT_REACHED, UNBOUNDED, STOPPED = 0, 1, 2, 3, 99
 
 
 def minimize(
@@ -60,247 +48,268 @@ def minimize(
     *,
     key: Key[Array, ""],
     bounds: BoundsLike = None,
-    num_chains: int = 16,
-    num_steps: int = 20_000,
-    temperature: float | tuple[float, float] | Schedule | Literal["auto"] = "auto",
-    schedule: Literal["anneal", "logarithmic"] | None = "anneal",
-    step_size: float | Schedule | Literal["auto", "theorem"] = "auto",
-    theorem_constants: Target | None = None,
-    kl_tolerance: float | None = None,
-    gradient: GradientEstimator | Literal["auto"] = "auto",
+    max_evaluations: int | Literal["auto"] = "auto",
+    max_odds: float = 0.1,
     spread: ArrayLike | Literal["auto"] = "auto",
-    polish: bool = True,
+    use_gradients: bool = True,
     callback: Callback = None,
-    progress: bool | Literal["auto"] = "auto",
 ) -> "OptimizeResult":
-    """Search for the global minimum of `fun` with `num_chains` independent chains.
+    """Search for the global minimum of `fun` until a better one is unlikely, or the budget is spent.
 
     Args:
-        fun: `fun(position) -> scalar`, differentiable by JAX; or a `Problem`, whose potential is minimised.
-        x0: a position, any pytree of one floating dtype: the first chain starts there, the others around it. Or a
-            function `key -> position` that draws the start of each chain. In float32 a minimum is found to about 1e-4
-            of its width; pass x0 in float64 (`jax.enable_x64`) for full precision.
+        fun: `fun(position) -> scalar`, differentiable by JAX; or a `Problem`, whose potential is minimised. Of a
+            `FiniteSum` of more than 1024 rows, 1024 are drawn for the searches, and all of them taken where they end.
+        x0: a position, any pytree of one floating dtype, where the first search starts. Or a function
+            `key -> position` that draws the starts of all. In float32 a minimum is exact to about 1e-4 of its width;
+            pass x0 in float64 (`jax.enable_x64`) for full precision.
         key: a typed key, `jax.random.key(0)`. The same key gives the same result.
         bounds: `scipy.optimize.Bounds`, or a (lower, upper) for each number of x0, leaf after leaf; None or infinite
-            where there is none. Chains are reflected there (`Reflected`), L-BFGS-B respects them.
-        num_chains: number of chains; they are independent, so that their agreement is evidence.
-        num_steps: of each chain.
-        temperature: T, in units of `fun`. With schedule="anneal" the hottest, or a pair (hot, cold); with
-            "logarithmic" that of the first step; with None the only one, 1 / beta. "auto" takes sqrt(2 / d) times the
-            spread of `fun` over places drawn like the starts. A function of the step (such as optax's schedules)
-            replaces the schedule.
-        schedule: "anneal" falls geometrically, by a factor of 1000 or to `cold`; "logarithmic" as 1 / log(2 + step);
-            None keeps one temperature: the ends are draws from exp(-fun / T).
-        step_size: h, in units of position^2 / fun. "auto" is 0.25 / L with L the largest curvature over the starts,
-            halved up to ten times where chains diverge. A float or a schedule is kept. "theorem" is the largest that
-            Kinoshita and Suzuki allow (with full gradients, Chewi) at the one temperature of schedule=None, without
-            bounds.
-        theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
-        kl_tolerance: for "theorem", the largest acceptable KL(chain || Gibbs law) in the end; None: any.
-        gradient: an estimator of `langevax.gradients`; "auto" is `Full`, and `SVRG` for more than 1024 rows.
-        spread: standard deviation of the starts around x0, a float or one for each number; 0.0 starts all chains at x0.
-            "auto" draws uniformly between two finite bounds, and with 1.0 elsewhere.
-        polish: descend from the end of each chain, and from the best place visited, by L-BFGS-B.
-        callback: as in SciPy, not as in `simulate`: `callback(intermediate_result)` with that very name gets an
-            `OptimizeResult` (x, fun, nit, nfev, temperature, x_chains, fun_chains), any other one x; StopIteration or
-            True stops. It is called a hundred times.
-        progress: show a progress line; "auto" shows it on a terminal.
+            where there is none. Pass them where you can: searches start all over the box.
+        max_evaluations: budget in values of `fun`; a gradient counts as 4 of them, without `use_gradients` as d + 1.
+            "auto" is 10,000 for each coordinate, and less for a sum over many rows.
+        max_odds: the promise. The search ends, with `success`, when the expected number of unseen better basins is
+            at most this.
+        spread: standard deviation of the starts around x0, > 0, a float or one for each number. "auto" draws uniformly
+            between two finite bounds; elsewhere it is |x0|, or 1 where x0 is 0.
+        use_gradients: False takes values only, in float64, so that `fun` may be a function of NumPy arrays.
+        callback: as in SciPy: `callback(intermediate_result)` with that very name gets an `OptimizeResult` (x, fun,
+            nit, nfev, njev), any other one x; StopIteration or True stops. It is called after each batch of searches.
 
     Returns:
-        A `scipy.optimize.OptimizeResult`. Positions are NumPy arrays in the structure of x0; those of chains have a
-        leading axis.
+        A `scipy.optimize.OptimizeResult`. Positions are NumPy arrays in the structure of x0.
 
         - x, fun, jac: the best minimum, its value and gradient.
-        - success: the chains stayed finite and x is a minimum, its gradient zero to rounding (without `polish`: they
-          stayed finite). It does NOT say that x is the global minimum: the message says how far chains agree.
-        - status: 0; 1 chains diverged; 2 polishing reached no minimum at x; 99 stopped by the callback.
-        - message: how far the chains agree, halved steps, and what to do.
-        - nit: steps of each chain. nfev: evaluations of `fun` or its gradient, over all chains and phases; of a finite
-          sum each component counts one, a product with the Hessian two.
-        - x_chains, fun_chains: where each chain ended, polished. x_starts: where it began.
-        - basins: list of `Basin(fun, share, x)`, the distinct minima, best first, with their share of the chains. Empty
-          without `polish`.
-        - temperature, step_size: at the last step. gibbs_gap: d T / 2, by how much chains at that temperature lie above
-          their minimum before they are polished; an estimate, for minima that are round inside the bounds.
-        - history: dict of arrays over the records: nit, nfev, fun (best so far), fun_chains (record, chain).
+        - success: the promise was met: the odds are at most `max_odds`, and x is a minimum to rounding. It does not
+          say that x is the global one.
+        - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 99 stopped.
+        - message: the odds, what they rest on, and what to do.
+        - odds: the expected number of unseen better basins, from how often independent searches, or runs of hopping
+          and evolution, ended at the best value (Boender and Rinnooy Kan).
+        - nit: local searches. nfev, njev: values and gradients, of a finite sum those of single rows.
+        - basins: list of `Basin(fun, share, x)`, the distinct minima of the independent local searches and the best,
+          best first, at most 100 of them, with their share of those searches.
+        - history: dict of arrays over batches of searches: nfev, njev, fun (best so far).
 
     Raises:
-        TypeError, ValueError: an invalid argument, or a gradient that is NaN where chains came.
+        TypeError, ValueError: an invalid argument, fun that is not finite at x0, or that is constant.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> from langevax.optimize import minimize
         >>> def two_wells(x):
         ...     return jnp.sum((x**2 - 1) ** 2) + 0.3 * jnp.sum(x)
-        >>> result = minimize(two_wells, jnp.array([0.9, 0.9]), key=jax.random.key(0))
-        >>> result.x.round(2), result.success, len(result.basins) <= 4
-        (array([-1.04, -1.04], dtype=float32), True, True)
+        >>> result = minimize(two_wells, jnp.array([0.9, 0.9]), key=jax.random.key(0), bounds=[(-2.0, 2.0)] * 2)
+        >>> result.x.round(2), result.success, len(result.basins)
+        (array([-1.04, -1.04], dtype=float32), True, 4)
     """
-    arguments.check_options(num_chains, num_steps, temperature, schedule, step_size, gradient, spread)
-    by_theorem = isinstance(step_size, str) and step_size == "theorem"
-    if by_theorem and (schedule is not None or callable(temperature) or bounds is not None):
-        raise ValueError(
-            "step_size='theorem' is for one temperature and no bounds; pass schedule=None and a number as temperature."
-        )
     stops = arguments.as_callback(callback)
-    problem = arguments.as_problem(fun)
+    checks.not_forked()
     checks.typed_key(key)
-    checks.flag("polish", polish)
-    start_key, curvature_key, run_key = random.split(key, 3)
-
-    drawn, number = callable(x0), max(num_chains, MIN_PLACES)
-    width = None if isinstance(spread, str) else spread
-    if drawn and width is not None:
+    checks.flag("use_gradients", use_gradients)
+    checks.positive_int("max_evaluations", max_evaluations, auto=True)
+    checks.number("max_odds", max_odds, positive=True)
+    if not isinstance(spread, str):
+        spread = np.asarray(spread) if isinstance(spread, list | tuple) else spread
+    checks.number("spread", spread, positive=True, auto=True)
+    if callable(x0) and not isinstance(spread, str):
         raise ValueError(f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out.")
-    positions = draw_with(x0, start_key, number) if drawn else arguments.as_position(x0)
-    like = jax.tree.map(lambda a: a[0], positions) if drawn else positions
+    arguments.as_problem(fun)
+    with nullcontext() if use_gradients else jax.enable_x64():
+        return _minimize(fun, x0, key, bounds, max_evaluations, max_odds, spread, use_gradients, stops)
+
+
+def _minimize(
+    fun: Objective,
+    x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
+    key: Key[Array, ""],
+    bounds: BoundsLike,
+    max_evaluations: int | Literal["auto"],
+    max_odds: float,
+    spread: ArrayLike | Literal["auto"],
+    use_gradients: bool,
+    stops: "Callable[[OptimizeResult], bool] | None",
+) -> "OptimizeResult":
+    start_key, draw_key = random.split(key)
+    drawn = callable(x0)
+    positions = draw_with(x0, start_key, NUM_DRAWN) if drawn else arguments.as_position(x0)
+    if not use_gradients:
+        positions = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), positions)
+    like = jax.tree.map(lambda leaf: leaf[0], positions) if drawn else positions
     arguments.as_position(like)
-    problem = arguments.on_vectors(problem, like)
+    problem = arguments.on_vectors(arguments.as_problem(fun) if use_gradients else as_values(fun, like), like)
     box = arguments.as_box(bounds, like)
-    places = jax.vmap(lambda x: ravel_pytree(x)[0])(positions) if drawn else ravel_pytree(positions)[0]
-    arguments.check_inside(np.asarray(places), box)
-    if not drawn:
-        places = draw(places, width, box, start_key, number)
-    places = places if box is None else jnp.clip(places, *box)  # by rounding only
-    may_halve = isinstance(step_size, str) and not by_theorem
-    at_starts = survey(problem, places, may_halve, curvature_key, drawn)
-
-    temperature = _choose_temperature(temperature, schedule, at_starts, num_steps)
-    hottest = float(np.asarray(temperature(0) if callable(temperature) else temperature))
-    if isinstance(gradient, str):
-        gradient = choose_gradient(problem, num_steps)
-        if by_theorem and isinstance(gradient, SVRG):
-            root = math.isqrt(int(problem.size))
-            gradient = SVRG(root, root)  # the choice of the theorem
-    if by_theorem:
-        theorem, options = gradient.step_size_theorem()
-        options |= {"temperature": hottest, "size": int(problem.size), "accuracy": kl_tolerance}
-        step_size = theorem_step_size(theorem, theorem_constants, **options)
-    elif isinstance(step_size, str):
-        step_size = choose_step_size(at_starts, hottest)
-
-    def stop(state: SearchState, ends: Array) -> bool:
-        return stops is not None and stops(_intermediate_result(search, state, ends, like))
-
-    search = Search(problem, at_starts, num_chains, num_steps, step_size, temperature, gradient, box, stop)
-    search.run(run_key, may_halve, progress)
-    return _result(search, like, polish)
-
-
-def _choose_temperature(
-    temperature: float | tuple[float, float] | Schedule | Literal["auto"],
-    schedule: str | None,
-    at_starts: Survey,
-    num_steps: int,
-) -> float | Schedule:
-    if callable(temperature):
-        return temperature
-    if isinstance(temperature, tuple | list):
-        hot, cold = (float(number) for number in temperature)
-        return Geometric(hot, cold, num_steps)
-    if isinstance(temperature, str):
-        hot = equipartition_temperature(at_starts.values, at_starts.places.shape[1])
+    places = np.asarray(jax.vmap(lambda x: ravel_pytree(x)[0])(positions) if drawn else ravel_pytree(like)[0])
+    arguments.check_inside(places, box)
+    frame = _frame(places, box, spread)
+    if use_gradients:
+        arguments.check_scalar(problem, frame.center)
     else:
-        hot = float(temperature)
-    if schedule is None:
-        return hot
-    if not hot > 0:
-        raise ValueError(
-            "temperature='auto' is chosen from the spread of fun over the starts, but fun is "
-            f"{at_starts.values[0]:.6g} at all of them; pass a temperature, or a larger spread."
-        )
-    if schedule == "logarithmic":
-        return Logarithmic(hot * float(np.log(2)))
-    return Geometric(hot, COOLING * hot, num_steps)
+        problem = FiniteDifferences(problem, frame.scale, frame.x_upper)
+
+    def starts(number: int, rng: np.random.Generator) -> Float[np.ndarray, "places d"]:
+        seeds = random.split(random.key(int(rng.integers(2**31))), number)
+        vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)  # pyright: ignore[reportCallIssue]
+        return (np.asarray(vectors, np.float64) - np.asarray(frame.center)) / np.asarray(frame.scale)
+
+    def stop(searched: Portfolio) -> bool:
+        return stops is not None and stops(_intermediate_result(searched, like))
+
+    size, d = int(problem.size), places.shape[-1]
+    budget = max_evaluations if not isinstance(max_evaluations, str) else EVALUATIONS * d / max(1, size / FEW_ROWS)
+    rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
+    portfolio = Portfolio(
+        problem,
+        _coarse(problem, fun, like, rng),
+        frame,
+        rng,
+        budget,
+        float(max_odds),
+        GRADIENT_COST if use_gradients else d + 1,
+        not isinstance(spread, str),
+        starts if drawn else None,
+        stop,
+    )
+    start = (np.atleast_2d(places)[0] - np.asarray(frame.center, np.float64)) / np.asarray(frame.scale, np.float64)
+    _check_start(portfolio, problem, frame, start)
+    portfolio.run(np.clip(start, frame.lower, frame.upper))
+    return _result(portfolio, portfolio.polish(), like)
 
 
-def _intermediate_result(search: Search, state: SearchState, ends: Array, like: PyTree[Array]) -> "OptimizeResult":
+def _frame(places: Float[np.ndarray, "*places d"], box: Box | None, spread: ArrayLike | Literal["auto"]) -> Frame:
+    """Return the box of size one, or, without bounds, units of the spread around x0."""
+    dtype, d = places.dtype, places.shape[-1]
+    low, high = (np.full(d, -np.inf), np.full(d, np.inf)) if box is None else (side.astype(float) for side in box)
+    center = np.atleast_2d(places)[0].astype(float)
+    if not isinstance(spread, str):
+        if np.shape(spread) not in ((), (d,)):
+            raise ValueError(
+                f"spread has shape {np.shape(spread)} but x0 has {d} numbers; pass a float, or one for each of them."
+            )
+        scale = np.broadcast_to(np.asarray(spread, float), (d,))
+    elif places.ndim == 2:
+        scale = places.std(axis=0, dtype=float)
+        scale = np.where(scale > 0, scale, 1)
+    else:
+        filled = np.isfinite(high - low)
+        scale = np.where(filled, np.where(filled, high - low, 1), np.where(center == 0, 1, np.abs(center)))
+        center = np.where(filled, np.where(filled, low, 0), center)
+    arrays = (center, scale, (low - center) / scale, (high - center) / scale, low, high)
+    return Frame(*(jnp.asarray(a, dtype) for a in arrays))
+
+
+def _coarse(problem: Problem, fun: Objective, like: PyTree[Array], rng: np.random.Generator) -> Problem:
+    """Return the sum over FEW_ROWS rows drawn from a long one, and any other problem itself."""
+    if not isinstance(fun, FiniteSum) or type(fun) is not FiniteSum or fun.max_size <= FEW_ROWS:
+        return problem
+    if fun.weights is not None or fun.count is not None:
+        return problem
+    rows = np.sort(rng.choice(fun.max_size, FEW_ROWS, replace=False))
+    return arguments.on_vectors(fun.over(jax.tree.map(lambda leaf: leaf[rows], fun.data)), like)
+
+
+def _check_start(portfolio: Portfolio, problem: Problem, frame: Frame, start: Float[np.ndarray, " d"]) -> None:
+    """Raise where fun or its gradient is not finite at x0; a function x0 may draw such starts."""
+    if portfolio.starts is not None:
+        return
+    value = float(problem.potential(frame.to_x(jnp.asarray(start, frame.scale.dtype))))
+    slope = float(np.linalg.norm(gradient_at(problem, frame, start)))
+    for name, number in (("fun", value), ("the norm of the gradient of fun", slope)):
+        if not np.isfinite(number):
+            raise ValueError(f"{name} at x0 is {number}; start where fun and its gradient are finite.")
+
+
+def _intermediate_result(portfolio: Portfolio, like: PyTree[Array]) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
     return OptimizeResult(
-        x=to_position(search.best, like),
-        fun=search.best_value,
-        nit=state.step,
-        nfev=state.evaluations,
-        temperature=value_at(search.temperature, state.step - 1),
-        x_chains=to_position(ends, like),
-        fun_chains=state.values,
+        x=to_position(portfolio.x(portfolio.best_y), like),
+        fun=portfolio.best_fun,
+        nit=portfolio.searches,
+        nfev=portfolio.nfev,
+        njev=portfolio.njev,
     )
 
 
-def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResult":
-    """Polish the ends of a search, group them into basins, and describe how it ended."""
+def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
+    ends, best = portfolio.multistart_ends, portfolio.best_y[None]
+    ys, fun = np.concatenate([ends.y.reshape(-1, best.shape[1]), best]), np.append(ends.fun, portfolio.best_fun)
+    labels, best_ends = group_ends(ys, fun, np.append(ends.moved, True), portfolio.difference)
+    shares = np.bincount(labels[:-1], minlength=len(best_ends)) / max(1, len(ends.fun))
+    return [
+        Basin(float(fun[i]), float(share), to_position(portfolio.x(ys[i]), like))
+        for i, share in list(zip(best_ends, shares, strict=True))[:MAX_BASINS]
+    ]
+
+
+def _result(portfolio: Portfolio, end: Polished, like: PyTree[Array]) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
-    problem, box, history = search.problem, search.box, search.history
-    last = max(search.steps - 1, 0)
-    temperature, step_size = value_at(search.temperature, last), value_at(search.step_size, last)
-    ends, num_chains = np.asarray(search.positions), len(search.positions)
-    values = np.asarray(potentials(problem, search.positions), np.float64)
-    search.update_best(values, search.positions)
-
-    best, basins, grouping, reached = minima.evaluate(problem, search.best, box), [], None, True
-    nfev = search.evaluations + num_chains * search.size
-    if polish:
-        unit = step_size or value_at(search.step_size, 0)  # a schedule may end at 0
-        points = [minima.descend(problem, x, unit, box) for x in (*ends, search.best)]
-        nfev += sum(point.evaluations for point in points)
-        best = min(points, key=lambda point: point.fun if np.isfinite(point.fun) else np.inf)
-        reached = minima.is_minimum(best, unit, search.survey.size_of_values)
-        ends, values = np.stack([p.x for p in points[:-1]]), np.array([p.fun for p in points[:-1]])
-        near = minima.tolerances(points, search.survey.spread_above(best.fun), search.survey.scale)
-        grouping = minima.group(points, num_chains, *near)
-        for members in grouping.basins:
-            share = sum(i < num_chains for i in members) / num_chains
-            basins.append(Basin(points[members[0]].fun, share, to_position(points[members[0]].x, like)))
+    odds, dtype = portfolio.odds, portfolio.frame.scale.dtype
+    free = ~np.isfinite(portfolio.upper - portfolio.lower)
+    falls = not np.isfinite(portfolio.best_fun) or bool(np.any(np.abs(portfolio.best_y[free]) > FAR))
+    if falls:
+        status = UNBOUNDED
+    elif portfolio.stopped:
+        status = STOPPED
+    elif not end.reached:
+        status = NOT_REACHED
     else:
-        nfev += search.size
-    status = STOPPED if search.stopped else CONVERGED if reached else NOT_REACHED
+        status = PROMISE_MET if odds <= portfolio.max_odds else BUDGET_SPENT
+    history = np.array([record[:2] for record in portfolio.history], int).reshape(-1, 2)
     return OptimizeResult(
-        x=to_position(best.x, like),
-        fun=best.fun,
-        jac=to_position(best.jac.astype(best.x.dtype), like),
-        success=search.diverged_at is None and reached,
-        status=status if search.diverged_at is None else DIVERGED,
-        message=_message(search, step_size, best, reached, grouping),
-        nit=search.steps,
-        nfev=nfev,
-        x_chains=to_position(ends, like),
-        fun_chains=values,
-        x_starts=to_position(search.starts, like),
-        basins=basins,
-        temperature=temperature,
-        step_size=step_size,
-        gibbs_gap=ends.shape[1] * temperature / 2,
+        x=to_position(portfolio.x(portfolio.best_y), like),
+        fun=portfolio.best_fun,
+        jac=to_position((end.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(dtype), like),
+        success=end.reached and odds <= portfolio.max_odds and not falls,
+        status=status,
+        message=_message(portfolio, end, status, odds, like),
+        odds=odds,
+        nit=portfolio.searches,
+        nfev=portfolio.nfev,
+        njev=portfolio.njev,
+        basins=_basins(portfolio, like),
         history={
-            "nit": np.array([state.step for state in history], int),
-            "nfev": np.array([state.evaluations for state in history], int),
-            "fun": np.array([state.best_value for state in history], float),
-            "fun_chains": np.array([state.values for state in history], float).reshape(len(history), num_chains),
+            "nfev": history[:, 0],
+            "njev": history[:, 1],
+            "fun": np.array([record.fun for record in portfolio.history], float),
         },
     )
 
 
-def _message(search: Search, step_size: float, best: Minimum, reached: bool, grouping: Grouping | None) -> str:
-    """Return how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
-    sentences = [f"Finished all {search.num_steps} steps."]
-    if search.stopped:
-        sentences = [f"Stopped by the callback after step {search.steps} of {search.num_steps}."]
-    if search.diverged_at is not None:
-        sentences = [
-            f"Chains diverged at step {search.diverged_at} with step_size={step_size:.3g}; pass a smaller one, a lower "
-            "temperature, or bounds."
-        ]
-    if search.num_halvings:
-        times = "once" if search.num_halvings == 1 else f"{search.num_halvings} times"
-        sentences.append(f"Chains had diverged with larger steps: step_size was halved {times}, to {step_size:.3g}.")
-    if not reached:
-        sentences.append(
-            f"Polishing reached no minimum: the gradient at x has norm {np.linalg.norm(best.jac):.3g}. fun may have a "
-            "kink there, be unbounded below, or be too flat for its dtype; try bounds, or float64."
+def _message(portfolio: Portfolio, end: Polished, status: int, odds: float, like: PyTree[Array]) -> str:
+    """Return why the search ended, the odds, what they rest on, and what to do."""
+    if status == UNBOUNDED:
+        where = np.array2string(np.asarray(portfolio.x(portfolio.best_y)), precision=3, threshold=6)
+        return f"fun falls without end: at x = {where} it is {portfolio.best_fun:.3g}; pass bounds."
+    names = ("local search", "local searches"), ("run of hopping", "runs of hopping"), ("evolution", "evolutions")
+    tallies = zip(portfolio.tallies(), names, strict=True)
+    evidence = " ".join(_agreement(counted, *name) for counted, name in tallies if counted.searches)
+    expected = f"{odds:.2g}" if np.isfinite(odds) else "unknown"
+    promise = f"the expected number of unseen better basins is {expected} (at most {portfolio.max_odds:g} was asked)"
+    if status == NOT_REACHED:
+        return (
+            f"x is not a minimum to rounding: the gradient there has norm {np.linalg.norm(end.gradient):.3g} in units "
+            f"of the box. fun may have a kink there, or be too flat for its dtype; try float64. {evidence}"
         )
-    if grouping is None:
-        sentences.append("The chains are not polished; polish=True descends from their ends and distinguishes basins.")
-    elif reached:  # basins are those of minima
-        sentences.append(minima.agreement(grouping, len(search.starts)))
-    return " ".join(sentences)
+    if status == STOPPED:
+        return f"Stopped by the callback after {portfolio.searches} local searches: {promise}. {evidence}"
+    if status == BUDGET_SPENT:
+        return (
+            f"Spent the {portfolio.budget:,.0f} evaluations before a better basin became unlikely: {promise}. "
+            f"{evidence} Raise max_evaluations to be surer."
+        )
+    return f"A better basin is unlikely: {promise}. {evidence}"
+
+
+def _agreement(counted: Tally, one: str, many: str) -> str:
+    """Return a sentence on how many searches or runs ended at the best value."""
+    others = counted.basins - bool(counted.at_best)
+    rest = (
+        ""
+        if not others
+        else ", the others in a worse basin"
+        if others == 1
+        else f", the others in {others} worse basins"
+    )
+    name = one if counted.searches == 1 else many
+    return f"{counted.at_best} of {counted.searches} {name} ended at the best value{rest}."

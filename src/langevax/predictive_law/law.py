@@ -29,7 +29,7 @@ class PredictiveWarning(UserWarning):
 
 @dataclass(frozen=True)
 class BayesComparison:
-    """What the posterior predictive loses beside the chosen law, on rows that neither was fitted to."""
+    """Loss of the posterior predictive beside the chosen law, on rows that neither was fitted to."""
 
     nats: float
     """Mean log score of the chosen law over that of Bayes, a row."""

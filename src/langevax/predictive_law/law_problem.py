@@ -24,15 +24,13 @@ from jaxtyping import Array, Float
 
 from langevax import checks, trees
 from langevax._typing import PyTree
+from langevax.platforms import sizes
 from langevax.problems import blocks
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
 from langevax.problems.problem import Scalar
 
 MAX_EXPONENT = 60.0
 """Of c_i p_i, which may be as large as the number of particles; exp(60) is within float32."""
-
-BLOCK_NUMBERS = 2**18
-"""Log likelihoods (particles x rows) of one block of a pass."""
 
 FAR, FARTHER = 1e3, 1e5
 """In standard deviations of the draws: between the two a proper log prior falls by more than log(FARTHER / FAR)."""
@@ -42,7 +40,7 @@ RowBlocks = Float[Array, "block rows"]
 
 
 class TiltedDensity(NamedTuple):
-    """What one pass over the rows computes for a cloud of particles."""
+    """Results of one pass over the rows for a cloud of particles."""
 
     value: Float[Array, " particle"]
     """Log density of the law of one particle, up to a constant of the rows."""
@@ -67,7 +65,7 @@ class LawProblem(eqx.Module):
         if finite_sum.weights is not None:
             raise ValueError("model has weights, but a predictive law counts every row once; leave weights out.")
         size = finite_sum.max_size
-        length = -(-size // max(1, -(-size * num_particles // BLOCK_NUMBERS)))
+        length = -(-size // max(1, -(-size * num_particles // sizes().log_likelihoods)))
         padding = -size % length
 
         def in_blocks(rows: Array) -> Array:
@@ -145,7 +143,7 @@ def _in_blocks(problem: LawProblem, rows: PyTree, points: Points) -> Float[Array
 def new_log_likelihoods(problem: LawProblem, rows: PyTree, points: np.ndarray) -> Float[np.ndarray, "particle n"]:
     """Return the log likelihood of other rows, a block at a time, at every point."""
     size, logs = blocks.num_rows(rows), []
-    length = max(1, BLOCK_NUMBERS // len(points))
+    length = max(1, sizes().log_likelihoods // len(points))
     for start in range(0, size, length):
         block = jax.tree.map(lambda a, start=start: a[start : start + length][None], rows)
         logs.append(np.asarray(_in_blocks(problem, block, jnp.asarray(points)))[0])

@@ -78,6 +78,7 @@ def predictive(
     """
     if isinstance(key, Tracer):
         raise TypeError("predictive chooses, refits and warns outside of jax.jit, vmap and grad; call it from there.")
+    checks.not_forked()
     checks.typed_key(key)
     checks.positive_int("num_particles", num_particles, minimum=16)
     if num_folds is not None:

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from langevax import checks, trees
 from langevax._typing import PyTree
+from langevax.platforms import CPU, sizes
 from langevax.problems import blocks
 from langevax.problems.blocks import Count, Rows, Weights, tree_as_rows
 from langevax.problems.problem import Indices, Numbers, Problem, Scalar
@@ -26,9 +27,8 @@ from langevax.problems.sharding import RowProblem, RowSharding
 RowFunction = Callable[[PyTree, PyTree], Scalar]
 PositionFunction = Callable[[PyTree], Scalar]
 
-BLOCK_SIZE = 4096
-"""Rows of one block of a full pass: at 8 columns a pass takes a third of what it takes with 16384 (XLA on CPUs)."""
-
+BLOCK_SIZE = CPU.pass_rows
+"""Rows of one block of a full pass; left at this, they are those of the platform."""
 
 NUM_COMPARED, COMPARED_TOLERANCE = 4, 1e-5
 """Positions at which a user's whole log density is compared with the sum over rows, and of its absolute values."""
@@ -46,7 +46,7 @@ class FiniteSum(RowProblem):
             Gaussian prior here rather than in `regularizer`: integrators treat it exactly.
         weights: one non-negative number per row, scaled to mean one.
         count: rows in use; the others are padding. It is traced: another count is the same program.
-        block_size: rows of one block of a full pass.
+        block_size: rows of one block of a full pass; the default is more on accelerators.
 
     Raises:
         ValueError: non-finite or empty data, integers beyond 32 bits, leading axes that disagree, bad
@@ -150,7 +150,8 @@ class FiniteSum(RowProblem):
         return self.data, blocks.row_weights(self.weights, self.count, self.max_size, trees.dtype_of(position))
 
     def _over_blocks(self, function: Callable[[Rows], PyTree], position: PyTree) -> PyTree:
-        return blocks.block_sum(function, self._rows(position), self.block_size, self.row_sharding)
+        block = sizes().pass_rows if self.block_size == BLOCK_SIZE else self.block_size
+        return blocks.block_sum(function, self._rows(position), block, self.row_sharding)
 
     def _divisor(self, position: PyTree) -> Scalar:
         return jnp.asarray(self.size, trees.dtype_of(position))
@@ -213,7 +214,7 @@ def posterior(
         prior_precision: of a Gaussian part of the prior, N(0, 1 / prior_precision): a prefix of the position.
             Integrators treat it exactly, so give a Gaussian prior here.
         weights: how many observations each row stands for; 1 each by default.
-        block_size: rows of one block of a full pass.
+        block_size: rows of one block of a full pass; the default is more on accelerators.
         log_density: `log_density(position) -> scalar` of prior and all rows together, where you have it as well: the
             two are compared, up to a constant, around `position`.
         position: a position at which `log_density` is finite; needed with it alone.

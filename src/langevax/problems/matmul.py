@@ -21,6 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from langevax import platforms
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -80,7 +82,7 @@ def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " featu
     """
     # JAX caches the mapped form of a function with a rule of its own, and reuses it where it does not belong
     over_devices = not jax.sharding.get_abstract_mesh().empty
-    plain = over_devices or _setting() in BFLOAT16 or len(x) % _tile(x) == 0
+    plain = over_devices or _setting() in BFLOAT16 or len(x) % _tile(x) == 0 or not platforms.sizes().filled_columns
     return dot(weights[:-1], x) + weights[-1] if plain else _preactivation(weights, x)
 
 

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Key, Shaped
 
 from langevax import checks, trees
 from langevax._typing import PyTree
+from langevax.platforms import sizes
 from langevax.problems import blocks, tiling
 from langevax.problems.blocks import Count, Rows, Weights, as_rows
 from langevax.problems.finite_sum import FiniteSum
@@ -32,16 +33,6 @@ from langevax.problems.neurons import Neuron
 from langevax.problems.problem import Indices, Numbers, Problem, Scalar
 from langevax.problems.sharding import RowProblem, RowSharding
 from langevax.problems.tiling import Cloud, Outputs
-
-BLOCK_ELEMENTS = 2**21
-"""Activations (particles x rows) of one block: 8 MB in float32. With 16 MB a step took 1.1 times as long."""
-
-FEWEST_ROWS, MOST_ELEMENTS, SHARED_ELEMENTS = 256, 2**24, 2**25
-"""Rows from which a product of matrices is fast (1.28 times at 100,000 particles), as long as they make no more
-activations than 64 MB; beyond, it is faster to compute them twice, but not faster than two sums over devices."""
-
-MOST_ROWS = 2048
-"""Beyond, rows of a product are far apart: with 8,192 of them it took twice as long, with 20,000 four times."""
 
 
 class MeanFieldRisk(RowProblem):
@@ -247,7 +238,7 @@ class OneParticle(FiniteSum):
     def __init__(self, risk: MeanFieldRisk, dual: Outputs):
         potential = DualPotential(risk.neuron)
         rows = risk.inputs, dual  # in small blocks, of which each particle holds one
-        super().__init__(potential, rows, None, risk.precision, risk.weights, risk.count, FEWEST_ROWS)
+        super().__init__(potential, rows, None, risk.precision, risk.weights, risk.count, sizes().fewest_rows)
         self.row_sharding: RowSharding | None = risk.row_sharding
 
     def _sum(self, position: Float[Array, " size"], data: Rows, weights: Weights) -> Scalar:
@@ -279,10 +270,12 @@ def rows_of_a_block(particles: int, rows: int, shared: bool = False) -> int | No
 
     All of them if particles are shared between devices, where each block is a sum over these.
     """
-    fewest, limit = (rows, SHARED_ELEMENTS) if shared else (min(rows, FEWEST_ROWS), MOST_ELEMENTS)
-    if fewest * particles > limit or fewest > MOST_ROWS:
+    best = sizes()
+    fewest = rows if shared else min(rows, best.fewest_rows)
+    limit = best.shared_activations if shared else best.most_activations
+    if fewest * particles > limit or fewest > best.most_rows:
         return None
-    return max(fewest, min(rows, MOST_ROWS, BLOCK_ELEMENTS // particles))
+    return max(fewest, min(rows, best.most_rows, best.block_activations // particles))
 
 
 def check_risk(problem: Problem, algorithm: str) -> None:

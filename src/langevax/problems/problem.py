@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
@@ -28,8 +29,10 @@ Number = float | int | np.floating | Scalar
 Numbers = ArrayLike | Sequence[int | float] | Sequence[Sequence[int | float]]
 
 CURVATURE_ITERATIONS = 30
-NO_FORWARD_MODE = "do not support JVP", "forward-mode differentiation"
+NO_FORWARD_MODE = "do not support JVP", "forward-mode differentiation", "forward-mode autodiff"
 """Words of JAX's errors for functions without forward-mode products: callbacks, and `jax.custom_vjp`."""
+WITHOUT_FORWARD_MODE = "custom_lin"
+"""JAX's primitive in the place of a tangent that `jax.custom_vjp` does not define: an error when it is compiled."""
 
 
 class Problem(eqx.Module):
@@ -156,17 +159,47 @@ class Function(Problem):
         return jax.tree.map(lambda g: jnp.broadcast_to(g, (len(indices), *g.shape)), self.gradient(position))
 
 
+def forward_product(function: Callable[[PyTree], PyTree], position: PyTree, direction: PyTree) -> PyTree | None:
+    """Return the derivative of a function along a direction, or None where JAX has no forward mode of the function."""
+    try:
+        traced, shapes = jax.make_jaxpr(lambda x, u: jax.jvp(function, (x,), (u,))[1], return_shape=True)(
+            position, direction
+        )
+    except (TypeError, ValueError) as error:
+        if any(words in str(error) for words in NO_FORWARD_MODE):
+            return None
+        raise
+    if _occurs(WITHOUT_FORWARD_MODE, traced.jaxpr):
+        return None
+    leaves = jaxpr_as_fun(traced)(*jax.tree.leaves((position, direction)))
+    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+
+def _occurs(primitive: str, jaxpr: Jaxpr) -> bool:
+    """Return whether a traced program, or one within it, calls a primitive."""
+
+    def occurs_within(parameter: object) -> bool:
+        if isinstance(parameter, tuple | list):
+            return any(occurs_within(entry) for entry in parameter)
+        inner = parameter.jaxpr if isinstance(parameter, ClosedJaxpr) else parameter
+        return isinstance(inner, Jaxpr) and _occurs(primitive, inner)
+
+    return any(
+        equation.primitive.name == primitive or any(occurs_within(value) for value in equation.params.values())
+        for equation in jaxpr.eqns
+    )
+
+
 def hessian_product(problem: Problem, position: PyTree, direction: PyTree) -> PyTree:
     """Return the Hessian of the potential times a direction.
 
-    By forward-mode differentiation, or by a central difference of gradients where these call functions outside of JAX.
+    By forward-mode differentiation, or by a central difference of gradients where these have none: they call functions
+    outside of JAX, or `jax.custom_vjp`, as solvers of differential equations do.
     """
     gradient = problem.potential_gradient
-    try:
-        return jax.jvp(gradient, (position,), (direction,))[1]
-    except (TypeError, ValueError) as error:
-        if not any(words in str(error) for words in NO_FORWARD_MODE):
-            raise
+    product = forward_product(gradient, position, direction)
+    if product is not None:
+        return product
     length = jnp.sqrt(trees.dot(direction, direction))
     size = 1 + jnp.sqrt(trees.dot(position, position) / sum(leaf.size for leaf in jax.tree.leaves(position)))
     step = float(np.cbrt(jnp.finfo(length.dtype).eps)) * size / jnp.where(length > 0, length, 1)

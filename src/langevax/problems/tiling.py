@@ -10,15 +10,13 @@ import jax
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
+from langevax.platforms import sizes
 from langevax.problems import blocks
 from langevax.problems.neurons import Neuron
 from langevax.problems.sharding import RowSharding
 
 Cloud = Float[Array, "particles size"]
 Outputs = Shaped[Array, "n ..."]
-
-ROWS, PARTICLES = 512, 4096
-"""Of a tile: 8 MB of activations in float32."""
 
 
 def mean(cloud: Cloud, neuron: Neuron, inputs: Array, sharding: RowSharding | None = None) -> Outputs:
@@ -28,9 +26,9 @@ def mean(cloud: Cloud, neuron: Neuron, inputs: Array, sharding: RowSharding | No
         return sharding(lambda own, *others: lax.pmean(mean(own, *others), axes), cloud, neuron, inputs, summed=True)
 
     def of_particles(particles: Cloud) -> Outputs:
-        return blocks.block_map(lambda rows: neuron.mean(particles, rows) * len(particles), inputs, ROWS)
+        return blocks.block_map(lambda rows: neuron.mean(particles, rows) * len(particles), inputs, sizes().tile_rows)
 
-    return blocks.block_sum(of_particles, cloud, PARTICLES) / len(cloud)
+    return blocks.block_sum(of_particles, cloud, sizes().tile_particles) / len(cloud)
 
 
 def vjp(cloud: Cloud, neuron: Neuron, inputs: Array, dual: Outputs, sharding: RowSharding | None = None) -> Cloud:
@@ -43,6 +41,6 @@ def vjp(cloud: Cloud, neuron: Neuron, inputs: Array, dual: Outputs, sharding: Ro
         return mean_vjp(rows[1] * len(particles))[0]
 
     def of_particles(particles: Cloud) -> Cloud:
-        return blocks.block_sum(lambda rows: of_tile(particles, rows), (inputs, dual), ROWS)
+        return blocks.block_sum(lambda rows: of_tile(particles, rows), (inputs, dual), sizes().tile_rows)
 
-    return blocks.block_map(of_particles, cloud, PARTICLES)
+    return blocks.block_map(of_particles, cloud, sizes().tile_particles)

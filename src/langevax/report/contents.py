@@ -170,6 +170,8 @@ class Effect:
     high: str
     at_low: float
     at_high: float
+    at_middle: float | None = None
+    """With the column at its median; None of words and of positions in a cycle."""
 
 
 @dataclass(frozen=True)
@@ -225,3 +227,5 @@ class FitContents:
     """What a row is called."""
     cautions: tuple[str, ...] = ()
     """Sentences about a fit that has not converged, at the top of the page."""
+    training: tuple[tuple[str, str], ...] = ()
+    """How the network was trained, in labels and sentences, as the terminal prints them."""

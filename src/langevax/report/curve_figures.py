@@ -55,7 +55,7 @@ def _samples(curves: CurveContents) -> Figure:
 
 
 def _slopes(curves: CurveContents) -> Figure:
-    """Which parts of a curve matter."""
+    """Return the figure of the parts of a curve that matter."""
     pictures = []
     for band in curves.slopes:
         place = strongest(band)

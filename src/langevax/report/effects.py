@@ -1,6 +1,6 @@
-"""What changes a prediction, and where predictions are far off."""
+"""Effects of columns on predictions, and the rows whose predictions are far off."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,19 +9,26 @@ from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.evaluation.metrics import positive_class
 from langevax.report.contents import Effect, FarOffRow
-from langevax.report.numbers import day, number
+from langevax.report.numbers import are_years, day, number, year
 
 MAX_EFFECTS, MAX_FAR_OFF = 12, 8
 MAX_ROWS = 200  # that a mean prediction is over
 ENDS = 0.1, 0.9  # quantiles of a column
 MAX_CATEGORIES = 12
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September"]
+MONTHS += ["October", "November", "December"]
+WEEKDAYS = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"]  # as 1970 began
+POSITIONS = {"year": ("month", MONTHS), "week": ("day of the week", WEEKDAYS)}
+POSITIONS |= {"day": ("time of day", [f"{hour:02}:30" for hour in range(24)])}
+"""Of dates, by cycle: what a position is called, and the names of positions in equal steps."""
+FEWEST_AT_POSITION = 5  # training rows
 
 
 def effects_of(model: Any, split: TrainTestSplit, relevance: Relevance) -> tuple[Effect, ...]:
     """Return how the mean prediction changes with each of the columns that matter most.
 
-    A quantity is set to two quantiles, words to the two of the lowest and the highest mean prediction. Of two classes,
-    the prediction is the probability of the rarer one.
+    A quantity is set to two quantiles, words and positions of dates in a year, a week or a day to the two of the lowest
+    and the highest mean prediction. Of two classes, the prediction is the probability of the rarer one.
     """
     if len(split.classes) > 2:
         return ()
@@ -40,20 +47,44 @@ def effects_of(model: Any, split: TrainTestSplit, relevance: Relevance) -> tuple
         name = relevance.names[i]
         places = split.groups[name]
         if places[0] in split.quantities:
-            low, high = (float(end) for end in np.quantile(split.train_inputs[:, places[0]], ENDS))
-            absent = dict.fromkeys(places[1:], 0.0)
-            shown = day if name in split.dates else number
+            low, middle, high = (
+                float(q) for q in np.quantile(split.train_inputs[:, places[0]], (ENDS[0], 0.5, ENDS[1]))
+            )
+            cycles = split.cycles.get(name, {})
+            waves = {place for pair in cycles.values() for place in pair}
+            absent = {place: 0.0 for place in places[1:] if place not in waves}
+            of_years = are_years(split.train_inputs[:, places[0]])
+            shown = day if name in split.dates else year if of_years else number
             values = [(shown(end), mean({places[0]: end, **absent})) for end in (low, high)]
+            at_middle = mean({places[0]: middle, **absent}) if low < middle < high else None
+            effects += [_of_cycle(name, cycle, pair, split, mean) for cycle, pair in cycles.items()]
         else:
             frequent = sorted(places, key=lambda p: -split.train_inputs[:, p].sum())[:MAX_CATEGORIES]
             of_words = [
                 (split.names[p].removeprefix(f"{name}="), mean({q: float(q == p) for q in places})) for p in frequent
             ]
-            values = [end(of_words, key=lambda one: one[1]) for end in (min, max)]
+            values, at_middle = [end(of_words, key=lambda one: one[1]) for end in (min, max)], None
         (low_word, at_low), (high_word, at_high) = values
-        if low_word != high_word:
-            effects.append(Effect(name, low_word, high_word, at_low, at_high))
-    return tuple(effects)
+        effects.append(Effect(name, low_word, high_word, at_low, at_high, at_middle))
+    return tuple(effect for effect in effects if effect.low != effect.high)
+
+
+def _of_cycle(
+    name: str, cycle: str, places: tuple[int, int], split: TrainTestSplit, mean: Callable[[dict[int, float]], float]
+) -> Effect:
+    """Return the effect of the position of a date in a cycle, among positions that training rows have."""
+    what, names = POSITIONS[cycle]
+    sine, cosine = split.train_inputs[:, places].T
+    shares = np.arctan2(sine, cosine) / (2 * np.pi) % 1.0
+    rows = np.bincount((shares * len(names) + 1e-6).astype(int) % len(names), minlength=len(names))
+    frequent = np.flatnonzero(rows >= min(FEWEST_AT_POSITION, rows.max()))
+    angles = 2 * np.pi * (frequent + 0.5) / len(names)
+    of_positions = [
+        (names[i], mean({places[0]: float(np.sin(angle)), places[1]: float(np.cos(angle))}))
+        for i, angle in zip(frequent, angles, strict=True)
+    ]
+    (low_word, at_low), (high_word, at_high) = (end(of_positions, key=lambda one: one[1]) for end in (min, max))
+    return Effect(f"{name}: {what}", low_word, high_word, at_low, at_high)
 
 
 def far_off_rows(comparison: Comparison, classes: tuple[str, ...], names: Sequence[object]) -> tuple[FarOffRow, ...]:

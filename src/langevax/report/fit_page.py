@@ -20,6 +20,7 @@ from langevax.report.page import Caption, Figure, Picture, moving_figure, write_
 
 MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
 CELL, SHRINKS_TO = 27, 10  # smallest pixels of a class in a confusion matrix of more than SHRINKS_TO classes
+PARTS, FEWEST_IN_PART = 5, 10  # of the rows by their prediction
 MAX_LISTED, MAX_CLASSES = 60, 30  # columns and classes in tables
 DRAWN = {"regression": ("R2",), "classification": ("log loss", "AUC")}  # metrics
 SYMBOLS = {"R2": "R²"}
@@ -30,7 +31,7 @@ MEANINGS = {
     "unknown_share": "the width, of what the untrained prior leaves above the lower end; certified up to 25 %",
     "prior_objective": "the objective of the untrained prior",
     "trustworthy": "whether the interval is that narrow",
-    "num_descents": "descents that looked for wells",
+    "num_descents": "descents that searched for wells",
     "work": "gradients of one neuron at one row that were spent",
 }
 NAMES = {
@@ -58,6 +59,7 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         methods=_methods(contents),
         classes=_classes(contents),
         called_first=_called_first(contents),
+        by_prediction=_by_prediction(contents),
         interval=_interval(contents.certificate) if contents.certificate.get("history") else None,
         relevance=_relevance(contents) if contents.relevance.names else None,
         effects=_effects(contents),
@@ -137,16 +139,33 @@ def _called_first(contents: FitContents) -> tuple[str, list[tuple[str, ...]]]:
     return contents.classes[place], rows
 
 
+def _by_prediction(contents: FitContents) -> list[tuple[str, ...]]:
+    """Return the rows of the table of parts of the rows by their prediction: predicted and observed means, errors."""
+    observed, predicted = contents.comparison.observed, contents.comparison.outputs
+    if contents.classes or len(observed) < PARTS * FEWEST_IN_PART:
+        return []
+    rows = []
+    for part in np.array_split(np.argsort(predicted, kind="stable"), PARTS):
+        y, p = observed[part], predicted[part]
+        mean = with_error(float(y.mean()), float(y.std(ddof=1) / np.sqrt(len(y))))
+        half, most = (number(np.quantile(np.abs(y - p), share), 3) for share in (0.5, 0.9))
+        rows.append(
+            (f"{number(p.min(), 3)} to {number(p.max(), 3)}", whole(len(part)), number(p.mean(), 3), mean, half, most)
+        )
+    return rows
+
+
 def _effects(contents: FitContents) -> list[tuple[str, ...]]:
     """Return the rows of the table of effects."""
     rows = []
     for effect in contents.effects:
         change = effect.at_high - effect.at_low
+        means = [effect.at_low, effect.at_middle, effect.at_high]
         if contents.classes:
-            cells = [f"{100 * p:.3g} %" for p in (effect.at_low, effect.at_high)] + [f"{100 * change:+.3g}"]
+            cells = ["–" if p is None else f"{100 * p:.3g} %" for p in means] + [f"{100 * change:+.3g}"]
         else:
-            cells = [number(effect.at_low), number(effect.at_high), ("+" if change > 0 else "") + number(change, 3)]
-        rows.append((effect.column, f"{effect.low} to {effect.high}", *cells[:2], cells[2].replace("-", MINUS)))
+            cells = ["–" if y is None else number(y) for y in means] + [("+" if change > 0 else "") + number(change, 3)]
+        rows.append((effect.column, f"{effect.low} to {effect.high}", *cells[:3], cells[3].replace("-", MINUS)))
     return rows
 
 
@@ -292,7 +311,7 @@ def _scores(contents: FitContents) -> Figure:
 
 
 def _interval(certificate: Mapping[str, Any]) -> Figure:
-    """How the interval that contains the optimum closed."""
+    """Return the figure of the interval that contains the optimum, as it closed."""
     work, lower, upper = np.array(certificate["history"], float).T
     text = f"width {upper[-1] - lower[-1]:.2g}"
     picture = interactive.closing(work, lower, upper, text)
@@ -339,9 +358,11 @@ def _predictions(contents: FitContents) -> Figure:
     error = number(contents.comparison.ours.named("RMSE").value, 3)
     words = f"{whole(observed.size)} {contents.unit}s about the diagonal; root mean square error {error}."
     half, most = (number(np.quantile(np.abs(predicted - observed), share), 3) for share in (0.5, 0.9))
+    base = number(np.median(np.abs(observed - np.median(observed))), 3)
     text = (
         f"Each point is a {contents.unit} that the network has not seen; on the line, the prediction is right. "
-        f"Of {whole(observed.size)} predictions half are off by less than {half}, and nine of ten by less than {most}."
+        f"Of {whole(observed.size)} predictions half are off by less than {half}, and nine of ten by less than {most}; "
+        f"their median, as the prediction of all, is off by less than {base} for half."
     )
     drawn = len(thinned(observed.size, interactive.MAX_POINTS))
     text += f" {whole(drawn)} of {whole(observed.size)} {contents.unit}s are drawn." if drawn < observed.size else ""

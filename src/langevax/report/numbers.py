@@ -4,9 +4,12 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 MINUS = "−"
 NEGLIGIBLE = 1e-4  # share of a value, below which its error is not written
 EPOCH, MOST_DAYS = datetime(1970, 1, 1, tzinfo=UTC), 700_000  # further dates are beyond Python's
+YEARS = 1500, 2200
 PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e8  # other numbers are written with an exponent
 
 
@@ -28,6 +31,26 @@ def number(value: Any, digits: int = 4) -> str:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{_trimmed(mantissa)}e{int(exponent)}".replace("-", MINUS, 1 if value < 0 else 0)
     return _trimmed(_rounded(value, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)))
+
+
+def are_years(values: np.ndarray) -> bool:
+    """Return whether numbers are whole and in the range of calendar years, which have no separated thousands.
+
+    Example:
+        >>> are_years(np.array([1926.0, 2007.0])), are_years(np.array([1926.5])), are_years(np.array([12.0, 2007.0]))
+        (True, False, False)
+    """
+    return bool(np.all((values == np.round(values)) & (values >= YEARS[0]) & (values <= YEARS[1])))
+
+
+def year(value: Any) -> str:
+    """Return the year of a number.
+
+    Example:
+        >>> year(2007.0)
+        '2007'
+    """
+    return f"{value:.0f}"
 
 
 def with_error(value: Any, error: Any) -> str:

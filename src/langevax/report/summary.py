@@ -1,4 +1,4 @@
-"""What a fit is worth, in sentences: the terminal prints them, and the page begins its sections with them."""
+"""The worth of a fit in sentences: the terminal prints them, and the page begins its sections with them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +13,7 @@ from langevax.report.numbers import fixed, number, whole, with_error
 
 RARE = 0.2  # share of the rows, below which a class is rare
 TOO_GOOD_R2, TOO_GOOD_LOSS = 0.98, 0.15  # above the first, or below this share of the base rate's log loss
+LOOKED_AT = 3  # columns that matter most
 COMPARABLE = 0.1  # share of the largest relevance
 FEWEST_FOUND = 30  # rows of a class, below which its scores are said to be uncertain
 FEWEST_ROWS = 50  # scored, below which differences between methods are hardly more than chance
@@ -25,6 +26,7 @@ def worth(
     classes: tuple[str, ...],
     unit: str = "row",
     relevance: Relevance | None = None,
+    like_ids: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the sentences at the top: whether the network is of use, beside the others, and what they rest on.
 
@@ -34,6 +36,7 @@ def worth(
         classes: empty for regression.
         unit: what a row is called.
         relevance: of the columns; None where they have no meaning.
+        like_ids: columns that may only number rows or groups of them.
     """
     sentences = _of_classes(comparison, classes) if classes else _of_numbers(comparison, target)
     sentences[1] = f"Measured on {scored_rows(comparison, unit)}: {sentences[1]}"
@@ -46,13 +49,28 @@ def worth(
             f"{_count(len(comparison.rows), unit).capitalize()} are few: a difference between methods may be chance. "
             f"Add {unit}s before you rely on one."
         )
-    if relevance is not None and relevance.names and _too_good(comparison):
-        mean = np.nan_to_num(relevance.mean, nan=-np.inf)
-        first = [i for i in np.argsort(-mean, kind="stable")[:2] if mean[i] >= COMPARABLE * mean.max()]
-        names = " and ".join(repr(relevance.names[i]) for i in first)
+    if relevance is not None and (first := [name for name in _first(relevance, LOOKED_AT) if name in like_ids]):
+        which = "is" if len(first) == 1 else "are"
+        sentences.append(
+            f"{_quoted(first)} {which} among the columns that matter most, and may only number {unit}s or groups of "
+            f"them, which says nothing of new {unit}s: if so, fit without {'it' if len(first) == 1 else 'them'}."
+        )
+    if relevance is not None and _too_good(comparison) and (first := _first(relevance, 2)):
+        names = _quoted(first)
         which = "which matters most, is" if len(first) == 1 else "which matter most, are"
         sentences.append(f"So good a score is rare: check that {names}, {which} known before {target!r} is.")
     return tuple(sentences)
+
+
+def _first(relevance: Relevance, most: int) -> list[str]:
+    """Return the columns that matter most."""
+    mean = np.nan_to_num(relevance.mean, nan=-np.inf)
+    order = np.argsort(-mean, kind="stable")[:most]
+    return [relevance.names[i] for i in order if mean[i] > 0 and mean[i] >= COMPARABLE * mean.max()]
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))
 
 
 def scored_rows(comparison: Comparison, unit: str = "row") -> str:
@@ -100,6 +118,11 @@ def certainty(
                 f"{number(coverage.width, 3)} wide on average, where {nominal} of the targets spread over "
                 f"{number(coverage.spread, 3)}."
             )
+            if coverage.clipped:
+                parts.append(
+                    f"{whole(coverage.clipped)} of these {_count(coverage.num_rows, 'interval')} would begin below 0, "
+                    "where no target of the table is, and begin at 0."
+                )
     if calibration is not None:
         off = np.abs(calibration.observed - calibration.predicted) > 2 * np.maximum(calibration.error, 1e-9)
         bins, of = int(off.sum()), len(off)

@@ -89,6 +89,18 @@ class Record(NamedTuple):
     metrics: dict[str, Float[Array, "..."]]
 
 
+class Chunk(NamedTuple):
+    """Inputs of a chunk of steps that are read and not replaced."""
+
+    algorithm: Algorithm
+    problem: Problem
+    observers: Observers
+    key: Key[Array, ""]
+    stop: Int32[Array, ""]
+    every: Int32[Array, ""]
+    chains: Chains | None
+
+
 def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
     """Return the key from which the start is drawn."""
     return random.fold_in(key, START_STEP)
@@ -175,6 +187,17 @@ def advance(
     chains: Chains | None,
 ) -> tuple[Carry, Any]:
     """Run steps until `stop`; record and average after each step that is a multiple of `every`."""
+    return _advanced(Chunk(algorithm, problem, observers, key, stop, every, chains), carry, buffer)
+
+
+@eqx.filter_jit(donate="all-except-first")
+def advance_in_place(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
+    """Do what `advance` does, and replace the carry and the buffer where they lie: the old ones are deleted."""
+    return _advanced(chunk, carry, buffer)
+
+
+def _advanced(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
+    algorithm, problem, observers, key, stop, every, chains = chunk
 
     def step_once(carry: Carry) -> Carry:
         def step(state: Any, key: Key[Array, ""]) -> tuple[Any, Any]:
@@ -211,6 +234,24 @@ def advance(
         return lax.while_loop(lambda c: c.step < stop, step_once, carry), buffer
     carry, buffer, _ = lax.while_loop(lambda loop: loop[0].step < stop, to_next_record, (carry, buffer, jnp.int32(0)))
     return carry, buffer
+
+
+def with_own_buffers(carry: Carry, positions: PyTree) -> Carry:
+    """Return a carry that may be donated: no buffer of it is that of a start, or is there twice."""
+    taken = {pointer for leaf in jax.tree.leaves(positions) for pointer in _buffers(leaf)}
+
+    def own(leaf: Array) -> Array:
+        buffers = _buffers(leaf)
+        if not taken.isdisjoint(buffers):
+            return jax.device_put(leaf, may_alias=False)
+        taken.update(buffers)
+        return leaf
+
+    return jax.tree.map(own, carry)
+
+
+def _buffers(array: Array) -> list[int]:
+    return [shard.data.unsafe_buffer_pointer() for shard in array.addressable_shards]
 
 
 def all_finite(position: PyTree) -> bool:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -34,6 +35,8 @@ Callback: TypeAlias = Callable[[Trace | None, Any], Any]
 CHUNK_SECONDS = 0.25
 """Duration of a chunk of steps, between which the driver reads the clock, calls callbacks and checks for divergence."""
 FIRST_CHUNK, MAX_GROWTH = 16, 16
+LARGE_STATE = 2**26
+"""Bytes of a state from which a chunk replaces it in place; a smaller one is kept until the next one is finite."""
 
 
 def position_of(problem: Problem, state: Any) -> PyTree:
@@ -120,6 +123,7 @@ def simulate(
     )
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
+    draw_again = partial(start_positions, start, key, num_chains)
     described = RunIdentity({}, {}, {}, {})
     if checkpoint is not None:
         parts = {"algorithm": algorithm, "problem": problem, "key": key, "num_chains": num_chains, "average": average}
@@ -135,6 +139,8 @@ def simulate(
     with matmul.matmul_precision(matmul_precision):
         run.begin(positions)
         checks.defined_start(run.carry.state)
+        if checkpoint is None and not callbacks and not run.shared:  # nobody else reads a state
+            run.replace_large_state(draw_again, positions)
         del positions  # the run replaces it: tables of gradients would be in memory twice
         saved = None
         if checkpoint is not None:
@@ -172,10 +178,11 @@ class _Run:
         self.buffer: Any = None
         self.recording: Recording | None = None
         self.shared = False  # with other processes
+        self.restart: Callable[[], program.Carry] | None = None  # where chunks replace the state
 
     def begin(self, positions: PyTree) -> None:
         self.chains = chains.of(positions, self.num_chains)
-        carry = program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.chains)
+        carry = self.first_carry(positions)
         self.shared = processes.spans_processes(carry.step)
         arguments = self.algorithm, self.problem, self.observers, carry, self.chains
         self.buffer = program.make_buffer(*arguments)
@@ -184,6 +191,25 @@ class _Run:
                 self.buffer = program.spread_over_processes(self.buffer, *arguments)
             self.recording = Recording(self.buffer, self.num_chains)
         self.carry = carry
+
+    def first_carry(self, positions: PyTree) -> program.Carry:
+        return program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.chains)
+
+    def replace_large_state(self, draw_again: Callable[[], tuple[PyTree, int | None]], positions: PyTree) -> None:
+        """Let chunks replace a large state where it lies, so that there is one and not two.
+
+        The state before a chunk is then gone: where a run diverges, it is computed again, from the run's start.
+        """
+        leaves = [leaf for leaf in jax.tree.leaves(self.carry.state) if isinstance(leaf, jax.Array)]
+        if sum(leaf.nbytes for leaf in leaves) < LARGE_STATE:
+            return
+        self.carry = program.with_own_buffers(self.carry, positions)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, positions)
+
+        def restart() -> program.Carry:
+            return self.first_carry(jax.tree.map(processes.put, draw_again()[0], shardings))
+
+        self.restart = restart
 
     def traced(self, algorithm_and_problem: PyTree, position: PyTree) -> dict[str, str]:
         """Return the hashes of what is computed, from shapes without devices, on which they must not depend."""
@@ -207,10 +233,14 @@ class _Run:
 
     def advance(self, carry: program.Carry, stop: int) -> program.Carry:
         """Run to `stop`, leaving the records in the buffer."""
-        arguments = self.algorithm, self.problem, self.observers, carry, self.buffer, self.key
-        bounds = self.number(stop), self.number(self.every)
+        read, bounds = (self.algorithm, self.problem, self.observers), (self.number(stop), self.number(self.every))
         try:
-            carry, self.buffer = program.advance(*arguments, *bounds, self.chains)
+            if self.restart is None:
+                arguments = *read, carry, self.buffer, self.key, *bounds, self.chains
+                carry, self.buffer = program.advance(*arguments)
+            else:
+                chunk = program.Chunk(*read, self.key, *bounds, self.chains)
+                carry, self.buffer = program.advance_in_place(chunk, carry, self.buffer)
             jax.block_until_ready(carry)
         except jax.errors.JaxRuntimeError as error:
             if not self.shared:
@@ -297,6 +327,9 @@ class _Run:
 
         Each probe starts from the last finite state: all of them together cost one chunk.
         """
+        if self.restart is not None:
+            restart, self.restart = self.restart, None
+            carry = self.advance(restart(), finite)
         first, begin = carry, finite
         while broken - finite > 1:
             middle = (finite + broken) // 2

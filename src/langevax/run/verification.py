@@ -27,7 +27,7 @@ from langevax.run.processes import first_line
 
 
 class VerifiedCheckpoint(NamedTuple):
-    """What a whole checkpoint holds."""
+    """Contents of a whole checkpoint."""
 
     steps: list[int]
     """Of its states."""

@@ -32,7 +32,7 @@ from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import batches
-from langevax.problems.problem import Problem, quadratic
+from langevax.problems.problem import Problem, forward_product, quadratic
 from langevax.samplers.langevin import Langevin
 from langevax.samplers.metropolis import MALA
 
@@ -299,7 +299,9 @@ class ReplicaExchange(Algorithm):
             """Return what is known of the potential, and the remainders of the components in the batch."""
             move = trees.subtract(x, anchor.position)
             values = lambda y: problem.values_at(y, indices)  # noqa: E731
-            there, slopes = jax.jvp(values, (anchor.position,), (move,))
+            there, slopes = values(anchor.position), forward_product(values, anchor.position, move)
+            if slopes is None:
+                slopes = jax.vmap(lambda g: trees.dot(g, move))(problem.gradients_at(anchor.position, indices))
             known = anchor.value + trees.dot(anchor.gradient, move) + quadratic(problem.precision, x)
             return known, values(x) - there - slopes
 

@@ -30,6 +30,13 @@ class UnderdampedState(NamedTuple):
     gradient: Any
 
 
+class FlowNoise(NamedTuple):
+    """Noise that the flow U adds to position and velocity."""
+
+    position: PyTree
+    velocity: PyTree
+
+
 class Underdamped(Algorithm):
     """Underdamped Langevin dynamics: samples exp(-potential / temperature) with a velocity damped at rate `friction`.
 
@@ -81,32 +88,59 @@ class Underdamped(Algorithm):
     def step(
         self, problem: Problem, state: UnderdampedState, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[UnderdampedState, Info]:
-        gradient_key, first_key, second_key = random.split(key, 3)
-        dtype = trees.dtype_of(state.position)
-        numbers = (at_step(self.step_size, step), at_step(self.temperature, step), self.friction)
-        h, temperature, friction = (jnp.asarray(number, dtype) for number in numbers)
+        gradient_key, *flow_keys = random.split(key, 3)
+        noises = tuple(self.flow_noise(state.position, step, key=flow_key) for flow_key in flow_keys)
+        return self.step_with_noise(problem, state, noises, gradient_key, step)
 
-        x, v = _flow(state.position, state.velocity, h / 2, temperature, friction, first_key)
+    def _numbers(self, position: PyTree, step: Int[Array, ""]) -> tuple[Array, Array, Array]:
+        """Return step size, temperature and friction at a step."""
+        numbers = (at_step(self.step_size, step), at_step(self.temperature, step), self.friction)
+        dtype = trees.dtype_of(position)
+        h, temperature, friction = (jnp.asarray(number, dtype) for number in numbers)
+        return h, temperature, friction
+
+    def flow_noise(self, like: PyTree, step: Int[Array, ""], *, key: Key[Array, ""]) -> FlowNoise:
+        """Return the noise of U over half a step, of the shape of a position."""
+        h, temperature, friction = self._numbers(like, step)
+        _, _, noise_v, noise_x, noise_x_only = flow_gains(h / 2, temperature, friction)
+        velocity_key, position_key = random.split(key)
+        xi, eta = trees.normal_like(like, key=velocity_key), trees.normal_like(like, key=position_key)
+        shifts = jax.tree.map(lambda xi, eta: _times(noise_x, xi) + _times(noise_x_only, eta), xi, eta)
+        return FlowNoise(shifts, jax.tree.map(lambda xi: _times(noise_v, xi), xi))
+
+    def joined_noise(self, first: FlowNoise, second: FlowNoise, step: Int[Array, ""]) -> FlowNoise:
+        """Return the noise of U over a whole step from those of both halves, one right after the other."""
+        h, temperature, friction = self._numbers(first.position, step)
+        decay, shift, *_ = flow_gains(h / 2, temperature, friction)
+        shifts = jax.tree.map(lambda x, v, y: x + _times(shift, v) + y, *first, second.position)
+        return FlowNoise(shifts, jax.tree.map(lambda v, w: _times(decay, v) + w, first.velocity, second.velocity))
+
+    def step_with_noise(
+        self,
+        problem: Problem,
+        state: UnderdampedState,
+        noises: tuple[FlowNoise, ...],
+        gradient_key: Key[Array, ""],
+        step: Int[Array, ""],
+    ) -> tuple[UnderdampedState, Info]:
+        """Return a step whose noises, those of both flows, were drawn by the caller."""
+        h, temperature, friction = self._numbers(state.position, step)
+        decay, shift, *_ = flow_gains(h / 2, temperature, friction)
+
+        def flow(position: PyTree, velocity: PyTree, noise: FlowNoise) -> tuple[PyTree, PyTree]:
+            position = jax.tree.map(lambda x, v, n: x + _times(shift, v) + n, position, velocity, noise.position)
+            return position, jax.tree.map(lambda v, n: _times(decay, v) + n, velocity, noise.velocity)
+
+        x, v = flow(state.position, state.velocity, noises[0])
         g, gradient_state, used = self.gradient.estimate(problem, x, state.gradient, gradient_key, step)
         force = trees.map_prefix(lambda p, g, x: g + jnp.asarray(p, x.dtype) * x, problem.precision, g, x)
         v = jax.tree.map(lambda v, f: v - h.astype(v.dtype) * f, v, force)
-        x, v = _flow(x, v, h / 2, temperature, friction, second_key)
+        x, v = flow(x, v, noises[1])
         return UnderdampedState(x, v, gradient_state), {"evaluations": used}
 
 
-def _flow(
-    position: PyTree, velocity: PyTree, time: Array, temperature: Array, friction: Array, key: Key[Array, ""]
-) -> tuple[PyTree, PyTree]:
-    """Return position and velocity after the exact flow without force."""
-    decay, shift, noise_v, noise_x, noise_x_only = flow_gains(time, temperature, friction)
-    velocity_key, position_key = random.split(key)
-    xi, eta = trees.normal_like(velocity, key=velocity_key), trees.normal_like(position, key=position_key)
-
-    def move(x: Array, v: Array, xi: Array, eta: Array) -> Array:
-        return x + shift.astype(x.dtype) * v + noise_x.astype(x.dtype) * xi + noise_x_only.astype(x.dtype) * eta
-
-    position = jax.tree.map(move, position, velocity, xi, eta)
-    return position, jax.tree.map(lambda v, n: decay.astype(v.dtype) * v + noise_v.astype(v.dtype) * n, velocity, xi)
+def _times(gain: Array, value: Array) -> Array:
+    return gain.astype(value.dtype) * value
 
 
 def flow_gains(time: Array, temperature: Array, friction: Array) -> tuple[Float[Array, "..."], ...]:

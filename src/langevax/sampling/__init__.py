@@ -6,6 +6,7 @@ from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepancy
+from langevax.sampling.tolerance import ToleranceError
 
 __all__ = [
     "GaussianNoise",
@@ -14,6 +15,7 @@ __all__ = [
     "Samples",
     "SamplingWarning",
     "SolverWarning",
+    "ToleranceError",
     "inverse_problem",
     "learning_coefficient",
     "sample",

@@ -1,4 +1,4 @@
-"""Which dynamics `sample` takes: what the arguments ask for, how close to normal the law is, and what passes cost.
+"""Choice of the dynamics of `sample`: what the arguments ask for, how close to normal the law is, and what passes cost.
 
 NUTS is exact and tunes itself, but every step takes full passes. Batches pay where the rows are many times a batch that
 heats the chain by a few percent, and their bias is understood where the law is close to normal.
@@ -11,12 +11,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, random
+from jax import lax
 from jaxtyping import Array, Float, Key
 
 from langevax.gradients import GradientEstimator
 from langevax.problems.problem import Problem
 from langevax.sampling.methods import ACCEPTANCE, Dynamics, check_choice, choose_batch_size
+from langevax.sampling.starts import normal_deviates
 
 FEW_ROWS = 1_000
 """Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
@@ -30,7 +31,7 @@ Requested = Dynamics | Literal["auto"]
 
 
 class NormalFit(NamedTuple):
-    """How the law departs from the normal law of the pilot, at draws of the latter.
+    """Departure of the law from the normal law of the pilot, at draws of the latter.
 
     w = log density less log of the normal density, both relative to the mode.
     """
@@ -44,10 +45,10 @@ class NormalFit(NamedTuple):
     @classmethod
     def of(cls, problem: Problem, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> "NormalFit":
         """Compare them, in coordinates of unit curvature."""
-        xi = random.normal(key, (NUM_DRAWS, len(mode)), mode.dtype)
-        points = jnp.concatenate([mode[None], mode + np.sqrt(temperature).astype(mode.dtype) * xi])
-        values = np.asarray(potentials(problem, points), np.float64)
-        log_weights = (values[0] - values[1:]) / temperature + np.sum(np.asarray(xi, np.float64) ** 2, 1) / 2
+        xi = normal_deviates(key, (NUM_DRAWS, len(mode)))
+        points = np.concatenate([np.zeros((1, len(mode))), np.sqrt(temperature) * xi]) + np.asarray(mode, np.float64)
+        values = np.asarray(potentials(problem, jnp.asarray(points, mode.dtype)), np.float64)
+        log_weights = (values[0] - values[1:]) / temperature + np.sum(xi**2, 1) / 2
         return cls(float(np.median(np.abs(log_weights))), float(np.std(log_weights)), len(mode))
 
     @property

@@ -69,8 +69,9 @@ class LearningCoefficient:
             f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients{doubts})"
         )
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the two-sided normal confidence interval of this level.
+    @checks.renamed("level", "coverage", removed_in="0.3")
+    def interval(self, coverage: float = 0.95) -> tuple[float, float]:
+        """Return the two-sided normal confidence interval of this coverage.
 
         Example:
             >>> import jax, jax.numpy as jnp, langevax
@@ -81,8 +82,8 @@ class LearningCoefficient:
             >>> low < result.value < high
             True
         """
-        checks.fraction("level", level)
-        width = float(ndtri(0.5 + level / 2)) * self.standard_error
+        checks.fraction("coverage", coverage)
+        width = float(ndtri(0.5 + coverage / 2)) * self.standard_error
         return self.value - width, self.value + width
 
     @property

@@ -15,6 +15,7 @@ from langevax.samplers import ReplicaExchange
 from langevax.sampling.methods import (
     FIRST_STEP,
     FRICTION,
+    BiasLimit,
     SamplingMethod,
     StepSizeBias,
     tune_acceptance,
@@ -28,7 +29,7 @@ WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps of NUTS
 
 
 class SamplingRun(NamedTuple):
-    """What every kind of dynamics is run on, and for how long."""
+    """Target, start and length of a run, common to all kinds of dynamics."""
 
     problem: Problem
     temperature: float
@@ -43,6 +44,8 @@ class SamplingRun(NamedTuple):
     """Of the choice of the step size, warm-up and sampling."""
     saving: Mapping[str, Any]
     """`progress`, `checkpoint` and `resume` of `simulate`."""
+    bias_limit: BiasLimit | None = None
+    """Of a step size that is chosen, where there is a tolerance."""
 
     def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
         """Continue from the end of the warm-up, and record."""
@@ -101,7 +104,7 @@ def tuned_step_size(
         step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
         return step_size, None, evaluations + spent
     first_step = FIRST_STEP[method.order] / curvature ** (1 / method.order)
-    bias = tune_bias(method, *tuned, first_step, tune_key)
+    bias = tune_bias(method, *tuned, first_step, tune_key, options.bias_limit)
     return bias.step_size, bias, evaluations + bias.evaluations
 
 

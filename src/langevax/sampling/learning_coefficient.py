@@ -114,6 +114,7 @@ def learning_coefficient(
     began = time.perf_counter()
     if isinstance(key, Tracer):
         raise TypeError("learning_coefficient runs outside of jax.jit, vmap and grad; call it from there.")
+    checks.not_forked()
     checks.typed_key(key)
     checks.positive_int("num_samples", num_samples, minimum=4)
     checks.positive_int("num_chains", num_chains, minimum=2)

@@ -4,9 +4,9 @@ The bias of a step size h shows in the variances s^2(h) of the chain, in coordin
 
     bias(h)  =  2 (mean s^2(h) - mean s^2(h/2)) / mean s^2(h/2)
 
-for a scheme of first order, and 4/3 of the difference for one of second order. Langevin chains at h and at h/2 share
-their noise, so that the bias of each coordinate is known to a few percent after some hundred draws. Exact methods
-(MALA, pCN, pCNL) are tuned by their acceptance.
+for a scheme of first order, and 4/3 of the difference for one of second order. Chains at h and at h/2 share their
+noise, so that the bias of each coordinate is known to a few percent after some hundred draws. A bias that stays lost in
+its error is not accepted. Exact methods (MALA, pCN, pCNL) are tuned by their acceptance.
 """
 
 import math
@@ -25,9 +25,9 @@ from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.problems.problem import Problem
-from langevax.run import DivergenceError, simulate
+from langevax.run import DivergenceError, Result, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
-from langevax.sampling.coupling import CoupledLangevin
+from langevax.sampling.coupling import CoupledChains
 
 Dynamics = Literal["nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "tempered"]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
@@ -42,13 +42,15 @@ ACCEPTANCE = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
 """Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
 MAX_STEP = 2.0  # of pCN and pCNL: proposals there are independent of the state
 
-FIRST_STEP = {1: 0.1, 2: 0.25}
+FIRST_STEP = {1: 0.06, 2: 0.25}
 """First step size tried, by the order of the scheme, in units of 1 / curvature or of its root; for a normal law the
-explicit scheme then has a bias of 1 / (1 - h / 2) - 1, five percent."""
+explicit scheme then has a bias of 1 / (1 - h / 2) - 1, three percent, and batches add up to 1.5."""
 MAX_BIAS = 0.05  # largest acceptable relative bias of the variance
-NUM_DRAWS, RELAXATION_TIMES = 200, 2.0  # of a run that measures the bias: draws, and relaxation times between them
-NUM_COUPLED_DRAWS, COUPLED_RELAXATION_TIMES = 100, 1.0  # of coupled runs: less than a quarter of 1,000 draws
-NUM_BLOCKS = 5  # of each chain, for standard errors
+MAX_ERROR = MAX_BIAS / 2  # largest standard error of a bias that is accepted
+NUM_DRAWS, RELAXATION_TIMES = 100, {1: 1.0, 2: FRICTION}  # of coupled chains: draws, and relaxation times between them
+MOST_DRAWS = 12_800  # until a tolerance is known to be kept
+MAX_DRAWS = 800  # until the bias is known to MAX_ERROR; NUM_DRAWS take less than a third of a run of 1,000 draws
+BLOCK = 16  # draws, whose means are nearly independent, for standard errors
 MAX_HALVINGS = 6
 
 
@@ -176,6 +178,19 @@ def tune_acceptance(
     return step_size, evaluations
 
 
+class BiasError(RuntimeError):
+    """No step size keeps the limit of a tolerance."""
+
+
+class BiasLimit(NamedTuple):
+    """Largest bias of a step size that a tolerance allows."""
+
+    error: float
+    """Largest error of any mean, in standard deviations, and largest relative error of any of these."""
+    to_values: Callable[[Float[np.ndarray, "chain draw d"]], Float[np.ndarray, "chain draw m"]]
+    """From draws to the numbers of the position, in which the errors are measured."""
+
+
 class StepSizeBias(NamedTuple):
     """The bias of a step size, estimated from draws at that step size and at half of it."""
 
@@ -194,6 +209,29 @@ class StepSizeBias(NamedTuple):
     """Relative bias of its variance, extrapolated."""
     worst_excess: float
     """|worst_bias| less what chance makes of the largest of so many coordinates once in a hundred times."""
+    mean_bound: float
+    """Bound on the bias of every mean, in standard deviations, with 95 % confidence."""
+    deviation_bound: float
+    """Bound on the relative bias of every standard deviation, with the same confidence."""
+    least_error: float
+    """What some bias of the two kinds exceeds, with that confidence."""
+
+    def is_accepted(self, limit: BiasLimit | None) -> bool:
+        """True where the bias is known to be small, and as small as a tolerance asks."""
+        is_small = self.is_resolved and abs(self.variance_bias) < MAX_BIAS and self.worst_excess < MAX_BIAS
+        return is_small and (limit is None or max(self.mean_bound, self.deviation_bound) <= limit.error)
+
+    def is_worth_draws(self, limit: BiasLimit | None, drawn: int) -> bool:
+        """True where more than the `drawn` draws may decide."""
+        if limit is not None:
+            is_open = abs(self.variance_bias) - 2 * self.standard_error < MAX_BIAS and self.least_error <= limit.error
+            return drawn < MOST_DRAWS and is_open and not self.is_accepted(limit)
+        return drawn < MAX_DRAWS and MAX_ERROR < self.standard_error <= MAX_ERROR * math.sqrt(MAX_DRAWS / drawn)
+
+    @property
+    def is_resolved(self) -> bool:
+        """True where the bias is known well enough to be accepted."""
+        return self.standard_error <= MAX_ERROR
 
     def __str__(self) -> str:
         return (
@@ -203,115 +241,109 @@ class StepSizeBias(NamedTuple):
 
 
 def estimate_bias(
-    method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
+    method: SamplingMethod,
+    problem: Problem,
+    start: Start,
+    num_chains: int,
+    step_size: float,
+    key: Key[Array, ""],
+    limit: BiasLimit | None = None,
 ) -> StepSizeBias:
-    """Compare runs of equal time at `step_size` and at half of it."""
-    if method.dynamics == "langevin":
-        coarse, fine, evaluations = _coupled_runs(method, problem, start, num_chains, step_size, key)
-    else:
-        coarse, fine, evaluations = _separate_runs(method, problem, start, num_chains, step_size, key)
+    """Compare coupled chains at `step_size` and at half of it, for as long as that serves to resolve the bias."""
+    pair = CoupledChains(method(step_size), method(step_size / 2))  # pyright: ignore
+    spacing = max(1, round(RELAXATION_TIMES[method.order] / step_size))
+    options = {"record_every": spacing, "progress": False}
+    run = simulate(pair, problem, start, key=key, num_steps=spacing * NUM_DRAWS, num_chains=num_chains, **options)
+    bias, drawn = _bias_of(method, run, step_size, limit), NUM_DRAWS
+    while bias.is_worth_draws(limit, drawn):
+        more = simulate(pair, problem, run, key=random.fold_in(key, drawn), num_steps=spacing * drawn, **options)
+        run, drawn = run.then(more), 2 * drawn
+        bias = _bias_of(method, run, step_size, limit)
+    return bias
+
+
+def _bias_of(method: SamplingMethod, run: Result, step_size: float, limit: BiasLimit | None) -> StepSizeBias:
+    """Return the bias that a run of coupled chains shows."""
+    draws = np.asarray(run.positions)[:, NUM_DRAWS // 5 :]
+    coarse, fine = draws[:, :, 0], draws[:, :, 1]
+    if limit is not None:
+        coarse, fine = limit.to_values(coarse), limit.to_values(fine)
+    coarse, fine = np.asarray(coarse, np.float64), np.asarray(fine, np.float64)
     extrapolation = 2.0 if method.order == 1 else 4 / 3
     centre = fine.mean((0, 1))
     squares, variance = _blocks((coarse - centre) ** 2 - (fine - centre) ** 2), fine.var((0, 1))
     biases = extrapolation * squares.mean(0) / variance
     errors = extrapolation * squares.std(0, ddof=1) / np.sqrt(len(squares)) / variance
     relative = extrapolation * squares.mean(1) / variance.mean()
-    shifts = _blocks(coarse - fine)
+    shifts = _blocks(coarse - fine) / np.sqrt(variance)
     mean_shifts, shift_errors = np.abs(shifts.mean(0)), shifts.std(0, ddof=1) / np.sqrt(len(shifts))
     farthest = int(np.argmax(mean_shifts / np.maximum(shift_errors, 1e-30)))
-    by_chance = t.isf(0.005 / len(biases), len(squares) - 1)
-    excess = np.abs(biases) - by_chance * errors
+    freedom = len(squares) - 1
+    excess = np.abs(biases) - t.isf(0.005 / len(biases), freedom) * errors
     worst = int(np.argmax(excess))
+    by_chance = t.isf(0.05 / (4 * len(biases)), freedom)  # both sides of all means and deviations
+    of_means, of_deviations = extrapolation * mean_shifts, np.abs(biases) / 2
+    mean_errors, deviation_errors = by_chance * extrapolation * shift_errors, by_chance * errors / 2
     return StepSizeBias(
         step_size,
-        float(relative.mean()),
-        float(relative.std(ddof=1) / np.sqrt(len(relative))),
-        float(mean_shifts[farthest] / np.sqrt(variance[farthest])),
-        float(shift_errors[farthest] / np.sqrt(variance[farthest])),
-        evaluations,
-        worst,
-        float(biases[worst]),
-        float(excess[worst]),
+        variance_bias=float(relative.mean()),
+        standard_error=float(relative.std(ddof=1) / np.sqrt(len(relative))),
+        mean_shift=float(mean_shifts[farthest]),
+        mean_shift_error=float(shift_errors[farthest]),
+        evaluations=run.evaluations,
+        worst=worst,
+        worst_bias=float(biases[worst]),
+        worst_excess=float(excess[worst]),
+        mean_bound=float(np.max(of_means + mean_errors)),
+        deviation_bound=float(np.max(of_deviations + deviation_errors)),
+        least_error=float(max(np.max(of_means - mean_errors), np.max(of_deviations - deviation_errors))),
     )
 
 
 Draws = Float[np.ndarray, "chain draw d"]
 
 
-def _coupled_runs(
-    method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
-) -> tuple[Draws, Draws, int]:
-    """Return draws at the step size and at half of it, with the same noise, and what they cost."""
-    pair = CoupledLangevin(
-        *(Langevin(h, method.temperature, method.gradient, method.integrator) for h in (step_size, step_size / 2))
-    )
-    spacing = max(1, round(COUPLED_RELAXATION_TIMES / step_size))
-    run = simulate(
-        pair,
-        problem,
-        start,
-        key=key,
-        num_steps=spacing * NUM_COUPLED_DRAWS,
-        num_chains=num_chains,
-        record_every=spacing,
-        progress=False,
-    )
-    draws = np.asarray(run.positions, np.float64)[:, NUM_COUPLED_DRAWS // 5 :]
-    return draws[:, :, 0], draws[:, :, 1], run.evaluations
-
-
-def _separate_runs(
-    method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
-) -> tuple[Draws, Draws, int]:
-    """Return draws at the step size and at half of it, and what they cost."""
-    runs, evaluations = [], 0
-    spacing = max(1, round(RELAXATION_TIMES / step_size))
-    for i, factor in enumerate((1, 2)):
-        run = simulate(
-            method(step_size / factor),
-            problem,
-            start,
-            key=random.fold_in(key, i),
-            num_steps=factor * spacing * NUM_DRAWS,
-            num_chains=num_chains,
-            record_every=factor * spacing,
-            progress=False,
-        )
-        runs.append(np.asarray(run.positions, np.float64)[:, NUM_DRAWS // 4 :])
-        evaluations += run.evaluations
-    return runs[0], runs[1], evaluations
-
-
 def _blocks(values: Draws) -> Float[np.ndarray, "block d"]:
     """Return means over blocks of each chain, which are nearly independent."""
-    length = values.shape[1] // NUM_BLOCKS
-    return (
-        values[:, : NUM_BLOCKS * length]
-        .reshape(len(values), NUM_BLOCKS, length, -1)
-        .mean(2)
-        .reshape(-1, values.shape[2])
-    )
+    count = values.shape[1] // BLOCK
+    blocks = values[:, : count * BLOCK].reshape(len(values), count, BLOCK, -1)
+    return blocks.mean(2).reshape(-1, values.shape[2])
 
 
 def tune_bias(
-    method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
+    method: SamplingMethod,
+    problem: Problem,
+    start: Start,
+    num_chains: int,
+    step_size: float,
+    key: Key[Array, ""],
+    limit: BiasLimit | None = None,
 ) -> StepSizeBias:
-    """Halve `step_size` until the bias is below MAX_BIAS or lost in its error, on average and in every coordinate."""
+    """Halve `step_size` until the bias is known to be small: below MAX_BIAS on average, and not above it anywhere.
+
+    With a limit, until every mean and every standard deviation keep it, or BiasError.
+    """
     evaluations = 0
     bias: StepSizeBias | None = None
     for i in range(MAX_HALVINGS):
         try:
-            bias = estimate_bias(method, problem, start, num_chains, step_size, random.fold_in(key, i))
+            bias = estimate_bias(method, problem, start, num_chains, step_size, random.fold_in(key, i), limit)
         except DivergenceError:
             step_size /= 2
             continue
         evaluations += bias.evaluations
-        if abs(bias.variance_bias) < max(MAX_BIAS, 2 * bias.standard_error) and bias.worst_excess < MAX_BIAS:
+        if bias.is_accepted(limit):
             break
         step_size /= 2
     if bias is None:
         raise ValueError(
             f"chains diverge even at a step size of {2 * step_size:.3g}; pass step_size=, start elsewhere, or check "
             "the density far from its mode."
+        )
+    if limit is not None and not bias.is_accepted(limit):
+        raise BiasError(
+            f"at a step size of {bias.step_size:.3g} the bias of means is up to {bias.mean_bound:.2g} standard "
+            f"deviations, and that of standard deviations up to {bias.deviation_bound:.2g} of them, where "
+            f"{limit.error:.2g} is the limit; pass larger batches, or dynamics='nuts'."
         )
     return bias._replace(evaluations=evaluations)

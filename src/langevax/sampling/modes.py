@@ -1,36 +1,36 @@
 """Other modes of a law, sought before its chains start: a tempered pilot.
 
 Descents start from the normal law about the mode, heated to temperatures between T and a million T, and end in modes.
-Another mode counts where the potential rises by more than BARRIER T on the straight way from each one that is known:
-chains cross there about exp(-BARRIER) of their steps, or never. Its rough weight is that of the normal law about it,
-exp(-U / T) det(H)^(-1/2).
+Others start where the potential is least on the way from one mode to another: a narrow mode between broad ones has a
+small basin. Another mode counts where the potential rises by more than BARRIER T on the straight way from each one that
+is known: chains cross there about exp(-BARRIER) of their steps, or never. Its rough weight is that of the normal law
+about it, exp(-U / T) det(H)^(-1/2).
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 from jaxtyping import Array, Float, Key
 
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
 from langevax.sampling.choice import FEW_ROWS, NUM_DRAWS, NormalFit, potentials
+from langevax.sampling.descents import descend
 from langevax.sampling.preconditioning import (
     CoordinateMap,
     Pilot,
     Preconditioner,
-    find_mode,
     hessian_at,
     run_even_pilot,
 )
-from langevax.sampling.starts import StartNearMode, StartNearModes
+from langevax.sampling.starts import StartNearMode, StartNearModes, normal_deviates
 
 HEAT = np.array([3.0, 10.0, 30.0, 100.0, 300.0, 1000.0])
 """Widths of the heated laws, in standard deviations of the normal law about the mode."""
-DESCENTS, FEW_DESCENTS = 5, 1
+DESCENTS, FEW_DESCENTS = 25, 2
 """From each of the heated laws; few where passes are over more than `FEW_ROWS` rows."""
-MAX_ITERATIONS = 50
+ROUNDS = 4  # of descents: from the heated laws, then at most as many from between modes
 BARRIER = 5.0
 SAME_MODE = 0.1  # distance of two ends, in standard deviations of the normal law about the mode
 LEAST_WEIGHT = 0.01  # of a mode that is reported
@@ -86,45 +86,78 @@ def find_modes(
         return None
     dimension, num_rows, dtype = len(pilot.mode), int(problem.size), pilot.mode.dtype
     scales, mode = np.asarray(pilot.scales, np.float64), np.asarray(pilot.mode, np.float64)
-    widths = np.repeat(HEAT, DESCENTS if num_rows <= FEW_ROWS else FEW_DESCENTS) * np.sqrt(temperature)
-    xi = np.asarray(random.normal(key, (len(widths), dimension), dtype), np.float64) * widths[:, None]
-    ends, passes = [mode], 0
-    for start in mode + xi @ _as_matrix(scales).T:
-        try:
-            with np.errstate(all="ignore"):
-                end, used = find_mode(problem, jnp.asarray(start, dtype), MAX_ITERATIONS)
-        except ValueError:  # outside of the support
-            used, end = 1, None
-        passes += used
-        ends += [] if end is None else [np.asarray(end, np.float64)]
-    steps = np.linspace(0, 1, NUM_DRAWS + 1)[:, None]
-    positions, levels, barriers = [], [], []
-    for end in ends:
-        moves = [np.linalg.solve(_as_matrix(scales), end - other) for other in positions]
-        if any(np.linalg.norm(move) < SAME_MODE * np.sqrt(temperature) for move in moves):
-            continue
-        rises, values = [], np.zeros(0)
-        for other in positions or [mode]:
-            values = _potentials_along(even_problem, scales, other + steps * (end - other), dtype)
-            passes += len(values)
-            rises.append((np.max(values) - max(values[0], values[-1])) / temperature)
-            if positions and not (np.isfinite(values[-1]) and rises[-1] > BARRIER):
-                break
-        else:
-            barriers = [min(pair) for pair in zip(barriers, rises, strict=True)] if positions else []
-            barriers.append(min(rises) if positions else np.inf)
-            positions.append(end)
-            levels.append(values[-1])
+    matrix = _as_matrix(scales)
+    centre, widths = np.linalg.solve(matrix, mode), np.repeat(HEAT, DESCENTS if num_rows <= FEW_ROWS else FEW_DESCENTS)
+    starts = centre + normal_deviates(key, (len(widths), dimension)) * (np.sqrt(temperature) * widths)[:, None]
+    distinct, passes = DistinctModes(even_problem, temperature, dtype), 0
+    distinct.add(centre)
+    for _ in range(ROUNDS):
+        descents = descend(even_problem, starts, jnp.asarray(centre, dtype), temperature)
+        passes += descents.evaluations
+        for end in descents.ends:
+            distinct.add(end)
+        starts = distinct.take_between(len(widths))
+        if not len(starts):
+            break
+    passes += distinct.evaluations
+    positions, levels, barriers = np.array(distinct.positions) @ matrix.T, distinct.levels, distinct.barriers
     if len(positions) == 1:  # without a Hessian, which costs 2 d passes
         root = np.zeros((1, dimension, dimension))
-        return ModeSearch(np.array(positions), root, np.ones(1), np.array(barriers), passes * num_rows)
+        return ModeSearch(positions, root, np.ones(1), np.array(barriers), passes * num_rows)
     fits = [_laplace(np.asarray(hessian_at(problem, jnp.asarray(x, dtype)), np.float64), scales) for x in positions]
     passes += 2 * dimension * len(positions)
     log_weights = np.array([fit.log_volume for fit in fits]) - (np.array(levels) - levels[0]) / temperature
     log_weights[0] = fits[0].log_volume if np.isfinite(fits[0].log_volume) else 0.0
     weights = np.exp(log_weights - log_weights.max())
     roots = np.array([fit.root for fit in fits])
-    return ModeSearch(np.array(positions), roots, weights / weights.sum(), np.array(barriers), passes * num_rows)
+    return ModeSearch(positions, roots, weights / weights.sum(), np.array(barriers), passes * num_rows)
+
+
+class DistinctModes:
+    """Modes with valleys between them, in coordinates in which the curvature at the first one is 1."""
+
+    def __init__(self, problem: Problem, temperature: float, dtype: jnp.dtype):
+        self.problem, self.temperature, self.dtype = problem, temperature, dtype
+        self.positions: list[Float[np.ndarray, " d"]] = []
+        self.levels: list[float] = []
+        self.barriers: list[float] = []
+        self.evaluations = 0
+        self._between: list[tuple[float, Float[np.ndarray, " d"]]] = []
+
+    def add(self, end: Float[np.ndarray, " d"]) -> None:
+        """Add the end of a descent, unless no valley parts it from a mode that is there, or its weight is negligible.
+
+        The volume about the first mode is 1, and none that `_laplace` reports exceeds FLATTEST^(-d/2).
+        """
+        moves = [end - other for other in self.positions]
+        if any(np.linalg.norm(move) < SAME_MODE * np.sqrt(self.temperature) for move in moves):
+            return
+        rises, between, values = [], [], np.zeros(0)
+        for other in self.positions or [end]:
+            points = other + np.linspace(0, 1, NUM_DRAWS + 1)[:, None] * (end - other)
+            values = np.asarray(potentials(self.problem, jnp.asarray(points, self.dtype)), np.float64)
+            self.evaluations += len(values)
+            rises.append(float(np.max(values) - max(values[0], values[-1])) / self.temperature)
+            if self.positions and not (-np.inf < values[-1] < self._highest and rises[-1] > BARRIER):
+                return
+            least = (values[1:-1] < values[:-2]) & (values[1:-1] < values[2:])
+            between += list(zip(values[1:-1][least], points[1:-1][least], strict=True))
+        self.barriers = [min(pair) for pair in zip(self.barriers, rises, strict=True)] if self.positions else []
+        self.barriers.append(min(rises) if self.positions else np.inf)
+        self.positions.append(end)
+        self.levels.append(float(values[-1]))
+        self._between += between
+
+    def take_between(self, most: int) -> Float[np.ndarray, "m d"]:
+        """Return, once, where the potential is least within straight ways between modes: others may lie near there."""
+        between, self._between = sorted(self._between, key=lambda pair: pair[0]), []
+        return np.array([point for _, point in between[:most]])
+
+    @property
+    def _highest(self) -> float:
+        """Above it no mode has `LEAST_WEIGHT` of the first one's."""
+        most_volume = len(self.positions[0]) / 2 * np.log(1 / FLATTEST)
+        return self.levels[0] + self.temperature * (most_volume - np.log(LEAST_WEIGHT))
 
 
 class NormalLaw(NamedTuple):
@@ -144,14 +177,6 @@ def _laplace(hessian: Float[np.ndarray, "d d"], scales: Float[np.ndarray, "d ...
     clipped = values.clip(FLATTEST, STEEPEST)
     log_volume = -np.log(clipped).sum() / 2 if values.min() > FLATTEST else -np.inf
     return NormalLaw(matrix @ (vectors / np.sqrt(clipped)), float(log_volume))
-
-
-def _potentials_along(
-    problem: Problem, scales: Float[np.ndarray, "d ..."], points: Float[np.ndarray, "m d"], dtype: jnp.dtype
-) -> Float[np.ndarray, " m"]:
-    """Return potentials at NUM_DRAWS + 1 points, by the program that compares the law with the normal law."""
-    z = np.linalg.solve(scales, points.T).T if scales.ndim == 2 else points / scales
-    return np.asarray(potentials(problem, jnp.asarray(z, dtype)), np.float64)
 
 
 class Exploration(NamedTuple):
@@ -206,7 +231,7 @@ class Exploration(NamedTuple):
 
 
 class Explorer(NamedTuple):
-    """What is explored, and how."""
+    """Exploration of a law: its target and its settings."""
 
     base: CoordinateMap
     kind: Preconditioner | None

@@ -237,7 +237,7 @@ def _whole_pilot(
 ) -> Pilot:
     """Return the pilot that forms the Hessian, after a few Newton steps where the search ended far from the mode."""
     dimension = len(mode)
-    potential, gradient = _potential_and_gradient(problem, mode)
+    potential, gradient = potential_and_gradient(problem, mode)
     hessian, scales = np.zeros((dimension, dimension)), np.eye(dimension)
     for _ in range(MAX_NEWTON):
         hessian = np.asarray(hessian_at(problem, mode), np.float64)
@@ -263,7 +263,7 @@ def _whole_pilot(
         if not error > NEAR_MODE:
             break
         nearer = jnp.asarray(np.asarray(mode, np.float64) - step, mode.dtype)
-        value, slope = _potential_and_gradient(problem, nearer)
+        value, slope = potential_and_gradient(problem, nearer)
         passes += 1
         if not value < potential:
             break
@@ -273,17 +273,15 @@ def _whole_pilot(
     return Pilot(mode, jnp.asarray(scales, mode.dtype), evaluations, curvatures=np.abs(np.diagonal(hessian)))
 
 
-def find_mode(
-    problem: Problem, start: Float[Array, " d"], max_iterations: int = MAX_ITERATIONS
-) -> tuple[Float[Array, " d"], int]:
+def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array, " d"], int]:
     """Return a local minimum of the potential, by L-BFGS from `start`, and the passes over the data that it took."""
     from scipy.optimize import minimize
 
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = _potential_and_gradient(problem, jnp.asarray(x, start.dtype))
+        value, gradient = potential_and_gradient(problem, jnp.asarray(x, start.dtype))
         return float(value), np.asarray(gradient, np.float64)
 
-    x0, options = np.asarray(start, np.float64), {"maxiter": max_iterations}
+    x0, options = np.asarray(start, np.float64), {"maxiter": MAX_ITERATIONS}
     optimum = minimize(value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options)
     if not (np.isfinite(optimum.x).all() and np.isfinite(optimum.fun)):
         raise ValueError(
@@ -326,7 +324,7 @@ def _units(curvatures: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
 
 
 @eqx.filter_jit
-def _potential_and_gradient(problem: Problem, x: Array) -> tuple[Float[Array, ""], Array]:
+def potential_and_gradient(problem: Problem, x: Array) -> tuple[Float[Array, ""], Array]:
     return problem.potential_and_gradient(x)
 
 

@@ -102,7 +102,7 @@ class Information(NamedTuple):
 
 
 class Derivative(NamedTuple):
-    """How the derivative of the predictions is taken."""
+    """Method by which the derivative of the predictions is taken."""
 
     least: float = UNINFORMED
     """Eigenvalues below which directions are left to the prior."""

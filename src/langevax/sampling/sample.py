@@ -1,10 +1,11 @@
 """`sample`: draw from a posterior with the dynamics that suit it, tuned, with diagnostics."""
 
+import functools
 import math
 import os
 import time
 from collections.abc import Callable
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, ParamSpec, Protocol, TypeVar, get_args, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from langevax.sampling.choice import Requested, check_combination, choose_dynami
 from langevax.sampling.draws import SamplingRun, langevin_chains, nuts_chains
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.inverse_draws import InverseRun
-from langevax.sampling.methods import GradientName, SamplingMethod, check_choice, choose_gradient
+from langevax.sampling.methods import BiasError, BiasLimit, GradientName, SamplingMethod, check_choice, choose_gradient
 from langevax.sampling.modes import Exploration, Explorer
 from langevax.sampling.preconditioning import (
     MAX_COORDINATES,
@@ -33,10 +34,12 @@ from langevax.sampling.preconditioning import (
     Pilot,
     Preconditioner,
     coordinates_of,
+    potential_and_gradient,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart
+from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart, normal_deviates
 from langevax.sampling.tempering import tempered_chains
+from langevax.sampling.tolerance import NumbersOfDraws, ToleranceError, check_tolerance, draw_to_tolerance
 from langevax.theory.bounds import theorem_step_size
 from langevax.theory.lsi import Target
 
@@ -57,9 +60,30 @@ class TransformedTarget(Protocol):
     def constrain(self) -> Callable[[PyTree], PyTree]: ...
 
 
+Options = ParamSpec("Options")
+Output = TypeVar("Output")
 SampleTarget = Posterior | InverseProblem | TransformedTarget | Problem | Callable[[PyTree], Float[Array, ""]]
 
 
+def with_remedy(function: Callable[Options, Output]) -> Callable[Options, Output]:
+    """Return the function, whose errors of a solver that gave up name what cures them."""
+
+    @functools.wraps(function)
+    def with_note(*args: Options.args, **options: Options.kwargs) -> Output:
+        try:
+            return function(*args, **options)
+        except RuntimeError as error:
+            if isinstance(error, eqx.EquinoxRuntimeError) or "CpuCallback" in str(error):
+                error.add_note(
+                    "The log density raised this error, perhaps far from the law: the search for modes and the warm-up "
+                    "of chains go there. Let it return nan there (throw=False in diffrax), or allow more steps."
+                )
+            raise
+
+    return with_note
+
+
+@with_remedy
 def sample(
     target: SampleTarget,
     start: PyTree | Callable[[Key[Array, ""]], PyTree] | None = None,
@@ -68,6 +92,7 @@ def sample(
     temperature: float | Literal["auto"] = "auto",
     num_samples: int = 1000,
     num_chains: int = 4,
+    tolerance: float | None = None,
     dynamics: Requested = "auto",
     gradient: GradientName | GradientEstimator = "auto",
     batch_size: int | Literal["auto"] | None = "auto",
@@ -97,6 +122,10 @@ def sample(
             a NumPyro model in (-2, 2) in unconstrained coordinates.
         temperature: "auto" is that of the posterior, 1/n, and 1 for a log density.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2.
+        tolerance: the largest error of any mean, in standard deviations, and the largest relative error of any standard
+            deviation, with 95 % confidence for all numbers of the position at once, such as 0.05. Chains go on until
+            it is met, up to 64 `num_samples`, at a step size whose bias takes at most half of it; where batches cannot
+            keep it, NUTS is taken if the dynamics are "auto". None draws `num_samples`.
         dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
             shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact
             unless batches are asked for; "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
@@ -108,10 +137,10 @@ def sample(
         batch_size: "auto" takes the smallest, at least 32, that makes the chain at most 6 % too hot at a step of 0.25,
             estimated by the pilot; None takes all rows.
         period: of SVRG and SARAH; "auto" spends as much on full gradients as on batches.
-        step_size: "auto" is 0.1 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
-            step-halving bias estimate is below 5 %, or below twice its standard error; exact methods follow the
-            acceptance rate. "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in
-            the coordinates of the position: safe, and often a thousand times too small. NUTS adapts its own.
+        step_size: "auto" is 0.06 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
+            step-halving bias estimate is below 5 % and known to 2.5 %; exact methods follow the acceptance rate.
+            "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in the coordinates of
+            the position: safe, and often a thousand times too small. NUTS adapts its own.
         theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
         kl_tolerance: for "theorem", the largest acceptable KL(chain || law) in the end; None: any.
         preconditioner: "full" (up to 500 coordinates), "low-rank" (for functions: the directions that data inform),
@@ -129,6 +158,7 @@ def sample(
         TypeError, ValueError: an invalid argument; a log density that is not finite at the start; a law too narrow for
             the floating-point numbers around it.
         DivergenceError: the step size is too large.
+        ToleranceError: the tolerance was not reached; its message says what was, and `samples` holds the draws.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -141,9 +171,14 @@ def sample(
     began = time.perf_counter()
     if isinstance(key, Tracer):
         raise TypeError("sample chooses, tunes and warns outside of jax.jit, vmap and grad; call it from there.")
+    checks.not_forked()
     checks.typed_key(key)
     for name, count in (("num_samples", num_samples), ("num_chains", num_chains)):
         checks.positive_int(name, count, minimum=2)
+    if tolerance is not None:
+        checks.number("tolerance", tolerance, positive=True)
+        checks.one_number("tolerance", tolerance, positive=True)
+        tolerance = float(tolerance)
     counts = {"num_warmup": num_warmup, "thinning": thinning, "period": period}
     for name, count in (counts if batch_size is None else {**counts, "batch_size": batch_size}).items():
         checks.positive_int(name, count, auto=True)
@@ -166,6 +201,8 @@ def sample(
     problem, temperature = _problem_of(target, temperature)
     theorem = {"theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
     check_combination(chosen, options, problem, theorem)
+    if tolerance is not None:
+        check_tolerance(chosen, options, checkpoint)
     pilot_key, start_key, batch_key, *run_keys = random.split(key, 6)
     if start is None:
         if not isinstance(target, InverseProblem):
@@ -174,10 +211,10 @@ def sample(
     if isinstance(start, Stacked):
         raise TypeError("start is Stacked, but sample takes a position or a function `key -> position`; pass either.")
     first = checks.arrays("start", start(start_key) if callable(start) else start)
+    checks.position("start", first)
     if isinstance(target, InverseProblem):
         target.check_start(first)
-    _check_start(problem, first)
-    if isinstance(target, InverseProblem):
+        _check_start(problem.potential(first))
         is_open = dynamics == "auto" and chosen == "pcnl" and batch_size in ("auto", None) and period == "auto"
         if is_open and isinstance(step_size, str) and isinstance(gradient, str):
             chosen = "auto"
@@ -198,6 +235,7 @@ def sample(
         )
         samples = run.draws()
         if samples is not None:
+            samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
             samples.warn()
             return samples
         chosen = "pcnl" if chosen == "auto" else chosen
@@ -208,6 +246,8 @@ def sample(
 
     flat = coordinates_of(problem, first, temperature, whiten=preconditioner is not None)
     vector, kind = flat.from_position(first), preconditioner
+    if not isinstance(target, InverseProblem):
+        _check_start(potential_and_gradient(flat.problem, vector)[0])  # by the program that searches for a mode
     if kind == "auto":
         kind = _choose_preconditioner(flat, len(vector))
     exact_prior = chosen in ("pcn", "pcnl")
@@ -227,7 +267,7 @@ def sample(
             raise
         exploration = Exploration(flat, Pilot(vector, None, 0), flat, vector, None, None)
     flat, pilot, coordinates, mode, fit, _ = exploration
-    if chosen == "auto":
+    if is_choice := chosen == "auto":
         chosen, reason = choose_dynamics(fit, coordinates.problem, mode, temperature, batch_key)
     is_near_mode = chosen not in FROM_ANYWHERE or (fit is not None and fit.is_usable)
     if is_near_mode:
@@ -252,6 +292,7 @@ def sample(
         None if thinning == "auto" else thinning,
         (run_keys[0], run_keys[1], run_keys[2]),
         {"progress": progress, "checkpoint": checkpoint, "resume": resume},
+        None if tolerance is None else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
     )
     if chosen == "nuts":
         name, chains = "nuts", nuts_chains(chain_options, is_near_mode)
@@ -272,7 +313,12 @@ def sample(
         if chosen == "tempered":
             chains = tempered_chains(chain_options, method, mode, number, exploration.depth)
         else:
-            chains = langevin_chains(chain_options, method, mode, number, slowest)
+            try:
+                chains = langevin_chains(chain_options, method, mode, number, slowest)
+            except BiasError as error:
+                if not is_choice:
+                    raise ToleranceError(f"tolerance={tolerance:g} was not reached: {error}") from error
+                name, reason, chains = "nuts", str(error), nuts_chains(chain_options, is_near_mode)
     samples = Samples.of(
         chains,
         coordinates,
@@ -284,6 +330,7 @@ def sample(
         evaluations=exploration.evaluations + chains.evaluations,
         seconds=time.perf_counter() - began,
     )
+    samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
     samples.warn()
     return samples
 
@@ -304,10 +351,8 @@ def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> t
     return Function(Negative(target)), 1.0 if chosen else float(temperature)
 
 
-def _check_start(problem: Problem, first: PyTree[Array]) -> None:
-    checks.position("start", first)
-    value = float(problem.potential(first))
-    if not np.isfinite(value):
+def _check_start(potential: Float[Array, ""]) -> None:
+    if not np.isfinite(value := float(potential)):
         raise ValueError(f"the log density at start is {-value}; start where it is finite.")
 
 
@@ -321,9 +366,9 @@ def _check_precision(
     coordinates: CoordinateMap, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]
 ) -> None:
     """Raise where the floating-point numbers around the mode are too far apart for the law's width."""
-    moves = np.sqrt(temperature).astype(mode.dtype) * random.normal(key, (NUM_DEVIATES, 1, len(mode)), mode.dtype)
+    moves = np.sqrt(temperature) * normal_deviates(key, (NUM_DEVIATES, 1, len(mode)))
     centre = named_leaves(coordinates.to_position(mode))
-    for name, leaf in named_leaves(coordinates.to_positions(moves)).items():  # a linear map
+    for name, leaf in named_leaves(coordinates.to_positions(jnp.asarray(moves, mode.dtype))).items():  # a linear map
         deviations, around = np.std(np.asarray(leaf)[:, 0], axis=0), np.asarray(centre[name])
         spacings = np.spacing(np.abs(around))
         narrow = np.argwhere(deviations < FEW_ROUNDINGS * spacings)

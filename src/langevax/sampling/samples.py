@@ -168,6 +168,12 @@ class Samples:
         Gradient estimators with a memory start it again. Warnings about all draws are issued as by `sample`.
         """
         checks.positive_int("num_samples", num_samples)
+        longer = self.followed(num_samples, key=key, progress=progress)
+        longer.warn()
+        return longer
+
+    def followed(self, num_samples: int, *, key: Key[Array, ""], progress: bool | Literal["auto"]) -> "Samples":
+        """Return all draws as `extend` does, without warnings."""
         if self.walk is not None:
             following = run_chains(self.walk, self.result.state, num_samples, self.thinning, key, progress)
         else:
@@ -182,7 +188,7 @@ class Samples:
                 progress=progress,
             )
         result = self.result.then(following)
-        longer = replace(
+        return replace(
             self,
             positions=self.to_positions(jnp.asarray(result.positions)),
             draws=np.asarray(result.positions),
@@ -191,8 +197,6 @@ class Samples:
             seconds=self.seconds + following.seconds,
             solves=self.solves if self.walk is None or self.solves is None else self.solves.plus(following.counts),
         )
-        longer.warn()
-        return longer
 
     def warn(self) -> None:
         """Issue the sentences of `warnings`, if there are any, as one `SamplingWarning`."""
@@ -212,15 +216,19 @@ class Samples:
             return table
         return pd.DataFrame(table.columns, index=pd.Index(table.names, name="name"))
 
-    def _statistics(self) -> SummaryTable:
-        from arviz_stats.base.array import array_stats
-
+    def numbers(self) -> tuple[list[str], Float[np.ndarray, "chain draw m"]]:
+        """Return the names and the draws of all numbers of the position."""
         names, columns = [], []
         for name, leaf in named_leaves(self.positions).items():
             columns.append(np.asarray(leaf, np.float64).reshape(*leaf.shape[:2], -1))
             indices = map(list, np.ndindex(leaf.shape[2:]))
             names += [f"{name}{index or ''}" for index in indices]
-        values = np.concatenate(columns, axis=2)
+        return names, np.concatenate(columns, axis=2)
+
+    def _statistics(self) -> SummaryTable:
+        from arviz_stats.base.array import array_stats
+
+        names, values = self.numbers()
         with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
             table = {
                 "mean": values.mean((0, 1)),
@@ -243,6 +251,11 @@ class Samples:
         return float(np.min(self._statistics()["ess_bulk"]))
 
     @property
+    def max_rhat(self) -> float:
+        """R-hat of the worst coordinate."""
+        return float(np.max(self._statistics()["r_hat"]))
+
+    @property
     def ess_per_evaluation(self) -> float:
         """`ess` for each component gradient spent on sampling, without pilot and warm-up."""
         return self.ess / self.result.evaluations
@@ -253,15 +266,21 @@ class Samples:
         table, messages = self._statistics(), []
         rhat, ess = table["r_hat"], table["ess_bulk"]
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
-        if not rhat[worst] <= MAX_RHAT:
+        independent = self.method == "exact"  # the worst statistic of many numbers is then chance
+        if not (independent or rhat[worst] <= MAX_RHAT):
             messages.append(
                 f"chains disagree: R-hat of {table.names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
                 "longer, or look for several modes."
             )
-        if ess[fewest] < MIN_ESS:
+        if (self.draws.shape[0] * self.draws.shape[1] if independent else ess[fewest]) < MIN_ESS:
             messages.append(
                 f"{table.names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
             )
+        return messages + self.doubts()
+
+    def doubts(self) -> list[str]:
+        """Return those of the `warnings` that more draws do not cure."""
+        messages = []
         if self.solves is not None and self.solves.failed:
             messages.append(
                 f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and their proposals were rejected; "
@@ -277,7 +296,7 @@ class Samples:
         if isinstance(self.algorithm, ReplicaExchange):
             messages += self._warnings_of_swaps()
         elif len(self.modes) > 1:
-            shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes)
+            shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes[:5]) + ", ..." * (len(self.modes) > 5)
             depth = min(mode.barrier for mode in self.modes)
             messages.append(
                 f"{len(self.modes)} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
@@ -292,6 +311,8 @@ class Samples:
                 f"at step size {bias.step_size:.3g} the variance of coordinate {bias.worst} of the draws is off by "
                 f"{bias.worst_bias:+.0%}; pass a smaller step_size, or dynamics='nuts'."
             )
+        elif bias is not None and not bias.is_resolved:
+            messages.append(f"{bias}, too roughly to accept; draw larger batches, pass dynamics='nuts', or step_size.")
         return messages
 
     @property

@@ -58,7 +58,7 @@ class Move(NamedTuple):
 
 
 class WalkStep(NamedTuple):
-    """What came of a step."""
+    """Outcome of a step."""
 
     state: ChainState
     acceptance: float

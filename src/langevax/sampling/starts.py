@@ -1,10 +1,11 @@
-"""Where the chains of `sample` start: near a mode, near a position, from a user's function, or anywhere in (-2, 2)."""
+"""Starts of the chains of `sample`: near a mode, near a position, from a user's function, or anywhere in (-2, 2)."""
 
 from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
@@ -15,6 +16,11 @@ from langevax.sampling.preconditioning import CoordinateMap
 NUM_TRIES = 20
 NUM_HALVINGS = 12
 RADIUS = 2.0  # of the cube in which NumPyro and Stan start
+
+
+def normal_deviates(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    """Return standard normal deviates of NumPy, where compiling a program for them would take longer than their use."""
+    return np.random.default_rng(np.asarray(random.key_data(key))).normal(size=shape)
 
 
 class StartNearMode(eqx.Module):
@@ -92,12 +98,14 @@ class UniformStart(eqx.Module):
     like: Callable[[Key[Array, ""]], PyTree]
     """A function `key -> position`, of which only the shapes are used."""
 
+    @eqx.filter_jit
     def __call__(self, key: Key[Array, ""]) -> PyTree:
         leaves, structure = jax.tree.flatten(jax.eval_shape(self.like, key))
-        keys = random.split(key, len(leaves))
+        ends = np.cumsum([leaf.size for leaf in leaves])
+        uniform = random.uniform(key, (NUM_TRIES, int(ends[-1])), leaves[0].dtype, -RADIUS, RADIUS)
         tries = [
-            random.uniform(leaf_key, (NUM_TRIES, *leaf.shape), leaf.dtype, -RADIUS, RADIUS)
-            for leaf_key, leaf in zip(keys, leaves, strict=True)
+            numbers.reshape(NUM_TRIES, *leaf.shape).astype(leaf.dtype)
+            for numbers, leaf in zip(jnp.split(uniform, ends[:-1], axis=1), leaves, strict=True)
         ]
         potentials = jax.lax.map(self.problem.potential, jax.tree.unflatten(structure, tries))
         first = jnp.argmax(jnp.isfinite(potentials))

@@ -4,21 +4,28 @@ import copy
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from jax import random
+from jax.sharding import Mesh
 from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from langevax.meanfield.kernel_limit import LeaveOneOut
+from langevax import checks
+from langevax.meanfield import Certificate
+from langevax.meanfield.mfld import stop_at_plateau
 from langevax.meanfield.moves import Proposal
+from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Tanh, TanhTanh
+from langevax.run.simulate import Callback
+from langevax.sklearn.column_maps import Pieces
+from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
 from langevax.sklearn.model_selection import (
     SEARCHES,
     Choice,
@@ -31,7 +38,8 @@ from langevax.sklearn.model_selection import (
 )
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
-from langevax.sklearn.table import SCALINGS, DistinctRows, RowEstimator, Scaling, Standardiser, Table
+from langevax.sklearn.stopping import STOPS, CertifiedStop, Stop, at_rows, late_clouds
+from langevax.sklearn.table import SCALING_PHRASES, SCALINGS, DistinctRows, RowEstimator, Scaling, Standardiser, Table
 from langevax.sklearn.training import (
     STABLE_STEP,
     Network,
@@ -44,7 +52,18 @@ from langevax.sklearn.training import (
     train_until_steady,
 )
 
-NUM_CLOUDS = 8  # kept for predictions, from the last half of the run
+MOST_NAMED = 3  # columns in a sentence
+
+
+class Trial(NamedTuple):
+    """A training problem with the temperature chosen for it."""
+
+    columns: PreparedColumns
+    network: Network
+    schedule: Schedule
+    temperature: float
+    choice: Choice | None
+    """By which the temperature was chosen, unless it was passed."""
 
 
 class Automatic(NamedTuple):
@@ -74,8 +93,9 @@ class MeanFieldEstimator(RowEstimator):
     output_scale: float | Auto = "auto"
     prior_precision: float = 1.0
     scaling: Scaling | Auto = "auto"
+    learn_scales: bool | Auto = "auto"
     validation: SearchName | Auto | None = "auto"
-    stop_at_plateau: bool = True
+    stop: Stop | None = "plateau"
     warm_start: bool = False
     checkpoint: str | os.PathLike[str] | None = None
     resume: bool | Literal["anyway"] = True
@@ -84,11 +104,13 @@ class MeanFieldEstimator(RowEstimator):
     random_state: RandomState = None
 
     automatic: ClassVar[Automatic] = Automatic()
+    relative_weights: ClassVar[bool] = True
     unsaved_attributes: ClassVar[tuple[str, ...]] = (
         "network_",
         "row_places_",
         "history_",
         "dual_",
+        "certificate_",
         "path_",
         "leave_one_out_",
         "seconds_to_first_step_",
@@ -104,8 +126,9 @@ class MeanFieldEstimator(RowEstimator):
         "output_scale": positive("auto"),
         "prior_precision": positive(),
         "scaling": one_of("auto", *SCALINGS),
+        "learn_scales": [*FLAG, *one_of("auto")],
         "validation": [*one_of("auto", *SEARCHES), None],
-        "stop_at_plateau": FLAG,
+        "stop": [*one_of(*STOPS), None],
         "warm_start": FLAG,
         "resume": [*FLAG, *one_of("anyway")],
         **SHARED,
@@ -117,55 +140,72 @@ class MeanFieldEstimator(RowEstimator):
         Args:
             X: (n, d) numbers, at least two rows; NumPy, pandas or polars.
             y: (n,), or (n, C) for several outputs of a regression.
-            sample_weight: (n,) >= 0; a row of weight 2 counts as two rows, in the temperature too.
+            sample_weight: (n,) >= 0; a row of weight 2 counts as two rows. Weights that are not all whole numbers are
+                relative; so are those of 20 distinct rows or more with a common divisor: a table twice is the table.
 
         Warns:
             ConvergenceWarning: the outputs alternate between two values, or did until the step size was halved, or the
-                step size passed is beyond the limit of stability.
+                step size passed is beyond the limit of stability; the networks of the folds have more than twice the
+                loss that their kernel limit promised; with stop="certified", the optimum is not certified, or the
+                network's outputs are not those of the certified one.
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: the step size is too large.
             CheckpointError: the checkpoint is of another fit, or holds a run and `resume` is False.
         """
+        checks.not_forked()
         self._validate_params()
-        if self.warm_start and SOLVERS[self.solver].from_prior:
+        if self.warm_start and self.solver in SOLVERS and SOLVERS[self.solver].from_prior:
             raise ValueError(f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'.")
         rows = self._training_rows(X, y, sample_weight)
+        self.solver_: str = self._solver_name(rows.inputs.shape[1])
         task = self._task(rows.targets, rows.weights)
         run = {"progress": self.progress, "sharding": mesh_of(self.devices, int(self.num_particles))}
-        choice_key, path_key, run_key = random.split(root_key(self._seed()), 3)
+        root = root_key(self._seed())
+        choice_key, path_key, run_key = random.split(root, 3)
 
         continued = self.warm_start and hasattr(self, "particles_")
+        search = self._search(continued)
         with threadpool_limits(1, "blas"):  # on some hundred rows, threads cost twenty times as much as they save
-            standardiser, temperature = self._choice(rows, task, continued, choice_key)
-        network = Network(task, standardiser(rows.inputs), rows.weights, float(self.prior_precision))
-        schedule = self._schedule(network)
-        network = stored(network, schedule, int(self.num_particles), run["sharding"])
+            candidates = self._prepared(rows, task, continued, choice_key)
+            trials = [
+                self._trial(rows, task, columns, search, continued, path_key, run["sharding"])
+                for columns in (candidates if search == "folds" else candidates[:1])
+            ]
+        trial = trials[0]
+        for other in trials[1:]:
+            if trial.choice and other.choice and other.choice.clearly_below(trial.choice):
+                trial = other
+        columns, network, schedule, temperature, choice = trial
         start = network.risk(temperature).prior(temperature, int(self.num_particles))
         if continued:
             start = network.rotated(self._previous_particles(network))
-        choice = None
-        if search := self._search(continued):
-            choice = choose_by_validation(network, temperature, schedule, int(self.num_particles), path_key, search)
-            network, temperature = choice.network, choice.temperature
-            if not continued:
-                start = network.risk(temperature).prior(temperature, int(self.num_particles))
-            if search == "path" and choice.hotter and not SOLVERS[self.solver].from_prior:
-                hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
-                position = anneal(
-                    network.risk(1.0), np.array(choice.hotter), hotter, int(self.num_particles), path_key
-                ).position
-                start = start if continued else position
-        self._record_choice(choice, task)
+        elif search == "path" and choice and choice.hotter and not SOLVERS[self.solver_].from_prior:
+            hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
+            start = anneal(
+                network.risk(1.0), np.array(choice.hotter), hotter, int(self.num_particles), path_key
+            ).position
+        self.scaling_, self.leave_one_out_ = columns.scaling, columns.leave_one_out
+        if not continued:
+            self.learned_scales_: LearnedScales | None = columns.learned
+        self._record_choice(choice, task, schedule.num_steps)
         saving = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": self.resume}
         risk = network.risk(temperature)
-        trained = train_until_steady(risk, temperature, schedule, start, run_key, saving, **run)
-        self.standardiser_: Standardiser = standardiser
+        stop = self._stop(risk, float(temperature), root)
+        trained = train_until_steady(risk, temperature, schedule, start, run_key, saving, stop=stop, **run)
+        self.standardiser_: Standardiser = columns.standardiser
+        self.scaling_reason_: str = self.scaling_sentence()
         self.temperature_: float = float(temperature)
         self._record(network, trained, rows.places)
-        if warning := self._step_size_warning():
-            warnings.warn(warning, ConvergenceWarning, stacklevel=2)
+        cautions, self.certificate_ = [self._step_size_warning()], None
+        if isinstance(stop, CertifiedStop):
+            self.certificate_: Certificate | None = at_rows(stop.certificate, rows.places)
+            assert trained.last.trace is not None
+            cautions.append(stop.warning(trained.last.trace))
+        for caution in cautions:
+            if caution is not None:
+                warnings.warn(caution, ConvergenceWarning, stacklevel=2)
         return self
 
     def attach_rows(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -186,8 +226,9 @@ class MeanFieldEstimator(RowEstimator):
                 "that fit received, in the same order."
             )
         task = other._task(rows.targets, rows.weights)._replace(neuron=self.neuron_)
-        inputs = self.standardiser_(rows.inputs)
-        self.network_ = Network(task, inputs, rows.weights, float(self.prior_precision))
+        network = Network(task, self.standardiser_(rows.inputs), rows.weights, float(self.prior_precision))
+        # padded as in the fit: the file in which a certificate keeps its search is of one problem
+        self.network_ = stored(network, self._schedule(network), int(self.num_particles), None)
         self.row_places_ = rows.places
         return self
 
@@ -201,8 +242,8 @@ class MeanFieldEstimator(RowEstimator):
         for cloud in self.history_["particles"]:
             yield outputs(self.neuron_, cloud, self.standardiser_(columns))
 
-    def _record_choice(self, choice: Choice | None, task: TrainingTask) -> None:
-        """Set what the networks of the folds say, and warn where a linear model says better."""
+    def _record_choice(self, choice: Choice | None, task: TrainingTask, num_steps: int) -> None:
+        """Set what the networks of the folds say, and warn where they miss their promise or a linear model."""
         self.path_: dict[str, np.ndarray] | None = None if choice is None else choice.history
         self.held_out_: HeldOut | None = None if choice is None else choice.held_out
         self.scores_: np.ndarray | None = None
@@ -217,6 +258,8 @@ class MeanFieldEstimator(RowEstimator):
         self.temperature_reason_ = choice.reason(promise)
         if warning := choice.warning():
             warnings.warn(warning, LinearModelWarning, stacklevel=3)
+        if warning := choice.training_warning(promise, num_steps):
+            warnings.warn(warning, ConvergenceWarning, stacklevel=3)
 
     def _record(self, network: Network, trained: SteadyRun, places: np.ndarray) -> None:
         """Set the fitted attributes of the run; particles are rotated back to the standardised columns.
@@ -230,11 +273,10 @@ class MeanFieldEstimator(RowEstimator):
         assert result.trace is not None
         assert trained.last.trace is not None
         num_late = -(-len(trained.last.trace) // 2)
-        late = particles[-num_late:]
         self.network_: Network = network
         self.row_places_: np.ndarray = places
         self.neuron_: Tanh | TanhTanh = network.task.neuron
-        self.clouds_: np.ndarray = late[np.unique(np.linspace(0, len(late) - 1, NUM_CLOUDS).astype(int))]
+        self.clouds_: np.ndarray = late_clouds(particles[-len(trained.last.trace) :])
         self.particles_: np.ndarray = particles[-1]
         loss = np.asarray(values["loss"])
         self.history_: dict[str, Any] = {
@@ -254,6 +296,12 @@ class MeanFieldEstimator(RowEstimator):
         self.outputs_alternate_: bool = trained.alternates
         self.converged_: bool = trained.converged
 
+    def _stop(self, risk: MeanFieldRisk, temperature: float, key: Key[Array, ""]) -> Callback | None:
+        """Return the callback that ends the training."""
+        if self.stop == "certified":
+            return CertifiedStop.of(risk, temperature, key, self.progress)
+        return None if self.stop is None else stop_at_plateau
+
     def _step_size_warning(self) -> str | None:
         """Return what is wrong with the step size, and a better one."""
         passed, last = self.relative_step_size, self.relative_step_size_
@@ -269,31 +317,65 @@ class MeanFieldEstimator(RowEstimator):
                 f"the outputs alternated between two values: relative_step_size={passed:g} is too large for this "
                 f"table, and training went on with {last:g}, at which they are steady; pass relative_step_size='auto'."
             )
-        if passed >= STABLE_STEP and not SOLVERS[self.solver].from_prior:
+        if passed >= STABLE_STEP and not SOLVERS[self.solver_].from_prior:
             return (
                 f"relative_step_size={passed:g} is not below {STABLE_STEP:g}, the limit up to which training is stable "
                 "on every table; pass relative_step_size='auto'."
             )
         return None
 
-    def _choice(
+    def _prepared(
         self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]
-    ) -> tuple[Standardiser, float]:
-        """Return standardiser and temperature, as passed or by the kernel limit's leave-one-out errors."""
+    ) -> list[PreparedColumns]:
+        """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
         scalings: tuple[Scaling, ...] = SCALINGS if self.scaling == "auto" else (self.scaling,)
-        self.leave_one_out_: LeaveOneOut | None = None
-        if self.scaling == "auto" or self.temperature == "auto":
-            standardiser, self.leave_one_out_, self.scaling_ = kernel_choice(
-                rows, task, self.prior_precision, scalings, key
-            )
+        if self.scaling == "auto" or self.temperature == "auto" or self.learn_scales:
+            candidates = kernel_choice(rows, task, self.prior_precision, scalings, self.learn_scales, key)
         else:
-            standardiser, self.scaling_ = Standardiser.fit(rows.inputs, rows.weights, scalings[0]), scalings[0]
-        temperature = self.temperature
-        if self.leave_one_out_ is not None and isinstance(temperature, str):
-            multiplier = self.automatic.temperature_multiplier or task.curvature(self.leave_one_out_.error)
-            alpha = self.leave_one_out_.best_alpha if self._search(continued) else self.leave_one_out_.alpha
+            standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
+            candidates = [PreparedColumns(standardiser, scalings[0], None, None)]
+        if continued:
+            candidates = [candidates[0]._replace(standardiser=self.standardiser_)]
+        return candidates
+
+    def _trial(
+        self,
+        rows: DistinctRows,
+        task: TrainingTask,
+        columns: PreparedColumns,
+        search: SearchName | None,
+        continued: bool,
+        key: Key[Array, ""],
+        sharding: Mesh | None,
+    ) -> Trial:
+        """Return the training problem on these columns and its temperature, as passed or chosen by `search`."""
+        temperature, errors = self.temperature, columns.leave_one_out
+        if errors is not None and isinstance(temperature, str):
+            multiplier = self.automatic.temperature_multiplier or task.curvature(errors.error)
+            alpha = errors.alpha if search is None else errors.best_alpha
             temperature = multiplier * alpha / float(rows.weights.sum())
-        return (self.standardiser_ if continued else standardiser), float(temperature)
+        network = Network(task, columns.standardiser(rows.inputs), rows.weights, float(self.prior_precision))
+        schedule = self._schedule(network)
+        network = stored(network, schedule, int(self.num_particles), sharding)
+        if search is None:
+            return Trial(columns, network, schedule, float(temperature), None)
+        plain = Standardiser.fit(rows.inputs, rows.weights, "global" if self.scaling == "global" else "columns")
+        choice = choose_by_validation(
+            network,
+            float(temperature),
+            schedule,
+            int(self.num_particles),
+            key,
+            search,
+            self.learned_scales_ if continued else columns.learned,
+            plain(rows.inputs),
+            rows.copies,
+        )
+        return Trial(columns, choice.network, schedule, choice.temperature, choice)
+
+    def _solver_name(self, num_columns: int) -> str:
+        """Return the solver for an input of so many columns."""
+        return self.solver
 
     def _search(self, continued: bool = False) -> SearchName | None:
         """Return the search that chooses the temperature, if any."""
@@ -303,7 +385,7 @@ class MeanFieldEstimator(RowEstimator):
 
     def _schedule(self, network: Network) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""
-        n, solver, batch_size = len(network.inputs), SOLVERS[self.solver], self.batch_size
+        n, solver, batch_size = len(network.inputs), SOLVERS[self.solver_], self.batch_size
         if isinstance(batch_size, str):
             batch_size = None if n * int(self.num_particles) <= FULL_BATCH else BATCH_SIZE
         if not solver.batches or (batch_size is not None and batch_size >= n):
@@ -314,7 +396,7 @@ class MeanFieldEstimator(RowEstimator):
         if isinstance(num_steps, str):
             num_steps = int(self.automatic.num_steps_multiplier * solver.num_steps(n, batch_size))
         proposal = self.automatic.proposal
-        return Schedule(self.solver, int(num_steps), float(relative), batch_size, self.stop_at_plateau, proposal)
+        return Schedule(self.solver_, int(num_steps), float(relative), batch_size, proposal)
 
     def _previous_particles(self, network: Network) -> np.ndarray:
         shape = (int(self.num_particles), network.task.neuron.particle_size(network.inputs.shape[1]))
@@ -333,10 +415,28 @@ class MeanFieldEstimator(RowEstimator):
             raise ValueError(f"neuron='tanh' has one output, but {num_outputs} are needed; use neuron='tanh-tanh'.")
         return Tanh(scale)
 
-    def _column_names(self) -> list[str]:
+    def scaling_sentence(self, columns: Sequence[str] | None = None) -> str:
+        """Return how the columns are scaled, and which count most.
+
+        Args:
+            columns: (d,) their names, where `fit` received an array.
+        """
+        phrase = SCALING_PHRASES[self.scaling_]
+        if self.learned_scales_ is None:
+            return f"{phrase}, all of the same weight."
+        scales = self.learned_scales_.scales
+        names = self._column_names() if columns is None else self._network_columns(columns)
+        most = ", ".join(f"{names[j]} ({scales[j]:.2g})" for j in np.argsort(-scales, kind="stable")[:MOST_NAMED])
+        return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {most}."
+
+    def _column_names(self) -> Sequence[str]:
         """Return the names of the columns that the network sees."""
-        unnamed = [f"x{j}" for j in range(len(self.standardiser_.mean))]
-        return [str(name) for name in getattr(self, "feature_names_in_", unnamed)]
+        unnamed = [f"x{j}" for j in range(self.n_features_in_)]
+        return self._network_columns([str(name) for name in getattr(self, "feature_names_in_", unnamed)])
+
+    def _network_columns(self, columns: Sequence[str]) -> Sequence[str]:
+        column_map = self.standardiser_.column_map
+        return column_map.names(columns) if isinstance(column_map, Pieces) else columns
 
     def _outputs(self, columns: np.ndarray) -> np.ndarray:
         cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])

@@ -1,10 +1,12 @@
-"""Monotone maps of columns before they are standardised, for columns with heavy tails.
+"""Maps of columns before they are standardised, for columns with heavy tails, jumps and bends.
 
-A few huge values make the deviation of a column, and a network sees all other rows of it as equal. Both maps are
+A few huge values make the deviation of a column, and a network sees all other rows of it as equal. All maps are
 bounded, so that later rows beyond the training range cannot dominate either.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import norm
@@ -13,6 +15,8 @@ from langevax.sklearn.persistence import saved_class
 
 KNOTS = 100  # of a column's quantiles
 FEWEST_VALUES = 10  # a column of fewer distinct ones is left as it is: codes, indicators
+MOST_PIECES = 8  # of a column
+MOST_COLUMNS = 256  # pieces included: more would cost more than they gain
 SOFT_LIMIT = 3.0  # bound of the squashed columns, in robust deviations
 QUARTILES = 1.349  # distance of a Gaussian's quartiles, in deviations
 
@@ -33,8 +37,8 @@ class Squash:
     def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "Squash":
         """Fit to weighted rows."""
         low, centre, high = weighted_quantiles(inputs, weights, np.array([0.25, 0.5, 0.75]))
-        span = np.max(inputs, axis=0) - np.min(inputs, axis=0)
-        width = np.where(high > low, (high - low) / QUARTILES, span / 2)
+        half_span = np.max(inputs, axis=0) / 2 - np.min(inputs, axis=0) / 2  # the span itself could overflow
+        width = np.where(high > low, (high / 2 - low / 2) / (QUARTILES / 2), half_span)
         return cls(centre, np.where(width > 0, width, 1.0))
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
@@ -72,8 +76,72 @@ class NormalScores:
         mapped = inputs.copy()
         for j, (knots, scores) in enumerate(zip(self.knots, self.scores, strict=True)):
             if knots is not None and scores is not None:
-                mapped[:, j] = np.interp(inputs[:, j], knots, scores)
+                unit = np.max(np.abs(knots)) or 1.0  # slopes in the units of the column could overflow
+                with np.errstate(over="ignore"):
+                    mapped[:, j] = np.interp(inputs[:, j] / unit, knots / unit, scores)
         return mapped
+
+
+@saved_class
+@dataclass(frozen=True)
+class Pieces:
+    """x -> its squashed value, and for each piece [a, b] between quantiles of it the share (x - a) / (b - a) below x.
+
+    Shares are between 0 and 1. A network of few neurons bends where a column does, column by column (the piecewise
+    linear encoding of Gorishniy, Rubachev, Babenko, NeurIPS 2022).
+    """
+
+    squash: Squash
+    knots: list[np.ndarray | None]
+    """Increasing ends of the pieces of each column; None where a column has few values and no pieces."""
+
+    @classmethod
+    def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "Pieces":
+        """Fit to weighted rows; fewer pieces for tables of many columns, down to none."""
+        many = [len(np.unique(column)) > FEWEST_VALUES for column in inputs.T]
+        num_pieces = min(MOST_PIECES, (MOST_COLUMNS - inputs.shape[1]) // max(1, sum(many)))
+        knots: list[np.ndarray | None] = [None] * inputs.shape[1]
+        if num_pieces >= 2:
+            ends = weighted_quantiles(inputs, weights, np.linspace(0, 1, num_pieces + 1))
+            knots = [np.unique(column) if pieces else None for column, pieces in zip(ends.T, many, strict=True)]
+        return cls(Squash.fit(inputs, weights), knots)
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Return (n, columns): all squashed columns, then all pieces."""
+        with np.errstate(over="ignore"):  # of a distance beyond the largest number
+            shares = [
+                np.clip((inputs[:, [j]] - ends[:-1]) / np.diff(ends), 0, 1)
+                for j, ends in enumerate(self.knots)
+                if ends is not None
+            ]
+        return np.concatenate([self.squash(inputs), *shares], axis=1)
+
+    def names(self, names: Sequence[str]) -> list[str]:
+        """Return the names of the columns, such as "age" and "age from 20 to 31".
+
+        Example:
+            >>> Pieces.fit(np.arange(99.0)[:, None], np.ones(99)).names(["age"])[:2]
+            ['age', 'age from 0 to 12']
+        """
+        pieces = [
+            f"{name} from {low:.{_digits(ends)}g} to {high:.{_digits(ends)}g}"
+            for name, ends in zip(names, self.knots, strict=True)
+            if ends is not None
+            for low, high in pairwise(ends)
+        ]
+        return [*names, *pieces]
+
+
+def _digits(ends: np.ndarray) -> int:
+    """Return the significant digits that show the pieces apart: of years, four.
+
+    Example:
+        >>> _digits(np.array([0.0, 12.0, 100.0])), _digits(np.array([2001.0, 2004.0, 2010.0]))
+        (3, 4)
+    """
+    ends = np.asarray(ends, np.float64)
+    ratio = np.abs(ends).max() / max(np.ptp(ends) / len(ends), np.finfo(np.float64).tiny)
+    return int(np.clip(np.floor(np.log10(max(ratio, 1.0))) + 2, 3, 12))
 
 
 def weighted_quantiles(inputs: np.ndarray, weights: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -7,29 +7,41 @@ On curves the weights of a neuron are a function, and so is its input:
 (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022). In coordinates of unit prior variance, those of `CurveCoefficients`,
 this is the network on tables: the objective, its dual and the certificate are the same. Coordinates beyond the first
 few carry little of the curves, so that more modes, or a finer grid, change nothing.
+
+Where shapes shift, a weight at one time is of little use. `CurveShapes` then makes columns of the patterns in a curve,
+wherever they occur. The same network on these columns has its own certificate.
 """
 
 from abc import abstractmethod
-from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, ClassVar, Literal, overload
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal, get_args, overload
 
 import numpy as np
+from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from langevax.sklearn.base import Automatic, MeanFieldEstimator
 from langevax.sklearn.inputs.curve_values import AnyCurves, Missing
 from langevax.sklearn.inputs.curves import BasisName, CurveCoefficients
 from langevax.sklearn.inputs.graphs import GraphFeatures
+from langevax.sklearn.inputs.shapes import CurveShapes
 from langevax.sklearn.intervals import probabilities
+from langevax.sklearn.learned_scales import PreparedColumns
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.model_selection import SearchName
-from langevax.sklearn.parameters import Auto
-from langevax.sklearn.table import Scaling
+from langevax.sklearn.model_selection import SearchName, kernel_choice
+from langevax.sklearn.parameters import Auto, one_of
+from langevax.sklearn.solvers import SOLVERS, Schedule
+from langevax.sklearn.table import DistinctRows, Scaling, Standardiser
+from langevax.sklearn.training import Network, TrainingTask, root_key
 from langevax.sklearn.weight_functions import WeightFunctions
 from langevax.spaces.basis import Basis
 
+EncoderName = Literal["basis", "convolutions"]
+ENCODERS: tuple[EncoderName, ...] = get_args(EncoderName)
+NARROW = 64  # columns up to which the default solver is dual ascent: each of its moves draws a normal for every weight
 NUM_STEPS_MULTIPLIER = 3.0  # directions in which curves vary little are learned late
 LABELS_TEMPERATURE = 0.15  # of the leave-one-out optimum, which is for squares and too hot for a few dozen labels
 
@@ -49,12 +61,13 @@ class EncodedEstimator(MeanFieldEstimator):
     def _make_encoder(self) -> Any:
         """Return the transformer, not fitted."""
 
+    def _fit_encoder(self, X: Any) -> np.ndarray:
+        """Fit `encoder_` to the training inputs; return their columns."""
+        self.encoder_: Any = self._make_encoder()
+        return self.encoder_.fit_transform(X)
+
     def _validated(self, X: Any, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        if self.warm_start and hasattr(self, "particles_"):
-            columns = self.encoder_.transform(X)
-        else:
-            self.encoder_: Any = self._make_encoder()
-            columns = self.encoder_.fit_transform(X)
+        columns = self.encoder_.transform(X) if self._continues() else self._fit_encoder(X)
         columns, y = super()._validated(_rounded(columns), y)
         for name in ("n_features_in_", "feature_names_in_"):  # of the user's columns, not of the encoder's
             if hasattr(self.encoder_, name):
@@ -62,6 +75,10 @@ class EncodedEstimator(MeanFieldEstimator):
             elif hasattr(self, name):
                 delattr(self, name)
         return columns, y
+
+    def _continues(self) -> bool:
+        """Return whether a fit goes on from the last one's particles."""
+        return self.warm_start and hasattr(self, "particles_")
 
     def _columns(self, X: Any, **options: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -82,9 +99,11 @@ def _rounded(columns: np.ndarray) -> np.ndarray:
 
 @dataclass(eq=False, repr=False)
 class CurveEstimator(WeightFunctions, EncodedEstimator):
-    """Parameters of both estimators on curves."""
+    """Parameters of both estimators on curves, and the choice of their encoder."""
 
+    solver: str = "auto"
     _: KW_ONLY
+    encoder: EncoderName | Auto = "auto"
     basis: BasisName | Basis = "cosine"
     num_modes: int = 32
     grid: ArrayLike | None = None
@@ -97,6 +116,7 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
     num_particles: int = 1000
 
     scaling: ClassVar[Scaling] = "global"  # pyright: ignore[reportIncompatibleVariableOverride]
+    learn_scales: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def outputs(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return the network's outputs, (n,) or (n, C) float32.
@@ -107,15 +127,76 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         """
         return self._outputs(self._columns(X, grid=grid))
 
+    def _training_rows(self, X: AnyCurves, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
+        """Return the rows of the encoder asked for, or of that of the least leave-one-out error in the kernel limit."""
+        if self._continues():
+            return super()._training_rows(X, y, sample_weight)
+        candidates: dict[EncoderName, tuple[DistinctRows, dict[str, Any]]] = {}
+        self.encoder_errors_: dict[str, float] | None = None if self.encoder != "auto" else {}
+        for name in ENCODERS if self.encoder == "auto" else (self.encoder,):
+            self._candidate = name, sample_weight
+            rows = super()._training_rows(X, y, sample_weight)
+            candidates[name] = rows, {"encoder_": self.encoder_, "data_sha256_": self.data_sha256_}
+            if self.encoder_errors_ is not None:
+                task = self._task(rows.targets, rows.weights)
+                with threadpool_limits(1, "blas"):
+                    (prepared,) = kernel_choice(
+                        rows, task, float(self.prior_precision), (self.scaling,), False, root_key(0)
+                    )
+                assert prepared.leave_one_out is not None
+                self.encoder_errors_[name] = prepared.leave_one_out.error
+        del self._candidate
+        errors_by_name = self.encoder_errors_ or dict.fromkeys(candidates, 0.0)
+        rows, chosen = candidates[min(candidates, key=lambda name: errors_by_name[name])]
+        vars(self).update(chosen)
+        return rows
+
     def _make_encoder(self) -> CurveCoefficients:
         names = [field.name for field in fields(CurveCoefficients) if field.name != "centre"]
         return CurveCoefficients(**{name: getattr(self, name) for name in names}, centre=False)
+
+    def _fit_encoder(self, X: AnyCurves) -> np.ndarray:
+        name, sample_weight = self._candidate
+        if name == "basis":
+            return super()._fit_encoder(X)
+        self.encoder_ = CurveShapes(self._make_encoder())
+        return self.encoder_.fit_transform(X, None if sample_weight is None else np.asarray(sample_weight) > 0)
+
+    def _prepared(
+        self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]
+    ) -> list[PreparedColumns]:
+        candidates = super()._prepared(rows, task, continued, key)
+        if not isinstance(self.encoder_, CurveShapes):
+            return candidates
+
+        def with_last_column(standardiser: Standardiser) -> Standardiser:  # 0 on the training curves, of the same unit
+            return replace(standardiser, scale=np.append(standardiser.scale[:-1], np.min(standardiser.scale)))
+
+        return [columns._replace(standardiser=with_last_column(columns.standardiser)) for columns in candidates]
+
+    def _solver_name(self, num_columns: int) -> str:
+        if self.solver != "auto":
+            return self.solver
+        return "mfld" if self.warm_start or num_columns > NARROW else "psdca"
+
+    def _schedule(self, network: Network) -> Schedule:
+        schedule = super()._schedule(network)
+        if isinstance(self.num_steps, str) and isinstance(self.encoder_, CurveShapes):  # whose directions vary alike
+            steps = round(schedule.num_steps / NUM_STEPS_MULTIPLIER)
+            schedule = schedule._replace(num_steps=max(1, steps))
+        return schedule
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "interpolate"
         tags.input_tags.three_d_array = True
         return tags
+
+
+CURVE_CONSTRAINTS: dict[str, list[Any]] = {
+    "solver": one_of("auto", *SOLVERS),
+    "encoder": one_of("auto", *ENCODERS),
+}
 
 
 class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -130,15 +211,24 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
     changes it much: what there is to learn from a smooth curve is in its first modes.
 
     Args:
-        solver: "psdca", the paper's dual ascent, a curve at a time, or another of `MeanFieldRegressor`.
+        solver: "psdca", the paper's dual ascent, a curve at a time, or another of `MeanFieldRegressor`; "auto" is
+            "psdca" up to 64 columns, and "mfld" beyond, where moves of single curves take long, or with `warm_start`.
+        encoder: "basis", coefficients of smooth functions, in which a place, a level or a curvature counts;
+            "convolutions", 9,996 features of short patterns wherever they occur, in the span of the training curves
+            (MiniRocket's; the network's prior is Gaussian, so that the span leaves objective, certificate and
+            predictions as they are, up to 512 curves); "auto" takes the one of the smaller leave-one-out error in the
+            kernel limit.
         basis, num_modes, grid, derivative, decay, whiten, channels, smoothing, missing: of the encoder, see
             `CurveCoefficients`. derivative=2 suits spectra, whose shape matters and whose level does not.
         output_scale: R; "auto" is 3, at which the few directions that matter in curves are learned.
         num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, prior_precision, validation,
-            stop_at_plateau, warm_start, checkpoint, resume, devices, progress, random_state: see `MeanFieldRegressor`.
+            stop, warm_start, checkpoint, resume, devices, progress, random_state: see `MeanFieldRegressor`.
 
     Attributes:
-        encoder_: the fitted `CurveCoefficients`; its columns are the network's inputs.
+        encoder_: the fitted `CurveCoefficients` or `CurveShapes`; its columns are the network's inputs.
+        encoder_errors_: leave-one-out error of each encoder, in the regression that chooses the temperature; None
+            where the encoder was passed.
+        solver_: the solver of the fit.
         particles_, dual_, history_, temperature_, n_iter_, converged_, leave_one_out_: see `MeanFieldRegressor`.
 
     Raises:
@@ -154,6 +244,9 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
         True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        MeanFieldRegressor._parameter_constraints | CURVE_CONSTRAINTS
+    )
     automatic: ClassVar[Automatic] = Automatic(
         output_scale=3.0, num_steps_multiplier=NUM_STEPS_MULTIPLIER, proposal="pcnl"
     )
@@ -189,6 +282,9 @@ class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):  # pyr
         True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        MeanFieldClassifier._parameter_constraints | CURVE_CONSTRAINTS
+    )
     automatic: ClassVar[Automatic] = Automatic(10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER, "pcnl")
 
     def decision_function(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
@@ -216,6 +312,7 @@ class GraphEstimator(EncodedEstimator):
     edge_labels: str | None = None
 
     scaling: ClassVar[Scaling] = "columns"  # pyright: ignore[reportIncompatibleVariableOverride]
+    learn_scales: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def _make_encoder(self) -> GraphFeatures:
         return GraphFeatures(**{field.name: getattr(self, field.name) for field in fields(GraphFeatures)})
@@ -236,7 +333,7 @@ class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):  # pyright: i
         heat_times, wl_depth, wl_components, node_labels, edge_labels: of the encoder, see `GraphFeatures`.
         solver: "psdca", dual ascent, a graph at a time, or another of `MeanFieldRegressor`.
         num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale, prior_precision,
-            validation, stop_at_plateau, warm_start, checkpoint, resume, devices, progress, random_state: see
+            validation, stop, warm_start, checkpoint, resume, devices, progress, random_state: see
             `MeanFieldRegressor`.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run.progress import ProgressOption
 from langevax.sklearn.parameters import Progress, RandomState
+from langevax.sklearn.stopping import at_rows
 from langevax.sklearn.table import Standardiser, Table, in_buckets
 from langevax.sklearn.training import Network, root_key
 
@@ -82,8 +83,9 @@ class MeanFieldInspection:
             (True, True)
         """
         network, places = self._fitted_network(), self.row_places_
+        risk = network.risk(self.temperature_)
         result = certify(
-            network.risk(self.temperature_),
+            risk,
             self.temperature_,
             key=self._key(random_state),
             effort=effort,
@@ -93,13 +95,7 @@ class MeanFieldInspection:
             resume=resume,
             progress=self.progress if progress == "auto" else progress,
         )
-        used = np.where(places < 0, 0, 1 / np.bincount(places[places >= 0])[places])
-        return replace(
-            result,
-            dual=result.dual[places],
-            outputs=result.outputs[places],
-            row_shares=result.row_shares[places] * used,
-        )
+        return at_rows(result, places)
 
     def kernel_limit(self, num_features: int = 4000, random_state: RandomState = None) -> Pipeline:
         """Return the kernel machine, not fitted, that the network tends to as output_scale grows at fixed n T / R^2.
@@ -179,7 +175,9 @@ class MeanFieldInspection:
         check_is_fitted(self)
         choice = getattr(self, "leave_one_out_", None)
         if choice is None:
-            raise ValueError("leave-one-out chose neither temperature nor scaling; fit with temperature='auto'.")
+            raise ValueError(
+                "leave-one-out chose neither temperature nor scaling nor scales; fit with temperature='auto'."
+            )
         axes = charts.new_axes(axes)
         rows = choice.alpha / self.temperature_ if self.temperature_ else 1.0
         axes.semilogx(choice.alphas / rows, choice.errors, color=theme.INK)

@@ -30,7 +30,7 @@ BLOCK_ELEMENTS = 2**22  # rows to predict times rows with scores, at once
 
 
 class FoldPredictions:
-    """What both estimators predict by the networks of their folds."""
+    """Predictions of both estimators by the networks of their folds."""
 
     neuron_: Tanh | TanhTanh
     standardiser_: Standardiser
@@ -39,9 +39,10 @@ class FoldPredictions:
 
     def _fold_outputs(self, columns: np.ndarray, method: Method = "cv+") -> np.ndarray:
         """Return (folds, n, ...): outputs of each fold's network, of the first alone for "split"."""
-        clouds = self._folds().clouds[: 1 if method == "split" else None]
-        inputs = self.standardiser_(columns)
-        return np.stack([outputs(self.neuron_, cloud, inputs) for cloud in clouds])
+        folds, inputs = self._folds(), self.standardiser_(columns)
+        clouds = folds.clouds[: 1 if method == "split" else None]
+        offsets = np.zeros(len(clouds), np.float32) if folds.offsets is None else folds.offsets
+        return np.stack([outputs(self.neuron_, c, inputs) + offset for c, offset in zip(clouds, offsets, strict=False)])
 
     def _folds(self) -> HeldOut:
         if getattr(self, "held_out_", None) is None:

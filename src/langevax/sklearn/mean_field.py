@@ -48,15 +48,23 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         output_scale: R; "auto" is 10. Towards 3 the network learns features more freely, towards 100 it becomes its
             kernel.
         prior_precision: inverse variance of each weight, for inputs scaled to unit norm.
-        scaling: "columns" divides each column by its own deviation, "global" all columns by one, which suits pixels;
-            "robust" and "quantile" first map columns to bounded ones (`column_maps`), which suits heavy tails; "auto"
-            chooses by leave-one-out errors.
+        scaling: "columns" divides each column by its own deviation, "global" all columns by one, which suits pixels
+            and is the only one that depends on the columns' units;
+            "robust" and "quantile" first map columns to bounded ones (`column_maps`), which suits heavy tails; "pieces"
+            adds to each column of many values eight bounded ones, of the pieces between its quantiles, which suits
+            jumps and bends; "auto" chooses by leave-one-out errors.
+        learn_scales: True multiplies columns by scales learned from the slopes of the kernel limit
+            (`langevax.sklearn.learned_scales`), so that those on which the target depends count more; "auto" does where
+            the networks of the folds are better for it, or kernel machines by two standard errors.
         validation: "folds" trains a network of at most 80 neurons without each of 5 folds of the rows (of at most
             4,000 of them), from hot to cold, and chooses the hottest temperature whose mean loss on the rows left out
-            is within one standard error of the least; the intervals come from the same networks. "path" chooses the
-            output scale, too (the one passed, or three times that), by 3 folds of whole networks. None takes the
-            leave-one-out optimum as it is. "auto" is "folds", or None where a temperature is passed.
-        stop_at_plateau: end once the dual vector no longer drifts.
+            is within one standard error of the least, and for classes at most that of their shares; the path goes on
+            to temperatures of constant outputs where these may be as good. The intervals come from the same networks.
+            "path" chooses the output scale, too (the one passed, or three times that), by 3 folds of whole networks.
+            None takes the leave-one-out optimum as it is. "auto" is "folds", or None where a temperature is passed.
+        stop: "plateau" ends training once the dual vector no longer drifts; "certified" once the outputs are as near to
+            those of a certified optimum as these are known, for which the optimum is bounded first, in ten to thirty
+            seconds of a small table; where that fails, a plateau ends it. None: after `num_steps`.
         warm_start: continue from the last fit's particles.
         checkpoint: directory where the run is saved, every 30 seconds and at its end.
         resume: continue the run that `checkpoint` holds, bit for bit, or start where it holds none; another problem
@@ -73,19 +81,23 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         dual_: (n,) or (n, C), mean over the last half of loss'(z_i): negative where the output is pulled up.
         history_: arrays over records: "steps", "particles", "dual" (of distinct rows), "loss".
         temperature_, n_iter_: T, and steps made.
-        converged_: whether the plateau ended training, and outputs do not alternate from step to step.
+        solver_: the solver of the fit.
+        converged_: whether `stop` ended training, and outputs do not alternate from step to step.
+        certificate_: the interval that `stop="certified"` compared the network with; None without.
         relative_step_size_: the last one of training.
         outputs_alternate_: whether they do, although it was halved.
         seconds_to_first_step_: seconds of the fit that went into tracing and compiling, or loading, its programs.
         leave_one_out_: penalties and errors of the kernel limit, from which the temperature was chosen.
-        scaling_: the scaling chosen.
+        scaling_: the scaling chosen; `scaling_reason_` says it in a sentence, with the columns that count most.
+        learned_scales_: `scales` (d,) of the columns, of mean square 1, and the ridge `penalties` at which they were
+            learned; None where all columns count alike.
         path_: of each temperature tried, by name: "output_scale", "temperature", the mean "loss" of the rows left out
             and its standard "error", the "excess" over the least and its "excess_error"; None without folds.
         temperature_reason_: why this temperature, in a sentence, and where the kernel limit promised too much.
         held_out_: the networks of the folds, which `predict_interval` and `predict(X, return_std=True)` need.
         scores_: (n,) or (n, C) absolute errors on the rows left out, in deviations of the targets.
         held_out_scores_: on the rows left out: "loss" with "loss_error", "linear_loss" of ridge regression on the same
-            folds, "r2" and "rmse".
+            folds, "r2" and "rmse"; of several outputs the mean "r2", and "rmse_0", "rmse_1", ... in the units of each.
 
     Warns:
         LinearModelWarning: ridge regression predicts the rows left out better by more than two standard errors.
@@ -139,8 +151,13 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
     def _held_out_scores(self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
         square = np.average((targets - z) ** 2, axis=0, weights=weights)
         variance = weighted_moments(targets, weights)[1] ** 2
-        r2 = np.mean(1 - square / np.where(variance > 0, variance, 1.0))
-        return {"r2": float(r2), "rmse": float(np.sqrt(np.mean(self.target_scale_**2 * square)))}
+        r2 = (
+            np.mean(1 - square / np.where(variance > 0, variance, 1.0), where=variance > 0) if np.any(variance) else 0.0
+        )
+        rmse = self.target_scale_ * np.sqrt(square)
+        if targets.ndim == 1:
+            return {"r2": float(r2), "rmse": float(rmse)}
+        return {"r2": float(r2)} | {f"rmse_{k}": float(error) for k, error in enumerate(rmse)}
 
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         self.target_mean_: np.ndarray
@@ -167,10 +184,11 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
 
     Args:
         solver, num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale,
-            prior_precision, scaling, validation, stop_at_plateau, warm_start, checkpoint, resume, devices, progress,
+            prior_precision, scaling, learn_scales, validation, stop, warm_start, checkpoint, resume, devices, progress,
             random_state: see `MeanFieldRegressor`.
         class_weight: "balanced" gives all classes the same weight in the loss; {label: weight} multiplies the weights
-            of rows. Probabilities are then those of a population with these weights.
+            of rows, which still count as so many rows as before where one is left out. Probabilities are then those of
+            a population with these weights.
         threshold: of two classes, the probability of `classes_[1]` from which it is predicted; "balanced" is that of
             the best balanced accuracy on the rows left out of folds. Probabilities stay as they are.
 
@@ -238,7 +256,8 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
                 raise ValueError(f"class_weight names {unknown[0]!r}, which y does not hold; name labels of y.")
             factors = np.array([float(weights.get(label, 1.0)) for label in self.classes_.tolist()])
             checks.number("class_weight", factors, positive=True)
-        return replace(rows, weights=rows.weights * factors[labels])
+            factors = factors / max(1.0, factors.min())  # all rows twenty times are the rows
+        return replace(rows, weights=rows.weights * factors[labels], multiplicities=rows.copies)
 
     def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return class_scores(z)[np.arange(len(z)), places_of(targets)]

@@ -4,45 +4,54 @@ The kernel limit's errors are known in closed form, and choose the scaling of th
 network that learns features can do worse than its limit promises, and a loss other than the squared one asks for
 another temperature. Small networks are therefore trained without a fold of the rows, from hot to cold, each
 temperature going on from the last one's particles; the hottest temperature whose losses on the rows left out are
-within one standard error of the best is chosen, as the easiest to certify. A larger output scale brings the network
-nearer to its kernel limit, which suits images.
+within one standard error of the best is chosen, as the easiest to certify. Where that is the hottest one tried, or
+outputs of 0 are as good, the path is continued to temperatures at which the network predicts a constant. The same
+networks judge scalings between which the limit does not decide. A larger output scale is nearer to it: images.
 """
 
+import dataclasses
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Key
-from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from langevax.keys import unrolled
-from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, excess, leave_one_out, prior_features
-from langevax.problems.losses import Loss
+from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, excess
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.sklearn.baselines import base_rate, linear_outputs, row_losses
+from langevax.sklearn.learned_scales import (
+    ROUNDS,
+    KernelProblem,
+    LearnedScales,
+    PreparedColumns,
+    held_out_errors,
+    learned_scales,
+)
+from langevax.sklearn.parameters import Auto
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.solvers import BATCH_SHARE, SOLVERS, Schedule, algorithm
 from langevax.sklearn.table import (
-    FEWEST_ROWS,
     DistinctRows,
     Scaling,
     Standardiser,
-    bucket,
-    in_buckets,
-    padded,
     subsample,
 )
 from langevax.sklearn.training import Network, TrainingTask
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
-COMPARED_ROWS, COMPARED_NEURONS = 1000, 1000  # of each scaling
+COMPARED_ROWS, COMPARED_NEURONS = 600, 1000  # of each scaling
+FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
 CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
-RIDGE_PENALTIES = np.logspace(-3, 5, 17)
+CLEAR = 2.0  # standard errors by which learned scales have to be better to be taken without networks
+LEVEL = 1.15  # share of the least error up to which pieces with learned scales are tried
+SCALES_FOLDS = 5
+SHORTFALL = 0.025  # by which networks may miss a promise without a warning; without a model the loss is 0.5
 NEGLIGIBLE = 0.003  # share of the loss without a model, below which no comparison is worth a warning
-ABSENT = -10.0  # logit of a class that a fold's rows lack
+HOTTEST = 10.0  # temperature over the square of the output scale: outputs are some percent of the targets
 NUM_CLOUDS = 8  # of a fold's network, which predict
 
 
@@ -73,30 +82,88 @@ SearchName = Literal["folds", "path"]
 
 
 def kernel_choice(
-    rows: DistinctRows, task: TrainingTask, prior_precision: float, scalings: tuple[Scaling, ...], key: Key[Array, ""]
-) -> tuple[Standardiser, LeaveOneOut, Scaling]:
-    """Return the first scaling, or one of clearly smaller leave-one-out errors in the kernel limit, and the errors.
+    rows: DistinctRows,
+    task: TrainingTask,
+    prior_precision: float,
+    scalings: tuple[Scaling, ...],
+    learn_scales: bool | Auto,
+    key: Key[Array, ""],
+) -> list[PreparedColumns]:
+    """Return scaling and learned scales of small errors in the kernel limit, and others that may be as good.
 
-    Scalings are compared on fewer neurons than the errors returned.
+    The first scaling is taken unless another one is clearly better by leave-one-out errors. Those of learned scales are
+    too small, since the row left out had its part in them. Of the scalings with learned scales the one of least errors
+    is therefore compared on folds that learn their own scales. The better one comes first, and the columns as they are
+    are left out where they are worse by two standard errors; pieces with learned scales, which networks use better than
+    kernel machines do, are added where they are nearly as good. `learn_scales=True` takes learned scales as they are.
+    All are compared on fewer rows and neurons than the errors returned. Of less than `FEWEST_COMPARED` rows only the
+    first scaling is tried.
     """
+    if len(rows.inputs) < FEWEST_COMPARED:
+        scalings, learn_scales = scalings[:1], learn_scales is True
+    problem = KernelProblem(task.neuron, prior_precision, rows.inputs, task.regressands, rows.weights, rows.copies, key)
 
-    def errors_of(scaling: Scaling, most_rows: int, num_neurons: int) -> tuple[Standardiser, LeaveOneOut, np.ndarray]:
-        chosen = subsample(len(rows.inputs), most_rows)
-        weights, standardiser = rows.weights[chosen], Standardiser.fit(rows.inputs, rows.weights, scaling)
-        inputs, d = in_buckets(standardiser(rows.inputs[chosen])), rows.inputs.shape[1]
-        features = prior_features(task.neuron, inputs, 1 / prior_precision, num_neurons, key=key, num_columns=d)
-        features = np.asarray(features)[:, : len(chosen)]
-        return standardiser, leave_one_out(features, task.regressands[chosen], weights), weights
+    def under(standardiser: Standardiser, most_rows: int) -> KernelProblem:
+        chosen = problem.rows(subsample(len(rows.inputs), most_rows))
+        return chosen._replace(inputs=standardiser(chosen.inputs))
 
-    best = scalings[0]
-    if len(scalings) > 1:
-        _, least, _ = errors_of(best, COMPARED_ROWS, COMPARED_NEURONS)
-        for scaling in scalings[1:]:
-            _, errors, weights = errors_of(scaling, COMPARED_ROWS, COMPARED_NEURONS)
-            if _clearly_better(errors, least, weights):
-                best, least = scaling, errors
-    standardiser, errors, _ = errors_of(best, MAX_ROWS, NUM_NEURONS)
-    return standardiser, errors, best
+    plain: dict[Scaling, Standardiser] = {
+        scaling: Standardiser.fit(rows.inputs, rows.weights, scaling) for scaling in scalings
+    }
+    if len(scalings) > 1 and len(plain["pieces"].mean) == rows.inputs.shape[1]:
+        del plain["pieces"]  # no column has any
+    best = next(iter(plain))
+    chosen: list[tuple[Scaling, list[float]]] = []
+    if len(scalings) > 1 or learn_scales:
+        compared: dict[Scaling, KernelProblem] = {scaling: under(plain[scaling], COMPARED_ROWS) for scaling in plain}
+        errors: dict[Scaling, LeaveOneOut] = {
+            scaling: compared[scaling].leave_one_out(COMPARED_NEURONS) for scaling in plain
+        }
+        for scaling in plain:
+            if _clearly_better(errors[scaling], errors[best], compared[best].weights):
+                best = scaling
+        if learn_scales:
+            chosen = _with_learned_scales(compared, errors, best, always=learn_scales is True)
+
+    def prepared(scaling: Scaling, penalties: list[float]) -> PreparedColumns:
+        standardiser, learned = plain[scaling], None
+        if penalties:
+            everywhere = problem._replace(inputs=standardiser(rows.inputs))
+            learned = LearnedScales(learned_scales(everywhere, penalties), penalties)
+            standardiser = standardiser.scaled(learned.scales)
+        errors = under(standardiser, MAX_ROWS).leave_one_out(NUM_NEURONS)
+        return PreparedColumns(standardiser, scaling, learned, errors)
+
+    return [prepared(*pair) for pair in chosen or [(best, [])]]
+
+
+def _with_learned_scales(
+    problems: dict[Scaling, KernelProblem], errors: dict[Scaling, LeaveOneOut], best: Scaling, *, always: bool
+) -> list[tuple[Scaling, list[float]]]:
+    """Return scalings with the penalties at which their scales are learned, or none for columns as they are."""
+    learned: dict[Scaling, tuple[list[float], LeaveOneOut]] = {}
+    for scaling, problem in problems.items():
+        penalties, after = [], errors[scaling]
+        for _ in range(ROUNDS):
+            penalties.append(after.best_alpha)
+            after = problem.with_columns_times(learned_scales(problem, penalties)).leave_one_out(COMPARED_NEURONS)
+        learned[scaling] = penalties, after
+    scaling = min(learned, key=lambda name: learned[name][1].error)
+    penalties, after = learned[scaling]
+    if always:
+        return [(scaling, penalties)]
+    with_scales, without = problems[scaling].spread(SCALES_FOLDS), problems[best].spread(SCALES_FOLDS)
+    theirs = held_out_errors(with_scales, penalties, after.best_alpha, SCALES_FOLDS)
+    ours = held_out_errors(without, [], errors[best].best_alpha, SCALES_FOLDS)
+    difference, error = excess(theirs, ours, without.weights)
+    candidates = [(scaling, penalties), (best, [])]
+    if difference >= 0:
+        candidates.reverse()
+    elif difference < -CLEAR * error:
+        candidates.pop()
+    if scaling != "pieces" and "pieces" in learned and learned["pieces"][1].error < LEVEL * after.error:
+        candidates.append(("pieces", learned["pieces"][0]))
+    return candidates
 
 
 def _clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray) -> bool:
@@ -114,6 +181,8 @@ class HeldOut(NamedTuple):
     """(n,) fold that a row was left out of."""
     weights: np.ndarray
     """(n,) multiplicities of the rows."""
+    offsets: np.ndarray | None = None
+    """(folds,) or (folds, C): mean target of each fold's rows, which is added to outputs; None for classes."""
 
 
 class Choice(NamedTuple):
@@ -131,14 +200,23 @@ class Choice(NamedTuple):
     held_out: HeldOut
     outputs: np.ndarray
     """(n,) or (n, C): at each row, of the network trained without it."""
+    row_losses: np.ndarray
+    """(n,) of these outputs."""
     places: np.ndarray
     """(n,) of these rows among all."""
     above_linear: tuple[float, float]
     """Mean loss above that of a linear model trained on the same folds, and its standard error."""
     untrained_loss: float
     """Mean loss of outputs 0."""
+    base_loss: float
+    """Mean loss of `base_rate`, above which a classifier takes no temperature where another one is not."""
     centre: int
     """Place in the history of the temperature that the kernel limit chose."""
+
+    def clearly_below(self, other: "Choice") -> bool:
+        """Return whether the mean loss is smaller than of another choice on the same rows, by one standard error."""
+        difference, error = excess(self.row_losses, other.row_losses, self.held_out.weights)
+        return bool(difference < -error)
 
     @property
     def losses(self) -> dict[str, float]:
@@ -150,16 +228,33 @@ class Choice(NamedTuple):
         """Return why this temperature, given the loss that the kernel limit promised, if one is known."""
         losses = self.losses
         reason = (
-            f"the hottest of {len(self.history['loss'])} whose mean loss on the rows left out of "
-            f"{int(self.held_out.fold.max()) + 1} folds, {losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within "
-            "one standard error of the least"
+            f"the hottest whose mean loss on the rows left out of {int(self.held_out.fold.max()) + 1} folds, "
+            f"{losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within one standard error of the least of "
+            f"{len(self.history['loss'])} tried"
         )
+        hotter = self.history["temperature"] > self.temperature
+        if np.any(hotter & (self.history["excess"] <= self.history["excess_error"])):
+            reason += f" and at most that of the shares of the classes, {self.base_loss:.3g}"
+        if self.chosen == np.argmax(self.history["temperature"]):
+            reason += "; it is the hottest of them, at which the network predicts little more than a constant"
         there, error, temperature = (float(self.history[n][self.centre]) for n in ("loss", "error", "temperature"))
         if promise is None or there <= promise + error:
             return f"{reason}."
         return (
             f"{reason}; the kernel limit promised {promise:.3g} at T = {temperature:.3g}, where the networks of the "
             f"folds have {there:.3g}."
+        )
+
+    def training_warning(self, promise: float | None, num_steps: int) -> str | None:
+        """Return what to say where the networks are far from what the kernel limit promised."""
+        there, error = (float(self.history[name][self.centre]) for name in ("loss", "error"))
+        few = len(self.row_losses) < FEWEST_COMPARED
+        if few or promise is None or there <= max(2 * promise + 3 * error, promise + SHORTFALL):
+            return None
+        return (
+            f"the networks of the folds have a mean loss of {there:.3g} on the rows left out where their kernel limit "
+            f"promised {promise:.3g}: they need more steps, or easier columns. Try num_steps={10 * num_steps}, "
+            "solver='psdca', indicators of codes in the place of numbers, or a kernel machine."
         )
 
     def warning(self) -> str | None:
@@ -181,7 +276,7 @@ class Annealed(NamedTuple):
     clouds: Array
     """(temperatures, NUM_CLOUDS particles, size), of the second half of each temperature's steps."""
     outputs: Array
-    """(temperatures, stored rows, ...) of the clouds, at all rows that the risk stores, its padding among them."""
+    """(temperatures, stored rows, ...) of the clouds, at all rows that the risk stores."""
 
 
 def anneal(
@@ -194,7 +289,7 @@ def anneal(
     """
     share = 1.0 if schedule.batch_size is None else BATCH_SHARE
     relative = jnp.asarray(SOLVERS["mfld"].relative_step_size * share, jnp.float32)
-    plan = schedule._replace(solver="mfld", relative_step_size=0.0, stop_at_plateau=False)
+    plan = schedule._replace(solver="mfld", relative_step_size=0.0)
     return _annealed(risk, jnp.asarray(temperatures, jnp.float32), relative, plan, num_particles, key)
 
 
@@ -241,6 +336,9 @@ def choose_by_validation(
     num_particles: int,
     key: Key[Array, ""],
     name: SearchName,
+    learned: LearnedScales | None = None,
+    plain: np.ndarray | None = None,
+    copies: np.ndarray | None = None,
 ) -> Choice:
     """Return the hottest temperature as good as any within a standard error, of the first output scale with one.
 
@@ -251,42 +349,67 @@ def choose_by_validation(
         num_particles: of the whole network.
         key: of the folds' networks.
         name: of the search.
+        learned: scales of the columns, which the networks of the folds learn from their own rows.
+        plain: (n, columns) of the linear model; None: those of the network.
+        copies: (n,) equal rows that each stands for, which different folds leave out; None: one.
     """
     search = SEARCHES[name]
     places = subsample(len(network.inputs), search.most_rows)
-    rows = network if len(places) == len(network.inputs) else network.subset(places)
+    parts = np.ones(len(places), int) if copies is None else np.minimum(copies[places], search.num_folds).astype(int)
+    places = np.repeat(places, parts)
+    rows = network if np.array_equal(places, np.arange(len(network.inputs))) else network.subset(places)
+    rows = dataclasses.replace(rows, weights=rows.weights / np.repeat(parts, parts))
     share = float(network.weights.sum() / rows.weights.sum())  # the kernel limit's penalty n T stays as it is
     particles = min(num_particles, search.most_particles or num_particles)
     if name == "folds":
         schedule = schedule._replace(batch_size=None)
-    folds = _folds(len(rows.inputs), rows.task.labels, search.num_folds)
-    temperatures = around * np.outer(np.square(search.scales), search.factors)
+    folds = _folds(len(rows.inputs), rows.task.labels, search.num_folds, np.repeat(parts, parts))
+    squares, scale = np.square(search.scales), float(network.task.neuron.scale)
+    temperatures = around * np.outer(squares, search.factors)
     schedule = schedule._replace(num_steps=search.stage_steps)
-    paths = [
-        _left_out(rows, temperatures * share, search, fold, schedule, particles, random.fold_in(key, number))
-        for number, fold in enumerate(folds)
-    ]
-    left_out, fold_of = np.concatenate([held for _, held in folds]), np.zeros(len(places), int)
+    fold_of = np.zeros(len(places), int)
     for number, (_, held) in enumerate(folds):
         fold_of[held] = number
-    order = np.argsort(left_out)
-    z = np.concatenate([outputs for outputs, _ in paths], axis=2)[:, :, order]  # (scales, temperatures, n, ...)
-    losses = np.stack([[row_losses(rows, values) for values in scale] for scale in z])
+    order = np.argsort(np.concatenate([held for _, held in folds]))
+
+    def at(temperatures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return outputs (scales, temperatures, n, ...), neurons (folds, scales, ...) and losses of rows left out."""
+        paths = [
+            _left_out(rows, temperatures * share, search, fold, schedule, particles, learned, random.fold_in(key, k))
+            for k, fold in enumerate(folds)
+        ]
+        z = np.concatenate([outputs for outputs, _ in paths], axis=2)[:, :, order]
+        losses = np.stack([[row_losses(rows, values) for values in scale] for scale in z])
+        return z, np.stack([clouds for _, clouds in paths]), losses
+
+    z, clouds, losses = at(temperatures)
+    offsets = None if rows.task.labels is not None else np.stack([_mean_target(rows, trained) for trained, _ in folds])
+    constant = np.zeros_like(z[0, 0]) if offsets is None else offsets[fold_of]
+    untrained, end = row_losses(rows, constant), HOTTEST * scale**2
+    with_untrained = np.concatenate([losses, np.tile(untrained, (len(losses), 1, 1))], axis=1)
+    good = np.less_equal(*_above_least(with_untrained, rows.weights))
+    if (good[:, 0].any() or good[0, -1]) and temperatures[0, 0] < end:
+        further = np.outer(squares, np.geomspace(end, temperatures[0, 0], len(search.factors), endpoint=False))
+        temperatures = np.concatenate([further, temperatures], axis=1)
+        hot = at(further)
+        z, losses = (np.concatenate(pair, axis=1) for pair in ((hot[0], z), (hot[2], losses)))
+        clouds = np.concatenate([hot[1], clouds], axis=2)
     shares = rows.weights / rows.weights.sum()
-    mean = losses @ shares
-    best = losses.reshape(-1, len(places))[np.argmin(mean)]
-    above, error = excess(losses, best, rows.weights)
-    s, t = np.unravel_index(np.argmax(above <= error), above.shape)
+    above, error = _above_least(losses, rows.weights)
+    base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
+    mean, beyond = losses @ shares, above - error
+    if rows.task.labels is not None:  # the hottest classifier does not tend to the shares of the classes
+        beyond = np.maximum(beyond, mean - max(base_loss, mean.min()))
+    s, t = (int(place) for place in np.unravel_index(np.argmax(beyond <= 0), beyond.shape))
     history = {
-        "output_scale": np.repeat(search.scales, len(search.factors)) * float(network.task.neuron.scale),
+        "output_scale": np.repeat(search.scales, temperatures.shape[1]) * scale,
         "temperature": temperatures.ravel(),
-        "loss": mean.ravel(),
+        "loss": (losses @ shares).ravel(),
         "error": excess(losses, np.zeros(len(places)), rows.weights)[1].ravel(),
         "excess": above.ravel(),
         "excess_error": error.ravel(),
     }
-    clouds = np.stack([clouds[s, t] for _, clouds in paths])
-    linear = row_losses(rows, linear_outputs(rows, folds))
+    linear = row_losses(rows, linear_outputs(rows, rows.inputs if plain is None else plain[places], folds))
     difference, linear_error = excess(losses[s, t], linear, rows.weights)
     hotter = [float(temperature) for temperature in temperatures[s, :t]]
     return Choice(
@@ -294,14 +417,21 @@ def choose_by_validation(
         temperature=float(temperatures[s, t]),
         hotter=hotter,
         history=history,
-        chosen=int(s * len(search.factors) + t),
-        held_out=HeldOut(clouds, fold_of, rows.weights),
+        chosen=s * temperatures.shape[1] + t,
+        held_out=HeldOut(clouds[:, s, t], fold_of, rows.weights, offsets),
         outputs=z[s, t],
+        row_losses=losses[s, t],
         places=places,
         above_linear=(float(difference), float(linear_error)),
-        untrained_loss=float(row_losses(rows, np.zeros_like(z[s, t])) @ shares),
-        centre=search.factors.index(1.0),
+        untrained_loss=float(untrained @ shares),
+        base_loss=base_loss,
+        centre=temperatures.shape[1] - len(search.factors) + search.factors.index(1.0),
     )
+
+
+def _above_least(losses: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much mean losses of (scales, temperatures, n) are above the least of them, with standard errors."""
+    return excess(losses, losses.reshape(-1, losses.shape[-1])[np.argmin(losses @ weights)], weights)
 
 
 def _left_out(
@@ -311,62 +441,59 @@ def _left_out(
     rows: tuple[np.ndarray, np.ndarray],
     schedule: Schedule,
     num_particles: int,
+    learned: LearnedScales | None,
     key: Key[Array, ""],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (outputs at the rows left out, neurons) of all output scales and temperatures."""
+    """Return (outputs at the rows left out, neurons) of all output scales and temperatures.
+
+    Targets of a regression are centred by the rows that train: their mean over all rows would know those left out.
+    """
     trained, held = rows
-    everywhere, clouds = [], []
+    everywhere, clouds, offset = [], [], np.float32(0)
+    if network.task.labels is None:
+        offset = _mean_target(network, trained)
+        task = network.task._replace(targets=network.task.targets - offset)
+        network = dataclasses.replace(network, task=task)
+    scales = np.ones(network.inputs.shape[1])
+    if learned is not None:
+        problem = KernelProblem(
+            network.task.neuron,
+            network.prior_precision,
+            network.inputs[trained] / learned.scales.astype(network.inputs.dtype),
+            network.task.regressands[trained],
+            network.weights[trained],
+            np.ones(len(trained)),
+            key,
+        )
+        scales = learned_scales(problem, learned.penalties) / learned.scales
+        network = network.with_columns_times(scales)
+    weights = network.task.neuron.input_weights(network.inputs.shape[1])
     for s, scale in enumerate(search.scales):
         fold = network.rescaled(scale).subset(trained, num_rows=network.length)
         risk = fold.risk(1.0, and_at=network.inputs[held])
         annealed = anneal(risk, temperatures[s], schedule, num_particles, random.fold_in(key, s))
         everywhere.append(np.asarray(annealed.outputs)[:, len(trained) : len(network.inputs)])
-        clouds.append(fold.rotated(annealed.clouds, back=True))
-    return np.stack(everywhere), np.stack(clouds)
+        neurons = fold.rotated(annealed.clouds, back=True)
+        neurons[..., weights] *= scales.astype(neurons.dtype)
+        clouds.append(neurons)
+    return np.stack(everywhere) + offset, np.stack(clouds)
 
 
-def linear_outputs(network: Network, folds: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Return outputs, as a network's, of ridge or logistic regression at the rows left out of each fold."""
-    inputs, targets, labels = (
-        network.inputs * np.sqrt(network.inputs.shape[1]),
-        network.task.targets,
-        network.task.labels,
-    )
-    z = np.zeros((len(inputs), *network.task.neuron.output_shape), np.float32)
-    for trained, held in folds:
-        weights = network.weights[trained]
-        if len(trained) < 2:
-            z[held] = targets[trained].mean(0) if labels is None else 0.0
-        elif labels is None:
-            model = RidgeCV(RIDGE_PENALTIES).fit(inputs[trained], targets[trained], weights)
-            z[held] = model.predict(inputs[held])
-        elif len(present := np.unique(labels[trained])) == 1:
-            z[held] = 0.0
-        else:
-            model = LogisticRegression(max_iter=200).fit(inputs[trained], labels[trained], weights)
-            logits = model.decision_function(inputs[held])
-            if z.ndim == 1:
-                z[held] = logits
-            else:
-                z[held] = ABSENT
-                z[np.ix_(held, present)] = np.stack([-logits, logits], 1) / 2 if logits.ndim == 1 else logits
-    return z
+def _mean_target(network: Network, trained: np.ndarray) -> np.ndarray:
+    """Return the mean target () or (C,) of the rows that train a fold, float32."""
+    return np.average(network.task.targets[trained], axis=0, weights=network.weights[trained]).astype(np.float32)
 
 
-def row_losses(network: Network, z: np.ndarray) -> np.ndarray:
-    """Return (n,) losses of outputs `z`."""
-    n, length = len(z), bucket(len(z), FEWEST_ROWS)
-    losses = _losses(network.task.loss, padded(z, length), padded(network.task.targets, length))
-    return np.asarray(losses, np.float64)[:n]
-
-
-@eqx.filter_jit
-def _losses(loss: Loss, z: Any, targets: Any) -> Array:
-    return jax.vmap(loss)(jnp.asarray(z), jnp.asarray(targets))
-
-
-def _folds(size: int, labels: np.ndarray | None, num_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _folds(
+    size: int, labels: np.ndarray | None, num_folds: int, parts: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (trained, left out) of each fold; the parts of one row, which follow each other, are in different ones."""
     rows = np.zeros(size)
+    if np.any(parts > 1):
+        order = np.arange(size) if labels is None else np.argsort(labels, kind="stable")
+        fold = np.empty(size, int)
+        fold[order] = np.arange(size) % num_folds
+        return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(min(num_folds, size))]
     if labels is not None and np.min(np.bincount(labels)) >= num_folds:
         return list(StratifiedKFold(num_folds, shuffle=True, random_state=0).split(rows, labels))
     return list(KFold(min(num_folds, size), shuffle=True, random_state=0).split(rows))

@@ -36,7 +36,6 @@ class Schedule(NamedTuple):
     num_steps: int
     relative_step_size: float
     batch_size: int | None
-    stop_at_plateau: bool
     proposal: Proposal = "mala"
 
 
@@ -63,7 +62,7 @@ def algorithm(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedul
 def estimated_seconds(schedule: Schedule, num_rows: int, num_columns: int, num_particles: int) -> float:
     """Return about how many seconds of a processor the steps take.
 
-    >>> round(estimated_seconds(Schedule("mfld", 1000, 1.5, None, True), 500, 12, 500), 2)
+    >>> round(estimated_seconds(Schedule("mfld", 1000, 1.5, None), 500, 12, 500), 2)
     1.05
     """
     solver = SOLVERS[schedule.solver]

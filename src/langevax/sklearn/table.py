@@ -6,9 +6,9 @@ order of the rows does not matter, and the cost is that of the distinct rows.
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,16 +18,28 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from langevax import checks
-from langevax.sklearn.column_maps import NormalScores, Squash
+from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
 from langevax.sklearn.parameters import RandomState
 from langevax.sklearn.persistence import SavedEstimator, saved_class
 
 Table = Any
 """(n, d) numbers in any form that scikit-learn's validation accepts: NumPy, lists, pandas, polars."""
 
-Scaling = Literal["columns", "global", "robust", "quantile"]
+Scaling = Literal["columns", "global", "robust", "quantile", "pieces"]
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 
+SCALING_PHRASES: dict[str, str] = {
+    "columns": "each column over its own deviation",
+    "global": "all columns over one deviation",
+    "robust": "columns with their tails bounded",
+    "quantile": "columns by the normal scores of their ranks",
+    "pieces": "columns with their tails bounded, and the pieces between their quantiles",
+}
+
+FEWEST_DISTINCT = 20  # rows: of fewer, repetitions are the sample itself, as in the table of a logical function
+LARGEST_COUNT = 2.0**53  # of a row: beyond, floats are not all the whole numbers
+LEAST_TOTAL, LARGEST_TOTAL = 1e-9, 1e12  # of weights that count rows
+LARGEST_NUMBER = np.finfo(np.float64).max
 LARGEST_DISTANCE = 1e6  # of an input from the mean in deviations: beyond, every neuron is saturated
 
 SMALLEST = 4  # number of columns, and step between small sizes
@@ -45,10 +57,38 @@ class DistinctRows:
     """Multiplicity of each row; the sum is the number of rows n in temperatures."""
     places: np.ndarray
     """(rows of the table,) index of each among the distinct ones; -1 where its weight is 0."""
+    multiplicities: np.ndarray | None = None
+    """How many rows each counts as where one of them is left out; None: its weight."""
+
+    @property
+    def copies(self) -> np.ndarray:
+        """Rows that each counts as where one of them is left out, at least 1."""
+        return np.maximum(1, self.weights if self.multiplicities is None else self.multiplicities)
+
+    def with_relative_weights(self) -> "DistinctRows":
+        """Return the rows with the weights of the choice of scaling and temperature, and the copies it leaves out.
+
+        Whole weights count rows, and those of `FEWEST_DISTINCT` rows and more are divided by their greatest common
+        divisor: a table repeated is the table. Other weights are relative, and become ones of mean 1. One of several
+        copies is left out alone where another row has the same inputs and another target, as in tables of few
+        categories, or where there are few rows; otherwise copies left behind would predict it, and all are left out.
+        """
+        weights = self.weights
+        if np.any(weights != np.round(weights)) or weights.max() > LARGEST_COUNT:
+            relative = weights / weights.max()
+            return replace(self, weights=relative / relative.mean(), multiplicities=np.ones(len(weights)))
+        if len(weights) < FEWEST_DISTINCT or np.all(weights == 1):
+            return self
+        weights = weights / np.gcd.reduce(weights.astype(np.int64))
+        group = _groups(np.ascontiguousarray(self.inputs))[1]
+        shared = np.asarray(np.bincount(group))[group] > 1
+        return replace(self, weights=weights, multiplicities=np.where(shared, weights, 1.0))
 
 
 def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> DistinctRows:
-    """Merge equal rows, drop those of weight 0, and order the rest by their content.
+    """Merge equal rows, drop those of weight 0, and order the rest by target, then by column after column.
+
+    Other units of a column leave the order as it is, and with it the folds and everything that is drawn.
 
     Example:
         >>> table, targets = np.array([[1.0], [2.0], [1.0], [3.0]]), np.array([5.0, 6.0, 5.0, 7.0])
@@ -56,19 +96,23 @@ def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray |
         >>> sorted(zip(rows.inputs[:, 0].tolist(), rows.weights.tolist()))
         [(1.0, 3.0), (2.0, 1.0)]
     """
-    weights = np.ones(len(inputs)) if weights is None else np.asarray(weights, np.float64)
-    used = np.flatnonzero(weights > 0)
-    columns = np.column_stack([inputs[used], targets[used].reshape(len(used), -1)]) + 0.0  # -0.0 becomes 0.0
-    order, first, group = _groups(np.ascontiguousarray(columns, np.float64))
+    counts = np.ones(len(inputs)) if weights is None else np.asarray(weights, np.float64)
+    used = np.flatnonzero(counts > 0)
+    if len(used) and counts.max() > LARGEST_COUNT:
+        counts = counts / counts.max()  # relative, and of a finite sum
+    columns = np.column_stack([targets[used].reshape(len(used), -1), inputs[used]]) + 0.0  # -0.0 becomes 0.0
+    first, group = _groups(np.ascontiguousarray(columns, np.float64))
+    rank = _lexicographic_ranks(columns[first])
     places = np.full(len(inputs), -1)
-    places[used[order]] = group
-    merged = np.bincount(group, weights[used[order]])
-    distinct = used[order[first]]
+    places[used] = rank[group]
+    merged = np.bincount(rank[group], counts[used])
+    distinct = np.empty(len(first), int)
+    distinct[rank] = used[first]
     return DistinctRows(inputs[distinct] + 0.0, targets[distinct], merged, places)
 
 
-def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (an order that puts equal rows together, places in it where a group begins, group of each place)."""
+def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (place of one row of each group of equal rows, group of each row)."""
     rng = np.random.default_rng(0)
     odd = rng.integers(0, 2**63, columns.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     bits = columns.view(np.uint64)
@@ -78,7 +122,25 @@ def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if np.any((np.diff(hashes[order]) == 0) & np.any(np.diff(columns[order], axis=0) != 0, axis=1)):
         order = np.lexsort(columns.T)  # two different rows share a hash: sort exactly
     new = np.append(True, np.any(np.diff(columns[order], axis=0) != 0, axis=1))
-    return order, np.flatnonzero(new), np.cumsum(new) - 1
+    group = np.empty(len(columns), int)
+    group[order] = np.cumsum(new) - 1
+    return order[new], group
+
+
+def _lexicographic_ranks(columns: np.ndarray) -> np.ndarray:
+    """Return the ranks of distinct rows by their first column, then by the next, as far as is needed.
+
+    Example:
+        >>> _lexicographic_ranks(np.array([[2.0, 1.0], [1.0, 5.0], [1.0, 3.0]]))
+        array([2, 1, 0])
+    """
+    ranks = np.zeros(len(columns), int)
+    for column in columns.T:
+        own = np.unique(column, return_inverse=True)[1]
+        ranks = np.unique(ranks * len(columns) + own, return_inverse=True)[1]
+        if ranks.max() == len(columns) - 1:
+            break
+    return ranks
 
 
 @saved_class
@@ -91,29 +153,35 @@ class Standardiser:
 
     mean: np.ndarray
     scale: np.ndarray
-    column_map: Squash | NormalScores | None = None
+    column_map: Squash | NormalScores | Pieces | None = None
     """Applied first."""
 
     @classmethod
     def fit(cls, inputs: np.ndarray, weights: np.ndarray, scaling: Scaling) -> "Standardiser":
         """Fit to weighted rows.
 
-        `scaling="global"` uses one deviation for all columns, as for pixels; "robust" and "quantile" map columns first.
+        `scaling="global"` uses one deviation for all columns, as for pixels; the other ones map columns first.
         """
-        maps = {"robust": Squash, "quantile": NormalScores}
+        maps = {"robust": Squash, "quantile": NormalScores, "pieces": Pieces}
         column_map = maps[scaling].fit(inputs, weights) if scaling in maps else None
         inputs = inputs if column_map is None else column_map(inputs)
         mean, deviation = weighted_moments(inputs, weights)
         varies = deviation > 0
         if scaling == "global" and varies.any():
-            deviation = np.full_like(deviation, np.sqrt(np.mean(deviation[varies] ** 2)))
+            largest = deviation.max()  # squares of the deviations themselves could overflow
+            deviation = np.full_like(deviation, largest * np.sqrt(np.mean((deviation[varies] / largest) ** 2)))
         deviation = np.where(varies, deviation, np.inf)  # a constant column becomes 0, also on later rows
         return cls(mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))), column_map)
 
+    def scaled(self, scales: np.ndarray) -> "Standardiser":
+        """Return a standardiser whose columns are these multiples of this one's."""
+        return replace(self, scale=self.scale / scales)
+
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Return (n, d) float32."""
+        """Return (n, columns) float32."""
         inputs = inputs if self.column_map is None else self.column_map(inputs)
-        distances = (inputs - self.mean) / self.scale
+        with np.errstate(over="ignore"):  # beyond the largest number is at the limit, too
+            distances = np.clip(inputs - self.mean, -LARGEST_NUMBER, LARGEST_NUMBER) / self.scale
         return np.clip(distances, -LARGEST_DISTANCE, LARGEST_DISTANCE).astype(np.float32)
 
 
@@ -234,6 +302,22 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
             _refuse_entries(name, array)
 
 
+def _refuse_odd_total(weights: np.ndarray) -> None:
+    """Raise where weights that count rows sum to less or more than any table has.
+
+    >>> _refuse_odd_total(np.full(60, 1e200))
+    Traceback (most recent call last):
+    ...
+    ValueError: sample_weight sums to 6e+201, and a row of weight 2 counts as two rows; divide it by its mean.
+    """
+    largest = float(weights.max())
+    total = largest * float(np.sum(weights / largest)) if largest > 0 else 1.0
+    if not LEAST_TOTAL <= total <= LARGEST_TOTAL:
+        raise ValueError(
+            f"sample_weight sums to {total:g}, and a row of weight 2 counts as two rows; divide it by its mean."
+        )
+
+
 def refuse_missing_labels(y: Any) -> None:
     """Raise on None and NaN among labels, which cannot be ordered beside words.
 
@@ -270,6 +354,8 @@ def _refuse_entries(name: str, array: np.ndarray) -> None:
 class RowEstimator(SavedEstimator):
     """An estimator that is fitted to distinct rows of a table."""
 
+    relative_weights: ClassVar[bool] = False
+    """Whether fractional weights count relative to each other."""
     random_state: RandomState
     n_features_in_: int
 
@@ -282,7 +368,15 @@ class RowEstimator(SavedEstimator):
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.data_sha256_: str = _data_hash(X, y, weights)
         vars(self).pop("card_", None)  # of the model that was loaded, not of this fit
-        return distinct_rows(X, self._encode(y, weights), weights)
+        targets = self._encode(y, weights)
+        if weights is not None and not self.relative_weights:
+            _refuse_odd_total(weights)
+        rows = distinct_rows(X, targets, weights)
+        if self.relative_weights:
+            rows = rows.with_relative_weights()
+        if len(rows.weights) == 1 and rows.weights[0] < 2:
+            raise ValueError("sample_weight is positive for one row only; give at least two rows a positive weight.")
+        return rows
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))

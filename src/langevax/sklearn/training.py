@@ -21,21 +21,21 @@ from jaxtyping import Array, Key
 
 from langevax import checks
 from langevax.meanfield.adaptive_steps import AdaptiveState
-from langevax.meanfield.mfld import stop_at_plateau
 from langevax.meanfield.resampling import systematic_midpoint
+from langevax.platforms import sizes
 from langevax.problems.blocks import block_map
 from langevax.problems.losses import Loss
-from langevax.problems.mean_field import BLOCK_ELEMENTS, MeanFieldRisk
+from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run import Result, simulate
+from langevax.run.simulate import Callback
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm, estimated_seconds
 from langevax.sklearn.table import FEWEST_ROWS, SMALLEST, bucket, eigenbasis, in_buckets, padded, widened
 
 RECORDS = 100
-RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals: beyond, fewer records
+RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals, or particles: beyond, fewer records
 PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
 MOST_ROW_SHARDS = 32  # devices that share rows: a power of two, of which little padding is a multiple
-ROWS_AT_ONCE = 4096  # of a prediction
 MOST_SHAPES = 4  # of problems whose programs are kept in memory
 EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than compiling
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
@@ -134,6 +134,10 @@ class Network:
         neuron = dataclasses.replace(self.task.neuron, scale=self.task.neuron.scale * factor)
         return dataclasses.replace(self, task=self.task._replace(neuron=neuron))
 
+    def with_columns_times(self, scales: np.ndarray) -> "Network":
+        """Return the problem whose standardised columns are these multiples of this one's."""
+        return dataclasses.replace(self, inputs=self.inputs * scales.astype(self.inputs.dtype))
+
     def subset(self, rows: np.ndarray, num_rows: int | None = None) -> "Network":
         """Return the problem of these rows, in an eigenbasis of their own.
 
@@ -184,16 +188,24 @@ def observe(problem: Any, state: Any) -> dict[str, Array]:
 
 
 def train(
-    risk: MeanFieldRisk, temperature: float, schedule: Schedule, start: Any, key: Key[Array, ""], **run: Any
+    risk: MeanFieldRisk,
+    temperature: float,
+    schedule: Schedule,
+    start: Any,
+    key: Key[Array, ""],
+    stop: Callback | None = None,
+    **run: Any,
 ) -> Result:
-    """Return the solver's run at one temperature; `run` is passed to `simulate`."""
-    keep_few_programs(risk, schedule, start)
+    """Return the solver's run at one temperature, which `stop` may end; `run` is passed to `simulate`."""
+    shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(risk))
+    keep_few_programs(shapes, getattr(start, "position", start).shape, schedule.solver, schedule.batch_size)
     if isinstance(start, np.ndarray):
         start = jax.device_put(start)  # without a program for its shape, which `jnp.asarray` has
-    records = int(np.clip(RECORD_ELEMENTS // risk.targets.size, 20, RECORDS))
+    size = max(risk.targets.size, math.prod(getattr(start, "position", start).shape))
+    records = int(np.clip(RECORD_ELEMENTS // size, 20, RECORDS))
     every = odd_interval(schedule.num_steps // records)
-    if schedule.stop_at_plateau:
-        run |= {"callbacks": (stop_at_plateau,), "callback_every": 10 * every}
+    if stop is not None:
+        run |= {"callbacks": (stop,), "callback_every": 10 * every}
     return simulate(
         algorithm(risk, temperature, schedule),
         risk,
@@ -206,13 +218,11 @@ def train(
     )
 
 
-def keep_few_programs(risk: MeanFieldRisk, schedule: Schedule, start: Any) -> None:
-    """Let JAX forget what it has compiled once it was for `MOST_SHAPES` shapes of problems.
+def keep_few_programs(*compiled_for: Hashable) -> None:
+    """Let JAX forget what it has compiled once it was for `MOST_SHAPES` shapes of problems of any estimator.
 
     The programs of one shape hold 130 of the 65,530 memory maps that Linux allows a process, and 10 to 20 MB.
     """
-    shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(risk))
-    compiled_for = shapes, getattr(start, "position", start).shape, schedule.solver, schedule.batch_size
     if compiled_for not in _shapes and len(_shapes) >= MOST_SHAPES:
         jax.clear_caches()
         _shapes.clear()
@@ -244,7 +254,7 @@ class SteadyRun(NamedTuple):
 
     @property
     def alternates(self) -> bool:
-        """Whether the outputs alternate at the end."""
+        """Return whether the outputs alternate at the end."""
         return alternates(self.last)
 
     @property
@@ -256,7 +266,7 @@ class SteadyRun(NamedTuple):
 
     @property
     def converged(self) -> bool:
-        """Whether the last phase ended at a plateau, where outputs do not alternate."""
+        """Return whether the last phase ended at a plateau, where outputs do not alternate."""
         return self.last.steps < self.schedule.num_steps and not self.alternates
 
 
@@ -333,10 +343,11 @@ def slopes(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
 
 
 def _in_blocks(function: Callable[..., Array], neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """Return `function` of at most ROWS_AT_ONCE rows at a time, padded so that few shapes compile."""
+    """Return `function` of at most `predicted_rows` at a time, padded so that few shapes compile."""
     d = inputs.shape[1]
     cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, SMALLEST))
-    blocks = [inputs[i : i + ROWS_AT_ONCE] for i in range(0, len(inputs), ROWS_AT_ONCE)]
+    length = sizes().predicted_rows
+    blocks = [inputs[i : i + length] for i in range(0, len(inputs), length)]
     return np.concatenate([np.asarray(function(neuron, cloud, in_buckets(rows)))[: len(rows)] for rows in blocks])
 
 
@@ -350,7 +361,7 @@ def _slopes(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
 
 @eqx.filter_jit
 def _outputs(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
-    block = max(1, BLOCK_ELEMENTS // cloud.shape[0])
+    block = max(1, sizes().block_activations // cloud.shape[0])
     return block_map(lambda rows: neuron.mean(cloud, rows), inputs, block)
 
 

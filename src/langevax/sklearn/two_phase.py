@@ -16,6 +16,7 @@ from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from langevax import checks
 from langevax.figures import theme
 from langevax.figures.charts import new_axes
 from langevax.run import simulate
@@ -40,7 +41,7 @@ from langevax.sklearn.table import (
     padded,
     weighted_moments,
 )
-from langevax.sklearn.training import root_key
+from langevax.sklearn.training import keep_few_programs, root_key
 from langevax.teacher_student import Converge, Explore, Matching, ReLUNetwork, TwoPhaseFit, match_neurons, two_phase
 from langevax.teacher_student.errors import block_size_for
 from langevax.teacher_student.phases import curvature_bound
@@ -180,6 +181,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: a step size is too large.
         """
+        checks.not_forked()
         self._validate_params()
         rows, seed = self._training_rows(X, y, sample_weight), self._seed()
         self.units_: NetworkUnits = NetworkUnits.fit(rows)
@@ -355,6 +357,7 @@ def train(model: TwoPhaseReLURegressor, rows: DistinctRows, key: Key[Array, ""])
     weights = np.zeros(length, np.float32)
     weights[: len(rows.weights)] = rows.weights
     problem = PaddedRows(padded(units.prepared(rows.inputs), length), padded(targets, length), weights)
+    keep_few_programs("two phases", problem.inputs.shape, model.num_particles, model.num_restarts)
     curvature = curvature_bound(problem.inputs, model.num_particles, problem.weights)
     decay, errors = model.weight_decay, {}
     if isinstance(decay, str):

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from langevax import checks
 from langevax.figures import theme
 from langevax.figures.charts import new_axes
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.inputs.curve_values import AnyCurves
 from langevax.sklearn.inputs.curves import CurveCoefficients
+from langevax.sklearn.inputs.shapes import CurveShapes
 from langevax.sklearn.table import Standardiser
 from langevax.sklearn.training import slopes
 
@@ -26,7 +28,7 @@ class WeightFunctions:
     """Functions and figures of a fitted estimator on curves."""
 
     prior_precision: float
-    encoder_: CurveCoefficients
+    encoder_: CurveCoefficients | CurveShapes
     standardiser_: Standardiser
     clouds_: np.ndarray
     neuron_: Tanh | TanhTanh
@@ -41,11 +43,14 @@ class WeightFunctions:
 
         Returns:
             (N, G), or (N, blocks, G) for several channels or derivatives.
+
+        Raises:
+            ValueError: the encoder is "convolutions", whose weights are not functions of t.
         """
-        check_is_fitted(self)
+        encoder = self._basis_encoder()
         weights, outer = self._inner_and_outer_weights()  # type: ignore[attr-defined]
         signs = np.where(outer < 0, -1.0, 1.0)[:, None]
-        return self.encoder_.weight_functions(signs * weights / self.standardiser_.scale, self._times(grid))
+        return encoder.weight_functions(signs * weights / self.standardiser_.scale, self._times(grid))
 
     def slope_functions(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return beta(t) of every curve: the response of the output to a small change of the curve at t.
@@ -61,12 +66,68 @@ class WeightFunctions:
 
         Returns:
             (n, G), or (n, blocks, G) for several channels or derivatives.
+
+        Raises:
+            ValueError: the encoder is "convolutions", whose features are counts, without a slope.
         """
+        encoder = self._basis_encoder()
         columns = self._columns(X)  # type: ignore[attr-defined]
         gradients = slopes(self.neuron_, self.clouds_.reshape(-1, self.clouds_.shape[-1]), self.standardiser_(columns))
         gradients = gradients / self.standardiser_.scale * np.reshape(getattr(self, "target_scale_", 1.0), (-1, 1))
         strongest = np.abs(gradients).sum((0, 2)).argmax()
-        return self.encoder_.weight_functions(gradients[:, strongest], self._times(grid))
+        return encoder.weight_functions(gradients[:, strongest], self._times(grid))
+
+    def part_effects(
+        self, X: AnyCurves, num_parts: int = 16, grid: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return how much each part of each curve spoke for its output, by any encoder.
+
+        The output minus that of the same curve with the mean training curve in its place around one time, all channels
+        at once: of the parts with smooth windows around evenly spaced times, which add up to 1. Effects of parts do
+        not add up to the output where it takes several of them.
+
+        Args:
+            X: n curves in any of the forms that `fit` accepts.
+            num_parts: P, at least 2.
+            grid: (G,) times of a table's columns, if not those of the training table.
+
+        Returns:
+            times (P,), and effects (n, P): in units of the targets for a regression, of the log odds for two classes,
+            and of the likeliest class's output above the mean of all for several; the mean over several targets'
+            absolute effects.
+
+        Raises:
+            TypeError, ValueError: num_parts is not an integer >= 2.
+
+        Example:
+            >>> from langevax.sklearn import FunctionalMeanFieldRegressor
+            >>> X = np.random.default_rng(0).normal(size=(40, 20)).cumsum(1)
+            >>> model = FunctionalMeanFieldRegressor(encoder="basis", num_steps=200, random_state=0).fit(X, X[:, -1])
+            >>> times, effects = model.part_effects(X, num_parts=5)
+            >>> int(np.abs(effects).mean(0).argmax())  # the last values
+            4
+        """
+        check_is_fitted(self)
+        checks.positive_int("num_parts", num_parts, minimum=2)
+        whole = self._outputs(self._columns(X, grid=grid))  # type: ignore[attr-defined]
+        parts = self.encoder_.without_parts(X, num_parts, self.standardiser_.mean, grid)
+        changes = np.stack([whole - self._outputs(columns) for columns in parts], 1)  # type: ignore[attr-defined]
+        changes = changes.astype(np.float64) * getattr(self, "target_scale_", 1.0)
+        if changes.ndim == 3 and hasattr(self, "classes_"):
+            strongest = whole.argmax(1)
+            changes = changes[np.arange(len(whole)), :, strongest] - changes.mean(2)
+        elif changes.ndim == 3:
+            changes = np.abs(changes).mean(2)
+        return np.linspace(*self.encoder_.domain_, num_parts), changes
+
+    def _basis_encoder(self) -> CurveCoefficients:
+        check_is_fitted(self)
+        if isinstance(self.encoder_, CurveCoefficients):
+            return self.encoder_
+        raise ValueError(
+            "encoder='convolutions' has neither weight functions nor slopes; call part_effects(X), or fit with "
+            "encoder='basis'."
+        )
 
     def plot_weight_functions(
         self, block: int = 0, grid: ArrayLike | None = None, axes: "Axes | None" = None
@@ -83,7 +144,8 @@ class WeightFunctions:
             >>> matplotlib.use("agg")
             >>> from langevax.sklearn import FunctionalMeanFieldRegressor
             >>> X = np.random.default_rng(0).normal(size=(30, 20)).cumsum(1)
-            >>> model = FunctionalMeanFieldRegressor(num_modes=8, num_steps=60, random_state=0).fit(X, X[:, -1])
+            >>> model = FunctionalMeanFieldRegressor(encoder="basis", num_modes=8, num_steps=60, random_state=0)
+            >>> model = model.fit(X, X[:, -1])
             >>> model.plot_weight_functions().get_xlabel()
             't'
         """
@@ -110,7 +172,7 @@ class WeightFunctions:
     def _prior_deviation(self, times: np.ndarray, block: int) -> np.ndarray:
         """Return the standard deviation of theta(t) under the prior."""
         units = np.eye(len(self.standardiser_.scale)) / np.sqrt(float(self.prior_precision))
-        functions = _block(self.encoder_.weight_functions(units / self.standardiser_.scale, times), block)
+        functions = _block(self._basis_encoder().weight_functions(units / self.standardiser_.scale, times), block)
         return np.sqrt(np.sum(functions**2, axis=0))
 
 

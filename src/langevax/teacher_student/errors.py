@@ -28,18 +28,14 @@ from jaxtyping import Array, Float, Int
 
 from langevax import checks
 from langevax._typing import PyTree
+from langevax.platforms import sizes
 from langevax.problems import blocks
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.problem import Problem
 from langevax.teacher_student.networks import ReLUNetwork
 
 BLOCK_SIZE = 1024
-CACHED = 2**15
-"""Numbers, of (neurons of all restarts) x (rows of a block). With 1 MiB of cache a core, of 256, 512, 1,024 and 2,048
-rows the fastest are 1,024 for 30 neurons (55 us; 65 us of 256 rows), 512 for 60 (57; 86 of 1,024) and 256 for 240 (214;
-361 of 512); with XLA on a CPU, d = 10 or 11."""
-MIN_BLOCK, MAX_BLOCK = 256, 2048
-WIDE, WIDE_BLOCK = 16, 4096
+WIDE = 16
 """Beyond WIDE columns products take most of the time, and small blocks cost more than the cache saves (1.1 times at 50
 columns and blocks of 512, 1.2 to 1.3 at 256)."""
 
@@ -62,14 +58,18 @@ class RowBlocks(NamedTuple):
 def block_size_for(num_neurons: int, dim: int) -> int:
     """Return the rows of a block for the neurons of all restarts together, on `dim` columns.
 
+    On a CPU with 1 MiB of cache a core, of 256, 512, 1,024 and 2,048 rows the fastest are 1,024 for 30 neurons (55 us;
+    65 us of 256 rows), 512 for 60 (57; 86 of 1,024) and 256 for 240 (214; 361 of 512), with d = 10 or 11.
+
     Example:
         >>> block_size_for(5, 10), block_size_for(30, 10), block_size_for(240, 10), block_size_for(240, 50)
         (2048, 1024, 256, 4096)
     """
+    best = sizes()
     if dim > WIDE:
-        return WIDE_BLOCK
-    fitting = max(1, CACHED // int(num_neurons))
-    return min(MAX_BLOCK, max(MIN_BLOCK, 2 ** (fitting.bit_length() - 1)))
+        return best.wide_two_phase_block
+    fitting = max(1, best.projections // int(num_neurons))
+    return min(best.largest_two_phase_block, max(best.smallest_two_phase_block, 2 ** (fitting.bit_length() - 1)))
 
 
 def in_blocks(data: tuple[Any, Any], weights: Float[Any, " n"] | None, block_size: int) -> tuple[RowBlocks, int]:

@@ -22,7 +22,7 @@ softmax.
 |---|---|
 | `network_lsi`, `flow_*`, `mfld_*` | Nitanda, Wu, Suzuki (AISTATS 2022); constants by Bakry-Emery and Holley-Stroock |
 | `fictitious_play_gap_bound` | Chen, Ren, Wang (2022), Nitanda et al. (2023) |
-| `sdca_*` | Oko, Suzuki, Nitanda, Wu (ICLR 2022); with |h| <= B in place of 1, derived |
+| `sdca_*` | Oko, Suzuki, Nitanda, Wu (ICLR 2022); derived for neurons bounded by B in place of 1 |
 | `finite_particle_gap_bound` | Nitanda (2024); derived |
 | all others | derived |
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     *("method", "data", "target", "partition", "clients", "per_round", "rounds", "num_local_steps", "batch_size"),
-    *("step_size", "hidden", "dropout", "seed"),
+    *("step_size", "server_optimizer", "server_step_size", "hidden", "dropout", "seed"),
 )
 """Of the command, as the results name them."""
 

@@ -18,14 +18,11 @@ from langevax.evaluation.metrics import Measured
 from langevax.report.numbers import with_error
 
 MOST_NOTES = 20  # that are printed
-OTHER_TASK = {"regression": "classification", "classification": "regression"}
 
 
 def print_data(output: Output, options: FitOptions, data: FitData) -> None:
     """Print what was read, and how it is used."""
-    summary, split, target = data.summary, data.split, data.target
-    task = f"classification into {len(split.classes)} classes" if split.classes else "regression"
-    override = "" if options.task or not target.numeric else f"; override with --task {OTHER_TASK[split.task]}"
+    summary, split = data.summary, data.split
     output.say("Table", f"{options.table}: {count(summary['rows'], 'row')}, {count(summary['columns'], 'column')}")
     output.say(*data.description)
     for note in data.notes[:MOST_NOTES]:
@@ -34,19 +31,22 @@ def print_data(output: Output, options: FitOptions, data: FitData) -> None:
         output.note(f"{count(more, 'more remark')}, all of them in {SCHEMA} and {RESULT}.")
     for leak in data.leaks:
         output.warn(leak)
-    output.say("Target", f"{options.target!r}: {task}, {target.reason}{override}")
+    output.say("Target", f"{options.target!r}: {data.task}")
     output.say("Split", f"{count(len(split.train), split.unit)} to train on, {len(split.test):,} held out")
 
 
-def print_training(output: Output, model: Any, seconds: float) -> None:
-    """Print steps, temperature and time."""
-    until = ", until nothing drifted" if model.converged_ else ""
+def training(model: Any, seconds: float) -> tuple[tuple[str, str], ...]:
+    """Return steps, scaling, temperature and time, in labels and sentences."""
+    end = "nothing drifted" if model.certificate_ is None else "the outputs were near to the certified ones"
+    until = f", until {end}" if model.converged_ else ""
     steps = count(int(model.n_iter_), "step")
     times = f"{seconds:.1f} s, including {model.seconds_to_first_step_:.1f} s of compiling"
-    output.say("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")
+    lines = [("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")]
+    lines.append(("Scaling", model.scaling_reason_))
     if model.temperature_reason_:
-        output.say("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}")
-        output.say("Left out", held_out(model.held_out_scores_))
+        lines.append(("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}"))
+        lines.append(("Left out", held_out(model.held_out_scores_)))
+    return tuple(lines)
 
 
 def held_out(scores: dict[str, float]) -> str:

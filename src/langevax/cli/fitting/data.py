@@ -13,16 +13,20 @@ from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.reading import table_reading
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.curves import LongCurves, WideCurves, cells_of, curve_columns, readings_of
+from langevax.cli.tables.cycles import helpful_cycles
 from langevax.cli.tables.files import LoadedTable, read_table
 from langevax.cli.tables.leaks import leaks
-from langevax.cli.tables.records import sentences
-from langevax.cli.tables.schema import AnySchema, Encoder, Schema, learn, useful
+from langevax.cli.tables.records import Decision, sentences
+from langevax.cli.tables.schema import AnySchema, Column, Encoder, Schema, learn, useful
 from langevax.cli.tables.styles import Choices, as_words
 from langevax.cli.tables.targets import TargetColumn, read_target
+from langevax.evaluation import Task
 from langevax.evaluation.holdout import TrainTestSplit
 from langevax.report.contents import TableReading
 
 MIN_ROWS = 10
+MANY_COPIES = 0.2  # share of the rows
+OTHER_TASK: dict[Task, Task] = {"regression": "classification", "classification": "regression"}
 KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}
 
 
@@ -45,8 +49,12 @@ class FitData:
     """For each row of `split`, its number in the table (1 is the first below the header), or its id."""
     reading: TableReading
     """The table as it was read, column by column."""
+    task: str
+    """The task, why it was chosen, and how to choose the other."""
     leaks: tuple[str, ...] = ()
     """Sentences on columns that may leak the target."""
+    like_ids: tuple[str, ...] = ()
+    """Inputs that may only number rows or groups of them."""
     axes: tuple[str, tuple[str, ...]] | None = None
     """Of curves: the name of the times, and of the values of each channel."""
 
@@ -69,6 +77,13 @@ class CurveData:
     summary: dict[str, Any]
     notes: list[str]
     axes: tuple[str, tuple[str, ...]]
+
+
+def task_of(options: FitOptions, target: TargetColumn) -> str:
+    """Return the task, why it was chosen, and how to choose the other."""
+    task = f"classification into {len(target.classes)} classes" if target.classes else "regression"
+    override = "" if options.task or not target.numeric else f"; override with --task {OTHER_TASK[target.task]}"
+    return f"{task}, {target.reason}{override}"
 
 
 def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
@@ -109,9 +124,11 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     train, test, split_notes = split_rows(target, options.test_size, options.seed)
     columns, categories = learn(frame[train.tolist()], styles)
     suspects = leaks(frame, target.values, target.task)
+    columns, of_cycles = _with_cycles(columns, frame[train.tolist()], target, train, options.seed)
     encoder = Encoder(columns)
     encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
     encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date")}
+    encoded |= {"cycles": encoder.cycles}
     split = _split(options, target, train, test, inputs=encoder(frame), **encoded)
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
     kinds = [style.kind for style in styles.values()]
@@ -119,12 +136,26 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     words = ", ".join(f"{number} {KINDS[kind]}" for kind, number in used.items() if number)
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
-    decisions = (*table.decisions, *reading.decisions, *left_out, *categories)
-    notes = _without_target(table.frame.height - len(target.rows), "row") + sentences(decisions) + split_notes
+    decisions = (*table.decisions, *reading.decisions, *left_out, *categories, *of_cycles)
+    lacking, copies = _without_target(table.frame.height - len(target.rows), "row"), _copies(frame, target)
+    notes = lacking + sentences(decisions) + split_notes + copies
+    task, sizes = task_of(options, target), f"{count(len(train), 'row')} to train on, {len(test):,} held out."
+    of_target = Decision("file", task[0].upper() + task[1:] + ".", options.target)
+    beside = [Decision("file", sentence) for sentence in (*lacking, sizes, *split_notes, *copies)]
     used_columns, everything = styles.keys(), {options.target: reading, **readings}
-    read = (table.frame.height, words, everything, options.target, used_columns, options.drop, decisions, suspects)
+    never_negative = target.task == "regression" and bool(np.min(target.values) >= 0)
+    read = (
+        table.frame.height,
+        words,
+        everything,
+        options.target,
+        used_columns,
+        options.drop,
+        (of_target, *decisions, *beside),
+        suspects,
+    )
     return FitData(
-        schema=Schema(options.target, target.task, target.classes, columns, (*decisions, *suspects)),
+        schema=Schema(options.target, target.task, target.classes, columns, (*decisions, *suspects), never_negative),
         split=split,
         target=target,
         notes=notes,
@@ -133,8 +164,34 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         inputs=split.inputs,
         names=pl.DataFrame({"row": target.rows + 1}),
         reading=table_reading(*read),
+        task=task,
+        like_ids=tuple(name for name in styles if readings[name].resembles_id and name not in options.keep),
         leaks=tuple(sentences(suspects)),
     )
+
+
+def _with_cycles(
+    columns: tuple[Column, ...], frame: pl.DataFrame, target: TargetColumn, train: np.ndarray, seed: int
+) -> tuple[tuple[Column, ...], list[Decision]]:
+    """Return the columns of the training rows with the cycles of dates that help, and decisions on them."""
+    dates = {column.name: frame[column.name] for column in columns if column.kind == "date"}
+    if not dates:
+        return columns, []
+    inputs = Encoder(columns)(frame)
+    cycles, decisions = helpful_cycles(inputs, target.values[train], dates, len(target.classes), seed)
+    return tuple(replace(column, cycles=cycles.get(column.name, ())) for column in columns), decisions
+
+
+def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
+    """Return what to say of rows that are equal in all columns, where they are more than some."""
+    whole = frame.with_columns(pl.Series("target", target.values).alias(" target"))
+    copies = whole.height - whole.n_unique()
+    if copies <= MANY_COPIES * whole.height:
+        return []
+    return [
+        f"{copies:,} of {count(whole.height, 'row')} are copies of others. The other methods below see copies of rows "
+        "that they are scored on, and look better than on new rows; remove the copies unless each is a row of its own."
+    ]
 
 
 def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
@@ -159,6 +216,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
         inputs=data.curves,
         names=data.names,
         reading=TableReading(table.height, words, remarks=tuple(notes)),
+        task=task_of(options, data.target),
         axes=data.axes,
     )
 

@@ -1,4 +1,4 @@
-"""What was read of each column of a table, for the report and the results."""
+"""Readings of the columns of a table, for the report and the results."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from langevax.cli.tables.records import Decision, sentences
 from langevax.cli.tables.styles import Kind
 from langevax.cli.tables.targets import TargetColumn
 from langevax.report.contents import ColumnReading, TableReading
-from langevax.report.numbers import day, number
+from langevax.report.numbers import are_years, day, number, year
 
 KINDS: dict[Kind, str] = {"numeric": "numbers", "categorical": "words", "date": "dates"}
 WORDS_SHOWN = 3
@@ -76,6 +76,8 @@ def _summary(values: pl.Series, kind: Kind) -> str:
     Example:
         >>> _summary(pl.Series([3.0, 1.0, 2.0]), "numeric"), _summary(pl.Series([0.0, 1.0]), "date")
         ('1 to 3, median 2', '1970-01-01 to 1970-01-02')
+        >>> _summary(pl.Series([1926.0, 2007.0, 1990.0]), "numeric")
+        '1926 to 2007, median 1990'
         >>> _summary(pl.Series(["a", "b", "a"]), "categorical")
         '2 words: a (2), b (1)'
     """
@@ -88,4 +90,5 @@ def _summary(values: pl.Series, kind: Kind) -> str:
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
     if kind == "date":
         return f"{day(low)} to {day(high)}"
-    return f"{number(low)} to {number(high)}, median {number(values.median())}"
+    shown = year if are_years(values.to_numpy()) else number
+    return f"{shown(low)} to {shown(high)}, median {shown(values.median())}"

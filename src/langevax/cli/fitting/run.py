@@ -1,8 +1,10 @@
 """`langevax fit` after its options: prepare, train, evaluate, certify, report."""
 
 import hashlib
+import re
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -22,7 +24,7 @@ from langevax.cli.fitting import console
 from langevax.cli.fitting.data import FitData, estimator_for, prepare
 from langevax.cli.fitting.processes import ProcessGroup, check_particles
 from langevax.cli.fitting.reading import class_counts
-from langevax.cli.folder import HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_digest, write_json
+from langevax.cli.folder import CERTIFICATE, HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_digest, write_json
 from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
 from langevax.cli.tables.files import without_formulas
@@ -37,6 +39,7 @@ from langevax.report.contents import FitContents
 from langevax.report.effects import effects_of, far_off_rows
 from langevax.report.fit_page import write_fit_page
 from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
+from langevax.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
 from langevax.sklearn import LinearModelWarning
 from langevax.sklearn.persistence import stored_hash
@@ -107,11 +110,15 @@ def _run(
             model, seconds, cautions = train(options, data, folder, resume, anyway, group)
         for caution in cautions:
             output.warn(caution)
-        console.print_training(output, model, seconds)
-        evaluation = evaluate(output, options, data, model, seconds, cautions)
+        training = console.training(model, seconds)
+        for label, sentence in training:
+            output.say(label, sentence)
+        evaluation = evaluate(output, options, data, model, seconds, cautions, folder.search)
         console.print_evaluation(output, evaluation.optimum, evaluation.certificate)
         with output.progress("Report", 2, "part") as line, folder.filling() as new:
-            result = write(new, options, data, model, evaluation, line)
+            result = write(new, options, data, model, evaluation, training, line)
+            if options.certificate:
+                folder.search.rename(new / CERTIFICATE)
     except KeyboardInterrupt as interrupt:
         interrupt.args = (console.how_to_resume(options, folder),)
         raise
@@ -154,6 +161,8 @@ def train(
     except CheckpointError as error:
         message = str(error).replace("pass resume='anyway'", "pass --resume --anyway")
         raise (BadInput if resume else RunFailed)(message) from error
+    if data.axes is None:
+        model.scaling_reason_ = with_days(model.scaling_sentence(split.names), split.dates)
     seconds, cautions = time.perf_counter() - began, []
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning | LinearModelWarning):
@@ -164,8 +173,27 @@ def train(
     return model, seconds, tuple(cautions)
 
 
+def with_days(sentence: str, dates: Sequence[str]) -> str:
+    """Return a sentence on pieces of columns with dates instead of days since 1970.
+
+    Example:
+        >>> with_days("largest for sold from 18262 to 18628 (2.9)", ["sold"])
+        'largest for sold from 2020-01-01 to 2021-01-01 (2.9)'
+    """
+    for name in dates:
+        piece = re.compile(rf"\b{re.escape(name)} from ([-+.\de]+) to ([-+.\de]+)")
+        sentence = piece.sub(lambda m, n=name: f"{n} from {day(float(m[1]))} to {day(float(m[2]))}", sentence)
+    return sentence
+
+
 def evaluate(
-    output: Output, options: FitOptions, data: FitData, model: Any, seconds: float, cautions: tuple[str, ...]
+    output: Output,
+    options: FitOptions,
+    data: FitData,
+    model: Any,
+    seconds: float,
+    cautions: tuple[str, ...],
+    search: Path,
 ) -> FitEvaluation:
     """Predict and score rows that the network has not seen, fit other methods, and certify it."""
     split = data.split
@@ -182,25 +210,27 @@ def evaluate(
             threshold=getattr(model, "threshold_", 0.5),
             report=line.advance,
         )
-    coverage = coverage_of(model, data.take(split.test), split.test_targets, split.classes)
+    at_least_zero = getattr(data.schema, "never_negative", False)
+    coverage = coverage_of(model, data.take(split.test), split.test_targets, split.classes, at_least_zero)
     calibration = calibration_of(comparison.observed, comparison.outputs, split.classes) if split.classes else None
     relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
     columns = relevance if data.axes is None else None
-    sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns)
+    sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns, data.like_ids)
     certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates)
     console.print_comparison(output, comparison, sentences, certainty, split.unit)
-    certificate = certify(output, options, model)
+    certificate = certify(output, options, model, search)
     optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
     measured = (outputs, comparison, relevance, coverage, calibration, certificate, cautions)
     return FitEvaluation(*measured, sentences, certainty, optimum)
 
 
-def certify(output: Output, options: FitOptions, model: Any) -> dict[str, Any]:
-    """Return the numbers of the certificate, empty where none is wanted."""
+def certify(output: Output, options: FitOptions, model: Any, search: Path) -> dict[str, Any]:
+    """Return the numbers of the certificate, empty where none is wanted; leave its search in a file."""
+    search.unlink(missing_ok=True)  # that of a run that was interrupted, whose result would be another one
     if not options.certificate:
         return {}
     with output.progress("Certificate", 100, "%") as line:
-        return holdout.certified(model.certificate(random_state=options.seed, progress=line.show))
+        return holdout.certified(model.certificate(random_state=options.seed, checkpoint=search, progress=line.show))
 
 
 def refitting(model: Any, data: FitData) -> Refit:
@@ -208,6 +238,7 @@ def refitting(model: Any, data: FitData) -> Refit:
     chosen = {
         "temperature": model.temperature_,
         "scaling": model.scaling_,
+        "learn_scales": model.learned_scales_ is not None,
         "output_scale": float(model.neuron_.scale),
         "validation": None,
         "threshold": 0.5,
@@ -229,7 +260,13 @@ def refitting(model: Any, data: FitData) -> Refit:
 
 
 def write(
-    new: Path, options: FitOptions, data: FitData, model: Any, evaluation: FitEvaluation, line: ProgressLine
+    new: Path,
+    options: FitOptions,
+    data: FitData,
+    model: Any,
+    evaluation: FitEvaluation,
+    training: tuple[tuple[str, str], ...],
+    line: ProgressLine,
 ) -> dict[str, Any]:
     """Write all parts of the folder; return the result that --json prints."""
     split, comparison, certificate = data.split, evaluation.comparison, evaluation.certificate
@@ -269,6 +306,7 @@ def write(
             **({"threshold": comparison.threshold} if data.schema.classes else {}),
             "temperature": model.temperature_,
             "temperature_reason": model.temperature_reason_,
+            "scaling_reason": model.scaling_reason_,
             "held_out_scores": model.held_out_scores_,
             "steps": model.n_iter_,
             "seconds_to_first_step": model.seconds_to_first_step_,
@@ -293,6 +331,7 @@ def write(
         settings={"command": set_options, "estimator": estimator_settings(model)},
         curves=None if curves is None else curves_of(model, curves, split),
         unit=split.unit,
+        training=training,
     )
     write_fit_page(contents, new / REPORT)
     line.advance("page")

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from langevax.cli.errors import BadInput
+from langevax.cli.errors import BadInput, count
 from langevax.cli.tables.inference import THOUSANDS, Ambiguity, ReadColumn, infer
 from langevax.cli.tables.numbers import take_apart
 from langevax.cli.tables.records import Decision, option
@@ -49,9 +49,14 @@ FEWEST_RUNNING = 20  # integers that run from row to row, at least, to be those 
 LOWEST_RUNNING = 1000  # of them: small ones may be times, doses or ages
 FAR_NUMBERS = {sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)} - {9.0}
 """Numbers that stand for missing values in many files."""
+FAR_DATES = {float(np.datetime64(date, "D").astype(int)) for date in ("1900-01-01", "1899-12-30", "1899-12-31")}
+FAR_DATES |= {0.0} | {
+    float(np.datetime64(date, "D").astype(int)) for date in ("1753-01-01", "2099-12-31", "2999-12-31")
+}
+"""Dates that do so, in days since 1970."""
 YEARS = (1500, 2200)
 COMPACT_DATES = (19_000_101, 20_991_231)
-WITNESSES = 200  # columns of plain numbers in which a decimal point is looked for
+WITNESSES = 200  # columns of plain numbers in which a decimal point is searched for
 
 
 def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator: str = ",") -> list[ReadColumn]:
@@ -126,6 +131,11 @@ def _typed(column: pl.Series) -> ReadColumn:
     if style.kind == "date":
         sentence = f"Column {column.name!r} holds dates, used as days since 1970."
         decisions = (Decision("dates", sentence, column.name),)
+        if never := values.null_count() - column.null_count():
+            sentence = (
+                f"Column {column.name!r}: {count(never, 'date')} in the year 9999 stand for none, and are missing."
+            )
+            decisions = (Decision("missing", sentence, column.name), *decisions)
     return ReadColumn(values, style, decisions, infinite=infinite)
 
 
@@ -212,8 +222,12 @@ def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
     if number < 3 or reading.kind == "date":
         return ""
     if reading.kind == "categorical":
-        distinct = values.drop_nulls().n_unique()
-        return "its words identify rows" if distinct >= DISTINCT_SHARE * number else ""
+        if values.drop_nulls().n_unique() < DISTINCT_SHARE * number:
+            return ""
+        if 2 * number <= len(values):
+            merged = "if it had merged cells, copy each value into the rows below"
+            return f"it has values in {number:,} of {count(len(values), 'row')}, all different ({merged})"
+        return f"its words, such as {values.drop_nulls()[0]!r}, identify rows"
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
     large = max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(column)
     if large and not column.cast(pl.String).str.contains("[0-9][eEdD][-+0-9]|[.,][0-9]*[1-9]").any():
@@ -254,8 +268,8 @@ def _resembles_id(reading: ReadColumn) -> str:
     return ""
 
 
-def stands_for_missing(values: pl.Series) -> str:
-    """Return what is said of a number such as -999 that is far from all others, empty where there is none.
+def stands_for_missing(values: pl.Series, dates: bool = False) -> str:
+    """Return what is said of a number such as -999, or a date such as 1900-01-01, that is far from all others.
 
     Example:
         >>> stands_for_missing(pl.Series([1.0, 2.0, 3.0, -999.0, -999.0]))
@@ -265,7 +279,7 @@ def stands_for_missing(values: pl.Series) -> str:
     if not len(numbers):
         return ""
     for extreme in (float(numbers.min()), float(numbers.max())):
-        if extreme not in FAR_NUMBERS:
+        if extreme not in (FAR_DATES if dates else FAR_NUMBERS):
             continue
         others = numbers[numbers != extreme]
         times = len(numbers) - len(others)
@@ -273,6 +287,9 @@ def stands_for_missing(values: pl.Series) -> str:
             continue
         least, most = float(others.min()), float(others.max())
         if min(abs(extreme - least), abs(extreme - most)) > most - least:
+            if dates:
+                first, low, high = (str(pl.Series([int(one)]).cast(pl.Date)[0]) for one in (extreme, least, most))
+                return f"{first} in {times:,} rows is far from its other dates, {low} to {high}"
             return f"{extreme:.0f} in {times:,} rows is far from its other values, {least:g} to {most:g}"
     return ""
 

@@ -20,13 +20,13 @@ _TIME = (
     r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[-+][0-9]{2}:?[0-9]{2}|[-+][0-9]{2})?(?:\[[^\]]*\]|\s*Uhr)?)?"
 )
 _WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,?\s+)?"
-_NAMED_MONTH = r"(?P<month>[A-Za-zäéû]{3,10})"
+_NAMED_MONTH = r"(?:de\s+)?(?P<month>[A-Za-zäéûçÇ]{3,10})"
 NUMERIC = (
     rf"^{_WEEKDAY}(?P<a>[0-9]{{1,4}})(?P<first>[-/.])\s?(?P<b>[0-9]{{1,2}})(?P<last>[-/.])\s?(?P<c>[0-9]{{1,4}})"
     rf"{_TIME}$"
 )
 DAY_NAMED = (
-    rf"^{_WEEKDAY}(?P<a>[0-9]{{1,2}})(?:st|nd|rd|th|\.)?[\s/-]*{_NAMED_MONTH}\.?,?[\s/-]*"
+    rf"^{_WEEKDAY}(?P<a>[0-9]{{1,2}})(?:st|nd|rd|th|er|\.)?[\s/-]*{_NAMED_MONTH}\.?,?[\s/-]*(?:de\s+)?"
     rf"(?P<c>[0-9]{{4}}|[0-9]{{2}}){_TIME}$"
 )
 MONTH_NAMED = rf"^{_WEEKDAY}{_NAMED_MONTH}\.?\s+(?P<a>[0-9]{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<c>[0-9]{{4}}){_TIME}$"
@@ -50,19 +50,24 @@ CLOCK = (
 _MONTHS = (
     ("jan", "gen", "ene"),
     ("feb", "fév", "fev"),
-    ("mar", "mär", "mrz"),
+    ("mar", "mär", "mrz", "maa", "mrt"),
     ("apr", "avr", "abr"),
-    ("may", "mai", "mag"),
-    ("jun",),
-    ("jul",),
-    ("aug", "aou", "ago"),
+    ("may", "mai", "mag", "maj", "mei"),
+    ("jun", "giu", "juin"),
+    ("jul", "lug", "juil"),
+    ("aug", "aou", "aoû", "ago"),
     ("sep", "set"),
-    ("oct", "okt", "ott"),
+    ("oct", "okt", "ott", "out"),
     ("nov",),
     ("dec", "dez", "déc", "dic"),
 )
 MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in names}
-"""Of the first three letters of a month in English, German, French, Spanish or Italian."""
+"""Of the first three letters of a month in English, German, French, Spanish, Italian, Portuguese or Dutch, four where
+French needs them.
+"""
+OPEN_END = r"^(?:9999-12-31|31[./-]12[./-]9999|12/31/9999|99991231)(?:[T\s].*)?$"
+"""The date that data bases write where there is none yet."""
+NEVER = 2_932_532  # days from 1970 to the year 9999
 
 
 def days_of(words: pl.Series, order: Order) -> pl.Series:
@@ -124,7 +129,8 @@ def _named(words: pl.Series, order: Order) -> np.ndarray:
 
 
 def _month(parts: pl.DataFrame) -> np.ndarray:
-    names = parts["month"].str.to_lowercase().str.slice(0, 3)
+    names = parts["month"].str.to_lowercase()
+    names = names.str.slice(0, 3).zip_with(~(names.str.slice(0, 3) == "jui").fill_null(False), names.str.slice(0, 4))
     return names.replace_strict(MONTHS, default=None, return_dtype=pl.Float64).fill_null(np.nan).to_numpy()
 
 
@@ -153,12 +159,13 @@ def _four_digits(year: np.ndarray) -> np.ndarray:
 
 
 def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
-    """Return days since 1970, NaN where a date does not exist."""
+    """Return days since 1970, NaN where a date does not exist, and in 9999, which stands for no date."""
     known = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1) & ~np.isnan(year)
     months = np.where(known, (year - 1970) * 12 + month - 1, 0).astype(np.int64)
     first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    return np.where(known & (day <= after - first), first + np.where(known, day, 1) - 1, np.nan)
+    exists = known & (day <= after - first) & (first < NEVER)
+    return np.where(exists, first + np.where(known, day, 1) - 1, np.nan)
 
 
 def _moment(parts: pl.DataFrame) -> np.ndarray:

@@ -12,7 +12,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -27,6 +27,7 @@ from langevax.cli.tables.layout import (
     without_other_rows,
     without_remarks,
     without_rules,
+    without_second_header,
 )
 from langevax.cli.tables.records import Decision, data_row
 
@@ -46,8 +47,8 @@ INVISIBLE = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
 DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
 FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
-FIRST_ROWS = 200  # in which separator and header are looked for
-FIRST_LETTERS = 200_000  # of them, in which the separator is looked for
+FIRST_ROWS = 200  # in which separator and header are searched for
+FIRST_LETTERS = 200_000  # of them, in which the separator is searched for
 ROWS_WITH_NAMES = 3  # at least, where the header lacks the name of the first column
 
 
@@ -153,11 +154,18 @@ def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_r
     text = text[declared.end() :] if declared else text
     separator = declared.group(1) if declared else tabs or _separator(text)
     if separator.isspace() and separator != "\t":
-        text = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text)
-        text = re.sub(r"[ \t]+" if separator == " " else r" {2,}", "\t", text)
+        if '"' in text:
+            copy = io.StringIO()
+            csv.writer(copy, "excel-tab", lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(
+                row for _, row in _rows(text, separator)
+            )
+            text = copy.getvalue()
+        else:
+            text = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text)
+            text = re.sub(r"[ \t]+" if separator == " " else r" {2,}", "\t", text)
         separator, rewritten = "\t", True
         decisions.append(Decision("file", "Columns are separated by spaces."))
-    table = _from_separated(text, separator, skipped, where, decisions, every_row)
+    table = _from_separated(text, separator, skipped, where, decisions, every_row, spaced=rewritten)
     return replace(table, encoding=encoding, rewritten=rewritten)
 
 
@@ -258,9 +266,11 @@ def _separator(text: str) -> str:
         width, rows = max(widths.items(), key=lambda item: (item[1], item[0]))
         if width > 1 and rows / widths.total() > share_of_best + 1e-9:
             best, share_of_best = separator, rows / widths.total()
+    if not share_of_best and '"' in head and _quoted_by_spaces(head):
+        return " "
     if not share_of_best and '"' not in head:
         widths = Counter(len(line.split()) for line in head.splitlines() if line.strip())
-        if len(widths) == 1 and max(widths) > 1:
+        if max(widths) > 1 and (len(widths) == 1 or _rows_are_named([line.split() for line in head.splitlines()])):
             return " "
         widths = Counter(len(re.split(" {2,}", line.strip())) for line in head.splitlines() if line.strip())
         if len(widths) == 1 and max(widths) > 1:
@@ -268,12 +278,28 @@ def _separator(text: str) -> str:
     return best
 
 
+def _quoted_by_spaces(head: str) -> bool:
+    """Return whether single spaces divide all lines alike, outside of quotation marks, as R writes tables."""
+    rows = [row for _, row in _rows(head, " ")]
+    widths = {len(row) for row in rows}
+    return max(widths) > 1 and (len(widths) == 1 or _rows_are_named(rows))
+
+
+def _rows_are_named(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether each line has a field more than the first one, and begins with a name of its own."""
+    rows = [row for row in rows if row]
+    names = [row[0] for row in rows[1:]]
+    wider = {len(row) for row in rows[1:]} == {len(rows[0]) + 1}
+    return wider and len(names) >= ROWS_WITH_NAMES and len(set(names)) == len(names)
+
+
 # Rows and columns
 
 
 def _from_separated(
-    text: str, separator: str, skipped: int, where: str, decisions: list[Decision], every_row: bool
+    text: str, separator: str, skipped: int, where: str, decisions: list[Decision], every_row: bool, spaced: bool
 ) -> LoadedTable:
+    """Read text with a separator; `spaced` where spaces separated its columns."""
     head = list(islice(_rows(text, separator), FIRST_ROWS))
     first = header_row([row for _, row in head], decisions)
     line, header = head[first]
@@ -286,13 +312,14 @@ def _from_separated(
     if widths and set(widths) == {len(header) + 1} and len(head) - first > ROWS_WITH_NAMES:
         if not any(row[-1].strip() for _, row in head[first + 1 :]):
             names = [*header, ""]
-        elif _quoted(text, line, body) and len({row[0] for _, row in head[first + 1 :]}) == widths.total():
+        elif (spaced or _quoted(text, line, body)) and len({row[0] for _, row in head[first + 1 :]}) == widths.total():
             names = ["row name", *header]
             decisions.append(Decision("file", "The header lacks the name of the first column, called 'row name'."))
     body = without_remarks(body, separator, len(names), decisions)
     frame = _by_polars(body, separator, len(names))
     if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
         frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
+    frame, names = without_second_header(frame, names, decisions)
     frame = without_other_rows(frame, names, decisions, every_row)
     frame = frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True)))
     return LoadedTable(frame, tuple(decisions), separator, above=line + skipped)

@@ -11,8 +11,18 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from langevax.cli.errors import BadInput, count
-from langevax.cli.tables.dates import COMPACT, Order, days_of
-from langevax.cli.tables.numbers import NAMES, OTHER, Decimal, NumberParts, take_apart, unit_of
+from langevax.cli.tables.dates import COMPACT, OPEN_END, Order, days_of
+from langevax.cli.tables.numbers import (
+    CURRENCY,
+    FOOTNOTE,
+    NAMES,
+    OTHER,
+    UNITS,
+    Decimal,
+    NumberParts,
+    take_apart,
+    unit_of,
+)
 from langevax.cli.tables.records import Decision, data_row, first_place, option, places
 from langevax.cli.tables.styles import (
     ORDERS,
@@ -32,6 +42,8 @@ FEW = 20  # distinct integers, at most, that may be codes
 FEWEST_NUMBERS = 4  # beside words that count as missing although they may have a meaning
 STRAY_SHARE = 0.1  # of the values present, at most, that such words have
 CODE_SHARE = 0.02  # the same of words with digits, such as 4+ or 12A, and of numbers with another decimal separator
+BY_LETTERS = ("true/false", "yes/no", "ja/nein", "oui/non")
+"""Opposite words that letters alone may stand for; S and N may be south and north."""
 SAMPLE = 200  # distinct words that are tried first as dates
 THOUSANDS: dict[Decimal, str] = {
     ",": r"^[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+$",
@@ -39,6 +51,12 @@ THOUSANDS: dict[Decimal, str] = {
 }
 """Numbers in groups of thousands, by the decimal separator that they would have."""
 BOUND = r"^(?:[<>]=?|[≤≥])\s*[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?(?:\s*[^\s0-9]{1,9})?$"
+MARKED = r"^\(?[-+−]?[0-9][0-9.,\s]*\)?\s(?P<mark>[a-z]{1,2}|CR|DR|Cr|Dr)$"
+"""A number with a flag, as statistical offices and banks write it."""
+FEWEST_MARKS, DISTINCT_NUMBERS = 2, 0.5
+"""Flags that differ, and the share of distinct values, at least: less may be units, or the numbers of houses."""
+NO_FLAGS = UNITS | {"am", "pm"}
+NO_DATE = "00000000"  # as SAP writes it
 WITH_ERROR = r"^[-+−]?[0-9][0-9.,]*\s*(?:±|\+/-|\+-)\s*[0-9][0-9.,]*$"
 ANSWER: dict[Decimal, As] = {".": "decimal-point", ",": "decimal-comma"}
 EITHER: tuple[Order, Order] = ("day-first", "month-first")
@@ -129,6 +147,8 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
     if choice is None:
         if truth := truth_of(words):
             return _opposites(column, words, truth)
+        if (dates := _compact(words, choices, separator)) is not None:
+            return dates
         if len(led := words.str.contains(r"^0[0-9]+$").fill_null(False).arg_true()):
             place = f"{words[led[0]]!r} in {data_row(led[0])} starts with a zero"
             remedy = f"else pass {option('--read', words.name, 'numbers')}"
@@ -136,7 +156,7 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
             return _categorical(column, words, Decision("words", sentence, words.name))
         _refuse_inexact(words)
     attempts = dict.fromkeys(("dates", *ORDERS), (_dates,))
-    default = (_compact, _numbers, _dates) if choice is None else (_numbers,)
+    default = (_numbers, _dates) if choice is None else (_numbers,)
     for attempt in attempts.get(choice or "", default):
         if (reading := attempt(words, choices, separator)) is not None:
             return reading
@@ -146,7 +166,7 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
 
 
 def _refuse_inexact(words: pl.Series) -> None:
-    """Refuse bounds such as <0.5 among numbers, and numbers with their errors, which are neither words nor missing."""
+    """Refuse bounds such as <0.5 among numbers, and numbers with errors or flags: neither words nor missing."""
     bounds, errors = (words.str.contains(pattern).fill_null(False) for pattern in (BOUND, WITH_ERROR))
     remedy = f"{option('--read', words.name, 'words')} or {option('--drop', words.name)}"
     if 2 * errors.sum() > len(words) - words.null_count():
@@ -154,6 +174,7 @@ def _refuse_inexact(words: pl.Series) -> None:
             f"column {words.name!r} holds numbers with their errors ({first_place(words, errors)}); write them in two "
             f"columns, or pass {remedy}."
         )
+    _refuse_flags(words, remedy)
     if not bounds.any():
         return
     parts = take_apart(words)
@@ -162,6 +183,21 @@ def _refuse_inexact(words: pl.Series) -> None:
         raise BadInput(
             f"column {words.name!r} holds bounds among its numbers ({first_place(words, bounds)}); replace them, or "
             f"pass {option('--read', words.name, 'numbers')} to count them as missing, or {remedy}."
+        )
+
+
+def _refuse_flags(words: pl.Series, remedy: str) -> None:
+    """Refuse numbers of which several have a flag behind them, such as 12.3 e, or CR and DR."""
+    marks = words.str.extract(MARKED, 1)
+    present = words.filter(words.is_not_null() & ~words.str.to_lowercase().is_in(STAND_FOR_MISSING))
+    distinct = set(marks.drop_nulls().unique())
+    if len(distinct - NO_FLAGS) < FEWEST_MARKS or present.n_unique() < DISTINCT_NUMBERS * len(present):
+        return
+    plain = take_apart(present).body.is_not_null() | present.str.contains(MARKED)
+    if plain.all():
+        raise BadInput(
+            f"column {words.name!r} holds numbers with flags behind them ({first_place(words, marks.is_not_null())}); "
+            f"move these to a column of their own, or pass {remedy}."
         )
 
 
@@ -174,11 +210,16 @@ def truth_of(words: pl.Series) -> str:
     Example:
         >>> truth_of(pl.Series(["Y", "no", None, "YES"])), truth_of(pl.Series(["F", "M"]))
         ('yes/no', '')
+        >>> truth_of(pl.Series(["N", "S"]))
+        ''
     """
     if words.head(SAMPLE).n_unique() > 9:
         return ""
     spellings = set(words.str.to_lowercase().drop_nulls().unique().to_list()) - STAND_FOR_MISSING
+    letters = all(len(spelling) == 1 for spelling in spellings)
     for truth, (first, second) in TRUTHS.items():
+        if letters and truth not in BY_LETTERS:
+            continue
         full = spellings & set(truth.split("/"))
         if spellings <= first | second and (full or (spellings & first and spellings & second)):
             return truth
@@ -276,7 +317,8 @@ def _codes(parts: NumberParts) -> bool:
 
 def _prevail(words: pl.Series, good: pl.Series, codes: bool) -> bool:
     """Return whether the other words of a column can count as missing."""
-    strays = words.filter(words.is_not_null() & ~good.fill_null(False)).str.to_lowercase()
+    strays = words.filter(words.is_not_null() & ~good.fill_null(False))
+    strays = strays.str.replace(rf"^(?:{CURRENCY})\s+|\s+(?:{CURRENCY})$", "").str.to_lowercase()  # such as "$ -"
     number, present = int(good.sum()), len(words) - words.null_count()
     rest = strays.filter(~strays.is_in(STAND_FOR_MISSING))
     if not len(rest):
@@ -316,7 +358,8 @@ def _read_numbers(words: pl.Series, parts: NumberParts, decimal: Decimal, unit: 
     if strays.any():
         decisions.append(_strays(words, good, strays, "numbers"))
     separators = "[.,' ]" if decimal == "," else "[,' ]"
-    marked = good & (parts.body.str.contains(separators) | (parts.units != "") | (parts.multiples != 1.0))
+    footnotes = words.str.contains(FOOTNOTE)
+    marked = good & (footnotes | parts.body.str.contains(separators) | (parts.units != "") | (parts.multiples != 1.0))
     marked = marked.fill_null(False)
     if len(rows := marked.arg_true()):
         example = f"{words[rows[0]]!r} in {data_row(rows[0])} is {values[rows[0]]:.15g}"
@@ -345,12 +388,13 @@ def _strays(words: pl.Series, good: pl.Series, strays: pl.Series, noun: str) -> 
 
 
 def _compact(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | None:
-    """Return dates such as 20240131, where all values are one."""
-    present = words.drop_nulls()
+    """Return dates such as 20240131, where all values are one, or stand for none."""
+    none = (words == NO_DATE) | words.str.contains(OPEN_END)
+    present = words.filter(~none).drop_nulls()
     if present.n_unique() < 3 or not present.str.contains(COMPACT).all():
         return None
     days = days_of(words, "year-first")
-    return _read_dates(words, days, "year-first") if days.null_count() == words.null_count() else None
+    return _read_dates(words, days, "year-first") if days.count() == len(present) else None
 
 
 def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | Ambiguity | None:
@@ -368,7 +412,7 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
         return _read_dates(words, days[order], order) if numbers[order] else None
     best = max(orders, key=lambda o: numbers[o])  # the first of equal ones
     either = days["day-first"].is_not_null() | days["month-first"].is_not_null()
-    good = either if best in EITHER else days[best].is_not_null()
+    good = (either if best in EITHER else days[best].is_not_null()) | words.str.contains(OPEN_END)
     if not numbers[best] or not (forced or _prevail(words, good, False)):
         return None
     if best not in EITHER:

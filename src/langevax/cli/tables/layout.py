@@ -16,6 +16,7 @@ from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.dates import days_of
 from langevax.cli.tables.numbers import CURRENCY, NAMES, UNITS, take_apart, unit_of
 from langevax.cli.tables.records import Decision, data_row
+from langevax.cli.tables.styles import STAND_FOR_MISSING
 
 FOOTER = re.compile(r".*[^\W\d_].*[\s:]|#")  # a remark in a line without separators
 SOURCE = re.compile(
@@ -41,9 +42,10 @@ UNIT_WORDS = UNITS | set(_MORE_UNITS.split())
 """Units that may stand in a row below the header."""
 UNIT_BREAK = r"[/·*\s^]+|[-−]?[0-9]+|[²³⁻¹]+"
 DATE = re.compile(r"^[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}\b")  # with a day
+LEAST_MERGED = 2  # columns of numbers with a name in the second header
 HEAD = 30  # rows to which a header is compared
 FIRST_ROWS = 20  # in which columns with units must hold numbers
-LAST_LETTERS = 4_000  # in which remarks below the table are looked for
+LAST_LETTERS = 4_000  # in which remarks below the table are searched for
 
 
 # In all rows
@@ -55,7 +57,7 @@ def without_rules(text: str, decisions: list[Decision]) -> str:
     if not any(RULE.fullmatch(line) for line in first) or not any("|" in line for line in first):
         return text
     rows = [line for line in text.split("\n") if line.strip() and not RULE.fullmatch(line)]
-    framed = all(re.fullmatch(r"\s*\|.*\|\s*", line) for line in rows)
+    framed = all(re.fullmatch(r"\s*\|.*\|\s*", line) for line in rows if "|" in line)  # titles above have no bars
     rows = [" | ".join(cell.strip() for cell in line.strip().strip("|" * framed).split("|")) for line in rows]
     decisions.append(Decision("file", "The lines between the rows, and the count below them, are left out."))
     return "\n".join(rows) + "\n"
@@ -161,6 +163,38 @@ def without_other_rows(
         return frame
     frame = _without_headers(_without_units(frame, decisions), names, decisions)
     return _without_total(frame if every_row else _without_empty(frame, decisions), decisions)
+
+
+def without_second_header(
+    frame: pl.DataFrame, names: Sequence[str], decisions: list[Decision]
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return rows and names where a second header stands below one with merged or repeated names.
+
+    A merged name stands at the first of its columns. The second header holds words above columns of numbers.
+    """
+    names = [name.strip() for name in names]
+    merged = any(before and not name for before, name in pairwise(names))
+    repeated = any(before == name != "" for before, name in pairwise(names))
+    if not (merged or repeated) or frame.height < 3:
+        return frame, names
+    second = [(cell or "").strip() for cell in frame.row(0)]
+    numeric = 0
+    for i, word in enumerate(second):
+        below = frame[1 : 1 + FIRST_ROWS, i].str.strip_chars()
+        below = below.filter(below != "")
+        if len(below) > 1 and not take_apart(below).body.null_count():
+            if not word or _is_number(word) or word.lower() in STAND_FOR_MISSING:
+                return frame, names
+            numeric += 1
+    if numeric < LEAST_MERGED:
+        return frame, names
+    above, joined = "", []
+    for name, word in zip(names, second, strict=True):
+        above = name or above
+        joined.append(f"{above} {word}".strip() if word else name)
+    sentence = f"The names of the columns stand in two rows and are joined: {listing(joined, most=4)}."
+    decisions.append(Decision("file", sentence))
+    return frame[1:], joined
 
 
 def _without_units(frame: pl.DataFrame, decisions: list[Decision]) -> pl.DataFrame:

@@ -36,8 +36,10 @@ PERCENT = "%"
 _UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d day year °C °F K W kW"
 UNITS = frozenset(_UNITS.split())
 """Units of which a column may not have two."""
-
-
+FOOTNOTE = r"([0-9.,)%])\s?(?:\*{1,3}|[†‡§]{1,3}|\[[0-9a-z]{1,2}\])$"
+"""A mark behind a number that leads to a footnote."""
+BEFORE_BRACKET = rf"^({CURRENCY})\s*\(\s*"
+"""A currency before the bracket that stands for a minus sign."""
 WIDE = range(ord("!"), ord("~") + 1)
 """Letters, digits and signs that East Asian programs also write in full width."""
 
@@ -53,9 +55,14 @@ def singular(unit: str) -> str:
 
 
 def tidy(words: pl.Series) -> pl.Series:
-    """Return words with plain spaces, minus signs and apostrophes."""
+    """Return words with plain spaces, minus signs and apostrophes, without marks of footnotes behind numbers.
+
+    Example:
+        >>> tidy(pl.Series(["12.5*", "7 [1]", "$ (280.00)", "a*"])).to_list()
+        ['12.5', '7', '($280.00)', 'a*']
+    """
     plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–－]", "-")
-    plain = plain.str.replace_all("[’´`]", "'")
+    plain = plain.str.replace_all("[’´`]", "'").str.replace(FOOTNOTE, "$1").str.replace(BEFORE_BRACKET, "($1")
     if not plain.str.contains("[０-９]").any():
         return plain
     return plain.str.replace_many([chr(c + 0xFEE0) for c in WIDE], [chr(c) for c in WIDE])

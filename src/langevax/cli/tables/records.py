@@ -1,4 +1,4 @@
-"""What reading a table returns beside its values: decisions with their evidence, and examples to predict for."""
+"""Records of reading a table, beside its values: decisions with their evidence, and examples to predict for."""
 
 import shlex
 from collections.abc import Iterable

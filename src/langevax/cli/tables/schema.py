@@ -21,6 +21,7 @@ from langevax._version import __version__
 from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.columns import constant, plain_columns, stands_for_missing, words_of
 from langevax.cli.tables.curves import LongCurves, WideCurves
+from langevax.cli.tables.cycles import Cycle, position
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.records import Decision, Examples, check_columns, option
 from langevax.cli.tables.rereading import infinite_values, unreadable_values
@@ -28,7 +29,8 @@ from langevax.cli.tables.styles import Kind, Style, as_words, parse
 from langevax.data.integrity import HASH, hash_of
 from langevax.evaluation import Task
 
-FORMAT = 3
+FORMAT, READABLE = 4, (3, 4)  # 3 has no cycles of dates
+BEYOND = 0.1  # of the span of the training rows, by which a number may lie outside without a note
 MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
 
 
@@ -44,6 +46,10 @@ class Column:
     """Numbers and dates: the median of the training rows, which replaces missing values."""
     categories: tuple[str, ...] = ()
     """Words with an input of their own, in alphabetical order."""
+    span: tuple[float, float] | None = None
+    """Numbers: the least and the largest of the training rows."""
+    cycles: tuple[Cycle, ...] = ()
+    """Dates: the cycles whose positions are inputs beside the date."""
 
     @property
     def kind(self) -> Kind:
@@ -54,7 +60,18 @@ class Column:
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
         missing, fill, categories = (content[name] for name in ("missing", "fill", "categories"))
-        return cls(content["name"], Style(**content["style"]), missing, fill, tuple(categories))
+        low, high = content.get("span") or (None, None)
+        span = None if low is None or high is None else (float(low), float(high))
+        cycles = tuple(content.get("cycles", ()))
+        return cls(content["name"], Style(**content["style"]), missing, fill, tuple(categories), span, cycles)
+
+    def outside(self, values: pl.Series) -> int:
+        """Return how many numbers are beyond those of the training rows by more than a tenth of their span."""
+        if self.span is None:
+            return 0
+        low, high = self.span
+        margin = BEYOND * (high - low)
+        return int(((values < low - margin) | (values > high + margin)).sum())
 
 
 class Encoder:
@@ -85,11 +102,13 @@ class Encoder:
             [(name, part, list(places)) for name, part, places in parts if places]
         )
         self.transformer.fit(self._two_rows())
+        self._waves: list[tuple[int, Cycle]] = [(i, cycle) for i, c in enumerate(self.numbers) for cycle in c.cycles]
         self.names: tuple[str, ...] = tuple(name for _, name in self._inputs())
 
     def __call__(self, frame: pl.DataFrame) -> np.ndarray:
         ordered = frame.select(column.name for column in [*self.numbers, *self.words])
-        return np.asarray(self.transformer.transform(ordered), np.float64)
+        encoded = np.asarray(self.transformer.transform(ordered), np.float64)
+        return np.hstack([encoded, *(position(encoded[:, place], cycle) for place, cycle in self._waves)])
 
     @property
     def groups(self) -> dict[str, list[int]]:
@@ -98,6 +117,15 @@ class Encoder:
         for place, (column, _) in enumerate(self._inputs()):
             groups.setdefault(column.name, []).append(place)
         return groups
+
+    @property
+    def cycles(self) -> dict[str, dict[Cycle, tuple[int, int]]]:
+        """For columns of dates with positions in cycles, the columns of sine and cosine in the matrix."""
+        cycles: dict[str, dict[Cycle, tuple[int, int]]] = {}
+        first = len(self.names) - 2 * len(self._waves)
+        for i, (place, cycle) in enumerate(self._waves):
+            cycles.setdefault(self.numbers[place].name, {})[cycle] = (first + 2 * i, first + 2 * i + 1)
+        return cycles
 
     @property
     def quantities(self) -> tuple[int, ...]:
@@ -112,7 +140,12 @@ class Encoder:
             for column in self.words
             for word in _categories(column)
         ]
-        return numbers + indicators + categories
+        waves = [
+            (self.numbers[place], f"{self.numbers[place].name} {wave} of the {cycle}")
+            for place, cycle in self._waves
+            for wave in ("sine", "cosine")
+        ]
+        return numbers + indicators + categories + waves
 
     def _two_rows(self) -> pl.DataFrame:
         """Return the fill values, and the same with missing values where training rows had them."""
@@ -137,13 +170,16 @@ class Schema:
     columns: tuple[Column, ...]
     decisions: tuple[Decision, ...] = ()
     """On reading the training table."""
+    never_negative: bool = False
+    """Whether the target is a number that is at least 0 in all rows, as counts and amounts are."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
         columns = tuple(Column.from_json(column) for column in content["columns"])
         decisions = tuple(Decision(**decision) for decision in content["decisions"])
-        return cls(content["target"], content["task"], tuple(content["classes"]), columns, decisions)
+        classes, never_negative = tuple(content["classes"]), content.get("never_negative", False)
+        return cls(content["target"], content["task"], classes, columns, decisions, never_negative)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -161,7 +197,7 @@ class Schema:
     def convert(self, frame: pl.DataFrame, argument: str = "TABLE") -> tuple[pl.DataFrame, list[str]]:
         """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
         check_columns(frame, [column.name for column in self.columns], argument)
-        notes, converted, imputed = [], [], {}
+        notes, converted, imputed, outside = [], [], {}, []
         numbers = [column.name for column in self.columns if column.style == Style("numeric")]
         plain = plain_columns(words_of(frame.select(numbers)))
         for column in self.columns:
@@ -174,12 +210,24 @@ class Schema:
             converted.append(values.alias(column.name))
             if column.kind != "categorical" and values.null_count():
                 imputed[column.name] = values.null_count()
+            if (number := column.outside(values)) and column.span:
+                outside.append(f"{column.name!r} ({count(number, 'row')}; trained on {_span(*column.span)})")
         if imputed:
             columns = ", ".join(f"{name!r} ({number:,})" for name, number in list(imputed.items())[:6])
             more = f" and {count(len(imputed) - 6, 'more column')}" if len(imputed) > 6 else ""
             total = count(sum(imputed.values()), "missing value")
             notes.append(f"{total} replaced by the median of the training rows: {columns}{more}.")
+        if outside:
+            more = f" and {count(len(outside) - 6, 'more column')}" if len(outside) > 6 else ""
+            notes.append(
+                f"Outside of what the training rows have: {', '.join(outside[:6])}{more}. Do not trust predictions and "
+                "intervals there."
+            )
         return pl.DataFrame(converted), notes
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.6g} to {high:.6g}"
 
 
 def useful(
@@ -209,7 +257,7 @@ def useful(
         decisions += reading.decisions
         if reading.resembles_id and name not in keep:
             decisions.append(Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name))
-        if reading.kind == "numeric" and (far := stands_for_missing(values)):
+        if reading.kind != "categorical" and (far := stands_for_missing(values, reading.kind == "date")):
             sentence = f"Column {name!r}: {far}; if it stands for a missing value, empty these cells."
             decisions.append(Decision("missing", sentence, name))
         if reading.infinite:
@@ -223,8 +271,9 @@ def learn(frame: pl.DataFrame, styles: dict[str, Style]) -> tuple[tuple[Column, 
     for values in frame:
         name, style, missing = values.name, styles[values.name], values.null_count() > 0
         if style.kind != "categorical":
-            median = values.median()
-            columns.append(Column(name, style, missing, fill=median if isinstance(median, float) else 0.0))
+            numbers = (values.median(), values.min(), values.max())
+            fill, low, high = (value if isinstance(value, float) else 0.0 for value in numbers)
+            columns.append(Column(name, style, missing, fill, span=(low, high) if style.kind == "numeric" else None))
             continue
         frequent = values.drop_nulls().alias("word").value_counts().sort(["count", "word"], descending=[True, False])
         categories = frequent["word"].head(MAX_CATEGORIES).to_list()
@@ -232,8 +281,8 @@ def learn(frame: pl.DataFrame, styles: dict[str, Style]) -> tuple[tuple[Column, 
         if len(frequent) > len(categories):
             rows = int(frequent["count"].tail(len(frequent) - len(categories)).sum())
             sentence = (
-                f"Column {name!r} has {len(frequent):,} categories: the {MAX_CATEGORIES} most frequent have an "
-                f"input each, the others ({count(rows, 'row')}) are treated as unknown."
+                f"Column {name!r} has {len(frequent):,} categories in the training rows: the {MAX_CATEGORIES} most "
+                f"frequent have an input each, the others ({count(rows, 'row')}) are treated as unknown."
             )
             decisions.append(Decision("words", sentence, name))
     return tuple(columns), decisions
@@ -280,7 +329,7 @@ def read_schema(path: Path, model: str = "") -> AnySchema:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, written_by = content["format"], content["langevax"]
-        if version != FORMAT:
+        if version not in READABLE:
             raise BadInput(f"MODEL {str(path)!r} has format {version}; read it with langevax {written_by}.")
         if content[HASH] != hash_of(content):
             raise BadInput(f"MODEL {str(path)!r} is damaged: its content is not what was saved; copy it or fit again.")

@@ -1,4 +1,4 @@
-"""How the cells of a column are written, and what the user says about it by --read."""
+"""Notation of the cells of a column, and the user's statements on it by --read."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from langevax.cli.errors import BadInput, listing, nearest
-from langevax.cli.tables.dates import Order, days_of
+from langevax.cli.tables.dates import NEVER, Order, days_of
 from langevax.cli.tables.numbers import Decimal, take_apart
 from langevax.data.files import MISSING
 
@@ -62,7 +62,7 @@ MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 
 @dataclass(frozen=True)
 class Style:
-    """How the cells of a column are written: with the kind, all that reading a cell needs."""
+    """Notation of the cells of a column: with the kind, all that reading a cell needs."""
 
     kind: Kind
     decimal: Decimal = "."
@@ -80,7 +80,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user says of columns; `default` decides where a column can be read in two ways."""
+    """The user's statements on columns; `default` decides where a column can be read in two ways."""
 
     columns: Mapping[str, As] = field(default_factory=dict)
     default: frozenset[str] = frozenset()
@@ -181,4 +181,5 @@ def _days(moments: pl.Series) -> pl.Series:
         return moments.dt.total_microseconds().cast(pl.Float64) / MICROSECONDS_PER_DAY
     if moments.dtype == pl.Time:
         return moments.cast(pl.Int64).cast(pl.Float64) / (1000 * MICROSECONDS_PER_DAY)
-    return moments.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / MICROSECONDS_PER_DAY
+    days = moments.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / MICROSECONDS_PER_DAY
+    return days.zip_with(~(days >= NEVER).fill_null(False), pl.Series([None], dtype=pl.Float64))

@@ -65,6 +65,12 @@ class ObservedCurves:
         times = [group.times for groups in self.channels for group in groups]
         return float(min(t[0] for t in times)), float(max(t[-1] for t in times))
 
+    @property
+    def num_readings(self) -> int:
+        """Return how many readings a channel of a curve has, the median."""
+        groups = [group for channel in self.channels for group in channel]
+        return int(np.median(np.repeat([len(group.times) for group in groups], [len(group.rows) for group in groups])))
+
 
 def read_curves(
     X: AnyCurves, grid: ArrayLike | None, channels: int, missing: Missing, validated: Callable[[Any], np.ndarray]
@@ -100,6 +106,19 @@ def read_curves(
     if isinstance(X, list | tuple) and _ragged(X):
         raise ValueError("X holds curves of different lengths without times; pass a list of tuples (t, x).")
     return _of_table(validated(X), grid, channels, missing)
+
+
+def windows(num_parts: int, places: np.ndarray) -> np.ndarray:
+    """Return (parts, places): smooth windows around evenly spaced centres of [0, 1], of sum 1 at every place.
+
+    Example:
+        >>> windows(3, np.array([0.0, 0.125, 0.5])).round(2)
+        array([[1.  , 0.85, 0.  ],
+               [0.  , 0.15, 1.  ],
+               [0.  , 0.  , 0.  ]])
+    """
+    distances = np.abs(np.linspace(0, 1, num_parts)[:, None] - places) * (num_parts - 1)
+    return np.cos(np.pi / 2 * np.minimum(distances, 1)) ** 2
 
 
 def increasing(name: str, grid: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ whose weights are functions of a trace-class law (Nishikawa, Suzuki, Nitanda, Wu
 splines through the values, so that finer grids change nothing but the curve.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -33,6 +33,7 @@ from langevax.sklearn.inputs.curve_values import (
     gauss_nodes,
     increasing,
     read_curves,
+    windows,
 )
 from langevax.sklearn.parameters import FLAG, Auto, count, non_negative, one_of, positive
 from langevax.sklearn.persistence import saved_class
@@ -75,6 +76,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
     Attributes:
         domain_: the interval of the training curves, beyond which a curve may not extend.
         grid_: (G,) of the training curves where they share one.
+        num_readings_: readings of a training curve, the median.
         bases_, means_, scales_: of each block (channel, derivative), in that order: basis, coefficients of the mean
             (0 without `centre`), and the factors of the coefficients.
 
@@ -135,6 +137,46 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         curves = self._inside(self._read(X, grid, reset=False))
         blocks = zip(self._blocks(), self.bases_, self.means_, self.scales_, strict=True)
         return np.concatenate([(self._project(curves, *block, basis) - m) * s for block, basis, m, s in blocks], 1)
+
+    def values(self, X: AnyCurves, points: np.ndarray, grid: ArrayLike | None = None) -> np.ndarray:
+        """Return (n, blocks, points) float64: the curves, or their derivatives, as they are read.
+
+        Args:
+            X: curves in any of the forms that `fit` accepts.
+            points: times in the domain.
+            grid: as in `transform`.
+        """
+        check_is_fitted(self)
+        curves = self._inside(self._read(X, grid, reset=False))
+        return np.stack([self.fits_[c](curves.channels[c], points, d) for c, d in self._blocks()], 1)
+
+    def without_parts(
+        self, X: AnyCurves, num_parts: int, mean: np.ndarray, grid: ArrayLike | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield the coefficients of curves that follow the mean curve in one part after the other.
+
+        Those of x + w (mean - x) for each of the `windows` w, of the curves x that the modes represent.
+
+        Args:
+            X: n curves.
+            num_parts: of the domain.
+            mean: (features,) coefficients of the mean curve.
+            grid: as in `transform`.
+        """
+        coefficients = self.transform(X, grid)
+        deviations, (left, right) = self._split(coefficients - mean), self.domain_
+        products = []
+        for basis in self.bases_:
+            nodes, weights = gauss_nodes(np.linspace(left, right, max(2 * basis.num_modes, 64) + 1))
+            table = functions(basis, nodes)
+            shares = windows(num_parts, (nodes - left) / (right - left)) * weights
+            products.append([table.T @ (share[:, None] * table) for share in shares])
+        for part in range(num_parts):
+            changes = [
+                z / np.where(s > 0, s, np.inf) @ product[part] * s
+                for z, s, product in zip(deviations, self.scales_, products, strict=True)
+            ]
+            yield coefficients - np.concatenate(changes, 1)
 
     def inverse_transform(self, Z: ArrayLike, grid: ArrayLike | None = None) -> np.ndarray:
         """Return the curves of these coefficients, (n, G) or (n, channels, G), on `grid`; None: that of training."""
@@ -201,6 +243,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         curves = self._read(X, self.grid, reset=True)
         self.grid_: np.ndarray | None = curves.grid
         self.domain_: tuple[float, float] = self._domain(curves)
+        self.num_readings_: int = curves.num_readings
         self.fits_: list[Interpolation | Regression] = [self._fit_channel(groups) for groups in curves.channels]
         self._inside(curves)
         fitted = [self._fit_block(curves, c, d) for c, d in self._blocks()]

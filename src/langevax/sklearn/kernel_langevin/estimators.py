@@ -14,6 +14,7 @@ from scipy.special import expit, softmax
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
 
+from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.likelihoods import Bernoulli, Categorical, Gaussian, Huber, Likelihood, Residual, StudentT
@@ -32,6 +33,7 @@ from langevax.sklearn.table import (
     subsample,
     weighted_moments,
 )
+from langevax.sklearn.training import keep_few_programs
 from langevax.spaces import GaussianPrior
 
 VALUES_AT_ONCE = 2**23  # numbers of a block of drawn values, 64 MB
@@ -99,6 +101,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: the step size is too large.
         """
+        checks.not_forked()
         self._validate_params()
         kernel = checked_kernel(self.kernel)
         if self.prior is not None and kernel != "auto":
@@ -167,6 +170,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         options = ChainOptions(**{name: parameters[name] for name in ChainOptions._fields})
         likelihood = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), task.likelihood)  # traced
         features, eigenvalues = space.features(rows.inputs), space.eigenvalues
+        keep_few_programs("functions", features.shape, task.num_outputs, self.num_chains)
         return sample(
             features, task.targets, rows.weights, eigenvalues, likelihood, task.num_outputs, options, self.seed_
         )

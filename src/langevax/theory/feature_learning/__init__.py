@@ -1,4 +1,4 @@
-"""What one gradient step on the first layer does to a two-layer network's ridge risk, in the proportional limit.
+"""Effect of one gradient step on the first layer on a two-layer network's ridge risk, in the proportional limit.
 
 Ba, Erdogdu, Suzuki, Wang, Wu, Yang (NeurIPS 2022). Samples n, neurons N and the dimension d grow together; students and
 teachers are names (erf, tanh, sin, softplus, relu, "centred relu", ...) or functions made by `activation`.

@@ -1,4 +1,4 @@
-"""`minimize`: the laws at a fixed temperature, minima that descents miss, SciPy's habits, honest words, bad input."""
+"""`anneal`: the laws at a fixed temperature, minima that descents miss, SciPy's habits, honest words, bad input."""
 
 import re
 
@@ -15,7 +15,7 @@ from scipy.optimize import minimize as scipy_minimize
 
 import langevax
 from langevax import gradients
-from langevax.optimize import Geometric, Logarithmic, minimize
+from langevax.optimize import Geometric, Logarithmic, anneal
 from langevax.optimize.minima import Minimum, agreement, descend, group
 from langevax.optimize.search import equipartition_temperature
 from langevax.problems.problem import Function
@@ -69,7 +69,7 @@ def bad_starts(key):
 def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_above_the_minimum():
     """E F = F* + sum of (T / 2) / (1 - h c / 2), exactly, over 4,000 chains; twice the temperature is distinguished."""
     temperature, h = 0.4, 0.1
-    result = minimize(
+    result = anneal(
         quadratic,
         jnp.ones(3),
         key=jax.random.key(1),
@@ -99,7 +99,7 @@ def test_shares_of_basins_are_those_of_the_gibbs_law():
         mass = [quad(lambda x: np.exp(-well(x) / temperature), *side)[0] for side in ((-4, top), (top, 4))]
         return mass[0] / sum(mass)
 
-    result = minimize(
+    result = anneal(
         lambda x: jnp.sum(well(x)),
         lambda key: jax.random.uniform(key, (1,), jnp.float32, -1.5, 1.5),
         key=KEY,
@@ -141,7 +141,7 @@ def test_the_temperature_falls_as_the_schedule_says():
         "own": {"temperature": optax.linear_schedule(2.0, 1.0, 400)},
     }.items():
         with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix integers and floats
-            end[name] = minimize(two_wells, jnp.zeros(2), **QUICK, **options).temperature
+            end[name] = anneal(two_wells, jnp.zeros(2), **QUICK, **options).temperature
     last = 399  # the step of the last move
     assert end["default"] == pytest.approx(2 * 1e-3 ** (last / 400), rel=1e-5)
     assert end["pair"] == pytest.approx(2 * 0.25 ** (last / 400), rel=1e-5)
@@ -156,7 +156,7 @@ def test_the_temperature_falls_as_the_schedule_says():
 def test_it_finds_what_descents_from_the_same_starts_miss():
     """Rastrigin's function with d = 10 from bad starts: 16 chains reach 0, the best of 16 L-BFGS-B runs 5.7."""
     box = [(-5.12, 5.12)] * 10
-    result = minimize(rastrigin, bad_starts, key=KEY, bounds=box, num_steps=50_000)
+    result = anneal(rastrigin, bad_starts, key=KEY, bounds=box, num_steps=50_000)
     assert result.fun == pytest.approx(0, abs=1e-4)
     assert result.success
     np.testing.assert_allclose(result.x, 0, atol=1e-3)
@@ -173,8 +173,8 @@ def test_it_finds_what_descents_from_the_same_starts_miss():
 def test_scales_of_position_and_value_do_not_matter():
     """16 f(x / 4) from 4 x0: 4 x and 16 f, to the last bits; the step size is tuned to it."""
     options = QUICK | {"key": jax.random.key(3), "bounds": None}
-    one = minimize(two_wells, jnp.full(2, 0.5), spread=1.0, **options)
-    other = minimize(TwoWells(4.0, 16.0), jnp.full(2, 2.0), spread=4.0, **options)
+    one = anneal(two_wells, jnp.full(2, 0.5), spread=1.0, **options)
+    other = anneal(TwoWells(4.0, 16.0), jnp.full(2, 2.0), spread=4.0, **options)
     assert other.step_size == pytest.approx(one.step_size, rel=1e-5)
     assert other.temperature == pytest.approx(16 * one.temperature, rel=1e-5)
     np.testing.assert_allclose(other.x_chains, 4 * one.x_chains, rtol=1e-3)
@@ -188,8 +188,8 @@ def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
     rows = np.concatenate([rng.normal([2, 2], 0.3, (1200, 2)), rng.normal([-2, -1], 0.3, (800, 2))])
     problem = langevax.FiniteSum(lambda x, a: -jnp.exp(-jnp.sum((x - a) ** 2) / 5), jnp.float32(rows))
     options = {"key": KEY, "num_steps": 1500, "num_chains": 8, "spread": 2.0}
-    svrg = minimize(problem, jnp.array([-2.0, -1.0]), **options)
-    full = minimize(problem, jnp.array([-2.0, -1.0]), gradient=gradients.Full(), **options)
+    svrg = anneal(problem, jnp.array([-2.0, -1.0]), **options)
+    full = anneal(problem, jnp.array([-2.0, -1.0]), gradient=gradients.Full(), **options)
     assert svrg.success
     assert full.success
     np.testing.assert_allclose(svrg.x, full.x, atol=2e-3)
@@ -201,7 +201,7 @@ def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
 
 def test_a_quadratic_part_is_minimised_with_the_rest():
     """value + 1/2 <x, precision x>: the minimum moves from 1 to c / (c + p)."""
-    result = minimize(Function(lambda x: jnp.sum(2 * (x - 1) ** 2), precision=4.0), jnp.zeros(2), **QUICK)
+    result = anneal(Function(lambda x: jnp.sum(2 * (x - 1) ** 2), precision=4.0), jnp.zeros(2), **QUICK)
     np.testing.assert_allclose(result.x, 0.5, atol=1e-3)
     assert result.fun == pytest.approx(2.0, rel=1e-5)
 
@@ -224,7 +224,7 @@ def test_a_descent_stays_in_the_basin_where_it_begins():
 
 def test_in_float64_minima_are_exact():
     with jax.enable_x64():
-        result = minimize(two_wells, jnp.full(2, 0.9), step_size=0.02, **QUICK)
+        result = anneal(two_wells, jnp.full(2, 0.9), step_size=0.02, **QUICK)
     assert result.x.dtype == np.float64
     np.testing.assert_allclose(4 * result.x * (result.x**2 - 1) + 0.3, 0, atol=1e-7)
 
@@ -242,7 +242,7 @@ def test_in_float64_minima_are_exact():
 def test_bounds_are_kept_by_chains_and_descents(bounds):
     """The minimum lies on three walls; float32 rounds into the box, never out of it."""
     places = []
-    result = minimize(
+    result = anneal(
         quadratic,
         jnp.array([0.35, 0.0, 2.0]),
         bounds=bounds,
@@ -262,13 +262,13 @@ def test_starts_fill_a_box_and_surround_x0_elsewhere():
     """Uniform on [-3, 5]; standard deviation one around 2 where a bound is missing; x0 itself is the first."""
     options = {"key": KEY, "num_chains": 2000, "num_steps": 1, "polish": False, "step_size": 0.1}
     flat, box = (lambda x: jnp.sum(x * 1e-3)), [(-3, 5), (None, None)]
-    starts = minimize(flat, jnp.array([4.0, 2.0]), bounds=box, **options).x_starts
+    starts = anneal(flat, jnp.array([4.0, 2.0]), bounds=box, **options).x_starts
     np.testing.assert_array_equal(starts[0], [4.0, 2.0])
     assert_mean(starts[1:, 0], 1.0, wrong=4.0)
     assert_mean((starts[1:, 0] - 1) ** 2, 64 / 12, wrong=1.0)
     assert_mean(starts[1:, 1], 2.0)
     assert_mean((starts[1:, 1] - 2) ** 2, 1.0, wrong=2.0)
-    spread_starts = minimize(flat, jnp.array([4.0, 2.0]), bounds=box, spread=[0.1, 0.0], **options).x_starts
+    spread_starts = anneal(flat, jnp.array([4.0, 2.0]), bounds=box, spread=[0.1, 0.0], **options).x_starts
     assert spread_starts[1:, 0].std() == pytest.approx(0.1, rel=0.1)
     np.testing.assert_array_equal(spread_starts[:, 1], 2.0)
 
@@ -277,7 +277,7 @@ def test_starts_fill_a_box_and_surround_x0_elsewhere():
 
 
 def test_the_result_is_scipys_with_ours():
-    result = minimize(two_wells, [0.5, 0.5], **QUICK)
+    result = anneal(two_wells, [0.5, 0.5], **QUICK)
     assert isinstance(result, OptimizeResult)
     assert (result.x.shape, result.jac.shape, result.x_chains.shape, result.x_starts.shape) == (
         (2,),
@@ -309,7 +309,7 @@ def test_the_result_is_scipys_with_ours():
 
 def test_a_callback_that_returns_a_number_is_refused():
     with pytest.raises(TypeError, match="callback must return a boolean or None, got 1; return True to stop the run"):
-        minimize(two_wells, jnp.ones(2), callback=lambda x: 1, **QUICK)
+        anneal(two_wells, jnp.ones(2), callback=lambda x: 1, **QUICK)
 
 
 def test_callbacks_are_called_as_scipy_does():
@@ -320,7 +320,7 @@ def test_callbacks_are_called_as_scipy_does():
         if len(states) == 3:
             raise StopIteration
 
-    result = minimize(two_wells, jnp.ones(2), callback=stop_by_exception, **QUICK)
+    result = anneal(two_wells, jnp.ones(2), callback=stop_by_exception, **QUICK)
     assert (result.nit, result.status, result.success) == (12, 99, True)
     assert result.message.startswith("Stopped by the callback after step 12 of 400.")
     assert [state.nit for state in states] == [4, 8, 12]
@@ -333,9 +333,9 @@ def test_callbacks_are_called_as_scipy_does():
         points.append(x)
         return len(points) == 2
 
-    assert minimize(two_wells, jnp.ones(2), callback=stop_by_answer, **QUICK).nit == 8
+    assert anneal(two_wells, jnp.ones(2), callback=stop_by_answer, **QUICK).nit == 8
     assert points[0].shape == (2,)
-    minimize(two_wells, jnp.ones(2), callback=lambda x: points.append(x), **QUICK)
+    anneal(two_wells, jnp.ones(2), callback=lambda x: points.append(x), **QUICK)
     assert len(points) == 102
 
 
@@ -348,7 +348,7 @@ def test_positions_are_any_pytree(x0):
         return sum(jnp.sum((leaf - 0.4) ** 2) for leaf in jax.tree.leaves(x))
 
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(x0))
-    result = minimize(fun, x0, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)], step_size=0.1, **QUICK)
+    result = anneal(fun, x0, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)], step_size=0.1, **QUICK)
     for tree, lead in (
         (result.x, ()),
         (result.jac, ()),
@@ -373,18 +373,16 @@ def test_two_calls_of_one_shape_compile_once():
         return jnp.sum(x**4 - x**2)
 
     options = QUICK | {"bounds": [(-3, 3)] * 2}
-    minimize(counted, jnp.array([0.1, 0.2]), **options)
+    anneal(counted, jnp.array([0.1, 0.2]), **options)
     first = len(traces)
-    minimize(
-        counted, jnp.array([0.5, 0.7]), **options | {"key": jax.random.key(5), "num_steps": 300, "temperature": 0.7}
-    )
-    minimize(counted, jnp.array([0.5, 0.7]), **options | {"bounds": [(-2, 4)] * 2, "temperature": (3.0, 0.1)})
+    anneal(counted, jnp.array([0.5, 0.7]), **options | {"key": jax.random.key(5), "num_steps": 300, "temperature": 0.7})
+    anneal(counted, jnp.array([0.5, 0.7]), **options | {"bounds": [(-2, 4)] * 2, "temperature": (3.0, 0.1)})
     assert len(traces) <= first + 4  # two each, which ask for shapes alone
 
 
 def test_the_key_decides():
-    one, same = (minimize(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(7)}) for _ in range(2))
-    other = minimize(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(8)})
+    one, same = (anneal(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(7)}) for _ in range(2))
+    other = anneal(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(8)})
     np.testing.assert_array_equal(one.x_chains, same.x_chains)
     assert not np.array_equal(one.x_starts, other.x_starts)
 
@@ -394,7 +392,7 @@ def test_the_key_decides():
 
 def test_chains_that_diverge_begin_again_with_half_the_step():
     """The starts see nothing of walls that hot chains run into; the message tells the step that it took."""
-    result = minimize(walled, jnp.zeros(3), spread=0.5, temperature=4.0, **QUICK)
+    result = anneal(walled, jnp.zeros(3), spread=0.5, temperature=4.0, **QUICK)
     halving = re.search(
         r"Chains had diverged with larger steps: step_size was halved once, to ([\d.e-]+)\.", result.message
     )
@@ -407,7 +405,7 @@ def test_chains_that_diverge_begin_again_with_half_the_step():
 
 def test_a_step_size_of_the_user_is_not_halved():
     """Chains that diverge with it end the run; the best place until then is polished, and success is False."""
-    result = minimize(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
+    result = anneal(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
     assert (result.success, result.status, result.step_size) == (False, 1, 1.9)
     assert re.match(r"Chains diverged at step \d+ with step_size=1\.9; pass a smaller one", result.message)
     assert result.fun == pytest.approx(0, abs=1e-3)
@@ -415,7 +413,7 @@ def test_a_step_size_of_the_user_is_not_halved():
 
 @pytest.mark.parametrize(("fun", "words"), [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")])
 def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
-    result = minimize(fun, jnp.ones(2), **QUICK)
+    result = anneal(fun, jnp.ones(2), **QUICK)
     assert (result.success, result.status) == (False, 2)
     assert "Polishing reached no minimum: the gradient at x has norm 1.41" in result.message
     assert words in result.message
@@ -424,7 +422,7 @@ def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
 
 def test_starts_without_a_value_are_replaced_by_x0():
     """log x - x at x0 = 2, where half of the places drawn are negative."""
-    result = minimize(
+    result = anneal(
         lambda x: jnp.sum(x - jnp.log(x)), jnp.full(1, 0.3), bounds=[(-0.5, np.inf)], temperature=(1e-4, 1e-6), **QUICK
     )
     assert result.x_starts.min() > 0
@@ -474,7 +472,7 @@ def test_the_theorems_step_is_that_of_the_bounds(estimator):
         "kl_tolerance": 0.5,
         "gradient": estimator,
     }
-    result = minimize(problem, jnp.zeros(3), step_size="theorem", **QUICK, **options)
+    result = anneal(problem, jnp.zeros(3), step_size="theorem", **QUICK, **options)
     expected = {
         str: lambda: theorems.ld(constants).step_size(0.5),
         gradients.SVRG: lambda: theorems.svrg(constants, 3, 3, 6).step_size(0.5),
@@ -485,7 +483,7 @@ def test_the_theorems_step_is_that_of_the_bounds(estimator):
 
 
 def refused(fun=two_wells, x0=(0.5, 0.5), **options):
-    return lambda: minimize(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": KEY} | options)
+    return lambda: anneal(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": KEY} | options)
 
 
 REFUSED = {
@@ -494,7 +492,7 @@ REFUSED = {
     "an old key": (refused(key=np.zeros(2, np.uint32)), TypeError, "key must be a typed key, got an old-style"),
     "keys": (refused(key=jax.random.split(jax.random.key(0))), ValueError, "key must be one key"),
     "a float seed": (refused(key=1.5), TypeError, "key must be a typed key, got float"),
-    "fun that is no function": (
+    "fun that is not a function": (
         refused(fun=3.0),
         TypeError,
         "fun must be a function of the position or a langevax.Problem",
@@ -652,7 +650,7 @@ REFUSED = {
 
 @pytest.fixture
 def without_annotation_checks():
-    """Which are on in tests only: users have none."""
+    """Turn annotation checks off, which users do not have."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

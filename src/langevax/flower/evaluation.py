@@ -1,0 +1,186 @@
+"""Records of a run: its exchanges, what clients and server measure after a round, and the best model by a metric."""
+
+from collections.abc import Callable, Iterable
+from math import isfinite
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from flwr.app import Message, MetricRecord
+
+from langevax import checks
+from langevax._typing import PyTree
+from langevax.flower.transport import opened
+from langevax.flower.wire import Rejected
+
+LOSS = "loss"
+METRIC = "metric."  # and its name: a field of a client's reply
+SERVER = "server/"  # and its name: a metric of the server in a `RoundRecord`
+EXAMPLES = "num-examples"  # of a client's metrics: their weight in the mean, as in Flower's strategies
+RESERVED = (LOSS, "exchanges", "vectors", "bytes", "evaluations")
+MODES = ("min", "max")
+
+
+class ExchangeRecord(NamedTuple):
+    """One exchange of the history; clients are named by partition."""
+
+    number: int
+    round: int
+    exchange: str
+    selected: list[int]
+    answered: list[int]
+    rejected: dict[int, str]
+    """Replies that were not used, and why."""
+    late: list[int]
+    """No reply before the deadline."""
+    disconnected: list[int]
+    """Selected, but not sent a message."""
+    memory_lost: list[int]
+    """Without the memory that the method counts on."""
+    seconds: float
+    server_seconds: float
+    """Without Flower's work, and without waiting."""
+    counts: dict[str, int]
+
+
+class RoundRecord(NamedTuple):
+    """A round that has ended, as callbacks receive it."""
+
+    round: int
+    metrics: dict[str, float]
+    """"loss" and the means of the clients' metrics; those of the server as "server/NAME". Empty between evaluations."""
+    clients: dict[int, dict[str, float]]
+    """What each client measured, by partition."""
+    counts: dict[str, int]
+    """Exchanges, vectors, bytes and evaluations of the run so far."""
+    position: PyTree
+
+
+class ClientMeans(NamedTuple):
+    metrics: dict[str, float]
+    clients: dict[int, dict[str, float]]
+    failed: dict[int, str]
+    """Clients without an evaluation, and why."""
+
+
+def measured(metrics: Callable[[PyTree], Any] | None, position: PyTree) -> dict[str, float]:
+    """Return the fields of a reply for the metrics that a client measures at a position.
+
+    Raises:
+        ValueError: a name that langevax uses itself.
+    """
+    numbers = {} if metrics is None else dict(metrics(position))
+    for name in numbers:
+        if name in RESERVED or name.startswith(SERVER):
+            raise ValueError(f"a client's metrics include {name!r}, a name that langevax uses; give it another.")
+    return {f"{METRIC}{name}": float(value) for name, value in numbers.items()}
+
+
+def client_means(replies: Iterable[Message], rows: dict[int, tuple[int, int]], weights: str) -> ClientMeans:
+    """Return the mean metrics of the clients that answered, and the metrics of each.
+
+    `rows` has partition and rows by node. The loss is weighted as in the method, by rows or equally; other metrics too,
+    unless a client says on how many examples they rest. A number that is not finite is left out of the mean, except a
+    loss.
+    """
+    clients: dict[int, dict[str, float]] = {}
+    failed: dict[int, str] = {}
+    totals: dict[str, tuple[float, float]] = {}
+    known = [(rows[node], reply) for reply in replies if (node := reply.metadata.src_node_id) in rows]
+    for place, reply in sorted(known, key=lambda pair: pair[0]):
+        try:
+            fields = opened(reply)
+            numbers = {name.removeprefix(METRIC): float(v) for name, v in fields.items() if name.startswith(METRIC)}
+            examples = numbers.pop(EXAMPLES, place[1])
+            clients[place[0]] = numbers if fields.get(LOSS) is None else {LOSS: float(fields[LOSS]), **numbers}
+        except (Rejected, TypeError, ValueError) as error:
+            failed[place[0]] = str(error)
+            continue
+        for name, value in clients[place[0]].items():
+            share = 1 if weights == "uniform" else place[1] if name == LOSS else examples
+            if (isfinite(value) or name == LOSS) and isfinite(share) and share > 0:
+                weight, total = totals.get(name, (0.0, 0.0))
+                totals[name] = weight + share, total + share * value
+    return ClientMeans({name: total / weight for name, (weight, total) in totals.items()}, clients, failed)
+
+
+def of_server(metrics: MetricRecord) -> dict[str, float]:
+    """Return the server's numbers by their names in a `RoundRecord`; lists are left out."""
+    return {f"{SERVER}{name}": float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+class BestModel:
+    """The position with the best value of a metric so far, and whether the run still improves.
+
+    Args:
+        metric: "loss", a metric of the clients, or "server/NAME".
+        mode: "min" or "max", what is better.
+        stop_after: evaluations in a row without improvement that end a run; None for no end.
+
+    Attributes:
+        round, value, position: of the best evaluation; None before the first.
+    """
+
+    def __init__(self, metric: str, mode: Literal["min", "max"], stop_after: int | None):
+        if not isinstance(metric, str):
+            raise TypeError(f"best_metric must be the name of a metric, got {checks.shown(metric)}; pass 'loss'.")
+        if mode not in MODES:
+            raise ValueError(f"best_mode must be 'min' or 'max', got {checks.shown(mode)}.")
+        if stop_after is not None:
+            checks.positive_int("stop_after", stop_after)
+        self.metric = metric
+        self.sign: int = 1 if mode == "min" else -1
+        self.stop_after = stop_after
+        self.round: int | None = None
+        self.value: float | None = None
+        self.position: PyTree = None
+        self.not_improved: int = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """True if the run has not improved for `stop_after` evaluations."""
+        return self.stop_after is not None and self.not_improved >= self.stop_after
+
+    def add(self, record: RoundRecord) -> None:
+        """Compare an evaluation with the best so far.
+
+        Raises:
+            ValueError: the metric is not among those that were evaluated.
+        """
+        value = record.metrics.get(self.metric)
+        if value is None:
+            evaluated = self.metric.startswith(SERVER) or bool(record.clients)
+            if record.metrics and evaluated and self.metric != LOSS and self.round is None and not self.not_improved:
+                names = ", ".join(map(repr, record.metrics))
+                raise ValueError(f"best_metric is {self.metric!r}, but the metrics are {names}; pass one of these.")
+            return
+        if isfinite(value) and (self.value is None or self.sign * value < self.sign * self.value):
+            self.round, self.value, self.position, self.not_improved = record.round, value, record.position, 0
+        else:
+            self.not_improved += 1
+
+    def progress(self) -> dict[str, Any]:
+        """Return what a checkpoint holds beside the best position."""
+        of = {"metric": self.metric, "sign": self.sign}
+        return {"round": self.round, "value": self.value, "not_improved": self.not_improved, **of}
+
+    def resume(self, progress: dict[str, Any], leaves: list[np.ndarray], like: PyTree) -> None:
+        """Continue from `progress` and the leaves of the best position; begin again where another metric counts."""
+        if (progress["metric"], progress["sign"]) != (self.metric, self.sign):
+            return
+        self.round, self.value, self.not_improved = (progress[name] for name in ("round", "value", "not_improved"))
+        if leaves:
+            self.position = jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def lines_of(record: RoundRecord) -> list[list[Any]]:
+    """Return the lines of metrics.csv: round, name, client and value; no client stands for the run."""
+    of_run = {**record.metrics, **record.counts}
+    own = [(name, client, v) for client, named in record.clients.items() for name, v in named.items()]
+    lines = [*((name, "", v) for name, v in of_run.items()), *own]
+    return [[record.round, name, client, value] for name, client, value in lines]
+
+
+def in_words(metrics: dict[str, float]) -> str:
+    """Return metrics for a line of the log."""
+    return "".join(f"; {name} {value:.6g}" for name, value in metrics.items())

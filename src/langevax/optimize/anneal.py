@@ -1,0 +1,306 @@
+"""`anneal`: global minima by Langevin dynamics at a falling temperature, with SciPy's interface.
+
+    x  <-  x - h g + sqrt(2 h T) xi,      T from hot to cold, then L-BFGS-B from where each chain ended
+
+At a fixed temperature T = 1 / beta the chains sample exp(-fun / T), whose mean lies about d T / 2 above the minimum,
+and never more than (d T / 2) log((e L / M)(b / (d T) + 1)): so a large beta stands for the minimum (Kinoshita and
+Suzuki, NeurIPS 2022, Theorem 3, where beta >= (4d / eps) log(e L / M) for a gap of eps). Chains leave a well behind a
+barrier B at a rate that falls as exp(-beta B), so that with several wells the time grows exponentially in 1 / eps.
+Neither polynomial time nor a global minimum is guaranteed; the result says how many independent chains agree. Measured:
+Rastrigin's function with barriers of 2 is solved in d = 10 by 16 x 20,000 steps (0.15 s), where descents from the same
+starts fail; with its classical barriers of 20 it is not in d = 5 by 64 x 10^6. `minimize` crosses those;
+these chains also draw from exp(-fun / T) at one temperature, and take batches of rows.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, ArrayLike, Key
+
+from langevax import checks
+from langevax._typing import PyTree
+from langevax.gradients import SVRG, GradientEstimator
+from langevax.optimize import arguments, minima
+from langevax.optimize.arguments import BoundsLike, Callback, Objective, Schedule, to_position
+from langevax.optimize.minima import Basin, Grouping, Minimum
+from langevax.optimize.schedules import Geometric, Logarithmic
+from langevax.optimize.search import (
+    MIN_PLACES,
+    Search,
+    SearchState,
+    Survey,
+    choose_gradient,
+    choose_step_size,
+    draw,
+    draw_with,
+    equipartition_temperature,
+    potentials,
+    survey,
+    value_at,
+)
+from langevax.theory.bounds import theorem_step_size
+from langevax.theory.lsi import Target
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+COOLING = 1e-3  # coldest temperature over the hottest, by default
+CONVERGED, DIVERGED, NOT_REACHED, STOPPED = 0, 1, 2, 99
+
+
+def anneal(
+    fun: Objective,
+    x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
+    *,
+    key: Key[Array, ""],
+    bounds: BoundsLike = None,
+    num_chains: int = 16,
+    num_steps: int = 20_000,
+    temperature: float | tuple[float, float] | Schedule | Literal["auto"] = "auto",
+    schedule: Literal["anneal", "logarithmic"] | None = "anneal",
+    step_size: float | Schedule | Literal["auto", "theorem"] = "auto",
+    theorem_constants: Target | None = None,
+    kl_tolerance: float | None = None,
+    gradient: GradientEstimator | Literal["auto"] = "auto",
+    spread: ArrayLike | Literal["auto"] = "auto",
+    polish: bool = True,
+    callback: Callback = None,
+    progress: bool | Literal["auto"] = "auto",
+) -> "OptimizeResult":
+    """Search for the global minimum of `fun` with `num_chains` independent chains.
+
+    Args:
+        fun: `fun(position) -> scalar`, differentiable by JAX; or a `Problem`, whose potential is minimised.
+        x0: a position, any pytree of one floating dtype: the first chain starts there, the others around it. Or a
+            function `key -> position` that draws the start of each chain. In float32 a minimum is found to about 1e-4
+            of its width; pass x0 in float64 (`jax.enable_x64`) for full precision.
+        key: a typed key, `jax.random.key(0)`. The same key gives the same result.
+        bounds: `scipy.optimize.Bounds`, or a (lower, upper) for each number of x0, leaf after leaf; None or infinite
+            where there is none. Chains are reflected there (`Reflected`), L-BFGS-B respects them.
+        num_chains: number of chains; they are independent, so that their agreement is evidence.
+        num_steps: of each chain.
+        temperature: T, in units of `fun`. With schedule="anneal" the hottest, or a pair (hot, cold); with
+            "logarithmic" that of the first step; with None the only one, 1 / beta. "auto" takes sqrt(2 / d) times the
+            spread of `fun` over places drawn like the starts. A function of the step (such as optax's schedules)
+            replaces the schedule.
+        schedule: "anneal" falls geometrically, by a factor of 1000 or to `cold`; "logarithmic" as 1 / log(2 + step);
+            None keeps one temperature: the ends are draws from exp(-fun / T).
+        step_size: h, in units of position^2 / fun. "auto" is 0.25 / L with L the largest curvature over the starts,
+            halved up to ten times where chains diverge. A float or a schedule is kept. "theorem" is the largest that
+            Kinoshita and Suzuki allow (with full gradients, Chewi) at the one temperature of schedule=None, without
+            bounds.
+        theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
+        kl_tolerance: for "theorem", the largest acceptable KL(chain || Gibbs law) in the end; None: any.
+        gradient: an estimator of `langevax.gradients`; "auto" is `Full`, and `SVRG` for more than 1024 rows.
+        spread: standard deviation of the starts around x0, a float or one for each number; 0.0 starts all chains at x0.
+            "auto" draws uniformly between two finite bounds, and with 1.0 elsewhere.
+        polish: descend from the end of each chain, and from the best place visited, by L-BFGS-B.
+        callback: as in SciPy, not as in `simulate`: `callback(intermediate_result)` with that very name gets an
+            `OptimizeResult` (x, fun, nit, nfev, temperature, x_chains, fun_chains), any other one x; StopIteration or
+            True stops. It is called a hundred times.
+        progress: show a progress line; "auto" shows it on a terminal.
+
+    Returns:
+        A `scipy.optimize.OptimizeResult`. Positions are NumPy arrays in the structure of x0; those of chains have a
+        leading axis.
+
+        - x, fun, jac: the best minimum, its value and gradient.
+        - success: the chains stayed finite and x is a minimum, its gradient zero to rounding (without `polish`: they
+          stayed finite). It does NOT say that x is the global minimum: the message says how far chains agree.
+        - status: 0; 1 chains diverged; 2 polishing reached no minimum at x; 99 stopped by the callback.
+        - message: how far the chains agree, halved steps, and what to do.
+        - nit: steps of each chain. nfev: evaluations of `fun` or its gradient, over all chains and phases; of a finite
+          sum each component counts one, a product with the Hessian two.
+        - x_chains, fun_chains: where each chain ended, polished. x_starts: where it began.
+        - basins: list of `Basin(fun, share, x)`, the distinct minima, best first, with their share of the chains. Empty
+          without `polish`.
+        - temperature, step_size: at the last step. gibbs_gap: d T / 2, by how much chains at that temperature lie above
+          their minimum before they are polished; an estimate, for minima that are round inside the bounds.
+        - history: dict of arrays over the records: nit, nfev, fun (best so far), fun_chains (record, chain).
+
+    Raises:
+        TypeError, ValueError: an invalid argument, or a gradient that is NaN where chains came.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> from langevax.optimize import anneal
+        >>> def two_wells(x):
+        ...     return jnp.sum((x**2 - 1) ** 2) + 0.3 * jnp.sum(x)
+        >>> result = anneal(two_wells, jnp.array([0.9, 0.9]), key=jax.random.key(0))
+        >>> result.x.round(2), result.success, len(result.basins) <= 4
+        (array([-1.04, -1.04], dtype=float32), True, True)
+    """
+    arguments.check_options(num_chains, num_steps, temperature, schedule, step_size, gradient, spread)
+    by_theorem = isinstance(step_size, str) and step_size == "theorem"
+    if by_theorem and (schedule is not None or callable(temperature) or bounds is not None):
+        raise ValueError(
+            "step_size='theorem' is for one temperature and no bounds; pass schedule=None and a number as temperature."
+        )
+    stops = arguments.as_callback(callback)
+    problem = arguments.as_problem(fun)
+    checks.typed_key(key)
+    checks.flag("polish", polish)
+    start_key, curvature_key, run_key = random.split(key, 3)
+
+    drawn, number = callable(x0), max(num_chains, MIN_PLACES)
+    width = None if isinstance(spread, str) else spread
+    if drawn and width is not None:
+        raise ValueError(f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out.")
+    positions = draw_with(x0, start_key, number) if drawn else arguments.as_position(x0)
+    like = jax.tree.map(lambda a: a[0], positions) if drawn else positions
+    arguments.as_position(like)
+    problem = arguments.on_vectors(problem, like)
+    box = arguments.as_box(bounds, like)
+    places = jax.vmap(lambda x: ravel_pytree(x)[0])(positions) if drawn else ravel_pytree(positions)[0]
+    arguments.check_inside(np.asarray(places), box)
+    if not drawn:
+        places = draw(places, width, box, start_key, number)
+    places = places if box is None else jnp.clip(places, *box)  # by rounding only
+    may_halve = isinstance(step_size, str) and not by_theorem
+    at_starts = survey(problem, places, may_halve, curvature_key, drawn)
+
+    temperature = _choose_temperature(temperature, schedule, at_starts, num_steps)
+    hottest = float(np.asarray(temperature(0) if callable(temperature) else temperature))
+    if isinstance(gradient, str):
+        gradient = choose_gradient(problem, num_steps)
+        if by_theorem and isinstance(gradient, SVRG):
+            root = math.isqrt(int(problem.size))
+            gradient = SVRG(root, root)  # the choice of the theorem
+    if by_theorem:
+        theorem, options = gradient.step_size_theorem()
+        options |= {"temperature": hottest, "size": int(problem.size), "accuracy": kl_tolerance}
+        step_size = theorem_step_size(theorem, theorem_constants, **options)
+    elif isinstance(step_size, str):
+        step_size = choose_step_size(at_starts, hottest)
+
+    def stop(state: SearchState, ends: Array) -> bool:
+        return stops is not None and stops(_intermediate_result(search, state, ends, like))
+
+    search = Search(problem, at_starts, num_chains, num_steps, step_size, temperature, gradient, box, stop)
+    search.run(run_key, may_halve, progress)
+    return _result(search, like, polish)
+
+
+def _choose_temperature(
+    temperature: float | tuple[float, float] | Schedule | Literal["auto"],
+    schedule: str | None,
+    at_starts: Survey,
+    num_steps: int,
+) -> float | Schedule:
+    if callable(temperature):
+        return temperature
+    if isinstance(temperature, tuple | list):
+        hot, cold = (float(number) for number in temperature)
+        return Geometric(hot, cold, num_steps)
+    if isinstance(temperature, str):
+        hot = equipartition_temperature(at_starts.values, at_starts.places.shape[1])
+    else:
+        hot = float(temperature)
+    if schedule is None:
+        return hot
+    if not hot > 0:
+        raise ValueError(
+            "temperature='auto' is chosen from the spread of fun over the starts, but fun is "
+            f"{at_starts.values[0]:.6g} at all of them; pass a temperature, or a larger spread."
+        )
+    if schedule == "logarithmic":
+        return Logarithmic(hot * float(np.log(2)))
+    return Geometric(hot, COOLING * hot, num_steps)
+
+
+def _intermediate_result(search: Search, state: SearchState, ends: Array, like: PyTree[Array]) -> "OptimizeResult":
+    from scipy.optimize import OptimizeResult
+
+    return OptimizeResult(
+        x=to_position(search.best, like),
+        fun=search.best_value,
+        nit=state.step,
+        nfev=state.evaluations,
+        temperature=value_at(search.temperature, state.step - 1),
+        x_chains=to_position(ends, like),
+        fun_chains=state.values,
+    )
+
+
+def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResult":
+    """Polish the ends of a search, group them into basins, and describe how it ended."""
+    from scipy.optimize import OptimizeResult
+
+    problem, box, history = search.problem, search.box, search.history
+    last = max(search.steps - 1, 0)
+    temperature, step_size = value_at(search.temperature, last), value_at(search.step_size, last)
+    ends, num_chains = np.asarray(search.positions), len(search.positions)
+    values = np.asarray(potentials(problem, search.positions), np.float64)
+    search.update_best(values, search.positions)
+
+    best, basins, grouping, reached = minima.evaluate(problem, search.best, box), [], None, True
+    nfev = search.evaluations + num_chains * search.size
+    if polish:
+        unit = step_size or value_at(search.step_size, 0)  # a schedule may end at 0
+        points = [minima.descend(problem, x, unit, box) for x in (*ends, search.best)]
+        nfev += sum(point.evaluations for point in points)
+        best = min(points, key=lambda point: point.fun if np.isfinite(point.fun) else np.inf)
+        reached = minima.is_minimum(best, unit, search.survey.size_of_values)
+        ends, values = np.stack([p.x for p in points[:-1]]), np.array([p.fun for p in points[:-1]])
+        near = minima.tolerances(points, search.survey.spread_above(best.fun), search.survey.scale)
+        grouping = minima.group(points, num_chains, *near)
+        for members in grouping.basins:
+            share = sum(i < num_chains for i in members) / num_chains
+            basins.append(Basin(points[members[0]].fun, share, to_position(points[members[0]].x, like)))
+    else:
+        nfev += search.size
+    status = STOPPED if search.stopped else CONVERGED if reached else NOT_REACHED
+    return OptimizeResult(
+        x=to_position(best.x, like),
+        fun=best.fun,
+        jac=to_position(best.jac.astype(best.x.dtype), like),
+        success=search.diverged_at is None and reached,
+        status=status if search.diverged_at is None else DIVERGED,
+        message=_message(search, step_size, best, reached, grouping),
+        nit=search.steps,
+        nfev=nfev,
+        x_chains=to_position(ends, like),
+        fun_chains=values,
+        x_starts=to_position(search.starts, like),
+        basins=basins,
+        temperature=temperature,
+        step_size=step_size,
+        gibbs_gap=ends.shape[1] * temperature / 2,
+        history={
+            "nit": np.array([state.step for state in history], int),
+            "nfev": np.array([state.evaluations for state in history], int),
+            "fun": np.array([state.best_value for state in history], float),
+            "fun_chains": np.array([state.values for state in history], float).reshape(len(history), num_chains),
+        },
+    )
+
+
+def _message(search: Search, step_size: float, best: Minimum, reached: bool, grouping: Grouping | None) -> str:
+    """Return how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
+    sentences = [f"Finished all {search.num_steps} steps."]
+    if search.stopped:
+        sentences = [f"Stopped by the callback after step {search.steps} of {search.num_steps}."]
+    if search.diverged_at is not None:
+        sentences = [
+            f"Chains diverged at step {search.diverged_at} with step_size={step_size:.3g}; pass a smaller one, a lower "
+            "temperature, or bounds."
+        ]
+    if search.num_halvings:
+        times = "once" if search.num_halvings == 1 else f"{search.num_halvings} times"
+        sentences.append(f"Chains had diverged with larger steps: step_size was halved {times}, to {step_size:.3g}.")
+    if not reached:
+        sentences.append(
+            f"Polishing reached no minimum: the gradient at x has norm {np.linalg.norm(best.jac):.3g}. fun may have a "
+            "kink there, be unbounded below, or be too flat for its dtype; try bounds, or float64."
+        )
+    if grouping is None:
+        sentences.append("The chains are not polished; polish=True descends from their ends and distinguishes basins.")
+    elif reached:  # basins are those of minima
+        sentences.append(minima.agreement(grouping, len(search.starts)))
+    return " ".join(sentences)

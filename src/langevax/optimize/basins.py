@@ -1,0 +1,83 @@
+"""Basins of local searches, and the odds that an unseen one is better.
+
+N independent searches met w basins. Under a uniform law of their number and of their sizes, the expected number of
+basins in all is w (N - 1) / (N - w - 2) (Boender and Rinnooy Kan, Math. Programming 37, 1987), so that
+
+    E[unseen] = w (w + 1) / (N - w - 2),      E[unseen and better] = w / (N - w - 2)
+
+where each basin is as likely as any other to be the best, an unseen one with probability 1 / (w + 1). Larger basins
+tend to be deeper, which makes it an upper bound. It also bounds the probability that there is a better one.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+NEAR = 2e-3
+"""Distance in units of the box, for each root of the dimension, up to which two ends are in one basin."""
+
+
+class Tally(NamedTuple):
+    """Agreement of independent searches."""
+
+    searches: int
+    basins: int
+    """Distinct ones; all of the best value are one."""
+    at_best: int
+    """Searches that ended at the best value."""
+
+    @property
+    def odds(self) -> float:
+        """Expected number of unseen better basins."""
+        return unseen_better(self.searches, self.basins) if self.at_best else math.inf
+
+
+def unseen_better(searches: int, basins: int) -> float:
+    """Return w / (N - w - 2), infinite where too few searches were made.
+
+    Example:
+        >>> from langevax.optimize.basins import unseen_better
+        >>> unseen_better(16, 1), unseen_better(4, 2)
+        (0.07692307692307693, inf)
+    """
+    return basins / (searches - basins - 2) if searches > basins + 2 else math.inf
+
+
+def group_ends(
+    ys: Float[np.ndarray, "searches d"],
+    fun: Float[np.ndarray, " searches"],
+    moved: Bool[np.ndarray, " searches"],
+    difference: float,
+) -> tuple[Int[np.ndarray, " searches"], Int[np.ndarray, " basins"]]:
+    """Return the basin of each end, and the best end of each basin, in order of value.
+
+    Ends are in one basin where they are near in place, and in value up to `difference`. A search that has not moved,
+    as on a plateau, is a basin of its own.
+    """
+    distance = NEAR * math.sqrt(ys.shape[1])
+    labels, best_ends = np.zeros(len(fun), int), np.zeros(0, int)
+    for i in np.argsort(fun, kind="stable"):
+        near = np.linalg.norm(ys[best_ends] - ys[i], axis=1) <= distance
+        same = np.flatnonzero(near & (fun[i] - fun[best_ends] <= difference) & moved[best_ends] & moved[i])
+        labels[i] = same[0] if len(same) else len(best_ends)
+        if not len(same):
+            best_ends = np.append(best_ends, i)
+    return labels, best_ends
+
+
+def tally(
+    ys: Float[np.ndarray, "searches d"],
+    fun: Float[np.ndarray, " searches"],
+    moved: Bool[np.ndarray, " searches"],
+    difference: float,
+    lowest: float,
+) -> Tally:
+    """Count the basins of independent searches, where `lowest` is the best value that any search has seen."""
+    if not len(fun):
+        return Tally(0, 0, 0)
+    _, best_ends = group_ends(ys, fun, moved, difference)
+    best = (fun <= lowest + difference) & moved
+    others = np.sum(~best[best_ends])
+    return Tally(len(fun), int(others) + bool(best.any()), int(best.sum()))

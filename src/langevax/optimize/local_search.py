@@ -1,0 +1,290 @@
+"""Many local searches at once: projected L-BFGS, one evaluation of each search a step, in a single compiled loop.
+
+    p = -H g on the coordinates that a bound does not hold,      y+ = clip(y + t p),      f(y+) <= f(y) + c1 <g, y+ - y>
+
+H is the inverse of the last MEMORY pairs of differences (Nocedal and Wright, Numerical Optimization, Algorithm 7.4), t
+is 1, or is interpolated where the value falls too little (Armijo). Two changes: a pair of negative curvature is left
+out and doubles the next t instead, so that a search leaves a plateau in few steps; and a search that fails begins
+again once along the gradient. Searches do not wait for each other's line searches, and a finished one costs nothing
+that is counted. Positions are in units of the box, `x = center + scale * y`, and values in a power of two near the
+steepest slope of the starts, so that no square of a slope is too large or too small for its dtype.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from langevax.problems.problem import Problem
+
+MEMORY = 8
+ARMIJO = 1e-4
+FIRST_LENGTH = 0.02  # of the first step, in units of the box
+MAX_BACKTRACKS = 10
+STRAIGHT = 1e-10  # cosine of a move and the change of gradient along it, up to which no curvature is seen
+ABANDONED = 4.0
+"""A search that is to reach a target ends where it would miss it with this many times the gain of its next step."""
+GAIN = 1e-12
+"""A search ends where a step promises less than this part of what the search has gained."""
+BLOCK, CHUNK = 16, 1024  # values that are computed together, and in one call
+ROUNDINGS = 4.0  # of the value, below which no gain is seen
+
+
+class Frame(NamedTuple):
+    """The units of a search: `x = center + scale * y`, with the bounds of both."""
+
+    center: Float[Array, " d"]
+    scale: Float[Array, " d"]
+    lower: Float[Array, " d"]
+    upper: Float[Array, " d"]
+    x_lower: Float[Array, " d"]
+    x_upper: Float[Array, " d"]
+
+    def to_x(self, y: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
+        """Return positions, which rounding does not carry out of the box."""
+        return jnp.clip(self.center + self.scale * y, self.x_lower, self.x_upper)
+
+
+class SearchEnds(NamedTuple):
+    """Ends of searches, as NumPy arrays."""
+
+    y: Float[np.ndarray, "searches d"]
+    fun: Float[np.ndarray, " searches"]
+    start_fun: Float[np.ndarray, " searches"]
+    evaluations: Int[np.ndarray, " searches"]
+    """Values with gradients."""
+    moved: Bool[np.ndarray, " searches"]
+    """False where no step was accepted, as on a plateau."""
+    settled: Bool[np.ndarray, " searches"]
+    """True where no step promised a gain; False where line searches failed, as at a kink, or evaluations ran out."""
+
+
+class LocalSearch(NamedTuple):
+    """One search between two evaluations."""
+
+    y: Float[Array, " d"]
+    fun: Float[Array, ""]
+    gradient: Float[Array, " d"]
+    start_fun: Float[Array, ""]
+    direction: Float[Array, " d"]
+    step: Float[Array, ""]
+    moves: Float[Array, "memory d"]
+    """Of the last accepted steps, the newest last; zero where there is none."""
+    changes: Float[Array, "memory d"]
+    """Of the gradient along them."""
+    backtracks: Int[Array, ""]
+    evaluations: Int[Array, ""]
+    accepted: Int[Array, ""]
+    settled: Bool[Array, ""]
+    active: Bool[Array, ""]
+
+
+def value_and_gradient(
+    problem: Problem, frame: Frame, y: Float[Array, " d"]
+) -> tuple[Float[Array, ""], Float[Array, " d"]]:
+    """Return both in the units of the frame."""
+    value, gradient = problem.potential_and_gradient(frame.to_x(y))
+    return value, gradient * frame.scale
+
+
+def free(frame: Frame, y: Float[Array, " d"], gradient: Float[Array, " d"]) -> Bool[Array, " d"]:
+    """Return the coordinates that descent does not push out of the box."""
+    return ~(((y <= frame.lower) & (gradient > 0)) | ((y >= frame.upper) & (gradient < 0)))
+
+
+def descent_direction(
+    gradient: Float[Array, " d"],
+    unbound: Bool[Array, " d"],
+    moves: Float[Array, "memory d"],
+    changes: Float[Array, "memory d"],
+) -> Float[Array, " d"]:
+    """Return -H g on the free coordinates, by the two loops of L-BFGS; a short step along -g without pairs."""
+    q = jnp.where(unbound, gradient, 0)
+    moves, changes = jnp.where(unbound, moves, 0), jnp.where(unbound, changes, 0)
+    curvatures = jnp.sum(moves * changes, axis=1)
+    usable = curvatures > STRAIGHT * jnp.linalg.norm(moves, axis=1) * jnp.linalg.norm(changes, axis=1)
+    inverse = jnp.where(usable, 1 / jnp.where(usable, curvatures, 1), 0)
+    length = jnp.linalg.norm(q)
+    scaling = FIRST_LENGTH / jnp.where(length > 0, length, 1)
+
+    def backwards(direction: Array, pair: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        move, change, factor = pair
+        weight = factor * (move @ direction)
+        return direction - weight * change, weight
+
+    def forwards(direction: Array, pair: tuple[Array, Array, Array, Array]) -> tuple[Array, None]:
+        move, change, factor, weight = pair
+        return direction + (weight - factor * (change @ direction)) * move, None
+
+    direction, weights = lax.scan(backwards, q, (moves, changes, inverse), reverse=True)
+    newest = jnp.max(jnp.where(usable, jnp.arange(MEMORY), -1))
+    squared = jnp.sum(changes[newest] ** 2)
+    scaling = jnp.where(newest >= 0, curvatures[newest] / jnp.where(squared > 0, squared, 1), scaling)
+    direction, _ = lax.scan(forwards, scaling * direction, (moves, changes, inverse, weights))
+    falls = (direction @ q > 0) & jnp.isfinite(direction).all()
+    return -jnp.where(falls, jnp.where(unbound, direction, 0), scaling * q)
+
+
+def _begin(frame: Frame, y: Array, value: Array, gradient: Array, active: Array) -> LocalSearch:
+    empty = jnp.zeros((MEMORY, *y.shape), y.dtype)
+    slopes = jnp.where(free(frame, y, gradient), gradient, 0)
+    length = jnp.linalg.norm(slopes)
+    direction = -FIRST_LENGTH * slopes / jnp.where(length > 0, length, 1)
+    one, none = jnp.ones((), y.dtype), jnp.zeros((), jnp.int32)
+    finite, steep = jnp.isfinite(value) & jnp.isfinite(direction).all(), jnp.any(direction != 0)
+    counts = none, none + 1, none
+    return LocalSearch(
+        y, value, gradient, value, direction, one, empty, empty, *counts, finite & ~steep, active & finite & steep
+    )
+
+
+def advance(
+    problem: Problem,
+    frame: Frame,
+    unit: Float[Array, ""],
+    search: LocalSearch,
+    limit: Int[Array, ""],
+    target: Float[Array, ""],
+) -> LocalSearch:
+    """Evaluate the next trial of a search, then step, shorten the step, begin again along the gradient, or end.
+
+    Values and gradients of the search are in this unit.
+    """
+    y = jnp.clip(search.y + search.step * search.direction, frame.lower, frame.upper)
+    value, gradient = (part / unit for part in value_and_gradient(problem, frame, y))
+    move = y - search.y
+    slope = search.gradient @ move
+    finite = jnp.isfinite(value) & jnp.isfinite(gradient).all()
+    accept = finite & (slope < 0) & (value <= search.fun + ARMIJO * slope) & (value < search.fun)
+
+    change = gradient - search.gradient
+    curved = move @ change > STRAIGHT * jnp.linalg.norm(move) * jnp.linalg.norm(change)
+    moves = jnp.where(curved, jnp.concatenate([search.moves[1:], move[None]]), search.moves)
+    changes = jnp.where(curved, jnp.concatenate([search.changes[1:], change[None]]), search.changes)
+
+    fails = ~accept & (search.backtracks >= MAX_BACKTRACKS)
+    forgotten = jnp.zeros_like(moves)
+    moves = jnp.where(accept, moves, jnp.where(fails, forgotten, search.moves))
+    changes = jnp.where(accept, changes, jnp.where(fails, forgotten, search.changes))
+    at = jnp.where(accept, y, search.y)
+    now, slopes = jnp.where(accept, value, search.fun), jnp.where(accept, gradient, search.gradient)
+    unbound = free(frame, at, slopes)
+    direction = descent_direction(slopes, unbound, moves, changes)
+    direction = jnp.where(accept | fails, direction, search.direction)
+
+    excess = value - search.fun - slope
+    shorter = jnp.where(finite & (excess > 0), -slope / (2 * jnp.where(excess > 0, excess, 1)), 0.1)
+    shortened = search.step * jnp.clip(shorter, 0.1, 0.5)
+    longer = jnp.where(curved, 1, jnp.minimum(2 * search.step, 1e6)).astype(y.dtype)
+    step = jnp.where(accept, longer, jnp.where(fails, 1, shortened))
+
+    promise = -jnp.where(unbound, slopes, 0) @ direction * step
+    rounding = ROUNDINGS * jnp.finfo(y.dtype).eps * jnp.abs(now)
+    settled = accept & curved & (promise <= GAIN * (search.start_fun - now) + rounding)
+    exhausted = fails & ~jnp.any(search.moves != 0)
+    settled = settled | ~jnp.any(direction != 0)
+    hopeless = accept & curved & (now - ABANDONED * promise > target)
+    active = ~(settled | exhausted | hopeless) & (search.evaluations + 1 < limit)
+    return LocalSearch(
+        at,
+        now,
+        slopes,
+        search.start_fun,
+        direction,
+        step,
+        moves,
+        changes,
+        jnp.where(accept | fails, 0, search.backtracks + 1),
+        search.evaluations + 1,
+        search.accepted + accept.astype(jnp.int32),
+        settled,
+        search.active & active,
+    )
+
+
+@eqx.filter_jit
+def _searches(problem: Problem, frame: Frame, starts: Array, active: Array, limit: Array, target: Array) -> LocalSearch:
+    fun, slopes = jax.vmap(lambda y: value_and_gradient(problem, frame, y))(starts)
+    unit = power_of_two(jnp.max(jnp.where(jnp.isfinite(slopes), jnp.abs(slopes), 0)))
+
+    def one(search: LocalSearch) -> LocalSearch:
+        ahead = advance(problem, frame, unit, search, limit, target / unit)
+        return jax.tree.map(lambda new, old: jnp.where(search.active, new, old), ahead, search)
+
+    begin = jax.vmap(lambda *search: _begin(frame, *search))(starts, fun / unit, slopes / unit, active)
+    ends = lax.while_loop(lambda searches: jnp.any(searches.active), jax.vmap(one), begin)
+    return ends._replace(fun=ends.fun * unit, start_fun=ends.start_fun * unit)
+
+
+def power_of_two(number: Float[Array, ""]) -> Float[Array, ""]:
+    """Return the power of two above a positive number, by which division is exact; 1 for 0.
+
+    Example:
+        >>> print(power_of_two(jnp.asarray(3.0)), power_of_two(jnp.asarray(0.0)))
+        4.0 1.0
+    """
+    most = int(np.log2(float(jnp.finfo(number.dtype).max))) - 8
+    exponent = jnp.where(number > 0, jnp.frexp(number)[1], 0)
+    return jnp.ldexp(jnp.ones((), number.dtype), jnp.clip(exponent, -most, most))
+
+
+def local_searches(
+    problem: Problem,
+    frame: Frame,
+    starts: Float[np.ndarray, "searches d"],
+    lanes: int,
+    limit: int,
+    target: float = np.inf,
+) -> SearchEnds:
+    """Return where L-BFGS ends from each of up to `lanes` starts; one program serves any number of them.
+
+    Searches take up to `limit` evaluations each, and those that are to end above `target` are abandoned.
+    """
+    number, dtype = len(starts), frame.scale.dtype
+    padded = jnp.asarray(np.concatenate([starts, np.repeat(starts[:1], lanes - number, axis=0)]), dtype)
+    active = jnp.arange(lanes) < number
+    ends = _searches(problem, frame, padded, active, jnp.int32(limit), jnp.asarray(target, dtype))
+    fun = np.asarray(ends.fun, np.float64)[:number]
+    return SearchEnds(
+        np.asarray(ends.y, np.float64)[:number],
+        np.where(np.isnan(fun), np.inf, fun),
+        np.asarray(ends.start_fun, np.float64)[:number],
+        np.asarray(ends.evaluations)[:number],
+        np.asarray(ends.accepted)[:number] > 0,
+        np.asarray(ends.settled)[:number],
+    )
+
+
+@eqx.filter_jit
+def _values(problem: Problem, frame: Frame, ys: Float[Array, "places d"], number: Int[Array, ""]) -> Array:
+    def block(i: Int[Array, ""], fun: Array) -> Array:
+        part = lax.dynamic_slice_in_dim(ys, i * BLOCK, BLOCK)
+        heights = jax.vmap(lambda y: problem.potential(frame.to_x(y)))(part)
+        return lax.dynamic_update_slice_in_dim(fun, heights, i * BLOCK, 0)
+
+    return lax.fori_loop(0, (number + BLOCK - 1) // BLOCK, block, jnp.full(len(ys), jnp.inf, ys.dtype))
+
+
+def values(problem: Problem, frame: Frame, ys: Float[np.ndarray, "places d"]) -> Float[np.ndarray, " places"]:
+    """Return the values at any number of places, infinite where they are not numbers; one program serves them all."""
+    fun = np.empty(len(ys))
+    for first in range(0, len(ys), CHUNK):
+        part = ys[first : first + CHUNK]
+        padded = np.concatenate([part, np.repeat(part[:1], CHUNK - len(part), axis=0)])
+        chunk = _values(problem, frame, jnp.asarray(padded, frame.scale.dtype), jnp.int32(len(part)))
+        fun[first : first + CHUNK] = np.asarray(chunk)[: len(part)]
+    return np.where(np.isnan(fun), np.inf, fun)
+
+
+@eqx.filter_jit
+def _slope(problem: Problem, frame: Frame, y: Float[Array, " d"]) -> Float[Array, " d"]:
+    return value_and_gradient(problem, frame, y)[1]
+
+
+def gradient_at(problem: Problem, frame: Frame, y: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+    """Return the gradient at a place."""
+    return np.asarray(_slope(problem, frame, jnp.asarray(y, frame.scale.dtype)), np.float64)

@@ -1,0 +1,408 @@
+"""The portfolio of `minimize`: local searches from everywhere, from near the best, along axes, and an evolving law.
+
+In the order of cost, with one budget:
+
+1. `multistart`: L-BFGS from the best of SCREENED places drawn in the box, in batches. Independent, so that basins can
+   be counted; enough where they are few.
+2. `scan`: each coordinate alone over the whole box, by values. It solves sums over coordinates, whatever their wells.
+3. `hop`: basin hopping (Li and Scheraga 1987; Leary 2000) from the best of a new batch: L-BFGS from perturbed places,
+   where the best is replaced by better ones. Perturbations are normal with a width at which half of them fall back
+   into the basin, redraw a few coordinates, are differences of known minima, or lead towards a mean of several; those
+   that succeed are drawn more often. What one batch gained in several places is added up and tried in the next.
+4. `evolve`: CMA-ES with a population that doubles, then L-BFGS from its mean and best.
+
+3 and 4 take turns and are independent runs themselves: their ends are counted as those of searches are. The
+portfolio stops as soon as the odds of an unseen better basin are low enough (`basins`), or the budget is spent.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from langevax.optimize.basins import NEAR, Tally, tally
+from langevax.optimize.evolution import Evolution, default_population
+from langevax.optimize.local_search import CHUNK, Frame, SearchEnds, gradient_at, local_searches, values
+from langevax.optimize.newton import Polished, newton
+from langevax.problems.problem import NO_FORWARD_MODE, Problem
+
+LANES = 16  # local searches at once
+SCREENED = 8  # places of which a search starts at the best
+LIMIT = 1000  # gradients of one local search
+FEW_BASINS = 3
+"""Searches for each basin from which more of them are likely to be enough; below, basins are too many to be counted."""
+SCAN_POINTS, ZOOMED, ZOOM_POINTS = 48, 3, 8
+SCAN_REACH = 3.0  # of a coordinate without bounds, in scales of the start
+HOP_SEARCHES = 2 * LANES, LANES  # without success that end a run, and more for each coordinate
+NORMAL, COORDINATES, DIFFERENCE, MEAN = KINDS = range(4)  # perturbations
+POOL, FEWEST_SEEN = 32, 4  # of the best minima, for the last two
+HOP_WIDTH, HOP_TARGET = 0.1, 0.5  # of the first perturbation; share of them that is to fall back
+PREFERENCE = 2  # cost of hopping over that of evolution, and the reverse on rough functions
+EVOLUTION_WIDTH = 0.3
+EVOLUTION_ENDS = 1e-3, 1e-9  # widths at which L-BFGS begins; the second where it leads to two minima at the first
+FLAT_GENERATIONS = 20
+RESOLUTION = 1e-6
+"""Difference of values up to which two minima are one, in units of what searches gain."""
+NEWTON_DIMENSIONS = 64
+GRADIENT_COST = 4  # of a value with its gradient, in values
+
+
+class BestSoFar(NamedTuple):
+    """The best value after some evaluations."""
+
+    nfev: int
+    njev: int
+    fun: float
+
+
+class Portfolio:
+    """The searches of one call."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        coarse: Problem,
+        frame: Frame,
+        rng: np.random.Generator,
+        budget: float,
+        max_odds: float,
+        gradient_cost: int,
+        around: bool,
+        starts: Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]] | None,
+        stops: Callable[["Portfolio"], bool],
+    ):
+        self.problem, self.coarse, self.frame, self.rng = problem, coarse, frame, rng
+        self.budget, self.max_odds, self.gradient_cost, self.stops = budget, max_odds, gradient_cost, stops
+        self.share: float = int(coarse.size) / int(problem.size)
+        self.lower, self.upper = (np.asarray(side, np.float64) for side in (frame.lower, frame.upper))
+        self.dimension: int = len(self.lower)
+        self.eps: float = float(jnp.finfo(frame.scale.dtype).eps)
+        self.bounded: Bool[np.ndarray, " d"] = np.isfinite(self.upper - self.lower)
+        self.around, self.starts = around, starts
+        self.nfev, self.njev, self.spent, self.searches = 0, 0, 0.0, 0
+        self.best_y: Float[np.ndarray, " d"] = np.zeros(self.dimension)
+        self.best_fun: float = math.inf
+        self.gains: list[float] = []
+        self.multistarts, self.settled = 0, 0
+        self.size: float = 0.0  # of the values that were seen first
+        self.multistart_ends, self.hop_ends, self.evolution_ends, self.seen = Ends(), Ends(), Ends(), Ends()
+        self.history: list[BestSoFar] = []
+        self.stopped = False
+
+    # -- evaluations ----------------------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """True where the budget is spent, the callback has stopped the search, or no value is lower."""
+        return self.stopped or self.spent >= self.budget or self.best_fun == -math.inf
+
+    @property
+    def difference(self) -> float:
+        """Values that differ by less are one."""
+        gain = float(np.median(self.gains)) if self.gains else 0.0
+        return RESOLUTION * gain + 100 * self.eps * abs(self.best_fun if math.isfinite(self.best_fun) else 0.0)
+
+    def values(self, ys: Float[np.ndarray, "places d"]) -> Float[np.ndarray, " places"]:
+        """Return the values at these places, infinite where they are not numbers."""
+        fun = values(self.coarse, self.frame, ys)
+        self.nfev += len(ys) * int(self.coarse.size)
+        self.spent += len(ys) * self.share
+        best = int(np.argmin(fun))
+        if not self.size and np.isfinite(fun).any():
+            self.size = float(np.quantile(np.abs(fun[np.isfinite(fun)]), 0.75))
+        if self.share == 1:
+            self._update(ys[best], float(fun[best]))
+        return fun
+
+    def search(self, starts: Float[np.ndarray, "searches d"], target: float = math.inf) -> SearchEnds:
+        """Return where local searches end, and record it; those that would end above `target` are abandoned."""
+        ends = self._descend(starts, target)
+        self.searches += len(starts)
+        self.history.append(BestSoFar(self.nfev, self.njev, self.best_fun))
+        self.stopped = self.stopped or self.stops(self)
+        return ends
+
+    def _descend(self, starts: Float[np.ndarray, "searches d"], target: float = math.inf) -> SearchEnds:
+        """Search the coarse problem first where there is one; it has other values, so that no target counts there."""
+        limit = max(2, min(LIMIT, int((self.budget - self.spent) / (self.gradient_cost * len(starts)))))
+        aim = target if self.coarse is self.problem else math.inf
+        ends = local_searches(self.coarse, self.frame, starts, LANES, limit, aim)
+        self._count(ends, self.coarse)
+        if self.coarse is not self.problem:
+            fine = local_searches(self.problem, self.frame, ends.y, LANES, limit)
+            self._count(fine, self.problem)
+            ends = fine._replace(moved=ends.moved | fine.moved)
+        best = int(np.argmin(ends.fun))
+        self._update(ends.y[best], float(ends.fun[best]))
+        return ends
+
+    def _count(self, ends: SearchEnds, problem: Problem) -> None:
+        self._add(int(ends.evaluations.sum()), problem)
+
+    def _add(self, gradients: int, problem: Problem) -> None:
+        """Count gradients with their values, or the values of finite differences."""
+        size = int(problem.size)
+        self.spent += self.gradient_cost * gradients * size / int(self.problem.size)
+        if self.gradient_cost == GRADIENT_COST:
+            self.njev, self.nfev = self.njev + gradients * size, self.nfev + gradients * size
+        else:
+            self.nfev += self.gradient_cost * gradients * size
+
+    def _update(self, y: Float[np.ndarray, " d"], fun: float) -> None:
+        if fun < self.best_fun:
+            self.best_y, self.best_fun = y, fun
+
+    def x(self, y: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+        """Return a place in the units of the function."""
+        return np.asarray(self.frame.to_x(self._device(y)))
+
+    def _device(self, ys: np.ndarray) -> jnp.ndarray:
+        return jnp.asarray(ys, self.frame.scale.dtype)
+
+    # -- places ---------------------------------------------------------------------------------------------------
+
+    def draw(self, number: int) -> Float[np.ndarray, "places d"]:
+        """Draw places uniformly between bounds, and normally around the start elsewhere; or as the user's function."""
+        if self.starts is not None:
+            return self.starts(number, self.rng)
+        low, high = np.where(self.bounded, self.lower, 0), np.where(self.bounded, self.upper, 1)
+        uniform = self.rng.uniform(low, high, (number, self.dimension))
+        ys = np.where(self.bounded & (not self.around), uniform, self.rng.standard_normal((number, self.dimension)))
+        return self.fold(ys)
+
+    def fold(self, ys: Float[np.ndarray, "places d"]) -> Float[np.ndarray, "places d"]:
+        """Reflect places into the box."""
+        width = np.where(self.bounded, self.upper - self.lower, 1)
+        low = np.where(self.bounded, self.lower, 0)
+        tiled = low + width - np.abs((ys - low) % (2 * width) - width)
+        ys = np.where(self.bounded, tiled, ys)
+        ys = np.where(ys < self.lower, 2 * self.lower - ys, ys) if np.isfinite(self.lower).any() else ys
+        ys = np.where(ys > self.upper, 2 * self.upper - ys, ys) if np.isfinite(self.upper).any() else ys
+        return np.clip(ys, self.lower, self.upper)
+
+    # -- searches -------------------------------------------------------------------------------------------------
+
+    def multistart(self, number: int) -> tuple[Float[np.ndarray, " d"], float]:
+        """Search from the best of SCREENED new places each, count the basins, and return the best end."""
+        places = self.draw(SCREENED * number)
+        fun = self.values(places).reshape(number, SCREENED)
+        starts = places.reshape(number, SCREENED, -1)[np.arange(number), np.argmin(fun, axis=1)]
+        ends = self.search(starts)
+        gains = ends.start_fun - ends.fun
+        self.multistarts, self.settled = self.multistarts + number, self.settled + int(ends.settled.sum())
+        self.gains.extend(gains[np.isfinite(gains)])
+        self.multistart_ends.add(ends.y, ends.fun, ends.moved)
+        self.seen.add(ends.y, ends.fun, ends.moved)
+        best = int(np.argmin(ends.fun))
+        return ends.y[best], float(ends.fun[best])
+
+    def scan(self, y: Float[np.ndarray, " d"], fun: float) -> tuple[Float[np.ndarray, " d"], float]:
+        """Move single coordinates, and all of them at once, to the best places on lines along the axes."""
+        d, rows = self.dimension, np.arange(self.dimension)
+        low, high = (
+            np.where(self.bounded, self.lower, y - SCAN_REACH),
+            np.where(self.bounded, self.upper, y + SCAN_REACH),
+        )
+        spacing = (high - low)[:, None] / SCAN_POINTS
+        points = low[:, None] + spacing * (np.arange(SCAN_POINTS) + self.rng.uniform(size=(d, SCAN_POINTS)))
+        heights = self._on_axes(y, points)
+        lowest = np.argsort(heights, axis=1)[:, :ZOOMED]
+        points, heights = np.take_along_axis(points, lowest, 1), np.take_along_axis(heights, lowest, 1)
+        for zoom in (1.0, 0.25):
+            offsets = zoom * spacing * np.linspace(-1, 1, ZOOM_POINTS)
+            closer = np.clip(points[:, :, None] + offsets[:, None, :], low[:, None, None], high[:, None, None])
+            fresh = self._on_axes(y, closer.reshape(d, -1)).reshape(d, ZOOMED, -1)
+            closer, fresh = (np.concatenate([a[:, :, None], b], 2) for a, b in ((points, closer), (heights, fresh)))
+            lowest = np.argmin(fresh, axis=2)[:, :, None]
+            points = np.take_along_axis(closer, lowest, 2)[:, :, 0]
+            heights = np.take_along_axis(fresh, lowest, 2)[:, :, 0]
+        lowest = np.argmin(heights, axis=1)
+        points, gains = points[rows, lowest], fun - heights[rows, lowest]
+        order = np.argsort(-gains)[: int(np.sum(gains > self.difference))]
+        if not len(order) or self.done:
+            return y, fun
+        moves = np.zeros((min(len(order), LANES - 2), d))
+        moves[np.arange(len(moves)), order[: len(moves)]] = (points - y)[order[: len(moves)]]
+        together = np.isin(rows, order) * (points - y), np.isin(rows, order[: (len(order) + 1) // 2]) * (points - y)
+        ends = self.search(np.clip(y + np.stack([*together, *moves]), self.lower, self.upper))
+        best = int(np.argmin(ends.fun))
+        return (ends.y[best], float(ends.fun[best])) if ends.fun[best] < fun else (y, fun)
+
+    def _on_axes(
+        self, y: Float[np.ndarray, " d"], points: Float[np.ndarray, "d points"]
+    ) -> Float[np.ndarray, "d points"]:
+        places = np.repeat(y[None], points.size, axis=0)
+        places[np.arange(points.size), np.repeat(np.arange(self.dimension), points.shape[1])] = points.ravel()
+        return self.values(places).reshape(points.shape)
+
+    def scan_while_better(self, y: Float[np.ndarray, " d"], fun: float) -> tuple[Float[np.ndarray, " d"], float]:
+        """Scan the axes as long as that helps."""
+        while not self.done:
+            ahead = self.scan(y, fun)
+            if ahead[1] >= fun - self.difference:
+                return ahead if ahead[1] < fun else (y, fun)
+            y, fun = ahead
+        return y, fun
+
+    def hop(self, y: Float[np.ndarray, " d"], fun: float) -> None:
+        """Hop from basin to basin, downwards, until HOP_SEARCHES bring nothing."""
+        y, fun = self.scan_while_better(y, fun)
+        width, number, failed, gained = HOP_WIDTH, LANES // 2, 0, np.zeros((0, self.dimension))
+        successes = np.ones(len(KINDS))
+        while not self.done and failed < HOP_SEARCHES[0] + HOP_SEARCHES[1] * self.dimension:
+            kinds = self.rng.choice(len(KINDS), number, p=successes / successes.sum())
+            widths = width * np.exp(0.5 * self.rng.standard_normal(number))
+            moves = np.stack([self._move(kind, y, w) for kind, w in zip(kinds, widths, strict=True)])
+            if len(gained):
+                moves[0] = gained.sum(axis=0)
+            ends = self.search(self.fold(y + moves), fun + self.difference)
+            near = np.linalg.norm(ends.y - y, axis=1) <= NEAR * math.sqrt(self.dimension)
+            back, better = near & (np.abs(ends.fun - fun) <= self.difference), ends.fun < fun - self.difference
+            normal = kinds == NORMAL
+            if normal.any():
+                width = float(np.clip(width * np.exp(back[normal].mean() - HOP_TARGET), 1e-6, 1.0))
+            successes = 1 + 0.9 * (successes - 1) + np.bincount(kinds[better], minlength=len(KINDS))
+            fresh = ends.settled & ~back
+            self.seen.add(ends.y[fresh], ends.fun[fresh], ends.moved[fresh])
+            failed = 0 if better.any() else failed + number
+            number = max(4, number // 2) if better.any() else min(LANES, 2 * number)
+            best = int(np.argmin(ends.fun))
+            gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
+            if better.any():
+                y, fun = ends.y[best], float(ends.fun[best])
+        y, fun = self.scan_while_better(y, fun)
+        self.hop_ends.add(y[None], np.array([fun]), np.ones(1, bool))
+
+    def _move(self, kind: int, y: Float[np.ndarray, " d"], width: float) -> Float[np.ndarray, " d"]:
+        normal = width * self.rng.standard_normal(self.dimension)
+        if kind == COORDINATES:
+            chosen = self.rng.uniform(size=self.dimension) < 1.5 / self.dimension
+            chosen[self.rng.integers(self.dimension)] = True
+            return np.where(chosen, self.draw(1)[0] - y, 0)
+        if kind == NORMAL or len(self.seen.fun) < FEWEST_SEEN:
+            return normal
+        best = self.seen.y[np.argsort(self.seen.fun, kind="stable")[:POOL]]
+        if kind == DIFFERENCE:
+            one, other = best[self.rng.choice(len(best), 2, replace=False)]
+            return one - other + 0.1 * normal
+        chosen = self.rng.choice(len(best), min(len(best), 1 << self.rng.integers(1, 4)), replace=False)
+        return min(1.0, self.rng.uniform(0, 2)) * (best[chosen].mean(axis=0) - y)
+
+    def evolve(self, population: int, budget: float) -> None:
+        """Let a law evolve until it is narrow or `budget` is spent, then search from its mean and its best draw."""
+        places = self.draw(SCREENED)
+        law = Evolution(places[np.argmin(self.values(places))], EVOLUTION_WIDTH, population)
+        best_y, best_fun, end, flat = law.mean, math.inf, self.spent + budget, 0
+        for narrow in EVOLUTION_ENDS:
+            while not self.done and self.spent < end and law.width > narrow and flat < FLAT_GENERATIONS:
+                draws = self.fold(law.draw(self.rng))
+                fun = self.values(draws)
+                law.learn(draws, fun)
+                flat = flat + 1 if np.ptp(fun) <= 0.01 * self.difference or not np.isfinite(fun).all() else 0
+                if fun.min() < best_fun:
+                    best_y, best_fun = draws[np.argmin(fun)], float(fun.min())
+            if self.done:
+                return
+            ends = self.search(self.fold(np.stack([law.mean, best_y])))
+            apart = np.linalg.norm(ends.y[0] - ends.y[1]) > NEAR * math.sqrt(self.dimension)
+            agree = not apart and np.ptp(ends.fun) <= self.difference
+            if agree or narrow == EVOLUTION_ENDS[-1]:
+                best = [int(np.argmin(ends.fun))]
+                self.evolution_ends.add(ends.y[best], ends.fun[best], ends.moved[best])
+                self.seen.add(ends.y[best], ends.fun[best], ends.moved[best])
+                return
+
+    # -- the whole ------------------------------------------------------------------------------------------------
+
+    def tallies(self) -> tuple[Tally, Tally, Tally]:
+        """Return what local searches agree on, runs of hopping, and runs of evolution."""
+        of = (self.multistart_ends, self.hop_ends, self.evolution_ends)
+        searches, hops, laws = (tally(e.y, e.fun, e.moved, self.difference, self.best_fun) for e in of)
+        return searches, hops, laws
+
+    @property
+    def odds(self) -> float:
+        """The expected number of unseen better basins, by whichever kind of search has most to say."""
+        return min(counted.odds for counted in self.tallies())
+
+    def run(self, start: Float[np.ndarray, " d"]) -> None:
+        """Search until the odds are low enough or the budget is spent."""
+        first = self.search(start[None])
+        self.seen.add(first.y, first.fun, first.moved)
+        for number in (3, 12):
+            if not self.done:
+                self.multistart(number)
+        self.check_not_flat()
+        confirmed, population = False, default_population(self.dimension)
+        in_hops, in_evolutions = 0.0, 0.0
+        while not self.done:
+            counted, before = self.tallies(), self.spent
+            if min(tallied.odds for tallied in counted) <= self.max_odds:
+                if confirmed or counted[0].basins == 1:
+                    return
+                self.scan_while_better(self.best_y, self.best_fun)
+                confirmed = True
+            elif counted[0].basins * FEW_BASINS <= counted[0].searches:
+                self.multistart(LANES)
+                confirmed = False
+            elif in_hops <= (1 / PREFERENCE if self.rough else PREFERENCE) * in_evolutions:
+                self.hop(*(self.multistart(LANES) if len(self.hop_ends.fun) else (self.best_y, self.best_fun)))
+                in_hops += self.spent - before
+            else:
+                self.evolve(population, max(in_hops * (PREFERENCE if self.rough else 1), self.budget / 10))
+                in_evolutions, population = in_evolutions + self.spent - before, 2 * population
+
+    @property
+    def rough(self) -> bool:
+        """True where most local searches fail before they settle, as on functions with kinks everywhere."""
+        return self.settled < self.multistarts / 2
+
+    def check_not_flat(self) -> None:
+        """Raise unless fun is finite somewhere, and has two values at places that cost half of the budget."""
+        drawn = self.searches
+        if not math.isfinite(self.best_fun) and not self.best_fun < 0:
+            raise ValueError(f"fun is not finite at any of {drawn} starts; draw them where it is.")
+        constant = not np.any(self.seen.moved) and len(self.seen.fun) and np.ptp(self.seen.fun) == 0
+        while constant:
+            if self.spent >= self.budget / 2:
+                raise ValueError(
+                    f"fun is {self.best_fun:.6g} at x0 and at all of {drawn:,} places around; pass bounds where it "
+                    "is not constant, or a larger spread."
+                )
+            fun, drawn = self.values(self.draw(CHUNK)), drawn + CHUNK
+            constant = bool(np.all(fun == self.best_fun))
+
+    def polish(self) -> Polished:
+        """Go to the minimum below the best place, to rounding; by Newton's method where there are Hessians."""
+        if self.best_fun == -math.inf:
+            return Polished(self.best_y, self.best_fun, np.full(self.dimension, np.nan), False, 0)
+        ends = self._descend(self.best_y[None])
+        settled = float(ends.start_fun[0] - ends.fun[0]) <= self.difference
+        end = Polished(self.best_y, self.best_fun, gradient_at(self.problem, self.frame, self.best_y), settled, 1)
+        if self.dimension <= NEWTON_DIMENSIONS and self.gradient_cost == GRADIENT_COST:
+            try:
+                end = newton(self.problem, self.frame, self.best_y, self.size)
+            except (TypeError, ValueError) as error:
+                if not any(words in str(error) for words in NO_FORWARD_MODE):
+                    raise
+        self._update(end.y, end.fun)
+        self._add(end.evaluations, self.problem)
+        return end
+
+
+class Ends:
+    """Ends of searches, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.y: Float[np.ndarray, "ends d"] = np.zeros((0, 0))
+        self.fun: Float[np.ndarray, " ends"] = np.zeros(0)
+        self.moved: Bool[np.ndarray, " ends"] = np.zeros(0, bool)
+
+    def add(self, y: np.ndarray, fun: np.ndarray, moved: np.ndarray) -> None:
+        """Append ends whose values are finite."""
+        finite = np.isfinite(fun)
+        self.y = np.concatenate([self.y.reshape(-1, y.shape[1]), y[finite]])
+        self.fun, self.moved = np.concatenate([self.fun, fun[finite]]), np.concatenate([self.moved, moved[finite]])

@@ -1,0 +1,129 @@
+"""Many descents at once, in coordinates in which the curvature at a mode is 1.
+
+L-BFGS (Nocedal, Math. Comp. 1980) with backtracking, from the inverse Hessian 1: about a normal law the first step ends
+in the mode. One compiled program evaluates all descents, in turn, and leaves out those that have ended; a descent by
+SciPy takes as many Python calls as evaluations. Where the curvature along a step is not positive, steps grow.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from langevax.problems.problem import Problem
+
+MAX_EVALUATIONS = 60  # of each descent
+MEMORY = 8  # pairs of steps and changes of the gradient
+DECREASE = 1e-4  # share of the expected decrease that a step has to reach (Armijo)
+SHORTEST, LONGEST_CUT, SHORTEST_CUT = 1e-8, 0.1, 0.5  # share of a step that is tried last; cuts of a step
+GROWTH = 4.0  # of steps along which the curvature is not positive
+LEAST_DECREASE = 1e-6  # of a step that is not the last, in temperatures
+
+Points = Float[np.ndarray, "m d"]
+Numbers = Float[np.ndarray, " m"]
+
+
+class Descents(NamedTuple):
+    """The ends of descents, those alone that began where the potential is finite."""
+
+    ends: Points
+    evaluations: int
+    """Potentials with their gradients."""
+
+
+def descend(problem: Problem, starts: Points, centre: Float[Array, " d"], temperature: float) -> Descents:
+    """Return where descents from the starts end; no step is longer than the way from its start to the centre."""
+    dtype = centre.dtype
+    noise = float(jnp.finfo(dtype).eps)
+    reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
+
+    def evaluate(points: Points, is_active: Bool[np.ndarray, " m"]) -> tuple[Numbers, Points]:
+        values, gradients = _evaluated(problem, jnp.asarray(points, dtype), jnp.asarray(is_active))
+        values, gradients = np.asarray(values, np.float64), np.asarray(gradients, np.float64)
+        is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
+        return np.where(is_finite, values, np.inf), np.where(is_finite[:, None], gradients, 0)
+
+    x, every = np.array(starts, np.float64), np.ones(len(starts), bool)
+    f, g = evaluate(x, every)
+    is_active, evaluations = np.isfinite(f), len(x)
+    is_inside, memory = is_active.copy(), Memory.of(x)
+    direction, share = memory.directions(g, reach), np.ones(len(x))
+    for _ in range(MAX_EVALUATIONS - 1):
+        if not is_active.any():
+            break
+        trial = x + share[:, None] * direction
+        value, gradient = evaluate(trial, is_active)
+        evaluations += int(is_active.sum())
+        slope = _dot(g, direction) * share
+        is_taken = is_active & (value <= f + DECREASE * slope + noise * np.abs(f))
+        memory.add(is_taken, trial - x, gradient - g)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cut = np.nan_to_num(-slope / (2 * (value - f - slope)))  # to the minimum of a parabola
+        share = np.where(is_taken, 1.0, share * cut.clip(LONGEST_CUT, SHORTEST_CUT))
+        is_active &= np.where(is_taken, f - value > LEAST_DECREASE * temperature + noise * np.abs(f), share > SHORTEST)
+        x, g = (np.where(is_taken[:, None], new, old) for new, old in ((trial, x), (gradient, g)))
+        f = np.where(is_taken, value, f)
+        direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
+    return Descents(x[is_inside], evaluations)
+
+
+@eqx.filter_jit
+def _evaluated(
+    problem: Problem, points: Float[Array, "m d"], is_active: Bool[Array, " m"]
+) -> tuple[Float[Array, " m"], Float[Array, "m d"]]:
+    """Return potentials and gradients at the active points, and zeros elsewhere."""
+
+    def one(pair: tuple[Array, Array]) -> tuple[Array, Array]:
+        point, is_active = pair
+        idle = jnp.zeros((), point.dtype), jnp.zeros_like(point)
+        return lax.cond(is_active, lambda: problem.potential_and_gradient(point), lambda: idle)
+
+    return lax.map(one, (points, is_active))
+
+
+class Memory(NamedTuple):
+    """The latest steps s of each descent and the changes y of its gradient, oldest first, and a scale <s, y>/<y, y>."""
+
+    steps: Float[np.ndarray, "memory m d"]
+    changes: Float[np.ndarray, "memory m d"]
+    weights: Float[np.ndarray, "memory m"]
+    """1 / <s, y> of the stored pairs; 0 in empty places."""
+    scale: Numbers
+
+    @classmethod
+    def of(cls, x: Points) -> "Memory":
+        pairs = np.zeros((MEMORY, *x.shape))
+        return cls(pairs, pairs.copy(), np.zeros((MEMORY, len(x))), np.ones(len(x)))
+
+    def add(self, is_taken: Bool[np.ndarray, " m"], step: Points, change: Points) -> None:
+        """Remember steps of positive curvature; where it is not, forget all and take longer steps."""
+        product = _dot(step, change)
+        is_convex = is_taken & (product > 0)
+        for pairs, new in ((self.steps, step), (self.changes, change)):
+            pairs[:-1, is_convex] = pairs[1:, is_convex]
+            pairs[-1, is_convex] = new[is_convex]
+        self.weights[:-1, is_convex] = self.weights[1:, is_convex]
+        self.weights[-1, is_convex] = 1 / product[is_convex]
+        self.scale[is_convex] = product[is_convex] / _dot(change, change)[is_convex]
+        is_concave = is_taken & ~is_convex
+        self.weights[:, is_concave] = 0
+        self.scale[is_concave] *= GROWTH
+
+    def directions(self, gradient: Points, reach: Numbers) -> Points:
+        """Return the steps of the two-loop recursion, cut to the reach."""
+        q, shares = gradient.copy(), []
+        for step, change, weight in zip(self.steps[::-1], self.changes[::-1], self.weights[::-1], strict=True):
+            shares.append(weight * _dot(step, q))
+            q -= shares[-1][:, None] * change
+        q *= self.scale[:, None]
+        for step, change, weight, share in zip(self.steps, self.changes, self.weights, shares[::-1], strict=True):
+            q += step * (share - weight * _dot(change, q))[:, None]
+        length = np.maximum(np.linalg.norm(q, axis=1), 1e-300)
+        return -q * np.minimum(1, reach / length)[:, None]
+
+
+def _dot(one: Points, other: Points) -> Numbers:
+    return np.sum(one * other, axis=1)

@@ -1,0 +1,149 @@
+"""A scale for each column from the slopes of the kernel limit: columns on which the target depends count more.
+
+The prior of a network sees all columns alike, and with few rows a network cannot learn which of them matter before it
+fits noise. The slopes of its kernel limit say so in closed form. Scales by mean square slopes are the diagonal of the
+matrix of recursive feature machines (Radhakrishnan, Beaglehole, Pandit, Belkin, Science 2024).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Key
+from sklearn.model_selection import KFold
+
+from langevax.meanfield.kernel_limit import LeaveOneOut, features_of, leave_one_out, prior_particles, ridge, slopes
+from langevax.problems.neurons import Neuron
+from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.table import Scaling, Standardiser, padded, subsample, weighted_moments, widened
+
+ROUNDS = 2
+MOST_ROWS, NUM_NEURONS = 1000, 1000
+SMALLEST = 16  # rows and columns stored
+FLOOR = 0.2  # of a column without a slope, beside the root mean square of all: it may matter together with others
+
+
+@saved_class
+class LearnedScales(NamedTuple):
+    """Scales of the columns, and how they were learned."""
+
+    scales: np.ndarray
+    """(d,) of mean square 1 over the columns that vary."""
+    penalties: list[float]
+    """Ridge penalty of each round."""
+
+
+class PreparedColumns(NamedTuple):
+    """Scaling of the columns, with the kernel limit's leave-one-out errors on them."""
+
+    standardiser: Standardiser
+    scaling: Scaling
+    learned: LearnedScales | None
+    leave_one_out: LeaveOneOut | None
+
+
+class KernelProblem(NamedTuple):
+    """The regression that chooses: neurons of the kernel limit, and rows."""
+
+    neuron: Neuron
+    prior_precision: float
+    inputs: np.ndarray
+    """(n, d) float32, standardised."""
+    targets: np.ndarray
+    """(n, outputs)."""
+    weights: np.ndarray
+    """(n,) of the loss."""
+    copies: np.ndarray
+    """(n,) equal rows of which one is left out."""
+    key: Key[Array, ""]
+    """Of the neurons drawn."""
+
+    def rows(self, places: np.ndarray) -> "KernelProblem":
+        """Return the problem of some rows."""
+        return self._replace(
+            inputs=self.inputs[places],
+            targets=self.targets[places],
+            weights=self.weights[places],
+            copies=self.copies[places],
+        )
+
+    def spread(self, most: int) -> "KernelProblem":
+        """Return the problem with up to `most` equal parts of each row that stands for several, for different folds."""
+        parts = np.minimum(self.copies, most).astype(int)
+        spread, sizes = self.rows(np.repeat(np.arange(len(parts)), parts)), np.repeat(parts, parts)
+        return spread._replace(weights=spread.weights / sizes, copies=np.ones(len(sizes)))
+
+    def with_columns_times(self, scales: np.ndarray) -> "KernelProblem":
+        """Return the problem with other scales of the columns."""
+        return self._replace(inputs=self.inputs * scales.astype(self.inputs.dtype))
+
+    def particles(self, num_neurons: int) -> np.ndarray:
+        """Return neurons of the prior for stored inputs."""
+        d, variance = self.inputs.shape[1], 1 / self.prior_precision
+        width = in_powers_of_two(self.inputs[:1]).shape[1]
+        return prior_particles(self.neuron, d, width, variance, num_neurons, self.inputs.dtype, key=self.key)
+
+    def features(self, particles: np.ndarray) -> np.ndarray:
+        """Return (neurons, n)."""
+        return np.asarray(features_of(self.neuron, particles, in_powers_of_two(self.inputs)))[:, : len(self.inputs)]
+
+    def leave_one_out(self, num_neurons: int) -> LeaveOneOut:
+        """Return the closed-form leave-one-out errors."""
+        features = self.features(self.particles(num_neurons))
+        return leave_one_out(features, self.targets, self.weights, copies=self.copies)
+
+
+def in_powers_of_two(inputs: np.ndarray) -> np.ndarray:
+    """Return rows padded by rows and by columns of zeros, so that all scalings of most tables share few programs."""
+    rows, columns = (max(SMALLEST, 1 << (size - 1).bit_length()) for size in inputs.shape)
+    return widened(padded(inputs, rows), columns)
+
+
+def slope_scales(problem: KernelProblem, penalty: float) -> np.ndarray:
+    """Return (d,) scales of the columns by the slopes of kernel ridge regression.
+
+    With f the regression at the penalty, and s_j the deviation of column j,
+
+        g_j = s_j (E |df / dx_j|^2)^(1/2),    scale_j ~ g_j / (mean of g^2)^(1/2) + FLOOR,
+
+    E over weighted rows and outputs; the scales have mean square 1 over the columns that vary. Since g does not depend
+    on the scales that columns already have, the result replaces these.
+    """
+    problem = problem.rows(subsample(len(problem.inputs), MOST_ROWS))
+    n, d = problem.inputs.shape
+    particles = problem.particles(NUM_NEURONS)
+    coefficients = ridge(problem.features(particles), problem.targets, problem.weights, penalty)
+    gradients = slopes(problem.neuron, particles, in_powers_of_two(problem.inputs), coefficients)[:, :n, :d]
+    deviation = weighted_moments(problem.inputs.astype(np.float64), problem.weights)[1]
+    varies = deviation > 0
+    size = deviation * np.sqrt(np.average(np.mean(gradients**2, axis=0), axis=0, weights=problem.weights))
+    if not np.any(size > 0):
+        return np.ones(d)
+    scales = size / np.sqrt(np.mean(size[varies] ** 2)) + FLOOR
+    return np.where(varies, scales / np.sqrt(np.mean(scales[varies] ** 2)), 1.0)
+
+
+def learned_scales(problem: KernelProblem, penalties: list[float]) -> np.ndarray:
+    """Return (d,) scales of plain columns after a round at each penalty."""
+    scales = np.ones(problem.inputs.shape[1])
+    for penalty in penalties:
+        scales = slope_scales(problem.with_columns_times(scales), penalty)
+    return scales
+
+
+def held_out_errors(problem: KernelProblem, penalties: list[float], penalty: float, num_folds: int) -> np.ndarray:
+    """Return (n,) mean square errors at the rows left out of folds, each of which learns its own scales.
+
+    Args:
+        problem: of plain columns.
+        penalties: of the rounds of learning scales; none for columns as they are.
+        penalty: of the regression that predicts.
+        num_folds: how many folds.
+    """
+    errors = np.zeros(len(problem.inputs))
+    for trained, held in KFold(min(num_folds, len(errors)), shuffle=True, random_state=0).split(errors):
+        rows = problem.rows(trained)
+        scaled = problem.with_columns_times(learned_scales(rows, penalties))
+        features = scaled.features(scaled.particles(NUM_NEURONS))
+        coefficients = ridge(features[:, trained], rows.targets, rows.weights, penalty)
+        errors[held] = np.mean((features[:, held].T @ coefficients - problem.targets[held]) ** 2, axis=1)
+    return errors

@@ -1,0 +1,67 @@
+"""Descents: they end in the minima, from anywhere, and cost little."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import langevax
+from langevax.sampling.descents import MAX_EVALUATIONS, descend
+
+RNG = np.random.default_rng(0)
+CENTRES = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 9.0]])
+
+
+def wells(x):
+    """Three wells of curvatures 1, 100 and 0.04."""
+    squares = jnp.sum((x - CENTRES.astype(x.dtype)) ** 2, axis=1)
+    return -jnp.logaddexp(jnp.logaddexp(-squares[0] / 2, 2 - 50 * squares[1]), -squares[2] / 50)
+
+
+def valley(x):
+    return (1 - x[0]) ** 2 + 10 * (x[1] - x[0] ** 2) ** 2
+
+
+def descents_of(law, starts, temperature=1.0):
+    return descend(langevax.Function(law), np.asarray(starts), jnp.zeros(np.shape(starts)[1]), temperature)
+
+
+def test_about_a_normal_law_the_first_step_ends_in_the_mode():
+    """The step to the mode, and the one that changes nothing."""
+    starts = RNG.normal(size=(20, 5)) * np.repeat([3.0, 1000.0], 10)[:, None]
+    descents = descents_of(lambda x: jnp.sum(x**2) / 2, starts)
+    np.testing.assert_allclose(descents.ends, 0, atol=1e-3)
+    assert descents.evaluations <= 60
+
+
+def test_the_ends_are_minima():
+    """Within 0.02 standard deviations of a centre, whatever its curvature; each is met."""
+    starts = np.concatenate([CENTRES + 0.5 * RNG.normal(size=(8, 1, 2)), 20 * RNG.normal(size=(4, 3, 2))])
+    ends = descents_of(wells, starts.reshape(-1, 2)).ends
+    minima = np.array(
+        [minimize(lambda x: float(wells(jnp.asarray(x, jnp.float32))), c, method="Nelder-Mead").x for c in CENTRES]
+    )
+    errors = np.linalg.norm(ends[:, None] - minima, axis=2) / [1, 0.1, 5]
+    assert errors.min(1).max() < 0.02
+    assert set(errors.argmin(1)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1e-4])
+def test_a_curved_valley_is_followed(temperature):
+    starts = [[-1.2, 1.0], [3.0, -2.0], [-30.0, 20.0]]
+    descents = descents_of(lambda x: temperature * valley(x), starts, temperature)
+    np.testing.assert_allclose(descents.ends, 1, atol=0.02)
+    assert descents.evaluations <= len(starts) * MAX_EVALUATIONS
+
+
+def test_steps_grow_where_the_curvature_is_negative():
+    """log(1 + x^2) is concave beyond 1; the starts are up to 1,000 from the minimum."""
+    ends = descents_of(lambda x: jnp.log1p(jnp.sum(x**2)), [[1000.0, 0.0], [30.0, -40.0], [2.0, 0.0]]).ends
+    np.testing.assert_allclose(ends, 0, atol=0.01)
+
+
+def test_starts_without_a_density_are_left_out():
+    law = lambda x: jnp.where(x[0] > 0, jnp.sum((x - 1) ** 2), jnp.inf)  # noqa: E731
+    descents = descents_of(law, [[-1.0, 0.0], [3.0, 4.0], [0.1, -2.0]])
+    np.testing.assert_allclose(descents.ends, 1, atol=1e-3)
+    assert len(descents.ends) == 2

@@ -1,0 +1,272 @@
+"""Networks on the patterns in curves: the features, their span, the choice of the encoder, which part spoke."""
+
+import functools
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor, load
+from langevax.sklearn.inputs.convolutions import PATTERNS, Convolutions, spaced_dilations
+from langevax.sklearn.inputs.curves import CurveCoefficients
+from langevax.sklearn.inputs.shapes import MOST_DIRECTIONS, CurveShapes
+
+SMALL = {"num_particles": 100, "num_steps": 300, "random_state": 0, "progress": False}
+LENGTH, WIDTH = 80, 6
+
+
+@functools.cache
+def pulses(n=60):
+    """(curves, labels, places): noise with an upright triangle or its mirror image anywhere."""
+    random = np.random.default_rng(0)
+    places, labels = random.integers(10, LENGTH - 10, n), np.arange(n) % 2
+    ramp = np.arange(WIDTH) / (WIDTH - 1) - 0.5
+    X = 0.2 * random.normal(size=(n, LENGTH))
+    for x, place, label in zip(X, places, labels, strict=True):
+        x[place : place + WIDTH] += 3 * (ramp if label else ramp[::-1])
+    return X, np.where(labels, "rising", "falling"), places
+
+
+@functools.cache
+def fitted():
+    X, y, _ = pulses()
+    return FunctionalMeanFieldClassifier("mfld", **SMALL).fit(X[:40], y[:40])
+
+
+def columns_of(X, used=None):
+    encoder = CurveShapes(CurveCoefficients(centre=False))
+    return encoder, encoder.fit_transform(X, used)
+
+
+def dense_features(convolutions, X):
+    """The definition, one sum at a time."""
+    features, biases = [], iter(convolutions.biases)
+    for i, (d, count) in enumerate(zip(convolutions.dilations, convolutions.counts, strict=True)):
+        for k, large in enumerate(PATTERNS):
+            weights = np.where(np.isin(np.arange(9), large), 2.0, -1.0)
+            own = [next(biases) for _ in range(count)]
+            responses = []
+            for x in X[:, convolutions.channels[i, k]].sum(1):
+                at = {t: x[t] for t in range(len(x))}
+                inside = [t for t in range(len(x)) if 4 * d <= t < len(x) - 4 * d] if (i + k) % 2 else range(len(x))
+                responses.append([sum(w * at.get(t + (j - 4) * d, 0) for j, w in enumerate(weights)) for t in inside])
+            features += [np.mean(np.array(responses) > bias, axis=1) for bias in own]
+    return np.stack(features, 1)
+
+
+def test_features_are_shares_of_places_where_a_pattern_responds_above_a_bias():
+    X = np.round(np.random.default_rng(1).normal(size=(2, 2, 20)) * 8).astype(np.float32)  # sums are exact
+    fit = Convolutions.fit(X)
+    few = Convolutions(fit.dilations, np.minimum(fit.counts, 2), fit.channels, fit.biases[: 84 * 2 * len(fit.counts)])
+    np.testing.assert_allclose(few(X), dense_features(few, X), atol=1e-6)
+
+
+def test_features_are_those_of_minirocket():
+    # aeon 1.6.0, MiniRocket(random_state=0) fitted to the first curve
+    t = np.linspace(0, 1, 60)
+    X = np.stack([np.sin(20 * t**2), np.cos(30 * t) * t])[:, None].astype(np.float32)
+    convolutions = Convolutions.fit(X[:1])
+    features, places = convolutions(X), [0, 1000, 2500, 5000, 7777, 9995]
+    np.testing.assert_array_equal(convolutions.counts, [41, 27, 15, 11, 11, 11, 3])
+    np.testing.assert_allclose(
+        convolutions.biases[places],
+        [0.62330645, 0.37788951, 0.58877683, 0.70293415, -4.50058460, 0.93552059],
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(features.sum(1), [5006.9, 4997.5933], atol=0.2)  # one place is 1/60
+    np.testing.assert_allclose(features[1, places] * 60, [23, 23, 10, 20, 60, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("length", "counts"),
+    [
+        (150, [30, 15, 12, 12, 4, 8, 8, 4, 4, 4, 3, 3, 3, 3, 3, 3]),
+        (251, [27, 12, 12, 8, 8, 4, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 3, 3]),
+    ],
+)
+def test_dilations_are_those_of_minirocket(length, counts):
+    assert spaced_dilations(length, 119)[1].tolist() == counts  # aeon 1.6.0
+
+
+def test_a_pattern_counts_wherever_it_occurs():
+    X = np.zeros((3, 1, 200), np.float32)
+    X[0, 0, 90:94] = X[1, 0, 110:114] = [1, 2, 3, 4]
+    X[2, 0, 90:94] = [4, 3, 2, 1]
+    convolutions = Convolutions.fit(X)
+    one, shifted, mirrored = convolutions(X)
+    near = np.repeat(convolutions.dilations, 84 * convolutions.counts) < 10  # whose taps stay inside the curve
+    np.testing.assert_allclose(shifted[near], one[near], atol=1e-6)
+    assert np.abs(mirrored[near] - one[near]).max() > 0.01
+
+
+def test_coordinates_of_the_span_keep_all_inner_products_with_training_curves():
+    X, _, _ = pulses()
+    encoder, columns = columns_of(X[:40])
+    features = encoder.convolutions_(encoder._standardised(encoder.reader.values(X, encoder.points_)))
+    features = (features - encoder.feature_means_) / encoder.feature_scales_
+    np.testing.assert_allclose(columns @ columns.T, features[:40] @ features[:40].T, atol=1e-6)
+    assert columns.shape == (40, 40)  # 39 directions of 40 centred rows
+    assert (columns[:, -1] == 0).all()
+    new = encoder.transform(X[40:])
+    np.testing.assert_allclose(new @ columns.T, features[40:] @ features[:40].T, atol=1e-6)
+    np.testing.assert_allclose((new**2).sum(1), (features[40:] ** 2).sum(1), rtol=1e-5)
+    assert (new[:, -1] > 0.1).all()
+    np.testing.assert_allclose(encoder.transform(X[:40]), columns, atol=1e-6)
+
+
+def test_weights_outside_of_the_span_keep_the_law_of_the_prior_and_reach_new_curves():
+    model = fitted()
+    outside = model.clouds_[..., model.neuron_.input_weights(len(model.standardiser_.mean))][..., -1]
+    assert abs(outside.mean()) < 0.15
+    assert 0.85 < outside.std() < 1.15
+    assert np.isfinite(model.standardiser_.scale).all()
+    columns = model.encoder_.transform(pulses()[0][40:])
+    without = columns * np.append(np.ones(columns.shape[1] - 1), 0)
+    assert np.abs(model._outputs(columns) - model._outputs(without)).max() > 0.01
+
+
+def test_repeated_curves_and_curves_of_weight_zero_teach_the_encoder_nothing():
+    X, _, _ = pulses()
+    encoder, _ = columns_of(X[:20])
+    repeated, _ = columns_of(np.concatenate([X[5:20], X[:20]]))
+    unused, _ = columns_of(X[:30], np.arange(30) < 20)
+    expected = encoder.transform(X[30:])
+    np.testing.assert_array_equal(repeated.transform(X[30:]), expected)
+    np.testing.assert_array_equal(unused.transform(X[30:]), expected)
+
+
+def test_more_curves_than_directions_are_seen_in_the_principal_ones(monkeypatch):
+    assert MOST_DIRECTIONS >= 500
+    monkeypatch.setattr("langevax.sklearn.inputs.shapes.MOST_DIRECTIONS", 10)
+    encoder, columns = columns_of(pulses()[0][:40])
+    assert not encoder.exact_
+    assert columns.shape == (40, 11)
+    assert (columns[:, -1] == 0).all()
+    assert (np.diff((columns[:, :-1] ** 2).sum(0)) < 0).all()
+
+
+def test_auto_takes_convolutions_where_shapes_shift():
+    X, y, _ = pulses()
+    model = fitted()
+    errors = model.encoder_errors_
+    assert errors["convolutions"] < 0.7 * errors["basis"]
+    assert model.score(X[40:], y[40:]) >= 0.9
+    basis = FunctionalMeanFieldClassifier("mfld", encoder="basis", **SMALL).fit(X[:40], y[:40])
+    assert basis.encoder_errors_ is None
+    assert basis.score(X[40:], y[40:]) < 0.8
+
+
+def test_auto_takes_the_basis_where_a_level_counts():
+    random = np.random.default_rng(0)
+    levels, t = random.uniform(-1, 1, size=(40, 1)), np.linspace(0, 1, 40)
+    X = levels + np.sin(9 * t + random.uniform(0, 6, size=(40, 1)))
+    model = FunctionalMeanFieldRegressor(**SMALL).fit(X, levels[:, 0])
+    assert isinstance(model.encoder_, CurveCoefficients)
+    assert model.encoder_errors_["basis"] < model.encoder_errors_["convolutions"]
+    assert model.solver_ == "psdca"
+
+
+def test_the_default_solver_is_dual_ascent_on_few_columns_only():
+    model = FunctionalMeanFieldClassifier()
+    assert [model._solver_name(columns) for columns in (64, 65)] == ["psdca", "mfld"]
+    assert model.set_params(warm_start=True)._solver_name(3) == "mfld"
+    assert model.set_params(solver="pda")._solver_name(3) == "pda"
+
+
+@pytest.mark.parametrize("encoder", ["basis", "convolutions"])
+def test_the_part_with_the_planted_bump_speaks_for_the_output(encoder):
+    random, t = np.random.default_rng(0), np.linspace(0, 1, 90)
+    heights = random.uniform(0, 1, 50)
+    bump = np.exp(-(((t - 0.7) / 0.03) ** 2))
+    X = 0.05 * random.normal(size=(50, 90)) + 2 * heights[:, None] * bump
+    model = FunctionalMeanFieldRegressor("mfld", encoder=encoder, **SMALL).fit(X[:40], heights[:40])
+    times, effects = model.part_effects(X[40:], num_parts=11)
+    assert times[np.abs(effects).mean(0).argmax()] == pytest.approx(0.7)
+    others = np.abs(np.delete(effects, 7, axis=1)).mean()
+    assert np.abs(effects[:, 7]).mean() > 3 * others
+    assert np.corrcoef(effects[:, 7], heights[40:])[0, 1] > 0.9
+
+
+def test_the_part_that_speaks_is_where_the_shape_is_in_each_curve():
+    X, y, places = pulses()
+    times, effects = fitted().part_effects(X[40:], num_parts=12)
+    signs = np.where(y[40:] == "rising", 1, -1)
+    strongest = times[(signs[:, None] * effects).argmax(1)]
+    near = np.abs(strongest - (places[40:] + WIDTH / 2) / LENGTH) < 0.13
+    assert near.mean() > 0.7  # by chance 0.25
+
+
+def test_effects_of_several_classes_are_those_of_the_likeliest():
+    t = np.linspace(0, 1, 40)
+    X = np.concatenate([np.exp(-(((t - place) / 0.05) ** 2)) * np.linspace(1, 2, 9)[:, None] for place in (0.2, 0.8)])
+    X = np.concatenate([X, 0.1 * np.random.default_rng(0).normal(size=(9, 40))])
+    model = FunctionalMeanFieldClassifier("mfld", encoder="basis", **SMALL).fit(X, np.repeat(["a", "b", "c"], 9))
+    times, effects = model.part_effects(X, num_parts=6)
+    assert effects.shape == (27, 6)
+    assert times[effects[:9].mean(0).argmax()] == pytest.approx(0.2)
+    assert times[effects[9:18].mean(0).argmax()] == pytest.approx(0.8)
+
+
+def test_saved_models_predict_and_explain_alike(tmp_path):
+    X, _, _ = pulses()
+    model = fitted()
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(loaded.part_effects(X[:3], 4)[1], model.part_effects(X[:3], 4)[1])
+
+
+@pytest.mark.slow
+def test_its_optimum_is_certified():
+    X, y, _ = pulses()
+    model = FunctionalMeanFieldClassifier(encoder="convolutions", random_state=0).fit(X[:40], y[:40])
+    assert model.certificate(effort=3e8).trustworthy
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.random.default_rng(0).normal(size=(8, 1)),  # one reading
+        np.ones((8, 5)),
+        np.random.default_rng(0).normal(size=(8, 2, 30)),
+        [(np.sort(np.random.default_rng(i).uniform(size=6 + i)), np.arange(6.0 + i) + i) for i in range(8)],
+    ],
+    ids=["one reading", "constant curves", "two channels", "times of their own"],
+)
+def test_curves_of_every_form_are_accepted(X):
+    channels = 2 if isinstance(X, np.ndarray) and X.ndim == 3 else 1
+    model = FunctionalMeanFieldClassifier(
+        "mfld", encoder="convolutions", channels=channels, **SMALL | {"num_steps": 20}
+    )
+    assert np.isfinite(model.fit(X, ["a", "b"] * 4).predict_proba(X)).all()
+
+
+def test_derivatives_are_channels_of_their_own():
+    X, y, _ = pulses()
+    model = FunctionalMeanFieldClassifier(
+        "mfld", encoder="convolutions", derivative=(0, 1), smoothing=None, **SMALL | {"num_steps": 20}
+    )
+    assert model.fit(X[:20], y[:20]).encoder_.mean_values_.shape == (2, LENGTH)
+
+
+def test_refusals_name_a_remedy():
+    X, y, _ = pulses()
+    with pytest.raises(ValueError, match="encoder"):
+        FunctionalMeanFieldClassifier(encoder="rocket").fit(X, y)
+    with pytest.raises(ValueError, match=r"call part_effects\(X\), or fit with encoder='basis'"):
+        fitted().weight_functions()
+    with pytest.raises(ValueError, match="neither weight functions nor slopes"):
+        fitted().slope_functions(X)
+    with pytest.raises(ValueError, match="num_parts must be at least 2, got 1"):
+        fitted().part_effects(X, num_parts=1)
+    with pytest.raises(TypeError, match="num_parts must be an int"):
+        fitted().part_effects(X, num_parts=2.5)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [FunctionalMeanFieldClassifier("mfld", encoder="convolutions", num_particles=50, num_steps=200)]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
+def test_scikit_learn_accepts_it(estimator, check):
+    check(estimator)

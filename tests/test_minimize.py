@@ -1,0 +1,517 @@
+"""`minimize`: transcripts of its steps, known minima, the odds, SciPy's habits, honest words, and bad input."""
+
+import math
+import re
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import Bounds, OptimizeResult
+
+import langevax
+from langevax.optimize import minimize
+from langevax.optimize.basins import group_ends, tally, unseen_better
+from langevax.optimize.evolution import Evolution, default_population
+from langevax.optimize.local_search import ABANDONED, MEMORY, Frame, descent_direction, local_searches, values
+from langevax.optimize.newton import Derivatives, newton, newton_step
+from langevax.optimize.values_only import FiniteDifferences
+from langevax.problems.problem import Function
+
+KEY = jax.random.key(0)
+BOX = [(-5.12, 5.12)] * 2
+
+
+class Well(eqx.Module):
+    """A quadratic with these curvatures, lowest at `center`, where it is 3."""
+
+    curvatures: jax.Array
+    center: jax.Array
+
+    def __call__(self, x):
+        return 3 + jnp.sum(self.curvatures * (x - self.center) ** 2) / 2
+
+
+def two_wells(x):
+    """Of each coordinate, the left one lower; 2^d minima, the best -0.305 d at -1.036."""
+    return jnp.sum((x**2 - 1) ** 2 + 0.3 * x)
+
+
+def rastrigin(x):
+    """Its classical barriers of 20; lowest, 0, at 0."""
+    return jnp.sum(x**2 + 10 - 10 * jnp.cos(2 * jnp.pi * x))
+
+
+def units(d, low=-np.inf, high=np.inf, dtype=np.float64):
+    """A frame whose y is x."""
+    ones = np.ones(d, dtype)
+    return Frame(*map(jnp.asarray, (0 * ones, ones, low * ones, high * ones, low * ones, high * ones)))
+
+
+# -- local searches -----------------------------------------------------------------------------------------------
+
+
+def test_the_direction_is_minus_the_inverse_of_bfgs_times_the_gradient():
+    """The recursion H+ = (1 - s z / sz)^T H (1 - z s / sz) + s s / sz of dense matrices, in NumPy."""
+    rng = np.random.default_rng(0)
+    curvature = np.diag([1.0, 4.0, 9.0, 25.0])
+    moves = np.zeros((MEMORY, 4))
+    moves[-5:] = rng.normal(size=(5, 4))
+    changes = moves @ curvature
+    gradient = rng.normal(size=4)
+    inverse = np.eye(4) * (moves[-1] @ changes[-1]) / (changes[-1] @ changes[-1])
+    for s, z in zip(moves[-5:], changes[-5:], strict=True):
+        left = np.eye(4) - np.outer(s, z) / (s @ z)
+        inverse = left @ inverse @ left.T + np.outer(s, s) / (s @ z)
+    with jax.enable_x64():
+        arguments = (jnp.asarray(a) for a in (gradient, np.ones(4, bool), moves, changes))
+        np.testing.assert_allclose(descent_direction(*arguments), -inverse @ gradient, rtol=1e-10)
+
+
+def test_searches_end_at_minima_in_the_box_and_count_what_they_took():
+    """On a wall where the minimum lies outside, at the center elsewhere; alone or among others is the same."""
+    with jax.enable_x64():
+        well = Function(Well(jnp.array([1.0, 100.0, 1e4]), jnp.array([0.5, -0.3, 4.0])))
+        frame = units(3, -1.0, 1.0)
+        starts = np.random.default_rng(0).uniform(-1, 1, (5, 3))
+        ends = local_searches(well, frame, starts, 8, 200)
+        alone = local_searches(well, frame, starts[2:3], 8, 200)
+    np.testing.assert_allclose(ends.y, [[0.5, -0.3, 1.0]] * 5, atol=1e-5)
+    np.testing.assert_allclose(ends.fun, 3 + 1e4 * 9 / 2, rtol=1e-9)
+    assert ends.settled.all()
+    assert ends.moved.all()
+    assert ends.evaluations.max() < 40
+    np.testing.assert_array_equal(alone.y[0], ends.y[2])
+    assert alone.evaluations[0] == ends.evaluations[2]
+
+
+@pytest.mark.parametrize("unit", [2.0**-100, 2.0**-66, 2.0**66, 2.0**100])
+def test_units_of_values_change_no_search(unit):
+    """Squares of the slopes are beyond float32 for all of these."""
+    starts = np.random.default_rng(1).uniform(-5, 5, (4, 3))
+    plain, other = (
+        local_searches(
+            Function(lambda x, s=s: s * rastrigin(x)), units(3, -5.12, 5.12, dtype=np.float32), starts, 4, 99
+        )
+        for s in (1.0, unit)
+    )
+    np.testing.assert_array_equal(other.y, plain.y)
+    np.testing.assert_array_equal(other.fun, unit * plain.fun)
+    np.testing.assert_array_equal(other.settled, plain.settled)
+    assert plain.settled.all()
+
+
+def test_a_search_stops_at_its_limit_and_where_its_target_is_out_of_reach():
+    with jax.enable_x64():
+        problem, frame = Function(rastrigin), units(4, -5.12, 5.12)
+        starts = np.random.default_rng(1).uniform(-5, 5, (8, 4))
+        whole = local_searches(problem, frame, starts, 8, 200)
+        short = local_searches(problem, frame, starts, 8, 5)
+        aimed = local_searches(problem, frame, starts, 8, 200, target=float(np.median(whole.fun)))
+    assert short.evaluations.max() == 5
+    assert not short.settled.any()
+    reached = whole.fun <= np.median(whole.fun)
+    np.testing.assert_array_equal(aimed.fun[reached], whole.fun[reached])
+    assert aimed.evaluations[~reached].sum() < 0.8 * whole.evaluations[~reached].sum()
+    assert ABANDONED > 1
+
+
+def test_a_search_on_a_plateau_does_not_move():
+    ends = local_searches(Function(lambda x: 0 * jnp.sum(x)), units(2, dtype=np.float32), np.ones((3, 2)), 4, 100)
+    assert not ends.moved.any()
+    np.testing.assert_array_equal(ends.evaluations, 1)
+
+
+def test_values_of_any_number_of_places():
+    places = np.random.default_rng(0).normal(size=(1500, 2))
+    places[7] = np.nan
+    computed = values(Function(two_wells), units(2, dtype=np.float32), places)
+    expected = np.sum((places**2 - 1) ** 2 + 0.3 * places, axis=1)
+    np.testing.assert_allclose(np.delete(computed, 7), np.delete(expected, 7), rtol=1e-4, atol=1e-4)
+    assert computed[7] == math.inf
+
+
+# -- Newton's steps -----------------------------------------------------------------------------------------------
+
+
+def test_a_newton_step_leads_to_the_minimum_of_a_quadratic_and_away_from_a_saddle():
+    """In any units; it promises half of what the gradient and the step have in common."""
+    hessian, gradient, unbound = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, -2.0]), np.ones(2, bool)
+    step, promise = newton_step(Derivatives(0.0, gradient, hessian), unbound, 0.0)
+    np.testing.assert_allclose(step, -np.linalg.solve(hessian, gradient))
+    assert promise == pytest.approx(-gradient @ step / 2)
+    units_of = np.array([1e6, 1e-3])
+    scaled = Derivatives(0.0, gradient * units_of, hessian * np.outer(units_of, units_of))
+    damped, _ = newton_step(Derivatives(0.0, gradient, hessian), unbound, 0.7)
+    np.testing.assert_allclose(newton_step(scaled, unbound, 0.7)[0] * units_of, damped)
+    saddle = Derivatives(0.0, np.array([1.0, 1.0]), np.diag([2.0, -2.0]))
+    np.testing.assert_allclose(newton_step(saddle, unbound, 0.0)[0], [-0.5, -0.5])
+    fixed, _ = newton_step(Derivatives(0.0, gradient, hessian), np.array([True, False]), 0.0)
+    np.testing.assert_allclose(fixed, [-0.25, 0.0])
+
+
+def test_newtons_method_follows_a_curved_valley_to_its_end():
+    with jax.enable_x64():
+        problem = Function(lambda x: (1 - x[0]) ** 2 + 1e3 * (x[1] - x[0] ** 2) ** 2)
+        end = newton(problem, units(2), np.array([-1.0, 1.0]), 1.0)
+    assert end.reached
+    np.testing.assert_allclose(end.y, 1.0, rtol=1e-9)
+
+
+# -- evolution ----------------------------------------------------------------------------------------------------
+
+
+def test_a_generation_is_that_of_the_tutorial():
+    """Hansen's equations, with the same draws, for d = 3 and a population of 7."""
+    d, population, sigma, rng = 3, 7, 0.4, np.random.default_rng(0)
+    law = Evolution(np.array([0.1, 0.2, 0.3]), sigma, population)
+    places = law.draw(rng)
+    height = places @ np.array([1.0, 2.0, -1.0])
+    law.learn(places, height)
+
+    mu = population // 2
+    w = np.log((population + 1) / 2) - np.log(np.arange(1, mu + 1))
+    w /= w.sum()
+    mu_eff = 1 / np.sum(w**2)
+    c_sigma, c_c = (mu_eff + 2) / (d + mu_eff + 5), (4 + mu_eff / d) / (d + 4 + 2 * mu_eff / d)
+    c_1 = 2 / ((d + 1.3) ** 2 + mu_eff)
+    c_mu = min(1 - c_1, 2 * (mu_eff - 2 + 1 / mu_eff) / ((d + 2) ** 2 + mu_eff))
+    d_sigma = 1 + 2 * max(0, np.sqrt((mu_eff - 1) / (d + 1)) - 1) + c_sigma
+    norm = np.sqrt(d) * (1 - 1 / (4 * d) + 1 / (21 * d**2))
+    y = (places[np.argsort(height)[:mu]] - [0.1, 0.2, 0.3]) / sigma
+    y_w = np.sum(w[:, None] * y, axis=0)
+    p_sigma = np.sqrt(c_sigma * (2 - c_sigma) * mu_eff) * y_w
+    h = np.linalg.norm(p_sigma) / np.sqrt(1 - (1 - c_sigma) ** 2) < (1.4 + 2 / (d + 1)) * norm
+    p_c = h * np.sqrt(c_c * (2 - c_c) * mu_eff) * y_w
+    delta = (1 - h) * c_c * (2 - c_c)
+    covariance = (1 + c_1 * delta - c_1 - c_mu) * np.eye(d) + c_1 * np.outer(p_c, p_c)
+    covariance += c_mu * sum(w[i] * np.outer(y[i], y[i]) for i in range(mu))
+    np.testing.assert_allclose(law.mean, [0.1, 0.2, 0.3] + sigma * y_w)
+    np.testing.assert_allclose(law.covariance, covariance)
+    assert law.sigma == pytest.approx(sigma * np.exp(c_sigma / d_sigma * (np.linalg.norm(p_sigma) / norm - 1)))
+
+
+def test_evolution_finds_a_minimum_by_the_order_of_values():
+    law, rng = Evolution(np.full(5, 0.8), 0.3, default_population(5)), np.random.default_rng(0)
+    scales = 10.0 ** np.arange(5)
+    for _ in range(400):
+        places = law.draw(rng)
+        law.learn(places, np.log(np.sum(scales * places**2, axis=1)))
+    assert np.sum(scales * law.mean**2) < 1e-8
+
+
+# -- odds ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_odds_are_the_mean_number_of_unseen_better_basins():
+    """Over laws with a uniform number of basins and uniform sizes: those in which 30 searches meet exactly 3."""
+    rng, searches, seen = np.random.default_rng(0), 30, 3
+    better = []
+    for number in rng.integers(1, 41, 20_000):
+        sizes = rng.exponential(size=number)
+        counts = rng.multinomial(searches, sizes / sizes.sum())
+        if np.count_nonzero(counts) == seen:
+            order = rng.permutation(number)  # of value, whatever the sizes
+            better.append(int(np.min(order[counts > 0])))
+    assert len(better) > 400
+    error = np.std(better) / np.sqrt(len(better))
+    assert abs(np.mean(better) - unseen_better(searches, seen)) < 4 * error
+    assert unseen_better(searches, seen) == pytest.approx(3 / 25)
+
+
+def test_basins_are_near_in_place_and_in_value_and_plateaus_are_basins_of_their_own():
+    ys = np.array([[0.0, 0.0], [1.0, 0.0], [1e-4, 0.0], [0.0, 1e-4], [2.0, 2.0], [2.0, 2.0]])
+    fun, moved = np.array([1.0, 1.0, 1.0 + 1e-9, 1.5, 3.0, 3.0]), np.array([True, True, True, True, False, False])
+    labels, best_ends = group_ends(ys, fun, moved, 1e-6)
+    assert labels[0] == labels[2] != labels[1]
+    assert len(best_ends) == 5
+    assert tally(ys, fun, moved, 1e-6, 1.0) == (6, 4, 3)  # the two of the best value are one
+    assert tally(ys, fun, moved, 1e-6, 0.5).odds == math.inf  # none of these saw the best
+
+
+# -- minima -------------------------------------------------------------------------------------------------------
+
+
+def test_few_basins_are_all_found_and_the_promise_is_met():
+    result = minimize(two_wells, jnp.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2)
+    assert isinstance(result, OptimizeResult)
+    assert (result.success, result.status) == (True, 0)
+    np.testing.assert_allclose(result.x, -1.0356, atol=1e-3)
+    assert [basin.fun for basin in result.basins] == pytest.approx([-0.6109, -0.0113, -0.0113, 0.5883], abs=2e-3)
+    assert sum(basin.share for basin in result.basins) == pytest.approx(1)
+    assert result.odds <= 0.1
+    words = (
+        r"A better basin is unlikely: the expected number of unseen better basins is 0\.\d+ \(at most 0.1 was asked\)"
+    )
+    assert re.match(words, result.message)
+    assert re.search(
+        r"\d+ of \d+ local searches ended at the best value, the others in 3 worse basins\.", result.message
+    )
+    assert result.history["fun"][-1] == pytest.approx(result.fun, abs=1e-5)
+    assert np.all(np.diff(result.history["nfev"]) > 0)
+    assert result.nit > 11 * 4 + 2
+    assert result.nfev > result.njev > result.nit
+    surer = minimize(two_wells, jnp.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2, max_odds=0.01)
+    assert surer.odds <= 0.01
+    assert surer.nit > 4 / 0.01
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_many_deep_wells_are_crossed_whatever_the_axes(rotated):
+    """Classical Rastrigin, 10^4 minima in four dimensions: 20,000 evaluations where chains fail with millions."""
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0] if rotated else np.eye(4)
+    rotation = jnp.asarray(turn, jnp.float32)
+    result = minimize(
+        lambda x: rastrigin(rotation @ (x - 0.3)),
+        jnp.full(4, 4.0),
+        key=KEY,
+        bounds=[(-5.12, 5.12)] * 4,
+        max_evaluations=20_000,
+    )
+    assert result.fun == pytest.approx(0, abs=1e-4)
+    assert result.nfev + 3 * result.njev < 22_000
+
+
+def test_a_promise_that_is_not_met_is_no_success():
+    """At the minimum after 3,000 evaluations, but too few searches agree."""
+    result = minimize(rastrigin, jnp.full(2, 4.0), key=KEY, bounds=BOX, max_evaluations=3000)
+    assert (result.success, result.status) == (False, 1)
+    assert result.odds > 0.1
+    assert result.message.startswith("Spent the 3,000 evaluations before a better basin became unlikely:")
+    assert result.message.endswith("Raise max_evaluations to be surer.")
+
+
+@pytest.mark.slow
+def test_a_needle_on_a_plateau_is_found():
+    """Easom's function, which is flat at nearly all starts."""
+    easom = lambda x: -jnp.prod(jnp.cos(x)) * jnp.exp(-jnp.sum((x - jnp.pi) ** 2))  # noqa: E731
+    result = minimize(easom, jnp.full(2, -50.0), key=KEY, bounds=[(-100.0, 100.0)] * 2)
+    assert result.fun == pytest.approx(-1, abs=1e-5)
+    np.testing.assert_allclose(result.x, np.pi, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "bounds", [[(0.0, 0.7), (None, 0.5), (2.0, np.inf)], Bounds([0, -np.inf, 2], [0.7, 0.5, np.inf])]
+)
+def test_minima_on_walls(bounds):
+    """float32 rounds into the box, never out of it."""
+    well = Well(jnp.array([1.0, 2.0, 4.0]), jnp.ones(3))
+    result = minimize(well, jnp.array([0.35, 0.0, 2.0]), key=KEY, bounds=bounds)
+    assert result.success
+    np.testing.assert_allclose(result.x, [0.7, 0.5, 2.0], rtol=1e-6)
+    assert result.jac[0] < 0 < result.jac[2]
+    assert float(result.x[0]) <= 0.7
+
+
+@pytest.mark.slow
+def test_units_of_coordinates_do_not_matter_without_bounds():
+    """x0 sets them: coordinates of 1e-6 and 1e6, whose well is at twice x0."""
+    with jax.enable_x64():
+        x0 = jnp.array([1e-6, 1e6])
+        result = minimize(lambda x: two_wells(x / x0 - 3.0), x0, key=KEY)
+    assert result.success
+    np.testing.assert_allclose(result.x, [1.9644e-6, 1.9644e6], rtol=1e-3)
+
+
+def test_a_function_of_numpy_takes_values_only():
+    """No JAX in it, in float64; its gradients take d more values, and none are counted as such."""
+    calls = []
+
+    def in_numpy(x):
+        assert type(x) is np.ndarray
+        calls.append(x)
+        return float(np.sum((x**2 - 1) ** 2 + 0.3 * x))
+
+    result = minimize(in_numpy, np.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2, use_gradients=False)
+    assert result.success
+    assert result.x.dtype == np.float64
+    np.testing.assert_allclose(result.x, -1.0355798, atol=1e-5)
+    assert result.njev == 0
+    assert result.nfev <= len(calls) <= 20 * result.nfev
+    with jax.enable_x64():
+        problem = FiniteDifferences(Function(two_wells), jnp.ones(2), jnp.array([2.0, 0.5]))
+        gradient = problem.gradient(jnp.array([0.3, 0.5]))  # backwards at the bound
+    np.testing.assert_allclose(gradient, [4 * 0.3 * (0.09 - 1) + 0.3, 4 * 0.5 * (0.25 - 1) + 0.3], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_long_sum_is_searched_by_a_part_of_its_rows():
+    """A line through rows of which two fifths belong to another: both minima, the better one, few passes."""
+    rng = np.random.default_rng(0)
+    inputs = rng.uniform(-1, 1, 8000).astype(np.float32)
+    slopes = np.where(np.arange(8000) < 4800, 1.0, -1.0)
+    targets = np.float32(slopes * inputs + 0.05 * rng.normal(size=8000))
+    welsch = lambda slope, row: 1 - jnp.exp(-((row[1] - slope * row[0]) ** 2) / 0.02)  # noqa: E731
+    rows = langevax.FiniteSum(welsch, (inputs, targets))
+    line = minimize(rows, jnp.array(-1.2), key=KEY, bounds=[(-3.0, 3.0)])
+    assert line.x == pytest.approx(1, abs=0.01)
+    assert len(line.basins) >= 2
+    assert line.fun == pytest.approx(float(rows.potential(jnp.asarray(line.x))), abs=1e-6)
+    assert line.nfev / 8000 < 0.6 * line.nit * 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("x0", [{"w": jnp.full((2, 2), 0.7), "b": jnp.array(0.8)}, 0.7])
+def test_positions_are_any_pytree(x0):
+    """With bounds, which go leaf after leaf: b first, whose wall is at 0.5."""
+
+    def fun(x):
+        return sum(jnp.sum((leaf - 0.4) ** 2) for leaf in jax.tree.leaves(x))
+
+    size = sum(np.size(leaf) for leaf in jax.tree.leaves(x0))
+    result = minimize(fun, x0, key=KEY, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)])
+    for tree in (result.x, result.jac, result.basins[0].x):
+        assert jax.tree.structure(tree) == jax.tree.structure(x0)
+        assert all(jax.tree.leaves(jax.tree.map(lambda leaf, like: leaf.shape == np.shape(like), tree, x0)))
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(result.x)])
+    np.testing.assert_allclose(flat, [0.5, *[0.4] * (size - 1)], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_starts_may_be_drawn_by_a_function():
+    result = minimize(two_wells, lambda key: jax.random.uniform(key, (2,), jnp.float32, 0.5, 1.5), key=KEY)
+    assert result.basins[0].fun == result.fun <= 0.5921
+
+
+# -- SciPy's habits -----------------------------------------------------------------------------------------------
+
+
+def test_callbacks_are_called_as_scipy_does():
+    states, points = [], []
+
+    def stop_by_exception(intermediate_result):
+        states.append(intermediate_result)
+        if len(states) == 3:
+            raise StopIteration
+
+    result = minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=stop_by_exception)
+    assert (result.status, result.success) == (99, False)
+    assert result.message.startswith("Stopped by the callback after 16 local searches: ")
+    assert [state.nit for state in states] == [1, 4, 16]
+    assert states[0].fun >= states[1].fun >= states[2].fun
+    assert states[2].nfev == result.history["nfev"][2]
+    minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=lambda x: points.append(x), max_evaluations=500)
+    assert points[0].shape == (2,)
+    with pytest.raises(TypeError, match="callback must return a boolean or None, got 1"):
+        minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=lambda x: 1)
+
+
+@pytest.mark.slow
+def test_the_key_decides():
+    options = {"bounds": BOX, "max_evaluations": 2000}
+    one, same = (minimize(rastrigin, jnp.ones(2), key=jax.random.key(7), **options) for _ in range(2))
+    other = minimize(rastrigin, jnp.ones(2), key=jax.random.key(8), **options)
+    np.testing.assert_array_equal(one.history["fun"], same.history["fun"])
+    assert one.nfev == same.nfev != other.nfev
+
+
+@pytest.mark.slow
+def test_two_calls_compile_once():
+    """Whatever the key, the start, the bounds, and the budget."""
+    traces = []
+
+    def counted(x):
+        traces.append(x)
+        return jnp.sum(x**4 - x**2)
+
+    minimize(counted, jnp.array([0.1, 0.2]), key=KEY, bounds=[(-3, 3)] * 2)
+    first = len(traces)
+    minimize(counted, jnp.array([0.5, 0.7]), key=jax.random.key(5), bounds=[(-2, 4)] * 2, max_evaluations=5000)
+    assert len(traces) <= first + 2  # which ask for shapes alone, and for the value at x0
+
+
+# -- honest words and bad input -----------------------------------------------------------------------------------
+
+
+def test_a_kink_is_not_a_minimum_to_rounding():
+    result = minimize(lambda x: jnp.sum(jnp.abs(x)), jnp.ones(2), key=KEY, max_evaluations=2000)
+    assert (result.success, result.status) == (False, 2)
+    assert "x is not a minimum to rounding: the gradient there has norm" in result.message
+
+
+@pytest.mark.parametrize("fun", [jnp.sum, lambda x: -jnp.sum(x**2), lambda x: jnp.sum(x**3)])
+def test_a_function_without_a_minimum_falls_without_end(fun):
+    result = minimize(fun, jnp.ones(2), key=KEY, max_evaluations=5000)
+    assert (result.success, result.status) == (False, 3)
+    assert re.match(r"fun falls without end: at x = \[.*\] it is -.*; pass bounds\.", result.message)
+
+
+def refused(fun=two_wells, x0=(0.5, 0.5), **options):
+    return lambda: minimize(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": KEY} | options)
+
+
+REFUSED = {
+    "a seed": (refused(key=0), TypeError, "key must be a typed key, got int; pass jax.random.key(seed)"),
+    "fun that is not a function": (refused(fun=3.0), TypeError, "fun must be a function of the position or a"),
+    "fun that is not scalar": (
+        refused(fun=lambda x: x**2),
+        ValueError,
+        "fun must return a scalar, got shape (2,); sum",
+    ),
+    "fun that is whole": (
+        refused(fun=lambda x: jnp.sum(x).astype(int)),
+        TypeError,
+        "fun must return a floating number",
+    ),
+    "fun in NumPy": (
+        refused(fun=lambda x: np.sum(np.asarray(x))),
+        TypeError,
+        "fun must be a function that JAX can trace",
+    ),
+    "fun that is NaN": (refused(fun=lambda x: jnp.sum(jnp.log(x - 1))), ValueError, "fun at x0 is nan; start where"),
+    "a gradient that is NaN": (
+        refused(fun=lambda x: jnp.sum(jnp.sqrt(x)), x0=(0.0, 1.0)),
+        ValueError,
+        "the norm of the gradient of fun at x0 is inf",
+    ),
+    "values that are NaN": (
+        refused(fun=lambda x: float("nan"), use_gradients=False, x0=np.ones(2)),
+        ValueError,
+        "fun at x0 is nan; start where",
+    ),
+    "fun that is NaN at every start": (
+        refused(fun=lambda x: jnp.sum(jnp.log(x)), x0=lambda key: -jax.random.uniform(key, (2,)) - 1),
+        ValueError,
+        "fun is not finite at any of 16 starts",
+    ),
+    "a constant": (
+        refused(fun=lambda x: 0.0 * jnp.sum(x) + 7),
+        ValueError,
+        "fun is 7 at x0 and at all of",
+    ),
+    "a whole x0": (refused(x0=(1, 2)), TypeError, "x0 must be floating, got int32; pass for instance x0.astype(float)"),
+    "x0 outside": (refused(bounds=[(0, 1), (1, 2)]), ValueError, "x0[1] is 0.5, outside of bounds[1] = (1.0, 2.0)"),
+    "bounds upside down": (refused(bounds=[(0, 1), (2, -2)]), ValueError, "bounds[1] is (2.0, -2.0), whose lower end"),
+    "a bound of one number": (
+        refused(bounds=[(0.5, 0.5), (0, 1)]),
+        ValueError,
+        "bounds[0] is (0.5, 0.5), whose ends are",
+    ),
+    "fun without a value": (refused(fun=lambda x: None), TypeError, "fun must return a scalar, got None; return its"),
+    "fun that is a word": (refused(fun=lambda x: "low"), TypeError, "fun must return a scalar, got 'low'; return its"),
+    "no evaluations": (refused(max_evaluations=0), ValueError, "max_evaluations must be at least 1, got 0"),
+    "a part of an evaluation": (refused(max_evaluations=1e3), TypeError, "max_evaluations must be an int"),
+    "odds of nothing": (refused(max_odds=0.0), ValueError, "max_odds must be finite and > 0, got 0.0"),
+    "one start": (refused(spread=0.0), ValueError, "spread must be finite and > 0, got 0.0"),
+    "a spread that does not fit": (
+        refused(spread=np.ones(3)),
+        ValueError,
+        "spread has shape (3,) but x0 has 2 numbers",
+    ),
+    "a spread of drawn starts": (
+        refused(x0=lambda key: jax.random.uniform(key, (2,)), spread=0.1),
+        ValueError,
+        "spread is 0.1, but x0 is a function",
+    ),
+    "gradients by a word": (refused(use_gradients="no"), TypeError, "use_gradients must be"),
+    "an annealing": (refused(temperature=1.0), TypeError, "unexpected keyword argument 'temperature'"),
+}
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("name", REFUSED)
+def test_mistakes_are_named(name):
+    call, error, message = REFUSED[name]
+    with pytest.raises(error, match=re.escape(message)):
+        call()

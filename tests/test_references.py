@@ -1,0 +1,74 @@
+"""References of posteriors and calibration: what is stored, what is judged, and that the bands have power."""
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import calibration, posteriors
+from benchmarks.posteriors import references
+from benchmarks.posteriors.models import POSTERIORS
+
+pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
+STORED = references.load()
+
+
+def test_references_are_of_the_data_that_there_are():
+    """Long enough, and the same by two libraries."""
+    assert STORED.keys() <= POSTERIORS.keys()
+    assert len(POSTERIORS) >= 25
+    for name, reference in STORED.items():
+        assert reference["data"] == POSTERIORS[name].checksum()
+        for library in ("numpyro", "blackjax"):
+            assert reference[library]["ess"] >= references.MIN_ESS
+            assert reference[library]["rhat"] < references.MAX_RHAT
+        assert max(reference["shift of means"], reference["ratio of deviations"]) <= 0.05
+        for mean, sd, *quantiles in reference["numbers"].values():
+            assert sd >= 0
+            assert quantiles == sorted(quantiles)
+            assert quantiles[0] <= mean <= quantiles[-1]
+
+
+def test_draws_are_judged_by_their_errors():
+    """Of N(1, 2^2), exact moments as the reference: shifted by 0.2 sd and widened by a tenth they are wrong."""
+    reference = {"numbers": {"a": [1.0, 2.0]}}
+    z = np.random.default_rng(0).normal(size=(4, 5000))
+    right = posteriors.judge({"a": 1 + 2 * z}, reference)
+    assert right.is_right
+    assert right.ess > 15_000
+    shifted = posteriors.judge({"a": 1.4 + 2 * z}, reference)
+    assert not shifted.is_right
+    assert abs(shifted.mean_error - 0.2) < 0.03
+    wide = posteriors.judge({"a": 1 + 2.2 * z}, reference)
+    assert not wide.is_right
+    assert abs(wide.sd_error - 0.1) < 0.03
+
+
+def test_a_site_without_a_reference_is_an_error():
+    with pytest.raises(KeyError, match="b"):
+        posteriors.judge({"b": np.zeros((2, 10))}, {"numbers": {"a": [1.0, 2.0]}})
+
+
+@pytest.mark.slow
+def test_sample_is_right_by_a_reference():
+    name = "schools_non_centred"
+    assert posteriors.run_sample(POSTERIORS[name], STORED[name], jax.random.key(0)) == "right"
+
+
+def test_bands_hold_uniform_ranks_and_exclude_others():
+    """Of 400 sets of 200 uniform ranks 1 to 10 % leave the bands of 5 %; a law 1.5 times as wide leaves them."""
+    rng = np.random.default_rng(1)
+    uniform = calibration.p_values(rng.integers(0, 101, (400, 200)), 100)
+    assert 0.01 < np.mean(uniform < 0.05) < 0.1
+    draws, truth = 1.5 * rng.normal(size=(50, 300, 100)), rng.normal(size=(50, 300, 1))
+    wide = calibration.p_values(np.sum(draws < truth, axis=-1), 100)
+    assert np.mean(wide < 0.05) > 0.9
+
+
+@pytest.mark.slow
+def test_ranks_among_draws_of_sample_are_uniform_and_among_wider_draws_are_not():
+    """50 independent means, 30 data sets: 1,500 ranks."""
+    model = calibration.MODELS[0]
+    assert model.name == "means"
+    ranks = calibration.calibrate(model, 30, seed=0, scales=(1.0, 1.2)).reshape(2, -1)
+    right, wide = calibration.p_values(ranks, 100)
+    assert wide < 0.005 < 0.02 < right
