@@ -110,7 +110,7 @@ def start(name: str, size: str, seed: int, out: Path) -> subprocess.Popen[bytes]
 
 
 def last_line(log: Path) -> str:
-    """Where a traceback says what happened."""
+    """Return the line of a traceback that says what happened."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
@@ -147,7 +147,7 @@ def write_page(out: Path, names: Sequence[str], page: Path) -> None:
         body += [f"**{tally(checks)} checks hold.**\n", *table(checks), "", *table_of_numbers(result["numbers"])]
         command = f"`python papers/{name}.py --size {size} --seed {seed}`"
         libraries = f"langevax {versions['langevax']}, JAX {versions['jax']}, Python {versions['python']}"
-        body += [f"Measured by {command} in {result['seconds']:g} s, with {libraries}."]
+        body += [f"Measured by {command}, with {libraries}."]
     requests = {(result["request"]["size"], result["request"]["seed"]) for result in results.values() if result}
     measured = [f"Measured at the {size} size with seed {seed}.\n" for size, seed in sorted(requests)]
     page.write_text("\n".join([HEAD, *measured, *overview, *body]) + "\n", encoding="utf-8")

@@ -65,6 +65,18 @@ SECTIONS = ("Claim", "Formula", "Source", "Figure")
 ROUNDING = 1e-9  # of a tolerance: a number below it is printed as zero
 
 
+def of_relation(relation: Literal["equals", "at most", "at least"]) -> Any:
+    """Return a constructor of checks, of a number or of (number, standard error)."""
+
+    def check(
+        statement: str, source: str, measured: Measured, predicted: Number, tolerance: Number = 0.0, unit: str = ""
+    ) -> "Check":
+        value, error = value_and_error(measured)
+        return Check(statement, source, value, float(predicted), float(tolerance), relation, error, unit)
+
+    return staticmethod(check)
+
+
 @dataclass(frozen=True)
 class Check:
     """A measured number beside the predicted one.
@@ -72,21 +84,17 @@ class Check:
     Example:
         >>> Check.equals("the law has variance T", "Theorem 1", (1.02, 0.01), predicted=1.0, tolerance=0.05).holds
         True
-        >>> Check.at_most("passes of SVRG-LD", "Theorem 2", 3.0, bound=2.0, tolerance=0.5).holds
+        >>> Check.at_most("passes of SVRG-LD", "Theorem 2", 3.0, 2.0, tolerance=0.5).holds
         False
     """
 
     statement: str
-    """What the numbers are, in plain words."""
-    source: str
-    """The theorem, equation or exact law that predicts it."""
+    source: str  # the theorem, equation or exact law that predicts it
     measured: float
     predicted: float
-    tolerance: float
-    """How far `measured` may be from `predicted`, or on the wrong side of it; in their unit."""
+    tolerance: float  # how far `measured` may be from `predicted`, or on the wrong side of it; in their unit
     relation: Literal["equals", "at most", "at least"] = "equals"
-    error: float | None = None
-    """Standard error of `measured`, where it has one."""
+    error: float | None = None  # standard error of `measured`, where it has one
     unit: str = ""
 
     @property
@@ -96,29 +104,9 @@ class Check:
         deviation = {"equals": abs(excess), "at most": excess, "at least": -excess}[self.relation]
         return bool(deviation <= self.tolerance)
 
-    @staticmethod
-    def equals(
-        statement: str, source: str, measured: Measured, predicted: Number, tolerance: Number, unit: str = ""
-    ) -> "Check":
-        """Of a number, or of (number, standard error)."""
-        value, error = value_and_error(measured)
-        return Check(statement, source, value, float(predicted), float(tolerance), "equals", error, unit)
-
-    @staticmethod
-    def at_most(
-        statement: str, source: str, measured: Measured, bound: Number, tolerance: Number = 0.0, unit: str = ""
-    ) -> "Check":
-        """Of a number, or of (number, standard error)."""
-        value, error = value_and_error(measured)
-        return Check(statement, source, value, float(bound), float(tolerance), "at most", error, unit)
-
-    @staticmethod
-    def at_least(
-        statement: str, source: str, measured: Measured, bound: Number, tolerance: Number = 0.0, unit: str = ""
-    ) -> "Check":
-        """Of a number, or of (number, standard error)."""
-        value, error = value_and_error(measured)
-        return Check(statement, source, value, float(bound), float(tolerance), "at least", error, unit)
+    equals = of_relation("equals")
+    at_most = of_relation("at most")
+    at_least = of_relation("at least")
 
     @staticmethod
     def all_within(statement: str, source: str, z: ArrayLike, limit: float) -> "Check":
@@ -135,7 +123,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether there are checks and all of them hold."""
+        """Return whether there are checks and all of them hold."""
         return bool(self.checks) and all(check.holds for check in self.checks)
 
     @staticmethod
@@ -218,7 +206,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def request(file: str | Path, size: str, seed: int) -> dict[str, str | int]:
-    """What a result depends on. An edited script is another request."""
+    """Return all that a result depends on. An edited script is another request."""
     digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
     return {"size": size, "seed": seed, "version": langevax.__version__, "script": digest}
 
@@ -299,10 +287,17 @@ def variables(dims: str, units: str, **arrays: ArrayLike) -> Variables:
     return {name: (tuple(dims.split()), np.asarray(array), {"units": units}) for name, array in arrays.items()}
 
 
-def dataset(labels: Mapping[str, Sequence[str]], *groups: Variables, **attributes: Any) -> xarray.Dataset:
-    """Return a dataset of `variables`; of those, too, what is called like its only dimension is a coordinate."""
-    coordinates = {name: list(values) for name, values in labels.items()}
-    return xarray.Dataset({name: entry for group in groups for name, entry in group.items()}, coordinates, attributes)
+def dataset(coordinates: Mapping[str, Any], *groups: Variables, **attributes: Any) -> xarray.Dataset:
+    """Return a dataset of `variables`, of coordinates as labels, or as (numbers, units), and of attributes.
+
+    Of the variables, too, what is called like its only dimension is a coordinate.
+    """
+    entries = {name: entry for group in groups for name, entry in group.items()}
+    for name, values in coordinates.items():
+        numbers, units = values if len(values) == 2 and isinstance(values[1], str) else (values, "label")
+        plain = isinstance(numbers, str) or isinstance(next(iter(numbers)), str)
+        entries |= {name: ((name,), list(values))} if plain else variables(name, units, **{name: numbers})
+    return xarray.Dataset(entries, attrs=attributes)
 
 
 def sweep(function: Callable[..., Mapping[str, ArrayLike]], *values: Iterable[Any]) -> dict[str, np.ndarray]:

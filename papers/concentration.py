@@ -12,9 +12,8 @@ Figure: Left: points on the exact curve, which approaches d / (2 beta). Middle: 
 Right: a straight line on a logarithmic axis, with the barrier as its slope.
 
 One well: F(x) = sum_l x_l^2 / 2 + x_l^4 / 8 in 2 coordinates. Two: F(x) = x^4 / 4 - x^2 / 2 + x / 10, whose dynamics
-forget the well at the rate exp(-beta barrier), so that no polynomial time is promised (Corollary 3.1 against 3.2, and
-Kramers' law). beta = 1 / temperature is the paper's gamma. Lines are quadrature: integrals, the spectral gap of the
-generator, and the density of the chain itself, step by step. Points are chains of `simulate`.
+forget the well at the rate exp(-beta barrier). beta = 1 / temperature is the paper's gamma. Lines are quadrature:
+integrals, the spectral gap of the generator, and the density of the chain itself. Points are chains of `simulate`.
 """
 
 from typing import TypeVar
@@ -150,7 +149,8 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
     one, two = sweep(one_well, range(len(UNIMODAL_BETAS))), sweep(two_wells, range(len(betas)))
     return dataset(
-        {},
+        {"unimodal_beta": (UNIMODAL_BETAS, "1 / units of F"), "beta": (GAP_BETAS, "1 / units of F")}
+        | {"chain_beta": (betas, "1 / units of F")},
         variables("unimodal_beta", "units of F", **one),
         variables("beta", "1 / time", spectral_gap=[spectral_gap(beta) for beta in GAP_BETAS]),
         variables("chain_beta", "1 / time", **{name: two[name] for name in ("rate", "rate_error", "rate_exact")}),
@@ -158,9 +158,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         variables("chain_beta record", "probability", **{name: two[name] for name in two if "wrong_mass" in name}),
         variables("chain_beta point", "time", curve_time=two["curve_time"]),
         variables("chain_beta point", "probability", curve=two["curve"]),
-        variables("unimodal_beta", "1 / units of F", unimodal_beta=UNIMODAL_BETAS),
-        variables("beta", "1 / units of F", beta=GAP_BETAS),
-        variables("chain_beta", "1 / units of F", chain_beta=betas),
         seed=seed,
     )
 

@@ -63,14 +63,9 @@ def dialled_federation(
 ) -> Federation:
     """Clients that differ in their Hessians by zeta and in their gradients at the optimum by sigma, independently.
 
-    Args:
-        num_clients, rows: even numbers, since signs are balanced over clients and over rows.
-        hessian_heterogeneity: zeta, the largest |hess f_i - hess f_j|; client curvatures are +-zeta / 2 in each
-            coordinate, half of the clients each.
-        gradient_heterogeneity: |gradient f_i(0)|, the same for all clients.
-        row_heterogeneity: half the spread of curvatures of rows within a client.
-        row_noise: |slope of a row - that of its client|.
-        condition: s falls from 1 to 1 / condition, geometrically over coordinates.
+    zeta is the largest |hess f_i - hess f_j|, as client curvatures are +-zeta / 2 in each coordinate, sigma that of all
+    |gradient f_i(0)|; rows within a client differ in curvature by twice `row_heterogeneity` and in slope from the
+    client's by `row_noise`; s falls from 1 to 1 / condition over coordinates.
 
     Raises:
         ValueError: an odd number of clients or rows.

@@ -13,17 +13,11 @@ White (2013) for proposals. The paper has no experiments; exact laws are ours.
 Figure: Top: explicit Euler's steps climb with slope 2, the others are flat; acceptance stays for pCN and pCNL. Bottom:
 points on lines of the orders that are drawn; autocorrelations of all N on each other.
 
-Points are chains of `simulate` in float32, lines exact laws (`function_targets.py`, `function_space_laws.py`). Modes
-k = 1, 2, ... have precision lambda / mu_k, mu_k their variance under the prior. Two targets are Gaussian, with
-independent modes; there f = sum_k q_k (x_k - c_k)^2 / 2:
-
-informed   mu_k = k^-2, q_k = k^-2, c_k = 1 / k, lambda = 0.01 at temperature 0.01: data inform the low modes. Chains
-           start at 0. Stability, steps to W2 = 0.06 of the low 50 modes at each scheme's best step, variances. Explicit
-           Euler beyond N = 512 is too slow to run: there its steps are those of the exact recursion
-powers     mu_k = k^-p, lambda = 1 at temperature 1: the bias of E |x|^2 in the step size and in the cut-off
-
-and two are functions learnt from data: a classification, not convex, whose loss has the same mean and autocorrelation
-for all N, and a regression for one Metropolis proposal of fixed size from its posterior.
+Points are chains of `simulate`, lines exact laws (`function_targets.py`, `function_space_laws.py`). Modes k = 1, 2, ...
+have precision lambda / mu_k, mu_k their variance under the prior. Of the targets `informed`, with curvatures q_k = k^-2
+of the data, and `powers`, with mu_k = k^-p, are Gaussian with independent modes; two are functions learnt from data: a
+classification, not convex, whose loss has the same mean and autocorrelation for all N, and a regression for one
+Metropolis proposal of fixed size from its posterior. Beyond N = 512 steps of explicit Euler are those of its recursion.
 """
 
 import jax
@@ -36,7 +30,7 @@ from matplotlib.figure import Figure
 import function_space_laws as theory
 import function_targets as targets
 from claims import Check, Claim, Size, Variables, Verdict, dataset, sweep, variables
-from drawing import annotate, panels, points, shades, ticks
+from drawing import panels, points, shades, ticks
 from estimates import critical_value, exponent, mean_and_error, weighted_exponent
 from function_targets import GROUPS, LAGS, PRECISION, PROPOSALS, SCHEMES, TEMPERATURE, ends, modes, power_modes
 from langevax.figures import theme
@@ -88,6 +82,9 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     keys = jax.random.split(jax.random.key(seed), len(parts))
     measured = [part(size, key) for part, key in zip(parts, keys, strict=True)]
     labels = {"scheme": list(SCHEMES), "settled": SETTLED, "case": list(BIAS_CASES), "proposal": list(PROPOSALS)}
+    labels |= {"modes": (MODES, "modes"), "stability_modes": (STABILITY_MODES[size], "modes"), "lag": (LAGS, "steps")}
+    labels |= {"line_step": (BIAS_LINE, "time"), "step": (BIAS_STEPS[size], "time"), "cut": (CUTS[size], "modes")}
+    labels |= {"mixing_modes": (MIXING_MODES[size], "modes"), "proposal_modes": (ACCEPTANCE_MODES[size], "modes")}
     return dataset(labels, *measured, smoothness=targets.smoothness(), top_precision=PRECISION, seed=seed)
 
 
@@ -121,8 +118,6 @@ def measure_steps(size: Size, key: Key[Array, ""]) -> Variables:
         **variables("scheme modes", "norm of x", **{name: at[name] for name in at if "w2" in name}),
         **variables("scheme modes", "steps", **{name: at[name] for name in at if "steps" in name}),
         **variables("scheme stability_modes", "whether", grows_below=grows[..., 0], grows_above=grows[..., 1]),
-        **variables("modes", "modes", modes=MODES),
-        **variables("stability_modes", "modes", stability_modes=checked),
     }
 
 
@@ -187,9 +182,6 @@ def measure_bias(size: Size, key: Key[Array, ""]) -> Variables:
         **variables("case step", square, **sweep(bias, range(len(cases)), range(len(steps)))),
         **variables("modes", square, left_out_line=line),
         **variables("cut", square, **sweep(cut_off, range(len(cuts))), left_out_exact=exact),
-        **variables("line_step", "time", line_step=BIAS_LINE),
-        **variables("step", "time", step=steps),
-        **variables("cut", "modes", cut=cuts),
     }
 
 
@@ -197,16 +189,15 @@ def measure_mixing(size: Size, key: Key[Array, ""]) -> Variables:
     """Of the loss of the classification."""
     counts = MIXING_MODES[size]
     runs = [targets.mixing(counts[j], MIXING_STEPS[size], jax.random.fold_in(key, j)) for j in range(len(counts))]
-    correlation, correlation_error = np.moveaxis(np.array([run.correlation for run in runs]), -1, 0)
-    loss, loss_error = np.transpose([run.loss for run in runs])
-    share, least = targets.bending(runs[0].position)
+    correlations, losses, positions = zip(*runs, strict=True)
+    correlation, correlation_error = np.moveaxis(np.array(correlations), -1, 0)
+    loss, loss_error = np.transpose(losses)
+    share, least = targets.bending(positions[0])
     return {
         **variables("mixing_modes lag", "1", correlation=correlation, correlation_error=correlation_error),
         **variables("mixing_modes", "units of the loss", loss=loss, loss_error=loss_error),
         **variables("", "share of positions", bent_down=share),
         **variables("", "1 / time", least_curvature=least),
-        **variables("mixing_modes", "modes", mixing_modes=counts),
-        **variables("lag", "steps", lag=LAGS),
     }
 
 
@@ -222,7 +213,6 @@ def measure_acceptance(size: Size, key: Key[Array, ""]) -> Variables:
 
     return {
         **variables("proposal proposal_modes", "probability", **sweep(proposal, range(len(names)), range(len(counts)))),
-        **variables("proposal_modes", "modes", proposal_modes=counts),
     }
 
 
@@ -234,13 +224,11 @@ def draw(data: xarray.Dataset) -> Figure:
 
 
 def draw_steps(axes: Axes, data: xarray.Dataset) -> None:
-    n = data.modes.values
-    labels = (("explicit Euler\nslope 2", 4, (-8, 12)), ("semi-implicit", -1, (0, 7)), ("exponential", -1, (0, -7)))
-    for (name, scheme), (text, j, shift) in zip(SCHEMES.items(), labels, strict=True):
-        row = data.sel(scheme=name)
-        axes.loglog(n, row.steps, color=scheme.style[0])
-        points(axes, n, (row.chain_steps, row.chain_steps_error), scheme.style)
-        annotate(axes, text, n[j], row.steps[j], scheme.style[0], shift, ha="right")
+    for name, scheme in SCHEMES.items():
+        row, label = data.sel(scheme=name), f"{name}, slope 2" if "Euler" in name else name
+        axes.loglog(data.modes, row.steps, color=scheme.style[0])
+        points(axes, data.modes, (row.chain_steps, row.chain_steps_error), scheme.style, label)
+    axes.legend(loc="upper left", handletextpad=0.2)
     axes.set(xlabel="modes $N$", ylabel="steps to $W_2$ = 0.06, low 50 modes", ylim=(1, 1e10))
     axes.set(title="Euler needs more steps with every mode")
 

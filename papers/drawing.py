@@ -1,4 +1,4 @@
-"""What figures of claims share: panels, points with error bars, and texts beside what they name."""
+"""Parts of the figures of claims: panels, points with error bars, and texts beside what they name."""
 
 import itertools
 import math
@@ -27,11 +27,6 @@ def panels(
     cells = figure.subplots(rows, math.ceil(len(draw) / rows), squeeze=False).ravel()
     for axes, draw_panel in itertools.zip_longest(cells, draw):
         draw_panel(axes, data) if draw_panel else axes.set_axis_off()
-    return padded(figure)
-
-
-def padded(figure: Figure) -> Figure:
-    """Set panels apart."""
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # type: ignore[union-attr]
     return figure
 

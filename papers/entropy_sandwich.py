@@ -13,9 +13,8 @@ Figure: Left: the gap is straight on a log scale; the constants with a closed fo
 between both entropies. Right: particles lie on the exact law of their steps (dashed) within their errors, near the
 flow.
 
-The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`mean_field_paths`), where
-the sandwich holds to rounding at any spacing. Rates, from what the flow does to what is promised; each is at least the
-next one that its proof rests on:
+The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`mean_field_paths`), where the
+sandwich holds to rounding. Rates, from what the flow does to what is promised, each at least the next:
 
     late         fall of log(L - L*) at the end; to first order the slowest mode of the flow linearised at q*
     slowest      the least over time of -d log(L - L*) / dt = T^2 I(q || p_q) / (L - L*)
@@ -24,8 +23,7 @@ next one that its proof rests on:
     bounds       with 2 C B in its place, where |loss'| <= C and |h| <= B; and
     printed      with 4 C B
 
-Beside them `MFLD` itself: outputs and risk of particles, compared with the exact law of infinitely many particles at
-the same step, which differs from the flow by the error of the step. Particles cannot measure entropy, and so L.
+Particles cannot measure entropy, and so L: outputs and risk of `MFLD` are compared with the exact law of its steps.
 """
 
 import jax
@@ -38,7 +36,7 @@ from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
 from claims import Check, Claim, Size, Verdict, dataset, variables
-from drawing import annotate, note, panels, points
+from drawing import panels, points, ticks
 from estimates import critical_value, mean_and_error
 from grid_laws import GridRisk, poincare_on_grid
 from langevax.algorithm import State
@@ -156,15 +154,14 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     chain, output = quantities(coarser, laws.density)[at_chain], "1 (of the output, or of the loss)"
     entropies = {"lower": lower, "upper": upper, "duality_gap": flow.objective - flow.dual_objective}
     return dataset(
-        {"quantity": [*(f"z{i + 1}" for i in range(len(dual))), "risk"], "kind": list(rates)},
+        {"quantity": [*(f"z{i + 1}" for i in range(len(dual))), "risk"], "kind": list(rates)}
+        | {"time": (flow.times[shown], "time"), "record": (TIMES, "time")}
+        | {"chain_time": (chain_step * np.arange(len(chain_gap)), "time")},
         variables("time", "1 (of the loss)", gap=gap[shown], **{name: path[shown] for name, path in entropies.items()}),
         variables("chain_time", "1 (of the loss)", chain_gap=chain_gap),
         variables("kind", "1 / time", rate=list(rates.values())),
         variables("", "1 / time (of the late rate, by half the step of time)", late_error=abs(late[1] - late[0])),
         variables("record quantity", output, measured=measured, measured_error=error, chain=chain, flow=extrapolated),
-        variables("time", "time", time=flow.times[shown]),
-        variables("chain_time", "time", chain_time=chain_step * np.arange(len(chain_gap))),
-        variables("record", "time", record=TIMES),
         num_particles=PARTICLES[size],
         num_clouds=CLOUDS[size],
         step_size=chain_step,
@@ -180,53 +177,39 @@ def draw(data: xarray.Dataset) -> Figure:
 
 
 def draw_fall(axes: Axes, data: xarray.Dataset) -> None:
-    time, gap, promised, colour = data.time.values, data.gap.values, OKABE_ITO[1], METHODS["MFLD"][0]
-    for name, label, up in (
-        ("path", "this path", 3),
-        ("oscillation", "its oscillation", -8),
-        ("printed", "printed", 3),
-    ):
+    time, gap, promised = data.time.values, data.gap.values, OKABE_ITO[1]
+    labels = {"path": "this path", "oscillation": "its oscillation", "printed": "printed"}
+    for (name, label), line in zip(labels.items(), ("--", "-.", ":"), strict=True):
         bound = gap[0] * np.exp(-float(data.rate.sel(kind=name)) * time)
-        axes.semilogy(time, bound, color=promised, linestyle="--", linewidth=1.2)
-        annotate(axes, label, time[-1], bound[-1], promised, (5, up))
-        if name == "path":
-            axes.fill_between(time, bound, 3 * gap[0], color=promised, alpha=0.1, linewidth=0)
-    axes.semilogy(time, gap, color=INK)
-    annotate(axes, "flow", time[-1], gap[-1])
-    axes.semilogy(data.chain_time, data.chain_gap, color=colour, linestyle=":", linewidth=2.2)
-    note(axes, f"dotted: the law of MFLD at step {data.attrs['step_size']:g}", 0.04, 0.06, colour)
+        axes.semilogy(time, bound, color=promised, linestyle=line, linewidth=1.2, label=label)
+    axes.semilogy(time, gap, color=INK, label="flow")
+    label = f"law of MFLD, step {data.attrs['step_size']:g}"
+    axes.semilogy(data.chain_time, data.chain_gap, color=METHODS["MFLD"][0], linestyle=":", linewidth=2.2, label=label)
+    axes.legend(loc="lower left")
     axes.set(xlim=(0, time[-1]), ylim=(0.1 * gap[-1], 3 * gap[0]), xlabel="time")
-    axes.set(ylabel="$L - L^*$ (units of the loss)", title="The objective falls; dashed: bounds")
+    axes.set(ylabel="$L - L^*$ (units of the loss)", title="The objective falls below its bounds")
 
 
 def draw_sandwich(axes: Axes, data: xarray.Dataset) -> None:
-    time, colour = data.time.values, OKABE_ITO[0]
-    lower, upper = (data[name].values / data.gap.values for name in ("lower", "upper"))
-    edges = 0.8 * lower.min(), 1.15 * upper.max()
-    lines = (lower, edges[0], "$T\\,$KL$(q\\,||\\,q^*)$", -4), (upper, edges[1], "$T\\,$KL$(q\\,||\\,p_q)$", 4)
-    for line, edge, label, up in lines:
-        axes.plot(time, line, color=colour, linestyle="--")
-        axes.fill_between(time, line, edge, color=colour, alpha=0.1, linewidth=0)
-        annotate(axes, label, time[-1] / 2, line[len(line) // 2], colour, (0, up))
-    axes.axhline(1, color=INK)
-    annotate(axes, "$L - L^*$", time[-1] / 2, 1, INK, (0, 4))
-    axes.set(xlim=(0, time[-1]), ylim=edges, xlabel="time", ylabel="relative to $L - L^*$")
-    axes.set(title="It lies between two entropies")
+    time, lines = data.time.values, (data[name].values / data.gap.values for name in ("lower", "upper"))
+    for line, label, style in zip(lines, ("q\\,||\\,q^*", "q\\,||\\,p_q"), ("--", "-."), strict=True):
+        axes.plot(time, line, color=OKABE_ITO[0], linestyle=style, label=f"$T\\,$KL$({label})$")
+    axes.axhline(1, color=INK, label="$L - L^*$")
+    axes.legend()
+    axes.set(xlim=(0, time[-1]), xlabel="time", ylabel="relative to $L - L^*$", title="It lies between two entropies")
 
 
 def draw_particles(axes: Axes, data: xarray.Dataset) -> None:
-    names = ("z2", "z4", "z1", "z3", "risk")
-    for i, (name, colour, marker) in enumerate(zip(names, OKABE_ITO, "s^oDv", strict=False)):
-        row, label = data.sel(quantity=name), "risk" if name == "risk" else f"${name[0]}_{name[1]}$"
+    for i, (name, colour, marker) in enumerate(zip(("z2", "z4", "z1", "z3", "risk"), OKABE_ITO, "s^oDv", strict=False)):
+        row = data.sel(quantity=name)
         axes.plot(row.record, 1e3 * (row.chain - row.flow), "--", color=colour)
         measured = 1e3 * (row.measured - row.flow), 1e3 * row.measured_error
-        points(axes, row.record * 1.04 ** (i - 2), measured, (colour, marker), label)  # apart, so that none is hidden
+        points(axes, row.record * 1.04 ** (i - 2), measured, (colour, marker), name)  # apart, so that none is hidden
     axes.axhline(0, color=INK)
-    axes.legend(loc="upper left", ncols=len(names), columnspacing=0.8, handletextpad=0.2)
+    axes.legend(loc="upper left", ncols=5, columnspacing=0.8, handletextpad=0.2)
     axes.set(ylim=(None, 1.4 * axes.get_ylim()[1]), xlabel="time", ylabel="output or risk less the flow's, $10^{-3}$")
-    axes.set(xscale="log", title="{num_clouds} runs of {num_particles} MFLD particles".format(**data.attrs))
-    axes.set_xticks(TIMES, [f"{time:g}" for time in TIMES])
-    axes.minorticks_off()
+    axes.set_title("{num_clouds} runs of {num_particles} MFLD particles".format(**data.attrs))
+    ticks(axes, data.record)
 
 
 # ---- judge

@@ -34,13 +34,17 @@ def critical_value(comparisons: int, replicates: float = np.inf) -> float:
     return float(student_t.isf(FALSE_ALARM / (2 * comparisons), replicates - 1))
 
 
-def jackknife(
-    samples: np.ndarray, statistic: Callable[[np.ndarray], float | np.ndarray], groups: int = 40
-) -> tuple[float, float]:
-    """Return the statistic of all samples without its bias, and its standard error, by leaving groups out."""
-    parts = np.array_split(np.arange(len(samples)), groups)
-    left_out = np.array([statistic(np.delete(samples, part, axis=0)) for part in parts])
-    value = groups * statistic(samples) - (groups - 1) * left_out.mean()
+def jackknife(statistic: Callable[..., Any], *samples: np.ndarray, groups: int = 40) -> tuple[float, float]:
+    """Return the statistic of all samples without its bias, and its standard error, by leaving groups out.
+
+    Example:
+        >>> value, error = jackknife(np.mean, np.array([1.0, 2.0, 3.0, 4.0]), groups=4)
+        >>> round(value, 6), round(error, 6)
+        (2.5, 0.645497)
+    """
+    parts = np.array_split(np.arange(len(samples[0])), groups)
+    left_out = np.array([statistic(*(np.delete(sample, part, axis=0) for sample in samples)) for part in parts])
+    value = groups * statistic(*samples) - (groups - 1) * left_out.mean()
     return float(value), float(np.sqrt((groups - 1) * left_out.var()))
 
 
@@ -59,6 +63,5 @@ def exponent(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 def weighted_exponent(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:
     """Slope of log y in log x by weighted least squares, and its standard error from those of y."""
-    weight, across, up = (y / error) ** 2, np.log(x), np.log(y)
-    across = across - weight @ across / weight.sum()
-    return float((weight * across) @ up / (weight @ across**2)), float(1 / np.sqrt(weight @ across**2))
+    fit, covariance = np.polyfit(np.log(x), np.log(y), 1, w=y / error, cov="unscaled")
+    return float(fit[0]), float(np.sqrt(covariance[0, 0]))

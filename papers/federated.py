@@ -12,28 +12,18 @@ Source: Murata and Suzuki, ICML 2021 and NeurIPS 2022 (BVR-L-SGD, BVR-L-PSGD); O
 
 Figure: Exchanges of FLEDGE fall with zeta while minibatch SARAH's stay, and hollow marks at the top never arrive; total
 vectors of FLEDGE are fewest near p = sqrt(P); f falls along straight lines; without noise nothing leaves the saddle,
-with it |x_0| grows at the rate predicted; SLEDGE's error stays on the line while SARAH's grows; last, accuracy on
-digits, where labels decide who holds what.
+with it |x_0| grows at the rate predicted; SLEDGE's error stays on the line while SARAH's grows.
 
-Beside them FedAvg, SCAFFOLD, MimeSGD, minibatch SGD and SARAH, all tuned alike: one number, the step size, on one grid
-of powers of two, with the same P clients, K local steps and b rows. f is not convex in any part:
-
-reach         exchanges and vectors until |grad f| <= tolerance, against the heterogeneity zeta of clients' Hessians
-participants  the same for FLEDGE against p clients an anchor
-decay         f - min f under the Polyak-Lojasiewicz condition, in double precision
-saddle        f(x) = x_0^4 / 4 - gamma x_0^2 / 2 + 1/2 sum_{k > 0} x_k^2, where no client's gradient has a part along
-              x_0 at x_0 = 0: only noise leads away, and then |x_0| grows by 1 + step_size gamma a local step
-errors        of estimators that are never refreshed, on components with the Hessians +-zeta I: SLEDGE's squared error
-              settles at zeta^2 step^2 n / (2 b^2), where it forgets at the rate b / n a step as much as it gains
-digits        loss and accuracy of a small network on handwritten digits, split by class concentration q
-
-The script is long as the claim has six parts, each with a panel and checks or numbers of its own.
+All methods are tuned alike: one number, the step size, on one grid of powers of two, with the same P clients, K local
+steps and b rows. The five parts are: exchanges and vectors until |grad f| <= tolerance, against zeta; the same for
+FLEDGE against p clients an anchor; f - min f under the Polyak-Lojasiewicz condition, in double precision; the saddle of
+x_0^4 / 4 - gamma x_0^2 / 2 + 1/2 sum_{k > 0} x_k^2, where no client's gradient has a part along x_0 at x_0 = 0, so that
+only noise leads away; and errors of estimators that are never refreshed, on components with the Hessians +-zeta I,
+where SLEDGE's squared error settles at zeta^2 step^2 n / (2 b^2).
 """
 
-import itertools
-import math
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -46,20 +36,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
-from dialled_federation import WavyLoss, balanced_signs, dialled_federation, opposite_directions
-from drawing import annotate, level, note, panels, points, shared_legend, ticks
+from dialled_federation import balanced_signs, dialled_federation, opposite_directions
+from drawing import level, note, panels, points, shared_legend, ticks
 from estimates import mean_and_error
-from federated_runs import Maker, Paths, Reached, methods, paths, reached
 from langevax import gradients
-from langevax.cli.federating import classification
-from langevax.data import partitions
-from langevax.federated import BVRLPSGD, FLEDGE
+from langevax.federated import (
+    BVRLPSGD,
+    BVRLSGD,
+    FLEDGE,
+    SCAFFOLD,
+    FedAvg,
+    Federated,
+    MimeSGD,
+    MinibatchSARAH,
+    MinibatchSGD,
+)
 from langevax.figures.theme import GREY, INK, OKABE_ITO
 from langevax.keys import unrolled
 from langevax.problems.federation import Federation
 from langevax.problems.finite_sum import FiniteSum
+from langevax.run import DivergenceError, simulate
 
-CLIENTS, LOCAL_STEPS, BATCH, PARTICIPANTS = 20, 16, 4, 5
+Maker = Callable[[float], Federated]
+CLIENTS, BATCH, PARTICIPANTS = 20, 4, 5
+LOCAL: dict[str, Any] = {"num_local_steps": 16, "batch_size": BATCH}
+CHUNK = 50  # rounds between two looks at who has arrived
 
 # ---- to a tolerance, and to the minimum
 
@@ -67,38 +68,85 @@ ROWS, DIM, CONDITION, TOLERANCE = 128, 10, 50.0, 1e-3
 STEP_SIZES = 2.0 ** -np.arange(1, 12)
 COUNTS_ZETA, COUNTS_EXCHANGES = 1.0, 2000
 DECAY_STEPS = {"FLEDGE": 0.0625, "BVR-L-SGD": 0.125}
-MAKERS = methods(LOCAL_STEPS, BATCH, PARTICIPANTS)
+MAKERS: dict[str, Maker] = {  # by step size; those without local steps take as many rows at once
+    "minibatch SGD": lambda h: MinibatchSGD(h, 16 * BATCH),
+    "FedAvg": lambda h: FedAvg(step_size=h, **LOCAL),
+    "SCAFFOLD": lambda h: SCAFFOLD(step_size=h, **LOCAL),
+    "MimeSGD": lambda h: MimeSGD(h, 16, BATCH),
+    "minibatch SARAH": lambda h: MinibatchSARAH(step_size=h, batch_size=16 * BATCH),
+    "BVR-L-SGD": lambda h: BVRLSGD(step_size=h, **LOCAL),
+    "FLEDGE": lambda h: FLEDGE(h, 16, BATCH, PARTICIPANTS),
+}
+
+
+class Paths(NamedTuple):
+    """Records after every round, (seed, round), and the costs until then, (round,)."""
+
+    seen: np.ndarray
+    exchanges: np.ndarray
+    vectors: np.ndarray
+
+    def first(self, cost: np.ndarray) -> np.ndarray:
+        """The cost at which each seed was first within the tolerance; infinite where it was not."""
+        hit = self.seen <= TOLERANCE
+        if not hit.any():  # a run that diverges at once has no rounds
+            return np.full(len(hit), np.inf)
+        return np.where(hit.any(axis=1), cost[hit.argmax(axis=1)].astype(float), np.inf)
+
+
+def paths(
+    method: Federated, federation: Federation, start: Array, record: Any, runs: tuple[int, int, int], best: float = 0.0
+) -> Paths:
+    """Paths of `runs`, (seeds, exchanges, seed), until exchanges are used up.
+
+    They also end where the method diverges, and at the tolerance or where its mean cost cannot be below `best`.
+    """
+    num_seeds, most, seed = runs
+
+    def of(trace: Any) -> Paths:
+        within = trace.info["exchanges"][0] <= most
+        return Paths(trace.values[:, within], *(trace.info[name][0, within] for name in ("exchanges", "vectors")))
+
+    def ended(trace: Any, state: Any) -> bool:
+        spent, first = int(trace.info["exchanges"][0, -1]), of(trace).first(of(trace).exchanges)
+        return bool(spent >= most or (best and (np.isfinite(first).all() or np.minimum(first, spent).mean() >= best)))
+
+    records = {"num_steps": most, "num_chains": num_seeds, "record": record, "record_every": 1}
+    options = records | {"callbacks": (ended,), "callback_every": CHUNK, "progress": False}
+    try:
+        return of(simulate(method, federation, start, key=random.key(seed), **options).trace)
+    except DivergenceError as error:
+        return of(error.result.trace)
 
 
 def dialled(zeta: float, seed: int) -> Federation:
     return dialled_federation(CLIENTS, ROWS, DIM, zeta, condition=CONDITION, seed=seed)
 
 
-def wavy(federation: Federation) -> WavyLoss:
-    assert isinstance(federation.loss, WavyLoss)
-    return federation.loss
+def gradient_norm(federation: Any, state: Any) -> Array:
+    return jnp.linalg.norm(federation.loss.mean_gradient(state.position))
 
 
-def gradient_norm(federation: Federation, x: Array) -> Array:
-    return jnp.linalg.norm(wavy(federation).mean_gradient(x))
+def excess(federation: Any, state: Any) -> Array:
+    return federation.loss.mean(state.position)
 
 
-def excess(federation: Federation, x: Array) -> Array:
-    return wavy(federation).mean(x)
+def reach(make: Maker, zeta: float, runs: tuple[int, int, int]) -> dict[str, Any]:
+    """Exchanges and vectors of each seed to the tolerance, nan where it does not arrive, at the best step size.
 
-
-def exchanges_needed(make: Maker, zeta: float, num_seeds: int, exchanges: int, seed: int) -> Reached:
-    """Exchanges and vectors of one method to the tolerance, at its best step size."""
-    keys, start = random.split(random.key(seed), num_seeds), jnp.full(DIM, 2.0, jnp.float32)
-    result = paths(make, dialled(zeta, seed), start, STEP_SIZES, keys, exchanges, gradient_norm, TOLERANCE)
-    return reached(result, STEP_SIZES, TOLERANCE)
-
-
-def decay(name: str, num_seeds: int, exchanges: int, seed: int) -> Paths:
-    """Return f - min f in double precision."""
-    with jax.enable_x64():
-        keys, start = random.split(random.key(seed), num_seeds), jnp.full(DIM, 2.0, jnp.float64)
-        return paths(MAKERS[name], dialled(COUNTS_ZETA, seed), start, [DECAY_STEPS[name]], keys, exchanges, excess)
+    That has the least mean of exchanges, or comes lowest in the median (`floor`) where none brings all seeds there.
+    """
+    federation, start = dialled(zeta, runs[2]), jnp.full(DIM, 2.0, jnp.float32)
+    costs, floors = np.full((len(STEP_SIZES), 2, runs[0]), np.inf), np.full(len(STEP_SIZES), np.inf)
+    for k, step_size in enumerate(STEP_SIZES.tolist()):
+        run = paths(make(step_size), federation, start, gradient_norm, runs, costs[:, 0].mean(axis=1).min())
+        costs[k] = run.first(run.exchanges), run.first(run.vectors)
+        floors[k] = np.median(np.where(np.isfinite(run.seen), run.seen, np.inf), axis=0).min(initial=np.inf)
+    means = costs[:, 0].mean(axis=1)
+    best = int(np.argmin(means if np.isfinite(means).any() else floors))
+    exchanges, vectors = np.where(np.isfinite(costs[best]), costs[best], np.nan)
+    edge = best in (0, len(STEP_SIZES) - 1)
+    return {"exchanges": exchanges, "vectors": vectors, "at_edge": edge, "floor": floors.min()}
 
 
 # ---- the saddle
@@ -107,15 +155,11 @@ GAMMA, SADDLE_ROWS, SADDLE_STEP_SIZE, SADDLE_HETEROGENEITY = 0.5, 32, 0.02, 0.2
 RADII = (0.0, 1e-6, 1e-3)
 OUT = 0.5 * GAMMA**0.5  # of the way to the minimum, at x_0 = sqrt(gamma)
 SADDLE_EXCHANGES = 800
-GROWTH_PER_ROUND = LOCAL_STEPS * float(np.log1p(SADDLE_STEP_SIZE * GAMMA))
-"""log of the factor by which |x_0| grows while it is small."""
-SADDLE_METHODS: dict[str, Maker] = {
-    "FLEDGE": lambda radius: FLEDGE(SADDLE_STEP_SIZE, LOCAL_STEPS, BATCH, PARTICIPANTS, radius=radius),
-    "BVR-L-PSGD": lambda radius: BVRLPSGD(
-        step_size=SADDLE_STEP_SIZE, num_local_steps=LOCAL_STEPS, batch_size=BATCH, radius=radius
-    ),
+GROWTH_PER_ROUND = 16 * float(np.log1p(SADDLE_STEP_SIZE * GAMMA))  # log |x_0| while it is small
+SADDLE_METHODS: dict[str, Maker] = {  # by the radius of the noise
+    "FLEDGE": lambda radius: FLEDGE(SADDLE_STEP_SIZE, 16, BATCH, PARTICIPANTS, radius=radius),
+    "BVR-L-PSGD": lambda radius: BVRLPSGD(step_size=SADDLE_STEP_SIZE, **LOCAL, radius=radius),
 }
-"""As functions of the radius of the noise."""
 
 
 def saddle_loss(x: Float[Array, " d"], row: tuple[Array, Array]) -> Float[Array, ""]:
@@ -135,15 +179,9 @@ def saddle_federation(seed: int) -> Federation:
     return Federation(saddle_loss, (slopes.astype(np.float32), curvatures.astype(np.float32)))
 
 
-def distance(federation: Federation, x: Float[Array, " d"]) -> Float[Array, ""]:
+def distance(federation: Any, state: Any) -> Array:
     """From the saddle, along the way out."""
-    return jnp.abs(x[0])
-
-
-def escape(name: str, num_seeds: int, seed: int) -> Paths:
-    """Return |x_0| for each radius."""
-    start, keys = jnp.ones(DIM, jnp.float32).at[0].set(0), random.split(random.key(seed), num_seeds)
-    return paths(SADDLE_METHODS[name], saddle_federation(seed), start, RADII, keys, SADDLE_EXCHANGES, distance)
+    return jnp.abs(state.position[0])
 
 
 # ---- estimators that are never refreshed
@@ -197,109 +235,68 @@ def squared_errors(
     return jax.vmap(walk)(keys)
 
 
-# ---- digits
-
-HIDDEN, DIGITS_STEP_SIZES = 16, 2.0 ** np.arange(2, -7, -1)
-
-
-class Scores(eqx.Module):
-    """The loss over all clients' rows, and accuracy on rows held out."""
-
-    inputs: Array
-    labels: Array
-
-    def __call__(self, federation: Federation, position: Any) -> tuple[Array, Array]:
-        return federation.value(position), classification.accuracy(position, self.inputs, self.labels)
-
-
-def digits_scores(name: str, concentration: float, num_seeds: int, spent: np.ndarray, seed: int) -> dict[str, Any]:
-    """(seed, exchanges) loss and accuracy of one method at the step size of the least final loss."""
-    table, keys = classification.load_table("digits", None, seed), random.split(random.key(seed), num_seeds)
-    parts = partitions.by_concentration(table.labels, CLIENTS, concentration, key=random.key(seed))
-    start = classification.initial_position(random.key(seed), table.inputs.shape[1], HIDDEN, table.num_classes)
-    scores = Scores(jnp.asarray(table.test_inputs), jnp.asarray(table.test_labels))
-    federation = classification.federation_of(table, parts)
-    result = paths(MAKERS[name], federation, start, DIGITS_STEP_SIZES, keys, int(spent[-1]), scores)
-    final = result.seen[0][:, :, -1].mean(axis=1)
-    best = int(np.argmin(np.where(np.isfinite(final), final, np.inf)))
-    last = np.maximum(np.searchsorted(result.exchanges, spent, side="right") - 1, 0)
-    loss, accuracy = (seen[best][:, last] for seen in result.seen)
-    return {"loss": loss, "accuracy": accuracy, "at_edge": best in (0, len(DIGITS_STEP_SIZES) - 1)}
-
-
 # ---- measure
 
-
-# zetas, clients an anchor, concentrations of the digits
-POINTS: dict[Size, tuple[tuple[float, ...], tuple[int, ...], tuple[float, ...]]] = {
-    "full": ((4.0, 2.0, 1.0, 0.5, 0.25, 0.0), (1, 2, 5, 10, 20), (0.1, 0.35, 0.6, 0.85)),
-    "small": ((2.0, 0.25), (1, 5, 20), (0.6,)),
-}
-# seeds, and seeds of the digits; exchanges to the tolerance, of the decay and of the digits; steps of a walk
-LENGTHS: dict[Size, tuple[int, int, int, int, int, int]] = {
-    "full": (6, 2, 800, 400, 100, 40_000),
-    "small": (3, 1, 450, 200, 50, 4_000),
+SIZES: dict[Size, dict[str, Any]] = {
+    "full": {
+        "zetas": (4.0, 2.0, 1.0, 0.5, 0.25, 0.0),
+        "counts": (1, 2, 5, 10, 20),  # of clients an anchor
+        "lengths": (6, 800, 400, 40_000),  # seeds, exchanges to the tolerance and of the decay, steps of a walk
+    },
+    "small": {"zetas": (2.0, 0.25), "counts": (1, 5, 20), "lengths": (3, 450, 250, 4000)},
 }
 SMALL = ("FedAvg", "minibatch SARAH", "BVR-L-SGD", "FLEDGE", "SLEDGE", "SARAH")  # what is measured at the small size
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
     """All parts, one after the other."""
-    (zetas, counts, concentrations), few = POINTS[size], size == "small"
-    num_seeds, digits_seeds, most_exchanges, decay_exchanges, digits_exchanges, walk_steps = LENGTHS[size]
+    zetas, counts, (num_seeds, most_exchanges, decay_exchanges, walk_steps) = SIZES[size].values()
+    few = size == "small"
     algorithms, estimators = ([name for name in names if not few or name in SMALL] for names in (MAKERS, ESTIMATORS))
     reduced, noisy = (list(names)[: 1 if few else None] for names in (DECAY_STEPS, SADDLE_METHODS))
 
-    def reach(name: str, zeta: float) -> dict[str, Any]:
-        return exchanges_needed(MAKERS[name], zeta, num_seeds, most_exchanges, seed)._asdict()
+    def exchanges(name: str, zeta: float) -> dict[str, Any]:
+        return reach(MAKERS[name], zeta, (num_seeds, most_exchanges, seed))
 
     def participants(count: int) -> dict[str, Any]:
-        make = methods(LOCAL_STEPS, BATCH, count)["FLEDGE"]
-        return exchanges_needed(make, COUNTS_ZETA, num_seeds, COUNTS_EXCHANGES, seed)._asdict()
+        return reach(lambda h: FLEDGE(h, 16, BATCH, count), COUNTS_ZETA, (num_seeds, COUNTS_EXCHANGES, seed))
 
-    def errors(name: str) -> dict[str, Any]:
-        return {"error": estimator_errors(name, walk_steps, seed)}
+    def decay(name: str) -> Paths:
+        with jax.enable_x64():
+            start, runs = jnp.full(DIM, 2.0, jnp.float64), (num_seeds, decay_exchanges, seed)
+            return paths(MAKERS[name](DECAY_STEPS[name]), dialled(COUNTS_ZETA, seed), start, excess, runs)
 
-    def digits(name: str, concentration: float) -> dict[str, Any]:
-        return digits_scores(name, concentration, digits_seeds, spent, seed)
+    def escape(name: str, radius: float) -> Paths:
+        start, runs = jnp.ones(DIM, jnp.float32).at[0].set(0), (num_seeds, SADDLE_EXCHANGES, seed)
+        return paths(SADDLE_METHODS[name](radius), saddle_federation(seed), start, distance, runs)
 
-    spent, learners = np.arange(2, digits_exchanges + 1, 2), algorithms[: 1 if few else None]
-    of_digits, by_split = sweep(digits, learners, concentrations), "learner concentration"
-    of_zeta, of_count = sweep(reach, algorithms, zetas), sweep(participants, counts)
-    falls, falls_exchanges = equally_long([decay(name, num_seeds, decay_exchanges, seed) for name in reduced])
-    ways, ways_exchanges = equally_long([escape(name, num_seeds, seed) for name in noisy])
+    of_zeta, of_count = sweep(exchanges, algorithms, zetas), sweep(participants, counts)
+    errors = sweep(lambda name: {"error": estimator_errors(name, walk_steps, seed)}, estimators)
+    falls, falls_exchanges = equally_long([decay(name) for name in reduced])
+    ways, ways_exchanges = equally_long([escape(name, radius) for name in noisy for radius in RADII])
+    shape = len(noisy), len(RADII)
     return dataset(
-        {"algorithm": algorithms, "reduced": reduced, "noisy": noisy, "estimator": estimators, "learner": learners},
-        variables("zeta", "curvature", zeta=zetas),
-        variables("count", "clients", count=counts),
-        variables("radius", "length", radius=RADII),
-        variables("concentration", "share", concentration=concentrations),
-        variables("spent", "exchanges", spent=spent),
+        {"algorithm": algorithms, "zeta": (zetas, "curvature"), "count": (counts, "clients"), "reduced": reduced}
+        | {"noisy": noisy, "radius": (RADII, "|x|"), "estimator": estimators},
         variables("algorithm zeta seed", "exchanges", exchanges=of_zeta["exchanges"]),
         variables("algorithm zeta seed", "vectors of the model's size", vectors=of_zeta["vectors"]),
-        variables("algorithm zeta", "1", step_size=of_zeta["step_size"]),
         variables("algorithm zeta", "whether", at_edge=of_zeta["at_edge"]),
         variables("algorithm zeta", "|grad f|", floor=of_zeta["floor"]),
         variables("count seed", "exchanges", exchanges_of_count=of_count["exchanges"]),
         variables("count seed", "vectors of the model's size", vectors_of_count=of_count["vectors"]),
         variables("count", "whether", count_at_edge=of_count["at_edge"]),
-        variables("reduced seed round", "units of the loss", excess=falls[:, 0]),
+        variables("reduced seed round", "units of the loss", excess=falls),
         variables("reduced round", "exchanges", exchanges_of_round=falls_exchanges),
-        variables("noisy radius seed saddle_round", "|x_0|", distance=ways),
-        variables("noisy saddle_round", "exchanges", exchanges_at_saddle=ways_exchanges),
-        variables("estimator walk part", "squared error over the prediction", **sweep(errors, estimators)),
-        variables(f"{by_split} digits_seed spent", "mean cross-entropy", digits_loss=of_digits["loss"]),
-        variables(f"{by_split} digits_seed spent", "share of rows", digits_accuracy=of_digits["accuracy"]),
-        variables(by_split, "whether", digits_at_edge=of_digits["at_edge"]),
-        seed=seed,
-        most_exchanges=most_exchanges,
-        growth_per_round=GROWTH_PER_ROUND,
-        walk_steps=walk_steps,
+        variables("noisy radius seed saddle_round", "|x_0|", distance=ways.reshape(*shape, *ways.shape[1:])),
+        variables("noisy saddle_round", "exchanges", exchanges_at_saddle=ways_exchanges[:: len(RADII)]),
+        variables("estimator walk part", "squared error over the prediction", **errors),
+        **{"seed": seed, "most_exchanges": most_exchanges},
+        **{"growth_per_round": GROWTH_PER_ROUND, "walk_steps": walk_steps},
     )
 
 
 def equally_long(results: list[Paths]) -> tuple[np.ndarray, np.ndarray]:
-    """(method, ...): what was seen and its exchanges, cut to the rounds of the shortest."""
+    """Records and their exchanges, cut to the rounds of the shortest."""
     rounds = min(len(result.exchanges) for result in results)
     seen = np.stack([result.seen[..., :rounds] for result in results])
     return seen, np.stack([result.exchanges[:rounds] for result in results])
@@ -307,7 +304,7 @@ def equally_long(results: list[Paths]) -> tuple[np.ndarray, np.ndarray]:
 
 # ---- draw
 
-STYLES = {
+STYLES = {  # colour and marker
     "FLEDGE": (OKABE_ITO[0], "o"),
     "BVR-L-SGD": (OKABE_ITO[1], "s"),
     "BVR-L-PSGD": (OKABE_ITO[1], "s"),
@@ -321,14 +318,10 @@ STYLES = {
     "STORM": (OKABE_ITO[4], "D-"),
     "SARAH": (OKABE_ITO[5], "P-"),
 }
-"""Colour and marker of each method and estimator."""
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    parts = [draw_exchanges, draw_participants, draw_decay, draw_saddle, draw_errors]
-    parts += [partial(draw_digits, concentration=float(q)) for q in data.concentration.values]
-    rows = math.ceil(len(parts) / 3)
-    figure = panels(data, (14.0, 4.2 * rows), rows, *parts)
+    figure = panels(data, (14.0, 8.4), 2, draw_exchanges, draw_participants, draw_decay, draw_saddle, draw_errors)
     shared_legend(figure, figure.axes[0])
     return figure
 
@@ -350,23 +343,20 @@ def draw_exchanges(axes: Axes, data: xarray.Dataset) -> None:
 
 
 def draw_participants(axes: Axes, data: xarray.Dataset) -> None:
-    counts = data["count"].values
     for name, style in (("vectors", (OKABE_ITO[0], "o-")), ("exchanges", (GREY, "s-"))):
         values = data[f"{name}_of_count"].values
-        points(axes, counts, (values.mean(axis=1), values.std(axis=1, ddof=1)), style)
-        annotate(axes, name, counts[0], values[0].mean(), style[0], (8, 6))
-    axes.axvline(CLIENTS**0.5, color=INK, linewidth=0.9)
-    axes.text(CLIENTS**0.5 * 1.05, 0.96, r"$\sqrt{P}$", transform=axes.get_xaxis_transform(), va="top")
+        points(axes, data["count"], (values.mean(axis=1), values.std(axis=1, ddof=1)), style, name)
+    axes.axvline(CLIENTS**0.5, color=INK, linewidth=0.9, label=r"$\sqrt{P}$")
+    axes.legend()
     axes.set(yscale="log", xlabel="clients an anchor $p$", ylabel="to the tolerance")
     axes.set_title(r"FLEDGE at $\zeta$ = 1: how many to ask")
-    ticks(axes, counts)
+    ticks(axes, data["count"])
 
 
 def draw_decay(axes: Axes, data: xarray.Dataset) -> None:
     for name in data.reduced.values:
-        row, colour = data.sel(reduced=name), STYLES[name][0]
-        axes.plot(row.exchanges_of_round, row.excess.T, color=colour, linewidth=0.9)
-        annotate(axes, name, row.exchanges_of_round[-1], row.excess[:, -10:].max(), colour, (-4, 14))
+        row = data.sel(reduced=name)
+        axes.plot(row.exchanges_of_round, row.excess.T, color=STYLES[name][0], linewidth=0.9)
     axes.set(yscale="log", xlabel="exchanges", ylabel=r"$f - \min f$", title="Exponential convergence under PL")
 
 
@@ -387,20 +377,11 @@ def draw_saddle(axes: Axes, data: xarray.Dataset) -> None:
 def draw_errors(axes: Axes, data: xarray.Dataset) -> None:
     x = (np.arange(PARTS) + 0.5) * data.attrs["walk_steps"] / PARTS
     for name in data.estimator.values:
-        mean, error = mean_and_error(data.error.sel(estimator=name).values)
-        points(axes, x, (mean, error), STYLES[name], linewidth=0.8)
-        annotate(axes, name, x[-1], mean[-1], STYLES[name][0], (0, 7), ha="right")
+        points(axes, x, mean_and_error(data.error.sel(estimator=name)), STYLES[name], name, linewidth=0.8)
     level(axes, 1, r"$\zeta^2\, step^2\, n / 2b^2$")
+    axes.legend()
     axes.set(yscale="log", xlabel="steps without a full gradient", ylabel="squared error over the prediction")
     axes.set_title("What estimators do when never refreshed")
-
-
-def draw_digits(axes: Axes, data: xarray.Dataset, concentration: float) -> None:
-    for name in data.learner.values:
-        row, (colour, marker) = data.digits_accuracy.sel(learner=name, concentration=concentration), STYLES[name]
-        axes.plot(data.spent, row.mean("digits_seed"), marker, linestyle="-", color=colour, markevery=5, markersize=4)
-    axes.set(xlabel="exchanges", ylim=(0, 1.02), ylabel="accuracy on rows held out")
-    axes.set_title(f"Digits, q = {concentration:g}")
 
 
 # ---- judge
@@ -415,27 +396,18 @@ STRAIGHT = 0.98  # least R^2 of log(f - min f) against exchanges
 
 
 def judge(data: xarray.Dataset) -> Verdict:
-    """All parts but the digits, which are reported."""
+    """All five parts."""
     parts = judge_reach, judge_participants, judge_decay, judge_saddle, judge_errors
-    return Verdict.of([*(part(data) for part in parts), Verdict([], digits_numbers(data))])
-
-
-def digits_numbers(data: xarray.Dataset) -> dict[str, float]:
-    final, numbers = data.isel(spent=-1).mean("digits_seed"), {}
-    for name, q in itertools.product(data.learner.values, data.concentration.values):
-        row = final.sel(learner=name, concentration=q)
-        numbers[f"digits, q = {q:g}: accuracy of {name}"] = float(row.digits_accuracy)
-        numbers[f"digits, q = {q:g}: loss of {name}"] = float(row.digits_loss)
-    return numbers
+    return Verdict.of(part(data) for part in parts)
 
 
 def judge_reach(data: xarray.Dataset) -> Verdict:
-    """Who comes there and in how many exchanges; where one seed does not, nothing holds."""
+    """Return the methods that come there and in how many exchanges; where one seed does not, nothing holds."""
     arrived, mean = np.isfinite(data.exchanges).all("seed"), data.exchanges.mean("seed", skipna=False)
     never, near = [name for name in NEVER if name in data.algorithm.values], data.sel(zeta=ZETA)
     checks = []
     for name, most in TARGETS.items():
-        measured, source = mean_and_error(near.exchanges.sel(algorithm=name).values), "our aim; O(zeta) in both papers"
+        measured, source = mean_and_error(near.exchanges.sel(algorithm=name)), "our aim; O(zeta) in both papers"
         checks.append(Check.at_most(f"exchanges of {name}, zeta = {ZETA:g}", source, measured, most, unit="exchanges"))
     statement = f"heterogeneities at which {' or '.join(TARGETS)} does not arrive"
     checks.append(Check.at_most(statement, f"{PAPERS}: any zeta", (~arrived.sel(algorithm=list(TARGETS))).sum(), 0))
@@ -458,9 +430,7 @@ def judge_reach(data: xarray.Dataset) -> Verdict:
 
     numbers = {f"least |grad f| of {name}, zeta = {ZETA:g}": near.floor.sel(algorithm=name).item() for name in never}
     for name in data.algorithm.values[arrived.sel(zeta=ZETA)]:
-        for quantity in ("vectors",) if name in TARGETS else ("exchanges", "vectors"):
-            measured = mean_and_error(near[quantity].sel(algorithm=name).values)
-            numbers[f"{quantity} of {name}, zeta = {ZETA:g}"] = measured
+        numbers[f"vectors of {name}, zeta = {ZETA:g}"] = mean_and_error(near.vectors.sel(algorithm=name))
     return Verdict(checks, numbers)
 
 
@@ -511,21 +481,22 @@ def judge_saddle(data: xarray.Dataset) -> Verdict:
 
 def judge_errors(data: xarray.Dataset) -> Verdict:
     """After the first part, in which it grows to what it stays at."""
-    rest, sledge = data.error.isel(part=slice(1, None)), data.error.sel(estimator="SLEDGE").values[:, 1:]
-    mean = {name: float(rest.sel(estimator=name).mean()) for name in data.estimator.values}
-    per_part = sledge.mean(axis=0)
-    far = int(np.argmax(np.abs(per_part - 1)))
+    rest = data.error.isel(part=slice(1, None))
+    sledge, mean = rest.sel(estimator="SLEDGE").values, rest.mean(("walk", "part"))
+    far = int(np.argmax(np.abs(sledge.mean(axis=0) - 1)))
     statement, source = "SLEDGE's squared error over its prediction, the farthest part of the walk", "exact law"
     source = f"{source}: zeta^2 step^2 n / (2 b^2)"
     checks = [Check.equals(statement, source, mean_and_error(sledge[:, far]), 1.0, FLAT)]
     sarah = data.error.sel(estimator="SARAH").mean("walk").values
     statement = "SARAH's squared error at the end of the walk, in units of its start"
     checks.append(Check.at_least(statement, "never refreshed, it adds up", sarah[-1] / sarah[0], 2.0))
-    others = [name for name in mean if name != "SLEDGE"]
-    statement = "least squared error of other estimators, in units of SLEDGE's"
-    least = min(mean[name] for name in others)
-    checks.append(Check.at_least(statement, "our aim", least / mean["SLEDGE"], 1.4))
-    numbers = {f"squared error of {name} over SLEDGE's prediction": mean[name] for name in others}
+    others = mean.drop_sel(estimator="SLEDGE")
+    statement, least = "least squared error of other estimators, in units of SLEDGE's", others.min()
+    checks.append(Check.at_least(statement, "our aim", least / mean.sel(estimator="SLEDGE"), 1.4))
+    numbers = {
+        f"squared error of {name.item()} over SLEDGE's prediction": value
+        for name, value in zip(others.estimator, others, strict=True)
+    }
     measured = {"squared error of SLEDGE over its prediction": mean_and_error(sledge.mean(axis=1))}
     return Verdict(checks, measured | numbers)
 

@@ -5,11 +5,8 @@ Every integrator is then the linear recursion
 
     x_k  <-  r_k x_k  +  c_k sqrt(temperature) xi,      r_k = 1 - b_k (p_k + q_k),
 
-about the target's mean, and the target is N(mean, temperature / (p_k + q_k)). All arrays of modes have one entry a
-mode, so that 10^5 modes after 10^9 steps cost what one step costs.
-
-Sources: Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3 (semi-implicit scheme) and Proposition 11 (orders); the rest
-is derived.
+about the target's mean, and the target is N(mean, temperature / (p_k + q_k)). Derived, but for the semi-implicit scheme
+and the orders of Muzellec, Sato, Massias, Suzuki (COLT 2022), eq. 3 and Proposition 11.
 """
 
 from bisect import bisect_left
@@ -23,12 +20,10 @@ from langevax.theory.gaussian import Modes, linear_gains, stationary_variance
 def stability_limit(integrator: str, precision: Modes, curvature: Modes) -> float:
     """The step below which all of these modes settle, |r| < 1; `inf` where every step does (derived).
 
-        explicit          2 / (p + q)
-        semi_implicit     2 / (q - p)                 where q > p, else none
-        exponential       2 artanh(p / q) / p         where q > p, else none
-        crank_nicolson    2 / q                       where q > 0, else none
-
-    Only the limit of the explicit scheme depends on the number of modes. p + q must be positive.
+    explicit          2 / (p + q)
+    semi_implicit     2 / (q - p)                 where q > p, else none
+    exponential       2 artanh(p / q) / p         where q > p, else none
+    crank_nicolson    2 / q                       where q > 0, else none
     """
     p, q = np.broadcast_arrays(np.asarray(precision, float), np.asarray(curvature, float))
     if np.any(p + q <= 0):
@@ -63,10 +58,8 @@ def mode_moments(
 ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
     """Mean, counted from the target's, and variance of every mode after so many steps (derived):
 
-        mean      r^n start_mean
-        variance  r^{2n} start_variance  +  temperature c^2 (1 - r^{2n}) / (1 - r^2)
-
-    Both have the shape of `steps`, then that of the modes. Where the chain diverges they grow up to `inf`.
+    mean      r^n start_mean
+    variance  r^{2n} start_variance  +  temperature c^2 (1 - r^{2n}) / (1 - r^2)
     """
     p, q = np.broadcast_arrays(np.asarray(precision, float), np.asarray(curvature, float))
     b, c2 = linear_gains(integrator, step_size, p)
@@ -88,12 +81,7 @@ def mode_moments(
 
 
 def wasserstein(mean0: Modes, variance0: Modes, mean1: Modes, variance1: Modes) -> float | np.ndarray:
-    """W2 between Gaussians of independent modes, along the last axis; the distance in which these schemes converge.
-
-        W2^2  =  sum_k (mean0_k - mean1_k)^2 + (sqrt(variance0_k) - sqrt(variance1_k))^2
-
-    KL does not serve: the stationary law of the semi-implicit scheme becomes singular to the target (derived).
-    """
+    """W2 between Gaussians of independent modes, along the last axis: KL to the target need not be finite."""
     shift = np.asarray(mean0, float) - mean1
     spread = np.sqrt(np.asarray(variance0, float)) - np.sqrt(np.asarray(variance1, float))
     distance = np.sqrt(np.sum(shift**2 + spread**2, axis=-1))
@@ -110,10 +98,7 @@ def steps_to_wasserstein(
     start_mean: Modes = 0.0,
     start_variance: Modes = 0.0,
 ) -> float:
-    """Steps after which W2 to the target is `distance`, by bisection; `inf` where the chain settles further away.
-
-    The fewest where W2 falls along the chain, as it does from a point; where it turns, one of the crossings.
-    """
+    """Steps after which W2 to the target is `distance`, by bisection; `inf` where the chain settles further away."""
     target = temperature / (np.asarray(precision, float) + curvature)
     law = integrator, step_size, precision, curvature, temperature
 
@@ -138,10 +123,7 @@ def trace_bias(integrator: str, step_size: float, precision: Modes, curvature: M
 
 
 def weak_order(decay: float) -> float:
-    """(decay - 1) / decay: the order of the semi-implicit scheme in the step, mu_k like k^-decay (derived).
-
-    Muzellec et al., Proposition 11, has 1/2 - kappa for decay 2, any kappa > 0, for the spectra it allows.
-    """
+    """(decay - 1) / decay: the order of the semi-implicit scheme in the step, mu_k like k^-decay (derived)."""
     if not decay > 1:
         raise ValueError(f"decay must be > 1, or the variances have no finite sum, got {decay}.")
     return (decay - 1) / decay
@@ -150,10 +132,7 @@ def weak_order(decay: float) -> float:
 def galerkin_tail(
     eigenvalues: Float[np.ndarray, " modes"], num_modes: int, ridge: float, temperature: float, curvature: Modes = 0.0
 ) -> float:
-    """E |x|^2 of the modes that a cut-off after `num_modes` leaves out: order N^{1 - decay} (derived).
-
-    sum_{k >= num_modes} temperature / (ridge / mu_k + curvature_k)
-    """
+    """E |x|^2 of the modes that a cut-off after `num_modes` leaves out: order N^{1 - decay} (derived)."""
     mu = np.asarray(eigenvalues, float)
     variance = temperature * mu / (ridge + np.asarray(curvature, float) * mu)
     return float(variance[num_modes:].sum())

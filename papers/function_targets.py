@@ -8,10 +8,10 @@ classification  1 - y tanh(f(z)) over 30 points of which 9 labels are wrong, f =
 regression      20 values with noise of variance 5: weak data, so that the prior decides what a proposal is worth. One
                 proposal of fixed size is made from exact draws of the posterior.
 
-The acceptance of a proposal is computed a second time in NumPy, on the 20 directions that the data see and, for those
-methods that care, the length of all others.
+The acceptance of a proposal is computed a second time in NumPy, by the lengths of directions that data do not see.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -19,13 +19,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 import function_space_laws as theory
 from drawing import Style
 from estimates import jackknife, mean_and_error
 from langevax import trees
-from langevax.algorithm import Algorithm, Info
+from langevax.algorithm import Algorithm
 from langevax.figures import theme
 from langevax.integrators import Explicit, Exponential, Integrator, SemiImplicit
 from langevax.problems.coordinates import affine
@@ -101,7 +101,6 @@ def power_modes(num_modes: int, decay: float, curvature: float) -> Modes:
 
 
 def quadratic(curvature: Array, center: Array, x: Float[Array, " modes"]) -> Float[Array, ""]:
-    """sum_k q_k (x_k - c_k)^2 / 2."""
     return jnp.sum(curvature * (x - center) ** 2) / 2
 
 
@@ -120,7 +119,7 @@ def ends(
     deviation: np.ndarray | None = None,
     temperature: float = TEMPERATURE,
 ) -> Float[np.ndarray, "chains modes"]:
-    """Where chains end, from 0, or from draws about the target's mean with that deviation."""
+    """Return the ends of chains, from 0, or from draws about the target's mean with that deviation."""
     precision, curvature, center = (jnp.asarray(array, jnp.float32) for array in target)
     start = jnp.zeros(len(precision), jnp.float32)
     if deviation is not None:
@@ -163,7 +162,7 @@ def distance_of_chains(
         return theory.wasserstein(x.mean(axis=0), x.var(axis=0), low.mean, variance) ** 2
 
     x = ends(scheme, modes(num_modes), step_size, steps, num_chains, key)[:, :LOW]
-    value, error = jackknife(x, squared_distance, GROUPS)
+    value, error = jackknife(squared_distance, x, groups=GROUPS)
     w2, before = float(np.sqrt(max(value, 0.0))), max(1, round(0.1 * steps))
     law = step_size, low.precision, low.curvature, TEMPERATURE, np.array([steps - before, steps, steps + before])
     moments = theory.mode_moments(SCHEMES[scheme].name, *law, start_mean=-low.mean)
@@ -204,16 +203,8 @@ def autocorrelation(rows: np.ndarray, lag: int) -> float:
     return float(np.mean(centred[:, lag:] * centred[:, :-lag]) / np.mean(centred**2))
 
 
-class Mixing(NamedTuple):
-    """Numbers and their standard errors, and where chains end."""
-
-    correlation: Float[np.ndarray, "lags 2"]
-    loss: tuple[float, float]
-    position: Float[np.ndarray, "chains modes"]
-
-
-def mixing(num_modes: int, num_steps: int, key: Key[Array, ""]) -> Mixing:
-    """Autocorrelation of the loss along semi-implicit chains, and its mean; errors by jackknife over chains."""
+def mixing(num_modes: int, num_steps: int, key: Key[Array, ""]) -> tuple[np.ndarray, tuple[float, float], np.ndarray]:
+    """(lags, 2) autocorrelation of the loss along semi-implicit chains, its mean, with errors; and where they end."""
     result = simulate(
         Langevin(MIXING_STEP, MIXING_TEMPERATURE, integrator=SemiImplicit()),
         classification(num_modes),
@@ -225,8 +216,8 @@ def mixing(num_modes: int, num_steps: int, key: Key[Array, ""]) -> Mixing:
         record_every=1,
     )
     losses = np.asarray(result.positions, float)[:, BURN_IN:]
-    pairs = [jackknife(losses, partial(autocorrelation, lag=int(lag))) for lag in LAGS]
-    return Mixing(np.array(pairs), mean_and_error(losses.mean(axis=1)), np.asarray(result.position))
+    pairs = [jackknife(partial(autocorrelation, lag=int(lag)), losses) for lag in LAGS]
+    return np.array(pairs), mean_and_error(losses.mean(axis=1)), np.asarray(result.position)
 
 
 def bending(positions: np.ndarray) -> tuple[float, float]:
@@ -259,52 +250,27 @@ def regression_data() -> tuple[np.ndarray, np.ndarray]:
     return points, np.sin(2 * np.pi * points) + np.sqrt(NOISE_VARIANCE) * rng.normal(size=NUM_DATA)
 
 
-class RandomWalkState(NamedTuple):
-    position: Float[Array, " modes"]
-    potential: Float[Array, ""]
-
-
-class RandomWalk(Algorithm):
-    """x' = x + s xi, accepted with probability min(1, exp((U(x) - U(x')) / T)): Metropolis's own."""
-
-    step_size: float
-    temperature: float
-
-    def init(
-        self, problem: Problem, position: Float[Array, " modes"], key: Key[Array, ""]
-    ) -> tuple[RandomWalkState, Info]:
-        potential = problem.potential(position)
-        return RandomWalkState(position, potential), {"acceptance": jnp.ones_like(potential)}
-
-    def step(
-        self, problem: Problem, state: RandomWalkState, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[RandomWalkState, Info]:
-        noise_key, accept_key = jax.random.split(key)
-        dtype = state.potential.dtype
-        noise = trees.normal_like(state.position, key=noise_key)
-        position = state.position + jnp.asarray(self.step_size, dtype) * noise
-        proposal = RandomWalkState(position, problem.potential(position))
-        log_ratio = (state.potential - proposal.potential) / jnp.asarray(self.temperature, dtype)
-        accept = jnp.log(jax.random.uniform(accept_key, dtype=dtype)) < log_ratio
-        chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
-        return chosen, {"acceptance": jnp.exp(jnp.minimum(log_ratio, 0))}
-
-
-class PosteriorStart(eqx.Module):
+def posterior_draw(
+    scale: Array, unit: Array, features: Array, values: Array, inverse: Array, key: Key[Array, ""]
+) -> Float[Array, " modes"]:
     """A draw of the prior, corrected by what its own noisy data got wrong; times a unit for each mode."""
+    prior_key, noise_key = jax.random.split(key)
+    u = scale * trees.normal_like(scale, key=prior_key)
+    noise = jnp.sqrt(jnp.float32(NOISE_VARIANCE)) * trees.normal_like(values, key=noise_key)
+    return unit * (u + scale**2 * (features.T @ (inverse @ (values - features @ u - noise))))
 
-    scale: Float[Array, " modes"]
-    unit: Float[Array, " modes"]
-    features: Float[Array, "rows modes"]
-    values: Float[Array, " rows"]
-    inverse: Float[Array, "rows rows"]
 
-    def __call__(self, key: Key[Array, ""]) -> Float[Array, " modes"]:
-        prior_key, noise_key = jax.random.split(key)
-        u = self.scale * trees.normal_like(self.scale, key=prior_key)
-        noise = jnp.sqrt(jnp.float32(NOISE_VARIANCE)) * trees.normal_like(self.values, key=noise_key)
-        wrong = self.inverse @ (self.values - self.features @ u - noise)
-        return self.unit * (u + self.scale**2 * (self.features.T @ wrong))
+@eqx.filter_jit
+def random_walk(problem: Problem, start: Callable[[Array], Array], temperature: Array, keys: Array) -> Array:
+    """Acceptance of x' = x + s xi, of Metropolis's own algorithm."""
+
+    def accepted(key: Key[Array, ""]) -> Float[Array, ""]:
+        start_key, noise_key = jax.random.split(key)
+        x = start(start_key)
+        moved = x + jnp.float32(PROPOSAL) * trees.normal_like(x, key=noise_key)
+        return jnp.exp(jnp.minimum((problem.potential(x) - problem.potential(moved)) / temperature, 0))
+
+    return jax.vmap(accepted)(keys)
 
 
 def acceptance(proposal: str, num_modes: int, num_chains: int, key: Key[Array, ""]) -> tuple[float, float]:
@@ -318,23 +284,20 @@ def acceptance(proposal: str, num_modes: int, num_chains: int, key: Key[Array, "
     gram = (features * np.asarray(scale, float) ** 2) @ features.T + NOISE_VARIANCE * np.eye(NUM_DATA)
     whitened = proposal in ("MALA", "random walk")
     unit = 1 / scale if whitened else jnp.ones_like(scale)
-    start = PosteriorStart(scale, unit, *(jnp.asarray(a, jnp.float32) for a in (features, values, np.linalg.inv(gram))))
+    start = eqx.Partial(
+        posterior_draw, scale, unit, *(jnp.asarray(a, jnp.float32) for a in (features, values, np.linalg.inv(gram)))
+    )
+    target = affine(problem, scale) if whitened else problem
+    if proposal == "random walk":
+        probabilities = random_walk(target, start, jnp.float32(temperature), jax.random.split(key, num_chains))
+        return mean_and_error(np.asarray(probabilities, float))
     algorithms: dict[str, Algorithm] = {
         "pCN": PCN(step_size=PROPOSAL, temperature=temperature),
         "pCNL": PCNL(step_size=PROPOSAL, temperature=temperature),
         "MALA": MALA(step_size=PROPOSAL / temperature, temperature=temperature),
-        "random walk": RandomWalk(step_size=PROPOSAL, temperature=temperature),
     }
-    result = simulate(
-        algorithms[proposal],
-        affine(problem, scale) if whitened else problem,
-        start,
-        key=key,
-        num_steps=1,
-        num_chains=num_chains,
-        record=lambda problem, state: state.position[:1],
-        record_every=1,
-    )
+    records = {"record": lambda problem, state: state.position[:1], "record_every": 1}
+    result = simulate(algorithms[proposal], target, start, key=key, num_steps=1, num_chains=num_chains, **records)
     assert result.trace is not None
     return mean_and_error(np.asarray(result.trace.info["acceptance"], float)[:, 0])
 

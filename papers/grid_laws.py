@@ -1,10 +1,8 @@
 """Laws as densities on a grid, exactly: mean-field problems of any neuron, and one-dimensional Langevin chains.
 
 P, D, the Gibbs laws p_g and the notation are those of `langevax.theory.mean_field`. A grid is a measure of its own:
-points and weights. Duality, the sandwich and the identities between P, D and KL hold on it to rounding, whatever its
-spacing; only the distance to the problem without a grid depends on the spacing. The trapezoidal rule is spectrally
-accurate for smooth densities that vanish at both ends of the grid, so potentials without any closed form can be
-compared with a theorem. Everything here is derived, unless a paper is named.
+duality, the sandwich and the identities between P, D and KL hold on it to rounding, whatever its spacing. The
+trapezoidal rule is spectrally accurate for smooth densities that vanish at both ends of the grid. Derived.
 """
 
 import math
@@ -128,9 +126,8 @@ class GridRisk:
     def optimal_dual(self) -> Rows:
         """The maximiser of D, the root of g = loss'(E_{p_g} h), to rounding, by damped Newton.
 
-        D has Hessian -diag(loss*'') / n - Cov_{p_g}(h) / (temperature n^2). Steps are taken in u = loss*'(g), where g
-        is feasible whatever u is: they solve (I + Cov_{p_g}(h) diag(loss''(u)) / (temperature n)) step = z - u. That is
-        Newton's direction for D, halved until D grows as it should.
+        Steps are taken in u = loss*'(g), where g is feasible whatever u is: Newton's direction for D, halved until D
+        grows as it should, solves (I + Cov_{p_g}(h) diag(loss''(u)) / (temperature n)) step = z - u.
         """
         n, scale = len(self.targets), 1e-5
         u = self.outputs(self.prior())
@@ -179,8 +176,7 @@ def langevin_kernel_on_grid(
 def poincare_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> float:
     """Poincare constant lambda of exp(-potential / temperature): lambda Var(f) <= E f'^2, on a uniform grid.
 
-    It is never below a log-Sobolev constant of the law; the generator of the dynamics has spectral gap
-    temperature lambda. Finite differences, of second order in the spacing.
+    The generator of the dynamics has spectral gap temperature lambda. Of second order in the spacing.
     """
     log_density = -np.asarray(potential, float) / temperature
     spacing = (grid[-1] - grid[0]) / (len(grid) - 1)

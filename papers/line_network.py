@@ -78,15 +78,8 @@ class Line(Scaled):
         return 1
 
 
-class NormalStart(eqx.Module):
-    """Draws particles from N(mean, deviation^2)."""
-
-    mean: float
-    deviation: float
-    num_particles: int = eqx.field(static=True)
-
-    def __call__(self, key: Key[Array, ""]) -> Float[Array, "particles 1"]:
-        return self.mean + self.deviation * trees.normal((self.num_particles, 1), jnp.float32, key=key)
+def normal_start(mean: float, deviation: float, num_particles: int, key: Key[Array, ""]) -> Array:
+    return mean + deviation * trees.normal((num_particles, 1), jnp.float32, key=key)
 
 
 @dataclass(frozen=True)
@@ -109,9 +102,9 @@ class LineNetwork:
         targets = jnp.asarray(self.targets, jnp.float32)
         return MeanFieldRisk(Line(self.scale), getattr(losses, self.loss), inputs, targets, 2 * self.ridge)
 
-    def start(self, num_particles: int) -> NormalStart:
+    def start(self, num_particles: int) -> Callable[[Key[Array, ""]], Array]:
         """Return the start of particles."""
-        return NormalStart(self.start_mean, self.start_deviation, num_particles)
+        return eqx.Partial(normal_start, self.start_mean, self.start_deviation, num_particles)
 
     def values(self, points: Float[np.ndarray, " grid"]) -> Float[np.ndarray, "n grid"]:
         """Return h_i on the grid."""
@@ -143,8 +136,7 @@ def chain_laws(
 ) -> ChainLaws:
     """The exact law of MFLD's steps. The grid's spacing must resolve the noise of one step, sqrt(2 step T) about.
 
-    With `fluctuations` each step costs three products of grid x grid matrices, on one thread: with several, products
-    this small take up to thirty times as long on a busy machine.
+    On one thread: with several, products this small take up to thirty times as long on a busy machine.
     """
     risk, second_derivative = network.grid_risk(points), EXACT[network.loss].second_derivative
     weights, values, n = risk.measure, risk.values, len(network.targets)

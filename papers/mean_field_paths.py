@@ -7,8 +7,8 @@ with p_q the proximal Gibbs law of q and I the relative Fisher information. The 
 Langevin particles (Nitanda, Wu, Suzuki, AISTATS 2022), the second that of Chen, Ren, Wang (2022) and Nitanda et al.
 (2023) in rounds. The discretisations are derived.
 
-Particle methods estimate E_{p_g} h by particles; here it is a quadrature, so that only the outer loop of the theorems
-remains. Dual averaging: Nitanda, Wu, Suzuki (NeurIPS 2021); its form with KL to the prior is ours. Coordinate ascent:
+E_{p_g} h is a quadrature here, so that only the outer loop of the theorems remains. Dual averaging: Nitanda, Wu,
+Suzuki (NeurIPS 2021); its form with KL to the prior is ours. Coordinate ascent:
 Oko, Suzuki, Nitanda, Wu (ICLR 2022).
 """
 
@@ -44,10 +44,9 @@ def fokker_planck_flow(risk: GridRisk, start: OnGrid, step_size: float, num_step
     """The Fokker-Planck equation of a one-dimensional particle, by implicit steps of time `step_size`.
 
     Space: Scharfetter and Gummel's flux temperature / h (B(s) q_j - B(-s) q_{j+1}) over an edge of length h, where s
-    is the rise of U_g / temperature along it and B(s) = s / (e^s - 1). It vanishes at q = p_g, so that the optimum on
-    the grid is stationary to rounding; and before time is cut up the dissipation identity is exact, with I as in
-    `fisher_on_grid`. Time: everything at the end of the step, g included, by iteration. Since P is convex it falls
-    for any step size, by at least step_size temperature^2 I, I at the end of the step.
+    is the rise of U_g / temperature along it and B(s) = s / (e^s - 1): the optimum on the grid is stationary to
+    rounding. Time: everything at the end of the step, g included, by iteration, so that P falls for any step size, by
+    at least step_size temperature^2 I, I at the end of the step.
     """
     if risk.points.ndim > 1:
         raise ValueError(f"points has shape {risk.points.shape}; the Fokker-Planck flow is for one-dimensional grids.")

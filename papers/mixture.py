@@ -14,16 +14,12 @@ Figure: Left: ends of chains on the exact density of either mode; SGLD's lie far
 to 1 for SVRG-LD and SARAH-LD and stays above 2 for SGLD.
 
 The share of chains that end in mode 1 depends on the start. SVRG-LD and MALA from one start agree, so that MALA as a
-reference hides the error.
+reference, as in the paper, hides the error: here it is the posterior itself, by quadrature, one mode at a time.
 
-The posterior, with variances in the second place:
-
-    theta1 ~ N(0, 10),  theta2 ~ N(0, 1),  x_i ~ N(theta1, 2) / 2 + N(theta1 + theta2, 2) / 2
+    theta1 ~ N(0, 10),  theta2 ~ N(0, 1),  x_i ~ N(theta1, 2) / 2 + N(theta1 + theta2, 2) / 2      (variances second)
 
 with n = 10^4 observations at theta = (0, 1). The paper samples exp(-sum_i ...) at eta = 1e-5. Here the potential is a
-mean and the temperature 1/n, and the same chain has step_size = eta n = 0.1: step times gradient is eta n times the
-mean, and the noise is sqrt(2 eta n / n) = sqrt(2 eta). The paper compares with MALA from the same start; here the
-reference is the posterior itself, by quadrature, one mode at a time.
+mean and the temperature 1/n, and the same chain has step_size = eta n = 0.1.
 """
 
 from functools import partial
@@ -38,7 +34,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
 from claims import Check, Claim, Size, Verdict, dataset, variables
-from drawing import annotate, level, note, panels, points
+from drawing import level, panels, points
 from estimates import mean_and_error
 from langevax import gradients
 from langevax.figures.theme import INK, LIGHT, METHODS
@@ -94,17 +90,14 @@ class Modes(NamedTuple):
     weight: np.ndarray
     mean: np.ndarray
     covariance: np.ndarray
-    density: np.ndarray
-    """On the grid, in units of the mode's highest."""
-    theta: np.ndarray
-    """The grid, (mode, u, v, coordinate)."""
+    density: np.ndarray  # on the grid, in units of the mode's highest
+    theta: np.ndarray  # the grid, (mode, u, v, coordinate)
 
 
 def exact_modes(x: np.ndarray) -> Modes:
-    """Weight, mean and covariance of either mode, and the density on a grid about it.
+    """By the trapezium rule on a grid that follows the Hessian at the mode's top, exact to rounding.
 
-    The grid follows the Hessian at the mode's top; the trapezium rule on a law that has died away at the grid's edge
-    is exact to rounding. theta2 = 0 parts the modes: it is the axis of the likelihood's symmetry.
+    theta2 = 0 parts the modes: it is the axis of the likelihood's symmetry.
     """
     ticks = np.linspace(-REACH, REACH, GRID)
     whitened = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1)
@@ -200,9 +193,8 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 def spread(data: xarray.Dataset, name: str, records: slice) -> tuple[np.ndarray, np.ndarray, int]:
     """Per mode the spread index over these records, its standard error over chains, and the chains left out.
 
-    The index is tr(exact covariance^-1 second moment about the exact mean) / 2: 1 for exact draws, else the mean ratio
-    of variances over the two principal directions. A few chains are still on the ridge between the modes when a run
-    ends; they are in neither and are left out, unless they are many.
+    The index is tr(exact covariance^-1 second moment about the exact mean) / 2: 1 for exact draws. A few chains are
+    still on the ridge between the modes when a run ends; they are in neither and are left out, unless they are many.
     """
     ratio, mode = data["ratio"].sel(sampler=name).values, data["mode_of"].sel(sampler=name).values[:, -1]
     arrived = np.all(ratio[:, -LATE:] < INSIDE, axis=1)
@@ -221,34 +213,28 @@ def draw(data: xarray.Dataset) -> Figure:
 
 def draw_mode(axes: Axes, data: xarray.Dataset, mode: int) -> None:
     theta, density = data["theta"].values[mode], data["density"].values[mode]
-    for k, (name, mark) in enumerate({"SGLD": "▲", "SVRG-LD": "●"}.items()):
+    for name in ("SGLD", "SVRG-LD"):
         ends = data["end"].sel(sampler=name).values[data["mode_of"].sel(sampler=name)[:, -1] == mode]
         colour, marker = METHODS[name]
         axes.plot(*ends.T, marker, label=name, color=colour, markersize=3, alpha=0.6, markeredgewidth=0)
-        note(axes, f"{mark} {name}", 0.98, 0.95 - 0.11 * k, colour)
     axes.contour(theta[..., 0], theta[..., 1], density, np.exp([-4.5, -2.0, -0.5]), colors=INK, linewidths=1.0)
-    note(axes, "lines: exact, 1, 2, 3 sd", 0.02, 0.04)
+    axes.legend(loc="upper right", title="lines: exact, 1, 2, 3 sd")
     (a, b), weight = data["exact_mean"].values[mode], float(data["exact_weight"][mode])
     da, db = 4.6 * np.sqrt(np.diag(data["exact_covariance"].values[mode]))
-    axes.locator_params(axis="x", nbins=5)
     axes.set(xlim=(a - da, a + da), ylim=(b - db, b + db), xlabel="$\\theta_1$, first location")
     axes.set(ylabel="$\\theta_2$, shift of the second", title=f"Mode {mode + 1}, exact weight {weight:.3f}")
 
 
 def draw_index(axes: Axes, data: xarray.Dataset) -> None:
-    shifts = {"SVRG-LD": -9, "SARAH-LD": 9}  # of labels, in points
     for name in map(str, data["sampler"].values):
-        colour, marker = METHODS[name]
-        x = data["gradients"].sel(sampler=name).values / 1e6
+        (colour, marker), x = METHODS[name], data["gradients"].sel(sampler=name).values / 1e6
         index, error, _ = zip(*(spread(data, name, slice(k, k + 1)) for k in range(len(x))), strict=True)
-        index, error = np.array(index), np.array(error)
         for mode, (apart, face) in enumerate(((0.988, colour), (1.012, LIGHT["paper"]))):
-            measured = index[:, mode], error[:, mode]
-            points(axes, x * apart, measured, (colour, marker + ":"), markerfacecolor=face, linewidth=0.9)
-        annotate(axes, name, x[-1], index[-1].mean(), colour, (12, shifts.get(name, 0)))
+            measured, label = (np.array(index)[:, mode], np.array(error)[:, mode]), "" if mode else name
+            points(axes, x * apart, measured, (colour, marker + ":"), label, markerfacecolor=face, linewidth=0.9)
     level(axes, 1)
+    axes.legend(loc="upper right", ncols=2)
     axes.set(yscale="log", ylim=(0.6, None), ylabel="spread index, chain / exact")
-    axes.set_xlim(0, 1.25 * float(data["gradients"].max()) / 1e6)  # with space for the names
     title = "Spread in mode 1 (filled) and 2 (hollow), standard errors"
     axes.set(xlabel="component gradients per chain (millions)", title=title)
 

@@ -27,7 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from claims import Check, Claim, Size, Variables, Verdict, dataset, sweep, variables
-from drawing import annotate, level, note, panels, points, ticks
+from drawing import level, note, panels, points, ticks
 from estimates import critical_value, mean_and_error
 from langevax.figures import theme
 from langevax.teacher_student import simulate_one_step
@@ -57,17 +57,14 @@ STYLES = {
 
 
 class Settings(NamedTuple):
-    """What a size decides."""
+    """Settings of a size."""
 
     samples_per_dim: tuple[float, ...]
-    widths: tuple[float, ...]
-    """N / d of the second panel."""
+    widths: tuple[float, ...]  # N / d of the second panel
     powers: tuple[float, ...]
     dim: int
-    num_runs: int
-    """Networks a point."""
-    fine: int
-    """Points of a line."""
+    num_runs: int  # networks a point
+    fine: int  # points of a line
     num_test: int
 
     def simulate(self, key: jax.Array, *, step_size: float, samples_per_dim: float, **changes: float) -> OneStepRuns:
@@ -85,20 +82,20 @@ class Settings(NamedTuple):
 
     def predict(self, samples_per_dim: float | np.ndarray, step_size: float | np.ndarray, finite: bool) -> np.ndarray:
         """The risk by theory; where `finite` by the unified form at the number of neurons that is simulated."""
-        neurons = self.num_neurons if finite else None
         law = NEURONS_PER_DIM, RIDGE, step_size, STUDENT, TEACHER, NOISE
+        neurons = self.num_neurons if finite else None
         return np.asarray(theory.risk_one_step(samples_per_dim, *law, num_neurons=neurons))
 
 
 SIZES: dict[Size, Settings] = {
     "full": Settings(
-        samples_per_dim=(0.5, 1.0, 3.0, 4.0, 6.0, 8.0, 10.0),
-        widths=(0.5, 1.0, 1.5, 2.0, 3.0),
-        powers=tuple(float(power) for power in np.linspace(0, 0.5, 6)),
-        dim=512,
-        num_runs=12,
-        fine=48,
-        num_test=4096,
+        (0.5, 1.0, 3.0, 4.0, 6.0, 8.0, 10.0),
+        (0.5, 1.0, 1.5, 2.0, 3.0),
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        512,
+        12,
+        48,
+        4096,
     ),
     "small": Settings((1.0, 10.0), (0.5, 2.0), (0.0, 0.5), dim=96, num_runs=6, fine=8, num_test=2048),
 }
@@ -207,14 +204,9 @@ def draw_samples(axes: Axes, data: xarray.Dataset) -> None:
     level(axes, data.floor, "floor of kernels and small steps", linestyle="--", linewidth=0.9)
     last = float(data.fine_ratio[-1])
     guide, height = np.array([last / 2.5, last]), float(data.line.sel(step="sqrt(N)")[-1]) / 1.5
-    axes.plot(guide, height * last / guide, color=theme.INK, linewidth=0.9)
-    annotate(axes, "$d/n$ ", guide[1], height, theme.INK, (-2, -4), va="top")
+    axes.plot(guide, height * last / guide, color=theme.INK, linewidth=0.9, label="$d/n$")
     ticks(axes, data.ratio)
     axes.set(yscale="log", xlabel="samples per dimension $n/d$", ylabel="risk")
-    low, high = axes.get_ylim()
-    risks = [risk for risk in (0.005, 0.01, 0.02, 0.04, 0.1, 0.2, 0.4, 1.0) if low < risk < high]
-    axes.set_yticks(risks, [f"{risk:g}" for risk in risks])
-    axes.minorticks_off()
     axes.set_title(f"Only the large step passes the floor (N/d = {NEURONS_PER_DIM:g})")
     axes.legend(loc="upper right")
 
@@ -312,10 +304,10 @@ def judge(data: xarray.Dataset) -> Verdict:
         tolerance, source = SPECTRUM * predicted + 2 * error, f"{PAPER}, Proposition 2"
         checks.append(Check.equals(statement, source, (value, error), predicted, tolerance))
 
-    numbers = {"closed form, mean relative distance": np.abs(closed).mean()}
-    numbers |= {"closed form, largest relative distance": np.abs(closed).max()}
-    numbers |= {"unified form, mean relative distance": np.abs(unified).mean()}
-    numbers |= {"unified form, largest relative distance": np.abs(unified).max()}
+    numbers = {
+        f"{form}, mean relative distance": np.abs(off).mean()
+        for form, off in (("closed form", closed), ("unified form", unified))
+    }
     gaussian, _ = deviations(data.power_risk, data.power_gaussian)
     numbers |= {"Gaussian form, largest relative distance from steps N^alpha": np.abs(gaussian).max()}
     return Verdict(checks, numbers | {"standard error of a point, relative, mean": noise})

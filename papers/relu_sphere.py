@@ -13,14 +13,8 @@ in Legendre polynomials P_l of dimension d, of which there are N_l harmonics: k 
 
 (Funk and Hecke), so that its excess risk needs no test set either. Rates: Akiyama and Suzuki (ICLR 2023).
 
-Estimators that are linear in y, each tuned by its own excess risk, in its favour: kernel ridge regression, ridge
-regression on random ReLU features, which with many of them is the arc-cosine kernel's, and k nearest neighbours.
-
-    arc-cosine       |x| |y| kappa(t),      kappa(t) = (sin angle + (pi - angle) t) / pi,   t the cosine of x and y
-    neural tangent   |x| |y| (t (pi - angle) / pi + kappa(t))
-    Gaussian         exp(-|x - y|^2 / (2 bandwidth^2))
-
-(Cho and Saul; Jacot et al., NeurIPS 2018, for a network of two layers without biases, both trained.)
+Estimators that are linear in y, each tuned by its own excess risk, in its favour: kernel ridge regression with kernels
+of Cho and Saul and of Jacot et al. (NeurIPS 2018), ridge regression on random ReLU features, and k nearest neighbours.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,12 +40,15 @@ Network = tuple[ArrayLike, ArrayLike]
 """(outer, inner) of shapes (..., m) and (..., m, d)."""
 
 
+Kernel = Callable[[np.ndarray], np.ndarray]
+"""k(x, y) of unit vectors as a function of x . y."""
+
+
 class Expansion(NamedTuple):
     """Of a function of t = x . y in Legendre polynomials of dimension d: `sum_l coefficients_l P_l(t)`."""
 
     coefficients: Float[np.ndarray, " degrees"]
-    multiplicities: Float[np.ndarray, " degrees"]
-    """N_l, the number of spherical harmonics of degree l."""
+    multiplicities: Float[np.ndarray, " degrees"]  # N_l, the number of spherical harmonics of degree l
 
 
 def relu_product(
@@ -60,8 +57,9 @@ def relu_product(
     """E relu(u . x) relu(v . x) for all pairs of rows."""
     u, v = np.asarray(left, float), np.asarray(right, float)
     lengths = np.linalg.norm(u, axis=-1)[..., :, None] * np.linalg.norm(v, axis=-1)[..., None, :]
-    cosine, angle = _cosine(u @ np.swapaxes(v, -1, -2), lengths)
-    return lengths * _kappa(cosine, angle) / (2 * u.shape[-1])
+    products = u @ np.swapaxes(v, -1, -2)
+    cosine = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return lengths * arc_cosine(cosine) / (2 * u.shape[-1])
 
 
 def excess_risk(network: Network, teacher: Network) -> Batch:
@@ -80,7 +78,7 @@ def excess_risk(network: Network, teacher: Network) -> Batch:
     return np.maximum(np.sum(products * together, axis=-1), 0)  # rounding
 
 
-def expand(profile: Callable[[np.ndarray], np.ndarray], dim: int) -> Expansion:
+def expand(profile: Kernel, dim: int) -> Expansion:
     """Of a kernel k(x, y) = profile(x . y) on the sphere of R^dim, dim >= 2.
 
     Gauss-Legendre quadrature in the angle on either side of 90 degrees: a profile that is smooth in the angle on each
@@ -98,19 +96,15 @@ def expand(profile: Callable[[np.ndarray], np.ndarray], dim: int) -> Expansion:
 
 
 def kernel_excess_risk(
-    profile: Callable[[np.ndarray], np.ndarray],
+    profile: Kernel,
     inputs: Float[np.ndarray, "n d"],
     coefficients: Float[np.ndarray, "*batch n"],
     teacher: Network,
 ) -> Batch:
-    """E (sum_i c_i k(x_i, x) - f*(x))^2 for k(x, y) = profile(x . y): kernel ridge, NTK, Nystroem.
+    """E (sum_i c_i k(x_i, x) - f*(x))^2 for k(x, y) = profile(x . y), for several vectors of coefficients.
 
-    Several vectors of coefficients (other penalties) share the work, which is n^2 for each degree that matters. Where
-    penalties are small, coefficients are huge and cancel: degrees 0, 1, 2 are therefore summed as squares of moments,
-    and inputs must be unit vectors to double precision, the very ones that the coefficients were fitted to.
-
-    Raises:
-        ValueError: inputs that are not unit vectors.
+    Where penalties are small, coefficients are huge and cancel: degrees 0, 1, 2 are therefore summed as squares of
+    moments, and inputs must be unit vectors to double precision, the very ones that the coefficients were fitted to.
     """
     x, c = np.asarray(inputs, float), np.asarray(coefficients, float)
     outer, inner = (np.asarray(a, float) for a in teacher)
@@ -135,10 +129,7 @@ def kernel_excess_risk(
 
 
 def linear_rate(dim: int) -> float:
-    """The exponent no linear estimator can beat: its worst risk over teachers is at least n^{-(d+2)/(2d+2) - delta}.
-
-    Theorem 4.1 of Akiyama and Suzuki (ICLR 2023), for any delta > 0; kernel ridge, random features and k-NN are linear.
-    """
+    """The exponent no linear estimator can beat over all teachers: Theorem 4.1 of Akiyama and Suzuki (ICLR 2023)."""
     return (dim + 2) / (2 * dim + 2)
 
 
@@ -184,53 +175,22 @@ def _series(coefficients: np.ndarray, t: np.ndarray, dim: int) -> np.ndarray:
     return total
 
 
-Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""kernel(x . y for all pairs, squared lengths of the x, squared lengths of the y)."""
-
-
-def arc_cosine(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def arc_cosine(t: np.ndarray) -> np.ndarray:
     """The kernel of networks with a random first layer of ReLUs."""
-    lengths, t, angle = _angles(products, left, right)
-    return lengths * _kappa(t, angle)
-
-
-def neural_tangent(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The neural tangent kernel of a two-layer ReLU network, scaled so that k(x, x) = 2 |x|^2."""
-    lengths, t, angle = _angles(products, left, right)
-    return lengths * (t * (np.pi - angle) / np.pi + _kappa(t, angle))
-
-
-def gaussian(bandwidth: float, products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """exp(-|x - y|^2 / (2 bandwidth^2))."""
-    squares = np.maximum(np.add.outer(left, right) - 2 * products, 0)
-    return np.exp(-squares / (2 * bandwidth**2))
-
-
-def _angles(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(|x| |y|, cosine, angle); the angle with a zero vector counts as 90 degrees."""
-    lengths = np.sqrt(np.multiply.outer(left, right))
-    return lengths, *_cosine(products, lengths)
-
-
-def _cosine(products: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    t = np.clip(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0), -1, 1)
-    return t, np.arccos(t)
-
-
-def _kappa(t: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    t = np.clip(t, -1, 1)
+    angle = np.arccos(t)
     return (np.sin(angle) + (np.pi - angle) * t) / np.pi
 
 
-def gram(kernel: Kernel, inputs: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
-    """k(x_i, x_j) of all rows."""
-    squares = np.sum(inputs * inputs, axis=-1)
-    return kernel(inputs @ inputs.T, squares, squares)
+def neural_tangent(t: np.ndarray) -> np.ndarray:
+    """The neural tangent kernel of a two-layer ReLU network without biases, both layers trained, with k(x, x) = 2."""
+    t = np.clip(t, -1, 1)
+    return t * (np.pi - np.arccos(t)) / np.pi + arc_cosine(t)
 
 
-def on_unit_vectors(kernel: Kernel) -> Callable[[np.ndarray], np.ndarray]:
-    """k(x, y) of unit vectors as a function of x . y."""
-    one = np.ones(())
-    return lambda t: kernel(t, one, one)
+def gaussian(bandwidth: float, t: np.ndarray) -> np.ndarray:
+    """exp(-|x - y|^2 / (2 bandwidth^2))."""
+    return np.exp((t - 1) / bandwidth**2)
 
 
 RIDGES = np.logspace(-6, 1, 29)  # four to a decade, in units of the mean of the Gram matrix's diagonal
@@ -244,7 +204,7 @@ class Tuned(NamedTuple):
     error: float
     """Of the excess; 0 where it is exact."""
     on_edge: bool
-    """Whether the best penalty or k is the first or the last of the grid."""
+    """The best penalty or k is the first or the last of the grid."""
     choice: float
     """The bandwidth, the number of features, or k; NaN where there is none."""
     weights: np.ndarray
@@ -256,18 +216,18 @@ def tuned_ridge(
     inputs: Float[np.ndarray, "n d"],
     targets: Float[np.ndarray, " n"],
     teacher: Network,
-    ridges: Float[np.ndarray, " ridges"] = RIDGES,
+    ridges: Float[np.ndarray, " ridges"],
 ) -> Tuned:
     """Kernel ridge regression, (K + ridge I)^-1 y, with the best of some kernels by their bandwidths, and ridge.
 
-    Inputs must be unit vectors in float64; one eigendecomposition for each kernel.
+    Inputs must be unit vectors in float64.
     """
     fits = []
     for bandwidth, kernel in kernels.items():
-        values, vectors = _eigenpairs(gram(kernel, inputs))
+        values, vectors = _eigenpairs(kernel(inputs @ inputs.T))
         penalties = ridges * values.mean()  # the mean of K's diagonal
         coefficients = (vectors.T @ targets / (values + penalties[:, None])) @ vectors.T
-        risks = kernel_excess_risk(on_unit_vectors(kernel), inputs, coefficients, teacher)
+        risks = kernel_excess_risk(kernel, inputs, coefficients, teacher)
         fits.append(_best(risks, bandwidth, coefficients))
     return min(fits, key=lambda fit: fit.excess)
 
@@ -283,8 +243,7 @@ def tuned_features(
 ) -> Tuned:
     """Ridge regression on features relu(w_j . x), w_j uniform on the sphere; fewer features are the first of more.
 
-    A network whose inner weights stay where they are drawn, hence the exact excess risk. One eigendecomposition of a
-    (p, p) matrix for each width.
+    A network whose inner weights stay where they are drawn, hence the exact excess risk.
     """
     drawn, fits = np.asarray(on_sphere(key, max(widths), inputs.shape[1]), np.float64), []
     for width in widths:

@@ -15,20 +15,13 @@ Logistic loss, neuron R [tanh(<z, w> + b) + 2 tanh(c)] / 3 with R = 15, mean-fie
 
     risk + T KL(q, prior),      prior N(0, 1 / (2 ridge) I),     so that the precision of the potential is 2 ridge T,
 
-at one temperature, and annealed by rounds whose temperatures halve, with as many steps in all. Their theorems: with
-n >~ d^2 rows the error falls exponentially, with n >~ d (recalled from the paper) like 1 / (n T). A kernel without
-knowledge of the two coordinates has to fit all d (d - 1) / 2 products, hence needs n >~ d^2. So along n = 10 d the
-network should keep learning, and the kernel should not. The competitor is a support vector classifier with an RBF
-kernel, its width and cost chosen by cross-validation on the same rows: widths large against |z - z'| make it nearly a
-polynomial, so that it is a strong one.
-
-Temperature, steps and the line n = 10 d are ours, chosen by test accuracy on other draws of a few cells: at the
-temperature 0.025 of earlier measurements the accuracy at d = 40, n = 400 was 0.63, at a quarter of it 1.00. Along
-n = 5 d the network does fall with d, from 0.99 to 0.74, so that a law n = const d is not shown beyond the map; the
-kernel's accuracy depends on n / d^2, about (0.69 and 0.77 at a quarter, 0.85 and 0.94 at a half). Annealing shows no
-gain: in equal total steps the fixed temperature is as good or better, with four times the steps at the last one. A test
-draw may repeat a training row where 2^d is small, as in the paper. Columns are padded by zeros to the largest d, which
-leaves the network's law unchanged, so that one program serves all d.
+at one temperature, and annealed by rounds whose temperatures halve, with as many steps in all. A kernel without
+knowledge of the two coordinates has to fit all d (d - 1) / 2 products. The competitor is a support vector classifier
+with an RBF kernel, its width and cost chosen by cross-validation on the same rows: wide ones are nearly a polynomial,
+so that it is a strong one. Temperature, steps and the line n = 10 d are ours, chosen by test accuracy on other draws of
+a few cells. Along n = 5 d the network does fall with d, from 0.99 to 0.74, so that a law n = const d is not shown
+beyond the map. Annealing shows no gain. A test draw may repeat a training row where 2^d is small, as in the paper.
+Columns are padded by zeros to the largest d, which leaves the network's law unchanged: one program serves all d.
 """
 
 from typing import Any
@@ -83,14 +76,8 @@ def network(train: Rows, test: Rows, width: int, rounds: int, steps: int, key: A
     (x, y), (test_x, test_y) = train, test
     precision = np.float32(2 * RIDGE * TEMPERATURE)
     risk = MeanFieldRisk(neurons.Parity(), losses.logistic, padded(x, width), y.astype(np.float32), precision)
-    run = anneal(
-        lambda temperature: MFLD(STEP_SIZE, temperature),
-        risk,
-        risk.prior(TEMPERATURE, NUM_PARTICLES),
-        halving(TEMPERATURE, rounds),
-        key=key,
-        num_steps=steps // rounds,
-    )
+    start, temperatures = risk.prior(TEMPERATURE, NUM_PARTICLES), halving(TEMPERATURE, rounds)
+    run = anneal(lambda t: MFLD(STEP_SIZE, t), risk, start, temperatures, key=key, num_steps=steps // rounds)
     particles = run[-1].position
     outputs = np.asarray(risk.outputs(particles, padded(test_x, width)))
     energy = np.mean(np.asarray(particles)[:, : x.shape[1]] ** 2, axis=0)
@@ -116,9 +103,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
     cells = sweep(cell, range(len(rows)), range(len(dims)), range(trials))
     return dataset(
-        {"learner": list(METHODS), "network": list(METHODS[:2])},
-        variables("dim", "coordinates", dim=dims),
-        variables("rows", "rows", rows=rows),
+        {"learner": list(METHODS), "network": list(METHODS[:2]), "dim": (dims, "coordinates"), "rows": (rows, "rows")},
         variables("rows dim trial learner", "share of test rows", accuracy=cells["accuracy"]),
         variables("rows dim trial network", "1, E w_j^2 of relevant to irrelevant coordinates", energy=cells["energy"]),
         **{"test_rows": TEST_ROWS, "num_particles": NUM_PARTICLES, "steps": steps, "rounds": ROUNDS, "seed": seed},

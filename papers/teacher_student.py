@@ -9,21 +9,19 @@ Formula:
 
 Source: Akiyama, Suzuki (ICLR 2023), Theorems 4.1 and 4.5, Algorithm 1.
 
-Figure: Above: the network's points on the line m d v^2 / n, the linear estimators, in grey, far above; right, how
-losses fall through both phases, bold those of the restart chosen. Below: five neurons on their way to the teacher's,
-how often a restart succeeds with phase I taken apart, beside how often it finds the right signs, and the paper's own
-setting, where m d > n and no training loss helps.
+Figure: The network's points on the line m d v^2 / n, the linear estimators, in grey, far above; how losses fall through
+both phases, bold those of the restart chosen; and how often a restart succeeds with phase I taken apart, beside how
+often it finds the right signs.
 
 Data are y = f*(x) + noise with f* an orthogonal network of m ReLUs, half of them positive, rounded up, x uniform on the
-sphere of R^d; here m = 5, noise 0.1, and the student has five neurons. Estimators that are linear in y are those of
-`relu_sphere.py`, tuned by their own excess risk, in their favour, on one grid for every n. All risks are exact but that
-of nearest neighbours, which has a fixed test set. The paper's own run has d = m = 50, n = 1000.
+sphere of R^d; m = 5, and so many neurons has the student. Estimators that are linear in y are those of
+`relu_sphere.py`, tuned by their own excess risk, in their favour. All risks are exact but that of nearest neighbours,
+which has a fixed test set. The paper's own run, of d = m = 50 and n = 1000, has m d > n and is not repeated here.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import jax
@@ -37,12 +35,10 @@ from tqdm import tqdm
 
 import relu_sphere as sphere
 from claims import Check, Claim, Measured, Size, Variables, Verdict, dataset, variables
-from drawing import annotate, note, padded, shared_legend, ticks
+from drawing import annotate, panels, points, shared_legend, ticks
 from estimates import mean_and_error
-from langevax import trees
 from langevax.figures.theme import GREY, INK, LIGHT, OKABE_ITO
-from langevax.teacher_student import Converge, Explore, ReLUNetwork, orthogonal_teacher, teach, two_phase
-from langevax.teacher_student.phases import ClippedError
+from langevax.teacher_student import Converge, Explore, orthogonal_teacher, teach, two_phase
 from langevax.teacher_student.two_phase import TwoPhaseFit
 
 NOISE = 0.1
@@ -57,8 +53,6 @@ METHODS = (NETWORK, *KERNELS, FEATURES, NEIGHBOURS)
 RECORDS = 220  # of every run, so that one program serves all
 SUCCESS = 3.0  # a run has succeeded that ends below so many times m d v^2 / n; those that fail are ten times above
 
-PAPER_EXPLORE = Explore(0.01, 0.01, annealing=1.0, ridge=0.01, num_steps=1000)  # R = 5 and the noise are not printed
-PAPER_CONVERGE = Converge(0.01, 2000)
 VARIANTS: dict[str, Callable[[Explore], Explore]] = {  # of phase I
     "no phase I": lambda explore: replace(explore, num_steps=0),
     "phase I without noise": lambda explore: replace(explore, temperature=0.0),
@@ -69,33 +63,19 @@ VARIANTS: dict[str, Callable[[Explore], Explore]] = {  # of phase I
 
 
 class Settings(NamedTuple):
-    """What a size measures, and what it asks for; by default what the full one does."""
+    """Settings of a size; by default those of the full one."""
 
-    sizes: dict[int, tuple[int, ...]]
-    """n for each d."""
+    sizes: dict[int, tuple[int, ...]]  # n for each d
     aims: dict[str, float]
     num_neurons: int = 5
-    draws: int = 8
-    """Of data at each n: of the network, and of linear estimators."""
-    linear_draws: int = 3
-    widths: tuple[int, ...] = (512, 2048)
-    """Numbers of random features to choose from."""
-    tests: int = 20_000
-    """Inputs at which nearest neighbours are tested."""
+    draws: tuple[int, int] = (8, 3)  # of data at each n: of the network, and of linear estimators
+    widths: tuple[int, ...] = (512, 2048)  # numbers of random features to choose from
+    tests: int = 20_000  # inputs at which nearest neighbours are tested
     restarts: int = 6
     explore: Explore = Explore()
     converge: Converge = Converge()
     watched: int = 1024  # n of the trajectory and of the ablation
-    ablation_draws: int = 2
-    ablation_restarts: int = 32
-    published: tuple[int, int] = (50, 1000)  # m = d, and n
-    published_draws: int = 3
-    long: Converge = Converge(0.5, 4000)
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """n of the dimension with most of them."""
-        return max(self.sizes.values(), key=len)
+    ablation: tuple[int, int] = (2, 32)  # draws, and restarts of each
 
 
 SIZES: dict[Size, Settings] = {
@@ -109,19 +89,14 @@ SIZES: dict[Size, Settings] = {
         aims={"aim_level": 2.0, "aim_separation": 3.0, "aim_slope": -0.85}
         | {"aim_linear_slope": -0.85, "aim_from": 256, "slope_from": 64},
         num_neurons=3,
-        draws=3,
-        linear_draws=2,
+        draws=(3, 2),
         widths=(32, 128),
         tests=4000,
         restarts=4,
         explore=Explore(num_steps=1000),
         converge=Converge(num_steps=1500),
         watched=256,
-        ablation_draws=4,
-        ablation_restarts=4,
-        published=(6, 100),
-        published_draws=2,
-        long=Converge(0.5, 1000),
+        ablation=(4, 4),
     ),
 }
 
@@ -153,7 +128,7 @@ def train(
 
 
 def outcomes(fit: TwoPhaseFit, data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Which restarts succeeded, and which have as many positive neurons as the teacher."""
+    """Return which restarts succeeded, and which have as many positive neurons as the teacher."""
     (n, dim), m = data.inputs.shape, len(data.teacher[0])
     excess = sphere.excess_risk(fit.result.position, data.teacher)
     right_signs = fit.num_positive == np.sum(data.teacher[0] > 0)
@@ -170,51 +145,44 @@ def linear_estimators(data: Data, tests: Data, widths: tuple[int, ...], key: Key
     return fits | {NEIGHBOURS: sphere.tuned_neighbors(inputs, targets, tests.inputs, tests.targets)}
 
 
-def star(vectors: Float[np.ndarray, "*batch d"], teacher: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "*batch 2"]:
-    """The linear picture of R^d in which the teacher's orthogonal neurons stand evenly on the unit circle."""
-    angles = np.pi / 2 + 2 * np.pi * np.arange(len(teacher)) / len(teacher)
-    return np.asarray(vectors) @ teacher.T @ np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-
 # ---- measure
 
 RISK, SHARE = "E (f - f*)^2", "share of restarts"
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """Excess risks, a trajectory, the ablation, and the published setting."""
+    """Excess risks, a trajectory, and the ablation."""
     settings, root = SIZES[size], jax.random.key(seed)
-    parts = (measure_run, measure_ablation, measure_published)
     return dataset(
-        {"estimator": list(METHODS), "variant": list(VARIANTS), "second_phase": ["as published", "longer steps"]},
-        variables("dim", "inputs", dim=list(settings.sizes)),
-        variables("rows", "rows", rows=settings.rows),
+        {"estimator": list(METHODS), "variant": list(VARIANTS), "dim": (list(settings.sizes), "inputs")}
+        | {"rows": (max(settings.sizes.values(), key=len), "rows")},
         measure_excess(settings, root),
-        *(part(settings, jax.random.fold_in(root, stream)) for stream, part in enumerate(parts, start=1)),
+        measure_run(settings, jax.random.fold_in(root, 1)),
+        measure_ablation(settings, jax.random.fold_in(root, 2)),
         **{"seed": seed, "noise": NOISE, "num_neurons": settings.num_neurons, "restarts": settings.restarts},
-        **{"bandwidths": list(BANDWIDTHS), "features": list(settings.widths), "watched": settings.watched},
-        **{"published_dim": settings.published[0], "published_size": settings.published[1]},
+        watched=settings.watched,
         **settings.aims,
     )
 
 
 def measure_excess(settings: Settings, root: Key[Array, ""]) -> Variables:
     """Of all estimators on the same data, for each d and n."""
-    m, shape = settings.num_neurons, (len(METHODS), len(settings.sizes), len(settings.rows), settings.draws)
-    excess, edge, tuned, test_error = np.full(shape, np.nan), np.zeros(shape), np.full(shape, np.nan), np.zeros(shape)
+    m, most = settings.num_neurons, max(map(len, settings.sizes.values()))
+    shape = len(METHODS), len(settings.sizes), most, settings.draws[0]
+    excess, edge, test_error = np.full(shape, np.nan), np.zeros(shape), np.zeros(shape)
     cells = [(i, j, dim, n) for i, dim in enumerate(settings.sizes) for j, n in enumerate(settings.sizes[dim])]
     for i, j, dim, n in tqdm(cells, desc="teacher_student", disable=None):
         tests = draw_data(m, dim, settings.tests, jax.random.fold_in(root, 10 + dim), noise=0.0)
-        for s in range(settings.draws):
+        for s in range(settings.draws[0]):
             keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(root, 1000 * dim + s), n), 3)
             data = draw_data(m, dim, n, keys[0])
             fit = train(data, keys[1], settings.restarts, settings.explore, settings.converge)
             excess[0, i, j, s] = sphere.excess_risk(fit.network, data.teacher)
-            if s < settings.linear_draws:
+            if s < settings.draws[1]:
                 fits = linear_estimators(data, tests, settings.widths, keys[2])
                 for k, name in enumerate(METHODS[1:], start=1):
                     at = k, i, j, s
-                    excess[at], test_error[at], edge[at], tuned[at], _ = fits[name]
+                    excess[at], test_error[at], edge[at], *_ = fits[name]
     dims = "estimator dim rows"
     risks = xarray.DataArray(excess, dims=f"{dims} draw".split())  # its statistics leave out what was not drawn
     spread = risks.std("draw", ddof=1) / np.sqrt(risks.count("draw"))
@@ -222,25 +190,21 @@ def measure_excess(settings: Settings, root: Key[Array, ""]) -> Variables:
         **variables(f"{dims} draw", RISK, excess=excess),
         **variables(dims, RISK, mean_excess=risks.mean("draw"), mean_excess_error=np.hypot(spread, test_error.max(-1))),
         **variables(f"{dims} draw", "whether", on_edge=edge),
-        **variables(f"{dims} draw", "bandwidth, features, or neighbours", tuned=tuned),
     }
 
 
 def measure_run(settings: Settings, key: Key[Array, ""]) -> Variables:
-    """Losses of all restarts at every record, and the best restart's neurons on the plane."""
+    """Losses and excess risks of all restarts at every record."""
     data_key, run_key = jax.random.split(key)
     data = draw_data(settings.num_neurons, next(iter(settings.sizes)), settings.watched, data_key)
     fit = train(data, run_key, settings.restarts, settings.explore, settings.converge)
     trace = fit.result.trace
     assert trace is not None
-    networks = trace.values["network"]
     return {
         **variables("record", "steps", along_step=trace.steps),
         **variables("", "steps", switch=fit.switch),
         **variables("restart record", "loss", along_loss=trace.values["loss"]),
-        **variables("restart record", RISK, along_excess=sphere.excess_risk(networks, data.teacher)),
-        **variables("record neuron axis", "teacher's lengths", place=star(networks.inner[fit.best], data.teacher[1])),
-        **variables("record neuron", "sign", sign=networks.outer[fit.best]),
+        **variables("restart record", RISK, along_excess=sphere.excess_risk(trace.values["network"], data.teacher)),
         **variables("", "restart", best=fit.best),
     }
 
@@ -248,55 +212,19 @@ def measure_run(settings: Settings, key: Key[Array, ""]) -> Variables:
 def measure_ablation(settings: Settings, key: Key[Array, ""]) -> Variables:
     """Restarts that succeed with phase I taken apart."""
     counts = np.zeros((len(VARIANTS), 3))
-    for s in range(settings.ablation_draws):
+    for s in range(settings.ablation[0]):
         data_key, run_key = jax.random.split(jax.random.fold_in(key, s))
         data = draw_data(settings.num_neurons, next(iter(settings.sizes)), settings.watched, data_key)
         for count, change in zip(counts, VARIANTS.values(), strict=True):
-            fit = train(data, run_key, settings.ablation_restarts, change(settings.explore), settings.converge)
+            fit = train(data, run_key, settings.ablation[1], change(settings.explore), settings.converge)
             succeeded, right_signs = outcomes(fit, data)
             count += succeeded.sum(), right_signs.sum(), (succeeded & right_signs).sum()
-    runs = settings.ablation_draws * settings.ablation_restarts
+    runs = int(np.prod(settings.ablation))
     success, signs, both = (counts / runs).T
     error = np.sqrt((counts + 1) * (runs - counts + 1) / (runs + 2) ** 2 / (runs + 3))  # of the posterior: never 0
     measured = variables("variant", SHARE, success=success, signs=signs, both=both)
     measured |= variables("variant", SHARE, success_error=error[:, 0], signs_error=error[:, 1])
     return measured | variables("", "restarts", runs=runs)
-
-
-def measure_published(settings: Settings, key: Key[Array, ""]) -> Variables:
-    """The paper's setting, with its phase II and with longer steps; NaN where one of them has no records."""
-    m, size = settings.published
-    runs = [
-        published_run(m, size, jax.random.fold_in(key, s), converge)
-        for converge in (PAPER_CONVERGE, settings.long)
-        for s in range(settings.published_draws)
-    ]
-    rows = np.array(list(zip_longest(*(row for run in runs for row in run), fillvalue=np.nan))).T
-    step, loss, excess = np.moveaxis(rows.reshape(2, settings.published_draws, 3, -1), 2, 0)
-    teacher, dims = draw_data(m, m, size, key).teacher, "second_phase published_draw published_record"
-    return {
-        **variables("second_phase published_record", "steps", published_step=step[:, 0]),
-        **variables(dims, "loss", published_loss=loss),
-        **variables(dims, RISK, published_excess=excess),
-        **variables("", "E f*^2", published_zero=sphere.excess_risk((np.zeros(m), teacher[1]), teacher)),
-    }
-
-
-def published_run(
-    num_neurons: int, size: int, key: Key[Array, ""], converge: Converge
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps from 0 on, losses and excess risks in the paper's setting, with as many inputs as neurons."""
-    data_key, start_key, run_key = jax.random.split(key, 3)
-    data = draw_data(num_neurons, num_neurons, size, data_key)
-    shapes = ReLUNetwork(jnp.zeros(num_neurons, jnp.float32), jnp.zeros((num_neurons, num_neurons), jnp.float32))
-    start = trees.normal_like(shapes, key=start_key)
-    fit = train(data, run_key, 1, PAPER_EXPLORE, converge, start=start)
-    first, trace = ClippedError(PAPER_EXPLORE.bound).network(start), fit.result.trace
-    assert trace is not None
-    outputs = np.maximum(data.inputs @ np.asarray(first.inner).T, 0) @ np.asarray(first.outer)
-    loss = np.append(np.mean((outputs - data.targets) ** 2) / 2, trace.values["loss"][0])
-    later = sphere.excess_risk(trace.values["network"], data.teacher)[0]
-    return np.append(0, trace.steps), loss, np.append(sphere.excess_risk(first, data.teacher), later)
 
 
 # ---- draw
@@ -313,15 +241,10 @@ STYLES = {  # colour, marker, its filling, and its place among linear estimators
 
 
 def draw(data: xarray.Dataset) -> Figure:
-    figure = Figure(figsize=(14.5, 8.8))
-    grid, width = figure.add_gridspec(2, 6), 4 // data.sizes["dim"]
-    for k, dim in enumerate(data.dim.values):
-        draw_rates(figure.add_subplot(grid[0, width * k : width * (k + 1)]), data, int(dim))
+    rates = (partial(draw_rates, dim=int(dim)) for dim in data.dim.values)
+    figure = panels(data, (5.0 * (2 + data.sizes["dim"]), 4.8), 1, *rates, draw_run, draw_ablation)
     shared_legend(figure, figure.axes[0], columnspacing=1.6)
-    draw_run(figure.add_subplot(grid[0, 4:]), data)
-    for k, panel in enumerate((draw_neurons, draw_ablation, draw_published)):
-        panel(figure.add_subplot(grid[1, 2 * k : 2 * k + 2]), data)
-    return padded(figure)
+    return figure
 
 
 def draw_rates(axes: Axes, data: xarray.Dataset, dim: int) -> None:
@@ -333,17 +256,11 @@ def draw_rates(axes: Axes, data: xarray.Dataset, dim: int) -> None:
     worst = 0.62 * linear.min("estimator").values[-1] * (n / n[-1]) ** -sphere.linear_rate(dim)
     axes.plot(n, worst, color=GREY, linestyle="--", linewidth=1.0, zorder=1, label="linear, worst case")
     for name, (colour, marker, face, place) in STYLES.items():
-        row, style = here.sel(estimator=name), {"color": colour, "markerfacecolor": face, "elinewidth": 0.9}
-        x = n * 1.045**place  # so that none hides another
-        axes.errorbar(x, row.mean_excess, row.mean_excess_error, fmt=marker, label=name, zorder=3, **style)
-    annotate(axes, f"slope \N{MINUS SIGN}{sphere.linear_rate(dim):.2f}", n[-1], worst[-1], GREY, (-6, -5), va="top")
-    between = 1.2 * float(np.sqrt(linear.min("estimator")[-1] * linear.max("estimator")[-1]))
-    for name, height, shift in ((NETWORK, 0.6 * least_squares[-1], -5), ("ridge, neural tangent", between, 0)):
-        text = "slope {:.2f} ± {:.2f}".format(*slope(data, name, dim)).replace("-", "\N{MINUS SIGN}")
-        annotate(axes, text, n[-1], height, STYLES[name][0], (-6, shift))
+        row = here.sel(estimator=name)  # apart, so that none hides another
+        measured = row.mean_excess, row.mean_excess_error
+        points(axes, n * 1.045**place, measured, (colour, marker), name, markerfacecolor=face, zorder=3)
     ticks(axes, n)
     axes.set(xlabel="rows $n$", ylabel="excess risk $E(f - f^*)^2$", xlim=(n[0] / 1.25, n[-1] * 1.25))
-    axes.set(ylim=(0.35 * least_squares[-1], 2 * float(here.mean_excess.max())))
     axes.set(title=f"$d$ = {dim}, $m$ = {m}, noise {data.attrs['noise']:g}")
 
 
@@ -352,70 +269,24 @@ def draw_run(axes: Axes, data: xarray.Dataset) -> None:
     for values, colour in ((data.along_loss, LOSS), (data.along_excess / 2, OURS)):
         axes.semilogy(step, values.T, color=colour, linewidth=0.7, alpha=0.45, zorder=2)
         axes.semilogy(step, values[best], color=colour, linewidth=1.8, zorder=3)
-    draw_switch(axes, float(data.switch))
+    axes.axvline(float(data.switch), color=INK, linewidth=0.9, linestyle=":")
     training, test = float(data.along_loss[best, -1]), float(data.along_excess[best, -1]) / 2
     annotate(axes, "training loss", step[-1], training, LOSS, (0, -5), ha="right")
     annotate(axes, "test loss $E(f-f^*)^2/2$", step[-1], test, OURS, (0, 6), ha="right")
-    axes.set(xlabel="step", ylabel="loss", ylim=(0.4 * test, None))
+    axes.set(xlabel="step, dotted: the switch", ylabel="loss", ylim=(0.4 * test, None))
     axes.set(title=f"Explore, then converge: $n$ = {data.attrs['watched']:,}")
-
-
-def draw_switch(axes: Axes, step: float) -> None:
-    axes.axvline(step, color=INK, linewidth=0.9, linestyle=":")
-    axes.text(step, 0.985, " switch", transform=axes.get_xaxis_transform(), va="top", color=LIGHT["soft"])
-
-
-def draw_neurons(axes: Axes, data: xarray.Dataset) -> None:
-    m, place, sign = data.attrs["num_neurons"], data.place.values, data.sign.values
-    first = int(np.sum(data.along_step.values <= float(data.switch)))
-    for j in range(m):
-        colour, marker = (OURS, "^") if sign[-1, j] > 0 else (LOSS, "v")
-        axes.plot(*place[:first, j].T, color=colour, linewidth=0.6, alpha=0.55, zorder=2)
-        axes.plot(*place[max(first - 1, 0) :, j].T, color=colour, linewidth=2.2, zorder=3)
-        axes.plot(*place[0, j], "o", color=colour, markersize=4, markerfacecolor=PAPER, zorder=4)
-        axes.plot(*place[-1, j], marker, color=colour, markersize=6, zorder=5)
-    for j, corner in enumerate(star(np.eye(m), np.eye(m))):
-        colour, text = (OURS, "+") if j < -(-m // 2) else (LOSS, "\N{MINUS SIGN}")
-        axes.plot(*corner, "o", markersize=13, markerfacecolor="none", markeredgecolor=INK, zorder=4)
-        axes.text(1.27 * corner[0], 1.27 * corner[1], text, ha="center", va="center", color=colour, fontsize=13)
-    axes.margins(0.25)  # for the signs
-    axes.set_aspect("equal", "datalim")
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    axes.set(xlabel="picture of $\\mathbb{R}^d$ with the teacher's neurons (rings) on a circle", xticks=[], yticks=[])
-    axes.set(title="Neurons move onto the teacher's")
-    legend = "○ early   thin: phase I   thick: phase II   ▲ ▼ end"
-    note(axes, legend, 0.5, -0.01, LIGHT["soft"], ha="center", fontsize=9)
 
 
 def draw_ablation(axes: Axes, data: xarray.Dataset) -> None:
     rows = np.arange(data.sizes["variant"])[::-1]
-    for shift, name, colour, marker, label in (
-        (0.13, "success", OURS, "o", "succeeded"),
-        (-0.13, "signs", OKABE_ITO[2], "s", "right number of positive neurons"),
-    ):
-        axes.errorbar(data[name], rows + shift, xerr=data[f"{name}_error"], fmt=marker, color=colour, label=label)
+    labels = {"success": "succeeded", "signs": "right number of positive neurons"}
+    for (name, label), colour, marker, shift in zip(labels.items(), OKABE_ITO[::2], "os", (0.13, -0.13), strict=False):
+        error = data[f"{name}_error"]
+        axes.errorbar(data[name], rows + shift, xerr=error, fmt=marker, color=colour, label=label)
     axes.set_yticks(rows, list(data.variant.values))
-    axes.tick_params(axis="y", length=0)
     axes.legend(loc="upper left", handletextpad=0.2)
     axes.set(xlim=(0, 1), ylim=(-0.5, len(rows) + 0.5), xlabel="share of restarts")
     axes.set(title=f"What phase I is for ({int(data.runs)} restarts each)")
-
-
-def draw_published(axes: Axes, data: xarray.Dataset) -> None:
-    for k, line in enumerate(("-", "--")):
-        for values, colour in ((data.published_loss[k], LOSS), (data.published_excess[k] / 2, OURS)):
-            axes.semilogy(data.published_step[k], values.T, line, color=colour, linewidth=1.1)
-    draw_switch(axes, PAPER_EXPLORE.num_steps)
-    axes.axhline(data.published_zero / 2, color=GREY, linewidth=0.9)
-    annotate(axes, "test loss of $f$ = 0", data.published_step.max(), data.published_zero / 2, GREY, (0, 4), ha="right")
-    m, n = data.attrs["published_dim"], data.attrs["published_size"]
-    axes.set(xlabel="step", ylabel="loss", title=f"The paper's setting: $d = m$ = {m}, $n$ = {n:,}")
-    low, high = axes.get_ylim()
-    axes.set_ylim(low / (high / low) ** 0.3, high)  # for the labels
-    labels = {"test": OURS, "training": LOSS, "dashed: longer steps in phase II": INK}
-    for k, (text, colour) in enumerate(labels.items()):
-        note(axes, text, 0.02, 0.15 - 0.06 * k, colour)
 
 
 # ---- judge
@@ -470,19 +341,11 @@ def judge(data: xarray.Dataset) -> Verdict:
         numbers |= {f"power of n, d = {dim}, {name}": slope(data, name, int(dim)) for name in METHODS}
     for name in METHODS[1:]:
         numbers[f"fits on the edge of the grid, {name}"] = data.on_edge.sel(estimator=name).sum()
-    for name, grid in (("ridge, Gaussian", "bandwidths"), (FEATURES, "features")):
-        tuned, ends = data.tuned.sel(estimator=name), np.atleast_1d(data.attrs[grid])[[0, -1]]
-        numbers |= {f"fits with {grid} of {end:g}": (tuned == end).sum() for end in ends}
     for variant in data.variant.values:
         row = data.sel(variant=variant)
         numbers[f"share of restarts that succeed, {variant}"] = row.success, row.success_error
         numbers[f"share with right signs, {variant}"] = row.signs, row.signs_error
-    excess = data.published_excess.values
-    switch = int(np.argmin(np.abs(data.published_step.values[0] - PAPER_EXPLORE.num_steps)))
-    end, longer = (np.mean([run[np.isfinite(run)][-1] for run in runs]) for runs in excess)
-    published = {"f = 0": data.published_zero, "start": excess[0, :, 0].mean()}
-    published |= {"end of phase I": excess[0, :, switch].mean(), "end": end, "end with longer steps": longer}
-    return Verdict(checks, numbers | {f"excess risk in the published setting, {k}": v for k, v in published.items()})
+    return Verdict(checks, numbers)
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

@@ -1,4 +1,4 @@
-"""What a sample costs as the data grow: with variance reduction about sqrt(n) gradients where plain Langevin needs n.
+"""The cost of a sample as the data grow: with variance reduction about sqrt(n) gradients where plain Langevin needs n.
 
 Claim: To a law with d coordinates and a potential that is a mean of n components, SVRG-LD and SARAH-LD with batches of
 B = sqrt(n) and epochs of m = sqrt(n) steps come within a KL divergence eps for about sqrt(n) component gradients where
@@ -13,14 +13,10 @@ Figure: Left: LD and SGLD at T = 1/n climb with slope 1, SVRG-LD and SARAH-LD wi
 flat and below them all; a control variate at the mode pays its one full pass. Chains lie on the lines.
 
 The targets are Gaussian, on which first and second moments follow exact recursions (`theory.moments`): the lines are
-theirs, at each method's best step size, and KL is that of a Gaussian with the same moments (a lower bound, as chains
-with noisy gradients are not quite Gaussian). The points are chains of `simulate`. The components are
-
-    f_i(x) = sum_l a_il x_l^2 / 2 + c_il x_l
-
-with mean curvatures h_l from 0.5 to 1.5 in 5 coordinates; over components, a has standard deviation h_l / 2 and c has
-1, uncorrelated, and the mode is 0. Chains start at N(3 sd, T / L), sd those of the target. A mode for the control
-variate is given, not paid for.
+theirs, at each method's best step size, and KL is that of a Gaussian with the same moments. The points are chains of
+`simulate`. The components are f_i(x) = sum_l a_il x_l^2 / 2 + c_il x_l with mean curvatures h_l from 0.5 to 1.5 in 5
+coordinates; over components, a has standard deviation h_l / 2 and c has 1, uncorrelated, and the mode is 0. Chains
+start at N(3 sd, T / L), sd those of the target. A mode for the control variate is given, not paid for.
 """
 
 from collections.abc import Callable
@@ -59,7 +55,6 @@ SIZES = {"full": 100 * 4 ** np.arange(7), "small": 100 * 4 ** np.arange(4)}
 NUM_CHAINS = {"full": 8000, "small": 1000}
 WORK = {"full": (6e9, 1e9), "small": (1.5e8, 3e7)}  # component gradients times coordinates of a point, by accuracy
 LARGEST_MEASURED = {"full": 409_600, "small": 100}  # each n compiles anew
-LABEL_SPACING = 2.1  # factor between labels of lines that end close together
 NOISE = "our argument: noise of batches heats by step size / T"
 
 
@@ -70,12 +65,9 @@ class Method:
     kind: str
     colour: str
     marker: str
-    exponent: tuple[float, float] | None
-    """Of n, as predicted, and how far the exact costs may be off."""
+    exponent: tuple[float, float] | None  # of n, as predicted, and how far the exact costs may be off
     source: str = ""
-    """Of the exponent."""
-    posterior: bool = False
-    """Temperature 1 / n, as posteriors have it, in place of 1: only SGLD can tell."""
+    posterior: bool = False  # temperature 1 / n, as posteriors have it, in place of 1: only SGLD can tell
 
     def batch(self, size: int) -> tuple[int, int]:
         """Batch size and steps per epoch."""
@@ -103,6 +95,7 @@ class Method:
         return size + 2 * num_steps if self.kind == "CV" else batch_size * num_steps
 
 
+# By batch size and period. A batch of one has the same law with replacement, and is then cheaper to draw.
 ESTIMATORS: dict[str, Callable[[int, int], GradientEstimator]] = {
     "LD": lambda B, m: gradients.Full(),
     "SGLD": lambda B, m: gradients.Minibatch(batch_size=1, replace=True),
@@ -110,12 +103,10 @@ ESTIMATORS: dict[str, Callable[[int, int], GradientEstimator]] = {
     "SVRG": lambda B, m: gradients.SVRG(batch_size=B, period=m),
     "SARAH": lambda B, m: gradients.SARAH(batch_size=B, period=m),
 }
-"""By batch size and period. A batch of one has the same law with replacement, and is then cheaper to draw."""
-
 METHODS: dict[str, Method] = {
     "LD": Method("LD", *theme.METHODS["LD"], (1.0, 0.03), "n gradients a step"),
     "SGLD, T = 1/n": Method("SGLD", *theme.METHODS["SGLD"], (1.0, 0.05), NOISE, True),
-    "SGLD, T = 1": Method("SGLD", theme.METHODS["SGLD"][0], "<", (0.0, 0.05), NOISE),
+    "SGLD, T = 1": Method("SGLD", theme.GREY, "<", (0.0, 0.05), NOISE),
     "SVRG-LD": Method("SVRG", *theme.METHODS["SVRG-LD"], (0.5, 0.1), "Corollary 1.1"),
     "SARAH-LD": Method("SARAH", *theme.METHODS["SARAH-LD"], (0.5, 0.1), "Corollary 2.1"),
     "CV": Method("CV", theme.OKABE_ITO[5], "P", None),
@@ -130,9 +121,9 @@ def epoch_moments(
 ) -> tuple[np.ndarray, np.ndarray]:
     """E x and E x^2 over one epoch, (period + 1, step sizes, d), in units where the temperature is 1.
 
-    One call of `theory.moments` for all step sizes eta: in units of sqrt(eta) for x, a step of eta is a step of 1
-    with curvatures eta a and slopes sqrt(eta) c. Of the components the recursions see only means and Xi times
-    variances, so four components with Xi in their deviations stand for all n.
+    One call of `theory.moments` for all step sizes eta: in units of sqrt(eta) a step of eta is a step of 1 with
+    curvatures eta a and slopes sqrt(eta) c. Recursions see only means and Xi times variances of the components, so
+    four with Xi in their deviations stand for all n.
     """
     batch_size, period = method.batch(size)
     temperature = 1 / size if method.posterior else 1.0
@@ -172,8 +163,7 @@ def start_state(count: int) -> np.ndarray:
 def steps_needed(method: Method, size: int, accuracy: float, step_sizes: np.ndarray = STEP_SIZES) -> np.ndarray:
     """Steps until KL <= accuracy for each step size, `inf` where never.
 
-    Powers of two of the epoch's map are made by squaring: the last epoch that ends above the accuracy is found bit by
-    bit, and the step in the one after it by walking.
+    By squares of the epoch's map the last epoch that ends above the accuracy is found bit by bit, then the step.
     """
     with np.errstate(all="ignore"):  # step sizes too long overflow, and never arrive
         powers = [epoch_map(method, size, step_sizes)]
@@ -241,22 +231,16 @@ class Run(NamedTuple):
         scale = temperature**0.5
         mean = jnp.asarray(START_MEAN * scale, jnp.float32)
         deviation = float(scale / np.sqrt(CURVATURES.max()))
-        result = simulate(
-            Langevin(step_size=self.step_size, temperature=temperature, gradient=gradient),
-            problem,
-            lambda key: mean + deviation * jax.random.normal(key, mean.shape, mean.dtype),
-            key=jax.random.fold_in(jax.random.key(self.seed), self.size),
-            num_steps=self.num_steps,
-            num_chains=self.num_chains,
-        )
+        key = jax.random.fold_in(jax.random.key(self.seed), self.size)
+        chains = {"key": key, "num_steps": self.num_steps, "num_chains": self.num_chains}
+        chain = Langevin(self.step_size, temperature, gradient)
+        start = lambda key: mean + deviation * jax.random.normal(key, mean.shape, mean.dtype)  # noqa: E731
+        result = simulate(chain, problem, start, **chains)
         used = int(result.counts_by_chain["evaluations"].sum()) / self.num_chains
         return np.asarray(result.position, float) / scale, used
 
     def without_batches(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ends of chains with the mean gradient, of the same starts and noises, and their exact E x and E x^2.
-
-        The method's chains differ from them by the noise of batches alone: so small a difference is measured well.
-        """
+        """Ends of chains with the mean gradient, of the same starts and noises, and their exact E x and E x^2."""
         problem = FiniteSum(quadratic, (jnp.asarray(CURVATURES[None], jnp.float32), jnp.zeros((1, len(CURVATURES)))))
         ends, _ = self.simulate(problem, gradients.Full())
         factor = 1 - self.step_size * CURVATURES
@@ -267,8 +251,8 @@ class Run(NamedTuple):
     def measure(self) -> tuple[float, float, float, float, float]:
         """KL of chains, its error, KL exact, evaluations that the chains need, and their error.
 
-        The chains' KL is read off at the exact number of steps and turned into evaluations by the exact line's own
-        slope. Chains without batches, whose law is known exactly, are the control variate of all methods but LD.
+        KL is turned into evaluations by the exact line's own slope. Chains without batches, whose law is known exactly
+        and which differ by the noise of batches alone, are the control variate of all methods but LD.
         """
         method, size, step_size, num_steps = self[:4]
         rows = tuple(jnp.asarray(values, jnp.float32) for values in components(size, self.seed))
@@ -277,11 +261,10 @@ class Run(NamedTuple):
         if method.kind != "LD":
             beside, first, second = self.without_batches()
 
-        def kl_of(pairs: np.ndarray) -> np.ndarray:
-            x, beside = pairs[:, 0], pairs[:, 1]
+        def kl_of(x: np.ndarray, beside: np.ndarray) -> np.ndarray:
             return divergence((x - beside).mean(axis=0) + first, np.mean(x**2 - beside**2, axis=0) + second)
 
-        kl, error = jackknife(np.stack([x, beside], axis=1), kl_of)
+        kl, error = jackknife(kl_of, x, beside)
         exact, before = (exact_divergence(method, size, step_size, n) for n in (num_steps, round(0.9 * num_steps)))
         per_unit = used / (exact * np.log(before / exact) / np.log(1 / 0.9))
         return kl, error, exact, used + (kl - exact) * per_unit, error * per_unit
@@ -308,9 +291,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     costs = sweep(cost, METHODS, SIZES[size].tolist(), ACCURACIES)
     dims = "method n accuracy"
     return dataset(
-        {"method": list(METHODS)},
-        variables("n", "components", n=SIZES[size]),
-        variables("accuracy", "nat", accuracy=ACCURACIES),
+        {"method": list(METHODS), "n": (SIZES[size], "components"), "accuracy": (ACCURACIES, "nat")},
         variables(dims, "1 / curvature", step_size=costs["step_size"]),
         variables(dims, "1", steps=costs["steps"]),
         variables(dims, "nat", **{name: costs[name] for name in KL}),
@@ -332,18 +313,12 @@ def draw(data: xarray.Dataset) -> Figure:
 
 
 def draw_costs(axes: Axes, data: xarray.Dataset, accuracy: float) -> None:
-    n, labels = data.n.values, []
     for name, method in METHODS.items():
-        row = data.sel({"method": name, "accuracy": accuracy})
-        axes.loglog(n, row.evaluations, color=method.colour)
-        points(axes, n, (row.evaluations_measured, row.evaluations_measured_error), (method.colour, method.marker))
-        labels.append((float(row.evaluations[-1]), name, method.colour))
-    height = 0.0
-    for end, name, colour in sorted(labels):
-        height = max(end, height * LABEL_SPACING)
-        axes.text(1.4 * n[-1], height, name, color=colour, fontsize=9, va="center")
+        row, style = data.sel({"method": name, "accuracy": accuracy}), (method.colour, method.marker)
+        axes.loglog(data.n, row.evaluations, color=method.colour)
+        points(axes, data.n, (row.evaluations_measured, row.evaluations_measured_error), style, name)
+    axes.legend(loc="upper left", fontsize=9, handletextpad=0.4)
     axes.set(xlabel="number of components $n$", ylabel="component gradients per chain")
-    axes.set_ylim(float(data.evaluations.min()) / 2, 3 * float(data.evaluations.max()))
 
 
 # ---- judge
