@@ -1,4 +1,4 @@
-"""Every table but those that take hours: `python -m benchmarks`, or `python -m benchmarks driver memory`.
+"""Every table but those that take hours or an accelerator: `python -m benchmarks`, or by name: `... driver memory`.
 
 The first is the one beside peers.
 """
@@ -15,6 +15,7 @@ TABLES = {
     "real_tables": "real_tables:main",
     "coverage": "real_tables:coverage",
     "curves_and_graphs": "curves_and_graphs:main",
+    "curves": "curves:main",
     "solvers": "tables:solvers",
     "driver": "driver",
     "mfld_step": "mfld_step",
@@ -22,6 +23,7 @@ TABLES = {
     "two_phase": "two_phase",
     "federated": "federated:main",
     "flower": "federated:flower",
+    "federated_networks": "federated_networks:main",
     "sampling": "sampling:main",
     "function_space": "function_space:main",
     "inverse": "inverse:main",
@@ -38,11 +40,29 @@ TABLES = {
     "messy": "messy:main",
     "certificates": "certificates:main",
     "predictive": "predictive:main",
+    "accelerator": "accelerator:main",
+    "posteriors": "posteriors:main",
+    "calibration": "calibration:main",
+    "three_models": "three_models:main",
+    "minimize": "minimize:main",
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 
-HOURS = ("real_tables", "coverage", "certificates", "predictive")
-"""Tables that take hours: measured only by name, with options that `python -m benchmarks NAME --help` lists."""
+HOURS = (
+    "real_tables",
+    "coverage",
+    "curves",
+    "federated_networks",
+    "certificates",
+    "predictive",
+    "accelerator",
+    "posteriors",
+    "calibration",
+    "three_models",
+    "minimize",
+)
+"""Tables that take hours, or an accelerator: measured only by name, with options that `python -m benchmarks NAME
+--help` lists."""
 
 
 def main() -> int:
@@ -50,8 +70,8 @@ def main() -> int:
     name, *options = sys.argv[1:] or [""]
     if name in HOURS and options and options[0].startswith("-"):
         file, _, function = TABLES[name].partition(":")
-        getattr(importlib.import_module(f"benchmarks.{file}"), function)(options)
-        return 0
+        failed = getattr(importlib.import_module(f"benchmarks.{file}"), function)(options)
+        return failed if isinstance(failed, int) else 0
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"one of {', '.join(TABLES)}; all but {' and '.join(HOURS)} by default"

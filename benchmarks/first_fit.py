@@ -1,4 +1,4 @@
-"""What the first fit of an estimator costs, in fresh processes, and what tables of ever more shapes leave behind.
+"""Cost of the first fit of an estimator, in fresh processes, and what tables of ever more shapes leave behind.
 
 `first_fit` fits `MeanFieldRegressor` with its defaults to 500 rows of 12 columns: without a compilation cache, with an
 empty one, and in later processes with what that one kept, also for a table of another shape in the same buckets. CPU

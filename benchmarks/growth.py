@@ -1,4 +1,4 @@
-"""How costs grow: seconds of a step on one core over three decades of each size, and the exponent at the large end.
+"""Growth of costs: seconds of a step on one core over three decades of each size, and the exponent at the large end.
 
 Exponents are those of the last decade, with standard errors from five repeats, beside what the algorithm should cost. A
 compiled `advance` is called for s and for 3 s steps; their difference over 2 s is a step, without what a run costs at

@@ -64,7 +64,7 @@ class ProgramMemory:
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """What a run asks for at one size: its two programs, and what lies in its problem and its state."""
+    """Memory of a run at one size: its two programs, and what lies in its problem and its state."""
 
     begin: ProgramMemory
     step: ProgramMemory

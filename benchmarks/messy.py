@@ -1,4 +1,4 @@
-"""How many messy files are read right: `python -m benchmarks messy`."""
+"""The number of messy files that are read right: `python -m benchmarks messy`."""
 
 from collections import Counter
 from typing import get_args

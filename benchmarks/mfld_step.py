@@ -74,7 +74,7 @@ def hidden(cloud: jax.Array, inputs: jax.Array) -> jax.Array:
 
 
 def back(inputs: jax.Array) -> jax.Array:
-    """What slopes are multiplied by: inputs, a one for the bias, zeros up to a multiple of 8 columns, of 16 if many."""
+    """The factor of the slopes: inputs, a one for the bias, zeros up to a multiple of 8 columns, of 16 if many."""
     n, d = inputs.shape
     return jnp.concatenate([inputs, jnp.ones((n, 1)), jnp.zeros((n, -(d + 1) % (8 if d < 40 else 16)))], 1)
 

@@ -17,7 +17,7 @@ def table(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cloud_of(d: int, num_particles: int) -> np.ndarray:
-    """Where all begin: a draw of the prior."""
+    """Return the start of all candidates: a draw of the prior."""
     return np.random.default_rng(1).standard_normal((num_particles, d + 1), np.float32)
 
 

@@ -99,7 +99,7 @@ def beside_memory(rows, num_rows):
 
 
 class Drawn(NamedTuple):
-    """What `jax.block_until_ready` passes over."""
+    """A run's result that `jax.block_until_ready` passes over."""
 
     samples: Any
 
@@ -195,7 +195,7 @@ class Peak:
 
 
 def read_mb() -> float:
-    """What this process had fetched from the disk, in MB."""
+    """Return the MB that this process has fetched from the disk."""
     return int(Path("/proc/self/io").read_text().split("read_bytes:")[1].split()[0]) / 1e6
 
 
@@ -209,7 +209,7 @@ def read_whole(rows) -> None:
 
 
 def train(path: str) -> None:
-    """What the process under the limit measures."""
+    """Measure in the process under the limit."""
     resource.setrlimit(resource.RLIMIT_DATA, (OWNED, OWNED))
     maps = {access: lx.data.open_rows(path, access=access) for access in ("mixed", "random")}
     rows, start = maps["mixed"], jnp.zeros(WIDE)

@@ -47,7 +47,7 @@ def target() -> Any:
 
 @functools.cache
 def mode() -> jax.Array:
-    """Where the posterior is densest."""
+    """Return the mode of the posterior."""
     from langevax.sampling.preconditioning import find_mode
 
     return find_mode(target().problem, jnp.zeros(D))[0]

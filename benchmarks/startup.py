@@ -1,4 +1,4 @@
-"""What starting costs: importing, the first step of a run, and the memory of one large step, in fresh processes.
+"""Cost of starting: importing, the first step of a run, and the memory of one large step, in fresh processes.
 
 A process of `first_step` imports, makes the problem and calls `simulate`, without a compilation cache, with an empty
 and with a filled one; "first step" is `Result.seconds_to_first_step`, "CPU" what all threads of the process spent from
@@ -22,7 +22,7 @@ TEMPERATURE = 0.01
 
 
 def printed(*command: str, **options: dict[str, str]) -> str:
-    """What a fresh interpreter prints."""
+    """Return the output of a fresh interpreter."""
     return subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True, **options).stdout
 
 

@@ -1,4 +1,4 @@
-"""What the mean-field estimators reach on real tables with default settings, beside peers on the same splits.
+"""Scores of the mean-field estimators on real tables with default settings, beside peers on the same splits.
 
 Five-fold cross-validation (shuffled, seed 0; stratified for classes), on Friedman-1 with 20,640 rows its first fold.
 Peers choose their settings inside each training part. Then: longer training against Adam on the same network,
@@ -158,9 +158,7 @@ def longer() -> None:
     for name in ("diabetes", "friedman 1,000"):
         table = TABLES[name][0]()
         ours = [
-            cross_validate(
-                lambda n=n: MeanFieldRegressor(num_steps=n, stop_at_plateau=False, random_state=0), table, False, 5
-            )[0]
+            cross_validate(lambda n=n: MeanFieldRegressor(num_steps=n, stop=None, random_state=0), table, False, 5)[0]
             for n in steps
         ]
         theirs = np.mean([adam(*split, steps) for split in splits(table, False, 5)], axis=0)
@@ -193,7 +191,7 @@ def certificates() -> None:
 
 
 def compilation() -> None:
-    """What the first fit of a shape costs above the second, compilation cache off, over shapes never met before.
+    """Return the cost of the first fit of a shape above the second, compilation cache off, over new shapes.
 
     Beside it what JAX itself says that it traced, lowered and compiled, which does not waver with the fits.
     """

@@ -1,4 +1,4 @@
-"""What the examples share: a command line of two options, and a picture in the look of the project."""
+"""Shared parts of the examples: a command line of two options, and a picture in the project's style."""
 
 import argparse
 import inspect
@@ -12,6 +12,8 @@ import matplotlib.pyplot as plt
 from langevax.figures import theme
 
 OUT = Path("out")
+CARD = (5.0, 3.4)
+"""Inches of a figure that is still read where a page shows it 320 pixels wide."""
 
 
 def command(main: Callable[..., Any]) -> None:
@@ -24,12 +26,31 @@ def command(main: Callable[..., Any]) -> None:
 
 
 @contextmanager
-def picture(file: Path, panels: int = 2, **subplots: Any) -> Iterator[Any]:
-    """The axes of a figure, which is saved as `file` in the end."""
+def picture(file: Path, panels: int | tuple[int, int] = 2, card: int | None = None, **subplots: Any) -> Iterator[Any]:
+    """The axes of a figure of so many panels, or (rows, columns), which is saved as `file` in the end.
+
+    The gallery's card shows the whole picture, or panel `card` alone: its edges in pixels stand in the file as "panel".
+    """
     with plt.rc_context(theme.style()):
-        figure, axes = plt.subplots(1, panels, **subplots)
+        figure, axes = plt.subplots(*((1, panels) if isinstance(panels, int) else panels), **subplots)
         yield axes
         file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file)
+        figure.savefig(file, metadata=None if card is None else {"panel": edges(figure, axes.flat[card])})
         plt.close(figure)
     print(f"figure: {file}")
+
+
+def edges(figure: plt.Figure, axes: plt.Axes) -> str:
+    """Left, top, right and bottom of a panel in the pixels of the saved figure."""
+    figure.draw_without_rendering()
+    scale = plt.rcParams["savefig.dpi"] / figure.dpi
+    left, bottom, right, top = (scale * edge for edge in axes.get_tightbbox().extents)
+    (width, height), margin = figure.get_size_inches() * plt.rcParams["savefig.dpi"], 8
+    shown = max(left - margin, 0), max(height - top - margin, 0), right + margin, height - bottom + margin
+    shown = *shown[:2], min(shown[2], width), min(shown[3], height)
+    return " ".join(f"{edge:.0f}" for edge in shown)
+
+
+def label(axes: plt.Axes, text: str, place: tuple[float, float], offset: tuple[float, float], **style: Any) -> None:
+    """Write words beside a point, at an offset in points."""
+    axes.annotate(text, place, offset, textcoords="offset points", **style)

@@ -43,7 +43,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     X, X_test, y, y_test = train_test_split(X, y, random_state=1)
     small = {"num_steps": 500, "num_particles": 200} if quick else {"num_steps": 2000}
-    model = MeanFieldRegressor(**small, stop_at_plateau=False, random_state=0).fit(X, y)
+    model = MeanFieldRegressor(**small, stop=None, random_state=0).fit(X, y)
     certificate = model.certificate()
     print(f"R2 on patients held out: {model.score(X_test, y_test):.3f}. {certificate.verdict}")
 
@@ -52,7 +52,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     scores = [r2_score(y_test, prediction) for prediction in model.staged_predict(X_test)]
     of_adam = [r2_score(y_test, prediction) for prediction in adam(model, X_test.to_numpy(), steps)]
     ridge = RidgeCV((0.01, 0.1, 1.0)).fit(X, y).score(X_test, y_test)
-    with picture(out / "certified_network.png", 3, figsize=(13.5, 3.8)) as (left, middle, right):
+    with picture(out / "certified_network.png", 3, card=1, figsize=(13.5, 3.8)) as (left, middle, right):
         model.plot_particles(axes=left)
         middle.semilogx(steps, scores, color=colour, marker=marker, markevery=0.12, label="this network")
         middle.semilogx(steps, of_adam, color=theme.GREY, linestyle="--", label="Adam on the same network")

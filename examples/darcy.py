@@ -94,7 +94,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
 
     x = target.prior.basis.grid
     pressures = np.asarray(jax.jit(jax.vmap(pressure))(draws["langevin"][:, ::10].reshape(-1, CELLS)))
-    with picture(out / "darcy.png", figsize=(10, 4)) as (left, right):
+    with picture(out / "darcy.png", card=0, figsize=(10, 4)) as (left, right):
         colour = theme.OKABE_ITO[0]
         left.fill_between(x, low, high, color=colour, alpha=0.15)
         left.plot(x, draws["langevin"].mean((0, 1)), color=colour)

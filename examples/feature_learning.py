@@ -1,4 +1,4 @@
-"""What one gradient step on the first layer is worth, simulated and predicted: `simulate_one_step` and its theory.
+"""The gain of one gradient step on the first layer, simulated and predicted: `simulate_one_step` and its theory.
 
 Two-layer networks in high dimension, then ridge regression on their features. A small step lowers the risk by an amount
 that has a closed form, a large one goes below what any kernel could reach. Nothing is fitted: points are networks with

@@ -72,7 +72,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         measured |= {f"{name}: above": above[:, -1].mean(), f"{name}: accuracy": accuracy.mean()}
         measured[f"{name}: vectors"] = counts["vectors"][-1]
 
-    with picture(out / "federated_digits.png", sharey=True) as both:
+    with picture(out / "federated_digits.png", card=0, sharey=True) as both:
         for axes, kind in zip(both, ("exchanges", "vectors"), strict=True):
             for name, (_, _, (colour, marker)) in METHODS.items():
                 counts, above = curves[name]

@@ -48,7 +48,8 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     network.fit(X, y)
     print(network.switch_reason_)
 
-    with picture(out / "few_neurons.png", 3, figsize=(13.5, 3.8), width_ratios=(1, 1.25, 0.9)) as (left, middle, right):
+    with picture(out / "few_neurons.png", 3, card=1, figsize=(13.5, 3.8), width_ratios=(1, 1.25, 0.9)) as axes:
+        left, middle, right = axes
         network.plot_trajectory(axes=left)
         left.set_title("", loc="left")  # "explore" and "converge" stand there
         network.plot_neurons(axes=middle)

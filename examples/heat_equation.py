@@ -28,12 +28,12 @@ def first_temperature(t):
 
 
 def decay(basis):
-    """What is left of each wave: exp(-time frequency^2)."""
+    """Return the remaining share of each wave: exp(-time frequency^2)."""
     return np.exp(-TIME * basis.frequencies**2)
 
 
 def measure(seed):
-    """What the sensors say: the rod's temperature later, computed with many more waves, and noise."""
+    """Return the readings of the sensors: the rod's temperature later, computed with many more waves, and noise."""
     basis = lx.spaces.Cosine(20_000)
     waves = np.asarray(basis.analyze(jnp.asarray(first_temperature(basis.grid))))[:2000] * decay(lx.spaces.Cosine(2000))
     clean = np.asarray(lx.spaces.Cosine(2000).evaluate(SENSORS)) @ waves
@@ -84,7 +84,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     if not quick:
         change = np.max(np.abs(sampled[0] - posteriors[64][1][0]) / deviation)
         print(f"64 to 128 modes move the mean by {change:.2f} sd")
-    with picture(out / "heat_equation.png", figsize=(10, 4)) as (left, right):
+    with picture(out / "heat_equation.png", card=0, figsize=(10, 4)) as (left, right):
         left.plot(SHOWN, first_temperature(SHOWN), color=theme.INK, linewidth=1.0)
         left.annotate("true", (0.155, 1.02), color=theme.INK, ha="right")
         colour = theme.OKABE_ITO[0]

@@ -71,7 +71,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     if not quick:
         print(model.certificate().verdict)
     fallen = falls(model, unseen, observed)
-    with picture(out / "molecules.png", width_ratios=(1.1, 1)) as axes:
+    with picture(out / "molecules.png", card=0, width_ratios=(1.1, 1)) as axes:
         draw(axes, observed, predicted, fallen)
     return {"score": score, **fallen}
 

@@ -91,7 +91,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         loss = f"log loss {losses_of_draws[-1].mean():.3f} ± {losses_of_draws[-1].std() / root:.3f}"
         print(f"{name:<17} {score}; {loss}, least on the way {losses[name].min():.3f}")
 
-    with picture(out / "network_weights.png") as (left, right):
+    with picture(out / "network_weights.png", card=0) as (left, right):
         for name, (colour, marker) in LOOK.items():
             label = name if name == "Adam" else f"{name}, mean of draws"
             shown = np.unique(np.geomspace(4, steps // RECORD, 20).astype(int))

@@ -1,4 +1,4 @@
-"""Six colours for a photograph: `minimize` on a function with many minima, and what its message says.
+"""Six colours for a photograph: `anneal` on a function with many minima, and what its message says.
 
 The mean squared distance of a pixel to the nearest of six colours has a minimum for every way to share the colours out;
 descent takes the one it starts in. Noise that falls slowly lets colours change places first. 2,000 pixels of
@@ -28,7 +28,7 @@ def squared_distance(palette: jax.Array, pixel: jax.Array) -> jax.Array:
 
 
 def share(values: np.ndarray, best: float) -> tuple[float, float]:
-    """Which part is within a thousandth of the best, and the standard error of that."""
+    """Return the share within a thousandth of the best, and the standard error of that."""
     part = np.mean(values < 1.001 * best)
     return float(part), float(np.sqrt(part * (1 - part) / len(values)))
 
@@ -43,8 +43,8 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     options = {"bounds": [(0, 1)] * (3 * COLOURS), "num_chains": 16 if quick else 32, "progress": False}
     options["key"] = jax.random.key(0)
     options["gradient"] = lx.gradients.SVRG(batch_size=32, period=62)  # a pass over the pixels
-    annealed = lx.minimize(problem, starts, num_steps=4_000 if quick else 20_000, temperature=HOT, **options)
-    descent = lx.minimize(problem, starts, num_steps=1, temperature=1e-12, **options)
+    annealed = lx.optimize.anneal(problem, starts, num_steps=4_000 if quick else 20_000, temperature=HOT, **options)
+    descent = lx.optimize.anneal(problem, starts, num_steps=1, temperature=1e-12, **options)
     seeds = range(24 if quick else 64)
     k_means = [KMeans(COLOURS, n_init=1, tol=0, random_state=seed).fit(sample).inertia_ for seed in seeds]
     print(annealed.message)
@@ -60,7 +60,8 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         print(f"{name:<22} the best colours in {part:.0%} ± {error:.0%} of {len(values[name])} runs")
 
     names = [name.replace(", ", ",\n") for name in shares]
-    with picture(out / "palette.png", 3, figsize=(12, 3.1), width_ratios=(1.3, 1.3, 1)) as (left, middle, right):
+    with picture(out / "palette.png", 3, card=1, figsize=(12, 3.1), width_ratios=(1.3, 1.3, 1)) as axes:
+        left, middle, right = axes
         small = photograph[::2, ::2]
         left.imshow(small)
         middle.imshow(annealed.x[np.argmin(np.sum((small[:, :, None] - annealed.x) ** 2, axis=3), axis=2)])

@@ -74,7 +74,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         late = draws[:, draws.shape[1] // 4 :]
         spreads[name] = late.mean((0, 1)), late.std((0, 1))
 
-    with picture(out / "breast_cancer.png") as (left, right):
+    with picture(out / "breast_cancer.png", card=0) as (left, right):
         axes = {"xlabel": "passes over the 569 patients", "ylabel": "error of one chain's mean, in posterior sd"}
         curves(left, errors, title="The same cost, a better posterior mean", **axes)
         axes = {"xlabel": "coefficient, long MALA run", "ylabel": "coefficient, mean ± sd"}

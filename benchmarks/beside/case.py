@@ -1,4 +1,4 @@
-"""What is measured and what came out: cases with their candidates, and lines of the table.
+"""Cases and their measurements: cases with their candidates, and lines of the table.
 
 Ratios, and whether aims are met, are derived from the times of the turns.
 """
@@ -165,7 +165,7 @@ class Line:
 
     @property
     def failed(self) -> bool:
-        """Whether something went wrong."""
+        """Return whether something went wrong."""
         return bool(self.note) or any(f.failed for f in self.measurements)
 
     def ratios(self, measurement: Measurement) -> list[float]:
@@ -190,7 +190,7 @@ class Line:
         return first, third
 
     def met(self, measurement: Measurement) -> bool | None:
-        """Whether the aim is met; None without an aim or a ratio."""
+        """Return whether the aim is met; None without an aim or a ratio."""
         ratio = self.ratio(measurement)
         if ratio is None or measurement.aim is None:
             return None

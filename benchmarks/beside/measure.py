@@ -142,7 +142,7 @@ def _measurement(candidate: Candidate, runs: dict[str, Turns], why: dict[str, di
 
 
 def _reason(work: Callable[[], Any]) -> dict[str, Any]:
-    """Why `work` could not be done; empty if it could."""
+    """Return why `work` could not be done; empty if it could."""
     try:
         work()
     except ModuleNotFoundError as error:

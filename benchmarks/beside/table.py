@@ -113,7 +113,7 @@ def _table(rows: list[tuple[str | Text, ...]], style: str = "") -> Table:
 
 
 def summary(lines: Iterable[Line]) -> Iterator[str]:
-    """How many aims are met, which are not, and what is missing."""
+    """Return how many aims are met, which are not, and what is missing."""
     lines = list(lines)
     verdicts = [(line, measurement, line.met(measurement)) for line in lines for measurement in line.measurements]
     judged = [verdict for verdict in verdicts if verdict[2] is not None]

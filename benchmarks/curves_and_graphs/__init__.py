@@ -53,7 +53,7 @@ def measure(method: Method, data: DataSet) -> Cell:
 
 
 def caption(sets: list[DataSet]) -> str:
-    """What the columns are."""
+    """Return the caption of the columns."""
     lines = ["± is the standard deviation over three seeds, where a method draws."]
     for data in sets:
         train, test = data.splits[0][0], np.concatenate([test for _, test in data.splits])

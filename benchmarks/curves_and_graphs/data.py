@@ -49,7 +49,7 @@ class DataSet:
 
     @property
     def classes(self) -> bool:
-        """Whether targets are classes."""
+        """Return whether targets are classes."""
         return self.metric == "accuracy"
 
     def take(self, rows: Rows) -> tuple[Any, np.ndarray]:

@@ -133,7 +133,7 @@ class Method:
 
     @property
     def missing(self) -> str:
-        """Why it cannot run here; empty if it can."""
+        """Return why it cannot run here; empty if it can."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

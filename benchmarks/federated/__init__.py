@@ -141,13 +141,13 @@ def app(
 
 
 def of_flower(out: Path) -> RunResult:
-    """What Flower's own server noted."""
+    """Return the numbers that Flower's own server noted."""
     noted = json.loads(out.read_text())
     return RunResult(1, settled(np.diff(noted["ends"]).tolist()), {"kB": 2 * AVERAGED_CLIENTS * noted["bytes"] / 1e3})
 
 
 def of_ours(out: Path) -> RunResult:
-    """What our server noted."""
+    """Return the numbers that our server noted."""
     with (out / "history.csv").open(newline="") as file:
         return RunResult(1, settled([float(row["seconds"]) for row in csv.DictReader(file)]))
 

@@ -213,7 +213,7 @@ def _second(pair: tuple[str, float]) -> float:
 
 
 def differences_part(records: Sequence[Record], small: set[str]) -> str:
-    """How much better ours is than each peer: wins, and means with bounds over tables."""
+    """Return how much better ours is than each peer: wins, and means with bounds over tables."""
     rows = []
     for metric in METRICS:
         scores = {table: row for table, row in means(records, metric.key).items() if table in small and OURS in row}

@@ -25,7 +25,7 @@ Set = Literal["open", "held-out"]
 
 @dataclass(frozen=True)
 class RealTable:
-    """Where a table is and what is predicted from it; columns are listed in a string, separated by spaces.
+    """A table's place and its target; columns are listed in a string, separated by spaces.
 
     Args:
         name: in the report and on the command line.

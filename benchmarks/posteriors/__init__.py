@@ -1,0 +1,126 @@
+"""`sample` at its defaults against references: errors, cost, warnings, and who was wrong without a word.
+
+`python -m benchmarks posteriors` judges `sample` and NUTS of NumPyro; `--make` makes the references.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import langevax as lx
+import langevax.numpyro
+from benchmarks.posteriors import regressions, structures  # noqa: F401 (they enter their posteriors)
+from benchmarks.posteriors.models import POSTERIORS, BenchmarkPosterior
+from benchmarks.posteriors.references import flattened, load, make, statistic
+
+MAX_MEAN_ERROR, MAX_SD_ERROR = 0.1, 0.05  # in deviations; relative
+MONTE_CARLO = 3  # standard errors of the draws that are added to the limits
+NUTS_WARMUP, NUTS_DRAWS, NUTS_CHAINS = 1_000, 1_000, 4
+
+
+class Judgement(NamedTuple):
+    """Draws beside a reference."""
+
+    mean_error: float
+    """Largest error of a mean, in deviations."""
+    sd_error: float
+    """Largest relative error of a deviation."""
+    is_right: bool
+    """True where both are within their limits, Monte Carlo error added, for every number."""
+    ess: float
+
+
+def judge(draws: dict[str, np.ndarray], reference: dict[str, Any]) -> Judgement:
+    """Compare draws of the sites, (chain, draw, ...), with a reference."""
+    names, values = flattened(draws)
+    rows = np.array([reference["numbers"][name][:2] for name in names])
+    varying = rows[:, 1] > 0
+    values, (mean, sd) = values[..., varying], rows[varying].T
+    mean_errors, sd_errors = np.abs(values.mean((0, 1)) - mean) / sd, np.abs(values.std((0, 1)) / sd - 1)
+    noise = statistic("mcse", values) / sd, statistic("mcse", values, method="sd") / sd
+    is_right = np.all(mean_errors < MAX_MEAN_ERROR + MONTE_CARLO * noise[0])
+    is_right &= np.all(sd_errors < MAX_SD_ERROR + MONTE_CARLO * noise[1])
+    ess = float(statistic("ess", values).min())
+    return Judgement(float(mean_errors.max()), float(sd_errors.max()), bool(is_right), ess)
+
+
+def line(name: str, method: str, judgement: Judgement, passes: float, seconds: float, verdict: str) -> None:
+    print(
+        f"| {name} | {method} | {judgement.mean_error:.3f} | {judgement.sd_error:.1%} | {judgement.ess:,.0f} | "
+        f"{judgement.ess / passes:.3f} | {seconds:.1f} | {judgement.ess / seconds:,.0f} | {verdict} |",
+        flush=True,
+    )
+
+
+def run_sample(posterior: BenchmarkPosterior, reference: dict[str, Any], key: jax.Array) -> str:
+    """Print the line of `sample`, and return right, refused or wrong."""
+    began = time.process_time()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", lx.sampling.SamplingWarning)
+            target = langevax.numpyro.posterior(posterior.model, *posterior.arrays())
+            samples = lx.sample(target, key=key, progress=False)
+    except (ValueError, lx.DivergenceError) as error:
+        print(f"| {posterior.name} | | | | | | {time.process_time() - began:.1f} | | refused: {error} |", flush=True)
+        return "refused"
+    seconds = time.process_time() - began
+    judgement = judge(samples.positions, reference)
+    sentences = " ".join(samples.warnings)
+    verdict = "refused" if sentences else "right" if judgement.is_right else "wrong"
+    passes = samples.evaluations / int(samples.problem.size)
+    line(posterior.name, f"`sample`, {samples.method}", judgement, passes, seconds, f"{verdict}. {sentences}".strip())
+    return verdict
+
+
+def run_nuts(posterior: BenchmarkPosterior, reference: dict[str, Any], key: jax.Array) -> None:
+    """Print the line of NumPyro's NUTS; the passes of its warm-up are counted in a run of its own, not timed."""
+    from numpyro.infer import MCMC, NUTS
+
+    began = time.process_time()
+    options: dict[str, Any] = {"num_chains": NUTS_CHAINS, "chain_method": "vectorized", "progress_bar": False}
+    chains = MCMC(NUTS(posterior.model), num_warmup=NUTS_WARMUP, num_samples=NUTS_DRAWS, **options)
+    with jax.numpy_dtype_promotion("standard"):
+        chains.run(key, *posterior.arrays(), extra_fields=("num_steps",))
+        draws: Any = chains.get_samples(group_by_chain=True)
+        seconds = time.process_time() - began
+        passes = np.sum(chains.get_extra_fields()["num_steps"])
+        chains.warmup(key, *posterior.arrays(), extra_fields=("num_steps",), collect_warmup=True)
+        passes += np.sum(chains.get_extra_fields()["num_steps"])
+    judgement = judge({site: np.asarray(values) for site, values in draws.items()}, reference)
+    line("", "NUTS of NumPyro", judgement, float(passes), seconds, "right" if judgement.is_right else "wrong")
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    """Print the table as Markdown, a line as soon as it is measured; or make references."""
+    parser = argparse.ArgumentParser("python -m benchmarks posteriors", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=POSTERIORS, metavar="NAME", help=f"of {', '.join(POSTERIORS)}")
+    parser.add_argument("--make", action="store_true", help="make references of those that have none, and of --only")
+    parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds of each long run; 60")
+    parser.add_argument("--seed", type=int, default=0, help="of the runs that are judged; 0")
+    parser.add_argument("--no-nuts", action="store_true", help="leave NumPyro's NUTS out")
+    options = parser.parse_args(arguments)
+    references = load()
+    if options.make:
+        names = options.only or [name for name in POSTERIORS if name not in references]
+        make([POSTERIORS[name] for name in names], options.seconds)
+        return
+    print("| posterior | method | mean, sd | sd | ESS | ESS/pass | CPU s | ESS/s | verdict |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    verdicts: list[str] = []
+    for name in options.only or POSTERIORS:
+        posterior = POSTERIORS[name]
+        if name not in references:
+            print(f"| {name} | | | | | | | | no reference |", flush=True)
+            continue
+        if references[name]["data"] != posterior.checksum():
+            raise ValueError(f"the data of {name} are not those of its reference; make it again with --make --only.")
+        verdicts.append(run_sample(posterior, references[name], jax.random.key(options.seed)))
+        if not options.no_nuts:
+            run_nuts(posterior, references[name], jax.random.key(options.seed))
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("right", "refused", "wrong"))
+    print(f"\n{len(verdicts)} posteriors: {counts} without a word. Limits: {MAX_MEAN_ERROR} sd, {MAX_SD_ERROR:.0%}.")
