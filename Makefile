@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo pictures test test-all mutants torture browser lint docs types check counts costs atlas bench clean
+.PHONY: demo pictures gallery tutorials environments release test test-all mutants torture browser lint docs types check counts costs atlas bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -18,7 +18,7 @@ $(VENV)/.cli: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo "Installing langevax[all], pytest and mkdocs into $(VENV); this takes minutes."
+	@echo "Installing langevax[all], pytest and Sphinx into $(VENV); this takes minutes."
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group docs
 	@touch $@ $(VENV)/.cli
 
@@ -31,9 +31,8 @@ $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --group lint
 	@touch $@
 
-demo: $(VENV)/.cli  ## a real table: network, certificate, scores of other methods, out/diabetes/report.html
-	$(BIN)/python examples/tables.py diabetes out/diabetes.csv
-	$(BIN)/langevax fit out/diabetes.csv --target progression --out out/diabetes --force
+demo: $(VENV)/.cli  ## a real table: network, certificate, scores of other methods, out/concrete/report.html
+	$(BIN)/langevax fit examples/data/concrete.csv --target compressive_strength --out out/concrete --force
 
 SIZE ?= small
 JOBS ?= 2
@@ -71,12 +70,29 @@ browser:  ## Chromium for the tests of the report, installed where this user may
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; then echo "Chromium is installed."; \
 	else echo "There is no Chromium and it could not be installed: the browser tests are skipped. Install it by hand to run them."; fi
 
+gallery: $(VENV)/.dev  ## every script of examples/ run, and the gallery of the documentation written from them, in an hour
+	$(BIN)/python -m tools.gallery --run
+
+tutorials: $(VENV)/.dev  ## the tutorials run again, and their outputs and pictures written into docs/, in minutes
+	$(BIN)/python -m tools.tutorials
+
+$(VENV)/.release: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group release --group types
+	@touch $@
+
+environments: $(VENV)/.release  ## fresh environments of the oldest and the newest packages; one of them: make environments ONLY=3.11-oldest-uv
+	$(BIN)/python -m tools.environments $(if $(ONLY),--only $(ONLY))
+
+release: $(VENV)/.release  ## wheel and sdist in dist/, built twice and compared, with the types that a user sees
+	$(BIN)/python -m tools.release
+
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 docs: $(VENV)/.dev  ## the documentation as a site that opens without a server, out/site/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir out/site
+	$(BIN)/python -m sphinx -q -W --keep-going -d out/doctrees docs out/site
+	$(BIN)/python -m tools.site_walk --links out/site
 
 types: $(VENV)/.gate  ## type errors, and the share of public symbols whose type is known: at least 95 %
 	$(BIN)/pyright

@@ -64,7 +64,7 @@ BOXES = {
     "Gradient estimator": Box(("gradients",), 3, "step", ("full, minibatch, SVRG,", "SARAH, SAGA, ..."), kind="core"),
     "Integrator": Box(("integrators",), 4, "step", ("the gains a, b and c", "of a step"), kind="core"),
     FOUNDATIONS: Box(
-        ("trees", "checks", "keys", "locks"), 0, "ground", ("every box but Theory may import them",), 4, 72
+        ("trees", "checks", "keys", "platforms", "locks"), 0, "ground", ("every box but Theory may import them",), 4, 72
     ),
     "Tables on disk": Box(("data",), 4, "ground", ("CSV, Parquet, row files",), 1, 72),
 }

@@ -1,4 +1,4 @@
-"""What it costs to install and to test: `make costs`, or `python -m tools.costs [--suites]`.
+"""Costs of installing and testing: `make costs`, or `python -m tools.costs [EXTRA ...] [--suites]`.
 
 Each set of packages is installed into a new environment, by `uv` where it is installed and by pip elsewhere, and has to
 pass a short program. Compiled Python files, which pip writes and uv does not, are not counted; seconds depend on what
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import which
 
@@ -55,7 +55,7 @@ PLOT = """
 import matplotlib
 matplotlib.use("Agg")
 from langevax.figures import charts, interactive
-charts.band(charts.new_axes(None), [10, 100], [0.1, 0.2], [0.01, 0.01], [0.3, 0.02], [False, True])
+charts.particles(charts.new_axes(None), [0.0, 1.0], [1.0, 0.0], [0.5, -0.5], outer_label="outer weight")
 assert interactive.score_dots(["MFLD", "ridge"], [0.49, 0.48], [True, False], ["0.49", "0.48"], "R2").to_json()
 """
 NUMPYRO = """
@@ -119,7 +119,7 @@ def install(extra: str, folder: Path) -> tuple[int, float, float]:
     """Install an extra into a new environment, run its program, and return its packages, MB and seconds."""
     start, requirement = time.perf_counter(), f"{ROOT}[{extra}]" if extra else str(ROOT)
     python = folder / "bin" / "python"
-    if uv := which("uv"):
+    if uv := which("uv") or which("uv", path=str(Path(sys.executable).parent)):  # also where the group dev has it
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
         subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), requirement], check=True)
     else:
@@ -142,12 +142,12 @@ def install(extra: str, folder: Path) -> tuple[int, float, float]:
     return len(names), size / 1e6, seconds
 
 
-def installations() -> Iterator[str]:
-    """Yield the lines of the table of installations."""
+def installations(selected: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the lines of the table of installations, of the plain one and all extras or of selected extras."""
     yield "| install | packages | MB | seconds |"
     yield "|---|---|---|---|"
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    for extra in ["", *extras]:
+    for extra in selected or ["", *extras]:
         with tempfile.TemporaryDirectory() as folder:
             packages, size, seconds = install(extra, Path(folder))
         line = f"pip install 'langevax[{extra}]'" if extra else "pip install langevax"
@@ -170,9 +170,12 @@ def suites() -> Iterator[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("extras", nargs="*", metavar="EXTRA", help="by default none, and then each")
     parser.add_argument("--suites", action="store_true", help="also run both suites, which takes an hour on two cores")
     options = parser.parse_args()
-    for line in installations():
+    if unknown := set(options.extras) - PROGRAMS.keys():
+        parser.error(f"{min(unknown)} is not an extra; pass some of {', '.join(filter(None, PROGRAMS))}")
+    for line in installations(options.extras):
         print(line, flush=True)
     if options.suites:
         print()

@@ -1,4 +1,4 @@
-"""Whether the tests catch mistakes: `make mutants`, or `python -m tools.mutants [--only PATTERN] [--jobs 1] [--list]`.
+"""Mistakes that the tests have to catch: `make mutants`, or `python -m tools.mutants [--only PATTERN] [--list]`.
 
 `tools/mutants.toml` lists mistakes that an engineer could make: a file of the package, a text in it, what the mistake
 makes of it, and the tests that have to fail. Each is planted in a copy of the package, which stands first on
@@ -79,7 +79,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one mutant."""
+    """Outcome of one mutant."""
 
     verdict: str
     """As in the docstring of this file."""

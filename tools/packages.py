@@ -12,7 +12,8 @@ DESIGN = ROOT / "docs" / "design.md"
 BEGIN, END = "<!-- packages: written by python -m tools.packages -->\n", "<!-- end of packages -->"
 
 LAYERS = (
-    {"_interruption", "_typing", "_version", "keys"},
+    {"_interruption", "_typing", "_version", "platforms"},
+    {"keys"},
     {"checks", "locks", "trees"},
     {"problems", "data", "spaces"},
     {"gradients", "integrators", "algorithm"},

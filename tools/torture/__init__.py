@@ -1,1 +1,1 @@
-"""Whether anything that langevax saves is ever lost, mixed up or read wrongly: `make torture`."""
+"""Search for anything saved that is lost, mixed up or read wrongly: `make torture`."""

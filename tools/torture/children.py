@@ -29,7 +29,7 @@ TAIL = 2000  # letters of a traceback
 
 
 class Ended(NamedTuple):
-    """What one child came to."""
+    """End of one child process."""
 
     answer: Any = None
     """What its work returned."""

@@ -162,7 +162,7 @@ def _estimator(folder: Path, variant: int, resume: bool) -> str:
         num_steps=STEPS,
         temperature=0.05,
         validation=None,
-        stop_at_plateau=False,
+        stop=None,
         checkpoint=folder / "run",
         resume=resume,
         random_state=0,
