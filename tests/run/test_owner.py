@@ -11,7 +11,9 @@ import pytest
 
 from langevax import CheckpointError
 from langevax.locks import NAME, Lock, LockedError
-from langevax.run.signals import DelayedSignals
+from langevax.run import checkpoint
+from langevax.run.checkpoint import write_atomically
+from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
 from tests.run.setting import assert_same_bits, fix_chunks, simulate
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +107,39 @@ def test_ignored_signals_stay_ignored():
             assert signals.pending == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_ctrl_c_during_a_write_waits_for_its_end(tmp_path, monkeypatch):
+    fix_chunks(monkeypatch, 10)
+    written = []
+
+    def interrupt_and_write(path, content):
+        signal.raise_signal(signal.SIGINT)
+        written.append(path.parent.name)
+        write_atomically(path, content)
+
+    def interrupt_writes(trace, state):
+        monkeypatch.setattr(checkpoint, "write_atomically", interrupt_and_write)
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(40, checkpoint=tmp_path, callbacks=[interrupt_writes], callback_every=20, checkpoint_seconds=0.0)
+    assert written == ["trace"]  # a second Ctrl-C, before the hashes of the state, is not delayed
+    monkeypatch.undo()
+    assert_same_bits(simulate(40, checkpoint=tmp_path, resume=True), simulate(40))
+
+
+def test_a_second_ctrl_c_is_not_delayed():
+    passed = []
+
+    def interrupt_twice():
+        with DelayedSignals(WITH_INTERRUPT):
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+                passed.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_twice()
+    assert passed == [1]
 
 
 ENDLESS = """

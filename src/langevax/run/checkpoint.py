@@ -32,6 +32,7 @@ from langevax.run import processes
 from langevax.run.identity import RunIdentity
 from langevax.run.processes import first_line
 from langevax.run.result import Records
+from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
 
 FORMAT = 3
 STATES_TO_KEEP = 2
@@ -179,7 +180,8 @@ class Checkpoint:
         }
         marks = {"checksum": np.zeros(1, np.uint32), "run": np.zeros(ID_BYTES, np.uint8), "step": np.zeros(1, np.int64)}
         template = {**shapes, **marks}
-        stored = dict(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
+        with DelayedSignals(WITH_INTERRUPT):
+            stored = dict(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
         actual, expected = _checksum(stored), np.asarray(stored.pop("checksum"))
         if actual != expected and actual != NO_CHECKSUM and expected != NO_CHECKSUM:
             raise ValueError(f"its checksum is {actual[0]:08x}, not {expected[0]:08x}")
@@ -221,7 +223,8 @@ class Checkpoint:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            yield
+            with DelayedSignals(WITH_INTERRUPT):
+                yield
         except CheckpointError:
             raise
         except LockedError as error:

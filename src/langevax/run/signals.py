@@ -1,4 +1,8 @@
-"""SIGTERM and SIGHUP during a run that has a checkpoint: it is saved first, then the signal takes its course."""
+"""SIGTERM and SIGHUP during a run that has a checkpoint: it is saved first, then the signal takes its course.
+
+Ctrl-C ends a run at once, but not in the middle of a write: orbax writes in threads of its own, which go on when the
+main thread has left.
+"""
 
 import signal
 import threading
@@ -8,23 +12,25 @@ from typing import Any
 SIGNALS: tuple[signal.Signals, ...] = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+WITH_INTERRUPT: tuple[signal.Signals, ...] = (*SIGNALS, signal.SIGINT)
 
 
 class DelayedSignals:
     """Within the block, signals of the main thread are noted; `pass_on` and the end of the block deliver them.
 
     A signal that is ignored stays ignored. One that has a handler reaches this handler, and the run goes on if it
-    returns.
+    returns. A second Ctrl-C is not delayed: the disk may be the reason that nothing moves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, signals: tuple[signal.Signals, ...] = SIGNALS) -> None:
         self.pending: int = 0
         """The number of the signal that was noted; 0 if there is none."""
+        self._signals = signals
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "DelayedSignals":
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in self._signals:
                 if signal.getsignal(number) not in (None, signal.SIG_IGN):
                     self._handlers[number] = signal.signal(number, self._note)
         return self
@@ -49,4 +55,6 @@ class DelayedSignals:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.pending = number
+        again, self.pending = self.pending == number == signal.SIGINT, number
+        if again:
+            self.pass_on()
