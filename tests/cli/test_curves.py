@@ -2,13 +2,14 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import polars as pl
 import pytest
 
 from langevax.cli.fit import FitOptions
-from langevax.cli.fitting.data import estimator_for, prepare_curves
+from langevax.cli.fitting.data import estimator_for, prepare_curves, with_inputs_of
 from langevax.cli.predict import model_hash
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.files import read_table
@@ -44,6 +45,19 @@ def readings(tmp_path_factory):
     frame = pl.DataFrame(rows, schema=["machine", "hour", "heat", "hum", "state"], orient="row")
     path = tmp_path_factory.mktemp("readings") / "readings.csv"
     frame.sample(fraction=1.0, shuffle=True, seed=0).write_csv(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pulses(tmp_path_factory):
+    """60 curves of noise, with a ramp up or down anywhere."""
+    random, kinds = np.random.default_rng(2), np.arange(60) % 2
+    X = 0.2 * random.normal(size=(60, 60))
+    for x, place, kind in zip(X, random.integers(5, 48, size=60), kinds, strict=True):
+        x[place : place + 7] += np.linspace(-2, 2, 7) * (1 if kind else -1)
+    frame = pl.DataFrame({f"{t}": X[:, t].round(4) for t in range(60)})
+    path = tmp_path_factory.mktemp("pulses") / "pulses.csv"
+    frame.with_columns(kind=pl.Series(["falling", "rising"] * 30)).write_csv(path)
     return path
 
 
@@ -142,10 +156,40 @@ def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
         np.testing.assert_allclose(getattr(report, method)(split.test_inputs), ours, rtol=1e-5, atol=1e-6)
 
 
+def test_peers_and_reports_use_patterns_where_the_estimator_does(pulses):
+    request = FitOptions(pulses, "kind", pulses, curves="wide")
+    prepared = prepare_curves(request, read_table(pulses))
+    model = estimator_for(request, prepared.schema, num_particles=20, num_steps=20, temperature=0.05)
+    model.fit(prepared.take(prepared.split.train), prepared.split.train_targets)
+    assert model.encoder_name_ == "convolutions"
+    split = with_inputs_of(model, prepared).split
+    assert sorted(place for places in split.groups.values() for place in places) == list(range(split.inputs.shape[1]))
+    ours = model.predict_proba(prepared.take(split.test))
+    np.testing.assert_allclose(on_columns(model).predict_proba(split.test_inputs), ours, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_curves_whose_shapes_shift_are_learned_by_patterns(pulses, tmp_path):
+    out = tmp_path / "out"
+    longer = ["--num-particles", "50", "--num-steps", "150", "--temperature", "0.01", "--no-certificate"]
+    answer = langevax("fit", pulses, "--target", "kind", "--curves", "wide", "--out", out, *QUICK, *longer)
+    assert answer.exit_code == 0, answer.stderr
+    assert "60 curves of 60 values from 0 to 59; none missing, as 32 inputs, or as patterns" in answer.stdout
+    assert re.search(r"short patterns, wherever they occur: leave-one-out error \S+, of smooth waves", answer.stdout)
+    held_out = pl.read_csv(out / "holdout.csv")
+    again, _ = predicted(out, pulses)
+    again = again["probability_rising"].to_numpy()[held_out["row"].to_numpy() - 1]
+    np.testing.assert_allclose(again, held_out["probability_rising"], atol=1e-4)
+    assert (held_out["prediction"] == held_out["observed"]).mean() > 0.8
+    page = (out / "report.html").read_text()
+    assert "Which part of which curve spoke for its prediction" in page
+    assert "What the neurons respond to" not in page
+
+
 def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):
     schema = WideCurves("y", "regression", (), ("0", "1"), (0.0, 1.0))
     model = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide"), schema)
-    assert (model.solver, model.num_particles, model.num_modes) == ("auto", 1000, 32)
+    assert (model.solver, model.num_particles, model.num_modes, model.encoder) == ("auto", 1000, 32, "auto")
     other = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide", solver="pda", num_particles=7), schema)
     assert (other.solver, other.num_particles) == ("pda", 7)
     parameters = FitOptions(tmp_path, "y", tmp_path).estimator_parameters

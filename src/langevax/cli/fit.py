@@ -36,7 +36,8 @@ zip=words.
 
 With --curves wide, columns named by numbers are values at these times (wavelengths, hours), other columns values at
 even steps from 0 to 1; missing cells are interpolated. With --curves long, times may be few, may be dates and may
-differ between curves; there is one target for each id. Other methods get the same coefficients of the curves.
+differ between curves; there is one target for each id. The network learns from smooth waves or from short patterns,
+whichever have the smaller leave-one-out error (--encoder), and other methods get the same inputs.
 
 Several processes, one on each machine or core, can share the neurons: start the same command in each, with DIR on a
 shared disk, and --coordinator, --num-processes and --process-id. The result is that of one process.
@@ -51,7 +52,7 @@ SIGHUP.
 """
 
 Solver = Literal["mfld", "svrg-mfld", "underdamped", "pda", "fictitious-play", "psdca"]
-CURVE_OPTIONS = ("derivative", "modes", "smoothing")
+CURVE_OPTIONS = ("encoder", "derivative", "modes", "smoothing")
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,14 @@ class FitOptions:
     value: Annotated[
         list[str], typer.Option(metavar="COLUMN", help="Long tables: the value read; repeat for more channels.")
     ] = field(default_factory=list)
+    encoder: Annotated[
+        Literal["auto", "basis", "convolutions"],
+        typer.Option(
+            metavar="auto|basis|convolutions",
+            help="Curves: the inputs of the network. basis: coefficients of smooth waves, in which a place or a level "
+            "counts. convolutions: short patterns, wherever they occur. auto: that of the smaller leave-one-out error.",
+        ),
+    ] = "auto"
     derivative: Annotated[
         int,
         typer.Option(metavar="0|1|2", min=0, max=2, help="Curves: learn from this derivative; 2 suits spectra."),
@@ -215,7 +224,12 @@ class FitOptions:
             "num_steps": _positive("--num-steps", self.num_steps, int, "pass a number such as 1000, or auto"),
         }
         smoothing = _positive("--smoothing", self.smoothing, float, noise) or "auto"
-        curves = {"encoder": "basis", "num_modes": self.modes, "derivative": self.derivative, "smoothing": smoothing}
+        curves = {
+            "encoder": self.encoder,
+            "num_modes": self.modes,
+            "derivative": self.derivative,
+            "smoothing": smoothing,
+        }
         return {
             **{name: value for name, value in numbers.items() if value is not None},
             **(curves if self.curves else {}),

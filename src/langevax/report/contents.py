@@ -109,6 +109,22 @@ class FunctionBand:
 
 
 @dataclass(frozen=True)
+class ExplainedCurve:
+    """A held-out curve, and how much each of its parts spoke for its prediction."""
+
+    name: str
+    """Its id, or the number of its row."""
+    outcome: str
+    """What was observed and predicted, in words."""
+    channels: tuple[tuple[np.ndarray, np.ndarray], ...]
+    """(times, values) of each channel."""
+    times: np.ndarray
+    """(part,): the middles of the parts."""
+    effects: np.ndarray
+    """(part,): the output minus that without the part; of classes, of the predicted one."""
+
+
+@dataclass(frozen=True)
 class CurveContents:
     """Results of a fit on curves; tuples have an entry for each channel."""
 
@@ -119,10 +135,12 @@ class CurveContents:
     observed: tuple[ChannelCurves, ...]
     encoded: tuple[ChannelCurves, ...]
     """The curves as inputs of the network, where these differ: differentiated, or interpolated."""
-    slopes: tuple[FunctionBand, ...]
-    """beta(t) over the training curves."""
-    weights: tuple[FunctionBand, ...]
+    slopes: tuple[FunctionBand, ...] = ()
+    """beta(t) over the training curves; empty where the inputs are patterns, as are the weights."""
+    weights: tuple[FunctionBand, ...] = ()
     """theta(t) over the neurons."""
+    parts: tuple[ExplainedCurve, ...] = ()
+    """Some held-out curves, in the order in which they are drawn."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The figures of a fit on curves: a sample of them, and the functions that the network learned."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,23 +11,37 @@ from langevax.figures.canvas import axis, canvas, note, shown, span
 from langevax.figures.interactive import OURS
 from langevax.figures.moving import LEGEND, MovingPanel
 from langevax.figures.theme import GREY, INK, LIGHT, LOW_TO_HIGH, OKABE_ITO, faint
-from langevax.report.contents import ChannelCurves, CurveContents, FunctionBand, SlopeFunction
+from langevax.report.contents import ChannelCurves, CurveContents, ExplainedCurve, FunctionBand, SlopeFunction
 from langevax.report.numbers import number, whole
 from langevax.report.page import Caption, Figure, Picture
 
 HEIGHT, DASHES = 400, ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SLOPE = OKABE_ITO[0]
 INNER_OPACITY = "59"
+STRENGTHS = {
+    "lowers most": (OKABE_ITO[0], 5),
+    "lowers": (OKABE_ITO[0], 2.6),
+    "little": (GREY, 1.2),
+    "raises": (OKABE_ITO[1], 2.6),
+    "raises most": (OKABE_ITO[1], 5),
+}
+"""Colours and widths of parts of a curve by their effect on the prediction."""
+STRENGTH_ENDS = (-0.5, -0.1, 0.1, 0.5)  # of the largest effect
+FINE_TIMES = 120  # of a line whose colour changes
+ROW_HEIGHT, OUTSIDE_ROWS, CURVE_HEIGHT = 84, 90, 0.6  # pixels, and the share of a row
 BAND_MARGIN = 0.09  # of the height of a band, for the label at its strongest place
 
 
 def figures(curves: CurveContents) -> list[tuple[str, Figure]]:
     """Return headings and figures."""
-    return [
-        ("The curves", _samples(curves)),
-        ("Which parts of the curve matter", _slopes(curves)),
-        ("What the neurons respond to", _weights(curves)),
-    ]
+    figures = [("The curves", _samples(curves))]
+    if curves.slopes:
+        figures.append(("Which parts of the curve matter", _slopes(curves)))
+    if curves.parts:
+        figures.append(("Which part of which curve spoke for its prediction", _parts(curves)))
+    if curves.weights:
+        figures.append(("What the neurons respond to", _weights(curves)))
+    return figures
 
 
 def _samples(curves: CurveContents) -> Figure:
@@ -72,6 +87,34 @@ def _slopes(curves: CurveContents) -> Figure:
         "strongest."
     )
     return Figure(pictures, [Caption(text, "slopes", _columns(curves.slopes))])
+
+
+def _parts(curves: CurveContents) -> Figure:
+    """Return the figure of a few held-out curves, coloured by what their parts spoke for."""
+    numbers, strongest = curves.observed[0].ordered, max(curves.parts, key=lambda part: np.abs(part.effects).max())
+    place = number(strongest.times[int(np.abs(strongest.effects).argmax())], 4)
+    words = (
+        f"{whole(len(curves.parts))} held-out curves with thick lines where a part changes the prediction most. The "
+        f"strongest part is that of {strongest.name}, {strongest.outcome}, at {place}."
+    )
+    pictures = [
+        Picture(draw_parts(curves.parts, channel, curves.time, sample.label), words)
+        for channel, sample in enumerate(curves.observed)
+    ]
+    which = "the lowest, the middle and the highest prediction" if numbers else "of each class the surest one"
+    effect = "the prediction" if numbers else "how likely the predicted class is"
+    text = (
+        f"Curves that the network has not seen: {which}, then the worst errors. A part is compared with the mean "
+        f"training curve in its place: orange parts raise {effect}, blue parts lower it, thick ones by more than half "
+        "of the largest effect in the picture."
+    )
+    rows = [
+        (curve.name, curve.outcome, time, effect)
+        for curve in curves.parts
+        for time, effect in zip(curve.times.tolist(), curve.effects.tolist(), strict=True)
+    ]
+    heads: list[str] = ["curve", "outcome", "t", "effect"]
+    return Figure(pictures, [Caption(text, "parts", dict(zip(heads, zip(*rows, strict=True), strict=True)))])
 
 
 def _weights(curves: CurveContents) -> Figure:
@@ -167,6 +210,46 @@ def draw_band(band: FunctionBand, time: str, label: str, colour: str) -> go.Figu
         figure.add_scatter(x=band.grid, y=bound, mode="lines", line=dashed, hoverinfo="skip")
     hover = "%{x:.5g}: %{y:.4g}<extra></extra>"
     return figure.add_scatter(x=band.grid, y=band.median, mode="lines", line=solid, hovertemplate=hover)
+
+
+def draw_parts(curves: Sequence[ExplainedCurve], channel: int, time: str, label: str) -> go.Figure:
+    """Draw one channel of curves below each other, each in its own units, by the effects of their parts.
+
+    Example:
+        >>> t = np.linspace(0, 1, 5)
+        >>> curve = ExplainedCurve("row 3", "observed 1", ((t, t),), np.array([0.0, 1.0]), np.array([0.0, 2.0]))
+        >>> [(trace.name, trace.line.width) for trace in draw_parts([curve], 0, "t", "x").data]
+        [('little', 1.2), ('raises', 2.6), ('raises most', 5)]
+    """
+    largest = max(float(np.abs(curve.effects).max()) for curve in curves) or 1.0
+    lines: dict[str, tuple[list[float | None], list[float | None]]] = {name: ([], []) for name in STRENGTHS}
+    names = np.array(list(STRENGTHS))
+    for row, curve in enumerate(curves):
+        times, values = curve.channels[channel]
+        low, high = float(values.min()), float(values.max())
+        fine = np.unique(np.concatenate([times, np.linspace(times[0], times[-1], FINE_TIMES)]))
+        heights = (np.interp(fine, times, values) - low) / ((high - low) or 1.0) * CURVE_HEIGHT - row
+        shares = np.interp(fine, curve.times, curve.effects) / largest
+        kinds = names[np.digitize(shares, STRENGTH_ENDS)]
+        edges = [0, *(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1).tolist(), len(fine) - 1]
+        for first, last in pairwise(edges):
+            x, y = lines[kinds[first]]
+            x.extend([*(float(f"{t:.6g}") for t in fine[first : last + 1]), None])
+            y.extend([*(round(float(h), 4) for h in heights[first : last + 1]), None])
+    ends = [end for curve in curves for end in (curve.channels[channel][0][0], curve.channels[channel][0][-1])]
+    rows = {"range": [0.85 - len(curves), 1.1], "tickmode": "array", "tickvals": [], "ticktext": [], "showgrid": False}
+    x, y = axis(time, range=span(ends, margin=0.01)), axis(**rows)
+    figure = canvas(OUTSIDE_ROWS + ROW_HEIGHT * len(curves), x=x, y=y, above=label)
+    for name, (x, y) in lines.items():
+        if x:
+            colour, width = STRENGTHS[name]
+            line = {"color": colour, "width": width}
+            figure.add_scatter(x=x, y=y, mode="lines", line=line, name=name, hoverinfo="skip")
+    for row, curve in enumerate(curves):
+        text = shown(f"{curve.name}: {curve.outcome}", 60)
+        where = {"x": min(ends), "y": CURVE_HEIGHT - row, "xanchor": "left", "yanchor": "bottom", "yshift": 6}
+        note(figure, text, font={"size": 12, "color": INK}, **where)
+    return figure.update_layout(showlegend=True, legend=LEGEND)
 
 
 def draw_slopes(band: FunctionBand, time: str, label: str) -> go.Figure:

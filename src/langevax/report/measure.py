@@ -5,7 +5,7 @@ the coordinates in which particles are drawn.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from langevax.report.contents import (
     ChannelCurves,
     CurveContents,
     DecisionSurface,
+    ExplainedCurve,
     FittedCurve,
     FunctionBand,
     LabelledCurves,
@@ -24,6 +25,7 @@ from langevax.report.contents import (
     SlopeFunction,
 )
 from langevax.report.numbers import number
+from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.table import subsample
 from langevax.sklearn.training import slopes
 
@@ -34,6 +36,8 @@ MAX_ROWS_AVERAGED = 200
 MAX_ACTIVATIONS = 4e8  # of a curve over all frames, a few seconds; fewer rows are averaged beyond
 MAX_CURVES, MAX_TIMES = 60, 300  # in a picture, and of each of its curves
 MAX_GROUPS = 6
+MAX_EXPLAINED_CLASSES, MAX_EXPLAINED = 3, 6  # of curves whose parts are shown
+NUM_PARTS = 20  # of a curve
 MAX_SLOPES, MAX_MOVING_SLOPES = 500, 100  # curves whose slopes are computed, and for the moving picture
 DEFAULT_TIMES = 200  # where the curves have no grid in common
 HALF, CENTRAL = (0.25, 0.75), (0.05, 0.95)
@@ -164,8 +168,8 @@ def _grid(values: np.ndarray, points: int, tail: float = 0.01) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class TrainingCurves:
-    """Training curves and the names of their axes."""
+class ObservedCurves:
+    """Curves and the names of their axes."""
 
     inputs: Any
     """(n, G), NaN where missing, or a list of n curves, each a pair (t, x) for every channel."""
@@ -186,8 +190,11 @@ class TrainingCurves:
         return self.inputs[row][c]
 
 
-def curves_of(model: Any, curves: TrainingCurves, split: TrainTestSplit) -> CurveContents:
-    """Return what an estimator learned from `curves`, its training curves in order."""
+def curves_of(model: Any, curves: ObservedCurves, split: TrainTestSplit) -> CurveContents:
+    """Return what an estimator learned from `curves`, its training curves in order.
+
+    Functions of t are those of smooth functions as inputs; of patterns there are none.
+    """
     grid, labels, targets = grid_of(model), block_labels(model, curves.values), split.train_targets
     groups, ordered = _groups(split, targets, subsample(len(targets), MAX_CURVES))
 
@@ -201,13 +208,19 @@ def curves_of(model: Any, curves: TrainingCurves, split: TrainTestSplit) -> Curv
     def encoded(c: int, rows: np.ndarray) -> Iterable[Any]:
         return ((grid, x) for x in _as_encoded(model, split.train_inputs[rows], grid)[c])
 
-    unchanged = model.encoder_.grid_ is not None and _derivative(model) == 0
-    betas = _blocks(model.slope_functions(curves.take(subsample(len(targets), MAX_SLOPES)), grid))
-    thetas, prior = _blocks(model.weight_functions(grid)), _blocks(_prior_deviations(model, grid))
-    return CurveContents(
+    contents = CurveContents(
         time=curves.time,
         response=response_of(split),
         observed=tuple(sample(label, partial(observed, c)) for c, label in enumerate(curves.values)),
+        encoded=(),
+    )
+    if not isinstance(model.encoder_, CurveCoefficients):
+        return contents
+    unchanged = model.encoder_.grid_ is not None and _derivative(model) == 0
+    betas = _blocks(model.slope_functions(curves.take(subsample(len(targets), MAX_SLOPES)), grid))
+    thetas, prior = _blocks(model.weight_functions(grid)), _blocks(_prior_deviations(model, grid))
+    return replace(
+        contents,
         encoded=() if unchanged else tuple(sample(label, partial(encoded, c)) for c, label in enumerate(labels)),
         slopes=tuple(_band(label, grid, beta) for label, beta in zip(labels, betas, strict=True)),
         weights=tuple(
@@ -217,7 +230,63 @@ def curves_of(model: Any, curves: TrainingCurves, split: TrainTestSplit) -> Curv
     )
 
 
-def moving_slope(model: Any, curves: TrainingCurves, split: TrainTestSplit, frames: np.ndarray) -> SlopeFunction:
+def parts_of(
+    model: Any, curves: ObservedCurves, split: TrainTestSplit, outputs: np.ndarray, names: Sequence[Any]
+) -> tuple[ExplainedCurve, ...]:
+    """Return held-out curves with what each of their parts spoke for.
+
+    Of classes the surest of each and those of the worst errors; of numbers the lowest, the middle and the highest
+    prediction, and those that are furthest off.
+
+    Args:
+        model: a fitted estimator on curves.
+        curves: the held-out curves, in order.
+        split: their targets.
+        outputs: predicted numbers (row,), or class probabilities (row, class).
+        names: of the rows.
+    """
+    rows = _rows_to_explain(split, outputs)
+    times, effects = model.part_effects(curves.take(rows), num_parts=NUM_PARTS)
+    if len(split.classes) == 2:  # log odds of the second class
+        effects = np.where(outputs[rows].argmax(1) == 1, 1.0, -1.0)[:, None] * effects
+    return tuple(
+        ExplainedCurve(
+            str(names[row]),
+            _outcome(split, row, outputs[row]),
+            tuple(_thin(curves.channel(row, c, model.encoder_.grid_)) for c in range(len(curves.values))),
+            times,
+            effect,
+        )
+        for row, effect in zip(rows.tolist(), effects, strict=True)
+    )
+
+
+def _rows_to_explain(split: TrainTestSplit, outputs: np.ndarray) -> np.ndarray:
+    observed = split.test_targets
+    if split.classes:
+        own = outputs[np.arange(len(outputs)), observed.astype(int)]
+        right, sizes = outputs.argmax(1) == observed, np.bincount(observed.astype(int), minlength=len(split.classes))
+        shown = np.sort(np.argsort(-sizes, kind="stable")[:MAX_EXPLAINED_CLASSES])
+        of_classes = [np.flatnonzero(right & (observed == c)) for c in shown]
+        typical = [rows[own[rows].argmax()] for rows in of_classes if len(rows)]
+        worst = np.argsort(np.where(right, np.inf, own), kind="stable")[: int((~right).sum())]
+    else:
+        order = np.argsort(outputs, kind="stable")
+        typical = [order[0], order[len(order) // 2], order[-1]]
+        worst = np.argsort(-np.abs(outputs - observed), kind="stable")
+    rows = dict.fromkeys([*map(int, typical), *map(int, worst)])
+    return np.array(list(rows)[:MAX_EXPLAINED])
+
+
+def _outcome(split: TrainTestSplit, row: int, output: np.ndarray) -> str:
+    observed = split.test_targets[row]
+    if not split.classes:
+        return f"observed {number(observed)}, predicted {number(output)}"
+    called = int(output.argmax())
+    return f"is {split.classes[int(observed)]}, predicted {split.classes[called]} ({100 * output[called]:.3g} %)"
+
+
+def moving_slope(model: Any, curves: ObservedCurves, split: TrainTestSplit, frames: np.ndarray) -> SlopeFunction:
     """Return the median of beta(t) in these frames of the training, of the channel that changes the output most."""
     grid, encoder, scale = grid_of(model), model.encoder_, model.standardiser_.scale
     columns = split.train_inputs[subsample(len(split.train), MAX_MOVING_SLOPES)]
@@ -255,7 +324,7 @@ def response_of(split: TrainTestSplit) -> str:
 
 
 def _derivative(model: Any) -> int:
-    derivative = model.encoder_.derivative
+    derivative = model.derivative
     return derivative if isinstance(derivative, int) else derivative[0]
 
 

@@ -38,7 +38,7 @@ def worth(
         relevance: of the columns; None where they have no meaning.
         like_ids: columns that may only number rows or groups of them.
     """
-    sentences = _of_classes(comparison, classes) if classes else _of_numbers(comparison, target)
+    sentences = _of_classes(comparison, classes, unit) if classes else _of_numbers(comparison, target)
     sentences[1] = f"Measured on {scored_rows(comparison, unit)}: {sentences[1]}"
     if beside := _beside_others(comparison):
         sentences.append(beside)
@@ -188,7 +188,7 @@ def _of_numbers(comparison: Comparison, target: str) -> list[str]:
     return [explained, off]
 
 
-def _of_classes(comparison: Comparison, classes: tuple[str, ...]) -> list[str]:
+def _of_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -> list[str]:
     ours, base = comparison.ours, comparison.base
     beside = base.main
     loss = f"log loss {number(ours.value, 3)}, and {number(base.value, 3)} by the shares of the classes"
@@ -205,7 +205,7 @@ def _of_classes(comparison: Comparison, classes: tuple[str, ...]) -> list[str]:
         return [ranks, loss]
     frequent = classes[int(np.bincount(comparison.observed).argmax())]
     often = _percent(base.named("accuracy").value)
-    right = f"Right on {_share(ours.named('accuracy'))} of rows; always answering {frequent!r} is right on {often}."
+    right = f"Right on {_share(ours.named('accuracy'))} of {unit}s; always answering {frequent!r} is right on {often}."
     return [right, loss]
 
 

@@ -151,6 +151,12 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         vars(self).update(chosen)
         return rows
 
+    @property
+    def encoder_name_(self) -> EncoderName:
+        """The encoder of the fit, "basis" or "convolutions"."""
+        check_is_fitted(self)
+        return "convolutions" if isinstance(self.encoder_, CurveShapes) else "basis"
+
     def _make_encoder(self) -> CurveCoefficients:
         names = [field.name for field in fields(CurveCoefficients) if field.name != "centre"]
         return CurveCoefficients(**{name: getattr(self, name) for name in names}, centre=False)

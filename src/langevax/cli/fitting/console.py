@@ -42,11 +42,32 @@ def training(model: Any, seconds: float) -> tuple[tuple[str, str], ...]:
     steps = count(int(model.n_iter_), "step")
     times = f"{seconds:.1f} s, including {model.seconds_to_first_step_:.1f} s of compiling"
     lines = [("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")]
+    if hasattr(model, "encoder_name_"):
+        lines.append(("Inputs", encoder_sentence(model.encoder_name_, model.encoder_errors_)))
     lines.append(("Scaling", model.scaling_reason_))
     if model.temperature_reason_:
         lines.append(("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}"))
         lines.append(("Left out", held_out(model.held_out_scores_)))
     return tuple(lines)
+
+
+ENCODERS = {"basis": "smooth waves", "convolutions": "short patterns, wherever they occur"}
+"""The inputs of a network on curves, in words."""
+
+
+def encoder_sentence(name: str, errors: Mapping[str, float] | None) -> str:
+    """Return what a network on curves learns from, and why.
+
+    Example:
+        >>> encoder_sentence("convolutions", {"basis": 0.5, "convolutions": 0.25})
+        'short patterns, wherever they occur: leave-one-out error 0.25, of smooth waves 0.5'
+        >>> encoder_sentence("basis", None)
+        'smooth waves, as asked for'
+    """
+    if errors is None:
+        return f"{ENCODERS[name]}, as asked for"
+    ((other, error),) = [(other, error) for other, error in errors.items() if other != name]
+    return f"{ENCODERS[name]}: leave-one-out error {errors[name]:.3g}, of {ENCODERS[other]} {error:.3g}"
 
 
 def held_out(scores: dict[str, float]) -> str:

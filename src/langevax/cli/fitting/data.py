@@ -23,8 +23,10 @@ from langevax.cli.tables.targets import TargetColumn, read_target
 from langevax.evaluation import Task
 from langevax.evaluation.holdout import TrainTestSplit
 from langevax.report.contents import TableReading
+from langevax.sklearn.inputs.shapes import CurveShapes
 
 MIN_ROWS = 10
+MOST_DIRECTIONS = 20  # of patterns, whose relevance is measured one by one
 MANY_COPIES = 0.2  # share of the rows
 OTHER_TASK: dict[Task, Task] = {"regression": "classification", "classification": "regression"}
 KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}
@@ -205,7 +207,9 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     groups = {name: [i] for i, name in enumerate(names)}
     encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
     notes = sentences(loaded.decisions) + data.notes + notes
-    words = f"{data.words}, as {count(len(names), 'input')}"
+    words = data.words
+    if options.encoder != "convolutions":
+        words += f", as {count(len(names), 'input')}" + (", or as patterns" if options.encoder == "auto" else "")
     return FitData(
         schema=data.schema,
         split=_split(options, data.target, train, test, inputs=inputs, unit="curve", **encoded),
@@ -219,6 +223,18 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
         task=task_of(options, data.target),
         axes=data.axes,
     )
+
+
+def with_inputs_of(model: Any, data: FitData) -> FitData:
+    """Return curves with the inputs of a fitted estimator, where these are patterns: other methods get the same."""
+    if data.axes is None or not isinstance(model.encoder_, CurveShapes):
+        return data
+    inputs = model.encoder_.transform(data.inputs)
+    names = tuple(str(name) for name in model.encoder_.get_feature_names_out())
+    drawn = min(MOST_DIRECTIONS, len(names) - 1)
+    groups = {name: [i] for i, name in enumerate(names[:drawn])} | {"the others": list(range(drawn, len(names)))}
+    split = replace(data.split, inputs=inputs, names=names, groups=groups, quantities=tuple(range(len(names))))
+    return replace(data, split=split)
 
 
 NO_MISSING = "none missing"

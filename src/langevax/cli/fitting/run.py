@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from langevax import checks
 from langevax.cli.errors import BadInput, RunFailed
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import console
-from langevax.cli.fitting.data import FitData, estimator_for, prepare
+from langevax.cli.fitting.data import FitData, estimator_for, prepare, with_inputs_of
 from langevax.cli.fitting.processes import ProcessGroup, check_particles
 from langevax.cli.fitting.reading import class_counts
 from langevax.cli.folder import CERTIFICATE, HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_digest, write_json
@@ -35,10 +35,10 @@ from langevax.evaluation.comparison import Comparison, Refit, compare, outputs_o
 from langevax.evaluation.holdout import Relevance
 from langevax.evaluation.peers import peers
 from langevax.report import summary
-from langevax.report.contents import FitContents
+from langevax.report.contents import CurveContents, FitContents
 from langevax.report.effects import effects_of, far_off_rows
 from langevax.report.fit_page import write_fit_page
-from langevax.report.measure import TrainingCurves, curves_of, motion_of, moving_slope
+from langevax.report.measure import ObservedCurves, curves_of, motion_of, moving_slope, parts_of
 from langevax.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
 from langevax.sklearn import LinearModelWarning
@@ -108,6 +108,7 @@ def _run(
     try:
         with output.waiting("Training: choosing the temperature, compiling"):
             model, seconds, cautions = train(options, data, folder, resume, anyway, group)
+            data = with_inputs_of(model, data)
         for caution in cautions:
             output.warn(caution)
         training = console.training(model, seconds)
@@ -246,6 +247,8 @@ def refitting(model: Any, data: FitData) -> Refit:
         "resume": False,
         "devices": None,
     }
+    if data.axes is not None:
+        chosen |= {"encoder": model.encoder_name_}
     parameters = model.get_params()
 
     def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -271,8 +274,10 @@ def write(
     """Write all parts of the folder; return the result that --json prints."""
     split, comparison, certificate = data.split, evaluation.comparison, evaluation.certificate
     network, relevance = holdout.on_columns(model), evaluation.relevance
-    curves = None if data.axes is None else TrainingCurves(data.take(split.train), *data.axes)
-    slope = None if curves is None else partial(moving_slope, model, curves, split)
+    curves = None if data.axes is None else ObservedCurves(data.take(split.train), *data.axes)
+    slope = None
+    if curves is not None and model.encoder_name_ == "basis":
+        slope = partial(moving_slope, model, curves, split)
     motion = motion_of(network, split, relevance, slope)
     line.advance("frames")
     shared: dict[str, Any] = {
@@ -329,7 +334,7 @@ def write(
         classes=split.classes,
         predict_command=console.predict_command(options.out),
         settings={"command": set_options, "estimator": estimator_settings(model)},
-        curves=None if curves is None else curves_of(model, curves, split),
+        curves=None if curves is None else learned_of_curves(model, curves, data, evaluation.outputs),
         unit=split.unit,
         training=training,
     )
@@ -353,6 +358,15 @@ def write(
     without_formulas(holdout_table).write_csv(new / HOLDOUT)
     write_json(new / RESULT, result)
     return result
+
+
+def learned_of_curves(model: Any, curves: ObservedCurves, data: FitData, outputs: np.ndarray) -> CurveContents:
+    """Return what the page shows of a fit on curves."""
+    held_out = replace(curves, inputs=data.take(data.split.test))
+    names = data.names.to_series(0).to_list()
+    of_held_out = [f"row {names[i]}" if data.names.columns == ["row"] else str(names[i]) for i in data.split.test]
+    parts = parts_of(model, held_out, data.split, outputs, of_held_out)
+    return replace(curves_of(model, curves, data.split), parts=parts)
 
 
 def file_hash(path: Path) -> str | None:
