@@ -51,7 +51,7 @@ def training(model: Any, seconds: float) -> tuple[tuple[str, str], ...]:
     return tuple(lines)
 
 
-ENCODERS = {"basis": "smooth waves", "convolutions": "short patterns, wherever they occur"}
+ENCODERS = {"basis": "smooth waves", "convolutions": "short patterns"}
 """The inputs of a network on curves, in words."""
 
 
@@ -60,7 +60,7 @@ def encoder_sentence(name: str, errors: Mapping[str, float] | None) -> str:
 
     Example:
         >>> encoder_sentence("convolutions", {"basis": 0.5, "convolutions": 0.25})
-        'short patterns, wherever they occur: leave-one-out error 0.25, of smooth waves 0.5'
+        'short patterns: leave-one-out error 0.25, of smooth waves 0.5'
         >>> encoder_sentence("basis", None)
         'smooth waves, as asked for'
     """
