@@ -15,6 +15,7 @@ from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.files import read_table
 from langevax.cli.tables.schema import read_schema, write_schema
 from langevax.evaluation.holdout import on_columns
+from langevax.evaluation.peers import peers
 from tests.cli.conftest import QUICK, langevax
 
 LONG = ["--curves", "long", "--id", "machine", "--time", "hour", "--value", "heat", "--value", "hum"]
@@ -166,6 +167,8 @@ def test_peers_and_reports_use_patterns_where_the_estimator_does(pulses):
     assert sorted(place for places in split.groups.values() for place in places) == list(range(split.inputs.shape[1]))
     ours = model.predict_proba(prepared.take(split.test))
     np.testing.assert_allclose(on_columns(model).predict_proba(split.test_inputs), ours, rtol=1e-4, atol=1e-5)
+    linear = peers(split.task, one_scale=split.one_scale)["linear"].fit(split.train_inputs, split.train_targets)
+    assert linear.score(split.test_inputs, split.test_targets) > 0.8  # a deviation for each column is worth a guess
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ def compare(
         BASE[split.task]: ([_base_rate(split, train, len(test)) for train, test in parts], 0.0, "nothing to choose"),
     }
     report(OURS)
-    for name, peer in (peers(split.task, random_state, "log loss") if with_peers else {}).items():
+    for name, peer in (peers(split.task, random_state, "log loss", split.one_scale) if with_peers else {}).items():
         began = time.perf_counter()
         peer.fit(split.train_inputs, split.train_targets)
         took = time.perf_counter() - began

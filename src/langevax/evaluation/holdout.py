@@ -46,6 +46,8 @@ class TrainTestSplit:
     """What a row is called."""
     dates: tuple[str, ...] = ()
     """Columns of the table that are dates, as days since 1970."""
+    one_scale: bool = False
+    """Whether the columns of `inputs` are coordinates of one space, whose sizes say what counts."""
     cycles: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
     """Of columns of dates, by the name of a cycle: the columns of `inputs` with sine and cosine of a position."""
 

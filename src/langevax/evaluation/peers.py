@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.linalg import LinAlgWarning
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
@@ -184,8 +184,30 @@ def _negative_log_loss(estimator: Any, X: np.ndarray, y: np.ndarray) -> float:
     return float(np.log(np.maximum(own, LEAST_PROBABILITY)).mean())
 
 
-def peers(task: Task, random_state: int = 0, criterion: Criterion = "accuracy") -> dict[str, Peer]:
+class OneScale(TransformerMixin, BaseEstimator):
+    """Columns centred and over one deviation, the root of their mean variance: their sizes say what counts."""
+
+    def fit(self, X: np.ndarray, y: Any = None) -> "OneScale":
+        """Learn mean and deviation."""
+        self.mean_ = X.mean(0)
+        self.scale_ = np.sqrt(X.var(0).mean()) or 1.0
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Return the scaled columns."""
+        return (X - self.mean_) / self.scale_
+
+
+def peers(
+    task: Task, random_state: int = 0, criterion: Criterion = "accuracy", one_scale: bool = False
+) -> dict[str, Peer]:
     """Return a linear model, a kernel machine, a neural network and two kinds of trees for a task, by name.
+
+    Args:
+        task: which of them.
+        random_state: of folds, trees and networks.
+        criterion: of a classifier's settings.
+        one_scale: whether columns share a deviation, as coordinates of one space do, or have one each.
 
     Example:
         >>> list(peers("regression"))[:5]
@@ -194,7 +216,7 @@ def peers(task: Task, random_state: int = 0, criterion: Criterion = "accuracy") 
     regression = task == "regression"
 
     def scaled(estimator: Any) -> Any:
-        pipeline = make_pipeline(StandardScaler(), estimator)
+        pipeline = make_pipeline(OneScale() if one_scale else StandardScaler(), estimator)
         return TransformedTargetRegressor(pipeline, transformer=StandardScaler()) if regression else pipeline
 
     def peer(estimator: Any, note: str, grid: dict[str, tuple[float, ...]] | None = None, max_rows: int | None = None):

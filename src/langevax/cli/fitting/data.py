@@ -233,8 +233,8 @@ def with_inputs_of(model: Any, data: FitData) -> FitData:
     names = tuple(str(name) for name in model.encoder_.get_feature_names_out())
     drawn = min(MOST_DIRECTIONS, len(names) - 1)
     groups = {name: [i] for i, name in enumerate(names[:drawn])} | {"the others": list(range(drawn, len(names)))}
-    split = replace(data.split, inputs=inputs, names=names, groups=groups, quantities=tuple(range(len(names))))
-    return replace(data, split=split)
+    columns = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
+    return replace(data, split=replace(data.split, inputs=inputs, one_scale=True, **columns))
 
 
 NO_MISSING = "none missing"
