@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
@@ -46,5 +47,5 @@ def _constants(traced: core.ClosedJaxpr) -> list[Any]:
 
 def _numbers(constant: Any) -> Any:
     """Return a constant for NumPy, which does not read keys."""
-    is_key = isinstance(constant, jax.Array) and jax.dtypes.issubdtype(constant.dtype, jax.dtypes.prng_key)
+    is_key = isinstance(constant, jax.Array) and jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(constant) if is_key else constant

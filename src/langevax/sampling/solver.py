@@ -11,7 +11,7 @@ float64, on copies of their arguments.
 
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +86,8 @@ class ForwardSolver:
     def predict(self, z: Vector) -> np.ndarray:
         """Return the predictions; exceptions of the map pass."""
         self.num_solves += 1
-        predicted = np.array(np.ma.filled(self.forward_map(self.function(z)), np.nan))  # a solver may reuse its array
+        returned: Any = self.forward_map(self.function(z))
+        predicted = np.array(np.ma.filled(returned, np.nan))  # a copy: a solver may return one array each time
         if predicted.shape != self.data.shape:
             raise _WrongShape(
                 f"forward_map returned shape {predicted.shape} for data of shape {self.data.shape}; it must predict "
