@@ -12,6 +12,7 @@ from numpyro import distributions
 
 import langevax
 from langevax.predictive_law import PredictiveWarning
+from langevax.predictive_law.law_problem import LawProblem, check_proper
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from tests.predictive_law.cases import COUNTS, draws_of, log_likelihood, log_prior, table
 from tests.predictive_law.grids import solve
@@ -129,9 +130,12 @@ def test_wrong_arguments_are_named():
     refused(TypeError, "draws must be floating", *functions, draws=jnp.arange(512))
     refused(TypeError, "data is missing", log_prior, log_likelihood)
     refused(ValueError, "log_likelihood must return a scalar", log_prior, lambda m, y: jnp.stack([m, y]), COUNTS)
-    refused(ValueError, "log_prior is improper", lambda m: 0 * m, log_likelihood, COUNTS)
+    refused(ValueError, "log_prior is improper: along coordinate 0", lambda m: 0 * m, log_likelihood, COUNTS)
+    refused(ValueError, "draws do not vary along coordinate 0", *functions, draws=jnp.ones(512))
     impossible = lambda m, y: jnp.where(y > 14, -jnp.inf, log_likelihood(m, y))  # noqa: E731
     refused(ValueError, "row 39 has log_likelihood -inf", log_prior, impossible, COUNTS)
+    of_all = lambda m, y: jnp.sum(jax.vmap(lambda row: log_likelihood(m, row))(jnp.asarray(COUNTS)))  # noqa: E731
+    refused(ValueError, "log_likelihood is the same for all rows, which differ", log_prior, of_all, COUNTS)
     weighted = langevax.posterior(log_prior, log_likelihood, COUNTS, weights=np.ones(40))
     refused(ValueError, "leave weights out", weighted)
     refused(
@@ -139,6 +143,23 @@ def test_wrong_arguments_are_named():
         "model is not a sum over rows",
         langevax.posterior(log_prior, log_likelihood, COUNTS)._replace(problem=langevax.Function(lambda m: m**2)),
     )
+
+
+def test_a_prior_that_is_flat_along_a_diagonal_is_refused():
+    draws = jnp.stack([DRAWS, jnp.roll(DRAWS, 7)], axis=1)
+    of_sum = lambda p, y: log_likelihood(p[0] + p[1], y)  # noqa: E731
+    flat_in_the_difference = lambda p: -((p[0] + p[1]) ** 2) / 2  # noqa: E731
+    match = "log_prior is improper: along a sum of several coordinates"
+    refused(ValueError, match, flat_in_the_difference, of_sum, COUNTS, draws=draws)
+    problem = langevax.posterior(lambda p: -jnp.sum(jnp.abs(p)) / 100, of_sum, COUNTS).problem  # proper, no curvature
+    check_proper(LawProblem.of(problem, jnp.zeros(2), 64), np.asarray(draws))
+
+
+def test_draws_of_another_posterior_are_named():
+    with pytest.warns(PredictiveWarning, match="draws are not those of the posterior of model and data: .* rises by"):
+        langevax.predictive(
+            log_prior, log_likelihood, COUNTS, draws=DRAWS + 4 * DRAWS.std(), **OPTIONS | {"bayes_shares": (1.0,)}
+        )
 
 
 def dependent(x):
@@ -153,9 +174,19 @@ def flat(x):
         numpyro.sample("x", distributions.Normal(mean, 1.0), obs=x)
 
 
+def tempered(x):
+    rate = numpyro.sample("log_rate", distributions.Normal(0.0, 1.0))
+    with numpyro.plate("rows", len(x)), numpyro.handlers.scale(scale=0.1):
+        numpyro.sample("x", distributions.Normal(rate, 1.0), obs=x)
+
+
 def test_models_without_rows_or_a_proper_prior_are_refused():
     refused(ValueError, r"model is not a sum over rows, .*latent sites \['local'\]", dependent, COUNTS)
     refused(ValueError, "site 'mean' of model has an improper prior", flat, COUNTS)
+    refused(ValueError, "the log density of site 'x' is scaled", tempered, COUNTS, draws={"log_rate": DRAWS})
+    by_chain = {"log_rate": DRAWS.reshape(4, 128)}
+    match = r"draws\['log_rate'\] has shape \(4, 128\), but the site has shape \(\)"
+    refused(ValueError, match, poisson, COUNTS.astype(int), draws=by_chain)
     refused(ValueError, r"draws lacks the sites \['log_rate'\]", poisson, COUNTS.astype(int), draws={"rate": DRAWS})
 
 

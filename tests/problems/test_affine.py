@@ -161,3 +161,8 @@ def test_it_may_be_made_inside_a_traced_function():
 def test_records_are_taken_back_as_they_are():
     scaled = affine(FiniteSum(lambda x, row: ((x - row) ** 2).sum(), jnp.ones((3, 2))), jnp.array([2.0, 3.0]))
     np.testing.assert_array_equal(scaled.to_position(np.ones((4, 2), np.float32)), np.tile([2.0, 3.0], (4, 1)))
+
+
+def test_units_may_differ_by_more_than_the_rounding_of_their_type():
+    scaled = affine(FiniteSum(quartic, np.ones((2, D), np.float32)), np.array([1.0, 1e-9, 1e9], np.float32))
+    np.testing.assert_allclose(scaled.from_position(scaled.to_position(np.ones(D, np.float32))), 1, rtol=1e-6)

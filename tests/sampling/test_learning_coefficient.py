@@ -180,6 +180,8 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
         ({"loss": langevax.FiniteSum(squares, X)}, "data is part of the problem"),
         ({"loss": langevax.FiniteSum(squares, X, precision=1.0), "data": None}, "loss is a problem with a precision"),
         ({"loss": langevax.Function(lambda w: jnp.sum(w**2)), "data": None}, "a problem of a single row"),
+        ({"loss": lambda w, row: squares(w * RNG.random(), row)}, "loss is not deterministic: two calls compute with"),
+        ({"loss": lambda w, row: squares(w, row) + 1e6}, "float32 rounds the mean loss, 1e.06 at params, by"),
         ({"select": lambda path: False}, "select chose none of the arrays of params; their paths are"),
     ],
 )
@@ -187,6 +189,15 @@ def test_bad_input_ends_in_a_sentence(change, sentence):
     arguments = {"loss": squares, "params": jnp.zeros(3), "data": jnp.asarray(X), "key": jax.random.key(0)} | change
     with pytest.raises((TypeError, ValueError), match=sentence):
         langevax.learning_coefficient(**arguments)
+
+
+def test_rounding_of_a_large_loss_is_a_warning():
+    result = langevax.learning_coefficient(
+        lambda w, row: squares(w, row) + 3e4, jnp.zeros(3), jnp.asarray(X), key=jax.random.key(0), **SHORT
+    )
+    assert result.errors["rounding"] > 0.05
+    assert any("rounding of the mean loss is" in line for line in result.warnings)
+    assert abs(score(result, exact_squares(localization=result.localization))) < 3
 
 
 @pytest.mark.slow

@@ -148,6 +148,61 @@ def test_a_banana_has_the_moments_of_quadrature(forward, adjoint):
     assert draws.positions[..., 1].std() == pytest.approx(np.sqrt((density * y**2).sum()), rel=0.25)
 
 
+def square_of_one(values):
+    return numpy_only(values)[:1] ** 2
+
+
+@pytest.mark.parametrize("num_modes", [1, 24])
+@pytest.mark.parametrize("forward", [square_of_one, lambda values: values[:1] ** 2])
+def test_both_signs_of_a_square_are_drawn(forward, num_modes):
+    """Each mode is normal to a few percent, and chains about one of them agree with each other."""
+    basis = spaces.Cosine(num_modes)
+    prior = spaces.GaussianPrior(basis, spaces.spectra.matern(basis, length_scale=0.4))
+    target = langevax.inverse_problem(forward, np.ones(1), 0.05, prior)
+    draws = langevax.sample(target, key=KEY, num_samples=300)
+    is_positive = np.asarray(target.functions(draws.positions))[..., 0] > 0
+    assert np.abs(is_positive.mean(axis=1) - 0.5).max() < 0.2
+    assert np.abs(np.diff(is_positive, axis=1)).sum(axis=1).min() > 30
+
+
+@pytest.mark.parametrize("in_jax", [True, False])
+def test_a_map_is_linear_only_where_it_is_so_at_the_posterior(in_jax):
+    """A sensor that saturates beyond 3 prior deviations, with a datum there: quadrature."""
+    prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
+    forward = (lambda f: jnp.minimum(f, 3.5)) if in_jax else (lambda f: np.minimum(numpy_only(f), 3.5))
+    draws = langevax.sample(langevax.inverse_problem(forward, np.array([8.0]), 1.0, prior), key=KEY, num_samples=1500)
+    x = np.linspace(-2, 9, 20001)
+    density = np.exp(-(x**2) / 2 - (np.minimum(x, 3.5) - 8) ** 2 / 2)
+    mean = density @ x / density.sum()
+    z, ratios, ess = deviates(draws, mean, np.sqrt(density @ (x - mean) ** 2 / density.sum()))
+    assert draws.method != "exact"
+    assert ess.min() > 200
+    assert np.abs(z).max() < LIMIT
+    np.testing.assert_allclose(ratios, 1, atol=0.1)
+
+
+def test_an_adjoint_that_is_nearly_right_gives_no_exact_draws():
+    """1.5 % passes the dot-product test, and moves a mean by 15 deviations of the noise."""
+    nearly = lambda v, r: 1.015 * blur_adjoint(v, r)  # noqa: E731
+    target = langevax.inverse_problem(blur, 500 * DATA, NOISE, PRIOR, adjoint=nearly)
+    with pytest.warns(SolverWarning, match=r"noise and prior do not explain the data: .* 12 data have 12 ± 4.9; check"):
+        draws = langevax.sample(target, key=KEY, num_samples=300)
+    assert draws.method == "pcnl"
+    mean, deviation = exact(data=500 * DATA)
+    assert np.abs((np.asarray(draws.positions).mean((0, 1)) - mean) / deviation).max() < 0.5
+
+
+def test_data_are_not_rounded_to_the_type_of_predictions():
+    """Counts above two levels: integers have no derivative, and 0.5 and 1.6 are not 0 and 1."""
+    prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
+    counts = lambda f: jnp.stack([jnp.sum(f > 0), jnp.sum(f > 0.5)])  # noqa: E731
+    for forward in (counts, lambda f: counts(f).astype(jnp.bfloat16)):
+        target = langevax.inverse_problem(forward, np.array([1.6, 0.5]), 0.5, prior)
+        assert float(target.problem.value(jnp.ones(1))) == pytest.approx((0.6**2 + 0.5**2) / (2 * 2 * 0.5**2), rel=1e-3)
+    draws = langevax.sample(langevax.inverse_problem(counts, np.array([1.6, 0.5]), 0.5, prior), key=KEY)
+    assert draws.method == "pcn"
+
+
 @pytest.mark.parametrize("adjoint", [None, lambda values, residual: np.exp(values) * residual])
 def test_one_coefficient_has_the_law_of_quadrature(adjoint):
     """y = exp(x) + noise with a prior mean: mean and deviation within their errors."""
@@ -198,11 +253,13 @@ def test_every_solve_is_counted():
 
 
 def test_a_solve_that_fails_is_a_rejected_proposal():
-    """A map that raises for x > 1/2 and returns NaN for x < -1: the posterior is cut off there."""
+    """A map that raises for x > 1/2 and returns NaN or complex numbers for x < -1: the posterior is cut off there."""
 
     def forward(values):
         if values[0] > 0.5:
             raise RuntimeError("no convergence")
+        if values[0] < -1.5:
+            return np.sqrt(values + 0j)
         return values if values[0] > -1 else np.full(1, np.nan)
 
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
@@ -251,11 +308,23 @@ def test_all_descriptions_of_the_noise_agree():
         ({"covariance": np.ones((2, 2))}, ValueError, "covariance is not positive definite: its smallest eigenvalue"),
         ({"covariance": np.array([[1.0, 0.5], [0.0, 1.0]])}, ValueError, "covariance is not symmetric"),
         ({"factor": np.ones((2, 2))}, ValueError, "factor is singular to rounding"),
+        ({"precision": lambda r: r * [1.0, -1.0]}, ValueError, "precision is not positive definite: .* is -.* for one"),
+        ({"precision": lambda r: [r[0] + r[1], r[1]]}, ValueError, "precision is not symmetric: .* differ by"),
     ],
 )
 def test_mistakes_in_the_noise_are_named(options, error, message):
     with pytest.raises(error, match=message):
-        GaussianNoise(**options)
+        GaussianNoise(**options).check_size((2,))
+
+
+def test_a_precision_may_change_its_argument():
+    def four_times(residual):
+        residual *= 4
+        return residual
+
+    residual = np.array([1.0, 2.0])
+    np.testing.assert_array_equal(GaussianNoise(precision=four_times).times_precision(residual), [4.0, 8.0])
+    np.testing.assert_array_equal(residual, [1.0, 2.0])
 
 
 def drifting():
@@ -266,6 +335,17 @@ def drifting():
         return blur(values) + state["calls"]
 
     return forward
+
+
+def reusing(forward):
+    """Return a solver that writes its results to one array, as compiled ones do."""
+    results = np.zeros(12)
+
+    def into_results(values):
+        results[:] = forward(values)
+        return results
+
+    return into_results
 
 
 def overwriting(values):
@@ -297,6 +377,23 @@ def raising(values):
         ({"forward_map": overwriting}, ValueError, "forward_map changes its argument"),
         ({"forward_map": drifting()}, ValueError, "forward_map is not deterministic: two calls .* differ by 1"),
         ({"forward_map": raising}, ZeroDivisionError, "the mesh is empty"),
+        (
+            {"forward_map": reusing(drifting())},
+            ValueError,
+            "forward_map is not deterministic: two calls .* differ by 1",
+        ),
+        ({"forward_map": lambda v: jnp.exp(1j * v[:12])}, TypeError, "forward_map returned complex64 numbers"),
+        (
+            {"adjoint": lambda v, r: blur_adjoint(v, r) + 0j},
+            TypeError,
+            "complex128 numbers; return real ones",
+        ),
+        ({"forward_map": lambda v: [v[0], v[1]]}, TypeError, "must return one array of predictions, got list"),
+        (
+            {"forward_map": lambda v: np.ma.masked_less(blur(v), 1.0)},
+            ValueError,
+            r"returned nan for datum \[0\] at the mean of the prior",
+        ),
         ({"adjoint": 3.0}, TypeError, "adjoint must be a function or None"),
         (
             {"adjoint": lambda v, r: 2 * blur_adjoint(v, r)},
@@ -316,6 +413,12 @@ def test_mistakes_are_named_when_the_problem_is_built(options, error, message):
     arguments = {"forward_map": blur, "data": DATA, "noise": NOISE, "prior": PRIOR}
     with np.errstate(all="ignore"), pytest.raises(error, match=message):
         langevax.inverse_problem(**(arguments | options))
+
+
+def test_predictions_are_apart_where_a_solver_reuses_its_array():
+    target = langevax.inverse_problem(reusing(blur), DATA, NOISE, PRIOR)
+    x = np.asarray(PRIOR.sample((3,), key=KEY))
+    np.testing.assert_allclose(target.predictions(x), x @ (BLUR @ FUNCTIONS).T, atol=1e-5)
 
 
 def test_random_numbers_in_a_map_that_jax_traces_are_named():

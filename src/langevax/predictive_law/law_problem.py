@@ -35,6 +35,9 @@ MAX_EXPONENT = 60.0
 FAR, FARTHER = 1e3, 1e5
 """In standard deviations of the draws: between the two a proper log prior falls by more than log(FARTHER / FAR)."""
 
+MAX_CURVATURES, FLAT = 300, 1e-5
+"""Coordinates up to which the curvature of a log prior is computed, and its share of the largest that is rounding."""
+
 Points = Float[Array, "particle d"]
 RowBlocks = Float[Array, "block rows"]
 
@@ -155,6 +158,27 @@ def _log_priors(problem: LawProblem, lines: Float[Array, "end line d"]) -> Float
     return jax.vmap(jax.vmap(problem.log_prior))(lines)
 
 
+@eqx.filter_jit
+def _mean_gradient(problem: LawProblem, points: Points) -> Float[Array, " d"]:
+    """Return the mean over particles of the gradient of the log posterior."""
+    dtype = points.dtype
+    shape = jax.tree.leaves(problem.finite_sum.data)[0].shape[:2]
+    used = jnp.arange(shape[0] * shape[1]).reshape(shape) < problem.size
+    nothing = jnp.zeros(shape, dtype)
+    return problem.tilted(points, jnp.ones((), dtype), nothing, used.astype(dtype)).gradient.mean(axis=0)
+
+
+def rise_at_draws(problem: LawProblem, points: np.ndarray) -> float:
+    """Return the largest mean slope of the log posterior at draws, in nats a standard deviation; its own have 0."""
+    slopes = np.asarray(_mean_gradient(problem, jnp.asarray(points)), np.float64) * points.std(axis=0)
+    return float(np.abs(slopes).max())
+
+
+@eqx.filter_jit
+def _curvature(problem: LawProblem, centre: Float[Array, " d"], unit: Float[Array, " d"]) -> Float[Array, "d d"]:
+    return jax.hessian(lambda steps: problem.log_prior(centre + unit * steps))(jnp.zeros_like(centre))
+
+
 def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
     """Raise where a row has no density under any of the draws, or none of the draws has all rows."""
     if np.isnan(log_likelihoods).any():
@@ -171,17 +195,52 @@ def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
         )
 
 
+def check_dependence(problem: LawProblem, log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
+    """Raise where all rows have one log likelihood but are not alike, as where it sums over all of them itself."""
+    if np.any(log_likelihoods != log_likelihoods[:, :1]):
+        return
+    rows = map(np.asarray, jax.tree.leaves(problem.finite_sum.data))
+    if any(np.any(leaf != leaf[:1, :1]) for leaf in rows):  # the padding is one of the rows
+        raise ValueError(
+            "log_likelihood is the same for all rows, which differ: it does not depend on its row; return the log "
+            "density of that row alone."
+        )
+
+
 def check_proper(problem: LawProblem, points: np.ndarray) -> None:
-    """Raise where the log prior falls too slowly along a coordinate for the prior to have a finite integral."""
+    """Raise where the log prior falls too slowly along a line for the prior to have a finite integral.
+
+    Lines are those of the coordinates, and of directions without curvature at the mean of the draws.
+    """
     centre = points.mean(axis=0)
+    if (fixed := np.ptp(points, axis=0) == 0).any():
+        raise ValueError(
+            f"draws do not vary along coordinate {int(np.argmax(fixed))}; pass draws of chains that move, or leave "
+            "draws out."
+        )
     scale = points.std(axis=0) + np.finfo(points.dtype).eps * (1 + np.abs(centre))
-    steps = np.concatenate([np.diag(scale), -np.diag(scale)])
+    directions = np.concatenate([np.diag(scale), _uncurved(problem, centre, scale)])
+    steps = np.concatenate([directions, -directions])
     lines = jnp.asarray(np.stack([centre + FAR * steps, centre + FARTHER * steps]).astype(points.dtype))
     near, far = np.asarray(_log_priors(problem, lines), np.float64)
-    flat = np.isfinite(near) & np.isfinite(far) & (far - near >= -np.log(FARTHER / FAR))
+    with np.errstate(invalid="ignore"):  # -inf less -inf
+        flat = np.isfinite(near) & np.isfinite(far) & (far - near >= -np.log(FARTHER / FAR))
     if flat.any():
-        index = int(np.argmax(flat)) % points.shape[1]
+        index = int(np.argmax(flat)) % len(directions)
+        line = f"coordinate {index}" if index < points.shape[1] else "a sum of several coordinates"
         raise ValueError(
-            f"log_prior is improper: along coordinate {index} it changes by {(far - near)[flat][0]:.3g} between "
+            f"log_prior is improper: along {line} it changes by {(far - near)[flat][0]:.3g} between "
             f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral."
         )
+
+
+def _uncurved(problem: LawProblem, centre: np.ndarray, scale: np.ndarray) -> Float[np.ndarray, "direction d"]:
+    """Return directions in which the log prior has no curvature, in units of the draws, none of them a coordinate."""
+    if not 1 < len(centre) <= MAX_CURVATURES:
+        return np.zeros((0, len(centre)), centre.dtype)
+    at, unit = jnp.asarray(centre), jnp.asarray(scale.astype(centre.dtype))
+    curvature = np.asarray(_curvature(problem, at, unit), np.float64)
+    if not np.isfinite(curvature).all():
+        return np.zeros((0, len(centre)), centre.dtype)
+    sizes, directions = np.linalg.eigh(curvature)
+    return directions.T[np.abs(sizes) <= FLAT * np.abs(sizes).max()] * scale

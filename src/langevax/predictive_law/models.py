@@ -113,6 +113,13 @@ class NumPyroModel(RowModel):
         if missing := sorted(first.keys() - draws.keys()):
             raise ValueError(f"draws lacks the sites {missing}; pass draws of {sorted(first)}.")
         values = {name: jnp.asarray(checks.plain_array(f"draws[{name!r}]", draws[name])) for name in first}
+        sites = self.constrain(jax.tree.map(lambda a: jnp.asarray(a)[None], first))
+        for name, value in values.items():
+            if value.shape[1:] != (expected := np.shape(sites[name])[1:]):
+                raise ValueError(
+                    f"draws[{name!r}] has shape {value.shape}, but the site has shape {expected}; pass draws with one "
+                    "leading axis, such as mcmc.get_samples()."
+                )
         with jax.numpy_dtype_promotion("standard"):
             return jax.jit(jax.vmap(partial(unconstrain_fn, self.model, self.arguments, {})))(values)
 
@@ -188,6 +195,15 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
     ]:
         raise ValueError(f"site {improper[0]!r} of model has an improper prior; give it one with a finite integral.")
     observed = {name: site for name, site in sites.items() if site["is_observed"]}
+    if scaled := [
+        name
+        for name, site in observed.items()
+        if not np.all(np.asarray(1.0 if site["scale"] is None else site["scale"]) == 1)
+    ]:
+        raise ValueError(
+            f"the log density of site {scaled[0]!r} is scaled (numpyro.handlers.scale), so that rows have no "
+            "normalised predictive density; leave the scale out."
+        )
     is_density = any(not site["fn"].support.is_discrete for site in observed.values())
     return NumPyroModel(target, is_density, model, data, tuple(observed))
 

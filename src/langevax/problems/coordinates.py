@@ -103,7 +103,8 @@ class Affine(Reparametrised):
         if checks.is_concrete(matrix):
             checks.finite("matrix", matrix, remedy="pass finite entries")
             scales = jnp.abs(matrix) if matrix.ndim == 1 else jnp.linalg.svd(matrix, compute_uv=False)
-            if not bool(jnp.min(scales) > jnp.finfo(matrix.dtype).eps * jnp.max(scales)):
+            least = 0 if matrix.ndim == 1 else jnp.finfo(matrix.dtype).eps * jnp.max(scales)  # scales do not round
+            if not bool(jnp.min(scales) > least):
                 raise ValueError(f"matrix is singular to {matrix.dtype} rounding; pass an invertible one.")
         self.problem = problem
         self.matrix = matrix

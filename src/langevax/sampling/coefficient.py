@@ -143,8 +143,7 @@ class LearningCoefficient:
 
 def doubts(
     value: float,
-    monte_carlo: float,
-    gap: float,
+    errors: dict[str, float],
     lower_by_chain: bool,
     r_hat: float,
     ess: float,
@@ -152,12 +151,17 @@ def doubts(
     excess: float,
 ) -> tuple[str, ...]:
     """Return the sentences of `LearningCoefficient.warnings`."""
-    sentences = []
-    if gap > max(LARGE_GAP * max(value, 1.0), monte_carlo):
+    sentences, gap, large = [], errors["baseline"], LARGE_GAP * max(value, 1.0)
+    if gap > max(large, errors["monte_carlo"]):
         finder = "a chain" if lower_by_chain else "descent from params"
         sentences.append(
             f"{finder} met a loss that is lower by {gap:.3g} units of the coefficient, which is too small by as much: "
             "params is not a minimum; train further, or pass descend=True."
+        )
+    if errors["rounding"] > large:
+        sentences.append(
+            f"rounding of the mean loss is {errors['rounding']:.2g} units of the coefficient; subtract a constant from "
+            "each row's loss, or use float64 by jax.enable_x64()."
         )
     if excess > MAX_EXCESS:
         sentences.append(

@@ -11,31 +11,28 @@ G is written in JAX, or is any function on NumPy arrays, with an adjoint where t
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend import core
 from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks
 from langevax._typing import PyTree
+from langevax.problems import tracing
 from langevax.problems.problem import Function, Problem
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, SolverMisfit
 from langevax.spaces import GaussianPrior
 
 ForwardMap = Callable[[Any], Any]
-PROGRAMS = core.Jaxpr, core.ClosedJaxpr
-NO_TANGENT = "custom_lin"
-"""The operation in which JAX leaves the tangent of a `jax.custom_vjp` function, which has none."""
 
 
 class SolverWarning(UserWarning):
-    """A forward map fails for parts of its prior."""
+    """A forward map fails for parts of its prior, or noise and prior practically exclude the data."""
 
 
 class InverseProblem(NamedTuple):
@@ -106,7 +103,8 @@ class Misfit(eqx.Module):
         values = self.prior.basis.synthesize(position)
         predicted = self.forward_map(values + self.mean.astype(values.dtype))
         _check_shape(jnp.shape(predicted), self.data.shape)
-        residual = predicted - self.data.astype(predicted.dtype)
+        wide = max(predicted.dtype, self.data.dtype, key=lambda dtype: dtype.itemsize)  # not data to fewer bits
+        residual = predicted.astype(wide) - self.data.astype(wide)
         if self.operator is not None:
             flat = residual.reshape(-1)
             return jnp.vdot(flat, self.operator(flat)) / (2 * flat.size)
@@ -184,15 +182,17 @@ def inverse_problem(
     if mean.shape not in ((), grid.shape):
         raise ValueError(f"prior_mean must be one number or of the grid's shape {grid.shape}, got shape {mean.shape}.")
     temperature, precision = 1 / y.size, prior.precision(ridge=1 / y.size)
-    if adjoint is None and _is_traced(forward_map, grid, jax.jvp):
+    dtype = _predicted_dtype(forward_map, grid)
+    has_derivative = adjoint is None and dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+    if has_derivative and tracing.is_traced(forward_map, grid, jax.jvp):
         _check_shape(jax.eval_shape(forward_map, grid).shape, y.shape)
         _check_reproducible(forward_map, grid)
         problem = Function(Misfit(forward_map, y, noise, prior, mean), precision)
         return InverseProblem(problem, temperature, prior, forward_map, exact, noise, mean)
     called = forward_map
-    if adjoint is None and _is_traced(forward_map, grid, _vjp):
+    if has_derivative and tracing.is_traced(forward_map, grid, _vjp):
         adjoint = transposed_derivative(forward_map, grid.dtype)
-    if _is_traced(forward_map, grid, _value):
+    if tracing.is_traced(forward_map, grid, _value):
         called = _compiled(forward_map, grid.dtype)
     solver = ForwardSolver(called, adjoint, exact, noise, prior, mean)
     if warning := solver.check(np.random.default_rng(0)):
@@ -240,36 +240,25 @@ def _value(forward_map: ForwardMap, primals: tuple[Array], _: tuple[Array]) -> A
     return forward_map(*primals)
 
 
-def _is_traced(forward_map: ForwardMap, like: jax.ShapeDtypeStruct, mode: Callable) -> bool:
-    """True where JAX traces the map in this mode: `jax.jvp`, `_vjp` or `_value`."""
+def _predicted_dtype(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> Any:
+    """Return that of the predictions of a map in JAX, None for others; raise where it is not one of real numbers."""
     try:
-        traced = jax.make_jaxpr(lambda values: mode(forward_map, (values,), (values,)))(like)
+        predicted = jax.eval_shape(forward_map, like)
     except Exception:  # a function on NumPy arrays raises anything on a tracer
-        return False
-    return all(equation.primitive.name != NO_TANGENT for equation in _equations(traced.jaxpr))
-
-
-def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
-    """Yield the equations of a program, those of its inner programs included."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for inner in jax.tree.leaves(equation.params, is_leaf=lambda leaf: isinstance(leaf, PROGRAMS)):
-            if isinstance(inner, PROGRAMS):
-                yield from _equations(inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner)
-
-
-def _constants(traced: core.ClosedJaxpr) -> list[Any]:
-    inputs = (variable for equation in _equations(traced.jaxpr) for variable in equation.invars)
-    return [*traced.consts, *(variable.val for variable in inputs if isinstance(variable, core.Literal))]
+        return None
+    if not isinstance(predicted, jax.ShapeDtypeStruct):
+        raise TypeError(
+            f"forward_map must return one array of predictions, got {type(predicted).__name__}; stack them with "
+            "jnp.stack."
+        )
+    if jnp.issubdtype(predicted.dtype, jnp.complexfloating):
+        raise TypeError(f"forward_map returned {predicted.dtype} numbers; return real ones.")
+    return predicted.dtype
 
 
 def _check_reproducible(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> None:
     """Raise where two traces of a map differ in their constants, such as random numbers of NumPy."""
-    # a function of its own for each trace, since JAX remembers them by function
-    traces = [jax.make_jaxpr(lambda values: forward_map(values))(like) for _ in range(2)]
-    first, second = map(_constants, traces)
-    same = len(first) == len(second)
-    if not (same and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True))):
+    if not tracing.is_reproducible(forward_map, like):
         raise ValueError(
             "forward_map is not deterministic: two calls compute with different constants; fix its random numbers, and "
             "leave out what it remembers between calls."

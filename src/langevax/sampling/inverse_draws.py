@@ -5,6 +5,7 @@ sampled by pCN or pCNL in a loop on the host.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
+from scipy.special import chdtrc
 
 from langevax._typing import PyTree
 from langevax.problems.coordinates import Raveled, affine
@@ -20,14 +22,14 @@ from langevax.run import simulate
 from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
-from langevax.sampling.inverse import InverseProblem, solver_of
+from langevax.sampling.inverse import InverseProblem, SolverWarning, solver_of
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     IndependentDraws,
     NearReference,
     NormalReference,
     exact_reference,
-    find_reference,
+    find_references,
 )
 from langevax.sampling.samples import Samples
 from langevax.sampling.solver import ForwardSolver
@@ -45,7 +47,22 @@ from langevax.sampling.solver_chains import (
 )
 
 NUM_WARMUP = 200
+IMPROBABLE = 1e-8  # probability of data as far from noise and prior, below which it is a warning
 LARGEST_SYNTHESIS = 2**24  # numbers of the matrix from coefficients to values that a map in JAX is tried with
+
+
+def _check_fit(solver: ForwardSolver, mode: Float[np.ndarray, " modes"]) -> None:
+    """Warn where noise and prior practically exclude the data, by twice the least energy, which is chi-squared."""
+    size, solve = solver.data.size, solver.solve(mode)
+    distance = 2 * solve.misfit + float(solve.z @ solve.z)
+    if chdtrc(size, distance) < IMPROBABLE:
+        warnings.warn(
+            f"noise and prior do not explain the data: the best fit is at {distance:.3g} squared deviations from both, "
+            f"where {size} data have {size} ± {(2 * size) ** 0.5:.2g}; check the units of data and noise, and the "
+            "prior's width.",
+            SolverWarning,
+            stacklevel=5,
+        )
 
 
 class InverseRun(NamedTuple):
@@ -81,7 +98,7 @@ class InverseRun(NamedTuple):
                     return self._independent(solver, before, exact, keys, began)
                 if target.solver is not None:
                     return self._walk(solver, before, keys, began)
-                if self._is_small_and_far_from_normal(solver, generator(pilot_key)):
+                if self._is_far_from_normal(solver, generator(pilot_key)):
                     return self._walk(solver, before, keys, began)
         elif target.solver is not None and self.dynamics in ("pcn", "pcnl"):
             return self._walk(target.solver, SolveCounts.of(target.solver), keys, began)
@@ -95,6 +112,7 @@ class InverseRun(NamedTuple):
         keys: list[Key[Array, ""]],
         began: float,
     ) -> Samples:
+        _check_fit(solver, exact.mean)
         coordinates, temperature = self._coordinates(exact), self.target.temperature
         algorithm = IndependentDraws(temperature)
         run = simulate(
@@ -134,16 +152,17 @@ class InverseRun(NamedTuple):
         scales = self._scales
         rng, thinning = generator(keys[0]), 1 if self.thinning == "auto" else self.thinning
         if self.preconditioner is None:
-            reference = NormalReference(np.zeros(len(scales)), np.zeros((len(scales), 1)), np.ones(1))
+            references = [NormalReference(np.zeros(len(scales)), np.zeros((len(scales), 1)), np.ones(1))]
         else:
-            reference = find_reference(solver, np.asarray(self.start, np.float64) / scales, rng)
+            references = find_references(solver, np.asarray(self.start, np.float64) / scales, rng)
+            _check_fit(solver, references[0].mean)
         is_adaptive = isinstance(self.step_size, str)
-        walk = SolverWalk(solver, reference, dynamics, 1.0 if isinstance(self.step_size, str) else self.step_size)
-        if is_adaptive and walk.spread(rng) > FAR_FROM_NORMAL:
-            walk.mix()
+        walk = SolverWalk(solver, references[0], dynamics, 1.0 if isinstance(self.step_size, str) else self.step_size)
+        if is_adaptive and (len(references) > 1 or walk.spread(rng) > FAR_FROM_NORMAL):
+            walk.mix(references)
         num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
         bar = solve_progress(walk, num_warmup * self.num_chains, self.progress)
-        states = first_states(walk, self.num_chains, self._start_of_chain(scales, keys[1]), rng)
+        states = first_states(walk, references, self.num_chains, self._start_of_chain(scales, keys[1]), rng)
         states = warm_up(walk, states, num_warmup, is_adaptive, rng, bar)
         bar.close()
         run = run_chains(walk, states, self.num_samples, thinning, keys[2], self.progress)
@@ -153,13 +172,17 @@ class InverseRun(NamedTuple):
         chains = TunedChains(algorithm, run, float(walk.step_size), thinning, counts.forward + counts.adjoint)
         return self._samples(chains, coordinates, dynamics, reason, counts, began, walk)
 
-    def _is_small_and_far_from_normal(self, solver: ForwardSolver, rng: np.random.Generator) -> bool:
-        """True where a map in JAX is better sampled on the host, by steps about the prior as well."""
-        is_free = self.preconditioner == "auto" and self.saving["checkpoint"] is None
-        if solver.num_modes > FEW_MODES or not is_free:
+    def _is_far_from_normal(self, solver: ForwardSolver, rng: np.random.Generator) -> bool:
+        """True where a map in JAX is better sampled on the host, by steps about the prior as well.
+
+        There are several modes, or few coefficients whose law is far from normal about the only one.
+        """
+        if self.preconditioner != "auto" or self.saving["checkpoint"] is not None:
             return False
-        reference = find_reference(solver, np.asarray(self.start, np.float64) / self._scales, rng)
-        return SolverWalk(solver, reference, "pcn", 1.0).spread(rng) > FAR_FROM_NORMAL
+        references = find_references(solver, np.asarray(self.start, np.float64) / self._scales, rng)
+        if len(references) > 1 or solver.num_modes > FEW_MODES:
+            return len(references) > 1
+        return SolverWalk(solver, references[0], "pcn", 1.0).spread(rng) > FAR_FROM_NORMAL
 
     @property
     def _scales(self) -> Float[np.ndarray, " modes"]:

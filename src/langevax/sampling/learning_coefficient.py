@@ -168,6 +168,13 @@ class _Minimum(NamedTuple):
             law = replace(law, params=law.displaced(flat.to_position(minimum.displacement)))
         assert minimum is not None
         dimension, gap = len(minimum.displacement), minimum.gap(temperature)
+        if minimum.rounding(temperature) > max(0.5, dimension / 4):
+            raise ValueError(
+                f"{minimum.displacement.dtype} rounds the mean loss, {minimum.loss:.6g} at params, by "
+                f"{minimum.rounding(temperature):.2g} units of the coefficient, which is at most {dimension / 2:g} for "
+                f"{dimension} parameters; subtract a constant from each row's loss, or use float64 by "
+                "jax.enable_x64()."
+            )
         if gap > max(1.0, dimension / 2):
             raise ValueError(
                 f"params is not a local minimum of the loss: descent from there lowers it from {minimum.loss:.6g} to "
@@ -193,6 +200,10 @@ class _Minimum(NamedTuple):
     def gap(self, temperature: float) -> float:
         """Return the fall of the loss from params to the mode, in units of the coefficient."""
         return (self.loss - self.lowest) / temperature
+
+    def rounding(self, temperature: float) -> float:
+        """Return that of the loss, in units of the coefficient."""
+        return float(jnp.finfo(self.displacement.dtype).eps) / 2 * abs(self.loss) / temperature
 
 
 def _scale(law: TemperedLoss) -> float:
@@ -389,7 +400,7 @@ def _summary(
             "params is not a local minimum of the loss: under the law around it the mean loss is lower than at params, "
             f"by {-value:.3g} units of the coefficient; train further, pass descend=True, or raise localization."
         )
-    rounding = float(jnp.finfo(minimum.displacement.dtype).eps) / 2 * (abs(minimum.loss) / temperature + abs(value))
+    rounding = minimum.rounding(temperature) + float(jnp.finfo(minimum.displacement.dtype).eps) / 2 * abs(value)
     errors = {"monte_carlo": error, "baseline": gap, "rounding": rounding}
     with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
         r_hat, effective = float(np.asarray(array_stats.rhat(trace, chain_axis=0, draw_axis=1))), _effective(trace)
@@ -402,7 +413,7 @@ def _summary(
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
-        warnings=doubts(value, error, gap, is_by_chain, r_hat, effective, divergences, excess),
+        warnings=doubts(value, errors, is_by_chain, r_hat, effective, divergences, excess),
         effective_draws=effective,
         r_hat=r_hat,
         loss=minimum.loss,

@@ -9,6 +9,10 @@ from langevax import checks
 
 MOST_SKEW = 1e-6
 """Largest asymmetry of a covariance, relative to its largest entry, that is rounding."""
+MOST_SKEW_OF_OPERATOR = 1e-3
+"""The same of a precision that is a function, which may compute in float32, relative to |a| |precision(b)|."""
+NUM_UNITS = 100
+"""Single data at which such a precision is tried."""
 
 
 class GaussianNoise:
@@ -74,6 +78,8 @@ class GaussianNoise:
                 f"noise must be one number or of the data's shape {shape}, got shape {self.deviation.shape}."
             )
         size = int(np.prod(shape))
+        if self.operator is not None:
+            self._check_operator(shape)
         if self.whitener is not None and len(self.whitener) != size:
             raise ValueError(
                 f"noise has a matrix of {len(self.whitener)} rows for {size} data; pass one row and column per datum."
@@ -87,13 +93,32 @@ class GaussianNoise:
         if self.whitener is not None:
             return (self.whitener.T @ (self.whitener @ flat)).reshape(residual.shape)
         assert self.operator is not None
-        product = np.asarray(self.operator(flat), np.float64)
+        product = np.array(self.operator(flat.copy()), np.float64)
         if product.shape != flat.shape:
             raise ValueError(
                 f"the noise's precision returned shape {product.shape} for a residual of shape {flat.shape}; return "
                 "one number per datum."
             )
         return product.reshape(residual.shape)
+
+    def _check_operator(self, shape: tuple[int, ...]) -> None:
+        """Raise unless the precision is symmetric and positive on some random residuals."""
+        a, b = np.random.default_rng(0).standard_normal((2, *shape))
+        at_a, at_b = self.times_precision(a), self.times_precision(b)
+        skew = abs(float(np.sum(a * at_b) - np.sum(b * at_a)))
+        if not skew <= MOST_SKEW_OF_OPERATOR * float(np.linalg.norm(a) * np.linalg.norm(at_b)):
+            raise ValueError(
+                f"precision is not symmetric: <a, precision(b)> and <b, precision(a)> differ by {skew:.3g} for two "
+                "random residuals; return the product with one symmetric matrix."
+            )
+        units = np.eye(int(np.prod(shape)))[:NUM_UNITS].reshape(-1, *shape)
+        for residual in (a, b, a - b, *units):
+            square = float(np.sum(residual * self.times_precision(residual)))
+            if not square > 0:
+                raise ValueError(
+                    f"precision is not positive definite: <r, precision(r)> is {square:.3g} for one residual r; return "
+                    "the product with the inverse of a covariance."
+                )
 
 
 def _square(name: str, value: object) -> np.ndarray:

@@ -25,9 +25,13 @@ FULL_RANK = 1000
 RANK = 60  # of the random range finder beyond, and directions along which differences are taken without an adjoint
 UNINFORMED = 1e-2  # share of the prior's precision below which a direction is left to the prior
 PATIENCE = 8  # directions in a row without information after which no more differences are taken
+NUM_PAIRS = 2  # of starts at which other modes are searched for
+SAME_MODE = 1.0  # distance in units of the law there, and nats, within which a search has led to a mode
+LEAST_LOG_WEIGHT = 5.0  # below the heaviest mode, at which a mode is left out
 MAX_STEPS, MAX_HALVINGS, NEAR_MODE = 12, 6, 0.05  # of Gauss-Newton; the last is a decrement in standard deviations
 LINEAR, LINEAR_IN_FLOAT32 = 1e-8, 3e-5  # relative departure from a linear map that is rounding
 LINEAR_IN_NOISE = 0.01  # largest departure in units of the noise
+LARGEST_DEPARTURE = 0.1  # the same at draws of the posterior, whose mean it moves by at most that many deviations
 
 
 class NormalReference(NamedTuple):
@@ -154,11 +158,49 @@ def _by_differences(solver: ForwardSolver, z: Vector, at: np.ndarray, how: Deriv
     return Information.of(solver, basis, np.stack(products), how.least)
 
 
+class PosteriorMode(NamedTuple):
+    """A mode of the posterior, by the normal law there."""
+
+    law: NormalReference
+    energy: float
+    log_weight: float
+    """Logarithm of the mass of the posterior near it, by Laplace's formula, up to a constant of all modes."""
+
+    def holds(self, solve: Solve) -> bool:
+        """True where a search has come near and not below, as it would beside a saddle."""
+        distance = float(np.linalg.norm(self.law.from_prior_units(solve.z)))
+        return distance < SAME_MODE and _energy(solve) > self.energy - SAME_MODE
+
+
 def find_reference(solver: ForwardSolver, start: Vector, rng: np.random.Generator) -> NormalReference:
     """Return the normal law at a mode of the posterior, by Gauss-Newton with halved steps."""
+    return find_references(solver, start, rng, num_pairs=0)[0]
+
+
+def find_references(
+    solver: ForwardSolver, start: Vector, rng: np.random.Generator, num_pairs: int = NUM_PAIRS
+) -> list[NormalReference]:
+    """Return the normal laws at modes of the posterior that matter, the one with most mass first.
+
+    Gauss-Newton starts at `start`, and at pairs of a draw of the prior and its mirror image.
+    """
     here = solver.solve(start)
     if here.residual is None:
         raise ValueError(f"forward_map fails at the start ({solver.first_failure}); start where it is defined.")
+    modes: list[PosteriorMode] = []
+    more = rng.spawn(1)[0]
+    draws = more.standard_normal((num_pairs, solver.num_modes))
+    for there in (here, *(solver.solve(sign * z) for z in draws for sign in (1, -1))):
+        mode = None if there.residual is None else _climb(solver, there, modes, more if modes else rng)
+        modes += [] if mode is None else [mode]
+    modes.sort(key=lambda mode: -mode.log_weight)
+    return [mode.law for mode in modes if mode.log_weight > modes[0].log_weight - LEAST_LOG_WEIGHT]
+
+
+def _climb(
+    solver: ForwardSolver, here: Solve, modes: list[PosteriorMode], rng: np.random.Generator
+) -> PosteriorMode | None:
+    """Return the mode that Gauss-Newton reaches, None where it is one of `modes`."""
     informed = information(solver, here, rng, Derivative())
     for _ in range(MAX_STEPS):
         gradient = informed.misfit_gradient(solver, here) + here.z
@@ -166,17 +208,25 @@ def find_reference(solver: ForwardSolver, start: Vector, rng: np.random.Generato
         decrement = float(-(gradient @ step))
         if not decrement > NEAR_MODE**2:
             break
-        energy = here.misfit + float(here.z @ here.z) / 2
+        energy = _energy(here)
         for halving in range(MAX_HALVINGS):
             length = 0.5**halving
             there = solver.solve(here.z + length * step)
-            if there.misfit + float(there.z @ there.z) / 2 < energy - 0.1 * length * decrement:
+            if _energy(there) < energy - 0.1 * length * decrement:
                 break
         else:
             break
         here = there
+        if any(mode.holds(here) for mode in modes):
+            return None
         informed = information(solver, here, rng, Derivative())
-    return informed.reference(here.z)
+    law = informed.reference(here.z)
+    return PosteriorMode(law, _energy(here), float(np.sum(np.log(law.scales))) - _energy(here))
+
+
+def _energy(solve: Solve) -> float:
+    """Return minus the logarithm of the posterior, up to a constant."""
+    return solve.misfit + float(solve.z @ solve.z) / 2
 
 
 def exact_reference(solver: ForwardSolver, rng: np.random.Generator) -> NormalReference | None:
@@ -188,7 +238,27 @@ def exact_reference(solver: ForwardSolver, rng: np.random.Generator) -> NormalRe
     here, how = solver.solve(start), Derivative(least=0.0, step=1.0, is_whole=True)
     informed = information(solver, here, rng, how)
     gradient = informed.misfit_gradient(solver, here)
-    return informed.reference(start + informed.newton_step(gradient))
+    reference = informed.reference(start + informed.newton_step(gradient))
+    return reference if _is_linear_there(solver, here, informed, reference, rng) else None
+
+
+def _is_linear_there(
+    solver: ForwardSolver, base: Solve, informed: Information, reference: NormalReference, rng: np.random.Generator
+) -> bool:
+    """True where predictions at the mean and four places of a normal law are those of the derivative at `base`.
+
+    Draws of the prior do not reach where a map saturates, or where a derivative that is nearly right is far off.
+    """
+    assert base.residual is not None
+    wide = 2 * rng.standard_normal((2, solver.num_modes))
+    for z in reference.to_prior_units(np.concatenate([np.zeros_like(wide[:1]), wide, -wide])):
+        solve = solver.solve(z)
+        if solve.residual is None:
+            return False
+        departure = solve.residual - base.residual - np.tensordot(informed.basis.T @ z, informed.products, axes=1)
+        if not float(np.sum(departure * solver.noise.times_precision(departure))) <= LARGEST_DEPARTURE**2:
+            return False
+    return True
 
 
 def is_linear(solver: ForwardSolver, rng: np.random.Generator) -> bool:

@@ -11,7 +11,7 @@ float64, on copies of their arguments.
 
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +86,8 @@ class ForwardSolver:
     def predict(self, z: Vector) -> np.ndarray:
         """Return the predictions; exceptions of the map pass."""
         self.num_solves += 1
-        predicted = np.asarray(self.forward_map(self.function(z)))
+        returned: Any = self.forward_map(self.function(z))
+        predicted = np.array(np.ma.filled(returned, np.nan))  # a copy: a solver may return one array each time
         if predicted.shape != self.data.shape:
             raise _WrongShape(
                 f"forward_map returned shape {predicted.shape} for data of shape {self.data.shape}; it must predict "
@@ -98,7 +99,7 @@ class ForwardSolver:
         """Return the misfit, infinite where the map raises or returns what is not finite."""
         try:
             with np.errstate(all="ignore"):
-                residual = self.predict(z).astype(np.float64) - self.data
+                residual = _real(self.predict(z)) - self.data
             if np.isfinite(residual).all():
                 return Solve(z, float(np.sum(residual * self.noise.times_precision(residual)) / 2), residual)
             reason = "predictions that are not finite"
@@ -129,7 +130,7 @@ class ForwardSolver:
         """Return Phi^T J^T residual; exceptions of the adjoint pass."""
         assert self.adjoint is not None
         self.num_adjoints += 1
-        product = np.asarray(self.adjoint(self.function(z), np.array(residual)), np.float64)
+        product = _real(np.asarray(self.adjoint(self.function(z), np.array(residual))))
         if product.shape != self.grid_shape:
             raise _WrongShape(
                 f"adjoint returned shape {product.shape}, but the function has shape {self.grid_shape} on "
@@ -141,7 +142,7 @@ class ForwardSolver:
         """Return the derivative of the predictions along a direction, by a difference from `at`, those at z."""
         step = self.difference if step is None else step
         length = float(np.linalg.norm(direction))
-        moved = self.predict(z + step / length * direction).astype(np.float64)
+        moved = _real(self.predict(z + step / length * direction))
         return (moved - at) * (length / step)
 
     def _failed(self, reason: str) -> None:
@@ -221,6 +222,13 @@ class ForwardSolver:
                     f"{forward:.6g} by differences of forward_map and <v, adjoint(x, r)> is {backward:.6g}, off by "
                     f"{violation:.0%} of |J v| |r|; return the transposed derivative of forward_map at x times r."
                 )
+
+
+def _real(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers in float64; raise for complex ones, of which NumPy would leave out a part."""
+    if np.iscomplexobj(numbers):
+        raise TypeError(f"{numbers.dtype} numbers; return real ones")
+    return numbers.astype(np.float64)
 
 
 class _WrongShape(ValueError):

@@ -13,7 +13,7 @@ of reach. Warm-up weights these moves by the squared distance that they go for a
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -53,7 +53,7 @@ class ChainState(NamedTuple):
 class Move(NamedTuple):
     """A way to propose, of which a walk far from normal has several."""
 
-    is_about_prior: bool
+    kind: Literal["reference", "prior", "modes"]
     length: float
 
 
@@ -103,11 +103,16 @@ class SolverWalk:
         """None where all steps are about the reference and of one length."""
         self.weights = np.ones(0)
         """Probability of each move."""
+        self.modes: list[NormalReference] = []
 
-    def mix(self) -> None:
-        """Draw every step from all moves."""
+    def mix(self, modes: Sequence[NormalReference] = ()) -> None:
+        """Draw every step from all moves, of which independent draws of the laws at several modes are one."""
         longest = LONGEST_STEP[self.dynamics]
-        self.moves = [Move(False, longest * share) for share in LENGTHS] + [Move(True, share) for share in LENGTHS]
+        self.moves = [Move("reference", longest * share) for share in LENGTHS]
+        self.moves += [Move("prior", share) for share in LENGTHS]
+        if len(modes) > 1:
+            self.modes = list(modes)
+            self.moves.append(Move("modes", 1.0))
         self.weights = np.full(len(self.moves), 1 / len(self.moves))
         if self.solver.num_modes <= FEW_MODES:
             self.reference = self.reference.in_all_directions()
@@ -142,8 +147,8 @@ class SolverWalk:
     def step(self, state: ChainState, rng: np.random.Generator) -> WalkStep:
         """Return the next state of a chain."""
         number = int(rng.choice(len(self.moves), p=self.weights)) if self.moves else 0
-        move = self.moves[number] if self.moves else Move(False, self.step_size)
-        propose = self._about_prior if move.is_about_prior else self._about_reference
+        move = self.moves[number] if self.moves else Move("reference", self.step_size)
+        propose = {"reference": self._about_reference, "prior": self._about_prior, "modes": self._from_modes}[move.kind]
         proposal, log_ratio = propose(state, move.length, rng)
         threshold = np.log(rng.uniform())
         is_accepted = threshold < log_ratio
@@ -158,6 +163,19 @@ class SolverWalk:
         if solve.residual is None:
             return None, -np.inf
         return self._without_slope(solve, self.reference.from_prior_units(z)), state.solve.misfit - solve.misfit
+
+    def _from_modes(self, state: ChainState, _: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
+        law = self.modes[rng.integers(len(self.modes))]
+        solve = self.solver.solve(law.to_prior_units(rng.standard_normal(len(state.w))))
+        if solve.residual is None:
+            return None, -np.inf
+        log_ratio = self._log_ratio_to_modes(solve) - self._log_ratio_to_modes(state.solve)
+        return self._without_slope(solve, self.reference.from_prior_units(solve.z)), log_ratio
+
+    def _log_ratio_to_modes(self, solve: Solve) -> float:
+        """Return log posterior less the log density of the even mixture of the laws at the modes."""
+        logs = [-np.sum(np.log(law.scales)) - np.sum(law.from_prior_units(solve.z) ** 2) / 2 for law in self.modes]
+        return -solve.misfit - float(solve.z @ solve.z) / 2 - float(np.logaddexp.reduce(logs))
 
     def _about_reference(
         self, state: ChainState, h: float, rng: np.random.Generator
@@ -191,15 +209,20 @@ def generator(key: Key[Array, ""]) -> np.random.Generator:
 
 
 def first_states(
-    walk: SolverWalk, num_chains: int, start: Callable[[int], Vector] | None, rng: np.random.Generator
+    walk: SolverWalk,
+    references: Sequence[NormalReference],
+    num_chains: int,
+    start: Callable[[int], Vector] | None,
+    rng: np.random.Generator,
 ) -> list[ChainState]:
-    """Return a state for each chain: at `start(chain)`, or at draws of the reference at which the solver works."""
+    """Return a state for each chain: at `start(chain)`, or at draws of `references`, a mode each, in turn."""
     states = []
     for chain in range(num_chains):
         state = None
         for attempt in range(NUM_TRIES):
             wide = rng.standard_normal(walk.solver.num_modes) * 0.8**attempt
-            state = walk.state_at(walk.reference.to_prior_units(wide) if start is None else start(chain))
+            law = references[chain % len(references)]
+            state = walk.state_at(law.to_prior_units(wide) if start is None else start(chain))
             if state is not None or start is not None:
                 break
         if state is None:

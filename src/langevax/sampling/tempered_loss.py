@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from langevax import checks, trees
 from langevax._typing import PyTree
+from langevax.problems import tracing
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.external import ExternalSum
 from langevax.problems.finite_sum import FiniteSum
@@ -174,6 +175,7 @@ def tempered_loss(
         problem = FiniteSum(loss if constant is None else CompletedLoss(loss, constant), data)
         if int(problem.size) < 2:
             raise ValueError("data has 1 row, and the temperature log(n)/n would be 0; pass at least two rows.")
+        _check_reproducible(problem, arrays)
     selected = tuple(range(len(jax.tree.leaves(arrays))))
     if select is not None:
         checks.function("select", select, "(path) -> bool")
@@ -182,6 +184,16 @@ def tempered_loss(
         if not selected:
             raise ValueError(f"select chose none of the arrays of params; their paths are {', '.join(paths)}.")
     return TemperedLoss(problem=problem, params=arrays, precision=0.0, selected=selected)
+
+
+def _check_reproducible(problem: FiniteSum, arrays: PyTree) -> None:
+    """Raise where the loss draws random numbers whenever it is compiled, such as a mask of dropout from NumPy."""
+    like = lambda tree, axes: jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[axes:], a.dtype), tree)  # noqa: E731
+    if not tracing.is_reproducible(problem.loss, like(arrays, 0), like(problem.data, 1)):
+        raise ValueError(
+            "loss is not deterministic: two calls compute with different constants; switch dropout and the like off, "
+            "or make their random numbers a part of data."
+        )
 
 
 def _floating(params: PyTree) -> tuple[PyTree, PyTree | None]:
