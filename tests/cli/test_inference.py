@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
+from langevax.cli.tables import inference
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.dates import days_of
 from langevax.cli.tables.styles import STAND_FOR_MISSING, Choices, Style, parse
@@ -112,3 +113,13 @@ def test_distinct_integers_identify_rows_where_their_name_says_so(names, dropped
 def test_integers_beyond_float64_identify_rows():
     reading = read(number=[str(2**53 + i) for i in range(5)])["number"]
     assert reading.useless == "its integers, larger than 2^53, identify rows"
+
+
+def test_words_without_digits_are_not_tried_as_numbers_or_dates(monkeypatch):
+    """Thousands of columns of words are read in seconds so."""
+    attempts = []
+    for name in ("_numbers", "_dates"):
+        monkeypatch.setattr(inference, name, lambda words, *_: attempts.append(words.name))
+    frame = pl.DataFrame({"colour": ["red", "green", "red"] * 5, "code": ["a1", "b2", "a1"] * 5})
+    assert [column.kind for column in read_columns(frame)] == ["categorical", "categorical"]
+    assert set(attempts) == {"code"}

@@ -121,9 +121,9 @@ CASES = [
         {"region": dropped(), "w": number(3.5, 2.5, 7.25, 1, 4.5, 9, 2)},
     ),
     Case(
-        "accounting: brackets behind the currency, and a dash for nothing",
+        "accounting: brackets behind the currency, and a dash for 0",
         beside(['"$ 1,790.00"', '"$ (280.00)"', "$ -", '"$ 12.50"', '"$ (3,020.00)"', '"$ 7.00"']),
-        {"place": PLACES, "x": number(1790, -280, None, 12.5, -3020, 7)},
+        {"place": PLACES, "x": number(1790, -280, 0, 12.5, -3020, 7)},
     ),
     Case(
         "stars and brackets of footnotes",

@@ -353,4 +353,40 @@ DATES = [
     ),
 ]
 
-CASES = [*NUMBERS, *MISSING, *DATES]
+EXPORTS = [
+    Case(
+        "Swiss francs, of which some have a dash for the centimes",
+        b"side,fee\nnorth,CHF 1'234.50\nsouth,CHF 7.-\nnorth,CHF 12'000.--\nsouth,CHF 0.80\n",
+        {"side": SIDES, "fee": number(1234.5, 7, 12000, 0.8)},
+    ),
+    Case(
+        "euros with a dash for the cents, and one for 0",
+        "side;fee\nnorth;1.234,50 €\nsouth;7,-- €\nnorth;- €\nsouth;12,– €\n".encode(),
+        {"side": SIDES, "fee": number(1234.5, 7, 0, 12)},
+    ),
+    Case(
+        "a laboratory's exponents with decimal commas, and what is not detected",
+        b"side;conc\nnorth;1,23E+05\nsouth;4,5E-03\nnorth;n.n.\nsouth;0,12\nnorth;7,5E+01\nsouth;n.n.\n",
+        {"side": words(*["north", "south"] * 3), "conc": number(123000, 0.0045, None, 0.12, 75, None)},
+    ),
+    Case(
+        "durations of pandas",
+        b"side,wait\nnorth,1 days 02:00:00\nsouth,0 days 00:30:00\n"
+        b"north,0 days 12:00:00.500000\nsouth,2 days 00:00:00\n",
+        {"side": SIDES, "wait": date("26:00", "0:30", "12:00:00.5", "48:00")},
+    ),
+    Case(
+        "moments of Oracle",
+        b"side,at\nnorth,31-JAN-24 02.05.00.000000000 PM\nsouth,01-FEB-24 12.00.00.000000000 AM\n"
+        b"north,15-FEB-24 09.30.00.000000000 AM\nsouth,28-FEB-24 11.59.30.000000000 PM\n",
+        {"side": SIDES, "at": date("2024-01-31T14:05", "2024-02-01", "2024-02-15T09:30", "2024-02-28T23:59:30")},
+    ),
+    Case(
+        "moments of Google Forms, of two time zones",
+        b"side,at\nnorth,2024/01/31 2:05:33 PM GMT+1\nsouth,2024/02/01 12:00:00 AM GMT+1\n"
+        b"north,2024/02/01 9:30:00 AM GMT-3:30\nsouth,2024/02/02 11:00:00 AM GMT\n",
+        {"side": SIDES, "at": date("2024-01-31T13:05:33", "2024-01-31T23:00", "2024-02-01T13:00", "2024-02-02T11:00")},
+    ),
+]
+
+CASES = [*NUMBERS, *MISSING, *DATES, *EXPORTS]

@@ -244,6 +244,6 @@ class FitContents:
     unit: str = "row"
     """What a row is called."""
     cautions: tuple[str, ...] = ()
-    """Sentences about a fit that has not converged, at the top of the page."""
+    """Warnings of the fit, at the top of the page: what is wrong in a first sentence, then the evidence."""
     training: tuple[tuple[str, str], ...] = ()
     """How the network was trained, in labels and sentences, as the terminal prints them."""

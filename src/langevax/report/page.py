@@ -114,8 +114,18 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     filters = {"json": lambda data: embedded_json(json.dumps(data, separators=(",", ":")))}
-    environment.filters.update(filters, csv=csv_url, fixed=fixed, whole=whole, frames=frame_data)
+    environment.filters.update(filters, csv=csv_url, fixed=fixed, whole=whole, frames=frame_data, unbroken=unbroken)
     return environment
+
+
+def unbroken(text: str) -> str:
+    """Return text in which no line ends between a number and its error or its percent sign.
+
+    Example:
+        >>> unbroken("92.4 ± 1.7 % of pairs").split(" ")
+        ['92.4\xa0±\xa01.7\xa0%', 'of', 'pairs']
+    """
+    return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
 
 
 def embedded_json(text: str) -> Markup:

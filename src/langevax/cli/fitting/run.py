@@ -29,7 +29,7 @@ from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
 from langevax.cli.tables.files import without_formulas
 from langevax.cli.tables.schema import write_schema
-from langevax.evaluation import holdout
+from langevax.evaluation import Task, holdout
 from langevax.evaluation.certainty import Calibration, Coverage, calibration_of, coverage_of
 from langevax.evaluation.comparison import Comparison, Refit, compare, outputs_of
 from langevax.evaluation.holdout import Relevance
@@ -45,6 +45,7 @@ from langevax.sklearn import LinearModelWarning
 from langevax.sklearn.persistence import stored_hash
 
 FEWEST_BYTES = 12  # of a particle
+NOT_IMPORTED = ".* is installed and cannot be imported"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class FitEvaluation:
     calibration: Calibration | None
     certificate: dict[str, Any]
     cautions: tuple[str, ...]
-    """Sentences about a fit that has not converged."""
+    """Warnings of the fit: it has not converged, or a linear model is better on the rows left out."""
     summary: tuple[str, ...]
     """What the fit is worth; the terminal and the page print the same sentences."""
     certainty: str
@@ -167,11 +168,29 @@ def train(
     seconds, cautions = time.perf_counter() - began, []
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning | LinearModelWarning):
-            message = str(warning.message)
-            cautions.append(message[0].upper() + message[1:])
+            cautions.append(caution(str(warning.message), warning.category, options.peers))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return model, seconds, tuple(cautions)
+
+
+def caution(message: str, category: type[Warning], peers: bool) -> str:
+    """Return a warning of the fit as what is wrong, then the evidence.
+
+    Example:
+        >>> caution("a linear model is better by 0.1 +- 0.01; compare with RidgeCV.", LinearModelWarning, peers=True)
+        "Compare it with a linear model. It is better by 0.1 ± 0.01; 'linear' below has its scores on all rows."
+        >>> caution("it drifts: try num_steps=2000, solver='psdca'.", ConvergenceWarning, peers=True)
+        'The fit has not converged. It drifts: try --num-steps 2000, --solver psdca.'
+    """
+    if issubclass(category, ConvergenceWarning):
+        typed = re.sub(r"\b(num_steps|solver)='?(\w+)'?", lambda m: f"--{m[1].replace('_', '-')} {m[2]}", message)
+        return f"The fit has not converged. {typed[0].upper()}{typed[1:]}"
+    message = message.replace("a linear model", "It", 1)
+    message = message.replace("the rows left out", "the training rows that folds leave out")
+    evidence, remedy = message.replace("+-", "±").split("; ", 1)
+    last = "'linear' below has its scores on all rows." if peers else remedy
+    return f"Compare it with a linear model. {evidence}; {last}"
 
 
 def with_days(sentence: str, dates: Sequence[str]) -> str:
@@ -199,7 +218,9 @@ def evaluate(
     """Predict and score rows that the network has not seen, fit other methods, and certify it."""
     split = data.split
     outputs = split.outputs(model, data.take(split.test))
-    with output.progress("Comparison", 1 + (len(peers(split.task)) if options.peers else 0), "method") as line:
+    methods = peer_names(output, split.task) if options.peers else []
+    with output.progress("Comparison", 1 + len(methods), "method") as line, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", NOT_IMPORTED, UserWarning)
         comparison = compare(
             split,
             outputs,
@@ -223,6 +244,16 @@ def evaluate(
     optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
     measured = (outputs, comparison, relevance, coverage, calibration, certificate, cautions)
     return FitEvaluation(*measured, sentences, certainty, optimum)
+
+
+def peer_names(output: Output, task: Task) -> list[str]:
+    """Return the other methods; print which are installed and cannot be imported."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", NOT_IMPORTED, UserWarning)
+        names = list(peers(task))
+    for warning in caught:
+        output.warn(str(warning.message))
+    return names
 
 
 def certify(output: Output, options: FitOptions, model: Any, search: Path) -> dict[str, Any]:

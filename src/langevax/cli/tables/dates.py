@@ -16,8 +16,8 @@ SECONDS_PER_DAY = 86_400
 CENTURY_TURNS = 69  # 69 is 1969, 68 is 2068, as in POSIX
 
 _TIME = (
-    r"(?:(?:[T\s]|,\s)\s*(?P<hour>[0-9]{1,2})[:.h](?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?P<fraction>[.,][0-9]+)?)?"
-    r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[-+][0-9]{2}:?[0-9]{2}|[-+][0-9]{2})?(?:\[[^\]]*\]|\s*Uhr)?)?"
+    r"(?:(?:[T\s]|,\s)\s*(?P<hour>[0-9]{1,2})[:.h](?P<minute>[0-9]{2})(?:[:.](?P<second>[0-9]{2})(?P<fraction>[.,][0-9]+)?)?"
+    r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?)?\s*(?P<zone>Z|(?:UTC|GMT)?[-+][0-9]{1,2}(?::?[0-9]{2})?|UTC|GMT)?(?:\[[^\]]*\]|\s*Uhr)?)?"
 )
 _WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,?\s+)?"
 _NAMED_MONTH = r"(?:de\s+)?(?P<month>[A-Za-zäéûçÇ]{3,10})"
@@ -44,7 +44,8 @@ OTHERWISE = (
 """Dates such as 20240131T1015, 01/2024 and 2024年1月31日, and how they are written otherwise."""
 COMPACT = r"^(?P<a>(?:19|20)[0-9]{2})(?P<b>0[1-9]|1[0-2])(?P<c>0[1-9]|[12][0-9]|3[01])$"
 CLOCK = (
-    r"^(?P<hour>[0-9]{1,2}|[0-9]{3,5}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
+    r"^(?:(?P<days>[0-9]{1,5}) days?,? )?"
+    r"(?P<hour>[0-9]{1,2}|[0-9]{3,5}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
     r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?|Uhr)?$"
 )
 _MONTHS = (
@@ -82,7 +83,8 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
     if not len(distinct):
         return pl.Series([None] * len(words), dtype=pl.Float64)
     if order == "time":
-        days = _clock(distinct.str.extract_groups(CLOCK).struct.unnest())
+        parts = _parts(distinct, CLOCK, "hour")
+        days = _none(distinct) if parts is None else _clock(parts)
     else:
         for pattern, replacement in OTHERWISE:
             distinct = distinct.str.replace(pattern, replacement)
@@ -100,8 +102,19 @@ def _numbers(table: pl.DataFrame, name: str, default: float = np.nan) -> np.ndar
     return table[name].cast(pl.Float64, strict=False).fill_null(default).to_numpy()
 
 
+def _parts(words: pl.Series, pattern: str, name: str) -> pl.DataFrame | None:
+    """Return the groups of a pattern, None where no word has the group of this name: most patterns fit no column."""
+    parts = words.str.extract_groups(pattern).struct.unnest()
+    return None if parts[name].null_count() == len(words) else parts
+
+
+def _none(words: pl.Series) -> np.ndarray:
+    return np.full(len(words), np.nan)
+
+
 def _numeric(words: pl.Series, order: Order) -> np.ndarray:
-    parts = words.str.extract_groups(NUMERIC).struct.unnest()
+    if (parts := _parts(words, NUMERIC, "a")) is None:
+        return _none(words)
     a, b, c = (_numbers(parts, name) for name in "abc")
     digits = [parts[name].str.len_bytes().fill_null(0).to_numpy() for name in "ac"]
     leading_year = (digits[0] == 4) | ((digits[0] == 2) & (order == "short-year-first"))
@@ -118,12 +131,14 @@ def _numeric(words: pl.Series, order: Order) -> np.ndarray:
 
 
 def _named(words: pl.Series, order: Order) -> np.ndarray:
-    days = np.full(len(words), np.nan)
+    days = _none(words)
     for pattern in (DAY_NAMED, MONTH_NAMED):
-        parts = words.str.extract_groups(pattern).struct.unnest()
+        if (parts := _parts(words, pattern, "a")) is None:
+            continue
         read = _days(_four_digits(_numbers(parts, "c")), _month(parts), _numbers(parts, "a")) + _moment(parts)
         days = np.where(np.isnan(days), read, days)
-    parts = words.str.extract_groups(MONTH_YEAR).struct.unnest()
+    if (parts := _parts(words, MONTH_YEAR, "month")) is None:
+        return days
     year = np.where(parts["c"].is_null().to_numpy(), _four_digits(_numbers(parts, "short")), _numbers(parts, "c"))
     return np.where(np.isnan(days), _days(year, _month(parts), np.ones(len(words))), days)
 
@@ -135,13 +150,15 @@ def _month(parts: pl.DataFrame) -> np.ndarray:
 
 
 def _year_and_month(words: pl.Series, order: Order) -> np.ndarray:
-    parts = words.str.extract_groups(YEAR_MONTH).struct.unnest()
+    if (parts := _parts(words, YEAR_MONTH, "a")) is None:
+        return _none(words)
     return _days(_numbers(parts, "a"), _numbers(parts, "b"), np.ones(len(words)))
 
 
 def _week(words: pl.Series, order: Order) -> np.ndarray:
     """Return the days of ISO weeks, their Mondays where the day is left out."""
-    parts = words.str.extract_groups(WEEK).struct.unnest()
+    if (parts := _parts(words, WEEK, "a")) is None:
+        return _none(words)
     year, week, day = _numbers(parts, "a"), _numbers(parts, "b"), _numbers(parts, "c", 1.0)
     fourths = [_days(year + i, np.ones(len(words)), np.full(len(words), 4.0)) for i in (0, 1)]
     first, next_first = (fourth - (fourth + 3) % 7 for fourth in fourths)  # 4 January is in week 1
@@ -150,7 +167,8 @@ def _week(words: pl.Series, order: Order) -> np.ndarray:
 
 
 def _compact(words: pl.Series, order: Order) -> np.ndarray:
-    parts = words.str.extract_groups(COMPACT).struct.unnest()
+    if (parts := _parts(words, COMPACT, "a")) is None:
+        return _none(words)
     return _days(*(_numbers(parts, name) for name in "abc"))
 
 
@@ -170,8 +188,11 @@ def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
 
 def _moment(parts: pl.DataFrame) -> np.ndarray:
     """Return the time of day in UTC in days, 0 without a time, NaN where it does not exist."""
+    if parts["hour"].null_count() == len(parts):
+        return np.zeros(len(parts))
     clock = np.where(parts["hour"].is_null().to_numpy(), 0.0, _clock(parts))
-    zone = parts["zone"].str.replace(r"^(?:Z|UTC|GMT)$", "+00").str.replace(":", "", literal=True)
+    zone = parts["zone"].str.replace(r"^(?:UTC|GMT)([-+])", "$1").str.replace(r"^(?:Z|UTC|GMT)$", "+00")
+    zone = zone.str.replace(":", "", literal=True).str.replace(r"^([-+])([0-9]|[0-9]{3})$", "${1}0$2")
     sign = np.where((zone.str.slice(0, 1) == "-").fill_null(False).to_numpy(), -1, 1)
     hours = zone.str.slice(1, 2).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
     minutes = zone.str.slice(3, 2).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
@@ -187,5 +208,5 @@ def _clock(parts: pl.DataFrame) -> np.ndarray:
     morning, afternoon = ((half == name).fill_null(False).to_numpy() for name in "ap")
     exists = (minute < 60) & (second < 60) & ~((morning | afternoon) & ((hour < 1) | (hour > 12)))
     hour = np.where((morning | afternoon) & (hour == 12), 0, hour) + 12 * afternoon
-    seconds = hour * 3600 + minute * 60 + second + fraction
+    seconds = _numbers(parts, "days", 0.0) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second + fraction
     return np.where(exists, seconds / SECONDS_PER_DAY, np.nan)

@@ -56,6 +56,7 @@ MARKED = r"^\(?[-+−]?[0-9][0-9.,\s]*\)?\s(?P<mark>[a-z]{1,2}|CR|DR|Cr|Dr)$"
 FEWEST_MARKS, DISTINCT_NUMBERS = 2, 0.5
 """Flags that differ, and the share of distinct values, at least: less may be units, or the numbers of houses."""
 NO_FLAGS = UNITS | {"am", "pm"}
+DIGIT = "[0-9０-９]"  # without one, no word is a number or a date, which saves most of the time of reading words
 NO_DATE = "00000000"  # as SAP writes it
 WITH_ERROR = r"^[-+−]?[0-9][0-9.,]*\s*(?:±|\+/-|\+-)\s*[0-9][0-9.,]*$"
 ANSWER: dict[Decimal, As] = {".": "decimal-point", ",": "decimal-comma"}
@@ -154,6 +155,8 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
             remedy = f"else pass {option('--read', words.name, 'numbers')}"
             sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
             return _categorical(column, words, Decision("words", sentence, words.name))
+        if not words.str.contains(DIGIT).any():
+            return _categorical(column, words)
         _refuse_inexact(words)
     attempts = dict.fromkeys(("dates", *ORDERS), (_dates,))
     default = (_numbers, _dates) if choice is None else (_numbers,)
@@ -457,7 +460,7 @@ def _read_dates(words: pl.Series, days: pl.Series, order: Order, shown: str = ""
     if not shown and order == "year-first" and words.str.contains(r"^[0-9]{1,2}\.[0-9]{1,2}\.").any():
         evidence = "day-first"
     offset = (
-        words.filter(good).str.contains(r"[0-9](?:Z|[-+][0-9]{2}(?::?[0-9]{2})?)$")
+        words.filter(good).str.contains(r"[0-9MmTC](?:Z|\s?(?:GMT|UTC)?[-+][0-9]{1,2}(?::?[0-9]{2})?)$")
         if order != "time"
         else pl.Series([False])
     )

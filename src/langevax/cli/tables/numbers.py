@@ -40,6 +40,10 @@ FOOTNOTE = r"([0-9.,)%])\s?(?:\*{1,3}|[†‡§]{1,3}|\[[0-9a-z]{1,2}\])$"
 """A mark behind a number that leads to a footnote."""
 BEFORE_BRACKET = rf"^({CURRENCY})\s*\(\s*"
 """A currency before the bracket that stands for a minus sign."""
+NO_CENTS = r"([0-9])[.,][-—]{1,2}(\s*[^0-9]*)$"
+"""A dash for the cents, as of 7.- and 7,-- €, which is not the minus sign behind a number."""
+NOTHING = ((rf"^({CURRENCY})\s*[-—]$", "${1}0"), (rf"^[-—]\s*({CURRENCY})$", "0$1"))
+"""A dash beside a currency, as spreadsheets show 0 in their format for accounts."""
 WIDE = range(ord("!"), ord("~") + 1)
 """Letters, digits and signs that East Asian programs also write in full width."""
 
@@ -58,11 +62,14 @@ def tidy(words: pl.Series) -> pl.Series:
     """Return words with plain spaces, minus signs and apostrophes, without marks of footnotes behind numbers.
 
     Example:
-        >>> tidy(pl.Series(["12.5*", "7 [1]", "$ (280.00)", "a*"])).to_list()
-        ['12.5', '7', '($280.00)', 'a*']
+        >>> tidy(pl.Series(["12.5*", "7 [1]", "$ (280.00)", "a*", "CHF 7.-", "- €"])).to_list()
+        ['12.5', '7', '($280.00)', 'a*', 'CHF 7', '0€']
     """
     plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–－]", "-")
     plain = plain.str.replace_all("[’´`]", "'").str.replace(FOOTNOTE, "$1").str.replace(BEFORE_BRACKET, "($1")
+    if plain.str.contains("[-—]").any():
+        for pattern, replacement in ((NO_CENTS, "$1$2"), *NOTHING):
+            plain = plain.str.replace(pattern, replacement)
     if not plain.str.contains("[０-９]").any():
         return plain
     return plain.str.replace_many([chr(c + 0xFEE0) for c in WIDE], [chr(c) for c in WIDE])

@@ -45,8 +45,13 @@ def option(name: str, column: str, value: str = "") -> str:
     Example:
         >>> option("--drop", "sold on"), option("--read", "day", "day-first")
         ("--drop 'sold on'", '--read day=day-first')
+        >>> option("--drop", "No.")
+        "--drop 'No.'"
     """
-    return f"{name} {shlex.quote(f'{column}={value}' if value else column)}"
+    word = shlex.quote(f"{column}={value}" if value else column)
+    if word[-1] in ".,":  # or it ends with the sentence
+        word = f"'{word}'"
+    return f"{name} {word}"
 
 
 def data_row(index: int) -> str:
