@@ -1,15 +1,15 @@
 """Configuration of the documentation: `sphinx-build -W docs out/site`, which loads nothing from the network."""
 
 import sys
-from importlib.metadata import version as version_of
 from pathlib import Path
+from runpy import run_path
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "extensions"), str(DOCS.parent / "src"), str(DOCS.parent)]
 
 project = "langevax"
 copyright = "Apache-2.0"
-release = version = version_of("langevax")
+release = version = run_path(str(DOCS.parent / "src" / "langevax" / "_version.py"))["__version__"]
 language = "en"
 
 extensions = [
