@@ -200,7 +200,16 @@ def test_formulas_of_generated_pages_are_typeset_and_other_blocks_are_not(monkey
     typeset = importlib.import_module("formulas").typeset
     other = "\n```text\nR2 of 0.44 on 111 patients\n```\n"
     assert typeset(f"A claim.\n\n```text\nx <= 1 / n\n```\n{other}") == f"A claim.\n\n$$\nx \\le 1 / n\n$$\n{other}"
-    assert typeset("One.\n\n    x <= 1\n\nTwo.\n") == "One.\n\n$$\nx \\le 1\n$$\n\nTwo.\n"
+    assert typeset("One.\n\n    x <= 1\n\nTwo.\n\nThree.\n") == "One.\n\n$$\nx \\le 1\n$$\n\nTwo.\n\nThree.\n"
+
+
+def test_names_of_functions_stand_apart_and_bars_close_up(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    mathml = importlib.import_module("formulas").mathml
+    for tex, spaces in ((r"\lambda \log Z", 2), (r"\tanh(a) \tanh(b)", 1), (r"-\log Z", 1), (r"a b", 0)):
+        assert mathml(tex, block=False).count("mspace") == spaces, tex
+    for tex in (r"|x|", r"\lVert x \rVert", r"\langle x, y \rangle"):
+        assert mathml(tex, block=False).count('lspace="0" rspace="0"') == 2, tex
 
 
 def test_formulas_are_drawn_and_none_is_left_as_text(site):

@@ -86,11 +86,12 @@ WORD = re.compile(r"[A-Za-z]{2,}(?:_[A-Za-z]{3,})*")
 DIFFERENTIAL = re.compile(r"d[xvtWh]|d(?=theta$)")
 TOKEN = re.compile(rf"  +| |<-|->|<=|>=|=>|==|\+-|\|\||\.\.\.|{WORD.pattern}|\d+(?:\.\d+)?|.")
 FUNCTION = re.compile(r"(<mi>[A-Za-z]{2,}</mi>\s*<mo>&ApplyFunction;</mo>)(?=\s*<m(?!o\b|space))")
-FENCES = re.compile("<mo>([⟨⟩|])</mo>")
+APPLIED = re.compile(r"(</m(?:i|n|sub|sup|subsup|sqrt|frac)>|>\)</mo>)(?=\s*(?:<msub>\s*)?<mi[^>]*>\w{2,}</mi>)")
+FENCES = re.compile('<mo(?: stretchy="false"| class="mathopen")?>([⟨⟩|‖])</mo>')
 TWO_TEXTS = re.compile(r"\\text\{ ([^{}]*) \} *\\text\{ ([^{}]*) \}")
 SPACE_BEFORE = re.compile(r" \}(?= *[,.;:_^(')])")
 CODE = re.compile(r"[\"`\\$&@]|\w\.\w+\(|\w/\w+/|DIR|NAME|\w=\w|^- |import |^with |^[a-z_]+ {3,}[a-z]")
-BLOCK = re.compile(r"^```text\n(.*?)^```\n|(?<=\n\n)((?: {4}\S.*\n)+)(?=\n)", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```text\n(.*?)^```\n|(?<=\n\n)((?: {4}\S[^\n]*\n)+)(?=\n)", re.MULTILINE | re.DOTALL)
 MATHEMATICAL = re.compile(r"<-|[=~<>^]|sum_|grad ")
 
 
@@ -100,7 +101,8 @@ def mathml(tex: str, *, block: bool) -> str:
     if "\\\\" in tex and "\\begin" not in tex:
         tex = f"\\begin{{aligned}} {tex} \\end{{aligned}}"
     drawn = str(latex2mathml.tex2mathml(tex, as_block=block))
-    drawn = FUNCTION.sub(r'\1<mspace width="0.1667em" />', drawn)
+    for place in (FUNCTION, APPLIED):  # a thin space on either side of a function's name
+        drawn = place.sub(r'\1<mspace width="0.1667em" />', drawn)
     return FENCES.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', drawn)
 
 
