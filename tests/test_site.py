@@ -174,6 +174,7 @@ def test_the_search_finds_pages_for_users_first(site, browser, query, first):
             "KL(q || prior) = 0,    step_size <= 1",
             r"\operatorname{KL}(q \parallel \text{prior}) = 0, \quad \text{step_size} \le 1",
         ),
+        ("p(x) = 1 on (0, 1)", r"p(x)=1\text{on}\,(0,1)"),
         ("O~(n^-(d + 2)) => z in {+-1 / sqrt d}^d", r"\tilde{O}(n^{-(d+2)}) \Rightarrow z \in \{\pm1/\sqrt{d}\}^{d}"),
         (
             "|hess f| <= zeta,    ||f_{>1}|| ~ eps",
@@ -201,6 +202,13 @@ def test_formulas_of_generated_pages_are_typeset_and_other_blocks_are_not(monkey
     other = "\n```text\nR2 of 0.44 on 111 patients\n```\n"
     assert typeset(f"A claim.\n\n```text\nx <= 1 / n\n```\n{other}") == f"A claim.\n\n$$\nx \\le 1 / n\n$$\n{other}"
     assert typeset("One.\n\n    x <= 1\n\nTwo.\n\nThree.\n") == "One.\n\n$$\nx \\le 1\n$$\n\nTwo.\n\nThree.\n"
+
+
+def test_digits_of_a_fraction_and_words_with_underscores_are_read_as_in_tex(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    mathml = importlib.import_module("formulas").mathml
+    assert mathml(r"\tfrac12 x", block=False) == mathml(r"\tfrac{1}{2} x", block=False)
+    assert "num_steps" in mathml(r"\text{num\_steps}", block=False)
 
 
 def test_names_of_functions_stand_apart_and_bars_close_up(monkeypatch):

@@ -87,6 +87,8 @@ DIFFERENTIAL = re.compile(r"d[xvtWh]|d(?=theta$)")
 TOKEN = re.compile(rf"  +| |<-|->|<=|>=|=>|==|\+-|\|\||\.\.\.|{WORD.pattern}|\d+(?:\.\d+)?|.")
 FUNCTION = re.compile(r"(<mi>[A-Za-z]{2,}</mi>\s*<mo>&ApplyFunction;</mo>)(?=\s*<m(?!o\b|space))")
 APPLIED = re.compile(r"(</m(?:i|n|sub|sup|subsup|sqrt|frac)>|>\)</mo>)(?=\s*(?:<msub>\s*)?<mi[^>]*>\w{2,}</mi>)")
+FRACTION = re.compile(r"(\\[td]?frac)(\d)(\d)")
+TEXT = re.compile(r"\\text\{[^{}]*\}")
 FENCES = re.compile('<mo(?: stretchy="false"| class="mathopen")?>([⟨⟩|‖])</mo>')
 TWO_TEXTS = re.compile(r"\\text\{ ([^{}]*) \} *\\text\{ ([^{}]*) \}")
 SPACE_BEFORE = re.compile(r" \}(?= *[,.;:_^(')])")
@@ -97,7 +99,8 @@ MATHEMATICAL = re.compile(r"<-|[=~<>^]|sum_|grad ")
 
 def mathml(tex: str, *, block: bool) -> str:
     """Return MathML for TeX; lines that `\\\\` separates are aligned at `&`."""
-    tex = tex.strip()
+    tex = FRACTION.sub(r"\1{\2}{\3}", tex.strip())  # latex2mathml reads 12 as one number, and keeps \\_ in words
+    tex = TEXT.sub(lambda words: words[0].replace(r"\_", "_"), tex)
     if "\\\\" in tex and "\\begin" not in tex:
         tex = f"\\begin{{aligned}} {tex} \\end{{aligned}}"
     drawn = str(latex2mathml.tex2mathml(tex, as_block=block))
@@ -185,6 +188,8 @@ def _piece(tokens: list[str], place: int) -> tuple[str, int]:
         inner, end = _sequence(tokens, place + 1, ")")
         return f"({inner})", end
     if token == " ":
+        if after == "(" and _sign(before).startswith("\\text"):
+            return r"\,", place + 1
         words = any(_sign(neighbour).startswith("\\text") for neighbour in (before, after))
         return ("\\," if not words and before[-1].isalnum() and after[:1].isalnum() else ""), place + 1
     if token == "|" and before == after == " ":
