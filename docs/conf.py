@@ -1,15 +1,14 @@
 """Configuration of the documentation: `sphinx-build -W docs out/site`, which loads nothing from the network."""
 
 import sys
-from importlib.metadata import version as version_of
 from pathlib import Path
+from runpy import run_path
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "extensions"), str(DOCS.parent / "src"), str(DOCS.parent)]
 
 project = "langevax"
-copyright = "Apache-2.0"
-release = version = version_of("langevax")
+release = version = run_path(str(DOCS.parent / "src" / "langevax" / "_version.py"))["__version__"]
 language = "en"
 
 extensions = [
@@ -25,7 +24,7 @@ extensions = [
     "pages",
     "reference",
 ]
-exclude_patterns = ["extensions", "inventories"]
+exclude_patterns = ["extensions", "inventories", "templates"]
 nitpicky = True
 nitpick_ignore_regex = [("py:(class|exc|obj)", ".*")]  # types of signatures, and code that may name a private module
 suppress_warnings = ["misc.highlighting_failure", "myst.header"]
@@ -56,6 +55,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "langevax"
 html_logo = html_favicon = "static/mark.svg"
 html_static_path = ["static"]
+templates_path = ["templates"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_search_scorer = str(DOCS / "static/search_order.js")
@@ -72,7 +72,7 @@ html_theme_options = {
     "navbar_persistent": ["search-button-field"],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
-    "footer_start": ["copyright"],
+    "footer_start": ["version"],
     "footer_end": [],
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",

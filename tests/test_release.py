@@ -1,5 +1,6 @@
 """What is released: environments, workflows, recipe, changelog and the history of ratios agree with the project."""
 
+import os
 import re
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from tools.release import differing, foreign_files
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WORKFLOWS = ROOT / ".github" / "workflows"
+FORMER_NAME = re.compile(r'^ *@.*renamed\(\s*"(\w+)", "(\w+)", removed_in="([\d.]+)"', re.MULTILINE)
+"""The decorator of an argument with a new name, and not the example in its docstring."""
 
 
 def workflow(name):
@@ -73,6 +76,33 @@ def test_a_tag_is_checked_attested_and_published_by_trusted_publishing():
     assert jobs["publish"]["needs"] == "build"
 
 
+@pytest.mark.parametrize(
+    ("version", "section", "accepted"),
+    [
+        ("0.2.0", "## [0.2.0] - 2026-01-31", True),
+        ("0.2.1", "## [0.2.0] - 2026-01-31", False),
+        ("0.2.0", "## [Unreleased]", False),
+        ("0.2.0", "## [0.2.0]", False),
+    ],
+)
+def test_a_tag_needs_its_version_and_a_dated_section(version, section, accepted, tmp_path):
+    (tmp_path / "src" / "langevax").mkdir(parents=True)
+    (tmp_path / "src" / "langevax" / "_version.py").write_text(f'"One place."\n\n__version__ = "{version}"\n')
+    (tmp_path / "CHANGELOG.md").write_text(f"# Release notes\n\n{section}\n\n### Added\n")
+    steps = workflow("release")["jobs"]["build"]["steps"]
+    (run,) = [step["run"] for step in steps if step.get("name", "").startswith("The tag is the version")]
+    environment = os.environ | {"GITHUB_REF_NAME": "v0.2.0"}
+    assert (subprocess.run(["bash", "-ec", run], cwd=tmp_path, env=environment).returncode == 0) == accepted
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    assert {citation["version"], recipe["context"]["version"]} == {langevax.__version__}
+    major, minor = Version(langevax.__version__).release[:2]
+    assert (ROOT / "docs" / f"release_{major}_{minor}.md").exists()
+
+
 def test_the_recipe_requires_what_the_project_requires():
     text = (ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8")
     recipe = yaml.safe_load(text)
@@ -80,7 +110,6 @@ def test_the_recipe_requires_what_the_project_requires():
     assert sorted(line.replace(" ", "") for line in run) == sorted(
         text.replace(" ", "") for text in PROJECT["dependencies"]
     )
-    assert recipe["context"]["version"] == langevax.__version__
     assert f">={recipe['context']['python_min']}" == PROJECT["requires-python"]
     scripts = [f"{name} = {target}" for name, target in PROJECT["scripts"].items()]
     assert recipe["build"]["python"]["entry_points"] == scripts
@@ -141,10 +170,20 @@ print(issued[0].filename, issued[0].lineno)
 
 def test_no_former_name_stays_longer_than_announced():
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
-    announced = re.findall(r'renamed\(\s*"(\w+)", "(\w+)", removed_in="([\d.]+)"', source)
+    announced = FORMER_NAME.findall(source)
     assert ("level", "coverage", "0.3") in announced
     overdue = [names for *names, version in announced if Version(version) <= Version(langevax.__version__)]
     assert overdue == []
+
+
+def test_every_former_name_is_in_the_release_notes():
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    deprecated = "\n".join(re.findall(r"^### Deprecated\n(.*?)^##", text, re.MULTILINE | re.DOTALL))
+    for old, new, version in FORMER_NAME.findall(source):
+        (line,) = [line for line in deprecated.splitlines() if f"({old}=)" in line]
+        assert f"`{new}=`" in line
+        assert f"until {version}." in line
 
 
 # Ratios by release

@@ -20,7 +20,7 @@ import langevax
 import langevax.theory
 from langevax.cli import app
 from langevax.figures import theme
-from tools.site_walk import OPTIONS, browser_path, dead_links, pages_of, walk
+from tools.site_walk import OPTIONS, SCHEMES, WIDTHS, browser_path, dead_links, pages_of, walk
 
 pytestmark = pytest.mark.slow
 
@@ -111,12 +111,19 @@ def test_the_walk_sees_wide_code_and_dead_links(tmp_path):
         "<article class=bd-article><pre style='width: 9em; overflow: auto'>one long line of code</pre>"
         "<a href=none.html>a</a><a href=#none>b</a><script>console.error('alas')</script></article>"
     )
+    (tmp_path / "cut.html").write_text(
+        "<div style='overflow: auto'><article class=bd-article><p class=wide style='width: 99em'>text</p>"
+        "<div style='overflow: auto'><p style='width: 99em'>text that scrolls</p></div></article></div>"
+    )
     assert list(dead_links(tmp_path)) == ["page.html: #none", "page.html: none.html"]
     if browser_path() is None:
         pytest.skip("no browser is installed")
     too_wide, messages = walk(tmp_path, [tmp_path / "page.html"])
     assert "page.html at 1280 px, light: code: one long line of code" in too_wide
     assert messages == ["page.html: alas"]
+    assert set(walk(tmp_path, [tmp_path / "cut.html"])[0]) == {
+        f"cut.html at {width} px, {scheme}: p.wide" for width in WIDTHS for scheme in SCHEMES
+    }
 
 
 def test_pages_fit_their_windows_and_log_no_error(site):
@@ -167,6 +174,12 @@ def test_the_search_finds_pages_for_users_first(site, browser, query, first):
             "KL(q || prior) = 0,    step_size <= 1",
             r"\operatorname{KL}(q \parallel \text{prior}) = 0, \quad \text{step_size} \le 1",
         ),
+        ("p(x) = 1 on (0, 1)", r"p(x)=1\text{on}\,(0,1)"),
+        ("O~(n^-(d + 2)) => z in {+-1 / sqrt d}^d", r"\tilde{O}(n^{-(d+2)}) \Rightarrow z \in \{\pm1/\sqrt{d}\}^{d}"),
+        (
+            "|hess f| <= zeta,    ||f_{>1}|| ~ eps",
+            r"|\nabla^2\,f|\le\zeta,\quad\parallelf_{>1}\parallel\sim\varepsilon",
+        ),
     ],
 )
 def test_plain_formulas_become_tex(plain, tex, monkeypatch):
@@ -181,6 +194,30 @@ def test_plain_formulas_become_tex(plain, tex, monkeypatch):
 def test_other_indented_text_stays_as_it_is(line, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
     assert importlib.import_module("formulas").display([line]) == ["::", "", "    " + line]
+
+
+def test_formulas_of_generated_pages_are_typeset_and_other_blocks_are_not(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    typeset = importlib.import_module("formulas").typeset
+    other = "\n```text\nR2 of 0.44 on 111 patients\n```\n"
+    assert typeset(f"A claim.\n\n```text\nx <= 1 / n\n```\n{other}") == f"A claim.\n\n$$\nx \\le 1 / n\n$$\n{other}"
+    assert typeset("One.\n\n    x <= 1\n\nTwo.\n\nThree.\n") == "One.\n\n$$\nx \\le 1\n$$\n\nTwo.\n\nThree.\n"
+
+
+def test_digits_of_a_fraction_and_words_with_underscores_are_read_as_in_tex(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    mathml = importlib.import_module("formulas").mathml
+    assert mathml(r"\tfrac12 x", block=False) == mathml(r"\tfrac{1}{2} x", block=False)
+    assert "num_steps" in mathml(r"\text{num\_steps}", block=False)
+
+
+def test_names_of_functions_stand_apart_and_bars_close_up(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    mathml = importlib.import_module("formulas").mathml
+    for tex, spaces in ((r"\lambda \log Z", 2), (r"\tanh(a) \tanh(b)", 1), (r"-\log Z", 1), (r"a b", 0)):
+        assert mathml(tex, block=False).count("mspace") == spaces, tex
+    for tex in (r"|x|", r"\lVert x \rVert", r"\langle x, y \rangle"):
+        assert mathml(tex, block=False).count('lspace="0" rspace="0"') == 2, tex
 
 
 def test_formulas_are_drawn_and_none_is_left_as_text(site):

@@ -68,6 +68,7 @@ adapted = lx.numpyro.posterior(model, np.ones(20, np.float32))
 draws = lx.sample(adapted, key=jax.random.key(0), num_samples=500)
 assert draws.positions["mean"].shape == (4, 500)
 """
+# In a new environment every client compiles what it imports, which takes minutes where processors are shared.
 FLOWER = """
 import pathlib, tempfile
 from langevax.flower.engines import Simulation
@@ -95,8 +96,10 @@ serverapp = "tiny.app:server"
 clientapp = "tiny.app:client"
 [tool.flwr.app.config]
 rounds = 1
+join-seconds = 1800.0
+deadline = 1800.0
 ''')
-with Simulation(2) as engine:
+with Simulation(2, patience=1800.0) as engine:
     outcome = engine.run(folder)
 assert outcome.finished, outcome
 """

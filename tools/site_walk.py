@@ -29,7 +29,8 @@ WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 TOO_WIDE = """() => {
   const name = (element) => `${element.tagName.toLowerCase()}.${element.className}`.replaceAll(" ", ".");
   const scrolls = (element) =>
-    element && (getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
+    !element.matches(".bd-article") &&
+    (getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
   const outside = (element) => {
     const box = element.getBoundingClientRect();
     return box.width > 0 && box.right > innerWidth + 1 && box.left < innerWidth && !scrolls(element.parentElement);

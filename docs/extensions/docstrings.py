@@ -16,6 +16,7 @@ SECTION = re.compile(r"^(Args|Attributes|Example|Raises|Returns|Warns|Yields):$"
 NAMES = r"(?:\w+, )*\w+"
 WRAPPED = re.compile(rf"^(    {NAMES},)\n +(?={NAMES}(?:,\n|:))", re.MULTILINE)
 ITEM = re.compile(r"^    [\w, ]+(?=: )")
+ROUTING = re.compile(r"get_metadata_routing|set_\w+_request")
 LIST = re.compile(r"^ *(?:- |\d\. )")
 
 ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
@@ -119,8 +120,8 @@ def _sign(app: Sphinx, what: str, name: str, obj: object, options: Any, signatur
 
 
 def _skip(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: Any) -> bool | None:
-    """Fields of named tuples are described where their class is."""
-    return True if type(obj).__name__ == "_tuplegetter" else None
+    """Fields of named tuples are described where their class is, scikit-learn's metadata routing in its manual."""
+    return True if type(obj).__name__ == "_tuplegetter" or ROUTING.fullmatch(name) else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

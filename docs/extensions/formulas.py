@@ -15,6 +15,7 @@ GREEK = frozenset(
         "gamma",
         "delta",
         "epsilon",
+        "zeta",
         "eta",
         "theta",
         "kappa",
@@ -35,6 +36,7 @@ GREEK = frozenset(
         "Theta",
         "Lambda",
         "Xi",
+        "Sigma",
         "Phi",
         "Psi",
         "Omega",
@@ -62,6 +64,7 @@ FUNCTIONS = frozenset(
         "Cov",
         "loss",
         "mod",
+        "sign",
     ]
 )
 SIGNS = {
@@ -75,27 +78,34 @@ SIGNS = {
         "...": r"\ldots",
         "~": r"\sim",
     },
+    **{"=>": r"\Rightarrow", "+-": r"\pm", "hess": r"\nabla^2", "eps": r"\varepsilon"},
     **{"==": "=", "*": r"\cdot", "%": r"\bmod", "{": r"\{", "}": r"\}", "#": r"\#"},
 }
 CLOSING = {"(": ")", "{": "}"}
 WORD = re.compile(r"[A-Za-z]{2,}(?:_[A-Za-z]{3,})*")
 DIFFERENTIAL = re.compile(r"d[xvtWh]|d(?=theta$)")
-TOKEN = re.compile(rf"  +| |<-|->|<=|>=|==|\|\||\.\.\.|{WORD.pattern}|\d+(?:\.\d+)?|.")
+TOKEN = re.compile(rf"  +| |<-|->|<=|>=|=>|==|\+-|\|\||\.\.\.|{WORD.pattern}|\d+(?:\.\d+)?|.")
 FUNCTION = re.compile(r"(<mi>[A-Za-z]{2,}</mi>\s*<mo>&ApplyFunction;</mo>)(?=\s*<m(?!o\b|space))")
-FENCES = re.compile("<mo>([⟨⟩|])</mo>")
+APPLIED = re.compile(r"(</m(?:i|n|sub|sup|subsup|sqrt|frac)>|>\)</mo>)(?=\s*(?:<msub>\s*)?<mi[^>]*>\w{2,}</mi>)")
+FRACTION = re.compile(r"(\\[td]?frac)(\d)(\d)")
+TEXT = re.compile(r"\\text\{[^{}]*\}")
+FENCES = re.compile('<mo(?: stretchy="false"| class="mathopen")?>([⟨⟩|‖])</mo>')
 TWO_TEXTS = re.compile(r"\\text\{ ([^{}]*) \} *\\text\{ ([^{}]*) \}")
 SPACE_BEFORE = re.compile(r" \}(?= *[,.;:_^(')])")
 CODE = re.compile(r"[\"`\\$&@]|\w\.\w+\(|\w/\w+/|DIR|NAME|\w=\w|^- |import |^with |^[a-z_]+ {3,}[a-z]")
+BLOCK = re.compile(r"^```text\n(.*?)^```\n|(?<=\n\n)((?: {4}\S[^\n]*\n)+)(?=\n)", re.MULTILINE | re.DOTALL)
 MATHEMATICAL = re.compile(r"<-|[=~<>^]|sum_|grad ")
 
 
 def mathml(tex: str, *, block: bool) -> str:
     """Return MathML for TeX; lines that `\\\\` separates are aligned at `&`."""
-    tex = tex.strip()
+    tex = FRACTION.sub(r"\1{\2}{\3}", tex.strip())  # latex2mathml reads 12 as one number, and keeps \\_ in words
+    tex = TEXT.sub(lambda words: words[0].replace(r"\_", "_"), tex)
     if "\\\\" in tex and "\\begin" not in tex:
         tex = f"\\begin{{aligned}} {tex} \\end{{aligned}}"
     drawn = str(latex2mathml.tex2mathml(tex, as_block=block))
-    drawn = FUNCTION.sub(r'\1<mspace width="0.1667em" />', drawn)
+    for place in (FUNCTION, APPLIED):  # a thin space on either side of a function's name
+        drawn = place.sub(r'\1<mspace width="0.1667em" />', drawn)
     return FENCES.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', drawn)
 
 
@@ -107,6 +117,21 @@ def display(lines: list[str]) -> list[str]:
     except (MathError, ValueError, AttributeError):
         return ["::", "", *("    " + line for line in lines)]
     return [".. math::", "", *("    " + line + r" \\" * (number < len(tex)) for number, line in enumerate(tex, 1))]
+
+
+def typeset(page: str) -> str:
+    """Return Markdown in which blocks of text, fenced or indented, are TeX where they are formulas in plain text."""
+    return BLOCK.sub(_typeset, page)
+
+
+def _typeset(block: re.Match[str]) -> str:
+    lines = [line.strip() for line in (block[1] or block[2]).splitlines()]
+    try:
+        tex = r" \\ ".join(map(as_tex, lines))
+        mathml(tex, block=True)
+    except (MathError, ValueError, AttributeError):
+        return block[0]
+    return f"$$\n{tex}\n$$\n"
 
 
 def as_tex(line: str) -> str:
@@ -144,6 +169,9 @@ def _piece(tokens: list[str], place: int) -> tuple[str, int]:
     if token in ("_", "^") and after:
         if after in CLOSING:
             inner, end = _sequence(tokens, place + 2, CLOSING[after])
+        elif after == "-" and second == "(":
+            inner, end = _sequence(tokens, place + 3, ")")
+            inner = f"-({inner})"
         elif after == "-" and second:
             inner, end = f"-{_sign(second)}", place + 3
         else:
@@ -152,17 +180,23 @@ def _piece(tokens: list[str], place: int) -> tuple[str, int]:
     if token == "sqrt" and after == "(":
         inner, end = _sequence(tokens, place + 2, ")")
         return f"\\sqrt{{{inner}}}", end
+    if token == "sqrt" and after == " " and len(second) == 1:
+        return f"\\sqrt{{{_sign(second)}}}", place + 3
+    if token == "O" and after == "~":
+        return r"\tilde{O}", place + 2
     if token == "(":
         inner, end = _sequence(tokens, place + 1, ")")
         return f"({inner})", end
     if token == " ":
+        if after == "(" and _sign(before).startswith("\\text"):
+            return r"\,", place + 1
         words = any(_sign(neighbour).startswith("\\text") for neighbour in (before, after))
         return ("\\," if not words and before[-1].isalnum() and after[:1].isalnum() else ""), place + 1
     if token == "|" and before == after == " ":
         return r"\mid", place + 1
     if token == "<" and not after.isspace() and (before.isspace() or before in "(["):
         return r"\langle", place + 1
-    if token == ">" and not before.isspace():
+    if token == ">" and not before.isspace() and before != "{":
         return r"\rangle", place + 1
     if token == "*" and not before.isspace():
         return "^{*}", place + 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from docutils import nodes
+from formulas import typeset
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
@@ -41,6 +42,11 @@ def _read(app: Sphinx, docname: str, source: list[str]) -> None:
     text = LINK_OF_A_FILE.sub(r"[](\1)", text)
     if HELP in text:
         text = text.replace(HELP, "\n".join(f"## {name}\n\n```text\n{shown}\n```\n" for name, shown in helps()))
+    if docname == "atlas":  # written from docstrings, as the pages of the gallery are
+        text = typeset(text)
+    elif start == "gallery":
+        above, fence, code = text.partition("```")
+        text = typeset(above) + fence + code
     if any((docs / docname).glob("*.md")) and "{toctree}" not in text:
         text += f"\n\n```{{toctree}}\n:hidden:\n:glob:\n\n{posixpath.basename(docname)}/*\n```\n"
     text = text.replace(OTHERS, "\n".join(_unlisted(docs)))

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
 
 from langevax.flower.engines import processes
+from langevax.flower.engines.engine import AppRun
 from langevax.flower.engines.processes import EngineError, ProcessFamily, free_port, is_listening, marked
 
 pytestmark = pytest.mark.slow
@@ -133,6 +134,12 @@ def test_a_program_that_ends_or_takes_too_long_is_reported_with_its_log(family, 
     slow = start(family, DEAF, tmp_path, "The clock")
     with pytest.raises(EngineError, match=r"The clock was not up after 0.1 seconds.*clock\.log"):
         slow.wait_for(lambda: False, 0.1, "up")
+
+
+def test_a_run_is_accepted_within_the_patience_of_its_engine(family, tmp_path):
+    stream = start(family, DEAF, tmp_path, "flwr run")
+    with pytest.raises(EngineError, match=r"flwr run was not accepted after 0.2 seconds"):
+        AppRun(stream, stream, str, patience=0.2).run_id()
 
 
 def test_output_of_an_earlier_program_in_the_same_log_is_ignored(family, tmp_path):

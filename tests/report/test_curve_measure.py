@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from langevax.evaluation.holdout import TrainTestSplit, on_columns
-from langevax.report.measure import ObservedCurves, curves_of, moving_slope, parts_of
+from langevax.report.measure import NamedCurves, curves_of, moving_slope, parts_of
 from langevax.report.numbers import number
 from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor
 
@@ -36,7 +36,7 @@ def model():
 
 
 def test_bands_are_quantiles_of_the_functions_and_prior_of_the_estimator(model):
-    contents = curves_of(model, ObservedCurves(X, "t", ("value",)), split_of(model, X, Y))
+    contents = curves_of(model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y))
     betas, thetas = model.slope_functions(X), model.weight_functions()
     np.testing.assert_allclose(contents.slopes[0].median, np.median(betas, 0))
     np.testing.assert_allclose(contents.slopes[0].half, np.quantile(betas, [0.25, 0.75], axis=0))
@@ -47,7 +47,7 @@ def test_bands_are_quantiles_of_the_functions_and_prior_of_the_estimator(model):
 
 
 def test_curves_are_grouped_by_thirds_of_their_targets(model):
-    (sample,) = curves_of(model, ObservedCurves(X, "t", ("value",)), split_of(model, X, Y)).observed
+    (sample,) = curves_of(model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y)).observed
     order = np.argsort(Y)
     assert [len(group.curves) for group in sample.groups] == [8, 8, 8]
     assert sample.groups[0].name == f"lowest third: {Y[order[0]]:.3g} to {Y[order[7]]:.3g}".replace("-", "−")
@@ -59,7 +59,7 @@ def test_curves_are_grouped_by_thirds_of_their_targets(model):
 def test_values_that_are_missing_are_not_drawn():
     holes = X.copy()
     holes[0, 5:9] = np.nan
-    times, values = ObservedCurves(holes, "t", ("value",)).channel(0, 0, GRID)
+    times, values = NamedCurves(holes, "t", ("value",)).channel(0, 0, GRID)
     assert (len(times), len(values), np.isnan(values).any()) == (56, 56, False)
 
 
@@ -67,7 +67,7 @@ def test_the_moving_slope_is_that_of_the_network_at_each_step(model):
     """output(x + e) - output(x) = mean over D of beta e, for e small; one curve, so that the median is its slope."""
     split = dataclasses.replace(split_of(model, X, Y), train=np.array([3]))
     frames = np.array([2, len(model.history_["steps"]) - 1])
-    slope = moving_slope(model, ObservedCurves(X[3:4], "t", ("value",)), split, frames)
+    slope = moving_slope(model, NamedCurves(X[3:4], "t", ("value",)), split, frames)
     assert slope.values.shape == (2, 60)
     change = 0.02 * np.cos(np.pi * (GRID - 10) / 10)
     before, after = (np.array(list(model.staged_predict(X[3:4] + s * change)))[frames, 0] for s in (-0.5, 0.5))
@@ -77,7 +77,7 @@ def test_the_moving_slope_is_that_of_the_network_at_each_step(model):
 
 def test_differentiated_curves_are_shown_as_encoded():
     model = FunctionalMeanFieldRegressor(grid=GRID, derivative=1, smoothing=None, **SMALL | {"num_modes": 40}).fit(X, Y)
-    contents = curves_of(model, ObservedCurves(X, "t", ("value",)), split_of(model, X, Y))
+    contents = curves_of(model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y))
     (encoded,) = contents.encoded
     assert encoded.label == contents.slopes[0].label == "derivative"
     _, values = encoded.groups[0].curves[0]
@@ -94,7 +94,7 @@ def test_sparse_curves_are_shown_as_observed_and_as_encoded():
     labels = (X[:, 0] > 0).astype(int)
     model = FunctionalMeanFieldClassifier(channels=2, **SMALL).fit(curves, labels)
     split = split_of(model, curves, labels, ("low", "high"))
-    contents = curves_of(model, ObservedCurves(curves, "hour", ("heat", "noise")), split)
+    contents = curves_of(model, NamedCurves(curves, "hour", ("heat", "noise")), split)
     for samples in (contents.observed, contents.encoded):
         assert [sample.label for sample in samples] == ["heat", "noise"]
     assert [group.name for group in contents.observed[0].groups] == ["low", "high"]
@@ -102,7 +102,7 @@ def test_sparse_curves_are_shown_as_observed_and_as_encoded():
     np.testing.assert_array_equal(first[0], times[int(np.flatnonzero(labels == 0)[0])])
     assert [len(part.grid) for part in contents.slopes] == [200, 200]
     assert contents.response == "the log odds of high"
-    assert moving_slope(model, ObservedCurves(curves, "hour", ("heat", "noise")), split, np.arange(3)).label == "heat"
+    assert moving_slope(model, NamedCurves(curves, "hour", ("heat", "noise")), split, np.arange(3)).label == "heat"
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_the_part_that_speaks_for_a_prediction_is_the_bump(bumps, encoder):
     model.fit(curves[:36], labels[:36])
     split = split_of(model, curves, labels, ("flat", "bump"))
     split = dataclasses.replace(split, train=np.arange(36), test=np.arange(36, 48))
-    held_out = ObservedCurves(curves[36:], "t", ("value",))
+    held_out = NamedCurves(curves[36:], "t", ("value",))
     parts = parts_of(model, held_out, split, model.predict_proba(curves[36:]), range(36, 48))
     assert 2 <= len(parts) <= 6
     with_bump = [part for part in parts if "is bump, predicted bump" in part.outcome]
@@ -132,7 +132,7 @@ def test_the_part_that_speaks_for_a_prediction_is_the_bump(bumps, encoder):
         strongest = part.times[part.effects.argmax()]  # for the class predicted
         assert abs(strongest - places[int(part.name)]) < 1
         np.testing.assert_array_equal(part.channels[0][1], curves[int(part.name)])
-    contents = curves_of(model, ObservedCurves(curves[:36], "t", ("value",)), split)
+    contents = curves_of(model, NamedCurves(curves[:36], "t", ("value",)), split)
     assert (contents.slopes == ()) == (contents.weights == ()) == (encoder == "convolutions")
 
 
@@ -140,7 +140,7 @@ def test_the_curves_explained_are_typical_ones_and_the_worst_errors(model):
     outputs = np.asarray(model.predict(X), np.float64)
     outputs[5] += 10 * np.abs(Y).max()
     split = dataclasses.replace(split_of(model, X, Y), test=np.arange(24))
-    parts = parts_of(model, ObservedCurves(X, "t", ("value",)), split, outputs, range(24))
+    parts = parts_of(model, NamedCurves(X, "t", ("value",)), split, outputs, range(24))
     names = [int(part.name) for part in parts]
     order = np.argsort(outputs)
     assert names[:3] == [order[0], order[12], 5]

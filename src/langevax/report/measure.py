@@ -168,7 +168,7 @@ def _grid(values: np.ndarray, points: int, tail: float = 0.01) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ObservedCurves:
+class NamedCurves:
     """Curves and the names of their axes."""
 
     inputs: Any
@@ -190,7 +190,7 @@ class ObservedCurves:
         return self.inputs[row][c]
 
 
-def curves_of(model: Any, curves: ObservedCurves, split: TrainTestSplit) -> CurveContents:
+def curves_of(model: Any, curves: NamedCurves, split: TrainTestSplit) -> CurveContents:
     """Return what an estimator learned from `curves`, its training curves in order.
 
     Functions of t are those of smooth functions as inputs; of patterns there are none.
@@ -231,7 +231,7 @@ def curves_of(model: Any, curves: ObservedCurves, split: TrainTestSplit) -> Curv
 
 
 def parts_of(
-    model: Any, curves: ObservedCurves, split: TrainTestSplit, outputs: np.ndarray, names: Sequence[Any]
+    model: Any, curves: NamedCurves, split: TrainTestSplit, outputs: np.ndarray, names: Sequence[Any]
 ) -> tuple[ExplainedCurve, ...]:
     """Return held-out curves with what each of their parts spoke for.
 
@@ -286,7 +286,7 @@ def _outcome(split: TrainTestSplit, row: int, output: np.ndarray) -> str:
     return f"is {split.classes[int(observed)]}, predicted {split.classes[called]} ({100 * output[called]:.3g} %)"
 
 
-def moving_slope(model: Any, curves: ObservedCurves, split: TrainTestSplit, frames: np.ndarray) -> SlopeFunction:
+def moving_slope(model: Any, curves: NamedCurves, split: TrainTestSplit, frames: np.ndarray) -> SlopeFunction:
     """Return the median of beta(t) in these frames of the training, of the channel that changes the output most."""
     grid, encoder, scale = grid_of(model), model.encoder_, model.standardiser_.scale
     columns = split.train_inputs[subsample(len(split.train), MAX_MOVING_SLOPES)]

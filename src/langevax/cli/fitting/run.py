@@ -38,7 +38,7 @@ from langevax.report import summary
 from langevax.report.contents import CurveContents, FitContents
 from langevax.report.effects import effects_of, far_off_rows
 from langevax.report.fit_page import write_fit_page
-from langevax.report.measure import ObservedCurves, curves_of, motion_of, moving_slope, parts_of
+from langevax.report.measure import NamedCurves, curves_of, motion_of, moving_slope, parts_of
 from langevax.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError, keep_compiled_programs
 from langevax.sklearn import LinearModelWarning
@@ -305,7 +305,7 @@ def write(
     """Write all parts of the folder; return the result that --json prints."""
     split, comparison, certificate = data.split, evaluation.comparison, evaluation.certificate
     network, relevance = holdout.on_columns(model), evaluation.relevance
-    curves = None if data.axes is None else ObservedCurves(data.take(split.train), *data.axes)
+    curves = None if data.axes is None else NamedCurves(data.take(split.train), *data.axes)
     slope = None
     if curves is not None and model.encoder_name_ == "basis":
         slope = partial(moving_slope, model, curves, split)
@@ -391,7 +391,7 @@ def write(
     return result
 
 
-def learned_of_curves(model: Any, curves: ObservedCurves, data: FitData, outputs: np.ndarray) -> CurveContents:
+def learned_of_curves(model: Any, curves: NamedCurves, data: FitData, outputs: np.ndarray) -> CurveContents:
     """Return what the page shows of a fit on curves."""
     held_out = replace(curves, inputs=data.take(data.split.test))
     names = data.names.to_series(0).to_list()

@@ -68,13 +68,14 @@ class RunOutcome(NamedTuple):
 class AppRun:
     """A run in progress."""
 
-    def __init__(self, stream: Program, server: Program, flwr: Callable[..., str]):
-        self._stream, self._server, self._flwr = stream, server, flwr
+    def __init__(self, stream: Program, server: Program, flwr: Callable[..., str], patience: float):
+        self._stream, self._server, self._flwr, self._patience = stream, server, flwr, patience
         self._began, self._printed = time.monotonic(), 0
 
-    def run_id(self, seconds: float = 60.0) -> str:
+    def run_id(self) -> str:
         """The SuperLink's number of the run; waits until there is one, or raises the reason why the app is refused."""
-        return self._stream.wait_for(lambda: RUN_STARTED.search(self._stream.text()), seconds, "accepted").group(1)
+        started = self._stream.wait_for(lambda: RUN_STARTED.search(self._stream.text()), self._patience, "accepted")
+        return started.group(1)
 
     def lines(self) -> list[str]:
         """Complete lines of the server app's output so far."""
@@ -128,7 +129,7 @@ class Engine:
         connection: of the command `flwr` to the SuperLink, beside its address.
         run_options: of `flwr run`, beside the app and its settings.
         logs: folder for the logs; None: they are removed with the engine.
-        patience: seconds that a program may take until it is ready.
+        patience: seconds that a program may take until it is ready, and a run until it is accepted.
     """
 
     def __init__(
@@ -222,7 +223,7 @@ class Engine:
             config.write_text(tomli_w.dumps(settings), encoding="utf-8")
             command += ["--run-config", str(config)]
         stream = self.start_program("flwr run", [find_program("flwr"), *command], f"{name}.log")
-        return AppRun(stream, self.server, self.flwr)
+        return AppRun(stream, self.server, self.flwr, self.patience)
 
     def flwr(self, *arguments: str) -> str:
         """The output of the command `flwr` on this engine, as in `engine.flwr("supernode", "ls", "langevax")`."""
