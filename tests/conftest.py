@@ -1,6 +1,7 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
 import gc
+import os
 from pathlib import Path
 
 import jax
@@ -13,10 +14,17 @@ gc.set_threshold(20_000, 10, 10)  # tracing makes many objects, which Python's 7
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("Agg")
 
+# XLA's emitters of fused kernels take a quarter of the time of compiling, on a CPU, and save little of the time of
+# running. XLA reads the flag when it first compiles; processes that tests start inherit it and share the programs.
+WITHOUT_FUSION_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
+if WITHOUT_FUSION_EMITTERS not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {WITHOUT_FUSION_EMITTERS}".strip()
+
 with install_import_hook("langevax", "beartype.beartype"):
     import langevax  # noqa: F401
 
 MAPPED = Path("/proc/self/maps")
+compiled_quickly = set()  # paths of files
 MANY_MAPS = 30_000  # Linux allows a process 65,530 by default; XLA takes some for each program and then crashes
 
 
@@ -26,13 +34,17 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-@pytest.fixture(scope="module")
-def compiled_quickly():
-    """Programs that XLA compiles in less time and that run for longer: for files that mostly compile."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()  # or later files would go on with some of them, and with others once those are forgotten
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Compile the programs of a test marked `mostly_compiling` in less time; they run for longer."""
+    quickly = item.get_closest_marker("mostly_compiling") is not None
+    jax.config.update("jax_disable_most_optimizations", quickly)
+    if quickly:
+        compiled_quickly.add(item.path)
+    try:
+        return (yield)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
@@ -52,8 +64,13 @@ def programs_of_many_shapes():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_programs():
-    """Forget the compiled programs of earlier files before they are too many for one process."""
+def few_programs(request):
+    """Forget the compiled programs of earlier files before they are too many for one process.
+
+    Those of tests marked `mostly_compiling` at once: or later files would go on with some of them, and with others
+    once those are forgotten.
+    """
     yield
-    if MAPPED.exists() and MAPPED.read_bytes().count(b"\n") > MANY_MAPS:
+    many = MAPPED.exists() and MAPPED.read_bytes().count(b"\n") > MANY_MAPS
+    if many or request.path in compiled_quickly:
         jax.clear_caches()

@@ -8,19 +8,11 @@ from typing import Any
 import jax
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]  # problems are tiny
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "algorithms"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Problems are tiny, and most of the time of a page is XLA's search for faster code."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def text_of(page: str) -> str:

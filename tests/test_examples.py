@@ -107,14 +107,6 @@ MOSTLY_COMPILING = {
 """Scripts whose quick form takes less time where XLA does not search for faster code; the others take more."""
 
 
-@pytest.fixture
-def compiled_as_is_quickest(name):
-    """`name` compiled in the way that costs least in all."""
-    jax.config.update("jax_disable_most_optimizations", name in MOSTLY_COMPILING)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def script(name, monkeypatch):
     """The script as a module, imported by its path as Python would run it."""
     monkeypatch.syspath_prepend(EXAMPLES)
@@ -148,8 +140,13 @@ def test_each_script_is_tested():
     assert SHOWN.keys() | WRITERS == SCRIPTS, "give a new script its ranges in SHOWN"
 
 
-@pytest.mark.usefixtures("compiled_as_is_quickest")
-@pytest.mark.parametrize("name", sorted(SHOWN))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.mostly_compiling if name in MOSTLY_COMPILING else ())
+        for name in sorted(SHOWN)
+    ],
+)
 def test_a_script_shows_its_expected_results(name, monkeypatch, tmp_path, capsys):
     with jax.numpy_dtype_promotion("standard"):
         module = script(name, monkeypatch)

@@ -19,7 +19,7 @@ from numpyro.infer.util import potential_energy  # noqa: E402
 
 import langevax.numpyro  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
+pytestmark = pytest.mark.mostly_compiling
 
 RNG = np.random.default_rng(0)
 N = 12
