@@ -15,9 +15,10 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("Agg")
 
 # XLA's emitters of fused kernels take a quarter of the time of compiling, on a CPU, and save little of the time of
-# running. XLA reads the flag when it first compiles; processes that tests start inherit it and share the programs.
-WITHOUT_FUSION_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
-if WITHOUT_FUSION_EMITTERS not in os.environ.get("XLA_FLAGS", ""):
+# running. XLA reads the flag when it first compiles; processes that tests start inherit it and share the programs. A
+# later XLA has no such flag, and ends the process.
+WITHOUT_FUSION_EMITTERS, KNOWN_UNTIL = "--xla_cpu_use_fusion_emitters=false", (0, 11)
+if jax.__version_info__ < KNOWN_UNTIL and WITHOUT_FUSION_EMITTERS not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {WITHOUT_FUSION_EMITTERS}".strip()
 
 with install_import_hook("langevax", "beartype.beartype"):
