@@ -1,5 +1,6 @@
 """`langevax.predictive` from the arguments to the result: functions, posteriors, NumPyro models, and refusals."""
 
+import dataclasses
 import warnings
 
 import jax
@@ -160,6 +161,16 @@ def test_draws_of_another_posterior_are_named():
         langevax.predictive(
             log_prior, log_likelihood, COUNTS, draws=DRAWS + 4 * DRAWS.std(), **OPTIONS | {"bayes_shares": (1.0,)}
         )
+
+
+def test_a_density_on_few_values_is_doubted(fit):
+    rows = len(COUNTS)
+    random = np.random.default_rng(0)
+    few = np.tile(random.normal(size=(64, 5)), rows)[:, :rows]  # densities of five values
+    for logs, expected in ((few + 3, True), (few - 9, False), (random.normal(size=(64, rows)) + 3, False)):
+        sentences = dataclasses.replace(fit, log_likelihoods=logs).warnings
+        assert any("only 5 different values" in sentence for sentence in sentences) == expected
+    assert not any("values" in s for s in dataclasses.replace(fit, log_likelihoods=few + 3, bayes_share=1.0).warnings)
 
 
 def dependent(x):

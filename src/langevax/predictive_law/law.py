@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+MOSTLY_REPEATED = 0.5  # different values a row, below which data are rounded or counts
+NUM_TO_COMPARE = 8  # particles under which two rows of one density are one value
+
+
 class PredictiveWarning(UserWarning):
     """Reasons to doubt a predictive law, those of `PredictiveLaw.warnings`."""
 
@@ -116,7 +120,22 @@ class PredictiveLaw:
                 f"the law has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
                 "the closed form of leave-one-out is unsafe; pass num_folds."
             )
+        if self.bayes_share < 1 and (values := self._number_of_values()) < MOSTLY_REPEATED * path.scores.shape[1]:
+            messages.append(
+                f"the {path.scores.shape[1]} rows have only {values} different values, on which a density can put "
+                "spikes: the gain is that of these values, and a new one may have next to no density. Use a likelihood "
+                "of counts, or of the intervals that were rounded."
+            )
         return messages
+
+    def _number_of_values(self) -> int:
+        """Return the number of different rows, by their densities; that of all rows where these may be probabilities.
+
+        A logarithm above 0 is one of a density.
+        """
+        few = self.log_likelihoods[:NUM_TO_COMPARE]
+        is_density = self.model.has_density_floor and np.max(log_mean_exp(self.log_likelihoods)) > 0
+        return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the misspecification curve: gain over Bayes against the share of Bayes, with standard errors."""
