@@ -14,7 +14,7 @@ from langevax._typing import PyTree
 from langevax.figures import charts, theme
 from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import RowModel, Sampler
+from langevax.predictive_law.models import NumPyroModel, RowModel, Sampler
 from langevax.predictive_law.path import Level, PredictivePath
 from langevax.run.result import named_leaves
 
@@ -131,10 +131,11 @@ class PredictiveLaw:
     def _number_of_values(self) -> int:
         """Return the number of different rows, by their densities; that of all rows where these may be probabilities.
 
-        A logarithm above 0 is one of a density.
+        A NumPyro model says what its rows have; otherwise a logarithm above 0 is one of a density.
         """
-        few = self.log_likelihoods[:NUM_TO_COMPARE]
-        is_density = self.model.has_density_floor and np.max(log_mean_exp(self.log_likelihoods)) > 0
+        few, is_density = self.log_likelihoods[:NUM_TO_COMPARE], self.model.has_density_floor
+        if not isinstance(self.model, NumPyroModel):
+            is_density = is_density and np.max(log_mean_exp(self.log_likelihoods)) > 0
         return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
