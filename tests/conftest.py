@@ -1,7 +1,6 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
 import gc
-import os
 from pathlib import Path
 
 import jax
@@ -13,13 +12,6 @@ from jaxtyping import install_import_hook
 gc.set_threshold(20_000, 10, 10)  # tracing makes many objects, which Python's 700 would search again and again
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("Agg")
-
-# XLA's emitters of fused kernels take a quarter of the time of compiling, on a CPU, and save little of the time of
-# running. XLA reads the flag when it first compiles; processes that tests start inherit it and share the programs. A
-# later XLA has no such flag, and ends the process.
-WITHOUT_FUSION_EMITTERS, KNOWN_UNTIL = "--xla_cpu_use_fusion_emitters=false", (0, 11)
-if jax.__version_info__ < KNOWN_UNTIL and WITHOUT_FUSION_EMITTERS not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {WITHOUT_FUSION_EMITTERS}".strip()
 
 with install_import_hook("langevax", "beartype.beartype"):
     import langevax  # noqa: F401
