@@ -26,8 +26,6 @@ from langevax.run import program
 from langevax.sklearn import MeanFieldRegressor
 from tests.run.setting import DRIVER, assert_same_bits, fix_chunks, langevin, problem, simulate, squared_distance
 
-pytestmark = pytest.mark.mostly_compiling
-
 INPUTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 CALLBACK = "callback"  # in the name of the call with which a program asks the host
 
