@@ -54,9 +54,10 @@ def test_result_contains_the_printed_numbers(fitted):
     assert f"{score['value']:.3f}" in answer.stdout
     assert result["score_name"] == "R2"
     assert (result["rows_scored"], result["folds"]) == (12, 1)
+    page = (out / "report.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
     for sentence in (*result["summary"], result["optimum"]):
         assert sentence in answer.stdout
-        assert html.escape(sentence, quote=True) in (out / "report.html").read_text(encoding="utf-8")
+        assert html.escape(sentence, quote=True) in page
     ends = [result["certificate"][end] for end in ("lower_bound", "upper_bound", "prior_objective")]
     assert ends == sorted(ends)
     assert result["certificate"]["width"] >= 0
