@@ -1,5 +1,6 @@
 """The result of `predictive`: a law of the parameters, its scores, and what Bayes loses beside it."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class BayesComparison:
     nats: float
     """Mean log score of the chosen law over that of Bayes, a row."""
     standard_error: float
-    """Paired over rows."""
+    """Paired over rows, and that over particles."""
     bayes_share: float
     num_rows: int
     method: str
@@ -161,6 +162,12 @@ class PredictiveLaw:
             title="Misspecification curve",
         )
         return axes
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write the law as one .npz file without pickles; `langevax.predictive_law.load` reads it."""
+        from langevax.predictive_law import law_file
+
+        law_file.save(self, file)
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return the groups `posterior` (the law's particles), `log_likelihood` and `path`, in ArviZ's layout.
