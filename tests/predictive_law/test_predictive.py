@@ -196,6 +196,14 @@ def test_a_density_on_few_values_is_doubted(fit):
     assert not any("values" in s for s in dataclasses.replace(fit, log_likelihoods=few + 3, bayes_share=1.0).warnings)
 
 
+def test_rows_that_are_certain_are_counted(fit):
+    logs = np.random.default_rng(0).normal(size=(64, 40)) - 5
+    logs[:, 3:5] = -1e-7  # a mask, with rounding
+    logs[:, 7] = -1e-7 * np.arange(64)  # known well by most particles, and of use
+    (sentence,) = dataclasses.replace(fit, log_likelihoods=logs).warnings
+    assert sentence.startswith("2 of 40 rows, such as row 3, have log_likelihood 0 under all particles, as rows that")
+
+
 def dependent(x):
     with numpyro.plate("rows", len(x)):
         local = numpyro.sample("local", distributions.Normal(0.0, 1.0))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 MOSTLY_REPEATED = 0.5  # different values a row, below which data are rounded or counts
+CERTAIN = 1e-5  # log likelihood of a row that is certain, up to rounding
 NUM_TO_COMPARE = 8  # particles under which two rows of one density are one value
 
 
@@ -120,6 +121,14 @@ class PredictiveLaw:
             messages.append(
                 f"the law has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
                 "the closed form of leave-one-out is unsafe; pass num_folds."
+            )
+        logs = self.log_likelihoods
+        certain = (logs == logs[0]).all(axis=0) & (np.abs(logs[0]) <= CERTAIN)
+        if certain.any():
+            messages.append(
+                f"{certain.sum()} of {len(certain)} rows, such as row {np.argmax(certain)}, have log_likelihood 0 "
+                "under all particles, as rows that are masked or have weight 0: all scores are means over rows, which "
+                "these dilute; drop them."
             )
         if self.bayes_share < 1 and (values := self._number_of_values()) < MOSTLY_REPEATED * path.scores.shape[1]:
             messages.append(

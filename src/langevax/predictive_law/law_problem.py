@@ -37,9 +37,6 @@ MAX_EXPONENT = 60.0
 FAR, FARTHER = 1e3, 1e5
 """In standard deviations of the draws: between the two a proper log prior falls by more than log(FARTHER / FAR)."""
 
-CERTAIN = 1e-5
-"""Log likelihood of a row that is certain, up to rounding."""
-
 NUM_FAR = 8
 """Rows, and draws, of which the log likelihood is compared with that of numbers far from the rows."""
 
@@ -200,13 +197,6 @@ def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
             f"row {int(np.argmax(lost))} has log_likelihood -inf under all {len(log_likelihoods)} draws "
             f"({int(lost.sum())} such rows): the model cannot produce it; drop it, or use a wider "
             "likelihood."
-        )
-    certain = (np.abs(log_likelihoods) <= CERTAIN).all(axis=0)
-    if certain.any():
-        raise ValueError(
-            f"row {int(np.argmax(certain))} has log_likelihood 0 under all {len(log_likelihoods)} draws "
-            f"({int(certain.sum())} such rows), as rows that are masked or have weight 0: scores are means over rows, "
-            "which these would dilute; drop them."
         )
 
 
