@@ -1,7 +1,7 @@
 """Hidden groups by empirical Bayes: the rate of a disease in 301 counties, of which small ones look extreme by chance.
 
 Breast cancer deaths in counties of the American South (in statsmodels): raw rates of counties of 500 people say little.
-With a share of Bayes of 0, `predictive` fits the law of the true rates itself, without assuming its form, and a
+With a share of Bayes near 0, `predictive` fits the law of the true rates itself, without assuming its form, and a
 county's rate is its mean under that law given its own count.
 
 Run it: `python examples/county_rates.py`. It prints the spread of rates and writes out/county_rates.png.

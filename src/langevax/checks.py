@@ -263,6 +263,7 @@ def arrays(name: str, tree: PyTree) -> PyTree:
         label = f"{name}{jax.tree_util.keystr(path)}"
         if hasattr(leaf, "__array__") and not isinstance(leaf, jax.Array | np.generic):
             leaf = plain_array(label, leaf, complete=False)
+            numbers_fit(label, leaf)
         if not eqx.is_array_like(leaf):
             raise TypeError(f"{label} must be an array, got {shown(leaf)}; pass a pytree of floating arrays.")
         array = jnp.asarray(leaf)
@@ -326,19 +327,27 @@ def real_array(name: str, value: object) -> np.ndarray:
     return plain_array(name, value).astype(np.float64)
 
 
-def integers_fit(name: str, array: object) -> None:
-    """Raise if a NumPy array holds an integer that JAX would cut to 32 bits, as it does outside of `jax.enable_x64`."""
-    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.integer) or not array.size:
+def numbers_fit(name: str, array: object) -> None:
+    """Raise if a NumPy array holds a number that 32 bits cannot, to which JAX cuts it outside of `jax.enable_x64`."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or not array.size:
         return
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)
-    bounds = np.iinfo(dtype)
+    is_float = array.dtype.kind == "f"
+    bounds = jnp.finfo(dtype) if is_float else np.iinfo(dtype)
     if dtype == array.dtype or (bounds.min <= array.min() and array.max() <= bounds.max):
         return
-    place = tuple(np.argwhere((array < bounds.min) | (array > bounds.max))[0])
+    too_large = ((array < bounds.min) | (array > bounds.max)) & np.isfinite(array)
+    if not too_large.any():  # nan and infinity stay what they are
+        return
+    place = tuple(np.argwhere(too_large)[0])
+    remedy = (
+        "divide the column by a constant, drop the row if the number is an error,"
+        if is_float
+        else "number ids from 0 (np.unique with return_inverse=True), pass measurements as floats,"
+    )
     raise ValueError(
-        f"{name}[{', '.join(map(str, place))}] is {array[place]}, which JAX would cut to {dtype}; number ids from 0 "
-        "(np.unique with return_inverse=True), pass measurements as floats, or make the data and run inside "
-        "`with jax.enable_x64():`."
+        f"{name}[{', '.join(map(str, place))}] is {array[place]}, which JAX would cut to {dtype}; {remedy} or make the "
+        "data and run inside `with jax.enable_x64():`."
     )
 
 

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
+from langevax.problems import tracing
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
@@ -177,6 +178,7 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
         ((4, 600), True)
     """
     checks.function("model", model, "(*data)")
+    tracing.forget_old_numbers(model)
     bound = partial(model, *data, **options)
     try:
         target, bound, shapes = _sum_over_rows(model, (data, options))

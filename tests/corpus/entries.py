@@ -390,6 +390,18 @@ ENTRIES: dict[str, Entry] = {
         },
         slow=True,
     ),
+    "langevax.sampling.coefficient_sweep": Entry(
+        lambda **arguments: sampling_module.coefficient_sweep(**arguments).temperatures,
+        {
+            "key": (jax.random.key(0), KEY),
+            "temperatures": ((0.1, 0.2), VECTOR),
+            "localizations": ((1.0, 2.0), VECTOR),
+            "tolerance": (0.1, POSITIVE),
+        },
+        {"loss": row_loss_at_zero, "params": np.zeros(2, np.float32), "data": ROWS, "num_samples": 4, "num_chains": 2}
+        | {"num_warmup": 4, "progress": False},
+        slow=True,
+    ),
     "langevax.simulate": Entry(
         run,
         {
@@ -810,6 +822,7 @@ ENTRIES: dict[str, Entry] = {
         slow=True,
     ),
     "langevax.sklearn.load": Entry(estimators.load, {}, {"file": "no such file"}),
+    "langevax.predictive_law.load": Entry(lx.predictive_law.load, {}, {"file": "no such file"}),
     "langevax.optax.langevin": Entry(
         lambda **arguments: transformed(lx.optax.langevin(**arguments)),
         STEP | TEMPERATURE | {"key": (jax.random.key(0), KEY), "precision": (1.0, NON_NEGATIVE)},
@@ -977,8 +990,9 @@ RECEIVED: dict[str, str] = {
         RESULT: """Result data.Rows federated.MethodChoice integrators.Gains meanfield.Certificate
             meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
-            sampling.InverseProblem sampling.LearningCoefficient sampling.Samples teacher_student.Matching
-            teacher_student.OneStepRuns teacher_student.ReLUNetwork teacher_student.TwoPhaseFit""",
+            sampling.CoefficientSweep sampling.InverseProblem sampling.LearningCoefficient sampling.Samples
+            teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
+            teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
             integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",

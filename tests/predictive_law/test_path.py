@@ -7,9 +7,9 @@ import pytest
 
 import langevax
 from langevax import platforms
-from langevax.predictive_law.law_problem import LawProblem, check_proper, check_rows
+from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows
 from langevax.predictive_law.path import PredictivePath, confirmed, held_out_scores, run_path
-from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, problem_of, table
+from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_prior, problem_of, table
 from tests.predictive_law.grids import solve
 
 SHARES = (1.0, 0.3, 0.05)
@@ -68,17 +68,20 @@ def test_the_curve_of_a_wrong_model_rises_and_that_of_a_right_one_is_flat(levels
     wrong = PredictivePath.of(levels, 256)
     assert wrong.chosen > 0
     assert wrong.gain[-1] > 2 * wrong.gain_error[-1]
+    paired = np.std(wrong.scores[-1] - wrong.scores[0], ddof=1) / np.sqrt(40)
+    of_particles = np.hypot(wrong.fit_error[-1], wrong.fit_error[0])
+    np.testing.assert_allclose(wrong.gain_error[-1], np.hypot(paired, of_particles))
     weights = solve(*table(RIGHT), 1.0).weights
     right = run_path(problem_of(RIGHT), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0))
     assert np.abs(PredictivePath.of(right, 256).gain).max() < 0.02
 
 
-def path_of(scores, p_eff=1.0):
+def path_of(scores, p_eff=1.0, fit_error=0.0):
     numbers = np.zeros(len(scores))
     return PredictivePath(
         bayes_share=np.linspace(1, 0, len(scores)),
         fit=numbers,
-        fit_error=numbers,
+        fit_error=numbers + fit_error,
         loo=numbers,
         held_out=numbers,
         gain=numbers,
@@ -96,6 +99,13 @@ def test_the_largest_share_within_one_standard_error_of_the_best_is_chosen():
     assert path_of([0 * noise - 0.09, 0 * noise - 0.05, noise]).chosen == 0
     assert path_of([0 * noise - 0.11, 0 * noise - 0.09, noise]).chosen == 1
     assert path_of([0 * noise - 0.2, 0 * noise - 0.11, noise]).chosen == 2
+
+
+def test_noise_of_particles_alone_does_not_choose():
+    """Rows that are alike have no spread between them."""
+    scores = [np.zeros(100), np.full(100, 0.01)]
+    assert path_of(scores).chosen == 1
+    assert path_of(scores, fit_error=0.01).chosen == 0
 
 
 def test_refits_confirm_only_where_the_closed_form_is_unsafe():
@@ -134,3 +144,22 @@ def test_priors_and_rows_that_have_no_law_are_refused():
     logs[:, 3] = -np.inf
     with pytest.raises(ValueError, match="row 3 has log_likelihood -inf under all 4 draws"):
         check_rows(logs)
+
+
+def test_a_density_that_is_the_same_for_all_rows_still_depends_on_them():
+    points = np.linspace(-0.1, 0.1, 32, dtype=np.float32)[:, None]
+    rows = np.linspace(-1, 1, 20, dtype=np.float32)
+
+    def check(log_likelihood):
+        problem = LawProblem.of(langevax.posterior(log_prior, log_likelihood, rows).problem, jnp.zeros(()), 32)
+        check_dependence(problem, points, problem.log_likelihoods(points))
+
+    check(lambda m, y: jnp.where(jnp.abs(y - m) < 1.5, -jnp.log(3.0), -jnp.inf))  # uniform
+    with pytest.raises(ValueError, match="log_likelihood is the same for all rows, which differ"):
+        check(lambda m, y: 0 * y - jnp.sum((jnp.asarray(rows) - m) ** 2))
+
+
+def test_draws_that_floating_point_numbers_cannot_hold_are_refused():
+    points = np.float32(1e6) + np.linspace(-0.3, 0.3, 32, dtype=np.float32)[:, None]
+    with pytest.raises(ValueError, match=r"position has a standard deviation of about 0.1.* around 1e\+06"):
+        check_proper(problem_of(COUNTS), points)

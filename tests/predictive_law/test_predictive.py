@@ -128,6 +128,10 @@ def test_wrong_arguments_are_named():
     refused(ValueError, "draws has 512 rows, but num_particles is 600", *functions, num_particles=600)
     refused(ValueError, "bayes_shares must decrease from 1", *functions, bayes_shares=(0.5, 0.1))
     refused(ValueError, "start is missing", *functions, draws=None)
+    refused(ValueError, "data has 1 row, and leaving it out", log_prior, log_likelihood, COUNTS[:1])
+    refused(ValueError, "data has 3 rows, but num_folds is 5", log_prior, log_likelihood, COUNTS[:3], num_folds=5)
+    huge = np.where(COUNTS == 15, 1e200, COUNTS.astype(float))
+    refused(ValueError, r"data\[39\] is 1e\+200, which JAX would cut to float32", log_prior, log_likelihood, huge)
     refused(TypeError, "draws must be floating", *functions, draws=jnp.arange(512))
     refused(TypeError, "data is missing", log_prior, log_likelihood)
     refused(ValueError, "log_likelihood must return a scalar", log_prior, lambda m, y: jnp.stack([m, y]), COUNTS)
@@ -163,6 +167,25 @@ def test_draws_of_another_posterior_are_named():
         )
 
 
+def test_draws_that_make_a_row_impossible_are_left_out_and_counted():
+    def log_likelihood_above(log_rate, count):  # no law of rates below 1/20 has been drawn from it
+        return jnp.where(log_rate > -3, log_likelihood(log_rate, count), -jnp.inf)
+
+    draws = DRAWS.at[5].set(-4.0)
+    options = OPTIONS | {"bayes_shares": (1.0,), "num_particles": 128}
+    with pytest.warns(PredictiveWarning, match="1 of 512 draws have log_likelihood -inf at some row, .* are left out"):
+        fit = langevax.predictive(log_prior, log_likelihood_above, COUNTS, draws=draws, **options)
+    np.testing.assert_array_equal(np.sort(fit.points[:, 0]), np.sort(np.delete(np.asarray(draws), 5)))
+    refused(
+        ValueError,
+        "255 of 256 draws have log_likelihood -inf .* leave draws out",
+        log_prior,
+        log_likelihood_above,
+        COUNTS,
+        draws=jnp.full(512, -4.0).at[0].set(1.0),
+    )
+
+
 def test_a_density_on_few_values_is_doubted(fit):
     rows = len(COUNTS)
     random = np.random.default_rng(0)
@@ -171,6 +194,14 @@ def test_a_density_on_few_values_is_doubted(fit):
         sentences = dataclasses.replace(fit, log_likelihoods=logs).warnings
         assert any("only 5 different values" in sentence for sentence in sentences) == expected
     assert not any("values" in s for s in dataclasses.replace(fit, log_likelihoods=few + 3, bayes_share=1.0).warnings)
+
+
+def test_rows_that_are_certain_are_counted(fit):
+    logs = np.random.default_rng(0).normal(size=(64, 40)) - 5
+    logs[:, 3:5] = -1e-7  # a mask, with rounding
+    logs[:, 7] = -1e-7 * np.arange(64)  # known well by most particles, and of use
+    (sentence,) = dataclasses.replace(fit, log_likelihoods=logs).warnings
+    assert sentence.startswith("2 of 40 rows, such as row 3, have log_likelihood 0 under all particles, as rows that")
 
 
 def dependent(x):

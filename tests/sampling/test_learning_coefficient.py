@@ -9,6 +9,7 @@ import pytest
 
 import langevax
 from langevax import trees
+from langevax.sampling.coefficient import doubts
 from langevax.sampling.subsampled_hmc import SubsampledHMC
 from langevax.sampling.tempered_loss import tempered_loss
 
@@ -26,6 +27,11 @@ def squares(w, row):
 def product(w, row):
     """y = a b x, whose minimum at a b = 1 is a curve."""
     return (w["a"] * w["b"] * row[0] - row[1]) ** 2 / 2
+
+
+def narrow(w, row):
+    """A standard deviation of .00016 about 5005, where float32 numbers are .0005 apart."""
+    return ((1000 * (w["w"][0] - 5005)) ** 2 + w["w"][1] ** 2) / 2
 
 
 def exact_squares(temperature=TEMPERATURE, localization=1.0, X=X):
@@ -182,6 +188,10 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
         ({"loss": langevax.Function(lambda w: jnp.sum(w**2)), "data": None}, "a problem of a single row"),
         ({"loss": lambda w, row: squares(w * RNG.random(), row)}, "loss is not deterministic: two calls compute with"),
         ({"loss": lambda w, row: squares(w, row) + 1e6}, "float32 rounds the mean loss, 1e.06 at params, by"),
+        (
+            {"loss": narrow, "params": {"w": jnp.array([5005.0, 0.0])}},
+            r"params\['w'\]\[0\] has a standard deviation of",
+        ),
         ({"select": lambda path: False}, "select chose none of the arrays of params; their paths are"),
     ],
 )
@@ -243,3 +253,33 @@ def test_intervals_cover(case):
     else:
         assert np.sqrt(np.mean(scores**2)) > 0.4
     assert trees.dtype_of(pairs[0][0].params) == jnp.float32
+
+
+def test_a_law_far_narrower_than_its_localization_has_the_value_of_quadrature():
+    """The step size leaves its limits in the warm-up; out of the range of float32 it would stop all chains."""
+    scale = 1e6
+    rows = jnp.ones(N)
+    result = langevax.learning_coefficient(
+        lambda w, row: scale * row * w**4, jnp.array(0.0), rows, key=jax.random.key(0), localization=1.0, **SHORT
+    )
+    x = np.linspace(-9, 9, 400_001)
+    rise = scale * x**4 / TEMPERATURE
+    density = np.exp(-rise - x**2 / 2)
+    assert abs(score(result, np.sum(density * rise) / np.sum(density))) < 4
+    assert result.standard_error < 0.02 * result.value
+    assert result.warnings == ()
+
+
+@pytest.mark.slow
+def test_a_law_narrower_than_its_curvature_says_is_refused_after_the_warm_up():
+    rows = jnp.ones(N)
+    with pytest.raises(ValueError, match=r"params has a standard deviation of about .* around 5005, where float32"):
+        langevax.learning_coefficient(
+            lambda w, row: row * (1000 * (w - 5005)) ** 4, jnp.array(5005.0), rows, key=jax.random.key(0), **SHORT
+        )
+
+
+def test_a_loss_that_does_not_change_is_said_to_be_flat():
+    errors = {"monte_carlo": 0.0, "baseline": 0.0, "rounding": 0.0}
+    sentences = doubts(0.0, errors, False, np.nan, np.nan, 0, 0.0, is_flat=True)
+    assert [sentence.split(":")[0] for sentence in sentences] == ["the loss was the same at all draws"]

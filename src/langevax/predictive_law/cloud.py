@@ -61,7 +61,8 @@ def square_root_of_covariance(points: np.ndarray) -> Float[np.ndarray, "d d"]:
     """Return the Cholesky factor of the covariance of a cloud, correlations shrunk where particles are few."""
     count, dimension = points.shape
     covariance = np.atleast_2d(np.cov(np.asarray(points, np.float64), rowvar=False))
-    variances = np.diag(covariance) + 1e-12 * (1 + np.mean(points, axis=0, dtype=np.float64) ** 2)
+    rounding = np.finfo(points.dtype).eps ** 2 * (1 + np.mean(points, axis=0, dtype=np.float64) ** 2)
+    variances = np.diag(covariance) + rounding
     shrinkage = min(1.0, dimension / count)
     shrunk = (1 - shrinkage) * covariance
     np.fill_diagonal(shrunk, variances)

@@ -1,5 +1,6 @@
 """The result of `predictive`: a law of the parameters, its scores, and what Bayes loses beside it."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 MOSTLY_REPEATED = 0.5  # different values a row, below which data are rounded or counts
+CERTAIN = 1e-5  # log likelihood of a row that is certain, up to rounding
 NUM_TO_COMPARE = 8  # particles under which two rows of one density are one value
 
 
@@ -38,7 +40,7 @@ class BayesComparison:
     nats: float
     """Mean log score of the chosen law over that of Bayes, a row."""
     standard_error: float
-    """Paired over rows."""
+    """Paired over rows, and that over particles."""
     bayes_share: float
     num_rows: int
     method: str
@@ -120,6 +122,14 @@ class PredictiveLaw:
                 f"the law has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
                 "the closed form of leave-one-out is unsafe; pass num_folds."
             )
+        logs = self.log_likelihoods
+        certain = (logs == logs[0]).all(axis=0) & (np.abs(logs[0]) <= CERTAIN)
+        if certain.any():
+            messages.append(
+                f"{certain.sum()} of {len(certain)} rows, such as row {np.argmax(certain)}, have log_likelihood 0 "
+                "under all particles, as rows that are masked or have weight 0: all scores are means over rows, which "
+                "these dilute; drop them."
+            )
         if self.bayes_share < 1 and (values := self._number_of_values()) < MOSTLY_REPEATED * path.scores.shape[1]:
             messages.append(
                 f"the {path.scores.shape[1]} rows have only {values} different values, on which a density can put "
@@ -161,6 +171,12 @@ class PredictiveLaw:
             title="Misspecification curve",
         )
         return axes
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write the law as one .npz file without pickles; `langevax.predictive_law.load` reads it."""
+        from langevax.predictive_law import law_file
+
+        law_file.save(self, file)
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return the groups `posterior` (the law's particles), `log_likelihood` and `path`, in ArviZ's layout.

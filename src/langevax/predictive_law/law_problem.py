@@ -28,12 +28,17 @@ from langevax.platforms import sizes
 from langevax.problems import blocks
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
 from langevax.problems.problem import Scalar
+from langevax.run.result import named_leaves
+from langevax.sampling.resolution import check_resolution
 
 MAX_EXPONENT = 60.0
 """Of c_i p_i, which may be as large as the number of particles; exp(60) is within float32."""
 
 FAR, FARTHER = 1e3, 1e5
 """In standard deviations of the draws: between the two a proper log prior falls by more than log(FARTHER / FAR)."""
+
+NUM_FAR = 8
+"""Rows, and draws, of which the log likelihood is compared with that of numbers far from the rows."""
 
 MAX_CURVATURES, FLAT = 300, 1e-5
 """Coordinates up to which the curvature of a log prior is computed, and its share of the largest that is rounding."""
@@ -170,7 +175,7 @@ def _mean_gradient(problem: LawProblem, points: Points) -> Float[Array, " d"]:
 
 def rise_at_draws(problem: LawProblem, points: np.ndarray) -> float:
     """Return the largest mean slope of the log posterior at draws, in nats a standard deviation; its own have 0."""
-    slopes = np.asarray(_mean_gradient(problem, jnp.asarray(points)), np.float64) * points.std(axis=0)
+    slopes = np.asarray(_mean_gradient(problem, jnp.asarray(points)), np.float64) * points.std(axis=0, dtype=np.float64)
     return float(np.abs(slopes).max())
 
 
@@ -195,33 +200,55 @@ def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
         )
 
 
-def check_dependence(problem: LawProblem, log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
-    """Raise where all rows have one log likelihood but are not alike, as where it sums over all of them itself."""
+def check_dependence(problem: LawProblem, points: np.ndarray, log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
+    """Raise where all rows have one log likelihood but are not alike, as where it sums over all of them itself.
+
+    A uniform density is the same for all rows as well, but not for numbers far from them.
+    """
     if np.any(log_likelihoods != log_likelihoods[:, :1]):
         return
-    rows = map(np.asarray, jax.tree.leaves(problem.finite_sum.data))
-    if any(np.any(leaf != leaf[:1, :1]) for leaf in rows):  # the padding is one of the rows
-        raise ValueError(
-            "log_likelihood is the same for all rows, which differ: it does not depend on its row; return the log "
-            "density of that row alone."
-        )
+    rows = jax.tree.map(lambda a: np.asarray(a).reshape(-1, *a.shape[2:])[: problem.size], problem.finite_sum.data)
+    if not any(np.any(leaf != leaf[:1]) for leaf in jax.tree.leaves(rows)):
+        return
+    few = slice(0, NUM_FAR)
+    for sign in (1, -1):
+        far = jax.tree.map(lambda a, sign=sign: jnp.asarray(_far(a[few], sign)), rows)
+        if not np.allclose(new_log_likelihoods(problem, far, points[few]), log_likelihoods[few, :1], rtol=1e-3):
+            return
+    raise ValueError(
+        "log_likelihood is the same for all rows, which differ: it does not depend on its row; return the log "
+        "density of that row alone."
+    )
+
+
+def _far(numbers: np.ndarray, sign: int) -> np.ndarray:
+    """Return numbers on one side of others, and far from them."""
+    if numbers.dtype == bool:
+        return ~numbers
+    return (numbers + sign * FAR * (1 + np.abs(numbers))).astype(numbers.dtype)
 
 
 def check_proper(problem: LawProblem, points: np.ndarray) -> None:
     """Raise where the log prior falls too slowly along a line for the prior to have a finite integral.
 
+    Draws that do not vary, or too little for their dtype, are refused first.
     Lines are those of the coordinates, and of directions without curvature at the mean of the draws.
     """
-    centre = points.mean(axis=0)
+    dtype, centre = points.dtype, points.mean(axis=0, dtype=np.float64)
     if (fixed := np.ptp(points, axis=0) == 0).any():
         raise ValueError(
             f"draws do not vary along coordinate {int(np.argmax(fixed))}; pass draws of chains that move, or leave "
             "draws out."
         )
-    scale = points.std(axis=0) + np.finfo(points.dtype).eps * (1 + np.abs(centre))
-    directions = np.concatenate([np.diag(scale), _uncurved(problem, centre, scale)])
+    deviations = points.std(axis=0, dtype=np.float64)
+    widths, centres = (named_leaves(problem.unravel(jnp.asarray(a, dtype))) for a in (deviations, centre))
+    check_resolution(
+        widths, centres, "write it as a constant plus a difference, or draw and compute in float64 (jax.enable_x64)."
+    )
+    scale = deviations + np.finfo(dtype).eps * (1 + np.abs(centre))
+    directions = np.concatenate([np.diag(scale), _uncurved(problem, centre.astype(dtype), scale)])
     steps = np.concatenate([directions, -directions])
-    lines = jnp.asarray(np.stack([centre + FAR * steps, centre + FARTHER * steps]).astype(points.dtype))
+    lines = jnp.asarray(np.stack([centre + FAR * steps, centre + FARTHER * steps]).astype(dtype))
     near, far = np.asarray(_log_priors(problem, lines), np.float64)
     with np.errstate(invalid="ignore"):  # -inf less -inf
         flat = np.isfinite(near) & np.isfinite(far) & (far - near >= -np.log(FARTHER / FAR))

@@ -197,7 +197,7 @@ class PredictivePath:
     gain: Float[np.ndarray, " share"]
     """Over Bayes, of the scores that the choice was made by."""
     gain_error: Float[np.ndarray, " share"]
-    """Standard error of `gain`, paired over rows."""
+    """Standard error of `gain`: paired over rows, and that over particles."""
     p_eff: Float[np.ndarray, " share"]
     """Effective number of parameters."""
     gap: Float[np.ndarray, " share"]
@@ -215,15 +215,15 @@ class PredictivePath:
         left_out = [leave_one_out(level.log_likelihoods, level.bayes_share) for level in levels]
         loo = np.stack([one.scores for one in left_out])
         scores = loo if held_out is None else held_out
-        errors = [level.fit_error(min(num_particles, len(level.points))) for level in levels]
+        errors = np.array([level.fit_error(min(num_particles, len(level.points))) for level in levels])
         return cls(
             bayes_share=np.array([level.bayes_share for level in levels]),
             fit=np.array([level.log_scores.mean() for level in levels]),
-            fit_error=np.array(errors),
+            fit_error=errors,
             loo=loo.mean(axis=1),
             held_out=np.full(len(levels), np.nan) if held_out is None else held_out.mean(axis=1),
             gain=(scores - scores[0]).mean(axis=1),
-            gain_error=paired_error(scores - scores[0]),
+            gain_error=_errors_against(0, scores, errors),
             p_eff=np.array([one.p_eff for one in left_out]),
             gap=np.array([level.gap for level in levels]),
             num_moves=np.array([level.num_moves for level in levels]),
@@ -236,7 +236,7 @@ class PredictivePath:
         """Index of the largest share whose score is within one standard error of the best."""
         means = self.scores.mean(axis=1)
         best = int(np.argmax(means))
-        return int(np.argmax(means[best] - means <= paired_error(self.scores[best] - self.scores)))
+        return int(np.argmax(means[best] - means <= _errors_against(best, self.scores, self.fit_error)))
 
     @property
     def has_many_parameters(self) -> bool:
@@ -249,9 +249,20 @@ class PredictivePath:
         return repr(SummaryTable([f"bayes_share {share:g}" for share in self.bayes_share], table))
 
 
+def _errors_against(
+    reference: int, scores: Float[np.ndarray, "share n"], fit_errors: Float[np.ndarray, " share"]
+) -> Float[np.ndarray, " share"]:
+    """Return the standard errors of the mean scores less that of one share: of rows, and of both laws' particles.
+
+    Rows that are alike have no spread, so that particles alone would decide between laws that predict them equally.
+    """
+    of_particles = np.where(np.arange(len(scores)) == reference, 0, np.hypot(fit_errors, fit_errors[reference]))
+    return np.hypot(paired_error(scores - scores[reference]), of_particles)
+
+
 def paired_error(differences: Float[np.ndarray, "share n"]) -> Float[np.ndarray, " share"]:
     """Return the standard error of the mean over rows."""
-    return np.std(differences, axis=1) / np.sqrt(differences.shape[1])
+    return np.std(differences, axis=1, ddof=1) / np.sqrt(differences.shape[1])
 
 
 def confirmed(

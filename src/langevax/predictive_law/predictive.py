@@ -15,7 +15,14 @@ from langevax._typing import PyTree
 from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_of
 from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows, rise_at_draws
 from langevax.predictive_law.models import flat_draws, model_of
-from langevax.predictive_law.path import PredictivePath, confirmed, evenly_spaced, held_out_scores, run_path
+from langevax.predictive_law.path import (
+    SNAPSHOTS,
+    PredictivePath,
+    confirmed,
+    evenly_spaced,
+    held_out_scores,
+    run_path,
+)
 from langevax.sampling import Samples
 
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05)
@@ -98,10 +105,14 @@ def predictive(
     began = time.perf_counter()
     num_particles = int(num_particles)  # not an integer of few bits
     problem = LawProblem.of(finite_sum, position, num_particles)
-    checks.positive_int("the number of rows of data", problem.size, minimum=num_folds or 2)
-    logs = problem.log_likelihoods(points[:: max(1, len(points) // num_particles)])
+    _check_size(problem.size, num_folds)
+    few = evenly_spaced(points, min(len(points), SNAPSHOTS * num_particles))
+    logs = problem.log_likelihoods(few)
     check_rows(logs)
-    check_dependence(problem, logs)
+    check_dependence(problem, few, logs)
+    possible = np.asarray(~np.isneginf(logs).any(axis=1))
+    if not possible.all():
+        points = _without_impossible(few, possible, num_particles)
     check_proper(problem, points)
     slope = 0.0 if draws is None else rise_at_draws(problem, evenly_spaced(points, num_particles))
     if slope > LARGEST_SLOPE:
@@ -129,6 +140,29 @@ def predictive(
     if law.warnings:
         warnings.warn(" ".join(law.warnings), PredictiveWarning, stacklevel=2)
     return law
+
+
+def _without_impossible(
+    points: Float[np.ndarray, "draw d"], possible: np.ndarray, num_particles: int
+) -> Float[np.ndarray, "draw d"]:
+    """Return the draws at which all rows are possible, as they are at all draws of a posterior; warn of the others."""
+    sentence = (
+        f"{np.sum(~possible):,} of {len(points):,} draws have log_likelihood -inf at some row, which draws of the "
+        "posterior of model and data have not"
+    )
+    if possible.sum() < num_particles:
+        raise ValueError(f"{sentence}, and num_particles is {num_particles}; leave draws out.")
+    warnings.warn(f"{sentence}; they are left out.", PredictiveWarning, stacklevel=3)
+    return points[possible]
+
+
+def _check_size(size: int, num_folds: int | None) -> None:
+    """Raise unless there are rows for every fold."""
+    rows = f"data has {size} row{'s' * (size > 1)}"
+    if size < 2:
+        raise ValueError(f"{rows}, and leaving it out would leave none; pass at least two.")
+    if num_folds is not None and size < num_folds:
+        raise ValueError(f"{rows}, but num_folds is {num_folds}; pass more rows, fewer folds, or num_folds=None.")
 
 
 def _checked_shares(shares: Any) -> tuple[float, ...]:

@@ -130,7 +130,7 @@ def tree_as_rows(name: str, data: PyTree) -> PyTree:
 
 
 def as_rows(name: str, array: Numbers) -> Array:
-    """An array of rows on the device, whose integers must fit; a mapped file is aliased, where the device can."""
+    """An array of rows on the device, whose numbers must fit; a mapped file is aliased, where the device can."""
     if not checks.is_concrete(array):
         return cast(Array, array)
     if isinstance(array, jax.Array):
@@ -138,5 +138,5 @@ def as_rows(name: str, array: Numbers) -> Array:
             raise TypeError(f"{name} must be an array of real numbers, but holds complex ones; pass two real columns.")
         return array
     plain = checks.plain_array(name, array, complete=False)
-    checks.integers_fit(name, plain)
+    checks.numbers_fit(name, plain)
     return jax.device_put(plain, may_alias=True)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.problems import blocks
+from langevax.problems import blocks, tracing
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
 from langevax.problems.problem import Problem
@@ -92,6 +92,7 @@ class Federation(Problem):
     ):
         checks.function("loss", loss, "(position, example) -> scalar")
         checks.function("regularizer", regularizer, "(position) -> scalar", optional=True)
+        tracing.forget_old_numbers(loss, regularizer)
         if isinstance(data, list):
             raise TypeError(
                 f"data is a list of {len(data)}; pass a list of tables, one for each client, to Federation.of, and "

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.platforms import CPU, sizes
-from langevax.problems import blocks
+from langevax.problems import blocks, tracing
 from langevax.problems.blocks import Count, Rows, Weights, tree_as_rows
 from langevax.problems.problem import Indices, Numbers, Problem, Scalar
 from langevax.problems.sharding import RowProblem, RowSharding
@@ -83,6 +83,7 @@ class FiniteSum(RowProblem):
     ):
         checks.function("loss", loss, "(position, example) -> scalar")
         checks.function("regularizer", regularizer, "(position) -> scalar", optional=True)
+        tracing.forget_old_numbers(loss, regularizer)
         checks.numbers("precision", precision)
         rows = tree_as_rows("data", data)
         size = checks.leading_axis("data", rows)

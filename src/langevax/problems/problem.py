@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from langevax import checks, trees
 from langevax._typing import PyTree
+from langevax.problems import tracing
 
 Scalar = Float[Array, ""]
 Indices = Int[Array, " batch"]
@@ -128,6 +129,7 @@ class Function(Problem):
 
     def __init__(self, fun: Callable[[PyTree], Any], precision: PyTree = 0.0):
         checks.function("fun", fun, "(position) -> scalar")
+        tracing.forget_old_numbers(fun)
         checks.numbers("precision", precision)
         self.fun = fun
         self.precision = precision

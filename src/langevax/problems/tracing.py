@@ -1,14 +1,22 @@
-"""Programs that JAX traces from a user's function: their equations, and constants that differ between two traces."""
+"""Programs that JAX traces from a user's function: their equations, constants, and the numbers read by name."""
 
+import contextlib
+import dis
+import functools
+import inspect
+import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
 PROGRAMS = core.Jaxpr, core.ClosedJaxpr
+NUMBERS = bool, int, float, complex, str, np.ndarray, np.generic, jax.Array
 NO_TANGENT = "custom_lin"
 """The operation in which JAX leaves the tangent of a `jax.custom_vjp` function, which has none."""
 
@@ -49,3 +57,53 @@ def _numbers(constant: Any) -> Any:
     """Return a constant for NumPy, which does not read keys."""
     is_key = isinstance(constant, jax.Array) and jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(constant) if is_key else constant
+
+
+_numbers_at_last_use: weakref.WeakKeyDictionary[types.FunctionType, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+
+def forget_old_numbers(*functions: object) -> None:
+    """Clear JAX's caches where a Python function reads a number by name that has changed since its last use.
+
+    Programs are cached by function and hold the numbers of the time when they were compiled: without this, a notebook
+    that changes a number of its own, but does not define the function again, gets the results of the old number.
+    """
+    for leaf in jax.tree.leaves(functions):  # of a module that holds a function, the function
+        function = inspect.unwrap(leaf.func if isinstance(leaf, functools.partial) else leaf)
+        if isinstance(function, types.FunctionType):
+            numbers = _numbers_read(function, set())
+            before = _numbers_at_last_use.get(function, numbers)
+            _numbers_at_last_use[function] = numbers
+            if numbers.keys() != before.keys() or not all(_is_same(numbers[name], before[name]) for name in numbers):
+                jax.clear_caches()
+
+
+def _numbers_read(function: types.FunctionType, visited: set[types.FunctionType]) -> dict[str, Any]:
+    """Return numbers and arrays that a function, or a function of its module that it names, reads by name."""
+    visited.add(function)
+    enclosed: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # a cell that is still empty
+            enclosed[name] = cell.cell_contents
+    read, written = set(function.__code__.co_freevars), set()
+    codes, numbers = [function.__code__], {}
+    while codes:
+        code = codes.pop()
+        codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        for instruction in dis.get_instructions(code):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                read.add(instruction.argval)
+            elif instruction.opname in ("STORE_GLOBAL", "STORE_DEREF"):  # a counter of calls, say
+                written.add(instruction.argval)
+    for name in read - written:
+        value = enclosed.get(name, function.__globals__.get(name))
+        if isinstance(value, types.FunctionType):
+            if value not in visited and value.__module__ == function.__module__:
+                numbers |= _numbers_read(value, visited)
+        elif isinstance(value, NUMBERS) and not isinstance(value, Tracer):
+            numbers[f"{function.__qualname__}.{name}"] = value
+    return numbers
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and np.array_equal(_numbers(one), _numbers(other)))

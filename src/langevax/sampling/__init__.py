@@ -1,6 +1,7 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
 from langevax.sampling.coefficient import LearningCoefficient
+from langevax.sampling.coefficient_sweep import CoefficientSweep, coefficient_sweep
 from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem
 from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
@@ -9,6 +10,7 @@ from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepanc
 from langevax.sampling.tolerance import ToleranceError
 
 __all__ = [
+    "CoefficientSweep",
     "GaussianNoise",
     "InverseProblem",
     "LearningCoefficient",
@@ -16,6 +18,7 @@ __all__ = [
     "SamplingWarning",
     "SolverWarning",
     "ToleranceError",
+    "coefficient_sweep",
     "inverse_problem",
     "learning_coefficient",
     "sample",

@@ -149,6 +149,7 @@ def doubts(
     ess: float,
     divergences: int,
     excess: float,
+    is_flat: bool,
 ) -> tuple[str, ...]:
     """Return the sentences of `LearningCoefficient.warnings`."""
     sentences, gap, large = [], errors["baseline"], LARGE_GAP * max(value, 1.0)
@@ -168,6 +169,12 @@ def doubts(
             f"a mean that is known exactly is off by {excess:.1f} standard errors: the chains have missed a part of "
             "the law, or pass between its parts too rarely; raise num_samples or localization."
         )
+    if is_flat:
+        sentences.append(
+            "the loss was the same at all draws: none of the parameters that move matters to it within this "
+            "localization; pass a smaller one, or select others."
+        )
+        return tuple(sentences)
     if not r_hat <= MAX_RHAT:
         sentences.append(
             f"chains disagree: R-hat of the loss is {r_hat:.3f} > {MAX_RHAT}; raise num_samples or localization."

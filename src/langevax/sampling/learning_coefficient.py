@@ -25,7 +25,7 @@ from jax import random
 from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
-from langevax import checks
+from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
@@ -40,8 +40,9 @@ from langevax.sampling.preconditioning import (
     find_mode,
     run_even_pilot,
 )
+from langevax.sampling.resolution import check_resolution, normal_deviations
 from langevax.sampling.starts import StartWithinReach
-from langevax.sampling.subsampled_hmc import CEILING, SubsampledHMC, surrogate_batch_size
+from langevax.sampling.subsampled_hmc import CEILING, SubsampledHMC, surrogate_batch_size, within_limits
 from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_loss
 
 WARMUP, PHASES = 600, (0.25, 0.5, 0.25)  # steps, and the shares of its phases
@@ -159,7 +160,7 @@ class _Minimum(NamedTuple):
         passes, minimum = 0, None
         for _ in range(MAX_DESCENTS if descend else 1):
             gamma = _scale(law) if localization is None else localization
-            law = replace(law, precision=temperature * gamma)
+            law = replace(law, precision=jnp.asarray(temperature * gamma, trees.dtype_of(law.moving())))
             minimum = cls._at(law, gamma, passes)
             passes = minimum.passes
             if not descend or minimum.gap(temperature) <= DESCENT_TOLERANCE:
@@ -215,7 +216,8 @@ def _scale(law: TemperedLoss) -> float:
 class _Target(NamedTuple):
     """The law in the coordinates that are sampled: of unit curvature at the mode, or of a unit for each of them."""
 
-    problem: Problem
+    law: TemperedLoss
+    coordinates: CoordinateMap
     temperature: float
     mode: Float[Array, " d"]
     observation: Observation
@@ -235,7 +237,29 @@ class _Target(NamedTuple):
             coordinates = even.preconditioned(pilot.scales, pilot.directions)
             mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations
         shares = float(law.precision) * _squared_scales(coordinates, mode)
-        return cls(coordinates.problem, temperature, mode, Observation.of(temperature, shares), spent)
+        observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares)
+        target = cls(law, coordinates, temperature, mode, observation, spent)
+        target.check_resolution(1.0, key)
+        return target
+
+    @property
+    def problem(self) -> Problem:
+        """In the coordinates that are sampled."""
+        return self.coordinates.problem
+
+    def check_resolution(self, scales: float | Float[np.ndarray, " d"], key: Key[Array, ""]) -> None:
+        """Raise where the parameters are too far apart for the law, whose coordinates have scales in sqrt(T)."""
+        widths = jnp.broadcast_to(jnp.asarray(scales * math.sqrt(self.temperature), self.mode.dtype), self.mode.shape)
+        deviations = normal_deviations(self.coordinates, widths, key).values()
+        moved = self.law.displaced(self.coordinates.to_position(self.mode))
+        names = [f"params{jax.tree_util.keystr(path)}" for path, _ in jax.tree.leaves_with_path(moved)]
+        centres = jax.tree.leaves(moved)
+        check_resolution(
+            dict(zip((names[i] for i in self.law.selected), deviations, strict=True)),
+            {names[i]: centres[i] for i in self.law.selected},
+            "let params hold its difference from a constant, or compute in float64 (jax.enable_x64, with data and "
+            "params of float64).",
+        )
 
     def run(
         self,
@@ -257,6 +281,7 @@ class _Target(NamedTuple):
             more = options | {"progress": saving["progress"]}
             algorithm, warm, spent = self._warm_batches(batch_size, start, num_warmup, warm_key, more)
             batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
+        self.check_resolution(_scales_of(algorithm, warm, self.temperature), warm_key)
         saved = {"num_steps": num_samples * thinning, "record_every": thinning, **saving}
         result = simulate(algorithm, self.problem, warm, key=run_key, **saved, **options)
         recorded = num_chains * (1 + num_samples) * int(self.problem.size)
@@ -298,7 +323,7 @@ class _Target(NamedTuple):
             counts = {"num_steps": steps, "record_every": steps}
             warm = simulate(adapting, self.problem, start if warm is None else warm, key=phase_key, **counts, **options)
             spent, points = spent + warm.evaluations, warm.position
-            step_size = float(jnp.exp(jnp.median(warm.state.adaptation.mean_log_step)))
+            step_size = float(within_limits(jnp.exp(jnp.median(warm.state.adaptation.mean_log_step)), len(self.mode)))
             frozen = replace(adapting, step_size=step_size, num_adapted=jnp.int32(0))
             scales = jnp.asarray(_units(warm, self.temperature), scales.dtype)
         assert warm is not None
@@ -308,11 +333,21 @@ class _Target(NamedTuple):
 
 def _units(warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
     """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1."""
+    count = warm.steps * len(warm.position) / STEPS_PER_UNIT
+    return np.sqrt((count * _variance(warm) / temperature + 1) / (count + 1))
+
+
+def _variance(warm: Result) -> Float[np.ndarray, " d"]:
+    """Return the variances of the draws of all chains."""
     assert warm.average is not None
     means, variances = (np.asarray(a, np.float64) for a in (warm.average.mean, warm.average.variance))
-    ratio = (variances.mean(0) + means.var(0)) / temperature
-    count = warm.steps * len(means) / STEPS_PER_UNIT
-    return np.sqrt((count * ratio + 1) / (count + 1))
+    return variances.mean(0) + means.var(0)
+
+
+def _scales_of(algorithm: NUTS | SubsampledHMC, warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
+    """Return the standard deviations of the draws of a warm-up, in units of sqrt(T)."""
+    variance = np.asarray(algorithm.variance, np.float64) if isinstance(algorithm, NUTS) else _variance(warm)
+    return np.sqrt(variance / temperature)
 
 
 def _squared_scales(coordinates: CoordinateMap, mode: Float[Array, " d"]) -> Float[np.ndarray, " d"]:
@@ -405,7 +440,7 @@ def _summary(
     with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
         r_hat, effective = float(np.asarray(array_stats.rhat(trace, chain_axis=0, draw_axis=1))), _effective(trace)
     divergences = result.counts.get("divergences", 0)
-    is_by_chain = lowest < minimum.lowest
+    is_by_chain, is_flat = lowest < minimum.lowest, bool(np.ptp(trace) == 0)
     return LearningCoefficient(
         value=value,
         standard_error=math.sqrt(sum(part**2 for part in errors.values())),
@@ -413,7 +448,7 @@ def _summary(
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
-        warnings=doubts(value, errors, is_by_chain, r_hat, effective, divergences, excess),
+        warnings=doubts(value, errors, is_by_chain, r_hat, effective, divergences, excess, is_flat),
         effective_draws=effective,
         r_hat=r_hat,
         loss=minimum.loss,

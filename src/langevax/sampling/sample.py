@@ -36,16 +36,15 @@ from langevax.sampling.preconditioning import (
     coordinates_of,
     potential_and_gradient,
 )
+from langevax.sampling.resolution import check_resolution, normal_deviations
 from langevax.sampling.samples import Samples
-from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart, normal_deviates
+from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart
 from langevax.sampling.tempering import tempered_chains
 from langevax.sampling.tolerance import NumbersOfDraws, ToleranceError, check_tolerance, draw_to_tolerance
 from langevax.theory.bounds import theorem_step_size
 from langevax.theory.lsi import Target
 
-NUM_DEVIATES = 16  # of the normal law about the mode, for the standard deviations of the user's coordinates
 FROM_ANYWHERE = ("auto", "nuts", "tempered")  # dynamics that need no mode with a curvature
-FEW_ROUNDINGS = 8  # a standard deviation of fewer distances between floating-point numbers cannot be sampled
 
 
 @runtime_checkable
@@ -271,7 +270,12 @@ def sample(
         chosen, reason = choose_dynamics(fit, coordinates.problem, mode, temperature, batch_key)
     is_near_mode = chosen not in FROM_ANYWHERE or (fit is not None and fit.is_usable)
     if is_near_mode:
-        _check_precision(coordinates, mode, temperature, pilot_key)
+        check_resolution(
+            normal_deviations(coordinates, jnp.full_like(mode, np.sqrt(temperature)), pilot_key),
+            named_leaves(coordinates.to_position(mode)),
+            "sample its difference from a constant, or compute in float64 (jax.enable_x64, with data and start of "
+            "float64).",
+        )
         begin = exploration.start(temperature)
     else:
         coordinates = flat.with_units_at(flat.from_position(first), temperature, pilot_key)
@@ -360,25 +364,6 @@ def _choose_preconditioner(coordinates: CoordinateMap, dimension: int) -> Precon
     if dimension <= MAX_COORDINATES:
         return "full" if jnp.ndim(coordinates.problem.precision) == 0 else "diagonal"
     return "low-rank" if coordinates.is_whitened else "diagonal"
-
-
-def _check_precision(
-    coordinates: CoordinateMap, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]
-) -> None:
-    """Raise where the floating-point numbers around the mode are too far apart for the law's width."""
-    moves = np.sqrt(temperature) * normal_deviates(key, (NUM_DEVIATES, 1, len(mode)))
-    centre = named_leaves(coordinates.to_position(mode))
-    for name, leaf in named_leaves(coordinates.to_positions(jnp.asarray(moves, mode.dtype))).items():  # a linear map
-        deviations, around = np.std(np.asarray(leaf)[:, 0], axis=0), np.asarray(centre[name])
-        spacings = np.spacing(np.abs(around))
-        narrow = np.argwhere(deviations < FEW_ROUNDINGS * spacings)
-        if len(narrow):
-            index = tuple(map(int, narrow[0]))
-            raise ValueError(
-                f"{name}{list(index) or ''} has a standard deviation of about {deviations[index]:.2g} around "
-                f"{around[index]:.6g}, where {around.dtype} numbers are {spacings[index]:.2g} apart; sample its "
-                "difference from a constant, or compute in float64 (jax.enable_x64, with data and start of float64)."
-            )
 
 
 class Negative(eqx.Module):

@@ -89,8 +89,7 @@ class SubsampledHMC(Algorithm):
         def slope(x: Array) -> Array:
             return self.scales * (problem.gradient_at(x, indices) + shift + precision * x)
 
-        unit = len(x) ** -0.25
-        longest = jnp.clip(jnp.exp(state.adaptation.log_step), SHORTEST * unit, LONGEST * unit)
+        longest = within_limits(jnp.exp(state.adaptation.log_step), len(x))
         h = longest * jnp.asarray(FACTORS, dtype)[step % len(FACTORS)]
         share = jnp.mod((step + 1).astype(dtype) * GOLDEN, 1)
         length = 2 * MEAN_PATH * share / longest * jnp.asarray(LENGTHS, dtype)[step % len(LENGTHS)]
@@ -117,6 +116,12 @@ class SubsampledHMC(Algorithm):
         used = jnp.int32(problem.size) + (num_leapfrogs + 2) * self.batch_size
         new = SubsampledState(position, potential, state.centre_gradient, adaptation)
         return new, {"evaluations": used, "acceptance": acceptance}
+
+
+def within_limits(step_size: Float[Array, ""], dimension: int) -> Float[Array, ""]:
+    """Return the step size that is taken where the adaptation asks for another, however far from it."""
+    unit = dimension**-0.25
+    return jnp.clip(step_size, SHORTEST * unit, LONGEST * unit)
 
 
 def surrogate_batch_size(problem: Problem, points: Float[Array, "m d"], temperature: float, key: Key[Array, ""]) -> int:

@@ -37,7 +37,7 @@ class TemperedLoss(Problem):
     problem: Problem
     params: PyTree[Array]
     precision: Float[Array, ""] | float
-    """T gamma."""
+    """T gamma; an array, so that a sweep over it compiles once."""
     selected: tuple[int, ...] = eqx.field(static=True)
 
     @property
@@ -120,11 +120,12 @@ class Observation(eqx.Module):
     which `groups` numbers by the share of the localization in their curvature.
     """
 
-    temperature: float
+    temperature: Float[Array, ""]
+    """An array, so that a sweep over it compiles once."""
     groups: Int[Array, " d"]
 
     @classmethod
-    def of(cls, temperature: float, shares: Float[np.ndarray, " d"]) -> "Observation":
+    def of(cls, temperature: Float[Array, ""], shares: Float[np.ndarray, " d"]) -> "Observation":
         return cls(temperature, jnp.asarray(np.digitize(shares, SHARES), jnp.int32))
 
     def __call__(self, problem: Problem, state: Any) -> Float[Array, " k"]:

@@ -1,0 +1,44 @@
+"""Laws that floating-point numbers cannot resolve: too narrow for the distances between the numbers around them."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from langevax.run.result import named_leaves
+from langevax.sampling.preconditioning import CoordinateMap
+from langevax.sampling.starts import normal_deviates
+
+NUM_DEVIATES = 16
+"""Of a normal law, for the standard deviations of the user's coordinates."""
+FEW_ROUNDINGS = 8
+"""A standard deviation of fewer distances between floating-point numbers cannot be sampled."""
+
+
+def check_resolution(deviations: Mapping[str, np.ndarray], centres: Mapping[str, np.ndarray], remedy: str) -> None:
+    """Raise where a law with these standard deviations around these centres is too narrow for their dtype.
+
+    Args:
+        deviations, centres: of each array of the position, by its name.
+        remedy: how to write the position in other coordinates.
+    """
+    for name, centre in centres.items():
+        widths, around = np.asarray(deviations[name]), np.asarray(centre)
+        spacings = np.spacing(np.abs(around))
+        narrow = np.argwhere(widths < FEW_ROUNDINGS * spacings)
+        if len(narrow):
+            index = tuple(map(int, narrow[0]))
+            raise ValueError(
+                f"{name}{list(index) or ''} has a standard deviation of about {widths[index]:.2g} around "
+                f"{around[index]:.6g}, where {around.dtype} numbers are {spacings[index]:.2g} apart; {remedy}"
+            )
+
+
+def normal_deviations(
+    coordinates: CoordinateMap, scales: Float[Array, " d"], key: Key[Array, ""]
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Return standard deviations of the arrays of the position, whose sampled coordinates have these, independently."""
+    moves = normal_deviates(key, (NUM_DEVIATES, 1, len(scales))) * np.asarray(scales, np.float64)
+    leaves = named_leaves(coordinates.to_positions(jnp.asarray(moves, scales.dtype)))  # a linear map
+    return {name: np.std(np.asarray(leaf)[:, 0], axis=0) for name, leaf in leaves.items()}
