@@ -145,6 +145,46 @@ def test_more_curves_than_directions_are_seen_in_the_principal_ones(monkeypatch)
     assert (np.diff((columns[:, :-1] ** 2).sum(0)) < 0).all()
 
 
+def test_many_curves_are_seen_in_few_directions(monkeypatch):
+    (X, y, _), full = pulses(), fitted()
+    monkeypatch.setattr("langevax.sklearn.encoded.FEW_DIRECTIONS", 20)
+    model = FunctionalMeanFieldClassifier("mfld", **SMALL).fit(X[:40], y[:40])
+    columns = model.encoder_.transform(X)
+    assert full.encoder_.exact_
+    assert not model.encoder_.exact_
+    np.testing.assert_array_equal(columns[:, :20], full.encoder_.transform(X)[:, :20])
+    assert (columns[:, 20:] == 0).all()
+    assert model.network_.inputs.shape == (40, 21)
+    assert model.encoder_errors_["convolutions"] <= 1.03 * full.encoder_errors_["convolutions"]
+    assert model.score(X[40:], y[40:]) >= 0.9
+    assert model.part_effects(X[:2], 4)[1].shape == (2, 4)
+    model.attach_rows(X[:40], y[:40])
+
+
+def test_all_directions_are_seen_where_few_have_clearly_larger_errors(monkeypatch):
+    X, y, _ = pulses()
+    monkeypatch.setattr("langevax.sklearn.encoded.FEW_DIRECTIONS", 1)
+    model = FunctionalMeanFieldClassifier("mfld", encoder="convolutions", **SMALL | {"num_steps": 20})
+    assert model.fit(X[:40], y[:40]).encoder_.exact_
+    assert model.network_.inputs.shape == (40, 40)
+
+
+def test_a_certificate_of_many_columns_takes_as_long_as_one_of_few(monkeypatch):
+    def effort_of(model):
+        allowed = []
+        monkeypatch.setattr(
+            "langevax.sklearn.inspection.certify", lambda *_, effort, **options: allowed.append(effort) or 1 / 0
+        )
+        for options in ({}, {"cpu_seconds": 5.0}, {"effort": 7.0}):
+            with pytest.raises(ZeroDivisionError):
+                model.certificate(**options)
+        return allowed
+
+    assert effort_of(fitted()) == [3e9, None, 7.0]
+    monkeypatch.setattr("langevax.sklearn.encoded.NARROW", 10)
+    assert effort_of(fitted()) == [3e9 / 4, None, 7.0]
+
+
 def test_auto_takes_convolutions_where_shapes_shift():
     X, y, _ = pulses()
     model = fitted()

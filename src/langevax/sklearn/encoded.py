@@ -23,6 +23,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from langevax.meanfield.certificate import DEFAULT_EFFORT
+from langevax.meanfield.kernel_limit import LeaveOneOut
 from langevax.sklearn.base import Automatic, MeanFieldEstimator
 from langevax.sklearn.inputs.curve_values import AnyCurves, Missing
 from langevax.sklearn.inputs.curves import BasisName, CurveCoefficients
@@ -31,10 +33,10 @@ from langevax.sklearn.inputs.shapes import CurveShapes
 from langevax.sklearn.intervals import probabilities
 from langevax.sklearn.learned_scales import PreparedColumns
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.model_selection import SearchName, kernel_choice
+from langevax.sklearn.model_selection import MAX_ROWS, SearchName, clearly_better, kernel_choice
 from langevax.sklearn.parameters import Auto, one_of
 from langevax.sklearn.solvers import SOLVERS, Schedule
-from langevax.sklearn.table import DistinctRows, Scaling, Standardiser
+from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, subsample
 from langevax.sklearn.training import Network, TrainingTask, root_key
 from langevax.sklearn.weight_functions import WeightFunctions
 from langevax.spaces.basis import Basis
@@ -42,6 +44,7 @@ from langevax.spaces.basis import Basis
 EncoderName = Literal["basis", "convolutions"]
 ENCODERS: tuple[EncoderName, ...] = get_args(EncoderName)
 NARROW = 64  # columns up to which the default solver is dual ascent: each of its moves draws a normal for every weight
+FEW_DIRECTIONS = 128  # of patterns, unless more of them have clearly smaller errors
 NUM_STEPS_MULTIPLIER = 3.0  # directions in which curves vary little are learned late
 LABELS_TEMPERATURE = 0.15  # of the leave-one-out optimum, which is for squares and too hot for a few dozen labels
 
@@ -135,21 +138,37 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         self.encoder_errors_: dict[str, float] | None = None if self.encoder != "auto" else {}
         for name in ENCODERS if self.encoder == "auto" else (self.encoder,):
             self._candidate = name, sample_weight
-            rows = super()._training_rows(X, y, sample_weight)
+            rows, errors = self._fewest_directions(super()._training_rows(X, y, sample_weight))
             candidates[name] = rows, {"encoder_": self.encoder_, "data_sha256_": self.data_sha256_}
             if self.encoder_errors_ is not None:
-                task = self._task(rows.targets, rows.weights)
-                with threadpool_limits(1, "blas"):
-                    (prepared,) = kernel_choice(
-                        rows, task, float(self.prior_precision), (self.scaling,), False, root_key(0)
-                    )
-                assert prepared.leave_one_out is not None
-                self.encoder_errors_[name] = prepared.leave_one_out.error
+                self.encoder_errors_[name] = (errors or self._kernel_errors(rows)).error
         del self._candidate
         errors_by_name = self.encoder_errors_ or dict.fromkeys(candidates, 0.0)
         rows, chosen = candidates[min(candidates, key=lambda name: errors_by_name[name])]
         vars(self).update(chosen)
         return rows
+
+    def _kernel_errors(self, rows: DistinctRows) -> LeaveOneOut:
+        """Return the leave-one-out errors of the kernel limit on these columns."""
+        task = self._task(rows.targets, rows.weights)
+        with threadpool_limits(1, "blas"):
+            (prepared,) = kernel_choice(rows, task, float(self.prior_precision), (self.scaling,), False, root_key(0))
+        assert prepared.leave_one_out is not None
+        return prepared.leave_one_out
+
+    def _fewest_directions(self, rows: DistinctRows) -> tuple[DistinctRows, LeaveOneOut | None]:
+        """Return the rows in few directions, unless all of them have clearly smaller errors, and these errors."""
+        encoder = self.encoder_
+        if not isinstance(encoder, CurveShapes) or encoder.num_directions <= FEW_DIRECTIONS:
+            return rows, None
+        first = np.append(np.arange(FEW_DIRECTIONS), encoder.num_directions)
+        narrow = replace(rows, inputs=np.ascontiguousarray(rows.inputs[:, first]))
+        errors, of_narrow = self._kernel_errors(rows), self._kernel_errors(narrow)
+        weights = rows.weights[subsample(len(rows.weights), MAX_ROWS)]
+        if clearly_better(errors, of_narrow, weights):
+            return rows, errors
+        self.encoder_ = encoder.narrowed(FEW_DIRECTIONS)
+        return narrow, of_narrow
 
     @property
     def encoder_name_(self) -> EncoderName:
@@ -191,6 +210,10 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
             steps = round(schedule.num_steps / NUM_STEPS_MULTIPLIER)
             schedule = schedule._replace(num_steps=max(1, steps))
         return schedule
+
+    def _default_effort(self) -> float:
+        """Return an effort whose time does not grow with the columns: the work of a gradient does."""
+        return DEFAULT_EFFORT * min(1.0, NARROW / len(self.standardiser_.mean))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -6,9 +6,12 @@ keeps the law of the prior: objective, optimum and certificate of the network on
 On another curve the orthogonal part is a Gaussian of standard deviation |z - V V^T z|, independent of the rest: the
 last column, which is 0 on every training curve. So are its predictions those of the network on z, exactly.
 
-Above `MOST_DIRECTIONS` curves the coordinates are those of the principal directions, and the last column is 0.
+Above `MOST_DIRECTIONS` curves the coordinates are those of the principal directions, and the last column is 0. So are
+those of a `narrowed` encoder: moves of a neuron cost the square of its columns, and kernel machines on the first 128
+directions of 350 to 1,000 curves had no larger leave-one-out errors than on 512.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,6 +84,18 @@ class CurveShapes:
         rest = size - np.sum(coordinates**2, axis=1) if self.exact_ else np.zeros(len(size))
         outside = np.sqrt(np.where(rest > ROUNDING * size, rest, 0.0))
         return np.column_stack([coordinates, outside])
+
+    @property
+    def num_directions(self) -> int:
+        """Number of coordinates, the last column aside."""
+        return self.directions_.shape[1]
+
+    def narrowed(self, num_directions: int) -> "CurveShapes":
+        """Return the encoder of the first directions alone, on which other curves have no orthogonal part."""
+        narrow = copy.copy(self)
+        narrow.directions_ = np.ascontiguousarray(self.directions_[:, :num_directions])
+        narrow.exact_ = False
+        return narrow
 
     def without_parts(
         self, X: AnyCurves, num_parts: int, mean: np.ndarray, grid: ArrayLike | None = None
