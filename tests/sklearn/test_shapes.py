@@ -289,8 +289,22 @@ def test_derivatives_are_channels_of_their_own():
     assert model.fit(X[:20], y[:20]).encoder_.mean_values_.shape == (2, LENGTH)
 
 
+@pytest.mark.parametrize(("level", "unit"), [(1e9, 1.0), (0.0, 1e-140), (0.0, 1e140)])
+def test_level_and_unit_of_the_curves_change_no_pattern(level, unit):
+    X = np.round(pulses()[0][:20] * 1024) / 1024
+    expected, columns = columns_of(X)[1], columns_of(level + unit * X)[1]
+    # a tie with a bias may fall on the other side
+    np.testing.assert_allclose(columns @ columns.T, expected @ expected.T, atol=0.02 * np.abs(expected).max() ** 2)
+
+
 def test_refusals_name_a_remedy():
     X, y, _ = pulses()
+    for unit in (1e300, 1e-300):
+        with pytest.raises(ValueError, match="whose square no number represents; divide all curves by it"):
+            FunctionalMeanFieldClassifier().fit(unit * X, y)
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"curve 1 of X is {value} at t=0; fill the gaps, or pass missing="):
+            FunctionalMeanFieldClassifier().fit(np.where(np.arange(60)[:, None] == 1, value, X), y)
     with pytest.raises(ValueError, match="encoder"):
         FunctionalMeanFieldClassifier(encoder="rocket").fit(X, y)
     with pytest.raises(ValueError, match=r"call part_effects\(X\), or fit with encoder='basis'"):

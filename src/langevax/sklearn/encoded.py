@@ -45,6 +45,7 @@ EncoderName = Literal["basis", "convolutions"]
 ENCODERS: tuple[EncoderName, ...] = get_args(EncoderName)
 NARROW = 64  # columns up to which the default solver is dual ascent: each of its moves draws a normal for every weight
 FEW_DIRECTIONS = 128  # of patterns, unless more of them have clearly smaller errors
+LITTLE = 1e-4  # share of the variance of smooth functions whose directions are not seen, where there are many
 NUM_STEPS_MULTIPLIER = 3.0  # directions in which curves vary little are learned late
 LABELS_TEMPERATURE = 0.15  # of the leave-one-out optimum, which is for squares and too hot for a few dozen labels
 
@@ -92,12 +93,13 @@ class EncodedEstimator(MeanFieldEstimator):
 
 
 def _rounded(columns: np.ndarray) -> np.ndarray:
-    """Round to float32, the precision of a network's inputs.
+    """Round to the precision of float32, that of a network's inputs, at any scale.
 
     The last bits of a matrix product depend on a row's place among the others and on the processor: without rounding
     the same curve twice would be two rows.
     """
-    return np.asarray(columns, np.float32).astype(np.float64)
+    mantissas, exponents = np.frexp(np.asarray(columns, np.float64))
+    return np.ldexp(np.rint(mantissas * 2.0**24), exponents - 24)
 
 
 @dataclass(eq=False, repr=False)
@@ -199,6 +201,16 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
 
         return [columns._replace(standardiser=with_last_column(columns.standardiser)) for columns in candidates]
 
+    def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
+        """Return the problem in the directions in which curves vary, where smooth functions have many columns."""
+        network = super()._network(task, inputs, weights)
+        if isinstance(self.encoder_, CurveShapes) or inputs.shape[1] <= NARROW:
+            return network
+        variances = np.linalg.eigvalsh((inputs.T * weights) @ inputs.astype(np.float64))
+        rest = np.cumsum(np.maximum(variances, 0.0))
+        seen = int(np.count_nonzero(rest > LITTLE * rest[-1]))
+        return replace(network, num_directions=max(NARROW, seen))
+
     def _solver_name(self, num_columns: int) -> str:
         if self.solver != "auto":
             return self.solver
@@ -213,7 +225,7 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
 
     def _default_effort(self) -> float:
         """Return an effort whose time does not grow with the columns: the work of a gradient does."""
-        return DEFAULT_EFFORT * min(1.0, NARROW / len(self.standardiser_.mean))
+        return DEFAULT_EFFORT * min(1.0, NARROW / self.network_.num_coordinates)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -211,9 +211,8 @@ class MeanFieldInspection:
         return self.network_
 
     def _stored_particles(self) -> np.ndarray:
-        """Return the particles with weight 0 for the columns that pad the risk's rows."""
-        missing = int(self._fitted_network().risk(self.temperature_).particle_size) - self.particles_.shape[1]
-        return np.insert(self.particles_, [-1] * missing, 0.0, axis=1)
+        """Return the particles in the coordinates of the risk, whose rows are in the eigenbasis and padded."""
+        return self._fitted_network().rotated(self.particles_)
 
     def _key(self, random_state: RandomState) -> Key[Array, ""]:
         state = self.random_state if random_state is None else random_state

@@ -141,6 +141,12 @@ class CurveShapes:
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
-    """Return distinct curves (n, channels, G) in an order of their own, so that repeated curves count once."""
-    rows = np.unique(values.reshape(len(values), -1).astype(np.float32), axis=0)
-    return rows.reshape(len(rows), *values.shape[1:]).astype(np.float64)
+    """Return distinct curves (n, channels, G) in an order of their own, so that repeated curves count once.
+
+    Values of a channel that agree to single precision of half its range are the same, whatever its level and unit.
+    """
+    low, high = values.min((0, 2), keepdims=True), values.max((0, 2), keepdims=True)
+    half = high / 2 - low / 2
+    scaled = (values - (low / 2 + high / 2)) / np.where(half > 0, half, 1.0)
+    _, first = np.unique(scaled.reshape(len(values), -1).astype(np.float32), axis=0, return_index=True)
+    return values[first]
