@@ -257,7 +257,8 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
         encoder: "basis", coefficients of smooth functions, in which a place, a level or a curvature counts;
             "convolutions", 9,996 features of short patterns wherever they occur, in the span of the training curves
             (MiniRocket's; the network's prior is Gaussian, so that the span leaves objective, certificate and
-            predictions as they are, up to 512 curves); "auto" takes the one of the smaller leave-one-out error in the
+            predictions as they are), or for more than 128 curves in their 128 principal directions, unless all have
+            clearly smaller errors; "auto" takes the one of the smaller leave-one-out error in the
             kernel limit.
         basis, num_modes, grid, derivative, decay, whiten, channels, smoothing, missing: of the encoder, see
             `CurveCoefficients`. derivative=2 suits spectra, whose shape matters and whose level does not.
