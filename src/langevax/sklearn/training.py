@@ -137,8 +137,9 @@ class Network:
         if back:
             particles = narrowed(neuron, particles, self.width, k)
         weights = neuron.input_weights(k if back else self.inputs.shape[1])
-        turned = particles[..., weights] @ (self.basis.T if back else self.basis)
-        particles = np.concatenate([particles[..., : weights.start], turned, particles[..., weights.stop :]], axis=-1)
+        matrix = self.basis.T if back else self.basis
+        parts = particles[..., : weights.start], particles[..., weights] @ matrix, particles[..., weights.stop :]
+        particles = np.concatenate(parts, axis=-1)
         return particles if back else with_more_columns(neuron, particles, k, self.width)
 
     def rescaled(self, factor: float) -> "Network":
