@@ -62,15 +62,16 @@ class CurveShapes:
         values = self.reader.values(X, self.points_)
         if used is None or used.shape != (len(values),) or not used.any():
             used = np.ones(len(values), bool)
-        training = distinct(values[used])
+        training, places = distinct(values[used])
         self.means_ = training.mean((0, 2), keepdims=True)
         deviations = training.std((0, 2), keepdims=True)
         self.deviations_ = np.where(deviations > NEGLIGIBLE * np.abs(self.means_), deviations, 1.0)
         values, training = self._standardised(values), self._standardised(training)
         self.mean_values_ = training.mean(0, dtype=np.float64).astype(np.float32)
         self.convolutions_ = Convolutions.fit(training)
-        self._fit_span(self.convolutions_(training).astype(np.float64))
-        return self.columns_of(values)
+        features = self.convolutions_(training)
+        self._fit_span(features.astype(np.float64))
+        return self._columns(features[places]) if used.all() else self.columns_of(values)
 
     def transform(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return (n, directions + 1) float64 of curves in any of the forms that `CurveCoefficients` accepts."""
@@ -78,7 +79,10 @@ class CurveShapes:
 
     def columns_of(self, values: np.ndarray) -> np.ndarray:
         """Return the columns of standardised values (n, channels, G)."""
-        features = (self.convolutions_(values) - self.feature_means_) / self.feature_scales_
+        return self._columns(self.convolutions_(values))
+
+    def _columns(self, features: np.ndarray) -> np.ndarray:
+        features = (features - self.feature_means_) / self.feature_scales_
         coordinates = features @ self.directions_.astype(np.float64)
         size = np.sum(features**2, axis=1)
         rest = size - np.sum(coordinates**2, axis=1) if self.exact_ else np.zeros(len(size))
@@ -140,13 +144,15 @@ class CurveShapes:
         self.directions_ = (features.T @ (vectors[:, used] / sizes)).astype(np.float32)
 
 
-def distinct(values: np.ndarray) -> np.ndarray:
-    """Return distinct curves (n, channels, G) in an order of their own, so that repeated curves count once.
+def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return distinct curves (m, channels, G) in an order of their own, and the place of each of n among them.
 
-    Values of a channel that agree to single precision of half its range are the same, whatever its level and unit.
+    Repeated curves count once. Values of a channel that agree to single precision of half its range are the same,
+    whatever its level and unit.
     """
     low, high = values.min((0, 2), keepdims=True), values.max((0, 2), keepdims=True)
     half = high / 2 - low / 2
     scaled = (values - (low / 2 + high / 2)) / np.where(half > 0, half, 1.0)
-    _, first = np.unique(scaled.reshape(len(values), -1).astype(np.float32), axis=0, return_index=True)
-    return values[first]
+    rows = scaled.reshape(len(values), -1).astype(np.float32)
+    _, first, places = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return values[first], places.reshape(-1)
