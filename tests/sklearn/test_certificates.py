@@ -2,6 +2,7 @@
 
 import functools
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -30,6 +31,18 @@ def test_three_classes_are_certified():
     assert certificate.trustworthy
     assert 0 < certificate.unknown_share < 0.25
     np.testing.assert_allclose(certificate.dual.sum(1), 0, atol=1e-5)
+
+
+def test_the_search_for_wells_begins_at_the_particles_of_the_fit(monkeypatch):
+    model, handed = fitted_regressor(), {}
+    monkeypatch.setattr(
+        "langevax.sklearn.inspection.certify", lambda risk, *_, **options: handed.update(options) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        model.certificate()
+    (cloud,) = handed["clouds"]
+    loss = model.network_.risk(model.temperature_).value(jnp.asarray(cloud))
+    assert float(loss) == pytest.approx(model.history_["loss"][-1], rel=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import functools
 import pickle
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -282,3 +283,18 @@ def test_the_encoder_is_saved_with_its_network(tmp_path):
     assert encoder["object"] == "CurveCoefficients"
     assert encoder["attributes"]["bases_"]["list"][0]["object"] == "Cosine"
     np.testing.assert_array_equal(arrays[encoder["attributes"]["grid_"]["array"]], GRID)
+
+
+def test_of_many_columns_a_network_sees_the_directions_in_which_curves_vary():
+    t, random = np.linspace(0, 1, 20), np.random.default_rng(0)
+    phases = random.uniform(0, 2, size=(50, 4, 1))
+    X, y = np.sin(4 * t + phases), phases[:, 0, 0]
+    options = {"num_particles": 100, "num_steps": 300, "random_state": 0, "progress": False}
+    model = FunctionalMeanFieldRegressor("mfld", encoder="basis", channels=4, **options).fit(X[:35], y[:35])
+    assert model.network_.inputs.shape == (35, 128)
+    assert model.network_.num_coordinates == 64
+    assert model.score(X[35:], y[35:]) > 0.8
+    risk, cloud = model.network_.risk(model.temperature_), jnp.asarray(model.network_.rotated(model.particles_))
+    assert float(risk.value(cloud)) == pytest.approx(model.history_["loss"][-1], rel=1e-3)
+    *_, last = model.staged_outputs(X[:35])
+    np.testing.assert_allclose(last, np.asarray(risk.outputs(cloud))[model.row_places_], atol=1e-4)

@@ -145,6 +145,46 @@ def test_more_curves_than_directions_are_seen_in_the_principal_ones(monkeypatch)
     assert (np.diff((columns[:, :-1] ** 2).sum(0)) < 0).all()
 
 
+def test_many_curves_are_seen_in_few_directions(monkeypatch):
+    (X, y, _), full = pulses(), fitted()
+    monkeypatch.setattr("langevax.sklearn.encoded.FEW_DIRECTIONS", 20)
+    model = FunctionalMeanFieldClassifier("mfld", **SMALL).fit(X[:40], y[:40])
+    columns = model.encoder_.transform(X)
+    assert full.encoder_.exact_
+    assert not model.encoder_.exact_
+    np.testing.assert_array_equal(columns[:, :20], full.encoder_.transform(X)[:, :20])
+    assert (columns[:, 20:] == 0).all()
+    assert model.network_.inputs.shape == (40, 21)
+    assert model.encoder_errors_["convolutions"] <= 1.03 * full.encoder_errors_["convolutions"]
+    assert model.score(X[40:], y[40:]) >= 0.9
+    assert model.part_effects(X[:2], 4)[1].shape == (2, 4)
+    model.attach_rows(X[:40], y[:40])
+
+
+def test_all_directions_are_seen_where_few_have_clearly_larger_errors(monkeypatch):
+    X, y, _ = pulses()
+    monkeypatch.setattr("langevax.sklearn.encoded.FEW_DIRECTIONS", 1)
+    model = FunctionalMeanFieldClassifier("mfld", encoder="convolutions", **SMALL | {"num_steps": 20})
+    assert model.fit(X[:40], y[:40]).encoder_.exact_
+    assert model.network_.inputs.shape == (40, 40)
+
+
+def test_a_certificate_of_many_columns_takes_as_long_as_one_of_few(monkeypatch):
+    def effort_of(model):
+        allowed = []
+        monkeypatch.setattr(
+            "langevax.sklearn.inspection.certify", lambda *_, effort, **options: allowed.append(effort) or 1 / 0
+        )
+        for options in ({}, {"cpu_seconds": 5.0}, {"effort": 7.0}):
+            with pytest.raises(ZeroDivisionError):
+                model.certificate(**options)
+        return allowed
+
+    assert effort_of(fitted()) == [3e9, None, 7.0]
+    monkeypatch.setattr("langevax.sklearn.encoded.NARROW", 10)
+    assert effort_of(fitted()) == [3e9 / 4, None, 7.0]
+
+
 def test_auto_takes_convolutions_where_shapes_shift():
     X, y, _ = pulses()
     model = fitted()
@@ -249,8 +289,22 @@ def test_derivatives_are_channels_of_their_own():
     assert model.fit(X[:20], y[:20]).encoder_.mean_values_.shape == (2, LENGTH)
 
 
+@pytest.mark.parametrize(("level", "unit"), [(1e9, 1.0), (0.0, 1e-140), (0.0, 1e140)])
+def test_level_and_unit_of_the_curves_change_no_pattern(level, unit):
+    X = np.round(pulses()[0][:20] * 1024) / 1024
+    expected, columns = columns_of(X)[1], columns_of(level + unit * X)[1]
+    # a tie with a bias may fall on the other side
+    np.testing.assert_allclose(columns @ columns.T, expected @ expected.T, atol=0.02 * np.abs(expected).max() ** 2)
+
+
 def test_refusals_name_a_remedy():
     X, y, _ = pulses()
+    for unit in (1e300, 1e-300):
+        with pytest.raises(ValueError, match="whose square no number represents; divide all curves by it"):
+            FunctionalMeanFieldClassifier().fit(unit * X, y)
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"curve 1 of X is {value} at t=0; fill the gaps, or pass missing="):
+            FunctionalMeanFieldClassifier().fit(np.where(np.arange(60)[:, None] == 1, value, X), y)
     with pytest.raises(ValueError, match="encoder"):
         FunctionalMeanFieldClassifier(encoder="rocket").fit(X, y)
     with pytest.raises(ValueError, match=r"call part_effects\(X\), or fit with encoder='basis'"):

@@ -226,7 +226,7 @@ class MeanFieldEstimator(RowEstimator):
                 "that fit received, in the same order."
             )
         task = other._task(rows.targets, rows.weights)._replace(neuron=self.neuron_)
-        network = Network(task, self.standardiser_(rows.inputs), rows.weights, float(self.prior_precision))
+        network = self._network(task, self.standardiser_(rows.inputs), rows.weights)
         # padded as in the fit: the file in which a certificate keeps its search is of one problem
         self.network_ = stored(network, self._schedule(network), int(self.num_particles), None)
         self.row_places_ = rows.places
@@ -354,7 +354,7 @@ class MeanFieldEstimator(RowEstimator):
             multiplier = self.automatic.temperature_multiplier or task.curvature(errors.error)
             alpha = errors.alpha if search is None else errors.best_alpha
             temperature = multiplier * alpha / float(rows.weights.sum())
-        network = Network(task, columns.standardiser(rows.inputs), rows.weights, float(self.prior_precision))
+        network = self._network(task, columns.standardiser(rows.inputs), rows.weights)
         schedule = self._schedule(network)
         network = stored(network, schedule, int(self.num_particles), sharding)
         if search is None:
@@ -372,6 +372,10 @@ class MeanFieldEstimator(RowEstimator):
             rows.copies,
         )
         return Trial(columns, choice.network, schedule, choice.temperature, choice)
+
+    def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
+        """Return the training problem on these standardised columns."""
+        return Network(task, inputs, weights, float(self.prior_precision))
 
     def _solver_name(self, num_columns: int) -> str:
         """Return the solver for an input of so many columns."""

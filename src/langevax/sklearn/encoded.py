@@ -23,6 +23,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from langevax.meanfield.certificate import DEFAULT_EFFORT
+from langevax.meanfield.kernel_limit import LeaveOneOut
 from langevax.sklearn.base import Automatic, MeanFieldEstimator
 from langevax.sklearn.inputs.curve_values import AnyCurves, Missing
 from langevax.sklearn.inputs.curves import BasisName, CurveCoefficients
@@ -31,10 +33,10 @@ from langevax.sklearn.inputs.shapes import CurveShapes
 from langevax.sklearn.intervals import probabilities
 from langevax.sklearn.learned_scales import PreparedColumns
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.model_selection import SearchName, kernel_choice
+from langevax.sklearn.model_selection import MAX_ROWS, SearchName, clearly_better, kernel_choice
 from langevax.sklearn.parameters import Auto, one_of
 from langevax.sklearn.solvers import SOLVERS, Schedule
-from langevax.sklearn.table import DistinctRows, Scaling, Standardiser
+from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, subsample
 from langevax.sklearn.training import Network, TrainingTask, root_key
 from langevax.sklearn.weight_functions import WeightFunctions
 from langevax.spaces.basis import Basis
@@ -42,6 +44,8 @@ from langevax.spaces.basis import Basis
 EncoderName = Literal["basis", "convolutions"]
 ENCODERS: tuple[EncoderName, ...] = get_args(EncoderName)
 NARROW = 64  # columns up to which the default solver is dual ascent: each of its moves draws a normal for every weight
+FEW_DIRECTIONS = 128  # of patterns, unless more of them have clearly smaller errors
+LITTLE = 1e-4  # share of the variance of smooth functions whose directions are not seen, where there are many
 NUM_STEPS_MULTIPLIER = 3.0  # directions in which curves vary little are learned late
 LABELS_TEMPERATURE = 0.15  # of the leave-one-out optimum, which is for squares and too hot for a few dozen labels
 
@@ -89,12 +93,13 @@ class EncodedEstimator(MeanFieldEstimator):
 
 
 def _rounded(columns: np.ndarray) -> np.ndarray:
-    """Round to float32, the precision of a network's inputs.
+    """Round to the precision of float32, that of a network's inputs, at any scale.
 
     The last bits of a matrix product depend on a row's place among the others and on the processor: without rounding
     the same curve twice would be two rows.
     """
-    return np.asarray(columns, np.float32).astype(np.float64)
+    mantissas, exponents = np.frexp(np.asarray(columns, np.float64))
+    return np.ldexp(np.rint(mantissas * 2.0**24), exponents - 24)
 
 
 @dataclass(eq=False, repr=False)
@@ -135,21 +140,37 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         self.encoder_errors_: dict[str, float] | None = None if self.encoder != "auto" else {}
         for name in ENCODERS if self.encoder == "auto" else (self.encoder,):
             self._candidate = name, sample_weight
-            rows = super()._training_rows(X, y, sample_weight)
+            rows, errors = self._fewest_directions(super()._training_rows(X, y, sample_weight))
             candidates[name] = rows, {"encoder_": self.encoder_, "data_sha256_": self.data_sha256_}
             if self.encoder_errors_ is not None:
-                task = self._task(rows.targets, rows.weights)
-                with threadpool_limits(1, "blas"):
-                    (prepared,) = kernel_choice(
-                        rows, task, float(self.prior_precision), (self.scaling,), False, root_key(0)
-                    )
-                assert prepared.leave_one_out is not None
-                self.encoder_errors_[name] = prepared.leave_one_out.error
+                self.encoder_errors_[name] = (errors or self._kernel_errors(rows)).error
         del self._candidate
         errors_by_name = self.encoder_errors_ or dict.fromkeys(candidates, 0.0)
         rows, chosen = candidates[min(candidates, key=lambda name: errors_by_name[name])]
         vars(self).update(chosen)
         return rows
+
+    def _kernel_errors(self, rows: DistinctRows) -> LeaveOneOut:
+        """Return the leave-one-out errors of the kernel limit on these columns."""
+        task = self._task(rows.targets, rows.weights)
+        with threadpool_limits(1, "blas"):
+            (prepared,) = kernel_choice(rows, task, float(self.prior_precision), (self.scaling,), False, root_key(0))
+        assert prepared.leave_one_out is not None
+        return prepared.leave_one_out
+
+    def _fewest_directions(self, rows: DistinctRows) -> tuple[DistinctRows, LeaveOneOut | None]:
+        """Return the rows in few directions, unless all of them have clearly smaller errors, and these errors."""
+        encoder = self.encoder_
+        if not isinstance(encoder, CurveShapes) or encoder.num_directions <= FEW_DIRECTIONS:
+            return rows, None
+        first = np.append(np.arange(FEW_DIRECTIONS), encoder.num_directions)
+        narrow = replace(rows, inputs=np.ascontiguousarray(rows.inputs[:, first]))
+        errors, of_narrow = self._kernel_errors(rows), self._kernel_errors(narrow)
+        weights = rows.weights[subsample(len(rows.weights), MAX_ROWS)]
+        if clearly_better(errors, of_narrow, weights):
+            return rows, errors
+        self.encoder_ = encoder.narrowed(FEW_DIRECTIONS)
+        return narrow, of_narrow
 
     @property
     def encoder_name_(self) -> EncoderName:
@@ -180,6 +201,16 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
 
         return [columns._replace(standardiser=with_last_column(columns.standardiser)) for columns in candidates]
 
+    def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
+        """Return the problem in the directions in which curves vary, where smooth functions have many columns."""
+        network = super()._network(task, inputs, weights)
+        if isinstance(self.encoder_, CurveShapes) or inputs.shape[1] <= NARROW:
+            return network
+        variances = np.linalg.eigvalsh((inputs.T * weights) @ inputs.astype(np.float64))
+        rest = np.cumsum(np.maximum(variances, 0.0))
+        seen = int(np.count_nonzero(rest > LITTLE * rest[-1]))
+        return replace(network, num_directions=max(NARROW, seen))
+
     def _solver_name(self, num_columns: int) -> str:
         if self.solver != "auto":
             return self.solver
@@ -191,6 +222,10 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
             steps = round(schedule.num_steps / NUM_STEPS_MULTIPLIER)
             schedule = schedule._replace(num_steps=max(1, steps))
         return schedule
+
+    def _default_effort(self) -> float:
+        """Return an effort whose time does not grow with the columns: the work of a gradient does."""
+        return DEFAULT_EFFORT * min(1.0, NARROW / self.network_.num_coordinates)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -222,7 +257,8 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
         encoder: "basis", coefficients of smooth functions, in which a place, a level or a curvature counts;
             "convolutions", 9,996 features of short patterns wherever they occur, in the span of the training curves
             (MiniRocket's; the network's prior is Gaussian, so that the span leaves objective, certificate and
-            predictions as they are, up to 512 curves); "auto" takes the one of the smaller leave-one-out error in the
+            predictions as they are), or for more than 128 curves in their 128 principal directions, unless all have
+            clearly smaller errors; "auto" takes the one of the smaller leave-one-out error in the
             kernel limit.
         basis, num_modes, grid, derivative, decay, whiten, channels, smoothing, missing: of the encoder, see
             `CurveCoefficients`. derivative=2 suits spectra, whose shape matters and whose level does not.

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.figures import charts, theme
 from langevax.meanfield import Certificate, certify
+from langevax.meanfield.certificate import DEFAULT_EFFORT
 from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run.progress import ProgressOption
@@ -61,8 +62,9 @@ class MeanFieldInspection:
         far the outputs of this fit are from the best ones.
 
         Args:
-            effort: gradients of one neuron at one row that may be spent, 3e9 by default: about half a minute. It ends
-                sooner where the interval is narrow.
+            effort: gradients of one neuron at one row that may be spent, 3e9 by default: about half a minute. Curves
+                of more than 64 columns have in proportion fewer, which take as long. It ends sooner where the interval
+                is narrow.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
             checkpoint: a file in which the search is kept as it goes.
@@ -83,6 +85,8 @@ class MeanFieldInspection:
             (True, True)
         """
         network, places = self._fitted_network(), self.row_places_
+        if effort is None and cpu_seconds is None:
+            effort = self._default_effort()
         risk = network.risk(self.temperature_)
         result = certify(
             risk,
@@ -195,6 +199,9 @@ class MeanFieldInspection:
         outer = float(self.neuron_.scale) * np.tanh(self.particles_[:, :num_outer])
         return weights, outer[np.arange(len(outer)), np.abs(outer).argmax(1)]
 
+    def _default_effort(self) -> float:
+        return DEFAULT_EFFORT
+
     def _fitted_network(self) -> Network:
         check_is_fitted(self)
         if not hasattr(self, "network_"):
@@ -204,9 +211,8 @@ class MeanFieldInspection:
         return self.network_
 
     def _stored_particles(self) -> np.ndarray:
-        """Return the particles with weight 0 for the columns that pad the risk's rows."""
-        missing = int(self._fitted_network().risk(self.temperature_).particle_size) - self.particles_.shape[1]
-        return np.insert(self.particles_, [-1] * missing, 0.0, axis=1)
+        """Return the particles in the coordinates of the risk, whose rows are in the eigenbasis and padded."""
+        return self._fitted_network().rotated(self.particles_)
 
     def _key(self, random_state: RandomState) -> Key[Array, ""]:
         state = self.random_state if random_state is None else random_state

@@ -120,7 +120,7 @@ def kernel_choice(
             scaling: compared[scaling].leave_one_out(COMPARED_NEURONS) for scaling in plain
         }
         for scaling in plain:
-            if _clearly_better(errors[scaling], errors[best], compared[best].weights):
+            if clearly_better(errors[scaling], errors[best], compared[best].weights):
                 best = scaling
         if learn_scales:
             chosen = _with_learned_scales(compared, errors, best, always=learn_scales is True)
@@ -166,7 +166,8 @@ def _with_learned_scales(
     return candidates
 
 
-def _clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray) -> bool:
+def clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray) -> bool:
+    """Return whether errors on the same rows are smaller by one standard error and by 3 %."""
     difference, error = excess(one.row_errors, other.row_errors, weights)
     return bool(difference < -error) and one.error < CLEARLY_BETTER * other.error
 

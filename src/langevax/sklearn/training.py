@@ -92,7 +92,9 @@ class Network:
     num_rows: int | None = None
     """Rows to store; None is the bucket of n."""
     num_columns: int | None = None
-    """Columns to store; None is the bucket of d."""
+    """Columns to store; None is the bucket of `num_coordinates`."""
+    num_directions: int | None = None
+    """Principal directions that are seen, where the others vary too little to matter; None: all."""
 
     @property
     def length(self) -> int:
@@ -102,7 +104,12 @@ class Network:
     @property
     def width(self) -> int:
         """Columns stored."""
-        return bucket(self.inputs.shape[1], SMALLEST) if self.num_columns is None else self.num_columns
+        return bucket(self.num_coordinates, SMALLEST) if self.num_columns is None else self.num_columns
+
+    @property
+    def num_coordinates(self) -> int:
+        """Inputs of a neuron."""
+        return self.inputs.shape[1] if self.num_directions is None else self.num_directions
 
     def risk(self, temperature: float, and_at: np.ndarray | None = None) -> MeanFieldRisk:
         """Return the risk with the quadratic penalty that makes the prior N(0, I / prior_precision).
@@ -118,16 +125,22 @@ class Network:
 
     @cached_property
     def basis(self) -> np.ndarray:
-        """Principal directions (d, d) of the inputs."""
-        return eigenbasis(self.inputs, self.weights)
+        """Principal directions (d, coordinates) of the inputs."""
+        return eigenbasis(self.inputs, self.weights)[:, -self.num_coordinates :]
 
     def rotated(self, particles: Any, back: bool = False) -> np.ndarray:
-        """Return particles of the standardised columns as particles of the eigenbasis, padded, or `back`."""
-        neuron, d = self.task.neuron, self.inputs.shape[1]
-        particles = narrowed(neuron, np.array(particles), self.width, d) if back else np.array(particles)
-        weights = neuron.input_weights(d)
-        particles[..., weights] = particles[..., weights] @ (self.basis.T if back else self.basis)
-        return particles if back else with_more_columns(neuron, particles, d, self.width)
+        """Return particles of the standardised columns as particles of the eigenbasis, padded, or `back`.
+
+        Weights of directions that are not seen are 0.
+        """
+        neuron, k, particles = self.task.neuron, self.num_coordinates, np.array(particles)
+        if back:
+            particles = narrowed(neuron, particles, self.width, k)
+        weights = neuron.input_weights(k if back else self.inputs.shape[1])
+        matrix = self.basis.T if back else self.basis
+        parts = particles[..., : weights.start], particles[..., weights] @ matrix, particles[..., weights.stop :]
+        particles = np.concatenate(parts, axis=-1)
+        return particles if back else with_more_columns(neuron, particles, k, self.width)
 
     def rescaled(self, factor: float) -> "Network":
         """Return the problem with the neurons' output scale times `factor`."""
@@ -148,8 +161,7 @@ class Network:
 
     def exact(self) -> "Network":
         """Return the problem without padding."""
-        n, d = self.inputs.shape
-        return dataclasses.replace(self, num_rows=n, num_columns=d)
+        return dataclasses.replace(self, num_rows=len(self.inputs), num_columns=self.num_coordinates)
 
     def split_over(self, devices: int) -> "Network":
         """Return the problem stored as a multiple of `devices` rows."""
@@ -158,8 +170,7 @@ class Network:
 
 def stored(network: Network, schedule: Schedule, num_particles: int, sharding: Mesh | None) -> Network:
     """Return the problem as it is stored for a fit: exact where that takes long, rows split evenly over the mesh."""
-    n, d = network.inputs.shape
-    if estimated_seconds(schedule, n, d, num_particles) > EXACT_SECONDS:
+    if estimated_seconds(schedule, len(network.inputs), network.num_coordinates, num_particles) > EXACT_SECONDS:
         network = network.exact()
     return network.split_over(1 if sharding is None else sharding.shape.get(ROWS, 1))
 

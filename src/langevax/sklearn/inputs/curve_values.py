@@ -23,6 +23,7 @@ Missing = Literal["error", "interpolate"]
 AnyCurves = Any
 """Curves in the forms that `read_curves` accepts."""
 
+LARGEST = 1e150  # value whose square is a number
 FINE = 501  # points at which a curve by a formula (scikit-fda's FDataBasis) is evaluated
 REMEDY = "fill the gaps, or pass missing='interpolate'"
 SMOOTHNESS = 2.5  # of the Matern law of curves: two derivatives, and its regression is a quintic spline's
@@ -64,6 +65,14 @@ class ObservedCurves:
         """Return the first and the last time of all."""
         times = [group.times for groups in self.channels for group in groups]
         return float(min(t[0] for t in times)), float(max(t[-1] for t in times))
+
+    def check_size(self) -> None:
+        """Raise where squares of the values are beyond the range of numbers, infinite or 0."""
+        largest = max(float(np.abs(group.values).max()) for groups in self.channels for group in groups)
+        if largest > LARGEST or 0 < largest < 1 / LARGEST:
+            raise ValueError(
+                f"the largest value of X is {largest:.3g}, whose square no number represents; divide all curves by it."
+            )
 
     @property
     def num_readings(self) -> int:

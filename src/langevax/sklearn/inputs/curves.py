@@ -241,6 +241,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         if not orders or any(isinstance(d, bool) or d not in (0, 1, 2) for d in orders):
             raise ValueError(f"derivative must be 0, 1, 2 or a tuple of them, got {self.derivative!r}.")
         curves = self._read(X, self.grid, reset=True)
+        curves.check_size()
         self.grid_: np.ndarray | None = curves.grid
         self.domain_: tuple[float, float] = self._domain(curves)
         self.num_readings_: int = curves.num_readings
@@ -299,14 +300,11 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         if not reset and grid is None:
             grid = self.grid_
 
-        def validated(table: Any) -> Any:
-            finite: Any = "allow-nan" if self.missing == "interpolate" else True
+        def validated(table: Any) -> Any:  # `read_curves` names the curve of a NaN, and the remedy
             if reset or (grid is self.grid_ and hasattr(self, "n_features_in_")):
-                return validate_data(
-                    self, table, reset=reset, dtype=np.float64, allow_nd=True, ensure_all_finite=finite
-                )
+                return validate_data(self, table, reset=reset, dtype=np.float64, allow_nd=True, ensure_all_finite=False)
             float64: Any = np.float64
-            return check_array(table, dtype=float64, allow_nd=True, ensure_all_finite=finite)
+            return check_array(table, dtype=float64, allow_nd=True, ensure_all_finite=False)
 
         return read_curves(X, grid, self.channels, self.missing, validated)
 

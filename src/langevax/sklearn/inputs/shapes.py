@@ -6,9 +6,12 @@ keeps the law of the prior: objective, optimum and certificate of the network on
 On another curve the orthogonal part is a Gaussian of standard deviation |z - V V^T z|, independent of the rest: the
 last column, which is 0 on every training curve. So are its predictions those of the network on z, exactly.
 
-Above `MOST_DIRECTIONS` curves the coordinates are those of the principal directions, and the last column is 0.
+Above `MOST_DIRECTIONS` curves the coordinates are those of the principal directions, and the last column is 0. So are
+those of a `narrowed` encoder: moves of a neuron cost the square of its columns, and kernel machines on the first 128
+directions of 350 to 1,000 curves had no larger leave-one-out errors than on 512.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -59,15 +62,16 @@ class CurveShapes:
         values = self.reader.values(X, self.points_)
         if used is None or used.shape != (len(values),) or not used.any():
             used = np.ones(len(values), bool)
-        training = distinct(values[used])
+        training, places = distinct(values[used])
         self.means_ = training.mean((0, 2), keepdims=True)
         deviations = training.std((0, 2), keepdims=True)
         self.deviations_ = np.where(deviations > NEGLIGIBLE * np.abs(self.means_), deviations, 1.0)
         values, training = self._standardised(values), self._standardised(training)
         self.mean_values_ = training.mean(0, dtype=np.float64).astype(np.float32)
         self.convolutions_ = Convolutions.fit(training)
-        self._fit_span(self.convolutions_(training).astype(np.float64))
-        return self.columns_of(values)
+        features = self.convolutions_(training)
+        self._fit_span(features.astype(np.float64))
+        return self._columns(features[places]) if used.all() else self.columns_of(values)
 
     def transform(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return (n, directions + 1) float64 of curves in any of the forms that `CurveCoefficients` accepts."""
@@ -75,12 +79,27 @@ class CurveShapes:
 
     def columns_of(self, values: np.ndarray) -> np.ndarray:
         """Return the columns of standardised values (n, channels, G)."""
-        features = (self.convolutions_(values) - self.feature_means_) / self.feature_scales_
+        return self._columns(self.convolutions_(values))
+
+    def _columns(self, features: np.ndarray) -> np.ndarray:
+        features = (features - self.feature_means_) / self.feature_scales_
         coordinates = features @ self.directions_.astype(np.float64)
         size = np.sum(features**2, axis=1)
         rest = size - np.sum(coordinates**2, axis=1) if self.exact_ else np.zeros(len(size))
         outside = np.sqrt(np.where(rest > ROUNDING * size, rest, 0.0))
         return np.column_stack([coordinates, outside])
+
+    @property
+    def num_directions(self) -> int:
+        """Number of coordinates, the last column aside."""
+        return self.directions_.shape[1]
+
+    def narrowed(self, num_directions: int) -> "CurveShapes":
+        """Return the encoder of the first directions alone, on which other curves have no orthogonal part."""
+        narrow = copy.copy(self)
+        narrow.directions_ = np.ascontiguousarray(self.directions_[:, :num_directions])
+        narrow.exact_ = False
+        return narrow
 
     def without_parts(
         self, X: AnyCurves, num_parts: int, mean: np.ndarray, grid: ArrayLike | None = None
@@ -125,7 +144,15 @@ class CurveShapes:
         self.directions_ = (features.T @ (vectors[:, used] / sizes)).astype(np.float32)
 
 
-def distinct(values: np.ndarray) -> np.ndarray:
-    """Return distinct curves (n, channels, G) in an order of their own, so that repeated curves count once."""
-    rows = np.unique(values.reshape(len(values), -1).astype(np.float32), axis=0)
-    return rows.reshape(len(rows), *values.shape[1:]).astype(np.float64)
+def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return distinct curves (m, channels, G) in an order of their own, and the place of each of n among them.
+
+    Repeated curves count once. Values of a channel that agree to single precision of half its range are the same,
+    whatever its level and unit.
+    """
+    low, high = values.min((0, 2), keepdims=True), values.max((0, 2), keepdims=True)
+    half = high / 2 - low / 2
+    scaled = (values - (low / 2 + high / 2)) / np.where(half > 0, half, 1.0)
+    rows = scaled.reshape(len(values), -1).astype(np.float32)
+    _, first, places = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return values[first], places.reshape(-1)
