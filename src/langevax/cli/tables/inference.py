@@ -5,6 +5,7 @@ the column has none, it is returned as an `Ambiguity`, which the other columns o
 takes the month first in such a case, and polars infers numbers and dates from the first rows of a file.
 """
 
+import re
 from collections.abc import Mapping
 
 import polars as pl
@@ -34,6 +35,7 @@ from langevax.cli.tables.styles import (
     as_text,
     as_words,
     finite,
+    with_lower_truths,
 )
 from langevax.data.files import MISSING
 
@@ -54,6 +56,12 @@ MARKED = r"^\(?[-+−]?[0-9][0-9.,\s]*\)?\s(?P<mark>[a-z]{1,2}|CR|DR|Cr|Dr)$"
 """A number with a flag, as statistical offices and banks write it."""
 FEWEST_MARKS, DISTINCT_NUMBERS = 2, 0.5
 """Flags that differ, and the share of distinct values, at least: less may be units, or the numbers of houses."""
+HOUSES = re.compile(
+    r"(?:h[ao]use?|huis|stra(?:ß|ss)en|street|building|apartment|flat)[ _.-]*(?:no|nr|num|number|nummer)\b|\bhnr\b",
+    re.IGNORECASE,
+)
+"""Names of columns in which a letter behind a number is no flag."""
+IN_ADDRESSES = r"^[0-9]{1,5}\s?[A-Za-z]?$"
 NO_FLAGS = UNITS | {"am", "pm"}
 DIGIT = "[0-9０-９]"  # without one, no word is a number or a date, which saves most of the time of reading words
 SOME_NUMBER = f"{DIGIT}|^[-—]|[-—]$"  # or a dash for none, as spreadsheets show it
@@ -96,6 +104,11 @@ def infer(
             place = f"{words[led[0]]!r} in {data_row(led[0])} starts with a zero"
             remedy = f"else pass {option('--read', words.name, 'numbers')}"
             sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
+            return _categorical(column, words, Decision("words", sentence, words.name))
+        lettered = words.str.contains("[A-Za-z]$")
+        if HOUSES.search(words.name) and lettered.any() and words.drop_nulls().str.contains(IN_ADDRESSES).all():
+            place = first_place(words, lettered)
+            sentence = f"Column {words.name!r} holds words: by its name the numbers of houses, such as {place}."
             return _categorical(column, words, Decision("words", sentence, words.name))
         _refuse_inexact(words)
     attempts = dict.fromkeys(("dates", *ORDERS), (_dates,))
@@ -186,8 +199,8 @@ def _opposites(column: pl.Series, words: pl.Series, truth: str) -> ReadColumn:
 def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> ReadColumn:
     """Return a column of words, with the words that count as missing, and the numbers among them where they prevail."""
     style, name = Style("categorical"), words.name
-    missing = as_text(column).is_in(MISSING).fill_null(False)
-    if missing.any():
+    values = with_lower_truths(words)
+    if words.null_count() > column.null_count() and (missing := as_text(column).is_in(MISSING).fill_null(False)).any():
         tally = as_text(column).filter(missing).alias("word").value_counts(sort=True)
         listed = ", ".join(f"{word!r} in {count(times, 'row')}" for word, times in tally.iter_rows())
         sentence = (
@@ -195,7 +208,7 @@ def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> R
         )
         decisions = (*decisions, Decision("missing", sentence, name))
     if decisions or not words.str.contains(SOME_NUMBER).any():
-        return ReadColumn(as_words(column), style, decisions)
+        return ReadColumn(values, style, decisions)
     numeric = take_apart(words).body.is_not_null() & (words.str.len_chars() < 30)
     present = len(words) - words.null_count()
     if 2 * int(numeric.sum()) >= present > int(numeric.sum()):
@@ -205,7 +218,7 @@ def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> R
             f"to count these as missing, pass {option('--read', name, 'numbers')}."
         )
         decisions = (Decision("words", sentence, name),)
-    return ReadColumn(as_words(column), style, decisions)
+    return ReadColumn(values, style, decisions)
 
 
 # Numbers
