@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.tables import inference
+from langevax.cli.tables import dates, inference
 from langevax.cli.tables.columns import read_columns
-from langevax.cli.tables.dates import days_of
+from langevax.cli.tables.dates import days_by_order, days_of, days_of_columns
 from langevax.cli.tables.styles import STAND_FOR_MISSING, Choices, Style, parse
 
 
@@ -123,3 +123,48 @@ def test_words_without_digits_are_not_tried_as_numbers_or_dates(monkeypatch):
     frame = pl.DataFrame({"colour": ["red", "green", "red"] * 5, "code": ["a1", "b2", "a1"] * 5})
     assert [column.kind for column in read_columns(frame)] == ["categorical", "categorical"]
     assert set(attempts) == {"code"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["2024-01-31", "2024-02-01", None],
+        ["31.01.2024", "1.2.2024", "03.04.2024"],
+        ["1/31/2024 2:30 PM", "2/1/2024", "3/4/2024"],
+        ["31/01/2024", "01/02/2024", "03/04/2024"],
+        ["01/02/2024", "03/04/2024", "05/06/2024"],
+        ["31 Jan 2024", "unknown", "1 Feb 2024"],
+        ["31/01/2024", "01/31/2024", "03/04/2024"],
+        ["24/01/31", "24/02/01", "23/12/30"],
+        ["2024-01-31", "9999-12-31", "2024-02-01"],
+        ["20240131", "2024-02-01", "20240301"],
+        ["12:30", "9:05", "23:59"],
+        ["2024-01", "2024-02", "7"],
+    ],
+)
+def test_dates_that_are_read_with_other_columns_are_read_as_alone(written):
+    """The same days, sentences and refusals as without the columns beside them."""
+
+    def outcome(read_one):
+        try:
+            reading = read_one()
+        except BadInput as error:
+            return str(error)
+        if isinstance(reading, inference.Ambiguity):
+            return reading.refusal()
+        return reading.values.to_list(), reading.style, sentence(reading), reading.strays, reading.evidence
+
+    words = pl.DataFrame({"day": 4 * written, "other": 4 * ["1999-12-31", "1/1/2000", "1.1.1"]})
+    of_all, day = days_of_columns(words), words["day"]
+    assert set(of_all) == {"day", "other"}
+    alone = outcome(lambda: inference.infer(day, day, Choices(), ","))
+    assert outcome(lambda: inference.infer(day, day, Choices(), ",", of_all["day"])) == alone
+
+
+def test_columns_of_dates_are_taken_apart_together(monkeypatch):
+    calls = []
+    monkeypatch.setattr(dates, "days_by_order", lambda *words: calls.append(len(words[0])) or days_by_order(*words))
+    columns = {f"c{i}": ["2024-01-31", "2024-02-01"] for i in range(50)}
+    readings = read_columns(pl.DataFrame(columns))
+    assert [reading.kind for reading in readings] == ["date"] * 50
+    assert calls == [50, 100]  # the first words, then all

@@ -9,6 +9,7 @@ from langevax.evaluation import comparison as module
 from langevax.evaluation.certainty import Coverage, calibration_of, coverage_of
 from langevax.evaluation.comparison import BASE, OURS, compare, more_folds
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
+from langevax.evaluation.metrics import Measured
 from langevax.evaluation.peers import peers
 from langevax.report import summary
 from langevax.run import DivergenceError
@@ -123,6 +124,16 @@ def test_the_sentences_name_level_and_better_methods(monkeypatch):
     assert level[2].startswith("Level with it, within error: the linear model.")
     shifted = compared(split, lambda train, test: outputs(split, test) + 1.0)
     assert "the linear model did better beyond the error of the difference" in summary.worth(shifted, "y", ())[2]
+    monkeypatch.setattr(module, "peers", few(["linear", "random forest"]))
+    two = summary.worth(compared(split, lambda train, test: outputs(split, test) + 2.0), "y", ())[2]
+    assert "the linear model and the random forest did better" in two
+    assert " and 0." in two.partition("R² ")[2].partition("against")[0]  # a score for each
+
+
+def test_a_simpler_method_that_is_behind_within_two_errors_is_said_to_be_behind():
+    assert summary._simplest(Measured("R2", 0.6, 0.1, -0.01, 0.02)) == " The linear model is the simplest of them."
+    behind = " The linear model is the simplest of them, and 0.15 ± 0.09 behind."
+    assert summary._simplest(Measured("R2", 0.6, 0.1, -0.153, 0.085)) == behind
 
 
 def test_a_score_that_is_too_good_names_the_columns():

@@ -167,6 +167,27 @@ CASES = [
         refusal=("x",),
     ),
     Case(
+        "numbers of houses, few of them alike",
+        beside(["12 a", "12 b", "7", "30", "12 a", "9 c"], ";", "place{}Hausnummer"),
+        {"place": PLACES, "Hausnummer": words("12 a", "12 b", "7", "30", "12 a", "9 c")},
+    ),
+    Case(
+        "dates of two kinds beside each other",
+        lines(
+            "booked;paid;sold;time",
+            "2022-07-03;3.7.2022;7/3/2022;12:30",
+            "2021-02-08;18.2.2021;2/18/2021;9:05",
+            "2020-01-02;NA;;",
+            "2022-03-11;11.3.2022;3/11/2022;23:59",
+        ),
+        {
+            "booked": date("2022-07-03", "2021-02-08", "2020-01-02", "2022-03-11"),
+            "paid": date("2022-07-03", "2021-02-18", None, "2022-03-11"),
+            "sold": date("2022-07-03", "2021-02-18", None, "2022-03-11"),
+            "time": date("12:30", "09:05", None, "23:59"),
+        },
+    ),
+    Case(
         "ratings with stars",
         beside(["4*", "5*", "3*", "4*", "5*", "1*"]),
         {"place": PLACES, "x": number(4, 5, 3, 4, 5, 1)},

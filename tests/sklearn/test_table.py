@@ -6,6 +6,7 @@ import pytest
 import langevax.sklearn
 from langevax.sklearn.table import (
     FEWEST_ROWS,
+    MANY_COLUMNS,
     SCALINGS,
     SMALLEST,
     Standardiser,
@@ -125,6 +126,24 @@ def test_the_eigenbasis_makes_second_moments_diagonal():
     rotated = X @ eigenbasis(X, weights)
     moments = rotated.T @ (weights[:, None] * rotated) / weights.sum()
     np.testing.assert_allclose(moments - np.diag(np.diag(moments)), 0, atol=1e-5 * np.trace(moments))
+
+
+def test_an_eigenbasis_of_many_columns_and_few_rows_takes_no_time_for_those_without_variance(monkeypatch):
+    """Orthonormal, with second moments as of the eigenvectors of all columns, which are never computed."""
+    sizes: list[int] = []
+    X = np.random.default_rng(0).normal(size=(40, MANY_COLUMNS)).astype(np.float32)
+    weights = np.random.default_rng(1).random(40)
+    eigh = np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: sizes.append(len(matrix)) or eigh(matrix))
+    basis = eigenbasis(X, weights)
+    assert sizes == [40]
+    np.testing.assert_allclose(basis.T @ basis, np.eye(MANY_COLUMNS), atol=1e-5)
+    rotated = X @ basis
+    moments = rotated.T @ (weights[:, None] * rotated) / weights.sum()
+    halves = X * np.sqrt(weights / weights.sum())[:, None]
+    expected = np.linalg.eigvalsh(halves @ halves.T)
+    np.testing.assert_allclose(np.diag(moments)[-40:], expected, rtol=1e-3)
+    np.testing.assert_allclose(moments, np.diag(np.diag(moments)), atol=1e-3 * expected.max())
 
 
 def test_buckets_waste_at_most_fifteen_percent_or_three():

@@ -241,6 +241,8 @@ class FitContents:
     versions: dict[str, str] = field(default_factory=dict)
     curves: CurveContents | None = None
     """Of a fit on curves; the inputs are then coefficients, whose relevance is not drawn."""
+    num_training: int = 0
+    """Rows that the network was trained on."""
     unit: str = "row"
     """What a row is called."""
     cautions: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from langevax.figures.canvas import thinned
 from langevax.figures.moving import MovingPanel, Scene
 from langevax.report import curve_figures, summary
 from langevax.report.contents import ColumnReading, DecisionSurface, FitContents, FittedCurve, SlopeFunction
+from langevax.report.effects import MAX_ROWS
 from langevax.report.numbers import MINUS, fixed, number, whole, with_error
 from langevax.report.page import Caption, Figure, Picture, moving_figure, write_page
 
@@ -63,6 +64,7 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         interval=_interval(contents.certificate) if contents.certificate.get("history") else None,
         relevance=_relevance(contents) if contents.relevance.names else None,
         effects=_effects(contents),
+        effect_rows=min(MAX_ROWS, contents.relevance.num_rows),
         predictions=_confusion(contents) if contents.classes else _predictions(contents),
         calibration=_calibration(contents),
         columns=[_column(column) for column in _listed(contents.reading.columns)],
@@ -252,7 +254,7 @@ def _curve(curve: FittedCurve) -> MovingPanel:
     )
     text = (
         f"The function that the neurons represent together. The line is the mean prediction with {curve.x_label} set "
-        "to each value; grey dots are rows of the table."
+        f"to each value; grey dots are {whole(len(curve.data_x))} rows of the table."
     )
     return MovingPanel("fit", picture, words, text)
 
@@ -279,7 +281,8 @@ def _surface(surface: DecisionSurface) -> MovingPanel:
         share = f"{classes[int(areas.argmax())]} is the likeliest class in {areas.max() / areas.sum():.0%} of it"
         shade = "The shade is the likeliest class"
     words = f"Plane of {surface.x_label} and {surface.y_label} at the last step: {share}."
-    text = f"The decisions of the neurons together. {shade}; markers are rows of the table, a shape for each class."
+    drawn = whole(len(surface.data_x))
+    text = f"The decisions of the neurons together. {shade}; markers are {drawn} rows, a shape for each class."
     return MovingPanel("fit", picture, words, text)
 
 
@@ -364,6 +367,9 @@ def _predictions(contents: FitContents) -> Figure:
         f"Of {whole(observed.size)} predictions half are off by less than {half}, and nine of ten by less than {most}; "
         f"their median, as the prediction of all, is off by less than {base} for half."
     )
+    below = int(np.sum(predicted < 0))
+    if below and observed.min() >= 0:
+        text += f" Below 0, where no target is, are {whole(below)} of the predictions: read 0 there."
     drawn = len(thinned(observed.size, interactive.MAX_POINTS))
     text += f" {whole(drawn)} of {whole(observed.size)} {contents.unit}s are drawn." if drawn < observed.size else ""
     points = interactive.predictions(observed, predicted, contents.target)

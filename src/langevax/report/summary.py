@@ -227,14 +227,13 @@ def _beside_others(comparison: Comparison) -> str:
     count = f"{len(others)} other methods" if len(others) > 1 else "the other method"
     metric = {"R2": "R²"}.get(comparison.ours.main.metric, comparison.ours.main.metric)
     if better:
-        first, more = better[0], len(better) - 1
-        rest = f" and {more} more" if more else ""
+        values = _joined([number(score.value, 3) for score in better])
         return (
-            f"Of {count}, {_name(first)}{rest} did better beyond the error of the difference: {metric} "
-            f"{number(first.value, 3)} against {number(comparison.ours.value, 3)}."
+            f"Of {count}, {_listed(better)} did better beyond the error of the difference: {metric} {values} against "
+            f"{number(comparison.ours.value, 3)}."
         )
     if level:
-        simple = " The linear model is the simplest of them." if "linear" in [score.name for score in level] else ""
+        simple = "".join(_simplest(score.main) for score in level if score.name == "linear")
         rest = [score for score in others if score not in level]
         worse = f" Worse: {_listed(rest)}." if rest else ""
         return f"Level with it, within error: {_listed(level)}.{simple}{worse}"
@@ -270,8 +269,19 @@ def _answer(comparison: Comparison, classes: tuple[str, ...], place: int) -> str
 
 
 def _listed(scores: Sequence[Score]) -> str:
-    names = [_name(score) for score in scores]
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return _joined([_name(score) for score in scores])
+
+
+def _joined(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+
+
+def _simplest(linear: Measured) -> str:
+    """Return that a linear model is simpler, and by how much it is behind where that is more than one error."""
+    sentence = " The linear model is the simplest of them"
+    if linear.difference > -linear.difference_error:
+        return f"{sentence}."
+    return f"{sentence}, and {with_error(-linear.difference, linear.difference_error)} behind."
 
 
 def _name(score: Score) -> str:

@@ -128,9 +128,9 @@ def beside(main: Measured) -> str:
 
     Example:
         >>> beside(Measured("R2", 0.5, 0.04, 0.01, 0.02)), beside(Measured("R2", 0.5, 0.04))
-        ('level, 0.010 +- 0.020', '')
+        ('level, 0.010 ± 0.020', '')
     """
-    return f"{main.relation}, {main.difference:.3f} +- {main.difference_error:.3f}" if main.relation else ""
+    return f"{main.relation}, {with_error(main.difference, main.difference_error)}" if main.relation else ""
 
 
 def print_evaluation(output: Output, optimum: str, certificate: Mapping[str, Any]) -> None:

@@ -191,8 +191,9 @@ def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
     if copies <= MANY_COPIES * whole.height:
         return []
     return [
-        f"{copies:,} of {count(whole.height, 'row')} are copies of others. The other methods below see copies of rows "
-        "that they are scored on, and look better than on new rows; remove the copies unless each is a row of its own."
+        f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, this network too, are "
+        "scored on rows of which they saw copies, and look better than on new rows; remove the copies unless each is a "
+        "row of its own."
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from langevax.cli.errors import count
@@ -87,8 +88,9 @@ def _summary(values: pl.Series, kind: Kind) -> str:
         frequent = values.alias("word").value_counts().sort(["count", "word"], descending=[True, False])
         first = ", ".join(f"{word} ({rows:,})" for word, rows in frequent.head(WORDS_SHOWN).iter_rows())
         return f"{count(len(frequent), 'word')}: {first}" + (", …" if len(frequent) > WORDS_SHOWN else "")
-    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    numbers = values.to_numpy()
+    low, high = float(numbers.min()), float(numbers.max())
     if kind == "date":
         return f"{day(low)} to {day(high)}"
-    shown = year if are_years(values.to_numpy()) else number
-    return f"{shown(low)} to {shown(high)}, median {shown(values.median())}"
+    shown = year if are_years(numbers) else number
+    return f"{shown(low)} to {shown(high)}, median {shown(np.median(numbers))}"

@@ -366,6 +366,7 @@ def write(
         predict_command=console.predict_command(options.out),
         settings={"command": set_options, "estimator": estimator_settings(model)},
         curves=None if curves is None else learned_of_curves(model, curves, data, evaluation.outputs),
+        num_training=len(split.train),
         unit=split.unit,
         training=training,
     )

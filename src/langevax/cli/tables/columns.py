@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from langevax.cli.errors import BadInput, count
+from langevax.cli.tables.dates import days_of_columns
 from langevax.cli.tables.inference import THOUSANDS, Ambiguity, ReadColumn, infer
 from langevax.cli.tables.numbers import take_apart
 from langevax.cli.tables.records import Decision, option
@@ -71,6 +72,7 @@ def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator:
     words = words_of(frame)
     plain = plain_columns(words)
     of_words = {column.name: column for column in words}
+    days = days_of_columns(words.drop([*plain, *(choices.columns.keys() & of_words.keys() - plain.keys())]))
     read: list[ReadColumn | Ambiguity] = []
     for column in frame:
         if column.name not in of_words:
@@ -78,7 +80,7 @@ def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator:
         elif column.name in plain and column.name not in choices.columns:
             read.append(plain[column.name])
         else:
-            read.append(infer(column, of_words[column.name], choices, separator))
+            read.append(infer(column, of_words[column.name], choices, separator, days.get(column.name)))
     columns = _resolved(read, of_words, choices, separator)
     return [_judged(reading, column) for reading, column in zip(columns, frame, strict=True)]
 
@@ -98,7 +100,6 @@ def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
     if not words.width:
         return {}
     numbers = words.cast(pl.Float64, strict=False)
-    of_words = {column.name: column for column in words}
     low, high = COMPACT_DATES
     facts = zip(
         numbers,
@@ -106,14 +107,12 @@ def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
         numbers.null_count().row(0),
         numbers.select(pl.all().is_finite().all()).row(0),
         numbers.select(pl.all().is_between(low, high).all()).row(0),
-        words.select(pl.all().str.starts_with("0").any()).row(0),
+        words.select(pl.all().str.contains("^0[0-9]+$").any()).row(0),
         strict=True,
     )
     plain = {}
-    for column, missing, unread, all_finite, like_dates, zeros in facts:
-        if missing < unread or missing == len(column) or like_dates:
-            continue
-        if zeros and of_words[column.name].str.contains(r"^0[0-9]+$").any():
+    for column, missing, unread, all_finite, like_dates, leading_zeros in facts:
+        if missing < unread or missing == len(column) or like_dates or leading_zeros:
             continue
         values, infinite = (column, 0) if all_finite else finite(column)
         plain[column.name] = ReadColumn(values, Style("numeric"), infinite=infinite)
@@ -235,13 +234,19 @@ def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
     if number == len(values) == high - low + 1 and low in (0, 1) and _counts(values):
         return "it numbers the rows"
     present = values.drop_nulls()
-    if present.n_unique() < number or not bool((present == present.round()).all()):
+    if not _whole(present) or present.n_unique() < number:
         return ""
     if _named_as_id(column.name) or (BOOKED.fullmatch(column.name) and len(f"{low:.0f}") == len(f"{high:.0f}")):
         return "its name and its distinct integers identify rows"
     if number == len(values) == high - low + 1 and number >= FEWEST_RUNNING and _beyond_years(low, high):
         return f"it numbers the rows from {low:,.0f} to {high:,.0f}"
     return ""
+
+
+def _whole(numbers: pl.Series) -> bool:
+    """Return whether all numbers are integers."""
+    values = numbers.to_numpy()
+    return bool((values == np.round(values)).all())
 
 
 def _named_as_id(name: str) -> bool:
@@ -256,7 +261,7 @@ def _beyond_years(low: float, high: float) -> bool:
 def _resembles_id(reading: ReadColumn) -> str:
     """Return why a column of numbers, which is used, may only identify rows or groups of them."""
     values, name = reading.values.drop_nulls(), reading.values.name
-    if reading.kind != "numeric" or len(values) < FEWEST_RUNNING or not bool((values == values.round()).all()):
+    if reading.kind != "numeric" or len(values) < FEWEST_RUNNING or not _whole(values):
         return ""
     distinct, words = values.n_unique(), option("--read", name, "words")
     if _named_as_id(name) and FEWEST_RUNNING < distinct < len(values):

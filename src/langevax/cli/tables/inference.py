@@ -5,13 +5,13 @@ the column has none, it is returned as an `Ambiguity`, which the other columns o
 takes the month first in such a case, and polars infers numbers and dates from the first rows of a file.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 import polars as pl
 
 from langevax.cli.errors import BadInput, count
-from langevax.cli.tables.dates import COMPACT, OPEN_END, Order, days_of
+from langevax.cli.tables.dates import COMPACT, EITHER, EVERY_ORDER, OPEN_END, Order, days_by_order, days_of
 from langevax.cli.tables.numbers import (
     CURRENCY,
     FOOTNOTE,
@@ -23,6 +23,7 @@ from langevax.cli.tables.numbers import (
     take_apart,
     unit_of,
 )
+from langevax.cli.tables.readings import Ambiguity, ReadColumn
 from langevax.cli.tables.records import Decision, data_row, first_place, option, places
 from langevax.cli.tables.styles import (
     ORDERS,
@@ -30,11 +31,11 @@ from langevax.cli.tables.styles import (
     TRUTHS,
     As,
     Choices,
-    Kind,
     Style,
     as_text,
     as_words,
     finite,
+    with_lower_truths,
 )
 from langevax.data.files import MISSING
 
@@ -55,84 +56,28 @@ MARKED = r"^\(?[-+−]?[0-9][0-9.,\s]*\)?\s(?P<mark>[a-z]{1,2}|CR|DR|Cr|Dr)$"
 """A number with a flag, as statistical offices and banks write it."""
 FEWEST_MARKS, DISTINCT_NUMBERS = 2, 0.5
 """Flags that differ, and the share of distinct values, at least: less may be units, or the numbers of houses."""
+HOUSES = re.compile(
+    r"(?:h[ao]use?|huis|stra(?:ß|ss)en|street|building|apartment|flat)[ _.-]*(?:no|nr|num|number|nummer)\b|\bhnr\b",
+    re.IGNORECASE,
+)
+"""Names of columns in which a letter behind a number is no flag."""
+IN_ADDRESSES = r"^[0-9]{1,5}\s?[A-Za-z]?$"
 NO_FLAGS = UNITS | {"am", "pm"}
 DIGIT = "[0-9０-９]"  # without one, no word is a number or a date, which saves most of the time of reading words
+SOME_NUMBER = f"{DIGIT}|^[-—]|[-—]$"  # or a dash for none, as spreadsheets show it
 NO_DATE = "00000000"  # as SAP writes it
 WITH_ERROR = r"^[-+−]?[0-9][0-9.,]*\s*(?:±|\+/-|\+-)\s*[0-9][0-9.,]*$"
 ANSWER: dict[Decimal, As] = {".": "decimal-point", ",": "decimal-comma"}
-EITHER: tuple[Order, Order] = ("day-first", "month-first")
 FIRST: dict[str, str] = {"day-first": "the day first", "month-first": "the month first"}
 
 
-@dataclass(frozen=True)
-class ReadColumn:
-    """A column read in one style, the decisions that led to it, and why it is useless, if it is."""
-
-    values: pl.Series
-    """float64 or words, null where missing."""
-    style: Style
-    decisions: tuple[Decision, ...] = ()
-    useless: str = ""
-    identifies_rows: bool = False
-    """Whether it is useless because it identifies rows, a guess that the user may override."""
-    resembles_id: str = ""
-    """Why it may only identify rows although it is used."""
-    infinite: int = 0
-    strays: int = 0
-    """Words that count as missing in a column of numbers or dates."""
-    evidence: str = ""
-    """What its values show of how the file is written: an answer of --read."""
-
-    @property
-    def kind(self) -> Kind:
-        """Numbers, dates or words."""
-        return self.style.kind
-
-
-@dataclass(frozen=True)
-class Ambiguity:
-    """A column that can be read in two ways."""
-
-    readings: Mapping[str, ReadColumn]
-    """By the answers of --read."""
-    example: str
-    """A word that can be read in two ways, with its row."""
-    meanings: Mapping[str, str]
-    """What it means by each answer."""
-    default: str = ""
-    """The answer where nothing decides; empty where the column is refused."""
-
-    def answered(self, answer: str, why: str = "") -> ReadColumn:
-        """Return the reading that an answer leads to, with the reason among its decisions."""
-        reading, name = self.readings[answer], self.name
-        if not why:
-            return reading
-        (other,) = self.readings.keys() - {answer}
-        date = reading.kind == "date"
-        noun = "dates, used as days since 1970" if date else "numbers"
-        sentence = (
-            f"Column {name!r} holds {noun}: {self.example} is {self.meanings[answer]} and not {self.meanings[other]}, "
-            f"{why}; else pass {option('--read', name, other)}."
-        )
-        decisions = [decision for decision in reading.decisions if decision.topic == "missing"]
-        return replace(reading, decisions=(*decisions, Decision("dates" if date else "numbers", sentence, name)))
-
-    @property
-    def name(self) -> str:
-        """Of the column."""
-        return next(iter(self.readings.values())).values.name
-
-    def refusal(self) -> str:
-        """Return the message where nothing decides."""
-        answers = " or ".join(option("--read", self.name, answer) for answer in self.readings)
-        meanings = " or ".join(self.meanings.values())
-        return (
-            f"column {self.name!r} can be read in two ways: {self.example} is {meanings}, and no value shows which; "
-            f"pass {answers}."
-        )
-
-
-def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str) -> ReadColumn | Ambiguity:
+def infer(
+    column: pl.Series,
+    words: pl.Series,
+    choices: Choices,
+    separator: str,
+    days: Mapping[Order, pl.Series] | None = None,
+) -> ReadColumn | Ambiguity:
     """Return a column of text read as what it holds.
 
     Args:
@@ -140,6 +85,7 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
         words: the same without surrounding spaces, null where they stand for a missing value.
         choices: what the user says.
         separator: of the columns of the file; semicolons let points separate thousands.
+        days: the words as dates in each order, where they were read beforehand.
     """
     choice = choices.columns.get(words.name)
     if choice == "words":
@@ -148,6 +94,10 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
     if choice is None:
         if truth := truth_of(words):
             return _opposites(column, words, truth)
+        if days is not None and (dates := _nothing_but_dates(words, days)) is not None:
+            return dates
+        if not words.str.contains(DIGIT).any():
+            return _categorical(column, words)
         if (dates := _compact(words, choices, separator)) is not None:
             return dates
         if len(led := words.str.contains(r"^0[0-9]+$").fill_null(False).arg_true()):
@@ -155,8 +105,11 @@ def infer(column: pl.Series, words: pl.Series, choices: Choices, separator: str)
             remedy = f"else pass {option('--read', words.name, 'numbers')}"
             sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
             return _categorical(column, words, Decision("words", sentence, words.name))
-        if not words.str.contains(DIGIT).any():
-            return _categorical(column, words)
+        lettered = words.str.contains("[A-Za-z]$")
+        if HOUSES.search(words.name) and lettered.any() and words.drop_nulls().str.contains(IN_ADDRESSES).all():
+            place = first_place(words, lettered)
+            sentence = f"Column {words.name!r} holds words: by its name the numbers of houses, such as {place}."
+            return _categorical(column, words, Decision("words", sentence, words.name))
         _refuse_inexact(words)
     attempts = dict.fromkeys(("dates", *ORDERS), (_dates,))
     default = (_numbers, _dates) if choice is None else (_numbers,)
@@ -246,24 +199,26 @@ def _opposites(column: pl.Series, words: pl.Series, truth: str) -> ReadColumn:
 def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> ReadColumn:
     """Return a column of words, with the words that count as missing, and the numbers among them where they prevail."""
     style, name = Style("categorical"), words.name
-    missing = as_text(column).is_in(MISSING).fill_null(False)
-    if missing.any():
+    values = with_lower_truths(words)
+    if words.null_count() > column.null_count() and (missing := as_text(column).is_in(MISSING).fill_null(False)).any():
         tally = as_text(column).filter(missing).alias("word").value_counts(sort=True)
         listed = ", ".join(f"{word!r} in {count(times, 'row')}" for word, times in tally.iter_rows())
         sentence = (
             f"Column {name!r}: {listed} counts as missing; if it is a word, pass {option('--read', name, 'words')}."
         )
         decisions = (*decisions, Decision("missing", sentence, name))
+    if decisions or not words.str.contains(SOME_NUMBER).any():
+        return ReadColumn(values, style, decisions)
     numeric = take_apart(words).body.is_not_null() & (words.str.len_chars() < 30)
     present = len(words) - words.null_count()
-    if not decisions and 2 * int(numeric.sum()) >= present > int(numeric.sum()):
+    if 2 * int(numeric.sum()) >= present > int(numeric.sum()):
         others = places(words, words.is_not_null() & ~numeric.fill_null(False), most=2)
         sentence = (
             f"Column {name!r} holds words: {int(numeric.sum()):,} of {present:,} values are numbers, but not {others}; "
             f"to count these as missing, pass {option('--read', name, 'numbers')}."
         )
-        decisions = (*decisions, Decision("words", sentence, name))
-    return ReadColumn(as_words(column), style, decisions)
+        decisions = (Decision("words", sentence, name),)
+    return ReadColumn(values, style, decisions)
 
 
 # Numbers
@@ -400,20 +355,40 @@ def _compact(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
     return _read_dates(words, days, "year-first") if days.count() == len(present) else None
 
 
+def _nothing_but_dates(words: pl.Series, days: Mapping[Order, pl.Series]) -> ReadColumn | None:
+    """Return a column of which every word is a date, and neither a number nor a date in another order.
+
+    It is what `_dates` returns; most columns of dates are such, and are read several times faster so.
+    """
+    present = len(words) - words.null_count()
+    whole: list[Order] = [order for order in ("year-first", *EITHER) if days[order].count() == present]
+    if not present or not whole or words.str.contains(r"^[0-9]{8}$").any():
+        return None
+    order = whole[0]
+    if order == "year-first":
+        return _read_dates(words, days[order], order)
+    if len(whole) > 1:
+        return None
+    _refuse_short_years(words)
+    other = EITHER[1 - EITHER.index(order)]
+    place = first_place(words, days[order].is_not_null() & days[other].is_null())
+    return _read_dates(words, days[order], order, f", {FIRST[order]}, as {place} shows", evidence=order)
+
+
 def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | Ambiguity | None:
     name, forced = words.name, choices.columns.get(words.name) is not None
     sample = words.head(20 * SAMPLE).drop_nulls().unique(maintain_order=True)
     sample = sample.filter(~sample.str.to_lowercase().is_in(STAND_FOR_MISSING)).head(SAMPLE)
-    orders: tuple[Order, ...] = ("year-first", *EITHER, "time", "short-year-first")
-    if not forced and not any(2 * days_of(sample, o).is_not_null().sum() >= len(sample) > 0 for o in orders):
+    tried = days_by_order(sample, EVERY_ORDER)
+    if not forced and not any(2 * days.count() >= len(sample) > 0 for days in tried.values()):
         return None
-    days = {o: days_of(words, o) for o in orders}
-    numbers = {o: len(words) - days[o].null_count() for o in orders}
+    days = days_by_order(words, EVERY_ORDER)
+    numbers = {o: len(words) - days[o].null_count() for o in EVERY_ORDER}
     if choices.order(name) is not None:
         order = choices.order(name)
         assert order is not None
         return _read_dates(words, days[order], order) if numbers[order] else None
-    best = max(orders, key=lambda o: numbers[o])  # the first of equal ones
+    best = max(EVERY_ORDER, key=lambda o: numbers[o])  # the first of equal ones
     either = days["day-first"].is_not_null() | days["month-first"].is_not_null()
     good = (either if best in EITHER else days[best].is_not_null()) | words.str.contains(OPEN_END)
     if not numbers[best] or not (forced or _prevail(words, good, False)):

@@ -268,10 +268,14 @@ def useful(
 def learn(frame: pl.DataFrame, styles: dict[str, Style]) -> tuple[tuple[Column, ...], list[Decision]]:
     """Return the schema of the training rows of columns that `useful` returned, and decisions on categories."""
     columns, decisions = [], []
+    numeric = frame.select(name for name, style in styles.items() if style.kind != "categorical")
+    statistics = (
+        of_all.rows()[0] if numeric.width else () for of_all in (numeric.median(), numeric.min(), numeric.max())
+    )
+    of_numbers = dict(zip(numeric.columns, zip(*statistics, strict=True), strict=True))
     for values in frame:
         name, style, missing = values.name, styles[values.name], values.null_count() > 0
-        if style.kind != "categorical":
-            numbers = (values.median(), values.min(), values.max())
+        if (numbers := of_numbers.get(name)) is not None:
             fill, low, high = (value if isinstance(value, float) else 0.0 for value in numbers)
             columns.append(Column(name, style, missing, fill, span=(low, high) if style.kind == "numeric" else None))
             continue

@@ -131,6 +131,11 @@ def as_words(column: pl.Series, style: Style | None = None) -> pl.Series:
     words = words.set(words.is_in(MISSING).fill_null(False), None)
     if style is not None and style.truth:
         return _truths(words, style.truth)
+    return with_lower_truths(words)
+
+
+def with_lower_truths(words: pl.Series) -> pl.Series:
+    """Return words, in lower case where all of them are true or false."""
     if len(words) == words.null_count():
         return words
     lower = words.str.to_lowercase()
