@@ -394,8 +394,8 @@ ENTRIES: dict[str, Entry] = {
         lambda **arguments: sampling_module.coefficient_sweep(**arguments).temperatures,
         {
             "key": (jax.random.key(0), KEY),
-            "temperatures": ((0.1,), VECTOR),
-            "localizations": ((1.0,), VECTOR),
+            "temperatures": ((0.1, 0.2), VECTOR),
+            "localizations": ((1.0, 2.0), VECTOR),
             "tolerance": (0.1, POSITIVE),
         },
         {"loss": row_loss_at_zero, "params": np.zeros(2, np.float32), "data": ROWS, "num_samples": 4, "num_chains": 2}
