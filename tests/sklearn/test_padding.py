@@ -23,6 +23,7 @@ from langevax.sklearn import (
     TwoPhaseReLURegressor,
     training,
 )
+from langevax.sklearn.table import row_span
 from langevax.sklearn.training import Network, TrainingTask, outputs, slopes
 from tests.sklearn.tables import QUICK, diabetes
 
@@ -293,3 +294,26 @@ def test_more_particles_than_memory_holds_are_refused(size, message):
     inputs = np.random.default_rng(0).normal(size=(4, 100))
     with pytest.raises(ValueError, match=message):
         MeanFieldRegressor(num_particles=size, temperature=0.1, scaling="columns").fit(inputs, np.arange(4.0))
+
+
+def test_few_rows_of_many_columns_are_learned_in_the_directions_that_they_span():
+    """The outputs are those on all columns, and weights that no row sees have the law of the prior."""
+    rng, d = np.random.default_rng(0), 1_200
+    inputs, targets = rng.standard_normal((30, d)).astype(np.float32), np.float32(rng.standard_normal(30))
+    task = TrainingTask(TanhTanh(3.0), losses.squared, targets, targets[:, None], None)
+    whole = Network(task, inputs, np.ones(30), 4.0)
+    seen = dataclasses.replace(whole, span=row_span(inputs))
+    particles = (rng.standard_normal((200, d + 2)) / 2).astype(np.float32)
+    risks = [problem.risk(TEMPERATURE) for problem in (whole, seen)]
+    assert [risk.inputs.shape[1] for risk in risks] == [1_280, 32]
+    rotated = [jnp.asarray(problem.rotated(particles)) for problem in (whole, seen)]
+    z = [risk.outputs(cloud) for risk, cloud in zip(risks, rotated, strict=True)]
+    np.testing.assert_allclose(z[1][:30], z[0][:30], atol=1e-5)
+    again = seen.rotated(rotated[1], back=True)
+    np.testing.assert_allclose(seen.rotated(again), rotated[1], atol=1e-5)
+    assert not np.allclose(again[:, 1:-1], particles[:, 1:-1], atol=0.1)
+    outside = again[:, 1:-1] - again[:, 1:-1] @ seen.span @ seen.span.T
+    assert abs(outside.var() * d / (d - 30) * 4.0 - 1) < 0.02  # of 1 / 4, prior_precision = 4
+    half = seen.subset(np.arange(15), num_rows=seen.length)
+    held = half.risk(TEMPERATURE, and_at=inputs[15:]).inputs[15:30]
+    np.testing.assert_allclose(jnp.linalg.norm(held, axis=1), np.linalg.norm(inputs[15:], axis=1), rtol=1e-4)

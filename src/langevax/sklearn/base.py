@@ -39,7 +39,16 @@ from langevax.sklearn.model_selection import (
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
 from langevax.sklearn.stopping import STOPS, CertifiedStop, Stop, at_rows, late_clouds
-from langevax.sklearn.table import SCALING_PHRASES, SCALINGS, DistinctRows, RowEstimator, Scaling, Standardiser, Table
+from langevax.sklearn.table import (
+    SCALING_PHRASES,
+    SCALINGS,
+    DistinctRows,
+    RowEstimator,
+    Scaling,
+    Standardiser,
+    Table,
+    row_span,
+)
 from langevax.sklearn.training import (
     STABLE_STEP,
     Network,
@@ -193,6 +202,8 @@ class MeanFieldEstimator(RowEstimator):
         saving = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": self.resume}
         risk = network.risk(temperature)
         stop = self._stop(risk, float(temperature), root)
+        if network.span is not None:
+            run["record_size"] = int(self.num_particles) * rows.inputs.shape[1]
         trained = train_until_steady(risk, temperature, schedule, start, run_key, saving, stop=stop, **run)
         self.standardiser_: Standardiser = columns.standardiser
         self.scaling_reason_: str = self.scaling_sentence()
@@ -375,7 +386,7 @@ class MeanFieldEstimator(RowEstimator):
 
     def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
         """Return the training problem on these standardised columns."""
-        return Network(task, inputs, weights, float(self.prior_precision))
+        return Network(task, inputs, weights, float(self.prior_precision), span=row_span(inputs))
 
     def _solver_name(self, num_columns: int) -> str:
         """Return the solver for an input of so many columns."""

@@ -206,7 +206,8 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         network = super()._network(task, inputs, weights)
         if isinstance(self.encoder_, CurveShapes) or inputs.shape[1] <= NARROW:
             return network
-        variances = np.linalg.eigvalsh((inputs.T * weights) @ inputs.astype(np.float64))
+        seen_inputs = inputs if network.span is None else inputs @ network.span
+        variances = np.linalg.eigvalsh((seen_inputs.T * weights) @ seen_inputs.astype(np.float64))
         rest = np.cumsum(np.maximum(variances, 0.0))
         seen = int(np.count_nonzero(rest > LITTLE * rest[-1]))
         return replace(network, num_directions=max(NARROW, seen))

@@ -43,7 +43,7 @@ LARGEST_NUMBER = np.finfo(np.float64).max
 LARGEST_DISTANCE = 1e6  # of an input from the mean in deviations: beyond, every neuron is saturated
 
 SMALLEST = 4  # number of columns, and step between small sizes
-MANY_COLUMNS = 1_000  # whose eigenvectors take seconds
+MANY_COLUMNS = 1_000  # from which few rows are seen in the directions that they span
 FEWEST_ROWS = 24  # of a training table: below, a step costs about as much
 
 
@@ -201,44 +201,22 @@ def weighted_moments(columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarr
 
 
 def eigenbasis(standardised: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return (d, d) float32 whose columns are the principal directions; each coordinate has its own step there.
-
-    Of many columns and fewer rows, the directions in which no row varies are any that complete the others: at a cost
-    of n d^2, where all eigenvectors cost d^3, minutes at d = 10,000.
-    """
-    n, d = standardised.shape
-    if d >= MANY_COLUMNS and 2 * n <= d:
-        shares = np.sqrt(weights / weights.sum())
-        of_rows, triangle = np.linalg.qr((standardised.astype(np.float64) * shares[:, None]).T)
-        _, vectors = np.linalg.eigh(triangle @ triangle.T)
-        return np.hstack([orthogonal_complement(of_rows), (of_rows @ vectors).astype(np.float32)])
+    """Return (d, d) float32 whose columns are the principal directions; each coordinate has its own step there."""
     weighted = standardised.astype(np.float64) * weights[:, None]
     _, vectors = np.linalg.eigh(standardised.T @ weighted / weights.sum())
     return vectors.astype(np.float32)
 
 
-def orthogonal_complement(directions: np.ndarray) -> np.ndarray:
-    """Return (d, d - n) float32 orthonormal columns orthogonal to (d, n) orthonormal ones, in one product of matrices.
+def row_span(standardised: np.ndarray) -> np.ndarray | None:
+    """Return (d, n) float32 orthonormal columns that span n rows of at least `MANY_COLUMNS` and 2 n columns, or None.
 
-    They are columns of the block reflection I - W (I - A)^-1 W^T, W = Q - E, that moves the first n unit vectors E to
-    Q, which spans the directions. Of all such Q, the one whose first n rows A are symmetric and negative makes I - A
-    well conditioned.
-
-    Example:
-        >>> orthogonal_complement(np.array([[0.6], [0.8]])).astype(float).round(3).tolist()
-        [[-0.8], [0.6]]
-
-    Reference: Schreiber and Parlett, "Block reflectors: theory and computation", SIAM J. Numer. Anal. 25 (1988).
+    A network has n inputs there, and its objective and optimum are those on all columns: no row sees the weights of a
+    neuron along the other directions, which keep the law of the prior.
     """
-    n = directions.shape[1]
-    left, _, right = np.linalg.svd(directions[:n])
-    moved = -directions @ (left @ right).T
-    top = moved[:n].copy()
-    moved[:n] -= np.eye(n)
-    middle = np.linalg.solve(np.eye(n) - top.T, moved[n:].T)
-    complement = -(moved.astype(np.float32) @ middle.astype(np.float32))
-    complement[n:][np.diag_indices(len(directions) - n)] += 1
-    return complement
+    n, d = standardised.shape
+    if d < max(MANY_COLUMNS, 2 * n):
+        return None
+    return np.linalg.qr(standardised.T.astype(np.float64))[0].astype(np.float32)
 
 
 def bucket(size: int, smallest: int = 128) -> int:

@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import math
 import sys
+import zlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +31,7 @@ from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run import Result, simulate
 from langevax.run.simulate import Callback
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm, estimated_seconds
-from langevax.sklearn.table import FEWEST_ROWS, SMALLEST, bucket, eigenbasis, in_buckets, padded, widened
+from langevax.sklearn.table import FEWEST_ROWS, SMALLEST, bucket, eigenbasis, in_buckets, padded, row_span, widened
 
 RECORDS = 100
 RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals, or particles: beyond, fewer records
@@ -95,6 +96,8 @@ class Network:
     """Columns to store; None is the bucket of `num_coordinates`."""
     num_directions: int | None = None
     """Principal directions that are seen, where the others vary too little to matter; None: all."""
+    span: np.ndarray | None = None
+    """(d, k) orthonormal columns that span all rows, where these are far fewer than columns; None: all directions."""
 
     @property
     def length(self) -> int:
@@ -109,7 +112,8 @@ class Network:
     @property
     def num_coordinates(self) -> int:
         """Inputs of a neuron."""
-        return self.inputs.shape[1] if self.num_directions is None else self.num_directions
+        every = self.inputs.shape[1] if self.span is None else self.span.shape[1]
+        return every if self.num_directions is None else min(every, self.num_directions)
 
     def risk(self, temperature: float, and_at: np.ndarray | None = None) -> MeanFieldRisk:
         """Return the risk with the quadratic penalty that makes the prior N(0, I / prior_precision).
@@ -126,21 +130,36 @@ class Network:
     @cached_property
     def basis(self) -> np.ndarray:
         """Principal directions (d, coordinates) of the inputs."""
-        return eigenbasis(self.inputs, self.weights)[:, -self.num_coordinates :]
+        if self.span is None:
+            return eigenbasis(self.inputs, self.weights)[:, -self.num_coordinates :]
+        return self.span @ eigenbasis(self.inputs @ self.span, self.weights)[:, -self.num_coordinates :]
 
     def rotated(self, particles: Any, back: bool = False) -> np.ndarray:
         """Return particles of the standardised columns as particles of the eigenbasis, padded, or `back`.
 
-        Weights of directions that are not seen are 0.
+        Back there, weights of directions that vary too little are 0. Those of directions outside of the span, on which
+        no output at a row depends, have the law of the prior.
         """
         neuron, k, particles = self.task.neuron, self.num_coordinates, np.array(particles)
         if back:
             particles = narrowed(neuron, particles, self.width, k)
         weights = neuron.input_weights(k if back else self.inputs.shape[1])
         matrix = self.basis.T if back else self.basis
-        parts = particles[..., : weights.start], particles[..., weights] @ matrix, particles[..., weights.stop :]
-        particles = np.concatenate(parts, axis=-1)
+        others, moved = (
+            (particles[..., : weights.start], particles[..., weights.stop :]),
+            particles[..., weights] @ matrix,
+        )
+        if back and self.span is not None:
+            moved += self._outside_of_the_span(moved)
+        particles = np.concatenate([others[0], moved, others[1]], axis=-1)
         return particles if back else with_more_columns(neuron, particles, k, self.width)
+
+    def _outside_of_the_span(self, seen: np.ndarray) -> np.ndarray:
+        """Draw the part of weights like `seen` that is orthogonal to all rows; equal weights have the same part."""
+        assert self.span is not None
+        rng = np.random.default_rng(zlib.crc32(seen.tobytes()))
+        draws = rng.standard_normal(seen.shape, np.float32) / np.float32(np.sqrt(self.prior_precision))
+        return draws - draws @ self.span @ self.span.T
 
     def rescaled(self, factor: float) -> "Network":
         """Return the problem with the neurons' output scale times `factor`."""
@@ -149,10 +168,11 @@ class Network:
 
     def with_columns_times(self, scales: np.ndarray) -> "Network":
         """Return the problem whose standardised columns are these multiples of this one's."""
-        return dataclasses.replace(self, inputs=self.inputs * scales.astype(self.inputs.dtype))
+        inputs = self.inputs * scales.astype(self.inputs.dtype)
+        return dataclasses.replace(self, inputs=inputs, span=None if self.span is None else row_span(inputs))
 
     def subset(self, rows: np.ndarray, num_rows: int | None = None) -> "Network":
-        """Return the problem of these rows, in an eigenbasis of their own.
+        """Return the problem of these rows, in an eigenbasis of their own, within the span of all rows.
 
         Stored as `num_rows` rows, such as the `length` of this problem, whose programs then serve the subset as well.
         """
@@ -205,14 +225,18 @@ def train(
     start: Any,
     key: Key[Array, ""],
     stop: Callback | None = None,
+    record_size: int = 0,
     **run: Any,
 ) -> Result:
-    """Return the solver's run at one temperature, which `stop` may end; `run` is passed to `simulate`."""
+    """Return the solver's run at one temperature, which `stop` may end; `run` is passed to `simulate`.
+
+    `record_size`: numbers that a record will have, where these are more than those of the particles trained.
+    """
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(risk))
     keep_few_programs(shapes, getattr(start, "position", start).shape, schedule.solver, schedule.batch_size)
     if isinstance(start, np.ndarray):
         start = jax.device_put(start)  # without a program for its shape, which `jnp.asarray` has
-    size = max(risk.targets.size, math.prod(getattr(start, "position", start).shape))
+    size = max(record_size, risk.targets.size, math.prod(getattr(start, "position", start).shape))
     records = int(np.clip(RECORD_ELEMENTS // size, 20, RECORDS))
     every = odd_interval(schedule.num_steps // records)
     if stop is not None:
