@@ -1,6 +1,7 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
 from langevax.sampling.coefficient import LearningCoefficient
+from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem
 from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
@@ -10,6 +11,7 @@ from langevax.sampling.tolerance import ToleranceError
 
 __all__ = [
     "GaussianNoise",
+    "HierarchicalInverseProblem",
     "InverseProblem",
     "LearningCoefficient",
     "Samples",

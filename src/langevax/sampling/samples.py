@@ -28,7 +28,7 @@ from langevax.sampling.draws import TunedChains, record_of
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
-from langevax.sampling.solver_chains import SolveCounts, SolverWalk, run_chains
+from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
 
 if TYPE_CHECKING:
     import pandas
@@ -105,7 +105,7 @@ class Samples:
     user_coordinates: CoordinateMap
     modes: list[Mode]
     """What the pilot met, heaviest first; empty where there was one, and where chains start at positions of yours."""
-    walk: SolverWalk | None = None
+    walk: HostWalk | None = None
     """The chains of a forward map in Python, which run on the host; None where they are compiled."""
     solves: SolveCounts | None = None
     """Solves of an inverse problem's forward map and of its adjoint, and those that failed, the pilot's included; None
@@ -124,7 +124,7 @@ class Samples:
         modes: list[Mode],
         evaluations: int,
         seconds: float,
-        walk: SolverWalk | None = None,
+        walk: HostWalk | None = None,
         solves: SolveCounts | None = None,
     ) -> "Samples":
         """Return the draws of chains in the user's coordinates, through `constrain` where there is one."""
@@ -276,7 +276,7 @@ class Samples:
             messages.append(
                 f"{table.names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
             )
-        return messages + self.doubts()
+        return messages + self.doubts() + ([] if self.walk is None else self.walk.warnings(self.positions))
 
     def doubts(self) -> list[str]:
         """Return those of the `warnings` that more draws do not cure."""
