@@ -179,7 +179,11 @@ class HierarchicalRun(NamedTuple):
                 states[chain] = walk.warm_up(state, rng, number, is_adaptive)
             bar.update(solver.num_solves, 0.0)
         bar.close()
-        why = "the forward map is not linear" if self.dynamics == "auto" else f"dynamics={dynamics!r} was passed"
+        why = f"dynamics={dynamics!r} was passed"
+        if self.dynamics == "auto":
+            why = (
+                "the forward map is not linear, or too large for its matrix" if is_adaptive else "step_size was passed"
+            )
         reason = f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened"
         algorithm = (PCN if dynamics == "pcn" else PCNL)(walk.step_size, 1.0)
         result = self._run(walk, states, key)

@@ -119,11 +119,12 @@ class HierarchicalInverseProblem:
 
     @cached_property
     def _compiled_log_prior(self) -> Callable[[Logarithms], Array]:
-        return jax.jit(self.traced_log_prior)
+        compiled, dtype = jax.jit(self.traced_log_prior), jnp.result_type(float)
+        return lambda u: compiled(u.astype(dtype))
 
     def log_prior(self, u: Logarithms) -> float:
         """Return log p(u), on the host; minus infinity where it is not a number."""
-        value = float(self._compiled_log_prior(u.astype(jnp.result_type(float))))
+        value = float(self._compiled_log_prior(u))
         return -np.inf if np.isnan(value) else value
 
     @property

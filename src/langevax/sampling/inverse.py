@@ -130,6 +130,16 @@ def inverse_problem(
 def inverse_problem(
     forward_map: ForwardMap,
     data: ArrayLike,
+    noise: Distribution,
+    prior: GaussianPrior | MaternPrior,
+    *,
+    adjoint: Adjoint | None = None,
+    prior_mean: ArrayLike = 0.0,
+) -> HierarchicalInverseProblem: ...
+@overload
+def inverse_problem(
+    forward_map: ForwardMap,
+    data: ArrayLike,
     noise: float | ArrayLike | GaussianNoise | Distribution,
     prior: GaussianPrior | MaternPrior,
     *,

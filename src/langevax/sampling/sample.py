@@ -125,7 +125,8 @@ def sample(
 
     Args:
         target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a function
-            `log_density(position)`; or a problem, with `temperature`.
+            `log_density(position)`; or a problem, with `temperature`. Of an inverse problem with unknown noise or prior
+            parameters, positions are a dict, and "pcn" and "pcnl" alone are possible dynamics.
         start: a position from which to search for a mode; or a function `key -> position` from which each chain starts
             (the pilot from one such draw), for laws with several modes. An inverse problem starts at its prior's mean,
             a NumPyro model in (-2, 2) in unconstrained coordinates.

@@ -24,6 +24,7 @@ from langevax.run import Result, simulate
 from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
+from langevax.sampling.choice import potentials
 from langevax.sampling.draws import TunedChains, record_of
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
@@ -361,15 +362,16 @@ class Samples:
 
     def energies(self, num_draws: int = 100) -> Float[np.ndarray, "chain draw"]:
         """Return -log density, up to a constant, at this many evenly spaced draws of each chain."""
-        _, values, _ = self._evaluate(num_draws)
-        return values / self.temperature
+        points = self.draws[:, self._spaced(num_draws)]
+        values = potentials(self.problem, jnp.asarray(points.reshape(-1, points.shape[2])))
+        return np.asarray(values).reshape(points.shape[:2]) / self.temperature
 
     def stein_discrepancy(self, num_draws: int = 100) -> float:
         """Return the kernel Stein discrepancy of this many draws of each chain, in the coordinates of `draws`.
 
         Costs a full pass over the data for each of these draws; see `stein_discrepancy`.
         """
-        points, _, gradients = self._evaluate(num_draws)
+        points, gradients = self._evaluate(num_draws)
         scale, dimension = np.sqrt(self.temperature), points.shape[2]  # unit scale where the curvature is 1
         points, scores = (a.reshape(-1, dimension) / scale for a in (points, -gradients))
         return stein_discrepancy(jnp.asarray(points), jnp.asarray(scores))
@@ -419,12 +421,11 @@ class Samples:
         count = self.draws.shape[1]
         return np.unique(np.linspace(0, count - 1, min(num_draws, count)).astype(int))
 
-    def _evaluate(self, num_draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return this many draws of each chain, their potentials and their gradients."""
+    def _evaluate(self, num_draws: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return this many draws of each chain, and gradients of the potential there."""
         points = self.draws[:, self._spaced(num_draws)]
         flat = jnp.asarray(points.reshape(-1, points.shape[2]))
-        values, gradients = map(np.asarray, _potentials_and_gradients(self.problem, flat))
-        return points, values.reshape(points.shape[:2]), gradients.reshape(points.shape)
+        return points, np.asarray(_gradients(self.problem, flat)).reshape(points.shape)
 
 
 class GradientNoise(eqx.Module):
@@ -448,8 +449,8 @@ def _log_likelihoods(log_likelihood: RowFunction, rows: PyTree, positions: PyTre
 
 
 @eqx.filter_jit
-def _potentials_and_gradients(problem: Problem, points: Float[Array, "m d"]) -> tuple[Array, Array]:
-    return lax.map(problem.potential_and_gradient, points)
+def _gradients(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, "m d"]:
+    return lax.map(problem.potential_gradient, points)
 
 
 def stein_discrepancy(points: Float[Array, "m d"], scores: Float[Array, "m d"]) -> float:

@@ -45,7 +45,7 @@ class Solve(NamedTuple):
     """G(f) - y; None where the solve failed."""
 
 
-class Tally:
+class SolveTally:
     """Counts of solves, one for all the units in which a solver is used."""
 
     def __init__(self):
@@ -75,7 +75,7 @@ class ForwardSolver:
         self.forward_map, self.adjoint = forward_map, adjoint
         self.data, self.noise = data, noise
         self.mean = 0.0 if mean is None else np.broadcast_to(mean, grid)
-        self.tally = Tally()
+        self.tally = SolveTally()
         self.is_single = False
 
     @property
@@ -96,7 +96,7 @@ class ForwardSolver:
 
     @property
     def first_failure(self) -> str:
-        """Why the first one failed, empty where none did."""
+        """Reason of the first failure, empty before."""
         return self.tally.first_failure
 
     def in_units(self, scales: Vector, noise: GaussianNoise) -> "ForwardSolver":

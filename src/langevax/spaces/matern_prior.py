@@ -6,6 +6,7 @@ Such hyperparameters are positive numbers, sampled by their logarithms: a densit
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -19,6 +20,7 @@ from langevax.spaces.basis import Basis
 from langevax.spaces.prior import LEAST, GaussianPrior
 
 NUM_DRAWS = 10_000  # of a distribution, for the moments of its logarithm
+ROUNDED = 0.01  # share of them that rounding may move out of the support
 WHITE = 0.9  # ratio of the smallest variance of a mode to the largest above which no datum sees the length scale
 
 
@@ -36,6 +38,7 @@ class Hyperprior:
     """The prior of one positive number.
 
     Raises:
+        TypeError: an object that does not draw as NumPyro's distributions do.
         ValueError: a distribution of several numbers, of discrete ones, or of ones that may be negative; densities that
             are zero or undefined at its own draws.
     """
@@ -59,19 +62,24 @@ class Hyperprior:
                 f"{name} is > 0, but a {kind} may be negative; pass a distribution of positive numbers, such as "
                 "numpyro.distributions.LogNormal or HalfNormal."
             )
-        draws = np.asarray(distribution.sample(jax.random.key(0), (NUM_DRAWS,)), np.float64)
+        try:
+            draws = np.asarray(distribution.sample(jax.random.key(0), (NUM_DRAWS,)), np.float64)
+        except Exception as error:  # of another library, whose `sample` takes no key
+            raise TypeError(
+                f"{name}: a {kind} does not draw by sample(key, shape) ({error}); pass a distribution of NumPyro."
+            ) from error
         with np.errstate(all="ignore"):
             logarithms = np.log(draws)
         if draws.shape != (NUM_DRAWS,) or not np.isfinite(logarithms).all():
             raise ValueError(f"draws of the {kind} of {name} are not finite numbers > 0; pass another distribution.")
+        self.mean, self.deviation = float(logarithms.mean()), float(logarithms.std())
+        """Of the logarithm."""
         densities = np.asarray(jax.vmap(self.log_density)(jnp.asarray(logarithms, jnp.result_type(float))))
-        if not np.isfinite(densities).all():
+        if np.mean(~np.isfinite(densities)) > ROUNDED:
             raise ValueError(
                 f"log_prob of the {kind} of {name} is not finite at {np.mean(~np.isfinite(densities)):.0%} of its own "
                 "draws; pass a distribution whose density is positive where it draws."
             )
-        self.mean, self.deviation = float(logarithms.mean()), float(logarithms.std())
-        """Of the logarithm."""
 
     @property
     def typical(self) -> float:
@@ -82,7 +90,7 @@ class Hyperprior:
         """Return the log density of the logarithm, minus infinity outside of the support."""
         value = jnp.exp(u)
         inside = self.distribution.support(value)
-        safe = jnp.where(inside, value, jnp.asarray(self.typical if hasattr(self, "mean") else 1.0, value.dtype))
+        safe = jnp.where(inside, value, jnp.asarray(self.typical, value.dtype))
         return jnp.where(inside, jnp.asarray(self.distribution.log_prob(safe), u.dtype) + u, -jnp.inf)
 
 
@@ -113,6 +121,7 @@ class MaternPrior:
     ):
         checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
         self.basis = basis
+        self.spectrum = partial(spectra.matern_values, basis.frequencies, basis.dim, basis.volume)
         self.numbers: dict[str, float] = {}
         """Parameters that are known."""
         self.hyperpriors: dict[str, Hyperprior] = {}
@@ -142,7 +151,7 @@ class MaternPrior:
 
     def eigenvalues(self, values: Mapping[str, Any]) -> Any:
         """Return mu at values of the unknown parameters: in float64, or traced where these are."""
-        mu = spectra.matern(self.basis, **self.numbers, **values)
+        mu = self.spectrum(**self.numbers, **values)
         return np.maximum(mu, LEAST) if isinstance(mu, np.ndarray) else jnp.maximum(mu, LEAST)
 
     def at(self, **values: float) -> GaussianPrior:

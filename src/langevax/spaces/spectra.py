@@ -53,18 +53,25 @@ def matern(basis: Basis, smoothness: Parameter = 1.5, length_scale: Parameter = 
     for name, value in (("smoothness", smoothness), ("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
         checks.one_number(name, value, positive=True)
-    half, parameters = basis.dim / 2, (smoothness, length_scale, variance)
+    return matern_values(basis.frequencies, basis.dim, basis.volume, smoothness, length_scale, variance)
+
+
+def matern_values(
+    frequencies: np.ndarray, dim: int, volume: float, smoothness: Any, length_scale: Any, variance: Any
+) -> Any:
+    """Return `matern` without checks of its arguments."""
+    half, parameters = dim / 2, (smoothness, length_scale, variance)
     if all(map(checks.is_concrete, parameters)):
         smoothness, length_scale, variance = map(float, parameters)
         ratio = exp(lgamma(smoothness + half) - lgamma(smoothness))
-        xp, frequencies, deepest = np, basis.frequencies, DEEPEST
+        xp, waves, deepest = np, frequencies, DEEPEST
     else:
-        smoothness, length_scale, variance = _as_traced(parameters)
+        smoothness, length_scale, variance, waves = _as_traced((*parameters, frequencies))
         ratio = jnp.exp(gammaln(smoothness + half) - gammaln(smoothness))
-        xp, (frequencies,), deepest = jnp, _as_traced((basis.frequencies,)), _deepest()
+        xp, deepest = jnp, _deepest()
     unit = length_scale**2 / (2 * smoothness)
-    at_zero = variance * (4 * np.pi * unit) ** half * ratio / basis.volume
-    decay = (smoothness + half) * xp.log1p(unit * frequencies**2)
+    at_zero = variance * (4 * np.pi * unit) ** half * ratio / volume
+    decay = (smoothness + half) * xp.log1p(unit * waves**2)
     return at_zero * xp.exp(-xp.minimum(decay, deepest))
 
 
