@@ -156,7 +156,7 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
     """
     target, linear, walk = interwoven()
     rng, u, draws = np.random.default_rng(3), np.array([-1.5, -1.0]), []
-    for _ in range(3600):
+    for _ in range(2400):
         mu, level = target.variances(u), target.level(u)
         x = linear.draw(linear.factor(mu, level), mu, level, rng)
         residual = MATRIX @ x - DATA
@@ -168,7 +168,7 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
         if kind == "independent" and moved is not state:  # what the state holds of the function is that of its x
             residual = MATRIX @ moved.x - DATA
             np.testing.assert_allclose(moved.energy, residual @ residual / 2, rtol=1e-5)
-    assert_law(np.array(draws).reshape(3, 1200, 2), *quadrature(), least_ess=250)
+    assert_law(np.array(draws).reshape(3, 800, 2), *quadrature(), least_ess=150)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
     ],
 )
 def test_whole_runs_have_the_law_of_quadrature(options, dynamics, method):
-    draws = langevax.sample(deconvolution(**options), key=KEY, dynamics=dynamics, num_samples=600)
+    draws = langevax.sample(deconvolution(**options), key=KEY, dynamics=dynamics, num_samples=500, num_warmup=100)
     assert draws.method == method
     assert_law(logarithms(draws, "noise", "length_scale"), *quadrature())
     assert draws.max_rhat < 1.02
@@ -205,7 +205,7 @@ def test_a_map_that_is_not_linear_has_the_law_of_quadrature(adjoint):
     prior = spaces.MaternPrior(basis, variance=dist.HalfNormal(2.0))
     noise = dist.LogNormal(-0.5, 0.7)
     target = langevax.inverse_problem(lambda f: np.exp(f[0]) * np.ones(3), data, noise, prior, adjoint=adjoint)
-    draws = langevax.sample(target, key=KEY, num_samples=700)
+    draws = langevax.sample(target, key=KEY, num_samples=500, num_warmup=200)
     assert draws.method == ("pcn" if adjoint is None else "pcnl")
     axes = np.linspace(-3, 2, 151), np.linspace(-3, 2.5, 71), np.linspace(-9, 3, 61)
     x, s, v = np.meshgrid(*axes, indexing="ij")
@@ -214,8 +214,8 @@ def test_a_map_that_is_not_linear_has_the_law_of_quadrature(adjoint):
     logs = -square / (2 * np.exp(2 * s)) - 3 * s - x**2 / (2 * mu) - np.log(mu) / 2
     logs += -(((s + 0.5) / 0.7) ** 2) / 2 + v - np.exp(2 * v) / 8  # of LogNormal and HalfNormal, in logarithms
     mean, deviation = moments(logs, *axes)
-    assert_law(logarithms(draws, "noise", "variance"), mean[1:], deviation[1:], least_ess=150)
-    assert_law(np.asarray(draws.positions["function"], np.float64), mean[:1], deviation[:1], least_ess=150)
+    assert_law(logarithms(draws, "noise", "variance"), mean[1:], deviation[1:], least_ess=100)
+    assert_law(np.asarray(draws.positions["function"], np.float64), mean[:1], deviation[:1], least_ess=100)
 
 
 @pytest.mark.slow
@@ -227,11 +227,11 @@ def test_a_support_that_ends_is_not_left():
     logs = np.interp(axis, axis[::20], logs)
     mean, deviation = moments(logs, axis)
     for dynamics in ("auto", "pcn"):
-        draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=500)
+        draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=300, num_warmup=100)
         noise = draws.positions["noise"]
         assert noise.min() > 0.05
         assert noise.max() < 0.15
-        assert_law(logarithms(draws, "noise"), mean, deviation)
+        assert_law(logarithms(draws, "noise"), mean, deviation, least_ess=200)
 
 
 def test_a_slice_has_the_law_of_its_density():
@@ -270,6 +270,18 @@ def test_energies_and_gradients_are_those_of_the_joint_density(in_jax):
         np.testing.assert_allclose(gradient[i], slope, rtol=0.02, atol=0.05)
 
 
+def test_proposals_take_the_moments_of_a_warm_up():
+    """The mixture stays a density: its first law is that of the draws, wider, and has half of the weight."""
+    target = deconvolution()
+    law = CollapsedWalk(target, *linear_data(target), np.random.default_rng(0)).law
+    draws = np.random.default_rng(0).normal(size=(400, 2)) @ [[0.5, 0.3], [0.0, 0.1]] + [1.0, -2.0]
+    adapted = law.with_moments_of(draws)
+    np.testing.assert_allclose(adapted.centres[0], draws.mean(0))
+    np.testing.assert_allclose(adapted.roots[0] @ adapted.roots[0].T, 1.2**2 * np.cov(draws.T))
+    np.testing.assert_allclose(np.exp(adapted.log_weights).sum(), (1 + np.exp(law.log_weights).sum()) / 2)
+    np.testing.assert_array_equal(law.with_moments_of(draws[:30]).centres, law.centres)
+
+
 def test_results_are_a_dict_of_function_and_hyperparameters():
     target = deconvolution()
     assert isinstance(target, HierarchicalInverseProblem)
@@ -283,6 +295,7 @@ def test_results_are_a_dict_of_function_and_hyperparameters():
     assert set(draws.to_datatree()["posterior"].data_vars) == set(positions)
     np.testing.assert_allclose(target.functions(positions), positions["function"] @ FUNCTIONS.T, atol=1e-4)
     np.testing.assert_allclose(target.predictions(positions), positions["function"] @ MATRIX.T, atol=1e-4)
+    assert langevax.sample(target, key=KEY, tolerance=0.3, num_samples=200).draws.shape[1] >= 200
     longer = draws.extend(300, key=jax.random.key(1))
     assert longer.positions["noise"].shape == (2, 500)
     np.testing.assert_array_equal(longer.positions["noise"][:, :200], positions["noise"])

@@ -33,6 +33,7 @@ NUM_STARTS = 5  # of searches for modes of the hyperparameters
 DEGREES, WIDER = 5, 1.2  # of Student's t about a mode, and its width relative to the curvature there
 WIDE_SHARE = 0.1  # of proposals from a law as wide as the prior
 DROP, MAX_HALVINGS = 2.0, 30  # of the log density, over which curvature is measured; tries to find that distance
+FEW_DRAWS = 20  # for each number, below which moments are not taken
 RANDOM_WALK = 2.4  # deviations of a random walk times the root of the dimension
 NEGLIGIBLE = 1e-14  # eigenvalues relative to the largest that are rounding
 GOAL = 0.3  # acceptance of whitened steps
@@ -127,6 +128,19 @@ class ProposalLaw(NamedTuple):
             np.stack([mode for _, mode, _ in modes] + [centre]),
             np.stack([WIDER * root for _, _, root in modes] + [np.diag(deviation)]),
             np.log(np.maximum(np.append(weights, WIDE_SHARE), 1e-6)),
+        )
+
+    def with_moments_of(self, draws: Float[np.ndarray, "draw d"]) -> "ProposalLaw":
+        """Return the mixture with a law of the draws' moments as its first; itself where they are too few."""
+        if len(draws) < FEW_DRAWS * draws.shape[1]:
+            return self
+        covariance = np.atleast_2d(np.cov(draws.T))
+        if not np.linalg.eigvalsh(covariance)[0] > NEGLIGIBLE * np.trace(covariance):
+            return self
+        return ProposalLaw(
+            np.concatenate([draws.mean(0)[None], self.centres]),
+            np.concatenate([WIDER * np.linalg.cholesky(covariance)[None], self.roots]),
+            np.concatenate([[0.0], self.log_weights]) - np.log(2),
         )
 
     def log_density(self, u: Logarithms) -> float:

@@ -51,7 +51,7 @@ from langevax.sampling.solver_chains import (
 )
 
 NUM_WARMUP = 400  # half with fixed hyperparameters
-NUM_COLLAPSED_WARMUP = 50
+NUM_COLLAPSED_WARMUP = 200
 MAX_ROUNDS, SETTLED = 5, 0.5  # of the pilot; the move of hyperparameters, in deviations, at which it ends
 NUM_VERIFIED = 8  # draws at which a linear map is compared with its matrix
 COLLAPSED = (
@@ -122,8 +122,12 @@ class HierarchicalRun(NamedTuple):
         mode = walk.law.centres[0]
         check_fit(walk.solver_at(mode), linear.law(target.variances(mode), target.level(mode)).mean)
         states = [walk.state_at(walk.first_logarithms(walk.log_density, rng)) for _ in range(self.num_chains)]
-        for _ in range(NUM_COLLAPSED_WARMUP if self.num_warmup == "auto" else self.num_warmup):
+        number = NUM_COLLAPSED_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        visited, law = [], walk.law
+        for step in range(number):
             states = [walk.step(state, rng).state for state in states if state is not None]
+            visited.append([state.u for state in states])
+            walk.law = _adapted(law, walk.law, visited, step, number)
         result = self._run(walk, states, key)
         draws = result.positions.reshape(-1, walk.num_coordinates)
         verified = np.linspace(0, len(draws) - 1, NUM_VERIFIED).astype(int)
@@ -174,9 +178,11 @@ class HierarchicalRun(NamedTuple):
             first = walk.first_logarithms(target.log_prior, rng)
             assert state.solve.residual is not None
             states.append(InterwovenState(first, deviations * state.solve.z, energy, state.solve.residual, gradient))
+        visited = []
         for number in range(free):
-            for chain, state in enumerate(states):
-                states[chain] = walk.warm_up(state, rng, number, is_adaptive)
+            states = [walk.warm_up(state, rng, number, is_adaptive) for state in states]
+            visited.append([state.u for state in states])
+            walk.law = _adapted(law, walk.law, visited, number, free)
             bar.update(solver.num_solves, 0.0)
         bar.close()
         why = f"dynamics={dynamics!r} was passed"
@@ -229,6 +235,14 @@ class HierarchicalRun(NamedTuple):
             walk=walk,
             solves=counts,
         )
+
+
+def _adapted(first: ProposalLaw, law: ProposalLaw, visited: list[Any], step: int, number: int) -> ProposalLaw:
+    """Return proposals with moments of the later half of the steps so far, at each quarter of a warm-up."""
+    if step + 1 not in (number // 4, number // 2, 3 * number // 4):
+        return law
+    later = np.array(visited[len(visited) // 2 :])
+    return first.with_moments_of(later.reshape(-1, later.shape[2]))
 
 
 def find_modes(
