@@ -6,15 +6,15 @@ exact posterior where the map is linear, quadrature in two coefficients, and lon
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 
 import langevax as lx
-from langevax.sampling import InverseProblem, SamplingWarning
+from langevax.sampling import HierarchicalInverseProblem, InverseProblem, SamplingWarning
 from langevax.theory.gaussian import gaussian_process
 
 NUM_SAMPLES = 2_000  # of each of four chains
@@ -32,7 +32,7 @@ class InverseCase(NamedTuple):
     """A problem, ways to sample it, and what the draws should be."""
 
     name: str
-    target: InverseProblem
+    target: InverseProblem | HierarchicalInverseProblem
     options: dict[str, object]
     reference: Reference
 
@@ -50,6 +50,38 @@ def deconvolution() -> InverseCase:
     law = gaussian_process(matrix * variances @ matrix.T, np.diag(variances) @ matrix.T, data, 0.05, np.diag(variances))
     target = lx.inverse_problem(lambda f: blur @ np.asarray(f, np.float64), data, 0.05, prior)
     return InverseCase("Deconvolution1D", target, {}, Reference(law[0], np.sqrt(np.diag(law[1]))))
+
+
+def unknown_levels(dynamics: str) -> InverseCase:
+    """The deconvolution with noise and length scale unknown; their logarithms, by quadrature over both."""
+    fixed = deconvolution().target
+    assert isinstance(fixed, InverseProblem)
+    basis = fixed.prior.basis
+    matrix = np.stack([fixed.forward_map(f) for f in np.asarray(basis.evaluate(basis.grid), float).T], axis=1)
+    centre, width = np.log([0.05, 0.15]), 0.5
+    axes = [place + np.linspace(-1.2, 1.6, 113) for place in centre]
+    logs = np.empty((113, 113))
+    for column, length in enumerate(np.exp(axes[1])):
+        mu = lx.spaces.spectra.matern(basis, length_scale=length)
+        variances, vectors = np.linalg.eigh(matrix * mu @ matrix.T)
+        total = np.maximum(variances, 0) + np.exp(2 * axes[0])[:, None]
+        logs[:, column] = -np.sum(np.log(total) + (vectors.T @ fixed.data) ** 2 / total, axis=1) / 2
+    noise, length = np.meshgrid(*axes, indexing="ij")
+    logs -= ((noise - centre[0]) ** 2 + (length - centre[1]) ** 2) / (2 * width**2)
+    density = np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
+    mean = np.array([np.sum(density * noise), np.sum(density * length)])
+    second = np.array([np.sum(density * noise**2), np.sum(density * length**2)])
+    prior = lx.spaces.MaternPrior(basis, length_scale=dist.LogNormal(centre[1], width))
+    target = lx.inverse_problem(fixed.forward_map, fixed.data, dist.LogNormal(centre[0], width), prior)
+    name = f"Deconvolution1D, noise and length scale unknown, {dynamics}"
+    return InverseCase(name, target, {"dynamics": dynamics}, Reference(mean, np.sqrt(second - mean**2)))
+
+
+def compared(positions: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the coefficients (chain, draw, N), or the logarithms of noise and length scale where they are unknown."""
+    if isinstance(positions, Mapping):
+        return np.log(np.stack([positions["noise"], positions["length_scale"]], axis=-1).astype(np.float64))
+    return np.asarray(positions, np.float64)
 
 
 def cubic() -> InverseCase:
@@ -126,7 +158,13 @@ def _long_run(target: InverseProblem) -> Reference:
 
 def main() -> None:
     """Print a line for each problem."""
-    cases = [deconvolution(), cubic(), *map(poisson, ("pcnl", "pcn")), *map(wells, ("pcnl", "pcn"))]
+    cases = [
+        deconvolution(),
+        *map(unknown_levels, ("auto", "pcn")),
+        cubic(),
+        *map(poisson, ("pcnl", "pcn")),
+        *map(wells, ("pcnl", "pcn")),
+    ]
     print(
         "| problem | method | solves | worst error of the mean, in sd | sd, ratio | effective draws per 1,000 solves |"
     )
@@ -135,7 +173,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SamplingWarning)
             draws = lx.sample(case.target, key=KEY, num_samples=NUM_SAMPLES, progress=False, **case.options)
-        positions = np.asarray(jnp.asarray(draws.positions), np.float64)
+        positions = compared(draws.positions)
         mean, deviation = case.reference
         error = np.abs(positions.mean((0, 1)) - mean) / deviation
         ratio = positions.std((0, 1)) / deviation

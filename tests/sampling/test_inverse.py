@@ -141,7 +141,7 @@ def test_coordinates_are_round_whatever_the_modes():
     ("options", "error", "message"),
     [
         ({"forward_map": 3.0}, TypeError, "forward_map must be a function"),
-        ({"prior": 1.0}, TypeError, "prior must be a langevax.spaces.GaussianPrior, got float"),
+        ({"prior": 1.0}, TypeError, "prior must be a langevax.spaces.GaussianPrior or MaternPrior, got float"),
         ({"data": []}, ValueError, "data is empty"),
         ({"data": [1.0, np.nan]}, ValueError, r"data\[1\] is nan .* drop missing measurements"),
         ({"noise": 0.0}, ValueError, "noise must be finite and > 0"),

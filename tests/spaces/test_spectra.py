@@ -1,6 +1,7 @@
 """Spectra by formula: the kernels they sum up to, at points far from the ends."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -116,3 +117,25 @@ def test_on_a_graph_the_squared_exponential_is_the_heat_kernel():
 def test_bad_arguments_are_named(call, name):
     with pytest.raises(ValueError, match=name):
         call()
+
+
+@pytest.mark.parametrize("basis", [spaces.Cosine(40), spaces.TensorProduct([spaces.Cosine(5), spaces.Fourier(5)])])
+def test_traced_parameters_have_the_eigenvalues_of_numbers(basis):
+    """In float32, and their slopes in the logarithms."""
+    parameters = np.array([1.3, 0.3, 2.0])
+    both = [
+        (lambda p: spectra.matern(basis, *p), parameters),
+        (lambda p: spectra.squared_exponential(basis, *p), parameters[1:]),
+    ]
+    for spectrum, numbers in both:
+        exact = spectrum(numbers)
+        assert type(exact) is np.ndarray
+        assert exact.dtype == np.float64
+        traced = jax.jit(spectrum)(jnp.asarray(numbers, jnp.float32))
+        deep = np.maximum(exact, exact[0] * np.exp(-80.0))  # where exponents are cut in float32
+        np.testing.assert_allclose(traced, deep, rtol=1e-3)
+        logs = lambda u, spectrum=spectrum: jnp.log(spectrum(jnp.exp(u)))[:4]  # noqa: E731
+        slopes = jax.jacfwd(logs)(jnp.log(jnp.asarray(numbers, jnp.float32)))
+        for i, shift in enumerate(1e-4 * np.eye(len(numbers))):
+            up, down = (np.log(spectrum(numbers * np.exp(sign * shift)))[:4] for sign in (1, -1))
+            np.testing.assert_allclose(slopes[:, i], (up - down) / 2e-4, rtol=1e-2, atol=1e-3)

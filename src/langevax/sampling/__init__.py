@@ -2,6 +2,7 @@
 
 from langevax.sampling.coefficient import LearningCoefficient
 from langevax.sampling.coefficient_sweep import CoefficientSweep, coefficient_sweep
+from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem
 from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
@@ -12,6 +13,7 @@ from langevax.sampling.tolerance import ToleranceError
 __all__ = [
     "CoefficientSweep",
     "GaussianNoise",
+    "HierarchicalInverseProblem",
     "InverseProblem",
     "LearningCoefficient",
     "Samples",

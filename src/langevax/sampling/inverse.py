@@ -12,7 +12,7 @@ G is written in JAX, or is any function on NumPy arrays, with an adjoint where t
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import equinox as eqx
 import jax
@@ -24,9 +24,11 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems import tracing
 from langevax.problems.problem import Function, Problem
+from langevax.sampling.hyperparameters import HierarchicalInverseProblem, hierarchical_problem
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, SolverMisfit
-from langevax.spaces import GaussianPrior
+from langevax.spaces import GaussianPrior, MaternPrior
+from langevax.spaces.matern_prior import Distribution
 
 ForwardMap = Callable[[Any], Any]
 
@@ -114,6 +116,7 @@ class Misfit(eqx.Module):
         return jnp.mean((residual / self.deviation.astype(residual.dtype)) ** 2) / 2
 
 
+@overload
 def inverse_problem(
     forward_map: ForwardMap,
     data: ArrayLike,
@@ -122,7 +125,36 @@ def inverse_problem(
     *,
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
-) -> InverseProblem:
+) -> InverseProblem: ...
+@overload
+def inverse_problem(
+    forward_map: ForwardMap,
+    data: ArrayLike,
+    noise: Distribution,
+    prior: GaussianPrior | MaternPrior,
+    *,
+    adjoint: Adjoint | None = None,
+    prior_mean: ArrayLike = 0.0,
+) -> HierarchicalInverseProblem: ...
+@overload
+def inverse_problem(
+    forward_map: ForwardMap,
+    data: ArrayLike,
+    noise: float | ArrayLike | GaussianNoise | Distribution,
+    prior: GaussianPrior | MaternPrior,
+    *,
+    adjoint: Adjoint | None = None,
+    prior_mean: ArrayLike = 0.0,
+) -> InverseProblem | HierarchicalInverseProblem: ...
+def inverse_problem(
+    forward_map: ForwardMap,
+    data: ArrayLike,
+    noise: float | ArrayLike | GaussianNoise | Distribution,
+    prior: GaussianPrior | MaternPrior,
+    *,
+    adjoint: Adjoint | None = None,
+    prior_mean: ArrayLike = 0.0,
+) -> InverseProblem | HierarchicalInverseProblem:
     """Return the posterior of a function given noisy data, ready for `sample`.
 
     A forward map that JAX cannot trace, or not differentiate in both modes, runs as it is on NumPy arrays in float64,
@@ -135,8 +167,10 @@ def inverse_problem(
             predictions with the shape of `data`, linear or not: in JAX, or any function on NumPy arrays.
         data: the measurements y, an array without NaN.
         noise: their standard deviation > 0, one number or an array like `data`; or a
-            `langevax.sampling.GaussianNoise`, by a covariance, a factor of it or its precision.
-        prior: `langevax.spaces.GaussianPrior`.
+            `langevax.sampling.GaussianNoise`, by a covariance, a factor of it or its precision; or a distribution of
+            NumPyro of one unknown deviation.
+        prior: `langevax.spaces.GaussianPrior`, or `MaternPrior`, whose parameters may have distributions too. With a
+            distribution anywhere, positions are a dict: "function", and each unknown by its name.
         adjoint: `adjoint(values, residual) -> like values`, the transposed derivative of a map on NumPy arrays at
             `values` times an array like `data`. With it `sample` takes pCNL and needs few solves to find the directions
             that data inform; without it, pCN and difference quotients.
@@ -166,8 +200,21 @@ def inverse_problem(
             f"forward_map must be a function of the unknown function's values, got {checks.shown(forward_map)}."
         )
     checks.function("adjoint", adjoint, "(values, residual) -> like values", optional=True)
-    if not isinstance(prior, GaussianPrior):
-        raise TypeError(f"prior must be a langevax.spaces.GaussianPrior, got {type(prior).__name__}.")
+    if not isinstance(prior, GaussianPrior | MaternPrior):
+        raise TypeError(f"prior must be a langevax.spaces.GaussianPrior or MaternPrior, got {type(prior).__name__}.")
+    if isinstance(noise, list | tuple | np.ndarray) and any(isinstance(entry, Distribution) for entry in noise):
+        raise ValueError(
+            "noise must be one distribution or numbers, got an array with distributions; where data differ in noise, "
+            "divide them and their predictions by its deviations, and pass the distribution of the common factor."
+        )
+    if isinstance(noise, Distribution) or isinstance(prior, MaternPrior):
+        if not isinstance(noise, GaussianNoise | Distribution):
+            checks.number("noise", noise, positive=True)
+
+        def build(noise: GaussianNoise, prior: GaussianPrior) -> InverseProblem:
+            return inverse_problem(forward_map, data, noise, prior, adjoint=adjoint, prior_mean=prior_mean)
+
+        return hierarchical_problem(build, noise, prior)
     exact = checks.real_array("data", data)
     y = jnp.asarray(exact, prior.eigenvalues.dtype)
     checks.finite("data", y, remedy="drop missing measurements, and their predictions from forward_map")

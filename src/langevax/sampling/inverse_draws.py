@@ -51,7 +51,7 @@ IMPROBABLE = 1e-8  # probability of data as far from noise and prior, below whic
 LARGEST_SYNTHESIS = 2**24  # numbers of the matrix from coefficients to values that a map in JAX is tried with
 
 
-def _check_fit(solver: ForwardSolver, mode: Float[np.ndarray, " modes"]) -> None:
+def check_fit(solver: ForwardSolver, mode: Float[np.ndarray, " modes"]) -> None:
     """Warn where noise and prior practically exclude the data, by twice the least energy, which is chi-squared."""
     size, solve = solver.data.size, solver.solve(mode)
     distance = 2 * solve.misfit + float(solve.z @ solve.z)
@@ -112,7 +112,7 @@ class InverseRun(NamedTuple):
         keys: list[Key[Array, ""]],
         began: float,
     ) -> Samples:
-        _check_fit(solver, exact.mean)
+        check_fit(solver, exact.mean)
         coordinates, temperature = self._coordinates(exact), self.target.temperature
         algorithm = IndependentDraws(temperature)
         run = simulate(
@@ -155,7 +155,7 @@ class InverseRun(NamedTuple):
             references = [NormalReference(np.zeros(len(scales)), np.zeros((len(scales), 1)), np.ones(1))]
         else:
             references = find_references(solver, np.asarray(self.start, np.float64) / scales, rng)
-            _check_fit(solver, references[0].mean)
+            check_fit(solver, references[0].mean)
         is_adaptive = isinstance(self.step_size, str)
         walk = SolverWalk(solver, references[0], dynamics, 1.0 if isinstance(self.step_size, str) else self.step_size)
         if is_adaptive and (len(references) > 1 or walk.spread(rng) > FAR_FROM_NORMAL):

@@ -101,6 +101,15 @@ class GaussianNoise:
             )
         return product.reshape(residual.shape)
 
+    def scaled(self, unit: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return draws of the noise from those of N(0, I), which have the data's shape after any leading axes."""
+        if self.deviation is not None:
+            return unit * self.deviation
+        if self.whitener is None:
+            raise ValueError("a precision that is a function draws no noise; describe the noise by a covariance.")
+        flat = unit.reshape(-1, int(np.prod(shape)))
+        return np.linalg.solve(self.whitener, flat.T).T.reshape(unit.shape)
+
     def _check_operator(self, shape: tuple[int, ...]) -> None:
         """Raise unless the precision is symmetric and positive on some random residuals."""
         a, b = np.random.default_rng(0).standard_normal((2, *shape))

@@ -24,6 +24,8 @@ from langevax.run import Stacked
 from langevax.run.result import named_leaves
 from langevax.sampling.choice import Requested, check_combination, choose_dynamics, requested_dynamics
 from langevax.sampling.draws import SamplingRun, langevin_chains, nuts_chains
+from langevax.sampling.hyperparameter_draws import HierarchicalRun
+from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.inverse_draws import InverseRun
 from langevax.sampling.methods import BiasError, BiasLimit, GradientName, SamplingMethod, check_choice, choose_gradient
@@ -61,7 +63,14 @@ class TransformedTarget(Protocol):
 
 Options = ParamSpec("Options")
 Output = TypeVar("Output")
-SampleTarget = Posterior | InverseProblem | TransformedTarget | Problem | Callable[[PyTree], Float[Array, ""]]
+SampleTarget = (
+    Posterior
+    | InverseProblem
+    | HierarchicalInverseProblem
+    | TransformedTarget
+    | Problem
+    | Callable[[PyTree], Float[Array, ""]]
+)
 
 
 def with_remedy(function: Callable[Options, Output]) -> Callable[Options, Output]:
@@ -115,7 +124,8 @@ def sample(
 
     Args:
         target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a function
-            `log_density(position)`; or a problem, with `temperature`.
+            `log_density(position)`; or a problem, with `temperature`. Of an inverse problem with unknown noise or prior
+            parameters, positions are a dict, and "pcn" and "pcnl" alone are possible dynamics.
         start: a position from which to search for a mode; or a function `key -> position` from which each chain starts
             (the pilot from one such draw), for laws with several modes. An inverse problem starts at its prior's mean,
             a NumPyro model in (-2, 2) in unconstrained coordinates.
@@ -192,6 +202,16 @@ def sample(
     if by_theorem and preconditioner not in ("auto", None):
         raise ValueError("step_size='theorem' is a step of the position itself; leave preconditioner out.")
     options = {"gradient": gradient, "batch_size": batch_size, "period": period, "step_size": step_size}
+    if isinstance(target, HierarchicalInverseProblem):
+        others = {name: options[name] for name in ("gradient", "batch_size", "period")}
+        others |= {"temperature": temperature, "theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
+        run = HierarchicalRun(
+            target, dynamics, num_samples, num_chains, num_warmup, thinning, step_size, preconditioner, progress, key
+        )
+        samples = run.draws(start, others | {"checkpoint": checkpoint})
+        samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
+        samples.warn()
+        return samples
     chosen, reason = requested_dynamics(dynamics, isinstance(target, InverseProblem), options)
     chain_start, constrain = start if callable(start) else None, None
     if isinstance(target, TransformedTarget):

@@ -24,11 +24,12 @@ from langevax.run import Result, simulate
 from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
+from langevax.sampling.choice import potentials
 from langevax.sampling.draws import TunedChains, record_of
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
-from langevax.sampling.solver_chains import SolveCounts, SolverWalk, run_chains
+from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
 
 if TYPE_CHECKING:
     import pandas
@@ -105,7 +106,7 @@ class Samples:
     user_coordinates: CoordinateMap
     modes: list[Mode]
     """What the pilot met, heaviest first; empty where there was one, and where chains start at positions of yours."""
-    walk: SolverWalk | None = None
+    walk: HostWalk | None = None
     """The chains of a forward map in Python, which run on the host; None where they are compiled."""
     solves: SolveCounts | None = None
     """Solves of an inverse problem's forward map and of its adjoint, and those that failed, the pilot's included; None
@@ -124,7 +125,7 @@ class Samples:
         modes: list[Mode],
         evaluations: int,
         seconds: float,
-        walk: SolverWalk | None = None,
+        walk: HostWalk | None = None,
         solves: SolveCounts | None = None,
     ) -> "Samples":
         """Return the draws of chains in the user's coordinates, through `constrain` where there is one."""
@@ -276,7 +277,7 @@ class Samples:
             messages.append(
                 f"{table.names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
             )
-        return messages + self.doubts()
+        return messages + self.doubts() + ([] if self.walk is None else self.walk.warnings(self.positions))
 
     def doubts(self) -> list[str]:
         """Return those of the `warnings` that more draws do not cure."""
@@ -361,15 +362,16 @@ class Samples:
 
     def energies(self, num_draws: int = 100) -> Float[np.ndarray, "chain draw"]:
         """Return -log density, up to a constant, at this many evenly spaced draws of each chain."""
-        _, values, _ = self._evaluate(num_draws)
-        return values / self.temperature
+        points = self.draws[:, self._spaced(num_draws)]
+        values = potentials(self.problem, jnp.asarray(points.reshape(-1, points.shape[2])))
+        return np.asarray(values).reshape(points.shape[:2]) / self.temperature
 
     def stein_discrepancy(self, num_draws: int = 100) -> float:
         """Return the kernel Stein discrepancy of this many draws of each chain, in the coordinates of `draws`.
 
         Costs a full pass over the data for each of these draws; see `stein_discrepancy`.
         """
-        points, _, gradients = self._evaluate(num_draws)
+        points, gradients = self._evaluate(num_draws)
         scale, dimension = np.sqrt(self.temperature), points.shape[2]  # unit scale where the curvature is 1
         points, scores = (a.reshape(-1, dimension) / scale for a in (points, -gradients))
         return stein_discrepancy(jnp.asarray(points), jnp.asarray(scores))
@@ -419,12 +421,11 @@ class Samples:
         count = self.draws.shape[1]
         return np.unique(np.linspace(0, count - 1, min(num_draws, count)).astype(int))
 
-    def _evaluate(self, num_draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return this many draws of each chain, their potentials and their gradients."""
+    def _evaluate(self, num_draws: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return this many draws of each chain, and gradients of the potential there."""
         points = self.draws[:, self._spaced(num_draws)]
         flat = jnp.asarray(points.reshape(-1, points.shape[2]))
-        values, gradients = map(np.asarray, _potentials_and_gradients(self.problem, flat))
-        return points, values.reshape(points.shape[:2]), gradients.reshape(points.shape)
+        return points, np.asarray(_gradients(self.problem, flat)).reshape(points.shape)
 
 
 class GradientNoise(eqx.Module):
@@ -448,8 +449,8 @@ def _log_likelihoods(log_likelihood: RowFunction, rows: PyTree, positions: PyTre
 
 
 @eqx.filter_jit
-def _potentials_and_gradients(problem: Problem, points: Float[Array, "m d"]) -> tuple[Array, Array]:
-    return lax.map(problem.potential_and_gradient, points)
+def _gradients(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, "m d"]:
+    return lax.map(problem.potential_gradient, points)
 
 
 def stein_discrepancy(points: Float[Array, "m d"], scores: Float[Array, "m d"]) -> float:

@@ -10,6 +10,7 @@ float64, on copies of their arguments.
 """
 
 import contextlib
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -44,6 +45,14 @@ class Solve(NamedTuple):
     """G(f) - y; None where the solve failed."""
 
 
+class SolveTally:
+    """Counts of solves, one for all the units in which a solver is used."""
+
+    def __init__(self):
+        self.solves = self.adjoints = self.failed = 0
+        self.first_failure = ""
+
+
 class ForwardSolver:
     """The forward map with its counters; `num_solves` and `num_adjoints` include solves that failed."""
 
@@ -66,13 +75,38 @@ class ForwardSolver:
         self.forward_map, self.adjoint = forward_map, adjoint
         self.data, self.noise = data, noise
         self.mean = 0.0 if mean is None else np.broadcast_to(mean, grid)
-        self.num_solves = self.num_adjoints = self.num_failed = 0
-        self.first_failure: str = ""
+        self.tally = SolveTally()
         self.is_single = False
 
     @property
     def num_modes(self) -> int:
         return len(self.synthesis)
+
+    @property
+    def num_solves(self) -> int:
+        return self.tally.solves
+
+    @property
+    def num_adjoints(self) -> int:
+        return self.tally.adjoints
+
+    @property
+    def num_failed(self) -> int:
+        return self.tally.failed
+
+    @property
+    def first_failure(self) -> str:
+        """Reason of the first failure, empty before."""
+        return self.tally.first_failure
+
+    def in_units(self, scales: Vector, noise: GaussianNoise) -> "ForwardSolver":
+        """Return this solver with coefficients in units of `scales` times the present ones, and with other noise.
+
+        It has the same counters.
+        """
+        other = copy.copy(self)
+        other.synthesis, other.noise = self.synthesis * scales[:, None], noise
+        return other
 
     @property
     def difference(self) -> float:
@@ -85,7 +119,7 @@ class ForwardSolver:
 
     def predict(self, z: Vector) -> np.ndarray:
         """Return the predictions; exceptions of the map pass."""
-        self.num_solves += 1
+        self.tally.solves += 1
         returned: Any = self.forward_map(self.function(z))
         predicted = np.array(np.ma.filled(returned, np.nan))  # a copy: a solver may return one array each time
         if predicted.shape != self.data.shape:
@@ -129,7 +163,7 @@ class ForwardSolver:
     def transposed(self, z: Vector, residual: np.ndarray) -> Vector:
         """Return Phi^T J^T residual; exceptions of the adjoint pass."""
         assert self.adjoint is not None
-        self.num_adjoints += 1
+        self.tally.adjoints += 1
         product = _real(np.asarray(self.adjoint(self.function(z), np.array(residual))))
         if product.shape != self.grid_shape:
             raise _WrongShape(
@@ -146,8 +180,8 @@ class ForwardSolver:
         return (moved - at) * (length / step)
 
     def _failed(self, reason: str) -> None:
-        self.num_failed += 1
-        self.first_failure = self.first_failure or reason
+        self.tally.failed += 1
+        self.tally.first_failure = self.tally.first_failure or reason
 
     def check(self, rng: np.random.Generator) -> str | None:
         """Raise unless the map predicts these data; return a warning if it fails on parts of the prior."""
@@ -190,7 +224,7 @@ class ForwardSolver:
     def _check_argument(self, values: np.ndarray) -> None:
         """Raise where the map changes its argument."""
         before = values.copy()
-        self.num_solves += 1
+        self.tally.solves += 1
         with np.errstate(all="ignore"), contextlib.suppress(Exception):
             self.forward_map(values)
         if not np.array_equal(values, before):

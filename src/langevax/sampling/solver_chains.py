@@ -14,12 +14,13 @@ of reach. Warm-up weights these moves by the squared distance that they go for a
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
+from langevax._typing import PyTree
 from langevax.run import Result
 from langevax.run.progress import Progress
 from langevax.run.result import Trace
@@ -48,6 +49,8 @@ class ChainState(NamedTuple):
     psi: float
     slope: Vector | None
     """Gradient of psi, for pCNL."""
+    gradient: Vector | None = None
+    """Of the misfit, from which the slope is computed."""
 
 
 class Move(NamedTuple):
@@ -60,7 +63,8 @@ class Move(NamedTuple):
 class WalkStep(NamedTuple):
     """Outcome of a step."""
 
-    state: ChainState
+    state: Any
+    """`ChainState`, or that of another walk."""
     acceptance: float
     """Probability with which the proposal was accepted."""
     distance: float
@@ -96,6 +100,8 @@ class SolveCounts(NamedTuple):
 
 class SolverWalk:
     """pCN or pCNL on a solver, in the coordinates of a reference law."""
+
+    solves_per_step = 1
 
     def __init__(self, solver: ForwardSolver, reference: NormalReference, dynamics: Dynamics, step_size: float):
         self.solver, self.reference, self.dynamics, self.step_size = solver, reference, dynamics, step_size
@@ -142,7 +148,11 @@ class SolverWalk:
         gradient = self.solver.gradient(state.solve)
         if gradient is None:
             return None
-        return state._replace(slope=self.reference.stretch(gradient + state.solve.z) - state.w)
+        return state._replace(slope=self.slope_of(gradient, state.solve.z, state.w), gradient=gradient)
+
+    def slope_of(self, gradient: Vector, z: Vector, w: Vector) -> Vector:
+        """Return the gradient of psi for that of the misfit."""
+        return self.reference.stretch(gradient + z) - w
 
     def step(self, state: ChainState, rng: np.random.Generator) -> WalkStep:
         """Return the next state of a chain."""
@@ -200,7 +210,34 @@ class SolverWalk:
         if slope is not None:
             slope = reference.stretch(self.reference.shrink(slope + state.w)) - w
         psi = state.solve.misfit + float(state.solve.z @ state.solve.z - w @ w) / 2
-        return ChainState(state.solve, w, psi, slope)
+        return ChainState(state.solve, w, psi, slope, state.gradient)
+
+    @property
+    def num_coordinates(self) -> int:
+        """Numbers of a draw."""
+        return self.solver.num_modes
+
+    def coordinates(self, state: ChainState) -> Vector:
+        """Return the numbers that are recorded of a state."""
+        return state.w
+
+    def warnings(self, positions: PyTree) -> list[str]:
+        """Return reasons to doubt draws that only this walk knows, a sentence each."""
+        return []
+
+
+class HostWalk(Protocol):
+    """Steps of chains on the host, such as those of `SolverWalk`."""
+
+    solver: ForwardSolver
+    dynamics: str
+    solves_per_step: int
+
+    def step(self, state: Any, rng: np.random.Generator) -> "WalkStep": ...
+    @property
+    def num_coordinates(self) -> int: ...
+    def coordinates(self, state: Any) -> Vector: ...
+    def warnings(self, positions: PyTree) -> list[str]: ...
 
 
 def generator(key: Key[Array, ""]) -> np.random.Generator:
@@ -291,17 +328,17 @@ def with_moments_of(reference: NormalReference, draws: Float[np.ndarray, "draw m
 
 
 def run_chains(
-    walk: SolverWalk,
-    states: list[ChainState],
+    walk: HostWalk,
+    states: Sequence[Any],
     num_samples: int,
     thinning: int,
     key: Key[Array, ""],
     progress: bool | Literal["auto"],
 ) -> Result:
-    """Return every `thinning`-th state of the chains; positions are in the coordinates of the reference."""
+    """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""
     began, rng, solver = time.perf_counter(), generator(key), walk.solver
     num_chains, before = len(states), SolveCounts.of(solver)
-    draws = np.empty((num_chains, num_samples, solver.num_modes))
+    draws = np.empty((num_chains, num_samples, walk.num_coordinates))
     acceptance = np.zeros((num_chains, num_samples))
     counts = np.zeros((3, num_chains, num_samples), np.int64)
     total = np.zeros((3, num_chains), np.int64)
@@ -315,8 +352,9 @@ def run_chains(
                 states[chain] = step.state
                 total[:, chain] += np.subtract((solver.num_solves, solver.num_adjoints, solver.num_failed), first)
                 acceptance[chain, draw] += step.acceptance / thinning
-                bar.update(solver.num_solves, step.acceptance)
-            draws[chain, draw] = states[chain].w
+                done = num_chains * (draw * thinning) + chain * thinning + 1
+                bar.update(solver.num_solves if walk.solves_per_step else done, step.acceptance)
+            draws[chain, draw] = walk.coordinates(states[chain])
             counts[:, chain, draw] = total[:, chain]
     bar.close()
     spent = SolveCounts.of(solver).since(before)
@@ -339,7 +377,8 @@ def run_chains(
     )
 
 
-def solve_progress(walk: SolverWalk, num_steps: int, shown: bool | Literal["auto"]) -> Progress:
-    """Return a progress bar in solves, from the solver's present count."""
-    done = walk.solver.num_solves
-    return Progress(walk.dynamics, done + num_steps, done, shown, lambda rate: ("acceptance", rate), unit="solve")
+def solve_progress(walk: HostWalk, num_steps: int, shown: bool | Literal["auto"]) -> Progress:
+    """Return a progress bar in solves, from the solver's present count; in steps where these need none."""
+    done = walk.solver.num_solves if walk.solves_per_step else 0
+    total, unit = done + num_steps * max(1, walk.solves_per_step), "solve" if walk.solves_per_step else "step"
+    return Progress(walk.dynamics, total, done, shown, lambda rate: ("acceptance", rate), unit=unit)

@@ -8,6 +8,7 @@ from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
 from langevax.spaces.graph import GraphLaplacian
 from langevax.spaces.intervals import Cosine, Fourier, Legendre
+from langevax.spaces.matern_prior import MaternPrior
 from langevax.spaces.prior import GaussianPrior, project, regress, trapezoid_weights
 from langevax.spaces.tabulated import KernelEigenbasis, PrincipalComponents, Tabulated
 from langevax.spaces.tensor import TensorProduct
@@ -20,6 +21,7 @@ __all__ = [
     "GraphLaplacian",
     "KernelEigenbasis",
     "Legendre",
+    "MaternPrior",
     "PrincipalComponents",
     "Tabulated",
     "TensorProduct",

@@ -8,13 +8,19 @@ which does not depend on the number of modes: more of them add finer detail and 
 """
 
 from math import exp, lgamma
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import gammaln
+from jaxtyping import Array, Float
 
 from langevax import checks
 from langevax.spaces.basis import Basis
 
 DEEPEST = 690.0  # exponents are cut there: eigenvalues stay positive, at least exp(-690) = 1e-300 of the first
+DEEPEST_IN_FLOAT32 = 80.0
+Parameter = float | Float[Array, ""]
 
 
 def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
@@ -31,7 +37,7 @@ def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
     return scale * np.arange(1.0, num_modes + 1) ** -decay
 
 
-def matern(basis: Basis, smoothness: float = 1.5, length_scale: float = 0.2, variance: float = 1.0) -> np.ndarray:
+def matern(basis: Basis, smoothness: Parameter = 1.5, length_scale: Parameter = 0.2, variance: Parameter = 1.0) -> Any:
     """Matern: about `smoothness` derivatives, correlated over `length_scale`, of that `variance` at a point.
 
         S(w) = variance (4 pi)^{d/2} Gamma(nu + d/2) / Gamma(nu) (l^2 / 2 nu)^{d/2} (1 + l^2 w^2 / 2 nu)^{-(nu + d/2)}
@@ -40,19 +46,36 @@ def matern(basis: Basis, smoothness: float = 1.5, length_scale: float = 0.2, var
     >>> round(float(matern(spaces.Fourier(199), length_scale=0.1).sum()), 2)  # the mean variance over the domain
     1.0
 
-    On `Cosine` the law is that of a reflected process: its variance is double at the ends.
+    On `Cosine` the law is that of a reflected process: its variance is double at the ends. In float64 by NumPy, or in
+    JAX where a parameter is traced.
     """
     checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
     for name, value in (("smoothness", smoothness), ("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
-    half, unit = basis.dim / 2, length_scale**2 / (2 * smoothness)
-    ratio = exp(lgamma(smoothness + half) - lgamma(smoothness))
-    at_zero = variance * (4 * np.pi * unit) ** half * ratio / basis.volume
-    decay = (smoothness + half) * np.log1p(unit * basis.frequencies**2)
-    return at_zero * np.exp(-np.minimum(decay, DEEPEST))
+        checks.one_number(name, value, positive=True)
+    return matern_values(basis.frequencies, basis.dim, basis.volume, smoothness, length_scale, variance)
 
 
-def squared_exponential(basis: Basis, length_scale: float = 0.2, variance: float = 1.0) -> np.ndarray:
+def matern_values(
+    frequencies: np.ndarray, dim: int, volume: float, smoothness: Any, length_scale: Any, variance: Any
+) -> Any:
+    """Return `matern` without checks of its arguments."""
+    half, parameters = dim / 2, (smoothness, length_scale, variance)
+    if all(map(checks.is_concrete, parameters)):
+        smoothness, length_scale, variance = map(float, parameters)
+        ratio = exp(lgamma(smoothness + half) - lgamma(smoothness))
+        xp, waves, deepest = np, frequencies, DEEPEST
+    else:
+        smoothness, length_scale, variance, waves = _as_traced((*parameters, frequencies))
+        ratio = jnp.exp(gammaln(smoothness + half) - gammaln(smoothness))
+        xp, deepest = jnp, _deepest()
+    unit = length_scale**2 / (2 * smoothness)
+    at_zero = variance * (4 * np.pi * unit) ** half * ratio / volume
+    decay = (smoothness + half) * xp.log1p(unit * waves**2)
+    return at_zero * xp.exp(-xp.minimum(decay, deepest))
+
+
+def squared_exponential(basis: Basis, length_scale: Parameter = 0.2, variance: Parameter = 1.0) -> Any:
     """Squared exponential, the limit of `matern` for smooth functions; on a graph, the heat kernel.
 
         S(w) = variance (2 pi)^{d/2} l^d exp(-l^2 w^2 / 2)
@@ -64,8 +87,23 @@ def squared_exponential(basis: Basis, length_scale: float = 0.2, variance: float
     checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
     for name, value in (("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
+        checks.one_number(name, value, positive=True)
+    xp, frequencies, deepest = np, basis.frequencies, DEEPEST
+    if checks.is_concrete(length_scale) and checks.is_concrete(variance):
+        length_scale, variance = float(length_scale), float(variance)
+    else:
+        length_scale, variance, frequencies = _as_traced((length_scale, variance, frequencies))
+        xp, deepest = jnp, _deepest()
     at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume
-    return at_zero * np.exp(-np.minimum((length_scale * basis.frequencies) ** 2 / 2, DEEPEST))
+    return at_zero * xp.exp(-xp.minimum((length_scale * frequencies) ** 2 / 2, deepest))
+
+
+def _as_traced(numbers: tuple[Any, ...]) -> list[Array]:
+    return [jnp.asarray(number, jnp.result_type(float)) for number in numbers]
+
+
+def _deepest() -> float:
+    return DEEPEST if jnp.finfo(jnp.result_type(float)).bits == 64 else DEEPEST_IN_FLOAT32
 
 
 __all__ = ["matern", "power", "squared_exponential"]

@@ -1,0 +1,270 @@
+"""Draws of an inverse problem with unknown hyperparameters: the choice of the walk, its pilot and its warm-up."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Key
+
+from langevax._typing import PyTree
+from langevax.algorithm import Algorithm
+from langevax.run import Result
+from langevax.samplers import PCN, PCNL
+from langevax.sampling.choice import Requested
+from langevax.sampling.draws import TunedChains
+from langevax.sampling.hyperparameter_chains import (
+    CollapsedWalk,
+    HyperparameterWalk,
+    InterwovenState,
+    InterwovenWalk,
+    LinearData,
+    ProposalLaw,
+    prior_law,
+    scales_of,
+    solver_at,
+)
+from langevax.sampling.hyperparameters import HierarchicalCoordinates, HierarchicalInverseProblem, Logarithms
+from langevax.sampling.inverse import solver_of
+from langevax.sampling.inverse_draws import check_fit
+from langevax.sampling.preconditioning import CoordinateMap
+from langevax.sampling.reference import (
+    IndependentDraws,
+    NormalReference,
+    exact_reference,
+    find_reference,
+    find_references,
+)
+from langevax.sampling.samples import Samples
+from langevax.sampling.solver import ForwardSolver
+from langevax.sampling.solver_chains import (
+    FAR_FROM_NORMAL,
+    Dynamics,
+    SolveCounts,
+    SolverWalk,
+    first_states,
+    generator,
+    run_chains,
+    solve_progress,
+    warm_up,
+)
+
+NUM_WARMUP = 400  # half with fixed hyperparameters
+NUM_COLLAPSED_WARMUP = 200
+MAX_ROUNDS, SETTLED = 5, 0.5  # of the pilot; the move of hyperparameters, in deviations, at which it ends
+NUM_VERIFIED = 8  # draws at which a linear map is compared with its matrix
+COLLAPSED = (
+    "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with the "
+    "function integrated out, and the function given them exactly"
+)
+
+
+class HierarchicalRun(NamedTuple):
+    """Arguments of `sample` for unknown hyperparameters."""
+
+    target: HierarchicalInverseProblem
+    dynamics: Requested
+    num_samples: int
+    num_chains: int
+    num_warmup: int | Literal["auto"]
+    thinning: int | Literal["auto"]
+    step_size: float | Literal["auto", "theorem"]
+    preconditioner: str | None
+    progress: bool | Literal["auto"]
+    key: Key[Array, ""]
+
+    def draws(self, start: PyTree, others: Mapping[str, Any]) -> Samples:
+        """Return draws; raise where one of the other arguments asks for what these chains do not have."""
+        self._check(start, others)
+        began, (pilot_key, chain_key) = time.perf_counter(), random.split(self.key)
+        x, u = self.target.start_from(start)
+        solver, rng = solver_of(self.target.base), generator(pilot_key)
+        before = SolveCounts.of(solver)
+        if self.dynamics == "auto" and isinstance(self.step_size, str):
+            samples = self._collapsed(solver, before, u, rng, chain_key, began)
+            if samples is not None:
+                return samples
+        return self._interwoven(solver, before, x, u, rng, chain_key, began)
+
+    def _check(self, start: PyTree, others: Mapping[str, Any]) -> None:
+        if self.dynamics not in ("auto", "pcn", "pcnl"):
+            raise ValueError(
+                f"dynamics={self.dynamics!r} does not sample hyperparameters of an inverse problem; pass 'pcn', 'pcnl' "
+                "or 'auto', or fix them by target.at(...)."
+            )
+        for name, value in others.items():
+            if not (value is None or (isinstance(value, str) and value == "auto")):
+                raise ValueError(f"{name} is not for inverse problems with unknown hyperparameters; leave it out.")
+        if self.step_size == "theorem" or self.preconditioner == "diagonal":
+            raise ValueError(
+                "with unknown hyperparameters step_size is a number and preconditioner 'low-rank' or None."
+            )
+        if callable(start):
+            raise TypeError("start must be a dict of one position here: chains start at draws about the mode.")
+
+    def _collapsed(
+        self,
+        solver: ForwardSolver,
+        before: SolveCounts,
+        u: Logarithms,
+        rng: np.random.Generator,
+        key: Key[Array, ""],
+        began: float,
+    ) -> Samples | None:
+        """Return the draws of a linear map, None where the map is not linear."""
+        exact = exact_reference(solver, rng)
+        if exact is None:
+            return None
+        target = self.target
+        linear = LinearData.of(solver, exact, scales_of(target), target.level(target.centre))
+        walk = CollapsedWalk(target, solver, linear, rng)
+        mode = walk.law.centres[0]
+        check_fit(walk.solver_at(mode), linear.law(target.variances(mode), target.level(mode)).mean)
+        states = [walk.state_at(walk.first_logarithms(walk.log_density, rng)) for _ in range(self.num_chains)]
+        number = NUM_COLLAPSED_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        visited, law = [], walk.law
+        for step in range(number):
+            states = [walk.step(state, rng).state for state in states if state is not None]
+            visited.append([state.u for state in states])
+            walk.law = _adapted(law, walk.law, visited, step, number)
+        result = self._run(walk, states, key)
+        draws = result.positions.reshape(-1, walk.num_coordinates)
+        verified = np.linspace(0, len(draws) - 1, NUM_VERIFIED).astype(int)
+        if not all(walk.is_linear_at(draw) for draw in draws[verified]):
+            return None
+        return self._samples(walk, result, before, began, "collapsed", COLLAPSED, IndependentDraws(1.0), 1.0)
+
+    def _interwoven(
+        self,
+        solver: ForwardSolver,
+        before: SolveCounts,
+        x: Float[np.ndarray, " modes"],
+        u: Logarithms,
+        rng: np.random.Generator,
+        key: Key[Array, ""],
+        began: float,
+    ) -> Samples:
+        dynamics = self._dynamics(solver)
+        target = self.target
+        law, references, u = find_modes(target, solver, x, u, rng)
+        there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
+        is_adaptive = isinstance(self.step_size, str)
+        check_fit(there, references[0].mean)
+        if self.preconditioner is None:
+            references = [prior_law(len(x))]
+        step_size = 1.0 if isinstance(self.step_size, str) else self.step_size
+        function_walk = SolverWalk(there, references[0], dynamics, step_size)
+        if is_adaptive and (len(references) > 1 or function_walk.spread(rng) > FAR_FROM_NORMAL):
+            function_walk.mix(references)
+        num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        fixed, free = num_warmup // 2, num_warmup - num_warmup // 2
+        bar = solve_progress(function_walk, (fixed + 2 * free) * self.num_chains, self.progress)
+        fixed_states = first_states(function_walk, references, self.num_chains, None, rng)
+        fixed_states = warm_up(function_walk, fixed_states, fixed, is_adaptive, rng, bar)
+        linear = (
+            []
+            if self.preconditioner is None
+            else [
+                LinearData.of(there, reference, deviations, target.level(u))
+                for reference in (function_walk.reference, *references[1:])
+            ]
+        )
+        walk = InterwovenWalk(target, solver, law, function_walk, linear)
+        states = []
+        for state in fixed_states:
+            gradient = None if state.gradient is None else state.gradient / deviations * target.level(u) ** 2
+            energy = state.solve.misfit * target.level(u) ** 2
+            first = walk.first_logarithms(target.log_prior, rng)
+            assert state.solve.residual is not None
+            states.append(InterwovenState(first, deviations * state.solve.z, energy, state.solve.residual, gradient))
+        visited = []
+        for number in range(free):
+            states = [walk.warm_up(state, rng, number, is_adaptive) for state in states]
+            visited.append([state.u for state in states])
+            walk.law = _adapted(law, walk.law, visited, number, free)
+            bar.update(solver.num_solves, 0.0)
+        bar.close()
+        why = f"dynamics={dynamics!r} was passed"
+        if self.dynamics == "auto":
+            why = (
+                "the forward map is not linear, or too large for its matrix" if is_adaptive else "step_size was passed"
+            )
+        reason = f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened"
+        algorithm = (PCN if dynamics == "pcn" else PCNL)(walk.step_size, 1.0)
+        result = self._run(walk, states, key)
+        return self._samples(walk, result, before, began, dynamics, reason, algorithm, walk.step_size)
+
+    def _dynamics(self, solver: ForwardSolver) -> Dynamics:
+        if self.dynamics == "auto":
+            return "pcn" if solver.adjoint is None else "pcnl"
+        if self.dynamics == "pcnl" and solver.adjoint is None:
+            raise ValueError("dynamics='pcnl' needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'.")
+        return "pcn" if self.dynamics == "pcn" else "pcnl"
+
+    @property
+    def _thinning(self) -> int:
+        return 1 if self.thinning == "auto" else self.thinning
+
+    def _run(self, walk: HyperparameterWalk, states: list[Any], key: Key[Array, ""]) -> Result:
+        return run_chains(walk, states, self.num_samples, self._thinning, key, self.progress)
+
+    def _samples(
+        self,
+        walk: HyperparameterWalk,
+        result: Result,
+        before: SolveCounts,
+        began: float,
+        method: str,
+        reason: str,
+        algorithm: Algorithm,
+        step_size: float,
+    ) -> Samples:
+        counts = SolveCounts.of(walk.solver).since(before)
+        spent = counts.forward + counts.adjoint
+        return Samples.of(
+            TunedChains(algorithm, result, step_size, self._thinning, spent),
+            CoordinateMap((HierarchicalCoordinates(self.target, walk.scales),)),
+            None,
+            temperature=1.0,
+            method=method,
+            reason=reason,
+            modes=[],
+            evaluations=spent,
+            seconds=time.perf_counter() - began,
+            walk=walk,
+            solves=counts,
+        )
+
+
+def _adapted(first: ProposalLaw, law: ProposalLaw, visited: list[Any], step: int, number: int) -> ProposalLaw:
+    """Return proposals with moments of the later half of the steps so far, at each quarter of a warm-up."""
+    if step + 1 not in (number // 4, number // 2, 3 * number // 4):
+        return law
+    later = np.array(visited[len(visited) // 2 :])
+    return first.with_moments_of(later.reshape(-1, later.shape[2]))
+
+
+def find_modes(
+    target: HierarchicalInverseProblem,
+    solver: ForwardSolver,
+    x: Float[np.ndarray, " modes"],
+    u: Logarithms,
+    rng: np.random.Generator,
+) -> tuple[ProposalLaw, list[NormalReference], Logarithms]:
+    """Return the proposals of hyperparameters, the normal laws at the modes of the function, and where those are.
+
+    The mode of the function at fixed hyperparameters and that of these for the map linearised there are found in turn.
+    """
+    walk = None
+    for _ in range(MAX_ROUNDS):
+        there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
+        reference = find_reference(there, x / deviations, rng)
+        walk = CollapsedWalk(target, solver, LinearData.of(there, reference, deviations, target.level(u)), rng)
+        move = np.linalg.norm(np.linalg.solve(walk.law.roots[0], walk.law.centres[0] - u))
+        x, u = deviations * reference.mean, walk.law.centres[0]
+        if move < SETTLED:
+            break
+    assert walk is not None
+    references = find_references(solver_at(target, solver, u), x / np.sqrt(target.variances(u)), rng)
+    return walk.law, references, u

@@ -1,0 +1,243 @@
+"""Inverse problems whose noise level or prior have unknown parameters, sampled together with the function.
+
+    y = G(f) + sigma xi,      f = mean + sum_k x_k f_k,      x_k ~ N(0, mu_k(theta)),      sigma, theta ~ hyperpriors
+
+The density of x and of the logarithms u of all hyperparameters is, up to a constant,
+
+    exp(-|G(f) - y|^2 / (2 sigma^2)) sigma^-m  prod_k N(x_k; 0, mu_k(theta))  p(u)
+
+with m data and p(u) the hyperpriors' densities of the logarithms.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Key
+
+from langevax import checks
+from langevax._typing import PyTree
+from langevax.problems.coordinates import Reparametrised
+from langevax.problems.problem import Problem, Scalar
+from langevax.sampling.noise import GaussianNoise
+from langevax.spaces import GaussianPrior, MaternPrior
+from langevax.spaces.matern_prior import Distribution, Hyperprior
+
+if TYPE_CHECKING:
+    from langevax.sampling.inverse import InverseProblem
+
+FUNCTION, NOISE = "function", "noise"
+INFORMED = 0.05  # relative narrowing of a hyperparameter's logarithm below which data say little
+MOVED = 0.25  # and the move of its mean, in deviations of the prior
+
+Logarithms = Float[np.ndarray, " hyperparameters"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HierarchicalInverseProblem:
+    """A target of `sample` whose positions are a dict: coefficients "function" (N,), and a number per hyperparameter.
+
+    Made by `inverse_problem` with distributions for `noise` or the parameters of a `MaternPrior`.
+    """
+
+    base: "InverseProblem"
+    """The problem at the geometric means of the hyperpriors."""
+    prior: MaternPrior | GaussianPrior
+    hyperpriors: dict[str, Hyperprior]
+    known_noise: GaussianNoise | None
+    """None where it is unknown."""
+    build: Callable[[GaussianNoise, GaussianPrior], "InverseProblem"] = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"HierarchicalInverseProblem({self.prior.num_modes} modes; unknown: {', '.join(self.hyperpriors)})"
+
+    def at(self, **values: float) -> "InverseProblem":
+        """Return the inverse problem with these values of all hyperparameters, such as their posterior means."""
+        if values.keys() != self.hyperpriors.keys():
+            raise ValueError(f"at takes values of {', '.join(self.hyperpriors)}, got {', '.join(values) or 'none'}.")
+        for name, value in values.items():
+            checks.number(name, value, positive=True)
+        prior = self.prior
+        if isinstance(prior, MaternPrior):
+            prior = prior.at(**{name: float(values[name]) for name in prior.hyperpriors})
+        return self.build(self.known_noise or GaussianNoise(deviation=values[NOISE]), prior)
+
+    def functions(self, positions: Mapping[str, Any]) -> Float[Array, "*batch grid"]:
+        """Values of the drawn functions on the grid of the basis."""
+        return self.base.functions(positions[FUNCTION])
+
+    def predictions(self, positions: Mapping[str, Any]) -> Array:
+        """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""
+        return self.base.predictions(positions[FUNCTION])
+
+    def sample_predictive(self, positions: Mapping[str, Any], *, key: Key[Array, ""]) -> Array:
+        """Draw data that would be measured again: predictions of draws, and noise of their level.
+
+        Raises ValueError where the noise is described by its precision as a function.
+        """
+        predicted = self.predictions(positions)
+        shape, axes = self.base.data.shape, (1,) * self.base.data.ndim
+        unit = random.normal(key, predicted.shape, predicted.dtype)
+        if self.known_noise is not None:
+            return predicted + jnp.asarray(self.known_noise.scaled(np.asarray(unit), shape), predicted.dtype)
+        level = jnp.asarray(positions[NOISE], predicted.dtype)
+        return predicted + level.reshape(*level.shape, *axes) * unit
+
+    @property
+    def names(self) -> list[str]:
+        """Of the hyperparameters, in the order of their logarithms u."""
+        return list(self.hyperpriors)
+
+    def values(self, u: Any) -> dict[str, Any]:
+        """Return the hyperparameters by name."""
+        exponential = np.exp(u) if isinstance(u, np.ndarray) else jnp.exp(u)
+        return dict(zip(self.names, exponential, strict=True))
+
+    def variances(self, u: Any) -> Any:
+        """Return mu: (N,) in float64, or traced where u is."""
+        if isinstance(self.prior, GaussianPrior):
+            return np.asarray(self.prior.eigenvalues, np.float64)
+        values = self.values(u)
+        return self.prior.eigenvalues({name: values[name] for name in self.prior.hyperpriors})
+
+    def level(self, u: Any) -> Any:
+        """Return the deviation of the noise, 1 where that is known."""
+        return 1.0 if self.known_noise is not None else self.values(u)[NOISE]
+
+    def noise(self, u: Logarithms) -> GaussianNoise:
+        """Return the noise at u."""
+        return self.known_noise or GaussianNoise(deviation=self.level(u))
+
+    def traced_log_prior(self, u: Float[Array, " hyperparameters"]) -> Scalar:
+        """Return log p(u)."""
+        return sum((law.log_density(u[i]) for i, law in enumerate(self.hyperpriors.values())), jnp.zeros((), u.dtype))
+
+    @cached_property
+    def _compiled_log_prior(self) -> Callable[[Logarithms], Array]:
+        compiled, dtype = jax.jit(self.traced_log_prior), jnp.result_type(float)
+        return lambda u: compiled(u.astype(dtype))
+
+    def log_prior(self, u: Logarithms) -> float:
+        """Return log p(u), on the host; minus infinity where it is not a number."""
+        value = float(self._compiled_log_prior(u))
+        return -np.inf if np.isnan(value) else value
+
+    @property
+    def centre(self) -> Logarithms:
+        """Prior means of u."""
+        return np.array([law.mean for law in self.hyperpriors.values()])
+
+    @property
+    def deviation(self) -> Logarithms:
+        """Prior deviations of u."""
+        return np.array([law.deviation for law in self.hyperpriors.values()])
+
+    def start_from(self, start: PyTree) -> tuple[Float[np.ndarray, " modes"], Logarithms]:
+        """Return coefficients and logarithms of a position, or the typical ones; raise where it is not a position."""
+        if start is None:
+            return np.zeros(self.prior.num_modes), self.centre
+        names = [FUNCTION, *self.names]
+        if not isinstance(start, Mapping) or set(start) != set(names):
+            raise ValueError(f"start must be a dict with {', '.join(names)}, got {checks.shown(start)}.")
+        self.base.check_start(start[FUNCTION])
+        for name in self.names:
+            checks.number(f"start[{name!r}]", start[name], positive=True)
+        u = np.log([float(start[name]) for name in self.names])
+        if not np.isfinite(self.log_prior(u)):
+            raise ValueError("start has hyperparameters at which their prior is zero; start within its support.")
+        return np.asarray(start[FUNCTION], np.float64), u
+
+    def uninformed(self, positions: PyTree) -> list[str]:
+        """Return a sentence for each hyperparameter whose posterior is nearly its prior."""
+        sentences = []
+        for name, law in self.hyperpriors.items():
+            logarithms = np.log(np.asarray(positions[name], np.float64))
+            ratio = float(logarithms.std() / law.deviation)
+            if ratio > 1 - INFORMED and abs(logarithms.mean() - law.mean) < MOVED * law.deviation:
+                sentences.append(
+                    f"the data hardly inform {name}: the deviation of its logarithm is {ratio:.0%} of the prior's; "
+                    "results depend on that prior, so choose it with care, or fix the value."
+                )
+        return sentences
+
+
+def hierarchical_problem(
+    build: Callable[[Any, GaussianPrior], "InverseProblem"], noise: Any, prior: MaternPrior | GaussianPrior
+) -> "HierarchicalInverseProblem | InverseProblem":
+    """Return a problem with distributions among noise and prior, or the one `build` returns where there are none."""
+    hyperpriors = dict(prior.hyperpriors) if isinstance(prior, MaternPrior) else {}
+    known_noise = None
+    if isinstance(noise, Distribution):
+        hyperpriors = {NOISE: Hyperprior(NOISE, noise)} | hyperpriors
+    else:
+        known_noise = noise if isinstance(noise, GaussianNoise) else GaussianNoise(deviation=noise)
+    typical = {name: law.typical for name, law in hyperpriors.items()}
+    level = typical.get(NOISE)
+    fixed = prior if isinstance(prior, GaussianPrior) else prior.at(**{n: typical[n] for n in prior.hyperpriors})
+    base = build(known_noise or GaussianNoise(deviation=level), fixed)
+    if not hyperpriors:
+        return base
+    return HierarchicalInverseProblem(base, prior, hyperpriors, known_noise, build)
+
+
+class HierarchicalCoordinates(Reparametrised):
+    """The negative log density in (x / scales, u); its positions are dicts.
+
+    `problem` is the misfit of the function at the base problem's noise.
+    """
+
+    problem: Problem
+    target: HierarchicalInverseProblem
+    scales: Float[Array, " modes"]
+    precision: Float[Array, ""]
+
+    def __init__(self, target: HierarchicalInverseProblem, scales: Float[np.ndarray, " modes"]):
+        dtype = target.base.prior.eigenvalues.dtype
+        self.problem, self.target = target.base.problem, target
+        self.scales, self.precision = jnp.asarray(scales, dtype), jnp.zeros((), dtype)
+
+    def to_position(self, z: Float[Array, " d"]) -> dict[str, Array]:
+        """The position of coordinates z."""
+        number = len(self.scales)
+        return {FUNCTION: self.scales.astype(z.dtype) * z[:number]} | self.target.values(z[number:])
+
+    def from_position(self, position: Mapping[str, Array]) -> Float[Array, " d"]:
+        """The coordinates of a position."""
+        logarithms = jnp.log(jnp.stack([position[name] for name in self.target.names]))
+        return jnp.concatenate([position[FUNCTION] / self.scales, logarithms])
+
+    def pull_back(self, gradient: PyTree) -> PyTree:
+        """Not defined: the coordinates are not linear in the position."""
+        raise NotImplementedError
+
+    def _parts(self, z: Float[Array, " d"]) -> tuple[Array, Scalar, Scalar]:
+        """Return x, the factor of the mean misfit, and the remaining terms."""
+        scales, target = self.scales.astype(z.dtype), self.target
+        v, u = z[: len(scales)], z[len(scales) :]
+        data = target.base.data.size
+        ratios = jnp.asarray(target.variances(u), z.dtype) / scales**2
+        rest = jnp.sum(jnp.log(ratios) + v**2 / ratios) / 2 - target.traced_log_prior(u)
+        factor = jnp.asarray(data, z.dtype)
+        if target.known_noise is None:
+            level = jnp.asarray(target.level(u), z.dtype)
+            assert target.base.noise.deviation is not None
+            factor = factor * (jnp.asarray(target.base.noise.deviation, z.dtype) / level) ** 2
+            rest = rest + data * jnp.log(level)
+        return scales * v, factor, rest
+
+    def value(self, position: Float[Array, " d"]) -> Scalar:
+        x, factor, rest = self._parts(position)
+        return factor * self.problem.value(x) + rest
+
+    def gradient(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
+        return self.value_and_gradient(position)[1]
+
+    def value_and_gradient(self, position: Float[Array, " d"]) -> tuple[Scalar, Float[Array, " d"]]:
+        (x, factor, rest), backward = jax.vjp(self._parts, position)
+        value, gradient = self.problem.value_and_gradient(x)
+        return factor * value + rest, backward((factor * gradient, value, jnp.ones_like(rest)))[0]

@@ -1,0 +1,167 @@
+"""A Matern prior whose smoothness, length scale or variance have a prior of their own.
+
+Such hyperparameters are positive numbers, sampled by their logarithms: a density p of v is, of u = log v,
+
+    log p(e^u) + u
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from langevax import checks
+from langevax.spaces import spectra
+from langevax.spaces.basis import Basis
+from langevax.spaces.prior import LEAST, GaussianPrior
+
+NUM_DRAWS = 10_000  # of a distribution, for the moments of its logarithm
+ROUNDED = 0.01  # share of them that rounding may move out of the support
+WHITE = 0.9  # ratio of the smallest variance of a mode to the largest above which no datum sees the length scale
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """A one-dimensional distribution of NumPyro, or any object that has these."""
+
+    @property
+    def support(self) -> Any: ...
+    def log_prob(self, value: Any) -> Any: ...
+    def sample(self, key: Any, sample_shape: tuple[int, ...]) -> Any: ...
+
+
+class Hyperprior:
+    """The prior of one positive number.
+
+    Raises:
+        TypeError: an object that does not draw as NumPyro's distributions do.
+        ValueError: a distribution of several numbers, of discrete ones, or of ones that may be negative; densities that
+            are zero or undefined at its own draws.
+    """
+
+    def __init__(self, name: str, distribution: Distribution):
+        self.name, self.distribution = name, distribution
+        kind = type(distribution).__name__
+        for shape in (getattr(distribution, "batch_shape", ()), getattr(distribution, "event_shape", ())):
+            if tuple(shape):
+                raise ValueError(
+                    f"{name} must be a distribution of one number, got a {kind} of shape {tuple(shape)}; where data "
+                    "differ in noise, divide them and their predictions by its deviations, and pass the distribution "
+                    "of the common factor."
+                )
+        support = distribution.support
+        if getattr(support, "is_discrete", False):
+            raise ValueError(f"{name} must have a continuous distribution, got a {kind}, which is discrete.")
+        lower = getattr(support, "lower_bound", None)
+        if lower is None or not np.ndim(lower) == 0 or not float(lower) >= 0:
+            raise ValueError(
+                f"{name} is > 0, but a {kind} may be negative; pass a distribution of positive numbers, such as "
+                "numpyro.distributions.LogNormal or HalfNormal."
+            )
+        try:
+            draws = np.asarray(distribution.sample(jax.random.key(0), (NUM_DRAWS,)), np.float64)
+        except Exception as error:  # of another library, whose `sample` takes no key
+            raise TypeError(
+                f"{name}: a {kind} does not draw by sample(key, shape) ({error}); pass a distribution of NumPyro."
+            ) from error
+        with np.errstate(all="ignore"):
+            logarithms = np.log(draws)
+        if draws.shape != (NUM_DRAWS,) or not np.isfinite(logarithms).all():
+            raise ValueError(f"draws of the {kind} of {name} are not finite numbers > 0; pass another distribution.")
+        self.mean, self.deviation = float(logarithms.mean()), float(logarithms.std())
+        """Of the logarithm."""
+        densities = np.asarray(jax.vmap(self.log_density)(jnp.asarray(logarithms, jnp.result_type(float))))
+        if np.mean(~np.isfinite(densities)) > ROUNDED:
+            raise ValueError(
+                f"log_prob of the {kind} of {name} is not finite at {np.mean(~np.isfinite(densities)):.0%} of its own "
+                "draws; pass a distribution whose density is positive where it draws."
+            )
+
+    @property
+    def typical(self) -> float:
+        """The geometric mean."""
+        return float(np.exp(self.mean))
+
+    def log_density(self, u: Float[Array, ""]) -> Float[Array, ""]:
+        """Return the log density of the logarithm, minus infinity outside of the support."""
+        value = jnp.exp(u)
+        inside = self.distribution.support(value)
+        safe = jnp.where(inside, value, jnp.asarray(self.typical, value.dtype))
+        return jnp.where(inside, jnp.asarray(self.distribution.log_prob(safe), u.dtype) + u, -jnp.inf)
+
+
+class MaternPrior:
+    """`GaussianPrior` with eigenvalues `spectra.matern`, whose parameters may be unknown.
+
+    Args:
+        basis: any of `langevax.spaces`.
+        smoothness, length_scale, variance: each a number > 0, or a distribution of such numbers, of NumPyro.
+
+    Raises:
+        ValueError: a number that is not > 0, a distribution that is not one of a single positive number.
+
+    Example:
+        >>> import numpyro.distributions as dist
+        >>> from langevax import spaces
+        >>> prior = spaces.MaternPrior(spaces.Cosine(64), length_scale=dist.LogNormal(-1.5, 0.5))
+        >>> prior.at(length_scale=0.3).num_modes
+        64
+    """
+
+    def __init__(
+        self,
+        basis: Basis,
+        smoothness: float | Distribution = 1.5,
+        length_scale: float | Distribution = 0.2,
+        variance: float | Distribution = 1.0,
+    ):
+        checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
+        self.basis = basis
+        self.spectrum = partial(spectra.matern_values, basis.frequencies, basis.dim, basis.volume)
+        self.numbers: dict[str, float] = {}
+        """Parameters that are known."""
+        self.hyperpriors: dict[str, Hyperprior] = {}
+        """Priors of those that are not."""
+        parameters = {"smoothness": smoothness, "length_scale": length_scale, "variance": variance}
+        for name, value in parameters.items():
+            if isinstance(value, Distribution):
+                self.hyperpriors[name] = Hyperprior(name, value)
+            else:
+                checks.number(name, value, positive=True)
+                checks.one_number(name, value, positive=True)
+                self.numbers[name] = float(value)
+        if "length_scale" in self.hyperpriors and basis.num_modes > 1:
+            typical = {name: hyperprior.typical for name, hyperprior in self.hyperpriors.items()}
+            variances = self.eigenvalues(typical)
+            if variances.min() > WHITE * variances.max():
+                raise ValueError(
+                    f"length_scale is about {typical['length_scale']:.2g}, so short that all {basis.num_modes} modes "
+                    "have the same variance, which no data can tell from another such length scale; pass longer ones, "
+                    "or more modes."
+                )
+
+    @property
+    def num_modes(self) -> int:
+        """N."""
+        return self.basis.num_modes
+
+    def eigenvalues(self, values: Mapping[str, Any]) -> Any:
+        """Return mu at values of the unknown parameters: in float64, or traced where these are."""
+        mu = self.spectrum(**self.numbers, **values)
+        return np.maximum(mu, LEAST) if isinstance(mu, np.ndarray) else jnp.maximum(mu, LEAST)
+
+    def at(self, **values: float) -> GaussianPrior:
+        """Return the prior with these values of the unknown parameters.
+
+        Raises ValueError where one is missing, or is not unknown.
+        """
+        if values.keys() != self.hyperpriors.keys():
+            raise ValueError(
+                f"at takes values of {', '.join(self.hyperpriors) or 'nothing, as all are numbers'}, got "
+                f"{', '.join(values) or 'none'}."
+            )
+        return GaussianPrior(self.basis, self.eigenvalues(values))
