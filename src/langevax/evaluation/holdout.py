@@ -13,8 +13,10 @@ from langevax.evaluation import Task
 from langevax.evaluation.metrics import METRICS, value
 from langevax.meanfield import Certificate
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn.training import slopes as output_slopes
 
 MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
+MOST_SHUFFLED, STEEPEST = 1_000, 100
 CERTIFIED = ("lower_bound", "upper_bound", "width", "unknown_share", "prior_objective")
 CERTIFIED += ("trustworthy", "verdict", "num_descents", "work", "history")
 PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
@@ -96,6 +98,8 @@ class Relevance:
     deviation: np.ndarray
     num_rows: int = 0
     """Held-out rows that it was measured on."""
+    num_columns: int = 0
+    """Columns of the table, of which those with the steepest outputs were shuffled where they are many."""
 
 
 def on_columns(model: Any) -> Any:
@@ -118,14 +122,18 @@ def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Releva
     """Return what shuffling a column of the table, together with its indicators, costs on held-out rows.
 
     scikit-learn shuffles a table of row numbers with one column for each column of the table; the inputs are then
-    gathered from these rows, so that all inputs of a categorical column move together.
+    gathered from these rows, so that all inputs of a categorical column move together. Of more than `MOST_SHUFFLED`
+    columns only the `STEEPEST` along which the network's outputs are steepest are shuffled, one by one.
     """
     rows = np.random.default_rng(random_state).permutation(len(split.test))[:MAX_SHUFFLED_ROWS]
     inputs, observed = split.test_inputs[rows], split.test_targets[rows]
-    groups = list(split.groups.values())
+    names = np.array(list(split.groups), object)
+    if len(names) > MOST_SHUFFLED:
+        names = names[_steepest(model, inputs, list(split.groups.values()))]
+    groups = [split.groups[name] for name in names]
 
     def score(model: Any, numbers: np.ndarray, observed: np.ndarray) -> float:
-        shuffled = np.empty_like(inputs)
+        shuffled = inputs.copy()
         for column, places in enumerate(groups):
             shuffled[:, places] = inputs[numbers[:, column]][:, places]
         return split.score(observed, split.outputs(model, shuffled))
@@ -138,7 +146,16 @@ def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Releva
         n_repeats=FEW_SHUFFLES if len(groups) > MANY_COLUMNS else SHUFFLES,
         random_state=random_state,
     )
-    return Relevance(tuple(split.groups), importance.importances_mean, importance.importances_std, len(rows))
+    mean, deviation = importance.importances_mean, importance.importances_std
+    return Relevance(tuple(names), mean, deviation, len(rows), len(split.groups))
+
+
+def _steepest(model: Any, inputs: np.ndarray, groups: list[list[int]]) -> np.ndarray:
+    """Return the groups of inputs with the largest root mean square slope, in the order of the table."""
+    slopes = output_slopes(model.neuron_, model.particles_, model.standardiser_(inputs))
+    squares = np.mean(slopes.astype(np.float64) ** 2, axis=(0, 1))
+    steepness = np.array([squares[places].sum() for places in groups])
+    return np.sort(np.argsort(-steepness, kind="stable")[:STEEPEST])
 
 
 def certified(certificate: Certificate) -> dict[str, Any]:

@@ -351,6 +351,11 @@ def _relevance(contents: FitContents) -> Figure:
         "matter; columns that say the same share what they matter, and what matters need not be a cause."
     )
     text += f" The first {MAX_COLUMNS} of {len(order)} columns." if len(order) > MAX_COLUMNS else ""
+    if relevance.num_columns > len(order):
+        text += (
+            f" Of the table's {whole(relevance.num_columns)} columns, the {len(order)} along which the network's "
+            "outputs are steepest were shuffled."
+        )
     dots = interactive.relevance(names, mean, deviation, change)
     return Figure([Picture(dots, words)], [Caption(text, "relevance", columns)])
 
