@@ -13,6 +13,7 @@ from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import TrainTestSplit
 from langevax.evaluation.metrics import positive_class
 from langevax.meanfield import Certificate
+from langevax.problems.neurons import Tanh
 from langevax.report import measure
 from langevax.report.effects import effects_of, far_off_rows
 
@@ -71,6 +72,26 @@ def test_relevance_is_that_of_whole_columns(task):
     assert relevance.names == ("noise", "k", "x")
     assert relevance.mean[0] == 0
     assert relevance.mean[2] > relevance.mean[1] > 0
+
+
+class Steep(Known):
+    """A cloud of tanh(x + k) and, through the second column of k, as much again; the noise has small weights."""
+
+    neuron_ = Tanh(1.0)
+    particles_ = np.tile(np.float32([1.0, 0.1, 1.0, 1.5, 0.0]), (20, 1))
+    standardiser_ = staticmethod(lambda X: X.astype(np.float32))
+
+
+def test_of_very_many_columns_those_with_the_steepest_outputs_are_shuffled(monkeypatch):
+    split = split_of("regression")
+    assert holdout.relevance_of(Steep(), split, 0).num_columns == 3
+    monkeypatch.setattr(holdout, "MOST_SHUFFLED", 2)
+    monkeypatch.setattr(holdout, "STEEPEST", 2)
+    relevance = holdout.relevance_of(Steep(), split, 0)
+    assert (relevance.names, relevance.num_columns) == (("k", "x"), 3)
+    assert relevance.mean[1] > relevance.mean[0] > 0  # shuffled as whole columns of the table
+    monkeypatch.setattr(holdout, "STEEPEST", 1)
+    assert holdout.relevance_of(Steep(), split, 0).names == ("k",)  # two inputs of slopes 1 and 1.5, where x has 1
 
 
 def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
