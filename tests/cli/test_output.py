@@ -1,10 +1,14 @@
 """Output for users and for machines."""
 
+import contextlib
 import json
+import signal
+from types import SimpleNamespace
 
 import pytest
 import typer
 
+from langevax.cli import errors
 from langevax.cli.errors import BadInput, RunFailed, exit_codes, listing, nearest
 from langevax.cli.fit import FitOptions
 from langevax.cli.output import Output, aligned, plain
@@ -47,6 +51,24 @@ def test_errors_have_exit_codes_and_one_line(capsys, error, code, words):
         raise error
     assert left.value.exit_code == code
     assert words in capsys.readouterr().err
+
+
+def test_a_later_signal_ends_a_command_that_the_first_one_could_not(capsys, monkeypatch):
+    """An exception of a signal that arrives while a collector of garbage runs is lost."""
+    monkeypatch.setattr(errors, "time", clock := SimpleNamespace(now=100.0, monotonic=lambda: clock.now))
+
+    def command():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        clock.now += errors.GRACE - 0.1
+        signal.raise_signal(signal.SIGTERM)  # while the command ends
+        clock.now += 0.2
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(typer.Exit) as left, exit_codes():
+        command()
+    assert left.value.exit_code == 143
+    assert "Terminated by SIGTERM" in capsys.readouterr().err
 
 
 def test_names_in_sentences():

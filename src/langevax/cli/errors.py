@@ -6,6 +6,7 @@
 import difflib
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +14,7 @@ from types import FrameType
 import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+GRACE = 10.0  # seconds that a command may take to end
 
 
 class BadInput(ValueError):
@@ -33,12 +35,17 @@ class TerminatedError(KeyboardInterrupt):
 
 @contextmanager
 def _terminations() -> Iterator[None]:
-    """Raise `TerminatedError` at the first SIGTERM or SIGHUP, if it is not ignored or handled; ignore further ones."""
+    """Raise `TerminatedError` at SIGTERM and SIGHUP, if they are not ignored or handled.
+
+    Further ones are ignored for `GRACE` seconds, in which the command ends. Then another one raises again: Python drops
+    an exception that is raised while a garbage collection runs, and nothing else would end the command.
+    """
+    raised: list[float] = []
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        for other in handled:
-            signal.signal(other, signal.SIG_IGN)
-        raise TerminatedError(number)
+        if not raised or time.monotonic() - raised[-1] > GRACE:
+            raised.append(time.monotonic())
+            raise TerminatedError(number)
 
     handled: list[int] = []
     if threading.current_thread() is threading.main_thread():
