@@ -664,6 +664,15 @@ ENTRIES: dict[str, Entry] = {
         lambda **arguments: spaces.GaussianPrior(**arguments).eigenvalues,
         {"basis": (spaces.Cosine(4), OBJECT), "eigenvalues": (np.array([1.0, 0.5, 0.2, 0.1]), VECTOR)},
     ),
+    "langevax.spaces.MaternPrior": Entry(
+        lambda **arguments: spaces.MaternPrior(**arguments).eigenvalues({}),
+        {
+            "basis": (spaces.Cosine(4), OBJECT),
+            "smoothness": (1.5, POSITIVE),
+            "length_scale": (0.2, POSITIVE),
+            "variance": (1.0, POSITIVE),
+        },
+    ),
     "langevax.spaces.GraphLaplacian": Entry(
         lambda **arguments: spaces.GraphLaplacian(**arguments).frequencies,
         {
@@ -990,7 +999,8 @@ RECEIVED: dict[str, str] = {
         RESULT: """Result data.Rows federated.MethodChoice integrators.Gains meanfield.Certificate
             meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
-            sampling.CoefficientSweep sampling.InverseProblem sampling.LearningCoefficient sampling.Samples
+            sampling.CoefficientSweep sampling.HierarchicalInverseProblem sampling.InverseProblem
+            sampling.LearningCoefficient sampling.Samples
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
             teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential

@@ -202,7 +202,8 @@ def inverse_problem(
     checks.function("adjoint", adjoint, "(values, residual) -> like values", optional=True)
     if not isinstance(prior, GaussianPrior | MaternPrior):
         raise TypeError(f"prior must be a langevax.spaces.GaussianPrior or MaternPrior, got {type(prior).__name__}.")
-    if isinstance(noise, list | tuple | np.ndarray) and any(isinstance(entry, Distribution) for entry in noise):
+    of_objects = isinstance(noise, list | tuple) or (isinstance(noise, np.ndarray) and noise.dtype == object)
+    if of_objects and any(isinstance(entry, Distribution) for entry in np.ravel(np.asarray(noise, object))):
         raise ValueError(
             "noise must be one distribution or numbers, got an array with distributions; where data differ in noise, "
             "divide them and their predictions by its deviations, and pass the distribution of the common factor."
