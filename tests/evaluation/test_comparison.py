@@ -115,6 +115,15 @@ def test_accuracy_does_not_make_a_useless_model_look_good():
     assert "finds 0 of them" in sentences[-1]
 
 
+def test_classes_that_are_numbers_are_named_with_their_column():
+    split = split_of("classification", 500, rare=0.3)
+    p = 0.2 + 0.6 * split.test_targets
+    known = np.column_stack([1 - p, p])
+    result = compare(split, known, lambda *_: known, seconds=0, note="", random_state=0, with_peers=False)
+    assert summary.worth(result, "y", ("0", "1"))[0].startswith("Ranks 'y = 1' above 'y = 0' in ")
+    assert summary.worth(result, "y", ("no", "yes"))[0].startswith("Ranks 'yes' above 'no' in ")
+
+
 def test_the_sentences_name_level_and_better_methods(monkeypatch):
     monkeypatch.setattr(module, "peers", few(["linear"]))
     split = split_of("regression")

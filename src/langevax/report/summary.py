@@ -38,7 +38,7 @@ def worth(
         relevance: of the columns; None where they have no meaning.
         like_ids: columns that may only number rows or groups of them.
     """
-    sentences = _of_classes(comparison, classes, unit) if classes else _of_numbers(comparison, target)
+    sentences = _of_classes(comparison, classes, target, unit) if classes else _of_numbers(comparison, target)
     sentences[1] = f"Measured on {scored_rows(comparison, unit)}: {sentences[1]}"
     if beside := _beside_others(comparison):
         sentences.append(beside)
@@ -188,7 +188,7 @@ def _of_numbers(comparison: Comparison, target: str) -> list[str]:
     return [explained, off]
 
 
-def _of_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -> list[str]:
+def _of_classes(comparison: Comparison, classes: tuple[str, ...], target: str, unit: str) -> list[str]:
     ours, base = comparison.ours, comparison.base
     beside = base.main
     loss = f"log loss {number(ours.value, 3)}, and {number(base.value, 3)} by the shares of the classes"
@@ -200,7 +200,10 @@ def _of_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -> 
         return ["Its probabilities are no better than the shares of the classes.", loss]
     if len(classes) == 2:
         place = positive_class(comparison.observed)
-        rare, other = classes[place], classes[1 - place]
+        rare, other = (
+            f"{target} = {name}" if name.replace(".", "").isdecimal() else name
+            for name in (classes[place], classes[1 - place])
+        )
         ranks = f"Ranks {rare!r} above {other!r} in {_share(ours.named('AUC'))} of pairs (AUC); guessing, in 50 %."
         return [ranks, loss]
     frequent = classes[int(np.bincount(comparison.observed).argmax())]

@@ -47,7 +47,7 @@ def training(model: Any, seconds: float) -> tuple[tuple[str, str], ...]:
     lines.append(("Scaling", model.scaling_reason_))
     if model.temperature_reason_:
         lines.append(("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}"))
-        lines.append(("Left out", held_out(model.held_out_scores_)))
+        lines.append(("Left out", held_out(model.held_out_scores_, len(model.scores_))))
     return tuple(lines)
 
 
@@ -70,16 +70,17 @@ def encoder_sentence(name: str, errors: Mapping[str, float] | None) -> str:
     return f"{ENCODERS[name]}: leave-one-out error {errors[name]:.3g}, of {ENCODERS[other]} {error:.3g}"
 
 
-def held_out(scores: dict[str, float]) -> str:
+def held_out(scores: dict[str, float], num_rows: int) -> str:
     """Return what the networks of the folds scored on the rows left out."""
+    where = f"on {num_rows:,} training rows, each by a network of a fold that leaves it out"
     loss = with_error(scores["loss"], scores["loss_error"])
     if "r2" in scores:
-        return f"R2 {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} on the training rows that a fold leaves out"
+        return f"R2 {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} {where}"
     others = (
         f"{scores['linear_loss']:.3g} by logistic regression, {scores['base_loss']:.3g} by the shares of the classes"
     )
     calibration = f"calibration error {scores['calibration_error']:.2g}"
-    return f"log loss {loss} on the training rows that a fold leaves out ({others}); {calibration}"
+    return f"log loss {loss} {where} ({others}); {calibration}"
 
 
 def print_comparison(
