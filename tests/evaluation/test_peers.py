@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import is_classifier, is_regressor
 from sklearn.model_selection import cross_val_score
 
-from langevax.evaluation.peers import MAX_KERNEL_ROWS, Peer, peers
+from langevax.evaluation.peers import MAX_KERNEL_ROWS, MAX_SEARCHED_COLUMNS, Peer, peers
 
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.normal(size=(120, 3)) * [1, 10, 100] + [0, 5, -1000]
@@ -45,6 +45,14 @@ def test_a_kernel_machine_reports_that_it_learned_from_a_subsample():
     assert peers("regression")["kernel machine"].max_rows == MAX_KERNEL_ROWS
     peer = Peer(peers("regression")["linear"].estimator, note="n", max_rows=50).fit(INPUTS, NUMBERS)
     assert peer.note_ == "n; on 50 of the rows"
+
+
+def test_trees_and_networks_are_not_searched_over_on_very_many_columns():
+    wide = [name for name, peer in peers("regression").items() if peer.max_columns == MAX_SEARCHED_COLUMNS]
+    assert wide == ["MLP", "boosted trees"]
+    peer = peers("regression")["boosted trees"].set_params(max_columns=2)
+    assert peer.fit(INPUTS[:, :2], NUMBERS).note_ == peer.note
+    assert peer.fit(INPUTS[:, :3], NUMBERS).note_ == "no search on so many columns: the defaults"
 
 
 def test_peers_are_the_same_from_the_same_seed():

@@ -40,6 +40,7 @@ from langevax.evaluation import Task
 FOLDS = 3
 SEARCH = f" by {FOLDS}-fold search"
 MAX_KERNEL_ROWS = 5000  # the time of a kernel machine grows with the cube of its rows
+MAX_SEARCHED_COLUMNS = 2000  # on 10,000, a search over boosted trees and over an MLP takes minutes each
 RIDGES = tuple(np.logspace(-3, 5, 33))
 INVERSE_RIDGES = tuple(np.logspace(-3, 3, 7))
 RIDGES_3, COSTS = (0.01, 0.1, 1.0), (0.3, 3.0, 30.0)
@@ -62,6 +63,7 @@ class Peer(BaseEstimator):
         grid: parameters to cross-validate; those named `gamma` are divided by the number of columns.
         note: how the settings are chosen, in a few words; `note_` of a fitted peer adds what its data changed.
         max_rows: fit on a random subsample of at most this many rows.
+        max_columns: keep the defaults, without a search, where there are more.
         random_state: of the folds and the subsample.
         criterion: of a classifier's settings. With "log loss" a classifier has probabilities: those of a kernel
             machine, whose settings are chosen by accuracy, are calibrated by cross-validation.
@@ -73,6 +75,7 @@ class Peer(BaseEstimator):
         grid: dict[str, tuple[float, ...]] | None = None,
         note: str = "",
         max_rows: int | None = None,
+        max_columns: int | None = None,
         random_state: int = 0,
         criterion: Criterion = "accuracy",
     ):
@@ -80,6 +83,7 @@ class Peer(BaseEstimator):
         self.grid = grid
         self.note = note
         self.max_rows = max_rows
+        self.max_columns = max_columns
         self.random_state = random_state
         self.criterion = criterion
 
@@ -136,6 +140,9 @@ class Peer(BaseEstimator):
             return clone(self.estimator)
         if not enough:
             self.note_ = "too few rows to choose its settings: the defaults"
+            return clone(self.estimator)
+        if self.max_columns is not None and X.shape[1] > self.max_columns:
+            self.note_ = "no search on so many columns: the defaults"
             return clone(self.estimator)
         grid = {
             name: [value / X.shape[1] for value in values] if name.endswith("gamma") else list(values)
@@ -219,13 +226,13 @@ def peers(
         pipeline = make_pipeline(OneScale() if one_scale else StandardScaler(), estimator)
         return TransformedTargetRegressor(pipeline, transformer=StandardScaler()) if regression else pipeline
 
-    def peer(estimator: Any, note: str, grid: dict[str, tuple[float, ...]] | None = None, max_rows: int | None = None):
-        return Peer(estimator, grid, note, max_rows, random_state, criterion)
+    def peer(estimator: Any, note: str, grid: dict[str, tuple[float, ...]] | None = None, **limits: int):
+        return Peer(estimator, grid, note, random_state=random_state, criterion=criterion, **limits)
 
-    def searched(estimator: Any, settings: str, max_rows: int | None = None, **grid: tuple[float, ...]) -> Peer:
+    def searched(estimator: Any, settings: str, limits: dict[str, int], **grid: tuple[float, ...]) -> Peer:
         step = ("regressor__" if regression else "") + type(estimator).__name__.lower()
         named = {f"{step}__{name}": values for name, values in grid.items()}
-        return peer(scaled(estimator), settings + SEARCH, named, max_rows)
+        return peer(scaled(estimator), settings + SEARCH, named, **limits)
 
     network: dict[str, Any] = {"max_iter": 300, "random_state": random_state}
     trees: dict[str, Any] = {"early_stopping": False, "random_state": random_state}  # it needs two rows of every class
@@ -235,21 +242,24 @@ def peers(
         "max_features": SHARE_OF_COLUMNS,
         "random_state": random_state,
     }
+    few_rows, few_columns = {"max_rows": MAX_KERNEL_ROWS}, {"max_columns": MAX_SEARCHED_COLUMNS}
     if regression:
         linear = peer(scaled(RidgeCV(RIDGES)), "ridge by leave-one-out")
-        kernel = searched(KernelRidge(kernel="rbf"), "ridge and width", MAX_KERNEL_ROWS, alpha=RIDGES_3, gamma=WIDTHS)
+        kernel = searched(KernelRidge(kernel="rbf"), "ridge and width", few_rows, alpha=RIDGES_3, gamma=WIDTHS)
     else:
-        linear = searched(LogisticRegression(max_iter=1000), "ridge", C=INVERSE_RIDGES)
-        kernel = searched(SVC(), "cost and width", MAX_KERNEL_ROWS, C=COSTS, gamma=WIDTHS)
+        linear = searched(LogisticRegression(max_iter=1000), "ridge", {}, C=INVERSE_RIDGES)
+        kernel = searched(SVC(), "cost and width", few_rows, C=COSTS, gamma=WIDTHS)
     boosted = (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(**trees)
     return {
         "linear": linear,
         "kernel machine": kernel,
-        "MLP": searched((MLPRegressor if regression else MLPClassifier)(**network), "weight decay", alpha=DECAYS),
+        "MLP": searched(
+            (MLPRegressor if regression else MLPClassifier)(**network), "weight decay", few_columns, alpha=DECAYS
+        ),
         "random forest": peer(
             (RandomForestRegressor if regression else RandomForestClassifier)(**forest), f"{NUM_TREES} trees, no search"
         ),
-        "boosted trees": peer(boosted, "rate and leaves" + SEARCH, TREES),
+        "boosted trees": peer(boosted, "rate and leaves" + SEARCH, TREES, **few_columns),
         **{name: peer(estimator, "defaults") for name, estimator in _installed(regression, random_state).items()},
     }
 
