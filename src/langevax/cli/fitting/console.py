@@ -129,7 +129,7 @@ def beside(main: Measured) -> str:
 
     Example:
         >>> beside(Measured("R2", 0.5, 0.04, 0.01, 0.02)), beside(Measured("R2", 0.5, 0.04))
-        ('level, 0.010 ± 0.020', '')
+        ('level, 0.01 ± 0.02', '')
     """
     return f"{main.relation}, {with_error(main.difference, main.difference_error)}" if main.relation else ""
 
