@@ -249,9 +249,9 @@ class MeanFieldEstimator(RowEstimator):
 
     def staged_outputs(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the outputs of the particles at each step of `history_["steps"]`."""
-        columns = self._columns(X)
+        columns = self.standardiser_(self._columns(X))
         for cloud in self.history_["particles"]:
-            yield outputs(self.neuron_, cloud, self.standardiser_(columns))
+            yield outputs(self.neuron_, cloud, columns)
 
     def _record_choice(self, choice: Choice | None, task: TrainingTask, num_steps: int) -> None:
         """Set what the networks of the folds say, and warn where they miss their promise or a linear model."""
