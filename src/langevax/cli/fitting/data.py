@@ -135,7 +135,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
     kinds = [style.kind for style in styles.values()]
     used = {kind: kinds.count(kind) for kind in ("numeric", "categorical", "date")}
-    words = ", ".join(f"{number} {KINDS[kind]}" for kind, number in used.items() if number)
+    words = ", ".join(f"{number:,} {KINDS[kind]}" for kind, number in used.items() if number)
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
     decisions = (*table.decisions, *reading.decisions, *left_out, *categories, *of_cycles)
