@@ -46,7 +46,7 @@ def test_another_model_and_damaged_files_are_refused(file, tmp_path):
         ((path, log_prior, log_likelihood, COUNTS[:9]), one, "is a law of 1 parameters and 40 rows, but model and"),
         ((path, *MODEL), {"rate": one}, r"is a law of \{'position': \[\]\}, but start is of \{'rate': \[\]\}"),
         ((path, *MODEL), None, "start is missing"),
-        ((tmp_path / "none.npz", *MODEL), one, "there is no file"),
+        ((tmp_path / "none.npz", *MODEL), one, "does not exist"),
         ((damaged, *MODEL), one, "is damaged or not a law of langevax"),
     ]
     for arguments, start, sentence in cases:

@@ -63,7 +63,7 @@ def test_programs_are_kept_where_no_number_of_the_loss_changes(monkeypatch):
     langevax.FiniteSum(of_global, jnp.ones(3))
     monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(1))
     for number in range(3):
-        monkeypatch.setitem(globals(), "T", float(number))  # an attribute is no variable
+        monkeypatch.setitem(globals(), "T", float(number))  # x.T reads an attribute, not this
         langevax.FiniteSum(of_attribute, jnp.ones(3)).value(jnp.array(1.0))
         langevax.FiniteSum(of_global, jnp.ones(3))
     assert not cleared

@@ -76,7 +76,7 @@ def load(file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | N
     """
     checks.local_path("file", file)
     if not Path(file).is_file():
-        raise ValueError(f"there is no file {str(file)!r}; pass the one that save() wrote.")
+        raise ValueError(f"{str(file)!r} does not exist; pass the file that save() wrote.")
     try:
         with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

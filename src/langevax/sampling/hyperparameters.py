@@ -212,8 +212,8 @@ class HierarchicalCoordinates(Reparametrised):
         return jnp.concatenate([position[FUNCTION] / self.scales, logarithms])
 
     def pull_back(self, gradient: PyTree) -> PyTree:
-        """Not defined: the coordinates are not linear in the position."""
-        raise NotImplementedError
+        """Refused: it depends on the position, which `value_and_gradient` knows."""
+        raise TypeError("coordinates with logarithms are not linear in the position; use value_and_gradient.")
 
     def _parts(self, z: Float[Array, " d"]) -> tuple[Array, Scalar, Scalar]:
         """Return x, the factor of the mean misfit, and the remaining terms."""

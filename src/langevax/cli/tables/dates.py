@@ -139,7 +139,7 @@ class _Dates:
     moment: np.ndarray
     """The time of day of dates in numbers."""
     others: np.ndarray
-    """NaN where a word is no date, or one in numbers."""
+    """NaN where the cell is not a date, or is a date in digits alone."""
 
     @classmethod
     def taken_apart(cls, words: pl.Series) -> Self:

@@ -60,7 +60,7 @@ HOUSES = re.compile(
     r"(?:h[ao]use?|huis|stra(?:ß|ss)en|street|building|apartment|flat)[ _.-]*(?:no|nr|num|number|nummer)\b|\bhnr\b",
     re.IGNORECASE,
 )
-"""Names of columns in which a letter behind a number is no flag."""
+"""Names of columns in which a letter after a number belongs to it."""
 IN_ADDRESSES = r"^[0-9]{1,5}\s?[A-Za-z]?$"
 NO_FLAGS = UNITS | {"am", "pm"}
 DIGIT = "[0-9０-９]"  # without one, no word is a number or a date, which saves most of the time of reading words
