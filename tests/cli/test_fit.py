@@ -13,6 +13,7 @@ import pytest
 from langevax.cli.fitting import run as fitting
 from langevax.cli.folder import PARTS
 from langevax.locks import NAME, Lock
+from langevax.report.numbers import with_error
 from langevax.sklearn import training
 from tests.cli.conftest import QUICK, langevax
 
@@ -51,7 +52,8 @@ def test_result_contains_the_printed_numbers(fitted):
     out, answer = fitted["price"]
     result = json.loads((out / "result.json").read_text())
     score = result["scores"][0]
-    assert f"{score['value']:.3f}" in answer.stdout
+    main = score["measures"][0]
+    assert with_error(main["value"], main["error"]) in answer.stdout
     assert result["score_name"] == "R2"
     assert (result["rows_scored"], result["folds"]) == (12, 1)
     page = (out / "report.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
@@ -218,7 +220,7 @@ def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
     from langevax.problems.problem import Function
     from langevax.sklearn import MeanFieldRegressor
 
-    def diverge(self, X, y):
+    def diverge(self, X, y, groups):
         result = simulate(
             Langevin(0.1, 0.0), Function(lambda x: x**2), np.float32(1), key=jax.random.key(0), num_steps=1
         )

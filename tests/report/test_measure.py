@@ -14,7 +14,7 @@ from langevax.evaluation.holdout import TrainTestSplit
 from langevax.evaluation.metrics import positive_class
 from langevax.meanfield import Certificate
 from langevax.problems.neurons import Tanh
-from langevax.report import measure
+from langevax.report import fit_page, measure
 from langevax.report.effects import effects_of, far_off_rows
 
 STEPS = 130
@@ -198,6 +198,25 @@ def test_the_effect_of_a_cycle_is_between_positions_that_occur():
     assert trend.at_high - trend.at_low == pytest.approx(ends[2] - ends[0])
     assert trend.at_middle is not None
     assert trend.at_middle - trend.at_low == pytest.approx(ends[1] - ends[0])
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_dates_are_named_on_the_axes_of_the_moving_picture(task):
+    """Days 16,600 to 17,000 since 1970 are of 2015 and 2016."""
+    split = split_of(task)
+    inputs = split.inputs * [100, 1, 1, 1] + [16_800, 0, 0, 0]
+    split = replace(split, inputs=inputs, dates=("x",))
+
+    class OfDates(Known):
+        def predict(self, X):
+            return super().predict((X - [16_800, 0, 0, 0]) / [100, 1, 1, 1])
+
+    fit = measure.motion_of(OfDates(), split, holdout.relevance_of(OfDates(), split, 0)).fit
+    assert (fit.x_label, fit.x_dates) == ("x", True)
+    axis = fit_page._fit(fit).picture.figure.layout.xaxis
+    assert "2016" in " ".join(axis.ticktext)
+    assert all(axis.range[0] <= day <= axis.range[1] for day in axis.tickvals)
+    assert fit_page._fit(replace(fit, x_dates=False)).picture.figure.layout.xaxis.ticktext is None
 
 
 def test_rows_far_off_are_named_the_worst_first():

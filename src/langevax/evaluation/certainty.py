@@ -25,6 +25,8 @@ class Coverage:
     """Width of the central interval of the targets with the same share, or the number of classes."""
     clipped: int = 0
     """Intervals that begin at 0 and would begin below, where no target is."""
+    rarest: tuple[int, int, int] | None = None
+    """Of classes, the rarest one of these rows: its place, how many of its rows lie inside, and its rows."""
 
     @property
     def share(self) -> float:
@@ -61,7 +63,11 @@ def coverage_of(
         if classes:
             sets = np.asarray(model.predict_set(inputs, NOMINAL))
             inside = sets[np.arange(len(sets)), observed]
-            return Coverage(NOMINAL, int(inside.sum()), len(sets), float(sets.sum(1).mean()), float(len(classes)))
+            sizes = np.bincount(observed, minlength=len(classes))
+            rarest = int(np.where(sizes > 0, sizes, sizes.max() + 1).argmin())
+            of_rarest = rarest, int(inside[observed == rarest].sum()), int(sizes[rarest])
+            size, number = float(sets.sum(1).mean()), float(len(classes))
+            return Coverage(NOMINAL, int(inside.sum()), len(sets), size, number, rarest=of_rarest)
         low, high = np.asarray(model.predict_interval(inputs, NOMINAL)).T
     except (AttributeError, ValueError):  # fitted without folds, or with too few rows for this coverage
         return None

@@ -11,6 +11,9 @@ from langevax.figures.theme import FONTS, INK, LIGHT
 
 MAX_LABEL = 46  # characters
 MARGIN = 0.05  # of the range of an axis, on either side
+MOST_DATES = 5  # that are named on an axis
+MOST_DAYS = 700_000  # since 1970, or before
+DAYS, MONTHS, YEARS = (1, 2, 5, 10), (1, 2, 3, 6), (1, 2, 5, 10, 20, 50, 100, 200, 500)  # between them
 
 
 def shortened(text: str, longest: int = MAX_LABEL) -> str:
@@ -53,6 +56,37 @@ def span(*arrays: ArrayLike, margin: float = MARGIN) -> list[float]:
     low, high = float(values.min()), float(values.max())
     space = margin * (high - low) if high > low else 0.5
     return [low - space, high + space]
+
+
+def reach(ends: list[float], dates: bool) -> dict[str, Any]:
+    """Return the range of an axis, and where it is of days since 1970 the dates that are named on it.
+
+    Example:
+        >>> reach([16000.0, 17100.0], dates=True)["ticktext"]
+        ['2014', '2015', '2016']
+        >>> reach([16436.0, 16560.0], dates=True)["ticktext"]
+        ['2015-02', '2015-03', '2015-04', '2015-05']
+        >>> reach([16436.0, 16440.5], dates=True)["ticktext"]
+        ['2015-01-01', '2015-01-02', '2015-01-03', '2015-01-04', '2015-01-05']
+    """
+    low, high = ends
+    if not dates or max(abs(low), abs(high)) > MOST_DAYS:
+        return {"range": ends}
+    for unit, steps in (("D", DAYS), ("M", MONTHS), ("Y", YEARS)):
+        first, last = (np.datetime64(int(np.floor(end)), "D").astype(f"M8[{unit}]").astype(int) for end in ends)
+        for step in steps:
+            numbers = np.arange(-(-first // step) * step, last + 1, step)
+            named = numbers.astype(f"M8[{unit}]")
+            days = named.astype("M8[D]").astype(int)
+            named, days = named[(days >= low) & (days <= high)], days[(days >= low) & (days <= high)]
+            if len(days) <= MOST_DATES:
+                return {
+                    "range": ends,
+                    "tickmode": "array",
+                    "tickvals": days.tolist(),
+                    "ticktext": named.astype(str).tolist(),
+                }
+    return {"range": ends}
 
 
 def thinned(size: int, most: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from langevax.figures.canvas import axis, canvas, shown, span, thinned
+from langevax.figures.canvas import axis, canvas, reach, shown, span, thinned
 from langevax.figures.interactive import MAX_POINTS, OURS
 from langevax.figures.theme import DIVERGING_STOPS, GREY, INK, LIGHT, OKABE_ITO
 
@@ -128,9 +128,16 @@ def cloud(x: ArrayLike, y: ArrayLike, outer: ArrayLike, *, x_label: str, y_label
 
 
 def curve(
-    grid: ArrayLike, values: ArrayLike, data_x: ArrayLike, data_y: ArrayLike, *, x_label: str, y_label: str
+    grid: ArrayLike,
+    values: ArrayLike,
+    data_x: ArrayLike,
+    data_y: ArrayLike,
+    *,
+    x_label: str,
+    y_label: str,
+    x_dates: bool = False,
 ) -> Moving:
-    """Draw the curve `values[frame]` over a grid, on grey rows of the table.
+    """Draw the curve `values[frame]` over a grid, on grey rows of the table; dates are days since 1970.
 
     Example:
         >>> curve([0.0, 1.0], [[0.0, 1.0]], [0.5], [0.4], x_label="a", y_label="b").tracks[0].attribute
@@ -138,16 +145,15 @@ def curve(
     """
     grid, values = np.asarray(grid), np.asarray(values)
     data_x, data_y = np.asarray(data_x), np.asarray(data_y)
-    figure = canvas(
-        HEIGHT, x=axis(x_label, range=span(grid, data_x)), y=axis(range=span(values, data_y)), above=y_label
-    )
+    x_axis = axis(x_label, **reach(span(grid, data_x), x_dates))
+    figure = canvas(HEIGHT, x=x_axis, y=axis(range=span(values, data_y)), above=y_label)
     drawn = thinned(len(data_x), MAX_POINTS)
     figure.add_scatter(
         x=data_x[drawn],
         y=data_y[drawn],
         mode="markers",
         marker={"color": GREY, "size": 6, "opacity": 0.45},
-        hovertemplate="%{x:.4g}, %{y:.4g}<extra></extra>",
+        hovertemplate=("" if x_dates else "%{x:.4g}, ") + "%{y:.4g}<extra></extra>",
     )
     figure.add_scatter(
         x=grid,
@@ -156,7 +162,8 @@ def curve(
         line={"color": OURS, "width": 3},
         hovertemplate="network: %{y:.4g}<extra></extra>",
     )
-    return Moving(figure, (1,), (Track("y", values, f"network: {y_label}"),), {x_label: grid})
+    name = f"{x_label}, days since 1970" if x_dates else x_label
+    return Moving(figure, (1,), (Track("y", values, f"network: {y_label}"),), {name: grid})
 
 
 def surface(
@@ -170,6 +177,8 @@ def surface(
     *,
     x_label: str,
     y_label: str,
+    x_dates: bool = False,
+    y_dates: bool = False,
 ) -> Moving:
     """Draw a plane coloured by class, frame by frame, under rows of the table with a marker for each class.
 
@@ -186,7 +195,8 @@ def surface(
     data_x, data_y, data_class = np.asarray(data_x), np.asarray(data_y), np.asarray(data_class)
     two, label = len(classes) == 2, f"probability of {classes[-1]}" if len(classes) == 2 else "likeliest class"
     x_range, y_range = span(grid_x, margin=0), span(grid_y, margin=0)
-    x_axis, y_axis = axis(x_label, range=x_range, showgrid=False), axis(range=y_range, showgrid=False)
+    x_axis = axis(x_label, showgrid=False, **reach(x_range, x_dates))
+    y_axis = axis(showgrid=False, **reach(y_range, y_dates))
     figure = canvas(HEIGHT, x=x_axis, y=y_axis, above=y_label)
     last = {"x": grid_x, "y": grid_y, "z": values[-1], "zmin": 0, "zmax": 1 if two else len(classes)}
     last["showscale"] = False

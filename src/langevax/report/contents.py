@@ -22,6 +22,8 @@ class FittedCurve:
     data_y: np.ndarray
     x_label: str
     y_label: str
+    x_dates: bool = False
+    """Whether x is a date, in days since 1970."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class DecisionSurface:
     """(row,) index into `classes`."""
     x_label: str
     y_label: str
+    x_dates: bool = False
+    """Whether x is a date, in days since 1970."""
+    y_dates: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from langevax.figures.moving import MovingPanel, Scene
 from langevax.report import curve_figures, summary
 from langevax.report.contents import ColumnReading, DecisionSurface, FitContents, FittedCurve, SlopeFunction
 from langevax.report.effects import MAX_ROWS
-from langevax.report.numbers import MINUS, fixed, number, whole, with_error
+from langevax.report.numbers import MINUS, day, fixed, number, whole, with_error
 from langevax.report.page import Caption, Figure, Picture, moving_figure, write_page
 
 MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
@@ -64,6 +64,7 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         interval=_interval(contents.certificate) if contents.certificate.get("history") else None,
         relevance=_relevance(contents) if contents.relevance.names else None,
         effects=_effects(contents),
+        change_unit=", points of %" if contents.classes else "",
         effect_rows=min(MAX_ROWS, contents.relevance.num_rows),
         predictions=_confusion(contents) if contents.classes else _predictions(contents),
         calibration=_calibration(contents),
@@ -246,11 +247,12 @@ def _fit(fit: FittedCurve | DecisionSurface | SlopeFunction) -> MovingPanel:
 
 def _curve(curve: FittedCurve) -> MovingPanel:
     values = curve.values
-    picture = moving.curve(curve.grid, values, curve.data_x, curve.data_y, x_label=curve.x_label, y_label=curve.y_label)
+    labels: dict[str, Any] = {"x_label": curve.x_label, "y_label": curve.y_label, "x_dates": curve.x_dates}
+    picture = moving.curve(curve.grid, values, curve.data_x, curve.data_y, **labels)
+    first, last = ((day if curve.x_dates else number)(curve.grid[end]) for end in (0, -1))
     words = (
-        f"Mean prediction of {curve.y_label} for {curve.x_label} from {number(curve.grid[0])} to "
-        f"{number(curve.grid[-1])}: from {number(values[-1][0])} to {number(values[-1][-1])} at the last step, "
-        f"over {whole(len(curve.data_x))} rows."
+        f"Mean prediction of {curve.y_label} for {curve.x_label} from {first} to {last}: from "
+        f"{number(values[-1][0])} to {number(values[-1][-1])} at the last step, over {whole(len(curve.data_x))} rows."
     )
     text = (
         f"The function that the neurons represent together. The line is the mean prediction with {curve.x_label} set "
@@ -272,6 +274,8 @@ def _surface(surface: DecisionSurface) -> MovingPanel:
         surface.data_class,
         x_label=surface.x_label,
         y_label=surface.y_label,
+        x_dates=surface.x_dates,
+        y_dates=surface.y_dates,
     )
     if two:
         share = f"{classes[1]} is the likelier class in {np.mean(values[-1] > 0.5):.0%} of it"

@@ -85,8 +85,11 @@ def motion_of(
 def _name(split: TrainTestSplit, place: int) -> str:
     if place == len(split.names):
         return "the constant"
-    name = split.names[place]
-    return f"{name}, days since 1970" if name in split.dates else name
+    return split.names[place]
+
+
+def _is_date(split: TrainTestSplit, place: int) -> bool:
+    return place < len(split.names) and split.names[place] in split.dates
 
 
 def _outer(outer: np.ndarray, split: TrainTestSplit) -> tuple[np.ndarray, str]:
@@ -130,6 +133,7 @@ def _curve(model: Any, split: TrainTestSplit, frames: np.ndarray, place: int, nu
         data_y=split.train_targets[shown],
         x_label=_name(split, place),
         y_label=split.target,
+        x_dates=_is_date(split, place),
     )
 
 
@@ -152,6 +156,8 @@ def _surface(model: Any, split: TrainTestSplit, frames: np.ndarray, x: int, y: i
         data_class=split.train_targets[shown].astype(int),
         x_label=_name(split, x),
         y_label=_name(split, y),
+        x_dates=_is_date(split, x),
+        y_dates=_is_date(split, y),
     )
 
 

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from langevax.figures.moving import Scene
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
@@ -27,6 +28,7 @@ from langevax.report.numbers import fixed, whole
 
 UNKNOWN_CODE = 65535  # of a number that is not finite
 BESIDE_CAPTION = 680  # pixels that a figure has where its caption stands in the margin
+OPTION = re.compile(r"--[a-z]+(?:-[a-z]+)*")
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,19 @@ def _environment() -> Environment:
     return environment
 
 
-def unbroken(text: str) -> str:
-    """Return text in which no line ends between a number and its error or its percent sign.
+def unbroken(text: str) -> Markup:
+    """Return text in which no line ends between a number and its error or percent sign, or within an option.
+
+    An option is wrapped, not changed: a reader may copy it.
 
     Example:
-        >>> unbroken("92.4 ± 1.7 % of pairs").split(" ")
-        ['92.4\xa0±\xa01.7\xa0%', 'of', 'pairs']
+        >>> unbroken("92.4 ± 1.7 % of <pairs>").split(" ")
+        [Markup('92.4\xa0±\xa01.7\xa0%'), Markup('of'), Markup('&lt;pairs&gt;')]
+        >>> unbroken("with --num-steps 500")
+        Markup('with <span class="option">--num-steps</span> 500')
     """
-    return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
+    escaped = str(escape(text)).replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
+    return Markup(OPTION.sub(r'<span class="option">\g<0></span>', escaped))
 
 
 def embedded_json(text: str) -> Markup:

@@ -53,7 +53,8 @@ def worth(
         which = "is" if len(first) == 1 else "are"
         sentences.append(
             f"{_quoted(first)} {which} among the columns that matter most, and may only number {unit}s or groups of "
-            f"them, which says nothing of new {unit}s: if so, fit without {'it' if len(first) == 1 else 'them'}."
+            f"them, which says nothing of new {unit}s: if so, fit without {'it' if len(first) == 1 else 'them'}, "
+            f"or with --group where several {unit}s belong together."
         )
     if relevance is not None and _too_good(comparison) and (first := _first(relevance, 2)):
         names = _quoted(first)
@@ -83,8 +84,10 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
     """
     count = _count(len(comparison.rows), unit)
     if comparison.num_folds == 1:
-        return count.replace(f" {unit}", f" held-out {unit}", 1)
-    return f"{count}, each scored by a network trained without it ({comparison.num_folds} folds)"
+        new = f", of other {comparison.grouped_by!r} than the training {unit}s" if comparison.grouped_by else ""
+        return count.replace(f" {unit}", f" held-out {unit}", 1) + new
+    without = f"all {unit}s of its {comparison.grouped_by!r}" if comparison.grouped_by else "it"
+    return f"{count}, each scored by a network trained without {without} ({comparison.num_folds} folds)"
 
 
 def certainty(
@@ -112,6 +115,9 @@ def certainty(
                 f"Sets of classes made to contain the right one for {nominal} of new {unit}s do so for {rows} "
                 f"({share}), with {number(coverage.width, 3)} of {len(classes)} classes on average."
             )
+            if coverage.rarest is not None and coverage.rarest[2] < RARE * coverage.num_rows:
+                place, own, size = coverage.rarest
+                parts.append(f"Of the rarest, {classes[place]!r}, they do so for {whole(own)} of {_count(size, unit)}.")
         else:
             parts.append(
                 f"Intervals made to contain {nominal} of new targets contain {rows} ({share}); they are "

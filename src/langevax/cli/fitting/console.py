@@ -16,6 +16,7 @@ from langevax.cli.output import Output
 from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.metrics import Measured
 from langevax.report.numbers import with_error
+from langevax.report.summary import value_of
 
 MOST_NOTES = 20  # that are printed
 
@@ -100,7 +101,8 @@ def print_comparison(
         [
             (
                 score.name,
-                *map(as_cell, score.measures),
+                value_of(score.main),
+                *map(as_cell, score.measures[1:]),
                 beside(score.main),
                 f"{score.seconds:.2f}",
                 score.note,
