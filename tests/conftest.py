@@ -18,7 +18,20 @@ with install_import_hook("langevax", "beartype.beartype"):
 
 MAPPED = Path("/proc/self/maps")
 compiled_quickly = set()  # paths of files
+LONG_EXAMPLES = ("federated", "numpyro", "optimize", "predictive_law", "sampling", "sklearn", "teacher_student")
+LONG_EXAMPLES += ("theory.feature_learning", "meanfield.certificate", "meanfield.duality_gap", "meanfield.pda")
+LONG_EXAMPLES += ("meanfield.psdca", "meanfield.smc", "samplers.replica_exchange", "gradients.sledge")
+"""Modules and packages whose examples in docstrings compile whole runs: seconds each."""
 MANY_MAPS = 30_000  # Linux allows a process 65,530 by default; XLA takes some for each program and then crashes
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the examples of `LONG_EXAMPLES` as slow, before `-m` selects."""
+    names = tuple(f"langevax.{name}" for name in LONG_EXAMPLES)
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.startswith(names):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish():

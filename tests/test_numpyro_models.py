@@ -537,6 +537,7 @@ def test_most_styles_are_sampled():
     assert len(REFUSED) <= (len(ROWS) + len(WHOLE)) / 4
 
 
+@pytest.mark.slow
 def test_options_and_short_arrays_are_held_fixed():
     """By keyword, with a Python flag that decides on the likelihood."""
     adapted = langevax.numpyro.posterior(with_options, X, y=Y, prior_scale=2.0, robust=True)

@@ -41,7 +41,7 @@ CHECKPOINT = """
 import tempfile
 from langevax.run.checkpoint import Checkpoint
 from langevax.run.identity import of
-Checkpoint(tempfile.mkdtemp(), of({}), False)
+Checkpoint(tempfile.mkdtemp(), of({}), False).close()
 """
 TABLE = """
 import pathlib, tempfile
@@ -159,6 +159,7 @@ def installations(selected: Sequence[str] = ()) -> Iterator[str]:
 
 def suites() -> Iterator[str]:
     """Yield the lines of the table of test suites."""
+    subprocess.run(["make", ".venv/.gate", "browser"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     yield "| suite | minutes | outcome |"
     yield "|---|---|---|"
     for target in ("test", "test-all"):
@@ -166,9 +167,12 @@ def suites() -> Iterator[str]:
             start = time.perf_counter()
             environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
             done = subprocess.run(["make", target], cwd=ROOT, env=environment, capture_output=True, text=True)
-        minutes = (time.perf_counter() - start) / 60
-        summary = next((line for line in reversed(done.stdout.splitlines()) if " passed" in line), "no summary")
+        minutes, lines = (time.perf_counter() - start) / 60, done.stdout.splitlines()
+        summary = next((line for line in reversed(lines) if " passed" in line), "no summary")
         yield f"| `make {target}` | {minutes:.1f} | {summary.strip(' =')} |"
+        for line in lines:
+            if line.startswith(("FAILED", "ERROR")):
+                print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,7 @@ def test_long_predictions_follow_the_order_of_ids(state, readings, tmp_path):
     assert (predictions["prediction"] == truth).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
     long = {"curves": "long", "id": "machine", "time": "hour", "value": ["heat", "hum"]}
     for path, request in (
@@ -157,6 +158,7 @@ def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
         np.testing.assert_allclose(getattr(report, method)(split.test_inputs), ours, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_peers_and_reports_use_patterns_where_the_estimator_does(pulses):
     request = FitOptions(pulses, "kind", pulses, curves="wide")
     prepared = prepare_curves(request, read_table(pulses))

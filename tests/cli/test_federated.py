@@ -57,6 +57,7 @@ def test_saved_evaluations_are_counted_as_the_method_costs(done):
     assert 0 < result["seconds_to_first_step"] < result["seconds"]
 
 
+@pytest.mark.slow
 def test_the_animation_has_frames_and_the_command_that_repeats_it(done):
     page = (done[0] / "animation.html").read_text(encoding="utf-8")
     assert 'type="range"' in page

@@ -116,6 +116,7 @@ def bumps():
 
 
 @pytest.mark.parametrize("encoder", ["basis", "convolutions"])
+@pytest.mark.slow
 def test_the_part_that_speaks_for_a_prediction_is_the_bump(bumps, encoder):
     curves, labels, places = bumps
     settings = {"num_particles": 100, "num_steps": 200, "temperature": 0.003, "num_modes": 24, "solver": "mfld"}

@@ -94,6 +94,7 @@ def test_a_certificate_is_in_float32_at_any_matmul_precision():
     assert (again.gap, again.bound, again.gap_error) == (estimate.gap, estimate.bound, estimate.gap_error)
 
 
+@pytest.mark.slow
 def test_a_saved_run_continues_with_the_precision_that_it_had(tmp_path):
     coarse, plain = tmp_path / "coarse", tmp_path / "plain"
     run(3, checkpoint=coarse, matmul_precision="bfloat16")

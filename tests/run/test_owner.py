@@ -109,6 +109,15 @@ def test_ignored_signals_stay_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.fixture
+def _interruptible():
+    """Ctrl-C interrupts, also where this process was started in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_during_a_write_waits_for_its_end(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)
     written = []
@@ -128,6 +137,7 @@ def test_ctrl_c_during_a_write_waits_for_its_end(tmp_path, monkeypatch):
     assert_same_bits(simulate(40, checkpoint=tmp_path, resume=True), simulate(40))
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_a_second_ctrl_c_is_not_delayed():
     passed = []
 

@@ -125,6 +125,7 @@ def shares(x):
 
 
 @pytest.mark.parametrize("algorithm", [MALA, pytest.param(Langevin, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_weights_of_three_spikes(algorithm):
     """All chains start in the first one; shares of 400 chains after 1,200 steps, at 4.5 standard errors."""
     ladder = np.geomspace(1.0, 600.0, 7)

@@ -28,6 +28,7 @@ def test_changes_are_those_to_the_worst_neighbour_and_noise_is_added():
     assert wide[1, 0] < its_error[1, 0]  # the neighbour with the largest bound
 
 
+@pytest.mark.slow
 def test_a_regular_minimum_is_stable_where_its_closed_form_is():
     temperatures, localizations = (0.02,), (0.01, 0.1, 1.0, 30.0)
     grid = {"temperatures": temperatures, "localizations": localizations}

@@ -282,6 +282,7 @@ def test_proposals_take_the_moments_of_a_warm_up():
     np.testing.assert_array_equal(law.with_moments_of(draws[:30]).centres, law.centres)
 
 
+@pytest.mark.slow
 def test_results_are_a_dict_of_function_and_hyperparameters():
     target = deconvolution()
     assert isinstance(target, HierarchicalInverseProblem)

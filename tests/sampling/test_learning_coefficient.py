@@ -82,6 +82,7 @@ def test_a_regular_minimum_has_the_coefficient_of_its_normal_law(options):
     assert result.temperature == pytest.approx(options.get("temperature", TEMPERATURE))
 
 
+@pytest.mark.slow
 def test_a_curve_of_minima_has_the_coefficient_of_quadrature():
     result, exact = of_product()
     assert abs(score(result, exact)) < 4
@@ -201,6 +202,7 @@ def test_bad_input_ends_in_a_sentence(change, sentence):
         langevax.learning_coefficient(**arguments)
 
 
+@pytest.mark.slow
 def test_rounding_of_a_large_loss_is_a_warning():
     result = langevax.learning_coefficient(
         lambda w, row: squares(w, row) + 3e4, jnp.zeros(3), jnp.asarray(X), key=jax.random.key(0), **SHORT
@@ -255,6 +257,7 @@ def test_intervals_cover(case):
     assert trees.dtype_of(pairs[0][0].params) == jnp.float32
 
 
+@pytest.mark.slow
 def test_a_law_far_narrower_than_its_localization_has_the_value_of_quadrature():
     """The step size leaves its limits in the warm-up; out of the range of float32 it would stop all chains."""
     scale = 1e6

@@ -76,6 +76,7 @@ def test_a_negligible_mode_is_left():
     assert exploration.modes() == []
 
 
+@pytest.mark.slow
 def test_chains_that_cannot_cross_warn():
     with pytest.warns(langevax.sampling.SamplingWarning, match="3 modes with rough weights 0.50, 0.30, 0.20"):
         samples = langevax.sample(spikes, jnp.array([0.3, 0.2]), key=KEY, num_samples=100)

@@ -116,6 +116,7 @@ def test_a_law_with_valleys_keeps_no_tolerance():
     assert info.value.samples is not None
 
 
+@pytest.mark.slow
 def test_nuts_is_taken_where_batches_do_not_keep_the_tolerance(monkeypatch):
     def refuse(*arguments):
         raise BiasError("the bias is large")

@@ -323,6 +323,7 @@ def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, validati
     np.testing.assert_array_equal(resumed.dual_, whole.dual_)
 
 
+@pytest.mark.slow
 def test_batches_reach_what_all_rows_reach():
     X, y = diabetes()
     whole = MeanFieldRegressor(**QUICK | {"num_steps": 400}).fit(X[:300], y[:300])

@@ -88,6 +88,7 @@ def test_folds_centre_targets_by_their_own_rows(regressor):
     np.testing.assert_allclose(one.held_out.offsets, means, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
     """Outputs after a path of five temperatures, beside those of a fit at the last one: within Monte-Carlo error."""
     network, temperatures = regressor.network_, np.array([0.5, 0.2, 0.1, 0.05, 0.03])
@@ -115,6 +116,7 @@ def test_the_choice_is_the_hottest_within_one_standard_error(regressor):
     assert regressor.held_out_scores_["r2"] == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.slow
 def test_units_of_targets_and_columns_change_no_choice():
     """Dollars or cents, rounded or not: the folds are the same, to the last row."""
     rng = np.random.default_rng(0)
@@ -141,6 +143,7 @@ def test_a_network_far_from_the_promise_of_its_kernel_limit_warns():
 
 
 @pytest.mark.parametrize("seed", [1, 10, 11])
+@pytest.mark.slow
 def test_twenty_rows_of_noise_are_not_learned(seed):
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(20, 5)), (rng.random(20) >= 0.6).astype(int)
@@ -150,6 +153,7 @@ def test_twenty_rows_of_noise_are_not_learned(seed):
     assert log_loss(labels, model.predict_proba(X)) < 0.85  # of the shares .67
 
 
+@pytest.mark.slow
 def test_targets_of_noise_are_predicted_by_their_mean():
     """The path goes on to temperatures of a constant, where the first ones end at R2 of -.25 on new rows."""
     rng = np.random.default_rng(5)
@@ -172,6 +176,7 @@ def test_columns_without_values_leave_the_shares_of_the_classes(num_classes):
     assert "and at most that of the shares of the classes, " in model.temperature_reason_
 
 
+@pytest.mark.slow
 def test_one_unit_of_weights_is_as_good_as_another():
     X, y = diabetes()
     settings = QUICK | {"num_steps": 20}
@@ -282,6 +287,7 @@ def test_class_weights_are_weights_of_rows():
         MeanFieldClassifier(**settings, class_weight={5: 2.0}).fit(X, y)
 
 
+@pytest.mark.slow
 def test_a_balanced_threshold_finds_a_rare_class():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 3))
@@ -388,6 +394,7 @@ def test_copies_of_a_row_are_left_out_by_different_folds(estimator):
     np.testing.assert_allclose(model.held_out_.weights.sum(), 200)
 
 
+@pytest.mark.slow
 def test_class_weights_do_not_make_copies_of_rows():
     X, y = load_breast_cancer(return_X_y=True)
     X, y = X[:150, :5], y[:150]
@@ -398,6 +405,7 @@ def test_class_weights_do_not_make_copies_of_rows():
 
 
 @pytest.mark.parametrize("scale", [1e200, 1e-200])
+@pytest.mark.slow
 def test_held_out_scores_of_large_and_small_targets_are_finite(scale):
     X = np.random.default_rng(0).normal(size=(60, 3))
     settings = QUICK | {"num_steps": 20, "num_particles": 20}

@@ -120,6 +120,7 @@ def test_columns_that_matter_get_larger_scales_and_predictions_gain(model):
     assert 1 - r2_score(y, model.predict(X)) < 0.7 * (1 - r2_score(y, alike.predict(X)))
 
 
+@pytest.mark.slow
 def test_pieces_show_a_jump_and_are_named():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 3))
@@ -136,6 +137,7 @@ def test_pieces_show_a_jump_and_are_named():
     assert errors[0] < 0.7 * errors[1]
 
 
+@pytest.mark.slow
 def test_where_all_columns_matter_alike_none_is_scaled():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 6))
@@ -158,6 +160,7 @@ def test_where_kernel_machines_cannot_tell_the_networks_of_the_folds_do(monkeypa
     assert fitted.learned_scales_ is None
 
 
+@pytest.mark.slow
 def test_noise_is_not_scaled_on_most_draws():
     rng = np.random.default_rng(0)
     scaled = [
@@ -170,6 +173,7 @@ def test_noise_is_not_scaled_on_most_draws():
     assert sum(scaled) <= 3
 
 
+@pytest.mark.slow
 def test_classes_have_learned_scales_and_a_saved_model_keeps_it(tmp_path):
     X, y = table(2)
     fitted = MeanFieldClassifier(**QUICK, learn_scales=True).fit(X, np.digitize(y, [-1, 1]))

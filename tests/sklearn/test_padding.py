@@ -217,6 +217,7 @@ def test_a_long_fit_is_not_padded(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")  # of ten steps
+@pytest.mark.slow
 def test_other_numbers_of_columns_and_rows_compile_nothing():
     """Nine to twelve columns and 97 to 104 rows, labels as well, predictions and a warm start included.
 

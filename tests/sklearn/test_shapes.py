@@ -196,6 +196,7 @@ def test_auto_takes_convolutions_where_shapes_shift():
     assert basis.score(X[40:], y[40:]) < 0.8
 
 
+@pytest.mark.slow
 def test_auto_takes_the_basis_where_a_level_counts():
     random = np.random.default_rng(0)
     levels, t = random.uniform(-1, 1, size=(40, 1)), np.linspace(0, 1, 40)

@@ -128,6 +128,7 @@ def test_a_frozen_dual_takes_other_steps_than_an_interacting_cloud():
 
 
 @pytest.mark.parametrize("solver", OTHERS)
+@pytest.mark.slow
 def test_no_solver_alternates_where_classes_overlap(solver):
     """One step size relative to the measured curvature serves all: within .01 of the .58 in log loss of the best.
 

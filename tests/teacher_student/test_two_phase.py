@@ -41,6 +41,7 @@ def test_a_small_teacher_is_found(fit):
     assert matching.distances.max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_best_restart_is_that_of_least_training_loss(fit, data):
     X, y = data
     for restart in range(CHAINS):
