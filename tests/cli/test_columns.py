@@ -73,15 +73,18 @@ def test_useful_columns_have_no_reason(values):
 
 def test_a_column_that_may_identify_rows_is_used_and_named():
     rising, repeated = [str(4000 + i * i) for i in range(30)], [str(100 + i % 25) for i in range(30)]
-    frame = pl.DataFrame({"t": rising, "customer_id": repeated, "year": [str(1980 + i) for i in range(30)]})
+    words = [f"p{i % 25}" for i in range(30)]
+    years = [str(1980 + i) for i in range(30)]
+    frame = pl.DataFrame({"t": rising, "customer_id": repeated, "patient": words, "town": words, "year": years})
     used, _, decisions = useful(frame, read_columns(frame))
     assert used.columns == frame.columns
     assert [decision.sentence for decision in decisions] == [
         "Column 't' holds integers that rise from row to row; if they only number the rows, pass --drop t.",
         "Column 'customer_id' is used as a number, but its name is that of an id: pass --drop customer_id or "
-        "--read customer_id=words if it is.",
+        "--read customer_id=words if it is, or --group customer_id if its rows of one value belong together.",
+        "Column 'patient' has the name of an id: pass --group patient if its rows of one value belong together.",
     ]
-    assert not useful(frame, read_columns(frame), keep=["t", "customer_id"])[2]
+    assert not useful(frame, read_columns(frame), keep=["t", "customer_id", "patient"])[2]
 
 
 def test_a_number_that_may_stand_for_missing_values_is_named():

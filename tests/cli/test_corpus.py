@@ -37,6 +37,7 @@ TEXTS: dict[tuple[str, str], list[str]] = {
     ("fit", "--target"): COLUMN_WRONG,
     ("fit", "--drop"): [*COLUMN_WRONG, "price"],
     ("fit", "--keep"): [*COLUMN_WRONG, "price"],
+    ("fit", "--group"): [*COLUMN_WRONG, "price"],
     ("fit", "--read"): ["nosuch=words", "width=nosuch", "nosuch", "", "=", "width=", "=words", "width=words=numbers"],
     ("fit", "--encoding"): ["klingon", "", "utf-99", "base64", "rot13"],
     ("fit", "--temperature"): POSITIVE_WRONG,

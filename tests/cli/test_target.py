@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput
-from langevax.cli.fitting.data import split_rows
+from langevax.cli.fitting.splitting import row_groups, split_rows
 from langevax.cli.tables.targets import TargetColumn, read_target
 
 
@@ -130,3 +130,46 @@ def test_too_few_rows_for_every_class_give_a_plain_split():
 def test_a_split_that_leaves_nothing_to_learn_is_refused():
     with pytest.raises(BadInput, match="--test-size"):
         split_rows(classes_of(["a", "b"] * 5), 0.95, 0)
+
+
+def visits(patients=12, each=5):
+    frame = pl.DataFrame({"patient": [f"p{i // each}" for i in range(patients * each)]})
+    return frame, np.arange(patients * each) % 3
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_no_group_is_trained_on_and_held_out(task):
+    frame, values = visits()
+    classes = () if task == "regression" else ("a", "b", "c")
+    target = TargetColumn(task, "", np.arange(60), values, classes, True)
+    groups, notes = row_groups("patient", frame, target.rows)
+    train, test, _ = split_rows(target, 0.2, 0, groups)
+    assert not np.intersect1d(groups[train], groups[test]).size
+    assert sorted([*train, *test]) == list(range(60))
+    assert 8 <= len(test) <= 16
+    assert not np.array_equal(test, split_rows(target, 0.2, 1, groups)[1])
+    assert notes == []
+
+
+def test_groups_of_the_only_rows_of_a_class_train():
+    frame, values = visits()
+    values[:5] = 3  # a class of one patient
+    target = TargetColumn("classification", "", np.arange(60), values, ("a", "b", "c", "d"), True)
+    groups, _ = row_groups("patient", frame, target.rows)
+    for seed in range(6):
+        train, test, notes = split_rows(target, 0.2, seed, groups)
+        assert set(range(5)) <= set(train)
+        assert bool(notes) == (len(test) < 8 or len(train) > 52)
+
+
+def test_columns_that_are_no_groups_are_refused():
+    rows = [str(i) for i in range(20)]
+    frame = pl.DataFrame({"site": ["a", "b"] * 10, "row": rows, "few": ["a", "b", None, "c"] * 5})
+    with pytest.raises(BadInput, match="--group 'site' has 2 values"):
+        row_groups("site", frame, np.arange(20))
+    with pytest.raises(BadInput, match="another value in each row"):
+        row_groups("row", frame, np.arange(20))
+    groups, notes = row_groups("few", frame, np.arange(20))
+    assert len(np.unique(groups)) == 8
+    assert notes[0] == "5 rows without 'few': each is a group of its own."
+    assert notes[1].startswith("8 groups are few")

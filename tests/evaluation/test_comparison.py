@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from langevax.evaluation import comparison as module
+from langevax.evaluation import peers as peers_module
 from langevax.evaluation.certainty import Coverage, calibration_of, coverage_of
 from langevax.evaluation.comparison import BASE, OURS, compare, more_folds
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
@@ -13,6 +14,7 @@ from langevax.evaluation.metrics import Measured
 from langevax.evaluation.peers import peers
 from langevax.report import summary
 from langevax.run import DivergenceError
+from langevax.sklearn.folds import folds_of
 from tests.report import examples
 
 RANDOM = np.random.default_rng(0)
@@ -157,6 +159,54 @@ def test_a_score_that_is_too_good_names_the_columns():
 class Intervals:
     def predict_interval(self, inputs, coverage):
         return np.column_stack([inputs - 1, inputs + 1])
+
+
+class Sets:
+    def predict_set(self, inputs, coverage):
+        return np.column_stack([np.ones(len(inputs), bool), inputs > 1])
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_groups_are_on_one_side_of_each_split_and_of_each_search(task, monkeypatch):
+    groups = np.repeat(np.arange(20), 5)
+    split = split_of(task)
+    split = replace(
+        split, row_groups=groups, grouped_by="who", train=np.flatnonzero(groups > 3), test=np.flatnonzero(groups <= 3)
+    )
+    seen = []
+
+    def own_folds(size, number, labels=None, groups=None, random_state=0):
+        folds = folds_of(size, number, labels, groups=groups, random_state=random_state)
+        assert all(not np.intersect1d(groups[own], groups[held]).size for own, held in folds)
+        seen.append(len(folds))
+        return folds
+
+    monkeypatch.setattr(peers_module, "folds_of", own_folds)
+
+    def refit(train, test):
+        assert not np.intersect1d(groups[train], groups[test]).size
+        return outputs(split, test)
+
+    names = ("linear", "kernel machine")
+    monkeypatch.setattr(module, "peers", few(names))
+    result = compared(split, refit)
+    assert set(names) < {score.name for score in result.scores}
+    assert (result.num_folds, len(result.rows)) == (5, 100)
+    assert seen.count(3) == len(seen) > 1
+    assert summary.scored_rows(result) == (
+        "100 rows, each scored by a network trained without all rows of its 'who' (5 folds)"
+    )
+    alone = compared(replace(split, row_groups=None, grouped_by=""), with_peers=False)
+    assert summary.scored_rows(alone) == "20 held-out rows"
+
+
+def test_coverage_of_the_rarest_class_is_said_where_it_is_rare():
+    observed = np.array([0] * 45 + [1] * 5)
+    coverage = coverage_of(Sets(), np.arange(50) - 46.0, observed, ("no", "yes"))
+    assert (coverage.inside, coverage.rarest) == (47, (1, 2, 5))
+    assert "Of the rarest, 'yes', they do so for 2 of 5 rows." in summary.certainty(coverage, None, ("no", "yes"))
+    even = coverage_of(Sets(), np.zeros(50), np.arange(50) % 2, ("no", "yes"))
+    assert "rarest" not in summary.certainty(even, None, ("no", "yes"))
 
 
 def test_coverage_counts_the_rows_inside():

@@ -13,6 +13,7 @@ from langevax.evaluation.metrics import (
     RMSE,
     Measured,
     measure,
+    resamples,
     value,
 )
 
@@ -72,6 +73,20 @@ def test_models_that_are_lucky_by_fold_have_the_error_of_folds():
     _, beside = measure(RMSE, y, [own, lucky], fold, 0)
     assert beside.difference_error > 0.1
     assert beside.relation == "level"
+
+
+def test_rows_of_a_group_are_drawn_together():
+    """Twenty groups of ten equal rows: the error is that of twenty rows."""
+    y, fold, groups = (
+        np.repeat(np.random.default_rng(0).normal(size=20), 10),
+        np.zeros(200, int),
+        np.repeat(range(20), 10),
+    )
+    (alone,), (together,) = (measure(RMSE, y, [np.zeros(200)], fold, 0, one) for one in (None, groups))
+    (of_twenty,) = measure(RMSE, y[::10], [np.zeros(20)], fold[:20], 0)
+    assert together.error == pytest.approx(of_twenty.error, rel=1e-9)
+    assert together.error > 2.5 * alone.error
+    assert np.ptp(resamples(fold, 0, groups)[0].reshape(20, 10), axis=1).max() == 0
 
 
 def test_a_fold_without_a_class_does_not_count_for_its_ranks():

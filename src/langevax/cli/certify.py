@@ -137,7 +137,7 @@ def _with_rows(folder: Path, table: Path | None, output: "Output") -> tuple[Any,
     split = data.split
     targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
     try:
-        estimator.attach_rows(data.take(split.train), targets)
+        estimator.attach_rows(data.take(split.train), targets, groups=split.groups_of(split.train))
     except ValueError as error:
         raise BadInput(
             f"TABLE {str(rows)!r} does not hold the rows of this fit, or has changed since; pass the table as it was, "

@@ -19,6 +19,7 @@ Examples:
   langevax fit adult.csv.gz --target income --out adult --drop fnlwgt
   langevax fit sales.parquet --target revenue --out sales --num-steps 5000
   langevax fit verkauf.csv --target umsatz --out umsatz --read datum=day-first --read filiale=words
+  langevax fit visits.csv --target pressure --out visits --group patient
   langevax fit wine.csv --target quality --out wine --resume
   langevax fit spectra.csv --target fat --curves wide --derivative 2 --out fat
   langevax fit readings.csv --target fault --curves long --id machine --time t --value temperature --out fault
@@ -30,9 +31,10 @@ cells, NA, NaN, None, null and ? are missing values, and so are a few words amon
 by the median and marked, a missing word is a category of its own. Dates are days since 1970; beside them, the time of
 the year, the day of the week and the time of day are inputs where they lower an error on folds. Columns that identify
 or number the rows are left out, and columns that may leak the target are named. Each of these decisions is printed with
-its evidence, and stored in schema.json. What can be read in two ways, such as 1,234 or 01/02/2024, is decided by values
-that can be read in one, and otherwise refused; --read answers: --read price=decimal-comma, --read day-first, --read
-zip=words.
+its evidence, and stored in schema.json. Where several rows are of one patient, batch or site, --group COLUMN keeps them
+on one side of every split; otherwise scores and intervals are those of patients that were seen. What can be read in two
+ways, such as 1,234 or 01/02/2024, is decided by values that can be read in one, and otherwise refused; --read answers:
+--read price=decimal-comma, --read day-first, --read zip=words.
 
 With --curves wide, columns named by numbers are values at these times (wavelengths, hours), other columns values at
 even steps from 0 to 1; missing cells are interpolated. With --curves long, times may be few, may be dates and may
@@ -88,6 +90,14 @@ class FitOptions:
             "year-first. Without COLUMN=, the answer of all columns that can be read in two ways. Repeat for more.",
         ),
     ] = field(default_factory=list)
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Rows with the same value of this column, such as the visits of a patient, are held out together, and "
+            "left out of folds together: scores and intervals are those of new patients. It is no input.",
+        ),
+    ] = None
     encoding: Annotated[
         str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
     ] = None

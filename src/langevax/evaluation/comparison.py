@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from langevax.evaluation.holdout import TrainTestSplit
 from langevax.evaluation.metrics import METRICS, Measured, measure
 from langevax.evaluation.peers import peers
 from langevax.run import DivergenceError
+from langevax.sklearn.folds import folds_of
 
 OURS = "mean-field network"
 BASE = {"regression": "always the mean", "classification": "shares of the classes"}
@@ -74,6 +74,8 @@ class Comparison:
     """The network first, then the base rate and the other methods."""
     threshold: float = 0.5
     """Of two classes: the probability of the second one from which it is answered."""
+    grouped_by: str = ""
+    """The column whose rows of one value are in the same fold."""
 
     @property
     def num_folds(self) -> int:
@@ -137,11 +139,18 @@ def compare(
         BASE[split.task]: ([_base_rate(split, train, len(test)) for train, test in parts], 0.0, "nothing to choose"),
     }
     report(OURS)
-    for name, peer in (peers(split.task, random_state, "log loss", split.one_scale) if with_peers else {}).items():
+    of_task = split.task, random_state, "log loss", split.one_scale, split.row_groups is not None
+    for name, peer in (peers(*of_task) if with_peers else {}).items():
         began = time.perf_counter()
-        peer.fit(split.train_inputs, split.train_targets)
+        peer.fit(split.train_inputs, split.train_targets, split.groups_of(split.train))
         took = time.perf_counter() - began
-        fitted = [peer, *(peer.refitted(split.inputs[train], split.targets[train]) for train, _ in parts[1:])]
+        fitted = [
+            peer,
+            *(
+                peer.refitted(split.inputs[train], split.targets[train], split.groups_of(train))
+                for train, _ in parts[1:]
+            ),
+        ]
         predicted = [
             outputs_of(model, split, split.inputs[test]) for model, (_, test) in zip(fitted, parts, strict=True)
         ]
@@ -154,12 +163,13 @@ def compare(
         np.concatenate([_clipped(one, len(train)) for one, (train, _) in zip(of_method, parts, strict=True)])
         for of_method, _, _ in methods.values()
     ]
-    measured = [measure(metric, observed, joined, fold, random_state) for metric in METRICS[split.task]]
+    groups = split.groups_of(rows)
+    measured = [measure(metric, observed, joined, fold, random_state, groups) for metric in METRICS[split.task]]
     scores = tuple(
         Score(name, tuple(of_metric[i] for of_metric in measured), took, name == OURS, why, name == BASE[split.task])
         for i, (name, (_, took, why)) in enumerate(methods.items())
     )
-    return Comparison(rows, fold, observed, joined[0], scores, threshold)
+    return Comparison(rows, fold, observed, joined[0], scores, threshold, split.grouped_by)
 
 
 def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -179,10 +189,8 @@ def more_folds(split: TrainTestSplit, random_state: int) -> list[tuple[np.ndarra
     number = round(len(split.train) / len(split.test))
     if len(split.targets) > MAX_FOLD_ROWS or number < 2:
         return []
-    options: dict[str, Any] = {"shuffle": True, "random_state": random_state}
-    classes = split.train_targets if split.classes else np.zeros(len(split.train), int)
-    stratified = split.classes and np.bincount(classes)[np.unique(classes)].min() >= number
-    folds = (StratifiedKFold if stratified else KFold)(number, **options).split(classes, classes)
+    labels, groups = split.train_targets if split.classes else None, split.groups_of(split.train)
+    folds = folds_of(len(split.train), number, labels, groups=groups, random_state=random_state)
     everywhere = np.concatenate([split.train, split.test])
     parts = [(np.setdiff1d(everywhere, split.train[places]), split.train[places]) for _, places in folds]
     return [part for part in parts[:MORE_FOLDS] if len(np.unique(split.targets[part[0]])) > 1]

@@ -52,6 +52,14 @@ class TrainTestSplit:
     """Whether the columns of `inputs` are coordinates of one space, whose sizes say what counts."""
     cycles: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
     """Of columns of dates, by the name of a cycle: the columns of `inputs` with sine and cosine of a position."""
+    row_groups: np.ndarray | None = None
+    """(row,) rows of one group are on the same side of every split; None: each on its own."""
+    grouped_by: str = ""
+    """The column of the table that says so."""
+
+    def groups_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the groups of rows, or None."""
+        return None if self.row_groups is None else self.row_groups[rows]
 
     @property
     def train_inputs(self) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Metrics of predictions, with standard errors that are paired between methods.
 
 All methods are scored on the same rows and the same resamples of them, so that the error of a difference leaves out
-what makes rows easy or hard for all. A standard error is the larger of two: over resamples of the rows of each fold,
-and over folds, where there are at least three. Rows of a fold share a model, whose luck resampling does not see; a few
-folds alone say little.
+what makes rows easy or hard for all. A standard error is the larger of two: over resamples of the rows of each fold, or
+of its groups of rows that belong together, and over folds, where there are at least three. Rows of a fold share a
+model, whose luck resampling does not see; a few folds alone say little.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,12 @@ class Measured:
 
 
 def measure(
-    metric: Metric, observed: np.ndarray, outputs: Sequence[np.ndarray], fold: np.ndarray, random_state: int
+    metric: Metric,
+    observed: np.ndarray,
+    outputs: Sequence[np.ndarray],
+    fold: np.ndarray,
+    random_state: int,
+    groups: np.ndarray | None = None,
 ) -> list[Measured]:
     """Return a metric of methods, the first of which the others are compared with.
 
@@ -64,6 +69,7 @@ def measure(
         outputs: of each method, (n,) numbers or (n, C) probabilities.
         fold: (n,) fold of each row; each was predicted by a model trained without it.
         random_state: of the resamples.
+        groups: (n,) rows that are drawn together; None: each on its own.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -74,7 +80,7 @@ def measure(
     """
     folds = np.unique(fold)
     each = (fold == folds[:, None]).astype(np.float64)
-    weights = np.concatenate([np.ones((1, len(fold))), each, resamples(fold, random_state)])
+    weights = np.concatenate([np.ones((1, len(fold))), each, resamples(fold, random_state, groups)])
     rated = [metric.sign * metric.rate(observed, one, fold, weights) for one in outputs]
     measured = []
     for i, values in enumerate(rated):
@@ -85,8 +91,8 @@ def measure(
     return measured
 
 
-def resamples(fold: np.ndarray, random_state: int) -> np.ndarray:
-    """Return (m, n) multiplicities of rows, drawn with replacement within each fold.
+def resamples(fold: np.ndarray, random_state: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """Return (m, n) multiplicities of rows, drawn with replacement within each fold, whole groups together.
 
     Example:
         >>> resamples(np.array([0, 0, 1, 1]), 0).shape
@@ -96,7 +102,9 @@ def resamples(fold: np.ndarray, random_state: int) -> np.ndarray:
     random, weights = np.random.default_rng(random_state), np.empty((number, len(fold)))
     for one in np.unique(fold):
         rows = np.flatnonzero(fold == one)
-        weights[:, rows] = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=number)
+        drawn = np.arange(len(rows)) if groups is None else np.unique(groups[rows], return_inverse=True)[1]
+        size = int(drawn.max()) + 1
+        weights[:, rows] = random.multinomial(size, np.full(size, 1 / size), size=number)[:, drawn]
     return weights
 
 

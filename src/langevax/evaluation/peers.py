@@ -26,7 +26,7 @@ from sklearn.ensemble import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -36,6 +36,7 @@ from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 from langevax.evaluation import Task
+from langevax.sklearn.folds import Folds, folds_of
 
 FOLDS = 3
 SEARCH = f" by {FOLDS}-fold search"
@@ -90,25 +91,25 @@ class Peer(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         return get_tags(self.estimator)
 
-    def fit(self, X: Any, y: Any) -> "Peer":
-        """Choose the settings and fit."""
+    def fit(self, X: Any, y: Any, groups: np.ndarray | None = None) -> "Peer":
+        """Choose the settings and fit; rows of one of `groups` (n,) are left out together."""
         X, y = np.asarray(X), np.asarray(y)
         self.note_: str = self.note
         if self.max_rows is not None and len(X) > self.max_rows:
             self.note_ += f"; on {self.max_rows:,} of the rows"
-        X, y = self._subsample(X, y)
+        X, y, groups = self._subsample(X, y, groups)
         with quiet():
-            search = self._search(X, y).fit(X, y)
+            search = self._search(X, y, groups).fit(X, y)
             self.chosen_: Any = search.best_estimator_ if isinstance(search, GridSearchCV) else search
-            self.estimator_: Any = self._with_probabilities(self.chosen_, X, y)
+            self.estimator_: Any = self._with_probabilities(self.chosen_, X, y, groups)
         return self
 
-    def refitted(self, X: Any, y: Any) -> Any:
+    def refitted(self, X: Any, y: Any, groups: np.ndarray | None = None) -> Any:
         """Return an estimator of the settings that `fit` chose, fitted on other rows."""
-        X, y = self._subsample(np.asarray(X), np.asarray(y))
+        X, y, groups = self._subsample(np.asarray(X), np.asarray(y), groups)
         with quiet():
             again: Any = clone(self.chosen_)
-            return self._with_probabilities(again.fit(X, y), X, y)
+            return self._with_probabilities(again.fit(X, y), X, y, groups)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -130,12 +131,15 @@ class Peer(BaseEstimator):
         with threadpool_limits(THREADS):
             return float(self.estimator_.score(np.asarray(X), y))
 
-    def _search(self, X: np.ndarray, y: np.ndarray) -> Any:
-        folds = KFold(FOLDS, shuffle=True, random_state=self.random_state)
+    def _search(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> Any:
+        folds: Any = KFold(FOLDS, shuffle=True, random_state=self.random_state)
         enough = len(y) >= 2 * FOLDS
         if is_classifier(self):
             folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
             enough = int((np.unique(y, return_counts=True)[1] >= FOLDS).sum()) >= 2  # then every fold has two classes
+        if groups is not None:
+            folds = self._grouped_folds(y, groups)
+            enough = len(folds) > 1 and all(not is_classifier(self) or len(np.unique(y[own])) > 1 for own, _ in folds)
         if self.grid is None:
             return clone(self.estimator)
         if not enough:
@@ -151,18 +155,28 @@ class Peer(BaseEstimator):
         by_loss = is_classifier(self) and self.criterion == "log loss" and hasattr(self.estimator, "predict_proba")
         return GridSearchCV(clone(self.estimator), grid, cv=folds, scoring=_negative_log_loss if by_loss else None)
 
-    def _subsample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _subsample(
+        self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         if self.max_rows is None or len(X) <= self.max_rows:
-            return X, y
+            return X, y, groups
         rows = np.random.default_rng(self.random_state).choice(len(X), self.max_rows, replace=False)
-        return X[rows], y[rows]
+        return X[rows], y[rows], None if groups is None else groups[rows]
 
-    def _with_probabilities(self, fitted: Any, X: np.ndarray, y: np.ndarray) -> Any:
+    def _grouped_folds(self, y: np.ndarray, groups: np.ndarray) -> Folds:
+        labels = np.unique(y, return_inverse=True)[1] if is_classifier(self) else None
+        return folds_of(len(y), FOLDS, labels, groups=groups, random_state=self.random_state)
+
+    def _with_probabilities(self, fitted: Any, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> Any:
         """Return a classifier that has probabilities, if these are needed."""
         if not is_classifier(self) or self.criterion == "accuracy" or hasattr(fitted, "predict_proba"):
             return fitted
-        if np.unique(y, return_counts=True)[1].min() >= FOLDS:
-            folds: Any = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
+        folds: Any = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
+        enough = np.unique(y, return_counts=True)[1].min() >= FOLDS
+        if groups is not None:
+            folds = self._grouped_folds(y, groups)
+            enough = len(folds) > 1 and all(len(np.unique(y[own])) == len(np.unique(y)) for own, _ in folds)
+        if enough:
             return _calibrated(clone(fitted), folds).fit(X, y)
         rows = np.arange(len(y))  # a class is too rare for folds: calibrated on the rows that it was fitted on
         return _calibrated(FrozenEstimator(fitted), [(rows, rows)]).fit(X, y)
@@ -206,7 +220,11 @@ class OneScale(TransformerMixin, BaseEstimator):
 
 
 def peers(
-    task: Task, random_state: int = 0, criterion: Criterion = "accuracy", one_scale: bool = False
+    task: Task,
+    random_state: int = 0,
+    criterion: Criterion = "accuracy",
+    one_scale: bool = False,
+    grouped: bool = False,
 ) -> dict[str, Peer]:
     """Return a linear model, a kernel machine, a neural network and two kinds of trees for a task, by name.
 
@@ -215,6 +233,7 @@ def peers(
         random_state: of folds, trees and networks.
         criterion: of a classifier's settings.
         one_scale: whether columns share a deviation, as coordinates of one space do, or have one each.
+        grouped: whether rows belong to groups, of which leave-one-out would leave rows behind.
 
     Example:
         >>> list(peers("regression"))[:5]
@@ -245,6 +264,8 @@ def peers(
     few_rows, few_columns = {"max_rows": MAX_KERNEL_ROWS}, {"max_columns": MAX_SEARCHED_COLUMNS}
     if regression:
         linear = peer(scaled(RidgeCV(RIDGES)), "ridge by leave-one-out")
+        if grouped:
+            linear = searched(Ridge(), "ridge", {}, alpha=RIDGES)
         kernel = searched(KernelRidge(kernel="rbf"), "ridge and width", few_rows, alpha=RIDGES_3, gamma=WIDTHS)
     else:
         linear = searched(LogisticRegression(max_iter=1000), "ridge", {}, C=INVERSE_RIDGES)

@@ -24,6 +24,8 @@ from langevax.problems.neurons import Neuron
 NUM_NEURONS = 4000
 RELATIVE_ALPHAS = np.logspace(-4, 2, 61)
 """Grid of penalties, in units of the mean of K's diagonal."""
+LEAST_LEFT = 1e-12  # of a row or a group in itself, once it is left out
+MOST_ELEMENTS = 2**22  # of a group's products at several penalties, at once
 
 
 class LeaveOneOut(NamedTuple):
@@ -52,10 +54,13 @@ class LeaveOneOut(NamedTuple):
         return float(np.min(self.errors))
 
 
-def excess(losses: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def excess(
+    losses: np.ndarray, reference: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (mean, standard error) of losses (..., n) above `reference` (n,), paired row by row.
 
     Weights are multiplicities of rows. With differences d_i of mean m: se^2 = sum_i w_i^2 (d_i - m)^2 / (sum_i w_i)^2.
+    Rows of one of `groups` (n,) may depend on each other, and w_i (d_i - m) is summed over a group before the square.
 
     Example:
         >>> noise = np.random.default_rng(0).normal(size=400)
@@ -66,7 +71,11 @@ def excess(losses: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> tu
     shares = weights / weights.sum()
     differences = losses - reference
     mean = differences @ shares
-    return mean, np.sqrt(((differences - mean[..., None]) ** 2) @ shares**2)
+    parts = (differences - mean[..., None]) * shares
+    if groups is not None:
+        order = np.argsort(groups, kind="stable")
+        parts = np.add.reduceat(parts[..., order], np.unique(groups[order], return_index=True)[1], axis=-1)
+    return mean, np.sqrt(np.sum(parts**2, axis=-1))
 
 
 def prior_particles(
@@ -170,6 +179,7 @@ def leave_one_out(
     weights: Float[ArrayLike, " n"],
     *,
     copies: Float[ArrayLike, " n"] | None = None,
+    groups: np.ndarray | None = None,
 ) -> LeaveOneOut:
     """Return the closed-form leave-one-out errors of kernel ridge with K = features^T features / neurons.
 
@@ -179,9 +189,10 @@ def leave_one_out(
 
         e_i = r_i / (1 - S_i / max(1, w_i))
 
-    `copies` are other numbers of equal rows than max(1, w_i): ones leave all rows out whole.
+    `copies` are other numbers of equal rows than max(1, w_i): ones leave all rows out whole. With `groups` (n,) all
+    rows of a group g are left out together, whatever their copies: e_g = (G_gg)^-1 (G y)_g.
 
-    Cost: n^2 (neurons + n) and n^2 per penalty.
+    Cost: n^2 (neurons + n) and n^2 per penalty; with groups, n sum_g |g|^2 per penalty.
 
     Example:
         >>> x = np.linspace(-1, 1, 30)
@@ -200,13 +211,32 @@ def leave_one_out(
     values = np.maximum(values, 0.0)
     alphas = RELATIVE_ALPHAS * max(diagonal, np.finfo(float).tiny)
     shrink = alphas / (values[:, None] + alphas)  # (n, alpha)
-    counted = np.maximum(1, weights) if copies is None else np.asarray(copies, np.float64)
-    leverages = 1 - vectors**2 @ shrink
-    left = np.maximum(1 - leverages / counted[:, None], 1e-12) * roots[:, None]
-    rows = np.zeros_like(shrink)
-    for rotated in (vectors.T @ (roots[:, None] * targets)).T:
-        rows += (vectors @ (shrink * rotated[:, None]) / left) ** 2
-    rows = rows.T / targets.shape[1]
+    rotated = vectors.T @ (roots[:, None] * targets)
+    if groups is None:
+        counted = np.maximum(1, weights) if copies is None else np.asarray(copies, np.float64)
+        leverages = 1 - vectors**2 @ shrink
+        left = np.maximum(1 - leverages / counted[:, None], LEAST_LEFT) * roots[:, None]
+        squares = np.zeros_like(shrink)
+        for column in rotated.T:
+            squares += (vectors @ (shrink * column[:, None]) / left) ** 2
+    else:
+        squares = _squares_of_groups(vectors, shrink, rotated, groups) / weights[:, None]
+    rows = squares.T / targets.shape[1]
     errors = np.average(rows, axis=1, weights=weights)
     best = rows[np.argmin(errors)]
-    return LeaveOneOut(alphas, errors, excess(rows, best, weights)[1], best)
+    return LeaveOneOut(alphas, errors, excess(rows, best, weights, groups)[1], best)
+
+
+def _squares_of_groups(vectors: np.ndarray, shrink: np.ndarray, rotated: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return (n, alpha) square errors, summed over outputs, of rows that are left out with their whole group."""
+    squares = np.empty_like(shrink)
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        own = vectors[rows]
+        at_once = max(1, MOST_ELEMENTS // own.size)
+        for first in range(0, shrink.shape[1], at_once):
+            factors = shrink[:, first : first + at_once].T[:, None]  # (alpha, 1, n)
+            scaled = own * factors
+            left = scaled @ own.T + LEAST_LEFT * np.eye(len(rows))
+            squares[rows, first : first + at_once] = np.sum(np.linalg.solve(left, scaled @ rotated) ** 2, axis=2).T
+    return squares

@@ -143,7 +143,9 @@ class MeanFieldEstimator(RowEstimator):
         **SHARED,
     }
 
-    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Self:
         """Choose the temperature and train.
 
         Args:
@@ -151,6 +153,8 @@ class MeanFieldEstimator(RowEstimator):
             y: (n,), or (n, C) for several outputs of a regression.
             sample_weight: (n,) >= 0; a row of weight 2 counts as two rows. Weights that are not all whole numbers are
                 relative; so are those of 20 distinct rows or more with a common divisor: a table twice is the table.
+            groups: (n,) the patient, batch or site of each row, whose rows are alike beyond what `X` says. Rows of a
+                group are left out together, so that temperature, scaling and intervals are those of new groups.
 
         Warns:
             ConvergenceWarning: the outputs alternate between two values, or did until the step size was halved, or the
@@ -167,7 +171,7 @@ class MeanFieldEstimator(RowEstimator):
         self._validate_params()
         if self.warm_start and self.solver in SOLVERS and SOLVERS[self.solver].from_prior:
             raise ValueError(f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'.")
-        rows = self._training_rows(X, y, sample_weight)
+        rows = self._training_rows(X, y, sample_weight, groups)
         self.solver_: str = self._solver_name(rows.inputs.shape[1])
         task = self._task(rows.targets, rows.weights)
         run = {"progress": self.progress, "sharding": mesh_of(self.devices, int(self.num_particles))}
@@ -219,22 +223,24 @@ class MeanFieldEstimator(RowEstimator):
                 warnings.warn(caution, ConvergenceWarning, stacklevel=2)
         return self
 
-    def attach_rows(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def attach_rows(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Self:
         """Return a loaded model's training rows to it, which a certificate needs and a saved model does not hold.
 
         Args:
-            X, y, sample_weight: as they were passed to `fit`.
+            X, y, sample_weight, groups: as they were passed to `fit`.
 
         Raises:
             ValueError: other rows than those of the fit.
         """
         check_is_fitted(self)
         other = copy.copy(self).set_params(warm_start=False)
-        rows = other._training_rows(X, y, sample_weight)
+        rows = other._training_rows(X, y, sample_weight, groups)
         if other.data_sha256_ != self.data_sha256_:
             raise ValueError(
-                "X, y and sample_weight are not the rows of this fit: their hash differs from data_sha256_; pass those "
-                "that fit received, in the same order."
+                "X, y, sample_weight and groups are not the rows of this fit: their hash differs from data_sha256_; "
+                "pass those that fit received, in the same order."
             )
         task = other._task(rows.targets, rows.weights)._replace(neuron=self.neuron_)
         network = self._network(task, self.standardiser_(rows.inputs), rows.weights)
@@ -381,6 +387,7 @@ class MeanFieldEstimator(RowEstimator):
             self.learned_scales_ if continued else columns.learned,
             plain(rows.inputs),
             rows.copies,
+            rows.groups,
         )
         return Trial(columns, choice.network, schedule, choice.temperature, choice)
 

@@ -132,15 +132,17 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         """
         return self._outputs(self._columns(X, grid=grid))
 
-    def _training_rows(self, X: AnyCurves, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
+    def _training_rows(
+        self, X: AnyCurves, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> DistinctRows:
         """Return the rows of the encoder asked for, or of that of the least leave-one-out error in the kernel limit."""
         if self._continues():
-            return super()._training_rows(X, y, sample_weight)
+            return super()._training_rows(X, y, sample_weight, groups)
         candidates: dict[EncoderName, tuple[DistinctRows, dict[str, Any]]] = {}
         self.encoder_errors_: dict[str, float] | None = None if self.encoder != "auto" else {}
         for name in ENCODERS if self.encoder == "auto" else (self.encoder,):
             self._candidate = name, sample_weight
-            rows, errors = self._fewest_directions(super()._training_rows(X, y, sample_weight))
+            rows, errors = self._fewest_directions(super()._training_rows(X, y, sample_weight, groups))
             candidates[name] = rows, {"encoder_": self.encoder_, "data_sha256_": self.data_sha256_}
             if self.encoder_errors_ is not None:
                 self.encoder_errors_[name] = (errors or self._kernel_errors(rows)).error
@@ -166,8 +168,9 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         first = np.append(np.arange(FEW_DIRECTIONS), encoder.num_directions)
         narrow = replace(rows, inputs=np.ascontiguousarray(rows.inputs[:, first]))
         errors, of_narrow = self._kernel_errors(rows), self._kernel_errors(narrow)
-        weights = rows.weights[subsample(len(rows.weights), MAX_ROWS)]
-        if clearly_better(errors, of_narrow, weights):
+        places = subsample(len(rows.weights), MAX_ROWS)
+        groups = None if rows.groups is None else rows.groups[places]
+        if clearly_better(errors, of_narrow, rows.weights[places], groups):
             return rows, errors
         self.encoder_ = encoder.narrowed(FEW_DIRECTIONS)
         return narrow, of_narrow

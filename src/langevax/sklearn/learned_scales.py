@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Key
-from sklearn.model_selection import KFold
 
 from langevax.meanfield.kernel_limit import LeaveOneOut, features_of, leave_one_out, prior_particles, ridge, slopes
 from langevax.problems.neurons import Neuron
+from langevax.sklearn.folds import folds_of
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import Scaling, Standardiser, padded, subsample, weighted_moments, widened
 
@@ -56,6 +56,8 @@ class KernelProblem(NamedTuple):
     """(n,) equal rows of which one is left out."""
     key: Key[Array, ""]
     """Of the neurons drawn."""
+    groups: np.ndarray | None = None
+    """(n,) rows that are left out together."""
 
     def rows(self, places: np.ndarray) -> "KernelProblem":
         """Return the problem of some rows."""
@@ -64,10 +66,16 @@ class KernelProblem(NamedTuple):
             targets=self.targets[places],
             weights=self.weights[places],
             copies=self.copies[places],
+            groups=None if self.groups is None else self.groups[places],
         )
 
     def spread(self, most: int) -> "KernelProblem":
-        """Return the problem with up to `most` equal parts of each row that stands for several, for different folds."""
+        """Return the problem with up to `most` equal parts of each row that stands for several, for different folds.
+
+        Groups stay whole.
+        """
+        if self.groups is not None:
+            return self
         parts = np.minimum(self.copies, most).astype(int)
         spread, sizes = self.rows(np.repeat(np.arange(len(parts)), parts)), np.repeat(parts, parts)
         return spread._replace(weights=spread.weights / sizes, copies=np.ones(len(sizes)))
@@ -89,7 +97,7 @@ class KernelProblem(NamedTuple):
     def leave_one_out(self, num_neurons: int) -> LeaveOneOut:
         """Return the closed-form leave-one-out errors."""
         features = self.features(self.particles(num_neurons))
-        return leave_one_out(features, self.targets, self.weights, copies=self.copies)
+        return leave_one_out(features, self.targets, self.weights, copies=self.copies, groups=self.groups)
 
 
 def in_powers_of_two(inputs: np.ndarray) -> np.ndarray:
@@ -140,7 +148,7 @@ def held_out_errors(problem: KernelProblem, penalties: list[float], penalty: flo
         num_folds: how many folds.
     """
     errors = np.zeros(len(problem.inputs))
-    for trained, held in KFold(min(num_folds, len(errors)), shuffle=True, random_state=0).split(errors):
+    for trained, held in folds_of(len(errors), num_folds, groups=problem.groups):
         rows = problem.rows(trained)
         scaled = problem.with_columns_times(learned_scales(rows, penalties))
         features = scaled.features(scaled.particles(NUM_NEURONS))

@@ -243,8 +243,10 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
     def _labels(self, z: np.ndarray) -> np.ndarray:
         return self.classes_[(z > logit(self.threshold_)).astype(int) if z.ndim == 1 else z.argmax(1)]
 
-    def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
-        rows = super()._training_rows(X, y, sample_weight)
+    def _training_rows(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> DistinctRows:
+        rows = super()._training_rows(X, y, sample_weight, groups)
         if self.class_weight is None:
             return rows
         labels, weights = rows.targets.astype(int), self.class_weight

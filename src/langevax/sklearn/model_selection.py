@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jaxtyping import Array, Key
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from langevax.keys import unrolled
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, excess
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.sklearn.baselines import base_rate, linear_outputs, row_losses
+from langevax.sklearn.folds import folds_of
 from langevax.sklearn.learned_scales import (
     ROUNDS,
     KernelProblem,
@@ -101,7 +101,8 @@ def kernel_choice(
     """
     if len(rows.inputs) < FEWEST_COMPARED:
         scalings, learn_scales = scalings[:1], learn_scales is True
-    problem = KernelProblem(task.neuron, prior_precision, rows.inputs, task.regressands, rows.weights, rows.copies, key)
+    of_rows = rows.inputs, task.regressands, rows.weights, rows.copies
+    problem = KernelProblem(task.neuron, prior_precision, *of_rows, key, rows.groups)
 
     def under(standardiser: Standardiser, most_rows: int) -> KernelProblem:
         chosen = problem.rows(subsample(len(rows.inputs), most_rows))
@@ -120,7 +121,7 @@ def kernel_choice(
             scaling: compared[scaling].leave_one_out(COMPARED_NEURONS) for scaling in plain
         }
         for scaling in plain:
-            if clearly_better(errors[scaling], errors[best], compared[best].weights):
+            if clearly_better(errors[scaling], errors[best], compared[best].weights, compared[best].groups):
                 best = scaling
         if learn_scales:
             chosen = _with_learned_scales(compared, errors, best, always=learn_scales is True)
@@ -155,7 +156,7 @@ def _with_learned_scales(
     with_scales, without = problems[scaling].spread(SCALES_FOLDS), problems[best].spread(SCALES_FOLDS)
     theirs = held_out_errors(with_scales, penalties, after.best_alpha, SCALES_FOLDS)
     ours = held_out_errors(without, [], errors[best].best_alpha, SCALES_FOLDS)
-    difference, error = excess(theirs, ours, without.weights)
+    difference, error = excess(theirs, ours, without.weights, without.groups)
     candidates = [(scaling, penalties), (best, [])]
     if difference >= 0:
         candidates.reverse()
@@ -166,9 +167,9 @@ def _with_learned_scales(
     return candidates
 
 
-def clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray) -> bool:
+def clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray, groups: np.ndarray | None = None) -> bool:
     """Return whether errors on the same rows are smaller by one standard error and by 3 %."""
-    difference, error = excess(one.row_errors, other.row_errors, weights)
+    difference, error = excess(one.row_errors, other.row_errors, weights, groups)
     return bool(difference < -error) and one.error < CLEARLY_BETTER * other.error
 
 
@@ -213,10 +214,12 @@ class Choice(NamedTuple):
     """Mean loss of `base_rate`, above which a classifier takes no temperature where another one is not."""
     centre: int
     """Place in the history of the temperature that the kernel limit chose."""
+    groups: np.ndarray | None = None
+    """(n,) rows that were left out together."""
 
     def clearly_below(self, other: "Choice") -> bool:
         """Return whether the mean loss is smaller than of another choice on the same rows, by one standard error."""
-        difference, error = excess(self.row_losses, other.row_losses, self.held_out.weights)
+        difference, error = excess(self.row_losses, other.row_losses, self.held_out.weights, self.groups)
         return bool(difference < -error)
 
     @property
@@ -340,6 +343,7 @@ def choose_by_validation(
     learned: LearnedScales | None = None,
     plain: np.ndarray | None = None,
     copies: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> Choice:
     """Return the hottest temperature as good as any within a standard error, of the first output scale with one.
 
@@ -353,10 +357,13 @@ def choose_by_validation(
         learned: scales of the columns, which the networks of the folds learn from their own rows.
         plain: (n, columns) of the linear model; None: those of the network.
         copies: (n,) equal rows that each stands for, which different folds leave out; None: one.
+        groups: (n,) of rows that one fold leaves out together, copies too; None: each row on its own.
     """
     search = SEARCHES[name]
     places = subsample(len(network.inputs), search.most_rows)
-    parts = np.ones(len(places), int) if copies is None else np.minimum(copies[places], search.num_folds).astype(int)
+    parts = np.ones(len(places), int)
+    if copies is not None and groups is None:
+        parts = np.minimum(copies[places], search.num_folds).astype(int)
     places = np.repeat(places, parts)
     rows = network if np.array_equal(places, np.arange(len(network.inputs))) else network.subset(places)
     rows = dataclasses.replace(rows, weights=rows.weights / np.repeat(parts, parts))
@@ -364,7 +371,8 @@ def choose_by_validation(
     particles = min(num_particles, search.most_particles or num_particles)
     if name == "folds":
         schedule = schedule._replace(batch_size=None)
-    folds = _folds(len(rows.inputs), rows.task.labels, search.num_folds, np.repeat(parts, parts))
+    together = None if groups is None else groups[places]
+    folds = folds_of(len(places), search.num_folds, rows.task.labels, np.repeat(parts, parts), together)
     squares, scale = np.square(search.scales), float(network.task.neuron.scale)
     temperatures = around * np.outer(squares, search.factors)
     schedule = schedule._replace(num_steps=search.stage_steps)
@@ -388,7 +396,7 @@ def choose_by_validation(
     constant = np.zeros_like(z[0, 0]) if offsets is None else offsets[fold_of]
     untrained, end = row_losses(rows, constant), HOTTEST * scale**2
     with_untrained = np.concatenate([losses, np.tile(untrained, (len(losses), 1, 1))], axis=1)
-    good = np.less_equal(*_above_least(with_untrained, rows.weights))
+    good = np.less_equal(*_above_least(with_untrained, rows.weights, together))
     if (good[:, 0].any() or good[0, -1]) and temperatures[0, 0] < end:
         further = np.outer(squares, np.geomspace(end, temperatures[0, 0], len(search.factors), endpoint=False))
         temperatures = np.concatenate([further, temperatures], axis=1)
@@ -396,7 +404,7 @@ def choose_by_validation(
         z, losses = (np.concatenate(pair, axis=1) for pair in ((hot[0], z), (hot[2], losses)))
         clouds = np.concatenate([hot[1], clouds], axis=2)
     shares = rows.weights / rows.weights.sum()
-    above, error = _above_least(losses, rows.weights)
+    above, error = _above_least(losses, rows.weights, together)
     base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
     mean, beyond = losses @ shares, above - error
     if rows.task.labels is not None:  # the hottest classifier does not tend to the shares of the classes
@@ -406,12 +414,12 @@ def choose_by_validation(
         "output_scale": np.repeat(search.scales, temperatures.shape[1]) * scale,
         "temperature": temperatures.ravel(),
         "loss": (losses @ shares).ravel(),
-        "error": excess(losses, np.zeros(len(places)), rows.weights)[1].ravel(),
+        "error": excess(losses, np.zeros(len(places)), rows.weights, together)[1].ravel(),
         "excess": above.ravel(),
         "excess_error": error.ravel(),
     }
     linear = row_losses(rows, linear_outputs(rows, rows.inputs if plain is None else plain[places], folds))
-    difference, linear_error = excess(losses[s, t], linear, rows.weights)
+    difference, linear_error = excess(losses[s, t], linear, rows.weights, together)
     hotter = [float(temperature) for temperature in temperatures[s, :t]]
     return Choice(
         network=network.rescaled(search.scales[s]),
@@ -427,12 +435,13 @@ def choose_by_validation(
         untrained_loss=float(untrained @ shares),
         base_loss=base_loss,
         centre=temperatures.shape[1] - len(search.factors) + search.factors.index(1.0),
+        groups=together,
     )
 
 
-def _above_least(losses: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _above_least(losses: np.ndarray, weights: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return by how much mean losses of (scales, temperatures, n) are above the least of them, with standard errors."""
-    return excess(losses, losses.reshape(-1, losses.shape[-1])[np.argmin(losses @ weights)], weights)
+    return excess(losses, losses.reshape(-1, losses.shape[-1])[np.argmin(losses @ weights)], weights, groups)
 
 
 def _left_out(
@@ -483,18 +492,3 @@ def _left_out(
 def _mean_target(network: Network, trained: np.ndarray) -> np.ndarray:
     """Return the mean target () or (C,) of the rows that train a fold, float32."""
     return np.average(network.task.targets[trained], axis=0, weights=network.weights[trained]).astype(np.float32)
-
-
-def _folds(
-    size: int, labels: np.ndarray | None, num_folds: int, parts: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (trained, left out) of each fold; the parts of one row, which follow each other, are in different ones."""
-    rows = np.zeros(size)
-    if np.any(parts > 1):
-        order = np.arange(size) if labels is None else np.argsort(labels, kind="stable")
-        fold = np.empty(size, int)
-        fold[order] = np.arange(size) % num_folds
-        return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(min(num_folds, size))]
-    if labels is not None and np.min(np.bincount(labels)) >= num_folds:
-        return list(StratifiedKFold(num_folds, shuffle=True, random_state=0).split(rows, labels))
-    return list(KFold(min(num_folds, size), shuffle=True, random_state=0).split(rows))

@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from langevax import checks
 from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
+from langevax.sklearn.folds import group_codes
 from langevax.sklearn.parameters import RandomState
 from langevax.sklearn.persistence import SavedEstimator, saved_class
 
@@ -60,6 +61,8 @@ class DistinctRows:
     """(rows of the table,) index of each among the distinct ones; -1 where its weight is 0."""
     multiplicities: np.ndarray | None = None
     """How many rows each counts as where one of them is left out; None: its weight."""
+    groups: np.ndarray | None = None
+    """(n,) of rows that are left out together; None: each on its own."""
 
     @property
     def copies(self) -> np.ndarray:
@@ -86,10 +89,13 @@ class DistinctRows:
         return replace(self, weights=weights, multiplicities=np.where(shared, weights, 1.0))
 
 
-def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> DistinctRows:
+def distinct_rows(
+    inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, groups: np.ndarray | None = None
+) -> DistinctRows:
     """Merge equal rows, drop those of weight 0, and order the rest by target, then by column after column.
 
-    Other units of a column leave the order as it is, and with it the folds and everything that is drawn.
+    Other units of a column leave the order as it is, and with it the folds and everything that is drawn. Rows of
+    different groups are not merged.
 
     Example:
         >>> table, targets = np.array([[1.0], [2.0], [1.0], [3.0]]), np.array([5.0, 6.0, 5.0, 7.0])
@@ -101,7 +107,8 @@ def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray |
     used = np.flatnonzero(counts > 0)
     if len(used) and counts.max() > LARGEST_COUNT:
         counts = counts / counts.max()  # relative, and of a finite sum
-    columns = np.column_stack([targets[used].reshape(len(used), -1), inputs[used]]) + 0.0  # -0.0 becomes 0.0
+    last = np.empty((len(used), 0)) if groups is None else groups[used, None]
+    columns = np.column_stack([targets[used].reshape(len(used), -1), inputs[used], last]) + 0.0  # -0.0 becomes 0.0
     first, group = _groups(np.ascontiguousarray(columns, np.float64))
     rank = _lexicographic_ranks(columns[first])
     places = np.full(len(inputs), -1)
@@ -109,7 +116,8 @@ def distinct_rows(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray |
     merged = np.bincount(rank[group], counts[used])
     distinct = np.empty(len(first), int)
     distinct[rank] = used[first]
-    return DistinctRows(inputs[distinct] + 0.0, targets[distinct], merged, places)
+    of_rows = None if groups is None else groups[distinct]
+    return DistinctRows(inputs[distinct] + 0.0, targets[distinct], merged, places, groups=of_rows)
 
 
 def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -372,19 +380,22 @@ class RowEstimator(SavedEstimator):
     random_state: RandomState
     n_features_in_: int
 
-    def _training_rows(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> DistinctRows:
+    def _training_rows(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> DistinctRows:
         if sample_weight is not None:
             refuse_words("sample_weight", sample_weight)
         refuse_rounded("X", X)
         refuse_rounded("y", y)
         X, y = self._validated(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        self.data_sha256_: str = _data_hash(X, y, weights)
+        codes = None if groups is None else group_codes(groups, len(X), weights)
+        self.data_sha256_: str = _data_hash(X, y, weights, codes)
         vars(self).pop("card_", None)  # of the model that was loaded, not of this fit
         targets = self._encode(y, weights)
         if weights is not None and not self.relative_weights:
             _refuse_odd_total(weights)
-        rows = distinct_rows(X, targets, weights)
+        rows = distinct_rows(X, targets, weights, codes)
         if self.relative_weights:
             rows = rows.with_relative_weights()
         if len(rows.weights) == 1 and rows.weights[0] < 2:

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from sklearn.model_selection import train_test_split
 
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.reading import table_reading
+from langevax.cli.fitting.splitting import row_groups, split_rows
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.curves import LongCurves, WideCurves, cells_of, curve_columns, readings_of
 from langevax.cli.tables.cycles import helpful_cycles
 from langevax.cli.tables.files import LoadedTable, read_table
 from langevax.cli.tables.leaks import leaks
 from langevax.cli.tables.records import Decision, sentences
+from langevax.cli.tables.repeats import repeated_cases
 from langevax.cli.tables.schema import AnySchema, Column, Encoder, Schema, learn, useful
 from langevax.cli.tables.styles import Choices, as_words
 from langevax.cli.tables.targets import TargetColumn, read_target
@@ -79,6 +80,8 @@ class CurveData:
     summary: dict[str, Any]
     notes: list[str]
     axes: tuple[str, tuple[str, ...]]
+    rows: np.ndarray
+    """(n,) a row of the table of each curve."""
 
 
 def task_of(options: FitOptions, target: TargetColumn) -> str:
@@ -107,13 +110,18 @@ def prepare(options: FitOptions) -> FitData:
         _check_names(table.frame, option, names)
         if options.target in names:
             raise BadInput(f"{option} {options.target!r} is the target; name an input column.")
+    if options.group is not None:
+        _check_names(table.frame, "--group", [options.group])
+        for option, names in (("--target", [options.target]), ("--drop", options.drop), ("--keep", options.keep)):
+            if options.group in names:
+                raise BadInput(f"--group {options.group!r} is also in {option}; name it once, in --group.")
     return prepare_curves(options, table) if options.curves else prepare_columns(options, table)
 
 
 def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     """Prepare columns of numbers, dates and words."""
     choices = Choices.parse(options.read, table.frame.columns)
-    frame = table.frame.drop(options.drop)
+    frame = table.frame.drop([*options.drop, *([options.group] if options.group else [])])
     readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator), strict=True))
     reading = readings.pop(options.target)
     target = read_target(frame, options.target, options.task, reading)
@@ -123,15 +131,22 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}")
     _check_size(frame.height, options)
-    train, test, split_notes = split_rows(target, options.test_size, options.seed)
+    together, of_groups = row_groups(options.group, table.frame, target.rows)
+    train, test, split_notes = split_rows(target, options.test_size, options.seed, together)
+    split_notes += of_groups
     columns, categories = learn(frame[train.tolist()], styles)
     suspects = leaks(frame, target.values, target.task)
-    columns, of_cycles = _with_cycles(columns, frame[train.tolist()], target, train, options.seed)
+    columns, of_cycles = _with_cycles(columns, frame[train.tolist()], target, train, options.seed, together)
     encoder = Encoder(columns)
     encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
     encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date")}
     encoded |= {"cycles": encoder.cycles}
-    split = _split(options, target, train, test, inputs=encoder(frame), **encoded)
+    split = _split(options, target, train, test, together, inputs=encoder(frame), **encoded)
+    like_ids = tuple(name for name in styles if readings[name].resembles_id and name not in options.keep)
+    if together is None:
+        outputs = np.eye(len(target.classes))[target.values] if target.classes else target.values[:, None]
+        of_training = split.train_inputs, split.groups, outputs[train], like_ids, options.seed
+        suspects += repeated_cases(frame[train.tolist()], *of_training)
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
     kinds = [style.kind for style in styles.values()]
     used = {kind: kinds.count(kind) for kind in ("numeric", "categorical", "date")}
@@ -142,6 +157,9 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     lacking, copies = _without_target(table.frame.height - len(target.rows), "row"), _copies(frame, target)
     notes = lacking + sentences(decisions) + split_notes + copies
     task, sizes = task_of(options, target), f"{count(len(train), 'row')} to train on, {len(test):,} held out."
+    if together is not None:
+        own, new = (len(np.unique(together[rows])) for rows in (train, test))
+        sizes = f"{sizes[:-1]}: {own:,} and {new:,} values of {options.group!r}."
     of_target = Decision("file", task[0].upper() + task[1:] + ".", options.target)
     beside = [Decision("file", sentence) for sentence in (*lacking, sizes, *split_notes, *copies)]
     used_columns, everything = styles.keys(), {options.target: reading, **readings}
@@ -152,7 +170,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         everything,
         options.target,
         used_columns,
-        options.drop,
+        dict.fromkeys(options.drop, "--drop") | ({options.group: "--group"} if options.group else {}),
         (of_target, *decisions, *beside),
         suspects,
     )
@@ -167,20 +185,26 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         names=pl.DataFrame({"row": target.rows + 1}),
         reading=table_reading(*read),
         task=task,
-        like_ids=tuple(name for name in styles if readings[name].resembles_id and name not in options.keep),
+        like_ids=like_ids,
         leaks=tuple(sentences(suspects)),
     )
 
 
 def _with_cycles(
-    columns: tuple[Column, ...], frame: pl.DataFrame, target: TargetColumn, train: np.ndarray, seed: int
+    columns: tuple[Column, ...],
+    frame: pl.DataFrame,
+    target: TargetColumn,
+    train: np.ndarray,
+    seed: int,
+    groups: np.ndarray | None,
 ) -> tuple[tuple[Column, ...], list[Decision]]:
     """Return the columns of the training rows with the cycles of dates that help, and decisions on them."""
     dates = {column.name: frame[column.name] for column in columns if column.kind == "date"}
     if not dates:
         return columns, []
     inputs = Encoder(columns)(frame)
-    cycles, decisions = helpful_cycles(inputs, target.values[train], dates, len(target.classes), seed)
+    of_rows = None if groups is None else groups[train]
+    cycles, decisions = helpful_cycles(inputs, target.values[train], dates, len(target.classes), seed, of_rows)
     return tuple(replace(column, cycles=cycles.get(column.name, ())) for column in columns), decisions
 
 
@@ -203,7 +227,9 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     choices = Choices.parse(options.read, table.columns)
     data = (_wide if options.curves == "wide" else _long)(options, loaded, choices)
     _check_size(len(data.curves), options, "curve")
-    train, test, notes = split_rows(data.target, options.test_size, options.seed)
+    together, of_groups = row_groups(options.group, table, data.rows)
+    train, test, notes = split_rows(data.target, options.test_size, options.seed, together)
+    notes += of_groups
     names, inputs = _wave_columns(options, data, train)
     groups = {name: [i] for i, name in enumerate(names)}
     encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
@@ -213,7 +239,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
         words += f", as {count(len(names), 'input')}" + (", or as patterns" if options.encoder == "auto" else "")
     return FitData(
         schema=data.schema,
-        split=_split(options, data.target, train, test, inputs=inputs, unit="curve", **encoded),
+        split=_split(options, data.target, train, test, together, inputs=inputs, unit="curve", **encoded),
         target=data.target,
         notes=notes,
         summary={"rows": table.height, "columns": table.width, "curves": len(data.curves), **data.summary},
@@ -242,7 +268,7 @@ NO_MISSING = "none missing"
 
 
 def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveData:
-    table = loaded.frame.drop(options.drop)
+    table = loaded.frame.drop([*options.drop, *([options.group] if options.group else [])])
     readings = dict(zip(table.columns, read_columns(table, choices, loaded.separator), strict=True))
     target = read_target(table, options.target, options.task, readings[options.target])
     inputs = table.drop(options.target)
@@ -280,6 +306,7 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
         summary={"values": len(times), "domain": [times[0], times[-1]], "missing": missing},
         notes=notes,
         axes=("t, even steps" if columns.times is None else "t, the name of the column", ("value",)),
+        rows=target.rows,
     )
 
 
@@ -292,7 +319,9 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     used = table.select(options.time, *options.value, options.target)
     read = dict(zip(used.columns, read_columns(used, choices, loaded.separator), strict=True))
     readings = readings_of(table, options.id, options.time, options.value, read)
-    _check_constant(table[options.target], readings.codes, readings.ids, options)
+    _check_constant("--target", options.target, table, readings.codes, readings.ids, options)
+    if options.group is not None:
+        _check_constant("--group", options.group, table, readings.codes, readings.ids, options)
     rows = _rows_with_target(table[options.target], readings.codes, readings.first_rows)
     reading = replace(read[options.target], values=read[options.target].values[rows.tolist()])
     target = read_target(table[rows.tolist()], options.target, options.task, reading)
@@ -320,41 +349,17 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
         + sentences(reading.decisions)
         + _without_target(len(readings.ids) - len(target.rows), "curve"),
         axes=(f"{options.time}, days since the first reading" if readings.dates else options.time, channels),
+        rows=rows[target.rows],
     )
 
 
-def split_rows(target: TargetColumn, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
-
-    A class with a single row is used for training.
-    """
-    rows, notes, single = np.arange(len(target.values)), [], np.zeros(len(target.values), bool)
-    classes = None
-    if target.classes:
-        sizes = np.bincount(target.values, minlength=len(target.classes))
-        single = sizes[target.values] == 1
-        names = [str(name) for name, size in zip(target.classes, sizes, strict=True) if size == 1]
-        if names:
-            noun = "class" if len(names) == 1 else "classes"
-            notes.append(f"The single row of {noun} {listing(names)} is used for training; no score covers it.")
-        classes = target.values[~single]
-    held_out = max(2, int(np.ceil(test_size * len(rows))))
-    others = rows[~single]
-    if classes is not None and min(held_out, len(others) - held_out) < len(np.unique(classes)):
-        notes.append(f"Too few rows to hold out some of every class ({held_out}): split without regard to classes.")
-        classes = None
-    if len(others) - held_out < 2:
-        raise BadInput(f"--test-size {test_size} leaves {len(rows) - held_out} rows to train on; pass a smaller share.")
-    train, test = train_test_split(others, test_size=held_out, random_state=seed, stratify=classes)
-    train = np.sort(np.concatenate([train, rows[single]]))
-    if len(np.unique(target.values[train])) < 2:
-        what = "class" if target.classes else "value of the target"
-        raise BadInput(f"the training rows have a single {what}; pass another --seed or --test-size.")
-    return train, np.sort(test), notes
-
-
 def _split(
-    options: FitOptions, target: TargetColumn, train: np.ndarray, test: np.ndarray, **encoded: Any
+    options: FitOptions,
+    target: TargetColumn,
+    train: np.ndarray,
+    test: np.ndarray,
+    together: np.ndarray | None,
+    **encoded: Any,
 ) -> TrainTestSplit:
     return TrainTestSplit(
         table=options.table.name,
@@ -364,6 +369,8 @@ def _split(
         targets=target.values,
         train=train,
         test=test,
+        row_groups=together,
+        grouped_by=options.group or "",
         **encoded,
     )
 
@@ -399,13 +406,15 @@ def _without_target(number: int, noun: str) -> list[str]:
     return [f"{count(number, noun)} without a target left out."] if number else []
 
 
-def _check_constant(target: pl.Series, codes: np.ndarray, ids: list[str], options: FitOptions) -> None:
-    """Raise `BadInput` where an id has two targets."""
+def _check_constant(
+    option: str, name: str, table: pl.DataFrame, codes: np.ndarray, ids: list[str], options: FitOptions
+) -> None:
+    """Raise `BadInput` where an id has two values of a column."""
     first: dict[int, str] = {}
-    for code, word in zip(codes.tolist(), as_words(target).to_list(), strict=True):
+    for code, word in zip(codes.tolist(), as_words(table[name]).to_list(), strict=True):
         if code >= 0 and word is not None and first.setdefault(code, word) != word:
             raise BadInput(
-                f"--target {options.target!r} varies within {options.id} {ids[code]!r}: {first[code]} and {word}; it "
+                f"{option} {name!r} varies within {options.id} {ids[code]!r}: {first[code]} and {word}; it "
                 "must be constant for each curve: name another column, or another --id."
             )
 

@@ -23,7 +23,7 @@ def table_reading(
     readings: Mapping[str, ReadColumn],
     target: str,
     used: Iterable[str],
-    dropped: Sequence[str],
+    dropped: Mapping[str, str],
     decisions: Sequence[Decision],
     suspects: Sequence[Decision],
 ) -> TableReading:
@@ -35,7 +35,7 @@ def table_reading(
         readings: of all columns that were not dropped.
         target: its name.
         used: names of the inputs.
-        dropped: names of the columns that the user left out.
+        dropped: columns that the user left out, and the option that said so.
         decisions: on the file and its columns.
         suspects: decisions on columns that may leak the target.
     """
@@ -53,7 +53,10 @@ def table_reading(
         )
         for name in names
     ]
-    columns += [ColumnReading(name, "left out", "", 0, 0, 0, "", ("Left out by --drop.",)) for name in dropped]
+    because = {"--drop": "Left out by --drop.", "--group": "Its rows of one value are kept together; it is no input."}
+    columns += [
+        ColumnReading(name, "left out", "", 0, 0, 0, "", (because[option],)) for name, option in dropped.items()
+    ]
     of_file = tuple(remarks.get("", ()))
     return TableReading(rows, description, tuple(columns), of_file, tuple(sentences(suspects)))
 

@@ -156,7 +156,7 @@ def train(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             warnings.simplefilter("always", LinearModelWarning)
-            model.fit(data.take(split.train), targets)
+            model.fit(data.take(split.train), targets, groups=split.groups_of(split.train))
     except DivergenceError as error:
         folder.forget_training()
         raise RunFailed(f"the training diverged at step {error.step}; try a higher --temperature.") from error
@@ -287,7 +287,7 @@ def refitting(model: Any, data: FitData) -> Refit:
         network.set_params(**{name: value for name, value in chosen.items() if name in parameters})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            network.fit(data.take(train), data.split.targets[train])
+            network.fit(data.take(train), data.split.targets[train], groups=data.split.groups_of(train))
         return outputs_of(network, data.split, data.take(test))
 
     return refit

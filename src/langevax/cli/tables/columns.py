@@ -19,6 +19,7 @@ from langevax.cli.tables.numbers import take_apart
 from langevax.cli.tables.records import Decision, option
 from langevax.cli.tables.styles import Choices, Kind, Style, as_words, finite, parse
 from langevax.data.files import MISSING
+from langevax.sklearn.folds import FEWEST_GROUPS
 
 DISTINCT_SHARE = 0.95  # of the values present: a column with more distinct words identifies its rows
 EXACT = 2.0**53  # beyond which distinct integers may be the same float64
@@ -259,13 +260,23 @@ def _beyond_years(low: float, high: float) -> bool:
 
 
 def _resembles_id(reading: ReadColumn) -> str:
-    """Return why a column of numbers, which is used, may only identify rows or groups of them."""
+    """Return why a column, which is used, may only identify rows or groups of them."""
     values, name = reading.values.drop_nulls(), reading.values.name
-    if reading.kind != "numeric" or len(values) < FEWEST_RUNNING or not _whole(values):
+    if len(values) < FEWEST_RUNNING or reading.kind == "date":
         return ""
-    distinct, words = values.n_unique(), option("--read", name, "words")
-    if _named_as_id(name) and FEWEST_RUNNING < distinct < len(values):
-        return f"is used as a number, but its name is that of an id: pass {option('--drop', name)} or {words} if it is"
+    distinct, together = values.n_unique(), option("--group", name)
+    repeats = _named_as_id(name) and FEWEST_GROUPS <= distinct < len(values)
+    if reading.kind == "categorical":
+        by_name = f"has the name of an id: pass {together} if its rows of one value belong together"
+        return by_name if repeats else ""
+    if not _whole(values):
+        return ""
+    if repeats:
+        words = option("--read", name, "words")
+        return (
+            f"is used as a number, but its name is that of an id: pass {option('--drop', name)} or {words} if it is, "
+            f"or {together} if its rows of one value belong together"
+        )
     low, high = float(values[0]), float(values[-1])
     one_by_one = high - low + 1 == distinct and not YEARS[0] <= low <= high <= YEARS[1]
     if distinct == len(values) and values.is_sorted() and (one_by_one or _beyond_years(low, high)):

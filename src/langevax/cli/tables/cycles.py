@@ -55,7 +55,12 @@ def position(days: np.ndarray, cycle: Cycle) -> np.ndarray:
 
 
 def helpful_cycles(
-    inputs: np.ndarray, targets: np.ndarray, dates: Mapping[str, pl.Series], num_classes: int = 0, random_state: int = 0
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    dates: Mapping[str, pl.Series],
+    num_classes: int = 0,
+    random_state: int = 0,
+    groups: np.ndarray | None = None,
 ) -> tuple[dict[str, tuple[Cycle, ...]], list[Decision]]:
     """Return the cycles of each column of dates that help to predict, and decisions on all that were tried.
 
@@ -65,6 +70,7 @@ def helpful_cycles(
         dates: the columns of dates of these rows, in days since 1970.
         num_classes: 0 for regression.
         random_state: of the choice of rows and folds.
+        groups: (row,) rows of one group are in the same fold; None: each on its own.
     """
     tried: list[tuple[str, Cycle]] = [
         (name, cycle) for name, days in dates.items() for cycle in candidates(days.drop_nulls().to_numpy())
@@ -75,12 +81,13 @@ def helpful_cycles(
     outputs = np.eye(num_classes)[targets[rows]] if num_classes else np.asarray(targets, float)[rows, None]
     outputs = outputs - outputs.mean(0)
     current = inputs[rows]
-    errors = _errors(current, outputs)
+    fold = (np.arange(len(rows)) if groups is None else groups[rows]) % FOLDS
+    errors = kernel_errors(current, outputs, fold)
     used: dict[str, dict[Cycle, float]] = {name: {} for name in dates}
     for name, cycle in tried[:MOST_TRIED]:
         days = dates[name].fill_null(dates[name].median()).to_numpy()[rows]
         wider = np.hstack([current, position(days, cycle)])
-        with_cycle = _errors(wider, outputs)
+        with_cycle = kernel_errors(wider, outputs, fold)
         gain = errors - with_cycle
         noise = STANDARD_ERRORS * gain.std() / np.sqrt(len(gain))
         if gain.mean() > max(noise, LEAST_GAIN * errors.mean()):
@@ -105,14 +112,13 @@ def _decision(name: str, gains: Mapping[Cycle, float], tried: Sequence[Cycle]) -
     return Decision("dates", f"Column {name!r}: {sentence}.", name)
 
 
-def _errors(inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def kernel_errors(inputs: np.ndarray, outputs: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """Return the squared error of each row by a kernel machine that was fitted without the row's fold."""
     kernel = _kernel(inputs)
-    fold = np.arange(len(inputs)) % FOLDS
     best = np.full(len(inputs), np.inf)
     for ridge in RIDGES:
         errors = np.empty(len(inputs))
-        for k in range(FOLDS):
+        for k in np.unique(fold):
             held, own = fold == k, fold != k
             level = outputs[own].mean(0)
             system = kernel[np.ix_(own, own)] + ridge * np.eye(int(own.sum()))
@@ -132,4 +138,4 @@ def _kernel(inputs: np.ndarray) -> np.ndarray:
     return np.exp(products - (squares[:, None] + squares[None, :]) / 2) + products
 
 
-__all__ = ["PERIODS", "Cycle", "candidates", "helpful_cycles", "position"]
+__all__ = ["PERIODS", "Cycle", "candidates", "helpful_cycles", "kernel_errors", "position"]

@@ -1,0 +1,114 @@
+"""A column whose rows of one value belong together, such as the visits of a patient, and what a random split promises.
+
+A random split has rows of every patient on both sides. A column is tried where its values repeat and other columns do
+not vary among rows of one value, or its name is that of an id. It is named where a kernel machine predicts rows on
+random folds better than, without the id, on folds that leave out all rows of a value, by more than twice the standard
+error: the difference is what new patients would not get. Numbers are judged by their ranks, in which a few
+large ones do not hide the others.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from scipy.stats import rankdata
+
+from langevax.cli.tables.cycles import FOLDS, STANDARD_ERRORS, kernel_errors
+from langevax.cli.tables.records import Decision, option
+from langevax.meanfield.kernel_limit import excess
+from langevax.sklearn.folds import FEWEST_GROUPS
+
+FEWEST_ROWS, MOST_ROWS = 50, 800  # by which columns are judged
+FEWEST_PER_VALUE = 2.0  # rows, on average
+LARGEST_SHARE = 0.2  # of the rows, of one value
+FEWEST_DETERMINED = 2  # other columns that are functions of it
+MOST_TRIED, MOST_COLUMNS = 3, 60
+LEAST_LOSS = 0.05  # of the variance of the target
+
+
+def repeated_cases(
+    frame: pl.DataFrame,
+    inputs: np.ndarray,
+    places: Mapping[str, Sequence[int]],
+    outputs: np.ndarray,
+    like_ids: Collection[str],
+    random_state: int = 0,
+) -> list[Decision]:
+    """Return a decision on the first column by whose values rows need to be kept together, if there is one.
+
+    Args:
+        frame: columns of the training rows as numbers and words, null where missing.
+        inputs: the same, encoded.
+        places: for each column of `frame`, its columns in `inputs`.
+        outputs: (row, output) numbers, or indicators of classes.
+        like_ids: columns with the name of an id.
+        random_state: of the choice of rows.
+
+    Example:
+        >>> rng, case = np.random.default_rng(0), np.repeat(np.arange(40), 5)
+        >>> table = {"case": case, "a": rng.normal(size=40)[case], "b": rng.normal(size=40)[case]}
+        >>> inputs, y = np.column_stack(list(table.values())), rng.normal(size=40)[case, None]
+        >>> places = {"case": [0], "a": [1], "b": [2]}
+        >>> repeated_cases(pl.DataFrame(table), inputs, places, y, ())[0].column
+        'case'
+    """
+    if frame.height < FEWEST_ROWS or not 1 < frame.width <= MOST_COLUMNS:
+        return []
+    rows = np.random.default_rng(random_state).permutation(frame.height)[:MOST_ROWS]
+    fractional = {column.name for column in frame if column.dtype.is_float() and (column % 1 != 0).any()}
+    codes = {column.name: column.rank("dense").fill_null(0).to_numpy().astype(np.int64) for column in frame}
+    outputs = rankdata(outputs[rows], axis=0) if outputs.shape[1] == 1 else outputs[rows]
+    outputs = outputs - outputs.mean(0)
+    variance = float((outputs**2).sum(1).mean())
+    of_what = "of the ranks" if outputs.shape[1] == 1 else "of the classes"
+    candidates = _candidates(codes, like_ids, fractional)
+    for name in candidates:
+        # a fraction, such as the mean of a school, is known of new values; an id says nothing of them
+        others = [place for column, own in places.items() if column != name or name in fractional for place in own]
+        groups = np.unique(codes[name][rows], return_inverse=True)[1]
+        if not others or int(groups.max()) + 1 < FEWEST_GROUPS:
+            continue
+        alone = kernel_errors(inputs[rows], outputs, np.arange(len(rows)) % FOLDS)
+        together = kernel_errors(inputs[rows][:, others], outputs, groups % FOLDS)
+        loss, error = (float(number) for number in excess(together, alone, np.ones(len(rows)), groups))
+        if loss > max(STANDARD_ERRORS * error, LEAST_LOSS * variance):
+            name = next(one for one in candidates if _same_groups(codes[one], codes[name]))
+            promised, met = (f"{100 * max(0.0, 1 - e.mean() / variance):.0f} %" for e in (alone, together))
+            sentence = (
+                f"Column {name!r}: rows of one value are alike. A kernel machine explains {promised} of the variance "
+                f"{of_what} on folds at random, and {met} where all rows of a value are left out together. To predict "
+                f"for new values, fit with {option('--group', name)}; scores are otherwise those of values seen before."
+            )
+            return [Decision("leak", sentence, name)]
+    return []
+
+
+def _candidates(codes: Mapping[str, np.ndarray], like_ids: Collection[str], fractional: Collection[str]) -> list[str]:
+    """Return the columns that may say which rows belong together, those that determine most others first.
+
+    Of columns that say the same, an id comes before others, and fractions, such as the mean of a school, come last.
+    """
+    sizes = {name: len(np.unique(values)) for name, values in codes.items()}
+    determined: dict[str, int] = {}
+    for name, values in codes.items():
+        if not FEWEST_GROUPS <= sizes[name] <= len(values) / FEWEST_PER_VALUE:
+            continue
+        if np.bincount(values).max() > LARGEST_SHARE * len(values):
+            continue
+        pairs = (values * (other.max() + 1) + other for column, other in codes.items() if column != name)
+        number = sum(len(np.unique(pair)) == sizes[name] for pair in pairs)
+        if number >= min(FEWEST_DETERMINED, len(codes) - 1) or name in like_ids:
+            determined[name] = number
+
+    def rank(name: str) -> tuple[int, int, bool, bool]:
+        return -determined[name], -sizes[name], name in fractional, name not in like_ids
+
+    return sorted(determined, key=rank)[:MOST_TRIED]
+
+
+def _same_groups(one: np.ndarray, other: np.ndarray) -> bool:
+    number = len(np.unique(one * (other.max() + 1) + other))
+    return number == len(np.unique(one)) == len(np.unique(other))
+
+
+__all__ = ["repeated_cases"]
