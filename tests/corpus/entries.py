@@ -390,6 +390,11 @@ ENTRIES: dict[str, Entry] = {
         },
         slow=True,
     ),
+    "langevax.sampling.CoefficientRecorder": Entry(
+        lambda **arguments: sampling_module.CoefficientRecorder(**arguments).steps,
+        {"key": (jax.random.key(0), KEY)},
+        {"loss": row_loss_at_zero, "data": ROWS, "file": None},
+    ),
     "langevax.sampling.coefficient_sweep": Entry(
         lambda **arguments: sampling_module.coefficient_sweep(**arguments).temperatures,
         {
@@ -1000,7 +1005,7 @@ RECEIVED: dict[str, str] = {
             meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
             sampling.CoefficientSweep sampling.HierarchicalInverseProblem sampling.InverseProblem
-            sampling.LearningCoefficient sampling.Samples
+            sampling.LearningCoefficient sampling.RecordedCoefficient sampling.Samples
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
             teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential

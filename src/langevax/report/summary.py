@@ -7,7 +7,7 @@ import numpy as np
 
 from langevax.evaluation.certainty import Calibration, Coverage
 from langevax.evaluation.comparison import Comparison, Score
-from langevax.evaluation.holdout import Relevance
+from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.evaluation.metrics import Measured, positive_class
 from langevax.report.numbers import fixed, number, whole, with_error
 
@@ -88,6 +88,22 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
         return count.replace(f" {unit}", f" held-out {unit}", 1) + new
     without = f"all {unit}s of its {comparison.grouped_by!r}" if comparison.grouped_by else "it"
     return f"{count}, each scored by a network trained without {without} ({comparison.num_folds} folds)"
+
+
+def split_sizes(split: TrainTestSplit) -> str:
+    """Return how many rows and groups train and are held out.
+
+    Example:
+        >>> rows = {"train": np.arange(3), "test": np.arange(3, 4), "row_groups": np.array([0, 0, 1, 2])}
+        >>> empty = {"names": (), "groups": {}, "quantities": (), "inputs": np.zeros((4, 0)), "targets": np.zeros(4)}
+        >>> split_sizes(TrainTestSplit("t.csv", "y", "regression", (), **empty, **rows, grouped_by="who"))
+        "3 rows to train on, 1 held out: 2 and 1 values of 'who'"
+    """
+    sizes = f"{_count(len(split.train), split.unit)} to train on, {whole(len(split.test))} held out"
+    if split.row_groups is None:
+        return sizes
+    own, new = (whole(len(np.unique(split.row_groups[rows]))) for rows in (split.train, split.test))
+    return f"{sizes}: {own} and {new} values of {split.grouped_by!r}"
 
 
 def certainty(

@@ -1,6 +1,7 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
 from langevax.sampling.coefficient import LearningCoefficient
+from langevax.sampling.coefficient_recorder import CoefficientRecorder, RecordedCoefficient
 from langevax.sampling.coefficient_sweep import CoefficientSweep, coefficient_sweep
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem
@@ -11,11 +12,13 @@ from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepanc
 from langevax.sampling.tolerance import ToleranceError
 
 __all__ = [
+    "CoefficientRecorder",
     "CoefficientSweep",
     "GaussianNoise",
     "HierarchicalInverseProblem",
     "InverseProblem",
     "LearningCoefficient",
+    "RecordedCoefficient",
     "Samples",
     "SamplingWarning",
     "SolverWarning",

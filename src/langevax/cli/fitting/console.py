@@ -16,7 +16,7 @@ from langevax.cli.output import Output
 from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.metrics import Measured
 from langevax.report.numbers import with_error
-from langevax.report.summary import value_of
+from langevax.report.summary import split_sizes, value_of
 
 MOST_NOTES = 20  # that are printed
 
@@ -33,13 +33,13 @@ def print_data(output: Output, options: FitOptions, data: FitData) -> None:
     for leak in data.leaks:
         output.warn(leak)
     output.say("Target", f"{options.target!r}: {data.task}")
-    output.say("Split", f"{count(len(split.train), split.unit)} to train on, {len(split.test):,} held out")
+    output.say("Split", split_sizes(split))
 
 
 def training(model: Any, seconds: float) -> tuple[tuple[str, str], ...]:
     """Return steps, scaling, temperature and time, in labels and sentences."""
     end = "nothing drifted" if model.certificate_ is None else "the outputs were near to the certified ones"
-    until = f", until {end}" if model.converged_ else ""
+    until = f", until {end}" if model.converged_ else ", while its outputs still moved"
     steps = count(int(model.n_iter_), "step")
     times = f"{seconds:.1f} s, including {model.seconds_to_first_step_:.1f} s of compiling"
     lines = [("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")]

@@ -24,6 +24,7 @@ from langevax.cli.tables.targets import TargetColumn, read_target
 from langevax.evaluation import Task
 from langevax.evaluation.holdout import TrainTestSplit
 from langevax.report.contents import TableReading
+from langevax.report.summary import split_sizes
 from langevax.sklearn.inputs.shapes import CurveShapes
 
 MIN_ROWS = 10
@@ -156,10 +157,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     decisions = (*table.decisions, *reading.decisions, *left_out, *categories, *of_cycles)
     lacking, copies = _without_target(table.frame.height - len(target.rows), "row"), _copies(frame, target)
     notes = lacking + sentences(decisions) + split_notes + copies
-    task, sizes = task_of(options, target), f"{count(len(train), 'row')} to train on, {len(test):,} held out."
-    if together is not None:
-        own, new = (len(np.unique(together[rows])) for rows in (train, test))
-        sizes = f"{sizes[:-1]}: {own:,} and {new:,} values of {options.group!r}."
+    task, sizes = task_of(options, target), f"{split_sizes(split)}."
     of_target = Decision("file", task[0].upper() + task[1:] + ".", options.target)
     beside = [Decision("file", sentence) for sentence in (*lacking, sizes, *split_notes, *copies)]
     used_columns, everything = styles.keys(), {options.target: reading, **readings}
