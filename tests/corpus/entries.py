@@ -386,6 +386,7 @@ ENTRIES: dict[str, Entry] = {
             "num_warmup": (4, COUNT),
             "select": (lambda path: True, Kind.OPTIONAL_FUNCTION),
             "descend": (False, FLAG),
+            "observe": (lambda params: params, Kind.OPTIONAL_FUNCTION),
             "progress": (False, FLAG),
         },
         slow=True,

@@ -286,3 +286,35 @@ def test_a_loss_that_does_not_change_is_said_to_be_flat():
     errors = {"monte_carlo": 0.0, "baseline": 0.0, "rounding": 0.0}
     sentences = doubts(0.0, errors, False, np.nan, np.nan, 0, 0.0, is_flat=True)
     assert [sentence.split(":")[0] for sentence in sentences] == ["the loss was the same at all draws"]
+
+
+def test_covariances_of_rows_are_those_of_the_normal_law():
+    """l_i = w^2 x_i^2 / 2 under w ~ N(0, s^2) with 1 / s^2 = m / T + gamma: Cov(l_i, l_j) = x_i^2 x_j^2 s^4 / 2."""
+    x = np.float32(np.random.default_rng(0).normal(size=200))
+    temperature, localization = 0.05, 2.0
+    loss = lambda w, row: (w["a"] * row) ** 2 / 2  # noqa: E731
+    observe = lambda w: jax.vmap(loss, (None, 0))(w, jnp.asarray(x[:3]))  # noqa: E731
+    options = {"temperature": temperature, "localization": localization, "num_samples": 2000, "progress": False}
+    params = {"a": jnp.float32(0.0), "activation": jnp.tanh}
+    result = langevax.learning_coefficient(loss, params, x, key=jax.random.key(0), observe=observe, **options)
+    variance = 1 / (np.mean(x.astype(float) ** 2) / temperature + localization)
+    exact = np.outer(x[:3] ** 2, x[:3] ** 2) * variance**2 / 2
+    values, errors = result.covariances()
+    assert result.observed.shape == (4, 2000, 3)
+    assert np.all(np.abs(values - exact) < 4 * errors)
+    assert np.all(errors < 0.1 * exact)
+    assert result.to_datatree()["posterior"]["observed"].dims == ("chain", "draw", "observable")
+
+
+def test_what_cannot_be_observed_is_refused():
+    call = {"loss": lambda w, x: (w * x) ** 2, "params": jnp.float32(0.0), "data": np.ones(9, np.float32)}
+    for observe, message in (
+        (3, "observe must be"),
+        (lambda w: "a", "array of floats, got something"),
+        (lambda w: jnp.int32(1), "array of floats"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            langevax.learning_coefficient(**call, key=jax.random.key(0), observe=observe)
+    plain = langevax.learning_coefficient(**call, key=jax.random.key(0), num_samples=4, num_warmup=4, progress=False)
+    with pytest.raises(ValueError, match="nothing was observed"):
+        plain.covariances()

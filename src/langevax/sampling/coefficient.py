@@ -18,6 +18,7 @@ MAX_RHAT, MIN_ESS = 1.02, 100
 MAX_EXCESS = 3.0
 """Standard errors by which the largest of some means may differ from its known value."""
 BLUE, GREY = "#0072B2", "#7A7A7A"  # of the figures' theme, which is in a layer of its own
+STRETCHES = 5  # of each chain, between which covariances differ
 LARGE_GAP = 0.02
 """Share of the value, and of one unit, above which a lower loss nearby is a warning."""
 
@@ -60,6 +61,8 @@ class LearningCoefficient:
     evaluations: int
     """Gradients of single rows, all passes counted: descent, curvature, warm-up, sampling and records."""
     seconds: float
+    observed: Float[np.ndarray, "chain draw k"] | None = None
+    """What `observe` returned at each draw, flattened."""
 
     def __repr__(self) -> str:
         doubts = f"; {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}" if self.warnings else ""
@@ -86,6 +89,38 @@ class LearningCoefficient:
         width = float(ndtri(0.5 + coverage / 2)) * self.standard_error
         return self.value - width, self.value + width
 
+    def covariances(self) -> tuple[Float[np.ndarray, "k k"], Float[np.ndarray, "k k"]]:
+        """Return the covariances of what was observed under the law, and their standard errors.
+
+        With l_i the loss of row i and phi anything observed, -Cov(phi, l_i) / (n T) is by how much the mean of phi
+        grows with the weight of row i: its Bayesian influence function, and with l_i - L its susceptibility. Errors are
+        between stretches of chains.
+
+        Raises:
+            ValueError: nothing was observed.
+
+        Example:
+            >>> import jax, jax.numpy as jnp, langevax
+            >>> rows = jnp.linspace(-1.0, 1.0, 50)
+            >>> loss = lambda w, x: (w * x) ** 2 / 2
+            >>> of_rows = lambda w: jax.vmap(loss, (None, 0))(w, rows[-2:])
+            >>> options = {"key": jax.random.key(0), "observe": of_rows, "num_samples": 200, "num_warmup": 100}
+            >>> values, errors = langevax.learning_coefficient(loss, jnp.array(0.0), rows, **options).covariances()
+            >>> values.shape, bool(values[0, 1] > 3 * errors[0, 1])
+            ((2, 2), True)
+        """
+        if self.observed is None:
+            raise ValueError("nothing was observed; pass observe to learning_coefficient.")
+        length = max(1, self.observed.shape[1] // STRETCHES)
+        centred = self.observed - self.observed.mean((0, 1))
+        stretches = [
+            chain[start : start + length].T @ chain[start : start + length] / length
+            for chain in centred
+            for start in range(0, length * (chain.shape[0] // length), length)
+        ]
+        flat = centred.reshape(-1, centred.shape[-1])
+        return flat.T @ flat / len(flat), np.std(stretches, axis=0, ddof=1) / np.sqrt(len(stretches))
+
     @property
     def wbic(self) -> float:
         """n E L: Watanabe's criterion where T is log(n)/n, in nats of all rows; smaller is better."""
@@ -98,7 +133,10 @@ class LearningCoefficient:
 
         chains, draws = self.trace.shape
         coordinates = {"chain": np.arange(chains), "draw": np.arange(draws)}
-        posterior = xarray.Dataset({"learning_coefficient": (["chain", "draw"], self.trace)}, coordinates)
+        draws_of: dict[str, Any] = {"learning_coefficient": (["chain", "draw"], self.trace)}
+        if self.observed is not None:
+            draws_of["observed"] = (["chain", "draw", "observable"], self.observed)
+        posterior = xarray.Dataset(draws_of, coordinates)
         summary = xarray.Dataset(
             {
                 "value": self.value,

@@ -70,6 +70,7 @@ def learning_coefficient(
     num_warmup: int | Literal["auto"] = "auto",
     select: Callable[[str], bool] | None = None,
     descend: bool = False,
+    observe: Callable[[PyTree], Array] | None = None,
     progress: bool | Literal["auto"] = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool | Literal["anyway"] = False,
@@ -93,6 +94,8 @@ def learning_coefficient(
         select: `select(path) -> bool` of the path of each array, such as `"['dense']['kernel']"`; the others are
             frozen. The coefficient is then that of the restricted model.
         descend: search a minimum from `params` first, by L-BFGS, and take the coefficient there.
+        observe: `observe(params) -> array` of floats, recorded at each draw as `.observed`: losses of single rows, or
+            of a part of them, whose `.covariances()` are susceptibilities and influence functions.
         progress, checkpoint, resume: see `langevax.simulate`; the draws are saved, not the warm-up.
 
     Returns:
@@ -126,7 +129,7 @@ def learning_coefficient(
         if np.size(number) != 1:
             raise ValueError(f"{name} must be one number, got {checks.shown(number)}; pass a float.")
     law = tempered_loss(loss, params, data, select)
-    size = int(law.size)
+    size, num_observed = int(law.size), law.num_observed(observe)
     if batch_size is not None:
         checks.positive_int("batch_size", batch_size, auto=True)
     if not (batch_size is None or isinstance(batch_size, str)):
@@ -136,11 +139,11 @@ def learning_coefficient(
     heat = math.log(size) / size if isinstance(temperature, str) else float(temperature)
     minimum = _Minimum.of(law, heat, descend, None if isinstance(localization, str) else float(localization))
     pilot_key, run_key = random.split(key)
-    target = _Target.of(minimum, heat, pilot_key)
+    target = _Target.of(minimum, heat, pilot_key, observe)
     counts = int(num_chains), WARMUP if isinstance(num_warmup, str) else int(num_warmup), int(num_samples)
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
     chains = target.run(batch_size, counts, run_key, saving)
-    return _summary(minimum, target, chains, heat, minimum.localization, time.perf_counter() - began)
+    return _summary(minimum, target, chains, heat, num_observed, time.perf_counter() - began)
 
 
 class _Minimum(NamedTuple):
@@ -224,7 +227,13 @@ class _Target(NamedTuple):
     evaluations: int
 
     @classmethod
-    def of(cls, minimum: _Minimum, temperature: float, key: Key[Array, ""]) -> "_Target":
+    def of(
+        cls,
+        minimum: _Minimum,
+        temperature: float,
+        key: Key[Array, ""],
+        observe: Callable[[PyTree], Array] | None,
+    ) -> "_Target":
         law, dimension, spent = minimum.law, len(minimum.displacement), minimum.passes * int(minimum.law.size)
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
@@ -237,7 +246,7 @@ class _Target(NamedTuple):
             coordinates = even.preconditioned(pilot.scales, pilot.directions)
             mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations
         shares = float(law.precision) * _squared_scales(coordinates, mode)
-        observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares)
+        observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares, observe)
         target = cls(law, coordinates, temperature, mode, observation, spent)
         target.check_resolution(1.0, key)
         return target
@@ -420,11 +429,12 @@ def _summary(
     target: _Target,
     chains: tuple[Result, int, int | None],
     temperature: float,
-    localization: float,
+    num_observed: int,
     seconds: float,
 ) -> LearningCoefficient:
     result, evaluations, batch_size = chains
     records = np.asarray(result.positions, np.float64)
+    records, observed = np.split(records, [records.shape[-1] - num_observed], axis=-1)
     law, moving = minimum.law, [leaf.size for leaf in minimum.law.moving()]
     trace = (records[..., 0] - minimum.loss) / temperature
     corrected, error, excess = _Mean.of(trace, records[..., 1:])
@@ -455,11 +465,12 @@ def _summary(
         lowest_loss=lowest,
         params=jax.tree.map(np.asarray, law.params),
         temperature=temperature,
-        localization=localization,
+        localization=minimum.localization,
         num_rows=int(law.size),
         num_parameters=sum(moving),
         method="NUTS" if batch_size is None else f"HMC along batches of {batch_size:,}",
         acceptance=result.metrics["acceptance"],
         evaluations=target.evaluations + evaluations,
         seconds=seconds,
+        observed=observed if num_observed else None,
     )

@@ -64,6 +64,28 @@ class TemperedLoss(Problem):
             leaves[i] = leaves[i] + move
         return jax.tree.unflatten(structure, leaves)
 
+    def whole(self, position: Displacement) -> PyTree:
+        """Return the parameters at a displacement as the loss takes them, with all that is no array."""
+        loss = getattr(self.problem, "loss", None)
+        moved = self.displaced(position)
+        return eqx.combine(moved, loss.constant) if isinstance(loss, CompletedLoss) else moved
+
+    def num_observed(self, observe: Callable[[PyTree], Array] | None) -> int:
+        """Return the size of what is observed; raise where it is no array of numbers."""
+        if observe is None:
+            return 0
+        checks.function("observe", observe, "(params) -> array")
+        wrong = "observe must return an array of floats, got {}; stack numbers into one array."
+        try:
+            shape = jax.eval_shape(lambda position: observe(self.whole(position)), self.start())
+        except TypeError as error:
+            if "not a valid JAX type" in str(error):
+                raise TypeError(wrong.format("something else")) from error
+            raise
+        if not isinstance(shape, jax.ShapeDtypeStruct) or not jnp.issubdtype(shape.dtype, jnp.floating):
+            raise TypeError(wrong.format(checks.shown(shape)))
+        return int(np.prod(shape.shape))
+
     def value(self, position: Displacement) -> Scalar:
         return self.problem.value(self.displaced(position))
 
@@ -113,7 +135,7 @@ class CompletedLoss(eqx.Module):
 
 
 class Observation(eqx.Module):
-    """The record of a chain: the mean loss, and variables of mean zero under the law. Costs a full pass.
+    """The record of a chain: the mean loss, variables of mean zero under the law, and what is observed. Costs a pass.
 
     For a vector field V, E <V, grad potential> / T = E div V (integration by parts). V is the displacement of one
     array, that array itself (both of divergence d_A), or the displacement in one group of the sampled coordinates,
@@ -123,10 +145,17 @@ class Observation(eqx.Module):
     temperature: Float[Array, ""]
     """An array, so that a sweep over it compiles once."""
     groups: Int[Array, " d"]
+    observe: Callable[[PyTree], Array] | None = None
+    """Of the parameters, an array."""
 
     @classmethod
-    def of(cls, temperature: Float[Array, ""], shares: Float[np.ndarray, " d"]) -> "Observation":
-        return cls(temperature, jnp.asarray(np.digitize(shares, SHARES), jnp.int32))
+    def of(
+        cls,
+        temperature: Float[Array, ""],
+        shares: Float[np.ndarray, " d"],
+        observe: Callable[[PyTree], Array] | None = None,
+    ) -> "Observation":
+        return cls(temperature, jnp.asarray(np.digitize(shares, SHARES), jnp.int32), observe)
 
     def __call__(self, problem: Problem, state: Any) -> Float[Array, " k"]:
         position, law, layers = state.position, problem, []
@@ -148,7 +177,10 @@ class Observation(eqx.Module):
             pulled = layer.pull_back(pulled)
         own = state.position * pulled - 1
         grouped = jnp.zeros(len(SHARES) + 1, value.dtype).at[self.groups].add(own)
-        return jnp.concatenate([value[None], grouped, jnp.stack(controls)])
+        parts = [value[None], grouped, jnp.stack(controls)]
+        if self.observe is not None:
+            parts.append(jnp.ravel(self.observe(law.whole(position))).astype(value.dtype))
+        return jnp.concatenate(parts)
 
 
 def tempered_loss(
