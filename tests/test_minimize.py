@@ -515,3 +515,17 @@ def test_mistakes_are_named(name):
     call, error, message = REFUSED[name]
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+def test_progress_is_the_share_of_the_budget_and_the_lowest_value():
+    seen = []
+    result = minimize(
+        lambda x: jnp.sum(x**2),
+        jnp.ones(2),
+        key=jax.random.key(0),
+        progress=lambda words, share: seen.append((words, share)),
+    )
+    shares = [share for _, share in seen]
+    assert 0 < shares[0] <= shares[-1] <= 1
+    assert shares == sorted(shares)
+    assert seen[-1][0] == f"minimize: lowest {result.fun:.6g}"

@@ -467,6 +467,7 @@ ENTRIES: dict[str, Entry] = {
             "max_odds": (0.5, POSITIVE),
             "spread": (0.1, POSITIVE),
             "use_gradients": (True, FLAG),
+            "progress": (False, FLAG),
         },
         slow=True,
     ),

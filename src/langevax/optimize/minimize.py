@@ -29,6 +29,7 @@ from langevax.optimize.search import draw_with
 from langevax.optimize.values_only import FiniteDifferences, as_values
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
+from langevax.run.progress import ProgressOption, report_to
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -53,6 +54,7 @@ def minimize(
     spread: ArrayLike | Literal["auto"] = "auto",
     use_gradients: bool = True,
     callback: Callback = None,
+    progress: ProgressOption = "auto",
 ) -> "OptimizeResult":
     """Search for the global minimum of `fun` until a better one is unlikely, or the budget is spent.
 
@@ -74,6 +76,8 @@ def minimize(
         use_gradients: False takes values only, in float64, so that `fun` may be a function of NumPy arrays.
         callback: as in SciPy: `callback(intermediate_result)` with that very name gets an `OptimizeResult` (x, fun,
             nit, nfev, njev), any other one x; StopIteration or True stops. It is called after each batch of searches.
+        progress: show a bar with the share of the budget that is spent, the lowest value, and the time left if all of
+            it is; "auto" shows it on a terminal, after a second. Or a function of (words, share).
 
     Returns:
         A `scipy.optimize.OptimizeResult`. Positions are NumPy arrays in the structure of x0.
@@ -114,8 +118,8 @@ def minimize(
     if callable(x0) and not isinstance(spread, str):
         raise ValueError(f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out.")
     arguments.as_problem(fun)
-    with nullcontext() if use_gradients else jax.enable_x64():
-        return _minimize(fun, x0, key, bounds, max_evaluations, max_odds, spread, use_gradients, stops)
+    with nullcontext() if use_gradients else jax.enable_x64(), report_to(progress) as report:
+        return _minimize(fun, x0, key, bounds, max_evaluations, max_odds, spread, use_gradients, stops, report)
 
 
 def _minimize(
@@ -128,6 +132,7 @@ def _minimize(
     spread: ArrayLike | Literal["auto"],
     use_gradients: bool,
     stops: "Callable[[OptimizeResult], bool] | None",
+    report: Callable[[str, float], None],
 ) -> "OptimizeResult":
     start_key, draw_key = random.split(key)
     drawn = callable(x0)
@@ -152,6 +157,7 @@ def _minimize(
         return (np.asarray(vectors, np.float64) - np.asarray(frame.center)) / np.asarray(frame.scale)
 
     def stop(searched: Portfolio) -> bool:
+        report(f"minimize: lowest {searched.best_fun:.6g}", min(1.0, searched.spent / searched.budget))
         return stops is not None and stops(_intermediate_result(searched, like))
 
     size, d = int(problem.size), places.shape[-1]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from langevax import checks
+
 DELAY = 1.0  # seconds; a shorter run shows nothing
 ProgressOption = bool | Literal["auto"] | Callable[[str, float], None]
 HEADLINE_SHARE = 0.05  # of the run's time that computing the number may take
@@ -58,8 +60,10 @@ def report_to(progress: ProgressOption) -> Iterator[Callable[[str, float], None]
     if callable(progress):
         yield progress
         return
-    if not isinstance(progress, bool) and progress != "auto":
-        raise TypeError(f"progress must be True, False, 'auto' or a function of (words, share), got {progress!r}.")
+    if not isinstance(progress, bool) and not checks.is_auto(progress):
+        raise TypeError(
+            f"progress must be True, False, 'auto' or a function of (words, share), got {checks.shown(progress)}."
+        )
     if not (sys.stderr.isatty() if progress == "auto" else progress):
         yield lambda words, share: None
         return
