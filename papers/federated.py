@@ -220,7 +220,6 @@ SMALL = ("FedAvg", "minibatch SARAH", "BVR-L-SGD", "FLEDGE", "SLEDGE", "SARAH") 
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """All parts, one after the other."""
     zetas, counts, (num_seeds, most_exchanges, decay_exchanges, walk_steps) = SIZES[size]
     few = size == "small"
     algorithms, estimators = ([name for name in names if not few or name in SMALL] for names in (MAKERS, ESTIMATORS))
@@ -337,7 +336,6 @@ PAPERS = "Murata and Suzuki; Oko et al."
 
 
 def judge(data: xarray.Dataset) -> Verdict:
-    """All five parts."""
     parts = judge_reach, judge_participants, judge_decay, judge_saddle, judge_errors
     return Verdict.of(part(data) for part in parts)
 

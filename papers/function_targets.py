@@ -191,7 +191,6 @@ def classification(num_modes: int) -> FiniteSum:
 
 
 def autocorrelation(rows: np.ndarray, lag: int) -> float:
-    """Along the second axis."""
     centred = rows - rows.mean()
     return float(np.mean(centred[:, lag:] * centred[:, :-lag]) / np.mean(centred**2))
 
@@ -233,7 +232,6 @@ def squared(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[
 
 
 def regression_data() -> tuple[np.ndarray, np.ndarray]:
-    """Points and values."""
     rng = np.random.default_rng(1)
     points = rng.uniform(size=NUM_DATA)
     return points, np.sin(2 * np.pi * points) + np.sqrt(NOISE_VARIANCE) * rng.normal(size=NUM_DATA)

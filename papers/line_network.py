@@ -94,22 +94,18 @@ class LineNetwork:
     start_deviation: float
 
     def risk(self) -> MeanFieldRisk:
-        """Return the problem of particles."""
         inputs = jnp.asarray(np.stack([self.slopes, self.shifts], 1), jnp.float32)
         targets = jnp.asarray(self.targets, jnp.float32)
         return MeanFieldRisk(Line(self.scale), getattr(losses, self.loss), inputs, targets, 2 * self.ridge)
 
     def start(self, num_particles: int) -> Callable[[Key[Array, ""]], Array]:
-        """Return the start of particles."""
         return eqx.Partial(normal_start, self.start_mean, self.start_deviation, num_particles)
 
     def grid_risk(self, points: Float[np.ndarray, " grid"]) -> GridRisk:
-        """Return the problem of laws on the grid."""
         values = self.scale * np.tanh(np.outer(self.slopes, points) + np.array(self.shifts)[:, None])
         return GridRisk(points, values, np.array(self.targets), self.ridge, self.temperature, *EXACT[self.loss][:3])
 
     def start_density(self, risk: GridRisk) -> Float[np.ndarray, " grid"]:
-        """Return the start as a density on the grid."""
         density = norm.pdf(risk.points, self.start_mean, self.start_deviation)
         return density / (risk.measure @ density)
 
