@@ -17,21 +17,18 @@ from langevax.problems.federation import Federation
 
 
 class WavyLoss(eqx.Module):
-    """The loss of one row (slopes, curvatures)."""
+    """The loss of one row (slopes, curvatures), with the scales s; f and its gradient in closed form."""
 
     scales: Float[Array, " d"]
-    """s."""
 
     def __call__(self, x: Float[Array, " d"], row: tuple[Float[Array, " d"], Float[Array, " d"]]) -> Float[Array, ""]:
         slopes, curvatures = row
-        return jnp.sum(self.scales * (x**2 + 3 * jnp.sin(x) ** 2) + curvatures * x**2 / 2 + slopes * x)
+        return self.mean(x) + jnp.sum(curvatures * x**2 / 2 + slopes * x)
 
-    def mean(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        """f, in closed form."""
-        return jnp.sum(self.scales * (x**2 + 3 * jnp.sin(x) ** 2))
+    def mean(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
+        return jnp.sum(self.scales * (x**2 + 3 * jnp.sin(x) ** 2), axis=-1)
 
-    def mean_gradient(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
-        """Of f, in closed form."""
+    def mean_gradient(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
         return self.scales * (2 * x + 3 * jnp.sin(2 * x))
 
 
@@ -43,8 +40,7 @@ def balanced_signs(random: np.random.Generator, shape: tuple[int, ...], axis: in
 
 def opposite_directions(random: np.random.Generator, number: int, dim: int, first: int = 0) -> np.ndarray:
     """(number, dim) of unit length that add up to 0 in pairs; coordinates before `first` are 0."""
-    half = random.normal(size=(number // 2, dim))
-    half[:, :first] = 0
+    half = random.normal(size=(number // 2, dim)) * (np.arange(dim) >= first)
     half /= np.linalg.norm(half, axis=1, keepdims=True)
     return np.concatenate([half, -half])
 
@@ -56,7 +52,6 @@ def dialled_federation(
     hessian_heterogeneity: float = 1.0,
     gradient_heterogeneity: float = 2.0,
     row_heterogeneity: float = 1.0,
-    row_noise: float = 1.0,
     condition: float = 1.0,
     *,
     seed: int,
@@ -65,10 +60,7 @@ def dialled_federation(
 
     zeta is the largest |hess f_i - hess f_j|, as client curvatures are +-zeta / 2 in each coordinate, sigma that of all
     |gradient f_i(0)|; rows within a client differ in curvature by twice `row_heterogeneity` and in slope from the
-    client's by `row_noise`; s falls from 1 to 1 / condition over coordinates.
-
-    Raises:
-        ValueError: an odd number of clients or rows.
+    client's by 1; s falls from 1 to 1 / condition over coordinates. Raises ValueError for odd numbers.
     """
     if num_clients % 2 or rows % 2:
         raise ValueError(f"num_clients and rows must be even, got {num_clients} and {rows}.")
@@ -76,8 +68,7 @@ def dialled_federation(
     curvatures = hessian_heterogeneity / 2 * balanced_signs(random, (num_clients, dim))[:, None]
     slopes = gradient_heterogeneity * opposite_directions(random, num_clients, dim)[:, None]
     of_row = [(balanced_signs(random, (rows, dim)), opposite_directions(random, rows, dim)) for _ in range(num_clients)]
-    curvatures = curvatures + row_heterogeneity * np.stack([signs for signs, _ in of_row])
-    slopes = slopes + row_noise * np.stack([directions for _, directions in of_row])
+    signs, directions = (np.stack(part) for part in zip(*of_row, strict=True))
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
-    scales = float(condition) ** -np.linspace(0, 1, dim)
-    return Federation(WavyLoss(jnp.asarray(scales, dtype)), (slopes.astype(dtype), curvatures.astype(dtype)))
+    data = (slopes + directions).astype(dtype), (curvatures + row_heterogeneity * signs).astype(dtype)
+    return Federation(WavyLoss(jnp.asarray(float(condition) ** -np.linspace(0, 1, dim), dtype)), data)

@@ -18,32 +18,20 @@ from langevax.theory.gaussian import Modes, linear_gains, stationary_variance
 
 
 def stability_limit(integrator: str, precision: Modes, curvature: Modes) -> float:
-    """The step below which all of these modes settle, |r| < 1; `inf` where every step does (derived).
-
-    explicit          2 / (p + q)
-    semi_implicit     2 / (q - p)                 where q > p, else none
-    exponential       2 artanh(p / q) / p         where q > p, else none
-    crank_nicolson    2 / q                       where q > 0, else none
-    """
+    """The step below which all of these modes settle, |r| < 1; `inf` where every step does (derived)."""
     p, q = np.broadcast_arrays(np.asarray(precision, float), np.asarray(curvature, float))
     if np.any(p + q <= 0):
         raise ValueError(f"precision + curvature must be > 0, got {np.min(p + q)}; there is no law to settle to.")
-    limit = np.full(p.shape, np.inf)
-    match integrator:
-        case "explicit":
-            limit = 2 / (p + q)
-        case "semi_implicit":
-            np.divide(2, q - p, out=limit, where=q > p)
-        case "exponential":
-            stiff = np.where(q > p, p, 0) / np.where(q > p, q, 1)
-            # artanh(x) / x, whose limit at x = 0 is 1
-            ratio = np.where(stiff > 0, np.arctanh(stiff) / np.where(stiff > 0, stiff, 1), 1)
-            np.divide(2 * ratio, q, out=limit, where=q > p)
-        case "crank_nicolson":
-            np.divide(2, q, out=limit, where=q > 0)
-        case _:
-            linear_gains(integrator, 1.0, 0.0)  # raises, naming the known ones
-    return float(limit.min())
+    linear_gains(integrator, 1.0, 0.0)  # raises, naming the known ones
+    b = 2 / (p + q)  # there r = -1; now solved for the step
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit = {
+            "explicit": b,
+            "semi_implicit": 2 / (q - p),
+            "exponential": np.where(p > 0, 2 * np.arctanh(p / q) / p, b),
+            "crank_nicolson": 2 / q,
+        }[integrator]
+    return float(np.where(limit > 0, limit, np.inf).min())
 
 
 def mode_moments(
@@ -63,29 +51,24 @@ def mode_moments(
     """
     p, q = np.broadcast_arrays(np.asarray(precision, float), np.asarray(curvature, float))
     b, c2 = linear_gains(integrator, step_size, p)
-    rate = b * (p + q)
-    number = np.asarray(steps)
+    rate, number = b * (p + q), np.asarray(steps)
     n = number.reshape(number.shape + (1,) * p.ndim)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         # log |r| keeps its digits near r = 1, where 10^9 steps would lose them
-        log_r = np.where(rate < 1, np.log1p(-np.minimum(rate, 1)), np.log(np.abs(rate - 1)))
-        log_power = np.where(n > 0, n * log_r, 0.0)
-        sign = np.where(rate > 1, 1.0 - 2 * (n % 2), 1.0)
-        mean = np.where(start_mean == 0, 0.0, sign * np.exp(log_power) * start_mean)
-        started = np.where(start_variance == 0, 0.0, np.exp(2 * log_power) * start_variance)
-        growth = np.where(rate == 2, n, np.expm1(2 * log_power) / np.where(rate == 2, 1, rate * (rate - 2)))
+        log_power = np.where(n > 0, n * np.log1p(-np.minimum(rate, 2 - rate)), 0.0)
+        growth = np.where(rate == 2, n, np.expm1(2 * log_power) / (rate * (rate - 2)))
         settled = np.asarray(stationary_variance(integrator, step_size, p, q, temperature))
-        settles = np.isfinite(settled)
-        noise = np.where(settles, -np.expm1(2 * log_power) * np.where(settles, settled, 0), temperature * c2 * growth)
-    return mean, started + noise
+        noise = np.where(np.isfinite(settled), -np.expm1(2 * log_power) * settled, temperature * c2 * growth)
+    power = np.exp(np.minimum(log_power, 350.0))  # finite, so that nothing times it is nothing
+    mean = np.where(rate > 1, 1.0 - 2 * (n % 2), 1.0) * power * start_mean
+    return mean, power**2 * start_variance + noise
 
 
 def wasserstein(mean0: Modes, variance0: Modes, mean1: Modes, variance1: Modes) -> float | np.ndarray:
     """W2 between Gaussians of independent modes, along the last axis: KL to the target need not be finite."""
     shift = np.asarray(mean0, float) - mean1
     spread = np.sqrt(np.asarray(variance0, float)) - np.sqrt(np.asarray(variance1, float))
-    distance = np.sqrt(np.sum(shift**2 + spread**2, axis=-1))
-    return float(distance) if np.ndim(distance) == 0 else distance
+    return np.sqrt(np.sum(shift**2 + spread**2, axis=-1))
 
 
 def steps_to_wasserstein(
@@ -99,21 +82,16 @@ def steps_to_wasserstein(
     start_variance: Modes = 0.0,
 ) -> float:
     """Steps after which W2 to the target is `distance`, by bisection; `inf` where the chain settles further away."""
-    target = temperature / (np.asarray(precision, float) + curvature)
-    law = integrator, step_size, precision, curvature, temperature
 
-    def far(steps: int) -> bool:
-        mean, variance = mode_moments(*law, steps, start_mean, start_variance)
-        return not wasserstein(mean, variance, 0.0, target) <= distance
+    def near(steps: int) -> bool:
+        law = integrator, step_size, precision, curvature, temperature, steps
+        moments = mode_moments(*law, start_mean, start_variance)
+        return bool(wasserstein(*moments, 0.0, temperature / (np.asarray(precision, float) + curvature)) <= distance)
 
-    if not far(0):
-        return 0.0
-    high = 1
-    while far(high):
-        high *= 2
-        if high > 2**50:
-            return np.inf
-    return float(bisect_left(range(high), True, lo=high // 2, key=lambda steps: not far(steps)))
+    high = next((steps for steps in (0, *(2**k for k in range(51))) if near(steps)), None)
+    if high is None:
+        return np.inf
+    return float(bisect_left(range(high), True, lo=high // 2, key=near))
 
 
 def trace_bias(integrator: str, step_size: float, precision: Modes, curvature: Modes, temperature: float) -> float:

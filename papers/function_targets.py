@@ -8,10 +8,9 @@ classification  1 - y tanh(f(z)) over 30 points of which 9 labels are wrong, f =
 regression      20 values with noise of variance 5: weak data, so that the prior decides what a proposal is worth. One
                 proposal of fixed size is made from exact draws of the posterior.
 
-The acceptance of a proposal is computed a second time in NumPy, by the lengths of directions that data do not see.
+The acceptance of a proposal is computed a second time in NumPy, from the densities of law and proposal.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -24,22 +23,18 @@ from jaxtyping import Array, Float, Key
 import function_space_laws as theory
 from drawing import Style
 from estimates import jackknife, mean_and_error
-from langevax import trees
-from langevax.algorithm import Algorithm
 from langevax.figures import theme
 from langevax.integrators import Explicit, Exponential, Integrator, SemiImplicit
 from langevax.problems.coordinates import affine
 from langevax.problems.finite_sum import FiniteSum
-from langevax.problems.problem import Function, Problem
-from langevax.run import simulate
+from langevax.problems.problem import Function
+from langevax.run import Stacked, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin
 from langevax.spaces import Cosine, GaussianPrior, spectra
 
 
 class Scheme(NamedTuple):
-    """Its name in the theory, its integrator, and how it is drawn."""
-
-    name: str
+    name: str  # in the theory
     integrator: Integrator
     style: Style
 
@@ -80,11 +75,9 @@ class Modes(NamedTuple):
 
     @property
     def mean(self) -> np.ndarray:
-        """Of the target."""
         return self.curvature * self.center / (self.precision + self.curvature)
 
     def first(self, count: int) -> "Modes":
-        """The low modes."""
         return Modes(*(array[:count] for array in self))
 
 
@@ -105,7 +98,6 @@ def quadratic(curvature: Array, center: Array, x: Float[Array, " modes"]) -> Flo
 
 
 def normal_start(mean: Array, deviation: Array, key: Key[Array, ""]) -> Float[Array, " modes"]:
-    """A draw about a mean."""
     return mean + deviation * jax.random.normal(key, mean.shape, mean.dtype)
 
 
@@ -168,8 +160,9 @@ def distance_of_chains(
     moments = theory.mode_moments(SCHEMES[scheme].name, *law, start_mean=-low.mean)
     earlier, exact, later = np.asarray(theory.wasserstein(*moments, 0.0, variance)).tolist()
     per_unit, w2_error = 2 * before / (earlier - later), error / (2 * exact)
-    chain_steps = {"chain_steps": steps + (w2 - exact) * per_unit, "chain_steps_error": w2_error * per_unit}
-    return {"w2": w2, "w2_error": w2_error, "w2_exact": exact} | chain_steps
+    chain_steps, chain_steps_error = steps + (w2 - exact) * per_unit, w2_error * per_unit
+    numbers = {"w2": w2, "w2_error": w2_error, "w2_exact": exact}
+    return numbers | {"chain_steps": chain_steps, "chain_steps_error": chain_steps_error}
 
 
 # ---- functions learnt from data
@@ -198,7 +191,6 @@ def classification(num_modes: int) -> FiniteSum:
 
 
 def autocorrelation(rows: np.ndarray, lag: int) -> float:
-    """Along the second axis."""
     centred = rows - rows.mean()
     return float(np.mean(centred[:, lag:] * centred[:, :-lag]) / np.mean(centred**2))
 
@@ -222,12 +214,8 @@ def mixing(num_modes: int, num_steps: int, key: Key[Array, ""]) -> tuple[np.ndar
 
 def bending(positions: np.ndarray) -> tuple[float, float]:
     """Share of positions where the potential bends downwards in some direction, and the most negative curvature."""
-    problem = classification(positions.shape[1])
-    features, labels = (np.asarray(array, float) for array in problem.data)
-    t = np.tanh(positions @ features.T)
-    weight = 2 * labels * t * (1 - t**2) / len(labels)  # loss'' over n
-    hessians = np.einsum("ni,cn,nj->cij", features, weight, features) + np.diag(np.asarray(problem.precision, float))
-    least = np.linalg.eigvalsh(hessians)[:, 0]
+    hessians = jax.vmap(jax.hessian(classification(positions.shape[1]).potential))(positions)
+    least = np.linalg.eigvalsh(np.asarray(hessians, float))[:, 0]
     return float(np.mean(least < 0)), float(least.min())
 
 
@@ -244,113 +232,69 @@ def squared(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[
 
 
 def regression_data() -> tuple[np.ndarray, np.ndarray]:
-    """Points and values."""
     rng = np.random.default_rng(1)
     points = rng.uniform(size=NUM_DATA)
     return points, np.sin(2 * np.pi * points) + np.sqrt(NOISE_VARIANCE) * rng.normal(size=NUM_DATA)
-
-
-def posterior_draw(
-    scale: Array, unit: Array, features: Array, values: Array, inverse: Array, key: Key[Array, ""]
-) -> Float[Array, " modes"]:
-    """A draw of the prior, corrected by what its own noisy data got wrong; times a unit for each mode."""
-    prior_key, noise_key = jax.random.split(key)
-    u = scale * trees.normal_like(scale, key=prior_key)
-    noise = jnp.sqrt(jnp.float32(NOISE_VARIANCE)) * trees.normal_like(values, key=noise_key)
-    return unit * (u + scale**2 * (features.T @ (inverse @ (values - features @ u - noise))))
-
-
-@eqx.filter_jit
-def random_walk(problem: Problem, start: Callable[[Array], Array], temperature: Array, keys: Array) -> Array:
-    """Acceptance of x' = x + s xi, of Metropolis's own algorithm."""
-
-    def accepted(key: Key[Array, ""]) -> Float[Array, ""]:
-        start_key, noise_key = jax.random.split(key)
-        x = start(start_key)
-        moved = x + jnp.float32(PROPOSAL) * trees.normal_like(x, key=noise_key)
-        return jnp.exp(jnp.minimum((problem.potential(x) - problem.potential(moved)) / temperature, 0))
-
-    return jax.vmap(accepted)(keys)
 
 
 def acceptance(proposal: str, num_modes: int, num_chains: int, key: Key[Array, ""]) -> tuple[float, float]:
     """Mean acceptance probability of one step from draws of the posterior, and its standard error."""
     temperature = NOISE_VARIANCE / NUM_DATA  # makes the law the posterior
     (points, values), prior = regression_data(), prior_of(num_modes)
+    rng, scale = np.random.default_rng(np.asarray(jax.random.key_data(key))), 1 / np.arange(1.0, num_modes + 1)
     features = prior.features(jnp.asarray(points, jnp.float32))
-    data = features, jnp.asarray(values, jnp.float32)
-    problem, features = FiniteSum(squared, data, precision=prior.precision(temperature)), np.asarray(features, float)
-    scale = jnp.asarray(np.arange(1.0, num_modes + 1) ** -1, jnp.float32)
-    gram = (features * np.asarray(scale, float) ** 2) @ features.T + NOISE_VARIANCE * np.eye(NUM_DATA)
-    whitened = proposal in ("MALA", "random walk")
-    unit = 1 / scale if whitened else jnp.ones_like(scale)
-    start = eqx.Partial(
-        posterior_draw, scale, unit, *(jnp.asarray(a, jnp.float32) for a in (features, values, np.linalg.inv(gram)))
-    )
-    target = affine(problem, scale) if whitened else problem
-    if proposal == "random walk":
-        probabilities = random_walk(target, start, jnp.float32(temperature), jax.random.split(key, num_chains))
-        return mean_and_error(np.asarray(probabilities, float))
-    algorithms: dict[str, Algorithm] = {
-        "pCN": PCN(step_size=PROPOSAL, temperature=temperature),
-        "pCNL": PCNL(step_size=PROPOSAL, temperature=temperature),
-        "MALA": MALA(step_size=PROPOSAL / temperature, temperature=temperature),
-    }
+    seen = np.asarray(features, float) * scale
+    # draws of the prior, corrected by what their own noisy data got wrong, in the prior's scale
+    z, noise = rng.normal(size=(num_chains, num_modes)), rng.normal(size=(num_chains, NUM_DATA))
+    wrong = values - z @ seen.T - np.sqrt(NOISE_VARIANCE) * noise
+    z += np.linalg.solve(seen @ seen.T + NOISE_VARIANCE * np.eye(NUM_DATA), wrong.T).T @ seen
+
+    def potential(z: np.ndarray) -> np.ndarray:
+        return ((z**2).sum(axis=1) + ((values - z @ seen.T) ** 2).sum(axis=1) / NOISE_VARIANCE) / 2
+
+    if proposal == "random walk":  # Metropolis's own algorithm
+        moved = z + PROPOSAL * rng.normal(size=z.shape)
+        return mean_and_error(np.exp(np.minimum(potential(z) - potential(moved), 0)))
+    problem = FiniteSum(squared, (features, jnp.asarray(values, jnp.float32)), precision=prior.precision(temperature))
+    target, start, algorithm = {
+        "pCN": (problem, scale * z, PCN(PROPOSAL, temperature)),
+        "pCNL": (problem, scale * z, PCNL(PROPOSAL, temperature)),
+        "MALA": (affine(problem, jnp.asarray(scale, jnp.float32)), z, MALA(PROPOSAL / temperature, temperature)),
+    }[proposal]
     records = {"record": lambda problem, state: state.position[:1], "record_every": 1}
-    result = simulate(algorithms[proposal], target, start, key=key, num_steps=1, num_chains=num_chains, **records)
+    result = simulate(algorithm, target, Stacked(jnp.asarray(start, jnp.float32)), key=key, num_steps=1, **records)
     assert result.trace is not None
     return mean_and_error(np.asarray(result.trace.info["acceptance"], float)[:, 0])
-
-
-def unseen_lengths(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of standard normal z and xi in `count` directions: |z|^2, <z, xi> / |z|, |xi|^2."""
-    if count == 0:
-        zeros = np.zeros(EXACT_DRAWS)
-        return zeros, zeros, zeros
-    cosine = rng.normal(size=EXACT_DRAWS)
-    rest = cosine**2 + (rng.chisquare(count - 1, EXACT_DRAWS) if count > 1 else 0)
-    return rng.chisquare(count, EXACT_DRAWS), cosine, rest
 
 
 def exact_acceptance(proposal: str, num_modes: int) -> float:
     """The same from NumPy: in the eigenbasis of the data, where all modes that these do not see count by length.
 
-    With z whitened by the prior and the loss Phi = sum_i (s_i z_i - d_i)^2 / 2 of the directions seen, curvature
-    h_i = 1 + s_i^2; for MALA log ratio = t / 4 sum_i h_i^2 (y_i^2 - y'_i^2), y = z - mean.
+    There, in the prior's scale, y = z - mean is N(0, 1 / h), h = 1 where the data do not see, and a proposal is
+    y' = a y + e + c xi. Hence log ratio = sum (h - (1 - a^2) / c^2) (y^2 - y'^2) / 2 + e (1 + a) (y - y') / c^2.
     """
     points, values = regression_data()
     rng, s, k = np.random.default_rng(2), PROPOSAL, np.arange(num_modes)
     features = np.where(k > 0, np.sqrt(2), 1) * np.cos(np.pi * k * points[:, None])
     left, singular, _ = np.linalg.svd(features / (k + 1), full_matrices=False)
-    singular, datum = singular / NOISE_VARIANCE**0.5, left.T @ values / NOISE_VARIANCE**0.5
-    h, unseen = 1 + singular**2, num_modes - len(singular)
-    shape = EXACT_DRAWS, len(singular)
-    y, xi = rng.normal(size=shape) / np.sqrt(h), rng.normal(size=shape)
-    z = y + singular * datum / h
+    h, unseen = 1 + singular**2 / NOISE_VARIANCE, num_modes - len(singular)
 
-    def phi(z: np.ndarray) -> np.ndarray:
-        return ((singular * z - datum) ** 2).sum(axis=1) / 2
+    def gains(h: np.ndarray | float) -> tuple[np.ndarray | float, float]:
+        return {
+            "pCN": (np.sqrt(1 - s**2), s),
+            "pCNL": ((2 - s - 2 * s * (h - 1)) / (2 + s), np.sqrt(8 * s) / (2 + s)),
+            "MALA": (1 - s * h, np.sqrt(2 * s)),
+            "random walk": (1.0, s),
+        }[proposal]
 
-    def slope(z: np.ndarray) -> np.ndarray:
-        return singular * (singular * z - datum)
-
-    long, cosine, rest = unseen_lengths(unseen if proposal in ("MALA", "random walk") else 0, rng)
-    match proposal:
-        case "pCN":
-            log_ratio = phi(z) - phi(np.sqrt(1 - s**2) * z + s * xi)
-        case "pCNL":
-            v = ((2 - s) * z - 2 * s * slope(z) + np.sqrt(8 * s) * xi) / (2 + s)
-
-            def rho(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-                g = slope(u)
-                return phi(u) + ((v - u) * g / 2 + s / 4 * (u + v) * g + s / 4 * g**2).sum(axis=1)
-
-            log_ratio = rho(z, v) - rho(v, z)
-        case "MALA":
-            moved = (1 - s * h) * y + np.sqrt(2 * s) * xi
-            lengths = (1 - (1 - s) ** 2) * long - 2 * (1 - s) * np.sqrt(2 * s * long) * cosine - 2 * s * rest
-            log_ratio = s / 4 * ((h**2 * (y**2 - moved**2)).sum(axis=1) + lengths)
-        case _:
-            log_ratio = -(s * h * y * xi + s**2 / 2 * h * xi**2).sum(axis=1)
-            log_ratio = log_ratio - s * np.sqrt(long) * cosine - s**2 / 2 * rest
+    (a, c), mean = gains(h), singular * (left.T @ values) / NOISE_VARIANCE / h
+    e = (a - 1) * mean if proposal == "pCN" else 0 * mean  # pCN alone does not know the mean
+    y, xi = rng.normal(size=(EXACT_DRAWS, len(h))) / np.sqrt(h), rng.normal(size=(EXACT_DRAWS, len(h)))
+    moved = a * y + e + c * xi
+    log_ratio = ((h - (1 - a**2) / c**2) * (y**2 - moved**2) / 2 + e * (1 + a) / c**2 * (y - moved)).sum(axis=1)
+    if unseen:
+        (a, c), along = gains(1.0), rng.normal(size=EXACT_DRAWS)  # of the noise, along y
+        across, length = (rng.chisquare(count, EXACT_DRAWS) for count in (unseen - 1, unseen))
+        longer = (a * np.sqrt(length) + c * along) ** 2 + c**2 * across
+        log_ratio += (1 - (1 - a**2) / c**2) * (length - longer) / 2
     return float(np.exp(np.minimum(log_ratio, 0)).mean())

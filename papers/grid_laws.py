@@ -5,15 +5,15 @@ duality, the sandwich and the identities between P, D and KL hold on it to round
 trapezoidal rule is spectrally accurate for smooth densities that vanish at both ends of the grid. Derived.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import entr, logsumexp, rel_entr
+from scipy.stats import norm
 
 OnGrid = Float[np.ndarray, " grid"]
 """A density or a function on the grid, or its points."""
@@ -31,17 +31,13 @@ def tensor_grid(axis: Float[np.ndarray, " axis"], dimension: int) -> tuple[Float
     """Points and weights of the `dimension`-fold product of one axis; the last coordinate varies fastest."""
     axis = np.asarray(axis, float)
     points = np.stack(np.meshgrid(*[axis] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
-    weights = np.ones(1)
-    for _ in range(dimension):
-        weights = np.outer(weights, quadrature_weights(axis)).ravel()
-    return points, weights
+    return points, reduce(np.multiply.outer, [quadrature_weights(axis)] * dimension).ravel()
 
 
 @dataclass(frozen=True)
 class GridRisk:
-    """P and D for particles of one or few dimensions whose laws are densities on a grid.
+    """P and D for particles whose laws are densities on a grid; `values` holds h_i on it.
 
-    `points` is the grid, (grid,) in one dimension, (grid, d) in several, and `values` holds h_i on it, (n, grid).
     `weights` are those of the quadrature; left out, they are trapezoidal, which needs one dimension. `loss(z, y)`, its
     derivative in z, and its conjugate `conjugate(g, y)` are NumPy functions of (n,) arrays.
     """
@@ -109,19 +105,9 @@ class GridRisk:
         second_moment = self.measure @ (density * self.squared_norms)
         return float(risk + self.ridge * second_moment - self.temperature * self.measure @ entr(density))
 
-    def kl_objective(self, density: OnGrid) -> float:
-        """P(q) + temperature log Z(0) = mean loss + temperature KL(q || prior), whatever the units of theta."""
-        risk = np.mean(self.loss(self.outputs(density), self.targets))
-        return float(risk + self.temperature * self.kl(density, self.prior()))
-
     def dual_objective(self, dual: Rows) -> float:
-        """D(g); add temperature log Z(0) to hold it against `kl_objective`."""
+        """D(g)."""
         return float(-np.mean(self.conjugate(dual, self.targets)) - self.temperature * self.log_partition(dual))
-
-    def fenchel_young(self, dual: Rows) -> float:
-        """P(p_g) - D(g) = (1/n) sum_i [loss_i(z_i) + loss*_i(g_i) - g_i z_i] at z = E_{p_g} h, without log Z."""
-        z = self.outputs(self.gibbs(dual))
-        return float(np.mean(self.loss(z, self.targets) + self.conjugate(dual, self.targets) - dual * z))
 
     def optimal_dual(self) -> Rows:
         """The maximiser of D, the root of g = loss'(E_{p_g} h), to rounding, by damped Newton.
@@ -129,26 +115,22 @@ class GridRisk:
         Steps are taken in u = loss*'(g), where g is feasible whatever u is: Newton's direction for D, halved until D
         grows as it should, solves (I + Cov_{p_g}(h) diag(loss''(u)) / (temperature n)) step = z - u.
         """
-        n, scale = len(self.targets), 1e-5
-        u = self.outputs(self.prior())
-        last = math.inf
+        n, y, nudge = len(self.targets), self.targets, 1e-5
+        u, last = self.outputs(self.prior()), np.inf
         for _ in range(200):
-            dual = self.derivative(u, self.targets)
+            dual = self.derivative(u, y)
             density = self.gibbs(dual)
             z = self.outputs(density)
-            residual = float(np.max(np.abs(self.derivative(z, self.targets) - dual)))
+            residual = np.max(np.abs(self.derivative(z, y) - dual))
             if residual == 0 or (residual < 1e-10 and residual > last / 2):  # only rounding is left
                 return dual
             last = residual
             # a difference quotient steers the step as well as loss'' does, and leaves no trace in the limit
-            bend = self.derivative(u + scale, self.targets) - self.derivative(u - scale, self.targets)
-            bend = np.maximum(bend / (2 * scale), 0)
+            bend = np.maximum((self.derivative(u + nudge, y) - self.derivative(u - nudge, y)) / (2 * nudge), 0)
             step = np.linalg.solve(np.eye(n) + self.covariance(density) * bend / (self.temperature * n), z - u)
-            value, slope = self.dual_objective(dual), float(np.mean(bend * (z - u) * step))
-            size = 1.0
-            while size > 1e-9 and self.dual_objective(self.derivative(u + size * step, self.targets)) < (
-                value + 1e-4 * size * slope - 1e-12 * (1 + abs(value))
-            ):
+            value, slope = self.dual_objective(dual), 1e-4 * np.mean(bend * (z - u) * step)
+            least, size = value - 1e-12 * (1 + abs(value)), 1.0
+            while size > 1e-9 and self.dual_objective(self.derivative(u + size * step, y)) < least + size * slope:
                 size /= 2
             u = u + size * step
         raise RuntimeError(f"Newton's method left a residual of {last:.1e} in g = loss'(E h); raise the temperature.")
@@ -169,8 +151,8 @@ def langevin_kernel_on_grid(
             f"grid has spacing {spacing:.3g}, above the standard deviation {np.sqrt(variance):.3g} of the noise; "
             "pass a finer one."
         )
-    moves = x[:, None] - (x - step_size * np.asarray(gradient, float))[None, :]
-    return np.exp(-(moves**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance) * quadrature_weights(x)
+    ends = x - step_size * np.asarray(gradient, float)
+    return norm.pdf(x[:, None], ends, np.sqrt(variance)) * quadrature_weights(x)
 
 
 def poincare_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> float:

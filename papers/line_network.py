@@ -19,7 +19,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
-from scipy.special import expit, xlogy
+from scipy.special import entr, expit
+from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from grid_laws import GridRisk
@@ -28,6 +29,7 @@ from langevax.algorithm import State
 from langevax.problems import losses
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Scaled
+from langevax.theory.gaussian import linear_gains
 
 
 def dual_of(problem: MeanFieldRisk, state: State) -> Array:
@@ -37,13 +39,12 @@ def dual_of(problem: MeanFieldRisk, state: State) -> Array:
 
 
 class ExactLoss(NamedTuple):
-    """A loss in NumPy, for the laws on a grid."""
+    """A loss and its derivatives in z, in NumPy, for the laws on a grid."""
 
     loss: Callable[[np.ndarray, np.ndarray], np.ndarray]
     derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
     conjugate: Callable[[np.ndarray, np.ndarray], np.ndarray]
     second_derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    """In z."""
 
 
 EXACT = {
@@ -53,18 +54,14 @@ EXACT = {
     "logistic": ExactLoss(
         lambda z, y: np.logaddexp(0, -y * z),
         lambda z, y: -y * expit(-y * z),
-        lambda g, y: xlogy(-y * g, -y * g) + xlogy(1 + y * g, 1 + y * g),
+        lambda g, y: -entr(-y * g) - entr(1 + y * g),
         lambda z, y: expit(z) * expit(-z),
     ),
 }
 
 
 class Line(Scaled):
-    """h = scale tanh(a w + c), with particle (w,) and input (a, c).
-
-    >>> float(Line()(jnp.ones(1), jnp.array([2.0, -2.0])))
-    0.0
-    """
+    """h = scale tanh(a w + c), with particle (w,) and input (a, c)."""
 
     scale: float | Float[Array, ""] = 1.0
 
@@ -97,27 +94,19 @@ class LineNetwork:
     start_deviation: float
 
     def risk(self) -> MeanFieldRisk:
-        """Return the problem of particles."""
         inputs = jnp.asarray(np.stack([self.slopes, self.shifts], 1), jnp.float32)
         targets = jnp.asarray(self.targets, jnp.float32)
         return MeanFieldRisk(Line(self.scale), getattr(losses, self.loss), inputs, targets, 2 * self.ridge)
 
     def start(self, num_particles: int) -> Callable[[Key[Array, ""]], Array]:
-        """Return the start of particles."""
         return eqx.Partial(normal_start, self.start_mean, self.start_deviation, num_particles)
 
-    def values(self, points: Float[np.ndarray, " grid"]) -> Float[np.ndarray, "n grid"]:
-        """Return h_i on the grid."""
-        return self.scale * np.tanh(np.outer(self.slopes, points) + np.array(self.shifts)[:, None])
-
     def grid_risk(self, points: Float[np.ndarray, " grid"]) -> GridRisk:
-        """Return the problem of laws on the grid."""
-        exact, targets = EXACT[self.loss], np.array(self.targets)
-        return GridRisk(points, self.values(points), targets, self.ridge, self.temperature, *exact[:3])
+        values = self.scale * np.tanh(np.outer(self.slopes, points) + np.array(self.shifts)[:, None])
+        return GridRisk(points, values, np.array(self.targets), self.ridge, self.temperature, *EXACT[self.loss][:3])
 
     def start_density(self, risk: GridRisk) -> Float[np.ndarray, " grid"]:
-        """Return the start as a density on the grid."""
-        density = np.exp(-(((risk.points - self.start_mean) / self.start_deviation) ** 2) / 2)
+        density = norm.pdf(risk.points, self.start_mean, self.start_deviation)
         return density / (risk.measure @ density)
 
 
@@ -126,8 +115,7 @@ class ChainLaws(NamedTuple):
 
     density: Float[np.ndarray, "steps grid"]
     outputs: Float[np.ndarray, "steps n"]
-    fluctuation: Float[np.ndarray, "steps n"]
-    """The limit of N Var z_i; NaN where it was not asked for."""
+    fluctuation: Float[np.ndarray, "steps n"]  # the limit of N Var z_i; NaN where it was not asked for
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
@@ -138,33 +126,27 @@ def chain_laws(
 
     On one thread: with several, products this small take up to thirty times as long on a busy machine.
     """
-    risk, second_derivative = network.grid_risk(points), EXACT[network.loss].second_derivative
-    weights, values, n = risk.measure, risk.values, len(network.targets)
+    risk, n = network.grid_risk(points), len(network.targets)
+    weights, values = risk.measure, risk.values
     slopes = np.array(network.slopes)[:, None] * (network.scale - values**2 / network.scale)  # of h_i in w
-    precision = 2 * network.ridge
-    a = np.exp(-step_size * precision)
-    b, variance = (1 - a) / precision, network.temperature * (1 - a**2) / precision
-    if np.max(np.diff(points)) > np.sqrt(variance):
-        raise ValueError(f"the grid is coarser than the noise of one step, {np.sqrt(variance):.3g}; pass a finer one.")
+    b, c2 = linear_gains("exponential", step_size, 2 * network.ridge)
+    deviation = np.sqrt(c2 * network.temperature)
+    if np.max(np.diff(points)) > deviation:
+        raise ValueError(f"the grid is coarser than the noise of one step, {deviation:.3g}; pass a finer one.")
     mass = weights * network.start_density(risk)
-    covariance = np.diag(mass) - np.outer(mass, mass)
-
-    def variances() -> np.ndarray:
-        return np.einsum("ij,jk,ik->i", values, covariance, values) if fluctuations else np.full(n, np.nan)
-
-    masses, spread = [mass], [variances()]
-    for _ in range(num_steps):
+    covariance, masses, spread = np.diag(mass) - np.outer(mass, mass), [], []
+    for _ in range(num_steps + 1):  # the last push is not recorded
+        masses.append(mass)
+        spread.append(np.einsum("ij,jk,ik->i", values, covariance, values) if fluctuations else np.full(n, np.nan))
         z = values @ mass
         dual = risk.derivative(z, risk.targets)
-        moves = points[:, None] - (a * points - b * (dual @ slopes) / n)[None, :]
-        kernel = weights[:, None] * np.exp(-(moves**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+        moves = points[:, None] - ((1 - 2 * network.ridge * b) * points - b * (dual @ slopes) / n)[None, :]
+        kernel = weights[:, None] * np.exp(-((moves / deviation) ** 2) / 2) / np.sqrt(2 * np.pi * deviation**2)
         pushed = kernel @ mass
         if fluctuations:
-            transported = -b / n * (kernel * moves / variance) @ (mass * slopes).T
-            response = kernel + transported * second_derivative(z, risk.targets) @ values
+            transported = -b / n * (kernel * moves / deviation**2) @ (mass * slopes).T
+            response = kernel + transported * EXACT[network.loss].second_derivative(z, risk.targets) @ values
             covariance = response @ covariance @ response.T + np.diag(pushed) - kernel * mass @ kernel.T
         mass = pushed
-        masses.append(mass)
-        spread.append(variances())
     law = np.array(masses)
     return ChainLaws(law / weights, law @ values.T, np.array(spread))

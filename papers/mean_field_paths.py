@@ -23,21 +23,15 @@ from scipy.special import exprel
 
 from grid_laws import GridRisk, OnGrid, Rows
 
-Coordinate = Callable[[float, float, float, float], float]
-"""(z, g, y, c) -> argmax_u -loss*(u) + z u - (c / 2)(u - g)^2."""
-
 
 class GridFlow(NamedTuple):
-    """A path of densities with objectives; axis 0 is time, the start included."""
+    """A path of densities, axis 0 is time, the start included; P(q) - D(g) = temperature KL(q || p_q)."""
 
     times: Float[np.ndarray, " times"]
     density: Float[np.ndarray, "times grid"]
-    dual: Float[np.ndarray, "times n"]
-    """g of the proximal Gibbs law: loss'(E_q h)."""
-    objective: Float[np.ndarray, " times"]
-    """P(q)."""
-    dual_objective: Float[np.ndarray, " times"]
-    """D(g): P(q) - D(g) = temperature KL(q || p_q)."""
+    dual: Float[np.ndarray, "times n"]  # g of the proximal Gibbs law: loss'(E_q h)
+    objective: Float[np.ndarray, " times"]  # P(q)
+    dual_objective: Float[np.ndarray, " times"]  # D(g)
 
 
 def fokker_planck_flow(risk: GridRisk, start: OnGrid, step_size: float, num_steps: int) -> GridFlow:
@@ -50,7 +44,22 @@ def fokker_planck_flow(risk: GridRisk, start: OnGrid, step_size: float, num_step
     """
     if risk.points.ndim > 1:
         raise ValueError(f"points has shape {risk.points.shape}; the Fokker-Planck flow is for one-dimensional grids.")
-    return _repeat(risk, start, step_size, num_steps, lambda q: _implicit_step(risk, q, step_size))
+    conductance = step_size * risk.temperature / np.diff(risk.points)
+
+    def step(density: OnGrid) -> OnGrid:
+        dual = risk.dual_of(density)
+        for _ in range(100):
+            rise = np.diff(risk.potential(dual)) / risk.temperature
+            out, back = conductance / exprel(rise), conductance / exprel(-rise)  # from j to j + 1, and back
+            diagonal = risk.measure + np.append(out, 0) + np.insert(back, 0, 0)
+            bands = np.stack([np.insert(-back, 0, 0), diagonal, np.append(-out, 0)])
+            end = solve_banded((1, 1), bands, risk.measure * density)
+            before, dual = dual, risk.dual_of(end)
+            if np.max(np.abs(dual - before)) <= 1e-14 + 1e-13 * np.max(np.abs(dual)):
+                return end
+        raise ValueError(f"step_size is {step_size}, for which the implicit step does not settle; pass a smaller one.")
+
+    return _repeat(risk, start, step_size, num_steps, step)
 
 
 def fisher_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
@@ -61,9 +70,9 @@ def fisher_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
     """
     q, p = np.asarray(density, float), np.asarray(reference, float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rise = np.log(p[:-1]) - np.log(p[1:])
-        out, back = 1 / exprel(rise), 1 / exprel(-rise)
-        terms = (out * q[:-1] - back * q[1:]) * (np.log(q[:-1]) - np.log(q[1:]) - rise) / np.diff(grid)
+        rise = -np.diff(np.log(p))
+        flux = q[:-1] / exprel(rise) - q[1:] / exprel(-rise)
+        terms = flux * (-np.diff(np.log(q)) - rise) / np.diff(grid)
     return float(np.sum(terms[(q[:-1] > 0) | (q[1:] > 0)]))
 
 
@@ -72,41 +81,13 @@ def fictitious_play_rounds(risk: GridRisk, start: OnGrid, rate: float, num_steps
     return _repeat(risk, start, rate, num_steps, lambda q: (1 - rate) * q + rate * risk.gibbs(risk.dual_of(q)))
 
 
-def _implicit_step(risk: GridRisk, density: np.ndarray, step_size: float) -> np.ndarray:
-    dual = risk.dual_of(density)
-    for _ in range(100):
-        end = _linear_step(risk, density, dual, step_size)
-        new = risk.dual_of(end)
-        if np.max(np.abs(new - dual)) <= 1e-14 + 1e-13 * np.max(np.abs(new)):
-            return end
-        dual = new
-    raise ValueError(f"step_size is {step_size}, for which the implicit step does not settle; pass a smaller one.")
-
-
-def _linear_step(risk: GridRisk, density: np.ndarray, dual: np.ndarray, step_size: float) -> np.ndarray:
-    """The implicit step under the potential of a given g: a tridiagonal system for the density."""
-    rise = np.diff(risk.potential(dual)) / risk.temperature
-    conductance = step_size * risk.temperature / np.diff(risk.points)
-    out, back = conductance / exprel(rise), conductance / exprel(-rise)  # from j to j + 1, and back
-    diagonal = risk.measure + np.append(out, 0) + np.insert(back, 0, 0)
-    bands = np.stack([np.insert(-back, 0, 0), diagonal, np.append(-out, 0)])
-    return solve_banded((1, 1), bands, risk.measure * density)
-
-
-def _repeat(
-    risk: GridRisk, start: np.ndarray, time: float, num_steps: int, step: Callable[[np.ndarray], np.ndarray]
-) -> GridFlow:
+def _repeat(risk: GridRisk, start: OnGrid, time: float, num_steps: int, step: Callable[[OnGrid], OnGrid]) -> GridFlow:
     densities = [np.asarray(start, float)]
     for _ in range(num_steps):
         densities.append(step(densities[-1]))
     duals = [risk.dual_of(density) for density in densities]
-    return GridFlow(
-        time * np.arange(num_steps + 1),
-        np.array(densities),
-        np.array(duals),
-        np.array([risk.primal_objective(density) for density in densities]),
-        np.array([risk.dual_objective(dual) for dual in duals]),
-    )
+    objective, lower = map(risk.primal_objective, densities), map(risk.dual_objective, duals)
+    return GridFlow(time * np.arange(num_steps + 1), *(np.array(list(a)) for a in (densities, duals, objective, lower)))
 
 
 class DualAveraging(NamedTuple):
@@ -131,36 +112,34 @@ def dual_averaging(risk: GridRisk, rows: Int[np.ndarray, "rounds batch"], temper
     All rows in every round, `np.tile(np.arange(n), (rounds, 1))`, is the full batch; one row each is the online form.
     """
     n, batch = len(risk.targets), rows.shape[1]
-    sums, slopes, weights = np.zeros(n), np.zeros(n), np.zeros(n)
-    law = risk.prior()
-    objective, duals, averages = [risk.primal_objective(law)], [np.zeros(n)], []
+    slopes, weights, duals, averages, laws = np.zeros(n), np.zeros(n), [np.zeros(n)], [], [risk.prior()]
     for t, batch_rows in enumerate(rows, start=1):
-        slope = risk.dual_of(law)
-        np.add.at(sums, batch_rows, t * slope[batch_rows] * n / batch)
+        slope = risk.dual_of(laws[-1])
         np.add.at(slopes, batch_rows, t * slope[batch_rows])
         np.add.at(weights, batch_rows, t)
-        dual = 2 / ((t + 1) * (t + 2)) * sums
-        held = replace(risk, ridge=risk.ridge * t / (t + 2)) if tempered else risk
-        law = held.gibbs(dual)
-        objective.append(risk.primal_objective(law))
-        duals.append(dual)
+        duals.append(2 / ((t + 1) * (t + 2)) * slopes * n / batch)
+        laws.append((replace(risk, ridge=risk.ridge * t / (t + 2)) if tempered else risk).gibbs(duals[-1]))
         averages.append(slopes / np.maximum(weights, 1))
-    return DualAveraging(np.array(objective), np.array(duals), np.array(averages))
+    return DualAveraging(np.array([risk.primal_objective(law) for law in laws]), np.array(duals), np.array(averages))
 
 
 def coordinate_ascent(
-    risk: GridRisk, coordinate: Coordinate, rows: Int[np.ndarray, " steps"], bound: float, start: Rows | None = None
+    risk: GridRisk,
+    coordinate: Callable[[float, float, float, float], float],
+    rows: Int[np.ndarray, " steps"],
+    bound: float,
+    start: Rows | None = None,
 ) -> Float[np.ndarray, "steps n"]:
-    """The duals of SDCA with exact expectations, the start included: coordinate i = `rows[t]` of g moves in step t.
+    """The duals of SDCA with exact expectations, the start, 0 by default, included: step t moves g_i, i = `rows[t]`.
 
-    `coordinate` is evaluated at z = E_{p_g} h_i and c = bound^2 / (n temperature): for |h| <= bound, n temperature
-    log Z bends by at most c in g_i, and D never falls. The start is 0 by default.
+    `coordinate(z, g, y, c)` is argmax_u -loss*(u) + z u - (c / 2)(u - g)^2, at z = E_{p_g} h_i and c = bound^2 /
+    (n temperature): for |h| <= bound, n temperature log Z bends by at most c in g_i, and D never falls.
     """
-    dual = np.zeros(len(risk.targets)) if start is None else np.array(start, float)
-    duals, curvature = [dual], bound**2 / (len(dual) * risk.temperature)
+    duals = [np.zeros(len(risk.targets)) if start is None else np.array(start, float)]
+    curvature = bound**2 / (len(risk.targets) * risk.temperature)
     for i in map(int, rows):
+        dual = duals[-1].copy()
         z = float(risk.outputs(risk.gibbs(dual))[i])
-        dual = dual.copy()
         dual[i] = coordinate(z, float(dual[i]), float(risk.targets[i]), curvature)
         duals.append(dual)
     return np.array(duals)

@@ -8,6 +8,7 @@ from grid_laws import GridRisk
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw
+from tests.theory.grids import kl_objective
 
 LOSSES = {
     "squared": (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y),
@@ -94,7 +95,7 @@ class Problem:
 
     @property
     def prior_objective(self):
-        return self.grid.kl_objective(self.grid.prior())
+        return kl_objective(self.grid, self.grid.prior())
 
     def log_partition(self, dual):
         return self.grid.log_partition(np.asarray(dual, float)) - np.log(2 * np.pi) / 2

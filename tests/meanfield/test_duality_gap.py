@@ -14,6 +14,7 @@ from langevax.meanfield.smc import ESS_FRACTION, _largest_step, sample_gibbs
 from langevax.theory.mean_field import linear_log_partition
 from tests.errorbars import assert_mean
 from tests.meanfield.known_optima import LOSSES, Odd
+from tests.theory.grids import fenchel_young
 
 RIDGE, TEMPERATURE, SIZE = 0.05, 0.1, 2000
 GRID = np.linspace(-7, 7, 1401)
@@ -35,7 +36,7 @@ def exact(loss, dual):
     """(D in the form with KL to the prior, gap, outputs of p_g) by quadrature."""
     grid = grid_risk(loss)
     prior_constant = TEMPERATURE * 0.5 * np.log(np.pi * TEMPERATURE / RIDGE)
-    return grid.dual_objective(dual) + prior_constant, grid.fenchel_young(dual), grid.outputs(grid.gibbs(dual))
+    return grid.dual_objective(dual) + prior_constant, fenchel_young(grid, dual), grid.outputs(grid.gibbs(dual))
 
 
 def test_the_sampler_has_the_closed_form_of_linear_neurons():

@@ -52,7 +52,7 @@ def test_the_excess_of_outputs_is_what_is_above_the_optimum_but_for_the_entropy(
     grid, dual = problem.grid, problem.optimal_dual()
     best = grid.gibbs(dual)
     for law in (grid.prior(), grid.gibbs(dual / 3), grid.gibbs(-dual), best):
-        above = grid.kl_objective(law) - grid.kl_objective(best)
+        above = grid.primal_objective(law) - grid.primal_objective(best)
         z, u = (jnp.asarray(grid.outputs(density), jnp.float32) for density in (law, best))
         assert float(_excess(problem.risk, z, u)) == pytest.approx(
             above - grid.temperature * grid.kl(law, best), abs=2e-6

@@ -54,6 +54,18 @@ def plane_risk(loss, size=8, axis=41, scale=2.0, temperature=TEMPERATURE, seed=7
     return GridRisk(points, values, targets, RIDGE, temperature, *LOSSES[loss], weights=weights)
 
 
+def kl_objective(risk, density):
+    """P(q) + temperature log Z(0) = mean loss + temperature KL(q || prior), whatever the units of theta."""
+    loss = np.mean(risk.loss(risk.outputs(density), risk.targets))
+    return float(loss + risk.temperature * risk.kl(density, risk.prior()))
+
+
+def fenchel_young(risk, dual):
+    """P(p_g) - D(g) = (1/n) sum_i [loss_i(z_i) + loss*_i(g_i) - g_i z_i] at z = E_{p_g} h, without log Z."""
+    z = risk.outputs(risk.gibbs(dual))
+    return float(np.mean(risk.loss(z, risk.targets) + risk.conjugate(dual, risk.targets) - dual * z))
+
+
 def random_density(rng, risk):
     """A mixture of three bumps, above 0 everywhere."""
     points = risk.points.reshape(len(risk.points), -1)
