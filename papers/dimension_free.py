@@ -224,7 +224,7 @@ def z_scores(data: xarray.Dataset, name: str) -> np.ndarray:
 
 
 def limit_of(name: str, z: np.ndarray) -> float:
-    """What chance allows; some errors come from a jackknife."""
+    """Standard errors that chance allows; some of them come from a jackknife."""
     return critical_value(int(np.isfinite(z).sum()), GROUPS if name in ("w2", "correlation") else np.inf)
 
 

@@ -21,7 +21,7 @@ with n = 10^4 observations at theta = (0, 1). The paper samples exp(-sum_i ...) 
 mean and the temperature 1/n, and the same chain has step_size = eta n = 0.1.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +97,8 @@ def exact_modes(x: np.ndarray) -> Modes:
     grids, logs = [], []
     for start in (TRUTH, np.array([TRUTH.sum(), -TRUTH[1]])):
         top = minimize(lambda t: -log_posterior(t, x) / len(x), start, method="Nelder-Mead", options={"xatol": 1e-8}).x
-        root = np.linalg.cholesky(np.linalg.inv(len(x) * np.asarray(hessian(jnp.asarray(top, jnp.float32)), float)))
+        precision = len(x) * np.asarray(hessian(jnp.asarray(top, jnp.float32)), float) + np.diag(1 / PRIOR_VARIANCES)
+        root = np.linalg.cholesky(np.linalg.inv(precision))
         grids.append(top + whitened @ root.T)
         logs.append(log_posterior(grids[-1], x) + np.log(np.linalg.det(root)))
     masses = np.exp(np.array(logs) - np.max(logs))
@@ -134,7 +135,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
     def simulated(algorithm: Langevin | MALA, start: tuple[float, float], steps: int, stream: int) -> Result:
         every, centre = steps // RECORDS, jnp.asarray(start, jnp.float32)
-        records = {"num_steps": every * RECORDS, "record_every": every, "num_chains": chains}
+        records: dict[str, Any] = {"num_steps": every * RECORDS, "record_every": every, "num_chains": chains}
         near = lambda key: centre + jax.random.normal(key, (2,), jnp.float32)  # noqa: E731
         return simulate(algorithm, problem, near, key=jax.random.fold_in(jax.random.key(seed), stream), **records)
 
