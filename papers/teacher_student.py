@@ -105,7 +105,6 @@ SIZES: dict[Size, Settings] = {
         num_neurons=3,
         draws=(3, 2),
         widths=(32, 128),
-        tests=4000,
         restarts=4,
         explore=Explore(num_steps=1000),
         converge=Converge(num_steps=1500),
