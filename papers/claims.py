@@ -139,13 +139,11 @@ class Claim:
     file: str
     docstring: str | None
     measure: Callable[[Size, int], xarray.Dataset]
-    """measure(size, seed)"""
     draw: Callable[[xarray.Dataset], Figure]
     judge: Callable[[xarray.Dataset], Verdict]
 
     @property
     def name(self) -> str:
-        """Of the script."""
         return Path(self.file).stem
 
     def run(self, size: Size = "small", seed: int = 0) -> xarray.Dataset:
@@ -202,7 +200,6 @@ class Claim:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add --size, --seed and --out."""
     parser.add_argument("--size", choices=get_args(Size), default="small", help="small: seconds to a minute (default)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"a folder a claim (default {OUT})")

@@ -229,7 +229,21 @@ def limit_of(name: str, z: np.ndarray) -> float:
 
 
 def judge(data: xarray.Dataset) -> Verdict:
-    checks = [*check_stability(data), check_steps(data), *check_orders(data)]
+    checks, euler = check_stability(data), float(data.steps.sel(scheme="explicit Euler", modes=RATIO_AT))
+    semi = data[["chain_steps", "chain_steps_error"]].sel(scheme="semi-implicit", modes=slice(None, RATIO_AT))
+    steps, error = semi.dropna("modes").isel(modes=-1).to_array().values  # with the most modes up to RATIO_AT
+    statement = f"times as many steps that explicit Euler takes, N = {RATIO_AT:,}, less three errors"
+    ratio = euler / (steps + 3 * error), euler / steps**2 * error
+    checks.append(Check.at_least(statement, "our aim", ratio, LEAST_RATIO))
+    paper = "Propositions 9 and 11"
+    for case, (*_, order) in BIAS_CASES.items():
+        power, _ = exponent(data.line_step.values[:2], data.bias_line.sel(case=case).values[:2])
+        source = paper if "semi" in case else "exact law"
+        checks.append(Check.equals(f"power of the step in the bias: {case}", source, power, order, 0.02))
+    statement, tail = "power of N in what a cut-off leaves out, p = 2", data.left_out_line[3:].values
+    power, _ = exponent(MODES[3:], tail)
+    checks.append(Check.equals(statement, paper, power, -1, 0.02))
+
     z = {name: z_scores(data, name) for name in LINES}
     share = max(np.nanmax(np.abs(z[name])) / limit_of(name, z[name]) for name in LINES)
     statement, unit = "farthest of all points from its exact line", "of what chance allows"
@@ -245,7 +259,6 @@ def judge(data: xarray.Dataset) -> Verdict:
     checks.append(Check.at_least(statement, "our aim: no convexity", data.bent_down, 0.05))
     statement, ratio = "curvature of the loss over the prior's least precision", data.smoothness / data.top_precision
     checks.append(Check.at_least(statement, "our aim: outside the convex case", ratio, 10))
-    euler = data.steps.sel(scheme="explicit Euler", modes=RATIO_AT)
     numbers = {f"steps of explicit Euler, N = {RATIO_AT:,}, by its recursion": euler}
     return Verdict([*checks, *check_acceptance(data)], numbers)
 
@@ -261,27 +274,6 @@ def check_stability(data: xarray.Dataset) -> list[Check]:
     statement = "chains that grow just below a limit or settle just above it"
     wrong = data.grows_below.sum() + (~data.grows_above.astype(bool)).sum()
     return [euler, flat, Check.at_most(statement, source, wrong, 0, unit="chains")]
-
-
-def check_steps(data: xarray.Dataset) -> Check:
-    """Explicit Euler at RATIO_AT against the semi-implicit chain with most modes up to it."""
-    euler = float(data.steps.sel(scheme="explicit Euler", modes=RATIO_AT))
-    semi = data[["chain_steps", "chain_steps_error"]].sel(scheme="semi-implicit", modes=slice(None, RATIO_AT))
-    steps, error = semi.dropna("modes").isel(modes=-1).to_array().values
-    statement = f"times as many steps that explicit Euler takes, N = {RATIO_AT:,}, less three errors"
-    ratio = euler / (steps + 3 * error), euler / steps**2 * error
-    return Check.at_least(statement, "our aim", ratio, LEAST_RATIO)
-
-
-def check_orders(data: xarray.Dataset) -> list[Check]:
-    checks = []
-    for case in map(str, data.case.values):
-        source, row = "Propositions 9 and 11" if "semi" in case else "exact law", data.sel(case=case)
-        order, _ = exponent(data.line_step.values[:2], row.bias_line.values[:2])
-        checks.append(Check.equals(f"power of the step in the bias: {case}", source, order, BIAS_CASES[case][3], 0.02))
-    statement = "power of N in what a cut-off leaves out, p = 2"
-    order, _ = exponent(data.modes.values[3:], data.left_out_line.values[3:])
-    return [*checks, Check.equals(statement, "Propositions 9 and 11", order, -1, 0.02)]
 
 
 def check_acceptance(data: xarray.Dataset) -> list[Check]:

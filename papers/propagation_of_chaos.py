@@ -34,7 +34,6 @@ from matplotlib.figure import Figure
 from claims import Check, Claim, Measured, Size, Verdict, dataset, sweep, variables
 from drawing import panels, points
 from estimates import critical_value, jackknife, mean_and_error, weighted_exponent
-from langevax.algorithm import State
 from langevax.figures.theme import GREY, INK, OKABE_ITO
 from langevax.meanfield import MFLD
 from langevax.problems import losses, neurons
@@ -131,12 +130,6 @@ def mean_over_groups(function: Callable[..., float], *samples: np.ndarray) -> tu
     return mean_and_error([jackknife(function, *group, groups=PARTS)[0] for group in groups])
 
 
-def moments_of(problem: MeanFieldRisk, state: State) -> tuple[jax.Array, jax.Array]:
-    """Return the mean of the particles, and the mean square of one coordinate about it."""
-    mean = state.position.mean(axis=0)
-    return mean, jnp.mean((state.position - mean) ** 2)
-
-
 def linear_point(num_particles: int, num_runs: int, seed: int, key: jax.Array) -> np.ndarray:
     """Return (quantity, (measured, error, exact)) of linear particles at rest."""
     inputs, targets = regression(seed)
@@ -148,8 +141,9 @@ def linear_point(num_particles: int, num_runs: int, seed: int, key: jax.Array) -
     def start(key: jax.Array) -> jax.Array:  # independent draws of q*; what interaction changes relaxes at rate s
         return centre + risk.prior(TEMPERATURE, num_particles)(key)
 
-    records = {"num_steps": LINEAR_STEPS, "num_chains": num_runs, "record": moments_of, "record_every": LINEAR_RECORD}
-    result = simulate(MFLD(LINEAR_STEP_SIZE, TEMPERATURE), risk, start, key=key, **records)
+    chains = {"key": key, "num_steps": LINEAR_STEPS, "num_chains": num_runs, "record_every": LINEAR_RECORD}
+    moments = lambda _, state: (state.position.mean(axis=0), state.position.var(axis=0).mean())  # noqa: E731
+    result = simulate(MFLD(LINEAR_STEP_SIZE, TEMPERATURE), risk, start, record=moments, **chains)
     means, within = (np.asarray(a, float)[:, 1:] for a in result.positions)  # without the first record
     away = means - optimum.mean
     law = linear_cloud_variance(inputs, RIDGE, TEMPERATURE, num_particles, LINEAR_STEP_SIZE, "exponential")
@@ -166,15 +160,12 @@ def linear_point(num_particles: int, num_runs: int, seed: int, key: jax.Array) -
     return np.array([(*mean_over_groups(f, away, within), e) for f, e in zip(estimates, exact, strict=True)])
 
 
-def outputs_of(problem: MeanFieldRisk, state: State) -> jax.Array:
-    return problem.outputs(state.position)
-
-
 def tanh_errors(num_particles: int, num_runs: int, horizon: float, exact: np.ndarray, key: jax.Array) -> np.ndarray:
     """Return (run, record): mean squared distance of the outputs to those of infinitely many particles."""
-    steps, records = round(horizon / STEP_SIZE), {"record": outputs_of, "record_every": EVERY}
-    chains = {"key": key, "num_steps": steps, "num_chains": num_runs}
-    result = simulate(MFLD(STEP_SIZE, TEMPERATURE), TANH.risk(), TANH.start(num_particles), **chains, **records)
+    chains = {"key": key, "num_steps": round(horizon / STEP_SIZE), "num_chains": num_runs, "record_every": EVERY}
+    outputs = lambda problem, state: problem.outputs(state.position)  # noqa: E731
+    start = TANH.start(num_particles)
+    result = simulate(MFLD(STEP_SIZE, TEMPERATURE), TANH.risk(), start, record=outputs, **chains)
     return ((np.asarray(result.positions, float) - exact[EVERY::EVERY]) ** 2).mean(axis=-1)
 
 

@@ -45,9 +45,17 @@ from langevax.teacher_student.two_phase import TwoPhaseFit
 
 NOISE = 0.1
 PENALTIES, SMALL_PENALTIES = np.logspace(-4, 1, 21), np.logspace(-7, 1, 33)  # wide Gaussians want little
-KERNELS = ("ridge, neural tangent", "ridge, arc-cosine", "ridge, Gaussian")
-NETWORK, FEATURES, NEIGHBOURS = "two-phase network", "random features", "nearest neighbours"
-METHODS = (NETWORK, *KERNELS, FEATURES, NEIGHBOURS)
+OURS, LOSS, PAPER = OKABE_ITO[0], OKABE_ITO[1], LIGHT["paper"]
+STYLES = {  # colour, marker, its filling, and its place among linear estimators at the same n
+    "two-phase network": (OURS, "o", OURS, 0),
+    "ridge, neural tangent": (GREY, "s", GREY, -1.5),
+    "ridge, arc-cosine": (GREY, "D", PAPER, -0.5),
+    "ridge, Gaussian": (GREY, "^", GREY, 0.5),
+    "random features": (GREY, "v", PAPER, 1.5),
+    "nearest neighbours": (GREY, "x", GREY, 0),
+}
+METHODS = tuple(STYLES)
+NETWORK, LINEAR, KERNELS = METHODS[0], METHODS[1:], METHODS[1:4]
 GAUSSIANS = [partial(rbf_kernel, gamma=1 / (2 * width**2)) for width in (1.0, 4.0, 16.0)]
 RECORDS = 220  # of every run, so that one program serves all
 SUCCESS = 3.0  # a run has succeeded that ends below so many times m d v^2 / n; those that fail are ten times above
@@ -114,21 +122,6 @@ SIZES: dict[Size, Settings] = {
 }
 
 
-def linear_estimators(
-    rows: sphere.Rows, tests: sphere.Rows, widths: tuple[int, ...], key: Key[Array, ""]
-) -> list[sphere.Tuned]:
-    """All of METHODS but the network; fewer random features are the first of more."""
-    drawn = np.asarray(on_sphere(key, max(widths), rows[0].shape[1]), np.float64)
-    features = [sphere.relu_features(drawn[:width]) for width in widths]
-    return [
-        sphere.tuned_ridge([sphere.neural_tangent], PENALTIES, rows, tests),
-        sphere.tuned_ridge([sphere.arc_cosine], PENALTIES, rows, tests),
-        sphere.tuned_ridge(GAUSSIANS, SMALL_PENALTIES, rows, tests),
-        sphere.tuned_ridge(features, SMALL_PENALTIES, rows, tests),
-        sphere.tuned_neighbors(rows, tests),
-    ]
-
-
 def measure(size: Size, seed: int) -> xarray.Dataset:
     settings, root = SIZES[size], jax.random.key(seed)
     return dataset(
@@ -154,9 +147,18 @@ def measure_excess(settings: Settings, root: Key[Array, ""]) -> Variables:
             teacher, rows = settings.draw(dim, n, keys[0])
             fit = settings.train(rows, keys[1], settings.explore, settings.restarts)
             excess[0, i, j, s] = sphere.excess_risk(fit.network, teacher)
-            if s < settings.draws[1]:
-                fits = linear_estimators(rows, tests, settings.widths, keys[2])
-                excess[1:, i, j, s], test_error[1:, i, j, s], edge[1:, i, j, s] = zip(*fits, strict=True)
+            if s >= settings.draws[1]:
+                continue
+            drawn = np.asarray(on_sphere(keys[2], max(settings.widths), dim), np.float64)
+            features = [sphere.relu_features(drawn[:width]) for width in settings.widths]
+            fits = [
+                sphere.tuned_ridge([sphere.neural_tangent], PENALTIES, rows, tests),
+                sphere.tuned_ridge([sphere.arc_cosine], PENALTIES, rows, tests),
+                sphere.tuned_ridge(GAUSSIANS, SMALL_PENALTIES, rows, tests),
+                sphere.tuned_ridge(features, SMALL_PENALTIES, rows, tests),
+                sphere.tuned_neighbors(rows, tests),
+            ]
+            excess[1:, i, j, s], test_error[1:, i, j, s], edge[1:, i, j, s] = zip(*fits, strict=True)
     dims = "estimator dim rows"
     risks = xarray.DataArray(excess, dims=f"{dims} draw".split())  # its statistics leave out what was not drawn
     spread = risks.std("draw", ddof=1) / np.sqrt(risks.count("draw"))
@@ -204,17 +206,6 @@ def measure_ablation(settings: Settings, key: Key[Array, ""]) -> Variables:
     return measured | variables("", "restarts", runs=runs)
 
 
-OURS, LOSS, PAPER = OKABE_ITO[0], OKABE_ITO[1], LIGHT["paper"]
-STYLES = {  # colour, marker, its filling, and its place among linear estimators at the same n
-    NETWORK: (OURS, "o", OURS, 0),
-    "ridge, neural tangent": (GREY, "s", GREY, -1.5),
-    "ridge, arc-cosine": (GREY, "D", PAPER, -0.5),
-    "ridge, Gaussian": (GREY, "^", GREY, 0.5),
-    FEATURES: (GREY, "v", PAPER, 1.5),
-    NEIGHBOURS: (GREY, "x", GREY, 0),
-}
-
-
 def draw(data: xarray.Dataset) -> Figure:
     rates, rows = (partial(draw_rates, dim=int(dim)) for dim in data.dim.values), data.sizes["dim"]
     figure = panels(data, (5.0 * (2 + rows) / rows, 4.8 * rows), rows, *rates, draw_run, draw_ablation)
@@ -227,7 +218,7 @@ def draw_rates(axes: Axes, data: xarray.Dataset, dim: int) -> None:
     here, m = data.sel(dim=dim, rows=n), data.attrs["num_neurons"]
     least_squares = sphere.parametric_risk(m, dim, data.attrs["noise"] ** 2, 1) / n
     axes.loglog(n, least_squares, color=INK, linewidth=1.0, zorder=1, label="$m d v^2/n$")
-    linear = here.mean_excess.sel(estimator=list(METHODS[1:]))
+    linear = here.mean_excess.sel(estimator=list(LINEAR))
     worst = 0.62 * linear.min("estimator").values[-1] * (n / n[-1]) ** -sphere.linear_rate(dim)
     axes.plot(n, worst, color=GREY, linestyle="--", linewidth=1.0, zorder=1, label="linear, worst case")
     for name, (colour, marker, face, place) in STYLES.items():
