@@ -14,15 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from claims import DATA, FIGURE, RESULT, add_options, request, table, table_of_numbers, tally
 
 HERE = Path(__file__).parent
-ALL = (
+NAMES = (
     "variance_reduction",
     "mixture",
     "classification",
@@ -37,7 +36,6 @@ ALL = (
     "teacher_student",
     "one_step",
 )
-NAMES = tuple(name for name in ALL if (HERE / f"{name}.py").exists())
 """Of the scripts, in the order of the page."""
 POLL_SECONDS = 0.1
 
@@ -73,30 +71,26 @@ def measure_all(names: Sequence[str], size: str, seed: int, out: Path, jobs: int
     for name in names:
         if name not in waiting:
             print(f"{name:<22} up to date", flush=True)
-    running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
+    running: dict[str, subprocess.Popen[bytes]] = {}
     crashed = []
-    with interruptible():
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    name = waiting.pop(0)
-                    running[name] = start(name, size, seed, out), time.perf_counter()
-                time.sleep(POLL_SECONDS)
-                for name, (process, began) in list(running.items()):
-                    if process.poll() is None:
-                        continue
-                    del running[name]
-                    result = saved(out / name, requests[name]) if process.returncode == 0 else None
-                    crashed += [name] * (result is None)
-                    word = "crashed" if result is None else "holds" if result["holds"] else "FAILS"
-                    print(f"{name:<22} {word:<8} {time.perf_counter() - began:.1f} s", flush=True)
-                    if result is None:
-                        print(f"  exit code {process.returncode}: {last_line(out / name / 'log.txt')}", flush=True)
-        finally:
-            for process, _ in running.values():
-                process.terminate()
-            for process, _ in running.values():
-                process.wait()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                name = waiting.pop(0)
+                running[name] = start(name, size, seed, out)
+            time.sleep(POLL_SECONDS)
+            for name in [name for name, process in running.items() if process.poll() is not None]:
+                code = running.pop(name).returncode
+                if code == 0 and (result := saved(out / name, requests[name])):
+                    print(f"{name:<22} {'holds' if result['holds'] else 'FAILS'} {result['seconds']} s", flush=True)
+                    continue
+                crashed.append(name)
+                lines = (out / name / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                print(f"{name:<22} crashed\n  exit code {code}: {lines[-1] if lines else 'no output'}", flush=True)
+    finally:
+        for process in running.values():
+            process.terminate()
+            process.wait()
     return crashed
 
 
@@ -107,22 +101,6 @@ def start(name: str, size: str, seed: int, out: Path) -> subprocess.Popen[bytes]
     command = [sys.executable, str(HERE / f"{name}.py"), "--size", size, "--seed", str(seed), "--out", str(out)]
     with (out / name / "log.txt").open("wb") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-
-
-def last_line(log: Path) -> str:
-    """Return the line of a traceback that says what happened."""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def write_page(out: Path, names: Sequence[str], page: Path) -> None:
@@ -161,6 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--force", action="store_true", help="measure again what is saved")
     parser.add_argument("--page", type=Path, metavar="FILE", help="the page (default atlas.md in the folder of --out)")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: it ends the scripts that run
     crashed = measure_all(NAMES, options.size, options.seed, options.out, max(options.jobs, 1), options.force)
     page = options.page or options.out / "atlas.md"
     write_page(options.out, NAMES, page)

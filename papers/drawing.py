@@ -39,17 +39,6 @@ def points(
     axes.errorbar(x, y, error, fmt=marker, color=colour, label=label, **options)
 
 
-def annotate(
-    axes: Axes, text: str, x: Number, y: Number, colour: Any = INK, shift: tuple[float, float] = (6, 0), **options: Any
-) -> None:
-    """Write next to a point, `shift` points away and on that side of it, beyond the panel's edge if need be."""
-    across, up = shift
-    options = {"ha": "left" if across > 0 else "right" if across < 0 else "center"} | options
-    options = {"va": "center" if across or not up else "bottom" if up > 0 else "top"} | options
-    options = {"textcoords": "offset points", "annotation_clip": False} | options
-    axes.annotate(text, (float(x), float(y)), shift, color=colour, **options)
-
-
 def note(axes: Axes, text: str, x: float, y: float, colour: Any = INK, **options: Any) -> None:
     """Write at a place in shares of the panel, towards its middle."""
     options = {"ha": "left" if x < 0.5 else "right", "va": "bottom" if y < 0.5 else "top"} | options

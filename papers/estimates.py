@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray
 from numpy.typing import ArrayLike
+from scipy.stats import linregress
 from scipy.stats import t as student_t
 
 FALSE_ALARM = 1e-3  # probability that a true claim is refused, shared over all comparisons of a kind
@@ -55,10 +56,8 @@ def exponent(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         >>> round(exponent(np.array([1.0, 2.0, 4.0]), np.array([3.0, 12.0, 48.0]))[0], 6)
         2.0
     """
-    x, y = np.log(x) - np.log(x).mean(), np.log(y)
-    slope = float(x @ y / (x @ x))
-    residual = y - y.mean() - slope * x
-    return slope, float(np.sqrt(residual @ residual / max(len(x) - 2, 1) / (x @ x)))
+    fit: Any = linregress(np.log(x), np.log(y))
+    return float(fit.slope), float(fit.stderr)
 
 
 def weighted_exponent(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:

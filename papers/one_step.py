@@ -18,7 +18,7 @@ R is the risk of ridge regression on the trained features. Points are means of i
 `langevax.teacher_student.simulate_one_step`; lines have nothing fitted. Gains are of networks of the same draws.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -26,7 +26,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Variables, Verdict, dataset, sweep, variables
+from claims import Check, Claim, Size, Verdict, dataset, variables
 from drawing import level, note, panels, points, ticks
 from estimates import critical_value, mean_and_error
 from langevax.figures import theme
@@ -56,140 +56,85 @@ STYLES = {
 }
 
 
-class Settings(NamedTuple):
-    """Settings of a size."""
-
-    samples_per_dim: tuple[float, ...]
-    widths: tuple[float, ...]  # N / d of the second panel
-    powers: tuple[float, ...]
-    dim: int
-    num_runs: int  # networks a point
-    fine: int  # points of a line
-    num_test: int
-
-    def simulate(self, key: jax.Array, *, step_size: float, samples_per_dim: float, **changes: float) -> OneStepRuns:
-        """Networks of one point, at NEURONS_PER_DIM and RIDGE but for changes."""
-        student, teacher = theory.activation(STUDENT).traced, theory.activation(TEACHER).traced
-        size = {"dim": self.dim, "num_runs": self.num_runs, "num_test": self.num_test}
-        options = {"neurons_per_dim": NEURONS_PER_DIM, "ridge": RIDGE, "spectra": False} | size | changes
-        point = {"step_size": step_size, "samples_per_dim": samples_per_dim, "noise": NOISE}
-        return simulate_one_step(key=key, student=student, teacher=teacher, **point, **options)  # type: ignore[arg-type]
-
-    @property
-    def num_neurons(self) -> int:
-        """N of all panels but the second."""
-        return round(NEURONS_PER_DIM * self.dim)
-
-    def predict(self, samples_per_dim: float | np.ndarray, step_size: float | np.ndarray, finite: bool) -> np.ndarray:
-        """The risk by theory; where `finite` by the unified form at the number of neurons that is simulated."""
-        law = NEURONS_PER_DIM, RIDGE, step_size, STUDENT, TEACHER, NOISE
-        neurons = self.num_neurons if finite else None
-        return np.asarray(theory.risk_one_step(samples_per_dim, *law, num_neurons=neurons))
-
-
-SIZES: dict[Size, Settings] = {
-    "full": Settings(
-        (0.5, 1.0, 3.0, 4.0, 6.0, 8.0, 10.0),
-        (0.5, 1.0, 1.5, 2.0, 3.0),
-        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-        512,
-        12,
-        48,
-        4096,
-    ),
-    "small": Settings((1.0, 10.0), (0.5, 2.0), (0.0, 0.5), dim=96, num_runs=6, fine=8, num_test=2048),
+SIZES: dict[Size, dict[str, int]] = {
+    "full": {"dim": 512, "num_runs": 12, "num_test": 4096},  # networks a point
+    "small": {"dim": 96, "num_runs": 6, "num_test": 2048},
+}
+AXES: dict[Size, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], int]] = {
+    # n / d, N / d of the second panel, alpha, and points of a line
+    "full": ((0.5, 1.0, 3.0, 4.0, 6.0, 8.0, 10.0), (0.5, 1.0, 1.5, 2.0, 3.0), (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), 48),
+    "small": ((1.0, 10.0), (0.5, 2.0), (0.0, 0.5), 8),
 }
 
 
-# ---- measure
+def predict(samples_per_dim: float | np.ndarray, step_size: float | np.ndarray, num_neurons: int | None) -> np.ndarray:
+    """The risk by theory: by the unified form at a number of neurons, by the Gaussian form without one."""
+    law = NEURONS_PER_DIM, RIDGE, step_size, STUDENT, TEACHER, NOISE
+    return np.asarray(theory.risk_one_step(samples_per_dim, *law, num_neurons=num_neurons))
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """All four panels."""
-    settings, parts = SIZES[size], (measure_samples, measure_gains, measure_powers, measure_spectrum)
-    keys = jax.random.split(jax.random.key(seed), len(parts))
-    measured = [part(settings, key) for part, key in zip(parts, keys, strict=True)]
-    return dataset({"step": list(STYLES)}, *measured, dim=settings.dim, num_runs=settings.num_runs, seed=seed)
-
-
-def measure_samples(settings: Settings, key: jax.Array) -> Variables:
-    """Risk against n / d for three steps; draws are the same for all of them."""
-    ratios, steps = np.array(settings.samples_per_dim), np.array([0.0, 1.0, settings.num_neurons**0.5])
-
-    def risk_against_samples(step: float, j: int) -> dict[str, np.ndarray]:
-        stream = jax.random.fold_in(key, j)
-        return {"risk": settings.simulate(stream, step_size=step, samples_per_dim=ratios[j]).risk}
-
-    fine = np.geomspace(ratios.min(), ratios.max(), settings.fine)
-    predicted, line = ([settings.predict(at, step, bool(step > 1)) for step in steps] for at in (ratios, fine))
-    return {
-        **variables("step ratio run", RISK, **sweep(risk_against_samples, steps, range(len(ratios)))),
-        **variables("step ratio", RISK, predicted=predicted),
-        **variables("step fine_ratio", RISK, line=line),
-        **variables("", RISK, floor=theory.kernel_floor(TEACHER)),
-        **variables("ratio", "n / d", ratio=ratios),
-        **variables("fine_ratio", "n / d", fine_ratio=fine),
+    """Points and lines of all four panels; draws of a panel are the same for all of its steps."""
+    keys, neurons = jax.random.split(jax.random.key(seed), 4), round(NEURONS_PER_DIM * SIZES[size]["dim"])
+    *axes, count = AXES[size]
+    ratios, widths, powers = map(np.array, axes)
+    fine = {
+        "fine_ratio": (np.geomspace(ratios.min(), ratios.max(), count), "n / d"),
+        "fine_width": (np.geomspace(widths.min(), widths.max(), count), "N / d"),
+        "fine_power": (np.linspace(powers.min(), powers.max(), count), "1"),
     }
+    options: dict[str, Any] = {"neurons_per_dim": NEURONS_PER_DIM, "ridge": RIDGE, "noise": NOISE} | SIZES[size]
+    options |= {"student": theory.activation(STUDENT).traced, "teacher": theory.activation(TEACHER).traced}
 
+    def networks(key: jax.Array, step_size: float, samples_per_dim: float, **changes: Any) -> OneStepRuns:
+        point = {"step_size": step_size, "samples_per_dim": samples_per_dim, "spectra": False}
+        return simulate_one_step(key=key, **options | point | changes)
 
-def measure_gains(settings: Settings, key: jax.Array) -> Variables:
-    """Risk without a small step less the risk with it, by networks of the same draws."""
-    widths, steps = np.array(settings.widths), np.array(GAIN_STEPS)
+    steps = {0.0: None, 1.0: None, neurons**0.5: neurons}  # and the number of neurons where the form is the unified one
+    streams = [jax.random.fold_in(keys[0], j) for j in range(len(ratios))]
+    risk = [[networks(k, step, n).risk for k, n in zip(streams, ratios.tolist(), strict=True)] for step in steps]
+    predicted, line = ([predict(at, *step) for step in steps.items()] for at in (ratios, fine["fine_ratio"][0]))
 
-    def gain_against_neurons(j: int) -> dict[str, np.ndarray]:
-        point = {"samples_per_dim": GAIN_RATIO, "neurons_per_dim": settings.widths[j], "ridge": GAIN_RIDGE}
-        stream = jax.random.fold_in(key, j)
-        without, *trained = (settings.simulate(stream, step_size=step, **point).risk for step in (0.0, *GAIN_STEPS))
-        return {"gain": without - np.array(trained)}
-
-    fine = np.geomspace(widths.min(), widths.max(), settings.fine)
-    predicted, line = (
-        theory.improvement(GAIN_RATIO, at[:, None], GAIN_RIDGE, steps, STUDENT, TEACHER, NOISE) for at in (widths, fine)
+    gains = []
+    for j, width in enumerate(widths.tolist()):
+        stream, changes = jax.random.fold_in(keys[1], j), {"neurons_per_dim": width, "ridge": GAIN_RIDGE}
+        without, *trained = (networks(stream, step, GAIN_RATIO, **changes).risk for step in (0.0, *GAIN_STEPS))
+        gains.append(without - np.array(trained))
+    small = np.array(GAIN_STEPS), STUDENT, TEACHER, NOISE
+    gain_predicted, gain_line = (
+        theory.improvement(GAIN_RATIO, at[:, None], GAIN_RIDGE, *small) for at in (widths, fine["fine_width"][0])
     )
-    return {
-        **variables("width gain_step run", RISK, **sweep(gain_against_neurons, range(len(widths)))),
-        **variables("width gain_step", RISK, gain_predicted=predicted),
-        **variables("fine_width gain_step", RISK, gain_line=line),
-        **variables("gain_step", "step size", gain_step=steps),
-        **variables("width", "N / d", width=widths),
-        **variables("fine_width", "N / d", fine_width=fine),
-    }
 
-
-def measure_powers(settings: Settings, key: jax.Array) -> Variables:
-    """Risk against alpha, step size N^alpha, with both theories."""
-    neurons, powers = settings.num_neurons, np.array(settings.powers)
-    runs = [settings.simulate(key, step_size=neurons**power, samples_per_dim=LONG_RATIO) for power in settings.powers]
-    fine = np.linspace(powers.min(), powers.max(), settings.fine)
-    (unified, line), (gaussian, gaussian_line) = (
-        [settings.predict(LONG_RATIO, neurons**at, finite) for at in (powers, fine)] for finite in (True, False)
+    power_risk = [networks(keys[2], neurons**power, LONG_RATIO).risk for power in powers.tolist()]
+    (unified, power_line), (gaussian, gaussian_line) = (
+        [predict(LONG_RATIO, neurons**at, form) for at in (powers, fine["fine_power"][0])] for form in (neurons, None)
     )
-    return {
-        **variables("power run", RISK, power_risk=[run.risk for run in runs]),
-        **variables("power", RISK, power_predicted=unified, power_gaussian=gaussian),
-        **variables("fine_power", RISK, power_line=line, power_gaussian_line=gaussian_line),
-        **variables("power", "1", power=powers),
-        **variables("fine_power", "1", fine_power=fine),
-    }
 
-
-def measure_spectrum(settings: Settings, key: jax.Array) -> Variables:
-    """Singular values of one trained first layer; the outlier and its direction of all."""
-    runs = settings.simulate(key, step_size=SPECTRUM_STEP, samples_per_dim=LONG_RATIO, spectra=True)
+    runs = networks(keys[3], SPECTRUM_STEP, LONG_RATIO, spectra=True)
     assert runs.singular_values is not None
     assert runs.leading is not None
     spectrum = theory.spectrum_one_step(NEURONS_PER_DIM, SPECTRUM_STEP, STUDENT, TEACHER, NOISE, LONG_RATIO)
-    return {
-        **variables("value", "1", singular_values=runs.singular_values[0]),
-        **variables("run", "1", outlier=runs.singular_values[:, 0]),
-        **variables("run", "squared cosine", alignment=runs.leading[:, 0] ** 2),
-        **variables("", "1", outlier_predicted=spectrum.outlier),
-        **variables("", "squared cosine", alignment_predicted=spectrum.alignment),
-        **variables("edge", "1", edges=[spectrum.lower_edge, spectrum.upper_edge]),
-    }
-
-
-# ---- draw
+    return dataset(
+        {"step": list(STYLES), "gain_step": (GAIN_STEPS, "step size")}
+        | {"ratio": (ratios, "n / d"), "width": (widths, "N / d"), "power": (powers, "1"), **fine},
+        variables("step ratio run", RISK, risk=risk),
+        variables("step ratio", RISK, predicted=predicted),
+        variables("step fine_ratio", RISK, line=line),
+        variables("", RISK, floor=theory.kernel_floor(TEACHER)),
+        variables("width gain_step run", RISK, gain=gains),
+        variables("width gain_step", RISK, gain_predicted=gain_predicted),
+        variables("fine_width gain_step", RISK, gain_line=gain_line),
+        variables("power run", RISK, power_risk=power_risk),
+        variables("power", RISK, power_predicted=unified, power_gaussian=gaussian),
+        variables("fine_power", RISK, power_line=power_line, power_gaussian_line=gaussian_line),
+        variables("value", "1", singular_values=runs.singular_values[0]),
+        variables("run", "1", outlier=runs.singular_values[:, 0]),
+        variables("run", "squared cosine", alignment=runs.leading[:, 0] ** 2),
+        variables("", "1", outlier_predicted=spectrum.outlier),
+        variables("", "squared cosine", alignment_predicted=spectrum.alignment),
+        variables("edge", "1", edges=[spectrum.lower_edge, spectrum.upper_edge]),
+        dim=SIZES[size]["dim"],
+    )
 
 
 def draw(data: xarray.Dataset) -> Figure:
@@ -202,9 +147,8 @@ def draw_samples(axes: Axes, data: xarray.Dataset) -> None:
         axes.plot(data.fine_ratio, row.line, color=style[0])
         points(axes, data.ratio, mean_and_error(row.risk, "run"), style, label)
     level(axes, data.floor, "floor of kernels and small steps", linestyle="--", linewidth=0.9)
-    last = float(data.fine_ratio[-1])
-    guide, height = np.array([last / 2.5, last]), float(data.line.sel(step="sqrt(N)")[-1]) / 1.5
-    axes.plot(guide, height * last / guide, color=theme.INK, linewidth=0.9, label="$d/n$")
+    last, height = float(data.fine_ratio[-1]), float(data.line[-1, -1]) / 1.5
+    axes.plot([last / 2.5, last], [2.5 * height, height], color=theme.INK, linewidth=0.9, label="$d/n$")
     ticks(axes, data.ratio)
     axes.set(yscale="log", xlabel="samples per dimension $n/d$", ylabel="risk")
     axes.set_title(f"Only the large step passes the floor (N/d = {NEURONS_PER_DIM:g})")
@@ -249,13 +193,9 @@ def draw_spectrum(axes: Axes, data: xarray.Dataset) -> None:
     axes.legend(loc="upper right")
 
 
-# ---- judge
-
-
 def least(risk: xarray.DataArray) -> tuple[float, float]:
     """The least mean of all points, and its standard error."""
-    mean, error = (np.ravel(part) for part in mean_and_error(risk, "run"))
-    return mean[np.argmin(mean)], error[np.argmin(mean)]
+    return min(zip(*(np.ravel(part) for part in mean_and_error(risk, "run")), strict=True))
 
 
 def deviations(risk: xarray.DataArray, predicted: xarray.DataArray) -> tuple[np.ndarray, np.ndarray]:
@@ -265,23 +205,18 @@ def deviations(risk: xarray.DataArray, predicted: xarray.DataArray) -> tuple[np.
 
 
 def judge(data: xarray.Dataset) -> Verdict:
-    """Points beside their lines, who is below the floor, and the outlier."""
     deviation, error = deviations(data.risk, data.predicted)
     power_deviation, power_error = deviations(data.power_risk, data.power_predicted)
     closed, unified = deviation[:2].ravel(), np.concatenate([deviation[2], power_deviation])
     noise = max(error.mean(), power_error.mean())  # of the measurement itself
     distance, errors = np.abs([*closed, *unified]), np.array([*error.ravel(), *power_error])
-    far, most, forms = int(np.argmax(distance)), MOST + 2 * noise, "closed and unified form"
+    far, forms = int(np.argmax(distance)), "closed and unified form"
 
-    last = data.sel(step="sqrt(N)").isel(ratio=-1)
-    statement = f"risk after the large step with {float(last.ratio):g} d rows"
-    measured, tolerance = mean_and_error(last.risk, "run"), most * last.predicted
-    checks = [Check.equals(statement, "unified form", measured, last.predicted, tolerance)]
     statement = "relative distance of mean risks from their lines, the worse form"
     worse, tolerance = max(np.abs(closed).mean(), np.abs(unified).mean()), max(MEAN, FINITE / data.attrs["dim"]) + noise
-    checks.append(Check.at_most(statement, forms, worse, 0, tolerance))
+    checks = [Check.at_most(statement, forms, worse, 0, tolerance)]
     statement = "relative distance of the point farthest from its line"
-    checks.append(Check.at_most(statement, forms, (distance[far], errors[far]), 0, most))
+    checks.append(Check.at_most(statement, forms, (distance[far], errors[far]), 0, MOST + 2 * noise))
     statement, source = "what a small step gains: the point farthest from its line", f"{PAPER}, Theorem 5"
     gain, error = mean_and_error(data.gain, "run")
     z = (gain - data.gain_predicted.values) / error
@@ -291,11 +226,6 @@ def judge(data: xarray.Dataset) -> Verdict:
     checks.append(Check.at_least(statement, f"{PAPER}, {source}", small, data.floor))
     statement, source = "least risk after the large step: below the floor", "Theorem 7 and Corollary 8"
     checks.append(Check.at_most(statement, f"{PAPER}, {source}", large, data.floor))
-    last = data.isel(power=-1)  # the Gaussian form is proved for small steps: its miss of the longest is predicted too
-    statement = "risk after the longest step, as a share of the Gaussian form's"
-    (value, error), form = mean_and_error(last.power_risk, "run"), float(last.power_gaussian)
-    share, predicted = (value / form, error / form), last.power_predicted / form
-    checks.append(Check.equals(statement, "unified form", share, predicted, most * predicted))
     for name, statement in (
         ("outlier", f"singular value that leaves the bulk, step {SPECTRUM_STEP:g}"),
         ("alignment", "squared cosine of its direction with the teacher's"),
@@ -304,11 +234,9 @@ def judge(data: xarray.Dataset) -> Verdict:
         tolerance, source = SPECTRUM * predicted + 2 * error, f"{PAPER}, Proposition 2"
         checks.append(Check.equals(statement, source, (value, error), predicted, tolerance))
 
-    numbers = {
-        f"{form}, mean relative distance": np.abs(off).mean()
-        for form, off in (("closed form", closed), ("unified form", unified))
-    }
     gaussian, _ = deviations(data.power_risk, data.power_gaussian)
+    numbers = {"closed form, mean relative distance": np.abs(closed).mean()}
+    numbers |= {"unified form, mean relative distance": np.abs(unified).mean()}
     numbers |= {"Gaussian form, largest relative distance from steps N^alpha": np.abs(gaussian).max()}
     return Verdict(checks, numbers | {"standard error of a point, relative, mean": noise})
 

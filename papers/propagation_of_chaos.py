@@ -10,8 +10,7 @@ Formula:
 Source: Suzuki, Nitanda, Wu (ICLR 2023), uniform in time; Nitanda (NeurIPS 2024), the bound; the exact limit and
 formulas at finite N are ours
 
-Figure: Left: points lie on lines of slope -1 at every time, far below independent draws (grey). Middle: N times the
-error falls to a level and stays there, the same for every N. Right: linear particles at their closed forms.
+Figure: N times the error falls to a level and stays there, the same for every N, far below independent draws (grey).
 
 tanh particles (`line_network`), squared loss, from the prior: the error is E (1/n) sum_i (z_i^N(t) - z_i(t))^2, z(t)
 that of the exact law of the same steps on a grid; lines are the exact limit of N times it. Particles interact through
@@ -33,9 +32,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from claims import Check, Claim, Measured, Size, Verdict, dataset, sweep, variables
-from drawing import note, panels, points, shades, ticks
+from drawing import panels, points
 from estimates import critical_value, jackknife, mean_and_error, weighted_exponent
-from langevax.algorithm import State
 from langevax.figures.theme import GREY, INK, OKABE_ITO
 from langevax.meanfield import MFLD
 from langevax.problems import losses, neurons
@@ -62,32 +60,18 @@ RECORD = 0.25  # time between two records
 EVERY = round(RECORD / STEP_SIZE)
 
 
-class Settings(NamedTuple):
-    """Settings of a size."""
-
-    num_particles: tuple[int, ...]
-    particles: int  # in all runs of one number of particles together
-    horizon: float
-    shown: tuple[float, ...]  # times that are drawn and judged
-    linear_particles: tuple[int, ...]
-    linear_runs: int
-
-
-SIZES: dict[Size, Settings] = {
-    "full": Settings((32, 64, 128, 256, 512, 1024), 2**18, 16.0, (0.25, 1.0, 4.0, 16.0), (2, 8, 32, 128), 8000),
-    "small": Settings((32, 64, 256), 2**16, 8.0, (0.25, 1.0, 8.0), (2, 32), 2000),
+# numbers of particles, particles of all runs of one number, horizon, times judged; numbers of linear particles, runs
+SIZES: dict[Size, tuple[tuple[int, ...], int, float, tuple[float, ...], tuple[int, ...], int]] = {
+    "full": ((32, 64, 128, 256, 512, 1024), 2**18, 16.0, (0.25, 1.0, 4.0, 16.0), (2, 8, 32, 128), 8000),
+    "small": ((32, 64, 256), 2**16, 8.0, (0.25, 1.0, 8.0), (2, 32), 2000),
 }
-
-# ---- linear particles
-
-ROWS, DIMENSION = 8, 3
+ROWS, DIMENSION = 8, 3  # of the linear network
 LINEAR_STEP_SIZE, LINEAR_STEPS, LINEAR_RECORD = 0.1, 200, 40
 GROUPS, PARTS = 20, 10  # of runs, for errors; of a group, for the jackknife
 QUANTITIES = ("output variance", "spread within the cloud", "free energy")
 
 
 def regression(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw inputs and targets of the linear network."""
     random = np.random.default_rng(seed)
     inputs = random.normal(size=(ROWS, DIMENSION))
     return inputs, inputs @ random.normal(size=DIMENSION) + 0.3 * random.normal(size=ROWS)
@@ -123,9 +107,8 @@ def finite_particle_gap(inputs: np.ndarray, ridge: float, temperature: float, nu
 
     (1/N) inf L^N - L* = sum over eigenvalues s of X^T X / n of temperature / (2 N) log(1 + s / (2 ridge)).
     """
-    x = inputs
-    _, log_determinant = np.linalg.slogdet(np.eye(x.shape[1]) + x.T @ x / (len(x) * 2 * ridge))
-    return float(temperature / (2 * num_particles) * log_determinant)
+    curvatures = np.linalg.eigvalsh(inputs.T @ inputs / len(inputs))
+    return float(temperature / (2 * num_particles) * np.log1p(curvatures / (2 * ridge)).sum())
 
 
 def free_energy(covariance: np.ndarray, within: float, inputs: np.ndarray, num_particles: int) -> float:
@@ -143,16 +126,8 @@ def mean_over_groups(function: Callable[..., float], *samples: np.ndarray) -> tu
 
     A free energy is flat about its optimum, where a jackknife's own error bar is not reliable.
     """
-    values = []
-    for group in np.array_split(np.arange(len(samples[0])), GROUPS):
-        values.append(jackknife(function, *(sample[group] for sample in samples), groups=PARTS)[0])
-    return mean_and_error(values)
-
-
-def moments_of(problem: MeanFieldRisk, state: State) -> tuple[jax.Array, jax.Array]:
-    """Return the mean of the particles, and the mean square of one coordinate about it."""
-    mean = state.position.mean(axis=0)
-    return mean, jnp.mean((state.position - mean) ** 2)
+    groups = zip(*(np.array_split(sample, GROUPS) for sample in samples), strict=True)
+    return mean_and_error([jackknife(function, *group, groups=PARTS)[0] for group in groups])
 
 
 def linear_point(num_particles: int, num_runs: int, seed: int, key: jax.Array) -> np.ndarray:
@@ -166,8 +141,9 @@ def linear_point(num_particles: int, num_runs: int, seed: int, key: jax.Array) -
     def start(key: jax.Array) -> jax.Array:  # independent draws of q*; what interaction changes relaxes at rate s
         return centre + risk.prior(TEMPERATURE, num_particles)(key)
 
-    records = {"num_steps": LINEAR_STEPS, "num_chains": num_runs, "record": moments_of, "record_every": LINEAR_RECORD}
-    result = simulate(MFLD(LINEAR_STEP_SIZE, TEMPERATURE), risk, start, key=key, **records)
+    chains = {"key": key, "num_steps": LINEAR_STEPS, "num_chains": num_runs, "record_every": LINEAR_RECORD}
+    moments = lambda _, state: (state.position.mean(axis=0), state.position.var(axis=0).mean())  # noqa: E731
+    result = simulate(MFLD(LINEAR_STEP_SIZE, TEMPERATURE), risk, start, record=moments, **chains)
     means, within = (np.asarray(a, float)[:, 1:] for a in result.positions)  # without the first record
     away = means - optimum.mean
     law = linear_cloud_variance(inputs, RIDGE, TEMPERATURE, num_particles, LINEAR_STEP_SIZE, "exponential")
@@ -184,24 +160,16 @@ def linear_point(num_particles: int, num_runs: int, seed: int, key: jax.Array) -
     return np.array([(*mean_over_groups(f, away, within), e) for f, e in zip(estimates, exact, strict=True)])
 
 
-# ---- measure
-
-
-def outputs_of(problem: MeanFieldRisk, state: State) -> jax.Array:
-    """Return the outputs of the particles."""
-    return problem.outputs(state.position)
-
-
 def tanh_errors(num_particles: int, num_runs: int, horizon: float, exact: np.ndarray, key: jax.Array) -> np.ndarray:
     """Return (run, record): mean squared distance of the outputs to those of infinitely many particles."""
-    steps, records = round(horizon / STEP_SIZE), {"record": outputs_of, "record_every": EVERY}
-    chains = {"key": key, "num_steps": steps, "num_chains": num_runs}
-    result = simulate(MFLD(STEP_SIZE, TEMPERATURE), TANH.risk(), TANH.start(num_particles), **chains, **records)
+    chains = {"key": key, "num_steps": round(horizon / STEP_SIZE), "num_chains": num_runs, "record_every": EVERY}
+    outputs = lambda problem, state: problem.outputs(state.position)  # noqa: E731
+    start = TANH.start(num_particles)
+    result = simulate(MFLD(STEP_SIZE, TEMPERATURE), TANH.risk(), start, record=outputs, **chains)
     return ((np.asarray(result.positions, float) - exact[EVERY::EVERY]) ** 2).mean(axis=-1)
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """The exact limit, runs of tanh particles and of linear particles."""
     counts, particles, horizon, shown, linear_counts, linear_runs = SIZES[size]
     keys = jax.random.split(jax.random.key(seed), len(counts) + len(linear_counts))
     laws = chain_laws(TANH, GRID, STEP_SIZE, round(horizon / STEP_SIZE), fluctuations=True)
@@ -209,13 +177,14 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     independent = np.diag(risk.covariance(risk.gibbs(risk.optimal_dual()))).mean()
     times = RECORD * np.arange(1, round(horizon / RECORD) + 1)
     late = times > horizon / 2
-    ramp = (times[late] - times[late].mean()) / ((times[late] - times[late].mean()) ** 2).sum()
+    ramp = times[late] - times[late].mean()
 
     def tanh(k: int) -> dict[str, np.ndarray]:
         errors = tanh_errors(counts[k], particles // counts[k], horizon, laws.outputs, keys[k])
-        numbers = {"rest": errors[:, late].mean(), "rest_error": mean_and_error(errors[:, late].mean(axis=1))[1]}
-        for name, of_run in (("error", errors), ("drift", errors[:, late] @ ramp)):  # records are not independent
-            numbers[name], numbers[f"{name}_error"] = mean_and_error(of_run)
+        drift = errors[:, late] @ ramp / (ramp @ ramp)
+        numbers = {}
+        for name, of_run in {"error": errors, "drift": drift, "rest": errors[:, late].mean(axis=1)}.items():
+            numbers[name], numbers[f"{name}_error"] = mean_and_error(of_run)  # records are not independent
         return numbers
 
     def linear(k: int) -> dict[str, np.ndarray]:
@@ -223,18 +192,15 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         return dict(zip(("linear", "linear_error", "linear_exact"), measured.T, strict=True))
 
     tanh_points, linear_points = sweep(tanh, range(len(counts))), sweep(linear, range(len(linear_counts)))
-    curves, rates, levels = (
-        {name: tanh_points[name] for name in (part, f"{part}_error")} for part in ("error", "drift", "rest")
-    )
+    errors = {name: tanh_points.pop(name) for name in ("error", "error_error")}
     variances = TEMPERATURE / (2 * RIDGE) * (inputs**2).sum(axis=1)
     return dataset(
         {"quantity": list(QUANTITIES), "num_particles": (counts, "particles"), "time": (times, "time")}
         | {"linear_particles": (linear_counts, "particles")},
-        variables("num_particles time", "1 (output squared)", **curves),
+        variables("num_particles time", "1 (output squared)", **errors),
         variables("time", "1 (output squared)", limit=laws.fluctuation.mean(axis=1)[EVERY::EVERY]),
         variables("", "1 (output squared)", independent=independent),
-        variables("num_particles", "1 (output squared) / time", **rates),
-        variables("num_particles", "1 (output squared)", **levels),
+        variables("num_particles", "1 (output squared), of the drift / time", **tanh_points),
         variables("linear_particles quantity", "those of the quantity", **linear_points),
         variables(
             "linear_particles",
@@ -243,7 +209,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
             energy_bound=[finite_particle_gap_bound(variances, 1.0, count) for count in linear_counts],
         ),
         particles=particles,
-        seed=seed,
         shown=list(shown),
     )
 
@@ -253,34 +218,15 @@ def slope(row: xarray.Dataset) -> tuple[float, float]:
     return weighted_exponent(row.num_particles.values, row.error.values, row.error_error.values)
 
 
-# ---- draw
-
-MARKERS = "osD^"
-
-
 def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (13.0, 4.4), 1, draw_errors, draw_times, draw_linear)
-
-
-def draw_errors(axes: Axes, data: xarray.Dataset) -> None:
-    count, times = data.num_particles.values, data.attrs["shown"]
-    axes.loglog(count, float(data.independent) / count, color=GREY, linewidth=1.2, label="independent draws of $q^*$")
-    for time, shade, marker in zip(times, shades(len(times)), MARKERS, strict=False):
-        row = data.sel(time=time)
-        axes.loglog(count, float(row.limit) / count, color=shade)
-        label = "t = {:g}: slope {:.3f} ± {:.3f}".format(time, *slope(row))
-        points(axes, count, (row.error, row.error_error), (shade, marker), label)
-    axes.legend(loc="lower left", fontsize=9, handletextpad=0.4)
-    axes.set(xlabel="particles $N$", ylabel="mean squared error of outputs", title="tanh: slope $-1$ at every time")
-    ticks(axes, count)
-    axes.set_ylim(0.12 * float(data.limit.sel(time=list(times)).min()) / count[-1], None)
+    return panels(data, (6.0, 4.4), 1, draw_times)
 
 
 def draw_times(axes: Axes, data: xarray.Dataset) -> None:
     counts, time = data.num_particles.values, data.time.values
     axes.semilogy(time, data.limit, color=INK, label="exact, $N \\to \\infty$")
     every = max(1, len(time) // 16)
-    for k, (n, marker, colour) in enumerate(zip(counts[[0, len(counts) // 2, -1]], MARKERS, OKABE_ITO, strict=False)):
+    for k, (n, marker, colour) in enumerate(zip(counts[[0, len(counts) // 2, -1]], "osD", OKABE_ITO, strict=False)):
         row = data.sel(num_particles=n).isel(time=slice(k * every // 3, None, every))
         points(axes, row.time, (n * row.error, n * row.error_error), (colour, marker), f"N = {n}")
     axes.axhline(float(data.independent), color=GREY, linewidth=1.2, label="independent draws of $q^*$")
@@ -289,25 +235,7 @@ def draw_times(axes: Axes, data: xarray.Dataset) -> None:
     axes.set(title="$N$ times the error does not grow", ylim=(0.6 * data.limit.min(), 1.4 * data.independent))
 
 
-def draw_linear(axes: Axes, data: xarray.Dataset) -> None:
-    counts = data.linear_particles.values
-    for quantity, shift, marker, colour in zip(QUANTITIES, (0.85, 1.0, 1.18), MARKERS, OKABE_ITO, strict=False):
-        row = data.sel(quantity=quantity)
-        ratio = row.linear / row.linear_exact, row.linear_error / row.linear_exact
-        points(axes, counts * shift, ratio, (colour, marker), quantity)
-    axes.axhline(1, color=INK)
-    bound = float((data.energy_bound / data.linear_exact.sel(quantity="free energy")).mean())
-    note(axes, f"Nitanda's bound of the free energy: {bound:.2f}", 0.03, 0.95, OKABE_ITO[2])
-    ticks(axes, counts)
-    axes.legend(loc="lower right", fontsize=9, handletextpad=0.4)
-    axes.set(xlabel="particles $N$", ylabel="measured / exact", title="linear: closed forms at every $N$")
-
-
-# ---- judge
-
-
 def judge(data: xarray.Dataset) -> Verdict:
-    """Slopes of -1, points on the exact limit, no growth, less than independent draws, and the linear closed forms."""
     uniform, times = "Suzuki et al. (ICLR 2023)", data.attrs["shown"]
     shown, energy = data.sel(time=list(times)), data.sel(quantity="free energy")
     limit = (shown.error * shown.num_particles - shown.limit) / (shown.error_error * shown.num_particles)
@@ -333,13 +261,10 @@ def judge(data: xarray.Dataset) -> Verdict:
     high = energy.linear + critical_value(energy.linear.size, GROUPS) * energy.linear_error
     checks.append(Check.at_most(statement, "Nitanda (NeurIPS 2024)", (high / energy.energy_bound).max(), 1.0))
 
-    weight = (1 / scaled_error**2).values
-    rest, rest_error = float(weight @ scaled.values / weight.sum()), float(weight.sum() ** -0.5)
-    change = (data.drift * data.num_particles).values @ weight / weight.sum() / rest
-    change_error = np.linalg.norm((data.drift_error * data.num_particles).values * weight) / weight.sum() / rest
-    numbers: dict[str, Measured] = {"N x error at rest": (rest, rest_error), "its exact limit": data.limit[-1]}
-    numbers |= {"growth per unit of time, as a share of it": (change, change_error)}
+    weight = 1 / scaled_error**2
+    rest, rest_error = float((weight * scaled).sum() / weight.sum()), float(weight.sum() ** -0.5)
     ratio = data.independent / rest
+    numbers: dict[str, Measured] = {"N x error at rest": (rest, rest_error), "its exact limit": data.limit[-1]}
     numbers |= {"independent / interacting": (ratio, ratio / rest * rest_error)}
     numbers |= {"smallest bound / free energy": (energy.energy_bound / energy.linear).min()}
     step_effect = abs(energy.linear_exact / energy.energy_formula - 1).max()

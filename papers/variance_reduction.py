@@ -23,7 +23,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import isqrt
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +45,8 @@ from langevax.theory.moments import Moments, QuadraticChain, batch_variance_fact
 CURVATURES = np.linspace(0.5, 1.5, 5)
 CURVATURE_DEVIATIONS, SLOPE_DEVIATIONS = CURVATURES / 2, np.ones(5)
 START_MEAN, START_SECOND = 3 / np.sqrt(CURVATURES), 9 / CURVATURES + 1 / CURVATURES.max()  # in units of sqrt(T)
+START = np.stack([np.ones_like(START_MEAN), START_MEAN, START_SECOND], axis=-1)
+"""(1, E x, E x^2) at the start, (d, 3)."""
 STEP_SIZES = np.geomspace(1e-8, 1.0, 321)
 DOUBLINGS = 36  # no run is longer than 2^36 epochs
 
@@ -55,6 +56,7 @@ SIZES = {"full": 100 * 4 ** np.arange(7), "small": 100 * 4 ** np.arange(4)}
 NUM_CHAINS = {"full": 8000, "small": 1000}
 WORK = {"full": (6e9, 1e9), "small": (1.5e8, 3e7)}  # component gradients times coordinates of a point, by accuracy
 LARGEST_MEASURED = {"full": 409_600, "small": 100}  # each n compiles anew
+KL, COSTS = ("kl_measured", "kl_measured_error", "kl_exact"), ("evaluations_measured", "evaluations_measured_error")
 NOISE = "our argument: noise of batches heats by step size / T"
 
 
@@ -75,16 +77,14 @@ class Method:
 
     def moments(self, chain: QuadraticChain, batch_size: int, period: int, replace: bool) -> Moments:
         """Exact moments of the chain with these batches."""
-        match self.kind:
-            case "LD":
-                return chain.ld()
-            case "SGLD":
-                return chain.sgld(batch_size, replace=replace)
-            case "CV":
-                return chain.control_variate(np.zeros_like(chain.start_mean), batch_size, replace=replace)
-            case "SVRG":
-                return chain.svrg(batch_size, period, replace=replace)
-        return chain.sarah(batch_size, period, replace=replace)
+        if self.kind == "LD":
+            return chain.ld()
+        if self.kind == "SGLD":
+            return chain.sgld(batch_size, replace=replace)
+        if self.kind == "CV":
+            return chain.control_variate(np.zeros_like(chain.start_mean), batch_size, replace=replace)
+        reduced = chain.svrg if self.kind == "SVRG" else chain.sarah
+        return reduced(batch_size, period, replace=replace)
 
     def evaluations(self, num_steps: int, size: int) -> int:
         """Component gradients per chain."""
@@ -111,9 +111,6 @@ METHODS: dict[str, Method] = {
     "SARAH-LD": Method("SARAH", *theme.METHODS["SARAH-LD"], (0.5, 0.1), "Corollary 2.1"),
     "CV": Method("CV", theme.OKABE_ITO[5], "P", None),
 }
-
-
-# ---- exact costs, by the recursions of moments
 
 
 def epoch_moments(
@@ -155,11 +152,6 @@ def epoch_map(method: Method, size: int, step_sizes: np.ndarray) -> np.ndarray:
     return np.stack([ends[0], ends[1] - ends[0], ends[2] - ends[0]], axis=-1)
 
 
-def start_state(count: int) -> np.ndarray:
-    """(1, E x, E x^2) at the start, (count, d, 3)."""
-    return np.tile(np.stack([np.ones_like(START_MEAN), START_MEAN, START_SECOND], axis=-1), (count, 1, 1))
-
-
 def steps_needed(method: Method, size: int, accuracy: float, step_sizes: np.ndarray = STEP_SIZES) -> np.ndarray:
     """Steps until KL <= accuracy for each step size, `inf` where never.
 
@@ -169,7 +161,7 @@ def steps_needed(method: Method, size: int, accuracy: float, step_sizes: np.ndar
         powers = [epoch_map(method, size, step_sizes)]
         for _ in range(DOUBLINGS):
             powers.append(powers[-1] @ powers[-1])
-        state, epochs = start_state(len(step_sizes)), np.zeros(len(step_sizes))
+        state, epochs = np.tile(START, (len(step_sizes), 1, 1)), np.zeros(len(step_sizes))
         for doubling in reversed(range(DOUBLINGS + 1)):
             ahead = (powers[doubling] @ state[..., None])[..., 0]
             above = ~(divergence(ahead[..., 1], ahead[..., 2]) <= accuracy)
@@ -181,24 +173,11 @@ def steps_needed(method: Method, size: int, accuracy: float, step_sizes: np.ndar
 
 
 def exact_divergence(method: Method, size: int, step_size: float, num_steps: int) -> float:
-    """KL after so many steps."""
     step_sizes, period = np.array([step_size]), method.batch(size)[1]
     power = np.linalg.matrix_power(epoch_map(method, size, step_sizes), num_steps // period)
-    state = (power @ start_state(1)[..., None])[..., 0]
+    state = (power @ START[..., None])[..., 0]
     walk = epoch_moments(method, size, step_sizes, state[..., 1], state[..., 2])
     return float(divergence(*walk)[num_steps % period, 0])
-
-
-def best(method: Method, size: int, accuracy: float) -> tuple[float, int, int]:
-    """The step size that needs the fewest evaluations, its steps and evaluations."""
-    steps = steps_needed(method, size, accuracy)
-    arriving = np.flatnonzero(np.isfinite(steps))
-    costs = [method.evaluations(int(steps[i]), size) for i in arriving]
-    chosen = arriving[int(np.argmin(costs))]
-    return float(STEP_SIZES[chosen]), int(steps[chosen]), min(costs)
-
-
-# ---- chains
 
 
 def components(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -211,82 +190,63 @@ def components(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quadratic(x: jax.Array, row: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """One component."""
     return (row[0] * x**2 / 2 + row[1] * x).sum()
 
 
-class Run(NamedTuple):
-    """Chains of a method; positions are in units of sqrt(temperature)."""
+def measured_cost(
+    method: Method, size: int, step_size: float, num_steps: int, num_chains: int, seed: int
+) -> dict[str, float]:
+    """KL of chains beside the exact one, and the evaluations that the chains need, with errors.
 
-    method: Method
-    size: int
-    step_size: float
-    num_steps: int
-    num_chains: int
-    seed: int
+    KL is turned into evaluations by the exact line's own slope. Chains with the mean gradient, of the same starts and
+    noises, whose law is known exactly, are the control variate of all methods but LD: they differ by the noise of
+    batches alone.
+    """
+    temperature = 1 / size if method.posterior else 1.0
+    scale = temperature**0.5
+    mean, deviation = jnp.asarray(START_MEAN * scale, jnp.float32), float(scale / np.sqrt(CURVATURES.max()))
+    start = lambda key: mean + deviation * jax.random.normal(key, mean.shape, mean.dtype)  # noqa: E731
+    chains = {"key": jax.random.fold_in(jax.random.key(seed), size), "num_steps": num_steps, "num_chains": num_chains}
 
-    def simulate(self, problem: FiniteSum, gradient: GradientEstimator) -> tuple[np.ndarray, float]:
-        """Positions at the end, and evaluations per chain."""
-        temperature = 1 / self.size if self.method.posterior else 1.0
-        scale = temperature**0.5
-        mean = jnp.asarray(START_MEAN * scale, jnp.float32)
-        deviation = float(scale / np.sqrt(CURVATURES.max()))
-        key = jax.random.fold_in(jax.random.key(self.seed), self.size)
-        chains = {"key": key, "num_steps": self.num_steps, "num_chains": self.num_chains}
-        chain = Langevin(self.step_size, temperature, gradient)
-        start = lambda key: mean + deviation * jax.random.normal(key, mean.shape, mean.dtype)  # noqa: E731
-        result = simulate(chain, problem, start, **chains)
-        used = int(result.counts_by_chain["evaluations"].sum()) / self.num_chains
+    def ends(a: np.ndarray, c: np.ndarray, gradient: GradientEstimator) -> tuple[np.ndarray, float]:
+        problem = FiniteSum(quadratic, (jnp.asarray(a, jnp.float32), jnp.asarray(c, jnp.float32)))
+        result = simulate(Langevin(step_size, temperature, gradient), problem, start, **chains)
+        used = int(result.counts_by_chain["evaluations"].sum()) / num_chains
         return np.asarray(result.position, float) / scale, used
 
-    def without_batches(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ends of chains with the mean gradient, of the same starts and noises, and their exact E x and E x^2."""
-        problem = FiniteSum(quadratic, (jnp.asarray(CURVATURES[None], jnp.float32), jnp.zeros((1, len(CURVATURES)))))
-        ends, _ = self.simulate(problem, gradients.Full())
-        factor = 1 - self.step_size * CURVATURES
-        faded = factor ** (2 * self.num_steps)
-        second = faded * START_SECOND + 2 * self.step_size * (1 - faded) / (1 - factor**2)
-        return ends, factor**self.num_steps * START_MEAN, second
+    x, used = ends(*components(size, seed), ESTIMATORS[method.kind](*method.batch(size)))
+    beside, first, second = np.zeros_like(x), np.zeros(1), np.zeros(1)
+    if method.kind != "LD":
+        beside, _ = ends(CURVATURES[None], np.zeros((1, len(CURVATURES))), gradients.Full())
+        factor = 1 - step_size * CURVATURES
+        faded = factor ** (2 * num_steps)
+        first = factor**num_steps * START_MEAN
+        second = faded * START_SECOND + 2 * step_size * (1 - faded) / (1 - factor**2)
 
-    def measure(self) -> tuple[float, float, float, float, float]:
-        """KL of chains, its error, KL exact, evaluations that the chains need, and their error.
+    def kl_of(x: np.ndarray, beside: np.ndarray) -> np.ndarray:
+        return divergence((x - beside).mean(axis=0) + first, np.mean(x**2 - beside**2, axis=0) + second)
 
-        KL is turned into evaluations by the exact line's own slope. Chains without batches, whose law is known exactly
-        and which differ by the noise of batches alone, are the control variate of all methods but LD.
-        """
-        method, size, step_size, num_steps = self[:4]
-        rows = tuple(jnp.asarray(values, jnp.float32) for values in components(size, self.seed))
-        x, used = self.simulate(FiniteSum(quadratic, rows), ESTIMATORS[method.kind](*method.batch(size)))
-        beside, first, second = np.zeros_like(x), np.zeros(1), np.zeros(1)
-        if method.kind != "LD":
-            beside, first, second = self.without_batches()
-
-        def kl_of(x: np.ndarray, beside: np.ndarray) -> np.ndarray:
-            return divergence((x - beside).mean(axis=0) + first, np.mean(x**2 - beside**2, axis=0) + second)
-
-        kl, error = jackknife(kl_of, x, beside)
-        exact, before = (exact_divergence(method, size, step_size, n) for n in (num_steps, round(0.9 * num_steps)))
-        per_unit = used / (exact * np.log(before / exact) / np.log(1 / 0.9))
-        return kl, error, exact, used + (kl - exact) * per_unit, error * per_unit
-
-
-# ---- measure
-
-KL, COSTS = ("kl_measured", "kl_measured_error", "kl_exact"), ("evaluations_measured", "evaluations_measured_error")
+    kl, error = jackknife(kl_of, x, beside)
+    exact, before = (exact_divergence(method, size, step_size, n) for n in (num_steps, round(0.9 * num_steps)))
+    per_unit = used / (exact * np.log(before / exact) / np.log(1 / 0.9))
+    numbers = {"kl_measured": kl, "kl_measured_error": error, "kl_exact": exact}
+    costs = {"evaluations_measured": used + (kl - exact) * per_unit, "evaluations_measured_error": error * per_unit}
+    return numbers | costs
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """Exact evaluations for each method, n and accuracy; chains where WORK allows."""
+    """Exact evaluations for each method, n and accuracy, at its best step size; chains where WORK allows."""
     num_chains, work = NUM_CHAINS[size], dict(zip(ACCURACIES, WORK[size], strict=True))
 
     def cost(name: str, n: int, accuracy: float) -> dict[str, float]:
-        method = METHODS[name]
-        step_size, steps, evaluations = best(method, n, accuracy)
-        numbers = dict.fromkeys((*KL, *COSTS), np.nan)
+        method, needed = METHODS[name], steps_needed(METHODS[name], n, accuracy)
+        costs = [method.evaluations(int(steps), n) if np.isfinite(steps) else np.inf for steps in needed]
+        best = int(np.argmin(costs))
+        exact = {"step_size": STEP_SIZES[best], "steps": needed[best], "evaluations": costs[best]}
         resolved = (method.kind != "LD" or accuracy >= COARSE) and n <= LARGEST_MEASURED[size]
-        if resolved and evaluations * num_chains * len(CURVATURES) <= work[accuracy]:
-            numbers = dict(zip(numbers, Run(method, n, step_size, steps, num_chains, seed).measure(), strict=True))
-        return {"step_size": step_size, "steps": steps, "evaluations": evaluations} | numbers
+        if not resolved or costs[best] * num_chains * len(CURVATURES) > work[accuracy]:
+            return exact | dict.fromkeys((*KL, *COSTS), np.nan)
+        return exact | measured_cost(method, n, float(STEP_SIZES[best]), int(needed[best]), num_chains, seed)
 
     costs = sweep(cost, METHODS, SIZES[size].tolist(), ACCURACIES)
     dims = "method n accuracy"
@@ -297,19 +257,11 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         variables(dims, "nat", **{name: costs[name] for name in KL}),
         variables(dims, "component gradients per chain", **{name: costs[name] for name in ("evaluations", *COSTS)}),
         num_chains=num_chains,
-        seed=seed,
     )
 
 
-# ---- draw
-
-
 def draw(data: xarray.Dataset) -> Figure:
-    tight, loose = (partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES)
-    figure = panels(data, (10.5, 4.6), 1, tight, loose)
-    figure.axes[0].set(title=r"To KL $\leq 10^{-4}$: exact (lines), chains (points, 1 s.e.)")
-    figure.axes[1].set(title=r"To KL $\leq 10^{-2}$")
-    return figure
+    return panels(data, (10.5, 4.6), 1, *(partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES))
 
 
 def draw_costs(axes: Axes, data: xarray.Dataset, accuracy: float) -> None:
@@ -319,13 +271,10 @@ def draw_costs(axes: Axes, data: xarray.Dataset, accuracy: float) -> None:
         points(axes, data.n, (row.evaluations_measured, row.evaluations_measured_error), style, name)
     axes.legend(loc="upper left", fontsize=9, handletextpad=0.4)
     axes.set(xlabel="number of components $n$", ylabel="component gradients per chain")
-
-
-# ---- judge
+    axes.set(title=f"To KL = {accuracy:g}: exact (lines), chains (points)")
 
 
 def judge(data: xarray.Dataset) -> Verdict:
-    """Exponents as predicted, SVRG-LD ahead of SGLD at T = 1/n and behind at T = 1, chains on the lines."""
     costs = {name: data.evaluations.sel({"method": name, "accuracy": ACCURACIES[0]}).values for name in METHODS}
     checks = []
     for name, method in METHODS.items():

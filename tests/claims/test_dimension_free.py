@@ -27,13 +27,13 @@ def test_the_claim_holds(dataset):
 
 def test_numbers_have_units(dataset):
     assert all(dataset[name].attrs["units"] for name in dataset.data_vars)
-    measured = {"w2", "chain_steps", "variance", "bias", "left_out", "correlation", "loss", "acceptance"}
+    measured = {"w2", "chain_steps", "bias", "left_out", "correlation", "loss", "acceptance"}
     assert {f"{name}_error" for name in measured} <= set(dataset.data_vars)
 
 
 def test_the_figure_has_labelled_axes(dataset):
     axes = CLAIM.figure(dataset).axes
-    assert len(axes) == 4
+    assert len(axes) == 2
     assert all(a.get_xlabel() and a.get_ylabel() for a in axes)
 
 
@@ -57,7 +57,6 @@ def changed(name, factor, **where):
         (changed("limit", 2.0, scheme="explicit Euler", modes=65536), {EULER}),
         (lambda d: d.assign(grows_below=~d.grows_below), {BRACKETS}),
         (lambda d: d.assign(grows_above=~d.grows_above), {BRACKETS}),
-        (changed("variance", 1.3, settled="exponential"), {LINES}),
         (changed("bias", 1.5, case="semi-implicit, p = 5"), {LINES}),
         (lambda d: d.assign(bias_line=d.bias_line**1.1), {"power of the step"}),
         (lambda d: d.assign(left_out=d.left_out * 1.5), {LINES}),
@@ -80,7 +79,6 @@ def changed(name, factor, **where):
         "Euler limit",
         "unstable below",
         "stable above",
-        "variance",
         "bias",
         "order",
         "cut-off",

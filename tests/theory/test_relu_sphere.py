@@ -1,10 +1,10 @@
-"""Exact risks on the sphere against quadrature on the circle, sampled spheres with error bars, and each other."""
+"""Exact risks on the sphere against quadrature on the circle and sampled spheres with error bars."""
 
 import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from relu_sphere import excess_risk, expand, kernel_excess_risk, parametric_risk, relu_product
+from relu_sphere import excess_risk, parametric_risk, relu_product
 from tests.errorbars import assert_mean
 
 
@@ -74,77 +74,6 @@ def test_excess_risk_sees_a_small_distance():
 def test_networks_of_other_inputs_are_refused():
     with pytest.raises(ValueError, match="network has 3 inputs but teacher has 2"):
         excess_risk((np.ones(1), np.ones((1, 3))), (np.ones(1), np.ones((1, 2))))
-
-
-@pytest.mark.parametrize("dim", [2, 3, 10])
-def test_relu_has_the_known_coefficients(dim):
-    """Mean and slope in closed form, no odd degree above 1, and Parseval: sum r_l^2 / N_l = E relu^2 = 1 / (2 d)."""
-    expansion = expand(relu, dim)
-    r, multiplicities = expansion
-    assert r[1] == pytest.approx(1 / 2, rel=1e-12)  # d E t relu(t)
-    np.testing.assert_allclose(r[3:40:2], 0, atol=1e-10)
-    assert np.sum(r**2 / multiplicities) == pytest.approx(1 / (2 * dim), rel=1e-6)
-    assert list(multiplicities[:3]) == [1, dim, (dim + 2) * (dim - 1) / 2]
-    if dim == 3:
-        assert r[0] == pytest.approx(1 / 4, rel=1e-12)
-
-
-def test_a_network_in_the_form_of_a_kernel_estimator_has_the_risk_of_a_network():
-    """k = relu and the neurons as centres: series and arc-cosine formula meet."""
-    rng = np.random.default_rng(2)
-    centres, teacher = sphere(rng, 4, 5), random_network(rng, 3, 5)
-    coefficients = rng.normal(size=(2, 4))
-    risks = kernel_excess_risk(relu, centres, coefficients, teacher)
-    expected = excess_risk((coefficients, np.broadcast_to(centres, (2, 4, 5))), teacher)
-    np.testing.assert_allclose(risks, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("dim", [2, 6])
-def test_kernel_risk_is_the_mean_over_sampled_spheres(dim):
-    rng = np.random.default_rng(3)
-    profile = lambda t: np.exp(-4 * (1 - t))  # noqa: E731
-    centres, coefficients, teacher = sphere(rng, 7, dim), rng.normal(size=7), random_network(rng, 3, dim)
-    exact = kernel_excess_risk(profile, centres, coefficients, teacher)
-    x = sphere(rng, 40_000, dim)
-    squares = (profile(x @ centres.T) @ coefficients - outputs(teacher, x)) ** 2
-    assert_mean(squares, exact, wrong=exact * 1.1)
-
-
-def test_kernel_risk_survives_coefficients_that_cancel():
-    """A wide Gaussian with a penalty of 1e-7 has coefficients of 1e5; the values at sampled points do not mind."""
-    rng, dim, n = np.random.default_rng(5), 4, 200
-    profile, teacher = lambda t: np.exp((t - 1) / 64), random_network(rng, 3, dim)
-    x, test = sphere(rng, n, dim), sphere(rng, 40_000, dim)
-    y = outputs(teacher, x) + 0.1 * rng.normal(size=n)
-    coefficients = np.linalg.solve(profile(x @ x.T) + 1e-7 * np.eye(n), y)
-    assert np.abs(coefficients).max() > 1e5
-    squares = (profile(test @ x.T) @ coefficients - outputs(teacher, test)) ** 2
-    exact = kernel_excess_risk(profile, x, coefficients, teacher)
-    assert_mean(squares, exact, wrong=1.1 * exact)
-
-
-def test_degrees_that_a_kernel_hardly_has_count_where_coefficients_are_huge():
-    """A Gaussian of width 4 and a penalty of 1e-9: degree 6 is 1e-17 of the kernel and most of the risk."""
-    rng, dim, n = np.random.default_rng(6), 3, 60
-    profile, teacher = lambda t: np.exp((t - 1) / 16), random_network(rng, 3, dim)
-    x, test = sphere(rng, n, dim), sphere(rng, 40_000, dim)
-    y = outputs(teacher, x) + 0.1 * rng.normal(size=n)
-    coefficients = np.linalg.solve(profile(x @ x.T) + 1e-9 * np.eye(n), y)
-    squares = (profile(test @ x.T) @ coefficients - outputs(teacher, test)) ** 2
-    exact = kernel_excess_risk(profile, x, coefficients, teacher)
-    assert_mean(squares, exact, wrong=1.1 * exact)
-
-
-def test_many_outer_weights_share_one_inner():
-    rng = np.random.default_rng(7)
-    (_, inner), teacher, outer = random_network(rng, 4, 3), random_network(rng, 2, 3), rng.normal(size=(5, 4))
-    expected = [float(excess_risk((weights, inner), teacher)) for weights in outer]
-    np.testing.assert_allclose(excess_risk((outer, inner), teacher), expected, rtol=1e-12)
-
-
-def test_kernel_risk_asks_for_unit_vectors():
-    with pytest.raises(ValueError, match="unit vectors"):
-        kernel_excess_risk(relu, 2 * np.eye(2), np.ones(2), (np.ones(1), np.ones((1, 2))))
 
 
 def test_parametric_risk_is_that_of_least_squares_near_the_teacher():
