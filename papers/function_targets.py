@@ -44,12 +44,7 @@ SCHEMES = {
     "semi-implicit": Scheme("semi_implicit", SemiImplicit(), (theme.OKABE_ITO[0], "o")),
     "exponential": Scheme("exponential", Exponential(), (theme.OKABE_ITO[2], "D")),
 }
-PROPOSALS = {  # colour and marker; MALA and the random walk move in the prior's own scale, x = sqrt(mu) z
-    "pCN": (theme.OKABE_ITO[5], "o"),
-    "pCNL": (theme.OKABE_ITO[0], "s"),
-    "MALA": theme.METHODS["MALA"],
-    "random walk": (theme.OKABE_ITO[3], "^"),
-}
+PROPOSALS = ("pCN", "pCNL", "MALA", "random walk")  # the last two move in the prior's own scale, x = sqrt(mu) z
 MIXING_TEMPERATURE, MIXING_STEP, MIXING_CHAINS = 0.1, 2.0, 64
 BURN_IN = 200  # 400 units of time, in which the prior's slowest mode alone forgets by e^-4
 LAGS = np.array([1, 2, 5, 10, 20, 40])
