@@ -74,6 +74,7 @@ def test_work_is_read_off_programs_without_a_loop_over_rows():
     assert platforms.CPU.pass_rows == 4096  # as before
 
 
+@pytest.mark.slow
 def test_a_candidate_that_does_not_run_is_named_with_the_reason():
     def broken(steps):
         raise MemoryError("too large\nby far")

@@ -54,6 +54,7 @@ def test_every_method_can_be_made_and_has_at_most_four_further_numbers():
 
 
 @pytest.mark.parametrize("name", ["digits", "images", "text"])
+@pytest.mark.slow
 def test_a_task_has_all_its_rows_at_clients_or_held_out(name):
     task = tasks.make(name, "20", 0)
     counts = np.asarray(task.federation.counts)

@@ -258,6 +258,7 @@ def test_few_basins_are_all_found_and_the_promise_is_met():
 
 
 @pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.slow
 def test_many_deep_wells_are_crossed_whatever_the_axes(rotated):
     """Classical Rastrigin, 10^4 minima in four dimensions: 20,000 evaluations where chains fail with millions."""
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0] if rotated else np.eye(4)
@@ -314,6 +315,7 @@ def test_units_of_coordinates_do_not_matter_without_bounds():
     np.testing.assert_allclose(result.x, [1.9644e-6, 1.9644e6], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_function_of_numpy_takes_values_only():
     """No JAX in it, in float64; its gradients take d more values, and none are counted as such."""
     calls = []

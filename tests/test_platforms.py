@@ -86,6 +86,7 @@ def quantities(risk, finite_sum, cloud):
     return risk.value_and_gradient(cloud), risk.outputs(cloud), finite_sum.gradient(cloud[0]), table
 
 
+@pytest.mark.slow
 def test_numbers_are_the_same_on_all_platforms(monkeypatch):
     """In small blocks of each kind, traced each time; float32."""
     monkeypatch.setattr(platforms, "CPU", platforms.CPU._replace(block_activations=64, fewest_rows=4, most_rows=8))

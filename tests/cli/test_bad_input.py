@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from langevax.__main__ import main
+from langevax.cli.errors import exit_codes
 from tests.cli.conftest import QUICK, langevax
 
 GOOD = "x,y\n" + "".join(f"{i % 7},{i * i % 11 / 2}\n" for i in range(30))
@@ -115,3 +117,12 @@ def test_an_interruption_before_a_command_begins_is_one_line(monkeypatch, capsys
     with pytest.raises(SystemExit) as end:
         main()
     assert (end.value.code, capsys.readouterr().err) == (130, "Interrupted.\n")
+
+
+def test_memory_that_the_compiler_asks_for_in_vain_is_a_failure_in_a_sentence(capsys):
+    with pytest.raises(typer.Exit) as end, exit_codes():
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 131973964032 bytes.")
+    assert end.value.exit_code == 1
+    assert capsys.readouterr().err.startswith("Failed: out of memory; try fewer particles")
+    with pytest.raises(RuntimeError, match="another"), exit_codes():
+        raise RuntimeError("another")

@@ -92,6 +92,7 @@ def test_a_target_of_numbers_is_named_as_the_problem(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_json_is_the_only_output_and_a_run_is_replaced_only_by_force(tmp_path):
     words = ["federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out", tmp_path / "r"]
     answer = langevax(*words, *QUICK)

@@ -39,6 +39,7 @@ def test_classes_have_probabilities_in_every_format(fitted, tables, tmp_path, na
     assert (predicted["prediction"] == "yes").equals(sure)
 
 
+@pytest.mark.slow
 def test_unknown_values_are_reported_and_predicted(fitted, tmp_path):
     (tmp_path / "t.csv").write_text("colour,size\nred,1\npink,big\n,inf\n")
     answer = langevax("predict", fitted["price"][0], tmp_path / "t.csv")
@@ -186,6 +187,7 @@ def test_intervals_stand_beside_the_predictions(tables, tmp_path, target, column
     assert "--interval 0.999 is too high for the rows of this fit" in high.stderr
 
 
+@pytest.mark.slow
 def test_intervals_of_counts_do_not_begin_below_0(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=80)

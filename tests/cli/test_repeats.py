@@ -51,6 +51,25 @@ def test_rows_on_their_own_are_not():
     assert not named(frame[:40], y[:40])
 
 
+def test_states_that_have_a_row_for_each_year_are_named():
+    """Nothing is constant within a state; (state, year) is never twice, where chance would have it so."""
+    rng, state, year = np.random.default_rng(2), np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
+    frame = pl.DataFrame({"state": state, "year": 60 + year, "x": rng.normal(size=600)})
+    level = rng.normal(size=30)[state] + 0.1 * rng.normal(size=600)
+    (sentence,) = named(frame, level)
+    assert sentence.startswith("Column 'state'")
+    alone = frame.with_columns(pl.Series("year", rng.integers(0, 20, 600)))
+    assert not named(alone, level)
+
+
+def test_dates_are_no_cases():
+    frame, y = visits()
+    frame = frame.rename({"who": "day of birth"})
+    places = {name: [i] for i, name in enumerate(frame.columns)}
+    assert repeated_cases(frame, frame.to_numpy(), places, y[:, None], ())
+    assert not repeated_cases(frame, frame.to_numpy(), places, y[:, None], (), ("day of birth", "age", "dose"))
+
+
 def test_an_id_is_tried_though_it_determines_no_column():
     frame, y = visits()
     alone = frame.select("day", "who")
@@ -67,8 +86,8 @@ def test_a_fit_without_groups_is_warned(tmp_path):
     file = tmp_path / "visits.csv"
     frame.with_columns(level=y).write_csv(file)
     alone, together = (prepare(FitOptions(file, "level", Path(tmp_path), group=group)) for group in (None, "who"))
-    assert "--group who" in alone.leaks[0]
-    assert together.leaks == ()
+    assert "--group who" in alone.alike[0]
+    assert (alone.leaks, together.alike) == ((), ())
     assert (together.split.grouped_by, "who" in together.split.groups) == ("who", False)
     assert not np.intersect1d(
         *(together.split.groups_of(rows) for rows in (together.split.train, together.split.test))

@@ -53,6 +53,7 @@ def test_rows_without_a_target_are_left_out():
         (["1", "2", "much"], None, "contains 1 non-numeric value, such as 'much' in data row 3"),
         (["a", "b", "a"], "regression", "--task regression needs numbers"),
         (["a", "b", "c", "d"], None, "4 classes in 4 rows"),
+        ([f"c{i % 150}" for i in range(600)], None, "150 classes, where at most 100 are learned"),
         (["2024-01-01", "2024-01-02"], None, "holds dates"),
         ([[1], [2]], None, "holds List"),
     ],
@@ -151,6 +152,13 @@ def test_no_group_is_trained_on_and_held_out(task):
     assert notes == []
 
 
+def test_a_held_out_part_of_another_size_than_asked_for_is_said():
+    groups = np.array([0] * 40 + [1, 2, 3, 4] * 5)
+    target = TargetColumn("regression", "", np.arange(60), np.arange(60.0), (), True)
+    notes = [note for seed in range(4) for note in split_rows(target, 0.25, seed, groups)[2]]
+    assert "where --test-size 0.25 asks for 15: groups are not divided." in notes[0]
+
+
 def test_groups_of_the_only_rows_of_a_class_train():
     frame, values = visits()
     values[:5] = 3  # a class of one patient
@@ -164,7 +172,9 @@ def test_groups_of_the_only_rows_of_a_class_train():
 
 def test_columns_that_are_no_groups_are_refused():
     rows = [str(i) for i in range(20)]
-    frame = pl.DataFrame({"site": ["a", "b"] * 10, "row": rows, "few": ["a", "b", None, "c"] * 5})
+    frame = pl.DataFrame(
+        {"site": ["a", "b"] * 10, "row": rows, "few": ["a", "b", None, "c"] * 4 + ["a", "b", "k.A.", "c"]}
+    )
     with pytest.raises(BadInput, match="--group 'site' has 2 values"):
         row_groups("site", frame, np.arange(20))
     with pytest.raises(BadInput, match="another value in each row"):

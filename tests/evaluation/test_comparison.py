@@ -204,7 +204,9 @@ def test_coverage_of_the_rarest_class_is_said_where_it_is_rare():
     observed = np.array([0] * 45 + [1] * 5)
     coverage = coverage_of(Sets(), np.arange(50) - 46.0, observed, ("no", "yes"))
     assert (coverage.inside, coverage.rarest) == (47, (1, 2, 5))
-    assert "Of the rarest, 'yes', they do so for 2 of 5 rows." in summary.certainty(coverage, None, ("no", "yes"))
+    assert "Of the rarest among them, 'yes', they do so for 2 of 5 rows." in summary.certainty(
+        coverage, None, ("no", "yes")
+    )
     even = coverage_of(Sets(), np.zeros(50), np.arange(50) % 2, ("no", "yes"))
     assert "rarest" not in summary.certainty(even, None, ("no", "yes"))
 

@@ -145,6 +145,7 @@ def test_begun_anew_with_fewer_clients_the_gradient_is_that_of_those_that_stay(n
     assert loop.step == 2
 
 
+@pytest.mark.slow
 def test_a_checkpoint_resumes_as_if_uninterrupted():
     uninterrupted, first = run(METHODS["FLEDGE server"], 5), run(METHODS["FLEDGE server"], 2)
     second = ServerLoop(METHODS["FLEDGE server"], START, key=KEY)

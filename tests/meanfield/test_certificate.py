@@ -304,6 +304,7 @@ def test_row_weights_count_as_rows_and_padding_as_nothing():
     assert result.trustworthy
 
 
+@pytest.mark.slow
 def test_clouds_of_trained_networks_are_searched():
     """Descents from a cloud are counted, with output weights dropped where they are integrated out."""
     rng = np.random.default_rng(0)

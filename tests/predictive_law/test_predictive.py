@@ -27,6 +27,7 @@ def fit():
     return langevax.predictive(log_prior, log_likelihood, COUNTS, draws=DRAWS, **OPTIONS)
 
 
+@pytest.mark.slow
 def test_a_wrong_model_gets_a_smaller_share_and_a_sentence(fit):
     assert fit.bayes_share < 1
     comparison = fit.compare()

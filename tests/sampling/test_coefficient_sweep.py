@@ -44,6 +44,7 @@ def test_a_regular_minimum_is_stable_where_its_closed_form_is():
     assert sweep.refusals == ()
 
 
+@pytest.mark.slow
 def test_wrong_arguments_are_named():
     for change, error, sentence in (
         ({"temperatures": (0.2, 0.1)}, ValueError, "temperatures must increase"),

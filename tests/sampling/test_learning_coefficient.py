@@ -288,6 +288,7 @@ def test_a_loss_that_does_not_change_is_said_to_be_flat():
     assert [sentence.split(":")[0] for sentence in sentences] == ["the loss was the same at all draws"]
 
 
+@pytest.mark.slow
 def test_covariances_of_rows_are_those_of_the_normal_law():
     """l_i = w^2 x_i^2 / 2 under w ~ N(0, s^2) with 1 / s^2 = m / T + gamma: Cov(l_i, l_j) = x_i^2 x_j^2 s^4 / 2."""
     x = np.float32(np.random.default_rng(0).normal(size=200))

@@ -41,6 +41,7 @@ def explored(log_density, start, temperature=1.0):
     return explorer.explore(jnp.float32(start))
 
 
+@pytest.mark.slow
 def test_descents_from_heated_starts_meet_all_spikes():
     """Weights to 1 % (the spikes are normal laws), valleys to what 33 points between two spikes see of them."""
     exploration = explored(spikes, [-2.9, 0.1])

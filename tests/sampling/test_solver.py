@@ -127,6 +127,7 @@ def banana_in_jax(values):
 
 
 @pytest.mark.parametrize(("forward", "adjoint"), [(banana, None), (banana, banana_adjoint), (banana_in_jax, None)])
+@pytest.mark.slow
 def test_a_banana_has_the_moments_of_quadrature(forward, adjoint):
     """Moments of both coordinates, those of the far ends included; a normal law about the mode misses 40 % of them."""
     axis = np.linspace(-5, 5, 1501)

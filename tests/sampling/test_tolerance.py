@@ -98,6 +98,7 @@ def test_the_tolerance_is_met_by_batches():
         assert errors_of(samples, mean, deviation) < 0.15
 
 
+@pytest.mark.slow
 def test_a_tolerance_that_is_not_reached_is_refused_with_what_was():
     """At most 64 draws for each of two."""
     options = {"key": KEY, "num_samples": 4, "num_chains": 2, "tolerance": 0.01}
@@ -108,6 +109,7 @@ def test_a_tolerance_that_is_not_reached_is_refused_with_what_was():
     assert 64 < info.value.samples.positions.shape[1] <= 256
 
 
+@pytest.mark.slow
 def test_a_law_with_valleys_keeps_no_tolerance():
     options = {"key": KEY, "num_samples": 50, "num_chains": 2, "tolerance": 0.1}
     valleys = lambda x: jnp.logaddexp(-((x - 4) ** 2) * 2, -((x + 4) ** 2) * 2)  # noqa: E731

@@ -56,6 +56,7 @@ def with_duplicates():
     return model, model.certificate(effort=3e6), (X, y, weights)
 
 
+@pytest.mark.slow
 def test_entries_of_a_certificate_are_those_of_the_rows_passed(with_duplicates):
     model, certificate, (X, _, weights) = with_duplicates
     assert certificate.outputs.shape == certificate.dual.shape == certificate.row_shares.shape == (110,)

@@ -251,6 +251,7 @@ def test_a_fit_that_settled_is_converged():
     assert MeanFieldRegressor(random_state=0).fit(*diabetes()).converged_
 
 
+@pytest.mark.slow
 def test_warm_start_continues_from_the_particles():
     """One step after a long fit is near it, one step from the prior is not."""
     X, y = diabetes()

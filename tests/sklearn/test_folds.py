@@ -167,6 +167,7 @@ def test_targets_of_noise_are_predicted_by_their_mean():
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.slow
 def test_columns_without_values_leave_the_shares_of_the_classes(num_classes):
     y = np.repeat(np.arange(num_classes), [48, 12] if num_classes == 2 else [35, 13, 12])
     model = MeanFieldClassifier(**QUICK).fit(np.full((60, 3), 7.0), y)

@@ -78,6 +78,7 @@ def test_the_certificate_is_that_of_functions():
 
 
 @pytest.mark.parametrize("derivative", [0, 2])
+@pytest.mark.slow
 def test_a_grid_four_times_finer_changes_predictions_by_less_than_one_percent(derivative):
     X, y = waves()
     fine = CubicSpline(GRID, X.T)(FINE).T
@@ -85,6 +86,7 @@ def test_a_grid_four_times_finer_changes_predictions_by_less_than_one_percent(de
     assert np.abs(moved).max() < 0.01 * y.std()
 
 
+@pytest.mark.slow
 def test_classes_on_another_grid():
     X, _ = waves()
     fine = CubicSpline(GRID, X.T)(FINE).T
@@ -285,6 +287,7 @@ def test_the_encoder_is_saved_with_its_network(tmp_path):
     np.testing.assert_array_equal(arrays[encoder["attributes"]["grid_"]["array"]], GRID)
 
 
+@pytest.mark.slow
 def test_of_many_columns_a_network_sees_the_directions_in_which_curves_vary():
     t, random = np.linspace(0, 1, 20), np.random.default_rng(0)
     phases = random.uniform(0, 2, size=(50, 4, 1))

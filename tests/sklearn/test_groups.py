@@ -68,6 +68,7 @@ def people(number=30, visits=6, seed=0):
     return X, rng.normal(size=number)[groups] + 0.1 * rng.normal(size=number * visits), groups
 
 
+@pytest.mark.slow
 def test_an_estimator_promises_what_new_groups_get():
     X, y, groups = people()
     X_new, y_new, _ = people(seed=1)

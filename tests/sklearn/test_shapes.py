@@ -145,6 +145,7 @@ def test_more_curves_than_directions_are_seen_in_the_principal_ones(monkeypatch)
     assert (np.diff((columns[:, :-1] ** 2).sum(0)) < 0).all()
 
 
+@pytest.mark.slow
 def test_many_curves_are_seen_in_few_directions(monkeypatch):
     (X, y, _), full = pulses(), fitted()
     monkeypatch.setattr("langevax.sklearn.encoded.FEW_DIRECTIONS", 20)
@@ -185,6 +186,7 @@ def test_a_certificate_of_many_columns_takes_as_long_as_one_of_few(monkeypatch):
     assert effort_of(fitted()) == [3e9 / 4, None, 7.0]
 
 
+@pytest.mark.slow
 def test_auto_takes_convolutions_where_shapes_shift():
     X, y, _ = pulses()
     model = fitted()
@@ -237,6 +239,7 @@ def test_the_part_that_speaks_is_where_the_shape_is_in_each_curve():
     assert near.mean() > 0.7  # by chance 0.25
 
 
+@pytest.mark.slow
 def test_effects_of_several_classes_are_those_of_the_likeliest():
     t = np.linspace(0, 1, 40)
     X = np.concatenate([np.exp(-(((t - place) / 0.05) ** 2)) * np.linspace(1, 2, 9)[:, None] for place in (0.2, 0.8)])

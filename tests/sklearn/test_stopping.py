@@ -59,6 +59,7 @@ def test_the_excess_of_outputs_is_what_is_above_the_optimum_but_for_the_entropy(
         )
 
 
+@pytest.mark.slow
 def test_the_excess_is_of_weighted_rows_without_padding():
     network = fitted().network_
     risk, n = network.risk(0.2), len(network.inputs)

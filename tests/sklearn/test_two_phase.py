@@ -120,6 +120,7 @@ def test_weight_decay_is_taken_where_noise_asks_for_it():
     assert np.sum(model.network_.inner**2) < 0.5 * np.sum(bare.network_.inner**2)
 
 
+@pytest.mark.slow
 def test_at_one_temperature_the_plateau_ends_exploration():
     X, y, _ = taught(0.1)
     settings = SETTINGS | {"annealing": 1.0, "weight_decay": 0.0, "num_explore_steps": 20_000}

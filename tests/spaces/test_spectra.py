@@ -120,6 +120,7 @@ def test_bad_arguments_are_named(call, name):
 
 
 @pytest.mark.parametrize("basis", [spaces.Cosine(40), spaces.TensorProduct([spaces.Cosine(5), spaces.Fourier(5)])])
+@pytest.mark.slow
 def test_traced_parameters_have_the_eigenvalues_of_numbers(basis):
     """In float32, and their slopes in the logarithms."""
     parameters = np.array([1.3, 0.3, 2.0])

@@ -14,6 +14,7 @@ from types import FrameType
 import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+OUT_OF_MEMORY = "Failed: out of memory; try fewer particles (--num-particles) or fewer columns (--drop)."
 GRACE = 10.0  # seconds that a command may take to end
 
 
@@ -71,7 +72,11 @@ def exit_codes() -> Iterator[None]:
     except RunFailed as error:
         _exit(f"Failed: {error}", FAILED, error)
     except MemoryError as error:
-        _exit("Failed: out of memory; try fewer particles (--num-particles) or fewer columns (--drop).", FAILED, error)
+        _exit(OUT_OF_MEMORY, FAILED, error)
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):  # XLA's word for it
+            raise
+        _exit(OUT_OF_MEMORY, FAILED, error)
     except TerminatedError as error:
         _exit(f"Terminated by {signal.Signals(error.number).name}. {error}".rstrip(), 128 + error.number, error)
     except KeyboardInterrupt as error:

@@ -56,6 +56,7 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         curve_figures=[] if contents.curves is None else curve_figures.figures(contents.curves),
         scores=_scores(contents),
         scored=summary.scored_rows(comparison, contents.unit),
+        errors_over=summary.error_source(comparison, contents.unit),
         metrics=[SYMBOLS.get(one.metric, one.metric) for one in comparison.ours.measures],
         methods=_methods(contents),
         classes=_classes(contents),

@@ -90,6 +90,17 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
     return f"{count}, each scored by a network trained without {without} ({comparison.num_folds} folds)"
 
 
+def error_source(comparison: Comparison, unit: str = "row") -> str:
+    """Return what standard errors are over.
+
+    Example:
+        >>> observed, zeros = np.zeros(3), np.zeros(3, int)
+        >>> error_source(Comparison(zeros, zeros, observed, observed, (), grouped_by="who"))
+        "values of 'who' and folds"
+    """
+    return f"values of {comparison.grouped_by!r} and folds" if comparison.grouped_by else f"{unit}s and folds"
+
+
 def split_sizes(split: TrainTestSplit) -> str:
     """Return how many rows and groups train and are held out.
 
@@ -133,7 +144,8 @@ def certainty(
             )
             if coverage.rarest is not None and coverage.rarest[2] < RARE * coverage.num_rows:
                 place, own, size = coverage.rarest
-                parts.append(f"Of the rarest, {classes[place]!r}, they do so for {whole(own)} of {_count(size, unit)}.")
+                rows = f"{whole(own)} of {_count(size, unit)}"
+                parts.append(f"Of the rarest among them, {classes[place]!r}, they do so for {rows}.")
         else:
             parts.append(
                 f"Intervals made to contain {nominal} of new targets contain {rows} ({share}); they are "

@@ -30,13 +30,13 @@ def print_data(output: Output, options: FitOptions, data: FitData) -> None:
         output.note(note)
     if (more := len(data.notes) - MOST_NOTES) > 0:
         output.note(f"{count(more, 'more remark')}, all of them in {SCHEMA} and {RESULT}.")
-    for leak in data.leaks:
-        output.warn(leak)
+    for sentence in (*data.leaks, *data.alike):
+        output.warn(sentence)
     output.say("Target", f"{options.target!r}: {data.task}")
     output.say("Split", split_sizes(split))
 
 
-def training(model: Any, seconds: float) -> tuple[tuple[str, str], ...]:
+def training(model: Any, seconds: float, grouped_by: str = "") -> tuple[tuple[str, str], ...]:
     """Return steps, scaling, temperature and time, in labels and sentences."""
     end = "nothing drifted" if model.certificate_ is None else "the outputs were near to the certified ones"
     until = f", until {end}" if model.converged_ else ", while its outputs still moved"
@@ -44,7 +44,7 @@ def training(model: Any, seconds: float) -> tuple[tuple[str, str], ...]:
     times = f"{seconds:.1f} s, including {model.seconds_to_first_step_:.1f} s of compiling"
     lines = [("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")]
     if hasattr(model, "encoder_name_"):
-        lines.append(("Inputs", encoder_sentence(model.encoder_name_, model.encoder_errors_)))
+        lines.append(("Inputs", encoder_sentence(model.encoder_name_, model.encoder_errors_, grouped_by)))
     lines.append(("Scaling", model.scaling_reason_))
     if model.temperature_reason_:
         lines.append(("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}"))
@@ -56,7 +56,7 @@ ENCODERS = {"basis": "smooth waves", "convolutions": "short patterns"}
 """The inputs of a network on curves, in words."""
 
 
-def encoder_sentence(name: str, errors: Mapping[str, float] | None) -> str:
+def encoder_sentence(name: str, errors: Mapping[str, float] | None, grouped_by: str = "") -> str:
     """Return what a network on curves learns from, and why.
 
     Example:
@@ -64,11 +64,14 @@ def encoder_sentence(name: str, errors: Mapping[str, float] | None) -> str:
         'short patterns: leave-one-out error 0.25, of smooth waves 0.5'
         >>> encoder_sentence("basis", None)
         'smooth waves, as asked for'
+        >>> encoder_sentence("convolutions", {"basis": 0.5, "convolutions": 0.25}, "patient")
+        "short patterns: error with each 'patient' left out 0.25, of smooth waves 0.5"
     """
     if errors is None:
         return f"{ENCODERS[name]}, as asked for"
     ((other, error),) = [(other, error) for other, error in errors.items() if other != name]
-    return f"{ENCODERS[name]}: leave-one-out error {errors[name]:.3g}, of {ENCODERS[other]} {error:.3g}"
+    what = f"error with each {grouped_by!r} left out" if grouped_by else "leave-one-out error"
+    return f"{ENCODERS[name]}: {what} {errors[name]:.3g}, of {ENCODERS[other]} {error:.3g}"
 
 
 def held_out(scores: dict[str, float], num_rows: int) -> str:

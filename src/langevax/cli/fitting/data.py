@@ -57,6 +57,8 @@ class FitData:
     """The task, why it was chosen, and how to choose the other."""
     leaks: tuple[str, ...] = ()
     """Sentences on columns that may leak the target."""
+    alike: tuple[str, ...] = ()
+    """Sentences on a column whose rows of one value may belong together."""
     like_ids: tuple[str, ...] = ()
     """Inputs that may only number rows or groups of them."""
     axes: tuple[str, tuple[str, ...]] | None = None
@@ -143,11 +145,12 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date")}
     encoded |= {"cycles": encoder.cycles}
     split = _split(options, target, train, test, together, inputs=encoder(frame), **encoded)
+    alike: list[Decision] = []
     like_ids = tuple(name for name in styles if readings[name].resembles_id and name not in options.keep)
     if together is None:
         outputs = np.eye(len(target.classes))[target.values] if target.classes else target.values[:, None]
-        of_training = split.train_inputs, split.groups, outputs[train], like_ids, options.seed
-        suspects += repeated_cases(frame[train.tolist()], *of_training)
+        of_training = split.train_inputs, split.groups, outputs[train], like_ids, split.dates, options.seed
+        alike = repeated_cases(frame[train.tolist()], *of_training)
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
     kinds = [style.kind for style in styles.values()]
     used = {kind: kinds.count(kind) for kind in ("numeric", "categorical", "date")}
@@ -170,10 +173,12 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         used_columns,
         dict.fromkeys(options.drop, "--drop") | ({options.group: "--group"} if options.group else {}),
         (of_target, *decisions, *beside),
-        suspects,
+        (*suspects, *alike),
     )
     return FitData(
-        schema=Schema(options.target, target.task, target.classes, columns, (*decisions, *suspects), never_negative),
+        schema=Schema(
+            options.target, target.task, target.classes, columns, (*decisions, *suspects, *alike), never_negative
+        ),
         split=split,
         target=target,
         notes=notes,
@@ -185,6 +190,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         task=task,
         like_ids=like_ids,
         leaks=tuple(sentences(suspects)),
+        alike=tuple(sentences(alike)),
     )
 
 

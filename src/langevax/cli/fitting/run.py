@@ -112,7 +112,7 @@ def _run(
             data = with_inputs_of(model, data)
         for caution in cautions:
             output.warn(caution)
-        training = console.training(model, seconds)
+        training = console.training(model, seconds, data.split.grouped_by)
         for label, sentence in training:
             output.say(label, sentence)
         evaluation = evaluate(output, options, data, model, seconds, cautions, folder.search)
@@ -321,7 +321,7 @@ def write(
         "certificate": certificate,
         "command": options.command(),
         "versions": holdout.versions(),
-        "cautions": evaluation.cautions,
+        "cautions": (*(f"Rows may belong together. {sentence}" for sentence in data.alike), *evaluation.cautions),
     }
     result = plain(
         {

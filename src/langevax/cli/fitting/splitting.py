@@ -5,10 +5,11 @@ import polars as pl
 from sklearn.model_selection import train_test_split
 
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.tables.styles import as_words
+from langevax.cli.tables.styles import STAND_FOR_MISSING, as_words
 from langevax.cli.tables.targets import TargetColumn
 from langevax.sklearn.folds import FEWEST_GROUPS, folds_of
 
+UNEVEN = 0.3  # by which share the held-out rows may be more or less than asked for without a note
 FEWEST_TO_SPLIT = 3  # groups: one held out, and folds of two
 
 
@@ -17,6 +18,7 @@ def row_groups(column: str | None, table: pl.DataFrame, rows: np.ndarray) -> tup
     if column is None:
         return None, []
     words = as_words(table[column])[rows.tolist()]
+    words = words.set(words.str.to_lowercase().is_in(STAND_FOR_MISSING).fill_null(False), None)
     unknown = words.is_null().to_numpy()
     codes = np.unique(words.fill_null("").to_numpy(), return_inverse=True)[1]
     codes[unknown] = len(codes) + np.arange(unknown.sum())
@@ -52,6 +54,11 @@ def _split_groups(
         notes.append(f"{names} would be among the held-out rows alone; these groups are used for training.")
     if len(test) < 2:
         raise BadInput("--group leaves fewer than 2 rows to hold out; leave it out, or pass another --seed.")
+    if abs(len(test) - size) > UNEVEN * size:
+        notes.append(
+            f"{len(test):,} rows are held out, where --test-size {test_size} asks for {size:,.0f}: groups are "
+            "not divided."
+        )
     return np.sort(train), np.sort(test), notes
 
 

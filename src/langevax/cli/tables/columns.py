@@ -25,6 +25,7 @@ DISTINCT_SHARE = 0.95  # of the values present: a column with more distinct word
 EXACT = 2.0**53  # beyond which distinct integers may be the same float64
 IDENTIFIERS = re.compile(
     r"(?:unnamed: ?\d+|column 1|row[ _.]?names?|index|idx|id|uid|uuid|pk|seq|level_0|nr\.?|no\.?|#"
+    r"|lfd\.?(?:[ _.-]?(?:nr\.?|no\.?|nummer))?|laufnummer"
     r"|row|row[ _]?(?:id|no|nr|num|number)|.*[ _.-](?:id|no|nr))|(?-i:.*[a-z]I[dD])",
     re.IGNORECASE,
 )

@@ -18,6 +18,7 @@ Cycle = Literal["year", "week", "day"]
 PERIODS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 """In days."""
 PARTS: dict[Cycle, str] = {"year": "the time of the year", "week": "the day of the week", "day": "the time of day"}
+STEPS = 96  # of a cycle, to which positions are rounded: a date that is the same each year drifts by leap years
 FEWEST_POSITIONS = 3  # of a cycle that occur; two are a straight line, which the date has already
 FEWEST_ROWS, MOST_ROWS = 50, 800  # by which cycles are judged
 MOST_TRIED = 12  # cycles of all columns
@@ -32,14 +33,22 @@ def candidates(days: np.ndarray) -> tuple[Cycle, ...]:
     Example:
         >>> candidates(np.arange(40.0)), candidates(np.arange(400.0)), candidates(7.0 * np.arange(9))
         (('week',), ('year', 'week'), ())
+        >>> candidates(np.arange("1980", "2020", dtype="M8[Y]").astype("M8[D]").astype(float))
+        ()
     """
     if not len(days):
         return ()
     span = float(days.max() - days.min())
+
+    def positions(period: float) -> int:
+        return len(np.unique((days % period / period * STEPS).round() % STEPS))
+
+    # on which day of the week the date of a year falls says nothing
+    yearly = span > PERIODS["year"] and positions(PERIODS["year"]) < FEWEST_POSITIONS
     return tuple(
         cycle
         for cycle, period in PERIODS.items()
-        if span > period and len(np.unique((days % period / period).round(4))) >= FEWEST_POSITIONS
+        if span > period and positions(period) >= FEWEST_POSITIONS and not (yearly and cycle == "week")
     )
 
 

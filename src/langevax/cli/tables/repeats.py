@@ -1,7 +1,8 @@
 """A column whose rows of one value belong together, such as the visits of a patient, and what a random split promises.
 
 A random split has rows of every patient on both sides. A column is tried where its values repeat and other columns do
-not vary among rows of one value, or its name is that of an id. It is named where a kernel machine predicts rows on
+not vary among rows of one value; where it has a row for each time, as states have for each year, though chance would
+have repeated pairs; or where its name is that of an id. It is named where a kernel machine predicts rows on
 random folds better than, without the id, on folds that leave out all rows of a value, by more than twice the standard
 error: the difference is what new patients would not get. Numbers are judged by their ranks, in which a few
 large ones do not hide the others.
@@ -22,7 +23,8 @@ FEWEST_ROWS, MOST_ROWS = 50, 800  # by which columns are judged
 FEWEST_PER_VALUE = 2.0  # rows, on average
 LARGEST_SHARE = 0.2  # of the rows, of one value
 FEWEST_DETERMINED = 2  # other columns that are functions of it
-MOST_TRIED, MOST_COLUMNS = 3, 60
+EXPECTED_PAIRS = 20.0  # equal pairs of rows by chance, at least, where none shows that columns belong together
+MOST_TRIED, MOST_COLUMNS = 4, 60
 LEAST_LOSS = 0.05  # of the variance of the target
 
 
@@ -32,9 +34,10 @@ def repeated_cases(
     places: Mapping[str, Sequence[int]],
     outputs: np.ndarray,
     like_ids: Collection[str],
+    dates: Collection[str] = (),
     random_state: int = 0,
 ) -> list[Decision]:
-    """Return a decision on the first column by whose values rows need to be kept together, if there is one.
+    """Return a decision on the column by whose values rows most need to be kept together, if there is one.
 
     Args:
         frame: columns of the training rows as numbers and words, null where missing.
@@ -42,6 +45,7 @@ def repeated_cases(
         places: for each column of `frame`, its columns in `inputs`.
         outputs: (row, output) numbers, or indicators of classes.
         like_ids: columns with the name of an id.
+        dates: columns of dates, which are times and no cases.
         random_state: of the choice of rows.
 
     Example:
@@ -61,7 +65,8 @@ def repeated_cases(
     outputs = outputs - outputs.mean(0)
     variance = float((outputs**2).sum(1).mean())
     of_what = "of the ranks" if outputs.shape[1] == 1 else "of the classes"
-    candidates = _candidates(codes, like_ids, fractional)
+    candidates = _candidates(codes, like_ids, fractional, dates)
+    suspects: list[tuple[float, Decision]] = []
     for name in candidates:
         # a fraction, such as the mean of a school, is known of new values; an id says nothing of them
         others = [place for column, own in places.items() if column != name or name in fractional for place in own]
@@ -79,11 +84,13 @@ def repeated_cases(
                 f"{of_what} on folds at random, and {met} where all rows of a value are left out together. To predict "
                 f"for new values, fit with {option('--group', name)}; scores are otherwise those of values seen before."
             )
-            return [Decision("leak", sentence, name)]
-    return []
+            suspects.append((loss, Decision("leak", sentence, name)))
+    return [max(suspects, key=lambda one: one[0])[1]] if suspects else []
 
 
-def _candidates(codes: Mapping[str, np.ndarray], like_ids: Collection[str], fractional: Collection[str]) -> list[str]:
+def _candidates(
+    codes: Mapping[str, np.ndarray], like_ids: Collection[str], fractional: Collection[str], dates: Collection[str]
+) -> list[str]:
     """Return the columns that may say which rows belong together, those that determine most others first.
 
     Of columns that say the same, an id comes before others, and fractions, such as the mean of a school, come last.
@@ -93,17 +100,25 @@ def _candidates(codes: Mapping[str, np.ndarray], like_ids: Collection[str], frac
     for name, values in codes.items():
         if not FEWEST_GROUPS <= sizes[name] <= len(values) / FEWEST_PER_VALUE:
             continue
-        if np.bincount(values).max() > LARGEST_SHARE * len(values):
+        if name in dates or np.bincount(values).max() > LARGEST_SHARE * len(values):
             continue
         pairs = (values * (other.max() + 1) + other for column, other in codes.items() if column != name)
         number = sum(len(np.unique(pair)) == sizes[name] for pair in pairs)
-        if number >= min(FEWEST_DETERMINED, len(codes) - 1) or name in like_ids:
+        times = [other for other in codes if other != name and (other in dates or other not in fractional)]
+        is_panel = name not in fractional and any(_never_twice(values, codes[time]) for time in times)
+        if number >= min(FEWEST_DETERMINED, len(codes) - 1) or name in like_ids or is_panel:
             determined[name] = number
 
     def rank(name: str) -> tuple[int, int, bool, bool]:
         return -determined[name], -sizes[name], name in fractional, name not in like_ids
 
     return sorted(determined, key=rank)[:MOST_TRIED]
+
+
+def _never_twice(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether no pair of values occurs twice, where many would by chance."""
+    by_chance = len(one) ** 2 / 2 * np.prod([np.sum((np.bincount(a) / len(a)) ** 2) for a in (one, other)])
+    return bool(by_chance > EXPECTED_PAIRS) and len(np.unique(one * (other.max() + 1) + other)) == len(one)
 
 
 def _same_groups(one: np.ndarray, other: np.ndarray) -> bool:

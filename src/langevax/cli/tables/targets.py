@@ -14,6 +14,7 @@ from langevax.evaluation import Task
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
 ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
+MAX_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
 MAX_CLASS_SHARE = 0.5  # of the rows: a target with more distinct words identifies its rows
 INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
 LARGEST = 2**63 - 1
@@ -72,6 +73,11 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: Read
     reason = reason if task is None else "as set by --task"
     if (task or inferred) == "regression":
         return TargetColumn("regression", reason, rows, numbers.to_numpy()[rows].astype(np.float64), (), True)
+    if not numeric and distinct > MAX_CLASSES:
+        raise BadInput(
+            f"{where} has {distinct:,} classes, where at most {MAX_CLASSES} are learned; if they are names of cases, "
+            "name another column, otherwise merge the rare ones."
+        )
     if not numeric and distinct > 2 and distinct > MAX_CLASS_SHARE * len(rows):
         raise BadInput(
             f"{where} has {distinct:,} classes in {count(len(rows), 'row')}; name a column whose words repeat."
