@@ -87,7 +87,8 @@ def test_a_fit_without_groups_is_warned(tmp_path):
     frame.with_columns(level=y).write_csv(file)
     alone, together = (prepare(FitOptions(file, "level", Path(tmp_path), group=group)) for group in (None, "who"))
     assert "--group who" in alone.alike[0]
-    assert (alone.leaks, together.alike) == ((), ())
+    assert (alone.leaks, alone.reading.leaks, together.alike) == ((), (), ())
+    assert alone.alike[0] in str(alone.reading)
     assert (together.split.grouped_by, "who" in together.split.groups) == ("who", False)
     assert not np.intersect1d(
         *(together.split.groups_of(rows) for rows in (together.split.train, together.split.test))

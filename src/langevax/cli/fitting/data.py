@@ -172,8 +172,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         options.target,
         used_columns,
         dict.fromkeys(options.drop, "--drop") | ({options.group: "--group"} if options.group else {}),
-        (of_target, *decisions, *beside),
-        (*suspects, *alike),
+        (of_target, *decisions, *alike, *beside),
+        suspects,
     )
     return FitData(
         schema=Schema(
@@ -188,7 +188,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         names=pl.DataFrame({"row": target.rows + 1}),
         reading=table_reading(*read),
         task=task,
-        like_ids=like_ids,
+        like_ids=tuple(name for name in like_ids if name not in {one.column for one in alike}),
         leaks=tuple(sentences(suspects)),
         alike=tuple(sentences(alike)),
     )
