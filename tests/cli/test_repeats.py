@@ -62,6 +62,18 @@ def test_states_that_have_a_row_for_each_year_are_named():
     assert not named(alone, level)
 
 
+def test_batches_that_lie_close_in_time_are_named():
+    rng, batch = np.random.default_rng(3), np.repeat(np.arange(30), 10)
+    days = 100.0 * batch + rng.uniform(0, 5, 300)
+    frame = pl.DataFrame({"batch": batch, "day": days, "x": rng.normal(size=300)})
+    level = rng.normal(size=30)[batch] + 0.1 * rng.normal(size=300)
+    places, outputs = {name: [i] for i, name in enumerate(frame.columns)}, level[:, None]
+    (decision,) = repeated_cases(frame, frame.to_numpy(), places, outputs, (), ("day",))
+    assert decision.column == "batch"
+    spread = frame.with_columns(pl.Series("day", rng.uniform(0, 3000, 300)))
+    assert not repeated_cases(spread, spread.to_numpy(), places, outputs, (), ("day",))
+
+
 def test_dates_are_no_cases():
     frame, y = visits()
     frame = frame.rename({"who": "day of birth"})

@@ -2,10 +2,11 @@
 
 A random split has rows of every patient on both sides. A column is tried where its values repeat and other columns do
 not vary among rows of one value; where it has a row for each time, as states have for each year, though chance would
-have repeated pairs; or where its name is that of an id. It is named where a kernel machine predicts rows on
-random folds better than, without the id, on folds that leave out all rows of a value, by more than twice the standard
-error: the difference is what new patients would not get. Numbers are judged by their ranks, in which a few
-large ones do not hide the others.
+have repeated pairs; where its rows lie close in time, as those of a storm or a batch; or where its name is that of an
+id. It is named where a kernel machine predicts rows on random folds better than, without the id, on folds that leave
+out all rows of a value, by more than twice the standard error, and else where a forest does, which sees what is near in
+time: the difference is what new patients would not get. Numbers are judged by their ranks, in which a few large ones do
+not hide the others.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import polars as pl
 from scipy.stats import rankdata
+from sklearn.ensemble import RandomForestRegressor
 
 from langevax.cli.tables.cycles import FOLDS, STANDARD_ERRORS, kernel_errors
 from langevax.cli.tables.records import Decision, option
@@ -24,7 +26,8 @@ FEWEST_PER_VALUE = 2.0  # rows, on average
 LARGEST_SHARE = 0.2  # of the rows, of one value
 FEWEST_DETERMINED = 2  # other columns that are functions of it
 EXPECTED_PAIRS = 20.0  # equal pairs of rows by chance, at least, where none shows that columns belong together
-MOST_TRIED, MOST_COLUMNS = 4, 60
+CLOSE_IN_TIME = 0.02  # share of the variance of a date's ranks that is left among rows of one value
+MOST_TRIED, MOST_COLUMNS, NUM_TREES = 4, 60, 40
 LEAST_LOSS = 0.05  # of the variance of the target
 
 
@@ -67,25 +70,38 @@ def repeated_cases(
     of_what = "of the ranks" if outputs.shape[1] == 1 else "of the classes"
     candidates = _candidates(codes, like_ids, fractional, dates)
     suspects: list[tuple[float, Decision]] = []
-    for name in candidates:
+    by_kernel = [(name, "kernel machine", kernel_errors) for name in candidates]
+    by_forest = [(name, "random forest", _forest_errors) for name in candidates[:1]]
+    for name, judge, errors in (*by_kernel, *by_forest):
         # a fraction, such as the mean of a school, is known of new values; an id says nothing of them
         others = [place for column, own in places.items() if column != name or name in fractional for place in own]
         groups = np.unique(codes[name][rows], return_inverse=True)[1]
-        if not others or int(groups.max()) + 1 < FEWEST_GROUPS:
+        if not others or int(groups.max()) + 1 < FEWEST_GROUPS or (suspects and errors is _forest_errors):
             continue
-        alone = kernel_errors(inputs[rows], outputs, np.arange(len(rows)) % FOLDS)
-        together = kernel_errors(inputs[rows][:, others], outputs, groups % FOLDS)
+        alone = errors(inputs[rows], outputs, np.arange(len(rows)) % FOLDS)
+        together = errors(inputs[rows][:, others], outputs, groups % FOLDS)
         loss, error = (float(number) for number in excess(together, alone, np.ones(len(rows)), groups))
         if loss > max(STANDARD_ERRORS * error, LEAST_LOSS * variance):
             name = next(one for one in candidates if _same_groups(codes[one], codes[name]))
             promised, met = (f"{100 * max(0.0, 1 - e.mean() / variance):.0f} %" for e in (alone, together))
             sentence = (
-                f"Column {name!r}: rows of one value are alike. A kernel machine explains {promised} of the variance "
+                f"Column {name!r}: rows of one value are alike. A {judge} explains {promised} of the variance "
                 f"{of_what} on folds at random, and {met} where all rows of a value are left out together. To predict "
                 f"for new values, fit with {option('--group', name)}; scores are otherwise those of values seen before."
             )
             suspects.append((loss, Decision("leak", sentence, name)))
     return [max(suspects, key=lambda one: one[0])[1]] if suspects else []
+
+
+def _forest_errors(inputs: np.ndarray, outputs: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Return the squared error of each row by a forest, which sees what is near in time, without the row's fold."""
+    errors = np.empty(len(inputs))
+    for k in np.unique(fold):
+        held, own = fold == k, fold != k
+        forest = RandomForestRegressor(NUM_TREES, min_samples_leaf=2, max_features=1 / 3, random_state=0)
+        predicted = forest.fit(inputs[own], outputs[own].squeeze()).predict(inputs[held]).reshape(held.sum(), -1)
+        errors[held] = ((outputs[held] - predicted) ** 2).sum(1)
+    return errors
 
 
 def _candidates(
@@ -106,6 +122,7 @@ def _candidates(
         number = sum(len(np.unique(pair)) == sizes[name] for pair in pairs)
         times = [other for other in codes if other != name and (other in dates or other not in fractional)]
         is_panel = name not in fractional and any(_never_twice(values, codes[time]) for time in times)
+        is_panel |= name not in fractional and any(_spread(values, codes[date]) < CLOSE_IN_TIME for date in dates)
         if number >= min(FEWEST_DETERMINED, len(codes) - 1) or name in like_ids or is_panel:
             determined[name] = number
 
@@ -113,6 +130,14 @@ def _candidates(
         return -determined[name], -sizes[name], name in fractional, name not in like_ids
 
     return sorted(determined, key=rank)[:MOST_TRIED]
+
+
+def _spread(groups: np.ndarray, values: np.ndarray) -> float:
+    """Return the share of the variance that is left within groups."""
+    sizes = np.bincount(groups)
+    means = np.bincount(groups, values) / np.maximum(sizes, 1)
+    within = float(np.sum((values - means[groups]) ** 2)) / max(1, len(values) - int(np.sum(sizes > 0)))
+    return within / max(float(np.var(values, ddof=1)), 1e-300)
 
 
 def _never_twice(one: np.ndarray, other: np.ndarray) -> bool:
