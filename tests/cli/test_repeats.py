@@ -35,7 +35,7 @@ def named(frame, y, like_ids=()):
 def test_people_who_are_seen_again_are_named(like_ids):
     frame, y = visits()
     (sentence,) = named(frame, y, like_ids)
-    assert sentence.startswith("Column 'who': rows of one value are alike. A kernel machine explains")
+    assert sentence.startswith("Column 'who': rows with the same value are alike. A kernel machine explains")
     promised, met = (int(word) for word in sentence.replace("%", " ").split() if word.isdigit())
     assert promised > 12 > 3 > met
     assert "fit with --group who" in sentence

@@ -95,7 +95,7 @@ class FitOptions:
         typer.Option(
             metavar="COLUMN",
             help="Rows with the same value of this column, such as the visits of a patient, are held out together, and "
-            "left out of folds together: scores and intervals are those of new patients. It is no input.",
+            "left out of folds together: scores and intervals are those of new patients. It is not used as an input.",
         ),
     ] = None
     encoding: Annotated[

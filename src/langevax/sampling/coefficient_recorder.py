@@ -1,8 +1,8 @@
 """Learning coefficients along a training: a callback for any loop, whose estimates are kept in a file.
 
 A training that is interrupted and goes on with the same file estimates what is missing alone: the key of an estimate
-follows from its step, so that the file is the one of an uninterrupted training. Away from a minimum there is no
-coefficient, and the refusal of `learning_coefficient` is recorded in its place.
+follows from its step, so that the file is that of an uninterrupted training. The coefficient is defined only at a
+minimum; elsewhere the refusal of `learning_coefficient` is recorded in its place.
 """
 
 import json

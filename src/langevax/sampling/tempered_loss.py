@@ -65,13 +65,13 @@ class TemperedLoss(Problem):
         return jax.tree.unflatten(structure, leaves)
 
     def whole(self, position: Displacement) -> PyTree:
-        """Return the parameters at a displacement as the loss takes them, with all that is no array."""
+        """Return the parameters at a displacement as the loss takes them, including leaves that are not arrays."""
         loss = getattr(self.problem, "loss", None)
         moved = self.displaced(position)
         return eqx.combine(moved, loss.constant) if isinstance(loss, CompletedLoss) else moved
 
     def num_observed(self, observe: Callable[[PyTree], Array] | None) -> int:
-        """Return the size of what is observed; raise where it is no array of numbers."""
+        """Return the number of observed values; raise unless `observe` returns an array of floats."""
         if observe is None:
             return 0
         checks.function("observe", observe, "(params) -> array")

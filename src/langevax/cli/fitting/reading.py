@@ -53,7 +53,10 @@ def table_reading(
         )
         for name in names
     ]
-    because = {"--drop": "Left out by --drop.", "--group": "Its rows of one value are kept together; it is no input."}
+    because = {
+        "--drop": "Left out by --drop.",
+        "--group": "--group: rows with the same value stay together; it is not used as an input.",
+    }
     columns += [
         ColumnReading(name, "left out", "", 0, 0, 0, "", (because[option],)) for name, option in dropped.items()
     ]

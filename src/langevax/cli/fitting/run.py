@@ -45,6 +45,7 @@ from langevax.sklearn import LinearModelWarning
 from langevax.sklearn.persistence import stored_hash
 
 FEWEST_BYTES = 12  # of a particle
+FEW_GROUPS = "groups holds"
 NOT_IMPORTED = ".* is installed and cannot be imported"
 
 
@@ -156,6 +157,7 @@ def train(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             warnings.simplefilter("always", LinearModelWarning)
+            warnings.filterwarnings("ignore", FEW_GROUPS, UserWarning)  # a note on the split says so
             model.fit(data.take(split.train), targets, groups=split.groups_of(split.train))
     except DivergenceError as error:
         folder.forget_training()
@@ -287,6 +289,7 @@ def refitting(model: Any, data: FitData) -> Refit:
         network.set_params(**{name: value for name, value in chosen.items() if name in parameters})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", FEW_GROUPS, UserWarning)
             network.fit(data.take(train), data.split.targets[train], groups=data.split.groups_of(train))
         return outputs_of(network, data.split, data.take(test))
 

@@ -48,7 +48,7 @@ def repeated_cases(
         places: for each column of `frame`, its columns in `inputs`.
         outputs: (row, output) numbers, or indicators of classes.
         like_ids: columns with the name of an id.
-        dates: columns of dates, which are times and no cases.
+        dates: columns of dates, which are times, not cases.
         random_state: of the choice of rows.
 
     Example:
@@ -85,9 +85,10 @@ def repeated_cases(
             name = next(one for one in candidates if _same_groups(codes[one], codes[name]))
             promised, met = (f"{100 * max(0.0, 1 - e.mean() / variance):.0f} %" for e in (alone, together))
             sentence = (
-                f"Column {name!r}: rows of one value are alike. A {judge} explains {promised} of the variance "
-                f"{of_what} on folds at random, and {met} where all rows of a value are left out together. To predict "
-                f"for new values, fit with {option('--group', name)}; scores are otherwise those of values seen before."
+                f"Column {name!r}: rows with the same value are alike. A {judge} explains {promised} of the variance "
+                f"{of_what} on folds at random, and {met} where all rows with the same value are left out together. To "
+                f"predict for new values, fit with {option('--group', name)}; scores are otherwise those of values seen "
+                "before."
             )
             suspects.append((loss, Decision("leak", sentence, name)))
     return [max(suspects, key=lambda one: one[0])[1]] if suspects else []
