@@ -87,8 +87,8 @@ def repeated_cases(
             sentence = (
                 f"Column {name!r}: rows with the same value are alike. A {judge} explains {promised} of the variance "
                 f"{of_what} on folds at random, and {met} where all rows with the same value are left out together. To "
-                f"predict for new values, fit with {option('--group', name)}; scores are otherwise those of values seen "
-                "before."
+                f"predict for new values, fit with {option('--group', name)}; scores are otherwise those of values "
+                "seen before."
             )
             suspects.append((loss, Decision("leak", sentence, name)))
     return [max(suspects, key=lambda one: one[0])[1]] if suspects else []
