@@ -139,8 +139,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--force", action="store_true", help="measure again what is saved")
     parser.add_argument("--page", type=Path, metavar="FILE", help="the page (default atlas.md in the folder of --out)")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: it ends the scripts that run
-    crashed = measure_all(NAMES, options.size, options.seed, options.out, max(options.jobs, 1), options.force)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: it ends the scripts that run
+    try:
+        crashed = measure_all(NAMES, options.size, options.seed, options.out, max(options.jobs, 1), options.force)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     page = options.page or options.out / "atlas.md"
     write_page(options.out, NAMES, page)
     print(page)

@@ -1,6 +1,7 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
 import gc
+import signal
 from pathlib import Path
 
 import jax
@@ -67,6 +68,15 @@ def programs_of_many_shapes():
     from langevax.sklearn import training
 
     training.MOST_SHAPES = 10**9
+
+
+@pytest.fixture(autouse=True)
+def _same_signal_handlers():
+    """A test that leaves a handler behind changes what later tests of its process see."""
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 @pytest.fixture(autouse=True, scope="module")
