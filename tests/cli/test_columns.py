@@ -87,6 +87,27 @@ def test_a_column_that_may_identify_rows_is_used_and_named():
     assert not useful(frame, read_columns(frame), keep=["t", "customer_id", "patient"])[2]
 
 
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ([100_000_007 + 7_919 * (i % 25) for i in range(60)], True),
+        ([100_000 + 1_000 * (i % 25) for i in range(60)], False),  # prices are round
+        ([99_991 + 7 * (i % 25) for i in range(60)], False),  # of two lengths
+        ([10_007 + 79 * (i % 25) for i in range(60)], False),  # short, as amounts are
+        (
+            [100_000_007 + 7_919 * i for i in range(0, 120, 2)][::-1],
+            False,
+        ),  # numbers of rows, perhaps, but none repeats
+    ],
+)
+def test_long_integers_that_repeat_are_named(values, named):
+    frame = pl.DataFrame({"x": [str(value) for value in values]})
+    sentences = [decision.sentence for decision in useful(frame, read_columns(frame))[2]]
+    assert [sentence.split(";")[0][:60] for sentence in sentences] == (
+        ["Column 'x' is used as a number, but holds 25 integers of the"] if named else []
+    )
+
+
 def test_a_number_that_may_stand_for_missing_values_is_named():
     far = [str(i % 7) for i in range(28)] + ["-999"] * 2
     codes = ["1", "5", "999"] * 10

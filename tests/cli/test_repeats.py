@@ -41,6 +41,16 @@ def test_people_who_are_seen_again_are_named(like_ids):
     assert "fit with --group who" in sentence
 
 
+def test_a_small_share_of_the_variance_counts_where_little_is_left():
+    """Pigs that grow: time explains nearly all, and what a pig has of its own is most of the rest."""
+    frame, level = visits()
+    (sentence,) = named(frame, frame["day"].to_numpy() + 0.15 * level)
+    promised, met = (int(word) for word in sentence.replace("%", " ").split() if word.isdigit())
+    assert promised > 97 and 1 <= promised - met <= 4
+    noise = np.random.default_rng(4).normal(size=len(level))
+    assert not named(frame, frame["day"].to_numpy() + 0.15 * level + 0.5 * noise)  # much is left
+
+
 def test_rows_on_their_own_are_not():
     frame, y = visits()
     shuffled = frame.with_columns(pl.col("who").shuffle(seed=1))  # determines nothing

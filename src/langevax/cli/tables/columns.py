@@ -50,6 +50,7 @@ BOOKED = re.compile(rf"{_BOOKED}|.*[ _.-]{_NUMBER}", re.IGNORECASE)
 """Names of what has a number or an amount: distinct integers of equal length identify rows."""
 FEWEST_RUNNING = 20  # integers that run from row to row, at least, to be those of rows
 LOWEST_RUNNING = 1000  # of them: small ones may be times, doses or ages
+LEAST_DIGITS, LARGEST_ROUND = 6, 0.3  # of integers that may be ids: digits, and the share that ends in 0, as prices do
 FAR_NUMBERS = {sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)} - {9.0}
 """Numbers that stand for missing values in many files."""
 FAR_DATES = {float(np.datetime64(date, "D").astype(int)) for date in ("1900-01-01", "1899-12-30", "1899-12-31")}
@@ -278,11 +279,23 @@ def _resembles_id(reading: ReadColumn) -> str:
             f"is used as a number, but its name is that of an id: pass {option('--drop', name)} or {words} if it is, "
             f"or {together} if its rows of one value belong together"
         )
+    if FEWEST_GROUPS <= distinct <= len(values) / 2 and _long_codes(values.unique()):
+        return (
+            f"is used as a number, but holds {count(distinct, 'integer')} of the same length that repeat, as ids do: "
+            f"pass {option('--drop', name)} if they are, or {together} if its rows of one value belong together"
+        )
     low, high = float(values[0]), float(values[-1])
     one_by_one = high - low + 1 == distinct and not YEARS[0] <= low <= high <= YEARS[1]
     if distinct == len(values) and values.is_sorted() and (one_by_one or _beyond_years(low, high)):
         return f"holds integers that rise from row to row; if they only number the rows, pass {option('--drop', name)}"
     return ""
+
+
+def _long_codes(values: pl.Series) -> bool:
+    """Return whether integers are long, of one length, and do not end in 0 more often than ids do."""
+    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    long_enough = low >= 10 ** (LEAST_DIGITS - 1) and high < 10 ** len(f"{low:.0f}")
+    return long_enough and float((values % 10 == 0).mean()) <= LARGEST_ROUND  # type: ignore[arg-type]
 
 
 def stands_for_missing(values: pl.Series, dates: bool = False) -> str:

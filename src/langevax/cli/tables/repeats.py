@@ -28,7 +28,8 @@ FEWEST_DETERMINED = 2  # other columns that are functions of it
 EXPECTED_PAIRS = 20.0  # equal pairs of rows by chance, at least, where none shows that columns belong together
 CLOSE_IN_TIME = 0.02  # share of the variance of a date's ranks that is left among rows of one value
 MOST_TRIED, MOST_COLUMNS, NUM_TREES = 4, 60, 40
-LEAST_LOSS = 0.05  # of the variance of the target
+LEAST_LOSS = 0.05  # of the variance of the target; or half as much error again, if it is above a hundredth of it
+LEAST_GROWTH, SMALL_LOSS = 0.5, 0.01
 
 
 def repeated_cases(
@@ -81,7 +82,8 @@ def repeated_cases(
         alone = errors(inputs[rows], outputs, np.arange(len(rows)) % FOLDS)
         together = errors(inputs[rows][:, others], outputs, groups % FOLDS)
         loss, error = (float(number) for number in excess(together, alone, np.ones(len(rows)), groups))
-        if loss > max(STANDARD_ERRORS * error, LEAST_LOSS * variance):
+        least = min(LEAST_LOSS * variance, max(LEAST_GROWTH * float(alone.mean()), SMALL_LOSS * variance))
+        if loss > max(STANDARD_ERRORS * error, least):
             name = next(one for one in candidates if _same_groups(codes[one], codes[name]))
             promised, met = (f"{100 * max(0.0, 1 - e.mean() / variance):.0f} %" for e in (alone, together))
             sentence = (
