@@ -316,7 +316,7 @@ class _Target(NamedTuple):
         """Run phases, after each of which the coordinates get the units of the draws so far.
 
         For "auto" the batch size follows from where chains are after the first, and grows fourfold where many
-        trajectories are rejected.
+        trajectories are rejected. It stays where half as many rows would do, as each is another program.
         """
         size, spent, warm, frozen = int(self.problem.size), 0, None, None
         points_key, batch_key, *keys = random.split(key, 2 + len(PHASES))
@@ -324,7 +324,8 @@ class _Target(NamedTuple):
         scales, step_size, number = jnp.ones_like(self.mode), 0.7 * len(self.mode) ** -0.25, batch_size
         for share, phase_key in zip(PHASES, keys, strict=True):
             if isinstance(batch_size, str):
-                number = surrogate_batch_size(self.problem, points, self.temperature, batch_key)
+                enough = surrogate_batch_size(self.problem, points, self.temperature, batch_key)
+                number = number if not isinstance(number, str) and enough <= number <= 2 * enough else enough
                 if warm is not None and warm.metrics["acceptance"] < MIN_ACCEPTANCE:
                     number = min(size, 4 * number)
             steps, ceiling = max(1, round(share * num_warmup)), 1.0 if number == size else CEILING

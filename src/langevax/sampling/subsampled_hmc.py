@@ -129,12 +129,14 @@ def surrogate_batch_size(problem: Problem, points: Float[Array, "m d"], temperat
 
     The change of the surrogate from 0 to x is off by the mean over B rows of r_i, their integrals of <x, g_i(t x) -
     g_i(0)> over t in (0, 1), less its expectation. Simpson's rule is exact for potentials of degree 4. Batches
-    that are smaller than a share of the rows would save nothing.
+    that are smaller than a share of the rows would save nothing. A power of two, or n: of few sizes there are few
+    programs.
     """
     n = int(problem.size)
     indices = random.randint(key, (min(n, NUM_PROBED),), 0, n, jnp.int32)
     error = float(np.median(np.asarray(_row_changes(problem, points, indices)).std(axis=1))) / temperature
-    return min(n, max(MIN_BATCH, math.ceil(n / ROWS_PER_BATCH), math.ceil((error / SURROGATE_ERROR) ** 2)))
+    rows = max(MIN_BATCH, n / ROWS_PER_BATCH, (error / SURROGATE_ERROR) ** 2)
+    return n if rows >= n else min(n, 2 ** math.ceil(math.log2(rows)))
 
 
 @eqx.filter_jit
