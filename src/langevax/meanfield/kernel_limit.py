@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
@@ -162,15 +161,23 @@ def slopes(
 
 @eqx.filter_jit
 def _slopes(neuron: Neuron, particles: Array, inputs: Array, coefficients: Array) -> Float[Array, "outputs n features"]:
-    features, transposed = jax.vjp(lambda x: _features(neuron, particles, x), inputs)
-    weighted = jax.vmap(lambda b: transposed(jnp.broadcast_to(b[:, None], features.shape))[0], in_axes=1)
-    return weighted(coefficients)
+    """Reverse mode row by row, which is four to nine times less work here than through all rows at once."""
+
+    def of_row(x: Array) -> Float[Array, "outputs features"]:
+        transposed = jax.vjp(lambda x: _first_outputs(jax.vmap(neuron, in_axes=(0, None))(particles, x), 1), x)[1]
+        return jax.vmap(lambda b: transposed(b)[0], in_axes=1)(coefficients)
+
+    return jax.vmap(of_row, out_axes=1)(inputs)
 
 
 @eqx.filter_jit
 def _features(neuron: Neuron, particles: Array, inputs: Array) -> Float[Array, "neurons n"]:
-    features = jax.vmap(jax.vmap(neuron, in_axes=(None, 0)), in_axes=(0, None))(particles, inputs)
-    return features if features.ndim == 2 else features[..., 0]
+    return _first_outputs(jax.vmap(jax.vmap(neuron, in_axes=(None, 0)), in_axes=(0, None))(particles, inputs), 2)
+
+
+def _first_outputs(features: Array, ndim: int) -> Array:
+    """Return the first output of each neuron, where it has several."""
+    return features if features.ndim == ndim else features[..., 0]
 
 
 def leave_one_out(
