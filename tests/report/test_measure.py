@@ -13,9 +13,11 @@ from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import TrainTestSplit
 from langevax.evaluation.metrics import positive_class
 from langevax.meanfield import Certificate
-from langevax.problems.neurons import Tanh
+from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.report import fit_page, measure
 from langevax.report.effects import effects_of, far_off_rows
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn.table import Standardiser
 
 STEPS = 130
 RANDOM = np.random.default_rng(0)
@@ -24,9 +26,8 @@ RANDOM = np.random.default_rng(0)
 class Known(BaseEstimator):
     """Pulls -1 and 1, a function 3 x + 2 [k = a] that grows with the step; or the classes it implies."""
 
-    neuron_ = SimpleNamespace(scale=10.0)
-
     def __init__(self, outputs=1, features=4):
+        self.neuron_ = TanhTanh(10.0, None if outputs == 1 else outputs)
         particles = RANDOM.normal(size=(STEPS, 7, outputs + features + 1))
         self.history_ = {"steps": 10 * np.arange(STEPS), "particles": particles}
 
@@ -77,9 +78,12 @@ def test_relevance_is_that_of_whole_columns(task):
 class Steep(Known):
     """A cloud of tanh(x + k) and, through the second column of k, as much again; the noise has small weights."""
 
-    neuron_ = Tanh(1.0)
     particles_ = np.tile(np.float32([1.0, 0.1, 1.0, 1.5, 0.0]), (20, 1))
-    standardiser_ = staticmethod(lambda X: X.astype(np.float32))
+    standardiser_ = Standardiser(np.zeros(4), np.ones(4))
+
+    def __init__(self):
+        super().__init__()
+        self.neuron_ = Tanh(1.0)
 
 
 def test_of_very_many_columns_those_with_the_steepest_outputs_are_shuffled(monkeypatch):
@@ -107,6 +111,22 @@ def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
     assert (curve.x_label, curve.y_label) == ("x", "y")
 
 
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_weights_are_those_of_columns_where_a_network_sees_their_pieces_too(task):
+    split, options = split_of(task), {"scaling": "pieces", "temperature": 0.01, "num_particles": 20, "num_steps": 20}
+    estimator = MeanFieldRegressor if task == "regression" else MeanFieldClassifier
+    model = estimator(random_state=0, **options).fit(split.train_inputs, split.train_targets)
+    relevance = holdout.Relevance(("noise", "k", "x"), np.array([0.0, 1.0, 2.0]), np.zeros(3), 50, 3)
+    motion = measure.motion_of(model, split, relevance)
+    assert model.standardiser_.origins()[:6].tolist() == [0, 1, 2, 3, 0, 0]
+    first = model.particles_.shape[1] - len(model.standardiser_.mean) - 1
+    assert (motion.x_label, motion.y_label) == ("weight of x", "weight of noise")
+    np.testing.assert_array_equal(motion.x[-1], model.particles_[:, first])
+    np.testing.assert_array_equal(motion.y[-1], model.particles_[:, first + 1])
+    outer = model.neuron_.scale * np.tanh(model.particles_[:, 0])
+    np.testing.assert_allclose(motion.outer[-1], outer, rtol=1e-5)
+
+
 def test_the_plane_shows_the_probability_of_the_second_class():
     split = split_of("classification")
     motion = measure.motion_of(Known(), split, holdout.relevance_of(Known(), split, 0))
@@ -128,7 +148,7 @@ def test_a_table_of_one_column_is_shown_against_the_constant():
     one = {"names": ("x",), "groups": {"x": [0]}, "quantities": (0,), "inputs": inputs}
     one |= {"train": np.arange(20), "test": np.arange(20, 30)}
     model = SimpleNamespace(
-        neuron_=SimpleNamespace(scale=10.0),
+        neuron_=TanhTanh(10.0),
         history_={"steps": np.arange(3), "particles": RANDOM.normal(size=(3, 5, 3))},
         staged_predict=lambda X: (X[:, 0] for _ in range(3)),
         staged_predict_proba=lambda X: (np.column_stack([X[:, 0], X[:, 0]]) for _ in range(3)),

@@ -162,6 +162,7 @@ def _steepest(model: Any, inputs: np.ndarray, groups: list[list[int]]) -> np.nda
     """Return the groups of inputs with the largest root mean square slope, in the order of the table."""
     slopes = output_slopes(model.neuron_, model.particles_, model.standardiser_(inputs))
     squares = np.mean(slopes.astype(np.float64) ** 2, axis=(0, 1))
+    squares = np.bincount(model.standardiser_.origins(), squares)  # of a column with its pieces
     steepness = np.array([squares[places].sum() for places in groups])
     return np.sort(np.argsort(-steepness, kind="stable")[:STEEPEST])
 

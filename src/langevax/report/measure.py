@@ -60,10 +60,11 @@ def motion_of(
     """
     steps, particles = np.asarray(model.history_["steps"]), np.asarray(model.history_["particles"])
     frames = thinned(len(steps), MAX_FRAMES)
-    num_outer = particles.shape[2] - 1 - split.inputs.shape[1]
-    outer, outer_label = _outer(np.tanh(particles[frames][..., :num_outer]) * model.neuron_.scale, split)
-    x, y = _axes(split, relevance, particles[-1, :, num_outer:-1], outer[-1])
-    weights = particles[frames][..., num_outer:]
+    first = model.neuron_.input_weights(0).start
+    outer, outer_label = _outer(np.tanh(particles[frames][..., :first]) * model.neuron_.scale, split)
+    # a network may see pieces of columns, too: they come after the columns themselves, and the constant last
+    weights = particles[frames][..., [*range(first, first + split.inputs.shape[1]), -1]]
+    x, y = _axes(split, relevance, weights[-1, :, :-1], outer[-1])
     if slope is not None:
         fit: FittedCurve | DecisionSurface | SlopeFunction = slope(frames)
     elif split.classes:

@@ -116,6 +116,16 @@ class Pieces:
             ]
         return np.concatenate([self.squash(inputs), *shares], axis=1)
 
+    def origins(self) -> np.ndarray:
+        """Return of which column each of the result is.
+
+        Example:
+            >>> Pieces.fit(np.column_stack([np.arange(99.0), np.ones(99)]), np.ones(99)).origins()
+            array([0, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+        """
+        pieces = [j for j, ends in enumerate(self.knots) if ends is not None for _ in ends[1:]]
+        return np.array([*range(len(self.knots)), *pieces])
+
     def names(self, names: Sequence[str]) -> list[str]:
         """Return the names of the columns, such as "age" and "age from 20 to 31".
 

@@ -186,6 +186,10 @@ class Standardiser:
         """Return a standardiser whose columns are these multiples of this one's."""
         return replace(self, scale=self.scale / scales)
 
+    def origins(self) -> np.ndarray:
+        """Return of which column of the table each column of the result is."""
+        return self.column_map.origins() if isinstance(self.column_map, Pieces) else np.arange(len(self.mean))
+
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return (n, columns) float32."""
         inputs = inputs if self.column_map is None else self.column_map(inputs)
