@@ -57,6 +57,21 @@ def test_codes_thresholds_and_gaps_that_determine_a_class_are_named():
     assert list(named(columns, RARE, "classification")) == ["refund", "closed"]
 
 
+def test_columns_that_are_filled_or_ordered_by_the_rare_class_are_named():
+    """Fees and dates of collection after a default: neither determines the class, and both nearly do."""
+    rng, rows = np.random.default_rng(1), 2000
+    late = (np.arange(rows) % 50 == 0).astype(int)  # 40 rows
+    fee = np.where(late | (rng.random(rows) < 0.01), rng.integers(5, 9, rows), 0) * 1.0
+    collected = pl.Series([float(i) if y and i % 400 else None for i, y in enumerate(late)])  # 35 of the 40
+    after = {"fee": fee, "collected": collected, "weak": 2 * late + rng.normal(size=rows)}
+    sentences = named(after, late, "classification")
+    assert list(sentences) == ["fee", "collected"]
+    assert "alone it orders 99.6 % of the pairs of rows of the two classes" in sentences["fee"]
+    assert "has values in 35 rows, of which 35 are of one class, which has 40 rows" in sentences["collected"]
+    often = {"x": pl.Series([float(i) if i % 2 else None for i in range(rows)])}  # filled by chance
+    assert not named(often, late, "classification")
+
+
 def test_a_column_that_finds_as_much_as_the_most_frequent_class_is_no_leak():
     always = pl.DataFrame({"x": np.where(np.arange(ROWS) % 2, 1.0, 2.0)})
     assert leaks(always, RARE, "classification") == []

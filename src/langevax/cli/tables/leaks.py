@@ -16,6 +16,9 @@ CORRELATION = 0.999  # of ranks with a target of numbers
 EXPLAINED = 0.999  # of the variance, by the means of categories
 ERROR_SHARE = 0.02  # of the errors of the most frequent class, at most, that a column alone makes
 FEWEST_OF_A_CLASS = 5
+ORDERED_PAIRS, FEWEST_ORDERED = 0.99, 10  # of pairs of rows of two classes, by a column alone; rows of each class
+FEWEST_FILLED, OF_ONE_CLASS, SHARE_OF_CLASS = 10, 0.98, 0.5
+"""Rows in which a column has a value at least, their share that is of one class, and the share of its rows."""
 SCREEN = 0.5  # of the correlation of ranks, from which a column of numbers is tested
 UNEXPLAINED = 1e-6  # of the variance, by several columns together, which may be rounded
 NEGLIGIBLE = 0.01  # of the largest weight of a column, in its standard deviations
@@ -129,7 +132,7 @@ def _of_numbers(values: np.ndarray, target: np.ndarray, task: Task) -> str:
     missing = np.isnan(values)
     x, y = values[~missing], target[~missing]
     if task == "classification":
-        return _of_codes(values, target) or _of_threshold(x, y)
+        return _of_codes(values, target) or _of_threshold(x, y) or _of_order(values, target)
     if len(x) < FEWEST_ROWS:
         return ""
     slope, level = _line(x, y)
@@ -167,10 +170,35 @@ def _of_codes(values: np.ndarray, target: np.ndarray) -> str:
     missing = np.isnan(values)
     if missing.any() and _errors(missing.astype(np.int64), target) <= ERROR_SHARE * base:
         return "whether it is missing determines the class"
+    if filled := _of_filled_rows(~missing, target):
+        return filled
     distinct, codes = np.unique(values, return_inverse=True)
     if len(distinct) * ROWS_PER_VALUE > len(target) or (errors := _errors(codes, target)) > ERROR_SHARE * base:
         return ""
     return "each of its values goes with one class" + (f", but for {errors} rows" if errors else "")
+
+
+def _of_filled_rows(filled: np.ndarray, target: np.ndarray) -> str:
+    """Judge a column that has values for hardly any row but those of a class that is not the most frequent one."""
+    sizes, of_class = np.bincount(target), np.bincount(target[filled], minlength=int(target.max()) + 1)
+    rows, most = int(filled.sum()), int(of_class.argmax())
+    size, right = int(sizes[most]), int(of_class[most])
+    if rows < FEWEST_FILLED or 2 * size > len(target) or right < max(OF_ONE_CLASS * rows, SHARE_OF_CLASS * size):
+        return ""
+    return f"it has values in {rows:,} rows, of which {right:,} are of one class, which has {size:,} rows"
+
+
+def _of_order(values: np.ndarray, target: np.ndarray) -> str:
+    """Judge the order of numbers, the missing ones first or last, as a predictor of two classes."""
+    sizes = np.bincount(target, minlength=2)
+    if len(sizes) != 2 or sizes.min() < FEWEST_ORDERED:
+        return ""
+    best = 0.5
+    for missing in (-np.inf, np.inf):
+        ranks = rankdata(np.where(np.isnan(values), missing, values))
+        share = float((ranks[target == 1].mean() - (sizes[1] + 1) / 2) / sizes[0])
+        best = max(best, share, 1 - share)
+    return "" if best < ORDERED_PAIRS else f"alone it orders {100 * best:.1f} % of the pairs of rows of the two classes"
 
 
 def _of_threshold(x: np.ndarray, target: np.ndarray) -> str:
