@@ -88,7 +88,8 @@ def test_the_page_and_the_results_say_how_each_column_was_read(fitted):
 def test_holdout_contains_observations_and_predictions(fitted, tables):
     out, _ = fitted["sold"]
     held_out, table = pl.read_csv(out / "holdout.csv"), pl.read_csv(tables / "sold.csv")
-    assert held_out.columns == ["row", "observed", "prediction", "probability_no", "probability_yes"]
+    assert held_out.columns == ["row", "id", "observed", "prediction", "probability_no", "probability_yes"]
+    assert held_out["id"].to_list() == table["id"][(held_out["row"] - 1).to_list()].to_list()
     assert held_out["observed"].to_list() == table["sold"][(held_out["row"] - 1).to_list()].to_list()
     assert (held_out["probability_no"] + held_out["probability_yes"] - 1).abs().max() < 1e-6
 

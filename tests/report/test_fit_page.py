@@ -140,7 +140,7 @@ def test_classes_have_no_fifths(pages):
 
 def test_every_column_says_how_it_was_read(pages):
     text = Elements(pages("regression")).text
-    assert "age input numbers 99.8 %, all but 1 none 19 to 79, median 50 Holds 1 word among 442 numbers" in text
+    assert "age input numbers 99.8 %, all but 1 1 19 to 79, median 50 Holds 1 word among 442 numbers" in text
     assert "id left out numbers 100 % none 1 to 442, median 221.5 Is left out: it numbers the rows" in text
     assert "Read as UTF-16." in text
     assert "30 more columns are in result.json" in Elements(pages("long names")).text

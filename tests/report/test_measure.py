@@ -220,6 +220,26 @@ def test_the_effect_of_a_cycle_is_between_positions_that_occur():
     assert trend.at_middle - trend.at_low == pytest.approx(ends[1] - ends[0])
 
 
+def test_the_effect_of_a_column_of_few_different_values_is_shown():
+    """Nine tenths of x are one value; nine tenths of the times are missing, which their indicator says."""
+    split = split_of("regression")
+    rare = (np.arange(200) % 20 == 0) * 1.0
+    inputs = np.column_stack([3 * rare, np.where(rare, 0.75, 0.5), split.inputs[:, 2:], 1 - rare])
+    groups = {"x": [0], "noise": [1, 4], "k": [2, 3]}
+    split = replace(split, inputs=inputs, groups=groups, names=(*split.names, "noise missing"), dates=("noise",))
+
+    class Visits(Known):
+        def predict(self, X):
+            return 3 * X[:, 0] + X[:, 4]
+
+    model = Visits()
+    effects = {e.column: e for e in effects_of(model, split, holdout.relevance_of(model, split, 0))}
+    assert (effects["x"].low, effects["x"].high) == ("0", "3")
+    assert effects["x"].at_high - effects["x"].at_low == pytest.approx(9)
+    assert (effects["noise"].low, effects["noise"].high) == ("missing", "12:00")
+    assert effects["noise"].at_high - effects["noise"].at_low == pytest.approx(-1)
+
+
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_dates_are_named_on_the_axes_of_the_moving_picture(task):
     """Days 16,600 to 17,000 since 1970 are of 2015 and 2016."""

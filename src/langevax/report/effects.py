@@ -9,7 +9,7 @@ from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.evaluation.metrics import positive_class
 from langevax.report.contents import Effect, FarOffRow
-from langevax.report.numbers import are_years, day, number, year
+from langevax.report.numbers import are_years, dates_as, number, year
 
 MAX_EFFECTS, MAX_FAR_OFF = 12, 8
 MAX_ROWS = 200  # that a mean prediction is over
@@ -22,13 +22,15 @@ POSITIONS = {"year": ("month", MONTHS), "week": ("day of the week", WEEKDAYS)}
 POSITIONS |= {"day": ("time of day", [f"{hour:02}:30" for hour in range(24)])}
 """Of dates, by cycle: what a position is called, and the names of positions in equal steps."""
 FEWEST_AT_POSITION = 5  # training rows
+MOSTLY = 0.5  # share of missing values, from which a column is shown as missing or not
 
 
 def effects_of(model: Any, split: TrainTestSplit, relevance: Relevance) -> tuple[Effect, ...]:
     """Return how the mean prediction changes with each of the columns that matter most.
 
-    A quantity is set to two quantiles, words and positions of dates in a year, a week or a day to the two of the lowest
-    and the highest mean prediction. Of two classes, the prediction is the probability of the rarer one.
+    A quantity is set to two quantiles, to its ends where these are equal, and to missing where it mostly is; words and
+    positions of dates in a year, a week or a day to the two of the lowest and the highest mean prediction. Of two
+    classes, the prediction is the probability of the rarer one.
     """
     if len(split.classes) > 2:
         return ()
@@ -52,10 +54,16 @@ def effects_of(model: Any, split: TrainTestSplit, relevance: Relevance) -> tuple
             )
             cycles = split.cycles.get(name, {})
             waves = {place for pair in cycles.values() for place in pair}
-            absent = {place: 0.0 for place in places[1:] if place not in waves}
-            of_years = are_years(split.train_inputs[:, places[0]])
-            shown = day if name in split.dates else year if of_years else number
-            values = [(shown(end), mean({places[0]: end, **absent})) for end in (low, high)]
+            indicators = [place for place in places[1:] if place not in waves]  # of missing values
+            absent = dict.fromkeys(indicators, 0.0)
+            column = split.train_inputs[:, places[0]]
+            shown = dates_as(column) if name in split.dates else year if are_years(column) else number
+            if low == high and indicators and split.train_inputs[:, indicators].mean() >= MOSTLY:
+                at_missing = mean({places[0]: middle, **dict.fromkeys(indicators, 1.0)})
+                values = [("missing", at_missing), (shown(middle), mean({places[0]: middle, **absent}))]
+            else:
+                low, high = (low, high) if low < high else (float(column.min()), float(column.max()))
+                values = [(shown(end), mean({places[0]: end, **absent})) for end in (low, high)]
             at_middle = mean({places[0]: middle, **absent}) if low < middle < high else None
             effects += [_of_cycle(name, cycle, pair, split, mean) for cycle, pair in cycles.items()]
         else:

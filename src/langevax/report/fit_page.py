@@ -3,7 +3,8 @@
 Each figure has a caption, a description for readers who cannot see it, and its data to download.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from langevax.figures.moving import MovingPanel, Scene
 from langevax.report import curve_figures, summary
 from langevax.report.contents import ColumnReading, DecisionSurface, FitContents, FittedCurve, SlopeFunction
 from langevax.report.effects import MAX_ROWS
-from langevax.report.numbers import MINUS, day, fixed, number, whole, with_error
+from langevax.report.numbers import day, fixed, number, whole, with_error
 from langevax.report.page import Caption, Figure, Picture, moving_figure, write_page
 
 MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
 CELL, SHRINKS_TO = 27, 10  # smallest pixels of a class in a confusion matrix of more than SHRINKS_TO classes
 PARTS, FEWEST_IN_PART = 5, 10  # of the rows by their prediction
 MAX_LISTED, MAX_CLASSES = 60, 30  # columns and classes in tables
+DIGITS, MOST_PLACES = 3, 6  # of numbers that stand below each other: digits of the largest, decimals
 DRAWN = {"regression": ("R2",), "classification": ("log loss", "AUC")}  # metrics
 SYMBOLS = {"R2": "R²"}
 MEANINGS = {
@@ -160,17 +162,33 @@ def _by_prediction(contents: FitContents) -> list[tuple[str, ...]]:
 
 
 def _effects(contents: FitContents) -> list[tuple[str, ...]]:
-    """Return the rows of the table of effects."""
+    """Return the rows of the table of effects, with changes to the digits of the largest."""
+    unit = 100.0 if contents.classes else 1.0
+    changes = [unit * (effect.at_high - effect.at_low) for effect in contents.effects]
+    largest = max((abs(change) for change in changes), default=0.0)
+    places = max(0, DIGITS - 1 - math.floor(math.log10(largest))) if largest else 0
     rows = []
-    for effect in contents.effects:
-        change = effect.at_high - effect.at_low
+    for effect, change in zip(contents.effects, changes, strict=True):
         means = [effect.at_low, effect.at_middle, effect.at_high]
-        if contents.classes:
-            cells = ["–" if p is None else f"{100 * p:.3g} %" for p in means] + [f"{100 * change:+.3g}"]
-        else:
-            cells = ["–" if y is None else number(y) for y in means] + [("+" if change > 0 else "") + number(change, 3)]
-        rows.append((effect.column, f"{effect.low} to {effect.high}", *cells[:3], cells[3].replace("-", MINUS)))
+        cells = [
+            "–" if y is None else f"{number(unit * y, DIGITS)} %" if contents.classes else number(y) for y in means
+        ]
+        sign = "+" if round(change, places) > 0 else ""
+        few = 0 < places <= MOST_PLACES
+        shown = fixed(round(change, places) + 0.0, places) if few else number(change, DIGITS)
+        rows.append((effect.column, f"{effect.low} to {effect.high}", *cells, sign + shown))
     return rows
+
+
+def places_of(values: Sequence[float]) -> int:
+    """Return decimals: three, or more where the smallest number would be left with less than two digits.
+
+    Example:
+        >>> places_of([0.651, -0.2]), places_of([0.000699, 0.276]), places_of([0.0, float("nan")])
+        (3, 5, 3)
+    """
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
+    return min(MOST_PLACES, max(3, 1 - math.floor(math.log10(min(sizes))))) if sizes else 3
 
 
 def _listed(columns: tuple[ColumnReading, ...]) -> list[ColumnReading]:
@@ -183,7 +201,7 @@ def _listed(columns: tuple[ColumnReading, ...]) -> list[ColumnReading]:
 
 def _column(column: ColumnReading) -> dict[str, Any]:
     """Return a row of the table of columns."""
-    present = column.read + column.unreadable
+    present, missing = column.read + column.unreadable, column.missing + column.unreadable
     share = "" if not present else f"{100 * column.read / present:.3g} %"
     prefix = f"Column {column.name!r}"
     remarks = [remark.removeprefix(prefix).lstrip(": ") for remark in column.remarks]
@@ -192,7 +210,7 @@ def _column(column: ColumnReading) -> dict[str, Any]:
         "role": column.role,
         "kind": column.kind or "–",
         "read": share if not column.unreadable else f"{share}, all but {whole(column.unreadable)}",
-        "missing": whole(column.missing) if column.missing else "none" if column.kind else "–",
+        "missing": whole(missing) if missing else "none" if column.kind else "–",
         "values": column.values,
         "remarks": [remark[0].upper() + remark[1:] for remark in remarks],
     }
@@ -298,7 +316,8 @@ def _scores(contents: FitContents) -> Figure:
     pictures = []
     for metric in DRAWN[contents.task]:
         measures = [score.named(metric) for score in comparison.ranked]
-        values, texts = [one.value for one in measures], [fixed(one.value, 3) for one in measures]
+        values = [one.value for one in measures]
+        texts = [fixed(value, places_of(values)) for value in values]
         bars = [LEVEL * (0.0 if one.relation == "" else one.difference_error) for one in measures]
         better = "lower" if metric == "log loss" else "higher"
         label = f"{SYMBOLS.get(metric, metric)}, {better} is better"

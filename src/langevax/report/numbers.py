@@ -1,6 +1,7 @@
 """Numbers in reports: few digits, and one exponent for a value and its error."""
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,16 @@ def number(value: Any, digits: int = 4) -> str:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{_trimmed(mantissa)}e{int(exponent)}".replace("-", MINUS, 1 if value < 0 else 0)
     return _trimmed(_rounded(value, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)))
+
+
+def in_full(value: float) -> str:
+    """Return a number with all digits before the decimal point, which readers compare with their table.
+
+    Example:
+        >>> in_full(10001.0), in_full(548351.29), in_full(16.1283), in_full(-3e9)
+        ('10,001', '548,351', '16.13', '−3e9')
+    """
+    return whole(round(value)).replace("-", MINUS) if 1e3 <= abs(value) < PLAIN_BELOW else number(value)
 
 
 def are_years(values: np.ndarray) -> bool:
@@ -92,6 +103,32 @@ def fixed(value: float, places: int) -> str:
         ('−0.50', '–')
     """
     return f"{value:.{places}f}".replace("-", MINUS) if math.isfinite(value) else "–"
+
+
+def are_times(days: np.ndarray) -> bool:
+    """Return whether days since 1970 are times of day.
+
+    Example:
+        >>> are_times(np.array([0.25, 0.5])), are_times(np.array([0.0])), are_times(np.array([0.25, 16436.0]))
+        (True, False, False)
+    """
+    return bool(np.all((days >= 0) & (days < 1)) and np.any(days > 0))
+
+
+def clock(days: float) -> str:
+    """Return a time of day.
+
+    Example:
+        >>> clock(0.25), clock(17 / 24 + 5 / 1440)
+        ('06:00', '17:05')
+    """
+    minutes = round(1440 * days)
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def dates_as(days: np.ndarray) -> Callable[[float], str]:
+    """Return `clock` for times of day, `day` for dates."""
+    return clock if are_times(days) else day
 
 
 def day(days: float) -> str:

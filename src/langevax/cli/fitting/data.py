@@ -1,6 +1,7 @@
 """From the options of `langevax fit` to encoded rows: read the table, find target and columns, split, encode."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.curves import LongCurves, WideCurves, cells_of, curve_columns, readings_of
 from langevax.cli.tables.cycles import helpful_cycles
 from langevax.cli.tables.files import LoadedTable, read_table
+from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.leaks import leaks
 from langevax.cli.tables.records import Decision, sentences
 from langevax.cli.tables.repeats import repeated_cases
@@ -185,13 +187,23 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         summary={"rows": table.frame.height, "columns": table.frame.width, "used": used, "missing": missing},
         description=("Columns", words),
         inputs=split.inputs,
-        names=pl.DataFrame({"row": target.rows + 1}),
+        names=_row_names(table.frame, readings, left_out, target.rows),
         reading=table_reading(*read),
         task=task,
         like_ids=tuple(name for name in like_ids if name not in {one.column for one in alike}),
         leaks=tuple(sentences(suspects)),
         alike=tuple(sentences(alike)),
     )
+
+
+def _row_names(
+    table: pl.DataFrame, readings: dict[str, ReadColumn], left_out: Sequence[Decision], rows: np.ndarray
+) -> pl.DataFrame:
+    """Return the numbers of the rows, and the first column that was left out because it identifies them."""
+    names = pl.DataFrame({"row": rows + 1})
+    ids = [one.column for one in left_out if one.column in readings and readings[one.column].identifies_rows]
+    taken = ("row", "observed", "predicted")
+    return names.with_columns(table[ids[0]][rows.tolist()]) if ids and ids[0].lower() not in taken else names
 
 
 def _with_cycles(

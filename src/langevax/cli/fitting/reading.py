@@ -11,10 +11,10 @@ from langevax.cli.tables.records import Decision, sentences
 from langevax.cli.tables.styles import Kind
 from langevax.cli.tables.targets import TargetColumn
 from langevax.report.contents import ColumnReading, TableReading
-from langevax.report.numbers import are_years, day, number, year
+from langevax.report.numbers import are_years, dates_as, in_full, year
 
 KINDS: dict[Kind, str] = {"numeric": "numbers", "categorical": "words", "date": "dates"}
-WORDS_SHOWN = 3
+WORDS_SHOWN = 6
 
 
 def table_reading(
@@ -83,6 +83,8 @@ def _summary(values: pl.Series, kind: Kind) -> str:
     Example:
         >>> _summary(pl.Series([3.0, 1.0, 2.0]), "numeric"), _summary(pl.Series([0.0, 1.0]), "date")
         ('1 to 3, median 2', '1970-01-01 to 1970-01-02')
+        >>> _summary(pl.Series([0.25, 0.5]), "date")
+        '06:00 to 12:00'
         >>> _summary(pl.Series([1926.0, 2007.0, 1990.0]), "numeric")
         '1926 to 2007, median 1990'
         >>> _summary(pl.Series(["a", "b", "a"]), "categorical")
@@ -97,6 +99,7 @@ def _summary(values: pl.Series, kind: Kind) -> str:
     numbers = values.to_numpy()
     low, high = float(numbers.min()), float(numbers.max())
     if kind == "date":
-        return f"{day(low)} to {day(high)}"
-    shown = year if are_years(numbers) else number
+        shown = dates_as(numbers)
+        return f"{shown(low)} to {shown(high)}"
+    shown = year if are_years(numbers) else in_full
     return f"{shown(low)} to {shown(high)}, median {shown(np.median(numbers))}"

@@ -364,7 +364,7 @@ def write(
         motion=motion,
         relevance=relevance,
         effects=effects_of(network, split, relevance) if curves is None else (),
-        far_off=far_off_rows(comparison, split.classes, data.names.to_series(0).to_list()),
+        far_off=far_off_rows(comparison, split.classes, _named_rows(data)),
         classes=split.classes,
         predict_command=console.predict_command(options.out),
         settings={"command": set_options, "estimator": estimator_settings(model)},
@@ -395,11 +395,16 @@ def write(
     return result
 
 
+def _named_rows(data: FitData) -> list[str]:
+    """Return the name of each row: its number with its id, or the id of a curve."""
+    return [f"{first} ({', '.join(map(str, more))})" if more else str(first) for first, *more in data.names.rows()]
+
+
 def learned_of_curves(model: Any, curves: NamedCurves, data: FitData, outputs: np.ndarray) -> CurveContents:
     """Return what the page shows of a fit on curves."""
     held_out = replace(curves, inputs=data.take(data.split.test))
-    names = data.names.to_series(0).to_list()
-    of_held_out = [f"row {names[i]}" if data.names.columns == ["row"] else str(names[i]) for i in data.split.test]
+    names = _named_rows(data)
+    of_held_out = [f"row {names[i]}" if data.names.columns == ["row"] else names[i] for i in data.split.test]
     parts = parts_of(model, held_out, data.split, outputs, of_held_out)
     return replace(curves_of(model, curves, data.split), parts=parts)
 
