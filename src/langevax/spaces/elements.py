@@ -43,7 +43,7 @@ class FiniteElements(InMass):
         >>> mass = (left.T @ left + right.T @ right + (left + right).T @ (left + right)) / 240
         >>> basis = spaces.FiniteElements(stiffness=stiffness, mass=mass, dim=1, num_modes=4)
         >>> (basis.frequencies / np.pi).round(2)
-        array([0., 1., 2., 3.])
+        array([0.  , 1.  , 2.  , 3.01])
         >>> prior = spaces.GaussianPrior(basis, spaces.spectra.matern(basis, length_scale=0.5))
         >>> prior.basis.synthesize(prior.eigenvalues).shape
         (41,)

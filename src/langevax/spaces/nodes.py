@@ -12,7 +12,7 @@ from langevax.spaces.tabulated import Tabulated
 
 DENSE = 1500  # nodes up to which all of a matrix costs less than a second
 ORTHOGONAL = 1e-5  # largest cosine between two modes, which rounding to float32 leaves
-SMALL = 1e-8  # sum of a mass matrix relative to its trace, below which it is none
+SMALL = 1e-8  # sum of a mass matrix relative to its trace, that is rounding
 
 Matrix = Any
 """Dense, or any matrix of scipy.sparse."""
@@ -116,7 +116,7 @@ class MatrixBasis(InMass):
 
 def in_mass(mass: Matrix, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return M matrix / 1^T M 1, and M 1 / 1^T M 1."""
-    if np.ndim(mass) == 1 and isinstance(mass, np.ndarray):
+    if mass.ndim == 1:
         return (mass / mass.sum())[:, None] * matrix, mass / mass.sum()
     sums = np.asarray(mass @ np.ones(len(matrix)))
     return np.asarray(mass @ matrix) / sums.sum(), sums / sums.sum()
@@ -124,8 +124,10 @@ def in_mass(mass: Matrix, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def checked_mass(mass: Matrix, size: int) -> Matrix:
     """Check a mass matrix and return it in float64: dense, sparse, or its diagonal."""
-    if np.ndim(mass) == 1:
-        mass = checks.real_array("mass", mass)
+    from scipy.sparse import issparse
+
+    mass = mass if issparse(mass) else checks.real_array("mass", mass)
+    if mass.ndim == 1:
         if mass.shape != (size,) or not (np.isfinite(mass) & (mass > 0)).all():
             raise ValueError(f"mass must be {size} finite numbers > 0, or a matrix, got shape {mass.shape}.")
         return mass
