@@ -5,7 +5,7 @@ A thread that waits for a server, a program or a compiled library leaves the int
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
@@ -14,7 +14,6 @@ from typing import Any, Self, TypeVar
 import jax
 
 TURN = 2e-5  # seconds for which a thread runs before it lets others run, in `alternating`
-Item = TypeVar("Item")
 Returned = TypeVar("Returned")
 
 
@@ -35,13 +34,13 @@ class SolveThreads:
         if self.executor is not None:
             self.executor.shutdown(wait=kind is None, cancel_futures=True)
 
-    def map(self, function: Callable[[Item], Returned], items: Sequence[Item]) -> Iterator[Returned]:
+    def map(self, function: Callable[[Any], Returned], items: Iterable[Any]) -> Iterator[Returned]:
         """Yield results in the order of the items."""
         if self.executor is None:
             return map(function, items)
         wide: Any = jax.config.read("jax_enable_x64")
 
-        def in_thread(item: Item) -> Returned:
+        def in_thread(item: Any) -> Returned:
             with jax.enable_x64(wide):  # a new thread is without the caller's contexts
                 return function(item)
 

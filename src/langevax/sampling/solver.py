@@ -25,7 +25,7 @@ from langevax import checks
 from langevax.problems import host
 from langevax.problems.problem import Indices, Problem, Scalar
 from langevax.sampling.noise import GaussianNoise
-from langevax.sampling.solve_threads import Item, Returned, SolveThreads, alternating
+from langevax.sampling.solve_threads import Returned, SolveThreads, alternating
 from langevax.sampling.umbridge import ServerUnreachable
 from langevax.spaces import GaussianPrior
 
@@ -132,7 +132,7 @@ class ForwardSolver:
         other.tally = SolveTally(self.tally)
         return other
 
-    def each(self, function: Callable[[Item], Returned], items: Sequence[Item]) -> list[Returned]:
+    def each(self, function: Callable[[Any], Returned], items: Sequence[Any] | np.ndarray) -> list[Returned]:
         """Return a function's values at the items, in threads; not for use within these."""
         with SolveThreads(min(self.parallel, len(items))) as threads:
             return list(threads.map(function, items))

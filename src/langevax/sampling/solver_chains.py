@@ -37,11 +37,10 @@ SHORT_STEP = 0.5  # share of the longest step below which the reference suits th
 PRIOR_WEIGHT = 5  # draws for each direction that the earlier covariance counts for
 NUM_TRIES = 20  # of a start at which the solver works
 NUM_COMPARED, FAR_FROM_NORMAL = 16, 1.0  # draws of the reference, and the deviation of psi there beyond which it is far
-NUM_PROBED, PROBED_AT = 4, (-8, -5, -3, 3, 5, 8)  # directions, and deviations of the reference, at which tails are
-HEAVY, NEGLIGIBLE_DEPTH = (
-    2.0,
-    7.0,
-)  # nats above the reference that are a heavy tail, and below the mode that are no mass
+NUM_PROBED = 4  # directions along which tails are compared
+PROBED_AT = -8, -5, -3, 3, 5, 8  # deviations of the reference
+HEAVY = 2.0  # nats above the reference that are a heavy tail
+NEGLIGIBLE_DEPTH = 7.0  # nats below the mode at which there is hardly any mass
 COUNTS = "solves", "adjoint_solves", "failed_solves"
 LENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)  # of the moves far from normal, as shares of the longest
 EVEN_SHARE = 0.2  # of the steps, over all moves alike, whatever the warm-up measured

@@ -1,6 +1,6 @@
 """Functions on the nodes of a mesh, by finite elements: eigenvectors of stiffness and mass."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -99,7 +99,8 @@ def _smallest(stiffness: Matrix, mass: Matrix, number: int) -> tuple[np.ndarray,
     if n > DENSE and 4 * number < n:
         start, scale = np.random.default_rng(0).standard_normal(n), diags_array(1 / np.sqrt(mass.diagonal()))
         scaled = scale @ mass @ scale  # well conditioned on any mesh
-        (least,) = eigsh(scaled, 1, which="SA", v0=start, tol=ROUGHLY, return_eigenvectors=False)
+        options: dict[str, Any] = {"which": "SA", "v0": start, "tol": ROUGHLY, "return_eigenvectors": False}
+        least = float(np.min(eigsh(scaled, 1, **options)))
         if not least > 0:
             raise ValueError(
                 f"mass must be positive definite, but has an eigenvalue of {least:.3g} times its diagonal."
