@@ -357,6 +357,7 @@ ENTRIES: dict[str, Entry] = {
             "prior": (spaces.GaussianPrior(spaces.Cosine(4), spectra.power(4)), OBJECT),
             "adjoint": (lambda values, residual: np.append(residual, 0.0), Kind.OPTIONAL_FUNCTION),
             "prior_mean": (np.array([0.1, 0.2, 0.3, 0.4]), VECTOR),
+            "parallel": (1, COUNT),
         },
     ),
     "langevax.sampling.GaussianNoise": Entry(
@@ -667,6 +668,20 @@ ENTRIES: dict[str, Entry] = {
     "langevax.spaces.Cosine": Entry(spaces.Cosine, INTERVAL),
     "langevax.spaces.Fourier": Entry(spaces.Fourier, INTERVAL),
     "langevax.spaces.Legendre": Entry(spaces.Legendre, INTERVAL),
+    "langevax.spaces.Sine": Entry(spaces.Sine, INTERVAL),
+    "langevax.spaces.FiniteElements": Entry(
+        lambda **arguments: spaces.FiniteElements(**arguments).frequencies,
+        {
+            "stiffness": (2 * np.eye(4) - np.eye(4, k=1) - np.eye(4, k=-1), Kind.SPARSE_OR_DENSE),
+            "mass": (np.eye(4) + np.eye(4, k=1) / 4 + np.eye(4, k=-1) / 4, Kind.SPARSE_OR_DENSE),
+            "dim": (1, COUNT),
+            "num_modes": (3, OPTIONAL_COUNT),
+        },
+    ),
+    "langevax.spaces.MatrixBasis": Entry(
+        lambda **arguments: spaces.MatrixBasis(**arguments).eigenvalues,
+        {"matrix": (np.eye(4)[:, :3], ARRAY), "mass": (np.ones(4), VECTOR)},
+    ),
     "langevax.spaces.GaussianPrior": Entry(
         lambda **arguments: spaces.GaussianPrior(**arguments).eigenvalues,
         {"basis": (spaces.Cosine(4), OBJECT), "eigenvalues": (np.array([1.0, 0.5, 0.2, 0.1]), VECTOR)},
@@ -1019,6 +1034,7 @@ RECEIVED: dict[str, str] = {
             sampling.SamplingWarning sampling.SolverWarning sampling.ToleranceError sklearn.LinearModelWarning
             sklearn.ModelError""",
         "takes any array, of any process": "run.gather",
+        "asks a server, and has tests of its own": "sampling.UMBridgeModel",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",
         "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.PersonalLeaves flower.Task
             flower.client_app flower.server_app flower.torch_load flower.torch_problem flower.torch_start""",

@@ -224,6 +224,25 @@ def test_one_coefficient_has_the_law_of_quadrature(adjoint):
     np.testing.assert_allclose(target.predictions(draws.positions[:, :2]), np.exp(draws.positions[:, :2] + 0.3), 1e-5)
 
 
+@pytest.mark.parametrize("in_jax", [False, True])
+def test_tails_that_draws_of_the_reference_do_not_reach_are_drawn(in_jax):
+    """y = exp(x + 0.3) + noise is flat where x is small. The normal law at the mode has 4 of its deviations there.
+
+    Chains about it agreed on 0.8 to 0.9 of the deviation, with 1,600 effective draws and no warning.
+    """
+    prior = spaces.GaussianPrior(spaces.Cosine(1), np.array([0.8]))
+    forward = (lambda f: jnp.exp(f)) if in_jax else (lambda f: np.exp(numpy_only(f)))
+    target = langevax.inverse_problem(forward, np.array([2.0]), 0.7, prior, prior_mean=0.3)
+    solver = solver_of(target)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        walk = SolverWalk(solver, find_reference(solver, np.zeros(1), rng), "pcn", 1.0)
+        assert walk.is_far_from_normal(rng)
+    straight = langevax.inverse_problem(lambda f: np.sinh(0.2 * numpy_only(f)), np.array([0.2]), 0.1, prior)
+    walk = SolverWalk(straight.solver, find_reference(straight.solver, np.zeros(1), rng), "pcn", 1.0)
+    assert not walk.is_far_from_normal(rng)
+
+
 def test_every_solve_is_counted():
     calls = {"forward": 0, "adjoint": 0}
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.special import eval_legendre
 from sklearn.gaussian_process.kernels import Matern
 
@@ -31,6 +32,24 @@ class Case(NamedTuple):
 def cosines(points, num_modes, left=LEFT, right=RIGHT):
     t = (points[:, None] - left) / (right - left)
     return np.concatenate([np.ones_like(t), np.sqrt(2) * np.cos(np.pi * np.arange(1, num_modes) * t)], axis=1)
+
+
+def sines(points, num_modes, left=LEFT, right=RIGHT):
+    return np.sqrt(2) * np.sin(np.pi * np.arange(1, num_modes + 1) * (points[:, None] - left) / (right - left))
+
+
+def elements(count, length):
+    """(stiffness, mass) of linear elements on an interval, sparse."""
+    left, right = (sp.csr_array(sp.eye_array(count, count + 1, k=k)) for k in (0, 1))
+    jumps, sums, h = right - left, right + left, length / count
+    return jumps.T @ jumps / h, h / 6 * (left.T @ left + right.T @ right + sums.T @ sums)
+
+
+def element_cosines(nodes, num_modes, count):
+    """Cosines at the nodes, of mean square one as piecewise linear functions."""
+    k = np.arange(1, num_modes)
+    waves = np.sqrt(2) * np.cos(np.pi * k * nodes[:, None] / count) / np.sqrt((2 + np.cos(np.pi * k / count)) / 3)
+    return np.concatenate([np.ones((len(nodes), 1)), waves], axis=1)
 
 
 def waves(points, num_modes, left=LEFT, right=RIGHT):
@@ -77,8 +96,11 @@ def components(points):
 KERNEL_BASIS = spaces.KernelEigenbasis(KERNEL, CLOUD, num_modes=9, weights=CLOUD_WEIGHTS)
 PCA = spaces.PrincipalComponents(CURVES, GRID, num_modes=9)
 PATH = np.eye(20, k=1) + np.eye(20, k=-1)
+STIFFNESS, MASS = elements(20, 3.0)
+MODES = element_cosines(np.arange(21), 9, 20) * RNG.uniform(0.5, 2.0, 9)
 CASES = {
     "cosine": Case(spaces.Cosine(9, 12, (LEFT, RIGHT)), lambda p: cosines(p, 9), ON_INTERVAL),
+    "sine": Case(spaces.Sine(9, 12, (LEFT, RIGHT)), lambda p: sines(p, 9), ON_INTERVAL),
     "fourier": Case(spaces.Fourier(9, 14, (LEFT, RIGHT)), lambda p: waves(p, 9), ON_INTERVAL),
     "fourier even": Case(spaces.Fourier(8, 9, (LEFT, RIGHT)), lambda p: waves(p, 8), ON_INTERVAL),
     "legendre": Case(spaces.Legendre(9, 12, (LEFT, RIGHT)), lambda p: polynomials(p, 9), ON_INTERVAL),
@@ -94,6 +116,12 @@ CASES = {
         lambda p: cosines(p + 0.5, 9, 0, 20),
         RNG.integers(0, 20, 13),
     ),
+    "elements": Case(
+        spaces.FiniteElements(stiffness=STIFFNESS, mass=MASS, dim=1, num_modes=9),
+        lambda p: element_cosines(p, 9, 20),
+        RNG.integers(0, 21, 13),
+    ),
+    "matrix": Case(spaces.MatrixBasis(MODES, MASS), lambda p: element_cosines(p, 9, 20), RNG.integers(0, 21, 13)),
 }
-WITH_FREQUENCIES = [name for name in CASES if name not in ("kernel", "components")]
+WITH_FREQUENCIES = [name for name in CASES if name not in ("kernel", "components", "matrix")]
 ON_DEVICE = [name for name in CASES if name != "kernel"]

@@ -69,7 +69,7 @@ def test_fewer_modes_are_the_first(case):
     np.testing.assert_allclose(cut.analyze(cut.synthesize(jnp.eye(4))), np.eye(4), atol=3e-6)
 
 
-@pytest.mark.parametrize("name", ["cosine", "fourier", "legendre"])
+@pytest.mark.parametrize("name", ["cosine", "sine", "fourier", "legendre"])
 def test_intervals_extend_to_more_modes(name):
     case = CASES[name]
     more = case.basis.with_modes(40)
@@ -77,7 +77,7 @@ def test_intervals_extend_to_more_modes(name):
     np.testing.assert_allclose(more.analyze(more.synthesize(jnp.eye(40))), np.eye(40), atol=3e-6)
 
 
-@pytest.mark.parametrize("name", ["tensor", "kernel", "components", "graph"])
+@pytest.mark.parametrize("name", ["tensor", "kernel", "components", "graph", "elements", "matrix"])
 def test_others_refuse_more_modes_than_they_hold(name):
     with pytest.raises(ValueError, match=r"num_modes .*40"):
         CASES[name].basis.with_modes(40)
@@ -88,11 +88,13 @@ def test_frequencies_do_not_decrease(name):
     basis = CASES[name].basis
     assert basis.frequencies.shape == (basis.num_modes,)
     assert basis.frequencies.dtype == np.float64
-    assert basis.frequencies[0] < 1e-6 < basis.frequencies[-1]
+    lowest = np.pi / 3 if name == "sine" else 0.0
+    assert basis.frequencies[0] == pytest.approx(lowest, abs=1e-6)
+    assert basis.frequencies[-1] > lowest
     assert (np.diff(basis.frequencies) >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["kernel", "components"])
+@pytest.mark.parametrize("name", ["kernel", "components", "matrix"])
 def test_without_frequencies_the_error_names_the_eigenvalues(name):
     with pytest.raises(ValueError, match=r"basis\.eigenvalues"):
         _ = CASES[name].basis.frequencies

@@ -10,6 +10,7 @@ from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepancy
 from langevax.sampling.tolerance import ToleranceError
+from langevax.sampling.umbridge import UMBridgeModel
 
 __all__ = [
     "CoefficientRecorder",
@@ -23,6 +24,7 @@ __all__ = [
     "SamplingWarning",
     "SolverWarning",
     "ToleranceError",
+    "UMBridgeModel",
     "coefficient_sweep",
     "inverse_problem",
     "learning_coefficient",

@@ -337,6 +337,18 @@ class InterwovenState(NamedTuple):
     """Of the energy in x, for pCNL."""
 
 
+class FreeStep(NamedTuple):
+    """A step of the warm-up in which hyperparameters move."""
+
+    state: InterwovenState
+    kind: str
+    """Of the whitened step."""
+    rate: float
+    """Acceptance of the whitened step."""
+    function_rate: float
+    """Acceptance of the step of the function."""
+
+
 class InterwovenWalk(HyperparameterWalk):
     """The walk of every other map: two solves a step."""
 
@@ -366,19 +378,21 @@ class InterwovenWalk(HyperparameterWalk):
         state, _, _ = self.move_whitened(state, rng)
         return WalkStep(state, rate, 0.0, 0)
 
-    def warm_up(
-        self, state: InterwovenState, rng: np.random.Generator, number: int, is_adaptive: bool
-    ) -> InterwovenState:
-        """Return the next state, and adapt the step sizes for the `number`-th time, that of pCN where `is_adaptive`."""
-        gain = 1 / np.sqrt(number + 1)
+    def free_step(self, chain: tuple[InterwovenState, np.random.Generator]) -> "FreeStep":
+        """Return a step of the warm-up."""
+        state, rng = chain
         state, rate = self.move_function(state, rng)
+        return FreeStep(*self.move_whitened(self.move_centred(state, rng), rng), rate)
+
+    def adapt(self, step: "FreeStep", number: int, is_adaptive: bool) -> None:
+        """Adapt the step sizes for the `number`-th time, that of pCN where `is_adaptive`."""
+        gain = 1 / np.sqrt(number + 1)
         if is_adaptive and not self.function_walk.moves:
-            change = float(np.exp(gain * (rate - ACCEPTANCE_GOAL[self.dynamics])))
+            change = float(np.exp(gain * (step.function_rate - ACCEPTANCE_GOAL[self.dynamics])))
             self.step_size = min(LONGEST_STEP[self.dynamics], self.step_size * change)
-        state, kind, rate = self.move_whitened(self.move_centred(state, rng), rng)
-        if kind in self.walk_scales:
-            self.walk_scales[kind] = min(3.0, self.walk_scales[kind] * float(np.exp(gain * (rate - GOAL))))
-        return state
+        if step.kind in self.walk_scales:
+            change = float(np.exp(gain * (step.rate - GOAL)))
+            self.walk_scales[step.kind] = min(3.0, self.walk_scales[step.kind] * change)
 
     def _walk_at(self, u: Logarithms) -> SolverWalk:
         """Return that of the function at u."""

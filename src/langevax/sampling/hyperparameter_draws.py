@@ -37,9 +37,9 @@ from langevax.sampling.reference import (
     find_references,
 )
 from langevax.sampling.samples import Samples
+from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver
 from langevax.sampling.solver_chains import (
-    FAR_FROM_NORMAL,
     Dynamics,
     SolveCounts,
     SolverWalk,
@@ -155,13 +155,14 @@ class HierarchicalRun(NamedTuple):
             references = [prior_law(len(x))]
         step_size = 1.0 if isinstance(self.step_size, str) else self.step_size
         function_walk = SolverWalk(there, references[0], dynamics, step_size)
-        if is_adaptive and (len(references) > 1 or function_walk.spread(rng) > FAR_FROM_NORMAL):
+        if is_adaptive and (len(references) > 1 or function_walk.is_far_from_normal(rng)):
             function_walk.mix(references)
         num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
         fixed, free = num_warmup // 2, num_warmup - num_warmup // 2
         bar = solve_progress(function_walk, (fixed + 2 * free) * self.num_chains, self.progress)
         fixed_states = first_states(function_walk, references, self.num_chains, None, rng)
-        fixed_states = warm_up(function_walk, fixed_states, fixed, is_adaptive, rng, bar)
+        with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
+            fixed_states = warm_up(function_walk, fixed_states, fixed, is_adaptive, rng, bar, threads)
         linear = (
             []
             if self.preconditioner is None
@@ -178,12 +179,16 @@ class HierarchicalRun(NamedTuple):
             first = walk.first_logarithms(target.log_prior, rng)
             assert state.solve.residual is not None
             states.append(InterwovenState(first, deviations * state.solve.z, energy, state.solve.residual, gradient))
-        visited = []
-        for number in range(free):
-            states = [walk.warm_up(state, rng, number, is_adaptive) for state in states]
-            visited.append([state.u for state in states])
-            walk.law = _adapted(law, walk.law, visited, number, free)
-            bar.update(solver.num_solves, 0.0)
+        visited, rngs = [], rng.spawn(len(states))
+        with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
+            for number in range(free):
+                steps = list(threads.map(walk.free_step, list(zip(states, rngs, strict=True))))
+                for step in steps:
+                    walk.adapt(step, number, is_adaptive)
+                states = [step.state for step in steps]
+                visited.append([state.u for state in states])
+                walk.law = _adapted(law, walk.law, visited, number, free)
+                bar.update(solver.num_solves, 0.0)
         bar.close()
         why = f"dynamics={dynamics!r} was passed"
         if self.dynamics == "auto":

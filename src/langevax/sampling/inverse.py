@@ -27,6 +27,7 @@ from langevax.problems.problem import Function, Problem
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem, hierarchical_problem
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, SolverMisfit
+from langevax.sampling.umbridge import UMBridgeModel
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Distribution
 
@@ -76,7 +77,7 @@ class InverseProblem(NamedTuple):
             predicted = jax.lax.map(lambda x: self.forward_map(self.functions(x)), flat, batch_size=64)
         else:
             scales = np.sqrt(np.asarray(self.prior.eigenvalues, np.float64))
-            predicted = np.stack([self.solver.predict(np.asarray(x, np.float64) / scales) for x in flat])
+            predicted = np.stack(self.solver.each(self.solver.predict, np.asarray(flat, np.float64) / scales))
             predicted = jnp.asarray(predicted, jnp.result_type(float))
         return jax.tree.map(lambda a: a.reshape(*positions.shape[:-1], *a.shape[1:]), predicted)
 
@@ -125,6 +126,7 @@ def inverse_problem(
     *,
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
+    parallel: int = 1,
 ) -> InverseProblem: ...
 @overload
 def inverse_problem(
@@ -135,6 +137,7 @@ def inverse_problem(
     *,
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
+    parallel: int = 1,
 ) -> HierarchicalInverseProblem: ...
 @overload
 def inverse_problem(
@@ -145,6 +148,7 @@ def inverse_problem(
     *,
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
+    parallel: int = 1,
 ) -> InverseProblem | HierarchicalInverseProblem: ...
 def inverse_problem(
     forward_map: ForwardMap,
@@ -154,17 +158,19 @@ def inverse_problem(
     *,
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
+    parallel: int = 1,
 ) -> InverseProblem | HierarchicalInverseProblem:
     """Return the posterior of a function given noisy data, ready for `sample`.
 
     A forward map that JAX cannot trace, or not differentiate in both modes, runs as it is on NumPy arrays in float64,
-    one call at a time, from a loop outside of JAX. It is checked here by a few calls: for its shape, numbers that are
+    called from a loop outside of JAX. It is checked here by a few calls: for its shape, numbers that are
     not finite, an argument that it changes, two calls that differ, and an adjoint that is not its derivative's. In
     `sample` a call that raises or returns a number that is not finite is a rejected proposal, and counted.
 
     Args:
         forward_map: `forward_map(values) -> predictions`, from the values of the function on `prior.basis.grid` to
-            predictions with the shape of `data`, linear or not: in JAX, or any function on NumPy arrays.
+            predictions with the shape of `data`, linear or not: in JAX, any function on NumPy arrays, or a
+            `langevax.sampling.UMBridgeModel`, which brings its adjoint.
         data: the measurements y, an array without NaN.
         noise: their standard deviation > 0, one number or an array like `data`; or a
             `langevax.sampling.GaussianNoise`, by a covariance, a factor of it or its precision; or a distribution of
@@ -176,6 +182,10 @@ def inverse_problem(
             that data inform; without it, pCN and difference quotients.
         prior_mean: mean of the function, one number or values on the grid. Positions are coefficients of the
             function less this mean.
+        parallel: number of threads in which chains of pCN and pCNL call a forward map on NumPy arrays at once; draws
+            do not depend on it. It helps solvers that leave the interpreter while they work: those behind HTTP
+            (`UMBridgeModel`), programs run by `subprocess`, Fortran and C that release the lock; loops in Python gain
+            nothing. Several threads must be able to call the solver, which is tried here by calls at once.
 
     Raises:
         TypeError: `forward_map` or `adjoint` is not a function, or `prior` is not a `GaussianPrior`.
@@ -200,6 +210,7 @@ def inverse_problem(
             f"forward_map must be a function of the unknown function's values, got {checks.shown(forward_map)}."
         )
     checks.function("adjoint", adjoint, "(values, residual) -> like values", optional=True)
+    parallel = checks.whole("parallel", parallel)
     if not isinstance(prior, GaussianPrior | MaternPrior):
         raise TypeError(f"prior must be a langevax.spaces.GaussianPrior or MaternPrior, got {type(prior).__name__}.")
     of_objects = isinstance(noise, list | tuple) or (isinstance(noise, np.ndarray) and noise.dtype == object)
@@ -213,7 +224,9 @@ def inverse_problem(
             checks.number("noise", noise, positive=True)
 
         def build(noise: GaussianNoise, prior: GaussianPrior) -> InverseProblem:
-            return inverse_problem(forward_map, data, noise, prior, adjoint=adjoint, prior_mean=prior_mean)
+            return inverse_problem(
+                forward_map, data, noise, prior, adjoint=adjoint, prior_mean=prior_mean, parallel=parallel
+            )
 
         return hierarchical_problem(build, noise, prior)
     exact = checks.real_array("data", data)
@@ -225,12 +238,20 @@ def inverse_problem(
     noise.check_size(y.shape)
     like = jax.ShapeDtypeStruct((prior.num_modes,), prior.eigenvalues.dtype)
     grid = jax.eval_shape(prior.basis.synthesize, like)
+    if isinstance(forward_map, UMBridgeModel):
+        forward_map.check_size(grid.size)
+        adjoint = adjoint or forward_map.adjoint
     mean = checks.real_array("prior_mean", prior_mean)
     checks.finite("prior_mean", mean, remedy="pass finite values")
     if mean.shape not in ((), grid.shape):
         raise ValueError(f"prior_mean must be one number or of the grid's shape {grid.shape}, got shape {mean.shape}.")
     temperature, precision = 1 / y.size, prior.precision(ridge=1 / y.size)
     dtype = _predicted_dtype(forward_map, grid)
+    is_compiled = tracing.is_traced(forward_map, grid, _value)
+    if is_compiled and parallel > 1:
+        raise ValueError(
+            "parallel is for forward maps on NumPy arrays; JAX runs this one on all cores: leave parallel out."
+        )
     has_derivative = adjoint is None and dtype is not None and jnp.issubdtype(dtype, jnp.floating)
     if has_derivative and tracing.is_traced(forward_map, grid, jax.jvp):
         _check_shape(jax.eval_shape(forward_map, grid).shape, y.shape)
@@ -240,9 +261,9 @@ def inverse_problem(
     called = forward_map
     if has_derivative and tracing.is_traced(forward_map, grid, _vjp):
         adjoint = transposed_derivative(forward_map, grid.dtype)
-    if tracing.is_traced(forward_map, grid, _value):
+    if is_compiled:
         called = _compiled(forward_map, grid.dtype)
-    solver = ForwardSolver(called, adjoint, exact, noise, prior, mean)
+    solver = ForwardSolver(called, adjoint, exact, noise, prior, mean, parallel)
     if warning := solver.check(np.random.default_rng(0)):
         warnings.warn(warning, SolverWarning, stacklevel=2)
     problem = SolverMisfit(precision=precision, solver=solver, scales=jnp.sqrt(prior.eigenvalues))

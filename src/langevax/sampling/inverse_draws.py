@@ -32,9 +32,9 @@ from langevax.sampling.reference import (
     find_references,
 )
 from langevax.sampling.samples import Samples
+from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver
 from langevax.sampling.solver_chains import (
-    FAR_FROM_NORMAL,
     FEW_MODES,
     Dynamics,
     SolveCounts,
@@ -158,12 +158,13 @@ class InverseRun(NamedTuple):
             check_fit(solver, references[0].mean)
         is_adaptive = isinstance(self.step_size, str)
         walk = SolverWalk(solver, references[0], dynamics, 1.0 if isinstance(self.step_size, str) else self.step_size)
-        if is_adaptive and (len(references) > 1 or walk.spread(rng) > FAR_FROM_NORMAL):
+        if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
             walk.mix(references)
         num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
         bar = solve_progress(walk, num_warmup * self.num_chains, self.progress)
         states = first_states(walk, references, self.num_chains, self._start_of_chain(scales, keys[1]), rng)
-        states = warm_up(walk, states, num_warmup, is_adaptive, rng, bar)
+        with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
+            states = warm_up(walk, states, num_warmup, is_adaptive, rng, bar, threads)
         bar.close()
         run = run_chains(walk, states, self.num_samples, thinning, keys[2], self.progress)
         coordinates, temperature = self._coordinates(walk.reference), self.target.temperature
@@ -182,7 +183,7 @@ class InverseRun(NamedTuple):
         references = find_references(solver, np.asarray(self.start, np.float64) / self._scales, rng)
         if len(references) > 1 or solver.num_modes > FEW_MODES:
             return len(references) > 1
-        return SolverWalk(solver, references[0], "pcn", 1.0).spread(rng) > FAR_FROM_NORMAL
+        return SolverWalk(solver, references[0], "pcn", 1.0).is_far_from_normal(rng)
 
     @property
     def _scales(self) -> Float[np.ndarray, " modes"]:

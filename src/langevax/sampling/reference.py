@@ -127,15 +127,16 @@ def information(solver: ForwardSolver, solve: Solve, rng: np.random.Generator, h
     at = solve.residual + solver.data
     if solver.adjoint is not None and num_data <= min(num_modes, FULL_RANK if how.is_whole else 2 * RANK):
         units = np.eye(num_data).reshape(num_data, *solver.data.shape)
-        rows = np.stack([solver.transposed(solve.z, unit) for unit in units])
+        rows = np.stack(solver.each(lambda unit: solver.transposed(solve.z, unit), units))
         basis = np.linalg.qr(rows.T)[0]
         return Information.of(solver, basis, (rows @ basis).T.reshape(-1, *solver.data.shape), how.least)
     if solver.adjoint is None or num_modes <= RANK or how.is_whole:
         return _by_differences(solver, solve.z, at, how)
     noises = rng.standard_normal((RANK, *solver.data.shape))
-    probes = [solver.transposed(solve.z, solver.noise.times_precision(noise)) for noise in noises]
+    weighted = [solver.noise.times_precision(noise) for noise in noises]
+    probes = solver.each(lambda noise: solver.transposed(solve.z, noise), weighted)
     basis = np.linalg.qr(np.stack(probes, axis=1))[0]
-    products = np.stack([solver.directional(solve.z, column, at, how.step) for column in basis.T])
+    products = np.stack(solver.each(lambda column: solver.directional(solve.z, column, at, how.step), basis.T))
     return Information.of(solver, basis, products, how.least)
 
 
@@ -143,19 +144,28 @@ def _by_differences(solver: ForwardSolver, z: Vector, at: np.ndarray, how: Deriv
     """Take differences along the widest coordinates of the prior, until several in a row carry no information."""
     order = np.argsort(-np.sum(solver.synthesis**2, axis=1), kind="stable")
     order = order if how.is_whole else order[:RANK]
+    units = np.zeros((len(order), solver.num_modes))
+    units[np.arange(len(order)), order] = 1.0
+    products = _until_silent(solver, z, at, how, units)
+    basis = units[: len(products)].T
+    return Information.of(solver, basis, np.stack(products), how.least)
+
+
+def _until_silent(
+    solver: ForwardSolver, z: Vector, at: np.ndarray, how: Derivative, units: np.ndarray
+) -> list[np.ndarray]:
+    """Return the derivatives along the directions, those after PATIENCE silent ones left out."""
     products: list[np.ndarray] = []
     silent = 0
-    for number in order:
-        unit = np.zeros(solver.num_modes)
-        unit[number] = 1.0
-        products.append(solver.directional(z, unit, at, how.step))
-        size = float(np.sum(products[-1] * solver.noise.times_precision(products[-1])))
-        silent = silent + 1 if size < how.least else 0
-        if silent == PATIENCE and not how.is_whole:
-            break
-    basis = np.zeros((solver.num_modes, len(products)))
-    basis[order[: len(products)], np.arange(len(products))] = 1.0
-    return Information.of(solver, basis, np.stack(products), how.least)
+    for first in range(0, len(units), solver.parallel):
+        at_once = units[first : first + solver.parallel]
+        for product in solver.each(lambda unit: solver.directional(z, unit, at, how.step), at_once):
+            products.append(product)
+            size = float(np.sum(product * solver.noise.times_precision(product)))
+            silent = silent + 1 if size < how.least else 0
+            if silent == PATIENCE and not how.is_whole:
+                return products
+    return products
 
 
 class PosteriorMode(NamedTuple):

@@ -5,14 +5,16 @@ With z ~ N(0, I) the coefficients in units of the prior, the function is f = mea
     misfit(z) = 1/2 <r, C^-1 r>,      r = G(f) - y,      gradient = Phi^T adjoint(f, C^-1 r)
 
 with Phi the values on the grid of the functions sqrt(mu_k) f_k. A solve that raises, or returns a number that is not
-finite, has an infinite misfit: Metropolis methods reject it. Solves run one after the other in the calling thread, in
-float64, on copies of their arguments.
+finite, has an infinite misfit: Metropolis methods reject it. Solves run one after the other in the calling thread, or
+those of several chains at once in threads, in float64, on copies of their arguments.
 """
 
 import contextlib
 import copy
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,8 @@ from langevax import checks
 from langevax.problems import host
 from langevax.problems.problem import Indices, Problem, Scalar
 from langevax.sampling.noise import GaussianNoise
+from langevax.sampling.solve_threads import Returned, SolveThreads, alternating
+from langevax.sampling.umbridge import ServerUnreachable
 from langevax.spaces import GaussianPrior
 
 Vector = Float[np.ndarray, " modes"]
@@ -30,6 +34,8 @@ NumpyMap = Callable[[np.ndarray], object]
 Adjoint = Callable[[np.ndarray, np.ndarray], object]
 
 NUM_PRIOR_DRAWS = 4  # at which a map is tried when the problem is built
+LEAST_SECONDS = 0.2  # for which each thread repeats its solve, to compare it with a single call
+TINY = float(np.finfo(np.float64).tiny)
 REPRODUCIBLE = 1e-6  # difference of two calls, relative to the largest prediction, that is rounding
 LARGEST_VIOLATION = 0.02  # of the dot-product test, relative to |J v| |r|
 DIFFERENCE, DIFFERENCE_IN_FLOAT32 = 1e-3, 1e-2  # steps of difference quotients, in deviations of the prior
@@ -46,11 +52,20 @@ class Solve(NamedTuple):
 
 
 class SolveTally:
-    """Counts of solves, one for all the units in which a solver is used."""
+    """Counts of solves, one for all the units in which a solver is used, and parts of it for single chains."""
 
-    def __init__(self):
+    def __init__(self, whole: "SolveTally | None" = None):
         self.solves = self.adjoints = self.failed = 0
         self.first_failure = ""
+        self.whole, self.lock = whole, threading.Lock()
+
+    def count(self, name: Literal["solves", "adjoints", "failed"], reason: str = "") -> None:
+        """Count one, here and in the whole."""
+        with self.lock:
+            setattr(self, name, getattr(self, name) + 1)
+            self.first_failure = self.first_failure or reason
+        if self.whole is not None:
+            self.whole.count(name, reason)
 
 
 class ForwardSolver:
@@ -64,6 +79,7 @@ class ForwardSolver:
         noise: GaussianNoise,
         prior: GaussianPrior,
         mean: np.ndarray | None,
+        parallel: int = 1,
     ):
         num_modes, dtype = prior.num_modes, prior.eigenvalues.dtype
         grid = jax.eval_shape(prior.basis.synthesize, jax.ShapeDtypeStruct((num_modes,), dtype)).shape
@@ -77,6 +93,8 @@ class ForwardSolver:
         self.mean = 0.0 if mean is None else np.broadcast_to(mean, grid)
         self.tally = SolveTally()
         self.is_single = False
+        self.parallel = parallel
+        """Number of threads that solve at once."""
 
     @property
     def num_modes(self) -> int:
@@ -108,6 +126,17 @@ class ForwardSolver:
         other.synthesis, other.noise = self.synthesis * scales[:, None], noise
         return other
 
+    def counted_apart(self) -> "ForwardSolver":
+        """Return this solver with counts of its own, which are part of the present ones."""
+        other = copy.copy(self)
+        other.tally = SolveTally(self.tally)
+        return other
+
+    def each(self, function: Callable[[Any], Returned], items: Sequence[Any] | np.ndarray) -> list[Returned]:
+        """Return a function's values at the items, in threads; not for use within these."""
+        with SolveThreads(min(self.parallel, len(items))) as threads:
+            return list(threads.map(function, items))
+
     @property
     def difference(self) -> float:
         """Step of difference quotients."""
@@ -119,8 +148,7 @@ class ForwardSolver:
 
     def predict(self, z: Vector) -> np.ndarray:
         """Return the predictions; exceptions of the map pass."""
-        self.tally.solves += 1
-        returned: Any = self.forward_map(self.function(z))
+        returned: Any = self._call(z)
         predicted = np.array(np.ma.filled(returned, np.nan))  # a copy: a solver may return one array each time
         if predicted.shape != self.data.shape:
             raise _WrongShape(
@@ -128,6 +156,10 @@ class ForwardSolver:
                 "each datum from the function's values on prior.basis.grid."
             )
         return predicted
+
+    def _call(self, z: Vector) -> object:
+        self.tally.count("solves")
+        return self.forward_map(self.function(z))
 
     def solve(self, z: Vector) -> Solve:
         """Return the misfit, infinite where the map raises or returns what is not finite."""
@@ -137,11 +169,11 @@ class ForwardSolver:
             if np.isfinite(residual).all():
                 return Solve(z, float(np.sum(residual * self.noise.times_precision(residual)) / 2), residual)
             reason = "predictions that are not finite"
-        except _WrongShape:
+        except (_WrongShape, ServerUnreachable):
             raise
         except Exception as error:  # whatever a solver raises where it does not converge
             reason = f"{type(error).__name__}: {error}"
-        self._failed(reason)
+        self.tally.count("failed", reason)
         return Solve(z, np.inf, None)
 
     def gradient(self, solve: Solve) -> Vector | None:
@@ -153,17 +185,17 @@ class ForwardSolver:
             if np.isfinite(gradient).all():
                 return gradient
             reason = "a product with the adjoint that is not finite"
-        except _WrongShape:
+        except (_WrongShape, ServerUnreachable):
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-        self._failed(reason)
+        self.tally.count("failed", reason)
         return None
 
     def transposed(self, z: Vector, residual: np.ndarray) -> Vector:
         """Return Phi^T J^T residual; exceptions of the adjoint pass."""
         assert self.adjoint is not None
-        self.tally.adjoints += 1
+        self.tally.count("adjoints")
         product = _real(np.asarray(self.adjoint(self.function(z), np.array(residual))))
         if product.shape != self.grid_shape:
             raise _WrongShape(
@@ -178,10 +210,6 @@ class ForwardSolver:
         length = float(np.linalg.norm(direction))
         moved = _real(self.predict(z + step / length * direction))
         return (moved - at) * (length / step)
-
-    def _failed(self, reason: str) -> None:
-        self.tally.failed += 1
-        self.tally.first_failure = self.tally.first_failure or reason
 
     def check(self, rng: np.random.Generator) -> str | None:
         """Raise unless the map predicts these data; return a warning if it fails on parts of the prior."""
@@ -198,7 +226,7 @@ class ForwardSolver:
                 "there."
             )
         gap = float(np.abs(first - again).max())
-        if gap > REPRODUCIBLE * max(float(np.abs(again).max()), np.finfo(np.float64).tiny):
+        if not _agree(first, again):
             raise ValueError(
                 f"forward_map is not deterministic: two calls at the mean of the prior differ by {gap:.2g}; fix its "
                 "random numbers, and leave out what it remembers between calls."
@@ -214,6 +242,8 @@ class ForwardSolver:
             )
         if self.adjoint is not None:
             self._check_adjoint(next(draw.z for draw in draws if draw.residual is not None) / 2, rng)
+        if self.parallel > 1:
+            self._check_threads([zero, *(draw.z for draw in draws if draw.residual is not None)])
         if not failed:
             return None
         return (
@@ -224,13 +254,45 @@ class ForwardSolver:
     def _check_argument(self, values: np.ndarray) -> None:
         """Raise where the map changes its argument."""
         before = values.copy()
-        self.tally.solves += 1
+        self.tally.count("solves")
         with np.errstate(all="ignore"), contextlib.suppress(Exception):
             self.forward_map(values)
         if not np.array_equal(values, before):
             raise ValueError(
                 "forward_map changes its argument, the values of the function; compute on a copy (values.copy())."
             )
+
+    def _check_threads(self, places: list[Vector]) -> None:
+        """Raise where solves at once disturb each other, as they do where a solver works in memory of its own.
+
+        Here threads alternate between lines of Python: what differs seldom in a run differs here.
+        """
+        raw = [self._call(place) for place in places[:2]]
+        are_separate = not np.shares_memory(np.asarray(raw[0]), np.asarray(raw[1]))
+        alone = [self._with_gradient(self.solve(place)) for place in places]
+        start = threading.Barrier(self.parallel)
+
+        def repeat(thread: int) -> bool:
+            expected = alone[thread % len(alone)]
+            start.wait()
+            end, same, number = time.perf_counter() + LEAST_SECONDS, True, 0
+            with alternating():
+                while same and (number < 2 or time.perf_counter() < end):
+                    results = self._with_gradient(self.solve(expected[0].z))
+                    same = all(map(_agree, _numbers(results), _numbers(expected)))
+                    number += 1
+            return same
+
+        if not (are_separate and all(self.each(repeat, range(self.parallel)))):
+            raise ValueError(
+                "forward_map or its adjoint is not safe to call from several threads: results of calls at once share "
+                "memory or differ from those of single calls; let each call work in arrays of its own, put the solver "
+                "behind a UM-Bridge server, or leave parallel out."
+            )
+
+    def _with_gradient(self, solve: Solve) -> tuple[Solve, Vector | None]:
+        is_usable = self.adjoint is not None and solve.residual is not None
+        return solve, self.gradient(solve) if is_usable else None
 
     def _check_adjoint(self, z: Vector, rng: np.random.Generator) -> None:
         """Raise unless <J v, r> = <v, J^T r>, J v by differences."""
@@ -256,6 +318,17 @@ class ForwardSolver:
                     f"{forward:.6g} by differences of forward_map and <v, adjoint(x, r)> is {backward:.6g}, off by "
                     f"{violation:.0%} of |J v| |r|; return the transposed derivative of forward_map at x times r."
                 )
+
+
+def _agree(numbers: np.ndarray, others: np.ndarray) -> bool:
+    """True where they are equal to rounding."""
+    return float(np.abs(numbers - others).max()) <= REPRODUCIBLE * max(float(np.abs(others).max()), TINY)
+
+
+def _numbers(results: tuple[Solve, Vector | None]) -> list[np.ndarray]:
+    """Return residual and gradient, a number that none has where there is none."""
+    (_, _, residual), gradient = results
+    return [np.full(1, 1e300) if array is None else array for array in (residual, gradient)]
 
 
 def _real(numbers: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Chains on a solver in Python: the loop runs on the host, and the solver in the calling thread.
+"""Chains on a solver in Python: the loop runs on the host, with solves of several chains at once where threads allow.
 
     posterior(w) = exp(-psi(w)) N(0, I),      psi(w) = misfit(z) + |z|^2 / 2 - |w|^2 / 2,      z = mean + C^{1/2} w
 
@@ -13,7 +13,8 @@ of reach. Warm-up weights these moves by the squared distance that they go for a
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from langevax.run import Result
 from langevax.run.progress import Progress
 from langevax.run.result import Trace
 from langevax.sampling.reference import NormalReference
+from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
 
 Dynamics = Literal["pcn", "pcnl"]
@@ -35,6 +37,10 @@ SHORT_STEP = 0.5  # share of the longest step below which the reference suits th
 PRIOR_WEIGHT = 5  # draws for each direction that the earlier covariance counts for
 NUM_TRIES = 20  # of a start at which the solver works
 NUM_COMPARED, FAR_FROM_NORMAL = 16, 1.0  # draws of the reference, and the deviation of psi there beyond which it is far
+NUM_PROBED = 4  # directions along which tails are compared
+PROBED_AT = -8, -5, -3, 3, 5, 8  # deviations of the reference
+HEAVY = 2.0  # nats above the reference that are a heavy tail
+NEGLIGIBLE_DEPTH = 7.0  # nats below the mode at which there is hardly any mass
 COUNTS = "solves", "adjoint_solves", "failed_solves"
 LENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)  # of the moves far from normal, as shares of the longest
 EVEN_SHARE = 0.2  # of the steps, over all moves alike, whatever the warm-up measured
@@ -127,9 +133,27 @@ class SolverWalk:
         """Return the standard deviation of psi at draws of the reference: 0 where it is the posterior."""
         places = self.reference.to_prior_units(rng.standard_normal((NUM_COMPARED, self.solver.num_modes)))
         squares = np.sum(self.reference.from_prior_units(places) ** 2, axis=1)
-        misfits = np.array([self.solver.solve(z).misfit for z in places])
+        misfits = np.array([solve.misfit for solve in self.solver.each(self.solver.solve, places)])
         psi = misfits + (np.sum(places**2, axis=1) - squares) / 2
         return float(np.std(psi)) if np.isfinite(psi).all() else np.inf
+
+    def is_far_from_normal(self, rng: np.random.Generator) -> bool:
+        """True where chains about the reference alone would miss parts of the posterior."""
+        return self.spread(rng) > FAR_FROM_NORMAL or self._has_heavy_tails()
+
+    def _has_heavy_tails(self) -> bool:
+        """True where the posterior has mass that the reference leaves out, along the directions that data inform most.
+
+        Draws of the reference do not reach there, and chains about it agree with each other.
+        """
+        narrowest = self.reference.directions.T[np.argsort(self.reference.scales)[:NUM_PROBED]]
+        w = np.concatenate([np.zeros((1, self.solver.num_modes)), *(t * narrowest for t in PROBED_AT)])
+        places = self.reference.to_prior_units(w)
+        misfits = np.array([solve.misfit for solve in self.solver.each(self.solver.solve, places)])
+        energies = misfits + np.sum(places**2, axis=1) / 2
+        depths = energies[1:] - energies[0]
+        log_weights = np.sum(w[1:] ** 2, axis=1) / 2 - depths
+        return bool(np.any((log_weights > HEAVY) & (depths < NEGLIGIBLE_DEPTH)))
 
     def state_at(self, z: Vector) -> ChainState | None:
         """Return the state at a place, or None where the solver fails."""
@@ -240,6 +264,22 @@ class HostWalk(Protocol):
     def warnings(self, positions: PyTree) -> list[str]: ...
 
 
+def steps_of_chains(
+    walk: HostWalk, states: Sequence[Any], rngs: Sequence[np.random.Generator], threads: SolveThreads
+) -> Iterator[tuple[WalkStep, SolveCounts]]:
+    """Yield a step of each chain with its solves.
+
+    Each chain has random numbers of its own, so that the number of threads does not matter to its draws.
+    """
+
+    def step(chain: int) -> tuple[WalkStep, SolveCounts]:
+        own = copy(walk)
+        own.solver = walk.solver.counted_apart()
+        return own.step(states[chain], rngs[chain]), SolveCounts.of(own.solver)
+
+    return threads.map(step, range(len(states)))
+
+
 def generator(key: Key[Array, ""]) -> np.random.Generator:
     """Return NumPy's generator for a key."""
     return np.random.default_rng(np.asarray(random.key_data(key)).tolist())
@@ -278,23 +318,22 @@ def warm_up(
     is_adaptive: bool,
     rng: np.random.Generator,
     progress: Progress,
+    threads: SolveThreads,
 ) -> list[ChainState]:
     """Run, and adapt the step size and the reference where `is_adaptive`."""
     goal, longest, done = ACCEPTANCE_GOAL[walk.dynamics], LONGEST_STEP[walk.dynamics], 0
     distances = np.zeros((max(1, len(walk.moves)), 2))
     """Squared distance and solves of each move."""
+    rngs = rng.spawn(len(states))
     for stage in range(NUM_STAGES):
         last = stage == NUM_STAGES - 1
         length = num_steps - done if last else num_steps // NUM_STAGES
         visited = np.empty((length, len(states), walk.solver.num_modes))
         for i in range(length):
             rates = []
-            for chain, state in enumerate(states):
-                before = walk.solver.num_solves + walk.solver.num_adjoints
-                step = walk.step(state, rng)
-                spent = walk.solver.num_solves + walk.solver.num_adjoints - before
+            for chain, (step, counts) in enumerate(steps_of_chains(walk, states, rngs, threads)):
                 states[chain], visited[i, chain] = step.state, step.state.solve.z
-                distances[step.move] += step.distance, spent
+                distances[step.move] += step.distance, counts.forward + counts.adjoint
                 rates.append(step.acceptance)
             progress.update(walk.solver.num_solves, float(np.mean(rates)))
             if is_adaptive and not walk.moves:
@@ -336,29 +375,26 @@ def run_chains(
     progress: bool | Literal["auto"],
 ) -> Result:
     """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""
-    began, rng, solver = time.perf_counter(), generator(key), walk.solver
+    began, rngs, solver = time.perf_counter(), generator(key).spawn(len(states)), walk.solver
     num_chains, before = len(states), SolveCounts.of(solver)
     draws = np.empty((num_chains, num_samples, walk.num_coordinates))
     acceptance = np.zeros((num_chains, num_samples))
     counts = np.zeros((3, num_chains, num_samples), np.int64)
     total = np.zeros((3, num_chains), np.int64)
-    states = list(states)
+    states, done = list(states), 0
     bar = solve_progress(walk, num_chains * num_samples * thinning, progress)
-    for draw in range(num_samples):
-        for chain in range(num_chains):
+    with SolveThreads(min(solver.parallel, num_chains)) as threads:
+        for draw in range(num_samples):
             for _ in range(thinning):
-                first = solver.num_solves, solver.num_adjoints, solver.num_failed
-                step = walk.step(states[chain], rng)
-                states[chain] = step.state
-                total[:, chain] += np.subtract((solver.num_solves, solver.num_adjoints, solver.num_failed), first)
-                acceptance[chain, draw] += step.acceptance / thinning
-                done = num_chains * (draw * thinning) + chain * thinning + 1
-                bar.update(solver.num_solves if walk.solves_per_step else done, step.acceptance)
-            draws[chain, draw] = walk.coordinates(states[chain])
-            counts[:, chain, draw] = total[:, chain]
+                for chain, (step, spent) in enumerate(steps_of_chains(walk, states, rngs, threads)):
+                    states[chain], done = step.state, done + 1
+                    total[:, chain] += spent[:3]
+                    acceptance[chain, draw] += step.acceptance / thinning
+                    bar.update(solver.num_solves if walk.solves_per_step else done, step.acceptance)
+            draws[:, draw] = [walk.coordinates(state) for state in states]
+            counts[:, :, draw] = total
     bar.close()
-    spent = SolveCounts.of(solver).since(before)
-    assert spent.forward == total[0].sum()
+    assert SolveCounts.of(solver).since(before).forward == total[0].sum()
     info = dict(zip(COUNTS, counts, strict=True)) | {"acceptance": acceptance}
     info["evaluations"] = counts[0] + counts[1]
     steps = thinning * np.arange(1, num_samples + 1)

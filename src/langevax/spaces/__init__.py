@@ -1,14 +1,16 @@
 """Functions as vectors of coefficients: orthonormal bases, and Gaussian laws of finite trace on them.
 
-Read `basis` (the vocabulary), `intervals` (cosines, waves, polynomials), `prior` and `spectra` first; then, as needed,
-`tensor` (several variables) and the bases known on points (`tabulated`, `graph`).
+Read `basis` (the vocabulary), `intervals` (cosines, sines, waves, polynomials), `prior` and `spectra` first; then, as
+needed, `tensor` (several variables) and the bases known on points (`tabulated`, `nodes`, `graph`, `elements`).
 """
 
 from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
+from langevax.spaces.elements import FiniteElements
 from langevax.spaces.graph import GraphLaplacian
-from langevax.spaces.intervals import Cosine, Fourier, Legendre
+from langevax.spaces.intervals import Cosine, Fourier, Legendre, Sine
 from langevax.spaces.matern_prior import MaternPrior
+from langevax.spaces.nodes import MatrixBasis
 from langevax.spaces.prior import GaussianPrior, project, regress, trapezoid_weights
 from langevax.spaces.tabulated import KernelEigenbasis, PrincipalComponents, Tabulated
 from langevax.spaces.tensor import TensorProduct
@@ -16,13 +18,16 @@ from langevax.spaces.tensor import TensorProduct
 __all__ = [
     "Basis",
     "Cosine",
+    "FiniteElements",
     "Fourier",
     "GaussianPrior",
     "GraphLaplacian",
     "KernelEigenbasis",
     "Legendre",
     "MaternPrior",
+    "MatrixBasis",
     "PrincipalComponents",
+    "Sine",
     "Tabulated",
     "TensorProduct",
     "project",

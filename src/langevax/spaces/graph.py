@@ -2,15 +2,13 @@
 
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from langevax import checks
-from langevax.spaces.basis import ArrayLike
-from langevax.spaces.tabulated import Tabulated, with_fixed_signs
+from langevax.spaces.nodes import DENSE, OnNodes
+from langevax.spaces.tabulated import with_fixed_signs
 
-DENSE = 1500  # nodes up to which all of the matrix costs less than a second
 RESTARTS = 40  # of Lanczos before the matrix is factorised: random graphs took 15 to 30
 
 
@@ -18,7 +16,7 @@ Adjacency = Any
 """Dense, or any matrix of scipy.sparse."""
 
 
-class GraphLaplacian(Tabulated):
+class GraphLaplacian(OnNodes):
     """`f_k = sqrt(n) v_k, L v_k = lambda_k v_k`: orthonormal in the uniform law of the n nodes, smooth ones first.
 
         L = D - A,  or normalised  L = 1 - D^{-1/2} A D^{-1/2},      D_ii = sum_j A_ij
@@ -71,23 +69,8 @@ class GraphLaplacian(Tabulated):
         return np.sqrt(self.laplacian_eigenvalues)
 
     @property
-    def dim(self) -> int:
-        return 0
-
-    @property
     def volume(self) -> float:
         return float(len(self.weights))
-
-    def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
-        points = np.asarray(points) if checks.is_concrete(points) else jnp.asarray(points)
-        n = len(self.weights)
-        if points.ndim != 1 or not (jnp.issubdtype(points.dtype, jnp.integer)):
-            raise ValueError(f"points must be a vector of ints, nodes, got {points.dtype} of shape {points.shape}.")
-        if checks.is_concrete(points) and len(points) and not (points.min() >= 0 and points.max() < n):
-            raise ValueError(f"points must be nodes from 0 to {n - 1}, got {points.min()} to {points.max()}.")
-        if checks.is_concrete(points) and checks.is_concrete(self.matrix):
-            return jnp.asarray(self.matrix[points], jnp.result_type(float))
-        return jnp.asarray(self.matrix, jnp.result_type(float))[points]
 
 
 def _checked(adjacency: Adjacency) -> Any:

@@ -1,4 +1,4 @@
-"""Bases on an interval: cosines and waves by fast transforms, polynomials by a product with a matrix."""
+"""Bases on an interval: cosines, sines and waves by fast transforms, polynomials by a product with a matrix."""
 
 import functools
 from types import ModuleType
@@ -71,6 +71,73 @@ def _cosine_values(coefficients: Coefficients, num_points: int) -> Values:
 def _cosine_coefficients(values: Values, num_modes: int) -> Coefficients:
     scale = jnp.asarray(np.sqrt(1 / values.shape[-1]), values.dtype)
     return dct(values, norm="ortho")[..., :num_modes] * scale
+
+
+class Sine(Fast):
+    """`f_k(t) = sqrt(2) sin(pi (k + 1) t)`, t in [0, 1] along the domain: eigenfunctions with held ends (Dirichlet).
+
+    A law that is diagonal here is zero at both ends of the domain, and stationary some length scales away from them.
+
+    Args:
+        num_modes: N.
+        num_points: of the grid, the inner nodes between as many cells and one more; N by default.
+        domain: the interval.
+
+    `synthesize` and `analyze` are one Fourier transform of twice the length each, O(G log G).
+
+    Raises:
+        ValueError: no modes, fewer points than modes, an empty domain.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from langevax import spaces
+        >>> basis = spaces.Sine(3)
+        >>> basis.grid
+        array([0.25, 0.5 , 0.75])
+        >>> basis.synthesize(jnp.array([1.0, 0.0, 0.0])).round(2)  # sqrt(2) sin(pi t)
+        Array([1.  , 1.41, 1.  ], dtype=float32)
+    """
+
+    @property
+    def to_values(self) -> Transform:
+        return functools.partial(_sine_values, num_points=self.num_points)
+
+    @property
+    def to_coefficients(self) -> Transform:
+        return functools.partial(_sine_coefficients, num_modes=self.num_modes)
+
+    @staticmethod
+    def _fewest_points(num_modes: int) -> int:
+        return num_modes
+
+    def _unit_grid(self) -> np.ndarray:
+        return np.arange(1, self.num_points + 1) / (self.num_points + 1)
+
+    def _unit_frequencies(self) -> np.ndarray:
+        return np.pi * np.arange(1, self.num_modes + 1)
+
+    def _functions(self, xp: ModuleType, t: Any) -> Any:
+        waves = xp.asarray(np.pi * np.arange(1, self.num_modes + 1), t.dtype)
+        return xp.asarray(np.sqrt(2), t.dtype) * xp.sin(waves * t[:, None])
+
+
+def _sine_transform(array: Values) -> Values:
+    """Return `sum_j x_j sin(pi (j + 1) (k + 1) / (G + 1))`, by the Fourier transform of the odd extension."""
+    zero = jnp.zeros_like(array[..., :1])
+    odd = jnp.concatenate([zero, array, zero, -jnp.flip(array, -1)], axis=-1)
+    return -jnp.fft.rfft(odd)[..., 1 : array.shape[-1] + 1].imag / 2
+
+
+@functools.partial(jax.jit, static_argnames="num_points")
+def _sine_values(coefficients: Coefficients, num_points: int) -> Values:
+    padded = pad_modes(coefficients, num_points)
+    return _sine_transform(padded) * jnp.asarray(np.sqrt(2), padded.dtype)
+
+
+@functools.partial(jax.jit, static_argnames="num_modes")
+def _sine_coefficients(values: Values, num_modes: int) -> Coefficients:
+    scale = jnp.asarray(np.sqrt(2) / (values.shape[-1] + 1), values.dtype)
+    return _sine_transform(values)[..., :num_modes] * scale
 
 
 class Fourier(Fast):
