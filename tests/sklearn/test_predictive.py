@@ -12,6 +12,8 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
 
+pytestmark = pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning")  # paths are short
+
 SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None, "random_state": 0}
 
 
@@ -155,7 +157,7 @@ def refusals():
     yield PredictiveRegressor("binomial"), (X, y), {}, "'family' parameter"
 
 
-@pytest.mark.parametrize(("model", "rows", "more", "message"), refusals())
+@pytest.mark.parametrize(("model", "rows", "more", "message"), list(refusals()))
 def test_bad_input_is_refused_in_a_sentence(model, rows, more, message):
     with pytest.raises(ValueError, match=message):
         model.fit(*rows, **more)
@@ -199,14 +201,13 @@ def checks(cheap):
                 yield pytest.param(model, check, id=f"{type(estimator).__name__}-{name}")
 
 
-@pytest.mark.parametrize(("model", "check"), checks(cheap=True))
+@pytest.mark.parametrize(("model", "check"), list(checks(cheap=True)))
 def test_scikit_learn_accepts_it_where_that_is_cheap(model, check):
     check(model)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "check"), checks(cheap=False))
-@pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning")  # on made-up tables
+@pytest.mark.parametrize(("model", "check"), list(checks(cheap=False)))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_accepts_it(model, check):
     check(model)

@@ -1,4 +1,4 @@
-"""scikit-learn estimators: networks trained to a certified global optimum, by `fit` and `predict`."""
+"""scikit-learn estimators: networks trained to a certified global optimum, and linear models by a predictive law."""
 
 from langevax import checks
 

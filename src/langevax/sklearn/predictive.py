@@ -112,6 +112,11 @@ class PredictiveEstimator(RowEstimator):
         distinct, seed = self._training_rows(X, y, sample_weight), self._seed()
         copies = _whole_weights(distinct.weights)
         inputs, targets = np.repeat(distinct.inputs, copies, axis=0), np.repeat(distinct.targets, copies)
+        if self.num_folds is not None and len(targets) < self.num_folds:
+            raise ValueError(
+                f"X has {len(targets)} rows, but num_folds is {self.num_folds}; pass more rows, fewer folds, or "
+                "num_folds=None."
+            )
         self.standardiser_: Standardiser = self._own_deviations(inputs)
         family = self._family()
         self.centre_, self.scale_ = family.units(targets)
