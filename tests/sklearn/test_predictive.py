@@ -46,7 +46,8 @@ def test_a_wrong_model_of_counts_predicts_better_by_the_law_than_by_bayes():
     assert model.bayes_share_ == 0.1
     assert bayes.bayes_share_ == 1
     assert model.score(*new) > bayes.score(*new) + 0.2
-    assert abs(model.score(*new) - bayes.score(*new) - model.comparison_.nats) < 0.3
+    gain, promise = model.score(*new) - bayes.score(*new), model.comparison_
+    assert abs(gain - promise.nats) < 3 * promise.standard_error
     assert "Bayes loses" in str(model.comparison_)
 
 
@@ -181,9 +182,7 @@ CHEAP = {
     "check_get_params_invariance",
     "check_set_params",
     "check_estimators_unfitted",
-    "check_estimators_nan_inf",
     "check_complex_data",
-    "check_n_features_in_after_fitting",
     "check_estimator_sparse_tag",
     "check_estimator_tags_renamed",
     "check_valid_tag_types",

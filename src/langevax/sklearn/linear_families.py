@@ -175,11 +175,14 @@ class Ordinal(Family):
     num_classes: int = 2
 
     def start(self, num_columns: int) -> dict[str, jax.Array]:
-        return super().start(num_columns) | {"log_gaps": jnp.zeros(self.num_classes - 2)}
+        gaps = {"log_gaps": jnp.zeros(self.num_classes - 2)} if self.num_classes > 2 else {}
+        return super().start(num_columns) | gaps
 
     def log_prior(self, position: Position) -> jax.Array:
         cuts = _cuts(position, jnp)
-        of_cuts = jnp.sum(jax.nn.log_sigmoid(cuts) + jax.nn.log_sigmoid(-cuts)) + jnp.sum(position["log_gaps"])
+        of_cuts = jnp.sum(jax.nn.log_sigmoid(cuts) + jax.nn.log_sigmoid(-cuts))
+        if self.num_classes > 2:
+            of_cuts += jnp.sum(position["log_gaps"])
         return of_cuts - jnp.sum(position["slopes"] ** 2) / (2 * self.prior_scale**2)
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
@@ -207,6 +210,8 @@ class Ordinal(Family):
 def _cuts(position: Position, numpy: Any) -> Any:
     """Return the log odds of at most each class but the last, where columns are at their means."""
     first = position["level"][..., None]
+    if "log_gaps" not in position:
+        return first
     return numpy.concatenate([first, first + numpy.cumsum(numpy.exp(position["log_gaps"]), axis=-1)], axis=-1)
 
 
