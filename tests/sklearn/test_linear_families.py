@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from langevax.sklearn.linear_families import Gaussian, NegativeBinomial, Ordinal, Poisson
+from langevax.sklearn.linear_families import NegativeBinomial, NormalNoise, Ordinal, Poisson
 
 SLOPES = np.array([0.3, -0.2])
 
@@ -54,8 +54,8 @@ def test_a_negative_binomial_without_spread_is_poisson():
 
 def test_numbers_have_a_normal_density():
     X, y = table(5.0)
-    units = Gaussian(2.5).units(y)
-    got = of_rows(Gaussian(2.5), {"level": 0.1, "log_noise": -0.5}, X, y, units) - np.log(units[1])
+    units = NormalNoise(2.5).units(y)
+    got = of_rows(NormalNoise(2.5), {"level": 0.1, "log_noise": -0.5}, X, y, units) - np.log(units[1])
     expected = stats.norm.logpdf(y, units[0] + units[1] * (0.1 + X @ SLOPES), units[1] * np.exp(-0.5))
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 

@@ -68,7 +68,7 @@ class Family:
         raise NotImplementedError
 
 
-class Gaussian(Family):
+class NormalNoise(Family):
     """Normal noise; its deviation, in units of that of the targets, is exponential of mean 1 a priori."""
 
     def start(self, num_columns: int) -> dict[str, jax.Array]:
@@ -101,8 +101,8 @@ class Poisson(Family):
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
         eta, r = _eta_and_ratio(position, row)
-        some = row["y"] * (r - jnp.expm1(r)) + row["constant"]
-        return jnp.where(row["y"] > 0, some, -row["base"] * jnp.exp(eta))
+        positive = row["y"] * (r - jnp.expm1(r)) + row["constant"]
+        return jnp.where(row["y"] > 0, positive, -row["base"] * jnp.exp(eta))
 
     def units(self, y: np.ndarray) -> tuple[float, float]:
         if not y.any():
@@ -142,9 +142,9 @@ class NegativeBinomial(Poisson):
         large, small = jnp.maximum(shape, y), jnp.minimum(shape, y)  # two forms, each where it loses no digits
         few = y * r - (y + large) * jnp.log1p(y * jnp.expm1(r) / (y + large))
         many = -small * r - (y + small) * jnp.log1p(small * jnp.expm1(-r) / jnp.maximum(y + small, 1))
-        some = jnp.where(shape >= y, few, many) + row["constant"] - jnp.log1p(y / shape) / 2
-        some += _beyond_stirling(y + shape) - _beyond_stirling(shape)
-        return jnp.where(y > 0, some, -shape * jnp.log1p(row["base"] * jnp.exp(eta) / shape))
+        positive = jnp.where(shape >= y, few, many) + row["constant"] - jnp.log1p(y / shape) / 2
+        positive += _beyond_stirling(y + shape) - _beyond_stirling(shape)
+        return jnp.where(y > 0, positive, -shape * jnp.log1p(row["base"] * jnp.exp(eta) / shape))
 
     def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         spread = np.exp(np.clip(cloud["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD))[:, None]

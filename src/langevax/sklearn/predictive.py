@@ -22,7 +22,7 @@ from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from langevax.problems.finite_sum import posterior
 from langevax.sampling import sample
-from langevax.sklearn.linear_families import Family, Gaussian, NegativeBinomial, Ordinal, Poisson, family_of
+from langevax.sklearn.linear_families import Family, NegativeBinomial, NormalNoise, Ordinal, Poisson, family_of
 from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import (
@@ -43,7 +43,7 @@ LARGEST_COUNT = 10**6  # of a row, beyond which its likelihood is not known to a
 NUMBERS_AT_ONCE = 2**21  # particles times rows
 DRAWS = 4  # of each particle, for the ends of intervals
 FAMILIES: dict[str, type[Family]] = {
-    "gaussian": Gaussian,
+    "gaussian": NormalNoise,
     "poisson": Poisson,
     "negative binomial": NegativeBinomial,
 }
@@ -59,10 +59,12 @@ class LogScore:
 
     def score(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean log predictive density, in nats a row; higher is better."""
-        return float(np.average(self.score_samples(X, y), weights=sample_weight))
+        return float(
+            np.average(self.score_samples(X, y), weights=None if sample_weight is None else np.asarray(sample_weight))
+        )
 
     def __sklearn_tags__(self) -> Tags:
-        tags: Any = super().__sklearn_tags__()
+        tags: Any = super().__sklearn_tags__()  # type: ignore[misc]
         for kind in (tags.regressor_tags, tags.classifier_tags):
             if kind is not None:
                 kind.poor_score = True  # `score` is a log density
@@ -127,7 +129,7 @@ class PredictiveEstimator(RowEstimator):
         draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
         shares = self.bayes_shares
         if isinstance(shares, str):
-            shares = SHARES if isinstance(family, Gaussian) else SHARES_OF_COUNTS
+            shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS
         options: dict[str, Any] = {"num_particles": int(self.num_particles), "num_folds": self.num_folds}
         law = predictive(target, key=law_key, draws=draws, bayes_shares=shares, **options)
         self.law_: PredictiveLaw = law
@@ -175,7 +177,8 @@ class PredictiveEstimator(RowEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: all but `law_`, which holds programs and the training rows."""
-        return {name: value for name, value in dict(super().__getstate__()).items() if name != "law_"}
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "law_"}
 
     def _slopes(self) -> np.ndarray:
         check_is_fitted(self)
@@ -315,7 +318,7 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
 
     def _checked_targets(self, y: ArrayLike) -> np.ndarray:
         refuse_words("y", y)
-        return self._encode(column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64)), None)
+        return self._encode(column_or_1d(np.asarray(check_array(y, ensure_2d=False), np.float64)), None)
 
 
 @dataclass(eq=False, repr=False)
