@@ -19,14 +19,16 @@ LAYERS = (
     {"gradients", "integrators", "algorithm"},
     {"run", "samplers"},
     {"meanfield", "federated", "teacher_student", "figures"},
-    {"sklearn", "sampling", "optimize", "optax", "numpyro", "flower"},
-    {"evaluation", "predictive_law"},
+    {"sampling", "optimize", "optax", "numpyro", "flower"},
+    {"predictive_law"},
+    {"sklearn"},
+    {"evaluation"},
     {"report"},
     {"cli"},
     {"__init__", "__main__"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
-THEORY, FIRST_ABOVE_THEORY = "theory", LAYER["sklearn"]
+THEORY, FIRST_ABOVE_THEORY = "theory", LAYER["sampling"]
 """`theory` imports nothing of langevax outside itself, and only integrations and above import it."""
 
 

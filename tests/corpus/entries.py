@@ -175,6 +175,22 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
     )
 
 
+def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
+    return Entry(
+        lambda X, y, sample_weight, **parameters: estimator(**parameters).fit(X, y, sample_weight).score_samples(X, y),
+        {
+            "X": (ROWS, ARRAY),
+            "y": (y, Kind.CLASSES if y is LABELS else VECTOR),
+            "sample_weight": (np.ones(12, np.float32), VECTOR),
+            "prior_scale": (2.5, POSITIVE),
+            "num_particles": (16, COUNT),
+            "num_folds": (2, OPTIONAL_COUNT),
+        },
+        {"random_state": 0, "bayes_shares": (1.0, 0.5)},
+        slow=True,
+    )
+
+
 def curve_entry(estimator: Call, y: np.ndarray) -> Entry:
     return Entry(
         lambda X, **parameters: estimator(**parameters).fit(X, y).particles_,
@@ -822,6 +838,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.sklearn.KernelLangevinRegressor": kernel_entry(estimators.KernelLangevinRegressor, TARGETS),
     "langevax.sklearn.KernelLangevinClassifier": kernel_entry(estimators.KernelLangevinClassifier, LABELS),
+    "langevax.sklearn.PredictiveRegressor": predictive_entry(estimators.PredictiveRegressor, TARGETS),
+    "langevax.sklearn.PredictiveClassifier": predictive_entry(estimators.PredictiveClassifier, LABELS),
     "langevax.sklearn.FunctionalMeanFieldRegressor": curve_entry(estimators.FunctionalMeanFieldRegressor, TARGETS),
     "langevax.sklearn.FunctionalMeanFieldClassifier": curve_entry(estimators.FunctionalMeanFieldClassifier, LABELS),
     "langevax.sklearn.GraphMeanFieldRegressor": graph_entry(estimators.GraphMeanFieldRegressor, TARGETS),

@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from arviz_stats.base.array import array_stats
 from jax import random
 from jax.core import Tracer
 from jaxtyping import Array, Float, Key
@@ -418,11 +417,21 @@ def _jackknife(draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarra
 
 
 def _error(draws: Float[np.ndarray, "chain draw"]) -> float:
+    from arviz_stats.base.array import array_stats
+
     return float(np.asarray(array_stats.mcse(draws, chain_axis=0, draw_axis=1)))
 
 
 def _effective(draws: Float[np.ndarray, "chain draw"]) -> float:
+    from arviz_stats.base.array import array_stats
+
     return float(np.asarray(array_stats.ess(draws, chain_axis=0, draw_axis=1)))
+
+
+def _r_hat(draws: Float[np.ndarray, "chain draw"]) -> float:
+    from arviz_stats.base.array import array_stats
+
+    return float(np.asarray(array_stats.rhat(draws, chain_axis=0, draw_axis=1)))
 
 
 def _summary(
@@ -449,7 +458,7 @@ def _summary(
     rounding = minimum.rounding(temperature) + float(jnp.finfo(minimum.displacement.dtype).eps) / 2 * abs(value)
     errors = {"monte_carlo": error, "baseline": gap, "rounding": rounding}
     with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
-        r_hat, effective = float(np.asarray(array_stats.rhat(trace, chain_axis=0, draw_axis=1))), _effective(trace)
+        r_hat, effective = _r_hat(trace), _effective(trace)
     divergences = result.counts.get("divergences", 0)
     is_by_chain, is_flat = lowest < minimum.lowest, bool(np.ptp(trace) == 0)
     return LearningCoefficient(

@@ -1,4 +1,4 @@
-"""scikit-learn estimators: networks trained to a certified global optimum, by `fit` and `predict`."""
+"""scikit-learn estimators: networks trained to a certified global optimum, and linear models by a predictive law."""
 
 from langevax import checks
 
@@ -16,6 +16,7 @@ with checks.needs("sklearn", "langevax.sklearn"):
     from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
     from langevax.sklearn.model_selection import LinearModelWarning
     from langevax.sklearn.persistence import ModelError, load
+    from langevax.sklearn.predictive import PredictiveClassifier, PredictiveRegressor
     from langevax.sklearn.two_phase import TwoPhaseReLURegressor
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "MeanFieldClassifier",
     "MeanFieldRegressor",
     "ModelError",
+    "PredictiveClassifier",
+    "PredictiveRegressor",
     "SurfaceCoefficients",
     "TwoPhaseReLURegressor",
     "load",

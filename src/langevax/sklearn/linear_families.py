@@ -1,0 +1,221 @@
+"""Generalised linear models of one row: their likelihoods, weak priors, means and draws.
+
+A position is a dict: "slopes" (d,) of standardised columns, "level" at the mean of the columns, and what else a family
+has. Likelihoods are exact in single precision: with r = log mean - log y, a Poisson count has
+
+    log p  =  y (r - (e^r - 1)) + y log y - y - log y!,
+
+whose terms are small where the model is near; the last three are of the row alone, and computed in double precision. A
+negative binomial count with shape s has -(y+s) log(1 + y (e^r - 1) / (y+s)) instead of -y (e^r - 1), and the difference
+of two gamma functions by Stirling's series, so that s = infinity is the Poisson law and not a loss of all digits.
+
+Methods with a cloud take arrays (particle, ...) and NumPy, and return (particle, n).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import expit, gammaln
+
+Position = Mapping[str, Any]
+Row = Mapping[str, Any]
+Rows = dict[str, np.ndarray]
+
+LARGEST_ETA, LARGEST_RATIO = 40.0, 80.0  # logarithms, beyond which no mean of a row is likely
+LARGEST_MEAN = 1e18  # of a count that is drawn
+LARGEST_LOG_SPREAD = 13.0  # a shape of 1e-11 to 1e11
+STIRLING = 8.0  # from which three terms of the series have seven digits
+
+
+@dataclass(frozen=True)
+class Family:
+    """A likelihood of one row, with slopes that are N(0, prior_scale^2) a priori, and a level that is, too."""
+
+    prior_scale: float
+
+    def start(self, num_columns: int) -> dict[str, jax.Array]:
+        """Return a position from which to search for the mode."""
+        return {"level": jnp.zeros(()), "slopes": jnp.zeros(num_columns)}
+
+    def log_prior(self, position: Position) -> jax.Array:
+        """Return its logarithm, up to a constant."""
+        squares = position["level"] ** 2 + jnp.sum(position["slopes"] ** 2)
+        return -squares / (2 * self.prior_scale**2)
+
+    def log_likelihood(self, position: Position, row: Row) -> jax.Array:
+        """Return that of one row of `rows` and its columns "x"."""
+        raise NotImplementedError
+
+    def units(self, y: np.ndarray) -> tuple[float, float]:
+        """Return the centre of the level and the scale of the targets."""
+        raise NotImplementedError
+
+    def rows(self, y: np.ndarray, centre: float, scale: float) -> Rows:
+        """Return what the likelihood needs of the targets, in single precision."""
+        raise NotImplementedError
+
+    def means(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
+        """Return the mean of a row for each particle, in units of the scale and about the centre."""
+        raise NotImplementedError
+
+    def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return a draw of a row for each particle and its mean; of counts with means as such, not about the centre."""
+        raise NotImplementedError
+
+
+class NormalNoise(Family):
+    """Normal noise; its deviation, in units of that of the targets, is exponential of mean 1 a priori."""
+
+    def start(self, num_columns: int) -> dict[str, jax.Array]:
+        return super().start(num_columns) | {"log_noise": jnp.zeros(())}
+
+    def log_prior(self, position: Position) -> jax.Array:
+        return super().log_prior(position) - jnp.exp(position["log_noise"]) + position["log_noise"]
+
+    def log_likelihood(self, position: Position, row: Row) -> jax.Array:
+        distance = (row["y"] - position["level"] - row["x"] @ position["slopes"]) * jnp.exp(-position["log_noise"])
+        return -(distance**2) / 2 - position["log_noise"] - np.float32(np.log(2 * np.pi) / 2)
+
+    def units(self, y: np.ndarray) -> tuple[float, float]:
+        if not np.ptp(y) > 0:
+            raise ValueError(f"y is {y[0]:g} in all rows, which tells no noise; pass targets that vary.")
+        return float(np.mean(y)), float(np.std(y))
+
+    def rows(self, y: np.ndarray, centre: float, scale: float) -> Rows:
+        return {"y": ((y - centre) / scale).astype(np.float32)}
+
+    def means(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
+        return eta
+
+    def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return means + np.exp(cloud["log_noise"])[:, None] * rng.normal(size=means.shape)
+
+
+class Poisson(Family):
+    """Counts; the level is about the logarithm of their mean."""
+
+    def log_likelihood(self, position: Position, row: Row) -> jax.Array:
+        eta, r = _eta_and_ratio(position, row)
+        positive = row["y"] * (r - jnp.expm1(r)) + row["constant"]
+        return jnp.where(row["y"] > 0, positive, -row["base"] * jnp.exp(eta))
+
+    def units(self, y: np.ndarray) -> tuple[float, float]:
+        if not y.any():
+            raise ValueError("y is 0 in all rows, which tells no rate; pass rows with other counts, too.")
+        return float(np.log(np.mean(y))), 1.0
+
+    def rows(self, y: np.ndarray, centre: float, scale: float) -> Rows:
+        logs = np.log(np.maximum(y, 1))
+        columns = {
+            "y": y,
+            "base": np.full(len(y), np.exp(centre)),
+            "log_y": logs - centre,
+            "constant": y * logs - y - gammaln(y + 1),
+        }
+        return {name: column.astype(np.float32) for name, column in columns.items()}
+
+    def means(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
+        return np.exp(np.minimum(eta, LARGEST_ETA))
+
+    def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return rng.poisson(np.minimum(means, LARGEST_MEAN)).astype(np.float64)
+
+
+class NegativeBinomial(Poisson):
+    """Counts whose variance is mean + spread^2 mean^2; the spread is exponential of mean 1 a priori."""
+
+    def start(self, num_columns: int) -> dict[str, jax.Array]:
+        return super().start(num_columns) | {"log_spread": jnp.zeros(())}
+
+    def log_prior(self, position: Position) -> jax.Array:
+        return super().log_prior(position) - jnp.exp(position["log_spread"]) + position["log_spread"]
+
+    def log_likelihood(self, position: Position, row: Row) -> jax.Array:
+        eta, r = _eta_and_ratio(position, row)
+        y = row["y"]
+        shape = jnp.exp(-2 * jnp.clip(position["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD))
+        large, small = jnp.maximum(shape, y), jnp.minimum(shape, y)  # two forms, each where it loses no digits
+        few = y * r - (y + large) * jnp.log1p(y * jnp.expm1(r) / (y + large))
+        many = -small * r - (y + small) * jnp.log1p(small * jnp.expm1(-r) / jnp.maximum(y + small, 1))
+        positive = jnp.where(shape >= y, few, many) + row["constant"] - jnp.log1p(y / shape) / 2
+        positive += _beyond_stirling(y + shape) - _beyond_stirling(shape)
+        return jnp.where(y > 0, positive, -shape * jnp.log1p(row["base"] * jnp.exp(eta) / shape))
+
+    def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        spread = np.exp(np.clip(cloud["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD))[:, None]
+        return super().draws(cloud, means * rng.gamma(spread**-2, spread**2, size=means.shape), rng)
+
+
+def _eta_and_ratio(position: Position, row: Row) -> tuple[jax.Array, jax.Array]:
+    """Return log mean less its centre, and log mean less log y."""
+    eta = jnp.minimum(position["level"] + row["x"] @ position["slopes"], LARGEST_ETA)
+    return eta, jnp.clip(eta - row["log_y"], -LARGEST_RATIO, LARGEST_RATIO)
+
+
+def _beyond_stirling(x: jax.Array) -> jax.Array:
+    """Return log gamma(x) less (x - 1/2) log x - x + log(2 pi) / 2, which tends to 0."""
+    low, high = jnp.minimum(x, STIRLING), jnp.maximum(x, STIRLING)
+    exact = jax.scipy.special.gammaln(low) - (low - 0.5) * jnp.log(low) + low - np.float32(np.log(2 * np.pi) / 2)
+    series = (1 - (1 / 30 - 1 / (105 * high**2)) / high**2) / (12 * high)
+    return jnp.where(x < STIRLING, exact, series)
+
+
+@dataclass(frozen=True)
+class Ordinal(Family):
+    """Classes in order: log odds of at most class k are cut_k - x . slopes; two of them are logistic regression.
+
+    A priori the shares of the classes at the mean of the columns are uniform on all that sum to 1.
+    """
+
+    num_classes: int = 2
+
+    def start(self, num_columns: int) -> dict[str, jax.Array]:
+        gaps = {"log_gaps": jnp.zeros(self.num_classes - 2)} if self.num_classes > 2 else {}
+        return super().start(num_columns) | gaps
+
+    def log_prior(self, position: Position) -> jax.Array:
+        cuts = _cuts(position, jnp)
+        of_cuts = jnp.sum(jax.nn.log_sigmoid(cuts) + jax.nn.log_sigmoid(-cuts))
+        if self.num_classes > 2:
+            of_cuts += jnp.sum(position["log_gaps"])
+        return of_cuts - jnp.sum(position["slopes"] ** 2) / (2 * self.prior_scale**2)
+
+    def log_likelihood(self, position: Position, row: Row) -> jax.Array:
+        eta, cuts, label, last = row["x"] @ position["slopes"], _cuts(position, jnp), row["y"], self.num_classes - 1
+        above = jax.nn.log_sigmoid(eta - cuts[jnp.maximum(label - 1, 0)])
+        below = jax.nn.log_sigmoid(cuts[jnp.minimum(label, last - 1)] - eta)
+        value = jnp.where(label > 0, above, 0) + jnp.where(label < last, below, 0)
+        if last == 1:
+            return value
+        gap = jnp.exp(position["log_gaps"][jnp.clip(label - 1, 0, last - 2)])
+        return value + jnp.where((label > 0) & (label < last), jnp.log(-jnp.expm1(-gap)), 0)
+
+    def units(self, y: np.ndarray) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def rows(self, y: np.ndarray, centre: float, scale: float) -> Rows:
+        return {"y": y.astype(np.int32)}
+
+    def probabilities(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
+        """Return those of the classes, (particle, n, class)."""
+        below = expit(_cuts(cloud, np)[:, None] - (eta - cloud["level"][:, None])[..., None])
+        return np.diff(below, axis=-1, prepend=0.0, append=1.0)
+
+
+def _cuts(position: Position, numpy: Any) -> Any:
+    """Return the log odds of at most each class but the last, where columns are at their means."""
+    first = position["level"][..., None]
+    if "log_gaps" not in position:
+        return first
+    return numpy.concatenate([first, first + numpy.cumsum(numpy.exp(position["log_gaps"]), axis=-1)], axis=-1)
+
+
+@cache
+def family_of(kind: type[Family], *arguments: Any) -> Family:
+    """Return a family, the same one for the same arguments, so that programs are compiled once."""
+    return kind(*arguments)

@@ -1,0 +1,81 @@
+"""Likelihoods of generalised linear models against SciPy's, in double precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+from langevax.sklearn.linear_families import NegativeBinomial, NormalNoise, Ordinal, Poisson
+
+SLOPES = np.array([0.3, -0.2])
+
+
+def of_rows(family, position, X, y, units=(0.0, 1.0)):
+    rows = {"x": X.astype(np.float32)} | family.rows(y, *units)
+    position = jax.tree.map(jnp.float32, position | {"slopes": SLOPES})
+
+    def total(position):
+        logs = jax.vmap(lambda row: family.log_likelihood(position, row))(jax.tree.map(jnp.asarray, rows))
+        return jnp.sum(logs), logs
+
+    gradient, logs = jax.jit(jax.grad(total, has_aux=True))(position)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    return np.asarray(logs)
+
+
+def table(mean, size=40):
+    rng = np.random.default_rng(0)
+    y = rng.negative_binomial(1, 1 / (1 + mean), size).astype(float)
+    y[:2] = 0, 1
+    return rng.normal(size=(size, 2)), y
+
+
+@pytest.mark.parametrize("mean", [0.3, 5.0, 1e3, 1e6])
+def test_counts_keep_their_digits_at_every_size(mean):
+    """A difference of gamma functions in single precision would be off by whole nats at large shapes."""
+    X, y = table(mean)
+    centre = Poisson(2.5).units(y)[0]
+    rates = np.exp(centre + 0.1 + X @ SLOPES)
+    poisson = of_rows(Poisson(2.5), {"level": 0.1}, X, y, (centre, 1.0))
+    np.testing.assert_allclose(poisson, stats.poisson.logpmf(y, rates), rtol=1e-4, atol=1e-3)
+    for log_spread in (-6.0, -3.0, 0.0, 1.0):
+        shape = np.exp(-2 * log_spread)
+        got = of_rows(NegativeBinomial(2.5), {"level": 0.1, "log_spread": log_spread}, X, y, (centre, 1.0))
+        np.testing.assert_allclose(got, stats.nbinom.logpmf(y, shape, shape / (shape + rates)), rtol=2e-5, atol=2e-4)
+
+
+def test_a_negative_binomial_without_spread_is_poisson():
+    X, y = table(5.0)
+    got = of_rows(NegativeBinomial(2.5), {"level": 0.1, "log_spread": -12.0}, X, y)
+    np.testing.assert_allclose(got, of_rows(Poisson(2.5), {"level": 0.1}, X, y), rtol=1e-5, atol=1e-5)
+
+
+def test_numbers_have_a_normal_density():
+    X, y = table(5.0)
+    units = NormalNoise(2.5).units(y)
+    got = of_rows(NormalNoise(2.5), {"level": 0.1, "log_noise": -0.5}, X, y, units) - np.log(units[1])
+    expected = stats.norm.logpdf(y, units[0] + units[1] * (0.1 + X @ SLOPES), units[1] * np.exp(-0.5))
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("log_gaps", [[], [0.3], [-2.0, 0.5]])
+def test_classes_have_the_probabilities_between_cuts(log_gaps):
+    X, _ = table(1.0)
+    family, num_classes = Ordinal(2.5, len(log_gaps) + 2), len(log_gaps) + 2
+    y = np.arange(len(X)) % num_classes
+    position = {"level": -0.4} | ({"log_gaps": np.array(log_gaps)} if log_gaps else {})
+    cuts = -0.4 + np.append(0, np.cumsum(np.exp(log_gaps)))
+    expected = np.diff(expit(cuts - (X @ SLOPES)[:, None]), prepend=0, append=1)
+    got = of_rows(family, position, X, y)
+    np.testing.assert_allclose(got, np.log(expected[np.arange(len(X)), y]), rtol=1e-5, atol=1e-6)
+    cloud = {name: np.asarray(value)[None] for name, value in position.items()}
+    np.testing.assert_allclose(family.probabilities(cloud, (-0.4 + X @ SLOPES)[None])[0], expected, rtol=1e-6)
+
+
+def test_shares_of_classes_are_uniform_a_priori():
+    """The density of the first cut is that of log odds whose probability is uniform, the logistic one."""
+    family, cuts = Ordinal(2.5, 2), np.linspace(-6, 6, 25, dtype=np.float32)
+    got = [float(family.log_prior({"slopes": jnp.zeros(1), "level": jnp.asarray(cut)})) for cut in cuts]
+    np.testing.assert_allclose(got, stats.logistic.logpdf(cuts), rtol=1e-5)

@@ -1,0 +1,212 @@
+"""Generalised linear models as estimators: what they gain where the model is wrong, and what they refuse."""
+
+import pickle
+from functools import cache
+
+import jax.numpy as jnp
+import numpy as np
+import pandas
+import pytest
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
+
+pytestmark = pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning")  # paths are short
+
+SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None, "random_state": 0}
+
+
+@cache
+def visits(n=400):
+    """Counts whose rates differ by more than their columns say."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(n, 2)) * [1.0, 10.0] + [0.0, 50.0]
+    return X, rng.poisson(np.exp(0.5 + 0.5 * X[:, 0] + rng.normal(size=n))).astype(float)
+
+
+@cache
+def of_visits():
+    X, y = visits()
+    return PredictiveRegressor("poisson", **SMALL).fit(X[:200], y[:200])
+
+
+@cache
+def of_pain():
+    X, _ = visits()
+    pain = np.digitize(X[:, 0] + np.random.default_rng(2).logistic(size=400) / 2, [-0.5, 0.5])
+    words = np.array(["none", "mild", "severe"])
+    return PredictiveClassifier(words, **SMALL).fit(X[:200], words[pain[:200]]), words[pain]
+
+
+def test_a_wrong_model_of_counts_predicts_better_by_the_law_than_by_bayes():
+    X, y = visits()
+    model, new = of_visits(), (X[200:], y[200:])
+    bayes = model.as_bayes()
+    assert model.bayes_share_ == 0.1
+    assert bayes.bayes_share_ == 1
+    assert model.score(*new) > bayes.score(*new) + 0.2
+    gain, promise = model.score(*new) - bayes.score(*new), model.comparison_
+    assert abs(gain - promise.nats) < 3 * promise.standard_error
+    assert "Bayes loses" in str(model.comparison_)
+
+
+def test_intervals_cover_new_counts_where_those_of_bayes_do_not():
+    X, y = visits()
+    share = {}
+    for name, model in {"law": of_visits(), "Bayes": of_visits().as_bayes()}.items():
+        low, high = model.predict_interval(X[200:], 0.9).T
+        share[name] = np.mean((low <= y[200:]) & (y[200:] <= high))
+        assert np.all(low == np.round(low))
+    assert share["law"] > 0.87
+    assert share["Bayes"] < 0.8
+    narrow = of_visits().predict_interval(X[200:], 0.5)
+    assert np.all(np.ptp(narrow, axis=1) <= high - low + 20)
+    assert np.mean(np.ptp(narrow, axis=1)) < 0.7 * np.mean(np.ptp(of_visits().predict_interval(X[200:]), axis=1))
+
+
+def test_means_and_coefficients_are_those_of_the_posterior():
+    X, y = visits()
+    bayes = of_visits().as_bayes()
+    likelihood = PoissonRegressor(alpha=0, tol=1e-8, max_iter=1000).fit(X[:200] / [1, 10], y[:200])
+    np.testing.assert_allclose(bayes.coef_, likelihood.coef_ / [1, 10], atol=3 * bayes.coef_sd_.max())
+    np.testing.assert_allclose(bayes.coef_[0], likelihood.coef_[0], rtol=0.05)
+    np.testing.assert_allclose(of_visits().predict(X[200:]), likelihood.predict(X[200:] / [1, 10]), rtol=0.1)
+
+
+def test_scores_are_those_of_the_law():
+    X, y = visits()
+    model = of_visits()
+    rows = {"x": model.standardiser_(X)} | model._family().rows(y, model.centre_, model.scale_)
+    expected = model.law_.log_score({name: jnp.asarray(column) for name, column in rows.items()})
+    np.testing.assert_allclose(model.score_samples(X, y), expected, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_densities_are_in_the_units_of_the_targets():
+    X, _ = visits()
+    y = 3 * X[:, 0] + np.random.default_rng(0).normal(size=400)
+    one, other = (PredictiveRegressor(**SMALL).fit(X[:200], y[:200] * unit) for unit in (1, 100))
+    assert one.bayes_share_ == 1
+    np.testing.assert_allclose(
+        other.score(X[200:], 100 * y[200:]), one.score(X[200:], y[200:]) - np.log(100), atol=0.01
+    )
+    np.testing.assert_allclose(one.score(X[200:], y[200:]), -np.log(2 * np.pi * np.e) / 2, atol=0.1)
+    low, high = other.predict_interval(X[200:]).T
+    assert 0.84 < np.mean((low <= 100 * y[200:]) & (100 * y[200:] <= high)) < 0.96
+
+
+def test_classes_have_their_order():
+    model, pain = of_pain()
+    X, _ = visits()
+    probabilities = model.predict_proba(X[200:])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert model.classes_.tolist() == ["none", "mild", "severe"]
+    high, low = X[200:, 0] > 1.5, X[200:, 0] < -1.5
+    assert set(model.predict(X[200:])[high]) == {"severe"}
+    assert set(model.predict(X[200:])[low]) == {"none"}
+    places = [model.classes_.tolist().index(word) for word in pain[200:]]
+    own = np.log(probabilities[np.arange(200), places])
+    np.testing.assert_allclose(model.score_samples(X[200:], pain[200:]), own, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(model.predict_proba(X)))
+
+
+@pytest.mark.slow
+def test_two_classes_are_logistic_regression():
+    X, _ = visits()
+    y = X[:, 0] + np.random.default_rng(0).logistic(size=400) > 0.5
+    model = PredictiveClassifier(**SMALL).fit(X, y)
+    likelihood = LogisticRegression(C=1e6, max_iter=1000).fit(X / [1, 10], y)
+    np.testing.assert_allclose(model.as_bayes().predict_proba(X), likelihood.predict_proba(X / [1, 10]), atol=0.03)
+
+
+def test_a_row_of_weight_two_is_the_same_row_twice():
+    X, y = visits()
+    weights = np.tile([2, 0, 1, 1], 50)  # as many rows as the others have: one program
+    once = PredictiveRegressor("poisson", **SMALL).fit(X[:200], y[:200], sample_weight=weights)
+    twice = PredictiveRegressor("poisson", **SMALL).fit(np.repeat(X[:200], weights, 0), np.repeat(y[:200], weights))
+    np.testing.assert_array_equal(once.particles_["slopes"], twice.particles_["slopes"])
+
+
+def test_saved_and_pickled_models_predict_the_same(tmp_path):
+    X, y = visits()
+    for model, targets in ((of_visits(), y), of_pain()):
+        model.save(tmp_path / "model.safetensors")
+        for other in (load(tmp_path / "model.safetensors"), pickle.loads(pickle.dumps(model))):
+            np.testing.assert_array_equal(other.score_samples(X, targets), model.score_samples(X, targets))
+            assert str(other.comparison_) == str(model.comparison_)
+            assert not hasattr(other, "law_")
+
+
+def refusals():
+    X, y = visits()
+    X, y = X[:30], y[:30]
+    counts, numbers, classes = PredictiveRegressor("poisson"), PredictiveRegressor(), PredictiveClassifier()
+    words = np.array(["a", "b", "c"])[np.arange(30) % 3]
+    frame = pandas.DataFrame({"age": X[:, 0], "year": np.full(30, 1984.0)})
+    yield counts, (X, y - 1), {}, "family='poisson' is for counts"
+    yield PredictiveRegressor("negative binomial"), (X, y + 0.5), {}, "pass counts, or family='gaussian'"
+    yield counts, (X, 0 * y), {}, "0 in all rows"
+    yield counts, (X, y + 2e6), {}, "is for counts 0, 1, ... 1,000,000"
+    yield numbers, (X, 0 * y), {}, "which tells no noise"
+    yield numbers, (frame, y), {}, "year is 1984 in all rows"
+    yield numbers, (X, y), {"sample_weight": np.full(30, 0.5)}, "must be whole numbers, copies of a row"
+    yield numbers, (X, y), {"sample_weight": np.full(30, 4000)}, "X has 120,000 rows"
+    yield numbers, (X[:3], y[:3]), {}, "num_folds is 5"
+    yield classes, (X, words), {}, "3 classes of words, whose order is not known"
+    yield PredictiveClassifier(order=["a", "b"]), (X, words), {}, "order must have each label of y once"
+    yield PredictiveRegressor("binomial"), (X, y), {}, "'family' parameter"
+
+
+@pytest.mark.parametrize(("model", "rows", "more", "message"), list(refusals()))
+def test_bad_input_is_refused_in_a_sentence(model, rows, more, message):
+    with pytest.raises(ValueError, match=message):
+        model.fit(*rows, **more)
+
+
+def test_targets_of_other_kinds_are_not_scored():
+    X, y = visits()
+    with pytest.raises(ValueError, match="is for counts"):
+        of_visits().score_samples(X, y + 0.5)
+    with pytest.raises(ValueError, match="y has 'awful', which no training row had"):
+        of_pain()[0].score_samples(X[:1], ["awful"])
+    with pytest.raises(ValueError, match="y has 3 entries, but X has 400 rows"):
+        of_visits().score_samples(X, y[:3])
+    with pytest.raises(ValueError, match="coverage must lie between 0 and 1"):
+        of_visits().predict_interval(X, 90)
+
+
+FEW = {"bayes_shares": (1.0, 0.2), "num_particles": 16, "num_folds": None}
+CHEAP = {
+    "check_no_attributes_set_in_init",
+    "check_get_params_invariance",
+    "check_set_params",
+    "check_estimators_unfitted",
+    "check_complex_data",
+    "check_estimator_sparse_tag",
+    "check_estimator_tags_renamed",
+    "check_valid_tag_types",
+}
+REFUSED = {
+    "check_classifiers_classes": "three words have no order",
+}
+
+
+def checks(cheap):
+    for estimator in (PredictiveRegressor(**FEW), PredictiveClassifier(**FEW)):
+        for model, check in estimator_checks_generator(estimator, mark="skip", expected_failed_checks=REFUSED):
+            name = getattr(check, "func", check).__name__
+            if (name in CHEAP) == cheap:
+                yield pytest.param(model, check, id=f"{type(estimator).__name__}-{name}")
+
+
+@pytest.mark.parametrize(("model", "check"), list(checks(cheap=True)))
+def test_scikit_learn_accepts_it_where_that_is_cheap(model, check):
+    check(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "check"), list(checks(cheap=False)))
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_accepts_it(model, check):
+    check(model)
