@@ -177,7 +177,7 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
 
 def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
     return Entry(
-        lambda X, y, sample_weight, **parameters: estimator(**parameters).fit(X, y, sample_weight).score_samples(X, y),
+        lambda X, y, sample_weight, **parameters: estimator(**parameters).fit(X, y, sample_weight).log_density(X, y),
         {
             "X": (ROWS, ARRAY),
             "y": (y, Kind.CLASSES if y is LABELS else VECTOR),

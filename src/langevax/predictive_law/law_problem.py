@@ -256,7 +256,7 @@ def check_proper(problem: LawProblem, points: np.ndarray) -> None:
         index = int(np.argmax(flat)) % len(directions)
         line = f"coordinate {index}" if index < points.shape[1] else "a sum of several coordinates"
         raise ValueError(
-            f"log_prior is improper: along {line} it changes by {(far - near)[flat][0]:.3g} between "
+            f"log_prior is improper: along {line} it changes by {(far[flat] - near[flat])[0]:.3g} between "
             f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral."
         )
 

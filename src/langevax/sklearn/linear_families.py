@@ -28,6 +28,7 @@ Rows = dict[str, np.ndarray]
 
 LARGEST_ETA, LARGEST_RATIO = 40.0, 80.0  # logarithms, beyond which no mean of a row is likely
 LARGEST_MEAN = 1e18  # of a count that is drawn
+LEAST_NOISE = 1e-5  # in deviations of the targets, which single precision still resolves
 LARGEST_LOG_SPREAD = 13.0  # a shape of 1e-11 to 1e11
 STIRLING = 8.0  # from which three terms of the series have seven digits
 
@@ -54,6 +55,9 @@ class Family:
     def units(self, y: np.ndarray) -> tuple[float, float]:
         """Return the centre of the level and the scale of the targets."""
         raise NotImplementedError
+
+    def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Raise where targets are a function of the columns, and their density has no bound."""
 
     def rows(self, y: np.ndarray, centre: float, scale: float) -> Rows:
         """Return what the likelihood needs of the targets, in single precision."""
@@ -85,6 +89,16 @@ class NormalNoise(Family):
         if not np.ptp(y) > 0:
             raise ValueError(f"y is {y[0]:g} in all rows, which tells no noise; pass targets that vary.")
         return float(np.mean(y)), float(np.std(y))
+
+    def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
+        columns, deviation = np.column_stack([np.ones(len(x)), x]).astype(np.float64), float(np.std(y))
+        rest = y - columns @ np.linalg.lstsq(columns, y)[0]
+        if np.std(rest) < LEAST_NOISE * deviation:
+            raise ValueError(
+                f"y is a linear function of the {x.shape[1]} columns of X on these {len(y)} rows, but for "
+                f"{np.std(rest) / deviation:.1g} of its deviation, so that no noise can be learned; pass more rows than "
+                "columns, or use sklearn.linear_model.RidgeCV."
+            )
 
     def rows(self, y: np.ndarray, centre: float, scale: float) -> Rows:
         return {"y": ((y - centre) / scale).astype(np.float32)}

@@ -55,12 +55,12 @@ saved_class(BayesComparison)
 class LogScore:
     """A score that is a log density, before those of scikit-learn's mixins."""
 
-    score_samples: Callable[..., np.ndarray]
+    log_density: Callable[..., np.ndarray]
 
     def score(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean log predictive density, in nats a row; higher is better."""
         return float(
-            np.average(self.score_samples(X, y), weights=None if sample_weight is None else np.asarray(sample_weight))
+            np.average(self.log_density(X, y), weights=None if sample_weight is None else np.asarray(sample_weight))
         )
 
     def __sklearn_tags__(self) -> Tags:
@@ -122,6 +122,7 @@ class PredictiveEstimator(RowEstimator):
         self.standardiser_: Standardiser = self._own_deviations(inputs)
         family = self._family()
         self.centre_, self.scale_ = family.units(targets)
+        family.check_noise(self.standardiser_(inputs), targets)
         rows = {"x": self.standardiser_(inputs)} | family.rows(targets, self.centre_, self.scale_)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
         draw_key, law_key = random.split(root_key(seed))
@@ -162,7 +163,7 @@ class PredictiveEstimator(RowEstimator):
         """(d,) standard deviations over the law: uncertainty for the posterior, differences of rows below it."""
         return self._slopes().std(axis=0)
 
-    def score_samples(self, X: Table, y: ArrayLike) -> np.ndarray:
+    def log_density(self, X: Table, y: ArrayLike) -> np.ndarray:
         """Return (n,) the log predictive density of each row, in nats; of a count or a class, log probability."""
         X, y = self._columns(X), self._checked_targets(y)
         if len(y) != len(X):
