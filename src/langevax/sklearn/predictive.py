@@ -251,7 +251,7 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
         >>> rng = np.random.default_rng(0)
         >>> X = rng.normal(size=(300, 2))
         >>> y = rng.poisson(np.exp(X[:, 0] + rng.normal(size=300)))  # rates differ beyond the columns
-        >>> options = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None, "random_state": 0}
+        >>> options = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": 2, "random_state": 0}
         >>> model = PredictiveRegressor("poisson", **options).fit(X[:150], y[:150])
         >>> model.score(X[150:], y[150:]) > model.as_bayes().score(X[150:], y[150:]) + 0.2
         True
