@@ -1,6 +1,7 @@
 """From the options of `langevax fit` to encoded rows: read the table, find target and columns, split, encode."""
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +56,8 @@ class FitData:
     """The table as it was read, column by column."""
     task: str
     """The task, why it was chosen, and how to choose the other."""
+    warnings: tuple[str, ...] = ()
+    """Sentences on what may have been read wrong."""
     leaks: tuple[str, ...] = ()
     """Sentences on columns that may leak the target."""
     alike: tuple[str, ...] = ()
@@ -157,9 +160,10 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     words = ", ".join(f"{number:,} {KINDS[kind]}" for kind, number in used.items() if number)
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
-    decisions = (*table.decisions, *reading.decisions, *left_out, *categories, *of_cycles)
+    decisions = (*table.decisions, *reading.decisions, *target.decisions, *left_out, *categories, *of_cycles)
     lacking, copies = _without_target(table.frame.height - len(target.rows), "row"), _copies(frame, target)
-    notes = lacking + sentences(decisions) + split_notes + copies
+    remarks, warnings = _remarks_and_warnings(decisions)
+    notes = lacking + remarks + split_notes + copies
     task, sizes = task_of(options, target), f"{split_sizes(split)}."
     of_target = Decision("file", task[0].upper() + task[1:] + ".", options.target)
     beside = [Decision("file", sentence) for sentence in (*lacking, sizes, *split_notes, *copies)]
@@ -189,6 +193,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         reading=table_reading(*read),
         task=task,
         like_ids=tuple(name for name in like_ids if name not in {one.column for one in alike}),
+        warnings=warnings,
         leaks=tuple(sentences(suspects)),
         alike=tuple(sentences(alike)),
     )
@@ -210,6 +215,12 @@ def _with_cycles(
     of_rows = None if groups is None else groups[train]
     cycles, decisions = helpful_cycles(inputs, target.values[train], dates, len(target.classes), seed, of_rows)
     return tuple(replace(column, cycles=cycles.get(column.name, ())) for column in columns), decisions
+
+
+def _remarks_and_warnings(decisions: Iterable[Decision]) -> tuple[list[str], tuple[str, ...]]:
+    decisions = list(decisions)
+    remarks = sentences(decision for decision in decisions if decision.topic != "warning")
+    return remarks, tuple(sentences(decision for decision in decisions if decision.topic == "warning"))
 
 
 def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
@@ -237,7 +248,8 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     names, inputs = _wave_columns(options, data, train)
     groups = {name: [i] for i, name in enumerate(names)}
     encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
-    notes = sentences(loaded.decisions) + data.notes + notes
+    remarks, warnings = _remarks_and_warnings((*loaded.decisions, *data.target.decisions))
+    notes = remarks + data.notes + notes
     words = data.words
     if options.encoder != "convolutions":
         words += f", as {count(len(names), 'input')}" + (", or as patterns" if options.encoder == "auto" else "")
@@ -252,6 +264,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
         names=data.names,
         reading=TableReading(table.height, words, remarks=tuple(notes)),
         task=task_of(options, data.target),
+        warnings=warnings,
         axes=data.axes,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from langevax.cli.errors import BadInput, count
+from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.dates import COMPACT, EITHER, EVERY_ORDER, OPEN_END, Order, days_by_order, days_of
 from langevax.cli.tables.numbers import (
     CURRENCY,
@@ -27,6 +27,7 @@ from langevax.cli.tables.readings import Ambiguity, ReadColumn
 from langevax.cli.tables.records import Decision, data_row, first_place, option, places
 from langevax.cli.tables.styles import (
     ORDERS,
+    MARKS,
     STAND_FOR_MISSING,
     TRUTHS,
     As,
@@ -35,6 +36,7 @@ from langevax.cli.tables.styles import (
     as_text,
     as_words,
     finite,
+    spellings_of,
     with_lower_truths,
 )
 from langevax.data.files import MISSING
@@ -45,6 +47,8 @@ STRAY_SHARE = 0.1  # of the values present, at most, that such words have
 CODE_SHARE = 0.02  # the same of words with digits, such as 4+ or 12A, and of numbers with another decimal separator
 BY_LETTERS = ("true/false", "yes/no", "ja/nein", "oui/non")
 """Opposite words that letters alone may stand for; S and N may be south and north."""
+MOST_SPELLINGS = 24  # of two opposite words in all their cases and languages
+SHOWN_SPELLINGS = 12
 SAMPLE = 200  # distinct words that are tried first as dates
 THOUSANDS: dict[Decimal, str] = {
     ",": r"^[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+$",
@@ -90,6 +94,9 @@ def infer(
     choice = choices.columns.get(words.name)
     if choice == "words":
         style = Style("categorical", verbatim=True)
+        return ReadColumn(as_words(column, style), style)
+    if choice == "ignore-case":
+        style = Style("categorical", ignore_case=True)
         return ReadColumn(as_words(column, style), style)
     if choice is None:
         if truth := truth_of(words):
@@ -163,23 +170,36 @@ def _refuse_flags(words: pl.Series, remedy: str) -> None:
 def truth_of(words: pl.Series) -> str:
     """Return the two opposite words that a column holds, in any spelling, or nothing.
 
+    They may be of several languages, and 1 and 0, where one of them has three letters: NO and NE may be winds.
+    A mark such as x stands beside both of them.
+
     Example:
         >>> truth_of(pl.Series(["Y", "no", None, "YES"])), truth_of(pl.Series(["F", "M"]))
         ('yes/no', '')
-        >>> truth_of(pl.Series(["N", "S"]))
-        ''
+        >>> truth_of(pl.Series(["N", "S"])), truth_of(pl.Series(["true", "0", "1", "falsch", "x"]))
+        ('', 'true/false')
     """
-    if words.head(SAMPLE).n_unique() > 9:
+    if words.head(SAMPLE).n_unique() > MOST_SPELLINGS:
         return ""
     spellings = set(words.str.to_lowercase().drop_nulls().unique().to_list()) - STAND_FOR_MISSING
     letters = all(len(spelling) == 1 for spelling in spellings)
+    unmarked = spellings - MARKS
     for truth, (first, second) in TRUTHS.items():
         if letters and truth not in BY_LETTERS:
             continue
-        full = spellings & set(truth.split("/"))
-        if spellings <= first | second and (full or (spellings & first and spellings & second)):
+        full = spellings <= set(truth.split("/")) | first | second and spellings & set(truth.split("/"))
+        if unmarked <= first | second and (full or (unmarked & first and unmarked & second)):
             return truth
-    return ""
+    return _truth_of_languages(unmarked)
+
+
+def _truth_of_languages(spellings: set[str]) -> str:
+    """Return the two opposite words of the language that most spellings are of, where all are yes or no in one."""
+    sides = [{word for both in TRUTHS.values() for word in both[side] & spellings if len(word) > 1} for side in (0, 1)]
+    if not all(sides) or not any(len(word) > 2 for side in sides for word in side):
+        return ""
+    truth = max(TRUTHS, key=lambda truth: len(spellings & set().union(*TRUTHS[truth])))
+    return truth if spellings <= spellings_of(truth).keys() else ""
 
 
 def _opposites(column: pl.Series, words: pl.Series, truth: str) -> ReadColumn:
@@ -190,8 +210,10 @@ def _opposites(column: pl.Series, words: pl.Series, truth: str) -> ReadColumn:
         decisions.append(_strays(words, values.is_not_null(), strays, truth.replace("/", " or ")))
     spellings = words.filter(~strays).drop_nulls().unique(maintain_order=True).to_list()
     if len(spellings) > 2 or not set(spellings) <= set(truth.split("/")):
-        listed = ", ".join(map(repr, spellings[:6]))
-        sentence = f"Column {words.name!r} holds {truth.replace('/', ' and ')}, written {listed}."
+        marks = [word for word in spellings if word.lower() in MARKS]
+        listed = ", ".join(repr(word) for word in spellings[:SHOWN_SPELLINGS] if word not in marks)
+        apart = f"; {listing(marks)} is a category of its own" if marks else ""
+        sentence = f"Column {words.name!r} holds {truth.replace('/', ' and ')}, written {listed}{apart}."
         decisions.append(Decision("words", sentence, words.name))
     return ReadColumn(values, style, tuple(decisions), strays=int(strays.sum()))
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from langevax.cli.errors import BadInput, count, listing, nearest
 
-Topic = Literal["file", "missing", "numbers", "dates", "words", "left out", "leak"]
+Topic = Literal["file", "missing", "numbers", "dates", "words", "left out", "leak", "warning"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,26 @@ def places(words: pl.Series, rows: pl.Series, most: int = 3) -> str:
     if more := len(first) - len(named):
         return f"{', '.join(named)} and {count(more, 'other value')}"
     return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+
+
+def same_but_for_case(words: pl.Series) -> str:
+    """Return which distinct words differ only in case or in spaces, empty for none.
+
+    Example:
+        >>> same_but_for_case(pl.Series(["Wien", "Graz", "wien", "WIEN", "graz"]))
+        "'WIEN', 'Wien' and 'wien' (and 1 other word in several spellings) differ only in case"
+    """
+    spellings = words.drop_nulls().unique().alias("word").sort().to_frame()
+    lower = spellings["word"].str.to_lowercase()
+    groups = spellings.group_by(lower.str.replace_all(r"\s+", " ").alias("same"), maintain_order=True).all()
+    groups = groups.filter(pl.col("word").list.len() > 1)
+    if not groups.height:
+        return ""
+    others = f" (and {count(groups.height - 1, 'other word')} in several spellings)" if groups.height > 1 else ""
+    cased = lower.n_unique() < len(lower)
+    spaced = lower.str.replace_all(r"\s+", " ").n_unique() < lower.n_unique()
+    where = "case or in spaces" if cased and spaced else "case" if cased else "spaces"
+    return f"{listing(groups['word'][0])}{others} differ only in {where}"
 
 
 def first_place(words: pl.Series, rows: pl.Series) -> str:

@@ -23,13 +23,13 @@ from langevax.cli.tables.columns import constant, plain_columns, stands_for_miss
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.cycles import Cycle, position
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import Decision, Examples, check_columns, option
+from langevax.cli.tables.records import Decision, Examples, check_columns, option, same_but_for_case
 from langevax.cli.tables.rereading import infinite_values, unreadable_values
 from langevax.cli.tables.styles import Kind, Style, as_words, parse
 from langevax.data.integrity import HASH, hash_of
 from langevax.evaluation import Task
 
-FORMAT, READABLE = 4, (3, 4)  # 3 has no cycles of dates
+FORMAT, READABLE = 5, (3, 4, 5)  # 3 has no cycles of dates, 4 fewer notations
 BEYOND = 0.1  # of the span of the training rows, by which a number may lie outside without a note
 MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
 
@@ -257,6 +257,10 @@ def useful(
         decisions += reading.decisions
         if reading.resembles_id and name not in keep:
             decisions.append(Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name))
+        if reading.kind == "categorical" and (differ := same_but_for_case(values)):
+            remedy = f"spell them alike if they are one, or pass {option('--read', name, 'ignore-case')}"
+            sentence = f"Column {name!r}: {differ} and are categories of their own; {remedy}."
+            decisions.append(Decision("words", sentence, name))
         if reading.kind != "categorical" and (far := stands_for_missing(values, reading.kind == "date")):
             sentence = f"Column {name!r}: {far}; if it stands for a missing value, empty these cells."
             decisions.append(Decision("missing", sentence, name))

@@ -1,5 +1,6 @@
 """Notation of the cells of a column, and the user's statements on it by --read."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -12,7 +13,17 @@ from langevax.cli.tables.numbers import Decimal, take_apart
 from langevax.data.files import MISSING
 
 Kind = Literal["numeric", "date", "categorical"]
-As = Literal["words", "numbers", "dates", "decimal-point", "decimal-comma", "day-first", "month-first", "year-first"]
+As = Literal[
+    "words",
+    "ignore-case",
+    "numbers",
+    "dates",
+    "decimal-point",
+    "decimal-comma",
+    "day-first",
+    "month-first",
+    "year-first",
+]
 ANSWERS: tuple[As, ...] = ("decimal-point", "decimal-comma", "day-first", "month-first", "year-first")
 DECIMALS: dict[str, Decimal] = {"decimal-point": ".", "decimal-comma": ","}
 ORDERS: dict[str, Order] = {"day-first": "day-first", "month-first": "month-first", "year-first": "short-year-first"}
@@ -57,6 +68,8 @@ TRUTHS = {
     "истина/ложь": ({"истина"}, {"ложь"}),
 }
 """Spellings of two opposite words, by the words that stand for them."""
+MARKS = frozenset({"x"})
+"""Beside two opposite words a category of its own: a tick, or what is not known."""
 MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 
 
@@ -76,6 +89,8 @@ class Style:
     """Of words: two opposite words, a key of `TRUTHS`, in whose spelling they are stored."""
     verbatim: bool = False
     """Of words: whether NA, None and the like are words."""
+    ignore_case: bool = False
+    """Of words: whether those that differ only in case or in spaces are one, stored in lower case."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +146,8 @@ def as_words(column: pl.Series, style: Style | None = None) -> pl.Series:
     words = words.set(words.is_in(MISSING).fill_null(False), None)
     if style is not None and style.truth:
         return _truths(words, style.truth)
+    if style is not None and style.ignore_case:
+        return without_case(words)
     return with_lower_truths(words)
 
 
@@ -142,10 +159,29 @@ def with_lower_truths(words: pl.Series) -> pl.Series:
     return lower if lower.is_in(["true", "false"]).all() else words
 
 
+def without_case(words: pl.Series) -> pl.Series:
+    """Return words in lower case, with single spaces."""
+    return words.str.to_lowercase().str.replace_all(r"\s+", " ")
+
+
+@functools.cache
+def spellings_of(truth: str) -> Mapping[str, str]:
+    """Return which of two opposite words each spelling stands for, in any language; letters only in their own.
+
+    Example:
+        >>> spellings = spellings_of("yes/no")
+        >>> [spellings.get(word) for word in ("y", "wahr", "nein", "1", "j")]
+        ['yes', 'yes', 'no', 'yes', None]
+    """
+    spellings: dict[str, str] = {}
+    for side, word in enumerate(truth.split("/")):
+        of_all = {spelling for both in TRUTHS.values() for spelling in both[side] if len(spelling) > 1}
+        spellings |= dict.fromkeys(TRUTHS[truth][side] | of_all | {"10"[side]}, word)
+    return spellings
+
+
 def _truths(words: pl.Series, truth: str) -> pl.Series:
-    spellings = {
-        spelling: word for word, all_of in zip(truth.split("/"), TRUTHS[truth], strict=True) for spelling in all_of
-    }
+    spellings = {**spellings_of(truth), **{mark: mark for mark in MARKS}}
     lower = words.str.to_lowercase()
     words = words.set(lower.is_in(list(STAND_FOR_MISSING)).fill_null(False), None)
     return words.zip_with(~lower.is_in(list(spellings)).fill_null(False), lower.replace(spellings))
