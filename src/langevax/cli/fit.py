@@ -88,7 +88,8 @@ class FitOptions:
         typer.Option(
             metavar="COLUMN=KIND",
             help="How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
-            "day-first, month-first or year-first. Without COLUMN=, the answer of all columns that can be read in two ways. Repeat for more.",
+            "day-first, month-first or year-first. Without COLUMN=, the answer of all columns that can be read in two "
+            "ways. Repeat for more.",
         ),
     ] = field(default_factory=list)
     group: Annotated[

@@ -126,9 +126,10 @@ def prepare(options: FitOptions) -> FitData:
 
 def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     """Prepare columns of numbers, dates and words."""
-    choices = Choices.parse(options.read, table.frame.columns)
+    choices = Choices.parse(options.read, table.frame.columns, options.target)
     frame = table.frame.drop([*options.drop, *([options.group] if options.group else [])])
-    readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator), strict=True))
+    read = read_columns(frame, choices, table.separator, table.totals)
+    readings = dict(zip(frame.columns, read, strict=True))
     reading = readings.pop(options.target)
     target = read_target(frame, options.target, options.task, reading)
     _check_classes(options, target)
@@ -145,7 +146,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     columns, of_cycles = _with_cycles(columns, frame[train.tolist()], target, train, options.seed, together)
     encoder = Encoder(columns)
     encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
-    encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date")}
+    encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date" and not style.clock)}
     encoded |= {"cycles": encoder.cycles}
     split = _split(options, target, train, test, together, inputs=encoder(frame), **encoded)
     alike: list[Decision] = []
@@ -157,7 +158,10 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
     kinds = [style.kind for style in styles.values()]
     used = {kind: kinds.count(kind) for kind in ("numeric", "categorical", "date")}
-    words = ", ".join(f"{number:,} {KINDS[kind]}" for kind, number in used.items() if number)
+    clocks = sum(style.clock for style in styles.values())
+    shown = {KINDS[kind]: number for kind, number in used.items()}
+    shown |= {KINDS["date"]: used["date"] - clocks, "of times or durations": clocks}
+    words = ", ".join(f"{number:,} {kind}" for kind, number in shown.items() if number)
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
     decisions = (*table.decisions, *reading.decisions, *target.decisions, *left_out, *categories, *of_cycles)
@@ -208,7 +212,7 @@ def _with_cycles(
     groups: np.ndarray | None,
 ) -> tuple[tuple[Column, ...], list[Decision]]:
     """Return the columns of the training rows with the cycles of dates that help, and decisions on them."""
-    dates = {column.name: frame[column.name] for column in columns if column.kind == "date"}
+    dates = {c.name: frame[c.name] for c in columns if c.kind == "date" and not c.style.clock}
     if not dates:
         return columns, []
     inputs = Encoder(columns)(frame)
@@ -239,7 +243,7 @@ def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
 def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     """Prepare a table of curves."""
     table = loaded.frame
-    choices = Choices.parse(options.read, table.columns)
+    choices = Choices.parse(options.read, table.columns, options.target)
     data = (_wide if options.curves == "wide" else _long)(options, loaded, choices)
     _check_size(len(data.curves), options, "curve")
     together, of_groups = row_groups(options.group, table, data.rows)

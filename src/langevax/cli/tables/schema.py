@@ -196,7 +196,7 @@ class Schema:
 
     def convert(self, frame: pl.DataFrame, argument: str = "TABLE") -> tuple[pl.DataFrame, list[str]]:
         """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
-        check_columns(frame, [column.name for column in self.columns], argument)
+        check_columns(frame, [column.name for column in self.columns], argument, self.target)
         notes, converted, imputed, outside = [], [], {}, []
         numbers = [column.name for column in self.columns if column.style == Style("numeric")]
         plain = plain_columns(words_of(frame.select(numbers)))
@@ -250,6 +250,7 @@ def useful(
         useless = constant(values) if forced or (shorter and not reading.useless) else reading.useless
         if useless:
             remedy = f"; use it with {option('--keep', name)}" if reading.identifies_rows and not forced else ""
+            decisions += [decision for decision in reading.decisions if decision.topic == "mixed"]
             decisions.append(Decision("left out", f"Column {name!r} is left out: {useless}{remedy}.", name))
             continue
         columns.append(values.alias(name))
@@ -261,7 +262,9 @@ def useful(
             remedy = f"spell them alike if they are one, or pass {option('--read', name, 'ignore-case')}"
             sentence = f"Column {name!r}: {differ} and are categories of their own; {remedy}."
             decisions.append(Decision("words", sentence, name))
-        if reading.kind != "categorical" and (far := stands_for_missing(values, reading.kind == "date")):
+        if reading.kind != "categorical" and (
+            far := stands_for_missing(values, reading.kind == "date" and not reading.style.clock)
+        ):
             sentence = f"Column {name!r}: {far}; if it stands for a missing value, empty these cells."
             decisions.append(Decision("missing", sentence, name))
         if reading.infinite:

@@ -10,6 +10,7 @@ from langevax.cli.tables.columns import read_column
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.records import Decision, data_row, option, same_but_for_case
 from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_words, parse
+from langevax.cli.tables.words import mostly
 from langevax.evaluation import Task
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
@@ -60,7 +61,7 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: Read
     decisions: list[Decision] = []
     if reading.style.truth or reading.style.ignore_case:
         words = _in_one_spelling(words, reading.values, decisions)
-    numeric = reading.kind == "numeric" and not _mixed(words, reading.values)
+    numeric = reading.kind == "numeric" and (reading.chosen or not _mixed(words, reading.values))
     numbers = reading.values if reading.kind == "numeric" else parse(column, Style("numeric"))[0]
     values = numbers if numeric else words
     rows = np.flatnonzero(values.is_not_null().to_numpy())
@@ -158,8 +159,13 @@ def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task
         return
     examples = listing(words.filter(strange).unique(maintain_order=True).to_list(), most=3)
     place = f"{examples} in {data_row(int(strange.arg_true()[0]))}"
-    remedy = "correct or empty them, or pass --task classification."
+    remedy = f"correct or empty them, or pass {option('--read', words.name, 'numbers')} to leave their rows out"
+    remedy += ", or --task classification." if task is None else "."
     if task == "regression":
         raise BadInput(f"--task regression needs numbers, but {where} holds {place}; {remedy}")
+    few = 2 * numbers.count() < len(words) - words.null_count()
+    if few and task is None and (of := mostly(words)) is not None:
+        rest = remedy if of.noun == "numbers" else "name a column of numbers or words, or pass --task classification."
+        raise BadInput(f"{where}: {of.sentence}; {rest}")
     if numbers.is_not_null().any():
         raise BadInput(f"{where} contains {count(int(strange.sum()), 'non-numeric value')}, such as {place}; {remedy}")
